@@ -1,0 +1,71 @@
+# Everything a person types.  `make demo` and `make test` work on a fresh machine with python3 and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
+
+.PHONY: help demo test check peers bench docs generate clean
+
+help:
+	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
+	@echo 'make test      lint, types and all fast tests'
+	@echo 'make peers     install the real tools that tests and benchmarks compare with (Debian, root)'
+	@echo 'make bench     measure against the peers; see docs/bench.md'
+	@echo 'make docs      build the documentation site into docs/_build/html'
+	@echo 'make generate  rewrite what is generated from the schemas'
+	@echo 'make clean     remove .venv and what builds left'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'streamfmt needs Python 3.11 or later; try: make PYTHON=python3.12 demo' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo 'python cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv' >&2; \
+	    rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/streamfmt identify $(SAMPLES) corpus/real/dm-pc-xenlike.bin
+	@echo
+	$(BIN)/streamfmt verify $(SAMPLES)
+	@echo
+	$(BIN)/streamfmt show corpus/real/hvm-64.bin.gz
+	@echo
+	@echo '# and now a broken one: the same stream with one field overwritten and its end cut off'
+	$(BIN)/streamfmt verify corpus/real/hvm-64-broken.bin.gz || test $$? -eq 1
+
+check: $(VENV)/.developer
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest -n auto
+
+peers:
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends xen-utils-4.17
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m streamfmt.bench
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+generate: $(VENV)/.installed
+	$(BIN)/python -m streamfmt.schema.compile
+	$(BIN)/python -m streamfmt.render.tables
+
+clean:
+	rm -rf $(VENV) docs/_build dist build .mypy_cache .pytest_cache .ruff_cache

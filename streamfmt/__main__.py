@@ -1,0 +1,5 @@
+"""``python -m streamfmt``."""
+
+from .cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,166 @@
+"""Inputs of the commands: files, standard input, and compressed ones of either; progress; what went wrong.
+
+:func:`run_reader` is the only way by which a command reads a stream.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, FORCED
+from ..reader.sources import DamagedError, FileSource, PipeSource, Source, drive
+from ..reader.stack import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from typing import Any
+
+
+class InputError(Exception):
+    """An input that cannot be read (`status` 3) or is damaged outside the stream (`status` 1)."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments every reading command has."""
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file to read; - is standard input")
+    parser.add_argument(
+        "--as",
+        dest="form",
+        choices=("auto", *FORCED),
+        default="auto",
+        help="take the input for this, instead of looking at its first octets",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+
+
+def run_reader(name: str, reader: Reader) -> None:
+    """Run `reader` on the input called `name` to its end.  Raises InputError."""
+    try:
+        if name == "-":
+            _run(0, reader)
+            return
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _run(fd, reader)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}", 3) from error
+    except DamagedError as error:
+        position = reader.window.position
+        raise InputError(f"{error} (after {position:,} octets of content)", 1) from error
+
+
+def _run(fd: int, reader: Reader) -> None:
+    kind = os.fstat(fd).st_mode
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(21, "it is a directory")
+    source: Source
+    if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
+        key = "" if reader.exact else _compressed(os.pread(fd, COMPRESSED_HEAD, os.lseek(fd, 0, os.SEEK_CUR)))
+        source = _opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
+    else:
+        source = PipeSource(fd, reader.exact)
+        if not reader.exact:
+            head = _head(fd)
+            key = _compressed(head)
+            if key:
+                source.close()
+                source = _opened(key, _after(head, fd))
+            else:
+                room = reader.window.room()
+                room[: len(head)] = head
+                reader.window.hi = len(head)
+    try:
+        with Progress(source.size) as progress:
+            drive(reader.engine, source, progress)
+    finally:
+        source.close()
+
+
+def _head(fd: int) -> bytes:
+    """The first octets of a pipe, as many as a magic of compressed data has."""
+    head = b""
+    while len(head) < COMPRESSED_HEAD:
+        data = os.read(fd, COMPRESSED_HEAD - len(head))
+        if not data:
+            break
+        head += data
+    return head
+
+
+def _compressed(head: bytes) -> str:
+    return next((key for octets, key in COMPRESSED.items() if head.startswith(octets)), "")
+
+
+def _opened(key: str, read: Callable[[int], bytes]) -> Source:
+    from ..reader.compressed import CompressedSource  # few inputs are
+
+    return CompressedSource(key, read)
+
+
+def _after(head: bytes, fd: int) -> Callable[[int], bytes]:
+    """A read function whose first octets have been read already."""
+    pending = [head]
+    return lambda size: pending.pop() if pending else os.read(fd, size)
+
+
+class Progress:
+    """A bar on standard error for work that lasts over a second, on terminals only."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._bar: Any = None
+        self._task: Any = None
+        self._due = 0.0
+        self._on = sys.stderr.isatty()
+
+    def __enter__(self) -> Callable[[int], None] | None:
+        if not self._on:
+            return None
+        from time import monotonic
+
+        self._now = monotonic
+        self._due = monotonic() + 1
+        return self._update
+
+    def _update(self, position: int) -> None:
+        now = self._now()
+        if now < self._due:
+            return
+        self._due = now + 0.1
+        if self._bar is None:
+            self._start()
+        self._bar.update(self._task, completed=position)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+        columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self._total)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def colour() -> bool:
+    """Whether standard output is a terminal whose owner has not asked for plain text."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def complain(name: str, message: str) -> None:
+    """One line on standard error about one input."""
+    shown = "standard input" if name == "-" else name
+    print(f"streamfmt: {shown}: {message}", file=sys.stderr)

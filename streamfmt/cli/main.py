@@ -1,0 +1,84 @@
+"""``streamfmt VERB ...``: finds the verb, parses its arguments, turns errors into a line and an exit status.
+
+Exit status: 0 conforms or done; 1 the stream does not conform or was not judged; 2 wrong usage; 3 could not read
+or write.  With several files, the worst.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from .. import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "identify": "say what a file or stream is, and how that shows",
+    "verify": "judge a stream against every rule that it can show",
+    "show": "list a stream's records, or dump them with their fields",
+    "explain": "tell a rule: its text, its source, what real readers do",
+}
+UNREADABLE = 3
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's formatter at 80 columns: asking for the terminal's width would import shutil at every start."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=78)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser without the verbs' own arguments."""
+    verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
+    made = argparse.ArgumentParser(
+        prog="streamfmt",
+        description="Read, judge and show Xen migration streams.",
+        epilog=f"verbs:\n{verbs}\n\nexamples:\n  streamfmt verify guest.sav\n  streamfmt VERB --help\n",
+        formatter_class=Help,
+        usage="streamfmt [-h] [--version] VERB ...",
+    )
+    made.add_argument("--version", action="version", version=f"streamfmt {__version__}")
+    made.add_argument("verb", metavar="VERB", choices=VERBS, help="what to do; see below")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        verb = words[0] if words and words[0] in VERBS else parser().parse_args(words[:1]).verb
+        module = import_module(f".{verb}", __package__)
+        inner = argparse.ArgumentParser(
+            prog=f"streamfmt {verb}",
+            description=module.__doc__.split("\n\n")[0] if module.__doc__ else None,
+            epilog=module.EXAMPLES,
+            formatter_class=Help,
+        )
+        module.add_arguments(inner)
+        status = module.run(inner.parse_args(words[1:]))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone: that is how `| head` ends, and no error of ours.
+        _discard_output()
+        return UNREADABLE
+    except OSError as error:
+        print(f"streamfmt: cannot write: {error.strerror or error}", file=sys.stderr)
+        _discard_output()
+        return UNREADABLE
+    except KeyboardInterrupt:
+        _discard_output()
+        print("streamfmt: interrupted", file=sys.stderr)
+        return 130
+    return int(status)
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from flushing to a standard output that is gone."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,117 @@
+"""Compressed inputs, opened on the way: gzip, xz and zstd, recognised by their magics.
+
+Output is made piece by piece into the reader's window, so a bomb costs time, not memory; a decompressor that would
+need more memory than :data:`MEMORY_MAX` is refused.
+"""
+
+from __future__ import annotations
+
+from .identify import COMPRESSED
+from .sources import DamagedError, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+MEMORY_MAX = 128 << 20
+_PIECE = 128 << 10
+
+
+class CompressedSource(Source):
+    """What comes out of decompressing what `read` gives, which begins with `key`'s magic."""
+
+    def __init__(self, key: str, read: Callable[[int], bytes]) -> None:
+        self._key = key
+        self._read = read
+        self._make, self._errors = _decompressors(key)
+        self._worker: Any = self._make()
+        self._input = b""
+        self._fresh = True
+        self._eof = False
+
+    def read_into(self, room: memoryview) -> int:
+        try:
+            while True:
+                if self._worker.eof:
+                    self._next_member()
+                    if self._eof:
+                        return 0
+                if not self._input and self._needs_input():
+                    self._input = self._read(_PIECE)
+                    if not self._input:
+                        raise DamagedError(f"the {self._key} data ends early")
+                data = self._worker.decompress(self._input, min(len(room), _PIECE))
+                self._input = getattr(self._worker, "unconsumed_tail", b"")
+                if data:
+                    room[: len(data)] = data
+                    return len(data)
+        except self._errors as error:
+            raise DamagedError(f"the {self._key} data is damaged: {error}") from error
+        except MemoryError as error:
+            raise DamagedError(f"the {self._key} data needs too much memory to open") from error
+
+    def _needs_input(self) -> bool:
+        return bool(getattr(self._worker, "needs_input", True))
+
+    def _next_member(self) -> None:
+        """Another gzip member, xz stream or zstd frame may follow; anything else ends the output."""
+        rest = self._worker.unused_data or self._read(_PIECE)
+        if self._key == "xz":
+            while rest and not rest.strip(b"\0"):
+                rest = self._read(_PIECE)
+            rest = rest.lstrip(b"\0")
+        magic = next(octets for octets, key in COMPRESSED.items() if key == self._key)
+        if not rest.startswith(magic):
+            self._eof = True
+            return
+        self._worker = self._make()
+        self._input = rest
+
+    def fill(self, window: Any, want: int) -> bool:
+        got = self.read_into(window.room())
+        window.hi += got
+        return got > 0
+
+
+class _Zstd:
+    """zstandard's decompressor in the clothes of the standard library's."""
+
+    def __init__(self, module: Any) -> None:
+        self._worker = module.ZstdDecompressor(max_window_size=MEMORY_MAX).decompressobj()
+        self._pending = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._worker.eof) and not self._pending
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._pending
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._worker.unused_data)
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        if data:
+            self._pending = memoryview(self._worker.decompress(data))
+        out, self._pending = self._pending[:limit], self._pending[limit:]
+        return bytes(out)
+
+
+def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+    """A maker of decompressors, and the errors they raise.  Imports are here: few inputs are compressed."""
+    if key == "gzip":
+        import zlib
+
+        return (lambda: zlib.decompressobj(31)), (zlib.error,)
+    if key == "xz":
+        import lzma
+
+        return (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY_MAX)), (lzma.LZMAError, EOFError)
+    try:
+        import zstandard
+    except ImportError as error:
+        raise DamagedError("zstd data needs the package zstandard: pip install zstandard") from error
+    return (lambda: _Zstd(zstandard)), (zstandard.ZstdError,)

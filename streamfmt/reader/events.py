@@ -1,0 +1,149 @@
+"""What a layer tells its consumer: records, runs of clean page batches, and where a stream breaks off.
+
+:class:`Sink` is the consumer's side.  A consumer overrides what it cares for; the methods it leaves alone cost a
+call each and look into nothing.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from . import literals as L
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .engine import Program
+    from .window import Window
+
+HEADER = L.SIZES["libxc.record_header"]
+PAGE_FIXED = L.SIZES["libxc.PAGE_DATA"]
+ENTRY, PAGE = L.UNITS["libxc.PAGE_DATA"]
+
+
+class Layer:
+    """A stream of records inside another: what its headers said, and how far it has been read.
+
+    `path` is the way in from outside ("libxl/libxc").  `order` is struct's byte order of its records.
+    `guest` is "pv" or "hvm", None before the domain header and where that makes no sense.
+    """
+
+    __slots__ = ("checkpoints", "guest", "index", "name", "order", "path", "version", "xen")
+
+    def __init__(self, name: str, parent: str = "") -> None:
+        self.name = name
+        self.path = f"{parent}/{name}" if parent else name
+        self.order = "<"
+        self.version = 0
+        self.guest: str | None = None
+        self.xen = (0, 0)
+        self.index = 0
+        self.checkpoints = 0
+
+
+class Record:
+    """One record: its header lies at stream offset `at`, its body of `length` octets at `body`."""
+
+    __slots__ = ("at", "index", "layer", "length", "type")
+
+    def __init__(self, layer: Layer, kind: int, at: int, length: int) -> None:
+        self.layer = layer
+        self.index = layer.index
+        self.type = kind
+        self.at = at
+        self.length = length
+
+    @property
+    def body(self) -> int:
+        return self.at + HEADER
+
+    @property
+    def end(self) -> int:
+        """Offset behind the body, before its padding."""
+        return self.at + HEADER + self.length
+
+    @property
+    def name(self) -> str:
+        names: dict[int, str] = L.LIBXL_RECORDS if self.layer.name == "libxl" else L.LIBXC_RECORDS
+        return names.get(self.type, f"type {self.type:#x}")
+
+    @property
+    def path(self) -> str:
+        """Schema path, such as "libxc.PAGE_DATA"."""
+        return f"{self.layer.name}.{self.name}"
+
+
+class Run:
+    """Clean PAGE_DATA records in a row, alike in size: `count` of them, the first at stream offset `at`.
+
+    Together they have `entries` page entries and `pages` pages of content.  The entries are still in the window,
+    and only there: whoever wants them calls :meth:`raw` before the reader goes on.
+    """
+
+    __slots__ = ("_lo", "_window", "at", "count", "entries", "index", "layer", "pages", "size")
+
+    def __init__(self, layer: Layer, window: Window, count: int, size: int, entries: int, pages: int) -> None:
+        self.layer = layer
+        self.index = layer.index
+        self._window = window
+        self._lo = window.lo
+        self.at = window.base + window.lo
+        self.count = count
+        self.size = size
+        self.entries = entries
+        self.pages = pages
+
+    def raw(self) -> Sequence[int]:
+        """The page entries as 64-bit integers."""
+        buf, lo = self._window.buf, self._lo + HEADER + PAGE_FIXED
+        if self.count == 1:
+            return unpack_from(f"<{self.entries}Q", buf, lo)
+        return [unpack_from("<Q", buf, p)[0] for p in range(lo, lo + self.count * self.size, self.size)]
+
+    def place(self, entry: int) -> tuple[int, int, int]:
+        """Record index, record offset and entry's number in it, of the run's `entry`-th entry."""
+        if self.count == 1:
+            return self.index, self.at, entry
+        return self.index + entry, self.at + entry * self.size, 0
+
+
+class Sink:
+    """A consumer of events.  Offsets are absolute; octets handed over are the consumer's to keep."""
+
+    # The reader's window, for the programs that read bodies; the Reader sets it.
+    window: Window
+    # Whether clean PAGE_DATA records come one by one, like all others, so that their pages can be read.
+    every_page = False
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        """A header of schema path `path`; `broken` are the rows of its field rules that do not hold."""
+
+    def record(self, record: Record) -> Program | None:
+        """A record's header has been read.  A program returned reads its body, or as much as it wants of it."""
+        return None
+
+    def pages(self, run: Run) -> None:
+        """Clean PAGE_DATA records."""
+
+    def padding(self, record: Record, at: int, raw: bytes) -> None:
+        """A record's padding is not zero."""
+
+    def ended(self, layer: Layer, at: int) -> None:
+        """A layer's END has been read; the layer's octets stop at `at`."""
+
+    def checkpoint(self, layer: Layer, at: int) -> None:
+        """A libxc CHECKPOINT has been read."""
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        """The stream ends at `at`, inside `what`, with `missing` octets of it outstanding (at least)."""
+
+    def oversize(self, record: Record) -> None:
+        """A record claims more than the format allows; reading stops here."""
+
+    def unsound(self, layer: Layer, at: int) -> None:
+        """A header was not one; reading stops here."""
+
+    def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+        """`count` octets follow the outermost END at `at`; `head` is how they begin, `zero` if all are zero."""

@@ -1,0 +1,110 @@
+"""What a stream is, by its first octets.
+
+Known magics decide; a bare legacy stream has none and is guessed from its shape.  :class:`Identity` names the
+find and the evidence.
+"""
+
+from __future__ import annotations
+
+from . import literals as L
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .window import Window
+
+_LONGEST = max(offset + len(octets) for _, _, offset, octets, _ in L.MAGICS)
+# A first batch of a legacy stream, or its frame list, is judged on this many octets at most.
+_GUESS = 64 << 10
+# Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
+COMPRESSED = {octets: key for key, kind, _, octets, _ in L.MAGICS if kind == "compressed"}
+COMPRESSED_HEAD = max(map(len, COMPRESSED))
+# What --as takes, beside "auto".
+FORCED = ("libxl", "libxc")
+
+
+class Identity:
+    """`key` is the short name ("libxl", "xl", "legacy", "" for nothing known); `kind` is one of schema.magic's,
+    or "legacy", "empty", "unknown".  `name` and `evidence` are for people."""
+
+    __slots__ = ("evidence", "guest", "key", "kind", "name", "width")
+
+    def __init__(
+        self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
+    ) -> None:
+        self.key = key
+        self.kind = kind
+        self.name = name
+        self.evidence = evidence
+        self.width = width
+        self.guest = guest
+
+
+def forced(key: str) -> Identity:
+    """The identity the caller declares."""
+    name = next(row[4] for row in L.MAGICS if row[0] == key)
+    return Identity(key, "stream", name, "declared with --as")
+
+
+def by_magic(head: bytes, complete: bool) -> Identity | None:
+    """The identity whose magic `head` has, or begins with if it is all there is (`complete`)."""
+    for key, kind, offset, octets, name in L.MAGICS:
+        if head[offset : offset + len(octets)] == octets:
+            return Identity(key, kind, name, f"{_quote(octets)} at offset {offset}")
+    if not head:
+        return Identity("", "empty", "empty", "there is not one octet")
+    if complete:
+        for key, kind, offset, octets, name in L.MAGICS:
+            if kind in ("stream", "container") and not offset and len(head) >= 4 and octets.startswith(head):
+                evidence = f"its {len(head)} octets are how one begins, and there are no more"
+                return Identity(key, kind, name, evidence)
+    return None
+
+
+def peek(window: Window, exact: bool) -> Generator[int, int, Identity]:
+    """Program that identifies the stream without consuming it.
+
+    With `exact` only as many octets are asked for as the shortest known stream has.
+    """
+    if exact:
+        yield 8
+        head = bytes(window.buf[window.lo : window.hi])
+        for key, kind, offset, octets, name in L.MAGICS:
+            if len(head) >= 8 and not offset and octets.startswith(head[:8]):
+                return Identity(key, kind, name, f"{_quote(head[:8])} at offset 0")
+        return by_magic(head, window.eof) or _unknown(head)
+    complete = not (yield _LONGEST)
+    head = bytes(window.buf[window.lo : min(window.hi, window.lo + _LONGEST)])
+    found = by_magic(head, complete)
+    if found is None:
+        yield _GUESS
+        found = _legacy(bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)]))
+    return found or _unknown(head)
+
+
+def _legacy(head: bytes) -> Identity | None:
+    from .guess import guess_legacy  # needed for streams without a magic only
+
+    found = guess_legacy(head)
+    if found is None:
+        return None
+    guest = {"pv": "PV", "hvm": "HVM", None: "PV or HVM"}[found.guest]
+    name = f"legacy stream (Xen 3.0 to 4.5), {found.width}-bit toolstack, {guest}"
+    return Identity("legacy", "legacy", name, found.evidence, found.width, found.guest)
+
+
+def _unknown(head: bytes) -> Identity:
+    if not any(head):
+        return Identity("", "unknown", "not a migration stream", f"the first {len(head)} octets are zero")
+    if all(octet in b"\t\n\r\f" or 32 <= octet < 127 for octet in head):
+        return Identity("", "unknown", "not a migration stream", f"it begins with text: {_quote(head[:32])}")
+    return Identity("", "unknown", "not a migration stream", f"no known magic; it begins {_quote(head[:16])}")
+
+
+def _quote(octets: bytes) -> str:
+    """Octets for a person: as text where they are text, else in hexadecimal."""
+    text = octets.rstrip(b"\0")
+    if text and all(32 <= octet < 127 or octet in b"\n\0\r" for octet in text):
+        return repr(text.decode("latin-1"))
+    return octets.hex(" ")

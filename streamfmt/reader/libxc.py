@@ -1,0 +1,179 @@
+"""The libxc layer: image header, domain header, records up to END.
+
+Clean PAGE_DATA records are recognised here, by strided slices of the entries' two highest octets and by one
+pattern for runs of one-entry records, and handed over in runs; the pages' content is never looked at.  All other
+records go to the consumer one by one.  What is clean here breaks no rule of PAGE_DATA's own layout.
+"""
+
+from __future__ import annotations
+
+import re
+from struct import Struct
+
+from . import literals as L
+from .events import ENTRY, HEADER, PAGE, PAGE_FIXED, Layer, Record, Run, Sink
+from .fields import IDENTITY, broken_rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .window import Window
+
+END, CHECKPOINT, STOP = "end", "checkpoint", "stop"
+
+IMAGE_HEADER = Struct(L.FORMATS["libxc.image_header"])
+_DOMAIN_HEADER = {order: Struct(order + L.FORMATS["libxc.domain_header"]) for order in "<>"}
+RECORD_HEADER = {order: Struct(order + L.FORMATS["libxc.record_header"]) for order in "<>"}
+_PAGE_HEADER = Struct("<" + L.FORMATS["libxc.record_header"] + L.FORMATS["libxc.PAGE_DATA"])
+_FIRST_ENTRY = HEADER + PAGE_FIXED
+# Larger batches than any writer makes are read in pieces, by the consumer.
+_FAST_MAX = 4 * L.BATCH_MAX
+
+
+def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
+    """Program of a whole image: headers, then :func:`records`."""
+    at = window.position
+    path = "libxc.image_header"
+    size = L.SIZES[path]
+    if not (yield size):
+        sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), "the image header")
+        return STOP
+    raw = window.take(size)
+    _, _, layer.version, options, _, _ = IMAGE_HEADER.unpack(raw)
+    broken = broken_rules(path, raw, ">")
+    sink.header(layer, path, at, raw, broken)
+    if any(row[1] in IDENTITY for row in broken):
+        sink.unsound(layer, at)
+        return STOP
+    layer.order = ">" if options & L.LIBXC_OPTIONS.get("endian", 0) else "<"
+    at = window.position
+    path = "libxc.domain_header"
+    size = L.SIZES[path]
+    if not (yield size):
+        sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), "the domain header")
+        return STOP
+    raw = window.take(size)
+    guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
+    layer.xen = major, minor
+    layer.guest = L.GUESTS.get(guest)
+    sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
+    return (yield from records(window, sink, layer, nested))
+
+
+def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
+    """Program of an image's records.  In a libxl stream (`nested`) it returns at each CHECKPOINT too."""
+    w = window
+    unpack_header = RECORD_HEADER[layer.order].unpack_from
+    page_data = L.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
+    single = False
+    while True:
+        if single:
+            single = _run_of_singles(w, sink, layer)
+        if w.hi - w.lo < HEADER and not (yield HEADER):
+            held = w.hi - w.lo
+            what = "a record header" if held else "the image, before its END"
+            sink.truncated(layer, None, w.base + w.hi, HEADER - held, what)
+            return STOP
+        kind, length = unpack_header(w.buf, w.lo)
+        if kind == page_data and length >= PAGE_FIXED + ENTRY:
+            if w.hi - w.lo < _FIRST_ENTRY:
+                yield _FIRST_ENTRY
+            count = _clean_batch(w, length) if w.hi - w.lo >= _FIRST_ENTRY else 0
+            if count:
+                need = _FIRST_ENTRY + ENTRY * count
+                if w.hi - w.lo >= need or (yield need):
+                    pages = _content_pages(w, length, count)
+                    if pages >= 0:
+                        at = w.position
+                        sink.pages(Run(layer, w, 1, HEADER + length, count, pages))
+                        layer.index += 1
+                        w.lo += need
+                        single = count == 1
+                        if pages:
+                            left = pages * PAGE
+                            left -= yield -left
+                            if left:
+                                record = Record(layer, kind, at, length)
+                                record.index -= 1
+                                sink.truncated(layer, record, w.base + w.hi, left, "the pages of a record")
+                                return STOP
+                        continue
+        record = Record(layer, kind, w.position, length)
+        layer.index += 1
+        w.lo += HEADER
+        if length > L.RECORD_LENGTH_MAX:
+            sink.oversize(record)
+            return STOP
+        if not (yield from body(w, sink, record)):
+            return STOP
+        if kind == L.LIBXC_END:
+            sink.ended(layer, w.position)
+            return END
+        if kind == L.LIBXC_CHECKPOINT:
+            layer.checkpoints += 1
+            sink.checkpoint(layer, w.position)
+            if nested:
+                return CHECKPOINT
+
+
+def body(window: Window, sink: Sink, record: Record) -> Generator[int, int, bool]:
+    """Program of one record's body and padding, either layer's.  Returns whether the stream had them whole."""
+    program = sink.record(record)
+    if program is not None:
+        yield from program
+    left = record.end - window.position
+    if left:
+        left -= yield -left
+        if left:
+            sink.truncated(record.layer, record, window.base + window.hi, left, "the body of a record")
+            return False
+    padding = -record.length & 7
+    if padding:
+        if window.hi - window.lo < padding and not (yield padding):
+            held = window.hi - window.lo
+            sink.truncated(record.layer, record, window.base + window.hi, padding - held, "the padding of a record")
+            return False
+        at = window.position
+        raw = window.take(padding)
+        if raw.count(0) != padding:
+            sink.padding(record, at, raw)
+    return True
+
+
+def _clean_batch(window: Window, length: int) -> int:
+    """Entries of the PAGE_DATA record at `lo`, or 0 if its fixed fields are not those of a clean one."""
+    _, _, count, reserved = _PAGE_HEADER.unpack_from(window.buf, window.lo)
+    if reserved or count > _FAST_MAX or PAGE_FIXED + ENTRY * count > length:
+        return 0
+    return int(count)
+
+
+def _content_pages(window: Window, length: int, count: int) -> int:
+    """Pages that follow the record's `count` entries, or -1 if entries or length are not clean."""
+    first = window.lo + _FIRST_ENTRY
+    end = first + ENTRY * count
+    tops = window.buf[first + ENTRY - 1 : end : ENTRY]
+    if tops.translate(None, L.ENTRY_TOP_CLEAN) or window.buf[first + ENTRY - 2 : end : ENTRY].translate(
+        None, L.ENTRY_NEXT_CLEAN
+    ):
+        return -1
+    pages = len(tops.translate(None, L.ENTRY_TOP_BARE))
+    return pages if length == PAGE_FIXED + ENTRY * count + PAGE * pages else -1
+
+
+_RUNS = ((L.RUN_DATA, L.RUN_DATA_SIZE, 1), (L.RUN_BARE, L.RUN_BARE_SIZE, 0))
+
+
+def _run_of_singles(window: Window, sink: Sink, layer: Layer) -> bool:
+    """Hand over the clean one-entry records that the window holds whole; whether there were any."""
+    for pattern, size, pages in _RUNS:
+        # re keeps what it has compiled; few streams need these patterns, so nobody pays for them at start.
+        found = re.compile(pattern).match(window.buf, window.lo, window.hi)
+        if found:
+            count = (found.end() - window.lo) // size
+            sink.pages(Run(layer, window, count, size, count, count * pages))
+            layer.index += count
+            window.lo = found.end()
+            return True
+    return False

@@ -1,0 +1,73 @@
+"""The libxl layer: stream header, records up to END, and the libxc image inside.
+
+libxl cannot know where the image ends: LIBXC_CONTEXT hands the stream over, and it comes back after the image's
+END, or after each CHECKPOINT, when libxl records follow up to CHECKPOINT_END.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from . import libxc
+from . import literals as L
+from .events import HEADER, Layer, Record, Sink
+from .fields import IDENTITY, broken_rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .window import Window
+
+STREAM_HEADER = Struct(L.FORMATS["libxl.header"])
+_RECORD_HEADER = {order: Struct(order + L.FORMATS["libxl.record_header"]) for order in "<>"}
+
+
+def stream(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
+    """Program of a whole libxl stream."""
+    at = window.position
+    path = "libxl.header"
+    size = L.SIZES[path]
+    if not (yield size):
+        sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), "the stream header")
+        return libxc.STOP
+    raw = window.take(size)
+    _, layer.version, options = STREAM_HEADER.unpack(raw)
+    broken = broken_rules(path, raw, ">")
+    sink.header(layer, path, at, raw, broken)
+    if any(row[1] in IDENTITY for row in broken):
+        sink.unsound(layer, at)
+        return libxc.STOP
+    layer.order = ">" if options & L.LIBXL_OPTIONS.get("endian", 0) else "<"
+    return (yield from _records(window, sink, layer))
+
+
+def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
+    w = window
+    unpack_header = _RECORD_HEADER[layer.order].unpack_from
+    image: Layer | None = None
+    while True:
+        if w.hi - w.lo < HEADER and not (yield HEADER):
+            held = w.hi - w.lo
+            what = "a record header" if held else "the stream, before its END"
+            sink.truncated(layer, None, w.base + w.hi, HEADER - held, what)
+            return libxc.STOP
+        kind, length = unpack_header(w.buf, w.lo)
+        record = Record(layer, kind, w.position, length)
+        layer.index += 1
+        w.lo += HEADER
+        if not (yield from libxc.body(w, sink, record)):
+            return libxc.STOP
+        if kind == L.LIBXL_END:
+            sink.ended(layer, w.position)
+            return libxc.END
+        outcome = libxc.END
+        if kind == L.LIBXL_LIBXC_CONTEXT:
+            image = Layer("libxc", layer.path)
+            outcome = yield from libxc.image(w, sink, image, nested=True)
+            layer.guest = image.guest
+        elif kind == L.LIBXL_CHECKPOINT_END and image is not None and image.checkpoints > layer.checkpoints:
+            layer.checkpoints += 1
+            outcome = yield from libxc.records(w, sink, image, nested=True)
+        if outcome == libxc.STOP:
+            return outcome

@@ -1,0 +1,153 @@
+"""Drivers: octets from a seekable file, a pipe, or a decompressor into the window of a reader.
+
+What a layer skips is not read where that can be helped: a file's offset moves on, a pipe is spliced to nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .engine import Engine
+    from .window import Window
+
+_PAGE = 4096
+# Skips of at least this are worth a change of offset; less is cheaper to read along.
+_SEEK = 64 << 10
+_PIPE_SIZE = 1 << 20
+
+
+class DamagedError(Exception):
+    """What wraps the stream is damaged, ends early, or needs more memory than is given to it."""
+
+
+class Source:
+    """Where octets come from.  `size` is their number where it is known beforehand."""
+
+    size: int | None = None
+
+    def fill(self, window: Window, want: int) -> bool:
+        """Append at least one octet to the window, `want` are needed.  False at the end of the stream."""
+        raise NotImplementedError
+
+    def skip(self, window: Window, count: int) -> int:
+        """Let up to `count` octets go by, the window being empty; how many did, 0 at the end of the stream."""
+        room = window.room()
+        return self.read_into(room[:count] if count < len(room) else room)
+
+    def read_into(self, room: memoryview) -> int:
+        """Read some octets into `room`; 0 at the end of the stream."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of what the source opened."""
+
+
+class FileSource(Source):
+    """A regular file, or a block device, from its descriptor's current offset on."""
+
+    def __init__(self, fd: int, exact: bool = False) -> None:
+        self._fd = fd
+        self._exact = exact
+        self._start = self._offset = os.lseek(fd, 0, os.SEEK_CUR)
+        self._end = max(os.fstat(fd).st_size, os.lseek(fd, 0, os.SEEK_END))
+        os.lseek(fd, self._start, os.SEEK_SET)
+        self.size = max(self._end - self._start, 0)
+        self._ahead = 1 << 30
+        self._random = False
+
+    def fill(self, window: Window, want: int) -> bool:
+        room = window.room()
+        if self._exact:
+            length = want
+        else:
+            # After a long skip only the page that is needed is read: the next skip is probably near.  Reading
+            # on without one doubles that each time.
+            length = self._ahead - self._offset % _PAGE
+            while length < want:
+                length += _PAGE
+            self._ahead = min(self._ahead * 2, 1 << 30)
+        got = os.preadv(self._fd, [room[:length]], self._offset)
+        self._offset += got
+        window.hi += got
+        return got > 0
+
+    def skip(self, window: Window, count: int) -> int:
+        # The size may have changed since: what is gone is gone, and what is new may be read.
+        if self._offset + count > self._end:
+            self._end = max(os.fstat(self._fd).st_size, self._end)
+        count = min(count, max(self._end - self._offset, 0))
+        if count >= _SEEK:
+            self._ahead = _PAGE
+            if not self._random:
+                self._random = True
+                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        self._offset += count
+        return count
+
+    def close(self) -> None:
+        """Leave a shared descriptor behind the last octet that was used."""
+        if self._exact:
+            os.lseek(self._fd, self._offset, os.SEEK_SET)
+
+
+class PipeSource(Source):
+    """A pipe, socket or terminal."""
+
+    def __init__(self, fd: int, exact: bool = False) -> None:
+        self._fd = fd
+        self._exact = exact
+        self._nowhere = -1
+        if stat.S_ISFIFO(os.fstat(fd).st_mode) and hasattr(os, "splice"):
+            self._nowhere = os.open(os.devnull, os.O_WRONLY)
+            _widen(fd)
+
+    def read_into(self, room: memoryview) -> int:
+        return os.readv(self._fd, [room])
+
+    def fill(self, window: Window, want: int) -> bool:
+        room = window.room()
+        got = os.readv(self._fd, [room[:want] if self._exact else room])
+        window.hi += got
+        return got > 0
+
+    def skip(self, window: Window, count: int) -> int:
+        if self._nowhere < 0 or count < _PAGE:
+            return super().skip(window, count)
+        return os.splice(self._fd, self._nowhere, min(count, 1 << 30))
+
+    def close(self) -> None:
+        if self._nowhere >= 0:
+            os.close(self._nowhere)
+
+
+def _widen(fd: int) -> None:
+    """Let the pipe hold more: fewer, larger reads."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    except OSError:
+        pass  # an unprivileged user may have used up the allowance; smaller pipes work as well
+
+
+def drive(engine: Engine, source: Source, progress: Callable[[int], None] | None = None) -> None:
+    """Run the engine's program on all that the source has, or until it ends.  Raises OSError."""
+    window = engine.window
+    while True:
+        want = engine.run()
+        if want > 0:
+            window.eof = not source.fill(window, want)
+        elif want < 0:
+            gone = source.skip(window, -want)
+            if gone:
+                engine.skip(gone)
+            window.eof = not gone
+        else:
+            return
+        if progress is not None:
+            progress(window.position)

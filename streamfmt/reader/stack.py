@@ -1,0 +1,71 @@
+"""The stack of layers: identifies a stream, runs the layers it consists of, looks at what follows their END."""
+
+from __future__ import annotations
+
+from . import libxc, libxl
+from .engine import Engine
+from .events import Layer, Sink
+from .identify import Identity, forced, peek
+from .window import Window
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .engine import Program
+
+_TRAILER_HEAD = 64
+
+
+class Reader:
+    """A stream on its way through its layers into `sink`.
+
+    `form` is "auto" or what the stream is to be taken for.  With `exact` no octet past the outermost END is asked
+    for.  `identity` is None until enough has arrived; octets come in through `engine` or a driver.
+    """
+
+    __slots__ = ("engine", "exact", "form", "identity", "sink", "window")
+
+    def __init__(self, sink: Sink, form: str = "auto", exact: bool = False) -> None:
+        self.sink = sink
+        self.form = form
+        self.exact = exact
+        self.identity: Identity | None = None
+        self.window = sink.window = Window()
+        self.engine = Engine(self._program(), self.window)
+
+    def _program(self) -> Program:
+        window = self.window
+        if self.form == "auto":
+            self.identity = yield from peek(window, self.exact)
+        else:
+            self.identity = forced(self.form)
+        layer = Layer(self.identity.key)
+        if self.identity.key == "libxl":
+            outcome = yield from libxl.stream(window, self.sink, layer)
+        elif self.identity.key == "libxc":
+            outcome = yield from libxc.image(window, self.sink, layer, nested=False)
+        else:
+            return
+        if outcome == libxc.END and not self.exact:
+            yield from _trailing(window, self.sink, layer)
+
+
+def _trailing(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, None]:
+    """Look at what lies behind END, to the end of the input."""
+    at = window.position
+    yield _TRAILER_HEAD
+    head = bytes(window.buf[window.lo : min(window.hi, window.lo + _TRAILER_HEAD)])
+    if not head:
+        return
+    zero = not any(head)
+    while zero:
+        held = window.hi - window.lo
+        if window.buf.count(0, window.lo, window.hi) != held:
+            zero = False
+            break
+        window.lo = window.hi
+        if not (yield 1):
+            break
+    yield -(1 << 62)
+    sink.trailing(layer, at, window.position - at, head, zero)

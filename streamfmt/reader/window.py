@@ -1,0 +1,48 @@
+"""The window: the octets of a stream that are in memory, and where they lie in it.
+
+A layer reads `buf[lo:hi]` and moves `lo`; a driver appends after `hi`.  The buffer is made once, so memory does
+not depend on what a stream claims.
+"""
+
+from __future__ import annotations
+
+CAPACITY = 256 << 10
+
+
+class Window:
+    """Octets `buf[lo:hi]` of the stream; `base` is the stream offset of `buf[0]`."""
+
+    __slots__ = ("base", "buf", "eof", "hi", "lo", "view")
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.buf = bytearray(capacity)
+        self.view = memoryview(self.buf)
+        self.lo = 0
+        self.hi = 0
+        self.base = 0
+        self.eof = False
+
+    @property
+    def position(self) -> int:
+        """Offset in the stream of the next octet to be read."""
+        return self.base + self.lo
+
+    def room(self) -> memoryview:
+        """Where new octets go, after what is unread has been moved to the front."""
+        unread = self.hi - self.lo
+        if self.lo:
+            self.buf[:unread] = self.buf[self.lo : self.hi]
+            self.base += self.lo
+            self.lo, self.hi = 0, unread
+        return self.view[unread:]
+
+    def skipped(self, count: int) -> None:
+        """`count` octets after `hi` went by without coming here; nothing may be unread."""
+        self.base += self.hi + count
+        self.lo = self.hi = 0
+
+    def take(self, count: int) -> bytes:
+        """The next `count` octets, which are known to be there, as an object of their own."""
+        lo = self.lo
+        self.lo = lo + count
+        return bytes(self.buf[lo : lo + count])

@@ -1,0 +1,78 @@
+"""The clause registry: every rule of the formats, loaded from spec/clauses/*.toml.
+
+A clause has a permanent id.  Its keys are explained at the top of each file; :class:`Clause` says the same in
+types.  Only printing a clause and compiling the reader's tables load it: verification itself runs on those.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from .. import data
+
+FILES = ("stream", "libxl", "libxc", "checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What one known reader does with the breach: `releases` is inclusive and may be open ("4.14-")."""
+
+    reader: str
+    releases: str
+    does: str
+    evidence: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One rule.
+
+    `writer` and `reader` are the levels (must, should, ...) for either side; `judged` says whether a stream
+    alone shows the breach ("stream"), a declared mode or guest is needed ("context"), or only a reader's
+    behaviour can show it ("reader").  `applies` are schema paths.  `fields` and `lengths` are the ones whose
+    check follows from the schema alone.
+    """
+
+    id: str
+    title: str
+    text: str
+    writer: str
+    reader: str
+    judged: str
+    source: str
+    applies: tuple[str, ...]
+    severity: str = ""
+    fields: tuple[str, ...] = ()
+    lengths: tuple[str, ...] = ()
+    since: str = "4.6"
+    until: str = ""
+    hint: str = ""
+    merged: tuple[str, ...] = ()
+    withdrawn: str = ""
+    readers: tuple[Behaviour, ...] = ()
+
+
+def _clause(name: str, row: dict[str, Any]) -> Clause:
+    readers = tuple(Behaviour(**reader) for reader in row.pop("readers", ()))
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return Clause(id=name, readers=readers, **values)
+
+
+@cache
+def registry() -> Mapping[str, Clause]:
+    """Every clause by id, in the order of the files.  Raises TypeError for a key that no clause has."""
+    found: dict[str, Clause] = {}
+    for name in FILES:
+        with open(os.path.join(data.path("spec", "clauses"), f"{name}.toml"), "rb") as file:
+            for key, row in tomllib.load(file).items():
+                if key in found:
+                    raise ValueError(f"clause {key} is in two files")
+                found[key] = _clause(key, row)
+    return MappingProxyType(found)

@@ -1,0 +1,216 @@
+"""Turns schemas, order tables and clauses into the reader's module of literals.
+
+construct takes a hundred times longer than struct to read a header and 40 ms to import, so the reader runs on
+plain tables.  They are data, never code: what this module writes is read off the construct objects, and a test
+writes it again and compares.  `python -m streamfmt.schema.compile` rewrites streamfmt/reader/literals.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from . import hvm, libxc, libxl, magic, order
+from .build import RecordType
+from .clauses import Clause, registry
+from .describe import Field, Layout, catalogue, layouts_within
+
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_HEADING = '''"""Tables of the reader and the checks, written by `python -m streamfmt.schema.compile`.  Do not edit.
+
+Struct formats carry no byte order unless the layout has one of its own.  Offsets and sizes are octets.
+"""
+
+from __future__ import annotations
+'''
+
+
+def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
+    for layout in layouts.values():
+        yield from layouts_within(layout)
+
+
+def _struct_format(layout: Layout) -> str:
+    """struct's format of the layout's fixed fields, with ">" in front where they are big-endian always."""
+    codes: list[str] = []
+    places: set[int] = set()
+    for row in layout.fields:
+        if row.offset not in places:
+            places.add(row.offset)
+            codes.append(f"{row.size}s" if row.raw else _CODES.get(row.size, f"{row.size}s"))
+    prefix = ">" if any(row.big for row in layout.fields) else ""
+    return prefix + "".join(codes)
+
+
+def _rule(clause: Clause, row: Field) -> tuple[Any, ...]:
+    """One field check: where the field lies and what may stand there."""
+    allowed = row.constant if row.constant is not None else row.allowed
+    if allowed is None:
+        raise ValueError(f"{clause.id} names field {row.path!r}, whose schema allows any value")
+    return (clause.id, row.path, row.offset, row.size, row.shift, row.bits, row.big, allowed)
+
+
+def _rules(layouts: Mapping[str, Layout], clauses: Iterable[Clause]) -> dict[str, tuple[tuple[Any, ...], ...]]:
+    fields = {f"{layout.path}.{row.path}": (layout, row) for layout in _all_layouts(layouts) for row in layout.fields}
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for clause in clauses:
+        for path in clause.fields:
+            if path in fields:
+                layout, row = fields[path]
+                found.setdefault(layout.path, []).append(_rule(clause, row))
+    return {path: tuple(sorted(rows, key=lambda r: (r[2], -r[4]))) for path, rows in found.items()}
+
+
+def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
+    """One length check: octets of the fixed fields, unit of the rest, its least and most count, its sizes."""
+    record = layout.record
+    least, most, lengths = (record.least, record.most, record.lengths) if record else (0, None, ())
+    unit = layout.parts[0].unit or 1 if layout.parts else 0
+    return (clause.id, layout.size, unit, least, most, lengths)
+
+
+def _order(
+    rules: Iterable[order.OrderRule], records: Iterable[RecordType], extra: Mapping[str, int] = {}
+) -> dict[tuple[str, int], dict[int, tuple[tuple[str, int, int], ...]]]:
+    """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen)."""
+    codes = {row.name: row.code for row in records} | dict(extra)
+    found: dict[tuple[str, int], dict[int, tuple[tuple[str, int, int], ...]]] = {}
+    for guest in libxc.GUESTS:
+        for version in libxc.VERSIONS:
+            table: dict[int, list[tuple[str, int, int]]] = {}
+            for rule in rules:
+                if guest in rule.guests and version in rule.versions:
+                    seen = sum(1 << codes[name] for name in rule.seen)
+                    unseen = sum(1 << codes[name] for name in rule.unseen)
+                    for name in rule.on:
+                        table.setdefault(codes[name], []).append((rule.clause, seen, unseen))
+            found[guest, version] = {code: tuple(rows) for code, rows in sorted(table.items())}
+    return found
+
+
+def _byte_class(values: Iterable[int]) -> bytes:
+    return b"[" + b"".join(re.escape(bytes([value])) for value in sorted(values)) + b"]"
+
+
+def _run_pattern(layouts: Mapping[str, Layout], data: bool) -> tuple[bytes, int]:
+    """A pattern of clean one-entry PAGE_DATA records in a row, little-endian, and the octets of one.
+
+    Matching them costs a tenth of unpacking them: that is what makes four million small records a second.
+    """
+    page = layouts["libxc.PAGE_DATA"]
+    entries, pages = page.parts
+    code = next(row.code for row in libxc.RECORDS if row.name == "PAGE_DATA")
+    length = page.size + entries.unit + (pages.unit if data else 0)
+    values = {"type": code, "length": length}
+    header = b"".join(values[f.path].to_bytes(f.size, "little") for f in layouts["libxc.record_header"].fields)
+    fixed = b"".join({"count": 1}.get(f.path, 0).to_bytes(f.size, "little") for f in page.fields)
+    high, low = _entry_bytes(data)
+    middle = b".{%d}" % (entries.unit - 2)
+    tail = b".{%d}" % pages.unit if data else b""
+    record = re.escape(header + fixed) + middle + _byte_class(low) + _byte_class(high) + tail
+    return b"(?s:" + record + b")++", layouts["libxc.record_header"].size + length
+
+
+def _entry_bytes(data: bool) -> tuple[set[int], set[int]]:
+    """What the two most significant octets of a clean page entry may be, by whether its page has content."""
+    entry = {f.path: f for f in catalogue()["libxc.PAGE_DATA"].parts[0].element.fields}  # type: ignore[union-attr] # PAGE_DATA's first part has an element
+    top = 8 * (entry["type"].size - 1)
+    clean = [row.code << entry["type"].shift for row in libxc.PAGE_TYPES if row.data == data]
+    mask = ((1 << entry["reserved"].bits) - 1) << entry["reserved"].shift
+    low = {value for value in range(256) if not value << (top - 8) & mask}
+    return {value >> top for value in clean}, low
+
+
+def tables() -> dict[str, Any]:
+    """Every literal by name, as the schemas and clauses stand now."""
+    layouts = catalogue()
+    clauses = registry().values()
+    page = layouts["libxc.PAGE_DATA"]
+    entry = {f.path: f for f in page.parts[0].element.fields}  # type: ignore[union-attr] # as above
+    pte = {f.path: f for f in layouts["libxc.pte"].fields}
+    found: dict[str, Any] = {}
+    found["FORMATS"] = {layout.path: _struct_format(layout) for layout in _all_layouts(layouts)}
+    found["SIZES"] = {layout.path: layout.size for layout in _all_layouts(layouts)}
+    found["UNITS"] = {
+        layout.path: tuple(part.unit for part in layout.parts) for layout in _all_layouts(layouts) if layout.parts
+    }
+    found["PLACES"] = {
+        layout.path: {f.path: (f.offset, f.size) for f in layout.fields}
+        for layout in _all_layouts(layouts)
+        if layout.fields
+    }
+    found["RULES"] = _rules(layouts, clauses)
+    found["LENGTHS"] = {path: _length(clause, layouts[path]) for clause in clauses for path in clause.lengths}
+    found["SEVERITY"] = {clause.id: clause.severity for clause in clauses if clause.severity}
+    for layer, records in (("LIBXL", libxl.RECORDS), ("LIBXC", libxc.RECORDS)):
+        found[f"{layer}_RECORDS"] = {row.code: row.name for row in records}
+        found.update({f"{layer}_{row.name}": row.code for row in records})
+    found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
+    found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
+    found["LIBXC_ORDER"] = _order(order.LIBXC_RULES, libxc.RECORDS)
+    found["LIBXC_TAIL"] = sum(1 << row.code for row in libxc.RECORDS if row.name in order.TAIL)
+    found["CHECKPOINT_OPEN"] = 31
+    found["LIBXL_ORDER"] = _order(order.LIBXL_RULES, libxl.RECORDS, {order.CHECKPOINT_OPEN: found["CHECKPOINT_OPEN"]})
+    found["LIBXL_TAIL"] = sum(1 << row.code for row in libxl.RECORDS if row.name in order.EMULATOR)
+    found["RECORD_LENGTH_MAX"] = libxc.RECORD_LENGTH_MAX
+    found["BATCH_MAX"] = libxc.BATCH_MAX
+    found["PAGE_SIZE"] = libxc.PAGE_SIZE
+    found["PAGE_TYPES"] = {row.code: row.name for row in libxc.PAGE_TYPES}
+    found["PAGE_TYPES_DATA"] = frozenset(row.code for row in libxc.PAGE_TYPES if row.data)
+    found["PAGE_TYPES_TABLE"] = frozenset(row.code for row in libxc.PAGE_TYPES if row.table)
+    found["ENTRY_TYPE_SHIFT"] = entry["type"].shift
+    found["ENTRY_PFN_MASK"] = (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift
+    found["ENTRY_RESERVED_MASK"] = (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift
+    data, low = _entry_bytes(True)
+    bare, _ = _entry_bytes(False)
+    found["ENTRY_TOP_BARE"] = bytes(sorted(bare))
+    found["ENTRY_TOP_CLEAN"] = bytes(sorted(data | bare))
+    found["ENTRY_NEXT_CLEAN"] = bytes(sorted(low))
+    found["RUN_DATA"], found["RUN_DATA_SIZE"] = _run_pattern(layouts, True)
+    found["RUN_BARE"], found["RUN_BARE_SIZE"] = _run_pattern(layouts, False)
+    found["PTE_PFN"] = (pte["pfn"].shift, (1 << pte["pfn"].bits) - 1)
+    found["PTE_PRESENT"] = 1 << pte["present"].shift
+    found["VCPU_CONTEXT_SIZES"] = libxc.VCPU_CONTEXT_SIZES
+    found["PV_COMBINATIONS"] = libxc.PV_COMBINATIONS
+    found["HVM_TYPES"] = {row.code: (row.name, row.lengths, row.unit) for row in hvm.CONTEXT_TYPES}
+    found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
+    found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
+    found["EMULATOR_IDS"] = {value: name for name, value in libxl.EMULATOR_IDS.items()}
+    found["PAIR_STRINGS"] = len(layouts["libxl.EMULATOR_XENSTORE_DATA"].parts[0].element.parts)  # type: ignore[union-attr] # as above
+    found["DRAFT_ENTRY_SIZES"] = {
+        width: layouts[f"libxl.XENSTORE_DATA_{width}"].parts[0].element.size  # type: ignore[union-attr] # as above
+        for width in libxl.DRAFT_XENSTORE_DATA
+    }
+    found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
+    found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
+    for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):
+        bits = {f.path: 1 << f.shift for f in layouts[path].fields if f.bits == 1}
+        found[f"{name}_OPTIONS"] = {option.removeprefix("options."): bit for option, bit in bits.items()}
+    return found
+
+
+def source(values: Mapping[str, Any] | None = None) -> str:
+    """The text of streamfmt/reader/literals.py: a line for each literal, or for each entry of a mapping."""
+    lines = [_HEADING]
+    for name, value in (tables() if values is None else values).items():
+        if isinstance(value, dict) and len(repr(value)) > 100:
+            lines += [f"{name} = {{", *(f"    {key!r}: {row!r}," for key, row in value.items()), "}"]
+        elif isinstance(value, tuple) and len(repr(value)) > 100:
+            lines += [f"{name} = (", *(f"    {row!r}," for row in value), ")"]
+        elif isinstance(value, frozenset):
+            lines.append(f"{name} = frozenset({sorted(value)!r})")
+        else:
+            lines.append(f"{name} = {value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "reader", "literals.py")
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(source())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""HVM context (what the libxc record HVM_CONTEXT carries): framing, entry types and their lengths; HVM parameters.
+
+Source: Xen's xen/include/public/arch-x86/hvm/save.h and xen/include/public/hvm/params.h.
+The meaning of each entry's fields is not here: only what framing and lengths say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from construct import Bytes, GreedyRange, Int16ul, Int32ul, Struct, this
+
+CONTEXT = GreedyRange(
+    Struct(
+        "typecode" / Int16ul * "What the entry holds.",
+        "instance" / Int16ul * "Which vcpu or device; 0 where there is only one.",
+        "length" / Int32ul * "Octets of data that follow.",
+        "data" / Bytes(this.length) * "The entry, as Xen's structure lays it out.",
+    )
+)
+CONTEXT_SOURCE = "xen/include/public/arch-x86/hvm/save.h, struct hvm_save_descriptor"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextType:
+    """One entry type: its lengths by release, oldest first, or for variable ones the least length and the unit."""
+
+    code: int
+    name: str
+    lengths: tuple[int, ...]
+    unit: int = 0
+    history: str = ""
+
+
+# A `unit` makes the length least + n * unit, where `lengths` holds the least.  Codes 22 to 34 are kept for a
+# downstream user and unknown to every released Xen.
+CONTEXT_TYPES = (
+    ContextType(0, "END", (0,)),
+    ContextType(1, "HEADER", (24,)),
+    ContextType(2, "CPU", (1016, 1024, 1032), history="1016 before 3.4, 1024 to 4.6, 1032 since 4.7"),
+    ContextType(3, "PIC", (8,)),
+    ContextType(4, "IOAPIC", (400,)),
+    ContextType(5, "LAPIC", (16, 24, 32), history="16 to 4.0, 24 to 4.20, 32 since 4.21"),
+    ContextType(6, "LAPIC_REGS", (1024,)),
+    ContextType(7, "PCI_IRQ", (16,)),
+    ContextType(8, "ISA_IRQ", (8,)),
+    ContextType(9, "PCI_LINK", (8,)),
+    ContextType(10, "PIT", (56,)),
+    ContextType(11, "RTC", (16, 24), history="16 to 4.13, 24 since 4.14"),
+    ContextType(12, "HPET", (1048,)),
+    ContextType(13, "PMTIMER", (8,)),
+    ContextType(14, "MTRR", (240,)),
+    ContextType(15, "VIRIDIAN_DOMAIN", (16, 24, 32), history="16 to 4.4, 24 in 4.5, 32 since 4.6"),
+    ContextType(16, "CPU_XSAVE", (600,), unit=1, history="24 octets and the XSAVE area"),
+    ContextType(17, "VIRIDIAN_VCPU", (8, 16, 216), history="8 to 4.6, 16 to 4.12, 216 since 4.13"),
+    ContextType(18, "VMCE_VCPU", (8, 24, 32), history="8 in 4.2, 24 to 4.9, 32 since 4.10"),
+    ContextType(19, "TSC_ADJUST", (8,)),
+    ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR"),
+)
+HEADER_TYPE = 1
+END_TYPE = 0
+
+# HVM_PARAM_*; numbers missing here were never given out on x86.
+PARAMS = {
+    "CALLBACK_IRQ": 0,
+    "STORE_PFN": 1,
+    "STORE_EVTCHN": 2,
+    "PAE_ENABLED": 4,
+    "IOREQ_PFN": 5,
+    "BUFIOREQ_PFN": 6,
+    "VIRIDIAN": 9,
+    "TIMER_MODE": 10,
+    "HPET_ENABLED": 11,
+    "IDENT_PT": 12,
+    "DM_DOMAIN": 13,
+    "ACPI_S_STATE": 14,
+    "VM86_TSS": 15,
+    "VPT_ALIGN": 16,
+    "CONSOLE_PFN": 17,
+    "CONSOLE_EVTCHN": 18,
+    "ACPI_IOPORTS_LOCATION": 19,
+    "MEMORY_EVENT_CR0": 20,
+    "MEMORY_EVENT_CR3": 21,
+    "MEMORY_EVENT_CR4": 22,
+    "MEMORY_EVENT_INT3": 23,
+    "NESTEDHVM": 24,
+    "MEMORY_EVENT_SINGLE_STEP": 25,
+    "BUFIOREQ_EVTCHN": 26,
+    "PAGING_RING_PFN": 27,
+    "MONITOR_RING_PFN": 28,
+    "SHARING_RING_PFN": 29,
+    "MEMORY_EVENT_MSR": 30,
+    "TRIPLE_FAULT_REASON": 31,
+    "IOREQ_SERVER_PFN": 32,
+    "NR_IOREQ_SERVER_PAGES": 33,
+    "VM_GENERATION_ID_ADDR": 34,
+    "ALTP2M": 35,
+    "X87_FIP_WIDTH": 36,
+    "VM86_TSS_SIZED": 37,
+    "MCA_CAP": 38,
+}
+# HVM_NR_PARAMS: the first number that is no parameter.
+PARAMS_END = 39
+# Refused or dropped by receivers since 4.14 (commit 1a16fee21c): hypervisors always had PAE by then.
+PARAM_PAE_ENABLED = PARAMS["PAE_ENABLED"]

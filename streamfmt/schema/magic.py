@@ -1,0 +1,137 @@
+"""First octets: what tells one container or stream from another, and what else people hand in by mistake.
+
+Source: the file formats' own definitions, named row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import libxl
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """`octets` at `offset` mean `name`; `kind` is what identify does about it.
+
+    Kinds: "stream" is read by a layer of that `key`, "container" is named and peeled, "compressed" is opened,
+    "payload" is something a stream carries, "foreign" is no migration stream at all.
+    """
+
+    key: str
+    kind: str
+    octets: bytes
+    name: str
+    source: str
+    offset: int = 0
+
+
+MAGICS = (
+    Magic("libxl", "stream", b"LibxlFmt", "libxl stream", libxl.HEADER_SOURCE),
+    Magic("libxc", "stream", b"\xff" * 8 + b"XENF", "libxc image", "docs/specs/libxc-migration-stream.pandoc"),
+    Magic("xl", "container", b"Xen saved domain, xl format\n \0 \r", "xl save file", "tools/xl/xl.h"),
+    Magic("libvirt", "container", b"libvirt-xml\n \0 \r", "libvirt save file", "libvirt src/libxl/libxl_conf.h"),
+    Magic("xapi", "container", b"XenSavedDomv2-\n", "XAPI suspend image", "xen-api ocaml/xenopsd/lib/suspend_image.ml"),
+    Magic(
+        "xapi-legacy",
+        "container",
+        b"XenSavedDomain\n",
+        "XAPI legacy suspend image, which holds a legacy stream of a 32-bit toolstack",
+        "xen-api ocaml/xenopsd/xc/domain.ml",
+    ),
+    Magic(
+        "xend",
+        "container",
+        b"LinuxGuestRecord",
+        "xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream",
+        "tools/python/xen/xend/XendCheckpoint.py",
+    ),
+    Magic(
+        "xl-migrate",
+        "container",
+        b"xl migration receiver ready, send binary domain data.\n",
+        "capture of xl migrate, beginning with the receiver's greeting",
+        "tools/xl/xl_migrate.c",
+    ),
+    Magic("gzip", "compressed", b"\x1f\x8b", "gzip data", "RFC 1952"),
+    Magic("xz", "compressed", b"\xfd7zXZ\0", "xz data", "tukaani.org xz file format 1.2"),
+    Magic("zstd", "compressed", b"\x28\xb5\x2f\xfd", "zstd data", "RFC 8878"),
+    Magic("qemu", "payload", b"QEVM", "QEMU device or migration record", "QEMU migration/savevm.c"),
+    Magic(
+        "hvm-context",
+        "payload",
+        b"\x01\0\0\0\x18\0\0\0\x86\x12\x38\x54",
+        "HVM context, what the libxc record HVM_CONTEXT carries",
+        "xen/include/public/arch-x86/hvm/save.h",
+    ),
+    Magic(
+        "qemu-tail",
+        "payload",
+        b"QemuDeviceModelRecord",
+        "QEMU record of a legacy stream, without that stream",
+        "tools/libxc/xc_domain_restore.c of Xen 4.4",
+    ),
+    Magic(
+        "qemu-tail",
+        "payload",
+        b"DeviceModelRecord0002",
+        "QEMU record of a legacy stream, without that stream",
+        "tools/libxc/xc_domain_restore.c of Xen 4.4",
+    ),
+    Magic(
+        "qemu-tail",
+        "payload",
+        b"RemusDeviceModelState",
+        "QEMU record of a legacy checkpoint, without its stream",
+        "tools/libxc/xc_domain_restore.c of Xen 4.4",
+    ),
+    Magic(
+        "xenstored",
+        "foreign",
+        b"xenstore",
+        "xenstored live-update stream, not a guest",
+        "docs/designs/xenstore-migration.md",
+    ),
+    Magic("elf", "foreign", b"\x7fELF", "ELF file, perhaps a core of xl dump-core or a kernel", "ELF specification"),
+    Magic("qcow2", "foreign", b"QFI\xfb", "qcow2 disk image", "QEMU docs/interop/qcow2.txt"),
+    Magic("vhd", "foreign", b"conectix", "VHD disk image", "VHD specification 1.0"),
+    Magic("xva", "foreign", b"ova.xml\0", "XVA export of a whole VM (a tar archive)", "xen-api ocaml/xapi/export.ml"),
+    Magic("zip", "foreign", b"PK\3\4", "zip archive", "PKWARE APPNOTE"),
+    Magic(
+        "pcap",
+        "foreign",
+        b"\xd4\xc3\xb2\xa1",
+        "network capture; extract the TCP payload first",
+        "libpcap pcap-savefile",
+    ),
+    Magic("pcap", "foreign", b"\x0a\x0d\x0d\x0a", "network capture; extract the TCP payload first", "pcapng draft"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """Octets that known tools leave behind the END of the outermost layer; `whole` if nothing more follows them."""
+
+    octets: bytes
+    name: str
+    whole: bool
+    source: str
+
+
+TRAILERS = (
+    Trailer(
+        b"domain is yours, you are cleared to unpause\0",
+        "xl's go-ahead message, so this is a capture of xl migrate",
+        True,
+        "tools/xl/xl_migrate.c",
+    ),
+    *(
+        Trailer(
+            octets,
+            "the QEMU record that the legacy converter leaves behind a libxc image",
+            False,
+            "tools/python/scripts/convert-legacy-stream",
+        )
+        for octets in (b"DeviceModelRecord0002", b"QemuDeviceModelRecord", b"RemusDeviceModelState")
+    ),
+)

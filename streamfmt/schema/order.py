@@ -1,0 +1,70 @@
+"""Record order: which record may not come before, after or without which other.
+
+The state of a layer is the set of record types it has seen; a rule looks at that set when one of its records
+arrives.  The reader's generated tables hold the same rules as bit masks, and the documentation draws them from
+here.  Source: libxc-migration-stream.pandoc, Layout; libxl-migration-stream.pandoc, Layout; and what the C
+writers do (tools/libs/guest/xg_sr_save*.c, tools/libs/light/libxl_stream_write.c).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRule:
+    """`clause` is broken when a record of `on` arrives and `seen` (or not `unseen`) has come before it.
+
+    A rule with neither is broken by the record itself.  `guests` and `versions` say for which images it holds.
+    """
+
+    clause: str
+    on: tuple[str, ...]
+    seen: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    guests: tuple[str, ...] = ("pv", "hvm")
+    versions: tuple[int, ...] = (2, 3)
+
+
+VCPU = ("X86_PV_VCPU_BASIC", "X86_PV_VCPU_EXTENDED", "X86_PV_VCPU_XSAVE", "X86_PV_VCPU_MSRS")
+POLICIES = ("X86_CPUID_POLICY", "X86_MSR_POLICY")
+MEMORY = ("X86_PV_P2M_FRAMES", "PAGE_DATA", "VERIFY")
+# What belongs to one checkpoint and comes again in the next.
+TAIL = ("X86_TSC_INFO", "SHARED_INFO", *VCPU, "HVM_CONTEXT", "HVM_PARAMS")
+CLOSING = ("END", "CHECKPOINT")
+
+LIBXC_RULES = (
+    OrderRule("LIBXC-SDE-V2", on=("STATIC_DATA_END",), versions=(2,)),
+    OrderRule("LIBXC-POLICY-V2", on=POLICIES, versions=(2,)),
+    OrderRule("LIBXC-SDE-ONCE", on=("STATIC_DATA_END",), seen=("STATIC_DATA_END",), versions=(3,)),
+    OrderRule("LIBXC-SDE-PRESENT", on=(*MEMORY, *TAIL, *CLOSING), unseen=("STATIC_DATA_END",), versions=(3,)),
+    OrderRule("LIBXC-POLICY-ORDER", on=POLICIES, seen=("STATIC_DATA_END",), versions=(3,)),
+    OrderRule("LIBXC-PVINFO-ONCE", on=("X86_PV_INFO",), seen=("X86_PV_INFO",), guests=("pv",)),
+    OrderRule(
+        "LIBXC-PVINFO-FIRST",
+        on=("X86_PV_P2M_FRAMES", "SHARED_INFO", *VCPU, "PAGE_DATA"),
+        unseen=("X86_PV_INFO",),
+        guests=("pv",),
+    ),
+    OrderRule(
+        "LIBXC-PVINFO-FIRST", on=("X86_PV_INFO",), seen=("STATIC_DATA_END",), guests=("pv",), versions=(3,)
+    ),
+    OrderRule("LIBXC-P2M-BEFORE-PAGES", on=("PAGE_DATA",), unseen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
+    OrderRule("LIBXC-P2M-REPEAT", on=("X86_PV_P2M_FRAMES",), seen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
+    OrderRule("LIBXC-TSC-PRESENT", on=CLOSING, unseen=("X86_TSC_INFO",)),
+    OrderRule("LIBXC-HVMCTX-PRESENT", on=CLOSING, unseen=("HVM_CONTEXT",), guests=("hvm",)),
+    OrderRule("LIBXC-HVMPARAMS-ORDER", on=("HVM_PARAMS",), seen=("HVM_CONTEXT",), guests=("hvm",)),
+)
+
+# In the libxl layer CHECKPOINT stands for the libxc record of that name, after which libxl records follow.
+EMULATOR = ("EMULATOR_XENSTORE_DATA", "EMULATOR_CONTEXT")
+CHECKPOINT_OPEN = "CHECKPOINT"
+LIBXL_RULES = (
+    OrderRule("LIBXL-LIBXC-ONCE", on=("LIBXC_CONTEXT",), seen=("LIBXC_CONTEXT",)),
+    OrderRule("LIBXL-LIBXC-ONCE", on=("END",), unseen=("LIBXC_CONTEXT",)),
+    OrderRule("LIBXL-LIBXC-BEFORE-EMU", on=EMULATOR, unseen=("LIBXC_CONTEXT",)),
+    OrderRule("LIBXL-EMU-HVM-ONLY", on=EMULATOR, guests=("pv",)),
+    OrderRule("LIBXL-EMU-CTX", on=("EMULATOR_CONTEXT",), seen=("EMULATOR_CONTEXT",), guests=("hvm",)),
+    OrderRule("LIBXL-CKPTEND-CTX", on=("CHECKPOINT_END",), unseen=(CHECKPOINT_OPEN,)),
+    OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_OPEN,)),
+)

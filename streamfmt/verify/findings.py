@@ -1,0 +1,91 @@
+"""Findings: what breaks which clause, where; and the collection that counts them.
+
+A finding is data.  Texts, JSON and other reports are renderings of it (``report``).
+"""
+
+from __future__ import annotations
+
+from ..reader import literals as L
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Findings kept per clause; the rest are counted.  Memory and time stay bounded whatever the stream says.
+KEPT = 100
+SEVERITIES = ("error", "warning", "note")
+
+
+class Finding:
+    """One breach of one clause.
+
+    `offset` and `length` are the octets in the stream it is about; `index` and `record` name the record in the
+    layer at `layer` ("libxl/libxc"), `field` a field of its schema.  `expected` and `actual` are words.
+    """
+
+    __slots__ = (
+        "actual",
+        "clause",
+        "expected",
+        "field",
+        "index",
+        "layer",
+        "length",
+        "message",
+        "offset",
+        "record",
+        "severity",
+    )
+
+    clause: str
+    severity: str
+    layer: str
+    offset: int
+    length: int
+    index: int | None
+    record: str
+    field: str
+    expected: str
+    actual: str
+    message: str
+
+    def __init__(self, **values: Any) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, values[name])
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a finding cannot be changed: {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Finding) and self.as_dict() == other.as_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.clause, self.offset, self.field))
+
+    def __repr__(self) -> str:
+        return f"Finding({self.severity} {self.clause} at {self.offset}: {self.message})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as plain values, in the order people read them."""
+        order = ("clause", "severity", "layer", "offset", "length", "index", "record", "field")
+        return {name: getattr(self, name) for name in (*order, "expected", "actual", "message")}
+
+
+class Findings:
+    """All findings of one stream: the first :data:`KEPT` per clause, and how many there were of each."""
+
+    __slots__ = ("counts", "kept")
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.counts: dict[str, int] = {}
+
+    def wanted(self, clause: str) -> bool:
+        """Count one breach of `clause`; whether its finding is still to be kept."""
+        count = self.counts.get(clause, 0) + 1
+        self.counts[clause] = count
+        return count <= KEPT
+
+    def number(self, severity: str) -> int:
+        """How many findings of that severity there were, kept or not."""
+        return sum(count for clause, count in self.counts.items() if L.SEVERITY[clause] == severity)

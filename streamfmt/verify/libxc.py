@@ -1,0 +1,320 @@
+"""Checks of libxc records that tables cannot express, and of an image as a whole."""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from ..reader import literals as L
+from ..reader.events import Layer, Record
+from ..reader.fields import broken_rules
+from . import hvm
+from .pfns import FRAMES_MAX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..reader.engine import Program
+    from .verifier import LayerState, Verifier
+
+OPTIONAL = 1 << 31
+VCPU_TYPES = frozenset(
+    (L.LIBXC_X86_PV_VCPU_BASIC, L.LIBXC_X86_PV_VCPU_EXTENDED, L.LIBXC_X86_PV_VCPU_XSAVE, L.LIBXC_X86_PV_VCPU_MSRS)
+)
+# Xen gives a PV guest at most this many vcpus (xen/include/asm-x86/config.h, MAX_VIRT_CPUS).
+_VCPUS_MAX = 8192
+# Octets of a variable body judged at once: a multiple of every element's size.
+_PIECE = 48 << 10
+
+
+def unknown(verifier: Verifier, record: Record) -> None:
+    """A type that no release has given a meaning."""
+    offset, size = L.PLACES["libxc.record_header"]["type"]
+    optional = record.type & OPTIONAL
+    verifier.fault(
+        "LIBXC-REC-UNKNOWN-OPT" if optional else "LIBXC-REC-UNKNOWN-MAND",
+        record,
+        f"record type {record.type:#x} is not known" + (", and may be skipped" if optional else ""),
+        offset=record.at + offset,
+        length=size,
+        field="type",
+        expected="a known type",
+        actual=f"{record.type:#x}",
+    )
+
+
+def wrong_guest(verifier: Verifier, record: Record) -> None:
+    """A known type that this kind of guest has not."""
+    offset, size = L.PLACES["libxc.record_header"]["type"]
+    expected = " or ".join(L.LIBXC_GUESTS[record.type])
+    verifier.fault(
+        "LIBXC-REC-WRONG-GUEST",
+        record,
+        f"{record.name} belongs to {expected.upper()} guests, this one is {(record.layer.guest or '').upper()}",
+        offset=record.at + offset,
+        length=size,
+        field="type",
+        expected=expected,
+        actual=record.layer.guest,
+    )
+
+
+def vcpu_lengths(state: LayerState, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes a vcpu's context may have, given the guest's width."""
+    if record.type == L.LIBXC_X86_PV_VCPU_BASIC and state.guest_width in L.VCPU_CONTEXT_SIZES:
+        return (L.VCPU_CONTEXT_SIZES[state.guest_width],)
+    return lengths
+
+
+def tolerated(verifier: Verifier, record: Record, rest: int) -> bool:
+    """Whether a wrong length is one of the empty forms that have clauses of their own; then it is reported."""
+    if record.layer.name != "libxc" or (record.type not in VCPU_TYPES and record.type != L.LIBXC_HVM_PARAMS):
+        return False
+    if rest < 0 and record.type in VCPU_TYPES:
+        clause, message = "LIBXC-VCPU-HDR", f"length is {record.length}: too short for a vcpu number"
+    elif rest == 0 and record.type == L.LIBXC_X86_PV_VCPU_BASIC:
+        clause, message = "LIBXC-REC-NO-EMPTY", "the record carries nothing and should have been left out"
+    elif rest == 0:
+        clause, message = "LIBXC-ERRATA-1", "the record carries nothing; Xen 4.6 to 4.8 wrote such"
+    else:
+        return False
+    offset, size = L.PLACES["libxc.record_header"]["length"]
+    verifier.fault(
+        clause, record, message, offset=record.at + offset, length=size, field="length", actual=record.length
+    )
+    return True
+
+
+def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
+    """Program that judges the record's body, if there is anything in it to judge."""
+    if record.type == L.LIBXC_CHECKPOINT and verifier.mode == "plain":
+        verifier.fault("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a stream that is declared plain")
+    check = _BODIES.get(record.type)
+    if check is None or record.length < L.SIZES[record.path]:
+        if record.type in _FORBIDDEN:
+            verifier.fault(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
+        return None
+    return check(verifier, state, record)
+
+
+_FORBIDDEN = {
+    L.LIBXC_TOOLSTACK: "LIBXC-TOOLSTACK",
+    L.LIBXC_CHECKPOINT_DIRTY_PFN_LIST: "LIBXC-DIRTY-FWD",
+}
+
+
+def fixed(verifier: Verifier, record: Record) -> Program:
+    """Program that judges the fixed fields by their rules and leaves them in the window, unconsumed."""
+    size = L.SIZES[record.path]
+    w = verifier.window
+    if w.hi - w.lo < size and not (yield size):
+        return
+    raw = bytes(w.buf[w.lo : w.lo + size])
+    broken = broken_rules(record.path, raw, record.layer.order)
+    if broken:
+        verifier.broken_rules(broken, record, raw, record.body)
+
+
+def elements(verifier: Verifier, record: Record, path: str, unit: int) -> Program:
+    """Program that judges each element of the rest of a body by the field rules of layout `path`."""
+    w = verifier.window
+    if path not in L.RULES:
+        return
+    order = record.layer.order
+    while record.end - w.position >= unit:
+        piece = min(record.end - w.position, _PIECE) // unit * unit
+        if w.hi - w.lo < piece and not (yield piece):
+            return
+        at, raw = w.position, w.take(piece)
+        for offset in range(0, piece, unit):
+            element = raw[offset : offset + unit]
+            broken = broken_rules(path, element, order)
+            if broken:
+                verifier.broken_rules(broken, record, element, at + offset)
+
+
+def _simple(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    return fixed(verifier, record)
+
+
+def _msr_policy(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    path = "libxc.X86_MSR_POLICY"
+    return elements(verifier, record, f"{path}.msrs", L.UNITS[path][0])
+
+
+def _pv_info(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    yield from fixed(verifier, record)
+    w = verifier.window
+    if w.hi - w.lo < L.SIZES[record.path]:
+        return
+    width, levels, *_ = unpack_from(record.layer.order + L.FORMATS[record.path], w.buf, w.lo)
+    if (width, levels) not in L.PV_COMBINATIONS:
+        verifier.fault(
+            "LIBXC-PVINFO-COMBO",
+            record,
+            f"a guest of {width}-octet words with {levels} levels of page tables does not exist",
+            offset=record.body,
+            length=2,
+            field="guest_width",
+            expected=" or ".join(map(str, L.PV_COMBINATIONS)),
+            actual=(width, levels),
+        )
+    elif state.guest_width is None:
+        state.guest_width = width
+
+
+def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    w = verifier.window
+    size = L.SIZES[record.path]
+    if w.hi - w.lo < size and not (yield size):
+        return
+    order = record.layer.order
+    start, end = unpack_from(order + L.FORMATS[record.path], w.take(size))
+    unit = L.UNITS[record.path][0]
+    if start > end:
+        offset, length = L.PLACES[record.path]["start_pfn"]
+        verifier.fault(
+            "LIBXC-P2M-RANGE",
+            record,
+            f"the list starts at frame {start:#x}, behind its end {end:#x}",
+            offset=record.body + offset,
+            length=length,
+            field="start_pfn",
+            expected=f"at most {end:#x}",
+            actual=f"{start:#x}",
+        )
+        return
+    if not end:
+        verifier.fault("LIBXC-P2M-E0", record, "a guest of one page: known readers crash on it", field="end_pfn")
+    if state.guest_width is not None:
+        per_frame = L.PAGE_SIZE // state.guest_width
+        expected = size + unit * (end // per_frame - start // per_frame + 1)
+        if record.length != expected:
+            offset, length = L.PLACES["libxc.record_header"]["length"]
+            verifier.fault(
+                "LIBXC-P2M-LEN",
+                record,
+                f"length is {record.length}, expected {expected} for frames {start:#x} to {end:#x}",
+                offset=record.at + offset,
+                length=length,
+                field="length",
+                expected=expected,
+                actual=record.length,
+            )
+            return
+    state.end_pfn = max(end, state.end_pfn or 0)
+    count = (record.length - size) // unit
+    if state.frames is None:
+        from array import array  # an extension module that only PV images need
+
+        state.frames = array("Q")
+        state.frames_at = w.position
+    if len(state.frames) + count > FRAMES_MAX:
+        state.frames_known = False
+    for first in range(0, count, _PIECE // unit):
+        number = min(_PIECE // unit, count - first)
+        if w.hi - w.lo < unit * number and not (yield unit * number):
+            return
+        at = w.position
+        frames = unpack_from(f"{order}{number}Q", w.buf, w.lo)
+        w.lo += unit * number
+        if max(frames) > end:
+            for place, frame in enumerate(frames):
+                if frame > end:
+                    _p2m_entry(verifier, record, at + unit * place, first + place, f"frame {frame:#x}", end)
+        if state.frames_known:
+            state.frames.extend(frames)
+
+
+def _p2m_entry(verifier: Verifier, where: Record | Layer, at: int, place: int, actual: str, end: int) -> None:
+    verifier.fault(
+        "LIBXC-P2M-ENTRY",
+        where,
+        f"entry {place} of the p2m list is {actual}, expected an ordinary page, sent, of at most {end:#x}",
+        offset=at,
+        length=L.UNITS["libxc.X86_PV_P2M_FRAMES"][0],
+        field=f"frames[{place}]",
+        expected=f"an ordinary page of at most {end:#x}",
+        actual=actual,
+    )
+
+
+def _vcpu(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    yield from fixed(verifier, record)
+    w = verifier.window
+    size = L.SIZES[record.path]
+    if w.hi - w.lo < size:
+        return
+    vcpu, *_ = unpack_from(record.layer.order + L.FORMATS[record.path], w.buf, w.lo)
+    key = record.type, vcpu
+    if key in state.vcpus:
+        verifier.fault(
+            "LIBXC-VCPU-REPEAT",
+            record,
+            f"vcpu {vcpu} has another {record.name}; readers use the last",
+            offset=record.body,
+            length=L.PLACES[record.path]["vcpu_id"][1],
+            field="vcpu_id",
+            actual=vcpu,
+        )
+    elif vcpu < _VCPUS_MAX and (record.type != L.LIBXC_X86_PV_VCPU_BASIC or record.length > size):
+        state.vcpus.add(key)
+    if record.type == L.LIBXC_X86_PV_VCPU_MSRS:
+        w.lo += size
+        yield from elements(verifier, record, f"{record.path}.msrs", L.UNITS[record.path][0])
+
+
+_BODIES: dict[int, Callable[[Verifier, LayerState, Record], Program]] = {
+    L.LIBXC_X86_PV_INFO: _pv_info,
+    L.LIBXC_X86_PV_P2M_FRAMES: _p2m_frames,
+    **dict.fromkeys(VCPU_TYPES, _vcpu),
+    L.LIBXC_X86_TSC_INFO: _simple,
+    L.LIBXC_HVM_CONTEXT: hvm.context,
+    L.LIBXC_HVM_PARAMS: hvm.params,
+    L.LIBXC_X86_MSR_POLICY: _msr_policy,
+}
+
+
+def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
+    """Judge what only a whole image, or its first whole checkpoint, shows."""
+    layer = state.layer
+    if layer.guest != "pv":
+        return
+    if (L.LIBXC_X86_PV_VCPU_BASIC, 0) not in state.vcpus:
+        verifier.fault("LIBXC-VCPU0-BASIC", layer, "vcpu 0 has no X86_PV_VCPU_BASIC", offset=at)
+    if layer.checkpoints > 1 or state.end_pfn is None:
+        return
+    if not state.pfns.known:
+        for clause in ("LIBXC-P2M-ENTRY", "LIBXC-PAGE-COVER"):
+            verifier.abstain(clause, "the page entries are too sparse to be followed")
+        return
+    if not state.frames_known:
+        verifier.abstain("LIBXC-P2M-ENTRY", f"more than {FRAMES_MAX} p2m frames are not followed")
+    for place, frame in enumerate(state.frames or ()):
+        kind = state.pfns.type_of(frame)
+        if frame <= state.end_pfn and kind != 0:
+            actual = f"frame {frame:#x}, never sent" if kind is None else f"frame {frame:#x}, {L.PAGE_TYPES.get(kind)}"
+            unit = L.UNITS["libxc.X86_PV_P2M_FRAMES"][0]
+            _p2m_entry(verifier, layer, state.frames_at + unit * place, place, actual, state.end_pfn)
+    count, first = state.pfns.uncovered(state.end_pfn)
+    if count:
+        verifier.fault(
+            "LIBXC-PAGE-COVER",
+            layer,
+            f"{count} of the guest's {state.end_pfn + 1} frames were never sent, the first is {first:#x}",
+            offset=at,
+            expected=f"{state.end_pfn + 1} frames",
+            actual=f"{state.end_pfn + 1 - count} frames",
+        )
+
+
+def cut_after_checkpoint(verifier: Verifier, where: Layer | Record, at: int) -> None:
+    """The stream stops inside a checkpoint, after at least one whole one."""
+    verifier.fault(
+        "CKPT-CUT",
+        where,
+        f"the input ends at {at}, inside checkpoint {verifier.checkpoints + 1}; "
+        f"the guest is usable as of checkpoint {verifier.checkpoints}",
+        offset=at,
+        actual="end of input",
+    )

@@ -1,0 +1,199 @@
+"""Checks of libxl records that tables cannot express, and of what follows a stream."""
+
+from __future__ import annotations
+
+from struct import unpack, unpack_from
+
+from ..reader import literals as L
+from ..reader.events import Layer, Record
+from ..reader.fields import broken_rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.engine import Program
+    from .verifier import LayerState, Verifier
+
+_XENSTORE = "libxl.EMULATOR_XENSTORE_DATA"
+_PIECE = 32 << 10
+# What libxl-migration-stream.pandoc lets a key consist of, and a value.
+_KEY = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"))
+_VALUE = bytes(range(0x20, 0x7F))
+_UPSTREAM, _TRADITIONAL, _UNKNOWN = 2, 1, 0
+
+
+def is_legacy(raw: bytes) -> bool:
+    """Whether a stream header says that the legacy converter wrote the stream."""
+    return bool(unpack(L.FORMATS["libxl.header"], raw)[-1] & L.LIBXL_OPTIONS.get("legacy", 0))
+
+
+def unknown(verifier: Verifier, record: Record) -> None:
+    """A type that no release has given a meaning."""
+    offset, size = L.PLACES["libxl.record_header"]["type"]
+    optional = record.type >> 31
+    verifier.fault(
+        "LIBXL-REC-UNKNOWN-OPT" if optional else "LIBXL-REC-UNKNOWN-MAND",
+        record,
+        f"record type {record.type:#x} is not known" + (", and may be skipped" if optional else ""),
+        offset=record.at + offset,
+        length=size,
+        field="type",
+        expected="a known type",
+        actual=f"{record.type:#x}",
+    )
+
+
+def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
+    """Program that judges the record's body, if there is anything in it to judge."""
+    if not record.length or record.length < L.SIZES[record.path]:
+        return None
+    if record.type in (L.LIBXL_EMULATOR_XENSTORE_DATA, L.LIBXL_EMULATOR_CONTEXT):
+        return _emulator(verifier, state, record)
+    if record.type == L.LIBXL_CHECKPOINT_STATE:
+        return _state(verifier, record)
+    return None
+
+
+def _state(verifier: Verifier, record: Record) -> Program:
+    w = verifier.window
+    size = L.SIZES[record.path]
+    if w.hi - w.lo < size and not (yield size):
+        return
+    at, raw = w.position, w.take(size)
+    verifier.broken_rules(broken_rules(record.path, raw, record.layer.order), record, raw, at)
+
+
+def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    w = verifier.window
+    size = L.SIZES[record.path]
+    xenstore = record.type == L.LIBXL_EMULATOR_XENSTORE_DATA
+    if xenstore and record.length <= _PIECE:
+        if w.hi - w.lo < record.length and not (yield record.length):
+            return
+        width = draft_width(bytes(w.buf[w.lo : w.lo + record.length]), record.layer.order)
+        if width:
+            message = f"the body has the form of the July 2015 draft, {width}-bit layout, which no release reads"
+            verifier.fault("LIBXL-EMUXS-DRAFT", record, message, offset=record.body, length=record.length)
+            return
+    if w.hi - w.lo < size and not (yield size):
+        return
+    at, raw = w.position, w.take(size)
+    verifier.broken_rules(broken_rules(record.path, raw, record.layer.order), record, raw, at)
+    emulator, *_ = unpack(record.layer.order + L.FORMATS[record.path], raw)
+    place, length = L.PLACES[record.path]["emulator_id"]
+    if emulator == _TRADITIONAL:
+        message = "the emulator is qemu-traditional, which Xen 4.21 stopped writing"
+        verifier.fault("LIBXL-EMU-TRADITIONAL", record, message, offset=at + place, length=length, field="emulator_id")
+    elif emulator != _UPSTREAM and not (emulator == _UNKNOWN and state.legacy):
+        expected = "1 or 2" + (" (0 only in a converted stream)" if emulator == _UNKNOWN else "")
+        verifier.fault(
+            "LIBXL-EMU-ID",
+            record,
+            f"emulator_id is {emulator}, expected {expected}",
+            offset=at + place,
+            length=length,
+            field="emulator_id",
+            expected=expected,
+            actual=emulator,
+        )
+    if xenstore:
+        if record.length == size:
+            verifier.fault("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
+        else:
+            yield from _pairs(verifier, record)
+
+
+def draft_width(body: bytes, order: str) -> int:
+    """32 or 64 if `body` is a toolstack record of that width, as the July 2015 draft had it; else 0."""
+    path = "libxl.XENSTORE_DATA_32"
+    if len(body) <= L.SIZES[path]:
+        return 0
+    version, count = unpack_from(order + L.FORMATS[path], body)
+    if version != 1 or not 0 < count <= len(body):
+        return 0
+    name_at, _ = L.PLACES[f"{path}.entries"].get("namelen", (0, 0))
+    for width, entry_size in L.DRAFT_ENTRY_SIZES.items():
+        offset = L.SIZES[path]
+        for _ in range(count):
+            if offset + entry_size > len(body):
+                break
+            (namelen,) = unpack_from(order + "I", body, offset + name_at)
+            offset += entry_size + namelen
+        else:
+            if offset == len(body):
+                return width
+    return 0
+
+
+def _pairs(verifier: Verifier, record: Record) -> Program:
+    """NUL-terminated keys and values in turn; a string of any length in constant memory."""
+    w = verifier.window
+    strings = 0
+    length = 0  # of the string so far
+    start = w.position
+    bad_pair = bad_char = False
+
+    def pairs(at: int, message: str) -> None:
+        verifier.fault("LIBXL-EMUXS-PAIRS", record, message, offset=at, field=f"pairs[{strings // L.PAIR_STRINGS}]")
+
+    while w.position < record.end:
+        piece = min(record.end - w.position, _PIECE)
+        if w.hi - w.lo < piece and not (yield piece):
+            return
+        at, raw = w.position, w.take(piece)
+        ends = raw.split(b"\0")
+        for number, text in enumerate(ends):
+            key = strings % L.PAIR_STRINGS == 0
+            if text and key and not length and text[0] == ord("/") and not bad_pair:
+                bad_pair = True
+                pairs(start, f"key {strings // L.PAIR_STRINGS} begins with a slash; keys are relative")
+            if text and not bad_char and text.translate(None, _KEY if key else _VALUE):
+                bad_char = True
+                other = text.translate(None, _KEY if key else _VALUE)[0]
+                verifier.fault(
+                    "LIBXL-EMUXS-CHARSET",
+                    record,
+                    f"{'key' if key else 'value'} {strings // L.PAIR_STRINGS} has octet {other:#04x}",
+                    offset=at + text.index(other),
+                    length=1,
+                    field=f"pairs[{strings // L.PAIR_STRINGS}].{'key' if key else 'value'}",
+                    expected="letters, digits, -/_@" if key else "printable ASCII",
+                    actual=f"{other:#04x}",
+                )
+            length += len(text)
+            at += len(text) + 1
+            if number < len(ends) - 1:
+                if key and not length and not bad_pair:
+                    bad_pair = True
+                    pairs(start, f"key {strings // L.PAIR_STRINGS} is empty")
+                strings += 1
+                length = 0
+                start = at
+    if bad_pair:
+        return
+    if length:
+        pairs(start, "the last string has no NUL at its end")
+    elif strings % L.PAIR_STRINGS:
+        pairs(start, "the last key has no value")
+
+
+def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+    """What lies behind the outermost END: something known, another stream, or nothing anybody knows."""
+    known = next(
+        (name for octets, whole, name in L.TRAILERS if head.startswith(octets) and (not whole or count == len(octets))),
+        "zeros up to the end, as on a block device" if zero else "",
+    )
+    if known:
+        verifier.fault("STREAM-TRAILER", layer, f"{count} octets follow END: {known}", offset=at, length=count)
+        return
+    other = next((name for _, _, place, octets, name in L.MAGICS if not place and head.startswith(octets)), "")
+    shown = f"another {other}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
+    clause = "LIBXL-END-LAST" if layer.name == "libxl" else "LIBXC-END-LAST"
+    verifier.fault(
+        clause,
+        layer,
+        f"{count} octets follow END: {shown}",
+        offset=at,
+        length=count,
+        expected="the end of the input",
+        actual=f"{count} octets",
+    )

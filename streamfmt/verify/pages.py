@@ -1,0 +1,194 @@
+"""Checks of PAGE_DATA that is not clean, and of what a PV image's page entries say."""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from ..reader import literals as L
+from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Record, Run
+from ..reader.fields import broken_rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from ..reader.engine import Program
+    from .verifier import LayerState, Verifier
+
+PATH = "libxc.PAGE_DATA"
+# Entries read at once from a record of any size.
+_PIECE = 4096
+
+
+def note_run(verifier: Verifier, state: LayerState, run: Run) -> None:
+    """PV: frame numbers of clean records."""
+    raw = run.raw()
+    _note(state, raw)
+    end = state.end_pfn
+    if end is None or max(raw) <= end:
+        return
+    mask = L.ENTRY_PFN_MASK
+    for number, entry in enumerate(raw):
+        if entry & mask > end:
+            index, at, place = run.place(number)
+            record = Record(run.layer, L.LIBXC_PAGE_DATA, at, 0)
+            record.index = index
+            _beyond(verifier, record, place, entry & mask, end)
+
+
+def _note(state: LayerState, raw: Sequence[int]) -> None:
+    if state.end_pfn is not None:
+        state.pfns.note(raw, state.end_pfn)
+
+
+def _beyond(verifier: Verifier, record: Record, number: int, pfn: int, end: int) -> None:
+    verifier.fault(
+        "LIBXC-PAGE-PFN-PV",
+        record,
+        f"entry {number} is for frame {pfn:#x}, the guest's last is {end:#x}",
+        offset=record.body + PAGE_FIXED + ENTRY * number,
+        length=ENTRY,
+        field=f"entries[{number}].pfn",
+        expected=f"at most {end:#x}",
+        actual=f"{pfn:#x}",
+    )
+
+
+def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
+    """Judge one PAGE_DATA record entry by entry."""
+    if record.length < PAGE_FIXED:
+        _bad_length(verifier, record, f"at least {PAGE_FIXED}")
+        return None
+    return _body(verifier, state, record)
+
+
+def _bad_length(verifier: Verifier, record: Record, expected: str) -> None:
+    offset, size = L.PLACES["libxc.record_header"]["length"]
+    verifier.fault(
+        "LIBXC-PAGE-LEN",
+        record,
+        f"length is {record.length}, expected {expected}",
+        offset=record.at + offset,
+        length=size,
+        field="length",
+        expected=expected,
+        actual=record.length,
+    )
+
+
+def _body(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    w = verifier.window
+    order = record.layer.order
+    if w.hi - w.lo < PAGE_FIXED and not (yield PAGE_FIXED):
+        return
+    at = w.position
+    raw = w.take(PAGE_FIXED)
+    count, *_ = unpack_from(order + L.FORMATS[PATH], raw)
+    broken = broken_rules(PATH, raw, order)
+    if broken:
+        verifier.broken_rules(broken, record, raw, at)
+    if not count:
+        offset, size = L.PLACES[PATH]["count"]
+        verifier.fault(
+            "LIBXC-PAGE-COUNT",
+            record,
+            "count is 0: the record carries no page",
+            offset=at + offset,
+            length=size,
+            field="count",
+            expected="at least 1",
+            actual=0,
+        )
+        return
+    if PAGE_FIXED + ENTRY * count > record.length:
+        _bad_length(verifier, record, f"at least {PAGE_FIXED + ENTRY * count} for {count} entries")
+        return
+    verifier.page_entries += count
+    tables: list[int] = []
+    pages = 0
+    unknown = False
+    for first in range(0, count, _PIECE):
+        number = min(_PIECE, count - first)
+        if w.hi - w.lo < ENTRY * number and not (yield ENTRY * number):
+            return
+        entries = unpack_from(f"{order}{number}Q", w.buf, w.lo)
+        w.lo += ENTRY * number
+        _note(state, entries)
+        for place, entry in enumerate(entries, first):
+            kind = entry >> L.ENTRY_TYPE_SHIFT
+            if kind in L.PAGE_TYPES_DATA:
+                if verifier.deep and kind in L.PAGE_TYPES_TABLE:
+                    tables.append(pages)
+                pages += 1
+            elif kind not in L.PAGE_TYPES:
+                unknown = True
+                _bad_type(verifier, record, place, kind)
+            if entry & L.ENTRY_RESERVED_MASK:
+                _bad_reserved(verifier, record, place, entry)
+            if state.end_pfn is not None and entry & L.ENTRY_PFN_MASK > state.end_pfn:
+                _beyond(verifier, record, place, entry & L.ENTRY_PFN_MASK, state.end_pfn)
+    expected = PAGE_FIXED + ENTRY * count + PAGE * pages
+    if unknown:
+        return  # whether content follows an entry of unknown type is anybody's guess
+    verifier.content_pages += pages
+    if record.length != expected:
+        _bad_length(verifier, record, f"{expected} for {count} entries, {pages} of them with content")
+    elif tables and state.end_pfn is not None:
+        yield from _page_tables(verifier, state, record, tables)
+
+
+def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:
+    verifier.fault(
+        "LIBXC-PAGE-TYPE",
+        record,
+        f"entry {place} has page type {kind}, which is reserved",
+        offset=record.body + PAGE_FIXED + ENTRY * place,
+        length=ENTRY,
+        field=f"entries[{place}].type",
+        expected="0 to 4 or 9 to 15",
+        actual=kind,
+    )
+
+
+def _bad_reserved(verifier: Verifier, record: Record, place: int, entry: int) -> None:
+    verifier.fault(
+        "LIBXC-PAGE-ENT-RSVD",
+        record,
+        f"entry {place} has reserved bits set: {entry & L.ENTRY_RESERVED_MASK:#x}",
+        offset=record.body + PAGE_FIXED + ENTRY * place,
+        length=ENTRY,
+        field=f"entries[{place}].reserved",
+        expected="zero",
+        actual=f"{entry & L.ENTRY_RESERVED_MASK:#x}",
+    )
+
+
+def _page_tables(
+    verifier: Verifier, state: LayerState, record: Record, tables: Sequence[int]
+) -> Generator[int, int, None]:
+    """--deep: present entries of page tables point inside the guest."""
+    w = verifier.window
+    shift, mask = L.PTE_PFN
+    end = state.end_pfn or 0
+    size = L.SIZES["libxc.pte"]
+    start = w.position
+    for page in tables:
+        gap = start + PAGE * page - w.position
+        if gap and (yield -gap) < gap:
+            return
+        if w.hi - w.lo < PAGE and not (yield PAGE):
+            return
+        at = w.position
+        for slot, pte in enumerate(unpack_from(f"{record.layer.order}{PAGE // size}Q", w.take(PAGE))):
+            if pte & L.PTE_PRESENT and pte >> shift & mask > end:
+                verifier.fault(
+                    "LIBXC-PTE-PFN",
+                    record,
+                    f"page {page} of the record is a page table whose slot {slot} points to frame "
+                    f"{pte >> shift & mask:#x}, the guest's last is {end:#x}",
+                    offset=at + size * slot,
+                    length=size,
+                    field=f"pages[{page}][{slot}].pfn",
+                    expected=f"at most {end:#x}",
+                    actual=f"{pte >> shift & mask:#x}",
+                )

@@ -1,0 +1,75 @@
+"""What a PV image has said of each guest frame: seen or not, and its latest page type.
+
+One octet per frame seen, so that the p2m list and the coverage can be judged at the end.  A stream that claims
+frames far beyond those it sends is not followed there: the map gives up and the checks that need it abstain.
+"""
+
+from __future__ import annotations
+
+from ..reader import literals as L
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEEN = 0x10
+# Octets the map may hold ahead of the frames seen: 8 GiB of guest sent in any order at all.
+_SLACK = 2 << 20
+# p2m frames that are kept for the end: those of a 64-bit guest of 512 GiB.
+FRAMES_MAX = 256 << 10
+
+
+class PfnMap:
+    """Page types by frame; `known` is False once the stream was too sparse to be followed."""
+
+    __slots__ = ("_entries", "known", "types")
+
+    def __init__(self) -> None:
+        self.types = bytearray()
+        self.known = True
+        self._entries = 0
+
+    def note(self, entries: Sequence[int], end: int) -> None:
+        """Take in page entries (raw 64-bit values), ignoring frames above `end`."""
+        if not self.known:
+            return
+        self._entries += len(entries)
+        mask, shift = L.ENTRY_PFN_MASK, L.ENTRY_TYPE_SHIFT
+        first = entries[0] & mask
+        last = entries[-1] & mask
+        # Savers send whole passes in ascending order: then the batch is one slice.
+        ascending = last - first == len(entries) - 1 and last <= end
+        if ascending and all(map(int.__eq__, [entry & mask for entry in entries], range(first, last + 1))):
+            if self._reach(last):
+                self.types[first : last + 1] = bytes([entry >> shift | SEEN for entry in entries])
+            return
+        pfns = [entry & mask for entry in entries]
+        within = [pfn for pfn in pfns if pfn <= end]
+        if within and self._reach(max(within)):
+            types = self.types
+            for entry, pfn in zip(entries, pfns, strict=True):
+                if pfn <= end:
+                    types[pfn] = entry >> shift | SEEN
+
+    def _reach(self, pfn: int) -> bool:
+        """Make the map reach `pfn` if that is in proportion."""
+        missing = pfn + 1 - len(self.types)
+        if missing > 0:
+            if pfn + 1 > self._entries + _SLACK:
+                self.known = False
+                self.types = bytearray()
+                return False
+            self.types.extend(bytes(missing))
+        return True
+
+    def type_of(self, pfn: int) -> int | None:
+        """The latest page type of `pfn`, None if it was never sent."""
+        value = self.types[pfn] if pfn < len(self.types) else 0
+        return value & ~SEEN if value else None
+
+    def uncovered(self, end: int) -> tuple[int, int]:
+        """How many frames of 0..end were never sent, and the first of them."""
+        missing = max(end + 1 - len(self.types), 0)
+        count = self.types.count(0, 0, end + 1) + missing
+        first = self.types.find(0, 0, end + 1)
+        return count, len(self.types) if first < 0 else first

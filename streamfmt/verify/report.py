@@ -1,0 +1,144 @@
+"""Verdicts, and findings put into words or plain values.
+
+Nothing here is needed for a verdict's making: :func:`verify_fd` and its kin drive the reader, :func:`as_text` and
+:func:`as_dict` render what came out.
+"""
+
+from __future__ import annotations
+
+from ..reader.stack import Reader
+from .findings import KEPT, SEVERITIES
+from .verifier import Verifier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED = "conforms", "does not conform", "not judged"
+
+
+class Outcome:
+    """What came out of verifying one stream: the reader and the verifier behind it, and the verdict."""
+
+    def __init__(self, reader: Reader, verifier: Verifier, strict: bool = False) -> None:
+        self.reader = reader
+        self.verifier = verifier
+        self.size = reader.window.position
+        identity = reader.identity
+        assert identity is not None, "an outcome is made when the input has ended"
+        self.identity = identity
+        findings = verifier.findings
+        self.errors, self.warnings, self.notes = map(findings.number, SEVERITIES)
+        if identity.kind != "stream":
+            self.verdict = NOT_JUDGED
+        elif self.errors or (strict and self.warnings) or not verifier.complete:
+            self.verdict = DOES_NOT_CONFORM
+        else:
+            self.verdict = CONFORMS
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 if the stream conforms, else 1."""
+        return int(self.verdict != CONFORMS)
+
+    def describe(self) -> str:
+        """What the stream is, in a few words: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
+        parts = []
+        guest = xen = ""
+        for layer in self.verifier.layers:
+            if layer.version:
+                parts.append(f"{layer.name} v{layer.version}" + (", big-endian" if layer.order == ">" else ""))
+            if layer.name == "libxc" and layer.guest:
+                guest = f", x86 {layer.guest.upper()}"
+                xen = ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
+        return (" > ".join(parts) or self.identity.name) + guest + xen
+
+
+def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
+    """The outcome as plain values; spec/json/verify.json describes them."""
+    verifier = outcome.verifier
+    stopped = verifier.stopped
+    return {
+        "format": "streamfmt-verify-1",
+        "file": name,
+        "verdict": outcome.verdict,
+        "status": outcome.status,
+        "identity": {
+            "key": outcome.identity.key,
+            "kind": outcome.identity.kind,
+            "name": outcome.identity.name,
+            "evidence": outcome.identity.evidence,
+        },
+        "layers": [
+            {
+                "path": layer.path,
+                "version": layer.version,
+                "byte_order": "big" if layer.order == ">" else "little",
+                "guest": layer.guest if layer.name == "libxc" else None,
+                "xen": list(layer.xen) if layer.name == "libxc" else None,
+                "records": layer.index,
+            }
+            for layer in verifier.layers
+        ],
+        "octets": outcome.size,
+        "records": verifier.records,
+        "page_entries": verifier.page_entries,
+        "pages_with_content": verifier.content_pages,
+        "checkpoints": verifier.checkpoints,
+        "errors": outcome.errors,
+        "warnings": outcome.warnings,
+        "notes": outcome.notes,
+        "counts": dict(sorted(verifier.findings.counts.items())),
+        "findings": [finding.as_dict() for finding in verifier.findings.kept],
+        "stopped": {"offset": stopped[0], "reason": stopped[1]} if stopped else None,
+        "abstained": dict(sorted(verifier.abstained.items())),
+    }
+
+
+def finding_lines(outcome: Outcome, hints: bool = True) -> list[tuple[str, str]]:
+    """Lines about each finding, with the severity that colours them ("" for none)."""
+    lines: list[tuple[str, str]] = []
+    told: set[str] = set()
+    counts = outcome.verifier.findings.counts
+    for finding in outcome.verifier.findings.kept:
+        where = f"at {finding.offset} ({finding.offset:#x})"
+        if finding.record:
+            where += f", {finding.layer} record {finding.index} {finding.record}"
+        elif finding.layer:
+            where += f", {finding.layer}"
+        lines.append((finding.severity, f"  {finding.severity:<7}  {finding.clause}  {where}"))
+        lines.append(("", f"           {finding.message}"))
+        if hints and finding.severity != "note" and finding.clause not in told:
+            hint = hint_of(finding.clause)
+            if hint:
+                lines.append(("", f"           hint: {hint}"))
+        told.add(finding.clause)
+    for clause, count in counts.items():
+        if count > KEPT:
+            lines.append(("", f"  ... and {count - KEPT:,} more of {clause}"))
+    return lines
+
+
+def hint_of(clause: str) -> str:
+    """What to do about a breach of `clause`."""
+    from ..schema.clauses import registry  # texts are loaded only where something is printed with them
+
+    return registry()[clause].hint
+
+
+def summary(outcome: Outcome) -> str:
+    """One line: verdict, and what it rests on."""
+    verifier = outcome.verifier
+    if outcome.verdict == NOT_JUDGED:
+        return f"not judged: {outcome.identity.name} ({outcome.identity.evidence})"
+    numbers = []
+    for count, word in ((outcome.errors, "error"), (outcome.warnings, "warning"), (outcome.notes, "note")):
+        if count:
+            numbers.append(f"{count:,} {word}{'s' if count > 1 else ''}")
+    text = outcome.verdict
+    if numbers:
+        text += ": " + ", ".join(numbers)
+    text += f"; {verifier.records:,} records, {verifier.page_entries:,} pages, {outcome.size:,} octets"
+    if verifier.stopped:
+        text += f"; stopped at {verifier.stopped[0]}: {verifier.stopped[1]}"
+    return text

@@ -1,0 +1,345 @@
+"""The verifier: listens to the reader, keeps what order rules need, and collects findings.
+
+Rules that a table expresses are judged here, from the generated tables: field values, lengths, record order.
+The rest are functions in ``libxc``, ``pages``, ``hvm`` and ``libxl``, called by record type.
+"""
+
+from __future__ import annotations
+
+from ..reader import literals as L
+from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.fields import value_of
+from . import libxc, libxl, pages
+from .findings import Finding, Findings
+from .pfns import PfnMap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..reader.engine import Program
+    from ..reader.window import Window
+
+MODES = ("auto", "plain", "remus", "colo")
+
+
+class LayerState:
+    """What the rules of one layer need to remember.
+
+    `seen` has a bit for each record type that has come, `fired` the order rules already broken in this checkpoint.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.seen = 0
+        self.fired: set[str] = set()
+        # libxc, PV only: what X86_PV_INFO and X86_PV_P2M_FRAMES said, and what the pages did.
+        self.guest_width: int | None = None
+        self.end_pfn: int | None = None
+        self.frames: array[int] | None = None
+        self.frames_at = 0
+        self.frames_known = True
+        self.pfns = PfnMap()
+        self.vcpus: set[tuple[int, int]] = set()
+        # libxl
+        self.legacy = False
+
+
+class Verifier(Sink):
+    """A sink that judges.  Feed it through a Reader; then `findings`, `stopped` and the counts say what came out.
+
+    `deep` looks into page tables too.  `mode` is what the stream is declared to be.
+    """
+
+    def __init__(self, mode: str = "auto", deep: bool = False) -> None:
+        self.mode = mode
+        self.deep = self.every_page = deep
+        self.findings = Findings()
+        self.abstained: dict[str, str] = {}
+        self.layers: list[Layer] = []
+        self.records = 0
+        self.page_entries = 0
+        self.content_pages = 0
+        self.stopped: tuple[int, str] | None = None
+        self.complete = False
+        self.checkpoints = 0
+        self.window: Window
+        # Nothing has come since the last whole checkpoint.
+        self._between = False
+        self._states: dict[str, LayerState] = {}
+
+    # -- findings ---------------------------------------------------------------------------------------------
+
+    def fault(
+        self,
+        clause: str,
+        where: Layer | Record,
+        message: str,
+        *,
+        offset: int | None = None,
+        length: int = 0,
+        field: str = "",
+        expected: object = "",
+        actual: object = "",
+    ) -> None:
+        """One breach.  `offset` defaults to the record's header."""
+        if not self.findings.wanted(clause):
+            return
+        record = where if isinstance(where, Record) else None
+        layer = where.layer if isinstance(where, Record) else where
+        self.findings.kept.append(
+            Finding(
+                clause=clause,
+                severity=L.SEVERITY[clause],
+                layer=layer.path,
+                offset=record.at if offset is None and record else offset or 0,
+                length=length,
+                index=record.index if record else None,
+                record=record.name if record else "",
+                field=field,
+                expected=str(expected),
+                actual=str(actual),
+                message=message,
+            )
+        )
+
+    def broken_rules(self, rows: Sequence[tuple[Any, ...]], where: Layer | Record, raw: bytes, at: int) -> None:
+        """Findings for fields of a layout at stream offset `at` whose rules do not hold."""
+        order = where.layer.order if isinstance(where, Record) else where.order
+        for row in rows:
+            clause, field, offset, size, _, _, _, allowed = row
+            actual = value_of(row, raw, order)
+            expected = _words(allowed)
+            message = f"{field} is {_number(actual)}, expected {expected}"
+            self.fault(
+                clause,
+                where,
+                message,
+                offset=at + offset,
+                length=size,
+                field=field,
+                expected=expected,
+                actual=_number(actual),
+            )
+
+    def abstain(self, clause: str, why: str) -> None:
+        """Say that a rule was not judged."""
+        self.abstained.setdefault(clause, why)
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def state(self, layer: Layer) -> LayerState:
+        """What is remembered of `layer`."""
+        state = self._states.get(layer.path)
+        if state is None or state.layer is not layer:
+            state = self._states[layer.path] = LayerState(layer)
+            self.layers.append(layer)
+        return state
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        state = self.state(layer)
+        if path == "libxl.header":
+            state.legacy = libxl.is_legacy(raw)
+        if broken:
+            self.broken_rules(broken, layer, raw, at)
+
+    def record(self, record: Record) -> Program | None:
+        self.records += 1
+        self._between = False
+        layer = record.layer
+        state = self.state(layer)
+        kind = record.type
+        if layer.name == "libxl":
+            if kind not in L.LIBXL_RECORDS:
+                libxl.unknown(self, record)
+                return None
+            self.order(state, record, L.LIBXL_ORDER)
+            self.length(state, record)
+            if kind == L.LIBXL_CHECKPOINT_END and state.seen >> L.CHECKPOINT_OPEN & 1:
+                self._checkpoint_whole()
+            return libxl.body(self, state, record)
+        if kind not in L.LIBXC_RECORDS:
+            libxc.unknown(self, record)
+            return None
+        if layer.guest is not None and layer.guest not in L.LIBXC_GUESTS[kind]:
+            libxc.wrong_guest(self, record)
+            return None
+        self.order(state, record, L.LIBXC_ORDER)
+        if kind == L.LIBXC_PAGE_DATA:
+            return pages.body(self, state, record)
+        self.length(state, record)
+        return libxc.body(self, state, record)
+
+    def order(
+        self,
+        state: LayerState,
+        record: Record,
+        tables: dict[tuple[str, int], dict[int, tuple[tuple[str, int, int], ...]]],
+    ) -> None:
+        """Judge the record's place among the others, once per rule and checkpoint."""
+        layer = record.layer
+        version = layer.version if layer.name == "libxc" else 3
+        # Of a guest of unknown kind only what holds for both is judged; the tables for "hvm" come nearest.
+        table = tables.get((layer.guest or "hvm", version), {})
+        seen = state.seen
+        for clause, has, lacks in table.get(record.type, ()):
+            if (has & seen or lacks & ~seen or not has | lacks) and clause not in state.fired:
+                state.fired.add(clause)
+                self.fault(clause, record, _order_message(layer.name, record.name, has & seen, lacks & ~seen))
+        state.seen = seen | 1 << record.type
+
+    def length(self, state: LayerState, record: Record) -> None:
+        """Judge the body's length by the schema alone."""
+        row = L.LENGTHS.get(record.path)
+        if row is None:
+            return
+        clause, fixed, unit, least, most, lengths = row
+        if record.type in libxc.VCPU_TYPES and record.layer.name == "libxc":
+            lengths = libxc.vcpu_lengths(state, record, lengths)
+        rest = record.length - fixed
+        count, over = divmod(rest, unit) if unit else (rest, 0)
+        if over or count < (least if unit else 0) or (not unit and rest) or (most is not None and count > most):
+            good = False
+        else:
+            good = not lengths or rest in lengths
+        if good or libxc.tolerated(self, record, rest):
+            return
+        expected = _length_words(fixed, unit, least, most, lengths)
+        self.fault(
+            clause,
+            record,
+            f"length is {record.length}, expected {expected}",
+            offset=record.at + L.PLACES["libxc.record_header"]["length"][0],
+            length=L.PLACES["libxc.record_header"]["length"][1],
+            field="length",
+            expected=expected,
+            actual=record.length,
+        )
+
+    def pages(self, run: Run) -> None:
+        self.records += run.count
+        self.page_entries += run.entries
+        self.content_pages += run.pages
+        self._between = False
+        layer = run.layer
+        state = self.state(layer)
+        bit = 1 << L.LIBXC_PAGE_DATA
+        if not state.seen & bit or layer.guest == "pv":
+            self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0), L.LIBXC_ORDER)
+        if layer.guest == "pv":
+            pages.note_run(self, state, run)
+
+    def padding(self, record: Record, at: int, raw: bytes) -> None:
+        clause = "LIBXL-REC-PAD" if record.layer.name == "libxl" else "LIBXC-REC-PAD-ZERO"
+        self.fault(
+            clause,
+            record,
+            f"padding is not zero: {raw.hex(' ')}",
+            offset=at,
+            length=len(raw),
+            field="padding",
+            expected="zero",
+            actual=raw.hex(" "),
+        )
+
+    def checkpoint(self, layer: Layer, at: int) -> None:
+        state = self.state(layer)
+        libxc.image_complete(self, state, at)
+        state.seen &= ~L.LIBXC_TAIL
+        state.fired.clear()
+        state.vcpus.clear()
+        if "/" not in layer.path:
+            self._checkpoint_whole()
+        else:
+            outer = self._states["libxl"]
+            outer.seen = (outer.seen | 1 << L.CHECKPOINT_OPEN) & ~L.LIBXL_TAIL
+            outer.fired.clear()
+
+    def _checkpoint_whole(self) -> None:
+        self.checkpoints += 1
+        self._between = True
+
+    def ended(self, layer: Layer, at: int) -> None:
+        state = self.state(layer)
+        if layer.name == "libxc":
+            libxc.image_complete(self, state, at)
+        self.complete = True
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        self.stopped = at, f"the input ends inside {what}"
+        self.complete = False
+        if self.checkpoints and self.mode != "plain":
+            # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
+            if self._between and missing == HEADER:
+                self.complete, self.stopped = True, None
+            else:
+                libxc.cut_after_checkpoint(self, record or layer, at)
+            return
+        clause = "LIBXL-REC-TRUNC" if layer.name == "libxl" else "LIBXC-REC-TRUNC"
+        self.fault(
+            clause,
+            record or layer,
+            f"the input ends at {at}, inside {what}; at least {missing} more octets belong there",
+            offset=at,
+            length=missing,
+            expected=f"{missing} more octets",
+            actual="end of input",
+        )
+
+    def oversize(self, record: Record) -> None:
+        self.records += 1
+        self.stopped = record.at, "no reader takes a record this long, so nothing after it can be trusted"
+        self.fault(
+            "LIBXC-REC-LENGTH-MAX",
+            record,
+            f"length is {record.length:,}, the limit is {L.RECORD_LENGTH_MAX:,}",
+            offset=record.at + L.PLACES["libxc.record_header"]["length"][0],
+            length=L.PLACES["libxc.record_header"]["length"][1],
+            field="length",
+            expected=f"at most {L.RECORD_LENGTH_MAX}",
+            actual=record.length,
+        )
+
+    def unsound(self, layer: Layer, at: int) -> None:
+        self.state(layer)
+        self.stopped = at, f"this is no {layer.name} header that can be relied on"
+
+    def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+        libxl.trailing(self, layer, at, count, head, zero)
+
+
+def _number(value: int | bytes) -> str:
+    if isinstance(value, bytes):
+        return value.hex(" ")
+    return str(value) if value < 1 << 16 else f"{value:#x}"
+
+
+def _words(allowed: tuple[int, ...] | bytes) -> str:
+    if isinstance(allowed, bytes):
+        return allowed.hex(" ") if any(allowed) else "zero"
+    return " or ".join(_number(value) for value in allowed)
+
+
+def _length_words(fixed: int, unit: int, least: int, most: int | None, lengths: Sequence[int]) -> str:
+    if lengths:
+        return " or ".join(str(fixed + length) for length in lengths)
+    if not unit:
+        return str(fixed)
+    if most is not None:
+        return f"{fixed + unit * least} to {fixed + unit * most}"
+    if unit == 1:
+        return f"at least {fixed + least}"
+    words = f"{fixed} + {unit}n" if fixed else f"{unit}n"
+    return words + (f", n at least {least}" if least else "")
+
+
+def _order_message(layer: str, name: str, has: int, lacks: int) -> str:
+    names: dict[int, str] = L.LIBXL_RECORDS if layer == "libxl" else L.LIBXC_RECORDS
+    for bits, words in ((lacks, "without {} before it"), (has, "after {}")):
+        for code in range(bits.bit_length()):
+            if bits >> code & 1:
+                other = names.get(code, "a checkpoint")
+                return f"{name} comes " + (f"after another {name}" if other == name else words.format(other))
+    return f"{name} does not belong in this image"
