@@ -58,6 +58,7 @@ peers:
 	apt-get install -y -qq --no-install-recommends xen-utils-4.17
 
 bench: $(VENV)/.installed
+	@$(BIN)/python -m compileall -q streamfmt
 	$(BIN)/python -m streamfmt.bench
 
 docs: $(VENV)/.docs

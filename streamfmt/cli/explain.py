@@ -1,4 +1,5 @@
-"""Tell what a rule says, who must keep it, where it comes from, and what real readers do.
+"""Tell what a rule says, who must keep it, where it comes from, and what real
+readers do.
 
 Without a clause it lists them all; a beginning such as LIBXC-PAGE lists those.
 """
@@ -62,9 +63,9 @@ def as_dict(clause: Clause) -> dict[str, object]:
 def text(clause: Clause) -> str:
     """The clause for a person, within 80 columns."""
     judged = {
-        "stream": "a stream alone shows the breach",
-        "context": "the breach shows only together with the mode, the guest or the receiver",
-        "reader": "only a reader's behaviour shows the breach",
+        "stream": "a stream alone shows a breach",
+        "context": "only a declared mode, guest or receiver shows it",
+        "reader": "only a reader's behaviour shows it",
     }[clause.judged]
     lines = [f"{clause.id}: {clause.title}", ""]
     lines += [fill(clause.text.strip(), 78), ""]

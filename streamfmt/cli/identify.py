@@ -22,7 +22,8 @@ EXAMPLES = """examples:
   streamfmt identify guest.sav
   streamfmt identify --json /var/lib/xen/save/*
 
-exit status: 0 all are something this project knows; 1 one is not; 2 wrong usage; 3 one could not be read
+exit status: 0 all belong to a migration; 1 one does not; 2 wrong usage;
+3 one could not be read
 """
 
 

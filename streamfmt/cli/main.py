@@ -7,6 +7,7 @@ or write.  With several files, the worst.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -77,8 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(status)
 
 
+def entry() -> None:
+    """What the console script calls: one command, then out at once.
+
+    Taking the interpreter apart costs a tenth of the time that a small stream takes; everything has been flushed.
+    """
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _discard_output() -> None:
     """Keep the interpreter from flushing to a standard output that is gone."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from ..reader.stack import Reader
-from ..verify.report import CONFORMS, NOT_JUDGED, Outcome, as_dict, finding_lines, summary
+from ..verify.report import CONFORMS, NOT_JUDGED, Outcome, as_dict, extent, finding_lines, summary
 from ..verify.verifier import MODES, Verifier
 from . import inputs
 
@@ -21,7 +21,8 @@ EXAMPLES = """examples:
   ssh host xl save -c guest /dev/stdout | streamfmt verify -
   streamfmt verify --strict --json *.sav.zst
 
-exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage; 3 one could not be read
+exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
+3 one could not be read
 """
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", "good": "\x1b[1;32m"}
 
@@ -69,6 +70,7 @@ def _print(outcome: Outcome, name: str, quiet: bool) -> None:
     if outcome.verdict != NOT_JUDGED and not quiet:
         lines.append(f"{name}: {outcome.describe()}")
         lines += [paint(kind, line) for kind, line in finding_lines(outcome)]
+        lines.append(f"  read     {extent(outcome)}")
         lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
     lines.append(f"{name}: " + paint("good" if outcome.verdict == CONFORMS else "error", summary(outcome)))
     sys.stdout.write("\n".join(lines) + "\n")

@@ -73,15 +73,19 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 
 def _order(
     rules: Iterable[order.OrderRule], records: Iterable[RecordType], extra: Mapping[str, int] = {}
-) -> dict[tuple[str, int], dict[int, tuple[tuple[str, int, int], ...]]]:
-    """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen)."""
+) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]:
+    """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen).
+
+    Of a guest of unknown kind (None) only what holds for all of them is judged.
+    """
     codes = {row.name: row.code for row in records} | dict(extra)
-    found: dict[tuple[str, int], dict[int, tuple[tuple[str, int, int], ...]]] = {}
-    for guest in libxc.GUESTS:
+    found: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {}
+    for guest in (None, *libxc.GUESTS):
+        kinds = set(libxc.GUESTS) if guest is None else {guest}
         for version in libxc.VERSIONS:
             table: dict[int, list[tuple[str, int, int]]] = {}
             for rule in rules:
-                if guest in rule.guests and version in rule.versions:
+                if kinds <= set(rule.guests) and version in rule.versions:
                     seen = sum(1 << codes[name] for name in rule.seen)
                     unseen = sum(1 << codes[name] for name in rule.unseen)
                     for name in rule.on:

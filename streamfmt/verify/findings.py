@@ -80,11 +80,21 @@ class Findings:
         self.kept: list[Finding] = []
         self.counts: dict[str, int] = {}
 
-    def wanted(self, clause: str) -> bool:
-        """Count one breach of `clause`; whether its finding is still to be kept."""
-        count = self.counts.get(clause, 0) + 1
-        self.counts[clause] = count
-        return count <= KEPT
+    def full(self, clause: str) -> bool:
+        """Whether findings of `clause` are only counted by now; if so this counts one.
+
+        Checks that a stream can make fire millions of times ask before they put a finding together.
+        """
+        count = self.counts.get(clause, 0)
+        if count < KEPT:
+            return False
+        self.counts[clause] = count + 1
+        return True
+
+    def keep(self, finding: Finding) -> None:
+        """Count a finding and keep it."""
+        self.counts[finding.clause] = self.counts.get(finding.clause, 0) + 1
+        self.kept.append(finding)
 
     def number(self, severity: str) -> int:
         """How many findings of that severity there were, kept or not."""

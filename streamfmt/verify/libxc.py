@@ -31,8 +31,11 @@ def unknown(verifier: Verifier, record: Record) -> None:
     """A type that no release has given a meaning."""
     offset, size = L.PLACES["libxc.record_header"]["type"]
     optional = record.type & OPTIONAL
+    clause = "LIBXC-REC-UNKNOWN-OPT" if optional else "LIBXC-REC-UNKNOWN-MAND"
+    if verifier.findings.full(clause):
+        return
     verifier.fault(
-        "LIBXC-REC-UNKNOWN-OPT" if optional else "LIBXC-REC-UNKNOWN-MAND",
+        clause,
         record,
         f"record type {record.type:#x} is not known" + (", and may be skipped" if optional else ""),
         offset=record.at + offset,

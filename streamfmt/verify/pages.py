@@ -42,6 +42,8 @@ def _note(state: LayerState, raw: Sequence[int]) -> None:
 
 
 def _beyond(verifier: Verifier, record: Record, number: int, pfn: int, end: int) -> None:
+    if verifier.findings.full("LIBXC-PAGE-PFN-PV"):
+        return
     verifier.fault(
         "LIBXC-PAGE-PFN-PV",
         record,
@@ -138,6 +140,8 @@ def _body(verifier: Verifier, state: LayerState, record: Record) -> Program:
 
 
 def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:
+    if verifier.findings.full("LIBXC-PAGE-TYPE"):
+        return
     verifier.fault(
         "LIBXC-PAGE-TYPE",
         record,
@@ -151,6 +155,8 @@ def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None
 
 
 def _bad_reserved(verifier: Verifier, record: Record, place: int, entry: int) -> None:
+    if verifier.findings.full("LIBXC-PAGE-ENT-RSVD"):
+        return
     verifier.fault(
         "LIBXC-PAGE-ENT-RSVD",
         record,

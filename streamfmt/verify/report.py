@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_COLUMNS = 80
+_MARGIN = " " * 11
+
 CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED = "conforms", "does not conform", "not judged"
 
 
@@ -107,16 +110,24 @@ def finding_lines(outcome: Outcome, hints: bool = True) -> list[tuple[str, str]]
         elif finding.layer:
             where += f", {finding.layer}"
         lines.append((finding.severity, f"  {finding.severity:<7}  {finding.clause}  {where}"))
-        lines.append(("", f"           {finding.message}"))
+        lines += _wrapped(finding.message)
         if hints and finding.severity != "note" and finding.clause not in told:
             hint = hint_of(finding.clause)
-            if hint:
-                lines.append(("", f"           hint: {hint}"))
+            lines += _wrapped(f"hint: {hint}") if hint else []
         told.add(finding.clause)
     for clause, count in counts.items():
         if count > KEPT:
             lines.append(("", f"  ... and {count - KEPT:,} more of {clause}"))
     return lines
+
+
+def _wrapped(text: str) -> list[tuple[str, str]]:
+    """Plain lines of `text` below a finding, within 80 columns."""
+    if len(text) <= _COLUMNS - len(_MARGIN):
+        return [("", _MARGIN + text)]
+    from textwrap import wrap  # short texts need none
+
+    return [("", _MARGIN + line) for line in wrap(text, _COLUMNS - len(_MARGIN), break_on_hyphens=False)]
 
 
 def hint_of(clause: str) -> str:
@@ -127,7 +138,7 @@ def hint_of(clause: str) -> str:
 
 
 def summary(outcome: Outcome) -> str:
-    """One line: verdict, and what it rests on."""
+    """One line: the verdict, why, and where reading stopped early."""
     verifier = outcome.verifier
     if outcome.verdict == NOT_JUDGED:
         return f"not judged: {outcome.identity.name} ({outcome.identity.evidence})"
@@ -138,7 +149,13 @@ def summary(outcome: Outcome) -> str:
     text = outcome.verdict
     if numbers:
         text += ": " + ", ".join(numbers)
-    text += f"; {verifier.records:,} records, {verifier.page_entries:,} pages, {outcome.size:,} octets"
     if verifier.stopped:
         text += f"; stopped at {verifier.stopped[0]}: {verifier.stopped[1]}"
     return text
+
+
+def extent(outcome: Outcome) -> str:
+    """One line: how much was read."""
+    verifier = outcome.verifier
+    text = f"{verifier.records:,} records, {verifier.page_entries:,} pages, {outcome.size:,} octets"
+    return text + (f", {verifier.checkpoints} checkpoints" if verifier.checkpoints else "")

@@ -85,11 +85,11 @@ class Verifier(Sink):
         actual: object = "",
     ) -> None:
         """One breach.  `offset` defaults to the record's header."""
-        if not self.findings.wanted(clause):
+        if self.findings.full(clause):
             return
         record = where if isinstance(where, Record) else None
         layer = where.layer if isinstance(where, Record) else where
-        self.findings.kept.append(
+        self.findings.keep(
             Finding(
                 clause=clause,
                 severity=L.SEVERITY[clause],
@@ -110,6 +110,8 @@ class Verifier(Sink):
         order = where.layer.order if isinstance(where, Record) else where.order
         for row in rows:
             clause, field, offset, size, _, _, _, allowed = row
+            if self.findings.full(clause):
+                continue
             actual = value_of(row, raw, order)
             expected = _words(allowed)
             message = f"{field} is {_number(actual)}, expected {expected}"
@@ -158,6 +160,7 @@ class Verifier(Sink):
             self.order(state, record, L.LIBXL_ORDER)
             self.length(state, record)
             if kind == L.LIBXL_CHECKPOINT_END and state.seen >> L.CHECKPOINT_OPEN & 1:
+                state.seen &= ~(1 << L.CHECKPOINT_OPEN)
                 self._checkpoint_whole()
             return libxl.body(self, state, record)
         if kind not in L.LIBXC_RECORDS:
@@ -176,13 +179,12 @@ class Verifier(Sink):
         self,
         state: LayerState,
         record: Record,
-        tables: dict[tuple[str, int], dict[int, tuple[tuple[str, int, int], ...]]],
+        tables: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]],
     ) -> None:
         """Judge the record's place among the others, once per rule and checkpoint."""
         layer = record.layer
         version = layer.version if layer.name == "libxc" else 3
-        # Of a guest of unknown kind only what holds for both is judged; the tables for "hvm" come nearest.
-        table = tables.get((layer.guest or "hvm", version), {})
+        table = tables.get((layer.guest, version), {})
         seen = state.seen
         for clause, has, lacks in table.get(record.type, ()):
             if (has & seen or lacks & ~seen or not has | lacks) and clause not in state.fired:

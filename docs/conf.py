@@ -1,0 +1,9 @@
+"""Sphinx's settings: Markdown pages, one theme, nothing from the network."""
+
+project = "streamfmt"
+copyright = "2026, the streamfmt authors"
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "streamfmt"

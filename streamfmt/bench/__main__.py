@@ -1,0 +1,5 @@
+"""``python -m streamfmt.bench``."""
+
+from .run import main
+
+raise SystemExit(main())

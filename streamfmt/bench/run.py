@@ -1,0 +1,450 @@
+"""Paired benchmarks of whole processes, against this project's budgets.
+
+Each row runs two commands in turn, A B A B ..., after one run of each that does not count.  A is ours, B is what it
+is held against.  What counts is the median over the pairs.  Timings are shown, not judged by the exit status: it is 0
+when all that could be measured has been, 1 when a command failed, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import glob
+import json
+import mmap
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ..reader import literals as L
+from . import generate
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+FULL = 4 * GIB
+QUICK = 256 * MIB
+_UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class BenchError(Exception):
+    """A command did not do what its row is about."""
+
+
+class NotMeasuredError(Exception):
+    """A row cannot be measured here; the text says why."""
+
+
+# -- processes --------------------------------------------------------------------------------------------------
+
+# Linux counts what a process held before exec into its peak, so each command starts from a bare interpreter and not
+# from this one.  It says: seconds, exit status, peak RSS in KiB, 512-octet blocks read from disk.
+_LAUNCHER = """
+import os, sys, time
+begin = time.perf_counter()
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ,
+                      file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(pid, 0)
+print(time.perf_counter() - begin, os.waitstatus_to_exitcode(status), usage.ru_maxrss, usage.ru_inblock)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process, or pipeline of them: wall seconds, octets at its peak, octets it had read from disk."""
+
+    seconds: float
+    peak: int
+    disk: int
+
+
+def run(command: Sequence[str], status: int = 0) -> Run:
+    """Run `command` with its output thrown away.  Raises BenchError unless it exits with `status`."""
+    outer = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+    script = find_script()
+    modules = os.path.join(os.path.dirname(script), "..", "lib", "python") if command[0] == script else _ROOT
+    path = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(outer, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
+    words = done.stdout.split()
+    if done.returncode or int(words[1]) != status:
+        shown = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise BenchError(
+            f"{' '.join(command)}: exit status {words[1] if words else '?'}, {status} expected: {shown[0]}"
+        )
+    return Run(float(words[0]), int(words[2]) * KIB, int(words[3]) * 512)
+
+
+def find_script() -> str | None:
+    """Where Xen's verify-stream-v2 is, of the newest release if there are several."""
+    found = glob.glob("/usr/lib/xen-*/bin/verify-stream-v2")
+    return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path)], default=None)
+
+
+def _ours() -> list[str]:
+    installed = os.path.join(os.path.dirname(sys.executable), "streamfmt")
+    return [installed] if os.path.exists(installed) else [sys.executable, "-m", "streamfmt"]
+
+
+def _script(path: str) -> list[str]:
+    script = find_script()
+    if script is None:
+        raise NotMeasuredError("verify-stream-v2 is not installed (make peers)")
+    return [script, "-q", "-i", path]
+
+
+COMMANDS: dict[str, Callable[[str], list[str]]] = {
+    "verify": lambda path: [*_ours(), "verify", "-q", path],
+    "cat | verify": lambda path: ["sh", "-c", 'cat "$0" | "$@"', path, *_ours(), "verify", "-q", "-"],
+    "script": _script,
+    "cat": lambda path: ["cat", path],
+    "cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat', path],
+    "python": lambda _: [sys.executable, "-c", "pass"],
+}
+
+
+# -- what is measured -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number read off each pair, and what it may be at most (at least, with `floor`).
+
+    `side` is what the number is made of, on either side.  Where start-up would spoil it, `any_size` is False: then
+    its budget is judged on samples of full size only.  `per_page` is added to the budget for each page.
+    """
+
+    name: str
+    unit: str
+    budget: float
+    of: Callable[[Run, Run, int], float]
+    side: str = "seconds"
+    floor: bool = False
+    any_size: bool = False
+    per_page: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pair of commands, each with the sample it is given.  `weight` times --runs pairs are run, one at least."""
+
+    key: str
+    about: str
+    ours: tuple[str, str]
+    other: tuple[str, str]
+    figures: tuple[Figure, ...]
+    weight: float = 1.0
+    cold: bool = False
+    status: int = 0
+
+
+def _ratio(budget: float) -> Figure:
+    return Figure("time", "x", budget, lambda a, b, _: a.seconds / b.seconds)
+
+
+def _memory(per_page: float = 0.0) -> Figure:
+    return Figure(
+        "memory", "MiB", 8.0, lambda a, b, _: (a.peak - b.peak) / MIB, "peak", any_size=True, per_page=per_page
+    )
+
+
+_DISK = Figure("disk", "MiB", 16.0, lambda a, b, _: a.disk / MIB, "disk", any_size=True)
+_EXTRA = Figure("start", "ms", 20.0, lambda a, b, _: (a.seconds - b.seconds) * 1e3, any_size=True)
+_RATE = Figure(
+    "rate",
+    "M/s",
+    4.0,
+    lambda a, b, octets: octets / L.RUN_BARE_SIZE / 1e6 / (a.seconds - b.seconds),
+    floor=True,
+)
+_WHOLE = Figure("time", "s", 30.0, lambda a, b, _: a.seconds)
+
+# Name of the sample: its kind, and its size (None for the size asked for).
+SAMPLES: dict[str, tuple[str, int | None]] = {
+    "hvm": ("hvm", None),
+    "pv": ("pv", None),
+    "single": ("single", 256 * MIB),
+    "bare": ("bare", 64 * MIB),
+    "tiny": ("bare", 64),
+    "context": ("context", 128 * MIB),
+    "small": ("small", 64 * KIB),
+    **{name: (name, 64 * MIB) for name in generate.BAD},
+}
+ROWS = (
+    Row("hvm-script", "HVM, warm / verify-stream-v2", ("verify", "hvm"), ("script", "hvm"), (_ratio(0.12),)),
+    Row("hvm-cat", "HVM, warm / cat >/dev/null", ("verify", "hvm"), ("cat", "hvm"), (_ratio(0.25),)),
+    Row("hvm-pipe", "HVM through a pipe / cat | cat", ("cat | verify", "hvm"), ("cat | cat", "hvm"), (_ratio(1.0),)),
+    Row("hvm-memory", "HVM / bare interpreter", ("verify", "hvm"), ("python", ""), (_memory(),), 0.5),
+    Row(
+        "hvm-cold",
+        "HVM, cold cache / verify-stream-v2",
+        ("verify", "hvm"),
+        ("script", "hvm"),
+        (_ratio(0.10), _DISK),
+        0.5,
+        cold=True,
+    ),
+    Row("pv-script", "PV, warm / verify-stream-v2", ("verify", "pv"), ("script", "pv"), (_ratio(0.25),)),
+    Row("pv-cat", "PV, warm / cat >/dev/null", ("verify", "pv"), ("cat", "pv"), (_ratio(1.0),)),
+    Row("pv-memory", "PV / bare interpreter", ("verify", "pv"), ("python", ""), (_memory(1 / MIB),), 0.5),
+    Row(
+        "single", "of one-page records / verify-stream-v2", ("verify", "single"), ("script", "single"), (_ratio(0.30),)
+    ),
+    Row("bare", "of 24-octet records / two of them", ("verify", "bare"), ("verify", "tiny"), (_RATE,)),
+    Row(
+        "context",
+        "of vcpus in HVM_CONTEXT / bare interpreter",
+        ("verify", "context"),
+        ("python", ""),
+        (_memory(),),
+        0.5,
+    ),
+    *(
+        Row(
+            name,
+            f"of records against {clause} / bare interpreter",
+            ("verify", name),
+            ("python", ""),
+            (_WHOLE, _memory()),
+            weight=0,
+            status=int(L.SEVERITY[clause] == "error"),
+        )
+        for name, (clause, _, _) in generate.BAD.items()
+    ),
+    Row("small", "HVM guest / verify-stream-v2", ("verify", "small"), ("script", "small"), (_ratio(1.0),), 4),
+    Row("start", "HVM guest / python -c pass", ("verify", "small"), ("python", ""), (_EXTRA,), 4),
+)
+
+
+# -- samples ----------------------------------------------------------------------------------------------------
+
+
+class Samples:
+    """Sample files in a directory that is gone afterwards; only those still wanted take up room."""
+
+    def __init__(self, folder: str, size: int, rows: Sequence[Row]) -> None:
+        self._folder = folder
+        self._size = size
+        self._wanted = [name for row in rows for _, name in (row.ours, row.other)]
+
+    def octets(self, name: str) -> int:
+        """How large the sample is to be."""
+        _, own = SAMPLES[name]
+        return self._size if own is None else min(own, self._size)
+
+    def whole(self, name: str) -> bool:
+        """Whether it has the size its budgets are for."""
+        _, own = SAMPLES[name]
+        return self.octets(name) >= (own or FULL)
+
+    def path(self, name: str) -> str:
+        """Where the sample is, which is written now if it is not there yet; "" for none."""
+        if not name:
+            return ""
+        path = os.path.join(self._folder, name)
+        if not os.path.exists(path):
+            say(f"writing {name}, {human(self.octets(name))}")
+            generate.write(SAMPLES[name][0], path, self.octets(name))
+        return path
+
+    def done(self, row: Row) -> None:
+        """Remove what no later row wants."""
+        for _, name in (row.ours, row.other):
+            self._wanted.remove(name)
+            path = os.path.join(self._folder, name)
+            if name and name not in self._wanted and os.path.exists(path):
+                os.unlink(path)
+
+
+def drop(path: str) -> None:
+    """Make the kernel forget a file's content.  Raises NotMeasuredError where it does not."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        with mmap.mmap(fd, 0) as area:
+            pages = (ctypes.c_ubyte * -(-len(area) // mmap.PAGESIZE))()
+            start = ctypes.c_char.from_buffer(area)
+            failed = ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(area)), pages)
+            del start  # an area somebody points into cannot be closed
+    finally:
+        os.close(fd)
+    if failed or bytes(pages).count(1):
+        raise NotMeasuredError("files stay in memory here, as on tmpfs; give a --dir on a disk")
+
+
+# -- rows -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One figure of one row: a value for each pair, what it may be, and what to say of that.
+
+    Without a figure the row could not be measured, and the verdict says why.
+    """
+
+    row: Row
+    verdict: str
+    figure: Figure | None = None
+    octets: int = 0
+    pairs: tuple[tuple[Run, Run], ...] = ()
+    values: tuple[float, ...] = ()
+    budget: float = 0.0
+
+
+def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
+    """Run a row's pairs.  Raises BenchError."""
+    sample = row.ours[1]
+    try:
+        pairs = _pairs(row, samples, max(1, round(runs * row.weight)))
+    except NotMeasuredError as reason:
+        return [Result(row, f"not measured: {reason}")]
+    octets = samples.octets(sample)
+    results = []
+    for figure in row.figures:
+        values = tuple(figure.of(ours, other, octets) for ours, other in pairs)
+        budget = figure.budget + figure.per_page * (octets // L.PAGE_SIZE)
+        met = median(values) >= budget if figure.floor else median(values) <= budget
+        verdict = "ok" if met else "MISSED"
+        if not figure.any_size and not samples.whole(sample):
+            verdict = TOO_SMALL
+        results.append(Result(row, verdict, figure, octets, pairs, values, budget))
+    return results
+
+
+def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]:
+    sides = ((row.ours, row.status), (row.other, 0))
+    commands = [(COMMANDS[verb](samples.path(name)), samples.path(name), status) for (verb, name), status in sides]
+    # The first pair warms the caches, except where they are to be cold or a single run is all there is time for.
+    warm_up = int(not row.cold and row.weight > 0)
+    pairs = []
+    for number in range(warm_up + runs):
+        say(f"{row.key}: {number + 1} of {warm_up + runs}")
+        pair = []
+        for command, path, status in commands:
+            if row.cold:
+                drop(path)
+            pair.append(run(command, status))
+        pairs.append((pair[0], pair[1]))
+    return tuple(pairs[warm_up:])
+
+
+# -- output -----------------------------------------------------------------------------------------------------
+
+_LINE = "{:<12} {:<6} {:>9} {:>9} {:>10} {:>17} {:>9} {:<9}  {}"
+HEADING = _LINE.format("row", "figure", "A", "B", "median", "min-max", "budget", "verdict", "what: A / B")
+TOO_SMALL = "too small"
+
+
+def line(result: Result) -> str:
+    """A result as a line of the table."""
+    row, figure = result.row, result.figure
+    if figure is None:
+        return f"{row.key:<12} {result.verdict}"
+    sides = [median(getattr(pair[side], figure.side) for pair in result.pairs) for side in (0, 1)]
+    return _LINE.format(
+        row.key,
+        figure.name,
+        *(f"{value:.3f} s" if figure.side == "seconds" else f"{value / MIB:.1f} MiB" for value in sides),
+        f"{median(result.values):.3f} {figure.unit}",
+        f"{min(result.values):.3f}-{max(result.values):.3f}",
+        f"{'>=' if figure.floor else '<='} {result.budget:g}",
+        result.verdict,
+        f"{human(result.octets)} {row.about}",
+    )
+
+
+def as_dict(result: Result) -> dict[str, object]:
+    """A result as plain values."""
+    row, figure = result.row, result.figure
+    found: dict[str, object] = {"row": row.key, "about": row.about, "verdict": result.verdict}
+    if figure is not None:
+        found |= {"figure": figure.name, "unit": figure.unit, "octets": result.octets}
+        found |= {"median": median(result.values), "min": min(result.values), "max": max(result.values)}
+        found |= {"budget": result.budget, "at_least": figure.floor}
+        for side, name in enumerate(("a", "b")):
+            found[name] = [{key: getattr(pair[side], key) for key in Run.__slots__} for pair in result.pairs]
+    return found
+
+
+def say(text: str) -> None:
+    """Tell a person at a terminal what is going on."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def human(octets: int) -> str:
+    """A size in the largest unit that it fills."""
+    unit, size = next(((name, size) for name, size in reversed(_UNITS.items()) if octets >= size), ("", 1))
+    return f"{octets / size:.3g} {unit}iB" if unit else f"{octets} B"
+
+
+def size_of(text: str) -> int:
+    """Octets of a size such as 4G or 256M."""
+    found = re.fullmatch(r"(\d+)([KMG]?)(iB|B)?", text, re.IGNORECASE)
+    octets = int(found[1]) * _UNITS[found[2].upper()] if found else 0
+    if octets < MIB:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of at least 1M")
+    return octets
+
+
+def rows_of(text: str) -> list[Row]:
+    """The rows whose names are given, in the table's order; a name may be the beginning of several."""
+    names = text.split(",")
+    for name in names:
+        if not any(row.key.startswith(name) for row in ROWS):
+            raise argparse.ArgumentTypeError(
+                f"there is no row {name!r}; there are {', '.join(row.key for row in ROWS)}"
+            )
+    return [row for row in ROWS if any(row.key.startswith(name) for name in names)]
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m streamfmt.bench",
+        description="Measure this project against its budgets: whole processes, paired runs, medians.",
+        epilog="rows: " + ", ".join(row.key for row in ROWS),
+    )
+    parser.add_argument("--size", type=size_of, default=FULL, help="memory of the large guests (default: 4G)")
+    parser.add_argument("--quick", action="store_const", const=QUICK, dest="size", help="the same as --size 256M")
+    parser.add_argument("--dir", default="/var/tmp", help="where the samples are kept meanwhile (default: /var/tmp)")
+    parser.add_argument("--rows", type=rows_of, default=list(ROWS), help="rows to measure, separated by commas")
+    parser.add_argument("--runs", type=int, default=5, help="pairs that count in each row (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit status."""
+    arguments = _arguments(words)
+    room = min(shutil.disk_usage(arguments.dir).free, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 2
+    size = min(arguments.size, room)
+    results: list[Result] = []
+    if not arguments.json:
+        if size < arguments.size:
+            print(f"sizes are scaled down to {human(size)}: half of what is free in {arguments.dir} or in memory")
+        print(HEADING)
+    try:
+        with tempfile.TemporaryDirectory(prefix="streamfmt-bench-", dir=arguments.dir) as folder:
+            samples = Samples(folder, size, arguments.rows)
+            for row in arguments.rows:
+                found = measure(row, samples, arguments.runs)
+                samples.done(row)
+                say("")
+                results += found
+                if not arguments.json:
+                    print("\n".join(map(line, found)), flush=True)
+        if not arguments.json and any(result.verdict == TOO_SMALL for result in results):
+            print(f"{TOO_SMALL}: the budget is for the full size, where start-up does not count")
+    except BenchError as error:
+        print(f"streamfmt.bench: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        host = {"python": platform.python_version(), "system": platform.platform(), "cpus": os.cpu_count()}
+        found_rows = [as_dict(result) for result in results]
+        print(json.dumps({"format": "streamfmt-bench-1"} | host | {"size": size, "rows": found_rows}, indent=1))
+    return 0

@@ -1,0 +1,407 @@
+"""List a stream's records, or dump them with their fields.
+
+Page batches that follow one another make one line, unless records are selected.  Nothing is judged: verify does that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+from ..reader import literals as L
+from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.stack import Reader
+from ..render.hexdump import Dump
+from ..render.records import PAGE_DATA, Brief, Pages, brief, decode, header_text, layouts, number, plain
+from . import inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+    from typing import Any
+
+    from ..reader.engine import Program
+
+    Place = tuple[int, str]
+
+EXAMPLES = """examples:
+  streamfmt show guest.sav
+  streamfmt show --type HVM_PARAMS --hexdump guest.sav
+  streamfmt show --records 4:8 --json guest.sav.zst
+
+exit status: 0 read to its end; 1 it breaks off or is no libxl or libxc stream; 2 wrong usage; 3 could not be read
+"""
+FORMAT = "streamfmt-show-1"
+_COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
+_NAME_WIDTH = 17
+# Lengths that would leave their column: only batches taken together have such.
+_LENGTH_MAX = 10**9
+# What does not fit beside a record's name goes on below it, for so many lines in all.
+_DETAIL_LINES = 6
+_INNER_SPACE = re.compile(r"(?<![,;:]) ")
+
+
+def record_range(text: str) -> range:
+    """`N:M` as Python slices have it, with either side left out, or a single number."""
+    first, colon, last = text.partition(":")
+    if all(side.isdecimal() or (colon and not side) for side in (first, *([last] if colon else []))):
+        start = int(first or 0)
+        return range(start, int(last or sys.maxsize) if colon else start + 1)
+    raise argparse.ArgumentTypeError(f"{text!r} is not N:M, N:, :M or N, counted from 0")
+
+
+def record_types(text: str) -> set[tuple[str, int]]:
+    """The record types of either layer that have this name or number."""
+    tables: dict[str, dict[int, str]] = {"libxl": L.LIBXL_RECORDS, "libxc": L.LIBXC_RECORDS}
+    try:
+        code = int(text, 0)
+    except ValueError:
+        found = {(layer, code) for layer, names in tables.items() for code in names if names[code] == text.upper()}
+        if found:
+            return found
+        from difflib import get_close_matches
+
+        known = sorted({name for names in tables.values() for name in names.values()})
+        near = ", ".join(get_close_matches(text.upper(), known, 3, 0.5))
+        hint = f"; did you mean {near}?" if near else ""
+        raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
+    if not 0 <= code < 1 << 32:
+        raise argparse.ArgumentTypeError(f"record type {text} does not fit into 32 bits")
+    return {(layer, code) for layer in tables}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs.add_arguments(parser)
+    parser.add_argument(
+        "--records", metavar="N:M", type=record_range, help="only records N to M-1, counted from 0 over all layers"
+    )
+    parser.add_argument(
+        "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
+    )
+    parser.add_argument("--hexdump", action="store_true", help="show the records' octets, their fields beside them")
+    parser.add_argument("--full", action="store_true", help="with --hexdump: cut nothing short but page contents")
+
+
+def run(args: argparse.Namespace) -> int:
+    misuse = "--full needs --hexdump" if args.full and not args.hexdump else ""
+    if args.json and args.hexdump:
+        misuse = "--hexdump is for people, --json has the fields anyway"
+    if misuse:
+        print(f"streamfmt show: {misuse}", file=sys.stderr)
+        return 2
+    return max([_show(name, args) for name in args.files])
+
+
+def _show(name: str, args: argparse.Namespace) -> int:
+    """Show one input; its exit status."""
+    types = None if args.type is None else set().union(*args.type)
+    width = _width()
+    out = JsonLines(name) if args.json else Table(name, width, args.hexdump)
+    listing = Listing(out, args.records, types, Dump(_print, args.full, width) if args.hexdump else None)
+    reader = Reader(listing, args.form)
+    status = 0
+    try:
+        try:
+            inputs.run_reader(name, reader)
+        except inputs.InputError as error:
+            inputs.complain(name, str(error))
+            if reader.identity is None:
+                return error.status
+            listing.stopped = reader.window.position, str(error)
+            status = error.status
+        listing.finish(reader)
+    except _OutputError as error:
+        raise error.error from None
+    return max(status, int(listing.stopped is not None))
+
+
+class _OutputError(Exception):
+    """Standard output failed.  It is no OSError here, or it would pass for an input that cannot be read."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _print(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+    except OSError as error:
+        raise _OutputError(error) from error
+
+
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return 80
+    from shutil import get_terminal_size
+
+    return max(get_terminal_size().columns, 60)
+
+
+class Row:
+    """A record of the listing, or the page batches in a row that begin with it; `number` counts over all layers."""
+
+    __slots__ = ("brief", "number", "record")
+
+    def __init__(self, record: Record, number: int, told: Brief) -> None:
+        self.record = record
+        self.number = number
+        self.brief = told
+
+    @property
+    def length(self) -> int:
+        return self.brief.pages.octets if self.brief.pages else self.record.length
+
+    @property
+    def text(self) -> str:
+        pages = self.brief.pages
+        return pages.text() if pages and pages.records > 1 else self.brief.text
+
+
+class Listing(Sink):
+    """Numbers the records, picks those that are wanted, takes page batches together, and sees where reading ends."""
+
+    def __init__(
+        self, out: Table | JsonLines, numbers: range | None, types: Container[tuple[str, int]] | None, dump: Dump | None
+    ) -> None:
+        self.out = out
+        self.numbers = numbers
+        self.types = types
+        self.dump = dump
+        self.selecting = numbers is not None or types is not None
+        self.every_page = self.selecting or dump is not None
+        self.count = self.shown = 0
+        self.stopped: Place | None = None
+        self.remark = ""
+        self.trailer: Place | None = None
+        # Clean page batches that have come in a row; the record whose padding has not come yet; the record before.
+        self._batches: Row | None = None
+        self._unpadded: Record | None = None
+        self._last = ""
+
+    def _settle(self) -> None:
+        """Show what was waiting for the next event."""
+        if self._batches is not None:
+            self.out.row(self._batches)
+            self._batches = None
+        if self._unpadded is not None and self.dump is not None and self._unpadded.length & 7:
+            self.dump.padding(self._unpadded.end, bytes(-self._unpadded.length & 7))
+        self._unpadded = None
+
+    def _wanted(self, record: Record) -> bool:
+        """Whether the next record is to be shown.  Counts it."""
+        self.count += 1
+        self._last = record.path
+        wanted = (self.numbers is None or self.count - 1 in self.numbers) and (
+            self.types is None or (record.layer.name, record.type) in self.types
+        )
+        self.shown += wanted
+        return wanted
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self._settle()
+        self.out.header(layer, path, at, raw, broken)
+        if self.dump is not None and not self.selecting:
+            self.dump.header(layer, path, at, raw)
+
+    def record(self, record: Record) -> Program | None:
+        if self._batches is None or record.path != PAGE_DATA:
+            self._settle()
+        if not self._wanted(record):
+            return None
+        if self.dump is None:
+            return self._brief(record, self.count - 1)
+        self._unpadded = record
+        self.out.row(Row(record, self.count - 1, Brief({}, "")))
+        return self.dump.record(record, self.window)
+
+    def _brief(self, record: Record, place: int) -> Program:
+        told = yield from brief(record, self.window)
+        row = Row(record, place, told)
+        if told.pages is None or not told.clean or self.every_page:
+            self._settle()
+            self.out.row(row)
+        elif self._batches is None or self._batches.brief.pages is None:
+            self._batches = row
+        else:
+            self._batches.brief.pages.merge(told.pages)
+
+    def pages(self, run: Run) -> None:
+        pages = Pages()
+        pages.records, pages.octets = run.count, run.count * (run.size - HEADER)
+        pages.add(run.raw())
+        if self._batches is not None and self._batches.brief.pages is not None:
+            self._batches.brief.pages.merge(pages)
+        else:
+            record = Record(run.layer, L.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
+            record.index = run.index
+            self._batches = Row(record, self.count, Brief({}, pages.text(), pages))
+        self.count += run.count
+        self.shown += run.count
+        self._last = PAGE_DATA
+
+    def padding(self, record: Record, at: int, raw: bytes) -> None:
+        if self._unpadded is record and self.dump is not None:
+            self.dump.padding(at, raw)
+            self._unpadded = None
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        if record is not None and record is self._unpadded:
+            self._unpadded = None  # it ends before its padding does
+        self._settle()
+        left = self.window.hi - self.window.lo
+        if left and self.dump is not None and not self.selecting:
+            self.dump.octets(self.window.position, self.window.take(left), f"what there is of {what}")
+        closed = self._last == "libxl.CHECKPOINT_END" or (self._last == "libxc.CHECKPOINT" and "/" not in layer.path)
+        if closed and layer.checkpoints and missing == HEADER:
+            self.remark = f"it ends after checkpoint {layer.checkpoints} without END, as a checkpointed stream may"
+        else:
+            self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'octet', 'octets')} early"
+
+    def oversize(self, record: Record) -> None:
+        self._settle()
+        if self._wanted(record):
+            self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
+        self.stopped = record.at, f"a record of {record.length} octets, the limit is {L.RECORD_LENGTH_MAX}"
+
+    def unsound(self, layer: Layer, at: int) -> None:
+        self.stopped = at, f"this is no {layer.name} header that can be relied on"
+
+    def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+        self._settle()
+        names = [(octets, name) for octets, _, name in L.TRAILERS] + [(row[3], row[4]) for row in L.MAGICS if not row[2]]
+        name = "zeros" if zero else next((name for octets, name in names if head.startswith(octets)), "nothing known")
+        self.trailer = at, f"{number(count, 'octet follows', 'octets follow')} END: {name}"
+        if self.dump is not None and not self.selecting:
+            self.dump.octets(at, head[:count], f"after END, the first of {count}")
+
+    def finish(self, reader: Reader) -> None:
+        """The input has been read."""
+        self._settle()
+        identity = reader.identity
+        if self.stopped is None and identity is not None and identity.kind != "stream":
+            self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
+        self.out.end(self, reader.window.position)
+
+
+class JsonLines:
+    """A JSON object a line; spec/json/show.json describes them."""
+
+    def __init__(self, name: str) -> None:
+        from json import dumps
+
+        self._dumps = dumps
+        self._name = name
+
+    def _write(self, **values: object) -> None:
+        _print(self._dumps({"format": FORMAT, "file": self._name} | values))
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        layout = layouts()[path]
+        fields = decode(layout, raw, layer.order)
+        self._write(
+            layer=layer.path,
+            header=path,
+            offset=at,
+            length=len(raw),
+            fields=plain(layout, fields),
+            summary=header_text(layer, path, fields),
+        )
+
+    def row(self, row: Row) -> None:
+        record, told = row.record, row.brief
+        layout = layouts().get(record.path)
+        pages = told.pages.as_dict() if told.pages else {}
+        self._write(
+            layer=record.layer.path,
+            index=record.index,
+            number=row.number,
+            offset=record.at,
+            length=row.length,
+            type=record.type,
+            name=record.name,
+            fields=plain(layout, told.fields) if layout else {},
+            summary=row.text,
+            **pages,
+        )
+
+    def end(self, listing: Listing, octets: int) -> None:
+        stopped, trailer = listing.stopped, listing.trailer
+        self._write(
+            end=True,
+            octets=octets,
+            stopped={"offset": stopped[0], "reason": stopped[1]} if stopped else None,
+            trailer={"offset": trailer[0], "text": trailer[1]} if trailer else None,
+        )
+
+
+class Table:
+    """Lines for people: a heading for each layer, a line or more for each record."""
+
+    def __init__(self, name: str, width: int, spaced: bool) -> None:
+        self._name = name
+        self._width = width
+        self._spaced = spaced
+        self._coloured = inputs.colour()
+        self._path = ""
+        self._nested = False
+
+    def _paint(self, kind: str, text: str) -> str:
+        return f"{_COLOURS[kind]}{text}\x1b[0m" if self._coloured and text.strip() else text
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        if not self._path:
+            self._nested = layer.name == "libxl"
+            index = f"{'index':>6}" if self._nested else ""
+            _print(f"{self._name}\n" + self._paint("place", f"record{index}{'offset':>11}{'length':>10}"))
+        text = header_text(layer, path, decode(layouts()[path], raw, layer.order))
+        if broken:
+            text += f"; unexpected: {', '.join(row[1] for row in broken)}"
+        self._line(layer, ("", ""), at, len(raw), path.partition(".")[2].replace("_", " "), text)
+
+    def row(self, row: Row) -> None:
+        record, pages = row.record, row.brief.pages
+        last = f"-{row.number + pages.records - 1}" if pages and pages.records > 1 else ""
+        self._line(
+            record.layer, (f"{row.number}{last}", f"{record.index}"), record.at, row.length, record.name, row.text
+        )
+
+    def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
+        from textwrap import TextWrapper
+
+        if layer.path != self._path:
+            self._path = layer.path
+            _print("\n" + self._paint("layer", layer.path))
+        elif self._spaced:
+            _print("")
+        index = f"{numbers[1]:>6}" if self._nested else ""
+        octets = f"{length >> 20} MiB" if length >= _LENGTH_MAX else str(length)
+        place = f"{numbers[0]:>6}{index} {at:#10x} {octets:>9}  "
+        named = f"{name:<{_NAME_WIDTH}}  "
+        wrapper = TextWrapper(
+            self._width,
+            initial_indent=place + named,
+            subsequent_indent=" " * (len(place) + 2),
+            break_on_hyphens=False,
+            max_lines=_DETAIL_LINES,
+            placeholder=" ...",
+        )
+        # Lines are broken between phrases, not inside one.
+        lines = wrapper.fill(_INNER_SPACE.sub("\N{NO-BREAK SPACE}", text)).replace("\N{NO-BREAK SPACE}", " ")
+        words = lines[len(place + named) :] if text else ""
+        _print((self._paint("place", place) + self._paint("name", named) + words).rstrip())
+
+    def end(self, listing: Listing, octets: int) -> None:
+        if not self._path:
+            _print(f"{self._name}: {listing.stopped[1] if listing.stopped else 'nothing'}")
+            return
+        counted = number(listing.count, "record", "records")
+        shown = f"{listing.shown} of {counted} shown" if listing.selecting else counted
+        lines = [f"{shown}, {octets} octets" + (f"; {listing.remark}" if listing.remark else "")]
+        if listing.trailer:
+            lines.append(f"at {listing.trailer[0]} ({listing.trailer[0]:#x}): {listing.trailer[1]}")
+        if listing.stopped:
+            at, reason = listing.stopped
+            lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))
+        _print("\n" + "\n".join(lines))

@@ -1,0 +1,248 @@
+"""Recognising a bare legacy libxc stream (Xen 3.0 to 4.5), which has no magic, by the shape of its first octets.
+
+:func:`guess_legacy` reads the head in every way a writer could have meant it: PV with extended info, PV without
+(Xen 3.0 and 3.1), HVM.  A reading that meets something no writer emits is refuted; one that survives must also have
+earned points for things chance does not produce.  Layout and order are those of tools/libxc/xc_domain_save.c and
+xc_domain_restore.c of Xen 4.4; for PV without extended info tools/libxc/xc_linux_save.c of Xen 3.0.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEAD_MAX, PAGE = 64 << 10, 4096
+# The writer refuses bigger guests: an entry has 28 bits for the PFN (xc_domain_save.c of Xen 4.0 and later).
+P2M_MAX = 0x0FFFFFFF
+# Without extended info a 32-bit toolstack means a guest of at most 64 GiB, PAE's reach, which is also xend's bound
+# in tools/python/xen/xend/XendCheckpoint.py of Xen 3.0.  As a side effect no ASCII text passes.
+LISTED_MAX = {4: 1 << 24, 8: P2M_MAX}
+
+# MAX_BATCH_SIZE of tools/libxc/xg_save_restore.h and XEN_DOMCTL_PFINFO_* of xen/include/public/domctl.h, Xen 4.4.
+BATCH_MAX, TYPE_SHIFT, PFN_MASK = 1024, 28, (1 << 28) - 1
+BROKEN, XALLOC, XTAB = 0xD, 0xE, 0xF
+NO_DATA = frozenset((BROKEN, XALLOC, XTAB))
+# An HVM guest has no page-table types; one without extended info predates BROKEN and XALLOC.
+HVM_TYPES = frozenset((0, BROKEN, XALLOC, XTAB))
+PV_TYPES = frozenset((0, 1, 2, 3, 4, 9, 0xA, 0xB, 0xC, XTAB))
+WORD_CODES = {4: "I", 8: "Q"}
+# sizeof(vcpu_guest_context) of a 32-bit and a 64-bit guest (xen/include/public/arch-x86/xen.h), and its block's tag.
+VCPU_WIDTHS = {2800: 32, 5168: 64}
+VCPU_TAG, BLOCK_HEADER, EXTINFO_MAX = b"vcpu", 8, 64 << 10
+# The permuted order of Xen 3.0 to 3.2 rotates the index by this many bits (permute() in xc_linux_save.c).
+PERMUTE_BITS = 10
+# The chunks a writer may put before the first batch; a PV stream that has them has extended info before them.
+OPENING = {-5: "tmem", -7: "TSC info"}
+VERIFY, PARAMS = -1, (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)  # a parameter is padding and 64 bits
+VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, 1, 3
+TSC_KHZ_MIN = 10_000  # no processor that runs Xen ticks more slowly than 10 MHz
+
+# Points: one for each entry of a batch that continues a run of PFNs, or is a void of a kind writers make, and one for
+# so many frames in a row of a frame list.  STRONG is enough to recognise a stream; in a reading that has PROVEN
+# points a defect is the stream's own and refutes no longer.
+STRONG, PROVEN = 16, 64
+OPENING_POINTS, CHUNK_POINTS, FRAMES_PER_POINT = 16, 8, 4
+
+
+class Legacy:
+    """What a head was recognised as: `width` of the toolstack that wrote it (32 or 64), `guest` ("pv", "hvm", None
+    if both fit), `guest_width` where a PV guest's is known, `p2m_size`, and the `evidence` for people."""
+
+    __slots__ = ("evidence", "guest", "guest_width", "p2m_size", "width")
+
+    def __init__(self, width: int, guest: str | None, guest_width: int | None, p2m_size: int, evidence: str) -> None:
+        self.width, self.p2m_size = width, p2m_size
+        self.guest, self.guest_width = guest, guest_width
+        self.evidence = evidence
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other) if isinstance(other, Legacy) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return f"Legacy({self.width}, {self.guest!r}, {self.guest_width}, {self.p2m_size:#x}, {self.evidence!r})"
+
+
+class _Trial:
+    """One reading of the head: `points` earned, `first` PFN of its first batch, `batches` met, `notes` for people.
+    It stays `clean` until it meets what no writer emits."""
+
+    def __init__(self) -> None:
+        self.points = self.batches = 0
+        self.first: int | None = None
+        self.clean = True
+        self.notes: list[str] = []
+
+
+def guess_legacy(head: bytes) -> Legacy | None:
+    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one."""
+    head = head[:HEAD_MAX]
+    if len(head) < 8:
+        return None
+    # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these octets are a signature, a
+    # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
+    word = 4 if any(head[4:8]) else 8
+    p2m_size = _u(head, 0, word)
+    if not 0 < p2m_size <= P2M_MAX:
+        return None
+    notes = [f"octets 4-7 are {'not ' if word == 4 else ''}zero, so p2m_size is {word * 8}-bit"]
+    if head[word : 2 * word] == b"\xff" * word:
+        if (width := _extended(head, 2 * word)) is None:
+            return None
+        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4)} octets: {width}-bit PV guest")
+        return Legacy(word * 8, "pv", width, p2m_size, "; ".join(notes))
+    readings = (("hvm", _walk(head, word, word, p2m_size, HVM_TYPES)), ("pv", _listed(head, word, p2m_size)))
+    left = {guest: trial for guest, trial in readings if trial is not None}
+    left = {guest: trial for guest, trial in left.items() if trial.clean} or left
+    if max((trial.points for trial in left.values()), default=0) < STRONG:
+        return None
+    # Every writer's first pass begins at PFN 0.  A batch that begins later does not come back to 0, so where a frame
+    # list leads to one that begins there, the list is real.
+    if len(left) == 2 and left["pv"].first == 0 != left["hvm"].first:
+        del left["hvm"]
+    if len(left) == 2:
+        ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
+        notes.append(f"reads as {ways}, and nothing in {len(head)} octets decides: guest type unknown")
+        return Legacy(word * 8, None, None, p2m_size, "; ".join(notes))
+    guest, trial = left.popitem()
+    width = word * 8 if guest == "pv" else None  # the reader's default is its own width (xc_domain_restore.c)
+    notes += trial.notes
+    notes[-1] += ": HVM guest" if width is None else f": {width}-bit PV guest"
+    return Legacy(word * 8, guest, width, p2m_size, "; ".join(notes))
+
+
+def _u(head: bytes, at: int, size: int) -> int:
+    """Little-endian number, of the octets there are."""
+    return int.from_bytes(head[at : at + size], "little")
+
+
+def _extended(head: bytes, at: int) -> int | None:
+    """Guest width by the extended info whose length field lies at `at`; its first block is always 'vcpu'."""
+    size = _u(head, at + 8, 4) if len(head) >= at + 4 + BLOCK_HEADER and head[at + 4 : at + 8] == VCPU_TAG else 0
+    return VCPU_WIDTHS.get(size) if BLOCK_HEADER + size <= _u(head, at, 4) <= EXTINFO_MAX else None
+
+
+def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
+    """The head as PV without extended info: the frames of the guest's own P2M, then the body."""
+    if p2m_size > LISTED_MAX[word]:
+        return None
+    need = -(-p2m_size * word // PAGE)
+    seen = min(need, len(head) // word - 1)
+    frames: tuple[int, ...] = unpack_from(f"<{seen}{WORD_CODES[word]}", head, word)
+    # PFN 0 is where the kernel's image or the low memory it keeps free begins; no P2M lies there.
+    if len(set(frames)) < seen or not all(0 < frame < p2m_size for frame in frames):
+        return None
+    trial = _Trial() if seen < need else _walk(head, word + need * word, word, p2m_size, PV_TYPES)
+    if trial is not None:
+        steps = sum(frames[i] - frames[i - 1] == 1 for i in range(1, seen))
+        trial.points += steps // FRAMES_PER_POINT
+        trial.notes.insert(0, f"a frame list, {seen} of its {need} PFNs seen, all distinct and below p2m_size")
+    return trial
+
+
+def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int]) -> _Trial | None:
+    """The head from `at` on as a body, as far as it goes; None if it is none."""
+    trial = _Trial()
+    while at + 4 <= len(head):
+        marker = int.from_bytes(head[at : at + 4], "little", signed=True)
+        end, telling = 0, False
+        if 0 < marker <= min(BATCH_MAX, p2m_size):  # no batch names a PFN twice
+            end = _batch(trial, head, at + 4, marker, word, p2m_size, types)
+        elif marker == 0 and trial.batches:
+            return trial
+        elif marker in CHUNKS and (trial.batches or marker != VERIFY):
+            end, telling = CHUNKS[marker](head, at + 4)
+        if not end:
+            trial.clean = False
+            return trial if trial.points >= PROVEN else None
+        if telling and end <= len(head):
+            if trial.batches:
+                trial.points += CHUNK_POINTS
+            elif marker in OPENING:
+                trial.points += OPENING_POINTS
+                trial.notes.append(f"chunk {marker} ({OPENING[marker]}) before any batch")
+        at = end
+    return trial
+
+
+def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size: int, types: frozenset[int]) -> int:
+    """Where the batch whose entries begin at `at` ends, 0 if it is none; `trial` is told what it proves."""
+    seen = min(count, (len(head) - at) // word)
+    pfns: list[int] = []
+    xtabs: list[int] = []
+    end = pages = 0
+    for entry in unpack_from(f"<{seen}{WORD_CODES[word]}", head, at):
+        kind, pfn = entry >> TYPE_SHIFT, entry & PFN_MASK  # in a 64-bit entry the type is all of the upper 36 bits
+        if kind not in types or (kind != XTAB and pfn >= p2m_size):
+            break
+        pages += kind not in NO_DATA
+        (xtabs if kind == XTAB else pfns).append(pfn)
+    else:
+        end = at + count * word + pages * PAGE
+    voids = sum(pfn < p2m_size for pfn in xtabs)  # some writers (PV, Xen 3) leave an MFN: legal, but proves nothing
+    run, steps = _order(pfns)
+    if steps < len(pfns):
+        run, steps = max((run, steps), _order([_index(pfn, p2m_size) for pfn in pfns]))
+    trial.points += steps + voids
+    if not trial.batches:
+        trial.first = pfns[0] if pfns else None
+        trial.notes.append(f"a first batch of {count} entries, {run + voids} of {seen} seen in a writer's order")
+    trial.batches += 1
+    return end if run == len(pfns) else 0
+
+
+def _order(keys: list[int]) -> tuple[int, int]:
+    """How many keys from the first on ascend, and how many of those follow directly on the last (0: on none)."""
+    steps, last = 0, -1
+    for run, key in enumerate(keys):
+        if key <= last:
+            return run, steps
+        steps += key == last + 1
+        last = key
+    return len(keys), steps
+
+
+def _index(pfn: int, p2m_size: int) -> int:
+    """When the savers of Xen 3.0 to 3.2 visit `pfn`: their walk rotates, until the outcome is below p2m_size."""
+    bits = (p2m_size - 1).bit_length() - PERMUTE_BITS
+    if bits <= 0:
+        return pfn
+    while True:  # a rotation comes round after at most 28 turns, and pfn itself ends it
+        pfn = pfn >> PERMUTE_BITS | (pfn & ((1 << PERMUTE_BITS) - 1)) << bits
+        if pfn < p2m_size:
+            return pfn
+
+
+def _vcpus(head: bytes, at: int) -> tuple[int, bool]:
+    highest = _u(head, at, 4)
+    size = 8 * (highest // 64 + 1)
+    online = _u(head, at + 4, size)  # vcpu 0 is always marked, none above the highest
+    return at + 4 + size if highest <= VCPU_ID_MAX else 0, online & 1 == 1 and not online >> highest + 1
+
+
+def _tsc(head: bytes, at: int) -> tuple[int, bool]:
+    khz = _u(head, at + 12, 4)
+    return at + 20 if _u(head, at, 4) <= TSC_MODE_MAX else 0, not khz or khz >= TSC_KHZ_MIN
+
+
+def _tmem(head: bytes, at: int) -> tuple[int, bool]:
+    sound = _u(head, at, 4) <= TMEM_VERSION_MAX and head[at + 8 : at + 12] == b"\xff" * 4
+    return len(head) if sound or len(head) < at + 12 else 0, sound  # its pools have many shapes: looked at no further
+
+
+# By id, where the chunk that goes on at `at` ends (0: it cannot be one), and whether its content speaks for one.
+# XC_SAVE_ID_* of tools/libxc/xg_save_restore.h, Xen 4.5, but compressed data (-12): it comes after a first tail only.
+CHUNKS: dict[int, Callable[[bytes, int], tuple[int, bool]]] = {
+    **dict.fromkeys((VERIFY, -9, -13), lambda head, at: (at, True)),
+    **dict.fromkeys(PARAMS, lambda head, at: (at + 12, not any(head[at : at + 4]))),
+    -2: _vcpus,
+    -5: _tmem,
+    -6: lambda head, at: (len(head), False),  # ids of a width that only chunk -5 tells
+    -7: _tsc,
+    -18: lambda head, at: (at + 4 + _u(head, at, 4), True),
+}

@@ -1,0 +1,283 @@
+"""Annotated dumps: every octet of a header or record, with the schema's fields and their values beside it.
+
+A field has a line of its own, bit fields of one integer share one, and octets nobody here looks into come sixteen
+to a line with their text.  A record is dumped as it is read, line by line, so its length costs no memory.  Reserved
+bits of an integer are told only where they are set: most lines of a page batch would say nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from itertools import groupby
+from textwrap import wrap
+
+from ..reader import literals as L
+from ..reader.events import Layer, Record
+from ..reader.window import Window
+from ..schema.describe import CONTEXT_TYPES, Field, Layout, Part
+from .records import Fields, decode, layouts, number
+
+# Without --full: octets shown of an opaque part, elements of an array.
+OCTETS_MAX = 256
+ELEMENTS_MAX = 64
+_LINE = 16
+_PIECE = 4096
+# Where words begin: behind the offset, behind the octets of a field.
+_NOTE = 13
+_WORDS = 38
+_TEXT_MAX = 40
+_PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256))
+# Names for the values of fields that the schema declares as plain numbers.
+_NAMES: dict[str, dict[int, str]] = {
+    "libxl.record_header.type": L.LIBXL_RECORDS,
+    "libxc.record_header.type": L.LIBXC_RECORDS,
+    "libxc.domain_header.type": {code: f"x86 {name.upper()}" for code, name in L.GUESTS.items()},
+    "libxc.HVM_CONTEXT.context.typecode": {code: row.name for code, row in CONTEXT_TYPES.items()},
+}
+
+
+class _CutError(Exception):
+    """The stream ends here; what there was has been shown."""
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def _integer(value: int) -> str:
+    """Small numbers in decimal, large ones in hexadecimal, those between in both."""
+    if value < 10:
+        return str(value)
+    return hex(value) if value >> 24 else f"{value} ({value:#x})"
+
+
+def value_text(layout: Layout, row: Field, value: int | bytes) -> str:
+    """A field's value for a person, with a remark if the schema does not allow it."""
+    if isinstance(value, bytes):
+        wrong = row.constant is not None and value != row.constant
+        text = "0" if not any(value) else "all ones" if set(value) == {255} else ascii(value.decode("latin-1"))
+    else:
+        names = row.names or _NAMES.get(f"{layout.path}.{row.path}", {})
+        wrong = row.allowed is not None and value not in row.allowed
+        text = names.get(value) or _integer(value)
+    return text + (" (unexpected)" if wrong else "")
+
+
+def _values(layout: Layout, rows: list[Field], values: Fields, prefix: str) -> str:
+    """The fields of one integer, the first by its whole path."""
+    words: list[str] = []
+    for row in rows:
+        if row.bitfield and row.reserved and not values[row.path]:
+            continue
+        name = row.path.rpartition(".")[2] if words else _join(prefix, row.path)
+        words.append(f"{name} = {value_text(layout, row, values[row.path])}")
+    return ", ".join(words)
+
+
+class Dump:
+    """Writes dumps line by line to `write`, in `width` columns where a value allows; `full` lifts the limits."""
+
+    def __init__(self, write: Callable[[str], None], full: bool, width: int) -> None:
+        self._write = write
+        self._full = full
+        self._words_max = max(width - _WORDS, 20)
+        self._record: Record
+        self._window: Window
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes) -> None:
+        """A header that has been read."""
+        self._fields(layouts()[path], raw, at, layer.order, "")
+
+    def octets(self, at: int, raw: bytes, label: str) -> None:
+        """Octets that belong to no layout."""
+        self._note(f"{label}: {number(len(raw), 'octet', 'octets')}")
+        self._raw(at, raw)
+
+    def padding(self, at: int, raw: bytes) -> None:
+        """What fills a record up to the next multiple of eight octets."""
+        self._line(at, raw, "padding" + (" (unexpected)" if any(raw) else ""))
+
+    def record(self, record: Record, window: Window) -> Generator[int, int, None]:
+        """Program that dumps a record whose header has been read: that header, and the body."""
+        self._record, self._window = record, window
+        order = record.layer.order
+        path = f"{record.layer.name}.record_header"
+        values = {"type": record.type, "length": record.length}
+        raw = b"".join(
+            values[row.path].to_bytes(row.size, "big" if order == ">" else "little") for row in layouts()[path].fields
+        )
+        self._fields(layouts()[path], raw, record.at, order, "")
+        try:
+            if record.path in layouts():
+                yield from self._layout(layouts()[record.path], "")
+            left = self._left()
+            if left:
+                name = "body" if left == record.length else "what the fields do not cover"
+                yield from self._opaque(name, left)
+        except _CutError:
+            pass  # the reader tells of it itself
+
+    # -- lines --------------------------------------------------------------------------------------------------
+
+    def _note(self, text: str) -> None:
+        self._write(f"{'':{_NOTE}}{text}")
+
+    def _line(self, at: int, octets: bytes, words: str) -> None:
+        self._write(f"{at:#11x}  {octets.hex(' '):<{_WORDS - _NOTE}}{words}".rstrip())
+
+    def _raw(self, at: int, octets: bytes) -> None:
+        """Octets nobody looks into: offset, hexadecimal, text."""
+        for place in range(0, len(octets), _LINE):
+            row = octets[place : place + _LINE]
+            text = row.translate(_PRINTABLE).decode("ascii")
+            self._write(f"{at + place:#11x}  {row.hex(' '):<{3 * _LINE - 1}}  {text}")
+
+    def _fields(self, layout: Layout, raw: bytes, at: int, order: str, prefix: str) -> None:
+        """The fixed fields of a layout whose octets are `raw`, as far as those go."""
+        values = decode(layout, raw, order)
+        end = 0
+        for (offset, size), group in groupby(layout.fields, lambda row: (row.offset, row.size)):
+            rows = list(group)
+            octets = raw[offset : offset + size]
+            if len(octets) < size:
+                break
+            end = offset + size
+            if size > _LINE // 2:
+                self._note(f"{_join(prefix, rows[0].path)}: {size} octets")
+                shown = size if self._full else min(size, OCTETS_MAX)
+                self._raw(at + offset, octets[:shown])
+                self._more(size - shown)
+                continue
+            words = wrap(_values(layout, rows, values, prefix), self._words_max, break_on_hyphens=False) or [""]
+            self._line(at + offset, octets, words[0])
+            for more in words[1:]:
+                self._write(f"{'':{_WORDS}}{more}")
+        if end < len(raw):
+            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end} octets")
+            self._raw(at + end, raw[end:])
+
+    def _more(self, octets: int) -> None:
+        if octets:
+            self._note(f"... {number(octets, 'more octet', 'more octets')}")
+
+    # -- programs that read the body ----------------------------------------------------------------------------
+
+    def _left(self) -> int:
+        return self._record.end - self._window.position
+
+    def _hold(self, count: int) -> Generator[int, int, int]:
+        """Have the next `count` octets of the body in the window; how many there are, fewer if the stream ends."""
+        window = self._window
+        if window.hi - window.lo < count and not (yield count):
+            return window.hi - window.lo
+        return count
+
+    def _skip(self, count: int, text: str) -> Generator[int, int, None]:
+        """Let octets go by, told of in a line."""
+        self._note(f"... {text}")
+        if (yield -count) < count:
+            raise _CutError
+
+    def _layout(self, layout: Layout, prefix: str) -> Generator[int, int, None]:
+        """Fixed fields, then the variable parts, as far as the record goes."""
+        size = min(layout.size, self._left())
+        held = yield from self._hold(size)
+        at, order = self._window.position, self._record.layer.order
+        raw = self._window.take(held)
+        self._fields(layout, raw, at, order, prefix)
+        if held < size:
+            raise _CutError
+        if size < layout.size:
+            return
+        fields = decode(layout, raw, order)
+        for part in layout.parts:
+            yield from self._part(part, fields, _join(prefix, part.name))
+
+    def _part(self, part: Part, fields: Fields, name: str) -> Generator[int, int, None]:
+        """One variable part: elements, pages, a string, or octets nobody looks into."""
+        claimed = fields.get(part.count)
+        if part.element is not None and part.unit:
+            room = self._left() // part.unit
+            yield from self._array(part, part.element, name, room if claimed is None else min(claimed, room))
+        elif part.element is not None:
+            yield from self._list(part.element, name)
+        elif part.unit > 1:
+            pages = self._left() // part.unit
+            if pages:
+                octets = pages * part.unit
+                yield from self._skip(octets, f"{number(pages, 'page', 'pages')} of content, {octets} octets")
+        elif part.unit:
+            left = self._left()
+            yield from self._opaque(name, left if claimed is None else min(claimed, left))
+        else:
+            yield from self._string(name)
+
+    def _array(self, part: Part, element: Layout, name: str, count: int) -> Generator[int, int, None]:
+        """Elements of one size."""
+        order = self._record.layer.order
+        shown = count if self._full else min(count, ELEMENTS_MAX)
+        for place in range(shown):
+            held = yield from self._hold(part.unit)
+            at = self._window.position
+            self._fields(element, self._window.take(held), at, order, f"{name}[{place}]")
+            if held < part.unit:
+                raise _CutError
+        if count > shown:
+            yield from self._skip((count - shown) * part.unit, f"{count - shown} more of {name}")
+
+    def _list(self, element: Layout, name: str) -> Generator[int, int, None]:
+        """Elements of any size, to the record's end."""
+        place = 0
+        while self._left():
+            if place == ELEMENTS_MAX and not self._full:
+                yield from self._skip(self._left(), f"more of {name}, {self._left()} octets")
+                return
+            yield from self._layout(element, f"{name}[{place}]")
+            place += 1
+
+    def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
+        """Octets nobody looks into."""
+        if not count:
+            return
+        self._note(f"{name}: {number(count, 'octet', 'octets')}")
+        shown = left = count if self._full else min(count, OCTETS_MAX)
+        while left:
+            piece = min(left, _PIECE)
+            held = yield from self._hold(piece)
+            at = self._window.position
+            self._raw(at, self._window.take(held))
+            if held < piece:
+                raise _CutError
+            left -= piece
+        if count > shown:
+            yield from self._skip(count - shown, number(count - shown, "more octet", "more octets"))
+
+    def _string(self, name: str) -> Generator[int, int, None]:
+        """Octets up to a NUL, or to the record's end."""
+        window = self._window
+        room = _PIECE if self._full else OCTETS_MAX
+        hidden = 0
+        begun = ended = False
+        while not ended and self._left():
+            piece = min(_PIECE, self._left())
+            held = yield from self._hold(piece)
+            if not held:
+                raise _CutError
+            at, octets = window.position, bytes(window.buf[window.lo : window.lo + held])
+            text, nul, _ = octets.partition(b"\0")
+            octets = octets[: len(text) + len(nul)]
+            window.lo += len(octets)
+            if not begun:
+                begun = True
+                shown = text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + b"..."
+                self._note(f"{name} = {ascii(shown.decode('latin-1'))}")
+            self._raw(at, octets[:room])
+            hidden += len(octets) - len(octets[:room])
+            room = _PIECE if self._full else max(room - len(octets), 0)
+            ended = bool(nul)
+            if held < piece and not ended:
+                self._more(hidden)
+                raise _CutError
+        self._more(hidden)
+        if not ended:
+            self._note(f"{name} has no NUL at its end" if begun else f"{name} is missing")

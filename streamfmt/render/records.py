@@ -1,0 +1,397 @@
+"""One record in short: its fixed fields by name, and a few words about what it carries.
+
+:func:`brief` is a program for the reader's engine.  It reads as much of a body as its words need, and neither that
+nor what it keeps depends on what the record claims.  :class:`Pages` sums up page batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from struct import Struct, unpack_from
+from typing import Any
+
+from ..reader import literals as L
+from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record
+from ..reader.window import Window
+from ..schema.describe import Layout, catalogue
+
+Fields = dict[str, Any]  # integers, and octets where the schema has a raw field
+
+PAGE_DATA = "libxc.PAGE_DATA"
+# Elements of an array that are shown by value, and kinds of HVM context entries that are named.
+_SHOWN = 6
+_NAMED = 32
+# Octets and entries looked at where only walking tells how many there are.
+_WALK_OCTETS = 1 << 20
+_WALK_ENTRIES = 4096
+_PIECE = 32 << 10
+# Ranges of frame numbers told apart before only their bounds are.
+_RANGES = 4
+# Raw fields longer than this are content, not values.
+_RAW_MAX = 64
+_QEMU_MAGIC = next(octets for key, _, _, octets, _ in L.MAGICS if key == "qemu")
+
+
+@cache
+def layouts() -> dict[str, Layout]:
+    """The schema's description of every header and record, made once."""
+    return catalogue()
+
+
+def decode(layout: Layout, raw: bytes, order: str) -> Fields:
+    """The layout's fixed fields that lie whole within `raw`; `order` is struct's byte order."""
+    word = "big" if order == ">" else "little"
+    return {
+        row.path: raw[row.offset : row.offset + row.size] if row.raw else row.value(raw, word)
+        for row in layout.fields
+        if row.offset + row.size <= len(raw)
+    }
+
+
+def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
+    """Fields as JSON has them: 64-bit values and raw octets as hex strings, long raw content left out."""
+    found: dict[str, int | str] = {}
+    for row in layout.fields:
+        value = fields.get(row.path)
+        if isinstance(value, bytes):
+            if len(value) <= _RAW_MAX:
+                found[row.path] = value.hex()
+        elif value is not None:
+            found[row.path] = hex(value) if row.size == 8 else value
+    return found
+
+
+def take(window: Window, record: Record, count: int) -> Generator[int, int, bytes]:
+    """The next `count` octets of a body, or as many as the record and the stream have."""
+    count = min(count, record.end - window.position)
+    if window.hi - window.lo < count and not (yield count):
+        count = window.hi - window.lo
+    return window.take(count)
+
+
+class Pages:
+    """What PAGE_DATA records say of the guest's frames, summed up in constant memory."""
+
+    __slots__ = ("_many", "high", "low", "octets", "ranges", "records", "types")
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.octets = 0
+        self.types: Counter[int] = Counter()
+        self.low = 0
+        self.high = 0
+        self.ranges: list[tuple[int, int]] = []
+        self._many = False
+
+    @property
+    def entries(self) -> int:
+        return self.types.total()
+
+    @property
+    def content(self) -> int:
+        """Entries whose page's content is in the stream."""
+        return sum(count for kind, count in self.types.items() if kind in L.PAGE_TYPES_DATA)
+
+    def add(self, entries: Sequence[int]) -> None:
+        """Take in page entries as 64-bit integers, at least one."""
+        mask, shift = L.ENTRY_PFN_MASK, L.ENTRY_TYPE_SHIFT
+        pfns = [entry & mask for entry in entries]
+        low, high = min(pfns), max(pfns)
+        if self.types:
+            low, high = min(low, self.low), max(high, self.high)
+        self.low, self.high = low, high
+        self.types.update([entry >> shift for entry in entries])
+        if not self._many:
+            self._note(pfns)
+
+    def _note(self, pfns: Sequence[int]) -> None:
+        first, last = pfns[0], pfns[-1]
+        # Savers send whole passes in ascending order: then a batch is one range.
+        if last - first == len(pfns) - 1 and all(map(int.__eq__, pfns, range(first, last + 1))):
+            self._range(first, last)
+            return
+        last = first
+        for pfn in pfns[1:]:
+            if pfn == last + 1:
+                last = pfn
+                continue
+            self._range(first, last)
+            if self._many:
+                return
+            first = last = pfn
+        self._range(first, last)
+
+    def _range(self, first: int, last: int) -> None:
+        if self.ranges and self.ranges[-1][1] + 1 == first:
+            self.ranges[-1] = (self.ranges[-1][0], last)
+        elif len(self.ranges) < _RANGES:
+            self.ranges.append((first, last))
+        else:
+            self._many = True
+            self.ranges.clear()
+
+    def merge(self, other: Pages) -> None:
+        """Take in what another one has summed up, which comes after."""
+        self.records += other.records
+        self.octets += other.octets
+        if not other.types:
+            return
+        self.low, self.high = (
+            (min(self.low, other.low), max(self.high, other.high)) if self.types else (other.low, other.high)
+        )
+        self.types.update(other.types)
+        self._many = self._many or other._many
+        for first, last in other.ranges:
+            if not self._many:
+                self._range(first, last)
+        if self._many:
+            self.ranges.clear()
+
+    def names(self) -> dict[str, int]:
+        """Entries by page type, in the order of the types' codes."""
+        return {L.PAGE_TYPES.get(kind, f"type {kind}"): self.types[kind] for kind in sorted(self.types)}
+
+    def as_dict(self) -> dict[str, object]:
+        """The sums as JSON has them."""
+        known = bool(self.types)
+        return {
+            "records": self.records,
+            "entries": self.entries,
+            "pages": self.content,
+            "first_pfn": hex(self.low) if known else None,
+            "last_pfn": hex(self.high) if known else None,
+            "types": self.names(),
+        }
+
+    def text(self) -> str:
+        """One phrase: how many, which frames, of what types."""
+        if not self.types:
+            return "no entries"
+        ranges = [_span(first, last) for first, last in self.ranges] or [f"within {_span(self.low, self.high)}"]
+        kinds = ", ".join(f"{count} {name}" for name, count in self.names().items())
+        records = f"{self.records} records, " if self.records > 1 else ""
+        frames = "pfn" if ranges == [hex(self.low)] else "pfns"
+        return f"{records}{number(self.entries, 'entry', 'entries')}, {frames} {', '.join(ranges)}: {kinds}"
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first:#x}-{last:#x}" if last > first else f"{first:#x}"
+
+
+def number(count: int, one: str, many: str) -> str:
+    """A count and its noun."""
+    return f"{count} {one if count == 1 else many}"
+
+
+@dataclass(slots=True)
+class Brief:
+    """A record in short; `pages` are those of a PAGE_DATA, which is `clean` if nothing about it is remarkable."""
+
+    fields: Fields
+    text: str
+    pages: Pages | None = field(default=None)
+    clean: bool = True
+
+
+def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
+    """Program that reads what a few words about the record need."""
+    layout = layouts().get(record.path)
+    if layout is None:
+        return Brief({}, "unknown, may be skipped" if record.type >> 31 else "unknown, and mandatory")
+    raw = yield from take(window, record, layout.size)
+    fields = decode(layout, raw, record.layer.order)
+    if len(raw) < layout.size:
+        short = record.length < layout.size
+        text = f"too short, its fixed fields are {layout.size} octets" if short else "cut off"
+        pages = Pages() if record.path == PAGE_DATA else None
+        if pages is not None:
+            pages.records, pages.octets = 1, record.length
+        return Brief(fields, text, pages, clean=False)
+    if record.path == PAGE_DATA:
+        return (yield from _pages(record, window, fields))
+    words = []
+    if record.path in _LEADS:
+        words.append(_LEADS[record.path](record, fields))
+    if record.path in _WALKS:
+        words.append((yield from _WALKS[record.path](record, window)))
+    elif layout.parts and layout.parts[0].element is not None:
+        words.append((yield from _list(record, window, layout, fields)))
+    elif record.length > layout.size and not layout.parts:
+        words.append(f"{record.length - layout.size} octets more than it should have")
+    return Brief(fields, ", ".join(words))
+
+
+def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int, Brief]:
+    pages = Pages()
+    pages.records, pages.octets = 1, record.length
+    count, room = fields["count"], (record.length - PAGE_FIXED) // ENTRY
+    remarks = [f"room for {room} of {count} entries"] if count > room else []
+    reserved = fields["reserved"]
+    left = min(count, room)
+    while left:
+        piece = min(left, _PIECE // ENTRY)
+        raw = yield from take(window, record, ENTRY * piece)
+        got = len(raw) // ENTRY
+        if got:
+            entries = unpack_from(f"{record.layer.order}{got}Q", raw)
+            pages.add(entries)
+            reserved = reserved or any(entry & L.ENTRY_RESERVED_MASK for entry in entries)
+        if got < piece:
+            remarks.append("cut off")
+            break
+        left -= got
+    expected = PAGE_FIXED + ENTRY * count + PAGE * pages.content
+    known = all(kind in L.PAGE_TYPES for kind in pages.types)
+    if not remarks and known and record.length != expected:
+        remarks.append(f"length should be {expected}")
+    if reserved:
+        remarks.append("reserved bits set")
+    text = "; ".join((*remarks, pages.text()))
+    return Brief(fields, text, pages, clean=bool(count and known and not reserved and not remarks))
+
+
+# Noun for the elements of a record's array, and how one of them reads; None if only their number is told.
+_ELEMENTS: dict[str, tuple[str, str, Callable[[Layout, Fields], str] | None]] = {
+    "libxc.X86_CPUID_POLICY": ("leaf", "leaves", None),
+    "libxc.X86_PV_P2M_FRAMES": ("entry", "entries", None),
+    "libxc.CHECKPOINT_DIRTY_PFN_LIST": ("pfn", "pfns", None),
+    "libxc.X86_MSR_POLICY": ("MSR", "MSRs", lambda _, row: f"{row['index']:#x}={row['value']:#x}"),
+    "libxc.X86_PV_VCPU_MSRS": ("MSR", "MSRs", lambda _, row: f"{row['index']:#x}={row['value']:#x}"),
+    "libxc.HVM_PARAMS": (
+        "parameter",
+        "parameters",
+        lambda layout, row: f"{name_of(layout, 'index', row['index'])}={row['value']:#x}",
+    ),
+}
+
+
+def name_of(layout: Layout, path: str, value: int) -> str:
+    """The schema's name for a field's value, or the value in hexadecimal."""
+    names = next(row.names for row in layout.fields if row.path == path)
+    return names.get(value, f"{value:#x}")
+
+
+def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Generator[int, int, str]:
+    """An array of elements of one size: how many, and the first ones."""
+    part = layout.parts[0]
+    assert part.element is not None
+    one, many, show = _ELEMENTS[record.path]
+    room, odd = divmod(record.length - layout.size, part.unit)
+    count = fields.get(part.count, room)
+    text = number(room, one, many)
+    if count != room:
+        text += f" (count says {count})"
+    if odd:
+        text += f" and {odd} odd octets"
+    if show is None or not room:
+        return text
+    shown = []
+    raw = yield from take(window, record, part.unit * min(room, _SHOWN))
+    for at in range(0, len(raw) - part.unit + 1, part.unit):
+        shown.append(show(part.element, decode(part.element, raw[at : at + part.unit], record.layer.order)))
+    rest = f", and {room - len(shown)} more" if room > len(shown) else ""
+    return f"{text}: {', '.join(shown)}{rest}" if shown else text
+
+
+def _context(record: Record, window: Window) -> Generator[int, int, str]:
+    """The types of Xen's save entries, neighbours of one type taken together."""
+    head = Struct(record.layer.order + L.FORMATS["libxc.HVM_CONTEXT.context"])
+    kinds: list[tuple[str, int]] = []
+    entries = named = 0
+    while record.end - window.position >= head.size and entries < _WALK_ENTRIES:
+        raw = yield from take(window, record, head.size)
+        if len(raw) < head.size:
+            break
+        kind, _, length = head.unpack(raw)
+        entries += 1
+        name = L.HVM_TYPES[kind][0] if kind in L.HVM_TYPES else f"type {kind}"
+        if kinds and kinds[-1][0] == name and named == entries - 1:
+            kinds[-1] = name, kinds[-1][1] + 1
+            named += 1
+        elif len(kinds) < _NAMED:
+            kinds.append((name, 1))
+            named += 1
+        if length > record.end - window.position:
+            kinds.append((f"cut: it claims {length} octets", 1))
+            break
+        if length and (yield -length) < length:
+            break
+    text = number(entries, "entry", "entries")
+    if kinds:
+        text += ": " + ", ".join(name if times == 1 else f"{name} x{times}" for name, times in kinds)
+    if entries > named:
+        text += f", and {entries - named} more"
+    left = record.end - window.position
+    return text + (f", then {left} more octets" if left else "")
+
+
+def _pairs(record: Record, window: Window) -> Generator[int, int, str]:
+    """How many strings in pairs, in as much of the body as is looked at."""
+    strings = 0
+    seen = 0
+    while seen < _WALK_OCTETS and (raw := (yield from take(window, record, _PIECE))):
+        strings += raw.count(0)
+        seen += len(raw)
+    text = number(strings // L.PAIR_STRINGS, "pair", "pairs")
+    left = record.end - window.position
+    return text + (f", and {left} more octets" if left else "")
+
+
+def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
+    """How long an emulator's state is, and whether it is QEMU's."""
+    size = record.end - window.position
+    head = yield from take(window, record, len(_QEMU_MAGIC))
+    if head == _QEMU_MAGIC:
+        return f"{size} octets, beginning with {head.decode()}"
+    return f"{size} octets" + (f", beginning {head.hex(' ')}" if head else "")
+
+
+_WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
+    "libxc.HVM_CONTEXT": _context,
+    "libxl.EMULATOR_XENSTORE_DATA": _pairs,
+    "libxl.EMULATOR_CONTEXT": _emulator_state,
+}
+
+
+def _vcpu(record: Record, fields: Fields) -> str:
+    return f"vcpu {fields['vcpu_id']}, {record.length - L.SIZES[record.path]} octets"
+
+
+def _emulator(record: Record, fields: Fields) -> str:
+    return f"{name_of(layouts()[record.path], 'emulator_id', fields['emulator_id'])}, index {fields['index']}"
+
+
+# What the fixed fields say, for the records where that is worth words.
+_LEADS: dict[str, Callable[[Record, Fields], str]] = {
+    "libxc.X86_PV_INFO": lambda _, row: f"{8 * row['guest_width']}-bit guest, {row['pt_levels']} levels",
+    "libxc.X86_PV_P2M_FRAMES": lambda _, row: f"frames {row['start_pfn']:#x}-{row['end_pfn']:#x}",
+    "libxc.X86_PV_VCPU_BASIC": _vcpu,
+    "libxc.X86_PV_VCPU_EXTENDED": _vcpu,
+    "libxc.X86_PV_VCPU_XSAVE": _vcpu,
+    "libxc.X86_PV_VCPU_MSRS": lambda _, row: f"vcpu {row['vcpu_id']}",
+    "libxc.X86_TSC_INFO": lambda _, row: (
+        f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
+    ),
+    "libxc.TOOLSTACK": lambda record, _: f"{record.length} octets",
+    "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
+    "libxl.EMULATOR_XENSTORE_DATA": _emulator,
+    "libxl.EMULATOR_CONTEXT": _emulator,
+    "libxl.CHECKPOINT_STATE": lambda record, row: name_of(layouts()[record.path], "control_id", row["control_id"]),
+}
+
+
+def header_text(layer: Layer, path: str, fields: Fields) -> str:
+    """What a header announces."""
+    if path == "libxc.domain_header":
+        guest = f"x86 {layer.guest.upper()}" if layer.guest else f"guest type {fields['type']}"
+        shift = fields["page_shift"]
+        pages = f"{1 << shift - 10} KiB pages" if 10 <= shift < 20 else f"page shift {shift}"
+        xen = "Xen {xen_major}.{xen_minor}" if fields["xen_major"] else "from the legacy converter {xen_minor}"
+        return f"{guest}, {pages}, {xen.format_map(fields)}"
+    # The layer takes its byte order from this very header, after it has told of it.
+    order = "big" if fields["options.endian"] else "little"
+    legacy = ", from the legacy converter" if fields.get("options.legacy") else ""
+    return f"version {fields['version']}, {order}-endian{legacy}"

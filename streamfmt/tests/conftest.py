@@ -1,0 +1,36 @@
+"""Hypothesis profiles, and fixtures the test modules share.
+
+STREAMFMT_HYPOTHESIS chooses the profile: "fast" (the default) runs the same examples every time, "thorough" looks
+for new ones.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from .. import data
+
+# Examples come from builders that take longer than hypothesis likes under xdist on a busy machine.
+_SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile("fast", max_examples=100, derandomize=True, deadline=None, database=None)
+settings.register_profile("thorough", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("STREAMFMT_HYPOTHESIS", "fast"))
+
+
+@cache
+def _sample(name: str) -> bytes:
+    path = data.path("corpus", "real", name)
+    with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as file:
+        return bytes(file.read())
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], bytes]:
+    """The octets of a file in corpus/real, decompressed."""
+    return _sample

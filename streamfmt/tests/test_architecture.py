@@ -1,0 +1,105 @@
+"""Dependencies point one way, construct stays in its room, and a clean verify loads little."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import streamfmt
+
+ROOT = Path(streamfmt.__file__).parent
+# A package may import from those before it.  Modules at the top (data) may be imported by all.
+ORDER = ("schema", "reader", "verify", "render", "bench", "cli", "tests")
+# The reader takes nothing from the schema but the literals that were compiled from it; the compiler writes there.
+SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Absolute names of all modules a file imports."""
+    package = ("streamfmt", *path.relative_to(ROOT).parent.parts)
+    tree = ast.parse(path.read_text())
+    found = set()
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            found |= {module} | {f"{module}.{name.name}" for name in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_dependencies_point_one_way(path: Path) -> None:
+    """No package imports from one that stands behind it."""
+    own = path.relative_to(ROOT).parts[0]
+    if own not in ORDER:
+        return
+    later = {f"streamfmt.{name}" for name in ORDER[ORDER.index(own) + 1 :]}
+
+    assert not {name for name in imports(path) if any(name == l or name.startswith(f"{l}.") for l in later)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_construct_stays_in_schema(path: Path) -> None:
+    """Only streamfmt.schema imports the untyped library; tests may use it as an oracle, benchmarks to build."""
+    if path.relative_to(ROOT).parts[0] in ("schema", "tests", "bench"):
+        return
+
+    assert not {name for name in imports(path) if name.split(".")[0] == "construct"}
+
+
+@pytest.mark.parametrize("package", ["reader", "verify"])
+def test_hot_modules_import_little(package: str) -> None:
+    """Nothing beyond the standard library's cheap modules is imported on the way to a verdict."""
+    heavy = {"dataclasses", "typing", "enum", "pathlib", "logging", "json", "tomllib", "rich", "construct"}
+    for path in (ROOT / package).glob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & heavy, path
+
+
+def test_modules_of_a_clean_verify() -> None:
+    """A healthy stream, notes and all, is judged with these modules of ours and nothing heavy."""
+    sample = ROOT.parent / "corpus" / "real" / "hvm-64.bin.gz"
+    program = (
+        "import sys; before = set(sys.modules); from streamfmt.cli.main import main;"
+        f"status = main(['verify', {str(sample)!r}]);"
+        "print(status, *sorted(set(sys.modules) - before))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    status, *loaded = shown.splitlines()[-1].split()
+    ours = {name.removeprefix("streamfmt.") for name in loaded if name.startswith("streamfmt.")}
+
+    assert status == "0"
+    assert ours == {
+        "cli",
+        "cli.inputs",
+        "cli.main",
+        "cli.verify",
+        "reader",
+        "reader.compressed",
+        "reader.engine",
+        "reader.events",
+        "reader.fields",
+        "reader.identify",
+        "reader.libxc",
+        "reader.libxl",
+        "reader.literals",
+        "reader.sources",
+        "reader.stack",
+        "reader.window",
+        "verify",
+        "verify.findings",
+        "verify.hvm",
+        "verify.libxc",
+        "verify.libxl",
+        "verify.pages",
+        "verify.pfns",
+        "verify.report",
+        "verify.verifier",
+    }
+    assert not {"construct", "rich", "json", "tomllib", "dataclasses", "typing", "pathlib", "shutil"} & set(loaded)

@@ -1,0 +1,314 @@
+"""The commands as people use them: outputs, JSON by its published schemas, exit statuses, broken inputs."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import zstandard
+
+from streamfmt import data
+from streamfmt.cli.main import VERBS, main
+from streamfmt.schema.clauses import registry
+
+CORPUS = Path(data.path("corpus", "real"))
+HVM = gzip.decompress((CORPUS / "hvm-64.bin.gz").read_bytes())
+
+
+def conforms_to(schema: str, value: Any) -> None:
+    """Raise if `value` is not what spec/json/`schema`.json describes."""
+    rules = json.loads(Path(data.path("spec", "json", f"{schema}.json")).read_text())
+    jsonschema.validate(value, rules, jsonschema.Draft202012Validator)
+
+
+def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """A whole process, with a pipe as standard input."""
+    return subprocess.run([sys.executable, "-m", "streamfmt", *words], input=stdin, capture_output=True, check=False)
+
+
+@pytest.fixture()
+def sample(tmp_path: Path) -> Path:
+    """A real HVM stream, unpacked."""
+    path = tmp_path / "hvm.bin"
+    path.write_bytes(HVM)
+    return path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help of each verb fits 80 columns and shows a command to type."""
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    text = capsys.readouterr().out
+
+    assert left.value.code == 0
+    assert f"streamfmt {verb}" in text.split("examples:")[1]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_overall_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    """streamfmt --help names each verb with what it does."""
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    text = capsys.readouterr().out
+
+    assert left.value.code == 0
+    assert all(verb in text and words in text for verb, words in VERBS.items())
+
+
+@pytest.mark.parametrize("words", [[], ["verfy"], ["verify"], ["verify", "--no-such"], ["explain", "LIBXC-NOTHING"]])
+def test_wrong_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage exits with 2 and says so on standard error."""
+    try:
+        status: Any = main(words)
+    except SystemExit as left:
+        status = left.code
+    shown = capsys.readouterr()
+
+    assert status == 2
+    assert shown.err
+    assert not shown.out
+
+
+def test_real_stream_conforms(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A healthy stream exits with 0, and its last line is the verdict."""
+    assert main(["verify", str(sample)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[0] == f"{sample}: libxc v3, x86 HVM, Xen 4.17"
+    assert lines[-2] == "  read     8 records, 72 pages, 296,504 octets"
+    assert lines[-1] == f"{sample}: conforms: 1 note"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_several_files_exit_with_the_worst(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each file has its verdict line; the exit status is the worst of all."""
+    broken = tmp_path / "broken"
+    broken.write_bytes(HVM[:-1])
+
+    assert main(["verify", "-q", str(sample), str(broken), str(tmp_path / "absent")]) == 3
+    shown = capsys.readouterr()
+    assert [line.split(": ")[1].split(";")[0] for line in shown.out.splitlines()] == ["conforms", "does not conform"]
+    assert "absent: cannot read: No such file or directory" in shown.err
+
+
+BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
+    "empty": (b"", 1, "not judged: empty"),
+    "zeros": (bytes(4096), 1, "not judged: not a migration stream (the first 54 octets are zero)"),
+    "text": (b"name = 'guest'\n" * 9, 1, "not judged: not a migration stream (it begins with text"),
+    "garbage": (bytes(range(255, 0, -1)) * 9, 1, "not judged: not a migration stream (no known magic"),
+    "image header cut": (HVM[:20], 1, "inside the image header"),
+    "domain header cut": (HVM[:30], 1, "inside the domain header"),
+    "record header cut": (HVM[:44], 1, "inside a record header"),
+    "body cut": (HVM[:100], 1, "inside the body of a record"),
+    "no END": (HVM[:-8], 1, "inside the image, before its END"),
+    "two streams": (HVM + HVM, 0, "296504 octets follow END: another libxc image"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_input(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every bad input gets a line with its name and the reason, and the exit status of the command line's rules."""
+    octets, status, reason = BAD_INPUTS[case]
+    path = tmp_path / "input"
+    path.write_bytes(octets)
+
+    assert main(["verify", str(path)]) == status
+    shown = capsys.readouterr().out
+    assert reason in shown
+    assert shown.splitlines()[-1].startswith(f"{path}: ")
+    assert run("verify", "-", stdin=octets).stdout.decode() == shown.replace(str(path), "-")
+
+
+def test_unreadable_inputs(tmp_path: Path) -> None:
+    """A directory, a missing file and a file without permission exit with 3, each with its reason."""
+    locked = tmp_path / "locked"
+    locked.write_bytes(HVM)
+    locked.chmod(0)
+    shown = run("verify", str(tmp_path), str(tmp_path / "absent"))
+
+    assert shown.returncode == 3
+    assert b"it is a directory" in shown.stderr
+    assert b"No such file or directory" in shown.stderr
+    if os.geteuid():  # root reads everything
+        assert b"Permission denied" in run("verify", str(locked)).stderr
+
+
+def compress_zstd(octets: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(octets)
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "xz": lzma.compress,
+    "zst": compress_zstd,
+}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_compressed_inputs(packer: str, tmp_path: Path) -> None:
+    """gzip, xz and zstd are opened on the way, from files and pipes, members in a row too."""
+    pack = PACKERS[packer]
+    plain = run("verify", "--json", "-", stdin=HVM).stdout
+    path = tmp_path / f"hvm.{packer}"
+    path.write_bytes(pack(HVM[:1000]) + pack(HVM[1000:]))
+
+    assert run("verify", "--json", str(path)).stdout == plain.replace(b'"-"', json.dumps(str(path)).encode())
+    assert run("verify", "--json", "-", stdin=path.read_bytes()).stdout == plain
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_damaged_compression(packer: str, tmp_path: Path) -> None:
+    """Compressed data that ends early or is damaged is refused with the reason, exit status 1."""
+    packed = PACKERS[packer](HVM)
+    cut, flipped = packed[:-20], bytearray(packed)
+    flipped[len(packed) // 2] ^= 0xFF
+
+    shown = run("verify", "-", stdin=cut)
+    assert shown.returncode == 1
+    assert b"data ends early" in shown.stderr
+    shown = run("verify", "-", stdin=bytes(flipped))
+    assert shown.returncode == 1
+    assert b"damaged" in shown.stderr or b"does not conform" in shown.stdout
+    assert b"Traceback" not in shown.stderr
+
+
+def test_xz_that_needs_too_much_memory(tmp_path: Path) -> None:
+    """xz data with a dictionary above the limit is refused, not opened."""
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 512 << 20}]
+    shown = run("verify", "-", stdin=lzma.compress(HVM[:5000], filters=filters))
+
+    assert shown.returncode == 1
+    assert b"memory" in shown.stderr.lower()
+
+
+def test_exact_leaves_the_rest(tmp_path: Path) -> None:
+    """--exact takes no octet past END, from a pipe and from a shared file offset."""
+    program = (
+        "import subprocess, sys, os;"
+        "status = subprocess.call([sys.executable, '-m', 'streamfmt', 'verify', '-q', '--exact', '-']);"
+        "print(status, os.read(0, 100).decode())"
+    )
+    path = tmp_path / "two"
+    path.write_bytes(HVM + b"the rest")
+    with path.open("rb") as file:
+        from_file = subprocess.run([sys.executable, "-uc", program], stdin=file, capture_output=True, check=True)
+    from_pipe = subprocess.run(
+        [sys.executable, "-uc", program], input=path.read_bytes(), capture_output=True, check=True
+    )
+
+    assert from_file.stdout.splitlines()[-1] == b"0 the rest"
+    assert from_pipe.stdout.splitlines()[-1] == b"0 the rest"
+
+
+def test_strict_and_mode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--strict makes warnings count, --mode plain refuses checkpoints."""
+    path = tmp_path / "trailing"
+    path.write_bytes(HVM + b"junk")
+    remus = str(CORPUS / "hvm-remus.bin.gz")
+
+    assert main(["verify", "-q", str(path)]) == 0
+    assert main(["verify", "-q", "--strict", str(path)]) == 1
+    assert main(["verify", "-q", remus]) == 0
+    assert main(["verify", "-q", "--mode", "plain", remus]) == 1
+
+
+def test_verify_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """verify --json is one object a file, by the published schema, for good, broken and unknown input alike."""
+    paths = [sample]
+    for name, octets in {"broken": HVM[:-1], "trailing": HVM + b"x", "text": b"hello" * 9, "empty": b""}.items():
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(octets)
+    main(["verify", "--json", *map(str, paths)])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [row["file"] for row in found] == list(map(str, paths))
+    for row in found:
+        conforms_to("verify", row)
+    assert [row["verdict"] for row in found] == ["conforms", "does not conform", "conforms", "not judged", "not judged"]
+
+
+def test_identify_json(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """identify --json follows its schema; the headers of a stream are told."""
+    main(["identify", "--json", str(sample), str(CORPUS / "dm-pc-xenlike.bin")])
+    image, record = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    conforms_to("identify", image)
+    conforms_to("identify", record)
+
+    assert (image["key"], image["guest"], image["xen"], image["layers"][0]["version"]) == ("libxc", "hvm", [4, 17], 3)
+    assert (record["key"], record["kind"]) == ("qemu", "payload")
+
+
+def test_explain_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """explain --json follows its schema for every clause there is."""
+    assert main(["explain", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for row in rows:
+        conforms_to("explain", row)
+
+    assert [row["id"] for row in rows] == list(registry())
+
+
+@pytest.mark.parametrize("clause", sorted(registry()))
+def test_explain_reads_well(clause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every clause is told within 80 columns, with its text and source."""
+    assert main(["explain", clause.lower()]) == 0
+    shown = capsys.readouterr().out
+
+    assert shown.startswith(f"{clause}: ")
+    assert "source" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_explain_suggests(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt clause gets near misses, a beginning lists what begins so."""
+    assert main(["explain", "LIBXC-PAGE-COUTN"]) == 2
+    assert "LIBXC-PAGE-COUNT" in capsys.readouterr().err
+    assert main(["explain", "LIBXL-EMUXS"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == sum(name.startswith("LIBXL-EMUXS") for name in registry())
+
+
+def test_closed_pipe_is_no_traceback(sample: Path) -> None:
+    """Output into a pipe that nobody reads ends quietly."""
+    command = f"{sys.executable} -m streamfmt explain | true"
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+
+    assert b"Traceback" not in shown.stderr
+
+
+def test_full_disk_is_an_error(sample: Path) -> None:
+    """Output that cannot be written exits with 3 and says why."""
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "streamfmt", "explain"]
+        shown = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert shown.returncode == 3
+    assert b"cannot write: No space left on device" in shown.stderr
+
+
+def test_colour_only_on_terminals(sample: Path) -> None:
+    """A terminal gets colour unless NO_COLOR is set; a pipe never does."""
+    import pty
+
+    def on_terminal(**environment: str) -> str:
+        leader, follower = pty.openpty()
+        command = [sys.executable, "-m", "streamfmt", "verify", str(sample)]
+        settings = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        subprocess.run(command, stdout=follower, env={**settings, "TERM": "xterm", **environment}, check=True)
+        os.close(follower)
+        with io.FileIO(leader) as terminal:
+            return terminal.read(65536).decode()
+
+    assert "\x1b[" in on_terminal()
+    assert "\x1b[" not in on_terminal(NO_COLOR="1")
+    assert b"\x1b[" not in run("verify", str(sample)).stdout

@@ -1,0 +1,287 @@
+"""Every clause that a stream alone can break has a check, and streams that prove it.
+
+A breaking vector triggers its clause and no other, so each check is needed; an accepting one triggers nothing, so
+none goes too far.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .. import data
+from ..reader import literals as L
+from ..schema import describe
+from ..schema.clauses import Clause, registry
+from ..verify.findings import SEVERITIES, Finding
+from ..verify.report import CONFORMS, Outcome
+from ..verify.verifier import Verifier
+from .good import GOOD
+from .streams import HEADERS, Stream
+from .vector import Vector, judge, judged
+from .vectors import ACCEPTED, ACCEPTING, BREAKING, BROKEN, names
+
+STREAM = [clause for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
+FROM_STREAM = {clause.id for clause in STREAM}
+ID = re.compile(r"(?:STREAM|LIBXL|LIBXC|CKPT|REMUS|COLO|XL|XAPI|LIBVIRT|XEND|LEGACY|QEMU|VFIO)(?:-[A-Z0-9]+)+")
+LEVELS = {"must", "must not", "should", "should not", "may", "none"}
+REACTIONS = {"reject", "fail", "ignore", "accept", "not require"}
+# Rules about where a stream ends: their findings point at the end of the input.
+ENDS = ("LIBXC-REC-TRUNC", "LIBXL-REC-TRUNC", "CKPT-CUT")
+
+
+# -- vectors --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clause", sorted(FROM_STREAM))
+def test_every_clause_has_a_breaking_vector(clause: str) -> None:
+    """No rule is only text."""
+    assert BREAKING.get(clause)
+
+
+@pytest.mark.parametrize("clause", STREAM, ids=lambda clause: clause.id)
+def test_every_clause_has_an_accepting_vector(clause: Clause) -> None:
+    """Some accepting stream has what the clause is about, unless that must not be there at all."""
+    streams = [*GOOD.values(), *(vector.stream for vector in ACCEPTING.get(clause.id, {}).values())]
+    about = {".".join(path.split(".")[:2]) for path in clause.applies}
+
+    present = {path for stream in streams for path in _paths(stream)}
+
+    assert clause.writer == "must not" or about <= present
+
+
+def _paths(stream: Stream) -> Iterator[str]:
+    for path in stream.paths:
+        yield path
+        if path and path not in HEADERS:
+            yield f"{path.partition('.')[0]}.record_header"
+
+
+def test_vectors_are_of_clauses() -> None:
+    """No vector is for a clause that does not exist or that a stream cannot show."""
+    assert (set(BREAKING) | set(ACCEPTING)) <= FROM_STREAM
+
+
+@pytest.mark.parametrize(("clause", "name", "vector"), ACCEPTED, ids=names(ACCEPTED))
+def test_accepted(clause: str, name: str, vector: Vector) -> None:
+    """An accepting vector conforms, and nothing at all is said about it."""
+    outcome = judged(vector)
+
+    assert _lines(outcome) == []
+    assert outcome.verdict == CONFORMS
+
+
+@pytest.mark.parametrize(("clause", "name", "vector"), BROKEN, ids=names(BROKEN))
+def test_broken(clause: str, name: str, vector: Vector) -> None:
+    """A breaking vector triggers its clause and no other, at the clause's severity and inside the stream."""
+    outcome = judged(vector)
+    size = sum(map(len, vector.stream.pieces()))
+
+    assert set(outcome.verifier.findings.counts) == {clause}, _lines(outcome)
+    for finding in outcome.verifier.findings.kept:
+        assert finding.severity == registry()[clause].severity
+        assert finding.message
+        assert 0 <= finding.offset <= size
+        if clause in ENDS:
+            assert finding.offset == size
+        elif clause != "STREAM-TRAILER" or finding.length:
+            assert finding.offset + finding.length <= size
+    if registry()[clause].severity == "error":
+        assert outcome.verdict != CONFORMS
+
+
+@pytest.mark.parametrize(("clause", "name", "vector"), BROKEN, ids=names(BROKEN))
+def test_broken_where(clause: str, name: str, vector: Vector) -> None:
+    """What a finding points at lies in the record it names, and its field is one of that record's schema."""
+    spans = dict(_spans(vector.stream))
+    for finding in judged(vector).verifier.findings.kept:
+        if finding.record:
+            path, start, stop = spans[finding.layer, finding.index or 0]
+            assert start <= finding.offset <= stop
+            assert finding.record == path.partition(".")[2] or finding.record.startswith("type ")
+            assert _is_field(finding, path)
+
+
+def _spans(stream: Stream) -> Iterator[tuple[tuple[str, int], tuple[str, int, int]]]:
+    """Path, start and end of each record, by its layer's path and its index there; of a later image the last."""
+    outer = "libxl/" if stream.parts[0].path == "libxl.header" else ""
+    counts = {"libxl": 0, "libxc": 0}
+    starts = stream.offsets()
+    ends = [*starts[1:], starts[-1] + sum(map(len, stream.parts[-1].pieces("<")))]
+    for part, start, stop in zip(stream, starts, ends, strict=True):
+        layer = part.path.partition(".")[0]
+        if part.path == "libxc.image_header":
+            counts["libxc"] = 0
+        if part.path and part.path not in HEADERS:
+            path = f"{outer}libxc" if layer == "libxc" else layer
+            yield (path, counts[layer]), (part.path, start, stop)
+            counts[layer] += 1
+
+
+def _is_field(finding: Finding, path: str) -> bool:
+    layer = path.partition(".")[0]
+    known = {"", "padding", *(row.path for row in describe.catalogue()[f"{layer}.record_header"].fields)}
+    for layout in describe.layouts_within(describe.catalogue()[path]):
+        inner = layout.path[len(path) + 1 :]
+        known |= {".".join(filter(None, (inner, row.path))) for row in layout.fields}
+        known |= {".".join(filter(None, (inner, part.name))) for part in layout.parts}
+    field = re.sub(r"\[\d+\]", "", finding.field)
+    return field in known or field == "pages.pfn"  # of an entry of a page table, which has a schema of its own
+
+
+class _Without(Verifier):
+    """A verifier whose check for one clause is switched off."""
+
+    def __init__(self, off: str, vector: Vector) -> None:
+        super().__init__(vector.mode, vector.deep)
+        self.off = off
+
+    def fault(self, clause: str, *args: Any, **more: Any) -> None:
+        if clause != self.off:
+            super().fault(clause, *args, **more)
+
+
+@pytest.mark.parametrize(("clause", "name", "vector"), BROKEN, ids=names(BROKEN))
+def test_check_is_needed(clause: str, name: str, vector: Vector) -> None:
+    """With the one check off the vector passes, unless the reader had to stop: no other check stands in for it."""
+    verifier = _Without(clause, vector)
+    outcome = judge(vector.stream.pieces(), vector.form, verifier=verifier)
+
+    assert _lines(outcome) == []
+    assert outcome.verdict == CONFORMS or verifier.stopped
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    return [repr(finding) for finding in outcome.verifier.findings.kept]
+
+
+# -- checks ---------------------------------------------------------------------------------------------------
+
+
+def _source(*folders: str) -> str:
+    """The text of the modules that judge, without the generated tables."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    texts = []
+    for folder in folders:
+        for name in sorted(os.listdir(os.path.join(root, folder))):
+            if name.endswith(".py") and name != "literals.py":
+                with open(os.path.join(root, folder, name), encoding="utf-8") as file:
+                    texts.append(file.read())
+    return "\n".join(texts)
+
+
+def _tabled() -> set[str]:
+    """Clauses that the generated tables judge."""
+    found = {row[0] for rows in L.RULES.values() for row in rows} | {row[0] for row in L.LENGTHS.values()}
+    for tables in (L.LIBXC_ORDER, L.LIBXL_ORDER):
+        found |= {row[0] for table in tables.values() for rows in table.values() for row in rows}
+    return found
+
+
+def test_every_clause_has_a_check() -> None:
+    """A clause that a stream shows is in the tables or is named by the code."""
+    assert set() == FROM_STREAM - _tabled() - set(ID.findall(_source("verify", "reader")))
+
+
+def test_every_id_in_the_code_is_a_clause() -> None:
+    """Code and tables name no clause that does not exist."""
+    assert (set(ID.findall(_source("verify", "reader", "cli"))) | _tabled()) <= set(registry())
+
+
+def test_checks_are_not_of_behaviour() -> None:
+    """What only a reader's behaviour can show is judged by nobody here."""
+    behaviour = {clause.id for clause in registry().values() if clause.judged == "reader"}
+    assert set() == behaviour & (_tabled() | set(ID.findall(_source("verify"))))
+
+
+# -- the registry ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clause", registry().values(), ids=lambda clause: clause.id)
+def test_clause_is_sound(clause: Clause) -> None:
+    """Levels, severity, judged and the id itself are of the vocabulary that design and readers rely on."""
+    reader, _, reaction = clause.reader.partition(" ")
+    if clause.reader.startswith(("must not", "should not")):
+        reader, reaction = " ".join(clause.reader.split()[:2]), " ".join(clause.reader.split()[2:])
+        reaction = f"not {reaction}" if reaction == "require" else reaction
+
+    assert ID.fullmatch(clause.id)
+    assert clause.writer in LEVELS
+    assert reader in LEVELS
+    assert not reaction or reaction in REACTIONS
+    assert clause.judged in {"stream", "context", "reader"}
+    assert clause.severity in ({""} if clause.judged == "reader" else set(SEVERITIES))
+    if clause.severity == "error":
+        assert clause.writer in {"must", "must not"}
+    assert clause.title
+    assert not clause.title.endswith(".")
+    assert clause.text.strip().endswith(".")
+    assert clause.source.strip()
+    assert clause.applies
+
+
+def test_titles_are_unique() -> None:
+    """No two clauses of one layer share a title, and no two anywhere a text."""
+    titles = [(clause.id.partition("-")[0], clause.title) for clause in registry().values()]
+    texts = [clause.text.strip() for clause in registry().values()]
+
+    assert [title for title in titles if titles.count(title) > 1] == []
+    assert len(set(texts)) >= len(texts) - len({"LIBXC-REC-PAD-ZERO"})
+
+
+def _schema_paths() -> set[str]:
+    """Every layout, field and part that the schemas have."""
+    found: set[str] = set()
+    for outer in describe.catalogue().values():
+        for layout in describe.layouts_within(outer):
+            found.add(layout.path)
+            found |= {f"{layout.path}.{row.path}" for row in layout.fields if row.path}
+            found |= {f"{layout.path}.{part.name}" for part in layout.parts}
+            # A bit field is reached through the integer it lies in.
+            found |= {f"{layout.path}.{row.path.rpartition('.')[0]}" for row in layout.fields if "." in row.path}
+    return found
+
+
+@pytest.mark.parametrize("clause", registry().values(), ids=lambda clause: clause.id)
+def test_clause_paths_exist(clause: Clause) -> None:
+    """What a clause applies to, and the fields and lengths it leaves to the schema, are in the schema."""
+    paths = {*clause.applies, *clause.fields, *clause.lengths}
+    assert set() == paths - _schema_paths()
+
+
+def test_order_rules_are_of_clauses() -> None:
+    """Every row of the generated tables has a severity to be reported with."""
+    assert _tabled() <= set(L.SEVERITY)
+    assert {clause.id: clause.severity for clause in registry().values() if clause.severity} == L.SEVERITY
+
+
+RELEASES = re.compile(r"(\d+)\.(\d+)-(?:(\d+)\.(\d+))?")
+
+
+@pytest.mark.parametrize("clause", registry().values(), ids=lambda clause: clause.id)
+def test_readers_releases(clause: Clause) -> None:
+    """What a reader does is told once for a release: ranges are well-formed and do not overlap."""
+    spans: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
+    for row in clause.readers:
+        assert row.does in {"accept", "reject", "crash", "ignore"}
+        assert row.evidence in {"read", "run"}
+        found = RELEASES.fullmatch(row.releases)
+        assert found is not None, row.releases
+        first = int(found[1]), int(found[2])
+        last = (int(found[3]), int(found[4])) if found[3] else (99, 99)
+        assert first <= last
+        spans.setdefault(row.reader, []).append((first, last))
+    for ranges in spans.values():
+        ordered = sorted(ranges)
+        assert all(before[1] < after[0] for before, after in zip(ordered, ordered[1:], strict=False)), ranges
+
+
+def test_clause_files_are_all_loaded() -> None:
+    """No file of clauses is forgotten by the registry."""
+    from ..schema.clauses import FILES
+
+    assert sorted(f"{name}.toml" for name in FILES) == sorted(os.listdir(data.path("spec", "clauses")))

@@ -1,0 +1,153 @@
+"""The generated tables are what the schemas say, and every field of every schema matters.
+
+Deleting a field must show in the reader's tables, in the documentation's, and in what comes out of reading and
+judging streams.  Each deletion happens in memory, with a private copy of the reading modules.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from construct import Struct
+from construct.core import Construct, Renamed, Subconstruct
+
+from streamfmt.reader import literals
+from streamfmt.render import tables
+from streamfmt.schema import compile as compiler
+from streamfmt.schema import libxc, libxl
+from streamfmt.schema.build import little_bits
+
+from . import streams
+
+ROOTS: dict[str, Construct] = {
+    "libxl.header": libxl.HEADER,
+    "libxl.record_header": libxl.RECORD_HEADER,
+    "libxc.image_header": libxc.IMAGE_HEADER,
+    "libxc.domain_header": libxc.DOMAIN_HEADER,
+    "libxc.record_header": libxc.RECORD_HEADER,
+    "libxc.pte": libxc.PTE,
+    **{f"libxl.XENSTORE_DATA_{width}": con for width, con in libxl.DRAFT_XENSTORE_DATA.items()},
+    **{f"libxl.{row.name}": row.body for row in libxl.RECORDS},
+    **{f"libxc.{row.name}": row.body for row in libxc.RECORDS},
+}
+
+
+def structs(con: Construct, path: str) -> Iterator[tuple[str, Struct]]:
+    """Every Struct inside a declaration, with its path."""
+    if isinstance(con, Renamed):
+        path = f"{path}.{con.name}" if con.name else path
+    if isinstance(con, Struct):
+        yield path, con
+        for member in con.subcons:
+            yield from structs(member, path)
+    elif isinstance(con, Subconstruct):
+        yield from structs(con.subcon, path)
+
+
+FIELDS = [
+    pytest.param(struct, number, id=f"{path}.{struct.subcons[number].name}")
+    for root, con in ROOTS.items()
+    for path, struct in structs(con, root)
+    for number in range(len(struct.subcons))
+]
+
+
+@contextmanager
+def without(struct: Struct, number: int) -> Iterator[None]:
+    """The declaration with one field taken out of it."""
+    saved = list(struct.subcons)
+    del struct.subcons[number]
+    try:
+        yield
+    finally:
+        struct.subcons[:] = saved
+
+
+@contextmanager
+def reading_with(values: dict[str, Any]) -> Iterator[ModuleType]:
+    """A private copy of the reading modules that runs on other literals; yields its verify.report."""
+    names = [name for name in sys.modules if name.startswith(("streamfmt.reader", "streamfmt.verify"))]
+    saved = {name: sys.modules.pop(name) for name in names}
+    replaced = ModuleType("streamfmt.reader.literals")
+    replaced.__dict__.update(values)
+    try:
+        package = importlib.import_module("streamfmt.reader")
+        sys.modules["streamfmt.reader.literals"] = replaced
+        package.literals = replaced  # type: ignore[attr-defined] # what an import of the submodule would do
+        yield importlib.import_module("streamfmt.verify.report")
+    finally:
+        for name in [n for n in sys.modules if n.startswith(("streamfmt.reader", "streamfmt.verify"))]:
+            del sys.modules[name]
+        sys.modules.update(saved)
+        for name, module in saved.items():
+            parent, _, child = name.rpartition(".")
+            if parent in sys.modules and parent != "streamfmt":
+                setattr(sys.modules[parent], child, module)
+
+
+def outcomes(values: dict[str, Any]) -> list[Any]:
+    """What comes out of judging the probes with these literals; an exception's type where it fails."""
+    found: list[Any] = []
+    try:
+        with reading_with(values) as report:
+            stack = importlib.import_module("streamfmt.reader.stack")
+            verifier_module = importlib.import_module("streamfmt.verify.verifier")
+            for octets in PROBES:
+                try:
+                    verifier = verifier_module.Verifier(deep=True)
+                    reader = stack.Reader(verifier)
+                    reader.engine.feed(octets)
+                    reader.engine.end()
+                    found.append(report.as_dict(report.Outcome(reader, verifier), ""))
+                except Exception as error:  # a reader built on a mutilated schema may fail in any way
+                    found.append(type(error).__name__)
+    except Exception as error:  # likewise on import
+        found.append(type(error).__name__)
+    return found
+
+
+PROBES = streams.probes()
+BASELINE = outcomes(compiler.tables())
+
+
+def test_literals_are_current() -> None:
+    """streamfmt/reader/literals.py is what `make generate` writes."""
+    assert Path(str(literals.__file__)).read_text() == compiler.source()
+
+
+def test_literals_are_data() -> None:
+    """The generated module holds constants only: executing its text gives the compiler's values back."""
+    scope: dict[str, Any] = {}
+    exec(compiler.source(), scope)
+    assert compiler.tables() == {name: scope[name] for name in compiler.tables()}
+
+
+@pytest.mark.parametrize(("struct", "number"), FIELDS)
+def test_every_field_matters(struct: Struct, number: int) -> None:
+    """Without the field the reader's tables, the documentation and the findings are others."""
+    documented = tables.text()
+    with without(struct, number):
+        values = compiler.tables()
+        redocumented = tables.text()
+
+    assert values != compiler.tables()
+    assert redocumented != documented
+    assert outcomes(values) != BASELINE
+
+
+def test_big_endian_twin() -> None:
+    """A little-endian bit field and its big-endian twin read mirrored octets alike."""
+    from streamfmt.schema.build import big_endian
+
+    entry = libxc.PAGE_ENTRY
+    octets = entry.build({"type": "L2TAB", "reserved": 0, "pfn": 0x1234})
+
+    assert big_endian(entry).parse(octets[::-1]) == entry.parse(octets)
+    assert big_endian(little_bits(*entry.subcon.subcon.subcons)).parse(octets[::-1]) == entry.parse(octets)

@@ -1,0 +1,62 @@
+"""What a vector is, and how one is judged: through `Engine.feed`, which every driver amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..reader.stack import Reader
+from ..verify.report import Outcome, as_dict
+from ..verify.verifier import Verifier
+from .streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A stream and how it is to be read; `large` ones are not worth feeding in small pieces."""
+
+    stream: Stream
+    form: str = "auto"
+    mode: str = "auto"
+    deep: bool = False
+    large: bool = False
+
+
+Table = dict[str, dict[str, Vector]]
+
+
+def rows(make: Callable[..., Stream], **cases: Any) -> dict[str, Vector]:
+    """One vector per case: `make` called with the case's arguments."""
+    return {
+        name.replace("_", "-"): Vector(make(*(case if isinstance(case, tuple) else (case,))))
+        for name, case in cases.items()
+    }
+
+
+def judge(
+    pieces: Iterable[bytes],
+    form: str = "auto",
+    mode: str = "auto",
+    *,
+    deep: bool = False,
+    strict: bool = False,
+    verifier: Verifier | None = None,
+) -> Outcome:
+    """Verify octets that come in these pieces."""
+    verifier = Verifier(mode, deep) if verifier is None else verifier
+    reader = Reader(verifier, form)
+    for piece in pieces:
+        reader.engine.feed(piece)
+    reader.engine.end()
+    return Outcome(reader, verifier, strict)
+
+
+def judged(vector: Vector, pieces: Iterable[bytes] | None = None) -> Outcome:
+    """Verify a vector, its octets cut as it pleases or into the given pieces."""
+    return judge(vector.stream.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
+
+
+def told(outcome: Outcome) -> dict[str, Any]:
+    """All that a verification says, for comparing two of them."""
+    return as_dict(outcome, "")
