@@ -67,17 +67,21 @@ class Run:
 def run(command: Sequence[str], status: int = 0) -> Run:
     """Run `command` with its output thrown away.  Raises BenchError unless it exits with `status`."""
     outer = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+    done = subprocess.run(outer, capture_output=True, text=True, env=_environment(command), check=False)
+    seconds, found, peak, blocks = done.stdout.split() or ("0", "none", "0", "0")
+    if found != str(status):
+        shown = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise BenchError(f"{' '.join(command)}: exit status {found}, {status} expected: {shown[0]}")
+    return Run(float(seconds), int(peak) * KIB, int(blocks) * 512)
+
+
+def _environment(command: Sequence[str]) -> dict[str, str]:
+    # What is installed has its bytecode, so what is measured gets it too.
+    found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     script = find_script()
     modules = os.path.join(os.path.dirname(script), "..", "lib", "python") if command[0] == script else _ROOT
-    path = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(outer, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
-    words = done.stdout.split()
-    if done.returncode or int(words[1]) != status:
-        shown = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise BenchError(
-            f"{' '.join(command)}: exit status {words[1] if words else '?'}, {status} expected: {shown[0]}"
-        )
-    return Run(float(words[0]), int(words[2]) * KIB, int(words[3]) * 512)
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
+    return found
 
 
 def find_script() -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import dataclass
 
 from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from ..reader.engine import Program
 
-    Place = tuple[int, str]
-
 EXAMPLES = """examples:
   streamfmt show guest.sav
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
@@ -39,7 +38,7 @@ _NAME_WIDTH = 17
 _LENGTH_MAX = 10**9
 # What does not fit beside a record's name goes on below it, for so many lines in all.
 _DETAIL_LINES = 6
-_INNER_SPACE = re.compile(r"(?<![,;:]) ")
+_PHRASE = re.compile(r"[^\s,;:][^,;:]{,30}(?=[,;:]|$)")
 
 
 def record_range(text: str) -> range:
@@ -139,24 +138,17 @@ def _width() -> int:
     return max(get_terminal_size().columns, 60)
 
 
+@dataclass(slots=True)
 class Row:
     """A record of the listing, or the page batches in a row that begin with it; `number` counts over all layers."""
 
-    __slots__ = ("brief", "number", "record")
-
-    def __init__(self, record: Record, number: int, told: Brief) -> None:
-        self.record = record
-        self.number = number
-        self.brief = told
+    record: Record
+    number: int
+    brief: Brief
 
     @property
     def length(self) -> int:
         return self.brief.pages.octets if self.brief.pages else self.record.length
-
-    @property
-    def text(self) -> str:
-        pages = self.brief.pages
-        return pages.text() if pages and pages.records > 1 else self.brief.text
 
 
 class Listing(Sink):
@@ -172,9 +164,8 @@ class Listing(Sink):
         self.selecting = numbers is not None or types is not None
         self.every_page = self.selecting or dump is not None
         self.count = self.shown = 0
-        self.stopped: Place | None = None
-        self.remark = ""
-        self.trailer: Place | None = None
+        self.stopped: tuple[int, str] | None = None
+        self.remarks: list[str] = []
         # Clean page batches that have come in a row; the record whose padding has not come yet; the record before.
         self._batches: Row | None = None
         self._unpadded: Record | None = None
@@ -217,29 +208,32 @@ class Listing(Sink):
         return self.dump.record(record, self.window)
 
     def _brief(self, record: Record, place: int) -> Program:
-        told = yield from brief(record, self.window)
-        row = Row(record, place, told)
-        if told.pages is None or not told.clean or self.every_page:
+        row = Row(record, place, (yield from brief(record, self.window)))
+        if row.brief.pages is None or not row.brief.clean or self.every_page:
             self._settle()
             self.out.row(row)
-        elif self._batches is None or self._batches.brief.pages is None:
-            self._batches = row
         else:
-            self._batches.brief.pages.merge(told.pages)
+            self._batch(row, row.brief.pages)
 
     def pages(self, run: Run) -> None:
         pages = Pages()
         pages.records, pages.octets = run.count, run.count * (run.size - HEADER)
         pages.add(run.raw())
-        if self._batches is not None and self._batches.brief.pages is not None:
-            self._batches.brief.pages.merge(pages)
-        else:
-            record = Record(run.layer, L.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
-            record.index = run.index
-            self._batches = Row(record, self.count, Brief({}, pages.text(), pages))
+        record = Record(run.layer, L.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
+        record.index = run.index
+        fields = {"count": run.entries, "reserved": 0} if run.count == 1 else {}  # as it is clean
+        self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
         self.count += run.count
         self.shown += run.count
         self._last = PAGE_DATA
+
+    def _batch(self, row: Row, pages: Pages) -> None:
+        """Take clean page batches together with those before them."""
+        if self._batches is None:
+            self._batches = row
+        elif self._batches.brief.pages is not None:
+            self._batches.brief.pages.merge(pages)
+            self._batches.brief.fields = {}
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         if self._unpadded is record and self.dump is not None:
@@ -255,9 +249,9 @@ class Listing(Sink):
             self.dump.octets(self.window.position, self.window.take(left), f"what there is of {what}")
         closed = self._last == "libxl.CHECKPOINT_END" or (self._last == "libxc.CHECKPOINT" and "/" not in layer.path)
         if closed and layer.checkpoints and missing == HEADER:
-            self.remark = f"it ends after checkpoint {layer.checkpoints} without END, as a checkpointed stream may"
+            self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
-            self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'octet', 'octets')} early"
+            self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'octet', 'octets')} short"
 
     def oversize(self, record: Record) -> None:
         self._settle()
@@ -270,9 +264,9 @@ class Listing(Sink):
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         self._settle()
-        names = [(octets, name) for octets, _, name in L.TRAILERS] + [(row[3], row[4]) for row in L.MAGICS if not row[2]]
-        name = "zeros" if zero else next((name for octets, name in names if head.startswith(octets)), "nothing known")
-        self.trailer = at, f"{number(count, 'octet follows', 'octets follow')} END: {name}"
+        known = [(row[0], row[2]) for row in L.TRAILERS] + [(row[3], row[4]) for row in L.MAGICS if not row[2]]
+        name = "zeros" if zero else next((name for octets, name in known if head.startswith(octets)), "nothing known")
+        self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'octet', 'octets')}, {name}")
         if self.dump is not None and not self.selecting:
             self.dump.octets(at, head[:count], f"after END, the first of {count}")
 
@@ -322,18 +316,30 @@ class JsonLines:
             type=record.type,
             name=record.name,
             fields=plain(layout, told.fields) if layout else {},
-            summary=row.text,
+            summary=told.summary,
             **pages,
         )
 
     def end(self, listing: Listing, octets: int) -> None:
-        stopped, trailer = listing.stopped, listing.trailer
-        self._write(
-            end=True,
-            octets=octets,
-            stopped={"offset": stopped[0], "reason": stopped[1]} if stopped else None,
-            trailer={"offset": trailer[0], "text": trailer[1]} if trailer else None,
-        )
+        stopped = {"offset": listing.stopped[0], "reason": listing.stopped[1]} if listing.stopped else None
+        self._write(end=True, octets=octets, stopped=stopped, remarks=listing.remarks)
+
+
+def _hanging(text: str, width: int, first: int, rest: int) -> str:
+    """Text in lines broken between phrases; the first begins in column `first`, the others in column `rest`."""
+    from textwrap import fill
+
+    kept = _PHRASE.sub(lambda phrase: phrase[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = fill(
+        kept,
+        width,
+        initial_indent=" " * first,
+        subsequent_indent=" " * rest,
+        break_on_hyphens=False,
+        max_lines=_DETAIL_LINES,
+        placeholder=" ...",
+    )
+    return lines.replace("\N{NO-BREAK SPACE}", " ")[first:]
 
 
 class Table:
@@ -363,34 +369,22 @@ class Table:
     def row(self, row: Row) -> None:
         record, pages = row.record, row.brief.pages
         last = f"-{row.number + pages.records - 1}" if pages and pages.records > 1 else ""
-        self._line(
-            record.layer, (f"{row.number}{last}", f"{record.index}"), record.at, row.length, record.name, row.text
-        )
+        numbers = f"{row.number}{last}", f"{record.index}"
+        self._line(record.layer, numbers, record.at, row.length, record.name, row.brief.summary)
 
     def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
-        from textwrap import TextWrapper
-
         if layer.path != self._path:
             self._path = layer.path
             _print("\n" + self._paint("layer", layer.path))
-        elif self._spaced:
+        elif self._spaced and numbers[0]:
             _print("")
         index = f"{numbers[1]:>6}" if self._nested else ""
         octets = f"{length >> 20} MiB" if length >= _LENGTH_MAX else str(length)
         place = f"{numbers[0]:>6}{index} {at:#10x} {octets:>9}  "
         named = f"{name:<{_NAME_WIDTH}}  "
-        wrapper = TextWrapper(
-            self._width,
-            initial_indent=place + named,
-            subsequent_indent=" " * (len(place) + 2),
-            break_on_hyphens=False,
-            max_lines=_DETAIL_LINES,
-            placeholder=" ...",
-        )
-        # Lines are broken between phrases, not inside one.
-        lines = wrapper.fill(_INNER_SPACE.sub("\N{NO-BREAK SPACE}", text)).replace("\N{NO-BREAK SPACE}", " ")
-        words = lines[len(place + named) :] if text else ""
-        _print((self._paint("place", place) + self._paint("name", named) + words).rstrip())
+        if len(place + named + text) > self._width:
+            text = _hanging(text, self._width, len(place + named), len(place) + 2)
+        _print((self._paint("place", place) + self._paint("name", named) + text).rstrip())
 
     def end(self, listing: Listing, octets: int) -> None:
         if not self._path:
@@ -398,9 +392,7 @@ class Table:
             return
         counted = number(listing.count, "record", "records")
         shown = f"{listing.shown} of {counted} shown" if listing.selecting else counted
-        lines = [f"{shown}, {octets} octets" + (f"; {listing.remark}" if listing.remark else "")]
-        if listing.trailer:
-            lines.append(f"at {listing.trailer[0]} ({listing.trailer[0]:#x}): {listing.trailer[1]}")
+        lines = [f"{shown}, {octets} octets", *listing.remarks]
         if listing.stopped:
             at, reason = listing.stopped
             lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))

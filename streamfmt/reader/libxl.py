@@ -46,6 +46,7 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
     w = window
     unpack_header = _RECORD_HEADER[layer.order].unpack_from
     image: Layer | None = None
+    resume = False
     while True:
         if w.hi - w.lo < HEADER and not (yield HEADER):
             held = w.hi - w.lo
@@ -61,13 +62,27 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
         if kind == L.LIBXL_END:
             sink.ended(layer, w.position)
             return libxc.END
-        outcome = libxc.END
         if kind == L.LIBXL_LIBXC_CONTEXT:
             image = Layer("libxc", layer.path)
-            outcome = yield from libxc.image(w, sink, image, nested=True)
+            if (yield from libxc.image(w, sink, image, nested=True)) == libxc.STOP:
+                return libxc.STOP
             layer.guest = image.guest
         elif kind == L.LIBXL_CHECKPOINT_END and image is not None and image.checkpoints > layer.checkpoints:
             layer.checkpoints += 1
-            outcome = yield from libxc.records(w, sink, image, nested=True)
-        if outcome == libxc.STOP:
-            return outcome
+            resume = True
+        if resume and image is not None and not (yield from _state_follows(w, layer)):
+            resume = False
+            if (yield from libxc.records(w, sink, image, nested=True)) == libxc.STOP:
+                return libxc.STOP
+
+
+def _state_follows(window: Window, layer: Layer) -> Generator[int, int, bool]:
+    """Whether COLO's CHECKPOINT_STATE comes next, before the libxc records of the next checkpoint.
+
+    libxc has another record of that number, but longer, and not for HVM guests, which COLO is for.
+    """
+    if not (yield HEADER):
+        return False
+    kind, length = _RECORD_HEADER[layer.order].unpack_from(window.buf, window.lo)
+    short = length < L.SIZES["libxc.X86_PV_VCPU_EXTENDED"]
+    return bool(kind == L.LIBXL_CHECKPOINT_STATE and (short or layer.guest == "hvm"))

@@ -270,7 +270,7 @@ class Dump:
             if not begun:
                 begun = True
                 shown = text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + b"..."
-                self._note(f"{name} = {ascii(shown.decode('latin-1'))}")
+                self._note(f"{name} = {shown.decode('latin-1')!a}")
             self._raw(at, octets[:room])
             hidden += len(octets) - len(octets[:room])
             room = _PIECE if self._full else max(room - len(octets), 0)

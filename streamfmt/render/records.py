@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from struct import Struct, unpack_from
 from typing import Any
@@ -188,12 +188,17 @@ def number(count: int, one: str, many: str) -> str:
 
 @dataclass(slots=True)
 class Brief:
-    """A record in short; `pages` are those of a PAGE_DATA, which is `clean` if nothing about it is remarkable."""
+    """A record in short; `pages` are those of a PAGE_DATA, which is `clean` if its remarks stay empty."""
 
     fields: Fields
     text: str
-    pages: Pages | None = field(default=None)
+    pages: Pages | None = None
     clean: bool = True
+
+    @property
+    def summary(self) -> str:
+        """The few words.  Those about pages change while more are taken in."""
+        return "; ".join(filter(None, (self.text, self.pages.text() if self.pages else "")))
 
 
 def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
@@ -249,8 +254,7 @@ def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int
         remarks.append(f"length should be {expected}")
     if reserved:
         remarks.append("reserved bits set")
-    text = "; ".join((*remarks, pages.text()))
-    return Brief(fields, text, pages, clean=bool(count and known and not reserved and not remarks))
+    return Brief(fields, "; ".join(remarks), pages, clean=bool(count and known and not remarks))
 
 
 # Noun for the elements of a record's array, and how one of them reads; None if only their number is told.
@@ -283,9 +287,9 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     count = fields.get(part.count, room)
     text = number(room, one, many)
     if count != room:
-        text += f" (count says {count})"
+        text += f", count says {count}"
     if odd:
-        text += f" and {odd} odd octets"
+        text += f", then {odd} odd octets"
     if show is None or not room:
         return text
     shown = []

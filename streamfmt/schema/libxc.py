@@ -252,7 +252,6 @@ RECORDS = (
         "HVM parameters: places of special pages, and modes.",
         f"{LIBXC_SPEC}, HVM_PARAMS",
         guests=("hvm",),
-        least=1,
     ),
     RecordType(
         0x0B,

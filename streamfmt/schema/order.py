@@ -46,9 +46,7 @@ LIBXC_RULES = (
         unseen=("X86_PV_INFO",),
         guests=("pv",),
     ),
-    OrderRule(
-        "LIBXC-PVINFO-FIRST", on=("X86_PV_INFO",), seen=("STATIC_DATA_END",), guests=("pv",), versions=(3,)
-    ),
+    OrderRule("LIBXC-PVINFO-FIRST", on=("X86_PV_INFO",), seen=("STATIC_DATA_END",), guests=("pv",), versions=(3,)),
     OrderRule("LIBXC-P2M-BEFORE-PAGES", on=("PAGE_DATA",), unseen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
     OrderRule("LIBXC-P2M-REPEAT", on=("X86_PV_P2M_FRAMES",), seen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
     OrderRule("LIBXC-TSC-PRESENT", on=CLOSING, unseen=("X86_TSC_INFO",)),
@@ -66,5 +64,5 @@ LIBXL_RULES = (
     OrderRule("LIBXL-EMU-HVM-ONLY", on=EMULATOR, guests=("pv",)),
     OrderRule("LIBXL-EMU-CTX", on=("EMULATOR_CONTEXT",), seen=("EMULATOR_CONTEXT",), guests=("hvm",)),
     OrderRule("LIBXL-CKPTEND-CTX", on=("CHECKPOINT_END",), unseen=(CHECKPOINT_OPEN,)),
-    OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_OPEN,)),
+    OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=("CHECKPOINT_END",)),
 )

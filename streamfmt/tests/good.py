@@ -52,7 +52,7 @@ def _image(version: int, guest: str) -> tuple[Part, Part]:
 
 
 # One batch of many kinds, then runs of one-entry records with and without content: all that the reader tells apart.
-_HVM_MEMORY = (
+HVM_MEMORY = (
     pages((0, "NOTAB"), (1, "XTAB"), (2, "BROKEN"), (3, "XALLOC")),
     pages((4, "NOTAB")),
     pages((5, "NOTAB")),
@@ -61,8 +61,8 @@ _HVM_MEMORY = (
 )
 # In the order the specification asks for, which no released saver keeps: LIBXC-HVMPARAMS-ORDER.
 _HVM_TAIL = (TSC, HVM_PARAMS, HVM_CONTEXT)
-HVM = Stream((*_image(3, "hvm"), CPUID, MSR, SDE, *_HVM_MEMORY, *_HVM_TAIL, END))
-HVM_V2 = Stream((*_image(2, "hvm"), *_HVM_MEMORY, *_HVM_TAIL, END))
+HVM = Stream((*_image(3, "hvm"), CPUID, MSR, SDE, *HVM_MEMORY, *_HVM_TAIL, END))
+HVM_V2 = Stream((*_image(2, "hvm"), *HVM_MEMORY, *_HVM_TAIL, END))
 
 # A level-1 table: one present entry within the guest, one absent entry full of leftovers.
 _TABLE = ((1 << 12) + 1).to_bytes(8, "little") + b"\xfe" + b"\xff" * 7 + bytes(libxc.PAGE_SIZE - 16)

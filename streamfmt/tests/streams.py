@@ -48,7 +48,7 @@ def _record_header(layer: str, order: str) -> Any:
     return con if order == "<" else big_endian(con)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """A header or a record at schema path `path`, or raw octets if that is empty.
 
@@ -80,18 +80,23 @@ class Part:
 
     def pieces(self, order: str) -> Iterator[bytes]:
         """The octets on the wire, a few at a time."""
-        body = self.body(order)
-        if not self.path or self.path in HEADERS:
-            yield body
-            yield from _zeros(self.fill)
-            return
-        length = len(body) + self.fill
-        layer = self.path.partition(".")[0]
-        code = RECORDS[self.path].code if self.code is None else self.code
-        claim = length if self.claim is None else self.claim
-        yield _record_header(layer, order).build({"type": code, "length": claim}) + body
+        head, tail = _ends(self, order)
+        yield head
         yield from _zeros(self.fill)
-        yield bytes(-length & 7) if self.padding is None else self.padding
+        yield tail
+
+
+@cache  # parts are shared by the streams made of them, and construct takes its time
+def _ends(part: Part, order: str) -> tuple[bytes, bytes]:
+    """A part's octets on the wire before its `fill` and after it."""
+    body = part.body(order)
+    if not part.path or part.path in HEADERS:
+        return body, b""
+    length = len(body) + part.fill
+    code = RECORDS[part.path].code if part.code is None else part.code
+    claim = length if part.claim is None else part.claim
+    header = _record_header(part.path.partition(".")[0], order).build({"type": code, "length": claim})
+    return header + body, bytes(-length & 7) if part.padding is None else part.padding
 
 
 def _zeros(count: int) -> Iterator[bytes]:
@@ -201,18 +206,16 @@ class Stream:
         return self.offsets()[self.find(path, nth)]
 
     def offsets(self) -> list[int]:
-        """Where each part begins."""
+        """Where each part begins, and where the last one ends if nothing cuts the stream."""
         found = [0]
         for part in self.parts:
             found.append(found[-1] + sum(map(len, self._pieces(part))))
-        return found[:-1]
+        return found
 
     def _pieces(self, part: Part) -> Iterator[bytes]:
-        layer = part.path.partition(".")[0]
-        announced = _ANNOUNCING.get(part.path)
-        if announced in self.big:
+        if _ANNOUNCING.get(part.path) in self.big:
             part = replace(part, patches=(*part.patches, ("options.endian", 1)))
-        return part.pieces(">" if layer in self.big else "<")
+        return part.pieces(">" if part.path.partition(".")[0] in self.big else "<")
 
     def pieces(self) -> Iterator[bytes]:
         """The stream's octets, a few at a time: a large one never is in memory whole."""

@@ -15,6 +15,7 @@ from .good import (
     HVM_CONTEXT,
     HVM_END_ENTRY,
     HVM_HEADER_ENTRY,
+    HVM_MEMORY,
     HVM_PARAMS,
     HVM_V2,
     LIBXL_END,
@@ -112,6 +113,13 @@ ACCEPTING: Table = {
         "full-batch-deep": Vector(HVM.before(PAGE, _full_batch()), deep=True, large=True),
     },
     "LIBXC-REC-TRUNC": {"declared-plain": Vector(HVM, mode="plain")},
+    "LIBXC-REC-ZEROLEN": {"verify": Vector(HVM.before(TSC_INFO, VERIFY, *HVM_MEMORY))},
+    # Writers since 4.7 leave END out; whoever puts it behind a whole checkpoint loses nothing.
+    "LIBXC-END-LAST": {
+        "checkpointed": Vector(REMUS_HVM.then(END)),
+        "checkpointed-pv": Vector(REMUS_PV.then(END)),
+        "checkpointed-libxl": Vector(LIBXL_REMUS.then(END, LIBXL_END)),
+    },
     "LIBXC-SDE-PRESENT": {"no-policies": Vector(HVM.without(CPUID_POLICY).without(MSR_POLICY)), "v2": Vector(PV_V2)},
 }
 
@@ -166,7 +174,7 @@ BREAKING: Table = {
     },
     "LIBXC-REC-TRUNC": {
         **rows(
-            lambda path, nth, extra: HVM.upto(path, nth, extra),
+            HVM.upto,
             inside_image_header=(IMAGE, 0, 14),
             before_domain_header=(DOMAIN, 0, 0),
             inside_domain_header=(DOMAIN, 0, 15),

@@ -44,7 +44,6 @@ from .streams import (
 )
 from .vector import Table, Vector, rows
 
-
 HEADER = "libxl.header"
 CONTEXT = "libxl.LIBXC_CONTEXT"
 EMU = "libxl.EMULATOR_CONTEXT"

@@ -125,7 +125,7 @@ BREAKING: Table = {
     },
     "LIBXC-P2M-LEN": {
         **rows(
-            lambda image, start, end, frames: _sized(image, start, end, frames),
+            _sized,
             none=(PV, 0, 3, 0),
             two=(PV, 0, 511, 2),
             one_missing=(PV, 0, 512, 1),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _CONTEXT = "libxc.HVM_CONTEXT.context"
 _PARAMS = "libxc.HVM_PARAMS"
 _PIECE = 1024
+ERRATA = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
 
 
 def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
@@ -46,7 +47,8 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
         w.lo += head.size
         left = record.end - w.position
         name, lengths, unit = L.HVM_TYPES.get(kind, ("", (), 0))
-        if not number and (kind != L.HVM_HEADER or instance or length not in L.HVM_TYPES[L.HVM_HEADER][1]):
+        headless = not number and (kind != L.HVM_HEADER or instance or length not in L.HVM_TYPES[L.HVM_HEADER][1])
+        if headless:
             shown = f"type {kind} instance {instance} length {length}"
             expected = f"type {L.HVM_HEADER} instance 0 length {L.HVM_TYPES[L.HVM_HEADER][1][0]}"
             fault(
@@ -57,7 +59,7 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 expected,
                 shown,
             )
-        elif kind == L.HVM_END:
+        if kind == L.HVM_END:
             if instance or length:
                 shown = f"instance {instance} length {length}"
                 fault("LIBXC-HVMCTX-END", at, f"the END entry has {shown}", "length", "instance 0 length 0", shown)
@@ -65,6 +67,8 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 message = f"{left} octets follow the END entry; Xen ignores them"
                 fault("LIBXC-HVMCTX-TAIL", at + head.size, message, "typecode", "nothing", f"{left} octets")
             return
+        if headless:
+            pass  # one finding is enough for it
         elif not name:
             fault(
                 "LIBXC-HVMCTX-TYPE",
@@ -115,6 +119,8 @@ def params(verifier: Verifier, state: LayerState, record: Record) -> Program:
     if broken:
         verifier.broken_rules(broken, record, raw, at)
     count, *_ = Struct(order + L.FORMATS[_PARAMS]).unpack(raw)
+    if not count and record.length == size:
+        verifier.fault("LIBXC-ERRATA-1", record, ERRATA, offset=at, field="count", actual=count)
     if record.length != size + unit * count:
         rest = (record.length - size) % unit
         if not rest:  # else the length rule has spoken

@@ -71,14 +71,14 @@ def vcpu_lengths(state: LayerState, record: Record, lengths: tuple[int, ...]) ->
 
 def tolerated(verifier: Verifier, record: Record, rest: int) -> bool:
     """Whether a wrong length is one of the empty forms that have clauses of their own; then it is reported."""
-    if record.layer.name != "libxc" or (record.type not in VCPU_TYPES and record.type != L.LIBXC_HVM_PARAMS):
+    if record.layer.name != "libxc" or record.type not in VCPU_TYPES:
         return False
-    if rest < 0 and record.type in VCPU_TYPES:
+    if rest < 0:
         clause, message = "LIBXC-VCPU-HDR", f"length is {record.length}: too short for a vcpu number"
     elif rest == 0 and record.type == L.LIBXC_X86_PV_VCPU_BASIC:
         clause, message = "LIBXC-REC-NO-EMPTY", "the record carries nothing and should have been left out"
     elif rest == 0:
-        clause, message = "LIBXC-ERRATA-1", "the record carries nothing; Xen 4.6 to 4.8 wrote such"
+        clause, message = "LIBXC-ERRATA-1", hvm.ERRATA
     else:
         return False
     offset, size = L.PLACES["libxc.record_header"]["length"]
@@ -93,7 +93,7 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
     if record.type == L.LIBXC_CHECKPOINT and verifier.mode == "plain":
         verifier.fault("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a stream that is declared plain")
     check = _BODIES.get(record.type)
-    if check is None or record.length < L.SIZES[record.path]:
+    if check is None or not record.length or record.length < L.SIZES[record.path]:
         if record.type in _FORBIDDEN:
             verifier.fault(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
         return None
@@ -133,7 +133,9 @@ def elements(verifier: Verifier, record: Record, path: str, unit: int) -> Progra
             element = raw[offset : offset + unit]
             broken = broken_rules(path, element, order)
             if broken:
-                verifier.broken_rules(broken, record, element, at + offset)
+                number = (at + offset - record.body - L.SIZES[record.path]) // unit
+                prefix = f"{path.rpartition('.')[2]}[{number}]."
+                verifier.broken_rules(broken, record, element, at + offset, prefix)
 
 
 def _simple(verifier: Verifier, state: LayerState, record: Record) -> Program:
@@ -193,6 +195,8 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
         per_frame = L.PAGE_SIZE // state.guest_width
         expected = size + unit * (end // per_frame - start // per_frame + 1)
         if record.length != expected:
+            if (record.length - size) % unit:
+                return  # the length rule has spoken
             offset, length = L.PLACES["libxc.record_header"]["length"]
             verifier.fault(
                 "LIBXC-P2M-LEN",
@@ -260,7 +264,7 @@ def _vcpu(verifier: Verifier, state: LayerState, record: Record) -> Program:
             field="vcpu_id",
             actual=vcpu,
         )
-    elif vcpu < _VCPUS_MAX and (record.type != L.LIBXC_X86_PV_VCPU_BASIC or record.length > size):
+    elif vcpu < _VCPUS_MAX and record.length > size:
         state.vcpus.add(key)
     if record.type == L.LIBXC_X86_PV_VCPU_MSRS:
         w.lo += size
@@ -289,7 +293,7 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
         return
     if not state.pfns.known:
         for clause in ("LIBXC-P2M-ENTRY", "LIBXC-PAGE-COVER"):
-            verifier.abstain(clause, "the page entries are too sparse to be followed")
+            verifier.abstain(clause, state.pfns.why)
         return
     if not state.frames_known:
         verifier.abstain("LIBXC-P2M-ENTRY", f"more than {FRAMES_MAX} p2m frames are not followed")

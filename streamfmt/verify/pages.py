@@ -39,6 +39,8 @@ def note_run(verifier: Verifier, state: LayerState, run: Run) -> None:
 def _note(state: LayerState, raw: Sequence[int]) -> None:
     if state.end_pfn is not None:
         state.pfns.note(raw, state.end_pfn)
+    elif state.pfns.known and state.layer.guest == "pv":
+        state.pfns.give_up("pages come before the p2m list")
 
 
 def _beyond(verifier: Verifier, record: Record, number: int, pfn: int, end: int) -> None:

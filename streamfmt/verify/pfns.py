@@ -20,13 +20,14 @@ FRAMES_MAX = 256 << 10
 
 
 class PfnMap:
-    """Page types by frame; `known` is False once the stream was too sparse to be followed."""
+    """Page types by frame; `known` is False, and `why` says so, once the stream could not be followed."""
 
-    __slots__ = ("_entries", "known", "types")
+    __slots__ = ("_entries", "known", "types", "why")
 
     def __init__(self) -> None:
         self.types = bytearray()
         self.known = True
+        self.why = ""
         self._entries = 0
 
     def note(self, entries: Sequence[int], end: int) -> None:
@@ -51,13 +52,17 @@ class PfnMap:
                 if pfn <= end:
                     types[pfn] = entry >> shift | SEEN
 
+    def give_up(self, why: str) -> None:
+        """Follow the stream no longer."""
+        self.known, self.why = False, why
+        self.types = bytearray()
+
     def _reach(self, pfn: int) -> bool:
         """Make the map reach `pfn` if that is in proportion."""
         missing = pfn + 1 - len(self.types)
         if missing > 0:
             if pfn + 1 > self._entries + _SLACK:
-                self.known = False
-                self.types = bytearray()
+                self.give_up("the page entries are too sparse to be followed")
                 return False
             self.types.extend(bytes(missing))
         return True

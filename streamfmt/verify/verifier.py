@@ -68,6 +68,7 @@ class Verifier(Sink):
         self.window: Window
         # Nothing has come since the last whole checkpoint.
         self._between = False
+        self._closes_nothing = False
         self._states: dict[str, LayerState] = {}
 
     # -- findings ---------------------------------------------------------------------------------------------
@@ -105,8 +106,10 @@ class Verifier(Sink):
             )
         )
 
-    def broken_rules(self, rows: Sequence[tuple[Any, ...]], where: Layer | Record, raw: bytes, at: int) -> None:
-        """Findings for fields of a layout at stream offset `at` whose rules do not hold."""
+    def broken_rules(
+        self, rows: Sequence[tuple[Any, ...]], where: Layer | Record, raw: bytes, at: int, prefix: str = ""
+    ) -> None:
+        """Findings for fields of a layout at stream offset `at` whose rules do not hold; `prefix` names an element."""
         order = where.layer.order if isinstance(where, Record) else where.order
         for row in rows:
             clause, field, offset, size, _, _, _, allowed = row
@@ -114,6 +117,7 @@ class Verifier(Sink):
                 continue
             actual = value_of(row, raw, order)
             expected = _words(allowed)
+            field = prefix + field
             message = f"{field} is {_number(actual)}, expected {expected}"
             self.fault(
                 clause,
@@ -149,6 +153,8 @@ class Verifier(Sink):
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
+        # Savers of 4.6 put END right behind a checkpoint: it closes nothing that has to be whole.
+        self._closes_nothing = self._between
         self._between = False
         layer = record.layer
         state = self.state(layer)
@@ -160,7 +166,8 @@ class Verifier(Sink):
             self.order(state, record, L.LIBXL_ORDER)
             self.length(state, record)
             if kind == L.LIBXL_CHECKPOINT_END and state.seen >> L.CHECKPOINT_OPEN & 1:
-                state.seen &= ~(1 << L.CHECKPOINT_OPEN)
+                state.seen &= ~(L.LIBXL_TAIL | 1 << L.CHECKPOINT_OPEN)
+                state.fired.clear()
                 self._checkpoint_whole()
             return libxl.body(self, state, record)
         if kind not in L.LIBXC_RECORDS:
@@ -169,7 +176,8 @@ class Verifier(Sink):
         if layer.guest is not None and layer.guest not in L.LIBXC_GUESTS[kind]:
             libxc.wrong_guest(self, record)
             return None
-        self.order(state, record, L.LIBXC_ORDER)
+        if kind != L.LIBXC_END or not self._closes_nothing:
+            self.order(state, record, L.LIBXC_ORDER)
         if kind == L.LIBXC_PAGE_DATA:
             return pages.body(self, state, record)
         self.length(state, record)
@@ -255,9 +263,7 @@ class Verifier(Sink):
         if "/" not in layer.path:
             self._checkpoint_whole()
         else:
-            outer = self._states["libxl"]
-            outer.seen = (outer.seen | 1 << L.CHECKPOINT_OPEN) & ~L.LIBXL_TAIL
-            outer.fired.clear()
+            self._states["libxl"].seen |= 1 << L.CHECKPOINT_OPEN
 
     def _checkpoint_whole(self) -> None:
         self.checkpoints += 1
@@ -265,7 +271,7 @@ class Verifier(Sink):
 
     def ended(self, layer: Layer, at: int) -> None:
         state = self.state(layer)
-        if layer.name == "libxc":
+        if layer.name == "libxc" and not self._closes_nothing:
             libxc.image_complete(self, state, at)
         self.complete = True
 

@@ -1,0 +1,223 @@
+"""What is found does not depend on how the octets came: cut anywhere, from a file, through a pipe, or ended early."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ..reader.sources import FileSource, PipeSource, Source, drive
+from ..reader.stack import Reader
+from ..verify.report import CONFORMS, Outcome
+from ..verify.verifier import Verifier
+from .good import EMULATOR, HVM, LIBXL_REMUS, PV32, REMUS_HVM, wrapped
+from .streams import Stream, p2m, pages
+from .vector import Vector, judge, judged, told
+from .vectors import SMALL, names
+
+SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz", "mig-none-1M.bin.gz", "dm-pc-xenlike.bin")
+VECTORS = pytest.mark.parametrize(("clause", "name", "vector"), SMALL, ids=names(SMALL))
+
+
+@cache
+def _octets(number: int) -> bytes:
+    return SMALL[number][2].stream.render()
+
+
+def _octet_by_octet(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    return (view[at : at + 1] for at in range(len(view)))
+
+
+def _cut(data: bytes, places: Sequence[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:stop] for start, stop in pairwise(edges)]
+
+
+def _random_cuts(data: bytes, seed: int) -> list[bytes]:
+    """Pieces of sizes that are mostly small, with some that leap over whole records."""
+    rng = Random(seed)
+    places, at = [], 0
+    while at < len(data):
+        at += rng.choice((1, 2, 3, 7, 8, 9, 24, 63, 700, 4095, 4096, 4097, 20_000, 300_000))
+        places.append(min(at, len(data)))
+    return _cut(data, places)
+
+
+# -- feed -----------------------------------------------------------------------------------------------------
+
+
+@VECTORS
+def test_octet_by_octet(clause: str, name: str, vector: Vector) -> None:
+    """One octet at a time tells the same as all at once."""
+    data = vector.stream.render()
+    assert told(judged(vector, [data])) == told(judged(vector, _octet_by_octet(data)))
+
+
+@VECTORS
+def test_random_cuts(clause: str, name: str, vector: Vector) -> None:
+    """Pieces of any sizes tell the same as all at once, empty ones included."""
+    data = vector.stream.render()
+    whole = told(judged(vector, [data]))
+    for seed in range(3):
+        assert whole == told(judged(vector, [b"", *_random_cuts(data, seed), b""]))
+
+
+@given(number=st.integers(0, len(SMALL) - 1), places=st.lists(st.integers(0, 1 << 20), max_size=30))
+def test_any_cuts(number: int, places: list[int]) -> None:
+    """No choice of cuts changes what is told."""
+    vector, data = SMALL[number][2], _octets(number)
+    assert told(judged(vector, [data])) == told(judged(vector, _cut(data, places)))
+
+
+@VECTORS
+def test_fast_path_judges_as_the_schema_does(clause: str, name: str, vector: Vector) -> None:
+    """Clean batches recognised in passing and batches judged entry by entry come to the same."""
+    data = vector.stream.render()
+    fast = told(judge([data], vector.form, vector.mode))
+    slow = told(judge([data], vector.form, vector.mode, deep=True))
+    for outcome in (fast, slow):
+        # Only the slow path reads page tables; all else must agree.
+        outcome["findings"] = [row for row in outcome["findings"] if row["clause"] != "LIBXC-PTE-PFN"]
+        outcome["counts"].pop("LIBXC-PTE-PFN", None)
+    if clause != "LIBXC-PTE-PFN":
+        assert fast == slow
+    assert fast["findings"] == slow["findings"]
+
+
+# -- drivers --------------------------------------------------------------------------------------------------
+
+
+def _driven(vector: Vector, make: Callable[[], Source]) -> dict[str, Any]:
+    verifier = Verifier(vector.mode, vector.deep)
+    reader = Reader(verifier, vector.form)
+    source = make()
+    try:
+        drive(reader.engine, source)
+    finally:
+        source.close()
+    return told(Outcome(reader, verifier))
+
+
+def _from_file(vector: Vector, data: bytes, path: Path) -> dict[str, Any]:
+    path.write_bytes(data)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return _driven(vector, lambda: FileSource(fd))
+    finally:
+        os.close(fd)
+
+
+def _from_pipe(vector: Vector, pieces: Sequence[bytes]) -> dict[str, Any]:
+    """Through a pipe that a thread writes the pieces into, one write each."""
+    out, into = os.pipe()
+
+    def write() -> None:
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(into, view) :]
+        except BrokenPipeError:
+            pass  # the reader may stop before the end
+        finally:
+            os.close(into)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return _driven(vector, lambda: PipeSource(out))
+    finally:
+        os.close(out)
+        writer.join()
+
+
+@VECTORS
+def test_file_and_pipe(clause: str, name: str, vector: Vector, tmp_path: Path) -> None:
+    """A file, and a pipe written in small pieces, tell the same as memory."""
+    data = vector.stream.render()
+    whole = told(judged(vector, [data]))
+
+    assert whole == _from_file(vector, data, tmp_path / "stream")
+    assert whole == _from_pipe(vector, _random_cuts(data, 7))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> None:
+    """Real streams are told of alike whichever way they come."""
+    data = sample(name)
+    vector = Vector(Stream(()))
+    whole = told(judge([data]))
+
+    assert whole == _from_file(vector, data, tmp_path / "stream")
+    assert whole == _from_pipe(vector, _random_cuts(data, 1))
+    assert whole == told(judge(_random_cuts(data, 2)))
+    if len(data) < 400_000:
+        assert whole == told(judge(_octet_by_octet(data)))
+
+
+# -- streams that end early -----------------------------------------------------------------------------------
+
+_BATCH = pages((0, "NOTAB"), (1, "XTAB"))
+_TINY_HVM = Stream((*HVM.parts[: HVM.find("libxc.PAGE_DATA")], _BATCH, *HVM.parts[HVM.find("libxc.X86_TSC_INFO") :]))
+_TINY_PV = (
+    PV32.swap("libxc.X86_PV_P2M_FRAMES", p2m(0, 1, 0))
+    .swap("libxc.PAGE_DATA", _BATCH)
+    .without("libxc.SHARED_INFO")
+    .resized("libxc.X86_PV_VCPU_XSAVE", 27)
+)
+TINY = {
+    "hvm": _TINY_HVM,
+    "pv": _TINY_PV,
+    "libxl": wrapped(_TINY_HVM, EMULATOR),
+    "remus": REMUS_HVM,
+    "libxl-remus": LIBXL_REMUS,
+}
+# So few octets before the cut come one by one: more would only repeat what was tested above.
+_LAST = 40
+_PARTS = 6
+
+
+def _whole_at(stream: Stream) -> set[int]:
+    """Where a stream may end: after its END, and after each checkpoint."""
+    close = "libxl.CHECKPOINT_END" if "libxl.header" in stream.paths else "libxc.CHECKPOINT"
+    ends = {stop for part, (_, stop) in zip(stream, pairwise(stream.offsets()), strict=True) if part.path == close}
+    return ends | {len(stream.render())}
+
+
+def _cuts(stream: Stream, size: int) -> Iterator[int]:
+    """Every place to cut, but only some of those inside content that nobody looks into."""
+    for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
+        inside = range(start + 128, stop - 64) if part.path != "libxc.HVM_CONTEXT" else range(0)
+        for at in range(start, stop):
+            if size < 10_000 or at not in inside or at % 61 == 0:
+                yield at
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+@pytest.mark.parametrize("name", TINY)
+def test_every_cut(name: str, part: int) -> None:
+    """A stream cut anywhere gives one verdict however it came, and conforms only where it may end."""
+    stream = TINY[name]
+    data, whole = stream.render(), _whole_at(stream)
+    if part == 0:
+        assert judge([data]).verdict == CONFORMS
+
+    for cut in sorted(set(_cuts(stream, len(data))))[part::_PARTS]:
+        start = max(cut - _LAST, 0)
+        outcome = judge([data[:cut]])
+        if cut >= 4:
+            # Fewer octets than a magic has are no stream yet.
+            assert (outcome.verdict == CONFORMS) == (cut in whole), cut
+        if cut not in whole and outcome.identity.kind == "stream":
+            assert [finding.offset for finding in outcome.verifier.findings.kept] == [cut]
+        assert told(outcome) == told(judge([data[:start], *_octet_by_octet(data[start:cut])])), cut
