@@ -194,7 +194,7 @@ ROWS = (
         cold=True,
     ),
     Row("pv-script", "PV, warm / verify-stream-v2", ("verify", "pv"), ("script", "pv"), (_ratio(0.25),)),
-    Row("pv-cat", "PV, warm / cat >/dev/null", ("verify", "pv"), ("cat", "pv"), (_ratio(1.0),)),
+    Row("pv-cat", "PV, warm / cat >/dev/null", ("verify", "pv"), ("cat", "pv"), (_ratio(0.5),)),
     Row("pv-memory", "PV / bare interpreter", ("verify", "pv"), ("python", ""), (_memory(1 / MIB),), 0.5),
     Row(
         "single", "of one-page records / verify-stream-v2", ("verify", "single"), ("script", "single"), (_ratio(0.30),)
@@ -277,7 +277,8 @@ def drop(path: str) -> None:
             del start  # an area somebody points into cannot be closed
     finally:
         os.close(fd)
-    if failed or bytes(pages).count(1):
+    # A stray page that the kernel just has in hand does no harm.
+    if failed or bytes(pages).count(1) > len(pages) // 100:
         raise NotMeasuredError("files stay in memory here, as on tmpfs; give a --dir on a disk")
 
 
@@ -419,7 +420,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=rows_of, default=list(ROWS), help="rows to measure, separated by commas")
     parser.add_argument("--runs", type=int, default=5, help="pairs that count in each row (default: 5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if not os.path.isdir(arguments.dir):
+        parser.error(f"--dir {arguments.dir} is no directory")
+    return arguments
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -444,9 +448,14 @@ def main(words: Sequence[str] | None = None) -> int:
                     print("\n".join(map(line, found)), flush=True)
         if not arguments.json and any(result.verdict == TOO_SMALL for result in results):
             print(f"{TOO_SMALL}: the budget is for the full size, where start-up does not count")
-    except BenchError as error:
+    except (BenchError, OSError) as error:
+        say("")
         print(f"streamfmt.bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        say("")
+        print("streamfmt.bench: interrupted", file=sys.stderr)
+        return 130
     if arguments.json:
         host = {"python": platform.python_version(), "system": platform.platform(), "cpus": os.cpu_count()}
         found_rows = [as_dict(result) for result in results]

@@ -1,6 +1,7 @@
 """List a stream's records, or dump them with their fields.
 
-Page batches that follow one another make one line, unless records are selected.  Nothing is judged: verify does that.
+Page batches that follow one another make one line, unless records are selected.  Nothing is judged here: that is
+what verify does.
 """
 
 from __future__ import annotations
@@ -29,15 +30,14 @@ EXAMPLES = """examples:
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
 
-exit status: 0 read to its end; 1 it breaks off or is no libxl or libxc stream; 2 wrong usage; 3 could not be read
+exit status: 0 read to its end; 1 it breaks off, or is no libxl or libxc stream;
+2 wrong usage; 3 could not be read
 """
 FORMAT = "streamfmt-show-1"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
 _NAME_WIDTH = 17
-# Lengths that would leave their column: only batches taken together have such.
-_LENGTH_MAX = 10**9
-# What does not fit beside a record's name goes on below it, for so many lines in all.
-_DETAIL_LINES = 6
+_LENGTH_MAX = 10**9  # more would leave its column: only batches taken together have that
+_DETAIL_LINES = 6  # for a record in all; what does not fit beside its name goes on below
 _PHRASE = re.compile(r"[^\s,;:][^,;:]{,30}(?=[,;:]|$)")
 
 
@@ -247,8 +247,8 @@ class Listing(Sink):
         left = self.window.hi - self.window.lo
         if left and self.dump is not None and not self.selecting:
             self.dump.octets(self.window.position, self.window.take(left), f"what there is of {what}")
-        closed = self._last == "libxl.CHECKPOINT_END" or (self._last == "libxc.CHECKPOINT" and "/" not in layer.path)
-        if closed and layer.checkpoints and missing == HEADER:
+        closing = "libxl.CHECKPOINT_END" if "/" in layer.path else "libxc.CHECKPOINT"
+        if self._last == closing and layer.checkpoints and record is None and missing == HEADER:
             self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
             self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'octet', 'octets')} short"

@@ -389,7 +389,7 @@ LIBXC_GUESTS = {
     18: ('pv', 'hvm'),
 }
 GUESTS = {1: 'pv', 2: 'hvm'}
-LIBXC_ORDER = {
+LIBXC_ORDER: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {
     (None, 2): {0: (('LIBXC-TSC-PRESENT', 0, 256),), 14: (('LIBXC-TSC-PRESENT', 0, 256),), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)},
     (None, 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-SDE-PRESENT', 0, 65536),), 3: (('LIBXC-SDE-PRESENT', 0, 65536),), 4: (('LIBXC-SDE-PRESENT', 0, 65536),), 5: (('LIBXC-SDE-PRESENT', 0, 65536),), 6: (('LIBXC-SDE-PRESENT', 0, 65536),), 7: (('LIBXC-SDE-PRESENT', 0, 65536),), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536),), 12: (('LIBXC-SDE-PRESENT', 0, 65536),), 13: (('LIBXC-SDE-PRESENT', 0, 65536),), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)},
     ('pv', 2): {0: (('LIBXC-TSC-PRESENT', 0, 256),), 1: (('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-BEFORE-PAGES', 0, 8)), 2: (('LIBXC-PVINFO-ONCE', 4, 0),), 3: (('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-REPEAT', 8, 0)), 4: (('LIBXC-PVINFO-FIRST', 0, 4),), 5: (('LIBXC-PVINFO-FIRST', 0, 4),), 6: (('LIBXC-PVINFO-FIRST', 0, 4),), 7: (('LIBXC-PVINFO-FIRST', 0, 4),), 12: (('LIBXC-PVINFO-FIRST', 0, 4),), 14: (('LIBXC-TSC-PRESENT', 0, 256),), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)},
@@ -399,7 +399,7 @@ LIBXC_ORDER = {
 }
 LIBXC_TAIL = 6128
 CHECKPOINT_OPEN = 31
-LIBXL_ORDER = {
+LIBXL_ORDER: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {
     (None, 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2),), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 16),)},
     (None, 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2),), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 16),)},
     ('pv', 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2),), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 16),)},
@@ -470,7 +470,7 @@ HVM_PARAMS_END = 39
 HVM_PARAM_PAE = 4
 EMULATOR_IDS = {0: 'UNKNOWN', 1: 'QEMU_TRADITIONAL', 2: 'QEMU_UPSTREAM'}
 PAIR_STRINGS = 2
-DRAFT_ENTRY_SIZES = {32: 28, 64: 32}
+DRAFT_WIDTHS = (32, 64)
 MAGICS = (
     ('libxl', 'stream', 0, b'LibxlFmt', 'libxl stream'),
     ('libxc', 'stream', 0, b'\xff\xff\xff\xff\xff\xff\xff\xffXENF', 'libxc image'),

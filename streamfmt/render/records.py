@@ -210,11 +210,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     fields = decode(layout, raw, record.layer.order)
     if len(raw) < layout.size:
         short = record.length < layout.size
-        text = f"too short, its fixed fields are {layout.size} octets" if short else "cut off"
-        pages = Pages() if record.path == PAGE_DATA else None
-        if pages is not None:
-            pages.records, pages.octets = 1, record.length
-        return Brief(fields, text, pages, clean=False)
+        return Brief(fields, f"too short, its fixed fields are {layout.size} octets" if short else "cut off")
     if record.path == PAGE_DATA:
         return (yield from _pages(record, window, fields))
     words = []

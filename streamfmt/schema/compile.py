@@ -27,9 +27,22 @@ from __future__ import annotations
 '''
 
 
+_ORDER_TYPE = "dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]"
+# Where the values are too unlike for their type to be inferred.
+_TYPES = {"LIBXC_ORDER": _ORDER_TYPE, "LIBXL_ORDER": _ORDER_TYPE}
+
+
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
     for layout in layouts.values():
         yield from layouts_within(layout)
+
+
+def _element(layout: Layout) -> Layout:
+    """What the layout's first variable part repeats."""
+    element = layout.parts[0].element
+    if element is None:
+        raise LookupError(f"{layout.path} has no elements")
+    return element
 
 
 def _struct_format(layout: Layout) -> str:
@@ -119,7 +132,7 @@ def _run_pattern(layouts: Mapping[str, Layout], data: bool) -> tuple[bytes, int]
 
 def _entry_bytes(data: bool) -> tuple[set[int], set[int]]:
     """What the two most significant octets of a clean page entry may be, by whether its page has content."""
-    entry = {f.path: f for f in catalogue()["libxc.PAGE_DATA"].parts[0].element.fields}  # type: ignore[union-attr] # PAGE_DATA's first part has an element
+    entry = {f.path: f for f in _element(catalogue()["libxc.PAGE_DATA"]).fields}
     top = 8 * (entry["type"].size - 1)
     clean = [row.code << entry["type"].shift for row in libxc.PAGE_TYPES if row.data == data]
     mask = ((1 << entry["reserved"].bits) - 1) << entry["reserved"].shift
@@ -132,7 +145,7 @@ def tables() -> dict[str, Any]:
     layouts = catalogue()
     clauses = registry().values()
     page = layouts["libxc.PAGE_DATA"]
-    entry = {f.path: f for f in page.parts[0].element.fields}  # type: ignore[union-attr] # as above
+    entry = {f.path: f for f in _element(page).fields}
     pte = {f.path: f for f in layouts["libxc.pte"].fields}
     found: dict[str, Any] = {}
     found["FORMATS"] = {layout.path: _struct_format(layout) for layout in _all_layouts(layouts)}
@@ -182,11 +195,8 @@ def tables() -> dict[str, Any]:
     found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
     found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
     found["EMULATOR_IDS"] = {value: name for name, value in libxl.EMULATOR_IDS.items()}
-    found["PAIR_STRINGS"] = len(layouts["libxl.EMULATOR_XENSTORE_DATA"].parts[0].element.parts)  # type: ignore[union-attr] # as above
-    found["DRAFT_ENTRY_SIZES"] = {
-        width: layouts[f"libxl.XENSTORE_DATA_{width}"].parts[0].element.size  # type: ignore[union-attr] # as above
-        for width in libxl.DRAFT_XENSTORE_DATA
-    }
+    found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
+    found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):
@@ -200,7 +210,8 @@ def source(values: Mapping[str, Any] | None = None) -> str:
     lines = [_HEADING]
     for name, value in (tables() if values is None else values).items():
         if isinstance(value, dict) and len(repr(value)) > 100:
-            lines += [f"{name} = {{", *(f"    {key!r}: {row!r}," for key, row in value.items()), "}"]
+            typed = f"{name}: {_TYPES[name]}" if name in _TYPES else name
+            lines += [f"{typed} = {{", *(f"    {key!r}: {row!r}," for key, row in value.items()), "}"]
         elif isinstance(value, tuple) and len(repr(value)) > 100:
             lines += [f"{name} = (", *(f"    {row!r}," for row in value), ")"]
         elif isinstance(value, frozenset):

@@ -42,7 +42,7 @@ def test_dependencies_point_one_way(path: Path) -> None:
         return
     later = {f"streamfmt.{name}" for name in ORDER[ORDER.index(own) + 1 :]}
 
-    assert not {name for name in imports(path) if any(name == l or name.startswith(f"{l}.") for l in later)}
+    assert not {name for name in imports(path) if any(name == room or name.startswith(f"{room}.") for room in later)}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

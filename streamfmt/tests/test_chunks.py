@@ -79,19 +79,28 @@ def test_any_cuts(number: int, places: list[int]) -> None:
     assert told(judged(vector, [data])) == told(judged(vector, _cut(data, places)))
 
 
+def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
+    """What was told but for the wording, and for page tables, which only the slow path reads."""
+    found = {
+        key: outcome[key] for key in ("records", "page_entries", "pages_with_content", "octets", "layers", "abstained")
+    }
+    found["counts"] = {key: count for key, count in outcome["counts"].items() if key != "LIBXC-PTE-PFN"}
+    found["findings"] = [
+        (row["clause"], row["offset"], row["length"], row["index"], row["record"], row["field"], row["actual"])
+        for row in outcome["findings"]
+        if row["clause"] != "LIBXC-PTE-PFN"
+    ]
+    return found
+
+
 @VECTORS
-def test_fast_path_judges_as_the_schema_does(clause: str, name: str, vector: Vector) -> None:
-    """Clean batches recognised in passing and batches judged entry by entry come to the same."""
+def test_fast_path_judges_as_the_slow_one(clause: str, name: str, vector: Vector) -> None:
+    """Clean batches recognised in passing, and batches judged entry by entry, come to the same."""
     data = vector.stream.render()
     fast = told(judge([data], vector.form, vector.mode))
     slow = told(judge([data], vector.form, vector.mode, deep=True))
-    for outcome in (fast, slow):
-        # Only the slow path reads page tables; all else must agree.
-        outcome["findings"] = [row for row in outcome["findings"] if row["clause"] != "LIBXC-PTE-PFN"]
-        outcome["counts"].pop("LIBXC-PTE-PFN", None)
-    if clause != "LIBXC-PTE-PFN":
-        assert fast == slow
-    assert fast["findings"] == slow["findings"]
+
+    assert _substance(fast) == _substance(slow)
 
 
 # -- drivers --------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, "-m", "streamfmt", *words], input=stdin, capture_output=True, check=False)
 
 
-@pytest.fixture()
+@pytest.fixture
 def sample(tmp_path: Path) -> Path:
     """A real HVM stream, unpacked."""
     path = tmp_path / "hvm.bin"

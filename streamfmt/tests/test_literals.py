@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,7 @@ from streamfmt.schema import compile as compiler
 from streamfmt.schema import libxc, libxl
 from streamfmt.schema.build import little_bits
 
-from . import streams
+from .vectors import SMALL
 
 ROOTS: dict[str, Construct] = {
     "libxl.header": libxl.HEADER,
@@ -41,8 +42,8 @@ ROOTS: dict[str, Construct] = {
 
 def structs(con: Construct, path: str) -> Iterator[tuple[str, Struct]]:
     """Every Struct inside a declaration, with its path."""
-    if isinstance(con, Renamed):
-        path = f"{path}.{con.name}" if con.name else path
+    if isinstance(con, Renamed) and con.name and not path.endswith(f".{con.name}"):
+        path = f"{path}.{con.name}"
     if isinstance(con, Struct):
         yield path, con
         for member in con.subcons:
@@ -92,9 +93,8 @@ def reading_with(values: dict[str, Any]) -> Iterator[ModuleType]:
                 setattr(sys.modules[parent], child, module)
 
 
-def outcomes(values: dict[str, Any]) -> list[Any]:
-    """What comes out of judging the probes with these literals; an exception's type where it fails."""
-    found: list[Any] = []
+def outcomes(values: dict[str, Any]) -> Iterator[Any]:
+    """What comes out of judging the probes with these literals, one by one; an exception's type where it fails."""
     try:
         with reading_with(values) as report:
             stack = importlib.import_module("streamfmt.reader.stack")
@@ -105,16 +105,16 @@ def outcomes(values: dict[str, Any]) -> list[Any]:
                     reader = stack.Reader(verifier)
                     reader.engine.feed(octets)
                     reader.engine.end()
-                    found.append(report.as_dict(report.Outcome(reader, verifier), ""))
+                    yield report.as_dict(report.Outcome(reader, verifier), "")
                 except Exception as error:  # a reader built on a mutilated schema may fail in any way
-                    found.append(type(error).__name__)
+                    yield type(error).__name__
     except Exception as error:  # likewise on import
-        found.append(type(error).__name__)
-    return found
+        yield type(error).__name__
 
 
-PROBES = streams.probes()
-BASELINE = outcomes(compiler.tables())
+# All small vectors, the good ones first: rendered now, by the schemas as they are.
+PROBES = [vector.stream.render() for _, _, vector in SMALL if vector.form == "auto"]
+BASELINE = list(outcomes(compiler.tables()))
 
 
 def test_literals_are_current() -> None:
@@ -132,14 +132,16 @@ def test_literals_are_data() -> None:
 @pytest.mark.parametrize(("struct", "number"), FIELDS)
 def test_every_field_matters(struct: Struct, number: int) -> None:
     """Without the field the reader's tables, the documentation and the findings are others."""
-    documented = tables.text()
     with without(struct, number):
-        values = compiler.tables()
+        try:
+            values = compiler.tables()
+        except (LookupError, ValueError):
+            values = {}  # the reader's fast path stands on this field: there is no reader without it
         redocumented = tables.text()
 
     assert values != compiler.tables()
-    assert redocumented != documented
-    assert outcomes(values) != BASELINE
+    assert redocumented != tables.text()
+    assert any(new != old for new, old in zip_longest(outcomes(values), BASELINE))
 
 
 def test_big_endian_twin() -> None:

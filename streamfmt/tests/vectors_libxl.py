@@ -83,7 +83,7 @@ TRAILERS: dict[str, Vector] = {
     "remus-qemu-record": Vector(HVM.then(raw(b"RemusDeviceModelState" + QEMU_RECORD))),
     "xl-go-ahead": Vector(LIBXL_HVM.then(raw(XL_GO))),
     "one-zero": Vector(LIBXL_PV.then(raw(b"\0"))),
-    "block-device": Vector(PV.then(raw(b"", fill=600 << 10))),
+    "block-device": Vector(PV.then(raw(b"", fill=257 << 10))),
 }
 
 _KEYS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@"
@@ -191,7 +191,7 @@ BREAKING: Table = {
         "second-stream": Vector(LIBXL_HVM.then(*LIBXL_HVM)),
         "second-end": Vector(LIBXL_HVM.then(unknown("libxl", 0x7FFFFFFF))),
         "message-and-more": Vector(LIBXL_HVM.then(raw(XL_GO + b"\0"))),
-        "zeros-then-not": Vector(LIBXL_PV.then(raw(b"", fill=300 << 10), raw(b"\1"))),
+        "zeros-then-not": Vector(LIBXL_PV.then(raw(b"", fill=257 << 10), raw(b"\1"))),
     },
     "LIBXL-LIBXC-ONCE": {
         "none": Vector(Stream((LIBXL_HEADER, LIBXL_END))),

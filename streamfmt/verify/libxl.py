@@ -104,23 +104,25 @@ def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
 
 def draft_width(body: bytes, order: str) -> int:
     """32 or 64 if `body` is a toolstack record of that width, as the July 2015 draft had it; else 0."""
-    path = "libxl.XENSTORE_DATA_32"
-    if len(body) <= L.SIZES[path]:
-        return 0
-    version, count = unpack_from(order + L.FORMATS[path], body)
-    if version != 1 or not 0 < count <= len(body):
-        return 0
-    name_at, _ = L.PLACES[f"{path}.entries"].get("namelen", (0, 0))
-    for width, entry_size in L.DRAFT_ENTRY_SIZES.items():
+    for width in L.DRAFT_WIDTHS:
+        path = f"libxl.XENSTORE_DATA_{width}"
         offset = L.SIZES[path]
+        if len(body) <= offset:
+            continue
+        version, count = unpack_from(order + L.FORMATS[path], body)
+        if version != 1 or not 0 < count <= len(body):
+            continue
+        entry = f"{path}.entries"
+        size, unit = L.SIZES[entry], L.UNITS[entry][0]
+        place, _ = L.PLACES[entry]["namelen"]
         for _ in range(count):
-            if offset + entry_size > len(body):
+            if offset + size > len(body):
                 break
-            (namelen,) = unpack_from(order + "I", body, offset + name_at)
-            offset += entry_size + namelen
+            (length,) = unpack_from(order + "I", body, offset + place)
+            offset += size + unit * length
         else:
             if offset == len(body):
-                return width
+                return int(width)
     return 0
 
 

@@ -1,0 +1,109 @@
+"""Streams that real programs wrote: Xen's own saver, and QEMU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ..schema import libxc
+from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
+from .vector import judge
+
+Sample = Callable[[str], bytes]
+
+_NAMES = {row.code: row.name for row in libxc.RECORDS}
+
+
+@pytest.mark.parametrize("name", ["hvm-64.bin.gz", "pv-list.bin.gz"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_plain(name: str, deep: bool, sample: Sample) -> None:
+    """A plain stream of Xen's saver conforms, with nothing above a note."""
+    outcome = judge([sample(name)], deep=deep)
+
+    assert outcome.verdict == CONFORMS
+    assert (outcome.errors, outcome.warnings) == (0, 0)
+    assert not outcome.verifier.abstained
+
+
+@pytest.mark.parametrize("name", ["mig-none-1M.bin.gz", "dm-pc-xenlike.bin"])
+def test_qemu(name: str, sample: Sample) -> None:
+    """QEMU's records are recognised, and not judged."""
+    outcome = judge([sample(name)])
+
+    assert outcome.verdict == NOT_JUDGED
+    assert outcome.identity.key == "qemu"
+    assert outcome.status == 1
+    assert outcome.verifier.findings.counts == {}
+
+
+# -- the checkpointed stream ----------------------------------------------------------------------------------
+
+
+def _records(data: bytes) -> Iterator[tuple[str, int, int]]:
+    """Name, start and end of each record of a bare image."""
+    at = 40
+    while at + 8 <= len(data):
+        kind, length = (int.from_bytes(data[place : place + 4], "little") for place in (at, at + 4))
+        end = at + 8 + (length + 7 & ~7)
+        yield _NAMES[kind], at, end
+        at = end
+
+
+def _checkpoints(data: bytes) -> list[int]:
+    """Where each checkpoint ends."""
+    return [end for name, _, end in _records(data) if name == "CHECKPOINT"]
+
+
+def _expect(outcome: Outcome, cut: int, whole: list[int], size: int) -> None:
+    """The verdict that a checkpointed stream gets when it stops at `cut`."""
+    done = sum(end <= cut for end in whole)
+    counts = dict(outcome.verifier.findings.counts)
+    counts.pop("LIBXC-HVMPARAMS-ORDER", None)
+    if cut in whole or cut == size:
+        assert (outcome.verdict, counts) == (CONFORMS, {}), cut
+    elif done:
+        assert counts == {"CKPT-CUT": 1}, cut
+        assert outcome.verdict == DOES_NOT_CONFORM, cut
+        assert (outcome.errors, outcome.warnings) == (0, 1), cut
+        assert f"as of checkpoint {done}" in outcome.verifier.findings.kept[-1].message
+    else:
+        assert counts == {"LIBXC-REC-TRUNC": 1}, cut
+        assert outcome.verdict == DOES_NOT_CONFORM, cut
+
+
+@pytest.mark.parametrize("mode", ["auto", "remus"])
+def test_checkpointed(mode: str, sample: Sample) -> None:
+    """A Remus stream conforms: the mode is inferred where it is not declared."""
+    data = sample("hvm-remus.bin.gz")
+    outcome = judge([data], mode=mode)
+
+    assert outcome.verdict == CONFORMS
+    assert (outcome.errors, outcome.warnings) == (0, 0)
+    assert outcome.verifier.checkpoints == len(_checkpoints(data)) > 1
+
+
+def test_checkpointed_declared_plain(sample: Sample) -> None:
+    """The same stream breaks a rule if it is declared plain."""
+    outcome = judge([sample("hvm-remus.bin.gz")], mode="plain")
+
+    assert outcome.verdict == DOES_NOT_CONFORM
+    assert "LIBXC-CKPT-PLAIN" in outcome.verifier.findings.counts
+
+
+def test_checkpointed_cut_between_records(sample: Sample) -> None:
+    """Cut at every record boundary: fine after a checkpoint, a warning inside a later one, an error before."""
+    data = sample("hvm-remus.bin.gz")
+    whole = _checkpoints(data)
+    for _, start, _ in _records(data):
+        for cut in (start - 1, start, start + 1, start + 8):
+            _expect(judge([data[:cut]]), cut, whole, len(data))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_checkpointed_cut_around_a_checkpoint(number: int, sample: Sample) -> None:
+    """Cut at every octet around a checkpoint's end."""
+    data = sample("hvm-remus.bin.gz")
+    whole = _checkpoints(data)
+    for cut in range(whole[number] - 220, whole[number] + 120):
+        _expect(judge([data[:cut]]), cut, whole, len(data))
