@@ -163,7 +163,7 @@ _RATE = Figure(
     "rate",
     "M/s",
     4.0,
-    lambda a, b, octets: octets / L.RUN_BARE_SIZE / 1e6 / (a.seconds - b.seconds),
+    lambda a, b, octets: octets / L.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6),
     floor=True,
 )
 _WHOLE = Figure("time", "s", 30.0, lambda a, b, _: a.seconds)
@@ -247,22 +247,21 @@ class Samples:
         return self.octets(name) >= (own or FULL)
 
     def path(self, name: str) -> str:
-        """Where the sample is, which is written now if it is not there yet; "" for none."""
-        if not name:
-            return ""
-        path = os.path.join(self._folder, name)
-        if not os.path.exists(path):
+        """Where the sample is, or will be."""
+        return os.path.join(self._folder, name)
+
+    def make(self, name: str) -> None:
+        """Write the sample if it is not there yet."""
+        if name and not os.path.exists(self.path(name)):
             say(f"writing {name}, {human(self.octets(name))}")
-            generate.write(SAMPLES[name][0], path, self.octets(name))
-        return path
+            generate.write(SAMPLES[name][0], self.path(name), self.octets(name))
 
     def done(self, row: Row) -> None:
         """Remove what no later row wants."""
         for _, name in (row.ours, row.other):
             self._wanted.remove(name)
-            path = os.path.join(self._folder, name)
-            if name and name not in self._wanted and os.path.exists(path):
-                os.unlink(path)
+            if name and name not in self._wanted and os.path.exists(self.path(name)):
+                os.unlink(self.path(name))
 
 
 def drop(path: str) -> None:
@@ -324,6 +323,8 @@ def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
 def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]:
     sides = ((row.ours, row.status), (row.other, 0))
     commands = [(COMMANDS[verb](samples.path(name)), samples.path(name), status) for (verb, name), status in sides]
+    for (_, name), _ in sides:
+        samples.make(name)
     # The first pair warms the caches, except where they are to be cold or a single run is all there is time for.
     warm_up = int(not row.cold and row.weight > 0)
     pairs = []

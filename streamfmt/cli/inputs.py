@@ -10,7 +10,7 @@ import stat
 import sys
 
 from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, FORCED
-from ..reader.sources import DamagedError, FileSource, PipeSource, Source, drive
+from ..reader.sources import DamagedError, FileSource, PipeSource, Source, UnreadableError, drive
 from ..reader.stack import Reader
 
 TYPE_CHECKING = False
@@ -43,47 +43,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_reader(name: str, reader: Reader) -> None:
     """Run `reader` on the input called `name` to its end.  Raises InputError."""
+    fd = -1
     try:
-        if name == "-":
-            _run(0, reader)
-            return
-        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _run(fd, reader)
+            fd = 0 if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            source = _source(fd, reader)
+        except OSError as error:
+            raise UnreadableError(error.strerror or str(error)) from error
+        try:
+            with Progress(source.size) as progress:
+                drive(reader.engine, source, progress)
         finally:
-            os.close(fd)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror or error}", 3) from error
+            source.close()
+    except UnreadableError as error:
+        raise InputError(f"cannot read: {error}", 3) from error
     except DamagedError as error:
         position = reader.window.position
         raise InputError(f"{error} (after {position:,} octets of content)", 1) from error
+    finally:
+        if fd > 0:
+            os.close(fd)
 
 
-def _run(fd: int, reader: Reader) -> None:
+def _source(fd: int, reader: Reader) -> Source:
+    """The source for a descriptor; the first octets of a pipe may be in the reader's window already."""
     kind = os.fstat(fd).st_mode
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(21, "it is a directory")
-    source: Source
     if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
         key = "" if reader.exact else _compressed(os.pread(fd, COMPRESSED_HEAD, os.lseek(fd, 0, os.SEEK_CUR)))
-        source = _opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
-    else:
-        source = PipeSource(fd, reader.exact)
-        if not reader.exact:
-            head = _head(fd)
-            key = _compressed(head)
-            if key:
-                source.close()
-                source = _opened(key, _after(head, fd))
-            else:
-                room = reader.window.room()
-                room[: len(head)] = head
-                reader.window.hi = len(head)
-    try:
-        with Progress(source.size) as progress:
-            drive(reader.engine, source, progress)
-    finally:
-        source.close()
+        return _opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
+    if reader.exact:
+        return PipeSource(fd, exact=True)
+    head = _head(fd)
+    key = _compressed(head)
+    if key:
+        return _opened(key, _after(head, fd))
+    room = reader.window.room()
+    room[: len(head)] = head
+    reader.window.hi = len(head)
+    return PipeSource(fd)
 
 
 def _head(fd: int) -> bytes:
@@ -146,7 +145,10 @@ class Progress:
         from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
         columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        # What the command prints goes above the bar where both are on the terminal, else nowhere near it.
+        above = sys.stdout.isatty()
+        console = Console(stderr=True)
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=above, redirect_stderr=above)
         self._bar.start()
         self._task = self._bar.add_task("", total=self._total)
 

@@ -7,20 +7,19 @@ what verify does.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from dataclasses import dataclass
 
 from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.stack import Reader
-from ..render.hexdump import Dump
+from ..render.hexdump import Dump, hanging
 from ..render.records import PAGE_DATA, Brief, Pages, brief, decode, header_text, layouts, number, plain
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Sequence
     from typing import Any
 
     from ..reader.engine import Program
@@ -38,7 +37,6 @@ _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad":
 _NAME_WIDTH = 17
 _LENGTH_MAX = 10**9  # more would leave its column: only batches taken together have that
 _DETAIL_LINES = 6  # for a record in all; what does not fit beside its name goes on below
-_PHRASE = re.compile(r"[^\s,;:][^,;:]{,30}(?=[,;:]|$)")
 
 
 def record_range(text: str) -> range:
@@ -95,39 +93,21 @@ def run(args: argparse.Namespace) -> int:
 def _show(name: str, args: argparse.Namespace) -> int:
     """Show one input; its exit status."""
     types = None if args.type is None else set().union(*args.type)
-    width = _width()
-    out = JsonLines(name) if args.json else Table(name, width, args.hexdump)
-    listing = Listing(out, args.records, types, Dump(_print, args.full, width) if args.hexdump else None)
+    width, write = _width(), print
+    out = JsonLines(write, name) if args.json else Table(write, name, width, args.hexdump)
+    listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None)
     reader = Reader(listing, args.form)
     status = 0
     try:
-        try:
-            inputs.run_reader(name, reader)
-        except inputs.InputError as error:
-            inputs.complain(name, str(error))
-            if reader.identity is None:
-                return error.status
-            listing.stopped = reader.window.position, str(error)
-            status = error.status
-        listing.finish(reader)
-    except _OutputError as error:
-        raise error.error from None
+        inputs.run_reader(name, reader)
+    except inputs.InputError as error:
+        inputs.complain(name, str(error))
+        if reader.identity is None:
+            return error.status
+        listing.stopped = reader.window.position, str(error)
+        status = error.status
+    listing.finish(reader)
     return max(status, int(listing.stopped is not None))
-
-
-class _OutputError(Exception):
-    """Standard output failed.  It is no OSError here, or it would pass for an input that cannot be read."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def _print(line: str) -> None:
-    try:
-        sys.stdout.write(line + "\n")
-    except OSError as error:
-        raise _OutputError(error) from error
 
 
 def _width() -> int:
@@ -135,7 +115,7 @@ def _width() -> int:
         return 80
     from shutil import get_terminal_size
 
-    return max(get_terminal_size().columns, 60)
+    return max(get_terminal_size().columns, 80)
 
 
 @dataclass(slots=True)
@@ -257,6 +237,8 @@ class Listing(Sink):
         self._settle()
         if self._wanted(record):
             self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
+            if self.dump is not None:
+                self.dump.record_header(record)
         self.stopped = record.at, f"a record of {record.length} octets, the limit is {L.RECORD_LENGTH_MAX}"
 
     def unsound(self, layer: Layer, at: int) -> None:
@@ -282,19 +264,20 @@ class Listing(Sink):
 class JsonLines:
     """A JSON object a line; spec/json/show.json describes them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, write: Callable[[str], None], name: str) -> None:
         from json import dumps
 
+        self._write = write
         self._dumps = dumps
         self._name = name
 
-    def _write(self, **values: object) -> None:
-        _print(self._dumps({"format": FORMAT, "file": self._name} | values))
+    def _tell(self, **values: object) -> None:
+        self._write(self._dumps({"format": FORMAT, "file": self._name} | values))
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         layout = layouts()[path]
         fields = decode(layout, raw, layer.order)
-        self._write(
+        self._tell(
             layer=layer.path,
             header=path,
             offset=at,
@@ -307,7 +290,7 @@ class JsonLines:
         record, told = row.record, row.brief
         layout = layouts().get(record.path)
         pages = told.pages.as_dict() if told.pages else {}
-        self._write(
+        self._tell(
             layer=record.layer.path,
             index=record.index,
             number=row.number,
@@ -322,30 +305,14 @@ class JsonLines:
 
     def end(self, listing: Listing, octets: int) -> None:
         stopped = {"offset": listing.stopped[0], "reason": listing.stopped[1]} if listing.stopped else None
-        self._write(end=True, octets=octets, stopped=stopped, remarks=listing.remarks)
-
-
-def _hanging(text: str, width: int, first: int, rest: int) -> str:
-    """Text in lines broken between phrases; the first begins in column `first`, the others in column `rest`."""
-    from textwrap import fill
-
-    kept = _PHRASE.sub(lambda phrase: phrase[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
-    lines = fill(
-        kept,
-        width,
-        initial_indent=" " * first,
-        subsequent_indent=" " * rest,
-        break_on_hyphens=False,
-        max_lines=_DETAIL_LINES,
-        placeholder=" ...",
-    )
-    return lines.replace("\N{NO-BREAK SPACE}", " ")[first:]
+        self._tell(end=True, octets=octets, stopped=stopped, remarks=listing.remarks)
 
 
 class Table:
     """Lines for people: a heading for each layer, a line or more for each record."""
 
-    def __init__(self, name: str, width: int, spaced: bool) -> None:
+    def __init__(self, write: Callable[[str], None], name: str, width: int, spaced: bool) -> None:
+        self._write = write
         self._name = name
         self._width = width
         self._spaced = spaced
@@ -360,7 +327,7 @@ class Table:
         if not self._path:
             self._nested = layer.name == "libxl"
             index = f"{'index':>6}" if self._nested else ""
-            _print(f"{self._name}\n" + self._paint("place", f"record{index}{'offset':>11}{'length':>10}"))
+            self._write(f"{self._name}\n" + self._paint("place", f"record{index}{'offset':>11}{'length':>10}"))
         text = header_text(layer, path, decode(layouts()[path], raw, layer.order))
         if broken:
             text += f"; unexpected: {', '.join(row[1] for row in broken)}"
@@ -375,20 +342,19 @@ class Table:
     def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
         if layer.path != self._path:
             self._path = layer.path
-            _print("\n" + self._paint("layer", layer.path))
+            self._write("\n" + self._paint("layer", layer.path))
         elif self._spaced and numbers[0]:
-            _print("")
+            self._write("")
         index = f"{numbers[1]:>6}" if self._nested else ""
         octets = f"{length >> 20} MiB" if length >= _LENGTH_MAX else str(length)
         place = f"{numbers[0]:>6}{index} {at:#10x} {octets:>9}  "
         named = f"{name:<{_NAME_WIDTH}}  "
-        if len(place + named + text) > self._width:
-            text = _hanging(text, self._width, len(place + named), len(place) + 2)
-        _print((self._paint("place", place) + self._paint("name", named) + text).rstrip())
+        text = hanging(text, self._width, len(place + named), len(place) + 2, _DETAIL_LINES)
+        self._write((self._paint("place", place) + self._paint("name", named) + text).rstrip())
 
     def end(self, listing: Listing, octets: int) -> None:
         if not self._path:
-            _print(f"{self._name}: {listing.stopped[1] if listing.stopped else 'nothing'}")
+            self._write(f"{self._name}: {listing.stopped[1] if listing.stopped else 'nothing'}")
             return
         counted = number(listing.count, "record", "records")
         shown = f"{listing.shown} of {counted} shown" if listing.selecting else counted
@@ -396,4 +362,4 @@ class Table:
         if listing.stopped:
             at, reason = listing.stopped
             lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))
-        _print("\n" + "\n".join(lines))
+        self._write("\n" + "\n".join(lines))

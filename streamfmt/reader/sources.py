@@ -25,6 +25,10 @@ class DamagedError(Exception):
     """What wraps the stream is damaged, ends early, or needs more memory than is given to it."""
 
 
+class UnreadableError(Exception):
+    """Reading failed; the message is the system's.  No OSError, so that a consumer's own are told from it."""
+
+
 class Source:
     """Where octets come from.  `size` is their number where it is known beforehand."""
 
@@ -136,18 +140,24 @@ def _widen(fd: int) -> None:
 
 
 def drive(engine: Engine, source: Source, progress: Callable[[int], None] | None = None) -> None:
-    """Run the engine's program on all that the source has, or until it ends.  Raises OSError."""
+    """Run the engine's program on all that the source has, or until it ends.
+
+    Raises UnreadableError, DamagedError, and what the program's consumer raises.
+    """
     window = engine.window
     while True:
         want = engine.run()
-        if want > 0:
-            window.eof = not source.fill(window, want)
-        elif want < 0:
-            gone = source.skip(window, -want)
-            if gone:
-                engine.skip(gone)
-            window.eof = not gone
-        else:
+        if not want:
             return
+        try:
+            if want > 0:
+                window.eof = not source.fill(window, want)
+            else:
+                gone = source.skip(window, -want)
+                if gone:
+                    engine.skip(gone)
+                window.eof = not gone
+        except OSError as error:
+            raise UnreadableError(error.strerror or str(error)) from error
         if progress is not None:
             progress(window.position)

@@ -7,9 +7,10 @@ bits of an integer are told only where they are set: most lines of a page batch 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from itertools import groupby
-from textwrap import wrap
+from textwrap import fill
 
 from ..reader import literals as L
 from ..reader.events import Layer, Record
@@ -26,6 +27,8 @@ _PIECE = 4096
 _NOTE = 13
 _WORDS = 38
 _TEXT_MAX = 40
+_PHRASE = re.compile(r"[^\s,;:][^,;:]{,40}(?=[,;:]|$)")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256))
 # Names for the values of fields that the schema declares as plain numbers.
 _NAMES: dict[str, dict[int, str]] = {
@@ -74,13 +77,33 @@ def _values(layout: Layout, rows: list[Field], values: Fields, prefix: str) -> s
     return ", ".join(words)
 
 
+def hanging(text: str, width: int, first: int, rest: int, limit: int | None = None) -> str:
+    """Text in lines broken between phrases, for a place in column `first`; further lines begin in column `rest`.
+
+    More than `limit` lines end in an ellipsis.
+    """
+    if first + len(text) <= width:
+        return text
+    kept = _PHRASE.sub(lambda phrase: phrase[0].replace(" ", _NO_BREAK), text)
+    # What stands before the place counts as a word, so that a long phrase goes below instead of being torn.
+    lines = fill(
+        "\0" * (first - 1) + " " + kept,
+        max(width, first),
+        subsequent_indent=" " * rest,
+        break_on_hyphens=False,
+        max_lines=limit,
+        placeholder=" ...",
+    )
+    return lines[first - 1 :].removeprefix(" ").replace(_NO_BREAK, " ")
+
+
 class Dump:
     """Writes dumps line by line to `write`, in `width` columns where a value allows; `full` lifts the limits."""
 
     def __init__(self, write: Callable[[str], None], full: bool, width: int) -> None:
         self._write = write
         self._full = full
-        self._words_max = max(width - _WORDS, 20)
+        self._width = width
         self._record: Record
         self._window: Window
 
@@ -97,16 +120,20 @@ class Dump:
         """What fills a record up to the next multiple of eight octets."""
         self._line(at, raw, "padding" + (" (unexpected)" if any(raw) else ""))
 
+    def record_header(self, record: Record) -> None:
+        """The header of a record, which has been read."""
+        order = record.layer.order
+        layout = layouts()[f"{record.layer.name}.record_header"]
+        values = {"type": record.type, "length": record.length}
+        raw = b"".join(
+            values[row.path].to_bytes(row.size, "big" if order == ">" else "little") for row in layout.fields
+        )
+        self._fields(layout, raw, record.at, order, "")
+
     def record(self, record: Record, window: Window) -> Generator[int, int, None]:
         """Program that dumps a record whose header has been read: that header, and the body."""
         self._record, self._window = record, window
-        order = record.layer.order
-        path = f"{record.layer.name}.record_header"
-        values = {"type": record.type, "length": record.length}
-        raw = b"".join(
-            values[row.path].to_bytes(row.size, "big" if order == ">" else "little") for row in layouts()[path].fields
-        )
-        self._fields(layouts()[path], raw, record.at, order, "")
+        self.record_header(record)
         try:
             if record.path in layouts():
                 yield from self._layout(layouts()[record.path], "")
@@ -148,10 +175,8 @@ class Dump:
                 self._raw(at + offset, octets[:shown])
                 self._more(size - shown)
                 continue
-            words = wrap(_values(layout, rows, values, prefix), self._words_max, break_on_hyphens=False) or [""]
-            self._line(at + offset, octets, words[0])
-            for more in words[1:]:
-                self._write(f"{'':{_WORDS}}{more}")
+            text = _values(layout, rows, values, prefix)
+            self._line(at + offset, octets, hanging(text, self._width, _WORDS, _WORDS))
         if end < len(raw):
             self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end} octets")
             self._raw(at + end, raw[end:])

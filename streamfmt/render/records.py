@@ -285,7 +285,7 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     if count != room:
         text += f", count says {count}"
     if odd:
-        text += f", then {odd} odd octets"
+        text += f", then {number(odd, 'odd octet', 'odd octets')}"
     if show is None or not room:
         return text
     shown = []
@@ -325,7 +325,7 @@ def _context(record: Record, window: Window) -> Generator[int, int, str]:
     if entries > named:
         text += f", and {entries - named} more"
     left = record.end - window.position
-    return text + (f", then {left} more octets" if left else "")
+    return text + (f", then {number(left, 'more octet', 'more octets')}" if left else "")
 
 
 def _pairs(record: Record, window: Window) -> Generator[int, int, str]:
@@ -337,7 +337,7 @@ def _pairs(record: Record, window: Window) -> Generator[int, int, str]:
         seen += len(raw)
     text = number(strings // L.PAIR_STRINGS, "pair", "pairs")
     left = record.end - window.position
-    return text + (f", and {left} more octets" if left else "")
+    return text + (f", and {number(left, 'more octet', 'more octets')}" if left else "")
 
 
 def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:

@@ -22,7 +22,7 @@ from ..verify.findings import KEPT
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
 from ..verify.verifier import MODES
 from .vector import judge, told
-from .vectors import SMALL
+from .vectors import EACH_SMALL
 
 # What a run may take over an interpreter that has loaded everything, and what one input may.
 MEMORY = 64 << 20
@@ -67,7 +67,7 @@ def _framing(octets: bytes) -> tuple[int, ...]:
 @cache
 def seeds() -> tuple[Seed, ...]:
     """Every small vector, and the ends of the real samples with the middle of them left out."""
-    found = [Seed(vector.stream.render(), tuple(vector.stream.offsets()[:-1])) for _, _, vector in SMALL]
+    found = [Seed(vector.stream.render(), tuple(vector.stream.offsets()[:-1])) for vector in EACH_SMALL]
     for name in _SAMPLES:
         with gzip.open(data.path("corpus", "real", name)) as file:
             octets = file.read()

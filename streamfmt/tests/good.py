@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..schema import libxc
 from .streams import (
+    TOP_TABLE,
     Part,
     Stream,
     context,
@@ -22,7 +23,10 @@ from .streams import (
     xenstore,
 )
 
-CPUID = record("libxc.X86_CPUID_POLICY", leaves=[dict.fromkeys(("leaf", "subleaf", "eax", "ebx", "ecx", "edx"), 1)] * 2)
+_REGISTERS = dict.fromkeys(("eax", "ebx", "ecx", "edx"), 1)
+CPUID = record(
+    "libxc.X86_CPUID_POLICY", leaves=[{"leaf": leaf, "subleaf": 0xFFFFFFFF, **_REGISTERS} for leaf in (0, 1)]
+)
 MSR = record("libxc.X86_MSR_POLICY", msrs=[{"index": 0xCE, "value": 0}, {"index": 0x10A, "value": 1}])
 SDE = record("libxc.STATIC_DATA_END")
 TSC = record("libxc.X86_TSC_INFO", mode=0, khz=2_400_000, nsec=10**9, incarnation=1)
@@ -38,7 +42,8 @@ NEW_CHECKPOINT = record("libxl.CHECKPOINT_STATE", control_id="NEW")
 
 HVM_HEADER_ENTRY = (1, 0, bytes.fromhex("86123854 01000000") + b"\xff" * 8 + bytes(8))
 HVM_END_ENTRY = (0, 0, b"")
-HVM_CONTEXT = context(HVM_HEADER_ENTRY, (3, 0, bytes(8)), (3, 1, bytes(8)), (20, 0, b"\1" + bytes(23)), HVM_END_ENTRY)
+_MSRS = b"\1" + bytes(7) + b"\x48" + bytes(7) + b"\1" + bytes(7)
+HVM_CONTEXT = context(HVM_HEADER_ENTRY, (3, 0, bytes(5) + b"@\0\0"), (3, 1, bytes(8)), (20, 0, _MSRS), HVM_END_ENTRY)
 HVM_PARAMS = params((1, 0xFEFFC), (5, 0xFEFF8), (17, 0xFEFFF))
 XENSTORE = xenstore("physmap/f0000000/start_addr", "f0000000", "physmap/f0000000/size", "800000", "name", "")
 EMULATOR = emulator()
@@ -64,10 +69,20 @@ _HVM_TAIL = (TSC, HVM_PARAMS, HVM_CONTEXT)
 HVM = Stream((*_image(3, "hvm"), CPUID, MSR, SDE, *HVM_MEMORY, *_HVM_TAIL, END))
 HVM_V2 = Stream((*_image(2, "hvm"), *HVM_MEMORY, *_HVM_TAIL, END))
 
-# A level-1 table: one present entry within the guest, one absent entry full of leftovers.
+# A page table: one present entry within the guest, one absent entry full of leftovers.
 _TABLE = ((1 << 12) + 1).to_bytes(8, "little") + b"\xfe" + b"\xff" * 7 + bytes(libxc.PAGE_SIZE - 16)
 PV_LAST = 3
-PV_PAGES = pages((0, "NOTAB"), (1, "NOTAB"), (2, "L1TAB_PINNED"), (PV_LAST, "XTAB"), content={2: _TABLE})
+_PAGE_TABLES = {4: "L3TAB_PINNED", 8: "L4TAB_PINNED"}
+
+
+def _pv_pages(width: int) -> Part:
+    kind = _PAGE_TABLES[width]
+    # Frame 0 is the start_info page, which names frames by number: all of them 0.
+    content = {0: bytes(libxc.PAGE_SIZE), TOP_TABLE: _TABLE}
+    return pages((0, "NOTAB"), (1, "NOTAB"), (TOP_TABLE, kind), (PV_LAST, "XTAB"), content=content)
+
+
+PV_PAGES = _pv_pages(8)
 
 
 def _pv_tail(width: int) -> tuple[Part, ...]:
@@ -83,7 +98,7 @@ def _pv_tail(width: int) -> tuple[Part, ...]:
 
 def _pv(version: int, width: int) -> Stream:
     static = (pv_info(width, 4 if width == 8 else 3), *((CPUID, MSR, SDE) if version > 2 else ()))
-    return Stream((*_image(version, "pv"), *static, p2m(0, PV_LAST, 1), PV_PAGES, *_pv_tail(width), END))
+    return Stream((*_image(version, "pv"), *static, p2m(0, PV_LAST, 1), _pv_pages(width), *_pv_tail(width), END))
 
 
 PV = _pv(3, 8)

@@ -277,11 +277,25 @@ def params(*pairs: tuple[int, int]) -> Part:
     return record("libxc.HVM_PARAMS", count=len(pairs), params=[{"index": i, "value": v} for i, v in pairs])
 
 
+# The frame that vcpu contexts made here name as the top of their page tables.
+TOP_TABLE = 2
+# What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number
+# (struct vcpu_guest_context, 64- and 32-bit); the masks of an XSAVE area of 576 octets.
+_CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
+    ("BASIC", 5168): {0x200: 0x20, 0x1390: TOP_TABLE << 12},
+    ("BASIC", 2800): {0x200: 0x20, 0xAA8: TOP_TABLE << 12},
+    ("XSAVE", 592): {0: 3, 8: 3},
+}
+
+
 def vcpu(kind: str, number: int, size: int) -> Part:
-    """One of the opaque vcpu records, `size` octets of context."""
-    return record(
-        f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=bytes(range(1, 256)) * (size // 255) + bytes(size % 255)
-    )
+    """One of the opaque vcpu records, `size` octets of context, such as Xen takes where the size is one it knows."""
+    blob = bytearray(size)
+    for at, value in _CONTEXTS.get((kind, size), {}).items():
+        blob[at : at + 4] = value.to_bytes(4, "little")
+    if kind == "EXTENDED" and size >= 8:
+        blob[:8] = number.to_bytes(4, "little") + size.to_bytes(4, "little")
+    return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=bytes(blob))
 
 
 def vcpu_msrs(number: int, *msrs: tuple[int, int]) -> Part:

@@ -22,15 +22,15 @@ from ..verify.verifier import Verifier
 from .good import EMULATOR, HVM, LIBXL_REMUS, PV32, REMUS_HVM, wrapped
 from .streams import Stream, p2m, pages
 from .vector import Vector, judge, judged, told
-from .vectors import SMALL, names
+from .vectors import EACH_SMALL, SMALL
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz", "mig-none-1M.bin.gz", "dm-pc-xenlike.bin")
-VECTORS = pytest.mark.parametrize(("clause", "name", "vector"), SMALL, ids=names(SMALL))
+EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
 
 @cache
 def _octets(number: int) -> bytes:
-    return SMALL[number][2].stream.render()
+    return EACH_SMALL[number].stream.render()
 
 
 def _octet_by_octet(data: bytes) -> Iterator[memoryview]:
@@ -56,26 +56,28 @@ def _random_cuts(data: bytes, seed: int) -> list[bytes]:
 # -- feed -----------------------------------------------------------------------------------------------------
 
 
-@VECTORS
-def test_octet_by_octet(clause: str, name: str, vector: Vector) -> None:
+@EACH_CLAUSE
+def test_octet_by_octet(clause: str) -> None:
     """One octet at a time tells the same as all at once."""
-    data = vector.stream.render()
-    assert told(judged(vector, [data])) == told(judged(vector, _octet_by_octet(data)))
+    for name, vector in SMALL[clause].items():
+        data = vector.stream.render()
+        assert told(judged(vector, [data])) == told(judged(vector, _octet_by_octet(data))), name
 
 
-@VECTORS
-def test_random_cuts(clause: str, name: str, vector: Vector) -> None:
+@EACH_CLAUSE
+def test_random_cuts(clause: str) -> None:
     """Pieces of any sizes tell the same as all at once, empty ones included."""
-    data = vector.stream.render()
-    whole = told(judged(vector, [data]))
-    for seed in range(3):
-        assert whole == told(judged(vector, [b"", *_random_cuts(data, seed), b""]))
+    for name, vector in SMALL[clause].items():
+        data = vector.stream.render()
+        whole = told(judged(vector, [data]))
+        for seed in range(3):
+            assert whole == told(judged(vector, [b"", *_random_cuts(data, seed), b""])), (name, seed)
 
 
-@given(number=st.integers(0, len(SMALL) - 1), places=st.lists(st.integers(0, 1 << 20), max_size=30))
+@given(number=st.integers(0, len(EACH_SMALL) - 1), places=st.lists(st.integers(0, 1 << 20), max_size=30))
 def test_any_cuts(number: int, places: list[int]) -> None:
     """No choice of cuts changes what is told."""
-    vector, data = SMALL[number][2], _octets(number)
+    vector, data = EACH_SMALL[number], _octets(number)
     assert told(judged(vector, [data])) == told(judged(vector, _cut(data, places)))
 
 
@@ -93,14 +95,15 @@ def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@VECTORS
-def test_fast_path_judges_as_the_slow_one(clause: str, name: str, vector: Vector) -> None:
+@EACH_CLAUSE
+def test_fast_path_judges_as_the_slow_one(clause: str) -> None:
     """Clean batches recognised in passing, and batches judged entry by entry, come to the same."""
-    data = vector.stream.render()
-    fast = told(judge([data], vector.form, vector.mode))
-    slow = told(judge([data], vector.form, vector.mode, deep=True))
+    for name, vector in SMALL[clause].items():
+        data = vector.stream.render()
+        fast = told(judge([data], vector.form, vector.mode))
+        slow = told(judge([data], vector.form, vector.mode, deep=True))
 
-    assert _substance(fast) == _substance(slow)
+        assert _substance(fast) == _substance(slow), name
 
 
 # -- drivers --------------------------------------------------------------------------------------------------
@@ -150,14 +153,15 @@ def _from_pipe(vector: Vector, pieces: Sequence[bytes]) -> dict[str, Any]:
         writer.join()
 
 
-@VECTORS
-def test_file_and_pipe(clause: str, name: str, vector: Vector, tmp_path: Path) -> None:
+@EACH_CLAUSE
+def test_file_and_pipe(clause: str, tmp_path: Path) -> None:
     """A file, and a pipe written in small pieces, tell the same as memory."""
-    data = vector.stream.render()
-    whole = told(judged(vector, [data]))
+    for name, vector in SMALL[clause].items():
+        data = vector.stream.render()
+        whole = told(judged(vector, [data]))
 
-    assert whole == _from_file(vector, data, tmp_path / "stream")
-    assert whole == _from_pipe(vector, _random_cuts(data, 7))
+        assert whole == _from_file(vector, data, tmp_path / "stream"), name
+        assert whole == _from_pipe(vector, _random_cuts(data, 7)), name
 
 
 @pytest.mark.parametrize("name", SAMPLES)

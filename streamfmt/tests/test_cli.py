@@ -249,6 +249,20 @@ def test_identify_json(sample: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (record["key"], record["kind"]) == ("qemu", "payload")
 
 
+def test_show_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """show --json follows its schema, whole or selected, for real streams and for one that breaks off."""
+    broken = tmp_path / "broken"
+    broken.write_bytes(HVM[:5000])
+    names = [str(sample), str(CORPUS / "pv-list.bin.gz"), str(broken), str(CORPUS / "dm-pc-xenlike.bin")]
+    for options in ([], ["--records", "2:5"], ["--type", "PAGE_DATA"]):
+        main(["show", "--json", *options, *names])
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        for row in rows:
+            conforms_to("show", row)
+
+        assert [row["file"] for row in rows if "end" in row] == names
+
+
 def test_explain_json(capsys: pytest.CaptureFixture[str]) -> None:
     """explain --json follows its schema for every clause there is."""
     assert main(["explain", "--json"]) == 0

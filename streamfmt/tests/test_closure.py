@@ -24,7 +24,7 @@ from ..verify.verifier import Verifier
 from .good import GOOD
 from .streams import HEADERS, Stream
 from .vector import Vector, judge, judged
-from .vectors import ACCEPTED, ACCEPTING, BREAKING, BROKEN, names
+from .vectors import ACCEPTED, ACCEPTING, BREAKING
 
 STREAM = [clause for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
 FROM_STREAM = {clause.id for clause in STREAM}
@@ -67,44 +67,46 @@ def test_vectors_are_of_clauses() -> None:
     assert (set(BREAKING) | set(ACCEPTING)) <= FROM_STREAM
 
 
-@pytest.mark.parametrize(("clause", "name", "vector"), ACCEPTED, ids=names(ACCEPTED))
-def test_accepted(clause: str, name: str, vector: Vector) -> None:
+@pytest.mark.parametrize("clause", ACCEPTED)
+def test_accepted(clause: str) -> None:
     """An accepting vector conforms, and nothing at all is said about it."""
-    outcome = judged(vector)
+    for name, vector in ACCEPTED[clause].items():
+        outcome = judged(vector)
 
-    assert _lines(outcome) == []
-    assert outcome.verdict == CONFORMS
+        assert _lines(outcome) == [], name
+        assert outcome.verdict == CONFORMS, name
 
 
-@pytest.mark.parametrize(("clause", "name", "vector"), BROKEN, ids=names(BROKEN))
-def test_broken(clause: str, name: str, vector: Vector) -> None:
+@pytest.mark.parametrize("clause", BREAKING)
+def test_broken(clause: str) -> None:
     """A breaking vector triggers its clause and no other, at the clause's severity and inside the stream."""
-    outcome = judged(vector)
-    size = sum(map(len, vector.stream.pieces()))
+    severity = registry()[clause].severity
+    for name, vector in BREAKING[clause].items():
+        outcome = judged(vector)
+        size = sum(map(len, vector.stream.pieces()))
 
-    assert set(outcome.verifier.findings.counts) == {clause}, _lines(outcome)
-    for finding in outcome.verifier.findings.kept:
-        assert finding.severity == registry()[clause].severity
-        assert finding.message
-        assert 0 <= finding.offset <= size
-        if clause in ENDS:
-            assert finding.offset == size
-        elif clause != "STREAM-TRAILER" or finding.length:
-            assert finding.offset + finding.length <= size
-    if registry()[clause].severity == "error":
-        assert outcome.verdict != CONFORMS
+        assert set(outcome.verifier.findings.counts) == {clause}, (name, _lines(outcome))
+        for finding in outcome.verifier.findings.kept:
+            assert finding.severity == severity, name
+            assert finding.message, name
+            if clause in ENDS:
+                assert finding.offset == size, name
+            else:
+                assert 0 <= finding.offset <= finding.offset + finding.length <= size, name
+        assert (outcome.verdict != CONFORMS) >= (severity == "error"), name
 
 
-@pytest.mark.parametrize(("clause", "name", "vector"), BROKEN, ids=names(BROKEN))
-def test_broken_where(clause: str, name: str, vector: Vector) -> None:
+@pytest.mark.parametrize("clause", BREAKING)
+def test_broken_where(clause: str) -> None:
     """What a finding points at lies in the record it names, and its field is one of that record's schema."""
-    spans = dict(_spans(vector.stream))
-    for finding in judged(vector).verifier.findings.kept:
-        if finding.record:
-            path, start, stop = spans[finding.layer, finding.index or 0]
-            assert start <= finding.offset <= stop
-            assert finding.record == path.partition(".")[2] or finding.record.startswith("type ")
-            assert _is_field(finding, path)
+    for name, vector in BREAKING[clause].items():
+        spans = dict(_spans(vector.stream))
+        for finding in judged(vector).verifier.findings.kept:
+            if finding.record:
+                path, start, stop = spans[finding.layer, finding.index or 0]
+                assert start <= finding.offset <= stop, name
+                assert finding.record == path.partition(".")[2] or finding.record.startswith("type "), name
+                assert _is_field(finding, path), (name, finding.field)
 
 
 def _spans(stream: Stream) -> Iterator[tuple[tuple[str, int], tuple[str, int, int]]]:
@@ -144,14 +146,15 @@ class _Without(Verifier):
             super().fault(clause, *args, **more)
 
 
-@pytest.mark.parametrize(("clause", "name", "vector"), BROKEN, ids=names(BROKEN))
-def test_check_is_needed(clause: str, name: str, vector: Vector) -> None:
-    """With the one check off the vector passes, unless the reader had to stop: no other check stands in for it."""
-    verifier = _Without(clause, vector)
-    outcome = judge(vector.stream.pieces(), vector.form, verifier=verifier)
+@pytest.mark.parametrize("clause", BREAKING)
+def test_check_is_needed(clause: str) -> None:
+    """With the one check off a vector passes, unless the reader had to stop: no other check stands in for it."""
+    for name, vector in BREAKING[clause].items():
+        verifier = _Without(clause, vector)
+        outcome = judge(vector.stream.pieces(), vector.form, verifier=verifier)
 
-    assert _lines(outcome) == []
-    assert outcome.verdict == CONFORMS or verifier.stopped
+        assert _lines(outcome) == [], name
+        assert outcome.verdict == CONFORMS or verifier.stopped, name
 
 
 def _lines(outcome: Outcome) -> list[str]:

@@ -25,7 +25,7 @@ from streamfmt.schema import compile as compiler
 from streamfmt.schema import libxc, libxl
 from streamfmt.schema.build import little_bits
 
-from .vectors import SMALL
+from .vectors import EACH_SMALL
 
 ROOTS: dict[str, Construct] = {
     "libxl.header": libxl.HEADER,
@@ -113,7 +113,7 @@ def outcomes(values: dict[str, Any]) -> Iterator[Any]:
 
 
 # All small vectors, the good ones first: rendered now, by the schemas as they are.
-PROBES = [vector.stream.render() for _, _, vector in SMALL if vector.form == "auto"]
+PROBES = [vector.stream.render() for vector in EACH_SMALL if vector.form == "auto"]
 BASELINE = list(outcomes(compiler.tables()))
 
 

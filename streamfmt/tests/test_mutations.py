@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .campaign import check, damaged, one, seeds
+from .campaign import check, one, seeds
 
 _JOBS = 20
 _COUNT = 150 * (10 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 1)
@@ -28,12 +28,6 @@ def test_seeded(job: int) -> None:
             check(octets, rng)
         except Exception as error:
             pytest.fail(f"python -m streamfmt.tests.campaign --seed suite --only {number}: {error!r}")
-
-
-@given(rng=st.randoms(use_true_random=False))
-def test_any_damage(rng: Random) -> None:
-    """Whatever is damaged, and however much."""
-    check(damaged(rng), rng)
 
 
 @given(

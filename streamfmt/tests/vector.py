@@ -35,7 +35,7 @@ def rows(make: Callable[..., Stream], **cases: Any) -> dict[str, Vector]:
 
 
 def judge(
-    pieces: Iterable[bytes],
+    pieces: Iterable[bytes | memoryview],
     form: str = "auto",
     mode: str = "auto",
     *,
@@ -52,7 +52,7 @@ def judge(
     return Outcome(reader, verifier, strict)
 
 
-def judged(vector: Vector, pieces: Iterable[bytes] | None = None) -> Outcome:
+def judged(vector: Vector, pieces: Iterable[bytes | memoryview] | None = None) -> Outcome:
     """Verify a vector, its octets cut as it pleases or into the given pieces."""
     return judge(vector.stream.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
 

@@ -6,8 +6,6 @@ holds the tables to that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from . import vectors_hvm, vectors_libxc, vectors_libxl, vectors_pv
 from .good import GOOD
 from .vector import Table, Vector
@@ -29,22 +27,16 @@ ACCEPTING = _merged("ACCEPTING")
 BREAKING = _merged("BREAKING")
 
 
-def _listed(table: Table) -> Iterator[tuple[str, str, Vector]]:
-    for clause, cases in table.items():
-        for name, vector in cases.items():
-            yield clause, name, vector
-
-
-ACCEPTED: list[tuple[str, str, Vector]] = [
-    *(("good", name, Vector(stream)) for name, stream in GOOD.items()),
-    *_listed(ACCEPTING),
-]
-BROKEN: list[tuple[str, str, Vector]] = list(_listed(BREAKING))
-EVERY: list[tuple[str, str, Vector]] = [*ACCEPTED, *BROKEN]
-# Those that are worth feeding octet by octet.
-SMALL: list[tuple[str, str, Vector]] = [row for row in EVERY if not row[2].large]
-
-
-def names(listed: list[tuple[str, str, Vector]]) -> list[str]:
-    """Test ids."""
-    return [f"{clause}:{name}" for clause, name, _ in listed]
+# What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.
+ACCEPTED: Table = {"good": {name: Vector(stream) for name, stream in GOOD.items()}, **ACCEPTING}
+# Those worth feeding octet by octet, by clause, and one after another, the good ones first.
+SMALL: Table = {
+    clause: {
+        f"{kind}:{name}": vector
+        for kind, table in (("accepted", ACCEPTED), ("broken", BREAKING))
+        for name, vector in table.get(clause, {}).items()
+        if not vector.large
+    }
+    for clause in (*ACCEPTED, *(clause for clause in BREAKING if clause not in ACCEPTED))
+}
+EACH_SMALL: list[Vector] = [vector for cases in SMALL.values() for vector in cases.values()]

@@ -37,6 +37,7 @@ from .streams import (
     Part,
     Stream,
     context,
+    pages,
     params,
     raw,
     record,
@@ -152,6 +153,7 @@ BREAKING: Table = {
     "LIBXC-DHDR-TYPE": {
         **rows(lambda n: HVM.patch(DOMAIN, "type", n), zero=0, three=3, four=4, swapped=2 << 24),
         "pv": Vector(PV.patch(DOMAIN, "type", 3)),
+        "pv-beyond-its-frames": Vector(PV.patch(DOMAIN, "type", 3).before(TSC_INFO, pages((9, "XTAB")))),
         "inside": Vector(LIBXL_HVM.patch(DOMAIN, "type", 0xFFFFFFFF)),
     },
     "LIBXC-DHDR-PAGESHIFT": rows(
@@ -263,6 +265,8 @@ BREAKING: Table = {
         "pages-first": Vector(HVM.moved(PAGE, before=STATIC_END)),
         "verify-first": Vector(HVM.before(STATIC_END, VERIFY)),
         "frames-first": Vector(PV.moved(P2M, before=STATIC_END)),
+        "checkpointed": Vector(REMUS_HVM.without(STATIC_END)),
+        "checkpointed-pv": Vector(REMUS_PV.without(STATIC_END)),
         "vcpu-first": Vector(PV.moved(EXTENDED, before=STATIC_END)),
     },
     "LIBXC-SDE-ONCE": {

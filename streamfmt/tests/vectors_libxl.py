@@ -267,6 +267,8 @@ BREAKING: Table = {
         "plain": Vector(LIBXL_HVM.before(L_END, NEW_CHECKPOINT)),
         "before-everything": Vector(LIBXL_HVM.before(CONTEXT, NEW_CHECKPOINT)),
         "inside-a-checkpoint": Vector(LIBXL_COLO.before(CKPT_END, NEW_CHECKPOINT)),
+        "inside-a-later-checkpoint": Vector(LIBXL_COLO.before(CKPT_END, NEW_CHECKPOINT, nth=1)),
+        "after-the-image": Vector(_late(NEW_CHECKPOINT, LIBXL_END)),
     },
     "LIBXL-CKPTSTATE-LEN": rows(lambda n: LIBXL_COLO.resized(STATE, n), empty=0, three=3, five=5, with_padding=8),
     "LIBXL-CKPTSTATE-ID": rows(lambda n: LIBXL_COLO.patch(STATE, "control_id", n), four=4, highest=0xFFFFFFFF),

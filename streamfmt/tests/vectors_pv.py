@@ -11,10 +11,12 @@ from .good import (
     PV,
     PV32,
     PV_LAST,
+    PV_PAGES,
     PV_V2,
     REMUS_PV,
 )
 from .streams import (
+    TOP_TABLE,
     Part,
     Stream,
     p2m,
@@ -52,10 +54,16 @@ def _memory(*parts: Part) -> Stream:
     return PV.after(PAGE, *parts)
 
 
+def _some(*pfns: int, top: str = "L4TAB") -> Part:
+    """Memory of these frames, all but the first few of them holes."""
+    kinds = {0: "NOTAB", 1: "NOTAB", TOP_TABLE: top}
+    return pages(*((pfn, kinds.get(pfn, "XTAB")) for pfn in pfns), content={0: bytes(libxc.PAGE_SIZE)})
+
+
 def _sized(image: Stream, start: int, end: int, frames: int) -> Stream:
     """A PV image of frames 0 to `end`, nearly all of them holes, whose frame list has `frames` entries."""
-    holes = [(pfn, "XTAB") for pfn in range(2, end + 1)]
-    return image.swap(P2M, p2m(start, end, *[1] * frames)).swap(PAGE, pages((0, "NOTAB"), (1, "NOTAB"), *holes))
+    top = "L4TAB" if image.part(INFO).values["guest_width"] == 8 else "L3TAB"
+    return image.swap(P2M, p2m(start, end, *[1] * frames)).swap(PAGE, _some(*range(end + 1), top=top))
 
 
 def _second(image: Stream, path: str) -> Stream:
@@ -68,7 +76,7 @@ def _table_content(slot: int, frame: int) -> bytes:
 
 
 def _table(slot: int, frame: int) -> Part:
-    return pages((2, "L1TAB"), content={2: _table_content(slot, frame)})
+    return pages((TOP_TABLE, "L4TAB"), content={TOP_TABLE: _table_content(slot, frame)})
 
 
 _EVERY_TYPE = pages(*enumerate(row.name for row in libxc.PAGE_TYPES))
@@ -91,7 +99,9 @@ ACCEPTING: Table = {
     "LIBXC-PAGE-PFN-PV": {
         "hvm-has-no-limit": Vector(HVM.before(TSC_INFO, pages(((1 << 52) - 1, "XTAB"), (0, "XTAB"))))
     },
-    "LIBXC-PAGE-COVER": {"in-any-order": Vector(PV.swap(PAGE, *(pages((n, "NOTAB")) for n in (3, 0, 2, 1, 0))))},
+    "LIBXC-PAGE-COVER": {
+        "in-any-order": Vector(PV.swap(PAGE, *(pages((n, "XTAB")) for n in (3, 0, 2, 1, 0)), PV_PAGES))
+    },
     "LIBXC-PTE-PFN": {"deep": Vector(PV, deep=True), "deep-32": Vector(PV32, deep=True)},
     "LIBXC-VCPU-EXT-LEN": rows(lambda n: PV.swap(EXTENDED, vcpu("EXTENDED", 0, n)), least=1, most=128),
     "LIBXC-VCPU-XSAVE-LEN": rows(lambda n: PV.swap(XSAVE, vcpu("XSAVE", 0, n)), least=16, odd=17, large=5000),
@@ -199,20 +209,20 @@ BREAKING: Table = {
     "LIBXC-PAGE-PFN-PV": {
         "next": Vector(_memory(pages((PV_LAST + 1, "XTAB")))),
         "with-content": Vector(_memory(pages((PV_LAST + 1, "NOTAB")))),
-        "highest": Vector(_memory(pages((0, "XTAB"), ((1 << 52) - 1, "XTAB"), (0, "NOTAB")))),
+        "highest": Vector(_memory(pages((3, "XTAB"), ((1 << 52) - 1, "XTAB"), (1, "NOTAB")))),
         "in-a-run": Vector(_memory(*(pages((n, "XTAB")) for n in (3, 3, 4, 3)))),
         "slow-path": Vector(_memory(pages((4, "XTAB"))), deep=True),
     },
     "LIBXC-PAGE-COVER": {
-        "last": Vector(PV.swap(PAGE, pages((0, "NOTAB"), (1, "NOTAB"), (2, "NOTAB")))),
-        "first": Vector(PV.swap(PAGE, pages((1, "NOTAB"), (2, "NOTAB"), (3, "NOTAB")))),
-        "a-million": Vector(_sized(PV, 0, 511, 1).swap(PAGE, pages((1, "NOTAB"), (511, "XTAB")))),
-        "checkpointed": Vector(REMUS_PV.swap(PAGE, pages((0, "NOTAB"), (1, "NOTAB"), (2, "XTAB")))),
+        "last": Vector(PV.swap(PAGE, _some(0, 1, 2))),
+        "middle": Vector(_sized(PV, 0, 511, 1).swap(PAGE, _some(0, 1, 2, 511))),
+        "first": Vector(PV.swap(PAGE, _some(1, 2, 3))),
+        "checkpointed": Vector(REMUS_PV.swap(PAGE, _some(0, 1, 2))),
     },
     "LIBXC-PTE-PFN": {
         "first-slot": Vector(_memory(_table(0, PV_LAST + 1)), deep=True),
         "last-slot": Vector(_memory(_table(511, (1 << 40) - 1)), deep=True),
-        "second-page": Vector(_memory(pages((0, "NOTAB"), (2, "L4TAB"), content={2: _table_content(7, 4)})), deep=True),
+        "second-page": Vector(_memory(pages((1, "NOTAB"), (2, "L4TAB"), content={2: _table_content(7, 4)})), deep=True),
     },
     "LIBXC-SHINFO-LEN": rows(lambda n: PV.resized(SHINFO, n), empty=0, short=4095, long=4097),
     "LIBXC-VCPU-HDR": {

@@ -235,9 +235,7 @@ class Verifier(Sink):
         self._between = False
         layer = run.layer
         state = self.state(layer)
-        bit = 1 << L.LIBXC_PAGE_DATA
-        if not state.seen & bit or layer.guest == "pv":
-            self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0), L.LIBXC_ORDER)
+        self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0), L.LIBXC_ORDER)
         if layer.guest == "pv":
             pages.note_run(self, state, run)
 

@@ -1,0 +1,152 @@
+"""The benchmarks' samples are what they claim to be, for us and for Xen's own script, and the rows can be run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from streamfmt.bench import generate, run
+from streamfmt.reader import literals as L
+from streamfmt.reader.stack import Reader
+from streamfmt.verify.report import CONFORMS, Outcome
+from streamfmt.verify.verifier import Verifier
+
+GOOD = tuple(kind for kind in generate.SAMPLES if kind not in generate.BAD)
+# Two batches and one of dirty pages; small records come in more than one piece.
+SIZE = 8 << 20
+SMALL_RECORDS = 256 << 10
+BAD_SIZE = 24 << 10
+
+
+def judge(kind: str, size: int) -> Outcome:
+    """The outcome of verifying a sample, page tables included, fed piece by piece."""
+    verifier = Verifier(deep=True)
+    reader = Reader(verifier)
+    for piece in generate.SAMPLES[kind](size):
+        reader.engine.feed(piece)
+    reader.engine.end()
+    return Outcome(reader, verifier)
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_good_samples_conform(kind: str) -> None:
+    """No finding above a note, even with page tables looked into."""
+    outcome = judge(kind, SMALL_RECORDS if kind in ("single", "bare") else SIZE)
+
+    assert outcome.verdict == CONFORMS
+    assert not outcome.warnings, outcome.verifier.findings.kept
+    assert not outcome.verifier.abstained
+
+
+@pytest.mark.parametrize("kind", generate.BAD)
+def test_bad_samples_break_their_clause_everywhere(kind: str) -> None:
+    """Each of the records breaks the clause, and nothing else is broken."""
+    clause, _, record = generate.BAD[kind]
+    outcome = judge(kind, BAD_SIZE)
+    counts = Counter({key: n for key, n in outcome.verifier.findings.counts.items() if L.SEVERITY[key] != "note"})
+
+    assert counts == {clause: BAD_SIZE // len(record)}
+    assert (outcome.verdict == CONFORMS) == (L.SEVERITY[clause] == "warning")
+
+
+@pytest.mark.parametrize(("kind", "octets"), [("single", L.RUN_DATA_SIZE), ("bare", L.RUN_BARE_SIZE)])
+def test_small_records_have_the_size_their_rows_are_about(kind: str, octets: int) -> None:
+    """The rows count records by their size."""
+    size = 100 * octets
+
+    assert judge(kind, size).verifier.page_entries == 100
+    assert sum(map(len, generate.SAMPLES[kind](2 * size))) - sum(map(len, generate.SAMPLES[kind](size))) == size
+
+
+def test_pages_are_really_there(tmp_path: Path) -> None:
+    """Pages begin with their frame numbers, the hole has none, and no octet of the file is one."""
+    path = tmp_path / "hvm"
+    size = generate.write("hvm", str(path), SIZE)
+    headers = ("libxc.image_header", "libxc.domain_header", "libxc.record_header")
+    batch = sum(L.SIZES[name] for name in headers)
+    first = batch + L.SIZES["libxc.record_header"] + L.SIZES["libxc.PAGE_DATA"] + L.BATCH_MAX * 8
+    octets = path.read_bytes()
+
+    for page, pfn in ((0, 0), (0x9F, 0x9F), (0xA0, 0xC0)):
+        assert int.from_bytes(octets[first + page * L.PAGE_SIZE :][:8], "little") == pfn
+    assert size == len(octets) <= path.stat().st_blocks * 512
+
+
+@pytest.fixture(scope="module")
+def script() -> str:
+    """Xen's verify-stream-v2."""
+    found = run.find_script()
+    if found is None:
+        if os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
+            pytest.fail("verify-stream-v2 is not installed, and STREAMFMT_REQUIRE_PEERS=1 wants it")
+        pytest.skip("verify-stream-v2 is not installed (make peers)")
+    return found
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("kind", ["hvm", "pv", "libxl", "small", "single", "bare", "context"])
+def test_the_script_accepts_good_samples(kind: str, script: str, tmp_path: Path) -> None:
+    """A sample that the script refuses could not be timed against it."""
+    path = str(tmp_path / kind)
+    generate.write(kind, path, 1 << 20)
+
+    run.run([script, "-f", "libxl" if kind == "libxl" else "libxc", "-i", path])
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    """A run of the benchmarks as a process of its own."""
+    command = [sys.executable, "-m", "streamfmt.bench", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_rows_are_run_and_printed(tmp_path: Path) -> None:
+    """A row gives a line for each figure, sizes below the full one are said to be, nothing stays behind."""
+    done = bench("--quick", "--size", "8M", "--runs", "1", "--rows", "bare,context", "--dir", str(tmp_path))
+    heading, *lines = done.stdout.splitlines()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert heading == run.HEADING
+    assert [line.split()[:2] for line in lines[:2]] == [["bare", "rate"], ["context", "memory"]]
+    assert run.TOO_SMALL in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_says_how_it_was_measured(tmp_path: Path) -> None:
+    """--json has each run, not only the medians."""
+    done = bench("--size", "8M", "--runs", "1", "--rows", "hvm-memory", "--dir", str(tmp_path), "--json")
+    (row,) = json.loads(done.stdout)["rows"]
+
+    assert (row["row"], row["figure"], row["octets"]) == ("hvm-memory", "memory", 8 << 20)
+    assert row["median"] == (row["a"][0]["peak"] - row["b"][0]["peak"]) / run.MIB
+
+
+def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without the script its rows say so, and no sample is written for them."""
+    monkeypatch.setattr(run, "find_script", lambda: None)
+    (row,) = run.rows_of("single")
+    (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
+
+    assert run.line(result).endswith("not measured: verify-stream-v2 is not installed (make peers)")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_that_fails_ends_the_run(tmp_path: Path) -> None:
+    """Times of commands that do not do their work mean nothing."""
+    with pytest.raises(run.BenchError, match="exit status 3, 0 expected: streamfmt: "):
+        run.run(run.COMMANDS["verify"](str(tmp_path / "missing")))
+
+
+@pytest.mark.parametrize("words", [("--rows", "nothing"), ("--size", "4X"), ("--dir", "/nonexistent")])
+def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong words are named, and the exit status is 2."""
+    with pytest.raises(SystemExit) as left:
+        run.main(words)
+
+    assert left.value.code == 2
+    assert words[1] in capsys.readouterr().err

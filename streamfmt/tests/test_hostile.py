@@ -1,0 +1,48 @@
+"""Lengths that lie and floods of bad records cost neither memory nor sense."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
+from .hostile import FLOODS, LIARS
+
+_THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
+_SIZE = (8 if _THOROUGH else 1) << 20
+# Floods of 24-octet records, what most of an image could be made of.
+_LONG = [name for name in FLOODS if name.startswith("entries-")] if _THOROUGH else ["entries-mixed"]
+_LONG_SIZE = (64 if _THOROUGH else 8) << 20
+_SHORT = [name for name in (*LIARS, *FLOODS) if name not in _LONG]
+_GROUPS = [(name, _LONG_SIZE) for name in _LONG], *([(name, _SIZE) for name in _SHORT[at::6]] for at in range(6))
+
+# What a stream of any size may take, and a short one, in which a leak has less time to show.
+_MEMORY = 16 << 20
+_MEMORY_SHORT = 3 << 20
+
+# Not streams at all, so nothing is found in them; and what follows END is nobody's.
+_NO_STREAM = {"noise", "zeros"}
+_CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image"}
+
+
+@pytest.mark.parametrize("number", range(len(_GROUPS)))
+def test_memory(number: int) -> None:
+    """Each case ends in a finding or a refusal, and takes no more memory than a good stream of any size."""
+    group = _GROUPS[number]
+    size = group[0][1]
+    command = [sys.executable, "-m", "streamfmt.tests.hostile", str(size), *(name for name, _ in group)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600 if _THOROUGH else 300, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert list(found) == [name for name, _ in group]
+    for name, case in found.items():
+        assert "died" not in case, name
+        assert case["growth"] < (_MEMORY if size > _SIZE else min(_MEMORY, _MEMORY_SHORT + size)), (name, case)
+        expected = NOT_JUDGED if name in _NO_STREAM else CONFORMS if name in _CONFORMING else DOES_NOT_CONFORM
+        assert case["verdicts"] == [expected], name
+        assert (case["least_findings"] > 0) == (expected != NOT_JUDGED), name
