@@ -1,24 +1,18 @@
 """Paired benchmarks of whole processes, against this project's budgets.
 
 Each row runs two commands in turn, A B A B ..., after one run of each that does not count.  A is ours, B is what it
-is held against.  What counts is the median over the pairs.  Timings are shown, not judged by the exit status: it is 0
-when all that could be measured has been, 1 when a command failed, 2 for wrong usage.
+is held against.  What counts is the median over the pairs.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import glob
-import json
 import mmap
 import os
-import platform
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -29,7 +23,7 @@ from . import generate
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 FULL = 4 * GIB
 QUICK = 256 * MIB
-_UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
+UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -385,80 +379,5 @@ def say(text: str) -> None:
 
 def human(octets: int) -> str:
     """A size in the largest unit that it fills."""
-    unit, size = next(((name, size) for name, size in reversed(_UNITS.items()) if octets >= size), ("", 1))
+    unit, size = next(((name, size) for name, size in reversed(UNITS.items()) if octets >= size), ("", 1))
     return f"{octets / size:.3g} {unit}iB" if unit else f"{octets} B"
-
-
-def size_of(text: str) -> int:
-    """Octets of a size such as 4G or 256M."""
-    found = re.fullmatch(r"(\d+)([KMG]?)(iB|B)?", text, re.IGNORECASE)
-    octets = int(found[1]) * _UNITS[found[2].upper()] if found else 0
-    if octets < MIB:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size of at least 1M")
-    return octets
-
-
-def rows_of(text: str) -> list[Row]:
-    """The rows whose names are given, in the table's order; a name may be the beginning of several."""
-    names = text.split(",")
-    for name in names:
-        if not any(row.key.startswith(name) for row in ROWS):
-            raise argparse.ArgumentTypeError(
-                f"there is no row {name!r}; there are {', '.join(row.key for row in ROWS)}"
-            )
-    return [row for row in ROWS if any(row.key.startswith(name) for name in names)]
-
-
-def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m streamfmt.bench",
-        description="Measure this project against its budgets: whole processes, paired runs, medians.",
-        epilog="rows: " + ", ".join(row.key for row in ROWS),
-    )
-    parser.add_argument("--size", type=size_of, default=FULL, help="memory of the large guests (default: 4G)")
-    parser.add_argument("--quick", action="store_const", const=QUICK, dest="size", help="the same as --size 256M")
-    parser.add_argument("--dir", default="/var/tmp", help="where the samples are kept meanwhile (default: /var/tmp)")
-    parser.add_argument("--rows", type=rows_of, default=list(ROWS), help="rows to measure, separated by commas")
-    parser.add_argument("--runs", type=int, default=5, help="pairs that count in each row (default: 5)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args(words)
-    if not os.path.isdir(arguments.dir):
-        parser.error(f"--dir {arguments.dir} is no directory")
-    return arguments
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status."""
-    arguments = _arguments(words)
-    room = min(shutil.disk_usage(arguments.dir).free, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 2
-    size = min(arguments.size, room)
-    results: list[Result] = []
-    if not arguments.json:
-        if size < arguments.size:
-            print(f"sizes are scaled down to {human(size)}: half of what is free in {arguments.dir} or in memory")
-        print(HEADING)
-    try:
-        with tempfile.TemporaryDirectory(prefix="streamfmt-bench-", dir=arguments.dir) as folder:
-            samples = Samples(folder, size, arguments.rows)
-            for row in arguments.rows:
-                found = measure(row, samples, arguments.runs)
-                samples.done(row)
-                say("")
-                results += found
-                if not arguments.json:
-                    print("\n".join(map(line, found)), flush=True)
-        if not arguments.json and any(result.verdict == TOO_SMALL for result in results):
-            print(f"{TOO_SMALL}: the budget is for the full size, where start-up does not count")
-    except (BenchError, OSError) as error:
-        say("")
-        print(f"streamfmt.bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        say("")
-        print("streamfmt.bench: interrupted", file=sys.stderr)
-        return 130
-    if arguments.json:
-        host = {"python": platform.python_version(), "system": platform.platform(), "cpus": os.cpu_count()}
-        found_rows = [as_dict(result) for result in results]
-        print(json.dumps({"format": "streamfmt-bench-1"} | host | {"size": size, "rows": found_rows}, indent=1))
-    return 0

@@ -168,8 +168,10 @@ def tables() -> dict[str, Any]:
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
     found["LIBXC_ORDER"] = _order(order.LIBXC_RULES, libxc.RECORDS)
     found["LIBXC_TAIL"] = sum(1 << row.code for row in libxc.RECORDS if row.name in order.TAIL)
-    found["CHECKPOINT_OPEN"] = 31
-    found["LIBXL_ORDER"] = _order(order.LIBXL_RULES, libxl.RECORDS, {order.CHECKPOINT_OPEN: found["CHECKPOINT_OPEN"]})
+    # States that are no record types have bits above them.
+    states = {order.CHECKPOINT_OPEN: 31, order.CHECKPOINT_CLOSED: 30}
+    found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"] = states.values()
+    found["LIBXL_ORDER"] = _order(order.LIBXL_RULES, libxl.RECORDS, states)
     found["LIBXL_TAIL"] = sum(1 << row.code for row in libxl.RECORDS if row.name in order.EMULATOR)
     found["RECORD_LENGTH_MAX"] = libxc.RECORD_LENGTH_MAX
     found["BATCH_MAX"] = libxc.BATCH_MAX

@@ -57,6 +57,8 @@ LIBXC_RULES = (
 # In the libxl layer CHECKPOINT stands for the libxc record of that name, after which libxl records follow.
 EMULATOR = ("EMULATOR_XENSTORE_DATA", "EMULATOR_CONTEXT")
 CHECKPOINT_OPEN = "CHECKPOINT"
+# From CHECKPOINT_END until libxc has the next checkpoint, or the image, closed.
+CHECKPOINT_CLOSED = "between checkpoints"
 LIBXL_RULES = (
     OrderRule("LIBXL-LIBXC-ONCE", on=("LIBXC_CONTEXT",), seen=("LIBXC_CONTEXT",)),
     OrderRule("LIBXL-LIBXC-ONCE", on=("END",), unseen=("LIBXC_CONTEXT",)),
@@ -64,5 +66,5 @@ LIBXL_RULES = (
     OrderRule("LIBXL-EMU-HVM-ONLY", on=EMULATOR, guests=("pv",)),
     OrderRule("LIBXL-EMU-CTX", on=("EMULATOR_CONTEXT",), seen=("EMULATOR_CONTEXT",), guests=("hvm",)),
     OrderRule("LIBXL-CKPTEND-CTX", on=("CHECKPOINT_END",), unseen=(CHECKPOINT_OPEN,)),
-    OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=("CHECKPOINT_END",)),
+    OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_CLOSED,)),
 )

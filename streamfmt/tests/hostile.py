@@ -176,6 +176,9 @@ FLOODS: dict[str, Case] = {
             )
         ),
     ),
+    # The slow path, by name.
+    "deep-entries": after(_PV_MEMORY, _ENTRY + _u64(15 << 60)),
+    "deep-tables": after(_PV_MEMORY, _u32(1, 16 + 4096, 1, 0) + _u64((4 << 60) | 2) + b"\xff" * 4096),
     # Records of eight octets.
     "unknown-mandatory": after(_HVM_TAIL, _u32(0x13, 0)),
     "unknown-optional": after(_HVM_TAIL, _u32(0x80000000, 0)),
@@ -263,7 +266,7 @@ def _verify(name: str, size: int) -> dict[str, Any]:
     clauses: set[str] = set()
     verdicts: set[str] = set()
     for pieces in _cases(name, size):
-        outcome = judge(pieces)
+        outcome = judge(pieces, deep=name.startswith("deep-"))
         least = min(least, len(outcome.verifier.findings.kept))
         clauses |= set(outcome.verifier.findings.counts)
         verdicts.add(outcome.verdict)

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from streamfmt.bench import __main__ as command_line
 from streamfmt.bench import generate, run
 from streamfmt.reader import literals as L
 from streamfmt.reader.stack import Reader
@@ -78,6 +80,19 @@ def test_pages_are_really_there(tmp_path: Path) -> None:
     assert size == len(octets) <= path.stat().st_blocks * 512
 
 
+def test_samples_are_made_in_constant_memory() -> None:
+    """A sample eight times as large takes no more memory to make."""
+    peaks = []
+    for size in (SIZE, 8 * SIZE):
+        tracemalloc.start()
+        for _ in generate.SAMPLES["hvm"](size):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < peaks[0] + (1 << 20)
+
+
 @pytest.fixture(scope="module")
 def script() -> str:
     """Xen's verify-stream-v2."""
@@ -129,7 +144,7 @@ def test_json_says_how_it_was_measured(tmp_path: Path) -> None:
 def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the script its rows say so, and no sample is written for them."""
     monkeypatch.setattr(run, "find_script", lambda: None)
-    (row,) = run.rows_of("single")
+    (row,) = command_line.rows_of("single")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 
     assert run.line(result).endswith("not measured: verify-stream-v2 is not installed (make peers)")
@@ -146,7 +161,7 @@ def test_a_command_that_fails_ends_the_run(tmp_path: Path) -> None:
 def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong words are named, and the exit status is 2."""
     with pytest.raises(SystemExit) as left:
-        run.main(words)
+        command_line.main(words)
 
     assert left.value.code == 2
     assert words[1] in capsys.readouterr().err

@@ -19,12 +19,14 @@ from ..reader.sources import FileSource, PipeSource, Source, drive
 from ..reader.stack import Reader
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
-from .good import EMULATOR, HVM, LIBXL_REMUS, PV32, REMUS_HVM, wrapped
+from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, REMUS_HVM, wrapped
 from .streams import Stream, p2m, pages
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz", "mig-none-1M.bin.gz", "dm-pc-xenlike.bin")
+# So many octets at a part's beginning and end, or before a cut, come one by one.
+_FIRST, _LAST = 600, 40
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
 
@@ -36,6 +38,17 @@ def _octets(number: int) -> bytes:
 def _octet_by_octet(data: bytes) -> Iterator[memoryview]:
     view = memoryview(data)
     return (view[at : at + 1] for at in range(len(view)))
+
+
+def _nearly_octet_by_octet(stream: Stream, data: bytes) -> Iterator[memoryview]:
+    """One at a time, but for the middle of long parts: there is nothing there that the first octets have not shown."""
+    view = memoryview(data)
+    for start, stop in pairwise(stream.offsets()):
+        at = start
+        while at < min(stop, len(view)):
+            length = max(stop - _LAST - at, 1) if at == start + _FIRST else 1
+            yield view[at : at + length]
+            at += length
 
 
 def _cut(data: bytes, places: Sequence[int]) -> list[bytes]:
@@ -61,7 +74,8 @@ def test_octet_by_octet(clause: str) -> None:
     """One octet at a time tells the same as all at once."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
-        assert told(judged(vector, [data])) == told(judged(vector, _octet_by_octet(data))), name
+        pieces = _octet_by_octet(data) if clause == "good" else _nearly_octet_by_octet(vector.stream, data)
+        assert told(judged(vector, [data])) == told(judged(vector, pieces)), name
 
 
 @EACH_CLAUSE
@@ -109,9 +123,9 @@ def test_fast_path_judges_as_the_slow_one(clause: str) -> None:
 # -- drivers --------------------------------------------------------------------------------------------------
 
 
-def _driven(vector: Vector, make: Callable[[], Source]) -> dict[str, Any]:
+def _driven(vector: Vector, make: Callable[[], Source], exact: bool = False) -> dict[str, Any]:
     verifier = Verifier(vector.mode, vector.deep)
-    reader = Reader(verifier, vector.form)
+    reader = Reader(verifier, vector.form, exact)
     source = make()
     try:
         drive(reader.engine, source)
@@ -178,6 +192,34 @@ def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> N
         assert whole == told(judge(_octet_by_octet(data)))
 
 
+_PLAIN = [name for name, stream in GOOD.items() if stream.parts[-1].path in {"libxc.END", "libxl.END"}]
+
+
+@pytest.mark.parametrize("name", _PLAIN)
+def test_exact(name: str, tmp_path: Path) -> None:
+    """Exact reading takes nothing that follows END, from a file or a pipe, and finds the same."""
+    vector, data = Vector(GOOD[name]), GOOD[name].render()
+    after = b"LibxlFmt and what else belongs to others"
+    whole = told(judge([data]))
+    path = tmp_path / "stream"
+    path.write_bytes(data + after)
+    out, into = os.pipe()
+    os.write(into, data + after)
+    os.close(into)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        from_file = _driven(vector, lambda: FileSource(fd, exact=True), exact=True)
+        from_pipe = _driven(vector, lambda: PipeSource(out, exact=True), exact=True)
+
+        assert os.read(fd, 100) == after
+        assert os.read(out, 100) == after
+    finally:
+        os.close(fd)
+        os.close(out)
+    for found in (from_file, from_pipe):
+        assert {**whole, "identity": None} == {**found, "identity": None}
+
+
 # -- streams that end early -----------------------------------------------------------------------------------
 
 _BATCH = pages((0, "NOTAB"), (1, "XTAB"))
@@ -195,8 +237,6 @@ TINY = {
     "remus": REMUS_HVM,
     "libxl-remus": LIBXL_REMUS,
 }
-# So few octets before the cut come one by one: more would only repeat what was tested above.
-_LAST = 40
 _PARTS = 6
 
 
@@ -207,13 +247,13 @@ def _whole_at(stream: Stream) -> set[int]:
     return ends | {len(stream.render())}
 
 
-def _cuts(stream: Stream, size: int) -> Iterator[int]:
-    """Every place to cut, but only some of those inside content that nobody looks into."""
+def _interesting(stream: Stream) -> set[int]:
+    """Places that are not well inside content that nobody looks into, and a few that are."""
+    found = set()
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
         inside = range(start + 128, stop - 64) if part.path != "libxc.HVM_CONTEXT" else range(0)
-        for at in range(start, stop):
-            if size < 10_000 or at not in inside or at % 61 == 0:
-                yield at
+        found |= {at for at in range(start, stop) if at not in inside or at % 61 == 0}
+    return found
 
 
 @pytest.mark.parametrize("part", range(_PARTS))
@@ -221,16 +261,17 @@ def _cuts(stream: Stream, size: int) -> Iterator[int]:
 def test_every_cut(name: str, part: int) -> None:
     """A stream cut anywhere gives one verdict however it came, and conforms only where it may end."""
     stream = TINY[name]
-    data, whole = stream.render(), _whole_at(stream)
+    data, whole, interesting = stream.render(), _whole_at(stream), _interesting(stream)
     if part == 0:
         assert judge([data]).verdict == CONFORMS
 
-    for cut in sorted(set(_cuts(stream, len(data))))[part::_PARTS]:
-        start = max(cut - _LAST, 0)
+    for cut in range(len(data))[part::_PARTS] if len(data) < 10_000 else sorted(interesting)[part::_PARTS]:
         outcome = judge([data[:cut]])
         if cut >= 4:
             # Fewer octets than a magic has are no stream yet.
             assert (outcome.verdict == CONFORMS) == (cut in whole), cut
         if cut not in whole and outcome.identity.kind == "stream":
             assert [finding.offset for finding in outcome.verifier.findings.kept] == [cut]
-        assert told(outcome) == told(judge([data[:start], *_octet_by_octet(data[start:cut])])), cut
+        if cut in interesting:
+            start = max(cut - _LAST, 0)
+            assert told(outcome) == told(judge([data[:start], *_octet_by_octet(data[start:cut])])), cut

@@ -21,8 +21,8 @@ from ..schema.clauses import Clause, registry
 from ..verify.findings import SEVERITIES, Finding
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
-from .good import GOOD
-from .streams import HEADERS, Stream
+from .good import GOOD, PV, PV_LAST
+from .streams import HEADERS, Stream, p2m
 from .vector import Vector, judge, judged
 from .vectors import ACCEPTED, ACCEPTING, BREAKING
 
@@ -155,6 +155,16 @@ def test_check_is_needed(clause: str) -> None:
 
         assert _lines(outcome) == [], name
         assert outcome.verdict == CONFORMS or verifier.stopped, name
+
+
+def test_repeated_frame_list_is_pointed_at() -> None:
+    """A bad entry of a second list is reported in that list, and once."""
+    path = "libxc.X86_PV_P2M_FRAMES"
+    stream = PV.after(path, p2m(0, PV_LAST, PV_LAST))
+    found = [row for row in judge(stream.pieces()).verifier.findings.kept if row.clause == "LIBXC-P2M-ENTRY"]
+
+    assert len(found) <= 1
+    assert {row.offset for row in found} <= {stream.offset(path, 1) + 8 + 8}
 
 
 def _lines(outcome: Outcome) -> list[str]:

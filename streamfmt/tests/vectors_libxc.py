@@ -37,7 +37,6 @@ from .streams import (
     Part,
     Stream,
     context,
-    pages,
     params,
     raw,
     record,
@@ -153,7 +152,6 @@ BREAKING: Table = {
     "LIBXC-DHDR-TYPE": {
         **rows(lambda n: HVM.patch(DOMAIN, "type", n), zero=0, three=3, four=4, swapped=2 << 24),
         "pv": Vector(PV.patch(DOMAIN, "type", 3)),
-        "pv-beyond-its-frames": Vector(PV.patch(DOMAIN, "type", 3).before(TSC_INFO, pages((9, "XTAB")))),
         "inside": Vector(LIBXL_HVM.patch(DOMAIN, "type", 0xFFFFFFFF)),
     },
     "LIBXC-DHDR-PAGESHIFT": rows(

@@ -23,6 +23,8 @@ VCPU_TYPES = frozenset(
 )
 # Xen gives a PV guest at most this many vcpus (xen/include/asm-x86/config.h, MAX_VIRT_CPUS).
 _VCPUS_MAX = 8192
+# More p2m lists than this are not followed; every released saver writes one.
+_LISTS_MAX = 64
 # Octets of a variable body judged at once: a multiple of every element's size.
 _PIECE = 48 << 10
 
@@ -209,15 +211,18 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
                 actual=record.length,
             )
             return
+    if record.layer.guest != "pv":
+        return  # of a guest of unknown kind nothing is remembered
     state.end_pfn = max(end, state.end_pfn or 0)
     count = (record.length - size) // unit
     if state.frames is None:
         from array import array  # an extension module that only PV images need
 
         state.frames = array("Q")
-        state.frames_at = w.position
-    if len(state.frames) + count > FRAMES_MAX:
+    if len(state.frames) + count > FRAMES_MAX or len(state.frames_from) == _LISTS_MAX:
         state.frames_known = False
+    if state.frames_known:
+        state.frames_from.append((len(state.frames), w.position))
     for first in range(0, count, _PIECE // unit):
         number = min(_PIECE // unit, count - first)
         if w.hi - w.lo < unit * number and not (yield unit * number):
@@ -296,13 +301,14 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
             verifier.abstain(clause, state.pfns.why)
         return
     if not state.frames_known:
-        verifier.abstain("LIBXC-P2M-ENTRY", f"more than {FRAMES_MAX} p2m frames are not followed")
+        verifier.abstain("LIBXC-P2M-ENTRY", f"more than {FRAMES_MAX} p2m frames in {_LISTS_MAX} lists are not followed")
     for place, frame in enumerate(state.frames or ()):
         kind = state.pfns.type_of(frame)
         if frame <= state.end_pfn and kind != 0:
             actual = f"frame {frame:#x}, never sent" if kind is None else f"frame {frame:#x}, {L.PAGE_TYPES.get(kind)}"
-            unit = L.UNITS["libxc.X86_PV_P2M_FRAMES"][0]
-            _p2m_entry(verifier, layer, state.frames_at + unit * place, place, actual, state.end_pfn)
+            first, begin = max(row for row in state.frames_from if row[0] <= place)
+            offset = begin + L.UNITS["libxc.X86_PV_P2M_FRAMES"][0] * (place - first)
+            _p2m_entry(verifier, layer, offset, place - first, actual, state.end_pfn)
     count, first = state.pfns.uncovered(state.end_pfn)
     if count:
         verifier.fault(

@@ -10,7 +10,7 @@ from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.fields import value_of
 from . import libxc, libxl, pages
-from .findings import Finding, Findings
+from .findings import KEPT, Finding, Findings
 from .pfns import PfnMap
 
 TYPE_CHECKING = False
@@ -39,7 +39,8 @@ class LayerState:
         self.guest_width: int | None = None
         self.end_pfn: int | None = None
         self.frames: array[int] | None = None
-        self.frames_at = 0
+        # Where each record's first frame lies in `frames` and in the stream.
+        self.frames_from: list[tuple[int, int]] = []
         self.frames_known = True
         self.pfns = PfnMap()
         self.vcpus: set[tuple[int, int]] = set()
@@ -141,7 +142,8 @@ class Verifier(Sink):
         state = self._states.get(layer.path)
         if state is None or state.layer is not layer:
             state = self._states[layer.path] = LayerState(layer)
-            self.layers.append(layer)
+            if len(self.layers) < KEPT:
+                self.layers.append(layer)
         return state
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
@@ -167,6 +169,7 @@ class Verifier(Sink):
             self.length(state, record)
             if kind == L.LIBXL_CHECKPOINT_END and state.seen >> L.CHECKPOINT_OPEN & 1:
                 state.seen &= ~(L.LIBXL_TAIL | 1 << L.CHECKPOINT_OPEN)
+                state.seen |= 1 << L.CHECKPOINT_CLOSED
                 state.fired.clear()
                 self._checkpoint_whole()
             return libxl.body(self, state, record)
@@ -261,16 +264,19 @@ class Verifier(Sink):
         if "/" not in layer.path:
             self._checkpoint_whole()
         else:
-            self._states["libxl"].seen |= 1 << L.CHECKPOINT_OPEN
+            outer = self._states["libxl"]
+            outer.seen = (outer.seen | 1 << L.CHECKPOINT_OPEN) & ~(1 << L.CHECKPOINT_CLOSED)
 
     def _checkpoint_whole(self) -> None:
         self.checkpoints += 1
         self._between = True
 
     def ended(self, layer: Layer, at: int) -> None:
-        state = self.state(layer)
-        if layer.name == "libxc" and not self._closes_nothing:
-            libxc.image_complete(self, state, at)
+        if layer.name == "libxc":
+            if not self._closes_nothing:
+                libxc.image_complete(self, self.state(layer), at)
+            if "libxl" in self._states:
+                self._states["libxl"].seen &= ~(1 << L.CHECKPOINT_CLOSED)
         self.complete = True
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
