@@ -10,11 +10,15 @@ import gzip
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from .. import data
+from ..cli.main import main
+from .showing import Show
+from .streams import Stream
 
 # Examples come from builders that take longer than hypothesis likes under xdist on a busy machine.
 _SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
@@ -34,3 +38,17 @@ def _sample(name: str) -> bytes:
 def sample() -> Callable[[str], bytes]:
     """The octets of a file in corpus/real, decompressed."""
     return _sample
+
+
+@pytest.fixture
+def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
+    """Run the command on a stream's octets; returns exit status and output."""
+
+    def shown(octets: bytes | Stream, *words: str) -> tuple[int, str]:
+        path = tmp_path / "input"
+        with path.open("wb") as file:
+            file.writelines(octets.pieces() if isinstance(octets, Stream) else [octets])
+        status = main(["show", *words, str(path)])
+        return status, capsys.readouterr().out
+
+    return shown
