@@ -102,6 +102,11 @@ class Run:
             return unpack_from(f"<{self.entries}Q", buf, lo)
         return [unpack_from("<Q", buf, p)[0] for p in range(lo, lo + self.count * self.size, self.size)]
 
+    def octets(self) -> bytes:
+        """The page entries as they lie in the stream, if the run is one record; else none."""
+        lo = self._lo + HEADER + PAGE_FIXED
+        return bytes(self._window.buf[lo : lo + ENTRY * self.entries]) if self.count == 1 else b""
+
     def place(self, entry: int) -> tuple[int, int, int]:
         """Record index, record offset and entry's number in it, of the run's `entry`-th entry."""
         if self.count == 1:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .window import Window
 
 _PAGE = 4096
+# What is read first after a long skip: the headers and entries of a full batch, wherever they lie in a page.
+_NEAR = 3 * _PAGE
 # Skips of at least this are worth a change of offset; less is cheaper to read along.
 _SEEK = 64 << 10
 _PIPE_SIZE = 1 << 20
@@ -69,8 +71,8 @@ class FileSource(Source):
         if self._exact:
             length = want
         else:
-            # After a long skip only the page that is needed is read: the next skip is probably near.  Reading
-            # on without one doubles that each time.
+            # After a long skip little is read: the next skip is probably near.  Reading on without one doubles
+            # that each time.
             length = self._ahead - self._offset % _PAGE
             while length < want:
                 length += _PAGE
@@ -86,7 +88,7 @@ class FileSource(Source):
             self._end = max(os.fstat(self._fd).st_size, self._end)
         count = min(count, max(self._end - self._offset, 0))
         if count >= _SEEK:
-            self._ahead = _PAGE
+            self._ahead = _NEAR
             if not self._random:
                 self._random = True
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -94,7 +96,9 @@ class FileSource(Source):
         return count
 
     def close(self) -> None:
-        """Leave a shared descriptor behind the last octet that was used."""
+        """Leave a shared descriptor as it was, or with `exact` behind the last octet that was used."""
+        if self._random:
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_NORMAL)
         if self._exact:
             os.lseek(self._fd, self._offset, os.SEEK_SET)
 

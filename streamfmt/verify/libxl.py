@@ -141,6 +141,8 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
         piece = min(record.end - w.position, _PIECE)
         if w.hi - w.lo < piece and not (yield piece):
             return
+        if bad_pair:
+            return  # one finding is enough, and the body may be endless
         at, raw = w.position, w.take(piece)
         ends = raw.split(b"\0")
         for number, text in enumerate(ends):

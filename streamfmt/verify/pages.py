@@ -22,12 +22,14 @@ _PIECE = 4096
 
 def note_run(verifier: Verifier, state: LayerState, run: Run) -> None:
     """PV: frame numbers of clean records."""
+    end = state.end_pfn
+    if end is not None and state.pfns.note_row(run.octets(), end):
+        return
     raw = run.raw()
     _note(state, raw)
-    end = state.end_pfn
-    if end is None or max(raw) <= end:
-        return
     mask = L.ENTRY_PFN_MASK
+    if end is None or max([entry & mask for entry in raw]) <= end:
+        return
     for number, entry in enumerate(raw):
         if entry & mask > end:
             index, at, place = run.place(number)
@@ -87,10 +89,9 @@ def _body(verifier: Verifier, state: LayerState, record: Record) -> Program:
         return
     at = w.position
     raw = w.take(PAGE_FIXED)
-    count, *_ = unpack_from(order + L.FORMATS[PATH], raw)
-    broken = broken_rules(PATH, raw, order)
-    if broken:
-        verifier.broken_rules(broken, record, raw, at)
+    count, *reserved = unpack_from(order + L.FORMATS[PATH], raw)
+    if any(reserved):
+        verifier.broken_rules(broken_rules(PATH, raw, order), record, raw, at)
     if not count:
         offset, size = L.PLACES[PATH]["count"]
         verifier.fault(

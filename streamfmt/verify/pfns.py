@@ -6,7 +6,10 @@ frames far beyond those it sends is not followed there: the map gives up and the
 
 from __future__ import annotations
 
+from struct import pack
+
 from ..reader import literals as L
+from ..reader.events import ENTRY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,18 +20,44 @@ SEEN = 0x10
 _SLACK = 2 << 20
 # p2m frames that are kept for the end: those of a 64-bit guest of 512 GiB.
 FRAMES_MAX = 256 << 10
+# What the map holds, by the highest octet of a clean entry.
+_SEEN_BY_TOP = bytes(top >> L.ENTRY_TYPE_SHIFT - 8 * (ENTRY - 1) | SEEN for top in range(256))
 
 
 class PfnMap:
     """Page types by frame; `known` is False, and `why` says so, once the stream could not be followed."""
 
-    __slots__ = ("_entries", "known", "types", "why")
+    __slots__ = ("_entries", "_ones", "_ramp", "known", "types", "why")
 
     def __init__(self) -> None:
         self.types = bytearray()
         self.known = True
         self.why = ""
         self._entries = 0
+        self._ones = self._ramp = 0
+
+    def note_row(self, octets: bytes, end: int) -> bool:
+        """Take in clean entries as they lie in the stream, if they are of frames in a row, none above `end`.
+
+        Savers send whole passes so.  All entries are one number here: a comparison instead of a thousand.
+        """
+        count = len(octets) // ENTRY
+        if not 1 < count <= L.BATCH_MAX:
+            return False
+        if not self._ramp:
+            self._ones = int.from_bytes(pack("<Q", 1) * L.BATCH_MAX, "little")
+            self._ramp = int.from_bytes(pack(f"<{L.BATCH_MAX}Q", *range(L.BATCH_MAX)), "little")
+        within = (1 << 8 * ENTRY * count) - 1
+        ones = self._ones & within
+        first = int.from_bytes(octets[:ENTRY], "little") & L.ENTRY_PFN_MASK
+        last = first + count - 1
+        pfns = int.from_bytes(octets, "little") & ones * L.ENTRY_PFN_MASK
+        if last > end or pfns != (self._ramp & within) + first * ones:
+            return False
+        self._entries += count
+        if self.known and self._reach(last):
+            self.types[first : last + 1] = octets[ENTRY - 1 :: ENTRY].translate(_SEEN_BY_TOP)
+        return True
 
     def note(self, entries: Sequence[int], end: int) -> None:
         """Take in page entries (raw 64-bit values), ignoring frames above `end`."""
@@ -36,14 +65,6 @@ class PfnMap:
             return
         self._entries += len(entries)
         mask, shift = L.ENTRY_PFN_MASK, L.ENTRY_TYPE_SHIFT
-        first = entries[0] & mask
-        last = entries[-1] & mask
-        # Savers send whole passes in ascending order: then the batch is one slice.
-        ascending = last - first == len(entries) - 1 and last <= end
-        if ascending and all(map(int.__eq__, [entry & mask for entry in entries], range(first, last + 1))):
-            if self._reach(last):
-                self.types[first : last + 1] = bytes([entry >> shift | SEEN for entry in entries])
-            return
         pfns = [entry & mask for entry in entries]
         within = [pfn for pfn in pfns if pfn <= end]
         if within and self._reach(max(within)):
