@@ -1,4 +1,4 @@
-"""The clause registry: every rule of the formats, loaded from spec/clauses/*.toml.
+"""The clause registry: every rule of the formats, loaded from the TOML files in spec/clauses.
 
 A clause has a permanent id.  Its keys are explained at the top of each file; :class:`Clause` says the same in
 types.  Only printing a clause and compiling the reader's tables load it: verification itself runs on those.
