@@ -1,0 +1,69 @@
+"""What README and docs/ show is what the commands print.
+
+A ``console`` block holds commands and their output; a line "..." stands for any lines, and one that ends in "..." for
+any ending.  Commands without output shown, or on files that are not in the corpus, are only examples.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import streamfmt
+
+ROOT = Path(streamfmt.__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def shown() -> Iterator[tuple[str, str, str]]:
+    """Page, command and output of every command that a page shows with its output."""
+    for page in PAGES:
+        for block in BLOCK.findall(page.read_text()):
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                if command.startswith("streamfmt ") and output.strip() and "|" not in command:
+                    yield page.name, command, output.strip("\n")
+
+
+EXAMPLES = list(shown())
+
+
+def pattern(output: str) -> str:
+    """A regular expression for the output that a page shows."""
+    lines = []
+    for line in output.splitlines():
+        if line == "...":
+            lines.append(r"(?:.*\n)*")
+        else:
+            lines.append(re.escape(line.removesuffix("...")) + (".*" if line.endswith("...") else "") + r"\n")
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(("page", "command", "output"), EXAMPLES, ids=[f"{p}:{c}" for p, c, _ in EXAMPLES])
+def test_example(page: str, command: str, output: str) -> None:
+    """Running the command in the checkout prints what the page shows."""
+    words = [sys.executable, "-m", *shlex.split(command)]
+    printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+    assert re.fullmatch(pattern(output), printed), printed
+
+
+def test_there_are_examples() -> None:
+    """Each command's page shows it at work."""
+    assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md"} <= {page for page, _, _ in EXAMPLES}
+
+
+def test_pages_keep_a_sentence_per_line() -> None:
+    """Prose has one sentence a line, so that a review shows which one changed."""
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for line in text.splitlines():
+            if not line.startswith(("|", "<!--")):
+                assert not re.search(r"[a-z)`]\. [A-Z]", line), f"{page.name}: {line}"
