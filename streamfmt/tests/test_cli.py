@@ -19,6 +19,7 @@ import zstandard
 
 from streamfmt import data
 from streamfmt.cli.main import VERBS, main
+from streamfmt.reader import literals as L
 from streamfmt.schema.clauses import registry
 
 CORPUS = Path(data.path("corpus", "real"))
@@ -261,6 +262,45 @@ def test_show_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
             conforms_to("show", row)
 
         assert [row["file"] for row in rows if "end" in row] == names
+
+
+@pytest.mark.parametrize("row", L.MAGICS, ids=lambda row: f"{row[0]}-{row[3][:8].hex()}")
+def test_identify_knows_every_magic(row: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What begins with a magic of the table is named for what it is, from a file; only foreign things exit with 1."""
+    key, kind, offset, octets, name = row
+    if kind == "compressed":
+        return  # opened, not named: see test_compressed_inputs
+    path = tmp_path / "input"
+    path.write_bytes(bytes(offset) + octets + bytes(200))
+    status = main(["identify", "--json", str(path)])
+    found = json.loads(capsys.readouterr().out)
+    conforms_to("identify", found)
+
+    assert (found["key"], found["kind"]) == (key, kind)
+    assert status == (kind == "foreign")
+    if kind != "stream":
+        assert found["description"] == name
+        assert main(["verify", str(path)]) == 1
+        assert f"not judged: {name} (" in capsys.readouterr().out
+
+
+def legacy_hvm() -> bytes:
+    """The beginning of a legacy HVM stream of a 64-bit toolstack: p2m size, then a batch of 64 pages."""
+    entries = b"".join(number.to_bytes(8, "little") for number in range(64))
+    return (0x10000).to_bytes(8, "little") + (64).to_bytes(4, "little") + entries + bytes(64 * 4096)
+
+
+def test_legacy_streams_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A legacy stream is called one, with the width of its toolstack and the kind of guest; it is not judged yet."""
+    path = tmp_path / "legacy"
+    path.write_bytes(legacy_hvm())
+
+    assert main(["identify", "--json", str(path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    conforms_to("identify", found)
+    assert (found["kind"], found["toolstack_width"], found["guest"]) == ("legacy", 64, "hvm")
+    assert main(["verify", str(path)]) == 1
+    assert "not judged: legacy stream (Xen 3.0 to 4.5), 64-bit toolstack, HVM" in capsys.readouterr().out
 
 
 def test_explain_json(capsys: pytest.CaptureFixture[str]) -> None:

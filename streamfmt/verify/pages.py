@@ -65,7 +65,16 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
     if record.length < PAGE_FIXED:
         _bad_length(verifier, record, f"at least {PAGE_FIXED}")
         return None
-    return _body(verifier, state, record)
+    w = verifier.window
+    if verifier.deep or record.length > min(w.hi - w.lo, ENTRY * _PIECE):
+        return _body(verifier, state, record)
+    # The record is in the window whole: no program is needed, which is what floods of small records are short of.
+    count = _fixed(verifier, record, bytes(w.buf[w.lo : w.lo + PAGE_FIXED]))
+    if count:
+        entries = unpack_from(f"{record.layer.order}{count}Q", w.buf, w.lo + PAGE_FIXED)
+        _conclude(verifier, record, count, *_judge(verifier, state, record, entries, 0))
+    w.lo += record.length
+    return None
 
 
 def _bad_length(verifier: Verifier, record: Record, expected: str) -> None:
@@ -82,64 +91,92 @@ def _bad_length(verifier: Verifier, record: Record, expected: str) -> None:
     )
 
 
-def _body(verifier: Verifier, state: LayerState, record: Record) -> Program:
-    w = verifier.window
+def _fixed(verifier: Verifier, record: Record, raw: bytes) -> int:
+    """Judge the record's fixed fields; how many entries there are to be judged after them."""
     order = record.layer.order
-    if w.hi - w.lo < PAGE_FIXED and not (yield PAGE_FIXED):
-        return
-    at = w.position
-    raw = w.take(PAGE_FIXED)
     count, *reserved = unpack_from(order + L.FORMATS[PATH], raw)
     if any(reserved):
-        verifier.broken_rules(broken_rules(PATH, raw, order), record, raw, at)
-    if not count:
-        offset, size = L.PLACES[PATH]["count"]
-        verifier.fault(
-            "LIBXC-PAGE-COUNT",
-            record,
-            "count is 0: the record carries no page",
-            offset=at + offset,
-            length=size,
-            field="count",
-            expected="at least 1",
-            actual=0,
-        )
-        return
-    if PAGE_FIXED + ENTRY * count > record.length:
+        verifier.broken_rules(broken_rules(PATH, raw, order), record, raw, record.body)
+    if count and PAGE_FIXED + ENTRY * count <= record.length:
+        return int(count)
+    if count:
         _bad_length(verifier, record, f"at least {PAGE_FIXED + ENTRY * count} for {count} entries")
-        return
+        return 0
+    offset, size = L.PLACES[PATH]["count"]
+    verifier.fault(
+        "LIBXC-PAGE-COUNT",
+        record,
+        "count is 0: the record carries no page",
+        offset=record.body + offset,
+        length=size,
+        field="count",
+        expected="at least 1",
+        actual=0,
+    )
+    return 0
+
+
+def _judge(
+    verifier: Verifier, state: LayerState, record: Record, entries: Sequence[int], first: int
+) -> tuple[int, int]:
+    """Judge entries, the first of which is the record's `first`-th; how many carry content, and of unknown type."""
+    _note(state, entries)
+    pages = unknown = 0
+    for place, entry in enumerate(entries, first):
+        kind = entry >> L.ENTRY_TYPE_SHIFT
+        if kind in L.PAGE_TYPES_DATA:
+            pages += 1
+        elif kind not in L.PAGE_TYPES:
+            unknown += 1
+            _bad_type(verifier, record, place, kind)
+        if entry & L.ENTRY_RESERVED_MASK:
+            _bad_reserved(verifier, record, place, entry)
+        if state.end_pfn is not None and entry & L.ENTRY_PFN_MASK > state.end_pfn:
+            _beyond(verifier, record, place, entry & L.ENTRY_PFN_MASK, state.end_pfn)
+    return pages, unknown
+
+
+def _conclude(verifier: Verifier, record: Record, count: int, pages: int, unknown: int) -> bool:
+    """Judge the length by what the entries say; whether the pages lie where they should."""
     verifier.page_entries += count
+    if unknown:
+        return False  # whether content follows an entry of unknown type is anybody's guess
+    verifier.content_pages += pages
+    expected = PAGE_FIXED + ENTRY * count + PAGE * pages
+    if record.length != expected:
+        _bad_length(verifier, record, f"{expected} for {count} entries, {pages} of them with content")
+    return record.length == expected
+
+
+def _body(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    """Program that judges a record of any size, in pieces."""
+    w = verifier.window
+    if w.hi - w.lo < PAGE_FIXED and not (yield PAGE_FIXED):
+        return
+    count = _fixed(verifier, record, w.take(PAGE_FIXED))
+    if not count:
+        return
     tables: list[int] = []
-    pages = 0
-    unknown = False
+    pages = unknown = 0
     for first in range(0, count, _PIECE):
         number = min(_PIECE, count - first)
         if w.hi - w.lo < ENTRY * number and not (yield ENTRY * number):
             return
-        entries = unpack_from(f"{order}{number}Q", w.buf, w.lo)
+        entries = unpack_from(f"{record.layer.order}{number}Q", w.buf, w.lo)
         w.lo += ENTRY * number
-        _note(state, entries)
-        for place, entry in enumerate(entries, first):
-            kind = entry >> L.ENTRY_TYPE_SHIFT
-            if kind in L.PAGE_TYPES_DATA:
-                if verifier.deep and kind in L.PAGE_TYPES_TABLE:
-                    tables.append(pages)
-                pages += 1
-            elif kind not in L.PAGE_TYPES:
-                unknown = True
-                _bad_type(verifier, record, place, kind)
-            if entry & L.ENTRY_RESERVED_MASK:
-                _bad_reserved(verifier, record, place, entry)
-            if state.end_pfn is not None and entry & L.ENTRY_PFN_MASK > state.end_pfn:
-                _beyond(verifier, record, place, entry & L.ENTRY_PFN_MASK, state.end_pfn)
-    expected = PAGE_FIXED + ENTRY * count + PAGE * pages
-    if unknown:
-        return  # whether content follows an entry of unknown type is anybody's guess
-    verifier.content_pages += pages
-    if record.length != expected:
-        _bad_length(verifier, record, f"{expected} for {count} entries, {pages} of them with content")
-    elif tables and state.end_pfn is not None:
+        if verifier.deep and PAGE * pages <= record.length:
+            tables += _tables(entries, pages)
+        found = _judge(verifier, state, record, entries, first)
+        pages, unknown = pages + found[0], unknown + found[1]
+    if _conclude(verifier, record, count, pages, unknown) and tables and state.end_pfn is not None:
         yield from _page_tables(verifier, state, record, tables)
+
+
+def _tables(entries: Sequence[int], pages: int) -> list[int]:
+    """Which pages of the record's content are page tables, `pages` being those before these entries."""
+    kinds = [entry >> L.ENTRY_TYPE_SHIFT for entry in entries]
+    carried = [kind for kind in kinds if kind in L.PAGE_TYPES_DATA]
+    return [place for place, kind in enumerate(carried, pages) if kind in L.PAGE_TYPES_TABLE]
 
 
 def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:
