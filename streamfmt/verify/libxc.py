@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..reader.engine import Program
     from .verifier import LayerState, Verifier
 
-OPTIONAL = 1 << 31
 VCPU_TYPES = frozenset(
     (L.LIBXC_X86_PV_VCPU_BASIC, L.LIBXC_X86_PV_VCPU_EXTENDED, L.LIBXC_X86_PV_VCPU_XSAVE, L.LIBXC_X86_PV_VCPU_MSRS)
 )
@@ -29,39 +28,12 @@ _LISTS_MAX = 64
 _PIECE = 48 << 10
 
 
-def unknown(verifier: Verifier, record: Record) -> None:
-    """A type that no release has given a meaning."""
-    offset, size = L.PLACES["libxc.record_header"]["type"]
-    optional = record.type & OPTIONAL
-    clause = "LIBXC-REC-UNKNOWN-OPT" if optional else "LIBXC-REC-UNKNOWN-MAND"
-    if verifier.findings.full(clause):
-        return
-    verifier.fault(
-        clause,
-        record,
-        f"record type {record.type:#x} is not known" + (", and may be skipped" if optional else ""),
-        offset=record.at + offset,
-        length=size,
-        field="type",
-        expected="a known type",
-        actual=f"{record.type:#x}",
-    )
-
-
 def wrong_guest(verifier: Verifier, record: Record) -> None:
     """A known type that this kind of guest has not."""
-    offset, size = L.PLACES["libxc.record_header"]["type"]
     expected = " or ".join(L.LIBXC_GUESTS[record.type])
-    verifier.fault(
-        "LIBXC-REC-WRONG-GUEST",
-        record,
-        f"{record.name} belongs to {expected.upper()} guests, this one is {(record.layer.guest or '').upper()}",
-        offset=record.at + offset,
-        length=size,
-        field="type",
-        expected=expected,
-        actual=record.layer.guest,
-    )
+    guest = record.layer.guest or ""
+    message = f"{record.name} belongs to {expected.upper()} guests, this one is {guest.upper()}"
+    verifier.header_fault("LIBXC-REC-WRONG-GUEST", record, "type", message, expected, guest)
 
 
 def vcpu_lengths(state: LayerState, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -83,10 +55,7 @@ def tolerated(verifier: Verifier, record: Record, rest: int) -> bool:
         clause, message = "LIBXC-ERRATA-1", hvm.ERRATA
     else:
         return False
-    offset, size = L.PLACES["libxc.record_header"]["length"]
-    verifier.fault(
-        clause, record, message, offset=record.at + offset, length=size, field="length", actual=record.length
-    )
+    verifier.header_fault(clause, record, "length", message, actual=record.length)
     return True
 
 
@@ -199,17 +168,8 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
         if record.length != expected:
             if (record.length - size) % unit:
                 return  # the length rule has spoken
-            offset, length = L.PLACES["libxc.record_header"]["length"]
-            verifier.fault(
-                "LIBXC-P2M-LEN",
-                record,
-                f"length is {record.length}, expected {expected} for frames {start:#x} to {end:#x}",
-                offset=record.at + offset,
-                length=length,
-                field="length",
-                expected=expected,
-                actual=record.length,
-            )
+            message = f"length is {record.length}, expected {expected} for frames {start:#x} to {end:#x}"
+            verifier.header_fault("LIBXC-P2M-LEN", record, "length", message, expected, record.length)
             return
     if record.layer.guest != "pv":
         return  # of a guest of unknown kind nothing is remembered

@@ -26,22 +26,6 @@ def is_legacy(raw: bytes) -> bool:
     return bool(unpack(L.FORMATS["libxl.header"], raw)[-1] & L.LIBXL_OPTIONS.get("legacy", 0))
 
 
-def unknown(verifier: Verifier, record: Record) -> None:
-    """A type that no release has given a meaning."""
-    offset, size = L.PLACES["libxl.record_header"]["type"]
-    optional = record.type >> 31
-    verifier.fault(
-        "LIBXL-REC-UNKNOWN-OPT" if optional else "LIBXL-REC-UNKNOWN-MAND",
-        record,
-        f"record type {record.type:#x} is not known" + (", and may be skipped" if optional else ""),
-        offset=record.at + offset,
-        length=size,
-        field="type",
-        expected="a known type",
-        actual=f"{record.type:#x}",
-    )
-
-
 def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
     """Program that judges the record's body, if there is anything in it to judge."""
     if not record.length or record.length < L.SIZES[record.path]:

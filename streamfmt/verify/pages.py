@@ -45,19 +45,35 @@ def _note(state: LayerState, raw: Sequence[int]) -> None:
         state.pfns.give_up("pages come before the p2m list")
 
 
-def _beyond(verifier: Verifier, record: Record, number: int, pfn: int, end: int) -> None:
-    if verifier.findings.full("LIBXC-PAGE-PFN-PV"):
-        return
-    verifier.fault(
-        "LIBXC-PAGE-PFN-PV",
-        record,
-        f"entry {number} is for frame {pfn:#x}, the guest's last is {end:#x}",
-        offset=record.body + PAGE_FIXED + ENTRY * number,
-        length=ENTRY,
-        field=f"entries[{number}].pfn",
-        expected=f"at most {end:#x}",
-        actual=f"{pfn:#x}",
-    )
+def _entry_fault(
+    verifier: Verifier, clause: str, record: Record, place: int, field: str, message: str, expected: str, actual: object
+) -> None:
+    """A breach by the record's `place`-th entry."""
+    at = record.body + PAGE_FIXED + ENTRY * place
+    name = f"entries[{place}].{field}"
+    message = f"entry {place} {message}"
+    verifier.fault(clause, record, message, offset=at, length=ENTRY, field=name, expected=expected, actual=actual)
+
+
+def _beyond(verifier: Verifier, record: Record, place: int, pfn: int, end: int) -> None:
+    clause = "LIBXC-PAGE-PFN-PV"
+    if not verifier.findings.full(clause):
+        message = f"is for frame {pfn:#x}, the guest's last is {end:#x}"
+        _entry_fault(verifier, clause, record, place, "pfn", message, f"at most {end:#x}", f"{pfn:#x}")
+
+
+def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:
+    clause = "LIBXC-PAGE-TYPE"
+    if not verifier.findings.full(clause):
+        message = f"has page type {kind}, which is reserved"
+        _entry_fault(verifier, clause, record, place, "type", message, "0 to 4 or 9 to 15", kind)
+
+
+def _bad_reserved(verifier: Verifier, record: Record, place: int, entry: int) -> None:
+    clause = "LIBXC-PAGE-ENT-RSVD"
+    if not verifier.findings.full(clause):
+        bits = f"{entry & L.ENTRY_RESERVED_MASK:#x}"
+        _entry_fault(verifier, clause, record, place, "reserved", f"has reserved bits set: {bits}", "zero", bits)
 
 
 def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
@@ -78,17 +94,8 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
 
 
 def _bad_length(verifier: Verifier, record: Record, expected: str) -> None:
-    offset, size = L.PLACES["libxc.record_header"]["length"]
-    verifier.fault(
-        "LIBXC-PAGE-LEN",
-        record,
-        f"length is {record.length}, expected {expected}",
-        offset=record.at + offset,
-        length=size,
-        field="length",
-        expected=expected,
-        actual=record.length,
-    )
+    message = f"length is {record.length}, expected {expected}"
+    verifier.header_fault("LIBXC-PAGE-LEN", record, "length", message, expected, record.length)
 
 
 def _fixed(verifier: Verifier, record: Record, raw: bytes) -> int:
@@ -177,36 +184,6 @@ def _tables(entries: Sequence[int], pages: int) -> list[int]:
     kinds = [entry >> L.ENTRY_TYPE_SHIFT for entry in entries]
     carried = [kind for kind in kinds if kind in L.PAGE_TYPES_DATA]
     return [place for place, kind in enumerate(carried, pages) if kind in L.PAGE_TYPES_TABLE]
-
-
-def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:
-    if verifier.findings.full("LIBXC-PAGE-TYPE"):
-        return
-    verifier.fault(
-        "LIBXC-PAGE-TYPE",
-        record,
-        f"entry {place} has page type {kind}, which is reserved",
-        offset=record.body + PAGE_FIXED + ENTRY * place,
-        length=ENTRY,
-        field=f"entries[{place}].type",
-        expected="0 to 4 or 9 to 15",
-        actual=kind,
-    )
-
-
-def _bad_reserved(verifier: Verifier, record: Record, place: int, entry: int) -> None:
-    if verifier.findings.full("LIBXC-PAGE-ENT-RSVD"):
-        return
-    verifier.fault(
-        "LIBXC-PAGE-ENT-RSVD",
-        record,
-        f"entry {place} has reserved bits set: {entry & L.ENTRY_RESERVED_MASK:#x}",
-        offset=record.body + PAGE_FIXED + ENTRY * place,
-        length=ENTRY,
-        field=f"entries[{place}].reserved",
-        expected="zero",
-        actual=f"{entry & L.ENTRY_RESERVED_MASK:#x}",
-    )
 
 
 def _page_tables(

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ..reader.engine import Program
     from ..reader.window import Window
 
+# By bit 31 of the record's type.
+_UNKNOWN = {
+    "libxl": ("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
+    "libxc": ("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
+}
 MODES = ("auto", "plain", "remus", "colo")
 
 
@@ -107,6 +112,24 @@ class Verifier(Sink):
             )
         )
 
+    def header_fault(
+        self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
+    ) -> None:
+        """One breach that shows in a record's header, by its `type` or `length`."""
+        place, size = L.PLACES[f"{record.layer.name}.record_header"][field]
+        at = record.at + place
+        self.fault(clause, record, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+
+    def unknown(self, record: Record) -> None:
+        """A record of a type that no release has given a meaning."""
+        optional = record.type >> 31
+        clause = _UNKNOWN[record.layer.name][optional]
+        if self.findings.full(clause):
+            return
+        kind = f"{record.type:#x}"
+        message = f"record type {kind} is not known" + (", and may be skipped" if optional else "")
+        self.header_fault(clause, record, "type", message, "a known type", kind)
+
     def broken_rules(
         self, rows: Sequence[tuple[Any, ...]], where: Layer | Record, raw: bytes, at: int, prefix: str = ""
     ) -> None:
@@ -163,7 +186,7 @@ class Verifier(Sink):
         kind = record.type
         if layer.name == "libxl":
             if kind not in L.LIBXL_RECORDS:
-                libxl.unknown(self, record)
+                self.unknown(record)
                 return None
             self.order(state, record, L.LIBXL_ORDER)
             self.length(state, record)
@@ -174,7 +197,7 @@ class Verifier(Sink):
                 self._checkpoint_whole()
             return libxl.body(self, state, record)
         if kind not in L.LIBXC_RECORDS:
-            libxc.unknown(self, record)
+            self.unknown(record)
             return None
         if layer.guest is not None and layer.guest not in L.LIBXC_GUESTS[kind]:
             libxc.wrong_guest(self, record)
@@ -220,16 +243,8 @@ class Verifier(Sink):
         if good or libxc.tolerated(self, record, rest):
             return
         expected = _length_words(fixed, unit, least, most, lengths)
-        self.fault(
-            clause,
-            record,
-            f"length is {record.length}, expected {expected}",
-            offset=record.at + L.PLACES["libxc.record_header"]["length"][0],
-            length=L.PLACES["libxc.record_header"]["length"][1],
-            field="length",
-            expected=expected,
-            actual=record.length,
-        )
+        message = f"length is {record.length}, expected {expected}"
+        self.header_fault(clause, record, "length", message, expected, record.length)
 
     def pages(self, run: Run) -> None:
         self.records += run.count
@@ -303,16 +318,9 @@ class Verifier(Sink):
     def oversize(self, record: Record) -> None:
         self.records += 1
         self.stopped = record.at, "no reader takes a record this long, so nothing after it can be trusted"
-        self.fault(
-            "LIBXC-REC-LENGTH-MAX",
-            record,
-            f"length is {record.length:,}, the limit is {L.RECORD_LENGTH_MAX:,}",
-            offset=record.at + L.PLACES["libxc.record_header"]["length"][0],
-            length=L.PLACES["libxc.record_header"]["length"][1],
-            field="length",
-            expected=f"at most {L.RECORD_LENGTH_MAX}",
-            actual=record.length,
-        )
+        message = f"length is {record.length:,}, the limit is {L.RECORD_LENGTH_MAX:,}"
+        expected = f"at most {L.RECORD_LENGTH_MAX}"
+        self.header_fault("LIBXC-REC-LENGTH-MAX", record, "length", message, expected, record.length)
 
     def unsound(self, layer: Layer, at: int) -> None:
         self.state(layer)
