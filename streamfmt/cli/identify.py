@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
             print(dumps(found))
         else:
-            print(f"{name}: {found['description']}\n  because: {found['evidence']}")
+            print(f"{inputs.shown(name)}: {found['description']}\n  because: {found['evidence']}")
             if headers.doubt:
                 print(f"  but: {headers.doubt}")
     return status

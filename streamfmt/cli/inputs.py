@@ -164,5 +164,11 @@ def colour() -> bool:
 
 def complain(name: str, message: str) -> None:
     """One line on standard error about one input."""
-    shown = "standard input" if name == "-" else name
-    print(f"streamfmt: {shown}: {message}", file=sys.stderr)
+    print(f"streamfmt: {shown(name)}: {message}", file=sys.stderr)
+
+
+def shown(name: str) -> str:
+    """An input's name for people: on one line, and in characters that any terminal takes."""
+    if name.isprintable():
+        return "standard input" if name == "-" else name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -51,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
+    if sys.stdout is None:
+        print("streamfmt: cannot write: standard output is closed", file=sys.stderr)
+        return UNREADABLE
     try:
         verb = words[0] if words and words[0] in VERBS else parser().parse_args(words[:1]).verb
         module = import_module(f".{verb}", __package__)

@@ -94,7 +94,7 @@ def _show(name: str, args: argparse.Namespace) -> int:
     """Show one input; its exit status."""
     types = None if args.type is None else set().union(*args.type)
     width, write = _width(), print
-    out = JsonLines(write, name) if args.json else Table(write, name, width, args.hexdump)
+    out = JsonLines(write, name) if args.json else Table(write, inputs.shown(name), width, args.hexdump)
     listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None)
     reader = Reader(listing, args.form)
     status = 0

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
             print(dumps(as_dict(outcome, name)))
         else:
-            _print(outcome, name, args.quiet)
+            _print(outcome, inputs.shown(name), args.quiet)
     return status
 
 

@@ -128,7 +128,7 @@ def test_bad_input(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert reason in shown
     assert shown.splitlines()[-1].startswith(f"{path}: ")
-    assert run("verify", "-", stdin=octets).stdout.decode() == shown.replace(str(path), "-")
+    assert run("verify", "-", stdin=octets).stdout.decode() == shown.replace(str(path), "standard input")
 
 
 def test_unreadable_inputs(tmp_path: Path) -> None:
@@ -338,6 +338,35 @@ def test_closed_pipe_is_no_traceback(sample: Path) -> None:
     shown = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
 
     assert b"Traceback" not in shown.stderr
+
+
+def test_closed_descriptors() -> None:
+    """Closed standard streams are told or done without, never a traceback."""
+    sample = CORPUS / "hvm-64.bin.gz"
+    for redirection, status, words in (
+        (">&-", 3, "standard output is closed"),
+        ("<&-", 3, "standard input: cannot read: Bad file descriptor"),
+        ("2>&-", 0, ""),
+    ):
+        name = "-" if redirection == "<&-" else sample
+        command = f"{sys.executable} -m streamfmt verify -q {name} {redirection}"
+        shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+        assert (shown.returncode, words in shown.stderr) == (status, True)
+        assert "Traceback" not in shown.stderr
+
+
+def test_odd_file_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a newline or octets that are no text stays on its line, and is printed in any locale."""
+    path = tmp_path / "a\nb\udcff"
+    path.write_bytes(HVM)
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "streamfmt", "verify", "-q", str(path)]
+    shown = subprocess.run(command, capture_output=True, env=environment, text=True, check=False)
+
+    assert shown.stdout == f"{tmp_path}/a\\nb\\udcff: conforms: 1 note\n"
+    assert main(["identify", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/a\\nb\\udcff: libxc v3")
 
 
 def test_full_disk_is_an_error(sample: Path) -> None:
