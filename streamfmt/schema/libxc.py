@@ -112,8 +112,8 @@ PAGE_ENTRY = little_bits(
 
 def data_pages(context: Any) -> int:
     """Entries of this record whose type carries content."""
-    carrying = {row.code for row in PAGE_TYPES if row.data}
-    return sum(int(entry.type) in carrying for entry in context.entries)
+    carrying = {name for row in PAGE_TYPES if row.data for name in (row.code, row.name)}
+    return sum(entry["type"] in carrying for entry in context.entries)
 
 
 # struct xen_domctl_ext_vcpucontext has at most this many octets (xg_sr_restore_x86_pv.c handle_x86_pv_vcpu_blob).

@@ -47,7 +47,7 @@ LIBXC_RULES = (
         guests=("pv",),
     ),
     OrderRule("LIBXC-PVINFO-FIRST", on=("X86_PV_INFO",), seen=("STATIC_DATA_END",), guests=("pv",), versions=(3,)),
-    OrderRule("LIBXC-P2M-BEFORE-PAGES", on=("PAGE_DATA",), unseen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
+    OrderRule("LIBXC-P2M-BEFORE-PAGES", on=("PAGE_DATA", *CLOSING), unseen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
     OrderRule("LIBXC-P2M-REPEAT", on=("X86_PV_P2M_FRAMES",), seen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
     OrderRule("LIBXC-TSC-PRESENT", on=CLOSING, unseen=("X86_TSC_INFO",)),
     OrderRule("LIBXC-HVMCTX-PRESENT", on=CLOSING, unseen=("HVM_CONTEXT",), guests=("hvm",)),
@@ -65,6 +65,7 @@ LIBXL_RULES = (
     OrderRule("LIBXL-LIBXC-BEFORE-EMU", on=EMULATOR, unseen=("LIBXC_CONTEXT",)),
     OrderRule("LIBXL-EMU-HVM-ONLY", on=EMULATOR, guests=("pv",)),
     OrderRule("LIBXL-EMU-CTX", on=("EMULATOR_CONTEXT",), seen=("EMULATOR_CONTEXT",), guests=("hvm",)),
+    OrderRule("CKPT-CKPT-REC", on=("END",), seen=(CHECKPOINT_OPEN,)),
     OrderRule("LIBXL-CKPTEND-CTX", on=("CHECKPOINT_END",), unseen=(CHECKPOINT_OPEN,)),
     OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_CLOSED,)),
 )

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from ..schema import libxc
-from .good import CPUID, EMULATOR, HVM, LIBXL_HVM, LIBXL_REMUS, MSR, PV, REMUS_HVM, XENSTORE
+from .good import CPUID, EMULATOR, HVM, LIBXL_HVM, LIBXL_REMUS, MSR, PV, PV_LAST, REMUS_HVM, XENSTORE
 from .streams import Part, Stream, context, p2m, vcpu
 from .vector import judge
 
@@ -125,6 +125,14 @@ def _p2m_frames(frame: int) -> Case:
     return make
 
 
+def _p2m_lists(size: int) -> Pieces:
+    """A whole image with many p2m lists, of nothing but frames that were sent as holes."""
+    frames = 4096
+    one = p2m(0, frames * 512 - 1, *[PV_LAST] * frames)
+    count = max(size // (8 * frames), 1)
+    yield from PV.swap("libxc.X86_PV_P2M_FRAMES", *[one] * count).pieces()
+
+
 def _noise(size: int) -> Pieces:
     """Octets that nothing known begins with, that look a little like a legacy stream."""
     yield from _flood(_u64(1 << 20) + b"\xff" * 3 + bytes(61), size)
@@ -200,6 +208,7 @@ FLOODS: dict[str, Case] = {
     "pv-info": after(_PV_MEMORY, _part(PV.part("libxc.X86_PV_INFO"))),
     "frame-lists": after(_PV_MEMORY, _part(p2m(0, 3, 1))),
     "frame-lists-growing": after(_PV_MEMORY, _part(p2m(0, 511 << 9, *[1] * 512))),
+    "frame-lists-bad": _p2m_lists,
     "contexts": after(_HVM_TAIL, _part(context((1, 0, bytes(24)), (21, 0, b"")))),
     "policies": after(_HVM_MEMORY, _part(CPUID) + _part(MSR)),
     "emulators": after(_LIBXL_TAIL, _part(EMULATOR) + _part(XENSTORE)),

@@ -236,7 +236,10 @@ BREAKING: Table = {
         "checkpoint": Vector(REMUS_HVM.edit(CHECKPOINT, 1, octets=bytes(4))),
         "static-data-end": Vector(PV.edit(STATIC_END, octets=bytes(4096))),
     },
-    "LIBXC-REC-NO-EMPTY": {"basic": Vector(_extra(vcpu("BASIC", 1, 0)))},
+    "LIBXC-REC-NO-EMPTY": {
+        "basic": Vector(_extra(vcpu("BASIC", 1, 0))),
+        "after-a-full-one": Vector(PV.after(BASIC, vcpu("BASIC", 0, 0))),
+    },
     "LIBXC-REC-RSVD": {
         "pv-info": Vector(PV.patch(INFO, "reserved", bytes(5) + b"\1")),
         **{path.rpartition("_")[2].lower(): Vector(PV.patch(path, "reserved", 1)) for path in VCPU_PATHS},
@@ -301,6 +304,8 @@ BREAKING: Table = {
         "extended": Vector(PV.swap(EXTENDED, vcpu("EXTENDED", 0, 0))),
         "xsave": Vector(PV_V2.swap(XSAVE, vcpu("XSAVE", 0, 0))),
         "msrs": Vector(PV.swap(MSRS, vcpu_msrs(0))),
+        # Readers take the empty one as if it were not there, so the other is no repetition.
         "then-a-full-one": Vector(PV.before(EXTENDED, vcpu("EXTENDED", 0, 0))),
+        "after-a-full-one": Vector(PV.after(MSRS, vcpu_msrs(0))),
     },
 }

@@ -116,6 +116,7 @@ ACCEPTING: Table = {
         "every-key-character": Vector(LIBXL_HVM.swap(XS, xenstore(*(text for c in _KEYS for text in (f"x{c}", ""))))),
         "every-value-character": Vector(LIBXL_HVM.swap(XS, xenstore("key", "".join(map(chr, range(0x20, 0x7F)))))),
     },
+    "CKPT-CKPT-REC": {"remus": Vector(LIBXL_REMUS), "end-after-one": Vector(_late(EMULATOR, LIBXL_END))},
     "LIBXL-CKPTEND-CTX": {"remus": Vector(LIBXL_REMUS), "remus-pv": Vector(LIBXL_REMUS_PV)},
     "LIBXL-CKPTSTATE-CTX": {"colo": Vector(LIBXL_COLO)},
     "LIBXL-END-LAST": {"checkpointed-then-end": Vector(_late(EMULATOR, LIBXL_END))},
@@ -257,6 +258,9 @@ BREAKING: Table = {
         "far-in": Vector(_strings(b"key\0" + b"v" * 70_000 + b"\x80\0"), large=True),
     },
     "LIBXL-EMUXS-DRAFT": rows(_draft, narrow=32, wide=64),
+    "CKPT-CKPT-REC": {
+        "unclosed": Vector(Stream((*LIBXL_REMUS.parts[: LIBXL_REMUS.find("libxl.CHECKPOINT_END")], LIBXL_END))),
+    },
     "LIBXL-CKPTEND-CTX": {
         "plain": Vector(LIBXL_HVM.before(L_END, CHECKPOINT_END)),
         "plain-pv": Vector(LIBXL_PV.before(L_END, CHECKPOINT_END)),

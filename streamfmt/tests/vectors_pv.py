@@ -153,10 +153,18 @@ BREAKING: Table = {
     },
     "LIBXC-P2M-BEFORE-PAGES": {
         "missing": Vector(PV.without(P2M)),
+        "missing-as-the-pages-are": Vector(PV.without(P2M).without("libxc.PAGE_DATA")),
         "after-pages": Vector(PV.moved(P2M, before=TSC_INFO)),
         "between-pages": Vector(PV_V2.before(P2M, pages((0, "XTAB")))),
     },
-    "LIBXC-P2M-REPEAT": {"same": Vector(_second(PV, P2M)), "smaller": Vector(PV.after(P2M, p2m(0, 2, 1)))},
+    "LIBXC-P2M-REPEAT": {
+        "same": Vector(_second(PV, P2M)),
+        "smaller": Vector(PV.after(P2M, p2m(0, 2, 1))),
+        # A frame is to be the guest's; the range of the one list does not bound it.
+        "smaller-naming-a-later-frame": Vector(
+            PV.after(P2M, p2m(0, 2, 3)).swap(PAGE, pages((0, "NOTAB"), (1, "NOTAB"), (2, "L4TAB"), (3, "NOTAB")))
+        ),
+    },
     "LIBXC-P2M-ENTRY": {
         **rows(
             lambda frame: PV.put(P2M, frames=[frame]), beyond=PV_LAST + 1, far_beyond=(1 << 64) - 1, table=2, hole=3

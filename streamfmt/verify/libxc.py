@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from struct import unpack_from
 
 from ..reader import literals as L
@@ -173,7 +174,7 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
             return
     if record.layer.guest != "pv":
         return  # of a guest of unknown kind nothing is remembered
-    state.end_pfn = max(end, state.end_pfn or 0)
+    end = state.end_pfn = max(end, state.end_pfn or 0)
     count = (record.length - size) // unit
     if state.frames is None:
         from array import array  # an extension module that only PV images need
@@ -192,7 +193,7 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
         w.lo += unit * number
         if max(frames) > end:
             for place, frame in enumerate(frames):
-                if frame > end:
+                if frame > end and not verifier.findings.full("LIBXC-P2M-ENTRY"):
                     _p2m_entry(verifier, record, at + unit * place, first + place, f"frame {frame:#x}", end)
         if state.frames_known:
             state.frames.extend(frames)
@@ -219,7 +220,9 @@ def _vcpu(verifier: Verifier, state: LayerState, record: Record) -> Program:
         return
     vcpu, *_ = unpack_from(record.layer.order + L.FORMATS[record.path], w.buf, w.lo)
     key = record.type, vcpu
-    if key in state.vcpus:
+    if record.length == size:
+        pass  # an empty one counts as if it were not there
+    elif key in state.vcpus:
         verifier.fault(
             "LIBXC-VCPU-REPEAT",
             record,
@@ -229,7 +232,7 @@ def _vcpu(verifier: Verifier, state: LayerState, record: Record) -> Program:
             field="vcpu_id",
             actual=vcpu,
         )
-    elif vcpu < _VCPUS_MAX and record.length > size:
+    elif vcpu < _VCPUS_MAX:
         state.vcpus.add(key)
     if record.type == L.LIBXC_X86_PV_VCPU_MSRS:
         w.lo += size
@@ -262,13 +265,7 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
         return
     if not state.frames_known:
         verifier.abstain("LIBXC-P2M-ENTRY", f"more than {FRAMES_MAX} p2m frames in {_LISTS_MAX} lists are not followed")
-    for place, frame in enumerate(state.frames or ()):
-        kind = state.pfns.type_of(frame)
-        if frame <= state.end_pfn and kind != 0:
-            actual = f"frame {frame:#x}, never sent" if kind is None else f"frame {frame:#x}, {L.PAGE_TYPES.get(kind)}"
-            first, begin = max(row for row in state.frames_from if row[0] <= place)
-            offset = begin + L.UNITS["libxc.X86_PV_P2M_FRAMES"][0] * (place - first)
-            _p2m_entry(verifier, layer, offset, place - first, actual, state.end_pfn)
+    _judge_frames(verifier, state, state.end_pfn)
     count, first = state.pfns.uncovered(state.end_pfn)
     if count:
         verifier.fault(
@@ -279,6 +276,19 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
             expected=f"{state.end_pfn + 1} frames",
             actual=f"{state.end_pfn + 1 - count} frames",
         )
+
+
+def _judge_frames(verifier: Verifier, state: LayerState, end: int) -> None:
+    """Each frame of the p2m lists is an ordinary page that has been sent; those above `end` have been told."""
+    unit = L.UNITS["libxc.X86_PV_P2M_FRAMES"][0]
+    lists = [*state.frames_from, (len(state.frames or ()), 0)]
+    for (first, begin), (after, _) in pairwise(lists):
+        for place, frame in enumerate(state.frames[first:after] if state.frames else ()):
+            kind = state.pfns.type_of(frame)
+            if frame > end or kind == 0 or verifier.findings.full("LIBXC-P2M-ENTRY"):
+                continue
+            actual = f"frame {frame:#x}, {'never sent' if kind is None else L.PAGE_TYPES.get(kind)}"
+            _p2m_entry(verifier, state.layer, begin + unit * place, place, actual, end)
 
 
 def cut_after_checkpoint(verifier: Verifier, where: Layer | Record, at: int) -> None:

@@ -299,8 +299,9 @@ class Verifier(Sink):
         self.complete = False
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
+            self.complete = True
             if self._between and missing == HEADER:
-                self.complete, self.stopped = True, None
+                self.stopped = None
             else:
                 libxc.cut_after_checkpoint(self, record or layer, at)
             return
