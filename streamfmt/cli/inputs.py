@@ -43,10 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_reader(name: str, reader: Reader) -> None:
     """Run `reader` on the input called `name` to its end.  Raises InputError."""
-    fd = -1
+    fd = opened = -1
     try:
         try:
-            fd = 0 if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            if name != "-":
+                opened = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            fd = max(opened, 0)
             source = _source(fd, reader)
         except OSError as error:
             raise UnreadableError(error.strerror or str(error)) from error
@@ -61,8 +63,8 @@ def run_reader(name: str, reader: Reader) -> None:
         position = reader.window.position
         raise InputError(f"{error} (after {position:,} octets of content)", 1) from error
     finally:
-        if fd > 0:
-            os.close(fd)
+        if opened >= 0:
+            os.close(opened)
 
 
 def _source(fd: int, reader: Reader) -> Source:

@@ -27,16 +27,19 @@ class CompressedSource(Source):
         self._make, self._errors = _decompressors(key)
         self._worker: Any = self._make()
         self._input = b""
-        self._fresh = True
-        self._eof = False
+        # Behind the compressed data, where octets come through unchanged, so that they are told like any trailer.
+        self._plain = False
 
     def read_into(self, room: memoryview) -> int:
         try:
             while True:
-                if self._worker.eof:
+                if self._worker.eof and not self._plain:
                     self._next_member()
-                    if self._eof:
-                        return 0
+                if self._plain:
+                    data = self._input or self._read(_PIECE)
+                    count = min(len(data), len(room))
+                    room[:count], self._input = data[:count], data[count:]
+                    return count
                 if not self._input and self._needs_input():
                     self._input = self._read(_PIECE)
                     if not self._input:
@@ -55,18 +58,20 @@ class CompressedSource(Source):
         return bool(getattr(self._worker, "needs_input", True))
 
     def _next_member(self) -> None:
-        """Another gzip member, xz stream or zstd frame may follow; anything else ends the output."""
-        rest = self._worker.unused_data or self._read(_PIECE)
-        if self._key == "xz":
-            while rest and not rest.strip(b"\0"):
-                rest = self._read(_PIECE)
-            rest = rest.lstrip(b"\0")
+        """Another gzip member, xz stream or zstd frame may follow; anything else is handed on as it is."""
         magic = next(octets for octets, key in COMPRESSED.items() if key == self._key)
-        if not rest.startswith(magic):
-            self._eof = True
-            return
-        self._worker = self._make()
+        rest = self._worker.unused_data
+        while True:
+            if self._key == "xz":
+                rest = rest.lstrip(b"\0")  # stream padding
+            more = self._read(_PIECE) if len(rest) < len(magic) else b""
+            if not more:
+                break
+            rest += more
         self._input = rest
+        self._plain = not rest.startswith(magic)
+        if not self._plain:
+            self._worker = self._make()
 
     def fill(self, window: Any, want: int) -> bool:
         got = self.read_into(window.room())

@@ -193,7 +193,7 @@ def tables() -> dict[str, Any]:
     found["PTE_PRESENT"] = 1 << pte["present"].shift
     found["VCPU_CONTEXT_SIZES"] = libxc.VCPU_CONTEXT_SIZES
     found["PV_COMBINATIONS"] = libxc.PV_COMBINATIONS
-    found["HVM_TYPES"] = {row.code: (row.name, row.lengths, row.unit) for row in hvm.CONTEXT_TYPES}
+    found["HVM_TYPES"] = {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES}
     found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
     found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
     found["EMULATOR_IDS"] = {value: name for name, value in libxl.EMULATOR_IDS.items()}

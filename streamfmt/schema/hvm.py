@@ -30,9 +30,11 @@ class ContextType:
     lengths: tuple[int, ...]
     unit: int = 0
     history: str = ""
+    counted: bool = False
 
 
-# A `unit` makes the length least + n * unit, where `lengths` holds the least.  Codes 22 to 34 are kept for a
+# A `unit` makes the length least + n * unit, where `lengths` holds the least; a `counted` entry begins with the
+# number of its units, 32 bits.  Codes 22 to 34 are kept for a
 # downstream user and unknown to every released Xen.
 CONTEXT_TYPES = (
     ContextType(0, "END", (0,)),
@@ -55,7 +57,7 @@ CONTEXT_TYPES = (
     ContextType(17, "VIRIDIAN_VCPU", (8, 16, 216), history="8 to 4.6, 16 to 4.12, 216 since 4.13"),
     ContextType(18, "VMCE_VCPU", (8, 24, 32), history="8 in 4.2, 24 to 4.9, 32 since 4.10"),
     ContextType(19, "TSC_ADJUST", (8,)),
-    ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR"),
+    ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR", counted=True),
 )
 HEADER_TYPE = 1
 END_TYPE = 0

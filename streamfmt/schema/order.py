@@ -49,6 +49,8 @@ LIBXC_RULES = (
     OrderRule("LIBXC-PVINFO-FIRST", on=("X86_PV_INFO",), seen=("STATIC_DATA_END",), guests=("pv",), versions=(3,)),
     OrderRule("LIBXC-P2M-BEFORE-PAGES", on=("PAGE_DATA", *CLOSING), unseen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
     OrderRule("LIBXC-P2M-REPEAT", on=("X86_PV_P2M_FRAMES",), seen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
+    OrderRule("LIBXC-VERIFY-1", on=("CHECKPOINT",), seen=("VERIFY",)),
+    OrderRule("LIBXC-VERIFY-1", on=("VERIFY",), seen=("CHECKPOINT",)),
     OrderRule("LIBXC-TSC-PRESENT", on=CLOSING, unseen=("X86_TSC_INFO",)),
     OrderRule("LIBXC-HVMCTX-PRESENT", on=CLOSING, unseen=("HVM_CONTEXT",), guests=("hvm",)),
     OrderRule("LIBXC-HVMPARAMS-ORDER", on=("HVM_PARAMS",), seen=("HVM_CONTEXT",), guests=("hvm",)),

@@ -20,6 +20,7 @@ import zstandard
 from streamfmt import data
 from streamfmt.cli.main import VERBS, main
 from streamfmt.reader import literals as L
+from streamfmt.reader.compressed import CompressedSource
 from streamfmt.schema.clauses import registry
 
 CORPUS = Path(data.path("corpus", "real"))
@@ -184,6 +185,36 @@ def test_damaged_compression(packer: str, tmp_path: Path) -> None:
     assert b"Traceback" not in shown.stderr
 
 
+@pytest.mark.parametrize("packer", PACKERS)
+def test_members_and_trailers_however_cut(packer: str) -> None:
+    """Members in a row are one stream, and what follows them is told, wherever a read ends."""
+    pack, size = PACKERS[packer], len(HVM) // 2
+    packed = pack(HVM[:size]) + pack(HVM[size:]) + b"second stream"
+    for step in (1, 7, 1 << 20):
+        source = CompressedSource(packer_key(packer), Trickle(packed, step).read)
+        room, got = memoryview(bytearray(50_000)), bytearray()
+        while count := source.read_into(room):
+            got += room[:count]
+
+        assert bytes(got) == HVM + b"second stream"
+
+
+class Trickle(io.BytesIO):
+    """Octets that come a few at a time, however many are asked for."""
+
+    def __init__(self, octets: bytes, step: int) -> None:
+        super().__init__(octets)
+        self._step = step
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(self._step)
+
+
+def packer_key(packer: str) -> str:
+    """The reader's name for a form of compression."""
+    return {"gz": "gzip", "xz": "xz", "zst": "zstd"}[packer]
+
+
 def test_xz_that_needs_too_much_memory(tmp_path: Path) -> None:
     """xz data with a dictionary above the limit is refused, not opened."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 512 << 20}]
@@ -338,6 +369,22 @@ def test_closed_pipe_is_no_traceback(sample: Path) -> None:
     shown = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
 
     assert b"Traceback" not in shown.stderr
+
+
+def test_input_that_is_not_there_is_no_other(tmp_path: Path) -> None:
+    """A closed standard input is not taken for the file that was read before it."""
+    command = f"{sys.executable} -m streamfmt verify -q {CORPUS / 'hvm-64.bin.gz'} - <&-"
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert shown.returncode == 3
+    assert len(shown.stdout.splitlines()) == 1
+    assert "standard input: cannot read" in shown.stderr
+
+
+def test_colo_is_for_hvm(capsys: pytest.CaptureFixture[str]) -> None:
+    """A PV image in a stream that is declared COLO is an error."""
+    assert main(["verify", "--mode", "colo", str(CORPUS / "pv-list.bin.gz")]) == 1
+    assert "COLO-HVM" in capsys.readouterr().out
 
 
 def test_closed_descriptors() -> None:

@@ -40,9 +40,15 @@ def _entry(code: int, instance: int, length: int) -> bytes:
     return code.to_bytes(2, "little") + instance.to_bytes(2, "little") + length.to_bytes(4, "little")
 
 
+def _data(row: hvm.ContextType, length: int) -> bytes:
+    """An entry's data: zeros, but for the count of units where the type has one."""
+    count = 1 + (length - row.lengths[0]) // row.unit if row.counted else 0
+    return count.to_bytes(4, "little").ljust(length, b"\0") if count else bytes(length)
+
+
 _LENGTHS = [row for row in hvm.CONTEXT_TYPES if row.code not in (hvm.HEADER_TYPE, hvm.END_TYPE)]
 _EVERY_LENGTH = tuple(
-    (row.code, number, bytes(length))
+    (row.code, number, _data(row, length))
     for row in _LENGTHS
     for number, length in enumerate((*row.lengths, *((row.lengths[0] + 3 * row.unit,) if row.unit else ())))
 )
@@ -97,6 +103,7 @@ BREAKING: Table = {
             for row in _LENGTHS
             if row.unit != 1
         },
+        "cpu_msr-miscounted": Vector(_ctx((20, 0, (2).to_bytes(4, "little") + bytes(20)))),
     },
     "LIBXC-HVMPARAMS-LEN": {
         **{f"octets-{n}": Vector(HVM.resized(PARAMS, n)) for n in (0, 7, 9, 23, 25, 40, 57)},

@@ -113,6 +113,7 @@ ACCEPTING: Table = {
         "full-batch-deep": Vector(HVM.before(PAGE, _full_batch()), deep=True, large=True),
     },
     "LIBXC-REC-TRUNC": {"declared-plain": Vector(HVM, mode="plain")},
+    "LIBXC-VERIFY-1": {"plain": Vector(HVM.before(TSC_INFO, VERIFY, *HVM_MEMORY))},
     "LIBXC-REC-ZEROLEN": {"verify": Vector(HVM.before(TSC_INFO, VERIFY, *HVM_MEMORY))},
     # Writers since 4.7 leave END out; whoever puts it behind a whole checkpoint loses nothing.
     "LIBXC-END-LAST": {
@@ -124,6 +125,10 @@ ACCEPTING: Table = {
 }
 
 BREAKING: Table = {
+    "LIBXC-VERIFY-1": {
+        "first-checkpoint": Vector(REMUS_HVM.before(TSC_INFO, VERIFY)),
+        "later-checkpoint": Vector(REMUS_PV.before(TSC_INFO, VERIFY, nth=2)),
+    },
     "LIBXC-IHDR-MARKER": {
         "declared": Vector(HVM.patch(IMAGE, "marker", b"\xff" * 7 + b"\xfe"), form="libxc"),
         "inside": Vector(LIBXL_HVM.patch(IMAGE, "marker", bytes(8))),

@@ -23,6 +23,8 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
     """Walk the entries of Xen's save format: HEADER first, each inside the blob, END last."""
     w = verifier.window
     head = Struct(record.layer.order + L.FORMATS[_CONTEXT])
+    # What an entry holds is Xen's own structure, as the processor stores it.
+    count_of = Struct("<I")
     places = L.PLACES[_CONTEXT]
     number = 0
 
@@ -46,7 +48,7 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
         kind, instance, length = head.unpack_from(w.buf, w.lo)
         w.lo += head.size
         left = record.end - w.position
-        name, lengths, unit = L.HVM_TYPES.get(kind, ("", (), 0))
+        name, lengths, unit, counted = L.HVM_TYPES.get(kind, ("", (), 0, False))
         headless = not number and (kind != L.HVM_HEADER or instance or length not in L.HVM_TYPES[L.HVM_HEADER][1])
         if headless:
             shown = f"type {kind} instance {instance} length {length}"
@@ -84,6 +86,14 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
             expected = " or ".join(map(str, lengths)) + (f" + {unit}n" if unit else "")
             message = f"entry {number}, {name}, has {length} octets, expected {expected}"
             fault("LIBXC-HVMCTX-LEN", at, message, "length", expected, length)
+        elif counted:
+            if w.hi - w.lo < count_of.size and not (yield count_of.size):
+                return
+            (count,) = count_of.unpack_from(w.buf, w.lo)
+            expected = lengths[0] + unit * (count - 1)
+            if length != expected:
+                message = f"entry {number}, {name}, has {length} octets, expected {expected} for its count of {count}"
+                fault("LIBXC-HVMCTX-LEN", at, message, "length", expected, length)
         if length > left:
             message = f"entry {number}, {name or f'type {kind}'}, claims {length} octets, {left} are left"
             fault("LIBXC-HVMCTX-TILE", at, message, "length", f"at most {left}", length)

@@ -257,9 +257,11 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
         return
     if (L.LIBXC_X86_PV_VCPU_BASIC, 0) not in state.vcpus:
         verifier.fault("LIBXC-VCPU0-BASIC", layer, "vcpu 0 has no X86_PV_VCPU_BASIC", offset=at)
-    if layer.checkpoints > 1 or state.end_pfn is None:
+    if layer.checkpoints > 1:
         return
-    if not state.pfns.known:
+    if state.end_pfn is None:
+        state.pfns.give_up("there is no p2m list to judge by")
+    if state.end_pfn is None or not state.pfns.known:
         for clause in ("LIBXC-P2M-ENTRY", "LIBXC-PAGE-COVER"):
             verifier.abstain(clause, state.pfns.why)
         return

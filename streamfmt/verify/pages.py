@@ -202,7 +202,8 @@ def _page_tables(
         if w.hi - w.lo < PAGE and not (yield PAGE):
             return
         at = w.position
-        for slot, pte in enumerate(unpack_from(f"{record.layer.order}{PAGE // size}Q", w.take(PAGE))):
+        # The guest's own memory: little-endian on x86, whatever the stream's integers are.
+        for slot, pte in enumerate(unpack_from(f"<{PAGE // size}Q", w.take(PAGE))):
             if pte & L.PTE_PRESENT and pte >> shift & mask > end:
                 verifier.fault(
                     "LIBXC-PTE-PFN",

@@ -104,12 +104,12 @@ def finding_lines(outcome: Outcome, hints: bool = True) -> list[tuple[str, str]]
     told: set[str] = set()
     counts = outcome.verifier.findings.counts
     for finding in outcome.verifier.findings.kept:
-        where = f"at {finding.offset} ({finding.offset:#x})"
-        if finding.record:
-            where += f", {finding.layer} record {finding.index} {finding.record}"
-        elif finding.layer:
-            where += f", {finding.layer}"
-        lines.append((finding.severity, f"  {finding.severity:<7}  {finding.clause}  {where}"))
+        place = finding.layer + (f" record {finding.index} {finding.record}" if finding.record else "")
+        head = f"  {finding.severity:<7}  {finding.clause}  at {finding.offset} ({finding.offset:#x}), "
+        if len(head + place) <= _COLUMNS:
+            lines.append((finding.severity, head + place))
+        else:
+            lines += [(finding.severity, head.rstrip(" ,")), ("", _MARGIN + place)]
         lines += _wrapped(finding.message)
         if hints and finding.severity != "note" and finding.clause not in told:
             hint = hint_of(finding.clause)

@@ -74,6 +74,8 @@ class Verifier(Sink):
         self.window: Window
         # Nothing has come since the last whole checkpoint.
         self._between = False
+        # The same, but perhaps for COLO's announcement of the next one.
+        self._fresh = False
         self._closes_nothing = False
         self._states: dict[str, LayerState] = {}
 
@@ -175,13 +177,17 @@ class Verifier(Sink):
             state.legacy = libxl.is_legacy(raw)
         if broken:
             self.broken_rules(broken, layer, raw, at)
+        if path == "libxc.domain_header" and self.mode == "colo" and layer.guest == "pv":
+            message = "the guest is PV, in a stream that is declared COLO"
+            self.fault("COLO-HVM", layer, message, offset=at, field="type", expected="hvm", actual="pv")
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
         # Savers of 4.6 put END right behind a checkpoint: it closes nothing that has to be whole.
-        self._closes_nothing = self._between
-        self._between = False
+        self._closes_nothing = self._fresh
         layer = record.layer
+        self._fresh &= layer.name == "libxl" and record.type == L.LIBXL_CHECKPOINT_STATE
+        self._between = False
         state = self.state(layer)
         kind = record.type
         if layer.name == "libxl":
@@ -250,7 +256,7 @@ class Verifier(Sink):
         self.records += run.count
         self.page_entries += run.entries
         self.content_pages += run.pages
-        self._between = False
+        self._between = self._fresh = False
         layer = run.layer
         state = self.state(layer)
         self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0), L.LIBXC_ORDER)
@@ -284,7 +290,7 @@ class Verifier(Sink):
 
     def _checkpoint_whole(self) -> None:
         self.checkpoints += 1
-        self._between = True
+        self._between = self._fresh = True
 
     def ended(self, layer: Layer, at: int) -> None:
         if layer.name == "libxc":
