@@ -99,7 +99,9 @@ def _unknown(head: bytes) -> Identity:
         return Identity("", "unknown", "not a migration stream", f"the first {len(head)} octets are zero")
     if all(octet in b"\t\n\r\f" or 32 <= octet < 127 for octet in head):
         return Identity("", "unknown", "not a migration stream", f"it begins with text: {_quote(head[:32])}")
-    return Identity("", "unknown", "not a migration stream", f"no known magic at offset 0; it begins {_quote(head[:16])}")
+    return Identity(
+        "", "unknown", "not a migration stream", f"no known magic at offset 0; it begins {_quote(head[:16])}"
+    )
 
 
 def _quote(octets: bytes) -> str:

@@ -196,7 +196,7 @@ def tables() -> dict[str, Any]:
     found["HVM_TYPES"] = {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES}
     found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
     found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
-    found["EMULATOR_IDS"] = {value: name for name, value in libxl.EMULATOR_IDS.items()}
+    found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)

@@ -18,7 +18,7 @@ _PIECE = 32 << 10
 # What libxl-migration-stream.pandoc lets a key consist of, and a value.
 _KEY = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"))
 _VALUE = bytes(range(0x20, 0x7F))
-_UPSTREAM, _TRADITIONAL, _UNKNOWN = 2, 1, 0
+_UNKNOWN, _TRADITIONAL, _UPSTREAM = (L.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM"))
 
 
 def is_legacy(raw: bytes) -> bool:
