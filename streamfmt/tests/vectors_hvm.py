@@ -13,16 +13,13 @@ from .good import (
     HVM_V2,
     REMUS_HVM,
 )
+from .paths import CTX, PARAMS
 from .streams import (
     Stream,
     context,
     params,
 )
 from .vector import Table, Vector, rows
-
-CTX = "libxc.HVM_CONTEXT"
-PARAMS = "libxc.HVM_PARAMS"
-CHECKPOINT = "libxc.CHECKPOINT"
 
 
 def _ctx(*entries: tuple[int, int, bytes]) -> Stream:

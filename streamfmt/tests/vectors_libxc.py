@@ -32,6 +32,25 @@ from .good import (
     SDE,
     VERIFY,
 )
+from .paths import (
+    BASIC,
+    CHECKPOINT,
+    CPUID_POLICY,
+    CTX,
+    DOMAIN,
+    EXTENDED,
+    IMAGE,
+    INFO,
+    MSR_POLICY,
+    MSRS,
+    PAGE,
+    PARAMS,
+    SHINFO,
+    STATIC_END,
+    TSC_INFO,
+    X_END,
+    XSAVE,
+)
 from .streams import (
     RECORDS,
     Part,
@@ -46,24 +65,7 @@ from .streams import (
 )
 from .vector import Table, Vector, rows
 
-IMAGE = "libxc.image_header"
-DOMAIN = "libxc.domain_header"
-PAGE = "libxc.PAGE_DATA"
-INFO = "libxc.X86_PV_INFO"
 P2M = "libxc.X86_PV_P2M_FRAMES"
-BASIC = "libxc.X86_PV_VCPU_BASIC"
-EXTENDED = "libxc.X86_PV_VCPU_EXTENDED"
-XSAVE = "libxc.X86_PV_VCPU_XSAVE"
-MSRS = "libxc.X86_PV_VCPU_MSRS"
-SHINFO = "libxc.SHARED_INFO"
-TSC_INFO = "libxc.X86_TSC_INFO"
-CTX = "libxc.HVM_CONTEXT"
-PARAMS = "libxc.HVM_PARAMS"
-STATIC_END = "libxc.STATIC_DATA_END"
-CPUID_POLICY = "libxc.X86_CPUID_POLICY"
-MSR_POLICY = "libxc.X86_MSR_POLICY"
-CHECKPOINT = "libxc.CHECKPOINT"
-X_END = "libxc.END"
 
 LIMIT = libxc.RECORD_LENGTH_MAX
 VCPU_PATHS = (BASIC, EXTENDED, XSAVE, MSRS)

@@ -32,6 +32,7 @@ from .good import (
     XENSTORE,
     wrapped,
 )
+from .paths import CKPT_END, CONTEXT, EMU, HEADER, L_END, STATE, XS
 from .streams import (
     Part,
     Stream,
@@ -43,14 +44,6 @@ from .streams import (
     xenstore,
 )
 from .vector import Table, Vector, rows
-
-HEADER = "libxl.header"
-CONTEXT = "libxl.LIBXC_CONTEXT"
-EMU = "libxl.EMULATOR_CONTEXT"
-XS = "libxl.EMULATOR_XENSTORE_DATA"
-STATE = "libxl.CHECKPOINT_STATE"
-CKPT_END = "libxl.CHECKPOINT_END"
-L_END = "libxl.END"
 
 
 def _strings(body: bytes) -> Stream:

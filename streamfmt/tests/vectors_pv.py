@@ -15,6 +15,7 @@ from .good import (
     PV_V2,
     REMUS_PV,
 )
+from .paths import BASIC, EXTENDED, INFO, MSRS, PAGE, SHINFO, TSC_INFO, X_END, XSAVE
 from .streams import (
     TOP_TABLE,
     Part,
@@ -27,17 +28,7 @@ from .streams import (
 )
 from .vector import Table, Vector, rows
 
-PAGE = "libxc.PAGE_DATA"
-INFO = "libxc.X86_PV_INFO"
 P2M = "libxc.X86_PV_P2M_FRAMES"
-BASIC = "libxc.X86_PV_VCPU_BASIC"
-EXTENDED = "libxc.X86_PV_VCPU_EXTENDED"
-XSAVE = "libxc.X86_PV_VCPU_XSAVE"
-MSRS = "libxc.X86_PV_VCPU_MSRS"
-SHINFO = "libxc.SHARED_INFO"
-TSC_INFO = "libxc.X86_TSC_INFO"
-CHECKPOINT = "libxc.CHECKPOINT"
-X_END = "libxc.END"
 
 VCPU_PATHS = (BASIC, EXTENDED, XSAVE, MSRS)
 CONTEXT_64 = libxc.VCPU_CONTEXT_SIZES[8]
