@@ -6,6 +6,7 @@ Containers, payloads and legacy streams are named; libxl and libxc streams are r
 from __future__ import annotations
 
 from ..reader.events import Layer, Sink
+from ..reader.identify import describe
 from ..reader.stack import Reader
 from . import inputs
 
@@ -97,25 +98,13 @@ def as_dict(name: str, reader: Reader, headers: Headers) -> dict[str, Any]:
         "status": 0 if known else 1,
         "key": identity.key,
         "kind": identity.kind,
-        "description": describe(identity.name, headers.layers),
+        "description": describe(headers.layers) or identity.name,
         "evidence": identity.evidence,
         "layers": [
-            {"path": layer.path, "version": layer.version, "byte_order": "big" if layer.order == ">" else "little"}
-            for layer in headers.layers
+            {"path": layer.path, "version": layer.version, "byte_order": layer.byte_order} for layer in headers.layers
         ],
         "guest": identity.guest or (image.guest if image else None),
         "toolstack_width": identity.width,
         "xen": list(image.xen) if image and image.guest else None,
         "doubt": headers.doubt or None,
     }
-
-
-def describe(name: str, layers: Sequence[Layer]) -> str:
-    """What the stream is, in a line."""
-    parts = [f"{layer.name} v{layer.version}" + (", big-endian" if layer.order == ">" else "") for layer in layers]
-    text = " > ".join(parts) or name
-    for layer in layers:
-        if layer.name == "libxc" and layer.guest:
-            text += f", x86 {layer.guest.upper()}"
-            text += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
-    return text

@@ -73,11 +73,6 @@ class CompressedSource(Source):
         if not self._plain:
             self._worker = self._make()
 
-    def fill(self, window: Any, want: int) -> bool:
-        got = self.read_into(window.room())
-        window.hi += got
-        return got > 0
-
 
 class _Zstd:
     """zstandard's decompressor in the clothes of the standard library's."""

@@ -42,6 +42,11 @@ class Layer:
         self.index = 0
         self.checkpoints = 0
 
+    @property
+    def byte_order(self) -> str:
+        """The byte order of the layer's records, in a word."""
+        return "big" if self.order == ">" else "little"
+
 
 class Record:
     """One record: its header lies at stream offset `at`, its body of `length` octets at `body`."""

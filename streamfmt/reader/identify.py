@@ -10,8 +10,9 @@ from . import literals as L
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
+    from .events import Layer
     from .window import Window
 
 _LONGEST = max(offset + len(octets) for _, _, offset, octets, _ in L.MAGICS)
@@ -81,6 +82,17 @@ def peek(window: Window, exact: bool) -> Generator[int, int, Identity]:
         yield _GUESS
         found = _legacy(bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)]))
     return found or _unknown(head)
+
+
+def describe(layers: Sequence[Layer]) -> str:
+    """What a stream of these layers is, in a line: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
+    parts = [f"{layer.name} v{layer.version}" + (", big-endian" if layer.order == ">" else "") for layer in layers]
+    guest = ""
+    for layer in layers:
+        if layer.name == "libxc" and layer.guest:
+            guest = f", x86 {layer.guest.upper()}"
+            guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
+    return " > ".join(parts) + guest
 
 
 def _legacy(head: bytes) -> Identity | None:

@@ -35,11 +35,9 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
     """Program of a whole image: headers, then :func:`records`."""
     at = window.position
     path = "libxc.image_header"
-    size = L.SIZES[path]
-    if not (yield size):
-        sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), "the image header")
+    raw = yield from header(window, sink, layer, path, "the image header")
+    if raw is None:
         return STOP
-    raw = window.take(size)
     _, _, layer.version, options, _, _ = IMAGE_HEADER.unpack(raw)
     broken = broken_rules(path, raw, ">")
     sink.header(layer, path, at, raw, broken)
@@ -49,11 +47,9 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
     layer.order = ">" if options & L.LIBXC_OPTIONS.get("endian", 0) else "<"
     at = window.position
     path = "libxc.domain_header"
-    size = L.SIZES[path]
-    if not (yield size):
-        sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), "the domain header")
+    raw = yield from header(window, sink, layer, path, "the domain header")
+    if raw is None:
         return STOP
-    raw = window.take(size)
     guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
     layer.xen = major, minor
     layer.guest = L.GUESTS.get(guest)
@@ -71,9 +67,7 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
         if single:
             single = _run_of_singles(w, sink, layer)
         if w.hi - w.lo < HEADER and not (yield HEADER):
-            held = w.hi - w.lo
-            what = "a record header" if held else "the image, before its END"
-            sink.truncated(layer, None, w.base + w.hi, HEADER - held, what)
+            cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the image, before its END")
             return STOP
         kind, length = unpack_header(w.buf, w.lo)
         if kind == page_data and length >= PAGE_FIXED + ENTRY:
@@ -115,6 +109,20 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
             sink.checkpoint(layer, w.position)
             if nested:
                 return CHECKPOINT
+
+
+def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Generator[int, int, bytes | None]:
+    """Program of the fixed header of schema path `path`, either layer's: its octets, None if the stream ends first."""
+    size = L.SIZES[path]
+    if (yield size):
+        return window.take(size)
+    cut(window, sink, layer, size, what)
+    return None
+
+
+def cut(window: Window, sink: Sink, layer: Layer, size: int, what: str) -> None:
+    """Tell that the stream ends inside `what`, of `size` octets, of which those in the window are all."""
+    sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), what)
 
 
 def body(window: Window, sink: Sink, record: Record) -> Generator[int, int, bool]:

@@ -27,11 +27,9 @@ def stream(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]
     """Program of a whole libxl stream."""
     at = window.position
     path = "libxl.header"
-    size = L.SIZES[path]
-    if not (yield size):
-        sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), "the stream header")
+    raw = yield from libxc.header(window, sink, layer, path, "the stream header")
+    if raw is None:
         return libxc.STOP
-    raw = window.take(size)
     _, layer.version, options = STREAM_HEADER.unpack(raw)
     broken = broken_rules(path, raw, ">")
     sink.header(layer, path, at, raw, broken)
@@ -49,9 +47,7 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
     resume = False
     while True:
         if w.hi - w.lo < HEADER and not (yield HEADER):
-            held = w.hi - w.lo
-            what = "a record header" if held else "the stream, before its END"
-            sink.truncated(layer, None, w.base + w.hi, HEADER - held, what)
+            libxc.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the stream, before its END")
             return libxc.STOP
         kind, length = unpack_header(w.buf, w.lo)
         record = Record(layer, kind, w.position, length)

@@ -38,7 +38,9 @@ class Source:
 
     def fill(self, window: Window, want: int) -> bool:
         """Append at least one octet to the window, `want` are needed.  False at the end of the stream."""
-        raise NotImplementedError
+        got = self.read_into(window.room())
+        window.hi += got
+        return got > 0
 
     def skip(self, window: Window, count: int) -> int:
         """Let up to `count` octets go by, the window being empty; how many did, 0 at the end of the stream."""

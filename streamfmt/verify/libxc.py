@@ -64,10 +64,10 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
     """Program that judges the record's body, if there is anything in it to judge."""
     if record.type == L.LIBXC_CHECKPOINT and verifier.mode == "plain":
         verifier.fault("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a stream that is declared plain")
+    if record.type in _FORBIDDEN:
+        verifier.fault(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
     check = _BODIES.get(record.type)
     if check is None or not record.length or record.length < L.SIZES[record.path]:
-        if record.type in _FORBIDDEN:
-            verifier.fault(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
         return None
     return check(verifier, state, record)
 

@@ -6,6 +6,7 @@ Nothing here is needed for a verdict's making: :func:`verify_fd` and its kin dri
 
 from __future__ import annotations
 
+from ..reader.identify import describe
 from ..reader.stack import Reader
 from .findings import KEPT, SEVERITIES
 from .verifier import Verifier
@@ -46,15 +47,7 @@ class Outcome:
 
     def describe(self) -> str:
         """What the stream is, in a few words: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
-        parts = []
-        guest = xen = ""
-        for layer in self.verifier.layers:
-            if layer.version:
-                parts.append(f"{layer.name} v{layer.version}" + (", big-endian" if layer.order == ">" else ""))
-            if layer.name == "libxc" and layer.guest:
-                guest = f", x86 {layer.guest.upper()}"
-                xen = ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
-        return (" > ".join(parts) or self.identity.name) + guest + xen
+        return describe([layer for layer in self.verifier.layers if layer.version]) or self.identity.name
 
 
 def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
@@ -76,7 +69,7 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
             {
                 "path": layer.path,
                 "version": layer.version,
-                "byte_order": "big" if layer.order == ">" else "little",
+                "byte_order": layer.byte_order,
                 "guest": layer.guest if layer.name == "libxc" else None,
                 "xen": list(layer.xen) if layer.name == "libxc" else None,
                 "records": layer.index,
