@@ -1,12 +1,12 @@
 """Say what files and streams are, and how that shows.
 
-Containers, payloads and legacy streams are named; libxl and libxc streams are read as far as their headers.
+Payloads and legacy streams are named; containers, libxl and libxc streams are read as far as their headers.
 """
 
 from __future__ import annotations
 
 from ..reader.events import Layer, Sink
-from ..reader.identify import describe
+from ..reader.identify import READ, Identity, describe
 from ..reader.stack import Reader
 from . import inputs
 
@@ -33,7 +33,7 @@ class _Enough(Exception):  # noqa: N818 - it is no error
 
 
 class Headers(Sink):
-    """A sink that stops at the domain header, or at the first record that is no LIBXC_CONTEXT."""
+    """A sink that stops at the domain header, or at a stream's first record that is no LIBXC_CONTEXT."""
 
     def __init__(self) -> None:
         self.layers: list[Layer] = []
@@ -48,9 +48,13 @@ class Headers(Sink):
             raise _Enough
 
     def record(self, record: Record) -> Program | None:
-        if record.layer.name == "libxc" or record.name != "LIBXC_CONTEXT":
+        if record.layer.name in ("libxl", "libxc") and record.name != "LIBXC_CONTEXT":
             raise _Enough
         return None
+
+    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
+        if identity.key not in READ:
+            self.doubt = f"at offset {at}: {identity.name} ({identity.evidence})"
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.doubt = f"it ends at offset {at}, inside {what}"

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 
-from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, FORCED
+from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, READ
 from ..reader.sources import DamagedError, FileSource, PipeSource, Source, UnreadableError, drive
 from ..reader.stack import Reader
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as",
         dest="form",
-        choices=("auto", *FORCED),
+        choices=("auto", *READ),
         default="auto",
         help="take the input for this, instead of looking at its first octets",
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.identify import READ, Identity
 from ..reader.stack import Reader
 from ..render.hexdump import Dump, hanging
 from ..render.records import PAGE_DATA, Brief, Pages, brief, decode, header_text, layouts, number, plain
@@ -29,7 +30,7 @@ EXAMPLES = """examples:
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
 
-exit status: 0 read to its end; 1 it breaks off, or is no libxl or libxc stream;
+exit status: 0 read to its end; 1 it breaks off, or is none that is read;
 2 wrong usage; 3 could not be read
 """
 FORMAT = "streamfmt-show-1"
@@ -50,7 +51,7 @@ def record_range(text: str) -> range:
 
 def record_types(text: str) -> set[tuple[str, int]]:
     """The record types of either layer that have this name or number."""
-    tables: dict[str, dict[int, str]] = {"libxl": L.LIBXL_RECORDS, "libxc": L.LIBXC_RECORDS}
+    tables: dict[str, dict[int, str]] = L.RECORDS
     try:
         code = int(text, 0)
     except ValueError:
@@ -63,8 +64,8 @@ def record_types(text: str) -> set[tuple[str, int]]:
         near = ", ".join(get_close_matches(text.upper(), known, 3, 0.5))
         hint = f"; did you mean {near}?" if near else ""
         raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
-    if not 0 <= code < 1 << 32:
-        raise argparse.ArgumentTypeError(f"record type {text} does not fit into 32 bits")
+    if not 0 <= code < 1 << 64:
+        raise argparse.ArgumentTypeError(f"record type {text} does not fit into 64 bits")
     return {(layer, code) for layer in tables}
 
 
@@ -227,7 +228,8 @@ class Listing(Sink):
         left = self.window.hi - self.window.lo
         if left and self.dump is not None and not self.selecting:
             self.dump.octets(self.window.position, self.window.take(left), f"what there is of {what}")
-        closing = "libxl.CHECKPOINT_END" if "/" in layer.path else "libxc.CHECKPOINT"
+        inside = layer.parent is not None and layer.parent.name == "libxl"
+        closing = "libxl.CHECKPOINT_END" if inside else "libxc.CHECKPOINT"
         if self._last == closing and layer.checkpoints and record is None and missing == HEADER:
             self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
@@ -244,6 +246,11 @@ class Listing(Sink):
     def unsound(self, layer: Layer, at: int) -> None:
         self.stopped = at, f"this is no {layer.name} header that can be relied on"
 
+    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
+        self._settle()
+        if identity.key not in READ:
+            self.stopped = at, f"{identity.name} ({identity.evidence})"
+
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         self._settle()
         known = [(row[0], row[2]) for row in L.TRAILERS] + [(row[3], row[4]) for row in L.MAGICS if not row[2]]
@@ -256,7 +263,7 @@ class Listing(Sink):
         """The input has been read."""
         self._settle()
         identity = reader.identity
-        if self.stopped is None and identity is not None and identity.kind != "stream":
+        if self.stopped is None and identity is not None and identity.key not in READ:
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
         self.out.end(self, reader.window.position)
 
@@ -325,7 +332,7 @@ class Table:
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if not self._path:
-            self._nested = layer.name == "libxl"
+            self._nested = layer.name != "libxc"
             index = f"{'index':>6}" if self._nested else ""
             self._write(f"{self._name}\n" + self._paint("place", f"record{index}{'offset':>11}{'length':>10}"))
         text = header_text(layer, path, decode(layouts()[path], raw, layer.order))

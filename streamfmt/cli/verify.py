@@ -67,7 +67,7 @@ def _print(outcome: Outcome, name: str, quiet: bool) -> None:
         return f"{_COLOURS[kind]}{text}\x1b[0m" if coloured and kind else text
 
     lines = []
-    if outcome.verdict != NOT_JUDGED and not quiet:
+    if (outcome.verdict != NOT_JUDGED or outcome.verifier.unjudged) and not quiet:
         lines.append(f"{name}: {outcome.describe()}")
         lines += [paint(kind, line) for kind, line in finding_lines(outcome)]
         lines.append(f"  read     {extent(outcome)}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Program
+    from .identify import Identity
     from .window import Window
 
 HEADER = L.SIZES["libxc.record_header"]
@@ -24,17 +25,21 @@ ENTRY, PAGE = L.UNITS["libxc.PAGE_DATA"]
 
 
 class Layer:
-    """A stream of records inside another: what its headers said, and how far it has been read.
+    """A container, or a stream of records, inside another: what its headers said, and how far it has been read.
 
-    `path` is the way in from outside ("libxl/libxc").  `order` is struct's byte order of its records.
-    `guest` is "pv" or "hvm", None before the domain header and where that makes no sense.
+    `path` is the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order of its records, `head` the
+    octets of a record's header (0 in a layer that has none), `align` what their bodies are padded to.  `guest` is
+    "pv" or "hvm", None before the domain header and where that makes no sense.
     """
 
-    __slots__ = ("checkpoints", "guest", "index", "name", "order", "path", "version", "xen")
+    __slots__ = ("align", "checkpoints", "guest", "head", "index", "name", "order", "parent", "path", "version", "xen")
 
-    def __init__(self, name: str, parent: str = "") -> None:
+    def __init__(self, name: str, parent: Layer | None = None) -> None:
         self.name = name
-        self.path = f"{parent}/{name}" if parent else name
+        self.parent = parent
+        self.path: str = f"{parent.path}/{name}" if parent else name
+        self.head = L.SIZES.get(f"{name}.record_header", 0)
+        self.align = L.ALIGN[name]
         self.order = "<"
         self.version = 0
         self.guest: str | None = None
@@ -49,7 +54,7 @@ class Layer:
 
 
 class Record:
-    """One record: its header lies at stream offset `at`, its body of `length` octets at `body`."""
+    """One record: its header, if it has one, lies at stream offset `at`, its body of `length` octets at `body`."""
 
     __slots__ = ("at", "index", "layer", "length", "type")
 
@@ -62,22 +67,31 @@ class Record:
 
     @property
     def body(self) -> int:
-        return self.at + HEADER
+        return self.at + self.layer.head
 
     @property
     def end(self) -> int:
         """Offset behind the body, before its padding."""
-        return self.at + HEADER + self.length
+        return self.at + self.layer.head + self.length
 
     @property
     def name(self) -> str:
-        names: dict[int, str] = L.LIBXL_RECORDS if self.layer.name == "libxl" else L.LIBXC_RECORDS
-        return names.get(self.type, f"type {self.type:#x}")
+        return L.RECORDS[self.layer.name].get(self.type, f"type {self.type:#x}")
 
     @property
     def path(self) -> str:
         """Schema path, such as "libxc.PAGE_DATA"."""
         return f"{self.layer.name}.{self.name}"
+
+
+class Unsized(Record):
+    """A record whose body's end only its own layer finds: `length` is 0, `claim` what the header says all the same."""
+
+    __slots__ = ("claim",)
+
+    def __init__(self, layer: Layer, kind: int, at: int, claim: int) -> None:
+        super().__init__(layer, kind, at, 0)
+        self.claim = claim
 
 
 class Run:
@@ -154,6 +168,9 @@ class Sink:
 
     def unsound(self, layer: Layer, at: int) -> None:
         """A header was not one; reading stops here."""
+
+    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
+        """A container's stream begins at `at`; only if `identity` is of a kind that is read does reading go on."""
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         """`count` octets follow the outermost END at `at`; `head` is how they begin, `zero` if all are zero."""

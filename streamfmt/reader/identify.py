@@ -21,8 +21,10 @@ _GUESS = 64 << 10
 # Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
 COMPRESSED = {octets: key for key, kind, _, octets, _ in L.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
-# What --as takes, beside "auto".
-FORCED = ("libxl", "libxc")
+# Nothing that is read is shorter.
+_SHORTEST = 8
+# What is read, not only named: what --as takes, beside "auto".
+READ = ("libxl", "libxc", "xl", "libvirt", "xapi")
 
 
 class Identity:
@@ -44,8 +46,8 @@ class Identity:
 
 def forced(key: str) -> Identity:
     """The identity the caller declares."""
-    name = next(row[4] for row in L.MAGICS if row[0] == key)
-    return Identity(key, "stream", name, "declared with --as")
+    kind, name = next((row[1], row[4]) for row in L.MAGICS if row[0] == key)
+    return Identity(key, kind, name, "declared with --as")
 
 
 def by_magic(head: bytes, complete: bool) -> Identity | None:
@@ -64,29 +66,33 @@ def by_magic(head: bytes, complete: bool) -> Identity | None:
 
 
 def peek(window: Window, exact: bool) -> Generator[int, int, Identity]:
-    """Program that identifies the stream without consuming it.
+    """Program that identifies what begins here, without consuming it.
 
-    With `exact` only as many octets are asked for as the shortest known stream has.
+    With `exact` no more octets are asked for than anything that begins like this has.
     """
     if exact:
-        yield 8
-        head = bytes(window.buf[window.lo : window.hi])
-        for key, kind, offset, octets, name in L.MAGICS:
-            if len(head) >= 8 and not offset and octets.startswith(head[:8]):
-                return Identity(key, kind, name, f"{_quote(head[:8])} at offset 0")
-        return by_magic(head, window.eof) or _unknown(head)
-    complete = not (yield _LONGEST)
-    head = bytes(window.buf[window.lo : min(window.hi, window.lo + _LONGEST)])
+        yield _SHORTEST
+        head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
+        longest = max((len(row[3]) for row in L.MAGICS if not row[2] and row[3].startswith(head)), default=_SHORTEST)
+        complete = not (yield longest)
+    else:
+        complete = not (yield _LONGEST)
+        longest = _LONGEST
+    head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
     found = by_magic(head, complete)
-    if found is None:
+    if found is None and not exact:
         yield _GUESS
         found = _legacy(bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)]))
     return found or _unknown(head)
 
 
 def describe(layers: Sequence[Layer]) -> str:
-    """What a stream of these layers is, in a line: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
-    parts = [f"{layer.name} v{layer.version}" + (", big-endian" if layer.order == ">" else "") for layer in layers]
+    """What a stream of these layers is, in a line: "xl > libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
+    parts = []
+    for layer in layers:
+        if layer.version or not layer.align > 1:
+            version = f" v{layer.version}" if layer.version else ""
+            parts.append(layer.name + version + (", big-endian" if layer.order == ">" else ""))
     guest = ""
     for layer in layers:
         if layer.name == "libxc" and layer.guest:

@@ -59,7 +59,7 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
             sink.ended(layer, w.position)
             return libxc.END
         if kind == L.LIBXL_LIBXC_CONTEXT:
-            image = Layer("libxc", layer.path)
+            image = Layer("libxc", layer)
             if (yield from libxc.image(w, sink, image, nested=True)) == libxc.STOP:
                 return libxc.STOP
             layer.guest = image.guest

@@ -8,14 +8,6 @@ from __future__ import annotations
 FORMATS = {
     'libxl.header': '>8sII',
     'libxl.record_header': 'II',
-    'libxc.image_header': '>8sIIHHI',
-    'libxc.domain_header': 'IHHII',
-    'libxc.record_header': 'II',
-    'libxc.pte': 'Q',
-    'libxl.XENSTORE_DATA_32': 'II',
-    'libxl.XENSTORE_DATA_32.entries': 'QQQI',
-    'libxl.XENSTORE_DATA_64': 'II',
-    'libxl.XENSTORE_DATA_64.entries': 'QQQI4s',
     'libxl.END': '',
     'libxl.LIBXC_CONTEXT': '',
     'libxl.EMULATOR_XENSTORE_DATA': 'II',
@@ -23,6 +15,9 @@ FORMATS = {
     'libxl.EMULATOR_CONTEXT': 'II',
     'libxl.CHECKPOINT_END': '',
     'libxl.CHECKPOINT_STATE': 'I',
+    'libxc.image_header': '>8sIIHHI',
+    'libxc.domain_header': 'IHHII',
+    'libxc.record_header': 'II',
     'libxc.END': '',
     'libxc.PAGE_DATA': 'II',
     'libxc.PAGE_DATA.entries': 'Q',
@@ -50,18 +45,32 @@ FORMATS = {
     'libxc.X86_CPUID_POLICY.leaves': 'IIIIII',
     'libxc.X86_MSR_POLICY': '',
     'libxc.X86_MSR_POLICY.msrs': 'IIQ',
+    'xl.header': '32sIIII',
+    'xl.OPTIONAL_DATA': 'I',
+    'libvirt.header': '16sII40s',
+    'libvirt.XML': '',
+    'xapi.header': '15s',
+    'xapi.record_header': 'qq',
+    'xapi.XENOPS': '',
+    'xapi.LIBXC': '',
+    'xapi.LIBXL': '',
+    'xapi.LIBXC_LEGACY': '',
+    'xapi.QEMU_TRAD': '',
+    'xapi.QEMU_XEN': '',
+    'xapi.DEMU': '',
+    'xapi.VARSTORED': '',
+    'xapi.SWTPM0': '',
+    'xapi.SWTPM': '',
+    'xapi.END_OF_IMAGE': '',
+    'libxc.pte': 'Q',
+    'libxl.XENSTORE_DATA_32': 'II',
+    'libxl.XENSTORE_DATA_32.entries': 'QQQI',
+    'libxl.XENSTORE_DATA_64': 'II',
+    'libxl.XENSTORE_DATA_64.entries': 'QQQI4s',
 }
 SIZES = {
     'libxl.header': 16,
     'libxl.record_header': 8,
-    'libxc.image_header': 24,
-    'libxc.domain_header': 16,
-    'libxc.record_header': 8,
-    'libxc.pte': 8,
-    'libxl.XENSTORE_DATA_32': 8,
-    'libxl.XENSTORE_DATA_32.entries': 28,
-    'libxl.XENSTORE_DATA_64': 8,
-    'libxl.XENSTORE_DATA_64.entries': 32,
     'libxl.END': 0,
     'libxl.LIBXC_CONTEXT': 0,
     'libxl.EMULATOR_XENSTORE_DATA': 8,
@@ -69,6 +78,9 @@ SIZES = {
     'libxl.EMULATOR_CONTEXT': 8,
     'libxl.CHECKPOINT_END': 0,
     'libxl.CHECKPOINT_STATE': 4,
+    'libxc.image_header': 24,
+    'libxc.domain_header': 16,
+    'libxc.record_header': 8,
     'libxc.END': 0,
     'libxc.PAGE_DATA': 8,
     'libxc.PAGE_DATA.entries': 8,
@@ -96,12 +108,30 @@ SIZES = {
     'libxc.X86_CPUID_POLICY.leaves': 24,
     'libxc.X86_MSR_POLICY': 0,
     'libxc.X86_MSR_POLICY.msrs': 16,
+    'xl.header': 48,
+    'xl.OPTIONAL_DATA': 4,
+    'libvirt.header': 64,
+    'libvirt.XML': 0,
+    'xapi.header': 15,
+    'xapi.record_header': 16,
+    'xapi.XENOPS': 0,
+    'xapi.LIBXC': 0,
+    'xapi.LIBXL': 0,
+    'xapi.LIBXC_LEGACY': 0,
+    'xapi.QEMU_TRAD': 0,
+    'xapi.QEMU_XEN': 0,
+    'xapi.DEMU': 0,
+    'xapi.VARSTORED': 0,
+    'xapi.SWTPM0': 0,
+    'xapi.SWTPM': 0,
+    'xapi.END_OF_IMAGE': 0,
+    'libxc.pte': 8,
+    'libxl.XENSTORE_DATA_32': 8,
+    'libxl.XENSTORE_DATA_32.entries': 28,
+    'libxl.XENSTORE_DATA_64': 8,
+    'libxl.XENSTORE_DATA_64.entries': 32,
 }
 UNITS = {
-    'libxl.XENSTORE_DATA_32': (0,),
-    'libxl.XENSTORE_DATA_32.entries': (1,),
-    'libxl.XENSTORE_DATA_64': (0,),
-    'libxl.XENSTORE_DATA_64.entries': (1,),
     'libxl.EMULATOR_XENSTORE_DATA': (0,),
     'libxl.EMULATOR_XENSTORE_DATA.pairs': (0, 0),
     'libxl.EMULATOR_CONTEXT': (1,),
@@ -118,21 +148,28 @@ UNITS = {
     'libxc.CHECKPOINT_DIRTY_PFN_LIST': (8,),
     'libxc.X86_CPUID_POLICY': (24,),
     'libxc.X86_MSR_POLICY': (16,),
+    'xl.OPTIONAL_DATA': (1, 1),
+    'libvirt.XML': (1,),
+    'xapi.XENOPS': (1,),
+    'xapi.QEMU_TRAD': (1,),
+    'xapi.QEMU_XEN': (1,),
+    'xapi.VARSTORED': (1,),
+    'xapi.SWTPM0': (1,),
+    'xapi.SWTPM': (1,),
+    'libxl.XENSTORE_DATA_32': (0,),
+    'libxl.XENSTORE_DATA_32.entries': (1,),
+    'libxl.XENSTORE_DATA_64': (0,),
+    'libxl.XENSTORE_DATA_64.entries': (1,),
 }
 PLACES = {
     'libxl.header': {'ident': (0, 8), 'version': (8, 4), 'options.reserved': (12, 4), 'options.legacy': (12, 4), 'options.endian': (12, 4)},
     'libxl.record_header': {'type': (0, 4), 'length': (4, 4)},
-    'libxc.image_header': {'marker': (0, 8), 'id': (8, 4), 'version': (12, 4), 'options.reserved': (16, 2), 'options.endian': (16, 2), 'reserved_1': (18, 2), 'reserved_2': (20, 4)},
-    'libxc.domain_header': {'type': (0, 4), 'page_shift': (4, 2), 'reserved': (6, 2), 'xen_major': (8, 4), 'xen_minor': (12, 4)},
-    'libxc.record_header': {'type': (0, 4), 'length': (4, 4)},
-    'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
-    'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
-    'libxl.XENSTORE_DATA_32.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
-    'libxl.XENSTORE_DATA_64': {'version': (0, 4), 'count': (4, 4)},
-    'libxl.XENSTORE_DATA_64.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4), 'padding': (28, 4)},
     'libxl.EMULATOR_XENSTORE_DATA': {'emulator_id': (0, 4), 'index': (4, 4)},
     'libxl.EMULATOR_CONTEXT': {'emulator_id': (0, 4), 'index': (4, 4)},
     'libxl.CHECKPOINT_STATE': {'control_id': (0, 4)},
+    'libxc.image_header': {'marker': (0, 8), 'id': (8, 4), 'version': (12, 4), 'options.reserved': (16, 2), 'options.endian': (16, 2), 'reserved_1': (18, 2), 'reserved_2': (20, 4)},
+    'libxc.domain_header': {'type': (0, 4), 'page_shift': (4, 2), 'reserved': (6, 2), 'xen_major': (8, 4), 'xen_minor': (12, 4)},
+    'libxc.record_header': {'type': (0, 4), 'length': (4, 4)},
     'libxc.PAGE_DATA': {'count': (0, 4), 'reserved': (4, 4)},
     'libxc.PAGE_DATA.entries': {'type': (0, 8), 'reserved': (0, 8), 'pfn': (0, 8)},
     'libxc.X86_PV_INFO': {'guest_width': (0, 1), 'pt_levels': (1, 1), 'reserved': (2, 6)},
@@ -151,8 +188,21 @@ PLACES = {
     'libxc.CHECKPOINT_DIRTY_PFN_LIST.pfns': {'': (0, 8)},
     'libxc.X86_CPUID_POLICY.leaves': {'leaf': (0, 4), 'subleaf': (4, 4), 'eax': (8, 4), 'ebx': (12, 4), 'ecx': (16, 4), 'edx': (20, 4)},
     'libxc.X86_MSR_POLICY.msrs': {'index': (0, 4), 'flags': (4, 4), 'value': (8, 8)},
+    'xl.header': {'magic': (0, 32), 'byteorder': (32, 4), 'mandatory_flags.reserved': (36, 4), 'mandatory_flags.stream_v2': (36, 4), 'mandatory_flags.json': (36, 4), 'optional_flags': (40, 4), 'optional_data_len': (44, 4)},
+    'xl.OPTIONAL_DATA': {'config_len': (0, 4)},
+    'libvirt.header': {'magic': (0, 16), 'version': (16, 4), 'xml_len': (20, 4), 'reserved': (24, 40)},
+    'xapi.header': {'signature': (0, 15)},
+    'xapi.record_header': {'type': (0, 8), 'length': (8, 8)},
+    'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
+    'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
+    'libxl.XENSTORE_DATA_32.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
+    'libxl.XENSTORE_DATA_64': {'version': (0, 4), 'count': (4, 4)},
+    'libxl.XENSTORE_DATA_64.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4), 'padding': (28, 4)},
 }
 RULES = {
+    'xl.header': (('XL-MAGIC', 'magic', 0, 32, 0, 256, False, b'Xen saved domain, xl format\n \x00 \r'), ('XL-BYTEORDER', 'byteorder', 32, 4, 0, 32, False, (16909060,)), ('XL-FLAGS', 'mandatory_flags.reserved', 36, 4, 2, 30, False, (0,)), ('XL-FLAGS-OPT', 'optional_flags', 40, 4, 0, 32, False, (0,))),
+    'libvirt.header': (('LIBVIRT-MAGIC', 'magic', 0, 16, 0, 128, False, b'libvirt-xml\n \x00 \r'), ('LIBVIRT-VERSION', 'version', 16, 4, 0, 32, False, (1, 2)), ('LIBVIRT-RSVD', 'reserved', 24, 40, 0, 320, False, b'\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00')),
+    'xapi.header': (('XAPI-MAGIC', 'signature', 0, 15, 0, 120, False, b'XenSavedDomv2-\n'),),
     'libxl.header': (('LIBXL-HDR-IDENT', 'ident', 0, 8, 0, 64, False, b'LibxlFmt'), ('LIBXL-HDR-VERSION', 'version', 8, 4, 0, 32, True, (2,)), ('LIBXL-HDR-OPT-RSVD', 'options.reserved', 12, 4, 2, 30, True, (0,)), ('LIBXL-HDR-ENDIAN', 'options.endian', 12, 4, 0, 1, True, (0,))),
     'libxl.EMULATOR_XENSTORE_DATA': (('LIBXL-EMU-INDEX', 'index', 4, 4, 0, 32, False, (0,)),),
     'libxl.EMULATOR_CONTEXT': (('LIBXL-EMU-INDEX', 'index', 4, 4, 0, 32, False, (0,)),),
@@ -172,6 +222,7 @@ RULES = {
     'libxc.PAGE_DATA': (('LIBXC-PAGE-HDR-RSVD', 'reserved', 4, 4, 0, 32, False, (0,)),),
 }
 LENGTHS = {
+    'libvirt.XML': ('LIBVIRT-XML-LEN', 0, 1, 1, None, ()),
     'libxl.END': ('LIBXL-REC-ZEROLEN', 0, 0, 0, None, ()),
     'libxl.LIBXC_CONTEXT': ('LIBXL-REC-ZEROLEN', 0, 0, 0, None, ()),
     'libxl.CHECKPOINT_END': ('LIBXL-REC-ZEROLEN', 0, 0, 0, None, ()),
@@ -199,6 +250,35 @@ LENGTHS = {
 }
 SEVERITY = {
     'STREAM-TRAILER': 'note',
+    'XL-MAGIC': 'error',
+    'XL-BYTEORDER': 'error',
+    'XL-FLAGS': 'error',
+    'XL-FLAGS-OPT': 'warning',
+    'XL-OPTDATA-LEN': 'error',
+    'XL-CONFIG-LEN': 'error',
+    'XL-CONFIG-FORM': 'error',
+    'XL-CONFIG-JSON': 'warning',
+    'XL-OPTDATA-REST': 'warning',
+    'XL-FLAG-STREAM': 'error',
+    'XL-TRUNC': 'error',
+    'LIBVIRT-MAGIC': 'error',
+    'LIBVIRT-VERSION': 'error',
+    'LIBVIRT-XML-LEN': 'error',
+    'LIBVIRT-XML': 'error',
+    'LIBVIRT-RSVD': 'warning',
+    'LIBVIRT-VERSION-STREAM': 'error',
+    'LIBVIRT-TRUNC': 'error',
+    'XAPI-MAGIC': 'error',
+    'XAPI-TYPE': 'error',
+    'XAPI-LENGTH': 'error',
+    'XAPI-LENGTH-ZERO': 'warning',
+    'XAPI-XENOPS-FIRST': 'warning',
+    'XAPI-MEMORY-ONCE': 'warning',
+    'XAPI-ORDER': 'warning',
+    'XAPI-ONCE': 'warning',
+    'XAPI-QEMU-HVM': 'warning',
+    'XAPI-MEMORY': 'error',
+    'XAPI-TRUNC': 'error',
     'LIBXL-HDR-IDENT': 'error',
     'LIBXL-HDR-VERSION': 'error',
     'LIBXL-HDR-ENDIAN': 'error',
@@ -313,13 +393,12 @@ SEVERITY = {
     'COLO-DIRTY-POS': 'error',
     'COLO-PAGES': 'error',
 }
-LIBXL_RECORDS = {
-    0: 'END',
-    1: 'LIBXC_CONTEXT',
-    2: 'EMULATOR_XENSTORE_DATA',
-    3: 'EMULATOR_CONTEXT',
-    4: 'CHECKPOINT_END',
-    5: 'CHECKPOINT_STATE',
+RECORDS = {
+    'libxl': {0: 'END', 1: 'LIBXC_CONTEXT', 2: 'EMULATOR_XENSTORE_DATA', 3: 'EMULATOR_CONTEXT', 4: 'CHECKPOINT_END', 5: 'CHECKPOINT_STATE'},
+    'libxc': {0: 'END', 1: 'PAGE_DATA', 2: 'X86_PV_INFO', 3: 'X86_PV_P2M_FRAMES', 4: 'X86_PV_VCPU_BASIC', 5: 'X86_PV_VCPU_EXTENDED', 6: 'X86_PV_VCPU_XSAVE', 7: 'SHARED_INFO', 8: 'X86_TSC_INFO', 9: 'HVM_CONTEXT', 10: 'HVM_PARAMS', 11: 'TOOLSTACK', 12: 'X86_PV_VCPU_MSRS', 13: 'VERIFY', 14: 'CHECKPOINT', 15: 'CHECKPOINT_DIRTY_PFN_LIST', 16: 'STATIC_DATA_END', 17: 'X86_CPUID_POLICY', 18: 'X86_MSR_POLICY'},
+    'xl': {0: 'OPTIONAL_DATA'},
+    'libvirt': {0: 'XML'},
+    'xapi': {15: 'XENOPS', 240: 'LIBXC', 241: 'LIBXL', 242: 'LIBXC_LEGACY', 3840: 'QEMU_TRAD', 3841: 'QEMU_XEN', 3856: 'DEMU', 3857: 'VARSTORED', 3858: 'SWTPM0', 3859: 'SWTPM', 65535: 'END_OF_IMAGE'},
 }
 LIBXL_END = 0
 LIBXL_LIBXC_CONTEXT = 1
@@ -327,27 +406,6 @@ LIBXL_EMULATOR_XENSTORE_DATA = 2
 LIBXL_EMULATOR_CONTEXT = 3
 LIBXL_CHECKPOINT_END = 4
 LIBXL_CHECKPOINT_STATE = 5
-LIBXC_RECORDS = {
-    0: 'END',
-    1: 'PAGE_DATA',
-    2: 'X86_PV_INFO',
-    3: 'X86_PV_P2M_FRAMES',
-    4: 'X86_PV_VCPU_BASIC',
-    5: 'X86_PV_VCPU_EXTENDED',
-    6: 'X86_PV_VCPU_XSAVE',
-    7: 'SHARED_INFO',
-    8: 'X86_TSC_INFO',
-    9: 'HVM_CONTEXT',
-    10: 'HVM_PARAMS',
-    11: 'TOOLSTACK',
-    12: 'X86_PV_VCPU_MSRS',
-    13: 'VERIFY',
-    14: 'CHECKPOINT',
-    15: 'CHECKPOINT_DIRTY_PFN_LIST',
-    16: 'STATIC_DATA_END',
-    17: 'X86_CPUID_POLICY',
-    18: 'X86_MSR_POLICY',
-}
 LIBXC_END = 0
 LIBXC_PAGE_DATA = 1
 LIBXC_X86_PV_INFO = 2
@@ -367,6 +425,20 @@ LIBXC_CHECKPOINT_DIRTY_PFN_LIST = 15
 LIBXC_STATIC_DATA_END = 16
 LIBXC_X86_CPUID_POLICY = 17
 LIBXC_X86_MSR_POLICY = 18
+XL_OPTIONAL_DATA = 0
+LIBVIRT_XML = 0
+XAPI_XENOPS = 15
+XAPI_LIBXC = 240
+XAPI_LIBXL = 241
+XAPI_LIBXC_LEGACY = 242
+XAPI_QEMU_TRAD = 3840
+XAPI_QEMU_XEN = 3841
+XAPI_DEMU = 3856
+XAPI_VARSTORED = 3857
+XAPI_SWTPM0 = 3858
+XAPI_SWTPM = 3859
+XAPI_END_OF_IMAGE = 65535
+ALIGN = {'libxl': 8, 'libxc': 8, 'xl': 1, 'libvirt': 1, 'xapi': 1}
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
     1: ('pv', 'hvm'),
@@ -389,25 +461,24 @@ LIBXC_GUESTS = {
     18: ('pv', 'hvm'),
 }
 GUESTS = {1: 'pv', 2: 'hvm'}
-LIBXC_ORDER: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {
-    (None, 2): {0: (('LIBXC-TSC-PRESENT', 0, 256),), 13: (('LIBXC-VERIFY-1', 16384, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)},
-    (None, 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-SDE-PRESENT', 0, 65536),), 3: (('LIBXC-SDE-PRESENT', 0, 65536),), 4: (('LIBXC-SDE-PRESENT', 0, 65536),), 5: (('LIBXC-SDE-PRESENT', 0, 65536),), 6: (('LIBXC-SDE-PRESENT', 0, 65536),), 7: (('LIBXC-SDE-PRESENT', 0, 65536),), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536),), 12: (('LIBXC-SDE-PRESENT', 0, 65536),), 13: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 16384, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)},
-    ('pv', 2): {0: (('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-BEFORE-PAGES', 0, 8)), 2: (('LIBXC-PVINFO-ONCE', 4, 0),), 3: (('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-REPEAT', 8, 0)), 4: (('LIBXC-PVINFO-FIRST', 0, 4),), 5: (('LIBXC-PVINFO-FIRST', 0, 4),), 6: (('LIBXC-PVINFO-FIRST', 0, 4),), 7: (('LIBXC-PVINFO-FIRST', 0, 4),), 12: (('LIBXC-PVINFO-FIRST', 0, 4),), 13: (('LIBXC-VERIFY-1', 16384, 0),), 14: (('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)},
-    ('pv', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-BEFORE-PAGES', 0, 8)), 2: (('LIBXC-PVINFO-ONCE', 4, 0), ('LIBXC-PVINFO-FIRST', 65536, 0)), 3: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-REPEAT', 8, 0)), 4: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 5: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 6: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 7: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536),), 12: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 13: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 16384, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)},
-    ('hvm', 2): {0: (('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 10: (('LIBXC-HVMPARAMS-ORDER', 512, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)},
-    ('hvm', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 1: (('LIBXC-SDE-PRESENT', 0, 65536),), 3: (('LIBXC-SDE-PRESENT', 0, 65536),), 4: (('LIBXC-SDE-PRESENT', 0, 65536),), 5: (('LIBXC-SDE-PRESENT', 0, 65536),), 6: (('LIBXC-SDE-PRESENT', 0, 65536),), 7: (('LIBXC-SDE-PRESENT', 0, 65536),), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-HVMPARAMS-ORDER', 512, 0)), 12: (('LIBXC-SDE-PRESENT', 0, 65536),), 13: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 16384, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)},
+LENGTH_FIELDS = {'xl': 'optional_data_len', 'libvirt': 'xml_len'}
+BITS = {
+    'libxl': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16, 5: 32},
+    'libxc': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16, 5: 32, 6: 64, 7: 128, 8: 256, 9: 512, 10: 1024, 11: 2048, 12: 4096, 13: 8192, 14: 16384, 15: 32768, 16: 65536, 17: 131072, 18: 262144},
+    'xl': {0: 1},
+    'libvirt': {0: 1},
+    'xapi': {15: 1, 240: 2, 241: 4, 242: 8, 3840: 16, 3841: 32, 3856: 64, 3857: 128, 3858: 256, 3859: 512, 65535: 1024},
+}
+CHECKPOINT_OPEN = 2147483648
+CHECKPOINT_CLOSED = 1073741824
+ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]] = {
+    'libxl': {(None, 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)}, (None, 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)}, ('pv', 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)}, ('pv', 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)}, ('hvm', 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-CTX', 8, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)}, ('hvm', 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-CTX', 8, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)}},
+    'libxc': {(None, 2): {0: (('LIBXC-TSC-PRESENT', 0, 256),), 13: (('LIBXC-VERIFY-1', 2147483648, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)}, (None, 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-SDE-PRESENT', 0, 65536),), 3: (('LIBXC-SDE-PRESENT', 0, 65536),), 4: (('LIBXC-SDE-PRESENT', 0, 65536),), 5: (('LIBXC-SDE-PRESENT', 0, 65536),), 6: (('LIBXC-SDE-PRESENT', 0, 65536),), 7: (('LIBXC-SDE-PRESENT', 0, 65536),), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536),), 12: (('LIBXC-SDE-PRESENT', 0, 65536),), 13: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 2147483648, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)}, ('pv', 2): {0: (('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-BEFORE-PAGES', 0, 8)), 2: (('LIBXC-PVINFO-ONCE', 4, 0),), 3: (('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-REPEAT', 8, 0)), 4: (('LIBXC-PVINFO-FIRST', 0, 4),), 5: (('LIBXC-PVINFO-FIRST', 0, 4),), 6: (('LIBXC-PVINFO-FIRST', 0, 4),), 7: (('LIBXC-PVINFO-FIRST', 0, 4),), 12: (('LIBXC-PVINFO-FIRST', 0, 4),), 13: (('LIBXC-VERIFY-1', 2147483648, 0),), 14: (('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)}, ('pv', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-TSC-PRESENT', 0, 256)), 1: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-BEFORE-PAGES', 0, 8)), 2: (('LIBXC-PVINFO-ONCE', 4, 0), ('LIBXC-PVINFO-FIRST', 65536, 0)), 3: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4), ('LIBXC-P2M-REPEAT', 8, 0)), 4: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 5: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 6: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 7: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536),), 12: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-PVINFO-FIRST', 0, 4)), 13: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 2147483648, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-P2M-BEFORE-PAGES', 0, 8), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)}, ('hvm', 2): {0: (('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 10: (('LIBXC-HVMPARAMS-ORDER', 512, 0),), 13: (('LIBXC-VERIFY-1', 2147483648, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 16: (('LIBXC-SDE-V2', 0, 0),), 17: (('LIBXC-POLICY-V2', 0, 0),), 18: (('LIBXC-POLICY-V2', 0, 0),)}, ('hvm', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 1: (('LIBXC-SDE-PRESENT', 0, 65536),), 3: (('LIBXC-SDE-PRESENT', 0, 65536),), 4: (('LIBXC-SDE-PRESENT', 0, 65536),), 5: (('LIBXC-SDE-PRESENT', 0, 65536),), 6: (('LIBXC-SDE-PRESENT', 0, 65536),), 7: (('LIBXC-SDE-PRESENT', 0, 65536),), 8: (('LIBXC-SDE-PRESENT', 0, 65536),), 9: (('LIBXC-SDE-PRESENT', 0, 65536),), 10: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-HVMPARAMS-ORDER', 512, 0)), 12: (('LIBXC-SDE-PRESENT', 0, 65536),), 13: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 2147483648, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536), ('LIBXC-VERIFY-1', 8192, 0), ('LIBXC-TSC-PRESENT', 0, 256), ('LIBXC-HVMCTX-PRESENT', 0, 512)), 16: (('LIBXC-SDE-ONCE', 65536, 0),), 17: (('LIBXC-POLICY-ORDER', 65536, 0),), 18: (('LIBXC-POLICY-ORDER', 65536, 0),)}},
+    'xl': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
+    'libvirt': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
+    'xapi': {(None, 2): {15: (('XAPI-XENOPS-FIRST', 1, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-MEMORY-ONCE', 2, 0), ('XAPI-ORDER', 912, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1),), 3840: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ONCE', 16, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 912, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 784, 0), ('XAPI-ONCE', 128, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 65535: (('XAPI-MEMORY', 0, 2),)}, (None, 3): {15: (('XAPI-XENOPS-FIRST', 1, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-MEMORY-ONCE', 2, 0), ('XAPI-ORDER', 912, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1),), 3840: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ONCE', 16, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 912, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 784, 0), ('XAPI-ONCE', 128, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 65535: (('XAPI-MEMORY', 0, 2),)}, ('pv', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-MEMORY-ONCE', 2, 0), ('XAPI-ORDER', 912, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1),), 3840: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ONCE', 16, 0), ('XAPI-QEMU-HVM', 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 912, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 784, 0), ('XAPI-ONCE', 128, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 65535: (('XAPI-MEMORY', 0, 2),)}, ('pv', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-MEMORY-ONCE', 2, 0), ('XAPI-ORDER', 912, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1),), 3840: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ONCE', 16, 0), ('XAPI-QEMU-HVM', 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 912, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 784, 0), ('XAPI-ONCE', 128, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 65535: (('XAPI-MEMORY', 0, 2),)}, ('hvm', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-MEMORY-ONCE', 2, 0), ('XAPI-ORDER', 912, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1),), 3840: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ONCE', 16, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 912, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 784, 0), ('XAPI-ONCE', 128, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 65535: (('XAPI-MEMORY', 0, 2),)}, ('hvm', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-MEMORY-ONCE', 2, 0), ('XAPI-ORDER', 912, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1),), 3840: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ONCE', 16, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 912, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 784, 0), ('XAPI-ONCE', 128, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1), ('XAPI-ORDER', 16, 0)), 65535: (('XAPI-MEMORY', 0, 2),)}},
 }
 LIBXC_TAIL = 6128
-CHECKPOINT_OPEN = 31
-CHECKPOINT_CLOSED = 30
-LIBXL_ORDER: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {
-    (None, 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)},
-    (None, 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)},
-    ('pv', 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)},
-    ('pv', 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-HVM-ONLY', 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)},
-    ('hvm', 2): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-CTX', 8, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)},
-    ('hvm', 3): {0: (('LIBXL-LIBXC-ONCE', 0, 2), ('CKPT-CKPT-REC', 2147483648, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2), ('LIBXL-EMU-CTX', 8, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824),)},
-}
 LIBXL_TAIL = 12
 RECORD_LENGTH_MAX = 134217728
 BATCH_MAX = 1024
@@ -472,6 +543,12 @@ HVM_PARAM_PAE = 4
 EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
 PAIR_STRINGS = 2
 DRAFT_WIDTHS = (32, 64)
+XL_FLAGS = {'stream_v2': 2, 'json': 1}
+XL_BYTE_ORDER = 16909060
+LIBVIRT_VERSION_LEGACY = 1
+LIBVIRT_VERSION_V2 = 2
+XAPI_UNSIZED = frozenset([240, 241, 242, 3856])
+XAPI_LENGTH_MAX = 4611686018427387903
 MAGICS = (
     ('libxl', 'stream', 0, b'LibxlFmt', 'libxl stream'),
     ('libxc', 'stream', 0, b'\xff\xff\xff\xff\xff\xff\xff\xffXENF', 'libxc image'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import libxc, libxl
 from .engine import Engine
 from .events import Layer, Sink
-from .identify import Identity, forced, peek
+from .identify import READ, Identity, forced, peek
 from .window import Window
 
 TYPE_CHECKING = False
@@ -40,13 +40,18 @@ class Reader:
             self.identity = yield from peek(window, self.exact)
         else:
             self.identity = forced(self.form)
-        layer = Layer(self.identity.key)
-        if self.identity.key == "libxl":
+        key = self.identity.key
+        if key not in READ:
+            return
+        layer = Layer(key)
+        if key == "libxl":
             outcome = yield from libxl.stream(window, self.sink, layer)
-        elif self.identity.key == "libxc":
+        elif key == "libxc":
             outcome = yield from libxc.image(window, self.sink, layer, nested=False)
         else:
-            return
+            from . import containers  # many streams are in none
+
+            outcome, layer = yield from containers.PROGRAMS[key](window, self.sink, layer, self.exact)
         if outcome == libxc.END and not self.exact:
             yield from _trailing(window, self.sink, layer)
 

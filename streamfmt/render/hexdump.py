@@ -32,8 +32,7 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256))
 # Names for the values of fields that the schema declares as plain numbers.
 _NAMES: dict[str, dict[int, str]] = {
-    "libxl.record_header.type": L.LIBXL_RECORDS,
-    "libxc.record_header.type": L.LIBXC_RECORDS,
+    **{f"{layer}.record_header.type": names for layer, names in L.RECORDS.items()},
     "libxc.domain_header.type": {code: f"x86 {name.upper()}" for code, name in L.GUESTS.items()},
     "libxc.HVM_CONTEXT.context.typecode": {code: row.name for code, row in CONTEXT_TYPES.items()},
 }
@@ -123,10 +122,13 @@ class Dump:
     def record_header(self, record: Record) -> None:
         """The header of a record, which has been read."""
         order = record.layer.order
-        layout = layouts()[f"{record.layer.name}.record_header"]
-        values = {"type": record.type, "length": record.length}
+        layout = layouts().get(f"{record.layer.name}.record_header")
+        if layout is None:
+            return
+        values = {"type": record.type, "length": getattr(record, "claim", record.length)}
         raw = b"".join(
-            values[row.path].to_bytes(row.size, "big" if order == ">" else "little") for row in layout.fields
+            values[row.path].to_bytes(row.size, "big" if order == ">" else "little", signed=row.signed)
+            for row in layout.fields
         )
         self._fields(layout, raw, record.at, order, "")
 

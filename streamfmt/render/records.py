@@ -376,10 +376,23 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
     "libxc.TOOLSTACK": lambda record, _: f"{record.length} octets",
+    "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'octet', 'octets')}",
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
     "libxl.EMULATOR_XENSTORE_DATA": _emulator,
     "libxl.EMULATOR_CONTEXT": _emulator,
     "libxl.CHECKPOINT_STATE": lambda record, row: name_of(layouts()[record.path], "control_id", row["control_id"]),
+}
+
+
+# What the headers of containers announce.
+_HEADERS: dict[str, Callable[[Fields], str]] = {
+    "xl.header": lambda row: (
+        f"{'v2' if row['mandatory_flags.stream_v2'] else 'legacy'} stream, "
+        f"{'JSON' if row['mandatory_flags.json'] else 'text'} configuration, "
+        f"{number(row['optional_data_len'], 'octet', 'octets')} of optional data"
+    ),
+    "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'octet', 'octets')} of XML",
+    "xapi.header": lambda _: "version 2",
 }
 
 
@@ -391,6 +404,8 @@ def header_text(layer: Layer, path: str, fields: Fields) -> str:
         pages = f"{1 << shift - 10} KiB pages" if 10 <= shift < 20 else f"page shift {shift}"
         xen = "Xen {xen_major}.{xen_minor}" if fields["xen_major"] else "from the legacy converter {xen_minor}"
         return f"{guest}, {pages}, {xen.format_map(fields)}"
+    if path in _HEADERS:
+        return _HEADERS[path](fields)
     # The layer takes its byte order from this very header, after it has told of it.
     order = "big" if fields["options.endian"] else "little"
     legacy = ", from the legacy converter" if fields.get("options.legacy") else ""

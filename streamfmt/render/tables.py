@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..schema import hvm, libxc, libxl, magic, order
+from ..schema import hvm, libxc, magic, order
 from ..schema.build import RecordType
 from ..schema.describe import Field, Layout, Part, catalogue, layouts_within
+from ..schema.layers import LAYERS
 
 TARGET = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs/formats.md")
 _HEADING = """\
@@ -29,10 +30,6 @@ _TABLES_OF_NAMES = {
     frozenset(row.name for row in libxc.PAGE_TYPES): "see [page types](#page-types)",
     frozenset(hvm.PARAMS): "see [HVM parameters](#hvm-parameters)",
 }
-_LAYERS: tuple[tuple[str, str, tuple[RecordType, ...]], ...] = (
-    ("libxl", "The libxl stream", libxl.RECORDS),
-    ("libxc", "The libxc image", libxc.RECORDS),
-)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -231,18 +228,19 @@ def _magics() -> Iterator[str]:
 def _lines() -> Iterator[str]:
     layouts = catalogue()
     yield _HEADING
-    for layer, title, records in _LAYERS:
-        yield from (f"## {title}", "")
-        yield from _records(layouts, layer, records)
+    for layer in LAYERS:
+        yield from (f"## {layer.title}", "")
+        yield from _records(layouts, layer.name, layer.records)
         for path, layout in layouts.items():
-            if path.startswith(f"{layer}."):
+            if path.startswith(f"{layer.name}."):
                 for depth, inner in enumerate(layouts_within(layout), 3):
                     yield from _layout(inner, min(depth, 4))
     sections: tuple[Callable[[], Iterator[str]], ...] = (_page_types, _hvm_params, _hvm_types)
     for section in sections:
         yield from section()
-    yield from _order("libxl stream", order.LIBXL_RULES)
-    yield from _order("libxc image", order.LIBXC_RULES)
+    for layer in LAYERS:
+        if layer.rules:
+            yield from _order(layer.title.removeprefix("The "), layer.rules)
     yield from _magics()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import data
 
-FILES = ("stream", "libxl", "libxc", "checkpoint")
+FILES = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, libxc, libxl, magic, order
-from .build import RecordType
+from . import hvm, libvirt, libxc, libxl, magic, order, xapi, xl
 from .clauses import Clause, registry
 from .describe import Field, Layout, catalogue, layouts_within
+from .layers import LAYERS
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _HEADING = '''"""Tables of the reader and the checks, written by `python -m streamfmt.schema.compile`.  Do not edit.
@@ -29,7 +29,7 @@ from __future__ import annotations
 
 _ORDER_TYPE = "dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]"
 # Where the values are too unlike for their type to be inferred.
-_TYPES = {"LIBXC_ORDER": _ORDER_TYPE, "LIBXL_ORDER": _ORDER_TYPE}
+_TYPES = {"ORDER": f"dict[str, {_ORDER_TYPE}]"}
 
 
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
@@ -52,7 +52,8 @@ def _struct_format(layout: Layout) -> str:
     for row in layout.fields:
         if row.offset not in places:
             places.add(row.offset)
-            codes.append(f"{row.size}s" if row.raw else _CODES.get(row.size, f"{row.size}s"))
+            plain = _CODES.get(row.size, f"{row.size}s")
+            codes.append(f"{row.size}s" if row.raw else plain.lower() if row.signed else plain)
     prefix = ">" if any(row.big for row in layout.fields) else ""
     return prefix + "".join(codes)
 
@@ -84,14 +85,18 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
     return (clause.id, layout.size, unit, least, most, lengths)
 
 
+def _bits() -> dict[str, dict[int, int]]:
+    """The bit that stands for each record type in what is remembered of a layer."""
+    return {layer.name: {row.code: 1 << number for number, row in enumerate(layer.records)} for layer in LAYERS}
+
+
 def _order(
-    rules: Iterable[order.OrderRule], records: Iterable[RecordType], extra: Mapping[str, int] = {}
+    rules: Iterable[order.OrderRule], codes: Mapping[str, int], bits: Mapping[str, int]
 ) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]:
     """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen).
 
     Of a guest of unknown kind (None) only what holds for all of them is judged.
     """
-    codes = {row.name: row.code for row in records} | dict(extra)
     found: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {}
     for guest in (None, *libxc.GUESTS):
         kinds = set(libxc.GUESTS) if guest is None else {guest}
@@ -99,8 +104,8 @@ def _order(
             table: dict[int, list[tuple[str, int, int]]] = {}
             for rule in rules:
                 if kinds <= set(rule.guests) and version in rule.versions:
-                    seen = sum(1 << codes[name] for name in rule.seen)
-                    unseen = sum(1 << codes[name] for name in rule.unseen)
+                    seen = sum(bits[name] for name in rule.seen)
+                    unseen = sum(bits[name] for name in rule.unseen)
                     for name in rule.on:
                         table.setdefault(codes[name], []).append((rule.clause, seen, unseen))
             found[guest, version] = {code: tuple(rows) for code, rows in sorted(table.items())}
@@ -161,18 +166,26 @@ def tables() -> dict[str, Any]:
     found["RULES"] = _rules(layouts, clauses)
     found["LENGTHS"] = {path: _length(clause, layouts[path]) for clause in clauses for path in clause.lengths}
     found["SEVERITY"] = {clause.id: clause.severity for clause in clauses if clause.severity}
-    for layer, records in (("LIBXL", libxl.RECORDS), ("LIBXC", libxc.RECORDS)):
-        found[f"{layer}_RECORDS"] = {row.code: row.name for row in records}
-        found.update({f"{layer}_{row.name}": row.code for row in records})
+    found["RECORDS"] = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
+    for layer in LAYERS:
+        found.update({f"{layer.name.upper()}_{row.name}": row.code for row in layer.records})
+    found["ALIGN"] = {layer.name: layer.align for layer in LAYERS}
     found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
-    found["LIBXC_ORDER"] = _order(order.LIBXC_RULES, libxc.RECORDS)
-    found["LIBXC_TAIL"] = sum(1 << row.code for row in libxc.RECORDS if row.name in order.TAIL)
+    found["LENGTH_FIELDS"] = {layer.name: layer.length for layer in LAYERS if layer.length}
+    bits = _bits()
+    found["BITS"] = bits
     # States that are no record types have bits above them.
-    states = {order.CHECKPOINT_OPEN: 31, order.CHECKPOINT_CLOSED: 30}
+    states = {order.CHECKPOINT_OPEN: 1 << 31, order.CHECKPOINT_CLOSED: 1 << 30}
     found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"] = states.values()
-    found["LIBXL_ORDER"] = _order(order.LIBXL_RULES, libxl.RECORDS, states)
-    found["LIBXL_TAIL"] = sum(1 << row.code for row in libxl.RECORDS if row.name in order.EMULATOR)
+    found["ORDER"] = {}
+    for layer in LAYERS:
+        names = {row.name: row.code for row in layer.records}
+        named = {row.name: bits[layer.name][row.code] for row in layer.records} | states
+        found["ORDER"][layer.name] = _order(layer.rules, names, named)
+    # What belongs to one checkpoint and comes again in the next.
+    for name, records, tail in (("LIBXC", libxc.RECORDS, order.TAIL), ("LIBXL", libxl.RECORDS, order.EMULATOR)):
+        found[f"{name}_TAIL"] = sum(bits[name.lower()][row.code] for row in records if row.name in tail)
     found["RECORD_LENGTH_MAX"] = libxc.RECORD_LENGTH_MAX
     found["BATCH_MAX"] = libxc.BATCH_MAX
     found["PAGE_SIZE"] = libxc.PAGE_SIZE
@@ -199,6 +212,11 @@ def tables() -> dict[str, Any]:
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
+    found["XL_FLAGS"] = {f.path.partition(".")[2]: 1 << f.shift for f in layouts["xl.header"].fields if f.bits == 1}
+    found["XL_BYTE_ORDER"] = xl.BYTE_ORDER
+    found["LIBVIRT_VERSION_LEGACY"], found["LIBVIRT_VERSION_V2"] = libvirt.VERSIONS
+    found["XAPI_UNSIZED"] = frozenset(row.code for row in xapi.RECORDS if row.name in xapi.UNSIZED)
+    found["XAPI_LENGTH_MAX"] = xapi.LENGTH_MAX
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):

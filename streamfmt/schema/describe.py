@@ -27,6 +27,7 @@ from construct.core import Construct, Renamed, Transformed, bytes2bits, swapbyte
 
 from . import hvm, libxc, libxl
 from .build import Allowed, RecordType
+from .layers import LAYERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Field:
     bits: int
     big: bool
     raw: bool
+    signed: bool
     allowed: tuple[int, ...] | None
     names: dict[int, str]
     constant: bytes | None
@@ -61,7 +63,8 @@ class Field:
     def value(self, data: bytes, order: str) -> int:
         """The field's integer in `data`, the layout's octets; `order` is "little" or "big"."""
         whole = data[self.offset : self.offset + self.size]
-        return int.from_bytes(whole, "big" if self.big else order) >> self.shift & (1 << self.bits) - 1  # type: ignore[arg-type] # order is one of the two literals
+        number = int.from_bytes(whole, "big" if self.big else order, signed=self.signed)  # type: ignore[arg-type] # order is one of the two literals
+        return number if self.signed else number >> self.shift & (1 << self.bits) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,8 @@ def _fixed(con: Construct, path: str, doc: str, offset: int) -> Iterator[Field]:
         raw = isinstance(leaf, Bytes)
         constant = con.value if isinstance(con, Const) and raw else None
         big = not raw and leaf.fmtstr[0] == ">" and size > 1
-        yield Field(path, offset, size, 0, 8 * size, big, raw, allowed, names, constant, doc)
+        signed = not raw and leaf.fmtstr[1].islower()
+        yield Field(path, offset, size, 0, 8 * size, big, raw, signed, allowed, names, constant, doc)
         return
     members = []
     for member in bits[0].subcons:
@@ -149,7 +153,8 @@ def _fixed(con: Construct, path: str, doc: str, offset: int) -> Iterator[Field]:
     prefix = f"{path}." if path else ""
     for member, width, allowed, names in members:
         shift -= width
-        yield Field(prefix + member.name, offset, size, shift, width, bits[1], False, allowed, names, None, member.docs)
+        name = prefix + member.name
+        yield Field(name, offset, size, shift, width, bits[1], False, False, allowed, names, None, member.docs)
 
 
 def _unwrap(con: Construct) -> Construct:
@@ -196,23 +201,21 @@ def _layout(path: str, doc: str, source: str, con: Construct, record: RecordType
 
 def catalogue() -> dict[str, Layout]:
     """Every header, record and nested format by path, such as "libxc.PAGE_DATA", as the schemas stand now."""
-    headers = (
-        ("libxl.header", "Stream header.", libxl.HEADER_SOURCE, libxl.HEADER),
-        ("libxl.record_header", "Header of every record.", libxl.RECORD_HEADER_SOURCE, libxl.RECORD_HEADER),
-        ("libxc.image_header", "Image header.", libxc.IMAGE_HEADER_SOURCE, libxc.IMAGE_HEADER),
-        ("libxc.domain_header", "Domain header.", libxc.DOMAIN_HEADER_SOURCE, libxc.DOMAIN_HEADER),
-        ("libxc.record_header", "Header of every record.", libxc.RECORD_HEADER_SOURCE, libxc.RECORD_HEADER),
+    found: dict[str, Layout] = {}
+    for layer in LAYERS:
+        for name, doc, source, con in layer.headers:
+            found[f"{layer.name}.{name}"] = _layout(f"{layer.name}.{name}", doc, source, con)
+        for row in layer.records:
+            path = f"{layer.name}.{row.name}"
+            found[path] = _layout(path, row.doc, row.source, row.body, row)
+    for path, doc, source, con in (
         ("libxc.pte", "Entry of a PV page table.", libxc.PTE_SOURCE, libxc.PTE),
         *(
             (f"libxl.XENSTORE_DATA_{width}", "Draft of July 2015, never released.", libxl.DRAFT_SOURCE, con)
             for width, con in libxl.DRAFT_XENSTORE_DATA.items()
         ),
-    )
-    found = {path: _layout(path, doc, source, con) for path, doc, source, con in headers}
-    for layer, records in (("libxl", libxl.RECORDS), ("libxc", libxc.RECORDS)):
-        for row in records:
-            path = f"{layer}.{row.name}"
-            found[path] = _layout(path, row.doc, row.source, row.body, row)
+    ):
+        found[path] = _layout(path, doc, source, con)
     return found
 
 

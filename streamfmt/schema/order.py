@@ -71,3 +71,18 @@ LIBXL_RULES = (
     OrderRule("LIBXL-CKPTEND-CTX", on=("CHECKPOINT_END",), unseen=(CHECKPOINT_OPEN,)),
     OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_CLOSED,)),
 )
+
+# What the writer of a XAPI image puts in which place (xen-api ocaml/xenopsd/xc/domain.ml, suspend); readers take any.
+_BEHIND_MEMORY = ("VARSTORED", "SWTPM0", "SWTPM", "QEMU_TRAD")
+XAPI_RULES = (
+    OrderRule("XAPI-XENOPS-FIRST", on=("LIBXC", "LIBXC_LEGACY", "DEMU", *_BEHIND_MEMORY), unseen=("XENOPS",)),
+    OrderRule("XAPI-XENOPS-FIRST", on=("XENOPS",), seen=("XENOPS",)),
+    OrderRule("XAPI-MEMORY-ONCE", on=("LIBXC",), seen=("LIBXC",)),
+    OrderRule("XAPI-ORDER", on=("LIBXC", "DEMU"), seen=_BEHIND_MEMORY),
+    OrderRule("XAPI-ORDER", on=("VARSTORED",), seen=("SWTPM0", "SWTPM", "QEMU_TRAD")),
+    OrderRule("XAPI-ORDER", on=("SWTPM0", "SWTPM"), seen=("QEMU_TRAD",)),
+    OrderRule("XAPI-ONCE", on=("VARSTORED",), seen=("VARSTORED",)),
+    OrderRule("XAPI-ONCE", on=("QEMU_TRAD",), seen=("QEMU_TRAD",)),
+    OrderRule("XAPI-QEMU-HVM", on=("QEMU_TRAD",), guests=("pv",)),
+    OrderRule("XAPI-MEMORY", on=("END_OF_IMAGE",), unseen=("LIBXC",)),
+)

@@ -13,18 +13,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from ..schema import describe, libxc, libxl
+from ..schema import describe, libxc
 from ..schema.build import big_endian
+from ..schema.layers import LAYERS
 
 HEADERS = {
-    "libxl.header": libxl.HEADER,
-    "libxc.image_header": libxc.IMAGE_HEADER,
-    "libxc.domain_header": libxc.DOMAIN_HEADER,
+    f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
 }
-RECORDS = {
-    **{f"libxl.{row.name}": row for row in libxl.RECORDS},
-    **{f"libxc.{row.name}": row for row in libxc.RECORDS},
-}
+RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
+# What stands before each record, and what records are padded to.
+_RECORD_HEADERS = {layer.name: con for layer in LAYERS for name, _, _, con in layer.headers if name == "record_header"}
+_ALIGN = {layer.name: layer.align for layer in LAYERS}
 # Headers in which a layer announces the byte order of what follows them.
 _ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
 _PLACE = re.compile(r"(?:(?P<part>\w+)\[(?P<number>\d+)\]\.?)?(?P<field>.*)")
@@ -44,7 +43,7 @@ def _body(path: str, order: str) -> Any:
 
 @cache
 def _record_header(layer: str, order: str) -> Any:
-    con = libxl.RECORD_HEADER if layer == "libxl" else libxc.RECORD_HEADER
+    con = _RECORD_HEADERS[layer]
     return con if order == "<" else big_endian(con)
 
 
@@ -95,8 +94,11 @@ def _ends(part: Part, order: str) -> tuple[bytes, bytes]:
     length = len(body) + part.fill
     code = RECORDS[part.path].code if part.code is None else part.code
     claim = length if part.claim is None else part.claim
-    header = _record_header(part.path.partition(".")[0], order).build({"type": code, "length": claim})
-    return header + body, bytes(-length & 7) if part.padding is None else part.padding
+    layer = part.path.partition(".")[0]
+    header = b""
+    if layer in _RECORD_HEADERS:
+        header = _record_header(layer, order).build({"type": code, "length": claim})
+    return header + body, bytes(-length % _ALIGN[layer]) if part.padding is None else part.padding
 
 
 def _zeros(count: int) -> Iterator[bytes]:
@@ -319,3 +321,28 @@ def xenstore(*strings: str, emulator: int = 2) -> Part:
 
 def emulator(octets: bytes = b"QEVM\0\0\0\3", number: int = 2) -> Part:
     return record("libxl.EMULATOR_CONTEXT", emulator_id=number, index=0, context=octets)
+
+
+# -- containers -----------------------------------------------------------------------------------------------
+
+CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+XML = b"<domain type='xen'><name>guest</name></domain>\0"
+
+
+def in_xl(stream: Stream, configuration: bytes = CONFIGURATION, rest: bytes = b"", **flags: int) -> Stream:
+    """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
+    data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
+    head = header(
+        "xl.header",
+        byteorder=0x01020304,
+        mandatory_flags={"reserved": 0, "stream_v2": 1, "json": 1} | flags,
+        optional_flags=0,
+        optional_data_len=4 + len(configuration) + len(rest),
+    )
+    return replace(stream, parts=(head, data, *stream.parts))
+
+
+def in_libvirt(stream: Stream, xml: bytes = XML, version: int = 2) -> Stream:
+    """A libvirt save file of the stream."""
+    head = header("libvirt.header", version=version, xml_len=len(xml))
+    return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))

@@ -111,21 +111,22 @@ def test_broken_where(clause: str) -> None:
 
 def _spans(stream: Stream) -> Iterator[tuple[tuple[str, int], tuple[str, int, int]]]:
     """Path, start and end of each record, by its layer's path and its index there; of a later image the last."""
-    outer = "libxl/" if stream.parts[0].path == "libxl.header" else ""
-    counts = {"libxl": 0, "libxc": 0}
+    paths: dict[str, str] = {}
+    counts: dict[str, int] = {}
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
         layer = part.path.partition(".")[0]
-        if part.path == "libxc.image_header":
-            counts["libxc"] = 0
+        if part.path in ("libxc.image_header", f"{layer}.header"):
+            paths[layer] = "/".join((*(name for name in paths if name != "libxc"), layer))
+            counts[layer] = 0
         if part.path and part.path not in HEADERS:
-            path = f"{outer}libxc" if layer == "libxc" else layer
-            yield (path, counts[layer]), (part.path, start, stop)
+            yield (paths[layer], counts[layer]), (part.path, start, stop)
             counts[layer] += 1
 
 
 def _is_field(finding: Finding, path: str) -> bool:
     layer = path.partition(".")[0]
-    known = {"", "padding", *(row.path for row in describe.catalogue()[f"{layer}.record_header"].fields)}
+    header = describe.catalogue().get(f"{layer}.record_header")
+    known = {"", "padding", *(row.path for row in (header.fields if header else ()))}
     for layout in describe.layouts_within(describe.catalogue()[path]):
         inner = layout.path[len(path) + 1 :]
         known |= {".".join(filter(None, (inner, row.path))) for row in layout.fields}
@@ -189,8 +190,7 @@ def _source(*folders: str) -> str:
 def _tabled() -> set[str]:
     """Clauses that the generated tables judge."""
     found = {row[0] for rows in L.RULES.values() for row in rows} | {row[0] for row in L.LENGTHS.values()}
-    orders: tuple[dict[Any, Any], ...] = (L.LIBXC_ORDER, L.LIBXL_ORDER)
-    for tables in orders:
+    for tables in L.ORDER.values():
         found |= {row[0] for table in tables.values() for rows in table.values() for row in rows}
     return found
 

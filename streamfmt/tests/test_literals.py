@@ -24,19 +24,15 @@ from streamfmt.render import tables
 from streamfmt.schema import compile as compiler
 from streamfmt.schema import libxc, libxl
 from streamfmt.schema.build import little_bits
+from streamfmt.schema.layers import LAYERS
 
 from .vectors import EACH_SMALL
 
 ROOTS: dict[str, Construct] = {
-    "libxl.header": libxl.HEADER,
-    "libxl.record_header": libxl.RECORD_HEADER,
-    "libxc.image_header": libxc.IMAGE_HEADER,
-    "libxc.domain_header": libxc.DOMAIN_HEADER,
-    "libxc.record_header": libxc.RECORD_HEADER,
     "libxc.pte": libxc.PTE,
     **{f"libxl.XENSTORE_DATA_{width}": con for width, con in libxl.DRAFT_XENSTORE_DATA.items()},
-    **{f"libxl.{row.name}": row.body for row in libxl.RECORDS},
-    **{f"libxc.{row.name}": row.body for row in libxc.RECORDS},
+    **{f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers},
+    **{f"{layer.name}.{row.name}": row.body for layer in LAYERS for row in layer.records},
 }
 
 

@@ -6,7 +6,7 @@ Nothing here is needed for a verdict's making: :func:`verify_fd` and its kin dri
 
 from __future__ import annotations
 
-from ..reader.identify import describe
+from ..reader.identify import READ, describe
 from ..reader.stack import Reader
 from .findings import KEPT, SEVERITIES
 from .verifier import Verifier
@@ -33,10 +33,12 @@ class Outcome:
         self.identity = identity
         findings = verifier.findings
         self.errors, self.warnings, self.notes = map(findings.number, SEVERITIES)
-        if identity.kind != "stream":
-            self.verdict = NOT_JUDGED
-        elif self.errors or (strict and self.warnings) or not verifier.complete:
+        # Whether rules for the whole of it exist: not for what is only named, nor for such a thing in a container.
+        judged = identity.key in READ and verifier.unjudged is None
+        if identity.key in READ and (self.errors or (strict and self.warnings) or (judged and not verifier.complete)):
             self.verdict = DOES_NOT_CONFORM
+        elif not judged:
+            self.verdict = NOT_JUDGED
         else:
             self.verdict = CONFORMS
 
@@ -47,7 +49,7 @@ class Outcome:
 
     def describe(self) -> str:
         """What the stream is, in a few words: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
-        return describe([layer for layer in self.verifier.layers if layer.version]) or self.identity.name
+        return describe(self.verifier.layers) or self.identity.name
 
 
 def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
@@ -133,15 +135,18 @@ def hint_of(clause: str) -> str:
 def summary(outcome: Outcome) -> str:
     """One line: the verdict, why, and where reading stopped early."""
     verifier = outcome.verifier
-    if outcome.verdict == NOT_JUDGED:
+    if outcome.verdict == NOT_JUDGED and verifier.unjudged is None:
         return f"not judged: {outcome.identity.name} ({outcome.identity.evidence})"
     numbers = []
     for count, word in ((outcome.errors, "error"), (outcome.warnings, "warning"), (outcome.notes, "note")):
         if count:
             numbers.append(f"{count:,} {word}{'s' if count > 1 else ''}")
-    text = outcome.verdict
-    if numbers:
-        text += ": " + ", ".join(numbers)
+    counted = ", ".join(numbers)
+    text = outcome.verdict + (f": {counted}" if counted else "")
+    if verifier.unjudged:
+        at, identity = verifier.unjudged
+        rest = f"not judged: what follows from {at} on, {identity.name} ({identity.evidence})"
+        text = f"{rest}; before it: {counted or 'no finding'}" if outcome.verdict == NOT_JUDGED else f"{text}; {rest}"
     if verifier.stopped:
         text += f"; stopped at {verifier.stopped[0]}: {verifier.stopped[1]}"
     return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.fields import value_of
+from ..reader.identify import READ
 from . import libxc, libxl, pages
 from .findings import KEPT, Finding, Findings
 from .pfns import PfnMap
@@ -20,12 +21,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.engine import Program
+    from ..reader.identify import Identity
     from ..reader.window import Window
 
-# By bit 31 of the record's type.
+# By layer; and by bit 31 of the record's type, in layers that have optional records.
 _UNKNOWN = {
     "libxl": ("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
     "libxc": ("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
+    "xapi": ("XAPI-TYPE", "XAPI-TYPE"),
+}
+_TRUNCATED = {
+    "libxl": "LIBXL-REC-TRUNC",
+    "libxc": "LIBXC-REC-TRUNC",
+    "xl": "XL-TRUNC",
+    "libvirt": "LIBVIRT-TRUNC",
+    "xapi": "XAPI-TRUNC",
 }
 MODES = ("auto", "plain", "remus", "colo")
 
@@ -51,6 +61,8 @@ class LayerState:
         self.vcpus: set[tuple[int, int]] = set()
         # libxl
         self.legacy = False
+        # Containers: the value of the field that says what stream is inside, and how many octets come before it.
+        self.promise = 0
 
 
 class Verifier(Sink):
@@ -70,6 +82,8 @@ class Verifier(Sink):
         self.content_pages = 0
         self.stopped: tuple[int, str] | None = None
         self.complete = False
+        # Where a stream begins that is not read, and what it is.
+        self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
         self.window: Window
         # Nothing has come since the last whole checkpoint.
@@ -118,13 +132,21 @@ class Verifier(Sink):
         self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
     ) -> None:
         """One breach that shows in a record's header, by its `type` or `length`."""
-        place, size = L.PLACES[f"{record.layer.name}.record_header"][field]
-        at = record.at + place
-        self.fault(clause, record, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+        layer = record.layer
+        where: Layer | Record = record
+        at = record.at
+        header = f"{layer.name}.record_header"
+        if not layer.head:
+            # A file header says how long the one body behind it is.
+            where, header, field = layer, f"{layer.name}.header", L.LENGTH_FIELDS[layer.name]
+            at -= L.SIZES[header]
+        place, size = L.PLACES[header][field]
+        at += place
+        self.fault(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
 
     def unknown(self, record: Record) -> None:
         """A record of a type that no release has given a meaning."""
-        optional = record.type >> 31
+        optional = record.type >> 31 & 1
         clause = _UNKNOWN[record.layer.name][optional]
         if self.findings.full(clause):
             return
@@ -175,6 +197,10 @@ class Verifier(Sink):
         state = self.state(layer)
         if path == "libxl.header":
             state.legacy = libxl.is_legacy(raw)
+        elif layer.align == 1:
+            from . import containers
+
+            containers.header(state, raw)
         if broken:
             self.broken_rules(broken, layer, raw, at)
         if path == "libxc.domain_header" and self.mode == "colo" and layer.guest == "pv":
@@ -190,47 +216,45 @@ class Verifier(Sink):
         self._between = False
         state = self.state(layer)
         kind = record.type
+        if kind not in L.RECORDS[layer.name]:
+            self.unknown(record)
+            return None
         if layer.name == "libxl":
-            if kind not in L.LIBXL_RECORDS:
-                self.unknown(record)
-                return None
-            self.order(state, record, L.LIBXL_ORDER)
+            self.order(state, record)
             self.length(state, record)
-            if kind == L.LIBXL_CHECKPOINT_END and state.seen >> L.CHECKPOINT_OPEN & 1:
-                state.seen &= ~(L.LIBXL_TAIL | 1 << L.CHECKPOINT_OPEN)
-                state.seen |= 1 << L.CHECKPOINT_CLOSED
+            if kind == L.LIBXL_CHECKPOINT_END and state.seen & L.CHECKPOINT_OPEN:
+                state.seen &= ~(L.LIBXL_TAIL | L.CHECKPOINT_OPEN)
+                state.seen |= L.CHECKPOINT_CLOSED
                 state.fired.clear()
                 self._checkpoint_whole()
             return libxl.body(self, state, record)
-        if kind not in L.LIBXC_RECORDS:
-            self.unknown(record)
-            return None
+        if layer.name != "libxc":
+            from . import containers  # many streams are in none
+
+            self.order(state, record)
+            self.length(state, record)
+            return containers.body(self, state, record)
         if layer.guest is not None and layer.guest not in L.LIBXC_GUESTS[kind]:
             libxc.wrong_guest(self, record)
             return None
         if kind != L.LIBXC_END or not self._closes_nothing:
-            self.order(state, record, L.LIBXC_ORDER)
+            self.order(state, record)
         if kind == L.LIBXC_PAGE_DATA:
             return pages.body(self, state, record)
         self.length(state, record)
         return libxc.body(self, state, record)
 
-    def order(
-        self,
-        state: LayerState,
-        record: Record,
-        tables: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]],
-    ) -> None:
+    def order(self, state: LayerState, record: Record) -> None:
         """Judge the record's place among the others, once per rule and checkpoint."""
         layer = record.layer
         version = layer.version if layer.name == "libxc" else 3
-        table = tables.get((layer.guest, version), {})
+        table = L.ORDER[layer.name].get((layer.guest, version), {})
         seen = state.seen
         for clause, has, lacks in table.get(record.type, ()):
             if (has & seen or lacks & ~seen or not has | lacks) and clause not in state.fired:
                 state.fired.add(clause)
                 self.fault(clause, record, _order_message(layer.name, record.name, has & seen, lacks & ~seen))
-        state.seen = seen | 1 << record.type
+        state.seen = seen | L.BITS[layer.name][record.type]
 
     def length(self, state: LayerState, record: Record) -> None:
         """Judge the body's length by the schema alone."""
@@ -259,7 +283,7 @@ class Verifier(Sink):
         self._between = self._fresh = False
         layer = run.layer
         state = self.state(layer)
-        self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0), L.LIBXC_ORDER)
+        self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0))
         if layer.guest == "pv":
             pages.note_run(self, state, run)
 
@@ -282,11 +306,16 @@ class Verifier(Sink):
         state.seen &= ~L.LIBXC_TAIL
         state.fired.clear()
         state.vcpus.clear()
-        if "/" not in layer.path:
+        outer = self._around(layer)
+        if outer is None:
             self._checkpoint_whole()
         else:
-            outer = self._states["libxl"]
-            outer.seen = (outer.seen | 1 << L.CHECKPOINT_OPEN) & ~(1 << L.CHECKPOINT_CLOSED)
+            outer.seen = (outer.seen | L.CHECKPOINT_OPEN) & ~L.CHECKPOINT_CLOSED
+
+    def _around(self, layer: Layer) -> LayerState | None:
+        """What is remembered of the libxl stream that a libxc image is in, if it is in one."""
+        parent = layer.parent
+        return self.state(parent) if parent is not None and parent.name == "libxl" else None
 
     def _checkpoint_whole(self) -> None:
         self.checkpoints += 1
@@ -296,8 +325,9 @@ class Verifier(Sink):
         if layer.name == "libxc":
             if not self._closes_nothing:
                 libxc.image_complete(self, self.state(layer), at)
-            if "libxl" in self._states:
-                self._states["libxl"].seen &= ~(1 << L.CHECKPOINT_CLOSED)
+            outer = self._around(layer)
+            if outer is not None:
+                outer.seen &= ~L.CHECKPOINT_CLOSED
         self.complete = True
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
@@ -311,9 +341,8 @@ class Verifier(Sink):
             else:
                 libxc.cut_after_checkpoint(self, record or layer, at)
             return
-        clause = "LIBXL-REC-TRUNC" if layer.name == "libxl" else "LIBXC-REC-TRUNC"
         self.fault(
-            clause,
+            _TRUNCATED[layer.name],
             record or layer,
             f"the input ends at {at}, inside {what}; at least {missing} more octets belong there",
             offset=at,
@@ -324,6 +353,11 @@ class Verifier(Sink):
 
     def oversize(self, record: Record) -> None:
         self.records += 1
+        if record.layer.name == "xapi":
+            from . import xapi
+
+            xapi.oversize(self, record)
+            return
         self.stopped = record.at, "no reader takes a record this long, so nothing after it can be trusted"
         message = f"length is {record.length:,}, the limit is {L.RECORD_LENGTH_MAX:,}"
         expected = f"at most {L.RECORD_LENGTH_MAX}"
@@ -332,6 +366,13 @@ class Verifier(Sink):
     def unsound(self, layer: Layer, at: int) -> None:
         self.state(layer)
         self.stopped = at, f"this is no {layer.name} header that can be relied on"
+
+    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
+        from . import containers
+
+        if identity.key not in READ:
+            self.unjudged = at, identity
+        containers.inner(self, self.state(layer), at, identity)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         libxl.trailing(self, layer, at, count, head, zero)
@@ -363,10 +404,9 @@ def _length_words(fixed: int, unit: int, least: int, most: int | None, lengths: 
 
 
 def _order_message(layer: str, name: str, has: int, lacks: int) -> str:
-    names: dict[int, str] = L.LIBXL_RECORDS if layer == "libxl" else L.LIBXC_RECORDS
+    names = L.RECORDS[layer]
     for bits, words in ((lacks, "without {} before it"), (has, "after {}")):
-        for code in range(bits.bit_length()):
-            if bits >> code & 1:
-                other = names.get(code, "a checkpoint")
-                return f"{name} comes " + (f"after another {name}" if other == name else words.format(other))
+        if bits:
+            other = next((names[code] for code, bit in L.BITS[layer].items() if bits & bit), "a checkpoint")
+            return f"{name} comes " + (f"after another {name}" if other == name else words.format(other))
     return f"{name} does not belong in this image"

@@ -1,0 +1,82 @@
+"""The layers a stream may consist of: their headers, their records, and the order of these.
+
+Everything that treats all layers alike (descriptions, tables, documentation, tests) walks :data:`LAYERS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from construct import Construct
+
+from . import libvirt, libxc, libxl, order, xapi, xl
+from .build import RecordType
+
+
+@dataclass(frozen=True, slots=True)
+class LayerType:
+    """One layer.
+
+    `headers` are (name, meaning, source, declaration); the one named "record_header" stands before each record, and a
+    layer without it has a single body behind its header, whose length is in field `length`.  `align` is what records
+    are padded to.
+    """
+
+    name: str
+    title: str
+    headers: tuple[tuple[str, str, str, Construct], ...]
+    records: tuple[RecordType, ...]
+    rules: tuple[order.OrderRule, ...] = ()
+    align: int = 1
+    length: str = ""
+
+
+LAYERS = (
+    LayerType(
+        "libxl",
+        "The libxl stream",
+        (
+            ("header", "Stream header.", libxl.HEADER_SOURCE, libxl.HEADER),
+            ("record_header", "Header of every record.", libxl.RECORD_HEADER_SOURCE, libxl.RECORD_HEADER),
+        ),
+        libxl.RECORDS,
+        order.LIBXL_RULES,
+        align=8,
+    ),
+    LayerType(
+        "libxc",
+        "The libxc image",
+        (
+            ("image_header", "Image header.", libxc.IMAGE_HEADER_SOURCE, libxc.IMAGE_HEADER),
+            ("domain_header", "Domain header.", libxc.DOMAIN_HEADER_SOURCE, libxc.DOMAIN_HEADER),
+            ("record_header", "Header of every record.", libxc.RECORD_HEADER_SOURCE, libxc.RECORD_HEADER),
+        ),
+        libxc.RECORDS,
+        order.LIBXC_RULES,
+        align=8,
+    ),
+    LayerType(
+        "xl",
+        "The xl save file",
+        (("header", "File header.", xl.HEADER_SOURCE, xl.HEADER),),
+        xl.RECORDS,
+        length="optional_data_len",
+    ),
+    LayerType(
+        "libvirt",
+        "The libvirt save file",
+        (("header", "File header.", libvirt.HEADER_SOURCE, libvirt.HEADER),),
+        libvirt.RECORDS,
+        length="xml_len",
+    ),
+    LayerType(
+        "xapi",
+        "The XAPI suspend image",
+        (
+            ("header", "Signature of the image.", xapi.HEADER_SOURCE, xapi.HEADER),
+            ("record_header", "Header of every record.", xapi.RECORD_HEADER_SOURCE, xapi.RECORD_HEADER),
+        ),
+        xapi.RECORDS,
+        order.XAPI_RULES,
+    ),
+)

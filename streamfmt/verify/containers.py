@@ -1,0 +1,142 @@
+"""Checks of the containers around streams: xl and libvirt save files.  XAPI images have a module of their own."""
+
+from __future__ import annotations
+
+from struct import unpack, unpack_from
+
+from ..reader import literals as L
+from . import xapi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.engine import Program
+    from ..reader.events import Record
+    from ..reader.identify import Identity
+    from .verifier import LayerState, Verifier
+
+_PIECE = 32 << 10
+
+
+def header(state: LayerState, raw: bytes) -> None:
+    """Remember what a container's header says of its stream."""
+    layer = state.layer
+    if layer.name == "xl":
+        _, _, state.promise, _, _ = unpack(layer.order + L.FORMATS["xl.header"], raw)
+    elif layer.name == "libvirt":
+        _, state.promise, _, _ = unpack("<" + L.FORMATS["libvirt.header"], raw)
+
+
+def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
+    """Program that judges what a container carries beside its stream."""
+    if record.layer.name == "xapi":
+        return xapi.body(verifier, state, record)
+    return _configuration(verifier, state, record) if record.layer.name == "xl" else _xml(verifier, record)
+
+
+def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Program:
+    w = verifier.window
+    size = L.SIZES[record.path]
+    if record.length < size:
+        message = f"{record.length} octets are too few for the length of a configuration"
+        expected = f"at least {size}"
+        verifier.header_fault("XL-OPTDATA-LEN", record, "length", message, expected, record.length)
+        return
+    if w.hi - w.lo < size and not (yield size):
+        return
+    (length,) = unpack_from(record.layer.order + L.FORMATS[record.path], w.take(size))
+    room = record.length - size
+    if length > room:
+        verifier.fault(
+            "XL-CONFIG-LEN",
+            record,
+            f"the configuration is said to have {length:,} octets, there is room for {room:,}",
+            offset=record.at,
+            length=size,
+            field="config_len",
+            expected=f"at most {room}",
+            actual=length,
+        )
+        return
+    start = w.position
+    json = bool(state.promise & L.XL_FLAGS["json"])
+    if length:
+        yield from _text(verifier, record, "XL-CONFIG-FORM", start, length, b"{" if json else b"", json)
+    if length and not json and state.promise & L.XL_FLAGS["stream_v2"]:
+        message = "the configuration is said to be text, in a file of Xen 4.6 or later"
+        verifier.fault("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
+    if length < room:
+        verifier.fault(
+            "XL-OPTDATA-REST",
+            record,
+            f"{room - length} octets follow the configuration, which readers pass over",
+            offset=start + length,
+            length=room - length,
+            field="rest",
+        )
+
+
+def _xml(verifier: Verifier, record: Record) -> Program:
+    if record.length:
+        yield from _text(verifier, record, "LIBVIRT-XML", record.body, record.length, b"<", True)
+
+
+def _text(
+    verifier: Verifier, record: Record, clause: str, start: int, length: int, first: bytes, closed: bool
+) -> Program:
+    """Octets that are a text beginning with `first`, and if `closed` with one NUL, at their end; in constant memory."""
+    w = verifier.window
+    nul = -1
+    message = ""
+    while w.position < start + length:
+        piece = min(start + length - w.position, _PIECE)
+        if w.hi - w.lo < piece and not (yield piece):
+            return
+        at, raw = w.position, w.take(piece)
+        if at == start and not raw.lstrip().startswith(first):
+            message = f"it begins {raw[:16].hex(' ')}, not as {'JSON' if first == b'{' else 'XML'} does"
+            break
+        found = raw.find(0)
+        if found >= 0:
+            nul = at + found
+            break
+    if not message and closed and nul != start + length - 1:
+        message = "it has no NUL at its end" if nul < 0 else f"its NUL is at {nul}, not at its end"
+    elif not message and not closed and nul >= 0:
+        message = f"it is text, and has a NUL at {nul}"
+    if message:
+        part = "xml" if record.layer.name == "libvirt" else "config"
+        verifier.fault(clause, record, message, offset=start, length=length, field=part)
+
+
+def _promised(state: LayerState) -> str:
+    """The key of the stream that a container's field promises."""
+    if state.layer.name == "xl":
+        return "libxl" if state.promise & L.XL_FLAGS["stream_v2"] else "legacy"
+    return {L.LIBVIRT_VERSION_LEGACY: "legacy", L.LIBVIRT_VERSION_V2: "libxl"}.get(state.promise, "")
+
+
+_PROMISES = {
+    "xl": ("XL-FLAG-STREAM", "mandatory_flags.stream_v2"),
+    "libvirt": ("LIBVIRT-VERSION-STREAM", "version"),
+}
+_WORDS = {"libxl": "a libxl v2 stream", "legacy": "a legacy stream"}
+
+
+def inner(verifier: Verifier, state: LayerState, at: int, identity: Identity) -> None:
+    """Judge what a container says about its stream by what the stream is."""
+    layer = state.layer
+    if layer.name not in _PROMISES:
+        return
+    promised = _promised(state)
+    if not promised or identity.key == promised:
+        return
+    clause, field = _PROMISES[layer.name]
+    verifier.fault(
+        clause,
+        layer,
+        f"the file promises {_WORDS[promised]}; at {at} there is {identity.name} ({identity.evidence})",
+        offset=at,
+        field=field,
+        expected=_WORDS[promised],
+        actual=identity.name,
+    )
