@@ -157,8 +157,8 @@ class Listing(Sink):
         if self._batches is not None:
             self.out.row(self._batches)
             self._batches = None
-        if self._unpadded is not None and self.dump is not None and self._unpadded.length & 7:
-            self.dump.padding(self._unpadded.end, bytes(-self._unpadded.length & 7))
+        if self._unpadded is not None and self.dump is not None and self._unpadded.padding:
+            self.dump.padding(self._unpadded.end, bytes(self._unpadded.padding))
         self._unpadded = None
 
     def _wanted(self, record: Record) -> bool:

@@ -75,6 +75,11 @@ class Record:
         return self.at + self.layer.head + self.length
 
     @property
+    def padding(self) -> int:
+        """Octets between the body's end and the next record."""
+        return -self.length & self.layer.align - 1
+
+    @property
     def name(self) -> str:
         return L.RECORDS[self.layer.name].get(self.type, f"type {self.type:#x}")
 

@@ -136,7 +136,7 @@ def body(window: Window, sink: Sink, record: Record) -> Generator[int, int, bool
         if left:
             sink.truncated(record.layer, record, window.base + window.hi, left, "the body of a record")
             return False
-    padding = -record.length & record.layer.align - 1
+    padding = record.padding
     if padding:
         if window.hi - window.lo < padding and not (yield padding):
             held = window.hi - window.lo

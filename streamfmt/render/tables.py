@@ -60,7 +60,7 @@ def _values(row: Field) -> str:
     if row.constant is not None:
         if not any(row.constant):
             return "0"
-        return code(row.constant.decode("ascii") if row.constant.isascii() else row.constant.hex(" "))
+        return _octets(row.constant)
     if row.names:
         if len(row.names) > _NAMES_MAX:
             # A schema that a test has mutilated has a set of names that no table lists.

@@ -220,8 +220,8 @@ def tables() -> dict[str, Any]:
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):
-        bits = {f.path: 1 << f.shift for f in layouts[path].fields if f.bits == 1}
-        found[f"{name}_OPTIONS"] = {option.removeprefix("options."): bit for option, bit in bits.items()}
+        options = {f.path: 1 << f.shift for f in layouts[path].fields if f.bits == 1}
+        found[f"{name}_OPTIONS"] = {option.removeprefix("options."): bit for option, bit in options.items()}
     return found
 
 

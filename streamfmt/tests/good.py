@@ -13,6 +13,8 @@ from .streams import (
     context,
     emulator,
     header,
+    in_libvirt,
+    in_xl,
     p2m,
     pages,
     params,
@@ -134,6 +136,10 @@ LIBXL_REMUS = checkpointed(HVM, pages((5, "NOTAB")), (XENSTORE, EMULATOR))
 LIBXL_REMUS_PV = checkpointed(PV, pages((1, "NOTAB")), ())
 LIBXL_COLO = checkpointed(HVM, pages((5, "NOTAB")), (EMULATOR,), announce=True)
 
+XL_HVM = in_xl(LIBXL_HVM)
+XL_REMUS = in_xl(LIBXL_REMUS)
+LIBVIRT_HVM = in_libvirt(LIBXL_HVM)
+
 GOOD: dict[str, Stream] = {
     "hvm": HVM,
     "hvm-v2": HVM_V2,
@@ -147,4 +153,7 @@ GOOD: dict[str, Stream] = {
     "libxl-remus-hvm": LIBXL_REMUS,
     "libxl-remus-pv": LIBXL_REMUS_PV,
     "libxl-colo": LIBXL_COLO,
+    "xl-hvm": XL_HVM,
+    "xl-remus": XL_REMUS,
+    "libvirt-hvm": LIBVIRT_HVM,
 }

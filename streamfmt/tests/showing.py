@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamfmt import data
+from streamfmt.reader import literals as L
 from streamfmt.schema.build import big_endian
 
 from . import good, streams
@@ -43,10 +44,16 @@ def dumped(output: str) -> Iterator[tuple[int, bytes, str]]:
             yield int(found[1], 16), bytes.fromhex(found[2]), found[3] or ""
 
 
+def head(row: Row) -> int:
+    """Octets of the header before the record's body."""
+    return L.SIZES.get(f"{row['layer'].rpartition('/')[2]}.record_header", 0)
+
+
 def parsed(row: Row, octets: bytes, big: bool = False) -> Any:
     """What construct makes of the body of a row's record."""
     body = RECORDS[f"{row['layer'].rpartition('/')[2]}.{row['name']}"].body
-    content = octets[row["offset"] + 8 : row["offset"] + 8 + row["length"]]
+    start = row["offset"] + head(row)
+    content = octets[start : start + row["length"]]
     return (big_endian(body) if big else body).parse(content)
 
 

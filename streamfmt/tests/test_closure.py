@@ -32,7 +32,7 @@ ID = re.compile(r"(?:STREAM|LIBXL|LIBXC|CKPT|REMUS|COLO|XL|XAPI|LIBVIRT|XEND|LEG
 LEVELS = {"must", "must not", "should", "should not", "may", "none"}
 REACTIONS = {"reject", "fail", "ignore", "accept", "not require"}
 # Rules about where a stream ends: their findings point at the end of the input.
-ENDS = ("LIBXC-REC-TRUNC", "LIBXL-REC-TRUNC", "CKPT-CUT")
+ENDS = ("CKPT-CUT", *(clause for clause in FROM_STREAM if clause.endswith("-TRUNC")))
 
 
 # -- vectors --------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ NOTHING = {
     "empty": b"",
     "text": b"hello\n" * 20,
     "qemu": b"QEVM" + bytes(100),
-    "xl": b"Xen saved domain, xl format\n \0 \r" + bytes(64),
+    "xend": b"LinuxGuestRecord" + bytes(64),
 }
 
 

@@ -6,11 +6,11 @@ holds the tables to that.
 
 from __future__ import annotations
 
-from . import vectors_hvm, vectors_libxc, vectors_libxl, vectors_pv
+from . import vectors_containers, vectors_hvm, vectors_libxc, vectors_libxl, vectors_pv
 from .good import GOOD
 from .vector import Table, Vector
 
-_MODULES = (vectors_libxl, vectors_libxc, vectors_pv, vectors_hvm)
+_MODULES = (vectors_containers, vectors_libxl, vectors_libxc, vectors_pv, vectors_hvm)
 
 
 def _merged(name: str) -> Table:

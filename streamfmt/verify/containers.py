@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 _PIECE = 32 << 10
 
 
-def header(state: LayerState, raw: bytes) -> None:
+def header(verifier: Verifier, state: LayerState, raw: bytes) -> None:
     """Remember what a container's header says of its stream."""
     layer = state.layer
     if layer.name == "xl":
         _, _, state.promise, _, _ = unpack(layer.order + L.FORMATS["xl.header"], raw)
+        if layer.order == ">":
+            place, size = L.PLACES["xl.header"]["byteorder"]
+            message = "the file was saved on a big-endian host, and no reader is one"
+            verifier.fault("XL-BYTEORDER", layer, message, offset=place, length=size, field="byteorder")
     elif layer.name == "libvirt":
         _, state.promise, _, _ = unpack("<" + L.FORMATS["libvirt.header"], raw)
 
@@ -44,6 +48,8 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
     if w.hi - w.lo < size and not (yield size):
         return
     (length,) = unpack_from(record.layer.order + L.FORMATS[record.path], w.take(size))
+    unit, spare = L.UNITS[record.path]
+    length *= unit
     room = record.length - size
     if length > room:
         verifier.fault(
@@ -64,13 +70,14 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
     if length and not json and state.promise & L.XL_FLAGS["stream_v2"]:
         message = "the configuration is said to be text, in a file of Xen 4.6 or later"
         verifier.fault("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
-    if length < room:
+    rest = room - length
+    if rest and spare and (yield -(record.end - w.position)) >= rest:
         verifier.fault(
             "XL-OPTDATA-REST",
             record,
-            f"{room - length} octets follow the configuration, which readers pass over",
+            f"{rest} octets follow the configuration, which readers pass over",
             offset=start + length,
-            length=room - length,
+            length=rest,
             field="rest",
         )
 
@@ -87,6 +94,7 @@ def _text(
     w = verifier.window
     nul = -1
     message = ""
+    place, size = start + length - 1, 1
     while w.position < start + length:
         piece = min(start + length - w.position, _PIECE)
         if w.hi - w.lo < piece and not (yield piece):
@@ -94,10 +102,11 @@ def _text(
         at, raw = w.position, w.take(piece)
         if at == start and not raw.lstrip().startswith(first):
             message = f"it begins {raw[:16].hex(' ')}, not as {'JSON' if first == b'{' else 'XML'} does"
+            place, size = start, len(raw[:16])
             break
         found = raw.find(0)
         if found >= 0:
-            nul = at + found
+            nul = place = at + found
             break
     if not message and closed and nul != start + length - 1:
         message = "it has no NUL at its end" if nul < 0 else f"its NUL is at {nul}, not at its end"
@@ -105,7 +114,7 @@ def _text(
         message = f"it is text, and has a NUL at {nul}"
     if message:
         part = "xml" if record.layer.name == "libvirt" else "config"
-        verifier.fault(clause, record, message, offset=start, length=length, field=part)
+        verifier.fault(clause, record, message, offset=place, length=size, field=part)
 
 
 def _promised(state: LayerState) -> str:

@@ -200,7 +200,7 @@ class Verifier(Sink):
         elif layer.align == 1:
             from . import containers
 
-            containers.header(state, raw)
+            containers.header(self, state, raw)
         if broken:
             self.broken_rules(broken, layer, raw, at)
         if path == "libxc.domain_header" and self.mode == "colo" and layer.guest == "pv":
