@@ -159,6 +159,9 @@ class Sink:
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         """A record's padding is not zero."""
 
+    def misplaced(self, record: Record, at: int, raw: bytes) -> None:
+        """Octets at `at`, behind a dirty list's body, belong into it: its writer put as many before it, uncounted."""
+
     def ended(self, layer: Layer, at: int) -> None:
         """A layer's END has been read; the layer's octets stop at `at`."""
 

@@ -24,7 +24,7 @@ COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Nothing that is read is shorter.
 _SHORTEST = 8
 # What is read, not only named: what --as takes, beside "auto".
-READ = ("libxl", "libxc", "xl", "libvirt", "xapi")
+READ = ("libxl", "libxc", "back-channel", "xl", "libvirt", "xapi")
 
 
 class Identity:

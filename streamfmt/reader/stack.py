@@ -48,6 +48,10 @@ class Reader:
             outcome = yield from libxl.stream(window, self.sink, layer)
         elif key == "libxc":
             outcome = yield from libxc.image(window, self.sink, layer, nested=False)
+        elif key == "back-channel":
+            from . import backchannel  # few streams are one
+
+            outcome = yield from backchannel.channel(window, self.sink, layer, self.exact)
         else:
             from . import containers  # many streams are in none
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 '''
 
 
-_ORDER_TYPE = "dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]"
+_ORDER_TYPE = "dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]"
 # Where the values are too unlike for their type to be inferred.
 _TYPES = {"ORDER": f"dict[str, {_ORDER_TYPE}]"}
 
@@ -92,22 +92,21 @@ def _bits() -> dict[str, dict[int, int]]:
 
 def _order(
     rules: Iterable[order.OrderRule], codes: Mapping[str, int], bits: Mapping[str, int]
-) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]]:
-    """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen).
+) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]:
+    """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen, bits it sleeps by).
 
     Of a guest of unknown kind (None) only what holds for all of them is judged.
     """
-    found: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int], ...]]] = {}
+    found: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]] = {}
     for guest in (None, *libxc.GUESTS):
         kinds = set(libxc.GUESTS) if guest is None else {guest}
         for version in libxc.VERSIONS:
-            table: dict[int, list[tuple[str, int, int]]] = {}
+            table: dict[int, list[tuple[str, int, int, int]]] = {}
             for rule in rules:
                 if kinds <= set(rule.guests) and version in rule.versions:
-                    seen = sum(bits[name] for name in rule.seen)
-                    unseen = sum(bits[name] for name in rule.unseen)
+                    masks = [sum(bits[name] for name in names) for names in (rule.seen, rule.unseen, rule.unless)]
                     for name in rule.on:
-                        table.setdefault(codes[name], []).append((rule.clause, seen, unseen))
+                        table.setdefault(codes[name], []).append((rule.clause, masks[0], masks[1], masks[2]))
             found[guest, version] = {code: tuple(rows) for code, rows in sorted(table.items())}
     return found
 
@@ -176,12 +175,12 @@ def tables() -> dict[str, Any]:
     bits = _bits()
     found["BITS"] = bits
     # States that are no record types have bits above them.
-    states = {order.CHECKPOINT_OPEN: 1 << 31, order.CHECKPOINT_CLOSED: 1 << 30}
-    found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"] = states.values()
+    states = {order.CHECKPOINT_OPEN: 1 << 31, order.CHECKPOINT_CLOSED: 1 << 30, order.FRESH: 1 << 29}
+    found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"], found["FRESH"] = states.values()
     found["ORDER"] = {}
     for layer in LAYERS:
         names = {row.name: row.code for row in layer.records}
-        named = {row.name: bits[layer.name][row.code] for row in layer.records} | states
+        named = states | {row.name: bits[layer.name][row.code] for row in layer.records}
         found["ORDER"][layer.name] = _order(layer.rules, names, named)
     # What belongs to one checkpoint and comes again in the next.
     for name, records, tail in (("LIBXC", libxc.RECORDS, order.TAIL), ("LIBXL", libxl.RECORDS, order.EMULATOR)):
@@ -209,6 +208,8 @@ def tables() -> dict[str, Any]:
     found["HVM_TYPES"] = {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES}
     found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
     found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
+    found["CHECKPOINT_STATES"] = {code: name for name, code in libxl.CHECKPOINT_STATES.items()}
+    found["BACK_CHANNEL"] = order.BACK_CHANNEL
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)

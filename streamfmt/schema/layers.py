@@ -55,6 +55,7 @@ LAYERS = (
         order.LIBXC_RULES,
         align=8,
     ),
+    LayerType("back-channel", "The COLO back channel", (), ()),
     LayerType(
         "xl",
         "The xl save file",

@@ -29,6 +29,14 @@ class Magic:
 MAGICS = (
     Magic("libxl", "stream", b"LibxlFmt", "libxl stream", libxl.HEADER_SOURCE),
     Magic("libxc", "stream", b"\xff" * 8 + b"XENF", "libxc image", "docs/specs/libxc-migration-stream.pandoc"),
+    Magic(
+        "back-channel",
+        "stream",
+        # Its first record always: CHECKPOINT_STATE of SVM_READY, and its padding.
+        b"\5\0\0\0\4\0\0\0\2\0\0\0\0\0\0\0",
+        "COLO back channel",
+        "tools/libs/light/libxl_colo_restore.c",
+    ),
     Magic("xl", "container", b"Xen saved domain, xl format\n \0 \r", "xl save file", "tools/xl/xl.h"),
     Magic("libvirt", "container", b"libvirt-xml\n \0 \r", "libvirt save file", "libvirt src/libxl/libxl_conf.h"),
     Magic("xapi", "container", b"XenSavedDomv2-\n", "XAPI suspend image", "xen-api ocaml/xenopsd/lib/suspend_image.ml"),

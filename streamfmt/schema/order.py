@@ -15,13 +15,15 @@ from dataclasses import dataclass
 class OrderRule:
     """`clause` is broken when a record of `on` arrives and `seen` (or not `unseen`) has come before it.
 
-    A rule with neither is broken by the record itself.  `guests` and `versions` say for which images it holds.
+    A rule with neither is broken by the record itself.  It sleeps while any of `unless` has come before.  `guests` and
+    `versions` say for which images it holds.
     """
 
     clause: str
     on: tuple[str, ...]
     seen: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
     guests: tuple[str, ...] = ("pv", "hvm")
     versions: tuple[int, ...] = (2, 3)
 
@@ -32,37 +34,76 @@ MEMORY = ("X86_PV_P2M_FRAMES", "PAGE_DATA", "VERIFY")
 # What belongs to one checkpoint and comes again in the next.
 TAIL = ("X86_TSC_INFO", "SHARED_INFO", *VCPU, "HVM_CONTEXT", "HVM_PARAMS")
 CLOSING = ("END", "CHECKPOINT")
+STATIC = ("X86_PV_INFO", *POLICIES, "STATIC_DATA_END", "X86_PV_P2M_FRAMES")
+# The state of an image in which nothing has come since the last CHECKPOINT.  An END there closes nothing that has to
+# be whole: the savers of 4.6 put one when they gave up.
+FRESH = "nothing since a checkpoint"
 
 LIBXC_RULES = (
-    OrderRule("LIBXC-SDE-V2", on=("STATIC_DATA_END",), versions=(2,)),
-    OrderRule("LIBXC-POLICY-V2", on=POLICIES, versions=(2,)),
-    OrderRule("LIBXC-SDE-ONCE", on=("STATIC_DATA_END",), seen=("STATIC_DATA_END",), versions=(3,)),
-    OrderRule("LIBXC-SDE-PRESENT", on=(*MEMORY, *TAIL, *CLOSING), unseen=("STATIC_DATA_END",), versions=(3,)),
-    OrderRule("LIBXC-POLICY-ORDER", on=POLICIES, seen=("STATIC_DATA_END",), versions=(3,)),
-    OrderRule("LIBXC-PVINFO-ONCE", on=("X86_PV_INFO",), seen=("X86_PV_INFO",), guests=("pv",)),
+    OrderRule("CKPT-STATIC-ONCE", on=STATIC, seen=("CHECKPOINT",)),
+    OrderRule("LIBXC-SDE-V2", on=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(2,)),
+    OrderRule("LIBXC-POLICY-V2", on=POLICIES, unless=("CHECKPOINT",), versions=(2,)),
+    OrderRule(
+        "LIBXC-SDE-ONCE",
+        on=("STATIC_DATA_END",),
+        seen=("STATIC_DATA_END",),
+        unless=("CHECKPOINT",),
+        versions=(3,),
+    ),
+    OrderRule(
+        "LIBXC-SDE-PRESENT",
+        on=(*MEMORY, *TAIL, *CLOSING),
+        unseen=("STATIC_DATA_END",),
+        unless=("CHECKPOINT",),
+        versions=(3,),
+    ),
+    OrderRule("LIBXC-POLICY-ORDER", on=POLICIES, seen=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(3,)),
+    OrderRule("LIBXC-PVINFO-ONCE", on=("X86_PV_INFO",), seen=("X86_PV_INFO",), unless=("CHECKPOINT",), guests=("pv",)),
     OrderRule(
         "LIBXC-PVINFO-FIRST",
         on=("X86_PV_P2M_FRAMES", "SHARED_INFO", *VCPU, "PAGE_DATA"),
         unseen=("X86_PV_INFO",),
         guests=("pv",),
     ),
-    OrderRule("LIBXC-PVINFO-FIRST", on=("X86_PV_INFO",), seen=("STATIC_DATA_END",), guests=("pv",), versions=(3,)),
-    OrderRule("LIBXC-P2M-BEFORE-PAGES", on=("PAGE_DATA", *CLOSING), unseen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
-    OrderRule("LIBXC-P2M-REPEAT", on=("X86_PV_P2M_FRAMES",), seen=("X86_PV_P2M_FRAMES",), guests=("pv",)),
+    OrderRule(
+        "LIBXC-PVINFO-FIRST",
+        on=("X86_PV_INFO",),
+        seen=("STATIC_DATA_END",),
+        unless=("CHECKPOINT",),
+        guests=("pv",),
+        versions=(3,),
+    ),
+    OrderRule(
+        "LIBXC-P2M-BEFORE-PAGES",
+        on=("PAGE_DATA", *CLOSING),
+        unseen=("X86_PV_P2M_FRAMES",),
+        unless=(FRESH,),
+        guests=("pv",),
+    ),
+    OrderRule(
+        "LIBXC-P2M-REPEAT",
+        on=("X86_PV_P2M_FRAMES",),
+        seen=("X86_PV_P2M_FRAMES",),
+        unless=("CHECKPOINT",),
+        guests=("pv",),
+    ),
     OrderRule("LIBXC-VERIFY-1", on=("CHECKPOINT",), seen=("VERIFY",)),
     OrderRule("LIBXC-VERIFY-1", on=("VERIFY",), seen=("CHECKPOINT",)),
-    OrderRule("LIBXC-TSC-PRESENT", on=CLOSING, unseen=("X86_TSC_INFO",)),
-    OrderRule("LIBXC-HVMCTX-PRESENT", on=CLOSING, unseen=("HVM_CONTEXT",), guests=("hvm",)),
+    OrderRule("LIBXC-TSC-PRESENT", on=("END",), unseen=("X86_TSC_INFO",), unless=(FRESH,)),
+    OrderRule("LIBXC-TSC-PRESENT", on=("CHECKPOINT",), unseen=("X86_TSC_INFO",)),
+    OrderRule("LIBXC-HVMCTX-PRESENT", on=("END",), unseen=("HVM_CONTEXT",), unless=(FRESH,), guests=("hvm",)),
+    OrderRule("LIBXC-HVMCTX-PRESENT", on=("CHECKPOINT",), unseen=("HVM_CONTEXT",), guests=("hvm",)),
     OrderRule("LIBXC-HVMPARAMS-ORDER", on=("HVM_PARAMS",), seen=("HVM_CONTEXT",), guests=("hvm",)),
 )
 
 # In the libxl layer CHECKPOINT stands for the libxc record of that name, after which libxl records follow.
 EMULATOR = ("EMULATOR_XENSTORE_DATA", "EMULATOR_CONTEXT")
 CHECKPOINT_OPEN = "CHECKPOINT"
-# From CHECKPOINT_END until libxc has the next checkpoint, or the image, closed.
+# From CHECKPOINT_END until COLO announces the next checkpoint, or libxc has it, or the image, closed.
 CHECKPOINT_CLOSED = "between checkpoints"
 LIBXL_RULES = (
     OrderRule("LIBXL-LIBXC-ONCE", on=("LIBXC_CONTEXT",), seen=("LIBXC_CONTEXT",)),
+    OrderRule("COLO-HVM", on=("CHECKPOINT_STATE",), guests=("pv",)),
     OrderRule("LIBXL-LIBXC-ONCE", on=("END",), unseen=("LIBXC_CONTEXT",)),
     OrderRule("LIBXL-LIBXC-BEFORE-EMU", on=EMULATOR, unseen=("LIBXC_CONTEXT",)),
     OrderRule("LIBXL-EMU-HVM-ONLY", on=EMULATOR, guests=("pv",)),
@@ -71,6 +112,10 @@ LIBXL_RULES = (
     OrderRule("LIBXL-CKPTEND-CTX", on=("CHECKPOINT_END",), unseen=(CHECKPOINT_OPEN,)),
     OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_CLOSED,)),
 )
+
+# What a COLO secondary sends, over and over, beginning with the first (tools/libs/light/libxl_colo_restore.c,
+# tools/libs/guest/xg_sr_restore.c handle_checkpoint): control ids of CHECKPOINT_STATE, and libxc's list.
+BACK_CHANNEL = ("SVM_READY", "SVM_RESUMED", "SVM_SUSPENDED", "CHECKPOINT_DIRTY_PFN_LIST")
 
 # What the writer of a XAPI image puts in which place (xen-api ocaml/xenopsd/xc/domain.ml, suspend); readers take any.
 _BEHIND_MEMORY = ("VARSTORED", "SWTPM0", "SWTPM", "QEMU_TRAD")

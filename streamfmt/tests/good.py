@@ -11,6 +11,8 @@ from .streams import (
     Part,
     Stream,
     context,
+    control,
+    dirty,
     emulator,
     header,
     in_libvirt,
@@ -136,6 +138,10 @@ LIBXL_REMUS = checkpointed(HVM, pages((5, "NOTAB")), (XENSTORE, EMULATOR))
 LIBXL_REMUS_PV = checkpointed(PV, pages((1, "NOTAB")), ())
 LIBXL_COLO = checkpointed(HVM, pages((5, "NOTAB")), (EMULATOR,), announce=True)
 
+# What a COLO secondary sends: the first round, then two more.
+_ROUND = (control(2), control(3))
+BACK = Stream((*_ROUND, control(1), dirty(5, 9, 5), *_ROUND, control(1), dirty(), *_ROUND))
+
 XL_HVM = in_xl(LIBXL_HVM)
 XL_REMUS = in_xl(LIBXL_REMUS)
 LIBVIRT_HVM = in_libvirt(LIBXL_HVM)
@@ -153,6 +159,7 @@ GOOD: dict[str, Stream] = {
     "libxl-remus-hvm": LIBXL_REMUS,
     "libxl-remus-pv": LIBXL_REMUS_PV,
     "libxl-colo": LIBXL_COLO,
+    "back-channel": BACK,
     "xl-hvm": XL_HVM,
     "xl-remus": XL_REMUS,
     "libvirt-hvm": LIBVIRT_HVM,

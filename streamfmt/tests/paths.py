@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CHECKPOINT = "libxc.CHECKPOINT"
 X_END = "libxc.END"
+DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
 CTX = "libxc.HVM_CONTEXT"
 PARAMS = "libxc.HVM_PARAMS"
 PAGE = "libxc.PAGE_DATA"

@@ -197,7 +197,9 @@ class Stream:
         return self.edit(path, nth, octets=body[:length].ljust(length, b"\0"), patches=())
 
     def big_endian(self, *layers: str) -> Stream:
-        return replace(self, big=frozenset(layers))
+        """With those of the layers big-endian that have a header to say so."""
+        headed = {path.partition(".")[0] for path in self.paths & HEADERS.keys()}
+        return replace(self, big=frozenset(layers) & headed)
 
     def upto(self, path: str, nth: int = 0, extra: int = 0) -> Stream:
         """Cut where that part begins, or `extra` octets further."""
@@ -317,6 +319,15 @@ def xenstore(*strings: str, emulator: int = 2) -> Part:
     """EMULATOR_XENSTORE_DATA of keys and values in turn."""
     pairs = [{"key": k.encode(), "value": v.encode()} for k, v in zip(strings[::2], strings[1::2], strict=True)]
     return record("libxl.EMULATOR_XENSTORE_DATA", emulator_id=emulator, index=0, pairs=pairs)
+
+
+def control(number: int) -> Part:
+    """CHECKPOINT_STATE of an id."""
+    return record("libxl.CHECKPOINT_STATE", control_id=number)
+
+
+def dirty(*pfns: int) -> Part:
+    return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
 def emulator(octets: bytes = b"QEVM\0\0\0\3", number: int = 2) -> Part:

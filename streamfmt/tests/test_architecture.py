@@ -101,5 +101,6 @@ def test_modules_of_a_clean_verify() -> None:
         "verify.pfns",
         "verify.report",
         "verify.verifier",
+        "verify.wording",
     }
     assert not {"construct", "rich", "json", "tomllib", "dataclasses", "typing", "pathlib", "shutil"} & set(loaded)

@@ -63,8 +63,17 @@ def _paths(stream: Stream) -> Iterator[str]:
 
 
 def test_vectors_are_of_clauses() -> None:
-    """No vector is for a clause that does not exist or that a stream cannot show."""
-    assert (set(BREAKING) | set(ACCEPTING)) <= FROM_STREAM
+    """No vector is for a clause that does not exist or that nothing but a reader can show."""
+    assert (set(BREAKING) | set(ACCEPTING)) <= {c.id for c in registry().values() if c.judged != "reader"}
+
+
+def test_declared_contexts_are_judged() -> None:
+    """A clause that needs a declared mode, and has a check, has a breaking vector with one."""
+    context = {clause.id for clause in registry().values() if clause.judged == "context"}
+    checked = context & (_tabled() | set(ID.findall(_source("verify"))))
+
+    assert checked <= set(BREAKING)
+    assert all(vector.mode != "auto" for clause in checked for vector in BREAKING[clause].values())
 
 
 @pytest.mark.parametrize("clause", ACCEPTED)
@@ -100,7 +109,7 @@ def test_broken(clause: str) -> None:
 def test_broken_where(clause: str) -> None:
     """What a finding points at lies in the record it names, and its field is one of that record's schema."""
     for name, vector in BREAKING[clause].items():
-        spans = dict(_spans(vector.stream))
+        spans = dict(_spans(vector))
         for finding in judged(vector).verifier.findings.kept:
             if finding.record:
                 path, start, stop = spans[finding.layer, finding.index or 0]
@@ -109,13 +118,19 @@ def test_broken_where(clause: str) -> None:
                 assert _is_field(finding, path), (name, finding.field)
 
 
-def _spans(stream: Stream) -> Iterator[tuple[tuple[str, int], tuple[str, int, int]]]:
+def _spans(vector: Vector) -> Iterator[tuple[tuple[str, int], tuple[str, int, int]]]:
     """Path, start and end of each record, by its layer's path and its index there; of a later image the last."""
+    stream = vector.stream
     paths: dict[str, str] = {}
     counts: dict[str, int] = {}
+    back = vector.form == "back-channel" or not stream.paths & HEADERS.keys()
+    if back:
+        # A back channel has no header that says so, and the records of both layers.
+        paths = {name: f"back-channel/{name}" for name in ("libxl", "libxc")}
+        counts = dict.fromkeys(paths, 0)
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
         layer = part.path.partition(".")[0]
-        if part.path in ("libxc.image_header", f"{layer}.header"):
+        if part.path in ("libxc.image_header", f"{layer}.header") and not back:
             paths[layer] = "/".join((*(name for name in paths if name != "libxc"), layer))
             counts[layer] = 0
         if part.path and part.path not in HEADERS:

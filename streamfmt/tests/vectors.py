@@ -6,19 +6,20 @@ holds the tables to that.
 
 from __future__ import annotations
 
-from . import vectors_containers, vectors_hvm, vectors_libxc, vectors_libxl, vectors_pv
+from . import vectors_checkpoint, vectors_containers, vectors_hvm, vectors_libxc, vectors_libxl, vectors_pv
 from .good import GOOD
 from .vector import Table, Vector
 
-_MODULES = (vectors_containers, vectors_libxl, vectors_libxc, vectors_pv, vectors_hvm)
+_MODULES = (vectors_checkpoint, vectors_containers, vectors_libxl, vectors_libxc, vectors_pv, vectors_hvm)
 
 
 def _merged(name: str) -> Table:
     found: Table = {}
     for module in _MODULES:
         for clause, cases in getattr(module, name).items():
-            assert clause not in found, f"{clause} is in two modules"
-            found[clause] = cases
+            known = found.setdefault(clause, {})
+            assert not known.keys() & cases.keys(), f"{clause} has two vectors of one name"
+            known.update(cases)
     return found
 
 

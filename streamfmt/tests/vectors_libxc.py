@@ -280,7 +280,6 @@ BREAKING: Table = {
     "LIBXC-SDE-ONCE": {
         "at-once": Vector(_second(HVM, STATIC_END)),
         "later": Vector(PV.before(TSC_INFO, SDE)),
-        "in-a-checkpoint": Vector(REMUS_HVM.before(PAGE, SDE, nth=-1)),
     },
     "LIBXC-SDE-V2": {"hvm": Vector(HVM_V2.before(PAGE, SDE)), "pv": Vector(PV_V2.before(P2M, SDE))},
     "LIBXC-CPUID-LEN": rows(lambda n: HVM.resized(CPUID_POLICY, n), empty=0, short=23, long=25, msr_like=16),

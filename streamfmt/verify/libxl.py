@@ -18,6 +18,7 @@ _PIECE = 32 << 10
 # What libxl-migration-stream.pandoc lets a key consist of, and a value.
 _KEY = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"))
 _VALUE = bytes(range(0x20, 0x7F))
+_NEW = next(code for code, name in L.CHECKPOINT_STATES.items() if name == "NEW")
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (L.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM"))
 
 
@@ -44,6 +45,51 @@ def _state(verifier: Verifier, record: Record) -> Program:
         return
     at, raw = w.position, w.take(size)
     verifier.broken_rules(broken_rules(record.path, raw, record.layer.order), record, raw, at)
+    (number,) = unpack(record.layer.order + L.FORMATS[record.path], raw)
+    name = L.CHECKPOINT_STATES.get(number, "")
+    if name and number != _NEW:
+        state_fault(verifier, record, "COLO-NEW-FWD", f"{name} belongs on the back channel", "NEW", name)
+
+
+def state_fault(verifier: Verifier, record: Record, clause: str, message: str, expected: str, actual: str) -> None:
+    """A breach by the control id of a CHECKPOINT_STATE."""
+    place, size = L.PLACES[record.path]["control_id"]
+    at = record.body + place
+    verifier.fault(
+        clause, record, message, offset=at, length=size, field="control_id", expected=expected, actual=actual
+    )
+
+
+def checkpoint_end(verifier: Verifier, state: LayerState, record: Record) -> None:
+    """A checkpoint is closed."""
+    context = L.BITS["libxl"][L.LIBXL_EMULATOR_CONTEXT]
+    if verifier.mode == "colo" and state.layer.guest == "hvm" and not state.seen & context:
+        verifier.fault("LIBXL-EMU-CTX", record, "a checkpoint of a COLO stream has no EMULATOR_CONTEXT")
+    state.seen = state.seen & ~(L.LIBXL_TAIL | L.CHECKPOINT_OPEN) | L.CHECKPOINT_CLOSED
+    state.fired.clear()
+
+
+def announced(verifier: Verifier, state: LayerState, record: Record) -> None:
+    """COLO has announced the next checkpoint."""
+    state.seen &= ~L.CHECKPOINT_CLOSED
+    if verifier.mode == "remus":
+        verifier.fault("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream that is declared Remus")
+
+
+def next_checkpoint(verifier: Verifier, image: Layer, at: int) -> None:
+    """The first record of a later checkpoint has come, at `at`."""
+    outer = verifier.around(image)
+    if verifier.mode == "colo" and image.guest == "hvm" and outer is not None and outer.seen & L.CHECKPOINT_CLOSED:
+        message = "a checkpoint begins that no CHECKPOINT_STATE has announced"
+        verifier.fault("LIBXL-CKPTSTATE-ID", outer.layer, message, offset=at, expected="NEW", actual="libxc records")
+
+
+def never_checkpointed(verifier: Verifier, layer: Layer, at: int) -> None:
+    """A stream that is declared checkpointed has ended without one."""
+    if layer.name == "libxc" and verifier.around(layer) is not None:
+        return  # the libxl stream around it tells
+    message = f"the stream ends without a checkpoint, and is declared {verifier.mode}"
+    verifier.fault("CKPT-CKPT-REC", layer, message, offset=at, expected="CHECKPOINT", actual="END")
 
 
 def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:

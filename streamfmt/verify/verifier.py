@@ -10,7 +10,7 @@ from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.fields import value_of
 from ..reader.identify import READ
-from . import libxc, libxl, pages
+from . import libxc, libxl, pages, wording
 from .findings import KEPT, Finding, Findings
 from .pfns import PfnMap
 
@@ -61,6 +61,8 @@ class LayerState:
         self.vcpus: set[tuple[int, int]] = set()
         # libxl
         self.legacy = False
+        # Back channel: what comes next, empty if that is not known.
+        self.expected: str = L.BACK_CHANNEL[0]
         # Containers: the value of the field that says what stream is inside, and how many octets come before it.
         self.promise = 0
 
@@ -86,11 +88,7 @@ class Verifier(Sink):
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
         self.window: Window
-        # Nothing has come since the last whole checkpoint.
-        self._between = False
-        # The same, but perhaps for COLO's announcement of the next one.
-        self._fresh = False
-        self._closes_nothing = False
+        self._image: LayerState | None = None
         self._states: dict[str, LayerState] = {}
 
     # -- findings ---------------------------------------------------------------------------------------------
@@ -164,9 +162,9 @@ class Verifier(Sink):
             if self.findings.full(clause):
                 continue
             actual = value_of(row, raw, order)
-            expected = _words(allowed)
+            expected = wording.allowed_words(allowed)
             field = prefix + field
-            message = f"{field} is {_number(actual)}, expected {expected}"
+            message = f"{field} is {wording.number(actual)}, expected {expected}"
             self.fault(
                 clause,
                 where,
@@ -175,7 +173,7 @@ class Verifier(Sink):
                 length=size,
                 field=field,
                 expected=expected,
-                actual=_number(actual),
+                actual=wording.number(actual),
             )
 
     def abstain(self, clause: str, why: str) -> None:
@@ -194,6 +192,11 @@ class Verifier(Sink):
         return state
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        if layer.parent is not None and layer.parent.name == "back-channel":
+            from . import backchannel
+
+            backchannel.header(self, layer, at, raw)
+            return
         state = self.state(layer)
         if path == "libxl.header":
             state.legacy = libxl.is_legacy(raw)
@@ -209,11 +212,11 @@ class Verifier(Sink):
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
-        # Savers of 4.6 put END right behind a checkpoint: it closes nothing that has to be whole.
-        self._closes_nothing = self._fresh
         layer = record.layer
-        self._fresh &= layer.name == "libxl" and record.type == L.LIBXL_CHECKPOINT_STATE
-        self._between = False
+        if layer.parent is not None and layer.parent.name == "back-channel":
+            from . import backchannel  # few streams are one
+
+            return backchannel.record(self, record)
         state = self.state(layer)
         kind = record.type
         if kind not in L.RECORDS[layer.name]:
@@ -223,10 +226,10 @@ class Verifier(Sink):
             self.order(state, record)
             self.length(state, record)
             if kind == L.LIBXL_CHECKPOINT_END and state.seen & L.CHECKPOINT_OPEN:
-                state.seen &= ~(L.LIBXL_TAIL | L.CHECKPOINT_OPEN)
-                state.seen |= L.CHECKPOINT_CLOSED
-                state.fired.clear()
-                self._checkpoint_whole()
+                libxl.checkpoint_end(self, state, record)
+                self.checkpoints += 1
+            elif kind == L.LIBXL_CHECKPOINT_STATE:
+                libxl.announced(self, state, record)
             return libxl.body(self, state, record)
         if layer.name != "libxc":
             from . import containers  # many streams are in none
@@ -237,8 +240,7 @@ class Verifier(Sink):
         if layer.guest is not None and layer.guest not in L.LIBXC_GUESTS[kind]:
             libxc.wrong_guest(self, record)
             return None
-        if kind != L.LIBXC_END or not self._closes_nothing:
-            self.order(state, record)
+        self.order(state, record)
         if kind == L.LIBXC_PAGE_DATA:
             return pages.body(self, state, record)
         self.length(state, record)
@@ -250,10 +252,13 @@ class Verifier(Sink):
         version = layer.version if layer.name == "libxc" else 3
         table = L.ORDER[layer.name].get((layer.guest, version), {})
         seen = state.seen
-        for clause, has, lacks in table.get(record.type, ()):
-            if (has & seen or lacks & ~seen or not has | lacks) and clause not in state.fired:
+        for clause, has, lacks, unless in table.get(record.type, ()):
+            if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in state.fired:
                 state.fired.add(clause)
-                self.fault(clause, record, _order_message(layer.name, record.name, has & seen, lacks & ~seen))
+                self.fault(clause, record, wording.order_message(layer.name, record.name, has & seen, lacks & ~seen))
+        if seen & L.FRESH and record.type != L.LIBXC_END:
+            libxl.next_checkpoint(self, layer, record.at)
+            seen &= ~L.FRESH
         state.seen = seen | L.BITS[layer.name][record.type]
 
     def length(self, state: LayerState, record: Record) -> None:
@@ -272,7 +277,7 @@ class Verifier(Sink):
             good = not lengths or rest in lengths
         if good or libxc.tolerated(self, record, rest):
             return
-        expected = _length_words(fixed, unit, least, most, lengths)
+        expected = wording.length_words(fixed, unit, least, most, lengths)
         message = f"length is {record.length}, expected {expected}"
         self.header_fault(clause, record, "length", message, expected, record.length)
 
@@ -280,7 +285,6 @@ class Verifier(Sink):
         self.records += run.count
         self.page_entries += run.entries
         self.content_pages += run.pages
-        self._between = self._fresh = False
         layer = run.layer
         state = self.state(layer)
         self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0))
@@ -303,31 +307,39 @@ class Verifier(Sink):
     def checkpoint(self, layer: Layer, at: int) -> None:
         state = self.state(layer)
         libxc.image_complete(self, state, at)
-        state.seen &= ~L.LIBXC_TAIL
+        state.seen = state.seen & ~L.LIBXC_TAIL | L.FRESH
         state.fired.clear()
         state.vcpus.clear()
-        outer = self._around(layer)
+        self._image = state
+        outer = self.around(layer)
         if outer is None:
-            self._checkpoint_whole()
+            self.checkpoints += 1
         else:
             outer.seen = (outer.seen | L.CHECKPOINT_OPEN) & ~L.CHECKPOINT_CLOSED
 
-    def _around(self, layer: Layer) -> LayerState | None:
+    def around(self, layer: Layer) -> LayerState | None:
         """What is remembered of the libxl stream that a libxc image is in, if it is in one."""
         parent = layer.parent
         return self.state(parent) if parent is not None and parent.name == "libxl" else None
 
-    def _checkpoint_whole(self) -> None:
-        self.checkpoints += 1
-        self._between = self._fresh = True
+    def _between(self) -> bool:
+        """Whether nothing has come since the last whole checkpoint."""
+        image = self._image
+        if image is None or not image.seen & L.FRESH:
+            return False
+        outer = self.around(image.layer)
+        return outer is None or bool(outer.seen & L.CHECKPOINT_CLOSED)
 
     def ended(self, layer: Layer, at: int) -> None:
         if layer.name == "libxc":
-            if not self._closes_nothing:
-                libxc.image_complete(self, self.state(layer), at)
-            outer = self._around(layer)
+            state = self.state(layer)
+            if not state.seen & L.FRESH:
+                libxc.image_complete(self, state, at)
+            outer = self.around(layer)
             if outer is not None:
                 outer.seen &= ~L.CHECKPOINT_CLOSED
+        if self.mode in ("remus", "colo") and not self.checkpoints and layer.align > 1:
+            libxl.never_checkpointed(self, layer, at)
         self.complete = True
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
@@ -336,7 +348,7 @@ class Verifier(Sink):
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
             self.complete = True
-            if self._between and missing == HEADER:
+            if self._between() and missing == HEADER:
                 self.stopped = None
             else:
                 libxc.cut_after_checkpoint(self, record or layer, at)
@@ -367,6 +379,11 @@ class Verifier(Sink):
         self.state(layer)
         self.stopped = at, f"this is no {layer.name} header that can be relied on"
 
+    def misplaced(self, record: Record, at: int, raw: bytes) -> None:
+        from . import backchannel
+
+        backchannel.misplaced(self, record, at, raw)
+
     def inner(self, layer: Layer, at: int, identity: Identity) -> None:
         from . import containers
 
@@ -376,37 +393,3 @@ class Verifier(Sink):
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         libxl.trailing(self, layer, at, count, head, zero)
-
-
-def _number(value: int | bytes) -> str:
-    if isinstance(value, bytes):
-        return value.hex(" ")
-    return str(value) if value < 1 << 16 else f"{value:#x}"
-
-
-def _words(allowed: tuple[int, ...] | bytes) -> str:
-    if isinstance(allowed, bytes):
-        return allowed.hex(" ") if any(allowed) else "zero"
-    return " or ".join(_number(value) for value in allowed)
-
-
-def _length_words(fixed: int, unit: int, least: int, most: int | None, lengths: Sequence[int]) -> str:
-    if lengths:
-        return " or ".join(str(fixed + length) for length in lengths)
-    if not unit:
-        return str(fixed)
-    if most is not None:
-        return f"{fixed + unit * least} to {fixed + unit * most}"
-    if unit == 1:
-        return f"at least {fixed + least}"
-    words = f"{fixed} + {unit}n" if fixed else f"{unit}n"
-    return words + (f", n at least {least}" if least else "")
-
-
-def _order_message(layer: str, name: str, has: int, lacks: int) -> str:
-    names = L.RECORDS[layer]
-    for bits, words in ((lacks, "without {} before it"), (has, "after {}")):
-        if bits:
-            other = next((names[code] for code, bit in L.BITS[layer].items() if bits & bit), "a checkpoint")
-            return f"{name} comes " + (f"after another {name}" if other == name else words.format(other))
-    return f"{name} does not belong in this image"
