@@ -13,7 +13,7 @@ from struct import Struct, pack, pack_into
 from typing import Any
 
 from ..reader import literals as L
-from ..schema import hvm, libxc, libxl, magic
+from ..schema import hvm, libxc, libxl, magic, xl
 from ..schema.build import RecordType
 
 PAGE = L.PAGE_SIZE
@@ -228,6 +228,15 @@ def _libxl(size: int) -> Iterator[bytes]:
     yield _record(_LIBXL["EMULATOR_CONTEXT"], **emulator) + _record(_LIBXL["END"])
 
 
+def _xl(size: int) -> Iterator[bytes]:
+    configuration = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+    data = xl.RECORDS[0].body.build({"config_len": len(configuration), "config": configuration, "rest": b""})
+    flags = {"stream_v2": 1, "json": 1}
+    values = {"mandatory_flags": flags, "byteorder": xl.BYTE_ORDER, "optional_flags": 0, "optional_data_len": len(data)}
+    yield xl.HEADER.build(values) + data
+    yield from _libxl(size)
+
+
 # -- PV ---------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +306,7 @@ SAMPLES: dict[str, Callable[[int], Iterator[bytes]]] = {
     "hvm": _hvm,
     "pv": _pv,
     "libxl": _libxl,
+    "xl": _xl,
     "small": lambda _: _hvm(SMALL),
     "single": _single,
     "bare": _bare,

@@ -89,17 +89,18 @@ def _ours() -> list[str]:
     return [installed] if os.path.exists(installed) else [sys.executable, "-m", "streamfmt"]
 
 
-def _script(path: str) -> list[str]:
+def _script(path: str, form: str = "libxc") -> list[str]:
     script = find_script()
     if script is None:
         raise NotMeasuredError("verify-stream-v2 is not installed (make peers)")
-    return [script, "-q", "-i", path]
+    return [script, "-q", "-f", form, "-i", path]
 
 
 COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "verify": lambda path: [*_ours(), "verify", "-q", path],
     "cat | verify": lambda path: ["sh", "-c", 'cat "$0" | "$@"', path, *_ours(), "verify", "-q", "-"],
     "script": _script,
+    "script -f xl": lambda path: _script(path, "xl"),
     "cat": lambda path: ["cat", path],
     "cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat', path],
     "python": lambda _: [sys.executable, "-c", "pass"],
@@ -165,6 +166,7 @@ _WHOLE = Figure("time", "s", 30.0, lambda a, b, _: a.seconds)
 # Name of the sample: its kind, and its size (None for the size asked for).
 SAMPLES: dict[str, tuple[str, int | None]] = {
     "hvm": ("hvm", None),
+    "xl": ("xl", None),
     "pv": ("pv", None),
     "single": ("single", 256 * MIB),
     "bare": ("bare", 64 * MIB),
@@ -187,6 +189,9 @@ ROWS = (
         0.5,
         cold=True,
     ),
+    Row("xl-script", "HVM in an xl file / verify-stream-v2", ("verify", "xl"), ("script -f xl", "xl"), (_ratio(0.12),)),
+    Row("xl-cat", "HVM in an xl file / cat >/dev/null", ("verify", "xl"), ("cat", "xl"), (_ratio(0.25),)),
+    Row("xl-memory", "HVM in an xl file / bare interpreter", ("verify", "xl"), ("python", ""), (_memory(),), 0.5),
     Row("pv-script", "PV, warm / verify-stream-v2", ("verify", "pv"), ("script", "pv"), (_ratio(0.25),)),
     Row("pv-cat", "PV, warm / cat >/dev/null", ("verify", "pv"), ("cat", "pv"), (_ratio(0.5),)),
     Row("pv-memory", "PV / bare interpreter", ("verify", "pv"), ("python", ""), (_memory(1 / MIB),), 0.5),

@@ -105,13 +105,13 @@ def script() -> str:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("kind", ["hvm", "pv", "libxl", "small", "single", "bare", "context"])
+@pytest.mark.parametrize("kind", ["hvm", "pv", "libxl", "xl", "small", "single", "bare", "context"])
 def test_the_script_accepts_good_samples(kind: str, script: str, tmp_path: Path) -> None:
     """A sample that the script refuses could not be timed against it."""
     path = str(tmp_path / kind)
     generate.write(kind, path, 1 << 20)
 
-    run.run([script, "-f", "libxl" if kind == "libxl" else "libxc", "-i", path])
+    run.run([script, "-f", kind if kind in ("libxl", "xl") else "libxc", "-i", path])
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from ..reader.sources import FileSource, drive
+from ..reader.stack import Reader
 from ..schema import libxc
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
+from ..verify.verifier import Verifier
 from .vector import judge
 
 Sample = Callable[[str], bytes]
@@ -107,3 +111,39 @@ def test_checkpointed_cut_around_a_checkpoint(number: int, sample: Sample) -> No
     whole = _checkpoints(data)
     for cut in range(whole[number] - 220, whole[number] + 120):
         _expect(judge([data[:cut]]), cut, whole, len(data))
+
+
+def _cuts(data: bytes) -> Iterator[int]:
+    """Every octet outside page contents, and of these every 1009th; all of them in the thorough profile."""
+    step = 1 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 1009
+    yield from range(40)
+    for name, start, end in _records(data):
+        first = start
+        if name == "PAGE_DATA":
+            count = int.from_bytes(data[start + 8 : start + 12], "little")
+            first = min(start + 16 + 8 * count + 1, end)
+        yield from range(start, first) if name == "PAGE_DATA" else range(start, end)
+        if name == "PAGE_DATA":
+            yield from range(first, end, step)
+    yield len(data)
+
+
+@pytest.mark.parametrize("mode", ["auto", "remus"])
+def test_checkpointed_cut_anywhere(mode: str, sample: Sample) -> None:
+    """The verdict at every cut is the one that the checkpoints before it give."""
+    data = sample("hvm-remus.bin.gz")
+    whole = _checkpoints(data)
+    file = os.memfd_create("cut")
+    try:
+        os.write(file, data)
+        for cut in sorted(_cuts(data), reverse=True):
+            os.ftruncate(file, cut)
+            os.lseek(file, 0, os.SEEK_SET)
+            verifier = Verifier(mode)
+            reader = Reader(verifier, "libxc")
+            source = FileSource(file)
+            drive(reader.engine, source)
+            source.close()
+            _expect(Outcome(reader, verifier), cut, whole, len(data))
+    finally:
+        os.close(file)
