@@ -331,10 +331,6 @@ class Table:
         return f"{_COLOURS[kind]}{text}\x1b[0m" if self._coloured and text.strip() else text
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        if not self._path:
-            self._nested = layer.name != "libxc"
-            index = f"{'index':>6}" if self._nested else ""
-            self._write(f"{self._name}\n" + self._paint("place", f"record{index}{'offset':>11}{'length':>10}"))
         text = header_text(layer, path, decode(layouts()[path], raw, layer.order))
         if broken:
             text += f"; unexpected: {', '.join(row[1] for row in broken)}"
@@ -347,6 +343,10 @@ class Table:
         self._line(record.layer, numbers, record.at, row.length, record.name, row.brief.summary)
 
     def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
+        if not self._path:
+            self._nested = layer.path != "libxc"
+            heading = f"{'index':>6}" if self._nested else ""
+            self._write(f"{self._name}\n" + self._paint("place", f"record{heading}{'offset':>11}{'length':>10}"))
         if layer.path != self._path:
             self._path = layer.path
             self._write("\n" + self._paint("layer", layer.path))

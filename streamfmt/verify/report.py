@@ -55,7 +55,7 @@ class Outcome:
 def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
     """The outcome as plain values; spec/json/verify.json describes them."""
     verifier = outcome.verifier
-    stopped = verifier.stopped
+    stopped, unjudged = verifier.stopped, verifier.unjudged
     return {
         "format": "streamfmt-verify-1",
         "file": name,
@@ -89,6 +89,9 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
         "counts": dict(sorted(verifier.findings.counts.items())),
         "findings": [finding.as_dict() for finding in verifier.findings.kept],
         "stopped": {"offset": stopped[0], "reason": stopped[1]} if stopped else None,
+        "unjudged": {"offset": unjudged[0], "name": unjudged[1].name, "evidence": unjudged[1].evidence}
+        if unjudged
+        else None,
         "abstained": dict(sorted(verifier.abstained.items())),
     }
 

@@ -1,0 +1,29 @@
+"""The streams of corpus/made, which the builders of these tests make: `python -m streamfmt.tests.made` writes them.
+
+They stand in for real ones that only a Xen host, or a libvirt or XAPI of long ago, could write.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from .. import data
+from .good import BACK, GOOD, LIBXL_HVM
+from .streams import Stream, in_libvirt
+
+MADE: dict[str, Stream] = {
+    "back-channel": BACK,
+    "libvirt-old": in_libvirt(LIBXL_HVM, version=1),
+    "xl-hvm": GOOD["xl-hvm"],
+}
+
+
+def main() -> None:
+    for name, stream in MADE.items():
+        path = Path(data.path("corpus"), "made", f"{name}.bin.gz")
+        path.write_bytes(gzip.compress(stream.render(), mtime=0))
+
+
+if __name__ == "__main__":
+    main()
