@@ -18,7 +18,21 @@ from time import perf_counter
 from typing import Any
 
 from ..schema import libxc
-from .good import CPUID, EMULATOR, HVM, LIBXL_HVM, LIBXL_REMUS, MSR, PV, PV_LAST, REMUS_HVM, XENSTORE
+from .good import (
+    BACK,
+    CPUID,
+    EMULATOR,
+    HVM,
+    LIBVIRT_HVM,
+    LIBXL_HVM,
+    LIBXL_REMUS,
+    MSR,
+    PV,
+    PV_LAST,
+    REMUS_HVM,
+    XENSTORE,
+    XL_HVM,
+)
 from .streams import Part, Stream, context, p2m, vcpu
 from .vector import judge
 
@@ -55,6 +69,16 @@ _HVM_TAIL = _until(HVM, "libxc.X86_TSC_INFO")
 _PV_MEMORY = _until(PV, "libxc.PAGE_DATA")
 _PV_TAIL = _until(PV, "libxc.X86_TSC_INFO")
 _LIBXL_TAIL = _until(LIBXL_HVM, "libxl.EMULATOR_XENSTORE_DATA")
+
+
+def _header(stream: Stream, field: str, value: int) -> bytes:
+    """The header of a container, with one field overwritten."""
+    path = stream.parts[0].path
+    return stream.patch(path, field, value).upto(stream.parts[1].path).render()
+
+
+_LIST = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
+_BACK_LIST = _until(BACK, _LIST)
 
 
 def _part(part: Part) -> bytes:
@@ -242,6 +266,15 @@ FLOODS: dict[str, Case] = {
     "value-without-nul": _body(_LIBXL_TAIL, 2, _u32(2, 0) + b"k\0", b"v"),
     "keys-empty": _body(_LIBXL_TAIL, 2, _u32(2, 0), b"\0"),
     "keys-bad": _body(_LIBXL_TAIL, 2, _u32(2, 0), b"/\x01\0\x80\0"),
+    # Containers, and the channel without headers.
+    "xl-data-of-four-gib": after(_header(XL_HVM, "optional_data_len", MOST), b"x"),
+    "xl-config-of-four-gib": after(_header(XL_HVM, "optional_data_len", MOST) + _u32(MOST - 4), b"{"),
+    "xl-config-negative": after(_header(XL_HVM, "optional_data_len", MOST) + _u32(1 << 31), b"{\n"),
+    "libvirt-xml-of-four-gib": after(_header(LIBVIRT_HVM, "xml_len", MOST), b"<a/>"),
+    "back-states": after(BACK.render(), _part(BACK.parts[0])),
+    "back-lists": after(_BACK_LIST, _part(BACK.part(_LIST))),
+    "back-list-long": after(_BACK_LIST, _u64(5), (15, LIMIT)),
+    "back-unknown": after(BACK.render(), _u32(6, 0)),
     "emulator-of-four-gib": after(_LIBXL_TAIL + _u32(3, MOST, 2, 0), bytes(4096)),
 }
 
@@ -308,7 +341,7 @@ def _apart(name: str, size: int) -> dict[str, Any]:
 
 def main() -> None:
     size, names = int(sys.argv[1]), sys.argv[2:]
-    for stream in (HVM, PV, LIBXL_HVM, REMUS_HVM):
+    for stream in (HVM, PV, LIBXL_HVM, REMUS_HVM, XL_HVM, BACK):
         # What is loaded and made once is no case's doing.
         judge(stream.pieces())
         judge(stream.edit(stream.parts[-1].path, -1, padding=b"1").pieces())
