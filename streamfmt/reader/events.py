@@ -48,6 +48,11 @@ class Layer:
         self.checkpoints = 0
 
     @property
+    def wraps(self) -> bool:
+        """Whether it is a container, whose records are not padded."""
+        return self.align == 1
+
+    @property
     def byte_order(self) -> str:
         """The byte order of the layer's records, in a word."""
         return "big" if self.order == ">" else "little"

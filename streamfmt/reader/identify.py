@@ -90,7 +90,7 @@ def describe(layers: Sequence[Layer]) -> str:
     """What a stream of these layers is, in a line: "xl > libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
     parts = []
     for layer in layers:
-        if layer.version or not layer.align > 1:
+        if layer.version or layer.wraps:
             version = f" v{layer.version}" if layer.version else ""
             parts.append(layer.name + version + (", big-endian" if layer.order == ">" else ""))
     guest = ""

@@ -21,8 +21,8 @@ from ..schema.clauses import Clause, registry
 from ..verify.findings import SEVERITIES, Finding
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
-from .good import GOOD, PV, PV_LAST
-from .streams import HEADERS, Stream, p2m
+from .good import GOOD, PV, PV_LAST, REMUS_HVM
+from .streams import HEADERS, Stream, p2m, unknown
 from .vector import Vector, judge, judged
 from .vectors import ACCEPTED, ACCEPTING, BREAKING
 
@@ -311,3 +311,10 @@ def test_clause_files_are_all_loaded() -> None:
     from ..schema.clauses import FILES
 
     assert sorted(f"{name}.toml" for name in FILES) == sorted(os.listdir(data.path("spec", "clauses")))
+
+
+def test_cut_behind_an_unknown_record() -> None:
+    """A record that nobody knows belongs to the next checkpoint as well: what it was for is lost."""
+    counts = judge(REMUS_HVM.then(unknown("libxc", 1 << 31)).pieces()).verifier.findings.counts
+
+    assert counts == {"LIBXC-REC-UNKNOWN-OPT": 1, "CKPT-CUT": 1}

@@ -22,7 +22,7 @@ from .good import (
     SDE,
 )
 from .paths import CKPT_END, DIRTY, EMU, PAGE, STATE
-from .streams import Part, Stream, control, dirty, emulator, p2m, pv_info, unknown
+from .streams import Part, Stream, control, dirty, emulator, p2m, pages, pv_info, unknown
 from .vector import Table, Vector, rows
 
 
@@ -142,6 +142,7 @@ BREAKING: Table = {
         "twice": Vector(LIBXL_COLO.before(STATE, NEW_CHECKPOINT)),
         "remus": Vector(LIBXL_COLO, mode="remus"),
     },
+    "CKPT-CUT": {"behind-a-hole": Vector(REMUS_HVM.then(pages((4, "XTAB"))))},
     "LIBXL-EMU-CTX": {"colo-without": Vector(LIBXL_COLO.without(EMU, nth=1), mode="colo")},
     "CKPT-CKPT-REC": {
         "none-in-remus": Vector(HVM, mode="remus"),

@@ -63,7 +63,7 @@ class LayerState:
         self.legacy = False
         # Back channel: what comes next, empty if that is not known.
         self.expected: str = L.BACK_CHANNEL[0]
-        # Containers: the value of the field that says what stream is inside, and how many octets come before it.
+        # Containers: the value of the field that says what stream is inside.
         self.promise = 0
 
 
@@ -200,7 +200,7 @@ class Verifier(Sink):
         state = self.state(layer)
         if path == "libxl.header":
             state.legacy = libxl.is_legacy(raw)
-        elif layer.align == 1:
+        elif layer.wraps:
             from . import containers
 
             containers.header(self, state, raw)
@@ -219,6 +219,8 @@ class Verifier(Sink):
             return backchannel.record(self, record)
         state = self.state(layer)
         kind = record.type
+        if state.seen & L.FRESH and kind != L.LIBXC_END:
+            self._goes_on(state, record.at)
         if kind not in L.RECORDS[layer.name]:
             self.unknown(record)
             return None
@@ -231,7 +233,7 @@ class Verifier(Sink):
             elif kind == L.LIBXL_CHECKPOINT_STATE:
                 libxl.announced(self, state, record)
             return libxl.body(self, state, record)
-        if layer.name != "libxc":
+        if layer.wraps:
             from . import containers  # many streams are in none
 
             self.order(state, record)
@@ -256,9 +258,6 @@ class Verifier(Sink):
             if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in state.fired:
                 state.fired.add(clause)
                 self.fault(clause, record, wording.order_message(layer.name, record.name, has & seen, lacks & ~seen))
-        if seen & L.FRESH and record.type != L.LIBXC_END:
-            libxl.next_checkpoint(self, layer, record.at)
-            seen &= ~L.FRESH
         state.seen = seen | L.BITS[layer.name][record.type]
 
     def length(self, state: LayerState, record: Record) -> None:
@@ -287,6 +286,8 @@ class Verifier(Sink):
         self.content_pages += run.pages
         layer = run.layer
         state = self.state(layer)
+        if state.seen & L.FRESH:
+            self._goes_on(state, run.at)
         self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0))
         if layer.guest == "pv":
             pages.note_run(self, state, run)
@@ -322,6 +323,11 @@ class Verifier(Sink):
         parent = layer.parent
         return self.state(parent) if parent is not None and parent.name == "libxl" else None
 
+    def _goes_on(self, state: LayerState, at: int) -> None:
+        """The first libxc record after a checkpoint has come, and does not close the image."""
+        state.seen &= ~L.FRESH
+        libxl.next_checkpoint(self, state.layer, at)
+
     def _between(self) -> bool:
         """Whether nothing has come since the last whole checkpoint."""
         image = self._image
@@ -338,7 +344,7 @@ class Verifier(Sink):
             outer = self.around(layer)
             if outer is not None:
                 outer.seen &= ~L.CHECKPOINT_CLOSED
-        if self.mode in ("remus", "colo") and not self.checkpoints and layer.align > 1:
+        if self.mode in ("remus", "colo") and not self.checkpoints and not layer.wraps:
             libxl.never_checkpointed(self, layer, at)
         self.complete = True
 
