@@ -10,7 +10,7 @@ SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
 help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
 	@echo 'make test      lint, types and all fast tests'
-	@echo 'make peers     install the real tools that tests and benchmarks compare with (Debian, root)'
+	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
 	@echo 'make generate  rewrite what is generated from the schemas'
@@ -55,7 +55,8 @@ test: check
 
 peers:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends xen-utils-4.17
+	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17
+	$(MAKE) --no-print-directory -C conformance/xenpeer
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q streamfmt
@@ -69,4 +70,5 @@ generate: $(VENV)/.installed
 	$(BIN)/python -m streamfmt.render.tables
 
 clean:
+	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
 	rm -rf $(VENV) docs/_build dist build .mypy_cache .pytest_cache .ruff_cache
