@@ -73,7 +73,7 @@ def _environment(command: Sequence[str]) -> dict[str, str]:
     # What is installed has its bytecode, so what is measured gets it too.
     found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     script = find_script()
-    modules = os.path.join(os.path.dirname(script), "..", "lib", "python") if command[0] == script else _ROOT
+    modules = script_modules(script) if script is not None and command[0] == script else _ROOT
     found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
     return found
 
@@ -82,6 +82,11 @@ def find_script() -> str | None:
     """Where Xen's verify-stream-v2 is, of the newest release if there are several."""
     found = glob.glob("/usr/lib/xen-*/bin/verify-stream-v2")
     return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path)], default=None)
+
+
+def script_modules(script: str) -> str:
+    """Where the modules of such a verify-stream-v2 are, which it looks for on PYTHONPATH."""
+    return os.path.normpath(os.path.join(os.path.dirname(script), "..", "lib", "python"))
 
 
 def _ours() -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -16,6 +15,7 @@ from streamfmt.bench import __main__ as command_line
 from streamfmt.bench import generate, run
 from streamfmt.reader import literals as L
 from streamfmt.reader.stack import Reader
+from streamfmt.tests import peers
 from streamfmt.verify.report import CONFORMS, Outcome
 from streamfmt.verify.verifier import Verifier
 
@@ -96,12 +96,7 @@ def test_samples_are_made_in_constant_memory() -> None:
 @pytest.fixture(scope="module")
 def script() -> str:
     """Xen's verify-stream-v2."""
-    found = run.find_script()
-    if found is None:
-        if os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
-            pytest.fail("verify-stream-v2 is not installed, and STREAMFMT_REQUIRE_PEERS=1 wants it")
-        pytest.skip("verify-stream-v2 is not installed (make peers)")
-    return found
+    return peers.require("verify-stream-v2")
 
 
 @pytest.mark.peer
