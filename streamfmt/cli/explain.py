@@ -88,8 +88,9 @@ def text(clause: Clause) -> str:
         for row in clause.readers:
             seen = "seen running" if row.evidence == "run" else "read in its code"
             lines.append(f"  {row.reader:<17} {row.releases:<10} {row.does:<7} ({seen})")
-            if row.note:
-                lines.append(indent(fill(row.note, 70), " " * 6))
+            when = "though the rule is kept" if row.kept else row.when
+            for words in filter(None, (when and f"when: {when}", row.note)):
+                lines.append(indent(fill(words, 70), " " * 6))
     return "\n".join(lines)
 
 

@@ -344,6 +344,7 @@ SEVERITY = {
     'LIBXC-P2M-LEN': 'error',
     'LIBXC-P2M-RANGE': 'error',
     'LIBXC-P2M-BEFORE-PAGES': 'error',
+    'LIBXC-P2M-START': 'warning',
     'LIBXC-P2M-REPEAT': 'warning',
     'LIBXC-P2M-ENTRY': 'error',
     'LIBXC-P2M-E0': 'note',

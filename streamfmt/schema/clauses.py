@@ -21,13 +21,19 @@ FILES = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint")
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What one known reader does with the breach: `releases` is inclusive and may be open ("4.14-")."""
+    """What one known reader does with the breach: `releases` is inclusive and may be open ("4.14-").
+
+    Where that depends on the breach there are several rows, each of which says `when` in words.  `kept` rows are about
+    streams that keep the rule and have what it is about, for readers that cannot cope with these.
+    """
 
     reader: str
     releases: str
     does: str
     evidence: str
     note: str = ""
+    when: str = ""
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,6 +292,7 @@ RELEASES = re.compile(r"(\d+)\.(\d+)-(?:(\d+)\.(\d+))?")
 def test_readers_releases(clause: Clause) -> None:
     """What a reader does is told once for a release: ranges are well-formed and do not overlap."""
     spans: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
+    whens: dict[tuple[str, str], set[str]] = {}
     for row in clause.readers:
         assert row.does in {"accept", "reject", "crash", "ignore"}
         assert row.evidence in {"read", "run"}
@@ -300,7 +301,11 @@ def test_readers_releases(clause: Clause) -> None:
         first = int(found[1]), int(found[2])
         last = (int(found[3]), int(found[4])) if found[3] else (99, 99)
         assert first <= last
-        spans.setdefault(row.reader, []).append((first, last))
+        if row.when:
+            whens.setdefault((row.reader, row.releases), set()).add(row.when)
+        elif not row.kept:
+            spans.setdefault(row.reader, []).append((first, last))
+    assert all(len(told) > 1 for told in whens.values()), "one case needs no `when`"
     for ranges in spans.values():
         ordered = sorted(ranges)
         assert all(before[1] < after[0] for before, after in pairwise(ordered)), ranges

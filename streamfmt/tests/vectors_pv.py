@@ -79,7 +79,6 @@ ACCEPTING: Table = {
         one_full=(PV, 0, 511, 1),
         second_begun=(PV, 0, 512, 2),
         across=(PV, 511, 512, 2),
-        second_only=(PV, 512, 600, 1),
         narrow_full=(PV32, 0, 1023, 1),
         narrow_second_begun=(PV32, 0, 1024, 2),
     ),
@@ -137,6 +136,7 @@ BREAKING: Table = {
         **{f"octets-{n}": Vector(PV.resized(P2M, n)) for n in (0, 7, 15, 17)},
         "whole-range": Vector(PV.patch(P2M, "end_pfn", 0xFFFFFFFF)),
     },
+    "LIBXC-P2M-START": rows(_sized, second=(PV, 512, 600, 1), far=(PV, 5120, 5121, 1)),
     "LIBXC-P2M-RANGE": {
         "reversed": Vector(PV.swap(P2M, p2m(9, 1))),
         "reversed-in-one-frame": Vector(PV.swap(P2M, p2m(4, 3, 1))),

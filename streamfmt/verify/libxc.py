@@ -172,6 +172,18 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
             message = f"length is {record.length}, expected {expected} for frames {start:#x} to {end:#x}"
             verifier.header_fault("LIBXC-P2M-LEN", record, "length", message, expected, record.length)
             return
+        if state.end_pfn is None and start >= per_frame:
+            place, length = L.PLACES[record.path]["start_pfn"]
+            verifier.fault(
+                "LIBXC-P2M-START",
+                record,
+                f"the first list starts at frame {start:#x}: those below have no place in one",
+                offset=record.body + place,
+                length=length,
+                field="start_pfn",
+                expected=f"below {per_frame:#x}",
+                actual=f"{start:#x}",
+            )
     if record.layer.guest != "pv":
         return  # of a guest of unknown kind nothing is remembered
     end = state.end_pfn = max(end, state.end_pfn or 0)
