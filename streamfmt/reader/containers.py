@@ -107,8 +107,7 @@ def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[in
             libxc.cut(w, sink, layer, layer.head, what)
             return libxc.STOP, layer
         kind, length = _XAPI_RECORD.unpack_from(w.buf, w.lo)
-        known = kind in L.RECORDS["xapi"]
-        sized = known and kind not in L.XAPI_UNSIZED and kind != L.XAPI_END_OF_IMAGE
+        sized = kind in L.XAPI_SIZED
         record = Record(layer, kind, w.position, length) if sized else Unsized(layer, kind, w.position, length)
         layer.index += 1
         w.lo += layer.head

@@ -223,6 +223,7 @@ RULES = {
 }
 LENGTHS = {
     'libvirt.XML': ('LIBVIRT-XML-LEN', 0, 1, 1, None, ()),
+    'xapi.QEMU_TRAD': ('XAPI-QEMU-MAX', 0, 1, 0, 1048576, ()),
     'libxl.END': ('LIBXL-REC-ZEROLEN', 0, 0, 0, None, ()),
     'libxl.LIBXC_CONTEXT': ('LIBXL-REC-ZEROLEN', 0, 0, 0, None, ()),
     'libxl.CHECKPOINT_END': ('LIBXL-REC-ZEROLEN', 0, 0, 0, None, ()),
@@ -270,14 +271,24 @@ SEVERITY = {
     'LIBVIRT-TRUNC': 'error',
     'XAPI-MAGIC': 'error',
     'XAPI-TYPE': 'error',
+    'XAPI-RESERVED': 'error',
     'XAPI-LENGTH': 'error',
     'XAPI-LENGTH-ZERO': 'warning',
     'XAPI-XENOPS-FIRST': 'warning',
+    'XAPI-XENOPS-FORM': 'error',
+    'XAPI-XENOPS-KEYS': 'error',
+    'XAPI-XENOPS-VALUES': 'error',
+    'XAPI-WORD-SIZE': 'warning',
+    'XAPI-MEMORY': 'error',
     'XAPI-MEMORY-ONCE': 'warning',
     'XAPI-ORDER': 'warning',
     'XAPI-ONCE': 'warning',
-    'XAPI-QEMU-HVM': 'warning',
-    'XAPI-MEMORY': 'error',
+    'XAPI-HVM-ONLY': 'warning',
+    'XAPI-QEMU-MAX': 'error',
+    'XAPI-SWTPM-TEXT': 'error',
+    'XAPI-SWTPM0': 'note',
+    'XAPI-LIBXC-LEGACY': 'note',
+    'XAPI-SLACK': 'note',
     'XAPI-TRUNC': 'error',
     'LIBXL-HDR-IDENT': 'error',
     'LIBXL-HDR-VERSION': 'error',
@@ -482,7 +493,7 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'back-channel': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'xl': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'libvirt': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
-    'xapi': {(None, 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 2, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0),), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 65535: (('XAPI-MEMORY', 0, 2, 0),)}, (None, 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 2, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0),), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 65535: (('XAPI-MEMORY', 0, 2, 0),)}, ('pv', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 2, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0),), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-QEMU-HVM', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 65535: (('XAPI-MEMORY', 0, 2, 0),)}, ('pv', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 2, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0),), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-QEMU-HVM', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 65535: (('XAPI-MEMORY', 0, 2, 0),)}, ('hvm', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 2, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0),), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 65535: (('XAPI-MEMORY', 0, 2, 0),)}, ('hvm', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 2, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0),), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0)), 65535: (('XAPI-MEMORY', 0, 2, 0),)}},
+    'xapi': {(None, 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, (None, 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('pv', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('pv', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('hvm', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('hvm', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}},
 }
 LIBXC_TAIL = 6128
 LIBXL_TAIL = 12
@@ -555,8 +566,11 @@ XL_FLAGS = {'stream_v2': 2, 'json': 1}
 XL_BYTE_ORDER = 16909060
 LIBVIRT_VERSION_LEGACY = 1
 LIBVIRT_VERSION_V2 = 2
-XAPI_UNSIZED = frozenset([240, 241, 242, 3856])
+XAPI_SIZED = frozenset([15, 3840, 3841, 3857, 3858, 3859])
 XAPI_LENGTH_MAX = 4611686018427387903
+XENOPS_KEYS = {'time': 'atom', 'word_size': 'integer', 'vm_str': 'atom', 'xs_subtree': 'pairs'}
+XENOPS_REQUIRED = ('time', 'word_size')
+XENOPS_WORD_SIZES = (32, 64)
 MAGICS = (
     ('libxl', 'stream', 0, b'LibxlFmt', 'libxl stream'),
     ('libxc', 'stream', 0, b'\xff\xff\xff\xff\xff\xff\xff\xffXENF', 'libxc image'),
@@ -567,6 +581,7 @@ MAGICS = (
     ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image, which holds a legacy stream of a 32-bit toolstack'),
     ('xend', 'container', 0, b'LinuxGuestRecord', 'xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream'),
     ('xl-migrate', 'container', 0, b'xl migration receiver ready, send binary domain data.\n', "capture of xl migrate, beginning with the receiver's greeting"),
+    ('xapi-vgpu', 'payload', 0, b'\x10\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00', 'state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature'),
     ('gzip', 'compressed', 0, b'\x1f\x8b', 'gzip data'),
     ('xz', 'compressed', 0, b'\xfd7zXZ\x00', 'xz data'),
     ('zstd', 'compressed', 0, b'(\xb5/\xfd', 'zstd data'),

@@ -216,8 +216,11 @@ def tables() -> dict[str, Any]:
     found["XL_FLAGS"] = {f.path.partition(".")[2]: 1 << f.shift for f in layouts["xl.header"].fields if f.bits == 1}
     found["XL_BYTE_ORDER"] = xl.BYTE_ORDER
     found["LIBVIRT_VERSION_LEGACY"], found["LIBVIRT_VERSION_V2"] = libvirt.VERSIONS
-    found["XAPI_UNSIZED"] = frozenset(row.code for row in xapi.RECORDS if row.name in xapi.UNSIZED)
+    found["XAPI_SIZED"] = frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts)
     found["XAPI_LENGTH_MAX"] = xapi.LENGTH_MAX
+    found["XENOPS_KEYS"] = {row.name: row.form for row in xapi.XENOPS_KEYS}
+    found["XENOPS_REQUIRED"] = tuple(row.name for row in xapi.XENOPS_KEYS if row.required)
+    found["XENOPS_WORD_SIZES"] = xapi.WORD_SIZES
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import libxl
+from . import libxl, xapi
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ MAGICS = (
     ),
     Magic("xl", "container", b"Xen saved domain, xl format\n \0 \r", "xl save file", "tools/xl/xl.h"),
     Magic("libvirt", "container", b"libvirt-xml\n \0 \r", "libvirt save file", "libvirt src/libxl/libxl_conf.h"),
-    Magic("xapi", "container", b"XenSavedDomv2-\n", "XAPI suspend image", "xen-api ocaml/xenopsd/lib/suspend_image.ml"),
+    Magic("xapi", "container", xapi.SIGNATURE, "XAPI suspend image", xapi.HEADER_SOURCE),
     Magic(
         "xapi-legacy",
         "container",
@@ -60,6 +60,13 @@ MAGICS = (
         b"xl migration receiver ready, send binary domain data.\n",
         "capture of xl migrate, beginning with the receiver's greeting",
         "tools/xl/xl_migrate.c",
+    ),
+    Magic(
+        "xapi-vgpu",
+        "payload",
+        xapi.GPU_STREAM,
+        "state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature",
+        "xen-api ocaml/xenopsd/xc/domain.ml, suspend_emu_manager",
     ),
     Magic("gzip", "compressed", b"\x1f\x8b", "gzip data", "RFC 1952"),
     Magic("xz", "compressed", b"\xfd7zXZ\0", "xz data", "tukaani.org xz file format 1.2"),

@@ -118,16 +118,18 @@ LIBXL_RULES = (
 BACK_CHANNEL = ("SVM_READY", "SVM_RESUMED", "SVM_SUSPENDED", "CHECKPOINT_DIRTY_PFN_LIST")
 
 # What the writer of a XAPI image puts in which place (xen-api ocaml/xenopsd/xc/domain.ml, suspend); readers take any.
-_BEHIND_MEMORY = ("VARSTORED", "SWTPM0", "SWTPM", "QEMU_TRAD")
+_TPM = ("SWTPM0", "SWTPM")
+_BEHIND_MEMORY = ("VARSTORED", *_TPM, "QEMU_TRAD")
+_IMAGES = ("LIBXC", "LIBXC_LEGACY")
 XAPI_RULES = (
-    OrderRule("XAPI-XENOPS-FIRST", on=("LIBXC", "LIBXC_LEGACY", "DEMU", *_BEHIND_MEMORY), unseen=("XENOPS",)),
+    OrderRule("XAPI-XENOPS-FIRST", on=(*_IMAGES, "DEMU", *_BEHIND_MEMORY), unseen=("XENOPS",)),
     OrderRule("XAPI-XENOPS-FIRST", on=("XENOPS",), seen=("XENOPS",)),
-    OrderRule("XAPI-MEMORY-ONCE", on=("LIBXC",), seen=("LIBXC",)),
-    OrderRule("XAPI-ORDER", on=("LIBXC", "DEMU"), seen=_BEHIND_MEMORY),
-    OrderRule("XAPI-ORDER", on=("VARSTORED",), seen=("SWTPM0", "SWTPM", "QEMU_TRAD")),
-    OrderRule("XAPI-ORDER", on=("SWTPM0", "SWTPM"), seen=("QEMU_TRAD",)),
+    OrderRule("XAPI-MEMORY-ONCE", on=_IMAGES, seen=_IMAGES),
+    OrderRule("XAPI-ORDER", on=(*_IMAGES, "DEMU"), seen=_BEHIND_MEMORY),
+    OrderRule("XAPI-ORDER", on=("VARSTORED",), seen=(*_TPM, "QEMU_TRAD")),
+    OrderRule("XAPI-ORDER", on=_TPM, seen=("QEMU_TRAD",)),
+    OrderRule("XAPI-ORDER", on=_TPM, unseen=("VARSTORED",)),
     OrderRule("XAPI-ONCE", on=("VARSTORED",), seen=("VARSTORED",)),
     OrderRule("XAPI-ONCE", on=("QEMU_TRAD",), seen=("QEMU_TRAD",)),
-    OrderRule("XAPI-QEMU-HVM", on=("QEMU_TRAD",), guests=("pv",)),
-    OrderRule("XAPI-MEMORY", on=("END_OF_IMAGE",), unseen=("LIBXC",)),
+    OrderRule("XAPI-HVM-ONLY", on=_BEHIND_MEMORY, guests=("pv",)),
 )

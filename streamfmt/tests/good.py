@@ -16,12 +16,14 @@ from .streams import (
     emulator,
     header,
     in_libvirt,
+    in_xapi,
     in_xl,
     p2m,
     pages,
     params,
     pv_info,
     record,
+    sized,
     vcpu,
     vcpu_msrs,
     xenstore,
@@ -146,6 +148,13 @@ XL_HVM = in_xl(LIBXL_HVM)
 XL_REMUS = in_xl(LIBXL_REMUS)
 LIBVIRT_HVM = in_libvirt(LIBXL_HVM)
 
+VARSTORED = sized("VARSTORED", b"VARS\1\0\0\0" + bytes(13))
+SWTPM = sized("SWTPM", b"AABCDEFghijk+/==")
+QEMU_TRAD = sized("QEMU_TRAD", b"QEVM\0\0\0\3\4pc\0")
+XAPI_HVM = in_xapi(HVM, QEMU_TRAD)
+XAPI_UEFI = in_xapi(HVM, VARSTORED, SWTPM, SWTPM, QEMU_TRAD)
+XAPI_PV = in_xapi(PV)
+
 GOOD: dict[str, Stream] = {
     "hvm": HVM,
     "hvm-v2": HVM_V2,
@@ -163,4 +172,7 @@ GOOD: dict[str, Stream] = {
     "xl-hvm": XL_HVM,
     "xl-remus": XL_REMUS,
     "libvirt-hvm": LIBVIRT_HVM,
+    "xapi-hvm": XAPI_HVM,
+    "xapi-uefi": XAPI_UEFI,
+    "xapi-pv": XAPI_PV,
 }

@@ -357,3 +357,26 @@ def in_libvirt(stream: Stream, xml: bytes = XML, version: int = 2) -> Stream:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))
     return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
+
+
+# -- XAPI suspend images --------------------------------------------------------------------------------------
+
+# A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
+VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
+XENOPS = f'((time 20240301T09:30:00Z)(word_size 64)(vm_str "{VM_STR}")(xs_subtree()))'.encode()
+
+
+def sized(name: str, octets: bytes) -> Part:
+    """A record of a XAPI image whose header gives its length."""
+    return record(f"xapi.{name}", octets)
+
+
+def unsized(name: str, claim: int = 0) -> Part:
+    """The header of one whose body has its own end."""
+    return replace(record(f"xapi.{name}"), claim=claim)
+
+
+def in_xapi(image: Stream, *behind: Part, xenops: bytes = XENOPS) -> Stream:
+    """A XAPI suspend image of the stream, with `behind` between the memory and the end."""
+    before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
+    return replace(image, parts=(*before, *image.parts, *behind, unsized("END_OF_IMAGE")))

@@ -170,7 +170,7 @@ def test_check_is_needed(clause: str) -> None:
         outcome = judge(vector.stream.pieces(), vector.form, verifier=verifier)
 
         assert _lines(outcome) == [], name
-        assert outcome.verdict == CONFORMS or verifier.stopped, name
+        assert outcome.verdict == CONFORMS or verifier.stopped or verifier.unjudged, name
 
 
 def test_repeated_frame_list_is_pointed_at() -> None:

@@ -6,11 +6,27 @@ holds the tables to that.
 
 from __future__ import annotations
 
-from . import vectors_checkpoint, vectors_containers, vectors_hvm, vectors_libxc, vectors_libxl, vectors_pv
+from . import (
+    vectors_checkpoint,
+    vectors_containers,
+    vectors_hvm,
+    vectors_libxc,
+    vectors_libxl,
+    vectors_pv,
+    vectors_xapi,
+)
 from .good import GOOD
 from .vector import Table, Vector
 
-_MODULES = (vectors_checkpoint, vectors_containers, vectors_libxl, vectors_libxc, vectors_pv, vectors_hvm)
+_MODULES = (
+    vectors_checkpoint,
+    vectors_containers,
+    vectors_xapi,
+    vectors_libxl,
+    vectors_libxc,
+    vectors_pv,
+    vectors_hvm,
+)
 
 
 def _merged(name: str) -> Table:

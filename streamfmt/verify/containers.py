@@ -26,6 +26,8 @@ def header(verifier: Verifier, state: LayerState, raw: bytes) -> None:
             place, size = L.PLACES["xl.header"]["byteorder"]
             message = "the file was saved on a big-endian host, and no reader is one"
             verifier.fault("XL-BYTEORDER", layer, message, offset=place, length=size, field="byteorder")
+    elif layer.name == "xapi":
+        xapi.header(verifier)
     elif layer.name == "libvirt":
         _, state.promise, _, _ = unpack("<" + L.FORMATS["libvirt.header"], raw)
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ..reader.identify import Identity
     from ..reader.window import Window
 
-# By layer; and by bit 31 of the record's type, in layers that have optional records.
+# By layer; the second, in layers that have optional records, for types with bit 31.
 _UNKNOWN = {
     "libxl": ("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
     "libxc": ("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
-    "xapi": ("XAPI-TYPE", "XAPI-TYPE"),
+    "xapi": ("XAPI-TYPE",),
 }
 _TRUNCATED = {
     "libxl": "LIBXL-REC-TRUNC",
@@ -144,8 +144,9 @@ class Verifier(Sink):
 
     def unknown(self, record: Record) -> None:
         """A record of a type that no release has given a meaning."""
-        optional = record.type >> 31 & 1
-        clause = _UNKNOWN[record.layer.name][optional]
+        clauses = _UNKNOWN[record.layer.name]
+        optional = len(clauses) > 1 and record.type >> 31 & 1
+        clause = clauses[optional]
         if self.findings.full(clause):
             return
         kind = f"{record.type:#x}"
@@ -398,4 +399,9 @@ class Verifier(Sink):
         containers.inner(self, self.state(layer), at, identity)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
-        libxl.trailing(self, layer, at, count, head, zero)
+        if layer.name == "xapi":
+            from . import xapi
+
+            xapi.trailing(self, layer, at, count, head, zero)
+        else:
+            libxl.trailing(self, layer, at, count, head, zero)
