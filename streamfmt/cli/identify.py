@@ -56,6 +56,10 @@ class Headers(Sink):
         if identity.key not in READ:
             self.doubt = f"at offset {at}: {identity.name} ({identity.evidence})"
 
+    def ended(self, layer: Layer, at: int) -> None:
+        # Of other streams no more is read than the headers.
+        self.doubt = f"it ends at offset {at} without a guest's memory"
+
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.doubt = f"it ends at offset {at}, inside {what}"
 

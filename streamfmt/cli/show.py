@@ -241,7 +241,8 @@ class Listing(Sink):
             self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
             if self.dump is not None:
                 self.dump.record_header(record)
-        self.stopped = record.at, f"a record of {record.length} octets, the limit is {L.RECORD_LENGTH_MAX}"
+        limit = L.XAPI_LENGTH_MAX if record.layer.wraps else L.RECORD_LENGTH_MAX
+        self.stopped = record.at, f"a record of {record.length} octets, the limit is {limit}"
 
     def unsound(self, layer: Layer, at: int) -> None:
         self.stopped = at, f"this is no {layer.name} header that can be relied on"

@@ -125,17 +125,20 @@ def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[in
                 return libxc.STOP, image
             layer.guest = image.guest
         elif not sized:
-            sink.inner(layer, w.position, _opaque(kind))
+            sink.inner(layer, w.position, (yield from _opaque(w, kind, exact)))
             return libxc.STOP, layer
 
 
-def _opaque(kind: int) -> Identity:
-    """What lies in a XAPI record whose end nobody here can find."""
+def _opaque(window: Window, kind: int, exact: bool) -> Generator[int, int, Identity]:
+    """Program that names what lies in a XAPI record whose end nobody here can find."""
     name = {
         L.XAPI_LIBXL: "record reserved for a libxl stream, which no release writes",
-        L.XAPI_LIBXC_LEGACY: "legacy stream inside the image",
-        L.XAPI_DEMU: "state of a virtual GPU (Demu), which has no length: only its own emulator finds its end",
+        L.XAPI_DEMU: "state of a virtual GPU (Demu), whose end only its own emulator finds",
     }.get(kind, "record of a type nobody knows")
+    if kind == L.XAPI_LIBXC_LEGACY:
+        inside = yield from peek(window, exact)
+        known = f"which holds a {inside.name}" if inside.key else "but nothing in it looks like one"
+        return Identity("", "opaque", f"record for a legacy stream, {known}", inside.evidence)
     return Identity("", "opaque", name, f"record type {kind:#x}")
 
 

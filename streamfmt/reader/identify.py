@@ -80,10 +80,22 @@ def peek(window: Window, exact: bool) -> Generator[int, int, Identity]:
         longest = _LONGEST
     head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
     found = by_magic(head, complete)
-    if found is None and not exact:
+    if (found is None or found.key == "xapi-legacy") and not exact:
         yield _GUESS
-        found = _legacy(bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)]))
+        start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
+        found = _legacy(start) if found is None else _within(found, start)
     return found or _unknown(head)
+
+
+def _within(found: Identity, start: bytes) -> Identity:
+    """A container that is not read, with what its octets show to be inside."""
+    at = next(len(octets) for key, _, _, octets, _ in L.MAGICS if key == found.key)
+    inside = _legacy(start[at:])
+    if inside is None:
+        return found
+    name = f"{found.name.partition(',')[0]} > {inside.name}"
+    evidence = f"{found.evidence}; from {at} on {inside.evidence}"
+    return Identity(found.key, found.kind, name, evidence, inside.width, inside.guest)
 
 
 def describe(layers: Sequence[Layer]) -> str:

@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 # What is kept of an atom: all of a key or a number, and of a configuration where the guest's name is.
 KEPT = 512
 
-_SPACE = re.compile(rb"[ \t\r\n\f]++")
-_BARE = re.compile(rb"[^\s()\";#|\v]++")
-_BARE_TOO = b"#|\v"  # legal in a bare atom, but not all together
-# A stretch of a quoted atom; it stops at the quote that closes it and at an escape that is cut off or no octet.
-_QUOTED = re.compile(
-    rb"(?:[^\"\\]++|\\(?:[^0-9]|[0-9](?=[^0-9]|[0-9][^0-9])|(?:[01][0-9]|2[0-4])[0-9]|25[0-5]))++", re.DOTALL
+_SPACE = rb"[ \t\r\n\f]"
+# A bare atom, in which # and | do not make a comment's mark together.
+_BARE = rb"(?:[^ \t\r\n\f()\";#|]++|#(?!\|)|\|(?!#))++"
+# A stretch inside quotes.  It stops at the closing one, and at an escape that is cut off or stands for no octet.
+_QUOTED = rb"(?:[^\"\\]++|\\(?:[^0-9]|[0-9](?=[^0-9]|[0-9][^0-9])|(?:[01][0-9]|2[0-4])[0-9]|25[0-5]))++"
+_ATOM = rb"(?:" + _BARE + rb"|\"(?:" + _QUOTED + rb")?+\")" + _SPACE + rb"*+"
+_PAIR = rb"\(" + _SPACE + rb"*+" + _ATOM + _ATOM + rb"\)" + _SPACE + rb"*+"
+_SPACES, _BARES, _QUOTEDS, _PAIRS = (
+    re.compile(pattern, re.DOTALL) for pattern in (_SPACE + rb"++", _BARE, _QUOTED, rb"(?:" + _PAIR + rb")++")
 )
-_ESCAPE = 4
-_COMMENT, _MARKS = (b"#|", b"#;"), (b"#|", b"|#")
-_ATOM = rb"(?:[^\s()\";#|\\\v]++|\"[^\"\\]*+\")"
+_ESCAPE = 4  # octets of the longest escape
+_COMMENT = (b"#|", b"#;")
 _NO_ATOM = (b"(", b")", b"")
-_PAIRS = re.compile(rb"(?:\(" + _ATOM + rb" ?" + _ATOM + rb"\))++")
+# An escape of a decimal number or of a character that stands for itself, which is what names have.
+_ESCAPED = re.compile(rb"\\(?:([0-9]{3})|([^0-9]))", re.DOTALL)
+_NAME = re.compile(rb"\(\(id [^\s()]+\)\(name ?(?:([^\s()\"\\]+)|\"((?:[^\"\\]|\\.)*)\")\)", re.DOTALL)
 _NUMBER = re.compile(rb"([-+]?)(0[xob]|0u|)([\da-f][\da-f_]*)", re.IGNORECASE)
 _BASES = {b"": 10, b"0u": 10, b"0x": 16, b"0o": 8, b"0b": 2}
 
@@ -53,7 +57,10 @@ class BrokenError(Exception):
 
 
 class Value:
-    """A key's value, at stream offset `at`, `size` octets of the text; of an atom `octets` are how it begins."""
+    """A key's value, at stream offset `at`, `size` octets of the text.
+
+    `octets` are how an atom begins, without its quotes; of a list they are empty if that is.
+    """
 
     __slots__ = ("at", "octets", "size")
 
@@ -85,6 +92,20 @@ def number(octets: bytes) -> int | None:
     return value if abs(value) <= L.XAPI_LENGTH_MAX else None
 
 
+def guest(configuration: bytes) -> str:
+    """The guest's name, quoted, that a vm_str begins with; nothing if it does not."""
+    found = _NAME.match(_unescaped(configuration))
+    if found is None:
+        return ""
+    name = found[1] if found[1] is not None else _unescaped(found[2])
+    return f"{name.decode(errors='replace')!a}"
+
+
+def _unescaped(octets: bytes) -> bytes:
+    """What a quoted atom stands for."""
+    return _ESCAPED.sub(lambda found: bytes([int(found[1]) & 0xFF]) if found[1] else found[2], octets)
+
+
 class _Text:
     """A body being read.  Its methods are programs."""
 
@@ -111,7 +132,7 @@ class _Text:
         """The next octet that is no white space, unconsumed; none at the end."""
         w = self._window
         while (yield from self._more()):
-            found = _SPACE.match(w.buf, w.lo, w.lo + self._held())
+            found = _SPACES.match(w.buf, w.lo, w.lo + self._held())
             if found:
                 w.lo = found.end()
                 continue
@@ -128,19 +149,18 @@ class _Text:
         w = self._window
         start, kept = w.position, b""
         while (yield from self._more()):
-            lo = w.lo
-            found = _BARE.match(w.buf, lo, lo + self._held())
-            if found:
-                w.lo = found.end()
-            elif w.buf[lo] not in _BARE_TOO:
-                break
-            else:
-                yield from self._more(2)
-                if bytes(w.buf[w.lo : w.lo + min(2, self._held())]) in _MARKS:
+            lo, hi = w.lo, w.lo + self._held()
+            found = _BARES.match(w.buf, lo, hi)
+            if found is None:
+                if w.buf[lo] in b"#|":
                     raise BrokenError("form", w.position, "an atom holds a comment's mark")
-                lo = w.lo
-                w.lo += 1
+                break
+            w.lo = found.end()
+            undecided = w.lo == hi and w.buf[hi - 1] in b"#|" and w.position < self._end
+            w.lo -= undecided
             kept += w.buf[lo : min(w.lo, lo + KEPT - len(kept))]
+            if undecided:
+                yield from self._more(2)
         return Value(start, kept, w.position - start)
 
     def _quoted(self) -> Generator[int, int, Value]:
@@ -149,7 +169,7 @@ class _Text:
         w.lo += 1
         while (yield from self._more()):
             lo = w.lo
-            found = _QUOTED.match(w.buf, lo, lo + self._held())
+            found = _QUOTEDS.match(w.buf, lo, lo + self._held())
             if found:
                 w.lo = found.end()
                 kept += w.buf[lo : min(w.lo, lo + KEPT - len(kept))]
@@ -229,7 +249,9 @@ class _Text:
         w = self._window
         start = w.position
         w.lo += 1
+        any_pair = b""
         while (octet := (yield from self._next())) != b")":
+            any_pair = octet
             found = _PAIRS.match(w.buf, w.lo, w.lo + self._held())
             if found:
                 w.lo = found.end()
@@ -248,4 +270,4 @@ class _Text:
                 raise BrokenError(kind, w.position, f"what {key} lists {words}")
             w.lo += 1
         w.lo += 1
-        return Value(start, b"", w.position - start)
+        return Value(start, any_pair, w.position - start)

@@ -204,6 +204,8 @@ class Brief:
 def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     """Program that reads what a few words about the record need."""
     layout = layouts().get(record.path)
+    if layout is None and record.layer.wraps:
+        return Brief({}, "unknown, and so is its end")
     if layout is None:
         return Brief({}, "unknown, may be skipped" if record.type >> 31 else "unknown, and mandatory")
     raw = yield from take(window, record, layout.size)
@@ -214,6 +216,9 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if record.path == PAGE_DATA:
         return (yield from _pages(record, window, fields))
     words = []
+    claim = getattr(record, "claim", 0)
+    if claim:
+        words.append(f"length says {claim}")
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     if record.path in _WALKS:
@@ -349,10 +354,37 @@ def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
     return f"{size} octets" + (f", beginning {head.hex(' ')}" if head else "")
 
 
+def _description(record: Record, window: Window) -> Generator[int, int, str]:
+    """What a XAPI image's XENOPS record says of the guest."""
+    from ..reader import xenops  # few streams have one
+
+    try:
+        found = yield from xenops.walk(window, record)
+    except xenops.BrokenError as error:
+        return f"broken at {error.at}: {error.message}"
+    except xenops.EndedError:
+        return "cut off"
+    words = []
+    for key, value in found.items():
+        if L.XENOPS_KEYS[key] == "pairs":
+            words.append(f"{key} of {number(value.size, 'octet', 'octets')}" if value.octets else f"{key} empty")
+        elif key == "vm_str":
+            guest = xenops.guest(value.octets)
+            words.append(f"{key} of {number(value.size, 'octet', 'octets')}" + (f" for {guest}" if guest else ""))
+        else:
+            words.append(f"{key} {ascii(value.octets.decode('latin-1'))[1:-1]}")
+    return ", ".join(words)
+
+
 _WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
     "libxc.HVM_CONTEXT": _context,
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
     "libxl.EMULATOR_CONTEXT": _emulator_state,
+    "xapi.XENOPS": _description,
+    "xapi.QEMU_TRAD": _emulator_state,
+    "xapi.QEMU_XEN": _emulator_state,
+    "xapi.VARSTORED": _emulator_state,
+    "xapi.SWTPM0": _emulator_state,
 }
 
 
@@ -380,6 +412,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
     "libxl.EMULATOR_XENSTORE_DATA": _emulator,
     "libxl.EMULATOR_CONTEXT": _emulator,
+    "xapi.SWTPM": lambda record, _: f"up to {number(record.length // 4 * 3, 'octet', 'octets')}, in base64",
     "libxl.CHECKPOINT_STATE": lambda record, row: name_of(layouts()[record.path], "control_id", row["control_id"]),
 }
 

@@ -12,12 +12,13 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from time import perf_counter
 from typing import Any
 
 from ..schema import libxc
+from . import hostile_xapi
 from .good import (
     BACK,
     CPUID,
@@ -30,6 +31,7 @@ from .good import (
     PV,
     PV_LAST,
     REMUS_HVM,
+    XAPI_UEFI,
     XENSTORE,
     XL_HVM,
 )
@@ -167,15 +169,22 @@ _HVM_HEADER = context((1, 0, bytes(24))).body("<")
 _TINY_CHECKPOINT = _u32(14, 0) + _u32(4, 0)
 _ENTRY = _u32(1, 16, 1, 0)
 
-# Where each lie is told: a record header whose length is one of LENGTHS, at the end of a good beginning.
 LENGTHS = (*range(0xFFFFFFF8, 0x100000000), LIMIT, LIMIT + 1, 1 << 31, LIMIT - 1)
-LIARS: dict[str, tuple[bytes, tuple[int, ...]]] = {
-    "hvm": (_HVM_TAIL, (*range(0x13), 0x7FFFFFFF, 0x80000000)),
-    "pv": (_PV_TAIL, (*range(0x13), 0x7FFFFFFF, 0x80000000)),
-    "hvm-start": (_until(HVM, "libxc.X86_CPUID_POLICY"), tuple(range(0x13))),
-    "pv-start": (_until(PV, "libxc.X86_PV_INFO"), tuple(range(0x13))),
-    "libxl": (_LIBXL_TAIL, (*range(6), 0x7FFFFFFF, 0x80000000)),
-    "libxl-start": (_until(LIBXL_HVM, "libxl.LIBXC_CONTEXT"), (*range(6), 0x80000000)),
+
+
+def _heads(kinds: Iterable[int]) -> tuple[bytes, ...]:
+    return tuple(_u32(kind, length) for kind in kinds for length in LENGTHS)
+
+
+# Where each lie is told: a good beginning, and the record headers that follow it.
+LIARS: dict[str, tuple[bytes, tuple[bytes, ...]]] = {
+    "hvm": (_HVM_TAIL, _heads((*range(0x13), 0x7FFFFFFF, 0x80000000))),
+    "pv": (_PV_TAIL, _heads((*range(0x13), 0x7FFFFFFF, 0x80000000))),
+    "hvm-start": (_until(HVM, "libxc.X86_CPUID_POLICY"), _heads(range(0x13))),
+    "pv-start": (_until(PV, "libxc.X86_PV_INFO"), _heads(range(0x13))),
+    "libxl": (_LIBXL_TAIL, _heads((*range(6), 0x7FFFFFFF, 0x80000000))),
+    "libxl-start": (_until(LIBXL_HVM, "libxl.LIBXC_CONTEXT"), _heads((*range(6), 0x80000000))),
+    **hostile_xapi.LIARS,
 }
 
 FLOODS: dict[str, Case] = {
@@ -276,15 +285,15 @@ FLOODS: dict[str, Case] = {
     "back-list-long": after(_BACK_LIST, _u64(5), (15, LIMIT)),
     "back-unknown": after(BACK.render(), _u32(6, 0)),
     "emulator-of-four-gib": after(_LIBXL_TAIL + _u32(3, MOST, 2, 0), bytes(4096)),
+    **{name: after(start, unit) for name, (start, unit) in hostile_xapi.FLOODS.items()},
 }
 
 
-def _lies(start: bytes, kinds: tuple[int, ...]) -> Iterator[Pieces]:
-    """Every length that is a lie, in every record of those types, with a little behind it."""
-    for kind in kinds:
-        for length in LENGTHS:
-            yield iter((start + _u32(kind, length) + _u32(1, MOST, MOST, MOST) * 200,))
-            yield iter((start + _u32(kind, length),))
+def _lies(start: bytes, heads: tuple[bytes, ...]) -> Iterator[Pieces]:
+    """Each lie with a little behind it, and with nothing."""
+    for head in heads:
+        yield iter((start + head + _u32(1, MOST, MOST, MOST) * 200,))
+        yield iter((start + head,))
 
 
 def _cases(name: str, size: int) -> Iterator[Pieces]:
@@ -341,7 +350,7 @@ def _apart(name: str, size: int) -> dict[str, Any]:
 
 def main() -> None:
     size, names = int(sys.argv[1]), sys.argv[2:]
-    for stream in (HVM, PV, LIBXL_HVM, REMUS_HVM, XL_HVM, BACK):
+    for stream in (HVM, PV, LIBXL_HVM, REMUS_HVM, XL_HVM, XAPI_UEFI, BACK):
         # What is loaded and made once is no case's doing.
         judge(stream.pieces())
         judge(stream.edit(stream.parts[-1].path, -1, padding=b"1").pieces())

@@ -26,7 +26,7 @@ _MEMORY_SHORT = 3 << 20
 
 # Not streams at all, so nothing is found in them; and what follows END is nobody's.
 _NO_STREAM = {"noise", "zeros"}
-_CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image"}
+_CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image", "xapi-slack"}
 
 
 @pytest.mark.parametrize("number", range(len(_GROUPS)))
