@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # What is kept of an atom: all of a key or a number, and of a configuration where the guest's name is.
 KEPT = 512
+_PIECE = 32 << 10
 
 _SPACE = rb"[ \t\r\n\f]"
 # A bare atom, in which # and | do not make a comment's mark together.
@@ -121,10 +122,12 @@ class _Text:
         return min(w.hi - w.lo, self._end - w.position)
 
     def _more(self, count: int = 1) -> Generator[int, int, bool]:
-        """Have `count` octets in the window, or all that are left; False if none are."""
+        """Have `count` octets in the window, or all that are left of the text; False if none are."""
         w = self._window
-        count = min(count, self._end - w.position)
-        if w.hi - w.lo < count and not (yield count):
+        left = self._end - w.position
+        count = min(count, left)
+        # More are asked for than are needed, so that a source that gives no more than that is not asked for each octet.
+        if w.hi - w.lo < count and not (yield min(left, _PIECE)) and w.hi - w.lo < count:
             raise EndedError
         return count > 0
 

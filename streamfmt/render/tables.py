@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..schema import hvm, libxc, magic, order
+from ..schema import hvm, libxc, magic, order, xapi
 from ..schema.build import RecordType
 from ..schema.describe import Field, Layout, Part, catalogue, layouts_within
 from ..schema.layers import LAYERS
@@ -185,6 +185,12 @@ def _hvm_types() -> Iterator[str]:
     yield from table(("Type", "Name", "Length", "By release"), rows)
 
 
+def _xenops_keys() -> Iterator[str]:
+    yield from ("## Keys of XENOPS", "", "The text of a XAPI image's XENOPS record is a list of (key value) pairs.", "")
+    rows = ((code(row.name), row.form, "yes" if row.required else "no", row.doc) for row in xapi.XENOPS_KEYS)
+    yield from table(("Key", "Value", "Required", "Meaning"), rows)
+
+
 def _breach(rule: order.OrderRule) -> str:
     """What has come, or has not come, when a record breaks the rule."""
     seen = f"after {_words(map(code, rule.seen), 'or')}" if rule.seen else ""
@@ -235,7 +241,7 @@ def _lines() -> Iterator[str]:
             if path.startswith(f"{layer.name}."):
                 for depth, inner in enumerate(layouts_within(layout), 3):
                     yield from _layout(inner, min(depth, 4))
-    sections: tuple[Callable[[], Iterator[str]], ...] = (_page_types, _hvm_params, _hvm_types)
+    sections: tuple[Callable[[], Iterator[str]], ...] = (_page_types, _hvm_params, _hvm_types, _xenops_keys)
     for section in sections:
         yield from section()
     for layer in LAYERS:

@@ -9,12 +9,14 @@ import gzip
 from pathlib import Path
 
 from .. import data
-from .good import BACK, GOOD, LIBXL_HVM
+from .good import BACK, GOOD, LIBXL_HVM, XAPI_UEFI
 from .streams import Stream, in_libvirt
 
 MADE: dict[str, Stream] = {
     "back-channel": BACK,
     "libvirt-old": in_libvirt(LIBXL_HVM, version=1),
+    "xapi-uefi": XAPI_UEFI,
+    "xapi-useless": Stream((*XAPI_UEFI.parts[:2], XAPI_UEFI.parts[-1])),
     "xl-hvm": GOOD["xl-hvm"],
 }
 

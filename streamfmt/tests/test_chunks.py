@@ -19,8 +19,8 @@ from ..reader.sources import FileSource, PipeSource, Source, drive
 from ..reader.stack import Reader
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
-from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, REMUS_HVM, wrapped
-from .streams import Stream, p2m, pages
+from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, wrapped
+from .streams import Stream, in_xapi, p2m, pages
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
 
@@ -192,7 +192,9 @@ def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> N
         assert whole == told(judge(_octet_by_octet(data)))
 
 
-_PLAIN = [name for name, stream in GOOD.items() if stream.parts[-1].path in {"libxc.END", "libxl.END"}]
+_PLAIN = [
+    name for name, stream in GOOD.items() if stream.parts[-1].path in {"libxc.END", "libxl.END", "xapi.END_OF_IMAGE"}
+]
 
 
 @pytest.mark.parametrize("name", _PLAIN)
@@ -236,6 +238,7 @@ TINY = {
     "libxl": wrapped(_TINY_HVM, EMULATOR),
     "remus": REMUS_HVM,
     "libxl-remus": LIBXL_REMUS,
+    "xapi": in_xapi(_TINY_HVM, VARSTORED, SWTPM, QEMU_TRAD),
 }
 _PARTS = 6
 

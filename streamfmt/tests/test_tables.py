@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamfmt.render import tables
-from streamfmt.schema import describe, hvm, libxc, magic, order
+from streamfmt.schema import describe, hvm, libxc, magic, order, xapi
 
 TEXT = tables.text()
 LAYOUTS = [inner for layout in describe.catalogue().values() for inner in describe.layouts_within(layout)]
@@ -80,7 +80,8 @@ def test_every_table_is_whole() -> None:
     assert {(str(row.code), f"`{row.name}`") for row in libxc.PAGE_TYPES} <= codes
     assert {(str(number), f"`{name}`") for name, number in hvm.PARAMS.items()} <= codes
     assert {(str(row.code), f"`{row.name}`") for row in hvm.CONTEXT_TYPES} <= codes
-    for rule in (*order.LIBXC_RULES, *order.LIBXL_RULES):
+    assert {(f"`{row.name}`", row.form) for row in xapi.XENOPS_KEYS} <= codes
+    for rule in (*order.LIBXC_RULES, *order.LIBXL_RULES, *order.XAPI_RULES):
         assert f"`{rule.clause}`" in clauses
     assert {row.source for row in magic.MAGICS} | {row.source for row in magic.TRAILERS} <= set(sources)
 

@@ -21,6 +21,7 @@ from .. import data
 from ..cli.main import main
 from ..reader import xenops
 from ..schema import libxc, xapi
+from ..schema.build import RecordType
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
 from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
@@ -92,6 +93,28 @@ def test_comments_are_not_judged() -> None:
 
             assert (outcome.verdict, outcome.verifier.findings.kept) == (CONFORMS, [])
             assert set(outcome.verifier.abstained) == {"XAPI-XENOPS-FORM"}
+
+
+@pytest.mark.parametrize("row", xapi.RECORDS, ids=lambda row: row.name)
+def test_each_type_alone(row: RecordType) -> None:
+    """An image of one record is judged by what that is, and none but the memory makes it one that can be resumed."""
+    body = {"XENOPS": XENOPS, "SWTPM": b"AAAA"}.get(row.name, b"")
+    inside = HVM.parts if row.name == "LIBXC" else ()
+    end = () if row.name == "END_OF_IMAGE" else (unsized("END_OF_IMAGE"),)
+    outcome = _verdict(Stream((XAPI_HVM.parts[0], sized(row.name, body), *inside, *end)))
+    clauses = set(outcome.verifier.findings.counts) - {"XAPI-XENOPS-FIRST", "XAPI-ORDER"}
+
+    assert clauses == {
+        "LIBXC": set(),
+        "DEMU": set(),
+        "LIBXC_LEGACY": {"XAPI-LIBXC-LEGACY"},
+        "LIBXL": {"XAPI-RESERVED"},
+        "QEMU_XEN": {"XAPI-RESERVED", "XAPI-MEMORY"},
+        "SWTPM0": {"XAPI-SWTPM0", "XAPI-MEMORY"},
+    }.get(row.name, {"XAPI-MEMORY"})
+    assert outcome.verdict == {"LIBXC": CONFORMS, "DEMU": NOT_JUDGED, "LIBXC_LEGACY": NOT_JUDGED}.get(
+        row.name, DOES_NOT_CONFORM
+    )
 
 
 def test_slack_is_told() -> None:
@@ -353,6 +376,19 @@ def test_any_breakage(text: bytes, edits: list[tuple[int, int, bytes]]) -> None:
 def test_any_text(text: bytes) -> None:
     """Nor do we agree by chance on what is no such text at all."""
     _agrees(b"((time a)(word_size 64)(vm_str " + text + b"))")
+
+
+@pytest.mark.parametrize(
+    "text", [rb'((time "\256\12\1a")(word_size 64))', b"((time a#b|#c)(word_size 64)(xs_subtree((a b)(c))))"]
+)
+def test_cut_in_a_broken_text(text: bytes) -> None:
+    """Where a text breaks off, and is broken before, the same is told however the octets came."""
+    octets = in_xapi(HVM, xenops=text).render()
+    for cut in range(31, 31 + len(text)):
+        bytewise = judge(octets[at : at + 1] for at in range(cut))
+
+        assert told(bytewise) == told(judge([octets[:cut]]))
+        assert "XAPI-TRUNC" in bytewise.verifier.findings.counts
 
 
 @given(st.one_of(st.binary(max_size=9), st.text("Aa0+/=", max_size=13).map(str.encode)))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..reader.events import Layer
     from .verifier import LayerState, Verifier
 
+_PIECE = 32 << 10
 _GROUPS = rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)(?= )| )++"
 _LAST_GROUP = rb"[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)"
 # The clause that a XENOPS record breaks, by what is wrong with it.
@@ -89,7 +90,7 @@ def _base64(verifier: Verifier, record: Record) -> Program:
     groups, last = re.compile(_GROUPS), re.compile(_LAST_GROUP)
     while left := record.end - w.position:
         count = min(left, 5)
-        if w.hi - w.lo < count and not (yield count):
+        if w.hi - w.lo < count and not (yield min(left, _PIECE)) and w.hi - w.lo < count:
             return
         found = groups.match(w.buf, w.lo, w.lo + min(w.hi - w.lo, left))
         if not found and left == 4:
