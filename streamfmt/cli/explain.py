@@ -85,9 +85,10 @@ def text(clause: Clause) -> str:
         lines.append(f"  withdrawn {_wrapped(clause.withdrawn)}")
     if clause.readers:
         lines += ["", "Known readers, on meeting the breach:"]
+        width = max(17, *(len(row.reader) for row in clause.readers))
         for row in clause.readers:
             seen = "seen running" if row.evidence == "run" else "read in its code"
-            lines.append(f"  {row.reader:<17} {row.releases:<10} {row.does:<7} ({seen})")
+            lines.append(f"  {row.reader:<{width}} {row.releases:<10} {row.does:<7} ({seen})")
             when = "though the rule is kept" if row.kept else row.when
             for words in filter(None, (when and f"when: {when}", row.note)):
                 lines.append(indent(fill(words, 70), " " * 6))

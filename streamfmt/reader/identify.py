@@ -93,7 +93,7 @@ def _within(found: Identity, start: bytes) -> Identity:
     inside = _legacy(start[at:])
     if inside is None:
         return found
-    name = f"{found.name.partition(',')[0]} > {inside.name}"
+    name = f"{found.name} > {inside.name}"
     evidence = f"{found.evidence}; from {at} on {inside.evidence}"
     return Identity(found.key, found.kind, name, evidence, inside.width, inside.guest)
 

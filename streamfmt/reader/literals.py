@@ -578,7 +578,7 @@ MAGICS = (
     ('xl', 'container', 0, b'Xen saved domain, xl format\n \x00 \r', 'xl save file'),
     ('libvirt', 'container', 0, b'libvirt-xml\n \x00 \r', 'libvirt save file'),
     ('xapi', 'container', 0, b'XenSavedDomv2-\n', 'XAPI suspend image'),
-    ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image, which holds a legacy stream of a 32-bit toolstack'),
+    ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image'),
     ('xend', 'container', 0, b'LinuxGuestRecord', 'xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream'),
     ('xl-migrate', 'container', 0, b'xl migration receiver ready, send binary domain data.\n', "capture of xl migrate, beginning with the receiver's greeting"),
     ('xapi-vgpu', 'payload', 0, b'\x10\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00', 'state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature'),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .window import Window
 
 # What is kept of an atom: all of a key or a number, and of a configuration where the guest's name is.
-KEPT = 512
+_KEPT = 512
 _PIECE = 32 << 10
 
 _SPACE = rb"[ \t\r\n\f]"
@@ -89,8 +89,11 @@ def number(octets: bytes) -> int | None:
         value = int(found[3].replace(b"_", b""), _BASES[found[2].lower()])
     except ValueError:
         return None  # digits of a larger base
-    value = -value if found[1] == b"-" else value
-    return value if abs(value) <= L.XAPI_LENGTH_MAX else None
+    # A number with a prefix may use the sign's bit too.
+    most = L.XAPI_LENGTH_MAX if not found[2] else 2 * L.XAPI_LENGTH_MAX + 1
+    if value > most:
+        return None
+    return -value if found[1] == b"-" else value
 
 
 def guest(configuration: bytes) -> str:
@@ -161,7 +164,7 @@ class _Text:
             w.lo = found.end()
             undecided = w.lo == hi and w.buf[hi - 1] in b"#|" and w.position < self._end
             w.lo -= undecided
-            kept += w.buf[lo : min(w.lo, lo + KEPT - len(kept))]
+            kept += w.buf[lo : min(w.lo, lo + _KEPT - len(kept))]
             if undecided:
                 yield from self._more(2)
         return Value(start, kept, w.position - start)
@@ -175,7 +178,7 @@ class _Text:
             found = _QUOTEDS.match(w.buf, lo, lo + self._held())
             if found:
                 w.lo = found.end()
-                kept += w.buf[lo : min(w.lo, lo + KEPT - len(kept))]
+                kept += w.buf[lo : min(w.lo, lo + _KEPT - len(kept))]
                 continue
             if w.buf[lo] == ord('"'):
                 w.lo += 1

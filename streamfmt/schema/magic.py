@@ -44,7 +44,7 @@ MAGICS = (
         "xapi-legacy",
         "container",
         b"XenSavedDomain\n",
-        "XAPI legacy suspend image, which holds a legacy stream of a 32-bit toolstack",
+        "XAPI legacy suspend image",
         "xen-api ocaml/xenopsd/xc/domain.ml",
     ),
     Magic(

@@ -211,11 +211,14 @@ BREAKING: Table = {
             digit_of_no_base=b"0b2",
             no_digits=b"0x",
             beyond_integers=b"4611686018427387904",
+            beyond_63_bits=b"0x8000000000000000",
             very_long=b"9" * 2000,
         ),
         "time-list": Vector(_xenops(b"((time(now))" + _WORD + b")")),
     },
-    "XAPI-WORD-SIZE": rows(_word, zero=b"0", sixteen=b"16", negative=b"-64", large=b"0x3fffffffffffffff"),
+    "XAPI-WORD-SIZE": rows(
+        _word, zero=b"0", sixteen=b"16", negative=b"-64", large=b"4611686018427387903", high=b"0x7fffffffffffffff"
+    ),
     "XAPI-MEMORY": {
         "description-only": Vector(Stream((*XAPI_HVM.parts[:2], XAPI_HVM.parts[-1]))),
         "all-but-memory": Vector(Stream((*XAPI_UEFI.parts[:2], VARSTORED, SWTPM, QEMU_TRAD, XAPI_UEFI.parts[-1]))),
