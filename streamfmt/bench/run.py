@@ -106,8 +106,11 @@ COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "cat | verify": lambda path: ["sh", "-c", 'cat "$0" | "$@"', path, *_ours(), "verify", "-q", "-"],
     "script": _script,
     "script -f xl": lambda path: _script(path, "xl"),
+    # A pipeline's exit status is its last command's; a tee that fails takes the shell with it.
+    "cat | tee | cat": lambda path: ["sh", "-c", '{ cat "$0" | "$@" || kill $$; } | cat', path, *_ours(), "tee", "-q"],
     "cat": lambda path: ["cat", path],
     "cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat', path],
+    "cat | cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat | cat', path],
     "python": lambda _: [sys.executable, "-c", "pass"],
 }
 
@@ -184,6 +187,13 @@ ROWS = (
     Row("hvm-script", "HVM, warm / verify-stream-v2", ("verify", "hvm"), ("script", "hvm"), (_ratio(0.12),)),
     Row("hvm-cat", "HVM, warm / cat >/dev/null", ("verify", "hvm"), ("cat", "hvm"), (_ratio(0.25),)),
     Row("hvm-pipe", "HVM through a pipe / cat | cat", ("cat | verify", "hvm"), ("cat | cat", "hvm"), (_ratio(1.0),)),
+    Row(
+        "hvm-tee",
+        "HVM, cat | tee | cat / cat | cat | cat",
+        ("cat | tee | cat", "hvm"),
+        ("cat | cat | cat", "hvm"),
+        (_ratio(1.1),),
+    ),
     Row("hvm-memory", "HVM / bare interpreter", ("verify", "hvm"), ("python", ""), (_memory(),), 0.5),
     Row(
         "hvm-cold",

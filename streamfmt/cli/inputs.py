@@ -10,14 +10,14 @@ import stat
 import sys
 
 from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, READ
-from ..reader.sources import DamagedError, FileSource, PipeSource, Source, UnreadableError, drive
+from ..reader.sources import DamagedError, FileSource, PipeSource, Source, UnreadableError, drive, reason
 from ..reader.stack import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TextIO
 
 
 class InputError(Exception):
@@ -31,6 +31,12 @@ class InputError(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments every reading command has."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to read; - is standard input")
+    add_form(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+
+
+def add_form(parser: argparse.ArgumentParser) -> None:
+    """What says how the input is to be taken."""
     parser.add_argument(
         "--as",
         dest="form",
@@ -38,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="take the input for this, instead of looking at its first octets",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
 
 
 def run_reader(name: str, reader: Reader) -> None:
@@ -51,7 +56,7 @@ def run_reader(name: str, reader: Reader) -> None:
             fd = max(opened, 0)
             source = _source(fd, reader)
         except OSError as error:
-            raise UnreadableError(error.strerror or str(error)) from error
+            raise UnreadableError(reason(error)) from error
         try:
             with Progress(source.size) as progress:
                 drive(reader.engine, source, progress)
@@ -60,11 +65,15 @@ def run_reader(name: str, reader: Reader) -> None:
     except UnreadableError as error:
         raise InputError(f"cannot read: {error}", 3) from error
     except DamagedError as error:
-        position = reader.window.position
-        raise InputError(f"{error} (after {position:,} octets of content)", 1) from error
+        raise InputError(damage(error, reader), 1) from error
     finally:
         if opened >= 0:
             os.close(opened)
+
+
+def damage(error: DamagedError, reader: Reader) -> str:
+    """What to say of an input that is damaged outside the stream."""
+    return f"{error} (after {reader.window.position:,} octets of content)"
 
 
 def _source(fd: int, reader: Reader) -> Source:
@@ -77,25 +86,30 @@ def _source(fd: int, reader: Reader) -> Source:
         return _opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
     if reader.exact:
         return PipeSource(fd, exact=True)
-    head = _head(fd)
-    key = _compressed(head)
-    if key:
-        return _opened(key, _after(head, fd))
-    room = reader.window.room()
-    room[: len(head)] = head
-    reader.window.hi = len(head)
-    return PipeSource(fd)
+    return source_of(lambda room: os.readv(fd, [room]), reader, lambda: PipeSource(fd))
 
 
-def _head(fd: int) -> bytes:
-    """The first octets of a pipe, as many as a magic of compressed data has."""
-    head = b""
-    while len(head) < COMPRESSED_HEAD:
-        data = os.read(fd, COMPRESSED_HEAD - len(head))
-        if not data:
-            break
-        head += data
-    return head
+def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Callable[[], Source]) -> Source:
+    """What opens the octets that `read_into` gives if they are compressed, else `plain`'s.
+
+    The first ones tell; they are in the reader's window then.
+    """
+    window = reader.window
+    while window.hi < COMPRESSED_HEAD and (got := read_into(window.room())):
+        window.hi += got
+    key = _compressed(bytes(window.buf[: min(window.hi, COMPRESSED_HEAD)]))
+    if not key:
+        return plain()
+    pending = [bytes(window.buf[: window.hi])]
+    window.hi = 0
+
+    def read(size: int) -> bytes:
+        if pending:
+            return pending.pop()
+        room = bytearray(size)
+        return bytes(room[: read_into(memoryview(room))])
+
+    return _opened(key, read)
 
 
 def _compressed(head: bytes) -> str:
@@ -108,14 +122,8 @@ def _opened(key: str, read: Callable[[int], bytes]) -> Source:
     return CompressedSource(key, read)
 
 
-def _after(head: bytes, fd: int) -> Callable[[int], bytes]:
-    """A read function whose first octets have been read already."""
-    pending = [head]
-    return lambda size: pending.pop() if pending else os.read(fd, size)
-
-
 class Progress:
-    """A bar on standard error for work that lasts over a second, on terminals only."""
+    """A bar on standard error for work that lasts over a second, on terminals only, and as long as they take it."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
@@ -138,9 +146,12 @@ class Progress:
         if now < self._due:
             return
         self._due = now + 0.1
-        if self._bar is None:
-            self._start()
-        self._bar.update(self._task, completed=position)
+        try:
+            if self._bar is None:
+                self._start()
+            self._bar.update(self._task, completed=position, refresh=True)
+        except OSError:
+            self._due = float("inf")  # the terminal has gone, or somebody made it non-blocking: work without a bar
 
     def _start(self) -> None:
         from rich.console import Console
@@ -150,18 +161,29 @@ class Progress:
         # What the command prints goes above the bar where both are on the terminal, else nowhere near it.
         above = sys.stdout.isatty()
         console = Console(stderr=True)
-        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=above, redirect_stderr=above)
+        # Without a thread of its own, whose errors nobody would see.
+        self._bar = Progress(
+            *columns,
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=above,
+            redirect_stderr=above,
+        )
         self._bar.start()
         self._task = self._bar.add_task("", total=self._total)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            try:
+                self._bar.stop()
+            except OSError:
+                pass  # as above
 
 
-def colour() -> bool:
-    """Whether standard output is a terminal whose owner has not asked for plain text."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def colour(output: TextIO | None = None) -> bool:
+    """Whether the output (standard output, if none is given) is a terminal whose owner has not asked for plain text."""
+    return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def complain(name: str, message: str) -> None:

@@ -21,6 +21,7 @@ VERBS = {
     "identify": "say what a file or stream is, and how that shows",
     "verify": "judge a stream against every rule that it can show",
     "show": "list a stream's records, or dump them with their fields",
+    "tee": "copy standard input to standard output, and judge it on the way",
     "explain": "tell a rule: its text, its source, what real readers do",
 }
 UNREADABLE = 3

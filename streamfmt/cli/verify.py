@@ -29,12 +29,17 @@ _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
-    parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
-    parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    parser.add_argument("--deep", action="store_true", help="look into page tables too, which means reading them")
     parser.add_argument(
         "--exact", action="store_true", help="take no octet past END, from a descriptor somebody else goes on with"
     )
+    add_judging(parser)
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say how to judge, and how much to tell."""
+    parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
+    parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    parser.add_argument("--deep", action="store_true", help="look into page tables too, which means reading them")
     parser.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")
 
 
@@ -56,21 +61,28 @@ def run(args: argparse.Namespace) -> int:
 
             print(dumps(as_dict(outcome, name)))
         else:
-            _print(outcome, inputs.shown(name), args.quiet)
+            text = as_text(outcome, inputs.shown(name), quiet=args.quiet, coloured=inputs.colour())
+            sys.stdout.write(text)
     return status
 
 
-def _print(outcome: Outcome, name: str, quiet: bool) -> None:
-    coloured = inputs.colour()
+def as_text(outcome: Outcome, name: str, *, quiet: bool, coloured: bool) -> str:
+    """The findings, if there is anything to judge, and the verdict."""
+    text = "" if quiet else findings_text(outcome, name, coloured)
+    good = outcome.verdict == CONFORMS
+    return f"{text}{name}: {_paint('good' if good else 'error', summary(outcome), coloured)}\n"
 
-    def paint(kind: str, text: str) -> str:
-        return f"{_COLOURS[kind]}{text}\x1b[0m" if coloured and kind else text
 
-    lines = []
-    if (outcome.verdict != NOT_JUDGED or outcome.verifier.unjudged) and not quiet:
-        lines.append(f"{name}: {outcome.describe()}")
-        lines += [paint(kind, line) for kind, line in finding_lines(outcome)]
-        lines.append(f"  read     {extent(outcome)}")
-        lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
-    lines.append(f"{name}: " + paint("good" if outcome.verdict == CONFORMS else "error", summary(outcome)))
-    sys.stdout.write("\n".join(lines) + "\n")
+def findings_text(outcome: Outcome, name: str, coloured: bool) -> str:
+    """What the stream is, its findings, how much has been read and what could not be judged."""
+    if outcome.verdict == NOT_JUDGED and not outcome.verifier.unjudged:
+        return ""
+    lines = [f"{name}: {outcome.describe()}"]
+    lines += [_paint(kind, line, coloured) for kind, line in finding_lines(outcome)]
+    lines.append(f"  read     {extent(outcome)}")
+    lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _paint(kind: str, text: str, coloured: bool) -> str:
+    return f"{_COLOURS[kind]}{text}\x1b[0m" if coloured and kind else text

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 # What is read first after a long skip: the headers and entries of a full batch, wherever they lie in a page.
-_NEAR = 3 * _PAGE
+NEAR = 3 * _PAGE
 # Skips of at least this are worth a change of offset; less is cheaper to read along.
 _SEEK = 64 << 10
 _PIPE_SIZE = 1 << 20
@@ -90,7 +90,7 @@ class FileSource(Source):
             self._end = max(os.fstat(self._fd).st_size, self._end)
         count = min(count, max(self._end - self._offset, 0))
         if count >= _SEEK:
-            self._ahead = _NEAR
+            self._ahead = NEAR
             if not self._random:
                 self._random = True
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -114,7 +114,7 @@ class PipeSource(Source):
         self._nowhere = -1
         if stat.S_ISFIFO(os.fstat(fd).st_mode) and hasattr(os, "splice"):
             self._nowhere = os.open(os.devnull, os.O_WRONLY)
-            _widen(fd)
+            widen(fd)
 
     def read_into(self, room: memoryview) -> int:
         return os.readv(self._fd, [room])
@@ -135,7 +135,7 @@ class PipeSource(Source):
             os.close(self._nowhere)
 
 
-def _widen(fd: int) -> None:
+def widen(fd: int) -> None:
     """Let the pipe hold more: fewer, larger reads."""
     import fcntl
 
@@ -143,6 +143,11 @@ def _widen(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     except OSError:
         pass  # an unprivileged user may have used up the allowance; smaller pipes work as well
+
+
+def reason(error: OSError) -> str:
+    """What went wrong, in the system's words."""
+    return error.strerror or str(error)
 
 
 def drive(engine: Engine, source: Source, progress: Callable[[int], None] | None = None) -> None:
@@ -164,6 +169,6 @@ def drive(engine: Engine, source: Source, progress: Callable[[int], None] | None
                     engine.skip(gone)
                 window.eof = not gone
         except OSError as error:
-            raise UnreadableError(error.strerror or str(error)) from error
+            raise UnreadableError(reason(error)) from error
         if progress is not None:
             progress(window.position)

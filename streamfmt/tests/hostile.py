@@ -296,7 +296,8 @@ def _lies(start: bytes, heads: tuple[bytes, ...]) -> Iterator[Pieces]:
         yield iter((start + head,))
 
 
-def _cases(name: str, size: int) -> Iterator[Pieces]:
+def cases(name: str, size: int) -> Iterator[Pieces]:
+    """The streams of one case, as pieces."""
     if name in LIARS:
         return _lies(*LIARS[name])
     return iter((FLOODS[name](size),))
@@ -316,7 +317,7 @@ def _verify(name: str, size: int) -> dict[str, Any]:
     least = MOST
     clauses: set[str] = set()
     verdicts: set[str] = set()
-    for pieces in _cases(name, size):
+    for pieces in cases(name, size):
         outcome = judge(pieces, deep=name.startswith("deep-"))
         least = min(least, len(outcome.verifier.findings.kept))
         clauses |= set(outcome.verifier.findings.counts)

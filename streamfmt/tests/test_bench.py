@@ -152,6 +152,15 @@ def test_a_command_that_fails_ends_the_run(tmp_path: Path) -> None:
         run.run(run.COMMANDS["verify"](str(tmp_path / "missing")))
 
 
+def test_a_pipeline_that_fails_ends_the_run(tmp_path: Path) -> None:
+    """So does a tee in the middle of one, whose exit status the pipeline does not have."""
+    path = tmp_path / "text"
+    path.write_text("no stream")
+
+    with pytest.raises(run.BenchError, match="exit status -15, 0 expected: standard input: not judged"):
+        run.run(run.COMMANDS["cat | tee | cat"](str(path)))
+
+
 @pytest.mark.parametrize("words", [("--rows", "nothing"), ("--size", "4X"), ("--dir", "/nonexistent")])
 def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong words are named, and the exit status is 2."""

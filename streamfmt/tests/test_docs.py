@@ -1,7 +1,7 @@
 """What README and docs/ show is what the commands print.
 
-A ``console`` block holds commands and their output; a line "..." stands for any lines, and one that ends in "..." for
-any ending.  Commands without output shown, or on files that are not in the corpus, are only examples.
+A ``console`` block holds commands and their output, on standard error too where standard output goes elsewhere; a line
+"..." stands for any lines, and one that ends in "..." for any ending.  Commands without output shown, or on files that are not in the corpus, are only examples.
 """
 
 from __future__ import annotations
@@ -49,15 +49,17 @@ def pattern(output: str) -> str:
 @pytest.mark.parametrize(("page", "command", "output"), EXAMPLES, ids=[f"{p}:{c}" for p, c, _ in EXAMPLES])
 def test_example(page: str, command: str, output: str) -> None:
     """Running the command in the checkout prints what the page shows."""
-    words = [sys.executable, "-m", *shlex.split(command)]
-    printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    words = f"{shlex.quote(sys.executable)} -m {command}"
+    errors = subprocess.STDOUT if ">" in command else subprocess.DEVNULL
+    done = subprocess.run(words, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
+    printed = done.stdout
 
     assert re.fullmatch(pattern(output), printed), printed
 
 
 def test_there_are_examples() -> None:
     """Each command's page shows it at work."""
-    assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md"} <= {page for page, _, _ in EXAMPLES}
+    assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md", "tee.md"} <= {page for page, _, _ in EXAMPLES}
 
 
 def test_pages_keep_a_sentence_per_line() -> None:

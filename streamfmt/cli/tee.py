@@ -1,0 +1,146 @@
+"""Copy standard input to standard output, and judge it on the way as verify does.
+
+Every octet is passed on, unchanged and before it is judged, whatever comes of
+that.  Findings and the verdict go to standard error when the input has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from ..reader.copying import CopyingSource, UnwritableError, write
+from ..reader.sources import DamagedError, UnreadableError, drive, reason
+from ..reader.stack import Reader
+from ..verify.report import Outcome, as_dict
+from ..verify.verifier import Verifier
+from . import inputs
+from .verify import add_judging, as_text, findings_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = """examples:
+  ssh host xl save -c guest /dev/stdout | streamfmt tee >guest.sav
+  streamfmt tee -q <guest.sav 2>verdict | ssh host xl restore /dev/stdin
+  streamfmt tee --strict --json <guest.sav >/backup/guest.sav 2>guest.json
+
+exit status: 0 copied, and it conforms; 1 copied, and it does not or was not
+judged; 2 wrong usage; 3 not copied whole, since reading or writing failed
+"""
+STDIN, STDOUT = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs.add_form(parser)
+    parser.add_argument("--json", action="store_true", help="tell it as JSON, on standard error; see docs/json.md")
+    add_judging(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    refusal = _refusal()
+    if refusal:
+        print(f"streamfmt tee: error: {refusal}", file=sys.stderr)
+        return 2
+    verifier = Verifier(args.mode, args.deep)
+    reader = Reader(verifier, args.form)
+    problems = copy(reader, STDIN, STDOUT)
+    status, text = 0, ""
+    try:
+        status, text = _report(reader, verifier, args, not problems)
+    except Exception as error:
+        problems.append((1, _internal(error, reader)))
+    for worst, message in problems:
+        status = max(status, worst)
+        text += f"streamfmt: {message}\n"
+    octets = memoryview(text.encode(errors="backslashreplace"))
+    try:
+        while octets:
+            octets = octets[write(sys.stderr.fileno(), octets) :]
+    except UnwritableError:
+        status = 3  # and nowhere to say so
+    return status
+
+
+def _refusal() -> str:
+    """Why it would be wrong to begin, if it would."""
+    if os.isatty(STDOUT):
+        return "standard output is a terminal; send it to a file or a pipe, or only verify with: streamfmt verify -"
+    try:
+        source, target = os.fstat(STDIN), os.fstat(STDOUT)
+    except OSError:
+        return ""  # told where it is read or written
+    if stat.S_ISREG(source.st_mode) and os.path.samestat(source, target):
+        return "standard input and standard output are the same file"
+    return ""
+
+
+def copy(reader: Reader, fd: int, out: int) -> list[tuple[int, str]]:
+    """Copy all that `fd` has to `out` and close that, and judge as much as can be.
+
+    Returns what went wrong, with the exit status it costs.
+    """
+    problems: list[tuple[int, str]] = []
+    source = CopyingSource(fd, out)
+    try:
+        source.open()
+        with inputs.Progress(source.size) as update:
+            progress = update and (lambda _: update(source.copied))
+            try:
+                drive(reader.engine, inputs.source_of(source.read_into, reader, lambda: source), progress)
+            except DamagedError as error:
+                problems.append((1, f"standard input: {inputs.damage(error, reader)}"))
+            except Exception as error:
+                if isinstance(error, (UnreadableError, UnwritableError)):
+                    raise
+                problems.append((1, _internal(error, reader)))
+            source.rest(reader.window.view, progress)
+        _close(out)
+    except UnreadableError as error:
+        problems.append((3, f"standard input: cannot read: {error}; {source.copied:,} octets were copied"))
+    except UnwritableError as error:
+        problems.append((3, f"standard output: cannot write: {error}; {source.copied:,} octets were copied"))
+    return problems
+
+
+def _close(out: int) -> None:
+    """Let whoever reads our output see its end, and see whether the system has taken it all.
+
+    Its descriptor leads nowhere then, so that nothing else is opened under that number.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.close(out)
+    except OSError as error:
+        raise UnwritableError(reason(error)) from error
+    finally:
+        os.dup2(nowhere, out)
+        os.close(nowhere)
+
+
+def _report(reader: Reader, verifier: Verifier, args: argparse.Namespace, whole: bool) -> tuple[int, str]:
+    """Exit status and text; without a verdict if the stream was not judged to its end."""
+    if reader.identity is None:
+        return 0, ""
+    outcome = Outcome(reader, verifier, args.strict)
+    if args.json:
+        from json import dumps
+
+        return outcome.status, dumps(as_dict(outcome, "-")) + "\n" if whole else ""
+    coloured = inputs.colour(sys.stderr)
+    name = inputs.shown("-")
+    if whole:
+        return outcome.status, as_text(outcome, name, quiet=args.quiet, coloured=coloured)
+    return outcome.status, "" if args.quiet else findings_text(outcome, name, coloured)
+
+
+def _internal(error: Exception, reader: Reader) -> str:
+    """What to say of a fault of our own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error, please report it: {words}{place}; judged as far as {reader.window.position}"
