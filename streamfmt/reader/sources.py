@@ -140,7 +140,8 @@ def widen(fd: int) -> None:
     import fcntl
 
     try:
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < _PIPE_SIZE:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     except OSError:
         pass  # an unprivileged user may have used up the allowance; smaller pipes work as well
 

@@ -363,6 +363,39 @@ def test_output_ends_before_the_report(tmp_path: Path) -> None:
     os.close(opened)
 
 
+_BAR = "━".encode()
+_HURRIED = """
+import sys, time
+real = time.monotonic
+time.monotonic = lambda: real() * 1e4
+from streamfmt.cli import main
+sys.argv = ["streamfmt", "tee"]
+main.entry()
+"""
+
+
+def test_progress_on_terminals_only() -> None:
+    """Long work shows a bar where standard error is a terminal, above the report, and nothing of it elsewhere."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-c", _HURRIED]
+    octets = LONG + b"and more" * 100_000
+    done = subprocess.run(
+        command, input=octets, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}, check=True
+    )
+    os.close(follower)
+    shown = b""
+    try:
+        while True:
+            shown += os.read(leader, 1 << 16)
+    except OSError:
+        os.close(leader)  # that is how a terminal ends
+
+    assert done.stdout == octets
+    assert _BAR in shown
+    assert b"conforms" in shown.splitlines()[-1]
+    assert _BAR not in run(stdin=octets, command=command).stderr
+
+
 def test_progress_is_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that takes no bar does not stop the work."""
     clock = iter(range(0, 100, 10))
