@@ -13,7 +13,7 @@ help:
 	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
-	@echo 'make generate  rewrite what is generated from the schemas'
+	@echo 'make generate  rewrite what is generated from the schemas and clauses'
 	@echo 'make clean     remove .venv and what builds left'
 
 $(VENV)/bin/python:
@@ -68,6 +68,7 @@ docs: $(VENV)/.docs
 generate: $(VENV)/.installed
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.tables
+	$(BIN)/python -m streamfmt.render.compatibility
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean

@@ -89,9 +89,17 @@ def script_modules(script: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(script), "..", "lib", "python"))
 
 
+def _installed(name: str, module: str) -> list[str]:
+    path = os.path.join(os.path.dirname(sys.executable), name)
+    return [path] if os.path.exists(path) else [sys.executable, "-m", module]
+
+
 def _ours() -> list[str]:
-    installed = os.path.join(os.path.dirname(sys.executable), "streamfmt")
-    return [installed] if os.path.exists(installed) else [sys.executable, "-m", "streamfmt"]
+    return _installed("streamfmt", "streamfmt")
+
+
+def _stand_in(path: str) -> list[str]:
+    return [*_installed("verify-stream-v2", "streamfmt.cli.verify_stream_v2"), "-q", "-i", path]
 
 
 def _script(path: str, form: str = "libxc") -> list[str]:
@@ -104,6 +112,7 @@ def _script(path: str, form: str = "libxc") -> list[str]:
 COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "verify": lambda path: [*_ours(), "verify", "-q", path],
     "cat | verify": lambda path: ["sh", "-c", 'cat "$0" | "$@"', path, *_ours(), "verify", "-q", "-"],
+    "stand-in": _stand_in,
     "script": _script,
     "script -f xl": lambda path: _script(path, "xl"),
     # A pipeline's exit status is its last command's; a tee that fails takes the shell with it.
@@ -235,6 +244,9 @@ ROWS = (
         for name, (clause, _, _) in generate.BAD.items()
     ),
     Row("small", "HVM guest / verify-stream-v2", ("verify", "small"), ("script", "small"), (_ratio(1.0),), 4),
+    Row(
+        "stand-in", "HVM guest, ours / verify-stream-v2", ("stand-in", "small"), ("script", "small"), (_ratio(1.0),), 4
+    ),
     Row("start", "HVM guest / python -c pass", ("verify", "small"), ("python", ""), (_EXTRA,), 4),
 )
 

@@ -76,6 +76,16 @@ def damage(error: DamagedError, reader: Reader) -> str:
     return f"{error} (after {reader.window.position:,} octets of content)"
 
 
+def fault(error: Exception, reader: Reader) -> str:
+    """What to say, in a line, of a fault of our own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error, please report it: {words}{place}; judged as far as {reader.window.position}"
+
+
 def _source(fd: int, reader: Reader) -> Source:
     """The source for a descriptor; the first octets of a pipe may be in the reader's window already."""
     kind = os.fstat(fd).st_mode

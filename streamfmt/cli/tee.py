@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         status, text = _report(reader, verifier, args, not problems)
     except Exception as error:
-        problems.append((1, _internal(error, reader)))
+        problems.append((1, inputs.fault(error, reader)))
     for worst, message in problems:
         status = max(status, worst)
         text += f"streamfmt: {message}\n"
@@ -95,7 +95,7 @@ def copy(reader: Reader, fd: int, out: int) -> list[tuple[int, str]]:
             except Exception as error:
                 if isinstance(error, (UnreadableError, UnwritableError)):
                     raise
-                problems.append((1, _internal(error, reader)))
+                problems.append((1, inputs.fault(error, reader)))
             source.rest(reader.window.view, progress)
         _close(out)
     except UnreadableError as error:
@@ -134,13 +134,3 @@ def _report(reader: Reader, verifier: Verifier, args: argparse.Namespace, whole:
     if whole:
         return outcome.status, as_text(outcome, name, quiet=args.quiet, coloured=coloured)
     return outcome.status, "" if args.quiet else findings_text(outcome, name, coloured)
-
-
-def _internal(error: Exception, reader: Reader) -> str:
-    """What to say of a fault of our own."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"internal error, please report it: {words}{place}; judged as far as {reader.window.position}"

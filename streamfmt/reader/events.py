@@ -13,7 +13,7 @@ from . import literals as L
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Literal
 
     from .engine import Program
     from .identify import Identity
@@ -53,7 +53,7 @@ class Layer:
         return self.align == 1
 
     @property
-    def byte_order(self) -> str:
+    def byte_order(self) -> Literal["big", "little"]:
         """The byte order of the layer's records, in a word."""
         return "big" if self.order == ">" else "little"
 

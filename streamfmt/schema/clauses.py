@@ -17,6 +17,8 @@ from typing import Any
 from .. import data
 
 FILES = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint")
+# The reader and the release that our command of the same name stands in for.
+SCRIPT, SCRIPT_RELEASE = "verify-stream-v2", "4.17"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Behaviour:
     note: str = ""
     when: str = ""
     kept: bool = False
+
+    def covers(self, release: str) -> bool:
+        """Whether this is about that release."""
+        first, _, last = self.releases.partition("-")
+        return _number(first) <= _number(release) and (not last or _number(release) <= _number(last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,14 @@ class Clause:
     merged: tuple[str, ...] = ()
     withdrawn: str = ""
     readers: tuple[Behaviour, ...] = ()
+
+    def known(self, reader: str, release: str) -> tuple[Behaviour, ...]:
+        """What is known of that release of that reader."""
+        return tuple(row for row in self.readers if row.reader == reader and row.covers(release))
+
+
+def _number(release: str) -> tuple[int, ...]:
+    return tuple(map(int, release.split(".")))
 
 
 def _clause(name: str, row: dict[str, Any]) -> Clause:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import hvm, libvirt, libxc, libxl, magic, order, xapi, xl
-from .clauses import Clause, registry
+from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .describe import Field, Layout, catalogue, layouts_within
 from .layers import LAYERS
 
@@ -144,6 +144,13 @@ def _entry_bytes(data: bool) -> tuple[set[int], set[int]]:
     return {value >> top for value in clean}, low
 
 
+def _rejected(clauses: Iterable[Clause], reader: str, release: str) -> frozenset[str]:
+    """The clauses that are a warning to us, and a breach of which, or of some kind, that reader rejects."""
+    warnings = (clause for clause in clauses if clause.severity == "warning")
+    rows = ((clause.id, row) for clause in warnings for row in clause.known(reader, release) if not row.kept)
+    return frozenset(name for name, row in rows if row.does == "reject")
+
+
 def tables() -> dict[str, Any]:
     """Every literal by name, as the schemas and clauses stand now."""
     layouts = catalogue()
@@ -165,6 +172,7 @@ def tables() -> dict[str, Any]:
     found["RULES"] = _rules(layouts, clauses)
     found["LENGTHS"] = {path: _length(clause, layouts[path]) for clause in clauses for path in clause.lengths}
     found["SEVERITY"] = {clause.id: clause.severity for clause in clauses if clause.severity}
+    found["SCRIPT_REJECTS"] = _rejected(clauses, SCRIPT, SCRIPT_RELEASE)
     found["RECORDS"] = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
     for layer in LAYERS:
         found.update({f"{layer.name.upper()}_{row.name}": row.code for row in layer.records})

@@ -20,7 +20,7 @@ from ..verify.verifier import Verifier
 from . import peers
 from .differential import Case, cases
 
-RELEASE = (4, 17)
+RELEASE = "4.17"
 # As the clauses name them, and what `make peers` has to have made to ask them.
 PEERS = {"libxenguest": "xenpeer", "verify-stream-v2": "verify-stream-v2"}
 _GOOD = {"accept", "ignore"}
@@ -94,19 +94,10 @@ def found(case: Case) -> Finding:
     return Finding(frozenset(early), frozenset(late - early))
 
 
-def _covers(row: Behaviour) -> bool:
-    first, _, last = row.releases.partition("-")
-    return _release(first) <= RELEASE <= (_release(last) if last else RELEASE)
-
-
-def _release(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(".")))
-
-
 @cache
 def rows(clause: str, peer: str) -> tuple[Behaviour, ...]:
     """What the clause says of the release of the peer that we have."""
-    return tuple(row for row in registry()[clause].readers if row.reader == peer and _covers(row))
+    return registry()[clause].known(peer, RELEASE)
 
 
 @cache

@@ -1,7 +1,8 @@
 """What README and docs/ show is what the commands print.
 
-A ``console`` block holds commands and their output, on standard error too where standard output goes elsewhere; a line
-"..." stands for any lines, and one that ends in "..." for any ending.  Commands without output shown, or on files that are not in the corpus, are only examples.
+A ``console`` block holds commands and their output, on standard error too where standard output goes elsewhere.  A
+line "..." stands for any lines, and one that ends in "..." for any ending.  Commands without output shown, or on files
+that are not in the corpus, are only examples.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import streamfmt
 
 ROOT = Path(streamfmt.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = {"streamfmt": "streamfmt", "verify-stream-v2": "streamfmt.cli.verify_stream_v2"}
+# Files on the left of a pipe are in the corpus.
+RUNNABLE = re.compile(r"(zcat corpus/\S+ \| )?(streamfmt|verify-stream-v2) [^|]*$")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -28,7 +32,7 @@ def shown() -> Iterator[tuple[str, str, str]]:
         for block in BLOCK.findall(page.read_text()):
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
                 command, _, output = part.partition("\n")
-                if command.startswith("streamfmt ") and output.strip() and "|" not in command:
+                if output.strip() and RUNNABLE.match(command):
                     yield page.name, command, output.strip("\n")
 
 
@@ -49,7 +53,8 @@ def pattern(output: str) -> str:
 @pytest.mark.parametrize(("page", "command", "output"), EXAMPLES, ids=[f"{p}:{c}" for p, c, _ in EXAMPLES])
 def test_example(page: str, command: str, output: str) -> None:
     """Running the command in the checkout prints what the page shows."""
-    words = f"{shlex.quote(sys.executable)} -m {command}"
+    before, name, arguments = re.split(r"(streamfmt|verify-stream-v2)(?= )", command, maxsplit=1)
+    words = f"{before}{shlex.quote(sys.executable)} -m {COMMANDS[name]}{arguments}"
     errors = subprocess.STDOUT if ">" in command else subprocess.DEVNULL
     done = subprocess.run(words, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
     printed = done.stdout
@@ -59,7 +64,9 @@ def test_example(page: str, command: str, output: str) -> None:
 
 def test_there_are_examples() -> None:
     """Each command's page shows it at work."""
-    assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md", "tee.md"} <= {page for page, _, _ in EXAMPLES}
+    assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md", "tee.md", "compatibility.md"} <= {
+        page for page, _, _ in EXAMPLES
+    }
 
 
 def test_pages_keep_a_sentence_per_line() -> None:

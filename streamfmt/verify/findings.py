@@ -9,6 +9,7 @@ from ..reader import literals as L
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 # Findings kept per clause; the rest are counted.  Memory and time stay bounded whatever the stream says.
@@ -72,11 +73,15 @@ class Finding:
 
 
 class Findings:
-    """All findings of one stream: the first :data:`KEPT` per clause, and how many there were of each."""
+    """All findings of one stream: the first :data:`KEPT` per clause, and how many there were of each.
 
-    __slots__ = ("counts", "kept")
+    `severity` says how much a breach of each clause weighs.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("counts", "kept", "severity")
+
+    def __init__(self, severity: Mapping[str, str] = L.SEVERITY) -> None:
+        self.severity = severity
         self.kept: list[Finding] = []
         self.counts: dict[str, int] = {}
 
@@ -98,4 +103,4 @@ class Findings:
 
     def number(self, severity: str) -> int:
         """How many findings of that severity there were, kept or not."""
-        return sum(count for clause, count in self.counts.items() if L.SEVERITY[clause] == severity)
+        return sum(count for clause, count in self.counts.items() if self.severity[clause] == severity)

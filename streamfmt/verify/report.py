@@ -13,6 +13,7 @@ from .verifier import Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 _COLUMNS = 80
@@ -96,12 +97,16 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
     }
 
 
-def finding_lines(outcome: Outcome, hints: bool = True) -> list[tuple[str, str]]:
-    """Lines about each finding, with the severity that colours them ("" for none)."""
+def finding_lines(
+    outcome: Outcome, hints: bool = True, severities: Sequence[str] = SEVERITIES
+) -> list[tuple[str, str]]:
+    """Lines about each finding of these severities, with the one that colours them ("" for none)."""
     lines: list[tuple[str, str]] = []
     told: set[str] = set()
-    counts = outcome.verifier.findings.counts
-    for finding in outcome.verifier.findings.kept:
+    findings = outcome.verifier.findings
+    for finding in findings.kept:
+        if finding.severity not in severities:
+            continue
         place = finding.layer + (f" record {finding.index} {finding.record}" if finding.record else "")
         head = f"  {finding.severity:<7}  {finding.clause}  at {finding.offset} ({finding.offset:#x}), "
         if len(head + place) <= _COLUMNS:
@@ -113,8 +118,8 @@ def finding_lines(outcome: Outcome, hints: bool = True) -> list[tuple[str, str]]
             hint = hint_of(finding.clause)
             lines += _wrapped(f"hint: {hint}") if hint else []
         told.add(finding.clause)
-    for clause, count in counts.items():
-        if count > KEPT:
+    for clause, count in findings.counts.items():
+        if count > KEPT and findings.severity[clause] in severities:
             lines.append(("", f"  ... and {count - KEPT:,} more of {clause}"))
     return lines
 

@@ -17,7 +17,7 @@ from .pfns import PfnMap
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ..reader.engine import Program
@@ -70,13 +70,14 @@ class LayerState:
 class Verifier(Sink):
     """A sink that judges.  Feed it through a Reader; then `findings`, `stopped` and the counts say what came out.
 
-    `deep` looks into page tables too.  `mode` is what the stream is declared to be.
+    `deep` looks into page tables too.  `mode` is what the stream is declared to be.  `severity` says how much a breach
+    of each clause weighs.
     """
 
-    def __init__(self, mode: str = "auto", deep: bool = False) -> None:
+    def __init__(self, mode: str = "auto", deep: bool = False, severity: Mapping[str, str] = L.SEVERITY) -> None:
         self.mode = mode
         self.deep = self.every_page = deep
-        self.findings = Findings()
+        self.findings = Findings(severity)
         self.abstained: dict[str, str] = {}
         self.layers: list[Layer] = []
         self.records = 0
@@ -113,7 +114,7 @@ class Verifier(Sink):
         self.findings.keep(
             Finding(
                 clause=clause,
-                severity=L.SEVERITY[clause],
+                severity=self.findings.severity[clause],
                 layer=layer.path,
                 offset=record.at if offset is None and record else offset or 0,
                 length=length,

@@ -1,0 +1,312 @@
+"""verify-stream-v2: what Xen's script of that name does, with its options, exit statuses and strictness.
+
+docs/compatibility.md tells where the two differ.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from getopt import GetoptError, gnu_getopt
+
+from ..reader import literals as L
+from ..reader.identify import describe
+from ..reader.sources import FileSource, PipeSource, UnreadableError, drive, reason
+from ..reader.stack import Reader
+from ..verify.report import CONFORMS, Outcome, finding_lines, summary
+from ..verify.verifier import Verifier
+from . import inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..reader.engine import Program
+    from ..reader.events import Layer, Record, Run
+
+PROGRAM = "verify-stream-v2"
+FORMATS = ("libxc", "libxl", "xl")
+GOOD, BAD, FAILED = 0, 1, 2
+USAGE = f"Usage: {PROGRAM} [options]\n"
+HELP = """
+Judge a migration stream of version 2 or later.
+
+Options:
+  -h, --help          show this and exit
+  -i, --in=FD|FILE    descriptor or file to read (default: standard input)
+  -v, --verbose       tell what the stream consists of
+  -q, --quiet         tell nothing, not even what is wrong
+  -f, --format=libxc|libxl|xl
+                      what the stream is to be (default: libxc)
+      --syslog        talk to syslog; errors go to standard error as well
+      --big-endian    take big-endian streams for good
+
+Examples:
+  verify-stream-v2 -v <guest.image
+  verify-stream-v2 -q -f libxl -i 5 5<&0
+
+Exit status: 0 the stream is good; 1 it is not, or cannot be read; 2 wrong
+usage, or a fault of this program.
+"""
+LONG = ("help", "in=", "verbose", "quiet", "format=", "syslog", "big-endian")
+# Rules whose breach --big-endian asks for.
+_BIG_ENDIAN = ("LIBXL-HDR-ENDIAN", "LIBXC-IHDR-ENDIAN")
+# Rules about how a stream begins, whose breach is the first finding of a stream that begins otherwise.
+_BEGINNINGS = ("LIBXC-IHDR-MARKER", "LIBXL-HDR-IDENT", "XL-MAGIC")
+# Fields wider than this are content.
+_NUMBER_MAX = 8
+
+
+class UsageError(Exception):
+    """What is wrong with the arguments."""
+
+
+class Options:
+    """The arguments: shortened long options, joined short ones and words that mean nothing are all right.
+
+    Raises UsageError.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.input, self.format = "0", FORMATS[0]
+        try:
+            given, _ = gnu_getopt(list(arguments), "hi:vqf:", LONG)
+        except GetoptError as error:
+            raise UsageError(str(error)) from error
+        names = {name for name, _ in given}
+        for name, value in given:
+            if name in {"-i", "--in"}:
+                self.input = value
+            elif name in {"-f", "--format"}:
+                if value not in FORMATS:
+                    raise UsageError(f"option {name}: {value!r} is none of {', '.join(FORMATS)}")
+                self.format = value
+        self.help = not names.isdisjoint({"-h", "--help"})
+        self.quiet = not names.isdisjoint({"-q", "--quiet"})
+        self.verbose = not names.isdisjoint({"-v", "--verbose"})
+        self.syslog = "--syslog" in names
+        self.big_endian = "--big-endian" in names
+
+
+class Log:
+    """Where words go: what -v asks for to standard output, errors to standard error; with --syslog, there as well."""
+
+    def __init__(self, verbose: bool, quiet: bool, syslog: bool) -> None:
+        self.verbose = verbose and not quiet
+        self.quiet = quiet
+        self._send: Callable[[str, str], None] | None = _syslog() if syslog else None
+
+    def info(self, text: str) -> None:
+        if not self.verbose:
+            return
+        if self._send is not None:
+            self._send("LOG_INFO", text)
+        elif sys.stdout is None:
+            raise OSError("standard output is closed")
+        else:
+            print(text, flush=True)
+
+    def error(self, text: str) -> None:
+        if self.quiet:
+            return
+        if self._send is not None:
+            self._send("LOG_ERR", text)
+        _complain(text)
+
+
+def _complain(text: str) -> None:
+    try:
+        print(text, file=sys.stderr)
+    except OSError:
+        pass  # nobody listens; the exit status tells
+
+
+def _syslog() -> Callable[[str, str], None]:
+    import syslog  # not in every Python
+
+    syslog.openlog(PROGRAM, syslog.LOG_PID)
+
+    def send(level: str, text: str) -> None:
+        for line in text.splitlines():
+            syslog.syslog(getattr(syslog, level), line)
+
+    return send
+
+
+class Summary(Verifier):
+    """A verifier that tells each record as it comes by, with the numbers its fixed fields hold."""
+
+    def __init__(self, log: Log, severity: dict[str, str]) -> None:
+        super().__init__(severity=severity)
+        self._say = log.info
+        self._told: dict[str, Layer] = {}
+        self._batches = 0
+
+    def _layer(self, layer: Layer) -> None:
+        if self._told.get(layer.name) is not layer:
+            self._told[layer.name] = layer
+            self._say(describe([layer]))
+
+    def settle(self) -> None:
+        """Tell the page batches in a row."""
+        if self._batches:
+            self._say(f"libxc PAGE_DATA, {self._batches} in a row")
+            self._batches = 0
+
+    def pages(self, run: Run) -> None:
+        self._layer(run.layer)
+        self._batches += run.count
+        super().pages(run)
+
+    def record(self, record: Record) -> Program | None:
+        self._layer(record.layer)
+        program = super().record(record)
+        if record.path == "libxc.PAGE_DATA":
+            self._batches += 1
+            return program
+        self.settle()
+        return self._tell(record, program)
+
+    def _tell(self, record: Record, program: Program | None) -> Program:
+        """Look at the fixed fields before the verifier's program takes them."""
+        places = {
+            name: place
+            for name, place in L.PLACES.get(record.path, {}).items()
+            if place[1] <= _NUMBER_MAX and name != "reserved"
+        }
+        fields = []
+        size = max((offset + width for offset, width in places.values()), default=0)
+        if size and record.length >= size and (yield size):
+            window = self.window
+            raw = bytes(window.buf[window.lo : window.lo + size])
+            for name, (offset, width) in places.items():
+                value = int.from_bytes(raw[offset : offset + width], record.layer.byte_order)
+                fields.append(f"{name} {value}")
+        self._say(
+            f"{record.layer.name} {record.name}, {record.length} octets" + (": " if fields else "") + ", ".join(fields)
+        )
+        if program is not None:
+            yield from program
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge one stream; returns the exit status."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
+    try:
+        options = Options(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        _complain(f"{USAGE}\n{PROGRAM}: error: {error}")
+        return FAILED
+    log = Log(options.verbose, options.quiet, options.syslog)
+    severity = L.SEVERITY | dict.fromkeys(L.SCRIPT_REJECTS, "error")
+    if options.big_endian:
+        severity |= dict.fromkeys(_BIG_ENDIAN, "note")
+    verifier = Summary(log, severity) if log.verbose else Verifier(severity=severity)
+    reader = Reader(verifier, options.format, exact=True)
+    try:
+        if options.help:
+            print(USAGE + HELP, end="", flush=True)
+            return GOOD
+        _read(options.input, reader)
+        return _verdict(Outcome(reader, verifier), _name(options.input), log)
+    except UnreadableError as error:
+        log.error(f"Stream Error:\n{_name(options.input)}: cannot read: {error}")
+        return BAD
+    except OSError as error:
+        log.error(f"Script Error:\ncannot write: {reason(error)}")
+    except KeyboardInterrupt:
+        log.error("interrupted")
+    except Exception as error:
+        log.error(f"Script Error:\n{inputs.fault(error, reader)}")
+    return FAILED
+
+
+def entry() -> None:
+    """What the console script calls; out at once, as :func:`streamfmt.cli.main.entry` is."""
+    os._exit(main())
+
+
+def _verdict(outcome: Outcome, name: str, log: Log) -> int:
+    """Tell what came out; the exit status."""
+    verifier = outcome.verifier
+    if isinstance(verifier, Summary):
+        verifier.settle()
+        for _, line in finding_lines(outcome, severities=("warning", "note")):
+            log.info(line)
+    verdict = f"{name}: {summary(outcome)}"
+    if outcome.verdict == CONFORMS:
+        log.info(verdict)
+        return GOOD
+    if not log.quiet:
+        lines = [line for _, line in finding_lines(outcome, severities=("error",))]
+        log.error("\n".join(("Stream Error:", *lines, *_advice(outcome), verdict)))
+    return BAD
+
+
+def _advice(outcome: Outcome) -> list[str]:
+    """What to try instead, if the stream begins as something else that is known."""
+    first = outcome.verifier.findings.kept[:1]
+    if not first or first[0].clause not in _BEGINNINGS:
+        return []
+    head = bytes.fromhex(first[0].actual)
+    for key, kind, offset, octets, name in L.MAGICS:
+        if not offset and (head.startswith(octets) or octets.startswith(head)):
+            advice = f"; try -f {key}" if key in FORMATS else ""
+            advice = "; streamfmt verify opens that" if kind == "compressed" else advice
+            return [f"  looks like: {name}{advice}"]
+    return []
+
+
+def _number(given: str) -> int | None:
+    """The descriptor that the argument of -i is, if it is one."""
+    try:
+        return int(given)
+    except ValueError:
+        return None
+
+
+def _name(given: str) -> str:
+    """What to call the input."""
+    number = _number(given)
+    if number is None:
+        return inputs.shown(given) if given != "-" else "file -"
+    return f"descriptor {number}" if number else "standard input"
+
+
+def _read(given: str, reader: Reader) -> None:
+    """Run the reader on a descriptor or a file; a descriptor is left right behind the stream's END.
+
+    Raises UnreadableError.
+    """
+    number, opened = _number(given), -1
+    try:
+        if number is None:
+            opened = os.open(given, os.O_RDONLY)
+        fd = opened if number is None else number
+        kind = os.fstat(fd).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(21, "it is a directory")
+        seekable = stat.S_ISREG(kind) or stat.S_ISBLK(kind)
+        start = os.lseek(fd, 0, os.SEEK_CUR) if seekable else 0
+        # A file is read ahead of its descriptor's offset, but a pipe's octets are there once.
+        source = FileSource(fd) if seekable else PipeSource(fd, exact=True)
+    except OSError as error:
+        if opened >= 0:
+            os.close(opened)
+        raise UnreadableError(reason(error)) from error
+    except OverflowError as error:
+        raise UnreadableError("there is no such descriptor") from error
+    try:
+        drive(reader.engine, source)
+    finally:
+        source.close()
+        if opened >= 0:
+            os.close(opened)
+        elif seekable:
+            os.lseek(fd, start + reader.window.position, os.SEEK_SET)
+
+
+if __name__ == "__main__":
+    entry()
