@@ -33,14 +33,11 @@ static char *message;
 /* The stream's file: parent and child share its position, which is where the reader stopped. */
 static int stream_fd;
 
-static void vmessage(struct xentoollog_logger *logger, xentoollog_level level, int errnoval, const char *context,
-                     const char *format, va_list al)
+static void vmessage(struct xentoollog_logger *, xentoollog_level level, int, const char *, const char *format,
+                     va_list al)
 {
     char line[MESSAGE_MAX];
 
-    (void)logger;
-    (void)errnoval;
-    (void)context;
     if ( level < XTL_ERROR )
         return;
     vsnprintf(line, sizeof(line), format, al);
@@ -50,18 +47,13 @@ static void vmessage(struct xentoollog_logger *logger, xentoollog_level level, i
     strcpy(message, line);
 }
 
-static void destroy(struct xentoollog_logger *logger)
-{
-    (void)logger;
-}
+static void destroy(struct xentoollog_logger *) {}
 
 static struct xentoollog_logger last_words = { .vmessage = vmessage, .destroy = destroy };
 
 /* Exported, so the library's assertions end here and not in the C library's, which would print to stderr. */
-void __assert_fail(const char *assertion, const char *file, unsigned int line, const char *function)
+void __assert_fail(const char *assertion, const char *, unsigned int, const char *function)
 {
-    (void)file;
-    (void)line;
     if ( message )
         snprintf(message, MESSAGE_MAX, "%s: assertion failed: %s", function, assertion);
     else
@@ -93,7 +85,7 @@ static void child(bool pv, bool remus)
         _exit(SETUP_FAILED);
     alarm(WALL_SECONDS);
     fx.nr_vcpus = FX_MAX_VCPUS;
-    _exit(restore_stream(stream_fd, pv, remus, &store, &console) ? 1 : 0);
+    _exit(restore_stream(stream_fd, remus, &store, &console) ? 1 : 0);
 }
 
 static void put_string(const char *s)
