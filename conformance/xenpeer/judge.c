@@ -211,6 +211,7 @@ int judge(void)
     bool pv, remus;
     int rc;
 
+    heap_filled = true;
     message = mmap(NULL, MESSAGE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     stream_fd = memfd_create("stream", MFD_CLOEXEC);
     xch = xc_interface_open(&last_words, &last_words, 0);
