@@ -50,6 +50,8 @@ class Headers(Sink):
     def record(self, record: Record) -> Program | None:
         if record.layer.name in ("libxl", "libxc") and record.name != "LIBXC_CONTEXT":
             raise _Enough
+        if record.layer not in self.layers:
+            self.layers.append(record.layer)
         return None
 
     def inner(self, layer: Layer, at: int, identity: Identity) -> None:

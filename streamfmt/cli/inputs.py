@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 
-from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, READ
+from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, FORMS
 from ..reader.sources import DamagedError, FileSource, PipeSource, Source, UnreadableError, drive, reason
 from ..reader.stack import Reader
 
@@ -40,9 +40,10 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as",
         dest="form",
-        choices=("auto", *READ),
+        metavar="FORM",
+        choices=("auto", *FORMS),
         default="auto",
-        help="take the input for this, instead of looking at its first octets",
+        help=f"take the input for one of {', '.join(FORMS)}, instead of looking at its first octets",
     )
 
 

@@ -244,8 +244,8 @@ class Listing(Sink):
         limit = L.XAPI_LENGTH_MAX if record.layer.wraps else L.RECORD_LENGTH_MAX
         self.stopped = record.at, f"a record of {record.length} octets, the limit is {limit}"
 
-    def unsound(self, layer: Layer, at: int) -> None:
-        self.stopped = at, f"this is no {layer.name} header that can be relied on"
+    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
+        self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
 
     def inner(self, layer: Layer, at: int, identity: Identity) -> None:
         self._settle()

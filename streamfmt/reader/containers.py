@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     Container: TypeAlias = Callable[[Window, Sink, Layer, bool], Generator[int, int, Outcome]]
 
 # A header whose one of these is wrong is not that container's.
-_MAGIC = frozenset(("magic", "signature"))
+_MAGIC = frozenset(("magic", "signature", "greeting"))
 _LIBVIRT_HEADER = Struct("<" + L.FORMATS["libvirt.header"])
 _XAPI_RECORD = Struct("<" + L.FORMATS["xapi.record_header"])
 
 
-def _header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bytes | None]:
+def header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bytes | None]:
     """Program of a container's header: its octets, None if nothing can be read behind it."""
     at = window.position
     path = f"{layer.name}.header"
@@ -77,7 +77,7 @@ def _inner(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[i
 
 
 def _xl(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Outcome]:
-    raw = yield from _header(window, sink, layer)
+    raw = yield from header(window, sink, layer)
     if raw is None:
         return libxc.STOP, layer
     *_, length = Struct(layer.order + L.FORMATS["xl.header"]).unpack(raw)
@@ -87,7 +87,7 @@ def _xl(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int,
 
 
 def _libvirt(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Outcome]:
-    raw = yield from _header(window, sink, layer)
+    raw = yield from header(window, sink, layer)
     if raw is None:
         return libxc.STOP, layer
     _, layer.version, length, _ = _LIBVIRT_HEADER.unpack(raw)
@@ -98,7 +98,7 @@ def _libvirt(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator
 
 def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Outcome]:
     w = window
-    if (yield from _header(w, sink, layer)) is None:
+    if (yield from header(w, sink, layer)) is None:
         return libxc.STOP, layer
     layer.version = 2
     while True:

@@ -179,8 +179,8 @@ class Sink:
     def oversize(self, record: Record) -> None:
         """A record claims more than the format allows; reading stops here."""
 
-    def unsound(self, layer: Layer, at: int) -> None:
-        """A header was not one; reading stops here."""
+    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
+        """A header (or `what`) was not one; reading stops here."""
 
     def inner(self, layer: Layer, at: int, identity: Identity) -> None:
         """A container's stream begins at `at`; only if `identity` is of a kind that is read does reading go on."""

@@ -6,6 +6,8 @@ find and the evidence.
 
 from __future__ import annotations
 
+import re
+
 from . import literals as L
 
 TYPE_CHECKING = False
@@ -15,23 +17,30 @@ if TYPE_CHECKING:
     from .events import Layer
     from .window import Window
 
-_LONGEST = max(offset + len(octets) for _, _, offset, octets, _ in L.MAGICS)
-# A first batch of a legacy stream, or its frame list, is judged on this many octets at most.
+# Octets that tell a container's namesake: a magic, the numbers behind it, and how the text behind those begins.
+_NAMESAKE = L.SIZES["libvirt.header"] + 1
+_LONGEST = max(_NAMESAKE, *(offset + len(octets) for _, _, offset, octets, _ in L.MAGICS))
+# A first batch of a legacy stream, or its frame list, is judged on this many octets at most; and text is passed over.
 _GUESS = 64 << 10
+_TEXT = re.compile(L.TEXT + rb"*+")
 # Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
 COMPRESSED = {octets: key for key, kind, _, octets, _ in L.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
+# Octets of text that are quoted.
+_FIRST = 40
 # Nothing that is read is shorter.
 _SHORTEST = 8
-# What is read, not only named: what --as takes, beside "auto".
-READ = ("libxl", "libxc", "back-channel", "xl", "libvirt", "xapi")
+# What --as takes, beside "auto"; and all that is read, not only named.
+FORMS = ("libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi")
+READ = (*FORMS, *(row[0] for row in L.PREFACES))
 
 
 class Identity:
     """`key` is the short name ("libxl", "xl", "legacy", "" for nothing known); `kind` is one of schema.magic's,
-    or "legacy", "empty", "unknown".  `name` and `evidence` are for people."""
+    or "legacy", "empty", "unknown".  `name` and `evidence` are for people.  Of text before a stream `size` is how many
+    octets it has, and `behind` the key of that stream."""
 
-    __slots__ = ("evidence", "guest", "key", "kind", "name", "width")
+    __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "size", "width")
 
     def __init__(
         self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
@@ -42,6 +51,8 @@ class Identity:
         self.evidence = evidence
         self.width = width
         self.guest = guest
+        self.size = 0
+        self.behind = ""
 
 
 def forced(key: str) -> Identity:
@@ -50,11 +61,15 @@ def forced(key: str) -> Identity:
     return Identity(key, kind, name, "declared with --as")
 
 
-def by_magic(head: bytes, complete: bool) -> Identity | None:
-    """The identity whose magic `head` has, or begins with if it is all there is (`complete`)."""
+def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
+    """The identity whose magic `head`, at stream offset `at`, has, or begins with if it is all (`complete`)."""
     for key, kind, offset, octets, name in L.MAGICS:
         if head[offset : offset + len(octets)] == octets:
-            return Identity(key, kind, name, f"{_quote(octets)} at offset {offset}")
+            evidence = f"{_quote(octets)} at offset {at + offset}"
+            for of, other, pattern, title, sign in L.NAMESAKES:
+                if of == key and re.match(pattern, head):
+                    return Identity(other, "foreign", title, f"{evidence}, {sign}")
+            return Identity(key, kind, name, evidence)
     if not head:
         return Identity("", "empty", "empty", "there is not one octet")
     if complete:
@@ -65,36 +80,80 @@ def by_magic(head: bytes, complete: bool) -> Identity | None:
     return None
 
 
-def peek(window: Window, exact: bool) -> Generator[int, int, Identity]:
+def peek(window: Window, exact: bool, outermost: bool = False) -> Generator[int, int, Identity]:
     """Program that identifies what begins here, without consuming it.
 
-    With `exact` no more octets are asked for than anything that begins like this has.
+    With `exact` no more octets are asked for than anything that begins like this has.  Text before it is looked behind
+    only where it is `outermost`.
     """
     if exact:
         yield _SHORTEST
         head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
-        longest = max((len(row[3]) for row in L.MAGICS if not row[2] and row[3].startswith(head)), default=_SHORTEST)
+        longest = max((_reach(*row) for row in L.MAGICS if not row[2] and row[3].startswith(head)), default=_SHORTEST)
         complete = not (yield longest)
     else:
         complete = not (yield _LONGEST)
         longest = _LONGEST
     head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
-    found = by_magic(head, complete)
+    at = window.position
+    found = by_magic(head, complete, at)
     if (found is None or found.key == "xapi-legacy") and not exact:
         yield _GUESS
         start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
-        found = _legacy(start) if found is None else _within(found, start)
-    return found or _unknown(head)
+        if found is not None:
+            found = _within(found, start, at)
+        else:
+            found = (_behind_text(start, at) if outermost else None) or _legacy(start)
+    return found or _unknown(head, at)
 
 
-def _within(found: Identity, start: bytes) -> Identity:
-    """A container that is not read, with what its octets show to be inside."""
+def _reach(key: str, kind: str, offset: int, octets: bytes, name: str) -> int:
+    """How many octets a stream with this magic has at least, and tell what it is."""
+    return _NAMESAKE if any(row[0] == key for row in L.NAMESAKES) else len(octets)
+
+
+def _text(octets: bytes) -> int:
+    """How many of the first octets are text."""
+    found = _TEXT.match(octets)
+    return found.end() if found else 0
+
+
+def _behind_text(start: bytes, at: int) -> Identity | None:
+    """What comes behind the text that `start` begins with, at stream offset `at`.
+
+    A magic is looked for where the text ends, with as much of it as is text before that place, if that is in sight;
+    only the greeting of xl, which is all text, may have more of it behind it.
+    """
+    text = start[: _text(start)]
+    places = [
+        (text.find(octets) if key == "xl-migrate" else len(text) - _text(octets), octets)
+        for key, _, _, octets, _ in L.MAGICS
+        if key == "xl-migrate" or (key in FORMS and len(text) < len(start))
+    ]
+    for size, octets in sorted(places):
+        inner = by_magic(start[size : size + _LONGEST], False, at + size)
+        if size > 0 and start.startswith(octets, size) and inner is not None and inner.key in FORMS:
+            key, name = next(
+                (key, name)
+                for key, pattern, before, name in L.PREFACES
+                if (not before or inner.key in before) and re.fullmatch(pattern, text[:size])
+            )
+            first = text.split(b"\n", 1)[0].rstrip()[:_FIRST].decode()
+            name = f"{size:,} octets of {name} before {inner.name}"
+            found = Identity(key, "container", name, f"{name} ({inner.evidence}), beginning {first!r}")
+            found.size, found.behind = size, inner.key
+            return found
+    return None
+
+
+def _within(found: Identity, start: bytes, base: int) -> Identity:
+    """A container at stream offset `base` that is not read, with what its octets show to be inside."""
     at = next(len(octets) for key, _, _, octets, _ in L.MAGICS if key == found.key)
     inside = _legacy(start[at:])
     if inside is None:
         return found
     name = f"{found.name} > {inside.name}"
-    evidence = f"{found.evidence}; from {at} on {inside.evidence}"
+    evidence = f"{found.evidence}; from {base + at} on {inside.evidence}"
     return Identity(found.key, found.kind, name, evidence, inside.width, inside.guest)
 
 
@@ -124,13 +183,13 @@ def _legacy(head: bytes) -> Identity | None:
     return Identity("legacy", "legacy", name, found.evidence, found.width, found.guest)
 
 
-def _unknown(head: bytes) -> Identity:
+def _unknown(head: bytes, at: int) -> Identity:
     if not any(head):
         return Identity("", "unknown", "not a migration stream", f"the first {len(head)} octets are zero")
     if all(octet in b"\t\n\r\f" or 32 <= octet < 127 for octet in head):
         return Identity("", "unknown", "not a migration stream", f"it begins with text: {_quote(head[:32])}")
     return Identity(
-        "", "unknown", "not a migration stream", f"no known magic at offset 0; it begins {_quote(head[:16])}"
+        "", "unknown", "not a migration stream", f"no known magic at offset {at}; it begins {_quote(head[:16])}"
     )
 
 

@@ -62,6 +62,14 @@ FORMATS = {
     'xapi.SWTPM0': '',
     'xapi.SWTPM': '',
     'xapi.END_OF_IMAGE': '',
+    'xl-migrate.header': '54s',
+    'xl-migrate.READY': '34s',
+    'xl-migrate.GO': '44s',
+    'xl-migrate.REPORT': '39s',
+    'xl-migrate.STATUS': 'B',
+    'xl-migrate.GIVE_BACK': '44s',
+    'text.TEXT': '',
+    'http.HEAD': '',
     'libxc.pte': 'Q',
     'libxl.XENSTORE_DATA_32': 'II',
     'libxl.XENSTORE_DATA_32.entries': 'QQQI',
@@ -125,6 +133,14 @@ SIZES = {
     'xapi.SWTPM0': 0,
     'xapi.SWTPM': 0,
     'xapi.END_OF_IMAGE': 0,
+    'xl-migrate.header': 54,
+    'xl-migrate.READY': 34,
+    'xl-migrate.GO': 44,
+    'xl-migrate.REPORT': 39,
+    'xl-migrate.STATUS': 1,
+    'xl-migrate.GIVE_BACK': 44,
+    'text.TEXT': 0,
+    'http.HEAD': 0,
     'libxc.pte': 8,
     'libxl.XENSTORE_DATA_32': 8,
     'libxl.XENSTORE_DATA_32.entries': 28,
@@ -156,6 +172,8 @@ UNITS = {
     'xapi.VARSTORED': (1,),
     'xapi.SWTPM0': (1,),
     'xapi.SWTPM': (1,),
+    'text.TEXT': (1,),
+    'http.HEAD': (1,),
     'libxl.XENSTORE_DATA_32': (0,),
     'libxl.XENSTORE_DATA_32.entries': (1,),
     'libxl.XENSTORE_DATA_64': (0,),
@@ -193,6 +211,12 @@ PLACES = {
     'libvirt.header': {'magic': (0, 16), 'version': (16, 4), 'xml_len': (20, 4), 'reserved': (24, 40)},
     'xapi.header': {'signature': (0, 15)},
     'xapi.record_header': {'type': (0, 8), 'length': (8, 8)},
+    'xl-migrate.header': {'greeting': (0, 54)},
+    'xl-migrate.READY': {'message': (0, 34)},
+    'xl-migrate.GO': {'message': (0, 44)},
+    'xl-migrate.REPORT': {'message': (0, 39)},
+    'xl-migrate.STATUS': {'status': (0, 1)},
+    'xl-migrate.GIVE_BACK': {'message': (0, 44)},
     'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
     'libxl.XENSTORE_DATA_32.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
@@ -220,6 +244,11 @@ RULES = {
     'libxc.X86_MSR_POLICY.msrs': (('LIBXC-MSR-FLAGS', 'flags', 4, 4, 0, 32, False, (0,)),),
     'libxc.PAGE_DATA.entries': (('LIBXC-PAGE-ENT-RSVD', 'reserved', 0, 8, 52, 8, False, (0,)),),
     'libxc.PAGE_DATA': (('LIBXC-PAGE-HDR-RSVD', 'reserved', 4, 4, 0, 32, False, (0,)),),
+    'xl-migrate.header': (('XL-MIGRATE-GREETING', 'greeting', 0, 54, 0, 432, False, b'xl migration receiver ready, send binary domain data.\n'),),
+    'xl-migrate.READY': (('XL-MIGRATE-MESSAGE', 'message', 0, 34, 0, 272, False, b'domain received, ready to unpause\x00'),),
+    'xl-migrate.GO': (('XL-MIGRATE-MESSAGE', 'message', 0, 44, 0, 352, False, b'domain is yours, you are cleared to unpause\x00'),),
+    'xl-migrate.REPORT': (('XL-MIGRATE-MESSAGE', 'message', 0, 39, 0, 312, False, b'my copy unpause results are as follows\x00'),),
+    'xl-migrate.GIVE_BACK': (('XL-MIGRATE-MESSAGE', 'message', 0, 44, 0, 352, False, b'domain is yours, you are cleared to unpause\x00'),),
 }
 LENGTHS = {
     'libvirt.XML': ('LIBVIRT-XML-LEN', 0, 1, 1, None, ()),
@@ -405,6 +434,14 @@ SEVERITY = {
     'COLO-DIRTY-HDR': 'error',
     'COLO-DIRTY-POS': 'error',
     'COLO-PAGES': 'error',
+    'XL-MIGRATE-GREETING': 'error',
+    'XL-MIGRATE-CONFIG': 'error',
+    'XL-MIGRATE-TRUNC': 'error',
+    'XL-MIGRATE-MESSAGE': 'error',
+    'XL-MIGRATE-STATUS': 'note',
+    'XL-MIGRATE-UNFINISHED': 'note',
+    'XL-MIGRATE-AFTER': 'warning',
+    'STREAM-TEXT': 'error',
 }
 SCRIPT_REJECTS = frozenset(['CKPT-CUT', 'LIBXC-DHDR-RSVD', 'LIBXC-IHDR-OPT-RSVD', 'LIBXC-IHDR-RSVD', 'LIBXC-PAGE-ENT-RSVD', 'LIBXC-PAGE-HDR-RSVD', 'LIBXC-REC-PAD-ZERO', 'LIBXC-REC-RSVD', 'LIBXL-HDR-OPT-RSVD', 'LIBXL-REC-PAD'])
 RECORDS = {
@@ -414,6 +451,9 @@ RECORDS = {
     'xl': {0: 'OPTIONAL_DATA'},
     'libvirt': {0: 'XML'},
     'xapi': {15: 'XENOPS', 240: 'LIBXC', 241: 'LIBXL', 242: 'LIBXC_LEGACY', 3840: 'QEMU_TRAD', 3841: 'QEMU_XEN', 3856: 'DEMU', 3857: 'VARSTORED', 3858: 'SWTPM0', 3859: 'SWTPM', 65535: 'END_OF_IMAGE'},
+    'xl-migrate': {0: 'READY', 1: 'GO', 2: 'REPORT', 3: 'STATUS', 4: 'GIVE_BACK'},
+    'text': {0: 'TEXT'},
+    'http': {0: 'HEAD'},
 }
 LIBXL_END = 0
 LIBXL_LIBXC_CONTEXT = 1
@@ -453,7 +493,24 @@ XAPI_VARSTORED = 3857
 XAPI_SWTPM0 = 3858
 XAPI_SWTPM = 3859
 XAPI_END_OF_IMAGE = 65535
-ALIGN = {'libxl': 8, 'libxc': 8, 'back-channel': 1, 'xl': 1, 'libvirt': 1, 'xapi': 1}
+XL_MIGRATE_READY = 0
+XL_MIGRATE_GO = 1
+XL_MIGRATE_REPORT = 2
+XL_MIGRATE_STATUS = 3
+XL_MIGRATE_GIVE_BACK = 4
+TEXT_TEXT = 0
+HTTP_HEAD = 0
+ALIGN = {
+    'libxl': 8,
+    'libxc': 8,
+    'back-channel': 1,
+    'xl': 1,
+    'libvirt': 1,
+    'xapi': 1,
+    'xl-migrate': 1,
+    'text': 1,
+    'http': 1,
+}
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
     1: ('pv', 'hvm'),
@@ -484,6 +541,9 @@ BITS = {
     'xl': {0: 1},
     'libvirt': {0: 1},
     'xapi': {15: 1, 240: 2, 241: 4, 242: 8, 3840: 16, 3841: 32, 3856: 64, 3857: 128, 3858: 256, 3859: 512, 65535: 1024},
+    'xl-migrate': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16},
+    'text': {0: 1},
+    'http': {0: 1},
 }
 CHECKPOINT_OPEN = 2147483648
 CHECKPOINT_CLOSED = 1073741824
@@ -495,6 +555,9 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'xl': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'libvirt': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'xapi': {(None, 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, (None, 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('pv', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('pv', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('hvm', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('hvm', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}},
+    'xl-migrate': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
+    'text': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
+    'http': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
 }
 LIBXC_TAIL = 6128
 LIBXL_TAIL = 12
@@ -581,7 +644,7 @@ MAGICS = (
     ('xapi', 'container', 0, b'XenSavedDomv2-\n', 'XAPI suspend image'),
     ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image'),
     ('xend', 'container', 0, b'LinuxGuestRecord', 'xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream'),
-    ('xl-migrate', 'container', 0, b'xl migration receiver ready, send binary domain data.\n', "capture of xl migrate, beginning with the receiver's greeting"),
+    ('xl-migrate', 'container', 0, b'xl migration receiver ready, send binary domain data.\n', 'capture of xl migrate'),
     ('xapi-vgpu', 'payload', 0, b'\x10\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00', 'state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature'),
     ('gzip', 'compressed', 0, b'\x1f\x8b', 'gzip data'),
     ('xz', 'compressed', 0, b'\xfd7zXZ\x00', 'xz data'),
@@ -599,6 +662,14 @@ MAGICS = (
     ('zip', 'foreign', 0, b'PK\x03\x04', 'zip archive'),
     ('pcap', 'foreign', 0, b'\xd4\xc3\xb2\xa1', 'network capture; extract the TCP payload first'),
     ('pcap', 'foreign', 0, b'\n\r\r\n', 'network capture; extract the TCP payload first'),
+)
+NAMESAKES = (
+    ('libvirt', 'cloud-hypervisor', b'(?s:.{16}(?![\\0-\\3]\\0\\0\\0).{4}\\0{44}<)', "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream", 'then a length where the Xen driver has a version'),
+)
+TEXT = b'[\\t\\n\\r -~]'
+PREFACES = (
+    ('http', b'PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\\.[01]\\r\\n(?:[^\\r\\n]++\\r\\n)*+\\r\\n', ('xapi',), 'HTTP request head'),
+    ('text', b'[\\t\\n\\r -~]++', (), 'text'),
 )
 TRAILERS = (
     (b'domain is yours, you are cleared to unpause\x00', True, "xl's go-ahead message, so this is a capture of xl migrate"),

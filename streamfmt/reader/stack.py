@@ -37,13 +37,20 @@ class Reader:
     def _program(self) -> Program:
         window = self.window
         if self.form == "auto":
-            self.identity = yield from peek(window, self.exact)
+            self.identity = yield from peek(window, self.exact, outermost=True)
         else:
             self.identity = forced(self.form)
         key = self.identity.key
         if key not in READ:
             return
-        layer = Layer(key)
+        text = None
+        if self.identity.behind:
+            from . import capture  # few streams have text before them
+
+            text = Layer(key)
+            yield from capture.text(window, self.sink, text, self.identity.size)
+            key = self.identity.behind
+        layer = Layer(key, text)
         if key == "libxl":
             outcome = yield from libxl.stream(window, self.sink, layer)
         elif key == "libxc":
@@ -52,6 +59,10 @@ class Reader:
             from . import backchannel  # few streams are one
 
             outcome = yield from backchannel.channel(window, self.sink, layer, self.exact)
+        elif key == "xl-migrate":
+            from . import capture  # few streams are captured
+
+            outcome, layer = yield from capture.migration(window, self.sink, layer, self.exact)
         else:
             from . import containers  # many streams are in none
 

@@ -32,6 +32,8 @@ _PIECE = 32 << 10
 _RANGES = 4
 # Raw fields longer than this are content, not values.
 _RAW_MAX = 64
+# Octets shown of a line of text.
+_LINE_MAX = 60
 _QEMU_MAGIC = next(octets for key, _, _, octets, _ in L.MAGICS if key == "qemu")
 
 
@@ -376,6 +378,13 @@ def _description(record: Record, window: Window) -> Generator[int, int, str]:
     return ", ".join(words)
 
 
+def _first_line(record: Record, window: Window) -> Generator[int, int, str]:
+    """How a text begins."""
+    head = yield from take(window, record, _LINE_MAX)
+    line, _, rest = head.partition(b"\n")
+    return ascii(line.rstrip().decode("latin-1")) + (", and more" if rest or len(head) < record.length else "")
+
+
 _WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
     "libxc.HVM_CONTEXT": _context,
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
@@ -385,6 +394,8 @@ _WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
     "xapi.QEMU_XEN": _emulator_state,
     "xapi.VARSTORED": _emulator_state,
     "xapi.SWTPM0": _emulator_state,
+    "text.TEXT": _first_line,
+    "http.HEAD": _first_line,
 }
 
 
@@ -394,6 +405,10 @@ def _vcpu(record: Record, fields: Fields) -> str:
 
 def _emulator(record: Record, fields: Fields) -> str:
     return f"{name_of(layouts()[record.path], 'emulator_id', fields['emulator_id'])}, index {fields['index']}"
+
+
+def _message(_: Record, fields: Fields) -> str:
+    return ascii(fields["message"].decode("latin-1"))
 
 
 # What the fixed fields say, for the records where that is worth words.
@@ -409,6 +424,8 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     ),
     "libxc.TOOLSTACK": lambda record, _: f"{record.length} octets",
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'octet', 'octets')}",
+    **{f"xl-migrate.{name}": _message for name in L.RECORDS["xl-migrate"].values()},
+    "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
     "libxl.EMULATOR_XENSTORE_DATA": _emulator,
     "libxl.EMULATOR_CONTEXT": _emulator,
@@ -426,6 +443,7 @@ _HEADERS: dict[str, Callable[[Fields], str]] = {
     ),
     "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'octet', 'octets')} of XML",
     "xapi.header": lambda _: "version 2",
+    "xl-migrate.header": lambda _: "the receiver is ready",
 }
 
 

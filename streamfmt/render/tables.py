@@ -223,6 +223,17 @@ def _magics() -> Iterator[str]:
     yield from ("## Detection", "", "The first of these that matches says what a file or stream is.", "")
     rows = ((code(row.key), row.kind, row.offset, _octets(row.octets), row.name, row.source) for row in magic.MAGICS)
     yield from table(("Key", "Kind", "Offset", "Octets", "Meaning", "Source"), rows)
+    yield from ("## Namesakes", "", "These begin with the magic of another, and are told by what follows it.", "")
+    namesakes = (
+        (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
+    )
+    yield from table(("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
+    yield from ("## Text before a stream", "", "The first of these that matches all of the text says what it is.", "")
+    prefaces = (
+        (code(row.key), code(row.pattern.decode()), ", ".join(map(code, row.before)) or "any", row.name, row.source)
+        for row in magic.PREFACES
+    )
+    yield from table(("Key", "Pattern", "Before", "Meaning", "Source"), prefaces)
     yield from ("## Trailers", "", "These are known to follow the END of the outermost layer.", "")
     trailers = (
         (_octets(row.octets), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)

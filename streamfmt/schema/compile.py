@@ -175,7 +175,8 @@ def tables() -> dict[str, Any]:
     found["SCRIPT_REJECTS"] = _rejected(clauses, SCRIPT, SCRIPT_RELEASE)
     found["RECORDS"] = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
     for layer in LAYERS:
-        found.update({f"{layer.name.upper()}_{row.name}": row.code for row in layer.records})
+        name = layer.name.upper().replace("-", "_")
+        found.update({f"{name}_{row.name}": row.code for row in layer.records})
     found["ALIGN"] = {layer.name: layer.align for layer in LAYERS}
     found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
@@ -230,6 +231,9 @@ def tables() -> dict[str, Any]:
     found["XENOPS_REQUIRED"] = tuple(row.name for row in xapi.XENOPS_KEYS if row.required)
     found["XENOPS_WORD_SIZES"] = xapi.WORD_SIZES
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
+    found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign) for row in magic.NAMESAKES)
+    found["TEXT"] = magic.TEXT
+    found["PREFACES"] = tuple((row.key, row.pattern, row.before, row.name) for row in magic.PREFACES)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):
         options = {f.path: 1 << f.shift for f in layouts[path].fields if f.bits == 1}

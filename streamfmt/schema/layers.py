@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from construct import Construct
 
-from . import libvirt, libxc, libxl, order, xapi, xl
+from . import capture, libvirt, libxc, libxl, order, xapi, xl
 from .build import RecordType
 
 
@@ -18,8 +18,8 @@ class LayerType:
     """One layer.
 
     `headers` are (name, meaning, source, declaration); the one named "record_header" stands before each record, and a
-    layer without it has a single body behind its header, whose length is in field `length`.  `align` is what records
-    are padded to.
+    layer without it has fixed messages, or a single body behind its header, whose length is in field `length`.  `align`
+    is what records are padded to.
     """
 
     name: str
@@ -80,4 +80,12 @@ LAYERS = (
         xapi.RECORDS,
         order.XAPI_RULES,
     ),
+    LayerType(
+        "xl-migrate",
+        "The capture of xl migrate",
+        (("header", "The receiver's greeting.", capture.HEADER_SOURCE, capture.HEADER),),
+        capture.MESSAGES,
+    ),
+    LayerType("text", "Stray text", (), capture.TEXT),
+    LayerType("http", "The request before a XAPI image", (), capture.HTTP),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import libxl, xapi
+from . import capture, libxl, xapi
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ MAGICS = (
     Magic(
         "xl-migrate",
         "container",
-        b"xl migration receiver ready, send binary domain data.\n",
-        "capture of xl migrate, beginning with the receiver's greeting",
+        capture.GREETING,
+        "capture of xl migrate",
         "tools/xl/xl_migrate.c",
     ),
     Magic(
@@ -124,6 +124,60 @@ MAGICS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Namesake:
+    """What begins with the magic of `of`, and is something foreign, by what follows: `pattern` from the beginning.
+
+    `sign` says in words what the pattern shows.
+    """
+
+    of: str
+    key: str
+    pattern: bytes
+    name: str
+    sign: str
+    source: str
+
+
+NAMESAKES = (
+    Namesake(
+        "libvirt",
+        "cloud-hypervisor",
+        # The XML's length, no less than that of "<a/>", then 44 unused octets, then the XML.  The Xen driver's files
+        # have a version first, and never a length of 0.
+        rb"(?s:.{16}(?![\0-\3]\0\0\0).{4}\0{44}<)",
+        "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream",
+        "then a length where the Xen driver has a version",
+        "libvirt src/ch/ch_saveimage.c",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preface:
+    """Text before a stream is a `key` if `pattern` matches all of it and the stream is one of `before`, or any."""
+
+    key: str
+    pattern: bytes
+    before: tuple[str, ...]
+    name: str
+    source: str
+
+
+# What counts as text.
+TEXT = rb"[\t\n\r -~]"
+PREFACES = (
+    Preface(
+        "http",
+        rb"PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n(?:[^\r\n]++\r\n)*+\r\n",
+        ("xapi",),
+        "HTTP request head",
+        "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
+    ),
+    Preface("text", TEXT + rb"++", (), "text", "what ssh and shells print"),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Trailer:
     """Octets that known tools leave behind the END of the outermost layer; `whole` if nothing more follows them."""
 
@@ -135,7 +189,7 @@ class Trailer:
 
 TRAILERS = (
     Trailer(
-        b"domain is yours, you are cleared to unpause\0",
+        capture.GO,
         "xl's go-ahead message, so this is a capture of xl migrate",
         True,
         "tools/xl/xl_migrate.c",

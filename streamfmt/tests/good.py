@@ -5,23 +5,26 @@ Vectors are edits of these.  GOOD holds them by name; each accepts every clause.
 
 from __future__ import annotations
 
-from ..schema import libxc
+from ..schema import capture, libxc
 from .streams import (
     TOP_TABLE,
     Part,
     Stream,
+    behind_text,
     context,
     control,
     dirty,
     emulator,
     header,
     in_libvirt,
+    in_migration,
     in_xapi,
     in_xl,
     p2m,
     pages,
     params,
     pv_info,
+    raw,
     record,
     sized,
     vcpu,
@@ -154,6 +157,16 @@ QEMU_TRAD = sized("QEMU_TRAD", b"QEVM\0\0\0\3\4pc\0")
 XAPI_HVM = in_xapi(HVM, QEMU_TRAD)
 XAPI_UEFI = in_xapi(HVM, VARSTORED, SWTPM, SWTPM, QEMU_TRAD)
 XAPI_PV = in_xapi(PV)
+MIGRATION = in_migration(XL_HVM)
+# What the sender says, as its side alone is captured.
+SENDER = XL_HVM.then(raw(capture.GO))
+# A checkpointed stream has no handshake.
+MIGRATION_REMUS = Stream((header("xl-migrate.header"), *XL_REMUS))
+HTTP_HEAD = (
+    b"PUT /services/xenops/migrate/mem/1e9a2d35-8e5c-4e4e-9d3b-000000000001 HTTP/1.1\r\n"
+    b"Connection: keep-alive\r\nUser-agent: xenopsd\r\nCookie: mem_migration=26.17.0\r\n\r\n"
+)
+XAPI_HTTP = behind_text(XAPI_PV, HTTP_HEAD, "http.HEAD")
 
 GOOD: dict[str, Stream] = {
     "hvm": HVM,
@@ -175,4 +188,7 @@ GOOD: dict[str, Stream] = {
     "xapi-hvm": XAPI_HVM,
     "xapi-uefi": XAPI_UEFI,
     "xapi-pv": XAPI_PV,
+    "migration": MIGRATION,
+    "migration-remus": MIGRATION_REMUS,
+    "xapi-http": XAPI_HTTP,
 }

@@ -23,10 +23,12 @@ from .good import (
     BACK,
     CPUID,
     EMULATOR,
+    HTTP_HEAD,
     HVM,
     LIBVIRT_HVM,
     LIBXL_HVM,
     LIBXL_REMUS,
+    MIGRATION,
     MSR,
     PV,
     PV_LAST,
@@ -283,6 +285,16 @@ FLOODS: dict[str, Case] = {
     "back-states": after(BACK.render(), _part(BACK.parts[0])),
     "back-lists": after(_BACK_LIST, _part(BACK.part(_LIST))),
     "back-list-long": after(_BACK_LIST, _u64(5), (15, LIMIT)),
+    # Captures: text that has no end, or too late a one, and handshakes with more of the same.
+    "text-endless": after(b"", b"Warning: no end in sight\n"),
+    "text-of-one-line": after(b"", b"x"),
+    "text-too-long": after(b"x" * (64 << 10) + HVM.render(), b"x"),
+    "http-endless": after(HTTP_HEAD[:-2], b"X-More: yes\r\n"),
+    "magics-as-text": after(b"> ", b"LibxlFmt\nXenSavedDomv2-\n"),
+    "greetings": after(b"", _until(MIGRATION, "xl.header")),
+    "greetings-behind-text": after(b"Welcome\n", _until(MIGRATION, "xl.header")),
+    "migration-noise": after(_until(MIGRATION, "xl-migrate.READY"), b"noise"),
+    "trailing-handshakes": after(MIGRATION.render(), _until(MIGRATION, "xl.header")),
     "back-unknown": after(BACK.render(), _u32(6, 0)),
     "emulator-of-four-gib": after(_LIBXL_TAIL + _u32(3, MOST, 2, 0), bytes(4096)),
     **{name: after(start, unit) for name, (start, unit) in hostile_xapi.FLOODS.items()},
@@ -351,7 +363,7 @@ def _apart(name: str, size: int) -> dict[str, Any]:
 
 def main() -> None:
     size, names = int(sys.argv[1]), sys.argv[2:]
-    for stream in (HVM, PV, LIBXL_HVM, REMUS_HVM, XL_HVM, XAPI_UEFI, BACK):
+    for stream in (HVM, PV, LIBXL_HVM, REMUS_HVM, XL_HVM, XAPI_UEFI, MIGRATION, BACK):
         # What is loaded and made once is no case's doing.
         judge(stream.pieces())
         judge(stream.edit(stream.parts[-1].path, -1, padding=b"1").pieces())

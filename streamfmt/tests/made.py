@@ -9,12 +9,16 @@ import gzip
 from pathlib import Path
 
 from .. import data
-from .good import BACK, GOOD, LIBXL_HVM, XAPI_UEFI
-from .streams import Stream, in_libvirt
+from .good import BACK, GOOD, LIBXL_HVM, MIGRATION, XAPI_UEFI
+from .streams import Stream, behind_text, in_libvirt, in_migration
 
 MADE: dict[str, Stream] = {
     "back-channel": BACK,
     "libvirt-old": in_libvirt(LIBXL_HVM, version=1),
+    "migration": MIGRATION,
+    "migration-failed": behind_text(
+        in_migration(GOOD["xl-hvm"], 3), b"Warning: Permanently added 'b' to the list.\r\n"
+    ),
     "xapi-uefi": XAPI_UEFI,
     "xapi-useless": Stream((*XAPI_UEFI.parts[:2], XAPI_UEFI.parts[-1])),
     "xl-hvm": GOOD["xl-hvm"],

@@ -353,6 +353,20 @@ def in_xl(stream: Stream, configuration: bytes = CONFIGURATION, rest: bytes = b"
     return replace(stream, parts=(head, data, *stream.parts))
 
 
+def in_migration(saved: Stream, status: int = 0) -> Stream:
+    """A capture of both directions of `xl migrate`; `saved` is what the sender sent, as an xl file has it."""
+    behind = [record(f"xl-migrate.{name}") for name in ("READY", "GO", "REPORT")]
+    behind.append(record("xl-migrate.STATUS", status=status))
+    if status:
+        behind.append(record("xl-migrate.GIVE_BACK"))
+    return replace(saved, parts=(header("xl-migrate.header"), *saved.parts, *behind))
+
+
+def behind_text(stream: Stream, text: bytes, path: str = "text.TEXT") -> Stream:
+    """The stream with text before it."""
+    return replace(stream, parts=(record(path, text), *stream.parts))
+
+
 def in_libvirt(stream: Stream, xml: bytes = XML, version: int = 2) -> Stream:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))

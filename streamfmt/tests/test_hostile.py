@@ -25,8 +25,8 @@ _MEMORY = 16 << 20
 _MEMORY_SHORT = 3 << 20
 
 # Not streams at all, so nothing is found in them; and what follows END is nobody's.
-_NO_STREAM = {"noise", "zeros"}
-_CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image", "xapi-slack"}
+_NO_STREAM = {"noise", "zeros", "text-endless", "text-of-one-line", "text-too-long", "http-endless", "magics-as-text"}
+_CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image", "trailing-handshakes", "xapi-slack"}
 
 
 @pytest.mark.parametrize("number", range(len(_GROUPS)))

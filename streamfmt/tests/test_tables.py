@@ -83,7 +83,8 @@ def test_every_table_is_whole() -> None:
     assert {(f"`{row.name}`", row.form) for row in xapi.XENOPS_KEYS} <= codes
     for rule in (*order.LIBXC_RULES, *order.LIBXL_RULES, *order.XAPI_RULES):
         assert f"`{rule.clause}`" in clauses
-    assert {row.source for row in magic.MAGICS} | {row.source for row in magic.TRAILERS} <= set(sources)
+    for rows_of in (magic.MAGICS, magic.NAMESAKES, magic.PREFACES, magic.TRAILERS):
+        assert {row.source for row in rows_of} <= set(sources)
 
 
 def test_document_is_well_formed() -> None:

@@ -7,6 +7,7 @@ holds the tables to that.
 from __future__ import annotations
 
 from . import (
+    vectors_capture,
     vectors_checkpoint,
     vectors_containers,
     vectors_hvm,
@@ -19,6 +20,7 @@ from .good import GOOD
 from .vector import Table, Vector
 
 _MODULES = (
+    vectors_capture,
     vectors_checkpoint,
     vectors_containers,
     vectors_xapi,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import unpack, unpack_from
 
 from ..reader import literals as L
-from . import xapi
+from . import capture, xapi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def header(verifier: Verifier, state: LayerState, raw: bytes) -> None:
 
 def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
     """Program that judges what a container carries beside its stream."""
+    if record.layer.name in capture.LAYERS:
+        return capture.body(verifier, state, record)
     if record.layer.name == "xapi":
         return xapi.body(verifier, state, record)
     return _configuration(verifier, state, record) if record.layer.name == "xl" else _xml(verifier, record)
@@ -52,6 +54,8 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
     (length,) = unpack_from(record.layer.order + L.FORMATS[record.path], w.take(size))
     unit, spare = L.UNITS[record.path]
     length *= unit
+    if not length and record.layer.parent is not None and record.layer.parent.name == "xl-migrate":
+        capture.no_configuration(verifier, record)
     room = record.length - size
     if length > room:
         verifier.fault(

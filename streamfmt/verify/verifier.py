@@ -36,6 +36,7 @@ _TRUNCATED = {
     "xl": "XL-TRUNC",
     "libvirt": "LIBVIRT-TRUNC",
     "xapi": "XAPI-TRUNC",
+    "xl-migrate": "XL-MIGRATE-TRUNC",
 }
 MODES = ("auto", "plain", "remus", "colo")
 
@@ -351,6 +352,11 @@ class Verifier(Sink):
         self.complete = True
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        if layer.name == "xl-migrate" and self.complete:
+            from . import capture
+
+            capture.unfinished(self, layer, at)
+            return
         self.stopped = at, f"the input ends inside {what}"
         self.complete = False
         if self.checkpoints and self.mode != "plain":
@@ -383,9 +389,9 @@ class Verifier(Sink):
         expected = f"at most {L.RECORD_LENGTH_MAX}"
         self.header_fault("LIBXC-REC-LENGTH-MAX", record, "length", message, expected, record.length)
 
-    def unsound(self, layer: Layer, at: int) -> None:
+    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.state(layer)
-        self.stopped = at, f"this is no {layer.name} header that can be relied on"
+        self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
 
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:
         from . import backchannel
@@ -404,5 +410,9 @@ class Verifier(Sink):
             from . import xapi
 
             xapi.trailing(self, layer, at, count, head, zero)
+        elif layer.name == "xl-migrate":
+            from . import capture
+
+            capture.trailing(self, layer, at, count, head)
         else:
             libxl.trailing(self, layer, at, count, head, zero)

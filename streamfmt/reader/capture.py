@@ -1,0 +1,87 @@
+"""What captures of a migration have around a stream: the handshake of `xl migrate`, and text before everything.
+
+A capture of both directions has all of the handshake.  The sender's alone begins with xl's header, so it is an xl
+file with a trailer; the receiver's alone has no stream and is named for what it is.
+"""
+
+from __future__ import annotations
+
+from . import containers, libxc
+from . import literals as L
+from .events import Layer, Record, Sink
+from .identify import Identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .window import Window
+
+
+def text(window: Window, sink: Sink, layer: Layer, size: int) -> Generator[int, int, None]:
+    """Program of the text before a stream, `size` octets, which are in the window."""
+    record = Record(layer, 0, window.position, 0)
+    (unit,) = L.UNITS[record.path]
+    record.length = size * unit
+    layer.index += 1
+    yield from libxc.body(window, sink, record)
+
+
+def migration(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, containers.Outcome]:
+    """Program of a capture of `xl migrate`, from the receiver's greeting on."""
+    if (yield from containers.header(window, sink, layer)) is None:
+        return libxc.STOP, layer
+    path = f"{layer.name}.{L.RECORDS[layer.name][L.XL_MIGRATE_READY]}"
+    yield L.SIZES[path]
+    head = _held(window, L.SIZES[path])
+    if not head:
+        libxc.cut(window, sink, layer, L.SIZES["xl.header"], "the capture, before xl's header")
+        return libxc.STOP, layer
+    if head == _message(path)[: len(head)]:
+        name = "the receiver's side of a migration alone, without the sender's stream"
+        first = head.decode().rstrip("\0")
+        evidence = f"{first!r} at offset {window.position}"
+        sink.inner(layer, window.position, Identity("", "one-sided", name, evidence))
+        return libxc.STOP, layer
+    outcome, inner = yield from containers.PROGRAMS["xl"](window, sink, Layer("xl", layer), exact)
+    if outcome != libxc.END or inner.checkpoints:
+        # A checkpointed stream has no handshake: its receiver takes over when the stream stops.
+        return outcome, inner
+    return (yield from _handshake(window, sink, layer)), layer
+
+
+def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
+    """Program of the messages behind a stream.  Those of both directions follow one another, since each waits."""
+    w = window
+    status = 0
+    for kind in L.RECORDS[layer.name]:
+        if kind == L.XL_MIGRATE_GIVE_BACK and not status:
+            break
+        record = Record(layer, kind, w.position, 0)
+        size = L.SIZES[record.path]
+        whole = w.hi - w.lo >= size or (yield size)
+        head = _held(w, size)
+        record.length = len(head)
+        expected = _message(record.path)
+        if kind == L.XL_MIGRATE_STATUS:
+            expected, status = head, int.from_bytes(head, "little")
+        if not whole and head == expected[: len(head)]:
+            libxc.cut(w, sink, layer, size, "the handshake")
+            return libxc.STOP
+        layer.index += 1
+        yield from libxc.body(w, sink, record)
+        if head != expected:
+            sink.unsound(layer, record.at, "message")
+            return libxc.STOP
+    sink.ended(layer, w.position)
+    return libxc.END
+
+
+def _message(path: str) -> bytes:
+    """The fixed text of a message, as its field rule has it; empty for one that has none."""
+    return next((bytes(row[7]) for row in L.RULES.get(path, ())), b"")
+
+
+def _held(window: Window, size: int) -> bytes:
+    """The next `size` octets, or as many as are in the window."""
+    return bytes(window.buf[window.lo : min(window.hi, window.lo + size)])

@@ -1,0 +1,181 @@
+"""Captures of migrations, text before streams, and libvirt's namesake: what they are called, wherever they end."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ..reader import literals as L
+from ..reader.events import Sink
+from ..reader.identify import Identity
+from ..reader.stack import Reader
+from ..schema import capture
+from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
+from .good import HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
+from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
+from .streams import Stream, behind_text, raw
+from .vector import judge
+
+BANNER = b"Last login: today\r\n"
+HANDSHAKEN = MIGRATION.render()
+# The text that is looked at, at most.
+BOUND = 64 << 10
+
+
+def identified(octets: bytes, exact: bool = False) -> Identity:
+    """What the input is."""
+    reader = Reader(Sink(), exact=exact)
+    reader.engine.feed(octets)
+    reader.engine.end()
+    assert reader.identity is not None
+    return reader.identity
+
+
+def clauses(octets: bytes) -> set[str]:
+    return set(judge([octets]).verifier.findings.counts)
+
+
+# -- xl migrate -------------------------------------------------------------------------------------------------
+
+
+def test_messages_are_xl_s() -> None:
+    """The fixed texts have the lengths that both sides of every xl read."""
+    sizes = [L.SIZES[f"xl-migrate.{name}"] for name in L.RECORDS["xl-migrate"].values()]
+
+    assert len(capture.GREETING) == 54
+    assert sizes == [34, 44, 39, 1, 44]
+
+
+def test_every_cut_of_a_capture() -> None:
+    """Before END the stream is incomplete; behind it the guest is whole and the handshake is not; then all is well."""
+    octets = MIGRATION.render()
+    ready, inner = MIGRATION.offset(READY), MIGRATION.offset("libxl.header")
+    # Fewer than four octets of the inner stream show nothing of what it is.
+    for at in (*range(4, inner + 1), *range(inner + 4, 250), *range(ready - 40, len(octets) + 1)):
+        outcome = judge([octets[:at]])
+        found = outcome.verifier.findings.counts
+        if at < ready:
+            assert outcome.verdict == DOES_NOT_CONFORM, at
+            assert all(clause.endswith("-TRUNC") for clause in found), at
+        else:
+            assert outcome.verdict == CONFORMS, at
+            assert found == ({"XL-MIGRATE-UNFINISHED": 1} if at < len(octets) else {}), at
+
+
+def test_one_side_alone() -> None:
+    """The sender's side is an xl file with a trailer; the receiver's holds no stream, and is named for that."""
+    receiver = Stream(tuple(part for part in MIGRATION if part.path.startswith("xl-migrate.") and part.path != GO))
+    for octets in (receiver.render(), receiver.upto(READY, extra=3).render()):
+        outcome = judge([octets])
+        assert outcome.verdict == NOT_JUDGED
+        assert "the receiver's side of a migration alone" in summary(outcome)
+
+    assert identified(SENDER.render()).key == "xl"
+    assert clauses(SENDER.render()) == {"STREAM-TRAILER"}
+
+
+@given(octet=st.integers(0, 254), status=st.integers(0, 255))
+def test_one_octet_of_a_message(octet: int, status: int) -> None:
+    """Each octet of each message counts, and any status but 0 is told with the giving back that must follow."""
+    good = HANDSHAKEN[:-1] + bytes([status]) + (capture.GO if status else b"")
+    whole = judge([good])
+    # Of the messages before the status, and behind it.
+    places = [*range(len(HANDSHAKEN) - 118, len(HANDSHAKEN) - 1), *range(len(HANDSHAKEN), len(good))]
+    place = places[octet % len(places)]
+    bad = judge([good[:place], bytes([good[place] ^ 1]), good[place + 1 :]])
+
+    assert (whole.verdict, set(whole.verifier.findings.counts)) == (
+        CONFORMS,
+        {"XL-MIGRATE-STATUS"} if status else set(),
+    )
+    assert (bad.verdict, set(bad.verifier.findings.counts)) == (DOES_NOT_CONFORM, {"XL-MIGRATE-MESSAGE"})
+
+
+# -- text -------------------------------------------------------------------------------------------------------
+
+
+STREAMS = {"libxc": HVM, "libxl": LIBXL_HVM, "xl": XL_HVM, "xl-migrate": MIGRATION}
+PRINTABLE = st.text("\t\n\r" + "".join(map(chr, range(32, 127))), min_size=1).map(str.encode)
+
+
+@given(text=st.one_of(PRINTABLE, st.binary(min_size=1, max_size=40)), key=st.sampled_from(sorted(STREAMS)))
+def test_text_is_passed_over(text: bytes, key: str) -> None:
+    """Text and nothing else is passed over, and what follows it is found where it begins."""
+    found = identified(text + STREAMS[key].render())
+    plain = all(octet in b"\t\n\r" or 32 <= octet < 127 for octet in text)
+
+    assert (found.key == "text") == plain
+    if plain:
+        assert (found.size, found.behind) == (len(text), key)
+        assert f"{len(text):,} octets of text before " in found.name
+        assert f"at offset {len(text)})" in found.evidence
+
+
+def test_text_has_a_bound() -> None:
+    """Text is looked behind within 64 KiB, the magic and one octet included, and never where octets are counted."""
+    stream = LIBXL_HVM.render()
+    magic = len("LibxlFmt") + 1
+
+    assert identified(b"x" * (BOUND - magic) + stream).key == "text"
+    assert identified(b"x" * (BOUND - magic + 1) + stream).key == ""
+    assert identified(BANNER + stream, exact=True).key == ""
+
+
+@pytest.mark.parametrize("text", [b"see LibxlFmt below\n", b"XenSavedDomv2-\n or so\n", b"LibxlFm"])
+def test_a_magic_in_prose_is_none(text: bytes) -> None:
+    """Text that only mentions a magic is text, with a stream behind it or without one."""
+    assert identified(b"> " + text + bytes(100)).key == ""
+    assert identified(b"> " + text + LIBXL_HVM.render()).size == 2 + len(text)
+
+
+def test_http_head_belongs_before_an_image_only() -> None:
+    """XAPI's request is no text where it belongs, and text elsewhere."""
+    assert (
+        identified(XAPI_HTTP.render()).name == f"{len(HTTP_HEAD)} octets of HTTP request head before XAPI suspend image"
+    )
+    assert clauses(XAPI_HTTP.render()) == set()
+    assert clauses(behind_text(LIBXL_HVM, HTTP_HEAD).render()) == {"STREAM-TEXT"}
+
+
+def test_text_inside_a_container_is_not_passed_over() -> None:
+    """Behind a header readers go on at once: there text is where the stream should be."""
+    outcome = judge(XL_HVM.before("libxl.header", raw(BANNER)).pieces())
+
+    assert set(outcome.verifier.findings.counts) == {"XL-FLAG-STREAM"}
+    assert "it begins 'Last login" in summary(outcome)
+
+
+def test_evidence_counts_from_the_start_of_the_input() -> None:
+    """What shows the stream inside a container is quoted with its place in the input."""
+    outcome = judge(XL_HVM.patch(XL_HEADER, "mandatory_flags.stream_v2", 0).pieces())
+    at = XL_HVM.offset("libxl.header")
+
+    assert f"'LibxlFmt' at offset {at}" in outcome.verifier.findings.kept[0].message
+
+
+# -- libvirt's namesake -------------------------------------------------------------------------------------------
+
+
+def _cloud_hypervisor(length: int) -> bytes:
+    return L.MAGICS[4][3] + length.to_bytes(4, "little") + bytes(44) + b"<domain type='kvm'/>".ljust(length, b"\0")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("length", [21, 4096, 1 << 20])
+def test_cloud_hypervisor(length: int, exact: bool) -> None:
+    """The file of libvirt's other driver is named, and is no migration's."""
+    found = identified(_cloud_hypervisor(length), exact)
+
+    assert (found.key, found.kind) == ("cloud-hypervisor", "foreign")
+    assert judge([_cloud_hypervisor(length)]).verdict == NOT_JUDGED
+    assert identified(BANNER + _cloud_hypervisor(length)).key == ""
+
+
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+@pytest.mark.parametrize("length", [0, 1, 47])
+def test_malformed_libvirt_files_stay_libvirt_s(version: int, length: int) -> None:
+    """No version or length that a damaged file of the Xen driver may have makes it one of the other."""
+    stream = LIBVIRT_HVM.patch(LIBVIRT_HEADER, "version", version).patch(LIBVIRT_HEADER, "xml_len", length)
+
+    assert identified(stream.render()).key == "libvirt"
