@@ -194,7 +194,7 @@ def section(peer: str, table: Sequence[Row]) -> str:
         why = excused(row.case, row.finding, peer)
         if why and row.did not in expected(row.case, row.finding, peer):
             excuses[why] += 1
-    lines = [f"## {peer} {'.'.join(map(str, RELEASE))}", "", f"{len(table):,} streams.", ""]
+    lines = [f"## {peer} {RELEASE}", "", f"{len(table):,} streams.", ""]
     lines += ["| clause | severity | streams | accepted | refused | crashed | when |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for clause, counts in sorted(alone.items()):
@@ -209,8 +209,9 @@ def section(peer: str, table: Sequence[Row]) -> str:
         lines += ["", "It cannot cope with these, though the rule is kept:", ""]
         lines += [f"- {clause}: {does}" + (f", when {when}" if when else "") + "." for clause, does, when, _ in kept]
     if excuses:
-        lines += ["", "Not the reader's doing, but that of the host or hypervisor, here a fake one:", ""]
-        lines += [f"- {why}: {count} streams." for why, count in sorted(excuses.items())]
+        lines += ["", "Refused, though no rule that a stream shows is broken, for what the host or the hypervisor"]
+        lines += ["(here a fake one) decides, or for what is named:", ""]
+        lines += [f"- {why}: {count}." for why, count in sorted(excuses.items())]
     return "\n".join(lines) + "\n"
 
 

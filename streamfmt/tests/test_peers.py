@@ -16,7 +16,7 @@ from . import peers
 from .good import PV
 from .streams import Part
 from .vector import Vector
-from .vectors import ACCEPTING, BREAKING, EACH_SMALL
+from .vectors import BREAKING, EACH_SMALL
 from .vectors_pv import P2M
 
 Sample = Callable[[str], bytes]
@@ -90,7 +90,7 @@ def test_many_streams_take_seconds_and_have_one_verdict() -> None:
     """A process per stream would take minutes; memory, order and neighbours leave no trace in a verdict."""
     some = [("hvm", _octets(vector)[:200]) for vector in EACH_SMALL[::10]]
     # The library prints what it never wrote, of the heap.
-    some.append(("pv", _octets(ACCEPTING["LIBXC-P2M-LEN"]["second-only"])))
+    some.append(("pv", _octets(BREAKING["LIBXC-P2M-START"]["second"])))
     began = time.monotonic()
 
     verdicts = peers.xenguest(some * 30)
