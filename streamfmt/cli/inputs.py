@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 
-from ..reader.identify import COMPRESSED, COMPRESSED_HEAD, FORMS
-from ..reader.sources import DamagedError, FileSource, PipeSource, Source, UnreadableError, drive, reason
+from ..reader.identify import FORMS
+from ..reader.sources import DamagedError, UnreadableError, drive, reason, source_for
 from ..reader.stack import Reader
 
 TYPE_CHECKING = False
@@ -55,7 +54,7 @@ def run_reader(name: str, reader: Reader) -> None:
             if name != "-":
                 opened = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
             fd = max(opened, 0)
-            source = _source(fd, reader)
+            source = source_for(fd, reader)
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         try:
@@ -85,52 +84,6 @@ def fault(error: Exception, reader: Reader) -> str:
     place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
     words = " ".join(f"{type(error).__name__}: {error}".split())
     return f"internal error, please report it: {words}{place}; judged as far as {reader.window.position}"
-
-
-def _source(fd: int, reader: Reader) -> Source:
-    """The source for a descriptor; the first octets of a pipe may be in the reader's window already."""
-    kind = os.fstat(fd).st_mode
-    if stat.S_ISDIR(kind):
-        raise IsADirectoryError(21, "it is a directory")
-    if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
-        key = "" if reader.exact else _compressed(os.pread(fd, COMPRESSED_HEAD, os.lseek(fd, 0, os.SEEK_CUR)))
-        return _opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
-    if reader.exact:
-        return PipeSource(fd, exact=True)
-    return source_of(lambda room: os.readv(fd, [room]), reader, lambda: PipeSource(fd))
-
-
-def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Callable[[], Source]) -> Source:
-    """What opens the octets that `read_into` gives if they are compressed, else `plain`'s.
-
-    The first ones tell; they are in the reader's window then.
-    """
-    window = reader.window
-    while window.hi < COMPRESSED_HEAD and (got := read_into(window.room())):
-        window.hi += got
-    key = _compressed(bytes(window.buf[: min(window.hi, COMPRESSED_HEAD)]))
-    if not key:
-        return plain()
-    pending = [bytes(window.buf[: window.hi])]
-    window.hi = 0
-
-    def read(size: int) -> bytes:
-        if pending:
-            return pending.pop()
-        room = bytearray(size)
-        return bytes(room[: read_into(memoryview(room))])
-
-    return _opened(key, read)
-
-
-def _compressed(head: bytes) -> str:
-    return next((key for octets, key in COMPRESSED.items() if head.startswith(octets)), "")
-
-
-def _opened(key: str, read: Callable[[int], bytes]) -> Source:
-    from ..reader.compressed import CompressedSource  # few inputs are
-
-    return CompressedSource(key, read)
 
 
 class Progress:

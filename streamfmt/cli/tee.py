@@ -11,7 +11,7 @@ import stat
 import sys
 
 from ..reader.copying import CopyingSource, UnwritableError, write
-from ..reader.sources import DamagedError, UnreadableError, drive, reason
+from ..reader.sources import DamagedError, UnreadableError, drive, reason, source_of
 from ..reader.stack import Reader
 from ..verify.report import Outcome, as_dict
 from ..verify.verifier import Verifier
@@ -89,7 +89,7 @@ def copy(reader: Reader, fd: int, out: int) -> list[tuple[int, str]]:
         with inputs.Progress(source.size) as update:
             progress = update and (lambda _: update(source.copied))
             try:
-                drive(reader.engine, inputs.source_of(source.read_into, reader, lambda: source), progress)
+                drive(reader.engine, source_of(source.read_into, reader, lambda: source), progress)
             except DamagedError as error:
                 problems.append((1, f"standard input: {inputs.damage(error, reader)}"))
             except Exception as error:

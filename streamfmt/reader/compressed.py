@@ -29,6 +29,8 @@ class CompressedSource(Source):
         self._input = b""
         # Behind the compressed data, where octets come through unchanged, so that they are told like any trailer.
         self._plain = False
+        # What has come behind a member's end, while it is too short to tell what it is.
+        self._behind: bytes | None = None
 
     def read_into(self, room: memoryview) -> int:
         try:
@@ -58,17 +60,21 @@ class CompressedSource(Source):
         return bool(getattr(self._worker, "needs_input", True))
 
     def _next_member(self) -> None:
-        """Another gzip member, xz stream or zstd frame may follow; anything else is handed on as it is."""
+        """Another gzip member, xz stream or zstd frame may follow; anything else is handed on as it is.
+
+        Reading may raise that nothing is there yet; called again, this goes on.
+        """
         magic = next(octets for octets, key in COMPRESSED.items() if key == self._key)
-        rest = self._worker.unused_data
+        rest = self._worker.unused_data if self._behind is None else self._behind
         while True:
             if self._key == "xz":
                 rest = rest.lstrip(b"\0")  # stream padding
+            self._behind = rest
             more = self._read(_PIECE) if len(rest) < len(magic) else b""
             if not more:
                 break
             rest += more
-        self._input = rest
+        self._input, self._behind = rest, None
         self._plain = not rest.startswith(magic)
         if not self._plain:
             self._worker = self._make()

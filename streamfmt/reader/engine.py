@@ -3,7 +3,8 @@
 A program is a generator.  It yields n > 0 for "I need n octets in a row in the window" and is resumed with True,
 or with False when the stream ends before; it yields -n for "n octets go by unread" and is resumed with how many
 did.  It reads the window itself in between, so it is written straight down, and what it finds cannot depend on
-how the octets were cut.  Bodies are read by the same protocol, which is how a consumer looks into them.
+how the octets were cut.  Bodies are read by the same protocol, which is how a consumer looks into them.  A body program
+may also yield PAUSE: whoever runs the engine gets control back, and may look into the window until running it again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from .window import Window
 
     Program: TypeAlias = Generator[int, int, None]
+
+
+# No window holds as many octets, so a pause costs nothing where none happens.
+PAUSE = 1 << 63
 
 
 class Engine:
@@ -34,7 +39,7 @@ class Engine:
         """Go on as far as the window allows.
 
         Returns n > 0 if at least n more octets are needed in the window, -n if n octets that are not in it are to
-        be skipped, 0 when the program has ended.  Once `window.eof` is set the program always ends.
+        be skipped, PAUSE if the program pauses, 0 when it has ended.  Once `window.eof` is set it needs no more.
         """
         if self.done:
             return 0
@@ -45,9 +50,13 @@ class Engine:
             while True:
                 held = window.hi - window.lo
                 if want > 0:
-                    if held < want and not window.eof:
-                        self._want = want
-                        return want - held
+                    if held < want:
+                        if want == PAUSE:
+                            self._want = 0  # as if it had skipped nothing, it goes on when this is called again
+                            return PAUSE
+                        if not window.eof:
+                            self._want = want
+                            return want - held
                     want = send(held >= want)
                     continue
                 # Skipping; `want` is 0 here once everything has gone by.
@@ -71,7 +80,7 @@ class Engine:
         self._want += count
 
     def feed(self, data: bytes | bytearray | memoryview) -> bool:
-        """Push octets, in pieces of any size.  Returns whether the program wants more."""
+        """Push octets, in pieces of any size, at programs that never pause.  Returns whether more are wanted."""
         view = memoryview(data)
         while view:
             want = self.run()

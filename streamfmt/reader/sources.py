@@ -1,6 +1,7 @@
 """Drivers: octets from a seekable file, a pipe, or a decompressor into the window of a reader.
 
 What a layer skips is not read where that can be helped: a file's offset moves on, a pipe is spliced to nowhere.
+:func:`source_for` tells what a descriptor needs.
 """
 
 from __future__ import annotations
@@ -8,22 +9,38 @@ from __future__ import annotations
 import os
 import stat
 
+from .identify import COMPRESSED, COMPRESSED_HEAD
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
-    from .engine import Engine
+    from .stack import Reader
     from .window import Window
+
+    class Driven(Protocol):
+        """What octets are driven into: an engine, or what runs one.  `run` returns 0 when it wants none (for now)."""
+
+        @property
+        def window(self) -> Window: ...
+        def run(self) -> int: ...
+        def skip(self, count: int) -> None: ...
+
 
 _PAGE = 4096
 # What is read first after a long skip: the headers and entries of a full batch, wherever they lie in a page.
 NEAR = 3 * _PAGE
 # Skips of at least this are worth a change of offset; less is cheaper to read along.
-_SEEK = 64 << 10
+SEEK = 64 << 10
 _PIPE_SIZE = 1 << 20
 
 
-class DamagedError(Exception):
+class StreamError(Exception):
+    """The input is not what it should be.  The parent of all errors that are the input's own fault."""
+
+
+class DamagedError(StreamError):
     """What wraps the stream is damaged, ends early, or needs more memory than is given to it."""
 
 
@@ -32,13 +49,18 @@ class UnreadableError(Exception):
 
 
 class Source:
-    """Where octets come from.  `size` is their number where it is known beforehand."""
+    """Where octets come from.  `size` is their number where it is known beforehand.
+
+    With `exact` none is read that is not needed.
+    """
 
     size: int | None = None
+    exact = False
 
     def fill(self, window: Window, want: int) -> bool:
         """Append at least one octet to the window, `want` are needed.  False at the end of the stream."""
-        got = self.read_into(window.room())
+        room = window.room()
+        got = self.read_into(room[:want] if self.exact else room)
         window.hi += got
         return got > 0
 
@@ -60,7 +82,7 @@ class FileSource(Source):
 
     def __init__(self, fd: int, exact: bool = False) -> None:
         self._fd = fd
-        self._exact = exact
+        self.exact = exact
         self._start = self._offset = os.lseek(fd, 0, os.SEEK_CUR)
         self._end = max(os.fstat(fd).st_size, os.lseek(fd, 0, os.SEEK_END))
         os.lseek(fd, self._start, os.SEEK_SET)
@@ -70,7 +92,7 @@ class FileSource(Source):
 
     def fill(self, window: Window, want: int) -> bool:
         room = window.room()
-        if self._exact:
+        if self.exact:
             length = want
         else:
             # After a long skip little is read: the next skip is probably near.  Reading on without one doubles
@@ -89,7 +111,7 @@ class FileSource(Source):
         if self._offset + count > self._end:
             self._end = max(os.fstat(self._fd).st_size, self._end)
         count = min(count, max(self._end - self._offset, 0))
-        if count >= _SEEK:
+        if count >= SEEK:
             self._ahead = NEAR
             if not self._random:
                 self._random = True
@@ -101,7 +123,7 @@ class FileSource(Source):
         """Leave a shared descriptor as it was, or with `exact` behind the last octet that was used."""
         if self._random:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_NORMAL)
-        if self._exact:
+        if self.exact:
             os.lseek(self._fd, self._offset, os.SEEK_SET)
 
 
@@ -110,7 +132,7 @@ class PipeSource(Source):
 
     def __init__(self, fd: int, exact: bool = False) -> None:
         self._fd = fd
-        self._exact = exact
+        self.exact = exact
         self._nowhere = -1
         if stat.S_ISFIFO(os.fstat(fd).st_mode) and hasattr(os, "splice"):
             self._nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -118,12 +140,6 @@ class PipeSource(Source):
 
     def read_into(self, room: memoryview) -> int:
         return os.readv(self._fd, [room])
-
-    def fill(self, window: Window, want: int) -> bool:
-        room = window.room()
-        got = os.readv(self._fd, [room[:want] if self._exact else room])
-        window.hi += got
-        return got > 0
 
     def skip(self, window: Window, count: int) -> int:
         if self._nowhere < 0 or count < _PAGE:
@@ -151,8 +167,56 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def drive(engine: Engine, source: Source, progress: Callable[[int], None] | None = None) -> None:
-    """Run the engine's program on all that the source has, or until it ends.
+def source_for(fd: int, reader: Reader) -> Source:
+    """The source for a descriptor; the first octets of a pipe may be in the reader's window already."""
+    kind = os.fstat(fd).st_mode
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(21, "it is a directory")
+    if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
+        key = "" if reader.exact else compressed(os.pread(fd, COMPRESSED_HEAD, os.lseek(fd, 0, os.SEEK_CUR)))
+        return opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
+    if reader.exact:
+        return PipeSource(fd, exact=True)
+    return source_of(lambda room: os.readv(fd, [room]), reader, lambda: PipeSource(fd))
+
+
+def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Callable[[], Source]) -> Source:
+    """What opens the octets that `read_into` gives if they are compressed, else `plain`'s.
+
+    The first ones tell; they are in the reader's window then.
+    """
+    window = reader.window
+    while window.hi < COMPRESSED_HEAD and (got := read_into(window.room())):
+        window.hi += got
+    key = compressed(bytes(window.buf[: min(window.hi, COMPRESSED_HEAD)]))
+    if not key:
+        return plain()
+    pending = [bytes(window.buf[: window.hi])]
+    window.hi = 0
+
+    def read(size: int) -> bytes:
+        if pending:
+            return pending.pop()
+        room = bytearray(size)
+        return bytes(room[: read_into(memoryview(room))])
+
+    return opened(key, read)
+
+
+def compressed(head: bytes) -> str:
+    """What octets that begin like this are compressed with, "" if they are not."""
+    return next((key for octets, key in COMPRESSED.items() if head.startswith(octets)), "")
+
+
+def opened(key: str, read: Callable[[int], bytes]) -> Source:
+    """What comes out of decompressing what `read` gives."""
+    from .compressed import CompressedSource  # few inputs are
+
+    return CompressedSource(key, read)
+
+
+def drive(engine: Driven, source: Source, progress: Callable[[int], None] | None = None) -> None:
+    """Run the engine's program on all that the source has, or until it wants no more.
 
     Raises UnreadableError, DamagedError, and what the program's consumer raises.
     """
