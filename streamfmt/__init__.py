@@ -1,3 +1,81 @@
-"""The executable specification and conformance suite of Xen migration streams."""
+"""The executable specification and conformance suite of Xen migration streams.
+
+What can be imported from here is documented in docs/api.md; it is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import sys
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from . import aio
+    from .api import Record, Stream, identify, open, verify  # noqa: A004 - users write streamfmt.open
+    from .reader.events import Layer
+    from .reader.headers import Identification
+    from .reader.identify import Identity
+    from .reader.pull import Header, LimitError, MalformedError, NotAStreamError, PageBatch, TruncatedError
+    from .reader.sources import DamagedError, StreamError
+    from .verify.findings import Finding
+    from .verify.report import Outcome
+else:
+    ModuleType = type(sys)  # cheaper than importing types
+
+__all__ = [
+    "DamagedError",
+    "Finding",
+    "Header",
+    "Identification",
+    "Identity",
+    "Layer",
+    "LimitError",
+    "MalformedError",
+    "NotAStreamError",
+    "Outcome",
+    "PageBatch",
+    "Record",
+    "Stream",
+    "StreamError",
+    "TruncatedError",
+    "aio",
+    "identify",
+    "open",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = import_module(".aio", __name__) if name == "aio" else getattr(import_module(".api", __name__), name)
+    if name != "verify":  # see below
+        globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This module's class: `streamfmt.verify` is the function, also when the package of that name has been loaded.
+
+    Loading a package sets it as an attribute here, which would hide the function.
+    """
+
+    @property
+    def verify(self) -> object:
+        return __getattr__("verify")
+
+    @verify.setter
+    def verify(self, package: object) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Package

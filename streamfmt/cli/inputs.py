@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TextIO
 
+    from ..reader.sources import Driven
+
 
 class InputError(Exception):
     """An input that cannot be read (`status` 3) or is damaged outside the stream (`status` 1)."""
@@ -46,8 +48,8 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_reader(name: str, reader: Reader) -> None:
-    """Run `reader` on the input called `name` to its end.  Raises InputError."""
+def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> None:
+    """Run `reader`, or what is `driven` with it, on the input called `name` to its end.  Raises InputError."""
     fd = opened = -1
     try:
         try:
@@ -59,7 +61,7 @@ def run_reader(name: str, reader: Reader) -> None:
             raise UnreadableError(reason(error)) from error
         try:
             with Progress(source.size) as progress:
-                drive(reader.engine, source, progress)
+                drive(driven or reader.engine, source, progress)
         finally:
             source.close()
     except UnreadableError as error:

@@ -11,11 +11,12 @@ import sys
 from dataclasses import dataclass
 
 from ..reader import literals as L
-from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.identify import READ, Identity
 from ..reader.stack import Reader
 from ..render.hexdump import Dump, hanging
-from ..render.records import PAGE_DATA, Brief, Pages, brief, decode, header_text, layouts, number, plain
+from ..render.records import PAGE_DATA, Brief, Pages, brief, header_text, number, plain
+from ..schema.decode import fixed, layouts
 from . import inputs
 
 TYPE_CHECKING = False
@@ -228,9 +229,7 @@ class Listing(Sink):
         left = self.window.hi - self.window.lo
         if left and self.dump is not None and not self.selecting:
             self.dump.octets(self.window.position, self.window.take(left), f"what there is of {what}")
-        inside = layer.parent is not None and layer.parent.name == "libxl"
-        closing = "libxl.CHECKPOINT_END" if inside else "libxc.CHECKPOINT"
-        if self._last == closing and layer.checkpoints and record is None and missing == HEADER:
+        if between_checkpoints(self._last, layer, record, missing):
             self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
             self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'octet', 'octets')} short"
@@ -284,7 +283,7 @@ class JsonLines:
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         layout = layouts()[path]
-        fields = decode(layout, raw, layer.order)
+        fields = fixed(layout, raw, layer.order)
         self._tell(
             layer=layer.path,
             header=path,
@@ -332,7 +331,7 @@ class Table:
         return f"{_COLOURS[kind]}{text}\x1b[0m" if self._coloured and text.strip() else text
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        text = header_text(layer, path, decode(layouts()[path], raw, layer.order))
+        text = header_text(layer, path, fixed(layouts()[path], raw, layer.order))
         if broken:
             text += f"; unexpected: {', '.join(row[1] for row in broken)}"
         self._line(layer, ("", ""), at, len(raw), path.partition(".")[2].replace("_", " "), text)

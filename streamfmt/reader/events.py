@@ -143,6 +143,16 @@ class Run:
         return self.index + entry, self.at + entry * self.size, 0
 
 
+def between_checkpoints(last: str, layer: Layer, record: Record | None, missing: int) -> bool:
+    """Whether a stream that is `truncated` so, behind a record of schema path `last`, stops where it may.
+
+    A checkpointed stream has no END; with a whole checkpoint behind it, it may simply stop.
+    """
+    inside = layer.parent is not None and layer.parent.name == "libxl"
+    closing = "libxl.CHECKPOINT_END" if inside else "libxc.CHECKPOINT"
+    return last == closing and layer.checkpoints > 0 and record is None and missing == HEADER
+
+
 class Sink:
     """A consumer of events.  Offsets are absolute; octets handed over are the consumer's to keep."""
 

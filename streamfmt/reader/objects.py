@@ -7,10 +7,15 @@ from .sources import SEEK, Source, compressed, opened, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import Any, Protocol
 
     from .stack import Reader
     from .window import Window
+
+    class Readable(Protocol):
+        """A binary file object, or anything that reads like one."""
+
+        def read(self, size: int, /) -> bytes | None: ...
 
 
 class StarvedError(Exception):
@@ -49,8 +54,8 @@ class MemorySource(Source):
 class ObjectSource(Source):
     """A binary file object, from where it stands.  It is read by its own methods, whose buffers stay right."""
 
-    def __init__(self, file: BinaryIO, exact: bool = False) -> None:
-        self._file = file
+    def __init__(self, file: Readable, exact: bool = False) -> None:
+        self._file: Any = file  # it may be able to seek
         self.exact = exact
         self._seekable = file.seekable() if hasattr(file, "seekable") else False
 
@@ -58,6 +63,8 @@ class ObjectSource(Source):
         octets = self._file.read(len(room))
         if octets is None:
             raise BlockingIOError(11, "the file object does not block, and has nothing yet")
+        if isinstance(octets, str):
+            raise TypeError("the file object is open for text; open it in binary mode")
         if len(octets) > len(room):
             raise OSError(f"the file object gave {len(octets)} octets, asked for {len(room)}")
         room[: len(octets)] = octets
@@ -72,7 +79,7 @@ class ObjectSource(Source):
         file.seek(start + count - 1)
         if file.read(1):
             return count
-        return max(file.seek(0, 2) - start, 0)
+        return max(int(file.seek(0, 2)) - start, 0)
 
 
 class Inlet(Source):

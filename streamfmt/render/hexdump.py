@@ -15,8 +15,9 @@ from textwrap import fill
 from ..reader import literals as L
 from ..reader.events import Layer, Record
 from ..reader.window import Window
+from ..schema.decode import fixed, layouts
 from ..schema.describe import CONTEXT_TYPES, Field, Layout, Part
-from .records import Fields, decode, layouts, number
+from .records import Fields, number
 
 # Without --full: octets shown of an opaque part, elements of an array.
 OCTETS_MAX = 256
@@ -163,7 +164,7 @@ class Dump:
 
     def _fields(self, layout: Layout, raw: bytes, at: int, order: str, prefix: str) -> None:
         """The fixed fields of a layout whose octets are `raw`, as far as those go."""
-        values = decode(layout, raw, order)
+        values = fixed(layout, raw, order)
         end = 0
         for (offset, size), group in groupby(layout.fields, lambda row: (row.offset, row.size)):
             rows = list(group)
@@ -216,7 +217,7 @@ class Dump:
             raise _CutError
         if size < layout.size:
             return
-        fields = decode(layout, raw, order)
+        fields = fixed(layout, raw, order)
         for part in layout.parts:
             yield from self._part(part, fields, _join(prefix, part.name))
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from struct import Struct, unpack_from
 from typing import Any
 
 from ..reader import literals as L
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record
 from ..reader.window import Window
-from ..schema.describe import Layout, catalogue
+from ..schema.decode import fixed, layouts
+from ..schema.describe import Layout
 
 Fields = dict[str, Any]  # integers, and octets where the schema has a raw field
 
@@ -35,22 +35,6 @@ _RAW_MAX = 64
 # Octets shown of a line of text.
 _LINE_MAX = 60
 _QEMU_MAGIC = next(octets for key, _, _, octets, _ in L.MAGICS if key == "qemu")
-
-
-@cache
-def layouts() -> dict[str, Layout]:
-    """The schema's description of every header and record, made once."""
-    return catalogue()
-
-
-def decode(layout: Layout, raw: bytes, order: str) -> Fields:
-    """The layout's fixed fields that lie whole within `raw`; `order` is struct's byte order."""
-    word = "big" if order == ">" else "little"
-    return {
-        row.path: raw[row.offset : row.offset + row.size] if row.raw else row.value(raw, word)
-        for row in layout.fields
-        if row.offset + row.size <= len(raw)
-    }
 
 
 def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
@@ -211,7 +195,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if layout is None:
         return Brief({}, "unknown, may be skipped" if record.type >> 31 else "unknown, and mandatory")
     raw = yield from take(window, record, layout.size)
-    fields = decode(layout, raw, record.layer.order)
+    fields = fixed(layout, raw, record.layer.order)
     if len(raw) < layout.size:
         short = record.length < layout.size
         return Brief(fields, f"too short, its fixed fields are {layout.size} octets" if short else "cut off")
@@ -298,7 +282,7 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     shown = []
     raw = yield from take(window, record, part.unit * min(room, _SHOWN))
     for at in range(0, len(raw) - part.unit + 1, part.unit):
-        shown.append(show(part.element, decode(part.element, raw[at : at + part.unit], record.layer.order)))
+        shown.append(show(part.element, fixed(part.element, raw[at : at + part.unit], record.layer.order)))
     rest = f", and {room - len(shown)} more" if room > len(shown) else ""
     return f"{text}: {', '.join(shown)}{rest}" if shown else text
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamfmt.cli import inputs
 from streamfmt.cli.main import main
-from streamfmt.render.records import layouts
+from streamfmt.schema.decode import layouts
 
 from . import good
 from .good import GOOD

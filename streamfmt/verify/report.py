@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from .findings import Finding
+
 _COLUMNS = 80
 _MARGIN = " " * 11
 
@@ -42,6 +44,20 @@ class Outcome:
             self.verdict = NOT_JUDGED
         else:
             self.verdict = CONFORMS
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What breaks a rule, in the order it was found: the first 100 of each clause."""
+        return self.verifier.findings.kept
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each clause was broken, kept or not."""
+        return self.verifier.findings.counts
+
+    def as_dict(self, name: str = "") -> dict[str, Any]:
+        """The outcome as plain values; spec/json/verify.json describes them.  `name` is the input's."""
+        return as_dict(self, name)
 
     @property
     def status(self) -> int:

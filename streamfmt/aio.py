@@ -1,0 +1,176 @@
+"""The Python interface for asyncio: `identify`, `verify` and `open` as :mod:`streamfmt` has them.
+
+Sources are asyncio.StreamReader or any object with ``async read(n)``.  What is read and found is the same, by the
+same modules; only the waiting is here.  A cancelled call can be made again; only
+`read` and `fields` may have taken a part of their record's body by then.  The stream goes on behind it all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, judging
+from .reader.events import Record as _Record
+from .reader.headers import Headers, Identification
+from .reader.objects import Inlet, StarvedError, from_object
+from .reader.pull import PIECE, Header, PageBatch, Puller
+from .reader.sources import Source, drive
+from .reader.stack import Reader
+from .verify.report import Outcome
+
+if TYPE_CHECKING:
+    from .reader.pull import Pull
+    from .reader.sources import Driven
+
+__all__ = ["Record", "Stream", "identify", "open", "verify"]
+T = TypeVar("T")
+
+
+class AsyncReadable(Protocol):
+    """An asyncio.StreamReader, or anything that reads like one."""
+
+    def read(self, n: int, /) -> Awaitable[bytes]: ...
+
+
+class _Feed:
+    """The octets of what the caller gave, on their way into a reader."""
+
+    def __init__(self, source: AsyncReadable, reader: Reader) -> None:
+        if not callable(getattr(source, "read", None)):
+            raise TypeError(f"an object with async read(n) is wanted, not {type(source).__name__}")
+        self._read = source.read
+        self._inlet = Inlet(reader.exact)
+        self._reader = reader
+        self._source: Source | None = None
+
+    async def drive(self, engine: Driven) -> None:
+        """Octets into `engine` until it wants no more.  Raises OSError, and what the input is to blame for."""
+        while True:
+            try:
+                # Whether the octets are compressed shows when a few have arrived.
+                self._source = self._source or from_object(self._inlet, self._reader)
+                drive(engine, self._source)
+                return
+            except StarvedError as starved:
+                wanted = starved.wanted
+            octets = await self._read(wanted)
+            if len(octets) > wanted:
+                raise OSError(f"the source gave {len(octets)} octets, asked for {wanted}")
+            self._inlet.give(octets)
+
+
+async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
+    """Say what `source` is, having read no more than its headers."""
+    headers = Headers(check_form(form), exact)
+    await _Feed(source, headers.reader).drive(headers)
+    return Identification(headers)
+
+
+async def verify(
+    source: AsyncReadable,
+    *,
+    form: Form = "auto",
+    mode: Mode = "auto",
+    strict: bool = False,
+    deep: bool = False,
+    exact: bool = False,
+) -> Outcome:
+    """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
+    reader, verifier = judging(form, mode, deep, exact)
+    await _Feed(source, reader).drive(reader.engine)
+    return Outcome(reader, verifier, strict)
+
+
+class Record(BaseRecord):
+    """A record of a :class:`Stream`.  Its body can be read until the stream is asked for the next item."""
+
+    __slots__ = ("_each",)
+
+    def __init__(self, core: Puller, record: _Record, each: Callable[[Pull[Any]], AsyncIterator[Any]]) -> None:
+        super().__init__(core, record)
+        self._each = each
+
+    async def read(self, limit: int = BODY_LIMIT) -> bytes:
+        """See :meth:`streamfmt.Record.read`."""
+        return bytes(await anext(self._each(self._core.read(self._record, limit))))
+
+    def chunks(self, size: int = PIECE) -> AsyncIterator[memoryview]:
+        """See :meth:`streamfmt.Record.chunks`."""
+        return self._each(self._core.chunks(self._record, size))
+
+    async def fields(self, limit: int = BODY_LIMIT) -> dict[str, Any]:
+        """See :meth:`streamfmt.Record.fields`."""
+        found: dict[str, Any] = await anext(self._each(self._core.fields(self._record, limit)))
+        return found
+
+    def pages(self, limit: int = ENTRY_LIMIT) -> AsyncIterator[PageBatch]:
+        """See :meth:`streamfmt.Record.pages`."""
+        return self._each(self._core.batches(self._record, limit))
+
+
+class _Pulling(AsyncIterator[T]):
+    """What the core yields, octets being awaited in between.
+
+    No asynchronous generator, since one that is left early wants closing.
+    """
+
+    __slots__ = ("_pull", "_stream")
+
+    def __init__(self, stream: Stream, pull: Pull[T]) -> None:
+        self._stream = stream
+        self._pull = pull
+
+    async def __anext__(self) -> T:
+        for value in self._pull:
+            if value is not None:
+                return value
+            await self._stream.drive()
+        raise StopAsyncIteration
+
+
+class Stream(BaseStream):
+    """A stream that is open: iterate over its headers and records, and use it in an `async with` statement.
+
+    One task at a time may use it.
+    """
+
+    def __init__(self, source: AsyncReadable, form: str = "auto", exact: bool = False) -> None:
+        super().__init__(form, exact)
+        self._feed = _Feed(source, self._core.reader)
+
+    async def __aenter__(self) -> Stream:
+        await anext(self._each(self._core.first()))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the source, which stays open."""
+        self._core.close()
+
+    def __aiter__(self) -> AsyncIterator[Header | Record]:
+        return self
+
+    async def __anext__(self) -> Header | Record:
+        items: AsyncIterator[Header | _Record] = self._each(self._core.item())
+        item = await anext(items)
+        if isinstance(item, _Record):
+            return Record(self._core, item, self._each)
+        return item
+
+    def _each(self, pull: Pull[T]) -> AsyncIterator[T]:
+        return _Pulling(self, pull)
+
+    async def drive(self) -> None:
+        """Wait for octets until there is something to read."""
+        await self._feed.drive(self._core)
+
+
+def open(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Stream:  # noqa: A001 - users write aio.open
+    """Open `source` for reading item by item: ``async with streamfmt.aio.open(source) as stream``.
+
+    Entering it reads as far as the first header, and raises what :func:`streamfmt.open` raises.
+    """
+    return Stream(source, form, exact)

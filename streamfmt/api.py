@@ -1,0 +1,340 @@
+"""The Python interface: `identify`, `verify` and `open`, for sources that block.
+
+:mod:`streamfmt.aio` has the same names for those that one waits for.  All logic is in the sans-I/O modules of
+``reader`` and ``verify``; what is here drives octets into them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+from .reader.events import Layer
+from .reader.events import Record as _Record
+from .reader.headers import Headers, Identification
+from .reader.identify import READ, Identity
+from .reader.objects import ObjectSource, from_object, memory
+from .reader.pull import (
+    PIECE,
+    Header,
+    LimitError,
+    MalformedError,
+    NotAStreamError,
+    PageBatch,
+    Puller,
+    TruncatedError,
+)
+from .reader.sources import DamagedError, Source, StreamError, UnreadableError, drive, source_for
+from .reader.stack import Reader
+from .verify.findings import Finding
+from .verify.report import Outcome
+from .verify.verifier import MODES, Verifier
+
+Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "libvirt", "xapi"]
+Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
+T = TypeVar("T")
+
+# What users have from here, as attributes of streamfmt.
+__all__ = [
+    "DamagedError",
+    "Finding",
+    "Header",
+    "Identification",
+    "Identity",
+    "Layer",
+    "LimitError",
+    "MalformedError",
+    "NotAStreamError",
+    "Outcome",
+    "PageBatch",
+    "Record",
+    "Stream",
+    "StreamError",
+    "TruncatedError",
+    "identify",
+    "open",
+    "verify",
+]
+
+# What `read` and `fields` take of a body, and `pages` of entries, unless told otherwise.
+BODY_LIMIT = 1 << 20
+ENTRY_LIMIT = 1 << 16
+
+
+if TYPE_CHECKING:
+    from .reader.objects import Readable
+    from .reader.pull import Pull
+    from .reader.sources import Driven
+
+    StreamSource: TypeAlias = str | os.PathLike[str] | int | bytes | bytearray | memoryview | Readable
+
+
+def check_form(form: str) -> str:
+    """The form, if it is one.  Raises ValueError."""
+    if form not in ("auto", *READ):
+        raise ValueError(f"form {form!r} is none of auto, {', '.join(READ)}")
+    return form
+
+
+def judging(form: str, mode: str, deep: bool, exact: bool) -> tuple[Reader, Verifier]:
+    """A reader into a verifier.  Raises ValueError."""
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    verifier = Verifier(mode, deep)
+    return Reader(verifier, check_form(form), exact), verifier
+
+
+class _Feed:
+    """The octets of what the caller gave, on their way into a reader."""
+
+    def __init__(self, source: StreamSource, reader: Reader) -> None:
+        self._opened = -1
+        try:
+            self._source = self._of(source, reader)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _of(self, source: StreamSource, reader: Reader) -> Source:
+        if isinstance(source, (str, os.PathLike)):
+            self._opened = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            return source_for(self._opened, reader)
+        if isinstance(source, int):
+            return source_for(source, reader)
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return memory(memoryview(source).cast("B"), reader)
+        if callable(getattr(source, "read", None)):
+            return from_object(ObjectSource(source, reader.exact), reader)
+        raise TypeError(f"a path, descriptor, binary file object or octets are wanted, not {type(source).__name__}")
+
+    def drive(self, engine: Driven) -> None:
+        """Octets into `engine` until it wants no more.  Raises OSError, and what the input is to blame for."""
+        try:
+            drive(engine, self._source)
+        except UnreadableError as error:
+            raise (error.__cause__ or error) from None
+
+    def close(self) -> None:
+        try:
+            self._source.close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._opened >= 0:
+            os.close(self._opened)
+            self._opened = -1
+
+
+@contextmanager
+def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
+    feed = _Feed(source, reader)
+    try:
+        yield feed
+    finally:
+        feed.close()
+
+
+def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
+    """Say what `source` is, having read no more than its headers."""
+    headers = Headers(check_form(form), exact)
+    with _feeding(source, headers.reader) as feed:
+        feed.drive(headers)
+    return Identification(headers)
+
+
+def verify(
+    source: StreamSource,
+    *,
+    form: Form = "auto",
+    mode: Mode = "auto",
+    strict: bool = False,
+    deep: bool = False,
+    exact: bool = False,
+) -> Outcome:
+    """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
+    reader, verifier = judging(form, mode, deep, exact)
+    with _feeding(source, reader) as feed:
+        feed.drive(reader.engine)
+    return Outcome(reader, verifier, strict)
+
+
+class BaseRecord:
+    """A record: where it is and what it says of itself; how to get at its body is the subclasses' business."""
+
+    __slots__ = ("_core", "_record")
+
+    def __init__(self, core: Puller, record: _Record) -> None:
+        self._core = core
+        self._record = record
+
+    def __repr__(self) -> str:
+        return f"<Record {self.layer} {self.index} {self.name} at {self.offset}, {self.length} octets>"
+
+    @property
+    def layer(self) -> str:
+        """Path of the layer it belongs to, such as "xl/libxl/libxc"."""
+        return self._record.layer.path
+
+    @property
+    def index(self) -> int:
+        """Which record of its layer it is, from 0 on."""
+        return self._record.index
+
+    @property
+    def type(self) -> int:
+        """Its type's number."""
+        return self._record.type
+
+    @property
+    def name(self) -> str:
+        """Its type's name, such as "PAGE_DATA"."""
+        return self._record.name
+
+    @property
+    def offset(self) -> int:
+        """Offset in the stream of its header."""
+        return self._record.at
+
+    @property
+    def body(self) -> int:
+        """Offset in the stream of its body."""
+        return self._record.body
+
+    @property
+    def length(self) -> int:
+        """Octets of its body, without padding."""
+        return self._record.length
+
+    @property
+    def padding(self) -> int:
+        """Octets between its body and what comes next."""
+        return self._record.padding
+
+    @property
+    def left(self) -> int:
+        """Octets of its body that have not been read.  Raises ValueError once the stream has gone on."""
+        return self._core.left(self._record)
+
+
+class BaseStream:
+    """A stream that is read item by item."""
+
+    def __init__(self, form: str, exact: bool) -> None:
+        self._core = Puller(check_form(form), exact)
+
+    @property
+    def identity(self) -> Identity:
+        """What the first octets say it is."""
+        identity = self._core.reader.identity
+        if identity is None:
+            raise ValueError("the stream has not been opened")
+        return identity
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that the last item lies in, from the outermost: name, version, byte order, guest, Xen release."""
+        return self._core.layers
+
+    @property
+    def offset(self) -> int:
+        """Offset of the next octet to be read."""
+        return self._core.window.position
+
+    @property
+    def trailing(self) -> tuple[int, int] | None:
+        """Offset and number of the octets that follow the stream's END, once all has been read; None without any."""
+        return self._core.behind
+
+
+class Record(BaseRecord):
+    """A record of a :class:`Stream`.  Its body can be read until the stream is asked for the next item."""
+
+    __slots__ = ("_each",)
+
+    def __init__(self, core: Puller, record: _Record, each: Callable[[Pull[Any]], Iterator[Any]]) -> None:
+        super().__init__(core, record)
+        self._each = each
+
+    def read(self, limit: int = BODY_LIMIT) -> bytes:
+        """What is left of the body.  Raises LimitError, having read nothing, if that is over `limit` octets."""
+        return bytes(next(self._each(self._core.read(self._record, limit))))
+
+    def chunks(self, size: int = PIECE) -> Iterator[memoryview]:
+        """What is left of the body in pieces of at most `size` octets, 64 KiB at most.
+
+        Each shows the reader's own memory and is released when the next is asked for: copy what you keep.
+        """
+        return self._each(self._core.chunks(self._record, size))
+
+    def fields(self, limit: int = BODY_LIMIT) -> dict[str, Any]:
+        """The body's fields by name, whatever values they have; lists where the schema repeats something.
+
+        Empty, and the body unread, if no schema knows the type.  Raises LimitError as `read` does, and MalformedError
+        if the body is not as long as its own counts and lengths say.
+        """
+        found: dict[str, Any] = next(self._each(self._core.fields(self._record, limit)))
+        return found
+
+    def pages(self, limit: int = ENTRY_LIMIT) -> Iterator[PageBatch]:
+        """The pages of a PAGE_DATA record, batch by batch.
+
+        Raises ValueError for other records, LimitError for more than `limit` entries, and MalformedError if types or
+        length do not add up.
+        """
+        return self._each(self._core.batches(self._record, limit))
+
+
+class Stream(BaseStream):
+    """A stream that is open: iterate over its headers and records, and use it in a `with` statement."""
+
+    def __init__(self, source: StreamSource, form: str = "auto", exact: bool = False) -> None:
+        super().__init__(form, exact)
+        self._feed: _Feed | None = _Feed(source, self._core.reader)
+        try:
+            next(self._each(self._core.first()))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the source.  What was opened for the stream is closed; what the caller opened is not."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            self._core.close()
+            feed.close()
+
+    def __iter__(self) -> Iterator[Header | Record]:
+        return self
+
+    def __next__(self) -> Header | Record:
+        items: Iterator[Header | _Record] = self._each(self._core.item())
+        item = next(items)
+        if isinstance(item, _Record):
+            return Record(self._core, item, self._each)
+        return item
+
+    def _each(self, pull: Pull[T]) -> Iterator[T]:
+        """What the core yields, octets being driven in between."""
+        for value in pull:
+            if value is None:
+                assert self._feed is not None, "the core yields nothing once it is closed"
+                self._feed.drive(self._core)
+            else:
+                yield value
+
+
+def open(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Stream:  # noqa: A001 - users write streamfmt.open
+    """Open `source` for reading item by item, as far as its first header.
+
+    Raises NotAStreamError, which says what it is instead, OSError, and what else a :class:`Stream` raises.
+    """
+    return Stream(source, form, exact)
