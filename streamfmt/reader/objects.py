@@ -79,7 +79,8 @@ class ObjectSource(Source):
         file.seek(start + count - 1)
         if file.read(1):
             return count
-        return max(int(file.seek(0, 2)) - start, 0)
+        left: int = file.seek(0, 2) - start
+        return max(left, 0)
 
 
 class Inlet(Source):
