@@ -271,10 +271,10 @@ class Puller(Sink):
         if record.length < PAGE_FIXED:
             raise MalformedError(record.at, f"{record.length} octets are too few for {record.name}")
         count, _ = unpack_from(f"{order}II", (yield from self._octets(record, PAGE_FIXED)))
-        if count > limit:
-            raise LimitError(record.at, "page entries", count, limit)
         if ENTRY * count > self.left(record):
             raise MalformedError(record.at, f"room for {self.left(record) // ENTRY} of {count} page entries")
+        if count > limit:
+            raise LimitError(record.at, "page entries", count, limit)
         return unpack_from(f"{order}{count}Q", (yield from self._octets(record, ENTRY * count)))
 
     def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
