@@ -3,8 +3,6 @@
 What can be imported from here is documented in docs/api.md; it is loaded when it is first used.
 """
 
-from __future__ import annotations
-
 import sys
 
 __version__ = "0.1.0"
@@ -48,15 +46,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # type checkers would take any name for one that is there
 
-    found: object = import_module(".aio", __name__) if name == "aio" else getattr(import_module(".api", __name__), name)
-    if name != "verify":  # see below
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found: object = (
+            import_module(".aio", __name__) if name == "aio" else getattr(import_module(".api", __name__), name)
+        )
         globals()[name] = found
-    return found
+        return found
 
 
 def __dir__() -> list[str]:
@@ -71,7 +72,9 @@ class _Package(ModuleType):
 
     @property
     def verify(self) -> object:
-        return __getattr__("verify")
+        from .api import verify
+
+        return verify
 
     @verify.setter
     def verify(self, package: object) -> None:

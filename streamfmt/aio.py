@@ -125,7 +125,7 @@ class _Pulling(AsyncIterator[T]):
         for value in self._pull:
             if value is not None:
                 return value
-            await self._stream.drive()
+            await self._stream._drive()
         raise StopAsyncIteration
 
 
@@ -163,7 +163,7 @@ class Stream(BaseStream):
     def _each(self, pull: Pull[T]) -> AsyncIterator[T]:
         return _Pulling(self, pull)
 
-    async def drive(self) -> None:
+    async def _drive(self) -> None:
         """Wait for octets until there is something to read."""
         await self._feed.drive(self._core)
 

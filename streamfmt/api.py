@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .reader.events import Layer
@@ -90,7 +91,7 @@ class _Feed:
     """The octets of what the caller gave, on their way into a reader."""
 
     def __init__(self, source: StreamSource, reader: Reader) -> None:
-        self._opened = -1
+        self._file: FileIO | None = None
         try:
             self._source = self._of(source, reader)
         except BaseException:
@@ -99,8 +100,8 @@ class _Feed:
 
     def _of(self, source: StreamSource, reader: Reader) -> Source:
         if isinstance(source, (str, os.PathLike)):
-            self._opened = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-            return source_for(self._opened, reader)
+            self._file = FileIO(os.fspath(source))  # which warns of whoever forgets to close it
+            return source_for(self._file.fileno(), reader)
         if isinstance(source, int):
             return source_for(source, reader)
         if isinstance(source, (bytes, bytearray, memoryview)):
@@ -123,9 +124,8 @@ class _Feed:
             self._let_go()
 
     def _let_go(self) -> None:
-        if self._opened >= 0:
-            os.close(self._opened)
-            self._opened = -1
+        if self._file is not None:
+            self._file.close()
 
 
 @contextmanager

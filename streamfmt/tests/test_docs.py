@@ -3,6 +3,8 @@
 A ``console`` block holds commands and their output, on standard error too where standard output goes elsewhere.  A
 line "..." stands for any lines, and one that ends in "..." for any ending.  Commands without output shown, or on files
 that are not in the corpus, are only examples.
+
+The ``python`` blocks of a page are run one after another; each prints what the ``text`` block behind it shows.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {"streamfmt": "streamfmt", "verify-stream-v2": "streamfmt.cli.verify_stream_v2"}
 # Files on the left of a pipe are in the corpus.
 RUNNABLE = re.compile(r"(zcat corpus/\S+ \| )?(streamfmt|verify-stream-v2) [^|]*$")
+PROGRAM = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -62,8 +65,23 @@ def test_example(page: str, command: str, output: str) -> None:
     assert re.fullmatch(pattern(output), printed), printed
 
 
+PROGRAMS = {page.name: found for page in PAGES if (found := PROGRAM.findall(page.read_text()))}
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_programs(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python that a page shows runs in the checkout, and prints what the page says."""
+    monkeypatch.chdir(ROOT)
+    scope: dict[str, object] = {"__name__": "__main__"}
+    for program, output in PROGRAMS[page]:
+        exec(compile(program, page, "exec"), scope)
+        printed = capsys.readouterr().out
+        assert re.fullmatch(pattern(output), printed), f"{program}\n{printed}"
+
+
 def test_there_are_examples() -> None:
     """Each command's page shows it at work."""
+    assert "api.md" in PROGRAMS
     assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md", "tee.md", "compatibility.md"} <= {
         page for page, _, _ in EXAMPLES
     }

@@ -25,7 +25,11 @@ CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED = "conforms", "does not conform", "not ju
 
 
 class Outcome:
-    """What came out of verifying one stream: the reader and the verifier behind it, and the verdict."""
+    """What came out of verifying one stream: the reader and the verifier behind it, and the verdict.
+
+    `verdict` is "conforms", "does not conform" or "not judged"; `errors`, `warnings` and `notes` count findings,
+    `size` the octets of the stream that went by.  `identity` is what its first octets say it is.
+    """
 
     def __init__(self, reader: Reader, verifier: Verifier, strict: bool = False) -> None:
         self.reader = reader
@@ -44,6 +48,9 @@ class Outcome:
             self.verdict = NOT_JUDGED
         else:
             self.verdict = CONFORMS
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.verdict}>"
 
     @property
     def findings(self) -> list[Finding]:
