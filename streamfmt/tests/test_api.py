@@ -252,6 +252,30 @@ def test_a_container_of_something_else() -> None:
         assert caught.value.offset == at
 
 
+def _xapi(kind: int, body: bytes = b"") -> bytes:
+    """A record of a XAPI image."""
+    return kind.to_bytes(8, "little") + len(body).to_bytes(8, "little") + body
+
+
+def test_xapi() -> None:
+    """A XAPI image's records lie around its libxc image's; one without an end is where reading stops, and is named."""
+    before = b"XenSavedDomv2-\n" + _xapi(0xF, b"(xenops)") + _xapi(0xF0)
+    data = before + OCTETS["hvm"] + _xapi(0xF00, b"QEVM") + _xapi(0xFFFF)
+    found = pulled(data)
+
+    assert found == plainly(data, "auto")
+    assert [it[0:3] for it in found if it[0] == "xapi" and len(it) > 4] == [
+        ("xapi", 0, "XENOPS"),
+        ("xapi", 1, "LIBXC"),
+        ("xapi", 2, "QEMU_TRAD"),
+        ("xapi", 3, "END_OF_IMAGE"),
+    ]
+    assert next(it[4] for it in found if it[0] == "xapi/libxc" and len(it) > 4) == len(before) + 40
+    demu = pulled(before + OCTETS["hvm"] + _xapi(0xF10) + bytes(99))
+    assert demu[-1][0] == "NotAStreamError"
+    assert "Demu" in demu[-1][1]
+
+
 def test_what_follows_the_end() -> None:
     """Octets behind END are told of when all has been read."""
     data = OCTETS["hvm"]
