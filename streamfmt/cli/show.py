@@ -246,9 +246,9 @@ class Listing(Sink):
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
 
-    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         self._settle()
-        if identity.key not in READ:
+        if not read:
             self.stopped = at, f"{identity.name} ({identity.evidence})"
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:

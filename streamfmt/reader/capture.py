@@ -41,7 +41,7 @@ def migration(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
         name = "the receiver's side of a migration alone, without the sender's stream"
         first = head.decode().rstrip("\0")
         evidence = f"{first!r} at offset {window.position}"
-        sink.inner(layer, window.position, Identity("", "one-sided", name, evidence))
+        sink.inner(layer, window.position, Identity("", "one-sided", name, evidence), False)
         return libxc.STOP, layer
     outcome, inner = yield from containers.PROGRAMS["xl"](window, sink, Layer("xl", layer), exact)
     if outcome != libxc.END or inner.checkpoints:

@@ -66,7 +66,7 @@ def _inner(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[i
     if identity.kind == "empty":
         libxc.cut(window, sink, layer, L.SIZES["libxl.header"], "the file, before its stream")
         return libxc.STOP, layer
-    sink.inner(layer, window.position, identity)
+    sink.inner(layer, window.position, identity, identity.key in ("libxl", "libxc"))
     if identity.key == "libxl":
         inner = Layer("libxl", layer)
         return (yield from libxl.stream(window, sink, inner)), inner
@@ -125,7 +125,7 @@ def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[in
                 return libxc.STOP, image
             layer.guest = image.guest
         elif not sized:
-            sink.inner(layer, w.position, (yield from _opaque(w, kind, exact)))
+            sink.inner(layer, w.position, (yield from _opaque(w, kind, exact)), False)
             return libxc.STOP, layer
 
 

@@ -192,8 +192,8 @@ class Sink:
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         """A header (or `what`) was not one; reading stops here."""
 
-    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
-        """A container's stream begins at `at`; only if `identity` is of a kind that is read does reading go on."""
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        """A container's stream begins at `at` and is `identity`; whether it is `read`, or reading stops there."""
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         """`count` octets follow the outermost END at `at`; `head` is how they begin, `zero` if all are zero."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .events import Layer, Sink
-from .identify import STREAMS, Identity, describe
+from .identify import Identity, describe
 from .stack import Reader
 
 TYPE_CHECKING = False
@@ -53,8 +53,8 @@ class Headers(Sink):
             self.layers.append(record.layer)
         return None
 
-    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
-        if identity.key not in STREAMS:
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if not read:
             self.doubt = f"at offset {at}: {identity.name} ({identity.evidence})"
 
     def ended(self, layer: Layer, at: int) -> None:

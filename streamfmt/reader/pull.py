@@ -357,11 +357,11 @@ class Puller(Sink):
     def oversize(self, record: Record) -> None:
         self._failure = MalformedError(record.at, f"{record.name} claims {record.length} octets, which no reader takes")
 
-    def unsound(self, layer: Layer, at: int) -> None:
-        self._failure = MalformedError(at, f"this is no {layer.name} header that can be relied on")
+    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
+        self._failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
 
-    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
-        if identity.key not in ("libxl", "libxc"):
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if not read:
             self._failure = NotAStreamError(identity, at)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:

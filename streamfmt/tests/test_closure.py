@@ -21,8 +21,8 @@ from ..schema.clauses import Clause, registry
 from ..verify.findings import SEVERITIES, Finding
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
-from .good import GOOD, PV, PV_LAST, REMUS_HVM
-from .streams import HEADERS, Stream, p2m, unknown
+from .good import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
+from .streams import HEADERS, Stream, in_xl, p2m, unknown
 from .vector import Vector, judge, judged
 from .vectors import ACCEPTED, ACCEPTING, BREAKING
 
@@ -319,6 +319,15 @@ def test_clause_files_are_all_loaded() -> None:
     from ..schema.clauses import FILES
 
     assert sorted(f"{name}.toml" for name in FILES) == sorted(os.listdir(data.path("spec", "clauses")))
+
+
+def test_a_container_in_a_container() -> None:
+    """Nobody puts one file into another: it is named where it begins, and not judged."""
+    outcome = judge(in_xl(in_xl(LIBXL_HVM)).pieces())
+
+    assert set(outcome.verifier.findings.counts) == {"XL-FLAG-STREAM"}
+    assert outcome.verifier.unjudged is not None
+    assert outcome.verifier.unjudged[1].key == "xl"
 
 
 def test_cut_behind_an_unknown_record() -> None:

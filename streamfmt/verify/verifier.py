@@ -9,7 +9,6 @@ from __future__ import annotations
 from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.fields import value_of
-from ..reader.identify import READ
 from . import libxc, libxl, pages, wording
 from .findings import KEPT, Finding, Findings
 from .pfns import PfnMap
@@ -398,10 +397,10 @@ class Verifier(Sink):
 
         backchannel.misplaced(self, record, at, raw)
 
-    def inner(self, layer: Layer, at: int, identity: Identity) -> None:
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         from . import containers
 
-        if identity.key not in READ:
+        if not read:
             self.unjudged = at, identity
         containers.inner(self, self.state(layer), at, identity)
 
