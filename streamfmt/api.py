@@ -33,7 +33,7 @@ from .verify.findings import Finding
 from .verify.report import Outcome
 from .verify.verifier import MODES, Verifier
 
-Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "libvirt", "xapi"]
+Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
 T = TypeVar("T")
 

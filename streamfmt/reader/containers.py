@@ -63,8 +63,9 @@ def _single(window: Window, sink: Sink, layer: Layer, length: int) -> Generator[
 def _inner(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Outcome]:
     """Program of the stream that ends a container: told apart by its own magic, whatever the container says."""
     identity = yield from peek(window, exact)
-    if identity.kind == "empty":
-        libxc.cut(window, sink, layer, L.SIZES["libxl.header"], "the file, before its stream")
+    size = L.SIZES["libxl.header"]
+    if identity.kind in ("empty", "unknown") and window.hi - window.lo < size:
+        libxc.cut(window, sink, layer, size, "the header of its stream" if window.hi > window.lo else "the file")
         return libxc.STOP, layer
     sink.inner(layer, window.position, identity, identity.key in ("libxl", "libxc"))
     if identity.key == "libxl":

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import streamfmt
 
 from ..cli.main import main
-from ..reader.identify import READ
+from ..reader.identify import FORMS
 from ..verify.report import DOES_NOT_CONFORM
 from ..verify.verifier import MODES
 from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
@@ -425,7 +425,7 @@ def test_failing_file_object() -> None:
         def read(self, size: int | None = -1) -> bytes:
             if self.tell():
                 raise OSError(5, "Input/output error")
-            return super().read(64)
+            return super().read(256)
 
     with streamfmt.open(Failing(OCTETS["hvm"])) as stream, pytest.raises(OSError, match="Input/output") as caught:
         for _ in stream:
@@ -464,7 +464,7 @@ def test_options_are_those_there_are() -> None:
 
     from ..api import Form, Mode
 
-    assert get_args(Form) == ("auto", *READ)
+    assert get_args(Form) == ("auto", *FORMS)
     assert get_args(Mode) == MODES
 
 

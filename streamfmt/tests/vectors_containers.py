@@ -76,6 +76,7 @@ BREAKING: Table = {
         "in-magic": Vector(XL_HVM.upto(XL_HEADER, extra=20)),
         "in-data": Vector(XL_HVM.upto("libxl.header", extra=-1)),
         "before-stream": Vector(XL_HVM.upto("libxl.header")),
+        "in-magic-of-stream": Vector(XL_HVM.upto("libxl.header", extra=3)),
     },
     "LIBVIRT-MAGIC": {
         "other-letters": Vector(LIBVIRT_HVM.patch(LIBVIRT_HEADER, "magic", b"libvirt-XML\n \0 \r"), form="libvirt")
