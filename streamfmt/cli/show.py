@@ -15,7 +15,8 @@ from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoint
 from ..reader.identify import READ, Identity
 from ..reader.stack import Reader
 from ..render.hexdump import Dump, hanging
-from ..render.records import PAGE_DATA, Brief, Pages, brief, header_text, number, plain
+from ..render.pages import Pages, number
+from ..render.records import PAGE_DATA, Brief, brief, header_text, plain
 from ..schema.decode import fixed, layouts
 from . import inputs
 

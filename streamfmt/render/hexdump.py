@@ -17,7 +17,8 @@ from ..reader.events import Layer, Record
 from ..reader.window import Window
 from ..schema.decode import fixed, layouts
 from ..schema.describe import CONTEXT_TYPES, Field, Layout, Part
-from .records import Fields, number
+from .pages import number
+from .records import Fields
 
 # Without --full: octets shown of an opaque part, elements of an array.
 OCTETS_MAX = 256

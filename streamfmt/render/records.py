@@ -1,13 +1,12 @@
 """One record in short: its fixed fields by name, and a few words about what it carries.
 
 :func:`brief` is a program for the reader's engine.  It reads as much of a body as its words need, and neither that
-nor what it keeps depends on what the record claims.  :class:`Pages` sums up page batches.
+nor what it keeps depends on what the record claims.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 from typing import Any
@@ -17,6 +16,7 @@ from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record
 from ..reader.window import Window
 from ..schema.decode import fixed, layouts
 from ..schema.describe import Layout
+from .pages import Pages, number
 
 Fields = dict[str, Any]  # integers, and octets where the schema has a raw field
 
@@ -28,8 +28,6 @@ _NAMED = 32
 _WALK_OCTETS = 1 << 20
 _WALK_ENTRIES = 4096
 _PIECE = 32 << 10
-# Ranges of frame numbers told apart before only their bounds are.
-_RANGES = 4
 # Raw fields longer than this are content, not values.
 _RAW_MAX = 64
 # Octets shown of a line of text.
@@ -56,120 +54,6 @@ def take(window: Window, record: Record, count: int) -> Generator[int, int, byte
     if window.hi - window.lo < count and not (yield count):
         count = window.hi - window.lo
     return window.take(count)
-
-
-class Pages:
-    """What PAGE_DATA records say of the guest's frames, summed up in constant memory."""
-
-    __slots__ = ("_many", "high", "low", "octets", "ranges", "records", "types")
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.octets = 0
-        self.types: Counter[int] = Counter()
-        self.low = 0
-        self.high = 0
-        self.ranges: list[tuple[int, int]] = []
-        self._many = False
-
-    @property
-    def entries(self) -> int:
-        return self.types.total()
-
-    @property
-    def content(self) -> int:
-        """Entries whose page's content is in the stream."""
-        return sum(count for kind, count in self.types.items() if kind in L.PAGE_TYPES_DATA)
-
-    def add(self, entries: Sequence[int]) -> None:
-        """Take in page entries as 64-bit integers, at least one."""
-        mask, shift = L.ENTRY_PFN_MASK, L.ENTRY_TYPE_SHIFT
-        pfns = [entry & mask for entry in entries]
-        low, high = min(pfns), max(pfns)
-        if self.types:
-            low, high = min(low, self.low), max(high, self.high)
-        self.low, self.high = low, high
-        self.types.update([entry >> shift for entry in entries])
-        if not self._many:
-            self._note(pfns)
-
-    def _note(self, pfns: Sequence[int]) -> None:
-        first, last = pfns[0], pfns[-1]
-        # Savers send whole passes in ascending order: then a batch is one range.
-        if last - first == len(pfns) - 1 and all(map(int.__eq__, pfns, range(first, last + 1))):
-            self._range(first, last)
-            return
-        last = first
-        for pfn in pfns[1:]:
-            if pfn == last + 1:
-                last = pfn
-                continue
-            self._range(first, last)
-            if self._many:
-                return
-            first = last = pfn
-        self._range(first, last)
-
-    def _range(self, first: int, last: int) -> None:
-        if self.ranges and self.ranges[-1][1] + 1 == first:
-            self.ranges[-1] = (self.ranges[-1][0], last)
-        elif len(self.ranges) < _RANGES:
-            self.ranges.append((first, last))
-        else:
-            self._many = True
-            self.ranges.clear()
-
-    def merge(self, other: Pages) -> None:
-        """Take in what another one has summed up, which comes after."""
-        self.records += other.records
-        self.octets += other.octets
-        if not other.types:
-            return
-        self.low, self.high = (
-            (min(self.low, other.low), max(self.high, other.high)) if self.types else (other.low, other.high)
-        )
-        self.types.update(other.types)
-        self._many = self._many or other._many
-        for first, last in other.ranges:
-            if not self._many:
-                self._range(first, last)
-        if self._many:
-            self.ranges.clear()
-
-    def names(self) -> dict[str, int]:
-        """Entries by page type, in the order of the types' codes."""
-        return {L.PAGE_TYPES.get(kind, f"type {kind}"): self.types[kind] for kind in sorted(self.types)}
-
-    def as_dict(self) -> dict[str, object]:
-        """The sums as JSON has them."""
-        known = bool(self.types)
-        return {
-            "records": self.records,
-            "entries": self.entries,
-            "pages": self.content,
-            "first_pfn": hex(self.low) if known else None,
-            "last_pfn": hex(self.high) if known else None,
-            "types": self.names(),
-        }
-
-    def text(self) -> str:
-        """One phrase: how many, which frames, of what types."""
-        if not self.types:
-            return "no entries"
-        ranges = [_span(first, last) for first, last in self.ranges] or [f"within {_span(self.low, self.high)}"]
-        kinds = ", ".join(f"{count} {name}" for name, count in self.names().items())
-        records = f"{self.records} records, " if self.records > 1 else ""
-        frames = "pfn" if ranges == [hex(self.low)] else "pfns"
-        return f"{records}{number(self.entries, 'entry', 'entries')}, {frames} {', '.join(ranges)}: {kinds}"
-
-
-def _span(first: int, last: int) -> str:
-    return f"{first:#x}-{last:#x}" if last > first else f"{first:#x}"
-
-
-def number(count: int, one: str, many: str) -> str:
-    """A count and its noun."""
-    return f"{count} {one if count == 1 else many}"
 
 
 @dataclass(slots=True)

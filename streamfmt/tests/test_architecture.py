@@ -100,6 +100,7 @@ def test_modules_of_a_clean_verify() -> None:
         "verify.pages",
         "verify.pfns",
         "verify.report",
+        "verify.state",
         "verify.verifier",
         "verify.wording",
     }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamfmt.reader import literals as L
-from streamfmt.render.records import Pages
+from streamfmt.render.pages import Pages
 
 # -- page batches -----------------------------------------------------------------------------------------------
 

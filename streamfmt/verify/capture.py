@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.engine import Program
     from ..reader.events import Layer, Record
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 LAYERS = ("xl-migrate", "text", "http")
 # Octets that are quoted of text, and of what stands where a message should.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ..reader.engine import Program
     from ..reader.events import Record
     from ..reader.identify import Identity
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 _PIECE = 32 << 10
 

@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.engine import Program
     from ..reader.events import Record
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 _CONTEXT = "libxc.HVM_CONTEXT.context"
 _PARAMS = "libxc.HVM_PARAMS"

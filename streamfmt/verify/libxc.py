@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..reader.engine import Program
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 VCPU_TYPES = frozenset(
     (L.LIBXC_X86_PV_VCPU_BASIC, L.LIBXC_X86_PV_VCPU_EXTENDED, L.LIBXC_X86_PV_VCPU_XSAVE, L.LIBXC_X86_PV_VCPU_MSRS)

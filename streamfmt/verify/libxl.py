@@ -11,7 +11,8 @@ from ..reader.fields import broken_rules
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.engine import Program
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 _XENSTORE = "libxl.EMULATOR_XENSTORE_DATA"
 _PIECE = 32 << 10

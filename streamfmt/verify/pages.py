@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from ..reader.engine import Program
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 PATH = "libxc.PAGE_DATA"
 # Entries read at once from a record of any size.

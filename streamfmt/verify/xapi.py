@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.engine import Program
     from ..reader.events import Layer
-    from .verifier import LayerState, Verifier
+    from .state import LayerState
+    from .verifier import Verifier
 
 _PIECE = 32 << 10
 _GROUPS = rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)(?= )| )++"
