@@ -65,10 +65,12 @@ bench: $(VENV)/.installed
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-generate: $(VENV)/.installed
+generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.tables
 	$(BIN)/python -m streamfmt.render.compatibility
+	$(BIN)/python -m streamfmt.tests.made
+	$(BIN)/python -m streamfmt.tests.differences  # asks the peers: make peers comes first
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
