@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
 
-.PHONY: help demo test check peers bench docs generate clean
+.PHONY: help demo test check peers bench docs generate differences clean
 
 help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
@@ -14,6 +14,7 @@ help:
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
 	@echo 'make generate  rewrite what is generated from the schemas and clauses'
+	@echo 'make differences  ask the peers again and rewrite docs/differences.md (make peers comes first)'
 	@echo 'make clean     remove .venv and what builds left'
 
 $(VENV)/bin/python:
@@ -70,7 +71,9 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.render.tables
 	$(BIN)/python -m streamfmt.render.compatibility
 	$(BIN)/python -m streamfmt.tests.made
-	$(BIN)/python -m streamfmt.tests.differences  # asks the peers: make peers comes first
+
+differences: $(VENV)/.developer
+	$(BIN)/python -m streamfmt.tests.differences
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
