@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from struct import unpack
-
 from ..reader import literals as L
 from ..reader.events import Layer, Record
-from ..reader.fields import broken_rules
 from . import libxl
 
 TYPE_CHECKING = False
@@ -58,14 +55,9 @@ def record(verifier: Verifier, record: Record) -> Program | None:
 
 
 def _state(verifier: Verifier, record: Record) -> Program:
-    w = verifier.window
-    size = L.SIZES[record.path]
-    if w.hi - w.lo < size and not (yield size):
+    name = yield from libxl.control_id(verifier, record)
+    if name is None:
         return
-    at, raw = w.position, w.take(size)
-    verifier.broken_rules(broken_rules(record.path, raw, record.layer.order), record, raw, at)
-    (number,) = unpack(record.layer.order + L.FORMATS[record.path], raw)
-    name = L.CHECKPOINT_STATES.get(number, "")
     assert record.layer.parent is not None
     channel = verifier.state(record.layer.parent)
     if name in _NEXT:

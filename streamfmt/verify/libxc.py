@@ -150,17 +150,8 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
     start, end = unpack_from(order + L.FORMATS[record.path], w.take(size))
     unit = L.UNITS[record.path][0]
     if start > end:
-        offset, length = L.PLACES[record.path]["start_pfn"]
-        verifier.fault(
-            "LIBXC-P2M-RANGE",
-            record,
-            f"the list starts at frame {start:#x}, behind its end {end:#x}",
-            offset=record.body + offset,
-            length=length,
-            field="start_pfn",
-            expected=f"at most {end:#x}",
-            actual=f"{start:#x}",
-        )
+        message = f"the list starts at frame {start:#x}, behind its end {end:#x}"
+        _start_fault(verifier, record, "LIBXC-P2M-RANGE", message, f"at most {end:#x}", start)
         return
     if not end:
         verifier.fault("LIBXC-P2M-E0", record, "a guest of one page: known readers crash on it", field="end_pfn")
@@ -174,17 +165,8 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
             verifier.header_fault("LIBXC-P2M-LEN", record, "length", message, expected, record.length)
             return
         if state.end_pfn is None and start >= per_frame:
-            place, length = L.PLACES[record.path]["start_pfn"]
-            verifier.fault(
-                "LIBXC-P2M-START",
-                record,
-                f"the first list starts at frame {start:#x}: those below have no place in one",
-                offset=record.body + place,
-                length=length,
-                field="start_pfn",
-                expected=f"below {per_frame:#x}",
-                actual=f"{start:#x}",
-            )
+            message = f"the first list starts at frame {start:#x}: those below have no place in one"
+            _start_fault(verifier, record, "LIBXC-P2M-START", message, f"below {per_frame:#x}", start)
     if record.layer.guest != "pv":
         return  # of a guest of unknown kind nothing is remembered
     end = state.end_pfn = max(end, state.end_pfn or 0)
@@ -210,6 +192,16 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
                     _p2m_entry(verifier, record, at + unit * place, first + place, f"frame {frame:#x}", end)
         if state.frames_known:
             state.frames.extend(frames)
+
+
+def _start_fault(verifier: Verifier, record: Record, clause: str, message: str, expected: str, start: int) -> None:
+    """A breach by the frame that a p2m list starts with."""
+    place, length = L.PLACES[record.path]["start_pfn"]
+    at = record.body + place
+    field = "start_pfn"
+    verifier.fault(
+        clause, record, message, offset=at, length=length, field=field, expected=expected, actual=f"{start:#x}"
+    )
 
 
 def _p2m_entry(verifier: Verifier, where: Record | Layer, at: int, place: int, actual: str, end: int) -> None:

@@ -10,6 +10,8 @@ from ..reader.fields import broken_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ..reader.engine import Program
     from .state import LayerState
     from .verifier import Verifier
@@ -19,7 +21,7 @@ _PIECE = 32 << 10
 # What libxl-migration-stream.pandoc lets a key consist of, and a value.
 _KEY = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"))
 _VALUE = bytes(range(0x20, 0x7F))
-_NEW = next(code for code, name in L.CHECKPOINT_STATES.items() if name == "NEW")
+_NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (L.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM"))
 
 
@@ -40,16 +42,21 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
 
 
 def _state(verifier: Verifier, record: Record) -> Program:
+    name = yield from control_id(verifier, record)
+    if name and name != _NEW:
+        state_fault(verifier, record, "COLO-NEW-FWD", f"{name} belongs on the back channel", _NEW, name)
+
+
+def control_id(verifier: Verifier, record: Record) -> Generator[int, int, str | None]:
+    """Program that reads a CHECKPOINT_STATE and judges its fields: the id's name, "" if it has none, None if cut."""
     w = verifier.window
     size = L.SIZES[record.path]
     if w.hi - w.lo < size and not (yield size):
-        return
+        return None
     at, raw = w.position, w.take(size)
     verifier.broken_rules(broken_rules(record.path, raw, record.layer.order), record, raw, at)
     (number,) = unpack(record.layer.order + L.FORMATS[record.path], raw)
-    name = L.CHECKPOINT_STATES.get(number, "")
-    if name and number != _NEW:
-        state_fault(verifier, record, "COLO-NEW-FWD", f"{name} belongs on the back channel", "NEW", name)
+    return L.CHECKPOINT_STATES.get(number, "")
 
 
 def state_fault(verifier: Verifier, record: Record, clause: str, message: str, expected: str, actual: str) -> None:
