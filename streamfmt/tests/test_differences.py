@@ -23,7 +23,7 @@ def test_readers_do_as_the_clauses_say(peer: str) -> None:
     page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
 
     assert list(differences.unexplained(peer, table)) == []
-    assert differences.section(peer, table) in page
+    assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
 
 def test_the_set_is_large_and_each_is_named() -> None:
