@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 MEMORY_MAX = 128 << 20
 _PIECE = 128 << 10
+# RFC 8878 section 3.1.1: the frame header with its magic is 5 octets at least before its size shows; a block's header
+# says in its lowest bit whether it is the last, then its type, then its size, which for one octet repeated is not that
+# of its content.
+_ZSTD_HEADER_MIN, _ZSTD_HEADER_MAX = 5, 18
+_ZSTD_BLOCK_HEADER = 3
+_ZSTD_REPEATED = 1
 
 
 class CompressedSource(Source):
@@ -81,11 +87,21 @@ class CompressedSource(Source):
 
 
 class _Zstd:
-    """zstandard's decompressor in the clothes of the standard library's."""
+    """zstandard's decompressor in the clothes of the standard library's.
+
+    zstandard hands out all that its input holds, and four octets can hold 128 KiB, so it is given no more than one
+    block at a time (RFC 8878 section 3.1.1: a frame is a header, blocks, and perhaps a checksum).
+    """
 
     def __init__(self, module: Any) -> None:
+        self._header_size = module.frame_header_size
         self._worker = module.ZstdDecompressor(max_window_size=MEMORY_MAX).decompressobj()
         self._pending = memoryview(b"")
+        self._input = b""
+        self._at = 0
+        # Octets that are still to come of the frame's header or of a block; None before the former.
+        self._part: int | None = None
+        self._last = False
 
     @property
     def eof(self) -> bool:
@@ -93,17 +109,38 @@ class _Zstd:
 
     @property
     def needs_input(self) -> bool:
-        return not self._pending
+        return not self._pending and not self._ready()
 
     @property
     def unused_data(self) -> bytes:
-        return bytes(self._worker.unused_data)
+        return bytes(self._worker.unused_data) + self._input[self._at :]
 
     def decompress(self, data: bytes, limit: int) -> bytes:
         if data:
-            self._pending = memoryview(self._worker.decompress(data))
+            self._input, self._at = self._input[self._at :] + data, 0
+        while not self._pending and not self._worker.eof and (count := self._ready()):
+            octets = self._input[self._at : self._at + count]
+            self._at += count
+            self._part = (self._part or count) - count
+            self._pending = memoryview(self._worker.decompress(octets))
         out, self._pending = self._pending[:limit], self._pending[limit:]
         return bytes(out)
+
+    def _ready(self) -> int:
+        """How much input belongs to one part of the frame; 0 if more has to come before that shows."""
+        held = len(self._input) - self._at
+        if self._part is None:
+            if held < _ZSTD_HEADER_MIN:
+                return 0
+            self._part = int(self._header_size(self._input[self._at : self._at + _ZSTD_HEADER_MAX]))
+        elif not self._part and not self._last:
+            if held < _ZSTD_BLOCK_HEADER:
+                return 0
+            head = int.from_bytes(self._input[self._at : self._at + _ZSTD_BLOCK_HEADER], "little")
+            self._last = bool(head & 1)
+            self._part = _ZSTD_BLOCK_HEADER + (1 if head >> 1 & 3 == _ZSTD_REPEATED else head >> 3)
+        # Behind the last block there is a checksum or nothing, and no output.
+        return min(held, self._part) if self._part else held
 
 
 def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:

@@ -1,0 +1,119 @@
+"""Compressed inputs, below the command line: what comes out is what went in, and it comes in small pieces."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import tracemalloc
+from collections.abc import Callable
+from random import Random
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ..reader.compressed import CompressedSource
+from ..reader.sources import DamagedError
+
+
+def _frame(octets: bytes, checksum: bool = True, sized: bool = True) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized).compress(octets)
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda octets: gzip.compress(octets, 1),
+    "xz": lambda octets: lzma.compress(octets, preset=0),
+    "zstd": _frame,
+}
+_BOMB = 64 << 20
+_ENOUGH = 4 << 20
+
+
+def unpacked(key: str, packed: bytes, seed: int | None = None) -> bytes:
+    """What comes out of `packed`, which comes in pieces of any size if a seed is given."""
+    rng = Random(seed)
+    left = memoryview(packed)
+
+    def read(size: int) -> bytes:
+        nonlocal left
+        size = size if seed is None else min(size, rng.choice((1, 2, 3, 4, 17, 1000, 70_000)))
+        octets, left = bytes(left[:size]), left[size:]
+        return octets
+
+    source = CompressedSource(key, read)
+    room = memoryview(bytearray(100_000))
+    found = bytearray()
+    while got := source.read_into(room):
+        found += room[:got]
+    return bytes(found)
+
+
+# Noise, one octet repeated, and what compresses in between: zstd has a kind of block for each.
+PIECES = st.lists(st.tuples(st.sampled_from(("noise", "zeros", "text")), st.integers(0, 300_000)), max_size=4)
+
+
+def _content(pieces: list[tuple[str, int]]) -> bytes:
+    make = {"noise": Random(0).randbytes, "zeros": bytes, "text": lambda count: b"xen " * (count // 4)}
+    return b"".join(make[kind](count) for kind, count in pieces)
+
+
+@given(pieces=PIECES, checksum=st.booleans(), sized=st.booleans(), seed=st.integers(0, 1000))
+def test_zstd_frames(pieces: list[tuple[str, int]], checksum: bool, sized: bool, seed: int) -> None:
+    """Frames of all kinds of blocks, followed by another and by something else, however they are cut."""
+    octets = _content(pieces)
+    packed = _frame(octets, checksum, sized) + _frame(b"second") + b"plain"
+
+    assert unpacked("zstd", packed) == unpacked("zstd", packed, seed) == octets + b"secondplain"
+
+
+def _octet_by_octet(packed: bytes) -> bytes | None:
+    """What zstandard itself makes of a frame and what follows it; None if it refuses.
+
+    Given all at once it would judge a frame's size where nobody can who reads a stream.
+    """
+    worker = zstandard.ZstdDecompressor().decompressobj()
+    octets = bytearray()
+    try:
+        for at in range(len(packed)):
+            if worker.eof:
+                return bytes(octets + packed[at:])
+            octets += worker.decompress(packed[at : at + 1])
+    except zstandard.ZstdError:
+        return None
+    return bytes(octets) if worker.eof else None
+
+
+@given(pieces=PIECES, place=st.integers(0), bit=st.integers(0, 7), cut=st.booleans())
+def test_zstd_damage(pieces: list[tuple[str, int]], place: int, bit: int, cut: bool) -> None:
+    """A frame that is cut or has a bit flipped is refused, or gives the same, as from zstandard octet by octet."""
+    packed = bytearray(_frame(_content(pieces)))
+    place = 4 + place % (len(packed) - 4)
+    if cut:
+        del packed[place:]
+    else:
+        packed[place] ^= 1 << bit
+    try:
+        found: bytes | None = unpacked("zstd", bytes(packed))
+    except DamagedError:
+        found = None
+
+    assert found == _octet_by_octet(bytes(packed))
+
+
+@pytest.mark.parametrize("key", PACKERS)
+def test_a_bomb_costs_no_memory(key: str) -> None:
+    """A few octets that hold very many come out in pieces."""
+    packed = PACKERS[key](bytes(_BOMB))
+    source = CompressedSource(key, lambda size: pieces.pop() if pieces else b"")
+    pieces = [packed]
+    room = memoryview(bytearray(256 << 10))
+    tracemalloc.start()
+    count = 0
+    while got := source.read_into(room):
+        count += got
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert count == _BOMB
+    assert peak < _ENOUGH
