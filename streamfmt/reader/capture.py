@@ -9,22 +9,23 @@ from __future__ import annotations
 from . import containers, libxc
 from . import literals as L
 from .events import Layer, Record, Sink
-from .identify import Identity
+from .identify import Identity, peek
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from .window import Window
 
 
-def text(window: Window, sink: Sink, layer: Layer, size: int) -> Generator[int, int, None]:
-    """Program of the text before a stream, `size` octets, which are in the window."""
-    record = Record(layer, 0, window.position, 0)
-    (unit,) = L.UNITS[record.path]
-    record.length = size * unit
-    layer.index += 1
-    yield from libxc.body(window, sink, record)
+def text(window: Window, sink: Sink, layer: Layer, sizes: Sequence[int]) -> Generator[int, int, None]:
+    """Program of the text before a stream: records of these sizes, which are in the window."""
+    for kind, size in enumerate(sizes):
+        record = Record(layer, kind, window.position, 0)
+        (unit,) = L.UNITS.get(record.path, (0,))
+        record.length = L.SIZES[record.path] + size * unit
+        layer.index += 1
+        yield from libxc.body(window, sink, record)
 
 
 def migration(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, containers.Outcome]:
@@ -43,7 +44,12 @@ def migration(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
         evidence = f"{first!r} at offset {window.position}"
         sink.inner(layer, window.position, Identity("", "one-sided", name, evidence), False)
         return libxc.STOP, layer
-    outcome, inner = yield from containers.PROGRAMS["xl"](window, sink, Layer("xl", layer), exact)
+    outer = layer
+    identity = yield from peek(window, exact, text=True)
+    if identity.behind == "xl":
+        outer = Layer(identity.key, layer)
+        yield from text(window, sink, outer, identity.sizes)
+    outcome, inner = yield from containers.PROGRAMS["xl"](window, sink, Layer("xl", outer), exact)
     if outcome != libxc.END or inner.checkpoints:
         # A checkpointed stream has no handshake: its receiver takes over when the stream stops.
         return outcome, inner

@@ -40,8 +40,10 @@ def header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, byte
     if path == "xl.header":
         layer.order = _xl_order(raw)
     broken = broken_rules(path, raw, layer.order)
-    sink.header(layer, path, at, raw, broken)
-    if any(row[1] in _MAGIC for row in broken):
+    # What is not that header at all breaks no other rule of it.
+    other = [row for row in broken if row[1] in _MAGIC]
+    sink.header(layer, path, at, raw, other or broken)
+    if other:
         sink.unsound(layer, at)
         return None
     return raw

@@ -26,6 +26,9 @@ _TEXT = re.compile(L.TEXT + rb"*+")
 # Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
 COMPRESSED = {octets: key for key, kind, _, octets, _ in L.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
+# Kinds of what may have text before it; and magics behind which there may be more to tell.
+_PREFACED = ("stream", "container", "compressed")
+_LOOKED_BEHIND = ("xapi-http", "xapi-legacy")
 # Octets of text that are quoted.
 _FIRST = 40
 # Nothing that is read is shorter.
@@ -37,10 +40,10 @@ READ = (*FORMS, *(row[0] for row in L.PREFACES))
 
 class Identity:
     """`key` is the short name ("libxl", "xl", "legacy", "" for nothing known); `kind` is one of schema.magic's,
-    or "legacy", "empty", "unknown".  `name` and `evidence` are for people.  Of text before a stream `size` is how many
-    octets it has, and `behind` the key of that stream."""
+    or "legacy", "empty", "unknown".  `name` and `evidence` are for people.  Of text before a stream `sizes` are the
+    octets of its records, and `behind` is the key of that stream."""
 
-    __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "size", "width")
+    __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "sizes", "width")
 
     def __init__(
         self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
@@ -51,7 +54,7 @@ class Identity:
         self.evidence = evidence
         self.width = width
         self.guest = guest
-        self.size = 0
+        self.sizes: tuple[int, ...] = ()
         self.behind = ""
 
 
@@ -80,11 +83,11 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     return None
 
 
-def peek(window: Window, exact: bool, outermost: bool = False) -> Generator[int, int, Identity]:
+def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int, Identity]:
     """Program that identifies what begins here, without consuming it.
 
     With `exact` no more octets are asked for than anything that begins like this has.  Text before it is looked behind
-    only where it is `outermost`.
+    only where there may be `text`.
     """
     if exact:
         yield _SHORTEST
@@ -97,13 +100,11 @@ def peek(window: Window, exact: bool, outermost: bool = False) -> Generator[int,
     head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
     at = window.position
     found = by_magic(head, complete, at)
-    if (found is None or found.key == "xapi-legacy") and not exact:
+    if (found is None or found.key in _LOOKED_BEHIND) and not exact:
         yield _GUESS
         start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
-        if found is not None:
-            found = _within(found, start, at)
-        else:
-            found = (_behind_text(start, at) if outermost else None) or _legacy(start)
+        behind = _prefaced(start, at) if text else None
+        found = behind or (_legacy(start) if found is None else _within(found, start, at))
     return found or _unknown(head, at)
 
 
@@ -118,30 +119,34 @@ def _text(octets: bytes) -> int:
     return found.end() if found else 0
 
 
-def _behind_text(start: bytes, at: int) -> Identity | None:
-    """What comes behind the text that `start` begins with, at stream offset `at`.
+def _prefaced(start: bytes, at: int) -> Identity | None:
+    """What comes behind the text, or the request, that `start` begins with, at stream offset `at`.
 
     A magic is looked for where the text ends, with as much of it as is text before that place, if that is in sight;
     only the greeting of xl, which is all text, may have more of it behind it.
     """
     text = start[: _text(start)]
-    places = [
-        (text.find(octets) if key == "xl-migrate" else len(text) - _text(octets), octets)
-        for key, _, _, octets, _ in L.MAGICS
-        if key == "xl-migrate" or (key in FORMS and len(text) < len(start))
-    ]
+    places = {(text.find(octets), octets) for key, _, _, octets, _ in L.MAGICS if key == "xl-migrate"}
+    if len(text) < len(start):
+        places |= {(len(text) - _text(octets), octets) for _, _, _, octets, _ in L.MAGICS}
+        places |= {(match.end(), b"") for _, pattern, _, _ in L.PREFACES if (match := re.match(pattern, start))}
     for size, octets in sorted(places):
+        if size <= 0 or not start.startswith(octets, size):
+            continue
         inner = by_magic(start[size : size + _LONGEST], False, at + size)
-        if size > 0 and start.startswith(octets, size) and inner is not None and inner.key in FORMS:
-            key, name = next(
-                (key, name)
-                for key, pattern, before, name in L.PREFACES
-                if (not before or inner.key in before) and re.fullmatch(pattern, text[:size])
-            )
-            first = text.split(b"\n", 1)[0].rstrip()[:_FIRST].decode()
-            name = f"{size:,} octets of {name} before {inner.name}"
+        if inner is None or inner.kind not in _PREFACED:
+            continue
+        for key, pattern, before, words in L.PREFACES:
+            match = re.fullmatch(pattern, start[:size])
+            if match is None or (before and inner.key in FORMS and inner.key not in before):
+                continue
+            first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode()
+            name = f"{size:,} octets of {words} before {inner.name}"
+            if inner.key not in FORMS:
+                # What is only named without text before it is only named with it.
+                return Identity(inner.key, inner.kind, name, f"{inner.evidence}; it begins {first!r}")
             found = Identity(key, "container", name, f"{name} ({inner.evidence}), beginning {first!r}")
-            found.size, found.behind = size, inner.key
+            found.sizes, found.behind = tuple(map(len, filter(None, match.groups()))), inner.key
             return found
     return None
 

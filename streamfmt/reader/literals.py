@@ -70,6 +70,7 @@ FORMATS = {
     'xl-migrate.GIVE_BACK': '44s',
     'text.TEXT': '',
     'http.HEAD': '',
+    'http.REPLY': '>H',
     'libxc.pte': 'Q',
     'libxl.XENSTORE_DATA_32': 'II',
     'libxl.XENSTORE_DATA_32.entries': 'QQQI',
@@ -141,6 +142,7 @@ SIZES = {
     'xl-migrate.GIVE_BACK': 44,
     'text.TEXT': 0,
     'http.HEAD': 0,
+    'http.REPLY': 2,
     'libxc.pte': 8,
     'libxl.XENSTORE_DATA_32': 8,
     'libxl.XENSTORE_DATA_32.entries': 28,
@@ -217,6 +219,7 @@ PLACES = {
     'xl-migrate.REPORT': {'message': (0, 39)},
     'xl-migrate.STATUS': {'status': (0, 1)},
     'xl-migrate.GIVE_BACK': {'message': (0, 44)},
+    'http.REPLY': {'length': (0, 2)},
     'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
     'libxl.XENSTORE_DATA_32.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
@@ -453,7 +456,7 @@ RECORDS = {
     'xapi': {15: 'XENOPS', 240: 'LIBXC', 241: 'LIBXL', 242: 'LIBXC_LEGACY', 3840: 'QEMU_TRAD', 3841: 'QEMU_XEN', 3856: 'DEMU', 3857: 'VARSTORED', 3858: 'SWTPM0', 3859: 'SWTPM', 65535: 'END_OF_IMAGE'},
     'xl-migrate': {0: 'READY', 1: 'GO', 2: 'REPORT', 3: 'STATUS', 4: 'GIVE_BACK'},
     'text': {0: 'TEXT'},
-    'http': {0: 'HEAD'},
+    'http': {0: 'HEAD', 1: 'REPLY'},
 }
 LIBXL_END = 0
 LIBXL_LIBXC_CONTEXT = 1
@@ -500,6 +503,7 @@ XL_MIGRATE_STATUS = 3
 XL_MIGRATE_GIVE_BACK = 4
 TEXT_TEXT = 0
 HTTP_HEAD = 0
+HTTP_REPLY = 1
 ALIGN = {
     'libxl': 8,
     'libxc': 8,
@@ -543,7 +547,7 @@ BITS = {
     'xapi': {15: 1, 240: 2, 241: 4, 242: 8, 3840: 16, 3841: 32, 3856: 64, 3857: 128, 3858: 256, 3859: 512, 65535: 1024},
     'xl-migrate': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16},
     'text': {0: 1},
-    'http': {0: 1},
+    'http': {0: 1, 1: 2},
 }
 CHECKPOINT_OPEN = 2147483648
 CHECKPOINT_CLOSED = 1073741824
@@ -645,6 +649,7 @@ MAGICS = (
     ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image'),
     ('xend', 'container', 0, b'LinuxGuestRecord', 'xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream'),
     ('xl-migrate', 'container', 0, b'xl migration receiver ready, send binary domain data.\n', 'capture of xl migrate'),
+    ('xapi-http', 'container', 0, b'PUT /services/xenops/', "request of XAPI's migration to the receiving xenopsd, without an image that could be read"),
     ('xapi-vgpu', 'payload', 0, b'\x10\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00', 'state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature'),
     ('gzip', 'compressed', 0, b'\x1f\x8b', 'gzip data'),
     ('xz', 'compressed', 0, b'\xfd7zXZ\x00', 'xz data'),
@@ -668,11 +673,12 @@ NAMESAKES = (
 )
 TEXT = b'[\\t\\n\\r -~]'
 PREFACES = (
-    ('http', b'PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\\.[01]\\r\\n(?:[^\\r\\n]++\\r\\n)*+\\r\\n', ('xapi',), 'HTTP request head'),
-    ('text', b'[\\t\\n\\r -~]++', (), 'text'),
+    ('http', b'(PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\\.[01]\\r\\n(?:[\\t -~]++\\r\\n)*+\\r\\n)(\\0\\0)?', ('xapi',), 'HTTP request head'),
+    ('text', b'([\\t\\n\\r -~]++)', (), 'text'),
 )
 TRAILERS = (
     (b'domain is yours, you are cleared to unpause\x00', True, "xl's go-ahead message, so this is a capture of xl migrate"),
+    (b'domain received, ready to unpause\x00', False, "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting"),
     (b'DeviceModelRecord0002', False, 'the QEMU record that the legacy converter leaves behind a libxc image'),
     (b'QemuDeviceModelRecord', False, 'the QEMU record that the legacy converter leaves behind a libxc image'),
     (b'RemusDeviceModelState', False, 'the QEMU record that the legacy converter leaves behind a libxc image'),

@@ -37,7 +37,7 @@ class Reader:
     def _program(self) -> Program:
         window = self.window
         if self.form == "auto":
-            self.identity = yield from peek(window, self.exact, outermost=True)
+            self.identity = yield from peek(window, self.exact, text=True)
         else:
             self.identity = forced(self.form)
         key = self.identity.key
@@ -48,7 +48,7 @@ class Reader:
             from . import capture  # few streams have text before them
 
             text = Layer(key)
-            yield from capture.text(window, self.sink, text, self.identity.size)
+            yield from capture.text(window, self.sink, text, self.identity.sizes)
             key = self.identity.behind
         layer = Layer(key, text)
         if key == "libxl":

@@ -294,6 +294,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'octet', 'octets')}",
     **{f"xl-migrate.{name}": _message for name in L.RECORDS["xl-migrate"].values()},
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
+    "http.REPLY": lambda _, __: "the receiver is ready",
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
     "libxl.EMULATOR_XENSTORE_DATA": _emulator,
     "libxl.EMULATOR_CONTEXT": _emulator,

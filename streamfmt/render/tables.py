@@ -228,7 +228,7 @@ def _magics() -> Iterator[str]:
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
     )
     yield from table(("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
-    yield from ("## Text before a stream", "", "The first of these that matches all of the text says what it is.", "")
+    yield from ("## Text before a stream", "", "The first of these that matches all of it says what it is.", "")
     prefaces = (
         (code(row.key), code(row.pattern.decode()), ", ".join(map(code, row.before)) or "any", row.name, row.source)
         for row in magic.PREFACES

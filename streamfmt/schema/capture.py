@@ -6,12 +6,13 @@ order in which they pass; none has a header, and a record's number is its place 
 
 from __future__ import annotations
 
-from construct import Bytes, Const, Construct, Int8ul, Struct
+from construct import Bytes, Const, Construct, Int8ul, Int16ub, Struct
 
 from .build import RecordType, opaque
 
 _SOURCE = "tools/xl/xl_migrate.c"
 GREETING = b"xl migration receiver ready, send binary domain data.\n"
+READY = b"domain received, ready to unpause\0"
 # The receiver sends the same octets when it gives the guest back.
 GO = b"domain is yours, you are cleared to unpause\0"
 
@@ -29,7 +30,7 @@ MESSAGES = (
     RecordType(
         0,
         "READY",
-        _message(b"domain received, ready to unpause\0"),
+        _message(READY),
         "From the receiver: the stream has been taken.",
         HEADER_SOURCE,
     ),
@@ -81,5 +82,12 @@ HTTP = (
         "Head of the request on whose connection XAPI sends an image.",
         "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
         least=1,
+    ),
+    RecordType(
+        1,
+        "REPLY",
+        Struct("length" / Const(0, Int16ub) * "Octets of an error's text that follow: none."),
+        "From the receiver, in a capture of both directions: it is ready for the image.",
+        "xen-api ocaml/xenopsd/lib/xenops_migrate.ml",
     ),
 )

@@ -62,6 +62,13 @@ MAGICS = (
         "tools/xl/xl_migrate.c",
     ),
     Magic(
+        "xapi-http",
+        "container",
+        b"PUT /services/xenops/",
+        "request of XAPI's migration to the receiving xenopsd, without an image that could be read",
+        "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
+    ),
+    Magic(
         "xapi-vgpu",
         "payload",
         xapi.GPU_STREAM,
@@ -154,7 +161,10 @@ NAMESAKES = (
 
 @dataclass(frozen=True, slots=True)
 class Preface:
-    """Text before a stream is a `key` if `pattern` matches all of it and the stream is one of `before`, or any."""
+    """What stands before a stream is a `key` if `pattern` matches all of it and the stream is one of `before`, or any.
+
+    The pattern's groups are the layer's records, in the order of their types; a group that is optional may be missing.
+    """
 
     key: str
     pattern: bytes
@@ -168,12 +178,12 @@ TEXT = rb"[\t\n\r -~]"
 PREFACES = (
     Preface(
         "http",
-        rb"PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n(?:[^\r\n]++\r\n)*+\r\n",
+        rb"(PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n(?:[\t -~]++\r\n)*+\r\n)(\0\0)?",
         ("xapi",),
         "HTTP request head",
         "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
     ),
-    Preface("text", TEXT + rb"++", (), "text", "what ssh and shells print"),
+    Preface("text", rb"(" + TEXT + rb"++)", (), "text", "what ssh and shells print"),
 )
 
 
@@ -192,6 +202,12 @@ TRAILERS = (
         capture.GO,
         "xl's go-ahead message, so this is a capture of xl migrate",
         True,
+        "tools/xl/xl_migrate.c",
+    ),
+    Trailer(
+        capture.READY,
+        "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting",
+        False,
         "tools/xl/xl_migrate.c",
     ),
     *(

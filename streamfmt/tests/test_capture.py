@@ -14,7 +14,7 @@ from ..schema import capture
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
 from .good import HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
-from .streams import Stream, behind_text, raw
+from .streams import Stream, behind_text, in_migration, in_xl, raw, record
 from .vector import judge
 
 BANNER = b"Last login: today\r\n"
@@ -108,7 +108,7 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
 
     assert (found.key == "text") == plain
     if plain:
-        assert (found.size, found.behind) == (len(text), key)
+        assert (found.sizes, found.behind) == ((len(text),), key)
         assert f"{len(text):,} octets of text before " in found.name
         assert f"at offset {len(text)})" in found.evidence
 
@@ -127,7 +127,7 @@ def test_text_has_a_bound() -> None:
 def test_a_magic_in_prose_is_none(text: bytes) -> None:
     """Text that only mentions a magic is text, with a stream behind it or without one."""
     assert identified(b"> " + text + bytes(100)).key == ""
-    assert identified(b"> " + text + LIBXL_HVM.render()).size == 2 + len(text)
+    assert identified(b"> " + text + LIBXL_HVM.render()).sizes == (2 + len(text),)
 
 
 def test_http_head_belongs_before_an_image_only() -> None:
@@ -137,6 +137,42 @@ def test_http_head_belongs_before_an_image_only() -> None:
     )
     assert clauses(XAPI_HTTP.render()) == set()
     assert clauses(behind_text(LIBXL_HVM, HTTP_HEAD).render()) == {"STREAM-TEXT"}
+
+
+def test_a_request_without_an_image() -> None:
+    """XAPI's request is named whatever follows it: nothing, replies alone, or an image that has to be unpacked."""
+    packed = b"\x28\xb5\x2f\xfd" + bytes(100)
+    for rest in (b"", b"\0\0", b"\0\0\0\0\0\0", b"\0\x05wrong"):
+        assert identified(HTTP_HEAD + rest).key == "xapi-http"
+        assert judge([HTTP_HEAD + rest]).verdict == NOT_JUDGED
+    for reply in (b"", b"\0\0"):
+        found = identified(HTTP_HEAD + reply + packed)
+        assert found.key == "zstd"
+        assert found.name == f"{len(HTTP_HEAD + reply)} octets of HTTP request head before zstd data"
+
+
+@pytest.mark.parametrize("key", ["gzip", "xz", "zstd", "xapi-legacy", "xend"])
+def test_text_before_what_is_only_named(key: str) -> None:
+    """What is not read behind text is named all the same, with its place."""
+    octets = next(row[3] for row in L.MAGICS if row[0] == key)
+    found = identified(BANNER + octets + bytes(100))
+
+    assert found.key == key
+    assert found.name.startswith(f"{len(BANNER)} octets of text before ")
+    assert f"at offset {len(BANNER)}; it begins 'Last login" in found.evidence
+    assert judge([BANNER + octets + bytes(100)]).verdict == NOT_JUDGED
+
+
+def test_text_behind_the_greeting_is_of_the_sender_only() -> None:
+    """Text between the greeting and xl's header is passed over; before anything else it is no header."""
+    greeting = capture.GREETING
+
+    bare = in_migration(in_xl(LIBXL_HVM, b"", json=0)).before(XL_HEADER, record("text.TEXT", BANNER))
+
+    assert clauses(greeting + BANNER + HANDSHAKEN[len(greeting) :]) == {"STREAM-TEXT"}
+    assert clauses(bare.render()) == {"STREAM-TEXT", "XL-MIGRATE-CONFIG"}
+    for behind in (HANDSHAKEN, LIBXL_HVM.render(), b""):
+        assert clauses(greeting + BANNER * 9 + behind) == {"XL-MAGIC"}
 
 
 def test_text_inside_a_container_is_not_passed_over() -> None:

@@ -130,9 +130,9 @@ def _spans(vector: Vector) -> Iterator[tuple[tuple[str, int], tuple[str, int, in
         counts = dict.fromkeys(paths, 0)
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
         layer = part.path.partition(".")[0]
-        if layer in ("text", "http"):
+        if layer in ("text", "http") and layer not in paths:
             # They have no header, and may stand before any other.
-            paths[layer], counts[layer] = layer, 0
+            paths[layer], counts[layer] = "/".join((*(() if back else paths), layer)), 0
         elif part.path in ("libxc.image_header", f"{layer}.header") and not back:
             paths[layer] = "/".join((*(name for name in paths if name != "libxc"), layer))
             counts[layer] = 0

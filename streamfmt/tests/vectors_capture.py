@@ -27,6 +27,11 @@ _REFUSED = b"libxl: error: libxl_create.c:1234:domain_create: no.\n"
 _FAILED = in_migration(XL_HVM, 3)
 
 
+def _no_greeting(capture: Stream) -> Stream:
+    """What is left of a capture of both directions that was begun too late."""
+    return XL_HVM.then(raw(capture.render()[capture.offset(READY) :]))
+
+
 def _old_http(path: bytes) -> Stream:
     """A XAPI image behind a request for `path`."""
     return behind_text(XAPI_PV, b"PUT " + path + b" HTTP/1.1\r\n\r\n", "http.HEAD")
@@ -39,6 +44,7 @@ ACCEPTING: Table = {
     "STREAM-TEXT": {
         "http": Vector(XAPI_HTTP),
         "http-old": Vector(_old_http(b"/services/xenops/memory/1")),
+        "http-both-directions": Vector(XAPI_HTTP.after("http.HEAD", record("http.REPLY"))),
         "long-head": Vector(
             behind_text(XAPI_PV, HTTP_HEAD[:-2] + b"X: " + b"y" * 60_000 + b"\r\n\r\n", "http.HEAD"), large=True
         ),
@@ -95,6 +101,8 @@ BREAKING: Table = {
             xapi=XAPI_PV,
             back_channel=BACK,
         ),
+        "behind-greeting": Vector(MIGRATION.before(XL_HEADER, record("text.TEXT", _BANNER))),
+        "remus-behind-greeting": Vector(MIGRATION_REMUS.before(XL_HEADER, record("text.TEXT", _BANNER))),
         "one-letter": Vector(behind_text(LIBXL_HVM, b"X")),
         "most": Vector(behind_text(LIBXL_HVM, b"x" * (65536 - 9)), large=True),
         "http-of-another": Vector(behind_text(XL_HVM, HTTP_HEAD)),
@@ -102,5 +110,8 @@ BREAKING: Table = {
         "http-get": Vector(behind_text(XAPI_PV, HTTP_HEAD.replace(b"PUT", b"GET"))),
         "http-vgpu": Vector(behind_text(XAPI_PV, HTTP_HEAD.replace(b"/mem/", b"/vgpu/"))),
     },
-    "STREAM-TRAILER": {"sender-alone": Vector(SENDER)},
+    "STREAM-TRAILER": {
+        "sender-alone": Vector(SENDER),
+        **rows(_no_greeting, no_greeting=MIGRATION, no_greeting_failed=_FAILED),
+    },
 }

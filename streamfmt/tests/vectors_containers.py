@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .good import HVM, LIBVIRT_HVM, LIBXL_HVM, LIBXL_PV, LIBXL_REMUS, PV, XL_HVM
+from .good import HVM, LIBVIRT_HVM, LIBXL_HVM, LIBXL_PV, LIBXL_REMUS, MIGRATION, PV, XL_HVM
 from .paths import LIBVIRT_HEADER, XL_DATA, XL_HEADER, XML_BODY
 from .streams import CONFIGURATION, Stream, in_libvirt, in_xl, raw
 from .vector import Table, Vector, rows
@@ -34,6 +34,7 @@ ACCEPTING: Table = {
 BREAKING: Table = {
     "XL-MAGIC": {
         "other-letters": Vector(XL_HVM.patch(XL_HEADER, "magic", b"Xen saved domain, xm format\n \0 \r"), form="xl"),
+        "noise-behind-greeting": Vector(MIGRATION.edit(XL_HEADER, octets=b"\xa5" * 48)),
         "no-control-characters": Vector(
             XL_HVM.patch(XL_HEADER, "magic", b"Xen saved domain, xl format\n   \r"), form="xl"
         ),

@@ -55,7 +55,7 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
     (length,) = unpack_from(record.layer.order + L.FORMATS[record.path], w.take(size))
     unit, spare = L.UNITS[record.path]
     length *= unit
-    if not length and record.layer.parent is not None and record.layer.parent.name == "xl-migrate":
+    if not length and "xl-migrate" in record.layer.path.split("/"):
         capture.no_configuration(verifier, record)
     room = record.length - size
     if length > room:
