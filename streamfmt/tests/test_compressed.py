@@ -54,7 +54,11 @@ PIECES = st.lists(st.tuples(st.sampled_from(("noise", "zeros", "text")), st.inte
 
 
 def _content(pieces: list[tuple[str, int]]) -> bytes:
-    make = {"noise": Random(0).randbytes, "zeros": bytes, "text": lambda count: b"xen " * (count // 4)}
+    make: dict[str, Callable[[int], bytes]] = {
+        "noise": Random(0).randbytes,
+        "zeros": bytes,
+        "text": lambda count: b"xen " * (count // 4),
+    }
     return b"".join(make[kind](count) for kind, count in pieces)
 
 
