@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from .reader.events import Layer
 from .reader.events import Record as _Record
 from .reader.headers import Headers, Identification
-from .reader.identify import READ, Identity
+from .reader.identify import FORMS, Identity
 from .reader.objects import ObjectSource, from_object, memory
 from .reader.pull import (
     PIECE,
@@ -74,8 +74,8 @@ if TYPE_CHECKING:
 
 def check_form(form: str) -> str:
     """The form, if it is one.  Raises ValueError."""
-    if form not in ("auto", *READ):
-        raise ValueError(f"form {form!r} is none of auto, {', '.join(READ)}")
+    if form not in ("auto", *FORMS):
+        raise ValueError(f"form {form!r} is none of auto, {', '.join(FORMS)}")
     return form
 
 

@@ -35,6 +35,12 @@ def channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[
             if raw is None:
                 return libxc.STOP
             sink.header(layer, path, at, raw, ())
+        if found.key in _HEADERS and (yield HEADER):
+            kind, _ = libxc.RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
+            if kind not in (L.LIBXL_CHECKPOINT_STATE, L.LIBXC_CHECKPOINT_DIRTY_PFN_LIST):
+                # A forward stream, headers and all.
+                sink.unsound(outer, w.position, "record")
+                return libxc.STOP
     while True:
         if w.hi - w.lo < HEADER and not (yield HEADER):
             if w.hi > w.lo or not outer.index:

@@ -6,7 +6,7 @@ file with a trailer; the receiver's alone has no stream and is named for what it
 
 from __future__ import annotations
 
-from . import containers, libxc
+from . import backchannel, containers, libxc
 from . import literals as L
 from .events import Layer, Record, Sink
 from .identify import Identity, peek
@@ -46,6 +46,10 @@ def migration(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
         return libxc.STOP, layer
     outer = layer
     identity = yield from peek(window, exact, text=True)
+    if identity.key == "back-channel":
+        # Under COLO the receiver answers: this is its side alone.
+        answers = Layer(identity.key, layer)
+        return (yield from backchannel.channel(window, sink, answers, exact)), answers
     if identity.behind == "xl":
         outer = Layer(identity.key, layer)
         yield from text(window, sink, outer, identity.sizes)

@@ -66,7 +66,7 @@ def _inner(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[i
     """Program of the stream that ends a container: told apart by its own magic, whatever the container says."""
     identity = yield from peek(window, exact)
     size = L.SIZES["libxl.header"]
-    if identity.kind in ("empty", "unknown") and window.hi - window.lo < size:
+    if identity.kind == "empty" or (identity.kind == "unknown" and not (yield size)):
         libxc.cut(window, sink, layer, size, "the header of its stream" if window.hi > window.lo else "the file")
         return libxc.STOP, layer
     sink.inner(layer, window.position, identity, identity.key in ("libxl", "libxc"))

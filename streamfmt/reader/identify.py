@@ -140,7 +140,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
             match = re.fullmatch(pattern, start[:size])
             if match is None or (before and inner.key in FORMS and inner.key not in before):
                 continue
-            first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode()
+            first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode(errors="replace")
             name = f"{size:,} octets of {words} before {inner.name}"
             if inner.key not in FORMS:
                 # What is only named without text before it is only named with it.
@@ -154,7 +154,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
 def _within(found: Identity, start: bytes, base: int) -> Identity:
     """A container at stream offset `base` that is not read, with what its octets show to be inside."""
     at = next(len(octets) for key, _, _, octets, _ in L.MAGICS if key == found.key)
-    inside = _legacy(start[at:])
+    inside = by_magic(start[at : at + _LONGEST], False, base + at) or _legacy(start[at:])
     if inside is None:
         return found
     name = f"{found.name} > {inside.name}"

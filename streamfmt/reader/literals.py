@@ -671,10 +671,10 @@ MAGICS = (
 NAMESAKES = (
     ('libvirt', 'cloud-hypervisor', b'(?s:.{16}(?![\\0-\\3]\\0\\0\\0).{4}\\0{44}<)', "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream", 'then a length where the Xen driver has a version'),
 )
-TEXT = b'[\\t\\n\\r -~]'
+TEXT = b'(?:[\\t\\n\\r\\x1b -~]|[\\xc2-\\xdf][\\x80-\\xbf]|[\\xe0-\\xef][\\x80-\\xbf]{2}|[\\xf0-\\xf4][\\x80-\\xbf]{3})'
 PREFACES = (
     ('http', b'(PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\\.[01]\\r\\n(?:[\\t -~]++\\r\\n)*+\\r\\n)(\\0\\0)?', ('xapi',), 'HTTP request head'),
-    ('text', b'([\\t\\n\\r -~]++)', (), 'text'),
+    ('text', b'((?:[\\t\\n\\r\\x1b -~]|[\\xc2-\\xdf][\\x80-\\xbf]|[\\xe0-\\xef][\\x80-\\xbf]{2}|[\\xf0-\\xf4][\\x80-\\xbf]{3})++)', (), 'text'),
 )
 TRAILERS = (
     (b'domain is yours, you are cleared to unpause\x00', True, "xl's go-ahead message, so this is a capture of xl migrate"),

@@ -173,8 +173,8 @@ class Preface:
     source: str
 
 
-# What counts as text.
-TEXT = rb"[\t\n\r -~]"
+# What counts as text: printable ASCII, line ends, the escapes of colours, and what else UTF-8 has.
+TEXT = rb"(?:[\t\n\r\x1b -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
 PREFACES = (
     Preface(
         "http",

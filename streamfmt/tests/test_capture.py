@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from ..reader.identify import Identity, by_magic
 from ..reader.stack import Reader
 from ..schema import capture
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
-from .good import HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
+from .good import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
 from .streams import Stream, behind_text, in_migration, in_xl, raw, record
 from .vector import judge
@@ -104,7 +106,7 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
     """Text that is no magic, and nothing else, is passed over, and what follows is found where it begins."""
     assume(by_magic(text, False, 0) is None)
     found = identified(text + STREAMS[key].render())
-    plain = all(octet in b"\t\n\r" or 32 <= octet < 127 for octet in text)
+    plain = re.fullmatch(L.TEXT + b"++", text) is not None
 
     assert (found.key == "text") == plain
     if plain:
@@ -216,3 +218,19 @@ def test_malformed_libvirt_files_stay_libvirt_s(version: int, length: int) -> No
     stream = LIBVIRT_HVM.patch(LIBVIRT_HEADER, "version", version).patch(LIBVIRT_HEADER, "xml_len", length)
 
     assert identified(stream.render()).key == "libvirt"
+
+
+@pytest.mark.parametrize("noise", ["Größe:\n", "\x1b[31mred\x1b[0m\n", "日本\n"], ids=["umlaut", "colour", "wide"])
+def test_text_of_other_languages(noise: str) -> None:
+    """What a shell of another language prints, or in colour, is text as well."""
+    found = identified(noise.encode() + XL_HVM.render())
+
+    assert (found.key, found.behind) == ("text", "xl")
+
+
+def test_receivers_side_of_colo() -> None:
+    """Behind the greeting there may be what a COLO secondary answers."""
+    outcome = judge([capture.GREETING + BACK.render()])
+
+    assert (outcome.verdict, outcome.verifier.findings.counts) == (CONFORMS, {})
+    assert outcome.verifier.layers[0].name == "xl-migrate"

@@ -19,7 +19,7 @@ from ..reader.sources import FileSource, PipeSource, Source, drive
 from ..reader.stack import Reader
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
-from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, wrapped
+from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
 from .streams import Stream, in_xapi, p2m, pages
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
@@ -285,3 +285,17 @@ def test_every_cut(name: str, part: int) -> None:
         if cut in interesting:
             start = max(cut - _LAST, 0)
             assert told(outcome) == told(judge([data[:start], *_octet_by_octet(data[start:cut])])), cut
+
+
+def test_exact_of_a_stream_nobody_knows() -> None:
+    """What a container holds is looked at whole, however few octets exact reading asks for."""
+    octets = XL_HVM.patch("libxl.header", "ident", b"libxlFmt").render()
+    out, into = os.pipe()
+    os.write(into, octets)
+    os.close(into)
+    try:
+        found = _driven(Vector(XL_HVM), lambda: PipeSource(out, exact=True), exact=True)
+    finally:
+        os.close(out)
+
+    assert list(found["counts"]) == ["XL-FLAG-STREAM"]

@@ -57,6 +57,10 @@ ACCEPTING: Table = {
     "COLO-DIRTY-POS": {"first-round-only": Vector(Stream(BACK.parts[:2])), "whole": Vector(BACK)},
     "LIBXL-BACK-TYPES": {"declared": Vector(BACK, form="back-channel", mode="colo")},
     "LIBXL-BACK-NOHDR": {"none": Vector(BACK, form="back-channel")},
+    "LIBXL-CKPTSTATE-ID": {
+        # A recording that began later.
+        **{f"back-from-{n}": Vector(Stream(BACK.parts[n:]), form="back-channel") for n in (1, 2, 3)},
+    },
     "REMUS-BACK": {"colo": Vector(BACK, mode="colo")},
     "LIBXC-CKPT-PLAIN": {"none": Vector(HVM, mode="plain"), "undeclared": Vector(REMUS_HVM)},
 }
@@ -97,7 +101,6 @@ BREAKING: Table = {
     "COLO-DIRTY-POS": {
         "missing": Vector(BACK.without(DIRTY)),
         "before-suspended": Vector(BACK.before(STATE, dirty(4), nth=2)),
-        "first": Vector(BACK.before(STATE, dirty()), form="back-channel"),
         "twice": Vector(BACK.after(DIRTY, dirty(1))),
         "after-ready": Vector(BACK.after(STATE, dirty(1), nth=0)),
     },
@@ -115,6 +118,7 @@ BREAKING: Table = {
     "LIBXL-BACK-NOHDR": {
         "libxl": Vector(Stream((LIBXL_HEADER, *BACK)), form="back-channel"),
         "libxc": Vector(Stream((*HVM.parts[:2], *BACK)), form="back-channel"),
+        "forward": Vector(LIBXL_HVM, form="back-channel"),
     },
     "REMUS-BACK": {"remus": Vector(BACK, mode="remus"), "plain": Vector(BACK, mode="plain")},
     "LIBXC-CKPT-PLAIN": {
@@ -133,7 +137,6 @@ BREAKING: Table = {
     "LIBXL-CKPTSTATE-ID": {
         "back-unknown": Vector(BACK.before(STATE, control(4), nth=1)),
         "back-ready-twice": Vector(BACK.before(STATE, control(2), nth=1)),
-        "back-resumed-first": Vector(BACK.without(STATE), form="back-channel"),
         "back-suspended-early": Vector(BACK.without(STATE, nth=1)),
         "unannounced": Vector(LIBXL_COLO.without(STATE, nth=1), mode="colo"),
         "never-announced": Vector(LIBXL_COLO.without(STATE).without(STATE), mode="colo"),

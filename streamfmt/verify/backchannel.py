@@ -71,6 +71,7 @@ def _state(verifier: Verifier, record: Record) -> Program:
     elif not name:
         channel.expected = ""
     else:
+        channel.expected = ""
         libxl.state_fault(verifier, record, "COLO-NEW-FWD", f"{name} belongs on the forward stream", "1 to 3", name)
 
 

@@ -9,6 +9,8 @@ from . import capture, xapi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ..reader.engine import Program
     from ..reader.events import Record
     from ..reader.identify import Identity
@@ -18,15 +20,15 @@ if TYPE_CHECKING:
 _PIECE = 32 << 10
 
 
-def header(verifier: Verifier, state: LayerState, raw: bytes) -> None:
-    """Remember what a container's header says of its stream."""
+def header(verifier: Verifier, state: LayerState, at: int, raw: bytes) -> None:
+    """Remember what a container's header, at stream offset `at`, says of its stream."""
     layer = state.layer
     if layer.name == "xl":
         _, _, state.promise, _, _ = unpack(layer.order + L.FORMATS["xl.header"], raw)
         if layer.order == ">":
             place, size = L.PLACES["xl.header"]["byteorder"]
             message = "the file was saved on a big-endian host, and no reader is one"
-            verifier.fault("XL-BYTEORDER", layer, message, offset=place, length=size, field="byteorder")
+            verifier.fault("XL-BYTEORDER", layer, message, offset=at + place, length=size, field="byteorder")
     elif layer.name == "xapi":
         xapi.header(verifier)
     elif layer.name == "libvirt":
@@ -72,13 +74,15 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         return
     start = w.position
     json = bool(state.promise & L.XL_FLAGS["json"])
+    formed = True
     if length:
-        yield from _text(verifier, record, "XL-CONFIG-FORM", start, length, b"{" if json else b"", json)
-    if length and not json and state.promise & L.XL_FLAGS["stream_v2"]:
+        formed = yield from _text(verifier, record, "XL-CONFIG-FORM", start, length, b"{" if json else b"", json)
+    if length and formed and not json and state.promise & L.XL_FLAGS["stream_v2"]:
         message = "the configuration is said to be text, in a file of Xen 4.6 or later"
         verifier.fault("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
     rest = room - length
-    if rest and spare and (yield -(record.end - w.position)) >= rest:
+    unread = record.end - w.position
+    if rest and spare and (yield -unread) == unread:
         verifier.fault(
             "XL-OPTDATA-REST",
             record,
@@ -96,8 +100,11 @@ def _xml(verifier: Verifier, record: Record) -> Program:
 
 def _text(
     verifier: Verifier, record: Record, clause: str, start: int, length: int, first: bytes, closed: bool
-) -> Program:
-    """Octets that are a text beginning with `first`, and if `closed` with one NUL, at their end; in constant memory."""
+) -> Generator[int, int, bool]:
+    """Octets that are a text beginning with `first`, and if `closed` with one NUL, at their end; in constant memory.
+
+    Returns whether they are.
+    """
     w = verifier.window
     nul = -1
     message = ""
@@ -105,7 +112,7 @@ def _text(
     while w.position < start + length:
         piece = min(start + length - w.position, _PIECE)
         if w.hi - w.lo < piece and not (yield piece):
-            return
+            return False
         at, raw = w.position, w.take(piece)
         if at == start and not raw.lstrip().startswith(first):
             message = f"it begins {raw[:16].hex(' ')}, not as {'JSON' if first == b'{' else 'XML'} does"
@@ -122,6 +129,7 @@ def _text(
     if message:
         part = "xml" if record.layer.name == "libvirt" else "config"
         verifier.fault(clause, record, message, offset=place, length=size, field=part)
+    return not message
 
 
 def _promised(state: LayerState) -> str:

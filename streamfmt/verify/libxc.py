@@ -64,7 +64,7 @@ def tolerated(verifier: Verifier, record: Record, rest: int) -> bool:
 def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
     """Program that judges the record's body, if there is anything in it to judge."""
     if record.type == L.LIBXC_CHECKPOINT and verifier.mode == "plain":
-        verifier.fault("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a stream that is declared plain")
+        verifier.fault("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a plain stream")
     if record.type in _FORBIDDEN:
         verifier.fault(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
     check = _BODIES.get(record.type)

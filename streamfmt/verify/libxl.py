@@ -74,7 +74,8 @@ def checkpoint_end(verifier: Verifier, state: LayerState, record: Record) -> Non
     if verifier.mode == "colo" and state.layer.guest == "hvm" and not state.seen & context:
         verifier.fault("LIBXL-EMU-CTX", record, "a checkpoint of a COLO stream has no EMULATOR_CONTEXT")
     state.seen = state.seen & ~(L.LIBXL_TAIL | L.CHECKPOINT_OPEN) | L.CHECKPOINT_CLOSED
-    state.fired.clear()
+    # What kind of guest it is, is told once.
+    state.fired.intersection_update(("COLO-HVM",))
 
 
 def announced(verifier: Verifier, state: LayerState, record: Record) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..reader import literals as L
 from ..reader.events import Layer
 from .pfns import PfnMap
 
@@ -33,6 +32,6 @@ class LayerState:
         # libxl
         self.legacy = False
         # Back channel: what comes next, empty if that is not known.
-        self.expected: str = L.BACK_CHANNEL[0]
+        self.expected = ""
         # Containers: the value of the field that says what stream is inside.
         self.promise = 0

@@ -177,12 +177,15 @@ class Verifier(Sink):
         elif layer.wraps:
             from . import containers
 
-            containers.header(self, state, raw)
+            containers.header(self, state, at, raw)
         if broken:
             self.broken_rules(broken, layer, raw, at)
         if path == "libxc.domain_header" and self.mode == "colo" and layer.guest == "pv":
             message = "the guest is PV, in a stream that is declared COLO"
             self.fault("COLO-HVM", layer, message, offset=at, field="type", expected="hvm", actual="pv")
+            outer = self.around(layer)
+            if outer is not None:
+                outer.fired.add("COLO-HVM")
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
