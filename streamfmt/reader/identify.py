@@ -22,7 +22,6 @@ _NAMESAKE = L.SIZES["libvirt.header"] + 1
 _LONGEST = max(_NAMESAKE, *(offset + len(octets) for _, _, offset, octets, _ in L.MAGICS))
 # A first batch of a legacy stream, or its frame list, is judged on this many octets at most; and text is passed over.
 _GUESS = 64 << 10
-_TEXT = re.compile(L.TEXT + rb"*+")
 # Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
 COMPRESSED = {octets: key for key, kind, _, octets, _ in L.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
@@ -115,7 +114,8 @@ def _reach(key: str, kind: str, offset: int, octets: bytes, name: str) -> int:
 
 def _text(octets: bytes) -> int:
     """How many of the first octets are text."""
-    found = _TEXT.match(octets)
+    # re keeps what it has compiled; few streams have text before them, so nobody else pays for it.
+    found = re.match(L.TEXT + rb"*+", octets)
     return found.end() if found else 0
 
 
