@@ -58,9 +58,11 @@ class ObjectSource(Source):
         self._file: Any = file  # it may be able to seek
         self.exact = exact
         self._seekable = file.seekable() if hasattr(file, "seekable") else False
+        # `read` of a buffered pipe or socket waits until it has all that it was asked for; what is there will do.
+        self._read = file.read if self._seekable else getattr(file, "read1", file.read)
 
     def read_into(self, room: memoryview) -> int:
-        octets = self._file.read(len(room))
+        octets = self._read(len(room))
         if octets is None:
             raise BlockingIOError(11, "the file object does not block, and has nothing yet")
         if isinstance(octets, str):

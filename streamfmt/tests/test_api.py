@@ -358,6 +358,24 @@ class _closing:  # noqa: N801 - like contextlib's, for what may have nothing to 
             self._source.close()
 
 
+@pytest.mark.parametrize("how", [-1, 0, None], ids=["buffered", "unbuffered", "descriptor"])
+def test_what_has_arrived_is_shown(how: int | None) -> None:
+    """A pipe whose writer pauses shows the items that have arrived, however it is wrapped."""
+    data, at = OCTETS["hvm"], HVM.offset("libxc.PAGE_DATA") + 8
+    out, into = os.pipe()
+    os.write(into, data[:at])
+    late = threading.Timer(5, os.close, (into,))  # so that a reader who waits for more fails, and does not hang
+    late.start()
+    with _closing(out if how is None else open(out, "rb", buffering=how)) as source:
+        with streamfmt.open(source) as stream:
+            assert _record(stream, "PAGE_DATA").offset == at - 8
+        assert late.is_alive()
+    late.cancel()
+    os.close(into)
+    if how is None:
+        os.close(out)
+
+
 def test_seekable_objects_are_not_read_through() -> None:
     """Contents that nobody asks for are sought past, also at the end of a file that is cut within them."""
 
