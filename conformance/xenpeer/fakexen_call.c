@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,9 +83,52 @@ static long mmuext_op(struct mmuext_op *op, unsigned int n)
     return 0;
 }
 
-static long hypercall(unsigned int op, uint64_t a1, uint64_t a2)
+/* What a restore asks for by what its stream says, by name. */
+static const char *name_of(unsigned int op, uint64_t a1)
 {
-    fx.stats.hypercalls++;
+    if ( op == __HYPERVISOR_mmuext_op )
+        return "mmuext_op";
+    if ( op == __HYPERVISOR_memory_op )
+        return a1 == XENMEM_populate_physmap ? "populate_physmap" : "memory_op";
+    if ( op == __HYPERVISOR_hvm_op )
+        return a1 == HVMOP_set_param ? "set_param" : "hvm_op";
+    if ( op != __HYPERVISOR_domctl )
+        return "hypercall";
+    switch ( ((const struct xen_domctl *)a1)->cmd )
+    {
+    case XEN_DOMCTL_set_address_size:       return "set_address_size";
+    case XEN_DOMCTL_set_cpu_policy:         return "set_cpu_policy";
+    case XEN_DOMCTL_settscinfo:             return "settscinfo";
+    case XEN_DOMCTL_sethvmcontext:          return "sethvmcontext";
+    case XEN_DOMCTL_setvcpucontext:         return "setvcpucontext";
+    case XEN_DOMCTL_set_ext_vcpucontext:    return "set_ext_vcpucontext";
+    case XEN_DOMCTL_setvcpuextstate:        return "setvcpuextstate";
+    case XEN_DOMCTL_set_vcpu_msrs:          return "set_vcpu_msrs";
+    }
+    return "domctl";
+}
+
+/* A reader that fails after this had no choice: the verdict is the hypervisor's. */
+static void note_refusal(unsigned int op, uint64_t a1, uint64_t a2, long rc)
+{
+    bool some = op == __HYPERVISOR_memory_op && a1 == XENMEM_populate_physmap &&
+                rc >= 0 && (uint64_t)rc < ((const xen_memory_reservation_t *)a2)->nr_extents;
+
+    if ( rc < 0 || some )
+        snprintf(fx.refused, sizeof(fx.refused), "%s: %s", name_of(op, a1), some ? "no more" : strerror(-rc));
+}
+
+static long hypercall(unsigned int op, uint64_t a1, uint64_t a2);
+
+static long multicall(multicall_entry_t *c, uint64_t n)
+{
+    for ( uint64_t i = 0; i < n; i++ )
+        c[i].result = hypercall(c[i].op, c[i].args[0], c[i].args[1]);
+    return 0;
+}
+
+static long dispatch(unsigned int op, uint64_t a1, uint64_t a2)
+{
     switch ( op )
     {
     case __HYPERVISOR_domctl:    return do_domctl((void *)a1);
@@ -95,17 +139,18 @@ static long hypercall(unsigned int op, uint64_t a1, uint64_t a2)
     case __HYPERVISOR_xen_version:
         return a1 == XENVER_version ? XEN_VERSION
                                     : unknown("xen_version", a1, 0);
-    case __HYPERVISOR_multicall:
-    {
-        multicall_entry_t *c = (void *)a1;
-        uint64_t i;
-
-        for ( i = 0; i < a2; i++ )
-            c[i].result = hypercall(c[i].op, c[i].args[0], c[i].args[1]);
-        return 0;
-    }
+    case __HYPERVISOR_multicall: return multicall((void *)a1, a2);
     }
     return unknown("hypercall", op, a1);
+}
+
+static long hypercall(unsigned int op, uint64_t a1, uint64_t a2)
+{
+    long rc = dispatch(op, a1, a2);
+
+    fx.stats.hypercalls++;
+    note_refusal(op, a1, a2, rc);
+    return rc;
 }
 
 static long call(unsigned int op, uint64_t a1, uint64_t a2)

@@ -134,6 +134,8 @@ static long check_hvm_context(const uint8_t *p, size_t len)
             return -ENODATA;
         memcpy(&d, p + off, sizeof(d));
         off += sizeof(d);
+        if ( d.typecode == 0 && off != sizeof(d) )  /* whatever length it gives */
+            return 0;
         if ( d.length > len - off )
             return -ENODATA;
         if ( off == sizeof(d) )
@@ -144,8 +146,6 @@ static long check_hvm_context(const uint8_t *p, size_t len)
             if ( h.magic != HVM_FILE_MAGIC || h.version != HVM_FILE_VERSION )
                 return -EINVAL;
         }
-        else if ( d.typecode == 0 )
-            return 0;
         else if ( d.typecode > HVM_SAVE_CODE_MAX )
             return -EINVAL;
         off += d.length;

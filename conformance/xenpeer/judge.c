@@ -26,9 +26,10 @@
 #define CHUNK           (64 << 10)
 #define LINE_MAX_LENGTH 64
 
-/* The child's last words: shared, so that they outlive it however it ends. */
-static char *message;
 #define MESSAGE_MAX     256
+
+/* The child's last words, and what the hypervisor refused it: shared, so that they outlive it however it ends. */
+static struct words { char message[MESSAGE_MAX], refused[sizeof(fx.refused)]; } *words;
 
 /* The stream's file: parent and child share its position, which is where the reader stopped. */
 static int stream_fd;
@@ -42,9 +43,9 @@ static void vmessage(struct xentoollog_logger *, xentoollog_level level, int, co
         return;
     vsnprintf(line, sizeof(line), format, al);
     /* That the restore failed is the verdict; the line before it says why. */
-    if ( message[0] && !strncmp(line, "Restore failed", 14) )
+    if ( words->message[0] && !strncmp(line, "Restore failed", 14) )
         return;
-    strcpy(message, line);
+    strcpy(words->message, line);
 }
 
 static void destroy(struct xentoollog_logger *) {}
@@ -54,8 +55,8 @@ static struct xentoollog_logger last_words = { .vmessage = vmessage, .destroy = 
 /* Exported, so the library's assertions end here and not in the C library's, which would print to stderr. */
 void __assert_fail(const char *assertion, const char *, unsigned int, const char *function)
 {
-    if ( message )
-        snprintf(message, MESSAGE_MAX, "%s: assertion failed: %s", function, assertion);
+    if ( words )
+        snprintf(words->message, MESSAGE_MAX, "%s: assertion failed: %s", function, assertion);
     else
         fprintf(stderr, "%s: assertion failed: %s\n", function, assertion);
     abort();
@@ -77,6 +78,7 @@ static int limit_memory(void)
 static void child(bool pv, bool remus)
 {
     unsigned long store, console;
+    int rc;
 
     /* A crash is a verdict: no core file of it. */
     prctl(PR_SET_DUMPABLE, 0);
@@ -85,7 +87,9 @@ static void child(bool pv, bool remus)
         _exit(SETUP_FAILED);
     alarm(WALL_SECONDS);
     fx.nr_vcpus = FX_MAX_VCPUS;
-    _exit(restore_stream(stream_fd, remus, &store, &console) ? 1 : 0);
+    rc = restore_stream(stream_fd, remus, &store, &console);
+    memcpy(words->refused, fx.refused, sizeof(words->refused));
+    _exit(rc ? 1 : 0);
 }
 
 static void put_string(const char *s)
@@ -108,7 +112,7 @@ static int verdict(bool pv, bool remus)
     pid_t pid;
     int st;
 
-    message[0] = '\0';
+    memset(words, 0, sizeof(*words));
     pid = fork();
     if ( pid == 0 )
         child(pv, remus);
@@ -128,10 +132,12 @@ static int verdict(bool pv, bool remus)
         said = "hang";
     else
         said = "crash";
-    if ( !WIFEXITED(st) && !message[0] )
-        snprintf(message, MESSAGE_MAX, "%s", strsignal(WTERMSIG(st)));
+    if ( !WIFEXITED(st) && !words->message[0] )
+        snprintf(words->message, MESSAGE_MAX, "%s", strsignal(WTERMSIG(st)));
     printf("{\"verdict\": \"%s\", \"offset\": %lld, \"message\": ", said, (long long)lseek(stream_fd, 0, SEEK_CUR));
-    put_string(message);
+    put_string(words->message);
+    fputs(", \"refused\": ", stdout);
+    put_string(words->refused);
     puts("}");
     if ( fflush(stdout) )
     {
@@ -212,10 +218,10 @@ int judge(void)
     int rc;
 
     heap_filled = true;
-    message = mmap(NULL, MESSAGE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    words = mmap(NULL, sizeof(*words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     stream_fd = memfd_create("stream", MFD_CLOEXEC);
     xch = xc_interface_open(&last_words, &last_words, 0);
-    if ( message == MAP_FAILED || stream_fd < 0 || !xch )
+    if ( words == MAP_FAILED || stream_fd < 0 || !xch )
     {
         perror("xenpeer: judge");
         return 2;

@@ -26,12 +26,14 @@ class Verdict(NamedTuple):
     """What a peer says of a stream.
 
     `verdict` is "accept", "reject", "crash" or "hang"; `message` the peer's own words, empty if it has none;
-    `offset` how far it had read, None if that is not known.
+    `offset` how far it had read, None if that is not known; `refused` the last hypercall that it was refused, if
+    there was one and it did not crash.
     """
 
     verdict: str
     message: str
     offset: int | None
+    refused: str = ""
 
 
 def _find_xenpeer() -> str | None:

@@ -14,6 +14,7 @@ import pytest
 from ..bench import run
 from . import peers
 from .good import PV
+from .paths import TSC_INFO
 from .streams import Part
 from .vector import Vector
 from .vectors import BREAKING, EACH_SMALL
@@ -70,6 +71,19 @@ def test_xenguest_may_crash() -> None:
     crash, empty = peers.xenguest([("pv", octets), ("pv", b"")])
 
     assert (crash.verdict, crash.message, empty.verdict) == ("crash", "Segmentation fault", "reject")
+
+
+@pytest.mark.peer
+def test_a_refusal_of_the_hypervisor_is_named() -> None:
+    """What the hypervisor refuses is told from what the library itself does."""
+    mode = _octets(Vector(PV.patch(TSC_INFO, "mode", 3)))
+    short = _octets(BREAKING["LIBXC-TSC-LEN"]["short"])
+
+    theirs, own, good = peers.xenguest([("pv", mode), ("hvm", short), ("pv", PV.render())])
+
+    assert (theirs.verdict, theirs.refused) == ("reject", "settscinfo: Invalid argument")
+    assert (own.verdict, own.refused) == ("reject", "")
+    assert (good.verdict, good.refused) == ("accept", "")
 
 
 @pytest.mark.peer
