@@ -1,217 +1,248 @@
 """What real readers do with the streams of `differential`, held against what the clauses say they do.
 
-A row is explained if the clauses that we find broken (or, for a reader that cannot cope, the ones whose subject is
-there) say what the reader did.  `python -m streamfmt.tests.differences` writes docs/differences.md from it.
+From the clauses we find broken and their `readers` follows one verdict for each stream; `conditions` picks the rows
+where there are several.  What is left must be the fake hypervisor's, by its own word or by a table here.
+`python -m streamfmt.tests.differences` writes docs/differences.md from it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import data
-from ..reader.events import Layer
-from ..reader.stack import Reader
-from ..schema.clauses import Behaviour, Clause, registry
-from ..verify.verifier import Verifier
+from ..schema.clauses import Behaviour, registry
+from ..verify.findings import Finding
 from . import peers
-from .differential import Case, cases
+from .conditions import CONTEXT, GOOD, KEPT, RELEASE, SCRIPT, XENGUEST, does, goes_on, place, rows
+from .differential import cases
+from .looking import LATER, Look, look
+from .peers import Verdict
 
-RELEASE = "4.17"
 # As the clauses name them, and what `make peers` has to have made to ask them.
-PEERS = {"libxenguest": "xenpeer", "verify-stream-v2": "verify-stream-v2"}
-_GOOD = {"accept", "ignore"}
-_NARROW_WIDTH = 4
-# Clauses whose breach makes a peer read all that follows in another way than we do, so that only they tell.
-_MISREAD = {"verify-stream-v2": {"LIBXC-IHDR-ENDIAN", "LIBXL-HDR-ENDIAN"}}
-
-# What the reader leaves to the hypervisor, which is a fake one here, or to the receiving host: the values of these
-# fields conform as far as a stream shows, and what became of them says nothing about either reader.
+PEERS = {XENGUEST: "xenpeer", SCRIPT: "verify-stream-v2"}
+FORMS = {XENGUEST: ("libxc",), SCRIPT: ("libxc", "libxl", "xl")}
+# Hypercalls that xenpeer's hypervisor refuses as Xen does, for what no stream shows: who restores it, and where.
 HYPERVISOR = {
-    "libxc.PAGE_DATA.entries.pfn": "how many frames there is room for",
-    "libxc.HVM_PARAMS.params.index": "which parameters there are, and which can be set once only",
-    "libxc.X86_TSC_INFO.mode": "which modes there are",
-    "libxc.X86_CPUID_POLICY.leaves.leaf": "which leaves the host has",
-    "libxc.X86_CPUID_POLICY.leaves.subleaf": "which leaves the host has",
-    "libxc.X86_MSR_POLICY.msrs.index": "which registers the host has",
-    "libxc.X86_MSR_POLICY.msrs.value": "which values the host's registers take",
-    "libxc.X86_PV_VCPU_BASIC.vcpu_id": "how many vcpus the domain was made with",
-    "libxc.X86_PV_VCPU_EXTENDED.vcpu_id": "how many vcpus the domain was made with",
-    "libxc.X86_PV_VCPU_XSAVE.vcpu_id": "how many vcpus the domain was made with",
-    "libxc.X86_PV_VCPU_MSRS.vcpu_id": "how many vcpus the domain was made with",
-    "libxc.X86_MSR_POLICY": "how many registers the host has",
+    "set_address_size": "the hypervisor here has no guests of 32 bits",
+    "set_cpu_policy": "the host has no such CPUID leaf, MSR or value",
+    "set_ext_vcpucontext": "a vcpu's extended state has no such size",
+    "set_param": "there is no such parameter, or it can be set once only",
+    "settscinfo": "there is no such TSC mode",
 }
-# Likewise, by the beginning of a vector's name.
-NAMED = {
-    "LIBXC-VCPU-EXT-LEN ": "which sizes a vcpu's extended state may have",
-    "LIBXC-VCPU-REPEAT accepted highest-vcpu": "how many vcpus the domain was made with",
-}
-_NARROW = "guests of 32 bits: the fake hypervisor has none"
-# What a vcpu's context says is not judged by us yet: libxenguest refuses frames in it that are not what it needs.
-CONTEXT = "the frames that vcpu 0's context names, into which we do not look yet"
-NAMES_FRAMES = ("libxc.PAGE_DATA.entries.type", "LIBXC-P2M-E0 accepted two-pages")
-# Clauses about the contents of a blob that libxenguest hands to Xen, of which the fake one looks at little.
-BLOBS = {
-    "LIBXC-HVMCTX-LEN": "the length of each entry of the HVM context",
+# Clauses that are Xen's to judge, of which the hypervisor here looks at too little to refuse their breach.
+UNSEEN = {
+    "LIBXC-HVMCTX-LEN": "the hypervisor here does not look at the length of an entry of the HVM context",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What we find of one case: the clauses broken, by where; where the last checkpoint was whole."""
+class Step:
+    """What the peer does by `clause` when it gets to octet `at`; `does` is empty if the clause leaves that open.
 
-    clauses: frozenset[str]
-    dropped: frozenset[str]
-
-
-class _Watching(Verifier):
-    """A verifier that remembers where the last CHECKPOINT ended."""
-
-    def __init__(self) -> None:
-        super().__init__(deep=True)
-        self.whole = 0
-
-    def checkpoint(self, layer: Layer, at: int) -> None:
-        super().checkpoint(layer, at)
-        self.whole = at
-
-
-def found(case: Case) -> Finding:
-    """Judge a case ourselves.
-
-    What comes behind the last CHECKPOINT is `dropped`: a reader of checkpoints keeps it aside until it is whole
-    (CKPT-BUFFER, CKPT-DROP), so that it has no say in what the reader does.
+    A `kept` step is about what a stream has that keeps the rule.
     """
-    verifier = _Watching()
-    reader = Reader(verifier, case.form)
-    reader.engine.feed(case.octets)
-    reader.engine.end()
-    late = {row.clause for row in verifier.findings.kept if verifier.whole and row.offset >= verifier.whole}
-    early = {row.clause for row in verifier.findings.kept if not verifier.whole or row.offset < verifier.whole}
-    return Finding(frozenset(early), frozenset(late - early))
+
+    at: int
+    clause: str
+    does: str
+    kept: bool = False
 
 
-@cache
-def rows(clause: str, peer: str) -> tuple[Behaviour, ...]:
-    """What the clause says of the release of the peer that we have."""
-    return registry()[clause].known(peer, RELEASE)
+def _as_read(seen: Look) -> Look:
+    """The case as the script reads it, which never sees that a header announces big-endian order."""
+    octets = bytearray(seen.octets)
+    for finding in seen.findings:
+        if finding.field == "options.endian":
+            octets[finding.offset + finding.length - 1] &= ~1
+    return seen if octets == seen.octets else look(seen.case, bytes(octets))
 
 
-@cache
-def _kept() -> tuple[tuple[Clause, Behaviour], ...]:
-    return tuple((clause, row) for clause in registry().values() for row in clause.readers if row.kept)
+def _breaches(seen: Look, peer: str) -> Iterator[tuple[Look, Finding]]:
+    """The findings that the peer comes upon, each in the look at the case that tells more of it."""
+    if peer == XENGUEST:
+        yield from ((seen, row) for row in seen.findings if not seen.dropped(row.offset))
+        return
+    own = _as_read(seen)
+    if own is not seen:
+        yield from ((seen, row) for row in seen.findings if row.field == "options.endian")
+    end = goes_on(own)
+    yield from ((own, row) for row in own.findings if end is None or row.offset < end)
 
 
-def expected(case: Case, finding: Finding, peer: str) -> set[str]:
-    """What the peer may do with the case by what the clauses say; empty if they leave it open."""
-    clauses = finding.clauses
-    if peer != "libxenguest" or not case.remus:
-        clauses |= finding.dropped
-    clauses = clauses & _MISREAD.get(peer, set()) or clauses
-    does: set[str] = set()
-    good = True
-    for clause in clauses:
-        told = {row.does for row in rows(clause, peer) if not row.kept}
-        if not told and registry()[clause].severity == "error":
-            return set()
-        does |= told - _GOOD
-        good = good and (not told or bool(told & _GOOD))
-    for subject in {clause for clause, row in _kept() if case.stream.paths & set(clause.applies)}:
-        told = {row.does for row in rows(subject.id, peer) if row.kept}
-        does |= told - _GOOD
-        good = good and (not told or bool(told & _GOOD))
-    return does | ({"accept"} if good else set())
-
-
-def excused(case: Case, finding: Finding, peer: str) -> str:
-    """Why what the peer does is the fake hypervisor's doing, if it is."""
-    if peer != "libxenguest":
-        return ""
-    if case.touched in HYPERVISOR:
-        return HYPERVISOR[case.touched]
-    if any(part.values.get("guest_width") == _NARROW_WIDTH for part in case.stream):
-        return _NARROW
-    if case.touched in NAMES_FRAMES or case.name in NAMES_FRAMES:
-        return CONTEXT
-    named = next((why for name, why in NAMED.items() if case.name.startswith(name)), "")
-    return named or next((BLOBS[clause] for clause in finding.clauses if clause in BLOBS), "")
-
-
-# -- the page ---------------------------------------------------------------------------------------------------
+def steps(seen: Look, peer: str) -> Iterator[Step]:
+    for view, finding in _breaches(seen, peer):
+        told = does(view, finding, peer)
+        if told or registry()[finding.clause].severity == "error":
+            yield Step(place(view, finding, peer), finding.clause, told)
+    view = seen if peer == XENGUEST else _as_read(seen)
+    for (clause, reader), keeps in KEPT.items():
+        found = keeps(view) if reader == peer else None
+        if found:
+            yield Step(found[1], clause, found[0], kept=True)
+    for (clause, reader), shows in CONTEXT.items():
+        at = shows(view) if reader == peer else None
+        if at is not None:
+            yield Step(at, clause, "".join(row.does for row in rows(clause, peer)))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A case, what we find of it, and what a peer did."""
+    """A case as we see it, what a peer does with it by the clauses, and what it did."""
 
-    case: Case
-    finding: Finding
-    did: str
+    seen: Look
+    steps: tuple[Step, ...]
+    verdict: Verdict
+
+    @property
+    def ended(self) -> Step | None:
+        """The first step that ends the reading before its time."""
+        return next((step for step in sorted(self.steps, key=lambda step: step.at) if step.does not in GOOD), None)
+
+    @property
+    def told(self) -> str:
+        """The verdict that follows from the clauses; empty if one leaves it open."""
+        ended = self.ended
+        return "" if any(not step.does for step in self.steps) else "accept" if ended is None else ended.does
+
+    def shows(self, step: Step) -> bool:
+        """Whether the verdict is as that step has it."""
+        return self.verdict.verdict == ("accept" if step.does in GOOD else step.does)
+
+    @property
+    def astray(self) -> bool:
+        """Whether a reader that refuses the stream has stopped elsewhere than at the record where it should."""
+        ended, stopped = self.ended, self.verdict.offset
+        if self.verdict.verdict != "reject" or ended is None or ended.at >= LATER or stopped is None:
+            return False
+        first, last = self.seen.extent(ended.at)
+        return not first <= stopped <= last
+
+    @property
+    def excuse(self) -> str:
+        """Why a verdict that is not the one told is the hypervisor's; empty if it is not."""
+        did = self.verdict.verdict
+        if not self.told or (did == self.told and not self.astray):
+            return ""
+        if did == "reject" and self.verdict.refused:
+            return HYPERVISOR.get(self.verdict.refused.partition(":")[0], "")
+        if did == "accept":
+            why = {UNSEEN.get(step.clause, "") for step in self.steps if step.does not in GOOD}
+            return why.pop() if len(why) == 1 else ""
+        return ""
 
 
 def judged(peer: str) -> list[Row]:
-    """Every case that the peer can be asked about, in order."""
-    forms = ("libxc",) if peer == "libxenguest" else ("libxc", "libxl", "xl")
-    asked = [case for case in cases() if case.form in forms]
-    if peer == "libxenguest":
+    """Every case that the peer can be asked about, in order; the script cannot be told that a stream is of Remus."""
+    asked = [case for case in cases() if case.form in FORMS[peer] and (peer == XENGUEST or case.mode != "remus")]
+    if peer == XENGUEST:
         verdicts = peers.xenguest((case.guest + ("-remus" if case.remus else ""), case.octets) for case in asked)
     else:
         verdicts = peers.script((case.form, case.octets) for case in asked)
-    return [Row(case, found(case), row.verdict) for case, row in zip(asked, verdicts, strict=True)]
+    seen = map(look, asked)
+    return [Row(own, tuple(steps(own, peer)), verdict) for own, verdict in zip(seen, verdicts, strict=True)]
 
 
 def unexplained(peer: str, table: Iterable[Row]) -> Iterator[str]:
     """The rows that no clause accounts for, in words."""
     for row in table:
-        told = expected(row.case, row.finding, peer)
-        if row.did not in told and not excused(row.case, row.finding, peer):
-            clauses = ", ".join(sorted(row.finding.clauses | row.finding.dropped)) or "no finding"
-            yield f"{row.case.name}: {peer} does {row.did}, {' or '.join(sorted(told)) or 'nothing'} by {clauses}"
+        if (row.verdict.verdict != row.told or row.astray) and not row.excuse:
+            clauses = ", ".join(f"{step.clause} {step.does or 'open'}" for step in row.steps) or "no finding"
+            why = f" at {row.verdict.offset} ({row.verdict.message}; refused {row.verdict.refused or 'nothing'})"
+            yield f"{row.seen.case.name}: {peer} does {row.verdict.verdict}{why}, {row.told or 'nothing'} by {clauses}"
 
 
-def _only(row: Row, peer: str) -> str:
-    """The one clause that a case is about, if there is one and nothing hides it."""
-    clauses = row.finding.clauses | row.finding.dropped
-    if len(clauses) != 1 or excused(row.case, row.finding, peer):
-        return ""
-    if peer == "libxenguest" and row.case.remus and row.finding.dropped:
-        return ""
-    hidden = any(row.case.stream.paths & set(clause.applies) for clause, kept in _kept() if kept.reader == peer)
-    return "" if hidden else next(iter(clauses))
+def untold(peer: str, table: Iterable[Row]) -> Iterator[str]:
+    """Conditions that pick what no row of their clause says, and rows seen running that no stream shows to be so."""
+    taken = {(step.clause, step.does) for row in table for step in row.steps}
+    shown = {(step.clause, step.does) for row in table if not row.excuse for step in row.steps if row.shows(step)}
+    decided = {(row.ended.clause, row.ended.does) for row in table if row.ended is not None and not row.excuse}
+    for clause in registry().values():
+        told = {row.does: row.evidence for row in clause.known(peer, RELEASE)}
+        yield from (
+            f"{clause.id}: no row says {word}" for name, word in taken if name == clause.id and word not in told
+        )
+        for word, evidence in told.items():
+            if evidence == "run" and (clause.id, word) not in shown:
+                yield f"{clause.id}: no stream shows that {peer} does {word}"
+            if evidence != "run" and (clause.id, word) in decided:
+                yield f"{clause.id}: {peer} was seen to {word}"
+
+
+def unused(table: Iterable[Row]) -> set[str]:
+    """Excuses that no stream needs."""
+    return {*HYPERVISOR.values(), *UNSEEN.values()} - {row.excuse for row in table}
+
+
+# -- the page ---------------------------------------------------------------------------------------------------
+
+_WORDS = ("accept", "reject", "crash", "hang")
+
+
+@dataclass
+class Tally:
+    """How many streams break a clause, and what the peer did with those where that decides it."""
+
+    streams: int = 0
+    did: Counter[str] = field(default_factory=Counter)
+
+
+def tallies(table: Iterable[Row]) -> dict[str, Tally]:
+    """By clause: a stream that is taken is so with all that it breaks; what is not is so for one clause."""
+    found: dict[str, Tally] = {}
+    for row in table:
+        broken = {step.clause for step in row.steps if not step.kept}
+        ended = row.ended
+        deciding = broken if ended is None else broken & {ended.clause}
+        for clause in broken:
+            found.setdefault(clause, Tally()).streams += 1
+        for clause in () if row.excuse else deciding:
+            found[clause].did[row.verdict.verdict] += 1
+    return dict(sorted(found.items()))
+
+
+def differs(clause: str, did: Counter[str]) -> bool:
+    """Whether the peer takes what is an error to us, refuses what is none, or fails itself."""
+    error = registry()[clause].severity in ("error", "")
+    return bool(did["crash"] + did["hang"] + (did["accept"] if error else did["reject"]))
+
+
+def _table(found: dict[str, Tally]) -> list[str]:
+    lines = ["| clause | it should | streams | accepts | rejects | crashes |", "|---|---|--:|--:|--:|--:|"]
+    for clause, tally in found.items():
+        numbers = " | ".join(str(tally.did[word] or "") for word in ("accept", "reject", "crash"))
+        lines.append(f"| {clause} | {registry()[clause].reader} | {tally.streams} | {numbers} |")
+    return lines
+
+
+def _listed(told: Iterable[tuple[str, Behaviour]]) -> Iterator[str]:
+    """Rows of the clauses that have something to tell, in words, a sentence a line."""
+    for clause, row in told:
+        if row.when or row.note:
+            yield f"- `{clause}`: {row.does}" + (f", when {row.when}" if row.when else "") + "."
+            yield from (f"  {sentence.rstrip('.')}." for sentence in row.note.split(". ") if sentence)
 
 
 def section(peer: str, table: Sequence[Row]) -> str:
     """The peer's part of the page."""
-    alone: dict[str, Counter[str]] = {}
-    excuses: Counter[str] = Counter()
-    for row in table:
-        clause = _only(row, peer)
-        if clause:
-            alone.setdefault(clause, Counter())[row.did] += 1
-        why = excused(row.case, row.finding, peer)
-        if why and row.did not in expected(row.case, row.finding, peer):
-            excuses[why] += 1
-    lines = [f"## {peer} {RELEASE}", "", f"{len(table):,} streams.", ""]
-    lines += ["| clause | severity | streams | accepted | refused | crashed | when |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for clause, counts in sorted(alone.items()):
-        severity = registry()[clause].severity
-        differs = counts["accept"] if severity == "error" else counts["reject"] + counts["crash"]
-        if differs or counts["crash"]:
-            whens = "; ".join(f"{row.does}: {row.when}" for row in rows(clause, peer) if row.when and not row.kept)
-            numbers = " | ".join(str(counts[name] or "") for name in ("accept", "reject", "crash"))
-            lines.append(f"| {clause} | {severity} | {counts.total()} | {numbers} | {whens} |")
-    kept = sorted((clause.id, row.does, row.when, row.note) for clause, row in _kept() if row.reader == peer)
+    verdicts = Counter(row.verdict.verdict for row in table)
+    found = tallies(table)
+    other = {clause: tally for clause, tally in found.items() if differs(clause, tally.did)}
+    same = {clause: tally for clause, tally in found.items() if clause not in other}
+    excuses = Counter(row.excuse for row in table if row.excuse)
+    summary = ", ".join(f"{verdicts[word]:,} {word}" for word in _WORDS if verdicts[word])
+    lines = [f"## {peer} {RELEASE}", "", f"{len(table):,} streams: {summary}.", ""]
+    lines += ["### Otherwise than streamfmt", "", *_table(other), "", "The clauses say of it:", ""]
+    lines += _listed((clause, row) for clause in other for row in rows(clause, peer))
+    kept = [(clause.id, row) for clause in registry().values() for row in clause.known(peer, RELEASE) if row.kept]
     if kept:
-        lines += ["", "It cannot cope with these, though the rule is kept:", ""]
-        lines += [f"- {clause}: {does}" + (f", when {when}" if when else "") + "." for clause, does, when, _ in kept]
+        lines += ["", "It cannot cope with these, though the rule is kept:", "", *_listed(kept)]
+    lines += ["", "### As streamfmt", "", *_table(same)]
     if excuses:
-        lines += ["", "Refused, though no rule that a stream shows is broken, for what the host or the hypervisor"]
-        lines += ["(here a fake one) decides, or for what is named:", ""]
-        lines += [f"- {why}: {count}." for why, count in sorted(excuses.items())]
+        lines += ["", "### Not the reader's doing", "", "The hypervisor below it is a fake one here.", ""]
+        lines += [f"- {why}: {count} streams." for why, count in sorted(excuses.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -221,10 +252,13 @@ _HEADING = """\
 # Where readers differ
 
 Several thousand streams, each a good one with one thing done to it, were given to streamfmt and to real readers.
-Where a stream breaks one rule only, this is what they did, for each rule on which they and streamfmt differ:
-an error that they accept, a warning or note that they refuse, and whatever makes them crash.
-Each difference, alone or with others, follows from the clause's `readers` data, which `streamfmt explain` prints.
-A test asks the readers again and compares.
+From the clauses that a stream breaks, and their `readers` data, follows what each reader does with it.
+A test asks the readers again: they do so on every stream, or the fake hypervisor below one is to blame.
+
+In the tables `streams` is how many streams break a clause.
+One that is accepted is so with all that it breaks; one that is not counts for the clause that ends the reading.
+`it should` is what the clause asks of readers; a reader is right to reject for a reason of its own.
+`streamfmt explain` tells a clause in full.
 """
 
 

@@ -1,19 +1,24 @@
 """Several thousand streams, each a good one with one thing done to it, for judging us by real readers.
 
 What is done is systematic: every field of every header, record and element takes its boundary values, every length
-and padding is off, every record is left out, doubled, exchanged and moved to each place, and the stream is cut at
-each boundary.  The vectors of all clauses come on top.  Names say what was done; nothing is random.
+and padding is off, every record is left out, doubled, exchanged, moved to each place and taken for each other type,
+and the stream is cut at each boundary.  The good ones are those of `good` and what Xen's own saver wrote.  The
+vectors of all clauses come on top.  Names say what was done; nothing is random.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import gzip
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import blake2b
+from itertools import chain
 
+from .. import data
 from ..schema.describe import Field, Layout, catalogue
-from .good import HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV
+from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
 from .streams import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
 from .vectors import ACCEPTED, BREAKING
 
@@ -28,15 +33,18 @@ _SIZE_MAX = 1 << 20
 class Case:
     """A stream, and how it is to be read: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
 
-    `touched` is the schema path of the field that was changed, if one was.
+    `mode` is what it is declared to be, to us and to them.
     """
 
     name: str
     stream: Stream
     form: str
     guest: str
-    remus: bool = False
-    touched: str = ""
+    mode: str = "plain"
+
+    @property
+    def remus(self) -> bool:
+        return self.mode != "plain"
 
     @property
     def octets(self) -> bytes:
@@ -49,7 +57,7 @@ def _layouts() -> dict[str, Layout]:
 
 
 def _values(row: Field) -> list[int | bytes]:
-    """Boundary values of a field, and each bit of one that is reserved."""
+    """Boundary values of a field, and each bit of one that is reserved where it is narrow."""
     if row.raw:
         if row.size > 64:
             return []
@@ -59,23 +67,26 @@ def _values(row: Field) -> list[int | bytes]:
     for value in row.allowed or ():
         found |= {value, value - 1, value + 1}
     if row.allowed == (0,):
-        found |= {1 << bit for bit in range(row.bits)}
+        found |= {1 << bit for bit in range(row.bits) if row.bits <= 16 or bit in (15, 16)}
     if row.bits <= 4:
         found |= set(range(most + 1))
     return sorted(value for value in found if 0 <= value <= most)
 
 
 def _places(stream: Stream) -> Iterator[tuple[Part, int]]:
-    """Each part that has a layout, and which of its path it is."""
+    """Each part that has a layout, and which of its path it is; of one that comes again and again first and last."""
     seen: dict[str, int] = {}
+    again = Counter(map(id, stream))
+    left = Counter(again)
     for part in stream:
         nth = seen.setdefault(part.path, 0)
         seen[part.path] += 1
-        if part.path in HEADERS or part.path in RECORDS:
+        left[id(part)] -= 1
+        if (part.path in HEADERS or part.path in RECORDS) and left[id(part)] in (0, again[id(part)] - 1):
             yield part, nth
 
 
-def _fields(stream: Stream) -> Iterator[tuple[str, Stream, str]]:
+def _fields(stream: Stream) -> Iterator[tuple[str, Stream]]:
     for part, nth in _places(stream):
         layout = _layouts()[part.path]
         body = part.body("<")
@@ -94,36 +105,46 @@ def _fields(stream: Stream) -> Iterator[tuple[str, Stream, str]]:
                 told = value.hex() if isinstance(value, bytes) else f"{value:#x}"
                 changed = stream.patch(part.path, path, value, nth)
                 if changed.render() != stream.render():
-                    yield f"{part.path}#{nth}.{path}={told}", changed, re.sub(r"\[\d+\]", "", f"{part.path}.{path}")
+                    yield f"{part.path}#{nth}.{path}={told}", changed
 
 
-def _lengths(stream: Stream) -> Iterator[tuple[str, Stream, str]]:
+def _lengths(stream: Stream) -> Iterator[tuple[str, Stream]]:
     for part, nth in _places(stream):
         if part.path in HEADERS:
             continue
         length = len(part.body("<"))
         for size in sorted({0, 1, length - 8, length - 1, length + 1, length + 8, length + 4096} - {length}):
             if size >= 0:
-                yield f"{part.path}#{nth} of {size}", stream.resized(part.path, size, nth), part.path
+                yield f"{part.path}#{nth} of {size}", stream.resized(part.path, size, nth)
         for claim in sorted(
             {0, length - 8, length + 8, LIMIT, LIMIT + 1, LIMIT + 8, 0xFFFFFFF8, 0xFFFFFFFF} - {length}
         ):
             if claim >= 0:
-                yield f"{part.path}#{nth} claims {claim}", stream.edit(part.path, nth, claim=claim), part.path
+                yield f"{part.path}#{nth} claims {claim}", stream.edit(part.path, nth, claim=claim)
         if length % 8:
-            yield f"{part.path}#{nth} padded", stream.edit(part.path, nth, padding=b"\xff" * (-length % 8)), part.path
-        for code in (0x0B, 0x13, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
-            yield f"{part.path}#{nth} is {code:#x}", stream.edit(part.path, nth, code=code), part.path
+            yield f"{part.path}#{nth} padded", stream.edit(part.path, nth, padding=b"\xff" * (-length % 8))
 
 
-def _order(stream: Stream) -> Iterator[tuple[str, Stream]]:
+def _types(stream: Stream) -> Iterator[tuple[str, Stream]]:
+    """Each record as one of every other type that its layer has, and of types that it has not."""
+    for part, nth in _places(stream):
+        if part.path in HEADERS:
+            continue
+        layer = part.path.partition(".")[0]
+        known = {row.code for path, row in RECORDS.items() if path.startswith(f"{layer}.")}
+        for code in sorted(known | {max(known) + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}):
+            if code != RECORDS[part.path].code:
+                yield f"{part.path}#{nth} is {code:#x}", stream.edit(part.path, nth, code=code)
+
+
+def _order(stream: Stream, moving: bool = True) -> Iterator[tuple[str, Stream]]:
     parts = stream.parts
     for at, part in enumerate(parts):
         where = f"{at} {part.path}"
         rest = (*parts[:at], *parts[at + 1 :])
         yield f"without {where}", replace(stream, parts=rest)
         yield f"twice {where}", replace(stream, parts=(*parts[:at], part, *parts[at:]))
-        for to in range(len(rest) + 1):
+        for to in range(len(rest) + 1) if moving else ():
             if to not in (at, at + 1):
                 yield f"{where} to {to}", replace(stream, parts=(*rest[:to], part, *rest[to:]))
         layer = "libxl" if part.path.startswith("libxl") else "libxc"
@@ -142,18 +163,78 @@ def _cuts(stream: Stream) -> Iterator[tuple[str, Stream]]:
     yield "junk behind", stream.then(raw(b"\xa5" * 24))
 
 
-_PLAIN: tuple[tuple[str, Stream, str, str], ...] = (
-    ("hvm", HVM, "libxc", "hvm"),
-    ("hvm-v2", HVM_V2, "libxc", "hvm"),
-    ("pv", PV, "libxc", "pv"),
-    ("pv-v2", PV_V2, "libxc", "pv"),
-    ("remus-hvm", REMUS_HVM, "libxc", "hvm"),
-    ("remus-pv", REMUS_PV, "libxc", "pv"),
-    # The script takes no xenstore record at all.
-    ("libxl-hvm", LIBXL_HVM.without("libxl.EMULATOR_XENSTORE_DATA"), "libxl", "hvm"),
-    ("libxl-pv", LIBXL_PV, "libxl", "pv"),
-    ("xl-hvm", in_xl(LIBXL_HVM.without("libxl.EMULATOR_XENSTORE_DATA")), "xl", "hvm"),
-)
+# -- what it is done to -----------------------------------------------------------------------------------------
+
+
+def _real(name: str) -> Stream:
+    """A bare libxc image of the corpus, in parts."""
+    with gzip.open(data.path("corpus", "real", name)) as file:
+        octets = file.read()
+    names = {row.code: path for path, row in RECORDS.items() if path.startswith("libxc.")}
+    parts = [Part("libxc.image_header", octets=octets[:24]), Part("libxc.domain_header", octets=octets[24:40])]
+    at = 40
+    while at < len(octets):
+        kind, length = (int.from_bytes(octets[place : place + 4], "little") for place in (at, at + 4))
+        parts.append(Part(names[kind], octets=octets[at + 8 :][:length]))
+        at += 8 + (length + 7 & ~7)
+    return Stream(tuple(parts))
+
+
+def _plainly(stream: Stream) -> Stream:
+    """Without xenstore records: the script refuses them all, and would not come to what the stream is about."""
+    return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
+
+
+_LIBXL_HVM = _plainly(LIBXL_HVM)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A good stream that things are done to, how it is read, and by which of the families they are done."""
+
+    stream: Stream
+    form: str
+    guest: str
+    mode: str = "plain"
+    families: str = "field length type order move cut"
+
+
+def _bases() -> dict[str, Base]:
+    # Moving every record of three checkpoints would be thousands: their order is that of the first.
+    checkpointed = "field length type order cut"
+    return {
+        "hvm": Base(HVM, "libxc", "hvm"),
+        "hvm-v2": Base(HVM_V2, "libxc", "hvm"),
+        "pv": Base(PV, "libxc", "pv"),
+        "pv-v2": Base(PV_V2, "libxc", "pv"),
+        "remus-hvm": Base(REMUS_HVM, "libxc", "hvm", "auto", checkpointed),
+        "remus-pv": Base(REMUS_PV, "libxc", "pv", "auto", checkpointed),
+        "libxl-hvm": Base(_LIBXL_HVM, "libxl", "hvm"),
+        "libxl-pv": Base(LIBXL_PV, "libxl", "pv"),
+        # An END behind it makes the script take a checkpointed stream.
+        "remus-verified": Base(
+            REMUS_HVM.before("libxc.X86_TSC_INFO", VERIFY).then(END), "libxc", "hvm", "auto", families=""
+        ),
+        "xl-hvm": Base(in_xl(_LIBXL_HVM), "xl", "hvm"),
+        # Real ones are large, so less is done to them.
+        "real-hvm": Base(_real("hvm-64.bin.gz"), "libxc", "hvm", families="order cut"),
+        "real-pv": Base(_real("pv-24.bin.gz"), "libxc", "pv", families="length order cut"),
+        "real-remus": Base(_real("hvm-remus.bin.gz"), "libxc", "hvm", "auto", ""),
+        "real-pv-list": Base(_real("pv-list.bin.gz"), "libxc", "pv", families=""),
+    }
+
+
+def _done(base: Base) -> Iterator[tuple[str, Stream]]:
+    stream, families = base.stream, base.families.split()
+    made: list[Iterable[tuple[str, Stream]]] = [[("as it is", stream)]]
+    if "cut" in families:
+        made.append(_cuts(stream))
+    if "order" in families:
+        made.append(_order(stream, "move" in families))
+    for family, make in (("field", _fields), ("length", _lengths), ("type", _types)):
+        if family in families:
+            made.append(make(stream))
+    yield from chain(*made)
 
 
 def _form(stream: Stream) -> str:
@@ -171,11 +252,14 @@ def _vectors() -> Iterator[Case]:
     for clause, kind, vectors in (*tables, *((clause, "", vectors) for clause, vectors in BREAKING.items())):
         for name, vector in vectors.items():
             form = _form(vector.stream)
-            if not form or vector.large or vector.deep or vector.mode not in ("auto", "remus"):
+            if not form or vector.large or vector.mode == "colo":
                 continue
-            if sum(map(len, vector.stream.pieces())) <= _SIZE_MAX:
-                remus = "libxc.CHECKPOINT" in vector.stream.paths
-                yield Case(f"{clause} {kind}{name}", vector.stream, form, _guest(vector.stream), remus)
+            about = "EMUXS" in clause or vector.stream.cut is not None
+            stream = vector.stream if about else _plainly(vector.stream)
+            if sum(map(len, stream.pieces())) <= _SIZE_MAX:
+                checkpointed = form != "libxc" or "libxc.CHECKPOINT" in stream.paths
+                mode = vector.mode if vector.mode != "auto" else "auto" if checkpointed else "plain"
+                yield Case(f"{clause} {kind}{name}", stream, form, _guest(stream), mode)
 
 
 @cache
@@ -185,23 +269,16 @@ def cases() -> tuple[Case, ...]:
 
 
 def _cases() -> Iterator[Case]:
-    seen: set[tuple[str, bytes]] = set()
-    for name, stream, form, guest in _PLAIN:
-        remus = name.startswith("remus")
-        made = [("as it is", stream), *_cuts(stream)]
-        if remus:
-            # Moving every record of three checkpoints would be thousands: their order is that of the first.
-            made += [row for row in _order(stream) if " to " not in row[0]]
-        else:
-            made += _order(stream)
-        for what, changed, touched in (*_fields(stream), *_lengths(stream), *((*row, "") for row in made)):
-            if form == "xl" and (changed.parts[2:] != stream.parts[2:] or (changed.cut or 0) > _OUTER):
-                continue  # the stream inside has had its turn
-            case = Case(f"{name}: {what}", changed, form, guest, remus, touched)
-            if (form, case.octets) not in seen:
-                seen.add((form, case.octets))
-                yield case
-    for case in _vectors():
-        if (case.form, case.octets) not in seen:
-            seen.add((case.form, case.octets))
+    seen: set[bytes] = set()
+    made = (
+        Case(f"{name}: {what}", changed, base.form, base.guest, base.mode)
+        for name, base in _bases().items()
+        for what, changed in _done(base)
+        # The stream inside a container has had its turn.
+        if base.form != "xl" or (changed.parts[2:] == base.stream.parts[2:] and (changed.cut or 0) <= _OUTER)
+    )
+    for case in chain(made, _vectors()):
+        digest = blake2b(f"{case.form} {case.mode} ".encode() + case.octets).digest()
+        if digest not in seen:
+            seen.add(digest)
             yield case
