@@ -7,10 +7,12 @@ same modules; only the waiting is here.  A cancelled call can be made again; onl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, judging
+from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, concluded, judging
 from .reader.events import Record as _Record
 from .reader.headers import Headers, Identification
 from .reader.objects import Inlet, StarvedError, from_object
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["Record", "Stream", "identify", "open", "verify"]
 T = TypeVar("T")
 
+# Octets of content after which other tasks get their turn: a few that have arrived may hold very many, compressed.
+_TURN = 64 << 10
+
+
+class _TurnError(Exception):
+    """It is somebody else's turn; nothing is amiss."""
+
 
 class AsyncReadable(Protocol):
     """An asyncio.StreamReader, or anything that reads like one."""
@@ -38,11 +47,13 @@ class _Feed:
 
     def __init__(self, source: AsyncReadable, reader: Reader) -> None:
         if not callable(getattr(source, "read", None)):
-            raise TypeError(f"an object with async read(n) is wanted, not {type(source).__name__}")
+            hint = "; for a file see asyncio in docs/api.md" if isinstance(source, (str, PathLike)) else ""
+            raise TypeError(f"an object with async read(n) is wanted, not {type(source).__name__}{hint}")
         self._read = source.read
         self._inlet = Inlet(reader.exact)
         self._reader = reader
         self._source: Source | None = None
+        self._turn = _TURN
 
     async def drive(self, engine: Driven) -> None:
         """Octets into `engine` until it wants no more.  Raises OSError, and what the input is to blame for."""
@@ -50,14 +61,22 @@ class _Feed:
             try:
                 # Whether the octets are compressed shows when a few have arrived.
                 self._source = self._source or from_object(self._inlet, self._reader)
-                drive(engine, self._source)
+                drive(engine, self._source, self._progress)
                 return
+            except _TurnError:
+                await asyncio.sleep(0)
+                continue
             except StarvedError as starved:
                 wanted = starved.wanted
             octets = await self._read(wanted)
             if len(octets) > wanted:
                 raise OSError(f"the source gave {len(octets)} octets, asked for {wanted}")
             self._inlet.give(octets)
+
+    def _progress(self, position: int) -> None:
+        if position >= self._turn:
+            self._turn = position + _TURN
+            raise _TurnError
 
 
 async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
@@ -79,7 +98,7 @@ async def verify(
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
     await _Feed(source, reader).drive(reader.engine)
-    return Outcome(reader, verifier, strict)
+    return concluded(reader, verifier, strict)
 
 
 class Record(BaseRecord):

@@ -87,6 +87,13 @@ def judging(form: str, mode: str, deep: bool, exact: bool) -> tuple[Reader, Veri
     return Reader(verifier, check_form(form), exact), verifier
 
 
+def concluded(reader: Reader, verifier: Verifier, strict: bool) -> Outcome:
+    """What came out, without the reader's window and what the verifier remembered: users keep many of these."""
+    outcome = Outcome(reader, verifier, strict)
+    verifier.forget()
+    return outcome
+
+
 class _Feed:
     """The octets of what the caller gave, on their way into a reader."""
 
@@ -158,7 +165,7 @@ def verify(
     reader, verifier = judging(form, mode, deep, exact)
     with _feeding(source, reader) as feed:
         feed.drive(reader.engine)
-    return Outcome(reader, verifier, strict)
+    return concluded(reader, verifier, strict)
 
 
 class BaseRecord:

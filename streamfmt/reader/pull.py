@@ -39,37 +39,51 @@ class NotAStreamError(StreamError):
     """What begins at `offset` is nothing that can be read; `identity` says what it is instead."""
 
     def __init__(self, identity: Identity, offset: int) -> None:
-        super().__init__(f"at offset {offset}: {identity.name} ({identity.evidence})")
+        super().__init__(identity, offset)
         self.identity = identity
         self.offset = offset
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.identity.name} ({self.identity.evidence})"
 
 
 class TruncatedError(StreamError):
     """The stream ends at `offset`, inside `what`; at least `missing` octets more belong there."""
 
     def __init__(self, offset: int, what: str, missing: int) -> None:
-        super().__init__(f"the input ends at {offset}, inside {what}; at least {missing} more octets belong there")
+        super().__init__(offset, what, missing)
         self.offset = offset
         self.what = what
         self.missing = missing
+
+    def __str__(self) -> str:
+        return f"the input ends at {self.offset}, inside {self.what}; at least {self.missing} more octets belong there"
 
 
 class MalformedError(StreamError):
     """What lies at `offset` cannot be read as what it should be."""
 
     def __init__(self, offset: int, message: str) -> None:
-        super().__init__(f"at offset {offset}: {message}")
+        super().__init__(offset, message)
         self.offset = offset
+        self._message = message
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self._message}"
 
 
 class LimitError(StreamError):
     """The record at `offset` is sound so far, but has `size` of what the caller takes `limit` of."""
 
     def __init__(self, offset: int, unit: str, size: int, limit: int) -> None:
-        super().__init__(f"at offset {offset}: {size:,} {unit}, the limit is {limit:,}")
+        super().__init__(offset, unit, size, limit)
         self.offset = offset
         self.size = size
         self.limit = limit
+        self._unit = unit
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.size:,} {self._unit}, the limit is {self.limit:,}"
 
 
 class Header:
@@ -108,11 +122,15 @@ class PageBatch:
     is released when the next batch, or anything else of the stream, is asked for.
     """
 
-    __slots__ = ("contents", "offset", "pfns", "types")
+    __slots__ = ("_lent", "contents", "offset", "pfns", "types")
 
     WITH_CONTENT = frozenset(L.PAGE_TYPES[kind] for kind in L.PAGE_TYPES_DATA)
 
-    def __init__(self, pfns: tuple[int, ...], types: tuple[str, ...], offset: int, contents: memoryview) -> None:
+    def __init__(
+        self, pfns: tuple[int, ...], types: tuple[str, ...], offset: int, contents: memoryview, lent: list[memoryview]
+    ) -> None:
+        # What is to be released when the stream goes on: a slice outlives the view that it was taken from.
+        self._lent = lent
         self.pfns = pfns
         self.types = types
         self.offset = offset
@@ -123,7 +141,9 @@ class PageBatch:
         at = 0
         for pfn, kind in zip(self.pfns, self.types, strict=True):
             if kind in self.WITH_CONTENT:
-                yield pfn, kind, self.contents[at : at + PAGE]
+                page = self.contents[at : at + PAGE]
+                self._lent.append(page)
+                yield pfn, kind, page
                 at += PAGE
             else:
                 yield pfn, kind, None
@@ -144,6 +164,8 @@ class Puller(Sink):
         self._failure: StreamError | None = None
         self._asked = 0
         self._piece: memoryview | None = None
+        # All that the consumer looks at.
+        self._lent: list[memoryview] = []
         self._closed = False
 
     # -- for the driver ---------------------------------------------------------------------------------------
@@ -254,7 +276,7 @@ class Puller(Sink):
             if len(contents) < pages * PAGE:
                 yield from self._take(1)  # the stream ends inside; this tells
             pfns = tuple(entry & L.ENTRY_PFN_MASK for entry in entries[start:stop])
-            yield PageBatch(pfns, tuple(L.PAGE_TYPES[kind] for kind in kinds[start:stop]), offset, contents)
+            yield PageBatch(pfns, tuple(L.PAGE_TYPES[kind] for kind in kinds[start:stop]), offset, contents, self._lent)
             start = stop
 
     def _open(self) -> None:
@@ -314,10 +336,10 @@ class Puller(Sink):
 
     def _release(self) -> None:
         """Let nobody look at octets that are about to be overwritten."""
-        piece, self._piece = self._piece, None
-        if piece is not None:
+        self._piece = None
+        while self._lent:
             try:
-                piece.release()
+                self._lent.pop().release()
             except BufferError:
                 pass  # the consumer has made something of it that cannot be told; its documentation says so
 
@@ -348,6 +370,7 @@ class Puller(Sink):
             window.lo += count
             self._asked = 0
             self._piece = window.view[start : window.lo].toreadonly()
+            self._lent.append(self._piece)
             yield PAUSE
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:

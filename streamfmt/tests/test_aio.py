@@ -145,6 +145,30 @@ def test_cancelled_chunks_can_be_asked_for_again() -> None:
     asyncio.run(compare())
 
 
+def test_others_get_their_turn() -> None:
+    """What few compressed octets hold keeps the loop from nobody for long."""
+    packed = gzip.compress(OCTETS["hvm"] + bytes(8 << 20), 1)
+
+    async def compare() -> int:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        reader = asyncio.StreamReader(limit=1 << 20)
+        reader.feed_data(packed)
+        reader.feed_eof()
+        counting = asyncio.create_task(count())
+        await aio.verify(reader)
+        counting.cancel()
+        return turns
+
+    assert asyncio.run(compare()) >= (8 << 20) / (256 << 10)
+
+
 def test_async_sources_that_misbehave() -> None:
     """An object without read, and one that gives more than was asked for, are refused."""
 
@@ -154,6 +178,8 @@ def test_async_sources_that_misbehave() -> None:
 
     with pytest.raises(TypeError, match="async read"):
         aio.open(b"octets")  # type: ignore[arg-type] # this is what is tested
+    with pytest.raises(TypeError, match=r"docs/api\.md"):
+        aio.open("file")  # type: ignore[arg-type] # this too
     with pytest.raises(OSError, match="asked for"):
         asyncio.run(aio.verify(Generous()))
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -153,9 +154,55 @@ def test_what_is_lent_is_taken_back() -> None:
         kept.read()
 
 
+def test_pages_are_taken_back() -> None:
+    """A page of a batch is released with the batch, so that it can never show other octets."""
+    with streamfmt.open(OCTETS["hvm"]) as stream:
+        batch = next(_record(stream, "PAGE_DATA").pages())
+        page = next(page for _, _, page in batch if page is not None)
+        next(stream)
+        with pytest.raises(ValueError, match="released"):
+            bytes(page)
+        with pytest.raises(ValueError, match="released"):
+            bytes(batch.contents)
+
+
 def _record(stream: streamfmt.Stream, name: str) -> streamfmt.Record:
     """The next record of that name."""
     return next(item for item in stream if isinstance(item, streamfmt.Record) and item.name == name)
+
+
+@pytest.mark.parametrize("clause", ["LIBXC-PAGE-COUNT", "CKPT-CKPT-REC", "XAPI-MEMORY"])
+def test_an_outcome_goes_to_other_processes(clause: str) -> None:
+    """An outcome can be pickled, holds no window of the stream, and is the same afterwards."""
+    for vector in SMALL[clause].values():
+        options: dict[str, Any] = {"form": vector.form}
+        outcome = streamfmt.verify(vector.stream.render(), **options)
+        octets = pickle.dumps(outcome)
+        again = pickle.loads(octets)
+        assert (again.as_dict(), again.findings, again.describe()) == (
+            outcome.as_dict(),
+            outcome.findings,
+            outcome.describe(),
+        )
+        assert len(octets) < 16 << 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        streamfmt.TruncatedError(40, "a record header", 3),
+        streamfmt.MalformedError(7, "it is not so"),
+        streamfmt.LimitError(9, "octets", 10_000, 10),
+        streamfmt.NotAStreamError(streamfmt.verify(b"").identity, 3),
+    ],
+)
+def test_errors_go_to_other_processes(error: streamfmt.StreamError) -> None:
+    """An error that is raised in a pool of processes arrives as it was."""
+    again = pickle.loads(pickle.dumps(error))
+
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again).keys() == vars(error).keys()
 
 
 def test_limits() -> None:

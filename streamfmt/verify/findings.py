@@ -57,6 +57,10 @@ class Finding:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a finding cannot be changed: {name}")
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        # Pickling and copying set what there is one by one.
+        self.__init__(**state[1])  # type: ignore[misc] # a new object, which nothing has been set in
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Finding) and self.as_dict() == other.as_dict()
 

@@ -25,14 +25,13 @@ CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED = "conforms", "does not conform", "not ju
 
 
 class Outcome:
-    """What came out of verifying one stream: the reader and the verifier behind it, and the verdict.
+    """What came out of verifying one stream: the verifier behind it, and the verdict.
 
     `verdict` is "conforms", "does not conform" or "not judged"; `errors`, `warnings` and `notes` count findings,
     `size` the octets of the stream that went by.  `identity` is what its first octets say it is.
     """
 
     def __init__(self, reader: Reader, verifier: Verifier, strict: bool = False) -> None:
-        self.reader = reader
         self.verifier = verifier
         self.size = reader.window.position
         identity = reader.identity

@@ -64,6 +64,12 @@ class Verifier(Sink):
         self._image: LayerState | None = None
         self._states: dict[str, LayerState] = {}
 
+    def forget(self) -> None:
+        """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
+        self._image = None
+        self._states.clear()
+        del self.window
+
     # -- findings ---------------------------------------------------------------------------------------------
 
     def fault(
