@@ -163,18 +163,24 @@ def _within(found: Identity, start: bytes, base: int) -> Identity:
 
 
 def describe(layers: Sequence[Layer]) -> str:
-    """What a stream of these layers is, in a line: "xl > libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
-    parts = []
+    """What a stream of these layers is, in a line: "xl > libxl v2 > libxc v3, x86 HVM, Xen 4.17".
+
+    What lies side by side, such as the images of one XAPI file, is joined by "+".
+    """
+    text = ""
+    inside = set()
     for layer in layers:
         if layer.version or layer.wraps:
             version = f" v{layer.version}" if layer.version else ""
-            parts.append(layer.name + version + (", big-endian" if layer.order == ">" else ""))
+            joint = (" + " if layer.parent in inside else " > ") if text else ""
+            inside.add(layer.parent)
+            text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
     guest = ""
     for layer in layers:
         if layer.name == "libxc" and layer.guest:
             guest = f", x86 {layer.guest.upper()}"
             guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
-    return " > ".join(parts) + guest
+    return text + guest
 
 
 def _legacy(head: bytes) -> Identity | None:

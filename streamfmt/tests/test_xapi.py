@@ -28,7 +28,8 @@ from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RE
 from .showing import Show, objects
 from .streams import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .test_guess import POSITIVE
-from .vector import judge, told
+from .vector import judge, judged, told
+from .vectors import BREAKING
 
 DEMU = (unsized("DEMU"), raw(b"state of a GPU, as long as it pleases"))
 
@@ -412,3 +413,10 @@ def test_memory_images_of_any_version() -> None:
         stream = XAPI_PV.patch("libxc.image_header", "version", version)
         clauses = set(_verdict(stream).verifier.findings.counts)
         assert not {clause for clause in clauses if clause.startswith("XAPI")}
+
+
+def test_images_side_by_side_are_told_so() -> None:
+    """Two images of one file lie beside each other, not one in the other."""
+    told = judged(BREAKING["XAPI-MEMORY-ONCE"]["same"]).describe()
+
+    assert told == "xapi v2 > libxc v3 + libxc v3, x86 PV, Xen 4.17"
