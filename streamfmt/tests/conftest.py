@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 
 from .. import data
 from ..cli.main import main
+from ..writer import Stream
 from .showing import Show
-from .streams import Stream
 
 # Examples come from builders that take longer than hypothesis likes under xdist on a busy machine.
 _SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)

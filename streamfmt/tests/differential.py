@@ -18,8 +18,8 @@ from itertools import chain
 
 from .. import data
 from ..schema.describe import Field, Layout, catalogue
+from ..writer import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
 from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
-from .streams import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
 from .vectors import ACCEPTED, BREAKING
 
 LIMIT = 128 << 20

@@ -6,7 +6,7 @@ Vectors are edits of these.  GOOD holds them by name; each accepts every clause.
 from __future__ import annotations
 
 from ..schema import capture, libxc
-from .streams import (
+from ..writer import (
     TOP_TABLE,
     Part,
     Stream,

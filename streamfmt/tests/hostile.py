@@ -18,6 +18,8 @@ from time import perf_counter
 from typing import Any
 
 from ..schema import libxc
+from ..schema.encode import Buffer
+from ..writer import Part, Stream, context, p2m, vcpu
 from . import hostile_xapi
 from .good import (
     BACK,
@@ -37,7 +39,6 @@ from .good import (
     XENSTORE,
     XL_HVM,
 )
-from .streams import Part, Stream, context, p2m, vcpu
 from .vector import judge
 
 LIMIT = libxc.RECORD_LENGTH_MAX
@@ -45,7 +46,7 @@ MOST = 0xFFFFFFFF
 ADDRESS_SPACE = 512 << 20
 _PIECE = 256 << 10
 
-Pieces = Iterator[bytes]
+Pieces = Iterator[Buffer]
 Case = Callable[[int], Pieces]
 
 
@@ -86,7 +87,7 @@ _BACK_LIST = _until(BACK, _LIST)
 
 
 def _part(part: Part) -> bytes:
-    return b"".join(part.pieces("<"))
+    return b"".join(part.buffers("<"))
 
 
 def after(start: bytes, unit: bytes, claim: tuple[int, int] | None = None) -> Case:

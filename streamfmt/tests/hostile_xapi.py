@@ -45,7 +45,7 @@ def _text(start: bytes, unit: bytes) -> tuple[bytes, bytes]:
 
 
 FLOODS: dict[str, tuple[bytes, bytes]] = {
-    "xapi-descriptions": (_TAIL, b"".join(XAPI_UEFI.part("xapi.XENOPS").pieces("<"))),
+    "xapi-descriptions": (_TAIL, b"".join(XAPI_UEFI.part("xapi.XENOPS").buffers("<"))),
     "xapi-empty": (_TAIL, b"".join(_head(_CODES[name]) for name in ("VARSTORED", "SWTPM", "QEMU_TRAD"))),
     "xapi-reserved": (_TAIL, _head(_CODES["QEMU_XEN"])),
     "xapi-raw-tpm": (_TAIL, _head(_CODES["SWTPM0"], 1) + b"x"),

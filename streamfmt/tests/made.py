@@ -9,8 +9,8 @@ import gzip
 from pathlib import Path
 
 from .. import data
+from ..writer import Stream, behind_text, in_libvirt, in_migration
 from .good import BACK, GOOD, LIBXL_HVM, MIGRATION, XAPI_UEFI
-from .streams import Stream, behind_text, in_libvirt, in_migration
 
 MADE: dict[str, Stream] = {
     "back-channel": BACK,

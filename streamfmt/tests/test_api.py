@@ -23,9 +23,9 @@ from ..cli.main import main
 from ..reader.identify import FORMS
 from ..verify.report import DOES_NOT_CONFORM
 from ..verify.verifier import MODES
+from ..writer import Stream
 from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
 from .pulling import OCTETS, items, plainly, pulled, row
-from .streams import Stream
 from .vectors import EACH_SMALL, SMALL
 
 VECTORS = [vector for vector in EACH_SMALL if not vector.deep]

@@ -14,9 +14,9 @@ from ..reader.identify import Identity, by_magic
 from ..reader.stack import Reader
 from ..schema import capture
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
+from ..writer import Stream, behind_text, in_migration, in_xl, raw, record
 from .good import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
-from .streams import Stream, behind_text, in_migration, in_xl, raw, record
 from .vector import judge
 
 BANNER = b"Last login: today\r\n"

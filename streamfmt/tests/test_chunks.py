@@ -19,8 +19,8 @@ from ..reader.sources import FileSource, PipeSource, Source, drive
 from ..reader.stack import Reader
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
+from ..writer import Stream, in_xapi, p2m, pages
 from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
-from .streams import Stream, in_xapi, p2m, pages
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
 

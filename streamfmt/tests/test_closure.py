@@ -21,8 +21,8 @@ from ..schema.clauses import Clause, registry
 from ..verify.findings import SEVERITIES, Finding
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
+from ..writer import HEADERS, Stream, in_xl, p2m, unknown
 from .good import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
-from .streams import HEADERS, Stream, in_xl, p2m, unknown
 from .vector import Vector, judge, judged
 from .vectors import ACCEPTED, ACCEPTING, BREAKING
 

@@ -18,9 +18,9 @@ from ..reader import literals as L
 from ..render import compatibility
 from ..render.compatibility import STATUS
 from ..schema.clauses import registry
+from ..writer import Stream, record
 from . import peers
 from .good import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
-from .streams import Stream, record
 from .vector import judge
 from .vectors import ACCEPTED, BREAKING
 

@@ -23,9 +23,9 @@ from ..reader.identify import COMPRESSED
 from ..reader.stack import Reader
 from ..verify.report import Outcome
 from ..verify.verifier import Verifier
+from ..writer import Stream, pages
 from .good import HVM
 from .hostile import FLOODS, LIARS, cases
-from .streams import Stream, pages
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
 

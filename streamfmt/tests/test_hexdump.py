@@ -10,10 +10,11 @@ from streamfmt.reader import literals as L
 from streamfmt.render.hexdump import ELEMENTS_MAX, OCTETS_MAX, hanging
 from streamfmt.schema import libxc
 
-from . import good, streams
+from .. import writer
+from ..writer import Stream
+from . import good
 from .good import GOOD
 from .showing import Show, dumped, parsed, reach, records
-from .streams import Stream
 
 # -- dumps ------------------------------------------------------------------------------------------------------
 
@@ -95,7 +96,7 @@ def test_dump_names(show: Show) -> None:
 
 def test_limits_of_a_dump(show: Show) -> None:
     """Opaque parts and arrays are cut short and say so; --full lifts that; a selection leaves the headers out."""
-    many = streams.pages(*((pfn, "XTAB") for pfn in range(ELEMENTS_MAX + 5)))
+    many = writer.pages(*((pfn, "XTAB") for pfn in range(ELEMENTS_MAX + 5)))
     stream = Stream((*good.PV.parts[:-1], many, good.END))
     for words, elements, octets, headers in (
         (["--hexdump"], ELEMENTS_MAX, OCTETS_MAX, 2),

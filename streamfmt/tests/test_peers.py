@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ..bench import run
+from ..writer import Part
 from . import peers
 from .good import PV
 from .paths import TSC_INFO
-from .streams import Part
 from .vector import Vector
 from .vectors import BREAKING, EACH_SMALL
 from .vectors_pv import P2M

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict, finding_lines, summary
 from ..verify.verifier import MODES
+from ..writer import Stream
 from .good import HVM, LIBXL_HVM, PV
-from .streams import Stream
 from .vector import judge, judged, told
 from .vectors import EACH_SMALL, SMALL
 

@@ -18,6 +18,23 @@ from typing import Any
 import pytest
 
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM
+from ..writer import (
+    Stream,
+    context,
+    dirty,
+    in_libvirt,
+    in_xapi,
+    in_xl,
+    p2m,
+    pages,
+    params,
+    pv_info,
+    raw,
+    record,
+    unknown,
+    unsized,
+    vcpu,
+)
 from .good import (
     BACK,
     CPUID,
@@ -61,23 +78,6 @@ from .paths import (
     XL_HEADER,
     XS,
     XSAVE,
-)
-from .streams import (
-    Stream,
-    context,
-    dirty,
-    in_libvirt,
-    in_xapi,
-    in_xl,
-    p2m,
-    pages,
-    params,
-    pv_info,
-    raw,
-    record,
-    unknown,
-    unsized,
-    vcpu,
 )
 from .vector import judge
 

@@ -13,10 +13,10 @@ from streamfmt.cli import inputs
 from streamfmt.cli.main import main
 from streamfmt.schema.decode import layouts
 
+from ..writer import RECORDS
 from . import good
 from .good import GOOD
 from .showing import ANNOUNCING, REAL, Show, dumped, objects, parsed, real, records
-from .streams import RECORDS
 
 # -- listings ---------------------------------------------------------------------------------------------------
 

@@ -14,10 +14,11 @@ import pytest
 from streamfmt.cli.main import main
 from streamfmt.reader import literals as L
 
-from . import good, streams
+from .. import writer
+from ..writer import RECORDS, Stream
+from . import good
 from .good import GOOD
 from .showing import LITTLE, REAL, Show, dumped, objects, real, records
-from .streams import RECORDS, Stream
 
 # -- broken and hostile streams ---------------------------------------------------------------------------------
 
@@ -95,22 +96,22 @@ def test_odd_records(show: Show) -> None:
     """Remarks are made on what does not fit; no such record is taken together with others."""
     parts = good.HVM.parts
     odd = (
-        (streams.unknown("libxc", 0x80000001, b"x"), "unknown, may be skipped"),
-        (streams.unknown("libxc", 0x77), "unknown, and mandatory"),
-        (streams.record("libxc.X86_TSC_INFO", bytes(4)), "too short, its fixed fields are 24 octets"),
-        (streams.record("libxc.STATIC_DATA_END", bytes(4)), "4 octets more than it should have"),
-        (streams.record("libxc.PAGE_DATA", bytes(8)), "no entries"),
-        (streams.record("libxc.PAGE_DATA", bytes(4)), "too short, its fixed fields are 8 octets"),
-        (streams.record("libxc.PAGE_DATA", b"\x09" + bytes(15)), "room for 1 of 9 entries; "),
-        (streams.record("libxc.PAGE_DATA", b"\1" + bytes(15)), "length should be 4112; 1 entry, pfn 0x0: 1 NOTAB"),
-        (streams.record("libxc.PAGE_DATA", b"\1" + bytes(14) + b"\x50"), "1 entry, pfn 0x0: 1 type 5"),
-        (streams.record("libxc.PAGE_DATA", b"\1" + bytes(13) + b"\x10\xf0"), "reserved bits set; 1 entry, pfn 0x0"),
-        (streams.record("libxc.HVM_PARAMS", b"\2" + bytes(23)), "1 parameter, count says 2: CALLBACK_IRQ=0x0"),
-        (streams.record("libxc.X86_MSR_POLICY", bytes(17)), "1 MSR, then 1 odd octet: 0x0=0x0"),
-        (streams.record("libxc.HVM_CONTEXT", b"\1\0\0\0\xff" + bytes(5)), "1 entry: HEADER, cut: it claims 255 octets"),
-        (streams.record("libxc.HVM_CONTEXT", b"\x63\0" + bytes(7)), "1 entry: type 99, then 1 more octet"),
-        (streams.record("libxc.CHECKPOINT_DIRTY_PFN_LIST", bytes(24)), "3 pfns"),
-        (streams.record("libxc.TOOLSTACK", bytes(3)), "3 octets"),
+        (writer.unknown("libxc", 0x80000001, b"x"), "unknown, may be skipped"),
+        (writer.unknown("libxc", 0x77), "unknown, and mandatory"),
+        (writer.record("libxc.X86_TSC_INFO", bytes(4)), "too short, its fixed fields are 24 octets"),
+        (writer.record("libxc.STATIC_DATA_END", bytes(4)), "4 octets more than it should have"),
+        (writer.record("libxc.PAGE_DATA", bytes(8)), "no entries"),
+        (writer.record("libxc.PAGE_DATA", bytes(4)), "too short, its fixed fields are 8 octets"),
+        (writer.record("libxc.PAGE_DATA", b"\x09" + bytes(15)), "room for 1 of 9 entries; "),
+        (writer.record("libxc.PAGE_DATA", b"\1" + bytes(15)), "length should be 4112; 1 entry, pfn 0x0: 1 NOTAB"),
+        (writer.record("libxc.PAGE_DATA", b"\1" + bytes(14) + b"\x50"), "1 entry, pfn 0x0: 1 type 5"),
+        (writer.record("libxc.PAGE_DATA", b"\1" + bytes(13) + b"\x10\xf0"), "reserved bits set; 1 entry, pfn 0x0"),
+        (writer.record("libxc.HVM_PARAMS", b"\2" + bytes(23)), "1 parameter, count says 2: CALLBACK_IRQ=0x0"),
+        (writer.record("libxc.X86_MSR_POLICY", bytes(17)), "1 MSR, then 1 odd octet: 0x0=0x0"),
+        (writer.record("libxc.HVM_CONTEXT", b"\1\0\0\0\xff" + bytes(5)), "1 entry: HEADER, cut: it claims 255 octets"),
+        (writer.record("libxc.HVM_CONTEXT", b"\x63\0" + bytes(7)), "1 entry: type 99, then 1 more octet"),
+        (writer.record("libxc.CHECKPOINT_DIRTY_PFN_LIST", bytes(24)), "3 pfns"),
+        (writer.record("libxc.TOOLSTACK", bytes(3)), "3 octets"),
     )
     for part, summary in odd:
         status, output = show(Stream((*parts[:5], part, parts[5], parts[-1])), "--json")
@@ -131,19 +132,19 @@ def test_oversize_record(show: Show) -> None:
     assert [words for _, _, words in (before, last)] == ["type = HVM_PARAMS", "length = 0x8000001"]
 
 
-def huge() -> Iterator[tuple[str, streams.Part, str]]:
+def huge() -> Iterator[tuple[str, writer.Part, str]]:
     """Records of many MiB, each with how their summary has to end."""
     fill = 12 << 20
     claimed = fill // 16
-    yield "context", streams.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12550144 more octets"
+    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12550144 more octets"
     count = claimed.to_bytes(4, "little") + bytes(4)
-    yield "params", streams.record("libxc.HVM_PARAMS", count).filled(fill), f"and {claimed - 6} more"
-    yield "xenstore", streams.record("libxl.EMULATOR_XENSTORE_DATA", b"\2" + bytes(7)).filled(fill), "more octets"
-    yield "emulator", streams.record("libxl.EMULATOR_CONTEXT", b"\2" + bytes(7)).filled(fill), "beginning 00 00 00 00"
+    yield "params", writer.record("libxc.HVM_PARAMS", count).filled(fill), f"and {claimed - 6} more"
+    yield "xenstore", writer.record("libxl.EMULATOR_XENSTORE_DATA", b"\2" + bytes(7)).filled(fill), "more octets"
+    yield "emulator", writer.record("libxl.EMULATOR_CONTEXT", b"\2" + bytes(7)).filled(fill), "beginning 00 00 00 00"
 
 
 @pytest.mark.parametrize(("part", "ending"), [row[1:] for row in huge()], ids=[row[0] for row in huge()])
-def test_huge_records_cost_little(part: streams.Part, ending: str, show: Show) -> None:
+def test_huge_records_cost_little(part: writer.Part, ending: str, show: Show) -> None:
     """A body of any length is summed up and dumped in constant memory, with the rest counted."""
     if part.path.startswith("libxl"):
         stream = good.wrapped(LITTLE, part)

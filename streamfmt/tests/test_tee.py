@@ -22,8 +22,8 @@ import pytest
 from streamfmt import data
 
 from ..cli import inputs
+from ..writer import pages
 from .good import HVM
-from .streams import pages
 
 CORPUS = Path(data.path("corpus", "real"))
 REAL = gzip.decompress((CORPUS / "hvm-64.bin.gz").read_bytes())

@@ -18,8 +18,8 @@ from streamfmt.reader import literals as L
 from ..cli import verify_stream_v2
 from ..cli.verify_stream_v2 import PROGRAM, main
 from ..verify.verifier import Verifier
+from ..writer import Stream, unknown
 from .good import GOOD
-from .streams import Stream, unknown
 from .vectors import BREAKING
 
 COMMAND = [sys.executable, "-m", "streamfmt.cli.verify_stream_v2"]

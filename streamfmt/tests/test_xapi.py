@@ -23,10 +23,10 @@ from ..reader import xenops
 from ..schema import libxc, xapi
 from ..schema.build import RecordType
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
+from ..writer import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
 from .showing import Show, objects
-from .streams import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .test_guess import POSITIVE
 from .vector import judge, judged, told
 from .vectors import BREAKING

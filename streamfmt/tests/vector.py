@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..reader.stack import Reader
+from ..schema.encode import Buffer
 from ..verify.report import Outcome, as_dict
 from ..verify.verifier import Verifier
-from .streams import Stream
+from ..writer import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def rows(make: Callable[..., Stream], **cases: Any) -> dict[str, Vector]:
 
 
 def judge(
-    pieces: Iterable[bytes | memoryview],
+    pieces: Iterable[Buffer],
     form: str = "auto",
     mode: str = "auto",
     *,
@@ -52,7 +53,7 @@ def judge(
     return Outcome(reader, verifier, strict)
 
 
-def judged(vector: Vector, pieces: Iterable[bytes | memoryview] | None = None) -> Outcome:
+def judged(vector: Vector, pieces: Iterable[Buffer] | None = None) -> Outcome:
     """Verify a vector, its octets cut as it pleases or into the given pieces."""
     return judge(vector.stream.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..writer import Stream, behind_text, in_migration, in_xl, raw, record
 from .good import (
     BACK,
     HTTP_HEAD,
@@ -18,7 +19,6 @@ from .good import (
     XL_HVM,
 )
 from .paths import GIVE_BACK, GO, MIGRATION_HEADER, READY, REPORT, STATUS, XL_HEADER
-from .streams import Stream, behind_text, in_migration, in_xl, raw, record
 from .vector import Table, Vector, rows
 
 # What ssh and shells are known to print.

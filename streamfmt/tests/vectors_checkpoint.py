@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..writer import Part, Stream, control, dirty, emulator, p2m, pages, pv_info, unknown
 from .good import (
     BACK,
     CHECKPOINT_END,
@@ -22,7 +23,6 @@ from .good import (
     SDE,
 )
 from .paths import CKPT_END, DIRTY, EMU, PAGE, STATE
-from .streams import Part, Stream, control, dirty, emulator, p2m, pages, pv_info, unknown
 from .vector import Table, Vector, rows
 
 

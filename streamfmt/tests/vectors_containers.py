@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..writer import CONFIGURATION, Stream, in_libvirt, in_xl, raw
 from .good import HVM, LIBVIRT_HVM, LIBXL_HVM, LIBXL_PV, LIBXL_REMUS, MIGRATION, PV, XL_HVM
 from .paths import LIBVIRT_HEADER, XL_DATA, XL_HEADER, XML_BODY
-from .streams import CONFIGURATION, Stream, in_libvirt, in_xl, raw
 from .vector import Table, Vector, rows
 
 # What libvirt wrote before May 2016 on a host of Xen 4.6 or later.

@@ -6,6 +6,11 @@ The tables are laid out as in `vectors_libxl`.
 from __future__ import annotations
 
 from ..schema import hvm
+from ..writer import (
+    Stream,
+    context,
+    params,
+)
 from .good import (
     HVM,
     HVM_END_ENTRY,
@@ -14,11 +19,6 @@ from .good import (
     REMUS_HVM,
 )
 from .paths import CTX, PARAMS
-from .streams import (
-    Stream,
-    context,
-    params,
-)
 from .vector import Table, Vector, rows
 
 

@@ -8,6 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..schema import libxc
+from ..writer import (
+    RECORDS,
+    Part,
+    Stream,
+    context,
+    params,
+    raw,
+    record,
+    unknown,
+    vcpu,
+    vcpu_msrs,
+)
 from .good import (
     CPUID,
     END,
@@ -50,18 +62,6 @@ from .paths import (
     TSC_INFO,
     X_END,
     XSAVE,
-)
-from .streams import (
-    RECORDS,
-    Part,
-    Stream,
-    context,
-    params,
-    raw,
-    record,
-    unknown,
-    vcpu,
-    vcpu_msrs,
 )
 from .vector import Table, Vector, rows
 

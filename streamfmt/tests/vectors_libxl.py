@@ -10,6 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..schema import libxl
+from ..writer import (
+    Part,
+    Stream,
+    context,
+    emulator,
+    pages,
+    raw,
+    unknown,
+    xenstore,
+)
 from .good import (
     CHECKPOINT_END,
     EMULATOR,
@@ -33,16 +43,6 @@ from .good import (
     wrapped,
 )
 from .paths import CKPT_END, CONTEXT, EMU, HEADER, L_END, STATE, XS
-from .streams import (
-    Part,
-    Stream,
-    context,
-    emulator,
-    pages,
-    raw,
-    unknown,
-    xenstore,
-)
 from .vector import Table, Vector, rows
 
 

@@ -6,6 +6,16 @@ The tables are laid out as in `vectors_libxl`.
 from __future__ import annotations
 
 from ..schema import libxc
+from ..writer import (
+    TOP_TABLE,
+    Part,
+    Stream,
+    p2m,
+    pages,
+    pv_info,
+    record,
+    vcpu,
+)
 from .good import (
     HVM,
     PV,
@@ -16,16 +26,6 @@ from .good import (
     REMUS_PV,
 )
 from .paths import BASIC, EXTENDED, INFO, MSRS, PAGE, SHINFO, TSC_INFO, X_END, XSAVE
-from .streams import (
-    TOP_TABLE,
-    Part,
-    Stream,
-    p2m,
-    pages,
-    pv_info,
-    record,
-    vcpu,
-)
 from .vector import Table, Vector, rows
 
 P2M = "libxc.X86_PV_P2M_FRAMES"

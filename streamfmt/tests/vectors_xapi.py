@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..schema import xapi
+from ..writer import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .good import HVM, LIBXL_HVM, PV, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, XAPI_END, XAPI_HEADER, XENOPS_RECORD
-from .streams import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .vector import Table, Vector, rows
 
 _TIME, _WORD = b"(time 20240301T09:30:00Z)", b"(word_size 64)"

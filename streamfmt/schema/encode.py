@@ -1,0 +1,152 @@
+"""Headers and bodies encoded by their descriptions: the mirror of `decode`.
+
+Any value that fits into its field is taken, whatever a rule says of it: judging is the verifier's business.  Constants,
+reserved fields, and counts and lengths of what follows need not be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from .describe import Field, Layout, Part
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+# Octets that are passed on as they are, not copied into what surrounds them.
+_APART = 2048
+
+
+class FieldError(ValueError):
+    """A value that cannot be written; `field` names where it should go."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+def buffers(layout: Layout, values: Mapping[str, Any], order: str) -> list[Buffer]:
+    """The octets of a header or a body, in pieces: large opaque values are among them as they were given.
+
+    `values` are what `decode.whole` gives: fixed fields by name, and octets or a list for each variable part; names
+    may stand for numbers where the schema has them, a nested mapping for dotted names, and the octets of all its
+    elements for a list.  `order` is struct's byte order.  Raises FieldError.
+    """
+    found: list[Buffer] = []
+    _layout(layout, _flat(values), "", order, found)
+    return found
+
+
+def octets(layout: Layout, values: Mapping[str, Any], order: str) -> bytes:
+    """All of them in one piece."""
+    return b"".join(buffers(layout, values, order))
+
+
+def number(row: Field, value: Any, name: str) -> int:
+    """The integer that goes into a field.  Raises FieldError."""
+    if isinstance(value, str):
+        codes = {word: code for code, word in row.names.items()}
+        if value not in codes:
+            raise FieldError(name, f"{value!r} is none of {', '.join(codes)}" if codes else f"{value!r} is no number")
+        return codes[value]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FieldError(name, f"{value!r} is no number")
+    least = -(1 << row.bits - 1) if row.signed else 0
+    most = (1 << row.bits - row.signed) - 1
+    if not least <= value <= most:
+        raise FieldError(name, f"{value} is not within {least} to {most}")
+    return value
+
+
+def put(data: bytearray, at: int, row: Field, value: Any, order: str, name: str) -> None:
+    """One field overwritten in a layout that begins at `data[at]`.  Raises FieldError."""
+    start, stop = at + row.offset, at + row.offset + row.size
+    if stop > len(data):
+        raise FieldError(name, "it lies behind the end of the body")
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        if len(value) != row.size:
+            raise FieldError(name, f"{len(value)} octets, not {row.size}")
+        data[start:stop] = value
+        return
+    if row.raw:
+        raise FieldError(name, f"{value!r} is not {row.size} octets")
+    value = number(row, value, name) & (1 << row.bits) - 1
+    mask = (1 << row.bits) - 1 << row.shift
+    word: Any = "big" if row.big or order == ">" else "little"
+    whole = int.from_bytes(data[start:stop], word)
+    data[start:stop] = (whole & ~mask | value << row.shift).to_bytes(row.size, word)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With dotted names for nested mappings."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found.update((f"{name}.{inner}", it) for inner, it in _flat(value).items())
+        else:
+            found[name] = value
+    return found
+
+
+def _layout(layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Buffer]) -> None:
+    """One layout's octets onto `out`."""
+    known = {row.path for row in layout.fields} | {part.name for part in layout.parts}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise FieldError(f"{name}{unknown[0]}", f"{layout.path} has no such field, only {', '.join(sorted(known))}")
+    counted = {part.count: part for part in layout.parts}
+    head = bytearray(layout.size)
+    for row in layout.fields:
+        value = values.get(row.path)
+        if value is None and row.path in counted:
+            part = counted[row.path]
+            value = _count(part, values.get(part.name, ()))
+        put(head, 0, row, _default(row, name) if value is None else value, order, f"{name}{row.path}")
+    _join(out, head)
+    for part in layout.parts:
+        _part(part, values.get(part.name, ()), f"{name}{part.name}", order, out)
+
+
+def _default(row: Field, name: str) -> int | bytes:
+    if row.constant is not None:
+        return row.constant
+    if row.allowed is not None and len(row.allowed) == 1:
+        return row.allowed[0]
+    if row.reserved:
+        return bytes(row.size) if row.raw else 0
+    raise FieldError(f"{name}{row.path}", "it needs a value")
+
+
+def _count(part: Part, value: Any) -> int:
+    """How often the part's element is there."""
+    return len(value) // part.unit if isinstance(value, (bytes, bytearray, memoryview)) else len(value)
+
+
+def _part(part: Part, value: Any, name: str, order: str, out: list[Buffer]) -> None:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        if part.element is not None and (not part.unit or len(value) % part.unit):
+            raise FieldError(name, f"{len(value)} octets are no whole elements")
+        _join(out, value)
+    elif not isinstance(value, Sequence) or isinstance(value, str):
+        raise FieldError(name, f"{value!r} is neither octets nor a list")
+    elif part.element is None:
+        for place, item in enumerate(value):
+            if not isinstance(item, (bytes, bytearray, memoryview)) or (part.unit > 1 and len(item) != part.unit):
+                raise FieldError(f"{name}[{place}]", f"it is not {part.unit} octets")
+            _join(out, item)
+    else:
+        for place, item in enumerate(value):
+            row = _flat(item) if isinstance(item, Mapping) else {"": item}
+            _layout(part.element, row, f"{name}[{place}].", order, out)
+    if part.count == "to a NUL":
+        _join(out, b"\0")
+
+
+def _join(out: list[Buffer], piece: Buffer) -> None:
+    """Small pieces into one, large ones as they are."""
+    if len(piece) >= _APART:
+        out.append(piece)
+    elif out and isinstance(out[-1], bytearray) and len(out[-1]) < _APART:
+        out[-1] += piece
+    else:
+        out.append(bytearray(piece))
