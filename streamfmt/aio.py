@@ -114,6 +114,10 @@ class Record(BaseRecord):
         """See :meth:`streamfmt.Record.read`."""
         return bytes(await anext(self._each(self._core.read(self._record, limit))))
 
+    async def tail(self) -> bytes:
+        """See :meth:`streamfmt.Record.tail`."""
+        return bytes(await anext(self._each(self._core.tail(self._record))))
+
     def chunks(self, size: int = PIECE) -> AsyncIterator[memoryview]:
         """See :meth:`streamfmt.Record.chunks`."""
         return self._each(self._core.chunks(self._record, size))

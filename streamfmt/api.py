@@ -216,6 +216,11 @@ class BaseRecord:
         return self._record.length
 
     @property
+    def claim(self) -> int:
+        """What its header says is the length: `length`, but where the body has an end of its own."""
+        return self._record.claim
+
+    @property
     def padding(self) -> int:
         """Octets between its body and what comes next."""
         return self._record.padding
@@ -268,6 +273,10 @@ class Record(BaseRecord):
     def read(self, limit: int = BODY_LIMIT) -> bytes:
         """What is left of the body.  Raises LimitError, having read nothing, if that is over `limit` octets."""
         return bytes(next(self._each(self._core.read(self._record, limit))))
+
+    def tail(self) -> bytes:
+        """The octets of its padding, which are zero in a good stream.  What is left of the body goes by."""
+        return bytes(next(self._each(self._core.tail(self._record))))
 
     def chunks(self, size: int = PIECE) -> Iterator[memoryview]:
         """What is left of the body in pieces of at most `size` octets, 64 KiB at most.

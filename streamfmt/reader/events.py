@@ -75,6 +75,11 @@ class Record:
         return self.at + self.layer.head
 
     @property
+    def claim(self) -> int:
+        """What the header says is the length, which it is but in an :class:`Unsized` one."""
+        return self.length
+
+    @property
     def end(self) -> int:
         """Offset behind the body, before its padding."""
         return self.at + self.layer.head + self.length
@@ -97,11 +102,15 @@ class Record:
 class Unsized(Record):
     """A record whose body's end only its own layer finds: `length` is 0, `claim` what the header says all the same."""
 
-    __slots__ = ("claim",)
+    __slots__ = ("_claim",)
 
     def __init__(self, layer: Layer, kind: int, at: int, claim: int) -> None:
         super().__init__(layer, kind, at, 0)
-        self.claim = claim
+        self._claim = claim
+
+    @property
+    def claim(self) -> int:
+        return self._claim
 
 
 class Run:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Octets of a body that are asked for at once; the window holds more.
 PIECE = 64 << 10
+# Asked for in the place of a number of octets.
+_PADDING = -1
 # Pages in one batch with content, and entries in one with or without.
 _BATCH_PAGES = 32
 _BATCH_ENTRIES = 1024
@@ -235,6 +237,17 @@ class Puller(Sink):
         """The rest of a body."""
         yield (yield from self._body(record, limit))
 
+    def tail(self, record: Record) -> Pull[bytes]:
+        """What is left of a body goes by; then the octets of its padding."""
+        while left := self.left(record):
+            yield from self._take(min(left, PIECE))
+        self._asked = _PADDING
+        tail = bytes((yield from self._taken())) if record.padding else b""
+        self._release()
+        if len(tail) < record.padding:
+            yield from self._take(1)  # the stream ends inside; this tells
+        yield tail
+
     def fields(self, record: Record, limit: int) -> Pull[dict[str, Any]]:
         """A body's fields by name; none if the record's type is not known."""
         from ..schema.decode import LayoutError, layouts, whole
@@ -317,8 +330,12 @@ class Puller(Sink):
 
     def _take(self, count: int) -> Generator[None, None, memoryview]:
         """The next `count` octets of the current body where they lie; fewer only if the stream ends there."""
-        self._release()
         self._asked = count
+        return (yield from self._taken())
+
+    def _taken(self) -> Generator[None, None, memoryview]:
+        """What has been asked for."""
+        self._release()
         engine = self.reader.engine
         while self._piece is None:
             if engine.done:
@@ -359,6 +376,13 @@ class Puller(Sink):
         window = self.window
         yield PAUSE
         while self._asked:
+            if self._asked == _PADDING:
+                # It stays where it is: whoever goes on judges it.
+                while window.hi - window.lo < record.padding and (yield record.padding):
+                    pass
+                self._lend(window.lo, min(window.hi, window.lo + record.padding))
+                yield PAUSE
+                continue
             # What was asked for may change while octets are waited for.
             while window.hi - window.lo < (want := min(self._asked, record.end - window.position)):
                 if not (yield want):
@@ -366,12 +390,15 @@ class Puller(Sink):
             count = min(window.hi - window.lo, want)
             if not count:
                 return
-            start = window.lo
             window.lo += count
-            self._asked = 0
-            self._piece = window.view[start : window.lo].toreadonly()
-            self._lent.append(self._piece)
+            self._lend(window.lo - count, window.lo)
             yield PAUSE
+
+    def _lend(self, start: int, stop: int) -> None:
+        """Let the consumer look at some octets in the window."""
+        self._asked = 0
+        self._piece = self.window.view[start:stop].toreadonly()
+        self._lent.append(self._piece)
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         if not between_checkpoints(self._last, layer, record, missing):

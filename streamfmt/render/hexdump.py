@@ -127,7 +127,7 @@ class Dump:
         layout = layouts().get(f"{record.layer.name}.record_header")
         if layout is None:
             return
-        values = {"type": record.type, "length": getattr(record, "claim", record.length)}
+        values = {"type": record.type, "length": record.claim}
         raw = b"".join(
             values[row.path].to_bytes(row.size, "big" if order == ">" else "little", signed=row.signed)
             for row in layout.fields

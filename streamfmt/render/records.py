@@ -86,9 +86,8 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if record.path == PAGE_DATA:
         return (yield from _pages(record, window, fields))
     words = []
-    claim = getattr(record, "claim", 0)
-    if claim:
-        words.append(f"length says {claim}")
+    if record.claim != record.length:
+        words.append(f"length says {record.claim}")
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     if record.path in _WALKS:

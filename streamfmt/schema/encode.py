@@ -131,8 +131,8 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Buffer]) -> N
         raise FieldError(name, f"{value!r} is neither octets nor a list")
     elif part.element is None:
         for place, item in enumerate(value):
-            if not isinstance(item, (bytes, bytearray, memoryview)) or (part.unit > 1 and len(item) != part.unit):
-                raise FieldError(f"{name}[{place}]", f"it is not {part.unit} octets")
+            if not isinstance(item, (bytes, bytearray, memoryview)) or (part.unit > 1 and len(item) % part.unit):
+                raise FieldError(f"{name}[{place}]", f"it is not {part.unit} octets, nor several times as many")
             _join(out, item)
     else:
         for place, item in enumerate(value):

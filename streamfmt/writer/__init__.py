@@ -11,11 +11,13 @@ from .making import (
     control,
     dirty,
     emulator,
+    image_headers,
     in_libvirt,
     in_migration,
     in_xapi,
     in_xl,
     p2m,
+    page_data,
     pages,
     params,
     pv_info,
@@ -27,6 +29,7 @@ from .making import (
 )
 from .parts import HEADERS, RECORDS, Part, header, raw, record, unknown
 from .streams import Stream
+from .writer import BreachError, Writer
 
 __all__ = [
     "CONFIGURATION",
@@ -36,19 +39,23 @@ __all__ = [
     "VM_STR",
     "XENOPS",
     "XML",
+    "BreachError",
     "Part",
     "Stream",
+    "Writer",
     "behind_text",
     "context",
     "control",
     "dirty",
     "emulator",
     "header",
+    "image_headers",
     "in_libvirt",
     "in_migration",
     "in_xapi",
     "in_xl",
     "p2m",
+    "page_data",
     "pages",
     "params",
     "pv_info",

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from ..reader import literals as L
 from ..schema import libxc
+from ..schema.encode import Buffer, FieldError
 from .parts import Part, header, record
 from .streams import Stream
+
+_PAGE_CODES = {row.name: row.code << L.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
+
+
+def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
+    """The two headers of an image."""
+    if guest not in libxc.GUESTS:
+        raise FieldError("guest", f"{guest!r} is none of {', '.join(libxc.GUESTS)}")
+    return (
+        header("libxc.image_header", version=version),
+        header("libxc.domain_header", type=libxc.GUESTS[guest], xen_major=xen[0], xen_minor=xen[1]),
+    )
 
 
 def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None) -> Part:
@@ -21,6 +36,22 @@ def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None)
             (content or {}).get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn, kind in entries if types[kind].data
         ],
     )
+
+
+def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer], order: str = "<") -> Part:
+    """PAGE_DATA of many frames: the type of each, or of all, and the contents of those that carry any."""
+    codes = _PAGE_CODES
+    try:
+        if isinstance(types, str):
+            entries = [codes[types] | pfn for pfn in pfns]
+        else:
+            entries = [codes[kind] | pfn for kind, pfn in zip(types, pfns, strict=True)]
+        packed = struct.pack(f"{order}{len(entries)}Q", *entries)
+    except KeyError as unknown:
+        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(codes)}") from None
+    except (struct.error, ValueError) as wrong:
+        raise FieldError("entries", str(wrong)) from None
+    return record("libxc.PAGE_DATA", entries=packed, pages=list(contents))
 
 
 def context(*entries: tuple[int, int, bytes]) -> Part:

@@ -13,7 +13,7 @@ from ..schema.encode import Buffer
 from .parts import HEADERS, Part, size
 
 # Headers in which a layer announces the byte order of what follows them.
-_ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
+ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Stream:
         return found
 
     def _buffers(self, part: Part) -> list[Buffer]:
-        if _ANNOUNCING.get(part.path) in self.big:
+        if ANNOUNCING.get(part.path) in self.big:
             part = replace(part, patches=(*part.patches, ("options.endian", 1)))
         return part.buffers(">" if part.layer in self.big else "<")
 

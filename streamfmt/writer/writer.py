@@ -1,0 +1,288 @@
+"""The writer: headers and records in order, judged by the verifier before they go out.
+
+There is no second set of rules: what is to be written is read by the same reader, contents of pages excepted, and what
+that finds is raised.  Nothing of a part that breaks a rule is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..reader.pull import Header
+from ..reader.stack import Reader
+from ..schema import libxc
+from ..schema.decode import fixed, layouts
+from ..schema.encode import Buffer
+from ..verify.findings import Finding
+from ..verify.verifier import Verifier
+from .making import CONFIGURATION, image_headers, in_xl, page_data
+from .parts import HEADERS, RECORDS, Part, header, record, size
+from .sinks import Target, output
+from .streams import ANNOUNCING, Stream
+
+if TYPE_CHECKING:
+    from ..reader.engine import Engine
+
+    class Record(Protocol):
+        """What :class:`streamfmt.Record` is, which is built on more than this."""
+
+        @property
+        def layer(self) -> str: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def type(self) -> int: ...
+        @property
+        def length(self) -> int: ...
+        @property
+        def claim(self) -> int: ...
+        def read(self, limit: int = ...) -> bytes: ...
+        def chunks(self) -> Iterator[memoryview]: ...
+        def tail(self) -> bytes: ...
+
+
+# What is told of octets behind END: they are looked at no further.
+_HEAD = 64
+# Records up to this are copied in one piece.
+_WHOLE = 16 << 20
+
+
+class BreachError(ValueError):
+    """What was to be written breaks a rule: `finding` says which, and where it would have been."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding)
+        self.finding = finding
+
+    def __str__(self) -> str:
+        found = self.finding
+        return f"{found.clause} at {found.offset}: {found.message}"
+
+
+class _Judge:
+    """A reader and a verifier that see what is to be written."""
+
+    def __init__(self, form: str, mode: str, strict: bool, deep: bool) -> None:
+        self.verifier = Verifier(mode, deep)
+        # Of what may follow END nothing is waited for.
+        self._reader = Reader(self.verifier, form, exact=True)
+        self._strict = strict
+        self._told = 0
+
+    def see(self, buffers: Sequence[Buffer], at: int) -> None:
+        """Raise what these octets, which would come at offset `at`, break."""
+        engine = self._reader.engine
+        if engine.done and buffers:
+            head = b"".join(buffers)[:_HEAD] if len(buffers) < _HEAD else bytes(buffers[0])[:_HEAD]
+            self.verifier.trailing(self.verifier.layers[0], at, size(buffers), head, not any(map(any, buffers)))
+        else:
+            _feed(engine, buffers)
+        self._raise()
+
+    def end(self) -> None:
+        """Raise what is missing."""
+        self._reader.engine.end()
+        self._raise()
+
+    def _raise(self) -> None:
+        kept = self.verifier.findings.kept
+        told, self._told = self._told, len(kept)
+        grave = ("error", "warning") if self._strict else ("error",)
+        for finding in kept[told:]:
+            if finding.severity in grave:
+                raise BreachError(finding)
+
+
+def _feed(engine: Engine, buffers: Sequence[Buffer]) -> None:
+    """The buffers' octets through `engine`; those that it does not want to see go by many at a time."""
+    left = size(buffers)
+    ahead = 0
+    for buffer in buffers:
+        left -= len(buffer)
+        if ahead >= len(buffer):
+            ahead -= len(buffer)
+            continue
+        engine.feed(memoryview(buffer)[ahead:])
+        ahead = min(left, max(-engine.run(), 0))
+        if ahead:
+            engine.skip(ahead)
+
+
+class Writer:
+    """A stream that is being written to `target`: a path, a descriptor, a socket, or a binary file object.
+
+    `form` says what is written: "libxl", "libxc", "xl", "back-channel", or another that `verify --as` takes.  `mode`,
+    `strict` and `deep` are those of :func:`streamfmt.verify`, but `strict` is the rule: warnings are raised like
+    errors.  Without `judge` anything can be written.  Use it in a ``with`` statement: a file gets its name when the
+    stream has been completed, and an exception leaves none.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        form: str = "libxl",
+        *,
+        mode: str = "auto",
+        strict: bool = True,
+        deep: bool = False,
+        judge: bool = True,
+    ) -> None:
+        self.form = form
+        self.offset = 0
+        self._judge = _Judge(form, mode, strict, deep) if judge else None
+        self._open = [form]
+        self._orders: dict[str, str] = {}
+        self._output = output(target)
+        self._broken: BaseException | None = None
+        self._closed = False
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What breaks a rule and was written all the same."""
+        return [] if self._judge is None else self._judge.verifier.findings.kept
+
+    # -- parts ------------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        guest: str,
+        *,
+        xen: tuple[int, int] = (4, 17),
+        version: int = libxc.VERSIONS[-1],
+        config: bytes = CONFIGURATION,
+    ) -> None:
+        """All that comes before the first record of the guest's image: headers, LIBXC_CONTEXT, xl's configuration."""
+        parts: tuple[Part, ...] = image_headers(guest, version, xen)
+        if self.form in ("xl", "libxl"):
+            parts = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *parts)
+        if self.form == "xl":
+            parts = in_xl(Stream(parts), config).parts
+        for part in parts:
+            self.put(part)
+
+    def header(self, name: str, **values: Any) -> None:
+        """One header, such as "image_header" or "libxl.header".  Raises FieldError and what `put` raises."""
+        self.put(header(self._path(name, HEADERS), **values))
+
+    def record(self, name: str, octets: Buffer | None = None, **values: Any) -> None:
+        """One record, such as "X86_TSC_INFO" or "libxl.END", of field values or with a body of these octets."""
+        self.put(record(self._path(name, RECORDS), octets, **values))
+
+    def pages(self, pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> None:
+        """A PAGE_DATA record: frame numbers, the type of each (or of all), and contents of those that carry any.
+
+        Types are names, such as "NOTAB".  `contents` are buffers of one page or several; they are written from where
+        they lie, and may be changed once this has returned.
+        """
+        self.put(page_data(pfns, types, contents, self._orders.get("libxc", "<")))
+
+    def copy(self, item: Header | Record) -> None:
+        """A header or record of a :class:`streamfmt.Stream`, octet by octet.
+
+        A record of over 16 MiB goes out while it is judged.  Raises what `put` raises, and what reading does.
+        """
+        layer = item.layer.rpartition("/")[2]
+        path = f"{layer}.{item.name}"
+        if isinstance(item, Header):
+            self.put(Part(path, octets=item.octets))
+            return
+        # Of a record that no schema knows its number is enough.
+        part = Part(path if path in RECORDS else f"{layer}.END", code=item.type, claim=item.claim, padding=b"")
+        if item.length <= _WHOLE:
+            octets = item.read(_WHOLE)
+            self.put(replace(part, octets=octets, padding=item.tail()))
+            return
+        self.put(replace(part, octets=b""))
+        for chunk in item.chunks():
+            self._out([chunk])
+        self._out([item.tail()])
+
+    def end(self) -> None:
+        """END of the innermost layer that is open."""
+        self.record("END")
+
+    def put(self, part: Part) -> None:
+        """One part.  Raises BreachError, after which nothing more can be written, FieldError and OSError."""
+        self._out(buffers := part.buffers(self._orders.get(part.layer, "<")))
+        self._note(part, buffers)
+
+    def _out(self, buffers: Sequence[Buffer]) -> None:
+        """Octets, judged and written.  Raises BreachError and OSError."""
+        self._check()
+        try:
+            if self._judge is not None:
+                self._judge.see(buffers, self.offset)
+            self._output.write(buffers)
+        except BaseException as error:
+            self._broken = error
+            raise
+        self.offset += size(buffers)
+
+    def close(self) -> None:
+        """The stream is complete.  Raises BreachError if it is not, and OSError."""
+        if self._closed:
+            return
+        try:
+            self._check()
+            if self._judge is not None:
+                self._judge.end()
+        except BaseException:
+            self.abort()
+            raise
+        self._closed = True
+        self._output.finish()
+
+    def abort(self) -> None:
+        """Give up: a file that was to be written does not come to be."""
+        if not self._closed:
+            self._closed = True
+            self._output.abort()
+
+    # -- where it is ------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ValueError("the stream has been closed")
+        if self._broken is not None:
+            raise ValueError(f"nothing can follow what could not be written: {self._broken}")
+
+    def _path(self, name: str, known: Iterable[str]) -> str:
+        """A path for a name: that of the innermost layer that is open and has it, or of the only one that has."""
+        if "." in name:
+            return name
+        found = [path for path in known if path.partition(".")[2] == name]
+        here = [f"{layer}.{name}" for layer in reversed(self._open) if f"{layer}.{name}" in found]
+        if here:
+            return here[0]
+        if len(found) != 1:
+            raise ValueError(f"{name} is in {', '.join(found)}" if found else f"there is no header or record {name}")
+        return found[0]
+
+    def _note(self, part: Part, buffers: Sequence[Buffer]) -> None:
+        """What the part opens, announces or closes."""
+        layer = part.layer
+        if part.path in HEADERS:
+            if layer not in self._open:
+                self._open.append(layer)
+            if part.path in ANNOUNCING:
+                said = fixed(layouts()[part.path], b"".join(buffers), "<")
+                self._orders[layer] = ">" if said["options.endian"] else "<"
+        elif part.path == "libxc.CHECKPOINT" and "libxl" in self._open:
+            # libxl's records follow, and libxc's behind CHECKPOINT_END.
+            self._open = [name for name in self._open if name != "libxc"]
+        elif part.path == "libxl.CHECKPOINT_END":
+            self._open.append("libxc")
+        elif part.name == "END" and layer in self._open:
+            del self._open[self._open.index(layer) :]
