@@ -7,6 +7,7 @@ reserved fields, and counts and lengths of what follows need not be given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from struct import error, pack
 from typing import Any, TypeAlias
 
 from .describe import Field, Layout, Part
@@ -28,9 +29,9 @@ class FieldError(ValueError):
 def buffers(layout: Layout, values: Mapping[str, Any], order: str) -> list[Buffer]:
     """The octets of a header or a body, in pieces: large opaque values are among them as they were given.
 
-    `values` are what `decode.whole` gives: fixed fields by name, and octets or a list for each variable part; names
-    may stand for numbers where the schema has them, a nested mapping for dotted names, and the octets of all its
-    elements for a list.  `order` is struct's byte order.  Raises FieldError.
+    `values` are what `decode.whole` gives: fixed fields by name, and octets or a list for each variable part.  Names
+    may stand for numbers where the schema has them, a nested mapping for dotted names, its integer for an element made
+    of bit fields, and the octets of all elements for a list.  `order` is struct's byte order.  Raises FieldError.
     """
     found: list[Buffer] = []
     _layout(layout, _flat(values), "", order, found)
@@ -134,12 +135,24 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Buffer]) -> N
             if not isinstance(item, (bytes, bytearray, memoryview)) or (part.unit > 1 and len(item) % part.unit):
                 raise FieldError(f"{name}[{place}]", f"it is not {part.unit} octets, nor several times as many")
             _join(out, item)
+    elif (code := _word(part.element)) and all(type(item) is int for item in value):
+        try:
+            _join(out, pack(f"{order}{len(value)}{code}", *value))
+        except error as wrong:
+            raise FieldError(name, str(wrong)) from None
     else:
         for place, item in enumerate(value):
             row = _flat(item) if isinstance(item, Mapping) else {"": item}
             _layout(part.element, row, f"{name}[{place}].", order, out)
     if part.count == "to a NUL":
         _join(out, b"\0")
+
+
+def _word(element: Layout) -> str:
+    """struct's letter for an element that is one integer, whatever bits it has; empty for others."""
+    if element.parts or {(row.offset, row.big or row.raw or row.signed) for row in element.fields} != {(0, False)}:
+        return ""
+    return {4: "I", 8: "Q"}.get(element.size, "")
 
 
 def _join(out: list[Buffer], piece: Buffer) -> None:

@@ -305,7 +305,7 @@ def test_pages_that_cannot_be_written() -> None:
     writer = Writer(io.BytesIO(), "libxc", judge=False)
     for pfns, types, told in (
         ([1], "PAGE", "types: 'PAGE' is none of NOTAB"),
-        ([1, 2], ["NOTAB"], "entries"),
+        ([1, 2], ["NOTAB"], "types: 1 for 2 frames"),
         ([-1], "XTAB", "entries"),
     ):
         with pytest.raises(FieldError, match=told):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -27,31 +26,23 @@ def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int,
 
 def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None) -> Part:
     """PAGE_DATA for (frame, type name) pairs; content is derived from the frame number where not given."""
-    types = {row.name: row for row in libxc.PAGE_TYPES}
-    return record(
-        "libxc.PAGE_DATA",
-        count=len(entries),
-        entries=[{"type": types[kind].code, "pfn": pfn} for pfn, kind in entries],
-        pages=[
-            (content or {}).get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn, kind in entries if types[kind].data
-        ],
-    )
+    data = {row.name for row in libxc.PAGE_TYPES if row.data}
+    contents = [
+        (content or {}).get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn, kind in entries if kind in data
+    ]
+    return page_data([pfn for pfn, _ in entries], [kind for _, kind in entries], contents)
 
 
-def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer], order: str = "<") -> Part:
+def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> Part:
     """PAGE_DATA of many frames: the type of each, or of all, and the contents of those that carry any."""
-    codes = _PAGE_CODES
+    kinds = [types] * len(pfns) if isinstance(types, str) else types
+    if len(kinds) != len(pfns):
+        raise FieldError("types", f"{len(kinds)} for {len(pfns)} frames")
     try:
-        if isinstance(types, str):
-            entries = [codes[types] | pfn for pfn in pfns]
-        else:
-            entries = [codes[kind] | pfn for kind, pfn in zip(types, pfns, strict=True)]
-        packed = struct.pack(f"{order}{len(entries)}Q", *entries)
+        entries = [_PAGE_CODES[kind] | pfn for kind, pfn in zip(kinds, pfns, strict=True)]
     except KeyError as unknown:
-        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(codes)}") from None
-    except (struct.error, ValueError) as wrong:
-        raise FieldError("entries", str(wrong)) from None
-    return record("libxc.PAGE_DATA", entries=packed, pages=list(contents))
+        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(_PAGE_CODES)}") from None
+    return record("libxc.PAGE_DATA", entries=entries, pages=list(contents))
 
 
 def context(*entries: tuple[int, int, bytes]) -> Part:

@@ -61,6 +61,10 @@ class Part:
     def is_record(self) -> bool:
         return self.path in RECORDS
 
+    def parts(self) -> Iterator[Part]:
+        """The parts that it stands for."""
+        yield self
+
     def filled(self, count: int) -> Part:
         """With `count` zero octets more."""
         return replace(self, fill=self.fill + count)

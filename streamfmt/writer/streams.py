@@ -28,7 +28,8 @@ class Stream:
     cut: int | None = None
 
     def __iter__(self) -> Iterator[Part]:
-        return iter(self.parts)
+        for part in self.parts:
+            yield from part.parts()
 
     @property
     def paths(self) -> frozenset[str]:
@@ -97,7 +98,7 @@ class Stream:
         """Where each part begins, and where the last one ends if nothing cuts the stream."""
         found = [0]
         for part in self.parts:
-            found.append(found[-1] + size(self._buffers(part)))
+            found.append(found[-1] + sum(size(self._buffers(each)) for each in part.parts()))
         return found
 
     def _buffers(self, part: Part) -> list[Buffer]:
@@ -108,7 +109,7 @@ class Stream:
     def pieces(self) -> Iterator[Buffer]:
         """The stream's octets, a few at a time: a large one never is in memory whole."""
         left = self.cut
-        for part in self.parts:
+        for part in self:
             for piece in self._buffers(part):
                 if left is None:
                     yield piece

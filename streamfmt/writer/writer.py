@@ -186,7 +186,7 @@ class Writer:
         Types are names, such as "NOTAB".  `contents` are buffers of one page or several; they are written from where
         they lie, and may be changed once this has returned.
         """
-        self.put(page_data(pfns, types, contents, self._orders.get("libxc", "<")))
+        self.put(page_data(pfns, types, contents))
 
     def copy(self, item: Header | Record) -> None:
         """A header or record of a :class:`streamfmt.Stream`, octet by octet.

@@ -1,0 +1,170 @@
+"""Guest memory by rule: which frames, of which types, filled with what, in records of how many pages.
+
+Nothing is made before it is written, so a guest may have any size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import shake_128
+from itertools import islice
+from struct import pack
+
+from ..schema import libxc
+from ..schema.encode import Buffer, FieldError
+from .making import page_data
+from .parts import Part
+
+PAGE = libxc.PAGE_SIZE
+TYPES = {row.name: row for row in libxc.PAGE_TYPES}
+DATA = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
+# Entries of a page table that point somewhere: those below the slots of an L4 table that Xen keeps for itself.
+_PRESENT = 256
+# A page that is "random" begins anywhere in these octets.
+_POOL = 1 << 20
+_STEP = 0x9E3779B1
+_ITEM = re.compile(r"(?P<first>0x[0-9a-fA-F]+|\d+)(?:-(?P<last>0x[0-9a-fA-F]+|\d+))?(?:\s+(?P<type>\w+))?")
+
+Fill = Callable[[int], Buffer]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Frames `first` to `last`, of one type."""
+
+    first: int
+    last: int
+    type: str = "NOTAB"
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+def frames(text: str) -> tuple[Frames, ...]:
+    """What a text such as "0-0x9f, 0xa0-0xbf XTAB, 7" says.  Raises ValueError."""
+    found = []
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise ValueError(f"{item!r} is not frames, such as 7, 0-0x9f or 3 XTAB")
+        first = int(match["first"], 0)
+        last = first if match["last"] is None else int(match["last"], 0)
+        if last < first:
+            raise ValueError(f"{item!r} ends before it begins")
+        kind = match["type"] or "NOTAB"
+        if kind not in TYPES:
+            raise ValueError(f"{kind!r} is none of {', '.join(TYPES)}")
+        found.append(Frames(first, last, kind))
+    return tuple(found)
+
+
+# -- contents -------------------------------------------------------------------------------------------------
+
+
+@cache
+def _pool(seed: int) -> memoryview:
+    return memoryview(shake_128(b"%d" % seed).digest(_POOL + PAGE))
+
+
+_ZERO = bytes(PAGE)
+
+
+def _zero(_: int) -> Buffer:
+    return _ZERO
+
+
+def _random(seed: int) -> Fill:
+    pool = _pool(seed)
+
+    def page(pfn: int) -> Buffer:
+        at = pfn * _STEP % _POOL
+        return pool[at : at + PAGE]
+
+    return page
+
+
+def _frame(pfn: int) -> Buffer:
+    return pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)
+
+
+def _octet(pfn: int) -> Buffer:
+    return bytes([pfn & 0xFF]) * PAGE
+
+
+def pattern(octets: bytes) -> Fill:
+    """These octets over and over."""
+    page = (octets * (PAGE // len(octets) + 1))[:PAGE]
+    return lambda _: page
+
+
+def table(last: int) -> Fill:
+    """A page table whose entries point at the frames from its own on, of a guest whose last frame is `last`."""
+
+    def page(pfn: int) -> Buffer:
+        entries = [(pfn + slot) % (last + 1) << libxc.PAGE_SHIFT | 1 for slot in range(_PRESENT)]
+        return pack(f"<{_PRESENT}Q", *entries).ljust(PAGE, b"\0")
+
+    return page
+
+
+# Contents by name: zeros; the frame's number over and over, in 64 bits or its lowest 8; octets that no file system
+# or line can make smaller, the same on every machine; entries of a page table.
+FILLS = ("zero", "pfn", "octet", "random", "table")
+
+
+def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
+    """The contents of that name.  Raises FieldError."""
+    if name not in FILLS:
+        raise FieldError("fill", f"{name!r} is none of {', '.join(FILLS)}")
+    if name == "random":
+        return _random(seed)
+    if name == "table":
+        return table(last)
+    return {"zero": _zero, "pfn": _frame, "octet": _octet}[name]
+
+
+# -- records --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One pass over some frames, in records of at most `batch` pages; `fills` has contents by type, "" for the rest."""
+
+    frames: tuple[Frames, ...]
+    fills: Mapping[str, Fill]
+    batch: int = libxc.BATCH_MAX
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return (sum(map(len, self.frames)) + self.batch - 1) // self.batch
+
+    def _each(self) -> Iterator[tuple[int, str]]:
+        for run in self.frames:
+            for pfn in range(run.first, run.last + 1):
+                yield pfn, run.type
+
+    def parts(self) -> Iterator[Part]:
+        """The records, each made when it is asked for."""
+        each = self._each()
+        while entries := list(islice(each, self.batch)):
+            yield self.record(entries)
+
+    def record(self, entries: Sequence[tuple[int, str]]) -> Part:
+        """PAGE_DATA of some frames."""
+        plain = self.fills[""]
+        pages = [self.fills.get(kind, plain)(pfn) for pfn, kind in entries if kind in DATA]
+        return page_data([pfn for pfn, _ in entries], [kind for _, kind in entries], pages)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Many(Part):
+    """Records that are made while they are written, too many to be parts of their own."""
+
+    memory: Memory = field(default_factory=lambda: Memory((), {}))
+
+    def parts(self) -> Iterator[Part]:
+        return self.memory.parts()
