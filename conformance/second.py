@@ -51,18 +51,19 @@ RECORDS: dict[int, tuple[str, str, int, str, int, int, int]] = {
     0x11: ("X86_CPUID_POLICY", "PV HVM", 3, "static", 24, 24, LONGEST),
     0x12: ("X86_MSR_POLICY", "PV HVM", 3, "static", 16, 16, LONGEST),
 }
+ONCE = {"X86_PV_INFO", "X86_PV_P2M_FRAMES", "STATIC_DATA_END"}  # however many checkpoints follow
 DIRTY_PFN_LIST = 0x0F  # on the back channel only
 
 # Page types, the four uppermost bits of an entry of PAGE_DATA: 0 ordinary, 1-4 page tables, 9-C pinned ones, and
 RESERVED = range(5, 9)
 WITHOUT_CONTENT = {0xD, 0xE, 0xF}  # BROKEN, XALLOC (allocated, empty), XTAB (a hole)
 
-# Entries of an HVM context, by type: the lengths that Xen has given them, or the least one.
-ENTRIES: dict[int, tuple[int, ...] | int] = {
-    **{1: (24,), 2: (1016, 1024, 1032), 3: (8,), 4: (400,), 5: (16, 24, 32), 6: (1024,), 7: (16,), 8: (8,)},
-    **{9: (8,), 10: (56,), 11: (16, 24), 12: (1048,), 13: (8,), 14: (240,), 15: (16, 24, 32), 16: 600},
-    **{17: (8, 16, 216), 18: (8, 24, 32), 19: (8,), 20: 24},
-}
+# Entries of an HVM context, type by type: the lengths that Xen has given them, or the least one.
+ENTRIES = re.split(
+    ", ",
+    "0, 24, 1016 1024 1032, 8, 400, 16 24 32, 1024, 16, 8, 8, 56, 16 24, 1048, 8, 240, 16 24 32, 600 or more, "
+    "8 16 216, 8 24 32, 8, 24 or more",
+)
 
 # libxl records, and what its CHECKPOINT_STATE says.
 L_END, L_LIBXC_CONTEXT, L_XENSTORE_DATA, L_EMULATOR_CONTEXT, L_CHECKPOINT_END, L_CHECKPOINT_STATE = range(6)
@@ -100,11 +101,16 @@ def take(octets: bytes, at: int, size: int) -> bytes:
     return octets[at : at + size]
 
 
-def record(octets: bytes, at: int, order: str) -> tuple[int, bytes, int]:
-    """Any record, libxl's or libxc's: type, length, body, padding to a multiple of 8; and where the next one is."""
+def header(octets: bytes, at: int, order: str) -> tuple[int, int]:
+    """Type and length of any record, libxl's or libxc's."""
     kind, length = unpack_from(order + "II", take(octets, at, 8))
-    after = at + 8 + (length + 7) // 8 * 8
-    return kind, take(octets, at + 8, after - at - 8)[:length], after
+    return kind, length
+
+
+def content(octets: bytes, at: int, length: int) -> tuple[bytes, int]:
+    """Body of the record there, which is padded to a multiple of 8; and where the next one is."""
+    padded = (length + 7) // 8 * 8
+    return take(octets, at + 8, padded)[:length], at + 8 + padded
 
 
 # libxc: the guest itself.
@@ -127,27 +133,28 @@ def image_headers(octets: bytes, at: int, image: Image) -> int:
 
 def image_records(octets: bytes, at: int, image: Image) -> int:
     """Records up to the next CHECKPOINT or END, which is their last."""
-    image.seen &= {"X86_PV_INFO", "X86_PV_P2M_FRAMES", "STATIC_DATA_END"}
+    image.seen &= ONCE
     while True:
-        kind, length = unpack_from(image.order + "II", take(octets, at, 8))
+        kind, length = header(octets, at, image.order)
         need(length <= LONGEST, at + 4, f"a record of {length} octets is longer than 128 MiB")
         need(kind in RECORDS or kind >= OPTIONAL, at, f"no record here has type {kind:#x}")
-        _, body, after = record(octets, at, image.order)
-        if kind in RECORDS:
-            name, guests, since, part, least, step, most = RECORDS[kind]
-            need(("HVM" if image.hvm else "PV") in guests.split(), at, f"{name} belongs to the other kind of guest")
-            need(image.version >= since, at, f"{name} in an image of version {image.version}")
+        name, guests, since, part, least, step, most = RECORDS.get(kind, ("", "PV HVM", 2, "optional", 0, 1, LONGEST))
+        need(("HVM" if image.hvm else "PV") in guests.split(), at, f"{name} belongs to the other kind of guest")
+        need(image.version >= since, at, f"{name} in an image of version {image.version}")
+        # Xen 4.6 to 4.8 wrote records of a vcpu without content, which readers accept.
+        empty = part == "vcpu" and length == 8
+        fits = least <= length <= most and (length - least) % step == 0
+        need(fits or empty, at + 4, f"{name} of {length} octets")
+        if name:
             in_order(name, guests, part, at, image)
-            # Xen 4.6 to 4.8 wrote records of a vcpu without content, which readers accept.
-            if part != "vcpu" or length != 8:
-                fits = least <= length <= most and (length - least) % step == 0
-                need(fits, at + 4, f"{name} of {length} octets")
-                if name in BODIES:
-                    BODIES[name](body, at + 8, image)
-                image.seen.add(name)
-            if part == "end":
-                image.ended = name == "END"
-                return after
+        body, after = content(octets, at, length)
+        if name in BODIES and not empty:
+            BODIES[name](body, at + 8, image)
+        if name and not empty:
+            image.seen.add(name)
+        if part == "end":
+            image.ended = name == "END"
+            return after
         at = after
 
 
@@ -170,7 +177,8 @@ def in_order(name: str, guests: str, part: str, at: int, image: Image) -> None:
         need(image.mode != "plain" and "VERIFY" not in seen, at, "CHECKPOINT in a plain image")
     if name == "END":
         need(later or not checkpointed, at, "END without a checkpoint before it")
-    if part == "end" and not (name == "END" and later):
+    # END right behind a checkpoint adds nothing to it.
+    if name == "CHECKPOINT" or (name == "END" and not (later and seen <= ONCE)):
         need("HVM_CONTEXT" in seen or not image.hvm, at, "no HVM_CONTEXT")
         need("vcpu 0" in seen or image.hvm, at, "no X86_PV_VCPU_BASIC of vcpu 0")
         for frame, said_at in image.p2m.values():
@@ -223,12 +231,12 @@ def hvm_context(body: bytes, at: int, image: Image) -> None:
     while kind:
         need(here + 8 <= len(body), at, "the HVM context has no END")
         kind, instance, length = unpack_from(image.order + "HHI", body, here)
-        need(here or kind == 1, at, "the HVM context does not begin with its header")
-        need(kind in ENTRIES or not kind, at + here, f"type {kind} in an HVM context")
+        need(here or (kind, instance) == (1, 0), at, "the HVM context does not begin with its header")
+        need(kind < len(ENTRIES), at + here, f"type {kind} in an HVM context")
         need(here + 8 + length <= len(body), at + here + 4, "an entry is longer than the HVM context")
-        lengths = ENTRIES.get(kind, (0,))
-        fits = length >= lengths if isinstance(lengths, int) else length in lengths
-        if kind == 20 and fits:
+        lengths = ENTRIES[kind].split()
+        fits = length >= int(lengths[0]) if lengths[-1] == "more" else str(length) in lengths
+        if kind == 20 and fits:  # MSRs, counted
             fits = length == 8 + 16 * unpack_from(image.order + "I", body, here + 8)[0]
         need(fits, at + here + 4, f"{length} octets in an entry of type {kind}")
         here += 8 + length
@@ -279,12 +287,12 @@ def libxl(octets: bytes, at: int, image: Image) -> None:
     if options & 1:
         image.big_endian = at + 12
     at += 16
-    kind, started, emulated, in_checkpoint = -1, False, False, False
+    kind, started, in_checkpoint = -1, False, False
     while kind != L_END:
-        kind, body, after = record(octets, at, order)
+        kind, length = header(octets, at, order)
         need(kind <= L_CHECKPOINT_STATE or kind >= OPTIONAL, at, f"no record here has type {kind:#x}")
         if kind in {L_END, L_LIBXC_CONTEXT, L_CHECKPOINT_END}:
-            need(not body, at + 4, f"a record of type {kind} has content")
+            need(not length, at + 4, f"a record of type {kind} has content")
         if kind < OPTIONAL:
             need(started == (kind != L_LIBXC_CONTEXT), at, "LIBXC_CONTEXT comes first, and once")
         need(kind != L_CHECKPOINT_STATE, at, "CHECKPOINT_STATE that is not between two checkpoints")
@@ -292,17 +300,18 @@ def libxl(octets: bytes, at: int, image: Image) -> None:
         need(kind != L_CHECKPOINT_END or in_checkpoint, at, "CHECKPOINT_END outside a checkpoint")
         if kind in {L_XENSTORE_DATA, L_EMULATOR_CONTEXT}:
             need(image.hvm, at, "a PV guest has no device model")
+            need(length >= 8, at + 4, f"{length} octets cannot hold an emulator's header")
+        body, after = content(octets, at, length)
+        if kind in {L_XENSTORE_DATA, L_EMULATOR_CONTEXT}:
             emulator(kind, body, at + 8, order, converted)
-            emulated |= kind == L_EMULATOR_CONTEXT
         if kind in {L_LIBXC_CONTEXT, L_CHECKPOINT_END}:
             if kind == L_LIBXC_CONTEXT:
                 after = image_headers(octets, after, image)
             else:
-                need(emulated or image.mode != "colo", at, "a checkpoint of COLO without EMULATOR_CONTEXT")
                 image.checkpoints += 1
                 after = announcement(octets, after, order, image)
             after = image_records(octets, after, image)
-            started, emulated, in_checkpoint = True, False, not image.ended
+            started, in_checkpoint = True, not image.ended
         at = after
 
 
@@ -311,27 +320,24 @@ def announcement(octets: bytes, at: int, order: str, image: Image) -> int:
 
     Type 5 shows which, for no HVM guest has what 5 means to libxc.
     """
-    kind, length = unpack_from(order + "II", take(octets, at, 8))
-    if image.mode == "auto" and image.hvm:
-        image.mode = "colo" if kind == L_CHECKPOINT_STATE else "remus"
-    if image.mode != "colo":
+    kind, length = header(octets, at, order)
+    if not image.hvm or image.mode == "remus" or (image.mode == "auto" and kind != L_CHECKPOINT_STATE):
         return at
     need(kind == L_CHECKPOINT_STATE, at, "no CHECKPOINT_STATE announces this checkpoint of COLO")
-    return checkpoint_state(octets, at, order, NEW)
-
-
-def checkpoint_state(octets: bytes, at: int, order: str, expected: int) -> int:
-    """One of four states, each in its place."""
-    kind, body, after = record(octets, at, order)
-    need(len(body) == 4, at + 4, f"CHECKPOINT_STATE of {len(body)} octets")
-    (state,) = unpack_from(order + "I", body)
-    need(state == expected, at + 8, f"CHECKPOINT_STATE {state} where {expected} is due")
+    state, after = state_there(octets, at, order, length)
+    need(state == NEW, at + 8, "CHECKPOINT_STATE is not NEW")
     return after
+
+
+def state_there(octets: bytes, at: int, order: str, length: int) -> tuple[int, int]:
+    """What the CHECKPOINT_STATE there says; and where the next record is."""
+    need(length == 4, at + 4, f"CHECKPOINT_STATE of {length} octets")
+    body, after = content(octets, at, length)
+    return unpack_from(order + "I", body)[0], after
 
 
 def emulator(kind: int, body: bytes, at: int, order: str, converted: bool) -> None:
     """Which device model, and its state: opaque, or pairs of xenstore key and value, each ended by NUL."""
-    need(len(body) >= 8, at - 4, f"{len(body)} octets cannot hold an emulator's header")
     (emulator_id,) = unpack_from(order + "I", body)
     # 1 is qemu-traditional, 2 is qemu; who converts a stream of the time before version 2 cannot know.
     need(emulator_id in {1, 2} or (converted and emulator_id == 0), at, f"there is no emulator {emulator_id}")
@@ -351,19 +357,17 @@ def back_channel(octets: bytes, at: int, image: Image) -> None:
     need(image.mode in {"auto", "colo"}, at, "only COLO has a back channel")
     turns = [READY, RESUMED, SUSPENDED, DIRTY_PFN_LIST]
     due = -1
-    while at < len(octets):
-        kind, body, after = record(octets, at, "<")
-        need(kind in {L_CHECKPOINT_STATE, DIRTY_PFN_LIST} or kind >= OPTIONAL, at, f"no record here has type {kind:#x}")
-        if kind < OPTIONAL:
-            said = DIRTY_PFN_LIST
-            if kind == L_CHECKPOINT_STATE:
-                need(len(body) == 4, at + 4, f"CHECKPOINT_STATE of {len(body)} octets")
-                (said,) = unpack_from("<I", body)
-                need(said in turns[:3], at + 8, f"CHECKPOINT_STATE {said}")
-            else:
-                need(len(body) % 8 == 0 and len(body) <= LONGEST, at + 4, f"dirty frames in {len(body)} octets")
-            need(due < 0 or said == turns[due], at, f"{said} out of turn")
-            due = (turns.index(said) + 1) % 4
+    while at < len(octets) or due < 0:
+        kind, length = header(octets, at, "<")
+        need(kind in {L_CHECKPOINT_STATE, DIRTY_PFN_LIST}, at, f"no record here has type {kind:#x}")
+        if kind == DIRTY_PFN_LIST:
+            need(length % 8 == 0 and length <= LONGEST, at + 4, f"dirty frames in {length} octets")
+            said, after = kind, content(octets, at, length)[1]
+        else:
+            said, after = state_there(octets, at, "<", length)
+            need(said in turns[:3], at + 8, f"CHECKPOINT_STATE {said}")
+        need(due < 0 or said == turns[due], at, f"{said} out of turn")
+        due = (turns.index(said) + 1) % 4
         at = after
 
 
@@ -386,7 +390,7 @@ def xl(octets: bytes, at: int, image: Image) -> None:
     need(size <= length - 4, at + 48, f"a configuration of {size} octets in {length} of optional data")
     json = data[4 : 4 + size]
     if json and flags & 1:
-        need(json[:1] == b"{" and json.find(0) == size - 1, at + 52, "no JSON with a NUL behind it")
+        need(json.lstrip()[:1] == b"{" and json.find(0) == size - 1, at + 52, "no JSON with a NUL behind it")
     if not flags & 2:
         need(not octets.startswith((LIBXL, LIBXC), stream), stream, "the flag of this stream is not set")
         raise LookupError(stream, "a stream from before version 2")
@@ -394,7 +398,7 @@ def xl(octets: bytes, at: int, image: Image) -> None:
 
 
 FORMS = {"xl": xl, "libxl": libxl, "libxc": bare_libxc, "back-channel": back_channel}
-BEGINNINGS = {XL: "xl", LIBXL: "libxl", LIBXC: "libxc", b"\5\0\0\0\4\0\0\0": "back-channel"}
+BEGINNINGS = {XL: "xl", LIBXL: "libxl", LIBXC: "libxc", b"\5\0\0\0\4\0\0\0\2" + bytes(7): "back-channel"}
 
 
 def judge(octets: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, int, str]:
