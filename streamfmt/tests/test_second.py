@@ -1,0 +1,265 @@
+"""The second reader, conformance/second.py, and the first agree: neither alone judges the corpus.
+
+It was written from the descriptions of the formats without a look at streamfmt, so a stream that only one of the two
+accepts shows a defect in one of them, or a clause of `NOT_JUDGED`.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from .. import data
+from ..reader import literals as L
+from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
+from ..verify.verifier import MODES
+from .campaign import one, seeds
+from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS
+from .vector import Vector, judge, judged
+from .vectors import SMALL
+
+_PATH = data.path("conformance", "second.py")
+_JOBS = 10
+_COUNT = 150 * (10 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 1)
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("second", _PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["second"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+second = _load()
+_WORDS = {CONFORMS: "accept", DOES_NOT_CONFORM: "reject"}
+
+
+def _alone(outcome: Outcome, *clauses: str) -> bool:
+    """No other clause's error was found."""
+    return all(finding.clause in clauses for finding in outcome.findings if finding.severity == "error")
+
+
+def _cut_there(outcome: Outcome) -> bool:
+    """All errors are in the record that a cut leaves unfinished."""
+    cuts = [finding for finding in outcome.findings if finding.clause == "CKPT-CUT"]
+    errors = [finding for finding in outcome.findings if finding.severity == "error"]
+    return any(all((error.layer, error.index) == (cut.layer, cut.index) for error in errors) for cut in cuts)
+
+
+_CUT = LIBXL_REMUS.put("libxl.EMULATOR_CONTEXT", 1, emulator_id=9).upto("libxl.EMULATOR_CONTEXT", 1, 16)
+
+# What the second reader leaves to the first: why, when that explains a stream it accepts alone, and such a stream.
+NOT_JUDGED_THERE: dict[str, tuple[str, Callable[[Outcome], bool], Vector]] = {
+    "LIBXC-PTE-PFN": (
+        "what pages hold is looked at on request only, and the second reader takes none",
+        lambda outcome: _alone(outcome, "LIBXC-PTE-PFN"),
+        SMALL["LIBXC-PTE-PFN"]["broken:first-slot"],
+    ),
+    "CKPT-CUT": (
+        "of a record that a cut left unfinished the second reader judges the header, the first the body's beginning too",
+        _cut_there,
+        Vector(_CUT),
+    ),
+}
+
+
+def _agree(octets: bytes, outcome: Outcome, form: str = "auto", mode: str = "auto") -> str | None:
+    """What the second reader says, None where it need not say anything; fails where the two differ."""
+    verdict, offset, why = second.judge(octets, form, mode)
+    assert 0 <= offset <= len(octets)
+    if verdict == "unknown" or (form == "auto" and not octets.startswith(tuple(second.BEGINNINGS))):
+        return None
+    if verdict != _WORDS.get(outcome.verdict):
+        excuses = [clause for clause, (_, explains, _) in NOT_JUDGED_THERE.items() if explains(outcome)]
+        found = [(finding.clause, finding.offset, finding.message) for finding in outcome.findings]
+        assert verdict == "accept", (why, offset, found)
+        assert excuses, found
+    return str(verdict)
+
+
+def _in_scope(vector: Vector) -> bool:
+    return vector.form in {"auto", *second.FORMS}
+
+
+@pytest.mark.parametrize("clause", SMALL)
+def test_vectors(clause: str) -> None:
+    """Both readers judge each vector alike."""
+    for vector in filter(_in_scope, SMALL[clause].values()):
+        _agree(vector.stream.render(), judged(vector), vector.form, vector.mode)
+
+
+def test_scope() -> None:
+    """Most vectors are in the second reader's scope; what begins as anything else it does not know, nor what is older."""
+    rows = [vector for cases in SMALL.values() for vector in cases.values() if _in_scope(vector)]
+    known = [
+        vector for vector in rows if second.judge(vector.stream.render(), vector.form, vector.mode)[0] != "unknown"
+    ]
+
+    assert len(known) > 600
+    for name, stream in GOOD.items():
+        strange = name.startswith(("libvirt", "xapi", "migration"))
+        assert second.judge(stream.render())[0] == ("unknown" if strange else "accept"), name
+    for octets in (
+        b"",
+        b"Libxl",
+        bytes(100),
+        b"QEVM\0\0\0\3",
+        second.XL + b"\4\3\2\1" + bytes(4) + bytes(4) + b"\4" + bytes(8),
+    ):
+        assert second.judge(octets)[0] == "unknown"
+
+
+@pytest.mark.parametrize("clause", NOT_JUDGED_THERE)
+def test_differences_are_needed(clause: str) -> None:
+    """Each entry of the table has a stream that the second reader accepts and the first, by that clause, does not."""
+    _, explains, vector = NOT_JUDGED_THERE[clause]
+    outcome = judged(vector)
+
+    assert clause in L.SEVERITY
+    assert outcome.verdict == DOES_NOT_CONFORM
+    assert explains(outcome)
+    assert second.judge(vector.stream.render(), vector.form, vector.mode)[0] == "accept"
+
+
+_CORPUS = [
+    os.path.join(data.path("corpus", folder), name)
+    for folder in ("real", "made")
+    for name in sorted(os.listdir(data.path("corpus", folder)))
+    if name.endswith(".gz")
+]
+
+
+@pytest.mark.parametrize("path", _CORPUS, ids=os.path.basename)
+def test_corpus(path: str) -> None:
+    """Both readers judge the corpus's streams alike."""
+    with gzip.open(path) as file:
+        octets = file.read()
+    outcome = judge([octets])
+
+    told = _agree(octets, outcome)
+
+    if told is None:
+        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in {"xl", "libxl", "libxc", "back-channel"}
+
+
+@pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
+def test_big_endian(name: str) -> None:
+    """A big-endian stream is decoded like any other, then refused for what it says of itself."""
+    layers = ("xl", "libxl", "libxc")
+    for count in range(1, len(layers) + 1):
+        stream = GOOD[name].big_endian(*layers[-count:])
+        octets = stream.render()
+        assert second.judge(octets)[0] == "reject"
+        assert second.judge(octets)[2].startswith("it says that it is big-endian")
+        assert "cut short" in second.judge(octets[:-1])[2]
+
+
+# -- damage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job", range(_JOBS))
+def test_seeded(job: int) -> None:
+    """Both readers judge thousands of damaged vectors and real streams alike, whatever was declared."""
+    kinds = set()
+    for number in range(job * _COUNT, (job + 1) * _COUNT):
+        octets, rng = one("second", number)
+        form, mode = rng.choice(("auto", "auto", *second.FORMS)), rng.choice(MODES)
+        try:
+            kinds.add(_agree(octets, judge([octets], form, mode), form, mode))
+        except Exception as error:
+            pytest.fail(f"campaign.one('second', {number}) as {form}, {mode}: {error!r}")
+    assert kinds == {"accept", "reject", None}
+
+
+_SEEDS = [seed.octets for seed in seeds() if second.judge(seed.octets)[0] == "accept"]
+_EDITS = st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=8), st.integers(0, 16)), max_size=4)
+
+
+@given(number=st.integers(0, len(_SEEDS) - 1), edits=_EDITS, mode=st.sampled_from(MODES))
+def test_any_edit(number: int, edits: list[tuple[int, bytes, int]], mode: str) -> None:
+    """Octets put in the place of others: both readers still agree."""
+    octets = _SEEDS[number]
+    for place, new, gone in edits:
+        at = place % (len(octets) + 1)
+        octets = octets[:at] + new + octets[at + gone :]
+    _agree(octets, judge([octets], mode=mode), mode=mode)
+
+
+@given(
+    beginning=st.sampled_from([b"", *second.BEGINNINGS]),
+    octets=st.binary(max_size=300),
+    form=st.sampled_from(["auto", *second.FORMS]),
+    mode=st.sampled_from(MODES),
+)
+@example(beginning=b"", octets=b"", form="back-channel", mode="auto")
+def test_any_octets(beginning: bytes, octets: bytes, form: str, mode: str) -> None:
+    """Whatever it is given and told, the second reader has a verdict, and the first agrees."""
+    octets = beginning + octets
+    _agree(octets, judge([octets], form, mode), form, mode)
+
+
+# -- as a program ---------------------------------------------------------------------------------------------
+
+
+def _run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-I", _PATH, *arguments]
+    return subprocess.run(command, input=given, capture_output=True, check=False)
+
+
+def test_stands_alone() -> None:
+    """It imports the standard library and nothing else, is small, and writes each fact itself."""
+    with open(_PATH, encoding="utf-8") as file:
+        source = file.read()
+    imported = {
+        name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+
+    assert imported <= sys.stdlib_module_names | {"collections.abc"}
+    assert source.count("\n") < 460
+
+
+def test_program() -> None:
+    """One line for each input, and an exit status for all."""
+    real = data.path("corpus", "real")
+    good, broken = os.path.join(real, "hvm-64.bin.gz"), os.path.join(real, "hvm-64-broken.bin.gz")
+
+    done = _run(good, broken)
+    assert done.returncode == 1
+    assert done.stdout.decode().splitlines() == [
+        f"{good}: accept at 296504: it breaks no rule",
+        f"{broken}: reject at 1240: the page type is reserved",
+    ]
+    assert _run(good).returncode == 0
+    assert _run("--as", "back-channel", "--mode", "colo", "-", given=BACK.render()).returncode == 0
+    assert _run("-", given=LIBXL_HVM.render()).stdout.startswith(b"-: accept")
+    for usage in ([], ["--as", "qcow2", good], ["--mode", "fast", good]):
+        assert _run(*usage).returncode == 2
+    assert b"--mode colo captured.bin.gz" in _run("--help").stdout
+
+
+def test_program_cannot_read(tmp_path: object) -> None:
+    """What cannot be opened or unpacked is said in a line, and the next input is judged all the same."""
+    torn = os.path.join(str(tmp_path), "torn.gz")
+    with open(torn, "wb") as file:
+        file.write(gzip.compress(LIBXL_HVM.render())[:100])
+    done = _run(os.path.join(str(tmp_path), "missing"), torn, str(tmp_path), "-", given=LIBXL_HVM.render())
+
+    assert done.returncode == 1
+    assert [line.count(b"unknown at 0: it cannot be read") for line in done.stdout.splitlines()] == [1, 1, 1, 0]
+    assert not done.stderr
