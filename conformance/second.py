@@ -59,11 +59,9 @@ RESERVED = range(5, 9)
 WITHOUT_CONTENT = {0xD, 0xE, 0xF}  # BROKEN, XALLOC (allocated, empty), XTAB (a hole)
 
 # Entries of an HVM context, type by type: the lengths that Xen has given them, or the least one.
-ENTRIES = re.split(
-    ", ",
-    "0, 24, 1016 1024 1032, 8, 400, 16 24 32, 1024, 16, 8, 8, 56, 16 24, 1048, 8, 240, 16 24 32, 600 or more, "
-    "8 16 216, 8 24 32, 8, 24 or more",
-)
+LENGTHS = """0, 24, 1016 1024 1032, 8, 400, 16 24 32, 1024, 16, 8, 8, 56, 16 24, 1048, 8, 240, 16 24 32, 600 or more,
+    8 16 216, 8 24 32, 8, 24 or more"""
+ENTRIES = [lengths.split() for lengths in LENGTHS.split(",")]
 
 # libxl records, and what its CHECKPOINT_STATE says.
 L_END, L_LIBXC_CONTEXT, L_XENSTORE_DATA, L_EMULATOR_CONTEXT, L_CHECKPOINT_END, L_CHECKPOINT_STATE = range(6)
@@ -234,10 +232,10 @@ def hvm_context(body: bytes, at: int, image: Image) -> None:
         need(here or (kind, instance) == (1, 0), at, "the HVM context does not begin with its header")
         need(kind < len(ENTRIES), at + here, f"type {kind} in an HVM context")
         need(here + 8 + length <= len(body), at + here + 4, "an entry is longer than the HVM context")
-        lengths = ENTRIES[kind].split()
+        lengths = ENTRIES[kind]
         fits = length >= int(lengths[0]) if lengths[-1] == "more" else str(length) in lengths
-        if kind == 20 and fits:  # MSRs, counted
-            fits = length == 8 + 16 * unpack_from(image.order + "I", body, here + 8)[0]
+        if kind == 20 and fits:  # MSRs, counted; what the hypervisor puts into entries is little-endian always
+            fits = length == 8 + 16 * unpack_from("<I", body, here + 8)[0]
         need(fits, at + here + 4, f"{length} octets in an entry of type {kind}")
         here += 8 + length
     need(instance == 0, at + here - 6, "the END of the HVM context has an instance")
@@ -379,10 +377,10 @@ def xl(octets: bytes, at: int, image: Image) -> None:
     """Magic, byte order, flags (1: the configuration is JSON, 2: the stream is libxl's), and the optional data."""
     magic, mark = unpack_from("32s4s", take(octets, at, 48))
     need(magic == XL, at, "no file of xl")
-    need(mark in {b"\1\2\3\4", b"\4\3\2\1"}, at + 32, "no byte order")
-    order = "<"
-    if mark == b"\1\2\3\4":
-        order, image.big_endian = ">", at + 32
+    order = {b"\4\3\2\1": "<", b"\1\2\3\4": ">"}.get(mark, "")
+    need(order, at + 32, "no byte order")
+    if order == ">":
+        image.big_endian = at + 32
     flags, _, length = unpack_from(order + "III", octets, at + 36)
     need(flags < 4, at + 36, f"no reader knows the flags {flags:#x}")
     data, stream = take(octets, at + 48, length), at + 48 + length

