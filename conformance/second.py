@@ -79,7 +79,7 @@ class Image:
     width: int = 0  # octets in a word of a PV guest
     last_pfn: int = -1
     pages: dict[int, int] = field(default_factory=dict)  # of a PV guest: type by frame number
-    p2m: dict[int, tuple[int, int]] = field(default_factory=dict)  # frame that holds each part, where that is said
+    p2m: list[tuple[int, int]] = field(default_factory=list)  # frames that hold its p2m, and where that is said
     seen: set[str] = field(default_factory=set)  # records once for all, and those since the last checkpoint
     checkpoints: int = 0  # complete ones; a guest can be resumed from the last
     ended: bool = False  # by libxc's END
@@ -179,7 +179,7 @@ def in_order(name: str, guests: str, part: str, at: int, image: Image) -> None:
     if name == "CHECKPOINT" or (name == "END" and not (later and seen <= ONCE)):
         need("HVM_CONTEXT" in seen or not image.hvm, at, "no HVM_CONTEXT")
         need("vcpu 0" in seen or image.hvm, at, "no X86_PV_VCPU_BASIC of vcpu 0")
-        for frame, said_at in image.p2m.values():
+        for frame, said_at in image.p2m:
             need(image.pages.get(frame) == 0, said_at, f"frame {frame:#x} of the p2m is no ordinary page of the guest")
 
 
@@ -210,10 +210,14 @@ def pv_info(body: bytes, at: int, image: Image) -> None:
 def p2m_frames(body: bytes, at: int, image: Image) -> None:
     """First and last frame number, and the frames that hold the guest's own table of its memory, 4 KiB in each."""
     start, end, *frames = unpack_from(f"{image.order}II{len(body) // 8 - 1}Q", body)
-    part, last = start * image.width // PAGE, end * image.width // PAGE
+    words = PAGE // image.width
     need(start <= end, at, f"the p2m starts at {start:#x}, after its end {end:#x}")
-    need(len(frames) == last - part + 1, at, f"{len(frames)} frames for the p2m of {start:#x} to {end:#x}")
-    image.p2m.update({part + k: (frame, at + 8 + 8 * k) for k, frame in enumerate(frames)})
+    need(
+        len(frames) == end // words - start // words + 1,
+        at,
+        f"{len(frames)} frames for the p2m of {start:#x} to {end:#x}",
+    )
+    image.p2m += [(frame, at + 8 + 8 * k) for k, frame in enumerate(frames)]
     image.last_pfn = max(image.last_pfn, end)
 
 
