@@ -212,11 +212,8 @@ def p2m_frames(body: bytes, at: int, image: Image) -> None:
     start, end, *frames = unpack_from(f"{image.order}II{len(body) // 8 - 1}Q", body)
     words = PAGE // image.width
     need(start <= end, at, f"the p2m starts at {start:#x}, after its end {end:#x}")
-    need(
-        len(frames) == end // words - start // words + 1,
-        at,
-        f"{len(frames)} frames for the p2m of {start:#x} to {end:#x}",
-    )
+    fits = len(frames) == end // words - start // words + 1
+    need(fits, at, f"{len(frames)} frames for the p2m of {start:#x} to {end:#x}")
     image.p2m += [(frame, at + 8 + 8 * k) for k, frame in enumerate(frames)]
     image.last_pfn = max(image.last_pfn, end)
 
