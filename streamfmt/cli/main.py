@@ -22,6 +22,7 @@ VERBS = {
     "verify": "judge a stream against every rule that it can show",
     "show": "list a stream's records, or dump them with their fields",
     "tee": "copy standard input to standard output, and judge it on the way",
+    "build": "make a stream from a recipe",
     "explain": "tell a rule: its text, its source, what real readers do",
 }
 UNREADABLE = 3
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
     made = argparse.ArgumentParser(
         prog="streamfmt",
-        description="Read, judge and show Xen migration streams.",
+        description="Read, judge, show and build Xen migration streams.",
         epilog=f"verbs:\n{verbs}\n\nexamples:\n  streamfmt verify guest.sav\n  streamfmt VERB --help\n",
         formatter_class=Help,
         usage="streamfmt [-h] [--version] VERB ...",

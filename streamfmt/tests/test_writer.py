@@ -28,22 +28,15 @@ from .vector import Vector, judge
 from .vectors import SMALL
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
-# Text before a stream is nothing that one writes, nor are octets of no form.
 # Rules that verification tells by what follows, which no writer has seen yet: it may name another, or where it stands.
 AHEAD = {"STREAM-TEXT", "LIBXC-END-LAST", "LIBXL-END-LAST", "COLO-DIRTY-HDR", "LIBXL-BACK-NOHDR"}
 # Clauses of streams that conform though there is no whole of them that could be copied.
 CUT = {"CKPT-CUT", "XL-MIGRATE-UNFINISHED"}
-FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate")
 
 
 def _form(vector: Vector) -> str:
-    """What a writer would have to be told; empty for what none writes."""
-    first = next((part.path for part in vector.stream), "")
-    if vector.form != "auto":
-        return vector.form
-    if first in ("libxl.CHECKPOINT_STATE", "libxc.CHECKPOINT_DIRTY_PFN_LIST"):
-        return "back-channel"
-    return first.partition(".")[0] if first.partition(".")[0] in FORMS else ""
+    """What a writer has to be told; empty for what none writes: text before a stream, and octets of no form."""
+    return vector.stream.form if vector.form == "auto" else vector.form
 
 
 def _written(stream: Stream, form: str, **options: Any) -> tuple[bytes, str]:

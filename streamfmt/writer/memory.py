@@ -16,7 +16,7 @@ from struct import pack
 from ..schema import libxc
 from ..schema.encode import Buffer, FieldError
 from .making import page_data
-from .parts import Part
+from .parts import Part, size
 
 PAGE = libxc.PAGE_SIZE
 TYPES = {row.name: row for row in libxc.PAGE_TYPES}
@@ -138,9 +138,9 @@ class Memory:
     batch: int = libxc.BATCH_MAX
 
     @property
-    def records(self) -> int:
-        """How many records there are."""
-        return (sum(map(len, self.frames)) + self.batch - 1) // self.batch
+    def pages(self) -> int:
+        """How many frames there are."""
+        return sum(map(len, self.frames))
 
     def _each(self) -> Iterator[tuple[int, str]]:
         for run in self.frames:
@@ -168,3 +168,13 @@ class Many(Part):
 
     def parts(self) -> Iterator[Part]:
         return self.memory.parts()
+
+    @property
+    def extent(self) -> int:
+        memory = self.memory
+        records = (memory.pages + memory.batch - 1) // memory.batch
+        filled = sum(len(run) for run in memory.frames if run.type in DATA)
+        return records * size(page_data([], [], []).buffers("<")) + 8 * memory.pages + PAGE * filled
+
+    def buffers(self, order: str) -> list[Buffer]:
+        raise TypeError("there are too many records for one list; parts() has them")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..schema import encode
-from ..schema.decode import layouts
+from ..schema.decode import fixed, layouts
 from ..schema.describe import Layout
 from ..schema.encode import Buffer, FieldError
 from ..schema.layers import LAYERS
@@ -64,6 +64,11 @@ class Part:
     def parts(self) -> Iterator[Part]:
         """The parts that it stands for."""
         yield self
+
+    @property
+    def extent(self) -> int:
+        """Octets on the wire."""
+        return size(self.buffers("<"))
 
     def filled(self, count: int) -> Part:
         """With `count` zero octets more."""
@@ -126,7 +131,11 @@ def _patch(data: bytearray, layout: Layout, place: str, value: int | bytes, orde
         part = layout.parts[0] if layout.parts else None
         if part is None or part.name != found["part"] or part.element is None or not part.unit:
             raise FieldError(place, f"{layout.path} does not begin with such a list")
-        at = layout.size + part.unit * int(found["number"])
+        number = int(found["number"])
+        count = fixed(layout, bytes(data[: layout.size]), order).get(part.count)
+        if number >= (count if count is not None else (len(data) - layout.size) // part.unit):
+            raise FieldError(place, "there are fewer of them")
+        at = layout.size + part.unit * number
         layout = part.element
     row = next((row for row in layout.fields if found is not None and row.path == found["field"]), None)
     if row is None:

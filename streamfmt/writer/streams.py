@@ -15,6 +15,9 @@ from .parts import HEADERS, Part, size
 # Headers in which a layer announces the byte order of what follows them.
 ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
 
+# With these a COLO back channel begins, which has no header.
+_BACK = ("libxl.CHECKPOINT_STATE", "libxc.CHECKPOINT_DIRTY_PFN_LIST")
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -35,6 +38,16 @@ class Stream:
     def paths(self) -> frozenset[str]:
         """Schema paths of everything in the stream."""
         return frozenset(part.path for part in self.parts)
+
+    @property
+    def form(self) -> str:
+        """What a reader would have to be told that sees no first octets; empty if none reads what comes first."""
+        first = next((part for part in self.parts), None)
+        if first is None:
+            return ""
+        if first.path in _BACK:
+            return "back-channel"
+        return first.layer if first.path in HEADERS else ""
 
     def find(self, path: str, nth: int = 0) -> int:
         """Where in `parts` the `nth` part of that path is; negative numbers count from the end."""
@@ -90,6 +103,12 @@ class Stream:
         """Cut where that part begins, or `extra` octets further."""
         return replace(self, cut=self.offset(path, nth) + extra)
 
+    @property
+    def size(self) -> int:
+        """How many octets it has."""
+        whole = self.offsets()[-1]
+        return whole if self.cut is None else min(whole, self.cut)
+
     def offset(self, path: str, nth: int = 0) -> int:
         """Where in the octets that part begins."""
         return self.offsets()[self.find(path, nth)]
@@ -98,7 +117,7 @@ class Stream:
         """Where each part begins, and where the last one ends if nothing cuts the stream."""
         found = [0]
         for part in self.parts:
-            found.append(found[-1] + sum(size(self._buffers(each)) for each in part.parts()))
+            found.append(found[-1] + part.extent)
         return found
 
     def _buffers(self, part: Part) -> list[Buffer]:
@@ -106,16 +125,34 @@ class Stream:
             part = replace(part, patches=(*part.patches, ("options.endian", 1)))
         return part.buffers(">" if part.layer in self.big else "<")
 
-    def pieces(self) -> Iterator[Buffer]:
-        """The stream's octets, a few at a time: a large one never is in memory whole."""
+    def batches(self) -> Iterator[list[Buffer]]:
+        """The stream's octets, part by part: a large one never is in memory whole."""
         left = self.cut
         for part in self:
-            for piece in self._buffers(part):
-                if left is None:
-                    yield piece
-                elif left > 0:
-                    yield piece[:left]
-                    left -= len(piece[:left])
+            buffers = self._buffers(part)
+            if left is None:
+                yield buffers
+                continue
+            if left < size(buffers):
+                yield list(_first(buffers, left))
+                return
+            left -= size(buffers)
+            yield buffers
+
+    def pieces(self) -> Iterator[Buffer]:
+        """The stream's octets, a few at a time."""
+        for buffers in self.batches():
+            yield from buffers
 
     def render(self) -> bytes:
         return b"".join(self.pieces())
+
+
+def _first(buffers: list[Buffer], count: int) -> Iterator[Buffer]:
+    """The first octets of some buffers."""
+    for buffer in buffers:
+        if count < len(buffer):
+            yield memoryview(buffer)[:count]
+            return
+        yield buffer
+        count -= len(buffer)

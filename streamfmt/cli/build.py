@@ -1,0 +1,97 @@
+"""Make a stream from a recipe, a TOML file that says what guest it carries.
+
+The same recipe makes the same octets everywhere.  A recipe without faults has to keep
+every rule; faults in it are written as they are.  See docs/recipes.md.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ..reader.sources import reason
+from ..writer import BreachError, Writer
+from ..writer.parts import size
+from ..writer.recipes import Recipe, load_file
+from ..writer.sinks import output
+from ..writer.tables import RecipeError
+from . import inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = """examples:
+  streamfmt build guest.toml -o guest.sav
+  streamfmt build guest.toml -o - | streamfmt verify -
+
+exit status: 0 built; 2 wrong usage, or the recipe is wrong; 3 could not read
+or write
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe; - is standard input")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where to write it; - is standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.output == "-" and sys.stdout.isatty():
+        print("streamfmt build: error: standard output is a terminal; give -o a file, or a pipe", file=sys.stderr)
+        return 2
+    try:
+        recipe = load_file("/dev/stdin" if args.recipe == "-" else args.recipe)
+    except RecipeError as error:
+        print(f"streamfmt: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        inputs.complain(args.recipe, f"cannot read: {reason(error)}")
+        return 3
+    try:
+        octets = _build(recipe, args.output)
+    except BreachError as error:
+        found = error.finding
+        print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
+        hint = f"streamfmt explain {found.clause} tells the rule; what breaks one on purpose is a [[fault]]"
+        print(f"streamfmt: nothing was built; {hint}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = "standard output" if args.output == "-" else inputs.shown(args.output)
+        print(f"streamfmt: {where}: cannot write: {reason(error)}", file=sys.stderr)
+        return 3
+    if args.output != "-":
+        print(f"{inputs.shown(args.output)}: {octets:,} octets")
+    return 0
+
+
+def _build(recipe: Recipe, target: str) -> int:
+    """Write it; how many octets that were.  Raises BreachError and OSError."""
+    stream = recipe.stream
+    whole = 1 if target == "-" else target
+    if recipe.faults:
+        return _as_it_is(recipe, whole)
+    form = stream.form if recipe.form == "auto" else recipe.form
+    writer = Writer(whole, form or "auto", mode=recipe.mode, strict=False, deep=recipe.deep)
+    with writer, inputs.Progress(stream.size) as progress:
+        for part in stream:
+            writer.put(part)
+            if progress is not None:
+                progress(writer.offset)
+    return writer.offset
+
+
+def _as_it_is(recipe: Recipe, target: str | int) -> int:
+    """Write a stream that need not keep any rule, and may be cut anywhere."""
+    out = output(target)
+    count = 0
+    try:
+        with inputs.Progress(recipe.stream.size) as progress:
+            for buffers in recipe.stream.batches():
+                out.write(buffers)
+                count += size(buffers)
+                if progress is not None:
+                    progress(count)
+    except BaseException:
+        out.abort()
+        raise
+    out.finish()
+    return count

@@ -1,0 +1,288 @@
+"""Guests as recipes tell them, made into streams: what records one has, in what order, in what wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..schema import hvm, libxc
+from . import memory
+from .making import (
+    CONFIGURATION,
+    TOP_TABLE,
+    XENOPS,
+    XML,
+    context,
+    control,
+    emulator,
+    image_headers,
+    in_libvirt,
+    in_migration,
+    in_xapi,
+    in_xl,
+    p2m,
+    params,
+    pv_info,
+    sized,
+    vcpu,
+    vcpu_msrs,
+    xenstore,
+)
+from .memory import Frames, Many, Memory
+from .parts import Part, header, record
+from .spelling import fill, octets, octets_of
+from .streams import Stream
+from .tables import Table, integer
+
+# Records with this many pages in all are parts of their own, which faults can be done to.
+_EACH = 16384
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_FRAMES_MAX = 1 << 52
+# Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
+_LEAF = {8: 512, 4: 1024}
+_LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
+_HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes.fromhex("86123854 01000000") + b"\xff" * 8 + bytes(8))
+_END_ENTRY = (hvm.END_TYPE, 0, b"")
+_CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
+_PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
+
+
+def compose(top: Table, form: str, mode: str) -> Stream:
+    """The stream of the guest that a recipe's top table describes.  Raises RecipeError."""
+    kind = top.one_of("guest", tuple(libxc.GUESTS), "")
+    version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
+    width = top.number("bits", 64, 32, 64) // 8
+    if width not in _LEAF:
+        raise top.fail(f"a guest has 32 or 64 bits, not {8 * width}", "bits")
+    if kind == "hvm" and "bits" in top:
+        raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
+    if mode == "colo" and kind == "pv":
+        raise top.fail("COLO is for HVM guests", "mode")
+    if form == "back-channel":
+        raise top.fail("a back channel has no guest: list its parts", "form")
+    first, later = _memory(top, kind, width)
+    last = max((run.last for part in first for run in part.frames), default=0)
+    checkpoints = top.number("checkpoints", 0 if mode in ("auto", "plain") else 1, 0, 1 << 20)
+    if checkpoints and mode == "plain":
+        raise top.fail("a plain stream has no checkpoints", "checkpoints")
+    if not checkpoints and mode in ("remus", "colo"):
+        raise top.fail(f"a {mode} stream has checkpoints", "checkpoints")
+    static = _static(top, kind, version, width, last)
+    tail = tuple(_tail(top, kind, width, version))
+    image = (*image_headers(kind, version, _xen(top)), *static, *_parts(first))
+    outer = tuple(_emulators(top, kind))
+    if not checkpoints:
+        again = [part for run in later for part in _parts([run])]
+        body = (*image, *again, *tail, record("libxc.END"))
+        return _wrapped(top, form, kind, body, outer, ended=True)
+    parts: list[Part] = list(image)
+    inside = form not in ("libxc", "xapi")
+    for number in range(checkpoints):
+        if number:
+            parts += [control(0)] if mode == "colo" and inside else []
+            parts += [part for run in later for part in _parts([run])]
+        parts += [*tail, record("libxc.CHECKPOINT")]
+        parts += [*outer, record("libxl.CHECKPOINT_END")] if inside else []
+    return _wrapped(top, form, kind, tuple(parts), outer, ended=False)
+
+
+def _wrapped(
+    top: Table, form: str, kind: str, image: tuple[Part, ...], outer: tuple[Part, ...], *, ended: bool
+) -> Stream:
+    """The image in what the form puts around it."""
+    if form == "libxc":
+        return Stream(image)
+    if form == "xapi":
+        state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
+        return in_xapi(Stream(image), *state, xenops=octets(top, "xenops") if "xenops" in top else XENOPS)
+    close = (*outer, record("libxl.END")) if ended else ()
+    legacy = {"options.legacy": int(top.take("converted", bool, False))}
+    stream = Stream((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
+    if form in ("xl", "xl-migrate"):
+        stream = in_xl(stream, octets(top, "config") if "config" in top else CONFIGURATION)
+    if form == "xl-migrate":
+        return in_migration(stream) if ended else Stream((header("xl-migrate.header"), *stream.parts))
+    if form == "libvirt":
+        return in_libvirt(stream, octets(top, "xml") if "xml" in top else XML)
+    return stream
+
+
+def _xen(top: Table) -> tuple[int, int]:
+    text = top.take("xen", str, "4.17")
+    major, _, minor = text.partition(".")
+    if not (major.isdigit() and minor.isdigit()):
+        raise top.fail(f"{text!r} is not a release such as 4.17", "xen")
+    return int(major), int(minor)
+
+
+# -- memory ---------------------------------------------------------------------------------------------------
+
+
+def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memory]]:
+    """The guest's memory, each frame once, and what is sent again."""
+    table = top.table("memory")
+    batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 24)
+    ways = [key for key in ("records", "frames", "pages", "size") if key in table]
+    if len(ways) > 1:
+        raise table.fail(f"it cannot have both {ways[0]} and {ways[1]}", ways[1])
+    listed = [_runs(table, "records", item) for item in table.take("records", list, [])]
+    if not listed:
+        listed = [_all_frames(table, kind, width)]
+    again = [_runs(table, "again", item) for item in table.take("again", list, [])]
+    every = [run for runs in (*listed, *again) for run in runs]
+    last = max((run.last for run in every), default=0)
+    if kind == "hvm":
+        tables = [run.type for run in every if "TAB" in run.type and run.type not in ("NOTAB", "XTAB")]
+        if tables:
+            raise table.fail(f"{tables[0]}: an HVM guest's page tables are its own business", ways[0] if ways else None)
+    fills = {"": fill(table, "fill", "pfn", last)}
+    for row in libxc.PAGE_TYPES:
+        if row.table:
+            fills[row.name] = fill(table, "tables", "table", last)
+    table.done()
+    whole = [Memory(runs, fills, batch) for runs in listed]
+    return whole, [Memory(runs, fills, batch) for runs in again]
+
+
+def _all_frames(table: Table, kind: str, width: int) -> tuple[Frames, ...]:
+    if "frames" in table:
+        return _runs(table, "frames", table.need("frames", str))
+    count = _size(table) if "size" in table else table.number("pages", 4, 1, _FRAMES_MAX)
+    if kind == "hvm":
+        return (Frames(0, count - 1),)
+    if count <= TOP_TABLE:
+        raise table.fail(f"a PV guest's vcpus name frame {TOP_TABLE}, its page table: give it more pages")
+    kinds = {8: "L4TAB_PINNED", 4: "L3TAB_PINNED"}
+    rest = (Frames(TOP_TABLE + 1, count - 1),) if count > TOP_TABLE + 1 else ()
+    return (Frames(0, TOP_TABLE - 1), Frames(TOP_TABLE, TOP_TABLE, kinds[width]), *rest)
+
+
+def _size(table: Table) -> int:
+    """How many frames a size has."""
+    text = table.need("size", str)
+    number, _, unit = text.partition(" ")
+    if not number.isdigit() or unit not in _UNITS:
+        raise table.fail(f'{text!r} is not a size such as "64 MiB"', "size")
+    count, over = divmod(int(number) * _UNITS[unit], libxc.PAGE_SIZE)
+    if over or not 0 < count <= _FRAMES_MAX:
+        raise table.fail(f"{text} is no number of pages", "size")
+    return count
+
+
+def _runs(table: Table, key: str, text: object) -> tuple[Frames, ...]:
+    try:
+        if not isinstance(text, str):
+            raise ValueError(f'{text!r} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"')
+        return memory.frames(text)
+    except ValueError as error:
+        raise table.fail(str(error), key) from None
+
+
+def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
+    for run in runs:
+        if run.pages > _EACH:
+            yield Many("libxc.PAGE_DATA", memory=run)
+        else:
+            yield from run.parts()
+
+
+# -- records --------------------------------------------------------------------------------------------------
+
+
+def _static(top: Table, kind: str, version: int, width: int, last: int) -> Iterator[Part]:
+    if kind == "pv":
+        yield pv_info(width, {8: 4, 4: 3}[width])
+    policy = top.table("policy")
+    if "policy" in top and version < 3:
+        raise top.fail("images of version 2 have no policy", "policy")
+    if version > 2:
+        leaves = list(
+            _rows(policy, "cpuid", ("leaf", "subleaf", "eax", "ebx", "ecx", "edx"), (1, 0xFFFFFFFF, 1, 1, 1, 1))
+        )
+        msrs = list(_rows(policy, "msr", ("index", "value"), (0xCE, 0)))
+        if leaves:
+            yield record("libxc.X86_CPUID_POLICY", leaves=leaves)
+        if msrs:
+            yield record("libxc.X86_MSR_POLICY", msrs=msrs)
+        yield record("libxc.STATIC_DATA_END")
+    policy.done()
+    if kind == "pv":
+        leaf = _LEAF[width]
+        yield p2m(0, last, *[1] * (last // leaf + 1))
+
+
+def _rows(table: Table, key: str, names: tuple[str, ...], default: tuple[int, ...]) -> Iterator[dict[str, int]]:
+    """Rows of numbers: by default one, which says little."""
+    for row in table.take(key, list, [list(default)]):
+        numbers = [integer(item) for item in row] if isinstance(row, list) else []
+        if len(numbers) != len(names) or None in numbers:
+            raise table.fail(f"{row!r} is not {', '.join(names)}", key)
+        yield {name: number for name, number in zip(names, numbers, strict=True) if number is not None}
+
+
+def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
+    """What belongs to one checkpoint."""
+    tsc = top.table("tsc")
+    yield record(
+        "libxc.X86_TSC_INFO",
+        mode=tsc.number("mode", 0),
+        khz=tsc.number("khz", 2_400_000),
+        nsec=tsc.number("nsec", 10**9),
+        incarnation=tsc.number("incarnation", 1),
+    )
+    tsc.done()
+    vcpus = top.number("vcpus", 1, 1, 4096)
+    if kind == "hvm":
+        yield from _hvm(top, vcpus)
+        return
+    for key in ("params", "context", "emulator", "xenstore"):
+        if key in top:
+            raise top.fail("only HVM guests have it", key)
+    yield record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE))
+    for number in range(vcpus):
+        yield vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])
+        yield vcpu("EXTENDED", number, 64)
+        yield vcpu("XSAVE", number, 592)
+        yield vcpu_msrs(number, (0xC0000103, 7))
+
+
+def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
+    named = top.table("params")
+    pairs = []
+    for name, value in list(named.each()) if "params" in top else _PARAMS.items():
+        index, number = hvm.PARAMS.get(name, integer(name)), integer(value)
+        if index is None or number is None:
+            raise named.fail(f"{name} = {value!r} is not a parameter and its value", name)
+        pairs.append((index, number))
+    yield params(*pairs)
+    entries = [_entry(row) for row in top.tables("context")]
+    if not entries:
+        entries = [
+            (_CONTEXT_TYPES["CPU"].code, number, bytes(_CONTEXT_TYPES["CPU"].lengths[-1])) for number in range(vcpus)
+        ]
+    yield context(_HEADER_ENTRY, *entries, _END_ENTRY)
+
+
+def _entry(row: Table) -> tuple[int, int, bytes]:
+    kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
+    data = octets(row, "data") if "data" in row else bytes(kind.lengths[-1])
+    instance = row.number("instance", 0, most=0xFFFF)
+    row.done()
+    return kind.code, instance, data
+
+
+def _emulators(top: Table, kind: str) -> Iterator[Part]:
+    if kind == "pv":
+        return
+    if "xenstore" in top:
+        strings = []
+        for key, value in top.table("xenstore").each():
+            try:
+                strings += [key, octets_of(value).decode()]
+            except ValueError as error:
+                raise top.fail(str(error), "xenstore") from None
+        yield xenstore(*strings)
+    table = top.table("emulator")
+    number = {"traditional": 1, "upstream": 2}[table.one_of("kind", ("traditional", "upstream"), "upstream")]
+    state = octets(table, "context") if "context" in table else b"QEVM\0\0\0\3"
+    table.done()
+    yield emulator(state, number)

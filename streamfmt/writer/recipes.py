@@ -1,0 +1,256 @@
+"""Recipes: a stream described in TOML, for people to read and write.  docs/recipes.md tells the keys.
+
+A recipe says what guest it is (`guests`), or lists the parts, or begins with another recipe; then come faults, which
+are edits of the list of parts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..schema.encode import FieldError
+from . import guests
+from .parts import HEADERS, RECORDS
+from .spelling import LEAST, check, octets, part_of, parts_of, patch_value
+from .streams import Stream
+from .tables import RecipeError, Source, Table
+
+FORMAT = 1
+FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate", "back-channel", "auto")
+MODES = ("auto", "plain", "remus", "colo")
+
+Fetch = Callable[[str], "Recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a recipe makes: the stream, and how it is to be read.
+
+    `form` and `mode` are those of ``verify --as`` and ``--mode``; with `deep` page tables are judged.  `faults` says
+    whether it is broken on purpose.
+    """
+
+    stream: Stream
+    form: str = "auto"
+    mode: str = "auto"
+    deep: bool = False
+    about: str = ""
+    faults: bool = False
+
+
+def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
+    """The recipe that a text is.  `fetch` finds others that it is made from, by name.  Raises RecipeError."""
+    return read(Source(text, file).top(), fetch, whole=True)
+
+
+def load_file(path: str | os.PathLike[str]) -> Recipe:
+    """The recipe in a file; others that it is made from lie beside it.  Raises RecipeError and OSError."""
+    return _load_file(Path(path), ())
+
+
+def _load_file(path: Path, within: tuple[Path, ...]) -> Recipe:
+    def fetch(name: str) -> Recipe:
+        other = path.parent / f"{name}.toml"
+        if other in (path, *within):
+            raise ValueError(f"{name!r} is made from itself")
+        return _load_file(other, (*within, path))
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise RecipeError(str(path), line, "", "this is not UTF-8, which TOML is written in") from None
+    return load(text, str(path), fetch)
+
+
+def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Recipe:
+    """The recipe that a table is; a `whole` file says that it is one.  Raises RecipeError."""
+    if whole:
+        top.need("recipe", int)
+        top.number("recipe", FORMAT, FORMAT, FORMAT)
+    made = _made(top, fetch)
+    try:
+        made = replace(
+            made,
+            about=top.take("about", str, ""),
+            mode=top.one_of("mode", MODES, made.mode),
+            deep=top.take("deep", bool, made.deep),
+        )
+        stream = made.stream
+        faulty = made.faults
+        for fault in top.tables("fault"):
+            stream = _fault(stream, fault, fetch)
+            faulty = True
+    except FieldError as error:
+        raise top.fail(str(error)) from None
+    top.done()
+    return replace(made, stream=stream, faults=faulty)
+
+
+def _made(top: Table, fetch: Fetch | None) -> Recipe:
+    """What the faults are done to."""
+    ways = [key for key in ("base", "guest", "part") if key in top]
+    if len(ways) > 1:
+        raise top.fail(f"it cannot have both {ways[0]} and {ways[1]}: a recipe begins with one of them", ways[1])
+    if "base" in top:
+        base = _fetched(top, "base", fetch)
+        return replace(base, form=top.one_of("form", FORMS, base.form))
+    form = top.one_of("form", FORMS, "libxl" if "guest" in top else "auto")
+    if "guest" in top:
+        stream = guests.compose(top, form, top.one_of("mode", MODES, "auto"))
+        # What a stream's first octets say needs no word.
+        return Recipe(stream, "auto", "auto")
+    if "part" not in top:
+        raise top.fail("it says nothing of a stream: give it a guest, parts, or a base")
+    return Recipe(Stream(tuple(parts_of(top, "part", fetched(top, fetch)))), form)
+
+
+def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
+    name = table.need(key, str)
+    if fetch is None:
+        raise table.fail("there are no other recipes to make this from", key)
+    try:
+        return fetch(name)
+    except (KeyError, FileNotFoundError):
+        raise table.fail(f"there is no recipe {name!r}", key) from None
+    except ValueError as error:
+        raise table.fail(str(error), key) from None
+
+
+def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Stream]:
+    """What finds the stream of another recipe that a key of a table names."""
+    return lambda within, key: _fetched(within, key, fetch).stream
+
+
+# -- faults ---------------------------------------------------------------------------------------------------
+
+
+def _named(stream: Stream, table: Table, key: str) -> tuple[str, int]:
+    """Path and number of the part that a key names, such as "PAGE_DATA" or "libxc.END#1"."""
+    text = table.need(key, str)
+    name, _, number = text.partition("#")
+    paths = [path for path in (*HEADERS, *RECORDS) if name in (path, path.partition(".")[2])]
+    here = [path for path in paths if path in stream.paths]
+    if len(here) != 1:
+        told = f"it is in {' and '.join(here)}: say which" if here else "there is none in the stream"
+        raise table.fail(f"{name!r}: {told if paths else 'there is no such header or record'}", key)
+    try:
+        nth = int(number or 0)
+        stream.find(here[0], nth)
+    except (ValueError, IndexError):
+        count = sum(part.path == here[0] for part in stream.parts)
+        raise table.fail(f"{text!r}: of {here[0]} there are {count}, #0 to #{count - 1}", key) from None
+    return here[0], nth
+
+
+def _fault(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    """One edit."""
+    does = [name for name in _FAULTS if name in table]
+    if len(does) != 1:
+        raise table.fail(f"a fault is one of {', '.join(_FAULTS)}, here are {len(does)}")
+    try:
+        edited = _FAULTS[does[0]](stream, table, fetch)
+        known = set(stream.parts)
+        for part in edited.parts:
+            if part not in known:
+                check(part)
+    except FieldError as error:
+        raise table.fail(str(error)) from None
+    table.done()
+    return edited
+
+
+def _set(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    path, nth = _named(stream, table, "set")
+    field = table.need("field", str)
+    return stream.patch(path, field, patch_value(table, "to"), nth)
+
+
+def _put(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    path, nth = _named(stream, table, "put")
+    part = stream.part(path, nth)
+    new = part_of(path, table, "fields")
+    return stream.swap(path, replace(part, values={**part.values, **new}), nth=nth)
+
+
+def _drop(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    path, nth = _named(stream, table, "drop")
+    return stream.without(path, nth)
+
+
+def _move(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    path, nth = _named(stream, table, "move")
+    part = stream.part(path, nth)
+    rest = stream.without(path, nth)
+    if "after" in table:
+        other, number = _named(rest, table, "after")
+        return rest.after(other, part, nth=number)
+    other, number = _named(rest, table, "before")
+    return rest.before(other, part, nth=number)
+
+
+def _insert(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    parts = tuple(parts_of(table, "insert", fetched(table, fetch), stream, _named))
+    for key, edit in (("before", stream.before), ("after", stream.after), ("instead", stream.swap)):
+        if key in table:
+            path, nth = _named(stream, table, key)
+            return edit(path, *parts, nth=nth)
+    return stream.then(*parts)
+
+
+def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    """What is around a record's body, or all of the body."""
+    path, nth = _named(stream, table, "change")
+    changes: dict[str, Any] = {}
+    if "length" in table:
+        changes["claim"] = table.number("length", 0, least=LEAST)
+    if "type" in table:
+        changes["code"] = table.number("type", 0, least=LEAST)
+    if "padding" in table:
+        changes["padding"] = octets(table, "padding")
+    if "octets" in table:
+        changes.update(octets=octets(table, "octets"), patches=())
+    if "zeros" in table:
+        changes["fill"] = table.number("zeros", 0)
+    if not changes:
+        raise table.fail("change one of length, type, padding, octets, zeros")
+    return stream.edit(path, nth, **changes)
+
+
+def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    path, nth = _named(stream, table, "resize")
+    return stream.resized(path, table.number("to", 0), nth)
+
+
+def _cut(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    if isinstance(table.any("cut"), int):
+        return replace(stream, cut=table.number("cut", 0))
+    path, nth = _named(stream, table, "cut")
+    at = stream.offset(path, nth) + table.number("at", 0, -(1 << 32))
+    if at < 0:
+        raise table.fail("that is before the stream begins", "at")
+    return replace(stream, cut=at)
+
+
+def _big(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+    layers = table.take("big_endian", list, [])
+    if not set(map(str, layers)) <= {"libxl", "libxc", "xl"}:
+        raise table.fail(f"{layers} is not some of libxl, libxc, xl", "big_endian")
+    return stream.big_endian(*layers)
+
+
+_FAULTS: dict[str, Callable[[Stream, Table, Fetch | None], Stream]] = {
+    "set": _set,
+    "put": _put,
+    "drop": _drop,
+    "move": _move,
+    "insert": _insert,
+    "change": _change,
+    "resize": _resize,
+    "cut": _cut,
+    "big_endian": _big,
+}

@@ -1,0 +1,187 @@
+"""A recipe's TOML, key by key: what is asked for, of which kind, and where in the file it stands if it is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_HEADING = re.compile(r"\s*(\[\[?)\s*([\w.\"' -]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_WORDS = {
+    bool: "true or false",
+    int: "a number",
+    str: "a text",
+    dict: "a table",
+    list: "a list",
+    float: "a number with a point",
+}
+Place = tuple[str | int, ...]
+
+
+class RecipeError(Exception):
+    """What is wrong with a recipe: `line` counts from 1, `key` is the place in it, empty for the file as a whole."""
+
+    def __init__(self, file: str, line: int, key: str, message: str) -> None:
+        super().__init__(file, line, key, message)
+        self.file = file
+        self.line = line
+        self.key = key
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {f'{self.key}: ' if self.key else ''}{self.message}"
+
+
+class Table:
+    """A TOML table whose keys are taken one by one; what is left when all have been is not known."""
+
+    def __init__(self, source: Source, values: Mapping[str, Any], place: Place = ()) -> None:
+        self.source = source
+        self.place = place
+        self._values = values
+        self._asked: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def fail(self, message: str, key: str | int | None = None) -> RecipeError:
+        """The error to raise about a key, or about the table."""
+        return self.source.error((*self.place, *([] if key is None else [key])), message)
+
+    def take(self, key: str, kind: type[T], default: T) -> T:
+        """The key's value, if it is of that kind.  Raises RecipeError."""
+        self._asked.add(key)
+        if key not in self._values:
+            return default
+        value = self._values[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.fail(f"{_shown(value)} is not {_WORDS[kind]}", key)
+        return value
+
+    def need(self, key: str, kind: type[T]) -> T:
+        """The value of a key that must be there."""
+        if key not in self._values:
+            raise self.fail(f"it has no {key}, {_WORDS[kind]}")
+        return self.take(key, kind, kind())
+
+    def one_of(self, key: str, words: tuple[str, ...], default: str) -> str:
+        """One of some words."""
+        word = self.take(key, str, default)
+        if word not in words and word != default:
+            raise self.fail(f"{word!r} is none of {', '.join(filter(None, words))}{_meant(word, words)}", key)
+        return word
+
+    def number(self, key: str, default: int, least: int = 0, most: int = (1 << 64) - 1) -> int:
+        """A number, which may be written as a text such as "0xfeffc", within limits."""
+        self._asked.add(key)
+        value = self._values.get(key, default)
+        found = integer(value)
+        if found is None:
+            raise self.fail(f"{_shown(value)} is not a number", key)
+        if not least <= found <= most:
+            raise self.fail(f"{found} is not within {least} to {most}", key)
+        return found
+
+    def any(self, key: str) -> Any:
+        """The value as it is; None if there is none."""
+        self._asked.add(key)
+        return self._values.get(key)
+
+    def table(self, key: str) -> Table:
+        """A table within; empty if it is not there."""
+        return Table(self.source, self.take(key, dict, {}), (*self.place, key))
+
+    def tables(self, key: str) -> Iterator[Table]:
+        """Tables of a list, such as [[part]]."""
+        for number, row in enumerate(self.take(key, list, [])):
+            if not isinstance(row, dict):
+                raise self.fail(f"{_shown(row)} is not a table", key)
+            yield Table(self.source, row, (*self.place, key, number))
+
+    def each(self) -> Iterator[tuple[str, Any]]:
+        """All keys, which may be any, and their values."""
+        self._asked |= self._values.keys()
+        yield from self._values.items()
+
+    def done(self) -> None:
+        """Nothing else may be in the table."""
+        for key in self._values:
+            if key not in self._asked:
+                known = sorted(self._asked)
+                raise self.fail(f"there is no such key here{_meant(key, known)}; known: {', '.join(known)}", key)
+
+
+class Source:
+    """The text of a recipe, `file` for what people call it."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.text = text
+        self.file = file
+
+    def top(self) -> Table:
+        """The whole of it.  Raises RecipeError."""
+        try:
+            return Table(self, tomllib.loads(self.text))
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"line (\d+)", str(error))
+            line = int(found[1]) if found else self.text.count("\n") + 1
+            raise RecipeError(self.file, line, "", f"this is not TOML: {error}") from None
+
+    def error(self, place: Place, message: str) -> RecipeError:
+        """What is wrong at a place."""
+        shown = ""
+        for step in place:
+            shown += f"[{step}]" if isinstance(step, int) else f".{step}" if shown else step
+        return RecipeError(self.file, self.line(place), shown, message)
+
+    def line(self, place: Place) -> int:
+        """The line where a place begins, or the nearest thing around it that begins a line."""
+        best, deepest = 1, 0
+        counts: dict[str, int] = {}
+        around: Place = ()
+        for number, text in enumerate(self.text.splitlines(), 1):
+            heading = _HEADING.match(text)
+            if heading and "=" not in text.split("]")[0]:
+                path = tuple(_steps(heading[2]))
+                if heading[1] == "[[":
+                    name = ".".join(path)
+                    counts[name] = counts.get(name, -1) + 1
+                    around = (*path, counts[name])
+                else:
+                    around = path
+                here = around
+            else:
+                key = _KEY.match(text)
+                if key is None:
+                    continue
+                here = (*around, *_steps(key[1]))
+            if here == place[: len(here)] and len(here) > deepest:
+                best, deepest = number, len(here)
+        return best
+
+
+def integer(value: object) -> int | None:
+    """The number that a value is or, for those that TOML has not, that its text says; None if it is none."""
+    if isinstance(value, str) and re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)", value):
+        return int(value, 0)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _steps(name: str) -> Iterator[str]:
+    for found in re.finditer(r"""[\w-]+|"[^"]*"|'[^']*'""", name):
+        yield found[0].strip("\"'")
+
+
+def _meant(word: str, known: Any) -> str:
+    close = get_close_matches(word, list(known), 1)
+    return f" (is {close[0]} meant?)" if close else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
