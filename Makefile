@@ -70,7 +70,7 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.tables
 	$(BIN)/python -m streamfmt.render.compatibility
-	$(BIN)/python -m streamfmt.tests.made
+	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.tests.differences

@@ -23,6 +23,7 @@ VERBS = {
     "show": "list a stream's records, or dump them with their fields",
     "tee": "copy standard input to standard output, and judge it on the way",
     "build": "make a stream from a recipe",
+    "corpus": "list, show, check, make or pack the corpus of streams",
     "explain": "tell a rule: its text, its source, what real readers do",
 }
 UNREADABLE = 3

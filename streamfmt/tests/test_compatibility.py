@@ -26,7 +26,9 @@ from .vectors import ACCEPTED, BREAKING
 
 DIFFERENCES = compatibility.differences()
 CLAUSES = sorted({*ACCEPTED, *BREAKING})
-CORPUS = sorted(path for folder in ("real", "made") for path in Path(data.path("corpus", folder)).glob("*.bin*"))
+CORPUS = sorted(
+    path for folder in ("real", "streams/made") for path in Path(data.path("corpus", folder)).glob("*.bin*")
+)
 
 
 def both(path: Path, *asked: tuple[str, bytes]) -> list[tuple[int, int]]:
@@ -56,7 +58,7 @@ def _refused_unheard(stream: Stream) -> bool:
 
 def _variants(stream: Stream) -> list[Stream]:
     """The stream, and without the xenstore data for which the script refuses whatever else there is."""
-    rest = tuple(part for part in stream if part is not XENSTORE)
+    rest = tuple(part for part in stream if part.path != XENSTORE.path)
     return [stream] if len(rest) == len(stream.parts) else [stream, Stream(rest)]
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from .. import data
 from ..reader.sources import FileSource, drive
 from ..reader.stack import Reader
 from ..schema import libxc
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..verify.verifier import Verifier
-from .made import MADE
 from .vector import judge
 
 Sample = Callable[[str], bytes]
@@ -150,23 +147,3 @@ def test_checkpointed_cut_anywhere(mode: str, sample: Sample) -> None:
             _expect(Outcome(reader, verifier), cut, whole, len(data))
     finally:
         os.close(file)
-
-
-# -- what we made ourselves -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_made(name: str) -> None:
-    """The files of corpus/made are what their builders make."""
-    with gzip.open(data.path("corpus", "made", f"{name}.bin.gz")) as file:
-        assert file.read() == MADE[name].render()
-
-
-def test_made_is_all_there_is() -> None:
-    """No file of corpus/made is forgotten by its builders, or by the README that tells what it is."""
-    names = sorted(os.listdir(data.path("corpus", "made")))
-    with open(data.path("corpus", "README.md"), encoding="utf-8") as file:
-        readme = file.read()
-
-    assert names == sorted(f"{name}.bin.gz" for name in MADE)
-    assert all(f"| {name} |" in readme for name in names)

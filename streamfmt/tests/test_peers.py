@@ -15,10 +15,9 @@ from ..bench import run
 from ..writer import Part
 from . import peers
 from .good import PV
-from .paths import TSC_INFO
+from .paths import P2M, TSC_INFO
 from .vector import Vector
 from .vectors import BREAKING, EACH_SMALL
-from .vectors_pv import P2M
 
 Sample = Callable[[str], bytes]
 _STATUS = {"accept": 0, "reject": 1, "crash": 2}

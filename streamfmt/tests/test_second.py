@@ -136,7 +136,7 @@ def test_differences_are_needed(clause: str) -> None:
 
 _CORPUS = [
     os.path.join(data.path("corpus", folder), name)
-    for folder in ("real", "made")
+    for folder in ("real", "streams/made")
     for name in sorted(os.listdir(data.path("corpus", folder)))
     if name.endswith(".gz")
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,6 @@ class Vector:
 
 
 Table = dict[str, dict[str, Vector]]
-
-
-def rows(make: Callable[..., Stream], **cases: Any) -> dict[str, Vector]:
-    """One vector per case: `make` called with the case's arguments."""
-    return {
-        name.replace("_", "-"): Vector(make(*(case if isinstance(case, tuple) else (case,))))
-        for name, case in cases.items()
-    }
 
 
 def judge(

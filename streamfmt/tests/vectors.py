@@ -1,49 +1,33 @@
-"""Every vector, by clause.
+"""Every vector, by clause: the corpus, in the shape that tests run over it.
 
-Each clause that a stream alone can break has at least one accepting and one breaking stream here; `test_closure`
-holds the tables to that.
+Each clause that a stream alone can break has at least one accepting and one breaking stream there; `test_closure`
+holds the corpus to that.
 """
 
 from __future__ import annotations
 
-from . import (
-    vectors_capture,
-    vectors_checkpoint,
-    vectors_containers,
-    vectors_hvm,
-    vectors_libxc,
-    vectors_libxl,
-    vectors_pv,
-    vectors_xapi,
-)
+from ..corpus import sources
 from .good import GOOD
 from .vector import Table, Vector
 
-_MODULES = (
-    vectors_capture,
-    vectors_checkpoint,
-    vectors_containers,
-    vectors_xapi,
-    vectors_libxl,
-    vectors_libxc,
-    vectors_pv,
-    vectors_hvm,
-)
+# Streams from this size on are not worth feeding in small pieces.
+_LARGE = 60_000
 
 
-def _merged(name: str) -> Table:
+def _tables(kind: str) -> Table:
     found: Table = {}
-    for module in _MODULES:
-        for clause, cases in getattr(module, name).items():
-            known = found.setdefault(clause, {})
-            assert not known.keys() & cases.keys(), f"{clause} has two vectors of one name"
-            known.update(cases)
+    for name in sources.names():
+        for entry in sources.collection(name):
+            if entry.kind == kind:
+                made = entry.recipe
+                vector = Vector(made.stream, made.form, made.mode, made.deep, large=made.stream.size > _LARGE)
+                found.setdefault(name, {})[entry.name] = vector
     return found
 
 
 # What each clause accepts beyond the good streams, which break nothing.
-ACCEPTING = _merged("ACCEPTING")
-BREAKING = _merged("BREAKING")
+ACCEPTING = _tables("accepted")
+BREAKING = _tables("broken")
 
 
 # What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.

@@ -13,9 +13,10 @@ from . import memory
 from .parts import HEADERS, Part
 from .recipes import FORMAT, Recipe
 
-# Octets in a row that are told by their number, if they are zero, and lengths of what may come again and again.
-_ZEROS = re.compile(rb"\0{12,}")
-_PERIODS = (1, 2, 4, 8)
+# What comes again and again, a few octets at a time.
+_AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
+# Lists of numbers longer than this are told by ranges.
+_MANY = 64
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_MOST = (1 << 63) - 1
 _FRAME = (1 << 52) - 1
@@ -98,11 +99,11 @@ def _short(part: Part) -> list[tuple[str, str]] | None:
     filled = [it & _FRAME for it in entries if _NAMES[it >> 60] in memory.DATA]
     if len(filled) != len(pages):
         return None
-    runs = frames(entries)
+    shown = frames(entries)
     for name in _RULES if pages else ("octet",):
         made = memory.fill(name)
         if all(page == made(pfn) for page, pfn in zip(pages, filled, strict=True)):
-            return [("pages", value(runs)), *([("fill", value(name))] if name != "octet" else [])]
+            return [("pages", value(shown)), *([("fill", value(name))] if name != "octet" else [])]
     return None
 
 
@@ -113,16 +114,10 @@ def _pages(buffer: Buffer) -> Iterator[bytes]:
 
 def frames(entries: Iterable[int]) -> str:
     """Page entries as `memory.frames` reads them."""
-    runs: list[list[int]] = []
-    for entry in entries:
-        if runs and entry == runs[-1][1] + 1:
-            runs[-1][1] = entry
-        else:
-            runs.append([entry, entry])
     found = []
-    for first, last in runs:
+    for first, last in runs(entries):
         name = _NAMES[first >> 60]
-        shown = str(first & _FRAME) + (f"-{last & _FRAME}" if last != first else "")
+        shown = _run(first & _FRAME, last & _FRAME)
         found.append(shown if name == "NOTAB" else f"{shown} {name}")
     return ", ".join(found)
 
@@ -143,34 +138,48 @@ def value(it: Any) -> str:
     if isinstance(it, Mapping):
         inner = ", ".join(f"{_key(name)} = {value(each)}" for name, each in it.items())
         return f"{{ {inner} }}" if inner else "{}"
+    if len(it) > _MANY and all(type(each) is int for each in it):
+        return _quoted(", ".join(_run(*run) for run in runs(it)))
     return f"[{', '.join(map(value, it))}]"
 
 
+def runs(numbers: Iterable[int]) -> list[list[int]]:
+    """First and last of numbers that follow one another."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def _run(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def octets(it: Buffer) -> str:
-    """Octets in TOML: text where that is plain, else hexadecimal, what is repeated being told once."""
+    """Octets in TOML: text where that is plain, else hexadecimal; what comes again and again is told once."""
     data = bytes(it)
-    try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError:
-        text = "\0"
-    if all(" " <= letter <= "~" for letter in text):
-        return _quoted(text)
-    for period in _PERIODS:
-        times, over = divmod(len(data), period)
-        if times > 2 and not over and data[:period] * times == data:
-            return f"{{ zeros = {len(data)} }}" if not any(data) else _hex(data[:period], times)
     pieces = []
     at = 0
-    for zeros in _ZEROS.finditer(data):
-        pieces += [_hex(data[at : zeros.start()])] if at < zeros.start() else []
-        pieces.append(f"{{ zeros = {len(zeros[0])} }}")
-        at = zeros.end()
-    pieces += [_hex(data[at:])] if at < len(data) else []
+    for run in _AGAIN.finditer(data):
+        pieces += [_piece(data[at : run.start()])] if at < run.start() else []
+        pieces.append(_piece(run[1], len(run[0]) // len(run[1])))
+        at = run.end()
+    if at < len(data) or not pieces:
+        pieces.append(_piece(data[at:]))
     return pieces[0] if len(pieces) == 1 else f"[{', '.join(pieces)}]"
 
 
-def _hex(data: bytes, times: int = 1) -> str:
-    return f'{{ hex = "{data.hex()}"' + (f", times = {times} }}" if times > 1 else " }")
+def _piece(data: bytes, times: int = 1) -> str:
+    if not any(data) and data:
+        return f"{{ zeros = {len(data) * times} }}"
+    plain = all(0x20 <= octet < 0x7F for octet in data)
+    if plain and times == 1:
+        return _quoted(data.decode())
+    told = f"text = {_quoted(data.decode())}" if plain else f'hex = "{data.hex()}"'
+    return f"{{ {told}" + (f", times = {times} }}" if times > 1 else " }")
 
 
 def _key(name: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..schema import hvm, libxc
+from ..schema import hvm, libxc, xapi
+from ..schema.decode import layouts
 from . import memory
 from .making import (
     CONFIGURATION,
     TOP_TABLE,
     XENOPS,
     XML,
+    behind_text,
     context,
     control,
     emulator,
@@ -39,6 +41,8 @@ _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _FRAMES_MAX = 1 << 52
 # Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
 _LEAF = {8: 512, 4: 1024}
+# Records of a XAPI image whose body has a length.
+_STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes.fromhex("86123854 01000000") + b"\xff" * 8 + bytes(8))
 _END_ENTRY = (hvm.END_TYPE, 0, b"")
@@ -46,8 +50,16 @@ _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
 
-def compose(top: Table, form: str, mode: str) -> Stream:
+def compose(top: Table, form: str) -> Stream:
     """The stream of the guest that a recipe's top table describes.  Raises RecipeError."""
+    stream = _guest(top, form)
+    for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
+        if key in top:
+            stream = behind_text(stream, octets(top, key), path)
+    return stream
+
+
+def _guest(top: Table, form: str) -> Stream:
     kind = top.one_of("guest", tuple(libxc.GUESTS), "")
     version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
     width = top.number("bits", 64, 32, 64) // 8
@@ -55,31 +67,30 @@ def compose(top: Table, form: str, mode: str) -> Stream:
         raise top.fail(f"a guest has 32 or 64 bits, not {8 * width}", "bits")
     if kind == "hvm" and "bits" in top:
         raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
-    if mode == "colo" and kind == "pv":
-        raise top.fail("COLO is for HVM guests", "mode")
+    colo = top.take("colo", bool, False)
+    if colo and kind == "pv":
+        raise top.fail("COLO is for HVM guests", "colo")
     if form == "back-channel":
         raise top.fail("a back channel has no guest: list its parts", "form")
     first, later = _memory(top, kind, width)
     last = max((run.last for part in first for run in part.frames), default=0)
-    checkpoints = top.number("checkpoints", 0 if mode in ("auto", "plain") else 1, 0, 1 << 20)
-    if checkpoints and mode == "plain":
-        raise top.fail("a plain stream has no checkpoints", "checkpoints")
-    if not checkpoints and mode in ("remus", "colo"):
-        raise top.fail(f"a {mode} stream has checkpoints", "checkpoints")
+    checkpoints = top.number("checkpoints", int(colo), 0, 1 << 20)
+    if colo and not checkpoints:
+        raise top.fail("a COLO stream has checkpoints", "checkpoints")
     static = _static(top, kind, version, width, last)
     tail = tuple(_tail(top, kind, width, version))
     image = (*image_headers(kind, version, _xen(top)), *static, *_parts(first))
     outer = tuple(_emulators(top, kind))
+    again = tuple(_parts(later))
     if not checkpoints:
-        again = [part for run in later for part in _parts([run])]
         body = (*image, *again, *tail, record("libxc.END"))
         return _wrapped(top, form, kind, body, outer, ended=True)
     parts: list[Part] = list(image)
     inside = form not in ("libxc", "xapi")
     for number in range(checkpoints):
         if number:
-            parts += [control(0)] if mode == "colo" and inside else []
-            parts += [part for run in later for part in _parts([run])]
+            parts += [control(0)] if colo and inside else []
+            parts += again
         parts += [*tail, record("libxc.CHECKPOINT")]
         parts += [*outer, record("libxl.CHECKPOINT_END")] if inside else []
     return _wrapped(top, form, kind, tuple(parts), outer, ended=False)
@@ -92,7 +103,9 @@ def _wrapped(
     if form == "libxc":
         return Stream(image)
     if form == "xapi":
-        state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
+        state = [sized(row.one_of("type", _STATES, ""), octets(row, "body")) for row in _closing(top, "state")]
+        if "state" not in top:
+            state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
         return in_xapi(Stream(image), *state, xenops=octets(top, "xenops") if "xenops" in top else XENOPS)
     close = (*outer, record("libxl.END")) if ended else ()
     legacy = {"options.legacy": int(top.take("converted", bool, False))}
@@ -104,6 +117,13 @@ def _wrapped(
     if form == "libvirt":
         return in_libvirt(stream, octets(top, "xml") if "xml" in top else XML)
     return stream
+
+
+def _closing(top: Table, key: str) -> Iterator[Table]:
+    """Tables of a list, each of which may have no more keys than were asked for."""
+    for row in top.tables(key):
+        yield row
+        row.done()
 
 
 def _xen(top: Table) -> tuple[int, int]:

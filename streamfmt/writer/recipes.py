@@ -7,8 +7,8 @@ are edits of the list of parts.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Recipe:
     """What a recipe makes: the stream, and how it is to be read.
 
     `form` and `mode` are those of ``verify --as`` and ``--mode``; with `deep` page tables are judged.  `faults` says
-    whether it is broken on purpose.
+    whether it is broken on purpose.  `keys` are what the recipe says, for others that are like it.
     """
 
     stream: Stream
@@ -40,6 +40,7 @@ class Recipe:
     deep: bool = False
     about: str = ""
     faults: bool = False
+    keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
@@ -72,6 +73,7 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
     if whole:
         top.need("recipe", int)
         top.number("recipe", FORMAT, FORMAT, FORMAT)
+    top = _like(top, fetch)
     made = _made(top, fetch)
     try:
         made = replace(
@@ -88,7 +90,25 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
     except FieldError as error:
         raise top.fail(str(error)) from None
     top.done()
-    return replace(made, stream=stream, faults=faulty)
+    return replace(made, stream=stream, faults=faulty, keys=top.values)
+
+
+def _like(top: Table, fetch: Fetch | None) -> Table:
+    """The table with what it does not say itself taken over from the recipe that it is `like`."""
+    without = top.take("without", list, [])
+    if "like" not in top:
+        if without:
+            raise top.fail("it is like no other recipe, whose keys could be left out", "without")
+        return top
+    other = dict(_fetched(top, "like", fetch).keys)
+    for key in without:
+        if other.pop(key, None) is None:
+            raise top.fail(f"{top.values['like']!r} has no {key!r}", "without")
+    own = {key: it for key, it in top.values.items() if key not in ("like", "without")}
+    for key, it in other.items():
+        # Tables are merged: what is said of one thing in them leaves the others.
+        own[key] = {**it, **own[key]} if isinstance(it, dict) and isinstance(own.get(key), dict) else own.get(key, it)
+    return Table(top.source, own, top.place)
 
 
 def _made(top: Table, fetch: Fetch | None) -> Recipe:
@@ -101,7 +121,7 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
         return replace(base, form=top.one_of("form", FORMS, base.form))
     form = top.one_of("form", FORMS, "libxl" if "guest" in top else "auto")
     if "guest" in top:
-        stream = guests.compose(top, form, top.one_of("mode", MODES, "auto"))
+        stream = guests.compose(top, form)
         # What a stream's first octets say needs no word.
         return Recipe(stream, "auto", "auto")
     if "part" not in top:

@@ -111,6 +111,8 @@ def _variable(part: Variable, value: Any) -> Any:
         return octets_of(value)
     if part.element is None and part.count == "to a NUL":
         return octets_of(value)
+    if isinstance(value, str):
+        return [pfn for run in memory.frames(value) for pfn in range(run.first, run.last + 1)]
     if not isinstance(value, list):
         raise ValueError(f"{part.name}: {value!r} is not a list")
     if part.element is None:
@@ -192,7 +194,7 @@ def _pages(row: Table) -> Part:
 
 def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
     """The contents of pages that a key names, or octets that are repeated.  Raises RecipeError."""
-    if isinstance(table.any(key), Mapping):
+    if isinstance(table.any(key), (Mapping, list)):
         pattern = octets(table, key)
         if not pattern:
             raise table.fail("no octets fill no page", key)

@@ -38,16 +38,16 @@ class RecipeError(Exception):
 
 
 class Table:
-    """A TOML table whose keys are taken one by one; what is left when all have been is not known."""
+    """A TOML table whose keys are taken one by one from `values`; what is left when all have been is not known."""
 
     def __init__(self, source: Source, values: Mapping[str, Any], place: Place = ()) -> None:
         self.source = source
         self.place = place
-        self._values = values
+        self.values = values
         self._asked: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._values
+        return key in self.values
 
     def fail(self, message: str, key: str | int | None = None) -> RecipeError:
         """The error to raise about a key, or about the table."""
@@ -56,16 +56,16 @@ class Table:
     def take(self, key: str, kind: type[T], default: T) -> T:
         """The key's value, if it is of that kind.  Raises RecipeError."""
         self._asked.add(key)
-        if key not in self._values:
+        if key not in self.values:
             return default
-        value = self._values[key]
+        value = self.values[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self.fail(f"{_shown(value)} is not {_WORDS[kind]}", key)
         return value
 
     def need(self, key: str, kind: type[T]) -> T:
         """The value of a key that must be there."""
-        if key not in self._values:
+        if key not in self.values:
             raise self.fail(f"it has no {key}, {_WORDS[kind]}")
         return self.take(key, kind, kind())
 
@@ -79,7 +79,7 @@ class Table:
     def number(self, key: str, default: int, least: int = 0, most: int = (1 << 64) - 1) -> int:
         """A number, which may be written as a text such as "0xfeffc", within limits."""
         self._asked.add(key)
-        value = self._values.get(key, default)
+        value = self.values.get(key, default)
         found = integer(value)
         if found is None:
             raise self.fail(f"{_shown(value)} is not a number", key)
@@ -90,7 +90,7 @@ class Table:
     def any(self, key: str) -> Any:
         """The value as it is; None if there is none."""
         self._asked.add(key)
-        return self._values.get(key)
+        return self.values.get(key)
 
     def table(self, key: str) -> Table:
         """A table within; empty if it is not there."""
@@ -105,12 +105,12 @@ class Table:
 
     def each(self) -> Iterator[tuple[str, Any]]:
         """All keys, which may be any, and their values."""
-        self._asked |= self._values.keys()
-        yield from self._values.items()
+        self._asked |= self.values.keys()
+        yield from self.values.items()
 
     def done(self) -> None:
         """Nothing else may be in the table."""
-        for key in self._values:
+        for key in self.values:
             if key not in self._asked:
                 known = sorted(self._asked)
                 raise self.fail(f"there is no such key here{_meant(key, known)}; known: {', '.join(known)}", key)

@@ -1,0 +1,141 @@
+"""The index: what each stream of the corpus is, what verification finds, and what readers have to do and do with it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Any
+
+from ..reader.stack import Reader
+from ..schema.clauses import Clause, registry
+from ..schema.encode import Buffer
+from ..verify.report import CONFORMS, Outcome
+from ..verify.verifier import Verifier
+from . import sources
+from .sources import Entry, Real
+
+FORMAT = "streamfmt-corpus-1"
+# Larger streams are made where they are wanted, and not stored.
+STORED = 1 << 20
+STREAMS = "streams"
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    """A row for each stream, as spec/json/corpus.json describes it."""
+    for real in sources.real():
+        yield real_row(real, *_judged([octets_of(real)], "auto", "auto", deep=False))
+    for entry in sources.entries():
+        made = entry.recipe
+        yield entry_row(entry, *_judged(made.stream.pieces(), made.form, made.mode, deep=made.deep))
+
+
+def octets_of(real: Real) -> bytes:
+    """The stream in a file of the corpus."""
+    data = (sources.folder() / real.file).read_bytes()
+    return gzip.decompress(data) if real.file.endswith(".gz") else data
+
+
+def file_of(entry: Entry) -> str:
+    """Where below corpus/ an entry's octets are stored."""
+    return f"{STREAMS}/{entry.id}.bin.gz"
+
+
+def entry_row(entry: Entry, outcome: Outcome, digest: str) -> dict[str, Any]:
+    """The row of a stream that a recipe makes."""
+    made = entry.recipe
+    stored = outcome.size <= STORED
+    return {
+        "id": entry.id,
+        "file": file_of(entry) if stored else None,
+        **_common(outcome, digest),
+        "as": made.form,
+        "mode": made.mode,
+        "deep": made.deep,
+        **_expected(outcome),
+        "about": made.about,
+        "clause": entry.collection if entry.kind in ("accepted", "broken") else None,
+        "provenance": f"recipes/{entry.collection}.toml [{entry.kind}.{entry.name}]",
+    }
+
+
+def real_row(real: Real, outcome: Outcome, digest: str) -> dict[str, Any]:
+    """The row of a stream that real software wrote."""
+    return {
+        "id": real.id,
+        "file": real.file,
+        **_common(outcome, digest),
+        "as": "auto",
+        "mode": "auto",
+        "deep": False,
+        **_expected(outcome),
+        "about": real.about,
+        "clause": None,
+        "provenance": real.provenance,
+    }
+
+
+def _judged(pieces: Iterable[Buffer], form: str, mode: str, *, deep: bool) -> tuple[Outcome, str]:
+    verifier = Verifier(mode, deep)
+    reader = Reader(verifier, form)
+    digest = sha256()
+    size = 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+        reader.engine.feed(piece)
+    reader.engine.end()
+    outcome = Outcome(reader, verifier)
+    outcome.size = size
+    return outcome, digest.hexdigest()
+
+
+def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
+    return {
+        "size": outcome.size,
+        "sha256": digest,
+        "format": outcome.identity.key or outcome.identity.kind,
+        "description": outcome.describe(),
+        "layers": [layer.path for layer in outcome.verifier.layers],
+    }
+
+
+def _expected(outcome: Outcome) -> dict[str, Any]:
+    clauses = [registry()[clause] for clause in dict.fromkeys(row.clause for row in outcome.findings)]
+    does, why = must(outcome, clauses)
+    return {
+        "verdict": outcome.verdict,
+        "conforms": outcome.verdict == CONFORMS,
+        "findings": [
+            {"clause": row.clause, "severity": row.severity, "offset": row.offset} for row in outcome.findings
+        ],
+        "reader": {"does": does, "why": why},
+        "known": [
+            {"clause": clause.id, "reader": row.reader, "releases": row.releases, "does": row.does}
+            | ({"when": row.when} if row.when else {})
+            for clause in clauses
+            for row in clause.readers
+            if not row.kept
+        ],
+    }
+
+
+# What a clause asks of readers, by the words it begins with.
+_MUST = (("must reject", "reject"), ("must fail", "reject"), ("must", "accept"))
+
+
+def must(outcome: Outcome, clauses: Iterable[Clause]) -> tuple[str, str]:
+    """What any reader has to do with the stream, accept or reject, or may do either; and why."""
+    found = {"reject": "", "either": "", "accept": ""}
+    for clause in clauses:
+        does = next((does for words, does in _MUST if clause.reader.startswith(words)), "either")
+        if does == "reject" and outcome.verdict == CONFORMS:
+            does = "either"  # the stream is whole, and what it was sent for has failed
+        found[does] = found[does] or f"{clause.id}: {clause.reader}"
+    if found["reject"]:
+        return "reject", found["reject"]
+    if outcome.verifier.unjudged is not None or not outcome.verifier.layers:
+        return "either", "nothing is known of what it holds"
+    if found["either"]:
+        return "either", found["either"]
+    return "accept", found["accept"] or "it breaks no rule"

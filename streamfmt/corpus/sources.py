@@ -1,0 +1,110 @@
+"""Where the corpus comes from: collections of recipes, and the streams that real software wrote.
+
+corpus/recipes/good.toml has the streams that keep every rule; each other collection is named for a clause, and has
+streams that keep it (`accepted`) and streams that break it and nothing else (`broken`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from .. import data
+from ..writer.recipes import Recipe, read
+from ..writer.tables import Source, Table
+
+FORMAT = 1
+BASES = "good"
+# What a collection has, by kind.
+KINDS = ("good", "made", "accepted", "broken", "history")
+REAL = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stream of the corpus that a recipe makes: `collection` and `name` tell it, `kind` says what it is for."""
+
+    collection: str
+    kind: str
+    name: str
+    recipe: Recipe
+
+    @property
+    def id(self) -> str:
+        """Its permanent name, such as "LIBXC-PAGE-COUNT/broken/zero"."""
+        inner = () if self.collection == self.kind else (self.kind,)
+        return "/".join((self.collection, *inner, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A stream that somebody's software wrote: its `file` below corpus/, who wrote it and what it is."""
+
+    name: str
+    file: str
+    provenance: str
+    about: str
+
+    @property
+    def id(self) -> str:
+        return f"{REAL}/{self.name}"
+
+
+def folder() -> Path:
+    """Where the corpus lies."""
+    return Path(data.path("corpus"))
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The collections, good.toml first."""
+    found = sorted(path.stem for path in (folder() / "recipes").glob("*.toml"))
+    return (BASES, *(name for name in found if name != BASES))
+
+
+@cache
+def _top(collection: str) -> Table:
+    path = folder() / "recipes" / f"{collection}.toml"
+    top = Source(path.read_text(encoding="utf-8"), str(path)).top()
+    top.number("collection", 0, FORMAT, FORMAT)
+    return top
+
+
+@cache
+def _base(name: str) -> Recipe:
+    bases = _top(BASES).table(BASES)
+    if name not in bases:
+        raise KeyError(name)
+    return read(bases.table(name), _base)
+
+
+@cache
+def collection(name: str) -> tuple[Entry, ...]:
+    """What is in a collection, in its order.  Raises RecipeError."""
+    top = _top(name)
+    found = []
+    for kind in KINDS:
+        if kind in top:
+            table = top.table(kind)
+            for inner, _ in table.each():
+                made = _base(inner) if name == BASES else read(table.table(inner), _base)
+                found.append(Entry(name, kind, inner, made))
+    top.done()
+    return tuple(found)
+
+
+def entries() -> Iterator[Entry]:
+    """All that recipes make, collection by collection."""
+    for name in names():
+        yield from collection(name)
+
+
+def real() -> Iterator[Real]:
+    """All that real software wrote."""
+    with (folder() / "real" / "provenance.toml").open("rb") as file:
+        rows: Mapping[str, Mapping[str, str]] = tomllib.load(file)
+    for name, row in rows.items():
+        yield Real(name, f"real/{row['file']}", row["provenance"], row["about"])

@@ -1,0 +1,183 @@
+"""The corpus: its index is current and true, its files are what recipes make, and every clause has its streams."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from .. import data
+from ..cli.main import main
+from ..corpus import index, sources, store
+from ..schema.clauses import registry
+from ..writer.recipes import Recipe
+
+ROWS = store.read_index()
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the corpus that may be damaged."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(data.path("corpus"), folder)
+    monkeypatch.setattr(sources, "folder", lambda: folder)
+    for kept in (sources.names, sources._top, sources._base, sources.collection):
+        kept.cache_clear()
+    yield folder
+    for kept in (sources.names, sources._top, sources._base, sources.collection):
+        kept.cache_clear()
+
+
+def test_all_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each stream is made, judged and held against its row and its file."""
+    assert main(["corpus", "check"]) == 0
+    assert capsys.readouterr().out == f"{len(ROWS):,} streams are as they should be\n"
+
+
+def test_the_index_is_as_its_schema_says() -> None:
+    """The whole of it."""
+    schema = json.loads(Path(data.path("spec", "json", "corpus.json")).read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads((sources.folder() / store.INDEX).read_text(encoding="utf-8")), schema)
+    assert len({row["id"] for row in ROWS}) == len(ROWS)
+
+
+def test_it_is_small() -> None:
+    """All files together, and each stream that is stored."""
+    assert sum(path.stat().st_size for path in sources.folder().rglob("*") if path.is_file()) < 5 << 20
+    assert all(row["size"] <= index.STORED for row in ROWS if row["file"] and not row["id"].startswith("real/"))
+
+
+@pytest.mark.parametrize("clause", [clause.id for clause in registry().values() if clause.judged == "stream"])
+def test_each_clause_has_its_streams(clause: str) -> None:
+    """One that breaks it and nothing else; what keeps it is good.toml, and its own where it takes more than that."""
+    broken = [row for row in ROWS if row["id"].startswith(f"{clause}/broken/")]
+
+    assert broken
+    for row in broken:
+        assert {finding["clause"] for finding in row["findings"]} == {clause}, row["id"]
+    for row in ROWS:
+        if row["id"].startswith((f"{clause}/accepted/", "good/")):
+            assert clause not in {finding["clause"] for finding in row["findings"]}, row["id"]
+
+
+def test_good_ones_are_good() -> None:
+    """They break no rule at all, and every reader has to take them."""
+    good = [row for row in ROWS if row["id"].startswith("good/")]
+
+    assert len(good) > 20
+    assert all(row["findings"] == [] and row["reader"]["does"] == "accept" for row in good)
+
+
+def test_what_readers_have_to_do() -> None:
+    """A stream that must be rejected does not conform; one that conforms must be accepted, or may be."""
+    for row in ROWS:
+        assert row["reader"]["does"] != "reject" or not row["conforms"], row["id"]
+    assert {row["reader"]["does"] for row in ROWS} == {"accept", "reject", "either"}
+
+
+# -- the commands ---------------------------------------------------------------------------------------------
+
+
+def test_damage_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file with other octets, one that is missing, one too many, and a row that is not true."""
+    streams = copy / index.STREAMS / "good"
+    (streams / "hvm.bin.gz").write_bytes(gzip.compress(b"other"))
+    (streams / "pv.bin.gz").unlink()
+    (streams / "stray.bin.gz").write_bytes(b"")
+    (streams / "hvm-v2.bin.gz").write_bytes(b"no gzip")
+    text = (copy / store.INDEX).read_text(encoding="utf-8")
+    (copy / store.INDEX).write_text(text.replace('"id": "good/xl-hvm"', '"id": "good/xl"'), encoding="utf-8")
+
+    assert main(["corpus", "check"]) == 1
+    out, error = capsys.readouterr()
+    assert sorted(out.splitlines()) == [
+        "good/hvm-v2: streams/good/hvm-v2.bin.gz holds other octets",
+        "good/hvm: streams/good/hvm.bin.gz holds other octets",
+        "good/pv: streams/good/pv.bin.gz is not there",
+        "good/xl-hvm: the index has no such stream",
+        "good/xl: the index has it, and nothing makes it",
+        "stray.bin.gz: no row of the index names this file",
+    ]
+    assert "6 complaints" in error
+
+    assert main(["corpus", "build"]) == 0
+    assert main(["corpus", "check"]) == 0
+
+
+def test_a_changed_recipe_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the row nor the file fits it any more."""
+    path = copy / "recipes" / "LIBXC-TSC-LEN.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("to = 23", "to = 22"), encoding="utf-8")
+
+    assert main(["corpus", "check"]) == 1
+    out = capsys.readouterr().out
+    assert "LIBXC-TSC-LEN/broken/short: the index tells another sha256\n" in out
+    assert "LIBXC-TSC-LEN/broken/short: streams/LIBXC-TSC-LEN/broken/short.bin.gz holds other octets" in out
+
+
+def test_building_elsewhere_makes_the_same(tmp_path: Path) -> None:
+    """In an empty folder, the same streams and the same index."""
+    assert main(["corpus", "build", "-o", str(tmp_path)]) == 0
+    made = {path.relative_to(tmp_path): store.unpacked(path) for path in tmp_path.rglob("*") if path.is_file()}
+    kept = sources.folder()
+
+    assert made == {path: store.unpacked(kept / path) for path in made}
+    assert {str(path) for path in made} == {
+        row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]
+    } | {store.INDEX}
+
+
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The archive has each stream, its row and its checksum, and is the same each time."""
+    first, second = tmp_path / "a.tar.gz", tmp_path / "b.tar.gz"
+    assert main(["corpus", "export", "-o", str(first)]) == 0
+    assert main(["corpus", "export", "-o", str(second)]) == 0
+    assert first.read_bytes() == second.read_bytes()
+    with tarfile.open(first) as archive:
+        files = {name.partition("/")[2]: archive.extractfile(name).read() for name in archive.getnames()}  # type: ignore[union-attr] # all are files
+    sums = {line[66:]: line[:64] for line in files["SHA256SUMS"].decode().splitlines()}
+    assert sums == {name: hashlib.sha256(it).hexdigest() for name, it in files.items() if name != "SHA256SUMS"}
+    row = json.loads(files["LIBXC-PAGE-COUNT/broken/empty.json"])
+    octets = files[row["file"]]
+    assert (len(octets), hashlib.sha256(octets).hexdigest()) == (row["size"], row["sha256"])
+    assert len([name for name in files if name.endswith(".bin")]) == len([row for row in ROWS if row["file"]])
+
+
+def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
+    """By pattern, for people and for machines; what is not there is told with what is meant."""
+    assert main(["corpus", "list", "good/*"]) == 0
+    assert "good/libxl-hvm " in capsys.readouterr().out
+    assert main(["corpus", "list", "--json", "good/hvm"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row == next(row for row in ROWS if row["id"] == "good/hvm")
+    assert main(["corpus", "show", "--json", "good/hvm"]) == 0
+    assert json.loads(capsys.readouterr().out) == row
+    assert main(["corpus", "show", "CKPT-CUT/broken/inside-header"]) == 0
+    out = capsys.readouterr().out
+    assert "a reader  has to accept it" in out
+    assert max(map(len, out.splitlines())) < 160
+    assert main(["corpus", "show", "good/hmv"]) == 2
+    assert "is one of these meant: good/hvm" in capsys.readouterr().err
+    assert main(["corpus", "list", "nothing*"]) == 2
+
+
+def test_what_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and status 3."""
+    assert main(["corpus", "export", "-o", "/nonexistent/corpus.tar.gz"]) == 3
+    assert "/nonexistent/corpus.tar.gz: No such file or directory" in capsys.readouterr().err
+    assert main(["corpus", "build", "-o", "/dev/null/corpus"]) == 3
+
+
+def test_every_recipe_tells_what_it_is() -> None:
+    """Good streams and stand-ins have a word about them."""
+    told: list[Recipe] = [entry.recipe for entry in sources.entries() if entry.kind in ("good", "made", "history")]
+
+    assert told
+    assert all(recipe.about for recipe in told)
