@@ -54,7 +54,7 @@ def entry_row(entry: Entry, outcome: Outcome, digest: str) -> dict[str, Any]:
         "deep": made.deep,
         **_expected(outcome),
         "about": made.about,
-        "clause": entry.collection if entry.kind in ("accepted", "broken") else None,
+        "clause": entry.collection if entry.kind in ("accepted", "broken", "several") else None,
         "provenance": f"recipes/{entry.collection}.toml [{entry.kind}.{entry.name}]",
     }
 

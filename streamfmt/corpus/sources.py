@@ -1,7 +1,8 @@
 """Where the corpus comes from: collections of recipes, and the streams that real software wrote.
 
 corpus/recipes/good.toml has the streams that keep every rule; each other collection is named for a clause, and has
-streams that keep it (`accepted`) and streams that break it and nothing else (`broken`).
+streams that keep it (`accepted`), streams that break it and nothing else (`broken`), and streams that cannot break it
+without breaking others (`several`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..writer.tables import Source, Table
 FORMAT = 1
 BASES = "good"
 # What a collection has, by kind.
-KINDS = ("good", "made", "accepted", "broken", "history")
+KINDS = ("good", "made", "accepted", "broken", "several", "history")
 REAL = "real"
 
 

@@ -245,7 +245,6 @@ RULES = {
     'libxc.X86_TSC_INFO': (('LIBXC-REC-RSVD', 'reserved', 20, 4, 0, 32, False, (0,)),),
     'libxc.HVM_PARAMS': (('LIBXC-REC-RSVD', 'reserved', 4, 4, 0, 32, False, (0,)),),
     'libxc.X86_MSR_POLICY.msrs': (('LIBXC-MSR-FLAGS', 'flags', 4, 4, 0, 32, False, (0,)),),
-    'libxc.PAGE_DATA.entries': (('LIBXC-PAGE-ENT-RSVD', 'reserved', 0, 8, 52, 8, False, (0,)),),
     'libxc.PAGE_DATA': (('LIBXC-PAGE-HDR-RSVD', 'reserved', 4, 4, 0, 32, False, (0,)),),
     'xl-migrate.header': (('XL-MIGRATE-GREETING', 'greeting', 0, 54, 0, 432, False, b'xl migration receiver ready, send binary domain data.\n'),),
     'xl-migrate.READY': (('XL-MIGRATE-MESSAGE', 'message', 0, 34, 0, 272, False, b'domain received, ready to unpause\x00'),),

@@ -28,6 +28,8 @@ def _tables(kind: str) -> Table:
 # What each clause accepts beyond the good streams, which break nothing.
 ACCEPTING = _tables("accepted")
 BREAKING = _tables("broken")
+# Streams that break a clause and, since that cannot be helped, others.
+SEVERAL = _tables("several")
 
 
 # What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.

@@ -1,0 +1,190 @@
+"""Whether the corpus would notice: each check and each constraint of the schemas is switched off in turn.
+
+A check is a place in `verify` where a finding is made; a constraint is a row of the tables that the schemas and the
+order rules are compiled to.  Streams of the clause that it is of are judged without it, and one has to come out
+otherwise; the others are not looked at.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .. import data
+from ..reader import literals as L
+from ..schema.layers import LAYERS
+from ..verify.verifier import Verifier
+from .vector import judged, told
+from .vectors import BREAKING, SEVERAL
+
+HERE = Path(data.__file__).parent / "verify"
+_FAULT = Verifier.fault
+# What puts a finding together for whoever calls it, and is no check itself.
+_HELPERS = ("header_fault",)
+Place = tuple[str, int]
+STREAMS = {clause: {**vectors, **SEVERAL.get(clause, {})} for clause, vectors in BREAKING.items()}
+
+
+def _places() -> Iterator[tuple[str, ast.Call]]:
+    """The calls that make findings, in the modules of `verify`."""
+    for path in sorted(HERE.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        inside = {
+            id(node)
+            for function in ast.walk(tree)
+            if isinstance(function, ast.FunctionDef) and function.name in _HELPERS
+            for node in ast.walk(function)
+        }
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("fault", *_HELPERS)
+                and id(node) not in inside
+            ):
+                yield path.stem, node
+
+
+PLACES: dict[Place, ast.Call] = {(name, node.lineno): node for name, node in _places()}
+
+
+def _caller() -> Place:
+    """The place that the finding is made at, two calls up."""
+    frame = sys._getframe(2)
+    if frame.f_code.co_name in _HELPERS and frame.f_back is not None:
+        frame = frame.f_back
+    name, line = Path(frame.f_code.co_filename).stem, frame.f_lineno
+    return next(
+        place
+        for place, node in PLACES.items()
+        if place[0] == name and node.lineno <= line <= (node.end_lineno or node.lineno)
+    )
+
+
+@cache
+def _plain(clause: str, name: str) -> dict[str, Any]:
+    """What verification says of a stream as things are."""
+    return told(judged(STREAMS[clause][name]))
+
+
+def _noticed(clauses: Iterator[str] | set[str]) -> bool:
+    """Whether one stream of these clauses comes out otherwise now, the shortest being asked first."""
+    vectors = [(clause, name, vector) for clause in clauses for name, vector in STREAMS.get(clause, {}).items()]
+    for clause, name, vector in sorted(vectors, key=lambda row: row[2].stream.size):
+        before = _plain(clause, name)
+        if told(judged(vector)) != before:
+            return True
+    return False
+
+
+# -- checks ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def _reached() -> dict[Place, list[tuple[str, str]]]:
+    """By check, the streams that make it find something."""
+    found: dict[Place, list[tuple[str, str]]] = defaultdict(list)
+
+    def fault(self: Verifier, *args: Any, **more: Any) -> None:
+        place = _caller()
+        if here not in found[place]:
+            found[place].append(here)
+        _FAULT(self, *args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Verifier, "fault", fault)
+        for clause, vectors in STREAMS.items():
+            for name, vector in vectors.items():
+                here = clause, name
+                if vector.stream.size < 1 << 20:
+                    judged(vector)
+    return found
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
+def test_each_check_is_needed(place: Place) -> None:
+    """Without the findings of one place in the code, a stream that makes it find something comes out otherwise."""
+    streams = _reached()[place]
+    assert streams, f"no stream of the corpus makes {place[0]}.py:{place[1]} find anything"
+
+    def fault(self: Verifier, *args: Any, **more: Any) -> None:
+        if _caller() != place:
+            _FAULT(self, *args, **more)
+
+    clause, name = streams[0]
+    before = _plain(clause, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Verifier, "fault", fault)
+        assert told(judged(STREAMS[clause][name])) != before
+
+
+# -- constraints ----------------------------------------------------------------------------------------------
+
+RULES = [(path, row) for path, rows in L.RULES.items() for row in rows]
+
+
+@pytest.mark.parametrize(("path", "row"), RULES, ids=lambda it: it if isinstance(it, str) else it[1])
+def test_each_field_rule_is_needed(path: str, row: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that the schema does not allow in one field would pass."""
+    clauses = {row[0]}
+    for clause in clauses:
+        for name in STREAMS[clause]:
+            _plain(clause, name)
+    monkeypatch.setitem(L.RULES, path, tuple(it for it in L.RULES[path] if it is not row))
+
+    assert _noticed(clauses), f"no stream of {row[0]} has a wrong {path} {row[1]}"
+
+
+# Octets that nobody looks into, however many: a body that any length is right for.
+_OPAQUE = (0, 1, 0, None, ())
+LENGTHS = [path for path, row in L.LENGTHS.items() if row[1:] != _OPAQUE]
+
+
+@pytest.mark.parametrize("path", LENGTHS)
+def test_each_length_rule_is_needed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of a length that the schema does not allow would pass."""
+    clause = L.LENGTHS[path][0]
+    for name in STREAMS[clause]:
+        _plain(clause, name)
+    monkeypatch.delitem(L.LENGTHS, path)
+
+    assert _noticed({clause}), f"no stream of {clause} has a wrong length of {path}"
+
+
+ORDER = [
+    (layer.name, name, rule.clause)
+    for layer in LAYERS
+    for name, clauses in {
+        name: {rule.clause for rule in layer.rules if name in rule.on} for rule in layer.rules for name in rule.on
+    }.items()
+    for rule in {rule.clause: rule for rule in layer.rules if rule.clause in clauses}.values()
+]
+
+
+@pytest.mark.parametrize(("layer", "record", "clause"), ORDER)
+def test_each_order_rule_is_needed(layer: str, record: str, clause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record in a place where an order rule does not have it would pass."""
+    for name in STREAMS[clause]:
+        _plain(clause, name)
+    codes = {name: code for code, name in L.RECORDS[layer].items()}
+    tables: dict[Any, Any] = {}
+    for image, table in L.ORDER[layer].items():
+        kept = tuple(row for row in table.get(codes[record], ()) if row[0] != clause)
+        tables[image] = {**table, codes[record]: kept}
+    monkeypatch.setitem(L.ORDER, layer, tables)
+
+    assert _noticed({clause}), f"no stream of {clause} has {record} in the wrong place"
+
+
+def test_everything_is_tried() -> None:
+    """The lists above hold what there is: no check, no rule of a field, and no order rule is left out."""
+    assert {clause for _, _, clause in ORDER} == {rule.clause for layer in LAYERS for rule in layer.rules}
+    assert {row[0] for _, row in RULES} <= STREAMS.keys()
+    assert len(PLACES) == len(list(_places()))
