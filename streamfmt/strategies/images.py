@@ -1,0 +1,163 @@
+"""Conforming libxc images: any legal choice of records, in any order that the order rules allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from ..reader import literals as L
+from ..schema import libxc, order
+from ..writer import TOP_TABLE, Part, image_headers, record, unknown
+from . import records
+
+_GRAVE = ("error", "warning")
+_RELEASES = ((4, 17), (4, 6), (4, 14), (4, 21), (0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a stream is to be.
+
+    `clean` ones break no rule at all, not even one that is only noted.  `need` are schema paths that have to be in it,
+    if its form, guest and version have them.
+    """
+
+    form: str
+    guest: str
+    version: int
+    mode: str
+    big: bool = False
+    unknown: bool = False
+    clean: bool = False
+    need: frozenset[str] = frozenset()
+    width: int = 8
+    blank: bool = False
+
+    def wants(self, draw: st.DrawFn, path: str) -> bool:
+        """Whether an optional record is to be there."""
+        return path in self.need or draw(st.booleans())
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A libxc image in parts: what comes before its first record, and the records of each checkpoint.
+
+    The parts do not have the END or CHECKPOINT that closes them.
+    """
+
+    headers: tuple[Part, ...]
+    checkpoints: tuple[tuple[Part, ...], ...]
+
+
+def ordered(
+    draw: st.DrawFn, parts: Sequence[Part], rules: Sequence[order.OrderRule], guest: str, version: int, clean: bool
+) -> tuple[Part, ...]:
+    """The parts in an order that breaks no rule; that in which they are given has to be one.
+
+    Memory stays in its own order: what a frame is last is what it is.
+    """
+    if len(parts) < 2 or not draw(st.booleans()):
+        return tuple(parts)
+    grave = [
+        rule
+        for rule in rules
+        if guest in rule.guests and version in rule.versions and (clean or L.SEVERITY[rule.clause] in _GRAVE)
+    ]
+    before: list[set[int]] = [set() for _ in parts]
+    for there, later in enumerate(parts):
+        for here, earlier in enumerate(parts[:there]):
+            if _bound(earlier.name, later.name, grave):
+                before[there].add(here)
+    left = list(range(len(parts)))
+    found = []
+    while left:
+        free = [number for number in left if not before[number].intersection(left)]
+        number = draw(st.sampled_from(free))
+        left.remove(number)
+        found.append(parts[number])
+    return tuple(found)
+
+
+def _bound(earlier: str, later: str, rules: Sequence[order.OrderRule]) -> bool:
+    """Whether of these two records the one may not come behind the other."""
+    memory = ("PAGE_DATA", "VERIFY")
+    return (earlier in memory and later in memory) or any(
+        (later in rule.on and earlier in rule.unseen) or (earlier in rule.on and later in rule.seen) for rule in rules
+    )
+
+
+def image(draw: st.DrawFn, plan: Plan) -> Image:
+    """An image of `plan`, of one checkpoint or, unless it is plain, of several."""
+    headers = image_headers(plan.guest, plan.version, draw(st.sampled_from(_RELEASES)))
+    count = 1 if plan.mode == "plain" else draw(st.integers(1, 3))
+    if "later checkpoint" in plan.need:
+        count = max(count, 2)
+    end = _last_frame(draw, plan)
+    found = []
+    for number in range(count):
+        parts = [*(_static(draw, plan, end) if not number else ()), *_memory(draw, plan, end, first=not number)]
+        parts += _tail(draw, plan)
+        if plan.unknown:
+            parts.append(unknown("libxc", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
+        found.append(ordered(draw, parts, order.LIBXC_RULES, plan.guest, plan.version, plan.clean))
+    return Image(headers, tuple(found))
+
+
+def _last_frame(draw: st.DrawFn, plan: Plan) -> int:
+    """The last frame of a PV guest; HVM images do not tell theirs."""
+    if plan.guest == "hvm":
+        return 0
+    return draw(st.integers(TOP_TABLE, 12) | st.integers(TOP_TABLE, 1200) if plan.big else st.integers(TOP_TABLE, 6))
+
+
+def _static(draw: st.DrawFn, plan: Plan, end: int) -> list[Part]:
+    found = []
+    if plan.guest == "pv":
+        found.append(records.width_info(plan.width))
+    # Either version takes as many choices, so that examples do not shrink to the older one for having fewer.
+    policies = [plan.wants(draw, f"libxc.{name}") for name in order.POLICIES]
+    if plan.version > 2:
+        found += [draw(make()) for wanted, make in zip(policies, (records.cpuid, records.msrs), strict=True) if wanted]
+        found.append(record("libxc.STATIC_DATA_END"))
+    if plan.guest == "pv":
+        found.append(draw(records.frame_list(plan.width, end)))
+    return found
+
+
+def _memory(draw: st.DrawFn, plan: Plan, end: int, first: bool) -> list[Part]:
+    """Passes over memory, the first of a PV guest's over all of it."""
+    entries = st.tuples(records.frames, records.kinds)
+    found = []
+    if plan.guest == "pv":
+        # What vcpus and the frame list name are ordinary pages and a page table in every pass.
+        fixed = {0: "NOTAB", 1: "NOTAB", TOP_TABLE: draw(st.sampled_from(records.TOP_TABLES[plan.width]))}
+        entries = st.tuples(st.integers(0, end), records.kinds).map(lambda row: (row[0], fixed.get(row[0], row[1])))
+        if first:
+            few = draw(st.lists(records.kinds, min_size=1, max_size=4))
+            whole = [(pfn, fixed.get(pfn, few[pfn % len(few)] if pfn < 64 else "XTAB")) for pfn in range(end + 1)]
+            size = draw(st.sampled_from((libxc.BATCH_MAX, 2, 1))) if end < 64 else libxc.BATCH_MAX
+            found += [records.batch(whole[at : at + size], plan.blank) for at in range(0, len(whole), size)]
+    least = int(first and "libxc.PAGE_DATA" in plan.need)
+    some = st.lists(entries, min_size=1, max_size=40 if plan.big else 4)
+    batches = draw(st.lists(some, min_size=least, max_size=10 if plan.big else 3))
+    found += [records.batch(rows, plan.blank) for rows in batches]
+    if plan.mode == "plain" and plan.wants(draw, "libxc.VERIFY"):
+        found.append(record("libxc.VERIFY"))
+        found += [records.batch(rows, plan.blank) for rows in batches]
+    return found
+
+
+def _tail(draw: st.DrawFn, plan: Plan) -> list[Part]:
+    """The state of the machine."""
+    found = [draw(records.tsc())]
+    if plan.guest == "hvm":
+        if plan.wants(draw, "libxc.HVM_PARAMS"):
+            found.append(draw(records.hvm_params(plan.version)))
+        return [*found, draw(records.hvm_context(20 if plan.big else 3))]
+    if plan.wants(draw, "libxc.SHARED_INFO"):
+        found.append(record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE)))
+    for number in range(draw(st.integers(1, 40 if plan.big else 3))):
+        found += draw(records.vcpu_records(plan.width, number, plan.need))
+    return found

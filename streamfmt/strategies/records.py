@@ -1,0 +1,168 @@
+"""Single records of a conforming stream, each with any content that its schema and clauses allow.
+
+Contents of pages are not drawn: they follow from the frame, so that examples stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from ..schema import hvm, libxc, libxl
+from ..writer import (
+    TOP_TABLE,
+    Part,
+    context,
+    dirty,
+    emulator,
+    p2m,
+    pages,
+    params,
+    pv_info,
+    record,
+    vcpu,
+    vcpu_msrs,
+    xenstore,
+)
+
+U32, U64 = (1 << 32) - 1, (1 << 64) - 1
+words = st.integers(0, U32)
+values = st.integers(0, U64)
+
+KINDS = tuple(row.name for row in libxc.PAGE_TYPES)
+_TABLES = {row.name for row in libxc.PAGE_TYPES if row.table}
+kinds = st.sampled_from(KINDS)
+# Frames near 0, which is where small examples have all of theirs, or anywhere an address of 52 bits can point.
+frames = st.integers(0, 15) | st.integers(0, (1 << 40) - 1)
+
+# A page table with one present entry, for frame 1, and one that is full of leftovers but absent.
+_TABLE = ((1 << libxc.PAGE_SHIFT) + 1).to_bytes(8, "little") + b"\xfe" + b"\xff" * 7 + bytes(libxc.PAGE_SIZE - 16)
+
+
+def batch(entries: Sequence[tuple[int, str]], blank: bool = False) -> Part:
+    """PAGE_DATA of these frames and types; page tables in it point into the smallest of guests.
+
+    Frame 0 is all zeros, since a PV guest's vcpu 0 finds the frame numbers of its rings there; `blank` makes them all.
+    """
+    content = {pfn: _TABLE for pfn, kind in entries if kind in _TABLES}
+    content |= {pfn: bytes(libxc.PAGE_SIZE) for pfn, kind in entries if blank or (not pfn and kind not in _TABLES)}
+    return pages(*entries, content=content)
+
+
+@st.composite
+def cpuid(draw: st.DrawFn) -> Part:
+    """X86_CPUID_POLICY."""
+    rows = draw(st.lists(st.tuples(*[words] * 6), min_size=1, max_size=3))
+    names = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
+    return record("libxc.X86_CPUID_POLICY", leaves=[dict(zip(names, row, strict=True)) for row in rows])
+
+
+@st.composite
+def msrs(draw: st.DrawFn) -> Part:
+    """X86_MSR_POLICY."""
+    rows = draw(st.lists(st.tuples(words, values), min_size=1, max_size=3))
+    return record("libxc.X86_MSR_POLICY", msrs=[{"index": index, "value": value} for index, value in rows])
+
+
+@st.composite
+def tsc(draw: st.DrawFn) -> Part:
+    """X86_TSC_INFO."""
+    return record(
+        "libxc.X86_TSC_INFO",
+        mode=draw(st.integers(0, 3)),
+        khz=draw(words),
+        nsec=draw(values),
+        incarnation=draw(words),
+    )
+
+
+@st.composite
+def context_entry(draw: st.DrawFn) -> tuple[int, int, bytes]:
+    """An entry of the HVM context, of one of the lengths that its type has had."""
+    row = draw(st.sampled_from([row for row in hvm.CONTEXT_TYPES if row.code not in (hvm.HEADER_TYPE, hvm.END_TYPE)]))
+    length = draw(st.sampled_from(row.lengths))
+    more = draw(st.integers(0, 3)) if row.unit else 0
+    data = bytes(length + more * row.unit)
+    if row.counted:
+        data = (1 + more).to_bytes(4, "little") + data[4:]
+    return row.code, draw(st.integers(0, 3)), data
+
+
+HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes(hvm.CONTEXT_TYPES[hvm.HEADER_TYPE].lengths[0]))
+END_ENTRY = (hvm.END_TYPE, 0, b"")
+
+
+@st.composite
+def hvm_context(draw: st.DrawFn, most: int) -> Part:
+    """HVM_CONTEXT of up to `most` entries between the first and the last."""
+    return context(HEADER_ENTRY, *draw(st.lists(context_entry(), max_size=most)), END_ENTRY)
+
+
+@st.composite
+def hvm_params(draw: st.DrawFn, version: int) -> Part:
+    """HVM_PARAMS, without PAE_ENABLED in images of version 3."""
+    known = [n for n in range(hvm.PARAMS_END) if version == 2 or n != hvm.PARAM_PAE_ENABLED]
+    return params(*draw(st.lists(st.tuples(st.sampled_from(known), values), min_size=1, max_size=4)))
+
+
+@st.composite
+def frame_list(draw: st.DrawFn, width: int, end: int) -> Part:
+    """X86_PV_P2M_FRAMES of a guest whose last frame is `end`, and whose frames 0 and 1 are ordinary pages."""
+    per_frame = libxc.PAGE_SIZE // width
+    start = draw(st.integers(0, min(end, per_frame - 1)))
+    count = end // per_frame - start // per_frame + 1
+    return p2m(start, end, *draw(st.lists(st.sampled_from((1, 0)), min_size=count, max_size=count)))
+
+
+def width_info(width: int) -> Part:
+    """X86_PV_INFO of a guest of that width."""
+    return pv_info(*next(row for row in libxc.PV_COMBINATIONS if row[0] == width))
+
+
+# Names of optional vcpu records, and how much context each may have.
+_OPTIONAL_VCPU = {
+    "EXTENDED": st.sampled_from((64, libxc.EXTENDED_MAX, 1)) | st.integers(1, libxc.EXTENDED_MAX),
+    "XSAVE": st.sampled_from((592, libxc.XSAVE_MIN)) | st.integers(libxc.XSAVE_MIN, 700),
+}
+
+
+@st.composite
+def vcpu_records(draw: st.DrawFn, width: int, number: int, need: frozenset[str]) -> list[Part]:
+    """What an image has of one vcpu."""
+    found = [vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])]
+    for kind, sizes in _OPTIONAL_VCPU.items():
+        if (number == 0 and f"libxc.X86_PV_VCPU_{kind}" in need) or draw(st.booleans()):
+            found.append(vcpu(kind, number, draw(sizes)))
+    if (number == 0 and "libxc.X86_PV_VCPU_MSRS" in need) or draw(st.booleans()):
+        rows = draw(st.lists(st.tuples(words, values), min_size=1, max_size=2))
+        found.append(vcpu_msrs(number, *rows))
+    return found
+
+
+TOP_TABLES = {4: ("L3TAB", "L3TAB_PINNED"), 8: ("L4TAB", "L4TAB_PINNED")}
+# Frames of a PV guest that its vcpus and its frame list name: their types do not change.
+FIXED = TOP_TABLE + 1
+
+
+@st.composite
+def emulator_context(draw: st.DrawFn) -> Part:
+    """EMULATOR_CONTEXT of the one emulator that is still written."""
+    return emulator(draw(st.binary(max_size=20)), libxl.EMULATOR_IDS["QEMU_UPSTREAM"])
+
+
+# What libxl-migration-stream.pandoc lets a key consist of, and a value.
+_key = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@", min_size=1, max_size=8)
+_value = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
+
+
+@st.composite
+def emulator_xenstore(draw: st.DrawFn) -> Part:
+    """EMULATOR_XENSTORE_DATA of keys, which are relative, and values."""
+    pairs = draw(st.lists(st.tuples(_key.map(lambda key: key.lstrip("/") or "a"), _value), min_size=1, max_size=3))
+    return xenstore(*(text for pair in pairs for text in pair))
+
+
+def dirty_list() -> st.SearchStrategy[Part]:
+    """CHECKPOINT_DIRTY_PFN_LIST, as a COLO secondary sends it."""
+    return st.lists(frames, max_size=4).map(lambda found: dirty(*found))

@@ -1,0 +1,84 @@
+"""What strategies give: a stream, and how it is to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..api import Form, Mode, concluded, judging
+from ..verify.report import Outcome
+from ..writer import Part, Stream
+
+# Values longer than this are told by their length.
+_SHOWN = 24
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sample:
+    """A stream, and how it is to be read: as what form, in what mode, with a look into page tables or without.
+
+    `form`, `mode` and `deep` are those of :func:`streamfmt.verify`:
+
+    >>> from hypothesis import find
+    >>> from streamfmt.strategies import streams
+    >>> sample = find(streams("libxc", guest="hvm"), lambda _: True)
+    >>> sample.form, sample.mode, len(sample.octets)
+    ('libxc', 'plain', 144)
+    """
+
+    stream: Stream
+    form: Form
+    mode: Mode = "auto"
+    deep: bool = False
+
+    def __repr__(self) -> str:
+        told = "".join(f"\n  {line}" for line in map(_told, self.stream))
+        big = f", big-endian in {', '.join(sorted(self.stream.big))}" if self.stream.big else ""
+        cut = "" if self.stream.cut is None else f", cut at {self.stream.cut}"
+        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{cut}:{told}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How Hypothesis shows examples; left alone it would print every octet."""
+        printer.text(repr(self))
+
+    @property
+    def octets(self) -> bytes:
+        """The stream's octets in one piece."""
+        return self.stream.render()
+
+    def verify(self) -> Outcome:
+        """Judge the stream as it is to be read."""
+        reader, verifier = judging(self.form, self.mode, self.deep, exact=False)
+        for piece in self.stream.pieces():
+            reader.engine.feed(piece)
+        reader.engine.end()
+        return concluded(reader, verifier, strict=False)
+
+    @property
+    def clauses(self) -> frozenset[str]:
+        """The clauses that the stream breaks."""
+        return frozenset(finding.clause for finding in self.verify().findings)
+
+
+def _told(part: Part) -> str:
+    """A part in one line: the octets of pages and other bulk are told by their number."""
+    values = [f"{name}={_value(value)}" for name, value in part.values.items()]
+    if part.octets is not None:
+        values = [_value(part.octets)]
+    values += [f"{place}:={_value(value)}" for place, value in part.patches]
+    values += [f"{name}={value}" for name, value in (("type", part.code), ("length", part.claim)) if value is not None]
+    if part.padding is not None:
+        values.append(f"padding={part.padding!r}")
+    if part.fill:
+        values.append(f"and {part.fill} zeros")
+    return f"{part.path or 'octets'}({', '.join(values)})"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return repr(bytes(value)) if len(value) <= _SHOWN else f"<{len(value)} octets>"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_value(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return repr(value)
