@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from ..schema import hvm, libxc, libxl
 from ..writer import (
     TOP_TABLE,
+    XENOPS,
     Part,
     context,
+    control,
     dirty,
     emulator,
     p2m,
@@ -21,6 +23,7 @@ from ..writer import (
     params,
     pv_info,
     record,
+    sized,
     vcpu,
     vcpu_msrs,
     xenstore,
@@ -166,3 +169,38 @@ def emulator_xenstore(draw: st.DrawFn) -> Part:
 def dirty_list() -> st.SearchStrategy[Part]:
     """CHECKPOINT_DIRTY_PFN_LIST, as a COLO secondary sends it."""
     return st.lists(frames, max_size=4).map(lambda found: dirty(*found))
+
+
+def _fixed(path: str) -> st.SearchStrategy[Part]:
+    return st.just(record(path))
+
+
+_EXAMPLES: dict[str, st.SearchStrategy[Part]] = {
+    "libxc.PAGE_DATA": st.lists(st.tuples(frames, kinds), min_size=1, max_size=2).map(batch),
+    "libxc.X86_PV_INFO": st.sampled_from((8, 4)).map(width_info),
+    "libxc.X86_PV_P2M_FRAMES": st.just(p2m(0, 3, 1)),
+    "libxc.X86_PV_VCPU_BASIC": st.just(vcpu("BASIC", 0, libxc.VCPU_CONTEXT_SIZES[8])),
+    "libxc.X86_PV_VCPU_EXTENDED": st.just(vcpu("EXTENDED", 0, 64)),
+    "libxc.X86_PV_VCPU_XSAVE": st.just(vcpu("XSAVE", 0, libxc.XSAVE_MIN)),
+    "libxc.X86_PV_VCPU_MSRS": st.just(vcpu_msrs(0, (0, 0))),
+    "libxc.SHARED_INFO": st.just(record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE))),
+    "libxc.X86_TSC_INFO": tsc(),
+    "libxc.HVM_CONTEXT": hvm_context(2),
+    "libxc.HVM_PARAMS": hvm_params(3),
+    "libxc.X86_CPUID_POLICY": cpuid(),
+    "libxc.X86_MSR_POLICY": msrs(),
+    "libxc.TOOLSTACK": st.binary(max_size=9).map(lambda octets: record("libxc.TOOLSTACK", octets)),
+    "libxc.CHECKPOINT_DIRTY_PFN_LIST": dirty_list(),
+    "libxl.EMULATOR_XENSTORE_DATA": emulator_xenstore(),
+    "libxl.EMULATOR_CONTEXT": emulator_context(),
+    "libxl.CHECKPOINT_STATE": st.just(control(libxl.CHECKPOINT_STATES["NEW"])),
+    "xapi.XENOPS": st.just(sized("XENOPS", XENOPS)),
+    "xapi.VARSTORED": st.binary(max_size=9).map(lambda octets: sized("VARSTORED", octets)),
+    "xapi.SWTPM": st.just(sized("SWTPM", b"AAAA")),
+    "xapi.QEMU_TRAD": st.just(sized("QEMU_TRAD", b"QEVM")),
+}
+
+
+def example(path: str) -> st.SearchStrategy[Part]:
+    """A record of that path with nothing wrong in it, for any place."""
+    return _EXAMPLES.get(path) or _fixed(path)

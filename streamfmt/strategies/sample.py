@@ -76,6 +76,8 @@ def _told(part: Part) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
+        if len(value) > 8 and not any(value):
+            return f"<{len(value)} zeros>"
         return repr(bytes(value)) if len(value) <= _SHOWN else f"<{len(value)} octets>"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {_value(inner)}" for name, inner in value.items()) + "}"

@@ -1,0 +1,94 @@
+"""Where a stream can be changed, and to what: fields and their boundary values, lengths, places for more records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from ..schema.decode import layouts
+from ..schema.describe import Field
+from ..writer import HEADERS, RECORDS, Part, Stream
+
+T = TypeVar("T")
+
+
+def of(stream: Stream, path: str) -> list[int]:
+    """Numbers of the parts of that path."""
+    return [number for number, part in enumerate(stream.parts) if part.path == path]
+
+
+def nth(draw: st.DrawFn, stream: Stream, path: str) -> int:
+    """Which of the parts of that path is to be changed."""
+    return draw(st.integers(0, len(of(stream, path)) - 1))
+
+
+def rotated(draw: st.DrawFn, found: Sequence[T]) -> Iterator[T]:
+    """All of them, beginning with any."""
+    if found:
+        first = draw(st.integers(0, len(found) - 1))
+        yield from found[first:]
+        yield from found[:first]
+
+
+def at(stream: Stream, place: int, *parts: Part, drop: int = 0) -> Stream:
+    """With parts before that of number `place`, and `drop` parts from there on left out."""
+    return replace(stream, parts=(*stream.parts[:place], *parts, *stream.parts[place + drop :]))
+
+
+def places(stream: Stream, layer: str) -> list[int]:
+    """Numbers of the parts before which a record of that layer could stand; the last is behind the last part."""
+    found = []
+    wrapped = "libxl.header" in stream.paths
+    for number, part in enumerate(stream.parts):
+        inside = part.layer == layer and part.path not in ("libxc.image_header", "libxc.END", f"{layer}.END")
+        if layer == "libxl":
+            # libxc's records follow LIBXC_CONTEXT, and in a checkpointed stream CHECKPOINT_END.
+            inside = (inside and part.name != "LIBXC_CONTEXT") or part.path in ("libxc.END", "libxc.CHECKPOINT")
+        elif layer == "libxc":
+            inside = (inside and not (wrapped and part.name == "CHECKPOINT")) or part.path == "libxl.CHECKPOINT_END"
+        elif layer == "xapi":
+            inside = (inside and part.path in HEADERS | RECORDS and part.name not in ("LIBXC", "END_OF_IMAGE")) or (
+                part.path == "libxc.END"
+            )
+        if inside:
+            found.append(number + 1)
+    return found
+
+
+def insertions(draw: st.DrawFn, stream: Stream, *parts: Part) -> Iterator[Stream]:
+    """With more records of one layer, wherever such a record could stand."""
+    for place in rotated(draw, places(stream, parts[0].layer)):
+        yield at(stream, place, *parts)
+
+
+def boundary_values(row: Field) -> list[int | bytes]:
+    """The values at which something could change for a field: its least and most, and those beside what is allowed."""
+    if row.raw:
+        told = row.constant or bytes(row.size)
+        return [told, bytes(row.size), b"\xff" * row.size, told[:-1] + bytes([told[-1] ^ 1]), b"\1" + told[1:]]
+    least = -(1 << row.bits - 1) if row.signed else 0
+    most = (1 << row.bits - row.signed) - 1
+    found = {0, 1, least, most, most >> 1, (most >> 1) + 1}
+    for value in row.allowed or ():
+        found |= {value - 1, value, value + 1}
+    if row.bits <= 4:
+        found |= set(range(most + 1))
+    return sorted((value for value in found if least <= value <= most), key=lambda value: (abs(value), value))
+
+
+def fields(part: Part, order: str = "<") -> dict[str, Field]:
+    """A part's fields by the name that `Stream.patch` takes; of a list those of its first and last element."""
+    layout = layouts()[part.path]
+    body = part.body(order)
+    found = {row.path: row for row in layout.fields if row.offset + row.size <= len(body)}
+    first = layout.parts[0] if layout.parts else None
+    if first is not None and first.element is not None and first.unit:
+        count = max(len(body) - layout.size, 0) // first.unit
+        if part.path == "libxc.PAGE_DATA":
+            count = min(count, int.from_bytes(body[:4], "little" if order == "<" else "big"))
+        for number in sorted({0, count - 1} & set(range(count))):
+            found |= {f"{first.name}[{number}].{row.path}".rstrip("."): row for row in first.element.fields}
+    return found

@@ -1,0 +1,66 @@
+"""What a fault is, and the kinds of it that the tables of faults are made of.
+
+A fault draws a stream and gives changed ones, of which one, at least, should break the clause and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as st
+
+from ..writer import Part, Stream, raw
+from .derived import cut_short
+from .edits import insertions, nth
+from .sample import Sample
+from .valid import made
+
+Fault: TypeAlias = Callable[[st.DrawFn], Iterator[Sample]]
+Edit: TypeAlias = Callable[[st.DrawFn, Stream], Iterator[Stream]]
+
+
+def to(base: st.SearchStrategy[Sample], edit: Edit, **changes: Any) -> Fault:
+    """A fault: what `edit` makes of the streams of `base`."""
+
+    def fault(draw: st.DrawFn) -> Iterator[Sample]:
+        sample = draw(base)
+        for stream in edit(draw, sample.stream):
+            yield replace(sample, stream=stream, **changes)
+
+    return fault
+
+
+def inserting(*parts: st.SearchStrategy[Part]) -> Edit:
+    """One more record, anywhere."""
+    return lambda draw, stream: insertions(draw, stream, draw(st.one_of(*parts)))
+
+
+def swapping(path: str, make: Callable[[st.DrawFn, Part], Part]) -> Edit:
+    """Another record for one of that path."""
+
+    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+        number = nth(draw, stream, path)
+        yield stream.swap(path, make(draw, stream.part(path, number)), nth=number)
+
+    return edit
+
+
+def ending(layer: str) -> Fault:
+    """A stream cut within a layer, before anything is whole."""
+    base = made((layer, "libxl", "xl") if layer == "libxc" else (layer,), clean=True)  # type: ignore[arg-type] # layers are forms
+    return lambda draw: cut_short(draw, draw(base), (layer,))
+
+
+def either(*faults: Fault) -> Fault:
+    """One of these."""
+    return lambda draw: draw(st.sampled_from(faults))(draw)
+
+
+def behind(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """Octets behind the end that nobody knows: another stream, or noise."""
+    if draw(st.booleans()):
+        yield stream.then(*stream)
+    else:
+        yield stream.then(raw(draw(st.binary(min_size=1, max_size=24).filter(any))))

@@ -1,0 +1,282 @@
+"""How clauses about files and captures around a stream are broken beyond what the schema says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from ..reader import literals as L
+from ..schema import xapi
+from ..writer import (
+    XENOPS,
+    Part,
+    Stream,
+    behind_text,
+    in_libvirt,
+    in_migration,
+    in_xl,
+    raw,
+    record,
+    sized,
+    unsized,
+)
+from .derived import cut_short
+from .edits import at, nth, rotated
+from .fault import Edit, Fault, either, swapping, to
+from .sample import Sample
+from .valid import made
+
+# Bodies whose length stands in the header of their file.
+NO_LENGTHS = ("libvirt.XML", "xapi.QEMU_TRAD", "libxc.TOOLSTACK")
+
+LIBXL = made(("libxl",), clean=True)
+LIBXC = made(("libxc",), modes=("plain",), clean=True)
+XL = made(("xl",), clean=True)
+LIBVIRT = made(("libvirt",), clean=True)
+_FIRMWARE = ("xapi.VARSTORED", "xapi.SWTPM", "xapi.QEMU_TRAD")
+XAPI = made(("xapi",), clean=True)
+XAPI_HVM = made(("xapi",), ("hvm",), clean=True, need=_FIRMWARE)
+MIGRATION = made(("xl-migrate",), modes=("plain",), clean=True)
+PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=9).map(str.encode)
+
+
+def around(base: st.SearchStrategy[Sample], form: str, wrap: Callable[[st.DrawFn, Stream], Stream]) -> Fault:
+    """A file made around the streams of `base`."""
+    return to(base, lambda draw, stream: iter([wrap(draw, stream)]), form=form)
+
+
+def _truncated(base: st.SearchStrategy[Sample], *layers: str) -> Fault:
+    return lambda draw: cut_short(draw, draw(base), layers)
+
+
+# -- xl and libvirt -------------------------------------------------------------------------------------------
+
+
+def _short_data(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    size = draw(st.integers(0, 3))
+    short = stream.swap("xl.OPTIONAL_DATA", raw(bytes(size)))
+    yield short.patch("xl.header", "optional_data_len", size)
+
+
+def _config_length(draw: st.DrawFn, part: Part) -> Part:
+    most = len(part.values["config"])
+    wrong = draw(st.integers(most + 1, most + 9) | st.integers(most + 1, (1 << 32) - 1))
+    return replace(part, patches=(("config_len", wrong),))
+
+
+_NO_JSON = PRINTABLE.filter(lambda text: not text.lstrip().startswith(b"{"))
+_NO_CONFIGURATION = (
+    st.just(b"{}"),
+    st.just(b"{}\0\0"),
+    st.just(b"{\0}\0"),
+    _NO_JSON.map(lambda text: text + b"\0"),
+)
+_NO_XML = (
+    st.just(b"<domain/>"),
+    st.just(b"<domain\0/>\0"),
+    PRINTABLE.filter(lambda text: not text.lstrip().startswith(b"<")).map(lambda text: text + b"\0"),
+)
+
+# -- xapi -----------------------------------------------------------------------------------------------------
+
+_TIME, _WORD = b"(time 20240301T09:30:00Z)", b"(word_size 64)"
+
+
+def _xenops(*texts: bytes) -> Fault:
+    """With one of these in its XENOPS record."""
+    return to(XAPI, swapping("xapi.XENOPS", lambda draw, _: sized("XENOPS", draw(st.sampled_from(texts)))))
+
+
+def _with(*pairs: bytes) -> list[bytes]:
+    return [b"(" + _TIME + _WORD + pair + b")" for pair in pairs]
+
+
+def _words(*texts: bytes) -> list[bytes]:
+    return [b"(" + _TIME + b"(word_size " + text + b"))" for text in texts]
+
+
+def _into_xapi(*parts: st.SearchStrategy[Part]) -> Edit:
+    """One more record, behind the memory or before the end."""
+
+    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+        part = draw(st.one_of(*parts))
+        first = stream.find("libxc.END") + 1
+        for place in rotated(draw, range(first, len(stream.parts))):
+            yield at(stream, place, part)
+
+    return edit
+
+
+def _claim(paths: tuple[str, ...], wrong: st.SearchStrategy[int]) -> Edit:
+    """One of the records with such a length in its header."""
+
+    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+        path = draw(st.sampled_from([path for path in paths if path in stream.paths]))
+        yield stream.edit(path, nth(draw, stream, path), claim=draw(wrong))
+
+    return edit
+
+
+def _no_memory(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    kept = [part for part in stream if part.layer != "libxc" and part.name != "LIBXC"]
+    yield replace(stream, parts=tuple(kept))
+
+
+def _memory_again(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    first, last = stream.find("xapi.LIBXC"), stream.find("libxc.END")
+    yield at(stream, last + 1, *stream.parts[first : last + 1])
+
+
+def _legacy(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """Nobody here knows where a legacy stream ends."""
+    noise = raw(draw(st.binary(max_size=24)))
+    yield Stream((*stream.parts[: stream.find("xapi.LIBXC")], unsized("LIBXC_LEGACY"), noise))
+
+
+def _only_hvm(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    parts = [sized("VARSTORED", b""), sized("SWTPM", b"AAAA"), sized("QEMU_TRAD", b"QEVM")]
+    first = draw(st.integers(0, 2))
+    kept = [parts[0], *parts[1 : draw(st.integers(0, 3))]] if not first else parts[2:]
+    yield at(stream, len(stream.parts) - 1, *kept)
+
+
+_NO_BASE64 = st.sampled_from(
+    (b"A", b"AAA", b"AAAAA", b"====", b"A===", b"AA==AAAA", b"AA-_", b"AAAA\n", b"AAA AAAA", b"\0\0\0\4tpm2")
+)
+_CODES = {row.code for row in xapi.RECORDS}
+_S64 = st.integers(-(1 << 63), (1 << 63) - 1)
+
+# -- captures -------------------------------------------------------------------------------------------------
+
+
+def _text_before(draw: st.DrawFn) -> Iterator[Sample]:
+    sample = draw(made(clean=True))
+    text = draw(
+        st.sampled_from((b"X", b"Warning: Permanently added 'b' (ED25519) to the list of known hosts.\r\n")) | PRINTABLE
+    )
+    # A text cannot be declared: what comes behind it is found.
+    yield Sample(behind_text(sample.stream, text), "auto", sample.mode, sample.deep)
+
+
+def _status(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    failed = stream.put("xl-migrate.STATUS", status=draw(st.integers(1, 255)))
+    yield failed if "xl-migrate.GIVE_BACK" in stream.paths else failed.then(record("xl-migrate.GIVE_BACK"))
+
+
+def _unfinished(draw: st.DrawFn) -> Iterator[Sample]:
+    sample = draw(MIGRATION)
+    stream = sample.stream
+    offsets = stream.offsets()
+    first = stream.find("xl-migrate.READY")
+    yield replace(sample, stream=replace(stream, cut=draw(st.integers(offsets[first], offsets[-1] - 1))))
+
+
+FAULTS: dict[str, Fault] = {
+    "XL-BYTEORDER": to(XL, lambda _, stream: iter([stream.big_endian("xl")])),
+    "XL-OPTDATA-LEN": to(XL, _short_data),
+    "XL-CONFIG-LEN": to(XL, swapping("xl.OPTIONAL_DATA", _config_length)),
+    "XL-CONFIG-FORM": around(LIBXL, "xl", lambda draw, stream: in_xl(stream, draw(st.one_of(*_NO_CONFIGURATION)))),
+    "XL-CONFIG-JSON": around(LIBXL, "xl", lambda draw, stream: in_xl(stream, draw(PRINTABLE), json=0)),
+    "XL-OPTDATA-REST": around(
+        LIBXL, "xl", lambda draw, stream: in_xl(stream, rest=draw(st.binary(min_size=1, max_size=9)))
+    ),
+    "XL-FLAG-STREAM": either(
+        around(LIBXL, "xl", lambda _, stream: in_xl(stream, stream_v2=0)),
+        around(LIBXC, "xl", lambda draw, stream: in_xl(stream, stream_v2=draw(st.integers(0, 1)))),
+    ),
+    "XL-TRUNC": _truncated(XL, "xl", "libxl"),
+    "LIBVIRT-XML-LEN": around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, b"")),
+    "LIBVIRT-XML": around(LIBXL, "libvirt", lambda draw, stream: in_libvirt(stream, draw(st.one_of(*_NO_XML)))),
+    "LIBVIRT-VERSION-STREAM": either(
+        around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, version=L.LIBVIRT_VERSION_LEGACY)),
+        around(LIBXC, "libvirt", lambda draw, stream: in_libvirt(stream, version=draw(st.sampled_from((2, 1))))),
+    ),
+    "LIBVIRT-TRUNC": _truncated(LIBVIRT, "libvirt", "libxl"),
+    "XAPI-TYPE": to(
+        XAPI,
+        _into_xapi(
+            st.tuples(st.integers(0, 0x10000) | _S64, st.binary(max_size=9))
+            .filter(lambda row: row[0] not in _CODES)
+            .map(lambda row: Part("xapi.END_OF_IMAGE", octets=row[1], code=row[0]))
+        ),
+    ),
+    "XAPI-RESERVED": to(
+        XAPI, _into_xapi(st.binary(max_size=9).map(lambda octets: sized("QEMU_XEN", octets)), st.just(unsized("LIBXL")))
+    ),
+    "XAPI-LENGTH": to(
+        XAPI_HVM,
+        _claim(
+            ("xapi.XENOPS", *_FIRMWARE),
+            st.sampled_from((-1, xapi.LENGTH_MAX + 1)) | _S64.filter(lambda size: not 0 <= size <= xapi.LENGTH_MAX),
+        ),
+    ),
+    "XAPI-LENGTH-ZERO": to(XAPI, _claim(("xapi.LIBXC", "xapi.END_OF_IMAGE"), _S64.filter(bool))),
+    "XAPI-XENOPS-FORM": _xenops(
+        b"",
+        b" ",
+        b"time",
+        b")",
+        b"(",
+        XENOPS[:-1],
+        XENOPS + b")",
+        XENOPS + XENOPS,
+        XENOPS + b"\0",
+        b"(time)",
+        b"(())",
+        *_with(b"(vm_str)", b"(vm_str", b"(vm_str a b)", b'(vm_str "a)', rb'(vm_str "\256")', b"(vm_str a#|b)"),
+    ),
+    "XAPI-XENOPS-KEYS": _xenops(
+        b"()",
+        b"(" + _WORD + b")",
+        b"(" + _TIME + b")",
+        b"(" + _TIME + _WORD + _TIME + b")",
+        *_with(b"(vm a)", b"(VM_STR a)", b'("" a)', b"(memory((a b)))"),
+    ),
+    "XAPI-XENOPS-VALUES": _xenops(
+        *_with(b"(vm_str(a))", b"(xs_subtree a)", b"(xs_subtree((a b c)))", b"(xs_subtree(()))"),
+        *_words(b"wide", b'""', b"(64)", b"64.0", b"0b2", b"4611686018427387904"),
+    ),
+    "XAPI-WORD-SIZE": to(
+        XAPI,
+        swapping(
+            "xapi.XENOPS",
+            lambda draw, _: sized(
+                "XENOPS",
+                _words(b"%d" % draw(st.integers(0, xapi.LENGTH_MAX).filter(lambda size: size not in xapi.WORD_SIZES)))[
+                    0
+                ],
+            ),
+        ),
+    ),
+    "XAPI-MEMORY": to(XAPI, _no_memory),
+    "XAPI-MEMORY-ONCE": to(XAPI, _memory_again),
+    "XAPI-HVM-ONLY": to(made(("xapi",), ("pv",), clean=True), _only_hvm),
+    "XAPI-QEMU-MAX": to(
+        XAPI_HVM,
+        swapping(
+            "xapi.QEMU_TRAD", lambda draw, _: sized("QEMU_TRAD", b"").filled(xapi.QEMU_MAX + draw(st.integers(1, 9)))
+        ),
+    ),
+    "XAPI-SWTPM-TEXT": to(XAPI_HVM, swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM", draw(_NO_BASE64)))),
+    "XAPI-SWTPM0": to(XAPI_HVM, swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM0", draw(st.binary(max_size=9))))),
+    "XAPI-LIBXC-LEGACY": to(XAPI, _legacy),
+    "XAPI-SLACK": to(
+        XAPI,
+        lambda draw, stream: iter([stream.then(raw(draw(st.binary(max_size=9)), fill=draw(st.integers(1, 5000))))]),
+    ),
+    "XAPI-TRUNC": _truncated(XAPI, "xapi"),
+    "XL-MIGRATE-CONFIG": around(
+        made(("libxl",), modes=("plain",), clean=True),
+        "xl-migrate",
+        lambda _, stream: in_migration(in_xl(stream, b"", json=0)),
+    ),
+    "XL-MIGRATE-TRUNC": _truncated(MIGRATION, "xl-migrate", "xl"),
+    "XL-MIGRATE-STATUS": to(MIGRATION, _status),
+    "XL-MIGRATE-UNFINISHED": _unfinished,
+    "XL-MIGRATE-AFTER": to(
+        MIGRATION, lambda draw, stream: iter([stream.then(raw(draw(st.binary(min_size=1, max_size=24))))])
+    ),
+    "STREAM-TEXT": _text_before,
+}

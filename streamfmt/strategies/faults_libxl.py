@@ -1,0 +1,236 @@
+"""How clauses of the libxl layer, of checkpoints and of the back channel are broken beyond what the schema says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from ..reader import literals as L
+from ..schema import libxl
+from ..writer import RECORDS, Part, Stream, control, emulator, header, raw, record, unknown, xenstore
+from . import records
+from .derived import cut_short, having
+from .edits import at, insertions, nth, of, rotated
+from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to
+from .sample import Sample
+from .valid import made
+
+CONTEXT, XENSTORE, STATE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA", "libxl.CHECKPOINT_STATE"
+DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
+LIBXL_END = record("libxl.END")
+KNOWN = max(row.code for path, row in RECORDS.items() if path.startswith("libxl."))
+IDS = libxl.CHECKPOINT_STATES
+UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
+
+PLAIN = made(("libxl", "xl"), modes=("plain",), clean=True)
+HVM = made(("libxl", "xl"), ("hvm",), clean=True, need=(CONTEXT, XENSTORE))
+ANY = made(("libxl", "xl"), clean=True)
+REMUS = made(("libxc", "libxl"), modes=("remus", "colo"), clean=True, need=("later checkpoint",))
+COLO = made(("libxl",), modes=("colo",), clean=True, need=("later checkpoint",))
+BACK = made(("back-channel",), clean=True)
+
+
+# -- framing, and what comes behind ---------------------------------------------------------------------------
+
+
+def _padding(draw: st.DrawFn, _: Part) -> Part:
+    """An emulator's state, in a record whose padding is not zero."""
+    count = draw(st.integers(1, 7))
+    wrong = draw(st.integers(0, count - 1))
+    padding = bytes(wrong) + bytes([draw(st.integers(1, 255))]) + bytes(count - 1 - wrong)
+    return replace(emulator(bytes(8 - count)), padding=padding)
+
+
+def _trailer(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    zeros = st.builds(raw, st.just(b""), fill=st.integers(1, 5000))
+    known = st.sampled_from(L.TRAILERS)
+    more = st.binary(max_size=9)
+    told = st.tuples(known, more).map(lambda row: raw(row[0][0] + (b"" if row[0][1] else row[1])))
+    yield stream.then(draw(zeros | told))
+
+
+def _no_image(_: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    yield Stream((header("libxl.header", **{"options.legacy": 0}), LIBXL_END))
+
+
+def _second_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    first, last = stream.find("libxl.LIBXC_CONTEXT"), stream.find("libxc.END")
+    yield at(stream, last + 1, *stream.parts[first : last + 1])
+
+
+def _before_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    path = draw(st.sampled_from((CONTEXT, XENSTORE)))
+    number = draw(st.sampled_from(of(stream, path)))
+    yield at(at(stream, number, drop=1), stream.find("libxl.LIBXC_CONTEXT"), stream.parts[number])
+
+
+# -- emulators ------------------------------------------------------------------------------------------------
+
+
+def _emulator(number: st.SearchStrategy[int]) -> Edit:
+    """A record of the emulator of such a number."""
+
+    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+        path = draw(st.sampled_from((CONTEXT, XENSTORE)))
+        yield stream.patch(path, "emulator_id", draw(number), nth(draw, stream, path))
+
+    return edit
+
+
+_KEYS = st.text("abcdefghij/-_@01", min_size=1, max_size=4).map(lambda text: text.lstrip("/") or "a")
+
+
+def _strings(*broken: st.SearchStrategy[bytes]) -> Edit:
+    """Xenstore data that ends in such octets."""
+
+    def make(draw: st.DrawFn, _: Part) -> Part:
+        good = b"".join(f"{key}\0v\0".encode() for key in draw(st.lists(_KEYS, max_size=2)))
+        fixed = UPSTREAM.to_bytes(4, "little") + bytes(4)
+        return record(XENSTORE, fixed + good + draw(st.one_of(*broken)))
+
+    return swapping(XENSTORE, make)
+
+
+_KEY = _KEYS.map(str.encode)
+_UNPAIRED = (
+    _KEY,
+    _KEY.map(lambda key: key + b"\0"),
+    _KEY.map(lambda key: key + b"\0v"),
+    st.just(b"\0v\0"),
+    _KEY.map(lambda key: b"/" + key + b"\0v\0"),
+)
+_GOOD_KEY = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@\0")
+_NO_KEY = st.sampled_from([octet for octet in range(256) if octet not in _GOOD_KEY])
+_NO_VALUE = st.sampled_from([octet for octet in range(1, 256) if not 0x20 <= octet < 0x7F])
+_CHARACTERS = (
+    st.tuples(_KEY, _NO_KEY).map(lambda row: row[0] + bytes([row[1]]) + b"\0v\0"),
+    st.tuples(_KEY, _NO_VALUE).map(lambda row: row[0] + b"\0v" + bytes([row[1]]) + b"\0"),
+)
+
+
+def _draft(draw: st.DrawFn, _: Part) -> Part:
+    """The record that was drafted in July 2015."""
+    width = draw(st.sampled_from(sorted(libxl.DRAFT_XENSTORE_DATA)))
+    rows = draw(st.lists(st.tuples(*[records.values] * 3, st.binary(max_size=5)), min_size=1, max_size=2))
+    entries = [
+        {"phys_offset": row[0], "start_addr": row[1], "size": row[2], "namelen": len(row[3]), "name": row[3]}
+        | ({"padding": bytes(4)} if width == 64 else {})
+        for row in rows
+    ]
+    values = {"version": 1, "count": len(entries), "entries": entries}
+    return record(XENSTORE, libxl.DRAFT_XENSTORE_DATA[width].build(values))
+
+
+# -- checkpoints ----------------------------------------------------------------------------------------------
+
+
+def _anywhere(path: str) -> Edit:
+    """Another such record, in any place of its layer."""
+
+    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+        part = draw(records.example(path))
+        yield from insertions(draw, stream, part)
+        yield at(stream, stream.find("libxl.LIBXC_CONTEXT"), part)
+
+    return edit
+
+
+def _unclosed(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """A stream that ends behind CHECKPOINT, or that never comes to it in a mode that has it."""
+    for number in rotated(draw, of(stream, "libxl.CHECKPOINT_END")):
+        yield Stream((*stream.parts[:number], LIBXL_END))
+
+
+def _cut(draw: st.DrawFn) -> Iterator[Sample]:
+    sample = draw(REMUS)
+    yield from cut_short(draw, sample, ("libxc", "libxl"))
+
+
+def _forward_id(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    wrong = draw(st.sampled_from([number for name, number in IDS.items() if name != "NEW"]))
+    yield stream.patch(STATE, "control_id", wrong, nth(draw, stream, STATE))
+
+
+def _colo_pv(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    for number in rotated(draw, of(stream, "libxl.CHECKPOINT_END")):
+        yield at(stream, number + 1, control(IDS["NEW"]))
+
+
+# -- the back channel -----------------------------------------------------------------------------------------
+
+
+def _into_back(make: st.SearchStrategy[Part]) -> Edit:
+    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+        part = draw(make)
+        for place in rotated(draw, range(len(stream.parts) + 1)):
+            yield at(stream, place, part)
+
+    return edit
+
+
+def _shifted(draw: st.DrawFn, part: Part) -> Part:
+    """A list as secondaries of 4.18 and later send it: eight zeros behind the header, which its length does not count."""
+    pfns = draw(st.lists(st.integers(1, 1 << 40), max_size=4))
+    octets = bytes(8) + b"".join(pfn.to_bytes(8, "little") for pfn in pfns)
+    return Part(DIRTY, octets=octets, claim=8 * len(pfns))
+
+
+def _out_of_turn(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """Without a list, or with one more."""
+    for number in rotated(draw, of(stream, DIRTY)):
+        yield at(stream, number, drop=1)
+    yield from _into_back(records.dirty_list())(draw, stream)
+
+
+def _wrong_turn(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """Without a control id, or with another one more."""
+    for number in rotated(draw, of(stream, STATE)):
+        yield at(stream, number, drop=1)
+    yield from _into_back(st.sampled_from([control(number) for name, number in IDS.items() if name != "NEW"]))(
+        draw, stream
+    )
+
+
+def _headed(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """Behind headers of another stream."""
+    heads = draw(made(("libxl", "libxc"), modes=("plain",), clean=True)).stream.parts
+    yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))
+
+
+_OPTIONAL = st.builds(unknown, st.just("libxl"), st.integers(1 << 31, records.U32), st.binary(max_size=9))
+_MANDATORY = st.builds(unknown, st.just("libxl"), st.integers(KNOWN + 1, (1 << 31) - 1), st.binary(max_size=9))
+_FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
+
+FAULTS: dict[str, Fault] = {
+    "STREAM-TRAILER": to(made(("libxc", "libxl", "xl"), modes=("plain",), clean=True), _trailer),
+    "LIBXL-REC-PAD": to(HVM, swapping(CONTEXT, _padding)),
+    "LIBXL-REC-TRUNC": ending("libxl"),
+    "LIBXL-REC-UNKNOWN-MAND": to(ANY, inserting(_MANDATORY)),
+    "LIBXL-REC-UNKNOWN-OPT": to(ANY, inserting(_OPTIONAL)),
+    "LIBXL-END-LAST": to(PLAIN, behind),
+    "LIBXL-LIBXC-ONCE": either(to(made(("libxl",), modes=("plain",), clean=True), _no_image), to(PLAIN, _second_image)),
+    "LIBXL-LIBXC-BEFORE-EMU": to(
+        made(("libxl", "xl"), ("hvm",), modes=("plain",), clean=True, need=(CONTEXT, XENSTORE)), _before_image
+    ),
+    "LIBXL-EMU-ID": to(HVM, _emulator(st.just(0) | st.integers(UPSTREAM + 1, records.U32))),
+    "LIBXL-EMU-TRADITIONAL": to(HVM, _emulator(st.just(libxl.EMULATOR_IDS["QEMU_TRADITIONAL"]))),
+    "LIBXL-EMUXS-OMIT": to(HVM, swapping(XENSTORE, lambda *_: xenstore())),
+    "LIBXL-EMUXS-PAIRS": to(HVM, _strings(*_UNPAIRED)),
+    "LIBXL-EMUXS-CHARSET": to(HVM, _strings(*_CHARACTERS)),
+    "LIBXL-EMUXS-DRAFT": to(HVM, swapping(XENSTORE, _draft)),
+    "LIBXL-CKPTEND-CTX": to(ANY, _anywhere("libxl.CHECKPOINT_END")),
+    "LIBXL-CKPTSTATE-CTX": to(
+        made(("libxl", "xl"), ("hvm",), clean=True, need=("later checkpoint",)), _anywhere(STATE)
+    ),
+    "CKPT-CKPT-REC": to(made(("libxl",), modes=("remus", "colo"), clean=True), _unclosed),
+    "CKPT-CUT": _cut,
+    "COLO-HVM": to(made(("libxl",), ("pv",), modes=("remus",), clean=True), _colo_pv),
+    "COLO-NEW-FWD": either(to(COLO, _forward_id), to(BACK, _into_back(st.just(control(IDS["NEW"]))))),
+    "COLO-DIRTY-HDR": to(having(DIRTY), swapping(DIRTY, _shifted)),
+    "COLO-DIRTY-POS": to(BACK, _out_of_turn),
+    "LIBXL-CKPTSTATE-ID": to(BACK, _wrong_turn),
+    "LIBXL-BACK-TYPES": to(BACK, _into_back(_FOREIGN | _MANDATORY | _OPTIONAL | records.emulator_context())),
+    "LIBXL-BACK-NOHDR": to(BACK, _headed),
+}
