@@ -5,18 +5,17 @@ Each function gives streams of which one, at least, breaks the clause and nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from ..api import Form, Mode
-from ..schema.clauses import Clause
 from ..schema.decode import layouts
 from ..schema.describe import Field
 from ..schema.layers import LAYERS
 from ..schema.order import OrderRule
-from ..writer import HEADERS, RECORDS, Part, Stream
+from ..writer import HEADERS, RECORDS, Stream
 from . import records
 from .edits import at, boundary_values, fields, insertions, nth, of, places, rotated
 from .sample import Sample
@@ -56,9 +55,9 @@ _HVM = ("VARSTORED", "SWTPM", "QEMU_TRAD")
 # -- fields ---------------------------------------------------------------------------------------------------
 
 
-def broken_fields(clause: Clause) -> st.SearchStrategy[Sample]:
-    """One of the clause's fields with a value that is not allowed."""
-    return st.sampled_from(clause.fields).flatmap(_broken_field)
+def broken_fields(paths: Sequence[str]) -> Callable[[st.DrawFn], Iterator[Sample]]:
+    """One of the fields with a value that is not allowed."""
+    return lambda draw: iter([draw(_broken_field(draw(st.sampled_from(paths))))])
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -143,14 +142,13 @@ def _base(layer: str, rule: OrderRule, name: str) -> st.SearchStrategy[Sample]:
     modes: tuple[Mode, ...] = ("plain",)
     if layer != "xapi":
         checkpoint = {"CHECKPOINT", "CHECKPOINT_END"} & {name, *rule.seen}
-        modes = _CHECKPOINTED if checkpoint else ("plain", *_CHECKPOINTED)
-        if name == "VERIFY":
-            modes = ("remus", "colo") if "CHECKPOINT" in rule.seen else ("plain",)
-        elif name == "CHECKPOINT" and "VERIFY" in rule.seen:
-            modes = _CHECKPOINTED
+        modes = _CHECKPOINTED if checkpoint else ("plain",) if name == "VERIFY" else ("plain", *_CHECKPOINTED)
     need |= {"later checkpoint"}
     forms = _FORMS.get(layer) or ("xapi",)
-    return made(forms, rule.guests, rule.versions, modes, need=need, clean=True)
+    row = RECORDS.get(f"{layer}.{name}")
+    own = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS
+    guests = tuple(guest for guest in rule.guests if guest in own) or rule.guests
+    return made(forms, guests, rule.versions, modes, need=need, clean=True)
 
 
 def _added(draw: st.DrawFn, stream: Stream, path: str, _: list[str]) -> Iterator[Stream]:
@@ -190,8 +188,3 @@ def cut_short(draw: st.DrawFn, sample: Sample, layers: tuple[str, ...]) -> Itera
     for number in rotated(draw, parts):
         extra = draw(st.integers(0, offsets[number + 1] - offsets[number] - 1)) if draw(st.booleans()) else 0
         yield replace(sample, stream=replace(stream, cut=offsets[number] + extra))
-
-
-def whole(part: Part) -> int:
-    """Octets of a part on the wire."""
-    return sum(map(len, part.buffers("<")))

@@ -76,7 +76,7 @@ def boundary_values(row: Field) -> list[int | bytes]:
         found |= {value - 1, value, value + 1}
     if row.bits <= 4:
         found |= set(range(most + 1))
-    return sorted((value for value in found if least <= value <= most), key=lambda value: (abs(value), value))
+    return sorted((value for value in found if least <= value <= most), key=lambda value: (abs(int(value)), int(value)))
 
 
 def fields(part: Part, order: str = "<") -> dict[str, Field]:

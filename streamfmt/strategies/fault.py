@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from ..writer import Part, Stream, raw
+from ..writer import Part, Stream, raw, unknown
 from .derived import cut_short
 from .edits import insertions, nth
 from .sample import Sample
@@ -37,6 +37,11 @@ def inserting(*parts: st.SearchStrategy[Part]) -> Edit:
     return lambda draw, stream: insertions(draw, stream, draw(st.one_of(*parts)))
 
 
+def unknowns(layer: str, least: int, most: int) -> st.SearchStrategy[Part]:
+    """Records of a type within these bounds, with any body."""
+    return st.builds(unknown, st.just(layer), st.integers(least, most), st.binary(max_size=9))
+
+
 def swapping(path: str, make: Callable[[st.DrawFn, Part], Part]) -> Edit:
     """Another record for one of that path."""
 
@@ -49,7 +54,7 @@ def swapping(path: str, make: Callable[[st.DrawFn, Part], Part]) -> Edit:
 
 def ending(layer: str) -> Fault:
     """A stream cut within a layer, before anything is whole."""
-    base = made((layer, "libxl", "xl") if layer == "libxc" else (layer,), clean=True)  # type: ignore[arg-type] # layers are forms
+    base = made((layer, "libxl", "xl") if layer == "libxc" else (layer,), clean=True)
     return lambda draw: cut_short(draw, draw(base), (layer,))
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from ..schema import hvm, libxc
-from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, pages, params, pv_info, record, unknown, vcpu
+from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, pages, params, pv_info, record, vcpu
 from . import records
 from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to
+from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to, unknowns
 from .valid import made
 
 PAGE = "libxc.PAGE_DATA"
@@ -63,7 +63,7 @@ def _wrong_guest(guest: str) -> Edit:
 def _big_endian(layer: str) -> Fault:
     forms = ("libxc", "libxl") if layer == "libxc" else ("libxl",)
     # Page tables are the guest's own, in the order of its processor.
-    base = made(forms, clean=True, blank=True)  # type: ignore[arg-type] # these are forms
+    base = made(forms, clean=True, blank=True)
     return to(base, lambda _, stream: iter([stream.big_endian(layer)]))
 
 
@@ -224,16 +224,13 @@ def _unknown_entry(draw: st.DrawFn, _: Part) -> Part:
 
 def _entry_length(draw: st.DrawFn, _: Part) -> Part:
     row = _BODY[draw(st.sampled_from(sorted(_BODY)))]
-    wrong = st.integers(0, row.lengths[-1] + 40) | st.sampled_from(
-        [size + off for size in row.lengths for off in (-1, 1)]
-    )
+    near = st.sampled_from([size + off for size in row.lengths for off in (-1, 1)])
 
     def bad(size: int) -> bool:
-        return size not in row.lengths and not (
-            row.unit and size > row.lengths[0] and not (size - row.lengths[0]) % row.unit
-        )
+        more = size - row.lengths[0]
+        return size not in row.lengths and not (row.unit and more > 0 and not more % row.unit)
 
-    size = draw(wrong.filter(bad))
+    size = draw((near | st.integers(0, row.lengths[-1] + 40)).filter(bad))
     return blob(records.HEADER_ENTRY, *draw(ENTRIES), (row.code, 0, bytes(size)), records.END_ENTRY)
 
 
@@ -262,12 +259,10 @@ FAULTS: dict[str, Fault] = {
     "LIBXC-REC-PAD-ZERO": to(PV, swapping(EXTENDED, _padding)),
     "LIBXC-REC-LENGTH-MAX": to(ANY, _too_long),
     "LIBXC-REC-TRUNC": ending("libxc"),
-    "LIBXC-REC-UNKNOWN-MAND": to(
-        ANY,
-        inserting(st.builds(unknown, st.just("libxc"), st.integers(KNOWN + 1, (1 << 31) - 1), st.binary(max_size=9))),
-    ),
-    "LIBXC-REC-UNKNOWN-OPT": to(
-        ANY, inserting(st.builds(unknown, st.just("libxc"), st.integers(1 << 31, records.U32), st.binary(max_size=9)))
+    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, (1 << 31) - 1))),
+    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", 1 << 31, records.U32))),
+    "LIBXC-VERIFY-1": to(
+        made(("libxc", "libxl"), modes=("remus", "colo"), clean=True), inserting(st.just(record("libxc.VERIFY")))
     ),
     "LIBXC-REC-WRONG-GUEST": either(to(HVM, _wrong_guest("pv")), to(PV, _wrong_guest("hvm"))),
     "LIBXC-REC-NO-EMPTY": to(PV, inserting(st.integers(0, 3).map(lambda number: vcpu("BASIC", number, 0)))),

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ..reader import literals as L
 from ..schema import libxl
-from ..writer import RECORDS, Part, Stream, control, emulator, header, raw, record, unknown, xenstore
+from ..writer import RECORDS, Part, Stream, control, emulator, header, raw, record, xenstore
 from . import records
-from .derived import cut_short, having
+from .derived import broken_fields, cut_short, having
 from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to
+from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to, unknowns
 from .sample import Sample
 from .valid import made
 
@@ -171,7 +171,7 @@ def _into_back(make: st.SearchStrategy[Part]) -> Edit:
 
 
 def _shifted(draw: st.DrawFn, part: Part) -> Part:
-    """A list as secondaries of 4.18 and later send it: eight zeros behind the header, which its length does not count."""
+    """A list as secondaries since 4.18 send it: eight zeros behind the header, which its length does not count."""
     pfns = draw(st.lists(st.integers(1, 1 << 40), max_size=4))
     octets = bytes(8) + b"".join(pfn.to_bytes(8, "little") for pfn in pfns)
     return Part(DIRTY, octets=octets, claim=8 * len(pfns))
@@ -199,8 +199,8 @@ def _headed(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))
 
 
-_OPTIONAL = st.builds(unknown, st.just("libxl"), st.integers(1 << 31, records.U32), st.binary(max_size=9))
-_MANDATORY = st.builds(unknown, st.just("libxl"), st.integers(KNOWN + 1, (1 << 31) - 1), st.binary(max_size=9))
+_OPTIONAL = unknowns("libxl", 1 << 31, records.U32)
+_MANDATORY = unknowns("libxl", KNOWN + 1, (1 << 31) - 1)
 _FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
 
 FAULTS: dict[str, Fault] = {
@@ -230,7 +230,7 @@ FAULTS: dict[str, Fault] = {
     "COLO-NEW-FWD": either(to(COLO, _forward_id), to(BACK, _into_back(st.just(control(IDS["NEW"]))))),
     "COLO-DIRTY-HDR": to(having(DIRTY), swapping(DIRTY, _shifted)),
     "COLO-DIRTY-POS": to(BACK, _out_of_turn),
-    "LIBXL-CKPTSTATE-ID": to(BACK, _wrong_turn),
+    "LIBXL-CKPTSTATE-ID": either(broken_fields([f"{STATE}.control_id"]), to(BACK, _wrong_turn)),
     "LIBXL-BACK-TYPES": to(BACK, _into_back(_FOREIGN | _MANDATORY | _OPTIONAL | records.emulator_context())),
     "LIBXL-BACK-NOHDR": to(BACK, _headed),
 }

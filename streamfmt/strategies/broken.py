@@ -37,10 +37,10 @@ def breaking(clause: str) -> st.SearchStrategy[Sample]:
 def _faults(clause: str) -> tuple[Fault, ...]:
     """The ways to break a clause."""
     row = registry()[clause]
-    found: list[Fault] = [FAULTS[clause]] if clause in FAULTS else []
-    if row.fields:
-        found.append(lambda draw: iter([draw(broken_fields(row))]))
-    found += [_lengths(path) for path in row.lengths if path not in faults_containers.NO_LENGTHS]
+    if clause in FAULTS:
+        return (FAULTS[clause],)
+    found: list[Fault] = [broken_fields(row.fields)] if row.fields else []
+    found += map(_lengths, row.lengths)
     if clause in RULES:
         found.append(lambda draw: broken_order(draw, clause))
     return tuple(found)
