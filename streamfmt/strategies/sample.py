@@ -25,7 +25,7 @@ class Sample:
     >>> from streamfmt.strategies import streams
     >>> sample = find(streams("libxc", guest="hvm"), lambda _: True)
     >>> sample.form, sample.mode, len(sample.octets)
-    ('libxc', 'plain', 144)
+    ('libxc', 'plain', 136)
     """
 
     stream: Stream

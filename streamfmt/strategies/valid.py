@@ -110,7 +110,11 @@ def made(
     if not plans:
         told = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
         raise ValueError("there is no {} stream of a guest {}, version {}, mode {}".format(*told))
-    return st.sampled_from(plans).flatmap(_sample)
+    # First the form, so that those of which there are few kinds come as often as the others.
+    by_form = {
+        form: [plan for plan in plans if plan.form == form] for form in dict.fromkeys(plan.form for plan in plans)
+    }
+    return st.sampled_from(list(by_form.values())).flatmap(st.sampled_from).flatmap(_sample)
 
 
 @st.composite

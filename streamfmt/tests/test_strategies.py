@@ -1,0 +1,329 @@
+"""What the strategies promise: conforming streams conform, broken ones break one clause, and examples are small."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+
+import streamfmt
+
+from .. import strategies
+from ..schema import libxc
+from ..schema.clauses import registry
+from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
+from ..strategies.valid import MODES, made
+from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
+from ..writer import RECORDS, Writer
+from .vector import judge, told
+
+CLAUSES = [row.id for row in registry().values() if row.judged == "stream" and not row.withdrawn]
+# Made of few draws, but each of them costs a verification or more: a share of what the profile runs elsewhere.
+FEW = settings(max_examples=max(2, settings.default.max_examples // 30))  # type: ignore[union-attr] # conftest has loaded one
+SOME = settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr] # likewise
+# Without the search for what about an example does not matter, which nobody reads here.
+FOUND = settings(max_examples=500, phases=(Phase.generate, Phase.shrink))
+NOT_SHRUNK = settings(max_examples=2000, phases=(Phase.generate,))
+
+
+def _grave(sample: Sample) -> list[str]:
+    return [repr(finding) for finding in sample.verify().findings if finding.severity != "note"]
+
+
+# -- conforming streams ---------------------------------------------------------------------------------------
+
+
+@given(st.one_of(streams(), streams(unknown=True)))
+def test_streams_conform(sample: Sample) -> None:
+    """Nothing but notes is told of them, as they are declared and as they are found out to be."""
+    assert _grave(sample) == []
+    assert sample.verify().verdict == CONFORMS
+    assert _grave(Sample(sample.stream, sample.form, "auto", deep=True)) == []
+
+
+@SOME
+@given(made(clean=True))
+def test_clean_streams(sample: Sample) -> None:
+    """Those that broken ones are made of break nothing, not even a rule whose breach is only noted."""
+    assert sample.clauses == set()
+
+
+@FEW
+@given(streams(big=True))
+def test_big_streams_conform(sample: Sample) -> None:
+    """Many frames, records and vcpus change nothing about it."""
+    assert _grave(sample) == []
+
+
+@SOME
+@given(streams())
+def test_the_writer_writes_them(sample: Sample) -> None:
+    """Part by part, judged by every rule; what comes out is what the stream renders."""
+    out = BytesIO()
+    with Writer(out, sample.form, mode=sample.mode, deep=sample.deep) as writer:
+        for part in sample.stream:
+            writer.put(part)
+
+    assert out.getvalue() == sample.octets
+
+
+@SOME
+@given(streams(unknown=True))
+def test_round_trip(sample: Sample) -> None:
+    """Read item by item and written again a stream is the same."""
+    out = BytesIO()
+    with (
+        streamfmt.open(sample.octets, form=sample.form) as stream,
+        Writer(out, sample.form, mode=sample.mode) as writer,
+    ):
+        for item in stream:
+            writer.copy(item)
+
+    assert out.getvalue() == sample.octets
+
+
+@SOME
+@given(st.data())
+def test_verdicts_do_not_depend_on_pieces(data: st.DataObject) -> None:
+    """However the octets come, the same is told."""
+    sample = data.draw(inputs())
+    pieces = data.draw(chunkings(sample.octets))
+
+    assert b"".join(pieces) == sample.octets
+    assert told(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == told(sample.verify())
+
+
+@pytest.mark.parametrize("form", MODES)
+def test_choices(form: Any) -> None:
+    """What is asked for is what comes."""
+    for mode in MODES[form]:
+        sample = find(streams(form, mode=mode, guest="hvm", version=2), lambda _: True, settings=NOT_SHRUNK)
+
+        assert (sample.form, sample.mode) == (form, mode)
+        if form != "back-channel":
+            assert sample.stream.part("libxc.image_header").values["version"] == 2
+            assert sample.stream.part("libxc.domain_header").values["type"] == libxc.GUESTS["hvm"]
+
+
+@pytest.mark.parametrize(
+    "choices", [{"guest": "pv", "mode": "colo"}, {"form": "xapi", "mode": "remus"}, {"version": 4}, {"form": "legacy"}]
+)
+def test_choices_that_do_not_exist(choices: dict[str, Any]) -> None:
+    """They are refused at once, in words."""
+    with pytest.raises(ValueError, match="there is no "):
+        streams(**choices)
+
+
+# Deprecated, of the one direction or reserved: not in a conforming stream, or of history.
+NEVER = {"libxc.TOOLSTACK", "xapi.LIBXL", "xapi.LIBXC_LEGACY", "xapi.QEMU_XEN", "xapi.DEMU", "xapi.SWTPM0"}
+
+
+@pytest.mark.parametrize("path", [path for path in RECORDS if path not in NEVER and path[:4] not in ("text", "http")])
+def test_every_record_comes(path: str) -> None:
+    """Each record that a conforming stream can have is in some."""
+    layer = path.partition(".")[0]
+    form: Any = "back-channel" if path == "libxc.CHECKPOINT_DIRTY_PFN_LIST" else layer
+    find(streams(form), lambda sample: path in sample.stream.paths, settings=NOT_SHRUNK)
+
+
+@pytest.mark.parametrize("guest", ["hvm", "pv"])
+def test_every_page_type_comes(guest: Any) -> None:
+    """Pages of each type, in either kind of guest."""
+    types: set[int] = set()
+
+    @settings(max_examples=200, phases=(Phase.generate,), derandomize=True, database=None)
+    @given(streams("libxc", guest))
+    def collect(sample: Sample) -> None:
+        for part in sample.stream:
+            if part.path == "libxc.PAGE_DATA":
+                types.update(row["type"] for row in part.values["entries"])
+
+    collect()
+
+    assert types == {row.code for row in libxc.PAGE_TYPES}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("libxc.X86_TSC_INFO", "libxc.PAGE_DATA"),
+        ("libxc.HVM_CONTEXT", "libxc.HVM_PARAMS"),
+        ("libxc.X86_MSR_POLICY", "libxc.X86_CPUID_POLICY"),
+        ("libxc.X86_PV_VCPU_BASIC", "libxc.PAGE_DATA"),
+        ("libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA"),
+    ],
+)
+def test_any_legal_order(first: str, second: str) -> None:
+    """Records that no rule binds come in an order that no released saver has."""
+
+    def so(sample: Sample) -> bool:
+        paths = [part.path for part in sample.stream]
+        return {first, second} <= set(paths) and paths.index(first) < paths.index(second)
+
+    assert _grave(find(streams(mode="plain"), so, settings=NOT_SHRUNK)) == []
+
+
+# -- broken ones ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clause", CLAUSES)
+def test_breaking(clause: str) -> None:
+    """Every clause that a stream shows can be broken, and nothing else with it."""
+
+    @FEW
+    @given(breaking(clause))
+    def alone(sample: Sample) -> None:
+        assert sample.clauses == {clause}
+
+    alone()
+
+
+@pytest.mark.parametrize("clause", ["LIBXC-NO-SUCH", "LIBXC-VCPU-ID", "LIBXL-HDR-LEGACY"])
+def test_breaking_what_no_stream_shows(clause: str) -> None:
+    """A clause that does not exist, or that takes more than a stream to break, is refused."""
+    with pytest.raises(ValueError, match=clause):
+        breaking(clause)
+
+
+# -- what is done to a stream ---------------------------------------------------------------------------------
+
+SMALLEST = find(streams("libxl", "hvm"), lambda _: True, settings=settings(FOUND, database=None, derandomize=True))
+
+
+def _judged(sample: Sample) -> None:
+    """There is a verdict, whose findings lie within the octets."""
+    size = len(sample.octets)
+    outcome = sample.verify()
+
+    assert outcome.verdict in (CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED)
+    assert all(0 <= finding.offset <= size for finding in outcome.findings)
+
+
+@given(inputs())
+def test_anything_is_judged(sample: Sample) -> None:
+    """No input breaks the verifier, and what is told of it lies in it."""
+    _judged(sample)
+
+
+@SOME
+@given(streams().flatmap(mutations), st.sampled_from(("auto", "libxl", "libxc")))
+def test_mutations_are_judged(octets: bytes, form: str) -> None:
+    """Damage breaks streams and not the verifier."""
+    assert judge([octets], form).verdict in (CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED)
+
+
+@given(cuts(SMALLEST))
+def test_cuts(sample: Sample) -> None:
+    """A cut leaves the beginning of the octets, and a plain stream is then no longer whole."""
+    assert sample.octets == SMALLEST.octets[: sample.stream.cut]
+    assert len(sample.octets) < len(SMALLEST.octets)
+    assert sample.verify().verdict != CONFORMS
+
+
+@given(mutations(b"seventeen octets."))
+def test_mutations_of_octets(octets: bytes) -> None:
+    """They stay close to what was given."""
+    assert abs(len(octets) - 17) <= 4 * 9
+
+
+def test_nothing_given() -> None:
+    """Of nothing there is nothing to change."""
+    empty = Sample(streamfmt.writer.Stream(()), "libxl")
+
+    assert find(chunkings(b""), lambda _: True) == []
+    assert find(cuts(empty), lambda _: True) == empty
+    assert find(boundaries(empty), lambda _: True) == empty
+    assert find(mutations(empty), lambda octets: True) == b""
+
+
+WAYS: dict[str, Callable[[Sample], bool]] = {
+    "a field": lambda sample: any(part.patches for part in sample.stream),
+    "a length": lambda sample: any(part.claim for part in sample.stream),
+    "a body": lambda sample: any(part.octets == b"" for part in sample.stream),
+    "a type": lambda sample: any(part.code == 1 << 31 for part in sample.stream),
+    "a conforming one": lambda sample: sample.stream != SMALLEST.stream and sample.clauses == set(),
+    "the limit": lambda sample: sample.clauses == {"LIBXC-REC-LENGTH-MAX"},
+    "a cut": lambda sample: "LIBXC-REC-TRUNC" in sample.clauses,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_boundaries(way: str) -> None:
+    """Each kind of boundary comes, and one part alone is other than it was."""
+    sample = find(boundaries(SMALLEST), WAYS[way], settings=FOUND)
+    pairs = list(zip(sample.stream, SMALLEST.stream, strict=True))
+
+    assert sum(part is not other for part, other in pairs) == 1
+
+
+# -- small examples -------------------------------------------------------------------------------------------
+
+_IMAGE = ["image_header", "domain_header"]
+_STATE = {"hvm": ["HVM_CONTEXT"], "pv": ["X86_PV_VCPU_BASIC"]}
+_STATIC = {"hvm": ["STATIC_DATA_END"], "pv": ["X86_PV_INFO", "STATIC_DATA_END", "X86_PV_P2M_FRAMES", "PAGE_DATA"]}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("guest", ["hvm", "pv"])
+@pytest.mark.parametrize("mode", ["plain", "remus"])
+@pytest.mark.parametrize("form", ["libxc", "libxl"])
+def test_the_smallest(form: Any, mode: Any, guest: Any, version: int) -> None:
+    """The simplest example of each kind has what it must have and no more."""
+    sample = find(streams(form, guest, version, mode), lambda _: True, settings=FOUND)
+    static = [name for name in _STATIC[guest] if version > 2 or name != "STATIC_DATA_END"]
+    last = ["END"] if mode == "plain" else ["CHECKPOINT"]
+    names = [*_IMAGE, *static, "X86_TSC_INFO", *_STATE[guest], *last]
+    if form == "libxl":
+        names = ["header", "LIBXC_CONTEXT", *names, "END" if mode == "plain" else "CHECKPOINT_END"]
+
+    assert [part.name for part in sample.stream] == names
+    assert len(sample.octets) < (500 if guest == "hvm" else 20_000)
+
+
+@pytest.mark.parametrize("clause", ["LIBXC-PAGE-TYPE", "LIBXC-PVINFO-ONCE", "LIBXL-EMU-ID", "XL-FLAGS", "CKPT-CUT"])
+def test_the_smallest_that_breaks(clause: str) -> None:
+    """Broken ones shrink to the stream that the clause is about, and the breach."""
+    sample = find(breaking(clause), lambda _: True, settings=FOUND)
+
+    assert len(sample.stream.parts) <= 17
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_what_is_looked_for_is_all_that_is_left(version: int) -> None:
+    """A condition leaves what it needs: of all orders and passes one."""
+    sample = find(
+        streams("libxc", "hvm", version), lambda sample: "libxc.PAGE_DATA" in sample.stream.paths, settings=FOUND
+    )
+
+    assert [part.name for part in sample.stream].count("PAGE_DATA") == 1
+    assert sample.stream.part("libxc.PAGE_DATA").values["entries"] == [{"type": 0, "pfn": 0}]
+
+
+def test_samples_are_told_in_few_words() -> None:
+    """Lines of names and values, whatever pages hold."""
+    shown = [repr(find(streams("xl", guest, big=True), lambda _: True, settings=FOUND)) for guest in ("hvm", "pv")]
+
+    assert all(max(map(len, text.splitlines())) < 200 for text in shown)
+
+
+@pytest.mark.parametrize("module", [name for _, name, _ in pkgutil.iter_modules(strategies.__path__)])
+def test_docstrings(module: str) -> None:
+    """Their examples run and print what they show."""
+    found = importlib.import_module(f"streamfmt.strategies.{module}")
+    usual = settings.default
+    settings.register_profile("examples", FOUND)
+    settings.load_profile("examples")
+    try:
+        failed, _ = doctest.testmod(found, optionflags=doctest.ELLIPSIS)
+    finally:
+        settings.register_profile("usual", usual)
+        settings.load_profile("usual")
+
+    assert failed == 0
