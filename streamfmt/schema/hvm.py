@@ -60,6 +60,9 @@ CONTEXT_TYPES = (
     ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR", counted=True),
 )
 HEADER_TYPE = 1
+# What its entry holds: magic number, version, no changeset, and cpuid, TSC frequency and spare of 0 (struct
+# hvm_save_header).  Xen refuses a context without the first two.
+HEADER_DATA = (0x54381286).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\xff" * 8 + bytes(8)
 END_TYPE = 0
 
 # HVM_PARAM_*; numbers missing here were never given out on x86.

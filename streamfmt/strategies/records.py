@@ -53,10 +53,15 @@ def batch(entries: Sequence[tuple[int, str]], blank: bool = False) -> Part:
     return pages(*entries, content=content)
 
 
+# Policies that any host has: the first leaves, and two MSRs (MSR_INTEL_PLATFORM_INFO, MSR_ARCH_CAPABILITIES).
+_LEAVES = ((0, U32, 1, 1, 1, 1), (1, U32, 1, 1, 1, 1))
+_MSRS = ((0xCE, 0), (0x10A, 1))
+
+
 @st.composite
 def cpuid(draw: st.DrawFn) -> Part:
     """X86_CPUID_POLICY."""
-    rows = draw(st.lists(st.tuples(*[words] * 6), min_size=1, max_size=3))
+    rows = draw(st.lists(st.sampled_from(_LEAVES) | st.tuples(*[words] * 6), min_size=1, max_size=3))
     names = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
     return record("libxc.X86_CPUID_POLICY", leaves=[dict(zip(names, row, strict=True)) for row in rows])
 
@@ -64,7 +69,7 @@ def cpuid(draw: st.DrawFn) -> Part:
 @st.composite
 def msrs(draw: st.DrawFn) -> Part:
     """X86_MSR_POLICY."""
-    rows = draw(st.lists(st.tuples(words, values), min_size=1, max_size=3))
+    rows = draw(st.lists(st.sampled_from(_MSRS) | st.tuples(words, values), min_size=1, max_size=3))
     return record("libxc.X86_MSR_POLICY", msrs=[{"index": index, "value": value} for index, value in rows])
 
 
@@ -92,7 +97,7 @@ def context_entry(draw: st.DrawFn) -> tuple[int, int, bytes]:
     return row.code, draw(st.integers(0, 3)), data
 
 
-HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes(hvm.CONTEXT_TYPES[hvm.HEADER_TYPE].lengths[0]))
+HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 END_ENTRY = (hvm.END_TYPE, 0, b"")
 
 
@@ -125,8 +130,8 @@ def width_info(width: int) -> Part:
 
 # Names of optional vcpu records, and how much context each may have.
 _OPTIONAL_VCPU = {
-    "EXTENDED": st.sampled_from((64, libxc.EXTENDED_MAX, 1)) | st.integers(1, libxc.EXTENDED_MAX),
-    "XSAVE": st.sampled_from((592, libxc.XSAVE_MIN)) | st.integers(libxc.XSAVE_MIN, 700),
+    "EXTENDED": st.just(64) | st.sampled_from((64, libxc.EXTENDED_MAX)) | st.integers(1, libxc.EXTENDED_MAX),
+    "XSAVE": st.just(592) | st.integers(libxc.XSAVE_MIN, 700),
 }
 
 
