@@ -4,6 +4,11 @@ Everything follows from the schemas, the order rules and the clauses; docs/strat
 extra `fuzz` (hypothesis), as nothing else in streamfmt does.
 """
 
+try:
+    import hypothesis as _hypothesis  # noqa: F401 - only to say what is missing
+except ImportError as _missing:
+    raise ImportError("streamfmt.strategies needs hypothesis; try: pip install 'streamfmt[fuzz]'") from _missing
+
 from .broken import breaking
 from .changed import boundaries, chunkings, cuts, inputs, mutations
 from .sample import Sample

@@ -11,7 +11,7 @@ from ..verify.report import Outcome
 from ..writer import Part, Stream
 
 # Values longer than this are told by their length.
-_SHOWN = 24
+_SHOWN = 12
 _KINDS = {row.code: row.name for row in libxc.PAGE_TYPES}
 
 

@@ -110,11 +110,12 @@ def made(
     if not plans:
         told = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
         raise ValueError("there is no {} stream of a guest {}, version {}, mode {}".format(*told))
-    # First the form, so that those of which there are few kinds come as often as the others.
-    by_form = {
-        form: [plan for plan in plans if plan.form == form] for form in dict.fromkeys(plan.form for plan in plans)
-    }
-    return st.sampled_from(list(by_form.values())).flatmap(st.sampled_from).flatmap(_sample)
+    # First the form, then the guest, so that those of which there are few kinds come as often as the others.
+    tree: dict[str, dict[str, list[Plan]]] = {}
+    for plan in plans:
+        tree.setdefault(plan.form, {}).setdefault(plan.guest, []).append(plan)
+    guests_of = [list(found.values()) for found in tree.values()]
+    return st.sampled_from(guests_of).flatmap(st.sampled_from).flatmap(st.sampled_from).flatmap(_sample)
 
 
 @st.composite

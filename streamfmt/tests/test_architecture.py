@@ -13,7 +13,7 @@ import streamfmt
 
 ROOT = Path(streamfmt.__file__).parent
 # A package, or module at the top, may import from those before it; what is not listed (data) is for all.
-ORDER = ("schema", "reader", "verify", "writer", "corpus", "api", "aio", "render", "bench", "cli", "tests")
+ORDER = ("schema", "reader", "verify", "writer", "corpus", "api", "aio", "strategies", "render", "bench", "cli", "tests")
 # The reader takes nothing from the schema but the literals that were compiled from it; the compiler writes there.
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 
@@ -52,6 +52,18 @@ def test_construct_stays_in_schema(path: Path) -> None:
         return
 
     assert not {name for name in imports(path) if name.split(".")[0] == "construct"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_hypothesis_stays_in_strategies(path: Path) -> None:
+    """Only streamfmt.strategies imports hypothesis, and only tests import those: all else works without the extra."""
+    room = path.relative_to(ROOT).parts[0]
+    if room in ("strategies", "tests"):
+        return
+    found = imports(path)
+
+    assert "hypothesis" not in {name.split(".")[0] for name in found}
+    assert not [name for name in found if name.startswith("streamfmt.strategies")]
 
 
 @pytest.mark.parametrize("package", ["reader", "verify"])

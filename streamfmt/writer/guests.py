@@ -44,7 +44,7 @@ _LEAF = {8: 512, 4: 1024}
 # Records of a XAPI image whose body has a length.
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
-_HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes.fromhex("86123854 01000000") + b"\xff" * 8 + bytes(8))
+_HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 _END_ENTRY = (hvm.END_TYPE, 0, b"")
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}

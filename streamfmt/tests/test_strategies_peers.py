@@ -1,0 +1,87 @@
+"""Xen's C reader does with streams of the strategies what the clauses say: nobody has chosen these by hand.
+
+The machinery is that of `differences`, which holds readers to the clauses on a fixed set of streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from ..schema.clauses import registry
+from ..strategies import Sample, boundaries, breaking, cuts, streams
+from . import peers
+from .conditions import XENGUEST
+from .differences import Row, steps, unexplained
+from .differential import Case
+from .looking import look
+
+_CLAUSES = [
+    row.id
+    for row in registry().values()
+    if row.judged == "stream" and not row.withdrawn and row.id.startswith(("LIBXC-", "CKPT-"))
+]
+_GOOD = streams("libxc")
+FAMILIES: dict[str, st.SearchStrategy[Sample]] = {
+    "conforming": _GOOD,
+    "broken": st.sampled_from(_CLAUSES).flatmap(breaking).filter(lambda sample: sample.form == "libxc"),
+    "boundaries": _GOOD.flatmap(boundaries),
+    "cuts": _GOOD.flatmap(cuts),
+}
+
+
+def _drawn(strategy: st.SearchStrategy[Sample]) -> list[Sample]:
+    """As many examples as the profile says."""
+    found: list[Sample] = []
+
+    # Streams of the other forms are of no use here, however many there are.
+    @settings(phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def keep(sample: Sample) -> None:
+        found.append(sample)
+
+    keep()
+    return found
+
+
+def _case(number: int, sample: Sample) -> Case:
+    headers = [part for part in sample.stream if part.path == "libxc.domain_header"]
+    guest = "pv" if headers and headers[0].values["type"] == 1 else "hvm"
+    checkpointed = "libxc.CHECKPOINT" in sample.stream.paths
+    mode = sample.mode if sample.mode != "auto" else "remus" if checkpointed else "plain"
+    return Case(f"{number}: {sample!r}", sample.stream, "libxc", guest, mode)
+
+
+def _rows(samples: Iterable[Sample]) -> list[Row]:
+    cases = [_case(number, sample) for number, sample in enumerate(samples)]
+    verdicts = peers.xenguest((case.guest + ("-remus" if case.remus else ""), case.octets) for case in cases)
+    seen = map(look, cases)
+    return [Row(own, tuple(steps(own, XENGUEST)), verdict) for own, verdict in zip(seen, verdicts, strict=True)]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_c_reader_does_as_the_clauses_say(family: str) -> None:
+    """It takes or refuses each stream as the clauses say, or its fake hypervisor says why it cannot."""
+    peers.require("xenpeer")
+    table = _rows(_drawn(FAMILIES[family]))
+
+    assert list(unexplained(XENGUEST, table)) == []
+
+
+@pytest.mark.peer
+def test_the_c_reader_takes_conforming_streams() -> None:
+    """Of either guest, version and mode there are streams that need no excuse."""
+    peers.require("xenpeer")
+    table = _rows(_drawn(_GOOD))
+    taken = {(row.seen.case.guest, row.seen.version, row.seen.case.mode) for row in table if row.told == "accept"}
+    accepted = [row for row in table if row.verdict.verdict == "accept"]
+
+    assert {row.told for row in accepted} == {"accept"}
+    assert taken == {
+        (guest, version, mode) for guest in ("hvm", "pv") for version in (2, 3) for mode in ("plain", "remus")
+    }
+    assert len(accepted) > len(table) // 10
