@@ -18,6 +18,7 @@ from ..schema.order import OrderRule
 from ..writer import HEADERS, RECORDS, Stream
 from . import records
 from .edits import at, boundary_values, fields, insertions, nth, of, places, rotated
+from .images import LATER
 from .sample import Sample
 from .valid import GUESTS, VERSIONS, made
 
@@ -41,7 +42,7 @@ def having(path: str, *more: str, mode: Mode | None = None) -> st.SearchStrategy
         modes = ("plain",)
     elif path == "libxc.CHECKPOINT_DIRTY_PFN_LIST":
         forms = ("back-channel",)
-    need = {path, *more, *(("later checkpoint",) if name == "CHECKPOINT_STATE" else ())}
+    need = {path, *more, *((LATER,) if name == "CHECKPOINT_STATE" else ())}
     guests = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS
     versions = [version for version in VERSIONS if row is None or version >= row.version]
     found = made(forms, guests, versions, modes, need=need, clean=True)
@@ -143,7 +144,7 @@ def _base(layer: str, rule: OrderRule, name: str) -> st.SearchStrategy[Sample]:
     if layer != "xapi":
         checkpoint = {"CHECKPOINT", "CHECKPOINT_END"} & {name, *rule.seen}
         modes = _CHECKPOINTED if checkpoint else ("plain",) if name == "VERIFY" else ("plain", *_CHECKPOINTED)
-    need |= {"later checkpoint"}
+    need |= {LATER}
     forms = _FORMS.get(layer) or ("xapi",)
     row = RECORDS.get(f"{layer}.{name}")
     own = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS

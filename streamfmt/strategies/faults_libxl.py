@@ -14,6 +14,7 @@ from . import records
 from .derived import broken_fields, cut_short, having
 from .edits import at, insertions, nth, of, rotated
 from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to, unknowns
+from .images import LATER
 from .sample import Sample
 from .valid import made
 
@@ -27,8 +28,8 @@ UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
 PLAIN = made(("libxl", "xl"), modes=("plain",), clean=True)
 HVM = made(("libxl", "xl"), ("hvm",), clean=True, need=(CONTEXT, XENSTORE))
 ANY = made(("libxl", "xl"), clean=True)
-REMUS = made(("libxc", "libxl"), modes=("remus", "colo"), clean=True, need=("later checkpoint",))
-COLO = made(("libxl",), modes=("colo",), clean=True, need=("later checkpoint",))
+REMUS = made(("libxc", "libxl"), modes=("remus", "colo"), clean=True, need=(LATER,))
+COLO = made(("libxl",), modes=("colo",), clean=True, need=(LATER,))
 BACK = made(("back-channel",), clean=True)
 
 
@@ -221,9 +222,7 @@ FAULTS: dict[str, Fault] = {
     "LIBXL-EMUXS-CHARSET": to(HVM, _strings(*_CHARACTERS)),
     "LIBXL-EMUXS-DRAFT": to(HVM, swapping(XENSTORE, _draft)),
     "LIBXL-CKPTEND-CTX": to(ANY, _anywhere("libxl.CHECKPOINT_END")),
-    "LIBXL-CKPTSTATE-CTX": to(
-        made(("libxl", "xl"), ("hvm",), clean=True, need=("later checkpoint",)), _anywhere(STATE)
-    ),
+    "LIBXL-CKPTSTATE-CTX": to(made(("libxl", "xl"), ("hvm",), clean=True, need=(LATER,)), _anywhere(STATE)),
     "CKPT-CKPT-REC": to(made(("libxl",), modes=("remus", "colo"), clean=True), _unclosed),
     "CKPT-CUT": _cut,
     "COLO-HVM": to(made(("libxl",), ("pv",), modes=("remus",), clean=True), _colo_pv),

@@ -12,6 +12,8 @@ from ..schema import libxc, order
 from ..writer import TOP_TABLE, Part, image_headers, record, unknown
 from . import records
 
+# Among what a plan needs: a checkpoint behind the first, if the stream is checkpointed.
+LATER = "a later checkpoint"
 _GRAVE = ("error", "warning")
 _RELEASES = ((4, 17), (4, 6), (4, 14), (4, 21), (0, 1))
 
@@ -21,7 +23,7 @@ class Plan:
     """What a stream is to be.
 
     `clean` ones break no rule at all, not even one that is only noted.  `need` are schema paths that have to be in it,
-    if its form, guest and version have them.
+    if its form, guest and version have them, and LATER.
     """
 
     form: str
@@ -92,7 +94,7 @@ def image(draw: st.DrawFn, plan: Plan) -> Image:
     """An image of `plan`, of one checkpoint or, unless it is plain, of several."""
     headers = image_headers(plan.guest, plan.version, draw(st.sampled_from(_RELEASES)))
     count = 1 if plan.mode == "plain" else draw(st.integers(1, 3))
-    if "later checkpoint" in plan.need:
+    if LATER in plan.need:
         count = max(count, 2)
     end = _last_frame(draw, plan)
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Collection
 from itertools import product
 from typing import Literal
@@ -109,7 +110,7 @@ def made(
     ]
     if not plans:
         told = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
-        raise ValueError("there is no {} stream of a guest {}, version {}, mode {}".format(*told))
+        raise ValueError("there is no stream of form {}, guest {}, version {} and mode {} at once".format(*told))
     # First the form, then the guest, so that those of which there are few kinds come as often as the others.
     tree: dict[str, dict[str, list[Plan]]] = {}
     for plan in plans:
@@ -222,8 +223,6 @@ _WORD = st.binary(max_size=9)
 
 def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Stream:
     """A XAPI suspend image; records behind the memory are those of HVM guests, a TPM's behind the firmware's."""
-    from base64 import b64encode
-
     behind = []
     if plan.guest == "hvm":
         tpm = "xapi.SWTPM" in plan.need

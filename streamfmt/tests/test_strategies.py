@@ -119,7 +119,7 @@ def test_choices(form: Any) -> None:
 )
 def test_choices_that_do_not_exist(choices: dict[str, Any]) -> None:
     """They are refused at once, in words."""
-    with pytest.raises(ValueError, match="there is no "):
+    with pytest.raises(ValueError, match="there is no stream of form"):
         streams(**choices)
 
 
@@ -296,7 +296,7 @@ def test_the_smallest_that_breaks(clause: str) -> None:
     """Broken ones shrink to the stream that the clause is about, and the breach."""
     sample = find(breaking(clause), lambda _: True, settings=FOUND)
 
-    assert len(sample.stream.parts) <= 17
+    assert len(sample.stream.parts) <= 11
 
 
 @pytest.mark.parametrize("version", [2, 3])
