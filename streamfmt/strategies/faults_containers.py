@@ -23,7 +23,7 @@ from ..writer import (
     unsized,
 )
 from .derived import broken_fields, cut_short
-from .edits import at, nth, rotated
+from .edits import at, nth, of, rotated
 from .fault import Edit, Fault, either, swapping, to
 from .sample import Sample
 from .valid import made
@@ -130,6 +130,16 @@ def _legacy(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     """Nobody here knows where a legacy stream ends."""
     noise = raw(draw(st.binary(max_size=24)))
     yield Stream((*stream.parts[: stream.find("xapi.LIBXC")], unsized("LIBXC_LEGACY"), noise))
+
+
+def _disordered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    """With a record of those behind the memory somewhere else, or a TPM without firmware."""
+    path = draw(st.sampled_from(_FIRMWARE))
+    number = draw(st.sampled_from(of(stream, path)))
+    rest = at(stream, number, drop=1)
+    for place in rotated(draw, [rest.find("xapi.LIBXC"), *range(rest.find("libxc.END") + 1, len(rest.parts))]):
+        yield at(rest, place, stream.parts[number])
+    yield stream.without("xapi.VARSTORED")
 
 
 def _only_hvm(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
@@ -253,6 +263,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "XAPI-MEMORY": to(XAPI, _no_memory),
     "XAPI-MEMORY-ONCE": to(XAPI, _memory_again),
+    "XAPI-ORDER": to(XAPI_HVM, _disordered),
     "XAPI-HVM-ONLY": to(made(("xapi",), ("pv",), clean=True), _only_hvm),
     "XAPI-QEMU-MAX": to(XAPI_HVM, swapping("xapi.QEMU_TRAD", _too_much)),
     "XAPI-SWTPM-TEXT": to(XAPI_HVM, swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM", draw(_NO_BASE64)))),
