@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from ..schema import hvm, libxc
-from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, pages, params, pv_info, record, vcpu
+from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
 from .edits import at, insertions, nth, of, rotated
 from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to, unknowns
@@ -114,10 +114,9 @@ def _uncovered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     parts = []
     for part in stream:
         if part.path == PAGE:
-            entries = [row for row in part.values["entries"] if row["pfn"] != gone]
-            names = {row.code: row.name for row in libxc.PAGE_TYPES}
+            entries = [row for row in page_entries(part) if row[0] != gone]
             if entries:
-                parts.append(records.batch([(row["pfn"], names[row["type"]]) for row in entries]))
+                parts.append(records.batch(entries))
         else:
             parts.append(part)
     yield replace(stream, parts=tuple(parts))
@@ -161,12 +160,12 @@ def _page_length(draw: st.DrawFn, part: Part) -> Part:
         return record(PAGE, bytes(draw(st.integers(0, 7))))
     if draw(st.booleans()):
         return part.filled(more)
-    count = draw(st.integers(1, records.U32).filter(lambda count: count != part.values["count"]))
+    count = draw(st.integers(1, records.U32).filter(lambda count: count != len(page_entries(part))))
     return replace(part, patches=(("count", count),))
 
 
 def _page_type(draw: st.DrawFn, part: Part) -> Part:
-    place = draw(st.integers(0, part.values["count"] - 1))
+    place = draw(st.integers(0, len(page_entries(part)) - 1))
     return replace(part, patches=((f"entries[{place}].type", draw(st.integers(5, 8))),))
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api import Form, Mode, concluded, judging
-from ..schema import libxc
 from ..verify.report import Outcome
-from ..writer import Part, Stream
+from ..writer import Part, Stream, page_entries
 
 # Values longer than this are told by their length.
 _SHOWN = 12
-_KINDS = {row.code: row.name for row in libxc.PAGE_TYPES}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,7 +64,7 @@ def _told(part: Part) -> str:
     """A part in one line: the octets of pages and other bulk are told by their number."""
     values = [f"{name}={_value(value)}" for name, value in part.values.items()]
     if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), list):
-        values = [f"{row['pfn']} {_KINDS[row['type']]}" for row in part.values["entries"]]
+        values = [f"{pfn} {kind}" for pfn, kind in page_entries(part)]
     if part.octets is not None:
         values = [_value(part.octets)]
     values += [f"{place}:={_value(value)}" for place, value in part.patches]

@@ -13,7 +13,20 @@ import streamfmt
 
 ROOT = Path(streamfmt.__file__).parent
 # A package, or module at the top, may import from those before it; what is not listed (data) is for all.
-ORDER = ("schema", "reader", "verify", "writer", "corpus", "api", "aio", "strategies", "render", "bench", "cli", "tests")
+ORDER = (
+    "schema",
+    "reader",
+    "verify",
+    "writer",
+    "corpus",
+    "api",
+    "aio",
+    "strategies",
+    "render",
+    "bench",
+    "cli",
+    "tests",
+)
 # The reader takes nothing from the schema but the literals that were compiled from it; the compiler writes there.
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 

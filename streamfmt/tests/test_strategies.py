@@ -23,7 +23,7 @@ from ..schema.clauses import registry
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
 from ..strategies.valid import MODES, made
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
-from ..writer import RECORDS, Writer
+from ..writer import RECORDS, Writer, page_entries
 from .vector import judge, told
 
 CLAUSES = [row.id for row in registry().values() if row.judged == "stream" and not row.withdrawn]
@@ -138,18 +138,18 @@ def test_every_record_comes(path: str) -> None:
 @pytest.mark.parametrize("guest", ["hvm", "pv"])
 def test_every_page_type_comes(guest: Any) -> None:
     """Pages of each type, in either kind of guest."""
-    types: set[int] = set()
+    types: set[str] = set()
 
     @settings(max_examples=200, phases=(Phase.generate,), derandomize=True, database=None)
     @given(streams("libxc", guest))
     def collect(sample: Sample) -> None:
         for part in sample.stream:
             if part.path == "libxc.PAGE_DATA":
-                types.update(row["type"] for row in part.values["entries"])
+                types.update(kind for _, kind in page_entries(part))
 
     collect()
 
-    assert types == {row.code for row in libxc.PAGE_TYPES}
+    assert types == {row.name for row in libxc.PAGE_TYPES}
 
 
 @pytest.mark.parametrize(

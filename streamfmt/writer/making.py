@@ -45,6 +45,11 @@ def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterabl
     return record("libxc.PAGE_DATA", entries=entries, pages=list(contents))
 
 
+def page_entries(part: Part) -> list[tuple[int, str]]:
+    """Frame and type of each entry of a PAGE_DATA record that was made here."""
+    return [(entry & L.ENTRY_PFN_MASK, L.PAGE_TYPES[entry >> L.ENTRY_TYPE_SHIFT]) for entry in part.values["entries"]]
+
+
 def context(*entries: tuple[int, int, bytes]) -> Part:
     """HVM_CONTEXT of (type, instance, data) entries."""
     rows = [{"typecode": kind, "instance": number, "length": len(data), "data": data} for kind, number, data in entries]
