@@ -1,0 +1,153 @@
+"""Python functions as targets: called in a process that is replaced when it dies, hangs or runs out of memory.
+
+The process is forked from the one that searches, imports the function's module, and is told and tells through a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from importlib import import_module
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from .results import ACCEPT, CRASH, HANG, REJECT, Result, of_exception, signal_name
+from .specs import UnrunnableError
+
+if TYPE_CHECKING:
+    from .targets import Input
+
+# What a function may allocate on top of what the process has when it starts.
+MEMORY = 1 << 30
+# How long importing its module may take, in seconds.
+_IMPORTING = 60
+# Exceptions by which readers say that they do not take a stream.
+_REFUSALS = (ValueError, OSError, EOFError)
+
+
+class Function:
+    """One function, in a process that takes one stream after another."""
+
+    def __init__(self, name: str, timeout: float) -> None:
+        self._name = name
+        self._timeout = timeout
+        self._pid = 0
+        self._pipe: Connection | None = None
+        self._start()
+
+    def run(self, given: Input) -> Result:
+        pipe = self._pipe or self._start()
+        try:
+            pipe.send_bytes(given.octets)
+            if pipe.poll(self._timeout):
+                answer = pipe.recv()
+                assert isinstance(answer, Result)
+                return answer
+        except (EOFError, OSError):
+            return self._died()
+        self.close()
+        return Result(HANG, f"still running after {self._timeout:g} s")
+
+    def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def _died(self) -> Result:
+        assert self._pipe is not None
+        self._pipe.close()
+        self._pipe = None
+        pid, self._pid = self._pid, 0
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        how = f"killed by {signal_name(-status)}" if status < 0 else f"the process ended with status {status}"
+        return Result(CRASH, how, how)
+
+    def _start(self) -> Connection:
+        """A new process that has imported the function.  Raises UnrunnableError."""
+        ours, theirs = Pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._pid = os.fork()
+        if not self._pid:
+            _serve(self._name, theirs)  # which does not return
+        theirs.close()
+        self._pipe = ours
+        try:
+            problem = ours.recv() if ours.poll(_IMPORTING) else f"still importing after {_IMPORTING} s"
+        except EOFError:
+            problem = f"importing it: {self._died().what}"
+        if problem:
+            self.close()
+            raise UnrunnableError(f"cannot run python:{self._name}: {problem}")
+        return ours
+
+
+def _serve(name: str, pipe: Connection) -> None:
+    """The life of the process, to its end."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _only(pipe.fileno())
+        function = _imported(name, pipe)
+        if function is not None:
+            _limit()
+            _answer(function, pipe)
+    except (EOFError, OSError):
+        pass  # nobody asks any more
+    finally:
+        os._exit(0)
+
+
+def _only(kept: int) -> None:
+    """Close what belongs to others, and let the function's output go nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nowhere, fd)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _imported(name: str, pipe: Connection) -> Any:
+    """The function, or None; says through the pipe which, and why not."""
+    module, _, function = name.rpartition(".")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(import_module(module), function)
+        problem = "" if callable(found) else f"{type(found).__name__} cannot be called"
+    except BaseException as error:
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    pipe.send(problem)
+    return None if problem else found
+
+
+def _limit() -> None:
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = used + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    # The stack's overflow is found by Python itself; a core file for each crash helps nobody.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(function: Any, pipe: Connection) -> None:
+    """Call it with each stream that comes."""
+    while True:
+        octets = pipe.recv_bytes()
+        try:
+            said = function(octets)
+            # False is no exit status, though it equals 0.
+            kind = ACCEPT if said is None or said is True or (said == 0 and said is not False) else REJECT
+            result = Result(kind, f"returned {said!r}"[:100])
+        except _REFUSALS as error:
+            result = Result(REJECT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:200])
+        except BaseException as error:
+            result = of_exception(error)
+        pipe.send(result)

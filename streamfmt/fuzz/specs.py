@@ -1,0 +1,72 @@
+"""What a target is, as it is written on a command line, and how a person repeats what it did with a file."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+OURS = "streamfmt"
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+
+class SpecError(ValueError):
+    """A target that is written wrongly."""
+
+
+class UnrunnableError(Exception):
+    """A target that cannot be run at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A command (`words`), a Python function ("module.function"), or our own verdict if it is neither."""
+
+    words: tuple[str, ...] = ()
+    function: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people are told it is."""
+        if self.function:
+            return f"python:{self.function}"
+        return shlex.join(self.words) or OURS
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether a command is given the name of a file instead of octets on standard input."""
+        return any("{}" in word for word in self.words)
+
+    def filled(self, path: str, form: str, mode: str) -> list[str]:
+        """The command's words for one stream."""
+        names = {"{}": path, "{form}": form, "{mode}": mode}
+        return [re.sub(r"\{(form|mode)?\}", lambda found: names[found[0]], word) for word in self.words]
+
+    def repeated(self, path: str, form: str, mode: str, deep: bool = False) -> str:
+        """The line for a shell that gives it the stream in the file `path`."""
+        if self.function:
+            module, _, function = self.function.rpartition(".")
+            program = f"import sys, {module}; print({module}.{function}(open(sys.argv[1], 'rb').read()))"
+            return shlex.join(["python3", "-c", program, path])
+        if not self.words:
+            return shlex.join([OURS, "verify", "--as", form, "--mode", mode, *(["--deep"] if deep else []), path])
+        line = shlex.join(self.filled(path, form, mode))
+        return line if self.takes_file else f"{line} < {shlex.quote(path)}"
+
+
+def parse(text: str) -> Spec:
+    """A target from a command line.  Raises SpecError."""
+    if text == OURS:
+        return Spec()
+    kind, colon, function = text.partition(":")
+    if colon and kind == "python":
+        if not _FUNCTION.fullmatch(function):
+            raise SpecError(f"{text!r} names no function; write python:module.function")
+        return Spec(function=function)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SpecError(f"{text!r} is no command: {error}") from None
+    if not words:
+        raise SpecError("the target is empty; give a command, or python:module.function")
+    return Spec(words=tuple(words))
