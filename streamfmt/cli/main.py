@@ -24,6 +24,7 @@ VERBS = {
     "tee": "copy standard input to standard output, and judge it on the way",
     "build": "make a stream from a recipe",
     "corpus": "list, show, check, make or pack the corpus of streams",
+    "fuzz": "try a reader of one's own on made streams",
     "explain": "tell a rule: its text, its source, what real readers do",
 }
 UNREADABLE = 3

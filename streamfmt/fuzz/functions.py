@@ -14,7 +14,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from .results import ACCEPT, CRASH, HANG, REJECT, Result, of_exception, signal_name
+from .results import ACCEPT, CRASH, HANG, Result, of_exception, refused, signal_name
 from .specs import UnrunnableError
 
 if TYPE_CHECKING:
@@ -144,10 +144,11 @@ def _answer(function: Any, pipe: Connection) -> None:
         try:
             said = function(octets)
             # False is no exit status, though it equals 0.
-            kind = ACCEPT if said is None or said is True or (said == 0 and said is not False) else REJECT
-            result = Result(kind, f"returned {said!r}"[:100])
+            accepted = said is None or said is True or (type(said) is int and said == 0)
+            told = f"returned {said!r:.100}" if isinstance(said, (int, str, type(None))) else "returned an object"
+            result = Result(ACCEPT, told) if accepted else refused(told)
         except _REFUSALS as error:
-            result = Result(REJECT, f"{type(error).__name__}: {' '.join(str(error).split())}"[:200])
+            result = refused(f"{type(error).__name__}: {error}")
         except BaseException as error:
             result = of_exception(error)
         pipe.send(result)

@@ -20,7 +20,10 @@ _LINE_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run: accept, reject, crash or hang; `what` says so to people, `where` is what a crash is known by."""
+    """One run: accept, reject, crash or hang; `what` says so to people.
+
+    `where` is what a crash or a refusal is known by, without what differs from run to run and from stream to stream.
+    """
 
     kind: str
     what: str = ""
@@ -43,8 +46,14 @@ def of_exit(status: int, stderr: str) -> Result:
         place = f"{frames[-1]['file']}:{frames[-1]['line']}" if frames else ""
         return Result(CRASH, f"Python traceback: {last} ({place})", f"{last.partition(':')[0]} {place}")
     if status:
-        return Result(REJECT, f"exit status {status}" + (f": {last}" if last else ""))
+        return refused(f"exit status {status}" + (f": {last}" if last else ""))
     return Result(ACCEPT, "exit status 0")
+
+
+def refused(why: str) -> Result:
+    """A stream was not taken."""
+    why = _last(" ".join(why.split()))
+    return Result(REJECT, why, _VARYING.sub("N", why))
 
 
 def of_exception(error: BaseException) -> Result:

@@ -27,8 +27,11 @@ from ..writer import (
 
 _TSC = record("libxc.X86_TSC_INFO", mode=0, khz=2_400_000, nsec=10**9, incarnation=1)
 _END = record("libxc.END")
+_REGISTERS = dict.fromkeys(("eax", "ebx", "ecx", "edx"), 1)
 _STATIC = (
-    record("libxc.X86_CPUID_POLICY", leaves=[{"leaf": 0, "subleaf": 0xFFFFFFFF, "eax": 1, "ebx": 1, "ecx": 1, "edx": 1}]),
+    record(
+        "libxc.X86_CPUID_POLICY", leaves=[{"leaf": 0, "subleaf": 0xFFFFFFFF, "eax": 1, "ebx": 1, "ecx": 1, "edx": 1}]
+    ),
     record("libxc.X86_MSR_POLICY", msrs=[{"index": 0xCE, "value": 0}]),
     record("libxc.STATIC_DATA_END"),
 )

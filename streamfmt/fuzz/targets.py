@@ -164,11 +164,11 @@ def verified(given: Input) -> Outcome:
     return verify(given.octets, form=cast(Form, given.form), mode=cast(Mode, given.mode), deep=given.deep)
 
 
-def clauses(given: Input) -> tuple[str, ...]:
+def clauses(given: Input) -> frozenset[str]:
     """The clauses by which we reject a stream, or else those whose breach we warn of."""
     findings = verified(given).findings
     for severity in ("error", "warning"):
-        found = {finding.clause for finding in findings if finding.severity == severity}
+        found = frozenset(finding.clause for finding in findings if finding.severity == severity)
         if found:
-            return tuple(sorted(found))
-    return ()
+            return found
+    return frozenset()

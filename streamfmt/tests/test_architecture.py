@@ -24,6 +24,7 @@ ORDER = (
     "strategies",
     "render",
     "bench",
+    "fuzz",
     "cli",
     "tests",
 )

@@ -1,0 +1,215 @@
+"""Try a reader of streams on made ones: does it crash, hang, or disagree?
+
+Inputs are good streams and broken ones, made by Hypothesis, which also makes
+each that fails as small as it can.  A target is a command, which has the
+stream's octets on standard input or, if its words contain {}, in a file of
+that name; {form} and {mode} stand for what the stream is.  Exit status 0
+accepts.  Or it is python:module.function, which is given the octets: None,
+True and 0 accept, other results, ValueError, OSError and EOFError reject.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..fuzz.running import Run, Summary
+    from ..fuzz.specs import Spec
+
+EXAMPLES = """examples:
+  streamfmt fuzz --target './my-reader --check'
+  streamfmt fuzz --target './my-reader {} --format {form}' --time 10m
+  streamfmt fuzz --target python:mine.read --against streamfmt --seed 7
+
+exit status: 0 no failure; 1 failures, which are in the output directory;
+2 wrong usage; 3 the target cannot be run or the directory not be written
+"""
+_TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DEFAULT_TIME = 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", required=True, metavar="CMD|python:M.F", type=_spec, help="what is to be tried")
+    parser.add_argument(
+        "--against", metavar="CMD|python:M.F|streamfmt", type=_spec, help="what it should agree with: accept the same"
+    )
+    parser.add_argument(
+        "--time", metavar="TIME", type=_time, help="how long, such as 90s, 10m or 1h (default: 1m, or --count alone)"
+    )
+    parser.add_argument("--count", metavar="N", type=_positive, help="how many inputs at most")
+    parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and jobs give the same inputs")
+    parser.add_argument("--jobs", metavar="N", type=_positive, help="how many processes (default: one per core)")
+    parser.add_argument(
+        "--timeout", metavar="TIME", type=_time, default=10.0, help="after how long a target hangs (default: 10s)"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", default="fuzz-findings", help="where failures go (default: fuzz-findings)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        import hypothesis  # noqa: F401 - this says whether it is there; processes of their own use it
+    except ImportError:
+        print("streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'", file=sys.stderr)
+        return 2
+    from ..fuzz.reports import save
+    from ..fuzz.running import run as search
+
+    created = not os.path.isdir(args.output)
+    try:
+        _writable(args.output)
+    except OSError as error:
+        return _unwritable(args.output, error)
+    asked = _asked(args)
+    try:
+        with Status(asked) as update:
+            summary = search(asked, lambda failure: save(failure, args.output), update)
+    except OSError as error:
+        return _unwritable(args.output, error)
+    finally:
+        if created:
+            _remove_empty(args.output)
+    if summary.unrunnable:
+        print(f"streamfmt fuzz: error: {summary.unrunnable}", file=sys.stderr)
+        return 3
+    _tell(summary, asked, args)
+    for problem in summary.problems:
+        print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
+    return 3 if summary.problems else int(bool(summary.failures))
+
+
+def _asked(args: argparse.Namespace) -> Run:
+    from ..fuzz.running import Run
+
+    seconds = args.time
+    if seconds is None and args.count is None:
+        seconds = _DEFAULT_TIME
+    jobs = args.jobs or len(os.sched_getaffinity(0))
+    seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
+    return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout)
+
+
+def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
+    from ..fuzz.reports import as_dict, ending, in_order, text
+
+    if args.json:
+        from json import dumps
+
+        print(dumps(as_dict(summary, asked, args.output)))
+        return
+    for failure in in_order(summary):
+        print(text(failure, args.output))
+    print(ending(summary, asked, args.output))
+
+
+# -- arguments ------------------------------------------------------------------------------------------------
+
+
+def _spec(text: str) -> Spec:
+    from ..fuzz.specs import SpecError, parse
+
+    try:
+        return parse(text)
+    except SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _time(text: str) -> float:
+    found = _TIME.fullmatch(text)
+    if found is None or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 10m or 1h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _whole(text):
+        raise argparse.ArgumentTypeError("it must be 1 at least")
+    return int(text)
+
+
+# -- the directory --------------------------------------------------------------------------------------------
+
+
+def _writable(directory: str) -> None:
+    """See at once whether failures can be written, not after an hour.  Raises OSError."""
+    from tempfile import TemporaryFile
+
+    os.makedirs(directory, exist_ok=True)
+    with TemporaryFile(dir=directory):
+        pass
+
+
+def _unwritable(directory: str, error: OSError) -> int:
+    print(f"streamfmt: {directory}: cannot write: {error.strerror or error}", file=sys.stderr)
+    return 3
+
+
+def _remove_empty(directory: str) -> None:
+    try:
+        os.rmdir(directory)
+    except OSError:
+        pass  # something is in it
+
+
+# -- the status line ------------------------------------------------------------------------------------------
+
+
+class Status:
+    """One line on standard error, on terminals only: inputs, how many a second, failures, time left."""
+
+    def __init__(self, asked: Run) -> None:
+        self._asked = asked
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Callable[[Summary], None] | None:
+        if not sys.stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.progress import Progress, TextColumn
+
+        columns = (TextColumn("{task.description}", markup=False),)
+        # Without a thread of its own: it is told often enough.
+        self._bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task("starting")
+        return self._update
+
+    def _update(self, summary: Summary) -> None:
+        try:
+            self._bar.update(self._task, description=self._line(summary), refresh=True)
+        except OSError:
+            pass  # the terminal has gone: search without a line
+
+    def _line(self, summary: Summary) -> str:
+        rate = summary.inputs / summary.seconds if summary.seconds else 0.0
+        parts = [f"{summary.inputs:,} inputs", f"{rate:,.0f}/s", f"failures: {len(summary.failures)}"]
+        if self._asked.seconds is not None:
+            left = round(self._asked.seconds - summary.seconds)
+            parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left" if left > 0 else "finishing")
+        if self._asked.count is not None:
+            parts.append(f"{max(0, self._asked.count - summary.inputs):,} inputs left")
+        return "  ".join(parts)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            try:
+                self._bar.stop()
+            except OSError:
+                pass  # as above

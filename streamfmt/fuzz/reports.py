@@ -1,0 +1,125 @@
+"""What is told of failures: files for each, and text for people."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from ..verify.report import finding_lines, summary
+from .results import CRASH, DISAGREEMENT, HANG
+from .running import MOST, Run, Summary
+from .targets import verified
+
+if TYPE_CHECKING:
+    from ..verify.report import Outcome
+    from .search import Failure
+
+_COLUMNS = 79
+_KINDS = {CRASH: "crash of", HANG: "hang of", DISAGREEMENT: "disagreement of"}
+
+
+def name_of(failure: Failure) -> str:
+    """What its files are called: the same for the same failure, whenever it is found."""
+    words = "\0".join((*failure.key.how, *sorted(failure.key.clauses)))
+    digest = blake2b(words.encode(errors="backslashreplace"), digest_size=4).hexdigest()
+    return f"{failure.kind}-{digest}"
+
+
+def save(failure: Failure, directory: str) -> None:
+    """Write the octets, the recipe if there is one, and the text.  Raises OSError."""
+    base = os.path.join(directory, name_of(failure))
+    with open(f"{base}.bin", "wb") as file:
+        file.write(failure.given.octets)
+    if failure.recipe:
+        with open(f"{base}.toml", "w", encoding="utf-8") as file:
+            file.write(failure.recipe)
+    with open(f"{base}.txt", "w", encoding="utf-8") as file:
+        file.write(text(failure, directory, whole=True))
+
+
+def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
+    """What happened, what we say of the stream, and how it is repeated; with all our findings if `whole`."""
+    given = failure.given
+    who = failure.who.name + (f" and {failure.other.name}" if failure.other else "")
+    lines = [f"{os.path.join(directory, name_of(failure))}.bin: {_KINDS[failure.kind]} {who}"]
+    lines += _told("what", failure.what)
+    if not failure.steady:
+        lines += _told("note", "when tried again, it did not fail like that; it may depend on more than its input")
+    deep = ", deep" if given.deep else ""
+    lines += _told("stream", f"{len(given.octets):,} octets, form {given.form}, mode {given.mode}{deep}")
+    try:
+        outcome = verified(given)
+    except Exception as error:
+        lines += _told("ours", f"streamfmt itself fails on it: {type(error).__name__}: {error}")
+    else:
+        lines += _told("ours", f"{outcome.describe()}; {summary(outcome)}")
+        lines += [line for _, line in finding_lines(outcome)] if whole else _clauses(outcome)
+    # Lines to be copied are not broken.
+    lines += [f"  repeat   {line}" for line in repeats(failure, directory)]
+    return "\n".join(lines) + "\n"
+
+
+def repeats(failure: Failure, directory: str) -> list[str]:
+    """The commands that show the failure again."""
+    path, given = os.path.join(directory, f"{name_of(failure)}.bin"), failure.given
+    specs = [failure.who, *([failure.other] if failure.other else [])]
+    return [spec.repeated(path, given.form, given.mode, given.deep) for spec in specs]
+
+
+def _clauses(outcome: Outcome) -> list[str]:
+    found = [clause for clause in outcome.counts if outcome.verifier.findings.severity[clause] != "note"]
+    return _told("clauses", ", ".join(found)) if found else []
+
+
+def _told(label: str, words: str) -> list[str]:
+    return [fill(words, _COLUMNS, initial_indent=f"  {label:<8} ", subsequent_indent=" " * 11, break_on_hyphens=False)]
+
+
+def ending(summed: Summary, asked: Run, directory: str) -> str:
+    """The last line: how much was tried, and what came of it."""
+    rate = summed.inputs / summed.seconds if summed.seconds else 0.0
+    many = len(summed.failures)
+    came = f"{many} failure{'s' if many > 1 else ''}, in {directory}" if many else "no failure"
+    stopped = "interrupted; " if summed.interrupted else "enough: " if many >= MOST else ""
+    return (
+        f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f} a second), "
+        f"--seed {asked.seed} --jobs {asked.jobs}: {came}"
+    )
+
+
+def as_dict(summed: Summary, asked: Run, directory: str) -> dict[str, Any]:
+    """The run as plain values; spec/json/fuzz.json describes them."""
+    return {
+        "format": "streamfmt-fuzz-1",
+        "target": asked.target.name,
+        "against": asked.against.name if asked.against else None,
+        "seed": asked.seed,
+        "jobs": asked.jobs,
+        "inputs": summed.inputs,
+        "seconds": round(summed.seconds, 3),
+        "interrupted": summed.interrupted,
+        "failures": [_plain(failure, directory) for failure in in_order(summed)],
+    }
+
+
+def in_order(summed: Summary) -> list[Failure]:
+    return sorted(summed.failures.values(), key=name_of)
+
+
+def _plain(failure: Failure, directory: str) -> dict[str, Any]:
+    return {
+        "kind": failure.kind,
+        "target": failure.who.name,
+        "what": failure.what,
+        "steady": failure.steady,
+        "stream": {
+            "file": os.path.join(directory, f"{name_of(failure)}.bin"),
+            "octets": len(failure.given.octets),
+            "form": failure.given.form,
+            "mode": failure.given.mode,
+            "deep": failure.given.deep,
+        },
+        "repeat": repeats(failure, directory),
+    }
