@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time", metavar="TIME", type=_time, help="how long, such as 90s, 10m or 1h (default: 1m, or --count alone)"
     )
     parser.add_argument("--count", metavar="N", type=_positive, help="how many inputs at most")
+    parser.add_argument(
+        "--failures", metavar="N", type=_positive, default=100, help="how many that differ at most (default: 100)"
+    )
     parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and jobs give the same inputs")
     parser.add_argument("--jobs", metavar="N", type=_positive, help="how many processes (default: one per core)")
     parser.add_argument(
@@ -96,7 +99,7 @@ def _asked(args: argparse.Namespace) -> Run:
         seconds = _DEFAULT_TIME
     jobs = args.jobs or len(os.sched_getaffinity(0))
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout)
+    return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout, args.failures)
 
 
 def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..verify.report import finding_lines, summary
 from .results import CRASH, DISAGREEMENT, HANG
-from .running import MOST, Run, Summary
+from .running import Run, Summary
 from .targets import verified
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
     rate = summed.inputs / summed.seconds if summed.seconds else 0.0
     many = len(summed.failures)
     came = f"{many} failure{'s' if many > 1 else ''}, in {directory}" if many else "no failure"
-    stopped = "interrupted; " if summed.interrupted else "enough: " if many >= MOST else ""
+    stopped = "interrupted; " if summed.interrupted else "enough: " if many >= asked.failures else ""
     return (
         f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f} a second), "
         f"--seed {asked.seed} --jobs {asked.jobs}: {came}"

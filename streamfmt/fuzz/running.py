@@ -17,8 +17,6 @@ from .worker import Plan, work
 if TYPE_CHECKING:
     from .search import Failure, Key
 
-# Failures that differ, after which a run ends: nobody reads more, and each is a file or three.
-MOST = 100
 # Seconds that a process has to end once it has been told to, and then until it is killed.
 _ENDING = 2.0
 _GLANCE = 0.1
@@ -26,7 +24,7 @@ _GLANCE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is asked for.  Without `seconds` only `count` ends it."""
+    """What is asked for.  `failures` that differ end it, without `seconds` else only `count` does."""
 
     target: Spec
     against: Spec | None
@@ -35,6 +33,7 @@ class Run:
     seed: int
     jobs: int
     timeout: float
+    failures: int = 100
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary]
     try:
         try:
             _start(asked, end, workers)
-            _listen(workers, summary, found, update, begin)
+            _listen(asked, workers, summary, found, update, begin)
         except KeyboardInterrupt:
             summary.interrupted = True
         _end(workers, summary, found)
@@ -103,6 +102,7 @@ def _start(asked: Run, end: float, workers: dict[Connection, SpawnProcess]) -> N
 
 
 def _listen(
+    asked: Run,
     workers: dict[Connection, SpawnProcess],
     summary: Summary,
     found: Callable[[Failure], None],
@@ -110,7 +110,7 @@ def _listen(
     begin: float,
 ) -> None:
     """Hear what they say until all have ended, or there is a reason for all to end."""
-    while workers and not summary.unrunnable and len(summary.failures) < MOST:
+    while workers and not summary.unrunnable and len(summary.failures) < asked.failures:
         for pipe in _ready(workers):
             _hear(pipe, workers, summary, found)
         if update is not None:

@@ -35,9 +35,9 @@ def python(program: str) -> str:
     return shlex.join([sys.executable, "-c", program])
 
 
-def found(spec: str, count: int, against: str = "", seed: int = 1, timeout: float = 10.0, jobs: int = 1) -> Summary:
+def found(spec: str, count: int, against: str = "", seed: int = 1, jobs: int = 1) -> Summary:
     """What a search of so many inputs finds."""
-    asked = Run(parse(spec), parse(against) if against else None, None, count, seed, jobs, timeout)
+    asked = Run(parse(spec), parse(against) if against else None, None, count, seed, jobs, 10.0)
     return search(asked, lambda failure: None, None)
 
 
@@ -62,7 +62,8 @@ def test_crash() -> None:
 
 def test_hang() -> None:
     """An endless loop is killed, and the function goes on in another process."""
-    failure = only(found(f"{FUZZED}.looping", 400, timeout=0.3))
+    asked = Run(parse(f"{FUZZED}.looping"), None, None, 400, seed=1, jobs=1, timeout=0.3, failures=1)
+    failure = only(search(asked, lambda failure: None, None))
 
     assert failure.kind == HANG
     assert len(failure.given.octets) < 16
