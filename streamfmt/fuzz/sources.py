@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from ..writer.dumping import dump
+from ..writer.recipes import Recipe
 from .standin import Sample, inputs
 
 __all__ = ["Sample", "inputs", "recipe"]
 
 
 def recipe(sample: Sample) -> str:
-    """The stream as a recipe; nothing where there are none."""
-    try:
-        recipes = import_module("streamfmt.writer.recipes")
-    except ImportError:
-        return ""
-    return str(recipes.dump(sample.stream, sample.form, sample.mode))
+    """The stream as a recipe."""
+    return dump(Recipe(sample.stream, sample.form, sample.mode, sample.deep))

@@ -1,0 +1,55 @@
+"""What the harnesses for atheris (conformance/fuzz) share: fuzzing where it is installed, replaying files where not.
+
+It is imported before what is fuzzed, which :func:`instrumented` lets atheris look into; so nothing is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def _atheris() -> Any:
+    """The fuzzer, if it is installed."""
+    try:
+        return import_module("atheris")
+    except ImportError:
+        return None
+
+
+def instrumented() -> AbstractContextManager[Any]:
+    """What is imported within is seen by the fuzzer."""
+    fuzzer = _atheris()
+    instrument: AbstractContextManager[Any] = nullcontext() if fuzzer is None else fuzzer.instrument_imports()
+    return instrument
+
+
+def main(one: Callable[[bytes], None]) -> None:
+    """Fuzz `one` with what libFuzzer takes as arguments, or give it each file that they name."""
+    fuzzer = _atheris()
+    if fuzzer is not None:
+        fuzzer.Setup(sys.argv, one)
+        fuzzer.Fuzz()
+        return
+    paths = [path for word in sys.argv[1:] if not word.startswith("-") for path in _files(word)]
+    if not paths:
+        sys.exit(f"{sys.argv[0]}: atheris is not installed (pip install atheris), and no file to replay is named")
+    for path in paths:
+        with open(path, "rb") as file:
+            one(file.read())
+    print(f"{len(paths)} inputs replayed")
+
+
+def _files(path: str) -> Iterator[str]:
+    """A file, or those in a directory."""
+    if not os.path.isdir(path):
+        yield path
+        return
+    for name in sorted(os.listdir(path)):
+        yield os.path.join(path, name)

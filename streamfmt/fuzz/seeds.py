@@ -1,0 +1,83 @@
+"""What coverage-guided fuzzers begin with: ``python -m streamfmt.fuzz.seeds DIRECTORY`` writes it.
+
+streams/ has small good streams, recipes/ the same as recipes, and streamfmt.dict, for libFuzzer and AFL, the octets
+that mean something: magics, headers, record types, trailers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..schema.decode import layouts
+from ..schema.layers import LAYERS
+from ..schema.magic import MAGICS, TRAILERS
+from ..writer import HEADERS
+from ..writer.dumping import dump
+from ..writer.recipes import Recipe
+from .samples import good
+
+# AFL takes no longer ones.
+_LONGEST = 128
+
+
+def tokens() -> Iterator[tuple[str, bytes]]:
+    """Octets that mean something, each with its name."""
+    for magic in MAGICS:
+        yield f"magic {magic.key}", magic.octets
+    for trailer in TRAILERS:
+        yield "trailer", trailer.octets
+    for layer in LAYERS:
+        header = layouts().get(f"{layer.name}.record_header")
+        kind = header and next(row for row in header.fields if row.path == "type")
+        for record in layer.records:
+            if kind:
+                order = "big" if kind.big else "little"
+                yield f"type {layer.name} {record.name}", record.code.to_bytes(kind.size, order)  # type: ignore[arg-type] # it is one of the two literals
+    for name, (stream, _, _) in good().items():
+        for part in stream:
+            if part.path in HEADERS:
+                yield f"header {part.path} {name}", part.body("<")
+
+
+def dictionary() -> str:
+    """The tokens as libFuzzer and AFL read them, each once."""
+    lines = ["# Octets that mean something in migration streams, from streamfmt's schemas."]
+    seen = set()
+    for name, octets in tokens():
+        if octets and octets not in seen and len(octets) <= _LONGEST:
+            seen.add(octets)
+            word = "".join(c if c.isalnum() else "_" for c in name)
+            lines.append(f'{word}_{len(seen)}="{"".join(map(_spelled, octets))}"')
+    return "\n".join(lines) + "\n"
+
+
+def _spelled(octet: int) -> str:
+    plain = 0x20 <= octet < 0x7F and chr(octet) not in '"\\'
+    return chr(octet) if plain else f"\\x{octet:02x}"
+
+
+def write(directory: Path) -> None:
+    """Everything, below the directory.  Raises OSError."""
+    for folder in ("streams", "recipes"):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    for name, (stream, form, mode) in good().items():
+        (directory / "streams" / f"{name}.bin").write_bytes(stream.render())
+        (directory / "recipes" / f"{name}.toml").write_text(dump(Recipe(stream, form, mode)), encoding="utf-8")
+    (directory / "streamfmt.dict").write_text(dictionary(), encoding="ascii")
+
+
+def main() -> None:
+    """The command."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m streamfmt.fuzz.seeds DIRECTORY\nwrites streams/, recipes/ and streamfmt.dict there")
+    try:
+        write(Path(sys.argv[1]))
+    except OSError as error:
+        print(f"streamfmt: {error.filename}: cannot write: {error.strerror}", file=sys.stderr)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
