@@ -62,8 +62,10 @@ def of_exception(error: BaseException) -> Result:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-    words = _last(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    return Result(CRASH, f"{words} ({place})", f"{type(error).__name__} {place}")
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    words = _last(f"{name}: {' '.join(str(error).split())}".rstrip(": "))
+    return Result(CRASH, f"{words} ({place})", f"{name} {place}")
 
 
 def signal_name(number: int) -> str:

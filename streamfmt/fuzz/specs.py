@@ -46,7 +46,7 @@ class Spec:
         """The line for a shell that gives it the stream in the file `path`."""
         if self.function:
             module, _, function = self.function.rpartition(".")
-            program = f"import sys, {module}; print({module}.{function}(open(sys.argv[1], 'rb').read()))"
+            program = f'import sys, {module}; print({module}.{function}(open(sys.argv[1], "rb").read()))'
             return shlex.join(["python3", "-c", program, path])
         if not self.words:
             return shlex.join([OURS, "verify", "--as", form, "--mode", mode, *(["--deep"] if deep else []), path])
