@@ -82,7 +82,7 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
     rate = summed.inputs / summed.seconds if summed.seconds else 0.0
     many = len(summed.failures)
     came = f"{many} failure{'s' if many > 1 else ''}, in {directory}" if many else "no failure"
-    stopped = "interrupted; " if summed.interrupted else "enough: " if many >= asked.failures else ""
+    stopped = "interrupted; " if summed.interrupted else "enough: " if summed.full else ""
     return (
         f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f} a second), "
         f"--seed {asked.seed} --jobs {asked.jobs}: {came}"

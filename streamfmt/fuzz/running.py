@@ -38,8 +38,12 @@ class Run:
 
 @dataclass(slots=True)
 class Summary:
-    """How it went: `failures` by key, the smallest of each; `problems` are why the run says less than it might."""
+    """How it went: `failures` by key, the smallest of each, `most` of them at most.
 
+    `problems` are why the run says less than it might.
+    """
+
+    most: int
     inputs: int = 0
     seconds: float = 0.0
     failures: dict[Key, Failure] = field(default_factory=dict)
@@ -47,10 +51,17 @@ class Summary:
     unrunnable: str = ""
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def full(self) -> bool:
+        return len(self.failures) >= self.most
+
     def take(self, failure: Failure) -> bool:
         """Keep a failure, if it is the first or the smallest of its kind."""
         known = self.failures.get(failure.key)
-        if known is not None and _weight(known) <= _weight(failure):
+        if known is None:
+            if self.full:
+                return False
+        elif _weight(known) <= _weight(failure):
             return False
         self.failures[failure.key] = failure
         return True
@@ -65,14 +76,14 @@ def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary]
 
     SIGINT ends the search, and what has been found stays.
     """
-    summary = Summary()
+    summary = Summary(asked.failures)
     begin = time.monotonic()
     end = begin + asked.seconds if asked.seconds is not None else float("inf")
     workers: dict[Connection, SpawnProcess] = {}
     try:
         try:
             _start(asked, end, workers)
-            _listen(asked, workers, summary, found, update, begin)
+            _listen(workers, summary, found, update, begin)
         except KeyboardInterrupt:
             summary.interrupted = True
         _end(workers, summary, found)
@@ -102,7 +113,6 @@ def _start(asked: Run, end: float, workers: dict[Connection, SpawnProcess]) -> N
 
 
 def _listen(
-    asked: Run,
     workers: dict[Connection, SpawnProcess],
     summary: Summary,
     found: Callable[[Failure], None],
@@ -110,7 +120,7 @@ def _listen(
     begin: float,
 ) -> None:
     """Hear what they say until all have ended, or there is a reason for all to end."""
-    while workers and not summary.unrunnable and len(summary.failures) < asked.failures:
+    while workers and not summary.unrunnable and not summary.full:
         for pipe in _ready(workers):
             _hear(pipe, workers, summary, found)
         if update is not None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
@@ -41,9 +42,9 @@ def python(program: str) -> str:
     return shlex.join([sys.executable, "-c", program])
 
 
-def found(spec: str, count: int, against: str = "", seed: int = 1, jobs: int = 1) -> Summary:
+def found(spec: str, count: int, against: str = "", seed: int = 1, jobs: int = 1, most: int = 100) -> Summary:
     """What a search of so many inputs finds."""
-    asked = Run(parse(spec), parse(against) if against else None, None, count, seed, jobs, 10.0)
+    asked = Run(parse(spec), parse(against) if against else None, None, count, seed, jobs, 10.0, most)
     return search(asked, lambda failure: None, None)
 
 
@@ -59,11 +60,12 @@ def only(summary: Summary) -> Failure:
 
 def test_crash() -> None:
     """An exception is found by its type and place, and the stream made small: one record with a length that is odd."""
-    failure = only(found(f"{FUZZED}.crashing", 400))
+    failure = only(found(f"{FUZZED}.crashing", 400, most=1))
 
     assert failure.kind == CRASH
     assert re.fullmatch(r"KeyError: \d+ \(.*fuzzed.py:\d+\)", failure.what)
     assert len(failure.given.octets) < 5000
+    assert load(failure.recipe).stream.render() == failure.given.octets
 
 
 def test_hang() -> None:
@@ -84,38 +86,38 @@ def test_memory() -> None:
 
 def test_signal() -> None:
     """A function that takes its process with it is told by the signal."""
-    failure = only(found(f"{FUZZED}.dying", 60))
+    failure = only(found(f"{FUZZED}.dying", 60, most=1))
 
     assert failure.what == "killed by SIGSEGV"
 
 
 def test_killed_command() -> None:
     """So is a command."""
-    failure = only(found(DYING, 60))
+    failure = only(found(DYING, 60, most=1))
 
     assert (failure.kind, failure.what) == (CRASH, "killed by SIGSEGV")
 
 
 def test_disagreement() -> None:
     """A reader that accepts too much differs from us by single clauses where one is enough."""
-    summary = found(f"{FUZZED}.credulous", 150, against=OURS)
+    summary = found(f"{FUZZED}.credulous", 80, against=OURS, most=2)
     clauses = [key.clauses for key in summary.failures]
 
     assert {key.how[:2] for key in summary.failures} >= {(ACCEPT, REJECT)}
-    assert sum(len(some) == 1 for some in clauses) >= 5
+    assert any(len(some) == 1 for some in clauses)
     assert not any(one is not other and one.covers(other) for one in summary.failures for other in summary.failures)
 
 
 def test_no_failure() -> None:
     """A reader that never fails passes, and all inputs are tried."""
-    summary = found(f"{FUZZED}.sound", 101, jobs=2)
+    summary = found(f"{FUZZED}.sound", 31, jobs=2)
 
-    assert (summary.failures, summary.problems, summary.inputs) == ({}, [], 101)
+    assert (summary.failures, summary.problems, summary.inputs) == ({}, [], 31)
 
 
 def test_refusals() -> None:
     """Those exceptions by which readers refuse are no crash."""
-    assert not found(f"{FUZZED}.refusing", 100).failures
+    assert not found(f"{FUZZED}.refusing", 30).failures
 
 
 def test_same_seed_same_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +126,10 @@ def test_same_seed_same_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for number, seed in enumerate((5, 5, 6)):
         log = tmp_path / str(number)
         monkeypatch.setenv("STREAMFMT_FUZZED_LOG", str(log))
-        found(f"{FUZZED}.counting", 100, seed=seed)
+        found(f"{FUZZED}.counting", 30, seed=seed)
         seen.append(log.read_bytes())
 
-    assert len(seen[0]) == 100 * 16
+    assert len(seen[0]) == 30 * 16
     assert seen[0] == seen[1] != seen[2]
 
 
@@ -243,13 +245,14 @@ def test_report_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     """What is printed is in the files too, and the commands in it repeat the failure."""
     output = tmp_path / "a directory"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    words = ("--target", f"{FUZZED}.credulous", "--against", OURS, "--seed", "1", "--jobs", "1", "--count", "20")
-    status, out, err = fuzz(capsys, *words, "--output", str(output))
+    words = ("--target", f"{FUZZED}.credulous", "--against", OURS, "--seed", "1", "--jobs", "1", "--failures", "2")
+    status, out, err = fuzz(capsys, *words, "--count", "200", "--output", str(output))
     reports = out.split("\n\n")
 
     assert (status, err) == (1, "")
-    assert re.fullmatch(r"20 inputs in \d+ s \(\d+ a second\), --seed 1 --jobs 1: \d+ failures, in .*\n", reports.pop())
-    for report in reports[:3]:
+    last = r"enough: \d+ inputs in \d+ s \(\d+ a second\), --seed 1 --jobs 1: 2 failures, in .*\n"
+    assert re.fullmatch(last, reports.pop())
+    for report in reports:
         path, _, _ = report.partition(": disagreement of ")
         assert report.splitlines()[1] in Path(path.removesuffix("bin") + "txt").read_text()
         theirs, ours = re.findall(r"^  repeat   (.*)", report, re.MULTILINE)
@@ -266,7 +269,7 @@ def test_repeating_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     """A command's own line dies as it did, of octets on standard input or in a file."""
     named = """sh -c 'if grep -q LibxlFmt "$1"; then kill -SEGV $$; fi' sh {}"""
     for words in (DYING, named):
-        options = ("--seed", "1", "--jobs", "1", "--count", "60", "--output", str(tmp_path))
+        options = ("--seed", "1", "--jobs", "1", "--count", "60", "--failures", "1", "--output", str(tmp_path))
         status, out, _ = fuzz(capsys, "--target", words, *options)
         (line,) = re.findall(r"^  repeat   (.*)", out, re.MULTILINE)
 
@@ -276,13 +279,13 @@ def test_repeating_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Machines get what its schema says."""
-    words = ("--target", f"{FUZZED}.crashing", "--seed", "1", "--jobs", "1", "--count", "100", "--json")
+    words = ("--target", f"{FUZZED}.dying", "--seed", "1", "--jobs", "1", "--count", "200", "--failures", "1", "--json")
     status, out, _ = fuzz(capsys, *words, "--output", str(tmp_path))
     told = json.loads(out)
     jsonschema.validate(told, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
 
     assert status == 1
-    assert told["inputs"] == 100
+    assert 0 < told["inputs"] <= 200
     assert Path(told["failures"][0]["stream"]["file"]).stat().st_size == told["failures"][0]["stream"]["octets"]
 
 
@@ -320,6 +323,30 @@ def test_interrupted(tmp_path: Path) -> None:
     assert (process.returncode, err) == (1, b"")
     assert b"crash of" in out
     assert b"\ninterrupted; " in out
+
+
+def test_status_line(tmp_path: Path) -> None:
+    """On a terminal one line tells how far it is; on standard error, and gone at the end."""
+    ours, theirs = os.openpty()
+    words = ["--target", f"{FUZZED}.sound", "--time", "0.5s", "--jobs", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamfmt", "fuzz", *words],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # which is how a terminal says that nobody writes to it any more
+            while octets := os.read(ours, 4096):
+                shown += octets
+        out, _ = process.communicate()
+    os.close(ours)
+
+    assert re.search(rb"\d+ inputs  \d+/s  failures: 0  (0:00:0\d left|finishing)", shown)
+    assert re.fullmatch(rb"\d+ inputs in .*: no failure\n", out)
 
 
 @pytest.mark.parametrize(
