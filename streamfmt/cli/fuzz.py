@@ -1,11 +1,6 @@
 """Try a reader of streams on made ones: does it crash, hang, or disagree?
 
-Inputs are good streams and broken ones, made by Hypothesis, which also makes
-each that fails as small as it can.  A target is a command, which has the
-stream's octets on standard input or, if its words contain {}, in a file of
-that name; {form} and {mode} stand for what the stream is.  Exit status 0
-accepts.  Or it is python:module.function, which is given the octets: None,
-True and 0 accept, other results, ValueError, OSError and EOFError reject.
+Inputs are good streams and broken ones; those on which the target fails are made as small as they can be.
 """
 
 from __future__ import annotations
@@ -15,6 +10,8 @@ import os
 import re
 import sys
 
+from ..reader.identify import FORMS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +20,16 @@ if TYPE_CHECKING:
     from ..fuzz.running import Run, Summary
     from ..fuzz.specs import Spec
 
-EXAMPLES = """examples:
+EXAMPLES = """targets:
+  A command has the stream's octets on standard input or, if a word contains
+  {}, in a file of that name; {form} and {mode} stand for what the stream is.
+  Exit status 0 accepts, any other rejects.
+  python:module.function is called with the octets.  None, True and 0 accept;
+  other results, ValueError, OSError and EOFError reject.
+
+examples:
   streamfmt fuzz --target './my-reader --check'
-  streamfmt fuzz --target './my-reader {} --format {form}' --time 10m
+  streamfmt fuzz --target './my-reader {} --mode {mode}' --as libxl --time 10m
   streamfmt fuzz --target python:mine.read --against streamfmt --seed 7
 
 exit status: 0 no failure; 1 failures, which are in the output directory;
@@ -40,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, metavar="CMD|python:M.F", type=_spec, help="what is to be tried")
     parser.add_argument(
         "--against", metavar="CMD|python:M.F|streamfmt", type=_spec, help="what it should agree with: accept the same"
+    )
+    parser.add_argument(
+        "--as", dest="form", metavar="FORM", choices=FORMS, help=f"give it only streams of one of {', '.join(FORMS)}"
     )
     parser.add_argument(
         "--time", metavar="TIME", type=_time, help="how long, such as 90s, 10m or 1h (default: 1m, or --count alone)"
@@ -99,7 +106,7 @@ def _asked(args: argparse.Namespace) -> Run:
         seconds = _DEFAULT_TIME
     jobs = args.jobs or len(os.sched_getaffinity(0))
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout, args.failures)
+    return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout, args.failures, args.form)
 
 
 def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:

@@ -24,7 +24,10 @@ _GLANCE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is asked for.  `failures` that differ end it, without `seconds` else only `count` does."""
+    """What is asked for, of streams of one `form` or of all.
+
+    `failures` that differ end it, and `count` inputs or `seconds`, whichever is given and comes first.
+    """
 
     target: Spec
     against: Spec | None
@@ -34,6 +37,7 @@ class Run:
     jobs: int
     timeout: float
     failures: int = 100
+    form: str | None = None
 
 
 @dataclass(slots=True)
@@ -100,7 +104,7 @@ def _start(asked: Run, end: float, workers: dict[Connection, SpawnProcess]) -> N
     for number in range(asked.jobs):
         count = None if asked.count is None else asked.count // asked.jobs + (number < asked.count % asked.jobs)
         ours, theirs = context.Pipe()
-        plan = Plan(asked.target, asked.against, asked.timeout, asked.seed, number, count, end)
+        plan = Plan(asked.target, asked.against, asked.timeout, asked.seed, number, count, end, asked.form)
         process = context.Process(target=work, args=(plan, theirs))
         # Until it has a handler, Ctrl-C is not for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -14,9 +14,10 @@ from random import Random
 
 from hypothesis import Phase, Verbosity, find, settings
 from hypothesis.errors import Flaky, HypothesisWarning, NoSuchExample, Unsatisfiable
+from hypothesis.strategies import SearchStrategy
 
 from .results import CRASH, DISAGREEMENT, HANG, Result
-from .sources import Sample, inputs, recipe
+from .sources import Sample, recipe
 from .specs import Spec
 from .targets import Input, Target, clauses
 
@@ -132,14 +133,14 @@ class Round:
     def _wanted(self, key: Key) -> bool:
         return (self.key is None or key.covers(self.key)) and not any(known.covers(key) for known in self._known)
 
-    def run(self, random: Random, most: int) -> Failure | None:
-        """Look among `most` inputs; the failure found, if there is one, as small as it got."""
+    def run(self, random: Random, most: int, source: SearchStrategy[Sample]) -> Failure | None:
+        """Look among `most` inputs of a `source`; the failure found, if there is one, as small as it got."""
         options = settings(_OPTIONS, max_examples=most)
         try:
             with warnings.catch_warnings():
                 # That streams have long reprs, which nobody reads here.
                 warnings.simplefilter("ignore", HypothesisWarning)
-                sample = find(inputs(), self, settings=options, random=random, database_key=b"")
+                sample = find(source, self, settings=options, random=random, database_key=b"")
             return self._again(sample)
         except (NoSuchExample, Unsatisfiable):
             return None

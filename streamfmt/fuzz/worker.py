@@ -32,6 +32,7 @@ class Plan:
     number: int
     count: int | None
     end: float
+    form: str | None
 
 
 def work(plan: Plan, pipe: Connection) -> None:
@@ -55,6 +56,7 @@ def work(plan: Plan, pipe: Connection) -> None:
 
 def _search(plan: Plan, pipe: Connection) -> None:
     from .search import ROUND, Judge, Key, Round, Stop
+    from .sources import inputs
     from .targets import open_target
 
     told = time.monotonic()
@@ -85,11 +87,14 @@ def _search(plan: Plan, pipe: Connection) -> None:
         other = open_target(plan.against, plan.timeout) if plan.against else None
         judge = Judge(plan.target, target, (plan.against, other) if plan.against and other else None)
         known: list[Key] = []
+        source = inputs() if plan.form is None else inputs().filter(lambda sample: sample.form == plan.form)
         signal.signal(signal.SIGTERM, stop)
         while not stopped and time.monotonic() < plan.end and (plan.count is None or tried < plan.count):
             most = ROUND if plan.count is None else min(ROUND, plan.count - tried)
             before = tried
-            failure = Round(judge, known, tick, plan.end).run(Random(f"{plan.seed}/{plan.number}/{number}"), most)
+            failure = Round(judge, known, tick, plan.end).run(
+                Random(f"{plan.seed}/{plan.number}/{number}"), most, source
+            )
             number += 1
             if failure is not None:
                 known.append(failure.key)

@@ -108,6 +108,14 @@ def test_disagreement() -> None:
     assert not any(one is not other and one.covers(other) for one in summary.failures for other in summary.failures)
 
 
+def test_one_form() -> None:
+    """A reader of one form is given no other."""
+    asked = Run(parse("sh -c 'test {form} = xl || kill -9 $$'"), None, None, 20, seed=1, jobs=1, timeout=10, form="xl")
+    summary = search(asked, lambda failure: None, None)
+
+    assert (summary.failures, summary.problems, summary.inputs) == ({}, [], 20)
+
+
 def test_no_failure() -> None:
     """A reader that never fails passes, and all inputs are tried."""
     summary = found(f"{FUZZED}.sound", 31, jobs=2)
