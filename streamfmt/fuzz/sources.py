@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..strategies import Sample, inputs
 from ..writer.dumping import dump
 from ..writer.recipes import Recipe
-from .standin import Sample, inputs
 
 __all__ = ["Sample", "inputs", "recipe"]
 
