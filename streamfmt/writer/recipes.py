@@ -81,7 +81,7 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
             deep=top.take("deep", bool, made.deep),
         )
         stream = made.stream
-        faulty = made.faults
+        faulty = made.faults or top.take("broken", bool, False)
         for fault in top.tables("fault"):
             stream = _fault(stream, fault, fetch)
             faulty = True

@@ -13,7 +13,7 @@ from ..schema.describe import Field, Layout
 from ..schema.describe import Part as Variable
 from ..schema.encode import FieldError
 from . import memory
-from .making import vcpu
+from .making import page_data, vcpu
 from .parts import HEADERS, RECORDS, Part, raw
 from .streams import Stream
 from .tables import Table, integer
@@ -185,9 +185,21 @@ def _pages(row: Table) -> Part:
         runs = memory.frames(row.need("pages", str))
     except ValueError as error:
         raise row.fail(str(error), "pages") from None
+    if "contents" in row:
+        return _pages_with(runs, row)
     fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
     entries = [(pfn, run.type) for run in runs for pfn in range(run.first, run.last + 1)]
     return memory.Memory(runs, fills).record(entries)
+
+
+def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
+    """PAGE_DATA with contents of its own."""
+    pfns = [pfn for run in runs for pfn in range(run.first, run.last + 1)]
+    types = [run.type for run in runs for _ in range(len(run))]
+    contents = octets(row, "contents")
+    if len(contents) % memory.PAGE:
+        raise row.fail(f"{len(contents):,} octets are no whole pages", "contents")
+    return page_data(pfns, types, [contents])
 
 
 def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
