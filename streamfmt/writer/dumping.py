@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..schema import libxc
+from ..schema import encode, libxc
 from ..schema.decode import layouts
+from ..schema.describe import Layout
 from ..schema.encode import Buffer, FieldError
 from . import memory
 from .parts import HEADERS, Part
@@ -233,13 +234,14 @@ def value(it: Any) -> str:
 
 
 def octets(it: Buffer) -> str:
-    """Octets in TOML: text where that is plain, else hexadecimal, what is repeated being told once."""
+    """Octets in TOML: text where that is plain but for a NUL at its end, else hexadecimal, what is repeated being told once."""
     data = bytes(it)
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError:
         text = "\0"
-    if all(" " <= letter <= "~" for letter in text):
+    ended = text[:-1] if text.endswith("\0") and len(text) > 1 else text
+    if all(" " <= letter <= "~" or letter in "\t\r\n" for letter in ended):
         return _quoted(text)
     for period in _PERIODS:
         times, over = divmod(len(data), period)
@@ -268,6 +270,15 @@ def _quoted(text: str) -> str:
     return '"' + "".join(it if " " <= it != "\x7f" else f"\\u{ord(it):04x}" for it in escaped) + '"'
 
 
+def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Field values without those that go without saying, if nothing is wrong with them."""
+    counts = {part.count for part in layout.parts}
+    known = {row.path: encode.implied(row) for row in layout.fields}
+    return {
+        name: it for name, it in values.items() if name not in counts and (known.get(name) is None or it != known[name])
+    }
+
+
 # -- from octets ----------------------------------------------------------------------------------------------
 
 
@@ -284,9 +295,10 @@ def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
                 values = {"entries": words, "pages": values["pages"]} | (
                     {"reserved": values["reserved"]} if values["reserved"] else {}
                 )
-            part = Part(path, values, **rest)
-            if part.body(order) == body:
-                return part
+            for told in (_needed(layout, values), values):
+                part = Part(path, told, **rest)
+                if part.body(order) == body:
+                    return part
         except (LayoutError, FieldError):
             pass  # its octets tell it
     return Part(path, octets=body, **rest)

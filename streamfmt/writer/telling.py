@@ -53,6 +53,8 @@ class Teller(Stops):
         # Layers by byte order, and what has been told but for its padding.
         self._orders: dict[str, str] = {}
         self._pending: tuple[Part, list[tuple[str, str]] | None, str] | None = None
+        # What lies behind the reader's end: zeros, then other octets.
+        self._zeros = 0
         self._rest = bytearray()
 
     # -- for the driver ---------------------------------------------------------------------------------------
@@ -63,7 +65,11 @@ class Teller(Stops):
         if want:
             return want
         window = self.window
-        self._rest += window.take(window.hi - window.lo)
+        piece = window.take(window.hi - window.lo)
+        if self._rest or any(piece):
+            self._rest += piece
+        else:
+            self._zeros += len(piece)
         return int(not window.eof and len(self._rest) <= REST_MAX)
 
     def skip(self, count: int) -> None:
@@ -74,12 +80,16 @@ class Teller(Stops):
         self._settle()
         if self.reader.identity is not None:
             self.finish(self.reader.identity)
+        if self._zeros:
+            self._tell(raw(b"", self._zeros))
         if len(self._rest) > REST_MAX:
             at = self.window.position - len(self._rest)
             self._lose(f"what follows from {at} ({at:#x}) on, over {REST_MAX >> 10} KiB, is not kept")
         elif self._rest:
             self._tell(raw(bytes(self._rest)))
-            self._settle()
+        self._settle()
+        if self._writer is None:
+            self._write("part = []\n")
         if self._unkept:
             self.lost.append(f"contents of {self._unkept:,} pages were not kept")
         if big := sorted(layer for layer, order in self._orders.items() if order == ">"):
@@ -124,16 +134,16 @@ class Teller(Stops):
 
     def _body(self, record: Record, head: bytes = b"") -> Generator[int, int, None]:
         """A body that begins with `head`."""
-        left = record.length - len(head)
-        if record.length > BODY_MAX:
-            gone = yield -left
-            note = f"{gone:,} octets were not kept"
+        octets = head + (yield from self._take(min(record.length, BODY_MAX) - len(head)))
+        left = record.length - len(octets)
+        if left and len(octets) == BODY_MAX:
+            left -= yield -left
+            note = f"{record.length - left:,} octets were not kept"
             self.lost.append(f"{record.name} at {record.at}: {note}")
-            self._tell(_cut(_part(record, octets=head, fill=gone), record, left - gone), note=note)
+            self._tell(_cut(_part(record, octets=b"", fill=record.length - left), record, left), note=note)
             return
-        octets = head + (yield from self._take(left))
         part = dumping.part_of_body(_path(record), octets, record.layer.order)
-        self._tell(_cut(_part(record, values=part.values, octets=part.octets), record, record.length - len(octets)))
+        self._tell(_cut(_part(record, values=part.values, octets=part.octets), record, left))
 
     def _page_data(self, record: Record) -> Generator[int, int, None]:
         """A body of pages, whose contents are told by what they follow."""
