@@ -234,7 +234,7 @@ def value(it: Any) -> str:
 
 
 def octets(it: Buffer) -> str:
-    """Octets in TOML: text where that is plain but for a NUL at its end, else hexadecimal, what is repeated being told once."""
+    """Octets in TOML: plain text, with or without a NUL at its end, else hexadecimal, what is repeated told once."""
     data = bytes(it)
     try:
         text = data.decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from ..schema import hvm, libxc
@@ -39,6 +40,7 @@ _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _FRAMES_MAX = 1 << 52
 # Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
 _LEAF = {8: 512, 4: 1024}
+_LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
 _LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes.fromhex("86123854 01000000") + b"\xff" * 8 + bytes(8))
 _END_ENTRY = (hvm.END_TYPE, 0, b"")
@@ -109,7 +111,7 @@ def _wrapped(
 def _xen(top: Table) -> tuple[int, int]:
     text = top.take("xen", str, "4.17")
     major, _, minor = text.partition(".")
-    if not (major.isdigit() and minor.isdigit()):
+    if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
         raise top.fail(f"{text!r} is not a release such as 4.17", "xen")
     return int(major), int(minor)
 
@@ -120,7 +122,7 @@ def _xen(top: Table) -> tuple[int, int]:
 def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memory]]:
     """The guest's memory, each frame once, and what is sent again."""
     table = top.table("memory")
-    batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 24)
+    batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 16)
     ways = [key for key in ("records", "frames", "pages", "size") if key in table]
     if len(ways) > 1:
         raise table.fail(f"it cannot have both {ways[0]} and {ways[1]}", ways[1])
@@ -160,7 +162,7 @@ def _size(table: Table) -> int:
     """How many frames a size has."""
     text = table.need("size", str)
     number, _, unit = text.partition(" ")
-    if not number.isdigit() or unit not in _UNITS:
+    if not re.fullmatch("[0-9]{1,18}", number) or unit not in _UNITS:
         raise table.fail(f'{text!r} is not a size such as "64 MiB"', "size")
     count, over = divmod(int(number) * _UNITS[unit], libxc.PAGE_SIZE)
     if over or not 0 < count <= _FRAMES_MAX:
@@ -195,9 +197,7 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     if "policy" in top and version < 3:
         raise top.fail("images of version 2 have no policy", "policy")
     if version > 2:
-        leaves = list(
-            _rows(policy, "cpuid", ("leaf", "subleaf", "eax", "ebx", "ecx", "edx"), (1, 0xFFFFFFFF, 1, 1, 1, 1))
-        )
+        leaves = list(_rows(policy, "cpuid", _LEAF_FIELDS, (1, 0xFFFFFFFF, 1, 1, 1, 1)))
         msrs = list(_rows(policy, "msr", ("index", "value"), (0xCE, 0)))
         if leaves:
             yield record("libxc.X86_CPUID_POLICY", leaves=leaves)
@@ -207,6 +207,8 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     policy.done()
     if kind == "pv":
         leaf = _LEAF[width]
+        if last // leaf >= _LEAVES_MAX:
+            raise top.fail(f"frame {last:#x} is more than a PV guest's list of frames reaches", "memory")
         yield p2m(0, last, *[1] * (last // leaf + 1))
 
 

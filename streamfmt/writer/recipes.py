@@ -14,8 +14,9 @@ from typing import Any
 
 from ..schema.encode import FieldError
 from . import guests
+from .memory import Many
 from .parts import HEADERS, RECORDS
-from .spelling import LEAST, check, octets, part_of, parts_of, patch_value
+from .spelling import LEAST, MOST, ZEROS_MOST, check, octets, part_of, parts_of, patch_value
 from .streams import Stream
 from .tables import RecipeError, Source, Table
 
@@ -140,10 +141,14 @@ def _named(stream: Stream, table: Table, key: str) -> tuple[str, int]:
         raise table.fail(f"{name!r}: {told if paths else 'there is no such header or record'}", key)
     try:
         nth = int(number or 0)
-        stream.find(here[0], nth)
+        part = stream.part(here[0], nth)
     except (ValueError, IndexError):
         count = sum(part.path == here[0] for part in stream.parts)
         raise table.fail(f"{text!r}: of {here[0]} there are {count}, #0 to #{count - 1}", key) from None
+    if isinstance(part, Many) and key not in ("before", "after", "drop"):
+        raise table.fail(
+            f"{text!r}: there are too many records of this to change one; list some as memory.records", key
+        )
     return here[0], nth
 
 
@@ -215,7 +220,7 @@ def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     if "octets" in table:
         changes.update(octets=octets(table, "octets"), patches=())
     if "zeros" in table:
-        changes["fill"] = table.number("zeros", 0)
+        changes["fill"] = table.number("zeros", 0, most=ZEROS_MOST)
     if not changes:
         raise table.fail("change one of length, type, padding, octets, zeros")
     return stream.edit(path, nth, **changes)
@@ -223,7 +228,7 @@ def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 
 def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     path, nth = _named(stream, table, "resize")
-    return stream.resized(path, table.number("to", 0), nth)
+    return stream.resized(path, table.number("to", 0, most=MOST), nth)
 
 
 def _cut(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import shake_128
 from itertools import islice
@@ -18,8 +18,10 @@ from .parts import HEADERS, RECORDS, Part, raw
 from .streams import Stream
 from .tables import Table, integer
 
-# What one recipe may ask to be made in one piece.
-_MOST = 256 << 20
+# What one recipe may ask to be made in one piece: octets, zeros behind them, and frames of a record.
+MOST = 256 << 20
+ZEROS_MOST = 1 << 40
+_FRAMES_MOST = 1 << 20
 # Some layers have signed lengths and types.
 LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
@@ -45,7 +47,7 @@ def octets_of(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, list):
-        return b"".join(map(octets_of, value))
+        return _joined(map(octets_of, value))
     if not isinstance(value, Mapping):
         raise ValueError(f'{value!r} is not octets: a text, or a table such as {{hex = "00 ff"}}')
     kinds = value.keys() - {"times"}
@@ -56,13 +58,22 @@ def octets_of(value: Any) -> bytes:
     given = value[kind]
     if kind in ("hex", "text") and isinstance(given, str):
         found = bytes.fromhex(given) if kind == "hex" else given.encode()
-    elif kind in ("zeros", "random") and isinstance(given, int) and 0 <= given <= _MOST:
+    elif kind in ("zeros", "random") and isinstance(given, int) and 0 <= given <= MOST:
         found = bytes(given) if kind == "zeros" else shake_128(b"0").digest(given)
     else:
         raise ValueError(f"{kind} = {given!r} is not octets")
-    if len(found) * times > _MOST:
-        raise ValueError(f"{len(found) * times:,} octets; one value has {_MOST:,} at most")
+    if len(found) * times > MOST:
+        raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
     return found * times
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) > MOST:
+            raise ValueError(f"these are over {MOST:,} octets, the most that one value has")
+    return bytes(found)
 
 
 # -- values ---------------------------------------------------------------------------------------------------
@@ -147,7 +158,7 @@ def parts_of(
         elif "copy" in row and stream is not None and named is not None:
             yield _around(stream.part(*named(stream, row, "copy")), row)
         elif "raw" in row:
-            yield raw(octets(row, "raw"), row.number("zeros", 0))
+            yield raw(octets(row, "raw"), row.number("zeros", 0, most=ZEROS_MOST))
         elif "pages" in row:
             yield _around(_pages(row), row)
         elif "vcpu" in row:
@@ -185,6 +196,8 @@ def _pages(row: Table) -> Part:
         runs = memory.frames(row.need("pages", str))
     except ValueError as error:
         raise row.fail(str(error), "pages") from None
+    if sum(map(len, runs)) > _FRAMES_MOST:
+        raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
     if "contents" in row:
         return _pages_with(runs, row)
     fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
@@ -224,7 +237,7 @@ def _around(part: Part, row: Table) -> Part:
     if "padding" in row:
         part = replace(part, padding=octets(row, "padding"))
     if "zeros" in row:
-        part = replace(part, fill=row.number("zeros", 0))
+        part = replace(part, fill=row.number("zeros", 0, most=ZEROS_MOST))
     if "set" in row:
         inner = row.table("set")
         part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))

@@ -127,7 +127,9 @@ class Source:
         """The whole of it.  Raises RecipeError."""
         try:
             return Table(self, tomllib.loads(self.text))
-        except tomllib.TOMLDecodeError as error:
+        except RecursionError:
+            raise RecipeError(self.file, 1, "", "its lists and tables lie too deep in one another") from None
+        except ValueError as error:  # TOMLDecodeError is one; so is what Python says of a number of 5,000 digits
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self.text.count("\n") + 1
             raise RecipeError(self.file, line, "", f"this is not TOML: {error}") from None
@@ -167,8 +169,8 @@ class Source:
 
 def integer(value: object) -> int | None:
     """The number that a value is or, for those that TOML has not, that its text says; None if it is none."""
-    if isinstance(value, str) and re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)", value):
-        return int(value, 0)
+    if isinstance(value, str) and re.fullmatch(r"-?(0x[0-9a-fA-F]{1,32}|[0-9]{1,32})", value):
+        return int(value, 16 if "x" in value else 10)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
