@@ -45,6 +45,17 @@ _LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, bytes.fromhex("86123854 01000000") + b"\xff" * 8 + bytes(8))
 _END_ENTRY = (hvm.END_TYPE, 0, b"")
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
+# Keys that have a place in some forms only.
+_LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
+_IN = {
+    "config": ("xl", "xl-migrate"),
+    "xml": ("libvirt",),
+    "xenops": ("xapi",),
+    "converted": _LIBXL,
+    "xenstore": _LIBXL,
+    "emulator": (*_LIBXL, "xapi"),
+}
+KEYS = (*_IN, "version", "bits", "xen", "vcpus", "checkpoints", "memory", "policy", "tsc", "params", "context")
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
 
@@ -59,11 +70,17 @@ def compose(top: Table, form: str, mode: str) -> Stream:
         raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
     if mode == "colo" and kind == "pv":
         raise top.fail("COLO is for HVM guests", "mode")
+    form = "libxl" if form == "auto" else form
+    for key, forms in _IN.items():
+        if key in top and form not in forms:
+            raise top.fail(f"it is for {', '.join(forms)}, and this is {form}", key)
     if form == "back-channel":
         raise top.fail("a back channel has no guest: list its parts", "form")
     first, later = _memory(top, kind, width)
     last = max((run.last for part in first for run in part.frames), default=0)
     checkpoints = top.number("checkpoints", 0 if mode in ("auto", "plain") else 1, 0, 1 << 20)
+    if checkpoints and form == "xapi":
+        raise top.fail("XAPI images have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
     if checkpoints and mode == "plain":
         raise top.fail("a plain stream has no checkpoints", "checkpoints")
     if not checkpoints and mode in ("remus", "colo"):
@@ -140,7 +157,7 @@ def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memor
     for row in libxc.PAGE_TYPES:
         if row.table:
             fills[row.name] = fill(table, "tables", "table", last)
-    table.done()
+    table.done("records", "frames", "pages", "size")
     whole = [Memory(runs, fills, batch) for runs in listed]
     return whole, [Memory(runs, fills, batch) for runs in again]
 

@@ -88,7 +88,7 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
             faulty = True
     except FieldError as error:
         raise top.fail(str(error)) from None
-    top.done()
+    top.done("base", "guest", "part", *guests.KEYS)
     return replace(made, stream=stream, faults=faulty)
 
 
@@ -164,7 +164,8 @@ def _fault(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
             if part not in known:
                 check(part)
     except FieldError as error:
-        raise table.fail(str(error)) from None
+        key = next((key for key in ("field", "fields", "insert") if key in table), None)
+        raise table.fail(str(error), key) from None
     table.done()
     return edited
 
@@ -178,6 +179,7 @@ def _set(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 def _put(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     path, nth = _named(stream, table, "put")
     part = stream.part(path, nth)
+    table.need("fields", dict)
     new = part_of(path, table, "fields")
     return stream.swap(path, replace(part, values={**part.values, **new}), nth=nth)
 
@@ -228,6 +230,8 @@ def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 
 def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     path, nth = _named(stream, table, "resize")
+    if "to" not in table:
+        raise table.fail("it has no to, a number")
     return stream.resized(path, table.number("to", 0, most=MOST), nth)
 
 
@@ -245,7 +249,10 @@ def _big(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     layers = table.take("big_endian", list, [])
     if not set(map(str, layers)) <= {"libxl", "libxc", "xl"}:
         raise table.fail(f"{layers} is not some of libxl, libxc, xl", "big_endian")
-    return stream.big_endian(*layers)
+    edited = stream.big_endian(*layers)
+    if not layers or edited.big != set(layers):
+        raise table.fail(f"{layers} is not some of the layers in the stream that have a header", "big_endian")
+    return edited
 
 
 _FAULTS: dict[str, Callable[[Stream, Table, Fetch | None], Stream]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import shake_128
@@ -25,6 +26,7 @@ _FRAMES_MOST = 1 << 20
 # Some layers have signed lengths and types.
 LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
+_HEX = re.compile(r"(?:\s*[0-9a-fA-F]{2})*\s*")
 Named = Callable[[Stream, Table, str], tuple[str, int]]
 
 
@@ -56,12 +58,14 @@ def octets_of(value: Any) -> bytes:
         raise ValueError("octets are one of hex, text, zeros, random, and how many times")
     (kind,) = kinds
     given = value[kind]
-    if kind in ("hex", "text") and isinstance(given, str):
-        found = bytes.fromhex(given) if kind == "hex" else given.encode()
+    if kind == "text" and isinstance(given, str):
+        found = given.encode()
+    elif kind == "hex" and isinstance(given, str) and _HEX.fullmatch(given):
+        found = bytes.fromhex(given)
     elif kind in ("zeros", "random") and isinstance(given, int) and 0 <= given <= MOST:
         found = bytes(given) if kind == "zeros" else shake_128(b"0").digest(given)
     else:
-        raise ValueError(f"{kind} = {given!r} is not octets")
+        raise ValueError(f"{kind} = {given!r} is not octets, or over {MOST:,} of them")
     if len(found) * times > MOST:
         raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
     return found * times
@@ -171,7 +175,7 @@ def parts_of(
             try:
                 check(part)
             except FieldError as error:
-                raise row.fail(str(error)) from None
+                raise row.fail(str(error), "fields" if "fields" in row else None) from None
             yield part
         row.done()
 

@@ -108,11 +108,11 @@ class Table:
         self._asked |= self._values.keys()
         yield from self._values.items()
 
-    def done(self) -> None:
-        """Nothing else may be in the table."""
+    def done(self, *others: str) -> None:
+        """Nothing else may be in the table; `others` are keys that it could have had in the place of some."""
         for key in self._values:
             if key not in self._asked:
-                known = sorted(self._asked)
+                known = sorted(self._asked.union(others))
                 raise self.fail(f"there is no such key here{_meant(key, known)}; known: {', '.join(known)}", key)
 
 
@@ -144,24 +144,25 @@ class Source:
     def line(self, place: Place) -> int:
         """The line where a place begins, or the nearest thing around it that begins a line."""
         best, deepest = 1, 0
-        counts: dict[str, int] = {}
+        counts: dict[Place, int] = {}
         around: Place = ()
         for number, text in enumerate(self.text.splitlines(), 1):
             heading = _HEADING.match(text)
             if heading and "=" not in text.split("]")[0]:
-                path = tuple(_steps(heading[2]))
+                names = tuple(_steps(heading[2]))
                 if heading[1] == "[[":
-                    name = ".".join(path)
-                    counts[name] = counts.get(name, -1) + 1
-                    around = (*path, counts[name])
-                else:
-                    around = path
+                    counts[names] = counts.get(names, -1) + 1
+                # Within the last table of each list on the way.
+                around = ()
+                for depth, name in enumerate(names, 1):
+                    around = (*around, name, *([counts[names[:depth]]] if names[:depth] in counts else []))
                 here = around
             else:
                 key = _KEY.match(text)
                 if key is None:
                     continue
                 here = (*around, *_steps(key[1]))
+            here = here[: len(place)]
             if here == place[: len(here)] and len(here) > deepest:
                 best, deepest = number, len(here)
         return best
