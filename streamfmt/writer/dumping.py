@@ -228,7 +228,7 @@ def value(it: Any) -> str:
     if isinstance(it, (bytes, bytearray, memoryview)):
         return octets(it)
     if isinstance(it, Mapping):
-        inner = ", ".join(f"{_key(name)} = {value(each)}" for name, each in it.items())
+        inner = ", ".join(f"{key_of(name)} = {value(each)}" for name, each in it.items())
         return f"{{ {inner} }}" if inner else "{}"
     return f"[{', '.join(map(value, it))}]"
 
@@ -261,7 +261,8 @@ def _hex(data: bytes, times: int = 1) -> str:
     return f'{{ hex = "{data.hex()}"' + (f", times = {times} }}" if times > 1 else " }")
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """A key in TOML."""
     return name if _BARE.fullmatch(name) else _quoted(name)
 
 
