@@ -86,7 +86,7 @@ def test_faults_are_written_as_they_are(build: Build) -> None:
     """What is broken on purpose, by faults or by saying so, is not judged."""
     for text in (
         f'{GUEST}[[fault]]\ndrop = "libxc.END"\n',
-        f'recipe = 1\nbroken = true\n[[part]]\nrecord = "libxl.END"\n',
+        'recipe = 1\nbroken = true\n[[part]]\nrecord = "libxl.END"\n',
     ):
         assert build(text)[0] == 0
         assert Path("out").read_bytes() == recipes.load(text).stream.render()
@@ -173,7 +173,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),  # noqa: PLW1509 - no threads
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
     )
 
     assert (done.returncode, done.stdout) == (3, "")

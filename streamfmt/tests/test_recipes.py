@@ -48,7 +48,7 @@ def frames(stream: Stream) -> list[list[tuple[int, str, bytes | None]]]:
     """Frame, type and contents of each page of each record."""
     with streamfmt.open(stream.render()) as items:
         return [
-            [(pfn, kind, page and bytes(page)) for batch in item.pages() for pfn, kind, page in batch]
+            [(pfn, kind, None if page is None else bytes(page)) for batch in item.pages() for pfn, kind, page in batch]
             for item in items
             if isinstance(item, streamfmt.Record) and item.name == "PAGE_DATA"
         ]
