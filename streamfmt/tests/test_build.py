@@ -51,9 +51,12 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 PINNED = {
     "hvm": (
         f'{GUEST}form = "xl"\nvcpus = 2\n[memory]\nsize = "1 MiB"\nfill = "random"\n',
-        "",
+        "95b7938d06ee083872e84fbfd67a0854995170829a2bc3a7a5738249b5cad490",
     ),
-    "pv": ('recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n', ""),
+    "pv": (
+        'recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n',
+        "93ba9732e5afa34e8910a44047c1dfd2581b7a314a3ce78aaaa608dc4631f734",
+    ),
 }
 
 
@@ -101,8 +104,8 @@ def test_faults_are_written_as_they_are(build: Build) -> None:
         (f"{GUEST}colour = 1\n", "streamfmt: r.toml:3: colour: there is no such key here; known: about, "),
         ("recipe = ", "streamfmt: r.toml:1: this is not TOML: "),
         (
-            'recipe = 1\n[[part]]\nrecord = "libxl.END"\n',
-            "streamfmt: r.toml: STREAM-",
+            'recipe = 1\n[[part]]\nheader = "libxc.image_header"\nfields = { version = 3, id = 1 }\n',
+            "streamfmt: r.toml: LIBXC-IHDR-",
         ),
         (f'{GUEST}[memory]\npages = 3\nrecords = ["0"]\n', "streamfmt: r.toml:4: memory.pages: it cannot have both "),
     ],
@@ -225,9 +228,9 @@ def test_no_terminal_gets_octets(tmp_path: Path) -> None:
 
 def test_progress(tmp_path: Path) -> None:
     """Work that lasts has a bar on a terminal."""
-    (tmp_path / "r.toml").write_text(f'{GUEST}[memory]\nsize = "8 GiB"\nfill = "zero"\nbatch = 64\n')
+    (tmp_path / "r.toml").write_text(f'{GUEST}[memory]\nsize = "2 GiB"\nfill = "zero"\nbatch = 64\n')
 
-    assert "GiB/s" in terminal([*BUILD, str(tmp_path / "r.toml"), "-o", "/dev/null"], both=False)
+    assert "B/s" in terminal([*BUILD, str(tmp_path / "r.toml"), "-o", "/dev/null"], both=False)
 
 
 def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
@@ -299,7 +302,8 @@ def test_what_is_told_does_not_depend_on_how_it_came(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(os.listdir(real(""))))
 def test_real_streams_and_back(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Real streams come back octet by octet if their contents are kept; the exit status is that of show."""
-    octets = (gzip.open if name.endswith(".gz") else open)(real(name), "rb").read()
+    octets = Path(real(name)).read_bytes()
+    octets = gzip.decompress(octets) if name.endswith(".gz") else octets
     status = main(["show", "--recipe", "--contents", "9999", real(name)])
     text, _ = capsys.readouterr()
 
@@ -358,10 +362,7 @@ def test_large_bodies_are_told_by_their_length(broken: bool) -> None:
         '# 2,097,152 octets were not kept\n[[part]]\nrecord = "libxc.HVM_CONTEXT"\noctets = ""\nzeros = 2097152\n'
         in text
     )
-    assert [line.partition(" at ")[0] for line in teller.lost] == [
-        "HVM_CONTEXT",
-        *(["what follows from 2"] * 0),
-    ] or broken
+    assert [line.split()[0] for line in teller.lost] == ["HVM_CONTEXT", *(["what"] if broken else [])]
     assert recipes.load(text).stream.size == stream.size - broken * (65 << 10)
 
 
