@@ -117,12 +117,18 @@ def _wrapped(
     legacy = {"options.legacy": int(top.take("converted", bool, False))}
     stream = Stream((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
     if form in ("xl", "xl-migrate"):
-        stream = in_xl(stream, octets(top, "config") if "config" in top else CONFIGURATION)
+        stream = in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
     if form == "xl-migrate":
         return in_migration(stream) if ended else Stream((header("xl-migrate.header"), *stream.parts))
     if form == "libvirt":
-        return in_libvirt(stream, octets(top, "xml") if "xml" in top else XML)
+        return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
     return stream
+
+
+def _ended(top: Table, key: str) -> bytes:
+    """Octets, a plain text with the NUL that ends it."""
+    found = octets(top, key)
+    return found if not isinstance(top.any(key), str) or found.endswith(b"\0") else found + b"\0"
 
 
 def _xen(top: Table) -> tuple[int, int]:
