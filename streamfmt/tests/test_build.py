@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from .. import data
 from ..cli.main import main
 from ..writer import dumping, pages, raw, recipes
 from ..writer.recipes import Recipe
@@ -93,6 +94,18 @@ def test_faults_are_written_as_they_are(build: Build) -> None:
     ):
         assert build(text)[0] == 0
         assert Path("out").read_bytes() == recipes.load(text).stream.render()
+
+
+EXAMPLES = Path(data.path("corpus", "recipes", "examples"))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: str(path.stem))
+def test_examples(path: Path, tmp_path: Path) -> None:
+    """The examples are built, conform unless they are broken on purpose, and are in the documentation."""
+    assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 0
+    assert main(["verify", "--strict", "-q", str(tmp_path / "out")]) == int(recipes.load_file(path).faults)
+    page = Path(data.path("corpus")).parent / "docs" / "recipes.md"
+    assert f"corpus/recipes/examples/{path.name}" in page.read_text()
 
 
 # -- what goes wrong ------------------------------------------------------------------------------------------

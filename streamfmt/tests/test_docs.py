@@ -81,10 +81,17 @@ def test_programs(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def test_there_are_examples() -> None:
     """Each command's page shows it at work."""
-    assert "api.md" in PROGRAMS
-    assert {"README.md", "identify.md", "verify.md", "show.md", "explain.md", "tee.md", "compatibility.md"} <= {
-        page for page, _, _ in EXAMPLES
-    }
+    assert {"api.md", "writer.md"} <= PROGRAMS.keys()
+    assert {
+        "README.md",
+        "identify.md",
+        "verify.md",
+        "show.md",
+        "explain.md",
+        "tee.md",
+        "compatibility.md",
+        "recipes.md",
+    } <= {page for page, _, _ in EXAMPLES}
 
 
 def test_pages_keep_a_sentence_per_line() -> None:

@@ -366,7 +366,7 @@ WRONG = [
     (f"{G}[params]\nFOO = 1", "4: params.FOO: FOO = 1 is not a parameter and its value"),
     (f"{G}[[context]]\ntype = 'PIT'\n[[context]]\ntype = 'PITT'", "6: context[1].type: 'PITT' is none of "),
     (f"{G}[policy]\nmsr = [[1]]", "4: policy.msr: [1] is not index, value"),
-    (f"{G}[xenstore]\na = 1", '3: xenstore: 1 is not octets: a text, or a table such as {hex = "00 ff"}}'),
+    (f"{G}[xenstore]\na = 1", '3: xenstore: 1 is not octets: a text, or a table such as {hex = "00 ff"}'),
     (f"{G}[emulator]\nkind = 'old'", "4: emulator.kind: 'old' is none of traditional, upstream"),
     # parts
     ("part = [1]", "2: part: 1 is not a table"),
