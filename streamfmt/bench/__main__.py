@@ -16,10 +16,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from .run import (
     FULL,
     HEADING,
+    MEMORY,
     MIB,
     QUICK,
     ROWS,
@@ -88,8 +90,12 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"sizes are scaled down to {human(size)}: half of what is free in {arguments.dir} or in memory")
         print(HEADING)
     try:
-        with tempfile.TemporaryDirectory(prefix="streamfmt-bench-", dir=arguments.dir) as folder:
-            samples = Samples(folder, size, arguments.rows)
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="streamfmt-bench-", dir=arguments.dir))
+            memory = ""
+            if any(row.memory for row in arguments.rows) and os.access(MEMORY, os.W_OK):
+                memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="streamfmt-bench-", dir=MEMORY))
+            samples = Samples(folder, size, arguments.rows, memory)
             for row in arguments.rows:
                 found = measure(row, samples, arguments.runs)
                 samples.done(row)

@@ -15,6 +15,7 @@ from typing import Any
 from ..reader import literals as L
 from ..schema import hvm, libxc, libxl, magic, xl
 from ..schema.build import RecordType
+from ..writer import recipes
 
 PAGE = L.PAGE_SIZE
 SMALL = 16 * PAGE
@@ -302,6 +303,18 @@ BAD = {
     "bad-pfn": ("LIBXC-PAGE-PFN-PV", "pv", _one_entry(_XTAB, SMALL // PAGE)),
 }
 
+
+def recipe(size: int) -> str:
+    """A recipe of an HVM guest of that size in an xl file."""
+    pages = max(size // PAGE, 1)
+    return f'recipe = 1\nguest = "hvm"\nform = "xl"\n[memory]\npages = {pages}\nfill = "random"\n'
+
+
+def _built(size: int) -> Iterator[bytes]:
+    """What that recipe makes."""
+    return map(bytes, recipes.load(recipe(size)).stream.pieces())
+
+
 SAMPLES: dict[str, Callable[[int], Iterator[bytes]]] = {
     "hvm": _hvm,
     "pv": _pv,
@@ -311,6 +324,7 @@ SAMPLES: dict[str, Callable[[int], Iterator[bytes]]] = {
     "single": _single,
     "bare": _bare,
     "context": _contexts,
+    "built": _built,
     **{name: partial(_bad, record, guest) for name, (_, guest, record) in BAD.items()},
 }
 

@@ -11,6 +11,7 @@ import glob
 import mmap
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,9 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 FULL = 4 * GIB
 QUICK = 256 * MIB
 UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
+# Where files are memory and nothing else, and what is taken of that: a sample, what is made of it, and room.
+MEMORY = "/dev/shm"
+_SHARE = 3
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -117,6 +121,8 @@ COMMANDS: dict[str, Callable[[str], list[str]]] = {
     "script -f xl": lambda path: _script(path, "xl"),
     # A pipeline's exit status is its last command's; a tee that fails takes the shell with it.
     "cat | tee | cat": lambda path: ["sh", "-c", '{ cat "$0" | "$@" || kill $$; } | cat', path, *_ours(), "tee", "-q"],
+    "build": lambda path: [*_ours(), "build", f"{path}.toml", "-o", f"{path}.out"],
+    "cp": lambda path: ["cp", path, f"{path}.out"],
     "cat": lambda path: ["cat", path],
     "cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat', path],
     "cat | cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat | cat', path],
@@ -147,7 +153,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A pair of commands, each with the sample it is given.  `weight` times --runs pairs are run, one at least."""
+    """A pair of commands, each with the sample it is given.  `weight` times --runs pairs are run, one at least.
+
+    With `memory` the sample lies on a tmpfs, and what the commands write there is removed before each of them.
+    """
 
     key: str
     about: str
@@ -156,6 +165,7 @@ class Row:
     figures: tuple[Figure, ...]
     weight: float = 1.0
     cold: bool = False
+    memory: bool = False
     status: int = 0
 
 
@@ -189,6 +199,7 @@ SAMPLES: dict[str, tuple[str, int | None]] = {
     "bare": ("bare", 64 * MIB),
     "tiny": ("bare", 64),
     "context": ("context", 128 * MIB),
+    "built": ("built", None),
     "small": ("small", 64 * KIB),
     **{name: (name, 64 * MIB) for name in generate.BAD},
 }
@@ -243,6 +254,7 @@ ROWS = (
         )
         for name, (clause, _, _) in generate.BAD.items()
     ),
+    Row("build", "HVM on tmpfs, build / cp", ("build", "built"), ("cp", "built"), (_ratio(1.3),), memory=True),
     Row("small", "HVM guest / verify-stream-v2", ("verify", "small"), ("script", "small"), (_ratio(1.0),), 4),
     Row(
         "stand-in", "HVM guest, ours / verify-stream-v2", ("stand-in", "small"), ("script", "small"), (_ratio(1.0),), 4
@@ -257,15 +269,19 @@ ROWS = (
 class Samples:
     """Sample files in a directory that is gone afterwards; only those still wanted take up room."""
 
-    def __init__(self, folder: str, size: int, rows: Sequence[Row]) -> None:
+    def __init__(self, folder: str, size: int, rows: Sequence[Row], memory: str = "") -> None:
         self._folder = folder
         self._size = size
+        self._memory = memory
+        self._in_memory = {name for row in rows if row.memory for _, name in (row.ours, row.other)}
+        self._room = shutil.disk_usage(memory).free // _SHARE // MIB * MIB if memory else 0
         self._wanted = [name for row in rows for _, name in (row.ours, row.other)]
 
     def octets(self, name: str) -> int:
         """How large the sample is to be."""
         _, own = SAMPLES[name]
-        return self._size if own is None else min(own, self._size)
+        size = min(self._size, self._room) if name in self._in_memory else self._size
+        return size if own is None else min(own, size)
 
     def whole(self, name: str) -> bool:
         """Whether it has the size its budgets are for."""
@@ -274,18 +290,27 @@ class Samples:
 
     def path(self, name: str) -> str:
         """Where the sample is, or will be."""
-        return os.path.join(self._folder, name)
+        if name not in self._in_memory:
+            return os.path.join(self._folder, name)
+        if not self._room:
+            raise NotMeasuredError(f"there is no room in {MEMORY}")
+        return os.path.join(self._memory, name)
 
     def make(self, name: str) -> None:
         """Write the sample if it is not there yet."""
         if name and not os.path.exists(self.path(name)):
             say(f"writing {name}, {human(self.octets(name))}")
             generate.write(SAMPLES[name][0], self.path(name), self.octets(name))
+            if name in self._in_memory:
+                with open(f"{self.path(name)}.toml", "w", encoding="utf-8") as file:
+                    file.write(generate.recipe(self.octets(name)))
 
     def done(self, row: Row) -> None:
         """Remove what no later row wants."""
         for _, name in (row.ours, row.other):
             self._wanted.remove(name)
+            if name in self._in_memory and not self._room:
+                continue
             if name and name not in self._wanted and os.path.exists(self.path(name)):
                 os.unlink(self.path(name))
 
@@ -360,9 +385,19 @@ def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]
         for command, path, status in commands:
             if row.cold:
                 drop(path)
+            if row.memory:
+                # Both write pages that nobody had before.
+                _remove(f"{path}.out")
             pair.append(run(command, status))
         pairs.append((pair[0], pair[1]))
+    if row.memory:
+        _remove(f"{samples.path(row.ours[1])}.out")
     return tuple(pairs[warm_up:])
+
+
+def _remove(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)
 
 
 # -- output -----------------------------------------------------------------------------------------------------

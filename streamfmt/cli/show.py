@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   streamfmt show guest.sav
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
+  streamfmt show --recipe guest.sav >guest.toml
 
 exit status: 0 read to its end; 1 it breaks off, or is none that is read;
 2 wrong usage; 3 could not be read
@@ -71,6 +72,13 @@ def record_types(text: str) -> set[tuple[str, int]]:
     return {(layer, code) for layer in tables}
 
 
+def count(text: str) -> int:
+    """A number that is not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
     parser.add_argument(
@@ -81,15 +89,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hexdump", action="store_true", help="show the records' octets, their fields beside them")
     parser.add_argument("--full", action="store_true", help="with --hexdump: cut nothing short but page contents")
+    parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
+    parser.add_argument(
+        "--contents",
+        metavar="N",
+        type=count,
+        help="with --recipe: keep up to N pages whose contents follow no rule (default: 64)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     misuse = "--full needs --hexdump" if args.full and not args.hexdump else ""
     if args.json and args.hexdump:
         misuse = "--hexdump is for people, --json has the fields anyway"
+    if args.contents is not None and not args.recipe:
+        misuse = "--contents needs --recipe"
+    if args.recipe and (args.json or args.hexdump or args.records or args.type):
+        misuse = "--recipe is all of a stream, and TOML: none of --json, --hexdump, --records, --type"
+    if args.recipe and len(args.files) > 1:
+        misuse = "--recipe takes one file"
     if misuse:
         print(f"streamfmt show: {misuse}", file=sys.stderr)
         return 2
+    if args.recipe:
+        from .recipe import tell  # few want one
+
+        return tell(args.files[0], args.form, args.contents)
     return max([_show(name, args) for name in args.files])
 
 

@@ -151,7 +151,36 @@ class PageBatch:
                 yield pfn, kind, None
 
 
-class Puller(Sink):
+class Stops(Sink):
+    """A sink that knows why reading stopped: `failure`, if that was not the stream's end.
+
+    Whoever takes records sets `last`, the schema path of the last header or record.
+    """
+
+    failure: StreamError | None = None
+    last = ""
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        if not between_checkpoints(self.last, layer, record, missing):
+            self.failure = TruncatedError(at, what, missing)
+
+    def oversize(self, record: Record) -> None:
+        self.failure = MalformedError(record.at, f"{record.name} claims {record.length} octets, which no reader takes")
+
+    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
+        self.failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
+
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if not read:
+            self.failure = NotAStreamError(identity, at)
+
+    def finish(self, identity: Identity | None) -> None:
+        """The reader has ended; `identity` is what it says the input is."""
+        if self.failure is None and identity is not None and identity.key not in READ:
+            self.failure = NotAStreamError(identity, 0)
+
+
+class Puller(Stops):
     """One stream on its way to whoever pulls.  `behind` is offset and number of the octets behind its END."""
 
     every_page = True
@@ -162,8 +191,6 @@ class Puller(Sink):
         self._layer: Layer | None = None
         self._queue: list[tuple[Header | Record, Layer]] = []
         self._current: Header | Record | None = None
-        self._last = ""
-        self._failure: StreamError | None = None
         self._asked = 0
         self._piece: memoryview | None = None
         # All that the consumer looks at.
@@ -202,8 +229,8 @@ class Puller(Sink):
     def first(self) -> Pull[bool]:
         """As far as the first item: there is something to read.  Raises what else there is."""
         yield from self._until_item()
-        if not self._queue and self._failure is not None:
-            raise self._failure
+        if not self._queue and self.failure is not None:
+            raise self.failure
         yield True
 
     def item(self) -> Pull[Header | Record]:
@@ -216,8 +243,8 @@ class Puller(Sink):
         if self._queue:
             self._current, self._layer = self._queue.pop(0)
             yield self._current
-        elif self._failure is not None:
-            raise self._failure
+        elif self.failure is not None:
+            raise self.failure
 
     def left(self, record: Record) -> int:
         """Octets of the current record's body that have not been read.  Raises ValueError if it is another's turn."""
@@ -339,17 +366,15 @@ class Puller(Sink):
         engine = self.reader.engine
         while self._piece is None:
             if engine.done:
-                assert self._failure is not None, "a body that is not whole has been told of"
-                raise self._failure
+                assert self.failure is not None, "a body that is not whole has been told of"
+                raise self.failure
             yield None
         return self._piece
 
     def _until_item(self) -> Generator[None, None, None]:
         while not self._queue and not self.reader.engine.done:
             yield None
-        identity = self.reader.identity
-        if self._failure is None and identity is not None and identity.key not in READ:
-            self._failure = NotAStreamError(identity, 0)
+        self.finish(self.reader.identity)
 
     def _release(self) -> None:
         """Let nobody look at octets that are about to be overwritten."""
@@ -363,11 +388,11 @@ class Puller(Sink):
     # -- events -----------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self._last = path
+        self.last = path
         self._queue.append((Header(layer, path, at, raw), layer))
 
     def record(self, record: Record) -> Program:
-        self._last = record.path
+        self.last = record.path
         self._queue.append((record, record.layer))
         return self._read(record)
 
@@ -399,20 +424,6 @@ class Puller(Sink):
         self._asked = 0
         self._piece = self.window.view[start:stop].toreadonly()
         self._lent.append(self._piece)
-
-    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
-        if not between_checkpoints(self._last, layer, record, missing):
-            self._failure = TruncatedError(at, what, missing)
-
-    def oversize(self, record: Record) -> None:
-        self._failure = MalformedError(record.at, f"{record.name} claims {record.length} octets, which no reader takes")
-
-    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
-        self._failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
-
-    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
-        if not read:
-            self._failure = NotAStreamError(identity, at)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         self.behind = at, count

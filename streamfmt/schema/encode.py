@@ -108,14 +108,22 @@ def _layout(layout: Layout, values: Mapping[str, Any], name: str, order: str, ou
         _part(part, values.get(part.name, ()), f"{name}{part.name}", order, out)
 
 
-def _default(row: Field, name: str) -> int | bytes:
+def implied(row: Field) -> int | bytes | None:
+    """What a field has that is not given; None if it must be."""
     if row.constant is not None:
         return row.constant
     if row.allowed is not None and len(row.allowed) == 1:
         return row.allowed[0]
     if row.reserved:
         return bytes(row.size) if row.raw else 0
-    raise FieldError(f"{name}{row.path}", "it needs a value")
+    return None
+
+
+def _default(row: Field, name: str) -> int | bytes:
+    value = implied(row)
+    if value is None:
+        raise FieldError(f"{name}{row.path}", "it needs a value")
+    return value
 
 
 def _count(part: Part, value: Any) -> int:

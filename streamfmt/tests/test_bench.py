@@ -136,6 +136,29 @@ def test_json_says_how_it_was_measured(tmp_path: Path) -> None:
     assert row["median"] == (row["a"][0]["peak"] - row["b"][0]["peak"]) / run.MIB
 
 
+def test_build_and_cp_write_what_was_not_there(tmp_path: Path) -> None:
+    """Both write the same file, which is gone when the row is done."""
+    (row,) = command_line.rows_of("build")
+    samples = run.Samples(str(tmp_path), 8 << 20, [row], str(tmp_path))
+    (result,) = run.measure(row, samples, 1)
+    path = Path(samples.path("built"))
+
+    assert len(result.pairs) == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"built", "built.toml"}
+    run.run(run.COMMANDS["build"](str(path)))
+    assert Path(f"{path}.out").read_bytes() == path.read_bytes()
+    samples.done(row)
+    assert not path.exists()
+
+
+def test_without_a_tmpfs_it_is_said(tmp_path: Path) -> None:
+    """A row that needs one is not measured on a disk."""
+    (row,) = command_line.rows_of("build")
+    (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
+
+    assert run.line(result).endswith("not measured: there is no room in /dev/shm")
+
+
 def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the script its rows say so, and no sample is written for them."""
     monkeypatch.setattr(run, "find_script", lambda: None)

@@ -81,7 +81,7 @@ def test_programs(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def test_there_are_examples() -> None:
     """Each command's page shows it at work."""
-    assert {"api.md", "strategies.md"} <= set(PROGRAMS)
+    assert {"api.md", "strategies.md", "writer.md"} <= PROGRAMS.keys()
     assert {
         "README.md",
         "identify.md",
@@ -91,6 +91,7 @@ def test_there_are_examples() -> None:
         "fuzz.md",
         "tee.md",
         "compatibility.md",
+        "recipes.md",
     } <= {page for page, _, _ in EXAMPLES}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from ..schema import hvm, libxc, xapi
@@ -43,23 +44,40 @@ _FRAMES_MAX = 1 << 52
 _LEAF = {8: 512, 4: 1024}
 # Records of a XAPI image whose body has a length.
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
+_LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
 _LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 _END_ENTRY = (hvm.END_TYPE, 0, b"")
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
+# Keys that have a place in some forms only.
+_LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
+_IN = {
+    "config": ("xl", "xl-migrate"),
+    "xml": ("libvirt",),
+    "xenops": ("xapi",),
+    "state": ("xapi",),
+    "converted": _LIBXL,
+    "xenstore": _LIBXL,
+    "emulator": (*_LIBXL, "xapi"),
+}
+KEYS = (
+    *_IN,
+    *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "policy", "tsc", "params", "context"),
+    *("http", "text", "without"),
+)
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
 
-def compose(top: Table, form: str) -> Stream:
+def compose(top: Table, form: str, mode: str) -> Stream:
     """The stream of the guest that a recipe's top table describes.  Raises RecipeError."""
-    stream = _guest(top, form)
+    stream = _guest(top, form, mode)
     for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
         if key in top:
             stream = behind_text(stream, octets(top, key), path)
     return stream
 
 
-def _guest(top: Table, form: str) -> Stream:
+def _guest(top: Table, form: str, mode: str) -> Stream:
     kind = top.one_of("guest", tuple(libxc.GUESTS), "")
     version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
     width = top.number("bits", 64, 32, 64) // 8
@@ -67,16 +85,24 @@ def _guest(top: Table, form: str) -> Stream:
         raise top.fail(f"a guest has 32 or 64 bits, not {8 * width}", "bits")
     if kind == "hvm" and "bits" in top:
         raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
-    colo = top.take("colo", bool, False)
+    colo = top.take("colo", bool, mode == "colo")
     if colo and kind == "pv":
-        raise top.fail("COLO is for HVM guests", "colo")
+        raise top.fail("COLO is for HVM guests", "colo" if "colo" in top else "mode")
+    form = "libxl" if form == "auto" else form
+    for key, forms in _IN.items():
+        if key in top and form not in forms:
+            raise top.fail(f"it is for {', '.join(forms)}, and this is {form}", key)
     if form == "back-channel":
         raise top.fail("a back channel has no guest: list its parts", "form")
     first, later = _memory(top, kind, width)
     last = max((run.last for part in first for run in part.frames), default=0)
-    checkpoints = top.number("checkpoints", int(colo), 0, 1 << 20)
-    if colo and not checkpoints:
-        raise top.fail("a COLO stream has checkpoints", "checkpoints")
+    checkpoints = top.number("checkpoints", int(colo or mode == "remus"), 0, 1 << 20)
+    if checkpoints and form == "xapi":
+        raise top.fail("XAPI images have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
+    if checkpoints and mode == "plain":
+        raise top.fail("a plain stream has no checkpoints", "checkpoints")
+    if not checkpoints and (colo or mode == "remus"):
+        raise top.fail(f"a {'COLO' if colo else mode} stream has checkpoints", "checkpoints")
     static = _static(top, kind, version, width, last)
     tail = tuple(_tail(top, kind, width, version))
     image = (*image_headers(kind, version, _xen(top)), *static, *_parts(first))
@@ -111,11 +137,11 @@ def _wrapped(
     legacy = {"options.legacy": int(top.take("converted", bool, False))}
     stream = Stream((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
     if form in ("xl", "xl-migrate"):
-        stream = in_xl(stream, octets(top, "config") if "config" in top else CONFIGURATION)
+        stream = in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
     if form == "xl-migrate":
         return in_migration(stream) if ended else Stream((header("xl-migrate.header"), *stream.parts))
     if form == "libvirt":
-        return in_libvirt(stream, octets(top, "xml") if "xml" in top else XML)
+        return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
     return stream
 
 
@@ -126,10 +152,16 @@ def _closing(top: Table, key: str) -> Iterator[Table]:
         row.done()
 
 
+def _ended(top: Table, key: str) -> bytes:
+    """Octets, a plain text with the NUL that ends it."""
+    found = octets(top, key)
+    return found if not isinstance(top.any(key), str) or found.endswith(b"\0") else found + b"\0"
+
+
 def _xen(top: Table) -> tuple[int, int]:
     text = top.take("xen", str, "4.17")
     major, _, minor = text.partition(".")
-    if not (major.isdigit() and minor.isdigit()):
+    if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
         raise top.fail(f"{text!r} is not a release such as 4.17", "xen")
     return int(major), int(minor)
 
@@ -140,7 +172,7 @@ def _xen(top: Table) -> tuple[int, int]:
 def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memory]]:
     """The guest's memory, each frame once, and what is sent again."""
     table = top.table("memory")
-    batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 24)
+    batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 16)
     ways = [key for key in ("records", "frames", "pages", "size") if key in table]
     if len(ways) > 1:
         raise table.fail(f"it cannot have both {ways[0]} and {ways[1]}", ways[1])
@@ -158,7 +190,7 @@ def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memor
     for row in libxc.PAGE_TYPES:
         if row.table:
             fills[row.name] = fill(table, "tables", "table", last)
-    table.done()
+    table.done("records", "frames", "pages", "size")
     whole = [Memory(runs, fills, batch) for runs in listed]
     return whole, [Memory(runs, fills, batch) for runs in again]
 
@@ -180,7 +212,7 @@ def _size(table: Table) -> int:
     """How many frames a size has."""
     text = table.need("size", str)
     number, _, unit = text.partition(" ")
-    if not number.isdigit() or unit not in _UNITS:
+    if not re.fullmatch("[0-9]{1,18}", number) or unit not in _UNITS:
         raise table.fail(f'{text!r} is not a size such as "64 MiB"', "size")
     count, over = divmod(int(number) * _UNITS[unit], libxc.PAGE_SIZE)
     if over or not 0 < count <= _FRAMES_MAX:
@@ -215,9 +247,7 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     if "policy" in top and version < 3:
         raise top.fail("images of version 2 have no policy", "policy")
     if version > 2:
-        leaves = list(
-            _rows(policy, "cpuid", ("leaf", "subleaf", "eax", "ebx", "ecx", "edx"), (1, 0xFFFFFFFF, 1, 1, 1, 1))
-        )
+        leaves = list(_rows(policy, "cpuid", _LEAF_FIELDS, (1, 0xFFFFFFFF, 1, 1, 1, 1)))
         msrs = list(_rows(policy, "msr", ("index", "value"), (0xCE, 0)))
         if leaves:
             yield record("libxc.X86_CPUID_POLICY", leaves=leaves)
@@ -227,6 +257,8 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     policy.done()
     if kind == "pv":
         leaf = _LEAF[width]
+        if last // leaf >= _LEAVES_MAX:
+            raise top.fail(f"frame {last:#x} is more than a PV guest's list of frames reaches", "memory")
         yield p2m(0, last, *[1] * (last // leaf + 1))
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from ..schema.encode import FieldError
 from . import guests
+from .memory import Many
 from .parts import HEADERS, RECORDS
-from .spelling import LEAST, check, octets, part_of, parts_of, patch_value
+from .spelling import LEAST, MOST, ZEROS_MOST, check, octets, part_of, parts_of, patch_value
 from .streams import Stream
 from .tables import RecipeError, Source, Table
 
@@ -83,13 +84,13 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
             deep=top.take("deep", bool, made.deep),
         )
         stream = made.stream
-        faulty = made.faults
+        faulty = made.faults or top.take("broken", bool, False)
         for fault in top.tables("fault"):
             stream = _fault(stream, fault, fetch)
             faulty = True
     except FieldError as error:
         raise top.fail(str(error)) from None
-    top.done()
+    top.done("base", "guest", "part", "like", *guests.KEYS)
     return replace(made, stream=stream, faults=faulty, keys=top.values)
 
 
@@ -121,7 +122,7 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
         return replace(base, form=top.one_of("form", FORMS, base.form))
     form = top.one_of("form", FORMS, "libxl" if "guest" in top else "auto")
     if "guest" in top:
-        stream = guests.compose(top, form)
+        stream = guests.compose(top, form, top.one_of("mode", MODES, "auto"))
         # What a stream's first octets say needs no word.
         return Recipe(stream, "auto", "auto")
     if "part" not in top:
@@ -160,10 +161,14 @@ def _named(stream: Stream, table: Table, key: str) -> tuple[str, int]:
         raise table.fail(f"{name!r}: {told if paths else 'there is no such header or record'}", key)
     try:
         nth = int(number or 0)
-        stream.find(here[0], nth)
+        part = stream.part(here[0], nth)
     except (ValueError, IndexError):
         count = sum(part.path == here[0] for part in stream.parts)
         raise table.fail(f"{text!r}: of {here[0]} there are {count}, #0 to #{count - 1}", key) from None
+    if isinstance(part, Many) and key not in ("before", "after", "drop"):
+        raise table.fail(
+            f"{text!r}: there are too many records of this to change one; list some as memory.records", key
+        )
     return here[0], nth
 
 
@@ -179,7 +184,8 @@ def _fault(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
             if part not in known:
                 check(part)
     except FieldError as error:
-        raise table.fail(str(error)) from None
+        key = next((key for key in ("field", "fields", "insert") if key in table), None)
+        raise table.fail(str(error), key) from None
     table.done()
     return edited
 
@@ -193,6 +199,7 @@ def _set(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 def _put(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     path, nth = _named(stream, table, "put")
     part = stream.part(path, nth)
+    table.need("fields", dict)
     new = part_of(path, table, "fields")
     return stream.swap(path, replace(part, values={**part.values, **new}), nth=nth)
 
@@ -235,7 +242,7 @@ def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     if "octets" in table:
         changes.update(octets=octets(table, "octets"), patches=())
     if "zeros" in table:
-        changes["fill"] = table.number("zeros", 0)
+        changes["fill"] = table.number("zeros", 0, most=ZEROS_MOST)
     if not changes:
         raise table.fail("change one of length, type, padding, octets, zeros")
     return stream.edit(path, nth, **changes)
@@ -243,7 +250,9 @@ def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 
 def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     path, nth = _named(stream, table, "resize")
-    return stream.resized(path, table.number("to", 0), nth)
+    if "to" not in table:
+        raise table.fail("it has no to, a number")
+    return stream.resized(path, table.number("to", 0, most=MOST), nth)
 
 
 def _cut(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
@@ -260,7 +269,10 @@ def _big(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     layers = table.take("big_endian", list, [])
     if not set(map(str, layers)) <= {"libxl", "libxc", "xl"}:
         raise table.fail(f"{layers} is not some of libxl, libxc, xl", "big_endian")
-    return stream.big_endian(*layers)
+    edited = stream.big_endian(*layers)
+    if not layers or edited.big != set(layers):
+        raise table.fail(f"{layers} is not some of the layers in the stream that have a header", "big_endian")
+    return edited
 
 
 _FAULTS: dict[str, Callable[[Stream, Table, Fetch | None], Stream]] = {

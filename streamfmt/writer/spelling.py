@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import shake_128
 from itertools import islice
@@ -13,16 +14,19 @@ from ..schema.describe import Field, Layout
 from ..schema.describe import Part as Variable
 from ..schema.encode import FieldError
 from . import memory
-from .making import vcpu
+from .making import page_data, vcpu
 from .parts import HEADERS, RECORDS, Part, raw
 from .streams import Stream
 from .tables import Table, integer
 
-# What one recipe may ask to be made in one piece.
-_MOST = 256 << 20
+# What one recipe may ask to be made in one piece: octets, zeros behind them, and frames of a record.
+MOST = 256 << 20
+ZEROS_MOST = 1 << 40
+_FRAMES_MOST = 1 << 20
 # Some layers have signed lengths and types.
 LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
+_HEX = re.compile(r"(?:\s*[0-9a-fA-F]{2})*\s*")
 Named = Callable[[Stream, Table, str], tuple[str, int]]
 
 
@@ -45,7 +49,7 @@ def octets_of(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, list):
-        return b"".join(map(octets_of, value))
+        return _joined(map(octets_of, value))
     if not isinstance(value, Mapping):
         raise ValueError(f'{value!r} is not octets: a text, or a table such as {{hex = "00 ff"}}')
     kinds = value.keys() - {"times"}
@@ -54,15 +58,26 @@ def octets_of(value: Any) -> bytes:
         raise ValueError("octets are one of hex, text, zeros, random, and how many times")
     (kind,) = kinds
     given = value[kind]
-    if kind in ("hex", "text") and isinstance(given, str):
-        found = bytes.fromhex(given) if kind == "hex" else given.encode()
-    elif kind in ("zeros", "random") and isinstance(given, int) and 0 <= given <= _MOST:
+    if kind == "text" and isinstance(given, str):
+        found = given.encode()
+    elif kind == "hex" and isinstance(given, str) and _HEX.fullmatch(given):
+        found = bytes.fromhex(given)
+    elif kind in ("zeros", "random") and isinstance(given, int) and 0 <= given <= MOST:
         found = bytes(given) if kind == "zeros" else shake_128(b"0").digest(given)
     else:
-        raise ValueError(f"{kind} = {given!r} is not octets")
-    if len(found) * times > _MOST:
-        raise ValueError(f"{len(found) * times:,} octets; one value has {_MOST:,} at most")
+        raise ValueError(f"{kind} = {given!r} is not octets, or over {MOST:,} of them")
+    if len(found) * times > MOST:
+        raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
     return found * times
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) > MOST:
+            raise ValueError(f"these are over {MOST:,} octets, the most that one value has")
+    return bytes(found)
 
 
 # -- values ---------------------------------------------------------------------------------------------------
@@ -149,7 +164,7 @@ def parts_of(
         elif "copy" in row and stream is not None and named is not None:
             yield _around(stream.part(*named(stream, row, "copy")), row)
         elif "raw" in row:
-            yield raw(octets(row, "raw"), row.number("zeros", 0))
+            yield raw(octets(row, "raw"), row.number("zeros", 0, most=ZEROS_MOST))
         elif "pages" in row:
             yield _around(_pages(row), row)
         elif "vcpu" in row:
@@ -162,7 +177,7 @@ def parts_of(
             try:
                 check(part)
             except FieldError as error:
-                raise row.fail(str(error)) from None
+                raise row.fail(str(error), "fields" if "fields" in row else None) from None
             yield part
         row.done()
 
@@ -187,9 +202,23 @@ def _pages(row: Table) -> Part:
         runs = memory.frames(row.need("pages", str))
     except ValueError as error:
         raise row.fail(str(error), "pages") from None
+    if sum(map(len, runs)) > _FRAMES_MOST:
+        raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
+    if "contents" in row:
+        return _pages_with(runs, row)
     fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
     entries = [(pfn, run.type) for run in runs for pfn in range(run.first, run.last + 1)]
     return memory.Memory(runs, fills).record(entries)
+
+
+def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
+    """PAGE_DATA with contents of its own."""
+    pfns = [pfn for run in runs for pfn in range(run.first, run.last + 1)]
+    types = [run.type for run in runs for _ in range(len(run))]
+    contents = octets(row, "contents")
+    if len(contents) % memory.PAGE:
+        raise row.fail(f"{len(contents):,} octets are no whole pages", "contents")
+    return page_data(pfns, types, [contents])
 
 
 def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
@@ -214,7 +243,7 @@ def _around(part: Part, row: Table) -> Part:
     if "padding" in row:
         part = replace(part, padding=octets(row, "padding"))
     if "zeros" in row:
-        part = replace(part, fill=row.number("zeros", 0))
+        part = replace(part, fill=row.number("zeros", 0, most=ZEROS_MOST))
     if "set" in row:
         inner = row.table("set")
         part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))

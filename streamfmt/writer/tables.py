@@ -108,11 +108,11 @@ class Table:
         self._asked |= self.values.keys()
         yield from self.values.items()
 
-    def done(self) -> None:
-        """Nothing else may be in the table."""
+    def done(self, *others: str) -> None:
+        """Nothing else may be in the table; `others` are keys that it could have had in the place of some."""
         for key in self.values:
             if key not in self._asked:
-                known = sorted(self._asked)
+                known = sorted(self._asked.union(others))
                 raise self.fail(f"there is no such key here{_meant(key, known)}; known: {', '.join(known)}", key)
 
 
@@ -127,7 +127,9 @@ class Source:
         """The whole of it.  Raises RecipeError."""
         try:
             return Table(self, tomllib.loads(self.text))
-        except tomllib.TOMLDecodeError as error:
+        except RecursionError:
+            raise RecipeError(self.file, 1, "", "its lists and tables lie too deep in one another") from None
+        except ValueError as error:  # TOMLDecodeError is one; so is what Python says of a number of 5,000 digits
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self.text.count("\n") + 1
             raise RecipeError(self.file, line, "", f"this is not TOML: {error}") from None
@@ -142,24 +144,25 @@ class Source:
     def line(self, place: Place) -> int:
         """The line where a place begins, or the nearest thing around it that begins a line."""
         best, deepest = 1, 0
-        counts: dict[str, int] = {}
+        counts: dict[Place, int] = {}
         around: Place = ()
         for number, text in enumerate(self.text.splitlines(), 1):
             heading = _HEADING.match(text)
             if heading and "=" not in text.split("]")[0]:
-                path = tuple(_steps(heading[2]))
+                names = tuple(_steps(heading[2]))
                 if heading[1] == "[[":
-                    name = ".".join(path)
-                    counts[name] = counts.get(name, -1) + 1
-                    around = (*path, counts[name])
-                else:
-                    around = path
+                    counts[names] = counts.get(names, -1) + 1
+                # Within the last table of each list on the way.
+                around = ()
+                for depth, name in enumerate(names, 1):
+                    around = (*around, name, *([counts[names[:depth]]] if names[:depth] in counts else []))
                 here = around
             else:
                 key = _KEY.match(text)
                 if key is None:
                     continue
                 here = (*around, *_steps(key[1]))
+            here = here[: len(place)]
             if here == place[: len(here)] and len(here) > deepest:
                 best, deepest = number, len(here)
         return best
@@ -167,8 +170,8 @@ class Source:
 
 def integer(value: object) -> int | None:
     """The number that a value is or, for those that TOML has not, that its text says; None if it is none."""
-    if isinstance(value, str) and re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)", value):
-        return int(value, 0)
+    if isinstance(value, str) and re.fullmatch(r"-?(0x[0-9a-fA-F]{1,32}|[0-9]{1,32})", value):
+        return int(value, 16 if "x" in value else 10)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

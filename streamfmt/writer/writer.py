@@ -67,14 +67,16 @@ class _Judge:
 
     def __init__(self, form: str, mode: str, strict: bool, deep: bool) -> None:
         self.verifier = Verifier(mode, deep)
-        # Of what may follow END nothing is waited for.
-        self._reader = Reader(self.verifier, form, exact=True)
+        # Of what may follow END nothing is waited for; but behind text, which has no form, a stream is looked for.
+        self._reader = Reader(self.verifier, form, exact=form != "auto")
         self._strict = strict
         self._told = 0
 
     def see(self, buffers: Sequence[Buffer], at: int) -> None:
         """Raise what these octets, which would come at offset `at`, break."""
         engine = self._reader.engine
+        if engine.done and not self.verifier.layers:
+            return  # it is no stream
         if engine.done and buffers:
             head = b"".join(buffers)[:_HEAD] if len(buffers) < _HEAD else bytes(buffers[0])[:_HEAD]
             self.verifier.trailing(self.verifier.layers[0], at, size(buffers), head, not any(map(any, buffers)))

@@ -1,0 +1,410 @@
+"""build as people use it, and the way back by show --recipe: what is written, what is said, and what is left behind."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import pty
+import resource
+import select
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .. import data
+from ..cli.main import main
+from ..writer import dumping, pages, raw, recipes
+from ..writer.recipes import Recipe
+from ..writer.streams import Stream
+from ..writer.telling import Teller
+from .good import GOOD, HVM
+from .showing import real
+from .vectors import SMALL
+
+BUILD = [sys.executable, "-m", "streamfmt", "build"]
+GUEST = 'recipe = 1\nguest = "hvm"\n'
+# 64 MiB: more than any limit below.
+LARGE = f'{GUEST}[memory]\nsize = "64 MiB"\nfill = "random"\n'
+Build = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Build:
+    """Build the recipe of a text into ./out, or as other words say; exit status, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def built(text: str, *words: str) -> tuple[int, str, str]:
+        Path("r.toml").write_text(text)
+        status = main(["build", "r.toml", *(words or ("-o", "out"))])
+        return status, *capsys.readouterr()
+
+    return built
+
+
+# -- what is built --------------------------------------------------------------------------------------------
+
+PINNED = {
+    "hvm": (
+        f'{GUEST}form = "xl"\nvcpus = 2\n[memory]\nsize = "1 MiB"\nfill = "random"\n',
+        "95b7938d06ee083872e84fbfd67a0854995170829a2bc3a7a5738249b5cad490",
+    ),
+    "pv": (
+        'recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n',
+        "93ba9732e5afa34e8910a44047c1dfd2581b7a314a3ce78aaaa608dc4631f734",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_the_same_recipe_is_the_same_stream(name: str, build: Build) -> None:
+    """Octets do not depend on the machine, the day, or what was built before."""
+    text, expected = PINNED[name]
+
+    assert build(text)[0] == 0
+    assert hashlib.sha256(Path("out").read_bytes()).hexdigest() == expected
+
+
+def test_it_says_what_it_wrote(build: Build) -> None:
+    """A line with the name and the size; nothing beside the file stays behind."""
+    size = recipes.load(GUEST).stream.size
+
+    assert build(GUEST) == (0, f"out: {size:,} octets\n", "")
+    assert sorted(os.listdir()) == ["out", "r.toml"]
+
+
+def test_standard_input_and_output() -> None:
+    """- is either of them; the octets are all that is on standard output."""
+    done = subprocess.run([*BUILD, "-", "-o", "-"], input=GUEST.encode(), capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == recipes.load(GUEST).stream.render()
+
+
+def test_faults_are_written_as_they_are(build: Build) -> None:
+    """What is broken on purpose, by faults or by saying so, is not judged."""
+    for text in (
+        f'{GUEST}[[fault]]\ndrop = "libxc.END"\n',
+        'recipe = 1\nbroken = true\n[[part]]\nrecord = "libxl.END"\n',
+    ):
+        assert build(text)[0] == 0
+        assert Path("out").read_bytes() == recipes.load(text).stream.render()
+
+
+EXAMPLES = Path(data.path("corpus", "recipes", "examples"))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: str(path.stem))
+def test_examples(path: Path, tmp_path: Path) -> None:
+    """The examples are built, conform unless they are broken on purpose, and are in the documentation."""
+    assert main(["build", str(path), "-o", str(tmp_path / "out")]) == 0
+    assert main(["verify", "--strict", "-q", str(tmp_path / "out")]) == int(recipes.load_file(path).faults)
+    page = Path(data.path("corpus")).parent / "docs" / "recipes.md"
+    assert f"corpus/recipes/examples/{path.name}" in page.read_text()
+
+
+# -- what goes wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            f"{GUEST}colour = 1\n",
+            "streamfmt: r.toml:3: colour: there is no such key here (is colo meant?); known: about, ",
+        ),
+        ("recipe = ", "streamfmt: r.toml:1: this is not TOML: "),
+        (
+            'recipe = 1\n[[part]]\nheader = "libxc.image_header"\nfields = { version = 3, id = 1 }\n',
+            "streamfmt: r.toml: LIBXC-IHDR-",
+        ),
+        (f'{GUEST}[memory]\npages = 3\nrecords = ["0"]\n', "streamfmt: r.toml:4: memory.pages: it cannot have both "),
+    ],
+)
+def test_nothing_is_written_of_what_is_wrong(text: str, told: str, build: Build) -> None:
+    """Exit status 2, a line that says what and where, and what was there before is there still."""
+    for before in ([], [b"kept"]):
+        Path("out").unlink(missing_ok=True)
+        for octets in before:
+            Path("out").write_bytes(octets)
+        status, output, errors = build(text)
+
+        assert (status, output) == (2, "")
+        assert errors.startswith(told), errors
+        assert [Path(name).read_bytes() for name in sorted(os.listdir()) if name != "r.toml"] == before
+
+
+def test_a_breach_names_its_rule(build: Build) -> None:
+    """What breaks a rule without a word of it is refused by the rule, and how to do it on purpose is said."""
+    text = dumping.dump(Recipe(HVM.without("libxc.X86_TSC_INFO").without("libxc.END")))
+    status, _, errors = build(text)
+
+    assert status == 2
+    assert errors.startswith("streamfmt: r.toml: LIBXC-")
+    assert "streamfmt explain LIBXC-" in errors
+    assert errors.endswith("what breaks one on purpose is a [[fault]]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("missing.toml", "-o", "out"), "streamfmt: missing.toml: cannot read: No such file or directory\n"),
+        ((".", "-o", "out"), "streamfmt: .: cannot read: Is a directory\n"),
+        (("r.toml", "-o", "."), "streamfmt: .: cannot write: Is a directory\n"),
+        (("r.toml", "-o", "no/out"), "streamfmt: no/out: cannot write: No such file or directory\n"),
+        (("r.toml", "-o", "/dev/full"), "streamfmt: /dev/full: cannot write: No space left on device\n"),
+        (("r.toml", "-o", "r.toml/out"), "streamfmt: r.toml/out: cannot write: Not a directory\n"),
+    ],
+)
+def test_what_the_system_refuses(
+    words: tuple[str, ...], told: str, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 3 and the system's words; nothing stays behind."""
+    build(GUEST, "-o", "/dev/null")
+
+    assert main(["build", *words]) == 3
+    assert capsys.readouterr().err == told
+    assert os.listdir() == ["r.toml"]
+
+
+def test_not_utf_8(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
+    """Octets that are no text are told by their line."""
+    build(GUEST, "-o", "/dev/null")
+    Path("r.toml").write_bytes(b"recipe = 1\nabout = '\xff'\n")
+
+    assert main(["build", "r.toml", "-o", "out"]) == 2
+    assert capsys.readouterr().err == "streamfmt: r.toml:2: this is not UTF-8, which TOML is written in\n"
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What does not fit leaves no half file, and what was there stays."""
+    (tmp_path / "r.toml").write_text(LARGE)
+    (tmp_path / "out").write_text("kept")
+    done = subprocess.run(
+        [*BUILD, "r.toml", "-o", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+    )
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "streamfmt: out: cannot write: File too large\n"
+    assert sorted(os.listdir(tmp_path)) == ["out", "r.toml"]
+    assert (tmp_path / "out").read_text() == "kept"
+
+
+def test_a_closed_pipe(tmp_path: Path) -> None:
+    """Whoever has read enough is no reason for a traceback."""
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(LARGE)
+    done = subprocess.run(
+        f"{{ {shlex.join(BUILD)} {recipe} -o -; echo $? >&2; }} | head -c 9",
+        shell=True,
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.stdout == recipes.load(LARGE).stream.render()[:9]
+    assert done.stderr.decode().splitlines() == ["streamfmt: standard output: cannot write: Broken pipe", "3"]
+
+
+def terminal(words: list[str], *, both: bool) -> str:
+    """What a command says on a terminal, which standard output is too with `both`."""
+    primary, secondary = pty.openpty()
+    with open(os.devnull, "wb") as nowhere:
+        child = subprocess.Popen(words, stdout=secondary if both else nowhere, stderr=secondary)
+    os.close(secondary)
+    said = b""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and select.select([primary], [], [], 60)[0]:
+        try:
+            said += os.read(primary, 1 << 16)
+        except OSError:
+            break
+    os.close(primary)
+    child.wait(60)
+    return said.decode()
+
+
+def test_no_terminal_gets_octets(tmp_path: Path) -> None:
+    """A stream would only spoil it."""
+    (tmp_path / "r.toml").write_text(GUEST)
+    said = terminal([*BUILD, str(tmp_path / "r.toml"), "-o", "-"], both=True)
+
+    assert said == "streamfmt build: error: standard output is a terminal; give -o a file, or a pipe\r\n"
+
+
+def test_progress(tmp_path: Path) -> None:
+    """Work that lasts has a bar on a terminal."""
+    (tmp_path / "r.toml").write_text(f'{GUEST}[memory]\nsize = "16 MiB"\n')
+    os.mkfifo(tmp_path / "pipe")
+
+    def slowly() -> None:
+        with (tmp_path / "pipe").open("rb") as pipe:
+            time.sleep(1.3)
+            while pipe.read(1 << 20):
+                pass
+
+    reader = threading.Thread(target=slowly)
+    reader.start()
+    shown = terminal([*BUILD, str(tmp_path / "r.toml"), "-o", str(tmp_path / "pipe")], both=False)
+    reader.join()
+    assert "/16.0 MiB" in shown
+
+
+def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
+    """4 GiB are built in the memory that a small stream takes."""
+    recipe = tmp_path / "r.toml"
+    peaks = []
+    program = "import resource, sys; from streamfmt.cli.main import main; main(sys.argv[1:]); "
+    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    for size in ("16 MiB", "4 GiB"):
+        recipe.write_text(f'{GUEST}[memory]\nsize = "{size}"\nfill = "random"\n')
+        words = [sys.executable, "-c", program, "build", str(recipe), "-o", "/dev/null"]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]))
+
+    assert peaks[1] < peaks[0] + (4 << 10)
+
+
+# -- and back -------------------------------------------------------------------------------------------------
+
+
+def told(octets: bytes | Stream, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20) -> tuple[str, Teller]:
+    """The recipe that is told of a stream, which comes in pieces."""
+    lines: list[str] = []
+    teller = Teller(lines.append, form, kept)
+    view = memoryview(octets.render() if isinstance(octets, Stream) else octets)
+    window = teller.window
+    while want := teller.run():
+        if want > 0:
+            room = window.room()[:piece]
+            count = min(len(view), len(room))
+            room[:count] = view[:count]
+            window.hi += count
+        else:
+            count = min(len(view), -want)
+            if count:
+                teller.skip(count)
+        view = view[count:]
+        window.eof = not count
+    teller.end()
+    return dumping.head(form, broken=teller.broken) + "".join(lines), teller
+
+
+@pytest.mark.parametrize("clause", SMALL)
+def test_told_and_built_is_the_same(clause: str, build: Build) -> None:
+    """Streams of every kind, however broken, are told whole; build takes the recipe and makes the same octets."""
+    for name, vector in SMALL[clause].items():
+        octets = vector.stream.render()
+        text, teller = told(octets, vector.form)
+
+        assert not teller.lost, name
+        assert recipes.load(text, name).stream.render() == octets, name
+    assert build(text)[0] == 0
+    assert Path("out").read_bytes() == octets
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_told_does_not_depend_on_how_it_came(name: str) -> None:
+    """Octet by octet or at once; and a good stream's recipe says nothing of faults."""
+    octets = GOOD[name].render()
+    form = "back-channel" if name == "back-channel" else "auto"
+    text, teller = told(octets, form)
+
+    assert told(octets, form, piece=1)[0] == text
+    assert not teller.broken
+    assert "broken" not in text
+    assert "octets = " not in text
+
+
+@pytest.mark.parametrize("name", sorted(os.listdir(real(""))))
+def test_real_streams_and_back(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Real streams come back octet by octet if their contents are kept; the exit status is that of show."""
+    octets = Path(real(name)).read_bytes()
+    octets = gzip.decompress(octets) if name.endswith(".gz") else octets
+    status = main(["show", "--recipe", "--contents", "9999", real(name)])
+    text, _ = capsys.readouterr()
+
+    assert recipes.load(text).stream.render() == octets
+    assert status == main(["show", real(name)])
+    capsys.readouterr()
+    (tmp_path / "r.toml").write_text(text)
+    assert main(["build", str(tmp_path / "r.toml"), "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").read_bytes() == octets
+
+
+def test_pages_are_told_by_what_they_follow() -> None:
+    """By frames in a row, and by the rule; what repeats itself in a page is not kept as a page."""
+    zero, word = bytes(4096), b"\1\2\3\4" * 1024
+    content = {0: zero, 1: zero, 2: word, 3: word}
+    cases = {
+        'pages = "0-1"\nfill = "zero"\n': pages((0, "NOTAB"), (1, "NOTAB"), content=content),
+        'pages = "2-3, 9 XTAB"\nfill = { hex = "01020304" }\n': pages(
+            (2, "NOTAB"), (3, "NOTAB"), (9, "XTAB"), content=content
+        ),
+        'pages = "0-3"\ncontents = [{ zeros = 8192 }, { hex = "01020304", times = 2048 }]\n': pages(
+            *((number, "NOTAB") for number in range(4)), content=content
+        ),
+        'pages = "5-6"\n': pages((5, "NOTAB"), (6, "NOTAB")),
+    }
+    for text, part in cases.items():
+        assert text in told(HVM.swap("libxc.PAGE_DATA", part), kept=0)[0]
+
+
+def test_contents_that_are_too_much_are_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit pages are random in the recipe, which says so, as does a line on standard error."""
+    monkeypatch.chdir(tmp_path)
+    content = {pfn: hashlib.sha256(b"%d" % pfn).digest() * 128 for pfn in range(70)}
+    Path("in").write_bytes(
+        HVM.swap("libxc.PAGE_DATA", pages(*((pfn, "NOTAB") for pfn in content), content=content)).render()
+    )
+
+    assert main(["show", "--recipe", "in"]) == 0
+    text, errors = capsys.readouterr()
+    assert '# contents were not kept\n[[part]]\npages = "0-69"\nfill = "random"\n' in text
+    assert errors == "streamfmt: in: contents of 70 pages were not kept\n"
+    assert recipes.load(text).stream.size == os.path.getsize("in")
+    assert main(["show", "--recipe", "--contents", "70", "in"]) == 0
+    assert recipes.load(capsys.readouterr().out).stream.render() == Path("in").read_bytes()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_large_bodies_are_told_by_their_length(broken: bool) -> None:
+    """Over 1 MiB of another body, and over 64 KiB behind the end, are not kept; what is round about is."""
+    stream = HVM.edit("libxc.HVM_CONTEXT", octets=b"a" * (2 << 20)).then(*([raw(b"x" * (65 << 10))] if broken else []))
+    text, teller = told(stream)
+
+    assert (
+        '# 2,097,152 octets were not kept\n[[part]]\nrecord = "libxc.HVM_CONTEXT"\noctets = ""\nzeros = 2097152\n'
+        in text
+    )
+    assert [line.split()[0] for line in teller.lost] == ["HVM_CONTEXT", *(["what"] if broken else [])]
+    assert recipes.load(text).stream.size == stream.size - broken * (65 << 10)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--contents", "3"),
+        ("--recipe", "--json"),
+        ("--recipe", "--hexdump"),
+        ("--recipe", "--records", "1"),
+        ("--recipe", "x"),
+    ],
+)
+def test_misuse(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """--recipe is for itself, and for one file."""
+    assert main(["show", *words, real("hvm-64.bin.gz")]) == 2
+    assert capsys.readouterr().err.startswith("streamfmt show: --")
