@@ -20,7 +20,7 @@ from .. import data
 from ..schema.describe import Field, Layout, catalogue
 from ..writer import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
 from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
-from .vectors import ACCEPTED, BREAKING
+from .vectors import ACCEPTED, BREAKING, PLACES, SEVERAL
 
 LIMIT = 128 << 20
 # Octets of an xl header and what comes before the stream in the file made here.
@@ -248,8 +248,10 @@ def _guest(stream: Stream) -> str:
 
 
 def _vectors() -> Iterator[Case]:
-    tables = [(clause, "accepted ", vectors) for clause, vectors in ACCEPTED.items()]
-    for clause, kind, vectors in (*tables, *((clause, "", vectors) for clause, vectors in BREAKING.items())):
+    tables = ((ACCEPTED, "accepted "), (PLACES, ""), (BREAKING, ""), (SEVERAL, "several "))
+    for clause, kind, vectors in [
+        (clause, kind, vectors) for table, kind in tables for clause, vectors in table.items()
+    ]:
         for name, vector in vectors.items():
             form = _form(vector.stream)
             if not form or vector.large or vector.mode == "colo":

@@ -30,6 +30,8 @@ ACCEPTING = _tables("accepted")
 BREAKING = _tables("broken")
 # Streams that break a clause and, since that cannot be helped, others.
 SEVERAL = _tables("several")
+# Records in every place that the rules leave them.
+PLACES = _tables("places")
 
 
 # What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.
