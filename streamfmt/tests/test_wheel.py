@@ -32,10 +32,10 @@ def test_one_import_name(wheel: zipfile.Path) -> None:
 
 
 def test_data_is_inside(wheel: zipfile.Path) -> None:
-    """The clauses and the JSON Schemas of the checkout are all there."""
-    for folder, pattern in (("spec/clauses", "*.toml"), ("spec/json", "*.json")):
+    """The clauses, the JSON Schemas and the corpus of the checkout are all there."""
+    for folder, pattern in (("spec/clauses", "*.toml"), ("spec/json", "*.json"), ("corpus", "**/*.*")):
         for path in (CHECKOUT / folder).glob(pattern):
-            carried = wheel / "streamfmt" / "_data" / folder / path.name
+            carried = wheel / "streamfmt" / "_data" / folder / str(path.relative_to(CHECKOUT / folder))
             assert carried.read_bytes() == path.read_bytes()
 
 
@@ -52,7 +52,7 @@ def test_works_from_the_wheel(wheel: zipfile.Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(str(wheel.root.filename)) as archive:
         archive.extractall(tmp_path)
     sample = CHECKOUT / "corpus" / "real" / "hvm-64.bin.gz"
-    for words in (["verify", str(sample)], ["explain", "LIBXC-PAGE-COUNT"]):
+    for words in (["verify", str(sample)], ["explain", "LIBXC-PAGE-COUNT"], ["corpus", "check"]):
         command = [sys.executable, "-P", "-m", "streamfmt", *words]
         shown = subprocess.run(
             command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True

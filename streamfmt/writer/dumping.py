@@ -18,6 +18,8 @@ from .recipes import FORMAT, Recipe
 _PERIODS = (1, 2, 4, 8)
 # What comes again and again, a few octets at a time.
 _AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
+# Tables in a row from which on each has a line of its own.
+_ROWS = 2
 # Lists of numbers longer than this are told by ranges.
 _MANY = 64
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -215,7 +217,7 @@ def frames(entries: Iterable[int]) -> str:
 
 
 def value(it: Any) -> str:
-    """A value in TOML, on one line."""
+    """A value in TOML, on one line but for long lists of tables."""
     if isinstance(it, bool):
         return "true" if it else "false"
     if isinstance(it, int):
@@ -229,6 +231,8 @@ def value(it: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if len(it) > _MANY and all(type(each) is int for each in it):
         return _quoted(", ".join(_run(*run) for run in runs(it)))
+    if len(it) > _ROWS and all(isinstance(each, Mapping) for each in it):
+        return "[\n" + "".join(f"  {value(each)},\n" for each in it) + "]"
     return f"[{', '.join(map(value, it))}]"
 
 
