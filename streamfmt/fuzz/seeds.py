@@ -1,7 +1,7 @@
 """What coverage-guided fuzzers begin with: ``python -m streamfmt.fuzz.seeds DIRECTORY`` writes it.
 
-streams/ has small good streams, recipes/ the same as recipes, and streamfmt.dict, for libFuzzer and AFL, the octets
-that mean something: magics, headers, record types, trailers.
+streams/ has the corpus's good streams, recipes/ the same as recipes, and streamfmt.dict, for libFuzzer and AFL, the
+octets that mean something: magics, headers, record types, trailers.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..corpus import sources
 from ..schema.decode import layouts
 from ..schema.layers import LAYERS
 from ..schema.magic import MAGICS, TRAILERS
 from ..writer import HEADERS
 from ..writer.dumping import dump
-from ..writer.recipes import Recipe
-from .samples import good
 
 # AFL takes no longer ones.
 _LONGEST = 128
@@ -35,10 +34,10 @@ def tokens() -> Iterator[tuple[str, bytes]]:
             if kind:
                 order = "big" if kind.big else "little"
                 yield f"type {layer.name} {record.name}", record.code.to_bytes(kind.size, order)  # type: ignore[arg-type] # it is one of the two literals
-    for name, (stream, _, _) in good().items():
-        for part in stream:
+    for entry in sources.collection(sources.BASES):
+        for part in entry.recipe.stream:
             if part.path in HEADERS:
-                yield f"header {part.path} {name}", part.body("<")
+                yield f"header {part.path} {entry.name}", part.body("<")
 
 
 def dictionary() -> str:
@@ -62,9 +61,9 @@ def write(directory: Path) -> None:
     """Everything, below the directory.  Raises OSError."""
     for folder in ("streams", "recipes"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
-    for name, (stream, form, mode) in good().items():
-        (directory / "streams" / f"{name}.bin").write_bytes(stream.render())
-        (directory / "recipes" / f"{name}.toml").write_text(dump(Recipe(stream, form, mode)), encoding="utf-8")
+    for entry in sources.collection(sources.BASES):
+        (directory / "streams" / f"{entry.name}.bin").write_bytes(entry.recipe.stream.render())
+        (directory / "recipes" / f"{entry.name}.toml").write_text(dump(entry.recipe), encoding="utf-8")
     (directory / "streamfmt.dict").write_text(dictionary(), encoding="ascii")
 
 

@@ -21,7 +21,6 @@ from ..cli.main import main
 from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT, of_exit
 from ..fuzz.running import Run, Summary
 from ..fuzz.running import run as search
-from ..fuzz.samples import good
 from ..fuzz.search import Failure
 from ..fuzz.seeds import write
 from ..fuzz.specs import OURS, Spec, SpecError, parse
@@ -29,6 +28,7 @@ from ..fuzz.targets import Input, open_target, verified
 from ..schema import libxc
 from ..schema.magic import MAGICS
 from ..writer.recipes import load
+from .good import GOOD
 
 ROOT = Path(data.path("spec")).parent
 HARNESSES = ROOT / "conformance" / "fuzz"
@@ -430,10 +430,10 @@ def test_seeds_conform(seeds: Path) -> None:
     """Each stream conforms as what it is given out for, and its recipe makes the same octets."""
     names = {path.stem for path in seeds.glob("streams/*.bin")}
 
-    assert names == good().keys()
-    for name, (_, form, mode) in good().items():
+    assert names == GOOD.keys()
+    for name, stream in GOOD.items():
         octets = (seeds / "streams" / f"{name}.bin").read_bytes()
-        outcome = verified(Input(octets, form, mode, deep=True))
+        outcome = verified(Input(octets, stream.form or "auto", "auto", deep=True))
         assert (outcome.verdict, outcome.counts) == ("conforms", {})
         assert load((seeds / "recipes" / f"{name}.toml").read_text()).stream.render() == octets
 
@@ -460,7 +460,7 @@ def test_harness_replays(harness: Path, seeds: Path) -> None:
     (seeds / "none" / "atheris.py").write_text("raise ImportError")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(good()) + 1} inputs replayed\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(GOOD) + 1} inputs replayed\n", "")
 
 
 def test_harnesses_and_their_build() -> None:
