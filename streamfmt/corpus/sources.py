@@ -20,7 +20,7 @@ from ..writer.tables import Source, Table
 FORMAT = 1
 BASES = "good"
 # What a collection has, by kind.
-KINDS = ("good", "made", "accepted", "broken", "several", "history")
+KINDS = ("good", "made", "accepted", "broken", "several", "history", "hostile")
 REAL = "real"
 
 
