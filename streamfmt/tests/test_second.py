@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from .. import data
+from ..corpus import sources
 from ..reader import literals as L
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..verify.verifier import MODES
@@ -152,7 +153,27 @@ def test_corpus(path: str) -> None:
     told = _agree(octets, outcome)
 
     if told is None:
-        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in {"xl", "libxl", "libxc", "back-channel"}
+        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
+
+
+_TOLD = [entry for name in ("history", "hostile") for entry in sources.collection(name)]
+_KNOWN = {"xl", "libxl", "libxc", "back-channel"}
+
+
+@pytest.mark.parametrize("entry", _TOLD, ids=lambda entry: entry.id)
+def test_history_and_hostile(entry: sources.Entry) -> None:
+    """Both readers judge what tools wrote and what attackers might alike; the second does not know other containers."""
+    made = entry.recipe
+    if made.form not in {"auto", *second.FORMS}:
+        assert made.form in {"libvirt", "xapi", "xl-migrate"}
+        return
+    octets = made.stream.render()
+    outcome = judge([octets], made.form, made.mode, deep=made.deep)
+
+    told = _agree(octets, outcome, made.form, made.mode)
+
+    if told is None:
+        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
 
 
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
