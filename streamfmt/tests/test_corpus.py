@@ -17,6 +17,7 @@ from .. import data
 from ..cli.main import main
 from ..corpus import index, sources, store
 from ..schema.clauses import registry
+from ..verify.report import NOT_JUDGED
 from ..writer.recipes import Recipe
 
 ROWS = store.read_index()
@@ -186,10 +187,19 @@ def test_every_recipe_tells_what_it_is() -> None:
 
 
 def test_hostile_streams_are_small() -> None:
-    """It is their claims that are huge; and none of them, or of history's, repeats a stream of a clause."""
+    """It is their claims that are huge; and neither they nor history's repeat a stream of another collection."""
     rows = [row for row in ROWS if row["id"].startswith(("history/", "hostile/"))]
     others = {row["sha256"] for row in ROWS if row not in rows}
 
     assert len(rows) > 100
     assert not [row["id"] for row in rows if row["sha256"] in others]
     assert all(row["size"] < 1 << 16 for row in rows)
+
+
+def test_legacy_streams_are_named_only() -> None:
+    """What begins with them is known, and nothing of what they hold."""
+    rows = [row for row in ROWS if row["id"].startswith("history/legacy-")]
+
+    assert len(rows) >= 10
+    assert {row["verdict"] for row in rows} == {NOT_JUDGED}
+    assert {row["format"] for row in rows} >= {"legacy", "xapi-legacy", "xend", "xl", "libvirt"}
