@@ -1,8 +1,9 @@
 """Where the corpus comes from: collections of recipes, and the streams that real software wrote.
 
-corpus/recipes/good.toml has the streams that keep every rule; each other collection is named for a clause, and has
-streams that keep it (`accepted`), streams that break it and nothing else (`broken`), and streams that cannot break it
-without breaking others (`several`).
+corpus/recipes/good.toml has the streams that keep every rule, made.toml stand-ins for real ones, history.toml what
+releases of Xen and its tools wrote or stumbled over, hostile.toml claims that are not to be believed.  Each other
+collection is named for a clause, and has streams that keep it (`accepted`), streams that break it and nothing else
+(`broken`), and streams that cannot break it without breaking others (`several`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..writer.tables import Source, Table
 FORMAT = 1
 BASES = "good"
 # What a collection has, by kind.
-KINDS = ("good", "made", "accepted", "broken", "several", "places", "history")
+KINDS = ("good", "made", "accepted", "broken", "several", "places", "history", "hostile")
 REAL = "real"
 
 

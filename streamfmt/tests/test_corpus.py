@@ -17,6 +17,7 @@ from .. import data
 from ..cli.main import main
 from ..corpus import index, sources, store
 from ..schema.clauses import registry
+from ..verify.report import NOT_JUDGED
 from ..writer.recipes import Recipe
 
 ROWS = store.read_index()
@@ -186,8 +187,29 @@ def test_what_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_recipe_tells_what_it_is() -> None:
-    """Good streams and stand-ins have a word about them."""
-    told: list[Recipe] = [entry.recipe for entry in sources.entries() if entry.kind in ("good", "made", "history")]
+    """Streams that no clause explains have a word about them, and no two the same."""
+    for kinds in (("good", "made"), ("history",), ("hostile",)):
+        told: list[Recipe] = [entry.recipe for entry in sources.entries() if entry.kind in kinds]
 
-    assert told
-    assert all(recipe.about for recipe in told)
+        assert told
+        assert all(recipe.about for recipe in told)
+        assert len({recipe.about for recipe in told}) == len(told)
+
+
+def test_hostile_streams_are_small() -> None:
+    """It is their claims that are huge; and neither they nor history's repeat a stream of another collection."""
+    rows = [row for row in ROWS if row["id"].startswith(("history/", "hostile/"))]
+    others = {row["sha256"] for row in ROWS if row not in rows}
+
+    assert len(rows) > 100
+    assert not [row["id"] for row in rows if row["sha256"] in others]
+    assert all(row["size"] < 1 << 16 for row in rows)
+
+
+def test_legacy_streams_are_named_only() -> None:
+    """What begins with them is known, and nothing of what they hold."""
+    rows = [row for row in ROWS if row["id"].startswith("history/legacy-")]
+
+    assert len(rows) >= 10
+    assert {row["verdict"] for row in rows} == {NOT_JUDGED}
+    assert {row["format"] for row in rows} >= {"legacy", "xapi-legacy", "xend", "xl", "libvirt"}

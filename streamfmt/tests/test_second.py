@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from .. import data
+from ..corpus import sources
 from ..reader import literals as L
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..verify.verifier import MODES
@@ -134,6 +135,8 @@ def test_differences_are_needed(clause: str) -> None:
     assert second.judge(vector.stream.render(), vector.form, vector.mode)[0] == "accept"
 
 
+# What the second reader knows, by the names the first has for them.
+_KNOWN = {"xl", "libxl", "libxc", "back-channel"}
 _CORPUS = [
     os.path.join(data.path("corpus", folder), name)
     for folder in ("real", "streams/made")
@@ -152,7 +155,33 @@ def test_corpus(path: str) -> None:
     told = _agree(octets, outcome)
 
     if told is None:
-        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in {"xl", "libxl", "libxc", "back-channel"}
+        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
+
+
+_TOLD = [entry for name in ("history", "hostile") for entry in sources.collection(name)]
+
+
+@pytest.mark.parametrize("entry", _TOLD, ids=lambda entry: entry.id)
+def test_history_and_hostile(entry: sources.Entry) -> None:
+    """Both readers judge what tools wrote and what attackers might alike; the second does not know other containers."""
+    made = entry.recipe
+    assert made.form in {"auto", *second.FORMS}
+    octets = made.stream.render()
+    outcome = judge([octets], made.form, made.mode, deep=made.deep)
+
+    told = _agree(octets, outcome, made.form, made.mode)
+
+    if told is None:
+        assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
+
+
+def test_history_and_hostile_scope() -> None:
+    """Most of them are in the second reader's scope, and it refuses and accepts some of each."""
+    for name in ("history", "hostile"):
+        made = [entry.recipe for entry in sources.collection(name)]
+        verdicts = [second.judge(recipe.stream.render(), recipe.form, recipe.mode)[0] for recipe in made]
+        assert verdicts.count("unknown") < len(verdicts) // 3
+        assert min(verdicts.count("accept"), verdicts.count("reject")) > 10
 
 
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
