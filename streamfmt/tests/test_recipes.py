@@ -488,6 +488,21 @@ THINGS = st.recursive(
 TABLES = st.lists(st.dictionaries(KEYS, THINGS, max_size=3), max_size=3)
 
 
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ({"guest": ""}, "guest: '' is none of pv, hvm"),
+        ({"guest": "hvm", "form": "xapi", "state": [{"body": "x"}]}, "state[0]: it has no type, one of XENOPS"),
+    ],
+)
+def test_an_empty_word_is_no_default(tables: dict[str, Any], told: str) -> None:
+    """A word that is empty, and one that is not there, are refused like others."""
+    made, error = loaded(tables)
+
+    assert made is None
+    assert told in error
+
+
 @given(
     st.dictionaries(KEYS, THINGS, max_size=3),
     st.fixed_dictionaries(

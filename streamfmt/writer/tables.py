@@ -70,10 +70,12 @@ class Table:
         return self.take(key, kind, kind())
 
     def one_of(self, key: str, words: tuple[str, ...], default: str) -> str:
-        """One of some words."""
+        """One of some words; without a default it must be there."""
+        if key not in self.values and not default:
+            raise self.fail(f"it has no {key}, one of {', '.join(words)}")
         word = self.take(key, str, default)
-        if word not in words and word != default:
-            raise self.fail(f"{word!r} is none of {', '.join(filter(None, words))}{_meant(word, words)}", key)
+        if key in self.values and word not in words:
+            raise self.fail(f"{word!r} is none of {', '.join(words)}{_meant(word, words)}", key)
         return word
 
     def number(self, key: str, default: int, least: int = 0, most: int = (1 << 64) - 1) -> int:
