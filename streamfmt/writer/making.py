@@ -11,7 +11,8 @@ from ..schema.encode import Buffer, FieldError
 from .parts import Part, header, record
 from .streams import Stream
 
-_PAGE_CODES = {row.name: row.code << L.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
+# A page entry's type, in its place.
+PAGE_CODES = {row.name: row.code << L.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
 
 
 def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
@@ -39,9 +40,9 @@ def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterabl
     if len(kinds) != len(pfns):
         raise FieldError("types", f"{len(kinds)} for {len(pfns)} frames")
     try:
-        entries = [_PAGE_CODES[kind] | pfn for kind, pfn in zip(kinds, pfns, strict=True)]
+        entries = [PAGE_CODES[kind] | pfn for kind, pfn in zip(kinds, pfns, strict=True)]
     except KeyError as unknown:
-        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(_PAGE_CODES)}") from None
+        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(PAGE_CODES)}") from None
     return record("libxc.PAGE_DATA", entries=entries, pages=list(contents))
 
 

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import shake_128
-from itertools import islice
 from struct import pack
 
 from ..schema import libxc
 from ..schema.encode import Buffer, FieldError
-from .making import page_data
-from .parts import Part, size
+from .making import PAGE_CODES, page_data
+from .parts import Part, record, size
 
 PAGE = libxc.PAGE_SIZE
 TYPES = {row.name: row for row in libxc.PAGE_TYPES}
@@ -142,22 +141,34 @@ class Memory:
         """How many frames there are."""
         return sum(map(len, self.frames))
 
-    def _each(self) -> Iterator[tuple[int, str]]:
-        for run in self.frames:
-            for pfn in range(run.first, run.last + 1):
-                yield pfn, run.type
-
     def parts(self) -> Iterator[Part]:
         """The records, each made when it is asked for."""
-        each = self._each()
-        while entries := list(islice(each, self.batch)):
-            yield self.record(entries)
+        some: list[Frames] = []
+        room = self.batch
+        for run in self.frames:
+            first = run.first
+            while first <= run.last:
+                last = min(run.last, first + room - 1)
+                some.append(Frames(first, last, run.type))
+                room -= last + 1 - first
+                first = last + 1
+                if not room:
+                    yield self.record(some)
+                    some, room = [], self.batch
+        if some:
+            yield self.record(some)
 
-    def record(self, entries: Sequence[tuple[int, str]]) -> Part:
+    def record(self, some: Sequence[Frames]) -> Part:
         """PAGE_DATA of some frames."""
         plain = self.fills[""]
-        pages = [self.fills.get(kind, plain)(pfn) for pfn, kind in entries if kind in DATA]
-        return page_data([pfn for pfn, _ in entries], [kind for _, kind in entries], pages)
+        pages: list[Buffer] = []
+        entries: list[int] = []
+        for run in some:
+            pfns = range(run.first, run.last + 1)
+            entries += map(PAGE_CODES[run.type].__or__, pfns)
+            if run.type in DATA:
+                pages += map(self.fills.get(run.type, plain), pfns)
+        return record("libxc.PAGE_DATA", entries=entries, pages=pages)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

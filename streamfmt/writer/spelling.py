@@ -207,8 +207,7 @@ def _pages(row: Table) -> Part:
     if "contents" in row:
         return _pages_with(runs, row)
     fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
-    entries = [(pfn, run.type) for run in runs for pfn in range(run.first, run.last + 1)]
-    return memory.Memory(runs, fills).record(entries)
+    return memory.Memory(runs, fills).record(runs)
 
 
 def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
