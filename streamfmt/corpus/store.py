@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 from . import index, sources
 
 INDEX = "index.json"
-Progress = Callable[[int], None]
 
 
 def read_index() -> list[dict[str, Any]]:
@@ -35,7 +34,7 @@ def packed(octets: bytes) -> bytes:
     return gzip.compress(octets, 9, mtime=0)
 
 
-def build(target: Path, progress: Progress | None = None) -> int:
+def build(target: Path) -> int:
     """Write all that recipes make below `target`, and the index; how many streams that are.  Raises OSError.
 
     Files that hold the same octets already are left as they are.
@@ -51,8 +50,6 @@ def build(target: Path, progress: Progress | None = None) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(packed(octets))
         count += 1
-        if progress is not None:
-            progress(count)
     for path in _strays(target, rows):
         path.unlink()
     (target / INDEX).write_text(index_text(rows), encoding="utf-8")
@@ -78,11 +75,11 @@ def _strays(target: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:
             yield path
 
 
-def check(progress: Progress | None = None) -> Iterator[str]:
+def check() -> Iterator[str]:
     """What is not as it should be, in words: each stream is made, judged and held against its file and its row."""
     rows = {row["id"]: row for row in read_index()}
     folder = sources.folder()
-    for count, now in enumerate(index.rows(), 1):
+    for now in index.rows():
         row = rows.pop(now["id"], None)
         if row is None:
             yield f"{now['id']}: the index has no such stream"
@@ -95,8 +92,6 @@ def check(progress: Progress | None = None) -> Iterator[str]:
                 yield f"{now['id']}: {now['file']} is not there"
             elif sha256(unpacked(path)).hexdigest() != now["sha256"]:
                 yield f"{now['id']}: {now['file']} holds other octets"
-        if progress is not None:
-            progress(count)
     yield from (f"{name}: the index has it, and nothing makes it" for name in rows)
     yield from (f"{path.name}: no row of the index names this file" for path in _strays(folder, read_index()))
 

@@ -16,7 +16,7 @@ from ..schema.encode import FieldError
 from . import guests
 from .memory import Many
 from .parts import HEADERS, RECORDS
-from .spelling import LEAST, MOST, ZEROS_MOST, check, octets, part_of, parts_of, patch_value
+from .spelling import MOST, around, check, part_of, parts_of, patch_value
 from .streams import Stream
 from .tables import RecipeError, Source, Table
 
@@ -232,20 +232,12 @@ def _insert(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
     """What is around a record's body, or all of the body."""
     path, nth = _named(stream, table, "change")
-    changes: dict[str, Any] = {}
-    if "length" in table:
-        changes["claim"] = table.number("length", 0, least=LEAST)
-    if "type" in table:
-        changes["code"] = table.number("type", 0, least=LEAST)
-    if "padding" in table:
-        changes["padding"] = octets(table, "padding")
-    if "octets" in table:
-        changes.update(octets=octets(table, "octets"), patches=())
-    if "zeros" in table:
-        changes["fill"] = table.number("zeros", 0, most=ZEROS_MOST)
-    if not changes:
+    if not any(key in table for key in ("length", "type", "padding", "octets", "zeros")):
         raise table.fail("change one of length, type, padding, octets, zeros")
-    return stream.edit(path, nth, **changes)
+    part = stream.part(path, nth)
+    if "octets" in table:
+        part = replace(part, patches=())
+    return stream.swap(path, around(part, table), nth=nth)
 
 
 def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:

@@ -21,10 +21,10 @@ from .tables import Table, integer
 
 # What one recipe may ask to be made in one piece: octets, zeros behind them, and frames of a record.
 MOST = 256 << 20
-ZEROS_MOST = 1 << 40
+_ZEROS_MOST = 1 << 40
 _FRAMES_MOST = 1 << 20
 # Some layers have signed lengths and types.
-LEAST = -(1 << 63)
+_LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
 _HEX = re.compile(r"(?:\s*[0-9a-fA-F]{2})*\s*")
 Named = Callable[[Stream, Table, str], tuple[str, int]]
@@ -162,18 +162,18 @@ def parts_of(
         if "recipe" in row:
             yield from fetched(row, "recipe").parts
         elif "copy" in row and stream is not None and named is not None:
-            yield _around(stream.part(*named(stream, row, "copy")), row)
+            yield around(stream.part(*named(stream, row, "copy")), row)
         elif "raw" in row:
-            yield raw(octets(row, "raw"), row.number("zeros", 0, most=ZEROS_MOST))
+            yield raw(octets(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
         elif "pages" in row:
-            yield _around(_pages(row), row)
+            yield around(_pages(row), row)
         elif "vcpu" in row:
             kind = row.one_of("vcpu", _VCPU, "")
-            yield _around(
+            yield around(
                 vcpu(kind, row.number("number", 0, most=(1 << 32) - 1), row.number("size", 0, most=1 << 20)), row
             )
         else:
-            part = _around(_plain(row), row)
+            part = around(_plain(row), row)
             try:
                 check(part)
             except FieldError as error:
@@ -231,18 +231,18 @@ def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
     return memory.fill(word, table.number("seed", 0), last)
 
 
-def _around(part: Part, row: Table) -> Part:
+def around(part: Part, row: Table) -> Part:
     """A part with what a table says beyond its fields."""
     if "octets" in row:
         part = replace(part, octets=octets(row, "octets"))
     if "type" in row:
-        part = replace(part, code=row.number("type", 0, least=LEAST))
+        part = replace(part, code=row.number("type", 0, least=_LEAST))
     if "length" in row:
-        part = replace(part, claim=row.number("length", 0, least=LEAST))
+        part = replace(part, claim=row.number("length", 0, least=_LEAST))
     if "padding" in row:
         part = replace(part, padding=octets(row, "padding"))
     if "zeros" in row:
-        part = replace(part, fill=row.number("zeros", 0, most=ZEROS_MOST))
+        part = replace(part, fill=row.number("zeros", 0, most=_ZEROS_MOST))
     if "set" in row:
         inner = row.table("set")
         part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))
