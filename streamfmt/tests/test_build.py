@@ -53,7 +53,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 PINNED = {
     "hvm": (
         f'{GUEST}form = "xl"\nvcpus = 2\n[memory]\nsize = "1 MiB"\nfill = "random"\n',
-        "95b7938d06ee083872e84fbfd67a0854995170829a2bc3a7a5738249b5cad490",
+        "3e6ee65c35ab80b05df2fc48090bb3cdc3a3e7f7461b0b390e3b6dc3448d06d1",
     ),
     "pv": (
         'recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n',

@@ -148,12 +148,12 @@ class Contents:
         follows = {
             name: made
             for name, made in self._rules.items()
-            if number < len(self._pfns) and page == made(self._pfns[number])
+            if number < len(self._pfns) and [page] == made(self._pfns[number], 1)
         }
         if not follows:
             for made in list(self._rules.values())[:1]:
                 for pfn in self._pfns[:number]:
-                    self._keep(bytes(made(pfn)))
+                    self._keep(*map(bytes, made(pfn, 1)))
             self._keep(page)
         self._rules = follows
 
@@ -182,7 +182,7 @@ class Contents:
         """All their octets, in TOML."""
         for made in list(self._rules.values())[:1]:
             for pfn in self._pfns[: self._count]:
-                self._keep(bytes(made(pfn)))
+                self._keep(*map(bytes, made(pfn, 1)))
         self._rules = {}
         return [
             octets(pattern * times) if times == 1 or not any(pattern) else _hex(pattern, times)

@@ -22,12 +22,15 @@ TYPES = {row.name: row for row in libxc.PAGE_TYPES}
 DATA = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 # Entries of a page table that point somewhere: those below the slots of an L4 table that Xen keeps for itself.
 _PRESENT = 256
-# A page that is "random" begins anywhere in these octets.
+# Frames are filled from the same octets that many at a time: fewer and larger buffers cost the system less.
+_RUN = 64
+# Such a run of "random" pages begins anywhere in these octets.
 _POOL = 1 << 20
 _STEP = 0x9E3779B1
 _ITEM = re.compile(r"(?P<first>0x[0-9a-fA-F]+|\d+)(?:-(?P<last>0x[0-9a-fA-F]+|\d+))?(?:\s+(?P<type>\w+))?")
 
-Fill = Callable[[int], Buffer]
+# The contents of some frames, by the first and how many: buffers of one page or several.
+Fill = Callable[[int, int], Sequence[Buffer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,52 +68,62 @@ def frames(text: str) -> tuple[Frames, ...]:
 
 @cache
 def _pool(seed: int) -> memoryview:
-    return memoryview(shake_128(b"%d" % seed).digest(_POOL + PAGE))
-
-
-_ZERO = bytes(PAGE)
-
-
-def _zero(_: int) -> Buffer:
-    return _ZERO
+    return memoryview(shake_128(b"%d" % seed).digest(_POOL + _RUN * PAGE))
 
 
 def _random(seed: int) -> Fill:
     pool = _pool(seed)
 
-    def page(pfn: int) -> Buffer:
-        at = pfn * _STEP % _POOL
-        return pool[at : at + PAGE]
+    def pages(first: int, count: int) -> Sequence[Buffer]:
+        found: list[Buffer] = []
+        while count:
+            run, ahead = divmod(first, _RUN)
+            some = min(count, _RUN - ahead)
+            at = run * _STEP % _POOL + ahead * PAGE
+            found.append(pool[at : at + some * PAGE])
+            first += some
+            count -= some
+        return found
 
-    return page
-
-
-def _frame(pfn: int) -> Buffer:
-    return pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)
-
-
-def _octet(pfn: int) -> Buffer:
-    return bytes([pfn & 0xFF]) * PAGE
+    return pages
 
 
 def pattern(octets: bytes) -> Fill:
-    """These octets over and over."""
+    """These octets over and over, beginning anew with each page."""
     page = (octets * (PAGE // len(octets) + 1))[:PAGE]
-    return lambda _: page
+    run = memoryview(page * _RUN)
+    return lambda _, count: [run] * (count // _RUN) + [run[: count % _RUN * PAGE]] * (count % _RUN > 0)
+
+
+def _each(page: Callable[[int], bytes]) -> Fill:
+    """Pages that are made one by one, from their frames' numbers."""
+
+    def pages(first: int, count: int) -> Sequence[Buffer]:
+        return [b"".join(map(page, range(first, first + count)))]
+
+    return pages
+
+
+def _frame(pfn: int) -> bytes:
+    return pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)
+
+
+def _octet(pfn: int) -> bytes:
+    return bytes([pfn & 0xFF]) * PAGE
 
 
 def table(last: int) -> Fill:
     """A page table whose entries point at the frames from its own on, of a guest whose last frame is `last`."""
 
-    def page(pfn: int) -> Buffer:
+    def page(pfn: int) -> bytes:
         entries = [(pfn + slot) % (last + 1) << libxc.PAGE_SHIFT | 1 for slot in range(_PRESENT)]
         return pack(f"<{_PRESENT}Q", *entries).ljust(PAGE, b"\0")
 
-    return page
+    return _each(page)
 
 
-# Contents by name: zeros; the frame's number over and over, in 64 bits or its lowest 8; octets that no file system
-# or line can make smaller, the same on every machine; entries of a page table.
+# Contents by name: zeros; the frame's number over and over, in 64 bits or its lowest 8; octets in no order, the same
+# on every machine, no two pages of a GiB alike; entries of a page table.
 FILLS = ("zero", "pfn", "octet", "random", "table")
 
 
@@ -122,7 +135,9 @@ def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
         return _random(seed)
     if name == "table":
         return table(last)
-    return {"zero": _zero, "pfn": _frame, "octet": _octet}[name]
+    if name == "zero":
+        return pattern(b"\0")
+    return _each({"pfn": _frame, "octet": _octet}[name])
 
 
 # -- records --------------------------------------------------------------------------------------------------
@@ -164,10 +179,9 @@ class Memory:
         pages: list[Buffer] = []
         entries: list[int] = []
         for run in some:
-            pfns = range(run.first, run.last + 1)
-            entries += map(PAGE_CODES[run.type].__or__, pfns)
+            entries += map(PAGE_CODES[run.type].__or__, range(run.first, run.last + 1))
             if run.type in DATA:
-                pages += map(self.fills.get(run.type, plain), pfns)
+                pages += self.fills.get(run.type, plain)(run.first, len(run))
         return record("libxc.PAGE_DATA", entries=entries, pages=pages)
 
 
