@@ -315,13 +315,13 @@ def libxl(octets: bytes, at: int, image: Image) -> None:
 
 
 def announcement(octets: bytes, at: int, order: str, image: Image) -> int:
-    """COLO's primary says NEW, to libxl, before each checkpoint but the first; under Remus libxc goes on at once.
-
-    Type 5 shows which, for no HVM guest has what 5 means to libxc; END needs no announcement.
-    """
+    """COLO's primary says NEW, to libxl, before each checkpoint but the first; under Remus libxc goes on at once."""
     kind, length = header(octets, at, order)
-    optional = kind == L_END or image.mode != "colo"
-    if not image.hvm or image.mode == "remus" or (optional and kind != L_CHECKPOINT_STATE):
+    if kind == L_END or not image.hvm:
+        return at
+    if image.mode == "auto":
+        image.mode = "colo" if kind == L_CHECKPOINT_STATE else "remus"
+    if image.mode == "remus":
         return at
     need(kind == L_CHECKPOINT_STATE, at, "no CHECKPOINT_STATE announces this checkpoint of COLO")
     state, after = state_there(octets, at, order, length)

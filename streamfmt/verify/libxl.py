@@ -79,16 +79,24 @@ def checkpoint_end(verifier: Verifier, state: LayerState, record: Record) -> Non
 
 
 def announced(verifier: Verifier, state: LayerState, record: Record) -> None:
-    """COLO has announced the next checkpoint."""
+    """COLO announces the next checkpoint; in any other place the order of the records forbids it."""
+    if not state.seen & L.CHECKPOINT_CLOSED:
+        return
     state.seen &= ~L.CHECKPOINT_CLOSED
-    if verifier.mode == "remus":
-        verifier.fault("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream that is declared Remus")
+    if verifier.mode == "auto":
+        verifier.mode = "colo"
+    elif verifier.mode == "remus":
+        verifier.fault("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream of Remus")
 
 
 def next_checkpoint(verifier: Verifier, image: Layer, at: int) -> None:
     """The first record of a later checkpoint has come, at `at`."""
     outer = verifier.around(image)
-    if verifier.mode == "colo" and image.guest == "hvm" and outer is not None and outer.seen & L.CHECKPOINT_CLOSED:
+    if outer is None or not outer.seen & L.CHECKPOINT_CLOSED:
+        return
+    if verifier.mode == "auto":
+        verifier.mode = "remus"
+    elif verifier.mode == "colo" and image.guest == "hvm":
         message = "a checkpoint begins that no CHECKPOINT_STATE has announced"
         verifier.fault("LIBXL-CKPTSTATE-ID", outer.layer, message, offset=at, expected="NEW", actual="libxc records")
 
