@@ -199,7 +199,7 @@ SAMPLES: dict[str, tuple[str, int | None]] = {
     "bare": ("bare", 64 * MIB),
     "tiny": ("bare", 64),
     "context": ("context", 128 * MIB),
-    "built": ("built", None),
+    "built": ("xl", None),
     "small": ("small", 64 * KIB),
     **{name: (name, 64 * MIB) for name in generate.BAD},
 }
@@ -303,7 +303,7 @@ class Samples:
             generate.write(SAMPLES[name][0], self.path(name), self.octets(name))
             if name in self._in_memory:
                 with open(f"{self.path(name)}.toml", "w", encoding="utf-8") as file:
-                    file.write(generate.recipe(self.octets(name)))
+                    file.write(generate.RECIPES[SAMPLES[name][0]](self.octets(name)))
 
     def done(self, row: Row) -> None:
         """Remove what no later row wants."""

@@ -30,7 +30,7 @@ def judge(kind: str, size: int) -> Outcome:
     """The outcome of verifying a sample, page tables included, fed piece by piece."""
     verifier = Verifier(deep=True)
     reader = Reader(verifier)
-    for piece in generate.SAMPLES[kind](size):
+    for piece in generate.SAMPLES[kind](size).pieces():
         reader.engine.feed(piece)
     reader.engine.end()
     return Outcome(reader, verifier)
@@ -49,43 +49,37 @@ def test_good_samples_conform(kind: str) -> None:
 @pytest.mark.parametrize("kind", generate.BAD)
 def test_bad_samples_break_their_clause_everywhere(kind: str) -> None:
     """Each of the records breaks the clause, and nothing else is broken."""
-    clause, _, record = generate.BAD[kind]
+    clause, _, part = generate.BAD[kind]
     outcome = judge(kind, BAD_SIZE)
     counts = Counter({key: n for key, n in outcome.verifier.findings.counts.items() if L.SEVERITY[key] != "note"})
 
-    assert counts == {clause: BAD_SIZE // len(record)}
+    assert counts == {clause: BAD_SIZE // part.extent}
     assert (outcome.verdict == CONFORMS) == (L.SEVERITY[clause] == "warning")
 
 
 @pytest.mark.parametrize(("kind", "octets"), [("single", L.RUN_DATA_SIZE), ("bare", L.RUN_BARE_SIZE)])
 def test_small_records_have_the_size_their_rows_are_about(kind: str, octets: int) -> None:
     """The rows count records by their size."""
-    size = 100 * octets
+    once, twice = (judge(kind, 100 * octets * times) for times in (1, 2))
+    sizes = [generate.SAMPLES[kind](100 * octets * times).size for times in (1, 2)]
 
-    assert judge(kind, size).verifier.page_entries == 100
-    assert sum(map(len, generate.SAMPLES[kind](2 * size))) - sum(map(len, generate.SAMPLES[kind](size))) == size
+    assert twice.verifier.page_entries - once.verifier.page_entries == 100
+    assert sizes[1] - sizes[0] == 100 * octets
 
 
 def test_pages_are_really_there(tmp_path: Path) -> None:
-    """Pages begin with their frame numbers, the hole has none, and no octet of the file is one."""
+    """All of the file lies on the disk, and no octet of it is in a hole."""
     path = tmp_path / "hvm"
-    size = generate.write("hvm", str(path), SIZE)
-    headers = ("libxc.image_header", "libxc.domain_header", "libxc.record_header")
-    batch = sum(L.SIZES[name] for name in headers)
-    first = batch + L.SIZES["libxc.record_header"] + L.SIZES["libxc.PAGE_DATA"] + L.BATCH_MAX * 8
-    octets = path.read_bytes()
 
-    for page, pfn in ((0, 0), (0x9F, 0x9F), (0xA0, 0xC0)):
-        assert int.from_bytes(octets[first + page * L.PAGE_SIZE :][:8], "little") == pfn
-    assert size == len(octets) <= path.stat().st_blocks * 512
+    assert generate.write("hvm", str(path), SIZE) == path.stat().st_size <= path.stat().st_blocks * 512
 
 
 def test_samples_are_made_in_constant_memory() -> None:
-    """A sample eight times as large takes no more memory to make."""
+    """A sample twice as large takes no more memory to make."""
     peaks = []
-    for size in (SIZE, 8 * SIZE):
+    for size in (16 * SIZE, 32 * SIZE):
         tracemalloc.start()
-        for _ in generate.SAMPLES["hvm"](size):
+        for _ in generate.SAMPLES["hvm"](size).pieces():
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -100,13 +94,13 @@ def script() -> str:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("kind", ["hvm", "pv", "libxl", "xl", "small", "single", "bare", "context"])
+@pytest.mark.parametrize("kind", ["hvm", "pv", "xl", "small", "single", "bare", "context"])
 def test_the_script_accepts_good_samples(kind: str, script: str, tmp_path: Path) -> None:
     """A sample that the script refuses could not be timed against it."""
     path = str(tmp_path / kind)
     generate.write(kind, path, 1 << 20)
 
-    run.run([script, "-f", kind if kind in ("libxl", "xl") else "libxc", "-i", path])
+    run.run([script, "-f", "xl" if kind == "xl" else "libxc", "-i", path])
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
