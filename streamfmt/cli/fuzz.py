@@ -15,10 +15,10 @@ from ..reader.identify import FORMS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from ..fuzz.running import Run, Summary
     from ..fuzz.specs import Spec
+    from .line import Line
 
 EXAMPLES = """targets:
   A command has the stream's octets on standard input or, if a word contains
@@ -185,29 +185,20 @@ class Status:
 
     def __init__(self, asked: Run) -> None:
         self._asked = asked
-        self._bar: Any = None
-        self._task: Any = None
+        self._line: Line | None = None
 
     def __enter__(self) -> Callable[[Summary], None] | None:
         if not sys.stderr.isatty():
             return None
-        from rich.console import Console
-        from rich.progress import Progress, TextColumn
+        from rich.progress import TextColumn
 
-        columns = (TextColumn("{task.description}", markup=False),)
-        # Without a thread of its own: it is told often enough.
-        self._bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task("starting")
-        return self._update
+        from .line import Line
 
-    def _update(self, summary: Summary) -> None:
-        try:
-            self._bar.update(self._task, description=self._line(summary), refresh=True)
-        except OSError:
-            pass  # the terminal has gone: search without a line
+        self._line = line = Line(TextColumn("{task.description}", markup=False))
+        line.update(description="starting")
+        return lambda summary: line.update(description=self._said(summary))
 
-    def _line(self, summary: Summary) -> str:
+    def _said(self, summary: Summary) -> str:
         rate = summary.inputs / summary.seconds if summary.seconds else 0.0
         parts = [f"{summary.inputs:,} inputs", f"{rate:,.0f}/s", f"failures: {len(summary.failures)}"]
         if self._asked.seconds is not None:
@@ -218,8 +209,5 @@ class Status:
         return "  ".join(parts)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            try:
-                self._bar.stop()
-            except OSError:
-                pass  # as above
+        if self._line is not None:
+            self._line.end()
