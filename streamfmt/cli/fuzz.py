@@ -11,6 +11,8 @@ import re
 import sys
 
 from ..reader.identify import FORMS
+from ..reader.sources import reason
+from .inputs import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ exit status: 0 no failure; 1 failures, which are in the output directory;
 """
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+# The system takes no longer ones: milliseconds in 31 bits.
+_LONGEST = 500 * 3600
 _DEFAULT_TIME = 60.0
 
 
@@ -84,17 +88,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Status(asked) as update:
             summary = search(asked, lambda failure: save(failure, args.output), update)
-    except OSError as error:
-        return _unwritable(args.output, error)
     finally:
         if created:
             _remove_empty(args.output)
+    if summary.failures or not summary.unrunnable:
+        _tell(summary, asked, args)
+    for problem in summary.problems:
+        print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
+    if summary.unwritable:
+        return _unwritable(args.output, summary.unwritable)
     if summary.unrunnable:
         print(f"streamfmt fuzz: error: {summary.unrunnable}", file=sys.stderr)
         return 3
-    _tell(summary, asked, args)
-    for problem in summary.problems:
-        print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
     return 3 if summary.problems else int(bool(summary.failures))
 
 
@@ -136,9 +141,10 @@ def _spec(text: str) -> Spec:
 
 def _time(text: str) -> float:
     found = _TIME.fullmatch(text)
-    if found is None or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 10m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time up to 500h; write 90s, 10m or 1h")
+    return seconds
 
 
 def _whole(text: str) -> int:
@@ -166,7 +172,7 @@ def _writable(directory: str) -> None:
 
 
 def _unwritable(directory: str, error: OSError) -> int:
-    print(f"streamfmt: {directory}: cannot write: {error.strerror or error}", file=sys.stderr)
+    complain(directory, f"cannot write: {reason(error)}")
     return 3
 
 

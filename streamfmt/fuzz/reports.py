@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..verify.report import finding_lines, summary
+from ..writer.sinks import output
 from .results import CRASH, DISAGREEMENT, HANG
 from .running import Run, Summary
 from .targets import verified
@@ -28,15 +29,20 @@ def name_of(failure: Failure) -> str:
 
 
 def save(failure: Failure, directory: str) -> None:
-    """Write the octets, the recipe if there is one, and the text.  Raises OSError."""
-    base = os.path.join(directory, name_of(failure))
-    with open(f"{base}.bin", "wb") as file:
-        file.write(failure.given.octets)
-    if failure.recipe:
-        with open(f"{base}.toml", "w", encoding="utf-8") as file:
-            file.write(failure.recipe)
-    with open(f"{base}.txt", "w", encoding="utf-8") as file:
-        file.write(text(failure, directory, whole=True))
+    """Write the octets, the recipe and the text.  Raises OSError."""
+    files = {
+        "bin": failure.given.octets,
+        "toml": failure.recipe.encode(),
+        "txt": text(failure, directory, whole=True).encode(),
+    }
+    for suffix, octets in files.items():
+        out = output(os.path.join(directory, f"{name_of(failure)}.{suffix}"))
+        try:
+            out.write([octets])
+        except OSError:
+            out.abort()
+            raise
+        out.finish()
 
 
 def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
@@ -99,7 +105,7 @@ def as_dict(summed: Summary, asked: Run, directory: str) -> dict[str, Any]:
         "jobs": asked.jobs,
         "inputs": summed.inputs,
         "seconds": round(summed.seconds, 3),
-        "interrupted": summed.interrupted,
+        "interrupted": bool(summed.interrupted),
         "failures": [_plain(failure, directory) for failure in in_order(summed)],
     }
 

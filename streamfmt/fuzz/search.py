@@ -18,7 +18,7 @@ from hypothesis.strategies import SearchStrategy
 
 from .results import CRASH, DISAGREEMENT, HANG, Result
 from .sources import Sample, recipe
-from .specs import Spec
+from .specs import Spec, Stop
 from .targets import Input, Target, clauses
 
 # Inputs of a round; Hypothesis keeps what it knows of each of them.
@@ -33,10 +33,6 @@ _OPTIONS = settings(
     verbosity=Verbosity.quiet,
     print_blob=False,
 )
-
-
-class Stop(BaseException):
-    """Whoever started the search wants it to end; or there is no time left for what it does."""
 
 
 @dataclass(frozen=True, slots=True)
