@@ -65,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", metavar="TIME", type=_time, default=10.0, help="after how long a target hangs (default: 10s)"
     )
     parser.add_argument(
-        "--output", metavar="DIR", default="fuzz-findings", help="where failures go (default: fuzz-findings)"
+        "--output",
+        metavar="DIR",
+        type=_text,
+        default="fuzz-findings",
+        help="where failures go (default: fuzz-findings)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
 
@@ -130,11 +134,18 @@ def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
 # -- arguments ------------------------------------------------------------------------------------------------
 
 
+def _text(text: str) -> str:
+    # Reports and the commands in them are text.
+    if text.encode(errors="ignore").decode() != text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8")
+    return text
+
+
 def _spec(text: str) -> Spec:
     from ..fuzz.specs import SpecError, parse
 
     try:
-        return parse(text)
+        return parse(_text(text))
     except SpecError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -90,7 +90,7 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
     came = f"{many} failure{'s' if many > 1 else ''}, in {directory}" if many else "no failure"
     stopped = "interrupted; " if summed.interrupted else "enough: " if summed.full else ""
     return (
-        f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f} a second), "
+        f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f}/s), "
         f"--seed {asked.seed} --jobs {asked.jobs}: {came}"
     )
 

@@ -41,7 +41,7 @@ def test_report_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     reports = out.split("\n\n")
 
     assert (status, err) == (1, "")
-    last = r"enough: \d+ inputs in \d+ s \(\d+ a second\), --seed 1 --jobs 1: 2 failures, in .*\n"
+    last = r"enough: \d+ inputs in \d+ s \(\d+/s\), --seed 1 --jobs 1: 2 failures, in .*\n"
     assert re.fullmatch(last, reports.pop())
     for report in reports:
         path, _, _ = report.partition(": disagreement of ")
@@ -177,6 +177,8 @@ def test_status_line(tmp_path: Path) -> None:
         ((), "the following arguments are required: --target"),
         (("--target", "python:nothing"), "names no function; write python:module.function"),
         (("--target", ""), "the target is empty"),
+        (("--target", "cat \udcff"), "'cat \\udcff' is not UTF-8"),
+        (("--target", "cat", "--output", "\udcff"), "'\\udcff' is not UTF-8"),
         (("--target", "cat", "--time", "soon"), "'soon' is no time up to 500h; write 90s, 10m or 1h"),
         (("--target", "cat", "--time", "0"), "'0' is no time"),
         (("--target", "cat", "--timeout", "-1"), "argument --timeout"),
