@@ -11,14 +11,16 @@ import re
 import sys
 
 from ..reader.identify import FORMS
+from ..reader.sources import reason
+from .inputs import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from ..fuzz.running import Run, Summary
     from ..fuzz.specs import Spec
+    from .line import Line
 
 EXAMPLES = """targets:
   A command has the stream's octets on standard input or, if a word contains
@@ -37,6 +39,8 @@ exit status: 0 no failure; 1 failures, which are in the output directory;
 """
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+# The system takes no longer ones: milliseconds in 31 bits.
+_LONGEST = 500 * 3600
 _DEFAULT_TIME = 60.0
 
 
@@ -61,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", metavar="TIME", type=_time, default=10.0, help="after how long a target hangs (default: 10s)"
     )
     parser.add_argument(
-        "--output", metavar="DIR", default="fuzz-findings", help="where failures go (default: fuzz-findings)"
+        "--output",
+        metavar="DIR",
+        type=_text,
+        default="fuzz-findings",
+        help="where failures go (default: fuzz-findings)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
 
@@ -84,17 +92,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Status(asked) as update:
             summary = search(asked, lambda failure: save(failure, args.output), update)
-    except OSError as error:
-        return _unwritable(args.output, error)
     finally:
         if created:
             _remove_empty(args.output)
+    if summary.failures or not summary.unrunnable:
+        _tell(summary, asked, args)
+    for problem in summary.problems:
+        print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
+    if summary.unwritable:
+        return _unwritable(args.output, summary.unwritable)
     if summary.unrunnable:
         print(f"streamfmt fuzz: error: {summary.unrunnable}", file=sys.stderr)
         return 3
-    _tell(summary, asked, args)
-    for problem in summary.problems:
-        print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
     return 3 if summary.problems else int(bool(summary.failures))
 
 
@@ -125,20 +134,28 @@ def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
 # -- arguments ------------------------------------------------------------------------------------------------
 
 
+def _text(text: str) -> str:
+    # Reports and the commands in them are text.
+    if text.encode(errors="ignore").decode() != text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8")
+    return text
+
+
 def _spec(text: str) -> Spec:
     from ..fuzz.specs import SpecError, parse
 
     try:
-        return parse(text)
+        return parse(_text(text))
     except SpecError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _time(text: str) -> float:
     found = _TIME.fullmatch(text)
-    if found is None or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 10m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time up to 500h; write 90s, 10m or 1h")
+    return seconds
 
 
 def _whole(text: str) -> int:
@@ -166,7 +183,7 @@ def _writable(directory: str) -> None:
 
 
 def _unwritable(directory: str, error: OSError) -> int:
-    print(f"streamfmt: {directory}: cannot write: {error.strerror or error}", file=sys.stderr)
+    complain(directory, f"cannot write: {reason(error)}")
     return 3
 
 
@@ -185,29 +202,20 @@ class Status:
 
     def __init__(self, asked: Run) -> None:
         self._asked = asked
-        self._bar: Any = None
-        self._task: Any = None
+        self._line: Line | None = None
 
     def __enter__(self) -> Callable[[Summary], None] | None:
         if not sys.stderr.isatty():
             return None
-        from rich.console import Console
-        from rich.progress import Progress, TextColumn
+        from rich.progress import TextColumn
 
-        columns = (TextColumn("{task.description}", markup=False),)
-        # Without a thread of its own: it is told often enough.
-        self._bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task("starting")
-        return self._update
+        from .line import Line
 
-    def _update(self, summary: Summary) -> None:
-        try:
-            self._bar.update(self._task, description=self._line(summary), refresh=True)
-        except OSError:
-            pass  # the terminal has gone: search without a line
+        self._line = line = Line(TextColumn("{task.description}", markup=False))
+        line.update(description="starting")
+        return lambda summary: line.update(description=self._said(summary))
 
-    def _line(self, summary: Summary) -> str:
+    def _said(self, summary: Summary) -> str:
         rate = summary.inputs / summary.seconds if summary.seconds else 0.0
         parts = [f"{summary.inputs:,} inputs", f"{rate:,.0f}/s", f"failures: {len(summary.failures)}"]
         if self._asked.seconds is not None:
@@ -218,8 +226,5 @@ class Status:
         return "  ".join(parts)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            try:
-                self._bar.stop()
-            except OSError:
-                pass  # as above
+        if self._line is not None:
+            self._line.end()

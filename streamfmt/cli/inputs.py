@@ -16,9 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from typing import Any, TextIO
+    from typing import TextIO
 
     from ..reader.sources import Driven
+    from .line import Line
 
 
 class InputError(Exception):
@@ -89,12 +90,11 @@ def fault(error: Exception, reader: Reader) -> str:
 
 
 class Progress:
-    """A bar on standard error for work that lasts over a second, on terminals only, and as long as they take it."""
+    """A bar on standard error for work that lasts over a second, on terminals only."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
-        self._bar: Any = None
-        self._task: Any = None
+        self._line: Line | None = None
         self._due = 0.0
         self._on = sys.stderr.isatty()
 
@@ -112,39 +112,21 @@ class Progress:
         if now < self._due:
             return
         self._due = now + 0.1
-        try:
-            if self._bar is None:
-                self._start()
-            self._bar.update(self._task, completed=position, refresh=True)
-        except OSError:
-            self._due = float("inf")  # the terminal has gone, or somebody made it non-blocking: work without a bar
+        if self._line is None:
+            self._line = self._begun()
+        self._line.update(completed=position)
 
-    def _start(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    def _begun(self) -> Line:
+        from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        from .line import Line
 
         columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
-        # What the command prints goes above the bar where both are on the terminal, else nowhere near it.
-        above = sys.stdout.isatty()
-        console = Console(stderr=True)
-        # Without a thread of its own, whose errors nobody would see.
-        self._bar = Progress(
-            *columns,
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=above,
-            redirect_stderr=above,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=self._total)
+        return Line(*columns, total=self._total)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            try:
-                self._bar.stop()
-            except OSError:
-                pass  # as above
+        if self._line is not None:
+            self._line.end()
 
 
 def colour(output: TextIO | None = None) -> bool:

@@ -1,6 +1,7 @@
 """Python functions as targets: called in a process that is replaced when it dies, hangs or runs out of memory.
 
 The process is forked from the one that searches, imports the function's module, and is told and tells through a pipe.
+It leads a process group, so that those which the function starts end with it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import signal
 import sys
 from importlib import import_module
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from .results import ACCEPT, CRASH, HANG, Result, of_exception, refused, signal_name
-from .specs import UnrunnableError
+from .results import ACCEPT, CRASH, HANG, Result, of_exception, refused, said, signal_name
+from .specs import Stop, UnrunnableError
 
 if TYPE_CHECKING:
     from .targets import Input
@@ -31,10 +32,12 @@ _REFUSALS = (ValueError, OSError, EOFError)
 class Function:
     """One function, in a process that takes one stream after another."""
 
-    def __init__(self, name: str, timeout: float) -> None:
+    def __init__(self, name: str, timeout: float, asked: Connection | None) -> None:
         self._name = name
         self._timeout = timeout
+        self._asked = [] if asked is None else [asked]
         self._pid = 0
+        self._life = -1
         self._pipe: Connection | None = None
         self._start()
 
@@ -42,32 +45,54 @@ class Function:
         pipe = self._pipe or self._start()
         try:
             pipe.send_bytes(given.octets)
-            if pipe.poll(self._timeout):
-                answer = pipe.recv()
-                assert isinstance(answer, Result)
-                return answer
+            answer = self._heard(pipe, self._timeout)
         except (EOFError, OSError):
-            return self._died()
-        self.close()
-        return Result(HANG, f"still running after {self._timeout:g} s")
+            if self._ready([self._life], self._timeout):
+                return self._died()
+            answer = None  # it closed the pipe, and lives
+        if answer is None:
+            self.close()
+            return Result(HANG, f"still running after {self._timeout:g} s")
+        assert isinstance(answer, Result)
+        return answer
 
     def close(self) -> None:
+        self._end()
+
+    def _heard(self, pipe: Connection, patience: float) -> Any:
+        """What it says, or None if it takes too long.  Raises EOFError and OSError if it has died."""
+        # Its children may hold the pipe open when it has.
+        ready = self._ready([pipe, self._life], patience)
+        if ready and pipe not in ready:
+            raise EOFError
+        return pipe.recv() if ready else None
+
+    def _ready(self, some: list[Any], patience: float) -> list[Any]:
+        """Those with something to say, if that comes in time.  Raises Stop."""
+        ready = wait([*some, *self._asked], patience)
+        if self._asked and self._asked[0] in ready:
+            raise Stop
+        return ready
+
+    def _died(self) -> Result:
+        status = os.waitstatus_to_exitcode(self._end())
+        how = f"killed by {signal_name(-status)}" if status < 0 else f"the process ended with status {status}"
+        return Result(CRASH, how, how)
+
+    def _end(self) -> int:
+        """End the process, if there is one, and its children; as what it ended."""
+        status = 0
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
         if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            os.killpg(self._pid, signal.SIGKILL)
+            _, status = os.waitpid(self._pid, 0)
             self._pid = 0
-
-    def _died(self) -> Result:
-        assert self._pipe is not None
-        self._pipe.close()
-        self._pipe = None
-        pid, self._pid = self._pid, 0
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        how = f"killed by {signal_name(-status)}" if status < 0 else f"the process ended with status {status}"
-        return Result(CRASH, how, how)
+        return status
 
     def _start(self) -> Connection:
         """A new process that has imported the function.  Raises UnrunnableError."""
@@ -77,12 +102,19 @@ class Function:
         self._pid = os.fork()
         if not self._pid:
             _serve(self._name, theirs)  # which does not return
-        theirs.close()
-        self._pipe = ours
         try:
-            problem = ours.recv() if ours.poll(_IMPORTING) else f"still importing after {_IMPORTING} s"
-        except EOFError:
+            os.setpgid(self._pid, self._pid)
+            self._life = os.pidfd_open(self._pid)
+            self._pipe = ours
+            theirs.close()
+            problem = self._heard(ours, _IMPORTING)
+            if problem is None:
+                problem = f"still importing after {_IMPORTING} s"
+        except (EOFError, ConnectionError):
             problem = f"importing it: {self._died().what}"
+        except BaseException:
+            self.close()
+            raise
         if problem:
             self.close()
             raise UnrunnableError(f"cannot run python:{self._name}: {problem}")
@@ -92,6 +124,7 @@ class Function:
 def _serve(name: str, pipe: Connection) -> None:
     """The life of the process, to its end."""
     try:
+        os.setpgid(0, 0)  # both do it, since either may be first
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _only(pipe.fileno())
@@ -122,7 +155,7 @@ def _imported(name: str, pipe: Connection) -> Any:
         found = getattr(import_module(module), function)
         problem = "" if callable(found) else f"{type(found).__name__} cannot be called"
     except BaseException as error:
-        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        problem = f"{type(error).__name__}: {said(error)}"
     pipe.send(problem)
     return None if problem else found
 
@@ -139,16 +172,19 @@ def _limit() -> None:
 
 def _answer(function: Any, pipe: Connection) -> None:
     """Call it with each stream that comes."""
+    us = os.getpid()
     while True:
         octets = pipe.recv_bytes()
         try:
-            said = function(octets)
+            given = function(octets)
             # False is no exit status, though it equals 0.
-            accepted = said is None or said is True or (type(said) is int and said == 0)
-            told = f"returned {said!r:.100}" if isinstance(said, (int, str, type(None))) else "returned an object"
+            accepted = given is None or given is True or (type(given) is int and given == 0)
+            told = f"returned {given!r:.100}" if isinstance(given, (int, str, type(None))) else "returned an object"
             result = Result(ACCEPT, told) if accepted else refused(told)
         except _REFUSALS as error:
-            result = refused(f"{type(error).__name__}: {error}")
+            result = refused(f"{type(error).__name__}: {said(error)}")
         except BaseException as error:
             result = of_exception(error)
+        if os.getpid() != us:
+            break  # a child that the function has made, and that came back from it too
         pipe.send(result)

@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..verify.report import finding_lines, summary
+from ..writer.sinks import output
 from .results import CRASH, DISAGREEMENT, HANG
 from .running import Run, Summary
 from .targets import verified
@@ -28,15 +29,20 @@ def name_of(failure: Failure) -> str:
 
 
 def save(failure: Failure, directory: str) -> None:
-    """Write the octets, the recipe if there is one, and the text.  Raises OSError."""
-    base = os.path.join(directory, name_of(failure))
-    with open(f"{base}.bin", "wb") as file:
-        file.write(failure.given.octets)
-    if failure.recipe:
-        with open(f"{base}.toml", "w", encoding="utf-8") as file:
-            file.write(failure.recipe)
-    with open(f"{base}.txt", "w", encoding="utf-8") as file:
-        file.write(text(failure, directory, whole=True))
+    """Write the octets, the recipe and the text.  Raises OSError."""
+    files = {
+        "bin": failure.given.octets,
+        "toml": failure.recipe.encode(),
+        "txt": text(failure, directory, whole=True).encode(),
+    }
+    for suffix, octets in files.items():
+        out = output(os.path.join(directory, f"{name_of(failure)}.{suffix}"))
+        try:
+            out.write([octets])
+        except OSError:
+            out.abort()
+            raise
+        out.finish()
 
 
 def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
@@ -84,7 +90,7 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
     came = f"{many} failure{'s' if many > 1 else ''}, in {directory}" if many else "no failure"
     stopped = "interrupted; " if summed.interrupted else "enough: " if summed.full else ""
     return (
-        f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f} a second), "
+        f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f}/s), "
         f"--seed {asked.seed} --jobs {asked.jobs}: {came}"
     )
 
@@ -99,7 +105,7 @@ def as_dict(summed: Summary, asked: Run, directory: str) -> dict[str, Any]:
         "jobs": asked.jobs,
         "inputs": summed.inputs,
         "seconds": round(summed.seconds, 3),
-        "interrupted": summed.interrupted,
+        "interrupted": bool(summed.interrupted),
         "failures": [_plain(failure, directory) for failure in in_order(summed)],
     }
 

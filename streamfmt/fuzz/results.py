@@ -64,8 +64,16 @@ def of_exception(error: BaseException) -> Result:
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    words = _last(f"{name}: {' '.join(str(error).split())}".rstrip(": "))
+    words = _last(f"{name}: {said(error)}".rstrip(": "))
     return Result(CRASH, f"{words} ({place})", f"{name} {place}")
+
+
+def said(error: BaseException) -> str:
+    """Its words, on one line."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as other:
+        return f"its text raises {type(other).__name__}"
 
 
 def signal_name(number: int) -> str:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
+from ..reader.sources import reason
 from .specs import Spec
-from .worker import Plan, work
+from .worker import SIGNALS, Plan, work
 
 if TYPE_CHECKING:
     from .search import Failure, Key
 
-# Seconds that a process has to end once it has been told to, and then until it is killed.
-_ENDING = 2.0
+# Seconds that a process has to end once it has been told to, until it is killed.
+_ENDING = 4.0
 _GLANCE = 0.1
 
 
@@ -44,20 +48,26 @@ class Run:
 class Summary:
     """How it went: `failures` by key, the smallest of each, `most` of them at most.
 
-    `problems` are why the run says less than it might.
+    `interrupted` says how often it was asked to end.  It also ends where the target is `unrunnable`, or a failure
+    cannot be kept (`unwritable`).  `problems` are faults of our own.
     """
 
     most: int
     inputs: int = 0
     seconds: float = 0.0
     failures: dict[Key, Failure] = field(default_factory=dict)
-    interrupted: bool = False
+    interrupted: int = 0
     unrunnable: str = ""
+    unwritable: OSError | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
     def full(self) -> bool:
         return len(self.failures) >= self.most
+
+    @property
+    def over(self) -> bool:
+        return bool(self.full or self.interrupted or self.unrunnable or self.unwritable)
 
     def take(self, failure: Failure) -> bool:
         """Keep a failure, if it is the first or the smallest of its kind."""
@@ -78,42 +88,68 @@ def _weight(failure: Failure) -> tuple[bool, int, bytes]:
 def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary], None] | None) -> Summary:
     """Search as asked.  `found` is told of each failure to be kept, `update` now and then how far it is.
 
-    SIGINT ends the search, and what has been found stays.
+    SIGINT, SIGTERM and SIGHUP end the search, and what has been found stays; after a second one, nothing is waited for.
     """
     summary = Summary(asked.failures)
     begin = time.monotonic()
     end = begin + asked.seconds if asked.seconds is not None else float("inf")
     workers: dict[Connection, SpawnProcess] = {}
-    try:
+    with _interruptions(summary), tempfile.TemporaryDirectory(prefix="streamfmt-fuzz-") as directory:
         try:
-            _start(asked, end, workers)
+            _start(asked, end, directory, workers, summary)
             _listen(workers, summary, found, update, begin)
-        except KeyboardInterrupt:
-            summary.interrupted = True
-        _end(workers, summary, found)
-    finally:
-        for process in workers.values():
-            process.kill()
-            process.join()
+            _end(workers, summary, found)
+        finally:
+            for process in workers.values():
+                process.kill()
+                process.join()
     summary.seconds = time.monotonic() - begin
     return summary
 
 
-def _start(asked: Run, end: float, workers: dict[Connection, SpawnProcess]) -> None:
+@contextmanager
+def _interruptions(summary: Summary) -> Iterator[None]:
+    """Count the signals instead of being torn out of what is done, be it writing a failure down."""
+
+    def count(*_: object) -> None:
+        summary.interrupted += 1
+
+    # What is ignored, as by nohup, stays so.
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in heard:
+        signal.signal(number, count)
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+
+
+def _start(asked: Run, end: float, directory: str, workers: dict[Connection, SpawnProcess], summary: Summary) -> None:
     context = multiprocessing.get_context("spawn")
+    # Else the first start does this, and lets signals through again.
+    resource_tracker.ensure_running()
     for number in range(asked.jobs):
+        if summary.over:
+            break
         count = None if asked.count is None else asked.count // asked.jobs + (number < asked.count % asked.jobs)
-        ours, theirs = context.Pipe()
-        plan = Plan(asked.target, asked.against, asked.timeout, asked.seed, number, count, end, asked.form)
-        process = context.Process(target=work, args=(plan, theirs))
-        # Until it has a handler, Ctrl-C is not for it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
-            workers[ours] = process
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        theirs.close()
+            ours, theirs = context.Pipe()
+            plan = Plan(
+                asked.target, asked.against, asked.timeout, asked.seed, number, count, end, asked.form, directory
+            )
+            process = context.Process(target=work, args=(plan, theirs))
+            # Until it has handlers, signals are not for it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            try:
+                process.start()
+                workers[ours] = process
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            theirs.close()
+        except OSError as error:
+            summary.unrunnable = f"only {number} of {asked.jobs} processes could be started: {reason(error)}"
 
 
 def _listen(
@@ -124,7 +160,7 @@ def _listen(
     begin: float,
 ) -> None:
     """Hear what they say until all have ended, or there is a reason for all to end."""
-    while workers and not summary.unrunnable and not summary.full:
+    while workers and not summary.over:
         for pipe in _ready(workers):
             _hear(pipe, workers, summary, found)
         if update is not None:
@@ -149,7 +185,10 @@ def _hear(
         summary.inputs += words[0]
     elif kind == "failure":
         if summary.take(words[0]):
-            found(words[0])
+            try:
+                found(words[0])
+            except OSError as error:
+                summary.unwritable = error
     else:
         process = workers.pop(pipe)
         pipe.close()
@@ -169,10 +208,7 @@ def _end(workers: dict[Connection, SpawnProcess], summary: Summary, found: Calla
             pipe.send("end")
         except OSError:
             pass  # it has ended
-    for patience in (_ENDING, _ENDING):
-        until = time.monotonic() + patience
-        while workers and time.monotonic() < until:
-            for pipe in _ready(workers):
-                _hear(pipe, workers, summary, found)
-        for process in workers.values():
-            process.terminate()
+    until = time.monotonic() + _ENDING
+    while workers and time.monotonic() < until and summary.interrupted < 2:
+        for pipe in _ready(workers):
+            _hear(pipe, workers, summary, found)

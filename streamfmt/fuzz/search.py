@@ -18,7 +18,7 @@ from hypothesis.strategies import SearchStrategy
 
 from .results import CRASH, DISAGREEMENT, HANG, Result
 from .sources import Sample, recipe
-from .specs import Spec
+from .specs import Spec, Stop, UnrunnableError
 from .targets import Input, Target, clauses
 
 # Inputs of a round; Hypothesis keeps what it knows of each of them.
@@ -33,10 +33,6 @@ _OPTIONS = settings(
     verbosity=Verbosity.quiet,
     print_blob=False,
 )
-
-
-class Stop(BaseException):
-    """Whoever started the search wants it to end; or there is no time left for what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +144,11 @@ class Round:
             return self._smallest(steady=False)
         except Stop:
             return self._smallest(steady=True)
+        except UnrunnableError:
+            # It could be run before; whoever tries the next input hears of it.
+            if self.best is None:
+                raise
+            return self._smallest(steady=False)
 
     def _again(self, sample: Sample) -> Failure | None:
         """The failure of that sample, tried once more."""

@@ -18,6 +18,10 @@ class UnrunnableError(Exception):
     """A target that cannot be run at all."""
 
 
+class Stop(BaseException):
+    """Whoever started the search wants it to end; or there is no time left for what it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A command (`words`), a Python function ("module.function"), or our own verdict if it is neither."""

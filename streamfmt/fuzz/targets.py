@@ -13,12 +13,13 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Protocol, cast
 
 from ..api import Form, Mode, verify
 from ..verify.report import Outcome, summary
 from .results import ACCEPT, HANG, REJECT, Result, of_exception, of_exit
-from .specs import Spec, UnrunnableError
+from .specs import Spec, Stop, UnrunnableError
 
 # Of standard error, that many octets are kept from its beginning and from its end, however much there is.
 _KEPT = 32 << 10
@@ -42,23 +43,27 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
-def open_target(spec: Spec, timeout: float) -> Target:
-    """The target, ready to run.  Raises UnrunnableError."""
+def open_target(spec: Spec, timeout: float, asked: Connection | None = None) -> Target:
+    """The target, ready to run.  Raises UnrunnableError.
+
+    Where something has been sent through `asked`, what waits for a target raises Stop.
+    """
     if spec.function:
         from .functions import Function
 
-        return Function(spec.function, timeout)
-    return Command(spec, timeout) if spec.words else Ours()
+        return Function(spec.function, timeout, asked)
+    return Command(spec, timeout, asked) if spec.words else Ours()
 
 
 class Command:
     """A program, started anew for each stream in a process group of its own."""
 
-    def __init__(self, spec: Spec, timeout: float) -> None:
+    def __init__(self, spec: Spec, timeout: float, asked: Connection | None) -> None:
         if shutil.which(spec.words[0]) is None:
             raise UnrunnableError(f"there is no command {spec.words[0]!r}, or it cannot be executed")
         self._spec = spec
         self._timeout = timeout
+        self._asked = asked
         self._directory = tempfile.TemporaryDirectory(prefix="streamfmt-fuzz-")
         self._path = os.path.join(self._directory.name, "stream.bin")
 
@@ -74,7 +79,7 @@ class Command:
             except OSError as error:
                 raise UnrunnableError(f"cannot run {words[0]!r}: {error.strerror}") from None
         try:
-            stderr = _watched(process, self._timeout)
+            stderr = _watched(process, self._timeout, self._asked)
         finally:
             # Whatever it left behind in its group goes too.
             try:
@@ -108,7 +113,7 @@ class _Ends:
         return (self.head + self.tail).decode(errors="replace")
 
 
-def _watched(process: subprocess.Popen[bytes], timeout: float) -> str | None:
+def _watched(process: subprocess.Popen[bytes], timeout: float, asked: Connection | None) -> str | None:
     """Wait for a process to end; what it said on standard error, or None if it was still running.
 
     Children of its that outlive it and keep standard error open are not waited for.
@@ -120,6 +125,8 @@ def _watched(process: subprocess.Popen[bytes], timeout: float) -> str | None:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     poll.register(life, select.POLLIN)
+    if asked is not None:
+        poll.register(asked, select.POLLIN)
     try:
         while True:
             ready = dict(poll.poll(max(0, end - time.monotonic()) * 1000))
@@ -128,6 +135,8 @@ def _watched(process: subprocess.Popen[bytes], timeout: float) -> str | None:
             if life in ready:
                 _drain(fd, said)
                 return said.text()
+            if asked is not None and asked.fileno() in ready:
+                raise Stop
             if time.monotonic() >= end:
                 return None
     finally:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import time
 from collections.abc import Iterator
 from hashlib import md5
 
+# They are named by this and what follows a dot.
+FUZZED = f"python:{__name__}"
+# A command that dies of any libxl stream.
+DYING = "sh -c 'if grep -q LibxlFmt; then kill -SEGV $$; fi'"
 _MARKER = b"\xff" * 8
 
 
@@ -38,6 +43,23 @@ def looping(octets: bytes) -> None:
         pass
 
 
+def stuck(octets: bytes) -> None:
+    """Writes down who it is, and does not come back."""
+    with open("pid", "w") as file:
+        file.write(str(os.getpid()))
+    while True:
+        pass
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return ") Z" not in file.read()
+    except FileNotFoundError:
+        return False
+
+
 def greedy(octets: bytes) -> None:
     """Makes room for more than a record has."""
     for _, length in _records(octets):
@@ -48,6 +70,37 @@ def dying(octets: bytes) -> None:
     """Is killed by any page."""
     if any(kind == 1 for kind, _ in _records(octets)):
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def littering(octets: bytes) -> None:
+    """Leaves a child behind, which keeps all that is open, and is killed."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(99)
+    with open(os.environ["STREAMFMT_FUZZED_LOG"], "w") as file:
+        file.write(str(child))
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def doubling(octets: bytes) -> bool:
+    """Returns twice; the child says no."""
+    return os.fork() != 0
+
+
+def mute(octets: bytes) -> None:
+    """Raises what cannot be told."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    raise MuteError
+
+
+def closing(octets: bytes) -> None:
+    """Closes all that is open, and waits."""
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    time.sleep(99)
 
 
 def counting(octets: bytes) -> None:

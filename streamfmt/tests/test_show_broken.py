@@ -177,14 +177,15 @@ def test_output_that_goes_away() -> None:
     assert (done.returncode, done.stderr) == (3, b"")
 
 
-def test_output_stays_where_it_was() -> None:
+def test_output_stays_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """A progress bar does not take over a standard output that is no terminal."""
-    from streamfmt.cli.inputs import Progress
+    from streamfmt.cli.line import Line
 
+    monkeypatch.setenv("FORCE_COLOR", "1")  # by which rich takes standard error for a terminal
     before = sys.stdout
-    bar = Progress(None)
-    bar._start()
+    line = Line()
+    line.update(completed=1)
     during = sys.stdout
-    bar.__exit__()
+    line.end()
 
     assert during is before

@@ -1,0 +1,48 @@
+"""A line on standard error that says how far work is; imported where there is a terminal and something to say."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Line:
+    """Some columns, for as long as the terminal takes them: work goes on without them."""
+
+    def __init__(self, *columns: ProgressColumn, total: int | None = None) -> None:
+        # What the command prints goes above the line where both are on the terminal, else nowhere near it.
+        above = sys.stdout.isatty()
+        # Without a thread of its own, whose errors nobody would see.
+        self._bar = Progress(
+            *columns,
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=above,
+            redirect_stderr=above,
+        )
+        self._task = self._bar.add_task("", total=total)
+        self._taken = True
+
+    def update(self, **values: Any) -> None:
+        """Show it with these values of its task."""
+        if not self._taken:
+            return
+        try:
+            self._bar.start()
+            self._bar.update(self._task, refresh=True, **values)
+        except OSError:
+            self._taken = False  # the terminal has gone, or somebody made it non-blocking
+
+    def end(self) -> None:
+        """Take it away."""
+        try:
+            self._bar.stop()
+        except OSError:
+            pass  # as above

@@ -1,0 +1,232 @@
+"""`streamfmt fuzz` as people use it: what it prints and writes, how it ends, what it says of mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from .. import data
+from ..cli.main import main
+from ..fuzz.specs import OURS
+from .fuzzed import DYING, FUZZED, running
+
+ROOT = Path(data.path("spec")).parent
+
+
+def fuzz(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    try:
+        status = main(["fuzz", *words])
+    except SystemExit as error:
+        status = int(error.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_report_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed is in the files too, and the commands in it repeat the failure."""
+    output = tmp_path / "a directory"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    words = ("--target", f"{FUZZED}.credulous", "--against", OURS, "--seed", "1", "--jobs", "1", "--failures", "2")
+    status, out, err = fuzz(capsys, *words, "--count", "200", "--output", str(output))
+    reports = out.split("\n\n")
+
+    assert (status, err) == (1, "")
+    last = r"enough: \d+ inputs in \d+ s \(\d+/s\), --seed 1 --jobs 1: 2 failures, in .*\n"
+    assert re.fullmatch(last, reports.pop())
+    for report in reports:
+        path, _, _ = report.partition(": disagreement of ")
+        assert report.splitlines()[1] in Path(path.removesuffix("bin") + "txt").read_text()
+        theirs, ours = re.findall(r"^  repeat   (.*)", report, re.MULTILINE)
+        said = shell(theirs.replace("python3", sys.executable, 1)).stdout
+        status = shell(ours.replace(OURS, f"{sys.executable} -m {OURS}", 1)).returncode
+        assert (said == b"True\n") != (status == 0)
+
+
+def shell(line: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["sh", "-c", f"exec {line}"], capture_output=True, check=False)
+
+
+def test_repeating_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command's own line dies as it did, of octets on standard input or in a file."""
+    named = """sh -c 'if grep -q LibxlFmt "$1"; then kill -SEGV $$; fi' sh {}"""
+    for words in (DYING, named):
+        options = ("--seed", "1", "--jobs", "1", "--count", "60", "--failures", "1", "--output", str(tmp_path))
+        status, out, _ = fuzz(capsys, "--target", words, *options)
+        (line,) = re.findall(r"^  repeat   (.*)", out, re.MULTILINE)
+
+        assert status == 1
+        assert shell(line).returncode == -signal.SIGSEGV
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Machines get what its schema says."""
+    words = ("--target", f"{FUZZED}.dying", "--seed", "1", "--jobs", "1", "--count", "200", "--failures", "1", "--json")
+    status, out, _ = fuzz(capsys, *words, "--output", str(tmp_path))
+    told = json.loads(out)
+    jsonschema.validate(told, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
+
+    assert status == 1
+    assert 0 < told["inputs"] <= 200
+    assert Path(told["failures"][0]["stream"]["file"]).stat().st_size == told["failures"][0]["stream"]["octets"]
+
+
+def test_nothing_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then nothing is left behind."""
+    output = tmp_path / "findings"
+    status, out, err = fuzz(
+        capsys, "--target", f"{FUZZED}.sound", "--time", "1s", "--jobs", "1", "--output", str(output)
+    )
+
+    assert (status, err) == (0, "")
+    assert re.search(r"--seed \d+ --jobs 1: no failure\n$", out)
+    assert not output.exists()
+
+
+def started(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
+    """The command in a session of its own, which has its findings and its temporary files in that directory."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "streamfmt", "fuzz", *words, "--time", "1h", "--seed", "1", "--jobs", "1"]
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def awaited(directory: Path, pattern: str) -> Path:
+    end = time.monotonic() + 60
+    while not (there := list(directory.glob(pattern))):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return there[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, which goes to all processes of a terminal, and its like end it at once; what was found is told."""
+    process = started(tmp_path, "--target", f"{FUZZED}.crashing")
+    awaited(tmp_path, "fuzz-findings/*.txt")
+    os.killpg(process.pid, number)
+    out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (1, b"")
+    assert b"crash of" in out
+    assert b"\ninterrupted; " in out
+    assert [path.name for path in tmp_path.iterdir()] == ["fuzz-findings"]
+
+
+@pytest.mark.parametrize(
+    "target", ["sh -c 'echo $$ >pid; exec sleep 99'", f"{FUZZED}.stuck"], ids=("command", "function")
+)
+def test_interrupted_while_a_target_hangs(target: str, tmp_path: Path) -> None:
+    """Even twice, it takes the target with it and leaves nothing."""
+    process = started(tmp_path, "--target", target, "--timeout", "1h")
+    pid = awaited(tmp_path, "pid")
+    while not pid.read_text():
+        time.sleep(0.01)
+    for _ in range(2):
+        os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (0, b"")
+    assert out.startswith(b"interrupted; ")
+    assert not running(int(pid.read_text()))
+    assert [path.name for path in tmp_path.iterdir()] == ["pid"]
+
+
+def test_status_line(tmp_path: Path) -> None:
+    """On a terminal one line tells how far it is; on standard error, and gone at the end."""
+    ours, theirs = os.openpty()
+    words = ["--target", f"{FUZZED}.sound", "--time", "0.5s", "--jobs", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamfmt", "fuzz", *words],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # which is how a terminal says that nobody writes to it any more
+            while octets := os.read(ours, 4096):
+                shown += octets
+        out, _ = process.communicate()
+    os.close(ours)
+
+    assert re.search(rb"\d+ inputs  \d+/s  failures: 0  (0:00:0\d left|finishing)", shown)
+    assert re.fullmatch(rb"\d+ inputs in .*: no failure\n", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "the following arguments are required: --target"),
+        (("--target", "python:nothing"), "names no function; write python:module.function"),
+        (("--target", ""), "the target is empty"),
+        (("--target", "cat \udcff"), "'cat \\udcff' is not UTF-8"),
+        (("--target", "cat", "--output", "\udcff"), "'\\udcff' is not UTF-8"),
+        (("--target", "cat", "--time", "soon"), "'soon' is no time up to 500h; write 90s, 10m or 1h"),
+        (("--target", "cat", "--time", "0"), "'0' is no time"),
+        (("--target", "cat", "--timeout", "-1"), "argument --timeout"),
+        (("--target", "cat", "--timeout", "501h"), "'501h' is no time up to 500h"),
+        (("--target", "cat", "--jobs", "0"), "it must be 1 at least"),
+        (("--target", "cat", "--seed", "x"), "'x' is no whole number"),
+    ],
+)
+def test_wrong_usage(words: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told what is wrong, and nothing is done."""
+    status, out, err = fuzz(capsys, *words)
+
+    assert (status, out) == (2, "")
+    assert complaint in err
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("/no/such/reader", "there is no command '/no/such/reader', or it cannot be executed"),
+        ("python:no_such_module.f", "cannot run python:no_such_module.f: ModuleNotFoundError"),
+        (f"{FUZZED}.no_function", "AttributeError"),
+        (f"{FUZZED}.NO_FUNCTION", "int cannot be called"),
+    ],
+)
+def test_target_that_cannot_run(
+    target: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told in a line, as target or as the other."""
+    output = tmp_path / "findings"
+    status, out, err = fuzz(capsys, "--target", target, "--jobs", "1", "--output", str(output))
+
+    assert (status, out, err.count("\n")) == (3, "", 1)
+    assert complaint in err
+    assert not output.exists()
+
+
+def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told at once, not when there is something to write."""
+    (tmp_path / "file").touch()
+    status, out, err = fuzz(capsys, "--target", "cat", "--output", str(tmp_path / "file"))
+
+    assert (status, out) == (3, "")
+    assert err == f"streamfmt: {tmp_path}/file: cannot write: File exists\n"
+
+
+def test_without_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no Hypothesis is told how to get it."""
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+
+    assert fuzz(capsys, "--target", "cat") == (2, "", "streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'\n")
