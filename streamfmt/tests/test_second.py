@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -186,14 +187,12 @@ def test_history_and_hostile_scope() -> None:
 
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
 def test_big_endian(name: str) -> None:
-    """A big-endian stream is decoded like any other, then refused for what it says of itself."""
+    """A big-endian stream is refused for what it says of itself."""
     layers = ("xl", "libxl", "libxc")
     for count in range(1, len(layers) + 1):
         stream = GOOD[name].big_endian(*layers[-count:])
-        octets = stream.render()
-        assert second.judge(octets)[0] == "reject"
-        assert second.judge(octets)[2].startswith("it says that it is big-endian")
-        assert "cut short" in second.judge(octets[:-1])[2]
+        verdict, _, why = second.judge(stream.render())
+        assert (verdict, why) == ("reject", second.BIG_ENDIAN)
 
 
 # -- damage ---------------------------------------------------------------------------------------------------
@@ -260,35 +259,33 @@ def test_stands_alone() -> None:
     }
 
     assert imported <= sys.stdlib_module_names | {"collections.abc"}
-    assert source.count("\n") < 450
+    assert source.count("\n") <= 300
 
 
-def test_program() -> None:
+def test_program(tmp_path: Path, sample: Callable[[str], bytes]) -> None:
     """One line for each input, and an exit status for all."""
-    real = data.path("corpus", "real")
-    good, broken = os.path.join(real, "hvm-64.bin.gz"), os.path.join(real, "hvm-64-broken.bin.gz")
+    good, broken = tmp_path / "good", tmp_path / "broken"
+    good.write_bytes(sample("hvm-64.bin.gz"))
+    broken.write_bytes(sample("hvm-64-broken.bin.gz"))
 
-    done = _run(good, broken)
+    done = _run(str(good), str(broken))
     assert done.returncode == 1
     assert done.stdout.decode().splitlines() == [
         f"{good}: accept at 296504: it breaks no rule",
-        f"{broken}: reject at 1240: the page type is reserved",
+        f"{broken}: reject at 752: the page type is reserved",
     ]
-    assert _run(good).returncode == 0
+    assert _run(str(good)).returncode == 0
     assert _run("--as", "back-channel", "--mode", "colo", "-", given=BACK.render()).returncode == 0
     assert _run("-", given=LIBXL_HVM.render()).stdout.startswith(b"-: accept")
-    for usage in ([], ["--as", "qcow2", good], ["--mode", "fast", good]):
+    for usage in ([], ["--as", "qcow2", "-"], ["--mode", "fast", "-"]):
         assert _run(*usage).returncode == 2
-    assert b"--mode colo captured.bin.gz" in _run("--help").stdout
+    assert b"--mode colo captured.bin" in _run("--help").stdout
 
 
-def test_program_cannot_read(tmp_path: object) -> None:
-    """What cannot be opened or unpacked is said in a line, and the next input is judged all the same."""
-    torn = os.path.join(str(tmp_path), "torn.gz")
-    with open(torn, "wb") as file:
-        file.write(gzip.compress(LIBXL_HVM.render())[:100])
-    done = _run(os.path.join(str(tmp_path), "missing"), torn, str(tmp_path), "-", given=LIBXL_HVM.render())
+def test_program_cannot_read(tmp_path: Path) -> None:
+    """What cannot be opened is said in a line, and the next input is judged all the same."""
+    done = _run(str(tmp_path / "missing"), str(tmp_path), "-", given=LIBXL_HVM.render())
 
     assert done.returncode == 1
-    assert [line.count(b"unknown at 0: it cannot be read") for line in done.stdout.splitlines()] == [1, 1, 1, 0]
+    assert [line.count(b"unknown at 0: it cannot be read") for line in done.stdout.splitlines()] == [1, 1, 0]
     assert not done.stderr
