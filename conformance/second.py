@@ -48,7 +48,7 @@ LIBXC_RECORDS: Table = {
     0x09: ("HVM_CONTEXT", f"{STATIC} HVM", range(MOST + 1)),
     0x0A: ("HVM_PARAMS", f"{STATIC} HVM", range(8, MOST + 1, 16)),
     0x0C: ("X86_PV_VCPU_MSRS", f"{STATIC} X86_PV_INFO", range(8 + 16, MOST + 1, 16)),
-    0x0D: ("VERIFY", f"{STATIC} HVM/X86_PV_INFO !CHECKPOINT", [0]),
+    0x0D: ("VERIFY", f"{STATIC} !CHECKPOINT", [0]),
     0x0E: ("CHECKPOINT", f"{MEMORY} !plain !VERIFY PV/HVM_CONTEXT HVM/vcpu0", [0]),
     0x10: ("STATIC_DATA_END", "v3 !STATIC_DATA_END", [0]),
     0x11: ("X86_CPUID_POLICY", "v3 !STATIC_DATA_END", range(24, MOST + 1, 24)),

@@ -10,9 +10,11 @@ import ast
 import gzip
 import importlib.util
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
@@ -25,8 +27,9 @@ from ..corpus import sources
 from ..reader import literals as L
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..verify.verifier import MODES
+from ..writer import Stream, record
 from .campaign import one, seeds
-from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS
+from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
 from .vector import Vector, judge, judged
 from .vectors import SMALL
 
@@ -183,6 +186,41 @@ def test_history_and_hostile_scope() -> None:
         verdicts = [second.judge(recipe.stream.render(), recipe.form, recipe.mode)[0] for recipe in made]
         assert verdicts.count("unknown") < len(verdicts) // 3
         assert min(verdicts.count("accept"), verdicts.count("reject")) > 10
+
+
+# One of each record, to be put anywhere.
+_RECORDS = {
+    part.path: part for stream in GOOD.values() for part in (*stream, VERIFY) if part.layer in {"libxc", "libxl"}
+}
+
+
+@pytest.mark.parametrize("name", ["hvm", "pv", "pv-v2", "libxl-hvm", "libxl-colo", "remus-pv"])
+def test_any_record_anywhere(name: str) -> None:
+    """Both readers know the same order: a record of any type, wherever it is put, is welcome to both or to neither."""
+    parts = GOOD[name].parts
+    seen = set()
+    for place, part in product(range(1, len(parts) + 1), _RECORDS.values()):
+        octets = Stream((*parts[:place], part, *parts[place:])).render()
+        seen.add(_agree(octets, judge([octets])))
+    assert seen >= {"accept", "reject"}
+
+
+@pytest.mark.parametrize("name", ["hvm", "pv"])
+def test_any_page_type(name: str) -> None:
+    """Both readers know the same page types, with content and without."""
+    verdicts = []
+    for kind, content in product(range(16), (b"", bytes(second.PAGE))):
+        body = struct.pack("<IIQ", 1, 0, kind << 60) + content
+        octets = GOOD[name].before("libxc.X86_TSC_INFO", record("libxc.PAGE_DATA", octets=body)).render()
+        verdicts.append(_agree(octets, judge([octets])))
+    assert verdicts.count("accept") == 12
+
+
+@pytest.mark.parametrize(("length", "verdict"), [(1 << 27, "accept"), ((1 << 27) + 1, "reject")])
+def test_longest(length: int, verdict: str) -> None:
+    """Both readers know how long a record may be: a header is enough where a stream may be cut short."""
+    octets = REMUS_HVM.upto("libxc.CHECKPOINT", extra=8).render() + struct.pack("<II", 1 << 31, length)
+    assert _agree(octets, judge([octets])) == verdict
 
 
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
