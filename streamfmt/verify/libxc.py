@@ -256,13 +256,15 @@ _BODIES: dict[int, Callable[[Verifier, LayerState, Record], Program]] = {
 
 
 def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
-    """Judge what only a whole image, or its first whole checkpoint, shows."""
+    """Judge what only a whole image, or a whole checkpoint of it, shows."""
     layer = state.layer
     if layer.guest != "pv":
         return
     if (L.LIBXC_X86_PV_VCPU_BASIC, 0) not in state.vcpus:
         verifier.fault("LIBXC-VCPU0-BASIC", layer, "vcpu 0 has no X86_PV_VCPU_BASIC", offset=at)
-    if layer.checkpoints > 1:
+    if layer.checkpoints > 1:  # coverage is judged once, but the types of pages change
+        if state.end_pfn is not None and state.pfns.known:
+            _judge_frames(verifier, state, state.end_pfn)
         return
     if state.end_pfn is None:
         state.pfns.give_up("there is no p2m list to judge by")
