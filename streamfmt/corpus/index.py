@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
@@ -21,19 +20,16 @@ STORED = 1 << 20
 STREAMS = "streams"
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """A row for each stream, as spec/json/corpus.json describes it."""
+def streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    """A row for each stream, as spec/json/corpus.json describes it, and the octets of those to make and store."""
     for real in sources.real():
-        yield real_row(real, *_judged([octets_of(real)], "auto", "auto", deep=False))
+        octets = sources.unpacked(sources.folder() / real.file)
+        yield real_row(real, *_judged([octets], "auto", "auto", deep=False)), None
     for entry in sources.entries():
         made = entry.recipe
-        yield entry_row(entry, *_judged(made.stream.pieces(), made.form, made.mode, deep=made.deep))
-
-
-def octets_of(real: Real) -> bytes:
-    """The stream in a file of the corpus."""
-    data = (sources.folder() / real.file).read_bytes()
-    return gzip.decompress(data) if real.file.endswith(".gz") else data
+        kept = made.stream.render() if made.stream.size <= STORED else None
+        pieces = made.stream.pieces() if kept is None else [kept]
+        yield entry_row(entry, *_judged(pieces, made.form, made.mode, deep=made.deep)), kept
 
 
 def file_of(entry: Entry) -> str:

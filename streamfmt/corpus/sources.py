@@ -8,7 +8,9 @@ collection is named for a clause, and has streams that keep it (`accepted`), str
 
 from __future__ import annotations
 
+import gzip
 import tomllib
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,7 @@ BASES = "good"
 # What a collection has, by kind.
 KINDS = ("good", "made", "accepted", "broken", "several", "places", "history", "hostile")
 REAL = "real"
+PROVENANCE = f"{REAL}/provenance.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,17 @@ class Real:
     @property
     def id(self) -> str:
         return f"{REAL}/{self.name}"
+
+
+def unpacked(path: Path) -> bytes:
+    """The octets of a stored file; none if it is damaged."""
+    octets = path.read_bytes()
+    if path.suffix != ".gz":
+        return octets
+    try:
+        return gzip.decompress(octets)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return b""
 
 
 def folder() -> Path:
@@ -106,7 +120,7 @@ def entries() -> Iterator[Entry]:
 
 def real() -> Iterator[Real]:
     """All that real software wrote."""
-    with (folder() / "real" / "provenance.toml").open("rb") as file:
+    with (folder() / PROVENANCE).open("rb") as file:
         rows: Mapping[str, Mapping[str, str]] = tomllib.load(file)
     for name, row in rows.items():
-        yield Real(name, f"real/{row['file']}", row["provenance"], row["about"])
+        yield Real(name, f"{REAL}/{row['file']}", row["provenance"], row["about"])
