@@ -4,6 +4,9 @@ corpus/recipes/good.toml has the streams that keep every rule, made.toml stand-i
 releases of Xen and its tools wrote or stumbled over, hostile.toml claims that are not to be believed.  Each other
 collection is named for a clause, and has streams that keep it (`accepted`), streams that break it and nothing else
 (`broken`), and streams that cannot break it without breaking others (`several`).
+
+`either` says of a stream why a reader may take it or not where its findings do not tell: the id of a clause that no
+stream alone shows, or a reason.
 """
 
 from __future__ import annotations
@@ -30,12 +33,16 @@ PROVENANCE = f"{REAL}/provenance.toml"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stream of the corpus that a recipe makes: `collection` and `name` tell it, `kind` says what it is for."""
+    """A stream of the corpus that a recipe makes: `collection` and `name` tell it, `kind` says what it is for.
+
+    `either` is why readers may take it or not, if that is not seen from the stream.
+    """
 
     collection: str
     kind: str
     name: str
     recipe: Recipe
+    either: str = ""
 
     @property
     def id(self) -> str:
@@ -106,8 +113,11 @@ def collection(name: str) -> tuple[Entry, ...]:
         if kind in top:
             table = top.table(kind)
             for inner, _ in table.each():
-                made = _base(inner) if name == BASES else read(table.table(inner), _base)
-                found.append(Entry(name, kind, inner, made))
+                row = table.table(inner)
+                either = row.take("either", str, "")
+                own = {key: value for key, value in row.values.items() if key != "either"}
+                made = _base(inner) if name == BASES else read(Table(row.source, own, row.place), _base)
+                found.append(Entry(name, kind, inner, made, either))
     top.done()
     return tuple(found)
 

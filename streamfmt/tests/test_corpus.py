@@ -95,6 +95,41 @@ def test_what_readers_have_to_do() -> None:
     assert {row["reader"]["does"] for row in ROWS} == {"accept", "reject", "either"}
 
 
+@pytest.mark.parametrize(
+    ("name", "does"),
+    [
+        # A limit that a reader may have; without it the input ends inside the record, or the body is there.
+        ("LIBXC-REC-LENGTH-MAX/broken/end", "reject"),
+        ("LIBXC-REC-LENGTH-MAX/broken/inside", "either"),
+        ("LIBXC-REC-LENGTH-MAX/broken/whole", "either"),
+        # Readers have to refuse a body that is too short, and only that.
+        ("LIBXC-PVINFO-LEN/broken/short", "reject"),
+        ("LIBXC-PVINFO-LEN/broken/long", "either"),
+        ("LIBXL-CKPTSTATE-LEN/broken/three", "reject"),
+        ("LIBXL-CKPTSTATE-LEN/broken/with-padding", "either"),
+        # What a guest has is known to who has it.
+        ("hostile/highest-frame", "either"),
+        ("hostile/vcpu-below-zero", "either"),
+        # There is a checkpoint to go back to.
+        ("history/remus-end-drops-pages", "either"),
+    ],
+)
+def test_what_a_reader_has_to_do_with(name: str, does: str) -> None:
+    """Where the levels of the clauses alone would say something else."""
+    assert next(row["reader"]["does"] for row in ROWS if row["id"] == name) == does
+
+
+def test_a_receiver_knows_more() -> None:
+    """A clause that no stream alone shows is not judged from any, and what readers do by it is in the index."""
+    rows = {row["id"]: row for row in ROWS}
+    named = [entry for entry in sources.entries() if entry.either in registry()]
+
+    assert named
+    for entry in named:
+        assert registry()[entry.either].judged != "stream", entry.id
+        assert entry.either in {known["clause"] for known in rows[entry.id]["known"]}, entry.id
+
+
 # -- the commands ---------------------------------------------------------------------------------------------
 
 
