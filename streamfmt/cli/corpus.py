@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   streamfmt corpus show LIBXC-PAGE-COUNT/broken/empty
   streamfmt corpus check
   streamfmt corpus export -o corpus.tar.gz
+  streamfmt corpus export -o - | tar xz
 
 exit status: 0 done, and all is as it should be; 1 something is not; 2 wrong
 usage, or no stream of that name; 3 could not read or write
@@ -31,7 +32,7 @@ usage, or no stream of that name; 3 could not read or write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    verbs = parser.add_subparsers(dest="what", required=True)
     listing = verbs.add_parser("list", help="list streams: id, size, verdict, what a reader has to do")
     listing.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="ids, with * and ? (default: all)")
     listing.add_argument("--json", action="store_true", help="print rows of the index, one a line")
@@ -42,15 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build = verbs.add_parser("build", help="make the corpus from its recipes")
     build.add_argument("-o", "--output", metavar="DIR", help="where to (default: where the corpus lies)")
     export = verbs.add_parser("export", help="pack streams, index and checksums into a tar archive")
-    export.add_argument("-o", "--output", metavar="FILE", required=True, help="the archive, a .tar.gz")
+    export.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the archive, a .tar.gz; - is standard output"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..corpus.store import CorpusError
+    from ..writer.tables import RecipeError
+
     try:
         return _VERBS[args.what](args)
+    except CorpusError as error:
+        print(f"streamfmt corpus: {error}; streamfmt corpus build makes it anew", file=sys.stderr)
+        return 1
+    except RecipeError as error:
+        print(f"streamfmt corpus: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
-        where = inputs.shown(str(error.filename)) if error.filename else "the corpus"
-        print(f"streamfmt corpus: {where}: {reason(error)}", file=sys.stderr)
+        if not error.filename:
+            raise  # standard output's
+        print(f"streamfmt corpus: {inputs.shown(str(error.filename))}: {reason(error)}", file=sys.stderr)
         return 3
 
 
@@ -134,8 +147,21 @@ def _build(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from ..corpus import store
+    from ..writer.sinks import write
 
-    print(f"{inputs.shown(args.output)}: {store.export(Path(args.output)):,} streams")
+    if args.output == "-" and sys.stdout.isatty():
+        print("streamfmt corpus: standard output is a terminal; give -o a file, or a pipe", file=sys.stderr)
+        return 2
+    archive, count = store.archive()
+    if args.output == "-":
+        write(1, archive)
+        return 0
+    try:
+        write(args.output, archive)
+    except OSError as error:
+        inputs.complain(args.output, f"cannot write: {reason(error)}")
+        return 3
+    print(f"{inputs.shown(args.output)}: {count:,} streams")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
@@ -21,19 +20,16 @@ STORED = 1 << 20
 STREAMS = "streams"
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """A row for each stream, as spec/json/corpus.json describes it."""
+def streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    """A row for each stream, as spec/json/corpus.json describes it, and the octets of those to make and store."""
     for real in sources.real():
-        yield real_row(real, *_judged([octets_of(real)], "auto", "auto", deep=False))
+        octets = sources.unpacked(sources.folder() / real.file)
+        yield real_row(real, *_judged([octets], "auto", "auto", deep=False)), None
     for entry in sources.entries():
         made = entry.recipe
-        yield entry_row(entry, *_judged(made.stream.pieces(), made.form, made.mode, deep=made.deep))
-
-
-def octets_of(real: Real) -> bytes:
-    """The stream in a file of the corpus."""
-    data = (sources.folder() / real.file).read_bytes()
-    return gzip.decompress(data) if real.file.endswith(".gz") else data
+        kept = made.stream.render() if made.stream.size <= STORED else None
+        pieces = made.stream.pieces() if kept is None else [kept]
+        yield entry_row(entry, *_judged(pieces, made.form, made.mode, deep=made.deep)), kept
 
 
 def file_of(entry: Entry) -> str:
@@ -52,7 +48,7 @@ def entry_row(entry: Entry, outcome: Outcome, digest: str) -> dict[str, Any]:
         "as": made.form,
         "mode": made.mode,
         "deep": made.deep,
-        **_expected(outcome),
+        **_expected(outcome, entry.either),
         "about": made.about,
         "clause": entry.collection if entry.kind in ("accepted", "broken", "several") else None,
         "provenance": f"recipes/{entry.collection}.toml [{entry.kind}.{entry.name}]",
@@ -100,9 +96,14 @@ def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
     }
 
 
-def _expected(outcome: Outcome) -> dict[str, Any]:
+def _expected(outcome: Outcome, either: str = "") -> dict[str, Any]:
     clauses = [registry()[clause] for clause in dict.fromkeys(row.clause for row in outcome.findings)]
     does, why = must(outcome, clauses)
+    if either:
+        does, why = "either", either
+        if either in registry():
+            clauses.append(registry()[either])
+            why = f"{either}, which no stream alone shows: {clauses[-1].reader}"
     return {
         "verdict": outcome.verdict,
         "conforms": outcome.verdict == CONFORMS,
@@ -120,6 +121,12 @@ def _expected(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _ends_inside(outcome: Outcome) -> bool:
+    """Whether the record that is too long is not there whole, and nothing before it can be gone back to."""
+    finding = next(row for row in outcome.findings if row.clause == "LIBXC-REC-LENGTH-MAX")
+    return finding.offset + int(finding.actual) > outcome.size and not outcome.verifier.checkpoints
+
+
 # What a clause asks of readers, by the words it begins with.
 _MUST = (("must reject", "reject"), ("must fail", "reject"), ("must", "accept"))
 
@@ -131,7 +138,10 @@ def must(outcome: Outcome, clauses: Iterable[Clause]) -> tuple[str, str]:
         does = next((does for words, does in _MUST if clause.reader.startswith(words)), "either")
         if does == "reject" and outcome.verdict == CONFORMS:
             does = "either"  # the stream is whole, and what it was sent for has failed
-        found[does] = found[does] or f"{clause.id}: {clause.reader}"
+        why = f"{clause.id}: {clause.reader}"
+        if clause.id == "LIBXC-REC-LENGTH-MAX" and _ends_inside(outcome):
+            does, why = "reject", f"{why}, and who has no such limit comes to the end of the input"
+        found[does] = found[does] or why
     if found["reject"]:
         return "reject", found["reject"]
     if outcome.verifier.unjudged is not None or not outcome.verifier.layers:

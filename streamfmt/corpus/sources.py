@@ -4,11 +4,16 @@ corpus/recipes/good.toml has the streams that keep every rule, made.toml stand-i
 releases of Xen and its tools wrote or stumbled over, hostile.toml claims that are not to be believed.  Each other
 collection is named for a clause, and has streams that keep it (`accepted`), streams that break it and nothing else
 (`broken`), and streams that cannot break it without breaking others (`several`).
+
+`either` says of a stream why a reader may take it or not where its findings do not tell: the id of a clause that no
+stream alone shows, or a reason.
 """
 
 from __future__ import annotations
 
+import gzip
 import tomllib
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,16 +28,21 @@ BASES = "good"
 # What a collection has, by kind.
 KINDS = ("good", "made", "accepted", "broken", "several", "places", "history", "hostile")
 REAL = "real"
+PROVENANCE = f"{REAL}/provenance.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stream of the corpus that a recipe makes: `collection` and `name` tell it, `kind` says what it is for."""
+    """A stream of the corpus that a recipe makes: `collection` and `name` tell it, `kind` says what it is for.
+
+    `either` is why readers may take it or not, if that is not seen from the stream.
+    """
 
     collection: str
     kind: str
     name: str
     recipe: Recipe
+    either: str = ""
 
     @property
     def id(self) -> str:
@@ -53,6 +63,17 @@ class Real:
     @property
     def id(self) -> str:
         return f"{REAL}/{self.name}"
+
+
+def unpacked(path: Path) -> bytes:
+    """The octets of a stored file; none if it is damaged."""
+    octets = path.read_bytes()
+    if path.suffix != ".gz":
+        return octets
+    try:
+        return gzip.decompress(octets)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return b""
 
 
 def folder() -> Path:
@@ -92,8 +113,11 @@ def collection(name: str) -> tuple[Entry, ...]:
         if kind in top:
             table = top.table(kind)
             for inner, _ in table.each():
-                made = _base(inner) if name == BASES else read(table.table(inner), _base)
-                found.append(Entry(name, kind, inner, made))
+                row = table.table(inner)
+                either = row.take("either", str, "")
+                own = {key: value for key, value in row.values.items() if key != "either"}
+                made = _base(inner) if name == BASES else read(Table(row.source, own, row.place), _base)
+                found.append(Entry(name, kind, inner, made, either))
     top.done()
     return tuple(found)
 
@@ -106,7 +130,7 @@ def entries() -> Iterator[Entry]:
 
 def real() -> Iterator[Real]:
     """All that real software wrote."""
-    with (folder() / "real" / "provenance.toml").open("rb") as file:
+    with (folder() / PROVENANCE).open("rb") as file:
         rows: Mapping[str, Mapping[str, str]] = tomllib.load(file)
     for name, row in rows.items():
-        yield Real(name, f"real/{row['file']}", row["provenance"], row["about"])
+        yield Real(name, f"{REAL}/{row['file']}", row["provenance"], row["about"])

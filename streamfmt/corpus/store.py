@@ -11,16 +11,33 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from .. import data
+from ..writer.sinks import write
 from . import index, sources
 
 INDEX = "index.json"
 
 
-def read_index() -> list[dict[str, Any]]:
-    """The rows of the index that is stored."""
-    stored = json.loads((sources.folder() / INDEX).read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = stored["streams"]
-    return found
+class CorpusError(Exception):
+    """A file of the corpus is not what it has to be."""
+
+
+def read_index(folder: Path | None = None) -> list[dict[str, Any]]:
+    """The rows of the index that is stored.  Raises CorpusError and OSError."""
+    path = (folder or sources.folder()) / INDEX
+    try:
+        stored = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CorpusError(f"{path} is damaged: {error}") from None
+    form = stored.get("format") if isinstance(stored, dict) else None
+    if form != index.FORMAT:
+        raise CorpusError(f"{path} is no index that is known: its format is {form!r}, expected {index.FORMAT!r}")
+    schema = json.loads(Path(data.path("spec", "json", "corpus.json")).read_bytes())
+    keys = set(schema["$defs"]["stream"]["required"])
+    rows = stored.get("streams")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and keys <= row.keys() for row in rows):
+        raise CorpusError(f"{path} is damaged: a row lacks what spec/json/corpus.json asks for")
+    return rows
 
 
 def index_text(rows: list[dict[str, Any]]) -> str:
@@ -37,89 +54,95 @@ def packed(octets: bytes) -> bytes:
 def build(target: Path) -> int:
     """Write all that recipes make below `target`, and the index; how many streams that are.  Raises OSError.
 
-    Files that hold the same octets already are left as they are.
+    Files that hold the same octets already are left as they are, and those that no index has named are none of ours.
     """
-    rows = list(index.rows())
+    rows = []
     count = 0
-    for entry in sources.entries():
-        path = target / index.file_of(entry)
-        if entry.recipe.stream.size > index.STORED:
+    for row, octets in index.streams():
+        rows.append(row)
+        if octets is None:
             continue
-        octets = entry.recipe.stream.render()
-        if not path.exists() or unpacked(path) != octets:
+        path = target / row["file"]
+        if not path.exists() or sources.unpacked(path) != octets:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(packed(octets))
+            write(path, packed(octets))
         count += 1
-    for path in _strays(target, rows):
-        path.unlink()
-    (target / INDEX).write_text(index_text(rows), encoding="utf-8")
+    try:
+        before = {row["file"] for row in read_index(target)}
+    except (FileNotFoundError, CorpusError):
+        before = set()
+    for name in _strays(target, rows):
+        if name in before:
+            (target / name).unlink()
+    write(target / INDEX, index_text(rows).encode())
     return count
 
 
-def unpacked(path: Path) -> bytes:
-    """The octets of a stored file; none if it is damaged."""
-    data = path.read_bytes()
-    if path.suffix != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError):
-        return b""
-
-
-def _strays(target: Path, rows: list[dict[str, Any]]) -> Iterator[Path]:
+def _strays(folder: Path, rows: list[dict[str, Any]]) -> Iterator[str]:
     """Files among the streams that no row names."""
-    known = {row["file"] for row in rows}
-    for path in sorted((target / index.STREAMS).rglob("*.gz")):
-        if path.relative_to(target).as_posix() not in known:
-            yield path
+    known = {row["file"] for row in rows} | {sources.PROVENANCE}
+    for inner in (index.STREAMS, sources.REAL):
+        for path in sorted((folder / inner).rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if name not in known and not path.is_dir():
+                yield name
 
 
 def check() -> Iterator[str]:
-    """What is not as it should be, in words: each stream is made, judged and held against its file and its row."""
-    rows = {row["id"]: row for row in read_index()}
+    """What is not as it should be, in words: each stream is made, judged and held against its file and its row.
+
+    Raises CorpusError and OSError.
+    """
+    stored = read_index()
+    rows = {row["id"]: row for row in stored}
     folder = sources.folder()
-    for now in index.rows():
+    for now, octets in index.streams():
         row = rows.pop(now["id"], None)
         if row is None:
             yield f"{now['id']}: the index has no such stream"
         elif row != now:
             keys = sorted(key for key in row.keys() | now.keys() if row.get(key) != now.get(key))
             yield f"{now['id']}: the index tells another {', '.join(keys)}"
-        if now["file"] is not None:
+        if octets is not None:
             path = folder / now["file"]
             if not path.exists():
                 yield f"{now['id']}: {now['file']} is not there"
-            elif sha256(unpacked(path)).hexdigest() != now["sha256"]:
+            elif sources.unpacked(path) != octets:
                 yield f"{now['id']}: {now['file']} holds other octets"
     yield from (f"{name}: the index has it, and nothing makes it" for name in rows)
-    yield from (f"{path.name}: no row of the index names this file" for path in _strays(folder, read_index()))
+    yield from (f"{name}: no row of the index names this file" for name in _strays(folder, stored))
 
 
-def export(target: Path) -> int:
-    """A tar archive with each stored stream as .bin and its row as .json, and checksums; how many streams.
+def archive() -> tuple[bytes, int]:
+    """A tar archive with each stored stream as .bin and its row as .json, and checksums; and how many streams.
 
-    The same corpus makes the same archive.  Raises OSError.
+    The same corpus makes the same archive.  Raises CorpusError and OSError.
     """
-    rows = [row for row in read_index() if row["file"] is not None]
+    rows = []
     sums = []
-    # Without the archive's own name in it.
+    made = io.BytesIO()
     with (
-        target.open("wb") as file,
-        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packing,
-        tarfile.open(fileobj=packing, mode="w") as archive,
+        gzip.GzipFile("", "wb", fileobj=made, mtime=0) as packing,
+        tarfile.open(fileobj=packing, mode="w") as tar,
     ):
 
         def add(name: str, octets: bytes) -> None:
             info = tarfile.TarInfo(f"streamfmt-corpus/{name}")
             info.size = len(octets)
-            archive.addfile(info, io.BytesIO(octets))
+            tar.addfile(info, io.BytesIO(octets))
             sums.append(f"{sha256(octets).hexdigest()}  {name}\n")
 
-        for row in rows:
-            name = row["id"]
-            add(f"{name}.bin", unpacked(sources.folder() / row["file"]))
-            add(f"{name}.json", json.dumps(row | {"file": f"{name}.bin"}, indent=2).encode() + b"\n")
-        add("index.json", (sources.folder() / INDEX).read_bytes())
+        for row in read_index():
+            if row["file"] is None:
+                rows.append(row)
+                continue
+            octets = sources.unpacked(sources.folder() / row["file"])
+            if sha256(octets).hexdigest() != row["sha256"]:
+                raise CorpusError(f"{row['file']} does not hold what the index says")
+            # Here it lies as it is, below its own id.
+            rows.append(row | {"file": f"{row['id']}.bin"})
+            add(f"{row['id']}.bin", octets)
+            add(f"{row['id']}.json", json.dumps(rows[-1], indent=2).encode() + b"\n")
+        add(INDEX, index_text(rows).encode())
         add("SHA256SUMS", "".join(sums).encode())
-    return len(rows)
+    return made.getvalue(), sum(row["file"] is not None for row in rows)

@@ -20,7 +20,7 @@ from .. import data
 from ..schema.describe import Field, Layout, catalogue
 from ..writer import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
 from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
-from .vectors import ACCEPTED, BREAKING, PLACES, SEVERAL
+from .vectors import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
 
 LIMIT = 128 << 20
 # Octets of an xl header and what comes before the stream in the file made here.
@@ -248,13 +248,21 @@ def _guest(stream: Stream) -> str:
 
 
 def _vectors() -> Iterator[Case]:
-    tables = ((ACCEPTED, "accepted "), (PLACES, ""), (BREAKING, ""), (SEVERAL, "several "))
+    tables = (
+        (ACCEPTED, "accepted "),
+        (PLACES, ""),
+        (HISTORY, ""),
+        (HOSTILE, ""),
+        (BREAKING, ""),
+        (SEVERAL, "several "),
+    )
     for clause, kind, vectors in [
         (clause, kind, vectors) for table, kind in tables for clause, vectors in table.items()
     ]:
         for name, vector in vectors.items():
             form = _form(vector.stream)
-            if not form or vector.large or vector.mode == "colo":
+            # Legacy streams are named, and not judged.
+            if not form or vector.large or vector.mode == "colo" or name.startswith("legacy-"):
                 continue
             about = "EMUXS" in clause or vector.stream.cut is not None
             stream = vector.stream if about else _plainly(vector.stream)

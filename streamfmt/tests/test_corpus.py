@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +95,41 @@ def test_what_readers_have_to_do() -> None:
     assert {row["reader"]["does"] for row in ROWS} == {"accept", "reject", "either"}
 
 
+@pytest.mark.parametrize(
+    ("name", "does"),
+    [
+        # A limit that a reader may have; without it the input ends inside the record, or the body is there.
+        ("LIBXC-REC-LENGTH-MAX/broken/end", "reject"),
+        ("LIBXC-REC-LENGTH-MAX/broken/inside", "either"),
+        ("LIBXC-REC-LENGTH-MAX/broken/whole", "either"),
+        # Readers have to refuse a body that is too short, and only that.
+        ("LIBXC-PVINFO-LEN/broken/short", "reject"),
+        ("LIBXC-PVINFO-LEN/broken/long", "either"),
+        ("LIBXL-CKPTSTATE-LEN/broken/three", "reject"),
+        ("LIBXL-CKPTSTATE-LEN/broken/with-padding", "either"),
+        # What a guest has is known to who has it.
+        ("hostile/highest-frame", "either"),
+        ("hostile/vcpu-below-zero", "either"),
+        # There is a checkpoint to go back to.
+        ("history/remus-end-drops-pages", "either"),
+    ],
+)
+def test_what_a_reader_has_to_do_with(name: str, does: str) -> None:
+    """Where the levels of the clauses alone would say something else."""
+    assert next(row["reader"]["does"] for row in ROWS if row["id"] == name) == does
+
+
+def test_a_receiver_knows_more() -> None:
+    """A clause that no stream alone shows is not judged from any, and what readers do by it is in the index."""
+    rows = {row["id"]: row for row in ROWS}
+    named = [entry for entry in sources.entries() if entry.either in registry()]
+
+    assert named
+    for entry in named:
+        assert registry()[entry.either].judged != "stream", entry.id
+        assert entry.either in {known["clause"] for known in rows[entry.id]["known"]}, entry.id
+
+
 # -- the commands ---------------------------------------------------------------------------------------------
 
 
@@ -102,6 +139,7 @@ def test_damage_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (streams / "hvm.bin.gz").write_bytes(gzip.compress(b"other"))
     (streams / "pv.bin.gz").unlink()
     (streams / "stray.bin.gz").write_bytes(b"")
+    (copy / "real" / "stray.bin").write_bytes(b"")
     (streams / "hvm-v2.bin.gz").write_bytes(b"no gzip")
     text = (copy / store.INDEX).read_text(encoding="utf-8")
     (copy / store.INDEX).write_text(text.replace('"id": "good/xl-hvm"', '"id": "good/xl"'), encoding="utf-8")
@@ -114,12 +152,73 @@ def test_damage_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "good/pv: streams/good/pv.bin.gz is not there",
         "good/xl-hvm: the index has no such stream",
         "good/xl: the index has it, and nothing makes it",
-        "stray.bin.gz: no row of the index names this file",
+        "real/stray.bin: no row of the index names this file",
+        "streams/good/stray.bin.gz: no row of the index names this file",
     ]
-    assert "6 complaints" in error
+    assert "7 complaints" in error
 
     assert main(["corpus", "build"]) == 0
+    assert main(["corpus", "check"]) == 1
+    # What somebody else put there is not ours to remove.
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert (streams / "stray.bin.gz").exists()
+
+
+def test_streams_that_are_no_more_are_removed(copy: Path) -> None:
+    """Those that the index named before."""
+    (copy / "recipes" / "LIBXC-TSC-LEN.toml").unlink()
+
+    assert main(["corpus", "build"]) == 0
+    assert not (copy / "streams" / "LIBXC-TSC-LEN" / "broken" / "short.bin.gz").exists()
     assert main(["corpus", "check"]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"format": "streamfmt-corpus-1", "streams": [{"id": "good/hvm"}]}',
+        '{"format": "streamfmt-corpus-1"}',
+        '{"format": "streamfmt-corpus-2", "streams": []}',
+        '{"format": "streamfmt-corpus-1", "streams": [',
+    ],
+)
+@pytest.mark.parametrize("words", [["list"], ["show", "good/hvm"], ["check"], ["export", "-o", "none.tar.gz"]], ids=str)
+def test_an_index_of_another_kind(copy: Path, capsys: pytest.CaptureFixture[str], text: str, words: list[str]) -> None:
+    """One line says what is wrong with it; building makes it anew."""
+    (copy / store.INDEX).write_text(text, encoding="utf-8")
+
+    assert main(["corpus", *words]) == 1
+    out, error = capsys.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    assert error.startswith(f"streamfmt corpus: {copy / store.INDEX} is ")
+    assert not Path("none.tar.gz").exists()
+
+
+def test_damaged_octets_are_not_exported(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is a file that has the target's name replaced."""
+    target = tmp_path / "corpus.tar.gz"
+    target.write_bytes(b"before")
+    path = copy / "streams" / "good" / "hvm.bin.gz"
+    octets = bytearray(path.read_bytes())
+    octets[20] ^= 0xFF
+    path.write_bytes(octets)
+
+    assert main(["corpus", "export", "-o", str(target)]) == 1
+    assert "streams/good/hvm.bin.gz does not hold what the index says" in capsys.readouterr().err
+    assert target.read_bytes() == b"before"
+
+
+def test_a_recipe_that_is_wrong(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is told with its line, and nothing is made."""
+    path = copy / "recipes" / "LIBXC-TSC-LEN.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("to = 23", "two = 23"), encoding="utf-8")
+
+    assert main(["corpus", "check"]) == 1
+    error = capsys.readouterr().err
+    assert "LIBXC-TSC-LEN.toml:" in error
+    assert error.count("\n") == 1
 
 
 def test_a_changed_recipe_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,10 +235,10 @@ def test_a_changed_recipe_is_told(copy: Path, capsys: pytest.CaptureFixture[str]
 def test_building_elsewhere_makes_the_same(tmp_path: Path) -> None:
     """In an empty folder, the same streams and the same index."""
     assert main(["corpus", "build", "-o", str(tmp_path)]) == 0
-    made = {path.relative_to(tmp_path): store.unpacked(path) for path in tmp_path.rglob("*") if path.is_file()}
+    made = {path.relative_to(tmp_path): sources.unpacked(path) for path in tmp_path.rglob("*") if path.is_file()}
     kept = sources.folder()
 
-    assert made == {path: store.unpacked(kept / path) for path in made}
+    assert made == {path: sources.unpacked(kept / path) for path in made}
     assert {str(path) for path in made} == {
         row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]
     } | {store.INDEX}
@@ -157,8 +256,21 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sums == {name: hashlib.sha256(it).hexdigest() for name, it in files.items() if name != "SHA256SUMS"}
     row = json.loads(files["LIBXC-PAGE-COUNT/broken/empty.json"])
     octets = files[row["file"]]
+    listed = [row["file"] for row in json.loads(files[store.INDEX])["streams"] if row["file"]]
+    assert set(listed) == {name for name in files if name.endswith(".bin")}
     assert (len(octets), hashlib.sha256(octets).hexdigest()) == (row["size"], row["sha256"])
     assert len([name for name in files if name.endswith(".bin")]) == len([row for row in ROWS if row["file"]])
+
+
+def test_export_for_sha256sum(tmp_path: Path) -> None:
+    """Through a pipe to tools that everybody has."""
+    made = subprocess.run(
+        [sys.executable, "-m", "streamfmt", "corpus", "export", "-o", "-"], stdout=subprocess.PIPE, check=True
+    )
+    subprocess.run(["tar", "xz"], input=made.stdout, cwd=tmp_path, check=True)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path / "streamfmt-corpus", check=True
+    )
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,8 +293,10 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and status 3."""
+    assert main(["corpus", "export", "-o", "/dev/full"]) == 3
+    assert capsys.readouterr().err == "streamfmt: /dev/full: cannot write: No space left on device\n"
     assert main(["corpus", "export", "-o", "/nonexistent/corpus.tar.gz"]) == 3
-    assert "/nonexistent/corpus.tar.gz: No such file or directory" in capsys.readouterr().err
+    assert "/nonexistent/corpus.tar.gz: cannot write: No such file or directory" in capsys.readouterr().err
     assert main(["corpus", "build", "-o", "/dev/null/corpus"]) == 3
 
 

@@ -26,39 +26,76 @@ from .vectors import BREAKING, SEVERAL
 
 HERE = Path(data.__file__).parent / "verify"
 _FAULT = Verifier.fault
-# What puts a finding together for whoever calls it, and is no check itself.
-_HELPERS = ("header_fault",)
 Place = tuple[str, int]
+Function = tuple[str, str]
 STREAMS = {clause: {**vectors, **SEVERAL.get(clause, {})} for clause, vectors in BREAKING.items()}
+_MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("*.py"))}
+_FUNCTIONS: dict[Function, ast.FunctionDef] = {
+    (module, node.name): node
+    for module, tree in _MODULES.items()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.FunctionDef)
+}
+
+
+def _called(module: str, call: ast.Call) -> Function | None:
+    """The function of `verify` that is called, if it is one: what is no module's is the verifier's."""
+    if isinstance(call.func, ast.Name):
+        return next((key for key in ((module, call.func.id),) if key in _FUNCTIONS), None)
+    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        owner = call.func.value.id
+        return next((key for key in ((owner, call.func.attr), ("verifier", call.func.attr)) if key in _FUNCTIONS), None)
+    return None
+
+
+def _calls(module: str, within: ast.AST) -> Iterator[tuple[ast.Call, Function]]:
+    for node in ast.walk(within):
+        found = _called(module, node) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and found is not None:
+            yield node, found
+
+
+def _helpers() -> set[Function]:
+    """Functions that make a finding whatever they are given: it is their callers that check."""
+    found: set[Function] = {("verifier", "fault")}
+    used = {called for module, tree in _MODULES.items() for _, called in _calls(module, tree)}
+    more = found
+    while more:
+        more = {key for key, node in _FUNCTIONS.items() if key in used - found and _always(key[0], node, found)}
+        found |= more
+    return found
+
+
+def _always(module: str, function: ast.FunctionDef, helpers: set[Function]) -> bool:
+    """Whether nothing comes between the function's beginning and a finding."""
+    for line in function.body:
+        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Call) and _called(module, line.value) in helpers:
+            return True
+        # A generator is not on the stack of its caller.
+        if any(isinstance(node, (ast.Return, ast.Yield, ast.YieldFrom)) for node in ast.walk(line)):
+            return False
+    return False
+
+
+_HELPERS = _helpers()
 
 
 def _places() -> Iterator[tuple[str, ast.Call]]:
     """The calls that make findings, in the modules of `verify`."""
-    for path in sorted(HERE.glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        inside = {
-            id(node)
-            for function in ast.walk(tree)
-            if isinstance(function, ast.FunctionDef) and function.name in _HELPERS
-            for node in ast.walk(function)
-        }
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("fault", *_HELPERS)
-                and id(node) not in inside
-            ):
-                yield path.stem, node
+    for module, tree in _MODULES.items():
+        inside = {id(node) for key in _HELPERS if key[0] == module for node in ast.walk(_FUNCTIONS[key])}
+        for node, called in _calls(module, tree):
+            if called in _HELPERS and id(node) not in inside:
+                yield module, node
 
 
 PLACES: dict[Place, ast.Call] = {(name, node.lineno): node for name, node in _places()}
 
 
 def _caller() -> Place:
-    """The place that the finding is made at, two calls up."""
+    """The place that the finding is made at: two calls up, or as many more as put findings together."""
     frame = sys._getframe(2)
-    if frame.f_code.co_name in _HELPERS and frame.f_back is not None:
+    while (Path(frame.f_code.co_filename).stem, frame.f_code.co_name) in _HELPERS and frame.f_back is not None:
         frame = frame.f_back
     name, line = Path(frame.f_code.co_filename).stem, frame.f_lineno
     return next(
@@ -158,25 +195,65 @@ def test_each_length_rule_is_needed(path: str, monkeypatch: pytest.MonkeyPatch) 
     assert _noticed({clause}), f"no stream of {clause} has a wrong length of {path}"
 
 
-ORDER = [
-    (layer.name, name, rule.clause)
-    for layer in LAYERS
-    for name, clauses in {
-        name: {rule.clause for rule in layer.rules if name in rule.on} for rule in layer.rules for name in rule.on
-    }.items()
-    for rule in {rule.clause: rule for rule in layer.rules if rule.clause in clauses}.values()
-]
+def _looser() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Length rules that lack one of several things that they ask for."""
+    for path, row in L.LENGTHS.items():
+        clause, fixed, unit, least, most, lengths = row
+        for other in (
+            (clause, fixed, min(unit, 1), least, most, lengths),
+            (clause, fixed, unit, 0, most, lengths),
+            (clause, fixed, unit, least, None, lengths),
+            (clause, fixed, unit, least, most, ()),
+        ):
+            if other != row:
+                yield path, other
 
 
-@pytest.mark.parametrize(("layer", "record", "clause"), ORDER)
-def test_each_order_rule_is_needed(layer: str, record: str, clause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("path", "row"), [*_looser()], ids=str)
+def test_each_part_of_a_length_rule_is_needed(path: str, row: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that is too short, too long, or holds part of an element would pass."""
+    for name in STREAMS[row[0]]:
+        _plain(row[0], name)
+    monkeypatch.setitem(L.LENGTHS, path, row)
+
+    assert _noticed({row[0]}), f"no stream of {row[0]} tells {L.LENGTHS[path]} of {path} from {row}"
+
+
+@pytest.mark.parametrize("kind", [kind for kind, guests in L.LIBXC_GUESTS.items() if len(guests) == 1])
+def test_each_guest_rule_is_needed(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of the other kind of guest would pass."""
+    clause = "LIBXC-REC-WRONG-GUEST"
+    for name in STREAMS[clause]:
+        _plain(clause, name)
+    monkeypatch.setitem(L.LIBXC_GUESTS, kind, ("pv", "hvm"))
+
+    assert _noticed({clause}), f"no stream of {clause} has a record of type {kind}"
+
+
+# Each rule by itself, though two may be of one clause.
+ORDER = sorted(
+    {
+        (layer, L.RECORDS[layer][code], row)
+        for layer, images in L.ORDER.items()
+        for table in images.values()
+        for code, rows in table.items()
+        for row in rows
+    }
+)
+
+
+@pytest.mark.parametrize(("layer", "record", "rule"), ORDER, ids=str)
+def test_each_order_rule_is_needed(
+    layer: str, record: str, rule: tuple[str, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A record in a place where an order rule does not have it would pass."""
+    clause = rule[0]
     for name in STREAMS[clause]:
         _plain(clause, name)
     codes = {name: code for code, name in L.RECORDS[layer].items()}
     tables: dict[Any, Any] = {}
     for image, table in L.ORDER[layer].items():
-        kept = tuple(row for row in table.get(codes[record], ()) if row[0] != clause)
+        kept = tuple(row for row in table.get(codes[record], ()) if row != rule)
         tables[image] = {**table, codes[record]: kept}
     monkeypatch.setitem(L.ORDER, layer, tables)
 
@@ -185,6 +262,6 @@ def test_each_order_rule_is_needed(layer: str, record: str, clause: str, monkeyp
 
 def test_everything_is_tried() -> None:
     """The lists above hold what there is: no check, no rule of a field, and no order rule is left out."""
-    assert {clause for _, _, clause in ORDER} == {rule.clause for layer in LAYERS for rule in layer.rules}
+    assert {rule[0] for _, _, rule in ORDER} == {rule.clause for layer in LAYERS for rule in layer.rules}
     assert {row[0] for _, row in RULES} <= STREAMS.keys()
     assert len(PLACES) == len(list(_places()))

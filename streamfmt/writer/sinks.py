@@ -154,3 +154,14 @@ def output(target: Target) -> Output:
     if callable(getattr(target, "write", None)):
         return Output(lambda buffers: _to_object(target, buffers))
     raise TypeError(f"a path, descriptor, socket or binary file object is wanted, not {type(target).__name__}")
+
+
+def write(target: Target, octets: Buffer) -> None:
+    """All of `octets`, or nothing where `target` is a file.  Raises OSError."""
+    out = output(target)
+    try:
+        out.write([octets])
+    except BaseException:
+        out.abort()
+        raise
+    out.finish()
