@@ -296,3 +296,31 @@ def test_recipes_beside_one_another(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text('recipe = 1\nbase = "a"\n')
     with pytest.raises(RecipeError, match=r"b\.toml:2: base: 'a' is made from itself"):
         recipes.load_file(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a", "'a' is made from itself"),
+        ("sub/../a", "'sub/../a' is made from itself"),
+        ("link", "'link' is made from itself"),
+        ("sub", "'sub' cannot be read: Is a directory"),
+        ("x" * 300, f"'{'x' * 56}... cannot be read: File name too long"),
+        ("30", "over 32 recipes are made from one another"),
+        ("none", "there is no recipe 'none'"),
+        ("zero", "this is over 268,435,456 octets, too long for a recipe"),
+    ],
+)
+def test_what_no_recipe_is_made_from(name: str, told: str, tmp_path: Path) -> None:
+    """Itself by whatever way, what cannot be read, what never ends, and one of a chain that is too long."""
+    (tmp_path / "a.toml").write_text(f'recipe = 1\nbase = "{name}"\n')
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub.toml").mkdir()
+    (tmp_path / "link.toml").symlink_to("a.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for number in range(30, 70):
+        (tmp_path / f"{number}.toml").write_text(f'recipe = 1\nbase = "{number + 1}"\n')
+    with pytest.raises(RecipeError) as error:
+        recipes.load_file(tmp_path / "a.toml")
+
+    assert error.value.message == told
