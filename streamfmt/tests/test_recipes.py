@@ -163,6 +163,17 @@ def test_memory_by_records_and_types() -> None:
     assert frames(made.stream)[0][2][2] is None
 
 
+def test_listed_records_take_no_more_memory_than_others() -> None:
+    """The first have parts of their own, the rest are made as they are written; none listed are none."""
+    runs = [f'"{first}-{first + 8191}"' for first in range(0, 5 * 8192, 8192)]
+    made = load(f'guest = "hvm"\n[memory]\nfill = "zero"\nrecords = [{", ".join(runs)}]').stream
+    parts = [part for part in made.parts if part.path == "libxc.PAGE_DATA"]
+
+    assert [isinstance(part, memory.Many) for part in parts] == [False] * 16 + [True] * 3
+    assert sum(1 for part in made if part.path == "libxc.PAGE_DATA") == 40
+    assert frames(load('guest = "hvm"\n[memory]\nrecords = []').stream) == []
+
+
 @pytest.mark.parametrize(("size", "pages"), [("20 KiB", 5), ("1 MiB", 256), ("8 MiB", 2048)])
 def test_memory_by_size(size: str, pages: int) -> None:
     """A size is so many pages, in batches of 1024."""

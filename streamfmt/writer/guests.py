@@ -35,7 +35,7 @@ from .spelling import FRAMES_MAX, fill, frames, octets
 from .streams import Stream
 from .tables import Table, integer, shown
 
-# Records with this many pages in all are parts of their own, which faults can be done to.
+# Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 # Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
@@ -221,10 +221,12 @@ def _listed(table: Table, key: str) -> list[tuple[Frames, ...]]:
 
 
 def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
+    room = _EACH
     for run in runs:
-        if run.pages > _EACH:
+        if run.pages > room:
             yield Many("libxc.PAGE_DATA", memory=run)
         else:
+            room -= run.pages
             yield from run.parts()
 
 

@@ -28,7 +28,6 @@ FRAMES_MAX = 1 << 52
 _LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
 _KINDS = {"hex", "text", "zeros", "random"}
-_HEX = re.compile(r"(?:\s*[0-9a-fA-F]{2})*\s*")
 Named = Callable[[Stream, Table, str], tuple[str, int]]
 
 
@@ -69,8 +68,11 @@ def octets_of(value: Any) -> bytes:
     count = integer(given)
     if kind == "text" and isinstance(given, str):
         found = given.encode()
-    elif kind == "hex" and isinstance(given, str) and _HEX.fullmatch(given):
-        found = bytes.fromhex(given)
+    elif kind == "hex" and isinstance(given, str):
+        try:
+            found = bytes.fromhex(given)
+        except ValueError:
+            raise ValueError(f"hex = {shown(given)} is not octets: each is two digits") from None
     elif kind in ("zeros", "random") and count is not None and 0 <= count <= MOST:
         found = bytes(count) if kind == "zeros" else shake_128(b"0").digest(count)
     else:
