@@ -6,12 +6,16 @@ every rule; faults in it are written as they are.  See docs/recipes.md.
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from ..reader.sources import reason
 from ..writer import BreachError, Writer
 from ..writer.parts import size
-from ..writer.recipes import Recipe, load_file
+from ..writer.recipes import Recipe, load_from
 from ..writer.sinks import output
 from ..writer.tables import RecipeError
 from . import inputs
@@ -39,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
         print("streamfmt build: error: standard output is a terminal; give -o a file, or a pipe", file=sys.stderr)
         return 2
     try:
-        recipe = load_file("/dev/stdin" if args.recipe == "-" else args.recipe)
+        standard = args.recipe == "-"
+        with open(0 if standard else args.recipe, "rb", closefd=not standard) as file:
+            recipe = load_from(file, Path("standard input" if standard else args.recipe))
     except RecipeError as error:
         print(f"streamfmt: {error}", file=sys.stderr)
         return 2
@@ -47,12 +53,14 @@ def run(args: argparse.Namespace) -> int:
         inputs.complain(args.recipe, f"cannot read: {reason(error)}")
         return 3
     try:
-        octets = _build(recipe, args.output)
+        with _stopped():
+            octets = _build(recipe, args.output)
     except BreachError as error:
         found = error.finding
         print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
         hint = f"streamfmt explain {found.clause} tells the rule; what breaks one on purpose is a [[fault]]"
-        print(f"streamfmt: nothing was built; {hint}", file=sys.stderr)
+        done = "the output ends before that" if args.output == "-" else "nothing was built"
+        print(f"streamfmt: {done}; {hint}", file=sys.stderr)
         return 2
     except OSError as error:
         where = "standard output" if args.output == "-" else inputs.shown(args.output)
@@ -61,6 +69,23 @@ def run(args: argparse.Namespace) -> int:
     if args.output != "-":
         print(f"{inputs.shown(args.output)}: {octets:,} octets")
     return 0
+
+
+@contextmanager
+def _stopped() -> Iterator[None]:
+    """Whoever ends us or closes the terminal leaves no more behind than Ctrl-C does."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _build(recipe: Recipe, target: str) -> int:

@@ -9,6 +9,7 @@ import pty
 import resource
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -85,6 +86,20 @@ def test_standard_input_and_output() -> None:
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == recipes.load(GUEST).stream.render()
+
+
+def test_standard_input_is_beside_us(tmp_path: Path) -> None:
+    """A recipe that comes in is made from those of the current directory, and called by what it is."""
+    (tmp_path / "b.toml").write_text(GUEST)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for text, status, told in (
+        (b'recipe = 1\nbase = "b"', 0, b""),
+        (b'recipe = 1\nbase = "c"', 2, b"streamfmt: standard input:2: base: there is no recipe 'c'\n"),
+    ):
+        done = subprocess.run(
+            [*BUILD, "-", "-o", "-"], input=text, cwd=tmp_path, env=env, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (status, told)
 
 
 def test_faults_are_written_as_they_are(build: Build) -> None:
@@ -198,6 +213,31 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == "streamfmt: out: cannot write: File too large\n"
+    assert sorted(os.listdir(tmp_path)) == ["out", "r.toml"]
+    assert (tmp_path / "out").read_text() == "kept"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped(number: signal.Signals, tmp_path: Path) -> None:
+    """Whoever stops it finds no half file, by whatever signal, and what was there is there still."""
+    (tmp_path / "r.toml").write_text(LARGE.replace("64 MiB", "64 GiB"))
+    (tmp_path / "out").write_text("kept")
+    # Whoever runs the tests may ignore these signals, which children inherit.
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "signal.signal(signal.SIGHUP, signal.SIG_DFL); from streamfmt.cli.main import entry; entry()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, "build", "r.toml", "-o", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stderr=subprocess.PIPE,
+    )
+    end = time.monotonic() + 60
+    while len(os.listdir(tmp_path)) < 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    child.send_signal(number)
+    child.communicate(timeout=60)
+
+    assert child.returncode == 128 + number
     assert sorted(os.listdir(tmp_path)) == ["out", "r.toml"]
     assert (tmp_path / "out").read_text() == "kept"
 

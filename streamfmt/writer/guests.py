@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from ..schema import hvm, libxc, xapi
 from ..schema.decode import layouts
-from . import memory
 from .making import (
     CONFIGURATION,
     TOP_TABLE,
@@ -32,20 +31,18 @@ from .making import (
 )
 from .memory import Frames, Many, Memory
 from .parts import Part, header, record
-from .spelling import fill, octets, octets_of
+from .spelling import FRAMES_MAX, fill, frames, octets
 from .streams import Stream
-from .tables import Table, integer
+from .tables import Table, integer, shown
 
-# Records with this many pages in all are parts of their own, which faults can be done to.
+# Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_FRAMES_MAX = 1 << 52
 # Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
 _LEAF = {8: 512, 4: 1024}
 # Records of a XAPI image whose body has a length.
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
-_LEAF_FIELDS = ("leaf", "subleaf", "eax", "ebx", "ecx", "edx")
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 _END_ENTRY = (hvm.END_TYPE, 0, b"")
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
@@ -65,6 +62,7 @@ KEYS = (
     *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "policy", "tsc", "params", "context"),
     *("http", "text", "without"),
 )
+_TSC = {"mode": 0, "khz": 2_400_000, "nsec": 10**9, "incarnation": 1}
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
 
@@ -100,7 +98,7 @@ def _guest(top: Table, form: str, mode: str) -> Stream:
     if checkpoints and form == "xapi":
         raise top.fail("XAPI images have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
     if checkpoints and mode == "plain":
-        raise top.fail("a plain stream has no checkpoints", "checkpoints")
+        raise top.fail("a plain stream has no checkpoints", "checkpoints" if "checkpoints" in top else "colo")
     if not checkpoints and (colo or mode == "remus"):
         raise top.fail(f"a {'COLO' if colo else mode} stream has checkpoints", "checkpoints")
     static = _static(top, kind, version, width, last)
@@ -176,16 +174,14 @@ def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memor
     ways = [key for key in ("records", "frames", "pages", "size") if key in table]
     if len(ways) > 1:
         raise table.fail(f"it cannot have both {ways[0]} and {ways[1]}", ways[1])
-    listed = [_runs(table, "records", item) for item in table.take("records", list, [])]
-    if not listed:
-        listed = [_all_frames(table, kind, width)]
-    again = [_runs(table, "again", item) for item in table.take("again", list, [])]
+    listed = _listed(table, "records") if "records" in table else [_all_frames(table, kind, width)]
+    again = _listed(table, "again")
     every = [run for runs in (*listed, *again) for run in runs]
     last = max((run.last for run in every), default=0)
     if kind == "hvm":
         tables = [run.type for run in every if "TAB" in run.type and run.type not in ("NOTAB", "XTAB")]
         if tables:
-            raise table.fail(f"{tables[0]}: an HVM guest's page tables are its own business", ways[0] if ways else None)
+            raise table.fail(f"{tables[0]}: an HVM guest's page tables are its own business", *ways)
     fills = {"": fill(table, "fill", "pfn", last)}
     for row in libxc.PAGE_TYPES:
         if row.table:
@@ -197,8 +193,8 @@ def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memor
 
 def _all_frames(table: Table, kind: str, width: int) -> tuple[Frames, ...]:
     if "frames" in table:
-        return _runs(table, "frames", table.need("frames", str))
-    count = _size(table) if "size" in table else table.number("pages", 4, 1, _FRAMES_MAX)
+        return frames(table.any("frames"), table, "frames")
+    count = _size(table) if "size" in table else table.number("pages", 4, 1, FRAMES_MAX)
     if kind == "hvm":
         return (Frames(0, count - 1),)
     if count <= TOP_TABLE:
@@ -215,25 +211,22 @@ def _size(table: Table) -> int:
     if not re.fullmatch("[0-9]{1,18}", number) or unit not in _UNITS:
         raise table.fail(f'{text!r} is not a size such as "64 MiB"', "size")
     count, over = divmod(int(number) * _UNITS[unit], libxc.PAGE_SIZE)
-    if over or not 0 < count <= _FRAMES_MAX:
+    if over or not 0 < count <= FRAMES_MAX:
         raise table.fail(f"{text} is no number of pages", "size")
     return count
 
 
-def _runs(table: Table, key: str, text: object) -> tuple[Frames, ...]:
-    try:
-        if not isinstance(text, str):
-            raise ValueError(f'{text!r} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"')
-        return memory.frames(text)
-    except ValueError as error:
-        raise table.fail(str(error), key) from None
+def _listed(table: Table, key: str) -> list[tuple[Frames, ...]]:
+    return [frames(item, table, key, number) for number, item in enumerate(table.take(key, list, []))]
 
 
 def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
+    room = _EACH
     for run in runs:
-        if run.pages > _EACH:
+        if run.pages > room:
             yield Many("libxc.PAGE_DATA", memory=run)
         else:
+            room -= run.pages
             yield from run.parts()
 
 
@@ -247,8 +240,8 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     if "policy" in top and version < 3:
         raise top.fail("images of version 2 have no policy", "policy")
     if version > 2:
-        leaves = list(_rows(policy, "cpuid", _LEAF_FIELDS, (1, 0xFFFFFFFF, 1, 1, 1, 1)))
-        msrs = list(_rows(policy, "msr", ("index", "value"), (0xCE, 0)))
+        leaves = list(_rows(policy, "cpuid", "libxc.X86_CPUID_POLICY", (1, 0xFFFFFFFF, 1, 1, 1, 1)))
+        msrs = list(_rows(policy, "msr", "libxc.X86_MSR_POLICY", (0xCE, 0)))
         if leaves:
             yield record("libxc.X86_CPUID_POLICY", leaves=leaves)
         if msrs:
@@ -262,25 +255,27 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
         yield p2m(0, last, *[1] * (last // leaf + 1))
 
 
-def _rows(table: Table, key: str, names: tuple[str, ...], default: tuple[int, ...]) -> Iterator[dict[str, int]]:
-    """Rows of numbers: by default one, which says little."""
-    for row in table.take(key, list, [list(default)]):
+def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
+    """Rows of numbers for the list in the record at `path`: by default one, which says little."""
+    element = layouts()[path].parts[0].element
+    fields = [field for field in element.fields if not field.reserved] if element else []
+    for place, row in enumerate(table.take(key, list, [list(default)])):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []
-        if len(numbers) != len(names) or None in numbers:
-            raise table.fail(f"{row!r} is not {', '.join(names)}", key)
-        yield {name: number for name, number in zip(names, numbers, strict=True) if number is not None}
+        found = {field.path: number for field, number in zip(fields, numbers, strict=False) if number is not None}
+        if not len(row) == len(numbers) == len(fields) == len(found):
+            raise table.fail(f"{shown(row)} is not numbers for {', '.join(field.path for field in fields)}", key, place)
+        for item, field in enumerate(fields):
+            if not 0 <= found[field.path] >> field.bits < 1:
+                raise table.fail(f"{found[field.path]} is not within 0 to {(1 << field.bits) - 1}", key, place, item)
+        yield found
 
 
 def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
     """What belongs to one checkpoint."""
     tsc = top.table("tsc")
-    yield record(
-        "libxc.X86_TSC_INFO",
-        mode=tsc.number("mode", 0),
-        khz=tsc.number("khz", 2_400_000),
-        nsec=tsc.number("nsec", 10**9),
-        incarnation=tsc.number("incarnation", 1),
-    )
+    fields = [field for field in layouts()["libxc.X86_TSC_INFO"].fields if field.path in _TSC]
+    said = {field.path: tsc.number(field.path, _TSC[field.path], most=(1 << field.bits) - 1) for field in fields}
+    yield Part("libxc.X86_TSC_INFO", said)
     tsc.done()
     vcpus = top.number("vcpus", 1, 1, 4096)
     if kind == "hvm":
@@ -300,11 +295,11 @@ def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
 def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
     named = top.table("params")
     pairs = []
-    for name, value in list(named.each()) if "params" in top else _PARAMS.items():
-        index, number = hvm.PARAMS.get(name, integer(name)), integer(value)
-        if index is None or number is None:
-            raise named.fail(f"{name} = {value!r} is not a parameter and its value", name)
-        pairs.append((index, number))
+    for name, default in list(named.each()) if "params" in top else _PARAMS.items():
+        index = hvm.PARAMS.get(name, integer(name))
+        if index is None or not 0 <= index < 1 << 64:
+            raise named.fail("it is no parameter's name, nor its number", name)
+        pairs.append((index, named.number(name, default)))
     yield params(*pairs)
     entries = [_entry(row) for row in top.tables("context")]
     if not entries:
@@ -327,11 +322,12 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
         return
     if "xenstore" in top:
         strings = []
-        for key, value in top.table("xenstore").each():
+        inside = top.table("xenstore")
+        for key, _ in inside.each():
             try:
-                strings += [key, octets_of(value).decode()]
-            except ValueError as error:
-                raise top.fail(str(error), "xenstore") from None
+                strings += [key, octets(inside, key).decode()]
+            except UnicodeDecodeError:
+                raise inside.fail("this is no text", key) from None
         yield xenstore(*strings)
     table = top.table("emulator")
     number = {"traditional": 1, "upstream": 2}[table.one_of("kind", ("traditional", "upstream"), "upstream")]

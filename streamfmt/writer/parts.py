@@ -22,7 +22,7 @@ HEADERS = {
 }
 RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
 # Layers whose records have a header, and what records are padded to.
-_HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
+HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
 _ALIGN = {layer.name: layer.align for layer in LAYERS}
 _PLACE = re.compile(r"(?:(?P<part>\w+)\[(?P<number>\d+)\]\.?)?(?P<field>.*)")
 # Zeros are taken from here, however many.
@@ -101,7 +101,7 @@ class Part:
 
     def _header(self, length: int, order: str) -> bytes:
         """The record header, if records of its layer have one."""
-        if not self.is_record or self.layer not in _HEADED:
+        if not self.is_record or self.layer not in HEADED:
             return b""
         values = {
             "type": RECORDS[self.path].code if self.code is None else self.code,
@@ -140,7 +140,7 @@ def _patch(data: bytearray, layout: Layout, place: str, value: int | bytes, orde
     row = next((row for row in layout.fields if found is not None and row.path == found["field"]), None)
     if row is None:
         raise FieldError(place, f"{layout.path} has no such field")
-    if isinstance(value, int):
+    if isinstance(value, int) and -1 << row.bits - 1 <= value < 0:
         value &= (1 << row.bits) - 1
     encode.put(data, at, row, value, order, place)
 

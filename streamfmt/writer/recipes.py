@@ -10,17 +10,19 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..schema.encode import FieldError
 from . import guests
 from .memory import Many
 from .parts import HEADERS, RECORDS
-from .spelling import MOST, around, check, part_of, parts_of, patch_value
+from .spelling import MOST, around, check, misfit, part_of, parts_of, patch_value
 from .streams import Stream
-from .tables import RecipeError, Source, Table
+from .tables import RecipeError, Source, Table, integer, shown
 
 FORMAT = 1
+# How many recipes may be made from one another: more would be too many for Python's stack.
+_DEEP = 32
 FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate", "back-channel", "auto")
 MODES = ("auto", "plain", "remus", "colo")
 
@@ -51,20 +53,35 @@ def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
 
 def load_file(path: str | os.PathLike[str]) -> Recipe:
     """The recipe in a file; others that it is made from lie beside it.  Raises RecipeError and OSError."""
-    return _load_file(Path(path), ())
+    with open(path, "rb") as file:
+        return load_from(file, Path(path))
 
 
-def _load_file(path: Path, within: tuple[Path, ...]) -> Recipe:
+def load_from(file: BinaryIO, path: Path, within: tuple[Path, ...] = ()) -> Recipe:
+    """As `load_file`, from a file that is open; `within` are those of the recipes that are made from it."""
+    inner = (*within, path.resolve())
+
     def fetch(name: str) -> Recipe:
         other = path.parent / f"{name}.toml"
-        if other in (path, *within):
-            raise ValueError(f"{name!r} is made from itself")
-        return _load_file(other, (*within, path))
+        if other.resolve() in inner:
+            raise ValueError(f"{shown(name)} is made from itself")
+        if len(inner) > _DEEP:
+            raise ValueError(f"over {_DEEP} recipes are made from one another")
+        try:
+            with open(other, "rb") as opened:
+                return load_from(opened, other, inner)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ValueError(f"{shown(name)} cannot be read: {error.strerror}") from None
 
+    octets = file.read(MOST + 1)
+    if len(octets) > MOST:
+        raise RecipeError(str(path), 1, "", f"this is over {MOST:,} octets, too long for a recipe")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = octets.decode()
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+        line = octets.count(b"\n", 0, error.start) + 1
         raise RecipeError(str(path), line, "", "this is not UTF-8, which TOML is written in") from None
     return load(text, str(path), fetch)
 
@@ -84,13 +101,17 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
             deep=top.take("deep", bool, made.deep),
         )
         stream = made.stream
-        faulty = made.faults or top.take("broken", bool, False)
+        faulty = top.take("broken", bool, False) or made.faults
         for fault in top.tables("fault"):
             stream = _fault(stream, fault, fetch)
             faulty = True
     except FieldError as error:
         raise top.fail(str(error)) from None
-    top.done("base", "guest", "part", "like", *guests.KEYS)
+    if "guest" not in top:
+        for key in guests.KEYS:
+            if key in top:
+                raise top.fail("it is for a recipe with a guest", key)
+    top.done("base", "guest", "part", "like", *(guests.KEYS if "guest" in top else ()))
     return replace(made, stream=stream, faults=faulty, keys=top.values)
 
 
@@ -102,9 +123,9 @@ def _like(top: Table, fetch: Fetch | None) -> Table:
             raise top.fail("it is like no other recipe, whose keys could be left out", "without")
         return top
     other = dict(_fetched(top, "like", fetch).keys)
-    for key in without:
-        if other.pop(key, None) is None:
-            raise top.fail(f"{top.values['like']!r} has no {key!r}", "without")
+    for number, key in enumerate(without):
+        if not isinstance(key, str) or other.pop(key, None) is None:
+            raise top.fail(f"{shown(top.values['like'])} has no such key", "without", number)
     own = {key: it for key, it in top.values.items() if key not in ("like", "without")}
     for key, it in other.items():
         # Tables are merged: what is said of one thing in them leaves the others.
@@ -137,7 +158,7 @@ def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
     try:
         return fetch(name)
     except (KeyError, FileNotFoundError):
-        raise table.fail(f"there is no recipe {name!r}", key) from None
+        raise table.fail(f"there is no recipe {shown(name)}", key) from None
     except ValueError as error:
         raise table.fail(str(error), key) from None
 
@@ -184,8 +205,7 @@ def _fault(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
             if part not in known:
                 check(part)
     except FieldError as error:
-        key = next((key for key in ("field", "fields", "insert") if key in table), None)
-        raise table.fail(str(error), key) from None
+        raise (table.fail(str(error), "field") if "field" in table else misfit(table, error)) from None
     table.done()
     return edited
 
@@ -248,12 +268,12 @@ def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
 
 
 def _cut(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    if isinstance(table.any("cut"), int):
-        return replace(stream, cut=table.number("cut", 0))
+    if integer(table.any("cut")) is not None:
+        return replace(stream, cut=table.number("cut", 0, most=stream.size))
     path, nth = _named(stream, table, "cut")
-    at = stream.offset(path, nth) + table.number("at", 0, -(1 << 32))
-    if at < 0:
-        raise table.fail("that is before the stream begins", "at")
+    at = stream.offset(path, nth) + table.number("at", 0, -(1 << 64))
+    if not 0 <= at <= stream.size:
+        raise table.fail("that is " + ("before the stream begins" if at < 0 else "behind its end"), "at")
     return replace(stream, cut=at)
 
 

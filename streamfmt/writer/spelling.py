@@ -15,18 +15,19 @@ from ..schema.describe import Part as Variable
 from ..schema.encode import FieldError
 from . import memory
 from .making import page_data, vcpu
-from .parts import HEADERS, RECORDS, Part, raw
+from .parts import HEADED, HEADERS, RECORDS, Part, raw
 from .streams import Stream
-from .tables import Table, integer
+from .tables import RecipeError, Table, integer, shown
 
 # What one recipe may ask to be made in one piece: octets, zeros behind them, and frames of a record.
 MOST = 256 << 20
 _ZEROS_MOST = 1 << 40
-_FRAMES_MOST = 1 << 20
+_FRAMES_MOST = MOST // memory.PAGE
+FRAMES_MAX = 1 << 52
 # Some layers have signed lengths and types.
 _LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
-_HEX = re.compile(r"(?:\s*[0-9a-fA-F]{2})*\s*")
+_KINDS = {"hex", "text", "zeros", "random"}
 Named = Callable[[Stream, Table, str], tuple[str, int]]
 
 
@@ -35,10 +36,16 @@ Named = Callable[[Stream, Table, str], tuple[str, int]]
 
 def octets(table: Table, key: str) -> bytes:
     """The octets that a key gives.  Raises RecipeError."""
+    if key not in table:
+        raise table.fail(f"it has no {key}, octets")
+    return _octets(table.any(key), table, key)
+
+
+def _octets(value: Any, table: Table, *place: str | int) -> bytes:
     try:
-        return octets_of(table.any(key))
+        return octets_of(value)
     except ValueError as error:
-        raise table.fail(str(error), key) from None
+        raise table.fail(str(error), *place) from None
 
 
 def octets_of(value: Any) -> bytes:
@@ -51,21 +58,25 @@ def octets_of(value: Any) -> bytes:
     if isinstance(value, list):
         return _joined(map(octets_of, value))
     if not isinstance(value, Mapping):
-        raise ValueError(f'{value!r} is not octets: a text, or a table such as {{hex = "00 ff"}}')
+        raise ValueError(f'{shown(value)} is not octets: a text, or a table such as {{hex = "00 ff"}}')
     kinds = value.keys() - {"times"}
     times = integer(value.get("times", 1))
-    if len(kinds) != 1 or times is None or times < 0:
-        raise ValueError("octets are one of hex, text, zeros, random, and how many times")
+    if len(kinds) != 1 or not kinds <= _KINDS or times is None or times < 0:
+        raise ValueError(f"octets are one of {', '.join(sorted(_KINDS))}, and how many times")
     (kind,) = kinds
     given = value[kind]
+    count = integer(given)
     if kind == "text" and isinstance(given, str):
         found = given.encode()
-    elif kind == "hex" and isinstance(given, str) and _HEX.fullmatch(given):
-        found = bytes.fromhex(given)
-    elif kind in ("zeros", "random") and isinstance(given, int) and 0 <= given <= MOST:
-        found = bytes(given) if kind == "zeros" else shake_128(b"0").digest(given)
+    elif kind == "hex" and isinstance(given, str):
+        try:
+            found = bytes.fromhex(given)
+        except ValueError:
+            raise ValueError(f"hex = {shown(given)} is not octets: each is two digits") from None
+    elif kind in ("zeros", "random") and count is not None and 0 <= count <= MOST:
+        found = bytes(count) if kind == "zeros" else shake_128(b"0").digest(count)
     else:
-        raise ValueError(f"{kind} = {given!r} is not octets, or over {MOST:,} of them")
+        raise ValueError(f"{kind} = {shown(given)} is not octets, or over {MOST:,} of them")
     if len(found) * times > MOST:
         raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
     return found * times
@@ -85,66 +96,58 @@ def _joined(pieces: Iterable[bytes]) -> bytes:
 
 def part_of(path: str, table: Table, key: str) -> dict[str, Any]:
     """The field values in a table, for the part at schema path `path`.  Raises RecipeError."""
-    inner = table.table(key)
-    values = dict(inner.each())
-    try:
-        return _layout(layouts()[path], values)
-    except ValueError as error:
-        raise table.fail(str(error), key) from None
+    return _layout(layouts()[path], table.table(key))
 
 
-def _layout(layout: Layout, values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _layout(layout: Layout, table: Table, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     fields = {row.path: row for row in layout.fields}
     parts = {part.name: part for part in layout.parts}
-    for name, value in values.items():
+    for name, value in table.each():
         path = prefix + name
         if path in fields:
-            found[path] = _field(fields[path], value)
+            found[path] = _field(fields[path], value, table, name)
         elif path in parts:
-            found[path] = _variable(parts[path], value)
-        elif isinstance(value, Mapping) and any(known.startswith(f"{path}.") for known in fields):
-            found.update(_layout(layout, value, f"{path}."))
+            found[path] = _variable(parts[path], value, table, name)
+        elif isinstance(value, Mapping) and any(each.startswith(f"{path}.") for each in fields):
+            found.update(_layout(layout, table.table(name), f"{path}."))
         else:
-            raise ValueError(f"{layout.path} has no field {path!r}, only {', '.join((*fields, *parts))}")
+            known = ", ".join((*fields, *parts))
+            raise table.fail(f"{layout.path} has no such field{f', only {known}' if known else ''}", name)
     return found
 
 
-def _field(row: Field, value: Any) -> Any:
+def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:
     if row.raw:
-        return octets_of(value)
+        return _octets(value, table, *place)
     found = integer(value)
     if found is None and not isinstance(value, str):
-        raise ValueError(f"{row.path}: {value!r} is not a number")
+        raise table.fail(f"{shown(value)} is not a number", *place)
     return value if found is None else found
 
 
-def _variable(part: Variable, value: Any) -> Any:
-    if part.element is None and part.unit == 1:
-        return octets_of(value)
-    if isinstance(value, Mapping):
-        return octets_of(value)
-    if part.element is None and part.count == "to a NUL":
-        return octets_of(value)
-    if isinstance(value, str):
-        return [pfn for run in memory.frames(value) for pfn in range(run.first, run.last + 1)]
-    if not isinstance(value, list):
-        raise ValueError(f"{part.name}: {value!r} is not a list")
-    if part.element is None:
-        return [octets_of(item) for item in value]
+def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
     element = part.element
-    return [_layout(element, item) if isinstance(item, Mapping) else _layout(element, {"": item})[""] for item in value]
+    if isinstance(value, Mapping) or (element is None and (part.unit == 1 or part.count == "to a NUL")):
+        return _octets(value, table, name)
+    if isinstance(value, str):
+        runs = frames(value, table, name)
+        return [pfn for run in runs for pfn in range(run.first, run.last + 1)]
+    if not isinstance(value, list):
+        raise table.fail(f"{shown(value)} is not a list", name)
+    if element is None:
+        return [_octets(item, table, name, number) for number, item in enumerate(value)]
+    if element.fields and not element.fields[0].path:
+        return [_field(element.fields[0], item, table, name, number) for number, item in enumerate(value)]
+    return [_layout(element, row) for row in table.tables(name)]
 
 
 def patch_value(table: Table, key: str) -> int | bytes:
     """What a field is overwritten with: a number, or octets."""
-    value = table.any(key)
-    found = integer(value)
-    if found is not None:
-        return found
-    if value is None:
+    if key not in table:
         raise table.fail(f"it has no {key}, a number or octets")
-    return octets(table, key)
+    found = integer(table.any(key))
+    return octets(table, key) if found is None else found
 
 
 # -- parts ----------------------------------------------------------------------------------------------------
@@ -173,12 +176,7 @@ def parts_of(
                 vcpu(kind, row.number("number", 0, most=(1 << 32) - 1), row.number("size", 0, most=1 << 20)), row
             )
         else:
-            part = around(_plain(row), row)
-            try:
-                check(part)
-            except FieldError as error:
-                raise row.fail(str(error), "fields" if "fields" in row else None) from None
-            yield part
+            yield around(_plain(row), row)
         row.done()
 
 
@@ -188,20 +186,48 @@ def check(part: Part) -> None:
         each.buffers("<")
 
 
+def misfit(row: Table, error: FieldError) -> RecipeError:
+    """What to raise about a value of the table that does not fit the field it is for."""
+    place: list[str | int] = []
+    message = str(error)
+    if error.field in row:
+        place = [error.field]
+    elif "set" in row and error.field in row.table("set"):
+        place = ["set", error.field]
+    elif "fields" in row:
+        steps = re.findall(r"[^][.]+", error.field)
+        place = ["fields", *(int(step) if step.isdigit() else step for step in steps)]
+    if place:
+        message = message.removeprefix(f"{error.field}: ")
+    return row.fail(message, *place)
+
+
+def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames, ...]:
+    """The frames that a text says.  Raises RecipeError."""
+    if not isinstance(text, str):
+        raise table.fail(f'{shown(text)} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"', *place)
+    try:
+        found = memory.frames(text)
+    except ValueError as error:
+        raise table.fail(str(error), *place) from None
+    if any(run.last >= FRAMES_MAX for run in found):
+        raise table.fail(f"a page entry has no room for frames from {FRAMES_MAX:#x} on", *place)
+    return found
+
+
 def _plain(row: Table) -> Part:
     known, key = (HEADERS, "header") if "header" in row else (RECORDS, "record")
     if key not in row:
         raise row.fail("a part is a header, a record, pages, a vcpu, raw octets, a copy or a recipe")
     path = row.one_of(key, tuple(known), "")
+    if "octets" in row and "fields" in row:
+        raise row.fail("it cannot have both fields and octets", "octets")
     return Part(path, part_of(path, row, "fields"))
 
 
 def _pages(row: Table) -> Part:
     """PAGE_DATA in short."""
-    try:
-        runs = memory.frames(row.need("pages", str))
-    except ValueError as error:
-        raise row.fail(str(error), "pages") from None
+    runs = frames(row.any("pages"), row, "pages")
     if sum(map(len, runs)) > _FRAMES_MOST:
         raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
     if "contents" in row:
@@ -232,7 +258,10 @@ def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
 
 
 def around(part: Part, row: Table) -> Part:
-    """A part with what a table says beyond its fields."""
+    """A part with what a table says beyond its fields.  Raises RecipeError if it could not be written."""
+    for key in ("type", "length", "padding"):
+        if key in row and not (part.is_record and (key == "padding" or part.layer in HEADED)):
+            raise row.fail(f"{part.path} has no {key} around it that could be another", key)
     if "octets" in row:
         part = replace(part, octets=octets(row, "octets"))
     if "type" in row:
@@ -246,4 +275,8 @@ def around(part: Part, row: Table) -> Part:
     if "set" in row:
         inner = row.table("set")
         part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))
+    try:
+        check(part)
+    except FieldError as error:
+        raise misfit(row, error) from None
     return part
