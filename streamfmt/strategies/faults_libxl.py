@@ -80,21 +80,18 @@ def _emulator(number: st.SearchStrategy[int]) -> Edit:
     return edit
 
 
-_KEYS = st.text("abcdefghij/-_@01", min_size=1, max_size=4).map(lambda text: text.lstrip("/") or "a")
-
-
 def _strings(*broken: st.SearchStrategy[bytes]) -> Edit:
     """Xenstore data that ends in such octets."""
 
     def make(draw: st.DrawFn, _: Part) -> Part:
-        good = b"".join(f"{key}\0v\0".encode() for key in draw(st.lists(_KEYS, max_size=2)))
+        good = b"".join(f"{key}\0v\0".encode() for key in draw(st.lists(records.keys, max_size=2)))
         fixed = UPSTREAM.to_bytes(4, "little") + bytes(4)
         return record(XENSTORE, fixed + good + draw(st.one_of(*broken)))
 
     return swapping(XENSTORE, make)
 
 
-_KEY = _KEYS.map(str.encode)
+_KEY = records.keys.map(str.encode)
 _UNPAIRED = (
     _KEY,
     _KEY.map(lambda key: key + b"\0"),
@@ -102,9 +99,8 @@ _UNPAIRED = (
     st.just(b"\0v\0"),
     _KEY.map(lambda key: b"/" + key + b"\0v\0"),
 )
-_GOOD_KEY = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@\0")
-_NO_KEY = st.sampled_from([octet for octet in range(256) if octet not in _GOOD_KEY])
-_NO_VALUE = st.sampled_from([octet for octet in range(1, 256) if not 0x20 <= octet < 0x7F])
+_NO_KEY = st.sampled_from([octet for octet in range(1, 256) if octet not in libxl.XENSTORE_KEY])
+_NO_VALUE = st.sampled_from([octet for octet in range(1, 256) if octet not in libxl.XENSTORE_VALUE])
 _CHARACTERS = (
     st.tuples(_KEY, _NO_KEY).map(lambda row: row[0] + bytes([row[1]]) + b"\0v\0"),
     st.tuples(_KEY, _NO_VALUE).map(lambda row: row[0] + b"\0v" + bytes([row[1]]) + b"\0"),
