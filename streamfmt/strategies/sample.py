@@ -34,10 +34,13 @@ class Sample:
     deep: bool = False
 
     def __repr__(self) -> str:
-        told = "".join(f"\n  {line}" for line in map(_told, self.stream))
+        parts, cut = self.stream.parts, self.stream.cut
+        if cut is not None:
+            parts = tuple(part for part, at in zip(parts, self.stream.offsets(), strict=False) if at < cut)
+        told = "".join(f"\n  {line}" for line in map(_told, parts))
         big = f", big-endian in {', '.join(sorted(self.stream.big))}" if self.stream.big else ""
-        cut = "" if self.stream.cut is None else f", cut at {self.stream.cut}"
-        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{cut}:{told}>"
+        short = "" if cut is None else f", cut at {cut}"
+        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{short}:{told}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How Hypothesis shows examples; left alone it would print every octet."""

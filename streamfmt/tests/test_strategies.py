@@ -23,6 +23,7 @@ from ..schema.clauses import registry
 from ..schema.decode import layouts
 from ..schema.describe import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
+from ..strategies.broken import broken, ways
 from ..strategies.derived import having
 from ..strategies.edits import boundary_values, fields
 from ..strategies.sample import apart
@@ -185,14 +186,16 @@ def test_any_legal_order(first: str, second: str) -> None:
 
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_breaking(clause: str) -> None:
-    """Every clause that a stream shows can be broken, and nothing else with it."""
+    """Every clause that a stream shows can be broken in each of its ways, and nothing else with it."""
+    for way in ways(clause):
 
-    @FEW
-    @given(breaking(clause))
-    def alone(sample: Sample) -> None:
-        assert sample.clauses == {clause}
+        @FEW
+        @given(broken(clause, way))
+        def alone(sample: Sample) -> None:
+            outcome = streamfmt.verify(sample.octets, form=sample.form, mode=sample.mode, deep=sample.deep)
+            assert {finding.clause for finding in outcome.findings} == {clause}
 
-    alone()
+        alone()
 
 
 @pytest.mark.parametrize("clause", ["LIBXC-NO-SUCH", "LIBXC-VCPU-ID", "LIBXL-HDR-LEGACY"])
