@@ -66,7 +66,10 @@ def insertions(draw: st.DrawFn, stream: Stream, *parts: Part) -> Iterator[Stream
 
 
 def boundary_values(row: Field) -> list[int | bytes]:
-    """The values at which something could change for a field: its least and most, and those beside what is allowed."""
+    """The values at which something could change for a field: its least and most, and those beside what is allowed.
+
+    Of bits that are reserved it is each, or where there are many those in the middle.
+    """
     if row.raw:
         told = row.constant or bytes(row.size)
         return [told, bytes(row.size), b"\xff" * row.size, told[:-1] + bytes([told[-1] ^ 1]), b"\1" + told[1:]]
@@ -75,6 +78,8 @@ def boundary_values(row: Field) -> list[int | bytes]:
     found = {0, 1, least, most, most >> 1, (most >> 1) + 1}
     for value in row.allowed or ():
         found |= {value - 1, value, value + 1}
+    if row.allowed == (0,):
+        found |= {1 << bit for bit in range(row.bits) if row.bits <= 16 or bit in (15, 16)}
     if row.bits <= 4:
         found |= set(range(most + 1))
     return sorted((value for value in found if least <= value <= most), key=lambda value: (abs(int(value)), int(value)))
