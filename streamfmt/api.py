@@ -136,7 +136,8 @@ class _Feed:
 
 
 @contextmanager
-def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
+def feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
+    """The octets of `source`, closed afterwards if it was opened for this."""
     feed = _Feed(source, reader)
     try:
         yield feed
@@ -147,7 +148,7 @@ def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
     """Say what `source` is, having read no more than its headers."""
     headers = Headers(check_form(form), exact)
-    with _feeding(source, headers.reader) as feed:
+    with feeding(source, headers.reader) as feed:
         feed.drive(headers)
     return Identification(headers)
 
@@ -163,7 +164,7 @@ def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
-    with _feeding(source, reader) as feed:
+    with feeding(source, reader) as feed:
         feed.drive(reader.engine)
     return concluded(reader, verifier, strict)
 

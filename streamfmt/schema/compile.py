@@ -222,6 +222,7 @@ def tables() -> dict[str, Any]:
     found["BACK_CHANNEL"] = order.BACK_CHANNEL
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
+    found["XENSTORE_KEY"], found["XENSTORE_VALUE"] = libxl.XENSTORE_KEY, libxl.XENSTORE_VALUE
     found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
     found["XL_FLAGS"] = {f.path.partition(".")[2]: 1 << f.shift for f in layouts["xl.header"].fields if f.bits == 1}
     found["XL_BYTE_ORDER"] = xl.BYTE_ORDER

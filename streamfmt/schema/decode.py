@@ -5,6 +5,7 @@ Values that a rule forbids are decoded like others: judging is the verifier's bu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -44,6 +45,27 @@ def whole(layout: Layout, raw: bytes, order: str) -> dict[str, Any]:
     if end != len(raw):
         raise LayoutError(f"{len(raw) - end} octets more than its fields need", end)
     return values
+
+
+def elements(layout: Layout, raw: bytes, order: str) -> Sequence[int]:
+    """Where each element begins of the list that is the layout's first variable part, if it is whole."""
+    part = layout.parts[0] if layout.parts else None
+    if part is None or part.element is None:
+        return ()
+    count = fixed(layout, raw, order).get(part.count)
+    if part.unit:
+        whole = max(len(raw) - layout.size, 0) // part.unit
+        return range(layout.size, layout.size + part.unit * min(whole, whole if count is None else count), part.unit)
+    found: list[int] = []
+    at = layout.size
+    try:
+        while at < len(raw) and (count is None or len(found) < count):
+            start = at
+            _, at = _values(part.element, raw, at, order)
+            found.append(start)
+    except LayoutError:
+        pass  # the rest is not whole
+    return found
 
 
 def _values(layout: Layout, raw: bytes, at: int, order: str) -> tuple[dict[str, Any], int]:

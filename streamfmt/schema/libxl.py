@@ -55,6 +55,9 @@ _EMULATOR = (
 )
 
 _STRING = NullTerminated(GreedyBytes)
+# What a xenstore key may consist of, and a value.
+XENSTORE_KEY = b"-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+XENSTORE_VALUE = bytes(range(0x20, 0x7F))
 
 CHECKPOINT_STATES = {"NEW": 0, "SVM_SUSPENDED": 1, "SVM_READY": 2, "SVM_RESUMED": 3}
 

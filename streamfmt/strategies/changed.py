@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from ..schema import libxc
+from ..schema import libxc, xapi
 from ..schema.clauses import registry
-from ..schema.describe import Field
+from ..schema.decode import layouts
 from ..writer import HEADERS, RECORDS, Part, Stream, raw
 from .broken import breaking
-from .edits import at, boundary_values, fields
-from .sample import Sample
+from .edits import at, boundary_values, exchanged, fields
+from .sample import Sample, apart
 from .valid import streams
 
 Buffer = bytes | bytearray | memoryview
@@ -33,7 +33,7 @@ def boundaries(sample: Sample) -> st.SearchStrategy[Sample]:
     Part(path='libxc.image_header', values={'version': 3}, ..., patches=(('version', 0),), ...)
     """
     stream = sample.stream
-    known = [number for number, part in enumerate(stream.parts) if part.path in HEADERS | RECORDS]
+    known = [number for number, part in enumerate(stream.parts) if _ways(part)]
     if not known:
         return st.just(sample)
     return (
@@ -43,60 +43,64 @@ def boundaries(sample: Sample) -> st.SearchStrategy[Sample]:
     )
 
 
+def _ways(part: Part) -> list[Callable[[st.DrawFn, Part], Part]]:
+    """What of a part has boundaries."""
+    found: list[Callable[[st.DrawFn, Part], Part]] = []
+    if part.path in HEADERS | RECORDS and fields(part):
+        found.append(_field)
+    if part.path in RECORDS:
+        found.append(_resized)
+        if f"{part.layer}.record_header" in layouts():
+            found += [_claimed, _typed]
+    return found
+
+
 @st.composite
 def _bounded(draw: st.DrawFn, stream: Stream, number: int) -> Stream:
     part = stream.parts[number]
+    return exchanged(stream, number, draw(st.sampled_from(_ways(part)))(draw, part))
+
+
+def _field(draw: st.DrawFn, part: Part) -> Part:
     rows = fields(part)
-    ways: list[Callable[[st.DrawFn, Part, dict[str, Field]], Part]] = [_field] if rows else []
-    if part.path in RECORDS:
-        ways += [_resized, _claimed, _typed]
-    changed = draw(st.sampled_from(ways or [_whole]))(draw, part, rows)
-    return at(stream, number, changed, drop=1)
-
-
-def _whole(_: st.DrawFn, part: Part, __: dict[str, Field]) -> Part:
-    return part
-
-
-def _field(draw: st.DrawFn, part: Part, rows: dict[str, Field]) -> Part:
     place = draw(st.sampled_from(list(rows)))
     value = draw(st.sampled_from(boundary_values(rows[place])))
     return replace(part, patches=(*part.patches, (place, value)))
 
 
-def _resized(draw: st.DrawFn, part: Part, _: dict[str, Field]) -> Part:
-    """A body of another length, which its header announces truly."""
+def _resized(draw: st.DrawFn, part: Part) -> Part:
+    """A body of another length, which is told truly."""
     body = part.body("<")
     sizes = {0, 1, 7, 8, *(len(body) + off for off in (-8, -1, 1, 8, libxc.PAGE_SIZE))}
     size = draw(st.sampled_from(sorted(size for size in sizes if size >= 0)))
     return replace(part, octets=body[:size].ljust(size, b"\0"), patches=())
 
 
-def _claimed(draw: st.DrawFn, part: Part, _: dict[str, Field]) -> Part:
-    """Another length than that of the body."""
+def _header_values(part: Part, name: str) -> list[int]:
+    """Boundary values of a field of the part's record header."""
+    row = next(row for row in layouts()[f"{part.layer}.record_header"].fields if row.path == name)
+    return [int(value) for value in boundary_values(row)]
+
+
+# What records of a layer may be long at most, where there is a limit.
+_LIMITS = {"libxc": libxc.RECORD_LENGTH_MAX, "xapi": xapi.LENGTH_MAX}
+
+
+# Values stand in the same places whatever the part is, so that examples shrink to smaller parts.
+
+
+def _claimed(draw: st.DrawFn, part: Part) -> Part:
+    """A length that need not be that of the body."""
     length = len(part.body("<")) + part.fill
-    limit = libxc.RECORD_LENGTH_MAX
-    claims = {
-        0,
-        1,
-        length - 8,
-        length - 1,
-        length + 1,
-        length + 8,
-        limit,
-        limit + 1,
-        0x7FFFFFFF,
-        0xFFFFFFF8,
-        0xFFFFFFFF,
-    }
-    return replace(part, claim=draw(st.sampled_from(sorted(claim for claim in claims if claim >= 0))))
+    limit = _LIMITS.get(part.layer, length)
+    near = (max(length + off, 0) for off in (1, -1, 8, -8))
+    return replace(part, claim=draw(st.sampled_from((*_header_values(part, "length"), limit, limit + 1, *near))))
 
 
-def _typed(draw: st.DrawFn, part: Part, _: dict[str, Field]) -> Part:
-    """Another type: one that its layer has, or the first and last of those that it has not."""
-    codes = {row.code for path, row in RECORDS.items() if path.startswith(f"{part.layer}.")}
-    codes |= {max(codes) + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}
-    return replace(part, code=draw(st.sampled_from(sorted(codes))))
+def _typed(draw: st.DrawFn, part: Part) -> Part:
+    """A type that its layer has, or one at the edge of those that it has not."""
+    known = [row.code for path, row in RECORDS.items() if path.startswith(f"{part.layer}.")]
+    return replace(part, code=draw(st.sampled_from((*known, max(known) + 1, *_header_values(part, "type")))))
 
 
 # -- cuts and pieces ------------------------------------------------------------------------------------------
@@ -148,25 +152,29 @@ def _pieces(data: bytes, places: list[int]) -> list[bytes]:
 def mutations(given: Sample | Buffer) -> st.SearchStrategy[bytes]:
     """The octets of a stream, damaged once or a few times.
 
-    A sample's records are dropped, doubled, moved and changed with their lengths and padding made right again, so that
-    what follows is still read; some octets of the outcome may be flipped, put in or taken out besides.  Octets that
-    come without parts are taken as they are.
+    Records are dropped, doubled, moved and changed with their lengths and padding made right again, so that what
+    follows is still read; some octets of the outcome may be flipped, put in or taken out besides.  Octets are taken
+    apart for it as far as they are a stream.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import mutations
     >>> find(mutations(b"octets"), lambda octets: len(octets) > 6)
     b'\\x00octets'
     """
-    return _mutated_sample(given) if isinstance(given, Sample) else _damaged(bytes(given), 1)
+    return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: sample.octets)
 
 
 @st.composite
-def _mutated_sample(draw: st.DrawFn, sample: Sample) -> bytes:
+def _mutated(draw: st.DrawFn, sample: Sample) -> Sample:
+    """The sample after some damage; as long as it is in parts it is told by them."""
     stream = sample.stream
-    for _ in range(draw(st.integers(0, 3))):
+    known = [number for number, part in enumerate(stream.parts) if part.path in HEADERS | RECORDS]
+    changes = draw(st.integers(0, 3)) if known else 0
+    for _ in range(changes):
         stream = draw(st.sampled_from((_doubled, _dropped, _moved, _flipped)))(draw, stream)
-    octets = stream.render()
-    return draw(_damaged(octets, 1)) if draw(st.booleans()) else octets
+    if not changes or draw(st.booleans()):
+        stream = Stream((raw(draw(_damaged(stream.render()))),))
+    return replace(sample, stream=stream)
 
 
 def _any(draw: st.DrawFn, stream: Stream) -> int:
@@ -174,42 +182,42 @@ def _any(draw: st.DrawFn, stream: Stream) -> int:
 
 
 def _doubled(draw: st.DrawFn, stream: Stream) -> Stream:
-    return at(stream, number, stream.parts[number]) if stream.parts and (number := _any(draw, stream)) >= 0 else stream
+    number = _any(draw, stream)
+    return at(stream, number, stream.parts[number])
 
 
 def _dropped(draw: st.DrawFn, stream: Stream) -> Stream:
-    return at(stream, _any(draw, stream), drop=1) if stream.parts else stream
+    return at(stream, _any(draw, stream), drop=1) if len(stream.parts) > 1 else stream
 
 
 def _moved(draw: st.DrawFn, stream: Stream) -> Stream:
-    if not stream.parts:
-        return stream
     number = _any(draw, stream)
-    return at(at(stream, number, drop=1), draw(st.integers(0, len(stream.parts) - 1)), stream.parts[number])
+    return at(at(stream, number, drop=1), _any(draw, stream), stream.parts[number])
 
 
 def _flipped(draw: st.DrawFn, stream: Stream) -> Stream:
     """With damage in the body of one record, whose length is that of what came of it."""
-    number = _any(draw, stream) if stream.parts else -1
-    if number < 0 or stream.parts[number].path not in RECORDS:
+    known = [number for number, part in enumerate(stream.parts) if part.path in RECORDS and part.claim is None]
+    if not known:
         return stream
+    number = draw(st.sampled_from(known))
     part = stream.parts[number]
-    octets = draw(_damaged(part.body("<"), 0))
-    return at(stream, number, replace(part, octets=octets, patches=()), drop=1)
+    octets = draw(_damaged(part.body("<")))
+    return exchanged(stream, number, replace(part, octets=octets, patches=()))
 
 
 @st.composite
-def _damaged(draw: st.DrawFn, octets: bytes, least: int) -> bytes:
+def _damaged(draw: st.DrawFn, octets: bytes) -> bytes:
     """With some octets flipped, put in or taken out."""
     data = bytearray(octets)
-    for _ in range(draw(st.integers(least, 4))):
-        place = draw(st.integers(0, len(data)))
-        way = draw(st.sampled_from(("in", "out", "flip")))
+    for _ in range(draw(st.integers(1, 4))):
+        way = draw(st.sampled_from(("in", "out", "flip") if data else ("in",)))
+        place = draw(st.integers(0, len(data) - (way != "in")))
         if way == "in":
             data[place:place] = draw(st.binary(min_size=1, max_size=9))
         elif way == "out":
             del data[place : place + draw(st.integers(1, 9))]
-        elif place < len(data):
+        else:
             data[place] ^= draw(st.integers(1, 255))
     return bytes(data)
 
@@ -229,8 +237,3 @@ def inputs() -> st.SearchStrategy[Sample]:
     clauses = [clause.id for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
     whole = st.one_of(streams(), streams(unknown=True), st.sampled_from(clauses).flatmap(breaking))
     return st.one_of(whole, whole.flatmap(boundaries), whole.flatmap(cuts), whole.flatmap(_mutated))
-
-
-def _mutated(sample: Sample) -> st.SearchStrategy[Sample]:
-    """A sample of damaged octets, read as what it was."""
-    return mutations(sample).map(lambda octets: replace(sample, stream=Stream((raw(octets),))))

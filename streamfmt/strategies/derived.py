@@ -5,7 +5,7 @@ Each function gives streams of which one, at least, breaks the clause and nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -56,19 +56,14 @@ _HVM = ("VARSTORED", "SWTPM", "QEMU_TRAD")
 # -- fields ---------------------------------------------------------------------------------------------------
 
 
-def broken_fields(paths: Sequence[str]) -> Callable[[st.DrawFn], Iterator[Sample]]:
-    """One of the fields with a value that is not allowed."""
-    return lambda draw: iter([draw(_broken_field(draw(st.sampled_from(paths))))])
-
-
 def _split(path: str) -> tuple[str, str]:
     """Path of the header or record that holds a field, and the field's name in it."""
     words = path.split(".")
     return ".".join(words[:2]), ".".join(words[2:])
 
 
-@st.composite
-def _broken_field(draw: st.DrawFn, path: str) -> Sample:
+def broken_field(draw: st.DrawFn, path: str) -> Iterator[Sample]:
+    """The field with a value that is not allowed."""
     where, name = _split(path)
     sample = draw(having(where))
     number = nth(draw, sample.stream, where)
@@ -78,7 +73,7 @@ def _broken_field(draw: st.DrawFn, path: str) -> Sample:
         if "".join(_without_numbers(place)) == name
     }
     place = draw(st.sampled_from(sorted(rows)))
-    return replace(sample, stream=sample.stream.patch(where, place, draw(bad_values(rows[place])), number))
+    yield replace(sample, stream=sample.stream.patch(where, place, draw(bad_values(rows[place])), number))
 
 
 def _without_numbers(place: str) -> Iterator[str]:
@@ -101,7 +96,7 @@ def bad_values(row: Field) -> st.SearchStrategy[int | bytes]:
 # -- lengths --------------------------------------------------------------------------------------------------
 
 
-def broken_lengths(draw: st.DrawFn, path: str) -> Iterator[Sample]:
+def broken_length(draw: st.DrawFn, path: str) -> Iterator[Sample]:
     """One of the records with a body of another length, which its header announces truly."""
     sample = draw(having(path))
     number = nth(draw, sample.stream, path)
@@ -124,10 +119,8 @@ for _layer in LAYERS:
         RULES.setdefault(_rule.clause, []).append((_layer.name, _rule))
 
 
-def broken_order(draw: st.DrawFn, clause: str) -> Iterator[Sample]:
-    """A record where one of the clause's order rules does not allow it, or without what the rule asks for."""
-    layer, rule = draw(st.sampled_from(RULES[clause]))
-    name = draw(st.sampled_from(rule.on))
+def broken_order(draw: st.DrawFn, layer: str, rule: OrderRule, name: str) -> Iterator[Sample]:
+    """A record of that name where the rule does not allow it, or without what the rule asks for."""
     sample = draw(_base(layer, rule, name))
     stream = sample.stream
     path = f"{layer}.{name}"

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from ..schema.decode import layouts
+from ..schema.decode import elements, layouts
 from ..schema.describe import Field
+from ..schema.layers import LAYERS
 from ..writer import HEADERS, RECORDS, Part, Stream
 
 T = TypeVar("T")
@@ -65,7 +66,10 @@ def insertions(draw: st.DrawFn, stream: Stream, *parts: Part) -> Iterator[Stream
 
 
 def boundary_values(row: Field) -> list[int | bytes]:
-    """The values at which something could change for a field: its least and most, and those beside what is allowed."""
+    """The values at which something could change for a field: its least and most, and those beside what is allowed.
+
+    Of bits that are reserved it is each, or where there are many those in the middle.
+    """
     if row.raw:
         told = row.constant or bytes(row.size)
         return [told, bytes(row.size), b"\xff" * row.size, told[:-1] + bytes([told[-1] ^ 1]), b"\1" + told[1:]]
@@ -74,21 +78,33 @@ def boundary_values(row: Field) -> list[int | bytes]:
     found = {0, 1, least, most, most >> 1, (most >> 1) + 1}
     for value in row.allowed or ():
         found |= {value - 1, value, value + 1}
+    if row.allowed == (0,):
+        found |= {1 << bit for bit in range(row.bits) if row.bits <= 16 or bit in (15, 16)}
     if row.bits <= 4:
         found |= set(range(most + 1))
     return sorted((value for value in found if least <= value <= most), key=lambda value: (abs(int(value)), int(value)))
 
 
-def fields(part: Part, order: str = "<") -> dict[str, Field]:
+def fields(part: Part) -> dict[str, Field]:
     """A part's fields by the name that `Stream.patch` takes; of a list those of its first and last element."""
     layout = layouts()[part.path]
-    body = part.body(order)
+    body = part.body("<")
     found = {row.path: row for row in layout.fields if row.offset + row.size <= len(body)}
-    first = layout.parts[0] if layout.parts else None
-    if first is not None and first.element is not None and first.unit:
-        count = max(len(body) - layout.size, 0) // first.unit
-        if part.path == "libxc.PAGE_DATA":
-            count = min(count, int.from_bytes(body[:4], "little" if order == "<" else "big"))
-        for number in sorted({0, count - 1} & set(range(count))):
-            found |= {f"{first.name}[{number}].{row.path}".rstrip("."): row for row in first.element.fields}
+    for number in sorted({0, len(starts) - 1}) if (starts := elements(layout, body, "<")) else ():
+        first = layout.parts[0]
+        assert first.element is not None  # it has elements
+        found |= {f"{first.name}[{number}].{row.path}".rstrip("."): row for row in first.element.fields}
     return found
+
+
+# What stands behind a file's header, and the header's field that tells its length.
+_TOLD = {
+    f"{layer.name}.{layer.records[0].name}": (f"{layer.name}.header", layer.length) for layer in LAYERS if layer.length
+}
+
+
+def exchanged(stream: Stream, number: int, part: Part) -> Stream:
+    """With that part in the place of another, and its length told truly where a file's header tells it."""
+    found = at(stream, number, part, drop=1)
+    told = _TOLD.get(part.path)
+    return found.patch(*told, part.extent) if told is not None and told[0] in stream.paths else found

@@ -58,14 +58,7 @@ def ending(layer: str) -> Fault:
     return lambda draw: cut_short(draw, draw(base), (layer,))
 
 
-def either(*faults: Fault) -> Fault:
-    """One of these."""
-    return lambda draw: draw(st.sampled_from(faults))(draw)
-
-
 def behind(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     """Octets behind the end that nobody knows: another stream, or noise."""
-    if draw(st.booleans()):
-        yield stream.then(*stream)
-    else:
-        yield stream.then(raw(draw(st.binary(min_size=1, max_size=24).filter(any))))
+    noise = draw(st.binary(min_size=1, max_size=24).filter(any))
+    yield stream.then(*stream) if draw(st.booleans()) else stream.then(raw(noise))

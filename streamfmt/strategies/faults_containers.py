@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from hypothesis import strategies as st
 
@@ -22,9 +23,9 @@ from ..writer import (
     sized,
     unsized,
 )
-from .derived import broken_fields, cut_short
+from .derived import broken_field, cut_short, having
 from .edits import at, nth, of, rotated
-from .fault import Edit, Fault, either, swapping, to
+from .fault import Edit, Fault, swapping, to
 from .sample import Sample
 from .valid import made
 
@@ -34,7 +35,7 @@ XL = made(("xl",), clean=True)
 LIBVIRT = made(("libvirt",), clean=True)
 _FIRMWARE = ("xapi.VARSTORED", "xapi.SWTPM", "xapi.QEMU_TRAD")
 XAPI = made(("xapi",), clean=True)
-XAPI_HVM = made(("xapi",), ("hvm",), clean=True, need=_FIRMWARE)
+XAPI_HVM = made(("xapi",), ("hvm",), clean=True, need=("xapi.VARSTORED",))
 MIGRATION = made(("xl-migrate",), modes=("plain",), clean=True)
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=9).map(str.encode)
 
@@ -134,7 +135,7 @@ def _legacy(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
 
 def _disordered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     """With a record of those behind the memory somewhere else, or a TPM without firmware."""
-    path = draw(st.sampled_from(_FIRMWARE))
+    path = draw(st.sampled_from([path for path in _FIRMWARE if path in stream.paths]))
     number = draw(st.sampled_from(of(stream, path)))
     rest = at(stream, number, drop=1)
     for place in rotated(draw, [rest.find("xapi.LIBXC"), *range(rest.find("libxc.END") + 1, len(rest.parts))]):
@@ -182,9 +183,10 @@ def _unfinished(draw: st.DrawFn) -> Iterator[Sample]:
     yield replace(sample, stream=replace(stream, cut=draw(st.integers(offsets[first], offsets[-1] - 1))))
 
 
-FAULTS: dict[str, Fault] = {
-    "XL-BYTEORDER": either(
-        broken_fields(["xl.header.byteorder"]), to(XL, lambda _, stream: iter([stream.big_endian("xl")]))
+FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
+    "XL-BYTEORDER": (
+        partial(broken_field, path="xl.header.byteorder"),
+        to(XL, lambda _, stream: iter([stream.big_endian("xl")])),
     ),
     "XL-OPTDATA-LEN": to(XL, _short_data),
     "XL-CONFIG-LEN": to(XL, swapping("xl.OPTIONAL_DATA", _config_length)),
@@ -193,14 +195,14 @@ FAULTS: dict[str, Fault] = {
     "XL-OPTDATA-REST": around(
         LIBXL, "xl", lambda draw, stream: in_xl(stream, rest=draw(st.binary(min_size=1, max_size=9)))
     ),
-    "XL-FLAG-STREAM": either(
+    "XL-FLAG-STREAM": (
         around(LIBXL, "xl", lambda _, stream: in_xl(stream, stream_v2=0)),
         around(LIBXC, "xl", lambda draw, stream: in_xl(stream, stream_v2=draw(st.integers(0, 1)))),
     ),
     "XL-TRUNC": _truncated(XL, "xl", "libxl"),
     "LIBVIRT-XML-LEN": around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, b"")),
     "LIBVIRT-XML": around(LIBXL, "libvirt", lambda draw, stream: in_libvirt(stream, draw(st.one_of(*_NO_XML)))),
-    "LIBVIRT-VERSION-STREAM": either(
+    "LIBVIRT-VERSION-STREAM": (
         around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, version=L.LIBVIRT_VERSION_LEGACY)),
         around(LIBXC, "libvirt", lambda draw, stream: in_libvirt(stream, version=draw(st.sampled_from((2, 1))))),
     ),
@@ -217,7 +219,7 @@ FAULTS: dict[str, Fault] = {
         XAPI, _into_xapi(st.binary(max_size=9).map(lambda octets: sized("QEMU_XEN", octets)), st.just(unsized("LIBXL")))
     ),
     "XAPI-LENGTH": to(
-        XAPI_HVM,
+        XAPI,
         _claim(
             ("xapi.XENOPS", *_FIRMWARE),
             st.sampled_from((-1, xapi.LENGTH_MAX + 1)) | _S64.filter(lambda size: not 0 <= size <= xapi.LENGTH_MAX),
@@ -265,9 +267,13 @@ FAULTS: dict[str, Fault] = {
     "XAPI-MEMORY-ONCE": to(XAPI, _memory_again),
     "XAPI-ORDER": to(XAPI_HVM, _disordered),
     "XAPI-HVM-ONLY": to(made(("xapi",), ("pv",), clean=True), _only_hvm),
-    "XAPI-QEMU-MAX": to(XAPI_HVM, swapping("xapi.QEMU_TRAD", _too_much)),
-    "XAPI-SWTPM-TEXT": to(XAPI_HVM, swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM", draw(_NO_BASE64)))),
-    "XAPI-SWTPM0": to(XAPI_HVM, swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM0", draw(st.binary(max_size=9))))),
+    "XAPI-QEMU-MAX": to(having("xapi.QEMU_TRAD"), swapping("xapi.QEMU_TRAD", _too_much)),
+    "XAPI-SWTPM-TEXT": to(
+        having("xapi.SWTPM"), swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM", draw(_NO_BASE64)))
+    ),
+    "XAPI-SWTPM0": to(
+        having("xapi.SWTPM"), swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM0", draw(st.binary(max_size=9))))
+    ),
     "XAPI-LIBXC-LEGACY": to(XAPI, _legacy),
     "XAPI-SLACK": to(
         XAPI,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
+from .derived import having
 from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to, unknowns
+from .fault import Edit, Fault, behind, ending, inserting, swapping, to, unknowns
 from .valid import made
 
 PAGE = "libxc.PAGE_DATA"
@@ -24,9 +25,9 @@ LIMIT = libxc.RECORD_LENGTH_MAX
 KNOWN = max(row.code for path, row in RECORDS.items() if path.startswith("libxc."))
 
 
-HVM = made(("libxc", "libxl", "xl"), ("hvm",), clean=True, need=(PARAMS, PAGE))
-PV = made(("libxc", "libxl", "xl"), ("pv",), clean=True, need=(PAGE, EXTENDED, XSAVE, MSRS))
-ANY = made(("libxc", "libxl", "xl"), clean=True, need=(PAGE,))
+HVM = made(("libxc", "libxl", "xl"), ("hvm",), clean=True)
+PV = made(("libxc", "libxl", "xl"), ("pv",), clean=True)
+ANY = made(("libxc", "libxl", "xl"), clean=True)
 # Of the frames of these all that is there is known.
 PLAIN_PV = made(("libxc", "libxl"), ("pv",), modes=("plain",), clean=True)
 
@@ -147,7 +148,7 @@ def _without_vcpu_0(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
 
 
 def _vcpu_again(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
-    path = draw(st.sampled_from((BASIC, EXTENDED, XSAVE, MSRS)))
+    path = draw(st.sampled_from([path for path in (BASIC, EXTENDED, XSAVE, MSRS) if path in stream.paths]))
     yield from insertions(draw, stream, stream.part(path, nth(draw, stream, path)))
 
 
@@ -252,10 +253,10 @@ def _errata(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
 
 _INDICES = st.integers(hvm.PARAMS_END, hvm.PARAMS_END + 9) | st.integers(hvm.PARAMS_END, records.U64)
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-IHDR-ENDIAN": _big_endian("libxc"),
     "LIBXL-HDR-ENDIAN": _big_endian("libxl"),
-    "LIBXC-REC-PAD-ZERO": to(PV, swapping(EXTENDED, _padding)),
+    "LIBXC-REC-PAD-ZERO": to(having(EXTENDED), swapping(EXTENDED, _padding)),
     "LIBXC-REC-LENGTH-MAX": to(ANY, _too_long),
     "LIBXC-REC-TRUNC": ending("libxc"),
     "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, (1 << 31) - 1))),
@@ -263,7 +264,7 @@ FAULTS: dict[str, Fault] = {
     "LIBXC-VERIFY-1": to(
         made(("libxc", "libxl"), modes=("remus", "colo"), clean=True), inserting(st.just(record("libxc.VERIFY")))
     ),
-    "LIBXC-REC-WRONG-GUEST": either(to(HVM, _wrong_guest("pv")), to(PV, _wrong_guest("hvm"))),
+    "LIBXC-REC-WRONG-GUEST": (to(HVM, _wrong_guest("pv")), to(PV, _wrong_guest("hvm"))),
     "LIBXC-REC-NO-EMPTY": to(PV, inserting(st.integers(0, 3).map(lambda number: vcpu("BASIC", number, 0)))),
     "LIBXC-END-LAST": to(made(("libxc",), modes=("plain",), clean=True), behind),
     "LIBXC-TOOLSTACK": to(ANY, inserting(records.example("libxc.TOOLSTACK"))),
@@ -274,8 +275,8 @@ FAULTS: dict[str, Fault] = {
     "LIBXC-P2M-E0": to(PLAIN_PV, _one_page),
     "LIBXC-P2M-ENTRY": to(PV, swapping(P2M, _wrong_frame)),
     "LIBXC-PAGE-COUNT": to(ANY, inserting(st.just(pages()))),
-    "LIBXC-PAGE-LEN": to(ANY, swapping(PAGE, _page_length)),
-    "LIBXC-PAGE-TYPE": to(HVM, swapping(PAGE, _page_type)),
+    "LIBXC-PAGE-LEN": to(having(PAGE), swapping(PAGE, _page_length)),
+    "LIBXC-PAGE-TYPE": to(having(PAGE), swapping(PAGE, _page_type)),
     "LIBXC-PAGE-PFN-PV": to(PV, _beyond),
     "LIBXC-PAGE-COVER": to(PLAIN_PV, _uncovered),
     "LIBXC-PTE-PFN": to(PV, _table, deep=True),
@@ -292,6 +293,6 @@ FAULTS: dict[str, Fault] = {
         made(("libxc", "libxl", "xl"), ("hvm",), (3,), clean=True, need=(PARAMS,)),
         swapping(PARAMS, _param(st.just(hvm.PARAM_PAE_ENABLED))),
     ),
-    "LIBXC-HVMPARAMS-INDEX": to(HVM, swapping(PARAMS, _param(_INDICES))),
-    "LIBXC-ERRATA-1": either(to(HVM, swapping(PARAMS, lambda _, part: params())), to(PV, _errata)),
+    "LIBXC-HVMPARAMS-INDEX": to(having(PARAMS), swapping(PARAMS, _param(_INDICES))),
+    "LIBXC-ERRATA-1": (to(having(PARAMS), swapping(PARAMS, lambda _, part: params())), to(PV, _errata)),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from hypothesis import strategies as st
 
@@ -11,9 +12,9 @@ from ..reader import literals as L
 from ..schema import libxl
 from ..writer import RECORDS, Part, Stream, control, emulator, header, raw, record, xenstore
 from . import records
-from .derived import broken_fields, cut_short, having
+from .derived import broken_field, cut_short, having
 from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, behind, either, ending, inserting, swapping, to, unknowns
+from .fault import Edit, Fault, behind, ending, inserting, swapping, to, unknowns
 from .images import LATER
 from .sample import Sample
 from .valid import made
@@ -26,7 +27,7 @@ IDS = libxl.CHECKPOINT_STATES
 UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
 
 PLAIN = made(("libxl", "xl"), modes=("plain",), clean=True)
-HVM = made(("libxl", "xl"), ("hvm",), clean=True, need=(CONTEXT, XENSTORE))
+HVM = made(("libxl", "xl"), ("hvm",), clean=True, need=(CONTEXT,))
 ANY = made(("libxl", "xl"), clean=True)
 REMUS = made(("libxc", "libxl"), modes=("remus", "colo"), clean=True, need=(LATER,))
 COLO = made(("libxl",), modes=("colo",), clean=True, need=(LATER,))
@@ -62,7 +63,7 @@ def _second_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
 
 
 def _before_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
-    path = draw(st.sampled_from((CONTEXT, XENSTORE)))
+    path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
     number = draw(st.sampled_from(of(stream, path)))
     yield at(at(stream, number, drop=1), stream.find("libxl.LIBXC_CONTEXT"), stream.parts[number])
 
@@ -74,27 +75,24 @@ def _emulator(number: st.SearchStrategy[int]) -> Edit:
     """A record of the emulator of such a number."""
 
     def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
-        path = draw(st.sampled_from((CONTEXT, XENSTORE)))
+        path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
         yield stream.patch(path, "emulator_id", draw(number), nth(draw, stream, path))
 
     return edit
-
-
-_KEYS = st.text("abcdefghij/-_@01", min_size=1, max_size=4).map(lambda text: text.lstrip("/") or "a")
 
 
 def _strings(*broken: st.SearchStrategy[bytes]) -> Edit:
     """Xenstore data that ends in such octets."""
 
     def make(draw: st.DrawFn, _: Part) -> Part:
-        good = b"".join(f"{key}\0v\0".encode() for key in draw(st.lists(_KEYS, max_size=2)))
+        good = b"".join(f"{key}\0v\0".encode() for key in draw(st.lists(records.keys, max_size=2)))
         fixed = UPSTREAM.to_bytes(4, "little") + bytes(4)
         return record(XENSTORE, fixed + good + draw(st.one_of(*broken)))
 
     return swapping(XENSTORE, make)
 
 
-_KEY = _KEYS.map(str.encode)
+_KEY = records.keys.map(str.encode)
 _UNPAIRED = (
     _KEY,
     _KEY.map(lambda key: key + b"\0"),
@@ -102,9 +100,8 @@ _UNPAIRED = (
     st.just(b"\0v\0"),
     _KEY.map(lambda key: b"/" + key + b"\0v\0"),
 )
-_GOOD_KEY = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@\0")
-_NO_KEY = st.sampled_from([octet for octet in range(256) if octet not in _GOOD_KEY])
-_NO_VALUE = st.sampled_from([octet for octet in range(1, 256) if not 0x20 <= octet < 0x7F])
+_NO_KEY = st.sampled_from([octet for octet in range(1, 256) if octet not in libxl.XENSTORE_KEY])
+_NO_VALUE = st.sampled_from([octet for octet in range(1, 256) if octet not in libxl.XENSTORE_VALUE])
 _CHARACTERS = (
     st.tuples(_KEY, _NO_KEY).map(lambda row: row[0] + bytes([row[1]]) + b"\0v\0"),
     st.tuples(_KEY, _NO_VALUE).map(lambda row: row[0] + b"\0v" + bytes([row[1]]) + b"\0"),
@@ -204,32 +201,32 @@ _OPTIONAL = unknowns("libxl", 1 << 31, records.U32)
 _MANDATORY = unknowns("libxl", KNOWN + 1, (1 << 31) - 1)
 _FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "STREAM-TRAILER": to(made(("libxc", "libxl", "xl"), modes=("plain",), clean=True), _trailer),
     "LIBXL-REC-PAD": to(HVM, swapping(CONTEXT, _padding)),
     "LIBXL-REC-TRUNC": ending("libxl"),
     "LIBXL-REC-UNKNOWN-MAND": to(ANY, inserting(_MANDATORY)),
     "LIBXL-REC-UNKNOWN-OPT": to(ANY, inserting(_OPTIONAL)),
     "LIBXL-END-LAST": to(PLAIN, behind),
-    "LIBXL-LIBXC-ONCE": either(to(made(("libxl",), modes=("plain",), clean=True), _no_image), to(PLAIN, _second_image)),
+    "LIBXL-LIBXC-ONCE": (to(made(("libxl",), modes=("plain",), clean=True), _no_image), to(PLAIN, _second_image)),
     "LIBXL-LIBXC-BEFORE-EMU": to(
-        made(("libxl", "xl"), ("hvm",), modes=("plain",), clean=True, need=(CONTEXT, XENSTORE)), _before_image
+        made(("libxl", "xl"), ("hvm",), modes=("plain",), clean=True, need=(CONTEXT,)), _before_image
     ),
     "LIBXL-EMU-ID": to(HVM, _emulator(st.just(0) | st.integers(UPSTREAM + 1, records.U32))),
     "LIBXL-EMU-TRADITIONAL": to(HVM, _emulator(st.just(libxl.EMULATOR_IDS["QEMU_TRADITIONAL"]))),
-    "LIBXL-EMUXS-OMIT": to(HVM, swapping(XENSTORE, lambda *_: xenstore())),
-    "LIBXL-EMUXS-PAIRS": to(HVM, _strings(*_UNPAIRED)),
-    "LIBXL-EMUXS-CHARSET": to(HVM, _strings(*_CHARACTERS)),
-    "LIBXL-EMUXS-DRAFT": to(HVM, swapping(XENSTORE, _draft)),
+    "LIBXL-EMUXS-OMIT": to(having(XENSTORE), swapping(XENSTORE, lambda *_: xenstore())),
+    "LIBXL-EMUXS-PAIRS": to(having(XENSTORE), _strings(*_UNPAIRED)),
+    "LIBXL-EMUXS-CHARSET": to(having(XENSTORE), _strings(*_CHARACTERS)),
+    "LIBXL-EMUXS-DRAFT": to(having(XENSTORE), swapping(XENSTORE, _draft)),
     "LIBXL-CKPTEND-CTX": to(ANY, _anywhere("libxl.CHECKPOINT_END")),
     "LIBXL-CKPTSTATE-CTX": to(made(("libxl", "xl"), ("hvm",), clean=True, need=(LATER,)), _anywhere(STATE)),
     "CKPT-CKPT-REC": to(made(("libxl",), modes=("remus", "colo"), clean=True), _unclosed),
     "CKPT-CUT": _cut,
-    "COLO-HVM": to(made(("libxl",), ("pv",), modes=("remus",), clean=True), _colo_pv),
-    "COLO-NEW-FWD": either(to(COLO, _forward_id), to(BACK, _into_back(st.just(control(IDS["NEW"]))))),
+    "COLO-HVM": to(made(("libxl",), ("pv",), modes=("remus",), clean=True, need=(LATER,)), _colo_pv),
+    "COLO-NEW-FWD": (to(COLO, _forward_id), to(BACK, _into_back(st.just(control(IDS["NEW"]))))),
     "COLO-DIRTY-HDR": to(having(DIRTY), swapping(DIRTY, _shifted)),
     "COLO-DIRTY-POS": to(BACK, _out_of_turn),
-    "LIBXL-CKPTSTATE-ID": either(broken_fields([f"{STATE}.control_id"]), to(BACK, _wrong_turn)),
+    "LIBXL-CKPTSTATE-ID": (partial(broken_field, path=f"{STATE}.control_id"), to(BACK, _wrong_turn)),
     "LIBXL-BACK-TYPES": to(BACK, _into_back(_FOREIGN | _MANDATORY | _OPTIONAL | records.emulator_context())),
     "LIBXL-BACK-NOHDR": to(BACK, _headed),
 }

@@ -159,15 +159,14 @@ def emulator_context(draw: st.DrawFn) -> Part:
     return emulator(draw(st.binary(max_size=20)), libxl.EMULATOR_IDS["QEMU_UPSTREAM"])
 
 
-# What libxl-migration-stream.pandoc lets a key consist of, and a value.
-_key = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@", min_size=1, max_size=8)
-_value = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
+keys = st.text(libxl.XENSTORE_KEY.decode(), min_size=1, max_size=8).map(lambda key: key.lstrip("/") or "a")
+_value = st.text(libxl.XENSTORE_VALUE.decode(), max_size=8)
 
 
 @st.composite
 def emulator_xenstore(draw: st.DrawFn) -> Part:
     """EMULATOR_XENSTORE_DATA of keys, which are relative, and values."""
-    pairs = draw(st.lists(st.tuples(_key.map(lambda key: key.lstrip("/") or "a"), _value), min_size=1, max_size=3))
+    pairs = draw(st.lists(st.tuples(keys, _value), min_size=1, max_size=3))
     return xenstore(*(text for pair in pairs for text in pair))
 
 

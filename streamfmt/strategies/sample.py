@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..api import Form, Mode, concluded, judging
+from ..api import Form, Mode, concluded, feeding, judging
+from ..reader.sources import DamagedError
 from ..verify.report import Outcome
-from ..writer import Part, Stream, page_entries
+from ..writer import Part, Stream, dumping, page_entries, raw, recipes
+from ..writer.telling import Teller
 
-# Values longer than this are told by their length.
-_SHOWN = 12
+# Values longer than this are told by their length, as are whole bodies longer than that, and lists of more items.
+_SHOWN, _BODY, _ITEMS = 12, 40, 8
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,10 +34,13 @@ class Sample:
     deep: bool = False
 
     def __repr__(self) -> str:
-        told = "".join(f"\n  {line}" for line in map(_told, self.stream))
+        parts, cut = self.stream.parts, self.stream.cut
+        if cut is not None:
+            parts = tuple(part for part, at in zip(parts, self.stream.offsets(), strict=False) if at < cut)
+        told = "".join(f"\n  {line}" for line in map(_told, parts))
         big = f", big-endian in {', '.join(sorted(self.stream.big))}" if self.stream.big else ""
-        cut = "" if self.stream.cut is None else f", cut at {self.stream.cut}"
-        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{cut}:{told}>"
+        short = "" if cut is None else f", cut at {cut}"
+        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{short}:{told}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How Hypothesis shows examples; left alone it would print every octet."""
@@ -60,15 +65,32 @@ class Sample:
         return frozenset(finding.clause for finding in self.verify().findings)
 
 
+def apart(octets: bytes) -> Sample:
+    """The octets in parts, if they are a stream that can be told whole, else in one."""
+    lines: list[str] = []
+    teller = Teller(lines.append, pages=len(octets))
+    try:
+        with feeding(octets, teller.reader) as feed:
+            feed.drive(teller)
+        teller.end()
+        stream = recipes.load(dumping.head() + "".join(lines)).stream
+        if stream.render() == octets:
+            return Sample(stream, "auto")
+    except DamagedError:
+        pass  # compressed octets are taken as they are, in whatever state
+    return Sample(Stream((raw(octets),) if octets else ()), "auto")
+
+
 def _told(part: Part) -> str:
     """A part in one line: the octets of pages and other bulk are told by their number."""
     values = [f"{name}={_value(value)}" for name, value in part.values.items()]
     if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), list):
-        values = [f"{pfn} {kind}" for pfn, kind in page_entries(part)]
+        values = _some([f"{pfn} {kind}" for pfn, kind in page_entries(part)])
     if part.octets is not None:
-        values = [_value(part.octets)]
+        values = [_value(part.octets, _BODY)]
     values += [f"{place}:={_value(value)}" for place, value in part.patches]
-    values += [f"{name}={value}" for name, value in (("type", part.code), ("length", part.claim)) if value is not None]
+    values += [f"type={part.code:#x}"] if part.code is not None else []
+    values += [f"length={part.claim}"] if part.claim is not None else []
     if part.padding is not None:
         values.append(f"padding={part.padding!r}")
     if part.fill:
@@ -76,13 +98,17 @@ def _told(part: Part) -> str:
     return f"{part.path or 'octets'}({', '.join(values)})"
 
 
-def _value(value: object) -> str:
+def _some(items: list[str]) -> list[str]:
+    return items if len(items) <= _ITEMS else [*items[:_ITEMS], f"and {len(items) - _ITEMS} more"]
+
+
+def _value(value: object, most: int = _SHOWN) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
         if len(value) > 8 and not any(value):
             return f"<{len(value)} zeros>"
-        return repr(bytes(value)) if len(value) <= _SHOWN else f"<{len(value)} octets>"
+        return repr(bytes(value)) if len(value) <= most else f"<{len(value)} octets>"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {_value(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(_some(list(map(_value, value)))) + "]"
     return repr(value)

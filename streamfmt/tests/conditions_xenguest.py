@@ -12,7 +12,7 @@ from .looking import HEADER, LATER, Look, Seen, actual
 VCPUS, FRAMES = 8, {"hvm": 1 << 30, "pv": 1 << 17}
 # HVM parameters that Xen lets a toolstack set: those of xen/include/public/hvm/params.h that are not retired.
 _SETTABLE = {*range(39)} - {4, 13, *range(20, 27), 30}
-_CONTEXTS = ("HEADER", "TILE", "TYPE", "LEN")
+_CONTEXTS = ("TILE", "TYPE", "LEN")
 _MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
 _POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "XALLOC"}
 # In the context of a 64-bit vcpu (struct vcpu_guest_context): rdx of a suspended vcpu 0, and cr3.
@@ -104,6 +104,13 @@ def _context_end(seen: Look, finding: Finding) -> str:
     return "accept" if finding.actual.startswith("instance") else _context(seen, finding)
 
 
+def _context_header(seen: Look, finding: Finding) -> str:
+    """Nor at the instance of a header."""
+    kind, _, rest = finding.actual.partition(" instance ")
+    expected, _, length = finding.expected.partition(" instance ")
+    return "accept" if (kind, rest.split()[1:]) == (expected, length.split()[1:]) else _context(seen, finding)
+
+
 def _context_missing(seen: Look, _: Finding) -> str:
     return "accept" if seen.applied("libxc.HVM_CONTEXT") else "reject"
 
@@ -188,6 +195,7 @@ DEPENDS: dict[str, Callable[[Look, Finding], str]] = {
     "LIBXC-MSR-FLAGS": _policy,
     "LIBXC-P2M-ENTRY": _listed_frame,
     "LIBXC-VCPU0-BASIC": _vcpu_0,
+    "LIBXC-HVMCTX-HEADER": _context_header,
     "LIBXC-HVMCTX-END": _context_end,
     "LIBXC-HVMCTX-PRESENT": _context_missing,
     "LIBXC-HVMPARAMS-INDEX": _parameter,
@@ -196,7 +204,7 @@ DEPENDS: dict[str, Callable[[Look, Finding], str]] = {
 }
 # Where it comes upon a breach, if not where that lies.
 PLACES: dict[str, Callable[[Look], int]] = {
-    **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "END", "PRESENT")), lambda _: LATER),
+    **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),
     "LIBXC-P2M-ENTRY": lambda _: LATER,
     "LIBXC-P2M-START": lambda _: LATER,
     "LIBXC-VCPU0-BASIC": lambda _: LATER,

@@ -158,7 +158,12 @@ def untold(peer: str, table: Iterable[Row]) -> Iterator[str]:
     """Conditions that pick what no row of their clause says, and rows seen running that no stream shows to be so."""
     taken = {(step.clause, step.does) for row in table for step in row.steps}
     shown = {(step.clause, step.does) for row in table if not row.excuse for step in row.steps if row.shows(step)}
-    decided = {(row.ended.clause, row.ended.does) for row in table if row.ended is not None and not row.excuse}
+    # Where another breach would have had the same outcome, nobody knows which of them had it.
+    decided = {
+        (row.ended.clause, row.ended.does)
+        for row in table
+        if row.ended is not None and not row.excuse and [step.does for step in row.steps].count(row.ended.does) == 1
+    }
     for clause in registry().values():
         told = {row.does: row.evidence for row in clause.known(peer, RELEASE)}
         yield from (

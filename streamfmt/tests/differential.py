@@ -17,7 +17,8 @@ from hashlib import blake2b
 from itertools import chain
 
 from .. import data
-from ..schema.describe import Field, Layout, catalogue
+from ..schema.libxc import PAGE_SIZE
+from ..strategies.edits import boundary_values, fields
 from ..writer import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
 from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
 from .vectors import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
@@ -51,28 +52,6 @@ class Case:
         return self.stream.render()
 
 
-@cache
-def _layouts() -> dict[str, Layout]:
-    return catalogue()
-
-
-def _values(row: Field) -> list[int | bytes]:
-    """Boundary values of a field, and each bit of one that is reserved where it is narrow."""
-    if row.raw:
-        if row.size > 64:
-            return []
-        return [b"\1" + bytes(row.size - 1), bytes(row.size - 1) + b"\x80", bytes(row.size), b"\xff" * row.size]
-    most = (1 << row.bits) - 1
-    found = {0, 1, most, most >> 1, (most >> 1) + 1}
-    for value in row.allowed or ():
-        found |= {value, value - 1, value + 1}
-    if row.allowed == (0,):
-        found |= {1 << bit for bit in range(row.bits) if row.bits <= 16 or bit in (15, 16)}
-    if row.bits <= 4:
-        found |= set(range(most + 1))
-    return sorted(value for value in found if 0 <= value <= most)
-
-
 def _places(stream: Stream) -> Iterator[tuple[Part, int]]:
     """Each part that has a layout, and which of its path it is; of one that comes again and again first and last."""
     seen: dict[str, int] = {}
@@ -88,20 +67,9 @@ def _places(stream: Stream) -> Iterator[tuple[Part, int]]:
 
 def _fields(stream: Stream) -> Iterator[tuple[str, Stream]]:
     for part, nth in _places(stream):
-        layout = _layouts()[part.path]
-        body = part.body("<")
-        rows = [(row.path, row) for row in layout.fields]
-        if layout.parts and layout.parts[0].element is not None and layout.parts[0].unit:
-            first = layout.parts[0]
-            count = (len(body) - layout.size) // first.unit
-            if part.path == "libxc.PAGE_DATA":
-                count = int.from_bytes(body[:4], "little")
-            for number in sorted({0, count - 1} & set(range(count))):
-                rows += [
-                    (f"{first.name}[{number}].{row.path}".rstrip("."), row) for row in layout.parts[0].element.fields
-                ]
-        for path, row in rows:
-            for value in _values(row):
+        for path, row in fields(part).items():
+            # A page has no boundaries.
+            for value in boundary_values(row) if row.size < PAGE_SIZE else ():
                 told = value.hex() if isinstance(value, bytes) else f"{value:#x}"
                 changed = stream.patch(part.path, path, value, nth)
                 if changed.render() != stream.render():

@@ -20,10 +20,17 @@ import streamfmt
 from .. import strategies
 from ..schema import libxc
 from ..schema.clauses import registry
+from ..schema.decode import layouts
+from ..schema.describe import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
+from ..strategies.broken import broken, ways
+from ..strategies.derived import having
+from ..strategies.edits import boundary_values, fields
+from ..strategies.sample import apart
 from ..strategies.valid import MODES, made
 from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
-from ..writer import RECORDS, Writer, page_entries
+from ..writer import HEADERS, RECORDS, Writer, page_entries
+from .good import GOOD
 from .vector import judge, told
 
 CLAUSES = [row.id for row in registry().values() if row.judged == "stream" and not row.withdrawn]
@@ -179,14 +186,16 @@ def test_any_legal_order(first: str, second: str) -> None:
 
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_breaking(clause: str) -> None:
-    """Every clause that a stream shows can be broken, and nothing else with it."""
+    """Every clause that a stream shows can be broken in each of its ways, and nothing else with it."""
+    for way in ways(clause):
 
-    @FEW
-    @given(breaking(clause))
-    def alone(sample: Sample) -> None:
-        assert sample.clauses == {clause}
+        @FEW
+        @given(broken(clause, way))
+        def alone(sample: Sample) -> None:
+            outcome = streamfmt.verify(sample.octets, form=sample.form, mode=sample.mode, deep=sample.deep)
+            assert {finding.clause for finding in outcome.findings} == {clause}
 
-    alone()
+        alone()
 
 
 @pytest.mark.parametrize("clause", ["LIBXC-NO-SUCH", "LIBXC-VCPU-ID", "LIBXL-HDR-LEGACY"])
@@ -237,6 +246,31 @@ def test_mutations_of_octets(octets: bytes) -> None:
     assert abs(len(octets) - 17) <= 4 * 9
 
 
+@pytest.mark.parametrize("given_as", [SMALLEST, SMALLEST.octets], ids=["sample", "octets"])
+def test_mutations_of_records(given_as: Any) -> None:
+    """Something is done always, and records are changed such that the next ones are still read, whatever is given."""
+
+    def changed(octets: bytes) -> bool:
+        outcome = streamfmt.verify(octets)
+        return outcome.size == len(octets) and {finding.clause for finding in outcome.findings} == {"LIBXL-REC-ZEROLEN"}
+
+    assert find(mutations(given_as), lambda _: True, settings=FOUND) != SMALLEST.octets
+    find(mutations(given_as), changed, settings=NOT_SHRUNK)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_octets_in_parts(name: str) -> None:
+    """A stream's octets are taken apart into what they were made of."""
+    assert apart(GOOD[name].render()).stream.paths == GOOD[name].paths
+
+
+@pytest.mark.parametrize("octets", [b"\x1f\x8b\x08 damaged", b"", b"nothing known"])
+def test_octets_that_have_no_parts(octets: bytes) -> None:
+    """They are one, or none."""
+    assert apart(octets).octets == octets
+    assert len(apart(octets).stream.parts) <= 1
+
+
 def test_nothing_given() -> None:
     """Of nothing there is nothing to change."""
     empty = Sample(streamfmt.writer.Stream(()), "libxl")
@@ -244,7 +278,7 @@ def test_nothing_given() -> None:
     assert find(chunkings(b""), lambda _: True) == []
     assert find(cuts(empty), lambda _: True) == empty
     assert find(boundaries(empty), lambda _: True) == empty
-    assert find(mutations(empty), lambda octets: True) == b""
+    assert find(mutations(empty), lambda _: True) == find(mutations(b""), lambda _: True) == b"\0"
 
 
 WAYS: dict[str, Callable[[Sample], bool]] = {
@@ -265,6 +299,44 @@ def test_boundaries(way: str) -> None:
     pairs = list(zip(sample.stream, SMALLEST.stream, strict=True))
 
     assert sum(part is not other for part, other in pairs) == 1
+
+
+FIELDS = {path: layout for path, layout in layouts().items() if path in HEADERS | RECORDS and path[:4] != "http"}
+
+
+def _places(layout: Layout) -> set[str]:
+    """Names of a layout's fields, and of those of the first element of a list in it."""
+    lists = [(part.name, part.element.fields) for part in layout.parts[:1] if part.element is not None]
+    return {row.path for row in layout.fields} | {
+        f"{name}[0].{row.path}".rstrip(".") for name, rows in lists for row in rows
+    }
+
+
+@pytest.mark.parametrize("path", [path for path, layout in FIELDS.items() if _places(layout)])
+def test_every_field_has_its_boundaries(path: str) -> None:
+    """Each field of the schemas comes with its least and its most, wherever a stream has it."""
+    places = _places(FIELDS[path])
+    found = find(having(path), lambda sample: places <= fields(sample.stream.part(path)).keys(), settings=NOT_SHRUNK)
+    part = found.stream.part(path)
+    alone = Sample(streamfmt.writer.Stream((part,)), found.form)
+    wanted = set()
+    for place in places:
+        values = boundary_values(fields(part)[place])
+        wanted |= {(place, min(values)), (place, max(values))}
+    for edge in wanted:
+        find(boundaries(alone), lambda sample: edge in sample.stream.parts[0].patches, settings=NOT_SHRUNK)  # noqa: B023 - called here
+
+
+@pytest.mark.parametrize(("form", "body"), [("xl", "xl.OPTIONAL_DATA"), ("libvirt", "libvirt.XML")])
+def test_lengths_that_files_tell(form: Any, body: str) -> None:
+    """Where a file's header tells the length of what is behind it, that is made right as well."""
+    sample = find(streams(form, "hvm"), lambda _: True, settings=FOUND)
+
+    def longer(changed: Sample) -> bool:
+        return len(changed.stream.part(body).body("<")) > libxc.PAGE_SIZE
+
+    found = find(boundaries(sample), longer, settings=FOUND)
+    assert found.clauses == ({"XL-OPTDATA-REST"} if form == "xl" else {"LIBVIRT-XML"})
 
 
 # -- small examples -------------------------------------------------------------------------------------------

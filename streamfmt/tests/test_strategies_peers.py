@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ..schema.clauses import registry
@@ -37,8 +37,7 @@ def _drawn(strategy: st.SearchStrategy[Sample]) -> list[Sample]:
     """As many examples as the profile says."""
     found: list[Sample] = []
 
-    # Streams of the other forms are of no use here, however many there are.
-    @settings(phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+    @settings(phases=(Phase.generate,))
     @given(strategy)
     def keep(sample: Sample) -> None:
         found.append(sample)

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _XENSTORE = "libxl.EMULATOR_XENSTORE_DATA"
 _PIECE = 32 << 10
-# What libxl-migration-stream.pandoc lets a key consist of, and a value.
-_KEY = bytes(sorted(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"))
-_VALUE = bytes(range(0x20, 0x7F))
 _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (L.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM"))
 
@@ -197,9 +194,10 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
             if text and key and not length and text[0] == ord("/") and not bad_pair:
                 bad_pair = True
                 pairs(start, f"key {strings // L.PAIR_STRINGS} begins with a slash; keys are relative")
-            if text and not bad_char and text.translate(None, _KEY if key else _VALUE):
+            wrong = b"" if bad_char else text.translate(None, L.XENSTORE_KEY if key else L.XENSTORE_VALUE)
+            if wrong:
                 bad_char = True
-                other = text.translate(None, _KEY if key else _VALUE)[0]
+                other = wrong[0]
                 verifier.fault(
                     "LIBXL-EMUXS-CHARSET",
                     record,

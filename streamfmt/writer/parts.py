@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..schema import encode
-from ..schema.decode import fixed, layouts
+from ..schema.decode import elements, layouts
 from ..schema.describe import Layout
 from ..schema.encode import Buffer, FieldError
 from ..schema.layers import LAYERS
@@ -129,13 +129,13 @@ def _patch(data: bytearray, layout: Layout, place: str, value: int | bytes, orde
     at = 0
     if found is not None and found["part"]:
         part = layout.parts[0] if layout.parts else None
-        if part is None or part.name != found["part"] or part.element is None or not part.unit:
+        if part is None or part.name != found["part"] or part.element is None:
             raise FieldError(place, f"{layout.path} does not begin with such a list")
+        starts = elements(layout, bytes(data), order)
         number = int(found["number"])
-        count = fixed(layout, bytes(data[: layout.size]), order).get(part.count)
-        if number >= (count if count is not None else (len(data) - layout.size) // part.unit):
+        if number >= len(starts):
             raise FieldError(place, "there are fewer of them")
-        at = layout.size + part.unit * number
+        at = starts[number]
         layout = part.element
     row = next((row for row in layout.fields if found is not None and row.path == found["field"]), None)
     if row is None:
