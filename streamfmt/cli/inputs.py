@@ -139,6 +139,12 @@ def complain(name: str, message: str) -> None:
     print(f"streamfmt: {shown(name)}: {message}", file=sys.stderr)
 
 
+def tell_all() -> None:
+    """Letters of a file's name, or of what lies in it, that the locale lacks are told as codes."""
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # it is Python's own
+
+
 def shown(name: str) -> str:
     """An input's name for people: on one line, and in characters that any terminal takes."""
     if name.isprintable():

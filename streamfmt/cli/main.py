@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 
 from .. import __version__
+from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def entry() -> None:
 
     Taking the interpreter apart costs a tenth of the time that a small stream takes; everything has been flushed.
     """
+    inputs.tell_all()
     status = main()
     sys.stderr.flush()
     os._exit(status)

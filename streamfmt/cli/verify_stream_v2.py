@@ -225,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """What the console script calls; out at once, as :func:`streamfmt.cli.main.entry` is."""
+    inputs.tell_all()
     os._exit(main())
 
 

@@ -404,17 +404,25 @@ def test_closed_descriptors() -> None:
         assert "Traceback" not in shown.stderr
 
 
-def test_odd_file_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "coding", "told"),
+    [
+        ("a\nb\udcff", "utf-8:strict", "a\\nb\\udcff"),
+        ("h\xf4te", "utf-8:strict", "h\xf4te"),
+        ("h\xf4te", "ascii", "h\\xf4te"),
+    ],
+)
+def test_odd_file_names(name: str, coding: str, told: str, tmp_path: Path) -> None:
     """A name with a newline or octets that are no text stays on its line, and is printed in any locale."""
-    path = tmp_path / "a\nb\udcff"
+    path = tmp_path / name
     path.write_bytes(HVM)
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    command = [sys.executable, "-m", "streamfmt", "verify", "-q", str(path)]
-    shown = subprocess.run(command, capture_output=True, env=environment, text=True, check=False)
+    environment = {**os.environ, "PYTHONIOENCODING": coding}
+    for verb, words in (("verify", "conforms: 1 note"), ("identify", "libxc v3, x86 HVM, Xen 4.17")):
+        command = [sys.executable, "-m", "streamfmt", verb, str(path)]
+        shown = subprocess.run(command, capture_output=True, env=environment, encoding="utf-8", check=False)
 
-    assert shown.stdout == f"{tmp_path}/a\\nb\\udcff: conforms: 1 note\n"
-    assert main(["identify", str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{tmp_path}/a\\nb\\udcff: libxc v3")
+        assert f"{tmp_path}/{told}: {words}\n" in shown.stdout
+        assert not shown.stderr
 
 
 def test_full_disk_is_an_error(sample: Path) -> None:
