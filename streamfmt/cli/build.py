@@ -6,7 +6,9 @@ every rule; faults in it are written as they are.  See docs/recipes.md.
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         standard = args.recipe == "-"
         with open(0 if standard else args.recipe, "rb", closefd=not standard) as file:
+            if _same(file.fileno(), args.output):
+                print("streamfmt build: error: -o is the recipe itself; give it another name", file=sys.stderr)
+                return 2
             recipe = load_from(file, Path("standard input" if standard else args.recipe))
     except RecipeError as error:
         print(f"streamfmt: {error}", file=sys.stderr)
@@ -69,6 +74,15 @@ def run(args: argparse.Namespace) -> int:
     if args.output != "-":
         print(f"{inputs.shown(args.output)}: {octets:,} octets")
     return 0
+
+
+def _same(fd: int, path: str) -> bool:
+    """Whether the open file is what lies at `path`."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and os.path.samestat(os.fstat(fd), found)
 
 
 @contextmanager

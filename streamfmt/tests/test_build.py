@@ -72,6 +72,17 @@ def test_the_same_recipe_is_the_same_stream(name: str, build: Build) -> None:
     assert hashlib.sha256(Path("out").read_bytes()).hexdigest() == expected
 
 
+@pytest.mark.parametrize("name", ["r.toml", "./r.toml", "link"])
+def test_a_recipe_is_not_written_over(name: str, build: Build) -> None:
+    """By any of its names."""
+    Path("link").symlink_to("r.toml")
+    status, out, told = build(GUEST, "-o", name)
+
+    assert (status, out, told.count("\n")) == (2, "", 1)
+    assert "-o is the recipe itself" in told
+    assert Path("r.toml").read_text() == GUEST
+
+
 def test_it_says_what_it_wrote(build: Build) -> None:
     """A line with the name and the size; nothing beside the file stays behind."""
     size = recipes.load(GUEST).stream.size

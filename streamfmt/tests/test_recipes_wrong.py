@@ -101,6 +101,7 @@ WRONG = [
     (f"{R}raw = ''\nzeros = '0x100000000000'", "4: part[0].zeros: 17592186044416 is not within 0 to 1099511627776"),
     (f"{R}vcpu = 'FOO'", "3: part[0].vcpu: 'FOO' is none of BASIC, EXTENDED, XSAVE"),
     (f"{R}pages = 'x'", "3: part[0].pages: 'x' is not frames, such as 7, 0-0x9f or 3 XTAB"),
+    (f"{R}pages = '007'", "3: part[0].pages: '007' is not frames, such as 7, 0-0x9f or 3 XTAB"),
     (f"{R}pages = '0-0xffffffff'", "3: part[0].pages: one record has 65,536 frames at most"),
     (f"{R}pages = '0'\ncontents = 'abc'", "4: part[0].contents: 3 octets are no whole pages"),
     # faults

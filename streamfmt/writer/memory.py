@@ -27,7 +27,8 @@ _RUN = 64
 # Such a run of "random" pages begins anywhere in these octets.
 _POOL = 1 << 20
 _STEP = 0x9E3779B1
-_ITEM = re.compile(r"(?P<first>0x[0-9a-fA-F]+|\d+)(?:-(?P<last>0x[0-9a-fA-F]+|\d+))?(?:\s+(?P<type>\w+))?")
+_NUMBER = r"0x[0-9a-fA-F]+|0|[1-9][0-9]*"
+_ITEM = re.compile(rf"(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?(?:\s+(?P<type>\w+))?")
 
 # The contents of some frames, by the first and how many: buffers of one page or several.
 Fill = Callable[[int, int], Sequence[Buffer]]
