@@ -13,13 +13,10 @@ import sys
 from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .results import ACCEPT, CRASH, HANG, Result, of_exception, refused, said, signal_name
-from .specs import Stop, UnrunnableError
-
-if TYPE_CHECKING:
-    from .targets import Input
+from .specs import Input, Stop, UnrunnableError
 
 # What a function may allocate on top of what the process has when it starts.
 MEMORY = 1 << 30

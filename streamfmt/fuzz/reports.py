@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..verify.report import finding_lines, summary
-from ..writer.sinks import output
+from ..writer.sinks import write
 from .results import CRASH, DISAGREEMENT, HANG
 from .running import Run, Summary
 from .targets import verified
@@ -36,13 +36,7 @@ def save(failure: Failure, directory: str) -> None:
         "txt": text(failure, directory, whole=True).encode(),
     }
     for suffix, octets in files.items():
-        out = output(os.path.join(directory, f"{name_of(failure)}.{suffix}"))
-        try:
-            out.write([octets])
-        except OSError:
-            out.abort()
-            raise
-        out.finish()
+        write(os.path.join(directory, f"{name_of(failure)}.{suffix}"), octets)
 
 
 def text(failure: Failure, directory: str, *, whole: bool = False) -> str:

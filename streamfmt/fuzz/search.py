@@ -18,8 +18,8 @@ from hypothesis.strategies import SearchStrategy
 
 from .results import CRASH, DISAGREEMENT, HANG, Result
 from .sources import Sample, recipe
-from .specs import Spec, Stop, UnrunnableError
-from .targets import Input, Target, clauses
+from .specs import Input, Spec, Stop, UnrunnableError
+from .targets import Target, clauses
 
 # Inputs of a round; Hypothesis keeps what it knows of each of them.
 ROUND = 500

@@ -1,4 +1,4 @@
-"""What a target is, as it is written on a command line, and how a person repeats what it did with a file."""
+"""What a target is, as it is written on a command line, what it is given, and how a person repeats that."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ class UnrunnableError(Exception):
 
 class Stop(BaseException):
     """Whoever started the search wants it to end; or there is no time left for what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A stream as a target takes it."""
+
+    octets: bytes
+    form: str
+    mode: str
+    deep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,20 +19,10 @@ from typing import Protocol, cast
 from ..api import Form, Mode, verify
 from ..verify.report import Outcome, summary
 from .results import ACCEPT, HANG, REJECT, Result, of_exception, of_exit
-from .specs import Spec, Stop, UnrunnableError
+from .specs import Input, Spec, Stop, UnrunnableError
 
 # Of standard error, that many octets are kept from its beginning and from its end, however much there is.
 _KEPT = 32 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A stream as a target takes it."""
-
-    octets: bytes
-    form: str
-    mode: str
-    deep: bool = False
 
 
 class Target(Protocol):

@@ -12,7 +12,8 @@ import pytest
 
 from .. import data
 from ..fuzz.seeds import write
-from ..fuzz.targets import Input, verified
+from ..fuzz.specs import Input
+from ..fuzz.targets import verified
 from ..schema import libxc
 from ..schema.magic import MAGICS
 from ..writer.recipes import load

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT, of_exit
-from ..fuzz.specs import OURS, Spec, SpecError, parse
-from ..fuzz.targets import Input, open_target
+from ..fuzz.specs import OURS, Input, Spec, SpecError, parse
+from ..fuzz.targets import open_target
 from .fuzzed import FUZZED, running
 
 GIVEN = Input(b"octets", "libxl", "remus")
