@@ -188,7 +188,9 @@ def head(code: int, instance: int, length: int) -> bytes:
 
 def _no_header(draw: st.DrawFn, _: Part) -> Part:
     entries = draw(ENTRIES)
-    wrong = draw(st.sampled_from((None, (1, 1, bytes(24)), (1, 0, bytes(16)), (99, 0, b""))))
+    wrong = draw(
+        st.sampled_from((None, (hvm.HEADER_TYPE, 1, hvm.HEADER_DATA), (hvm.HEADER_TYPE, 0, bytes(16)), (99, 0, b"")))
+    )
     return blob(*((wrong,) if wrong else ()), *entries, records.END_ENTRY)
 
 

@@ -130,9 +130,9 @@ def _static_again(seen: Look, _: Finding) -> str:
 
 
 def _pages_first(seen: Look) -> int:
-    """A missing list is found missing last of all."""
+    """Behind all else that the record of the pages shows; that there is no list at all is found last."""
     pages = _first_pages(seen)
-    return LATER + 1 if pages is None else pages.at
+    return LATER + 1 if pages is None else pages.at + HEADER + pages.length - 1
 
 
 # -- what only the receiver shows -------------------------------------------------------------------------------
