@@ -18,7 +18,7 @@ from ..reader.sources import reason
 from ..writer import BreachError, Writer
 from ..writer.parts import size
 from ..writer.recipes import Recipe, load_from
-from ..writer.sinks import output
+from ..writer.sinks import output, sweep
 from ..writer.tables import RecipeError
 from . import inputs
 
@@ -98,6 +98,7 @@ def _stopped() -> Iterator[None]:
     try:
         yield
     finally:
+        sweep()
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
 

@@ -68,6 +68,7 @@ WRONG = [
     (f"{G}[params]\nFOO = 1", "4: params.FOO: it is no parameter's name, nor its number"),
     (f"{G}[[context]]\ntype = 'PIT'\n[[context]]\ntype = 'PITT'", "6: context[1].type: 'PITT' is none of "),
     (f"{G}[policy]\nmsr = [[1]]", "4: policy.msr[0]: a list is not numbers for index, value"),
+    (f"{G}[policy]\nmsr = [0]", "4: policy.msr[0]: 0 is not numbers for index, value"),
     (f"{G}[xenstore]\na = 1", '4: xenstore.a: 1 is not octets: a text, or a table such as {hex = "00 ff"}'),
     (f"{G}[emulator]\nkind = 'old'", "4: emulator.kind: 'old' is none of traditional, upstream"),
     # parts

@@ -237,6 +237,30 @@ def _hvm(writer: Writer) -> None:
         writer.put(part)
 
 
+def test_a_name_that_is_taken_meanwhile(tmp_path: Path) -> None:
+    """A file that cannot get its name at the end does not stay beside it."""
+    path = tmp_path / "out"
+    writer = Writer(path, "libxc")
+    for part in HVM:
+        writer.put(part)
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        writer.close()
+
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_what_nobody_took_back(tmp_path: Path) -> None:
+    """Files that were begun, and neither finished nor given up, are found; others are left."""
+    outputs = [sinks.FileOutput(tmp_path / name) for name in ("finished", "given up", "forgotten")]
+    outputs[0].finish()
+    outputs[1].abort()
+    sinks.sweep()
+
+    assert os.listdir(tmp_path) == ["finished"]
+    os.close(outputs[2]._fd)
+
+
 @pytest.mark.parametrize("before", [None, b"as it was"])
 def test_no_half_file(tmp_path: Path, before: bytes | None) -> None:
     """A breach, an exception and a stream that is not complete leave what was there, or nothing."""

@@ -262,7 +262,7 @@ def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterat
     for place, row in enumerate(table.take(key, list, [list(default)])):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []
         found = {field.path: number for field, number in zip(fields, numbers, strict=False) if number is not None}
-        if not len(row) == len(numbers) == len(fields) == len(found):
+        if not len(numbers) == len(fields) == len(found):
             raise table.fail(f"{shown(row)} is not numbers for {', '.join(field.path for field in fields)}", key, place)
         for item, field in enumerate(fields):
             if not 0 <= found[field.path] >> field.bits < 1:

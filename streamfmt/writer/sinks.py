@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 from ..schema.encode import Buffer
@@ -26,6 +27,8 @@ Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
 _MANY = 1024
 _ENOUGH = 256 << 10
 _SMALL = 4096
+# Files that are being written beside their names.
+_begun: set[str] = set()
 
 
 class Output:
@@ -77,8 +80,13 @@ class FileOutput(Output):
             mode = stat.S_IFREG
         if stat.S_ISREG(mode):
             name = f"{self._target}.{os.getpid()}.part"
+            _begun.add(name)
             # As open() would make it; a file that is replaced keeps its permissions.
-            self._fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            try:
+                self._fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            except OSError:
+                _begun.discard(name)  # it is none of ours
+                raise
             self._beside = name
             if stat.S_IMODE(mode):
                 os.fchmod(self._fd, stat.S_IMODE(mode))
@@ -91,24 +99,38 @@ class FileOutput(Output):
             self.flush()
             if self._beside:
                 os.fsync(self._fd)
+            self._close()
+            if self._beside:
+                os.replace(self._beside, self._target)
         except BaseException:
             self.abort()
             raise
-        self._close()
-        if self._beside:
-            os.replace(self._beside, self._target)
+        self._forget()
 
     def abort(self) -> None:
         super().abort()
         self._close()
         if self._beside:
-            os.unlink(self._beside)
-            self._beside = ""
+            with suppress(FileNotFoundError):  # a signal fell behind its renaming
+                os.unlink(self._beside)
+        self._forget()
+
+    def _forget(self) -> None:
+        _begun.discard(self._beside)
+        self._beside = ""
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def sweep() -> None:
+    """Remove what was begun and neither finished nor given up, as when a signal falls just in between."""
+    for name in tuple(_begun):
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+    _begun.clear()
 
 
 def to_descriptor(fd: int) -> Callable[[Sequence[Buffer]], None]:
