@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 from ..reader.sources import reason
@@ -32,7 +33,7 @@ usage, or no stream of that name; 3 could not read or write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", required=True)
+    verbs = parser.add_subparsers(dest="what", title="verbs", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="list streams: id, size, verdict, what a reader has to do")
     listing.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="ids, with * and ? (default: all)")
     listing.add_argument("--json", action="store_true", help="print rows of the index, one a line")
@@ -41,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="print its row of the index")
     verbs.add_parser("check", help="make every stream, judge it, and hold it against its file and the index")
     build = verbs.add_parser("build", help="make the corpus from its recipes")
-    build.add_argument("-o", "--output", metavar="DIR", help="where to (default: where the corpus lies)")
+    build.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="where to, without real/ (default: where it lies)",
+    )
     export = verbs.add_parser("export", help="pack streams, index and checksums into a tar archive")
     export.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="the archive, a .tar.gz; - is standard output"
@@ -115,12 +121,22 @@ def _text(row: dict[str, Any]) -> str:
         "because": row["reader"]["why"],
         "made by": row["provenance"],
     }
-    lines += [f"  {name:<9} {text}" for name, text in told.items() if text]
+    lines += [_wrapped(name, text) for name, text in told.items() if text]
     lines += [f"  {row['severity']:<9} {row['clause']} at {row['offset']}" for row in row["findings"]]
     for known in row["known"]:
         when = f", when {known['when']}" if "when" in known else ""
-        lines.append(f"  known     {known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})")
+        told_of = f"{known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})"
+        lines.append(_wrapped("known", told_of))
     return "\n".join(lines)
+
+
+def _wrapped(name: str, text: str) -> str:
+    """A line of the row, broken at 80 columns where there are spaces."""
+    ahead = f"  {name:<9} "
+    rest = " " * len(ahead)
+    return textwrap.fill(
+        text, 80, initial_indent=ahead, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _check(_: argparse.Namespace) -> int:

@@ -219,8 +219,40 @@ def test_a_target_that_takes_little(sizes: list[int]) -> None:
         return len(some)
 
     buffers = [bytes([n % 256]) * (n * 37 % 4000) for n in range(40)]
-    sinks.send(take, buffers)
+    sinks.send(take, buffers, -1)
     assert got == b"".join(buffers)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_target_that_does_not_block_is_waited_for(kind: str) -> None:
+    """Another program may have made it so, as ssh does with standard output."""
+    got = bytearray()
+    ends: Any
+    target: Any
+    if kind == "pipe":
+        ends = [os.fdopen(fd, mode, buffering=0) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True)]
+        target, read = ends[1].fileno(), ends[0].read
+        os.set_blocking(target, False)
+    else:
+        ends = socket.socketpair()
+        target, read = ends[1], ends[0].recv
+        target.setblocking(False)
+
+    def collect() -> None:
+        while piece := read(65536):
+            got.extend(piece)
+
+    # It begins when the target has long been full.
+    reader = threading.Timer(0.1, collect)
+    pages = [bytes([number]) * libxc.PAGE_SIZE for number in range(200)]
+    reader.start()
+    with Writer(target, "libxc", judge=False) as writer:
+        writer.pages(range(200), "NOTAB", pages)
+    ends[1].close()
+    reader.join()
+    ends[0].close()
+    assert got.endswith(b"".join(pages))
+    assert len(got) == writer.offset
 
 
 # -- what goes wrong ------------------------------------------------------------------------------------------
@@ -289,8 +321,9 @@ def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
     _write("/dev/null", _hvm)
     with pytest.raises(OSError, match="No space left"):
         _write("/dev/full", _hvm)
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match="No such file") as caught:
         Writer(tmp_path / "no" / "where")
+    assert caught.value.filename == str(tmp_path / "no" / "where")
     with pytest.raises(TypeError, match="is wanted"):
         Writer(object())  # type: ignore[arg-type] # this is what is tested
 
@@ -315,6 +348,19 @@ def test_values_that_cannot_be_written(name: str, values: dict[str, Any], told: 
     with pytest.raises(ValueError, match=told):
         writer.record(name, **values)
     writer.record("STATIC_DATA_END")
+
+
+def test_what_no_writer_writes() -> None:
+    """A form or a mode that does not exist is told with those that do, and so is a form that `begin` cannot begin."""
+    with pytest.raises(ValueError, match="form 'libvrt' is none of auto, libxl"):
+        Writer(io.BytesIO(), "libvrt")
+    with pytest.raises(ValueError, match="mode 'remsu' is none of auto, plain"):
+        Writer(io.BytesIO(), mode="remsu")
+    for form in ("libvirt", "xapi", "xl-migrate", "back-channel"):
+        writer = Writer(out := io.BytesIO(), form)
+        with pytest.raises(ValueError, match=f"begin writes libxc, libxl, xl; of form '{form}' put the parts"):
+            writer.begin("hvm")
+        assert (writer.offset, out.getvalue()) == (0, b"")
 
 
 def test_pages_that_cannot_be_written() -> None:

@@ -33,7 +33,7 @@ from .memory import Frames, Many, Memory
 from .parts import Part, header, record
 from .spelling import FRAMES_MAX, fill, frames, octets
 from .streams import Stream
-from .tables import Table, integer, shown
+from .tables import Table, integer, meant, shown
 
 # Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
@@ -298,7 +298,7 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
     for name, default in list(named.each()) if "params" in top else _PARAMS.items():
         index = hvm.PARAMS.get(name, integer(name))
         if index is None or not 0 <= index < 1 << 64:
-            raise named.fail("it is no parameter's name, nor its number", name)
+            raise named.fail(f"it is no parameter's name{meant(name, hvm.PARAMS)}, nor its number", name)
         pairs.append((index, named.number(name, default)))
     yield params(*pairs)
     entries = [_entry(row) for row in top.tables("context")]

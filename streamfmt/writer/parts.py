@@ -139,7 +139,8 @@ def _patch(data: bytearray, layout: Layout, place: str, value: int | bytes, orde
         layout = part.element
     row = next((row for row in layout.fields if found is not None and row.path == found["field"]), None)
     if row is None:
-        raise FieldError(place, f"{layout.path} has no such field")
+        known = ", ".join(row.path for row in layout.fields)
+        raise FieldError(place, f"{layout.path} has no such field{f', only {known}' if known else ''}")
     if isinstance(value, int) and -1 << row.bits - 1 <= value < 0:
         value &= (1 << row.bits) - 1
     encode.put(data, at, row, value, order, place)

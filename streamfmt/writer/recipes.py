@@ -179,7 +179,9 @@ def _named(stream: Stream, table: Table, key: str) -> tuple[str, int]:
     here = [path for path in paths if path in stream.paths]
     if len(here) != 1:
         told = f"it is in {' and '.join(here)}: say which" if here else "there is none in the stream"
-        raise table.fail(f"{name!r}: {told if paths else 'there is no such header or record'}", key)
+        known = sorted({path.partition(".")[2] for path in stream.paths if "." in path})
+        missing = f"there is no such header or record; the stream has {', '.join(known)}"
+        raise table.fail(f"{name!r}: {told if paths else missing}", key)
     try:
         nth = int(number or 0)
         part = stream.part(here[0], nth)

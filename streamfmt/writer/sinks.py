@@ -6,6 +6,7 @@ Large buffers are handed to the system where they lie, many in one call; small o
 from __future__ import annotations
 
 import os
+import select
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -84,8 +85,10 @@ class FileOutput(Output):
             # As open() would make it; a file that is replaced keeps its permissions.
             try:
                 self._fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            except OSError:
+            except OSError as error:
                 _begun.discard(name)  # it is none of ours
+                if not isinstance(error, FileExistsError):
+                    error.filename = self._path  # else the name beside is the one to look at
                 raise
             self._beside = name
             if stat.S_IMODE(mode):
@@ -135,15 +138,24 @@ def sweep() -> None:
 
 def to_descriptor(fd: int) -> Callable[[Sequence[Buffer]], None]:
     """What sends buffers to a descriptor: all of each, however little the system takes at a time."""
-    return lambda buffers: send(lambda some: os.writev(fd, some), buffers)
+    return lambda buffers: send(lambda some: os.writev(fd, some), buffers, fd)
 
 
-def send(vectored: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer]) -> None:
-    """All octets of the buffers through a call that takes some of them at a time and says how many."""
+def send(vectored: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer], fd: int) -> None:
+    """All octets of the buffers through a call that takes some of them at a time and says how many.
+
+    A descriptor that does not block, as others may have made standard output, is waited for.
+    """
     start = 0
     while start < len(buffers):
         some = buffers[start : start + _MANY]
-        sent = vectored(some)
+        try:
+            sent = vectored(some)
+        except BlockingIOError:
+            ready = select.poll()
+            ready.register(fd, select.POLLOUT)
+            ready.poll()
+            continue
         for buffer in some:
             if sent < len(buffer):
                 break
@@ -172,7 +184,7 @@ def output(target: Target) -> Output:
     if isinstance(target, int):
         return Output(to_descriptor(target))
     if isinstance(target, socket.socket):
-        return Output(lambda buffers: send(target.sendmsg, buffers))
+        return Output(lambda buffers: send(target.sendmsg, buffers, target.fileno()))
     if callable(getattr(target, "write", None)):
         return Output(lambda buffers: _to_object(target, buffers))
     raise TypeError(f"a path, descriptor, socket or binary file object is wanted, not {type(target).__name__}")

@@ -87,7 +87,7 @@ class Table:
             raise self.fail(f"it has no {key}, one of {', '.join(words)}")
         word = self.take(key, str, default)
         if key in self.values and word not in words:
-            raise self.fail(f"{shown(word)} is none of {', '.join(words)}{_meant(word, words)}", key)
+            raise self.fail(f"{shown(word)} is none of {', '.join(words)}{meant(word, words)}", key)
         return word
 
     def number(self, key: str, default: int, least: int = 0, most: int = (1 << 64) - 1) -> int:
@@ -98,7 +98,8 @@ class Table:
         if found is None:
             raise self.fail(f"{shown(value)} is not a whole number", key)
         if not least <= found <= most:
-            raise self.fail(f"{shown(found)} is not within {least} to {most}", key)
+            limits = f"within {least} to {most}" if least < most else str(least)
+            raise self.fail(f"{shown(found)} is not {limits}", key)
         return found
 
     def any(self, key: str) -> Any:
@@ -127,7 +128,7 @@ class Table:
         for key in self.values:
             if key not in self._asked:
                 known = sorted(self._asked.union(others))
-                raise self.fail(f"there is no such key here{_meant(key, known)}; known: {', '.join(known)}", key)
+                raise self.fail(f"there is no such key here{meant(key, known)}; known: {', '.join(known)}", key)
 
 
 class Source:
@@ -251,6 +252,7 @@ def _cut(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _meant(word: str, known: Any) -> str:
+def meant(word: str, known: Any) -> str:
+    """A guess at what was to be written, in brackets; nothing if none is near."""
     close = get_close_matches(word[:60], list(known), 1)
     return f" (is {close[0]} meant?)" if close else ""

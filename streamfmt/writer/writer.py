@@ -11,13 +11,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..reader.identify import FORMS
 from ..reader.pull import Header
 from ..reader.stack import Reader
 from ..schema import libxc
 from ..schema.decode import fixed, layouts
 from ..schema.encode import Buffer
 from ..verify.findings import Finding
-from ..verify.verifier import Verifier
+from ..verify.verifier import MODES, Verifier
 from .making import CONFIGURATION, image_headers, in_xl, page_data
 from .parts import HEADERS, RECORDS, Part, header, record, size
 from .sinks import Target, output
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 # What is told of octets behind END: they are looked at no further.
 _HEAD = 64
+# The forms that need nothing but a guest to begin.
+_BEGUN = ("libxc", "libxl", "xl")
 # Records up to this are copied in one piece.
 _WHOLE = 16 << 20
 
@@ -132,6 +135,10 @@ class Writer:
         deep: bool = False,
         judge: bool = True,
     ) -> None:
+        if form not in ("auto", *FORMS):
+            raise ValueError(f"form {form!r} is none of auto, {', '.join(FORMS)}")
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
         self.form = form
         self.offset = 0
         self._judge = _Judge(form, mode, strict, deep) if judge else None
@@ -165,7 +172,12 @@ class Writer:
         version: int = libxc.VERSIONS[-1],
         config: bytes = CONFIGURATION,
     ) -> None:
-        """All that comes before the first record of the guest's image: headers, LIBXC_CONTEXT, xl's configuration."""
+        """All that comes before the first record of the guest's image: headers, LIBXC_CONTEXT, xl's configuration.
+
+        Raises ValueError for a form that has more around the image than this knows: `put` its parts.
+        """
+        if self.form not in _BEGUN:
+            raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
         parts: tuple[Part, ...] = image_headers(guest, version, xen)
         if self.form in ("xl", "libxl"):
             parts = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *parts)
