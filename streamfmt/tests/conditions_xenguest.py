@@ -56,9 +56,21 @@ def _pv_info_length(_: Look, finding: Finding) -> str:
     return "reject" if actual(finding) < HEADER else "accept"
 
 
+def _before_pv_info(seen: Look) -> int:
+    """Where the first record is that needs X86_PV_INFO and comes before it; till then the domain has 64 bits."""
+    sizes = {HEADER, HEADER + libxc.VCPU_CONTEXT_SIZES[8]}
+    for row in seen.records:
+        if row.name == "libxc.X86_PV_INFO":
+            break
+        if row.name in ("libxc.X86_PV_P2M_FRAMES", "libxc.SHARED_INFO") or (
+            row.name == "libxc.X86_PV_VCPU_BASIC" and row.length not in sizes
+        ):
+            return row.at
+    return LATER
+
+
 def _pv_info_place(seen: Look, _: Finding) -> str:
-    early = seen.before("libxc.X86_PV_INFO") & {"libxc.X86_PV_P2M_FRAMES", "libxc.SHARED_INFO"}
-    return "reject" if early else "accept"
+    return "accept" if _before_pv_info(seen) == LATER else "reject"
 
 
 def _first_pages(seen: Look) -> Seen | None:
@@ -122,8 +134,9 @@ def _parameter(_: Look, finding: Finding) -> str:
 
 
 def _static_again(seen: Look, _: Finding) -> str:
-    """Without a STATIC_DATA_END of its own a version 2 image has had one by inference."""
-    if seen.version == 2 and seen.applied("libxc.STATIC_DATA_END"):
+    """Version 2 has no STATIC_DATA_END: that one has come is inferred from the first pages."""
+    ends, pages = (seen.applied(f"libxc.{name}") for name in ("STATIC_DATA_END", "PAGE_DATA"))
+    if seen.version == 2 and ends and pages and pages[0].at < ends[0].at:
         return "reject"
     twice = any(len(seen.applied(f"libxc.{name}")) > 1 for name in ("STATIC_DATA_END", "X86_PV_INFO"))
     return "reject" if twice else "accept"
@@ -209,7 +222,7 @@ PLACES: dict[str, Callable[[Look], int]] = {
     "LIBXC-P2M-START": lambda _: LATER,
     "LIBXC-VCPU0-BASIC": lambda _: LATER,
     "LIBXC-P2M-BEFORE-PAGES": _pages_first,
-    "LIBXC-PVINFO-FIRST": lambda seen: seen.first("libxc.X86_PV_P2M_FRAMES", "libxc.SHARED_INFO"),
+    "LIBXC-PVINFO-FIRST": _before_pv_info,
     "LIBXC-SDE-PRESENT": lambda seen: seen.first(*_MEMORY),
     "LIBXC-MSR-FLAGS": _static_ends,
 }
