@@ -34,7 +34,9 @@ usage, or no stream of that name; 3 could not read or write
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="what", title="verbs", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="list streams: id, size, verdict, what a reader has to do")
+    listing = verbs.add_parser(
+        "list", help="list streams: id, size, what a reader has to do, other clauses that it breaks"
+    )
     listing.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="ids, with * and ? (default: all)")
     listing.add_argument("--json", action="store_true", help="print rows of the index, one a line")
     show = verbs.add_parser("show", help="tell all about one stream")
@@ -84,8 +86,9 @@ def _list(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(row, ensure_ascii=False))
         else:
-            told = ", ".join(dict.fromkeys(finding["clause"] for finding in row["findings"]))
-            print(f"{row['id']:<46} {row['size']:>9,}  {row['reader']['does']:<6}  {told}".rstrip())
+            # Ids begin with the clause that a stream is about.
+            others = dict.fromkeys(found["clause"] for found in row["findings"] if found["clause"] != row["clause"])
+            print(f"{row['id']:<46} {row['size']:>10,}  {row['reader']['does']:<6}  {', '.join(others)}".rstrip())
     return 0
 
 

@@ -16,6 +16,9 @@ from ..writer.sinks import write
 from . import index, sources
 
 INDEX = "index.json"
+SCHEMA = ("spec", "json", "corpus.json")
+# What an archive has beside streams and index.
+_BESIDE = {"index.schema.json": SCHEMA, "LICENSE": ("LICENSE",)}
 
 
 class CorpusError(Exception):
@@ -32,7 +35,7 @@ def read_index(folder: Path | None = None) -> list[dict[str, Any]]:
     form = stored.get("format") if isinstance(stored, dict) else None
     if form != index.FORMAT:
         raise CorpusError(f"{path} is no index that is known: its format is {form!r}, expected {index.FORMAT!r}")
-    schema = json.loads(Path(data.path("spec", "json", "corpus.json")).read_bytes())
+    schema = json.loads(Path(data.path(*SCHEMA)).read_bytes())
     keys = set(schema["$defs"]["stream"]["required"])
     rows = stored.get("streams")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and keys <= row.keys() for row in rows):
@@ -144,5 +147,7 @@ def archive() -> tuple[bytes, int]:
             add(f"{row['id']}.bin", octets)
             add(f"{row['id']}.json", json.dumps(rows[-1], indent=2).encode() + b"\n")
         add(INDEX, index_text(rows).encode())
+        for name, path in _BESIDE.items():
+            add(name, Path(data.path(*path)).read_bytes())
         add("SHA256SUMS", "".join(sums).encode())
     return made.getvalue(), sum(row["file"] is not None for row in rows)

@@ -254,6 +254,8 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         files = {name.partition("/")[2]: archive.extractfile(name).read() for name in archive.getnames()}  # type: ignore[union-attr] # all are files
     sums = {line[66:]: line[:64] for line in files["SHA256SUMS"].decode().splitlines()}
     assert sums == {name: hashlib.sha256(it).hexdigest() for name, it in files.items() if name != "SHA256SUMS"}
+    jsonschema.validate(json.loads(files[store.INDEX]), json.loads(files["index.schema.json"]))
+    assert files["LICENSE"].startswith(b"MIT License")
     row = json.loads(files["LIBXC-PAGE-COUNT/broken/empty.json"])
     octets = files[row["file"]]
     listed = [row["file"] for row in json.loads(files[store.INDEX])["streams"] if row["file"]]
