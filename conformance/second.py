@@ -74,6 +74,10 @@ RESERVED, WITHOUT_CONTENT = {5, 6, 7, 8}, {0xD, 0xE, 0xF}
 ENTRIES = "0 24 1016/1024/1032 8 400 16/24/32 1024 16 8 8 56 16/24 1048 8 240 16/24/32 600+ 8/16/216 8/24/32 8 24+"
 
 
+class OtherFormat(Exception):  # noqa: N818 - it is no error
+    """What follows is judged by others."""
+
+
 def need(kept: object, why: str) -> None:
     """Refuse the stream unless a rule is kept."""
     if not kept:
@@ -130,7 +134,7 @@ def xl(stream: Stream) -> None:
     need(not flags & 1 or re.fullmatch(rb"(\s*\{[^\0]*\0)?", configuration), "no JSON with a NUL behind it")
     if not flags & 2:
         need(not stream.octets.startswith((LIBXL, LIBXC), stream.at), "the flag of this stream is not set")
-        raise NotImplementedError("a stream from before version 2")
+        raise OtherFormat("a stream from before version 2")
     need(order == "<", BIG_ENDIAN)
     libxl(stream)
 
@@ -269,7 +273,7 @@ def judge(octets: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, i
     stream = Stream(octets, {mode})
     try:
         FORMS[form](stream)
-    except NotImplementedError as other:
+    except OtherFormat as other:
         return "unknown", stream.at, str(other)
     except ValueError as broken:
         # A checkpointed stream may be cut short anywhere behind a checkpoint from which the guest can go on.

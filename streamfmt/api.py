@@ -136,8 +136,7 @@ class _Feed:
 
 
 @contextmanager
-def feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
-    """The octets of `source`, closed afterwards if it was opened for this."""
+def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
     feed = _Feed(source, reader)
     try:
         yield feed
@@ -148,7 +147,7 @@ def feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
     """Say what `source` is, having read no more than its headers."""
     headers = Headers(check_form(form), exact)
-    with feeding(source, headers.reader) as feed:
+    with _feeding(source, headers.reader) as feed:
         feed.drive(headers)
     return Identification(headers)
 
@@ -164,7 +163,7 @@ def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
-    with feeding(source, reader) as feed:
+    with _feeding(source, reader) as feed:
         feed.drive(reader.engine)
     return concluded(reader, verifier, strict)
 

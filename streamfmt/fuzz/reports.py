@@ -51,7 +51,7 @@ def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
     lines += _told("stream", f"{len(given.octets):,} octets, form {given.form}, mode {given.mode}{deep}")
     try:
         outcome = verified(given)
-    except Exception as error:
+    except Exception as error:  # the stream may be one on which our reader fails
         lines += _told("ours", f"streamfmt itself fails on it: {type(error).__name__}: {error}")
     else:
         lines += _told("ours", f"{outcome.describe()}; {summary(outcome)}")

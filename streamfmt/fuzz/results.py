@@ -72,7 +72,7 @@ def said(error: BaseException) -> str:
     """Its words, on one line."""
     try:
         return " ".join(str(error).split())
-    except Exception as other:
+    except Exception as other:  # it is the target's class, which may do anything
         return f"its text raises {type(other).__name__}"
 
 

@@ -64,7 +64,7 @@ def work(plan: Plan, pipe: Connection) -> None:
     except OSError as error:
         # The targets' own are theirs: this is the system's, which has no room for a file, or no more of something.
         pipe.send(("unrunnable", f"{error.filename or 'temporary files'}: {reason(error)}"))
-    except Exception:
+    except Exception:  # a fault of our own, told by whoever listens
         pipe.send(("broken", traceback.format_exc()))
 
 

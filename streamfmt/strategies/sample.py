@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..api import Form, Mode, concluded, feeding, judging
+from ..api import Form, Mode, concluded, judging
 from ..reader.sources import DamagedError
 from ..verify.report import Outcome
-from ..writer import Part, Stream, dumping, page_entries, raw, recipes
-from ..writer.telling import Teller
+from ..writer import Part, Stream, page_entries, raw, recipes
+from ..writer.telling import told
 
 # Values longer than this are told by their length, as are whole bodies longer than that, and lists of more items.
 _SHOWN, _BODY, _ITEMS = 12, 40, 8
@@ -67,13 +67,8 @@ class Sample:
 
 def apart(octets: bytes) -> Sample:
     """The octets in parts, if they are a stream that can be told whole, else in one."""
-    lines: list[str] = []
-    teller = Teller(lines.append, pages=len(octets))
     try:
-        with feeding(octets, teller.reader) as feed:
-            feed.drive(teller)
-        teller.end()
-        stream = recipes.load(dumping.head() + "".join(lines)).stream
+        stream = recipes.load(told(octets)[0]).stream
         if stream.render() == octets:
             return Sample(stream, "auto")
     except DamagedError:

@@ -210,10 +210,15 @@ def test_damaged_octets_are_not_exported(copy: Path, tmp_path: Path, capsys: pyt
     assert target.read_bytes() == b"before"
 
 
+def _edit(copy: Path, text: str) -> None:
+    """Let a recipe say that in the place of "to = 23"."""
+    path = copy / "recipes" / "LIBXC-TSC-LEN.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("to = 23", text), encoding="utf-8")
+
+
 def test_a_recipe_that_is_wrong(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Is told with its line, and nothing is made."""
-    path = copy / "recipes" / "LIBXC-TSC-LEN.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("to = 23", "two = 23"), encoding="utf-8")
+    _edit(copy, "two = 23")
 
     assert main(["corpus", "check"]) == 1
     error = capsys.readouterr().err
@@ -223,8 +228,7 @@ def test_a_recipe_that_is_wrong(copy: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_changed_recipe_is_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither the row nor the file fits it any more."""
-    path = copy / "recipes" / "LIBXC-TSC-LEN.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("to = 23", "to = 22"), encoding="utf-8")
+    _edit(copy, "to = 22")
 
     assert main(["corpus", "check"]) == 1
     out = capsys.readouterr().out

@@ -12,7 +12,9 @@ from struct import unpack, unpack_from
 from typing import TYPE_CHECKING, Any
 
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Unsized
+from ..reader.objects import memory
 from ..reader.pull import Stops
+from ..reader.sources import drive
 from ..reader.stack import Reader
 from ..schema.encode import Buffer
 from . import dumping
@@ -237,6 +239,15 @@ class Teller(Stops):
     def _lose(self, message: str) -> None:
         self.lost.append(message)
         self._write(f"\n# {message}\n")
+
+
+def told(octets: bytes) -> tuple[str, Teller]:
+    """The recipe of a stream in memory, with contents of all pages, and what told it.  Raises DamagedError."""
+    lines: list[str] = []
+    teller = Teller(lines.append, pages=len(octets))
+    drive(teller, memory(memoryview(octets), teller.reader))
+    teller.end()
+    return dumping.head(broken=teller.broken) + "".join(lines), teller
 
 
 class _Nowhere:
