@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import aio
     from .api import Record, Stream, identify, open, verify  # noqa: A004 - users write streamfmt.open
     from .reader.events import Layer
+    from .reader.failure import Failure
     from .reader.headers import Identification
     from .reader.identify import Identity
     from .reader.pull import Header, LimitError, MalformedError, NotAStreamError, PageBatch, TruncatedError
@@ -25,6 +26,7 @@ else:
 
 __all__ = [
     "DamagedError",
+    "Failure",
     "Finding",
     "Header",
     "Identification",

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, concluded, judging
+from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, concluded, identified, judging
 from .reader.events import Record as _Record
 from .reader.headers import Headers, Identification
 from .reader.objects import Inlet, StarvedError, from_object
 from .reader.pull import PIECE, Header, PageBatch, Puller
-from .reader.sources import Source, drive
+from .reader.sources import DamagedError, Source, drive
 from .reader.stack import Reader
 from .verify.report import Outcome
 
@@ -82,8 +82,8 @@ class _Feed:
 async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
     """Say what `source` is, having read no more than its headers."""
     headers = Headers(check_form(form), exact)
-    await _Feed(source, headers.reader).drive(headers)
-    return Identification(headers)
+    damage = await _driven(_Feed(source, headers.reader), headers)
+    return identified(headers, damage)
 
 
 async def verify(
@@ -97,8 +97,17 @@ async def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
-    await _Feed(source, reader).drive(reader.engine)
-    return concluded(reader, verifier, strict)
+    damage = await _driven(_Feed(source, reader), reader.engine)
+    return concluded(reader, verifier, strict, damage)
+
+
+async def _driven(feed: _Feed, engine: Driven) -> DamagedError | None:
+    """Drive; what the input's compression ended in, if it is damaged."""
+    try:
+        await feed.drive(engine)
+    except DamagedError as error:
+        return error
+    return None
 
 
 class Record(BaseRecord):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .reader.events import Layer
 from .reader.events import Record as _Record
+from .reader.failure import Failure
 from .reader.headers import Headers, Identification
 from .reader.identify import FORMS, Identity
 from .reader.objects import ObjectSource, from_object, memory
@@ -40,6 +41,7 @@ T = TypeVar("T")
 # What users have from here, as attributes of streamfmt.
 __all__ = [
     "DamagedError",
+    "Failure",
     "Finding",
     "Header",
     "Identification",
@@ -87,11 +89,20 @@ def judging(form: str, mode: str, deep: bool, exact: bool) -> tuple[Reader, Veri
     return Reader(verifier, check_form(form), exact), verifier
 
 
-def concluded(reader: Reader, verifier: Verifier, strict: bool) -> Outcome:
+def concluded(reader: Reader, verifier: Verifier, strict: bool, damage: DamagedError | None = None) -> Outcome:
     """What came out, without the reader's window and what the verifier remembered: users keep many of these."""
-    outcome = Outcome(reader, verifier, strict)
+    outcome = Outcome(reader, verifier, strict, _failure(damage, reader))
     verifier.forget()
     return outcome
+
+
+def identified(headers: Headers, damage: DamagedError | None) -> Identification:
+    """What the headers say, as far as they could be read."""
+    return Identification(headers, _failure(damage, headers.reader))
+
+
+def _failure(damage: DamagedError | None, reader: Reader) -> Failure | None:
+    return None if damage is None else Failure("damaged", str(damage), reader.window.position)
 
 
 class _Feed:
@@ -145,11 +156,19 @@ def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
 
 
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
-    """Say what `source` is, having read no more than its headers."""
+    """Say what `source` is, having read no more than its headers.
+
+    Compressed data that is damaged or cut is no error: see :attr:`Identification.failure`.  Raises OSError, TypeError
+    for what is no source, and ValueError for a form that is not known.
+    """
     headers = Headers(check_form(form), exact)
-    with _feeding(source, headers.reader) as feed:
-        feed.drive(headers)
-    return Identification(headers)
+    damage = None
+    try:
+        with _feeding(source, headers.reader) as feed:
+            feed.drive(headers)
+    except DamagedError as error:
+        damage = error
+    return identified(headers, damage)
 
 
 def verify(
@@ -161,11 +180,19 @@ def verify(
     deep: bool = False,
     exact: bool = False,
 ) -> Outcome:
-    """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
+    """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options.
+
+    Compressed data that is damaged or cut is no error: see :attr:`Outcome.failure`.  Raises OSError, TypeError for
+    what is no source, and ValueError for a form or mode that is not known.
+    """
     reader, verifier = judging(form, mode, deep, exact)
-    with _feeding(source, reader) as feed:
-        feed.drive(reader.engine)
-    return concluded(reader, verifier, strict)
+    damage = None
+    try:
+        with _feeding(source, reader) as feed:
+            feed.drive(reader.engine)
+    except DamagedError as error:
+        damage = error
+    return concluded(reader, verifier, strict, damage)
 
 
 class BaseRecord:

@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   streamfmt identify --json /var/lib/xen/save/*
 
 exit status: 0 all belong to a migration; 1 one does not; 2 wrong usage;
-3 one could not be read
+3 one could not be read; 130 interrupted
 """
 
 
@@ -29,20 +29,17 @@ def run(args: argparse.Namespace) -> int:
     status = 0
     for name in args.files:
         headers = Headers(args.form)
-        try:
-            inputs.run_reader(name, headers.reader, headers)
-        except inputs.InputError as error:
-            inputs.complain(name, str(error))
-            status = max(status, error.status)
-            continue
-        found = Identification(headers)
-        status = max(status, int(not found.known))
+        failure = inputs.run_reader(name, headers.reader, headers)
+        found = Identification(headers, failure)
+        status = max(status, found.status)
         if args.json:
             from json import dumps
 
             print(dumps(found.as_dict(name)))
-        else:
+        elif failure is None or not failure.foreign or found.kind != "unread":
             print(f"{inputs.shown(name)}: {found.description}\n  because: {found.evidence}")
-            if found.doubt:
+            if found.doubt and found.doubt != found.evidence:
                 print(f"  but: {found.doubt}")
+        if inputs.gave_up(name, failure):
+            break
     return status

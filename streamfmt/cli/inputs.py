@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import BufferedWriter, FileIO, TextIOWrapper
 
 from ..reader.identify import FORMS
 from ..reader.sources import DamagedError, UnreadableError, drive, reason, source_for
@@ -18,23 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
+    from _typeshed import ReadableBuffer as Buffer
+
+    from ..reader.failure import Failure
     from ..reader.sources import Driven
     from .line import Line
 
 
-class InputError(Exception):
-    """An input that cannot be read (`status` 3) or is damaged outside the stream (`status` 1)."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of commands that read and have no other format than JSON."""
+    add_files(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
     """The arguments every reading command has."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to read; - is standard input")
     add_form(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +50,11 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> None:
-    """Run `reader`, or what is `driven` with it, on the input called `name` to its end.  Raises InputError."""
+def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failure | None:
+    """Run `reader`, or what is `driven` with it, on the input called `name` to its end.
+
+    Returns why it did not come there, if so.
+    """
     fd = opened = -1
     try:
         try:
@@ -65,28 +69,49 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> None:
                 drive(driven or reader.engine, source, progress)
         finally:
             source.close()
-    except UnreadableError as error:
-        raise InputError(f"cannot read: {error}", 3) from error
-    except DamagedError as error:
-        raise InputError(damage(error, reader), 1) from error
+    except OSError:
+        raise  # what reads the records could not write
+    except (Exception, KeyboardInterrupt) as error:
+        return failure(error, reader)
     finally:
         if opened >= 0:
             os.close(opened)
+    return None
 
 
-def damage(error: DamagedError, reader: Reader) -> str:
-    """What to say of an input that is damaged outside the stream."""
-    return f"{error} (after {reader.window.position:,} octets of content)"
+def failure(error: BaseException, reader: Reader) -> Failure:
+    """What an input that `reader` could not read to its end failed by."""
+    from ..reader.failure import Failure  # most inputs are read to their end
+
+    kind, words = next((kind, words) for of, kind, words in _FAILURES if isinstance(error, of))
+    return Failure(kind, words.format(fault(error) if kind == "internal" else error), reader.window.position)
 
 
-def fault(error: Exception, reader: Reader) -> str:
+def gave_up(name: str, failure: Failure | None) -> bool:
+    """Complain of an input that could not be read to its end; whether the command is to end there."""
+    if failure is None or not failure.foreign:
+        return False
+    complain(name, failure)
+    return failure.kind == "interrupted"
+
+
+_FAILURES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (UnreadableError, "unreadable", "cannot read: {}"),
+    (DamagedError, "damaged", "{}"),
+    (MemoryError, "memory", "not enough memory"),
+    (KeyboardInterrupt, "interrupted", "interrupted"),
+    (BaseException, "internal", "{}"),
+)
+
+
+def fault(error: BaseException) -> str:
     """What to say, in a line, of a fault of our own."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
     words = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"internal error, please report it: {words}{place}; judged as far as {reader.window.position}"
+    return f"internal error, please report it: {words}{place}"
 
 
 class Progress:
@@ -134,15 +159,32 @@ def colour(output: TextIO | None = None) -> bool:
     return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def complain(name: str, message: str) -> None:
+def complain(name: str, message: object) -> None:
     """One line on standard error about one input."""
     print(f"streamfmt: {shown(name)}: {message}", file=sys.stderr)
 
 
-def tell_all() -> None:
-    """Letters of a file's name, or of what lies in it, that the locale lacks are told as codes."""
+class _Deaf(FileIO):
+    """Standard error that takes everything: whether anybody reads it must not change what a command does."""
+
+    def write(self, octets: Buffer, /) -> int:
+        try:
+            return super().write(octets)
+        except OSError:
+            return len(memoryview(octets))
+
+
+def prepare() -> None:
+    """Make the standard streams fit for commands.
+
+    Letters of a file's name, or of what lies in it, that the locale lacks are printed as codes.  Writing to standard
+    error never fails: its disk may be full, and nobody may listen.
+    """
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # it is Python's own
+    if sys.stderr is not None:
+        deaf = _Deaf(sys.stderr.fileno(), "w", closefd=False)
+        sys.stderr = TextIOWrapper(BufferedWriter(deaf), sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
 
 def shown(name: str) -> str:

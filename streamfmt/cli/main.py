@@ -1,7 +1,7 @@
 """``streamfmt VERB ...``: finds the verb, parses its arguments, turns errors into a line and an exit status.
 
 Exit status: 0 conforms or done; 1 the stream does not conform or was not judged; 2 wrong usage; 3 could not read
-or write.  With several files, the worst.
+or write; 130 interrupted.  With several files, the worst.  Nothing that befalls standard error changes it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 VERBS = {
     "identify": "say what a file or stream is, and how that shows",
     "verify": "judge a stream against every rule that it can show",
@@ -29,6 +31,7 @@ VERBS = {
     "explain": "tell a rule: its text, its source, what real readers do",
 }
 UNREADABLE = 3
+INTERRUPTED = 130
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -38,10 +41,18 @@ class Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=78)
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose help and version are lost with an error where they cannot be written."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # argparse's own lets errors pass, and would exit with 0.
+        (file or sys.stderr).write(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser without the verbs' own arguments."""
     verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="streamfmt",
         description="Read, judge, show and build Xen migration streams.",
         epilog=f"verbs:\n{verbs}\n\nexamples:\n  streamfmt verify guest.sav\n  streamfmt VERB --help\n",
@@ -62,17 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("streamfmt: cannot write: standard output is closed", file=sys.stderr)
         return UNREADABLE
     try:
-        verb = words[0] if words and words[0] in VERBS else parser().parse_args(words[:1]).verb
-        module = import_module(f".{verb}", __package__)
-        inner = argparse.ArgumentParser(
-            prog=f"streamfmt {verb}",
-            description=module.__doc__.split("\n\n")[0] if module.__doc__ else None,
-            epilog=module.EXAMPLES,
-            formatter_class=Help,
-        )
-        module.add_arguments(inner)
-        status = module.run(inner.parse_args(words[1:]))
-        sys.stdout.flush()
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()  # after --help, too
     except BrokenPipeError:
         # Whoever read our output has gone: that is how `| head` ends, and no error of ours.
         _discard_output()
@@ -81,11 +85,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"streamfmt: cannot write: {error.strerror or error}", file=sys.stderr)
         _discard_output()
         return UNREADABLE
+    except MemoryError:
+        print("streamfmt: not enough memory", file=sys.stderr)
+        return UNREADABLE
     except KeyboardInterrupt:
         _discard_output()
         print("streamfmt: interrupted", file=sys.stderr)
-        return 130
-    return int(status)
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    """Find the verb and run it.  Raises SystemExit after --help and wrong usage, as argparse does."""
+    verb = words[0] if words and words[0] in VERBS else parser().parse_args(words[:1]).verb
+    module = import_module(f".{verb}", __package__)
+    inner = Parser(
+        prog=f"streamfmt {verb}",
+        description=module.__doc__.split("\n\n")[0] if module.__doc__ else None,
+        epilog=module.EXAMPLES,
+        formatter_class=Help,
+    )
+    module.add_arguments(inner)
+    return int(module.run(inner.parse_args(words[1:])))
 
 
 def entry() -> None:
@@ -93,9 +113,11 @@ def entry() -> None:
 
     Taking the interpreter apart costs a tenth of the time that a small stream takes; everything has been flushed.
     """
-    inputs.tell_all()
-    status = main()
-    sys.stderr.flush()
+    inputs.prepare()
+    try:
+        status = main()
+    except SystemExit as left:
+        status = left.code if isinstance(left.code, int) else 0
     os._exit(status)
 
 

@@ -22,14 +22,13 @@ def tell(name: str, form: str, pages: int | None) -> int:
     status = 0
     with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as told:
         teller = Teller(told.write, form, PAGES if pages is None else pages)
-        try:
-            inputs.run_reader(name, teller.reader, teller)
-        except inputs.InputError as error:
-            inputs.complain(name, str(error))
-            status = error.status
+        failure = inputs.run_reader(name, teller.reader, teller)
+        if failure is not None:
+            inputs.complain(name, failure)
+            status = failure.status
             if teller.reader.identity is None:
                 return status
-            told.write(f"\n# {error}\n")
+            told.write(f"\n# {failure}\n")
         teller.end()
         if teller.failure is not None:
             status = max(status, 1)

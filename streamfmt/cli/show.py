@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from ..reader import literals as L
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
+from ..reader.failure import STATUS
 from ..reader.identify import READ, Identity
+from ..reader.names import named
 from ..reader.stack import Reader
 from ..render.hexdump import Dump, hanging
 from ..render.pages import Pages, number
@@ -34,7 +36,7 @@ EXAMPLES = """examples:
   streamfmt show --recipe guest.sav >guest.toml
 
 exit status: 0 read to its end; 1 it breaks off, or is none that is read;
-2 wrong usage; 3 could not be read
+2 wrong usage; 3 could not be read; 130 interrupted
 """
 FORMAT = "streamfmt-show-1"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
@@ -115,7 +117,12 @@ def run(args: argparse.Namespace) -> int:
         from .recipe import tell  # few want one
 
         return tell(args.files[0], args.form, args.contents)
-    return max([_show(name, args) for name in args.files])
+    status = 0
+    for name in args.files:
+        status = max(status, _show(name, args))
+        if status == STATUS["interrupted"]:
+            break
+    return status
 
 
 def _show(name: str, args: argparse.Namespace) -> int:
@@ -125,17 +132,14 @@ def _show(name: str, args: argparse.Namespace) -> int:
     out = JsonLines(write, name) if args.json else Table(write, inputs.shown(name), width, args.hexdump)
     listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None)
     reader = Reader(listing, args.form)
-    status = 0
-    try:
-        inputs.run_reader(name, reader)
-    except inputs.InputError as error:
-        inputs.complain(name, str(error))
-        if reader.identity is None:
-            return error.status
-        listing.stopped = reader.window.position, str(error)
-        status = error.status
-    listing.finish(reader)
-    return max(status, int(listing.stopped is not None))
+    failure = inputs.run_reader(name, reader)
+    if failure is not None:
+        listing.stopped = failure.offset, failure.reason
+    # Of what is not there, the complaint on standard error says all.
+    if args.json or reader.identity is not None or failure is None or not failure.foreign:
+        listing.finish(reader)
+    inputs.gave_up(name, failure)
+    return max(failure.status if failure else 0, int(listing.stopped is not None))
 
 
 def _width() -> int:
@@ -302,10 +306,10 @@ class JsonLines:
 
         self._write = write
         self._dumps = dumps
-        self._name = name
+        self._name = named(name)
 
     def _tell(self, **values: object) -> None:
-        self._write(self._dumps({"format": FORMAT, "file": self._name} | values))
+        self._write(self._dumps({"format": FORMAT} | self._name | values))
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         layout = layouts()[path]

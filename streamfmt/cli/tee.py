@@ -11,16 +11,18 @@ import stat
 import sys
 
 from ..reader.copying import CopyingSource, UnwritableError, write
+from ..reader.failure import Failure
 from ..reader.sources import DamagedError, UnreadableError, drive, reason, source_of
 from ..reader.stack import Reader
 from ..verify.report import Outcome, as_dict
 from ..verify.verifier import Verifier
 from . import inputs
-from .verify import add_judging, as_text, findings_text
+from .verify import add_judging, as_text, severities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 EXAMPLES = """examples:
   ssh host xl save -c guest /dev/stdout | streamfmt tee >guest.sav
@@ -28,7 +30,8 @@ EXAMPLES = """examples:
   streamfmt tee --strict --json <guest.sav >/backup/guest.sav 2>guest.json
 
 exit status: 0 copied, and it conforms; 1 copied, and it does not or was not
-judged; 2 wrong usage; 3 not copied whole, since reading or writing failed
+judged; 2 wrong usage; 3 not copied whole, since reading or writing failed;
+130 interrupted
 """
 STDIN, STDOUT = 0, 1
 
@@ -44,23 +47,25 @@ def run(args: argparse.Namespace) -> int:
     if refusal:
         print(f"streamfmt tee: error: {refusal}", file=sys.stderr)
         return 2
-    verifier = Verifier(args.mode, args.deep)
+    verifier = Verifier(args.mode, args.deep, severities(args))
     reader = Reader(verifier, args.form)
-    problems = copy(reader, STDIN, STDOUT)
-    status, text = 0, ""
+    failures, copied = copy(reader, STDIN, STDOUT)
     try:
-        status, text = _report(reader, verifier, args, not problems)
+        status, text = _report(reader, verifier, args, failures)
     except Exception as error:
-        problems.append((1, inputs.fault(error, reader)))
-    for worst, message in problems:
-        status = max(status, worst)
-        text += f"streamfmt: {message}\n"
+        status, text = 1, ""
+        failures.append(Failure("internal", inputs.fault(error), reader.window.position))
+    for failure in failures:
+        status = max(status, failure.status)
+        if failure.foreign:
+            rest = f"; {copied:,} octets were copied" if failure.kind != "internal" else ""
+            text += f"streamfmt: {failure.reason}{rest}\n"
     octets = memoryview(text.encode(errors="backslashreplace"))
     try:
         while octets:
             octets = octets[write(sys.stderr.fileno(), octets) :]
     except UnwritableError:
-        status = 3  # and nowhere to say so
+        status = max(status, 3)  # and nowhere to say so
     return status
 
 
@@ -77,13 +82,17 @@ def _refusal() -> str:
     return ""
 
 
-def copy(reader: Reader, fd: int, out: int) -> list[tuple[int, str]]:
+def copy(reader: Reader, fd: int, out: int) -> tuple[list[Failure], int]:
     """Copy all that `fd` has to `out` and close that, and judge as much as can be.
 
-    Returns what went wrong, with the exit status it costs.
+    Returns what went wrong, in order, and how many bytes were copied.
     """
-    problems: list[tuple[int, str]] = []
+    failures: list[Failure] = []
     source = CopyingSource(fd, out)
+
+    def failed(kind: str, why: str) -> None:
+        failures.append(Failure(kind, why, reader.window.position))
+
     try:
         source.open()
         with inputs.Progress(source.size) as update:
@@ -91,18 +100,20 @@ def copy(reader: Reader, fd: int, out: int) -> list[tuple[int, str]]:
             try:
                 drive(reader.engine, source_of(source.read_into, reader, lambda: source), progress)
             except DamagedError as error:
-                problems.append((1, f"standard input: {inputs.damage(error, reader)}"))
+                failed("damaged", str(error))
             except Exception as error:
                 if isinstance(error, (UnreadableError, UnwritableError)):
                     raise
-                problems.append((1, inputs.fault(error, reader)))
+                failed("internal", inputs.fault(error))
             source.rest(reader.window.view, progress)
         _close(out)
     except UnreadableError as error:
-        problems.append((3, f"standard input: cannot read: {error}; {source.copied:,} octets were copied"))
+        failed("unreadable", f"standard input: cannot read: {error}")
     except UnwritableError as error:
-        problems.append((3, f"standard output: cannot write: {error}; {source.copied:,} octets were copied"))
-    return problems
+        failed("unwritable", f"standard output: cannot write: {error}")
+    except KeyboardInterrupt:
+        failed("interrupted", "interrupted")
+    return failures, source.copied
 
 
 def _close(out: int) -> None:
@@ -120,17 +131,15 @@ def _close(out: int) -> None:
         os.close(nowhere)
 
 
-def _report(reader: Reader, verifier: Verifier, args: argparse.Namespace, whole: bool) -> tuple[int, str]:
-    """Exit status and text; without a verdict if the stream was not judged to its end."""
-    if reader.identity is None:
-        return 0, ""
-    outcome = Outcome(reader, verifier, args.strict)
+def _report(
+    reader: Reader, verifier: Verifier, args: argparse.Namespace, failures: Sequence[Failure]
+) -> tuple[int, str]:
+    """Exit status and text; the first failure is the one that left judging unfinished."""
+    outcome = Outcome(reader, verifier, args.strict, failures[0] if failures else None)
     if args.json:
         from json import dumps
 
-        return outcome.status, dumps(as_dict(outcome, "-")) + "\n" if whole else ""
-    coloured = inputs.colour(sys.stderr)
-    name = inputs.shown("-")
-    if whole:
-        return outcome.status, as_text(outcome, name, quiet=args.quiet, coloured=coloured)
-    return outcome.status, "" if args.quiet else findings_text(outcome, name, coloured)
+        return outcome.status, dumps(as_dict(outcome, "-")) + "\n"
+    if outcome.absent:
+        return outcome.status, ""
+    return outcome.status, as_text(outcome, inputs.shown("-"), args, inputs.colour(sys.stderr))

@@ -5,82 +5,173 @@ Each breach is a finding: what, where, why, and what to do.  The last line of ea
 
 from __future__ import annotations
 
+import argparse
 import sys
 
+from ..reader import literals as L
 from ..reader.stack import Reader
-from ..verify.report import CONFORMS, NOT_JUDGED, Outcome, as_dict, extent, finding_lines, summary
+from ..verify.findings import IGNORED
+from ..verify.report import (
+    NOT_JUDGED,
+    Outcome,
+    as_dict,
+    clause_lines,
+    extent,
+    finding_lines,
+    ignored,
+    summary,
+    times,
+    totals,
+)
 from ..verify.verifier import MODES, Verifier
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Mapping
+
+    from ..render.reports import Report
 
 EXAMPLES = """examples:
   streamfmt verify guest.sav
   ssh host xl save -c guest /dev/stdout | streamfmt verify -
   streamfmt verify --strict --json *.sav.zst
+  streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
-3 one could not be read
+3 one could not be read; 130 interrupted
 """
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", "good": "\x1b[1;32m"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    inputs.add_arguments(parser)
+    inputs.add_files(parser)
     parser.add_argument(
         "--exact", action="store_true", help="take no octet past END, from a descriptor somebody else goes on with"
     )
     add_judging(parser)
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text", help="text (default), or a report for other programs"
+    )
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", help="the same as --format json, an object a line"
+    )
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say how to judge, and how much to tell."""
+    """The arguments that say how to judge, and how much to print."""
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
     parser.add_argument("--deep", action="store_true", help="look into page tables too, which means reading them")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")
+    parser.add_argument(
+        "--ignore",
+        metavar="CLAUSE",
+        type=_clauses,
+        action="append",
+        default=[],
+        help="only count breaches of this rule, or of those that a pattern with * names; may be repeated",
+    )
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")
+    much.add_argument("--summary", action="store_true", help="print a line for each rule that is broken")
+    much.add_argument("--all", action="store_true", help="list each breach, up to 100 of a rule")
+
+
+def _clauses(pattern: str) -> list[str]:
+    """The rules whose ids match.  Raises ArgumentTypeError."""
+    from fnmatch import fnmatchcase
+
+    found = [clause for clause in L.SEVERITY if fnmatchcase(clause, pattern.upper())]
+    if not found:
+        from difflib import get_close_matches
+
+        near = get_close_matches(pattern.upper(), L.SEVERITY, 3, 0.5)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {pattern}{hint}")
+    return found
+
+
+def severities(args: argparse.Namespace) -> Mapping[str, str]:
+    """How much a breach of each rule weighs."""
+    unwanted = [clause for clauses in args.ignore for clause in clauses]
+    return L.SEVERITY | dict.fromkeys(unwanted, IGNORED) if unwanted else L.SEVERITY
 
 
 def run(args: argparse.Namespace) -> int:
     status = 0
+    report = _report(args)
     for name in args.files:
-        verifier = Verifier(args.mode, args.deep)
+        verifier = Verifier(args.mode, args.deep, severities(args))
         reader = Reader(verifier, args.form, args.exact)
-        try:
-            inputs.run_reader(name, reader)
-        except inputs.InputError as error:
-            inputs.complain(name, str(error))
-            status = max(status, error.status)
-            continue
-        outcome = Outcome(reader, verifier, args.strict)
+        failure = inputs.run_reader(name, reader)
+        outcome = Outcome(reader, verifier, args.strict, failure)
         status = max(status, outcome.status)
-        if args.json:
-            from json import dumps
-
-            print(dumps(as_dict(outcome, name)))
-        else:
-            text = as_text(outcome, inputs.shown(name), quiet=args.quiet, coloured=inputs.colour())
-            sys.stdout.write(text)
+        sys.stdout.write(report.add(outcome, name))
+        if inputs.gave_up(name, failure):
+            break
+    sys.stdout.write(report.end())
     return status
 
 
-def as_text(outcome: Outcome, name: str, *, quiet: bool, coloured: bool) -> str:
+class Text:
+    """What people read: findings and verdicts, and after several inputs how many came out how."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._coloured = inputs.colour()
+        self._outcomes: list[str] = []
+
+    def add(self, outcome: Outcome, name: str) -> str:
+        unread = outcome.absent
+        self._outcomes.append("not read" if unread else outcome.verdict)
+        # Of what is not there, the complaint on standard error says all.
+        return "" if unread else as_text(outcome, inputs.shown(name), self._args, self._coloured)
+
+    def end(self) -> str:
+        return totals(self._outcomes) + "\n" if len(self._outcomes) > 1 else ""
+
+
+class JsonLines:
+    """An object for each input; spec/json/verify.json describes them."""
+
+    def add(self, outcome: Outcome, name: str) -> str:
+        from json import dumps
+
+        return dumps(as_dict(outcome, name)) + "\n"
+
+    def end(self) -> str:
+        return ""
+
+
+FORMATS = ("text", "json", "sarif", "junit", "github")
+
+
+def _report(args: argparse.Namespace) -> Report:
+    if args.format == "text":
+        return Text(args)
+    if args.format == "json":
+        return JsonLines()
+    from ..render.reports import FORMS  # few want them
+
+    return FORMS[args.format]()
+
+
+def as_text(outcome: Outcome, name: str, args: argparse.Namespace, coloured: bool) -> str:
     """The findings, if there is anything to judge, and the verdict."""
-    text = "" if quiet else findings_text(outcome, name, coloured)
-    good = outcome.verdict == CONFORMS
-    return f"{text}{name}: {_paint('good' if good else 'error', summary(outcome), coloured)}\n"
+    text = findings_text(outcome, name, args, coloured)
+    return f"{text}{name}: {_paint('good' if outcome.conforms else 'error', summary(outcome), coloured)}\n"
 
 
-def findings_text(outcome: Outcome, name: str, coloured: bool) -> str:
-    """What the stream is, its findings, how much has been read and what could not be judged."""
-    if outcome.verdict == NOT_JUDGED and not outcome.verifier.unjudged:
+def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloured: bool) -> str:
+    """What the stream is, its findings, how much has been read and what could not be judged; nothing if `quiet`."""
+    if args.quiet or (outcome.verdict == NOT_JUDGED and not outcome.verifier.layers):
         return ""
     lines = [f"{name}: {outcome.describe()}"]
-    lines += [_paint(kind, line, coloured) for kind, line in finding_lines(outcome)]
+    found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
+    lines += [_paint(kind, line, coloured) for kind, line in found]
     lines.append(f"  read     {extent(outcome)}")
     lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
+    lines += [f"  ignored  {clause}: {times(outcome.counts[clause])}" for clause in ignored(outcome)]
     return "\n".join(lines) + "\n"
 
 

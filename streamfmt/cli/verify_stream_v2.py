@@ -219,13 +219,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("interrupted")
     except Exception as error:
-        log.error(f"Script Error:\n{inputs.fault(error, reader)}")
+        log.error(f"Script Error:\n{inputs.fault(error)}")
     return FAILED
 
 
 def entry() -> None:
     """What the console script calls; out at once, as :func:`streamfmt.cli.main.entry` is."""
-    inputs.tell_all()
+    inputs.prepare()
     os._exit(main())
 
 

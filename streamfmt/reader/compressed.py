@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MEMORY_MAX = 128 << 20
 _PIECE = 128 << 10
+# What xz gives at a time.  Where data is damaged, its decompressor loses what it had of a piece by then.
+_PIECE_XZ = 4 << 10
 # RFC 8878 section 3.1.1: the frame header with its magic is 5 octets at least before its size shows; a block's header
 # says in its lowest bit whether it is the last, then its type, then its size, which for one octet repeated is not that
 # of its content.
@@ -32,13 +34,17 @@ class CompressedSource(Source):
         self._read = read
         self._make, self._errors = _decompressors(key)
         self._worker: Any = self._make()
+        self._piece = _PIECE_XZ if key == "xz" else _PIECE
         self._input = b""
         # Behind the compressed data, where octets come through unchanged, so that they are told like any trailer.
         self._plain = False
         # What has come behind a member's end, while it is too short to tell what it is.
         self._behind: bytes | None = None
+        self._damage: DamagedError | None = None
 
     def read_into(self, room: memoryview) -> int:
+        if self._damage is not None:
+            raise self._damage
         try:
             while True:
                 if self._worker.eof and not self._plain:
@@ -52,15 +58,29 @@ class CompressedSource(Source):
                     self._input = self._read(_PIECE)
                     if not self._input:
                         raise DamagedError(f"the {self._key} data ends early")
-                data = self._worker.decompress(self._input, min(len(room), _PIECE))
+                data = self._decompressed(min(len(room), self._piece))
                 self._input = getattr(self._worker, "unconsumed_tail", b"")
                 if data:
                     room[: len(data)] = data
                     return len(data)
         except self._errors as error:
-            raise DamagedError(f"the {self._key} data is damaged: {error}") from error
+            raise self._damaged(error) from error
         except MemoryError as error:
             raise DamagedError(f"the {self._key} data needs too much memory to open") from error
+
+    def _decompressed(self, limit: int) -> bytes:
+        """The next bytes, at most `limit`; those before a damage come out before it is raised."""
+        before = self._worker.copy() if self._key == "gzip" else None
+        try:
+            data: bytes = self._worker.decompress(self._input, limit)
+        except self._errors as error:
+            if before is None or not (data := _sound(before, self._input, limit, self._errors)):
+                raise
+            self._damage = self._damaged(error)
+        return data
+
+    def _damaged(self, error: Exception) -> DamagedError:
+        return DamagedError(f"the {self._key} data is damaged: {error}")
 
     def _needs_input(self) -> bool:
         return bool(getattr(self._worker, "needs_input", True))
@@ -84,6 +104,24 @@ class CompressedSource(Source):
         self._plain = not rest.startswith(magic)
         if not self._plain:
             self._worker = self._make()
+
+
+def _sound(worker: Any, octets: bytes, limit: int, errors: tuple[type[Exception], ...]) -> bytes:
+    """What zlib's `worker` makes of as many of `octets` as it can take before the error that all of them end in.
+
+    It loses what it made in a call that ends in an error.
+    """
+    from bisect import bisect_left
+
+    def fails(count: int) -> bool:
+        try:
+            worker.copy().decompress(octets[:count], limit)
+        except errors:
+            return True
+        return False
+
+    count = bisect_left(range(len(octets) + 1), True, key=fails) - 1
+    return bytes(worker.decompress(octets[: max(count, 0)], limit))
 
 
 class _Zstd:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .events import Layer, Sink
-from .identify import Identity, describe
+from .identify import Identity, describe, unread
+from .names import named
 from .stack import Reader
 
 TYPE_CHECKING = False
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from .engine import Program
     from .events import Record
+    from .failure import Failure
 
 
 class _Enough(Exception):  # noqa: N818 - it is no error
@@ -71,33 +73,43 @@ class Identification:
     `key` is the short name ("libxl", "xl", "legacy", "" for nothing known) and `kind` its family.  `description` and
     `evidence` are for people, as is `doubt`, which is empty unless something does not fit.  `guest` is "pv" or "hvm",
     `xen` the release that wrote the image, `toolstack_width` the bits of a legacy stream's toolstack; None where that
-    is not known.
+    is not known.  `failure` says why the input could not be read so far, None if it could.
     """
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
         identity = headers.reader.identity
-        assert identity is not None, "identification ends before the input does"
+        self.failure = failure
+        if identity is None:
+            assert failure is not None, "identification ends before the input does"
+            identity = unread(failure.reason)
         image = next((layer for layer in headers.layers if layer.name == "libxc"), None)
         self.key = identity.key
         self.kind = identity.kind
-        self.known = identity.kind not in ("unknown", "empty", "foreign")
+        # What is compressed has been opened: if that is compressed again, it is nothing that is read.
+        self.known = identity.kind not in ("unknown", "empty", "foreign", "compressed", "unread")
         self.description = describe(headers.layers) or identity.name
         self.evidence = identity.evidence
         self.layers = tuple(headers.layers)
         self.guest = identity.guest or (image.guest if image else None)
         self.toolstack_width = identity.width
         self.xen = image.xen if image and image.guest else None
-        self.doubt = headers.doubt
+        self.doubt = str(failure) if failure else headers.doubt
 
     def __repr__(self) -> str:
         return f"<Identification {self.description}>"
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 if it belongs to a migration, else 1; that of a failure that is worse than this."""
+        return max(int(not self.known), self.failure.status if self.failure else 0)
 
     def as_dict(self, name: str = "") -> dict[str, Any]:
         """The find as plain values; spec/json/identify.json describes them.  `name` is the input's."""
         return {
             "format": "streamfmt-identify-1",
-            "file": name,
-            "status": 0 if self.known else 1,
+            **named(name),
+            "status": self.status,
+            "failure": self.failure.as_dict() if self.failure else None,
             "key": self.key,
             "kind": self.kind,
             "description": self.description,

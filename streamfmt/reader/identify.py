@@ -39,8 +39,8 @@ READ = (*FORMS, *(row[0] for row in L.PREFACES))
 
 class Identity:
     """`key` is the short name ("libxl", "xl", "legacy", "" for nothing known); `kind` is one of schema.magic's,
-    or "legacy", "empty", "unknown".  `name` and `evidence` are for people.  Of text before a stream `sizes` are the
-    octets of its records, and `behind` is the key of that stream."""
+    or "legacy", "empty", "unknown", "unread".  `name` and `evidence` are for people.  Of text before a stream `sizes`
+    are the octets of its records, and `behind` is the key of that stream."""
 
     __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "sizes", "width")
 
@@ -63,6 +63,11 @@ def forced(key: str) -> Identity:
     return Identity(key, kind, name, "declared with --as")
 
 
+def unread(reason: str) -> Identity:
+    """The identity of an input of which not even the first bytes were had."""
+    return Identity("", "unread", "not read", reason)
+
+
 def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has, or begins with if it is all (`complete`)."""
     for key, kind, offset, octets, name in L.MAGICS:
@@ -71,6 +76,8 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
             for of, other, pattern, title, sign in L.NAMESAKES:
                 if of == key and re.match(pattern, head):
                     return Identity(other, "foreign", title, f"{evidence}, {sign}")
+            if kind == "compressed":
+                evidence += "; what is compressed is opened once: decompress it and try again"
             return Identity(key, kind, name, evidence)
     if not head:
         return Identity("", "empty", "empty", "there is not one octet")

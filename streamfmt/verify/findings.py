@@ -6,6 +6,7 @@ A finding is data.  Texts, JSON and other reports are renderings of it (``report
 from __future__ import annotations
 
 from ..reader import literals as L
+from ..reader.events import Layer, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # Findings kept per clause; the rest are counted.  Memory and time stay bounded whatever the stream says.
 KEPT = 100
 SEVERITIES = ("error", "warning", "note")
+# What a clause weighs that the user does not want to hear of: its breaches are counted only.
+IGNORED = "ignored"
 
 
 class Finding:
@@ -77,33 +80,46 @@ class Finding:
 
 
 class Findings:
-    """All findings of one stream: the first :data:`KEPT` per clause, and how many there were of each.
+    """All findings of one stream: the first :data:`KEPT` per clause, how many there were of each, where the last was.
 
     `severity` says how much a breach of each clause weighs.
     """
 
-    __slots__ = ("counts", "kept", "severity")
+    __slots__ = ("_last", "counts", "kept", "severity")
 
     def __init__(self, severity: Mapping[str, str] = L.SEVERITY) -> None:
         self.severity = severity
         self.kept: list[Finding] = []
         self.counts: dict[str, int] = {}
+        self._last: dict[str, tuple[Layer | Record, int | None]] = {}
 
-    def full(self, clause: str) -> bool:
-        """Whether findings of `clause` are only counted by now; if so this counts one.
+    def full(self, clause: str, where: Layer | Record, offset: int | None = None) -> bool:
+        """Whether findings of `clause` are only counted by now; if so this counts one, at `offset` of the stream.
 
-        Checks that a stream can make fire millions of times ask before they put a finding together.
+        Checks that a stream can make fire millions of times ask before they put a finding together.  Without an
+        `offset` the place is the record's header.
         """
         count = self.counts.get(clause, 0)
-        if count < KEPT:
+        if count < KEPT and self.severity[clause] != IGNORED:
             return False
         self.counts[clause] = count + 1
+        self._last[clause] = where, offset
         return True
 
     def keep(self, finding: Finding) -> None:
         """Count a finding and keep it."""
         self.counts[finding.clause] = self.counts.get(finding.clause, 0) + 1
         self.kept.append(finding)
+
+    def last(self, clause: str) -> tuple[int, str, int | None, str]:
+        """Where a clause was broken last: offset, path of the layer, index and name of the record if it is in one."""
+        if clause in self._last:
+            where, offset = self._last[clause]
+            if isinstance(where, Record):
+                return where.at if offset is None else offset, where.layer.path, where.index, where.name
+            return offset or 0, where.path, None, ""
+        found = next(finding for finding in reversed(self.kept) if finding.clause == clause)
+        return found.offset, found.layer, found.index, found.record
 
     def number(self, severity: str) -> int:
         """How many findings of that severity there were, kept or not."""

@@ -160,7 +160,7 @@ def params(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 clause, message = "LIBXC-HVMPARAMS-PAE", "parameter PAE_ENABLED is gone since Xen 4.14"
             else:
                 continue
-            if verifier.findings.full(clause):
+            if verifier.findings.full(clause, record, at + unit * place):
                 continue
             verifier.fault(
                 clause,

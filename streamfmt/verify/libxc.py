@@ -188,7 +188,7 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
         w.lo += unit * number
         if max(frames) > end:
             for place, frame in enumerate(frames):
-                if frame > end and not verifier.findings.full("LIBXC-P2M-ENTRY"):
+                if frame > end and not verifier.findings.full("LIBXC-P2M-ENTRY", record, at + unit * place):
                     _p2m_entry(verifier, record, at + unit * place, first + place, f"frame {frame:#x}", end)
         if state.frames_known:
             state.frames.extend(frames)
@@ -294,10 +294,11 @@ def _judge_frames(verifier: Verifier, state: LayerState, end: int) -> None:
     for (first, begin), (after, _) in pairwise(lists):
         for place, frame in enumerate(state.frames[first:after] if state.frames else ()):
             kind = state.pfns.type_of(frame)
-            if frame > end or kind == 0 or verifier.findings.full("LIBXC-P2M-ENTRY"):
+            at = begin + unit * place
+            if frame > end or kind == 0 or verifier.findings.full("LIBXC-P2M-ENTRY", state.layer, at):
                 continue
             actual = f"frame {frame:#x}, {'never sent' if kind is None else L.PAGE_TYPES.get(kind)}"
-            _p2m_entry(verifier, state.layer, begin + unit * place, place, actual, end)
+            _p2m_entry(verifier, state.layer, at, place, actual, end)
 
 
 def cut_after_checkpoint(verifier: Verifier, where: Layer | Record, at: int) -> None:

@@ -58,21 +58,21 @@ def _entry_fault(
 
 def _beyond(verifier: Verifier, record: Record, place: int, pfn: int, end: int) -> None:
     clause = "LIBXC-PAGE-PFN-PV"
-    if not verifier.findings.full(clause):
+    if not verifier.findings.full(clause, record, record.body + PAGE_FIXED + ENTRY * place):
         message = f"is for frame {pfn:#x}, the guest's last is {end:#x}"
         _entry_fault(verifier, clause, record, place, "pfn", message, f"at most {end:#x}", f"{pfn:#x}")
 
 
 def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:
     clause = "LIBXC-PAGE-TYPE"
-    if not verifier.findings.full(clause):
+    if not verifier.findings.full(clause, record, record.body + PAGE_FIXED + ENTRY * place):
         message = f"has page type {kind}, which is reserved"
         _entry_fault(verifier, clause, record, place, "type", message, "0 to 4 or 9 to 15", kind)
 
 
 def _bad_reserved(verifier: Verifier, record: Record, place: int, entry: int) -> None:
     clause = "LIBXC-PAGE-ENT-RSVD"
-    if not verifier.findings.full(clause):
+    if not verifier.findings.full(clause, record, record.body + PAGE_FIXED + ENTRY * place):
         bits = f"{entry & L.ENTRY_RESERVED_MASK:#x}"
         _entry_fault(verifier, clause, record, place, "reserved", f"has reserved bits set: {bits}", "zero", bits)
 
@@ -148,8 +148,11 @@ def _conclude(verifier: Verifier, record: Record, count: int, pages: int, unknow
     """Judge the length by what the entries say; whether the pages lie where they should."""
     verifier.page_entries += count
     if unknown:
-        return False  # whether content follows an entry of unknown type is anybody's guess
-    verifier.content_pages += pages
+        # Whether content follows an entry of unknown type is anybody's guess; the length says for how many it does.
+        rest = record.length - PAGE_FIXED - ENTRY * count
+        verifier.carries(min(rest // PAGE, pages + unknown), record.end)
+        return False
+    verifier.carries(pages, record.end)
     expected = PAGE_FIXED + ENTRY * count + PAGE * pages
     if record.length != expected:
         _bad_length(verifier, record, f"{expected} for {count} entries, {pages} of them with content")
@@ -205,9 +208,12 @@ def _page_tables(
         at = w.position
         # The guest's own memory: little-endian on x86, whatever the stream's integers are.
         for slot, pte in enumerate(unpack_from(f"<{PAGE // size}Q", w.take(PAGE))):
-            if pte & L.PTE_PRESENT and pte >> shift & mask > end and not verifier.findings.full("LIBXC-PTE-PFN"):
+            clause = "LIBXC-PTE-PFN"
+            if not pte & L.PTE_PRESENT or pte >> shift & mask <= end:
+                continue
+            if not verifier.findings.full(clause, record, at + size * slot):
                 verifier.fault(
-                    "LIBXC-PTE-PFN",
+                    clause,
                     record,
                     f"page {page} of the record is a page table whose slot {slot} points to frame "
                     f"{pte >> shift & mask:#x}, the guest's last is {end:#x}",

@@ -7,7 +7,7 @@ The rest are functions in ``libxc``, ``pages``, ``hvm`` and ``libxl``, called by
 from __future__ import annotations
 
 from ..reader import literals as L
-from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.events import HEADER, PAGE, Layer, Record, Run, Sink
 from ..reader.fields import value_of
 from . import libxc, libxl, pages, wording
 from .findings import KEPT, Finding, Findings
@@ -55,6 +55,8 @@ class Verifier(Sink):
         self.records = 0
         self.page_entries = 0
         self.content_pages = 0
+        # Pages that the latest batch says it carries, and where it ends: the input may end before they have come.
+        self._carried = self._batch_end = 0
         self.stopped: tuple[int, str] | None = None
         self.complete = False
         # Where a stream begins that is not read, and what it is.
@@ -85,7 +87,7 @@ class Verifier(Sink):
         actual: object = "",
     ) -> None:
         """One breach.  `offset` defaults to the record's header."""
-        if self.findings.full(clause):
+        if self.findings.full(clause, where, offset):
             return
         record = where if isinstance(where, Record) else None
         layer = where.layer if isinstance(where, Record) else where
@@ -126,7 +128,7 @@ class Verifier(Sink):
         clauses = _UNKNOWN[record.layer.name]
         optional = len(clauses) > 1 and record.type >> 31 & 1
         clause = clauses[optional]
-        if self.findings.full(clause):
+        if self.findings.full(clause, record):
             return
         kind = f"{record.type:#x}"
         message = f"record type {kind} is not known" + (", and may be skipped" if optional else "")
@@ -139,7 +141,7 @@ class Verifier(Sink):
         order = where.layer.order if isinstance(where, Record) else where.order
         for row in rows:
             clause, field, offset, size, _, _, _, allowed = row
-            if self.findings.full(clause):
+            if self.findings.full(clause, where, at + offset):
                 continue
             actual = value_of(row, raw, order)
             expected = wording.allowed_words(allowed)
@@ -266,7 +268,7 @@ class Verifier(Sink):
     def pages(self, run: Run) -> None:
         self.records += run.count
         self.page_entries += run.entries
-        self.content_pages += run.pages
+        self.carries(run.pages, run.at + run.size * run.count)
         layer = run.layer
         state = self.state(layer)
         if state.seen & L.FRESH:
@@ -274,6 +276,17 @@ class Verifier(Sink):
         self.order(state, Record(layer, L.LIBXC_PAGE_DATA, run.at, 0))
         if layer.guest == "pv":
             pages.note_run(self, state, run)
+
+    def carries(self, pages: int, end: int) -> None:
+        """A batch has come that ends at offset `end` and whose entries say that so many pages follow."""
+        self.content_pages += pages
+        self._carried, self._batch_end = pages, end
+
+    def ends(self, at: int) -> None:
+        """The input ends at offset `at`: pages that would have come after it were not read."""
+        missing = max(self._batch_end - at, 0)
+        self.content_pages -= min(-(-missing // PAGE), self._carried)
+        self._carried = 0
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         clause = "LIBXL-REC-PAD" if record.layer.name == "libxl" else "LIBXC-REC-PAD-ZERO"
@@ -332,6 +345,7 @@ class Verifier(Sink):
         self.complete = True
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        self.ends(at)
         if layer.name == "xl-migrate" and self.complete:
             from . import capture
 
@@ -350,10 +364,10 @@ class Verifier(Sink):
         self.fault(
             _TRUNCATED[layer.name],
             record or layer,
-            f"the input ends at {at}, inside {what}; at least {missing} more octets belong there",
+            f"the input ends at {at}, inside {what}; at least {missing:,} more octets belong there",
             offset=at,
             length=missing,
-            expected=f"{missing} more octets",
+            expected=f"{missing:,} more octets",
             actual="end of input",
         )
 
