@@ -76,7 +76,7 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
             for of, other, pattern, title, sign in L.NAMESAKES:
                 if of == key and re.match(pattern, head):
                     return Identity(other, "foreign", title, f"{evidence}, {sign}")
-            if kind == "compressed":
+            if kind == "compressed" and not at:
                 evidence += "; what is compressed is opened once: decompress it and try again"
             return Identity(key, kind, name, evidence)
     if not head:
