@@ -233,7 +233,8 @@ def tables() -> dict[str, Any]:
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
     found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign) for row in magic.NAMESAKES)
     found["TEXT"] = magic.TEXT
-    found["PREFACES"] = tuple((row.key, row.pattern, row.before, row.name) for row in magic.PREFACES)
+    found["HEAD_LINE"] = magic.HEAD_LINE
+    found["PREFACES"] = tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):
         options = {f.path: 1 << f.shift for f in layouts[path].fields if f.bits == 1}
