@@ -1,19 +1,20 @@
 """Judges streams from a file and the corpus, under any Python that has what streamfmt itself needs.
 
 test_pythons.py runs this file with other interpreters and compares what they print: a line of JSON for each stream,
-then the complaints of `corpus check`.  Nothing that only tests need is imported here.
+then the complaints of `corpus check` and the patterns that should not be.  Nothing that only tests need is imported.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from streamfmt.api import Form, Mode, concluded, judging
-from streamfmt.corpus import store
+if TYPE_CHECKING:
+    from streamfmt.api import Form, Mode
 
 # Streams are fed whole, and in pieces of so many bytes: a run of records then begins and ends anywhere in one.
 _PIECE = 777
@@ -40,6 +41,8 @@ def read(path: Path) -> Iterator[Asked]:
 
 def verdict(form: Form, mode: Mode, deep: bool, pieces: Iterable[bytes]) -> str:
     """All that is found in a stream, as a line of JSON."""
+    from streamfmt.api import concluded, judging
+
     reader, verifier = judging(form, mode, deep, exact=False)
     for piece in pieces:
         reader.engine.feed(piece)
@@ -48,12 +51,23 @@ def verdict(form: Form, mode: Mode, deep: bool, pieces: Iterable[bytes]) -> str:
 
 
 def main() -> None:
-    """Print what is found in each stream of the file that is named, and what is wrong with the corpus."""
+    """Print what is found in each stream of the file that is named, and what is wrong with corpus and patterns."""
+    # A wheel has no tests, so what is beside this file is loaded from there; and before all that compiles patterns.
+    spec = importlib.util.spec_from_file_location("patterns", Path(__file__).with_name("patterns.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    patterns = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(patterns)
+    holding = patterns.watch("streamfmt")
+    from streamfmt.corpus import store
+
     for form, mode, deep, content in read(Path(sys.argv[1])):
         print(verdict(form, mode, deep, [content]))
         print(verdict(form, mode, deep, (content[at : at + _PIECE] for at in range(0, len(content), _PIECE))))
     for complaint in store.check():
-        print(complaint)
+        print(f"corpus check: {complaint}")
+    for pattern in holding:
+        print(f"possessive or atomic, in {pattern}")
 
 
 if __name__ == "__main__":
