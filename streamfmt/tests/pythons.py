@@ -100,12 +100,13 @@ def packages(python: Python) -> Path:
 
 
 def install(python: Python) -> None:
-    """Put there what is not there yet.  Raises CalledProcessError."""
+    """Put there what is not there, or from before pyproject.toml last changed.  Raises CalledProcessError."""
     folder = packages(python)
     new = folder.with_suffix(".new")
-    if folder.exists():
+    if folder.exists() and folder.stat().st_mtime > (ROOT / "pyproject.toml").stat().st_mtime:
         return
-    shutil.rmtree(new, ignore_errors=True)
+    for old in (folder, new):
+        shutil.rmtree(old, ignore_errors=True)
     options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--python-version", python.minor]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(new), *project()["dependencies"]]
     subprocess.run(command, check=True)
