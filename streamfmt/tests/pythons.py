@@ -103,6 +103,8 @@ def install(python: Python) -> None:
     """Put there what is not there, or from before pyproject.toml last changed.  Raises CalledProcessError."""
     folder = packages(python)
     new = folder.with_suffix(".new")
+    if folder.parent != OWN:
+        return  # those of the Python that runs this, which are not ours to change
     if folder.exists() and folder.stat().st_mtime > (ROOT / "pyproject.toml").stat().st_mtime:
         return
     for old in (folder, new):
