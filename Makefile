@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
 
-.PHONY: help demo test check peers bench docs generate differences clean
+.PHONY: help demo test check peers pythons bench docs generate differences clean
 
 help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
 	@echo 'make test      lint, types and all fast tests'
 	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root)'
+	@echo 'make pythons   fetch newer Pythons into .pythons for the tests to try (Debian)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
 	@echo 'make generate  rewrite what is generated from the schemas and clauses'
@@ -51,8 +52,14 @@ check: $(VENV)/.developer
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# Other Pythons on this machine judge streams too; their packages come once, all else from the machine.
 test: check
+	@$(BIN)/python -m streamfmt.tests.pythons
 	$(BIN)/python -m pytest -n auto
+
+pythons: $(VENV)/.developer
+	sh conformance/pythons/fetch.sh .pythons
+	@$(BIN)/python -m streamfmt.tests.pythons
 
 peers:
 	apt-get update -qq
@@ -77,4 +84,4 @@ differences: $(VENV)/.developer
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
-	rm -rf $(VENV) docs/_build dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pythons docs/_build dist build .mypy_cache .pytest_cache .ruff_cache

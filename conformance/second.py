@@ -256,8 +256,11 @@ def content(name: str, body: bytes, stream: Stream) -> None:
             (emulator,) = unpack_from("<I", body)
             # Who converts a stream of the time before version 2 cannot know whose it is.
             need(emulator in {1, 2} or (emulator == 0 and "converted" in stream.seen), f"no emulator is {emulator}")
-            pairs = name == "EMULATOR_CONTEXT" or re.fullmatch(rb"(?:[-\w@][-\w/@]*+\0[ -~]*+\0)*+", body[8:])
-            need(pairs, "no pairs of xenstore key and value, each ended by NUL")
+            if name == "EMULATOR_XENSTORE_DATA":
+                *strings, rest = body[8:].split(b"\0")
+                keys = all(re.fullmatch(rb"[-\w@][-\w/@]*", key) for key in strings[::2])
+                fits = keys and all(re.fullmatch(rb"[ -~]*", value) for value in strings[1::2])
+                need(fits and not (len(strings) % 2 or rest), "no pairs of xenstore key and value, each ended by NUL")
 
 
 FORMS = {"xl": xl, "libxl": libxl, "libxc": libxc, "back-channel": back_channel}

@@ -28,6 +28,8 @@ COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Kinds of what may have text before it; and magics behind which there may be more to tell.
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_BEHIND = ("xapi-http", "xapi-legacy")
+# What ends the head of a request, and the reply that may have got between it and what was asked for.
+_EMPTY_LINE, _REPLY = b"\r\n\r\n", bytes(2)
 # Octets of text that are quoted.
 _FIRST = 40
 # Nothing that is read is shorter.
@@ -121,9 +123,31 @@ def _reach(key: str, kind: str, offset: int, octets: bytes, name: str) -> int:
 
 def _text(octets: bytes) -> int:
     """How many of the first octets are text."""
-    # re keeps what it has compiled; few streams have text before them, so nobody else pays for it.
-    found = re.match(L.TEXT + rb"*+", octets)
-    return found.end() if found else 0
+    other = octets.translate(None, L.TEXT)
+    if other:
+        octets = octets[: octets.index(other[:1])]
+    try:
+        octets.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(octets)
+
+
+def _preface(request: bytes, octets: bytes) -> tuple[int, ...]:
+    """Sizes of the records of a preface that these octets begin with, by schema.magic's `request`; none without one."""
+    if not request:
+        size = _text(octets)
+        return (size,) if size else ()
+    # re keeps what it has compiled; few streams have a request before them, so no others pay for it.
+    found = re.match(request, octets)
+    if found is None:
+        return ()
+    first, end = found.end(), octets.find(_EMPTY_LINE, found.end() - 2)
+    # An empty line ends the head, so whatever is no text in the lines before it is a stray half of a line's end.
+    if end < 0 or octets[first : end + 2].replace(b"\r\n", b"").translate(None, L.HEAD_LINE):
+        return ()
+    end += len(_EMPTY_LINE)
+    return (end, len(_REPLY)) if octets.startswith(_REPLY, end) else (end,)
 
 
 def _prefaced(start: bytes, at: int) -> Identity | None:
@@ -136,16 +160,16 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     places = {(text.find(octets), octets) for key, _, _, octets, _ in L.MAGICS if key == "xl-migrate"}
     if len(text) < len(start):
         places |= {(len(text) - _text(octets), octets) for _, _, _, octets, _ in L.MAGICS}
-        places |= {(match.end(), b"") for _, pattern, _, _ in L.PREFACES if (match := re.match(pattern, start))}
+        places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in L.PREFACES}
     for size, octets in sorted(places):
         if size <= 0 or not start.startswith(octets, size):
             continue
         inner = by_magic(start[size : size + _LONGEST], False, at + size)
         if inner is None or inner.kind not in _PREFACED:
             continue
-        for key, pattern, before, words in L.PREFACES:
-            match = re.fullmatch(pattern, start[:size])
-            if match is None or (before and inner.key in FORMS and inner.key not in before):
+        for key, request, before, words in L.PREFACES:
+            sizes = _preface(request, start[:size])
+            if sum(sizes) != size or (before and inner.key in FORMS and inner.key not in before):
                 continue
             first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode(errors="replace")
             name = f"{size:,} octets of {words} before {inner.name}"
@@ -153,7 +177,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
                 # What is only named without text before it is only named with it.
                 return Identity(inner.key, inner.kind, name, f"{inner.evidence}; it begins {first!r}")
             found = Identity(key, "container", name, f"{name} ({inner.evidence}), beginning {first!r}")
-            found.sizes, found.behind = tuple(map(len, filter(None, match.groups()))), inner.key
+            found.sizes, found.behind = sizes, inner.key
             return found
     return None
 

@@ -25,13 +25,19 @@ _PIECE = 32 << 10
 
 _SPACE = rb"[ \t\r\n\f]"
 # A bare atom, in which # and | do not make a comment's mark together.
-_BARE = rb"(?:[^ \t\r\n\f()\";#|]++|#(?!\|)|\|(?!#))++"
+_PLAIN = rb"[^ \t\r\n\f()\";#|]"
+# Groups are repeated so often at most, and no pattern goes on behind them: what re remembers of each has a bound, and
+# nothing is tried again.  The same from there on is another match.
+_TIMES = rb"{1,256}"
+_BARE = rb"(?:" + _PLAIN + rb"+|#(?!\|)|\|(?!#))" + _TIMES
 # A stretch inside quotes.  It stops at the closing one, and at an escape that is cut off or stands for no octet.
-_QUOTED = rb"(?:[^\"\\]++|\\(?:[^0-9]|[0-9](?=[^0-9]|[0-9][^0-9])|(?:[01][0-9]|2[0-4])[0-9]|25[0-5]))++"
-_ATOM = rb"(?:" + _BARE + rb"|\"(?:" + _QUOTED + rb")?+\")" + _SPACE + rb"*+"
-_PAIR = rb"\(" + _SPACE + rb"*+" + _ATOM + _ATOM + rb"\)" + _SPACE + rb"*+"
+_ESCAPES = rb"\\(?:[^0-9]|[0-9](?=[^0-9]|[0-9][^0-9])|(?:[01][0-9]|2[0-4])[0-9]|25[0-5])"
+_QUOTED = rb"(?:[^\"\\]+|" + _ESCAPES + rb")" + _TIMES
+# Pairs of atoms without marks and escapes, which can be split in one way only; others are read atom by atom.
+_ATOM = rb"(?:" + _PLAIN + rb"+(?!" + _PLAIN + rb")|\"[^\"\\]*\")" + _SPACE + rb"*"
+_PAIR = rb"\(" + _SPACE + rb"*" + _ATOM + _ATOM + rb"\)" + _SPACE + rb"*"
 _SPACES, _BARES, _QUOTEDS, _PAIRS = (
-    re.compile(pattern, re.DOTALL) for pattern in (_SPACE + rb"++", _BARE, _QUOTED, rb"(?:" + _PAIR + rb")++")
+    re.compile(pattern, re.DOTALL) for pattern in (_SPACE + rb"+", _BARE, _QUOTED, rb"(?:" + _PAIR + rb")" + _TIMES)
 )
 _ESCAPE = 4  # octets of the longest escape
 _COMMENT = (b"#|", b"#;")

@@ -228,12 +228,18 @@ def _magics() -> Iterator[str]:
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
     )
     yield from table(("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
-    yield from ("## Text before a stream", "", "The first of these that matches all of it says what it is.", "")
+    yield from ("## Text before a stream", "", "The first of these that all of it is says what it is.", "")
     prefaces = (
-        (code(row.key), code(row.pattern.decode()), ", ".join(map(code, row.before)) or "any", row.name, row.source)
+        (
+            code(row.key),
+            f"{code(row.request.decode())}: {row.says}" if row.request else row.says,
+            ", ".join(map(code, row.before)) or "any",
+            row.name,
+            row.source,
+        )
         for row in magic.PREFACES
     )
-    yield from table(("Key", "Pattern", "Before", "Meaning", "Source"), prefaces)
+    yield from table(("Key", "Is", "Before", "Meaning", "Source"), prefaces)
     yield from ("## Trailers", "", "These are known to follow the END of the outermost layer.", "")
     trailers = (
         (_octets(row.octets), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)

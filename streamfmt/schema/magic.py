@@ -161,29 +161,40 @@ NAMESAKES = (
 
 @dataclass(frozen=True, slots=True)
 class Preface:
-    """What stands before a stream is a `key` if `pattern` matches all of it and the stream is one of `before`, or any.
+    """What stands before a stream is a `key` if all of it is as `says`, and the stream is one of `before`, or any.
 
-    The pattern's groups are the layer's records, in the order of their types; a group that is optional may be missing.
+    `request` is the pattern of the first line if it is the head of a request; else it is text.
     """
 
     key: str
-    pattern: bytes
+    request: bytes
+    says: str
     before: tuple[str, ...]
     name: str
     source: str
 
 
-# What counts as text: printable ASCII, line ends, the escapes of colours, and what else UTF-8 has.
-TEXT = rb"(?:[\t\n\r\x1b -~]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
+# What counts as text is UTF-8 of these: printable ASCII, line ends, the escapes of colours, and all behind ASCII.
+TEXT = bytes((*b"\t\n\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)))
+# What a line of a request's head may have.
+HEAD_LINE = bytes((*b"\t", *range(0x20, 0x7F)))
 PREFACES = (
     Preface(
         "http",
-        rb"(PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n(?:[\t -~]++\r\n)*+\r\n)(\0\0)?",
+        rb"PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",
+        "a line that matches this, lines of tabs and printable ASCII, an empty one, and maybe a reply of two zeros",
         ("xapi",),
         "HTTP request head",
         "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
     ),
-    Preface("text", rb"(" + TEXT + rb"++)", (), "text", "what ssh and shells print"),
+    Preface(
+        "text",
+        b"",
+        "UTF-8 with no control characters but tab, line feed, carriage return and escape, and without DEL",
+        (),
+        "text",
+        "what ssh and shells print",
+    ),
 )
 
 

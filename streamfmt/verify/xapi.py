@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .verifier import Verifier
 
 _PIECE = 32 << 10
-_GROUPS = rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)(?= )| )++"
+# So many at most, for re remembers each until the match ends; the next match goes on from there.
+_GROUPS = rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)(?= )| ){1,256}"
 _LAST_GROUP = rb"[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)"
 # The clause that a XENOPS record breaks, by what is wrong with it.
 _XENOPS = {"form": "XAPI-XENOPS-FORM", "keys": "XAPI-XENOPS-KEYS", "values": "XAPI-XENOPS-VALUES"}
