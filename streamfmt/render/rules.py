@@ -119,7 +119,9 @@ def _part_row(part: Part) -> tuple[str, str, str, str]:
 
 
 def _labelled(label: str, words: str) -> str:
-    return f"  {label:<9} " + fill(words, 66).replace("\n", "\n" + " " * _LABEL)
+    """A label and words beside it; lines of their own, such as commands, stay lines."""
+    text = "\n".join(fill(line, _WIDTH - _LABEL, break_on_hyphens=False) for line in words.strip().splitlines())
+    return f"  {label:<9} " + text.replace("\n", "\n" + " " * _LABEL)
 
 
 # -- for machines -----------------------------------------------------------------------------------------------

@@ -147,7 +147,9 @@ def finding_lines(
 
 
 def _wrapped(text: str) -> list[tuple[str, str]]:
-    """Plain lines of `text` below a finding, within 80 columns."""
+    """Plain lines of `text` below a finding, within 80 columns.  Lines of its own, such as commands, stay lines."""
+    if "\n" in text:
+        return [line for part in text.splitlines() for line in _wrapped(part)]
     if len(text) <= _COLUMNS - len(_MARGIN):
         return [("", _MARGIN + text)]
     from textwrap import wrap  # short texts need none
