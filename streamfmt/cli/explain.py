@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="id of a clause, its beginning or a pattern of ids; a record or header, such as PAGE_DATA or "
         "libxl.EMULATOR_CONTEXT; or words in lower case",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON object for each clause and record")
+    parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments every reading command has."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to read; - is standard input")
     add_form(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+    parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:

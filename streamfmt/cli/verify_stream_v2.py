@@ -1,6 +1,6 @@
 """verify-stream-v2: what Xen's script of that name does, with its options, exit statuses and strictness.
 
-docs/compatibility.md tells where the two differ.
+`streamfmt help compatibility` says where the two differ.
 """
 
 from __future__ import annotations
