@@ -184,7 +184,7 @@ class Summary(Verifier):
                 value = int.from_bytes(raw[offset : offset + width], record.layer.byte_order)
                 fields.append(f"{name} {value}")
         self._say(
-            f"{record.layer.name} {record.name}, {record.length} octets" + (": " if fields else "") + ", ".join(fields)
+            f"{record.layer.name} {record.name}, {record.length:,} octets" + (": " if fields else "") + ", ".join(fields)
         )
         if program is not None:
             yield from program

@@ -115,7 +115,7 @@ BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
     "record header cut": (HVM[:44], 1, "inside a record header"),
     "body cut": (HVM[:100], 1, "inside the body of a record"),
     "no END": (HVM[:-8], 1, "inside the image, before its END"),
-    "two streams": (HVM + HVM, 0, "296504 octets follow END: another libxc image"),
+    "two streams": (HVM + HVM, 0, "296,504 octets follow END: another libxc image"),
 }
 
 

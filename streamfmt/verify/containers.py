@@ -87,7 +87,7 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         verifier.fault(
             "XL-OPTDATA-REST",
             record,
-            f"{rest} octets follow the configuration, which readers pass over",
+            f"{rest:,} octets follow the configuration, which readers pass over",
             offset=start + length,
             length=rest,
             field="rest",

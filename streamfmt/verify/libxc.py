@@ -280,7 +280,7 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
         verifier.fault(
             "LIBXC-PAGE-COVER",
             layer,
-            f"{count} of the guest's {state.end_pfn + 1} frames were never sent, the first is {first:#x}",
+            f"{count:,} of the guest's {state.end_pfn + 1:,} frames were never sent, the first is {first:#x}",
             offset=at,
             expected=f"{state.end_pfn + 1} frames",
             actual=f"{state.end_pfn + 1 - count} frames",

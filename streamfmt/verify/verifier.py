@@ -353,7 +353,7 @@ class Verifier(Sink):
         self.fault(
             _TRUNCATED[layer.name],
             record or layer,
-            f"the input ends at {at}, inside {what}; at least {missing} more octets belong there",
+            f"the input ends at {at}, inside {what}; at least {missing:,} more octets belong there",
             offset=at,
             length=missing,
             expected=f"{missing} more octets",
