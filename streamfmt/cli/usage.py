@@ -16,7 +16,7 @@ from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 SHORT = """usage: streamfmt VERB ...
 
@@ -51,7 +51,7 @@ def understood(words: list[str], verbs: Collection[str]) -> list[str]:
         wrong = f"there is no option {inputs.shown(first)} before the verb"
         wrong += f"; options go behind it: {_command(after, *others)}" if after else ""
     elif first == "-" or os.path.exists(first):
-        wrong = f"what shall be done with {inputs.shown(first)}? For example: {_command('verify', *words)}"
+        wrong = f"{inputs.shown(first)} is an input, and no verb; to judge it: {_command('verify', *words)}"
     else:
         wrong = f"there is no verb {inputs.shown(first)}" + (_near(verb, [*verbs, "--version"]) or ", and no such file")
     print(f"streamfmt: {wrong}\nstreamfmt --help lists all verbs.", file=sys.stderr)
@@ -68,9 +68,21 @@ def _help(about: str, verbs: Collection[str]) -> list[str]:
         print(fill(f"streamfmt: there is no help on {inputs.shown(about)}{near}", 79), file=sys.stderr)
         raise SystemExit(WRONG)
     with open(data.path("docs", f"{about}.md"), encoding="utf-8") as page:
-        sys.stdout.write(page.read())
+        sys.stdout.writelines(_narrow(page))
     sys.stdout.flush()
     raise SystemExit(0)
+
+
+def _narrow(page: Iterable[str]) -> Iterator[str]:
+    """A page's lines, with prose within 80 columns; examples and tables stay as they are."""
+    quoted = False
+    for line in page:
+        quoted ^= line.startswith("```")
+        if quoted or len(line) <= 80 or line.startswith(("|", "#")):
+            yield line
+        else:
+            indent = " " * (len(line) - len(line.lstrip("- ")))
+            yield fill(line, 79, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _near(wanted: str, names: Iterable[str]) -> str:

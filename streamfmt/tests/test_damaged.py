@@ -106,8 +106,10 @@ def test_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_bytes(_flipped(GOOD["hvm"].render(), 24))
 
     assert main(["identify", str(path)]) == 0
-    assert "but: libxc image header at offset 0 with a damaged marker: byte 3 is 0xfe, expected 0xff\n" in (
-        capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "but: libxc image header at offset 0 with a damaged marker: byte 3 is 0xfe, expected 0xff" in (
+        " ".join(shown.split())
     )
+    assert max(map(len, shown.splitlines())) <= 80
     assert main(["verify", str(path)]) == 1
     assert "the marker is damaged: byte 3 is 0xfe, expected 0xff\n" in capsys.readouterr().out

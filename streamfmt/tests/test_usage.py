@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from .. import data
 from ..cli.main import VERBS, main
 
 
@@ -47,7 +48,7 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("VERIFY x", "in lower case: streamfmt verify x"),
         ("--json verify x", "options go behind it: streamfmt verify --json x"),
         ("-V", "there is no option -V before the verb\n"),
-        ("-", "what shall be done with standard input? For example: streamfmt verify -"),
+        ("-", "standard input is an input, and no verb; to judge it: streamfmt verify -"),
         ("help verfy", "there is no help on verfy; did you mean verify?"),
         ("help qqqqqq", "there are the verbs, and the pages"),
         ("help ../../etc/passwd", "there is no help on"),
@@ -62,13 +63,13 @@ def test_wrong(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_file_for_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file's name alone gets the question what to do with it, and a command to paste."""
+    """A file's name alone gets a command to paste."""
     path = tmp_path / "my guest.sav"
     path.touch()
     status, _, err = _told([str(path)], capsys)
 
     assert status == 2
-    assert f"For example: streamfmt verify '{path}'\n" in err
+    assert f"to judge it: streamfmt verify '{path}'\n" in err
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -84,3 +85,5 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = _told(["help", "json"], capsys)
     assert (status, err) == (0, "")
     assert out.startswith("# JSON output\n")
+    assert out.split() == Path(data.path("docs", "json.md")).read_text().split()
+    assert max(map(len, out.splitlines())) <= 80
