@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -71,6 +72,21 @@ def test_inside(layer: str, around: str) -> None:
 
     assert outcome.errors == 1
     assert set(outcome.counts) & _clauses(layer)
+
+
+@pytest.mark.parametrize("layer", STREAMS)
+@pytest.mark.parametrize("bit", [3, 61])
+def test_exactly(layer: str, bit: int) -> None:
+    """Exact reading knows a damaged magic as well, and reads nothing behind the stream."""
+    octets = _flipped(GOOD[STREAMS[layer]].render(), bit)
+    out, into = os.pipe()
+    with open(out, "rb", buffering=0) as reading, open(into, "wb") as writing:
+        writing.write(octets + b"rest")
+        writing.flush()
+        outcome = streamfmt.verify(reading, exact=True)
+        assert (outcome.errors, outcome.size) == (1, len(octets))
+        assert set(outcome.counts) & _clauses(layer)
+        assert reading.read(8) == b"rest"
 
 
 @pytest.mark.parametrize("layer", STREAMS)
