@@ -133,7 +133,7 @@ def xl(stream: Stream) -> None:
     configuration, _ = stream.take(f"{size}s{length - 4 - size}s")
     need(not flags & 1 or re.fullmatch(rb"(\s*\{[^\0]*\0)?", configuration), "no JSON with a NUL behind it")
     if not flags & 2:
-        need(not stream.octets.startswith((LIBXL, LIBXC), stream.at), "the flag of this stream is not set")
+        need(begins(stream.octets[stream.at :]) not in {"libxl", "libxc"}, "the flag of this stream is not set")
         raise OtherFormat("a stream from before version 2")
     need(order == "<", BIG_ENDIAN)
     libxl(stream)
@@ -267,10 +267,19 @@ FORMS = {"xl": xl, "libxl": libxl, "libxc": libxc, "back-channel": back_channel}
 BEGINNINGS = {XL: "xl", LIBXL: "libxl", LIBXC: "libxc", b"\5\0\0\0\4\0\0\0\2" + bytes(7): "back-channel"}
 
 
+def begins(octets: bytes) -> str:
+    """The form that begins so, be one octet in four of a header's letters damaged; "" for none."""
+    for letters, form in BEGINNINGS.items():
+        right = sum(map(int.__eq__, octets, letters))
+        if right >= len(letters) * (1 if form == "back-channel" else 3 / 4) and len(octets) >= len(letters):
+            return form
+    return ""
+
+
 def judge(octets: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, int, str]:
     """ "accept", "reject" or "unknown"; where the header or body is that shows it; the reason."""
     if form == "auto":
-        form = next((form for beginning, form in BEGINNINGS.items() if octets.startswith(beginning)), "")
+        form = begins(octets)
     if form not in FORMS:
         return "unknown", 0, "it begins as nothing that this reader knows"
     stream = Stream(octets, {mode})

@@ -1,7 +1,7 @@
 """Make a stream from a recipe, a TOML file that says what guest it carries.
 
 The same recipe makes the same octets everywhere.  A recipe without faults has to keep
-every rule; faults in it are written as they are.  See docs/recipes.md.
+every rule; faults in it are written as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-EXAMPLES = """examples:
+EXAMPLES = """streamfmt help recipes describes the keys of a recipe.
+
+examples:
   streamfmt build guest.toml -o guest.sav
   streamfmt build guest.toml -o - | streamfmt verify -
 

@@ -1,99 +1,165 @@
-"""Tell what a rule says, who must keep it, where it comes from, and what real
+"""Explain rules and records: what they say, where they come from, and what real
 readers do.
 
-Without a clause it lists them all; a beginning such as LIBXC-PAGE lists those.
+Without a name it lists all rules.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from difflib import get_close_matches
-from textwrap import fill, indent
+from fnmatch import fnmatchcase
 
+from ..render import rules
 from ..schema.clauses import Clause, registry
+from ..schema.describe import Layout, catalogue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Mapping
 
 EXAMPLES = """examples:
-  streamfmt explain LIBXC-PAGE-COUNT
-  streamfmt explain LIBXL-EMU
-  streamfmt explain --json LIBXC-PAGE-COUNT
+  streamfmt explain LIBXC-PAGE-COUNT     one rule, by its id
+  streamfmt explain 'LIBXC-PAGE-*'       the rules whose ids are like this
+  streamfmt explain PAGE_DATA            a record: its fields, and its rules
+  streamfmt explain page type            the rules with these words, best first
+  streamfmt explain --json PAGE_DATA     the same for machines
+
+exit status: 0 done; 2 there is nothing of that name, or wrong usage
 """
+# What tells the name of a clause or a record from a word.
+_NAME = re.compile(r"[A-Z]|[^a-z]")
+_GLOB = re.compile(r"[*?\[]")
+
+
+class UnknownError(Exception):
+    """There is nothing of that name; the message has what is near."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("clauses", metavar="CLAUSE", nargs="*", help="clause id, or its beginning")
-    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+    parser.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="id of a clause, its beginning or a pattern of ids; a record or header, such as PAGE_DATA or "
+        "libxl.EMULATOR_CONTEXT; or words in lower case",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
 
 
 def run(args: argparse.Namespace) -> int:
     clauses = registry()
-    chosen: list[Clause] = []
-    for wanted in [name.upper() for name in args.clauses] or [""]:
-        found = [clauses[wanted]] if wanted in clauses else [c for c in clauses.values() if c.id.startswith(wanted)]
-        if not found:
-            close = get_close_matches(wanted, clauses, 3, 0.5)
-            near = f"; did you mean {', '.join(close)}?" if close else ""
-            print(f"streamfmt: there is no clause {wanted}{near}", file=sys.stderr)
-            return 2
-        chosen += found
+    try:
+        found, whole = chosen(args.names, clauses)
+    except UnknownError as error:
+        print(f"streamfmt: {error}", file=sys.stderr)
+        return 2
     if args.json:
         from json import dumps
 
-        for clause in chosen:
-            print(dumps(as_dict(clause)))
-    elif len(chosen) > len(args.clauses):
-        width = max(len(clause.id) for clause in chosen)
-        for clause in chosen:
-            print(f"{clause.id:<{width}}  {clause.severity or 'reader':<7}  {clause.title}")
-    else:
-        print("\n\n".join(text(clause) for clause in chosen))
+        for one in found:
+            print(dumps(rules.clause_dict(one) if isinstance(one, Clause) else rules.layout_dict(one, _about(one))))
+        return 0
+    texts = []
+    listing = [one for one in found if isinstance(one, Clause)] if not whole else []
+    for one in found:
+        if isinstance(one, Layout):
+            texts.append(rules.layout_text(one, _about(one)))
+        elif whole:
+            texts.append(rules.clause_text(one))
+    if listing:
+        texts.append("\n".join(rules.listed(listing)))
+    print("\n\n".join(texts))
     return 0
 
 
-def as_dict(clause: Clause) -> dict[str, object]:
-    """The clause as plain values; spec/json/explain.json describes them."""
-    names = (name for name in clause.__slots__ if name != "readers")
-    readers = [{name: getattr(row, name) for name in row.__slots__} for row in clause.readers]
-    return {"format": "streamfmt-explain-1"} | {name: getattr(clause, name) for name in names} | {"readers": readers}
+def _about(layout: Layout) -> list[Clause]:
+    return rules.clauses_about(layout.path, registry().values())
 
 
-def text(clause: Clause) -> str:
-    """The clause for a person, within 80 columns."""
-    judged = {
-        "stream": "a stream alone shows a breach",
-        "context": "only a declared mode, guest or receiver shows it",
-        "reader": "only a reader's behaviour shows it",
-    }[clause.judged]
-    lines = [f"{clause.id}: {clause.title}", ""]
-    lines += [fill(clause.text.strip(), 78), ""]
-    lines.append(f"  writer    {clause.writer}")
-    lines.append(f"  reader    {clause.reader}")
-    lines.append(f"  judged    {judged}")
-    if clause.severity:
-        lines.append(f"  severity  {clause.severity}")
-    lines.append(f"  since     {clause.since}" + (f", until {clause.until}" if clause.until else ""))
-    lines.append(f"  about     {_wrapped(', '.join(clause.applies))}")
-    lines.append(f"  source    {_wrapped(clause.source)}")
-    if clause.hint:
-        lines.append(f"  hint      {_wrapped(clause.hint)}")
-    if clause.merged:
-        lines.append(f"  merged    {_wrapped(', '.join(clause.merged))}")
-    if clause.withdrawn:
-        lines.append(f"  withdrawn {_wrapped(clause.withdrawn)}")
-    if clause.readers:
-        lines += ["", "Known readers, on meeting the breach:"]
-        width = max(17, *(len(row.reader) for row in clause.readers))
-        for row in clause.readers:
-            seen = "seen running" if row.evidence == "run" else "read in its code"
-            lines.append(f"  {row.reader:<{width}} {row.releases:<10} {row.does:<7} ({seen})")
-            when = "though the rule is kept" if row.kept else row.when
-            for words in filter(None, (when and f"when: {when}", row.note)):
-                lines.append(indent(fill(words, 70), " " * 6))
-    return "\n".join(lines)
+def chosen(names: Iterable[str], clauses: Mapping[str, Clause]) -> tuple[list[Clause | Layout], bool]:
+    """What the names and words mean, each once; and whether every clause has been named by its own id.
+
+    Raises UnknownError.
+    """
+    found: dict[str, Clause | Layout] = {}
+    words = []
+    whole = True
+    for name in names:
+        if not _NAME.search(name):
+            words.append(name)
+            continue
+        matches = named(name, clauses)
+        whole = whole and (name.upper() in clauses or all(isinstance(one, Layout) for one in matches))
+        if matches:
+            found |= {one.id if isinstance(one, Clause) else one.path: one for one in matches}
+        elif name.isalnum() and with_words([name], clauses):
+            words.append(name)
+        else:
+            raise UnknownError(f"there is no clause or record {name}{_near(name, [*clauses, *_records()])}")
+    if words:
+        whole = False
+        having = with_words(words, clauses)
+        if not having:
+            missing = [word for word in words if not with_words([word], clauses)]
+            told = _near(missing[0], _vocabulary(clauses)) if missing else "; try fewer of them"
+            raise UnknownError(f"no clause has {' and '.join(missing or words)}{told}")
+        found |= {one.id: one for one in having}
+    if not names:
+        return [*clauses.values()], False
+    return [*found.values()], whole
 
 
-def _wrapped(words: str) -> str:
-    return fill(words, 66).replace("\n", "\n" + " " * 12)
+def named(name: str, clauses: Mapping[str, Clause]) -> list[Clause | Layout]:
+    """What has that name: the clause of that id, else those whose ids match it, else records and beginnings of ids."""
+    upper = name.upper()
+    if upper in clauses:
+        return [clauses[upper]]
+    if _GLOB.search(name):
+        return [clause for clause in clauses.values() if fnmatchcase(clause.id, upper)]
+    layouts = [layout for path, layout in catalogue().items() if name.lower() in _names(path.lower())]
+    beginning = f"{upper}-" if layouts else upper
+    return [*layouts, *(clause for clause in clauses.values() if clause.id.startswith(beginning))]
+
+
+def _names(path: str) -> tuple[str, str]:
+    """What a layout may be called: its path, or that without its layer."""
+    return path, path.partition(".")[2]
+
+
+def _records() -> list[str]:
+    return [name for path in catalogue() for name in _names(path)]
+
+
+def with_words(words: Iterable[str], clauses: Mapping[str, Clause]) -> list[Clause]:
+    """The clauses that have all of the words, or words that begin so: those in ids first, then in titles."""
+    patterns = [re.compile(rf"(?<![a-z0-9]){re.escape(word.lower())}([a-z0-9]*)") for word in words]
+
+    def points(clause: Clause) -> int:
+        total = 0
+        for pattern in patterns:
+            best = 0
+            for weight, text in ((9, clause.id), (4, clause.title), (1, clause.text)):
+                endings = pattern.findall(text.lower())
+                best += 2 * weight if "" in endings or "s" in endings else weight if endings else 0
+            if not best:
+                return 0
+            total += best
+        return total
+
+    scored = {clause: points(clause) for clause in clauses.values()}
+    return sorted(filter(scored.get, scored), key=lambda clause: -scored[clause])
+
+
+def _vocabulary(clauses: Mapping[str, Clause]) -> list[str]:
+    text = " ".join(f"{clause.id} {clause.title} {clause.text}" for clause in clauses.values())
+    return sorted(set(re.findall(r"[a-z0-9]{3,}", text.lower())))
+
+
+def _near(wanted: str, names: Iterable[str]) -> str:
+    """The names that are like the one wanted, as the end of a message."""
+    known = {name.upper(): name for name in names}
+    close = get_close_matches(wanted.upper(), known, 3, 0.6)
+    return f"; did you mean {', '.join(known[name] for name in close)}?" if close else ""

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fuzz-findings",
         help="where failures go (default: fuzz-findings)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+    parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
 
 
 def run(args: argparse.Namespace) -> int:

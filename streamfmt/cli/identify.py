@@ -19,6 +19,7 @@ EXAMPLES = """examples:
 exit status: 0 all belong to a migration; 1 one does not; 2 wrong usage;
 3 one could not be read; 130 interrupted
 """
+_COLUMNS = 80
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +38,20 @@ def run(args: argparse.Namespace) -> int:
 
             print(dumps(found.as_dict(name)))
         elif failure is None or not failure.foreign or found.kind != "unread":
-            print(f"{inputs.shown(name)}: {found.description}\n  because: {found.evidence}")
+            print(f"{inputs.shown(name)}: {found.description}")
+            print(_line("because", found.evidence))
             if found.doubt and found.doubt != found.evidence:
-                print(f"  but: {found.doubt}")
+                print(_line("but", found.doubt))
         if inputs.gave_up(name, failure):
             break
     return status
+
+
+def _line(label: str, text: str) -> str:
+    """A line below an input's, or more within 80 columns."""
+    line = f"  {label}: {text}"
+    if len(line) <= _COLUMNS:
+        return line
+    from textwrap import fill  # short lines need none
+
+    return fill(line, _COLUMNS, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of commands that read and have no other format than JSON."""
     add_files(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON; see docs/json.md")
+    parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
 
 
 def add_files(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,17 @@ VERBS = {
     "build": "make a stream from a recipe",
     "corpus": "list, show, check, make or pack the corpus of streams",
     "fuzz": "try a reader of one's own on made streams",
-    "explain": "tell a rule: its text, its source, what real readers do",
+    "explain": "explain a rule or a record, and what real readers do",
 }
+END = """
+examples:
+  streamfmt verify guest.sav
+  streamfmt VERB --help
+  streamfmt help recipes    a page of the manual, as json and compatibility are
+
+exit status: 0 all is well; 1 a stream does not conform, or is none; 2 wrong
+usage; 3 something cannot be read or written; 130 interrupted
+"""
 UNREADABLE = 3
 INTERRUPTED = 130
 
@@ -55,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="streamfmt",
         description="Read, judge, show and build Xen migration streams.",
-        epilog=f"verbs:\n{verbs}\n\nexamples:\n  streamfmt verify guest.sav\n  streamfmt VERB --help\n",
+        epilog=f"verbs:\n{verbs}\n{END}",
         formatter_class=Help,
         usage="streamfmt [-h] [--version] VERB ...",
     )
@@ -96,7 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     """Find the verb and run it.  Raises SystemExit after --help and wrong usage, as argparse does."""
-    verb = words[0] if words and words[0] in VERBS else parser().parse_args(words[:1]).verb
+    if not words or words[0] not in VERBS:
+        from . import usage  # few need to be told
+
+        words = usage.understood(words, VERBS)
+    verb = words[0] if words[0] in VERBS else parser().parse_args(words[:1]).verb
     module = import_module(f".{verb}", __package__)
     inner = Parser(
         prog=f"streamfmt {verb}",

@@ -41,7 +41,7 @@ exit status: 0 read to its end; 1 it breaks off, or is none that is read;
 FORMAT = "streamfmt-show-1"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
 _NAME_WIDTH = 17
-_LENGTH_MAX = 10**9  # more would leave its column: only batches taken together have that
+_LENGTH_MAX = 10**7  # more would leave its column: only batches taken together have that
 _DETAIL_LINES = 6  # for a record in all; what does not fit beside its name goes on below
 
 
@@ -271,7 +271,7 @@ class Listing(Sink):
             if self.dump is not None:
                 self.dump.record_header(record)
         limit = L.XAPI_LENGTH_MAX if record.layer.wraps else L.RECORD_LENGTH_MAX
-        self.stopped = record.at, f"a record of {record.length} octets, the limit is {limit}"
+        self.stopped = record.at, f"a record of {record.length:,} octets, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
@@ -383,7 +383,7 @@ class Table:
         elif self._spaced and numbers[0]:
             self._write("")
         index = f"{numbers[1]:>6}" if self._nested else ""
-        octets = f"{length >> 20} MiB" if length >= _LENGTH_MAX else str(length)
+        octets = f"{length >> 20:,} MiB" if length >= _LENGTH_MAX else f"{length:,}"
         place = f"{numbers[0]:>6}{index} {at:#10x} {octets:>9}  "
         named = f"{name:<{_NAME_WIDTH}}  "
         text = hanging(text, self._width, len(place + named), len(place) + 2, _DETAIL_LINES)
@@ -394,8 +394,8 @@ class Table:
             self._write(f"{self._name}: {listing.stopped[1] if listing.stopped else 'nothing'}")
             return
         counted = number(listing.count, "record", "records")
-        shown = f"{listing.shown} of {counted} shown" if listing.selecting else counted
-        lines = [f"{shown}, {octets} octets", *listing.remarks]
+        shown = f"{listing.shown:,} of {counted} shown" if listing.selecting else counted
+        lines = [f"{shown}, {octets:,} octets", *listing.remarks]
         if listing.stopped:
             at, reason = listing.stopped
             lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))

@@ -38,7 +38,9 @@ STDIN, STDOUT = 0, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_form(parser)
-    parser.add_argument("--json", action="store_true", help="tell it as JSON, on standard error; see docs/json.md")
+    parser.add_argument(
+        "--json", action="store_true", help="tell it as JSON, on standard error; streamfmt help json describes it"
+    )
     add_judging(parser)
 
 

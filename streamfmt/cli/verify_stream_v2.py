@@ -1,6 +1,6 @@
 """verify-stream-v2: what Xen's script of that name does, with its options, exit statuses and strictness.
 
-docs/compatibility.md tells where the two differ.
+`streamfmt help compatibility` says where the two differ.
 """
 
 from __future__ import annotations
@@ -183,9 +183,8 @@ class Summary(Verifier):
             for name, (offset, width) in places.items():
                 value = int.from_bytes(raw[offset : offset + width], record.layer.byte_order)
                 fields.append(f"{name} {value}")
-        self._say(
-            f"{record.layer.name} {record.name}, {record.length} octets" + (": " if fields else "") + ", ".join(fields)
-        )
+        told = f": {', '.join(fields)}" if fields else ""
+        self._say(f"{record.layer.name} {record.name}, {record.length:,} octets{told}")
         if program is not None:
             yield from program
 

@@ -11,7 +11,7 @@ from struct import Struct
 from . import libxc, libxl
 from . import literals as L
 from .events import Layer, Record, Sink, Unsized
-from .fields import broken_rules
+from .fields import MAGIC, broken_rules, damaged
 from .identify import Identity, peek
 
 TYPE_CHECKING = False
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     Outcome: TypeAlias = tuple[str, Layer]
     Container: TypeAlias = Callable[[Window, Sink, Layer, bool], Generator[int, int, Outcome]]
 
-# A header whose one of these is wrong is not that container's.
-_MAGIC = frozenset(("magic", "signature", "greeting"))
 _LIBVIRT_HEADER = Struct("<" + L.FORMATS["libvirt.header"])
 _XAPI_RECORD = Struct("<" + L.FORMATS["xapi.record_header"])
 
@@ -41,7 +39,7 @@ def header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, byte
         layer.order = _xl_order(raw)
     broken = broken_rules(path, raw, layer.order)
     # What is not that header at all breaks no other rule of it.
-    other = [row for row in broken if row[1] in _MAGIC]
+    other = [] if damaged(layer.name, raw) else [row for row in broken if row[1] in MAGIC]
     sink.header(layer, path, at, raw, other or broken)
     if other:
         sink.unsound(layer, at)

@@ -8,8 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# A header whose one of these is wrong is not that header: what follows cannot be read on trust.
-IDENTITY = frozenset(("ident", "marker", "id", "version"))
+# Fields that make up a header's magic.
+MAGIC = frozenset(("ident", "marker", "id", "magic", "signature", "greeting"))
+# Layers whose header has a rule about it, and their magics.
+_RULED = {path.partition(".")[0] for path, rows in L.RULES.items() for row in rows if row[1] in MAGIC}
+MAGICS = {key: octets for key, _, _, octets, _ in L.MAGICS if key in _RULED}
 
 
 def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
@@ -30,3 +33,29 @@ def broken_rules(path: str, raw: bytes, order: str) -> list[tuple[Any, ...]]:
         if value != allowed if isinstance(allowed, bytes) else value not in allowed:
             found.append(row)
     return found
+
+
+def foreign(layer: str, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple[Any, ...]]:
+    """The rule by which `raw` is no header of that layer, if it is none: it breaks no other rule then.
+
+    What follows such a header cannot be read on trust.  A magic with little damage is still that magic.
+    """
+    near = damaged(layer, raw) if broken else []
+    return [row for row in broken if row[1] in ("version", *MAGIC) and not (near and row[1] in MAGIC)][:1]
+
+
+def damaged(layer: str, raw: bytes, size: int | None = None) -> list[tuple[int, int, int]]:
+    """Where the magic of that layer, or its first `size` bytes, has other bytes in `raw`: place, byte, expected byte.
+
+    Empty if it has none, or so many (above one in four) that it is another magic, or noise.
+    """
+    magic = MAGICS.get(layer, b"")[:size]
+    if len(raw) < len(magic):
+        return []
+    wrong = [(place, raw[place], byte) for place, byte in enumerate(magic) if raw[place] != byte]
+    return wrong if len(wrong) <= len(magic) // 4 else []
+
+
+def places(wrong: list[tuple[int, int, int]]) -> str:
+    """What is damaged, for people: "byte 3 is 0xfe, expected 0xff"."""
+    return "; ".join(f"byte {place} is {byte:#04x}, expected {due:#04x}" for place, byte, due in wrong)

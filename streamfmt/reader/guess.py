@@ -94,7 +94,7 @@ def guess_legacy(head: bytes) -> Legacy | None:
     if head[word : 2 * word] == b"\xff" * word:
         if (width := _extended(head, 2 * word)) is None:
             return None
-        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4)} octets: {width}-bit PV guest")
+        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4):,} octets: {width}-bit PV guest")
         return Legacy(word * 8, "pv", width, p2m_size, "; ".join(notes))
     readings = (("hvm", _walk(head, word, word, p2m_size, HVM_TYPES)), ("pv", _listed(head, word, p2m_size)))
     left = {guest: trial for guest, trial in readings if trial is not None}
@@ -107,7 +107,7 @@ def guess_legacy(head: bytes) -> Legacy | None:
         del left["hvm"]
     if len(left) == 2:
         ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
-        notes.append(f"reads as {ways}, and nothing in {len(head)} octets decides: guest type unknown")
+        notes.append(f"reads as {ways}, and nothing in {len(head):,} octets decides: guest type unknown")
         return Legacy(word * 8, None, None, p2m_size, "; ".join(notes))
     guest, trial = left.popitem()
     width = word * 8 if guest == "pv" else None  # the reader's default is its own width (xc_domain_restore.c)
@@ -141,7 +141,7 @@ def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     if trial is not None:
         steps = sum(frames[i] - frames[i - 1] == 1 for i in range(1, seen))
         trial.points += steps // FRAMES_PER_POINT
-        trial.notes.insert(0, f"a frame list, {seen} of its {need} PFNs seen, all distinct and below p2m_size")
+        trial.notes.insert(0, f"a frame list, {seen:,} of its {need:,} PFNs seen, all distinct and below p2m_size")
     return trial
 
 
@@ -191,7 +191,7 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
     trial.points += steps + voids
     if not trial.batches:
         trial.first = pfns[0] if pfns else None
-        trial.notes.append(f"a first batch of {count} entries, {run + voids} of {seen} seen in a writer's order")
+        trial.notes.append(f"a first batch of {count:,} entries, {run + voids:,} of {seen:,} seen in a writer's order")
     trial.batches += 1
     return end if run == len(pfns) else 0
 

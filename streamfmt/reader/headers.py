@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .events import Layer, Sink
+from .fields import MAGIC, damaged, places
 from .identify import Identity, describe, unread
 from .names import named
 from .stack import Reader
@@ -43,7 +44,12 @@ class Headers(Sink):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if layer not in self.layers:
             self.layers.append(layer)
-        if broken and not self.doubt:
+        wrong = damaged(layer.name, raw) if any(row[1] in MAGIC for row in broken) else []
+        if wrong and not self.doubt:
+            fields = " and ".join(row[1] for row in broken if row[1] in MAGIC)
+            header = path.replace(".", " ").replace("_", " ")
+            self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
+        elif broken and not self.doubt:
             self.doubt = f"{path} at offset {at}: {', '.join(row[1] for row in broken)} not as expected"
         if path == "libxc.domain_header":
             raise _Enough

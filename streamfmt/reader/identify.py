@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from . import literals as L
+from .fields import damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,12 +76,9 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     for key, kind, offset, octets, name in L.MAGICS:
         if head[offset : offset + len(octets)] == octets:
             evidence = f"{_quote(octets)} at offset {at + offset}"
-            for of, other, pattern, title, sign in L.NAMESAKES:
-                if of == key and re.match(pattern, head):
-                    return Identity(other, "foreign", title, f"{evidence}, {sign}")
             if kind == "compressed" and not at:
                 evidence += "; what is compressed is opened once: decompress it and try again"
-            return Identity(key, kind, name, evidence)
+            return _named(head, key, kind, name, evidence)
     if not head:
         return Identity("", "empty", "empty", "there is not one octet")
     if complete:
@@ -89,6 +87,23 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
                 evidence = f"its {len(head)} octets are how one begins, and there are no more"
                 return Identity(key, kind, name, evidence)
     return None
+
+
+def by_damaged_magic(head: bytes, at: int) -> Identity | None:
+    """The identity whose magic `head`, at stream offset `at`, has but for a few bytes."""
+    for key, kind, _, octets, name in L.MAGICS:
+        if wrong := damaged(key, head):
+            but = f"its magic but for {len(wrong)} of {len(octets)} bytes"
+            return _named(head, key, kind, name, f"{_quote(head[: len(octets)])} at offset {at}, {but}")
+    return None
+
+
+def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
+    """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
+    for of, other, pattern, title, sign in L.NAMESAKES:
+        if of == key and re.match(pattern, head):
+            return Identity(other, "foreign", title, f"{evidence}, {sign}")
+    return Identity(key, kind, name, evidence)
 
 
 def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int, Identity]:
@@ -100,20 +115,26 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     if exact:
         yield _SHORTEST
         head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
-        longest = max((_reach(*row) for row in L.MAGICS if not row[2] and row[3].startswith(head)), default=_SHORTEST)
+        likely = (row for row in L.MAGICS if not row[2] and _begins(row[0], row[3], head))
+        longest = max((_reach(*row) for row in likely), default=_SHORTEST)
         complete = not (yield longest)
     else:
         complete = not (yield _LONGEST)
         longest = _LONGEST
     head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
     at = window.position
-    found = by_magic(head, complete, at)
+    found = by_magic(head, complete, at) or by_damaged_magic(head, at)
     if (found is None or found.key in _LOOKED_BEHIND) and not exact:
         yield _GUESS
         start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
         behind = _prefaced(start, at) if text else None
         found = behind or (_legacy(start) if found is None else _within(found, start, at))
     return found or _unknown(head, at)
+
+
+def _begins(key: str, octets: bytes, head: bytes) -> bool:
+    """Whether a magic may begin with `head`, damaged or not."""
+    return octets.startswith(head) or bool(damaged(key, head, len(head)))
 
 
 def _reach(key: str, kind: str, offset: int, octets: bytes, name: str) -> int:

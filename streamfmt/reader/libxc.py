@@ -11,12 +11,11 @@ from struct import Struct
 
 from . import literals as L
 from .events import ENTRY, HEADER, PAGE, PAGE_FIXED, Layer, Record, Run, Sink
-from .fields import IDENTITY, broken_rules
+from .fields import broken_rules, foreign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Any
 
     from .window import Window
 
@@ -40,8 +39,9 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
         return STOP
     _, _, layer.version, options, _, _ = IMAGE_HEADER.unpack(raw)
     broken = broken_rules(path, raw, ">")
-    sink.header(layer, path, at, raw, foreign(broken) or broken)
-    if foreign(broken):
+    other = foreign(layer.name, broken, raw)
+    sink.header(layer, path, at, raw, other or broken)
+    if other:
         sink.unsound(layer, at)
         return STOP
     layer.order = ">" if options & L.LIBXC_OPTIONS.get("endian", 0) else "<"
@@ -55,11 +55,6 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
     layer.guest = L.GUESTS.get(guest)
     sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
     return (yield from records(window, sink, layer, nested))
-
-
-def foreign(broken: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rule by which a header is none of its layer's, if it is none: it breaks no other rule then."""
-    return [row for row in broken if row[1] in IDENTITY][:1]
 
 
 def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:

@@ -11,7 +11,7 @@ from struct import Struct
 from . import libxc
 from . import literals as L
 from .events import HEADER, Layer, Record, Sink
-from .fields import broken_rules
+from .fields import broken_rules, foreign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def stream(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]
         return libxc.STOP
     _, layer.version, options = STREAM_HEADER.unpack(raw)
     broken = broken_rules(path, raw, ">")
-    sink.header(layer, path, at, raw, libxc.foreign(broken) or broken)
-    if libxc.foreign(broken):
+    other = foreign(layer.name, broken, raw)
+    sink.header(layer, path, at, raw, other or broken)
+    if other:
         sink.unsound(layer, at)
         return libxc.STOP
     layer.order = ">" if options & L.LIBXL_OPTIONS.get("endian", 0) else "<"

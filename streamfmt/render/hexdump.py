@@ -174,7 +174,7 @@ class Dump:
                 break
             end = offset + size
             if size > _LINE // 2:
-                self._note(f"{_join(prefix, rows[0].path)}: {size} octets")
+                self._note(f"{_join(prefix, rows[0].path)}: {size:,} octets")
                 shown = size if self._full else min(size, OCTETS_MAX)
                 self._raw(at + offset, octets[:shown])
                 self._more(size - shown)
@@ -182,7 +182,7 @@ class Dump:
             text = _values(layout, rows, values, prefix)
             self._line(at + offset, octets, hanging(text, self._width, _WORDS, _WORDS))
         if end < len(raw):
-            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end} octets")
+            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end:,} octets")
             self._raw(at + end, raw[end:])
 
     def _more(self, octets: int) -> None:
@@ -234,7 +234,7 @@ class Dump:
             pages = self._left() // part.unit
             if pages:
                 octets = pages * part.unit
-                yield from self._skip(octets, f"{number(pages, 'page', 'pages')} of content, {octets} octets")
+                yield from self._skip(octets, f"{number(pages, 'page', 'pages')} of content, {octets:,} octets")
         elif part.unit:
             left = self._left()
             yield from self._opaque(name, left if claimed is None else min(claimed, left))
@@ -252,14 +252,14 @@ class Dump:
             if held < part.unit:
                 raise _CutError
         if count > shown:
-            yield from self._skip((count - shown) * part.unit, f"{count - shown} more of {name}")
+            yield from self._skip((count - shown) * part.unit, f"{count - shown:,} more of {name}")
 
     def _list(self, element: Layout, name: str) -> Generator[int, int, None]:
         """Elements of any size, to the record's end."""
         place = 0
         while self._left():
             if place == ELEMENTS_MAX and not self._full:
-                yield from self._skip(self._left(), f"more of {name}, {self._left()} octets")
+                yield from self._skip(self._left(), f"more of {name}, {self._left():,} octets")
                 return
             yield from self._layout(element, f"{name}[{place}]")
             place += 1

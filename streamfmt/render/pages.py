@@ -110,8 +110,8 @@ class Pages:
         if not self.types:
             return "no entries"
         ranges = [_span(first, last) for first, last in self.ranges] or [f"within {_span(self.low, self.high)}"]
-        kinds = ", ".join(f"{count} {name}" for name, count in self.names().items())
-        records = f"{self.records} records, " if self.records > 1 else ""
+        kinds = ", ".join(f"{count:,} {name}" for name, count in self.names().items())
+        records = f"{self.records:,} records, " if self.records > 1 else ""
         frames = "pfn" if ranges == [hex(self.low)] else "pfns"
         return f"{records}{number(self.entries, 'entry', 'entries')}, {frames} {', '.join(ranges)}: {kinds}"
 
@@ -122,4 +122,4 @@ def _span(first: int, last: int) -> str:
 
 def number(count: int, one: str, many: str) -> str:
     """A count and its noun."""
-    return f"{count} {one if count == 1 else many}"
+    return f"{count:,} {one if count == 1 else many}"

@@ -82,12 +82,12 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     fields = fixed(layout, raw, record.layer.order)
     if len(raw) < layout.size:
         short = record.length < layout.size
-        return Brief(fields, f"too short, its fixed fields are {layout.size} octets" if short else "cut off")
+        return Brief(fields, f"too short, its fixed fields are {layout.size:,} octets" if short else "cut off")
     if record.path == PAGE_DATA:
         return (yield from _pages(record, window, fields))
     words = []
     if record.claim != record.length:
-        words.append(f"length says {record.claim}")
+        words.append(f"length says {record.claim:,}")
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     if record.path in _WALKS:
@@ -95,7 +95,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     elif layout.parts and layout.parts[0].element is not None:
         words.append((yield from _list(record, window, layout, fields)))
     elif record.length > layout.size and not layout.parts:
-        words.append(f"{record.length - layout.size} octets more than it should have")
+        words.append(f"{record.length - layout.size:,} octets more than it should have")
     return Brief(fields, ", ".join(words))
 
 
@@ -103,7 +103,7 @@ def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int
     pages = Pages()
     pages.records, pages.octets = 1, record.length
     count, room = fields["count"], (record.length - PAGE_FIXED) // ENTRY
-    remarks = [f"room for {room} of {count} entries"] if count > room else []
+    remarks = [f"room for {room:,} of {count:,} entries"] if count > room else []
     reserved = fields["reserved"]
     left = min(count, room)
     while left:
@@ -121,7 +121,7 @@ def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int
     expected = PAGE_FIXED + ENTRY * count + PAGE * pages.content
     known = all(kind in L.PAGE_TYPES for kind in pages.types)
     if not remarks and known and record.length != expected:
-        remarks.append(f"length should be {expected}")
+        remarks.append(f"length should be {expected:,}")
     if reserved:
         remarks.append("reserved bits set")
     return Brief(fields, "; ".join(remarks), pages, clean=bool(count and known and not remarks))
@@ -157,7 +157,7 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     count = fields.get(part.count, room)
     text = number(room, one, many)
     if count != room:
-        text += f", count says {count}"
+        text += f", count says {count:,}"
     if odd:
         text += f", then {number(odd, 'odd octet', 'odd octets')}"
     if show is None or not room:
@@ -166,7 +166,7 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     raw = yield from take(window, record, part.unit * min(room, _SHOWN))
     for at in range(0, len(raw) - part.unit + 1, part.unit):
         shown.append(show(part.element, fixed(part.element, raw[at : at + part.unit], record.layer.order)))
-    rest = f", and {room - len(shown)} more" if room > len(shown) else ""
+    rest = f", and {room - len(shown):,} more" if room > len(shown) else ""
     return f"{text}: {', '.join(shown)}{rest}" if shown else text
 
 
@@ -189,7 +189,7 @@ def _context(record: Record, window: Window) -> Generator[int, int, str]:
             kinds.append((name, 1))
             named += 1
         if length > record.end - window.position:
-            kinds.append((f"cut: it claims {length} octets", 1))
+            kinds.append((f"cut: it claims {length:,} octets", 1))
             break
         if length and (yield -length) < length:
             break
@@ -197,7 +197,7 @@ def _context(record: Record, window: Window) -> Generator[int, int, str]:
     if kinds:
         text += ": " + ", ".join(name if times == 1 else f"{name} x{times}" for name, times in kinds)
     if entries > named:
-        text += f", and {entries - named} more"
+        text += f", and {entries - named:,} more"
     left = record.end - window.position
     return text + (f", then {number(left, 'more octet', 'more octets')}" if left else "")
 
@@ -219,8 +219,8 @@ def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
     size = record.end - window.position
     head = yield from take(window, record, len(_QEMU_MAGIC))
     if head == _QEMU_MAGIC:
-        return f"{size} octets, beginning with {head.decode()}"
-    return f"{size} octets" + (f", beginning {head.hex(' ')}" if head else "")
+        return f"{size:,} octets, beginning with {head.decode()}"
+    return f"{size:,} octets" + (f", beginning {head.hex(' ')}" if head else "")
 
 
 def _description(record: Record, window: Window) -> Generator[int, int, str]:
@@ -267,7 +267,7 @@ _WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
 
 
 def _vcpu(record: Record, fields: Fields) -> str:
-    return f"vcpu {fields['vcpu_id']}, {record.length - L.SIZES[record.path]} octets"
+    return f"vcpu {fields['vcpu_id']}, {record.length - L.SIZES[record.path]:,} octets"
 
 
 def _emulator(record: Record, fields: Fields) -> str:
@@ -289,7 +289,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "libxc.X86_TSC_INFO": lambda _, row: (
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
-    "libxc.TOOLSTACK": lambda record, _: f"{record.length} octets",
+    "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} octets",
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'octet', 'octets')}",
     **{f"xl-migrate.{name}": _message for name in L.RECORDS["xl-migrate"].values()},
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),

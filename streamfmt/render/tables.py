@@ -42,7 +42,8 @@ def code(text: object) -> str:
     return f"`{text}`"
 
 
-def _number(value: int) -> str:
+def value_text(value: int) -> str:
+    """A field's value: long ones in hexadecimal."""
     return str(value) if value < 1 << 16 else hex(value)
 
 
@@ -67,7 +68,7 @@ def _values(row: Field) -> str:
             return _TABLES_OF_NAMES.get(frozenset(row.names.values()), f"{len(row.names)} names")
         return ", ".join(f"{value} {name}" for value, name in row.names.items())
     if row.allowed is not None:
-        return ", ".join(map(_number, row.allowed))
+        return ", ".join(map(value_text, row.allowed))
     return "any"
 
 

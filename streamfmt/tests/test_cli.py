@@ -117,7 +117,7 @@ BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
     "record header cut": (HVM[:44], 1, "inside a record header"),
     "body cut": (HVM[:100], 1, "inside the body of a record"),
     "no END": (HVM[:-8], 1, "inside the image, before its END"),
-    "two streams": (HVM + HVM, 0, "296504 octets follow END: another libxc image"),
+    "two streams": (HVM + HVM, 0, "296,504 octets follow END: another libxc image"),
 }
 
 
@@ -363,7 +363,8 @@ def test_explain_suggests(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "LIBXC-PAGE-COUTN"]) == 2
     assert "LIBXC-PAGE-COUNT" in capsys.readouterr().err
     assert main(["explain", "LIBXL-EMUXS"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == sum(name.startswith("LIBXL-EMUXS") for name in registry())
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert listed == [name for name in registry() if name.startswith("LIBXL-EMUXS")]
 
 
 def test_closed_pipe_is_no_traceback(sample: Path) -> None:

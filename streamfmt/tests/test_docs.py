@@ -9,6 +9,7 @@ The ``python`` blocks of a page are run one after another; each prints what the 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -63,6 +64,21 @@ def test_example(page: str, command: str, output: str) -> None:
     printed = done.stdout
 
     assert re.fullmatch(pattern(output), printed), printed
+
+
+@pytest.mark.parametrize("command", [command for page, command, _ in EXAMPLES if page == "README.md"])
+def test_readme_with_the_installed_command(command: str) -> None:
+    """With the environment's commands on the PATH, as README says, its examples work as they are typed."""
+    commands = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    output = next(output for page, other, output in EXAMPLES if (page, other) == ("README.md", command))
+    errors = subprocess.STDOUT if ">" in command else subprocess.DEVNULL
+    done = subprocess.run(
+        command, shell=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+    )
+
+    assert (commands / "streamfmt").exists()
+    assert re.fullmatch(pattern(output), done.stdout), done.stdout
 
 
 PROGRAMS = {page.name: found for page in PAGES if (found := PROGRAM.findall(page.read_text()))}

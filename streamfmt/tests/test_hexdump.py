@@ -85,7 +85,7 @@ def test_dump_names(show: Show) -> None:
         "pairs[0].key = 'physmap/f0000000/start_addr'",
         "ident = 'LibxlFmt'",
         "marker = all ones",
-        "... 1 page of content, 4096 octets",
+        "... 1 page of content, 4,096 octets",
     ):
         assert words in output
     wrong = good.HVM.patch("libxc.PAGE_DATA", "entries[1].reserved", 9).patch("libxc.X86_TSC_INFO", "reserved", 1)
@@ -107,7 +107,7 @@ def test_limits_of_a_dump(show: Show) -> None:
         assert f"entries[{elements - 1}].type" in output
         assert f"entries[{elements}].type" not in output
         assert ("... 5 more of entries" in output) == (elements == ELEMENTS_MAX)
-        assert (f"... {5168 - OCTETS_MAX} more octets" in output) == (octets == OCTETS_MAX)
+        assert (f"... {5168 - OCTETS_MAX:,} more octets" in output) == (octets == OCTETS_MAX)
         assert output.count("marker = ") + output.count("xen_major = ") == headers
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -183,3 +184,19 @@ def test_a_peer_that_stops_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     with pytest.raises(RuntimeError, match=r"0 of 1 requests, status 0: out of luck"):
         peers.xenguest([("hvm", b"")])
+
+
+def test_skipped_tests_say_why(tmp_path: Path) -> None:
+    """By the project's settings many tests that are skipped for one reason are one line, with the reason."""
+    many = tmp_path / "test_many.py"
+    many.write_text(
+        "import pytest\nfrom streamfmt.tests import peers\n"
+        "@pytest.mark.parametrize('number', range(500))\ndef test_peer(number): peers.xenguest([])\n"
+    )
+    settings = Path(peers.__file__).parents[2] / "pyproject.toml"
+    command = [sys.executable, "-m", "pytest", "-c", str(settings), "-p", "no:cacheprovider", str(many)]
+    environment = {**os.environ, "STREAMFMT_XENPEER": str(tmp_path / "none"), "STREAMFMT_REQUIRE_PEERS": ""}
+    done = subprocess.run(command, cwd=settings.parent, env=environment, capture_output=True, text=True, check=False)
+    told = [line for line in done.stdout.splitlines() if "xenpeer is missing (make peers)" in line]
+
+    assert [line.split()[:2] for line in told] == [["SKIPPED", "[500]"]]

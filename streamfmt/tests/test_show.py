@@ -30,9 +30,9 @@ def test_real_hvm_listing(capsys: pytest.CaptureFixture[str]) -> None:
         ["0", "0x28", "648", "X86_CPUID_POLICY"],
         ["1", "0x2b8", "32", "X86_MSR_POLICY"],
         ["2", "0x2e0", "0", "STATIC_DATA_END"],
-        ["3", "0x2e8", "291400", "PAGE_DATA"],
+        ["3", "0x2e8", "291,400", "PAGE_DATA"],
         ["4", "0x47538", "24", "X86_TSC_INFO"],
-        ["5", "0x47558", "4112", "HVM_CONTEXT"],
+        ["5", "0x47558", "4,112", "HVM_CONTEXT"],
         ["6", "0x48570", "184", "HVM_PARAMS"],
         ["7", "0x48630", "0", "END"],
     ]
@@ -48,7 +48,7 @@ def test_real_hvm_listing(capsys: pytest.CaptureFixture[str]) -> None:
         "SHARING_RING_PFN=0x42, and 5 more",
     ):
         assert words in text
-    assert lines[-1] == "8 records, 296504 octets"
+    assert lines[-1] == "8 records, 296,504 octets"
 
 
 def test_real_pv_listing(capsys: pytest.CaptureFixture[str]) -> None:

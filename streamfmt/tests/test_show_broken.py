@@ -103,7 +103,7 @@ def test_odd_records(show: Show) -> None:
         (writer.record("libxc.PAGE_DATA", bytes(8)), "no entries"),
         (writer.record("libxc.PAGE_DATA", bytes(4)), "too short, its fixed fields are 8 octets"),
         (writer.record("libxc.PAGE_DATA", b"\x09" + bytes(15)), "room for 1 of 9 entries; "),
-        (writer.record("libxc.PAGE_DATA", b"\1" + bytes(15)), "length should be 4112; 1 entry, pfn 0x0: 1 NOTAB"),
+        (writer.record("libxc.PAGE_DATA", b"\1" + bytes(15)), "length should be 4,112; 1 entry, pfn 0x0: 1 NOTAB"),
         (writer.record("libxc.PAGE_DATA", b"\1" + bytes(14) + b"\x50"), "1 entry, pfn 0x0: 1 type 5"),
         (writer.record("libxc.PAGE_DATA", b"\1" + bytes(13) + b"\x10\xf0"), "reserved bits set; 1 entry, pfn 0x0"),
         (writer.record("libxc.HVM_PARAMS", b"\2" + bytes(23)), "1 parameter, count says 2: CALLBACK_IRQ=0x0"),
@@ -136,9 +136,9 @@ def huge() -> Iterator[tuple[str, writer.Part, str]]:
     """Records of many MiB, each with how their summary has to end."""
     fill = 12 << 20
     claimed = fill // 16
-    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12550144 more octets"
+    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12,550,144 more octets"
     count = claimed.to_bytes(4, "little") + bytes(4)
-    yield "params", writer.record("libxc.HVM_PARAMS", count).filled(fill), f"and {claimed - 6} more"
+    yield "params", writer.record("libxc.HVM_PARAMS", count).filled(fill), f"and {claimed - 6:,} more"
     yield "xenstore", writer.record("libxl.EMULATOR_XENSTORE_DATA", b"\2" + bytes(7)).filled(fill), "more octets"
     yield "emulator", writer.record("libxl.EMULATOR_CONTEXT", b"\2" + bytes(7)).filled(fill), "beginning 00 00 00 00"
 

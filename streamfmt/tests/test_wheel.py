@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import streamfmt
+from streamfmt.cli.main import VERBS
 
 CHECKOUT = Path(streamfmt.__file__).parent.parent
 
@@ -45,6 +47,39 @@ def test_every_module_is_inside_but_tests_and_benchmarks(wheel: zipfile.Path) ->
         name = path.relative_to(CHECKOUT / "streamfmt")
         assert (wheel / "streamfmt" / str(name)).exists() == (name.parts[0] not in ("tests", "bench"))
     assert (wheel / "streamfmt" / "py.typed").exists()
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: zipfile.Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel unpacked where there is no checkout."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(str(wheel.root.filename)) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def _printed(folder: Path, *words: str) -> str:
+    """What a command of the unpacked wheel prints."""
+    command = [sys.executable, "-P", "-m", *words]
+    done = subprocess.run(
+        command, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True
+    )
+    assert not done.stderr
+    return done.stdout
+
+
+def test_help_names_what_is_shipped(unpacked: Path) -> None:
+    """No help text of an installed command points to a file, and the pages of the manual that they name are there."""
+    commands = [["streamfmt"], *(["streamfmt", verb] for verb in VERBS), ["streamfmt.cli.verify_stream_v2"]]
+    commands += [["streamfmt", "corpus", verb] for verb in ("list", "show", "check", "build", "export")]
+    texts = [_printed(unpacked, *command, "--help") for command in commands]
+    pages = {page for text in texts for page in re.findall(r"streamfmt help (\w+)", " ".join(text.split()))}
+
+    assert not [text for text in texts if re.search(r"\bdocs/|\.md\b", text)]
+    assert {"json", "recipes"} <= pages
+    for page in pages:
+        shown = _printed(unpacked, "streamfmt", "help", page)
+        assert shown.split() == (CHECKOUT / "docs" / f"{page}.md").read_text().split()
 
 
 def test_works_from_the_wheel(wheel: zipfile.Path, tmp_path: Path) -> None:

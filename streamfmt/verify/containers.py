@@ -23,6 +23,7 @@ _PIECE = 32 << 10
 def header(verifier: Verifier, state: LayerState, at: int, raw: bytes) -> None:
     """Remember what a container's header, at stream offset `at`, says of its stream."""
     layer = state.layer
+    state.header = at
     if layer.name == "xl":
         _, _, state.promise, _, _ = unpack(layer.order + L.FORMATS["xl.header"], raw)
         if layer.order == ">":
@@ -86,7 +87,7 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         verifier.fault(
             "XL-OPTDATA-REST",
             record,
-            f"{rest} octets follow the configuration, which readers pass over",
+            f"{rest:,} octets follow the configuration, which readers pass over",
             offset=start + length,
             length=rest,
             field="rest",
@@ -155,12 +156,21 @@ def inner(verifier: Verifier, state: LayerState, at: int, identity: Identity) ->
     if not promised or identity.key == promised:
         return
     clause, field = _PROMISES[layer.name]
+    mending = _flag_of(state) if layer.name == "xl" and identity.key in _WORDS else ""
     verifier.fault(
         clause,
         layer,
-        f"the file promises {_WORDS[promised]}; at {at} there is {identity.name} ({identity.evidence})",
+        f"the file promises {_WORDS[promised]}; at {at} there is {identity.name} ({identity.evidence}){mending}",
         offset=at,
         field=field,
         expected=_WORDS[promised],
         actual=identity.name,
     )
+
+
+def _flag_of(state: LayerState) -> str:
+    """Which byte of the file an xl header that promised the other stream would have, as printf and dd take it."""
+    place, size = L.PLACES["xl.header"]["mandatory_flags.stream_v2"]
+    lowest = state.header + place + (size - 1 if state.layer.order == ">" else 0)
+    byte = (state.promise ^ L.XL_FLAGS["stream_v2"]) & 0xFF
+    return f"; the byte at {lowest} would have to be \\{byte:03o}, as printf writes it"

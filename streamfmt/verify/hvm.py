@@ -67,7 +67,7 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 shown = f"instance {instance} length {length}"
                 fault("LIBXC-HVMCTX-END", at, f"the END entry has {shown}", "length", "instance 0 length 0", shown)
             elif left:
-                message = f"{left} octets follow the END entry; Xen ignores them"
+                message = f"{left:,} octets follow the END entry; Xen ignores them"
                 fault("LIBXC-HVMCTX-TAIL", at + head.size, message, "typecode", "nothing", f"{left} octets")
             return
         if headless:

@@ -273,14 +273,15 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
             verifier.abstain(clause, state.pfns.why)
         return
     if not state.frames_known:
-        verifier.abstain("LIBXC-P2M-ENTRY", f"more than {FRAMES_MAX} p2m frames in {_LISTS_MAX} lists are not followed")
+        most = f"{FRAMES_MAX:,} p2m frames in {_LISTS_MAX:,} lists"
+        verifier.abstain("LIBXC-P2M-ENTRY", f"more than {most} are not followed")
     _judge_frames(verifier, state, state.end_pfn)
     count, first = state.pfns.uncovered(state.end_pfn)
     if count:
         verifier.fault(
             "LIBXC-PAGE-COVER",
             layer,
-            f"{count} of the guest's {state.end_pfn + 1} frames were never sent, the first is {first:#x}",
+            f"{count:,} of the guest's {state.end_pfn + 1:,} frames were never sent, the first is {first:#x}",
             offset=at,
             expected=f"{state.end_pfn + 1} frames",
             actual=f"{state.end_pfn + 1 - count} frames",

@@ -232,7 +232,7 @@ def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes,
         "zeros up to the end, as on a block device" if zero else "",
     )
     if known:
-        verifier.fault("STREAM-TRAILER", layer, f"{count} octets follow END: {known}", offset=at, length=count)
+        verifier.fault("STREAM-TRAILER", layer, f"{count:,} octets follow END: {known}", offset=at, length=count)
         return
     other = next((name for _, _, place, octets, name in L.MAGICS if not place and head.startswith(octets)), "")
     shown = f"another {other}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
@@ -240,7 +240,7 @@ def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes,
     verifier.fault(
         clause,
         layer,
-        f"{count} octets follow END: {shown}",
+        f"{count:,} octets follow END: {shown}",
         offset=at,
         length=count,
         expected="the end of the input",

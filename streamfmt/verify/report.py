@@ -224,7 +224,9 @@ def _last(outcome: Outcome, clause: str) -> str:
 
 
 def _wrapped(text: str, margin: str = _MARGIN) -> list[tuple[str, str]]:
-    """Plain lines of `text` below a finding, within 80 columns."""
+    """Plain lines of `text` below a finding, within 80 columns.  Lines of its own, such as commands, stay lines."""
+    if "\n" in text:
+        return [line for part in text.splitlines() for line in _wrapped(part, margin)]
     if len(text) <= _COLUMNS - len(margin):
         return [("", margin + text)]
     from textwrap import wrap  # short texts need none

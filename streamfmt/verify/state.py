@@ -33,5 +33,6 @@ class LayerState:
         self.legacy = False
         # Back channel: what comes next, empty if that is not known.
         self.expected = ""
-        # Containers: the value of the field that says what stream is inside.
+        # Containers: where the header is, and the value of the field that says what stream is inside.
+        self.header = 0
         self.promise = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..reader import literals as L
 from ..reader.events import HEADER, PAGE, Layer, Record, Run, Sink
-from ..reader.fields import value_of
+from ..reader.fields import MAGIC, damaged, places, value_of
 from . import libxc, libxl, pages, wording
 from .findings import KEPT, Finding, Findings
 from .state import LayerState
@@ -147,6 +147,9 @@ class Verifier(Sink):
             expected = wording.allowed_words(allowed)
             field = prefix + field
             message = f"{field} is {wording.number(actual)}, expected {expected}"
+            if field in MAGIC and isinstance(where, Layer) and (wrong := damaged(where.name, raw)):
+                here = [byte for byte in wrong if offset <= byte[0] < offset + size]
+                message = f"the {field} is damaged: {places(here)}"
             self.fault(
                 clause,
                 where,

@@ -1,0 +1,173 @@
+"""Clauses and layouts for a person, within 80 columns, and as plain values for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import fill, indent, wrap
+from typing import Any
+
+from ..schema.clauses import Clause
+from ..schema.describe import Field, Layout, Part, layouts_within
+from .tables import length_rule, value_text
+
+FORMAT = "streamfmt-explain-1"
+_WIDTH = 79
+_LABEL = 12
+_JUDGED = {
+    "stream": "a stream alone shows a breach",
+    "context": "only a declared mode, guest or receiver shows it",
+    "reader": "only a reader's behaviour shows it",
+}
+
+
+def clauses_about(path: str, clauses: Iterable[Clause]) -> list[Clause]:
+    """The clauses that are about a layout, or about something in it."""
+    return [c for c in clauses if any(place == path or place.startswith(f"{path}.") for place in c.applies)]
+
+
+def listed(clauses: Sequence[Clause], margin: str = "") -> Iterator[str]:
+    """A list of clauses: id, severity and title."""
+    width = max((len(clause.id) for clause in clauses), default=0)
+    for clause in clauses:
+        head = f"{margin}{clause.id:<{width}}  {clause.severity or 'reader':<7}  "
+        yield fill(clause.title, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+
+
+def clause_text(clause: Clause) -> str:
+    """One clause in full."""
+    lines = [f"{clause.id}: {clause.title}", "", fill(clause.text.strip(), _WIDTH), ""]
+    lines.append(f"  writer    {clause.writer}")
+    lines.append(f"  reader    {clause.reader}")
+    lines.append(f"  judged    {_JUDGED[clause.judged]}")
+    if clause.severity:
+        lines.append(f"  severity  {clause.severity}")
+    lines.append(f"  since     {clause.since}" + (f", until {clause.until}" if clause.until else ""))
+    lines.append(_labelled("about", ", ".join(clause.applies)))
+    lines.append(_labelled("source", clause.source))
+    if clause.hint:
+        lines.append(_labelled("hint", clause.hint))
+    if clause.merged:
+        lines.append(_labelled("merged", ", ".join(clause.merged)))
+    if clause.withdrawn:
+        lines.append(_labelled("withdrawn", clause.withdrawn))
+    if clause.readers:
+        lines += ["", "Known readers, on meeting the breach:"]
+        width = max(17, *(len(row.reader) for row in clause.readers))
+        for row in clause.readers:
+            seen = "seen running" if row.evidence == "run" else "read in its code"
+            lines.append(f"  {row.reader:<{width}} {row.releases:<10} {row.does:<7} ({seen})")
+            when = "though the rule is kept" if row.kept else row.when
+            for words in filter(None, (when and f"when: {when}", row.note)):
+                lines.append(indent(fill(words, 70), " " * 6))
+    return "\n".join(lines)
+
+
+def layout_text(layout: Layout, clauses: Sequence[Clause]) -> str:
+    """One header or record: what it is, its fields, and the clauses about it."""
+    record = layout.record
+    lines = [*fill(f"{layout.path}: {layout.doc}", _WIDTH).splitlines(), ""]
+    if record is not None:
+        lines.append(f"  type      {record.code} ({record.code:#010x})")
+        lines.append(f"  guests    {' and '.join(guest.upper() for guest in record.guests)}")
+        if record.version > 2:
+            lines.append(f"  since     image version {record.version}")
+        lines.append(_labelled("length", length_rule(layout).replace("·", " x ").replace("octets", "bytes")))
+    else:
+        lines.append(f"  length    {layout.size} bytes")
+    lines.append(_labelled("source", layout.source))
+    for inner in layouts_within(layout):
+        rows = [*map(_field_row, inner.fields), *map(_part_row, inner.parts)]
+        if rows:
+            lines += ["", f"Fields of {inner.path}:" if inner is not layout else "Fields:", *_columns(rows)]
+    if clauses:
+        lines += ["", "Clauses:", *listed(clauses, "  ")]
+    return "\n".join(lines)
+
+
+def _columns(rows: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Offset, size, name and meaning of fields, as a table."""
+    table = [("offset", "size", "field", "meaning"), *rows]
+    places, sizes, names = (max(len(row[column]) for row in table) for column in range(3))
+    for place, size, name, meaning in table:
+        head = f"  {place:>{places}}  {size:>{sizes}}  {name:<{names}}  "
+        yield "\n".join(wrap(meaning, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))) or head.rstrip()
+
+
+def _field_row(row: Field) -> tuple[str, str, str, str]:
+    bits = ""
+    if row.bitfield:
+        bits = f" bit {row.shift}" if row.bits == 1 else f" bits {row.shift + row.bits - 1}-{row.shift}"
+    values = _values(row)
+    return f"{row.offset}{bits}", str(row.size), row.path or "value", row.doc + (f" {values}" if values else "")
+
+
+def _values(row: Field) -> str:
+    """What may stand in a field, as a sentence; empty where everything may or a table of the site has it."""
+    if row.constant is not None:
+        text = row.constant.decode("latin-1")
+        return f"Always {ascii(text) if text.isascii() and any(row.constant) else row.constant.hex(' ')}."
+    if row.names:
+        return f"{', '.join(f'{value} {name}' for value, name in row.names.items())}."
+    if row.allowed is not None:
+        return f"Always {' or '.join(map(value_text, row.allowed))}."
+    return ""
+
+
+def _part_row(part: Part) -> tuple[str, str, str, str]:
+    count = part.count if part.count.startswith("to ") else f"{part.count} of them"
+    return "then", str(part.unit) if part.unit > 1 else "", part.name, f"{part.doc} ({count})"
+
+
+def _labelled(label: str, words: str) -> str:
+    """A label and words beside it; lines of their own, such as commands, stay lines."""
+    text = "\n".join(fill(line, _WIDTH - _LABEL, break_on_hyphens=False) for line in words.strip().splitlines())
+    return f"  {label:<9} " + text.replace("\n", "\n" + " " * _LABEL)
+
+
+# -- for machines -----------------------------------------------------------------------------------------------
+
+
+def clause_dict(clause: Clause) -> dict[str, object]:
+    """The clause as plain values; spec/json/explain.json describes them."""
+    names = (name for name in clause.__slots__ if name != "readers")
+    readers = [{name: getattr(row, name) for name in row.__slots__} for row in clause.readers]
+    return {"format": FORMAT} | {name: getattr(clause, name) for name in names} | {"readers": readers}
+
+
+def layout_dict(layout: Layout, clauses: Sequence[Clause]) -> dict[str, object]:
+    """The header or record as plain values; spec/json/explain.json describes them."""
+    record = layout.record
+    return {
+        "format": FORMAT,
+        "path": layout.path,
+        "doc": layout.doc,
+        "type": record.code if record else None,
+        "guests": list(record.guests) if record else [],
+        "length": length_rule(layout) if record else f"{layout.size} octets",
+        "source": layout.source,
+        "fields": [row for inner in layouts_within(layout) for row in _field_dicts(inner)],
+        "clauses": [clause.id for clause in clauses],
+    }
+
+
+def _field_dicts(layout: Layout) -> Iterator[dict[str, Any]]:
+    for row in layout.fields:
+        yield {
+            "path": f"{layout.path}.{row.path}" if row.path else layout.path,
+            "offset": row.offset,
+            "size": row.size,
+            "bits": row.bits,
+            "shift": row.shift,
+            "count": "",
+            "doc": row.doc,
+        }
+    for part in layout.parts:
+        yield {
+            "path": f"{layout.path}.{part.name}",
+            "offset": None,
+            "size": part.unit or None,
+            "bits": None,
+            "shift": None,
+            "count": part.count,
+            "doc": part.doc,
+        }

@@ -1,0 +1,89 @@
+"""What somebody is told who has not named a verb, or not one that there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .. import data
+from ..cli.main import VERBS, main
+
+
+def _told(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    shown = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, shown.out, shown.err
+
+
+def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a word there is a short help: the five things people do first."""
+    status, out, err = _told([], capsys)
+    lines = err.splitlines()
+
+    assert (status, out) == (2, "")
+    assert [
+        line.split("streamfmt ")[1].split()[0] for line in lines if line.startswith("  ") and "streamfmt" in line
+    ] == [
+        "identify",
+        "verify",
+        "show",
+        "explain",
+        "tee",
+    ]
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("verfy x", "there is no verb verfy; did you mean verify?"),
+        ("version", "did you mean --version?"),
+        ("qqqqqq", "there is no verb qqqqqq, and no such file"),
+        ("--verify x", "in lower case: streamfmt verify x"),
+        ("VERIFY x", "in lower case: streamfmt verify x"),
+        ("--json verify x", "options go behind it: streamfmt verify --json x"),
+        ("-V", "there is no option -V before the verb\n"),
+        ("-", "standard input is an input, and no verb; to judge it: streamfmt verify -"),
+        ("help verfy", "there is no help on verfy; did you mean verify?"),
+        ("help qqqqqq", "there are the verbs, and the pages"),
+        ("help ../../etc/passwd", "there is no help on"),
+    ],
+)
+def test_wrong(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is said with the command that was meant."""
+    status, out, err = _told(words.split(), capsys)
+
+    assert (status, out) == (2, "")
+    assert told in " ".join(err.split(" "))
+
+
+def test_file_for_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file's name alone gets a command to paste."""
+    path = tmp_path / "my guest.sav"
+    path.touch()
+    status, _, err = _told([str(path)], capsys)
+
+    assert status == 2
+    assert f"to judge it: streamfmt verify '{path}'\n" in err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """ "help VERB" is "VERB --help"."""
+    assert _told(["help", verb], capsys) == _told([verb, "--help"], capsys)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """ "help" alone is --help; a page of the manual is printed."""
+    assert _told(["help"], capsys) == _told(["--help"], capsys)
+    assert max(map(len, _told(["help"], capsys)[1].splitlines())) <= 80
+    status, out, err = _told(["help", "json"], capsys)
+    assert (status, err) == (0, "")
+    assert out.startswith("# JSON output\n")
+    assert out.split() == Path(data.path("docs", "json.md")).read_text().split()
+    assert max(map(len, out.splitlines())) <= 80
