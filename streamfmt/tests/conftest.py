@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from .. import data
 from ..cli.main import main
+from ..corpus import sources
 from ..writer import Stream
 from .showing import Show
 
@@ -52,3 +54,16 @@ def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
         return status, capsys.readouterr().out
 
     return shown
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the corpus that may be damaged."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(data.path("corpus"), folder)
+    monkeypatch.setattr(sources, "folder", lambda: folder)
+    for kept in (sources.names, sources._top, sources._base, sources.collection):
+        kept.cache_clear()
+    yield folder
+    for kept in (sources.names, sources._top, sources._base, sources.collection):
+        kept.cache_clear()

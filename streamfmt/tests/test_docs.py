@@ -65,7 +65,10 @@ def test_example(page: str, command: str, output: str) -> None:
     assert re.fullmatch(pattern(output), printed), printed
 
 
-PROGRAMS = {page.name: found for page in PAGES if (found := PROGRAM.findall(page.read_text()))}
+# The one of corpus.md reads an archive, over which test_corpus_export.py runs it.
+PROGRAMS = {
+    page.name: found for page in PAGES if page.name != "corpus.md" and (found := PROGRAM.findall(page.read_text()))
+}
 
 
 @pytest.mark.parametrize("page", PROGRAMS)

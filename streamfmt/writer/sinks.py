@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from ..schema.encode import Buffer
@@ -181,9 +181,15 @@ def output(target: Target) -> Output:
 
 def write(target: Target, octets: Buffer) -> None:
     """All of `octets`, or nothing where `target` is a file.  Raises OSError."""
+    write_all(target, [octets])
+
+
+def write_all(target: Target, pieces: Iterable[Buffer]) -> None:
+    """All of the pieces, one after another, or nothing where `target` is a file.  Raises OSError."""
     out = output(target)
     try:
-        out.write([octets])
+        for piece in pieces:
+            out.write([piece])
     except BaseException:
         out.abort()
         raise
