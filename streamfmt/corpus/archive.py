@@ -22,11 +22,6 @@ TABLE = "index.txt"
 _BESIDE = {"index.schema.json": store.SCHEMA, "README.md": ("corpus", "ARCHIVE.md"), "LICENSE": ("LICENSE",)}
 
 
-def form(row: Row) -> str:
-    """What a stream has to be read as: what it is declared to be, or what its first octets say."""
-    return str(row["format"] if row["as"] == "auto" else row["as"])
-
-
 def clauses(row: Row) -> set[str]:
     """The clauses that a stream is about: the one it was made for, and those it breaks."""
     return {found["clause"] for found in row["findings"]} | ({row["clause"]} if row["clause"] else set())
@@ -36,7 +31,7 @@ def clauses(row: Row) -> set[str]:
 BY: dict[str, Callable[[Row], Iterable[str]]] = {
     "stream": lambda row: [row["id"]],
     "clause": clauses,
-    "format": lambda row: [form(row)],
+    "format": lambda row: [row["format"]],
 }
 
 
@@ -81,7 +76,7 @@ def pack(rows: Sequence[Row], progress: Callable[[int], None] | None = None) -> 
             if progress is not None:
                 progress(count + 1)
         add_all(store.INDEX, store.index_text(listed).encode())
-        table = "".join(f"{row['reader']['does']}\t{form(row)}\t{row['file']}\n" for row in listed)
+        table = "".join(f"{row['reader']['does']}\t{row['format']}\t{row['file']}\n" for row in listed)
         add_all(TABLE, table.encode())
         for name, path in _BESIDE.items():
             add_all(name, Path(data.path(*path)).read_bytes())

@@ -99,7 +99,7 @@ def build(target: Path, progress: Callable[[int], None] | None = None) -> list[R
         clean(folder)
     for name in _strays(target, rows):
         if name in before:
-            _remove(target, name)
+            (target / name).unlink()
     text = index_text(rows).encode()
     try:
         same = (target / INDEX).read_bytes() == text
@@ -113,6 +113,7 @@ def build(target: Path, progress: Callable[[int], None] | None = None) -> list[R
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, octets)
+    _remove_empty(target / index.STREAMS)
     return rows
 
 
@@ -129,19 +130,18 @@ def _named(folder: Path) -> set[str]:
     try:
         rows = json.loads((folder / INDEX).read_bytes())["streams"]
         return {row["file"] for row in rows if isinstance(row["file"], str)}
-    except (FileNotFoundError, ValueError, LookupError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
         return set()
 
 
-def _remove(folder: Path, name: str) -> None:
-    """Remove a file below `folder`, and the folders that it leaves empty."""
-    path = folder / name
-    path.unlink()
-    for parent in path.parents[: len(Path(name).parts) - 1]:
-        try:
-            parent.rmdir()
-        except OSError:
-            break  # something is in it
+def _remove_empty(folder: Path) -> None:
+    """Remove the folders below `folder` that have nothing in them."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        if path != str(folder):
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass  # something is in it
 
 
 def _strays(folder: Path, rows: list[Row]) -> Iterator[str]:

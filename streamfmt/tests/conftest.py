@@ -56,14 +56,33 @@ def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
     return shown
 
 
+def _forget_corpus() -> None:
+    for kept in (sources.names, sources._top, sources._base, sources.collection):
+        kept.cache_clear()
+
+
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the corpus that may be damaged."""
     folder = tmp_path / "corpus"
     shutil.copytree(data.path("corpus"), folder)
     monkeypatch.setattr(sources, "folder", lambda: folder)
-    for kept in (sources.names, sources._top, sources._base, sources.collection):
-        kept.cache_clear()
+    _forget_corpus()
     yield folder
-    for kept in (sources.names, sources._top, sources._base, sources.collection):
-        kept.cache_clear()
+    _forget_corpus()
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The recipes of a few streams, of which nothing is made yet."""
+    folder = tmp_path / "corpus"
+    for name in ("good", "LIBXC-TSC-LEN", "LIBXL-HDR-IDENT"):
+        path = folder / "recipes" / f"{name}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data.path("corpus", "recipes", path.name), path)
+    (folder / "real").mkdir()
+    (folder / sources.PROVENANCE).touch()
+    monkeypatch.setattr(sources, "folder", lambda: folder)
+    _forget_corpus()
+    yield folder
+    _forget_corpus()

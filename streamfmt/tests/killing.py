@@ -20,11 +20,12 @@ class Killed:
     call = getattr(os, name)
 def killed(*args, **kwargs):
     Killed.left -= 1
-    if Killed.left or Killed.after:
-        done = Killed.call(*args, **kwargs)
-    if not Killed.left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return done
+    try:
+        if Killed.left or Killed.after:
+            return Killed.call(*args, **kwargs)
+    finally:
+        if not Killed.left:
+            os.kill(os.getpid(), signal.SIGKILL)
 setattr(os, Killed.name, killed)
 """
 
