@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,8 @@ from .. import data
 from ..cli.main import main
 from ..corpus import archive, store
 from ..corpus.store import Row
+from .killing import WAYS, command, environment, killed_at
+from .test_build import terminal
 
 ROWS = store.read_index()
 LARGE = "LIBXC-REC-LENGTH-MAX/accepted/exactly-128-mib"
@@ -140,6 +143,21 @@ def test_what_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(out)["error"] == error.removeprefix("streamfmt corpus: ").rstrip("\n")
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_killed(way: str, moment: str, tmp_path: Path) -> None:
+    """What was there stays whole, and the next export leaves its archive and nothing else."""
+    path = tmp_path / "corpus.tar.gz"
+    path.write_bytes(b"before")
+    words = ("corpus", "export", *SOME, "-o", str(path))
+    first = subprocess.run(command(WAYS[way] + killed_at(moment), *words), env=environment(), check=False)
+
+    assert first.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"before"
+    assert main(list(words)) == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # -- one stream -----------------------------------------------------------------------------------------------
 
 
@@ -242,9 +260,6 @@ def _run(text: str) -> dict[str, Any]:
 
 def test_what_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each verb that does something says so to machines."""
-    assert main(["corpus", "check", "--json"]) == 0
-    run = _run(capsys.readouterr().out)
-    assert (run["streams"], run["on_demand"], run["complaints"]) == (len(ROWS), store.on_demand(ROWS), [])
     assert main(["corpus", "export", "--stream", LARGE, "--json", "-o", str(tmp_path / "a")]) == 0
     run = _run(capsys.readouterr().out)
     assert (run["verb"], run["streams"], run["on_demand"], run["output"]) == ("export", 1, 1, str(tmp_path / "a"))
@@ -252,6 +267,14 @@ def test_what_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     done = subprocess.run(words, capture_output=True, check=True)
     assert hashlib.sha256(done.stdout).hexdigest() == next(row["sha256"] for row in ROWS if row["id"] == "good/hvm")
     assert _run(done.stderr.decode())["output"] is None
+
+
+def test_progress() -> None:
+    """A terminal sees how far a check is; the object comes after it."""
+    said = terminal([sys.executable, "-m", "streamfmt", "corpus", "check", "--json"], both=True)
+    assert re.search(rf"\d+/{len(ROWS)}\b.* streams", said)
+    run = _run(said[said.index('{"format"') :].splitlines()[0])
+    assert (run["streams"], run["on_demand"], run["complaints"]) == (len(ROWS), store.on_demand(ROWS), [])
 
 
 def test_complaints_for_machines(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
