@@ -65,8 +65,8 @@ def pack(rows: Sequence[Row], progress: Callable[[int], None] | None = None) -> 
             tar.addfile(info, reading)  # type: ignore[arg-type] # it wants no more than to read
             sums.append(f"{reading.digest.hexdigest()}  {name}\n")
 
-        def add_all(name: str, octets: bytes) -> None:
-            add(name, len(octets), [octets])
+        def add_all(name: str, content: bytes) -> None:
+            add(name, len(content), [content])
 
         for count, row in enumerate(rows):
             # Here it lies as it is, below its own id.
@@ -85,7 +85,7 @@ def pack(rows: Sequence[Row], progress: Callable[[int], None] | None = None) -> 
 
 
 class _Reading:
-    """Pieces of octets, read like a file, and their checksum."""
+    """Pieces of bytes, read like a file, and their checksum."""
 
     def __init__(self, pieces: Iterable[Buffer]) -> None:
         self._pieces = iter(pieces)
@@ -93,7 +93,7 @@ class _Reading:
         self.digest = sha256()
 
     def read(self, size: int) -> bytes:
-        """As many octets as are asked for, unless fewer are left."""
+        """As many bytes as are asked for, unless fewer are left."""
         got = bytearray()
         while len(got) < size:
             if not self._left:

@@ -62,7 +62,7 @@ def counted(rows: list[Row]) -> str:
 
 
 def pieces(row: Row) -> Iterable[Buffer]:
-    """A stream's octets: those of its file, or as they are made.  Raises CorpusError if they are not these, OSError."""
+    """A stream's bytes: those of its file, or as they are made.  Raises CorpusError if they are not these, OSError."""
     if row["file"] is not None:
         octets = sources.unpacked(sources.folder() / row["file"])
         if sha256(octets).hexdigest() != row["sha256"]:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 SUFFIX = ".streamfmt-part"
-# A name has the target's, a token of this many letters, and the suffix; together the system takes 255 octets.
+# A name has the target's, a token of this many letters, and the suffix; together the system takes 255 bytes.
 _TOKEN = 8
 _LONGEST = 255 - len(SUFFIX) - _TOKEN - 1
 _MODE = 0o666
