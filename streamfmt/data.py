@@ -18,3 +18,9 @@ def path(*parts: str) -> str:
         if os.path.exists(found):
             return found
     raise FileNotFoundError(f"streamfmt's data file {'/'.join(parts)} is missing; reinstall streamfmt")
+
+
+def checkout() -> bool:
+    """Whether this is a checkout, which is worked in, and no installed package, which stays as it is."""
+    top = os.path.dirname(_HERE)
+    return not os.path.exists(os.path.join(_HERE, "_data")) and os.path.exists(os.path.join(top, "pyproject.toml"))

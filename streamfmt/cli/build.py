@@ -7,20 +7,18 @@ every rule; faults in it are written as they are.
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..reader.sources import reason
 from ..writer import BreachError, Writer
 from ..writer.parts import size
 from ..writer.recipes import Recipe, load_from
-from ..writer.sinks import output, sweep
+from ..writer.sinks import output
 from ..writer.tables import RecipeError
 from . import inputs
+from .ending import stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         inputs.complain(args.recipe, f"cannot read: {reason(error)}")
         return 3
     try:
-        with _stopped():
+        with stopped():
             octets = _build(recipe, args.output)
     except BreachError as error:
         found = error.finding
@@ -85,24 +83,6 @@ def _same(fd: int, path: str) -> bool:
     except OSError:
         return False
     return stat.S_ISREG(found.st_mode) and os.path.samestat(os.fstat(fd), found)
-
-
-@contextmanager
-def _stopped() -> Iterator[None]:
-    """Whoever ends us or closes the terminal leaves no more behind than Ctrl-C does."""
-
-    def leave(number: int, _: object) -> None:
-        sys.exit(128 + number)
-
-    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        sweep()
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _build(recipe: Recipe, target: str) -> int:

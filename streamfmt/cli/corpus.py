@@ -6,7 +6,6 @@ Every stream has an id, such as good/libxl-hvm or LIBXC-PAGE-COUNT/broken/empty.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import sys
 import textwrap
@@ -18,18 +17,24 @@ from . import inputs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
+    from collections.abc import Callable
+
+    from ..corpus.store import Row
+    from .line import Line
 
 EXAMPLES = """examples:
   streamfmt corpus list 'LIBXC-PAGE-*'
+  streamfmt corpus list --clause 'XAPI-*' --format xapi
   streamfmt corpus show LIBXC-PAGE-COUNT/broken/empty
   streamfmt corpus check
   streamfmt corpus export -o corpus.tar.gz
-  streamfmt corpus export -o - | tar xz
+  streamfmt corpus export --format libxl --clause 'CKPT-*' -o - | tar xz
+  streamfmt corpus export --stream good/libxl-hvm -o - | streamfmt verify -
 
 exit status: 0 done, and all is as it should be; 1 something is not; 2 wrong
-usage, or no stream of that name; 3 could not read or write
+usage, or no such stream; 3 could not read or write
 """
+_JSON = "print an object that says what was done; see docs/json.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,23 +42,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = verbs.add_parser(
         "list", help="list streams: id, size, what a reader has to do, other clauses that it breaks"
     )
-    listing.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="ids, with * and ? (default: all)")
+    listing.add_argument("pattern", metavar="ID", nargs="*", default=[], help="as with --stream (default: all)")
+    _add_choice(listing)
     listing.add_argument("--json", action="store_true", help="print rows of the index, one a line")
     show = verbs.add_parser("show", help="tell all about one stream")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true", help="print its row of the index")
-    verbs.add_parser("check", help="make every stream, judge it, and hold it against its file and the index")
+    check = verbs.add_parser("check", help="make every stream, judge it, and hold it against its file and the index")
+    check.add_argument("--json", action="store_true", help=_JSON)
     build = verbs.add_parser("build", help="make the corpus from its recipes")
     build.add_argument(
         "-o",
         "--output",
         metavar="DIR",
-        help="where to, without real/ (default: where it lies)",
+        help="where to, without real/ (default: where it lies, in a checkout)",
     )
-    export = verbs.add_parser("export", help="pack streams, index and checksums into a tar archive")
+    build.add_argument("--json", action="store_true", help=_JSON)
+    export = verbs.add_parser(
+        "export",
+        help="pack streams, index and checksums into a tar archive; or write one stream",
+        description="One --stream without * and ? is written as it is; else what is chosen is packed into an archive.",
+    )
+    _add_choice(export)
     export.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="the archive, a .tar.gz; - is standard output"
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="the archive, a .tar.gz, or the stream; - is standard output",
     )
+    export.add_argument("--json", action="store_true", help=f"{_JSON}; on standard error with -o -")
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    """What chooses streams."""
+    choice = parser.add_argument_group(
+        "which streams", "Patterns have * and ?.  Given again, an option adds streams; another one leaves only its own."
+    )
+    choice.add_argument("--stream", metavar="ID", action="append", default=[], help="the stream of that id")
+    choice.add_argument(
+        "--clause", metavar="ID", action="append", default=[], help="streams made for that clause, or that break it"
+    )
+    choice.add_argument(
+        "--format", metavar="FORM", action="append", default=[], help="streams to be read as that: libxc, libxl, xl ..."
+    )
+    choice.add_argument("--stored", action="store_true", help="leave out the few over 1 MiB, which are made on demand")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,58 +96,118 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _VERBS[args.what](args)
     except CorpusError as error:
-        print(f"streamfmt corpus: {error}; streamfmt corpus build makes it anew", file=sys.stderr)
-        return 1
+        return _failed(args, 1, f"{error}; streamfmt corpus build makes it anew")
     except RecipeError as error:
-        print(f"streamfmt corpus: {error}", file=sys.stderr)
-        return 1
+        return _failed(args, 1, str(error))
     except OSError as error:
         if not error.filename:
             raise  # standard output's
-        print(f"streamfmt corpus: {inputs.shown(str(error.filename))}: {reason(error)}", file=sys.stderr)
-        return 3
+        return _failed(args, 3, f"{inputs.shown(str(error.filename))}: {reason(error)}")
+
+
+def _failed(args: argparse.Namespace, status: int, message: str) -> int:
+    print(f"streamfmt corpus: {message}", file=sys.stderr)
+    if args.json and args.what in _RUNS:
+        _report(args, status, [], error=message)
+    return status
+
+
+def _report(
+    args: argparse.Namespace, status: int, rows: list[Row], complaints: list[str] | None = None, error: str = ""
+) -> None:
+    """Print what was done, as spec/json/corpus-run.json describes it."""
+    from ..corpus.store import on_demand
+
+    output = getattr(args, "output", None)
+    run = {
+        "format": "streamfmt-corpus-run-1",
+        "verb": args.what,
+        "status": status,
+        "streams": len(rows),
+        "on_demand": on_demand(rows),
+        "output": None if output == "-" else output,
+        "complaints": complaints or [],
+        "error": error or None,
+    }
+    print(json.dumps(run), file=sys.stderr if output == "-" else sys.stdout)
+
+
+# -- list and show --------------------------------------------------------------------------------------------
+
+
+def _chosen(args: argparse.Namespace, streams: list[str]) -> list[Row]:
+    """What the options choose; nothing, after it has been said, if there is none."""
+    from ..corpus import archive, store
+
+    stored: list[Row] = store.read_index()
+    asked = {"stream": streams, "clause": args.clause, "format": args.format}
+    rows = [row for row in archive.chosen(stored, asked) if row["file"] or not args.stored]
+    if rows:
+        return rows
+    for by, patterns in asked.items():
+        if patterns and not any(archive.chosen(stored, {by: patterns})):
+            names = sorted({name for row in stored for name in archive.BY[by](row)})
+            _unknown(by, patterns, names)
+            return []
+    options = ", ".join(f"--{by}" for by, patterns in asked.items() if patterns)
+    options += ", --stored" if args.stored else ""
+    print(f"streamfmt corpus: no stream fits {options} at once; leave one out", file=sys.stderr)
+    return []
+
+
+def _unknown(what: str, patterns: list[str], names: list[str]) -> None:
+    """Say that no stream has such a name, and which has one like it."""
+    of = {"stream": "", "clause": " of clause", "format": " of format"}[what]
+    asked = " or ".join(map(repr, patterns))
+    if what == "format":
+        hint = f"; there are {', '.join(names)}"
+    else:
+        from difflib import get_close_matches
+
+        near = [name for pattern in patterns for name in get_close_matches(pattern, names, 3, 0.5)]
+        hint = f"; is one of these meant: {', '.join(near)}?" if near else ""
+    print(f"streamfmt corpus: there is no stream{of} {asked}{hint}", file=sys.stderr)
 
 
 def _list(args: argparse.Namespace) -> int:
-    from ..corpus import store
-
-    rows = [row for row in store.read_index() if fnmatch.fnmatchcase(row["id"], args.pattern)]
-    if not rows:
-        print(f"streamfmt corpus: there is no stream {args.pattern!r}", file=sys.stderr)
-        return 2
+    rows = _chosen(args, args.pattern + args.stream)
     for row in rows:
-        if args.json:
-            print(json.dumps(row, ensure_ascii=False))
-        else:
-            # Ids begin with the clause that a stream is about.
-            others = dict.fromkeys(found["clause"] for found in row["findings"] if found["clause"] != row["clause"])
-            print(f"{row['id']:<46} {row['size']:>10,}  {row['reader']['does']:<6}  {', '.join(others)}".rstrip())
-    return 0
+        print(json.dumps(row, ensure_ascii=False) if args.json else _line(row))
+    return 0 if rows else 2
+
+
+def _line(row: Row) -> str:
+    """A row in a line, or in more if it breaks many clauses."""
+    # Ids begin with the clause that a stream is about.
+    others = dict.fromkeys(found["clause"] for found in row["findings"] if found["clause"] != row["clause"])
+    line = f"{row['id']:<46} {row['size']:>11,}  {row['reader']['does']}"
+    if not others:
+        return line
+    clauses = ", ".join(others)
+    return (
+        f"{line}\n{textwrap.fill(clauses, 80, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)}"
+    )
 
 
 def _show(args: argparse.Namespace) -> int:
     from ..corpus import store
 
-    rows: list[dict[str, Any]] = store.read_index()
+    rows: list[Row] = store.read_index()
     row = next((row for row in rows if row["id"] == args.id), None)
     if row is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(args.id, [row["id"] for row in rows], 3, 0.5)
-        hint = f"; is one of these meant: {', '.join(near)}?" if near else ""
-        print(f"streamfmt corpus: there is no stream {args.id!r}{hint}", file=sys.stderr)
+        _unknown("stream", [args.id], [row["id"] for row in rows])
         return 2
     print(json.dumps(row, ensure_ascii=False, indent=2) if args.json else _text(row))
     return 0
 
 
-def _text(row: dict[str, Any]) -> str:
+def _text(row: Row) -> str:
     """A row for people."""
     lines = [row["id"]]
     read_as = [f"--as {row['as']}"] * (row["as"] != "auto") + [f"--mode {row['mode']}"] * (row["mode"] != "auto")
     told = {
         "about": row["about"],
-        "file": row["file"] or "not stored: it is too large; streamfmt build makes it",
+        "file": row["file"] or f"made on demand: streamfmt corpus export --stream {row['id']} -o FILE",
         "octets": f"{row['size']:,}",
         "sha256": row["sha256"],
         "is": row["description"],
@@ -142,46 +235,96 @@ def _wrapped(name: str, text: str) -> str:
     )
 
 
-def _check(_: argparse.Namespace) -> int:
+# -- check, build and export ----------------------------------------------------------------------------------
+
+
+class _Count(inputs.Progress):
+    """Progress in streams."""
+
+    def _begun(self) -> Line:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        from .line import Line
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("streams"), TimeRemainingColumn())
+        return Line(*columns, total=self._total)
+
+
+def _check(args: argparse.Namespace) -> int:
     from ..corpus import store
 
-    count = 0
-    for complaint in store.check():
-        print(complaint)
-        count += 1
-    if count:
-        print(f"streamfmt corpus: {count} complaints; streamfmt corpus build makes it anew", file=sys.stderr)
-        return 1
-    print(f"{len(store.read_index()):,} streams are as they should be")
-    return 0
+    rows: list[Row] = store.read_index()
+    complaints = []
+    with _Count(len(rows)) as progress:
+        for complaint in store.check(progress):
+            complaints.append(complaint)
+            if not args.json:
+                print(complaint)
+    status = int(bool(complaints))
+    if complaints:
+        print(f"streamfmt corpus: {len(complaints)} complaints; streamfmt corpus build makes it anew", file=sys.stderr)
+    elif not args.json:
+        print(f"{store.counted(rows)}: as they should be")
+    if args.json:
+        _report(args, status, rows, complaints)
+    return status
 
 
 def _build(args: argparse.Namespace) -> int:
+    from .. import data
     from ..corpus import sources, store
+    from .ending import stopped
 
+    if not args.output and not data.checkout():
+        print(
+            "streamfmt corpus: this is an installed streamfmt, whose own corpus stays as it is; give -o DIR",
+            file=sys.stderr,
+        )
+        return 2
     target = Path(args.output) if args.output else sources.folder()
-    print(f"{inputs.shown(str(target))}: {store.build(target):,} streams")
+    with stopped(), _Count(sources.number()) as progress:
+        rows = store.build(target, progress)
+    if args.json:
+        _report(args, 0, rows)
+    else:
+        print(f"{inputs.shown(str(target))}: {store.counted(rows)}")
     return 0
 
 
 def _export(args: argparse.Namespace) -> int:
-    from ..corpus import store
-    from ..writer.sinks import write
+    from ..corpus import archive, store
+    from ..writer import sinks
+    from .ending import stopped
 
     if args.output == "-" and sys.stdout.isatty():
         print("streamfmt corpus: standard output is a terminal; give -o a file, or a pipe", file=sys.stderr)
         return 2
-    archive, count = store.archive()
-    if args.output == "-":
-        write(1, archive)
-        return 0
+    rows = _chosen(args, args.stream)
+    if not rows:
+        return 2
+    one = len(args.stream) == 1 and args.stream[0] == rows[0]["id"]
+    with _Count(len(rows)) as progress:
+        pieces = store.pieces(rows[0]) if one else [archive.pack(rows, progress)]
     try:
-        write(args.output, archive)
+        with stopped():
+            sinks.write_all(1 if args.output == "-" else args.output, pieces)
     except OSError as error:
-        inputs.complain(args.output, f"cannot write: {reason(error)}")
-        return 3
-    print(f"{inputs.shown(args.output)}: {count:,} streams")
+        if args.output == "-":
+            raise
+        return _failed(args, 3, f"{inputs.shown(args.output)}: cannot write: {reason(error)}")
+    if args.json:
+        _report(args, 0, rows)
+    elif args.output != "-":
+        print(f"{inputs.shown(args.output)}: {store.counted(rows)}")
     return 0
 
 
-_VERBS = {"list": _list, "show": _show, "check": _check, "build": _build, "export": _export}
+_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "list": _list,
+    "show": _show,
+    "check": _check,
+    "build": _build,
+    "export": _export,
+}
+# Those that do something, and say with --json what they did.
+_RUNS = ("check", "build", "export")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -14,14 +14,24 @@ from ..verify.verifier import Verifier
 from . import sources
 from .sources import Entry, Real
 
-FORMAT = "streamfmt-corpus-1"
+FORMAT = "streamfmt-corpus-2"
 # Larger streams are made where they are wanted, and not stored.
 STORED = 1 << 20
 STREAMS = "streams"
 
 
-def streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    """A row for each stream, as spec/json/corpus.json describes it, and the octets of those to make and store."""
+def streams(progress: Callable[[int], None] | None = None) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    """A row for each stream, as spec/json/corpus.json describes it, and the octets of those to make and store.
+
+    `progress` is called with how many have been made.
+    """
+    for count, found in enumerate(_streams()):
+        yield found
+        if progress is not None:
+            progress(count + 1)
+
+
+def _streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
     for real in sources.real():
         octets = sources.unpacked(sources.folder() / real.file)
         yield real_row(real, *_judged([octets], "auto", "auto", deep=False)), None
@@ -87,12 +97,17 @@ def _judged(pieces: Iterable[Buffer], form: str, mode: str, *, deep: bool) -> tu
 
 
 def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
+    layers = outcome.verifier.layers
+    image = next((layer for layer in layers if layer.name == "libxc"), None)
     return {
         "size": outcome.size,
         "sha256": digest,
         "format": outcome.identity.key or outcome.identity.kind,
         "description": outcome.describe(),
-        "layers": [layer.path for layer in outcome.verifier.layers],
+        "guest": image.guest if image else outcome.identity.guest,
+        # A layer that has no version has 0, as one has whose header breaks off.
+        "version": (image.version or None) if image else None,
+        "layers": [{"path": layer.path, "version": layer.version or None} for layer in layers],
     }
 
 

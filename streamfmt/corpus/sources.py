@@ -128,9 +128,24 @@ def entries() -> Iterator[Entry]:
         yield from collection(name)
 
 
+def entry(name: str) -> Entry:
+    """The entry with this id.  Raises KeyError if nothing makes such a stream, and RecipeError."""
+    found = name.partition("/")[0]
+    of = collection(found) if found in names() else ()
+    try:
+        return next(entry for entry in of if entry.id == name)
+    except StopIteration:
+        raise KeyError(name) from None
+
+
 def real() -> Iterator[Real]:
     """All that real software wrote."""
     with (folder() / PROVENANCE).open("rb") as file:
         rows: Mapping[str, Mapping[str, str]] = tomllib.load(file)
     for name, row in rows.items():
         yield Real(name, f"{REAL}/{row['file']}", row["provenance"], row["about"])
+
+
+def number() -> int:
+    """How many streams there are.  Raises RecipeError."""
+    return sum(1 for _ in entries()) + sum(1 for _ in real())

@@ -1,31 +1,31 @@
-"""The corpus as files: made from the recipes, held against the index, and packed for people without Python."""
+"""The corpus as files: made from the recipes, and held against the index."""
 
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import tarfile
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from .. import data
+from ..schema.encode import Buffer
+from ..writer.beside import clean
 from ..writer.sinks import write
 from . import index, sources
 
 INDEX = "index.json"
 SCHEMA = ("spec", "json", "corpus.json")
-# What an archive has beside streams and index.
-_BESIDE = {"index.schema.json": SCHEMA, "LICENSE": ("LICENSE",)}
+Row = dict[str, Any]
 
 
 class CorpusError(Exception):
     """A file of the corpus is not what it has to be."""
 
 
-def read_index(folder: Path | None = None) -> list[dict[str, Any]]:
+def read_index(folder: Path | None = None) -> list[Row]:
     """The rows of the index that is stored.  Raises CorpusError and OSError."""
     path = (folder or sources.folder()) / INDEX
     try:
@@ -43,45 +43,108 @@ def read_index(folder: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def index_text(rows: list[dict[str, Any]]) -> str:
+def index_text(rows: list[Row]) -> str:
     """The index as it is stored: a row a line."""
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     return f'{{"format": "{index.FORMAT}", "streams": [\n{lines}\n]}}\n'
 
 
-def packed(octets: bytes) -> bytes:
-    """Octets as they are stored: compressed, without a date."""
-    return gzip.compress(octets, 9, mtime=0)
+def on_demand(rows: Iterable[Row]) -> int:
+    """How many of these streams are not stored, but made where they are wanted."""
+    return sum(row["file"] is None for row in rows)
 
 
-def build(target: Path) -> int:
-    """Write all that recipes make below `target`, and the index; how many streams that are.  Raises OSError.
+def counted(rows: list[Row]) -> str:
+    """How many streams these are, in words."""
+    made = on_demand(rows)
+    text = f"{len(rows):,} stream{'s' * (len(rows) != 1)}"
+    return text + (f", {made:,} of them made on demand" if made else "")
+
+
+def pieces(row: Row) -> Iterable[Buffer]:
+    """A stream's bytes: those of its file, or as they are made.  Raises CorpusError if they are not these, OSError."""
+    if row["file"] is not None:
+        octets = sources.unpacked(sources.folder() / row["file"])
+        if sha256(octets).hexdigest() != row["sha256"]:
+            raise CorpusError(f"{row['file']} does not hold what the index says")
+        return [octets]
+    try:
+        stream = sources.entry(row["id"]).recipe.stream
+    except KeyError:
+        raise CorpusError(f"{row['id']}: the index has it, and nothing makes it") from None
+    # Made twice, so that nothing is handed out before it is known to be right.
+    digest = sha256()
+    for piece in stream.pieces():
+        digest.update(piece)
+    if digest.hexdigest() != row["sha256"]:
+        raise CorpusError(f"{row['id']} is made otherwise than the index says")
+    return stream.pieces()
+
+
+def build(target: Path, progress: Callable[[int], None] | None = None) -> list[Row]:
+    """Write all that recipes make below `target`, and the index; its rows.  Raises OSError and RecipeError.
 
     Files that hold the same octets already are left as they are, and those that no index has named are none of ours.
+    At any time an index names all that is ours: the old one until what is no more is gone, then the new one.  So
+    whatever a kill leaves, the next call finds, whether or not the recipes are the same.
     """
     rows = []
-    count = 0
-    for row, octets in index.streams():
+    changed = {}
+    for row, octets in index.streams(progress):
         rows.append(row)
-        if octets is None:
-            continue
-        path = target / row["file"]
-        if not path.exists() or sources.unpacked(path) != octets:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, packed(octets))
-        count += 1
-    try:
-        before = {row["file"] for row in read_index(target)}
-    except (FileNotFoundError, CorpusError):
-        before = set()
+        if octets is not None and not _holds(target / row["file"], octets):
+            changed[row["file"]] = gzip.compress(octets, 9, mtime=0)  # as it is stored: without a date
+    before = _named(target)
+    for folder, _, _ in os.walk(target / index.STREAMS):
+        clean(folder)
     for name in _strays(target, rows):
         if name in before:
             (target / name).unlink()
-    write(target / INDEX, index_text(rows).encode())
-    return count
+    text = index_text(rows).encode()
+    try:
+        same = (target / INDEX).read_bytes() == text
+    except OSError:
+        same = False
+    target.mkdir(parents=True, exist_ok=True)
+    clean(target)
+    if not same:
+        write(target / INDEX, text)
+    for name, octets in changed.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, octets)
+    _remove_empty(target / index.STREAMS)
+    return rows
 
 
-def _strays(folder: Path, rows: list[dict[str, Any]]) -> Iterator[str]:
+def _holds(path: Path, octets: bytes) -> bool:
+    """Whether a stored file is what it has to be."""
+    try:
+        return sources.unpacked(path) == octets
+    except OSError:
+        return False  # if it cannot be written either, that is what there is to say
+
+
+def _named(folder: Path) -> set[str]:
+    """The files that an index names, of whatever version and however damaged."""
+    try:
+        rows = json.loads((folder / INDEX).read_bytes())["streams"]
+        return {row["file"] for row in rows if isinstance(row["file"], str)}
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
+        return set()
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folders below `folder` that have nothing in them."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        if path != str(folder):
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass  # something is in it
+
+
+def _strays(folder: Path, rows: list[Row]) -> Iterator[str]:
     """Files among the streams that no row names."""
     known = {row["file"] for row in rows} | {sources.PROVENANCE}
     for inner in (index.STREAMS, sources.REAL):
@@ -91,7 +154,7 @@ def _strays(folder: Path, rows: list[dict[str, Any]]) -> Iterator[str]:
                 yield name
 
 
-def check() -> Iterator[str]:
+def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
     """What is not as it should be, in words: each stream is made, judged and held against its file and its row.
 
     Raises CorpusError and OSError.
@@ -99,7 +162,7 @@ def check() -> Iterator[str]:
     stored = read_index()
     rows = {row["id"]: row for row in stored}
     folder = sources.folder()
-    for now, octets in index.streams():
+    for now, octets in index.streams(progress):
         row = rows.pop(now["id"], None)
         if row is None:
             yield f"{now['id']}: the index has no such stream"
@@ -114,40 +177,3 @@ def check() -> Iterator[str]:
                 yield f"{now['id']}: {now['file']} holds other octets"
     yield from (f"{name}: the index has it, and nothing makes it" for name in rows)
     yield from (f"{name}: no row of the index names this file" for name in _strays(folder, stored))
-
-
-def archive() -> tuple[bytes, int]:
-    """A tar archive with each stored stream as .bin and its row as .json, and checksums; and how many streams.
-
-    The same corpus makes the same archive.  Raises CorpusError and OSError.
-    """
-    rows = []
-    sums = []
-    made = io.BytesIO()
-    with (
-        gzip.GzipFile("", "wb", fileobj=made, mtime=0) as packing,
-        tarfile.open(fileobj=packing, mode="w") as tar,
-    ):
-
-        def add(name: str, octets: bytes) -> None:
-            info = tarfile.TarInfo(f"streamfmt-corpus/{name}")
-            info.size = len(octets)
-            tar.addfile(info, io.BytesIO(octets))
-            sums.append(f"{sha256(octets).hexdigest()}  {name}\n")
-
-        for row in read_index():
-            if row["file"] is None:
-                rows.append(row)
-                continue
-            octets = sources.unpacked(sources.folder() / row["file"])
-            if sha256(octets).hexdigest() != row["sha256"]:
-                raise CorpusError(f"{row['file']} does not hold what the index says")
-            # Here it lies as it is, below its own id.
-            rows.append(row | {"file": f"{row['id']}.bin"})
-            add(f"{row['id']}.bin", octets)
-            add(f"{row['id']}.json", json.dumps(rows[-1], indent=2).encode() + b"\n")
-        add(INDEX, index_text(rows).encode())
-        for name, path in _BESIDE.items():
-            add(name, Path(data.path(*path)).read_bytes())
-        add("SHA256SUMS", "".join(sums).encode())
-    return made.getvalue(), sum(row["file"] is not None for row in rows)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from .. import data
 from ..cli.main import main
+from ..corpus import sources
 from ..writer import Stream
 from .showing import Show
 
@@ -52,3 +54,35 @@ def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
         return status, capsys.readouterr().out
 
     return shown
+
+
+def _forget_corpus() -> None:
+    for kept in (sources.names, sources._top, sources._base, sources.collection):
+        kept.cache_clear()
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the corpus that may be damaged."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(data.path("corpus"), folder)
+    monkeypatch.setattr(sources, "folder", lambda: folder)
+    _forget_corpus()
+    yield folder
+    _forget_corpus()
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The recipes of a few streams, of which nothing is made yet."""
+    folder = tmp_path / "corpus"
+    for name in ("good", "LIBXC-TSC-LEN", "LIBXL-HDR-IDENT"):
+        path = folder / "recipes" / f"{name}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data.path("corpus", "recipes", path.name), path)
+    (folder / "real").mkdir()
+    (folder / sources.PROVENANCE).touch()
+    monkeypatch.setattr(sources, "folder", lambda: folder)
+    _forget_corpus()
+    yield folder
+    _forget_corpus()

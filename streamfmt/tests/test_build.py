@@ -26,6 +26,7 @@ from ..writer.recipes import Recipe
 from ..writer.streams import Stream
 from ..writer.telling import Teller
 from .good import GOOD, HVM
+from .killing import WAYS, command, environment, is_writing, wait_until
 from .showing import real
 from .vectors import SMALL
 
@@ -229,22 +230,18 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stopped(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_stopped(number: signal.Signals, way: str, tmp_path: Path) -> None:
     """Whoever stops it finds no half file, by whatever signal, and what was there is there still."""
     (tmp_path / "r.toml").write_text(LARGE.replace("64 MiB", "64 GiB"))
     (tmp_path / "out").write_text("kept")
     # Whoever runs the tests may ignore these signals, which children inherit.
-    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    program += "signal.signal(signal.SIGHUP, signal.SIG_DFL); from streamfmt.cli.main import entry; entry()"
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n" + WAYS[way]
     child = subprocess.Popen(
-        [sys.executable, "-c", program, "build", "r.toml", "-o", "out"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stderr=subprocess.PIPE,
+        command(program, "build", "r.toml", "-o", "out"), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE
     )
-    end = time.monotonic() + 60
-    while len(os.listdir(tmp_path)) < 3 and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: is_writing(child.pid, tmp_path))
     child.send_signal(number)
     child.communicate(timeout=60)
 

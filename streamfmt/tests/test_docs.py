@@ -81,7 +81,10 @@ def test_readme_with_the_installed_command(command: str) -> None:
     assert re.fullmatch(pattern(output), done.stdout), done.stdout
 
 
-PROGRAMS = {page.name: found for page in PAGES if (found := PROGRAM.findall(page.read_text()))}
+# The one of corpus.md reads an archive, over which test_corpus_export.py runs it.
+PROGRAMS = {
+    page.name: found for page in PAGES if page.name != "corpus.md" and (found := PROGRAM.findall(page.read_text()))
+}
 
 
 @pytest.mark.parametrize("page", PROGRAMS)

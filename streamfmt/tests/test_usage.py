@@ -46,7 +46,7 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("qqqqqq", "there is no verb qqqqqq, and no such file"),
         ("--verify x", "in lower case: streamfmt verify x"),
         ("VERIFY x", "in lower case: streamfmt verify x"),
-        ("--json verify x", "options go behind it: streamfmt verify --json x"),
+        ("--json verify x", "options go after it: streamfmt verify --json x"),
         ("-V", "there is no option -V before the verb\n"),
         ("-", "standard input is an input, and no verb; to judge it: streamfmt verify -"),
         ("help verfy", "there is no help on verfy; did you mean verify?"),

@@ -282,17 +282,6 @@ def test_a_name_that_is_taken_meanwhile(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_what_nobody_took_back(tmp_path: Path) -> None:
-    """Files that were begun, and neither finished nor given up, are found; others are left."""
-    outputs = [sinks.FileOutput(tmp_path / name) for name in ("finished", "given up", "forgotten")]
-    outputs[0].finish()
-    outputs[1].abort()
-    sinks.sweep()
-
-    assert os.listdir(tmp_path) == ["finished"]
-    os.close(outputs[2]._fd)
-
-
 @pytest.mark.parametrize("before", [None, b"as it was"])
 def test_no_half_file(tmp_path: Path, before: bytes | None) -> None:
     """A breach, an exception and a stream that is not complete leave what was there, or nothing."""

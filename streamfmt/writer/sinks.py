@@ -9,11 +9,11 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from ..schema.encode import Buffer
+from .beside import Beside
 
 
 class Writable(Protocol):
@@ -28,8 +28,6 @@ Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
 _MANY = 1024
 _ENOUGH = 256 << 10
 _SMALL = 4096
-# Files that are being written beside their names.
-_begun: set[str] = set()
 
 
 class Output:
@@ -65,75 +63,66 @@ class Output:
 
 
 class FileOutput(Output):
-    """A file that is written beside its name, which it gets when it is complete.
+    """A file that gets its name when it is complete; see :mod:`beside`.  Errors name it.
 
     What is there already and is no regular file, such as a pipe or a device, is written to as it is.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
-        # A link stays a link: what it points to is replaced.
-        self._target = os.path.realpath(self._path)
-        self._beside = ""
+        self._beside: Beside | None = None
         try:
             mode = os.stat(self._path).st_mode
         except FileNotFoundError:
             mode = stat.S_IFREG
-        if stat.S_ISREG(mode):
-            name = f"{self._target}.{os.getpid()}.part"
-            _begun.add(name)
-            # As open() would make it; a file that is replaced keeps its permissions.
-            try:
-                self._fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            except OSError as error:
-                _begun.discard(name)  # it is none of ours
-                if not isinstance(error, FileExistsError):
-                    error.filename = self._path  # else the name beside is the one to look at
-                raise
-            self._beside = name
-            if stat.S_IMODE(mode):
-                os.fchmod(self._fd, stat.S_IMODE(mode))
-        else:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            if stat.S_ISREG(mode):
+                # A link stays a link: what it points to is replaced.  A file that is replaced keeps its permissions.
+                self._beside = Beside(os.path.realpath(self._path), stat.S_IMODE(mode))
+                self._fd = self._beside.fd
+            else:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self._name(error)
+            raise
         super().__init__(to_descriptor(self._fd))
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        try:
+            super().write(buffers)
+        except OSError as error:
+            self._name(error)
+            raise
 
     def finish(self) -> None:
         try:
             self.flush()
-            if self._beside:
+            if self._beside is None:
+                self._close()
+            else:
                 os.fsync(self._fd)
-            self._close()
-            if self._beside:
-                os.replace(self._beside, self._target)
-        except BaseException:
+                self._beside.publish()
+        except BaseException as error:
             self.abort()
+            if isinstance(error, OSError):
+                self._name(error)
             raise
-        self._forget()
 
     def abort(self) -> None:
         super().abort()
-        self._close()
-        if self._beside:
-            with suppress(FileNotFoundError):  # a signal fell behind its renaming
-                os.unlink(self._beside)
-        self._forget()
+        if self._beside is None:
+            self._close()
+        else:
+            self._beside.drop()
 
-    def _forget(self) -> None:
-        _begun.discard(self._beside)
-        self._beside = ""
+    def _name(self, error: OSError) -> None:
+        """Have the error name the file, whatever the one beside it is called."""
+        error.filename, error.filename2 = self._path, None
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-
-def sweep() -> None:
-    """Remove what was begun and neither finished nor given up, as when a signal falls just in between."""
-    for name in tuple(_begun):
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-    _begun.clear()
 
 
 def to_descriptor(fd: int) -> Callable[[Sequence[Buffer]], None]:
@@ -192,9 +181,15 @@ def output(target: Target) -> Output:
 
 def write(target: Target, octets: Buffer) -> None:
     """All of `octets`, or nothing where `target` is a file.  Raises OSError."""
+    write_all(target, [octets])
+
+
+def write_all(target: Target, pieces: Iterable[Buffer]) -> None:
+    """All of the pieces, one after another, or nothing where `target` is a file.  Raises OSError."""
     out = output(target)
     try:
-        out.write([octets])
+        for piece in pieces:
+            out.write([piece])
     except BaseException:
         out.abort()
         raise
