@@ -39,8 +39,8 @@ class Target(Protocol):
 def open_target(spec: Spec, timeout: float, kin: Kin, asked: Connection | None = None) -> Target:
     """The target, ready to run.  Raises UnrunnableError.
 
-    What it leaves behind is ended by `kin` after each stream.  Where something has been sent through `asked`, what waits
-    for a target raises Stop.
+    What it leaves behind is ended by `kin` after each stream.  Where something has been sent through `asked`, what
+    waits for a target raises Stop.
     """
     if spec.function:
         from .functions import Function
