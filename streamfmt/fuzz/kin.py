@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import time
+from typing import Any
 
 from .specs import UnrunnableError
 
@@ -105,9 +106,10 @@ def _ended(pid: int) -> bool:
         return False  # it is another user's by now
 
 
-def _prctl(*arguments: object) -> None:
+def _prctl(option: int, value: Any) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(*arguments, 0, 0, 0):
+    unused = [ctypes.c_ulong(0)] * 3
+    if libc.prctl(option, ctypes.c_ulong(value) if isinstance(value, int) else value, *unused):
         number = ctypes.get_errno()
         raise OSError(number, f"prctl: {os.strerror(number)}")
 

@@ -45,7 +45,7 @@ def of_exit(status: int, stderr: str) -> Result:
     if status < 0:
         name = signal_name(-status)
         # We kill only what hangs.
-        perhaps = " (for want of memory, perhaps)" if -status == signal.SIGKILL else ""
+        perhaps = " (by a limit or for want of memory, perhaps)" if -status == signal.SIGKILL else ""
         what = f"killed by {name}{perhaps}" + (f": {last}" if last else "")
         return Result(CRASH, what, f"{name} {_VARYING.sub('N', last)}")
     if _TRACEBACK in stderr:
