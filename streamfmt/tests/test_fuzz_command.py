@@ -186,7 +186,7 @@ def test_interrupted_while_a_target_hangs(target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_interrupted_at_once(number: signal.Signals, tmp_path: Path) -> None:
     """While it starts its processes: nothing was tried, which is not the same as no failure."""
-    process = started(tmp_path, "--target", "true", "--jobs", "64", "--json")
+    process = started(tmp_path, "--target", "sleep 999", "--timeout", "1h", "--jobs", "64", "--json")
     until(lambda: len(left(tmp_path)) > 4)
     os.kill(process.pid, number)
     out, err = process.communicate(timeout=30)
