@@ -1,4 +1,4 @@
-"""Try a reader of streams on made ones: does it crash, hang, or disagree?
+"""Try a reader of streams on made ones: does it crash, hang, or disagree with the format?
 
 Inputs are good streams and broken ones; those on which the target fails are made as small as they can be.
 """
@@ -10,6 +10,7 @@ import os
 import re
 import sys
 
+from ..fuzz.specs import OURS
 from ..reader.identify import FORMS
 from ..reader.sources import reason
 from .inputs import complain
@@ -23,31 +24,40 @@ if TYPE_CHECKING:
     from .line import Line
 
 EXAMPLES = """targets:
-  A command has the stream's octets on standard input or, if a word contains
-  {}, in a file of that name; {form} and {mode} stand for what the stream is.
-  Exit status 0 accepts, any other rejects.
-  python:module.function is called with the octets.  None, True and 0 accept;
+  A command has the stream's bytes on standard input or, if a word contains
+  {}, in a file of that name; {form}, {mode} and {guest} stand for what the
+  stream is.  Exit status 0 accepts, any other rejects.
+  python:module.function is called with the bytes.  None, True and 0 accept;
   other results, ValueError, OSError and EOFError reject.
 
 examples:
   streamfmt fuzz --target './my-reader --check'
   streamfmt fuzz --target './my-reader {} --mode {mode}' --as libxl --time 10m
-  streamfmt fuzz --target python:mine.read --against streamfmt --seed 7
+  streamfmt fuzz --target python:mine.read --against ./old-reader --seed 7
+  streamfmt fuzz --target ./my-reader --against none
 
 exit status: 0 no failure; 1 failures, which are in the output directory;
-2 wrong usage; 3 the target cannot be run or the directory not be written
+2 wrong usage; 3 the target cannot be run, the directory not be written, or
+nothing was tried; 128 + the signal's number (130 for Ctrl-C) if it was
+interrupted and had found no failure
 """
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 # The system takes no longer ones: milliseconds in 31 bits.
 _LONGEST = 500 * 3600
 _DEFAULT_TIME = 60.0
+# Each has some 100 MiB of its own.
+_MOST_JOBS = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, metavar="CMD|python:M.F", type=_spec, help="what is to be tried")
     parser.add_argument(
-        "--against", metavar="CMD|python:M.F|streamfmt", type=_spec, help="what it should agree with: accept the same"
+        "--against",
+        metavar="CMD|python:M.F|none",
+        type=_against,
+        default=OURS,
+        help="what it has to agree with on each stream: by default the format, as streamfmt knows it",
     )
     parser.add_argument(
         "--as", dest="form", metavar="FORM", choices=FORMS, help=f"give it only streams of one of {', '.join(FORMS)}"
@@ -60,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--failures", metavar="N", type=_positive, default=100, help="how many that differ at most (default: 100)"
     )
     parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and jobs give the same inputs")
-    parser.add_argument("--jobs", metavar="N", type=_positive, help="how many processes (default: one per core)")
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_jobs,
+        help=f"how many processes (default: one per core; {_MOST_JOBS} at most, or 4 per core)",
+    )
     parser.add_argument(
         "--timeout", metavar="TIME", type=_time, default=10.0, help="after how long a target hangs (default: 10s)"
     )
@@ -95,16 +110,15 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if created:
             _remove_empty(args.output)
-    if summary.failures or not summary.unrunnable:
+    if args.json or summary.inputs or summary.failures or not summary.unrunnable:
         _tell(summary, asked, args)
     for problem in summary.problems:
         print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
     if summary.unwritable:
         return _unwritable(args.output, summary.unwritable)
-    if summary.unrunnable:
-        print(f"streamfmt fuzz: error: {summary.unrunnable}", file=sys.stderr)
-        return 3
-    return 3 if summary.problems else int(bool(summary.failures))
+    if summary.error and not summary.problems:
+        print(f"streamfmt fuzz: error: {summary.error}", file=sys.stderr)
+    return summary.status
 
 
 def _asked(args: argparse.Namespace) -> Run:
@@ -113,7 +127,7 @@ def _asked(args: argparse.Namespace) -> Run:
     seconds = args.time
     if seconds is None and args.count is None:
         seconds = _DEFAULT_TIME
-    jobs = args.jobs or len(os.sched_getaffinity(0))
+    jobs = args.jobs or _cores()
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
     return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout, args.failures, args.form)
 
@@ -150,6 +164,10 @@ def _spec(text: str) -> Spec:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _against(text: str) -> Spec | None:
+    return None if text == "none" else _spec(text)
+
+
 def _time(text: str) -> float:
     found = _TIME.fullmatch(text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0
@@ -168,6 +186,17 @@ def _positive(text: str) -> int:
     if not _whole(text):
         raise argparse.ArgumentTypeError("it must be 1 at least")
     return int(text)
+
+
+def _jobs(text: str) -> int:
+    jobs, most = _positive(text), max(_MOST_JOBS, 4 * _cores())
+    if jobs > most:
+        raise argparse.ArgumentTypeError(f"{jobs:,} processes are too many; here it may be {most:,} at most")
+    return jobs
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 # -- the directory --------------------------------------------------------------------------------------------

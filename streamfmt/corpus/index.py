@@ -7,8 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from ..reader.stack import Reader
-from ..schema.clauses import Clause, registry
+from ..schema.clauses import registry
 from ..schema.encode import Buffer
+from ..verify.duties import EITHER, duty
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
 from . import sources
@@ -113,9 +114,9 @@ def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
 
 def _expected(outcome: Outcome, either: str = "") -> dict[str, Any]:
     clauses = [registry()[clause] for clause in dict.fromkeys(row.clause for row in outcome.findings)]
-    does, why = must(outcome, clauses)
+    does, why = duty(outcome)
     if either:
-        does, why = "either", either
+        does, why = EITHER, either
         if either in registry():
             clauses.append(registry()[either])
             why = f"{either}, which no stream alone shows: {clauses[-1].reader}"
@@ -134,33 +135,3 @@ def _expected(outcome: Outcome, either: str = "") -> dict[str, Any]:
             if not row.kept
         ],
     }
-
-
-def _ends_inside(outcome: Outcome) -> bool:
-    """Whether the record that is too long is not there whole, and nothing before it can be gone back to."""
-    finding = next(row for row in outcome.findings if row.clause == "LIBXC-REC-LENGTH-MAX")
-    return finding.offset + int(finding.actual) > outcome.size and not outcome.verifier.checkpoints
-
-
-# What a clause asks of readers, by the words it begins with.
-_MUST = (("must reject", "reject"), ("must fail", "reject"), ("must", "accept"))
-
-
-def must(outcome: Outcome, clauses: Iterable[Clause]) -> tuple[str, str]:
-    """What any reader has to do with the stream, accept or reject, or may do either; and why."""
-    found = {"reject": "", "either": "", "accept": ""}
-    for clause in clauses:
-        does = next((does for words, does in _MUST if clause.reader.startswith(words)), "either")
-        if does == "reject" and outcome.verdict == CONFORMS:
-            does = "either"  # the stream is whole, and what it was sent for has failed
-        why = f"{clause.id}: {clause.reader}"
-        if clause.id == "LIBXC-REC-LENGTH-MAX" and _ends_inside(outcome):
-            does, why = "reject", f"{why}, and who has no such limit comes to the end of the input"
-        found[does] = found[does] or why
-    if found["reject"]:
-        return "reject", found["reject"]
-    if outcome.verifier.unjudged is not None or not outcome.verifier.layers:
-        return "either", "nothing is known of what it holds"
-    if found["either"]:
-        return "either", found["either"]
-    return "accept", found["accept"] or "it breaks no rule"

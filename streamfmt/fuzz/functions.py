@@ -1,7 +1,7 @@
 """Python functions as targets: called in a process that is replaced when it dies, hangs or runs out of memory.
 
 The process is forked from the one that searches, imports the function's module, and is told and tells through a pipe.
-It leads a process group, so that those which the function starts end with it.
+It leads a process group; those that the function starts end with it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from .kin import Kin, children, die_with
 from .results import ACCEPT, CRASH, HANG, Result, of_exception, refused, said, signal_name
 from .specs import Input, Stop, UnrunnableError
 
 # What a function may allocate on top of what the process has when it starts.
 MEMORY = 1 << 30
+# Children that it may have from one stream to the next, dead ones that it does not wait for among them.  Where there
+# are more, they and the process end, and it is started anew: else each stream might leave one.
+_CHILDREN = 16
 # How long importing its module may take, in seconds.
 _IMPORTING = 60
 # Exceptions by which readers say that they do not take a stream.
@@ -29,9 +33,10 @@ _REFUSALS = (ValueError, OSError, EOFError)
 class Function:
     """One function, in a process that takes one stream after another."""
 
-    def __init__(self, name: str, timeout: float, asked: Connection | None) -> None:
+    def __init__(self, name: str, timeout: float, kin: Kin, asked: Connection | None) -> None:
         self._name = name
         self._timeout = timeout
+        self._kin = kin
         self._asked = [] if asked is None else [asked]
         self._pid = 0
         self._life = -1
@@ -51,6 +56,9 @@ class Function:
             self.close()
             return Result(HANG, f"still running after {self._timeout:g} s")
         assert isinstance(answer, Result)
+        self._kin.end()
+        if len(children(self._pid)) > _CHILDREN:
+            self.close()
         return answer
 
     def close(self) -> None:
@@ -88,7 +96,9 @@ class Function:
         if self._pid:
             os.killpg(self._pid, signal.SIGKILL)
             _, status = os.waitpid(self._pid, 0)
+            self._kin.kept.discard(self._pid)
             self._pid = 0
+            self._kin.end()
         return status
 
     def _start(self) -> Connection:
@@ -96,10 +106,12 @@ class Function:
         ours, theirs = Pipe()
         sys.stdout.flush()
         sys.stderr.flush()
+        us = os.getpid()
         self._pid = os.fork()
         if not self._pid:
-            _serve(self._name, theirs)  # which does not return
+            _serve(self._name, theirs, us)  # which does not return
         try:
+            self._kin.kept.add(self._pid)
             os.setpgid(self._pid, self._pid)
             self._life = os.pidfd_open(self._pid)
             self._pipe = ours
@@ -118,9 +130,10 @@ class Function:
         return ours
 
 
-def _serve(name: str, pipe: Connection) -> None:
+def _serve(name: str, pipe: Connection, parent: int) -> None:
     """The life of the process, to its end."""
     try:
+        die_with(parent)
         os.setpgid(0, 0)  # both do it, since either may be first
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..verify.report import finding_lines, summary
 from ..writer.sinks import write
 from .results import CRASH, DISAGREEMENT, HANG
-from .running import Run, Summary
-from .targets import verified
+from .running import FAILURES, NO_FAILURE, NOTHING_TRIED, UNFINISHED, Run, Summary
+from .targets import guest, verified
 
 if TYPE_CHECKING:
     from ..verify.report import Outcome
@@ -48,7 +48,9 @@ def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
     if not failure.steady:
         lines += _told("note", "when tried again, it did not fail like that; it may depend on more than its input")
     deep = ", deep" if given.deep else ""
-    lines += _told("stream", f"{len(given.octets):,} octets, form {given.form}, mode {given.mode}{deep}")
+    lines += _told(
+        "stream", f"{len(given.octets):,} octets, form {given.form}, mode {given.mode}, guest {guest(given)}{deep}"
+    )
     try:
         outcome = verified(given)
     except Exception as error:  # the stream may be one on which our reader fails
@@ -65,7 +67,7 @@ def repeats(failure: Failure, directory: str) -> list[str]:
     """The commands that show the failure again."""
     path, given = os.path.join(directory, f"{name_of(failure)}.bin"), failure.given
     specs = [failure.who, *([failure.other] if failure.other else [])]
-    return [spec.repeated(path, given.form, given.mode, given.deep) for spec in specs]
+    return [spec.repeated(path, given, guest(given)) for spec in specs]
 
 
 def _clauses(outcome: Outcome) -> list[str]:
@@ -81,8 +83,13 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
     """The last line: how much was tried, and what came of it."""
     rate = summed.inputs / summed.seconds if summed.seconds else 0.0
     many = len(summed.failures)
-    came = f"{many} failure{'s' if many > 1 else ''}, in {directory}" if many else "no failure"
-    stopped = "interrupted; " if summed.interrupted else "enough: " if summed.full else ""
+    came = {
+        FAILURES: f"{many} failure{'s' if many > 1 else ''}, in {directory}",
+        NO_FAILURE: "no failure",
+        UNFINISHED: "no failure so far",
+        NOTHING_TRIED: "nothing was tried",
+    }[summed.result]
+    stopped = "interrupted; " if summed.signal else "enough: " if summed.full else ""
     return (
         f"{stopped}{summed.inputs:,} inputs in {summed.seconds:.0f} s ({rate:,.0f}/s), "
         f"--seed {asked.seed} --jobs {asked.jobs}: {came}"
@@ -99,7 +106,10 @@ def as_dict(summed: Summary, asked: Run, directory: str) -> dict[str, Any]:
         "jobs": asked.jobs,
         "inputs": summed.inputs,
         "seconds": round(summed.seconds, 3),
-        "interrupted": bool(summed.interrupted),
+        "interrupted": bool(summed.signal),
+        "error": summed.error or None,
+        "result": summed.result,
+        "status": summed.status,
         "failures": [_plain(failure, directory) for failure in in_order(summed)],
     }
 
@@ -119,6 +129,7 @@ def _plain(failure: Failure, directory: str) -> dict[str, Any]:
             "octets": len(failure.given.octets),
             "form": failure.given.form,
             "mode": failure.given.mode,
+            "guest": guest(failure.given),
             "deep": failure.given.deep,
         },
         "repeat": repeats(failure, directory),

@@ -6,7 +6,11 @@ import re
 import signal
 from dataclasses import dataclass
 
-ACCEPT, REJECT, CRASH, HANG, DISAGREEMENT = "accept", "reject", "crash", "hang", "disagreement"
+from ..verify.duties import ACCEPT, EITHER, REJECT
+
+__all__ = ["ACCEPT", "CRASH", "DISAGREEMENT", "EITHER", "HANG", "REJECT", "Result", "of_exception", "of_exit"]
+
+CRASH, HANG, DISAGREEMENT = "crash", "hang", "disagreement"
 
 # Numbers that differ from run to run, such as addresses and process ids, but not those of a line in a file.
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|(?<![:\w])\d+(?!\w)")
@@ -20,7 +24,7 @@ _LINE_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run: accept, reject, crash or hang; `what` says so to people.
+    """One run: accept, reject, crash or hang, or either where that is no matter; `what` says so to people.
 
     `where` is what a crash or a refusal is known by, without what differs from run to run and from stream to stream.
     """
@@ -40,7 +44,10 @@ def of_exit(status: int, stderr: str) -> Result:
         return Result(CRASH, found[0].strip()[:_LINE_MAX], where)
     if status < 0:
         name = signal_name(-status)
-        return Result(CRASH, f"killed by {name}" + (f": {last}" if last else ""), f"{name} {_VARYING.sub('N', last)}")
+        # We kill only what hangs.
+        perhaps = " (by a limit or for want of memory, perhaps)" if -status == signal.SIGKILL else ""
+        what = f"killed by {name}{perhaps}" + (f": {last}" if last else "")
+        return Result(CRASH, what, f"{name} {_VARYING.sub('N', last)}")
     if _TRACEBACK in stderr:
         frames = list(_PYTHON_FRAME.finditer(stderr, stderr.rindex(_TRACEBACK)))
         place = f"{frames[-1]['file']}:{frames[-1]['line']}" if frames else ""

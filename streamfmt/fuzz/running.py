@@ -15,15 +15,18 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
 from ..reader.sources import reason
+from .kin import Kin, UnendingError
 from .specs import Spec
 from .worker import SIGNALS, Plan, work
 
 if TYPE_CHECKING:
     from .search import Failure, Key
 
-# Seconds that a process has to end once it has been told to, until it is killed.
+# Seconds that a process has to end once it has been asked to, until it is killed; and where somebody waits for that.
 _ENDING = 4.0
+_INTERRUPTED = 0.7
 _GLANCE = 0.1
+FAILURES, NO_FAILURE, UNFINISHED, NOTHING_TRIED = "failures", "no failure", "unfinished", "nothing tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,9 @@ class Run:
 class Summary:
     """How it went: `failures` by key, the smallest of each, `most` of them at most.
 
-    `interrupted` says how often it was asked to end.  It also ends where the target is `unrunnable`, or a failure
-    cannot be kept (`unwritable`).  `problems` are faults of our own.
+    `interrupted` says how often it was asked to end, `signal` by what first.  It also ends where the target is
+    `unrunnable`, or a failure cannot be kept (`unwritable`).  `pending` are failures that are being made small, and
+    `problems` faults of our own.
     """
 
     most: int
@@ -57,9 +61,40 @@ class Summary:
     seconds: float = 0.0
     failures: dict[Key, Failure] = field(default_factory=dict)
     interrupted: int = 0
+    signal: int = 0
     unrunnable: str = ""
     unwritable: OSError | None = None
     problems: list[str] = field(default_factory=list)
+    pending: dict[Connection, Failure] = field(default_factory=dict)
+
+    @property
+    def error(self) -> str:
+        """Why it could not go on, or was nothing at all; empty if that is not so."""
+        if self.unrunnable:
+            return self.unrunnable
+        if self.unwritable:
+            return f"a failure cannot be written: {reason(self.unwritable)}"
+        if self.problems:
+            return self.problems[0].strip().splitlines()[-1]
+        return "" if self.inputs or self.failures or self.signal else "no input was tried; give it more time"
+
+    @property
+    def result(self) -> str:
+        """What came of it in a word or two; a failure is one even if more was to be tried."""
+        if self.failures:
+            return FAILURES
+        if not self.inputs:
+            return NOTHING_TRIED
+        return UNFINISHED if self.signal or self.error else NO_FAILURE
+
+    @property
+    def status(self) -> int:
+        """Exit status of the command."""
+        if self.error:
+            return 3
+        if self.failures:
+            return 1
+        return 128 + self.signal if self.signal else 0
 
     @property
     def full(self) -> bool:
@@ -92,27 +127,46 @@ def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary]
     """
     summary = Summary(asked.failures)
     begin = time.monotonic()
-    end = begin + asked.seconds if asked.seconds is not None else float("inf")
-    workers: dict[Connection, SpawnProcess] = {}
+    # It is to live; and the first start does this else, and lets signals through again.
+    resource_tracker.ensure_running()
     with _interruptions(summary), tempfile.TemporaryDirectory(prefix="streamfmt-fuzz-") as directory:
         try:
-            _start(asked, end, directory, workers, summary)
-            _listen(workers, summary, found, update, begin)
-            _end(workers, summary, found)
-        finally:
-            for process in workers.values():
-                process.kill()
-                process.join()
+            # The targets of those that had to be killed come to us.
+            with Kin():
+                _run(asked, directory, summary, found, update, begin)
+        except UnendingError as error:
+            summary.unrunnable = summary.unrunnable or str(error)
     summary.seconds = time.monotonic() - begin
     return summary
+
+
+def _run(
+    asked: Run,
+    directory: str,
+    summary: Summary,
+    found: Callable[[Failure], None],
+    update: Callable[[Summary], None] | None,
+    begin: float,
+) -> None:
+    workers: dict[Connection, SpawnProcess] = {}
+    try:
+        _start(asked, directory, workers, summary)
+        _listen(workers, summary, found, update, begin)
+        _end(workers, summary, found)
+    finally:
+        for process in workers.values():
+            process.kill()
+        for process in workers.values():
+            process.join()
 
 
 @contextmanager
 def _interruptions(summary: Summary) -> Iterator[None]:
     """Count the signals instead of being torn out of what is done, be it writing a failure down."""
 
-    def count(*_: object) -> None:
+    def count(number: int, _: object) -> None:
         summary.interrupted += 1
+        summary.signal = summary.signal or number
 
     # What is ignored, as by nohup, stays so.
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -126,10 +180,9 @@ def _interruptions(summary: Summary) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _start(asked: Run, end: float, directory: str, workers: dict[Connection, SpawnProcess], summary: Summary) -> None:
+def _start(asked: Run, directory: str, workers: dict[Connection, SpawnProcess], summary: Summary) -> None:
     context = multiprocessing.get_context("spawn")
-    # Else the first start does this, and lets signals through again.
-    resource_tracker.ensure_running()
+    seconds = float("inf") if asked.seconds is None else asked.seconds
     for number in range(asked.jobs):
         if summary.over:
             break
@@ -137,7 +190,7 @@ def _start(asked: Run, end: float, directory: str, workers: dict[Connection, Spa
         try:
             ours, theirs = context.Pipe()
             plan = Plan(
-                asked.target, asked.against, asked.timeout, asked.seed, number, count, end, asked.form, directory
+                asked.target, asked.against, asked.timeout, asked.seed, number, count, seconds, asked.form, directory
             )
             process = context.Process(target=work, args=(plan, theirs))
             # Until it has handlers, signals are not for it.
@@ -183,12 +236,11 @@ def _hear(
         kind, words = "died", []
     if kind == "progress":
         summary.inputs += words[0]
+    elif kind == "first":
+        summary.pending[pipe] = words[0]
     elif kind == "failure":
-        if summary.take(words[0]):
-            try:
-                found(words[0])
-            except OSError as error:
-                summary.unwritable = error
+        summary.pending.pop(pipe, None)
+        _take(words[0], summary, found)
     else:
         process = workers.pop(pipe)
         pipe.close()
@@ -201,6 +253,14 @@ def _hear(
             summary.problems.append(f"one of the searching processes ended with status {process.exitcode}\n")
 
 
+def _take(failure: Failure, summary: Summary, found: Callable[[Failure], None]) -> None:
+    if summary.take(failure):
+        try:
+            found(failure)
+        except OSError as error:
+            summary.unwritable = error
+
+
 def _end(workers: dict[Connection, SpawnProcess], summary: Summary, found: Callable[[Failure], None]) -> None:
     """Let those that still run end, and hear their last words."""
     for pipe in workers:
@@ -208,7 +268,10 @@ def _end(workers: dict[Connection, SpawnProcess], summary: Summary, found: Calla
             pipe.send("end")
         except OSError:
             pass  # it has ended
-    until = time.monotonic() + _ENDING
+    until = time.monotonic() + (_INTERRUPTED if summary.interrupted else _ENDING)
     while workers and time.monotonic() < until and summary.interrupted < 2:
         for pipe in _ready(workers):
             _hear(pipe, workers, summary, found)
+    # What those found that had no time to make it small, or that have died of it.
+    for failure in summary.pending.values():
+        _take(failure, summary, found)

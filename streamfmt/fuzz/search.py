@@ -16,7 +16,7 @@ from hypothesis import Phase, Verbosity, find, settings
 from hypothesis.errors import Flaky, HypothesisWarning, NoSuchExample, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from .results import CRASH, DISAGREEMENT, HANG, Result
+from .results import CRASH, DISAGREEMENT, EITHER, HANG, Result
 from .sources import Sample, recipe
 from .specs import Input, Spec, Stop, UnrunnableError
 from .targets import Target, clauses
@@ -83,12 +83,18 @@ class Judge:
         second = target.run(given)
         if second.kind in (CRASH, HANG):
             return _failed(spec, second, given)
-        if first.kind == second.kind:
+        if first.kind == second.kind or EITHER in (first.kind, second.kind):
             return None
-        what = f"{self.spec.name} {first.kind}s ({first.what}), {spec.name} {second.kind}s ({second.what})"
+        what = f"{_does(self.spec, first)}; {_does(spec, second)}"
         # Our own reasons are the clauses.
         key = Key(DISAGREEMENT, (first.kind, second.kind, first.where or second.where), clauses(given))
         return Failure(DISAGREEMENT, self.spec, what, key, given, spec)
+
+
+def _does(spec: Spec, result: Result) -> str:
+    if spec.ours:
+        return f"by the format a reader has to {result.kind} it ({result.what})"
+    return f"{spec.name} {result.kind}s it ({result.what})"
 
 
 def _failed(spec: Spec, result: Result, given: Input) -> Failure:
@@ -98,15 +104,23 @@ def _failed(spec: Spec, result: Result, given: Input) -> Failure:
 class Round:
     """The condition that Hypothesis looks for in a round: a failure that is not `known`, and then that one again.
 
-    It is still that one if less is wrong with the stream.
-    `tick` is called before each input, with whether it is a new one, and may raise Stop.
+    It is still that one if less is wrong with the stream.  `first` is given it as it was found.
+    `tick` is called after each input, with whether it was a new one, and may raise Stop.
     """
 
-    def __init__(self, judge: Judge, known: list[Key], tick: Callable[[bool], None], end: float) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        known: list[Key],
+        tick: Callable[[bool], None],
+        end: float,
+        first: Callable[[Failure], None] = lambda _: None,
+    ) -> None:
         self._judge = judge
         self._known = known
         self._tick = tick
         self._end = end
+        self._first = first
         self._until = end
         self.best: tuple[Sample, Failure] | None = None
         self.key: Key | None = None
@@ -115,16 +129,21 @@ class Round:
         now = time.monotonic()
         if now >= self._until:
             raise Stop
-        self._tick(self.key is None)
+        new = self.key is None
         failure = self._judge.failure(given_by(sample))
-        if failure is None or not self._wanted(failure.key):
-            return False
+        wanted = failure is not None and self._wanted(failure.key)
+        if failure is not None and wanted:
+            self._keep(sample, failure)
+        self._tick(new)
+        return wanted
+
+    def _keep(self, sample: Sample, failure: Failure) -> None:
         if self.key is None:
             self.key = failure.key
             self._until = min(time.monotonic() + SHRINKING, max(self._end, time.monotonic()) + FINISHING)
+            self._first(replace(failure, recipe=recipe(sample)))
         if self.best is None or len(failure.given.octets) <= len(self.best[1].given.octets):
             self.best = sample, failure
-        return True
 
     def _wanted(self, key: Key) -> bool:
         return (self.key is None or key.covers(self.key)) and not any(known.covers(key) for known in self._known)

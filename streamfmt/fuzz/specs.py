@@ -7,6 +7,8 @@ import shlex
 from dataclasses import dataclass
 
 OURS = "streamfmt"
+# What stands for the stream's file, or for what the stream is.
+_PLACE = re.compile(r"\{(form|mode|guest)?\}")
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -47,24 +49,35 @@ class Spec:
         return shlex.join(self.words) or OURS
 
     @property
+    def ours(self) -> bool:
+        """Whether it is our own verdict."""
+        return not (self.function or self.words)
+
+    @property
     def takes_file(self) -> bool:
         """Whether a command is given the name of a file instead of octets on standard input."""
         return any("{}" in word for word in self.words)
 
-    def filled(self, path: str, form: str, mode: str) -> list[str]:
-        """The command's words for one stream."""
-        names = {"{}": path, "{form}": form, "{mode}": mode}
-        return [re.sub(r"\{(form|mode)?\}", lambda found: names[found[0]], word) for word in self.words]
+    @property
+    def takes_guest(self) -> bool:
+        """Whether a command is given the kind of the guest."""
+        return any("{guest}" in word for word in self.words)
 
-    def repeated(self, path: str, form: str, mode: str, deep: bool = False) -> str:
+    def filled(self, path: str, given: Input, guest: str) -> list[str]:
+        """The command's words for one stream, which is in the file `path`."""
+        names = {"{}": path, "{form}": given.form, "{mode}": given.mode, "{guest}": guest}
+        return [_PLACE.sub(lambda found: names[found[0]], word) for word in self.words]
+
+    def repeated(self, path: str, given: Input, guest: str) -> str:
         """The line for a shell that gives it the stream in the file `path`."""
         if self.function:
             module, _, function = self.function.rpartition(".")
             program = f'import sys, {module}; print({module}.{function}(open(sys.argv[1], "rb").read()))'
             return shlex.join(["python3", "-c", program, path])
-        if not self.words:
-            return shlex.join([OURS, "verify", "--as", form, "--mode", mode, *(["--deep"] if deep else []), path])
-        line = shlex.join(self.filled(path, form, mode))
+        if self.ours:
+            deep = ["--deep"] if given.deep else []
+            return shlex.join([OURS, "verify", "--as", given.form, "--mode", given.mode, *deep, path])
+        line = shlex.join(self.filled(path, given, guest))
         return line if self.takes_file else f"{line} < {shlex.quote(path)}"
 
 

@@ -13,12 +13,15 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Protocol, cast
 
 from ..api import Form, Mode, verify
-from ..verify.report import Outcome, summary
-from .results import ACCEPT, HANG, REJECT, Result, of_exception, of_exit
+from ..verify.duties import duty
+from ..verify.report import Outcome
+from .kin import Kin
+from .results import HANG, Result, of_exception, of_exit
 from .specs import Input, Spec, Stop, UnrunnableError
 
 # Of standard error, that many octets are kept from its beginning and from its end, however much there is.
@@ -33,26 +36,28 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
-def open_target(spec: Spec, timeout: float, asked: Connection | None = None) -> Target:
+def open_target(spec: Spec, timeout: float, kin: Kin, asked: Connection | None = None) -> Target:
     """The target, ready to run.  Raises UnrunnableError.
 
-    Where something has been sent through `asked`, what waits for a target raises Stop.
+    What it leaves behind is ended by `kin` after each stream.  Where something has been sent through `asked`, what
+    waits for a target raises Stop.
     """
     if spec.function:
         from .functions import Function
 
-        return Function(spec.function, timeout, asked)
-    return Command(spec, timeout, asked) if spec.words else Ours()
+        return Function(spec.function, timeout, kin, asked)
+    return Ours() if spec.ours else Command(spec, timeout, kin, asked)
 
 
 class Command:
     """A program, started anew for each stream in a process group of its own."""
 
-    def __init__(self, spec: Spec, timeout: float, asked: Connection | None) -> None:
+    def __init__(self, spec: Spec, timeout: float, kin: Kin, asked: Connection | None) -> None:
         if shutil.which(spec.words[0]) is None:
             raise UnrunnableError(f"there is no command {spec.words[0]!r}, or it cannot be executed")
         self._spec = spec
         self._timeout = timeout
+        self._kin = kin
         self._asked = asked
         self._directory = tempfile.TemporaryDirectory(prefix="streamfmt-fuzz-")
         self._path = os.path.join(self._directory.name, "stream.bin")
@@ -60,7 +65,7 @@ class Command:
     def run(self, given: Input) -> Result:
         with open(self._path, "wb") as file:
             file.write(given.octets)
-        words = self._spec.filled(self._path, given.form, given.mode)
+        words = self._spec.filled(self._path, given, guest(given) if self._spec.takes_guest else "")
         with open(os.devnull if self._spec.takes_file else self._path, "rb") as stdin:
             try:
                 process = subprocess.Popen(
@@ -71,7 +76,7 @@ class Command:
         try:
             stderr = _watched(process, self._timeout, self._asked)
         finally:
-            # Whatever it left behind in its group goes too.
+            # Whatever it left behind goes too: its group at one blow, then what has left that.
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -79,6 +84,7 @@ class Command:
             status = process.wait()
             assert process.stderr is not None
             process.stderr.close()
+            self._kin.end()
         if stderr is None:
             return Result(HANG, f"still running after {self._timeout:g} s")
         return of_exit(status, stderr)
@@ -144,30 +150,47 @@ def _drain(fd: int, said: _Ends) -> bool:
 
 
 class Ours:
-    """Our own verdict: a stream is accepted if it conforms."""
+    """Our own verdict: what a reader has to do with the stream."""
 
     def run(self, given: Input) -> Result:
         try:
-            outcome = verified(given)
+            does, why = duty(verified(given))
         except Exception as error:  # that our reader raises anything is what is looked for
             return of_exception(error)
-        return Result(ACCEPT if outcome.status == 0 else REJECT, summary(outcome))
+        return Result(does, why)
 
     def close(self) -> None:
         pass
 
 
+@lru_cache(maxsize=1)
 def verified(given: Input) -> Outcome:
     """What we say of a stream."""
     # Strategies know no other forms and modes than these; whoever gives others is told.
     return verify(given.octets, form=cast(Form, given.form), mode=cast(Mode, given.mode), deep=given.deep)
 
 
+def guest(given: Input) -> str:
+    """What kind of guest the stream says it is of: "pv" or "hvm", or "unknown"."""
+    outcome = _judged(given)
+    layers = outcome.verifier.layers if outcome else ()
+    return next((layer.guest for layer in layers if layer.guest), "unknown")
+
+
 def clauses(given: Input) -> frozenset[str]:
     """The clauses by which we reject a stream, or else those whose breach we warn of."""
-    findings = verified(given).findings
+    outcome = _judged(given)
+    findings = outcome.findings if outcome else []
     for severity in ("error", "warning"):
         found = frozenset(finding.clause for finding in findings if finding.severity == severity)
         if found:
             return found
     return frozenset()
+
+
+def _judged(given: Input) -> Outcome | None:
+    """What we say of a stream, unless it is one on which our reader fails: that is reported where it is the target."""
+    try:
+        return verified(given)
+    except Exception:
+        return None

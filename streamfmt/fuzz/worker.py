@@ -1,6 +1,7 @@
 """One of the processes that search, and what it tells the one that started it.
 
-Messages are tuples: ("progress", new inputs), ("failure", Failure), ("ended",), ("unrunnable", why), ("broken", why).
+Messages are tuples: ("progress", new inputs), ("first", Failure) for one that is to be made small, ("failure", Failure)
+for the same when that is done, ("ended",), ("unrunnable", why), ("broken", why).
 Anything sent to it means that it should end.
 """
 
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection
 from random import Random
 
 from ..reader.sources import reason
+from .kin import Kin
 from .specs import Spec, Stop, UnrunnableError
 
 # By these a search is asked to end.
@@ -28,7 +30,9 @@ _TELLING = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one process does: `number` of how many it is, `count` the inputs it tries at most, `end` by the clock.
+    """What one process does: `number` of how many it is, `count` the inputs it tries at most, and for `seconds`.
+
+    These begin with its first input: what it takes to start is nothing that anybody asked for.
 
     `directory` is for its files, and cleared up by whoever started it, even if this one is killed.
     """
@@ -39,7 +43,7 @@ class Plan:
     seed: int
     number: int
     count: int | None
-    end: float
+    seconds: float
     form: str | None
     directory: str
 
@@ -89,18 +93,21 @@ def _search(plan: Plan, pipe: Connection) -> None:
 
     try:
         with ExitStack() as opened:
+            # They are closed before it looks after what they leave.
+            kin = opened.enter_context(Kin())
             target, *others = (
-                opened.enter_context(closing(open_target(spec, plan.timeout, pipe)))
+                opened.enter_context(closing(open_target(spec, plan.timeout, kin, pipe)))
                 for spec in (plan.target, plan.against)
                 if spec is not None
             )
             judge = Judge(plan.target, target, (plan.against, others[0]) if plan.against else None)
             known: list[Key] = []
             source = inputs() if plan.form is None else inputs().filter(lambda sample: sample.form == plan.form)
-            while not pipe.poll() and time.monotonic() < plan.end and (plan.count is None or tried < plan.count):
+            end = time.monotonic() + plan.seconds
+            while not pipe.poll() and time.monotonic() < end and (plan.count is None or tried < plan.count):
                 most = ROUND if plan.count is None else min(ROUND, plan.count - tried)
                 before = tried
-                failure = Round(judge, known, tick, plan.end).run(
+                failure = Round(judge, known, tick, end, lambda failure: pipe.send(("first", failure))).run(
                     Random(f"{plan.seed}/{plan.number}/{number}"), most, source
                 )
                 number += 1
@@ -111,4 +118,5 @@ def _search(plan: Plan, pipe: Connection) -> None:
                     break
     except Stop:
         pass  # while a target was opened
-    pipe.send(("progress", unsaid))
+    finally:
+        pipe.send(("progress", unsaid))

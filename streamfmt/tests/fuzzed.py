@@ -119,4 +119,47 @@ def refusing(octets: bytes) -> None:
     raise (ValueError, OSError, EOFError)[len(octets) % 3]("no")
 
 
+def leave(log: str) -> None:
+    """Leave processes behind that do not want to end, and write down who they are."""
+    ways = [(session, twice) for session in (False, True) for twice in (False, True)]
+    before = _lines(log)
+    for session, twice in ways:
+        child = os.fork()
+        if child == 0:
+            if session:
+                os.setsid()
+            if twice and os.fork():
+                os._exit(0)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            with open(log, "a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(999)
+            os._exit(0)
+    while _lines(log) < before + len(ways):
+        time.sleep(0.01)
+
+
+def _lines(log: str) -> int:
+    if not os.path.exists(log):
+        return 0
+    with open(log) as file:
+        return len(file.readlines())
+
+
+def leaving(octets: bytes) -> None:
+    """Leaves processes behind."""
+    leave(os.environ["STREAMFMT_FUZZED_LOG"])
+
+
+def lingering(octets: bytes) -> None:
+    """Leaves one child behind, which it never waits for."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(999)
+        os._exit(0)
+    with open(os.environ["STREAMFMT_FUZZED_LOG"], "a") as file:
+        file.write(f"{child}\n")
+
+
 NO_FUNCTION = 1

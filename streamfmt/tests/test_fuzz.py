@@ -8,12 +8,16 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
-from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT
+from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT, Result
 from ..fuzz.running import Run, Summary
 from ..fuzz.running import run as search
-from ..fuzz.search import Failure
-from ..fuzz.specs import OURS, parse
+from ..fuzz.search import Failure, Judge, given_by
+from ..fuzz.specs import OURS, Input, parse
+from ..fuzz.targets import Ours, verified
+from ..strategies import Sample, inputs
+from ..verify.duties import duty
 from ..writer.recipes import load
 from .fuzzed import DYING, FUZZED
 
@@ -81,6 +85,55 @@ def test_disagreement() -> None:
     assert not any(one is not other and one.covers(other) for one in summary.failures for other in summary.failures)
 
 
+class Fixed:
+    """A target that knows what a reader has to do, and does `does` of that."""
+
+    def __init__(self, **does: str) -> None:
+        self._does = does
+
+    def run(self, given: Input) -> Result:
+        what, _ = duty(verified(given))
+        return Result(self._does[what], what)
+
+    def close(self) -> None:
+        pass
+
+
+LENIENT, STERN, CREDULOUS, OBSTINATE = (
+    Judge(parse("it"), Fixed(accept=good, reject=bad, either=other), (parse(OURS), Ours()))
+    for good, bad, other in (
+        (ACCEPT, REJECT, ACCEPT),
+        (ACCEPT, REJECT, REJECT),
+        (ACCEPT, ACCEPT, ACCEPT),
+        (REJECT, REJECT, REJECT),
+    )
+)
+
+
+@given(inputs())
+def test_agreement_with_the_format(sample: Sample) -> None:
+    """Readers may do what they like with a stream where its clauses let them, and there only."""
+    stream = given_by(sample)
+    does, why = duty(verified(stream))
+
+    assert LENIENT.failure(stream) is None
+    assert STERN.failure(stream) is None
+    for judge, wrong in ((CREDULOUS, "reject"), (OBSTINATE, "accept")):
+        failure = judge.failure(stream)
+        assert (failure is not None) == (does == wrong)
+        if failure is not None:
+            assert failure.what.endswith(f"by the format a reader has to {does} it ({why})")
+
+
+@pytest.mark.parametrize(("words", "how"), [("true", (ACCEPT, REJECT)), ("false", (REJECT, ACCEPT))])
+def test_readers_that_do_not_look(words: str, how: tuple[str, str]) -> None:
+    """One that takes everything and one that takes nothing are found at once."""
+    summary = found(words, 300, against=OURS, most=1)
+
+    assert only(summary).key.how[:2] == how
+    assert summary.inputs < 100
+
+
 def test_one_form() -> None:
     """A reader of one form is given no other."""
     asked = Run(parse("sh -c 'test {form} = xl || kill -9 $$'"), None, None, 20, seed=1, jobs=1, timeout=10, form="xl")
@@ -98,6 +151,18 @@ def test_target_that_goes_away(tmp_path: Path) -> None:
 
     assert [failure.what for failure in summary.failures.values()] == ["killed by SIGSEGV"]
     assert summary.unrunnable == f"cannot run '{once}': No such file or directory"
+    assert (summary.inputs, summary.result, summary.status) == (1, "failures", 3)
+
+
+def test_target_that_goes_away_silently(tmp_path: Path) -> None:
+    """A search that could not go on has not found that there is no failure, and says how far it came."""
+    once = tmp_path / "once"
+    once.write_text(f"#!/bin/sh\necho >>{tmp_path}/log\ntest $(wc -l <{tmp_path}/log) -lt 3 || rm -- $0\n")
+    once.chmod(0o755)
+    summary = found(str(once), 9)
+
+    assert summary.unrunnable == f"cannot run '{once}': No such file or directory"
+    assert (summary.inputs, summary.result, summary.status) == (3, "unfinished", 3)
 
 
 def test_no_room() -> None:

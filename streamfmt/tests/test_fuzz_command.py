@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import jsonschema
 import pytest
 
 from .. import data
 from ..cli.main import main
+from ..fuzz.kin import children
 from ..fuzz.specs import OURS
+from . import fuzzed
 from .fuzzed import DYING, FUZZED, running
 
 ROOT = Path(data.path("spec")).parent
+T = TypeVar("T")
 
 
 def fuzz(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -36,7 +42,7 @@ def test_report_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     """What is printed is in the files too, and the commands in it repeat the failure."""
     output = tmp_path / "a directory"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    words = ("--target", f"{FUZZED}.credulous", "--against", OURS, "--seed", "1", "--jobs", "1", "--failures", "2")
+    words = ("--target", f"{FUZZED}.credulous", "--seed", "1", "--jobs", "1", "--failures", "2")
     status, out, err = fuzz(capsys, *words, "--count", "200", "--output", str(output))
     reports = out.split("\n\n")
 
@@ -60,8 +66,8 @@ def test_repeating_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     """A command's own line dies as it did, of octets on standard input or in a file."""
     named = """sh -c 'if grep -q LibxlFmt "$1"; then kill -SEGV $$; fi' sh {}"""
     for words in (DYING, named):
-        options = ("--seed", "1", "--jobs", "1", "--count", "60", "--failures", "1", "--output", str(tmp_path))
-        status, out, _ = fuzz(capsys, "--target", words, *options)
+        options = ("--seed", "1", "--jobs", "1", "--count", "60", "--failures", "1", "--against", "none")
+        status, out, _ = fuzz(capsys, "--target", words, *options, "--output", str(tmp_path))
         (line,) = re.findall(r"^  repeat   (.*)", out, re.MULTILINE)
 
         assert status == 1
@@ -83,19 +89,28 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Then nothing is left behind."""
     output = tmp_path / "findings"
-    status, out, err = fuzz(
-        capsys, "--target", f"{FUZZED}.sound", "--time", "1s", "--jobs", "1", "--output", str(output)
-    )
+    words = ("--target", f"{FUZZED}.sound", "--against", "none", "--time", "1s", "--jobs", "1", "--output", str(output))
+    status, out, err = fuzz(capsys, *words)
 
     assert (status, err) == (0, "")
     assert re.search(r"--seed \d+ --jobs 1: no failure\n$", out)
     assert not output.exists()
 
 
+def test_no_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no input was tried, that is not the same as no failure."""
+    words = ("--target", "true", "--time", "0.0001s", "--jobs", "1", "--output", str(tmp_path / "none"))
+    status, out, err = fuzz(capsys, *words)
+
+    assert (status, err) == (3, "streamfmt fuzz: error: no input was tried; give it more time\n")
+    assert re.fullmatch(r"0 inputs in .*: nothing was tried\n", out)
+
+
 def started(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
     """The command in a session of its own, which has its findings and its temporary files in that directory."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "streamfmt", "fuzz", *words, "--time", "1h", "--seed", "1", "--jobs", "1"]
+    own = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "STREAMFMT_FUZZED_LOG": str(tmp_path / "log")}
+    environment = {**os.environ, **own}
+    command = [sys.executable, "-m", "streamfmt", "fuzz", "--time", "1h", "--seed", "1", "--jobs", "1", *words]
     return subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -106,18 +121,39 @@ def started(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def awaited(directory: Path, pattern: str) -> Path:
+def until(found: Callable[[], T]) -> T:
+    """What that gives, once it is something."""
     end = time.monotonic() + 60
-    while not (there := list(directory.glob(pattern))):
+    while not (something := found()):
         assert time.monotonic() < end
-        time.sleep(0.05)
-    return there[0]
+        time.sleep(0.02)
+    return something
+
+
+def awaited(directory: Path, pattern: str) -> Path:
+    return until(lambda: list(directory.glob(pattern)))[0]
+
+
+def logged(directory: Path, least: int) -> list[str]:
+    """What targets have written there, once it is so many lines."""
+    log = directory / "log"
+    return until(lambda: log.exists() and len(lines := log.read_text().splitlines()) >= least and lines) or []
+
+
+def left(directory: Path) -> list[int]:
+    """Processes that have been started with that directory for temporary files: those of a run, and of its targets."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"TMPDIR={directory}\0".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C, which goes to all processes of a terminal, and its like end it at once; what was found is told."""
-    process = started(tmp_path, "--target", f"{FUZZED}.crashing")
+    process = started(tmp_path, "--target", f"{FUZZED}.crashing", "--against", "none")
     awaited(tmp_path, "fuzz-findings/*.txt")
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=30)
@@ -141,16 +177,92 @@ def test_interrupted_while_a_target_hangs(target: str, tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
 
-    assert (process.returncode, err) == (0, b"")
-    assert out.startswith(b"interrupted; ")
+    assert (process.returncode, err) == (130, b"")
+    assert re.fullmatch(rb"interrupted; 0 inputs in .*: nothing was tried\n", out)
     assert not running(int(pid.read_text()))
     assert [path.name for path in tmp_path.iterdir()] == ["pid"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_interrupted_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    """While it starts its processes: nothing was tried, which is not the same as no failure."""
+    process = started(tmp_path, "--target", "sleep 999", "--timeout", "1h", "--jobs", "64", "--json")
+    until(lambda: len(left(tmp_path)) > 4)
+    os.kill(process.pid, number)
+    out, err = process.communicate(timeout=30)
+    told = json.loads(out)
+    jsonschema.validate(told, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
+
+    assert (process.returncode, err) == (128 + number, b"")
+    assert (told["inputs"], told["result"], told["status"]) == (0, "nothing tried", 128 + number)
+    assert not left(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_without_a_failure(tmp_path: Path) -> None:
+    """What was not tried may have failed."""
+    process = started(tmp_path, "--target", "sh -c 'echo >>log'", "--against", "none")
+    logged(tmp_path, 20)
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (128 + signal.SIGTERM, b"")
+    assert re.fullmatch(rb"interrupted; [1-9]\d* inputs in .*: no failure so far\n", out)
+
+
+def test_interrupted_while_a_failure_is_made_small(tmp_path: Path) -> None:
+    """It is reported as it was found, even if nothing is waited for."""
+    process = started(tmp_path, "--target", "sh -c 'echo >>log; sleep 0.2; kill -SEGV $$'")
+    logged(tmp_path, 2)
+    # Two of one kind may come as one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(process.pid, number)
+    out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (1, b"")
+    assert b": 1 failure, in fuzz-findings\n" in out
+    assert not left(tmp_path)
+
+
+LEAVE = f"import time; from {fuzzed.__name__} import leave; leave('log')"
+LEAVING = [
+    pytest.param(shlex.join([sys.executable, "-c", f"{LEAVE}; time.sleep(999)"]), id="command"),
+    pytest.param(f"{FUZZED}.leaving", id="function"),
+]
+
+
+@pytest.mark.parametrize("target", LEAVING)
+def test_killed(target: str, tmp_path: Path) -> None:
+    """Even then no process is left of it, and none of a target; its temporary files go too."""
+    process = started(tmp_path, "--target", target, "--timeout", "1h")
+    logged(tmp_path, 4)
+    process.kill()
+    process.communicate()
+
+    until(lambda: not left(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} <= {"log", "fuzz-findings"}
+
+
+@pytest.mark.parametrize("target", LEAVING)
+def test_one_process_is_killed(target: str, tmp_path: Path) -> None:
+    """As by a system without memory: it is reported, and what its target has started is ended."""
+    process = started(tmp_path, "--target", target, "--timeout", "1h", "--against", "none")
+    logged(tmp_path, 4)
+    for pid in children(process.pid):
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 3
+    assert b"one of the searching processes ended with status -9\n" in err
+    assert not left(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"log"}
 
 
 def test_status_line(tmp_path: Path) -> None:
     """On a terminal one line tells how far it is; on standard error, and gone at the end."""
     ours, theirs = os.openpty()
-    words = ["--target", f"{FUZZED}.sound", "--time", "0.5s", "--jobs", "1"]
+    words = ["--target", f"{FUZZED}.sound", "--against", "none", "--time", "0.5s", "--jobs", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
     with subprocess.Popen(
         [sys.executable, "-m", "streamfmt", "fuzz", *words],
@@ -184,6 +296,7 @@ def test_status_line(tmp_path: Path) -> None:
         (("--target", "cat", "--timeout", "-1"), "argument --timeout"),
         (("--target", "cat", "--timeout", "501h"), "'501h' is no time up to 500h"),
         (("--target", "cat", "--jobs", "0"), "it must be 1 at least"),
+        (("--target", "cat", "--jobs", "5000"), "5,000 processes are too many; here it may be "),
         (("--target", "cat", "--seed", "x"), "'x' is no whole number"),
     ],
 )
@@ -214,6 +327,12 @@ def test_target_that_cannot_run(
     assert (status, out, err.count("\n")) == (3, "", 1)
     assert complaint in err
     assert not output.exists()
+
+    status, out, _ = fuzz(capsys, "--target", target, "--jobs", "1", "--output", str(output), "--json")
+    told = json.loads(out)
+
+    assert (status, told["status"], told["result"]) == (3, 3, "nothing tried")
+    assert complaint in told["error"]
 
 
 def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

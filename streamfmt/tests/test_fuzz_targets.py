@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from .. import data
+from ..fuzz import kin as kin_module
+from ..fuzz.kin import Kin, children, searched
 from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT, of_exit
-from ..fuzz.specs import OURS, Input, Spec, SpecError, parse
-from ..fuzz.targets import open_target
+from ..fuzz.specs import OURS, Input, Spec, SpecError, UnrunnableError, parse
+from ..fuzz.targets import Target, guest, open_target
+from . import fuzzed
 from .fuzzed import FUZZED, running
+from .good import GOOD
 
+ROOT = Path(data.path("spec")).parent
 GIVEN = Input(b"octets", "libxl", "remus")
+Opening = Callable[..., Target]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opening]:
+    """A target, from what is written on a command line; it is closed at the end, and nothing of it is left."""
+    targets = []
+    with Kin() as kin:
+
+        def opening(text: str, timeout: float = 10) -> Target:
+            targets.append(open_target(parse(text), timeout, kin))
+            return targets[-1]
+
+        yield opening
+        for target in targets:
+            target.close()
+    assert not children(os.getpid()) - kin.kept
 
 
 def python(program: str) -> str:
@@ -23,28 +49,41 @@ def python(program: str) -> str:
     return shlex.join([sys.executable, "-c", program])
 
 
-def test_command_gets_octets_and_words() -> None:
+def test_command_gets_octets_and_words(opened: Opening) -> None:
     """On standard input, or in a file; and what the stream is."""
-    check = "import sys; sys.exit(sys.argv[1:] != ['libxl', 'remus'] or sys.stdin.buffer.read() != b'octets')"
+    check = (
+        "import sys; sys.exit(sys.argv[1:] != ['libxl', 'remus', 'unknown'] or sys.stdin.buffer.read() != b'octets')"
+    )
     named = "import sys; sys.exit(sys.argv[2] != 'x-libxl' or open(sys.argv[1], 'rb').read() != b'octets')"
-    for words in (f"{python(check)} {{form}} {{mode}}", f"{python(named)} {{}} x-{{form}}"):
-        target = open_target(parse(words), 10)
+    for words in (f"{python(check)} {{form}} {{mode}} {{guest}}", f"{python(named)} {{}} x-{{form}}"):
+        target = opened(words, 10)
         assert target.run(GIVEN).kind == ACCEPT, words
-        target.close()
 
 
-def test_command_hangs_with_its_children(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("libxl-hvm", "hvm"), ("xl-hvm", "hvm"), ("pv-v2", "pv"), ("back-channel", "unknown")]
+)
+def test_command_gets_the_guest(name: str, kind: str, opened: Opening) -> None:
+    """What the stream says of it, in whatever it is wrapped; and that is in the line that repeats a failure."""
+    given = Input(GOOD[name].render(), GOOD[name].form or "auto", "auto")
+    words = "sh -c 'test -{guest}- = -%s-'"
+
+    assert opened(words % kind).run(given).kind == ACCEPT
+    assert opened(words % "other").run(given).kind == REJECT
+    assert parse("reader {guest}").repeated("file", given, guest(given)) == f"reader {kind} < file"
+
+
+def test_command_hangs_with_its_children(tmp_path: Path, opened: Opening) -> None:
     """The whole process group is gone, and a child left behind by a command that has ended is not waited for."""
     pid = tmp_path / "pid"
     for words, kind in (
         (f"sh -c 'sleep 99 & echo $! >{pid}; wait'", HANG),
         (f"sh -c 'sleep 99 & echo $! >{pid}'", ACCEPT),
     ):
-        target = open_target(parse(words), 0.5)
+        target = opened(words, 0.5)
         begin = time.monotonic()
         assert target.run(GIVEN).kind == kind
         assert time.monotonic() - begin < 5
-        target.close()
         assert gone(int(pid.read_text()))
 
 
@@ -56,23 +95,83 @@ def gone(pid: int) -> bool:
     return not running(pid)
 
 
-def test_function_ends_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function_ends_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Opening) -> None:
     """A child that outlives it is no hang, and is not left."""
     log = tmp_path / "pid"
     monkeypatch.setenv("STREAMFMT_FUZZED_LOG", str(log))
-    target = open_target(parse(f"{FUZZED}.littering"), 10)
+    target = opened(f"{FUZZED}.littering", 10)
 
     assert target.run(GIVEN).what == "killed by SIGSEGV"
     assert gone(int(log.read_text()))
-    target.close()
 
 
-def test_function_that_returns_twice() -> None:
+def leaving(log: Path) -> str:
+    """A command that leaves processes behind, each of which has a line there."""
+    return python(
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {fuzzed.__name__} import leave; leave({str(log)!r})"
+    )
+
+
+def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Opening) -> None:
+    """Neither in other groups nor in other sessions, nor of those that no parent has, nor what ignores signals."""
+    log = tmp_path / "log"
+    monkeypatch.setenv("STREAMFMT_FUZZED_LOG", str(log))
+    for words in (leaving(log), f"{FUZZED}.leaving"):
+        log.unlink(missing_ok=True)
+        target = opened(words)
+        assert target.run(GIVEN).kind == ACCEPT, words
+        target.close()
+        pids = [int(line) for line in log.read_text().splitlines()]
+        assert len(pids) == 4
+        assert not list(filter(running, pids))
+
+
+def test_function_that_leaves_one_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Opening) -> None:
+    """It may have children from one stream to the next, but not ever more."""
+    log = tmp_path / "log"
+    monkeypatch.setenv("STREAMFMT_FUZZED_LOG", str(log))
+    target = opened(f"{FUZZED}.lingering")
+
+    for number in range(1, 41):
+        assert target.run(GIVEN).kind == ACCEPT
+        pids = [int(line) for line in log.read_text().splitlines()]
+        assert len(pids) == number
+        assert running(pids[-1]) or number % 17 == 0
+        assert len(list(filter(running, pids))) <= 16
+
+
+def test_those_that_live_on() -> None:
+    """Children from before are let live, and one that cannot be killed is reported, once."""
+    with subprocess.Popen(["sleep", "99"]) as before:
+        with Kin() as kin, subprocess.Popen(["sleep", "99"]) as after:
+            assert children(os.getpid()) == searched(os.getpid()) >= {before.pid, after.pid}
+            kin.end()
+            assert after.wait() == 0  # somebody else has reaped it
+        assert before.poll() is None
+        before.kill()
+
+
+def test_one_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported once, and nobody waits for it for ever."""
+
+    def refused(pid: int, number: int) -> None:
+        raise PermissionError
+
+    with Kin() as kin, subprocess.Popen(["sleep", "99"]) as child, monkeypatch.context() as patched:
+        patched.setattr(os, "kill", refused)
+        patched.setattr(kin_module, "_PATIENCE", 0.1)
+        with pytest.raises(UnrunnableError, match=f"1 processes that it started cannot be ended: {child.pid}$"):
+            kin.end()
+        kin.end()
+        patched.undo()
+        child.kill()
+
+
+def test_function_that_returns_twice(opened: Opening) -> None:
     """A child of its that comes back does not answer for it."""
-    target = open_target(parse(f"{FUZZED}.doubling"), 10)
+    target = opened(f"{FUZZED}.doubling", 10)
 
     assert [target.run(GIVEN).what for _ in range(9)] == ["returned True"] * 9
-    target.close()
 
 
 @pytest.mark.parametrize(
@@ -82,22 +181,20 @@ def test_function_that_returns_twice() -> None:
         ("closing", HANG, "still running after 0.5 s"),
     ],
 )
-def test_functions_that_are_odd(name: str, kind: str, what: str) -> None:
+def test_functions_that_are_odd(name: str, kind: str, what: str, opened: Opening) -> None:
     """One raises what cannot be told, one closes what it is asked through."""
-    target = open_target(parse(f"{FUZZED}.{name}"), 0.5)
+    target = opened(f"{FUZZED}.{name}", 0.5)
     result = target.run(GIVEN)
-    target.close()
 
     assert result.kind == kind
     assert re.fullmatch(what, result.what)
 
 
-def test_command_that_talks() -> None:
+def test_command_that_talks(opened: Opening) -> None:
     """Standard error without end is no memory without end."""
-    target = open_target(parse("sh -c 'yes >&2'"), 0.3)
+    target = opened("sh -c 'yes >&2'", 0.3)
 
     assert target.run(GIVEN).kind == HANG
-    target.close()
 
 
 @pytest.mark.parametrize(
