@@ -82,7 +82,10 @@ class _Feed:
 async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
     """Say what `source` is, having read no more than its headers."""
     headers = Headers(check_form(form), exact)
-    await _Feed(source, headers.reader).drive(headers)
+    try:
+        await _Feed(source, headers.reader).drive(headers)
+    finally:
+        headers.reader.close()
     return Identification(headers)
 
 
@@ -97,7 +100,10 @@ async def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
-    await _Feed(source, reader).drive(reader.engine)
+    try:
+        await _Feed(source, reader).drive(reader.engine)
+    finally:
+        reader.close()
     return concluded(reader, verifier, strict)
 
 

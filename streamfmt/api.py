@@ -142,6 +142,7 @@ def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
         yield feed
     finally:
         feed.close()
+        reader.close()
 
 
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:

@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
             inputs.complain(name, str(error))
             status = max(status, error.status)
             continue
+        finally:
+            headers.reader.close()
         found = Identification(headers)
         status = max(status, int(not found.known))
         if args.json:

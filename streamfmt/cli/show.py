@@ -135,6 +135,7 @@ def _show(name: str, args: argparse.Namespace) -> int:
         listing.stopped = reader.window.position, str(error)
         status = error.status
     listing.finish(reader)
+    reader.close()
     return max(status, int(listing.stopped is not None))
 
 

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
             inputs.complain(name, str(error))
             status = max(status, error.status)
             continue
+        finally:
+            reader.close()
         outcome = Outcome(reader, verifier, args.strict)
         status = max(status, outcome.status)
         if args.json:

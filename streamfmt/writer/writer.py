@@ -92,6 +92,10 @@ class _Judge:
         self._reader.engine.end()
         self._raise()
 
+    def close(self) -> None:
+        """Let go of the reader's window."""
+        self._reader.close()
+
     def _raise(self) -> None:
         kept = self.verifier.findings.kept
         told, self._told = self._told, len(kept)
@@ -255,14 +259,19 @@ class Writer:
         except BaseException:
             self.abort()
             raise
-        self._closed = True
+        self._close()
         self._output.finish()
 
     def abort(self) -> None:
         """Give up: a file that was to be written does not come to be."""
         if not self._closed:
-            self._closed = True
+            self._close()
             self._output.abort()
+
+    def _close(self) -> None:
+        self._closed = True
+        if self._judge is not None:
+            self._judge.close()
 
     # -- where it is ------------------------------------------------------------------------------------------
 
