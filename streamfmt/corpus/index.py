@@ -8,7 +8,7 @@ from typing import Any
 
 from ..reader.stack import Reader
 from ..schema.clauses import Clause, registry
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier
 from . import sources

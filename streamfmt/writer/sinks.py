@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeAlias
 
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 
 
 class Writable(Protocol):

@@ -16,7 +16,7 @@ from ..reader.objects import memory
 from ..reader.pull import Stops
 from ..reader.sources import drive
 from ..reader.stack import Reader
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from . import dumping
 from .parts import RECORDS, Part, raw
 from .streams import ANNOUNCING, Stream
