@@ -68,7 +68,7 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> None:
     except UnreadableError as error:
         raise InputError(f"cannot read: {error}", 3) from error
     except DamagedError as error:
-        raise InputError(damage(error, reader), 1) from error
+        raise InputError(damage(error, reader), error.status) from error
     finally:
         if opened >= 0:
             os.close(opened)

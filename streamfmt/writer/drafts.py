@@ -23,15 +23,23 @@ _SMALL = 64 << 10
 class _Block:
     """Some parts in a row, how many there are of each path, and how many octets they have, once that has been asked."""
 
-    __slots__ = ("extents", "parts", "paths")
+    __slots__ = ("extents", "parts", "paths", "whole")
 
     def __init__(self, parts: list[Part], extents: list[int | None]) -> None:
         self.parts = parts
         self.extents = extents
         self.paths = Counter(part.path for part in parts)
+        self.whole: int | None = None
 
-    def size(self, upto: int | None = None) -> int:
-        """Octets of the parts before that one, or of all."""
+    @property
+    def size(self) -> int:
+        """Octets of all of them."""
+        if self.whole is None:
+            self.whole = self.before(len(self.parts))
+        return self.whole
+
+    def before(self, upto: int) -> int:
+        """Octets of the parts before that one."""
         found = 0
         for number, (part, extent) in enumerate(zip(self.parts[:upto], self.extents[:upto], strict=True)):
             if extent is None:
@@ -103,6 +111,7 @@ class Draft:
         block.paths.update(part.path for part in parts)
         block.parts[at : at + 1] = parts
         block.extents[at : at + 1] = [None] * len(parts)
+        block.whole = None
         if len(block.parts) > 2 * _BLOCK:
             del self._blocks[number]
             self._extend(number, block.parts, block.extents)
@@ -144,12 +153,12 @@ class Draft:
     def offset(self, spot: Spot) -> int:
         """Where in the octets that part begins."""
         number, at = spot
-        return sum(block.size() for block in self._blocks[:number]) + self._blocks[number].size(at)
+        return sum(block.size for block in self._blocks[:number]) + self._blocks[number].before(at)
 
     @property
     def size(self) -> int:
         """How many octets it has."""
-        whole = sum(block.size() for block in self._blocks)
+        whole = sum(block.size for block in self._blocks)
         return whole if self.cut is None else min(whole, self.cut)
 
     def headed(self) -> set[str]:

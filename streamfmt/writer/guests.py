@@ -255,7 +255,7 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     policy.done()
     if kind == "pv":
         leaf = _LEAF[width]
-        if last // leaf >= _LEAVES_MAX:
+        if last // leaf >= _LEAVES_MAX or last >> 32:
             raise top.fail(f"frame {last:#x} is more than a PV guest's list of frames reaches", "memory")
         many = last // leaf + 1
         listed = Numbers(many, lambda: repeat(1, many), 1, 1)

@@ -134,8 +134,8 @@ def _layout(path: str) -> Layout:
 class Patched:
     """A part's body whose fields are overwritten one after another, whatever its schema allows.
 
-    No more of it is in memory than as far as the fields go.  `size` are its octets, `walked` is how many elements have
-    been looked at to find others.
+    No more of it is in memory than as far as the fields go.  `size` are its octets, `walked` is how many steps it has
+    taken to find them.
     """
 
     def __init__(self, part: Part, order: str) -> None:
@@ -194,7 +194,7 @@ class Patched:
             self._hold(min(self.size, _WALK))
             if self._starts is None:
                 self._starts = elements(self._layout, bytes(self._data[:_WALK]), self._order)
-                self.walked += len(self._starts)
+                self.walked += 4 * len(self._starts)
             starts = self._starts
         if len(number) > 9 or int(number) >= len(starts):
             raise FieldError(place, "there are fewer of them")

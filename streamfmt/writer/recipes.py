@@ -246,7 +246,8 @@ def _weight(part: Part) -> int:
     """How many things a part is made of."""
     if part.octets is not None or isinstance(part.values, Pages):
         return 0
-    return sum(len(value) for value in part.values.values() if isinstance(value, list))
+    lists = [value for value in part.values.values() if isinstance(value, list) and value]
+    return sum(len(value) * (8 if isinstance(value[0], Mapping) else 1) for value in lists)
 
 
 def _set(draft: Draft, table: Table, fetch: Fetch | None) -> None:

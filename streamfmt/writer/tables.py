@@ -178,6 +178,8 @@ class Source:
         measure = Measure(self.text, LIMITS["words and marks"], _DEEPEST)
         if max(measure.depth, measure.names) > _DEEPEST:
             raise RecipeError(self.file, 1, "", "its lists and tables lie too deep in one another")
+        if measure.long:
+            raise RecipeError(self.file, measure.long, "", "this number has too many digits")
         try:
             self.room.take("bytes of text", len(self.text))
             self.room.take("words and marks", measure.count)
@@ -191,10 +193,6 @@ class Source:
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self.text.count("\n") + 1
             raise RecipeError(self.file, line, "", f"this is not TOML: {error}") from None
-        except ValueError:  # what Python says of a number of over 4,300 digits
-            long = re.search(r"(?<![\d_])\d[\d_]{4300}", self.text)
-            line = self.text.count("\n", 0, long.start() if long else 0) + 1
-            raise RecipeError(self.file, line, "", "this number has too many digits") from None
 
     def error(self, place: Place, message: str) -> RecipeError:
         """What is wrong at a place."""

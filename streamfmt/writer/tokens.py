@@ -47,18 +47,23 @@ def _end(text: str, at: int, quote: str) -> int:
 
 # What dots and headings count for.
 _DOT, _HEADING = 9, 9
+# Digits of a number at most, as Python has it; tomllib's patterns take much memory for more.
+_DIGITS = 4300
 
 
 class Measure:
     """How many tokens a text has, how deep they lie in one another, and how many dots are in the longest key.
 
-    Headings and dots count for several: tomllib remembers more of them.  Over `most` of the first or `deepest` of the
-    others nothing is looked at any further.
+    `long` is the line of the first number that is longer than Python takes, 0 if there is none.  Headings and dots
+    count for several: tomllib remembers more of them.  Over `most` of the first or `deepest` of the others nothing is
+    looked at any further.
     """
 
     def __init__(self, text: str, most: int, deepest: int) -> None:
         self.count = self.depth = self.names = 0
+        self.long = 0
         depth = names = lines = 0
+        line = 1
         last = "\n"
         for token in tokens(text):
             if token == "\n":
@@ -67,13 +72,16 @@ class Measure:
                 names += 1
                 self.count += _DOT
             else:
+                if len(token) > _DIGITS and token[0] in "+-0123456789":
+                    self.long = self.long or line
                 self.count += _HEADING if token == "[" and last == "\n" and not depth else 1
                 depth += (token in "[{") - (token in "]}")
                 if token in "=,[]{}":
                     names = 0
             last = token
+            line += token.count("\n")
             self.depth, self.names = max(self.depth, depth), max(self.names, names)
-            if max(self.count, lines) > most or max(self.depth, self.names) > deepest:
+            if max(self.count, lines) > most or max(self.depth, self.names) > deepest or self.long:
                 break
         self.count = max(self.count, lines)
 
