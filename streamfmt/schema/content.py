@@ -11,11 +11,12 @@ from typing import TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-# Pieces have about this many bytes: zeros are taken from here, however many.
+# Pieces have about this many bytes.
 PIECE = 256 << 10
 # What is no longer than this is made at once: it takes no more than what would make it.
 SMALL = 256
-_ZEROS = memoryview(bytes(PIECE))
+# Zeros are taken from here, however many.
+_ZEROS = memoryview(bytes(4 * PIECE))
 
 
 class Made:
@@ -118,7 +119,7 @@ def repeated(block: Content, times: int) -> Content:
 
 def zeros(count: int) -> Content:
     """So many zeros."""
-    return _ZEROS[:count] if count <= PIECE else Made(count, lambda: _zeros(count))
+    return _ZEROS[:count] if count <= len(_ZEROS) else Made(count, lambda: _zeros(count))
 
 
 def _zeros(count: int) -> Iterator[Buffer]:
