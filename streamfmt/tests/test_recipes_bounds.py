@@ -155,7 +155,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice as many encode no more than twice as many fields."""
-    counts = []
+    counts: list[int] = []
     put: Callable[..., Any] = encode.put
 
     def counted(*args: Any) -> None:
