@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .reader.headers import Identification
     from .reader.identify import Identity
     from .reader.pull import Header, LimitError, MalformedError, NotAStreamError, PageBatch, TruncatedError
-    from .reader.sources import DamagedError, StreamError
+    from .reader.sources import DamagedError, StreamError, UnopenedError
     from .verify.findings import Finding
     from .verify.report import Outcome
 else:
@@ -41,6 +41,7 @@ __all__ = [
     "Stream",
     "StreamError",
     "TruncatedError",
+    "UnopenedError",
     "aio",
     "identify",
     "open",

@@ -82,7 +82,7 @@ class _Feed:
 async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
     """Say what `source` is, having read no more than its headers."""
     headers = Headers(check_form(form), exact)
-    damage = await _driven(_Feed(source, headers.reader), headers)
+    damage = await _driven(_Feed(source, headers.reader), headers, headers.reader)
     return identified(headers, damage)
 
 
@@ -97,16 +97,18 @@ async def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
-    damage = await _driven(_Feed(source, reader), reader.engine)
+    damage = await _driven(_Feed(source, reader), reader.engine, reader)
     return concluded(reader, verifier, strict, damage)
 
 
-async def _driven(feed: _Feed, engine: Driven) -> DamagedError | None:
-    """Drive; what the input's compression ended in, if it is damaged."""
+async def _driven(feed: _Feed, engine: Driven, reader: Reader) -> DamagedError | None:
+    """Drive, and let go of the reader; what the input's compression ended in, if it is damaged or cannot be opened."""
     try:
         await feed.drive(engine)
     except DamagedError as error:
         return error
+    finally:
+        reader.close()
     return None
 
 

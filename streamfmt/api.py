@@ -28,7 +28,7 @@ from .reader.pull import (
     Puller,
     TruncatedError,
 )
-from .reader.sources import DamagedError, Source, StreamError, UnreadableError, drive, source_for
+from .reader.sources import DamagedError, Source, StreamError, UnopenedError, UnreadableError, drive, source_for
 from .reader.stack import Reader
 from .verify.findings import Finding
 from .verify.report import Outcome
@@ -56,6 +56,7 @@ __all__ = [
     "Stream",
     "StreamError",
     "TruncatedError",
+    "UnopenedError",
     "identify",
     "open",
     "verify",
@@ -102,7 +103,9 @@ def identified(headers: Headers, damage: DamagedError | None) -> Identification:
 
 
 def _failure(damage: DamagedError | None, reader: Reader) -> Failure | None:
-    return None if damage is None else Failure("damaged", str(damage), reader.window.position)
+    if damage is None:
+        return None
+    return Failure("unopened" if isinstance(damage, UnopenedError) else "damaged", str(damage), reader.window.position)
 
 
 class _Feed:
@@ -153,6 +156,7 @@ def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
         yield feed
     finally:
         feed.close()
+        reader.close()
 
 
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:

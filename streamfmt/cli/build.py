@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from ..reader.sources import reason
+from ..schema.encode import FieldError
 from ..writer import BreachError, Writer
 from ..writer.parts import size
 from ..writer.recipes import Recipe, load_from
@@ -67,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
         done = "the output ends before that" if args.output == "-" else "nothing was built"
         print(f"streamfmt: {done}; {hint}", file=sys.stderr)
         return 2
+    except FieldError as error:
+        print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
         where = "standard output" if args.output == "-" else inputs.shown(args.output)
         print(f"streamfmt: {where}: cannot write: {reason(error)}", file=sys.stderr)
@@ -93,7 +97,7 @@ def _build(recipe: Recipe, target: str) -> int:
         return _as_it_is(recipe, whole)
     form = stream.form if recipe.form == "auto" else recipe.form
     writer = Writer(whole, form or "auto", mode=recipe.mode, strict=False, deep=recipe.deep)
-    with writer, inputs.Progress(stream.size) as progress:
+    with writer, inputs.Progress(_expected(recipe)) as progress:
         for part in stream:
             writer.put(part)
             if progress is not None:
@@ -101,12 +105,17 @@ def _build(recipe: Recipe, target: str) -> int:
     return writer.offset
 
 
+def _expected(recipe: Recipe) -> int | None:
+    """How many octets there will be, for those who look on: counting them takes as long as making the parts."""
+    return recipe.stream.size if sys.stderr.isatty() else None
+
+
 def _as_it_is(recipe: Recipe, target: str | int) -> int:
     """Write a stream that need not keep any rule, and may be cut anywhere."""
     out = output(target)
     count = 0
     try:
-        with inputs.Progress(recipe.stream.size) as progress:
+        with inputs.Progress(_expected(recipe)) as progress:
             for buffers in recipe.stream.batches():
                 out.write(buffers)
                 count += size(buffers)

@@ -10,7 +10,7 @@ import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
 from ..reader.identify import FORMS
-from ..reader.sources import DamagedError, UnreadableError, drive, reason, source_for
+from ..reader.sources import DamagedError, UnopenedError, UnreadableError, drive, reason, source_for
 from ..reader.stack import Reader
 
 TYPE_CHECKING = False
@@ -74,6 +74,7 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failu
     except (Exception, KeyboardInterrupt) as error:
         return failure(error, reader)
     finally:
+        reader.close()
         if opened >= 0:
             os.close(opened)
     return None
@@ -97,6 +98,7 @@ def gave_up(name: str, failure: Failure | None) -> bool:
 
 _FAILURES: tuple[tuple[type[BaseException], str, str], ...] = (
     (UnreadableError, "unreadable", "cannot read: {}"),
+    (UnopenedError, "unopened", "{}"),
     (DamagedError, "damaged", "{}"),
     (MemoryError, "memory", "not enough memory"),
     (KeyboardInterrupt, "interrupted", "interrupted"),

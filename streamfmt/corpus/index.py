@@ -8,7 +8,7 @@ from typing import Any
 
 from ..reader.stack import Reader
 from ..schema.clauses import registry
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from ..verify.duties import EITHER, duty
 from ..verify.report import CONFORMS, Outcome
 from ..verify.verifier import Verifier

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import data
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from ..writer.beside import clean
 from ..writer.sinks import write
 from . import index, sources

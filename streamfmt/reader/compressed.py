@@ -1,20 +1,32 @@
 """Compressed inputs, opened on the way: gzip, xz and zstd, recognised by their magics.
 
-Output is made piece by piece into the reader's window, so a bomb costs time, not memory; a decompressor that would
-need more memory than :data:`MEMORY_MAX` is refused.
+Output is made piece by piece into the reader's window, so a bomb costs time, not memory.  How far back the data refers,
+its window or dictionary, has to be in memory: what says that it needs more than :data:`MEMORY_MAX` is refused for that.
 """
 
 from __future__ import annotations
 
+import re
+
 from .identify import COMPRESSED
-from .sources import DamagedError, Source
+from .sources import DamagedError, Source, UnopenedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+# As `zstd -d` has it; `zstd --long=27` and `xz -9` need no more.
 MEMORY_MAX = 128 << 20
+# What liblzma takes beside the dictionary.
+_XZ_BESIDE = 1 << 20
+# .xz file format 1.2: a stream's header of 12 octets, then that of its first block: its size in units of 4 octets less
+# one, flags (two bits say how many filters, two which sizes are there), the sizes, then each filter's id, the size of
+# its properties, and those.  LZMA2 is filter 0x21 and has one octet, from which the dictionary's size follows.
+_XZ_HEADER, _XZ_BLOCK_MAX, _LZMA2 = 12, 1024, 0x21
+# zstd's frames that hold no data: a magic of which half an octet is free, then how many octets to pass over.
+SKIPPABLE = re.compile(rb"(?s)[\x50-\x5f]\x2a\x4d\x18")
+_SKIPPABLE_HEADER = 8
 _PIECE = 128 << 10
 # What xz gives at a time.  Where data is damaged, its decompressor loses what it had of a piece by then.
 _PIECE_XZ = 4 << 10
@@ -27,19 +39,21 @@ _ZSTD_REPEATED = 1
 
 
 class CompressedSource(Source):
-    """What comes out of decompressing what `read` gives, which begins with `key`'s magic."""
+    """What comes out of decompressing what `read` gives, which begins with `key`'s magic, or one of its frames."""
 
     def __init__(self, key: str, read: Callable[[int], bytes]) -> None:
         self._key = key
         self._read = read
         self._make, self._errors = _decompressors(key)
-        self._worker: Any = self._make()
+        self._magic = next(octets for octets, name in COMPRESSED.items() if name == key)
+        self._worker: Any = None
         self._piece = _PIECE_XZ if key == "xz" else _PIECE
         self._input = b""
-        # Behind the compressed data, where octets come through unchanged, so that they are told like any trailer.
+        # Where octets come through unchanged, behind the compressed data, so that they are told like any trailer.
         self._plain = False
-        # What has come behind a member's end, while it is too short to tell what it is.
-        self._behind: bytes | None = None
+        # What has come behind a member's end, while it is too short to tell what it is; octets of it to pass over.
+        self._behind: bytes | None = b""
+        self._passing = 0
         self._damage: DamagedError | None = None
 
     def read_into(self, room: memoryview) -> int:
@@ -47,7 +61,7 @@ class CompressedSource(Source):
             raise self._damage
         try:
             while True:
-                if self._worker.eof and not self._plain:
+                if (self._worker is None or self._worker.eof) and not self._plain:
                     self._next_member()
                 if self._plain:
                     data = self._input or self._read(_PIECE)
@@ -66,7 +80,16 @@ class CompressedSource(Source):
         except self._errors as error:
             raise self._damaged(error) from error
         except MemoryError as error:
-            raise DamagedError(f"the {self._key} data needs too much memory to open") from error
+            raise UnopenedError(f"the {self._key} data needs more memory to decompress than there is") from error
+
+    def _too_large(self, size: int) -> UnopenedError:
+        """What to raise of data that refers so far back, 0 if that is not known."""
+        need = f"{-(-size >> 20):,} MiB" if size > MEMORY_MAX else "more memory"
+        hint = f"{self._key} -dc {f'--long={(size - 1).bit_length()} ' if self._key == 'zstd' else ''}FILE"
+        return UnopenedError(
+            f"the {self._key} data needs {need} to decompress; the limit is {MEMORY_MAX >> 20} MiB:"
+            f" try {hint} | streamfmt VERB -"
+        )
 
     def _decompressed(self, limit: int) -> bytes:
         """The next bytes, at most `limit`; those before a damage come out before it is raised."""
@@ -80,6 +103,8 @@ class CompressedSource(Source):
         return data
 
     def _damaged(self, error: Exception) -> DamagedError:
+        if "emory usage limit" in str(error):  # all that liblzma says of a dictionary that is too large
+            return self._too_large(_xz_dictionary(self._worker.head))
         return DamagedError(f"the {self._key} data is damaged: {error}")
 
     def _needs_input(self) -> bool:
@@ -90,18 +115,29 @@ class CompressedSource(Source):
 
         Reading may raise that nothing is there yet; called again, this goes on.
         """
-        magic = next(octets for octets, key in COMPRESSED.items() if key == self._key)
-        rest = self._worker.unused_data if self._behind is None else self._behind
+        if self._behind is None:
+            self._behind = self._worker.unused_data
         while True:
-            if self._key == "xz":
-                rest = rest.lstrip(b"\0")  # stream padding
-            self._behind = rest
-            more = self._read(_PIECE) if len(rest) < len(magic) else b""
+            if self._passing:
+                passed = min(self._passing, len(self._behind))
+                self._behind = self._behind[passed:]
+                self._passing -= passed
+            if self._key == "xz" and self._worker is not None:
+                self._behind = self._behind.lstrip(b"\0")  # stream padding
+            skippable = self._key == "zstd" and SKIPPABLE.match(self._behind) is not None
+            if not self._passing and len(self._behind) >= (_SKIPPABLE_HEADER if skippable else len(self._magic)):
+                if not skippable:
+                    break
+                self._passing = _SKIPPABLE_HEADER + int.from_bytes(self._behind[4:_SKIPPABLE_HEADER], "little")
+                continue
+            more = self._read(_PIECE)
             if not more:
+                if self._passing or skippable:
+                    raise DamagedError(f"the {self._key} data ends early")
                 break
-            rest += more
-        self._input, self._behind = rest, None
-        self._plain = not rest.startswith(magic)
+            self._behind += more
+        self._input, self._behind = self._behind, None
+        self._plain = not self._input.startswith(self._magic)
         if not self._plain:
             self._worker = self._make()
 
@@ -124,6 +160,68 @@ def _sound(worker: Any, octets: bytes, limit: int, errors: tuple[type[Exception]
     return bytes(worker.decompress(octets[: max(count, 0)], limit))
 
 
+class _WindowError(Exception):
+    """A frame refers back over `size` octets, which is too far."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class _Xz:
+    """The standard library's decompressor, which keeps what its errors do not say: how its input begins."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self.head = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._worker.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return bool(self._worker.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._worker.unused_data)
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        if len(self.head) < _XZ_HEADER + _XZ_BLOCK_MAX:
+            self.head += data[: _XZ_HEADER + _XZ_BLOCK_MAX]
+        return bytes(self._worker.decompress(data, limit))
+
+
+def _xz_dictionary(head: bytes) -> int:
+    """The size of the dictionary of the first block of an xz stream that begins so; 0 if that does not show."""
+    block = head[_XZ_HEADER : _XZ_HEADER + 4 * (head[_XZ_HEADER] + 1)] if len(head) > _XZ_HEADER else b""
+    at = 2
+    try:
+        for flag in (0x40, 0x80):  # sizes of what is compressed and of what it holds
+            if block[1] & flag:
+                _, at = _number(block, at)
+        for _ in range((block[1] & 3) + 1):
+            kind, at = _number(block, at)
+            size, at = _number(block, at)
+            if kind == _LZMA2:
+                bits = block[at]
+                return (1 << 32) - 1 if bits == 40 else (2 | bits & 1) << (bits >> 1) + 11
+            at += size
+    except IndexError:
+        pass
+    return 0
+
+
+def _number(octets: bytes, at: int) -> tuple[int, int]:
+    """A number of the xz format, seven bits an octet, and where it ends.  Raises IndexError."""
+    found = shift = 0
+    while octets[at] & 0x80:
+        found |= (octets[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return found | octets[at] << shift, at + 1
+
+
 class _Zstd:
     """zstandard's decompressor in the clothes of the standard library's.
 
@@ -132,7 +230,7 @@ class _Zstd:
     """
 
     def __init__(self, module: Any) -> None:
-        self._header_size = module.frame_header_size
+        self._module = module
         self._worker = module.ZstdDecompressor(max_window_size=MEMORY_MAX).decompressobj()
         self._pending = memoryview(b"")
         self._input = b""
@@ -170,7 +268,12 @@ class _Zstd:
         if self._part is None:
             if held < _ZSTD_HEADER_MIN:
                 return 0
-            self._part = int(self._header_size(self._input[self._at : self._at + _ZSTD_HEADER_MAX]))
+            begin = self._input[self._at : self._at + _ZSTD_HEADER_MAX]
+            size = int(self._module.frame_header_size(begin))
+            if held < size:
+                return 0
+            self._check(begin)
+            self._part = size
         elif not self._part and not self._last:
             if held < _ZSTD_BLOCK_HEADER:
                 return 0
@@ -179,6 +282,16 @@ class _Zstd:
             self._part = _ZSTD_BLOCK_HEADER + (1 if head >> 1 & 3 == _ZSTD_REPEATED else head >> 3)
         # Behind the last block there is a checksum or nothing, and no output.
         return min(held, self._part) if self._part else held
+
+    def _check(self, head: bytes) -> None:
+        """Raise what is in the way of opening the frame that begins so."""
+        frame = self._module.get_frame_parameters(head)
+        if frame.dict_id:
+            raise UnopenedError(
+                f"the zstd data needs dictionary {frame.dict_id}: try zstd -dc -D DICT FILE | streamfmt VERB -"
+            )
+        if frame.window_size > MEMORY_MAX:
+            raise _WindowError(frame.window_size)
 
 
 def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
@@ -190,9 +303,10 @@ def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], 
     if key == "xz":
         import lzma
 
-        return (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, MEMORY_MAX)), (lzma.LZMAError, EOFError)
+        limit = MEMORY_MAX + _XZ_BESIDE
+        return (lambda: _Xz(lzma.LZMADecompressor(lzma.FORMAT_XZ, limit))), (lzma.LZMAError, EOFError)
     try:
         import zstandard
     except ImportError as error:
-        raise DamagedError("zstd data needs the package zstandard: pip install zstandard") from error
+        raise UnopenedError("zstd data needs the package zstandard: pip install zstandard") from error
     return (lambda: _Zstd(zstandard)), (zstandard.ZstdError,)

@@ -97,6 +97,11 @@ class Engine:
             view = view[count:]
         return self.run() != 0
 
+    def close(self) -> None:
+        """The program goes no further."""
+        self.program.close()
+        self.done = True
+
     def end(self) -> None:
         """The stream has ended: let the program finish."""
         self.window.eof = True

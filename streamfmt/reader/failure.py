@@ -7,7 +7,15 @@ Ctrl-C is none: it leaves what was found so far unfinished, and has an exit stat
 from __future__ import annotations
 
 # By kind: the exit status that it costs.
-STATUS = {"damaged": 1, "internal": 1, "unreadable": 3, "unwritable": 3, "memory": 3, "interrupted": 130}
+STATUS = {
+    "damaged": 1,
+    "internal": 1,
+    "unopened": 3,
+    "unreadable": 3,
+    "unwritable": 3,
+    "memory": 3,
+    "interrupted": 130,
+}
 
 
 class Failure:

@@ -213,6 +213,7 @@ class Puller(Stops):
         self._closed = True
         self._current = None
         self._release()
+        self.reader.close()
 
     # -- for the consumer -------------------------------------------------------------------------------------
 

@@ -36,12 +36,20 @@ SEEK = 64 << 10
 _PIPE_SIZE = 1 << 20
 
 
+# zstd's frames that hold no data begin with one of 16 octets and these.
+_SKIPPABLE = b"\x2a\x4d\x18"
+
+
 class StreamError(Exception):
     """The input is not what it should be.  The parent of all errors that are the input's own fault."""
 
 
 class DamagedError(StreamError):
-    """What wraps the stream is damaged, ends early, or needs more memory than is given to it."""
+    """What wraps the stream is damaged or ends early."""
+
+
+class UnopenedError(DamagedError):
+    """What wraps the stream may be sound: opening it takes more memory than is given to it, or what is not there."""
 
 
 class UnreadableError(Exception):
@@ -205,6 +213,8 @@ def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Cal
 
 def compressed(head: bytes) -> str:
     """What octets that begin like this are compressed with, "" if they are not."""
+    if head.startswith(_SKIPPABLE, 1) and head[0] >> 4 == 5:
+        return "zstd"  # a frame without data comes first
     return next((key for octets, key in COMPRESSED.items() if head.startswith(octets)), "")
 
 

@@ -34,6 +34,14 @@ class Reader:
         self.window = sink.window = Window()
         self.engine = Engine(self._program(), self.window)
 
+    def close(self) -> None:
+        """Nothing more is to be read: let go of the window, which would stay until Python looks for cycles.
+
+        What is known of the stream stays, `window.position` too.
+        """
+        self.engine.close()
+        self.window.close()
+
     def _program(self) -> Program:
         window = self.window
         if self.form == "auto":

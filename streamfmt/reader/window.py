@@ -41,6 +41,11 @@ class Window:
         self.base += self.hi + count
         self.lo = self.hi = 0
 
+    def close(self) -> None:
+        """Let go of the octets; where they lay is still known."""
+        self.buf = bytearray()
+        self.view = memoryview(self.buf)
+
     def take(self, count: int) -> bytes:
         """The next `count` octets, which are known to be there, as an object of their own."""
         lo = self.lo

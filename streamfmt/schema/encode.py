@@ -6,16 +6,19 @@ reserved fields, and counts and lengths of what follows need not be given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from struct import error, pack
-from typing import Any, TypeAlias
+from typing import Any
 
+from .content import Buffer, Content, Made, Numbers, joined
 from .describe import Field, Layout, Part
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-
+_OCTETS = (bytes, bytearray, memoryview, Made)
 # Octets that are passed on as they are, not copied into what surrounds them.
 _APART = 2048
+# Numbers of a long list that are encoded at a time.
+_SOME = 8192
 
 
 class FieldError(ValueError):
@@ -26,21 +29,21 @@ class FieldError(ValueError):
         self.field = field
 
 
-def buffers(layout: Layout, values: Mapping[str, Any], order: str) -> list[Buffer]:
+def buffers(layout: Layout, values: Mapping[str, Any], order: str) -> list[Content]:
     """The octets of a header or a body, in pieces: large opaque values are among them as they were given.
 
     `values` are what `decode.whole` gives: fixed fields by name, and octets or a list for each variable part.  Names
     may stand for numbers where the schema has them, a nested mapping for dotted names, its integer for an element made
     of bit fields, and the octets of all elements for a list.  `order` is struct's byte order.  Raises FieldError.
     """
-    found: list[Buffer] = []
+    found: list[Content] = []
     _layout(layout, _flat(values), "", order, found)
     return found
 
 
 def octets(layout: Layout, values: Mapping[str, Any], order: str) -> bytes:
     """All of them in one piece."""
-    return b"".join(buffers(layout, values, order))
+    return joined(buffers(layout, values, order))
 
 
 def number(row: Field, value: Any, name: str) -> int:
@@ -64,10 +67,10 @@ def put(data: bytearray, at: int, row: Field, value: Any, order: str, name: str)
     start, stop = at + row.offset, at + row.offset + row.size
     if stop > len(data):
         raise FieldError(name, "it lies behind the end of the body")
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, _OCTETS):
         if len(value) != row.size:
             raise FieldError(name, f"{len(value)} octets, not {row.size}")
-        data[start:stop] = value
+        data[start:stop] = joined((value,))
         return
     if row.raw:
         raise FieldError(name, f"{value!r} is not {row.size} octets")
@@ -89,7 +92,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _layout(layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Buffer]) -> None:
+def _layout(layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Content]) -> None:
     """One layout's octets onto `out`."""
     known = {row.path for row in layout.fields} | {part.name for part in layout.parts}
     unknown = sorted(values.keys() - known)
@@ -128,19 +131,21 @@ def _default(row: Field, name: str) -> int | bytes:
 
 def _count(part: Part, value: Any) -> int:
     """How often the part's element is there."""
-    return len(value) // part.unit if isinstance(value, (bytes, bytearray, memoryview)) else len(value)
+    return len(value) // part.unit if isinstance(value, _OCTETS) else len(value)
 
 
-def _part(part: Part, value: Any, name: str, order: str, out: list[Buffer]) -> None:
-    if isinstance(value, (bytes, bytearray, memoryview)):
+def _part(part: Part, value: Any, name: str, order: str, out: list[Content]) -> None:
+    if isinstance(value, _OCTETS):
         if part.element is not None and (not part.unit or len(value) % part.unit):
             raise FieldError(name, f"{len(value)} octets are no whole elements")
         _join(out, value)
+    elif isinstance(value, Numbers):
+        _join(out, _numbers(part, value, name, order))
     elif not isinstance(value, Sequence) or isinstance(value, str):
         raise FieldError(name, f"{value!r} is neither octets nor a list")
     elif part.element is None:
         for place, item in enumerate(value):
-            if not isinstance(item, (bytes, bytearray, memoryview)) or (part.unit > 1 and len(item) % part.unit):
+            if not isinstance(item, _OCTETS) or (part.unit > 1 and len(item) % part.unit):
                 raise FieldError(f"{name}[{place}]", f"it is not {part.unit} octets, nor several times as many")
             _join(out, item)
     elif (code := _word(part.element)) and all(type(item) is int for item in value):
@@ -156,6 +161,24 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Buffer]) -> N
         _join(out, b"\0")
 
 
+def _numbers(part: Part, value: Numbers, name: str, order: str) -> Content:
+    """The octets of many numbers, which are made when they are wanted."""
+    code = _word(part.element) if part.element is not None else ""
+    if not code:
+        raise FieldError(name, "it is no list of numbers")
+    if value.least < 0 or value.most >> 8 * part.unit:
+        wrong = value.least if value.least < 0 else value.most
+        raise FieldError(name, f"{wrong} is not within 0 to {(1 << 8 * part.unit) - 1}")
+
+    def make() -> Iterator[Buffer]:
+        left = iter(value)
+        while some := tuple(islice(left, _SOME)):
+            yield pack(f"{order}{len(some)}{code}", *some)
+
+    size = part.unit * len(value)
+    return Made(size, make) if len(value) > _SOME else b"".join(make())
+
+
 def _word(element: Layout) -> str:
     """struct's letter for an element that is one integer, whatever bits it has; empty for others."""
     if element.parts or {(row.offset, row.big or row.raw or row.signed) for row in element.fields} != {(0, False)}:
@@ -163,9 +186,9 @@ def _word(element: Layout) -> str:
     return {4: "I", 8: "Q"}.get(element.size, "")
 
 
-def _join(out: list[Buffer], piece: Buffer) -> None:
+def _join(out: list[Content], piece: Content) -> None:
     """Small pieces into one, large ones as they are."""
-    if len(piece) >= _APART:
+    if isinstance(piece, Made) or len(piece) >= _APART:
         out.append(piece)
     elif out and isinstance(out[-1], bytearray) and len(out[-1]) < _APART:
         out[-1] += piece

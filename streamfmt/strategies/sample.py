@@ -7,6 +7,7 @@ from typing import Any
 
 from ..api import Form, Mode, concluded, judging
 from ..reader.sources import DamagedError
+from ..schema.content import Numbers
 from ..verify.report import Outcome
 from ..writer import Part, Stream, page_entries, raw, recipes
 from ..writer.telling import told
@@ -79,7 +80,7 @@ def apart(octets: bytes) -> Sample:
 def _told(part: Part) -> str:
     """A part in one line: the octets of pages and other bulk are told by their number."""
     values = [f"{name}={_value(value)}" for name, value in part.values.items()]
-    if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), list):
+    if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), (list, Numbers)):
         values = _some([f"{pfn} {kind}" for pfn, kind in page_entries(part)])
     if part.octets is not None:
         values = [_value(part.octets, _BODY)]

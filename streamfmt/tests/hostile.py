@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from ..schema import libxc
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from ..writer import Part, Stream, context, p2m, vcpu
 from . import hostile_xapi
 from .good import (

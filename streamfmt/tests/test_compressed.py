@@ -7,14 +7,17 @@ import lzma
 import tracemalloc
 from collections.abc import Callable
 from random import Random
+from zlib import crc32
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+import streamfmt
+
 from ..reader.compressed import CompressedSource
-from ..reader.sources import DamagedError
+from ..reader.sources import DamagedError, UnopenedError, compressed
 
 
 def _frame(octets: bytes, checksum: bool = True, sized: bool = True) -> bytes:
@@ -121,3 +124,73 @@ def test_a_bomb_costs_no_memory(key: str) -> None:
 
     assert count == _BOMB
     assert peak < _ENOUGH
+
+
+# RFC 8878 section 3.1.1: a frame's header whose window has 2 to the power of `log` octets, then one raw block.
+def _windowed(octets: bytes, log: int) -> bytes:
+    block = (len(octets) << 3 | 1).to_bytes(3, "little")
+    return b"\x28\xb5\x2f\xfd\0" + bytes([(log - 10) << 3]) + block + octets
+
+
+def _xz(octets: bytes, size: int) -> bytes:
+    return lzma.compress(octets, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": size}])
+
+
+def _large(bits: int) -> bytes:
+    """xz data whose only block says that its dictionary has the size that `bits` mean; making such takes the memory."""
+    octets = bytearray(_xz(b"x", 1 << 20))
+    size = 4 * (octets[12] + 1)
+    octets[12 + 4] = bits
+    octets[12 + size - 4 : 12 + size] = crc32(octets[12 : 12 + size - 4]).to_bytes(4, "little")
+    return bytes(octets)
+
+
+_MIB = 1 << 20
+# 192 MiB and 1,536 MiB.
+_LARGE = (_large(31), _large(37))
+_SKIPPED = b"\x5e\x2a\x4d\x18" + (7).to_bytes(4, "little") + b"skipped"
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize(
+    ("key", "packed"),
+    [("zstd", _windowed(b"content", log)) for log in (10, 23, 27)] + [("xz", _xz(b"content", 64 * _MIB))],
+)
+def test_what_the_limit_takes_is_opened(key: str, packed: bytes, seed: int | None) -> None:
+    """Windows up to those of `zstd --long=27`, and dictionaries up to those of `xz -9`."""
+    assert unpacked(key, packed, seed) == b"content"
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize(
+    ("key", "packed", "told"),
+    [
+        ("zstd", _windowed(b"x", 31), "needs 2,048 MiB to decompress; the limit is 128 MiB: try zstd -dc --long=31 "),
+        ("zstd", _windowed(b"x", 28), "needs 256 MiB to decompress; the limit is 128 MiB"),
+        ("zstd", _frame(b"first") + _windowed(b"x", 28), "needs 256 MiB to decompress; the limit is 128 MiB"),
+        ("zstd", b"\x28\xb5\x2f\xfd\x01\x00\x2a", "needs dictionary 42"),
+        ("xz", _LARGE[0], "needs 192 MiB to decompress; the limit is 128 MiB: try xz -dc FILE"),
+        ("xz", _LARGE[1], "needs 1,536 MiB to decompress; the limit is 128 MiB"),
+        ("xz", _xz(b"first", _MIB) + _LARGE[0], "needs 192 MiB to decompress"),
+    ],
+)
+def test_what_needs_more_is_not_called_damaged(key: str, packed: bytes, told: str, seed: int | None) -> None:
+    """What the data says it needs is told, with the limit and what to do; and that is no fault of the data."""
+    with pytest.raises(UnopenedError, match=told):
+        unpacked(key, packed, seed)
+    outcome = streamfmt.verify(packed)
+
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.status) == ("unopened", 3)
+
+
+@pytest.mark.parametrize("seed", [None, *range(5)])
+def test_frames_without_data_are_passed_over(seed: int | None) -> None:
+    """Before the first frame, between two, and behind the last; what follows is handed on."""
+    packed = _SKIPPED * 2 + _frame(b"first ") + _SKIPPED + _frame(b"second ") + _SKIPPED + b"plain"
+
+    assert compressed(packed[:6]) == "zstd"
+    assert unpacked("zstd", packed, seed) == b"first second plain"
+    for cut in range(4, len(_SKIPPED)):
+        with pytest.raises(DamagedError, match="ends early"):
+            unpacked("zstd", _frame(b"first") + _SKIPPED[:cut], seed)

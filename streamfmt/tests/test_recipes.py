@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -317,9 +318,11 @@ def test_recipes_beside_one_another(tmp_path: Path) -> None:
         ("link", "'link' is made from itself"),
         ("sub", "'sub' cannot be read: Is a directory"),
         ("x" * 300, f"'{'x' * 56}... cannot be read: File name too long"),
-        ("30", "over 32 recipes are made from one another"),
+        ("30", "over 32 recipes are made from one another (a > 30 > 31 > 32 > ... > 58 > 59 > 60 > 61)"),
         ("none", "there is no recipe 'none'"),
-        ("zero", "this is over 268,435,456 octets, too long for a recipe"),
+        ("long", "this is over 4,194,304 bytes, too long for a recipe"),
+        ("zero", "'zero' cannot be read: it is no regular file"),
+        ("pipe", "'pipe' cannot be read: it is no regular file"),
     ],
 )
 def test_what_no_recipe_is_made_from(name: str, told: str, tmp_path: Path) -> None:
@@ -329,6 +332,8 @@ def test_what_no_recipe_is_made_from(name: str, told: str, tmp_path: Path) -> No
     (tmp_path / "sub.toml").mkdir()
     (tmp_path / "link.toml").symlink_to("a.toml")
     (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    (tmp_path / "long.toml").write_text("#" * (5 << 20))
+    os.mkfifo(tmp_path / "pipe.toml")
     for number in range(30, 70):
         (tmp_path / f"{number}.toml").write_text(f'recipe = 1\nbase = "{number + 1}"\n')
     with pytest.raises(RecipeError) as error:

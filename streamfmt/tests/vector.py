@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..reader.stack import Reader
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from ..verify.report import Outcome, as_dict
 from ..verify.verifier import Verifier
 from ..writer import Stream

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..schema import encode, libxc
+from ..schema.content import Buffer, Content, Made, joined, pieces
 from ..schema.decode import layouts
 from ..schema.describe import Layout
-from ..schema.encode import Buffer, FieldError
+from ..schema.encode import FieldError
 from . import memory
 from .parts import HEADERS, Part
 from .recipes import FORMAT, Recipe
@@ -107,7 +108,7 @@ def _short(part: Part) -> list[tuple[str, str]] | None:
     if not all(isinstance(it, int) for it in entries) or not plain(entries):
         return None
     filled = with_contents(entries)
-    pages = [page for buffer in part.values["pages"] for page in _pages(buffer)]
+    pages = [page for buffer in pieces(part.values["pages"]) for page in _pages(buffer)]
     if len(filled) != len(pages):
         return None
     contents = Contents(filled)
@@ -224,7 +225,7 @@ def value(it: Any) -> str:
         return str(it) if -_TOML_MOST <= it <= _TOML_MOST else f'"{it:#x}"'
     if isinstance(it, str):
         return _quoted(it)
-    if isinstance(it, (bytes, bytearray, memoryview)):
+    if isinstance(it, (bytes, bytearray, memoryview, Made)):
         return octets(it)
     if isinstance(it, Mapping):
         inner = ", ".join(f"{key_of(name)} = {value(each)}" for name, each in it.items())
@@ -251,9 +252,9 @@ def _run(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def octets(it: Buffer) -> str:
+def octets(it: Content) -> str:
     """Octets in TOML: plain text, with or without a NUL at its end, else hexadecimal; what comes again is told once."""
-    data = bytes(it)
+    data = joined((it,))
     text = data.decode("latin-1")
     ended = text[:-1] if text.endswith("\0") and len(text) > 1 else text
     if all(" " <= letter <= "~" or letter in "\t\r\n" for letter in ended) and not _AGAIN.search(data):

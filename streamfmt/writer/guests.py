@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 from ..schema import hvm, libxc, xapi
+from ..schema.content import Content, Numbers, joined, zeros
 from ..schema.decode import layouts
 from .making import (
     CONFIGURATION,
@@ -21,7 +23,6 @@ from .making import (
     in_migration,
     in_xapi,
     in_xl,
-    p2m,
     params,
     pv_info,
     sized,
@@ -109,6 +110,8 @@ def _guest(top: Table, form: str, mode: str) -> Stream:
     if not checkpoints:
         body = (*image, *again, *tail, record("libxc.END"))
         return _wrapped(top, form, kind, body, outer, ended=True)
+    per = len(tail) + len(again) + len(outer) + 3
+    top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
     parts: list[Part] = list(image)
     inside = form not in ("libxc", "xapi")
     for number in range(checkpoints):
@@ -150,10 +153,12 @@ def _closing(top: Table, key: str) -> Iterator[Table]:
         row.done()
 
 
-def _ended(top: Table, key: str) -> bytes:
+def _ended(top: Table, key: str) -> Content:
     """Octets, a plain text with the NUL that ends it."""
     found = octets(top, key)
-    return found if not isinstance(top.any(key), str) or found.endswith(b"\0") else found + b"\0"
+    return (
+        found + b"\0" if isinstance(found, bytes) and isinstance(top.any(key), str) and found[-1:] != b"\0" else found
+    )
 
 
 def _xen(top: Table) -> tuple[int, int]:
@@ -250,9 +255,11 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
     policy.done()
     if kind == "pv":
         leaf = _LEAF[width]
-        if last // leaf >= _LEAVES_MAX:
+        if last // leaf >= _LEAVES_MAX or last >> 32:
             raise top.fail(f"frame {last:#x} is more than a PV guest's list of frames reaches", "memory")
-        yield p2m(0, last, *[1] * (last // leaf + 1))
+        many = last // leaf + 1
+        listed = Numbers(many, lambda: repeat(1, many), 1, 1)
+        yield record("libxc.X86_PV_P2M_FRAMES", start_pfn=0, end_pfn=last, frames=listed)
 
 
 def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
@@ -300,18 +307,19 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
         if index is None or not 0 <= index < 1 << 64:
             raise named.fail(f"it is no parameter's name{meant(name, hvm.PARAMS)}, nor its number", name)
         pairs.append((index, named.number(name, default)))
+    named.spend("parts and rows", 4 * len(pairs))
     yield params(*pairs)
     entries = [_entry(row) for row in top.tables("context")]
     if not entries:
-        entries = [
-            (_CONTEXT_TYPES["CPU"].code, number, bytes(_CONTEXT_TYPES["CPU"].lengths[-1])) for number in range(vcpus)
-        ]
+        state = bytes(_CONTEXT_TYPES["CPU"].lengths[-1])
+        entries = [(_CONTEXT_TYPES["CPU"].code, number, state) for number in range(vcpus)]
+        top.spend("parts and rows", vcpus, "vcpus")
     yield context(_HEADER_ENTRY, *entries, _END_ENTRY)
 
 
-def _entry(row: Table) -> tuple[int, int, bytes]:
+def _entry(row: Table) -> tuple[int, int, Content]:
     kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
-    data = octets(row, "data") if "data" in row else bytes(kind.lengths[-1])
+    data = octets(row, "data") if "data" in row else zeros(kind.lengths[-1])
     instance = row.number("instance", 0, most=0xFFFF)
     row.done()
     return kind.code, instance, data
@@ -324,8 +332,10 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
         strings = []
         inside = top.table("xenstore")
         for key, _ in inside.each():
+            value = octets(inside, key)
+            inside.spend("bytes of text", len(value), key)
             try:
-                strings += [key, octets(inside, key).decode()]
+                strings += [key, joined((value,)).decode()]
             except UnicodeDecodeError:
                 raise inside.fail("this is no text", key) from None
         yield xenstore(*strings)

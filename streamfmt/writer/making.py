@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from ..reader import literals as L
 from ..schema import libxc
-from ..schema.encode import Buffer, FieldError
+from ..schema.content import Buffer, Content, resized
+from ..schema.encode import FieldError
 from .parts import Part, header, record
 from .streams import Stream
 
@@ -51,7 +53,7 @@ def page_entries(part: Part) -> list[tuple[int, str]]:
     return [(entry & L.ENTRY_PFN_MASK, L.PAGE_TYPES[entry >> L.ENTRY_TYPE_SHIFT]) for entry in part.values["entries"]]
 
 
-def context(*entries: tuple[int, int, bytes]) -> Part:
+def context(*entries: tuple[int, int, Content]) -> Part:
     """HVM_CONTEXT of (type, instance, data) entries."""
     rows = [{"typecode": kind, "instance": number, "length": len(data), "data": data} for kind, number, data in entries]
     return record("libxc.HVM_CONTEXT", context=rows)
@@ -74,12 +76,17 @@ _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
 
 def vcpu(kind: str, number: int, size: int) -> Part:
     """One of the opaque vcpu records, `size` octets of context, such as Xen takes where the size is one it knows."""
+    begins = number.to_bytes(4, "little") + size.to_bytes(4, "little") if kind == "EXTENDED" and size >= 8 else b""
+    blob = _context(kind, size) if (kind, size) in _CONTEXTS else resized(begins, size)
+    return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=blob)
+
+
+@cache
+def _context(kind: str, size: int) -> bytes:
     blob = bytearray(size)
-    for at, value in _CONTEXTS.get((kind, size), {}).items():
+    for at, value in _CONTEXTS[kind, size].items():
         blob[at : at + 4] = value.to_bytes(4, "little")
-    if kind == "EXTENDED" and size >= 8:
-        blob[:8] = number.to_bytes(4, "little") + size.to_bytes(4, "little")
-    return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=bytes(blob))
+    return bytes(blob)
 
 
 def vcpu_msrs(number: int, *msrs: tuple[int, int]) -> Part:
@@ -110,7 +117,7 @@ def dirty(*pfns: int) -> Part:
     return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
-def emulator(octets: bytes = b"QEVM\0\0\0\3", number: int = 2) -> Part:
+def emulator(octets: Content = b"QEVM\0\0\0\3", number: int = 2) -> Part:
     return record("libxl.EMULATOR_CONTEXT", emulator_id=number, index=0, context=octets)
 
 
@@ -120,7 +127,7 @@ CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
 XML = b"<domain type='xen'><name>guest</name></domain>\0"
 
 
-def in_xl(stream: Stream, configuration: bytes = CONFIGURATION, rest: bytes = b"", **flags: int) -> Stream:
+def in_xl(stream: Stream, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Stream:
     """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
     data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
     head = header(
@@ -142,12 +149,12 @@ def in_migration(saved: Stream, status: int = 0) -> Stream:
     return replace(saved, parts=(header("xl-migrate.header"), *saved.parts, *behind))
 
 
-def behind_text(stream: Stream, text: bytes, path: str = "text.TEXT") -> Stream:
+def behind_text(stream: Stream, text: Content, path: str = "text.TEXT") -> Stream:
     """The stream with text before it."""
     return replace(stream, parts=(record(path, text), *stream.parts))
 
 
-def in_libvirt(stream: Stream, xml: bytes = XML, version: int = 2) -> Stream:
+def in_libvirt(stream: Stream, xml: Content = XML, version: int = 2) -> Stream:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))
     return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
@@ -160,7 +167,7 @@ VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(
 XENOPS = f'((time 20240301T09:30:00Z)(word_size 64)(vm_str "{VM_STR}")(xs_subtree()))'.encode()
 
 
-def sized(name: str, octets: bytes) -> Part:
+def sized(name: str, octets: Content) -> Part:
     """A record of a XAPI image whose header gives its length."""
     return record(f"xapi.{name}", octets)
 
@@ -170,7 +177,7 @@ def unsized(name: str, claim: int = 0) -> Part:
     return replace(record(f"xapi.{name}"), claim=claim)
 
 
-def in_xapi(image: Stream, *behind: Part, xenops: bytes = XENOPS) -> Stream:
+def in_xapi(image: Stream, *behind: Part, xenops: Content = XENOPS) -> Stream:
     """A XAPI suspend image of the stream, with `behind` between the memory and the end."""
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
     return replace(image, parts=(*before, *image.parts, *behind, unsized("END_OF_IMAGE")))

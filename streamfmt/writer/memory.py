@@ -8,14 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from hashlib import shake_128
+from itertools import chain
 from struct import pack
+from typing import Any
 
 from ..schema import libxc
-from ..schema.encode import Buffer, FieldError
+from ..schema.content import Buffer, Content, Made, Numbers, span
+from ..schema.encode import FieldError
 from .making import PAGE_CODES, page_data
-from .parts import Part, record, size
+from .parts import Part, size
 
 PAGE = libxc.PAGE_SIZE
 TYPES = {row.name: row for row in libxc.PAGE_TYPES}
@@ -27,6 +30,11 @@ _RUN = 64
 # Such a run of "random" pages begins anywhere in these octets.
 _POOL = 1 << 20
 _STEP = 0x9E3779B1
+# How many items one text of frames has at most, and frames one list.
+ITEMS_MOST = 1 << 17
+_LISTED_MOST = 1 << 25
+# Frames up to this are listed one by one.
+_FEW = 64
 _NUMBER = r"0x[0-9a-fA-F]+|0|[1-9][0-9]*"
 _ITEM = re.compile(rf"(?P<first>{_NUMBER})(?:-(?P<last>{_NUMBER}))?(?:\s+(?P<type>\w+))?")
 
@@ -48,6 +56,8 @@ class Frames:
 
 def frames(text: str) -> tuple[Frames, ...]:
     """What a text such as "0-0x9f, 0xa0-0xbf XTAB, 7" says.  Raises ValueError."""
+    if text.count(",") > ITEMS_MOST:
+        raise ValueError(f"these are over {ITEMS_MOST:,} items, the most that one text has")
     found = []
     for item in filter(None, (item.strip() for item in text.split(","))):
         match = _ITEM.fullmatch(item)
@@ -64,18 +74,31 @@ def frames(text: str) -> tuple[Frames, ...]:
     return tuple(found)
 
 
+def numbers(runs: Sequence[Frames]) -> Numbers | list[int]:
+    """The numbers of the frames.  Raises ValueError if they are too many for a list."""
+    count = sum(map(len, runs))
+    if count > _LISTED_MOST:
+        raise ValueError(f"these are {count:,} frames; a list has {_LISTED_MOST:,} at most")
+
+    def make() -> Iterator[int]:
+        return chain.from_iterable(range(run.first, run.last + 1) for run in runs)
+
+    if count <= _FEW:
+        return list(make())
+    return Numbers(count, make, min(run.first for run in runs), max(run.last for run in runs))
+
+
 # -- contents -------------------------------------------------------------------------------------------------
 
 
-@cache
+@lru_cache(maxsize=4)
 def _pool(seed: int) -> memoryview:
     return memoryview(shake_128(b"%d" % seed).digest(_POOL + _RUN * PAGE))
 
 
 def _random(seed: int) -> Fill:
-    pool = _pool(seed)
-
     def pages(first: int, count: int) -> Sequence[Buffer]:
+        pool = _pool(seed)
         found: list[Buffer] = []
         while count:
             run, ahead = divmod(first, _RUN)
@@ -89,11 +112,16 @@ def _random(seed: int) -> Fill:
     return pages
 
 
-def pattern(octets: bytes) -> Fill:
+def pattern(octets: Content) -> Fill:
     """These octets over and over, beginning anew with each page."""
-    page = (octets * (PAGE // len(octets) + 1))[:PAGE]
-    run = memoryview(page * _RUN)
-    return lambda _, count: [run] * (count // _RUN) + [run[: count % _RUN * PAGE]] * (count % _RUN > 0)
+    period = b"".join(span((octets,), 0, PAGE))
+
+    def pages(_: int, count: int) -> Sequence[Buffer]:
+        page = (period * (PAGE // len(period) + 1))[:PAGE]
+        run = memoryview(page * min(count, _RUN))
+        return [run] * (count // _RUN) + [run[: count % _RUN * PAGE]] * (count % _RUN > 0)
+
+    return pages
 
 
 def _each(page: Callable[[int], bytes]) -> Fill:
@@ -176,14 +204,53 @@ class Memory:
 
     def record(self, some: Sequence[Frames]) -> Part:
         """PAGE_DATA of some frames."""
-        plain = self.fills[""]
-        pages: list[Buffer] = []
-        entries: list[int] = []
-        for run in some:
-            entries += map(PAGE_CODES[run.type].__or__, range(run.first, run.last + 1))
-            if run.type in DATA:
-                pages += self.fills.get(run.type, plain)(run.first, len(run))
-        return record("libxc.PAGE_DATA", entries=entries, pages=pages)
+        return Part("libxc.PAGE_DATA", Pages(tuple(some), self.fills))
+
+
+class Pages(Mapping[str, Any]):
+    """Field values of PAGE_DATA, made when they are asked for: entries for some frames, and contents by rule.
+
+    `contents`, if they are given, are those of all pages, whatever the frames' types say.
+    """
+
+    __slots__ = ("_contents", "_fills", "frames")
+
+    def __init__(self, frames: tuple[Frames, ...], fills: Mapping[str, Fill], contents: Content | None = None) -> None:
+        self.frames = frames
+        self._fills = fills
+        self._contents = contents
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "entries":
+            count = sum(map(len, self.frames))
+            return list(self._entries()) if count <= _FEW else Numbers(count, self._entries, 0, (1 << 64) - 1)
+        if key == "pages":
+            return self._pages() if self._contents is None else [self._contents]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("entries", "pages"))
+
+    def __len__(self) -> int:
+        return 2
+
+    def _entries(self) -> Iterator[int]:
+        for run in self.frames:
+            yield from map(PAGE_CODES[run.type].__or__, range(run.first, run.last + 1))
+
+    def _pages(self) -> list[Content]:
+        runs = [run for run in self.frames if run.type in DATA]
+        if sum(map(len, runs)) <= _RUN:
+            return [buffer for run in runs for buffer in self._of(run)(run.first, len(run))]
+        return [Made(PAGE * sum(map(len, runs)), lambda: chain.from_iterable(map(self._made, runs)))]
+
+    def _made(self, run: Frames) -> Iterator[Buffer]:
+        fill = self._of(run)
+        for first in range(run.first, run.last + 1, _RUN):
+            yield from fill(first, min(_RUN, run.last + 1 - first))
+
+    def _of(self, run: Frames) -> Fill:
+        return self._fills.get(run.type, self._fills[""])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,7 +267,7 @@ class Many(Part):
         memory = self.memory
         records = (memory.pages + memory.batch - 1) // memory.batch
         filled = sum(len(run) for run in memory.frames if run.type in DATA)
-        return records * size(page_data([], [], []).buffers("<")) + 8 * memory.pages + PAGE * filled
+        return records * size(page_data([], [], []).whole("<")) + 8 * memory.pages + PAGE * filled
 
-    def buffers(self, order: str) -> list[Buffer]:
+    def whole(self, order: str) -> list[Content]:
         raise TypeError("there are too many records for one list; parts() has them")

@@ -7,6 +7,7 @@ are edits of the list of parts.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,17 +15,24 @@ from typing import Any, BinaryIO
 
 from ..schema.encode import FieldError
 from . import guests
-from .memory import Many
-from .parts import HEADERS, RECORDS
+from .drafts import Draft, Spot
+from .memory import Many, Pages
+from .parts import HEADERS, RECORDS, Part
 from .spelling import MOST, around, check, misfit, part_of, parts_of, patch_value
-from .streams import Stream
-from .tables import RecipeError, Source, Table, integer, shown
+from .streams import Stream, with_length
+from .tables import LIMITS, RecipeError, Room, Source, Table, chained, integer, shown
 
 FORMAT = 1
 # How many recipes may be made from one another: more would be too many for Python's stack.
 _DEEP = 32
 FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate", "back-channel", "auto")
 MODES = ("auto", "plain", "remus", "colo")
+
+# Schema paths by what faults call them.
+_PATHS: dict[str, list[str]] = {}
+for _path in (*HEADERS, *RECORDS):
+    for _name in (_path, _path.partition(".")[2]):
+        _PATHS.setdefault(_name, []).append(_path)
 
 Fetch = Callable[[str], "Recipe"]
 
@@ -57,33 +65,54 @@ def load_file(path: str | os.PathLike[str]) -> Recipe:
         return load_from(file, Path(path))
 
 
-def load_from(file: BinaryIO, path: Path, within: tuple[Path, ...] = ()) -> Recipe:
-    """As `load_file`, from a file that is open; `within` are those of the recipes that are made from it."""
-    inner = (*within, path.resolve())
+def load_from(file: BinaryIO, path: Path) -> Recipe:
+    """As `load_file`, from a file that is open."""
+    return _Files().load(file, path, ())
 
-    def fetch(name: str) -> Recipe:
-        other = path.parent / f"{name}.toml"
-        if other.resolve() in inner:
-            raise ValueError(f"{shown(name)} is made from itself")
-        if len(inner) > _DEEP:
-            raise ValueError(f"over {_DEEP} recipes are made from one another")
+
+class _Files:
+    """Recipes that are made from one another: each is read once, and all have one room together."""
+
+    def __init__(self) -> None:
+        self._room = Room()
+        self._made: dict[Path, Recipe] = {}
+
+    def load(self, file: BinaryIO, path: Path, within: tuple[Path, ...]) -> Recipe:
+        """The recipe in an open file; `within` are the files of those that it is fetched for."""
+        inner = (*within, path.resolve())
+        most = LIMITS["bytes of text"]
+        octets = file.read(most + 1)
+        if len(octets) > most:
+            raise RecipeError(str(path), 1, "", f"this is over {most:,} bytes, too long for a recipe")
         try:
-            with open(other, "rb") as opened:
-                return load_from(opened, other, inner)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise ValueError(f"{shown(name)} cannot be read: {error.strerror}") from None
+            text = octets.decode()
+        except UnicodeDecodeError as error:
+            line = octets.count(b"\n", 0, error.start) + 1
+            raise RecipeError(str(path), line, "", "this is not UTF-8, which TOML is written in") from None
+        del octets
+        source = Source(text, str(path), self._room, tuple(each.stem for each in inner))
+        return read(source.top(), lambda name: self._fetched(path.parent / f"{name}.toml", name, inner), whole=True)
 
-    octets = file.read(MOST + 1)
-    if len(octets) > MOST:
-        raise RecipeError(str(path), 1, "", f"this is over {MOST:,} octets, too long for a recipe")
-    try:
-        text = octets.decode()
-    except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
-        raise RecipeError(str(path), line, "", "this is not UTF-8, which TOML is written in") from None
-    return load(text, str(path), fetch)
+    def _fetched(self, path: Path, name: str, within: tuple[Path, ...]) -> Recipe:
+        """The recipe that another names.  Raises ValueError, FileNotFoundError and RecipeError."""
+        real = path.resolve()
+        if real in within:
+            names = [each.stem for each in within[within.index(real) :]]
+            raise ValueError(f"{shown(name)} is made from itself{chained([*names, names[0]]) if names[1:] else ''}")
+        if len(within) > _DEEP:
+            raise ValueError(f"over {_DEEP} recipes are made from one another{chained([each.stem for each in within])}")
+        if real not in self._made:
+            try:
+                kind = os.stat(path).st_mode
+                if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would be waited for
+                    raise ValueError(f"{shown(name)} cannot be read: it is no regular file")
+                with open(path, "rb") as opened:
+                    self._made[real] = self.load(opened, path, within)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise ValueError(f"{shown(name)} cannot be read: {error.strerror}") from None
+        return self._made[real]
 
 
 def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Recipe:
@@ -100,10 +129,13 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
             mode=top.one_of("mode", MODES, made.mode),
             deep=top.take("deep", bool, made.deep),
         )
-        stream = made.stream
         faulty = top.take("broken", bool, False) or made.faults
-        for fault in top.tables("fault"):
-            stream = _fault(stream, fault, fetch)
+        stream = made.stream
+        if top.take("fault", list, []):
+            draft = Draft(stream)
+            for fault in top.tables("fault"):
+                _fault(draft, fault, fetch)
+            stream = draft.stream()
             faulty = True
     except FieldError as error:
         raise top.fail(str(error)) from None
@@ -144,6 +176,8 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
     form = top.one_of("form", FORMS, "libxl" if "guest" in top else "auto")
     if "guest" in top:
         stream = guests.compose(top, form, top.one_of("mode", MODES, "auto"))
+        if "checkpoints" not in top:
+            top.spend("parts and rows", len(stream.parts))
         # What a stream's first octets say needs no word.
         return Recipe(stream, "auto", "auto")
     if "part" not in top:
@@ -171,125 +205,129 @@ def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Stream]
 # -- faults ---------------------------------------------------------------------------------------------------
 
 
-def _named(stream: Stream, table: Table, key: str) -> tuple[str, int]:
-    """Path and number of the part that a key names, such as "PAGE_DATA" or "libxc.END#1"."""
+def _named(draft: Draft, table: Table, key: str) -> Spot:
+    """Where the part is that a key names, such as "PAGE_DATA" or "libxc.END#1"."""
     text = table.need(key, str)
     name, _, number = text.partition("#")
-    paths = [path for path in (*HEADERS, *RECORDS) if name in (path, path.partition(".")[2])]
-    here = [path for path in paths if path in stream.paths]
+    paths = _PATHS.get(name, ())
+    here = [path for path in paths if draft.has(path)]
     if len(here) != 1:
         told = f"it is in {' and '.join(here)}: say which" if here else "there is none in the stream"
-        known = sorted({path.partition(".")[2] for path in stream.paths if "." in path})
+        known = sorted({path.partition(".")[2] for path, count in draft.paths.items() if count and "." in path})
         missing = f"there is no such header or record; the stream has {', '.join(known)}"
         raise table.fail(f"{name!r}: {told if paths else missing}", key)
     try:
-        nth = int(number or 0)
-        part = stream.part(here[0], nth)
+        spot = draft.find(here[0], int(number or 0))
     except (ValueError, IndexError):
-        count = sum(part.path == here[0] for part in stream.parts)
+        count = draft.paths[here[0]]
         raise table.fail(f"{text!r}: of {here[0]} there are {count}, #0 to #{count - 1}", key) from None
-    if isinstance(part, Many) and key not in ("before", "after", "drop"):
+    if isinstance(draft.part(spot), Many) and key not in ("before", "after", "drop"):
         raise table.fail(
             f"{text!r}: there are too many records of this to change one; list some as memory.records", key
         )
-    return here[0], nth
+    return spot
 
 
-def _fault(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+def _fault(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     """One edit."""
     does = [name for name in _FAULTS if name in table]
     if len(does) != 1:
         raise table.fail(f"a fault is one of {', '.join(_FAULTS)}, here are {len(does)}")
+    draft.fresh.clear()
     try:
-        edited = _FAULTS[does[0]](stream, table, fetch)
-        known = set(stream.parts)
-        for part in edited.parts:
-            if part not in known:
-                check(part)
+        _FAULTS[does[0]](draft, table, fetch)
+        table.spend("steps", 8 + sum(check(part) + _weight(part) for part in draft.fresh))
     except FieldError as error:
         raise (table.fail(str(error), "field") if "field" in table else misfit(table, error)) from None
     table.done()
-    return edited
 
 
-def _set(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    path, nth = _named(stream, table, "set")
+def _weight(part: Part) -> int:
+    """How many things a part is made of."""
+    if part.octets is not None or isinstance(part.values, Pages):
+        return 0
+    lists = [value for value in part.values.values() if isinstance(value, list) and value]
+    return sum(len(value) * (8 if isinstance(value[0], Mapping) else 1) for value in lists)
+
+
+def _set(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+    spot = _named(draft, table, "set")
     field = table.need("field", str)
-    return stream.patch(path, field, patch_value(table, "to"), nth)
+    table.spend("steps", draft.patch(spot, field, patch_value(table, "to")))
 
 
-def _put(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    path, nth = _named(stream, table, "put")
-    part = stream.part(path, nth)
+def _put(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+    spot = _named(draft, table, "put")
+    part = draft.part(spot)
     table.need("fields", dict)
-    new = part_of(path, table, "fields")
-    return stream.swap(path, replace(part, values={**part.values, **new}), nth=nth)
+    new = part_of(part.path, table, "fields")
+    draft.swap(spot, replace(part, values={**part.values, **new}))
 
 
-def _drop(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    path, nth = _named(stream, table, "drop")
-    return stream.without(path, nth)
+def _drop(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+    draft.swap(_named(draft, table, "drop"))
 
 
-def _move(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    path, nth = _named(stream, table, "move")
-    part = stream.part(path, nth)
-    rest = stream.without(path, nth)
+def _move(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+    spot = _named(draft, table, "move")
+    part = draft.part(spot)
+    draft.swap(spot)
     if "after" in table:
-        other, number = _named(rest, table, "after")
-        return rest.after(other, part, nth=number)
-    other, number = _named(rest, table, "before")
-    return rest.before(other, part, nth=number)
+        draft.after(_named(draft, table, "after"), part)
+    else:
+        draft.before(_named(draft, table, "before"), part)
 
 
-def _insert(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    parts = tuple(parts_of(table, "insert", fetched(table, fetch), stream, _named))
-    for key, edit in (("before", stream.before), ("after", stream.after), ("instead", stream.swap)):
+def _insert(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+    def named(row: Table, key: str) -> Part:
+        return draft.part(_named(draft, row, key))
+
+    parts = tuple(parts_of(table, "insert", fetched(table, fetch), named))
+    for key, edit in (("before", draft.before), ("after", draft.after), ("instead", draft.swap)):
         if key in table:
-            path, nth = _named(stream, table, key)
-            return edit(path, *parts, nth=nth)
-    return stream.then(*parts)
+            edit(_named(draft, table, key), *parts)
+            return
+    draft.then(*parts)
 
 
-def _change(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+def _change(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     """What is around a record's body, or all of the body."""
-    path, nth = _named(stream, table, "change")
+    spot = _named(draft, table, "change")
     if not any(key in table for key in ("length", "type", "padding", "octets", "zeros")):
         raise table.fail("change one of length, type, padding, octets, zeros")
-    part = stream.part(path, nth)
+    part = draft.part(spot)
     if "octets" in table:
         part = replace(part, patches=())
-    return stream.swap(path, around(part, table), nth=nth)
+    draft.swap(spot, around(part, table))
 
 
-def _resize(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
-    path, nth = _named(stream, table, "resize")
+def _resize(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+    spot = _named(draft, table, "resize")
     if "to" not in table:
         raise table.fail("it has no to, a number")
-    return stream.resized(path, table.number("to", 0, most=MOST), nth)
+    draft.swap(spot, with_length(draft.part(spot), table.number("to", 0, most=MOST)))
 
 
-def _cut(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+def _cut(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     if integer(table.any("cut")) is not None:
-        return replace(stream, cut=table.number("cut", 0, most=stream.size))
-    path, nth = _named(stream, table, "cut")
-    at = stream.offset(path, nth) + table.number("at", 0, -(1 << 64))
-    if not 0 <= at <= stream.size:
+        draft.cut = table.number("cut", 0, most=draft.size)
+        return
+    at = draft.offset(_named(draft, table, "cut")) + table.number("at", 0, -(1 << 64))
+    if not 0 <= at <= draft.size:
         raise table.fail("that is " + ("before the stream begins" if at < 0 else "behind its end"), "at")
-    return replace(stream, cut=at)
+    draft.cut = at
 
 
-def _big(stream: Stream, table: Table, fetch: Fetch | None) -> Stream:
+def _big(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     layers = table.take("big_endian", list, [])
     if not set(map(str, layers)) <= {"libxl", "libxc", "xl"}:
         raise table.fail(f"{layers} is not some of libxl, libxc, xl", "big_endian")
-    edited = stream.big_endian(*layers)
-    if not layers or edited.big != set(layers):
+    if not layers or not set(layers) <= draft.headed():
         raise table.fail(f"{layers} is not some of the layers in the stream that have a header", "big_endian")
-    return edited
+    draft.big = frozenset(layers)
 
 
-_FAULTS: dict[str, Callable[[Stream, Table, Fetch | None], Stream]] = {
+_FAULTS: dict[str, Callable[[Draft, Table, Fetch | None], None]] = {
     "set": _set,
     "put": _put,
     "drop": _drop,

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from .beside import Beside
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from hashlib import shake_128
 from itertools import islice
 from typing import Any
 
+from ..schema.content import SMALL, Content, Made, joined, pieces, repeated, resized, zeros
 from ..schema.decode import layouts
 from ..schema.describe import Field, Layout
 from ..schema.describe import Part as Variable
 from ..schema.encode import FieldError
 from . import memory
-from .making import page_data, vcpu
-from .parts import HEADED, HEADERS, RECORDS, Part, raw
+from .making import vcpu
+from .parts import HEADED, HEADERS, RECORDS, Part, Patched, raw
 from .streams import Stream
 from .tables import RecipeError, Table, integer, shown
 
-# What one recipe may ask to be made in one piece: octets, zeros behind them, and frames of a record.
+# What one value has at most: octets, of which some may be random, zeros behind them, and frames of a record.
 MOST = 256 << 20
+_RANDOM_MOST = 16 << 20
+_RANDOM_FEW = 64 << 10
 _ZEROS_MOST = 1 << 40
 _FRAMES_MOST = MOST // memory.PAGE
 FRAMES_MAX = 1 << 52
@@ -28,35 +32,37 @@ FRAMES_MAX = 1 << 52
 _LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
 _KINDS = {"hex", "text", "zeros", "random"}
-Named = Callable[[Stream, Table, str], tuple[str, int]]
+# What finds the part that a key of a table names.
+Named = Callable[[Table, str], Part]
 
 
 # -- octets ---------------------------------------------------------------------------------------------------
 
 
-def octets(table: Table, key: str) -> bytes:
+def octets(table: Table, key: str) -> Content:
     """The octets that a key gives.  Raises RecipeError."""
     if key not in table:
         raise table.fail(f"it has no {key}, octets")
     return _octets(table.any(key), table, key)
 
 
-def _octets(value: Any, table: Table, *place: str | int) -> bytes:
+def _octets(value: Any, table: Table, *place: str | int) -> Content:
     try:
         return octets_of(value)
     except ValueError as error:
         raise table.fail(str(error), *place) from None
 
 
-def octets_of(value: Any) -> bytes:
+def octets_of(value: Any) -> Content:
     """A text is its UTF-8; {hex = "00 ff"}, {text = "..."}, {zeros = 8} and {random = 8} are octets, `times` over.
 
-    A list is what its items are, one after another.  Raises ValueError.
+    A list is what its items are, one after another.  What is longer than it is written is made when it is wanted.
+    Raises ValueError.
     """
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, list):
-        return _joined(map(octets_of, value))
+        return _joined([octets_of(item) for item in value])
     if not isinstance(value, Mapping):
         raise ValueError(f'{shown(value)} is not octets: a text, or a table such as {{hex = "00 ff"}}')
     kinds = value.keys() - {"times"}
@@ -66,6 +72,7 @@ def octets_of(value: Any) -> bytes:
     (kind,) = kinds
     given = value[kind]
     count = integer(given)
+    found: Content
     if kind == "text" and isinstance(given, str):
         found = given.encode()
     elif kind == "hex" and isinstance(given, str):
@@ -73,22 +80,40 @@ def octets_of(value: Any) -> bytes:
             found = bytes.fromhex(given)
         except ValueError:
             raise ValueError(f"hex = {shown(given)} is not octets: each is two digits") from None
-    elif kind in ("zeros", "random") and count is not None and 0 <= count <= MOST:
-        found = bytes(count) if kind == "zeros" else shake_128(b"0").digest(count)
+    elif kind == "zeros" and count is not None and 0 <= count <= MOST:
+        found = _few(kind, count) if count <= SMALL else zeros(count)
+    elif kind == "random" and count is not None and 0 <= count <= _RANDOM_MOST:
+        found = _few(kind, count) if count <= SMALL else _random(count)
     else:
-        raise ValueError(f"{kind} = {shown(given)} is not octets, or over {MOST:,} of them")
+        most = _RANDOM_MOST if kind == "random" else MOST
+        raise ValueError(f"{kind} = {shown(given)} is not octets, or over {most:,} of them")
     if len(found) * times > MOST:
         raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
-    return found * times
+    return repeated(found, times)
 
 
-def _joined(pieces: Iterable[bytes]) -> bytes:
-    found = bytearray()
-    for piece in pieces:
-        found += piece
-        if len(found) > MOST:
-            raise ValueError(f"these are over {MOST:,} octets, the most that one value has")
-    return bytes(found)
+@cache
+def _noise(count: int) -> memoryview:
+    return memoryview(shake_128(b"0").digest(count))
+
+
+@cache
+def _few(kind: str, count: int) -> bytes:
+    return bytes(count) if kind == "zeros" else bytes(_noise(_RANDOM_FEW)[:count])
+
+
+def _random(count: int) -> Content:
+    """Octets in no order, of which all values have the first."""
+    return Made(count, lambda: [_noise(_RANDOM_FEW if count <= _RANDOM_FEW else _RANDOM_MOST)[:count]])
+
+
+def _joined(items: list[Content]) -> Content:
+    size = sum(map(len, items))
+    if size > MOST:
+        raise ValueError(f"these are over {MOST:,} octets, the most that one value has")
+    if size <= SMALL or not any(isinstance(item, (Made, memoryview)) for item in items):
+        return joined(items)
+    return Made(size, lambda: pieces(items))
 
 
 # -- values ---------------------------------------------------------------------------------------------------
@@ -131,8 +156,10 @@ def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
     if isinstance(value, Mapping) or (element is None and (part.unit == 1 or part.count == "to a NUL")):
         return _octets(value, table, name)
     if isinstance(value, str):
-        runs = frames(value, table, name)
-        return [pfn for run in runs for pfn in range(run.first, run.last + 1)]
+        try:
+            return memory.numbers(frames(value, table, name))
+        except ValueError as error:
+            raise table.fail(str(error), name) from None
     if not isinstance(value, list):
         raise table.fail(f"{shown(value)} is not a list", name)
     if element is None:
@@ -142,7 +169,7 @@ def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
     return [_layout(element, row) for row in table.tables(name)]
 
 
-def patch_value(table: Table, key: str) -> int | bytes:
+def patch_value(table: Table, key: str) -> int | Content:
     """What a field is overwritten with: a number, or octets."""
     if key not in table:
         raise table.fail(f"it has no {key}, a number or octets")
@@ -157,15 +184,19 @@ def parts_of(
     table: Table,
     key: str,
     fetched: Callable[[Table, str], Stream],
-    stream: Stream | None = None,
     named: Named | None = None,
 ) -> Iterator[Part]:
-    """The parts in a list of tables; those of `stream`, where there is one, may be copied.  Raises RecipeError."""
+    """The parts in a list of tables; what `named` finds, where it is given, may be copied.  Raises RecipeError."""
     for row in table.tables(key):
         if "recipe" in row:
-            yield from fetched(row, "recipe").parts
-        elif "copy" in row and stream is not None and named is not None:
-            yield around(stream.part(*named(stream, row, "copy")), row)
+            parts = fetched(row, "recipe").parts
+            row.spend("parts and rows", len(parts), "recipe")
+            yield from parts
+            row.done()
+            continue
+        row.spend("parts and rows", 1)
+        if "copy" in row and named is not None:
+            yield around(named(row, "copy"), row)
         elif "raw" in row:
             yield raw(octets(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
         elif "pages" in row:
@@ -180,10 +211,17 @@ def parts_of(
         row.done()
 
 
-def check(part: Part) -> None:
-    """Raise FieldError if the part cannot be written."""
-    for each in islice(part.parts(), 1):
-        each.buffers("<")
+def check(part: Part) -> int:
+    """Raise FieldError if the part cannot be written; how many steps it took to see that."""
+    if not part.patches:
+        for each in islice(part.parts(), 1):
+            each.whole("<")
+        return 0
+    patched = Patched(part, "<")
+    for place, value in part.patches:
+        patched.put(place, value)
+    check(replace(part, octets=resized(b"", patched.size), patches=()))  # what is around its body
+    return patched.walked + len(part.patches)
 
 
 def misfit(row: Table, error: FieldError) -> RecipeError:
@@ -210,6 +248,7 @@ def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames
         found = memory.frames(text)
     except ValueError as error:
         raise table.fail(str(error), *place) from None
+    table.spend("runs of frames", len(found), *place)
     if any(run.last >= FRAMES_MAX for run in found):
         raise table.fail(f"a page entry has no room for frames from {FRAMES_MAX:#x} on", *place)
     return found
@@ -233,17 +272,15 @@ def _pages(row: Table) -> Part:
     if "contents" in row:
         return _pages_with(runs, row)
     fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
-    return memory.Memory(runs, fills).record(runs)
+    return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
 
 
 def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
     """PAGE_DATA with contents of its own."""
-    pfns = [pfn for run in runs for pfn in range(run.first, run.last + 1)]
-    types = [run.type for run in runs for _ in range(len(run))]
     contents = octets(row, "contents")
     if len(contents) % memory.PAGE:
         raise row.fail(f"{len(contents):,} octets are no whole pages", "contents")
-    return page_data(pfns, types, [contents])
+    return Part("libxc.PAGE_DATA", memory.Pages(runs, {}, contents))
 
 
 def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
@@ -276,7 +313,8 @@ def around(part: Part, row: Table) -> Part:
         inner = row.table("set")
         part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))
     try:
-        check(part)
+        steps = check(part)
     except FieldError as error:
         raise misfit(row, error) from None
+    row.spend("steps", steps)
     return part

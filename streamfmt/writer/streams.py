@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..schema.encode import Buffer
+from ..schema.content import Buffer, Content, Made, joined, pieces, resized
 from .parts import HEADERS, Part, size
 
 # Headers in which a layer announces the byte order of what follows them.
@@ -17,6 +17,9 @@ ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
 
 # With these a COLO back channel begins, which has no header.
 _BACK = ("libxl.CHECKPOINT_STATE", "libxc.CHECKPOINT_DIRTY_PFN_LIST")
+
+# Bodies up to this are copied where their length changes, larger ones are made when they are written.
+_SMALL = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,7 @@ class Stream:
 
     def resized(self, path: str, length: int, nth: int = 0) -> Stream:
         """With the body of one record, which its header announces truly, shortened or filled up with zeros."""
-        body = self.part(path, nth).body("<")
-        return self.edit(path, nth, octets=body[:length].ljust(length, b"\0"), patches=())
+        return self.swap(path, with_length(self.part(path, nth), length), nth=nth)
 
     def big_endian(self, *layers: str) -> Stream:
         """With those of the layers big-endian that have a header to say so."""
@@ -120,24 +122,21 @@ class Stream:
             found.append(found[-1] + part.extent)
         return found
 
-    def _buffers(self, part: Part) -> list[Buffer]:
+    def _buffers(self, part: Part) -> list[Content]:
         if ANNOUNCING.get(part.path) in self.big:
             part = replace(part, patches=(*part.patches, ("options.endian", 1)))
-        return part.buffers(">" if part.layer in self.big else "<")
+        return part.whole(">" if part.layer in self.big else "<")
 
     def batches(self) -> Iterator[list[Buffer]]:
-        """The stream's octets, part by part: a large one never is in memory whole."""
+        """The stream's octets, part by part, large ones in several pieces: they never are in memory whole."""
         left = self.cut
         for part in self:
             buffers = self._buffers(part)
-            if left is None:
-                yield buffers
-                continue
-            if left < size(buffers):
-                yield list(_first(buffers, left))
+            if left is not None and left < size(buffers):
+                yield from batches([*_first(buffers, left)])
                 return
-            left -= size(buffers)
-            yield buffers
+            left = None if left is None else left - size(buffers)
+            yield from batches(buffers)
 
     def pieces(self) -> Iterator[Buffer]:
         """The stream's octets, a few at a time."""
@@ -148,11 +147,36 @@ class Stream:
         return b"".join(self.pieces())
 
 
-def _first(buffers: list[Buffer], count: int) -> Iterator[Buffer]:
-    """The first octets of some buffers."""
-    for buffer in buffers:
-        if count < len(buffer):
-            yield memoryview(buffer)[:count]
+def _first(contents: list[Content], count: int) -> Iterator[Content]:
+    """The first octets of some contents."""
+    for content in contents:
+        if count < len(content):
+            yield resized(content, count) if isinstance(content, Made) else memoryview(content)[:count]
             return
-        yield buffer
-        count -= len(buffer)
+        yield content
+        count -= len(content)
+
+
+def batches(contents: list[Content]) -> Iterator[list[Buffer]]:
+    """What is there already in lists as it is, what is made in pieces between them."""
+    held: list[Buffer] = []
+    for content in contents:
+        if not isinstance(content, Made):
+            held.append(content)
+            continue
+        for piece in content.pieces():
+            held.append(piece)
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def with_length(part: Part, length: int) -> Part:
+    """The part with its body, as its header announces it, shortened or filled up with zeros.  Raises FieldError."""
+    contents = part.contents("<")
+    whole = size(contents)
+    body: Content = joined(contents) if whole <= _SMALL else Made(whole, lambda: pieces(contents))
+    if len(contents) == 1:
+        body = contents[0]
+    return replace(part, octets=resized(body, length), patches=())

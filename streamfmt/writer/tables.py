@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from .tokens import Measure, Place, places
+
 T = TypeVar("T")
 
-# What TOML consists of, where it is known to be TOML: line ends, texts, what holds things together, and other words.
-_TOKEN = re.compile(
-    r"""
-    \n | \#[^\n]* | [][{}=,.]
-    | \"{3} (?: [^"\\]+ | \\. | "(?!"") )*+ \"{3,5} | '{3} (?: [^']+ | '(?!'') )*+ '{3,5}
-    | " (?: [^"\\\n]+ | \\. )*+ " | '[^'\n]*'
-    | [^]\s[{}=,."'#]+
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _WORDS = {
     bool: "true or false",
     int: "a whole number",
@@ -27,9 +19,18 @@ _WORDS = {
     dict: "a table",
     list: "a list",
 }
-Place = tuple[str | int, ...]
 # What is told of a value that is wrong at most.
 _MOST = 600
+# How much a recipe and all that it is made from may have together, so that it takes neither memory nor time without
+# end; and how deep its lists and tables lie in one another, and how many names one key has.
+LIMITS = {
+    "bytes of text": 4 << 20,
+    "words and marks": 3 << 17,
+    "parts and rows": 1 << 17,
+    "runs of frames": 1 << 17,
+    "steps": 1 << 20,
+}
+_DEEPEST = 64
 # Numbers may have any length in hexadecimal, and Python refuses to print such; this is out of range everywhere too.
 _HUGE = 1 << 128
 
@@ -49,6 +50,21 @@ class RecipeError(Exception):
         return "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
 
 
+class Room:
+    """What is left of the limits."""
+
+    def __init__(self) -> None:
+        self._left = dict(LIMITS)
+
+    def take(self, kind: str, count: int) -> None:
+        """Raises ValueError if no so much is left."""
+        self._left[kind] -= count
+        if self._left[kind] < 0:
+            raise ValueError(
+                f"this makes over {LIMITS[kind]:,} {kind}, the most that a recipe has with all it is made from"
+            )
+
+
 class Table:
     """A TOML table whose keys are taken one by one from `values`; what is left when all have been is not known."""
 
@@ -64,6 +80,13 @@ class Table:
     def fail(self, message: str, *place: str | int) -> RecipeError:
         """The error to raise about a key, or what lies in it, or about the table."""
         return self.source.error((*self.place, *place), message)
+
+    def spend(self, kind: str, count: int, *place: str | int) -> None:
+        """Take some of what the limits leave.  Raises RecipeError."""
+        try:
+            self.source.room.take(kind, count)
+        except ValueError as error:
+            raise self.fail(f"{error}{self.source.way}", *place) from None
 
     def take(self, key: str, kind: type[T], default: T) -> T:
         """The key's value, if it is of that kind.  Raises RecipeError."""
@@ -132,16 +155,36 @@ class Table:
 
 
 class Source:
-    """The text of a recipe, `file` for what people call it."""
+    """The text of a recipe, `file` for what people call it.
 
-    def __init__(self, text: str, file: str) -> None:
+    `room` is what it may have, `chain` the names of the recipes on the way to it and its own.
+    """
+
+    def __init__(self, text: str, file: str, room: Room | None = None, chain: tuple[str, ...] = ()) -> None:
         self.text = text
         self.file = file
+        self.room = room or Room()
+        self._chain = chain
+
+    @property
+    def way(self) -> str:
+        """How one came here from the first recipe."""
+        return chained(self._chain)
 
     def top(self) -> Table:
         """The whole of it.  Raises RecipeError."""
         if self.text.startswith("\ufeff"):
             raise RecipeError(self.file, 1, "", "it begins with a byte order mark, U+FEFF: TOML has none")
+        measure = Measure(self.text, LIMITS["words and marks"], _DEEPEST)
+        if max(measure.depth, measure.names) > _DEEPEST:
+            raise RecipeError(self.file, 1, "", "its lists and tables lie too deep in one another")
+        if measure.long:
+            raise RecipeError(self.file, measure.long, "", "this number has too many digits")
+        try:
+            self.room.take("bytes of text", len(self.text))
+            self.room.take("words and marks", measure.count)
+        except ValueError as error:
+            raise RecipeError(self.file, 1, "", f"{error}{self.way}") from None
         try:
             return Table(self, tomllib.loads(self.text))
         except RecursionError:
@@ -150,10 +193,6 @@ class Source:
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self.text.count("\n") + 1
             raise RecipeError(self.file, line, "", f"this is not TOML: {error}") from None
-        except ValueError:  # what Python says of a number of over 4,300 digits
-            long = re.search(r"\d[\d_]{4300}", self.text)
-            line = self.text.count("\n", 0, long.start() if long else 0) + 1
-            raise RecipeError(self.file, line, "", "this number has too many digits") from None
 
     def error(self, place: Place, message: str) -> RecipeError:
         """What is wrong at a place."""
@@ -165,69 +204,11 @@ class Source:
     def line(self, place: Place) -> int:
         """The line where a place begins, or the nearest thing around it that begins a line."""
         best, deepest = 1, 0
-        for whole, number in self.places():
+        for whole, number in places(self.text):
             here = whole[: len(place)]
             if here == place[: len(here)] and len(here) > deepest:
                 best, deepest = number, len(here)
         return best
-
-    def places(self) -> Iterator[tuple[Place, int]]:
-        """Every key, heading and item of a list in TOML that tomllib has taken, and the line where it begins."""
-        line, began = 1, 1
-        around: Place = ()  # the table whose heading came last
-        counts: dict[Place, int] = {}  # of [[...]], how many came before
-        within: list[tuple[Place, int | None]] = []  # open brackets of values, in lists with the item's number
-        here: Place = ()  # what the value belongs to
-        names: list[str] = []
-        heading = 0
-        keyed = True  # a key is to come, not a value
-        for found in _TOKEN.finditer(self.text):
-            token, number = found[0], line
-            line += token.count("\n")
-            if token == "\n":
-                if not within:
-                    keyed, names, heading = True, [], 0
-            elif token[0] == "#":
-                pass
-            elif not keyed:
-                if token == ",":
-                    place, item = within[-1]
-                    keyed, names = item is None, []
-                    if item is not None:
-                        within[-1] = place, item + 1
-                        here = (*place, item + 1)
-                elif token in "]}":
-                    within.pop()
-                else:
-                    yield here, number
-                    if token == "[":
-                        within.append((here, 0))
-                        here = (*here, 0)
-                    elif token == "{":
-                        within.append((here, None))
-                        keyed, names = True, []
-            elif token == "[":
-                heading += 1
-            elif token == "]" and heading:
-                around = ()
-                for depth, name in enumerate(names, 1):
-                    path = (*around, name)
-                    if depth == len(names) and heading == 2:
-                        counts[path] = counts.get(path, -1) + 1
-                    # Within the last table of each list on the way.
-                    around = (*path, counts[path]) if path in counts else path
-                heading = 0
-                yield around, number
-            elif token == "=":
-                here = (*(within[-1][0] if within else around), *names)
-                keyed = False
-                yield here, began
-            elif token == "}":
-                within.pop()
-                keyed = False
-            elif token not in ".]":
-                began = number
-                names.append(next(iter(tomllib.loads(f"{token} = 0"))) if token[0] in "\"'" else token)
 
 
 def integer(value: object) -> int | None:
@@ -250,6 +231,12 @@ def shown(value: object) -> str:
 
 def _cut(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def chained(names: Sequence[str]) -> str:
+    """Names of recipes of which each is made from the next, in brackets; nothing if there is but one."""
+    told = [*names[:4], "...", *names[-4:]] if len(names) > 9 else names
+    return f" ({' > '.join(map(_cut, told))})" if len(names) > 1 else ""
 
 
 def meant(word: str, known: Any) -> str:

@@ -16,7 +16,7 @@ from ..reader.objects import memory
 from ..reader.pull import Stops
 from ..reader.sources import drive
 from ..reader.stack import Reader
-from ..schema.encode import Buffer
+from ..schema.content import Buffer
 from . import dumping
 from .parts import RECORDS, Part, raw
 from .streams import ANNOUNCING, Stream
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # where reading stops.
 BODY_MAX = 1 << 20
 REST_MAX = 64 << 10
+# Zeros that are counted there: some inputs, such as /dev/zero, have no end.
+ZEROS_MAX = 1 << 30
 _PIECE = 64 << 10
 # Pages that are kept unless told otherwise.
 PAGES = 64
@@ -68,11 +70,11 @@ class Teller(Stops):
             return want
         window = self.window
         piece = window.take(window.hi - window.lo)
-        if self._rest or any(piece):
+        if self._rest or piece.count(0) != len(piece):
             self._rest += piece
         else:
             self._zeros += len(piece)
-        return int(not window.eof and len(self._rest) <= REST_MAX)
+        return int(not window.eof and len(self._rest) <= REST_MAX and self._zeros <= ZEROS_MAX)
 
     def skip(self, count: int) -> None:
         self.reader.engine.skip(count)
@@ -82,7 +84,10 @@ class Teller(Stops):
         self._settle()
         if self.reader.identity is not None:
             self.finish(self.reader.identity)
-        if self._zeros:
+        if self._zeros > ZEROS_MAX:
+            at = self.window.position - self._zeros
+            self._lose(f"what follows from {at} ({at:#x}) on, over {ZEROS_MAX:,} zeros, is not kept")
+        elif self._zeros:
             self._tell(raw(b"", self._zeros))
         if len(self._rest) > REST_MAX:
             at = self.window.position - len(self._rest)

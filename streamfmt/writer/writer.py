@@ -15,14 +15,14 @@ from ..reader.identify import FORMS
 from ..reader.pull import Header
 from ..reader.stack import Reader
 from ..schema import libxc
+from ..schema.content import Buffer, Content, pieces, span
 from ..schema.decode import fixed, layouts
-from ..schema.encode import Buffer
 from ..verify.findings import Finding
 from ..verify.verifier import MODES, Verifier
 from .making import CONFIGURATION, image_headers, in_xl, page_data
 from .parts import HEADERS, RECORDS, Part, header, record, size
 from .sinks import Target, output
-from .streams import ANNOUNCING, Stream
+from .streams import ANNOUNCING, Stream, batches
 
 if TYPE_CHECKING:
     from ..reader.engine import Engine
@@ -75,22 +75,32 @@ class _Judge:
         self._strict = strict
         self._told = 0
 
-    def see(self, buffers: Sequence[Buffer], at: int) -> None:
-        """Raise what these octets, which would come at offset `at`, break."""
-        engine = self._reader.engine
-        if engine.done and not self.verifier.layers:
-            return  # it is no stream
-        if engine.done and buffers:
-            head = b"".join(buffers)[:_HEAD] if len(buffers) < _HEAD else bytes(buffers[0])[:_HEAD]
-            self.verifier.trailing(self.verifier.layers[0], at, size(buffers), head, not any(map(any, buffers)))
-        else:
-            _feed(engine, buffers)
+    @property
+    def done(self) -> bool:
+        """Whether the stream has ended: what comes then is behind it."""
+        return self._reader.engine.done
+
+    def see(self, buffers: Sequence[Buffer]) -> None:
+        """Raise what these octets break."""
+        _feed(self._reader.engine, buffers)
         self._raise()
+
+    def behind(self, contents: Sequence[Content], at: int) -> None:
+        """Raise what these octets break, which would come at offset `at`, behind the stream's end."""
+        if self.verifier.layers:  # else it is no stream
+            head = b"".join(span(contents, 0, _HEAD))
+            zero = all(bytes(piece).count(0) == len(piece) for piece in pieces(contents))
+            self.verifier.trailing(self.verifier.layers[0], at, size(contents), head, zero)
+            self._raise()
 
     def end(self) -> None:
         """Raise what is missing."""
         self._reader.engine.end()
         self._raise()
+
+    def close(self) -> None:
+        """Let go of the reader's window."""
+        self._reader.close()
 
     def _raise(self) -> None:
         kept = self.verifier.findings.kept
@@ -190,7 +200,7 @@ class Writer:
         """One header, such as "image_header" or "libxl.header".  Raises FieldError and what `put` raises."""
         self.put(header(self._path(name, HEADERS), **values))
 
-    def record(self, name: str, octets: Buffer | None = None, **values: Any) -> None:
+    def record(self, name: str, octets: Content | None = None, **values: Any) -> None:
         """One record, such as "X86_TSC_INFO" or "libxl.END", of field values or with a body of these octets."""
         self.put(record(self._path(name, RECORDS), octets, **values))
 
@@ -228,21 +238,28 @@ class Writer:
         self.record("END")
 
     def put(self, part: Part) -> None:
-        """One part.  Raises BreachError, after which nothing more can be written, FieldError and OSError."""
-        self._out(buffers := part.buffers(self._orders.get(part.layer, "<")))
+        """One part.  Raises BreachError, after which nothing more can be written, FieldError and OSError.
+
+        What is made as it is written, such as many pages by rule, goes out while it is judged.
+        """
+        self._out(buffers := part.whole(self._orders.get(part.layer, "<")))
         self._note(part, buffers)
 
-    def _out(self, buffers: Sequence[Buffer]) -> None:
+    def _out(self, contents: list[Content]) -> None:
         """Octets, judged and written.  Raises BreachError and OSError."""
         self._check()
         try:
-            if self._judge is not None:
-                self._judge.see(buffers, self.offset)
-            self._output.write(buffers)
+            ended = self._judge is None or self._judge.done
+            if self._judge is not None and ended and contents:
+                self._judge.behind(contents, self.offset)
+            for buffers in batches(contents):
+                if self._judge is not None and not ended:
+                    self._judge.see(buffers)
+                self._output.write(buffers)
+                self.offset += size(buffers)
         except BaseException as error:
             self._broken = error
             raise
-        self.offset += size(buffers)
 
     def close(self) -> None:
         """The stream is complete.  Raises BreachError if it is not, and OSError."""
@@ -255,14 +272,19 @@ class Writer:
         except BaseException:
             self.abort()
             raise
-        self._closed = True
+        self._close()
         self._output.finish()
 
     def abort(self) -> None:
         """Give up: a file that was to be written does not come to be."""
         if not self._closed:
-            self._closed = True
+            self._close()
             self._output.abort()
+
+    def _close(self) -> None:
+        self._closed = True
+        if self._judge is not None:
+            self._judge.close()
 
     # -- where it is ------------------------------------------------------------------------------------------
 
@@ -284,14 +306,15 @@ class Writer:
             raise ValueError(f"{name} is in {', '.join(found)}" if found else f"there is no header or record {name}")
         return found[0]
 
-    def _note(self, part: Part, buffers: Sequence[Buffer]) -> None:
+    def _note(self, part: Part, buffers: Sequence[Content]) -> None:
         """What the part opens, announces or closes."""
         layer = part.layer
         if part.path in HEADERS:
             if layer not in self._open:
                 self._open.append(layer)
             if part.path in ANNOUNCING:
-                said = fixed(layouts()[part.path], b"".join(buffers), "<")
+                layout = layouts()[part.path]
+                said = fixed(layout, b"".join(span(buffers, 0, layout.size)), "<")
                 self._orders[layer] = ">" if said["options.endian"] else "<"
         elif part.path == "libxc.CHECKPOINT" and "libxl" in self._open:
             # libxl's records follow, and libxc's behind CHECKPOINT_END.
