@@ -34,7 +34,7 @@ EXAMPLES = """examples:
 exit status: 0 done, and all is as it should be; 1 something is not; 2 wrong
 usage, or no such stream; 3 could not read or write
 """
-_JSON = "print an object that says what was done; see docs/json.md"
+_JSON = "print an object that says what was done; streamfmt help json describes it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,5 @@
-"""Try a reader of streams on made ones: does it crash, hang, or disagree with the format?
+"""Try a reader of streams on made ones: does it crash, hang, or disagree with
+the format?
 
 Inputs are good streams and broken ones; those on which the target fails are made as small as they can be.
 """

@@ -173,14 +173,14 @@ def verified(given: Input) -> Outcome:
 def guest(given: Input) -> str:
     """What kind of guest the stream says it is of: "pv" or "hvm", or "unknown"."""
     outcome = _judged(given)
-    layers = outcome.verifier.layers if outcome else ()
+    layers = outcome.verifier.layers if outcome is not None else ()
     return next((layer.guest for layer in layers if layer.guest), "unknown")
 
 
 def clauses(given: Input) -> frozenset[str]:
     """The clauses by which we reject a stream, or else those whose breach we warn of."""
     outcome = _judged(given)
-    findings = outcome.findings if outcome else []
+    findings = outcome.findings if outcome is not None else []
     for severity in ("error", "warning"):
         found = frozenset(finding.clause for finding in findings if finding.severity == severity)
         if found:

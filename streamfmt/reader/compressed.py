@@ -79,6 +79,8 @@ class CompressedSource(Source):
                     return len(data)
         except self._errors as error:
             raise self._damaged(error) from error
+        except _WindowError as error:
+            raise self._too_large(error.size) from None
         except MemoryError as error:
             raise UnopenedError(f"the {self._key} data needs more memory to decompress than there is") from error
 

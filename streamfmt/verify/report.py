@@ -33,7 +33,7 @@ class Outcome:
     `size` the bytes of the stream that went by.  `identity` is what its first bytes say it is.  `failure` says why the
     input was not read to its end, None if it was: then all of this is about what came before.
 
-    An outcome is true where the stream conforms.
+    An outcome has no truth value: ask for `conforms`.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class Outcome:
         return f"<Outcome {self.verdict}>"
 
     def __bool__(self) -> bool:
-        return self.conforms
+        # Every object is true by default, and one that is false where its stream does not conform passes for None.
+        raise TypeError("an Outcome is neither true nor false; ask for its .conforms")
 
     @property
     def conforms(self) -> bool:
