@@ -391,7 +391,7 @@ def test_all_fields_at_once(path: str, order: str) -> None:
     for row in layout.fields:
         bits = min(row.bits, 64)
         edges: list[Any] = [0, 1, (1 << bits - 1) - 1, -1, (1 << bits) - 1, 1 << bits, *row.names.values()]
-        for value in [None, bytes(row.size), bytes(range(1, 256))[: row.size], "no name", *edges]:
+        for value in [None, bytes(row.size), (bytes(range(256)) * 16)[: row.size], "no name", *edges]:
             others = {other.path: bytes(other.size) if other.raw else 1 for other in layout.fields}
             values = {**others, row.path: value}
             at_once = encode._head(plan, values, order)
