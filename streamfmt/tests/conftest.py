@@ -73,6 +73,16 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
+def small(few: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The same with all that is made of them: a corpus of a few streams that may be damaged."""
+    assert main(["corpus", "build"]) == 0
+    capsys.readouterr()
+    # The recipes are read again, for a test that changes them.
+    _forget_corpus()
+    return few
+
+
+@pytest.fixture
 def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The recipes of a few streams, of which nothing is made yet."""
     folder = tmp_path / "corpus"
