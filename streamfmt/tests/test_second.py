@@ -14,8 +14,8 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import product
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
