@@ -27,6 +27,8 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 settings.register_profile("fast", max_examples=100, derandomize=True, deadline=None, database=None)
 settings.register_profile("thorough", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("STREAMFMT_HYPOTHESIS", "fast"))
+# Each process that `streamfmt fuzz` starts would find out again what Hypothesis keeps there: Unicode, our constants.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parents[2] / ".hypothesis"))
 
 
 @cache
