@@ -55,7 +55,7 @@ check: $(VENV)/.developer
 # Other Pythons on this machine judge streams too; their packages come once, all else from the machine.
 test: check
 	@$(BIN)/python -m streamfmt.tests.pythons
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 pythons: $(VENV)/.developer
 	sh conformance/pythons/fetch.sh .pythons

@@ -83,7 +83,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A header or a record's body: fields of fixed size, then the variable parts in order."""
+    """A header or a record's body: fields of fixed size, then the variable parts in order.
+
+    `kept` is for what `encode` works out about it once.
+    """
 
     path: str
     doc: str
@@ -91,6 +94,7 @@ class Layout:
     fields: tuple[Field, ...]
     parts: tuple[Part, ...]
     record: RecordType | None = field(default=None)
+    kept: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def size(self) -> int:

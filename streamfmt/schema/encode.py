@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from struct import error, pack
-from typing import Any
+from struct import Struct, error, pack
+from typing import Any, NamedTuple
 
 from .content import Buffer, Content, Made, Numbers, joined
 from .describe import Field, Layout, Part
 
 _OCTETS = (bytes, bytearray, memoryview, Made)
+# What is no mapping, for a quick look: asking an abstract class takes many times as long.
+_PLAIN = (int, str, *_OCTETS, list, tuple)
+# struct's letters for integers, by their bytes.
+_LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 # Octets that are passed on as they are, not copied into what surrounds them.
 _APART = 2048
 # Numbers of a long list that are encoded at a time.
@@ -81,8 +85,10 @@ def put(data: bytearray, at: int, row: Field, value: Any, order: str, name: str)
     data[start:stop] = (whole & ~mask | value << row.shift).to_bytes(row.size, word)
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """With dotted names for nested mappings."""
+    if all(isinstance(value, _PLAIN) for value in values.values()):
+        return values
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -92,23 +98,122 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+class _Row(NamedTuple):
+    """A fixed field in a :class:`_Plan`: which word it lies in and where in that, and the values that it can have."""
+
+    path: str
+    word: int
+    shift: int
+    mask: int
+    least: int
+    most: int
+    raw: int  # bytes of a field that is no integer
+    codes: dict[str, int]
+    default: int | bytes | None
+    counted: Part | None
+
+
+class _Plan(NamedTuple):
+    """What does not change from one encoding of a layout to the next.
+
+    `heads` packs all fixed fields at once, by byte order; it is empty where no one format has them.
+    """
+
+    known: frozenset[str]
+    counted: dict[str, Part]
+    size: int
+    rows: list[_Row]
+    words: list[int | bytes]
+    heads: dict[str, Struct]
+
+
+def _planned(layout: Layout) -> _Plan:
+    """The layout's plan, which is made once."""
+    if not layout.kept:
+        layout.kept.append(_plan(layout))
+    found: _Plan = layout.kept[0]
+    return found
+
+
+def _plan(layout: Layout) -> _Plan:
+    counted = {part.count: part for part in layout.parts}
+    places = sorted({(row.offset, row.size, row.raw) for row in layout.fields})
+    rows = [
+        _Row(
+            row.path,
+            places.index((row.offset, row.size, row.raw)),
+            row.shift,
+            (1 << row.bits) - 1,
+            -(1 << row.bits - 1) if row.signed else 0,
+            (1 << row.bits - row.signed) - 1,
+            row.size if row.raw else 0,
+            {word: code for code, word in row.names.items()},
+            implied(row),
+            counted.get(row.path),
+        )
+        for row in layout.fields
+    ]
+    known = frozenset((*(row.path for row in layout.fields), *(part.name for part in layout.parts)))
+    words: list[int | bytes] = [bytes(size) if raw else 0 for _, size, raw in places]
+    return _Plan(known, counted, layout.size, rows, words, _heads(layout, places))
+
+
+def _heads(layout: Layout, places: list[tuple[int, int, bool]]) -> dict[str, Struct]:
+    orders = {row.big for row in layout.fields if not row.raw and row.size > 1}
+    # One order for all, and each integer where the one before it ends.
+    if len(orders) > 1 or not all(raw or size in _LETTERS for _, size, raw in places):
+        return {}
+    if [offset for offset, _, _ in places] != [sum(size for _, size, _ in places[:at]) for at in range(len(places))]:
+        return {}
+    letters = "".join(f"{size}s" if raw else _LETTERS[size] for _, size, raw in places)
+    return {order: Struct((">" if True in orders else order) + letters) for order in "<>"}
+
+
+def _head(plan: _Plan, values: Mapping[str, Any], order: str) -> bytes | None:
+    """The fixed fields at once; None where one of them is not plainly a value of its field."""
+    head = plan.heads.get(order)
+    if head is None:
+        return None
+    words: list[Any] = plan.words.copy()
+    for path, word, shift, mask, least, most, raw, codes, default, counted in plan.rows:
+        value = values.get(path)
+        if value is None:
+            value = default if counted is None else _count(counted, values.get(counted.name, ()))
+        if raw:
+            if type(value) is not bytes or len(value) != raw:
+                return None
+            words[word] = value
+            continue
+        if type(value) is str:
+            value = codes.get(value)
+        if type(value) is not int or not least <= value <= most:
+            return None
+        words[word] |= (value & mask) << shift
+    return head.pack(*words)
+
+
 def _layout(layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Content]) -> None:
     """One layout's octets onto `out`."""
-    known = {row.path for row in layout.fields} | {part.name for part in layout.parts}
-    unknown = sorted(values.keys() - known)
-    if unknown:
-        raise FieldError(f"{name}{unknown[0]}", f"{layout.path} has no such field, only {', '.join(sorted(known))}")
-    counted = {part.count: part for part in layout.parts}
-    head = bytearray(layout.size)
-    for row in layout.fields:
-        value = values.get(row.path)
-        if value is None and row.path in counted:
-            part = counted[row.path]
-            value = _count(part, values.get(part.name, ()))
-        put(head, 0, row, _default(row, name) if value is None else value, order, f"{name}{row.path}")
-    _join(out, head)
+    plan = _planned(layout)
+    if not plan.known >= values.keys():
+        unknown = min(values.keys() - plan.known)
+        raise FieldError(f"{name}{unknown}", f"{layout.path} has no such field, only {', '.join(sorted(plan.known))}")
+    head = _head(plan, values, order)
+    _join(out, _fields(layout, plan, values, name, order) if head is None else head)
     for part in layout.parts:
         _part(part, values.get(part.name, ()), f"{name}{part.name}", order, out)
+
+
+def _fields(layout: Layout, plan: _Plan, values: Mapping[str, Any], name: str, order: str) -> bytearray:
+    """The fixed fields one by one, whatever they are given as.  Raises FieldError."""
+    head = bytearray(plan.size)
+    for row in layout.fields:
+        value = values.get(row.path)
+        if value is None and row.path in plan.counted:
+            part = plan.counted[row.path]
+            value = _count(part, values.get(part.name, ()))
+        put(head, 0, row, _default(row, name) if value is None else value, order, f"{name}{row.path}")
+    return head
 
 
 def implied(row: Field) -> int | bytes | None:

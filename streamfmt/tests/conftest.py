@@ -27,6 +27,8 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 settings.register_profile("fast", max_examples=100, derandomize=True, deadline=None, database=None)
 settings.register_profile("thorough", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("STREAMFMT_HYPOTHESIS", "fast"))
+# Each process that `streamfmt fuzz` starts would find out again what Hypothesis keeps there: Unicode, our constants.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parents[2] / ".hypothesis"))
 
 
 @cache
@@ -70,6 +72,16 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _forget_corpus()
     yield folder
     _forget_corpus()
+
+
+@pytest.fixture
+def small(few: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The same with all that is made of them: a corpus of a few streams that may be damaged."""
+    assert main(["corpus", "build"]) == 0
+    capsys.readouterr()
+    # The recipes are read again, for a test that changes them.
+    _forget_corpus()
+    return few
 
 
 @pytest.fixture

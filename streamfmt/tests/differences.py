@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from .. import data
@@ -138,15 +139,24 @@ class Row:
         return ""
 
 
+@cache
+def looks() -> tuple[Look, ...]:
+    """Our own look at each case, which is the same for all peers."""
+    return tuple(map(look, cases()))
+
+
 def judged(peer: str) -> list[Row]:
     """Every case that the peer can be asked about, in order; the script cannot be told that a stream is of Remus."""
-    asked = [case for case in cases() if case.form in FORMS[peer] and (peer == XENGUEST or case.mode != "remus")]
+    asked = [
+        seen for seen in looks() if seen.case.form in FORMS[peer] and (peer == XENGUEST or seen.case.mode != "remus")
+    ]
     if peer == XENGUEST:
-        verdicts = peers.xenguest((case.guest + ("-remus" if case.remus else ""), case.octets) for case in asked)
+        verdicts = peers.xenguest(
+            (seen.case.guest + ("-remus" if seen.case.remus else ""), seen.octets) for seen in asked
+        )
     else:
-        verdicts = peers.script((case.form, case.octets) for case in asked)
-    seen = map(look, asked)
-    return [Row(own, tuple(steps(own, peer)), verdict) for own, verdict in zip(seen, verdicts, strict=True)]
+        verdicts = peers.script((seen.case.form, seen.octets) for seen in asked)
+    return [Row(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
 
 
 def unexplained(peer: str, table: Iterable[Row]) -> Iterator[str]:

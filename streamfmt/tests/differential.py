@@ -12,7 +12,7 @@ import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import chain
 
@@ -30,7 +30,7 @@ _OUTER = 120
 _SIZE_MAX = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """A stream, and how it is to be read: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
 
@@ -47,7 +47,7 @@ class Case:
     def remus(self) -> bool:
         return self.mode != "plain"
 
-    @property
+    @cached_property
     def octets(self) -> bytes:
         return self.stream.render()
 
@@ -67,12 +67,13 @@ def _places(stream: Stream) -> Iterator[tuple[Part, int]]:
 
 def _fields(stream: Stream) -> Iterator[tuple[str, Stream]]:
     for part, nth in _places(stream):
+        body = part.body("<")
         for path, row in fields(part).items():
             # A page has no boundaries.
             for value in boundary_values(row) if row.size < PAGE_SIZE else ():
                 told = value.hex() if isinstance(value, bytes) else f"{value:#x}"
                 changed = stream.patch(part.path, path, value, nth)
-                if changed.render() != stream.render():
+                if changed.part(part.path, nth).body("<") != body:
                     yield f"{part.path}#{nth}.{path}={told}", changed
 
 

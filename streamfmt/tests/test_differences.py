@@ -6,6 +6,7 @@ The peers are installed and built by `make peers`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ from .good import HVM
 from .looking import look
 from .peers import Verdict
 from .vectors import BREAKING
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten() -> Iterator[None]:
+    """The streams and what we see in them are kept for all tests here, and not for those that follow."""
+    yield
+    differences.looks.cache_clear()
+    cases.cache_clear()
 
 
 @pytest.mark.peer

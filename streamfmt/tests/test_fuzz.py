@@ -194,6 +194,14 @@ def test_no_failure() -> None:
     assert (summary.failures, summary.problems, summary.inputs) == ({}, [], 31)
 
 
+def test_what_hypothesis_knows_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its own variable says, so that the next search need not find it out again."""
+    monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path))
+    found(f"{FUZZED}.sound", 5)
+
+    assert list(tmp_path.glob("*/*"))
+
+
 def test_refusals() -> None:
     """Those exceptions by which readers refuse are no crash."""
     assert not found(f"{FUZZED}.refusing", 30).failures

@@ -106,10 +106,15 @@ def test_no_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"0 inputs in .*: nothing was tried\n", out)
 
 
-def started(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
-    """The command in a session of its own, which has its findings and its temporary files in that directory."""
+def started(tmp_path: Path, *words: str, storage: bool = True) -> subprocess.Popen[bytes]:
+    """The command in a session of its own, which has its findings and its temporary files in that directory.
+
+    Without `storage` nothing says where Hypothesis may keep what it knows.
+    """
     own = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "STREAMFMT_FUZZED_LOG": str(tmp_path / "log")}
     environment = {**os.environ, **own}
+    if not storage:
+        del environment["HYPOTHESIS_STORAGE_DIRECTORY"]
     command = [sys.executable, "-m", "streamfmt", "fuzz", "--time", "1h", "--seed", "1", "--jobs", "1", *words]
     return subprocess.Popen(
         command,
@@ -153,7 +158,7 @@ def left(directory: Path) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C, which goes to all processes of a terminal, and its like end it at once; what was found is told."""
-    process = started(tmp_path, "--target", f"{FUZZED}.crashing", "--against", "none")
+    process = started(tmp_path, "--target", f"{FUZZED}.crashing", "--against", "none", storage=False)
     awaited(tmp_path, "fuzz-findings/*.txt")
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=30)

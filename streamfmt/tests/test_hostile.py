@@ -18,7 +18,7 @@ _SIZE = (8 if _THOROUGH else 1) << 20
 _LONG = [name for name in FLOODS if name.startswith("entries-")] if _THOROUGH else ["entries-mixed"]
 _LONG_SIZE = (64 if _THOROUGH else 8) << 20
 _SHORT = [name for name in (*LIARS, *FLOODS) if name not in _LONG]
-_GROUPS = [(name, _LONG_SIZE) for name in _LONG], *([(name, _SIZE) for name in _SHORT[at::6]] for at in range(6))
+_GROUPS = [(name, _LONG_SIZE) for name in _LONG], *([(name, _SIZE) for name in _SHORT[at::3]] for at in range(3))
 
 # What a stream of any size may take, and a short one, in which a leak has less time to show.
 _MEMORY = 16 << 20

@@ -31,7 +31,7 @@ def test_seeded(job: int) -> None:
 
 
 @given(
-    number=st.integers(0, len(seeds()) - 1),
+    number=st.deferred(lambda: st.integers(0, len(seeds()) - 1)),
     edits=st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=8), st.integers(0, 16)), max_size=4),
 )
 def test_any_edit(number: int, edits: list[tuple[int, bytes, int]]) -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import streamfmt
 
-from ..schema import libxc
+from ..schema import encode, libxc
+from ..schema.decode import layouts
 from ..schema.encode import FieldError
 from ..writer import HEADERS, BreachError, Part, Stream, Writer, sinks
 from .good import GOOD, HVM, TSC
@@ -375,3 +376,32 @@ def test_names_are_those_of_the_layer_that_is_open() -> None:
                 part.name, part.octets, **part.values
             )
     assert out.getvalue() == OCTETS["libxl-remus-hvm"]
+
+
+FIELDS = {path: layout for path, layout in layouts().items() if layout.fields}
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("path", FIELDS)
+def test_all_fields_at_once(path: str, order: str) -> None:
+    """Fields packed together are the bytes that they are one by one; what cannot be packed is left to that way."""
+    layout = FIELDS[path]
+    plan = encode._planned(layout)
+    taken = 0
+    for row in layout.fields:
+        bits = min(row.bits, 64)
+        edges: list[Any] = [0, 1, (1 << bits - 1) - 1, -1, (1 << bits) - 1, 1 << bits, *row.names.values()]
+        for value in [None, bytes(row.size), (bytes(range(256)) * 16)[: row.size], "no name", *edges]:
+            others = {other.path: bytes(other.size) if other.raw else 1 for other in layout.fields}
+            values = {**others, row.path: value}
+            at_once = encode._head(plan, values, order)
+            try:
+                one_by_one = bytes(encode._fields(layout, plan, values, "", order))
+            except FieldError:
+                assert at_once is None
+            else:
+                # Bytes for an integer, which are the whole of the word that it may lie in with others, are not packed.
+                assert at_once == (None if isinstance(value, bytes) and not row.raw else one_by_one)
+                taken += 1
+
+    assert taken >= 2 * len(layout.fields)
