@@ -23,6 +23,8 @@ _LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _APART = 2048
 # Numbers of a long list that are encoded at a time.
 _SOME = 8192
+# Characters of a value that a message has.
+_SAID = 60
 
 
 class FieldError(ValueError):
@@ -55,14 +57,16 @@ def number(row: Field, value: Any, name: str) -> int:
     if isinstance(value, str):
         codes = {word: code for code, word in row.names.items()}
         if value not in codes:
-            raise FieldError(name, f"{value!r} is none of {', '.join(codes)}" if codes else f"{value!r} is no number")
+            raise FieldError(
+                name, f"{_said(value)} is none of {', '.join(codes)}" if codes else f"{_said(value)} is no number"
+            )
         return codes[value]
     if isinstance(value, bool) or not isinstance(value, int):
-        raise FieldError(name, f"{value!r} is no number")
+        raise FieldError(name, f"{_said(value)} is no number")
     least = -(1 << row.bits - 1) if row.signed else 0
     most = (1 << row.bits - row.signed) - 1
     if not least <= value <= most:
-        raise FieldError(name, f"{value} is not within {least} to {most}")
+        raise FieldError(name, f"{_said(value)} is not within {least} to {most}")
     return value
 
 
@@ -77,12 +81,18 @@ def put(data: bytearray, at: int, row: Field, value: Any, order: str, name: str)
         data[start:stop] = joined((value,))
         return
     if row.raw:
-        raise FieldError(name, f"{value!r} is not {row.size} octets")
+        raise FieldError(name, f"{_said(value)} is not {row.size} octets")
     value = number(row, value, name) & (1 << row.bits) - 1
     mask = (1 << row.bits) - 1 << row.shift
     word: Any = "big" if row.big or order == ">" else "little"
     whole = int.from_bytes(data[start:stop], word)
     data[start:stop] = (whole & ~mask | value << row.shift).to_bytes(row.size, word)
+
+
+def _said(value: object) -> str:
+    """A value in a message: its beginning if it is long.  Python refuses to print integers of thousands of digits."""
+    text = hex(value) if isinstance(value, int) and value.bit_length() > 128 else repr(value)
+    return text if len(text) <= _SAID else f"{text[: _SAID - 3]}..."
 
 
 def _flat(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -247,7 +257,7 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Content]) -> 
     elif isinstance(value, Numbers):
         _join(out, _numbers(part, value, name, order))
     elif not isinstance(value, Sequence) or isinstance(value, str):
-        raise FieldError(name, f"{value!r} is neither octets nor a list")
+        raise FieldError(name, f"{_said(value)} is neither octets nor a list")
     elif part.element is None:
         for place, item in enumerate(value):
             if not isinstance(item, _OCTETS) or (part.unit > 1 and len(item) % part.unit):

@@ -405,3 +405,16 @@ def test_all_fields_at_once(path: str, order: str) -> None:
                 taken += 1
 
     assert taken >= 2 * len(layout.fields)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, -(10**5000), "x" * 10**6, [1] * 10**5, object()],
+    ids=["large", "small", "text", "list", "object"],
+)
+def test_no_value_is_too_long_for_its_message(value: object) -> None:
+    """What a field cannot have is named by its beginning, however long it is."""
+    for path, name in (("libxc.X86_TSC_INFO", "khz"), ("libxl.header", "ident"), ("libxc.SHARED_INFO", "shared_info")):
+        with pytest.raises(FieldError) as error:
+            encode.buffers(layouts()[path], {name: value}, "<")
+        assert len(str(error.value)) < 200
