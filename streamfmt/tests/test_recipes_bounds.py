@@ -175,3 +175,27 @@ def test_limits_are_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     for kind, most in LIMITS.items():
         assert f"| {kind} | {most:,} |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("round", "'round' cannot be read: Too many levels of symbolic links"), (r"a\u0000b", r"there is no recipe 'a")],
+)
+def test_names_that_lead_nowhere_are_refused(name: str, told: str, tmp_path: Path) -> None:
+    """A line, too, for a link to itself and for what no file can be called."""
+    (tmp_path / "round.toml").symlink_to("round.toml")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(f'recipe = 1\nbase = "{name}"\n')
+    with pytest.raises(RecipeError) as error:
+        recipes.load_file(recipe)
+
+    assert f"r.toml:2: base: {told}" in str(error.value)
+
+
+def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:
+    """Both say that they are recipes, of which the second is not taken for a key of the first."""
+    (tmp_path / "other.toml").write_text(f"recipe = 1\n{HVM}vcpus = 2\n")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('recipe = 1\nlike = "other"\nform = "libxc"\n')
+
+    assert recipes.load_file(recipe).stream.render() == load(f'{HVM}vcpus = 2\nform = "libxc"\n').stream.render()
