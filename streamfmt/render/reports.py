@@ -102,7 +102,9 @@ class JUnit:
         self._counts = Counter(tests=0, failures=0, errors=0)
 
     def add(self, outcome: Outcome, name: str) -> str:
-        case = ElementTree.SubElement(self._suite, "testcase", classname="streamfmt.verify", name=_legal(name))
+        case = ElementTree.SubElement(
+            self._suite, "testcase", classname="streamfmt.verify", name=_legal(named(name)["file"])
+        )
         self._counts["tests"] += 1
         if not outcome.conforms:
             kind = "error" if outcome.failure else "failure"

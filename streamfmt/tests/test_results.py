@@ -424,3 +424,18 @@ def test_github(several: list[str]) -> None:
     assert any(line.startswith(f"::notice file={several[0]},title=LIBXC-HVMPARAMS-ORDER::") for line in lines)
     assert all(line.startswith("::") for line in lines)
     assert any("odd%2C 100%25%0A.sav,title=not judged::not judged" in line for line in lines)
+
+
+def test_junit_has_names_that_are_no_text(tmp_path: Path) -> None:
+    """Two inputs whose names differ in a byte that is not UTF-8 are two cases."""
+    paths = [os.fsencode(tmp_path) + name for name in (b"/\xfe", b"/\xff")]
+    for path in paths:
+        Path(os.fsdecode(path)).write_bytes(HVM)
+    suite = ElementTree.fromstring(run("verify", "--format", "junit", *map(os.fsdecode, paths)).stdout)
+
+    assert [case.get("name") for case in suite] == [f"{tmp_path}/\\xfe", f"{tmp_path}/\\xff"]
+
+
+def test_an_empty_name_is_seen() -> None:
+    """What a variable without a value leaves in a command is named."""
+    assert run("verify", "").stderr.startswith(b"streamfmt: '': cannot read: ")
