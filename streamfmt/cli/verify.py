@@ -16,7 +16,7 @@ from ..verify.report import (
     Outcome,
     as_dict,
     clause_lines,
-    extent,
+    extent_lines,
     finding_lines,
     ignored,
     summary,
@@ -169,7 +169,7 @@ def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloure
     lines = [f"{name}: {outcome.describe()}"]
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]
-    lines.append(f"  read     {extent(outcome)}")
+    lines += extent_lines(outcome)
     lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
     lines += [f"  ignored  {clause}: {times(outcome.counts[clause])}" for clause in ignored(outcome)]
     return "\n".join(lines) + "\n"

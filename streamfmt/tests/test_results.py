@@ -439,3 +439,12 @@ def test_junit_has_names_that_are_no_text(tmp_path: Path) -> None:
 def test_an_empty_name_is_seen() -> None:
     """What a variable without a value leaves in a command is named."""
     assert run("verify", "").stderr.startswith(b"streamfmt: '': cannot read: ")
+
+
+def test_how_much_was_read_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many counts there are, and a number stays with what it counts."""
+    assert main(["verify", str(REAL / "hvm-remus.bin.gz")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "           4 checkpoints" in lines
+    assert max(map(len, lines[1:-1])) <= 80
