@@ -87,7 +87,7 @@ def _clauses(pattern: str) -> list[str]:
 
         near = get_close_matches(pattern.upper(), L.SEVERITY, 3, 0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {pattern}{hint}")
+        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
 
 

@@ -448,3 +448,14 @@ def test_how_much_was_read_fits_80_columns(capsys: pytest.CaptureFixture[str]) -
 
     assert "           4 checkpoints" in lines
     assert max(map(len, lines[1:-1])) <= 80
+
+
+@pytest.mark.parametrize("form", ["sarif", "junit", "github"])
+def test_no_report_of_a_cut_stream_is_clean(form: str) -> None:
+    """A stream that ends early does not conform, whatever is ignored, and each report says so."""
+    done = run("verify", "--ignore", "*", "--format", form, str(REAL / "hvm-64-broken.bin.gz"))
+
+    assert done.returncode == 1
+    assert b"does not conform; stopped at 296000" in done.stdout
+    whole = run("verify", "--ignore", "*", "--format", form, str(REAL / "hvm-64.bin.gz"))
+    assert b"does not conform" not in whole.stdout
