@@ -10,6 +10,8 @@ import pytest
 
 from ..schema import encode
 from ..writer import recipes
+from ..writer.drafts import Draft
+from ..writer.streams import Stream
 from ..writer.tables import LIMITS, RecipeError
 from .loading import load
 from .measured import ROOM, bare, command
@@ -199,3 +201,13 @@ def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:
     recipe.write_text('recipe = 1\nlike = "other"\nform = "libxc"\n')
 
     assert recipes.load_file(recipe).stream.render() == load(f'{HVM}vcpus = 2\nform = "libxc"\n').stream.render()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_is_put_at_the_end_is_new_once(begun: bool) -> None:
+    """Each part is checked, and paid for, once."""
+    parts = load(HVM).stream.parts
+    draft = Draft(Stream(parts if begun else ()))
+    draft.then(*parts[:2])
+
+    assert draft.fresh == [*parts[:2]]
