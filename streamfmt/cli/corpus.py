@@ -197,7 +197,7 @@ def _show(args: argparse.Namespace) -> int:
     if row is None:
         _unknown("stream", [args.id], [row["id"] for row in rows])
         return 2
-    print(json.dumps(row, ensure_ascii=False, indent=2) if args.json else _text(row))
+    print(json.dumps(row, ensure_ascii=False) if args.json else _text(row))
     return 0
 
 

@@ -82,8 +82,9 @@ def _about(layout: Layout) -> list[Clause]:
 def chosen(names: Iterable[str], clauses: Mapping[str, Clause]) -> tuple[list[Clause | Layout], bool]:
     """What the names and words mean, each once; and whether every clause has been named by its own id.
 
-    Raises UnknownError.
+    Words may come in one piece, as somebody quotes them.  Raises UnknownError.
     """
+    names = [name for piece in names for name in piece.split()]
     found: dict[str, Clause | Layout] = {}
     words = []
     whole = True

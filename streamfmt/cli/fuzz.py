@@ -97,14 +97,17 @@ def run(args: argparse.Namespace) -> int:
         print("streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'", file=sys.stderr)
         return 2
     from ..fuzz.reports import save
+    from ..fuzz.running import Summary
     from ..fuzz.running import run as search
 
+    asked = _asked(args)
     created = not os.path.isdir(args.output)
     try:
         _writable(args.output)
     except OSError as error:
+        if args.json:
+            _tell(Summary(args.failures, unwritable=error), asked, args)
         return _unwritable(args.output, error)
-    asked = _asked(args)
     try:
         with Status(asked) as update:
             summary = search(asked, lambda failure: save(failure, args.output), update)

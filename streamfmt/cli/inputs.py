@@ -192,5 +192,5 @@ def prepare() -> None:
 def shown(name: str) -> str:
     """An input's name for people: on one line, and in characters that any terminal takes."""
     if name.isprintable():
-        return "standard input" if name == "-" else name
+        return "standard input" if name == "-" else name or "''"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

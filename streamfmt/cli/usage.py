@@ -86,7 +86,7 @@ def _narrow(page: Iterable[str]) -> Iterator[str]:
 
 
 def _near(wanted: str, names: Iterable[str]) -> str:
-    near = get_close_matches(wanted, names, 1, 0.5)
+    near = get_close_matches(wanted, names, 1)
     return f"; did you mean {near[0]}?" if near else ""
 
 

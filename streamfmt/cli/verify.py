@@ -16,7 +16,7 @@ from ..verify.report import (
     Outcome,
     as_dict,
     clause_lines,
-    extent,
+    extent_lines,
     finding_lines,
     ignored,
     summary,
@@ -87,7 +87,7 @@ def _clauses(pattern: str) -> list[str]:
 
         near = get_close_matches(pattern.upper(), L.SEVERITY, 3, 0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {pattern}{hint}")
+        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
 
 
@@ -169,7 +169,7 @@ def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloure
     lines = [f"{name}: {outcome.describe()}"]
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]
-    lines.append(f"  read     {extent(outcome)}")
+    lines += extent_lines(outcome)
     lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
     lines += [f"  ignored  {clause}: {times(outcome.counts[clause])}" for clause in ignored(outcome)]
     return "\n".join(lines) + "\n"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # As `zstd -d` has it; `zstd --long=27` and `xz -9` need no more.
 MEMORY_MAX = 128 << 20
+# What no zstd refers back over, whatever it is asked for.
+_ZSTD_MOST = 1 << 31
 # What liblzma takes beside the dictionary.
 _XZ_BESIDE = 1 << 20
 # .xz file format 1.2: a stream's header of 12 octets, then that of its first block: its size in units of 4 octets less
@@ -87,6 +89,10 @@ class CompressedSource(Source):
     def _too_large(self, size: int) -> UnopenedError:
         """What to raise of data that refers so far back, 0 if that is not known."""
         need = f"{-(-size >> 20):,} MiB" if size > MEMORY_MAX else "more memory"
+        if self._key == "zstd" and size > _ZSTD_MOST:
+            return UnopenedError(
+                f"the zstd data says that it needs {need} to decompress, which is more than zstd takes"
+            )
         hint = f"{self._key} -dc {f'--long={(size - 1).bit_length()} ' if self._key == 'zstd' else ''}FILE"
         return UnopenedError(
             f"the {self._key} data needs {need} to decompress; the limit is {MEMORY_MAX >> 20} MiB:"
@@ -107,7 +113,8 @@ class CompressedSource(Source):
     def _damaged(self, error: Exception) -> DamagedError:
         if "emory usage limit" in str(error):  # all that liblzma says of a dictionary that is too large
             return self._too_large(_xz_dictionary(self._worker.head))
-        return DamagedError(f"the {self._key} data is damaged: {error}")
+        # What the libraries put before it says where in their code it was found.
+        return DamagedError(f"the {self._key} data is damaged: {str(error).rpartition(': ')[2]}")
 
     def _needs_input(self) -> bool:
         return bool(getattr(self._worker, "needs_input", True))
@@ -224,6 +231,14 @@ def _number(octets: bytes, at: int) -> tuple[int, int]:
     return found | octets[at] << shift, at + 1
 
 
+def _zstd_window(head: bytes) -> int:
+    """How far a frame that begins so refers back by its window descriptor; 0 if it has none (RFC 8878, 3.1.1.1)."""
+    if head[4] & 0x20:  # all of it is one segment
+        return 0
+    base = 1 << 10 + (head[5] >> 3)
+    return base + (base >> 3) * (head[5] & 7)
+
+
 class _Zstd:
     """zstandard's decompressor in the clothes of the standard library's.
 
@@ -287,7 +302,12 @@ class _Zstd:
 
     def _check(self, head: bytes) -> None:
         """Raise what is in the way of opening the frame that begins so."""
-        frame = self._module.get_frame_parameters(head)
+        try:
+            frame = self._module.get_frame_parameters(head)
+        except self._module.ZstdError:
+            if (size := _zstd_window(head)) > _ZSTD_MOST:
+                raise _WindowError(size) from None
+            raise
         if frame.dict_id:
             raise UnopenedError(
                 f"the zstd data needs dictionary {frame.dict_id}: try zstd -dc -D DICT FILE | streamfmt VERB -"

@@ -42,7 +42,9 @@ class Sarif:
 
     def add(self, outcome: Outcome, name: str) -> str:
         artifact = {"artifactLocation": {"uri": _uri(name)}}
-        if outcome.verdict == NOT_JUDGED or outcome.failure:
+        # A stream that ends early does not conform, whatever is ignored: then no result says so.
+        unsaid = not outcome.verifier.complete and not outcome.errors
+        if outcome.verdict == NOT_JUDGED or outcome.failure or unsaid:
             text = {"text": summary(outcome)}
             place = [{"physicalLocation": artifact}]
             self._notices.append({"level": "error", "message": text, "locations": place})
@@ -102,7 +104,9 @@ class JUnit:
         self._counts = Counter(tests=0, failures=0, errors=0)
 
     def add(self, outcome: Outcome, name: str) -> str:
-        case = ElementTree.SubElement(self._suite, "testcase", classname="streamfmt.verify", name=_legal(name))
+        case = ElementTree.SubElement(
+            self._suite, "testcase", classname="streamfmt.verify", name=_legal(named(name)["file"])
+        )
         self._counts["tests"] += 1
         if not outcome.conforms:
             kind = "error" if outcome.failure else "failure"

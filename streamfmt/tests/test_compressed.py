@@ -169,6 +169,13 @@ def test_what_the_limit_takes_is_opened(key: str, packed: bytes, seed: int | Non
         ("zstd", _windowed(b"x", 28), "needs 256 MiB to decompress; the limit is 128 MiB"),
         ("zstd", _frame(b"first") + _windowed(b"x", 28), "needs 256 MiB to decompress; the limit is 128 MiB"),
         ("zstd", b"\x28\xb5\x2f\xfd\x01\x00\x2a", "needs dictionary 42"),
+        ("zstd", _windowed(b"x", 32), "that it needs 4,096 MiB to decompress, which is more than zstd takes"),
+        ("zstd", _windowed(b"x", 41), "that it needs 2,097,152 MiB to decompress, which is more than zstd takes"),
+        (
+            "zstd",
+            b"\x28\xb5\x2f\xfd\xe0" + (1 << 33).to_bytes(8, "little"),
+            "8,192 MiB to decompress, which is more than ",
+        ),
         ("xz", _LARGE[0], "needs 192 MiB to decompress; the limit is 128 MiB: try xz -dc FILE"),
         ("xz", _LARGE[1], "needs 1,536 MiB to decompress; the limit is 128 MiB"),
         ("xz", _xz(b"first", _MIB) + _LARGE[0], "needs 192 MiB to decompress"),
@@ -194,3 +201,17 @@ def test_frames_without_data_are_passed_over(seed: int | None) -> None:
     for cut in range(4, len(_SKIPPED)):
         with pytest.raises(DamagedError, match="ends early"):
             unpacked("zstd", _frame(b"first") + _SKIPPED[:cut], seed)
+
+
+@pytest.mark.parametrize(
+    ("key", "packed", "told"),
+    [
+        ("gzip", gzip.compress(b"x" * 99)[:-8] + bytes(8), "damaged: incorrect data check"),
+        ("zstd", _frame(b"x" * 99, True)[:-4] + bytes(4), "damaged: Restored data doesn't match checksum"),
+        ("zstd", b"\x28\xb5\x2f\xfd\x08\x58\x01\x00\x00", "damaged: Unsupported frame parameter"),
+    ],
+)
+def test_damage_is_told_in_few_words(key: str, packed: bytes, told: str) -> None:
+    """What is wrong, without the libraries' names for the places where they found it."""
+    with pytest.raises(DamagedError, match=f"^the {key} data is {told}$"):
+        unpacked(key, packed, None)

@@ -337,6 +337,14 @@ def test_a_loop(loop: list[str], reader: list[str], answer: str, fails: list[str
         assert re.match(f"{row['id']}(.bin)?: {answer}, expected {row['reader']['does']}", line)
 
 
+@pytest.mark.parametrize("loop", [[sys.executable, "run.py"], ["sh", "run.sh"]], ids=["python", "shell"])
+def test_a_loop_without_streams_fails(loop: list[str], unpacked: Path, tmp_path: Path) -> None:
+    """In a folder that is not the archive's a reader passes nothing."""
+    (tmp_path / loop[1]).write_text((unpacked / loop[1]).read_text())
+
+    assert subprocess.run([*loop, "true"], cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
 # -- how many there are ---------------------------------------------------------------------------------------
 
 PAGES = ["README.md", "docs/corpus.md", "corpus/README.md"]

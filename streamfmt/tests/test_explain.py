@@ -84,3 +84,8 @@ def test_unknown(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> N
     assert not shown.out
     assert told in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_words_in_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Words are words in one piece, too."""
+    assert _explain(capsys, "page type") == _explain(capsys, "page", "type")

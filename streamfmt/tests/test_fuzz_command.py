@@ -348,6 +348,12 @@ def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (status, out) == (3, "")
     assert err == f"streamfmt: {tmp_path}/file: cannot write: File exists\n"
 
+    status, out, _ = fuzz(capsys, "--target", "cat", "--output", str(tmp_path / "file"), "--json")
+    told = json.loads(out)
+
+    assert (status, told["status"], told["result"]) == (3, 3, "nothing tried")
+    assert "File exists" in told["error"]
+
 
 def test_without_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has no Hypothesis is told how to get it."""

@@ -10,6 +10,8 @@ import pytest
 
 from ..schema import encode
 from ..writer import recipes
+from ..writer.drafts import Draft
+from ..writer.streams import Stream
 from ..writer.tables import LIMITS, RecipeError
 from .loading import load
 from .measured import ROOM, bare, command
@@ -181,3 +183,37 @@ def test_limits_are_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     for kind, most in LIMITS.items():
         assert f"| {kind} | {most:,} |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("round", "'round' cannot be read: Too many levels of symbolic links"), (r"a\u0000b", r"there is no recipe 'a")],
+)
+def test_names_that_lead_nowhere_are_refused(name: str, told: str, tmp_path: Path) -> None:
+    """A line, too, for a link to itself and for what no file can be called."""
+    (tmp_path / "round.toml").symlink_to("round.toml")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(f'recipe = 1\nbase = "{name}"\n')
+    with pytest.raises(RecipeError) as error:
+        recipes.load_file(recipe)
+
+    assert f"r.toml:2: base: {told}" in str(error.value)
+
+
+def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:
+    """Both say that they are recipes, of which the second is not taken for a key of the first."""
+    (tmp_path / "other.toml").write_text(f"recipe = 1\n{HVM}vcpus = 2\n")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('recipe = 1\nlike = "other"\nform = "libxc"\n')
+
+    assert recipes.load_file(recipe).stream.render() == load(f'{HVM}vcpus = 2\nform = "libxc"\n').stream.render()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_is_put_at_the_end_is_new_once(begun: bool) -> None:
+    """Each part is checked, and paid for, once."""
+    parts = load(HVM).stream.parts
+    draft = Draft(Stream(parts if begun else ()))
+    draft.then(*parts[:2])
+
+    assert draft.fresh == [*parts[:2]]

@@ -424,3 +424,38 @@ def test_github(several: list[str]) -> None:
     assert any(line.startswith(f"::notice file={several[0]},title=LIBXC-HVMPARAMS-ORDER::") for line in lines)
     assert all(line.startswith("::") for line in lines)
     assert any("odd%2C 100%25%0A.sav,title=not judged::not judged" in line for line in lines)
+
+
+def test_junit_has_names_that_are_no_text(tmp_path: Path) -> None:
+    """Two inputs whose names differ in a byte that is not UTF-8 are two cases."""
+    paths = [os.fsencode(tmp_path) + name for name in (b"/\xfe", b"/\xff")]
+    for path in paths:
+        Path(os.fsdecode(path)).write_bytes(HVM)
+    suite = ElementTree.fromstring(run("verify", "--format", "junit", *map(os.fsdecode, paths)).stdout)
+
+    assert [case.get("name") for case in suite] == [f"{tmp_path}/\\xfe", f"{tmp_path}/\\xff"]
+
+
+def test_an_empty_name_is_seen() -> None:
+    """What a variable without a value leaves in a command is named."""
+    assert run("verify", "").stderr.startswith(b"streamfmt: '': cannot read: ")
+
+
+def test_how_much_was_read_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many counts there are, and a number stays with what it counts."""
+    assert main(["verify", str(REAL / "hvm-remus.bin.gz")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "           4 checkpoints" in lines
+    assert max(map(len, lines[1:-1])) <= 80
+
+
+@pytest.mark.parametrize("form", ["sarif", "junit", "github"])
+def test_no_report_of_a_cut_stream_is_clean(form: str) -> None:
+    """A stream that ends early does not conform, whatever is ignored, and each report says so."""
+    done = run("verify", "--ignore", "*", "--format", form, str(REAL / "hvm-64-broken.bin.gz"))
+
+    assert done.returncode == 1
+    assert b"does not conform; stopped at 296000" in done.stdout
+    whole = run("verify", "--ignore", "*", "--format", form, str(REAL / "hvm-64.bin.gz"))
+    assert b"does not conform" not in whole.stdout

@@ -51,6 +51,7 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("-", "standard input is an input, and no verb; to judge it: streamfmt verify -"),
         ("help verfy", "there is no help on verfy; did you mean verify?"),
         ("help qqqqqq", "there are the verbs, and the pages"),
+        ("help nosuch", "there are the verbs, and the pages"),
         ("help ../../etc/passwd", "there is no help on"),
     ],
 )
@@ -87,3 +88,9 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("# JSON output\n")
     assert out.split() == Path(data.path("docs", "json.md")).read_text().split()
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_json_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """An object a line, of one stream of the corpus too."""
+    assert main(["corpus", "show", "--json", "good/hvm"]) == 0
+    assert capsys.readouterr().out.count("\n") == 1

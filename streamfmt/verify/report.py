@@ -269,8 +269,8 @@ def summary(outcome: Outcome) -> str:
     return text
 
 
-def extent(outcome: Outcome) -> str:
-    """One line: how much was read."""
+def extent_lines(outcome: Outcome) -> list[str]:
+    """How much was read."""
     verifier = outcome.verifier
     parts = [f"{verifier.records:,} records"]
     if verifier.page_entries:
@@ -278,7 +278,10 @@ def extent(outcome: Outcome) -> str:
     parts.append(f"{outcome.size:,} octets")
     if verifier.checkpoints:
         parts.append(f"{verifier.checkpoints:,} checkpoints")
-    return ", ".join(parts)
+    # A number stays with what it counts.
+    joined = ", ".join(part.replace(" ", "\xa0") for part in parts)
+    first, *rest = [line.replace("\xa0", " ") for _, line in _wrapped(joined)]
+    return ["  read     " + first.lstrip(), *rest]
 
 
 def totals(outcomes: Sequence[str]) -> str:

@@ -125,11 +125,11 @@ class Draft:
         self.swap(spot, self.part(spot), *parts)
 
     def then(self, *parts: Part) -> None:
-        self.fresh += parts
         if self._blocks and parts:
             last = self._blocks[-1]
             self.swap((len(self._blocks) - 1, len(last.parts) - 1), last.parts[-1], *parts)
         else:
+            self.fresh += parts
             self._extend(0, parts)
 
     def patch(self, spot: Spot, place: str, value: int | Content) -> int:

@@ -79,7 +79,7 @@ class _Files:
 
     def load(self, file: BinaryIO, path: Path, within: tuple[Path, ...]) -> Recipe:
         """The recipe in an open file; `within` are the files of those that it is fetched for."""
-        inner = (*within, path.resolve())
+        inner = (*within, _real(path))
         most = LIMITS["bytes of text"]
         octets = file.read(most + 1)
         if len(octets) > most:
@@ -95,7 +95,9 @@ class _Files:
 
     def _fetched(self, path: Path, name: str, within: tuple[Path, ...]) -> Recipe:
         """The recipe that another names.  Raises ValueError, FileNotFoundError and RecipeError."""
-        real = path.resolve()
+        if "\0" in name:
+            raise FileNotFoundError(name)  # no file has such a name, and the system is not asked for one
+        real = _real(path)
         if real in within:
             names = [each.stem for each in within[within.index(real) :]]
             raise ValueError(f"{shown(name)} is made from itself{chained([*names, names[0]]) if names[1:] else ''}")
@@ -113,6 +115,11 @@ class _Files:
             except OSError as error:
                 raise ValueError(f"{shown(name)} cannot be read: {error.strerror}") from None
         return self._made[real]
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads.  Of links in a circle, opening it complains; `Path.resolve` would do so here, in its way."""
+    return Path(os.path.realpath(path))
 
 
 def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Recipe:
@@ -158,7 +165,9 @@ def _like(top: Table, fetch: Fetch | None) -> Table:
     for number, key in enumerate(without):
         if not isinstance(key, str) or other.pop(key, None) is None:
             raise top.fail(f"{shown(top.values['like'])} has no such key", "without", number)
-    own = {key: it for key, it in top.values.items() if key not in ("like", "without")}
+    # That it is a recipe each says for itself, and has been seen to.
+    other.pop("recipe", None)
+    own = {key: it for key, it in top.values.items() if key not in ("like", "without", "recipe")}
     for key, it in other.items():
         # Tables are merged: what is said of one thing in them leaves the others.
         own[key] = {**it, **own[key]} if isinstance(it, dict) and isinstance(own.get(key), dict) else own.get(key, it)
