@@ -48,7 +48,7 @@ BUILT = {
 REFUSED = {
     "random": (f"{P}raw = {{ random = 200000000 }}\n" * 5, "3: part[0].raw: random = 200000000 is not octets, or over"),
     "parts": (f'{P}raw = "a"\n' * 100_000, "1: this makes over 393,216 words and marks"),
-    "checkpoints": (f"{HVM}checkpoints = 1000000\n", "3: checkpoints: this makes over 131,072 parts and rows"),
+    "checkpoints": (f"{HVM}checkpoints = 1000000\n", "3: checkpoints: this makes over 32,768 parts and rows"),
     "runs": (f'{HVM}[memory]\nframes = "{RUNS * 10}"\n', "4: memory.frames: these are over 131,072 items"),
     "lists-of-runs": (
         f'{HVM}[memory]\nrecords = ["{RUNS}", "{RUNS}"]\n',

@@ -26,7 +26,7 @@ _MOST = 600
 LIMITS = {
     "bytes of text": 4 << 20,
     "words and marks": 3 << 17,
-    "parts and rows": 1 << 17,
+    "parts and rows": 1 << 15,
     "runs of frames": 1 << 17,
     "steps": 1 << 20,
 }
