@@ -118,7 +118,13 @@ def _run(words: list[str]) -> int:
         formatter_class=Help,
     )
     module.add_arguments(inner)
-    return int(module.run(inner.parse_args(words[1:])))
+    args = inner.parse_args(words[1:])
+    try:
+        return int(module.run(args))
+    except MemoryError:
+        # Commands that read streams say it of each file; of a recipe the whole command is about one.
+        inputs.complain(getattr(args, "recipe", verb), "not enough memory")
+        return UNREADABLE
 
 
 def entry() -> None:

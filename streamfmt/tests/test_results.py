@@ -275,6 +275,18 @@ def test_lack_of_memory(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert path in shown.out
 
 
+def test_lack_of_memory_for_a_recipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is made from a recipe and takes too much is a line with the recipe's name, and 3."""
+
+    def failing(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("streamfmt.cli.build.load_from", failing)
+
+    assert main(["build", str(REAL / "hvm-64.bin.gz"), "-o", "/nowhere"]) == 3
+    assert capsys.readouterr().err == f"streamfmt: {REAL / 'hvm-64.bin.gz'}: not enough memory\n"
+
+
 def test_a_fault_of_our_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A bug is a line and no verdict; other files are judged."""
     real = sources.drive
