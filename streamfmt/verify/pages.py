@@ -149,10 +149,12 @@ def _conclude(verifier: Verifier, record: Record, count: int, pages: int, unknow
     verifier.page_entries += count
     if unknown:
         # Whether content follows an entry of unknown type is anybody's guess; the length says for how many it does.
-        rest = record.length - PAGE_FIXED - ENTRY * count
-        verifier.carries(min(rest // PAGE, pages + unknown), record.end)
+        if record.length >= PAGE:
+            rest = record.length - PAGE_FIXED - ENTRY * count
+            verifier.carries(min(rest // PAGE, pages + unknown), record.end)
         return False
-    verifier.carries(pages, record.end)
+    if pages:
+        verifier.carries(pages, record.end)
     expected = PAGE_FIXED + ENTRY * count + PAGE * pages
     if record.length != expected:
         _bad_length(verifier, record, f"{expected} for {count} entries, {pages} of them with content")
