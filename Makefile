@@ -75,7 +75,7 @@ docs: $(VENV)/.docs
 
 generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
-	$(BIN)/python -m streamfmt.render.tables
+	$(BIN)/python -m streamfmt.render.reference
 	$(BIN)/python -m streamfmt.render.compatibility
 	$(BIN)/streamfmt corpus build
 

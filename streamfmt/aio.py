@@ -13,17 +13,18 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, concluded, identified, judging
+from .checks.outcome import Outcome
+from .errors import DamagedError, StarvedError
+from .io.memory import Inlet, from_object
+from .io.sources import Source, drive
 from .reader.events import Record as _Record
-from .reader.headers import Headers, Identification
-from .reader.objects import Inlet, StarvedError, from_object
-from .reader.pull import PIECE, Header, PageBatch, Puller
-from .reader.sources import DamagedError, Source, drive
-from .reader.stack import Reader
-from .verify.report import Outcome
+from .reader.identification import Headers, Identification
+from .reader.items import PIECE, Header, ItemReader, PageBatch
+from .reader.reader import Reader
 
 if TYPE_CHECKING:
-    from .reader.pull import Pull
-    from .reader.sources import Driven
+    from .io.sources import Driven
+    from .reader.items import Pull
 
 __all__ = ["Record", "Stream", "identify", "open", "verify"]
 T = TypeVar("T")
@@ -55,13 +56,13 @@ class _Feed:
         self._source: Source | None = None
         self._turn = _TURN
 
-    async def drive(self, engine: Driven) -> None:
-        """Octets into `engine` until it wants no more.  Raises OSError, and what the input is to blame for."""
+    async def drive(self, pump: Driven) -> None:
+        """Octets into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
         while True:
             try:
                 # Whether the octets are compressed shows when a few have arrived.
                 self._source = self._source or from_object(self._inlet, self._reader)
-                drive(engine, self._source, self._progress)
+                drive(pump, self._source, self._progress)
                 return
             except _TurnError:
                 await asyncio.sleep(0)
@@ -97,14 +98,14 @@ async def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
     reader, verifier = judging(form, mode, deep, exact)
-    damage = await _driven(_Feed(source, reader), reader.engine, reader)
+    damage = await _driven(_Feed(source, reader), reader.pump, reader)
     return concluded(reader, verifier, strict, damage)
 
 
-async def _driven(feed: _Feed, engine: Driven, reader: Reader) -> DamagedError | None:
+async def _driven(feed: _Feed, pump: Driven, reader: Reader) -> DamagedError | None:
     """Drive, and let go of the reader; what the input's compression ended in, if it is damaged or cannot be opened."""
     try:
-        await feed.drive(engine)
+        await feed.drive(pump)
     except DamagedError as error:
         return error
     finally:
@@ -117,7 +118,7 @@ class Record(BaseRecord):
 
     __slots__ = ("_each",)
 
-    def __init__(self, core: Puller, record: _Record, each: Callable[[Pull[Any]], AsyncIterator[Any]]) -> None:
+    def __init__(self, core: ItemReader, record: _Record, each: Callable[[Pull[Any]], AsyncIterator[Any]]) -> None:
         super().__init__(core, record)
         self._each = each
 

@@ -12,27 +12,28 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from .reader.events import Layer
-from .reader.events import Record as _Record
-from .reader.failure import Failure
-from .reader.headers import Headers, Identification
-from .reader.identify import FORMS, Identity
-from .reader.objects import ObjectSource, from_object, memory
-from .reader.pull import (
-    PIECE,
-    Header,
+from .checks.findings import Finding
+from .checks.outcome import Outcome
+from .checks.verifier import MODES, Verifier
+from .errors import (
+    DamagedError,
     LimitError,
     MalformedError,
     NotAStreamError,
-    PageBatch,
-    Puller,
+    StreamError,
     TruncatedError,
+    UnopenedError,
+    UnreadableError,
 )
-from .reader.sources import DamagedError, Source, StreamError, UnopenedError, UnreadableError, drive, source_for
-from .reader.stack import Reader
-from .verify.findings import Finding
-from .verify.report import Outcome
-from .verify.verifier import MODES, Verifier
+from .io.memory import ObjectSource, from_object, memory
+from .io.sources import Source, drive, source_for
+from .reader.events import Layer
+from .reader.events import Record as _Record
+from .reader.failure import Failure
+from .reader.identification import Headers, Identification
+from .reader.identify import FORMS, Identity
+from .reader.items import PIECE, Header, ItemReader, PageBatch
+from .reader.reader import Reader
 
 Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
@@ -68,9 +69,9 @@ ENTRY_LIMIT = 1 << 16
 
 
 if TYPE_CHECKING:
-    from .reader.objects import Readable
-    from .reader.pull import Pull
-    from .reader.sources import Driven
+    from .io.memory import Readable
+    from .io.sources import Driven
+    from .reader.items import Pull
 
     StreamSource: TypeAlias = str | os.PathLike[str] | int | bytes | bytearray | memoryview | Readable
 
@@ -131,10 +132,10 @@ class _Feed:
             return from_object(ObjectSource(source, reader.exact), reader)
         raise TypeError(f"a path, descriptor, binary file object or octets are wanted, not {type(source).__name__}")
 
-    def drive(self, engine: Driven) -> None:
-        """Octets into `engine` until it wants no more.  Raises OSError, and what the input is to blame for."""
+    def drive(self, pump: Driven) -> None:
+        """Octets into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
         try:
-            drive(engine, self._source)
+            drive(pump, self._source)
         except UnreadableError as error:
             raise (error.__cause__ or error) from None
 
@@ -193,7 +194,7 @@ def verify(
     damage = None
     try:
         with _feeding(source, reader) as feed:
-            feed.drive(reader.engine)
+            feed.drive(reader.pump)
     except DamagedError as error:
         damage = error
     return concluded(reader, verifier, strict, damage)
@@ -204,7 +205,7 @@ class BaseRecord:
 
     __slots__ = ("_core", "_record")
 
-    def __init__(self, core: Puller, record: _Record) -> None:
+    def __init__(self, core: ItemReader, record: _Record) -> None:
         self._core = core
         self._record = record
 
@@ -266,7 +267,7 @@ class BaseStream:
     """A stream that is read item by item."""
 
     def __init__(self, form: str, exact: bool) -> None:
-        self._core = Puller(check_form(form), exact)
+        self._core = ItemReader(check_form(form), exact)
 
     @property
     def identity(self) -> Identity:
@@ -297,7 +298,7 @@ class Record(BaseRecord):
 
     __slots__ = ("_each",)
 
-    def __init__(self, core: Puller, record: _Record, each: Callable[[Pull[Any]], Iterator[Any]]) -> None:
+    def __init__(self, core: ItemReader, record: _Record, each: Callable[[Pull[Any]], Iterator[Any]]) -> None:
         super().__init__(core, record)
         self._each = each
 

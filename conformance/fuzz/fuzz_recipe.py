@@ -3,10 +3,9 @@
 from streamfmt.fuzz.harness import instrumented, main
 
 with instrumented():
-    from streamfmt.schema.encode import FieldError
-    from streamfmt.writer.dumping import dump
-    from streamfmt.writer.recipes import load
-    from streamfmt.writer.tables import RecipeError
+    from streamfmt.errors import FieldError, RecipeError
+    from streamfmt.recipes.dump import dump
+    from streamfmt.recipes.load import load
 
 # Recipes of large guests are told by few octets; those are not for fuzzing.
 _LIMIT = 1 << 20

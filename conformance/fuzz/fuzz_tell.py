@@ -3,9 +3,10 @@
 from streamfmt.fuzz.harness import instrumented, main
 
 with instrumented():
-    from streamfmt.reader.sources import DamagedError, compressed
-    from streamfmt.writer.recipes import load
-    from streamfmt.writer.telling import told
+    from streamfmt.errors import DamagedError
+    from streamfmt.io.sources import compressed
+    from streamfmt.recipes.from_stream import told
+    from streamfmt.recipes.load import load
 
 
 def one(octets: bytes) -> None:

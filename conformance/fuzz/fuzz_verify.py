@@ -6,7 +6,7 @@ from streamfmt.fuzz.harness import Pieces, instrumented, main
 
 with instrumented():
     from streamfmt.api import StreamError, verify
-    from streamfmt.verify.verifier import MODES
+    from streamfmt.checks.verifier import MODES
 
 
 def one(octets: bytes) -> None:

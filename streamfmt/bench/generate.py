@@ -12,20 +12,22 @@ from functools import partial
 from itertools import islice
 from struct import pack_into
 
-from ..reader import literals as L
+from .. import tables
+from ..recipes import load as recipes
+from ..recipes import memory
 from ..schema import hvm
-from ..writer import making, memory, recipes
-from ..writer.parts import Part, raw, record, unknown
-from ..writer.streams import Stream
+from ..writer import builders
+from ..writer.draft import Stream
+from ..writer.part import Part, raw, record, unknown
 
-PAGE = L.PAGE_SIZE
+PAGE = tables.PAGE_SIZE
 SMALL = 16 * PAGE
 
 # Where a PC has video memory and no guest page.
 _HOLE = memory.Frames(0xA0, 0xBF, "XTAB")
 # Page tables of a PV sample, by frame number modulo a batch.
 _TABLES = {
-    making.TOP_TABLE: "L4TAB_PINNED",
+    builders.TOP_TABLE: "L4TAB_PINNED",
     103: "L3TAB",
     203: "L2TAB",
     303: "L1TAB",
@@ -35,7 +37,7 @@ _TABLES = {
     703: "L4TAB",
 }
 # Frames that a running guest has dirtied lie apart.
-_DIRTY = 4 * L.BATCH_MAX
+_DIRTY = 4 * tables.BATCH_MAX
 _DIRTY_STEP = 7
 # Records that are the same are written so many at a time.
 _AT_ONCE = 4096
@@ -69,16 +71,16 @@ def _hvm(form: str, size: int) -> str:
 
 def _pv(size: int) -> str:
     count = size // PAGE
-    tables = (
+    page_tables = (
         memory.Frames(batch + pfn, batch + pfn, kind)
-        for batch in range(0, count, L.BATCH_MAX)
+        for batch in range(0, count, tables.BATCH_MAX)
         for pfn, kind in _TABLES.items()
     )
-    return f'recipe = 1\nguest = "pv"\nform = "libxc"\n{_memory(count, tables)}'
+    return f'recipe = 1\nguest = "pv"\nform = "libxc"\n{_memory(count, page_tables)}'
 
 
 def _single(size: int) -> str:
-    last = _HOLE.last + max(size // L.RUN_DATA_SIZE, 1)
+    last = _HOLE.last + max(size // tables.RUN_DATA_SIZE, 1)
     frames = f'frames = "{_HOLE.last + 1}-{last}"\nbatch = 1\nfill = "random"\n'
     return f'recipe = 1\nguest = "hvm"\nform = "libxc"\n[memory]\n{frames}'
 
@@ -108,9 +110,9 @@ def _again(part: Part, guest: str, size: int) -> Stream:
     return _made(RECIPES[guest], SMALL).before("libxc.X86_TSC_INFO", *many)
 
 
-_XTAB = making.page_data([_HOLE.first], "XTAB", [])
+_XTAB = builders.page_data([_HOLE.first], "XTAB", [])
 _RESERVED_TYPE = 5
-_UNKNOWN_TYPE = max(L.RECORDS["libxc"]) + 1
+_UNKNOWN_TYPE = max(tables.RECORDS["libxc"]) + 1
 # Name of the sample: the clause that each of its records breaks, the guest, the record.
 BAD = {
     "bad-reserved": ("LIBXC-PAGE-HDR-RSVD", "hvm", replace(_XTAB, patches=(("reserved", 1),))),
@@ -118,9 +120,9 @@ BAD = {
     "bad-type": (
         "LIBXC-PAGE-TYPE",
         "hvm",
-        record("libxc.PAGE_DATA", entries=[_RESERVED_TYPE << L.ENTRY_TYPE_SHIFT], pages=[]),
+        record("libxc.PAGE_DATA", entries=[_RESERVED_TYPE << tables.ENTRY_TYPE_SHIFT], pages=[]),
     ),
-    "bad-pfn": ("LIBXC-PAGE-PFN-PV", "pv", making.page_data([SMALL // PAGE], "XTAB", [])),
+    "bad-pfn": ("LIBXC-PAGE-PFN-PV", "pv", builders.page_data([SMALL // PAGE], "XTAB", [])),
 }
 
 # -- a context of any size ----------------------------------------------------------------------------------------
@@ -133,16 +135,16 @@ def _contexts(size: int) -> Stream:
     """An image whose HVM_CONTEXT has as many vcpus as go into `size` octets, or into a record."""
     small = _made(RECIPES["small"], SMALL)
     rows = [_CONTEXT_TYPES[name] for name in _OF_A_VCPU]
-    vcpu = making.context(*((row.code, 0, bytes(row.lengths[-1])) for row in rows)).body("<")
-    head = making.context((hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)).body("<")
-    end = making.context((hvm.END_TYPE, 0, b"")).body("<")
-    vcpus = (min(size, L.RECORD_LENGTH_MAX) - len(head) - len(end)) // len(vcpu)
+    vcpu = builders.context(*((row.code, 0, bytes(row.lengths[-1])) for row in rows)).body("<")
+    head = builders.context((hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)).body("<")
+    end = builders.context((hvm.END_TYPE, 0, b"")).body("<")
+    vcpus = (min(size, tables.RECORD_LENGTH_MAX) - len(head) - len(end)) // len(vcpu)
     octets = bytearray(head + vcpu * vcpus + end)
-    at = len(head) + L.PLACES["libxc.HVM_CONTEXT.context"]["instance"][0]
+    at = len(head) + tables.PLACES["libxc.HVM_CONTEXT.context"]["instance"][0]
     for instance in range(vcpus):
         for row in rows:
             pack_into("<H", octets, at, instance)
-            at += L.SIZES["libxc.HVM_CONTEXT.context"] + row.lengths[-1]
+            at += tables.SIZES["libxc.HVM_CONTEXT.context"] + row.lengths[-1]
     return small.edit("libxc.HVM_CONTEXT", octets=octets)
 
 

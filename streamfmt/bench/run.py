@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ..reader import literals as L
+from .. import tables
 from . import generate
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -185,7 +185,7 @@ _RATE = Figure(
     "rate",
     "M/s",
     4.0,
-    lambda a, b, octets: octets / L.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6),
+    lambda a, b, octets: octets / tables.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6),
     floor=True,
 )
 _WHOLE = Figure("time", "s", 30.0, lambda a, b, _: a.seconds)
@@ -250,7 +250,7 @@ ROWS = (
             ("python", ""),
             (_WHOLE, _memory()),
             weight=0,
-            status=int(L.SEVERITY[clause] == "error"),
+            status=int(tables.SEVERITY[clause] == "error"),
         )
         for name, (clause, _, _) in generate.BAD.items()
     ),
@@ -362,7 +362,7 @@ def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
     results = []
     for figure in row.figures:
         values = tuple(figure.of(ours, other, octets) for ours, other in pairs)
-        budget = figure.budget + figure.per_page * (octets // L.PAGE_SIZE)
+        budget = figure.budget + figure.per_page * (octets // tables.PAGE_SIZE)
         met = median(values) >= budget if figure.floor else median(values) <= budget
         verdict = "ok" if met else "MISSED"
         if not figure.any_size and not samples.whole(sample):

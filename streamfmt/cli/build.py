@@ -11,13 +11,12 @@ import stat
 import sys
 from pathlib import Path
 
-from ..reader.sources import reason
-from ..schema.encode import FieldError
+from ..errors import FieldError, RecipeError
+from ..io.outputs import output
+from ..io.sources import reason
+from ..recipes.load import Recipe, load_from
 from ..writer import BreachError, Writer
-from ..writer.parts import size
-from ..writer.recipes import Recipe, load_from
-from ..writer.sinks import output
-from ..writer.tables import RecipeError
+from ..writer.part import size
 from . import inputs
 from .ending import stopped
 

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from ..reader.sources import reason
+from ..io.sources import reason
 from . import inputs
 
 TYPE_CHECKING = False
@@ -90,8 +90,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..corpus.store import CorpusError
-    from ..writer.tables import RecipeError
+    from ..errors import CorpusError, RecipeError
 
     try:
         return _VERBS[args.what](args)
@@ -272,7 +271,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     from .. import data
-    from ..corpus import sources, store
+    from ..corpus import entries, store
     from .ending import stopped
 
     if not args.output and not data.checkout():
@@ -281,8 +280,8 @@ def _build(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    target = Path(args.output) if args.output else sources.folder()
-    with stopped(), _Count(sources.number()) as progress:
+    target = Path(args.output) if args.output else entries.folder()
+    with stopped(), _Count(entries.number()) as progress:
         rows = store.build(target, progress)
     if args.json:
         _report(args, 0, rows)
@@ -293,7 +292,7 @@ def _build(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from ..corpus import archive, store
-    from ..writer import sinks
+    from ..io import outputs
     from .ending import stopped
 
     if args.output == "-" and sys.stdout.isatty():
@@ -307,7 +306,7 @@ def _export(args: argparse.Namespace) -> int:
         pieces = store.pieces(rows[0]) if one else [archive.pack(rows, progress)]
     try:
         with stopped():
-            sinks.write_all(1 if args.output == "-" else args.output, pieces)
+            outputs.write_all(1 if args.output == "-" else args.output, pieces)
     except OSError as error:
         if args.output == "-":
             raise

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..writer.beside import sweep
+from ..io.beside import sweep
 
 
 @contextmanager

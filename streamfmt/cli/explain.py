@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from ..render import rules
 from ..schema.clauses import Clause, registry
-from ..schema.describe import Layout, catalogue
+from ..schema.model import Layout, catalogue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

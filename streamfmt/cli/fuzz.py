@@ -11,17 +11,17 @@ import os
 import re
 import sys
 
-from ..fuzz.specs import OURS
+from ..conformance.target import OURS
+from ..io.sources import reason
 from ..reader.identify import FORMS
-from ..reader.sources import reason
 from .inputs import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..conformance.target import Spec
     from ..fuzz.running import Run, Summary
-    from ..fuzz.specs import Spec
     from .line import Line
 
 EXAMPLES = """targets:
@@ -160,7 +160,8 @@ def _text(text: str) -> str:
 
 
 def _spec(text: str) -> Spec:
-    from ..fuzz.specs import SpecError, parse
+    from ..conformance.target import parse
+    from ..errors import SpecError
 
     try:
         return parse(_text(text))

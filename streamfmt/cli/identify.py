@@ -5,7 +5,7 @@ Payloads and legacy streams are named; containers, libxl and libxc streams are r
 
 from __future__ import annotations
 
-from ..reader.headers import Headers, Identification
+from ..reader.identification import Headers, Identification
 from . import inputs
 
 TYPE_CHECKING = False

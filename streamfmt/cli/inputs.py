@@ -9,9 +9,10 @@ import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
+from ..errors import DamagedError, UnopenedError, UnreadableError
+from ..io.sources import drive, reason, source_for
 from ..reader.identify import FORMS
-from ..reader.sources import DamagedError, UnopenedError, UnreadableError, drive, reason, source_for
-from ..reader.stack import Reader
+from ..reader.reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer as Buffer
 
+    from ..io.sources import Driven
     from ..reader.failure import Failure
-    from ..reader.sources import Driven
     from .line import Line
 
 
@@ -66,7 +67,7 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failu
             raise UnreadableError(reason(error)) from error
         try:
             with Progress(source.size) as progress:
-                drive(driven or reader.engine, source, progress)
+                drive(driven or reader.pump, source, progress)
         finally:
             source.close()
     except OSError:

@@ -6,8 +6,8 @@ import shutil
 import sys
 from tempfile import SpooledTemporaryFile
 
-from ..writer import dumping
-from ..writer.telling import PAGES, Teller
+from ..recipes import dump
+from ..recipes.from_stream import PAGES, Teller
 from . import inputs
 
 # What is told is kept in memory up to this.
@@ -34,7 +34,7 @@ def tell(name: str, form: str, pages: int | None) -> int:
             status = max(status, 1)
             inputs.complain(name, f"stopped: {teller.failure}")
             told.write(f"\n# reading stopped: {teller.failure}\n")
-        sys.stdout.write(dumping.head(form, broken=teller.broken))
+        sys.stdout.write(dump.head(form, broken=teller.broken))
         told.seek(0)
         shutil.copyfileobj(told, sys.stdout)
     for message in teller.lost:

@@ -10,16 +10,16 @@ import argparse
 import sys
 from dataclasses import dataclass
 
-from ..reader import literals as L
+from .. import tables
+from ..codec.decode import fixed, layouts
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
 from ..reader.identify import READ, Identity
 from ..reader.names import named
-from ..reader.stack import Reader
+from ..reader.reader import Reader
 from ..render.hexdump import Dump, hanging
 from ..render.pages import Pages, number
 from ..render.records import PAGE_DATA, Brief, brief, header_text, plain
-from ..schema.decode import fixed, layouts
 from . import inputs
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
     from typing import Any
 
-    from ..reader.engine import Program
+    from ..reader.pump import Program
 
 EXAMPLES = """examples:
   streamfmt show guest.sav
@@ -56,22 +56,24 @@ def record_range(text: str) -> range:
 
 def record_types(text: str) -> set[tuple[str, int]]:
     """The record types of either layer that have this name or number."""
-    tables: dict[str, dict[int, str]] = L.RECORDS
+    names_by_layer: dict[str, dict[int, str]] = tables.RECORDS
     try:
         code = int(text, 0)
     except ValueError:
-        found = {(layer, code) for layer, names in tables.items() for code in names if names[code] == text.upper()}
+        found = {
+            (layer, code) for layer, names in names_by_layer.items() for code in names if names[code] == text.upper()
+        }
         if found:
             return found
         from difflib import get_close_matches
 
-        known = sorted({name for names in tables.values() for name in names.values()})
+        known = sorted({name for names in names_by_layer.values() for name in names.values()})
         near = ", ".join(get_close_matches(text.upper(), known, 3, 0.5))
         hint = f"; did you mean {near}?" if near else ""
         raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
     if not 0 <= code < 1 << 64:
         raise argparse.ArgumentTypeError(f"record type {text} does not fit into 64 bits")
-    return {(layer, code) for layer in tables}
+    return {(layer, code) for layer in names_by_layer}
 
 
 def count(text: str) -> int:
@@ -231,7 +233,7 @@ class Listing(Sink):
         pages = Pages()
         pages.records, pages.octets = run.count, run.count * (run.size - HEADER)
         pages.add(run.raw())
-        record = Record(run.layer, L.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
+        record = Record(run.layer, tables.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
         record.index = run.index
         fields = {"count": run.entries, "reserved": 0} if run.count == 1 else {}  # as it is clean
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
@@ -270,7 +272,7 @@ class Listing(Sink):
             self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
             if self.dump is not None:
                 self.dump.record_header(record)
-        limit = L.XAPI_LENGTH_MAX if record.layer.wraps else L.RECORD_LENGTH_MAX
+        limit = tables.XAPI_LENGTH_MAX if record.layer.wraps else tables.RECORD_LENGTH_MAX
         self.stopped = record.at, f"a record of {record.length:,} octets, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
@@ -283,7 +285,9 @@ class Listing(Sink):
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         self._settle()
-        known = [(row[0], row[2]) for row in L.TRAILERS] + [(row[3], row[4]) for row in L.MAGICS if not row[2]]
+        known = [(row[0], row[2]) for row in tables.TRAILERS] + [
+            (row[3], row[4]) for row in tables.MAGICS if not row[2]
+        ]
         name = "zeros" if zero else next((name for octets, name in known if head.startswith(octets)), "nothing known")
         self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'octet', 'octets')}, {name}")
         if self.dump is not None and not self.selecting:

@@ -10,12 +10,13 @@ import os
 import stat
 import sys
 
-from ..reader.copying import CopyingSource, UnwritableError, write
+from ..checks.outcome import Outcome, as_dict
+from ..checks.verifier import Verifier
+from ..errors import DamagedError, UnreadableError, UnwritableError
+from ..io.sources import drive, reason, source_of
+from ..io.transfer import CopyingSource, write
 from ..reader.failure import Failure
-from ..reader.sources import DamagedError, UnreadableError, drive, reason, source_of
-from ..reader.stack import Reader
-from ..verify.report import Outcome, as_dict
-from ..verify.verifier import Verifier
+from ..reader.reader import Reader
 from . import inputs
 from .verify import add_judging, as_text, severities
 
@@ -100,7 +101,7 @@ def copy(reader: Reader, fd: int, out: int) -> tuple[list[Failure], int]:
         with inputs.Progress(source.size) as update:
             progress = update and (lambda _: update(source.copied))
             try:
-                drive(reader.engine, source_of(source.read_into, reader, lambda: source), progress)
+                drive(reader.pump, source_of(source.read_into, reader, lambda: source), progress)
             except DamagedError as error:
                 failed("damaged", str(error))
             except Exception as error:

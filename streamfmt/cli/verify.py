@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..reader import literals as L
-from ..reader.stack import Reader
-from ..verify.findings import IGNORED
-from ..verify.report import (
+from .. import tables
+from ..checks.findings import IGNORED
+from ..checks.outcome import (
     NOT_JUDGED,
     Outcome,
     as_dict,
@@ -23,7 +22,8 @@ from ..verify.report import (
     times,
     totals,
 )
-from ..verify.verifier import MODES, Verifier
+from ..checks.verifier import MODES, Verifier
+from ..reader.reader import Reader
 from . import inputs
 
 TYPE_CHECKING = False
@@ -81,11 +81,11 @@ def _clauses(pattern: str) -> list[str]:
     """The rules whose ids match.  Raises ArgumentTypeError."""
     from fnmatch import fnmatchcase
 
-    found = [clause for clause in L.SEVERITY if fnmatchcase(clause, pattern.upper())]
+    found = [clause for clause in tables.SEVERITY if fnmatchcase(clause, pattern.upper())]
     if not found:
         from difflib import get_close_matches
 
-        near = get_close_matches(pattern.upper(), L.SEVERITY, 3, 0.5)
+        near = get_close_matches(pattern.upper(), tables.SEVERITY, 3, 0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise argparse.ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
@@ -94,7 +94,7 @@ def _clauses(pattern: str) -> list[str]:
 def severities(args: argparse.Namespace) -> Mapping[str, str]:
     """How much a breach of each rule weighs."""
     unwanted = [clause for clauses in args.ignore for clause in clauses]
-    return L.SEVERITY | dict.fromkeys(unwanted, IGNORED) if unwanted else L.SEVERITY
+    return tables.SEVERITY | dict.fromkeys(unwanted, IGNORED) if unwanted else tables.SEVERITY
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,20 +10,21 @@ import stat
 import sys
 from getopt import GetoptError, gnu_getopt
 
-from ..reader import literals as L
+from .. import tables
+from ..checks.outcome import CONFORMS, Outcome, finding_lines, summary
+from ..checks.verifier import Verifier
+from ..errors import UnreadableError
+from ..io.sources import FileSource, PipeSource, drive, reason
 from ..reader.identify import describe
-from ..reader.sources import FileSource, PipeSource, UnreadableError, drive, reason
-from ..reader.stack import Reader
-from ..verify.report import CONFORMS, Outcome, finding_lines, summary
-from ..verify.verifier import Verifier
+from ..reader.reader import Reader
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..reader.engine import Program
     from ..reader.events import Layer, Record, Run
+    from ..reader.pump import Program
 
 PROGRAM = "verify-stream-v2"
 FORMATS = ("libxc", "libxl", "xl")
@@ -172,7 +173,7 @@ class Summary(Verifier):
         """Look at the fixed fields before the verifier's program takes them."""
         places = {
             name: place
-            for name, place in L.PLACES.get(record.path, {}).items()
+            for name, place in tables.PLACES.get(record.path, {}).items()
             if place[1] <= _NUMBER_MAX and name != "reserved"
         }
         fields = []
@@ -199,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"{USAGE}\n{PROGRAM}: error: {error}")
         return FAILED
     log = Log(options.verbose, options.quiet, options.syslog)
-    severity = L.SEVERITY | dict.fromkeys(L.SCRIPT_REJECTS, "error")
+    severity = tables.SEVERITY | dict.fromkeys(tables.SCRIPT_REJECTS, "error")
     if options.big_endian:
         severity |= dict.fromkeys(_BIG_ENDIAN, "note")
     verifier = Summary(log, severity) if log.verbose else Verifier(severity=severity)
@@ -251,7 +252,7 @@ def _advice(outcome: Outcome) -> list[str]:
     if not first or first[0].clause not in _BEGINNINGS:
         return []
     head = bytes.fromhex(first[0].actual)
-    for key, kind, offset, octets, name in L.MAGICS:
+    for key, kind, offset, octets, name in tables.MAGICS:
         if not offset and (head.startswith(octets) or octets.startswith(head)):
             advice = f"; try -f {key}" if key in FORMATS else ""
             advice = "; streamfmt verify opens that" if kind == "compressed" else advice
@@ -299,7 +300,7 @@ def _read(given: str, reader: Reader) -> None:
     except OverflowError as error:
         raise UnreadableError("there is no such descriptor") from error
     try:
-        drive(reader.engine, source)
+        drive(reader.pump, source)
     finally:
         source.close()
         if opened >= 0:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from .. import data
-from ..schema.content import Buffer
+from ..codec.content import Buffer
 from . import store
 from .store import Row
 

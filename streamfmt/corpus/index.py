@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Any
 
-from ..reader.stack import Reader
+from ..checks.duties import EITHER, duty
+from ..checks.outcome import CONFORMS, Outcome
+from ..checks.verifier import Verifier
+from ..codec.content import Buffer
+from ..reader.reader import Reader
 from ..schema.clauses import registry
-from ..schema.content import Buffer
-from ..verify.duties import EITHER, duty
-from ..verify.report import CONFORMS, Outcome
-from ..verify.verifier import Verifier
-from . import sources
-from .sources import Entry, Real
+from . import entries
+from .entries import Entry, Real
 
 FORMAT = "streamfmt-corpus-2"
 # Larger streams are made where they are wanted, and not stored.
@@ -33,10 +33,10 @@ def streams(progress: Callable[[int], None] | None = None) -> Iterator[tuple[dic
 
 
 def _streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    for real in sources.real():
-        octets = sources.unpacked(sources.folder() / real.file)
+    for real in entries.real():
+        octets = entries.unpacked(entries.folder() / real.file)
         yield real_row(real, *_judged([octets], "auto", "auto", deep=False)), None
-    for entry in sources.entries():
+    for entry in entries.entries():
         made = entry.recipe
         kept = made.stream.render() if made.stream.size <= STORED else None
         pieces = made.stream.pieces() if kept is None else [kept]
@@ -90,8 +90,8 @@ def _judged(pieces: Iterable[Buffer], form: str, mode: str, *, deep: bool) -> tu
     for piece in pieces:
         digest.update(piece)
         size += len(piece)
-        reader.engine.feed(piece)
-    reader.engine.end()
+        reader.pump.feed(piece)
+    reader.pump.end()
     outcome = Outcome(reader, verifier)
     outcome.size = size
     return outcome, digest.hexdigest()

@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import data
-from ..schema.content import Buffer
-from ..writer.beside import clean
-from ..writer.sinks import write
-from . import index, sources
+from ..codec.content import Buffer
+from ..errors import CorpusError
+from ..io.beside import clean
+from ..io.outputs import write
+from . import entries, index
 
 INDEX = "index.json"
 SCHEMA = ("spec", "json", "corpus.json")
 Row = dict[str, Any]
 
 
-class CorpusError(Exception):
-    """A file of the corpus is not what it has to be."""
-
-
 def read_index(folder: Path | None = None) -> list[Row]:
     """The rows of the index that is stored.  Raises CorpusError and OSError."""
-    path = (folder or sources.folder()) / INDEX
+    path = (folder or entries.folder()) / INDEX
     try:
         stored = json.loads(path.read_bytes())
     except ValueError as error:
@@ -64,12 +61,12 @@ def counted(rows: list[Row]) -> str:
 def pieces(row: Row) -> Iterable[Buffer]:
     """A stream's bytes: those of its file, or as they are made.  Raises CorpusError if they are not these, OSError."""
     if row["file"] is not None:
-        octets = sources.unpacked(sources.folder() / row["file"])
+        octets = entries.unpacked(entries.folder() / row["file"])
         if sha256(octets).hexdigest() != row["sha256"]:
             raise CorpusError(f"{row['file']} does not hold what the index says")
         return [octets]
     try:
-        stream = sources.entry(row["id"]).recipe.stream
+        stream = entries.entry(row["id"]).recipe.stream
     except KeyError:
         raise CorpusError(f"{row['id']}: the index has it, and nothing makes it") from None
     # Made twice, so that nothing is handed out before it is known to be right.
@@ -120,7 +117,7 @@ def build(target: Path, progress: Callable[[int], None] | None = None) -> list[R
 def _holds(path: Path, octets: bytes) -> bool:
     """Whether a stored file is what it has to be."""
     try:
-        return sources.unpacked(path) == octets
+        return entries.unpacked(path) == octets
     except OSError:
         return False  # if it cannot be written either, that is what there is to say
 
@@ -146,8 +143,8 @@ def _remove_empty(folder: Path) -> None:
 
 def _strays(folder: Path, rows: list[Row]) -> Iterator[str]:
     """Files among the streams that no row names."""
-    known = {row["file"] for row in rows} | {sources.PROVENANCE}
-    for inner in (index.STREAMS, sources.REAL):
+    known = {row["file"] for row in rows} | {entries.PROVENANCE}
+    for inner in (index.STREAMS, entries.REAL):
         for path in sorted((folder / inner).rglob("*")):
             name = path.relative_to(folder).as_posix()
             if name not in known and not path.is_dir():
@@ -161,7 +158,7 @@ def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
     """
     stored = read_index()
     rows = {row["id"]: row for row in stored}
-    folder = sources.folder()
+    folder = entries.folder()
     for now, octets in index.streams(progress):
         row = rows.pop(now["id"], None)
         if row is None:
@@ -173,7 +170,7 @@ def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
             path = folder / now["file"]
             if not path.exists():
                 yield f"{now['id']}: {now['file']} is not there"
-            elif sources.unpacked(path) != octets:
+            elif entries.unpacked(path) != octets:
                 yield f"{now['id']}: {now['file']} holds other octets"
     yield from (f"{name}: the index has it, and nothing makes it" for name in rows)
     yield from (f"{name}: no row of the index names this file" for name in _strays(folder, stored))

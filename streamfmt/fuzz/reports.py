@@ -7,14 +7,14 @@ from hashlib import blake2b
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from ..verify.report import finding_lines, summary
-from ..writer.sinks import write
-from .results import CRASH, DISAGREEMENT, HANG
+from ..checks.outcome import finding_lines, summary
+from ..conformance.command import guest, verified
+from ..conformance.result import CRASH, DISAGREEMENT, HANG
+from ..io.outputs import write
 from .running import FAILURES, NO_FAILURE, NOTHING_TRIED, UNFINISHED, Run, Summary
-from .targets import guest, verified
 
 if TYPE_CHECKING:
-    from ..verify.report import Outcome
+    from ..checks.outcome import Outcome
     from .search import Failure
 
 _COLUMNS = 79

@@ -14,9 +14,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
-from ..reader.sources import reason
-from .kin import Kin, UnendingError
-from .specs import Spec
+from ..conformance.kin import Kin
+from ..conformance.target import Spec
+from ..errors import UnendingError
+from ..io.sources import reason
 from .worker import SIGNALS, Plan, work
 
 if TYPE_CHECKING:

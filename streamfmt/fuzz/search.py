@@ -16,10 +16,11 @@ from hypothesis import Phase, Verbosity, find, settings
 from hypothesis.errors import Flaky, HypothesisWarning, NoSuchExample, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from .results import CRASH, DISAGREEMENT, EITHER, HANG, Result
+from ..conformance.command import Target, clauses
+from ..conformance.result import CRASH, DISAGREEMENT, EITHER, HANG, Result
+from ..conformance.target import Input, Spec, Stop
+from ..errors import UnrunnableError
 from .sources import Sample, recipe
-from .specs import Input, Spec, Stop, UnrunnableError
-from .targets import Target, clauses
 
 # Inputs of a round; Hypothesis keeps what it knows of each of them.
 ROUND = 500

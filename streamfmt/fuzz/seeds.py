@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..corpus import sources
-from ..schema.decode import layouts
+from ..codec.decode import layouts
+from ..corpus import entries
+from ..recipes.dump import dump
 from ..schema.layers import LAYERS
 from ..schema.magic import MAGICS, TRAILERS
 from ..writer import HEADERS
-from ..writer.dumping import dump
 
 # AFL takes no longer ones.
 _LONGEST = 128
@@ -34,7 +34,7 @@ def tokens() -> Iterator[tuple[str, bytes]]:
             if kind:
                 order = "big" if kind.big else "little"
                 yield f"type {layer.name} {record.name}", record.code.to_bytes(kind.size, order)  # type: ignore[arg-type] # it is one of the two literals
-    for entry in sources.collection(sources.BASES):
+    for entry in entries.collection(entries.BASES):
         for part in entry.recipe.stream:
             if part.path in HEADERS:
                 yield f"header {part.path} {entry.name}", part.body("<")
@@ -61,7 +61,7 @@ def write(directory: Path) -> None:
     """Everything, below the directory.  Raises OSError."""
     for folder in ("streams", "recipes"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
-    for entry in sources.collection(sources.BASES):
+    for entry in entries.collection(entries.BASES):
         (directory / "streams" / f"{entry.name}.bin").write_bytes(entry.recipe.stream.render())
         (directory / "recipes" / f"{entry.name}.toml").write_text(dump(entry.recipe), encoding="utf-8")
     (directory / "streamfmt.dict").write_text(dictionary(), encoding="ascii")

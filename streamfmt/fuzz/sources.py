@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..recipes.dump import dump
+from ..recipes.load import Recipe
 from ..strategies import Sample, inputs
-from ..writer.dumping import dump
-from ..writer.recipes import Recipe
 
 __all__ = ["Sample", "inputs", "recipe"]
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from random import Random
 
-from ..reader.sources import reason
-from .kin import Kin
-from .specs import Spec, Stop, UnrunnableError
+from ..conformance.kin import Kin
+from ..conformance.target import Spec, Stop
+from ..errors import UnrunnableError
+from ..io.sources import reason
 
 # By these a search is asked to end.
 SIGNALS = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
@@ -74,9 +75,9 @@ def work(plan: Plan, pipe: Connection) -> None:
 
 
 def _search(plan: Plan, pipe: Connection) -> None:
+    from ..conformance.command import open_target
     from .search import ROUND, Judge, Key, Round
     from .sources import inputs
-    from .targets import open_target
 
     told = time.monotonic()
     tried = unsaid = number = 0

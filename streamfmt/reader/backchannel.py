@@ -6,8 +6,8 @@ descriptor.  The channel has no END: it may stop after any record.
 
 from __future__ import annotations
 
+from .. import tables
 from . import libxc
-from . import literals as L
 from .events import HEADER, Layer, Record, Sink
 from .identify import peek
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from .window import Window
 
-_PFN = L.UNITS["libxc.CHECKPOINT_DIRTY_PFN_LIST"][0]
-_STATE = libxc.RECORD_HEADER["<"].pack(L.LIBXL_CHECKPOINT_STATE, L.SIZES["libxl.CHECKPOINT_STATE"])
+_PFN = tables.UNITS["libxc.CHECKPOINT_DIRTY_PFN_LIST"][0]
+_STATE = libxc.RECORD_HEADER["<"].pack(tables.LIBXL_CHECKPOINT_STATE, tables.SIZES["libxl.CHECKPOINT_STATE"])
 # Headers that a forward stream begins with, and this channel must not.
 _HEADERS = {"libxl": ("header",), "libxc": ("image_header", "domain_header")}
 
@@ -37,7 +37,7 @@ def channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[
             sink.header(layer, path, at, raw, ())
         if found.key in _HEADERS and (yield HEADER):
             kind, _ = libxc.RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
-            if kind not in (L.LIBXL_CHECKPOINT_STATE, L.LIBXC_CHECKPOINT_DIRTY_PFN_LIST):
+            if kind not in (tables.LIBXL_CHECKPOINT_STATE, tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST):
                 # A forward stream, headers and all.
                 sink.unsound(outer, w.position, "record")
                 return libxc.STOP
@@ -49,12 +49,12 @@ def channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[
             sink.ended(outer, w.position)
             return libxc.END
         kind, length = libxc.RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
-        layer = layers["libxc" if kind == L.LIBXC_CHECKPOINT_DIRTY_PFN_LIST else "libxl"]
+        layer = layers["libxc" if kind == tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST else "libxl"]
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         outer.index += 1
         w.lo += HEADER
-        if layer.name == "libxc" and length > L.RECORD_LENGTH_MAX:
+        if layer.name == "libxc" and length > tables.RECORD_LENGTH_MAX:
             sink.oversize(record)
             return libxc.STOP
         shifted = False

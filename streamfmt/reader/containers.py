@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from .. import tables
 from . import libxc, libxl
-from . import literals as L
 from .events import Layer, Record, Sink, Unsized
 from .fields import MAGIC, broken_rules, damaged
 from .identify import Identity, peek
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Outcome: TypeAlias = tuple[str, Layer]
     Container: TypeAlias = Callable[[Window, Sink, Layer, bool], Generator[int, int, Outcome]]
 
-_LIBVIRT_HEADER = Struct("<" + L.FORMATS["libvirt.header"])
-_XAPI_RECORD = Struct("<" + L.FORMATS["xapi.record_header"])
+_LIBVIRT_HEADER = Struct("<" + tables.FORMATS["libvirt.header"])
+_XAPI_RECORD = Struct("<" + tables.FORMATS["xapi.record_header"])
 
 
 def header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bytes | None]:
@@ -49,8 +49,8 @@ def header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, byte
 
 def _xl_order(raw: bytes) -> str:
     """The byte order that an xl header's second field shows; little-endian if it shows none."""
-    place, size = L.PLACES["xl.header"]["byteorder"]
-    return ">" if int.from_bytes(raw[place : place + size], "big") == L.XL_BYTE_ORDER else "<"
+    place, size = tables.PLACES["xl.header"]["byteorder"]
+    return ">" if int.from_bytes(raw[place : place + size], "big") == tables.XL_BYTE_ORDER else "<"
 
 
 def _single(window: Window, sink: Sink, layer: Layer, length: int) -> Generator[int, int, bool]:
@@ -63,7 +63,7 @@ def _single(window: Window, sink: Sink, layer: Layer, length: int) -> Generator[
 def _inner(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Outcome]:
     """Program of the stream that ends a container: told apart by its own magic, whatever the container says."""
     identity = yield from peek(window, exact)
-    size = L.SIZES["libxl.header"]
+    size = tables.SIZES["libxl.header"]
     if identity.kind == "empty" or (identity.kind == "unknown" and not (yield size)):
         libxc.cut(window, sink, layer, size, "the header of its stream" if window.hi > window.lo else "the file")
         return libxc.STOP, layer
@@ -81,7 +81,7 @@ def _xl(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int,
     raw = yield from header(window, sink, layer)
     if raw is None:
         return libxc.STOP, layer
-    *_, length = Struct(layer.order + L.FORMATS["xl.header"]).unpack(raw)
+    *_, length = Struct(layer.order + tables.FORMATS["xl.header"]).unpack(raw)
     if not (yield from _single(window, sink, layer, length)):
         return libxc.STOP, layer
     return (yield from _inner(window, sink, layer, exact))
@@ -108,19 +108,19 @@ def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[in
             libxc.cut(w, sink, layer, layer.head, what)
             return libxc.STOP, layer
         kind, length = _XAPI_RECORD.unpack_from(w.buf, w.lo)
-        sized = kind in L.XAPI_SIZED
+        sized = kind in tables.XAPI_SIZED
         record = Record(layer, kind, w.position, length) if sized else Unsized(layer, kind, w.position, length)
         layer.index += 1
         w.lo += layer.head
-        if sized and not 0 <= length <= L.XAPI_LENGTH_MAX:
+        if sized and not 0 <= length <= tables.XAPI_LENGTH_MAX:
             sink.oversize(record)
             return libxc.STOP, layer
         if not (yield from libxc.body(w, sink, record)):
             return libxc.STOP, layer
-        if kind == L.XAPI_END_OF_IMAGE:
+        if kind == tables.XAPI_END_OF_IMAGE:
             sink.ended(layer, w.position)
             return libxc.END, layer
-        if kind == L.XAPI_LIBXC:
+        if kind == tables.XAPI_LIBXC:
             image = Layer("libxc", layer)
             if (yield from libxc.image(w, sink, image, nested=False)) != libxc.END:
                 return libxc.STOP, image
@@ -133,10 +133,10 @@ def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[in
 def _opaque(window: Window, kind: int, exact: bool) -> Generator[int, int, Identity]:
     """Program that names what lies in a XAPI record whose end nobody here can find."""
     name = {
-        L.XAPI_LIBXL: "record reserved for a libxl stream, which no release writes",
-        L.XAPI_DEMU: "state of a virtual GPU (Demu), whose end only its own emulator finds",
+        tables.XAPI_LIBXL: "record reserved for a libxl stream, which no release writes",
+        tables.XAPI_DEMU: "state of a virtual GPU (Demu), whose end only its own emulator finds",
     }.get(kind, "record of a type nobody knows")
-    if kind == L.XAPI_LIBXC_LEGACY:
+    if kind == tables.XAPI_LIBXC_LEGACY:
         inside = yield from peek(window, exact)
         known = f"which holds a {inside.name}" if inside.key else "but nothing in it looks like one"
         return Identity("", "opaque", f"record for a legacy stream, {known}", inside.evidence)

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from . import literals as L
+from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Literal
 
-    from .engine import Program
     from .identify import Identity
+    from .pump import Program
     from .window import Window
 
-HEADER = L.SIZES["libxc.record_header"]
-PAGE_FIXED = L.SIZES["libxc.PAGE_DATA"]
-ENTRY, PAGE = L.UNITS["libxc.PAGE_DATA"]
+HEADER = tables.SIZES["libxc.record_header"]
+PAGE_FIXED = tables.SIZES["libxc.PAGE_DATA"]
+ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
 
 
 class Layer:
@@ -38,8 +38,8 @@ class Layer:
         self.name = name
         self.parent = parent
         self.path: str = f"{parent.path}/{name}" if parent else name
-        self.head = L.SIZES.get(f"{name}.record_header", 0)
-        self.align = L.ALIGN[name]
+        self.head = tables.SIZES.get(f"{name}.record_header", 0)
+        self.align = tables.ALIGN[name]
         self.order = "<"
         self.version = 0
         self.guest: str | None = None
@@ -91,7 +91,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        return L.RECORDS[self.layer.name].get(self.type, f"type {self.type:#x}")
+        return tables.RECORDS[self.layer.name].get(self.type, f"type {self.type:#x}")
 
     @property
     def path(self) -> str:

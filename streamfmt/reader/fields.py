@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import literals as L
+from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 # Fields that make up a header's magic.
 MAGIC = frozenset(("ident", "marker", "id", "magic", "signature", "greeting"))
 # Layers whose header has a rule about it, and their magics.
-_RULED = {path.partition(".")[0] for path, rows in L.RULES.items() for row in rows if row[1] in MAGIC}
-MAGICS = {key: octets for key, _, _, octets, _ in L.MAGICS if key in _RULED}
+_RULED = {path.partition(".")[0] for path, rows in tables.RULES.items() for row in rows if row[1] in MAGIC}
+MAGICS = {key: octets for key, _, _, octets, _ in tables.MAGICS if key in _RULED}
 
 
 def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
@@ -28,7 +28,7 @@ def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
 def broken_rules(path: str, raw: bytes, order: str) -> list[tuple[Any, ...]]:
     """Rows of the field rules for layout `path` that `raw` breaks."""
     found = []
-    for row in L.RULES.get(path, ()):
+    for row in tables.RULES.get(path, ()):
         value, allowed = value_of(row, raw, order), row[7]
         if value != allowed if isinstance(allowed, bytes) else value not in allowed:
             found.append(row)

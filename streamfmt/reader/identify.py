@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from . import literals as L
+from .. import tables
 from .fields import damaged
 
 TYPE_CHECKING = False
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from .window import Window
 
 # Octets that tell a container's namesake: a magic, the numbers behind it, and how the text behind those begins.
-_NAMESAKE = L.SIZES["libvirt.header"] + 1
-_LONGEST = max(_NAMESAKE, *(offset + len(octets) for _, _, offset, octets, _ in L.MAGICS))
+_NAMESAKE = tables.SIZES["libvirt.header"] + 1
+_LONGEST = max(_NAMESAKE, *(offset + len(octets) for _, _, offset, octets, _ in tables.MAGICS))
 # A first batch of a legacy stream, or its frame list, is judged on this many octets at most; and text is passed over.
 _GUESS = 64 << 10
 # Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
-COMPRESSED = {octets: key for key, kind, _, octets, _ in L.MAGICS if kind == "compressed"}
+COMPRESSED = {octets: key for key, kind, _, octets, _ in tables.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Kinds of what may have text before it; and magics behind which there may be more to tell.
 _PREFACED = ("stream", "container", "compressed")
@@ -37,7 +37,7 @@ _FIRST = 40
 _SHORTEST = 8
 # What --as takes, beside "auto"; and all that is read, not only named.
 FORMS = ("libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi")
-READ = (*FORMS, *(row[0] for row in L.PREFACES))
+READ = (*FORMS, *(row[0] for row in tables.PREFACES))
 
 
 class Identity:
@@ -62,7 +62,7 @@ class Identity:
 
 def forced(key: str) -> Identity:
     """The identity the caller declares."""
-    kind, name = next((row[1], row[4]) for row in L.MAGICS if row[0] == key)
+    kind, name = next((row[1], row[4]) for row in tables.MAGICS if row[0] == key)
     return Identity(key, kind, name, "declared with --as")
 
 
@@ -73,7 +73,7 @@ def unread(reason: str) -> Identity:
 
 def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has, or begins with if it is all (`complete`)."""
-    for key, kind, offset, octets, name in L.MAGICS:
+    for key, kind, offset, octets, name in tables.MAGICS:
         if head[offset : offset + len(octets)] == octets:
             evidence = f"{_quote(octets)} at offset {at + offset}"
             if kind == "compressed" and not at:
@@ -82,7 +82,7 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     if not head:
         return Identity("", "empty", "empty", "there is not one octet")
     if complete:
-        for key, kind, offset, octets, name in L.MAGICS:
+        for key, kind, offset, octets, name in tables.MAGICS:
             if kind in ("stream", "container") and not offset and len(head) >= 4 and octets.startswith(head):
                 evidence = f"its {len(head)} octets are how one begins, and there are no more"
                 return Identity(key, kind, name, evidence)
@@ -91,7 +91,7 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
 
 def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has but for a few bytes."""
-    for key, kind, _, octets, name in L.MAGICS:
+    for key, kind, _, octets, name in tables.MAGICS:
         if wrong := damaged(key, head):
             but = f"its magic but for {len(wrong)} of {len(octets)} bytes"
             return _named(head, key, kind, name, f"{_quote(head[: len(octets)])} at offset {at}, {but}")
@@ -100,7 +100,7 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
 
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
-    for of, other, pattern, title, sign in L.NAMESAKES:
+    for of, other, pattern, title, sign in tables.NAMESAKES:
         if of == key and re.match(pattern, head):
             return Identity(other, "foreign", title, f"{evidence}, {sign}")
     return Identity(key, kind, name, evidence)
@@ -115,7 +115,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     if exact:
         yield _SHORTEST
         head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
-        likely = (row for row in L.MAGICS if not row[2] and _begins(row[0], row[3], head))
+        likely = (row for row in tables.MAGICS if not row[2] and _begins(row[0], row[3], head))
         longest = max((_reach(*row) for row in likely), default=_SHORTEST)
         complete = not (yield longest)
     else:
@@ -139,12 +139,12 @@ def _begins(key: str, octets: bytes, head: bytes) -> bool:
 
 def _reach(key: str, kind: str, offset: int, octets: bytes, name: str) -> int:
     """How many octets a stream with this magic has at least, and tell what it is."""
-    return _NAMESAKE if any(row[0] == key for row in L.NAMESAKES) else len(octets)
+    return _NAMESAKE if any(row[0] == key for row in tables.NAMESAKES) else len(octets)
 
 
 def _text(octets: bytes) -> int:
     """How many of the first octets are text."""
-    other = octets.translate(None, L.TEXT)
+    other = octets.translate(None, tables.TEXT)
     if other:
         octets = octets[: octets.index(other[:1])]
     try:
@@ -165,7 +165,7 @@ def _preface(request: bytes, octets: bytes) -> tuple[int, ...]:
         return ()
     first, end = found.end(), octets.find(_EMPTY_LINE, found.end() - 2)
     # An empty line ends the head, so whatever is no text in the lines before it is a stray half of a line's end.
-    if end < 0 or octets[first : end + 2].replace(b"\r\n", b"").translate(None, L.HEAD_LINE):
+    if end < 0 or octets[first : end + 2].replace(b"\r\n", b"").translate(None, tables.HEAD_LINE):
         return ()
     end += len(_EMPTY_LINE)
     return (end, len(_REPLY)) if octets.startswith(_REPLY, end) else (end,)
@@ -178,17 +178,17 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     only the greeting of xl, which is all text, may have more of it behind it.
     """
     text = start[: _text(start)]
-    places = {(text.find(octets), octets) for key, _, _, octets, _ in L.MAGICS if key == "xl-migrate"}
+    places = {(text.find(octets), octets) for key, _, _, octets, _ in tables.MAGICS if key == "xl-migrate"}
     if len(text) < len(start):
-        places |= {(len(text) - _text(octets), octets) for _, _, _, octets, _ in L.MAGICS}
-        places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in L.PREFACES}
+        places |= {(len(text) - _text(octets), octets) for _, _, _, octets, _ in tables.MAGICS}
+        places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in tables.PREFACES}
     for size, octets in sorted(places):
         if size <= 0 or not start.startswith(octets, size):
             continue
         inner = by_magic(start[size : size + _LONGEST], False, at + size)
         if inner is None or inner.kind not in _PREFACED:
             continue
-        for key, request, before, words in L.PREFACES:
+        for key, request, before, words in tables.PREFACES:
             sizes = _preface(request, start[:size])
             if sum(sizes) != size or (before and inner.key in FORMS and inner.key not in before):
                 continue
@@ -205,7 +205,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
 
 def _within(found: Identity, start: bytes, base: int) -> Identity:
     """A container at stream offset `base` that is not read, with what its octets show to be inside."""
-    at = next(len(octets) for key, _, _, octets, _ in L.MAGICS if key == found.key)
+    at = next(len(octets) for key, _, _, octets, _ in tables.MAGICS if key == found.key)
     inside = by_magic(start[at : at + _LONGEST], False, base + at) or _legacy(start[at:])
     if inside is None:
         return found
@@ -236,7 +236,7 @@ def describe(layers: Sequence[Layer]) -> str:
 
 
 def _legacy(head: bytes) -> Identity | None:
-    from .guess import guess_legacy  # needed for streams without a magic only
+    from .legacy_guess import guess_legacy  # needed for streams without a magic only
 
     found = guess_legacy(head)
     if found is None:

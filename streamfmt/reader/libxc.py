@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from . import literals as L
+from .. import tables
 from .events import ENTRY, HEADER, PAGE, PAGE_FIXED, Layer, Record, Run, Sink
 from .fields import broken_rules, foreign
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 END, CHECKPOINT, STOP = "end", "checkpoint", "stop"
 
-IMAGE_HEADER = Struct(L.FORMATS["libxc.image_header"])
-_DOMAIN_HEADER = {order: Struct(order + L.FORMATS["libxc.domain_header"]) for order in "<>"}
-RECORD_HEADER = {order: Struct(order + L.FORMATS["libxc.record_header"]) for order in "<>"}
-_PAGE_HEADER = Struct("<" + L.FORMATS["libxc.record_header"] + L.FORMATS["libxc.PAGE_DATA"])
+IMAGE_HEADER = Struct(tables.FORMATS["libxc.image_header"])
+_DOMAIN_HEADER = {order: Struct(order + tables.FORMATS["libxc.domain_header"]) for order in "<>"}
+RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
+_PAGE_HEADER = Struct("<" + tables.FORMATS["libxc.record_header"] + tables.FORMATS["libxc.PAGE_DATA"])
 _FIRST_ENTRY = HEADER + PAGE_FIXED
 # Larger batches than any writer makes are read in pieces, by the consumer.
-_FAST_MAX = 4 * L.BATCH_MAX
+_FAST_MAX = 4 * tables.BATCH_MAX
 
 
 def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
@@ -44,7 +44,7 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
     if other:
         sink.unsound(layer, at)
         return STOP
-    layer.order = ">" if options & L.LIBXC_OPTIONS.get("endian", 0) else "<"
+    layer.order = ">" if options & tables.LIBXC_OPTIONS.get("endian", 0) else "<"
     at = window.position
     path = "libxc.domain_header"
     raw = yield from header(window, sink, layer, path, "the domain header")
@@ -52,7 +52,7 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
         return STOP
     guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
     layer.xen = major, minor
-    layer.guest = L.GUESTS.get(guest)
+    layer.guest = tables.GUESTS.get(guest)
     sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
     return (yield from records(window, sink, layer, nested))
 
@@ -61,7 +61,7 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
     """Program of an image's records.  In a libxl stream (`nested`) it returns at each CHECKPOINT too."""
     w = window
     unpack_header = RECORD_HEADER[layer.order].unpack_from
-    page_data = L.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
+    page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
     single = False
     while True:
         if single:
@@ -96,15 +96,15 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
-        if length > L.RECORD_LENGTH_MAX:
+        if length > tables.RECORD_LENGTH_MAX:
             sink.oversize(record)
             return STOP
         if not (yield from body(w, sink, record)):
             return STOP
-        if kind == L.LIBXC_END:
+        if kind == tables.LIBXC_END:
             sink.ended(layer, w.position)
             return END
-        if kind == L.LIBXC_CHECKPOINT:
+        if kind == tables.LIBXC_CHECKPOINT:
             layer.checkpoints += 1
             sink.checkpoint(layer, w.position)
             if nested:
@@ -113,7 +113,7 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
 
 def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Generator[int, int, bytes | None]:
     """Program of the fixed header of schema path `path`, either layer's: its octets, None if the stream ends first."""
-    size = L.SIZES[path]
+    size = tables.SIZES[path]
     if (yield size):
         return window.take(size)
     cut(window, sink, layer, size, what)
@@ -162,11 +162,11 @@ def _content_pages(window: Window, length: int, count: int) -> int:
     first = window.lo + _FIRST_ENTRY
     end = first + ENTRY * count
     tops = window.buf[first + ENTRY - 1 : end : ENTRY]
-    if tops.translate(None, L.ENTRY_TOP_CLEAN) or window.buf[first + ENTRY - 2 : end : ENTRY].translate(
-        None, L.ENTRY_NEXT_CLEAN
+    if tops.translate(None, tables.ENTRY_TOP_CLEAN) or window.buf[first + ENTRY - 2 : end : ENTRY].translate(
+        None, tables.ENTRY_NEXT_CLEAN
     ):
         return -1
-    pages = len(tops.translate(None, L.ENTRY_TOP_BARE))
+    pages = len(tops.translate(None, tables.ENTRY_TOP_BARE))
     return pages if length == PAGE_FIXED + ENTRY * count + PAGE * pages else -1
 
 
@@ -183,7 +183,10 @@ _RUNS = tuple(
         size,
         pages,
     )
-    for (head, classes), size, pages in ((L.RUN_DATA, L.RUN_DATA_SIZE, 1), (L.RUN_BARE, L.RUN_BARE_SIZE, 0))
+    for (head, classes), size, pages in (
+        (tables.RUN_DATA, tables.RUN_DATA_SIZE, 1),
+        (tables.RUN_BARE, tables.RUN_BARE_SIZE, 0),
+    )
 )
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from .. import tables
 from . import libxc
-from . import literals as L
 from .events import HEADER, Layer, Record, Sink
 from .fields import broken_rules, foreign
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .window import Window
 
-STREAM_HEADER = Struct(L.FORMATS["libxl.header"])
-_RECORD_HEADER = {order: Struct(order + L.FORMATS["libxl.record_header"]) for order in "<>"}
+STREAM_HEADER = Struct(tables.FORMATS["libxl.header"])
+_RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxl.record_header"]) for order in "<>"}
 
 
 def stream(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
@@ -37,7 +37,7 @@ def stream(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]
     if other:
         sink.unsound(layer, at)
         return libxc.STOP
-    layer.order = ">" if options & L.LIBXL_OPTIONS.get("endian", 0) else "<"
+    layer.order = ">" if options & tables.LIBXL_OPTIONS.get("endian", 0) else "<"
     return (yield from _records(window, sink, layer))
 
 
@@ -56,15 +56,15 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
         w.lo += HEADER
         if not (yield from libxc.body(w, sink, record)):
             return libxc.STOP
-        if kind == L.LIBXL_END:
+        if kind == tables.LIBXL_END:
             sink.ended(layer, w.position)
             return libxc.END
-        if kind == L.LIBXL_LIBXC_CONTEXT:
+        if kind == tables.LIBXL_LIBXC_CONTEXT:
             image = Layer("libxc", layer)
             if (yield from libxc.image(w, sink, image, nested=True)) == libxc.STOP:
                 return libxc.STOP
             layer.guest = image.guest
-        elif kind == L.LIBXL_CHECKPOINT_END and image is not None and image.checkpoints > layer.checkpoints:
+        elif kind == tables.LIBXL_CHECKPOINT_END and image is not None and image.checkpoints > layer.checkpoints:
             layer.checkpoints += 1
             resume = True
         if resume and image is not None and not (yield from _state_follows(w, layer)):
@@ -81,5 +81,5 @@ def _state_follows(window: Window, layer: Layer) -> Generator[int, int, bool]:
     if not (yield HEADER):
         return False
     kind, length = _RECORD_HEADER[layer.order].unpack_from(window.buf, window.lo)
-    short = length < L.SIZES["libxc.X86_PV_VCPU_EXTENDED"]
-    return bool(kind == L.LIBXL_CHECKPOINT_STATE and (short or layer.guest == "hvm"))
+    short = length < tables.SIZES["libxc.X86_PV_VCPU_EXTENDED"]
+    return bool(kind == tables.LIBXL_CHECKPOINT_STATE and (short or layer.guest == "hvm"))

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..reader import literals as L
+from .. import tables
 from ..schema.clauses import SCRIPT, SCRIPT_RELEASE, Behaviour, Clause, registry
-from .tables import code, table
+from .reference import code, table
 
 TARGET = os.path.join(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs/compatibility.md"
@@ -50,7 +50,7 @@ def differences() -> dict[str, Difference]:
     for clause in registry().values():
         if clause.judged != "stream" or clause.id in _DEEP:
             continue
-        ours = BAD if clause.severity == "error" or clause.id in L.SCRIPT_REJECTS else GOOD
+        ours = BAD if clause.severity == "error" or clause.id in tables.SCRIPT_REJECTS else GOOD
         rows = clause.known(SCRIPT, SCRIPT_RELEASE)
         script = tuple(row for row in rows if not row.kept and STATUS[row.does] != ours)
         unheard = tuple(row for row in rows if row.kept and STATUS[row.does] != GOOD)
@@ -70,7 +70,7 @@ def _remark(row: Behaviour) -> str:
 
 def _lines() -> Iterator[str]:
     rows = differences().values()
-    strict = ", ".join(code(name) for name in sorted(L.SCRIPT_REJECTS))
+    strict = ", ".join(code(name) for name in sorted(tables.SCRIPT_REJECTS))
     yield from ("### As strict as the script", "")
     yield "A breach of these is a warning to `streamfmt verify`, and readers must ignore most of them."
     yield f"The script of Xen {SCRIPT_RELEASE} refuses them, and so does our command: {strict}."

@@ -12,11 +12,11 @@ from collections.abc import Callable, Generator
 from itertools import groupby
 from textwrap import fill
 
-from ..reader import literals as L
+from .. import tables
+from ..codec.decode import fixed, layouts
 from ..reader.events import Layer, Record
 from ..reader.window import Window
-from ..schema.decode import fixed, layouts
-from ..schema.describe import CONTEXT_TYPES, Field, Layout, Part
+from ..schema.model import CONTEXT_TYPES, Field, Layout, Part
 from .pages import number
 from .records import Fields
 
@@ -34,8 +34,8 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256))
 # Names for the values of fields that the schema declares as plain numbers.
 _NAMES: dict[str, dict[int, str]] = {
-    **{f"{layer}.record_header.type": names for layer, names in L.RECORDS.items()},
-    "libxc.domain_header.type": {code: f"x86 {name.upper()}" for code, name in L.GUESTS.items()},
+    **{f"{layer}.record_header.type": names for layer, names in tables.RECORDS.items()},
+    "libxc.domain_header.type": {code: f"x86 {name.upper()}" for code, name in tables.GUESTS.items()},
     "libxc.HVM_CONTEXT.context.typecode": {code: row.name for code, row in CONTEXT_TYPES.items()},
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ..reader import literals as L
+from .. import tables
 
 # Ranges of frame numbers told apart before only their bounds are.
 _RANGES = 4
@@ -32,11 +32,11 @@ class Pages:
     @property
     def content(self) -> int:
         """Entries whose page's content is in the stream."""
-        return sum(count for kind, count in self.types.items() if kind in L.PAGE_TYPES_DATA)
+        return sum(count for kind, count in self.types.items() if kind in tables.PAGE_TYPES_DATA)
 
     def add(self, entries: Sequence[int]) -> None:
         """Take in page entries as 64-bit integers, at least one."""
-        mask, shift = L.ENTRY_PFN_MASK, L.ENTRY_TYPE_SHIFT
+        mask, shift = tables.ENTRY_PFN_MASK, tables.ENTRY_TYPE_SHIFT
         pfns = [entry & mask for entry in entries]
         low, high = min(pfns), max(pfns)
         if self.types:
@@ -91,7 +91,7 @@ class Pages:
 
     def names(self) -> dict[str, int]:
         """Entries by page type, in the order of the types' codes."""
-        return {L.PAGE_TYPES.get(kind, f"type {kind}"): self.types[kind] for kind in sorted(self.types)}
+        return {tables.PAGE_TYPES.get(kind, f"type {kind}"): self.types[kind] for kind in sorted(self.types)}
 
     def as_dict(self) -> dict[str, object]:
         """The sums as JSON has them."""

@@ -1,6 +1,6 @@
 """One record in short: its fixed fields by name, and a few words about what it carries.
 
-:func:`brief` is a program for the reader's engine.  It reads as much of a body as its words need, and neither that
+:func:`brief` is a program for the reader's pump.  It reads as much of a body as its words need, and neither that
 nor what it keeps depends on what the record claims.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from struct import Struct, unpack_from
 from typing import Any
 
-from ..reader import literals as L
+from .. import tables
+from ..codec.decode import fixed, layouts
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record
 from ..reader.window import Window
-from ..schema.decode import fixed, layouts
-from ..schema.describe import Layout
+from ..schema.model import Layout
 from .pages import Pages, number
 
 Fields = dict[str, Any]  # integers, and octets where the schema has a raw field
@@ -32,7 +32,7 @@ _PIECE = 32 << 10
 _RAW_MAX = 64
 # Octets shown of a line of text.
 _LINE_MAX = 60
-_QEMU_MAGIC = next(octets for key, _, _, octets, _ in L.MAGICS if key == "qemu")
+_QEMU_MAGIC = next(octets for key, _, _, octets, _ in tables.MAGICS if key == "qemu")
 
 
 def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
@@ -113,13 +113,13 @@ def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int
         if got:
             entries = unpack_from(f"{record.layer.order}{got}Q", raw)
             pages.add(entries)
-            reserved = reserved or any(entry & L.ENTRY_RESERVED_MASK for entry in entries)
+            reserved = reserved or any(entry & tables.ENTRY_RESERVED_MASK for entry in entries)
         if got < piece:
             remarks.append("cut off")
             break
         left -= got
     expected = PAGE_FIXED + ENTRY * count + PAGE * pages.content
-    known = all(kind in L.PAGE_TYPES for kind in pages.types)
+    known = all(kind in tables.PAGE_TYPES for kind in pages.types)
     if not remarks and known and record.length != expected:
         remarks.append(f"length should be {expected:,}")
     if reserved:
@@ -172,7 +172,7 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
 
 def _context(record: Record, window: Window) -> Generator[int, int, str]:
     """The types of Xen's save entries, neighbours of one type taken together."""
-    head = Struct(record.layer.order + L.FORMATS["libxc.HVM_CONTEXT.context"])
+    head = Struct(record.layer.order + tables.FORMATS["libxc.HVM_CONTEXT.context"])
     kinds: list[tuple[str, int]] = []
     entries = named = 0
     while record.end - window.position >= head.size and entries < _WALK_ENTRIES:
@@ -181,7 +181,7 @@ def _context(record: Record, window: Window) -> Generator[int, int, str]:
             break
         kind, _, length = head.unpack(raw)
         entries += 1
-        name = L.HVM_TYPES[kind][0] if kind in L.HVM_TYPES else f"type {kind}"
+        name = tables.HVM_TYPES[kind][0] if kind in tables.HVM_TYPES else f"type {kind}"
         if kinds and kinds[-1][0] == name and named == entries - 1:
             kinds[-1] = name, kinds[-1][1] + 1
             named += 1
@@ -209,7 +209,7 @@ def _pairs(record: Record, window: Window) -> Generator[int, int, str]:
     while seen < _WALK_OCTETS and (raw := (yield from take(window, record, _PIECE))):
         strings += raw.count(0)
         seen += len(raw)
-    text = number(strings // L.PAIR_STRINGS, "pair", "pairs")
+    text = number(strings // tables.PAIR_STRINGS, "pair", "pairs")
     left = record.end - window.position
     return text + (f", and {number(left, 'more octet', 'more octets')}" if left else "")
 
@@ -225,20 +225,20 @@ def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
 
 def _description(record: Record, window: Window) -> Generator[int, int, str]:
     """What a XAPI image's XENOPS record says of the guest."""
-    from ..reader import xenops  # few streams have one
+    from ..reader import sexpr  # few streams have one
 
     try:
-        found = yield from xenops.walk(window, record)
-    except xenops.BrokenError as error:
+        found = yield from sexpr.walk(window, record)
+    except sexpr.BrokenError as error:
         return f"broken at {error.at}: {error.message}"
-    except xenops.EndedError:
+    except sexpr.EndedError:
         return "cut off"
     words = []
     for key, value in found.items():
-        if L.XENOPS_KEYS[key] == "pairs":
+        if tables.XENOPS_KEYS[key] == "pairs":
             words.append(f"{key} of {number(value.size, 'octet', 'octets')}" if value.octets else f"{key} empty")
         elif key == "vm_str":
-            guest = xenops.guest(value.octets)
+            guest = sexpr.guest(value.octets)
             words.append(f"{key} of {number(value.size, 'octet', 'octets')}" + (f" for {guest}" if guest else ""))
         else:
             words.append(f"{key} {ascii(value.octets.decode('latin-1'))[1:-1]}")
@@ -267,7 +267,7 @@ _WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
 
 
 def _vcpu(record: Record, fields: Fields) -> str:
-    return f"vcpu {fields['vcpu_id']}, {record.length - L.SIZES[record.path]:,} octets"
+    return f"vcpu {fields['vcpu_id']}, {record.length - tables.SIZES[record.path]:,} octets"
 
 
 def _emulator(record: Record, fields: Fields) -> str:
@@ -291,7 +291,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     ),
     "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} octets",
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'octet', 'octets')}",
-    **{f"xl-migrate.{name}": _message for name in L.RECORDS["xl-migrate"].values()},
+    **{f"xl-migrate.{name}": _message for name in tables.RECORDS["xl-migrate"].values()},
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
     "http.REPLY": lambda _, __: "the receiver is ready",
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",

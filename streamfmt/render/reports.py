@@ -14,15 +14,15 @@ from urllib.parse import quote_from_bytes
 from xml.etree import ElementTree
 
 from .. import __version__
+from ..checks.outcome import NOT_JUDGED, finding_lines, summary
 from ..reader.names import named
 from ..schema.clauses import registry
-from ..verify.report import NOT_JUDGED, finding_lines, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..verify.findings import Finding
-    from ..verify.report import Outcome
+    from ..checks.findings import Finding
+    from ..checks.outcome import Outcome
 
 
 class Report(Protocol):

@@ -7,8 +7,8 @@ from textwrap import fill, indent, wrap
 from typing import Any
 
 from ..schema.clauses import Clause
-from ..schema.describe import Field, Layout, Part, layouts_within
-from .tables import length_rule, value_text
+from ..schema.model import Field, Layout, Part, layouts_within
+from .reference import length_rule, value_text
 
 FORMAT = "streamfmt-explain-1"
 _WIDTH = 79

@@ -1,8 +1,8 @@
-"""Turns schemas, order tables and clauses into the reader's module of literals.
+"""Turns schemas, order tables and clauses into streamfmt/tables.py.
 
 construct takes a hundred times longer than struct to read a header and 40 ms to import, so the reader runs on
 plain tables.  They are data, never code: what this module writes is read off the construct objects, and a test
-writes it again and compares.  `python -m streamfmt.schema.compile` rewrites streamfmt/reader/literals.py.
+writes it again and compares.  `python -m streamfmt.schema.compile` rewrites streamfmt/tables.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from . import hvm, libvirt, libxc, libxl, magic, order, xapi, xl
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
-from .describe import Field, Layout, catalogue, layouts_within
 from .layers import LAYERS
+from .model import Field, Layout, catalogue, layouts_within
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _HEADING = '''"""Tables of the reader and the checks, written by `python -m streamfmt.schema.compile`.  Do not edit.
@@ -243,7 +243,7 @@ def tables() -> dict[str, Any]:
 
 
 def source(values: Mapping[str, Any] | None = None) -> str:
-    """The text of streamfmt/reader/literals.py: a line for each literal, or for each entry of a mapping."""
+    """The text of streamfmt/tables.py: a line for each literal, or for each entry of a mapping."""
     lines = [_HEADING]
     for name, value in (tables() if values is None else values).items():
         if isinstance(value, dict) and len(repr(value)) > 100:
@@ -259,7 +259,7 @@ def source(values: Mapping[str, Any] | None = None) -> str:
 
 
 def main() -> None:
-    target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "reader", "literals.py")
+    target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tables.py")
     with open(target, "w", encoding="utf-8") as file:
         file.write(source())
 

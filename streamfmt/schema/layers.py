@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from construct import Construct
 
-from . import capture, libvirt, libxc, libxl, order, xapi, xl
+from . import libvirt, libxc, libxl, order, xapi, xl, xl_migrate
 from .build import RecordType
 
 
@@ -83,9 +83,9 @@ LAYERS = (
     LayerType(
         "xl-migrate",
         "The capture of xl migrate",
-        (("header", "The receiver's greeting.", capture.HEADER_SOURCE, capture.HEADER),),
-        capture.MESSAGES,
+        (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
+        xl_migrate.MESSAGES,
     ),
-    LayerType("text", "Stray text", (), capture.TEXT),
-    LayerType("http", "The request before a XAPI image", (), capture.HTTP),
+    LayerType("text", "Stray text", (), xl_migrate.TEXT),
+    LayerType("http", "The request before a XAPI image", (), xl_migrate.HTTP),
 )

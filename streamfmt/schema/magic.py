@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import capture, libxl, xapi
+from . import libxl, xapi, xl_migrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ MAGICS = (
     Magic(
         "xl-migrate",
         "container",
-        capture.GREETING,
+        xl_migrate.GREETING,
         "capture of xl migrate",
         "tools/xl/xl_migrate.c",
     ),
@@ -210,13 +210,13 @@ class Trailer:
 
 TRAILERS = (
     Trailer(
-        capture.GO,
+        xl_migrate.GO,
         "xl's go-ahead message, so this is a capture of xl migrate",
         True,
         "tools/xl/xl_migrate.c",
     ),
     Trailer(
-        capture.READY,
+        xl_migrate.READY,
         "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting",
         False,
         "tools/xl/xl_migrate.c",

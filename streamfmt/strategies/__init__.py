@@ -9,9 +9,9 @@ try:
 except ImportError as _missing:
     raise ImportError("streamfmt.strategies needs hypothesis; try: pip install 'streamfmt[fuzz]'") from _missing
 
-from .broken import breaking
-from .changed import boundaries, chunkings, cuts, inputs, mutations
+from .breaking import breaking
+from .conforming import streams
+from .mutations import boundaries, chunkings, cuts, inputs, mutations
 from .sample import Sample
-from .valid import streams
 
 __all__ = ["Sample", "boundaries", "breaking", "chunkings", "cuts", "inputs", "mutations", "streams"]

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from ..schema.decode import elements, layouts
-from ..schema.describe import Field
+from ..codec.decode import elements, layouts
 from ..schema.layers import LAYERS
+from ..schema.model import Field
 from ..writer import HEADERS, RECORDS, Part, Stream
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from ..writer import Part, Stream, raw, unknown
-from .derived import cut_short
+from .conforming import made
 from .edits import insertions, nth
+from .from_schema import cut_short
 from .sample import Sample
-from .valid import made
 
 Fault: TypeAlias = Callable[[st.DrawFn], Iterator[Sample]]
 Edit: TypeAlias = Callable[[st.DrawFn, Stream], Iterator[Stream]]

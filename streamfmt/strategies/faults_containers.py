@@ -8,26 +8,14 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from ..reader import literals as L
+from .. import tables
 from ..schema import xapi
-from ..writer import (
-    XENOPS,
-    Part,
-    Stream,
-    behind_text,
-    in_libvirt,
-    in_migration,
-    in_xl,
-    raw,
-    record,
-    sized,
-    unsized,
-)
-from .derived import broken_field, cut_short, having
+from ..writer import XENOPS, Part, Stream, behind_text, in_libvirt, in_migration, in_xl, raw, record, sized, unsized
+from .conforming import made
 from .edits import at, nth, of, rotated
 from .fault import Edit, Fault, swapping, to
+from .from_schema import broken_field, cut_short, having
 from .sample import Sample
-from .valid import made
 
 LIBXL = made(("libxl",), clean=True)
 LIBXC = made(("libxc",), modes=("plain",), clean=True)
@@ -203,7 +191,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBVIRT-XML-LEN": around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, b"")),
     "LIBVIRT-XML": around(LIBXL, "libvirt", lambda draw, stream: in_libvirt(stream, draw(st.one_of(*_NO_XML)))),
     "LIBVIRT-VERSION-STREAM": (
-        around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, version=L.LIBVIRT_VERSION_LEGACY)),
+        around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, version=tables.LIBVIRT_VERSION_LEGACY)),
         around(LIBXC, "libvirt", lambda draw, stream: in_libvirt(stream, version=draw(st.sampled_from((2, 1))))),
     ),
     "LIBVIRT-TRUNC": _truncated(LIBVIRT, "libvirt", "libxl"),

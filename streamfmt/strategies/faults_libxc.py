@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
-from .derived import having
+from .conforming import made
 from .edits import at, insertions, nth, of, rotated
 from .fault import Edit, Fault, behind, ending, inserting, swapping, to, unknowns
-from .valid import made
+from .from_schema import having
 
 PAGE = "libxc.PAGE_DATA"
 P2M = "libxc.X86_PV_P2M_FRAMES"

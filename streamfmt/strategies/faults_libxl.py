@@ -8,16 +8,16 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from ..reader import literals as L
+from .. import tables
 from ..schema import libxl
 from ..writer import RECORDS, Part, Stream, control, emulator, header, raw, record, xenstore
 from . import records
-from .derived import broken_field, cut_short, having
+from .conforming import made
 from .edits import at, insertions, nth, of, rotated
 from .fault import Edit, Fault, behind, ending, inserting, swapping, to, unknowns
+from .from_schema import broken_field, cut_short, having
 from .images import LATER
 from .sample import Sample
-from .valid import made
 
 CONTEXT, XENSTORE, STATE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA", "libxl.CHECKPOINT_STATE"
 DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
@@ -47,7 +47,7 @@ def _padding(draw: st.DrawFn, _: Part) -> Part:
 
 def _trailer(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     zeros = st.builds(raw, st.just(b""), fill=st.integers(1, 5000))
-    known = st.sampled_from(L.TRAILERS)
+    known = st.sampled_from(tables.TRAILERS)
     more = st.binary(max_size=9)
     told = st.tuples(known, more).map(lambda row: raw(row[0][0] + (b"" if row[0][1] else row[1])))
     yield stream.then(draw(zeros | told))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from ..reader import literals as L
+from .. import tables
 from ..schema import libxc, order
 from ..writer import TOP_TABLE, Part, image_headers, record, unknown
 from . import records
@@ -65,7 +65,7 @@ def ordered(
     grave = [
         rule
         for rule in rules
-        if guest in rule.guests and version in rule.versions and (clean or L.SEVERITY[rule.clause] in _GRAVE)
+        if guest in rule.guests and version in rule.versions and (clean or tables.SEVERITY[rule.clause] in _GRAVE)
     ]
     before: list[set[int]] = [set() for _ in parts]
     for there, later in enumerate(parts):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api import Form, Mode, concluded, judging
-from ..reader.sources import DamagedError
-from ..schema.content import Numbers
-from ..verify.report import Outcome
-from ..writer import Part, Stream, page_entries, raw, recipes
-from ..writer.telling import told
+from ..checks.outcome import Outcome
+from ..codec.content import Numbers
+from ..errors import DamagedError
+from ..recipes import load as recipes
+from ..recipes.from_stream import told
+from ..writer import Part, Stream, page_entries, raw
 
 # Values longer than this are told by their length, as are whole bodies longer than that, and lists of more items.
 _SHOWN, _BODY, _ITEMS = 12, 40, 8
@@ -56,8 +57,8 @@ class Sample:
         """Judge the stream as it is to be read."""
         reader, verifier = judging(self.form, self.mode, self.deep, exact=False)
         for piece in self.stream.pieces():
-            reader.engine.feed(piece)
-        reader.engine.end()
+            reader.pump.feed(piece)
+        reader.pump.end()
         return concluded(reader, verifier, strict=False)
 
     @property

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from ..checks.findings import Finding
 from ..schema import libxc
 from ..schema.clauses import Behaviour, registry
-from ..verify.findings import Finding
 from . import conditions_xenguest
 from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
 from .looking import HEADER, LATER, Look, actual, look

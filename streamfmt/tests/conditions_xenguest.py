@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..checks.findings import Finding
 from ..schema import libxc
-from ..verify.findings import Finding
 from .looking import HEADER, LATER, Look, Seen, actual
 
 # Of the machine that xenpeer has for a restore.

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from .. import data
 from ..cli.main import main
-from ..corpus import sources
+from ..corpus import entries
 from ..writer import Stream
 from .showing import Show
 
@@ -59,7 +59,7 @@ def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
 
 
 def _forget_corpus() -> None:
-    for kept in (sources.names, sources._top, sources._base, sources.collection):
+    for kept in (entries.names, entries._top, entries._base, entries.collection):
         kept.cache_clear()
 
 
@@ -68,7 +68,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the corpus that may be damaged."""
     folder = tmp_path / "corpus"
     shutil.copytree(data.path("corpus"), folder)
-    monkeypatch.setattr(sources, "folder", lambda: folder)
+    monkeypatch.setattr(entries, "folder", lambda: folder)
     _forget_corpus()
     yield folder
     _forget_corpus()
@@ -93,8 +93,8 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(data.path("corpus", "recipes", path.name), path)
     (folder / "real").mkdir()
-    (folder / sources.PROVENANCE).touch()
-    monkeypatch.setattr(sources, "folder", lambda: folder)
+    (folder / entries.PROVENANCE).touch()
+    monkeypatch.setattr(entries, "folder", lambda: folder)
     _forget_corpus()
     yield folder
     _forget_corpus()

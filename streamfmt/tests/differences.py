@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from .. import data
+from ..checks.findings import Finding
 from ..schema.clauses import Behaviour, registry
-from ..verify.findings import Finding
 from . import peers
 from .conditions import CONTEXT, GOOD, KEPT, RELEASE, SCRIPT, XENGUEST, does, goes_on, place, rows
 from .differential import cases

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..corpus import sources
-from ..schema import capture
+from ..corpus import entries
+from ..schema import xl_migrate
 from ..writer import Part, Stream, raw, record
 
-GOOD: dict[str, Stream] = {entry.name: entry.recipe.stream for entry in sources.collection(sources.BASES)}
+GOOD: dict[str, Stream] = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
 
 HVM, HVM_V2, PV, PV32, PV_V2 = (GOOD[name] for name in ("hvm", "hvm-v2", "pv", "pv-32", "pv-v2"))
 REMUS_HVM, REMUS_PV = GOOD["remus-hvm"], GOOD["remus-pv"]
@@ -15,7 +15,7 @@ LIBXL_REMUS, LIBXL_COLO, BACK = GOOD["libxl-remus-hvm"], GOOD["libxl-colo"], GOO
 XL_HVM, LIBVIRT_HVM, MIGRATION = GOOD["xl-hvm"], GOOD["libvirt-hvm"], GOOD["migration"]
 XAPI_HVM, XAPI_UEFI, XAPI_PV, XAPI_HTTP = (GOOD[f"xapi-{name}"] for name in ("hvm", "uefi", "pv", "http"))
 # What the sender says, as its side alone is captured.
-SENDER = XL_HVM.then(raw(capture.GO))
+SENDER = XL_HVM.then(raw(xl_migrate.GO))
 
 CPUID = HVM.part("libxc.X86_CPUID_POLICY")
 MSR = HVM.part("libxc.X86_MSR_POLICY")

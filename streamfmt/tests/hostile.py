@@ -17,8 +17,8 @@ from itertools import repeat
 from time import perf_counter
 from typing import Any
 
+from ..codec.content import Buffer
 from ..schema import libxc
-from ..schema.content import Buffer
 from ..writer import Part, Stream, context, p2m, vcpu
 from . import hostile_xapi
 from .good import (

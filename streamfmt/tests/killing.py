@@ -11,7 +11,7 @@ from pathlib import Path
 # Python that chooses the way: a file without a name until it is complete, or one with a name beside.
 WAYS = {
     "without a name": "",
-    "with a name": "from streamfmt.writer import beside; beside._nameless = lambda folder: -1\n",
+    "with a name": "from streamfmt.io import beside; beside._nameless = lambda folder: -1\n",
 }
 _KILLED = """
 import os, signal

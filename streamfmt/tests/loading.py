@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..writer import dumping, recipes
-from ..writer.recipes import Recipe
-from ..writer.tables import RecipeError
+from ..errors import RecipeError
+from ..recipes import dump
+from ..recipes import load as recipes
+from ..recipes.load import Recipe
 
 
 def load(text: str) -> Recipe:
@@ -16,6 +17,6 @@ def load(text: str) -> Recipe:
 def loaded(keys: dict[str, Any]) -> tuple[Recipe | None, str]:
     """What these keys make, or why they are refused."""
     try:
-        return load("".join(f"{dumping.key_of(key)} = {dumping.value(it)}\n" for key, it in keys.items())), ""
+        return load("".join(f"{dump.key_of(key)} = {dump.value(it)}\n" for key, it in keys.items())), ""
     except RecipeError as error:
         return None, str(error)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..checks.findings import Finding
+from ..checks.verifier import Verifier
 from ..reader.events import Layer, Record
-from ..reader.stack import Reader
+from ..reader.reader import Reader
 from ..schema import libxc
-from ..verify.findings import Finding
-from ..verify.verifier import Verifier
 from .differential import Case
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ..reader.engine import Program
+    from ..reader.pump import Program
 
 HEADER = 8
 # The longest headers, which are read whole.
@@ -142,8 +142,8 @@ def look(case: Case, octets: bytes | None = None) -> Look:
     octets = case.octets if octets is None else octets
     verifier = _Watching(case.mode)
     reader = Reader(verifier, case.form)
-    reader.engine.feed(octets)
-    reader.engine.end()
+    reader.pump.feed(octets)
+    reader.pump.end()
     version = max((layer.version for layer in verifier.layers if layer.name == "libxc"), default=0)
     return Look(
         case,

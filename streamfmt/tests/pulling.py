@@ -9,7 +9,7 @@ import streamfmt
 from streamfmt import aio
 
 from ..reader.events import Layer, Record, Sink
-from ..reader.stack import Reader
+from ..reader.reader import Reader
 from .good import GOOD
 
 OCTETS = {name: stream.render() for name, stream in GOOD.items()}
@@ -34,8 +34,8 @@ class Plain(Sink):
 def plainly(data: bytes, form: str) -> list[Row]:
     sink = Plain()
     reader = Reader(sink, form)
-    reader.engine.feed(data)
-    reader.engine.end()
+    reader.pump.feed(data)
+    reader.pump.end()
     return sink.rows
 
 

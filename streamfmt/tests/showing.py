@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from streamfmt import data
-from streamfmt.reader import literals as L
+from streamfmt import data, tables
 from streamfmt.schema.build import big_endian
 
 from .. import writer
@@ -47,7 +46,7 @@ def dumped(output: str) -> Iterator[tuple[int, bytes, str]]:
 
 def head(row: Row) -> int:
     """Octets of the header before the record's body."""
-    return L.SIZES.get(f"{row['layer'].rpartition('/')[2]}.record_header", 0)
+    return tables.SIZES.get(f"{row['layer'].rpartition('/')[2]}.record_header", 0)
 
 
 def parsed(row: Row, octets: bytes, big: bool = False) -> Any:

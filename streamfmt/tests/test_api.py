@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import streamfmt
 
+from ..checks.outcome import DOES_NOT_CONFORM
+from ..checks.verifier import MODES
 from ..cli.main import main
 from ..reader.identify import FORMS
-from ..verify.report import DOES_NOT_CONFORM
-from ..verify.verifier import MODES
 from ..writer import Stream
 from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
 from .pulling import OCTETS, items, plainly, pulled, row

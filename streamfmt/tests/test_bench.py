@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from streamfmt import tables
 from streamfmt.bench import __main__ as command_line
 from streamfmt.bench import generate, run
-from streamfmt.reader import literals as L
-from streamfmt.reader.stack import Reader
+from streamfmt.checks.outcome import CONFORMS, Outcome
+from streamfmt.checks.verifier import Verifier
+from streamfmt.reader.reader import Reader
 from streamfmt.tests import peers
-from streamfmt.verify.report import CONFORMS, Outcome
-from streamfmt.verify.verifier import Verifier
 
 GOOD = tuple(kind for kind in generate.SAMPLES if kind not in generate.BAD)
 # Two batches and one of dirty pages; small records come in more than one piece.
@@ -31,8 +31,8 @@ def judge(kind: str, size: int) -> Outcome:
     verifier = Verifier(deep=True)
     reader = Reader(verifier)
     for piece in generate.SAMPLES[kind](size).pieces():
-        reader.engine.feed(piece)
-    reader.engine.end()
+        reader.pump.feed(piece)
+    reader.pump.end()
     return Outcome(reader, verifier)
 
 
@@ -51,13 +51,13 @@ def test_bad_samples_break_their_clause_everywhere(kind: str) -> None:
     """Each of the records breaks the clause, and nothing else is broken."""
     clause, _, part = generate.BAD[kind]
     outcome = judge(kind, BAD_SIZE)
-    counts = Counter({key: n for key, n in outcome.verifier.findings.counts.items() if L.SEVERITY[key] != "note"})
+    counts = Counter({key: n for key, n in outcome.verifier.findings.counts.items() if tables.SEVERITY[key] != "note"})
 
     assert counts == {clause: BAD_SIZE // part.extent}
-    assert (outcome.verdict == CONFORMS) == (L.SEVERITY[clause] == "warning")
+    assert (outcome.verdict == CONFORMS) == (tables.SEVERITY[clause] == "warning")
 
 
-@pytest.mark.parametrize(("kind", "octets"), [("single", L.RUN_DATA_SIZE), ("bare", L.RUN_BARE_SIZE)])
+@pytest.mark.parametrize(("kind", "octets"), [("single", tables.RUN_DATA_SIZE), ("bare", tables.RUN_BARE_SIZE)])
 def test_small_records_have_the_size_their_rows_are_about(kind: str, octets: int) -> None:
     """The rows count records by their size."""
     once, twice = (judge(kind, 100 * octets * times) for times in (1, 2))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ..cli.main import main
-from ..writer import beside, recipes, sinks
+from ..io import beside, outputs
+from ..recipes import load as recipes
 from .killing import WAYS, command, environment, is_writing, killed_at, wait_until
 
 RECIPE = 'recipe = 1\nguest = "hvm"\nform = "libxl"\n'
@@ -95,7 +96,7 @@ def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait(60)
-    sinks.write(tmp_path / "out", b"other")
+    outputs.write(tmp_path / "out", b"other")
     assert sorted(os.listdir(tmp_path)) == ["long.toml", "out", "r.toml"]
 
 
@@ -109,7 +110,7 @@ def test_what_is_no_rest(tmp_path: Path, way: str) -> None:
     (tmp_path / "out.00000002.streamfmt-part").symlink_to("out.0123abcd.part")
     with open(tmp_path / "out.00000003.streamfmt-part", "w") as locked:
         fcntl.flock(locked, fcntl.LOCK_EX)
-        sinks.write(tmp_path / "out", b"all")
+        outputs.write(tmp_path / "out", b"all")
 
     numbered = [f"out.0000000{number}.streamfmt-part" for number in range(4)]
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, *numbered, "out"])
@@ -119,12 +120,12 @@ def test_permissions(tmp_path: Path, way: str) -> None:
     """A new file has what the umask leaves; one that is replaced keeps its own."""
     old = os.umask(0o027)
     try:
-        sinks.write(tmp_path / "new", b"all")
+        outputs.write(tmp_path / "new", b"all")
         (tmp_path / "old").write_bytes(b"")
         (tmp_path / "old").chmod(0o604)
-        sinks.write(tmp_path / "old", b"all")
+        outputs.write(tmp_path / "old", b"all")
         os.umask(0)
-        sinks.write(tmp_path / "open", b"all")
+        outputs.write(tmp_path / "open", b"all")
     finally:
         os.umask(old)
 
@@ -136,18 +137,18 @@ def test_a_long_name(tmp_path: Path, way: str) -> None:
     """One as long as names can be is written, and written again."""
     path = tmp_path / ("ä" * 127 + "x")
     for octets in (b"one", b"two"):
-        sinks.write(path, octets)
+        outputs.write(path, octets)
         assert path.read_bytes() == octets
     assert len(os.listdir(tmp_path)) == 1
 
 
 def test_two_at_once(tmp_path: Path, way: str) -> None:
     """Of two writers to one target in one process, the last to finish is there."""
-    outputs = [sinks.FileOutput(tmp_path / "out") for _ in range(2)]
-    for number, out in enumerate(outputs):
+    files = [outputs.FileOutput(tmp_path / "out") for _ in range(2)]
+    for number, out in enumerate(files):
         out.write([b"%d" % number])
-    outputs[1].finish()
-    outputs[0].finish()
+    files[1].finish()
+    files[0].finish()
 
     assert os.listdir(tmp_path) == ["out"]
     assert (tmp_path / "out").read_bytes() == b"0"
@@ -155,23 +156,23 @@ def test_two_at_once(tmp_path: Path, way: str) -> None:
 
 def test_errors_name_the_file(tmp_path: Path, way: str) -> None:
     """And not what is beside it: one that has no room, and one whose name a directory has taken meanwhile."""
-    out = sinks.FileOutput(tmp_path / "out")
+    out = outputs.FileOutput(tmp_path / "out")
     (tmp_path / "out").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
         out.finish()
     assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "out"), None)
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
-        sinks.write("/dev/full", b"x" * 5000)
+        outputs.write("/dev/full", b"x" * 5000)
     assert os.listdir(tmp_path) == ["out"]
 
 
 def test_what_was_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were begun, and neither finished nor given up, are found; others are left."""
     monkeypatch.setattr(beside, "_nameless", lambda folder: -1)
-    outputs = [sinks.FileOutput(tmp_path / name) for name in ("finished", "given up", "forgotten")]
-    outputs[0].finish()
-    outputs[1].abort()
+    files = [outputs.FileOutput(tmp_path / name) for name in ("finished", "given up", "forgotten")]
+    files[0].finish()
+    files[1].abort()
     beside.sweep()
 
     assert os.listdir(tmp_path) == ["finished"]
-    os.close(outputs[2]._fd)
+    os.close(files[2]._fd)

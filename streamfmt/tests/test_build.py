@@ -21,10 +21,12 @@ import pytest
 
 from .. import data
 from ..cli.main import main
-from ..writer import dumping, pages, raw, recipes
-from ..writer.recipes import Recipe
-from ..writer.streams import Stream
-from ..writer.telling import Teller
+from ..recipes import dump
+from ..recipes import load as recipes
+from ..recipes.from_stream import Teller
+from ..recipes.load import Recipe
+from ..writer import pages, raw
+from ..writer.draft import Stream
 from .good import GOOD, HVM
 from .killing import WAYS, command, environment, is_writing, wait_until
 from .showing import real
@@ -169,7 +171,7 @@ def test_nothing_is_written_of_what_is_wrong(text: str, told: str, build: Build)
 
 def test_a_breach_names_its_rule(build: Build) -> None:
     """What breaks a rule without a word of it is refused by the rule, and how to do it on purpose is said."""
-    text = dumping.dump(Recipe(HVM.without("libxc.X86_TSC_INFO").without("libxc.END")))
+    text = dump.dump(Recipe(HVM.without("libxc.X86_TSC_INFO").without("libxc.END")))
     status, _, errors = build(text)
 
     assert status == 2
@@ -346,7 +348,7 @@ def told(octets: bytes | Stream, form: str = "auto", kept: int = 1 << 20, piece:
         view = view[count:]
         window.eof = not count
     teller.end()
-    return dumping.head(form, broken=teller.broken) + "".join(lines), teller
+    return dump.head(form, broken=teller.broken) + "".join(lines), teller
 
 
 @pytest.mark.parametrize("clause", SMALL)

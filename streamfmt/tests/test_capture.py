@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ..reader import literals as L
+from .. import tables
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
 from ..reader.events import Sink
 from ..reader.identify import Identity, by_magic
-from ..reader.stack import Reader
-from ..schema import capture
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
+from ..reader.reader import Reader
+from ..schema import xl_migrate
 from ..writer import Stream, behind_text, in_migration, in_xl, raw, record
 from .good import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
@@ -26,8 +26,8 @@ BOUND = 64 << 10
 def identified(octets: bytes, exact: bool = False) -> Identity:
     """What the input is."""
     reader = Reader(Sink(), exact=exact)
-    reader.engine.feed(octets)
-    reader.engine.end()
+    reader.pump.feed(octets)
+    reader.pump.end()
     assert reader.identity is not None
     return reader.identity
 
@@ -41,9 +41,9 @@ def clauses(octets: bytes) -> set[str]:
 
 def test_messages_are_xl_s() -> None:
     """The fixed texts have the lengths that both sides of every xl read."""
-    sizes = [L.SIZES[f"xl-migrate.{name}"] for name in L.RECORDS["xl-migrate"].values()]
+    sizes = [tables.SIZES[f"xl-migrate.{name}"] for name in tables.RECORDS["xl-migrate"].values()]
 
-    assert len(capture.GREETING) == 54
+    assert len(xl_migrate.GREETING) == 54
     assert sizes == [34, 44, 39, 1, 44]
 
 
@@ -78,7 +78,7 @@ def test_one_side_alone() -> None:
 @given(octet=st.integers(0, 254), status=st.integers(0, 255))
 def test_one_octet_of_a_message(octet: int, status: int) -> None:
     """Each octet of each message counts, and any status but 0 is told with the giving back that must follow."""
-    good = HANDSHAKEN[:-1] + bytes([status]) + (capture.GO if status else b"")
+    good = HANDSHAKEN[:-1] + bytes([status]) + (xl_migrate.GO if status else b"")
     whole = judge([good])
     # Of the messages before the status, and behind it.
     places = [*range(len(HANDSHAKEN) - 118, len(HANDSHAKEN) - 1), *range(len(HANDSHAKEN), len(good))]
@@ -157,7 +157,7 @@ def test_a_request_without_an_image() -> None:
 @pytest.mark.parametrize("key", ["gzip", "xz", "zstd", "xapi-legacy", "xend"])
 def test_text_before_what_is_only_named(key: str) -> None:
     """What is not read behind text is named all the same, with its place."""
-    octets = next(row[3] for row in L.MAGICS if row[0] == key)
+    octets = next(row[3] for row in tables.MAGICS if row[0] == key)
     found = identified(BANNER + octets + bytes(100))
 
     assert found.key == key
@@ -168,7 +168,7 @@ def test_text_before_what_is_only_named(key: str) -> None:
 
 def test_text_behind_the_greeting_is_of_the_sender_only() -> None:
     """Text between the greeting and xl's header is passed over; before anything else it is no header."""
-    greeting = capture.GREETING
+    greeting = xl_migrate.GREETING
 
     bare = in_migration(in_xl(LIBXL_HVM, b"", json=0)).before(XL_HEADER, record("text.TEXT", BANNER))
 
@@ -198,7 +198,7 @@ def test_evidence_counts_from_the_start_of_the_input() -> None:
 
 
 def _cloud_hypervisor(length: int) -> bytes:
-    return L.MAGICS[4][3] + length.to_bytes(4, "little") + bytes(44) + b"<domain type='kvm'/>".ljust(length, b"\0")
+    return tables.MAGICS[4][3] + length.to_bytes(4, "little") + bytes(44) + b"<domain type='kvm'/>".ljust(length, b"\0")
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -231,7 +231,7 @@ def test_text_of_other_languages(noise: str) -> None:
 
 def test_receivers_side_of_colo() -> None:
     """Behind the greeting there may be what a COLO secondary answers."""
-    outcome = judge([capture.GREETING + BACK.render()])
+    outcome = judge([xl_migrate.GREETING + BACK.render()])
 
     assert (outcome.verdict, outcome.verifier.findings.counts) == (CONFORMS, {})
     assert outcome.verifier.layers[0].name == "xl-migrate"

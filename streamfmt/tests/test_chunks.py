@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..reader.sources import FileSource, PipeSource, Source, drive
-from ..reader.stack import Reader
-from ..verify.report import CONFORMS, Outcome
-from ..verify.verifier import Verifier
+from ..checks.outcome import CONFORMS, Outcome
+from ..checks.verifier import Verifier
+from ..io.sources import FileSource, PipeSource, Source, drive
+from ..reader.reader import Reader
 from ..writer import Stream, in_xapi, p2m, pages
 from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
 from .vector import Vector, judge, judged, told
@@ -128,7 +128,7 @@ def _driven(vector: Vector, make: Callable[[], Source], exact: bool = False) -> 
     reader = Reader(verifier, vector.form, exact)
     source = make()
     try:
-        drive(reader.engine, source)
+        drive(reader.pump, source)
     finally:
         source.close()
     return told(Outcome(reader, verifier))

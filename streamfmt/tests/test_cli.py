@@ -17,10 +17,9 @@ import jsonschema
 import pytest
 import zstandard
 
-from streamfmt import data
+from streamfmt import data, tables
 from streamfmt.cli.main import VERBS, main
-from streamfmt.reader import literals as L
-from streamfmt.reader.compressed import CompressedSource
+from streamfmt.io.compressed import CompressedSource
 from streamfmt.reader.identify import READ
 from streamfmt.schema.clauses import registry
 
@@ -298,7 +297,7 @@ def test_show_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert [row["file"] for row in rows if "end" in row] == names
 
 
-@pytest.mark.parametrize("row", L.MAGICS, ids=lambda row: f"{row[0]}-{row[3][:8].hex()}")
+@pytest.mark.parametrize("row", tables.MAGICS, ids=lambda row: f"{row[0]}-{row[3][:8].hex()}")
 def test_identify_knows_every_magic(row: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What begins with a magic of the table is named for what it is, from a file; only foreign things exit with 1."""
     key, kind, offset, octets, name = row

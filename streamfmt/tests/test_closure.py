@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from .. import data
-from ..reader import literals as L
-from ..schema import describe
+from .. import data, tables
+from ..checks.findings import SEVERITIES, Finding
+from ..checks.outcome import CONFORMS, Outcome
+from ..checks.verifier import Verifier
+from ..schema import model
 from ..schema.clauses import Clause, registry
-from ..verify.findings import SEVERITIES, Finding
-from ..verify.report import CONFORMS, Outcome
-from ..verify.verifier import Verifier
 from ..writer import HEADERS, Stream, in_xl, p2m, unknown
 from .good import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
 from .vector import Vector, judge, judged
@@ -70,7 +69,7 @@ def test_vectors_are_of_clauses() -> None:
 def test_declared_contexts_are_judged() -> None:
     """A clause that needs a declared mode, and has a check, has a breaking vector with one."""
     context = {clause.id for clause in registry().values() if clause.judged == "context"}
-    checked = context & (_tabled() | set(ID.findall(_source("verify"))))
+    checked = context & (_tabled() | set(ID.findall(_source("checks"))))
 
     assert checked <= set(BREAKING)
     assert all(vector.mode != "auto" for clause in checked for vector in BREAKING[clause].values())
@@ -143,9 +142,9 @@ def _spans(vector: Vector) -> Iterator[tuple[tuple[str, int], tuple[str, int, in
 
 def _is_field(finding: Finding, path: str) -> bool:
     layer = path.partition(".")[0]
-    header = describe.catalogue().get(f"{layer}.record_header")
+    header = model.catalogue().get(f"{layer}.record_header")
     known = {"", "padding", *(row.path for row in (header.fields if header else ()))}
-    for layout in describe.layouts_within(describe.catalogue()[path]):
+    for layout in model.layouts_within(model.catalogue()[path]):
         inner = layout.path[len(path) + 1 :]
         known |= {".".join(filter(None, (inner, row.path))) for row in layout.fields}
         known |= {".".join(filter(None, (inner, part.name))) for part in layout.parts}
@@ -199,7 +198,7 @@ def _source(*folders: str) -> str:
     texts = []
     for folder in folders:
         for name in sorted(os.listdir(os.path.join(root, folder))):
-            if name.endswith(".py") and name != "literals.py":
+            if name.endswith(".py") and name != "tables.py":
                 with open(os.path.join(root, folder, name), encoding="utf-8") as file:
                     texts.append(file.read())
     return "\n".join(texts)
@@ -207,26 +206,26 @@ def _source(*folders: str) -> str:
 
 def _tabled() -> set[str]:
     """Clauses that the generated tables judge."""
-    found = {row[0] for rows in L.RULES.values() for row in rows} | {row[0] for row in L.LENGTHS.values()}
-    for tables in L.ORDER.values():
-        found |= {row[0] for table in tables.values() for rows in table.values() for row in rows}
+    found = {row[0] for rows in tables.RULES.values() for row in rows} | {row[0] for row in tables.LENGTHS.values()}
+    for by_image in tables.ORDER.values():
+        found |= {row[0] for table in by_image.values() for rows in table.values() for row in rows}
     return found
 
 
 def test_every_clause_has_a_check() -> None:
     """A clause that a stream shows is in the tables or is named by the code."""
-    assert set() == FROM_STREAM - _tabled() - set(ID.findall(_source("verify", "reader")))
+    assert set() == FROM_STREAM - _tabled() - set(ID.findall(_source("checks", "reader")))
 
 
 def test_every_id_in_the_code_is_a_clause() -> None:
     """Code and tables name no clause that does not exist."""
-    assert (set(ID.findall(_source("verify", "reader"))) | _tabled()) <= set(registry())
+    assert (set(ID.findall(_source("checks", "reader"))) | _tabled()) <= set(registry())
 
 
 def test_checks_are_not_of_behaviour() -> None:
     """What only a reader's behaviour can show is judged by nobody here."""
     behaviour = {clause.id for clause in registry().values() if clause.judged == "reader"}
-    assert set() == behaviour & (_tabled() | set(ID.findall(_source("verify"))))
+    assert set() == behaviour & (_tabled() | set(ID.findall(_source("checks"))))
 
 
 # -- the registry ---------------------------------------------------------------------------------------------
@@ -265,8 +264,8 @@ def test_titles_are_unique() -> None:
 def _schema_paths() -> set[str]:
     """Every layout, field and part that the schemas have."""
     found: set[str] = set()
-    for outer in describe.catalogue().values():
-        for layout in describe.layouts_within(outer):
+    for outer in model.catalogue().values():
+        for layout in model.layouts_within(outer):
             found.add(layout.path)
             found |= {f"{layout.path}.{row.path}" for row in layout.fields if row.path}
             found |= {f"{layout.path}.{part.name}" for part in layout.parts}
@@ -284,8 +283,8 @@ def test_clause_paths_exist(clause: Clause) -> None:
 
 def test_order_rules_are_of_clauses() -> None:
     """Every row of the generated tables has a severity to be reported with."""
-    assert _tabled() <= set(L.SEVERITY)
-    assert {clause.id: clause.severity for clause in registry().values() if clause.severity} == L.SEVERITY
+    assert _tabled() <= set(tables.SEVERITY)
+    assert {clause.id: clause.severity for clause in registry().values() if clause.severity} == tables.SEVERITY
 
 
 RELEASES = re.compile(r"(\d+)\.(\d+)-(?:(\d+)\.(\d+))?")

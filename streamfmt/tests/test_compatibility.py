@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .. import data
+from .. import data, tables
 from ..bench.run import script_modules
 from ..cli import verify_stream_v2
-from ..reader import literals as L
 from ..render import compatibility
 from ..render.compatibility import STATUS
 from ..schema.clauses import registry
@@ -90,7 +89,7 @@ EXTRA: dict[str, list[Stream]] = {
         GOOD["libxl-pv"].before("libxl.END", replace(_STATE, octets=bytes(length))) for length in (0, 3, 8)
     ],
     # With all that it claims.
-    "LIBXC-REC-LENGTH-MAX": [GOOD["hvm"].swap(_CONTEXT, GOOD["hvm"].part(_CONTEXT).filled(L.RECORD_LENGTH_MAX))],
+    "LIBXC-REC-LENGTH-MAX": [GOOD["hvm"].swap(_CONTEXT, GOOD["hvm"].part(_CONTEXT).filled(tables.RECORD_LENGTH_MAX))],
     # With an END.
     "CKPT-STATIC-ONCE": [GOOD["remus-hvm"].then(SDE, END)],
     "LIBXC-VERIFY-1": [GOOD["hvm"].before("libxc.END", VERIFY, CHECKPOINT)],
@@ -101,10 +100,10 @@ EXTRA: dict[str, list[Stream]] = {
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_every_vector(clause: str, tmp_path: Path) -> None:
     """Exit statuses are equal, or the page lists a clause that the stream breaks; and it lists no other."""
-    tables = {"accepted": ACCEPTED, "broken": BREAKING}
+    kinds = {"accepted": ACCEPTED, "broken": BREAKING}
     streams = [
         (f"{kind}:{name}", stream)
-        for kind, table in tables.items()
+        for kind, table in kinds.items()
         for name, vector in table.get(clause, {}).items()
         if not vector.large
         for stream in _variants(vector.stream)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import streamfmt
 
-from ..reader.compressed import CompressedSource
-from ..reader.sources import DamagedError, UnopenedError, compressed
+from ..errors import DamagedError, UnopenedError
+from ..io.compressed import CompressedSource
+from ..io.sources import compressed
 
 
 def _frame(octets: bytes, checksum: bool = True, sized: bool = True) -> bytes:

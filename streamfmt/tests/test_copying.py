@@ -17,12 +17,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ..checks.outcome import Outcome
+from ..checks.verifier import Verifier
 from ..cli import tee
-from ..reader import copying
+from ..io import transfer
 from ..reader.identify import COMPRESSED
-from ..reader.stack import Reader
-from ..verify.report import Outcome
-from ..verify.verifier import Verifier
+from ..reader.reader import Reader
 from ..writer import Stream, pages
 from .good import HVM
 from .hostile import FLOODS, LIARS, cases
@@ -238,7 +238,7 @@ def test_kernel_in_any_mood(seed: int, way: tuple[str, str]) -> None:
         return len(data)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copying, "_movers", lambda *_: [moody] * 3)
+        patch.setattr(transfer, "_movers", lambda *_: [moody] * 3)
         assert copied(Vector(Stream(())), LONG, *way, seed=seed) == told(judge([LONG]))
 
 
@@ -315,7 +315,7 @@ def test_nothing_follows_what_is_lost(seed: int, way: tuple[str, str]) -> None:
 
     with _giving(source, LONG, seed) as fd:
         with _taking(target, seed) as (out, arrived), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(copying, "os", _Os(write=failing))
+            patch.setattr(transfer, "os", _Os(write=failing))
             failures, copied = tee.copy(Reader(Verifier()), fd, out)
         while os.read(fd, 1 << 20):
             pass  # so that the writer ends

@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 
 from .. import data
+from ..checks.outcome import NOT_JUDGED
 from ..cli.main import main
-from ..corpus import index, sources, store
+from ..corpus import entries, index, store
+from ..recipes.load import Recipe
 from ..schema.clauses import registry
-from ..verify.report import NOT_JUDGED
-from ..writer.recipes import Recipe
 
 ROWS = store.read_index()
 
@@ -28,13 +28,13 @@ def test_all_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_index_is_as_its_schema_says() -> None:
     """The whole of it."""
     schema = json.loads(Path(data.path("spec", "json", "corpus.json")).read_text(encoding="utf-8"))
-    jsonschema.validate(json.loads((sources.folder() / store.INDEX).read_text(encoding="utf-8")), schema)
+    jsonschema.validate(json.loads((entries.folder() / store.INDEX).read_text(encoding="utf-8")), schema)
     assert len({row["id"] for row in ROWS}) == len(ROWS)
 
 
 def test_it_is_small() -> None:
     """All files together, and each stream that is stored."""
-    assert sum(path.stat().st_size for path in sources.folder().rglob("*") if path.is_file()) < 5 << 20
+    assert sum(path.stat().st_size for path in entries.folder().rglob("*") if path.is_file()) < 5 << 20
     assert all(row["size"] <= index.STORED for row in ROWS if row["file"] and not row["id"].startswith("real/"))
 
 
@@ -103,7 +103,7 @@ def test_what_a_reader_has_to_do_with(name: str, does: str) -> None:
 def test_a_receiver_knows_more() -> None:
     """A clause that no stream alone shows is not judged from any, and what readers do by it is in the index."""
     rows = {row["id"]: row for row in ROWS}
-    named = [entry for entry in sources.entries() if entry.either in registry()]
+    named = [entry for entry in entries.entries() if entry.either in registry()]
 
     assert named
     for entry in named:
@@ -222,7 +222,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def test_every_recipe_tells_what_it_is() -> None:
     """Streams that no clause explains have a word about them, and no two the same."""
     for kinds in (("good", "made"), ("history",), ("hostile",)):
-        told: list[Recipe] = [entry.recipe for entry in sources.entries() if entry.kind in kinds]
+        told: list[Recipe] = [entry.recipe for entry in entries.entries() if entry.kind in kinds]
 
         assert told
         assert all(recipe.about for recipe in told)

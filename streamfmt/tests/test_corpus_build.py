@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ..cli.main import main
-from ..corpus import sources, store
-from ..writer import beside
+from ..corpus import entries, store
+from ..io import beside
 from .conftest import _forget_corpus
 from .killing import WAYS, command, environment, killed_at
 
@@ -24,16 +24,16 @@ ROWS = store.read_index()
 
 def _files(folder: Path) -> dict[str, bytes]:
     """All that lies below a folder, by names, without compression."""
-    return {str(path.relative_to(folder)): sources.unpacked(path) for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)): entries.unpacked(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_building_elsewhere_makes_the_same(tmp_path: Path) -> None:
     """In an empty folder, the same streams and the same index."""
     assert main(["corpus", "build", "-o", str(tmp_path)]) == 0
     made = _files(tmp_path)
-    kept = sources.folder()
+    kept = entries.folder()
 
-    assert made == {path: sources.unpacked(kept / path) for path in made}
+    assert made == {path: entries.unpacked(kept / path) for path in made}
     assert made.keys() == {row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]} | {store.INDEX}
 
 
@@ -82,7 +82,7 @@ def test_killed(moment: str, way: str, few: Path) -> None:
         (few / "recipes" / "LIBXL-HDR-IDENT.toml").unlink()
         recipe.write_text(text.replace("to = 23", "to = 22"), encoding="utf-8")
     aside = (
-        f"import pathlib; from streamfmt.corpus import sources; sources.folder = lambda: pathlib.Path({str(few)!r})\n"
+        f"import pathlib; from streamfmt.corpus import entries; entries.folder = lambda: pathlib.Path({str(few)!r})\n"
     )
     words = command(f"{WAYS[way]}{aside}{program}", "corpus", "build")
     child = subprocess.run(words, env=environment(), check=False, stdout=subprocess.DEVNULL)
@@ -99,7 +99,7 @@ def test_killed(moment: str, way: str, few: Path) -> None:
     assert {path.relative_to(few).as_posix() for path in few.rglob("*.*") if "recipes" not in path.parts} == {
         *(row["file"] for row in rows),
         store.INDEX,
-        sources.PROVENANCE,
+        entries.PROVENANCE,
     }
     assert not [path for path in (few / "streams").rglob("*") if path.is_dir() and not any(path.iterdir())]
 
@@ -143,7 +143,7 @@ def test_no_place(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_installed_one_stays_as_it_is(tmp_path: Path) -> None:
     """An installed package's own corpus is not written to; another directory is."""
     wheel = tmp_path / "wheel"
-    root = sources.folder().parent
+    root = entries.folder().parent
     words = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheel)]
     subprocess.run(words, cwd=root, check=True, capture_output=True)
     installed = tmp_path / "site-packages"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ..reader.sources import FileSource, drive
-from ..reader.stack import Reader
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
+from ..checks.verifier import Verifier
+from ..io.sources import FileSource, drive
+from ..reader.reader import Reader
 from ..schema import libxc
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
-from ..verify.verifier import Verifier
 from .vector import judge
 
 Sample = Callable[[str], bytes]
@@ -142,7 +142,7 @@ def test_checkpointed_cut_anywhere(mode: str, sample: Sample) -> None:
             verifier = Verifier(mode)
             reader = Reader(verifier, "libxc")
             source = FileSource(file)
-            drive(reader.engine, source)
+            drive(reader.pump, source)
             source.close()
             _expect(Outcome(reader, verifier), cut, whole, len(data))
     finally:

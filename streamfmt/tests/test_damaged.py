@@ -10,8 +10,8 @@ import pytest
 
 import streamfmt
 
+from .. import tables
 from ..cli.main import main
-from ..reader import literals as L
 from ..reader.fields import MAGIC, MAGICS, damaged
 from .good import GOOD
 from .vector import judge
@@ -29,7 +29,7 @@ STREAMS = {
 
 def _clauses(layer: str) -> set[str]:
     """The clauses about a layer's magic."""
-    rows = (row for path, rows in L.RULES.items() if path.startswith(f"{layer}.") for row in rows)
+    rows = (row for path, rows in tables.RULES.items() if path.startswith(f"{layer}.") for row in rows)
     return {row[0] for row in rows if row[1] in MAGIC}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ..cli.main import main
 from ..schema.clauses import registry
-from ..schema.describe import catalogue
+from ..schema.model import catalogue
 from .test_cli import conforms_to
 
 LISTS = ["", "LIBXC-REC", "*", "LIBX?-PAGE-*", "padding", "page type", "libxl"]

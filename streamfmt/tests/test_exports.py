@@ -24,7 +24,7 @@ from pathlib import Path
 
 import streamfmt
 from streamfmt import Finding, Header, Identity, Layer, Outcome, PageBatch, Record, StreamError, aio
-from streamfmt.verify.verifier import Verifier
+from streamfmt.checks.verifier import Verifier
 
 
 def judge(path: Path) -> list[Finding]:
@@ -146,16 +146,6 @@ def test_import_is_cheap() -> None:
     heavy = {"construct", "rich", "json", "tomllib", "asyncio", "streamfmt.cli", "streamfmt.schema"}
     used = _modules("import streamfmt; streamfmt.verify(b'LibxlFmt'); streamfmt.identify(b''); streamfmt.open")
     assert not used & heavy
-
-
-@pytest.mark.parametrize("first", ["from streamfmt.verify.report import Outcome", "import streamfmt.verify", "pass"])
-def test_verify_is_the_function(first: str) -> None:
-    """Loading the package of that name does not hide it, in whatever order."""
-    program = (
-        f"{first}\nimport streamfmt\nfrom streamfmt import verify\nstreamfmt.identify(b'')\nimport streamfmt.verify.hvm"
-    )
-
-    _modules(f"{program}\nassert streamfmt.verify is verify and verify(b'').status == 1")
 
 
 def _mypy(text: str, folder: Path) -> str:

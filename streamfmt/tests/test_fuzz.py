@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT, Result
+from ..checks.duties import duty
+from ..conformance.command import Ours, verified
+from ..conformance.result import ACCEPT, CRASH, HANG, REJECT, Result
+from ..conformance.target import OURS, Input, parse
 from ..fuzz.running import Run, Summary
 from ..fuzz.running import run as search
 from ..fuzz.search import Failure, Judge, given_by
-from ..fuzz.specs import OURS, Input, parse
-from ..fuzz.targets import Ours, verified
+from ..recipes.load import load
 from ..strategies import Sample, inputs
-from ..verify.duties import duty
-from ..writer.recipes import load
 from .fuzzed import DYING, FUZZED
 
 

@@ -20,8 +20,8 @@ import pytest
 
 from .. import data
 from ..cli.main import main
-from ..fuzz.kin import children
-from ..fuzz.specs import OURS
+from ..conformance.kin import children
+from ..conformance.target import OURS
 from . import fuzzed
 from .fuzzed import DYING, FUZZED, running
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from .. import data
+from ..conformance.command import verified
+from ..conformance.target import Input
 from ..fuzz.seeds import write
-from ..fuzz.specs import Input
-from ..fuzz.targets import verified
+from ..recipes.load import load
 from ..schema import libxc
 from ..schema.magic import MAGICS
-from ..writer.recipes import load
 from .good import GOOD
 
 ROOT = Path(data.path("spec")).parent

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from .. import data
-from ..fuzz import kin as kin_module
-from ..fuzz.kin import Kin, children, searched
-from ..fuzz.results import ACCEPT, CRASH, HANG, REJECT, of_exit
-from ..fuzz.specs import OURS, Input, Spec, SpecError, UnrunnableError, parse
-from ..fuzz.targets import Target, guest, open_target
+from ..conformance import kin as kin_module
+from ..conformance.command import Target, guest, open_target
+from ..conformance.kin import Kin, children, searched
+from ..conformance.result import ACCEPT, CRASH, HANG, REJECT, of_exit
+from ..conformance.target import OURS, Input, Spec, parse
+from ..errors import SpecError, UnrunnableError
 from . import fuzzed
 from .fuzzed import FUZZED, running
 from .good import GOOD

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfmt.reader.guess import HEAD_MAX, Legacy, guess_legacy
+from streamfmt.reader.legacy_guess import HEAD_MAX, Legacy, guess_legacy
 
 PAGE = 4096
 XTAB = 0xF0000000
@@ -404,9 +404,9 @@ def test_value() -> None:
 def test_imports() -> None:
     """The module costs no start-up time: none of the slow parts of the standard library comes with it."""
     slow = {"dataclasses", "typing", "enum", "pathlib", "logging", "re"}
-    code = "import sys; had = set(sys.modules); import streamfmt.reader.guess; print(*sys.modules.keys() - had)"
+    code = "import sys; had = set(sys.modules); import streamfmt.reader.legacy_guess; print(*sys.modules.keys() - had)"
     command = [sys.executable, "-S", "-c", code]
     loaded = set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
-    assert "streamfmt.reader.guess" in loaded
+    assert "streamfmt.reader.legacy_guess" in loaded
     assert not loaded & slow

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from streamfmt.reader import literals as L
+from streamfmt import tables
 from streamfmt.render.hexdump import ELEMENTS_MAX, OCTETS_MAX, hanging
 from streamfmt.schema import libxc
 
@@ -62,7 +62,7 @@ def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
                 value = reach(oracle, path)
                 told = text.split()[0]
                 if path.endswith(".typecode"):
-                    value = L.HVM_TYPES[value][0]
+                    value = tables.HVM_TYPES[value][0]
                 elif isinstance(value, bytes):
                     value = int.from_bytes(value, "little")
                 assert told == str(value) if told.isidentifier() else int(told, 0) == value

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from .hostile import FLOODS, LIARS
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"

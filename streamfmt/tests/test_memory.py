@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..writer import memory
+from ..recipes import memory
 
 RULES = {name: memory.fill(name, seed=3, last=0x1FFFF) for name in memory.FILLS} | {"hex": memory.pattern(b"\1\2\3")}
 

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from ..reader import literals as L
+from .. import tables
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM
+from ..recipes import load as recipes
 from ..schema.clauses import registry
 from ..strategies import Sample, inputs
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM
-from ..writer import recipes
 from . import pythons, verdicts
 from .good import HVM
 from .vector import judge, told
@@ -37,7 +37,7 @@ HANG = 300
 
 def _single(content: bool, high: int, low: int = 0, reserved: int = 0) -> bytes:
     """A record of one entry whose two highest bytes are `high` and `low`."""
-    head, _ = L.RUN_DATA if content else L.RUN_BARE
+    head, _ = tables.RUN_DATA if content else tables.RUN_BARE
     return head[:-1] + bytes([reserved, 7, 0, 0, 0, 0, 0, low, high]) + bytes(4096 * content)
 
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 import streamfmt
 
+from ..errors import RecipeError
+from ..recipes import dump, memory
+from ..recipes import load as recipes
+from ..recipes.load import Recipe
 from ..schema import hvm, libxc
-from ..writer import Stream, dumping, memory, recipes
-from ..writer.recipes import Recipe
-from ..writer.tables import RecipeError
+from ..writer import Stream
 from .good import GOOD
 from .loading import load, loaded
 from .vector import judge
@@ -51,7 +53,7 @@ def frames(stream: Stream) -> list[list[tuple[int, str, bytes | None]]]:
 def test_dumped_and_loaded_is_the_same(clause: str) -> None:
     """The recipe of any stream, however broken, makes its octets, and says how to read them."""
     for name, vector in SMALL[clause].items():
-        text = dumping.dump(Recipe(vector.stream, vector.form, vector.mode, vector.deep, faults=True))
+        text = dump.dump(Recipe(vector.stream, vector.form, vector.mode, vector.deep, faults=True))
         back = recipes.load(text, name)
 
         assert back.stream.render() == vector.stream.render(), name

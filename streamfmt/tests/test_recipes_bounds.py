@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ..schema import encode
-from ..writer import recipes
-from ..writer.drafts import Draft
-from ..writer.streams import Stream
-from ..writer.tables import LIMITS, RecipeError
+from ..codec import encode
+from ..errors import RecipeError
+from ..recipes import load as recipes
+from ..recipes.faults import Draft
+from ..recipes.toml import LIMITS
+from ..writer.draft import Stream
 from .loading import load
 from .measured import ROOM, bare, command
 

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..writer import dumping, recipes
-from ..writer.tables import RecipeError, Source
-from ..writer.tokens import Place
-from ..writer.tokens import places as placed
+from ..errors import RecipeError
+from ..recipes import dump
+from ..recipes import load as recipes
+from ..recipes.tokens import Place
+from ..recipes.tokens import places as placed
+from ..recipes.toml import Source
 from .loading import load, loaded
 
 G, P, R = 'guest = "hvm"\n', 'guest = "pv"\n', "[[part]]\n"
@@ -249,7 +251,7 @@ def places(value: object, place: Place = ()) -> Iterator[Place]:
 @given(st.dictionaries(st.text(), THINGS | st.text()))
 def test_every_place_has_its_line(tables: dict[str, Any]) -> None:
     """Each key has the line where it is written, with whatever values and lines come before it."""
-    lines = [f"{dumping.key_of(key)} = {dumping.value(it)}\n" for key, it in tables.items()]
+    lines = [f"{dump.key_of(key)} = {dump.value(it)}\n" for key, it in tables.items()]
     source = Source("".join(lines), "r.toml")
     for number, key in enumerate(tables):
         assert source.line((key,)) == 1 + "".join(lines[:number]).count("\n")

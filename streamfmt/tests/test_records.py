@@ -7,13 +7,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamfmt.reader import literals as L
+from streamfmt import tables
 from streamfmt.render.pages import Pages
 
 # -- page batches -----------------------------------------------------------------------------------------------
 
 ENTRIES = st.lists(
-    st.builds(lambda kind, pfn: kind << 60 | pfn, st.sampled_from(sorted(L.PAGE_TYPES)), st.integers(0, 40)),
+    st.builds(lambda kind, pfn: kind << 60 | pfn, st.sampled_from(sorted(tables.PAGE_TYPES)), st.integers(0, 40)),
     min_size=1,
     max_size=30,
 )
@@ -42,10 +42,10 @@ def test_sums_do_not_depend_on_the_cut(entries: list[int], cuts: list[int]) -> N
         part.add(entries[start:stop])
         merged.merge(part)
 
-    pfns = [entry & L.ENTRY_PFN_MASK for entry in entries]
+    pfns = [entry & tables.ENTRY_PFN_MASK for entry in entries]
     assert whole.text() == added.text() == merged.text()
     assert whole.as_dict() == added.as_dict() == merged.as_dict()
     assert (whole.low, whole.high, whole.entries) == (min(pfns), max(pfns), len(entries))
-    assert whole.content == sum(entry >> L.ENTRY_TYPE_SHIFT in L.PAGE_TYPES_DATA for entry in entries)
+    assert whole.content == sum(entry >> tables.ENTRY_TYPE_SHIFT in tables.PAGE_TYPES_DATA for entry in entries)
     if whole.ranges:
         assert [pfn for first, last in whole.ranges for pfn in range(first, last + 1)] == pfns

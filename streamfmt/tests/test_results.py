@@ -24,7 +24,7 @@ import streamfmt
 from streamfmt import data
 from streamfmt.cli import inputs
 from streamfmt.cli.main import main
-from streamfmt.reader import sources
+from streamfmt.io import sources
 from streamfmt.tests.test_cli import conforms_to, run
 
 REAL = Path(data.path("corpus", "real"))
@@ -112,8 +112,8 @@ def test_damage_loses_nothing_before_it(place: int) -> None:
             content += worker.decompress(bytes([byte]))
     except Exception:
         pass
-    from streamfmt.reader.compressed import CompressedSource
-    from streamfmt.reader.sources import DamagedError
+    from streamfmt.errors import DamagedError
+    from streamfmt.io.compressed import CompressedSource
 
     pieces = [packed]
     source, room, found = CompressedSource("gzip", lambda _: pieces.pop() if pieces else b""), bytearray(1 << 16), b""

@@ -23,11 +23,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from .. import data
-from ..corpus import sources
-from ..reader import literals as L
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
-from ..verify.verifier import MODES
+from .. import data, tables
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
+from ..checks.verifier import MODES
+from ..corpus import entries
 from ..writer import Stream, record
 from .campaign import one, seeds
 from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
@@ -134,7 +133,7 @@ def test_differences_are_needed(clause: str) -> None:
     _, explains, vector = NOT_JUDGED_THERE[clause]
     outcome = judged(vector)
 
-    assert clause in L.SEVERITY
+    assert clause in tables.SEVERITY
     assert outcome.verdict == DOES_NOT_CONFORM
     assert explains(outcome)
     assert second.judge(vector.stream.render(), vector.form, vector.mode)[0] == "accept"
@@ -163,11 +162,11 @@ def test_corpus(path: str) -> None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
 
 
-_TOLD = [entry for name in ("history", "hostile") for entry in sources.collection(name)]
+_TOLD = [entry for name in ("history", "hostile") for entry in entries.collection(name)]
 
 
 @pytest.mark.parametrize("entry", _TOLD, ids=lambda entry: entry.id)
-def test_history_and_hostile(entry: sources.Entry) -> None:
+def test_history_and_hostile(entry: entries.Entry) -> None:
     """Both readers judge what tools wrote and what attackers might alike; the second does not know other containers."""
     made = entry.recipe
     assert made.form in {"auto", *second.FORMS}
@@ -183,7 +182,7 @@ def test_history_and_hostile(entry: sources.Entry) -> None:
 def test_history_and_hostile_scope() -> None:
     """Most of them are in the second reader's scope, and it refuses and accepts some of each."""
     for name in ("history", "hostile"):
-        made = [entry.recipe for entry in sources.collection(name)]
+        made = [entry.recipe for entry in entries.collection(name)]
         verdicts = [second.judge(recipe.stream.render(), recipe.form, recipe.mode)[0] for recipe in made]
         assert verdicts.count("unknown") < len(verdicts) // 3
         assert min(verdicts.count("accept"), verdicts.count("reject")) > 10

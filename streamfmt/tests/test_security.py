@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM
 from ..writer import (
     Stream,
     context,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamfmt.cli import inputs
 from streamfmt.cli.main import main
-from streamfmt.schema.decode import layouts
+from streamfmt.codec.decode import layouts
 
 from ..writer import RECORDS
 from . import good

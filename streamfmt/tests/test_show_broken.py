@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from streamfmt import tables
 from streamfmt.cli.main import main
-from streamfmt.reader import literals as L
 
 from .. import writer
 from ..writer import RECORDS, Stream
@@ -122,7 +122,7 @@ def test_odd_records(show: Show) -> None:
 
 def test_oversize_record(show: Show) -> None:
     """A record longer than any reader takes is listed, its header dumped, and reading stops at it."""
-    stream = good.HVM.edit("libxc.HVM_PARAMS", claim=L.RECORD_LENGTH_MAX + 1)
+    stream = good.HVM.edit("libxc.HVM_PARAMS", claim=tables.RECORD_LENGTH_MAX + 1)
     status, output = show(stream, "--json")
 
     assert status == 1

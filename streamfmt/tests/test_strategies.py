@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 import streamfmt
 
 from .. import strategies
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
+from ..codec.decode import layouts
 from ..schema import libxc
 from ..schema.clauses import registry
-from ..schema.decode import layouts
-from ..schema.describe import Layout
+from ..schema.model import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
-from ..strategies.broken import broken, ways
-from ..strategies.derived import having
+from ..strategies.breaking import broken, ways
+from ..strategies.conforming import MODES, made
 from ..strategies.edits import boundary_values, fields
+from ..strategies.from_schema import having
 from ..strategies.sample import apart
-from ..strategies.valid import MODES, made
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..writer import HEADERS, RECORDS, Writer, page_entries
 from .good import GOOD
 from .vector import judge, told

@@ -17,14 +17,13 @@ from typing import Any
 
 import pytest
 
-from .. import data
-from ..reader import literals as L
+from .. import data, tables
+from ..checks.verifier import Verifier
 from ..schema.layers import LAYERS
-from ..verify.verifier import Verifier
 from .vector import judged, told
 from .vectors import BREAKING, SEVERAL
 
-HERE = Path(data.__file__).parent / "verify"
+HERE = Path(data.__file__).parent / "checks"
 _FAULT = Verifier.fault
 Place = tuple[str, int]
 Function = tuple[str, str]
@@ -164,7 +163,7 @@ def test_each_check_is_needed(place: Place) -> None:
 
 # -- constraints ----------------------------------------------------------------------------------------------
 
-RULES = [(path, row) for path, rows in L.RULES.items() for row in rows]
+RULES = [(path, row) for path, rows in tables.RULES.items() for row in rows]
 
 
 @pytest.mark.parametrize(("path", "row"), RULES, ids=lambda it: it if isinstance(it, str) else it[1])
@@ -174,30 +173,30 @@ def test_each_field_rule_is_needed(path: str, row: tuple[Any, ...], monkeypatch:
     for clause in clauses:
         for name in STREAMS[clause]:
             _plain(clause, name)
-    monkeypatch.setitem(L.RULES, path, tuple(it for it in L.RULES[path] if it is not row))
+    monkeypatch.setitem(tables.RULES, path, tuple(it for it in tables.RULES[path] if it is not row))
 
     assert _noticed(clauses), f"no stream of {row[0]} has a wrong {path} {row[1]}"
 
 
 # Octets that nobody looks into, however many: a body that any length is right for.
 _OPAQUE = (0, 1, 0, None, ())
-LENGTHS = [path for path, row in L.LENGTHS.items() if row[1:] != _OPAQUE]
+LENGTHS = [path for path, row in tables.LENGTHS.items() if row[1:] != _OPAQUE]
 
 
 @pytest.mark.parametrize("path", LENGTHS)
 def test_each_length_rule_is_needed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body of a length that the schema does not allow would pass."""
-    clause = L.LENGTHS[path][0]
+    clause = tables.LENGTHS[path][0]
     for name in STREAMS[clause]:
         _plain(clause, name)
-    monkeypatch.delitem(L.LENGTHS, path)
+    monkeypatch.delitem(tables.LENGTHS, path)
 
     assert _noticed({clause}), f"no stream of {clause} has a wrong length of {path}"
 
 
 def _looser() -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Length rules that lack one of several things that they ask for."""
-    for path, row in L.LENGTHS.items():
+    for path, row in tables.LENGTHS.items():
         clause, fixed, unit, least, most, lengths = row
         for other in (
             (clause, fixed, min(unit, 1), least, most, lengths),
@@ -214,18 +213,18 @@ def test_each_part_of_a_length_rule_is_needed(path: str, row: tuple[Any, ...], m
     """A body that is too short, too long, or holds part of an element would pass."""
     for name in STREAMS[row[0]]:
         _plain(row[0], name)
-    monkeypatch.setitem(L.LENGTHS, path, row)
+    monkeypatch.setitem(tables.LENGTHS, path, row)
 
-    assert _noticed({row[0]}), f"no stream of {row[0]} tells {L.LENGTHS[path]} of {path} from {row}"
+    assert _noticed({row[0]}), f"no stream of {row[0]} tells {tables.LENGTHS[path]} of {path} from {row}"
 
 
-@pytest.mark.parametrize("kind", [kind for kind, guests in L.LIBXC_GUESTS.items() if len(guests) == 1])
+@pytest.mark.parametrize("kind", [kind for kind, guests in tables.LIBXC_GUESTS.items() if len(guests) == 1])
 def test_each_guest_rule_is_needed(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record of the other kind of guest would pass."""
     clause = "LIBXC-REC-WRONG-GUEST"
     for name in STREAMS[clause]:
         _plain(clause, name)
-    monkeypatch.setitem(L.LIBXC_GUESTS, kind, ("pv", "hvm"))
+    monkeypatch.setitem(tables.LIBXC_GUESTS, kind, ("pv", "hvm"))
 
     assert _noticed({clause}), f"no stream of {clause} has a record of type {kind}"
 
@@ -233,8 +232,8 @@ def test_each_guest_rule_is_needed(kind: int, monkeypatch: pytest.MonkeyPatch) -
 # Each rule by itself, though two may be of one clause.
 ORDER = sorted(
     {
-        (layer, L.RECORDS[layer][code], row)
-        for layer, images in L.ORDER.items()
+        (layer, tables.RECORDS[layer][code], row)
+        for layer, images in tables.ORDER.items()
         for table in images.values()
         for code, rows in table.items()
         for row in rows
@@ -250,12 +249,12 @@ def test_each_order_rule_is_needed(
     clause = rule[0]
     for name in STREAMS[clause]:
         _plain(clause, name)
-    codes = {name: code for code, name in L.RECORDS[layer].items()}
-    tables: dict[Any, Any] = {}
-    for image, table in L.ORDER[layer].items():
+    codes = {name: code for code, name in tables.RECORDS[layer].items()}
+    images: dict[Any, Any] = {}
+    for image, table in tables.ORDER[layer].items():
         kept = tuple(row for row in table.get(codes[record], ()) if row != rule)
-        tables[image] = {**table, codes[record]: kept}
-    monkeypatch.setitem(L.ORDER, layer, tables)
+        images[image] = {**table, codes[record]: kept}
+    monkeypatch.setitem(tables.ORDER, layer, images)
 
     assert _noticed({clause}), f"no stream of {clause} has {record} in the wrong place"
 

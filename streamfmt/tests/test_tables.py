@@ -1,119 +1,164 @@
-"""The reference of all formats is current and leaves nothing out."""
+"""The generated tables are what the schemas say, and every field of every schema matters.
+
+Deleting a field must show in the reader's tables, in the documentation's, and in what comes out of reading and
+judging streams.  Each deletion happens in memory, with a private copy of the reading modules.
+"""
 
 from __future__ import annotations
 
-import re
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+from construct import Struct
+from construct.core import Construct, Renamed, Subconstruct
 
-from streamfmt.render import tables
-from streamfmt.schema import describe, hvm, libxc, magic, order, xapi
+import streamfmt
+from streamfmt import tables
+from streamfmt.render import reference
+from streamfmt.schema import compile as compiler
+from streamfmt.schema import libxc, libxl
+from streamfmt.schema.build import little_bits
+from streamfmt.schema.layers import LAYERS
 
-TEXT = tables.text()
-LAYOUTS = [inner for layout in describe.catalogue().values() for inner in describe.layouts_within(layout)]
+from .vectors import EACH_SMALL
 
-
-def section(path: str) -> str:
-    """What the document says of one layout, up to the next heading."""
-    found = re.search(rf"^#+ {re.escape(path)}\n(.*?)(?=^#|\Z)", TEXT, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"{path} has no section"
-    return found[1]
-
-
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-
-
-def test_document_is_current() -> None:
-    """docs/formats.md is what `python -m streamfmt.render.tables` writes."""
-    assert Path(tables.TARGET).read_text() == TEXT
+ROOTS: dict[str, Construct] = {
+    "libxc.pte": libxc.PTE,
+    **{f"libxl.XENSTORE_DATA_{width}": con for width, con in libxl.DRAFT_XENSTORE_DATA.items()},
+    **{f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers},
+    **{f"{layer.name}.{row.name}": row.body for layer in LAYERS for row in layer.records},
+}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.path)
-def test_layout_is_told(layout: describe.Layout) -> None:
-    """Each layout has a source; each of its fields and parts has a row with its place, its size and a meaning."""
-    told = section(layout.path)
-    rows = {cells(line)[3].strip("`").partition("[")[0]: cells(line) for line in told.splitlines() if line[:1] == "|"}
-
-    assert layout.source
-    assert f"Source: {layout.source}." in told
-    assert layout.doc in told
-    for field in layout.fields:
-        offset, size, bits, _, values, doc = rows[field.path or "value"]
-        assert (offset, size, bool(bits)) == (str(field.offset), str(field.size), field.bitfield)
-        assert values
-        assert doc == field.doc != ""
-    for part in layout.parts:
-        _, size, _, _, values, doc = rows[part.name]
-        assert size
-        assert values
-        assert doc == part.doc != ""
+def structs(con: Construct, path: str) -> Iterator[tuple[str, Struct]]:
+    """Every Struct inside a declaration, with its path."""
+    if isinstance(con, Renamed) and con.name and not path.endswith(f".{con.name}"):
+        path = f"{path}.{con.name}"
+    if isinstance(con, Struct):
+        yield path, con
+        for member in con.subcons:
+            yield from structs(member, path)
+    elif isinstance(con, Subconstruct):
+        yield from structs(con.subcon, path)
 
 
-def test_variable_parts_have_formulas() -> None:
-    """Behind a part of variable length the offset is a sum; behind one that no number tells, it is left open."""
-    pages = next(line for line in section("libxc.PAGE_DATA").splitlines() if "`pages[" in line)
-    value = next(line for line in section("libxl.EMULATOR_XENSTORE_DATA.pairs").splitlines() if "`value`" in line)
-
-    assert cells(pages)[:2] == ["8 + 8·count", "4096·data_pages"]
-    assert cells(value)[:2] == ["", "varies"]
-
-
-def test_length_rules() -> None:
-    """A body's length is told as the schema bounds it."""
-    rules = {path: tables.length_rule(layout) for path, layout in describe.catalogue().items()}
-
-    assert rules["libxc.END"] == "0 octets"
-    assert rules["libxc.X86_PV_VCPU_BASIC"] == "8 + 2800 or 8 + 5168 octets"
-    assert rules["libxc.X86_PV_VCPU_EXTENDED"] == "8 + n octets, n at least 1 and at most 128"
-    assert rules["libxc.X86_CPUID_POLICY"] == "24·n octets, n at least 1"
+FIELDS = [
+    pytest.param(struct, number, id=f"{path}.{struct.subcons[number].name}")
+    for root, con in ROOTS.items()
+    for path, struct in structs(con, root)
+    for number in range(len(struct.subcons))
+]
 
 
-def test_every_table_is_whole() -> None:
-    """Page types, parameters, context entries, order rules, magics and trailers are all in the document."""
-    rows = [cells(line) for line in TEXT.splitlines() if line.startswith("|")]
-    codes = {tuple(row[:2]) for row in rows}
-    sources = [row[-1] for row in rows]
-    clauses = [row[0] for row in rows]
-
-    assert {(str(row.code), f"`{row.name}`") for row in libxc.PAGE_TYPES} <= codes
-    assert {(str(number), f"`{name}`") for name, number in hvm.PARAMS.items()} <= codes
-    assert {(str(row.code), f"`{row.name}`") for row in hvm.CONTEXT_TYPES} <= codes
-    assert {(f"`{row.name}`", row.form) for row in xapi.XENOPS_KEYS} <= codes
-    for rule in (*order.LIBXC_RULES, *order.LIBXL_RULES, *order.XAPI_RULES):
-        assert f"`{rule.clause}`" in clauses
-    for rows_of in (magic.MAGICS, magic.NAMESAKES, magic.PREFACES, magic.TRAILERS):
-        assert {row.source for row in rows_of} <= set(sources)
+@contextmanager
+def without(struct: Struct, number: int) -> Iterator[None]:
+    """The declaration with one field taken out of it."""
+    saved = list(struct.subcons)
+    del struct.subcons[number]
+    try:
+        yield
+    finally:
+        struct.subcons[:] = saved
 
 
-def test_document_is_well_formed() -> None:
-    """Tables have equal rows, headings are unique, links lead to headings, and a line of prose is one sentence."""
-    lines = TEXT.splitlines()
-    headings = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    width = 0
-    for line in lines:
-        if not line.startswith("|"):
-            width = 0
-            assert not re.search(r"[a-z)]\. [A-Z]", line), line
-            continue
-        assert width in (0, len(cells(line))), line
-        width = len(cells(line))
-
-    assert len(headings) == len(set(headings))
-    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
-    assert lines[0].startswith("<!-- generated by")
+# What reads and judges, with the tables it runs on.
+_READING = ("streamfmt.tables", "streamfmt.reader", "streamfmt.io", "streamfmt.checks")
 
 
-def test_cells_are_escaped() -> None:
-    """A bar inside a cell ends no cell."""
-    assert tables.table(("a", "b"), [("x|y", 1)])[2] == r"| x\|y | 1 |"
+@contextmanager
+def reading_with(values: dict[str, Any]) -> Iterator[ModuleType]:
+    """A private copy of the reading modules that runs on other literals; yields its checks.outcome."""
+    names = [name for name in sys.modules if name.startswith(_READING)]
+    saved = {name: sys.modules.pop(name) for name in names}
+    replaced = ModuleType("streamfmt.tables")
+    replaced.__dict__.update(values)
+    try:
+        sys.modules["streamfmt.tables"] = replaced
+        setattr(streamfmt, "tables", replaced)  # noqa: B010 - what an import of the submodule would do
+        yield importlib.import_module("streamfmt.checks.outcome")
+    finally:
+        for name in [n for n in sys.modules if n.startswith(_READING)]:
+            del sys.modules[name]
+        sys.modules.update(saved)
+        for name, module in saved.items():
+            parent, _, child = name.rpartition(".")
+            if parent in sys.modules:
+                setattr(sys.modules[parent], child, module)
 
 
-def test_main_writes_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Running the module writes the text to its target."""
-    monkeypatch.setattr(tables, "TARGET", str(tmp_path / "formats.md"))
-    tables.main()
+def outcomes(values: dict[str, Any]) -> Iterator[Any]:
+    """What comes out of judging the probes with these literals, one by one; an exception's type where it fails."""
+    try:
+        with reading_with(values) as report:
+            stack = importlib.import_module("streamfmt.reader.reader")
+            verifier_module = importlib.import_module("streamfmt.checks.verifier")
+            for octets in probes():
+                try:
+                    verifier = verifier_module.Verifier(deep=True)
+                    reader = stack.Reader(verifier)
+                    reader.pump.feed(octets)
+                    reader.pump.end()
+                    yield report.as_dict(report.Outcome(reader, verifier), "")
+                except Exception as error:  # a reader built on a mutilated schema may fail in any way
+                    yield type(error).__name__
+    except Exception as error:  # likewise on import
+        yield type(error).__name__
 
-    assert (tmp_path / "formats.md").read_text() == TEXT
+
+@cache
+def probes() -> list[bytes]:
+    """All small vectors, the good ones first."""
+    return [vector.stream.render() for vector in EACH_SMALL if vector.form == "auto"]
+
+
+@pytest.fixture(scope="module")
+def baseline() -> list[Any]:
+    """What comes out by the schemas as they are, by which the probes are rendered too."""
+    probes()
+    return list(outcomes(compiler.tables()))
+
+
+def test_literals_are_current() -> None:
+    """streamfmt/tables.py is what `make generate` writes."""
+    assert Path(str(tables.__file__)).read_text() == compiler.source()
+
+
+def test_literals_are_data() -> None:
+    """The generated module holds constants only: executing its text gives the compiler's values back."""
+    scope: dict[str, Any] = {}
+    exec(compiler.source(), scope)
+    assert compiler.tables() == {name: scope[name] for name in compiler.tables()}
+
+
+@pytest.mark.parametrize(("struct", "number"), FIELDS)
+def test_every_field_matters(struct: Struct, number: int, baseline: list[Any]) -> None:
+    """Without the field the reader's tables, the documentation and the findings are others."""
+    with without(struct, number):
+        try:
+            values = compiler.tables()
+        except (LookupError, ValueError):
+            values = {}  # the reader's fast path stands on this field: there is no reader without it
+        redocumented = reference.text()
+
+    assert values != compiler.tables()
+    assert redocumented != reference.text()
+    assert any(new != old for new, old in zip_longest(outcomes(values), baseline))
+
+
+def test_big_endian_twin() -> None:
+    """A little-endian bit field and its big-endian twin read mirrored octets alike."""
+    from streamfmt.schema.build import big_endian
+
+    entry = libxc.PAGE_ENTRY
+    octets = entry.build({"type": "L2TAB", "reserved": 0, "pfn": 0x1234})
+
+    assert big_endian(entry).parse(octets[::-1]) == entry.parse(octets)
+    assert big_endian(little_bits(*entry.subcon.subcon.subcons)).parse(octets[::-1]) == entry.parse(octets)

@@ -258,7 +258,7 @@ def test_input_that_fails() -> None:
 _BROKEN = """
 import sys
 from streamfmt.cli import main, tee
-from streamfmt.verify.verifier import Verifier
+from streamfmt.checks.verifier import Verifier
 def broken(*_, **__):
     raise {error}
 {owner}.{name} = broken

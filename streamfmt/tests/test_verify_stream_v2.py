@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from streamfmt.reader import literals as L
+from streamfmt import tables
 
+from ..checks.verifier import Verifier
 from ..cli import verify_stream_v2
 from ..cli.verify_stream_v2 import PROGRAM, main
-from ..verify.verifier import Verifier
 from ..writer import Stream, unknown
 from .good import GOOD
 from .vectors import BREAKING
@@ -111,7 +111,7 @@ def test_errors(verify: Verify) -> None:
     assert verify(broken, "-q", "-v") == (1, "", "")
 
 
-@pytest.mark.parametrize("clause", sorted(L.SCRIPT_REJECTS))
+@pytest.mark.parametrize("clause", sorted(tables.SCRIPT_REJECTS))
 def test_strictness(clause: str, verify: Verify) -> None:
     """What the script rejects is an error here, though a warning elsewhere."""
     for vector in BREAKING[clause].values():

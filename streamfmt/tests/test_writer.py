@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 import streamfmt
 
-from ..schema import encode, libxc
-from ..schema.decode import layouts
-from ..schema.encode import FieldError
-from ..writer import HEADERS, BreachError, Part, Stream, Writer, sinks
+from ..codec import encode
+from ..codec.decode import layouts
+from ..errors import FieldError
+from ..io import outputs
+from ..schema import libxc
+from ..writer import HEADERS, BreachError, Part, Stream, Writer
 from .good import GOOD, HVM, TSC
 from .pulling import OCTETS
 from .vector import Vector, judge
@@ -220,7 +222,7 @@ def test_a_target_that_takes_little(sizes: list[int]) -> None:
         return len(some)
 
     buffers = [bytes([n % 256]) * (n * 37 % 4000) for n in range(40)]
-    sinks.send(take, buffers, -1)
+    outputs.send(take, buffers, -1)
     assert got == b"".join(buffers)
 
 

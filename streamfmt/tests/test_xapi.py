@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .. import data
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
 from ..cli.main import main
-from ..reader import xenops
+from ..reader import sexpr
 from ..schema import libxc, xapi
 from ..schema.build import RecordType
-from ..verify.report import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
 from ..writer import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
@@ -310,7 +310,7 @@ def _is_description(text: bytes) -> bool:
                 return False
             if not all(isinstance(pair, list) and [type(atom) for atom in pair] == [bytes] * 2 for pair in value):
                 return False
-        elif not isinstance(value, bytes) or (form == "integer" and xenops.number(value) is None):
+        elif not isinstance(value, bytes) or (form == "integer" and sexpr.number(value) is None):
             return False
     return True
 

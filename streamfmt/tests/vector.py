@@ -1,4 +1,4 @@
-"""What a vector is, and how one is judged: through `Engine.feed`, which every driver amounts to."""
+"""What a vector is, and how one is judged: through `Pump.feed`, which every driver amounts to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..reader.stack import Reader
-from ..schema.content import Buffer
-from ..verify.report import Outcome, as_dict
-from ..verify.verifier import Verifier
+from ..checks.outcome import Outcome, as_dict
+from ..checks.verifier import Verifier
+from ..codec.content import Buffer
+from ..reader.reader import Reader
 from ..writer import Stream
 
 
@@ -40,8 +40,8 @@ def judge(
     verifier = Verifier(mode, deep) if verifier is None else verifier
     reader = Reader(verifier, form)
     for piece in pieces:
-        reader.engine.feed(piece)
-    reader.engine.end()
+        reader.pump.feed(piece)
+    reader.pump.end()
     return Outcome(reader, verifier, strict)
 
 

@@ -6,7 +6,7 @@ holds the corpus to that.
 
 from __future__ import annotations
 
-from ..corpus import sources
+from ..corpus import entries
 from .good import GOOD
 from .vector import Table, Vector
 
@@ -16,8 +16,8 @@ _LARGE = 60_000
 
 def _tables(kind: str) -> Table:
     found: Table = {}
-    for name in sources.names():
-        for entry in sources.collection(name):
+    for name in entries.names():
+        for entry in entries.collection(name):
             if entry.kind == kind:
                 made = entry.recipe
                 vector = Vector(made.stream, made.form, made.mode, made.deep, large=made.stream.size > _LARGE)

@@ -45,8 +45,8 @@ def verdict(form: Form, mode: Mode, deep: bool, pieces: Iterable[bytes]) -> str:
 
     reader, verifier = judging(form, mode, deep, exact=False)
     for piece in pieces:
-        reader.engine.feed(piece)
-    reader.engine.end()
+        reader.pump.feed(piece)
+    reader.pump.end()
     return json.dumps(concluded(reader, verifier, strict=False).as_dict())
 
 

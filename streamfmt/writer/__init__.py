@@ -1,6 +1,7 @@
 """Writing streams: parts and streams of them, good or broken as one likes."""
 
-from .making import (
+from ..errors import BreachError
+from .builders import (
     CONFIGURATION,
     TOP_TABLE,
     VM_STR,
@@ -28,9 +29,9 @@ from .making import (
     vcpu_msrs,
     xenstore,
 )
-from .parts import HEADERS, RECORDS, Part, header, raw, record, unknown
-from .streams import Stream
-from .writer import BreachError, Writer
+from .draft import Stream
+from .part import HEADERS, RECORDS, Part, header, raw, record, unknown
+from .writer import Writer
 
 __all__ = [
     "CONFIGURATION",

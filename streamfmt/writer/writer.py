@@ -11,21 +11,22 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..checks.findings import Finding
+from ..checks.verifier import MODES, Verifier
+from ..codec.content import Buffer, Content, pieces, span
+from ..codec.decode import fixed, layouts
+from ..errors import BreachError
+from ..io.outputs import Target, output
 from ..reader.identify import FORMS
-from ..reader.pull import Header
-from ..reader.stack import Reader
+from ..reader.items import Header
+from ..reader.reader import Reader
 from ..schema import libxc
-from ..schema.content import Buffer, Content, pieces, span
-from ..schema.decode import fixed, layouts
-from ..verify.findings import Finding
-from ..verify.verifier import MODES, Verifier
-from .making import CONFIGURATION, image_headers, in_xl, page_data
-from .parts import HEADERS, RECORDS, Part, header, record, size
-from .sinks import Target, output
-from .streams import ANNOUNCING, Stream, batches
+from .builders import CONFIGURATION, image_headers, in_xl, page_data
+from .draft import ANNOUNCING, Stream, batches
+from .part import HEADERS, RECORDS, Part, header, record, size
 
 if TYPE_CHECKING:
-    from ..reader.engine import Engine
+    from ..reader.pump import Pump
 
     class Record(Protocol):
         """What :class:`streamfmt.Record` is, which is built on more than this."""
@@ -53,18 +54,6 @@ _BEGUN = ("libxc", "libxl", "xl")
 _WHOLE = 16 << 20
 
 
-class BreachError(ValueError):
-    """What was to be written breaks a rule: `finding` says which, and where it would have been."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding)
-        self.finding = finding
-
-    def __str__(self) -> str:
-        found = self.finding
-        return f"{found.clause} at {found.offset}: {found.message}"
-
-
 class _Judge:
     """A reader and a verifier that see what is to be written."""
 
@@ -78,11 +67,11 @@ class _Judge:
     @property
     def done(self) -> bool:
         """Whether the stream has ended: what comes then is behind it."""
-        return self._reader.engine.done
+        return self._reader.pump.done
 
     def see(self, buffers: Sequence[Buffer]) -> None:
         """Raise what these octets break."""
-        _feed(self._reader.engine, buffers)
+        _feed(self._reader.pump, buffers)
         self._raise()
 
     def behind(self, contents: Sequence[Content], at: int) -> None:
@@ -95,7 +84,7 @@ class _Judge:
 
     def end(self) -> None:
         """Raise what is missing."""
-        self._reader.engine.end()
+        self._reader.pump.end()
         self._raise()
 
     def close(self) -> None:
@@ -111,8 +100,8 @@ class _Judge:
                 raise BreachError(finding)
 
 
-def _feed(engine: Engine, buffers: Sequence[Buffer]) -> None:
-    """The buffers' octets through `engine`; those that it does not want to see go by many at a time."""
+def _feed(pump: Pump, buffers: Sequence[Buffer]) -> None:
+    """The buffers' octets through `pump`; those that it does not want to see go by many at a time."""
     left = size(buffers)
     ahead = 0
     for buffer in buffers:
@@ -120,10 +109,10 @@ def _feed(engine: Engine, buffers: Sequence[Buffer]) -> None:
         if ahead >= len(buffer):
             ahead -= len(buffer)
             continue
-        engine.feed(memoryview(buffer)[ahead:])
-        ahead = min(left, max(-engine.run(), 0))
+        pump.feed(memoryview(buffer)[ahead:])
+        ahead = min(left, max(-pump.run(), 0))
         if ahead:
-            engine.skip(ahead)
+            pump.skip(ahead)
 
 
 class Writer:

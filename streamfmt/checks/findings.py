@@ -1,0 +1,126 @@
+"""Findings: what breaks which clause, where; and the collection that counts them.
+
+A finding is data.  Texts, JSON and other reports are renderings of it (``report``).
+"""
+
+from __future__ import annotations
+
+from .. import tables
+from ..reader.events import Layer, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+# Findings kept per clause; the rest are counted.  Memory and time stay bounded whatever the stream says.
+KEPT = 100
+SEVERITIES = ("error", "warning", "note")
+# What a clause weighs that the user does not want to hear of: its breaches are counted only.
+IGNORED = "ignored"
+
+
+class Finding:
+    """One breach of one clause.
+
+    `offset` and `length` are the octets in the stream it is about; `index` and `record` name the record in the
+    layer at `layer` ("libxl/libxc"), `field` a field of its schema.  `expected` and `actual` are words.
+    """
+
+    __slots__ = (
+        "actual",
+        "clause",
+        "expected",
+        "field",
+        "index",
+        "layer",
+        "length",
+        "message",
+        "offset",
+        "record",
+        "severity",
+    )
+
+    clause: str
+    severity: str
+    layer: str
+    offset: int
+    length: int
+    index: int | None
+    record: str
+    field: str
+    expected: str
+    actual: str
+    message: str
+
+    def __init__(self, **values: Any) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, values[name])
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a finding cannot be changed: {name}")
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        # Pickling and copying set what there is one by one.
+        self.__init__(**state[1])  # type: ignore[misc] # a new object, which nothing has been set in
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Finding) and self.as_dict() == other.as_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.clause, self.offset, self.field))
+
+    def __repr__(self) -> str:
+        return f"Finding({self.severity} {self.clause} at {self.offset}: {self.message})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as plain values, in the order people read them."""
+        order = ("clause", "severity", "layer", "offset", "length", "index", "record", "field")
+        return {name: getattr(self, name) for name in (*order, "expected", "actual", "message")}
+
+
+class Findings:
+    """All findings of one stream: the first :data:`KEPT` per clause, how many there were of each, where the last was.
+
+    `severity` says how much a breach of each clause weighs.
+    """
+
+    __slots__ = ("_last", "counts", "kept", "severity")
+
+    def __init__(self, severity: Mapping[str, str] = tables.SEVERITY) -> None:
+        self.severity = severity
+        self.kept: list[Finding] = []
+        self.counts: dict[str, int] = {}
+        self._last: dict[str, tuple[Layer | Record, int | None]] = {}
+
+    def full(self, clause: str, where: Layer | Record, offset: int | None = None) -> bool:
+        """Whether findings of `clause` are only counted by now; if so this counts one, at `offset` of the stream.
+
+        Checks that a stream can make fire millions of times ask before they put a finding together.  Without an
+        `offset` the place is the record's header.
+        """
+        count = self.counts.get(clause, 0)
+        if count < KEPT and self.severity[clause] != IGNORED:
+            return False
+        self.counts[clause] = count + 1
+        self._last[clause] = where, offset
+        return True
+
+    def keep(self, finding: Finding) -> None:
+        """Count a finding and keep it."""
+        self.counts[finding.clause] = self.counts.get(finding.clause, 0) + 1
+        self.kept.append(finding)
+
+    def last(self, clause: str) -> tuple[int, str, int | None, str]:
+        """Where a clause was broken last: offset, path of the layer, index and name of the record if it is in one."""
+        if clause in self._last:
+            where, offset = self._last[clause]
+            if isinstance(where, Record):
+                return where.at if offset is None else offset, where.layer.path, where.index, where.name
+            return offset or 0, where.path, None, ""
+        found = next(finding for finding in reversed(self.kept) if finding.clause == clause)
+        return found.offset, found.layer, found.index, found.record
+
+    def number(self, severity: str) -> int:
+        """How many findings of that severity there were, kept or not."""
+        return sum(count for clause, count in self.counts.items() if self.severity[clause] == severity)

@@ -1,0 +1,43 @@
+"""Words of the findings that tables make: what was expected, and what came before what."""
+
+from __future__ import annotations
+
+from .. import tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def number(value: int | bytes) -> str:
+    if isinstance(value, bytes):
+        return value.hex(" ")
+    return str(value) if value < 1 << 16 else f"{value:#x}"
+
+
+def allowed_words(allowed: tuple[int, ...] | bytes) -> str:
+    if isinstance(allowed, bytes):
+        return allowed.hex(" ") if any(allowed) else "zero"
+    return " or ".join(number(value) for value in allowed)
+
+
+def length_words(fixed: int, unit: int, least: int, most: int | None, lengths: Sequence[int]) -> str:
+    if lengths:
+        return " or ".join(str(fixed + length) for length in lengths)
+    if not unit:
+        return str(fixed)
+    if most is not None:
+        return f"{fixed + unit * least} to {fixed + unit * most}"
+    if unit == 1:
+        return f"at least {fixed + least}"
+    words = f"{fixed} + {unit}n" if fixed else f"{unit}n"
+    return words + (f", n at least {least}" if least else "")
+
+
+def order_message(layer: str, name: str, has: int, lacks: int) -> str:
+    names = tables.RECORDS[layer]
+    for bits, words in ((lacks, "without {} before it"), (has, "after {}")):
+        if bits:
+            other = next((names[code] for code, bit in tables.BITS[layer].items() if bits & bit), "a checkpoint")
+            return f"{name} comes " + (f"after another {name}" if other == name else words.format(other))
+    return f"{name} does not belong in this image"

@@ -1,0 +1,168 @@
+"""All exceptions that leave the module they are raised in, in one tree::
+
+Exception
+|-- StreamError              the input is to blame
+|   |-- NotAStreamError      it is something else, or nothing
+|   |-- TruncatedError       it ends too early
+|   |-- MalformedError       it cannot be read as what it should be
+|   |-- LimitError           it is larger than the caller takes
+|   `-- DamagedError         its compression is damaged
+|       `-- UnopenedError    or takes more memory than we give, or a dictionary
+|-- UnreadableError          the system does not give the input
+|-- UnwritableError          the system does not take the output
+|-- StarvedError             nothing has arrived yet
+|-- RecipeError              a recipe is wrong
+|-- CorpusError              a file of the corpus is
+|-- UnrunnableError          a target of fuzzing cannot be run
+|   `-- UnendingError        or has started what cannot be ended
+`-- ValueError               the caller is to blame
+    |-- FieldError           a value that cannot be written
+    |-- LayoutError          bytes that are too few or too many for a layout
+    |-- BreachError          what is to be written breaks a rule
+    `-- SpecError            a target that is written wrongly
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .checks.findings import Finding
+    from .reader.identify import Identity
+
+
+class StreamError(Exception):
+    """The input is not what it should be.  The parent of all errors that are the input's own fault."""
+
+
+class NotAStreamError(StreamError):
+    """What begins at `offset` is nothing that can be read; `identity` says what it is instead."""
+
+    def __init__(self, identity: Identity, offset: int) -> None:
+        super().__init__(identity, offset)
+        self.identity = identity
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.identity.name} ({self.identity.evidence})"
+
+
+class TruncatedError(StreamError):
+    """The stream ends at `offset`, inside `what`; at least `missing` octets more belong there."""
+
+    def __init__(self, offset: int, what: str, missing: int) -> None:
+        super().__init__(offset, what, missing)
+        self.offset = offset
+        self.what = what
+        self.missing = missing
+
+    def __str__(self) -> str:
+        return f"the input ends at {self.offset}, inside {self.what}; at least {self.missing} more octets belong there"
+
+
+class MalformedError(StreamError):
+    """What lies at `offset` cannot be read as what it should be."""
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(offset, message)
+        self.offset = offset
+        self._message = message
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self._message}"
+
+
+class LimitError(StreamError):
+    """The record at `offset` is sound so far, but has `size` of what the caller takes `limit` of."""
+
+    def __init__(self, offset: int, unit: str, size: int, limit: int) -> None:
+        super().__init__(offset, unit, size, limit)
+        self.offset = offset
+        self.size = size
+        self.limit = limit
+        self._unit = unit
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.size:,} {self._unit}, the limit is {self.limit:,}"
+
+
+class DamagedError(StreamError):
+    """What wraps the stream is damaged or ends early."""
+
+
+class UnopenedError(DamagedError):
+    """What wraps the stream may be sound: opening it takes more memory than is given to it, or what is not there."""
+
+
+class UnreadableError(Exception):
+    """Reading failed; the message is the system's.  No OSError, so that a consumer's own are told from it."""
+
+
+class UnwritableError(Exception):
+    """Writing failed; the message is the system's."""
+
+
+class StarvedError(Exception):
+    """Nothing has arrived yet; `wanted` octets at most are good for now.  Give some, and try again."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+
+class RecipeError(Exception):
+    """What is wrong with a recipe: `line` counts from 1, `key` is the place in it, empty for the file as a whole."""
+
+    def __init__(self, file: str, line: int, key: str, message: str) -> None:
+        super().__init__(file, line, key, message)
+        self.file = file
+        self.line = line
+        self.key = key
+        self.message = message
+
+    def __str__(self) -> str:
+        text = f"{self.file}:{self.line}: {f'{self.key}: ' if self.key else ''}{self.message}"
+        return "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
+
+
+class CorpusError(Exception):
+    """A file of the corpus is not what it has to be."""
+
+
+class UnrunnableError(Exception):
+    """A target that cannot be run at all."""
+
+
+class UnendingError(UnrunnableError):
+    """A target has started processes that cannot be ended."""
+
+
+class FieldError(ValueError):
+    """A value that cannot be written; `field` names where it should go."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class LayoutError(ValueError):
+    """The octets are too few or too many for the layout; `at` is where in them that shows."""
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+class BreachError(ValueError):
+    """What was to be written breaks a rule: `finding` says which, and where it would have been."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding)
+        self.finding = finding
+
+    def __str__(self) -> str:
+        found = self.finding
+        return f"{found.clause} at {found.offset}: {found.message}"
+
+
+class SpecError(ValueError):
+    """A target that is written wrongly."""

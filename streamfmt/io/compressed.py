@@ -1,0 +1,335 @@
+"""Compressed inputs, opened on the way: gzip, xz and zstd, recognised by their magics.
+
+Output is made piece by piece into the reader's window, so a bomb costs time, not memory.  How far back the data refers,
+its window or dictionary, has to be in memory: what says that it needs more than :data:`MEMORY_MAX` is refused for that.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import DamagedError, UnopenedError
+from ..reader.identify import COMPRESSED
+from .sources import Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# As `zstd -d` has it; `zstd --long=27` and `xz -9` need no more.
+MEMORY_MAX = 128 << 20
+# What no zstd refers back over, whatever it is asked for.
+_ZSTD_MOST = 1 << 31
+# What liblzma takes beside the dictionary.
+_XZ_BESIDE = 1 << 20
+# .xz file format 1.2: a stream's header of 12 octets, then that of its first block: its size in units of 4 octets less
+# one, flags (two bits say how many filters, two which sizes are there), the sizes, then each filter's id, the size of
+# its properties, and those.  LZMA2 is filter 0x21 and has one octet, from which the dictionary's size follows.
+_XZ_HEADER, _XZ_BLOCK_MAX, _LZMA2 = 12, 1024, 0x21
+# zstd's frames that hold no data: a magic of which half an octet is free, then how many octets to pass over.
+SKIPPABLE = re.compile(rb"(?s)[\x50-\x5f]\x2a\x4d\x18")
+_SKIPPABLE_HEADER = 8
+_PIECE = 128 << 10
+# What xz gives at a time.  Where data is damaged, its decompressor loses what it had of a piece by then.
+_PIECE_XZ = 4 << 10
+# RFC 8878 section 3.1.1: the frame header with its magic is 5 octets at least before its size shows; a block's header
+# says in its lowest bit whether it is the last, then its type, then its size, which for one octet repeated is not that
+# of its content.
+_ZSTD_HEADER_MIN, _ZSTD_HEADER_MAX = 5, 18
+_ZSTD_BLOCK_HEADER = 3
+_ZSTD_REPEATED = 1
+
+
+class CompressedSource(Source):
+    """What comes out of decompressing what `read` gives, which begins with `key`'s magic, or one of its frames."""
+
+    def __init__(self, key: str, read: Callable[[int], bytes]) -> None:
+        self._key = key
+        self._read = read
+        self._make, self._errors = _decompressors(key)
+        self._magic = next(octets for octets, name in COMPRESSED.items() if name == key)
+        self._worker: Any = None
+        self._piece = _PIECE_XZ if key == "xz" else _PIECE
+        self._input = b""
+        # Where octets come through unchanged, behind the compressed data, so that they are told like any trailer.
+        self._plain = False
+        # What has come behind a member's end, while it is too short to tell what it is; octets of it to pass over.
+        self._behind: bytes | None = b""
+        self._passing = 0
+        self._damage: DamagedError | None = None
+
+    def read_into(self, room: memoryview) -> int:
+        if self._damage is not None:
+            raise self._damage
+        try:
+            while True:
+                if (self._worker is None or self._worker.eof) and not self._plain:
+                    self._next_member()
+                if self._plain:
+                    data = self._input or self._read(_PIECE)
+                    count = min(len(data), len(room))
+                    room[:count], self._input = data[:count], data[count:]
+                    return count
+                if not self._input and self._needs_input():
+                    self._input = self._read(_PIECE)
+                    if not self._input:
+                        raise DamagedError(f"the {self._key} data ends early")
+                data = self._decompressed(min(len(room), self._piece))
+                self._input = getattr(self._worker, "unconsumed_tail", b"")
+                if data:
+                    room[: len(data)] = data
+                    return len(data)
+        except self._errors as error:
+            raise self._damaged(error) from error
+        except _WindowError as error:
+            raise self._too_large(error.size) from None
+        except MemoryError as error:
+            raise UnopenedError(f"the {self._key} data needs more memory to decompress than there is") from error
+
+    def _too_large(self, size: int) -> UnopenedError:
+        """What to raise of data that refers so far back, 0 if that is not known."""
+        need = f"{-(-size >> 20):,} MiB" if size > MEMORY_MAX else "more memory"
+        if self._key == "zstd" and size > _ZSTD_MOST:
+            return UnopenedError(
+                f"the zstd data says that it needs {need} to decompress, which is more than zstd takes"
+            )
+        hint = f"{self._key} -dc {f'--long={(size - 1).bit_length()} ' if self._key == 'zstd' else ''}FILE"
+        return UnopenedError(
+            f"the {self._key} data needs {need} to decompress; the limit is {MEMORY_MAX >> 20} MiB:"
+            f" try {hint} | streamfmt VERB -"
+        )
+
+    def _decompressed(self, limit: int) -> bytes:
+        """The next bytes, at most `limit`; those before a damage come out before it is raised."""
+        before = self._worker.copy() if self._key == "gzip" else None
+        try:
+            data: bytes = self._worker.decompress(self._input, limit)
+        except self._errors as error:
+            if before is None or not (data := _sound(before, self._input, limit, self._errors)):
+                raise
+            self._damage = self._damaged(error)
+        return data
+
+    def _damaged(self, error: Exception) -> DamagedError:
+        if "emory usage limit" in str(error):  # all that liblzma says of a dictionary that is too large
+            return self._too_large(_xz_dictionary(self._worker.head))
+        # What the libraries put before it says where in their code it was found.
+        return DamagedError(f"the {self._key} data is damaged: {str(error).rpartition(': ')[2]}")
+
+    def _needs_input(self) -> bool:
+        return bool(getattr(self._worker, "needs_input", True))
+
+    def _next_member(self) -> None:
+        """Another gzip member, xz stream or zstd frame may follow; anything else is handed on as it is.
+
+        Reading may raise that nothing is there yet; called again, this goes on.
+        """
+        if self._behind is None:
+            self._behind = self._worker.unused_data
+        while True:
+            if self._passing:
+                passed = min(self._passing, len(self._behind))
+                self._behind = self._behind[passed:]
+                self._passing -= passed
+            if self._key == "xz" and self._worker is not None:
+                self._behind = self._behind.lstrip(b"\0")  # stream padding
+            skippable = self._key == "zstd" and SKIPPABLE.match(self._behind) is not None
+            if not self._passing and len(self._behind) >= (_SKIPPABLE_HEADER if skippable else len(self._magic)):
+                if not skippable:
+                    break
+                self._passing = _SKIPPABLE_HEADER + int.from_bytes(self._behind[4:_SKIPPABLE_HEADER], "little")
+                continue
+            more = self._read(_PIECE)
+            if not more:
+                if self._passing or skippable:
+                    raise DamagedError(f"the {self._key} data ends early")
+                break
+            self._behind += more
+        self._input, self._behind = self._behind, None
+        self._plain = not self._input.startswith(self._magic)
+        if not self._plain:
+            self._worker = self._make()
+
+
+def _sound(worker: Any, octets: bytes, limit: int, errors: tuple[type[Exception], ...]) -> bytes:
+    """What zlib's `worker` makes of as many of `octets` as it can take before the error that all of them end in.
+
+    It loses what it made in a call that ends in an error.
+    """
+    from bisect import bisect_left
+
+    def fails(count: int) -> bool:
+        try:
+            worker.copy().decompress(octets[:count], limit)
+        except errors:
+            return True
+        return False
+
+    count = bisect_left(range(len(octets) + 1), True, key=fails) - 1
+    return bytes(worker.decompress(octets[: max(count, 0)], limit))
+
+
+class _WindowError(Exception):
+    """A frame refers back over `size` octets, which is too far."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class _Xz:
+    """The standard library's decompressor, which keeps what its errors do not say: how its input begins."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self.head = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._worker.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return bool(self._worker.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._worker.unused_data)
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        if len(self.head) < _XZ_HEADER + _XZ_BLOCK_MAX:
+            self.head += data[: _XZ_HEADER + _XZ_BLOCK_MAX]
+        return bytes(self._worker.decompress(data, limit))
+
+
+def _xz_dictionary(head: bytes) -> int:
+    """The size of the dictionary of the first block of an xz stream that begins so; 0 if that does not show."""
+    block = head[_XZ_HEADER : _XZ_HEADER + 4 * (head[_XZ_HEADER] + 1)] if len(head) > _XZ_HEADER else b""
+    at = 2
+    try:
+        for flag in (0x40, 0x80):  # sizes of what is compressed and of what it holds
+            if block[1] & flag:
+                _, at = _number(block, at)
+        for _ in range((block[1] & 3) + 1):
+            kind, at = _number(block, at)
+            size, at = _number(block, at)
+            if kind == _LZMA2:
+                bits = block[at]
+                return (1 << 32) - 1 if bits == 40 else (2 | bits & 1) << (bits >> 1) + 11
+            at += size
+    except IndexError:
+        pass
+    return 0
+
+
+def _number(octets: bytes, at: int) -> tuple[int, int]:
+    """A number of the xz format, seven bits an octet, and where it ends.  Raises IndexError."""
+    found = shift = 0
+    while octets[at] & 0x80:
+        found |= (octets[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return found | octets[at] << shift, at + 1
+
+
+def _zstd_window(head: bytes) -> int:
+    """How far a frame that begins so refers back by its window descriptor; 0 if it has none (RFC 8878, 3.1.1.1)."""
+    if head[4] & 0x20:  # all of it is one segment
+        return 0
+    base = 1 << 10 + (head[5] >> 3)
+    return base + (base >> 3) * (head[5] & 7)
+
+
+class _Zstd:
+    """zstandard's decompressor in the clothes of the standard library's.
+
+    zstandard hands out all that its input holds, and four octets can hold 128 KiB, so it is given no more than one
+    block at a time (RFC 8878 section 3.1.1: a frame is a header, blocks, and perhaps a checksum).
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._worker = module.ZstdDecompressor(max_window_size=MEMORY_MAX).decompressobj()
+        self._pending = memoryview(b"")
+        self._input = b""
+        self._at = 0
+        # Octets that are still to come of the frame's header or of a block; None before the former.
+        self._part: int | None = None
+        self._last = False
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._worker.eof) and not self._pending
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._pending and not self._ready()
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._worker.unused_data) + self._input[self._at :]
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        if data:
+            self._input, self._at = self._input[self._at :] + data, 0
+        while not self._pending and not self._worker.eof and (count := self._ready()):
+            octets = self._input[self._at : self._at + count]
+            self._at += count
+            self._part = (self._part or count) - count
+            self._pending = memoryview(self._worker.decompress(octets))
+        out, self._pending = self._pending[:limit], self._pending[limit:]
+        return bytes(out)
+
+    def _ready(self) -> int:
+        """How much input belongs to one part of the frame; 0 if more has to come before that shows."""
+        held = len(self._input) - self._at
+        if self._part is None:
+            if held < _ZSTD_HEADER_MIN:
+                return 0
+            begin = self._input[self._at : self._at + _ZSTD_HEADER_MAX]
+            size = int(self._module.frame_header_size(begin))
+            if held < size:
+                return 0
+            self._check(begin)
+            self._part = size
+        elif not self._part and not self._last:
+            if held < _ZSTD_BLOCK_HEADER:
+                return 0
+            head = int.from_bytes(self._input[self._at : self._at + _ZSTD_BLOCK_HEADER], "little")
+            self._last = bool(head & 1)
+            self._part = _ZSTD_BLOCK_HEADER + (1 if head >> 1 & 3 == _ZSTD_REPEATED else head >> 3)
+        # Behind the last block there is a checksum or nothing, and no output.
+        return min(held, self._part) if self._part else held
+
+    def _check(self, head: bytes) -> None:
+        """Raise what is in the way of opening the frame that begins so."""
+        try:
+            frame = self._module.get_frame_parameters(head)
+        except self._module.ZstdError:
+            if (size := _zstd_window(head)) > _ZSTD_MOST:
+                raise _WindowError(size) from None
+            raise
+        if frame.dict_id:
+            raise UnopenedError(
+                f"the zstd data needs dictionary {frame.dict_id}: try zstd -dc -D DICT FILE | streamfmt VERB -"
+            )
+        if frame.window_size > MEMORY_MAX:
+            raise _WindowError(frame.window_size)
+
+
+def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+    """A maker of decompressors, and the errors they raise.  Imports are here: few inputs are compressed."""
+    if key == "gzip":
+        import zlib
+
+        return (lambda: zlib.decompressobj(31)), (zlib.error,)
+    if key == "xz":
+        import lzma
+
+        limit = MEMORY_MAX + _XZ_BESIDE
+        return (lambda: _Xz(lzma.LZMADecompressor(lzma.FORMAT_XZ, limit))), (lzma.LZMAError, EOFError)
+    try:
+        import zstandard
+    except ImportError as error:
+        raise UnopenedError("zstd data needs the package zstandard: pip install zstandard") from error
+    return (lambda: _Zstd(zstandard)), (zstandard.ZstdError,)

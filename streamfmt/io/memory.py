@@ -1,0 +1,112 @@
+"""Sources that are Python objects: octets in memory, binary files, and what has arrived for somebody who waits."""
+
+from __future__ import annotations
+
+from ..errors import StarvedError
+from ..reader.identify import COMPRESSED_HEAD
+from .sources import SEEK, Source, compressed, opened, source_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from ..reader.reader import Reader
+    from ..reader.window import Window
+
+    class Readable(Protocol):
+        """A binary file object, or anything that reads like one."""
+
+        def read(self, size: int, /) -> bytes | None: ...
+
+
+class MemorySource(Source):
+    """Octets in memory.  They are looked at, and not copied but into the window."""
+
+    def __init__(self, octets: memoryview) -> None:
+        self._left = octets
+        self.size = len(octets)
+
+    def skip(self, window: Window, count: int) -> int:
+        gone = min(count, len(self._left))
+        self._left = self._left[gone:]
+        return gone
+
+    def read_into(self, room: memoryview) -> int:
+        got = min(len(room), len(self._left))
+        room[:got] = self._left[:got]
+        self._left = self._left[got:]
+        return got
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` octets as an object of their own."""
+        octets = bytes(self._left[:size])
+        self._left = self._left[size:]
+        return octets
+
+
+class ObjectSource(Source):
+    """A binary file object, from where it stands.  It is read by its own methods, whose buffers stay right."""
+
+    def __init__(self, file: Readable, exact: bool = False) -> None:
+        self._file: Any = file  # it may be able to seek
+        self.exact = exact
+        self._seekable = file.seekable() if hasattr(file, "seekable") else False
+        # `read` of a buffered pipe or socket waits until it has all that it was asked for; what is there will do.
+        self._read = file.read if self._seekable else getattr(file, "read1", file.read)
+
+    def read_into(self, room: memoryview) -> int:
+        octets = self._read(len(room))
+        if octets is None:
+            raise BlockingIOError(11, "the file object does not block, and has nothing yet")
+        if isinstance(octets, str):
+            raise TypeError("the file object is open for text; open it in binary mode")
+        if len(octets) > len(room):
+            raise OSError(f"the file object gave {len(octets)} octets, asked for {len(room)}")
+        room[: len(octets)] = octets
+        return len(octets)
+
+    def skip(self, window: Window, count: int) -> int:
+        if not self._seekable or count < SEEK:
+            return super().skip(window, count)
+        # Files can be set to beyond their end: only a read shows whether the last octet is there.
+        file = self._file
+        start = file.tell()
+        file.seek(start + count - 1)
+        if file.read(1):
+            return count
+        left: int = file.seek(0, 2) - start
+        return max(left, 0)
+
+
+class Inlet(Source):
+    """What has arrived so far of something that somebody else waits for: raises StarvedError beyond it."""
+
+    def __init__(self, exact: bool = False) -> None:
+        self._arrived = memoryview(b"")
+        self.exact = exact
+        self._ended = False
+
+    def give(self, octets: bytes | bytearray | memoryview) -> None:
+        """The next octets have arrived; none says that there are no more."""
+        self._arrived = memoryview(octets).cast("B")
+        self._ended = not self._arrived
+
+    def read_into(self, room: memoryview) -> int:
+        if not self._arrived and not self._ended:
+            raise StarvedError(len(room))
+        got = min(len(room), len(self._arrived))
+        room[:got] = self._arrived[:got]
+        self._arrived = self._arrived[got:]
+        return got
+
+
+def memory(octets: memoryview, reader: Reader) -> Source:
+    """The source for octets in memory, compressed or not."""
+    source = MemorySource(octets)
+    key = "" if reader.exact else compressed(bytes(octets[:COMPRESSED_HEAD]))
+    return opened(key, source.read) if key else source
+
+
+def from_object(source: ObjectSource | Inlet, reader: Reader) -> Source:
+    """The source for what `source` gives, compressed or not."""
+    return source if reader.exact else source_of(source.read_into, reader, lambda: source)

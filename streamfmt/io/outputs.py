@@ -1,0 +1,196 @@
+"""Where a writer's octets go: files, which appear when they are complete, descriptors, sockets and file objects.
+
+Large buffers are handed to the system where they lie, many in one call; small ones are put together first.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeAlias
+
+from ..codec.content import Buffer
+from .beside import Beside
+
+
+class Writable(Protocol):
+    """A binary file object, or anything that is written to like one."""
+
+    def write(self, octets: Buffer, /) -> int | None: ...
+
+
+Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
+
+# What the system takes in one call (UIO_MAXIOV), and from where on small buffers are worth one.
+_MANY = 1024
+_ENOUGH = 256 << 10
+_SMALL = 4096
+
+
+class Output:
+    """Octets on their way out.  Everything raises OSError."""
+
+    def __init__(self, send: Callable[[Sequence[Buffer]], None]) -> None:
+        self._send = send
+        self._small = bytearray()
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Take some octets.  What is not small has gone when this returns, so its memory may be used again."""
+        if all(len(buffer) < _SMALL for buffer in buffers):
+            self._small += b"".join(buffers)
+            if len(self._small) >= _ENOUGH:
+                self.flush()
+            return
+        ahead, self._small = self._small, bytearray()
+        self._send([ahead, *buffers] if ahead else buffers)
+
+    def flush(self) -> None:
+        """Send what is left of the small ones."""
+        if self._small:
+            ahead, self._small = self._small, bytearray()
+            self._send([ahead])
+
+    def finish(self) -> None:
+        """All has been written."""
+        self.flush()
+
+    def abort(self) -> None:
+        """No more will be written, and it is not all: what cannot be taken back stays."""
+        self._small.clear()
+
+
+class FileOutput(Output):
+    """A file that gets its name when it is complete; see :mod:`beside`.  Errors name it.
+
+    What is there already and is no regular file, such as a pipe or a device, is written to as it is.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        self._beside: Beside | None = None
+        try:
+            mode = os.stat(self._path).st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        try:
+            if stat.S_ISREG(mode):
+                # A link stays a link: what it points to is replaced.  A file that is replaced keeps its permissions.
+                self._beside = Beside(os.path.realpath(self._path), stat.S_IMODE(mode))
+                self._fd = self._beside.fd
+            else:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self._name(error)
+            raise
+        super().__init__(to_descriptor(self._fd))
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        try:
+            super().write(buffers)
+        except OSError as error:
+            self._name(error)
+            raise
+
+    def finish(self) -> None:
+        try:
+            self.flush()
+            if self._beside is None:
+                self._close()
+            else:
+                os.fsync(self._fd)
+                self._beside.publish()
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, OSError):
+                self._name(error)
+            raise
+
+    def abort(self) -> None:
+        super().abort()
+        if self._beside is None:
+            self._close()
+        else:
+            self._beside.drop()
+
+    def _name(self, error: OSError) -> None:
+        """Have the error name the file, whatever the one beside it is called."""
+        error.filename, error.filename2 = self._path, None
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def to_descriptor(fd: int) -> Callable[[Sequence[Buffer]], None]:
+    """What sends buffers to a descriptor: all of each, however little the system takes at a time."""
+    return lambda buffers: send(lambda some: os.writev(fd, some), buffers, fd)
+
+
+def send(vectored: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer], fd: int) -> None:
+    """All octets of the buffers through a call that takes some of them at a time and says how many.
+
+    A descriptor that does not block, as others may have made standard output, is waited for.
+    """
+    start = 0
+    while start < len(buffers):
+        some = buffers[start : start + _MANY]
+        try:
+            sent = vectored(some)
+        except BlockingIOError:
+            ready = select.poll()
+            ready.register(fd, select.POLLOUT)
+            ready.poll()
+            continue
+        for buffer in some:
+            if sent < len(buffer):
+                break
+            sent -= len(buffer)
+            start += 1
+        if sent:
+            # The rest of the one that went in part.
+            buffers = [memoryview(buffers[start])[sent:], *buffers[start + 1 :]]
+            start = 0
+
+
+def _to_object(target: Writable, buffers: Sequence[Buffer]) -> None:
+    for buffer in buffers:
+        view = memoryview(buffer)
+        while view:
+            sent = target.write(view)
+            if sent is None:  # an unbuffered object that does not block; others take all, or raise
+                raise BlockingIOError(11, "the file object does not block, and takes no more")
+            view = view[sent:]
+
+
+def output(target: Target) -> Output:
+    """What takes octets for `target`.  Raises OSError, and TypeError for what nothing can be written to."""
+    if isinstance(target, (str, os.PathLike)):
+        return FileOutput(target)
+    if isinstance(target, int):
+        return Output(to_descriptor(target))
+    if isinstance(target, socket.socket):
+        return Output(lambda buffers: send(target.sendmsg, buffers, target.fileno()))
+    if callable(getattr(target, "write", None)):
+        return Output(lambda buffers: _to_object(target, buffers))
+    raise TypeError(f"a path, descriptor, socket or binary file object is wanted, not {type(target).__name__}")
+
+
+def write(target: Target, octets: Buffer) -> None:
+    """All of `octets`, or nothing where `target` is a file.  Raises OSError."""
+    write_all(target, [octets])
+
+
+def write_all(target: Target, pieces: Iterable[Buffer]) -> None:
+    """All of the pieces, one after another, or nothing where `target` is a file.  Raises OSError."""
+    out = output(target)
+    try:
+        for piece in pieces:
+            out.write([piece])
+    except BaseException:
+        out.abort()
+        raise
+    out.finish()

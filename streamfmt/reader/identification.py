@@ -1,0 +1,130 @@
+"""What a stream is, read off its headers: as far as the guest's domain header, or a stream's first other record."""
+
+from __future__ import annotations
+
+from .events import Layer, Sink
+from .fields import MAGIC, damaged, places
+from .identify import Identity, describe, unread
+from .names import named
+from .reader import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .events import Record
+    from .failure import Failure
+    from .pump import Program
+
+
+class _Enough(Exception):  # noqa: N818 - it is no error
+    """All that identification wants has been read."""
+
+
+class Headers(Sink):
+    """Reads the headers of what comes; its driver runs it like an pump, which is done when they have been read."""
+
+    def __init__(self, form: str = "auto", exact: bool = False) -> None:
+        self.reader = Reader(self, form, exact)
+        self.layers: list[Layer] = []
+        self.doubt = ""
+
+    def run(self) -> int:
+        """Run the reader until it wants octets (see Pump.run); 0 when it has seen enough."""
+        try:
+            return self.reader.pump.run()
+        except _Enough:
+            return 0
+
+    def skip(self, count: int) -> None:
+        """See Pump.skip."""
+        self.reader.pump.skip(count)
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        if layer not in self.layers:
+            self.layers.append(layer)
+        wrong = damaged(layer.name, raw) if any(row[1] in MAGIC for row in broken) else []
+        if wrong and not self.doubt:
+            fields = " and ".join(row[1] for row in broken if row[1] in MAGIC)
+            header = path.replace(".", " ").replace("_", " ")
+            self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
+        elif broken and not self.doubt:
+            self.doubt = f"{path} at offset {at}: {', '.join(row[1] for row in broken)} not as expected"
+        if path == "libxc.domain_header":
+            raise _Enough
+
+    def record(self, record: Record) -> Program | None:
+        if record.layer.name in ("libxl", "libxc") and record.name != "LIBXC_CONTEXT":
+            raise _Enough
+        if record.layer not in self.layers:
+            self.layers.append(record.layer)
+        return None
+
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if not read:
+            self.doubt = f"at offset {at}: {identity.name} ({identity.evidence})"
+
+    def ended(self, layer: Layer, at: int) -> None:
+        # Of other streams no more is read than the headers.
+        self.doubt = f"it ends at offset {at} without a guest's memory"
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        self.doubt = f"it ends at offset {at}, inside {what}"
+
+
+class Identification:
+    """What an input is.
+
+    `key` is the short name ("libxl", "xl", "legacy", "" for nothing known) and `kind` its family.  `description` and
+    `evidence` are for people, as is `doubt`, which is empty unless something does not fit.  `guest` is "pv" or "hvm",
+    `xen` the release that wrote the image, `toolstack_width` the bits of a legacy stream's toolstack; None where that
+    is not known.  `failure` says why the input could not be read so far, None if it could.
+    """
+
+    def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
+        identity = headers.reader.identity
+        self.failure = failure
+        if identity is None:
+            assert failure is not None, "identification ends before the input does"
+            identity = unread(failure.reason)
+        image = next((layer for layer in headers.layers if layer.name == "libxc"), None)
+        self.key = identity.key
+        self.kind = identity.kind
+        # What is compressed has been opened: if that is compressed again, it is nothing that is read.
+        self.known = identity.kind not in ("unknown", "empty", "foreign", "compressed", "unread")
+        self.description = describe(headers.layers) or identity.name
+        self.evidence = identity.evidence
+        self.layers = tuple(headers.layers)
+        self.guest = identity.guest or (image.guest if image else None)
+        self.toolstack_width = identity.width
+        self.xen = image.xen if image and image.guest else None
+        self.doubt = str(failure) if failure else headers.doubt
+
+    def __repr__(self) -> str:
+        return f"<Identification {self.description}>"
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 if it belongs to a migration, else 1; that of a failure that is worse than this."""
+        return max(int(not self.known), self.failure.status if self.failure else 0)
+
+    def as_dict(self, name: str = "") -> dict[str, Any]:
+        """The find as plain values; spec/json/identify.json describes them.  `name` is the input's."""
+        return {
+            "format": "streamfmt-identify-1",
+            **named(name),
+            "status": self.status,
+            "failure": self.failure.as_dict() if self.failure else None,
+            "key": self.key,
+            "kind": self.kind,
+            "description": self.description,
+            "evidence": self.evidence,
+            "layers": [
+                {"path": layer.path, "version": layer.version, "byte_order": layer.byte_order} for layer in self.layers
+            ],
+            "guest": self.guest,
+            "toolstack_width": self.toolstack_width,
+            "xen": list(self.xen) if self.xen else None,
+            "doubt": self.doubt or None,
+        }

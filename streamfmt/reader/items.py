@@ -1,0 +1,382 @@
+"""A stream pulled instead of pushed: the core of `streamfmt.open`, for any driver.
+
+:class:`ItemReader` is a sink whose body programs pause, and runs the pump for a driver.  What a consumer asks for is a
+generator on top: it yields None whenever octets have to be driven in before it can go on, and what was asked for
+when that is there.  So a driver that blocks and one that waits need nothing but a loop each.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from .. import tables
+from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
+from .events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
+from .identify import READ, Identity
+from .pump import PAUSE
+from .reader import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from typing import Any, TypeAlias, TypeVar
+
+    from .pump import Program
+
+    T = TypeVar("T")
+    # Yields None for "drive", then what it is for, once or several times.
+    Pull: TypeAlias = Generator[T | None, None, None]
+
+# Octets of a body that are asked for at once; the window holds more.
+PIECE = 64 << 10
+# Asked for in the place of a number of octets.
+_PADDING = -1
+# Pages in one batch with content, and entries in one with or without.
+_BATCH_PAGES = 32
+_BATCH_ENTRIES = 1024
+_PAGE_DATA = "libxc.PAGE_DATA"
+
+
+class Header:
+    """A layer's header: schema name `name` ("image_header") in the layer at path `layer`, and its octets."""
+
+    __slots__ = ("_order", "_path", "layer", "name", "octets", "offset")
+
+    def __init__(self, layer: Layer, path: str, offset: int, octets: bytes) -> None:
+        self._order = layer.order
+        self._path = path
+        self.layer = layer.path
+        self.name = path.partition(".")[2]
+        self.offset = offset
+        self.octets = octets
+
+    def __repr__(self) -> str:
+        return f"<Header {self.layer} {self.name} at {self.offset}, {self.length} octets>"
+
+    @property
+    def length(self) -> int:
+        """How many octets it has."""
+        return len(self.octets)
+
+    def fields(self) -> dict[str, Any]:
+        """Its fields by name."""
+        from ..codec.decode import layouts, whole
+
+        return whole(layouts()[self._path], self.octets, self._order)
+
+
+class PageBatch:
+    """Some of a PAGE_DATA record's entries, in order, and the contents of those that have any.
+
+    `pfns` are the guest's frame numbers, `types` the names of their types.  `contents`, at stream offset `offset`, has
+    a page for each entry whose type is in :attr:`WITH_CONTENT`.  It shows the reader's own memory, without a copy: it
+    is released when the next batch, or anything else of the stream, is asked for.
+    """
+
+    __slots__ = ("_lent", "contents", "offset", "pfns", "types")
+
+    WITH_CONTENT = frozenset(tables.PAGE_TYPES[kind] for kind in tables.PAGE_TYPES_DATA)
+
+    def __init__(
+        self, pfns: tuple[int, ...], types: tuple[str, ...], offset: int, contents: memoryview, lent: list[memoryview]
+    ) -> None:
+        # What is to be released when the stream goes on: a slice outlives the view that it was taken from.
+        self._lent = lent
+        self.pfns = pfns
+        self.types = types
+        self.offset = offset
+        self.contents = contents
+
+    def __iter__(self) -> Iterator[tuple[int, str, memoryview | None]]:
+        """Frame number, type name, and the page or None, of each entry."""
+        at = 0
+        for pfn, kind in zip(self.pfns, self.types, strict=True):
+            if kind in self.WITH_CONTENT:
+                page = self.contents[at : at + PAGE]
+                self._lent.append(page)
+                yield pfn, kind, page
+                at += PAGE
+            else:
+                yield pfn, kind, None
+
+
+class Stops(Sink):
+    """A sink that knows why reading stopped: `failure`, if that was not the stream's end.
+
+    Whoever takes records sets `last`, the schema path of the last header or record.
+    """
+
+    failure: StreamError | None = None
+    last = ""
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        if not between_checkpoints(self.last, layer, record, missing):
+            self.failure = TruncatedError(at, what, missing)
+
+    def oversize(self, record: Record) -> None:
+        self.failure = MalformedError(record.at, f"{record.name} claims {record.length} octets, which no reader takes")
+
+    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
+        self.failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
+
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if not read:
+            self.failure = NotAStreamError(identity, at)
+
+    def finish(self, identity: Identity | None) -> None:
+        """The reader has ended; `identity` is what it says the input is."""
+        if self.failure is None and identity is not None and identity.key not in READ:
+            self.failure = NotAStreamError(identity, 0)
+
+
+class ItemReader(Stops):
+    """One stream on its way to whoever pulls.  `behind` is offset and number of the octets behind its END."""
+
+    every_page = True
+
+    def __init__(self, form: str = "auto", exact: bool = False) -> None:
+        self.reader = Reader(self, form, exact)
+        self.behind: tuple[int, int] | None = None
+        self._layer: Layer | None = None
+        self._queue: list[tuple[Header | Record, Layer]] = []
+        self._current: Header | Record | None = None
+        self._asked = 0
+        self._piece: memoryview | None = None
+        # All that the consumer looks at.
+        self._lent: list[memoryview] = []
+        self._closed = False
+
+    # -- for the driver ---------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run the reader until it wants octets (see Pump.run), or there is something for the consumer: then 0."""
+        pump = self.reader.pump
+        want = 0 if self._queue or pump.done else pump.run()
+        return 0 if want == PAUSE or self._queue else want
+
+    def skip(self, count: int) -> None:
+        self.reader.pump.skip(count)
+
+    def close(self) -> None:
+        """Nothing can be read any more."""
+        self._closed = True
+        self._current = None
+        self._release()
+        self.reader.close()
+
+    # -- for the consumer -------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that the last item lies in, from the outermost."""
+        found: list[Layer] = []
+        layer = self._layer
+        while layer is not None:
+            found.append(layer)
+            layer = layer.parent
+        return tuple(reversed(found))
+
+    def first(self) -> Pull[bool]:
+        """As far as the first item: there is something to read.  Raises what else there is."""
+        yield from self._until_item()
+        if not self._queue and self.failure is not None:
+            raise self.failure
+        yield True
+
+    def item(self) -> Pull[Header | Record]:
+        """The next item, if there is one more.  What is left of a body goes by."""
+        self._open()
+        self._release()
+        self._current = None
+        self._asked = 0
+        yield from self._until_item()
+        if self._queue:
+            self._current, self._layer = self._queue.pop(0)
+            yield self._current
+        elif self.failure is not None:
+            raise self.failure
+
+    def left(self, record: Record) -> int:
+        """Octets of the current record's body that have not been read.  Raises ValueError if it is another's turn."""
+        self._open()
+        if record is not self._current:
+            raise ValueError(f"the stream has gone on, past the record at {record.at}")
+        return record.end - self.window.position
+
+    def chunks(self, record: Record, size: int) -> Pull[memoryview]:
+        """The rest of a body in pieces of at most `size` octets, each released when the next is asked for."""
+        if size < 1:
+            raise ValueError(f"chunks of {size} octets")
+        while left := self.left(record):
+            yield (yield from self._take(min(size, left, PIECE)))
+
+    def read(self, record: Record, limit: int) -> Pull[bytes]:
+        """The rest of a body."""
+        yield (yield from self._body(record, limit))
+
+    def tail(self, record: Record) -> Pull[bytes]:
+        """What is left of a body goes by; then the octets of its padding."""
+        while left := self.left(record):
+            yield from self._take(min(left, PIECE))
+        self._asked = _PADDING
+        tail = bytes((yield from self._taken())) if record.padding else b""
+        self._release()
+        if len(tail) < record.padding:
+            yield from self._take(1)  # the stream ends inside; this tells
+        yield tail
+
+    def fields(self, record: Record, limit: int) -> Pull[dict[str, Any]]:
+        """A body's fields by name; none if the record's type is not known."""
+        from ..codec.decode import layouts, whole
+        from ..errors import LayoutError
+
+        self._unread(record)
+        layout = layouts().get(record.path)
+        if layout is None:
+            yield {}
+            return
+        body = yield from self._body(record, limit)
+        try:
+            yield whole(layout, body, record.layer.order)
+        except LayoutError as error:
+            raise MalformedError(record.body + error.at, f"{record.name}: {error}") from error
+
+    def batches(self, record: Record, limit: int) -> Pull[PageBatch]:
+        """A PAGE_DATA record's pages, if it has `limit` entries at most."""
+        self._unread(record)
+        if record.path != _PAGE_DATA:
+            raise ValueError(f"{record.name} has no pages, only {_PAGE_DATA} has")
+        entries = yield from self._entries(record, limit)
+        kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in entries]
+        for number, kind in enumerate(kinds):
+            if kind not in tables.PAGE_TYPES:
+                raise MalformedError(record.at, f"entry {number} has page type {kind}, which is reserved")
+        count = sum(kind in tables.PAGE_TYPES_DATA for kind in kinds)
+        if self.left(record) != count * PAGE:
+            raise MalformedError(record.at, f"{self.left(record)} octets of contents for {count} pages")
+        start = 0
+        while start < len(kinds):
+            stop = start
+            pages = 0
+            while stop < min(len(kinds), start + _BATCH_ENTRIES) and pages < _BATCH_PAGES:
+                pages += kinds[stop] in tables.PAGE_TYPES_DATA
+                stop += 1
+            self.left(record)  # raises if the stream has gone on meanwhile
+            offset = self.window.position
+            contents = (yield from self._take(pages * PAGE)) if pages else memoryview(b"")
+            if len(contents) < pages * PAGE:
+                yield from self._take(1)  # the stream ends inside; this tells
+            pfns = tuple(entry & tables.ENTRY_PFN_MASK for entry in entries[start:stop])
+            yield PageBatch(
+                pfns, tuple(tables.PAGE_TYPES[kind] for kind in kinds[start:stop]), offset, contents, self._lent
+            )
+            start = stop
+
+    def _open(self) -> None:
+        if self._closed:
+            raise ValueError("the stream has been closed")
+
+    def _unread(self, record: Record) -> None:
+        if self.left(record) != record.length:
+            raise ValueError(f"the body of the record at {record.at} has been read from already")
+
+    def _entries(self, record: Record, limit: int) -> Generator[None, None, Sequence[int]]:
+        """The page entries, the record's contents being left."""
+        order = record.layer.order
+        if record.length < PAGE_FIXED:
+            raise MalformedError(record.at, f"{record.length} octets are too few for {record.name}")
+        count, _ = unpack_from(f"{order}II", (yield from self._octets(record, PAGE_FIXED)))
+        if ENTRY * count > self.left(record):
+            raise MalformedError(record.at, f"room for {self.left(record) // ENTRY} of {count} page entries")
+        if count > limit:
+            raise LimitError(record.at, "page entries", count, limit)
+        return unpack_from(f"{order}{count}Q", (yield from self._octets(record, ENTRY * count)))
+
+    def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
+        """The rest of a body."""
+        left = self.left(record)
+        if left > limit:
+            raise LimitError(record.at, "octets of body", left, limit)
+        return (yield from self._octets(record, left))
+
+    def _octets(self, record: Record, count: int) -> Generator[None, None, bytes]:
+        """The next `count` octets of a body that has as many, as an object of their own."""
+        found = bytearray()
+        while len(found) < count:
+            self.left(record)  # raises if the stream has gone on meanwhile
+            found += yield from self._take(min(count - len(found), PIECE))
+        self._release()
+        return bytes(found)
+
+    def _take(self, count: int) -> Generator[None, None, memoryview]:
+        """The next `count` octets of the current body where they lie; fewer only if the stream ends there."""
+        self._asked = count
+        return (yield from self._taken())
+
+    def _taken(self) -> Generator[None, None, memoryview]:
+        """What has been asked for."""
+        self._release()
+        pump = self.reader.pump
+        while self._piece is None:
+            if pump.done:
+                assert self.failure is not None, "a body that is not whole has been told of"
+                raise self.failure
+            yield None
+        return self._piece
+
+    def _until_item(self) -> Generator[None, None, None]:
+        while not self._queue and not self.reader.pump.done:
+            yield None
+        self.finish(self.reader.identity)
+
+    def _release(self) -> None:
+        """Let nobody look at octets that are about to be overwritten."""
+        self._piece = None
+        while self._lent:
+            try:
+                self._lent.pop().release()
+            except BufferError:
+                pass  # the consumer has made something of it that cannot be told; its documentation says so
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self.last = path
+        self._queue.append((Header(layer, path, at, raw), layer))
+
+    def record(self, record: Record) -> Program:
+        self.last = record.path
+        self._queue.append((record, record.layer))
+        return self._read(record)
+
+    def _read(self, record: Record) -> Program:
+        """Program of a body: pieces as they are asked for, with a pause before each."""
+        window = self.window
+        yield PAUSE
+        while self._asked:
+            if self._asked == _PADDING:
+                # It stays where it is: whoever goes on judges it.
+                while window.hi - window.lo < record.padding and (yield record.padding):
+                    pass
+                self._lend(window.lo, min(window.hi, window.lo + record.padding))
+                yield PAUSE
+                continue
+            # What was asked for may change while octets are waited for.
+            while window.hi - window.lo < (want := min(self._asked, record.end - window.position)):
+                if not (yield want):
+                    break
+            count = min(window.hi - window.lo, want)
+            if not count:
+                return
+            window.lo += count
+            self._lend(window.lo - count, window.lo)
+            yield PAUSE
+
+    def _lend(self, start: int, stop: int) -> None:
+        """Let the consumer look at some octets in the window."""
+        self._asked = 0
+        self._piece = self.window.view[start:stop].toreadonly()
+        self._lent.append(self._piece)
+
+    def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+        self.behind = at, count

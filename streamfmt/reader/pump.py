@@ -1,0 +1,108 @@
+"""The pump: runs a layer's program on a window until it needs octets that are not there.
+
+A program is a generator.  It yields n > 0 for "I need n octets in a row in the window" and is resumed with True,
+or with False when the stream ends before; it yields -n for "n octets go by unread" and is resumed with how many
+did.  It reads the window itself in between, so it is written straight down, and what it finds cannot depend on
+how the octets were cut.  Bodies are read by the same protocol, which is how a consumer looks into them.  A body program
+may also yield PAUSE: whoever runs the pump gets control back, and may look into the window until running it again.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import TypeAlias
+
+    from .window import Window
+
+    Program: TypeAlias = Generator[int, int, None]
+
+
+# No window holds as many octets, so a pause costs nothing where none happens.
+PAUSE = 1 << 63
+
+
+class Pump:
+    """One program on one window; `done` once it has ended."""
+
+    __slots__ = ("_skipped", "_want", "done", "program", "window")
+
+    def __init__(self, program: Program, window: Window) -> None:
+        self.program = program
+        self.window = window
+        self._want = next(program, 0)
+        self._skipped = 0
+        self.done = not self._want
+
+    def run(self) -> int:
+        """Go on as far as the window allows.
+
+        Returns n > 0 if at least n more octets are needed in the window, -n if n octets that are not in it are to
+        be skipped, PAUSE if the program pauses, 0 when it has ended.  Once `window.eof` is set it needs no more.
+        """
+        if self.done:
+            return 0
+        window = self.window
+        send = self.program.send
+        want = self._want
+        try:
+            while True:
+                held = window.hi - window.lo
+                if want > 0:
+                    if held < want:
+                        if want == PAUSE:
+                            self._want = 0  # as if it had skipped nothing, it goes on when this is called again
+                            return PAUSE
+                        if not window.eof:
+                            self._want = want
+                            return want - held
+                    want = send(held >= want)
+                    continue
+                # Skipping; `want` is 0 here once everything has gone by.
+                count = min(held, -want)
+                window.lo += count
+                self._skipped += count
+                want += count
+                if want and not window.eof:
+                    self._want = want
+                    return want
+                count, self._skipped = self._skipped, 0
+                want = send(count)
+        except StopIteration:
+            self.done = True
+        return 0
+
+    def skip(self, count: int) -> None:
+        """`count` of the octets that :meth:`run` asked to skip went by outside the window."""
+        self.window.skipped(count)
+        self._skipped += count
+        self._want += count
+
+    def feed(self, data: bytes | bytearray | memoryview) -> bool:
+        """Push octets, in pieces of any size, at programs that never pause.  Returns whether more are wanted."""
+        view = memoryview(data)
+        while view:
+            want = self.run()
+            if not want:
+                return False
+            if want < 0:
+                count = min(len(view), -want)
+                self.skip(count)
+            else:
+                room = self.window.room()
+                count = min(len(view), len(room))
+                room[:count] = view[:count]
+                self.window.hi += count
+            view = view[count:]
+        return self.run() != 0
+
+    def close(self) -> None:
+        """The program goes no further."""
+        self.program.close()
+        self.done = True
+
+    def end(self) -> None:
+        """The stream has ended: let the program finish."""
+        self.window.eof = True
+        self.run()

@@ -1,0 +1,99 @@
+"""The stack of layers: identifies a stream, runs the layers it consists of, looks at what follows their END."""
+
+from __future__ import annotations
+
+from . import libxc, libxl
+from .events import Layer, Sink
+from .identify import READ, Identity, forced, peek
+from .pump import Pump
+from .window import Window
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .pump import Program
+
+_TRAILER_HEAD = 64
+
+
+class Reader:
+    """A stream on its way through its layers into `sink`.
+
+    `form` is "auto" or what the stream is to be taken for.  With `exact` no octet past the outermost END is asked
+    for.  `identity` is None until enough has arrived; octets come in through `pump` or a driver.
+    """
+
+    __slots__ = ("exact", "form", "identity", "pump", "sink", "window")
+
+    def __init__(self, sink: Sink, form: str = "auto", exact: bool = False) -> None:
+        self.sink = sink
+        self.form = form
+        self.exact = exact
+        self.identity: Identity | None = None
+        self.window = sink.window = Window()
+        self.pump = Pump(self._program(), self.window)
+
+    def close(self) -> None:
+        """Nothing more is to be read: let go of the window, which would stay until Python looks for cycles.
+
+        What is known of the stream stays, `window.position` too.
+        """
+        self.pump.close()
+        self.window.close()
+
+    def _program(self) -> Program:
+        window = self.window
+        if self.form == "auto":
+            self.identity = yield from peek(window, self.exact, text=True)
+        else:
+            self.identity = forced(self.form)
+        key = self.identity.key
+        if key not in READ:
+            return
+        text = None
+        if self.identity.behind:
+            from . import xl_migrate  # few streams have text before them
+
+            text = Layer(key)
+            yield from xl_migrate.text(window, self.sink, text, self.identity.sizes)
+            key = self.identity.behind
+        layer = Layer(key, text)
+        if key == "libxl":
+            outcome = yield from libxl.stream(window, self.sink, layer)
+        elif key == "libxc":
+            outcome = yield from libxc.image(window, self.sink, layer, nested=False)
+        elif key == "back-channel":
+            from . import backchannel  # few streams are one
+
+            outcome = yield from backchannel.channel(window, self.sink, layer, self.exact)
+        elif key == "xl-migrate":
+            from . import xl_migrate  # few streams are captured
+
+            outcome, layer = yield from xl_migrate.migration(window, self.sink, layer, self.exact)
+        else:
+            from . import containers  # many streams are in none
+
+            outcome, layer = yield from containers.PROGRAMS[key](window, self.sink, layer, self.exact)
+        if outcome == libxc.END and not self.exact:
+            yield from _trailing(window, self.sink, layer)
+
+
+def _trailing(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, None]:
+    """Look at what lies behind END, to the end of the input."""
+    at = window.position
+    yield _TRAILER_HEAD
+    head = bytes(window.buf[window.lo : min(window.hi, window.lo + _TRAILER_HEAD)])
+    if not head:
+        return
+    zero = not any(head)
+    while zero:
+        held = window.hi - window.lo
+        if window.buf.count(0, window.lo, window.hi) != held:
+            zero = False
+            break
+        window.lo = window.hi
+        if not (yield 1):
+            break
+    yield -(1 << 62)
+    sink.trailing(layer, at, window.position - at, head, zero)

@@ -1,0 +1,329 @@
+"""Streams written down as recipes, part by part: what `spelling` reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..codec import encode
+from ..codec.content import Buffer, Content, Made, joined, pieces
+from ..codec.decode import layouts
+from ..errors import FieldError
+from ..schema import libxc
+from ..schema.model import Layout
+from ..writer.part import HEADERS, Part
+from . import memory
+from .load import FORMAT, Recipe
+
+# How long what a page repeats may be.
+_PERIODS = (1, 2, 4, 8)
+# What comes again and again, a few octets at a time.
+_AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
+# Tables in a row from which on each has a line of its own.
+_ROWS = 2
+# Lists of numbers longer than this are told by ranges.
+_MANY = 64
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_TOML_MOST = (1 << 63) - 1
+_FRAME = (1 << 52) - 1
+_NAMES = {row.code: row.name for row in libxc.PAGE_TYPES}
+# Rules that contents may follow, those first that say most.
+_RULES = ("zero", "pfn", "octet", "random")
+
+
+def dump(recipe: Recipe) -> str:
+    """A recipe that makes the same stream: its parts one by one.  Raises FieldError."""
+    lines = [head(recipe.form, recipe.mode, deep=recipe.deep, about=recipe.about, broken=recipe.faults)]
+    lines += [text(part) for part in recipe.stream] or ["part = []\n"]
+    if recipe.stream.big:
+        lines.append(f"[[fault]]\nbig_endian = {value(sorted(recipe.stream.big))}\n")
+    if recipe.stream.cut is not None:
+        lines.append(f"[[fault]]\ncut = {recipe.stream.cut}\n")
+    return "\n".join(lines)
+
+
+def head(form: str = "auto", mode: str = "auto", *, deep: bool = False, about: str = "", broken: bool = False) -> str:
+    """What a recipe of parts begins with."""
+    keys = {"recipe": FORMAT, "about": about, "form": form, "mode": mode, "deep": deep, "broken": broken}
+    plain = {"about": "", "form": "auto", "mode": "auto", "deep": False, "broken": False}
+    return "".join(f"{key} = {value(it)}\n" for key, it in keys.items() if it != plain.get(key))
+
+
+def text(part: Part, keys: Iterable[tuple[str, str]] | None = None, note: str = "") -> str:
+    """One part as a table of a recipe: `keys`, if given, stand for its body."""
+    told = [*(_body(part) if keys is None else keys), *_around(part)]
+    return (f"# {note}\n" if note else "") + "[[part]]\n" + "".join(f"{key} = {it}\n" for key, it in told)
+
+
+def _body(part: Part) -> Iterator[tuple[str, str]]:
+    """The keys that tell a part's body, and what stands behind them."""
+    if not part.path:
+        yield "raw", octets(part.octets or b"")
+    else:
+        short = _short(part)
+        if short is not None:
+            yield from short
+        else:
+            yield ("header" if part.path in HEADERS else "record"), value(part.path)
+            if part.octets is not None:
+                yield "octets", octets(part.octets)
+            elif part.values:
+                yield "fields", value(_plain(part))
+
+
+def _around(part: Part) -> Iterator[tuple[str, str]]:
+    """What is said of a part beyond its body."""
+    if part.patches:
+        yield "set", value(dict(part.patches))
+    if part.code is not None:
+        yield "type", value(part.code)
+    if part.claim is not None:
+        yield "length", value(part.claim)
+    if part.padding is not None:
+        yield "padding", octets(part.padding)
+    if part.fill:
+        yield "zeros", value(part.fill)
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    """Field values, page entries by what they say."""
+    values = dict(part.values)
+    if part.path == "libxc.PAGE_DATA" and "entries" in values:
+        values["entries"] = [entry(it) if isinstance(it, int) else it for it in values["entries"]]
+    return values
+
+
+def entry(word: int) -> dict[str, Any]:
+    """A page entry by what it says."""
+    kind = word >> 60
+    found: dict[str, Any] = {"type": _NAMES.get(kind, kind), "pfn": word & _FRAME}
+    return found | ({"reserved": word >> 52 & 0xFF} if word >> 52 & 0xFF else {})
+
+
+def _short(part: Part) -> list[tuple[str, str]] | None:
+    """PAGE_DATA that breaks no rule of its own, in short."""
+    if part.path != "libxc.PAGE_DATA" or part.octets is not None or part.values.keys() != {"entries", "pages"}:
+        return None
+    entries = part.values["entries"]
+    if not all(isinstance(it, int) for it in entries) or not plain(entries):
+        return None
+    filled = with_contents(entries)
+    pages = [page for buffer in pieces(part.values["pages"]) for page in _pages(buffer)]
+    if len(filled) != len(pages):
+        return None
+    contents = Contents(filled)
+    for page in pages:
+        contents.add(page)
+    return [("pages", value(frames(entries))), *contents.keys()]
+
+
+def plain(entries: Iterable[int]) -> bool:
+    """Whether page entries have types that there are, and no reserved bits."""
+    return all(it >> 60 in _NAMES and not it >> 52 & 0xFF for it in entries)
+
+
+def with_contents(entries: Iterable[int]) -> list[int]:
+    """Frames of those page entries that contents belong to."""
+    return [it & _FRAME for it in entries if _NAMES.get(it >> 60) in memory.DATA]
+
+
+class Contents:
+    """Pages as they come, for frames `pfns`: by the rule that all follow, or each by what is repeated in it.
+
+    At most `limit` pages are kept that nothing but their octets tell; with more all are `dropped`.
+    """
+
+    def __init__(self, pfns: Sequence[int], limit: int = 1 << 62) -> None:
+        self.kept = 0
+        self.dropped = False
+        self._pfns = pfns
+        self._limit = limit
+        self._count = 0
+        self._rules = {name: memory.fill(name) for name in _RULES}
+        self._runs: list[tuple[bytes, int]] = []
+
+    def add(self, page: bytes) -> None:
+        """The next page; the last may be a part of one."""
+        number = self._count
+        self._count += 1
+        follows = {
+            name: made
+            for name, made in self._rules.items()
+            if number < len(self._pfns) and [page] == made(self._pfns[number], 1)
+        }
+        if not follows:
+            for made in list(self._rules.values())[:1]:
+                for pfn in self._pfns[:number]:
+                    self._keep(*map(bytes, made(pfn, 1)))
+            self._keep(page)
+        self._rules = follows
+
+    def _keep(self, page: bytes) -> None:
+        pattern = _pattern(page)
+        self.kept += pattern == page
+        self.dropped = self.dropped or self.kept > self._limit
+        if self.dropped:
+            self._runs.clear()
+            return
+        times = len(page) // len(pattern)
+        if self._runs and self._runs[-1][0] == pattern:
+            times += self._runs.pop()[1]
+        self._runs.append((pattern, times))
+
+    def keys(self) -> list[tuple[str, str]]:
+        """What to say of them beside the frames."""
+        if self._rules:
+            name = next(iter(self._rules)) if self._count else "octet"
+            return [("fill", value(name))] if name != "octet" else []
+        if len(self._runs) == 1 and len(self._runs[0][0]) < libxc.PAGE_SIZE:
+            return [("fill", _hex(self._runs[0][0]))]
+        return [("contents", f"[{', '.join(self.pieces())}]")]
+
+    def pieces(self) -> list[str]:
+        """All their octets, in TOML."""
+        for made in list(self._rules.values())[:1]:
+            for pfn in self._pfns[: self._count]:
+                self._keep(*map(bytes, made(pfn, 1)))
+        self._rules = {}
+        return [
+            octets(pattern * times) if times == 1 or not any(pattern) else _hex(pattern, times)
+            for pattern, times in self._runs
+        ]
+
+
+def _pattern(page: bytes) -> bytes:
+    """What a page repeats, itself if nothing."""
+    for period in _PERIODS:
+        if len(page) > period and page[:period] * (len(page) // period) == page:
+            return page[:period]
+    return page
+
+
+def _pages(buffer: Buffer) -> Iterator[bytes]:
+    for at in range(0, len(buffer), libxc.PAGE_SIZE):
+        yield bytes(buffer[at : at + libxc.PAGE_SIZE])
+
+
+def frames(entries: Iterable[int]) -> str:
+    """Page entries as `memory.frames` reads them."""
+    found = []
+    for first, last in runs(entries):
+        name = _NAMES[first >> 60]
+        shown = _run(first & _FRAME, last & _FRAME)
+        found.append(shown if name == "NOTAB" else f"{shown} {name}")
+    return ", ".join(found)
+
+
+# -- TOML -----------------------------------------------------------------------------------------------------
+
+
+def value(it: Any) -> str:
+    """A value in TOML, on one line but for long lists of tables."""
+    if isinstance(it, bool):
+        return "true" if it else "false"
+    if isinstance(it, int):
+        return str(it) if -_TOML_MOST <= it <= _TOML_MOST else f'"{it:#x}"'
+    if isinstance(it, str):
+        return _quoted(it)
+    if isinstance(it, (bytes, bytearray, memoryview, Made)):
+        return octets(it)
+    if isinstance(it, Mapping):
+        inner = ", ".join(f"{key_of(name)} = {value(each)}" for name, each in it.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if len(it) > _MANY and all(type(each) is int for each in it):
+        return _quoted(", ".join(_run(*run) for run in runs(it)))
+    if len(it) > _ROWS and all(isinstance(each, Mapping) for each in it):
+        return "[\n" + "".join(f"  {value(each)},\n" for each in it) + "]"
+    return f"[{', '.join(map(value, it))}]"
+
+
+def runs(numbers: Iterable[int]) -> list[list[int]]:
+    """First and last of numbers that follow one another."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def _run(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def octets(it: Content) -> str:
+    """Octets in TOML: plain text, with or without a NUL at its end, else hexadecimal; what comes again is told once."""
+    data = joined((it,))
+    text = data.decode("latin-1")
+    ended = text[:-1] if text.endswith("\0") and len(text) > 1 else text
+    if all(" " <= letter <= "~" or letter in "\t\r\n" for letter in ended) and not _AGAIN.search(data):
+        return _quoted(text)
+    pieces = []
+    at = 0
+    for run in _AGAIN.finditer(data):
+        pieces += [_piece(data[at : run.start()])] if at < run.start() else []
+        pieces.append(_piece(run[1], len(run[0]) // len(run[1])))
+        at = run.end()
+    if at < len(data) or not pieces:
+        pieces.append(_piece(data[at:]))
+    return pieces[0] if len(pieces) == 1 else f"[{', '.join(pieces)}]"
+
+
+def _hex(data: bytes, times: int = 1) -> str:
+    return f'{{ hex = "{data.hex()}", times = {times} }}' if times > 1 else f'{{ hex = "{data.hex()}" }}'
+
+
+def _piece(data: bytes, times: int = 1) -> str:
+    if not any(data) and data:
+        return f"{{ zeros = {len(data) * times} }}"
+    plain = all(0x20 <= octet < 0x7F for octet in data)
+    if plain and times == 1:
+        return _quoted(data.decode())
+    return f"{{ text = {_quoted(data.decode())}, times = {times} }}" if plain else _hex(data, times)
+
+
+def key_of(name: str) -> str:
+    """A key in TOML."""
+    return name if _BARE.fullmatch(name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(it if " " <= it != "\x7f" else f"\\u{ord(it):04x}" for it in escaped) + '"'
+
+
+def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Field values without those that go without saying, if nothing is wrong with them."""
+    counts = {part.count for part in layout.parts}
+    known = {row.path: encode.implied(row) for row in layout.fields}
+    return {
+        name: it for name, it in values.items() if name not in counts and (known.get(name) is None or it != known[name])
+    }
+
+
+# -- from octets ----------------------------------------------------------------------------------------------
+
+
+def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
+    """A part of these octets, told by its fields if these make the same."""
+    from ..codec.decode import whole
+    from ..errors import LayoutError
+
+    layout = layouts().get(path)
+    if layout is not None:
+        try:
+            values = whole(layout, body, order)
+            if path == "libxc.PAGE_DATA":
+                words = [it["type"] << 60 | it["reserved"] << 52 | it["pfn"] for it in values["entries"]]
+                values = {"entries": words, "pages": values["pages"]} | (
+                    {"reserved": values["reserved"]} if values["reserved"] else {}
+                )
+            for told in (_needed(layout, values), values):
+                part = Part(path, told, **rest)
+                if part.body(order) == body:
+                    return part
+        except (LayoutError, FieldError):
+            pass  # its octets tell it
+    return Part(path, octets=body, **rest)

@@ -1,0 +1,315 @@
+"""A stream told as a recipe while it is read, in constant memory: the way back from `build`.
+
+What is told is written part by part, and judged as `build` will judge it.  What is too much for a recipe is told by its
+length alone, and said to be so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from struct import unpack, unpack_from
+from typing import TYPE_CHECKING, Any
+
+from ..codec.content import Buffer
+from ..errors import BreachError
+from ..io.memory import memory
+from ..io.sources import drive
+from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Unsized
+from ..reader.items import Stops
+from ..reader.reader import Reader
+from ..writer.draft import ANNOUNCING, Stream
+from ..writer.part import RECORDS, Part, raw
+from ..writer.writer import Writer
+from . import dump
+
+if TYPE_CHECKING:
+    from ..reader.pump import Program
+
+# Octets of a body that is told whole, but for contents of pages; the same of page entries; and of what is left behind
+# where reading stops.
+BODY_MAX = 1 << 20
+REST_MAX = 64 << 10
+# Zeros that are counted there: some inputs, such as /dev/zero, have no end.
+ZEROS_MAX = 1 << 30
+_PIECE = 64 << 10
+# Pages that are kept unless told otherwise.
+PAGES = 64
+_PAGE_DATA = "libxc.PAGE_DATA"
+
+
+class Teller(Stops):
+    """Tells a stream to `write`; `pages` pages whose contents follow no rule are kept.
+
+    It is driven like an pump.  `broken` says whether what it told breaks a rule, `lost` what was left out.
+    """
+
+    every_page = True
+
+    def __init__(self, write: Callable[[str], object], form: str = "auto", pages: int = PAGES) -> None:
+        self.reader = Reader(self, form)
+        self.broken = False
+        self.lost: list[str] = []
+        self._write = write
+        self._form = form
+        self._pages = pages
+        self._unkept = 0
+        self._writer: Writer | None = None
+        # Layers by byte order, and what has been told but for its padding.
+        self._orders: dict[str, str] = {}
+        self._pending: tuple[Part, list[tuple[str, str]] | None, str] | None = None
+        # What lies behind the reader's end: zeros, then other octets.
+        self._zeros = 0
+        self._rest = bytearray()
+
+    # -- for the driver ---------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """As Pump.run; behind the reader's end what is left is taken, as far as it is kept."""
+        want = self.reader.pump.run()
+        if want:
+            return want
+        window = self.window
+        piece = window.take(window.hi - window.lo)
+        if self._rest or piece.count(0) != len(piece):
+            self._rest += piece
+        else:
+            self._zeros += len(piece)
+        return int(not window.eof and len(self._rest) <= REST_MAX and self._zeros <= ZEROS_MAX)
+
+    def skip(self, count: int) -> None:
+        self.reader.pump.skip(count)
+
+    def end(self) -> None:
+        """The input has been read, or as much of it as can be."""
+        self._settle()
+        if self.reader.identity is not None:
+            self.finish(self.reader.identity)
+        if self._zeros > ZEROS_MAX:
+            at = self.window.position - self._zeros
+            self._lose(f"what follows from {at} ({at:#x}) on, over {ZEROS_MAX:,} zeros, is not kept")
+        elif self._zeros:
+            self._tell(raw(b"", self._zeros))
+        if len(self._rest) > REST_MAX:
+            at = self.window.position - len(self._rest)
+            self._lose(f"what follows from {at} ({at:#x}) on, over {REST_MAX >> 10} KiB, is not kept")
+        elif self._rest:
+            self._tell(raw(bytes(self._rest)))
+        self._settle()
+        if self._writer is None:
+            self._write("part = []\n")
+        if self._unkept:
+            self.lost.append(f"contents of {self._unkept:,} pages were not kept")
+        if big := sorted(layer for layer, order in self._orders.items() if order == ">"):
+            self._write(f"\n[[fault]]\nbig_endian = {dump.value(big)}\n")
+        if self._writer is not None and not self.broken:
+            self._judge(None)
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def header(self, layer: Layer, path: str, at: int, octets: bytes, broken: Sequence[Any]) -> None:
+        self.last = path
+        order = _order(layer, path, octets)
+        if self._orders.setdefault(layer.name, order) != order:
+            self._lose(f"the {layer.name} layer at {at} has another byte order than the one before: it will not be so")
+        self._tell(dump.part_of_body(path, octets, order))
+
+    def record(self, record: Record) -> Program:
+        self.last = record.path
+        return (
+            self._page_data(record) if record.path == _PAGE_DATA and record.layer.order == "<" else self._body(record)
+        )
+
+    def padding(self, record: Record, at: int, octets: bytes) -> None:
+        self._pad(octets)
+
+    def misplaced(self, record: Record, at: int, octets: bytes) -> None:
+        self._tell(raw(octets))
+
+    def ended(self, layer: Layer, at: int) -> None:
+        self.reader.exact = True  # what follows is not looked at there, it is taken here
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        super().truncated(layer, record, at, missing, what)
+        if record is not None:
+            self._pad(b"")  # what there is of it is left
+
+    def oversize(self, record: Record) -> None:
+        super().oversize(record)
+        self._tell(_part(record, octets=b"", claim=record.length, padding=b""))
+
+    # -- bodies -----------------------------------------------------------------------------------------------
+
+    def _body(self, record: Record, head: bytes = b"") -> Generator[int, int, None]:
+        """A body that begins with `head`."""
+        octets = head + (yield from self._take(min(record.length, BODY_MAX) - len(head)))
+        left = record.length - len(octets)
+        if left and len(octets) == BODY_MAX:
+            left -= yield -left
+            note = f"{record.length - left:,} octets were not kept"
+            self.lost.append(f"{record.name} at {record.at}: {note}")
+            self._tell(_cut(_part(record, octets=b"", fill=record.length - left), record, left), note=note)
+            return
+        part = dump.part_of_body(_path(record), octets, record.layer.order)
+        self._tell(_cut(_part(record, values=part.values, octets=part.octets), record, left))
+
+    def _page_data(self, record: Record) -> Generator[int, int, None]:
+        """A body of pages, whose contents are told by what they follow."""
+        head = yield from self._take(min(PAGE_FIXED, record.length))
+        count, reserved = unpack("<II", head) if len(head) == PAGE_FIXED else (0, 0)
+        if not 0 < ENTRY * count <= min(record.length - PAGE_FIXED, BODY_MAX):
+            yield from self._body(record, head)
+            return
+        head += yield from self._take(ENTRY * count)
+        if len(head) < PAGE_FIXED + ENTRY * count:
+            self._tell(_cut(_part(record, octets=head), record, record.length - len(head)))
+            return
+        entries = unpack_from(f"<{count}Q", head, PAGE_FIXED)
+        pfns = dump.with_contents(entries)
+        whole = left = record.length - len(head)
+        contents = dump.Contents(pfns, self._pages)
+        window = self.window
+        while left and not contents.dropped:
+            want = min(PAGE, left)
+            if window.hi - window.lo < want:
+                yield want
+            page = window.take(min(want, window.hi - window.lo))
+            left -= len(page)
+            if page:
+                contents.add(page)
+            if len(page) < want:
+                break
+        note = ""
+        if contents.dropped:
+            left -= yield -left
+            note = "contents were not kept"
+            self._unkept += (whole - left) // PAGE
+        else:
+            self._pages -= contents.kept
+        part = _cut(_part(record, octets=head, fill=whole - left), record, left)
+        self._tell(part, _keys(entries, reserved, part, contents), note)
+
+    def _take(self, count: int) -> Generator[int, int, bytes]:
+        """The next `count` octets, fewer if the stream ends before."""
+        window = self.window
+        found = bytearray()
+        while len(found) < count:
+            want = min(count - len(found), _PIECE)
+            if window.hi - window.lo < want:
+                yield want
+            piece = window.take(min(want, window.hi - window.lo))
+            found += piece
+            if len(piece) < want:
+                break
+        return bytes(found)
+
+    # -- what is told -----------------------------------------------------------------------------------------
+
+    def _tell(self, part: Part, keys: list[tuple[str, str]] | None = None, note: str = "") -> None:
+        """A part, by `keys` if its body is not to be told as it is judged."""
+        self._settle()
+        self._pending = part, keys, note
+
+    def _pad(self, padding: bytes) -> None:
+        """The last part's padding is this."""
+        if self._pending is not None:
+            part, keys, note = self._pending
+            if part.padding is None:
+                self._pending = replace(part, padding=padding), keys, note
+
+    def _settle(self) -> None:
+        """Tell what was waiting for its padding."""
+        if self._pending is None:
+            return
+        part, keys, note = self._pending
+        self._pending = None
+        told = part if keys is None else replace(part, octets=None, fill=0)
+        self._write("\n" + dump.text(told, keys, note))
+        if self._writer is None:
+            form = Stream((part,)).form or "auto" if self._form == "auto" else self._form
+            self._writer = Writer(_Nowhere(), form, strict=False)
+        if not self.broken:
+            self._judge(part)
+
+    def _judge(self, part: Part | None) -> None:
+        """Judge a part, or that there are no more."""
+        assert self._writer is not None
+        try:
+            if part is None:
+                self._writer.close()
+            else:
+                self._writer.put(part)
+        except BreachError:
+            self.broken = True
+
+    def _lose(self, message: str) -> None:
+        self.lost.append(message)
+        self._write(f"\n# {message}\n")
+
+
+def told(octets: bytes) -> tuple[str, Teller]:
+    """The recipe of a stream in memory, with contents of all pages, and what told it.  Raises DamagedError."""
+    lines: list[str] = []
+    teller = Teller(lines.append, pages=len(octets))
+    drive(teller, memory(memoryview(octets), teller.reader))
+    teller.end()
+    return dump.head(broken=teller.broken) + "".join(lines), teller
+
+
+class _Nowhere:
+    """What takes anything."""
+
+    def write(self, octets: Buffer, /) -> int:
+        return len(octets)
+
+
+def _order(layer: Layer, path: str, octets: bytes) -> str:
+    """The byte order of a header that may announce it."""
+    if path in ANNOUNCING and not (layer.parent is not None and layer.parent.name == "back-channel"):
+        return ">" if dump.part_of_body(path, octets, "<").values.get("options.endian") else "<"
+    return layer.order
+
+
+def _path(record: Record) -> str:
+    """The record's schema path, that of another if no schema knows it."""
+    if record.path in RECORDS:
+        return record.path
+    layer = record.layer.name
+    return f"{layer}.END" if f"{layer}.END" in RECORDS else f"{layer}.END_OF_IMAGE"
+
+
+def _part(record: Record, **rest: Any) -> Part:
+    path = _path(record)
+    if path != record.path:
+        rest["code"] = record.type
+    if isinstance(record, Unsized) and record.claim:
+        rest["claim"] = record.claim
+    return Part(path, **rest)
+
+
+def _cut(part: Part, record: Record, missing: int) -> Part:
+    """The part as the stream has it if it ends before the body does."""
+    if not missing:
+        return part
+    return replace(part, claim=record.length if record.layer.head else None, padding=b"")
+
+
+def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Contents) -> list[tuple[str, str]] | None:
+    """How PAGE_DATA is told: by its frames, else by its fields, else by its octets.  None if `part` tells it itself."""
+    clean = not reserved and dump.plain(entries)
+    whole = part.claim is None and part.fill == PAGE * len(dump.with_contents(entries))
+    frames = ("pages", dump.value(dump.frames(entries))) if clean else ("", "")
+    if contents.dropped:
+        return [frames, ("fill", dump.value("random"))] if clean and whole else None
+    if clean and whole:
+        return [frames, *contents.keys()]
+    pieces = ", ".join(contents.pieces())
+    if part.fill % PAGE:
+        head = dump.octets(part.octets or b"")
+        return [("record", dump.value(part.path)), ("octets", f"[{head}, {pieces}]")]
+    if clean:
+        return [frames, ("contents", f"[{pieces}]")]
+    told = f"entries = {dump.value([*map(dump.entry, entries)])}, pages = [{pieces}]"
+    if reserved:
+        told = f"reserved = {reserved}, {told}"
+    return [("record", dump.value(part.path)), ("fields", f"{{ {told} }}")]

@@ -1,0 +1,346 @@
+"""Guests as recipes tell them, made into streams: what records one has, in what order, in what wrapper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+
+from ..codec.content import Content, Numbers, joined, zeros
+from ..codec.decode import layouts
+from ..schema import hvm, libxc, xapi
+from ..writer.builders import (
+    CONFIGURATION,
+    TOP_TABLE,
+    XENOPS,
+    XML,
+    behind_text,
+    context,
+    control,
+    emulator,
+    image_headers,
+    in_libvirt,
+    in_migration,
+    in_xapi,
+    in_xl,
+    params,
+    pv_info,
+    sized,
+    vcpu,
+    vcpu_msrs,
+    xenstore,
+)
+from ..writer.draft import Stream
+from ..writer.part import Part, header, record
+from .memory import Frames, Many, Memory
+from .parse import FRAMES_MAX, fill, frames, octets
+from .toml import Table, integer, meant, shown
+
+# Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
+_EACH = 16384
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+# Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
+_LEAF = {8: 512, 4: 1024}
+# Records of a XAPI image whose body has a length.
+_STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
+_LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
+_HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
+_END_ENTRY = (hvm.END_TYPE, 0, b"")
+_CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
+# Keys that have a place in some forms only.
+_LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
+_IN = {
+    "config": ("xl", "xl-migrate"),
+    "xml": ("libvirt",),
+    "xenops": ("xapi",),
+    "state": ("xapi",),
+    "converted": _LIBXL,
+    "xenstore": _LIBXL,
+    "emulator": (*_LIBXL, "xapi"),
+}
+KEYS = (
+    *_IN,
+    *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "policy", "tsc", "params", "context"),
+    *("http", "text", "without"),
+)
+_TSC = {"mode": 0, "khz": 2_400_000, "nsec": 10**9, "incarnation": 1}
+_PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
+
+
+def compose(top: Table, form: str, mode: str) -> Stream:
+    """The stream of the guest that a recipe's top table describes.  Raises RecipeError."""
+    stream = _guest(top, form, mode)
+    for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
+        if key in top:
+            stream = behind_text(stream, octets(top, key), path)
+    return stream
+
+
+def _guest(top: Table, form: str, mode: str) -> Stream:
+    kind = top.one_of("guest", tuple(libxc.GUESTS), "")
+    version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
+    width = top.number("bits", 64, 32, 64) // 8
+    if width not in _LEAF:
+        raise top.fail(f"a guest has 32 or 64 bits, not {8 * width}", "bits")
+    if kind == "hvm" and "bits" in top:
+        raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
+    colo = top.take("colo", bool, mode == "colo")
+    if colo and kind == "pv":
+        raise top.fail("COLO is for HVM guests", "colo" if "colo" in top else "mode")
+    form = "libxl" if form == "auto" else form
+    for key, forms in _IN.items():
+        if key in top and form not in forms:
+            raise top.fail(f"it is for {', '.join(forms)}, and this is {form}", key)
+    if form == "back-channel":
+        raise top.fail("a back channel has no guest: list its parts", "form")
+    first, later = _memory(top, kind, width)
+    last = max((run.last for part in first for run in part.frames), default=0)
+    checkpoints = top.number("checkpoints", int(colo or mode == "remus"), 0, 1 << 20)
+    if checkpoints and form == "xapi":
+        raise top.fail("XAPI images have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
+    if checkpoints and mode == "plain":
+        raise top.fail("a plain stream has no checkpoints", "checkpoints" if "checkpoints" in top else "colo")
+    if not checkpoints and (colo or mode == "remus"):
+        raise top.fail(f"a {'COLO' if colo else mode} stream has checkpoints", "checkpoints")
+    static = _static(top, kind, version, width, last)
+    tail = tuple(_tail(top, kind, width, version))
+    image = (*image_headers(kind, version, _xen(top)), *static, *_parts(first))
+    outer = tuple(_emulators(top, kind))
+    again = tuple(_parts(later))
+    if not checkpoints:
+        body = (*image, *again, *tail, record("libxc.END"))
+        return _wrapped(top, form, kind, body, outer, ended=True)
+    per = len(tail) + len(again) + len(outer) + 3
+    top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
+    parts: list[Part] = list(image)
+    inside = form not in ("libxc", "xapi")
+    for number in range(checkpoints):
+        if number:
+            parts += [control(0)] if colo and inside else []
+            parts += again
+        parts += [*tail, record("libxc.CHECKPOINT")]
+        parts += [*outer, record("libxl.CHECKPOINT_END")] if inside else []
+    return _wrapped(top, form, kind, tuple(parts), outer, ended=False)
+
+
+def _wrapped(
+    top: Table, form: str, kind: str, image: tuple[Part, ...], outer: tuple[Part, ...], *, ended: bool
+) -> Stream:
+    """The image in what the form puts around it."""
+    if form == "libxc":
+        return Stream(image)
+    if form == "xapi":
+        state = [sized(row.one_of("type", _STATES, ""), octets(row, "body")) for row in _closing(top, "state")]
+        if "state" not in top:
+            state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
+        return in_xapi(Stream(image), *state, xenops=octets(top, "xenops") if "xenops" in top else XENOPS)
+    close = (*outer, record("libxl.END")) if ended else ()
+    legacy = {"options.legacy": int(top.take("converted", bool, False))}
+    stream = Stream((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
+    if form in ("xl", "xl-migrate"):
+        stream = in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
+    if form == "xl-migrate":
+        return in_migration(stream) if ended else Stream((header("xl-migrate.header"), *stream.parts))
+    if form == "libvirt":
+        return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
+    return stream
+
+
+def _closing(top: Table, key: str) -> Iterator[Table]:
+    """Tables of a list, each of which may have no more keys than were asked for."""
+    for row in top.tables(key):
+        yield row
+        row.done()
+
+
+def _ended(top: Table, key: str) -> Content:
+    """Octets, a plain text with the NUL that ends it."""
+    found = octets(top, key)
+    return (
+        found + b"\0" if isinstance(found, bytes) and isinstance(top.any(key), str) and found[-1:] != b"\0" else found
+    )
+
+
+def _xen(top: Table) -> tuple[int, int]:
+    text = top.take("xen", str, "4.17")
+    major, _, minor = text.partition(".")
+    if not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", text):
+        raise top.fail(f"{text!r} is not a release such as 4.17", "xen")
+    return int(major), int(minor)
+
+
+# -- memory ---------------------------------------------------------------------------------------------------
+
+
+def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memory]]:
+    """The guest's memory, each frame once, and what is sent again."""
+    table = top.table("memory")
+    batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 16)
+    ways = [key for key in ("records", "frames", "pages", "size") if key in table]
+    if len(ways) > 1:
+        raise table.fail(f"it cannot have both {ways[0]} and {ways[1]}", ways[1])
+    listed = _listed(table, "records") if "records" in table else [_all_frames(table, kind, width)]
+    again = _listed(table, "again")
+    every = [run for runs in (*listed, *again) for run in runs]
+    last = max((run.last for run in every), default=0)
+    if kind == "hvm":
+        tables = [run.type for run in every if "TAB" in run.type and run.type not in ("NOTAB", "XTAB")]
+        if tables:
+            raise table.fail(f"{tables[0]}: an HVM guest's page tables are its own business", *ways)
+    fills = {"": fill(table, "fill", "pfn", last)}
+    for row in libxc.PAGE_TYPES:
+        if row.table:
+            fills[row.name] = fill(table, "tables", "table", last)
+    table.done("records", "frames", "pages", "size")
+    whole = [Memory(runs, fills, batch) for runs in listed]
+    return whole, [Memory(runs, fills, batch) for runs in again]
+
+
+def _all_frames(table: Table, kind: str, width: int) -> tuple[Frames, ...]:
+    if "frames" in table:
+        return frames(table.any("frames"), table, "frames")
+    count = _size(table) if "size" in table else table.number("pages", 4, 1, FRAMES_MAX)
+    if kind == "hvm":
+        return (Frames(0, count - 1),)
+    if count <= TOP_TABLE:
+        raise table.fail(f"a PV guest's vcpus name frame {TOP_TABLE}, its page table: give it more pages")
+    kinds = {8: "L4TAB_PINNED", 4: "L3TAB_PINNED"}
+    rest = (Frames(TOP_TABLE + 1, count - 1),) if count > TOP_TABLE + 1 else ()
+    return (Frames(0, TOP_TABLE - 1), Frames(TOP_TABLE, TOP_TABLE, kinds[width]), *rest)
+
+
+def _size(table: Table) -> int:
+    """How many frames a size has."""
+    text = table.need("size", str)
+    number, _, unit = text.partition(" ")
+    if not re.fullmatch("[0-9]{1,18}", number) or unit not in _UNITS:
+        raise table.fail(f'{text!r} is not a size such as "64 MiB"', "size")
+    count, over = divmod(int(number) * _UNITS[unit], libxc.PAGE_SIZE)
+    if over or not 0 < count <= FRAMES_MAX:
+        raise table.fail(f"{text} is no number of pages", "size")
+    return count
+
+
+def _listed(table: Table, key: str) -> list[tuple[Frames, ...]]:
+    return [frames(item, table, key, number) for number, item in enumerate(table.take(key, list, []))]
+
+
+def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
+    room = _EACH
+    for run in runs:
+        if run.pages > room:
+            yield Many("libxc.PAGE_DATA", memory=run)
+        else:
+            room -= run.pages
+            yield from run.parts()
+
+
+# -- records --------------------------------------------------------------------------------------------------
+
+
+def _static(top: Table, kind: str, version: int, width: int, last: int) -> Iterator[Part]:
+    if kind == "pv":
+        yield pv_info(width, {8: 4, 4: 3}[width])
+    policy = top.table("policy")
+    if "policy" in top and version < 3:
+        raise top.fail("images of version 2 have no policy", "policy")
+    if version > 2:
+        leaves = list(_rows(policy, "cpuid", "libxc.X86_CPUID_POLICY", (1, 0xFFFFFFFF, 1, 1, 1, 1)))
+        msrs = list(_rows(policy, "msr", "libxc.X86_MSR_POLICY", (0xCE, 0)))
+        if leaves:
+            yield record("libxc.X86_CPUID_POLICY", leaves=leaves)
+        if msrs:
+            yield record("libxc.X86_MSR_POLICY", msrs=msrs)
+        yield record("libxc.STATIC_DATA_END")
+    policy.done()
+    if kind == "pv":
+        leaf = _LEAF[width]
+        if last // leaf >= _LEAVES_MAX or last >> 32:
+            raise top.fail(f"frame {last:#x} is more than a PV guest's list of frames reaches", "memory")
+        many = last // leaf + 1
+        listed = Numbers(many, lambda: repeat(1, many), 1, 1)
+        yield record("libxc.X86_PV_P2M_FRAMES", start_pfn=0, end_pfn=last, frames=listed)
+
+
+def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
+    """Rows of numbers for the list in the record at `path`: by default one, which says little."""
+    element = layouts()[path].parts[0].element
+    fields = [field for field in element.fields if not field.reserved] if element else []
+    for place, row in enumerate(table.take(key, list, [list(default)])):
+        numbers = [integer(item) for item in row] if isinstance(row, list) else []
+        found = {field.path: number for field, number in zip(fields, numbers, strict=False) if number is not None}
+        if not len(numbers) == len(fields) == len(found):
+            raise table.fail(f"{shown(row)} is not numbers for {', '.join(field.path for field in fields)}", key, place)
+        for item, field in enumerate(fields):
+            if not 0 <= found[field.path] >> field.bits < 1:
+                raise table.fail(f"{found[field.path]} is not within 0 to {(1 << field.bits) - 1}", key, place, item)
+        yield found
+
+
+def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
+    """What belongs to one checkpoint."""
+    tsc = top.table("tsc")
+    fields = [field for field in layouts()["libxc.X86_TSC_INFO"].fields if field.path in _TSC]
+    said = {field.path: tsc.number(field.path, _TSC[field.path], most=(1 << field.bits) - 1) for field in fields}
+    yield Part("libxc.X86_TSC_INFO", said)
+    tsc.done()
+    vcpus = top.number("vcpus", 1, 1, 4096)
+    if kind == "hvm":
+        yield from _hvm(top, vcpus)
+        return
+    for key in ("params", "context", "emulator", "xenstore"):
+        if key in top:
+            raise top.fail("only HVM guests have it", key)
+    yield record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE))
+    for number in range(vcpus):
+        yield vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])
+        yield vcpu("EXTENDED", number, 64)
+        yield vcpu("XSAVE", number, 592)
+        yield vcpu_msrs(number, (0xC0000103, 7))
+
+
+def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
+    named = top.table("params")
+    pairs = []
+    for name, default in list(named.each()) if "params" in top else _PARAMS.items():
+        index = hvm.PARAMS.get(name, integer(name))
+        if index is None or not 0 <= index < 1 << 64:
+            raise named.fail(f"it is no parameter's name{meant(name, hvm.PARAMS)}, nor its number", name)
+        pairs.append((index, named.number(name, default)))
+    named.spend("parts and rows", 4 * len(pairs))
+    yield params(*pairs)
+    entries = [_entry(row) for row in top.tables("context")]
+    if not entries:
+        state = bytes(_CONTEXT_TYPES["CPU"].lengths[-1])
+        entries = [(_CONTEXT_TYPES["CPU"].code, number, state) for number in range(vcpus)]
+        top.spend("parts and rows", vcpus, "vcpus")
+    yield context(_HEADER_ENTRY, *entries, _END_ENTRY)
+
+
+def _entry(row: Table) -> tuple[int, int, Content]:
+    kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
+    data = octets(row, "data") if "data" in row else zeros(kind.lengths[-1])
+    instance = row.number("instance", 0, most=0xFFFF)
+    row.done()
+    return kind.code, instance, data
+
+
+def _emulators(top: Table, kind: str) -> Iterator[Part]:
+    if kind == "pv":
+        return
+    if "xenstore" in top:
+        strings = []
+        inside = top.table("xenstore")
+        for key, _ in inside.each():
+            value = octets(inside, key)
+            inside.spend("bytes of text", len(value), key)
+            try:
+                strings += [key, joined((value,)).decode()]
+            except UnicodeDecodeError:
+                raise inside.fail("this is no text", key) from None
+        yield xenstore(*strings)
+    table = top.table("emulator")
+    number = {"traditional": 1, "upstream": 2}[table.one_of("kind", ("traditional", "upstream"), "upstream")]
+    state = octets(table, "context") if "context" in table else b"QEVM\0\0\0\3"
+    table.done()
+    yield emulator(state, number)

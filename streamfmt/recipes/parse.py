@@ -1,0 +1,320 @@
+"""How recipes spell octets, field values and parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from hashlib import shake_128
+from itertools import islice
+from typing import Any
+
+from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resized, zeros
+from ..codec.decode import layouts
+from ..errors import FieldError, RecipeError
+from ..schema.model import Field, Layout
+from ..schema.model import Part as Variable
+from ..writer.builders import vcpu
+from ..writer.draft import Stream
+from ..writer.part import HEADED, HEADERS, RECORDS, Part, Patched, raw
+from . import memory
+from .toml import Table, integer, shown
+
+# What one value has at most: octets, of which some may be random, zeros behind them, and frames of a record.
+MOST = 256 << 20
+_RANDOM_MOST = 16 << 20
+_RANDOM_FEW = 64 << 10
+_ZEROS_MOST = 1 << 40
+_FRAMES_MOST = MOST // memory.PAGE
+FRAMES_MAX = 1 << 52
+# Some layers have signed lengths and types.
+_LEAST = -(1 << 63)
+_VCPU = ("BASIC", "EXTENDED", "XSAVE")
+_KINDS = {"hex", "text", "zeros", "random"}
+# What finds the part that a key of a table names.
+Named = Callable[[Table, str], Part]
+
+
+# -- octets ---------------------------------------------------------------------------------------------------
+
+
+def octets(table: Table, key: str) -> Content:
+    """The octets that a key gives.  Raises RecipeError."""
+    if key not in table:
+        raise table.fail(f"it has no {key}, octets")
+    return _octets(table.any(key), table, key)
+
+
+def _octets(value: Any, table: Table, *place: str | int) -> Content:
+    try:
+        return octets_of(value)
+    except ValueError as error:
+        raise table.fail(str(error), *place) from None
+
+
+def octets_of(value: Any) -> Content:
+    """A text is its UTF-8; {hex = "00 ff"}, {text = "..."}, {zeros = 8} and {random = 8} are octets, `times` over.
+
+    A list is what its items are, one after another.  What is longer than it is written is made when it is wanted.
+    Raises ValueError.
+    """
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, list):
+        return _joined([octets_of(item) for item in value])
+    if not isinstance(value, Mapping):
+        raise ValueError(f'{shown(value)} is not octets: a text, or a table such as {{hex = "00 ff"}}')
+    kinds = value.keys() - {"times"}
+    times = integer(value.get("times", 1))
+    if len(kinds) != 1 or not kinds <= _KINDS or times is None or times < 0:
+        raise ValueError(f"octets are one of {', '.join(sorted(_KINDS))}, and how many times")
+    (kind,) = kinds
+    given = value[kind]
+    count = integer(given)
+    found: Content
+    if kind == "text" and isinstance(given, str):
+        found = given.encode()
+    elif kind == "hex" and isinstance(given, str):
+        try:
+            found = bytes.fromhex(given)
+        except ValueError:
+            raise ValueError(f"hex = {shown(given)} is not octets: each is two digits") from None
+    elif kind == "zeros" and count is not None and 0 <= count <= MOST:
+        found = _few(kind, count) if count <= SMALL else zeros(count)
+    elif kind == "random" and count is not None and 0 <= count <= _RANDOM_MOST:
+        found = _few(kind, count) if count <= SMALL else _random(count)
+    else:
+        most = _RANDOM_MOST if kind == "random" else MOST
+        raise ValueError(f"{kind} = {shown(given)} is not octets, or over {most:,} of them")
+    if len(found) * times > MOST:
+        raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
+    return repeated(found, times)
+
+
+@cache
+def _noise(count: int) -> memoryview:
+    return memoryview(shake_128(b"0").digest(count))
+
+
+@cache
+def _few(kind: str, count: int) -> bytes:
+    return bytes(count) if kind == "zeros" else bytes(_noise(_RANDOM_FEW)[:count])
+
+
+def _random(count: int) -> Content:
+    """Octets in no order, of which all values have the first."""
+    return Made(count, lambda: [_noise(_RANDOM_FEW if count <= _RANDOM_FEW else _RANDOM_MOST)[:count]])
+
+
+def _joined(items: list[Content]) -> Content:
+    size = sum(map(len, items))
+    if size > MOST:
+        raise ValueError(f"these are over {MOST:,} octets, the most that one value has")
+    if size <= SMALL or not any(isinstance(item, (Made, memoryview)) for item in items):
+        return joined(items)
+    return Made(size, lambda: pieces(items))
+
+
+# -- values ---------------------------------------------------------------------------------------------------
+
+
+def part_of(path: str, table: Table, key: str) -> dict[str, Any]:
+    """The field values in a table, for the part at schema path `path`.  Raises RecipeError."""
+    return _layout(layouts()[path], table.table(key))
+
+
+def _layout(layout: Layout, table: Table, prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    fields = {row.path: row for row in layout.fields}
+    parts = {part.name: part for part in layout.parts}
+    for name, value in table.each():
+        path = prefix + name
+        if path in fields:
+            found[path] = _field(fields[path], value, table, name)
+        elif path in parts:
+            found[path] = _variable(parts[path], value, table, name)
+        elif isinstance(value, Mapping) and any(each.startswith(f"{path}.") for each in fields):
+            found.update(_layout(layout, table.table(name), f"{path}."))
+        else:
+            known = ", ".join((*fields, *parts))
+            raise table.fail(f"{layout.path} has no such field{f', only {known}' if known else ''}", name)
+    return found
+
+
+def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:
+    if row.raw:
+        return _octets(value, table, *place)
+    found = integer(value)
+    if found is None and not isinstance(value, str):
+        raise table.fail(f"{shown(value)} is not a number", *place)
+    return value if found is None else found
+
+
+def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
+    element = part.element
+    if isinstance(value, Mapping) or (element is None and (part.unit == 1 or part.count == "to a NUL")):
+        return _octets(value, table, name)
+    if isinstance(value, str):
+        try:
+            return memory.numbers(frames(value, table, name))
+        except ValueError as error:
+            raise table.fail(str(error), name) from None
+    if not isinstance(value, list):
+        raise table.fail(f"{shown(value)} is not a list", name)
+    if element is None:
+        return [_octets(item, table, name, number) for number, item in enumerate(value)]
+    if element.fields and not element.fields[0].path:
+        return [_field(element.fields[0], item, table, name, number) for number, item in enumerate(value)]
+    return [_layout(element, row) for row in table.tables(name)]
+
+
+def patch_value(table: Table, key: str) -> int | Content:
+    """What a field is overwritten with: a number, or octets."""
+    if key not in table:
+        raise table.fail(f"it has no {key}, a number or octets")
+    found = integer(table.any(key))
+    return octets(table, key) if found is None else found
+
+
+# -- parts ----------------------------------------------------------------------------------------------------
+
+
+def parts_of(
+    table: Table,
+    key: str,
+    fetched: Callable[[Table, str], Stream],
+    named: Named | None = None,
+) -> Iterator[Part]:
+    """The parts in a list of tables; what `named` finds, where it is given, may be copied.  Raises RecipeError."""
+    for row in table.tables(key):
+        if "recipe" in row:
+            parts = fetched(row, "recipe").parts
+            row.spend("parts and rows", len(parts), "recipe")
+            yield from parts
+            row.done()
+            continue
+        row.spend("parts and rows", 1)
+        if "copy" in row and named is not None:
+            yield around(named(row, "copy"), row)
+        elif "raw" in row:
+            yield raw(octets(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
+        elif "pages" in row:
+            yield around(_pages(row), row)
+        elif "vcpu" in row:
+            kind = row.one_of("vcpu", _VCPU, "")
+            yield around(
+                vcpu(kind, row.number("number", 0, most=(1 << 32) - 1), row.number("size", 0, most=1 << 20)), row
+            )
+        else:
+            yield around(_plain(row), row)
+        row.done()
+
+
+def check(part: Part) -> int:
+    """Raise FieldError if the part cannot be written; how many steps it took to see that."""
+    if not part.patches:
+        for each in islice(part.parts(), 1):
+            each.whole("<")
+        return 0
+    patched = Patched(part, "<")
+    for place, value in part.patches:
+        patched.put(place, value)
+    check(replace(part, octets=resized(b"", patched.size), patches=()))  # what is around its body
+    return patched.walked + len(part.patches)
+
+
+def misfit(row: Table, error: FieldError) -> RecipeError:
+    """What to raise about a value of the table that does not fit the field it is for."""
+    place: list[str | int] = []
+    message = str(error)
+    if error.field in row:
+        place = [error.field]
+    elif "set" in row and error.field in row.table("set"):
+        place = ["set", error.field]
+    elif "fields" in row:
+        steps = re.findall(r"[^][.]+", error.field)
+        place = ["fields", *(int(step) if step.isdigit() else step for step in steps)]
+    if place:
+        message = message.removeprefix(f"{error.field}: ")
+    return row.fail(message, *place)
+
+
+def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames, ...]:
+    """The frames that a text says.  Raises RecipeError."""
+    if not isinstance(text, str):
+        raise table.fail(f'{shown(text)} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"', *place)
+    try:
+        found = memory.frames(text)
+    except ValueError as error:
+        raise table.fail(str(error), *place) from None
+    table.spend("runs of frames", len(found), *place)
+    if any(run.last >= FRAMES_MAX for run in found):
+        raise table.fail(f"a page entry has no room for frames from {FRAMES_MAX:#x} on", *place)
+    return found
+
+
+def _plain(row: Table) -> Part:
+    known, key = (HEADERS, "header") if "header" in row else (RECORDS, "record")
+    if key not in row:
+        raise row.fail("a part is a header, a record, pages, a vcpu, raw octets, a copy or a recipe")
+    path = row.one_of(key, tuple(known), "")
+    if "octets" in row and "fields" in row:
+        raise row.fail("it cannot have both fields and octets", "octets")
+    return Part(path, part_of(path, row, "fields"))
+
+
+def _pages(row: Table) -> Part:
+    """PAGE_DATA in short."""
+    runs = frames(row.any("pages"), row, "pages")
+    if sum(map(len, runs)) > _FRAMES_MOST:
+        raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
+    if "contents" in row:
+        return _pages_with(runs, row)
+    fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
+    return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
+
+
+def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
+    """PAGE_DATA with contents of its own."""
+    contents = octets(row, "contents")
+    if len(contents) % memory.PAGE:
+        raise row.fail(f"{len(contents):,} octets are no whole pages", "contents")
+    return Part("libxc.PAGE_DATA", memory.Pages(runs, {}, contents))
+
+
+def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
+    """The contents of pages that a key names, or octets that are repeated.  Raises RecipeError."""
+    if isinstance(table.any(key), (Mapping, list)):
+        pattern = octets(table, key)
+        if not pattern:
+            raise table.fail("no octets fill no page", key)
+        return memory.pattern(pattern)
+    word = table.one_of(key, memory.FILLS, default)
+    return memory.fill(word, table.number("seed", 0), last)
+
+
+def around(part: Part, row: Table) -> Part:
+    """A part with what a table says beyond its fields.  Raises RecipeError if it could not be written."""
+    for key in ("type", "length", "padding"):
+        if key in row and not (part.is_record and (key == "padding" or part.layer in HEADED)):
+            raise row.fail(f"{part.path} has no {key} around it that could be another", key)
+    if "octets" in row:
+        part = replace(part, octets=octets(row, "octets"))
+    if "type" in row:
+        part = replace(part, code=row.number("type", 0, least=_LEAST))
+    if "length" in row:
+        part = replace(part, claim=row.number("length", 0, least=_LEAST))
+    if "padding" in row:
+        part = replace(part, padding=octets(row, "padding"))
+    if "zeros" in row:
+        part = replace(part, fill=row.number("zeros", 0, most=_ZEROS_MOST))
+    if "set" in row:
+        inner = row.table("set")
+        part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))
+    try:
+        steps = check(part)
+    except FieldError as error:
+        raise misfit(row, error) from None
+    row.spend("steps", steps)
+    return part

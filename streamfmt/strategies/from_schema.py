@@ -1,0 +1,184 @@
+"""Breaches that follow from the data of a clause: its fields and lengths, the order rules, and where a stream ends.
+
+Each function gives streams of which one, at least, breaks the clause and nothing else; `breaking` takes the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from ..api import Form, Mode
+from ..codec.decode import layouts
+from ..schema.layers import LAYERS
+from ..schema.model import Field
+from ..schema.order import OrderRule
+from ..writer import HEADERS, RECORDS, Stream
+from . import records
+from .conforming import GUESTS, VERSIONS, made
+from .edits import at, boundary_values, fields, insertions, nth, of, places, rotated
+from .images import LATER
+from .sample import Sample
+
+_FORMS: dict[str, tuple[Form, ...]] = {"libxc": ("libxc", "libxl", "xl"), "libxl": ("libxl", "xl")}
+_CHECKPOINTED: tuple[Mode, ...] = ("remus", "colo")
+
+
+def having(path: str, *more: str, mode: Mode | None = None) -> st.SearchStrategy[Sample]:
+    """Clean streams that have a header or record of that path, and of `more`."""
+    layer, _, name = path.partition(".")
+    row = RECORDS.get(path)
+    modes: tuple[Mode, ...] = ("plain", *_CHECKPOINTED) if mode is None else (mode,)
+    forms: tuple[Form, ...] = _FORMS.get(layer) or (layer,)  # type: ignore[assignment] # other layers are forms
+    if path in HEADERS and layer == "libxl":
+        forms = ("libxl",)
+    if name in ("CHECKPOINT", "CHECKPOINT_END"):
+        modes = _CHECKPOINTED
+    elif name in ("CHECKPOINT_STATE", "VERIFY"):
+        modes = ("colo",) if name == "CHECKPOINT_STATE" else ("plain",)
+    elif name in ("END", "READY", "GO", "REPORT", "STATUS", "GIVE_BACK"):
+        modes = ("plain",)
+    elif path == "libxc.CHECKPOINT_DIRTY_PFN_LIST":
+        forms = ("back-channel",)
+    need = {path, *more, *((LATER,) if name == "CHECKPOINT_STATE" else ())}
+    guests = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS
+    versions = [version for version in VERSIONS if row is None or version >= row.version]
+    found = made(forms, guests, versions, modes, need=need, clean=True)
+    return found.filter(lambda sample: path in sample.stream.paths) if forms == ("back-channel",) else found
+
+
+# Records of XAPI images that PV guests have not.
+_HVM = ("VARSTORED", "SWTPM", "QEMU_TRAD")
+
+
+# -- fields ---------------------------------------------------------------------------------------------------
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Path of the header or record that holds a field, and the field's name in it."""
+    words = path.split(".")
+    return ".".join(words[:2]), ".".join(words[2:])
+
+
+def broken_field(draw: st.DrawFn, path: str) -> Iterator[Sample]:
+    """The field with a value that is not allowed."""
+    where, name = _split(path)
+    sample = draw(having(where))
+    number = nth(draw, sample.stream, where)
+    rows = {
+        place: row
+        for place, row in fields(sample.stream.part(where, number)).items()
+        if "".join(_without_numbers(place)) == name
+    }
+    place = draw(st.sampled_from(sorted(rows)))
+    yield replace(sample, stream=sample.stream.patch(where, place, draw(bad_values(rows[place])), number))
+
+
+def _without_numbers(place: str) -> Iterator[str]:
+    """The place's name, elements of lists not counted."""
+    for piece in place.split("["):
+        yield piece.partition("]")[2] if "]" in piece else piece
+
+
+def bad_values(row: Field) -> st.SearchStrategy[int | bytes]:
+    """Values that the schema does not allow."""
+    if row.raw:
+        good = row.constant or bytes(row.size)
+        changes = st.tuples(st.integers(0, row.size - 1), st.integers(1, 255))
+        return changes.map(lambda row: good[: row[0]] + bytes([good[row[0]] ^ row[1]]) + good[row[0] + 1 :])
+    bad = [value for value in boundary_values(row) if value not in (row.allowed or ())]
+    most = (1 << row.bits) - 1
+    return st.sampled_from(bad) | st.integers(0, most).filter(lambda value: value not in (row.allowed or ()))
+
+
+# -- lengths --------------------------------------------------------------------------------------------------
+
+
+def broken_length(draw: st.DrawFn, path: str) -> Iterator[Sample]:
+    """One of the records with a body of another length, which its header announces truly."""
+    sample = draw(having(path))
+    number = nth(draw, sample.stream, path)
+    layout = layouts()[path]
+    length = len(sample.stream.part(path, number).body("<"))
+    unit = max([part.unit for part in layout.parts], default=1) or 1
+    near = {0, 1, layout.size, length, length + unit, layout.size + unit}
+    row = RECORDS[path]
+    near |= {layout.size + unit * count for count in (row.least, row.most or 0, *row.lengths)}
+    sizes = sorted({size + off for size in near for off in (-1, 0, 1, 8) if size + off >= 0} - {length})
+    for size in (draw(st.integers(0, 64)), *rotated(draw, sizes)):
+        yield replace(sample, stream=sample.stream.resized(path, size, number))
+
+
+# -- order ----------------------------------------------------------------------------------------------------
+
+RULES: dict[str, list[tuple[str, OrderRule]]] = {}
+for _layer in LAYERS:
+    for _rule in _layer.rules:
+        RULES.setdefault(_rule.clause, []).append((_layer.name, _rule))
+
+
+def broken_order(draw: st.DrawFn, layer: str, rule: OrderRule, name: str) -> Iterator[Sample]:
+    """A record of that name where the rule does not allow it, or without what the rule asks for."""
+    sample = draw(_base(layer, rule, name))
+    stream = sample.stream
+    path = f"{layer}.{name}"
+    ways = [_added, _moved] if rule.seen or not rule.unseen else [_missing, _moved, _added]
+    for way in rotated(draw, ways):
+        for found in way(draw, stream, path, [f"{layer}.{other}" for other in rule.unseen]):
+            yield replace(sample, stream=found)
+
+
+def _base(layer: str, rule: OrderRule, name: str) -> st.SearchStrategy[Sample]:
+    """Streams for the rule: with the records that it is about, where streams of their kind have such."""
+    need = {f"{layer}.{other}" for other in (name, *rule.seen, *rule.unseen)}
+    modes: tuple[Mode, ...] = ("plain",)
+    if layer != "xapi":
+        checkpoint = {"CHECKPOINT", "CHECKPOINT_END"} & {name, *rule.seen}
+        modes = _CHECKPOINTED if checkpoint else ("plain",) if name == "VERIFY" else ("plain", *_CHECKPOINTED)
+    need |= {LATER}
+    forms = _FORMS.get(layer) or ("xapi",)
+    row = RECORDS.get(f"{layer}.{name}")
+    own = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS
+    guests = tuple(guest for guest in rule.guests if guest in own) or rule.guests
+    return made(forms, guests, rule.versions, modes, need=need, clean=True)
+
+
+def _added(draw: st.DrawFn, stream: Stream, path: str, _: list[str]) -> Iterator[Stream]:
+    """With another such record anywhere."""
+    known = of(stream, path)
+    part = stream.parts[draw(st.sampled_from(known))] if known else draw(records.example(path))
+    yield from insertions(draw, stream, part)
+
+
+def _moved(draw: st.DrawFn, stream: Stream, path: str, _: list[str]) -> Iterator[Stream]:
+    """With such a record somewhere else."""
+    known = of(stream, path)
+    if known:
+        number = draw(st.sampled_from(known))
+        rest = at(stream, number, drop=1)
+        for place in rotated(draw, places(rest, path.partition(".")[0])):
+            yield at(rest, place, stream.parts[number])
+
+
+def _missing(draw: st.DrawFn, stream: Stream, path: str, unseen: list[str]) -> Iterator[Stream]:
+    """Without what has to come before such a record: one of them, or all."""
+    known = [number for other in unseen for number in of(stream, other)]
+    for number in rotated(draw, known):
+        yield at(stream, number, drop=1)
+    if known:
+        yield replace(stream, parts=tuple(part for part in stream if part.path not in unseen))
+
+
+# -- the end --------------------------------------------------------------------------------------------------
+
+
+def cut_short(draw: st.DrawFn, sample: Sample, layers: tuple[str, ...]) -> Iterator[Sample]:
+    """Cut inside a part of one of the layers, or before it."""
+    stream = sample.stream
+    offsets = stream.offsets()
+    parts = [number for number, part in enumerate(stream.parts) if part.layer in layers]
+    for number in rotated(draw, parts):
+        extra = draw(st.integers(0, offsets[number + 1] - offsets[number] - 1)) if draw(st.booleans()) else 0
+        yield replace(sample, stream=replace(stream, cut=offsets[number] + extra))

@@ -1,0 +1,239 @@
+"""What is done to a given stream: a value at its boundary, a cut, octets in pieces, damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from ..codec.decode import layouts
+from ..schema import libxc, xapi
+from ..schema.clauses import registry
+from ..writer import HEADERS, RECORDS, Part, Stream, raw
+from .breaking import breaking
+from .conforming import streams
+from .edits import at, boundary_values, exchanged, fields
+from .sample import Sample, apart
+
+Buffer = bytes | bytearray | memoryview
+
+# -- boundaries -----------------------------------------------------------------------------------------------
+
+
+def boundaries(sample: Sample) -> st.SearchStrategy[Sample]:
+    """The sample with one field, length, count or record type at a boundary of what is possible or allowed.
+
+    What comes of it may conform or not.
+
+    >>> from hypothesis import find
+    >>> from streamfmt.strategies import boundaries, streams
+    >>> good = find(streams("libxc", guest="hvm"), lambda _: True)
+    >>> find(boundaries(good), lambda sample: "LIBXC-IHDR-VERSION" in sample.clauses).stream.parts[0]
+    Part(path='libxc.image_header', values={'version': 3}, ..., patches=(('version', 0),), ...)
+    """
+    stream = sample.stream
+    known = [number for number, part in enumerate(stream.parts) if _ways(part)]
+    if not known:
+        return st.just(sample)
+    return (
+        st.sampled_from(known)
+        .flatmap(lambda number: _bounded(stream, number))
+        .map(lambda found: replace(sample, stream=found))
+    )
+
+
+def _ways(part: Part) -> list[Callable[[st.DrawFn, Part], Part]]:
+    """What of a part has boundaries."""
+    found: list[Callable[[st.DrawFn, Part], Part]] = []
+    if part.path in HEADERS | RECORDS and fields(part):
+        found.append(_field)
+    if part.path in RECORDS:
+        found.append(_resized)
+        if f"{part.layer}.record_header" in layouts():
+            found += [_claimed, _typed]
+    return found
+
+
+@st.composite
+def _bounded(draw: st.DrawFn, stream: Stream, number: int) -> Stream:
+    part = stream.parts[number]
+    return exchanged(stream, number, draw(st.sampled_from(_ways(part)))(draw, part))
+
+
+def _field(draw: st.DrawFn, part: Part) -> Part:
+    rows = fields(part)
+    place = draw(st.sampled_from(list(rows)))
+    value = draw(st.sampled_from(boundary_values(rows[place])))
+    return replace(part, patches=(*part.patches, (place, value)))
+
+
+def _resized(draw: st.DrawFn, part: Part) -> Part:
+    """A body of another length, which is told truly."""
+    body = part.body("<")
+    sizes = {0, 1, 7, 8, *(len(body) + off for off in (-8, -1, 1, 8, libxc.PAGE_SIZE))}
+    size = draw(st.sampled_from(sorted(size for size in sizes if size >= 0)))
+    return replace(part, octets=body[:size].ljust(size, b"\0"), patches=())
+
+
+def _header_values(part: Part, name: str) -> list[int]:
+    """Boundary values of a field of the part's record header."""
+    row = next(row for row in layouts()[f"{part.layer}.record_header"].fields if row.path == name)
+    return [int(value) for value in boundary_values(row)]
+
+
+# What records of a layer may be long at most, where there is a limit.
+_LIMITS = {"libxc": libxc.RECORD_LENGTH_MAX, "xapi": xapi.LENGTH_MAX}
+
+
+# Values stand in the same places whatever the part is, so that examples shrink to smaller parts.
+
+
+def _claimed(draw: st.DrawFn, part: Part) -> Part:
+    """A length that need not be that of the body."""
+    length = len(part.body("<")) + part.fill
+    limit = _LIMITS.get(part.layer, length)
+    near = (max(length + off, 0) for off in (1, -1, 8, -8))
+    return replace(part, claim=draw(st.sampled_from((*_header_values(part, "length"), limit, limit + 1, *near))))
+
+
+def _typed(draw: st.DrawFn, part: Part) -> Part:
+    """A type that its layer has, or one at the edge of those that it has not."""
+    known = [row.code for path, row in RECORDS.items() if path.startswith(f"{part.layer}.")]
+    return replace(part, code=draw(st.sampled_from((*known, max(known) + 1, *_header_values(part, "type")))))
+
+
+# -- cuts and pieces ------------------------------------------------------------------------------------------
+
+
+def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
+    """The sample cut short: before a header or a record, a few octets further, or anywhere.
+
+    >>> from hypothesis import find
+    >>> from streamfmt.strategies import cuts, streams
+    >>> good = find(streams("libxc", guest="hvm"), lambda _: True)
+    >>> find(cuts(good), lambda sample: sample.stream.cut > 40).stream.cut
+    41
+    """
+    offsets = sample.stream.offsets()
+    near = sorted({place + off for place in offsets for off in (0, 1, 4, 8, -1) if 0 <= place + off < offsets[-1]})
+    if not near:
+        return st.just(sample)
+    anywhere = st.sampled_from(near) | st.integers(0, offsets[-1] - 1)
+    return anywhere.map(lambda cut: replace(sample, stream=replace(sample.stream, cut=cut)))
+
+
+def chunkings(octets: Buffer) -> st.SearchStrategy[list[bytes]]:
+    """The octets in pieces, of any sizes: all at once, a few cuts, or all of one small size.
+
+    >>> from hypothesis import find
+    >>> from streamfmt.strategies import chunkings
+    >>> find(chunkings(b"stream"), lambda pieces: len(pieces) > 1)
+    [b'strea', b'm']
+    """
+    data = bytes(octets)
+    if len(data) < 2:
+        return st.just([data] if data else [])
+    places = st.lists(st.integers(1, len(data) - 1), max_size=8, unique=True).map(sorted)
+    # Thousands of tiny pieces tell no more than hundreds.
+    regular = st.integers(0, len(data) - max(1, len(data) // 500)).map(
+        lambda less: list(range(len(data) - less, len(data), len(data) - less))
+    )
+    return (regular | places).map(lambda found: _pieces(data, found))
+
+
+def _pieces(data: bytes, places: list[int]) -> list[bytes]:
+    return [data[start:stop] for start, stop in zip((0, *places), (*places, len(data)), strict=True)]
+
+
+# -- damage ---------------------------------------------------------------------------------------------------
+
+
+def mutations(given: Sample | Buffer) -> st.SearchStrategy[bytes]:
+    """The octets of a stream, damaged once or a few times.
+
+    Records are dropped, doubled, moved and changed with their lengths and padding made right again, so that what
+    follows is still read; some octets of the outcome may be flipped, put in or taken out besides.  Octets are taken
+    apart for it as far as they are a stream.
+
+    >>> from hypothesis import find
+    >>> from streamfmt.strategies import mutations
+    >>> find(mutations(b"octets"), lambda octets: len(octets) > 6)
+    b'\\x00octets'
+    """
+    return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: sample.octets)
+
+
+@st.composite
+def _mutated(draw: st.DrawFn, sample: Sample) -> Sample:
+    """The sample after some damage; as long as it is in parts it is told by them."""
+    stream = sample.stream
+    known = [number for number, part in enumerate(stream.parts) if part.path in HEADERS | RECORDS]
+    changes = draw(st.integers(0, 3)) if known else 0
+    for _ in range(changes):
+        stream = draw(st.sampled_from((_doubled, _dropped, _moved, _flipped)))(draw, stream)
+    if not changes or draw(st.booleans()):
+        stream = Stream((raw(draw(_damaged(stream.render()))),))
+    return replace(sample, stream=stream)
+
+
+def _any(draw: st.DrawFn, stream: Stream) -> int:
+    return draw(st.integers(0, len(stream.parts) - 1))
+
+
+def _doubled(draw: st.DrawFn, stream: Stream) -> Stream:
+    number = _any(draw, stream)
+    return at(stream, number, stream.parts[number])
+
+
+def _dropped(draw: st.DrawFn, stream: Stream) -> Stream:
+    return at(stream, _any(draw, stream), drop=1) if len(stream.parts) > 1 else stream
+
+
+def _moved(draw: st.DrawFn, stream: Stream) -> Stream:
+    number = _any(draw, stream)
+    return at(at(stream, number, drop=1), _any(draw, stream), stream.parts[number])
+
+
+def _flipped(draw: st.DrawFn, stream: Stream) -> Stream:
+    """With damage in the body of one record, whose length is that of what came of it."""
+    known = [number for number, part in enumerate(stream.parts) if part.path in RECORDS and part.claim is None]
+    if not known:
+        return stream
+    number = draw(st.sampled_from(known))
+    part = stream.parts[number]
+    octets = draw(_damaged(part.body("<")))
+    return exchanged(stream, number, replace(part, octets=octets, patches=()))
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, octets: bytes) -> bytes:
+    """With some octets flipped, put in or taken out."""
+    data = bytearray(octets)
+    for _ in range(draw(st.integers(1, 4))):
+        way = draw(st.sampled_from(("in", "out", "flip") if data else ("in",)))
+        place = draw(st.integers(0, len(data) - (way != "in")))
+        if way == "in":
+            data[place:place] = draw(st.binary(min_size=1, max_size=9))
+        elif way == "out":
+            del data[place : place + draw(st.integers(1, 9))]
+        else:
+            data[place] ^= draw(st.integers(1, 255))
+    return bytes(data)
+
+
+# -- all of it ------------------------------------------------------------------------------------------------
+
+
+def inputs() -> st.SearchStrategy[Sample]:
+    """All of the above: conforming streams, broken ones, and any of these at a boundary, cut or damaged.
+
+    >>> from hypothesis import given
+    >>> from streamfmt.strategies import inputs
+    >>> @given(inputs())
+    ... def test_reader(sample):
+    ...     my_reader(sample.octets)
+    """
+    clauses = [clause.id for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
+    whole = st.one_of(streams(), streams(unknown=True), st.sampled_from(clauses).flatmap(breaking))
+    return st.one_of(whole, whole.flatmap(boundaries), whole.flatmap(cuts), whole.flatmap(_mutated))

@@ -1,0 +1,186 @@
+"""Parts that are made often, from what people think in: pages, vcpus, parameters; and streams put into containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+from .. import tables
+from ..codec.content import Buffer, Content, resized
+from ..errors import FieldError
+from ..schema import libxc
+from .draft import Stream
+from .part import Part, header, record
+
+# A page entry's type, in its place.
+PAGE_CODES = {row.name: row.code << tables.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
+
+
+def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
+    """The two headers of an image."""
+    if guest not in libxc.GUESTS:
+        raise FieldError("guest", f"{guest!r} is none of {', '.join(libxc.GUESTS)}")
+    return (
+        header("libxc.image_header", version=version),
+        header("libxc.domain_header", type=libxc.GUESTS[guest], xen_major=xen[0], xen_minor=xen[1]),
+    )
+
+
+def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None) -> Part:
+    """PAGE_DATA for (frame, type name) pairs; content is derived from the frame number where not given."""
+    data = {row.name for row in libxc.PAGE_TYPES if row.data}
+    contents = [
+        (content or {}).get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn, kind in entries if kind in data
+    ]
+    return page_data([pfn for pfn, _ in entries], [kind for _, kind in entries], contents)
+
+
+def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> Part:
+    """PAGE_DATA of many frames: the type of each, or of all, and the contents of those that carry any."""
+    kinds = [types] * len(pfns) if isinstance(types, str) else types
+    if len(kinds) != len(pfns):
+        raise FieldError("types", f"{len(kinds)} for {len(pfns)} frames")
+    try:
+        entries = [PAGE_CODES[kind] | pfn for kind, pfn in zip(kinds, pfns, strict=True)]
+    except KeyError as unknown:
+        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(PAGE_CODES)}") from None
+    return record("libxc.PAGE_DATA", entries=entries, pages=list(contents))
+
+
+def page_entries(part: Part) -> list[tuple[int, str]]:
+    """Frame and type of each entry of a PAGE_DATA record that was made here."""
+    return [
+        (entry & tables.ENTRY_PFN_MASK, tables.PAGE_TYPES[entry >> tables.ENTRY_TYPE_SHIFT])
+        for entry in part.values["entries"]
+    ]
+
+
+def context(*entries: tuple[int, int, Content]) -> Part:
+    """HVM_CONTEXT of (type, instance, data) entries."""
+    rows = [{"typecode": kind, "instance": number, "length": len(data), "data": data} for kind, number, data in entries]
+    return record("libxc.HVM_CONTEXT", context=rows)
+
+
+def params(*pairs: tuple[int, int]) -> Part:
+    return record("libxc.HVM_PARAMS", count=len(pairs), params=[{"index": i, "value": v} for i, v in pairs])
+
+
+# The frame that vcpu contexts made here name as the top of their page tables.
+TOP_TABLE = 2
+# What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number
+# (struct vcpu_guest_context, 64- and 32-bit); the masks of an XSAVE area of 576 octets.
+_CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
+    ("BASIC", 5168): {0x200: 0x20, 0x1390: TOP_TABLE << 12},
+    ("BASIC", 2800): {0x200: 0x20, 0xAA8: TOP_TABLE << 12},
+    ("XSAVE", 592): {0: 3, 8: 3},
+}
+
+
+def vcpu(kind: str, number: int, size: int) -> Part:
+    """One of the opaque vcpu records, `size` octets of context, such as Xen takes where the size is one it knows."""
+    begins = number.to_bytes(4, "little") + size.to_bytes(4, "little") if kind == "EXTENDED" and size >= 8 else b""
+    blob = _context(kind, size) if (kind, size) in _CONTEXTS else resized(begins, size)
+    return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=blob)
+
+
+@cache
+def _context(kind: str, size: int) -> bytes:
+    blob = bytearray(size)
+    for at, value in _CONTEXTS[kind, size].items():
+        blob[at : at + 4] = value.to_bytes(4, "little")
+    return bytes(blob)
+
+
+def vcpu_msrs(number: int, *msrs: tuple[int, int]) -> Part:
+    rows = [{"index": index, "value": value} for index, value in msrs]
+    return record("libxc.X86_PV_VCPU_MSRS", vcpu_id=number, msrs=rows)
+
+
+def p2m(start: int, end: int, *frames: int) -> Part:
+    return record("libxc.X86_PV_P2M_FRAMES", start_pfn=start, end_pfn=end, frames=list(frames))
+
+
+def pv_info(width: int, levels: int) -> Part:
+    return record("libxc.X86_PV_INFO", guest_width=width, pt_levels=levels)
+
+
+def xenstore(*strings: str, emulator: int = 2) -> Part:
+    """EMULATOR_XENSTORE_DATA of keys and values in turn."""
+    pairs = [{"key": k.encode(), "value": v.encode()} for k, v in zip(strings[::2], strings[1::2], strict=True)]
+    return record("libxl.EMULATOR_XENSTORE_DATA", emulator_id=emulator, index=0, pairs=pairs)
+
+
+def control(number: int) -> Part:
+    """CHECKPOINT_STATE of an id."""
+    return record("libxl.CHECKPOINT_STATE", control_id=number)
+
+
+def dirty(*pfns: int) -> Part:
+    return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
+
+
+def emulator(octets: Content = b"QEVM\0\0\0\3", number: int = 2) -> Part:
+    return record("libxl.EMULATOR_CONTEXT", emulator_id=number, index=0, context=octets)
+
+
+# -- containers -----------------------------------------------------------------------------------------------
+
+CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+XML = b"<domain type='xen'><name>guest</name></domain>\0"
+
+
+def in_xl(stream: Stream, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Stream:
+    """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
+    data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
+    head = header(
+        "xl.header",
+        byteorder=0x01020304,
+        mandatory_flags={"reserved": 0, "stream_v2": 1, "json": 1} | flags,
+        optional_flags=0,
+        optional_data_len=4 + len(configuration) + len(rest),
+    )
+    return replace(stream, parts=(head, data, *stream.parts))
+
+
+def in_migration(saved: Stream, status: int = 0) -> Stream:
+    """A capture of both directions of `xl migrate`; `saved` is what the sender sent, as an xl file has it."""
+    behind = [record(f"xl-migrate.{name}") for name in ("READY", "GO", "REPORT")]
+    behind.append(record("xl-migrate.STATUS", status=status))
+    if status:
+        behind.append(record("xl-migrate.GIVE_BACK"))
+    return replace(saved, parts=(header("xl-migrate.header"), *saved.parts, *behind))
+
+
+def behind_text(stream: Stream, text: Content, path: str = "text.TEXT") -> Stream:
+    """The stream with text before it."""
+    return replace(stream, parts=(record(path, text), *stream.parts))
+
+
+def in_libvirt(stream: Stream, xml: Content = XML, version: int = 2) -> Stream:
+    """A libvirt save file of the stream."""
+    head = header("libvirt.header", version=version, xml_len=len(xml))
+    return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
+
+
+# -- XAPI suspend images --------------------------------------------------------------------------------------
+
+# A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
+VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
+XENOPS = f'((time 20240301T09:30:00Z)(word_size 64)(vm_str "{VM_STR}")(xs_subtree()))'.encode()
+
+
+def sized(name: str, octets: Content) -> Part:
+    """A record of a XAPI image whose header gives its length."""
+    return record(f"xapi.{name}", octets)
+
+
+def unsized(name: str, claim: int = 0) -> Part:
+    """The header of one whose body has its own end."""
+    return replace(record(f"xapi.{name}"), claim=claim)
+
+
+def in_xapi(image: Stream, *behind: Part, xenops: Content = XENOPS) -> Stream:
+    """A XAPI suspend image of the stream, with `behind` between the memory and the end."""
+    before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
+    return replace(image, parts=(*before, *image.parts, *behind, unsized("END_OF_IMAGE")))

@@ -1,0 +1,182 @@
+"""Streams as lists of parts, which can be edited: each edit gives a new :class:`Stream`.
+
+Whoever wants a stream that is broken in one way takes a good one and edits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..codec.content import Buffer, Content, Made, joined, pieces, resized
+from .part import HEADERS, Part, size
+
+# Headers in which a layer announces the byte order of what follows them.
+ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
+
+# With these a COLO back channel begins, which has no header.
+_BACK = ("libxl.CHECKPOINT_STATE", "libxc.CHECKPOINT_DIRTY_PFN_LIST")
+
+# Bodies up to this are copied where their length changes, larger ones are made when they are written.
+_SMALL = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Parts in order.  `big` names the layers that are written big-endian; `cut` ends the octets early.
+
+    A part is named by its path and, where there are several, by which of them it is (`nth`).
+    """
+
+    parts: tuple[Part, ...]
+    big: frozenset[str] = frozenset()
+    cut: int | None = None
+
+    def __iter__(self) -> Iterator[Part]:
+        for part in self.parts:
+            yield from part.parts()
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Schema paths of everything in the stream."""
+        return frozenset(part.path for part in self.parts)
+
+    @property
+    def form(self) -> str:
+        """What a reader would have to be told that sees no first octets; empty if none reads what comes first."""
+        first = next((part for part in self.parts), None)
+        if first is None:
+            return ""
+        if first.path in _BACK:
+            return "back-channel"
+        return first.layer if first.path in HEADERS else ""
+
+    def find(self, path: str, nth: int = 0) -> int:
+        """Where in `parts` the `nth` part of that path is; negative numbers count from the end."""
+        return [number for number, part in enumerate(self.parts) if part.path == path][nth]
+
+    def part(self, path: str, nth: int = 0) -> Part:
+        return self.parts[self.find(path, nth)]
+
+    def swap(self, path: str, *parts: Part, nth: int = 0) -> Stream:
+        """With `parts` in the place of one."""
+        at = self.find(path, nth)
+        return replace(self, parts=(*self.parts[:at], *parts, *self.parts[at + 1 :]))
+
+    def before(self, path: str, *parts: Part, nth: int = 0) -> Stream:
+        return self.swap(path, *parts, self.part(path, nth), nth=nth)
+
+    def after(self, path: str, *parts: Part, nth: int = 0) -> Stream:
+        return self.swap(path, self.part(path, nth), *parts, nth=nth)
+
+    def without(self, path: str, nth: int = 0) -> Stream:
+        return self.swap(path, nth=nth)
+
+    def moved(self, path: str, *, before: str, nth: int = 0, before_nth: int = 0) -> Stream:
+        """With the `nth` part of `path` taken out and put before another."""
+        return self.without(path, nth).before(before, self.part(path, nth), nth=before_nth)
+
+    def then(self, *parts: Part) -> Stream:
+        return replace(self, parts=(*self.parts, *parts))
+
+    def edit(self, path: str, nth: int = 0, **changes: Any) -> Stream:
+        """With other attributes of one part, such as `claim` or `octets`."""
+        return self.swap(path, replace(self.part(path, nth), **changes), nth=nth)
+
+    def put(self, path: str, nth: int = 0, **values: Any) -> Stream:
+        """With other values for the schema to build one part from."""
+        return self.edit(path, nth, values={**self.part(path, nth).values, **values})
+
+    def patch(self, path: str, place: str, value: int | bytes, nth: int = 0) -> Stream:
+        """With one field overwritten behind the schema's back."""
+        return self.edit(path, nth, patches=(*self.part(path, nth).patches, (place, value)))
+
+    def resized(self, path: str, length: int, nth: int = 0) -> Stream:
+        """With the body of one record, which its header announces truly, shortened or filled up with zeros."""
+        return self.swap(path, with_length(self.part(path, nth), length), nth=nth)
+
+    def big_endian(self, *layers: str) -> Stream:
+        """With those of the layers big-endian that have a header to say so."""
+        headed = {path.partition(".")[0] for path in self.paths & HEADERS.keys()}
+        return replace(self, big=frozenset(layers) & headed)
+
+    def upto(self, path: str, nth: int = 0, extra: int = 0) -> Stream:
+        """Cut where that part begins, or `extra` octets further."""
+        return replace(self, cut=self.offset(path, nth) + extra)
+
+    @property
+    def size(self) -> int:
+        """How many octets it has."""
+        whole = self.offsets()[-1]
+        return whole if self.cut is None else min(whole, self.cut)
+
+    def offset(self, path: str, nth: int = 0) -> int:
+        """Where in the octets that part begins."""
+        return self.offsets()[self.find(path, nth)]
+
+    def offsets(self) -> list[int]:
+        """Where each part begins, and where the last one ends if nothing cuts the stream."""
+        found = [0]
+        for part in self.parts:
+            found.append(found[-1] + part.extent)
+        return found
+
+    def _buffers(self, part: Part) -> list[Content]:
+        if ANNOUNCING.get(part.path) in self.big:
+            part = replace(part, patches=(*part.patches, ("options.endian", 1)))
+        return part.whole(">" if part.layer in self.big else "<")
+
+    def batches(self) -> Iterator[list[Buffer]]:
+        """The stream's octets, part by part, large ones in several pieces: they never are in memory whole."""
+        left = self.cut
+        for part in self:
+            buffers = self._buffers(part)
+            if left is not None and left < size(buffers):
+                yield from batches([*_first(buffers, left)])
+                return
+            left = None if left is None else left - size(buffers)
+            yield from batches(buffers)
+
+    def pieces(self) -> Iterator[Buffer]:
+        """The stream's octets, a few at a time."""
+        for buffers in self.batches():
+            yield from buffers
+
+    def render(self) -> bytes:
+        return b"".join(self.pieces())
+
+
+def _first(contents: list[Content], count: int) -> Iterator[Content]:
+    """The first octets of some contents."""
+    for content in contents:
+        if count < len(content):
+            yield resized(content, count) if isinstance(content, Made) else memoryview(content)[:count]
+            return
+        yield content
+        count -= len(content)
+
+
+def batches(contents: list[Content]) -> Iterator[list[Buffer]]:
+    """What is there already in lists as it is, what is made in pieces between them."""
+    held: list[Buffer] = []
+    for content in contents:
+        if not isinstance(content, Made):
+            held.append(content)
+            continue
+        for piece in content.pieces():
+            held.append(piece)
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def with_length(part: Part, length: int) -> Part:
+    """The part with its body, as its header announces it, shortened or filled up with zeros.  Raises FieldError."""
+    contents = part.contents("<")
+    whole = size(contents)
+    body: Content = joined(contents) if whole <= _SMALL else Made(whole, lambda: pieces(contents))
+    if len(contents) == 1:
+        body = contents[0]
+    return replace(part, octets=resized(body, length), patches=())

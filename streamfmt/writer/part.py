@@ -1,0 +1,240 @@
+"""Parts: a header, a record, or octets that are neither, as they go onto the wire.
+
+A part is built from the values of its schema's fields.  What else is said of it (another length or type in its record
+header, padding that is not zero, fields overwritten) makes it as broken as one likes, and nothing else of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..codec import encode
+from ..codec.content import Buffer, Content, Made, joined, pieces, span, zeros
+from ..codec.decode import elements, fixed, layouts
+from ..errors import FieldError
+from ..schema.layers import LAYERS
+from ..schema.model import Layout
+from ..schema.model import Part as Variable
+
+HEADERS = {
+    f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
+}
+RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
+# Layers whose records have a header, and what records are padded to.
+HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
+_ALIGN = {layer.name: layer.align for layer in LAYERS}
+_PLACE = re.compile(r"(?:(?P<part>\w+)\[(?P<number>\d+)\]\.?)?(?P<field>.*)")
+# How far into a body, in bytes, fields can be overwritten, and elements that differ in size are looked for.
+_REACH = 16 << 20
+_WALK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A header or a record at schema path `path` ("libxc.PAGE_DATA"), or raw octets if that is empty.
+
+    The body is built from `values` (see `schema.encode`) unless `octets` gives it; `patches` are fields, such as
+    "reserved" or "entries[2].type", overwritten afterwards.  `code`, `claim` and `padding` replace type, length and
+    padding of a record.  `fill` is a number of zero octets at the end of the body.
+    """
+
+    path: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    octets: Content | None = None
+    patches: tuple[tuple[str, int | Content], ...] = ()
+    code: int | None = None
+    claim: int | None = None
+    padding: Content | None = None
+    fill: int = 0
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer it belongs to; empty for raw octets."""
+        return self.path.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """Name of the header or the record in its layer."""
+        return self.path.partition(".")[2]
+
+    @property
+    def is_record(self) -> bool:
+        return self.path in RECORDS
+
+    def parts(self) -> Iterator[Part]:
+        """The parts that it stands for."""
+        yield self
+
+    @property
+    def extent(self) -> int:
+        """Octets on the wire."""
+        return size(self.whole("<"))
+
+    def filled(self, count: int) -> Part:
+        """With `count` zero octets more."""
+        return replace(self, fill=self.fill + count)
+
+    def body(self, order: str) -> bytes:
+        """The body's octets in one piece, without `fill`.  Raises FieldError."""
+        return joined(self.contents(order))
+
+    def buffers(self, order: str) -> list[Buffer]:
+        """The octets on the wire, in pieces: large values are among them as they were given.  Raises FieldError."""
+        return list(pieces(self.whole(order)))
+
+    def whole(self, order: str) -> list[Content]:
+        """The same with what is made as it is written not yet made."""
+        body = self.contents(order)
+        length = sum(map(len, body)) + self.fill
+        ahead = self._header(length, order)
+        if ahead:
+            body.insert(0, ahead)
+        if self.fill:
+            body.append(zeros(self.fill))
+        if self.is_record:
+            body.append(bytes(-length % _ALIGN[self.layer]) if self.padding is None else self.padding)
+        return body
+
+    def contents(self, order: str) -> list[Content]:
+        """The body without `fill`, in pieces.  Raises FieldError."""
+        if not self.patches:
+            return self._plain(order)
+        patched = Patched(self, order)
+        for place, value in self.patches:
+            patched.put(place, value)
+        return patched.contents()
+
+    def _plain(self, order: str) -> list[Content]:
+        """The same without `patches`."""
+        if self.octets is not None:
+            return [self.octets]
+        return encode.buffers(_layout(self.path), self.values, order)
+
+    def _header(self, length: int, order: str) -> bytes:
+        """The record header, if records of its layer have one."""
+        if not self.is_record or self.layer not in HEADED:
+            return b""
+        values = {
+            "type": RECORDS[self.path].code if self.code is None else self.code,
+            "length": length if self.claim is None else self.claim,
+        }
+        return encode.octets(layouts()[f"{self.layer}.record_header"], values, order)
+
+
+def _layout(path: str) -> Layout:
+    found = layouts().get(path)
+    if found is None:
+        raise FieldError(path, "there is no such header or record")
+    return found
+
+
+class Patched:
+    """A part's body whose fields are overwritten one after another, whatever its schema allows.
+
+    No more of it is in memory than as far as the fields go.  `size` are its octets, `walked` is how many steps it has
+    taken to find them.
+    """
+
+    def __init__(self, part: Part, order: str) -> None:
+        self._layout = _layout(part.path)
+        self._rest = replace(part, patches=()).contents(order)
+        self._order = order
+        self.size = size(self._rest)
+        self._data = bytearray()
+        # Where the elements begin of a list in which they differ in size, until that may have changed.
+        self._starts: Sequence[int] | None = None
+        self.walked = 0
+
+    def put(self, place: str, value: int | Content) -> None:
+        """Overwrite one field.  Raises FieldError."""
+        found = _PLACE.fullmatch(place)
+        at, layout = 0, self._layout
+        if found is not None and found["part"]:
+            part = layout.parts[0] if layout.parts else None
+            if part is None or part.name != found["part"] or part.element is None:
+                raise FieldError(place, f"{layout.path} does not begin with such a list")
+            at, layout = self._start(part, found["number"], place), part.element
+        row = next((row for row in layout.fields if found is not None and row.path == found["field"]), None)
+        if row is None:
+            known = ", ".join(row.path for row in layout.fields)
+            raise FieldError(place, f"{layout.path} has no such field{f', only {known}' if known else ''}")
+        if isinstance(value, int) and -1 << row.bits - 1 <= value < 0:
+            value &= (1 << row.bits) - 1
+        self._hold(at + layout.size)
+        encode.put(self._data, at, row, value, self._order, place)
+        if any(row.path == part.count for part in layout.parts):
+            self._starts = None
+
+    def contents(self) -> list[Content]:
+        """The body as it is now."""
+        held = len(self._data)
+        if held == self.size:
+            return [self._data]
+        return [self._data, Made(self.size - held, lambda: span(self._rest, held, self.size))]
+
+    @property
+    def held(self) -> int:
+        """Octets of it that are in memory."""
+        return len(self._data)
+
+    def _start(self, part: Variable, number: str, place: str) -> int:
+        """Where an element of the first list begins.  Raises FieldError."""
+        head = self._layout.size
+        if part.unit:
+            self._hold(head)
+            count = fixed(self._layout, bytes(self._data[:head]), self._order).get(part.count)
+            whole = max(self.size - head, 0) // part.unit
+            starts: Sequence[int] = range(
+                head, head + part.unit * min(whole, whole if count is None else count), part.unit
+            )
+        else:
+            self._hold(min(self.size, _WALK))
+            if self._starts is None:
+                self._starts = elements(self._layout, bytes(self._data[:_WALK]), self._order)
+                self.walked += 4 * len(self._starts)
+            starts = self._starts
+        if len(number) > 9 or int(number) >= len(starts):
+            raise FieldError(place, "there are fewer of them")
+        if starts[int(number)] + part.unit > _REACH:
+            raise FieldError(place, f"it lies over {_REACH:,} bytes into the body, too far to be overwritten")
+        return starts[int(number)]
+
+    def _hold(self, stop: int) -> None:
+        """Have the body in memory as far as that, or as it can be."""
+        held = len(self._data)
+        if held < (stop := min(stop, self.size, _REACH)):
+            # Twice as far each time, so that not each field copies what lies before it.
+            stop = max(stop, min(2 * held, self.size, _REACH))
+            self._data += b"".join(span(self._rest, held, stop))
+            self.walked += (stop - held) >> 12
+
+
+# -- the plain ones -------------------------------------------------------------------------------------------
+
+
+def raw(octets: Content, fill: int = 0) -> Part:
+    """Octets as they are, then `fill` zeros."""
+    return Part("", octets=octets, fill=fill)
+
+
+def header(path: str, **values: Any) -> Part:
+    """A header built from values."""
+    return Part(path, values)
+
+
+def record(path: str, octets: Content | None = None, **values: Any) -> Part:
+    """A record built from values, or with a body of given octets."""
+    return Part(path, values, octets)
+
+
+def unknown(layer: str, code: int, octets: Content = b"") -> Part:
+    """A record of a type of one's choice."""
+    return Part(f"{layer}.END", octets=octets, code=code)
+
+
+def size(buffers: Iterable[Content]) -> int:
+    """Octets of all of them."""
+    return sum(map(len, buffers))
