@@ -53,7 +53,9 @@ check: $(VENV)/.developer
 	$(BIN)/mypy
 
 # Other Pythons on this machine judge streams too; their packages come once, all else from the machine.
+# Compiled once: the tests start Python some thousand times, where it may be told to keep no bytecode itself.
 test: check
+	@$(BIN)/python -m compileall -q streamfmt
 	@$(BIN)/python -m streamfmt.tests.pythons
 	$(BIN)/python -m pytest -n auto --dist worksteal
 

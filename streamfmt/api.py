@@ -1,7 +1,7 @@
 """The Python interface: `identify`, `verify` and `open`, for sources that block.
 
 :mod:`streamfmt.aio` has the same names for those that one waits for.  All logic is in the sans-I/O modules of
-``reader`` and ``verify``; what is here drives octets into them.
+``reader`` and ``checks``; what is here drives octets into them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Findings: what breaks which clause, where; and the collection that counts them.
 
-A finding is data.  Texts, JSON and other reports are renderings of it (``report``).
+A finding is data.  Texts, JSON and other reports are renderings of it (``outcome``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The verifier: listens to the reader, keeps what order rules need, and collects findings.
 
 Rules that a table expresses are judged here, from the generated tables: field values, lengths, record order.
-The rest are functions in ``libxc``, ``pages``, ``hvm`` and ``libxl``, called by record type.
+The rest are functions in ``libxc``, ``page_data``, ``hvm`` and ``libxl``, called by record type.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Values by the schema model, from bytes and to bytes, without construct."""

@@ -75,7 +75,7 @@ _READING = ("streamfmt.tables", "streamfmt.reader", "streamfmt.io", "streamfmt.c
 
 @contextmanager
 def reading_with(values: dict[str, Any]) -> Iterator[ModuleType]:
-    """A private copy of the reading modules that runs on other literals; yields its checks.outcome."""
+    """A private copy of the reading modules that runs on other tables; yields its checks.outcome."""
     names = [name for name in sys.modules if name.startswith(_READING)]
     saved = {name: sys.modules.pop(name) for name in names}
     replaced = ModuleType("streamfmt.tables")
@@ -95,7 +95,7 @@ def reading_with(values: dict[str, Any]) -> Iterator[ModuleType]:
 
 
 def outcomes(values: dict[str, Any]) -> Iterator[Any]:
-    """What comes out of judging the probes with these literals, one by one; an exception's type where it fails."""
+    """What comes out of judging the probes with these tables, one by one; an exception's type where it fails."""
     try:
         with reading_with(values) as report:
             stack = importlib.import_module("streamfmt.reader.reader")

@@ -36,7 +36,7 @@ _WALK = 1 << 20
 class Part:
     """A header or a record at schema path `path` ("libxc.PAGE_DATA"), or raw octets if that is empty.
 
-    The body is built from `values` (see `schema.encode`) unless `octets` gives it; `patches` are fields, such as
+    The body is built from `values` (see `codec.encode`) unless `octets` gives it; `patches` are fields, such as
     "reserved" or "entries[2].type", overwritten afterwards.  `code`, `claim` and `padding` replace type, length and
     padding of a record.  `fill` is a number of zero octets at the end of the body.
     """
