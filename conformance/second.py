@@ -24,11 +24,11 @@ LIBXL = b"LibxlFmt"
 LIBXC = b"\xff" * 8 + b"XENF"
 BIG_ENDIAN = "it says that it is big-endian, as no guest is"
 PAGE = 4096
-REGISTERS = {4: 0xAF0, 8: 0x1430}  # octets that hold a PV vcpu's, by the octets in a word of its guest
-MOST = 128 << 20  # octets in the body of a libxc record
+REGISTERS = {4: 0xAF0, 8: 0x1430}  # bytes that hold a PV vcpu's, by the bytes in a word of its guest
+MOST = 128 << 20  # bytes in the body of a libxc record
 OPTIONAL = 1 << 31  # who does not know a type may skip it from here on
 
-# Any record is type (32 bits), length (32 bits), that many octets, and padding to a multiple of 8.
+# Any record is type (32 bits), length (32 bits), that many bytes, and padding to a multiple of 8.
 # Tables of them, by type: a name, what it needs to have been seen before ("a/b": one of these; "!a": not a), lengths.
 # Seen are names of records, "v2" or "v3", "PV" or "HVM", the mode, and what is said where it is set.
 Table = dict[int, tuple[str, str, Container[int]]]
@@ -86,13 +86,13 @@ def need(kept: object, why: str) -> None:
 
 @dataclass
 class Stream:
-    """Octets, how far they are read, and what they have said of the guest so far."""
+    """Bytes, how far they are read, and what they have said of the guest so far."""
 
-    octets: bytes
+    data: bytes
     seen: set[str] = field(default_factory=set)
     start: int = 0  # of what was taken last
     at: int = 0
-    width: int = 0  # octets in a word of a PV guest
+    width: int = 0  # bytes in a word of a PV guest
     last_pfn: int = 0
     pages: dict[int, int] = field(default_factory=dict)  # of a PV guest: type by frame number
     p2m: list[int] = field(default_factory=list)  # frames that hold a PV guest's table of its memory
@@ -100,8 +100,8 @@ class Stream:
     def take(self, form: str) -> tuple[Any, ...]:
         """Fields that must be there; as a length is only a claim, nothing is allocated by it."""
         self.start, self.at = self.at, self.at + calcsize(form)
-        need(self.at <= len(self.octets), "the stream is cut short here")
-        return unpack_from(form, self.octets, self.start)
+        need(self.at <= len(self.data), "the stream is cut short here")
+        return unpack_from(form, self.data, self.start)
 
     def record(self, table: Table) -> tuple[str, bytes]:
         """Name and body of the next record; no name if it says nothing."""
@@ -113,7 +113,7 @@ class Stream:
             need(kept, f"{name} needs {either}")
         # Xen 4.6 to 4.8 wrote records of a vcpu without content, which readers accept.
         empty = "VCPU" in name and length == 8
-        need(empty or length in lengths, f"{name} of {length} octets")
+        need(empty or length in lengths, f"{name} of {length} bytes")
         (body,) = self.take(f"{length}s{-length % 8}x")
         if empty or not name:
             return "", body
@@ -129,11 +129,11 @@ def xl(stream: Stream) -> None:
     need(magic == XL and order, "no file of xl, or no byte order")
     flags, _, length, size = stream.take(order + "4I")
     need(flags < 4, f"no reader knows the flags {flags:#x}")
-    need(size <= length - 4, f"a configuration of {size} octets in {length} of optional data")
+    need(size <= length - 4, f"a configuration of {size} bytes in {length} of optional data")
     configuration, _ = stream.take(f"{size}s{length - 4 - size}s")
     need(not flags & 1 or re.fullmatch(rb"(\s*\{[^\0]*\0)?", configuration), "no JSON with a NUL behind it")
     if not flags & 2:
-        need(begins(stream.octets[stream.at :]) not in {"libxl", "libxc"}, "the flag of this stream is not set")
+        need(begins(stream.data[stream.at :]) not in {"libxl", "libxc"}, "the flag of this stream is not set")
         raise OtherFormat("a stream from before version 2")
     need(order == "<", BIG_ENDIAN)
     libxl(stream)
@@ -177,7 +177,7 @@ def libxc_headers(stream: Stream) -> None:
     need(beginning == LIBXC and version in {2, 3}, "no libxc image of version 2 or 3")
     need(not options & 1, BIG_ENDIAN)
     guest, shift = stream.take("<IH10x")
-    need(guest in {1, 2} and shift == 12, f"guest type {guest} with pages of 2**{shift} octets")
+    need(guest in {1, 2} and shift == 12, f"guest type {guest} with pages of 2**{shift} bytes")
     stream.seen |= {f"v{version}", "HVM" if guest == 2 else "PV"}
     need(not stream.seen >= {"colo", "PV"}, "COLO is for HVM guests")
 
@@ -198,7 +198,7 @@ def back_channel(stream: Stream) -> None:
     need(not stream.seen & {"plain", "remus"}, "only COLO has a back channel")
     turns = [READY, RESUMED, SUSPENDED, "DIRTY_PFN_LIST"]
     due: object = None
-    while due is None or stream.at < len(stream.octets):
+    while due is None or stream.at < len(stream.data):
         name, body = stream.record(ANSWERS)
         said = body if name == "CHECKPOINT_STATE" else name
         need(said in turns and due in {None, said}, f"{said!r} out of turn")
@@ -210,18 +210,18 @@ def content(name: str, body: bytes, stream: Stream) -> None:
     match name:
         case "PAGE_DATA":  # a count, that many entries of type and frame number, and pages for those with content
             (count,) = unpack_from("<I", body)
-            need(8 + 8 * count <= len(body), f"{count} entries in {len(body)} octets")
+            need(8 + 8 * count <= len(body), f"{count} entries in {len(body)} bytes")
             entries = unpack_from(f"<{count}Q", body, 8)
             types = [entry >> 60 for entry in entries]
             need(RESERVED.isdisjoint(types), "the page type is reserved")
             pages = sum(number not in WITHOUT_CONTENT for number in types)
-            need(len(body) == 8 + 8 * count + PAGE * pages, f"{count} entries, {pages} pages in {len(body)} octets")
+            need(len(body) == 8 + 8 * count + PAGE * pages, f"{count} entries, {pages} pages in {len(body)} bytes")
             if "PV" in stream.seen:
                 frames = [entry & (1 << 52) - 1 for entry in entries]
                 need(max(frames) <= stream.last_pfn, "the frame is beyond the guest's last")
                 stream.pages.update(zip(frames, types, strict=True))
-        case "X86_PV_INFO":  # octets in a word, and levels of page tables
-            need(body[:2] in {b"\4\3", b"\x08\4"}, f"no guest has words of {body[0]} octets and {body[1]} levels")
+        case "X86_PV_INFO":  # bytes in a word, and levels of page tables
+            need(body[:2] in {b"\4\3", b"\x08\4"}, f"no guest has words of {body[0]} bytes and {body[1]} levels")
             stream.width = body[0]
         case "X86_PV_P2M_FRAMES":  # first and last frame number, and frames with the guest's own table of its memory
             start, end, *frames = unpack_from(f"<II{len(body) // 8 - 1}Q", body)
@@ -244,7 +244,7 @@ def content(name: str, body: bytes, stream: Stream) -> None:
                 need(kind < len(types), f"type {kind} in an HVM context")
                 lengths = types[kind]
                 fits = length >= int(lengths[:-1]) if lengths.endswith("+") else str(length) in lengths.split("/")
-                need(fits, f"{length} octets in an entry of type {kind}")
+                need(fits, f"{length} bytes in an entry of type {kind}")
                 need(kind != 20 or length == 8 + 16 * unpack_from("<I", entry)[0], "MSRs and their count differ")
             need(instance == 0, "the END of the HVM context has an instance")
         case "HVM_PARAMS":  # a count, and that many pairs of index and value; 4.6 to 4.8 wrote records without any
@@ -267,22 +267,22 @@ FORMS = {"xl": xl, "libxl": libxl, "libxc": libxc, "back-channel": back_channel}
 BEGINNINGS = {XL: "xl", LIBXL: "libxl", LIBXC: "libxc", b"\5\0\0\0\4\0\0\0\2" + bytes(7): "back-channel"}
 
 
-def begins(octets: bytes) -> str:
-    """The form that begins so, be one octet in four of a header's letters damaged; "" for none."""
+def begins(data: bytes) -> str:
+    """The form that begins so, be one byte in four of a header's letters damaged; "" for none."""
     for letters, form in BEGINNINGS.items():
-        right = sum(map(int.__eq__, octets, letters))
-        if right >= len(letters) * (1 if form == "back-channel" else 3 / 4) and len(octets) >= len(letters):
+        right = sum(map(int.__eq__, data, letters))
+        if right >= len(letters) * (1 if form == "back-channel" else 3 / 4) and len(data) >= len(letters):
             return form
     return ""
 
 
-def judge(octets: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, int, str]:
+def judge(data: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, int, str]:
     """ "accept", "reject" or "unknown"; where the header or body is that shows it; the reason."""
     if form == "auto":
-        form = begins(octets)
+        form = begins(data)
     if form not in FORMS:
         return "unknown", 0, "it begins as nothing that this reader knows"
-    stream = Stream(octets, {mode})
+    stream = Stream(data, {mode})
     try:
         FORMS[form](stream)
     except OtherFormat as other:
@@ -290,9 +290,9 @@ def judge(octets: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, i
     except ValueError as broken:
         # A checkpointed stream may be cut short anywhere behind a checkpoint from which the guest can go on.
         complete = "CHECKPOINT" if form == "libxc" else "CHECKPOINT_END"
-        if stream.at <= len(octets) or complete not in stream.seen:
+        if stream.at <= len(data) or complete not in stream.seen:
             return "reject", stream.start, str(broken)
-    return "accept", len(octets), "it breaks no rule"
+    return "accept", len(data), "it breaks no rule"
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Record", "Stream", "identify", "open", "verify"]
 T = TypeVar("T")
 
-# Octets of content after which other tasks get their turn: a few that have arrived may hold very many, compressed.
+# Bytes of content after which other tasks get their turn: a few that have arrived may hold very many, compressed.
 _TURN = 64 << 10
 
 
@@ -44,7 +44,7 @@ class AsyncReadable(Protocol):
 
 
 class _Feed:
-    """The octets of what the caller gave, on their way into a reader."""
+    """The bytes of what the caller gave, on their way into a reader."""
 
     def __init__(self, source: AsyncReadable, reader: Reader) -> None:
         if not callable(getattr(source, "read", None)):
@@ -57,10 +57,10 @@ class _Feed:
         self._turn = _TURN
 
     async def drive(self, pump: Driven) -> None:
-        """Octets into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
+        """Bytes into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
         while True:
             try:
-                # Whether the octets are compressed shows when a few have arrived.
+                # Whether the bytes are compressed shows when a few have arrived.
                 self._source = self._source or from_object(self._inlet, self._reader)
                 drive(pump, self._source, self._progress)
                 return
@@ -69,10 +69,10 @@ class _Feed:
                 continue
             except StarvedError as starved:
                 wanted = starved.wanted
-            octets = await self._read(wanted)
-            if len(octets) > wanted:
-                raise OSError(f"the source gave {len(octets)} octets, asked for {wanted}")
-            self._inlet.give(octets)
+            data = await self._read(wanted)
+            if len(data) > wanted:
+                raise OSError(f"the source gave {len(data)} bytes, asked for {wanted}")
+            self._inlet.give(data)
 
     def _progress(self, position: int) -> None:
         if position >= self._turn:
@@ -145,7 +145,7 @@ class Record(BaseRecord):
 
 
 class _Pulling(AsyncIterator[T]):
-    """What the core yields, octets being awaited in between.
+    """What the core yields, bytes being awaited in between.
 
     No asynchronous generator, since one that is left early wants closing.
     """
@@ -199,7 +199,7 @@ class Stream(BaseStream):
         return _Pulling(self, pull)
 
     async def _drive(self) -> None:
-        """Wait for octets until there is something to read."""
+        """Wait for bytes until there is something to read."""
         await self._feed.drive(self._core)
 
 

@@ -1,7 +1,7 @@
 """The Python interface: `identify`, `verify` and `open`, for sources that block.
 
 :mod:`streamfmt.aio` has the same names for those that one waits for.  All logic is in the sans-I/O modules of
-``reader`` and ``checks``; what is here drives octets into them.
+``reader`` and ``checks``; what is here drives bytes into them.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _failure(damage: DamagedError | None, reader: Reader) -> Failure | None:
 
 
 class _Feed:
-    """The octets of what the caller gave, on their way into a reader."""
+    """The bytes of what the caller gave, on their way into a reader."""
 
     def __init__(self, source: StreamSource, reader: Reader) -> None:
         self._file: FileIO | None = None
@@ -130,10 +130,10 @@ class _Feed:
             return memory(memoryview(source).cast("B"), reader)
         if callable(getattr(source, "read", None)):
             return from_object(ObjectSource(source, reader.exact), reader)
-        raise TypeError(f"a path, descriptor, binary file object or octets are wanted, not {type(source).__name__}")
+        raise TypeError(f"a path, descriptor, binary file object or bytes are wanted, not {type(source).__name__}")
 
     def drive(self, pump: Driven) -> None:
-        """Octets into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
+        """Bytes into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
         try:
             drive(pump, self._source)
         except UnreadableError as error:
@@ -210,7 +210,7 @@ class BaseRecord:
         self._record = record
 
     def __repr__(self) -> str:
-        return f"<Record {self.layer} {self.index} {self.name} at {self.offset}, {self.length} octets>"
+        return f"<Record {self.layer} {self.index} {self.name} at {self.offset}, {self.length} bytes>"
 
     @property
     def layer(self) -> str:
@@ -244,7 +244,7 @@ class BaseRecord:
 
     @property
     def length(self) -> int:
-        """Octets of its body, without padding."""
+        """Bytes of its body, without padding."""
         return self._record.length
 
     @property
@@ -254,12 +254,12 @@ class BaseRecord:
 
     @property
     def padding(self) -> int:
-        """Octets between its body and what comes next."""
+        """Bytes between its body and what comes next."""
         return self._record.padding
 
     @property
     def left(self) -> int:
-        """Octets of its body that have not been read.  Raises ValueError once the stream has gone on."""
+        """Bytes of its body that have not been read.  Raises ValueError once the stream has gone on."""
         return self._core.left(self._record)
 
 
@@ -271,7 +271,7 @@ class BaseStream:
 
     @property
     def identity(self) -> Identity:
-        """What the first octets say it is."""
+        """What the first bytes say it is."""
         identity = self._core.reader.identity
         if identity is None:
             raise ValueError("the stream has not been opened")
@@ -284,12 +284,12 @@ class BaseStream:
 
     @property
     def offset(self) -> int:
-        """Offset of the next octet to be read."""
+        """Offset of the next byte to be read."""
         return self._core.window.position
 
     @property
     def trailing(self) -> tuple[int, int] | None:
-        """Offset and number of the octets that follow the stream's END, once all has been read; None without any."""
+        """Offset and number of the bytes that follow the stream's END, once all has been read; None without any."""
         return self._core.behind
 
 
@@ -303,15 +303,15 @@ class Record(BaseRecord):
         self._each = each
 
     def read(self, limit: int = BODY_LIMIT) -> bytes:
-        """What is left of the body.  Raises LimitError, having read nothing, if that is over `limit` octets."""
+        """What is left of the body.  Raises LimitError, having read nothing, if that is over `limit` bytes."""
         return bytes(next(self._each(self._core.read(self._record, limit))))
 
     def tail(self) -> bytes:
-        """The octets of its padding, which are zero in a good stream.  What is left of the body goes by."""
+        """The bytes of its padding, which are zero in a good stream.  What is left of the body goes by."""
         return bytes(next(self._each(self._core.tail(self._record))))
 
     def chunks(self, size: int = PIECE) -> Iterator[memoryview]:
-        """What is left of the body in pieces of at most `size` octets, 64 KiB at most.
+        """What is left of the body in pieces of at most `size` bytes, 64 KiB at most.
 
         Each shows the reader's own memory and is released when the next is asked for: copy what you keep.
         """
@@ -371,7 +371,7 @@ class Stream(BaseStream):
         return item
 
     def _each(self, pull: Pull[T]) -> Iterator[T]:
-        """What the core yields, octets being driven in between."""
+        """What the core yields, bytes being driven in between."""
         for value in pull:
             if value is None:
                 assert self._feed is not None, "the core yields nothing once it is closed"

@@ -47,7 +47,7 @@ class NotAStreamError(StreamError):
 
 
 class TruncatedError(StreamError):
-    """The stream ends at `offset`, inside `what`; at least `missing` octets more belong there."""
+    """The stream ends at `offset`, inside `what`; at least `missing` bytes more belong there."""
 
     def __init__(self, offset: int, what: str, missing: int) -> None:
         super().__init__(offset, what, missing)
@@ -56,7 +56,7 @@ class TruncatedError(StreamError):
         self.missing = missing
 
     def __str__(self) -> str:
-        return f"the input ends at {self.offset}, inside {self.what}; at least {self.missing} more octets belong there"
+        return f"the input ends at {self.offset}, inside {self.what}; at least {self.missing} more bytes belong there"
 
 
 class MalformedError(StreamError):
@@ -102,7 +102,7 @@ class UnwritableError(Exception):
 
 
 class StarvedError(Exception):
-    """Nothing has arrived yet; `wanted` octets at most are good for now.  Give some, and try again."""
+    """Nothing has arrived yet; `wanted` bytes at most are good for now.  Give some, and try again."""
 
     def __init__(self, wanted: int) -> None:
         super().__init__(wanted)
@@ -145,7 +145,7 @@ class FieldError(ValueError):
 
 
 class LayoutError(ValueError):
-    """The octets are too few or too many for the layout; `at` is where in them that shows."""
+    """The bytes are too few or too many for the layout; `at` is where in them that shows."""
 
     def __init__(self, message: str, at: int) -> None:
         super().__init__(message)

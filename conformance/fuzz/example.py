@@ -8,21 +8,21 @@ _END, _LIBXC_CONTEXT = 0, 1
 _NAMES = {_END: "END", _LIBXC_CONTEXT: "LIBXC_CONTEXT", 2: "EMULATOR_XENSTORE_DATA", 3: "EMULATOR_CONTEXT"}
 
 
-def read(octets: bytes) -> list[str] | bool:
+def read(data: bytes) -> list[str] | bool:
     """Names of the stream's first records, up to the libxc image; False if it is no libxl stream."""
-    if octets[:8] != b"LibxlFmt":
+    if data[:8] != b"LibxlFmt":
         return False
-    _, version, _ = _HEADER.unpack_from(octets)
+    _, version, _ = _HEADER.unpack_from(data)
     if version != 2:
         raise ValueError(f"version {version}")
     names, at = [], _HEADER.size
     while not names or names[-1] not in ("END", "LIBXC_CONTEXT"):
-        kind, length = _RECORD.unpack_from(octets, at)
+        kind, length = _RECORD.unpack_from(data, at)
         names.append(_NAMES[kind])
         at += _RECORD.size + (length + 7 & ~7)
     return names
 
 
-def accepts(octets: bytes) -> bool:
+def accepts(data: bytes) -> bool:
     """Whether it can be read."""
-    return bool(read(octets))
+    return bool(read(data))

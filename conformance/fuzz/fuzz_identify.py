@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of `streamfmt.identify`: whatever the octets are, they are something."""
+"""Coverage-guided fuzzing of `streamfmt.identify`: whatever the bytes are, they are something."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ with instrumented():
     from streamfmt.api import StreamError, identify
 
 
-def one(octets: bytes) -> None:
-    """It answers the same however the octets come."""
-    assert _said(octets) == _said(Pieces(octets))
+def one(data: bytes) -> None:
+    """It answers the same however the bytes come."""
+    assert _said(data) == _said(Pieces(data))
 
 
 def _said(source: Any) -> Any:

@@ -12,9 +12,9 @@ with instrumented():
 _LIMIT = 1 << 16
 
 
-def one(octets: bytes) -> None:
-    """Bodies are read as octets, as fields, and as pages where they are pages, in turn."""
-    with suppress(StreamError), open_stream(octets) as stream:
+def one(data: bytes) -> None:
+    """Bodies are read as bytes, as fields, and as pages where they are pages, in turn."""
+    with suppress(StreamError), open_stream(data) as stream:
         for number, item in enumerate(stream):
             if isinstance(item, Record):
                 with suppress(LimitError, MalformedError):

@@ -7,14 +7,14 @@ with instrumented():
     from streamfmt.recipes.dump import dump
     from streamfmt.recipes.load import load
 
-# Recipes of large guests are told by few octets; those are not for fuzzing.
+# Recipes of large guests are told by few bytes; those are not for fuzzing.
 _LIMIT = 1 << 20
 
 
-def one(octets: bytes) -> None:
+def one(data: bytes) -> None:
     """Text that is no UTF-8 is for whoever opens the file."""
     try:
-        recipe = load(octets.decode(errors="replace"))
+        recipe = load(data.decode(errors="replace"))
         if recipe.stream.offsets()[-1] > _LIMIT:
             return
         made = recipe.stream.render()

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of `streamfmt show --recipe`: what any octets are told as makes the same octets again."""
+"""Coverage-guided fuzzing of `streamfmt show --recipe`: what any bytes are told as makes the same bytes again."""
 
 from streamfmt.fuzz.harness import instrumented, main
 
@@ -9,13 +9,13 @@ with instrumented():
     from streamfmt.recipes.load import load
 
 
-def one(octets: bytes) -> None:
+def one(data: bytes) -> None:
     """What is compressed is told as what lies in it."""
     try:
-        text, teller = told(octets)
+        text, teller = told(data)
     except DamagedError:
         return
-    assert load(text).stream.render() == octets or teller.lost or compressed(octets)
+    assert load(text).stream.render() == data or teller.lost or compressed(data)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of `streamfmt.verify`: any octets are judged, and how they are cut makes no difference."""
+"""Coverage-guided fuzzing of `streamfmt.verify`: any bytes are judged, and how they are cut makes no difference."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ with instrumented():
     from streamfmt.checks.verifier import MODES
 
 
-def one(octets: bytes) -> None:
+def one(data: bytes) -> None:
     """The length says which mode is declared, so that any stream as it is can be among the inputs."""
-    mode = MODES[len(octets) % len(MODES)]
-    assert _said(octets, mode) == _said(Pieces(octets), mode)
+    mode = MODES[len(data) % len(MODES)]
+    assert _said(data, mode) == _said(Pieces(data), mode)
 
 
 def _said(source: Any, mode: Any) -> Any:

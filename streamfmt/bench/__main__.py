@@ -40,12 +40,12 @@ from .run import (
 
 
 def size_of(text: str) -> int:
-    """Octets of a size such as 4G or 256M."""
+    """Bytes of a size such as 4G or 256M."""
     found = re.fullmatch(r"(\d+)([KMG]?)(iB|B)?", text, re.IGNORECASE)
-    octets = int(found[1]) * UNITS[found[2].upper()] if found else 0
-    if octets < MIB:
+    size = int(found[1]) * UNITS[found[2].upper()] if found else 0
+    if size < MIB:
         raise argparse.ArgumentTypeError(f"{text!r} is no size of at least 1M")
-    return octets
+    return size
 
 
 def rows_of(text: str) -> list[Row]:

@@ -85,7 +85,7 @@ def _single(size: int) -> str:
     return f'recipe = 1\nguest = "hvm"\nform = "libxc"\n[memory]\n{frames}'
 
 
-# By kind: the recipe of a sample of that many octets.
+# By kind: the recipe of a sample of that many bytes.
 RECIPES: dict[str, Callable[[int], str]] = {
     "hvm": partial(_hvm, "libxc"),
     "xl": partial(_hvm, "xl"),
@@ -103,10 +103,10 @@ def _made(recipe: Callable[[int], str], size: int) -> Stream:
 
 
 def _again(part: Part, guest: str, size: int) -> Stream:
-    """A small guest's image in which the record comes again and again, for `size` octets."""
-    octets = b"".join(part.buffers("<"))
-    whole, rest = divmod(size // len(octets), _AT_ONCE)
-    many = [raw(octets * _AT_ONCE)] * whole + [raw(octets * rest)]
+    """A small guest's image in which the record comes again and again, for `size` bytes."""
+    data = b"".join(part.buffers("<"))
+    whole, rest = divmod(size // len(data), _AT_ONCE)
+    many = [raw(data * _AT_ONCE)] * whole + [raw(data * rest)]
     return _made(RECIPES[guest], SMALL).before("libxc.X86_TSC_INFO", *many)
 
 
@@ -132,20 +132,20 @@ _OF_A_VCPU = ("CPU", "LAPIC", "LAPIC_REGS", "MTRR", "VMCE_VCPU", "TSC_ADJUST")
 
 
 def _contexts(size: int) -> Stream:
-    """An image whose HVM_CONTEXT has as many vcpus as go into `size` octets, or into a record."""
+    """An image whose HVM_CONTEXT has as many vcpus as go into `size` bytes, or into a record."""
     small = _made(RECIPES["small"], SMALL)
     rows = [_CONTEXT_TYPES[name] for name in _OF_A_VCPU]
     vcpu = builders.context(*((row.code, 0, bytes(row.lengths[-1])) for row in rows)).body("<")
     head = builders.context((hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)).body("<")
     end = builders.context((hvm.END_TYPE, 0, b"")).body("<")
     vcpus = (min(size, tables.RECORD_LENGTH_MAX) - len(head) - len(end)) // len(vcpu)
-    octets = bytearray(head + vcpu * vcpus + end)
+    data = bytearray(head + vcpu * vcpus + end)
     at = len(head) + tables.PLACES["libxc.HVM_CONTEXT.context"]["instance"][0]
     for instance in range(vcpus):
         for row in rows:
-            pack_into("<H", octets, at, instance)
+            pack_into("<H", data, at, instance)
             at += tables.SIZES["libxc.HVM_CONTEXT.context"] + row.lengths[-1]
-    return small.edit("libxc.HVM_CONTEXT", octets=octets)
+    return small.edit("libxc.HVM_CONTEXT", data=data)
 
 
 SAMPLES: dict[str, Callable[[int], Stream]] = {
@@ -157,7 +157,7 @@ SAMPLES: dict[str, Callable[[int], Stream]] = {
 
 
 def write(kind: str, path: str, size: int) -> int:
-    """Write sample `kind` of about `size` octets of guest to `path`, onto the disk; returns the file's size."""
+    """Write sample `kind` of about `size` bytes of guest to `path`, onto the disk; returns the file's size."""
     # In large pieces, since what is written in small ones also lies so in the page cache, and is read more slowly.
     with open(path, "wb", buffering=_PIECE) as file:
         for piece in SAMPLES[kind](size).pieces():

@@ -42,7 +42,7 @@ class NotMeasuredError(Exception):
 # -- processes --------------------------------------------------------------------------------------------------
 
 # Linux counts what a process held before exec into its peak, so each command starts from a bare interpreter and not
-# from this one.  It says: seconds, exit status, peak RSS in KiB, 512-octet blocks read from disk.
+# from this one.  It says: seconds, exit status, peak RSS in KiB, 512-byte blocks read from disk.
 _LAUNCHER = """
 import os, sys, time
 begin = time.perf_counter()
@@ -55,7 +55,7 @@ print(time.perf_counter() - begin, os.waitstatus_to_exitcode(status), usage.ru_m
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One process, or pipeline of them: wall seconds, octets at its peak, octets it had read from disk."""
+    """One process, or pipeline of them: wall seconds, bytes at its peak, bytes it had read from disk."""
 
     seconds: float
     peak: int
@@ -185,7 +185,7 @@ _RATE = Figure(
     "rate",
     "M/s",
     4.0,
-    lambda a, b, octets: octets / tables.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6),
+    lambda a, b, size: size / tables.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6),
     floor=True,
 )
 _WHOLE = Figure("time", "s", 30.0, lambda a, b, _: a.seconds)
@@ -233,7 +233,7 @@ ROWS = (
     Row(
         "single", "of one-page records / verify-stream-v2", ("verify", "single"), ("script", "single"), (_ratio(0.30),)
     ),
-    Row("bare", "of 24-octet records / two of them", ("verify", "bare"), ("verify", "tiny"), (_RATE,)),
+    Row("bare", "of 24-byte records / two of them", ("verify", "bare"), ("verify", "tiny"), (_RATE,)),
     Row(
         "context",
         "of vcpus in HVM_CONTEXT / bare interpreter",
@@ -277,7 +277,7 @@ class Samples:
         self._room = shutil.disk_usage(memory).free // _SHARE // MIB * MIB if memory else 0
         self._wanted = [name for row in rows for _, name in (row.ours, row.other)]
 
-    def octets(self, name: str) -> int:
+    def size(self, name: str) -> int:
         """How large the sample is to be."""
         _, own = SAMPLES[name]
         size = min(self._size, self._room) if name in self._in_memory else self._size
@@ -286,7 +286,7 @@ class Samples:
     def whole(self, name: str) -> bool:
         """Whether it has the size its budgets are for."""
         _, own = SAMPLES[name]
-        return self.octets(name) >= (own or FULL)
+        return self.size(name) >= (own or FULL)
 
     def path(self, name: str) -> str:
         """Where the sample is, or will be."""
@@ -299,11 +299,11 @@ class Samples:
     def make(self, name: str) -> None:
         """Write the sample if it is not there yet."""
         if name and not os.path.exists(self.path(name)):
-            say(f"writing {name}, {human(self.octets(name))}")
-            generate.write(SAMPLES[name][0], self.path(name), self.octets(name))
+            say(f"writing {name}, {human(self.size(name))}")
+            generate.write(SAMPLES[name][0], self.path(name), self.size(name))
             if name in self._in_memory:
                 with open(f"{self.path(name)}.toml", "w", encoding="utf-8") as file:
-                    file.write(generate.RECIPES[SAMPLES[name][0]](self.octets(name)))
+                    file.write(generate.RECIPES[SAMPLES[name][0]](self.size(name)))
 
     def done(self, row: Row) -> None:
         """Remove what no later row wants."""
@@ -345,7 +345,7 @@ class Result:
     row: Row
     verdict: str
     figure: Figure | None = None
-    octets: int = 0
+    size: int = 0
     pairs: tuple[tuple[Run, Run], ...] = ()
     values: tuple[float, ...] = ()
     budget: float = 0.0
@@ -358,16 +358,16 @@ def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
         pairs = _pairs(row, samples, max(1, round(runs * row.weight)))
     except NotMeasuredError as reason:
         return [Result(row, f"not measured: {reason}")]
-    octets = samples.octets(sample)
+    size = samples.size(sample)
     results = []
     for figure in row.figures:
-        values = tuple(figure.of(ours, other, octets) for ours, other in pairs)
-        budget = figure.budget + figure.per_page * (octets // tables.PAGE_SIZE)
+        values = tuple(figure.of(ours, other, size) for ours, other in pairs)
+        budget = figure.budget + figure.per_page * (size // tables.PAGE_SIZE)
         met = median(values) >= budget if figure.floor else median(values) <= budget
         verdict = "ok" if met else "MISSED"
         if not figure.any_size and not samples.whole(sample):
             verdict = TOO_SMALL
-        results.append(Result(row, verdict, figure, octets, pairs, values, budget))
+        results.append(Result(row, verdict, figure, size, pairs, values, budget))
     return results
 
 
@@ -421,7 +421,7 @@ def line(result: Result) -> str:
         f"{min(result.values):.3f}-{max(result.values):.3f}",
         f"{'>=' if figure.floor else '<='} {result.budget:g}",
         result.verdict,
-        f"{human(result.octets)} {row.about}",
+        f"{human(result.size)} {row.about}",
     )
 
 
@@ -430,7 +430,7 @@ def as_dict(result: Result) -> dict[str, object]:
     row, figure = result.row, result.figure
     found: dict[str, object] = {"row": row.key, "about": row.about, "verdict": result.verdict}
     if figure is not None:
-        found |= {"figure": figure.name, "unit": figure.unit, "octets": result.octets}
+        found |= {"figure": figure.name, "unit": figure.unit, "bytes": result.size}
         found |= {"median": median(result.values), "min": min(result.values), "max": max(result.values)}
         found |= {"budget": result.budget, "at_least": figure.floor}
         for side, name in enumerate(("a", "b")):
@@ -444,7 +444,7 @@ def say(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def human(octets: int) -> str:
+def human(count: int) -> str:
     """A size in the largest unit that it fills."""
-    unit, size = next(((name, size) for name, size in reversed(UNITS.items()) if octets >= size), ("", 1))
-    return f"{octets / size:.3g} {unit}iB" if unit else f"{octets} B"
+    unit, size = next(((name, size) for name, size in reversed(UNITS.items()) if count >= size), ("", 1))
+    return f"{count / size:.3g} {unit}iB" if unit else f"{count} B"

@@ -80,7 +80,7 @@ def misplaced(verifier: Verifier, record: Record, at: int, raw: bytes) -> None:
     verifier.fault(
         "COLO-DIRTY-HDR",
         record,
-        "8 octets of zeros lie between the list's header and its first frame, uncounted: the list ends 8 octets late",
+        "8 bytes of zeros lie between the list's header and its first frame, uncounted: the list ends 8 bytes late",
         offset=record.body,
         length=len(raw),
         expected="the first frame",

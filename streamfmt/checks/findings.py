@@ -23,7 +23,7 @@ IGNORED = "ignored"
 class Finding:
     """One breach of one clause.
 
-    `offset` and `length` are the octets in the stream it is about; `index` and `record` name the record in the
+    `offset` and `length` are the bytes in the stream it is about; `index` and `record` name the record in the
     layer at `layer` ("libxl/libxc"), `field` a field of its schema.  `expected` and `actual` are words.
     """
 

@@ -69,8 +69,8 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 shown = f"instance {instance} length {length}"
                 fault("LIBXC-HVMCTX-END", at, f"the END entry has {shown}", "length", "instance 0 length 0", shown)
             elif left:
-                message = f"{left:,} octets follow the END entry; Xen ignores them"
-                fault("LIBXC-HVMCTX-TAIL", at + head.size, message, "typecode", "nothing", f"{left} octets")
+                message = f"{left:,} bytes follow the END entry; Xen ignores them"
+                fault("LIBXC-HVMCTX-TAIL", at + head.size, message, "typecode", "nothing", f"{left} bytes")
             return
         if headless:
             pass  # one finding is enough for it
@@ -87,7 +87,7 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
             pass  # said below, for known and unknown types alike
         elif length not in lengths and not (unit and length > lengths[0] and not (length - lengths[0]) % unit):
             expected = " or ".join(map(str, lengths)) + (f" + {unit}n" if unit else "")
-            message = f"entry {number}, {name}, has {length} octets, expected {expected}"
+            message = f"entry {number}, {name}, has {length} bytes, expected {expected}"
             fault("LIBXC-HVMCTX-LEN", at, message, "length", expected, length)
         elif counted:
             if w.hi - w.lo < count_of.size and not (yield count_of.size):
@@ -95,10 +95,10 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
             (count,) = count_of.unpack_from(w.buf, w.lo)
             expected = lengths[0] + unit * (count - 1)
             if length != expected:
-                message = f"entry {number}, {name}, has {length} octets, expected {expected} for its count of {count}"
+                message = f"entry {number}, {name}, has {length} bytes, expected {expected} for its count of {count}"
                 fault("LIBXC-HVMCTX-LEN", at, message, "length", expected, length)
         if length > left:
-            message = f"entry {number}, {name or f'type {kind}'}, claims {length} octets, {left} are left"
+            message = f"entry {number}, {name or f'type {kind}'}, claims {length} bytes, {left} are left"
             fault("LIBXC-HVMCTX-TILE", at, message, "length", f"at most {left}", length)
             return
         if length:
@@ -109,10 +109,10 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
         fault(
             "LIBXC-HVMCTX-TILE",
             w.position,
-            f"{left} octets are too few for an entry",
+            f"{left} bytes are too few for an entry",
             "typecode",
             "an entry",
-            f"{left} octets",
+            f"{left} bytes",
         )
     else:
         fault(

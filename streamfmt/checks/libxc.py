@@ -31,7 +31,7 @@ VCPU_TYPES = frozenset(
 _VCPUS_MAX = 8192
 # More p2m lists than this are not followed; every released saver writes one.
 _LISTS_MAX = 64
-# Octets of a variable body judged at once: a multiple of every element's size.
+# Bytes of a variable body judged at once: a multiple of every element's size.
 _PIECE = 48 << 10
 
 
@@ -135,7 +135,7 @@ def _pv_info(verifier: Verifier, state: LayerState, record: Record) -> Program:
         verifier.fault(
             "LIBXC-PVINFO-COMBO",
             record,
-            f"a guest of {width}-octet words with {levels} levels of page tables does not exist",
+            f"a guest of {width}-byte words with {levels} levels of page tables does not exist",
             offset=record.body,
             length=2,
             field="guest_width",

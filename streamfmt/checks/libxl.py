@@ -205,7 +205,7 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
                 verifier.fault(
                     "LIBXL-EMUXS-CHARSET",
                     record,
-                    f"{'key' if key else 'value'} {strings // tables.PAIR_STRINGS} has octet {other:#04x}",
+                    f"{'key' if key else 'value'} {strings // tables.PAIR_STRINGS} has byte {other:#04x}",
                     offset=at + text.index(other),
                     length=1,
                     field=f"pairs[{strings // tables.PAIR_STRINGS}].{'key' if key else 'value'}",
@@ -232,25 +232,21 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
 def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
     """What lies behind the outermost END: something known, another stream, or nothing anybody knows."""
     known = next(
-        (
-            name
-            for octets, whole, name in tables.TRAILERS
-            if head.startswith(octets) and (not whole or count == len(octets))
-        ),
+        (name for data, whole, name in tables.TRAILERS if head.startswith(data) and (not whole or count == len(data))),
         "zeros up to the end, as on a block device" if zero else "",
     )
     if known:
-        verifier.fault("STREAM-TRAILER", layer, f"{count:,} octets follow END: {known}", offset=at, length=count)
+        verifier.fault("STREAM-TRAILER", layer, f"{count:,} bytes follow END: {known}", offset=at, length=count)
         return
-    other = next((name for _, _, place, octets, name in tables.MAGICS if not place and head.startswith(octets)), "")
+    other = next((name for _, _, place, data, name in tables.MAGICS if not place and head.startswith(data)), "")
     shown = f"another {other}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
     clause = "LIBXL-END-LAST" if layer.name == "libxl" else "LIBXC-END-LAST"
     verifier.fault(
         clause,
         layer,
-        f"{count:,} octets follow END: {shown}",
+        f"{count:,} bytes follow END: {shown}",
         offset=at,
         length=count,
         expected="the end of the input",
-        actual=f"{count} octets",
+        actual=f"{count} bytes",
     )

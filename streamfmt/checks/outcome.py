@@ -130,7 +130,7 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
             }
             for layer in verifier.layers
         ],
-        "octets": outcome.size,
+        "bytes": outcome.size,
         "records": verifier.records,
         "page_entries": verifier.page_entries,
         "pages_with_content": verifier.content_pages,
@@ -275,7 +275,7 @@ def extent_lines(outcome: Outcome) -> list[str]:
     parts = [f"{verifier.records:,} records"]
     if verifier.page_entries:
         parts += [f"{verifier.page_entries:,} page entries", f"{verifier.content_pages:,} pages"]
-    parts.append(f"{outcome.size:,} octets")
+    parts.append(f"{outcome.size:,} bytes")
     if verifier.checkpoints:
         parts.append(f"{verifier.checkpoints:,} checkpoints")
     # A number stays with what it counts.

@@ -24,7 +24,7 @@ _PIECE = 4096
 def note_run(verifier: Verifier, state: LayerState, run: Run) -> None:
     """PV: frame numbers of clean records."""
     end = state.end_pfn
-    if end is not None and state.pfns.note_row(run.octets(), end):
+    if end is not None and state.pfns.note_row(run.data(), end):
         return
     raw = run.raw()
     _note(state, raw)

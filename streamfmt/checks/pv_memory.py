@@ -1,6 +1,6 @@
 """What a PV image has said of each guest frame: seen or not, and its latest page type.
 
-One octet per frame seen, so that the p2m list and the coverage can be judged at the end.  A stream that claims
+One byte per frame seen, so that the p2m list and the coverage can be judged at the end.  A stream that claims
 frames far beyond those it sends is not followed there: the map gives up and the checks that need it abstain.
 """
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEEN = 0x10
-# Octets the map may hold ahead of the frames seen: 8 GiB of guest sent in any order at all.
+# Bytes the map may hold ahead of the frames seen: 8 GiB of guest sent in any order at all.
 _SLACK = 2 << 20
 # p2m frames that are kept for the end: those of a 64-bit guest of 512 GiB.
 FRAMES_MAX = 256 << 10
-# What the map holds, by the highest octet of a clean entry.
+# What the map holds, by the highest byte of a clean entry.
 _SEEN_BY_TOP = bytes(top >> tables.ENTRY_TYPE_SHIFT - 8 * (ENTRY - 1) | SEEN for top in range(256))
 
 
@@ -36,12 +36,12 @@ class PfnMap:
         self._entries = 0
         self._ones = self._ramp = 0
 
-    def note_row(self, octets: bytes, end: int) -> bool:
+    def note_row(self, data: bytes, end: int) -> bool:
         """Take in clean entries as they lie in the stream, if they are of frames in a row, none above `end`.
 
         Savers send whole passes so.  All entries are one number here: a comparison instead of a thousand.
         """
-        count = len(octets) // ENTRY
+        count = len(data) // ENTRY
         if not 1 < count <= tables.BATCH_MAX:
             return False
         if not self._ramp:
@@ -49,14 +49,14 @@ class PfnMap:
             self._ramp = int.from_bytes(pack(f"<{tables.BATCH_MAX}Q", *range(tables.BATCH_MAX)), "little")
         within = (1 << 8 * ENTRY * count) - 1
         ones = self._ones & within
-        first = int.from_bytes(octets[:ENTRY], "little") & tables.ENTRY_PFN_MASK
+        first = int.from_bytes(data[:ENTRY], "little") & tables.ENTRY_PFN_MASK
         last = first + count - 1
-        pfns = int.from_bytes(octets, "little") & ones * tables.ENTRY_PFN_MASK
+        pfns = int.from_bytes(data, "little") & ones * tables.ENTRY_PFN_MASK
         if last > end or pfns != (self._ramp & within) + first * ones:
             return False
         self._entries += count
         if self.known and self._reach(last):
-            self.types[first : last + 1] = octets[ENTRY - 1 :: ENTRY].translate(_SEEN_BY_TOP)
+            self.types[first : last + 1] = data[ENTRY - 1 :: ENTRY].translate(_SEEN_BY_TOP)
         return True
 
     def note(self, entries: Sequence[int], end: int) -> None:

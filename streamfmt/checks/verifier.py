@@ -367,10 +367,10 @@ class Verifier(Sink):
         self.fault(
             _TRUNCATED[layer.name],
             record or layer,
-            f"the input ends at {at}, inside {what}; at least {missing:,} more octets belong there",
+            f"the input ends at {at}, inside {what}; at least {missing:,} more bytes belong there",
             offset=at,
             length=missing,
-            expected=f"{missing:,} more octets",
+            expected=f"{missing:,} more bytes",
             actual="end of input",
         )
 

@@ -79,7 +79,7 @@ def _xenops(verifier: Verifier, record: Record) -> Program:
             verifier.abstain("XAPI-XENOPS-FORM", f"at {error.at} {error.message}")
         return
     value = found["word_size"]
-    size = sexpr.number(value.octets)
+    size = sexpr.number(value.data)
     if size not in tables.XENOPS_WORD_SIZES:
         expected = " or ".join(map(str, tables.XENOPS_WORD_SIZES))
         fault("XAPI-WORD-SIZE", value.at, f"word_size is {size}, expected {expected}", expected, str(size))
@@ -98,8 +98,8 @@ def _base64(verifier: Verifier, record: Record) -> Program:
         if not found and left == 4:
             found = last.fullmatch(w.buf, w.lo, w.lo + left)
         if not found:
-            octets = bytes(w.buf[w.lo : w.lo + count])
-            message = f"this is no base64: {octets.hex(' ')}"
+            data = bytes(w.buf[w.lo : w.lo + count])
+            message = f"this is no base64: {data.hex(' ')}"
             verifier.fault("XAPI-SWTPM-TEXT", record, message, offset=w.position, length=count, field="body")
             return
         w.lo = found.end()
@@ -107,6 +107,6 @@ def _base64(verifier: Verifier, record: Record) -> Program:
 
 def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
     """What lies behind the end: the block device is longer than the image."""
-    name = next((name for _, _, place, octets, name in tables.MAGICS if not place and head.startswith(octets)), "")
+    name = next((name for _, _, place, data, name in tables.MAGICS if not place and head.startswith(data)), "")
     shown = "zeros" if zero else f"another {name}" if name else f"beginning {head[:16].hex(' ')}"
-    verifier.fault("XAPI-SLACK", layer, f"{count:,} octets follow END_OF_IMAGE: {shown}", offset=at, length=count)
+    verifier.fault("XAPI-SLACK", layer, f"{count:,} bytes follow END_OF_IMAGE: {shown}", offset=at, length=count)

@@ -49,7 +49,7 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
     w = verifier.window
     size = tables.SIZES[record.path]
     if record.length < size:
-        message = f"{record.length} octets are too few for the length of a configuration"
+        message = f"{record.length} bytes are too few for the length of a configuration"
         expected = f"at least {size}"
         verifier.header_fault("XL-OPTDATA-LEN", record, "length", message, expected, record.length)
         return
@@ -65,7 +65,7 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         verifier.fault(
             "XL-CONFIG-LEN",
             record,
-            f"the configuration is said to have {length:,} octets, there is room for {room:,}",
+            f"the configuration is said to have {length:,} bytes, there is room for {room:,}",
             offset=record.at,
             length=size,
             field="config_len",
@@ -87,7 +87,7 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         verifier.fault(
             "XL-OPTDATA-REST",
             record,
-            f"{rest:,} octets follow the configuration, which readers pass over",
+            f"{rest:,} bytes follow the configuration, which readers pass over",
             offset=start + length,
             length=rest,
             field="rest",
@@ -102,7 +102,7 @@ def _xml(verifier: Verifier, record: Record) -> Program:
 def _text(
     verifier: Verifier, record: Record, clause: str, start: int, length: int, first: bytes, closed: bool
 ) -> Generator[int, int, bool]:
-    """Octets that are a text beginning with `first`, and if `closed` with one NUL, at their end; in constant memory.
+    """Bytes that are a text beginning with `first`, and if `closed` with one NUL, at their end; in constant memory.
 
     Returns whether they are.
     """

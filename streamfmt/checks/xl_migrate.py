@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .verifier import Verifier
 
 LAYERS = ("xl-migrate", "text", "http")
-# Octets that are quoted of text, and of what stands where a message should.
+# Bytes that are quoted of text, and of what stands where a message should.
 _FIRST = 40
 # The status of a failure that is not libxl's: return code 1, negated.
 _OWN_FAILURE = 0xFF
@@ -32,7 +32,7 @@ def _text(verifier: Verifier, record: Record) -> Program:
     size = min(record.length, _FIRST)
     yield size
     first = verifier.window.take(size).partition(b"\n")[0].rstrip().decode()
-    message = f"{record.length:,} octets of text come first, beginning {first!r}"
+    message = f"{record.length:,} bytes of text come first, beginning {first!r}"
     verifier.fault("STREAM-TEXT", record, message, offset=record.at, length=record.length, field="text")
 
 
@@ -82,6 +82,6 @@ def unfinished(verifier: Verifier, layer: Layer, at: int) -> None:
 
 
 def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes) -> None:
-    """Octets behind the last message."""
-    message = f"{count:,} octets follow the handshake, beginning {head[:16].hex(' ')}"
-    verifier.fault("XL-MIGRATE-AFTER", layer, message, offset=at, length=count, actual=f"{count} octets")
+    """Bytes behind the last message."""
+    message = f"{count:,} bytes follow the handshake, beginning {head[:16].hex(' ')}"
+    verifier.fault("XL-MIGRATE-AFTER", layer, message, offset=at, length=count, actual=f"{count} bytes")

@@ -1,6 +1,6 @@
 """Make a stream from a recipe, a TOML file that says what guest it carries.
 
-The same recipe makes the same octets everywhere.  A recipe without faults has to keep
+The same recipe makes the same bytes everywhere.  A recipe without faults has to keep
 every rule; faults in it are written as they are.
 """
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         return 3
     try:
         with stopped():
-            octets = _build(recipe, args.output)
+            size = _build(recipe, args.output)
     except BreachError as error:
         found = error.finding
         print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"streamfmt: {where}: cannot write: {reason(error)}", file=sys.stderr)
         return 3
     if args.output != "-":
-        print(f"{inputs.shown(args.output)}: {octets:,} octets")
+        print(f"{inputs.shown(args.output)}: {size:,} bytes")
     return 0
 
 
@@ -89,7 +89,7 @@ def _same(fd: int, path: str) -> bool:
 
 
 def _build(recipe: Recipe, target: str) -> int:
-    """Write it; how many octets that were.  Raises BreachError and OSError."""
+    """Write it; how many bytes that were.  Raises BreachError and OSError."""
     stream = recipe.stream
     whole = 1 if target == "-" else target
     if recipe.faults:
@@ -105,7 +105,7 @@ def _build(recipe: Recipe, target: str) -> int:
 
 
 def _expected(recipe: Recipe) -> int | None:
-    """How many octets there will be, for those who look on: counting them takes as long as making the parts."""
+    """How many bytes there will be, for those who look on: counting them takes as long as making the parts."""
     return recipe.stream.size if sys.stderr.isatty() else None
 
 

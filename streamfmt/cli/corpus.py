@@ -207,7 +207,7 @@ def _text(row: Row) -> str:
     told = {
         "about": row["about"],
         "file": row["file"] or f"made on demand: streamfmt corpus export --stream {row['id']} -o FILE",
-        "octets": f"{row['size']:,}",
+        "bytes": f"{row['size']:,}",
         "sha256": row["sha256"],
         "is": row["description"],
         "read it": " ".join(read_as + ["--deep"] * row["deep"]),

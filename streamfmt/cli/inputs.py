@@ -47,7 +47,7 @@ def add_form(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         choices=("auto", *FORMS),
         default="auto",
-        help=f"take the input for one of {', '.join(FORMS)}, instead of looking at its first octets",
+        help=f"take the input for one of {', '.join(FORMS)}, instead of looking at its first bytes",
     )
 
 
@@ -170,11 +170,11 @@ def complain(name: str, message: object) -> None:
 class _Deaf(FileIO):
     """Standard error that takes everything: whether anybody reads it must not change what a command does."""
 
-    def write(self, octets: Buffer, /) -> int:
+    def write(self, data: Buffer, /) -> int:
         try:
-            return super().write(octets)
+            return super().write(data)
         except OSError:
-            return len(memoryview(octets))
+            return len(memoryview(data))
 
 
 def prepare() -> None:

@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
     )
-    parser.add_argument("--hexdump", action="store_true", help="show the records' octets, their fields beside them")
+    parser.add_argument("--hexdump", action="store_true", help="show the records' bytes, their fields beside them")
     parser.add_argument("--full", action="store_true", help="with --hexdump: cut nothing short but page contents")
     parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
     parser.add_argument(
@@ -162,7 +162,7 @@ class Row:
 
     @property
     def length(self) -> int:
-        return self.brief.pages.octets if self.brief.pages else self.record.length
+        return self.brief.pages.length if self.brief.pages else self.record.length
 
 
 class Listing(Sink):
@@ -231,7 +231,7 @@ class Listing(Sink):
 
     def pages(self, run: Run) -> None:
         pages = Pages()
-        pages.records, pages.octets = run.count, run.count * (run.size - HEADER)
+        pages.records, pages.length = run.count, run.count * (run.size - HEADER)
         pages.add(run.raw())
         record = Record(run.layer, tables.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
         record.index = run.index
@@ -260,11 +260,11 @@ class Listing(Sink):
         self._settle()
         left = self.window.hi - self.window.lo
         if left and self.dump is not None and not self.selecting:
-            self.dump.octets(self.window.position, self.window.take(left), f"what there is of {what}")
+            self.dump.data(self.window.position, self.window.take(left), f"what there is of {what}")
         if between_checkpoints(self._last, layer, record, missing):
             self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
-            self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'octet', 'octets')} short"
+            self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'byte', 'bytes')} short"
 
     def oversize(self, record: Record) -> None:
         self._settle()
@@ -273,7 +273,7 @@ class Listing(Sink):
             if self.dump is not None:
                 self.dump.record_header(record)
         limit = tables.XAPI_LENGTH_MAX if record.layer.wraps else tables.RECORD_LENGTH_MAX
-        self.stopped = record.at, f"a record of {record.length:,} octets, the limit is {limit:,}"
+        self.stopped = record.at, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
@@ -288,10 +288,10 @@ class Listing(Sink):
         known = [(row[0], row[2]) for row in tables.TRAILERS] + [
             (row[3], row[4]) for row in tables.MAGICS if not row[2]
         ]
-        name = "zeros" if zero else next((name for octets, name in known if head.startswith(octets)), "nothing known")
-        self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'octet', 'octets')}, {name}")
+        name = "zeros" if zero else next((name for data, name in known if head.startswith(data)), "nothing known")
+        self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'byte', 'bytes')}, {name}")
         if self.dump is not None and not self.selecting:
-            self.dump.octets(at, head[:count], f"after END, the first of {count}")
+            self.dump.data(at, head[:count], f"after END, the first of {count}")
 
     def finish(self, reader: Reader) -> None:
         """The input has been read."""
@@ -344,9 +344,9 @@ class JsonLines:
             **pages,
         )
 
-    def end(self, listing: Listing, octets: int) -> None:
+    def end(self, listing: Listing, size: int) -> None:
         stopped = {"offset": listing.stopped[0], "reason": listing.stopped[1]} if listing.stopped else None
-        self._tell(end=True, octets=octets, stopped=stopped, remarks=listing.remarks)
+        self._tell(end=True, bytes=size, stopped=stopped, remarks=listing.remarks)
 
 
 class Table:
@@ -387,19 +387,19 @@ class Table:
         elif self._spaced and numbers[0]:
             self._write("")
         index = f"{numbers[1]:>6}" if self._nested else ""
-        octets = f"{length >> 20:,} MiB" if length >= _LENGTH_MAX else f"{length:,}"
-        place = f"{numbers[0]:>6}{index} {at:#10x} {octets:>9}  "
+        size = f"{length >> 20:,} MiB" if length >= _LENGTH_MAX else f"{length:,}"
+        place = f"{numbers[0]:>6}{index} {at:#10x} {size:>9}  "
         named = f"{name:<{_NAME_WIDTH}}  "
         text = hanging(text, self._width, len(place + named), len(place) + 2, _DETAIL_LINES)
         self._write((self._paint("place", place) + self._paint("name", named) + text).rstrip())
 
-    def end(self, listing: Listing, octets: int) -> None:
+    def end(self, listing: Listing, size: int) -> None:
         if not self._path:
             self._write(f"{self._name}: {listing.stopped[1] if listing.stopped else 'nothing'}")
             return
         counted = number(listing.count, "record", "records")
         shown = f"{listing.shown:,} of {counted} shown" if listing.selecting else counted
-        lines = [f"{shown}, {octets:,} octets", *listing.remarks]
+        lines = [f"{shown}, {size:,} bytes", *listing.remarks]
         if listing.stopped:
             at, reason = listing.stopped
             lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))

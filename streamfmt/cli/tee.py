@@ -1,6 +1,6 @@
 """Copy standard input to standard output, and judge it on the way as verify does.
 
-Every octet is passed on, unchanged and before it is judged, whatever comes of
+Every byte is passed on, unchanged and before it is judged, whatever comes of
 that.  Findings and the verdict go to standard error when the input has ended.
 """
 
@@ -61,12 +61,12 @@ def run(args: argparse.Namespace) -> int:
     for failure in failures:
         status = max(status, failure.status)
         if failure.foreign:
-            rest = f"; {copied:,} octets were copied" if failure.kind != "internal" else ""
+            rest = f"; {copied:,} bytes were copied" if failure.kind != "internal" else ""
             text += f"streamfmt: {failure.reason}{rest}\n"
-    octets = memoryview(text.encode(errors="backslashreplace"))
+    data = memoryview(text.encode(errors="backslashreplace"))
     try:
-        while octets:
-            octets = octets[write(sys.stderr.fileno(), octets) :]
+        while data:
+            data = data[write(sys.stderr.fileno(), data) :]
     except UnwritableError:
         status = max(status, 3)  # and nowhere to say so
     return status

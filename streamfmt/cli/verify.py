@@ -47,7 +47,7 @@ _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_files(parser)
     parser.add_argument(
-        "--exact", action="store_true", help="take no octet past END, from a descriptor somebody else goes on with"
+        "--exact", action="store_true", help="take no byte past END, from a descriptor somebody else goes on with"
     )
     add_judging(parser)
     parser.add_argument(

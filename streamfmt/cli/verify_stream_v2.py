@@ -185,7 +185,7 @@ class Summary(Verifier):
                 value = int.from_bytes(raw[offset : offset + width], record.layer.byte_order)
                 fields.append(f"{name} {value}")
         told = f": {', '.join(fields)}" if fields else ""
-        self._say(f"{record.layer.name} {record.name}, {record.length:,} octets{told}")
+        self._say(f"{record.layer.name} {record.name}, {record.length:,} bytes{told}")
         if program is not None:
             yield from program
 
@@ -252,8 +252,8 @@ def _advice(outcome: Outcome) -> list[str]:
     if not first or first[0].clause not in _BEGINNINGS:
         return []
     head = bytes.fromhex(first[0].actual)
-    for key, kind, offset, octets, name in tables.MAGICS:
-        if not offset and (head.startswith(octets) or octets.startswith(head)):
+    for key, kind, offset, data, name in tables.MAGICS:
+        if not offset and (head.startswith(data) or data.startswith(head)):
             advice = f"; try -f {key}" if key in FORMATS else ""
             advice = "; streamfmt verify opens that" if kind == "compressed" else advice
             return [f"  looks like: {name}{advice}"]
@@ -291,7 +291,7 @@ def _read(given: str, reader: Reader) -> None:
             raise IsADirectoryError(21, "it is a directory")
         seekable = stat.S_ISREG(kind) or stat.S_ISBLK(kind)
         start = os.lseek(fd, 0, os.SEEK_CUR) if seekable else 0
-        # A file is read ahead of its descriptor's offset, but a pipe's octets are there once.
+        # A file is read ahead of its descriptor's offset, but a pipe's bytes are there once.
         source = FileSource(fd) if seekable else PipeSource(fd, exact=True)
     except OSError as error:
         if opened >= 0:

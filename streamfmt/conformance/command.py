@@ -25,7 +25,7 @@ from .kin import Kin
 from .result import HANG, Result, of_exception, of_exit
 from .target import Input, Spec, Stop
 
-# Of standard error, that many octets are kept from its beginning and from its end, however much there is.
+# Of standard error, that many bytes are kept from its beginning and from its end, however much there is.
 _KEPT = 32 << 10
 
 
@@ -65,7 +65,7 @@ class Command:
 
     def run(self, given: Input) -> Result:
         with open(self._path, "wb") as file:
-            file.write(given.octets)
+            file.write(given.data)
         words = self._spec.filled(self._path, given, guest(given) if self._spec.takes_guest else "")
         with open(os.devnull if self._spec.takes_file else self._path, "rb") as stdin:
             try:
@@ -101,10 +101,10 @@ class _Ends:
     head: bytes = b""
     tail: bytes = b""
 
-    def add(self, octets: bytes) -> None:
+    def add(self, data: bytes) -> None:
         room = _KEPT - len(self.head)
-        self.head += octets[:room]
-        self.tail = (self.tail + octets[room:])[-_KEPT:]
+        self.head += data[:room]
+        self.tail = (self.tail + data[room:])[-_KEPT:]
 
     def text(self) -> str:
         return (self.head + self.tail).decode(errors="replace")
@@ -143,11 +143,11 @@ def _watched(process: subprocess.Popen[bytes], timeout: float, asked: Connection
 def _drain(fd: int, said: _Ends) -> bool:
     """Take what is there, once round a full pipe at most; False at its end."""
     try:
-        octets = os.read(fd, 1 << 20)
+        data = os.read(fd, 1 << 20)
     except BlockingIOError:
         return True
-    said.add(octets)
-    return bool(octets)
+    said.add(data)
+    return bool(data)
 
 
 class Ours:
@@ -168,7 +168,7 @@ class Ours:
 def verified(given: Input) -> Outcome:
     """What we say of a stream."""
     # Strategies know no other forms and modes than these; whoever gives others is told.
-    return verify(given.octets, form=cast(Form, given.form), mode=cast(Mode, given.mode), deep=given.deep)
+    return verify(given.data, form=cast(Form, given.form), mode=cast(Mode, given.mode), deep=given.deep)
 
 
 def guest(given: Input) -> str:

@@ -47,7 +47,7 @@ class Function:
     def run(self, given: Input) -> Result:
         pipe = self._pipe or self._start()
         try:
-            pipe.send_bytes(given.octets)
+            pipe.send_bytes(given.data)
             answer = self._heard(pipe, self._timeout)
         except (EOFError, OSError):
             if self._ready([self._life], self._timeout):
@@ -185,9 +185,9 @@ def _answer(function: Any, pipe: Connection) -> None:
     """Call it with each stream that comes."""
     us = os.getpid()
     while True:
-        octets = pipe.recv_bytes()
+        data = pipe.recv_bytes()
         try:
-            given = function(octets)
+            given = function(data)
             # False is no exit status, though it equals 0.
             accepted = given is None or given is True or (type(given) is int and given == 0)
             told = f"returned {given!r:.100}" if isinstance(given, (int, str, type(None))) else "returned an object"

@@ -22,7 +22,7 @@ class Stop(BaseException):
 class Input:
     """A stream as a target takes it."""
 
-    octets: bytes
+    data: bytes
     form: str
     mode: str
     deep: bool = False
@@ -49,7 +49,7 @@ class Spec:
 
     @property
     def takes_file(self) -> bool:
-        """Whether a command is given the name of a file instead of octets on standard input."""
+        """Whether a command is given the name of a file instead of bytes on standard input."""
         return any("{}" in word for word in self.words)
 
     @property

@@ -66,12 +66,12 @@ class Real:
 
 
 def unpacked(path: Path) -> bytes:
-    """The octets of a stored file; none if it is damaged."""
-    octets = path.read_bytes()
+    """The bytes of a stored file; none if it is damaged."""
+    raw = path.read_bytes()
     if path.suffix != ".gz":
-        return octets
+        return raw
     try:
-        return gzip.decompress(octets)
+        return gzip.decompress(raw)
     except (gzip.BadGzipFile, EOFError, zlib.error):
         return b""
 

@@ -22,7 +22,7 @@ STREAMS = "streams"
 
 
 def streams(progress: Callable[[int], None] | None = None) -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    """A row for each stream, as spec/json/corpus.json describes it, and the octets of those to make and store.
+    """A row for each stream, as spec/json/corpus.json describes it, and the bytes of those to make and store.
 
     `progress` is called with how many have been made.
     """
@@ -34,8 +34,8 @@ def streams(progress: Callable[[int], None] | None = None) -> Iterator[tuple[dic
 
 def _streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
     for real in entries.real():
-        octets = entries.unpacked(entries.folder() / real.file)
-        yield real_row(real, *_judged([octets], "auto", "auto", deep=False)), None
+        data = entries.unpacked(entries.folder() / real.file)
+        yield real_row(real, *_judged([data], "auto", "auto", deep=False)), None
     for entry in entries.entries():
         made = entry.recipe
         kept = made.stream.render() if made.stream.size <= STORED else None
@@ -44,7 +44,7 @@ def _streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
 
 
 def file_of(entry: Entry) -> str:
-    """Where below corpus/ an entry's octets are stored."""
+    """Where below corpus/ an entry's bytes are stored."""
     return f"{STREAMS}/{entry.id}.bin.gz"
 
 

@@ -61,10 +61,10 @@ def counted(rows: list[Row]) -> str:
 def pieces(row: Row) -> Iterable[Buffer]:
     """A stream's bytes: those of its file, or as they are made.  Raises CorpusError if they are not these, OSError."""
     if row["file"] is not None:
-        octets = entries.unpacked(entries.folder() / row["file"])
-        if sha256(octets).hexdigest() != row["sha256"]:
+        raw = entries.unpacked(entries.folder() / row["file"])
+        if sha256(raw).hexdigest() != row["sha256"]:
             raise CorpusError(f"{row['file']} does not hold what the index says")
-        return [octets]
+        return [raw]
     try:
         stream = entries.entry(row["id"]).recipe.stream
     except KeyError:
@@ -81,16 +81,16 @@ def pieces(row: Row) -> Iterable[Buffer]:
 def build(target: Path, progress: Callable[[int], None] | None = None) -> list[Row]:
     """Write all that recipes make below `target`, and the index; its rows.  Raises OSError and RecipeError.
 
-    Files that hold the same octets already are left as they are, and those that no index has named are none of ours.
+    Files that hold the same bytes already are left as they are, and those that no index has named are none of ours.
     At any time an index names all that is ours: the old one until what is no more is gone, then the new one.  So
     whatever a kill leaves, the next call finds, whether or not the recipes are the same.
     """
     rows = []
     changed = {}
-    for row, octets in index.streams(progress):
+    for row, raw in index.streams(progress):
         rows.append(row)
-        if octets is not None and not _holds(target / row["file"], octets):
-            changed[row["file"]] = gzip.compress(octets, 9, mtime=0)  # as it is stored: without a date
+        if raw is not None and not _holds(target / row["file"], raw):
+            changed[row["file"]] = gzip.compress(raw, 9, mtime=0)  # as it is stored: without a date
     before = _named(target)
     for folder, _, _ in os.walk(target / index.STREAMS):
         clean(folder)
@@ -106,18 +106,18 @@ def build(target: Path, progress: Callable[[int], None] | None = None) -> list[R
     clean(target)
     if not same:
         write(target / INDEX, text)
-    for name, octets in changed.items():
+    for name, raw in changed.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, octets)
+        write(path, raw)
     _remove_empty(target / index.STREAMS)
     return rows
 
 
-def _holds(path: Path, octets: bytes) -> bool:
+def _holds(path: Path, raw: bytes) -> bool:
     """Whether a stored file is what it has to be."""
     try:
-        return entries.unpacked(path) == octets
+        return entries.unpacked(path) == raw
     except OSError:
         return False  # if it cannot be written either, that is what there is to say
 
@@ -159,18 +159,18 @@ def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
     stored = read_index()
     rows = {row["id"]: row for row in stored}
     folder = entries.folder()
-    for now, octets in index.streams(progress):
+    for now, raw in index.streams(progress):
         row = rows.pop(now["id"], None)
         if row is None:
             yield f"{now['id']}: the index has no such stream"
         elif row != now:
             keys = sorted(key for key in row.keys() | now.keys() if row.get(key) != now.get(key))
             yield f"{now['id']}: the index tells another {', '.join(keys)}"
-        if octets is not None:
+        if raw is not None:
             path = folder / now["file"]
             if not path.exists():
                 yield f"{now['id']}: {now['file']} is not there"
-            elif entries.unpacked(path) != octets:
-                yield f"{now['id']}: {now['file']} holds other octets"
+            elif entries.unpacked(path) != raw:
+                yield f"{now['id']}: {now['file']} holds other bytes"
     yield from (f"{name}: the index has it, and nothing makes it" for name in rows)
     yield from (f"{name}: no row of the index names this file" for name in _strays(folder, stored))

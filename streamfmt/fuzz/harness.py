@@ -57,12 +57,12 @@ def _files(path: str) -> Iterator[str]:
 
 
 class Pieces:
-    """A file that gives a few octets at a time: an odd number, so that they end everywhere."""
+    """A file that gives a few bytes at a time: an odd number, so that they end everywhere."""
 
     _MOST = 61
 
-    def __init__(self, octets: bytes) -> None:
-        self._left = octets
+    def __init__(self, data: bytes) -> None:
+        self._left = data
 
     def read(self, size: int = -1) -> bytes:
         """The next few."""

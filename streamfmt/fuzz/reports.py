@@ -29,14 +29,14 @@ def name_of(failure: Failure) -> str:
 
 
 def save(failure: Failure, directory: str) -> None:
-    """Write the octets, the recipe and the text.  Raises OSError."""
+    """Write the bytes, the recipe and the text.  Raises OSError."""
     files = {
-        "bin": failure.given.octets,
+        "bin": failure.given.data,
         "toml": failure.recipe.encode(),
         "txt": text(failure, directory, whole=True).encode(),
     }
-    for suffix, octets in files.items():
-        write(os.path.join(directory, f"{name_of(failure)}.{suffix}"), octets)
+    for suffix, data in files.items():
+        write(os.path.join(directory, f"{name_of(failure)}.{suffix}"), data)
 
 
 def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
@@ -49,7 +49,7 @@ def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
         lines += _told("note", "when tried again, it did not fail like that; it may depend on more than its input")
     deep = ", deep" if given.deep else ""
     lines += _told(
-        "stream", f"{len(given.octets):,} octets, form {given.form}, mode {given.mode}, guest {guest(given)}{deep}"
+        "stream", f"{len(given.data):,} bytes, form {given.form}, mode {given.mode}, guest {guest(given)}{deep}"
     )
     try:
         outcome = verified(given)
@@ -126,7 +126,7 @@ def _plain(failure: Failure, directory: str) -> dict[str, Any]:
         "steady": failure.steady,
         "stream": {
             "file": os.path.join(directory, f"{name_of(failure)}.bin"),
-            "octets": len(failure.given.octets),
+            "bytes": len(failure.given.data),
             "form": failure.given.form,
             "mode": failure.given.mode,
             "guest": guest(failure.given),

@@ -118,7 +118,7 @@ class Summary:
 
 
 def _weight(failure: Failure) -> tuple[bool, int, bytes]:
-    return (not failure.steady, len(failure.given.octets), failure.given.octets)
+    return (not failure.steady, len(failure.given.data), failure.given.data)
 
 
 def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary], None] | None) -> Summary:

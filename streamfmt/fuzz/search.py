@@ -143,7 +143,7 @@ class Round:
             self.key = failure.key
             self._until = min(time.monotonic() + SHRINKING, max(self._end, time.monotonic()) + FINISHING)
             self._first(replace(failure, recipe=recipe(sample)))
-        if self.best is None or len(failure.given.octets) <= len(self.best[1].given.octets):
+        if self.best is None or len(failure.given.data) <= len(self.best[1].given.data):
             self.best = sample, failure
 
     def _wanted(self, key: Key) -> bool:

@@ -1,7 +1,7 @@
 """What coverage-guided fuzzers begin with: ``python -m streamfmt.fuzz.seeds DIRECTORY`` writes it.
 
 streams/ has the corpus's good streams, recipes/ the same as recipes, and streamfmt.dict, for libFuzzer and AFL, the
-octets that mean something: magics, headers, record types, trailers.
+bytes that mean something: magics, headers, record types, trailers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST = 128
 
 
 def tokens() -> Iterator[tuple[str, bytes]]:
-    """Octets that mean something, each with its name."""
+    """Bytes that mean something, each with its name."""
     for magic in MAGICS:
         yield f"magic {magic.key}", magic.octets
     for trailer in TRAILERS:
@@ -42,19 +42,19 @@ def tokens() -> Iterator[tuple[str, bytes]]:
 
 def dictionary() -> str:
     """The tokens as libFuzzer and AFL read them, each once."""
-    lines = ["# Octets that mean something in migration streams, from streamfmt's schemas."]
+    lines = ["# Bytes that mean something in migration streams, from streamfmt's schemas."]
     seen = set()
-    for name, octets in tokens():
-        if octets and octets not in seen and len(octets) <= _LONGEST:
-            seen.add(octets)
+    for name, data in tokens():
+        if data and data not in seen and len(data) <= _LONGEST:
+            seen.add(data)
             word = "".join(c if c.isalnum() else "_" for c in name)
-            lines.append(f'{word}_{len(seen)}="{"".join(map(_spelled, octets))}"')
+            lines.append(f'{word}_{len(seen)}="{"".join(map(_spelled, data))}"')
     return "\n".join(lines) + "\n"
 
 
-def _spelled(octet: int) -> str:
-    plain = 0x20 <= octet < 0x7F and chr(octet) not in '"\\'
-    return chr(octet) if plain else f"\\x{octet:02x}"
+def _spelled(byte: int) -> str:
+    plain = 0x20 <= byte < 0x7F and chr(byte) not in '"\\'
+    return chr(byte) if plain else f"\\x{byte:02x}"
 
 
 def write(directory: Path) -> None:

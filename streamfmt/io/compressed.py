@@ -23,18 +23,18 @@ MEMORY_MAX = 128 << 20
 _ZSTD_MOST = 1 << 31
 # What liblzma takes beside the dictionary.
 _XZ_BESIDE = 1 << 20
-# .xz file format 1.2: a stream's header of 12 octets, then that of its first block: its size in units of 4 octets less
+# .xz file format 1.2: a stream's header of 12 bytes, then that of its first block: its size in units of 4 bytes less
 # one, flags (two bits say how many filters, two which sizes are there), the sizes, then each filter's id, the size of
-# its properties, and those.  LZMA2 is filter 0x21 and has one octet, from which the dictionary's size follows.
+# its properties, and those.  LZMA2 is filter 0x21 and has one byte, from which the dictionary's size follows.
 _XZ_HEADER, _XZ_BLOCK_MAX, _LZMA2 = 12, 1024, 0x21
-# zstd's frames that hold no data: a magic of which half an octet is free, then how many octets to pass over.
+# zstd's frames that hold no data: a magic of which half an byte is free, then how many bytes to pass over.
 SKIPPABLE = re.compile(rb"(?s)[\x50-\x5f]\x2a\x4d\x18")
 _SKIPPABLE_HEADER = 8
 _PIECE = 128 << 10
 # What xz gives at a time.  Where data is damaged, its decompressor loses what it had of a piece by then.
 _PIECE_XZ = 4 << 10
-# RFC 8878 section 3.1.1: the frame header with its magic is 5 octets at least before its size shows; a block's header
-# says in its lowest bit whether it is the last, then its type, then its size, which for one octet repeated is not that
+# RFC 8878 section 3.1.1: the frame header with its magic is 5 bytes at least before its size shows; a block's header
+# says in its lowest bit whether it is the last, then its type, then its size, which for one byte repeated is not that
 # of its content.
 _ZSTD_HEADER_MIN, _ZSTD_HEADER_MAX = 5, 18
 _ZSTD_BLOCK_HEADER = 3
@@ -48,13 +48,13 @@ class CompressedSource(Source):
         self._key = key
         self._read = read
         self._make, self._errors = _decompressors(key)
-        self._magic = next(octets for octets, name in COMPRESSED.items() if name == key)
+        self._magic = next(raw for raw, name in COMPRESSED.items() if name == key)
         self._worker: Any = None
         self._piece = _PIECE_XZ if key == "xz" else _PIECE
         self._input = b""
-        # Where octets come through unchanged, behind the compressed data, so that they are told like any trailer.
+        # Where bytes come through unchanged, behind the compressed data, so that they are told like any trailer.
         self._plain = False
-        # What has come behind a member's end, while it is too short to tell what it is; octets of it to pass over.
+        # What has come behind a member's end, while it is too short to tell what it is; bytes of it to pass over.
         self._behind: bytes | None = b""
         self._passing = 0
         self._damage: DamagedError | None = None
@@ -152,8 +152,8 @@ class CompressedSource(Source):
             self._worker = self._make()
 
 
-def _sound(worker: Any, octets: bytes, limit: int, errors: tuple[type[Exception], ...]) -> bytes:
-    """What zlib's `worker` makes of as many of `octets` as it can take before the error that all of them end in.
+def _sound(worker: Any, raw: bytes, limit: int, errors: tuple[type[Exception], ...]) -> bytes:
+    """What zlib's `worker` makes of as many of `bytes` as it can take before the error that all of them end in.
 
     It loses what it made in a call that ends in an error.
     """
@@ -161,17 +161,17 @@ def _sound(worker: Any, octets: bytes, limit: int, errors: tuple[type[Exception]
 
     def fails(count: int) -> bool:
         try:
-            worker.copy().decompress(octets[:count], limit)
+            worker.copy().decompress(raw[:count], limit)
         except errors:
             return True
         return False
 
-    count = bisect_left(range(len(octets) + 1), True, key=fails) - 1
-    return bytes(worker.decompress(octets[: max(count, 0)], limit))
+    count = bisect_left(range(len(raw) + 1), True, key=fails) - 1
+    return bytes(worker.decompress(raw[: max(count, 0)], limit))
 
 
 class _WindowError(Exception):
-    """A frame refers back over `size` octets, which is too far."""
+    """A frame refers back over `size` bytes, which is too far."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -223,13 +223,13 @@ def _xz_dictionary(head: bytes) -> int:
     return 0
 
 
-def _number(octets: bytes, at: int) -> tuple[int, int]:
-    """A number of the xz format, seven bits an octet, and where it ends.  Raises IndexError."""
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    """A number of the xz format, seven bits an byte, and where it ends.  Raises IndexError."""
     found = shift = 0
-    while octets[at] & 0x80:
-        found |= (octets[at] & 0x7F) << shift
+    while raw[at] & 0x80:
+        found |= (raw[at] & 0x7F) << shift
         at, shift = at + 1, shift + 7
-    return found | octets[at] << shift, at + 1
+    return found | raw[at] << shift, at + 1
 
 
 def _zstd_window(head: bytes) -> int:
@@ -243,7 +243,7 @@ def _zstd_window(head: bytes) -> int:
 class _Zstd:
     """zstandard's decompressor in the clothes of the standard library's.
 
-    zstandard hands out all that its input holds, and four octets can hold 128 KiB, so it is given no more than one
+    zstandard hands out all that its input holds, and four bytes can hold 128 KiB, so it is given no more than one
     block at a time (RFC 8878 section 3.1.1: a frame is a header, blocks, and perhaps a checksum).
     """
 
@@ -253,7 +253,7 @@ class _Zstd:
         self._pending = memoryview(b"")
         self._input = b""
         self._at = 0
-        # Octets that are still to come of the frame's header or of a block; None before the former.
+        # Bytes that are still to come of the frame's header or of a block; None before the former.
         self._part: int | None = None
         self._last = False
 
@@ -273,10 +273,10 @@ class _Zstd:
         if data:
             self._input, self._at = self._input[self._at :] + data, 0
         while not self._pending and not self._worker.eof and (count := self._ready()):
-            octets = self._input[self._at : self._at + count]
+            raw = self._input[self._at : self._at + count]
             self._at += count
             self._part = (self._part or count) - count
-            self._pending = memoryview(self._worker.decompress(octets))
+            self._pending = memoryview(self._worker.decompress(raw))
         out, self._pending = self._pending[:limit], self._pending[limit:]
         return bytes(out)
 

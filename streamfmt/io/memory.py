@@ -1,4 +1,4 @@
-"""Sources that are Python objects: octets in memory, binary files, and what has arrived for somebody who waits."""
+"""Sources that are Python objects: bytes in memory, binary files, and what has arrived for somebody who waits."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class MemorySource(Source):
-    """Octets in memory.  They are looked at, and not copied but into the window."""
+    """Bytes in memory.  They are looked at, and not copied but into the window."""
 
-    def __init__(self, octets: memoryview) -> None:
-        self._left = octets
-        self.size = len(octets)
+    def __init__(self, data: memoryview) -> None:
+        self._left = data
+        self.size = len(data)
 
     def skip(self, window: Window, count: int) -> int:
         gone = min(count, len(self._left))
@@ -38,10 +38,10 @@ class MemorySource(Source):
         return got
 
     def read(self, size: int) -> bytes:
-        """Up to `size` octets as an object of their own."""
-        octets = bytes(self._left[:size])
+        """Up to `size` bytes as an object of their own."""
+        data = bytes(self._left[:size])
         self._left = self._left[size:]
-        return octets
+        return data
 
 
 class ObjectSource(Source):
@@ -55,20 +55,20 @@ class ObjectSource(Source):
         self._read = file.read if self._seekable else getattr(file, "read1", file.read)
 
     def read_into(self, room: memoryview) -> int:
-        octets = self._read(len(room))
-        if octets is None:
+        data = self._read(len(room))
+        if data is None:
             raise BlockingIOError(11, "the file object does not block, and has nothing yet")
-        if isinstance(octets, str):
+        if isinstance(data, str):
             raise TypeError("the file object is open for text; open it in binary mode")
-        if len(octets) > len(room):
-            raise OSError(f"the file object gave {len(octets)} octets, asked for {len(room)}")
-        room[: len(octets)] = octets
-        return len(octets)
+        if len(data) > len(room):
+            raise OSError(f"the file object gave {len(data)} bytes, asked for {len(room)}")
+        room[: len(data)] = data
+        return len(data)
 
     def skip(self, window: Window, count: int) -> int:
         if not self._seekable or count < SEEK:
             return super().skip(window, count)
-        # Files can be set to beyond their end: only a read shows whether the last octet is there.
+        # Files can be set to beyond their end: only a read shows whether the last byte is there.
         file = self._file
         start = file.tell()
         file.seek(start + count - 1)
@@ -86,9 +86,9 @@ class Inlet(Source):
         self.exact = exact
         self._ended = False
 
-    def give(self, octets: bytes | bytearray | memoryview) -> None:
-        """The next octets have arrived; none says that there are no more."""
-        self._arrived = memoryview(octets).cast("B")
+    def give(self, data: bytes | bytearray | memoryview) -> None:
+        """The next bytes have arrived; none says that there are no more."""
+        self._arrived = memoryview(data).cast("B")
         self._ended = not self._arrived
 
     def read_into(self, room: memoryview) -> int:
@@ -100,10 +100,10 @@ class Inlet(Source):
         return got
 
 
-def memory(octets: memoryview, reader: Reader) -> Source:
-    """The source for octets in memory, compressed or not."""
-    source = MemorySource(octets)
-    key = "" if reader.exact else compressed(bytes(octets[:COMPRESSED_HEAD]))
+def memory(data: memoryview, reader: Reader) -> Source:
+    """The source for bytes in memory, compressed or not."""
+    source = MemorySource(data)
+    key = "" if reader.exact else compressed(bytes(data[:COMPRESSED_HEAD]))
     return opened(key, source.read) if key else source
 
 

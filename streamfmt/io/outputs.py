@@ -1,4 +1,4 @@
-"""Where a writer's octets go: files, which appear when they are complete, descriptors, sockets and file objects.
+"""Where a writer's bytes go: files, which appear when they are complete, descriptors, sockets and file objects.
 
 Large buffers are handed to the system where they lie, many in one call; small ones are put together first.
 """
@@ -19,7 +19,7 @@ from .beside import Beside
 class Writable(Protocol):
     """A binary file object, or anything that is written to like one."""
 
-    def write(self, octets: Buffer, /) -> int | None: ...
+    def write(self, data: Buffer, /) -> int | None: ...
 
 
 Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
@@ -31,14 +31,14 @@ _SMALL = 4096
 
 
 class Output:
-    """Octets on their way out.  Everything raises OSError."""
+    """Bytes on their way out.  Everything raises OSError."""
 
     def __init__(self, send: Callable[[Sequence[Buffer]], None]) -> None:
         self._send = send
         self._small = bytearray()
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        """Take some octets.  What is not small has gone when this returns, so its memory may be used again."""
+        """Take some bytes.  What is not small has gone when this returns, so its memory may be used again."""
         if all(len(buffer) < _SMALL for buffer in buffers):
             self._small += b"".join(buffers)
             if len(self._small) >= _ENOUGH:
@@ -131,7 +131,7 @@ def to_descriptor(fd: int) -> Callable[[Sequence[Buffer]], None]:
 
 
 def send(vectored: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer], fd: int) -> None:
-    """All octets of the buffers through a call that takes some of them at a time and says how many.
+    """All bytes of the buffers through a call that takes some of them at a time and says how many.
 
     A descriptor that does not block, as others may have made standard output, is waited for.
     """
@@ -167,7 +167,7 @@ def _to_object(target: Writable, buffers: Sequence[Buffer]) -> None:
 
 
 def output(target: Target) -> Output:
-    """What takes octets for `target`.  Raises OSError, and TypeError for what nothing can be written to."""
+    """What takes bytes for `target`.  Raises OSError, and TypeError for what nothing can be written to."""
     if isinstance(target, (str, os.PathLike)):
         return FileOutput(target)
     if isinstance(target, int):
@@ -179,9 +179,9 @@ def output(target: Target) -> Output:
     raise TypeError(f"a path, descriptor, socket or binary file object is wanted, not {type(target).__name__}")
 
 
-def write(target: Target, octets: Buffer) -> None:
-    """All of `octets`, or nothing where `target` is a file.  Raises OSError."""
-    write_all(target, [octets])
+def write(target: Target, data: Buffer) -> None:
+    """All of `bytes`, or nothing where `target` is a file.  Raises OSError."""
+    write_all(target, [data])
 
 
 def write_all(target: Target, pieces: Iterable[Buffer]) -> None:

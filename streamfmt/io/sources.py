@@ -1,4 +1,4 @@
-"""Drivers: octets from a seekable file, a pipe, or a decompressor into the window of a reader.
+"""Drivers: bytes from a seekable file, a pipe, or a decompressor into the window of a reader.
 
 What a layer skips is not read where that can be helped: a file's offset moves on, a pipe is spliced to nowhere.
 :func:`source_for` tells what a descriptor needs.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..reader.window import Window
 
     class Driven(Protocol):
-        """What octets are driven into: an pump, or what runs one.  `run` returns 0 when it wants none (for now)."""
+        """What bytes are driven into: an pump, or what runs one.  `run` returns 0 when it wants none (for now)."""
 
         @property
         def window(self) -> Window: ...
@@ -37,12 +37,12 @@ SEEK = 64 << 10
 _PIPE_SIZE = 1 << 20
 
 
-# zstd's frames that hold no data begin with one of 16 octets and these.
+# zstd's frames that hold no data begin with one of 16 bytes and these.
 _SKIPPABLE = b"\x2a\x4d\x18"
 
 
 class Source:
-    """Where octets come from.  `size` is their number where it is known beforehand.
+    """Where bytes come from.  `size` is their number where it is known beforehand.
 
     With `exact` none is read that is not needed.
     """
@@ -51,19 +51,19 @@ class Source:
     exact = False
 
     def fill(self, window: Window, want: int) -> bool:
-        """Append at least one octet to the window, `want` are needed.  False at the end of the stream."""
+        """Append at least one byte to the window, `want` are needed.  False at the end of the stream."""
         room = window.room()
         got = self.read_into(room[:want] if self.exact else room)
         window.hi += got
         return got > 0
 
     def skip(self, window: Window, count: int) -> int:
-        """Let up to `count` octets go by, the window being empty; how many did, 0 at the end of the stream."""
+        """Let up to `count` bytes go by, the window being empty; how many did, 0 at the end of the stream."""
         room = window.room()
         return self.read_into(room[:count] if count < len(room) else room)
 
     def read_into(self, room: memoryview) -> int:
-        """Read some octets into `room`; 0 at the end of the stream."""
+        """Read some bytes into `room`; 0 at the end of the stream."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class FileSource(Source):
         return count
 
     def close(self) -> None:
-        """Leave a shared descriptor as it was, or with `exact` behind the last octet that was used."""
+        """Leave a shared descriptor as it was, or with `exact` behind the last byte that was used."""
         if self._random:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_NORMAL)
         if self.exact:
@@ -161,7 +161,7 @@ def reason(error: OSError) -> str:
 
 
 def source_for(fd: int, reader: Reader) -> Source:
-    """The source for a descriptor; the first octets of a pipe may be in the reader's window already."""
+    """The source for a descriptor; the first bytes of a pipe may be in the reader's window already."""
     kind = os.fstat(fd).st_mode
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(21, "it is a directory")
@@ -174,7 +174,7 @@ def source_for(fd: int, reader: Reader) -> Source:
 
 
 def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Callable[[], Source]) -> Source:
-    """What opens the octets that `read_into` gives if they are compressed, else `plain`'s.
+    """What opens the bytes that `read_into` gives if they are compressed, else `plain`'s.
 
     The first ones tell; they are in the reader's window then.
     """
@@ -197,10 +197,10 @@ def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Cal
 
 
 def compressed(head: bytes) -> str:
-    """What octets that begin like this are compressed with, "" if they are not."""
+    """What bytes that begin like this are compressed with, "" if they are not."""
     if head.startswith(_SKIPPABLE, 1) and head[0] >> 4 == 5:
         return "zstd"  # a frame without data comes first
-    return next((key for octets, key in COMPRESSED.items() if head.startswith(octets)), "")
+    return next((key for data, key in COMPRESSED.items() if head.startswith(data)), "")
 
 
 def opened(key: str, read: Callable[[int], bytes]) -> Source:

@@ -1,4 +1,4 @@
-"""Copying on the way: a source that passes every octet on before the reader sees it.
+"""Copying on the way: a source that passes every byte on before the reader sees it.
 
 What a layer skips does not come into this process where the kernel moves it from one descriptor to the other;
 where it will not, it is read and written.  Descriptors may be non-blocking.
@@ -26,7 +26,7 @@ _STEP = 16 << 20
 
 
 class CopyingSource(Source):
-    """What comes from descriptor `fd`, on its way to `out`.  `copied` counts the octets that have been written.
+    """What comes from descriptor `fd`, on its way to `out`.  `copied` counts the bytes that have been written.
 
     Reading and writing raise UnreadableError and UnwritableError, and OSError never.
     """
@@ -73,7 +73,7 @@ class CopyingSource(Source):
         return super().skip(window, count)
 
     def read_into(self, room: memoryview) -> int:
-        """Read what is there, at least an octet, and write it before anybody looks at it.
+        """Read what is there, at least an byte, and write it before anybody looks at it.
 
         What cannot be written may be looked at all the same, since a reader that has gone may have gone for a fault
         in it; the failure is raised when more is asked for.
@@ -89,12 +89,12 @@ class CopyingSource(Source):
             except OSError as error:
                 raise UnreadableError(reason(error)) from error
         self.ended = not got
-        octets = room[:got]
+        data = room[:got]
         try:
-            while octets:
-                written = write(self._out, octets)
+            while data:
+                written = write(self._out, data)
                 self.copied += written
-                octets = octets[written:]
+                data = data[written:]
         except UnwritableError as error:
             self._failure = error
         return got
@@ -108,7 +108,7 @@ class CopyingSource(Source):
                 progress(self.copied)
 
     def _move(self, count: int) -> int:
-        """Let the kernel move up to `count` octets; 0 if it does not, for whatever reason."""
+        """Let the kernel move up to `count` bytes; 0 if it does not, for whatever reason."""
         while self._movers and not self._failure:
             try:
                 moved = self._movers[0](self._fd, self._out, min(count, _STEP))
@@ -124,11 +124,11 @@ class CopyingSource(Source):
         return 0
 
 
-def write(fd: int, octets: memoryview) -> int:
-    """Write some octets, at least one; how many.  Raises UnwritableError."""
+def write(fd: int, data: memoryview) -> int:
+    """Write some bytes, at least one; how many.  Raises UnwritableError."""
     while True:
         try:
-            return os.write(fd, octets)
+            return os.write(fd, data)
         except BlockingIOError:
             _wait(fd, writing=True)
         except OSError as error:
@@ -136,7 +136,7 @@ def write(fd: int, octets: memoryview) -> int:
 
 
 def _movers(source: int, target: int) -> list[Mover]:
-    """Ways to move octets between files of these modes without reading them, the best one first."""
+    """Ways to move bytes between files of these modes without reading them, the best one first."""
     found: list[Mover] = []
     if not hasattr(os, "splice"):
         return found  # not Linux

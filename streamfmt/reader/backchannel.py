@@ -78,7 +78,7 @@ def _zeros_were_extra(window: Window) -> Generator[int, int, bool]:
     """Whether a dirty list's last frame lies behind its body, because eight zeros had been put before the first.
 
     Secondaries of 4.18 and later write them without counting them (commit efe8de1f91): what follows the body is then
-    no header, but eight octets further there is one, or the end.
+    no header, but eight bytes further there is one, or the end.
     """
     w = window
     need = _PFN + len(_STATE)

@@ -29,7 +29,7 @@ _XAPI_RECORD = Struct("<" + tables.FORMATS["xapi.record_header"])
 
 
 def header(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bytes | None]:
-    """Program of a container's header: its octets, None if nothing can be read behind it."""
+    """Program of a container's header: its bytes, None if nothing can be read behind it."""
     at = window.position
     path = f"{layer.name}.header"
     raw = yield from libxc.header(window, sink, layer, path, "the file header")

@@ -28,7 +28,7 @@ class Layer:
     """A container, or a stream of records, inside another: what its headers said, and how far it has been read.
 
     `path` is the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order of its records, `head` the
-    octets of a record's header (0 in a layer that has none), `align` what their bodies are padded to.  `guest` is
+    bytes of a record's header (0 in a layer that has none), `align` what their bodies are padded to.  `guest` is
     "pv" or "hvm", None before the domain header and where that makes no sense.
     """
 
@@ -59,7 +59,7 @@ class Layer:
 
 
 class Record:
-    """One record: its header, if it has one, lies at stream offset `at`, its body of `length` octets at `body`."""
+    """One record: its header, if it has one, lies at stream offset `at`, its body of `length` bytes at `body`."""
 
     __slots__ = ("at", "index", "layer", "length", "type")
 
@@ -86,7 +86,7 @@ class Record:
 
     @property
     def padding(self) -> int:
-        """Octets between the body's end and the next record."""
+        """Bytes between the body's end and the next record."""
         return -self.length & self.layer.align - 1
 
     @property
@@ -140,7 +140,7 @@ class Run:
             return unpack_from(f"<{self.entries}Q", buf, lo)
         return [unpack_from("<Q", buf, p)[0] for p in range(lo, lo + self.count * self.size, self.size)]
 
-    def octets(self) -> bytes:
+    def data(self) -> bytes:
         """The page entries as they lie in the stream, if the run is one record; else none."""
         lo = self._lo + HEADER + PAGE_FIXED
         return bytes(self._window.buf[lo : lo + ENTRY * self.entries]) if self.count == 1 else b""
@@ -163,7 +163,7 @@ def between_checkpoints(last: str, layer: Layer, record: Record | None, missing:
 
 
 class Sink:
-    """A consumer of events.  Offsets are absolute; octets handed over are the consumer's to keep."""
+    """A consumer of events.  Offsets are absolute; bytes handed over are the consumer's to keep."""
 
     # The reader's window, for the programs that read bodies; the Reader sets it.
     window: Window
@@ -184,16 +184,16 @@ class Sink:
         """A record's padding is not zero."""
 
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:
-        """Octets at `at`, behind a dirty list's body, belong into it: its writer put as many before it, uncounted."""
+        """Bytes at `at`, behind a dirty list's body, belong into it: its writer put as many before it, uncounted."""
 
     def ended(self, layer: Layer, at: int) -> None:
-        """A layer's END has been read; the layer's octets stop at `at`."""
+        """A layer's END has been read; the layer's bytes stop at `at`."""
 
     def checkpoint(self, layer: Layer, at: int) -> None:
         """A libxc CHECKPOINT has been read."""
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
-        """The stream ends at `at`, inside `what`, with `missing` octets of it outstanding (at least)."""
+        """The stream ends at `at`, inside `what`, with `missing` bytes of it outstanding (at least)."""
 
     def oversize(self, record: Record) -> None:
         """A record claims more than the format allows; reading stops here."""
@@ -205,4 +205,4 @@ class Sink:
         """A container's stream begins at `at` and is `identity`; whether it is `read`, or reading stops there."""
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
-        """`count` octets follow the outermost END at `at`; `head` is how they begin, `zero` if all are zero."""
+        """`count` bytes follow the outermost END at `at`; `head` is how they begin, `zero` if all are zero."""

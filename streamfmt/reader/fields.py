@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 MAGIC = frozenset(("ident", "marker", "id", "magic", "signature", "greeting"))
 # Layers whose header has a rule about it, and their magics.
 _RULED = {path.partition(".")[0] for path, rows in tables.RULES.items() for row in rows if row[1] in MAGIC}
-MAGICS = {key: octets for key, _, _, octets, _ in tables.MAGICS if key in _RULED}
+MAGICS = {key: data for key, _, _, data, _ in tables.MAGICS if key in _RULED}
 
 
 def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
-    """The value in `raw`, the octets of a layout, of the field that a rule's row is about."""
+    """The value in `raw`, the bytes of a layout, of the field that a rule's row is about."""
     _, _, offset, size, shift, bits, big, allowed = row
-    octets: bytes = raw[offset : offset + size]
+    data: bytes = raw[offset : offset + size]
     if isinstance(allowed, bytes):
-        return octets
-    whole = int.from_bytes(octets, "big" if big or order == ">" else "little")
+        return data
+    whole = int.from_bytes(data, "big" if big or order == ">" else "little")
     return whole >> int(shift) & (1 << int(bits)) - 1
 
 

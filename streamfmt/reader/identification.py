@@ -31,7 +31,7 @@ class Headers(Sink):
         self.doubt = ""
 
     def run(self) -> int:
-        """Run the reader until it wants octets (see Pump.run); 0 when it has seen enough."""
+        """Run the reader until it wants bytes (see Pump.run); 0 when it has seen enough."""
         try:
             return self.reader.pump.run()
         except _Enough:

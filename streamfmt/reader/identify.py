@@ -1,4 +1,4 @@
-"""What a stream is, by its first octets.
+"""What a stream is, by its first bytes.
 
 Known magics decide; a bare legacy stream has none and is guessed from its shape.  :class:`Identity` names the
 find and the evidence.
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from .events import Layer
     from .window import Window
 
-# Octets that tell a container's namesake: a magic, the numbers behind it, and how the text behind those begins.
+# Bytes that tell a container's namesake: a magic, the numbers behind it, and how the text behind those begins.
 _NAMESAKE = tables.SIZES["libvirt.header"] + 1
-_LONGEST = max(_NAMESAKE, *(offset + len(octets) for _, _, offset, octets, _ in tables.MAGICS))
-# A first batch of a legacy stream, or its frame list, is judged on this many octets at most; and text is passed over.
+_LONGEST = max(_NAMESAKE, *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
+# A first batch of a legacy stream, or its frame list, is judged on this many bytes at most; and text is passed over.
 _GUESS = 64 << 10
-# Magics of compressed data, which is opened before anything looks at it; and how many octets tell.
-COMPRESSED = {octets: key for key, kind, _, octets, _ in tables.MAGICS if kind == "compressed"}
+# Magics of compressed data, which is opened before anything looks at it; and how many bytes tell.
+COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Kinds of what may have text before it; and magics behind which there may be more to tell.
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_BEHIND = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", bytes(2)
-# Octets of text that are quoted.
+# Bytes of text that are quoted.
 _FIRST = 40
 # Nothing that is read is shorter.
 _SHORTEST = 8
@@ -43,7 +43,7 @@ READ = (*FORMS, *(row[0] for row in tables.PREFACES))
 class Identity:
     """`key` is the short name ("libxl", "xl", "legacy", "" for nothing known); `kind` is one of schema.magic's,
     or "legacy", "empty", "unknown", "unread".  `name` and `evidence` are for people.  Of text before a stream `sizes`
-    are the octets of its records, and `behind` is the key of that stream."""
+    are the bytes of its records, and `behind` is the key of that stream."""
 
     __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "sizes", "width")
 
@@ -73,28 +73,28 @@ def unread(reason: str) -> Identity:
 
 def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has, or begins with if it is all (`complete`)."""
-    for key, kind, offset, octets, name in tables.MAGICS:
-        if head[offset : offset + len(octets)] == octets:
-            evidence = f"{_quote(octets)} at offset {at + offset}"
+    for key, kind, offset, data, name in tables.MAGICS:
+        if head[offset : offset + len(data)] == data:
+            evidence = f"{_quote(data)} at offset {at + offset}"
             if kind == "compressed" and not at:
                 evidence += "; what is compressed is opened once: decompress it and try again"
             return _named(head, key, kind, name, evidence)
     if not head:
-        return Identity("", "empty", "empty", "there is not one octet")
+        return Identity("", "empty", "empty", "there is not one byte")
     if complete:
-        for key, kind, offset, octets, name in tables.MAGICS:
-            if kind in ("stream", "container") and not offset and len(head) >= 4 and octets.startswith(head):
-                evidence = f"its {len(head)} octets are how one begins, and there are no more"
+        for key, kind, offset, data, name in tables.MAGICS:
+            if kind in ("stream", "container") and not offset and len(head) >= 4 and data.startswith(head):
+                evidence = f"its {len(head)} bytes are how one begins, and there are no more"
                 return Identity(key, kind, name, evidence)
     return None
 
 
 def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has but for a few bytes."""
-    for key, kind, _, octets, name in tables.MAGICS:
+    for key, kind, _, data, name in tables.MAGICS:
         if wrong := damaged(key, head):
-            but = f"its magic but for {len(wrong)} of {len(octets)} bytes"
-            return _named(head, key, kind, name, f"{_quote(head[: len(octets)])} at offset {at}, {but}")
+            but = f"its magic but for {len(wrong)} of {len(data)} bytes"
+            return _named(head, key, kind, name, f"{_quote(head[: len(data)])} at offset {at}, {but}")
     return None
 
 
@@ -109,7 +109,7 @@ def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identi
 def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int, Identity]:
     """Program that identifies what begins here, without consuming it.
 
-    With `exact` no more octets are asked for than anything that begins like this has.  Text before it is looked behind
+    With `exact` no more bytes are asked for than anything that begins like this has.  Text before it is looked behind
     only where there may be `text`.
     """
     if exact:
@@ -132,43 +132,43 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     return found or _unknown(head, at)
 
 
-def _begins(key: str, octets: bytes, head: bytes) -> bool:
+def _begins(key: str, data: bytes, head: bytes) -> bool:
     """Whether a magic may begin with `head`, damaged or not."""
-    return octets.startswith(head) or bool(damaged(key, head, len(head)))
+    return data.startswith(head) or bool(damaged(key, head, len(head)))
 
 
-def _reach(key: str, kind: str, offset: int, octets: bytes, name: str) -> int:
-    """How many octets a stream with this magic has at least, and tell what it is."""
-    return _NAMESAKE if any(row[0] == key for row in tables.NAMESAKES) else len(octets)
+def _reach(key: str, kind: str, offset: int, data: bytes, name: str) -> int:
+    """How many bytes a stream with this magic has at least, and tell what it is."""
+    return _NAMESAKE if any(row[0] == key for row in tables.NAMESAKES) else len(data)
 
 
-def _text(octets: bytes) -> int:
-    """How many of the first octets are text."""
-    other = octets.translate(None, tables.TEXT)
+def _text(data: bytes) -> int:
+    """How many of the first bytes are text."""
+    other = data.translate(None, tables.TEXT)
     if other:
-        octets = octets[: octets.index(other[:1])]
+        data = data[: data.index(other[:1])]
     try:
-        octets.decode()
+        data.decode()
     except UnicodeDecodeError as error:
         return error.start
-    return len(octets)
+    return len(data)
 
 
-def _preface(request: bytes, octets: bytes) -> tuple[int, ...]:
-    """Sizes of the records of a preface that these octets begin with, by schema.magic's `request`; none without one."""
+def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
+    """Sizes of the records of a preface that these bytes begin with, by schema.magic's `request`; none without one."""
     if not request:
-        size = _text(octets)
+        size = _text(data)
         return (size,) if size else ()
     # re keeps what it has compiled; few streams have a request before them, so no others pay for it.
-    found = re.match(request, octets)
+    found = re.match(request, data)
     if found is None:
         return ()
-    first, end = found.end(), octets.find(_EMPTY_LINE, found.end() - 2)
+    first, end = found.end(), data.find(_EMPTY_LINE, found.end() - 2)
     # An empty line ends the head, so whatever is no text in the lines before it is a stray half of a line's end.
-    if end < 0 or octets[first : end + 2].replace(b"\r\n", b"").translate(None, tables.HEAD_LINE):
+    if end < 0 or data[first : end + 2].replace(b"\r\n", b"").translate(None, tables.HEAD_LINE):
         return ()
     end += len(_EMPTY_LINE)
-    return (end, len(_REPLY)) if octets.startswith(_REPLY, end) else (end,)
+    return (end, len(_REPLY)) if data.startswith(_REPLY, end) else (end,)
 
 
 def _prefaced(start: bytes, at: int) -> Identity | None:
@@ -178,12 +178,12 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     only the greeting of xl, which is all text, may have more of it behind it.
     """
     text = start[: _text(start)]
-    places = {(text.find(octets), octets) for key, _, _, octets, _ in tables.MAGICS if key == "xl-migrate"}
+    places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key == "xl-migrate"}
     if len(text) < len(start):
-        places |= {(len(text) - _text(octets), octets) for _, _, _, octets, _ in tables.MAGICS}
+        places |= {(len(text) - _text(data), data) for _, _, _, data, _ in tables.MAGICS}
         places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in tables.PREFACES}
-    for size, octets in sorted(places):
-        if size <= 0 or not start.startswith(octets, size):
+    for size, data in sorted(places):
+        if size <= 0 or not start.startswith(data, size):
             continue
         inner = by_magic(start[size : size + _LONGEST], False, at + size)
         if inner is None or inner.kind not in _PREFACED:
@@ -193,7 +193,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
             if sum(sizes) != size or (before and inner.key in FORMS and inner.key not in before):
                 continue
             first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode(errors="replace")
-            name = f"{size:,} octets of {words} before {inner.name}"
+            name = f"{size:,} bytes of {words} before {inner.name}"
             if inner.key not in FORMS:
                 # What is only named without text before it is only named with it.
                 return Identity(inner.key, inner.kind, name, f"{inner.evidence}; it begins {first!r}")
@@ -204,8 +204,8 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
 
 
 def _within(found: Identity, start: bytes, base: int) -> Identity:
-    """A container at stream offset `base` that is not read, with what its octets show to be inside."""
-    at = next(len(octets) for key, _, _, octets, _ in tables.MAGICS if key == found.key)
+    """A container at stream offset `base` that is not read, with what its bytes show to be inside."""
+    at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
     inside = by_magic(start[at : at + _LONGEST], False, base + at) or _legacy(start[at:])
     if inside is None:
         return found
@@ -248,17 +248,17 @@ def _legacy(head: bytes) -> Identity | None:
 
 def _unknown(head: bytes, at: int) -> Identity:
     if not any(head):
-        return Identity("", "unknown", "not a migration stream", f"the first {len(head)} octets are zero")
-    if all(octet in b"\t\n\r\f" or 32 <= octet < 127 for octet in head):
+        return Identity("", "unknown", "not a migration stream", f"the first {len(head)} bytes are zero")
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         return Identity("", "unknown", "not a migration stream", f"it begins with text: {_quote(head[:32])}")
     return Identity(
         "", "unknown", "not a migration stream", f"no known magic at offset {at}; it begins {_quote(head[:16])}"
     )
 
 
-def _quote(octets: bytes) -> str:
-    """Octets for a person: as text where they are text, else in hexadecimal."""
-    text = octets.rstrip(b"\0")
-    if text and all(32 <= octet < 127 or octet in b"\n\0\r" for octet in text):
+def _quote(data: bytes) -> str:
+    """Bytes for a person: as text where they are text, else in hexadecimal."""
+    text = data.rstrip(b"\0")
+    if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
         return repr(text.decode("latin-1"))
-    return octets.hex(" ")
+    return data.hex(" ")

@@ -1,7 +1,7 @@
 """A stream pulled instead of pushed: the core of `streamfmt.open`, for any driver.
 
 :class:`ItemReader` is a sink whose body programs pause, and runs the pump for a driver.  What a consumer asks for is a
-generator on top: it yields None whenever octets have to be driven in before it can go on, and what was asked for
+generator on top: it yields None whenever bytes have to be driven in before it can go on, and what was asked for
 when that is there.  So a driver that blocks and one that waits need nothing but a loop each.
 """
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     # Yields None for "drive", then what it is for, once or several times.
     Pull: TypeAlias = Generator[T | None, None, None]
 
-# Octets of a body that are asked for at once; the window holds more.
+# Bytes of a body that are asked for at once; the window holds more.
 PIECE = 64 << 10
-# Asked for in the place of a number of octets.
+# Asked for in the place of a number of bytes.
 _PADDING = -1
 # Pages in one batch with content, and entries in one with or without.
 _BATCH_PAGES = 32
@@ -38,31 +38,31 @@ _PAGE_DATA = "libxc.PAGE_DATA"
 
 
 class Header:
-    """A layer's header: schema name `name` ("image_header") in the layer at path `layer`, and its octets."""
+    """A layer's header: schema name `name` ("image_header") in the layer at path `layer`, and its bytes."""
 
-    __slots__ = ("_order", "_path", "layer", "name", "octets", "offset")
+    __slots__ = ("_order", "_path", "data", "layer", "name", "offset")
 
-    def __init__(self, layer: Layer, path: str, offset: int, octets: bytes) -> None:
+    def __init__(self, layer: Layer, path: str, offset: int, data: bytes) -> None:
         self._order = layer.order
         self._path = path
         self.layer = layer.path
         self.name = path.partition(".")[2]
         self.offset = offset
-        self.octets = octets
+        self.data = data
 
     def __repr__(self) -> str:
-        return f"<Header {self.layer} {self.name} at {self.offset}, {self.length} octets>"
+        return f"<Header {self.layer} {self.name} at {self.offset}, {self.length} bytes>"
 
     @property
     def length(self) -> int:
-        """How many octets it has."""
-        return len(self.octets)
+        """How many bytes it has."""
+        return len(self.data)
 
     def fields(self) -> dict[str, Any]:
         """Its fields by name."""
         from ..codec.decode import layouts, whole
 
-        return whole(layouts()[self._path], self.octets, self._order)
+        return whole(layouts()[self._path], self.data, self._order)
 
 
 class PageBatch:
@@ -114,7 +114,7 @@ class Stops(Sink):
             self.failure = TruncatedError(at, what, missing)
 
     def oversize(self, record: Record) -> None:
-        self.failure = MalformedError(record.at, f"{record.name} claims {record.length} octets, which no reader takes")
+        self.failure = MalformedError(record.at, f"{record.name} claims {record.length} bytes, which no reader takes")
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
@@ -130,7 +130,7 @@ class Stops(Sink):
 
 
 class ItemReader(Stops):
-    """One stream on its way to whoever pulls.  `behind` is offset and number of the octets behind its END."""
+    """One stream on its way to whoever pulls.  `behind` is offset and number of the bytes behind its END."""
 
     every_page = True
 
@@ -149,7 +149,7 @@ class ItemReader(Stops):
     # -- for the driver ---------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Run the reader until it wants octets (see Pump.run), or there is something for the consumer: then 0."""
+        """Run the reader until it wants bytes (see Pump.run), or there is something for the consumer: then 0."""
         pump = self.reader.pump
         want = 0 if self._queue or pump.done else pump.run()
         return 0 if want == PAUSE or self._queue else want
@@ -197,16 +197,16 @@ class ItemReader(Stops):
             raise self.failure
 
     def left(self, record: Record) -> int:
-        """Octets of the current record's body that have not been read.  Raises ValueError if it is another's turn."""
+        """Bytes of the current record's body that have not been read.  Raises ValueError if it is another's turn."""
         self._open()
         if record is not self._current:
             raise ValueError(f"the stream has gone on, past the record at {record.at}")
         return record.end - self.window.position
 
     def chunks(self, record: Record, size: int) -> Pull[memoryview]:
-        """The rest of a body in pieces of at most `size` octets, each released when the next is asked for."""
+        """The rest of a body in pieces of at most `size` bytes, each released when the next is asked for."""
         if size < 1:
-            raise ValueError(f"chunks of {size} octets")
+            raise ValueError(f"chunks of {size} bytes")
         while left := self.left(record):
             yield (yield from self._take(min(size, left, PIECE)))
 
@@ -215,7 +215,7 @@ class ItemReader(Stops):
         yield (yield from self._body(record, limit))
 
     def tail(self, record: Record) -> Pull[bytes]:
-        """What is left of a body goes by; then the octets of its padding."""
+        """What is left of a body goes by; then the bytes of its padding."""
         while left := self.left(record):
             yield from self._take(min(left, PIECE))
         self._asked = _PADDING
@@ -253,7 +253,7 @@ class ItemReader(Stops):
                 raise MalformedError(record.at, f"entry {number} has page type {kind}, which is reserved")
         count = sum(kind in tables.PAGE_TYPES_DATA for kind in kinds)
         if self.left(record) != count * PAGE:
-            raise MalformedError(record.at, f"{self.left(record)} octets of contents for {count} pages")
+            raise MalformedError(record.at, f"{self.left(record)} bytes of contents for {count} pages")
         start = 0
         while start < len(kinds):
             stop = start
@@ -284,23 +284,23 @@ class ItemReader(Stops):
         """The page entries, the record's contents being left."""
         order = record.layer.order
         if record.length < PAGE_FIXED:
-            raise MalformedError(record.at, f"{record.length} octets are too few for {record.name}")
-        count, _ = unpack_from(f"{order}II", (yield from self._octets(record, PAGE_FIXED)))
+            raise MalformedError(record.at, f"{record.length} bytes are too few for {record.name}")
+        count, _ = unpack_from(f"{order}II", (yield from self._bytes(record, PAGE_FIXED)))
         if ENTRY * count > self.left(record):
             raise MalformedError(record.at, f"room for {self.left(record) // ENTRY} of {count} page entries")
         if count > limit:
             raise LimitError(record.at, "page entries", count, limit)
-        return unpack_from(f"{order}{count}Q", (yield from self._octets(record, ENTRY * count)))
+        return unpack_from(f"{order}{count}Q", (yield from self._bytes(record, ENTRY * count)))
 
     def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
         """The rest of a body."""
         left = self.left(record)
         if left > limit:
-            raise LimitError(record.at, "octets of body", left, limit)
-        return (yield from self._octets(record, left))
+            raise LimitError(record.at, "bytes of body", left, limit)
+        return (yield from self._bytes(record, left))
 
-    def _octets(self, record: Record, count: int) -> Generator[None, None, bytes]:
-        """The next `count` octets of a body that has as many, as an object of their own."""
+    def _bytes(self, record: Record, count: int) -> Generator[None, None, bytes]:
+        """The next `count` bytes of a body that has as many, as an object of their own."""
         found = bytearray()
         while len(found) < count:
             self.left(record)  # raises if the stream has gone on meanwhile
@@ -309,7 +309,7 @@ class ItemReader(Stops):
         return bytes(found)
 
     def _take(self, count: int) -> Generator[None, None, memoryview]:
-        """The next `count` octets of the current body where they lie; fewer only if the stream ends there."""
+        """The next `count` bytes of the current body where they lie; fewer only if the stream ends there."""
         self._asked = count
         return (yield from self._taken())
 
@@ -330,7 +330,7 @@ class ItemReader(Stops):
         self.finish(self.reader.identity)
 
     def _release(self) -> None:
-        """Let nobody look at octets that are about to be overwritten."""
+        """Let nobody look at bytes that are about to be overwritten."""
         self._piece = None
         while self._lent:
             try:
@@ -361,7 +361,7 @@ class ItemReader(Stops):
                 self._lend(window.lo, min(window.hi, window.lo + record.padding))
                 yield PAUSE
                 continue
-            # What was asked for may change while octets are waited for.
+            # What was asked for may change while bytes are waited for.
             while window.hi - window.lo < (want := min(self._asked, record.end - window.position)):
                 if not (yield want):
                     break
@@ -373,7 +373,7 @@ class ItemReader(Stops):
             yield PAUSE
 
     def _lend(self, start: int, stop: int) -> None:
-        """Let the consumer look at some octets in the window."""
+        """Let the consumer look at some bytes in the window."""
         self._asked = 0
         self._piece = self.window.view[start:stop].toreadonly()
         self._lent.append(self._piece)

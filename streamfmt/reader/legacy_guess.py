@@ -1,4 +1,4 @@
-"""Recognising a bare legacy libxc stream (Xen 3.0 to 4.5), which has no magic, by the shape of its first octets.
+"""Recognising a bare legacy libxc stream (Xen 3.0 to 4.5), which has no magic, by the shape of its first bytes.
 
 :func:`guess_legacy` reads the head in every way a writer could have meant it: PV with extended info, PV without
 (Xen 3.0 and 3.1), HVM.  A reading that meets something no writer emits is refuted; one that survives must also have
@@ -84,17 +84,17 @@ def guess_legacy(head: bytes) -> Legacy | None:
     head = head[:HEAD_MAX]
     if len(head) < 8:
         return None
-    # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these octets are a signature, a
+    # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
     # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
     word = 4 if any(head[4:8]) else 8
     p2m_size = _u(head, 0, word)
     if not 0 < p2m_size <= P2M_MAX:
         return None
-    notes = [f"octets 4-7 are {'not ' if word == 4 else ''}zero, so p2m_size is {word * 8}-bit"]
+    notes = [f"bytes 4-7 are {'not ' if word == 4 else ''}zero, so p2m_size is {word * 8}-bit"]
     if head[word : 2 * word] == b"\xff" * word:
         if (width := _extended(head, 2 * word)) is None:
             return None
-        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4):,} octets: {width}-bit PV guest")
+        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4):,} bytes: {width}-bit PV guest")
         return Legacy(word * 8, "pv", width, p2m_size, "; ".join(notes))
     readings = (("hvm", _walk(head, word, word, p2m_size, HVM_TYPES)), ("pv", _listed(head, word, p2m_size)))
     left = {guest: trial for guest, trial in readings if trial is not None}
@@ -107,7 +107,7 @@ def guess_legacy(head: bytes) -> Legacy | None:
         del left["hvm"]
     if len(left) == 2:
         ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
-        notes.append(f"reads as {ways}, and nothing in {len(head):,} octets decides: guest type unknown")
+        notes.append(f"reads as {ways}, and nothing in {len(head):,} bytes decides: guest type unknown")
         return Legacy(word * 8, None, None, p2m_size, "; ".join(notes))
     guest, trial = left.popitem()
     width = word * 8 if guest == "pv" else None  # the reader's default is its own width (xc_domain_restore.c)
@@ -117,7 +117,7 @@ def guess_legacy(head: bytes) -> Legacy | None:
 
 
 def _u(head: bytes, at: int, size: int) -> int:
-    """Little-endian number, of the octets there are."""
+    """Little-endian number, of the bytes there are."""
     return int.from_bytes(head[at : at + size], "little")
 
 

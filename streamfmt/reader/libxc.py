@@ -1,6 +1,6 @@
 """The libxc layer: image header, domain header, records up to END.
 
-Clean PAGE_DATA records are recognised here, by strided slices of the entries' two highest octets, or of
+Clean PAGE_DATA records are recognised here, by strided slices of the entries' two highest bytes, or of
 many one-entry records at once, and handed over in runs; the pages' content is never looked at.  All other
 records go to the consumer one by one.  What is clean here breaks no rule of PAGE_DATA's own layout.
 """
@@ -112,7 +112,7 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
 
 
 def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Generator[int, int, bytes | None]:
-    """Program of the fixed header of schema path `path`, either layer's: its octets, None if the stream ends first."""
+    """Program of the fixed header of schema path `path`, either layer's: its bytes, None if the stream ends first."""
     size = tables.SIZES[path]
     if (yield size):
         return window.take(size)
@@ -121,7 +121,7 @@ def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Ge
 
 
 def cut(window: Window, sink: Sink, layer: Layer, size: int, what: str) -> None:
-    """Tell that the stream ends inside `what`, of `size` octets, of which those in the window are all."""
+    """Tell that the stream ends inside `what`, of `size` bytes, of which those in the window are all."""
     sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), what)
 
 
@@ -174,7 +174,7 @@ def _content_pages(window: Window, length: int, count: int) -> int:
 _FEW, _MANY = 64, 512
 _WORD = 8
 # Of each kind of one-entry record: how it begins, that by words as many records have them, what its entry's two highest
-# octets may be, its octets, its pages.
+# bytes may be, its bytes, its pages.
 _RUNS = tuple(
     (
         head,
@@ -210,7 +210,7 @@ def _run_of_singles(window: Window, sink: Sink, layer: Layer) -> bool:
 def _clean_singles(
     window: Window, head: bytes, alike: list[memoryview], classes: tuple[tuple[int, bytes], ...], size: int
 ) -> int:
-    """How many whole records of `size` octets in a row begin with `head` and have in the places of `classes` theirs.
+    """How many whole records of `size` bytes in a row begin with `head` and have in the places of `classes` theirs.
 
     Columns of them are compared, a few calls for hundreds of records.  A pattern would be as fast, but those that never
     go back, which alone take no memory for each record, count half a record on some Pythons.

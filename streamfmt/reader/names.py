@@ -11,8 +11,8 @@ def named(name: str) -> dict[str, str]:
     >>> named(os.fsdecode(b"guest\\xff.sav"))
     {'file': 'guest\\\\xff.sav', 'file_bytes': '6775657374ff2e736176'}
     """
-    octets = os.fsencode(name)
+    data = os.fsencode(name)
     try:
-        return {"file": octets.decode()}
+        return {"file": data.decode()}
     except UnicodeDecodeError:
-        return {"file": octets.decode(errors="backslashreplace"), "file_bytes": octets.hex()}
+        return {"file": data.decode(errors="backslashreplace"), "file_bytes": data.hex()}

@@ -1,9 +1,9 @@
-"""The pump: runs a layer's program on a window until it needs octets that are not there.
+"""The pump: runs a layer's program on a window until it needs bytes that are not there.
 
-A program is a generator.  It yields n > 0 for "I need n octets in a row in the window" and is resumed with True,
-or with False when the stream ends before; it yields -n for "n octets go by unread" and is resumed with how many
+A program is a generator.  It yields n > 0 for "I need n bytes in a row in the window" and is resumed with True,
+or with False when the stream ends before; it yields -n for "n bytes go by unread" and is resumed with how many
 did.  It reads the window itself in between, so it is written straight down, and what it finds cannot depend on
-how the octets were cut.  Bodies are read by the same protocol, which is how a consumer looks into them.  A body program
+how the bytes were cut.  Bodies are read by the same protocol, which is how a consumer looks into them.  A body program
 may also yield PAUSE: whoever runs the pump gets control back, and may look into the window until running it again.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Program: TypeAlias = Generator[int, int, None]
 
 
-# No window holds as many octets, so a pause costs nothing where none happens.
+# No window holds as many bytes, so a pause costs nothing where none happens.
 PAUSE = 1 << 63
 
 
@@ -38,7 +38,7 @@ class Pump:
     def run(self) -> int:
         """Go on as far as the window allows.
 
-        Returns n > 0 if at least n more octets are needed in the window, -n if n octets that are not in it are to
+        Returns n > 0 if at least n more bytes are needed in the window, -n if n bytes that are not in it are to
         be skipped, PAUSE if the program pauses, 0 when it has ended.  Once `window.eof` is set it needs no more.
         """
         if self.done:
@@ -74,13 +74,13 @@ class Pump:
         return 0
 
     def skip(self, count: int) -> None:
-        """`count` of the octets that :meth:`run` asked to skip went by outside the window."""
+        """`count` of the bytes that :meth:`run` asked to skip went by outside the window."""
         self.window.skipped(count)
         self._skipped += count
         self._want += count
 
     def feed(self, data: bytes | bytearray | memoryview) -> bool:
-        """Push octets, in pieces of any size, at programs that never pause.  Returns whether more are wanted."""
+        """Push bytes, in pieces of any size, at programs that never pause.  Returns whether more are wanted."""
         view = memoryview(data)
         while view:
             want = self.run()

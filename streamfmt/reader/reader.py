@@ -20,8 +20,8 @@ _TRAILER_HEAD = 64
 class Reader:
     """A stream on its way through its layers into `sink`.
 
-    `form` is "auto" or what the stream is to be taken for.  With `exact` no octet past the outermost END is asked
-    for.  `identity` is None until enough has arrived; octets come in through `pump` or a driver.
+    `form` is "auto" or what the stream is to be taken for.  With `exact` no byte past the outermost END is asked
+    for.  `identity` is None until enough has arrived; bytes come in through `pump` or a driver.
     """
 
     __slots__ = ("exact", "form", "identity", "pump", "sink", "window")

@@ -30,7 +30,7 @@ _PLAIN = rb"[^ \t\r\n\f()\";#|]"
 # nothing is tried again.  The same from there on is another match.
 _TIMES = rb"{1,256}"
 _BARE = rb"(?:" + _PLAIN + rb"+|#(?!\|)|\|(?!#))" + _TIMES
-# A stretch inside quotes.  It stops at the closing one, and at an escape that is cut off or stands for no octet.
+# A stretch inside quotes.  It stops at the closing one, and at an escape that is cut off or stands for no byte.
 _ESCAPES = rb"\\(?:[^0-9]|[0-9](?=[^0-9]|[0-9][^0-9])|(?:[01][0-9]|2[0-4])[0-9]|25[0-5])"
 _QUOTED = rb"(?:[^\"\\]+|" + _ESCAPES + rb")" + _TIMES
 # Pairs of atoms without marks and escapes, which can be split in one way only; others are read atom by atom.
@@ -39,7 +39,7 @@ _PAIR = rb"\(" + _SPACE + rb"*" + _ATOM + _ATOM + rb"\)" + _SPACE + rb"*"
 _SPACES, _BARES, _QUOTEDS, _PAIRS = (
     re.compile(pattern, re.DOTALL) for pattern in (_SPACE + rb"+", _BARE, _QUOTED, rb"(?:" + _PAIR + rb")" + _TIMES)
 )
-_ESCAPE = 4  # octets of the longest escape
+_ESCAPE = 4  # bytes of the longest escape
 _COMMENT = (b"#|", b"#;")
 _NO_ATOM = (b"(", b")", b"")
 # An escape of a decimal number or of a character that stands for itself, which is what names have.
@@ -64,16 +64,16 @@ class BrokenError(Exception):
 
 
 class Value:
-    """A key's value, at stream offset `at`, `size` octets of the text.
+    """A key's value, at stream offset `at`, `size` bytes of the text.
 
-    `octets` are how an atom begins, without its quotes; of a list they are empty if that is.
+    `bytes` are how an atom begins, without its quotes; of a list they are empty if that is.
     """
 
-    __slots__ = ("at", "octets", "size")
+    __slots__ = ("at", "data", "size")
 
-    def __init__(self, at: int, octets: bytes, size: int) -> None:
+    def __init__(self, at: int, data: bytes, size: int) -> None:
         self.at = at
-        self.octets = octets
+        self.data = data
         self.size = size
 
 
@@ -86,9 +86,9 @@ def walk(window: Window, record: Record) -> Generator[int, int, dict[str, Value]
     return (yield from _Text(window, record).keys())
 
 
-def number(octets: bytes) -> int | None:
+def number(data: bytes) -> int | None:
     """The number that OCaml reads from an atom, None if it does not."""
-    found = _NUMBER.fullmatch(octets)
+    found = _NUMBER.fullmatch(data)
     if found is None:
         return None
     try:
@@ -111,9 +111,9 @@ def guest(configuration: bytes) -> str:
     return f"{name.decode(errors='replace')!a}"
 
 
-def _unescaped(octets: bytes) -> bytes:
+def _unescaped(data: bytes) -> bytes:
     """What a quoted atom stands for."""
-    return _ESCAPED.sub(lambda found: bytes([int(found[1]) & 0xFF]) if found[1] else found[2], octets)
+    return _ESCAPED.sub(lambda found: bytes([int(found[1]) & 0xFF]) if found[1] else found[2], data)
 
 
 class _Text:
@@ -126,35 +126,35 @@ class _Text:
         self._end = record.end
 
     def _held(self) -> int:
-        """Octets of the text that are in the window."""
+        """Bytes of the text that are in the window."""
         w = self._window
         return min(w.hi - w.lo, self._end - w.position)
 
     def _more(self, count: int = 1) -> Generator[int, int, bool]:
-        """Have `count` octets in the window, or all that are left of the text; False if none are."""
+        """Have `count` bytes in the window, or all that are left of the text; False if none are."""
         w = self._window
         left = self._end - w.position
         count = min(count, left)
-        # More are asked for than are needed, so that a source that gives no more than that is not asked for each octet.
+        # More are asked for than are needed, so that a source that gives no more than that is not asked for each byte.
         if w.hi - w.lo < count and not (yield min(left, _PIECE)) and w.hi - w.lo < count:
             raise EndedError
         return count > 0
 
     def _next(self) -> Generator[int, int, bytes]:
-        """The next octet that is no white space, unconsumed; none at the end."""
+        """The next byte that is no white space, unconsumed; none at the end."""
         w = self._window
         while (yield from self._more()):
             found = _SPACES.match(w.buf, w.lo, w.lo + self._held())
             if found:
                 w.lo = found.end()
                 continue
-            octet = bytes(w.buf[w.lo : w.lo + 1])
-            comment = octet == b";"
-            if octet == b"#" and (yield from self._more(2)):
+            byte = bytes(w.buf[w.lo : w.lo + 1])
+            comment = byte == b";"
+            if byte == b"#" and (yield from self._more(2)):
                 comment = bytes(w.buf[w.lo : w.lo + 2]) in _COMMENT
             if comment:
                 raise BrokenError("comment", w.position, "there is a comment, which no writer puts there")
-            return octet
+            return byte
         return b""
 
     def _bare(self) -> Generator[int, int, Value]:
@@ -191,7 +191,7 @@ class _Text:
                 return Value(start, kept, w.position - start)
             held = self._held()
             if held >= _ESCAPE:
-                raise BrokenError("form", w.position, "an escape stands for no octet")
+                raise BrokenError("form", w.position, "an escape stands for no byte")
             if held == self._end - w.position:
                 break
             yield from self._more(_ESCAPE)
@@ -201,11 +201,11 @@ class _Text:
         """The atom that begins here; what is kept of it is from inside its quotes."""
         return (yield from self._quoted() if self._window.buf[self._window.lo] == ord('"') else self._bare())
 
-    def _expect(self, octet: bytes, what: str) -> Generator[int, int, None]:
-        """Pass over white space and one octet."""
+    def _expect(self, byte: bytes, what: str) -> Generator[int, int, None]:
+        """Pass over white space and one byte."""
         found = yield from self._next()
         at = self._window.position
-        if found != octet:
+        if found != byte:
             there = f"there is {found.decode('latin-1')!a}" if found else "the text ends"
             raise BrokenError("form", at, f"{there} where {what} should be")
         self._window.lo += 1
@@ -229,10 +229,10 @@ class _Text:
         return found
 
     def _key(self, found: dict[str, Value]) -> Generator[int, int, str]:
-        octet, at = (yield from self._next()), self._window.position
-        if octet in _NO_ATOM:
+        byte, at = (yield from self._next()), self._window.position
+        if byte in _NO_ATOM:
             raise BrokenError("form", at, "a pair has no key")
-        key = (yield from self._atom()).octets.decode("latin-1")
+        key = (yield from self._atom()).data.decode("latin-1")
         if key not in tables.XENOPS_KEYS:
             raise BrokenError("keys", at, f"the key {key[:32]!a} is not known")
         if key in found:
@@ -242,17 +242,17 @@ class _Text:
     def _value(self, key: str) -> Generator[int, int, Value]:
         w = self._window
         form = tables.XENOPS_KEYS[key]
-        octet, at = (yield from self._next()), w.position
-        if octet in (b")", b""):
+        byte, at = (yield from self._next()), w.position
+        if byte in (b")", b""):
             raise BrokenError("form", at, f"the key {key} has no value")
         if form == "pairs":
-            if octet != b"(":
+            if byte != b"(":
                 raise BrokenError("values", at, f"the value of {key} is no list")
             return (yield from self._pairs(key))
-        if octet == b"(":
+        if byte == b"(":
             raise BrokenError("values", at, f"the value of {key} is a list")
         value = yield from self._atom()
-        if form == "integer" and number(value.octets) is None:
+        if form == "integer" and number(value.data) is None:
             raise BrokenError("values", at, f"the value of {key} is no number")
         return value
 
@@ -262,23 +262,23 @@ class _Text:
         start = w.position
         w.lo += 1
         any_pair = b""
-        while (octet := (yield from self._next())) != b")":
-            any_pair = octet
+        while (byte := (yield from self._next())) != b")":
+            any_pair = byte
             found = _PAIRS.match(w.buf, w.lo, w.lo + self._held())
             if found:
                 w.lo = found.end()
                 continue
-            good = octet == b"("
+            good = byte == b"("
             if good:
                 w.lo += 1
                 for _ in range(2):
-                    octet = yield from self._next()
-                    good = good and octet not in _NO_ATOM
+                    byte = yield from self._next()
+                    good = good and byte not in _NO_ATOM
                     if good:
                         yield from self._atom()
-                octet = yield from self._next()
-            if not good or octet != b")":
-                kind, words = ("values", "is no pair of atoms") if octet else ("form", "has no end")
+                byte = yield from self._next()
+            if not good or byte != b")":
+                kind, words = ("values", "is no pair of atoms") if byte else ("form", "has no end")
                 raise BrokenError(kind, w.position, f"what {key} lists {words}")
             w.lo += 1
         w.lo += 1

@@ -1,4 +1,4 @@
-"""The window: the octets of a stream that are in memory, and where they lie in it.
+"""The window: the bytes of a stream that are in memory, and where they lie in it.
 
 A layer reads `buf[lo:hi]` and moves `lo`; a driver appends after `hi`.  The buffer is made once, so memory does
 not depend on what a stream claims.
@@ -10,7 +10,7 @@ CAPACITY = 256 << 10
 
 
 class Window:
-    """Octets `buf[lo:hi]` of the stream; `base` is the stream offset of `buf[0]`."""
+    """Bytes `buf[lo:hi]` of the stream; `base` is the stream offset of `buf[0]`."""
 
     __slots__ = ("base", "buf", "eof", "hi", "lo", "view")
 
@@ -24,11 +24,11 @@ class Window:
 
     @property
     def position(self) -> int:
-        """Offset in the stream of the next octet to be read."""
+        """Offset in the stream of the next byte to be read."""
         return self.base + self.lo
 
     def room(self) -> memoryview:
-        """Where new octets go, after what is unread has been moved to the front."""
+        """Where new bytes go, after what is unread has been moved to the front."""
         unread = self.hi - self.lo
         if self.lo:
             self.buf[:unread] = self.buf[self.lo : self.hi]
@@ -37,17 +37,17 @@ class Window:
         return self.view[unread:]
 
     def skipped(self, count: int) -> None:
-        """`count` octets after `hi` went by without coming here; nothing may be unread."""
+        """`count` bytes after `hi` went by without coming here; nothing may be unread."""
         self.base += self.hi + count
         self.lo = self.hi = 0
 
     def close(self) -> None:
-        """Let go of the octets; where they lay is still known."""
+        """Let go of the bytes; where they lay is still known."""
         self.buf = bytearray()
         self.view = memoryview(self.buf)
 
     def take(self, count: int) -> bytes:
-        """The next `count` octets, which are known to be there, as an object of their own."""
+        """The next `count` bytes, which are known to be there, as an object of their own."""
         lo = self.lo
         self.lo = lo + count
         return bytes(self.buf[lo : lo + count])

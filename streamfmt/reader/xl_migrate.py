@@ -93,5 +93,5 @@ def _message(path: str) -> bytes:
 
 
 def _held(window: Window, size: int) -> bytes:
-    """The next `size` octets, or as many as are in the window."""
+    """The next `size` bytes, or as many as are in the window."""
     return bytes(window.buf[window.lo : min(window.hi, window.lo + size)])

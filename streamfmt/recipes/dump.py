@@ -18,7 +18,7 @@ from .load import FORMAT, Recipe
 
 # How long what a page repeats may be.
 _PERIODS = (1, 2, 4, 8)
-# What comes again and again, a few octets at a time.
+# What comes again and again, a few bytes at a time.
 _AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
 # Tables in a row from which on each has a line of its own.
 _ROWS = 2
@@ -29,7 +29,7 @@ _TOML_MOST = (1 << 63) - 1
 _FRAME = (1 << 52) - 1
 _NAMES = {row.code: row.name for row in libxc.PAGE_TYPES}
 # Rules that contents may follow, those first that say most.
-_RULES = ("zero", "pfn", "octet", "random")
+_RULES = ("zero", "pfn", "byte", "random")
 
 
 def dump(recipe: Recipe) -> str:
@@ -59,15 +59,15 @@ def text(part: Part, keys: Iterable[tuple[str, str]] | None = None, note: str = 
 def _body(part: Part) -> Iterator[tuple[str, str]]:
     """The keys that tell a part's body, and what stands behind them."""
     if not part.path:
-        yield "raw", octets(part.octets or b"")
+        yield "raw", data(part.data or b"")
     else:
         short = _short(part)
         if short is not None:
             yield from short
         else:
             yield ("header" if part.path in HEADERS else "record"), value(part.path)
-            if part.octets is not None:
-                yield "octets", octets(part.octets)
+            if part.data is not None:
+                yield "bytes", data(part.data)
             elif part.values:
                 yield "fields", value(_plain(part))
 
@@ -81,7 +81,7 @@ def _around(part: Part) -> Iterator[tuple[str, str]]:
     if part.claim is not None:
         yield "length", value(part.claim)
     if part.padding is not None:
-        yield "padding", octets(part.padding)
+        yield "padding", data(part.padding)
     if part.fill:
         yield "zeros", value(part.fill)
 
@@ -103,7 +103,7 @@ def entry(word: int) -> dict[str, Any]:
 
 def _short(part: Part) -> list[tuple[str, str]] | None:
     """PAGE_DATA that breaks no rule of its own, in short."""
-    if part.path != "libxc.PAGE_DATA" or part.octets is not None or part.values.keys() != {"entries", "pages"}:
+    if part.path != "libxc.PAGE_DATA" or part.data is not None or part.values.keys() != {"entries", "pages"}:
         return None
     entries = part.values["entries"]
     if not all(isinstance(it, int) for it in entries) or not plain(entries):
@@ -131,7 +131,7 @@ def with_contents(entries: Iterable[int]) -> list[int]:
 class Contents:
     """Pages as they come, for frames `pfns`: by the rule that all follow, or each by what is repeated in it.
 
-    At most `limit` pages are kept that nothing but their octets tell; with more all are `dropped`.
+    At most `limit` pages are kept that nothing but their bytes tell; with more all are `dropped`.
     """
 
     def __init__(self, pfns: Sequence[int], limit: int = 1 << 62) -> None:
@@ -174,20 +174,20 @@ class Contents:
     def keys(self) -> list[tuple[str, str]]:
         """What to say of them beside the frames."""
         if self._rules:
-            name = next(iter(self._rules)) if self._count else "octet"
-            return [("fill", value(name))] if name != "octet" else []
+            name = next(iter(self._rules)) if self._count else "byte"
+            return [("fill", value(name))] if name != "byte" else []
         if len(self._runs) == 1 and len(self._runs[0][0]) < libxc.PAGE_SIZE:
             return [("fill", _hex(self._runs[0][0]))]
         return [("contents", f"[{', '.join(self.pieces())}]")]
 
     def pieces(self) -> list[str]:
-        """All their octets, in TOML."""
+        """All their bytes, in TOML."""
         for made in list(self._rules.values())[:1]:
             for pfn in self._pfns[: self._count]:
                 self._keep(*map(bytes, made(pfn, 1)))
         self._rules = {}
         return [
-            octets(pattern * times) if times == 1 or not any(pattern) else _hex(pattern, times)
+            data(pattern * times) if times == 1 or not any(pattern) else _hex(pattern, times)
             for pattern, times in self._runs
         ]
 
@@ -227,7 +227,7 @@ def value(it: Any) -> str:
     if isinstance(it, str):
         return _quoted(it)
     if isinstance(it, (bytes, bytearray, memoryview, Made)):
-        return octets(it)
+        return data(it)
     if isinstance(it, Mapping):
         inner = ", ".join(f"{key_of(name)} = {value(each)}" for name, each in it.items())
         return f"{{ {inner} }}" if inner else "{}"
@@ -253,8 +253,8 @@ def _run(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def octets(it: Content) -> str:
-    """Octets in TOML: plain text, with or without a NUL at its end, else hexadecimal; what comes again is told once."""
+def data(it: Content) -> str:
+    """Bytes in TOML: plain text, with or without a NUL at its end, else hexadecimal; what comes again is told once."""
     data = joined((it,))
     text = data.decode("latin-1")
     ended = text[:-1] if text.endswith("\0") and len(text) > 1 else text
@@ -278,7 +278,7 @@ def _hex(data: bytes, times: int = 1) -> str:
 def _piece(data: bytes, times: int = 1) -> str:
     if not any(data) and data:
         return f"{{ zeros = {len(data) * times} }}"
-    plain = all(0x20 <= octet < 0x7F for octet in data)
+    plain = all(0x20 <= byte < 0x7F for byte in data)
     if plain and times == 1:
         return _quoted(data.decode())
     return f"{{ text = {_quoted(data.decode())}, times = {times} }}" if plain else _hex(data, times)
@@ -303,11 +303,11 @@ def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# -- from octets ----------------------------------------------------------------------------------------------
+# -- from bytes ----------------------------------------------------------------------------------------------
 
 
 def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
-    """A part of these octets, told by its fields if these make the same."""
+    """A part of these bytes, told by its fields if these make the same."""
     from ..codec.decode import whole
     from ..errors import LayoutError
 
@@ -325,5 +325,5 @@ def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
                 if part.body(order) == body:
                     return part
         except (LayoutError, FieldError):
-            pass  # its octets tell it
-    return Part(path, octets=body, **rest)
+            pass  # its bytes tell it
+    return Part(path, data=body, **rest)

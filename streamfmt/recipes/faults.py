@@ -21,7 +21,7 @@ _SMALL = 64 << 10
 
 
 class _Block:
-    """Some parts in a row, how many there are of each path, and how many octets they have, once that has been asked."""
+    """Some parts in a row, how many there are of each path, and how many bytes they have, once that has been asked."""
 
     __slots__ = ("extents", "parts", "paths", "whole")
 
@@ -33,13 +33,13 @@ class _Block:
 
     @property
     def size(self) -> int:
-        """Octets of all of them."""
+        """Bytes of all of them."""
         if self.whole is None:
             self.whole = self.before(len(self.parts))
         return self.whole
 
     def before(self, upto: int) -> int:
-        """Octets of the parts before that one."""
+        """Bytes of the parts before that one."""
         found = 0
         for number, (part, extent) in enumerate(zip(self.parts[:upto], self.extents[:upto], strict=True)):
             if extent is None:
@@ -151,13 +151,13 @@ class Draft:
         return steps + patched.walked
 
     def offset(self, spot: Spot) -> int:
-        """Where in the octets that part begins."""
+        """Where in the bytes that part begins."""
         number, at = spot
         return sum(block.size for block in self._blocks[:number]) + self._blocks[number].before(at)
 
     @property
     def size(self) -> int:
-        """How many octets it has."""
+        """How many bytes it has."""
         whole = sum(block.size for block in self._blocks)
         return whole if self.cut is None else min(whole, self.cut)
 

@@ -26,7 +26,7 @@ from . import dump
 if TYPE_CHECKING:
     from ..reader.pump import Program
 
-# Octets of a body that is told whole, but for contents of pages; the same of page entries; and of what is left behind
+# Bytes of a body that is told whole, but for contents of pages; the same of page entries; and of what is left behind
 # where reading stops.
 BODY_MAX = 1 << 20
 REST_MAX = 64 << 10
@@ -58,7 +58,7 @@ class Teller(Stops):
         # Layers by byte order, and what has been told but for its padding.
         self._orders: dict[str, str] = {}
         self._pending: tuple[Part, list[tuple[str, str]] | None, str] | None = None
-        # What lies behind the reader's end: zeros, then other octets.
+        # What lies behind the reader's end: zeros, then other bytes.
         self._zeros = 0
         self._rest = bytearray()
 
@@ -107,12 +107,12 @@ class Teller(Stops):
 
     # -- events -----------------------------------------------------------------------------------------------
 
-    def header(self, layer: Layer, path: str, at: int, octets: bytes, broken: Sequence[Any]) -> None:
+    def header(self, layer: Layer, path: str, at: int, data: bytes, broken: Sequence[Any]) -> None:
         self.last = path
-        order = _order(layer, path, octets)
+        order = _order(layer, path, data)
         if self._orders.setdefault(layer.name, order) != order:
             self._lose(f"the {layer.name} layer at {at} has another byte order than the one before: it will not be so")
-        self._tell(dump.part_of_body(path, octets, order))
+        self._tell(dump.part_of_body(path, data, order))
 
     def record(self, record: Record) -> Program:
         self.last = record.path
@@ -120,11 +120,11 @@ class Teller(Stops):
             self._page_data(record) if record.path == _PAGE_DATA and record.layer.order == "<" else self._body(record)
         )
 
-    def padding(self, record: Record, at: int, octets: bytes) -> None:
-        self._pad(octets)
+    def padding(self, record: Record, at: int, data: bytes) -> None:
+        self._pad(data)
 
-    def misplaced(self, record: Record, at: int, octets: bytes) -> None:
-        self._tell(raw(octets))
+    def misplaced(self, record: Record, at: int, data: bytes) -> None:
+        self._tell(raw(data))
 
     def ended(self, layer: Layer, at: int) -> None:
         self.reader.exact = True  # what follows is not looked at there, it is taken here
@@ -136,22 +136,22 @@ class Teller(Stops):
 
     def oversize(self, record: Record) -> None:
         super().oversize(record)
-        self._tell(_part(record, octets=b"", claim=record.length, padding=b""))
+        self._tell(_part(record, data=b"", claim=record.length, padding=b""))
 
     # -- bodies -----------------------------------------------------------------------------------------------
 
     def _body(self, record: Record, head: bytes = b"") -> Generator[int, int, None]:
         """A body that begins with `head`."""
-        octets = head + (yield from self._take(min(record.length, BODY_MAX) - len(head)))
-        left = record.length - len(octets)
-        if left and len(octets) == BODY_MAX:
+        data = head + (yield from self._take(min(record.length, BODY_MAX) - len(head)))
+        left = record.length - len(data)
+        if left and len(data) == BODY_MAX:
             left -= yield -left
-            note = f"{record.length - left:,} octets were not kept"
+            note = f"{record.length - left:,} bytes were not kept"
             self.lost.append(f"{record.name} at {record.at}: {note}")
-            self._tell(_cut(_part(record, octets=b"", fill=record.length - left), record, left), note=note)
+            self._tell(_cut(_part(record, data=b"", fill=record.length - left), record, left), note=note)
             return
-        part = dump.part_of_body(_path(record), octets, record.layer.order)
-        self._tell(_cut(_part(record, values=part.values, octets=part.octets), record, left))
+        part = dump.part_of_body(_path(record), data, record.layer.order)
+        self._tell(_cut(_part(record, values=part.values, data=part.data), record, left))
 
     def _page_data(self, record: Record) -> Generator[int, int, None]:
         """A body of pages, whose contents are told by what they follow."""
@@ -162,7 +162,7 @@ class Teller(Stops):
             return
         head += yield from self._take(ENTRY * count)
         if len(head) < PAGE_FIXED + ENTRY * count:
-            self._tell(_cut(_part(record, octets=head), record, record.length - len(head)))
+            self._tell(_cut(_part(record, data=head), record, record.length - len(head)))
             return
         entries = unpack_from(f"<{count}Q", head, PAGE_FIXED)
         pfns = dump.with_contents(entries)
@@ -186,11 +186,11 @@ class Teller(Stops):
             self._unkept += (whole - left) // PAGE
         else:
             self._pages -= contents.kept
-        part = _cut(_part(record, octets=head, fill=whole - left), record, left)
+        part = _cut(_part(record, data=head, fill=whole - left), record, left)
         self._tell(part, _keys(entries, reserved, part, contents), note)
 
     def _take(self, count: int) -> Generator[int, int, bytes]:
-        """The next `count` octets, fewer if the stream ends before."""
+        """The next `count` bytes, fewer if the stream ends before."""
         window = self.window
         found = bytearray()
         while len(found) < count:
@@ -223,7 +223,7 @@ class Teller(Stops):
             return
         part, keys, note = self._pending
         self._pending = None
-        told = part if keys is None else replace(part, octets=None, fill=0)
+        told = part if keys is None else replace(part, data=None, fill=0)
         self._write("\n" + dump.text(told, keys, note))
         if self._writer is None:
             form = Stream((part,)).form or "auto" if self._form == "auto" else self._form
@@ -247,11 +247,11 @@ class Teller(Stops):
         self._write(f"\n# {message}\n")
 
 
-def told(octets: bytes) -> tuple[str, Teller]:
+def told(data: bytes) -> tuple[str, Teller]:
     """The recipe of a stream in memory, with contents of all pages, and what told it.  Raises DamagedError."""
     lines: list[str] = []
-    teller = Teller(lines.append, pages=len(octets))
-    drive(teller, memory(memoryview(octets), teller.reader))
+    teller = Teller(lines.append, pages=len(data))
+    drive(teller, memory(memoryview(data), teller.reader))
     teller.end()
     return dump.head(broken=teller.broken) + "".join(lines), teller
 
@@ -259,14 +259,14 @@ def told(octets: bytes) -> tuple[str, Teller]:
 class _Nowhere:
     """What takes anything."""
 
-    def write(self, octets: Buffer, /) -> int:
-        return len(octets)
+    def write(self, data: Buffer, /) -> int:
+        return len(data)
 
 
-def _order(layer: Layer, path: str, octets: bytes) -> str:
+def _order(layer: Layer, path: str, data: bytes) -> str:
     """The byte order of a header that may announce it."""
     if path in ANNOUNCING and not (layer.parent is not None and layer.parent.name == "back-channel"):
-        return ">" if dump.part_of_body(path, octets, "<").values.get("options.endian") else "<"
+        return ">" if dump.part_of_body(path, data, "<").values.get("options.endian") else "<"
     return layer.order
 
 
@@ -295,7 +295,7 @@ def _cut(part: Part, record: Record, missing: int) -> Part:
 
 
 def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Contents) -> list[tuple[str, str]] | None:
-    """How PAGE_DATA is told: by its frames, else by its fields, else by its octets.  None if `part` tells it itself."""
+    """How PAGE_DATA is told: by its frames, else by its fields, else by its bytes.  None if `part` tells it itself."""
     clean = not reserved and dump.plain(entries)
     whole = part.claim is None and part.fill == PAGE * len(dump.with_contents(entries))
     frames = ("pages", dump.value(dump.frames(entries))) if clean else ("", "")
@@ -305,8 +305,8 @@ def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Cont
         return [frames, *contents.keys()]
     pieces = ", ".join(contents.pieces())
     if part.fill % PAGE:
-        head = dump.octets(part.octets or b"")
-        return [("record", dump.value(part.path)), ("octets", f"[{head}, {pieces}]")]
+        head = dump.data(part.data or b"")
+        return [("record", dump.value(part.path)), ("bytes", f"[{head}, {pieces}]")]
     if clean:
         return [frames, ("contents", f"[{pieces}]")]
     told = f"entries = {dump.value([*map(dump.entry, entries)])}, pages = [{pieces}]"

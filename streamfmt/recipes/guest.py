@@ -33,7 +33,7 @@ from ..writer.builders import (
 from ..writer.draft import Stream
 from ..writer.part import Part, header, record
 from .memory import Frames, Many, Memory
-from .parse import FRAMES_MAX, fill, frames, octets
+from .parse import FRAMES_MAX, content, fill, frames
 from .toml import Table, integer, meant, shown
 
 # Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
@@ -72,7 +72,7 @@ def compose(top: Table, form: str, mode: str) -> Stream:
     stream = _guest(top, form, mode)
     for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
         if key in top:
-            stream = behind_text(stream, octets(top, key), path)
+            stream = behind_text(stream, content(top, key), path)
     return stream
 
 
@@ -130,10 +130,10 @@ def _wrapped(
     if form == "libxc":
         return Stream(image)
     if form == "xapi":
-        state = [sized(row.one_of("type", _STATES, ""), octets(row, "body")) for row in _closing(top, "state")]
+        state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in _closing(top, "state")]
         if "state" not in top:
             state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
-        return in_xapi(Stream(image), *state, xenops=octets(top, "xenops") if "xenops" in top else XENOPS)
+        return in_xapi(Stream(image), *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
     close = (*outer, record("libxl.END")) if ended else ()
     legacy = {"options.legacy": int(top.take("converted", bool, False))}
     stream = Stream((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
@@ -154,8 +154,8 @@ def _closing(top: Table, key: str) -> Iterator[Table]:
 
 
 def _ended(top: Table, key: str) -> Content:
-    """Octets, a plain text with the NUL that ends it."""
-    found = octets(top, key)
+    """Bytes, a plain text with the NUL that ends it."""
+    found = content(top, key)
     return (
         found + b"\0" if isinstance(found, bytes) and isinstance(top.any(key), str) and found[-1:] != b"\0" else found
     )
@@ -319,7 +319,7 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
 
 def _entry(row: Table) -> tuple[int, int, Content]:
     kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
-    data = octets(row, "data") if "data" in row else zeros(kind.lengths[-1])
+    data = content(row, "data") if "data" in row else zeros(kind.lengths[-1])
     instance = row.number("instance", 0, most=0xFFFF)
     row.done()
     return kind.code, instance, data
@@ -332,7 +332,7 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
         strings = []
         inside = top.table("xenstore")
         for key, _ in inside.each():
-            value = octets(inside, key)
+            value = content(inside, key)
             inside.spend("bytes of text", len(value), key)
             try:
                 strings += [key, joined((value,)).decode()]
@@ -341,6 +341,6 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
         yield xenstore(*strings)
     table = top.table("emulator")
     number = {"traditional": 1, "upstream": 2}[table.one_of("kind", ("traditional", "upstream"), "upstream")]
-    state = octets(table, "context") if "context" in table else b"QEVM\0\0\0\3"
+    state = content(table, "context") if "context" in table else b"QEVM\0\0\0\3"
     table.done()
     yield emulator(state, number)

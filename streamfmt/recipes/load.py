@@ -81,15 +81,15 @@ class _Files:
         """The recipe in an open file; `within` are the files of those that it is fetched for."""
         inner = (*within, _real(path))
         most = LIMITS["bytes of text"]
-        octets = file.read(most + 1)
-        if len(octets) > most:
+        data = file.read(most + 1)
+        if len(data) > most:
             raise RecipeError(str(path), 1, "", f"this is over {most:,} bytes, too long for a recipe")
         try:
-            text = octets.decode()
+            text = data.decode()
         except UnicodeDecodeError as error:
-            line = octets.count(b"\n", 0, error.start) + 1
+            line = data.count(b"\n", 0, error.start) + 1
             raise RecipeError(str(path), line, "", "this is not UTF-8, which TOML is written in") from None
-        del octets
+        del data
         source = Source(text, str(path), self._room, tuple(each.stem for each in inner))
         return read(source.top(), lambda name: self._fetched(path.parent / f"{name}.toml", name, inner), whole=True)
 
@@ -187,7 +187,7 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
         stream = guest.compose(top, form, top.one_of("mode", MODES, "auto"))
         if "checkpoints" not in top:
             top.spend("parts and rows", len(stream.parts))
-        # What a stream's first octets say needs no word.
+        # What a stream's first bytes say needs no word.
         return Recipe(stream, "auto", "auto")
     if "part" not in top:
         raise top.fail("it says nothing of a stream: give it a guest, parts, or a base")
@@ -253,7 +253,7 @@ def _fault(draft: Draft, table: Table, fetch: Fetch | None) -> None:
 
 def _weight(part: Part) -> int:
     """How many things a part is made of."""
-    if part.octets is not None or isinstance(part.values, Pages):
+    if part.data is not None or isinstance(part.values, Pages):
         return 0
     lists = [value for value in part.values.values() if isinstance(value, list) and value]
     return sum(len(value) * (8 if isinstance(value[0], Mapping) else 1) for value in lists)
@@ -302,10 +302,10 @@ def _insert(draft: Draft, table: Table, fetch: Fetch | None) -> None:
 def _change(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     """What is around a record's body, or all of the body."""
     spot = _named(draft, table, "change")
-    if not any(key in table for key in ("length", "type", "padding", "octets", "zeros")):
-        raise table.fail("change one of length, type, padding, octets, zeros")
+    if not any(key in table for key in ("length", "type", "padding", "bytes", "zeros")):
+        raise table.fail("change one of length, type, padding, bytes, zeros")
     part = draft.part(spot)
-    if "octets" in table:
+    if "bytes" in table:
         part = replace(part, patches=())
     draft.swap(spot, around(part, table))
 

@@ -25,9 +25,9 @@ TYPES = {row.name: row for row in libxc.PAGE_TYPES}
 DATA = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 # Entries of a page table that point somewhere: those below the slots of an L4 table that Xen keeps for itself.
 _PRESENT = 256
-# Frames are filled from the same octets that many at a time: fewer and larger buffers cost the system less.
+# Frames are filled from the same bytes that many at a time: fewer and larger buffers cost the system less.
 _RUN = 64
-# Such a run of "random" pages begins anywhere in these octets.
+# Such a run of "random" pages begins anywhere in these bytes.
 _POOL = 1 << 20
 _STEP = 0x9E3779B1
 # How many items one text of frames has at most, and frames one list.
@@ -112,9 +112,9 @@ def _random(seed: int) -> Fill:
     return pages
 
 
-def pattern(octets: Content) -> Fill:
-    """These octets over and over, beginning anew with each page."""
-    period = b"".join(span((octets,), 0, PAGE))
+def pattern(data: Content) -> Fill:
+    """These bytes over and over, beginning anew with each page."""
+    period = b"".join(span((data,), 0, PAGE))
 
     def pages(_: int, count: int) -> Sequence[Buffer]:
         page = (period * (PAGE // len(period) + 1))[:PAGE]
@@ -137,7 +137,7 @@ def _frame(pfn: int) -> bytes:
     return pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)
 
 
-def _octet(pfn: int) -> bytes:
+def _byte(pfn: int) -> bytes:
     return bytes([pfn & 0xFF]) * PAGE
 
 
@@ -151,9 +151,9 @@ def table(last: int) -> Fill:
     return _each(page)
 
 
-# Contents by name: zeros; the frame's number over and over, in 64 bits or its lowest 8; octets in no order, the same
+# Contents by name: zeros; the frame's number over and over, in 64 bits or its lowest 8; bytes in no order, the same
 # on every machine, no two pages of a GiB alike; entries of a page table.
-FILLS = ("zero", "pfn", "octet", "random", "table")
+FILLS = ("zero", "pfn", "byte", "random", "table")
 
 
 def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
@@ -166,7 +166,7 @@ def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
         return table(last)
     if name == "zero":
         return pattern(b"\0")
-    return _each({"pfn": _frame, "octet": _octet}[name])
+    return _each({"pfn": _frame, "byte": _byte}[name])
 
 
 # -- records --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How recipes spell octets, field values and parts."""
+"""How recipes spell bytes, field values and parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..writer.part import HEADED, HEADERS, RECORDS, Part, Patched, raw
 from . import memory
 from .toml import Table, integer, shown
 
-# What one value has at most: octets, of which some may be random, zeros behind them, and frames of a record.
+# What one value has at most: bytes, of which some may be random, zeros behind them, and frames of a record.
 MOST = 256 << 20
 _RANDOM_MOST = 16 << 20
 _RANDOM_FEW = 64 << 10
@@ -36,25 +36,25 @@ _KINDS = {"hex", "text", "zeros", "random"}
 Named = Callable[[Table, str], Part]
 
 
-# -- octets ---------------------------------------------------------------------------------------------------
+# -- bytes ---------------------------------------------------------------------------------------------------
 
 
-def octets(table: Table, key: str) -> Content:
-    """The octets that a key gives.  Raises RecipeError."""
+def content(table: Table, key: str) -> Content:
+    """The bytes that a key gives.  Raises RecipeError."""
     if key not in table:
-        raise table.fail(f"it has no {key}, octets")
-    return _octets(table.any(key), table, key)
+        raise table.fail(f"it has no {key}, bytes")
+    return _bytes(table.any(key), table, key)
 
 
-def _octets(value: Any, table: Table, *place: str | int) -> Content:
+def _bytes(value: Any, table: Table, *place: str | int) -> Content:
     try:
-        return octets_of(value)
+        return content_of(value)
     except ValueError as error:
         raise table.fail(str(error), *place) from None
 
 
-def octets_of(value: Any) -> Content:
-    """A text is its UTF-8; {hex = "00 ff"}, {text = "..."}, {zeros = 8} and {random = 8} are octets, `times` over.
+def content_of(value: Any) -> Content:
+    """A text is its UTF-8; {hex = "00 ff"}, {text = "..."}, {zeros = 8} and {random = 8} are bytes, `times` over.
 
     A list is what its items are, one after another.  What is longer than it is written is made when it is wanted.
     Raises ValueError.
@@ -62,13 +62,13 @@ def octets_of(value: Any) -> Content:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, list):
-        return _joined([octets_of(item) for item in value])
+        return _joined([content_of(item) for item in value])
     if not isinstance(value, Mapping):
-        raise ValueError(f'{shown(value)} is not octets: a text, or a table such as {{hex = "00 ff"}}')
+        raise ValueError(f'{shown(value)} is not bytes: a text, or a table such as {{hex = "00 ff"}}')
     kinds = value.keys() - {"times"}
     times = integer(value.get("times", 1))
     if len(kinds) != 1 or not kinds <= _KINDS or times is None or times < 0:
-        raise ValueError(f"octets are one of {', '.join(sorted(_KINDS))}, and how many times")
+        raise ValueError(f"bytes are one of {', '.join(sorted(_KINDS))}, and how many times")
     (kind,) = kinds
     given = value[kind]
     count = integer(given)
@@ -79,16 +79,16 @@ def octets_of(value: Any) -> Content:
         try:
             found = bytes.fromhex(given)
         except ValueError:
-            raise ValueError(f"hex = {shown(given)} is not octets: each is two digits") from None
+            raise ValueError(f"hex = {shown(given)} is not bytes: each is two digits") from None
     elif kind == "zeros" and count is not None and 0 <= count <= MOST:
         found = _few(kind, count) if count <= SMALL else zeros(count)
     elif kind == "random" and count is not None and 0 <= count <= _RANDOM_MOST:
         found = _few(kind, count) if count <= SMALL else _random(count)
     else:
         most = _RANDOM_MOST if kind == "random" else MOST
-        raise ValueError(f"{kind} = {shown(given)} is not octets, or over {most:,} of them")
+        raise ValueError(f"{kind} = {shown(given)} is not bytes, or over {most:,} of them")
     if len(found) * times > MOST:
-        raise ValueError(f"{len(found) * times:,} octets; one value has {MOST:,} at most")
+        raise ValueError(f"{len(found) * times:,} bytes; one value has {MOST:,} at most")
     return repeated(found, times)
 
 
@@ -103,14 +103,14 @@ def _few(kind: str, count: int) -> bytes:
 
 
 def _random(count: int) -> Content:
-    """Octets in no order, of which all values have the first."""
+    """Bytes in no order, of which all values have the first."""
     return Made(count, lambda: [_noise(_RANDOM_FEW if count <= _RANDOM_FEW else _RANDOM_MOST)[:count]])
 
 
 def _joined(items: list[Content]) -> Content:
     size = sum(map(len, items))
     if size > MOST:
-        raise ValueError(f"these are over {MOST:,} octets, the most that one value has")
+        raise ValueError(f"these are over {MOST:,} bytes, the most that one value has")
     if size <= SMALL or not any(isinstance(item, (Made, memoryview)) for item in items):
         return joined(items)
     return Made(size, lambda: pieces(items))
@@ -144,7 +144,7 @@ def _layout(layout: Layout, table: Table, prefix: str = "") -> dict[str, Any]:
 
 def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:
     if row.raw:
-        return _octets(value, table, *place)
+        return _bytes(value, table, *place)
     found = integer(value)
     if found is None and not isinstance(value, str):
         raise table.fail(f"{shown(value)} is not a number", *place)
@@ -154,7 +154,7 @@ def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:
 def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
     element = part.element
     if isinstance(value, Mapping) or (element is None and (part.unit == 1 or part.count == "to a NUL")):
-        return _octets(value, table, name)
+        return _bytes(value, table, name)
     if isinstance(value, str):
         try:
             return memory.numbers(frames(value, table, name))
@@ -163,18 +163,18 @@ def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
     if not isinstance(value, list):
         raise table.fail(f"{shown(value)} is not a list", name)
     if element is None:
-        return [_octets(item, table, name, number) for number, item in enumerate(value)]
+        return [_bytes(item, table, name, number) for number, item in enumerate(value)]
     if element.fields and not element.fields[0].path:
         return [_field(element.fields[0], item, table, name, number) for number, item in enumerate(value)]
     return [_layout(element, row) for row in table.tables(name)]
 
 
 def patch_value(table: Table, key: str) -> int | Content:
-    """What a field is overwritten with: a number, or octets."""
+    """What a field is overwritten with: a number, or bytes."""
     if key not in table:
-        raise table.fail(f"it has no {key}, a number or octets")
+        raise table.fail(f"it has no {key}, a number or bytes")
     found = integer(table.any(key))
-    return octets(table, key) if found is None else found
+    return content(table, key) if found is None else found
 
 
 # -- parts ----------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def parts_of(
         if "copy" in row and named is not None:
             yield around(named(row, "copy"), row)
         elif "raw" in row:
-            yield raw(octets(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
+            yield raw(content(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
         elif "pages" in row:
             yield around(_pages(row), row)
         elif "vcpu" in row:
@@ -220,7 +220,7 @@ def check(part: Part) -> int:
     patched = Patched(part, "<")
     for place, value in part.patches:
         patched.put(place, value)
-    check(replace(part, octets=resized(b"", patched.size), patches=()))  # what is around its body
+    check(replace(part, data=resized(b"", patched.size), patches=()))  # what is around its body
     return patched.walked + len(part.patches)
 
 
@@ -257,10 +257,10 @@ def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames
 def _plain(row: Table) -> Part:
     known, key = (HEADERS, "header") if "header" in row else (RECORDS, "record")
     if key not in row:
-        raise row.fail("a part is a header, a record, pages, a vcpu, raw octets, a copy or a recipe")
+        raise row.fail("a part is a header, a record, pages, a vcpu, raw bytes, a copy or a recipe")
     path = row.one_of(key, tuple(known), "")
-    if "octets" in row and "fields" in row:
-        raise row.fail("it cannot have both fields and octets", "octets")
+    if "bytes" in row and "fields" in row:
+        raise row.fail("it cannot have both fields and bytes", "bytes")
     return Part(path, part_of(path, row, "fields"))
 
 
@@ -271,24 +271,24 @@ def _pages(row: Table) -> Part:
         raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
     if "contents" in row:
         return _pages_with(runs, row)
-    fills = {"": fill(row, "fill", "octet", max((run.last for run in runs), default=0))}
+    fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
     return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
 
 
 def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
     """PAGE_DATA with contents of its own."""
-    contents = octets(row, "contents")
+    contents = content(row, "contents")
     if len(contents) % memory.PAGE:
-        raise row.fail(f"{len(contents):,} octets are no whole pages", "contents")
+        raise row.fail(f"{len(contents):,} bytes are no whole pages", "contents")
     return Part("libxc.PAGE_DATA", memory.Pages(runs, {}, contents))
 
 
 def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
-    """The contents of pages that a key names, or octets that are repeated.  Raises RecipeError."""
+    """The contents of pages that a key names, or bytes that are repeated.  Raises RecipeError."""
     if isinstance(table.any(key), (Mapping, list)):
-        pattern = octets(table, key)
+        pattern = content(table, key)
         if not pattern:
-            raise table.fail("no octets fill no page", key)
+            raise table.fail("no bytes fill no page", key)
         return memory.pattern(pattern)
     word = table.one_of(key, memory.FILLS, default)
     return memory.fill(word, table.number("seed", 0), last)
@@ -299,14 +299,14 @@ def around(part: Part, row: Table) -> Part:
     for key in ("type", "length", "padding"):
         if key in row and not (part.is_record and (key == "padding" or part.layer in HEADED)):
             raise row.fail(f"{part.path} has no {key} around it that could be another", key)
-    if "octets" in row:
-        part = replace(part, octets=octets(row, "octets"))
+    if "bytes" in row:
+        part = replace(part, data=content(row, "bytes"))
     if "type" in row:
         part = replace(part, code=row.number("type", 0, least=_LEAST))
     if "length" in row:
         part = replace(part, claim=row.number("length", 0, least=_LEAST))
     if "padding" in row:
-        part = replace(part, padding=octets(row, "padding"))
+        part = replace(part, padding=content(row, "padding"))
     if "zeros" in row:
         part = replace(part, fill=row.number("zeros", 0, most=_ZEROS_MOST))
     if "set" in row:

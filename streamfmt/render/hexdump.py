@@ -1,6 +1,6 @@
-"""Annotated dumps: every octet of a header or record, with the schema's fields and their values beside it.
+"""Annotated dumps: every byte of a header or record, with the schema's fields and their values beside it.
 
-A field has a line of its own, bit fields of one integer share one, and octets nobody here looks into come sixteen
+A field has a line of its own, bit fields of one integer share one, and bytes nobody here looks into come sixteen
 to a line with their text.  A record is dumped as it is read, line by line, so its length costs no memory.  Reserved
 bits of an integer are told only where they are set: most lines of a page batch would say nothing else.
 """
@@ -20,12 +20,12 @@ from ..schema.model import CONTEXT_TYPES, Field, Layout, Part
 from .pages import number
 from .records import Fields
 
-# Without --full: octets shown of an opaque part, elements of an array.
-OCTETS_MAX = 256
+# Without --full: bytes shown of an opaque part, elements of an array.
+BYTES_MAX = 256
 ELEMENTS_MAX = 64
 _LINE = 16
 _PIECE = 4096
-# Where words begin: behind the offset, behind the octets of a field.
+# Where words begin: behind the offset, behind the bytes of a field.
 _NOTE = 13
 _WORDS = 38
 _TEXT_MAX = 40
@@ -112,13 +112,13 @@ class Dump:
         """A header that has been read."""
         self._fields(layouts()[path], raw, at, layer.order, "")
 
-    def octets(self, at: int, raw: bytes, label: str) -> None:
-        """Octets that belong to no layout."""
-        self._note(f"{label}: {number(len(raw), 'octet', 'octets')}")
+    def data(self, at: int, raw: bytes, label: str) -> None:
+        """Bytes that belong to no layout."""
+        self._note(f"{label}: {number(len(raw), 'byte', 'bytes')}")
         self._raw(at, raw)
 
     def padding(self, at: int, raw: bytes) -> None:
-        """What fills a record up to the next multiple of eight octets."""
+        """What fills a record up to the next multiple of eight bytes."""
         self._line(at, raw, "padding" + (" (unexpected)" if any(raw) else ""))
 
     def record_header(self, record: Record) -> None:
@@ -153,41 +153,41 @@ class Dump:
     def _note(self, text: str) -> None:
         self._write(f"{'':{_NOTE}}{text}")
 
-    def _line(self, at: int, octets: bytes, words: str) -> None:
-        self._write(f"{at:#11x}  {octets.hex(' '):<{_WORDS - _NOTE}}{words}".rstrip())
+    def _line(self, at: int, data: bytes, words: str) -> None:
+        self._write(f"{at:#11x}  {data.hex(' '):<{_WORDS - _NOTE}}{words}".rstrip())
 
-    def _raw(self, at: int, octets: bytes) -> None:
-        """Octets nobody looks into: offset, hexadecimal, text."""
-        for place in range(0, len(octets), _LINE):
-            row = octets[place : place + _LINE]
+    def _raw(self, at: int, data: bytes) -> None:
+        """Bytes nobody looks into: offset, hexadecimal, text."""
+        for place in range(0, len(data), _LINE):
+            row = data[place : place + _LINE]
             text = row.translate(_PRINTABLE).decode("ascii")
             self._write(f"{at + place:#11x}  {row.hex(' '):<{3 * _LINE - 1}}  {text}")
 
     def _fields(self, layout: Layout, raw: bytes, at: int, order: str, prefix: str) -> None:
-        """The fixed fields of a layout whose octets are `raw`, as far as those go."""
+        """The fixed fields of a layout whose bytes are `raw`, as far as those go."""
         values = fixed(layout, raw, order)
         end = 0
         for (offset, size), group in groupby(layout.fields, lambda row: (row.offset, row.size)):
             rows = list(group)
-            octets = raw[offset : offset + size]
-            if len(octets) < size:
+            data = raw[offset : offset + size]
+            if len(data) < size:
                 break
             end = offset + size
             if size > _LINE // 2:
-                self._note(f"{_join(prefix, rows[0].path)}: {size:,} octets")
-                shown = size if self._full else min(size, OCTETS_MAX)
-                self._raw(at + offset, octets[:shown])
+                self._note(f"{_join(prefix, rows[0].path)}: {size:,} bytes")
+                shown = size if self._full else min(size, BYTES_MAX)
+                self._raw(at + offset, data[:shown])
                 self._more(size - shown)
                 continue
             text = _values(layout, rows, values, prefix)
-            self._line(at + offset, octets, hanging(text, self._width, _WORDS, _WORDS))
+            self._line(at + offset, data, hanging(text, self._width, _WORDS, _WORDS))
         if end < len(raw):
-            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end:,} octets")
+            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end:,} bytes")
             self._raw(at + end, raw[end:])
 
-    def _more(self, octets: int) -> None:
-        if octets:
-            self._note(f"... {number(octets, 'more octet', 'more octets')}")
+    def _more(self, left: int) -> None:
+        if left:
+            self._note(f"... {number(left, 'more byte', 'more bytes')}")
 
     # -- programs that read the body ----------------------------------------------------------------------------
 
@@ -195,14 +195,14 @@ class Dump:
         return self._record.end - self._window.position
 
     def _hold(self, count: int) -> Generator[int, int, int]:
-        """Have the next `count` octets of the body in the window; how many there are, fewer if the stream ends."""
+        """Have the next `count` bytes of the body in the window; how many there are, fewer if the stream ends."""
         window = self._window
         if window.hi - window.lo < count and not (yield count):
             return window.hi - window.lo
         return count
 
     def _skip(self, count: int, text: str) -> Generator[int, int, None]:
-        """Let octets go by, told of in a line."""
+        """Let bytes go by, told of in a line."""
         self._note(f"... {text}")
         if (yield -count) < count:
             raise _CutError
@@ -223,7 +223,7 @@ class Dump:
             yield from self._part(part, fields, _join(prefix, part.name))
 
     def _part(self, part: Part, fields: Fields, name: str) -> Generator[int, int, None]:
-        """One variable part: elements, pages, a string, or octets nobody looks into."""
+        """One variable part: elements, pages, a string, or bytes nobody looks into."""
         claimed = fields.get(part.count)
         if part.element is not None and part.unit:
             room = self._left() // part.unit
@@ -233,8 +233,8 @@ class Dump:
         elif part.unit > 1:
             pages = self._left() // part.unit
             if pages:
-                octets = pages * part.unit
-                yield from self._skip(octets, f"{number(pages, 'page', 'pages')} of content, {octets:,} octets")
+                size = pages * part.unit
+                yield from self._skip(size, f"{number(pages, 'page', 'pages')} of content, {size:,} bytes")
         elif part.unit:
             left = self._left()
             yield from self._opaque(name, left if claimed is None else min(claimed, left))
@@ -259,17 +259,17 @@ class Dump:
         place = 0
         while self._left():
             if place == ELEMENTS_MAX and not self._full:
-                yield from self._skip(self._left(), f"more of {name}, {self._left():,} octets")
+                yield from self._skip(self._left(), f"more of {name}, {self._left():,} bytes")
                 return
             yield from self._layout(element, f"{name}[{place}]")
             place += 1
 
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
-        """Octets nobody looks into."""
+        """Bytes nobody looks into."""
         if not count:
             return
-        self._note(f"{name}: {number(count, 'octet', 'octets')}")
-        shown = left = count if self._full else min(count, OCTETS_MAX)
+        self._note(f"{name}: {number(count, 'byte', 'bytes')}")
+        shown = left = count if self._full else min(count, BYTES_MAX)
         while left:
             piece = min(left, _PIECE)
             held = yield from self._hold(piece)
@@ -279,12 +279,12 @@ class Dump:
                 raise _CutError
             left -= piece
         if count > shown:
-            yield from self._skip(count - shown, number(count - shown, "more octet", "more octets"))
+            yield from self._skip(count - shown, number(count - shown, "more byte", "more bytes"))
 
     def _string(self, name: str) -> Generator[int, int, None]:
-        """Octets up to a NUL, or to the record's end."""
+        """Bytes up to a NUL, or to the record's end."""
         window = self._window
-        room = _PIECE if self._full else OCTETS_MAX
+        room = _PIECE if self._full else BYTES_MAX
         hidden = 0
         begun = ended = False
         while not ended and self._left():
@@ -292,17 +292,17 @@ class Dump:
             held = yield from self._hold(piece)
             if not held:
                 raise _CutError
-            at, octets = window.position, bytes(window.buf[window.lo : window.lo + held])
-            text, nul, _ = octets.partition(b"\0")
-            octets = octets[: len(text) + len(nul)]
-            window.lo += len(octets)
+            at, data = window.position, bytes(window.buf[window.lo : window.lo + held])
+            text, nul, _ = data.partition(b"\0")
+            data = data[: len(text) + len(nul)]
+            window.lo += len(data)
             if not begun:
                 begun = True
                 shown = text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + b"..."
                 self._note(f"{name} = {shown.decode('latin-1')!a}")
-            self._raw(at, octets[:room])
-            hidden += len(octets) - len(octets[:room])
-            room = _PIECE if self._full else max(room - len(octets), 0)
+            self._raw(at, data[:room])
+            hidden += len(data) - len(data[:room])
+            room = _PIECE if self._full else max(room - len(data), 0)
             ended = bool(nul)
             if held < piece and not ended:
                 self._more(hidden)

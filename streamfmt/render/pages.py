@@ -14,11 +14,11 @@ _RANGES = 4
 class Pages:
     """What PAGE_DATA records say of the guest's frames, summed up in constant memory."""
 
-    __slots__ = ("_many", "high", "low", "octets", "ranges", "records", "types")
+    __slots__ = ("_many", "high", "length", "low", "ranges", "records", "types")
 
     def __init__(self) -> None:
         self.records = 0
-        self.octets = 0
+        self.length = 0
         self.types: Counter[int] = Counter()
         self.low = 0
         self.high = 0
@@ -75,7 +75,7 @@ class Pages:
     def merge(self, other: Pages) -> None:
         """Take in what another one has summed up, which comes after."""
         self.records += other.records
-        self.octets += other.octets
+        self.length += other.length
         if not other.types:
             return
         self.low, self.high = (

@@ -18,25 +18,25 @@ from ..reader.window import Window
 from ..schema.model import Layout
 from .pages import Pages, number
 
-Fields = dict[str, Any]  # integers, and octets where the schema has a raw field
+Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
 
 PAGE_DATA = "libxc.PAGE_DATA"
 # Elements of an array that are shown by value, and kinds of HVM context entries that are named.
 _SHOWN = 6
 _NAMED = 32
-# Octets and entries looked at where only walking tells how many there are.
-_WALK_OCTETS = 1 << 20
+# Bytes and entries looked at where only walking tells how many there are.
+_WALK_BYTES = 1 << 20
 _WALK_ENTRIES = 4096
 _PIECE = 32 << 10
 # Raw fields longer than this are content, not values.
 _RAW_MAX = 64
-# Octets shown of a line of text.
+# Bytes shown of a line of text.
 _LINE_MAX = 60
-_QEMU_MAGIC = next(octets for key, _, _, octets, _ in tables.MAGICS if key == "qemu")
+_QEMU_MAGIC = next(data for key, _, _, data, _ in tables.MAGICS if key == "qemu")
 
 
 def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
-    """Fields as JSON has them: 64-bit values and raw octets as hex strings, long raw content left out."""
+    """Fields as JSON has them: 64-bit values and raw bytes as hex strings, long raw content left out."""
     found: dict[str, int | str] = {}
     for row in layout.fields:
         value = fields.get(row.path)
@@ -49,7 +49,7 @@ def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
 
 
 def take(window: Window, record: Record, count: int) -> Generator[int, int, bytes]:
-    """The next `count` octets of a body, or as many as the record and the stream have."""
+    """The next `count` bytes of a body, or as many as the record and the stream have."""
     count = min(count, record.end - window.position)
     if window.hi - window.lo < count and not (yield count):
         count = window.hi - window.lo
@@ -82,7 +82,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     fields = fixed(layout, raw, record.layer.order)
     if len(raw) < layout.size:
         short = record.length < layout.size
-        return Brief(fields, f"too short, its fixed fields are {layout.size:,} octets" if short else "cut off")
+        return Brief(fields, f"too short, its fixed fields are {layout.size:,} bytes" if short else "cut off")
     if record.path == PAGE_DATA:
         return (yield from _pages(record, window, fields))
     words = []
@@ -95,13 +95,13 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     elif layout.parts and layout.parts[0].element is not None:
         words.append((yield from _list(record, window, layout, fields)))
     elif record.length > layout.size and not layout.parts:
-        words.append(f"{record.length - layout.size:,} octets more than it should have")
+        words.append(f"{record.length - layout.size:,} bytes more than it should have")
     return Brief(fields, ", ".join(words))
 
 
 def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int, Brief]:
     pages = Pages()
-    pages.records, pages.octets = 1, record.length
+    pages.records, pages.length = 1, record.length
     count, room = fields["count"], (record.length - PAGE_FIXED) // ENTRY
     remarks = [f"room for {room:,} of {count:,} entries"] if count > room else []
     reserved = fields["reserved"]
@@ -159,7 +159,7 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     if count != room:
         text += f", count says {count:,}"
     if odd:
-        text += f", then {number(odd, 'odd octet', 'odd octets')}"
+        text += f", then {number(odd, 'odd byte', 'odd data')}"
     if show is None or not room:
         return text
     shown = []
@@ -189,7 +189,7 @@ def _context(record: Record, window: Window) -> Generator[int, int, str]:
             kinds.append((name, 1))
             named += 1
         if length > record.end - window.position:
-            kinds.append((f"cut: it claims {length:,} octets", 1))
+            kinds.append((f"cut: it claims {length:,} bytes", 1))
             break
         if length and (yield -length) < length:
             break
@@ -199,19 +199,19 @@ def _context(record: Record, window: Window) -> Generator[int, int, str]:
     if entries > named:
         text += f", and {entries - named:,} more"
     left = record.end - window.position
-    return text + (f", then {number(left, 'more octet', 'more octets')}" if left else "")
+    return text + (f", then {number(left, 'more byte', 'more bytes')}" if left else "")
 
 
 def _pairs(record: Record, window: Window) -> Generator[int, int, str]:
     """How many strings in pairs, in as much of the body as is looked at."""
     strings = 0
     seen = 0
-    while seen < _WALK_OCTETS and (raw := (yield from take(window, record, _PIECE))):
+    while seen < _WALK_BYTES and (raw := (yield from take(window, record, _PIECE))):
         strings += raw.count(0)
         seen += len(raw)
     text = number(strings // tables.PAIR_STRINGS, "pair", "pairs")
     left = record.end - window.position
-    return text + (f", and {number(left, 'more octet', 'more octets')}" if left else "")
+    return text + (f", and {number(left, 'more byte', 'more bytes')}" if left else "")
 
 
 def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
@@ -219,8 +219,8 @@ def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
     size = record.end - window.position
     head = yield from take(window, record, len(_QEMU_MAGIC))
     if head == _QEMU_MAGIC:
-        return f"{size:,} octets, beginning with {head.decode()}"
-    return f"{size:,} octets" + (f", beginning {head.hex(' ')}" if head else "")
+        return f"{size:,} bytes, beginning with {head.decode()}"
+    return f"{size:,} bytes" + (f", beginning {head.hex(' ')}" if head else "")
 
 
 def _description(record: Record, window: Window) -> Generator[int, int, str]:
@@ -236,12 +236,12 @@ def _description(record: Record, window: Window) -> Generator[int, int, str]:
     words = []
     for key, value in found.items():
         if tables.XENOPS_KEYS[key] == "pairs":
-            words.append(f"{key} of {number(value.size, 'octet', 'octets')}" if value.octets else f"{key} empty")
+            words.append(f"{key} of {number(value.size, 'byte', 'bytes')}" if value.data else f"{key} empty")
         elif key == "vm_str":
-            guest = sexpr.guest(value.octets)
-            words.append(f"{key} of {number(value.size, 'octet', 'octets')}" + (f" for {guest}" if guest else ""))
+            guest = sexpr.guest(value.data)
+            words.append(f"{key} of {number(value.size, 'byte', 'bytes')}" + (f" for {guest}" if guest else ""))
         else:
-            words.append(f"{key} {ascii(value.octets.decode('latin-1'))[1:-1]}")
+            words.append(f"{key} {ascii(value.data.decode('latin-1'))[1:-1]}")
     return ", ".join(words)
 
 
@@ -267,7 +267,7 @@ _WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
 
 
 def _vcpu(record: Record, fields: Fields) -> str:
-    return f"vcpu {fields['vcpu_id']}, {record.length - tables.SIZES[record.path]:,} octets"
+    return f"vcpu {fields['vcpu_id']}, {record.length - tables.SIZES[record.path]:,} bytes"
 
 
 def _emulator(record: Record, fields: Fields) -> str:
@@ -289,15 +289,15 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "libxc.X86_TSC_INFO": lambda _, row: (
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
-    "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} octets",
-    "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'octet', 'octets')}",
+    "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} bytes",
+    "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'byte', 'bytes')}",
     **{f"xl-migrate.{name}": _message for name in tables.RECORDS["xl-migrate"].values()},
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
     "http.REPLY": lambda _, __: "the receiver is ready",
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
     "libxl.EMULATOR_XENSTORE_DATA": _emulator,
     "libxl.EMULATOR_CONTEXT": _emulator,
-    "xapi.SWTPM": lambda record, _: f"up to {number(record.length // 4 * 3, 'octet', 'octets')}, in base64",
+    "xapi.SWTPM": lambda record, _: f"up to {number(record.length // 4 * 3, 'byte', 'bytes')}, in base64",
     "libxl.CHECKPOINT_STATE": lambda record, row: name_of(layouts()[record.path], "control_id", row["control_id"]),
 }
 
@@ -307,9 +307,9 @@ _HEADERS: dict[str, Callable[[Fields], str]] = {
     "xl.header": lambda row: (
         f"{'v2' if row['mandatory_flags.stream_v2'] else 'legacy'} stream, "
         f"{'JSON' if row['mandatory_flags.json'] else 'text'} configuration, "
-        f"{number(row['optional_data_len'], 'octet', 'octets')} of optional data"
+        f"{number(row['optional_data_len'], 'byte', 'bytes')} of optional data"
     ),
-    "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'octet', 'octets')} of XML",
+    "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'byte', 'bytes')} of XML",
     "xapi.header": lambda _: "version 2",
     "xl-migrate.header": lambda _: "the receiver is ready",
 }

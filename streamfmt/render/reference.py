@@ -21,7 +21,7 @@ _HEADING = """\
 # Formats
 
 This is every layout that streamfmt knows, as its schemas declare it.
-Offsets and sizes are octets, bits are counted from the least significant one.
+Offsets and sizes are bytes, bits are counted from the least significant one.
 A layout's integers follow the byte order that its stream announces, unless it says otherwise.
 """
 # Fields with more names than this refer to a table of their own.
@@ -61,7 +61,7 @@ def _values(row: Field) -> str:
     if row.constant is not None:
         if not any(row.constant):
             return "0"
-        return _octets(row.constant)
+        return _bytes(row.constant)
     if row.names:
         if len(row.names) > _NAMES_MAX:
             # A schema that a test has mutilated has a set of names that no table lists.
@@ -84,7 +84,7 @@ def _repeats(part: Part) -> str:
 
 
 def _size(part: Part) -> str:
-    """Octets of a variable part; empty where they cannot be told from numbers."""
+    """Bytes of a variable part; empty where they cannot be told from numbers."""
     if part.unit == 1:
         return _repeats(part)
     return f"{part.unit}·{_repeats(part)}" if part.unit else ""
@@ -131,12 +131,12 @@ def length_rule(layout: Layout) -> str:
     """How long a record's body may be."""
     record = layout.record
     if not layout.parts:
-        return f"{layout.size} octets"
+        return f"{layout.size} bytes"
     fixed = f"{layout.size} + " if layout.size else ""
     if record is not None and record.lengths:
-        return _words((f"{fixed}{length}" for length in record.lengths), "or") + " octets"
+        return _words((f"{fixed}{length}" for length in record.lengths), "or") + " bytes"
     sizes = " + ".join(_size(part) or "n" for part in layout.parts)
-    text = f"{fixed}{sizes} octets"
+    text = f"{fixed}{sizes} bytes"
     if record is not None and (record.least or record.most is not None):
         counted = _repeats(layout.parts[0])
         most = f" and at most {record.most}" if record.most is not None else ""
@@ -214,16 +214,16 @@ def _order(name: str, rules: Iterable[order.OrderRule]) -> Iterator[str]:
     yield from table(("Clause", "Record", "Where it breaks the rule", "Guests", "Image versions"), rows)
 
 
-def _octets(octets: bytes) -> str:
-    """Octets as text where they are text, else in hexadecimal."""
-    printable = all(32 <= octet < 127 or octet in b"\n\r\0" for octet in octets)
-    return code(ascii(octets.decode("latin-1"))[1:-1] if printable else octets.hex(" "))
+def _bytes(data: bytes) -> str:
+    """Bytes as text where they are text, else in hexadecimal."""
+    printable = all(32 <= byte < 127 or byte in b"\n\r\0" for byte in data)
+    return code(ascii(data.decode("latin-1"))[1:-1] if printable else data.hex(" "))
 
 
 def _magics() -> Iterator[str]:
     yield from ("## Detection", "", "The first of these that matches says what a file or stream is.", "")
-    rows = ((code(row.key), row.kind, row.offset, _octets(row.octets), row.name, row.source) for row in magic.MAGICS)
-    yield from table(("Key", "Kind", "Offset", "Octets", "Meaning", "Source"), rows)
+    rows = ((code(row.key), row.kind, row.offset, _bytes(row.data), row.name, row.source) for row in magic.MAGICS)
+    yield from table(("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
     yield from ("## Namesakes", "", "These begin with the magic of another, and are told by what follows it.", "")
     namesakes = (
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
@@ -243,10 +243,10 @@ def _magics() -> Iterator[str]:
     yield from table(("Key", "Is", "Before", "Meaning", "Source"), prefaces)
     yield from ("## Trailers", "", "These are known to follow the END of the outermost layer.", "")
     trailers = (
-        (_octets(row.octets), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
+        (_bytes(row.data), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
         for row in magic.TRAILERS
     )
-    yield from table(("Octets", "Extent", "Meaning", "Source"), trailers)
+    yield from table(("Bytes", "Extent", "Meaning", "Source"), trailers)
 
 
 def _lines() -> Iterator[str]:

@@ -143,7 +143,7 @@ def layout_dict(layout: Layout, clauses: Sequence[Clause]) -> dict[str, object]:
         "doc": layout.doc,
         "type": record.code if record else None,
         "guests": list(record.guests) if record else [],
-        "length": length_rule(layout) if record else f"{layout.size} octets",
+        "length": length_rule(layout) if record else f"{layout.size} bytes",
         "source": layout.source,
         "fields": [row for inner in layouts_within(layout) for row in _field_dicts(inner)],
         "clauses": [clause.id for clause in clauses],

@@ -73,7 +73,7 @@ def streams(
       libxc.X86_PV_P2M_FRAMES(start_pfn=0, end_pfn=2, frames=[1])
       libxc.PAGE_DATA(0 NOTAB, 1 NOTAB, 2 L4TAB)
       libxc.X86_TSC_INFO(mode=0, khz=0, nsec=0, incarnation=0)
-      libxc.X86_PV_VCPU_BASIC(vcpu_id=0, context=<5168 octets>)
+      libxc.X86_PV_VCPU_BASIC(vcpu_id=0, context=<5168 bytes>)
       libxc.CHECKPOINT()
       libxl.CHECKPOINT_END()>
     """

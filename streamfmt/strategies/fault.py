@@ -59,6 +59,6 @@ def ending(layer: str) -> Fault:
 
 
 def behind(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
-    """Octets behind the end that nobody knows: another stream, or noise."""
+    """Bytes behind the end that nobody knows: another stream, or noise."""
     noise = draw(st.binary(min_size=1, max_size=24).filter(any))
     yield stream.then(*stream) if draw(st.booleans()) else stream.then(raw(noise))

@@ -200,11 +200,11 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         _into_xapi(
             st.tuples(st.integers(0, 0x10000) | _S64, st.binary(max_size=9))
             .filter(lambda row: row[0] not in _CODES)
-            .map(lambda row: Part("xapi.END_OF_IMAGE", octets=row[1], code=row[0]))
+            .map(lambda row: Part("xapi.END_OF_IMAGE", data=row[1], code=row[0]))
         ),
     ),
     "XAPI-RESERVED": to(
-        XAPI, _into_xapi(st.binary(max_size=9).map(lambda octets: sized("QEMU_XEN", octets)), st.just(unsized("LIBXL")))
+        XAPI, _into_xapi(st.binary(max_size=9).map(lambda data: sized("QEMU_XEN", data)), st.just(unsized("LIBXL")))
     ),
     "XAPI-LENGTH": to(
         XAPI,

@@ -177,7 +177,7 @@ _BODY = {row.code: row for row in hvm.CONTEXT_TYPES if row.code not in (hvm.HEAD
 
 
 def blob(*entries: tuple[int, int, bytes], tail: bytes = b"") -> Part:
-    """HVM_CONTEXT of these entries, then other octets."""
+    """HVM_CONTEXT of these entries, then other bytes."""
     return record(CONTEXT, context(*entries).body("<") + tail)
 
 

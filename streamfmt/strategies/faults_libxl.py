@@ -82,7 +82,7 @@ def _emulator(number: st.SearchStrategy[int]) -> Edit:
 
 
 def _strings(*broken: st.SearchStrategy[bytes]) -> Edit:
-    """Xenstore data that ends in such octets."""
+    """Xenstore data that ends in such bytes."""
 
     def make(draw: st.DrawFn, _: Part) -> Part:
         good = b"".join(f"{key}\0v\0".encode() for key in draw(st.lists(records.keys, max_size=2)))
@@ -100,8 +100,8 @@ _UNPAIRED = (
     st.just(b"\0v\0"),
     _KEY.map(lambda key: b"/" + key + b"\0v\0"),
 )
-_NO_KEY = st.sampled_from([octet for octet in range(1, 256) if octet not in libxl.XENSTORE_KEY])
-_NO_VALUE = st.sampled_from([octet for octet in range(1, 256) if octet not in libxl.XENSTORE_VALUE])
+_NO_KEY = st.sampled_from([byte for byte in range(1, 256) if byte not in libxl.XENSTORE_KEY])
+_NO_VALUE = st.sampled_from([byte for byte in range(1, 256) if byte not in libxl.XENSTORE_VALUE])
 _CHARACTERS = (
     st.tuples(_KEY, _NO_KEY).map(lambda row: row[0] + bytes([row[1]]) + b"\0v\0"),
     st.tuples(_KEY, _NO_VALUE).map(lambda row: row[0] + b"\0v" + bytes([row[1]]) + b"\0"),
@@ -171,8 +171,8 @@ def _into_back(make: st.SearchStrategy[Part]) -> Edit:
 def _shifted(draw: st.DrawFn, part: Part) -> Part:
     """A list as secondaries since 4.18 send it: eight zeros behind the header, which its length does not count."""
     pfns = draw(st.lists(st.integers(1, 1 << 40), max_size=4))
-    octets = bytes(8) + b"".join(pfn.to_bytes(8, "little") for pfn in pfns)
-    return Part(DIRTY, octets=octets, claim=8 * len(pfns))
+    data = bytes(8) + b"".join(pfn.to_bytes(8, "little") for pfn in pfns)
+    return Part(DIRTY, data=data, claim=8 * len(pfns))
 
 
 def _out_of_turn(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:

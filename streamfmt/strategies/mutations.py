@@ -1,4 +1,4 @@
-"""What is done to a given stream: a value at its boundary, a cut, octets in pieces, damage."""
+"""What is done to a given stream: a value at its boundary, a cut, bytes in pieces, damage."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _resized(draw: st.DrawFn, part: Part) -> Part:
     body = part.body("<")
     sizes = {0, 1, 7, 8, *(len(body) + off for off in (-8, -1, 1, 8, libxc.PAGE_SIZE))}
     size = draw(st.sampled_from(sorted(size for size in sizes if size >= 0)))
-    return replace(part, octets=body[:size].ljust(size, b"\0"), patches=())
+    return replace(part, data=body[:size].ljust(size, b"\0"), patches=())
 
 
 def _header_values(part: Part, name: str) -> list[int]:
@@ -107,7 +107,7 @@ def _typed(draw: st.DrawFn, part: Part) -> Part:
 
 
 def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
-    """The sample cut short: before a header or a record, a few octets further, or anywhere.
+    """The sample cut short: before a header or a record, a few bytes further, or anywhere.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import cuts, streams
@@ -123,15 +123,15 @@ def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
     return anywhere.map(lambda cut: replace(sample, stream=replace(sample.stream, cut=cut)))
 
 
-def chunkings(octets: Buffer) -> st.SearchStrategy[list[bytes]]:
-    """The octets in pieces, of any sizes: all at once, a few cuts, or all of one small size.
+def chunkings(content: Buffer) -> st.SearchStrategy[list[bytes]]:
+    """The bytes in pieces, of any sizes: all at once, a few cuts, or all of one small size.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import chunkings
     >>> find(chunkings(b"stream"), lambda pieces: len(pieces) > 1)
     [b'strea', b'm']
     """
-    data = bytes(octets)
+    data = bytes(content)
     if len(data) < 2:
         return st.just([data] if data else [])
     places = st.lists(st.integers(1, len(data) - 1), max_size=8, unique=True).map(sorted)
@@ -150,18 +150,18 @@ def _pieces(data: bytes, places: list[int]) -> list[bytes]:
 
 
 def mutations(given: Sample | Buffer) -> st.SearchStrategy[bytes]:
-    """The octets of a stream, damaged once or a few times.
+    """The bytes of a stream, damaged once or a few times.
 
     Records are dropped, doubled, moved and changed with their lengths and padding made right again, so that what
-    follows is still read; some octets of the outcome may be flipped, put in or taken out besides.  Octets are taken
+    follows is still read; some bytes of the outcome may be flipped, put in or taken out besides.  Bytes are taken
     apart for it as far as they are a stream.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import mutations
-    >>> find(mutations(b"octets"), lambda octets: len(octets) > 6)
-    b'\\x00octets'
+    >>> find(mutations(b"bytes"), lambda data: len(data) > 6)
+    b'\\x00bytes'
     """
-    return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: sample.octets)
+    return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: sample.data)
 
 
 @st.composite
@@ -202,14 +202,14 @@ def _flipped(draw: st.DrawFn, stream: Stream) -> Stream:
         return stream
     number = draw(st.sampled_from(known))
     part = stream.parts[number]
-    octets = draw(_damaged(part.body("<")))
-    return exchanged(stream, number, replace(part, octets=octets, patches=()))
+    content = draw(_damaged(part.body("<")))
+    return exchanged(stream, number, replace(part, data=content, patches=()))
 
 
 @st.composite
-def _damaged(draw: st.DrawFn, octets: bytes) -> bytes:
-    """With some octets flipped, put in or taken out."""
-    data = bytearray(octets)
+def _damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """With some bytes flipped, put in or taken out."""
+    data = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         way = draw(st.sampled_from(("in", "out", "flip") if data else ("in",)))
         place = draw(st.integers(0, len(data) - (way != "in")))
@@ -232,7 +232,7 @@ def inputs() -> st.SearchStrategy[Sample]:
     >>> from streamfmt.strategies import inputs
     >>> @given(inputs())
     ... def test_reader(sample):
-    ...     my_reader(sample.octets)
+    ...     my_reader(sample.bytes)
     """
     clauses = [clause.id for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
     whole = st.one_of(streams(), streams(unknown=True), st.sampled_from(clauses).flatmap(breaking))

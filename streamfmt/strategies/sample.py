@@ -26,7 +26,7 @@ class Sample:
     >>> from hypothesis import find
     >>> from streamfmt.strategies import streams
     >>> sample = find(streams("libxc", guest="hvm"), lambda _: True)
-    >>> sample.form, sample.mode, len(sample.octets)
+    >>> sample.form, sample.mode, len(sample.bytes)
     ('libxc', 'plain', 136)
     """
 
@@ -45,12 +45,12 @@ class Sample:
         return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{short}:{told}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """How Hypothesis shows examples; left alone it would print every octet."""
+        """How Hypothesis shows examples; left alone it would print every byte."""
         printer.text(repr(self))
 
     @property
-    def octets(self) -> bytes:
-        """The stream's octets in one piece."""
+    def data(self) -> bytes:
+        """The stream's bytes in one piece."""
         return self.stream.render()
 
     def verify(self) -> Outcome:
@@ -67,24 +67,24 @@ class Sample:
         return frozenset(finding.clause for finding in self.verify().findings)
 
 
-def apart(octets: bytes) -> Sample:
-    """The octets in parts, if they are a stream that can be told whole, else in one."""
+def apart(data: bytes) -> Sample:
+    """The bytes in parts, if they are a stream that can be told whole, else in one."""
     try:
-        stream = recipes.load(told(octets)[0]).stream
-        if stream.render() == octets:
+        stream = recipes.load(told(data)[0]).stream
+        if stream.render() == data:
             return Sample(stream, "auto")
     except DamagedError:
-        pass  # compressed octets are taken as they are, in whatever state
-    return Sample(Stream((raw(octets),) if octets else ()), "auto")
+        pass  # compressed bytes are taken as they are, in whatever state
+    return Sample(Stream((raw(data),) if data else ()), "auto")
 
 
 def _told(part: Part) -> str:
-    """A part in one line: the octets of pages and other bulk are told by their number."""
+    """A part in one line: the bytes of pages and other bulk are told by their number."""
     values = [f"{name}={_value(value)}" for name, value in part.values.items()]
     if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), (list, Numbers)):
         values = _some([f"{pfn} {kind}" for pfn, kind in page_entries(part)])
-    if part.octets is not None:
-        values = [_value(part.octets, _BODY)]
+    if part.data is not None:
+        values = [_value(part.data, _BODY)]
     values += [f"{place}:={_value(value)}" for place, value in part.patches]
     values += [f"type={part.code:#x}"] if part.code is not None else []
     values += [f"length={part.claim}"] if part.claim is not None else []
@@ -92,7 +92,7 @@ def _told(part: Part) -> str:
         values.append(f"padding={part.padding!r}")
     if part.fill:
         values.append(f"and {part.fill} zeros")
-    return f"{part.path or 'octets'}({', '.join(values)})"
+    return f"{part.path or 'data'}({', '.join(values)})"
 
 
 def _some(items: list[str]) -> list[str]:
@@ -103,7 +103,7 @@ def _value(value: object, most: int = _SHOWN) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
         if len(value) > 8 and not any(value):
             return f"<{len(value)} zeros>"
-        return repr(bytes(value)) if len(value) <= most else f"<{len(value)} octets>"
+        return repr(bytes(value)) if len(value) <= most else f"<{len(value)} bytes>"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {_value(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, (list, tuple)):

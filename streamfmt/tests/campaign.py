@@ -51,16 +51,16 @@ _EDGES = (
 class Seed:
     """A stream to damage, and where its headers and records begin."""
 
-    octets: bytes
+    data: bytes
     starts: tuple[int, ...]
 
 
-def _framing(octets: bytes) -> tuple[int, ...]:
+def _framing(raw: bytes) -> tuple[int, ...]:
     """Where the records of a bare libxc image begin, as far as it can be walked."""
     starts, at = [0, 24], 40
-    while at + 8 <= len(octets):
+    while at + 8 <= len(raw):
         starts.append(at)
-        at += 8 + (int.from_bytes(octets[at + 4 : at + 8], "little") + 7 & ~7)
+        at += 8 + (int.from_bytes(raw[at + 4 : at + 8], "little") + 7 & ~7)
     return tuple(starts)
 
 
@@ -70,22 +70,22 @@ def seeds() -> tuple[Seed, ...]:
     found = [Seed(vector.stream.render(), tuple(vector.stream.offsets()[:-1])) for vector in EACH_SMALL]
     for name in _SAMPLES:
         with gzip.open(data.path("corpus", "real", name)) as file:
-            octets = file.read()
-        starts = _framing(octets)
+            raw = file.read()
+        starts = _framing(raw)
         # Whole records only: what is left is framed as the original was.
         first = max((at for at in starts if at <= _ENDS), default=0)
-        last = min((at for at in starts if at >= len(octets) - _ENDS), default=len(octets))
-        short = octets[:first] + octets[last:] if first < last else octets
+        last = min((at for at in starts if at >= len(raw) - _ENDS), default=len(raw))
+        short = raw[:first] + raw[last:] if first < last else raw
         found.append(Seed(short, _framing(short)))
-        found.append(Seed(octets[:_ENDS], tuple(at for at in starts if at < _ENDS)))
-    return tuple(seed for seed in found if seed.octets)
+        found.append(Seed(raw[:_ENDS], tuple(at for at in starts if at < _ENDS)))
+    return tuple(seed for seed in found if seed.data)
 
 
 # -- damage ---------------------------------------------------------------------------------------------------
 
 
 def _place(rng: Random, seed: Seed, buffer: bytearray) -> int:
-    """An offset, mostly in a header or near one: that is where octets mean something."""
+    """An offset, mostly in a header or near one: that is where bytes mean something."""
     if seed.starts and rng.random() < 0.8:
         at = rng.choice(seed.starts) + min(int(rng.expovariate(1 / 12)), 200)
     else:
@@ -124,8 +124,8 @@ def _splice(rng: Random, seed: Seed, buffer: bytearray) -> None:
     """The beginning of one stream, the rest of another, at record boundaries more often than not."""
     other = rng.choice(seeds())
     here = rng.choice(seed.starts) if rng.random() < 0.8 else rng.randrange(len(buffer) + 1)
-    there = rng.choice(other.starts) if rng.random() < 0.8 else rng.randrange(len(other.octets) + 1)
-    buffer[here:] = other.octets[there:]
+    there = rng.choice(other.starts) if rng.random() < 0.8 else rng.randrange(len(other.data) + 1)
+    buffer[here:] = other.data[there:]
 
 
 def _move(rng: Random, seed: Seed, buffer: bytearray) -> None:
@@ -172,7 +172,7 @@ DAMAGE: tuple[Callable[[Random, Seed, bytearray], None], ...] = (
 def damaged(rng: Random) -> bytes:
     """A seed with one to four things wrong with it, most often one."""
     seed = rng.choice(seeds())
-    buffer = bytearray(seed.octets)
+    buffer = bytearray(seed.data)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 4))):
         if buffer and seed.starts:
             rng.choice(DAMAGE)(rng, seed, buffer)
@@ -182,20 +182,20 @@ def damaged(rng: Random) -> bytes:
 # -- promises -------------------------------------------------------------------------------------------------
 
 
-def _pieces(rng: Random, octets: bytes) -> list[bytes]:
+def _pieces(rng: Random, raw: bytes) -> list[bytes]:
     found, at = [], 0
-    while at < len(octets):
+    while at < len(raw):
         size = rng.choice((1, 2, 5, 8, 40, 1000, 4096, 50_000))
-        found.append(octets[at : at + size])
+        found.append(raw[at : at + size])
         at += size
     return found
 
 
-def check(octets: bytes, rng: Random) -> None:
+def check(raw: bytes, rng: Random) -> None:
     """Judge one input; AssertionError, or whatever the verifier raised, if it breaks a promise."""
     form, mode = rng.choice(_FORMS), rng.choice(MODES)
     began = perf_counter()
-    outcome = judge([octets], form, mode)
+    outcome = judge([raw], form, mode)
     assert perf_counter() - began < SECONDS, "it took too long"
     verifier = outcome.verifier
     assert outcome.verdict in {CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED}
@@ -203,15 +203,15 @@ def check(octets: bytes, rng: Random) -> None:
     # Every input that does not conform has a finding with an offset, or was not judged for a reason that is told.
     assert outcome.verdict != DOES_NOT_CONFORM or verifier.findings.kept, "refused without a finding"
     for finding in verifier.findings.kept:
-        assert 0 <= finding.offset <= len(octets), finding
+        assert 0 <= finding.offset <= len(raw), finding
         assert finding.message, finding
     for clause, count in verifier.findings.counts.items():
         assert min(count, KEPT) == sum(finding.clause == clause for finding in verifier.findings.kept)
     assert summary(outcome)
     assert len(finding_lines(outcome, every=True)) >= len(verifier.findings.kept)
-    assert outcome.size <= len(octets)
-    assert told(outcome) == told(judge(_pieces(rng, octets), form, mode)), "it depends on how the octets were cut"
-    deep = judge([octets], form, mode, deep=True)
+    assert outcome.size <= len(raw)
+    assert told(outcome) == told(judge(_pieces(rng, raw), form, mode)), "it depends on how the bytes were cut"
+    deep = judge([raw], form, mode, deep=True)
     if "LIBXC-PTE-PFN" not in deep.verifier.findings.counts:
         assert deep.verifier.findings.counts == verifier.findings.counts, "fast and slow path disagree"
 
@@ -223,24 +223,24 @@ def one(seed: str, number: int) -> tuple[bytes, Random]:
 
 
 def _peak() -> int:
-    """Octets of memory this process has used at most."""
+    """Bytes of memory this process has used at most."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
 
 
 def _some(seed: str, first: int, count: int) -> tuple[int, int, list[tuple[int, str]]]:
-    """Inputs `first` and on: how many octets they had, the memory used, what failed."""
+    """Inputs `first` and on: how many bytes they had, the memory used, what failed."""
     failed = []
     size = 0
     for number in range(first, first + count):
-        octets, rng = one(seed, number)
-        size += len(octets)
+        raw, rng = one(seed, number)
+        size += len(raw)
         try:
-            check(octets, rng)
+            check(raw, rng)
         except Exception as error:  # whatever it is, it must not happen
             name = f"campaign-{seed}-{number}.bin"
             with open(name, "wb") as file:
-                file.write(octets)
+                file.write(raw)
             failed.append((number, f"{type(error).__name__}: {str(error)[:300]}; written to {name}"))
     return size, _peak(), failed
 
@@ -261,10 +261,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ProcessPoolExecutor(args.jobs) as pool:
         firsts = range(0, args.count, _BATCH)
         counts = [min(_BATCH, args.count - first) for first in firsts]
-        for count, (octets, peak, failed) in zip(
+        for count, (raw, peak, failed) in zip(
             counts, pool.map(_some, [args.seed] * len(counts), firsts, counts), strict=True
         ):
-            done, size, most = done + count, size + octets, max(most, peak)
+            done, size, most = done + count, size + raw, max(most, peak)
             failures += failed
             for number, what in failed:
                 print(f"seed {args.seed} input {number}: {what}", flush=True)

@@ -51,21 +51,21 @@ def place(seen: Look, finding: Finding, peer: str) -> int:
 
 
 def _byte_order(layer: str, told: str = "accept") -> Callable[[Look, Finding], str]:
-    """Whether only the flag says so, or the octets are as it says."""
+    """Whether only the flag says so, or the bytes are as it says."""
     return lambda seen, _: "reject" if layer in seen.case.stream.big else told
 
 
 def _wrong_guest(seen: Look, finding: Finding) -> str:
     """The body is judged as that of an image of the other kind: whatever breaks another rule then, breaks it here."""
     place = max(at for at in seen.domains if at < finding.offset)
-    kind = libxc.GUESTS["pv"] + libxc.GUESTS["hvm"] - seen.octets[place]
-    other = look(seen.case, seen.octets[:place] + bytes([kind]) + seen.octets[place + 1 :])
+    kind = libxc.GUESTS["pv"] + libxc.GUESTS["hvm"] - seen.data[place]
+    other = look(seen.case, seen.data[:place] + bytes([kind]) + seen.data[place + 1 :])
     own = [row for row in other.findings if row.record == finding.record and row.index == finding.index]
     return "reject" if any(does(other, row, SCRIPT) not in GOOD for row in own) else "accept"
 
 
 def _too_long(seen: Look, finding: Finding) -> str:
-    return "accept" if finding.offset + 4 + actual(finding) <= len(seen.octets) else "reject"
+    return "accept" if finding.offset + 4 + actual(finding) <= len(seen.data) else "reject"
 
 
 def _reserved(_: Look, finding: Finding) -> str:
@@ -96,8 +96,8 @@ def _state_length(_: Look, finding: Finding) -> str:
 
 
 def _flag(seen: Look, _: Finding) -> str:
-    inside = seen.octets[seen.case.stream.offsets()[2] :]
-    flagged = seen.octets[36] & 2
+    inside = seen.data[seen.case.stream.offsets()[2] :]
+    flagged = seen.data[36] & 2
     return "accept" if not flagged and inside.startswith(b"\xff" * 8) else "reject"
 
 
@@ -148,7 +148,7 @@ DEPENDS: dict[tuple[str, str], Callable[[Look, Finding], str]] = {
 # Where a reader comes upon a breach, if not where it lies.
 PLACES: dict[tuple[str, str], Callable[[Look], int]] = {
     **{(clause, XENGUEST): find for clause, find in conditions_xenguest.PLACES.items()},
-    # It wants as many octets as a length of the wrong order says.
+    # It wants as many bytes as a length of the wrong order says.
     ("XL-BYTEORDER", SCRIPT): lambda _: LATER,
 }
 KEPT: dict[tuple[str, str], Callable[[Look], tuple[str, int] | None]] = {

@@ -154,7 +154,7 @@ def _pages_first(seen: Look) -> int:
 def _other_guest(seen: Look) -> int | None:
     """The domain that is restored into is of the kind that the good stream was of."""
     kind = libxc.GUESTS[seen.case.guest]
-    other = [at for at in seen.domains[:1] if int.from_bytes(seen.octets[at : at + 4], "little") != kind]
+    other = [at for at in seen.domains[:1] if int.from_bytes(seen.data[at : at + 4], "little") != kind]
     return other[0] if other else None
 
 
@@ -190,7 +190,7 @@ def vcpu_pfn(seen: Look) -> int | None:
             return LATER
         if seen.number(row, 0, 4) == 0:
             start = seen.number(row, HEADER + _START_INFO_AT, 8)
-            page = seen.octets[contents.get(start, len(seen.octets)) :][: libxc.PAGE_SIZE]
+            page = seen.data[contents.get(start, len(seen.data)) :][: libxc.PAGE_SIZE]
             rings = [int.from_bytes(page[at : at + 8], "little") for at in _RINGS_AT]
             if types.get(start) != 0 or any(pfn > last for pfn in rings):
                 return LATER

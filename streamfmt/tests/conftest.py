@@ -40,18 +40,18 @@ def _sample(name: str) -> bytes:
 
 @pytest.fixture(scope="session")
 def sample() -> Callable[[str], bytes]:
-    """The octets of a file in corpus/real, decompressed."""
+    """The bytes of a file in corpus/real, decompressed."""
     return _sample
 
 
 @pytest.fixture
 def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
-    """Run the command on a stream's octets; returns exit status and output."""
+    """Run the command on a stream's bytes; returns exit status and output."""
 
-    def shown(octets: bytes | Stream, *words: str) -> tuple[int, str]:
+    def shown(raw: bytes | Stream, *words: str) -> tuple[int, str]:
         path = tmp_path / "input"
         with path.open("wb") as file:
-            file.writelines(octets.pieces() if isinstance(octets, Stream) else [octets])
+            file.writelines(raw.pieces() if isinstance(raw, Stream) else [raw])
         status = main(["show", *words, str(path)])
         return status, capsys.readouterr().out
 

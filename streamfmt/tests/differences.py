@@ -41,7 +41,7 @@ UNSEEN = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What the peer does by `clause` when it gets to octet `at`; `does` is empty if the clause leaves that open.
+    """What the peer does by `clause` when it gets to byte `at`; `does` is empty if the clause leaves that open.
 
     A `kept` step is about what a stream has that keeps the rule.
     """
@@ -54,11 +54,11 @@ class Step:
 
 def _as_read(seen: Look) -> Look:
     """The case as the script reads it, which never sees that a header announces big-endian order."""
-    octets = bytearray(seen.octets)
+    raw = bytearray(seen.data)
     for finding in seen.findings:
         if finding.field == "options.endian":
-            octets[finding.offset + finding.length - 1] &= ~1
-    return seen if octets == seen.octets else look(seen.case, bytes(octets))
+            raw[finding.offset + finding.length - 1] &= ~1
+    return seen if raw == seen.data else look(seen.case, bytes(raw))
 
 
 _LACKING = frozenset(("LIBXC-VCPU0-BASIC",))
@@ -152,10 +152,10 @@ def judged(peer: str) -> list[Row]:
     ]
     if peer == XENGUEST:
         verdicts = peers.xenguest(
-            (seen.case.guest + ("-remus" if seen.case.remus else ""), seen.octets) for seen in asked
+            (seen.case.guest + ("-remus" if seen.case.remus else ""), seen.data) for seen in asked
         )
     else:
-        verdicts = peers.script((seen.case.form, seen.octets) for seen in asked)
+        verdicts = peers.script((seen.case.form, seen.data) for seen in asked)
     return [Row(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
 
 

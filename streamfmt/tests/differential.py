@@ -24,7 +24,7 @@ from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, R
 from .vectors import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
 
 LIMIT = 128 << 20
-# Octets of an xl header and what comes before the stream in the file made here.
+# Bytes of an xl header and what comes before the stream in the file made here.
 _OUTER = 120
 # Larger streams tell nothing that small ones do not.
 _SIZE_MAX = 1 << 20
@@ -48,7 +48,7 @@ class Case:
         return self.mode != "plain"
 
     @cached_property
-    def octets(self) -> bytes:
+    def data(self) -> bytes:
         return self.stream.render()
 
 
@@ -138,13 +138,13 @@ def _cuts(stream: Stream) -> Iterator[tuple[str, Stream]]:
 def _real(name: str) -> Stream:
     """A bare libxc image of the corpus, in parts."""
     with gzip.open(data.path("corpus", "real", name)) as file:
-        octets = file.read()
+        content = file.read()
     names = {row.code: path for path, row in RECORDS.items() if path.startswith("libxc.")}
-    parts = [Part("libxc.image_header", octets=octets[:24]), Part("libxc.domain_header", octets=octets[24:40])]
+    parts = [Part("libxc.image_header", data=content[:24]), Part("libxc.domain_header", data=content[24:40])]
     at = 40
-    while at < len(octets):
-        kind, length = (int.from_bytes(octets[place : place + 4], "little") for place in (at, at + 4))
-        parts.append(Part(names[kind], octets=octets[at + 8 :][:length]))
+    while at < len(content):
+        kind, length = (int.from_bytes(content[place : place + 4], "little") for place in (at, at + 4))
+        parts.append(Part(names[kind], data=content[at + 8 :][:length]))
         at += 8 + (length + 7 & ~7)
     return Stream(tuple(parts))
 
@@ -257,7 +257,7 @@ def _cases() -> Iterator[Case]:
         if base.form != "xl" or (changed.parts[2:] == base.stream.parts[2:] and (changed.cut or 0) <= _OUTER)
     )
     for case in chain(made, _vectors()):
-        digest = blake2b(f"{case.form} {case.mode} ".encode() + case.octets).digest()
+        digest = blake2b(f"{case.form} {case.mode} ".encode() + case.data).digest()
         if digest not in seen:
             seen.add(digest)
             yield case

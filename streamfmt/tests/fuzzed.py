@@ -16,34 +16,34 @@ DYING = "sh -c 'if grep -q LibxlFmt; then kill -SEGV $$; fi'"
 _MARKER = b"\xff" * 8
 
 
-def _records(octets: bytes) -> Iterator[tuple[int, int]]:
+def _records(data: bytes) -> Iterator[tuple[int, int]]:
     """Type and length of each record of a libxc image, as far as they go."""
     at = 40
-    while octets.startswith(_MARKER) and at + 8 <= len(octets):
-        kind, length = struct.unpack_from("<II", octets, at)
+    while data.startswith(_MARKER) and at + 8 <= len(data):
+        kind, length = struct.unpack_from("<II", data, at)
         yield kind, length
         at += 8 + (length + 7 & ~7)
 
 
-def sound(octets: bytes) -> bool:
+def sound(data: bytes) -> bool:
     """Never fails."""
-    return octets[:8] == _MARKER
+    return data[:8] == _MARKER
 
 
-def crashing(octets: bytes) -> None:
+def crashing(data: bytes) -> None:
     """Cannot stand a record whose length is odd."""
-    for _, length in _records(octets):
+    for _, length in _records(data):
         if length & 1:
             raise KeyError(length)
 
 
-def looping(octets: bytes) -> None:
+def looping(data: bytes) -> None:
     """Waits for the rest of a header."""
-    while len(octets) < 16:
+    while len(data) < 16:
         pass
 
 
-def stuck(octets: bytes) -> None:
+def stuck(data: bytes) -> None:
     """Writes down who it is, and does not come back."""
     with open("pid", "w") as file:
         file.write(str(os.getpid()))
@@ -60,19 +60,19 @@ def running(pid: int) -> bool:
         return False
 
 
-def greedy(octets: bytes) -> None:
+def greedy(data: bytes) -> None:
     """Makes room for more than a record has."""
-    for _, length in _records(octets):
+    for _, length in _records(data):
         bytes(bool(length) << 40)
 
 
-def dying(octets: bytes) -> None:
+def dying(data: bytes) -> None:
     """Is killed by any page."""
-    if any(kind == 1 for kind, _ in _records(octets)):
+    if any(kind == 1 for kind, _ in _records(data)):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def littering(octets: bytes) -> None:
+def littering(data: bytes) -> None:
     """Leaves a child behind, which keeps all that is open, and is killed."""
     child = os.fork()
     if child == 0:
@@ -82,12 +82,12 @@ def littering(octets: bytes) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def doubling(octets: bytes) -> bool:
+def doubling(data: bytes) -> bool:
     """Returns twice; the child says no."""
     return os.fork() != 0
 
 
-def mute(octets: bytes) -> None:
+def mute(data: bytes) -> None:
     """Raises what cannot be told."""
 
     class MuteError(Exception):
@@ -97,26 +97,26 @@ def mute(octets: bytes) -> None:
     raise MuteError
 
 
-def closing(octets: bytes) -> None:
+def closing(data: bytes) -> None:
     """Closes all that is open, and waits."""
     os.closerange(0, os.sysconf("SC_OPEN_MAX"))
     time.sleep(99)
 
 
-def counting(octets: bytes) -> None:
+def counting(data: bytes) -> None:
     """Writes down what it is given."""
     with open(os.environ["STREAMFMT_FUZZED_LOG"], "ab") as file:
-        file.write(md5(octets).digest())
+        file.write(md5(data).digest())
 
 
-def credulous(octets: bytes) -> bool:
+def credulous(data: bytes) -> bool:
     """Accepts whatever begins well."""
-    return octets[:8] in (_MARKER, b"LibxlFmt")
+    return data[:8] in (_MARKER, b"LibxlFmt")
 
 
-def refusing(octets: bytes) -> None:
+def refusing(data: bytes) -> None:
     """Does not say False but raises, in each of the ways that count as that."""
-    raise (ValueError, OSError, EOFError)[len(octets) % 3]("no")
+    raise (ValueError, OSError, EOFError)[len(data) % 3]("no")
 
 
 def leave(log: str) -> None:
@@ -147,12 +147,12 @@ def _lines(log: str) -> int:
         return len(file.readlines())
 
 
-def leaving(octets: bytes) -> None:
+def leaving(data: bytes) -> None:
     """Leaves processes behind."""
     leave(os.environ["STREAMFMT_FUZZED_LOG"])
 
 
-def lingering(octets: bytes) -> None:
+def lingering(data: bytes) -> None:
     """Leaves one child behind, which it never waits for."""
     child = os.fork()
     if child == 0:

@@ -59,13 +59,13 @@ def _u64(*values: int) -> bytes:
 
 
 def _flood(unit: bytes, size: int) -> Pieces:
-    """`unit` over and over, up to about `size` octets."""
+    """`unit` over and over, up to about `size` bytes."""
     many = max(min(_PIECE, size) // len(unit), 1)
     return repeat(unit * many, max(size // (many * len(unit)), 1))
 
 
 def _until(stream: Stream, path: str, nth: int = 0) -> bytes:
-    """The stream's octets before a part."""
+    """The stream's bytes before a part."""
     return stream.upto(path, nth).render()
 
 
@@ -163,7 +163,7 @@ def _p2m_lists(size: int) -> Pieces:
 
 
 def _noise(size: int) -> Pieces:
-    """Octets that nothing known begins with, that look a little like a legacy stream."""
+    """Bytes that nothing known begins with, that look a little like a legacy stream."""
     yield from _flood(_u64(1 << 20) + b"\xff" * 3 + bytes(61), size)
 
 
@@ -191,7 +191,7 @@ LIARS: dict[str, tuple[bytes, tuple[bytes, ...]]] = {
 }
 
 FLOODS: dict[str, Case] = {
-    # 24-octet records, each of them bad in its way.
+    # 24-byte records, each of them bad in its way.
     "entries-reserved": _ascending,
     "entries-bad-type": after(_HVM_MEMORY, _ENTRY + _u64(8 << 60)),
     "entries-beyond": after(_PV_MEMORY, _ENTRY + _u64((15 << 60) | (1 << 51))),
@@ -223,7 +223,7 @@ FLOODS: dict[str, Case] = {
     # The slow path, by name.
     "deep-entries": after(_PV_MEMORY, _ENTRY + _u64(15 << 60)),
     "deep-tables": after(_PV_MEMORY, _u32(1, 16 + 4096, 1, 0) + _u64((4 << 60) | 2) + b"\xff" * 4096),
-    # Records of eight octets.
+    # Records of eight bytes.
     "unknown-mandatory": after(_HVM_TAIL, _u32(0x13, 0)),
     "unknown-optional": after(_HVM_TAIL, _u32(0x80000000, 0)),
     "wrong-guest": after(_HVM_TAIL, _u32(7, 0)),

@@ -24,7 +24,7 @@ HEADER = 8
 # The longest headers, which are read whole.
 _HEADERS = 48
 _PFN = (1 << 52) - 1
-# Behind every octet: when the stream is complete.
+# Behind every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
 
@@ -72,7 +72,7 @@ class Look:
     """Our own look at a case: what we find, and what a :class:`_Watching` has seen; `version` is the image's."""
 
     case: Case
-    octets: bytes
+    data: bytes
     findings: tuple[Finding, ...]
     records: tuple[Seen, ...]
     whole: tuple[int, ...]
@@ -101,17 +101,17 @@ class Look:
         return set(names[: names.index(name)] if name in names else names)
 
     def extent(self, at: int) -> tuple[int, int]:
-        """How far a reader has read that stops at the record, or the header, that this octet is in."""
+        """How far a reader has read that stops at the record, or the header, that this byte is in."""
         rows = [row for row in self.records if row.at <= at < row.at + HEADER + (row.length + 7 & ~7)]
         if not rows:
             return at - at % 8, at + _HEADERS
         end = rows[-1].at + HEADER + (rows[-1].length + 7 & ~7)
         applied = [whole for whole in self.whole if whole > at] if self.buffered(at) else []
-        return rows[-1].at, min(max(end, *applied[:1]) if applied else end, len(self.octets))
+        return rows[-1].at, min(max(end, *applied[:1]) if applied else end, len(self.data))
 
     def number(self, row: Seen, at: int, size: int) -> int:
-        """An integer `at` octets into a record's body."""
-        return int.from_bytes(self.octets[row.at + HEADER + at :][:size], "little")
+        """An integer `at` bytes into a record's body."""
+        return int.from_bytes(self.data[row.at + HEADER + at :][:size], "little")
 
     def memory(self) -> tuple[dict[int, int], dict[int, int]]:
         """Types of the frames that have been sent, by frame, and where the last content of each lies."""
@@ -127,7 +127,7 @@ class Look:
         return types, contents
 
     def first(self, *names: str) -> int:
-        """Where the first record of these names is; behind the last octet if there is none."""
+        """Where the first record of these names is; behind the last byte if there is none."""
         return min((row.at for row in self.records if row.name in names), default=LATER)
 
     def entries(self, row: Seen) -> Iterator[tuple[int, int]]:
@@ -137,17 +137,17 @@ class Look:
             yield entry >> 60, entry & _PFN
 
 
-def look(case: Case, octets: bytes | None = None) -> Look:
-    """Judge a case ourselves, page tables included; with other octets if given."""
-    octets = case.octets if octets is None else octets
+def look(case: Case, data: bytes | None = None) -> Look:
+    """Judge a case ourselves, page tables included; with other bytes if given."""
+    data = case.data if data is None else data
     verifier = _Watching(case.mode)
     reader = Reader(verifier, case.form)
-    reader.pump.feed(octets)
+    reader.pump.feed(data)
     reader.pump.end()
     version = max((layer.version for layer in verifier.layers if layer.name == "libxc"), default=0)
     return Look(
         case,
-        octets,
+        data,
         tuple(verifier.findings.kept),
         tuple(verifier.seen),
         tuple(verifier.whole),

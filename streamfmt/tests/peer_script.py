@@ -1,6 +1,6 @@
 """Judges many streams by Xen's own Python modules, in one process; `peers.script` runs it as a child.
 
-Standard input and output are as `xenpeer judge` has them: "FORM LENGTH" and the octets in, a line of JSON out, FORM
+Standard input and output are as `xenpeer judge` has them: "FORM LENGTH" and the bytes in, a line of JSON out, FORM
 one of what verify-stream-v2 takes after -f.  Xen's modules must be on PYTHONPATH.  That the verdicts are those of the
 whole script is tested in test_peers.py.
 """
@@ -23,10 +23,10 @@ _XL_STREAM_V2 = 2  # a mandatory flag: libxl's stream follows, not libxc's
 
 
 def _exactly(stream: io.BytesIO, size: int) -> bytes:
-    octets = stream.read(size)
-    if len(octets) < size:
+    data = stream.read(size)
+    if len(data) < size:
         raise OSError("Stream truncated")
-    return octets
+    return data
 
 
 def _inside_xl(stream: io.BytesIO) -> str:

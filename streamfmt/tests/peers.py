@@ -62,9 +62,9 @@ def _asked(
     # A file takes all requests before the first answer comes: no pipe can fill up on either side.
     with tempfile.TemporaryFile() as requests:
         asked = 0
-        for word, octets in streams:
-            requests.write(b"%s %d\n" % (word.encode(), len(octets)))
-            requests.write(octets)
+        for word, data in streams:
+            requests.write(b"%s %d\n" % (word.encode(), len(data)))
+            requests.write(data)
             asked += 1
         requests.seek(0)
         done = subprocess.run(command, stdin=requests, capture_output=True, text=True, env=environment, check=False)

@@ -12,7 +12,7 @@ from ..reader.events import Layer, Record, Sink
 from ..reader.reader import Reader
 from .good import GOOD
 
-OCTETS = {name: stream.render() for name, stream in GOOD.items()}
+DATA = {name: stream.render() for name, stream in GOOD.items()}
 Row = tuple[Any, ...]
 
 
@@ -41,7 +41,7 @@ def plainly(data: bytes, form: str) -> list[Row]:
 
 def row(item: streamfmt.Header | streamfmt.Record | aio.Record) -> Row:
     if isinstance(item, streamfmt.Header):
-        return item.layer, item.name, item.offset, item.octets
+        return item.layer, item.name, item.offset, item.data
     return item.layer, item.index, item.name, item.type, item.offset, item.length
 
 

@@ -37,7 +37,7 @@ def records(output: str) -> list[Row]:
 
 
 def dumped(output: str) -> Iterator[tuple[int, bytes, str]]:
-    """Offset, octets and words of each line of a dump that has octets."""
+    """Offset, bytes and words of each line of a dump that has bytes."""
     for line in output.splitlines():
         found = DUMP_LINE.match(line)
         if found:
@@ -45,15 +45,15 @@ def dumped(output: str) -> Iterator[tuple[int, bytes, str]]:
 
 
 def head(row: Row) -> int:
-    """Octets of the header before the record's body."""
+    """Bytes of the header before the record's body."""
     return tables.SIZES.get(f"{row['layer'].rpartition('/')[2]}.record_header", 0)
 
 
-def parsed(row: Row, octets: bytes, big: bool = False) -> Any:
+def parsed(row: Row, raw: bytes, big: bool = False) -> Any:
     """What construct makes of the body of a row's record."""
     body = RECORDS[f"{row['layer'].rpartition('/')[2]}.{row['name']}"].body
     start = row["offset"] + head(row)
-    content = octets[start : start + row["length"]]
+    content = raw[start : start + row["length"]]
     return (big_endian(body) if big else body).parse(content)
 
 

@@ -1,4 +1,4 @@
-"""The asyncio interface shows and finds what the other one does, however slowly octets arrive."""
+"""The asyncio interface shows and finds what the other one does, however slowly bytes arrive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import streamfmt
 from streamfmt import aio
 
 from .good import PV
-from .pulling import OCTETS, Row, plainly, pulled, row
+from .pulling import DATA, Row, plainly, pulled, row
 from .vector import Vector, judged, told
 from .vectors import SMALL
 
@@ -21,7 +21,7 @@ EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
 
 class Slow:
-    """An asynchronous source that gives a few octets at a time, and lets others run before each."""
+    """An asynchronous source that gives a few bytes at a time, and lets others run before each."""
 
     def __init__(self, data: bytes, seed: int = 0, most: int = 5000) -> None:
         self.data = memoryview(data)
@@ -54,7 +54,7 @@ async def awaited(source: Any, **options: Any) -> tuple[list[Row], list[bytes]]:
 
 @EACH_CLAUSE
 def test_async_equals_sync(clause: str) -> None:
-    """Items, bodies, verdicts and identities are the same however slowly octets arrive."""
+    """Items, bodies, verdicts and identities are the same however slowly bytes arrive."""
 
     async def compare() -> None:
         for name, vector in SMALL[clause].items():
@@ -73,8 +73,8 @@ def test_async_equals_sync(clause: str) -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 700])
 def test_async_compressed(most: int) -> None:
-    """Compressed octets are opened however they arrive, members and what follows them too."""
-    data = OCTETS["pv"]
+    """Compressed bytes are opened however they arrive, members and what follows them too."""
+    data = DATA["pv"]
     packed = gzip.compress(data[:999]) + gzip.compress(data[999:])
 
     async def compare() -> None:
@@ -88,7 +88,7 @@ def test_async_compressed(most: int) -> None:
 
 def test_stream_reader_and_cancellation() -> None:
     """A wait that is cancelled has taken nothing: asked again, a stream goes on where it was."""
-    data = OCTETS["libxl-hvm"]
+    data = DATA["libxl-hvm"]
 
     async def compare() -> None:
         reader = asyncio.StreamReader()
@@ -119,7 +119,7 @@ def test_stream_reader_and_cancellation() -> None:
 
 def test_cancelled_chunks_can_be_asked_for_again() -> None:
     """An iteration over chunks goes on after a cancelled wait."""
-    data = OCTETS["pv"]
+    data = DATA["pv"]
     at = PV.offset("libxc.SHARED_INFO") + 8
 
     async def compare() -> None:
@@ -146,8 +146,8 @@ def test_cancelled_chunks_can_be_asked_for_again() -> None:
 
 
 def test_others_get_their_turn() -> None:
-    """What few compressed octets hold keeps the loop from nobody for long."""
-    packed = gzip.compress(OCTETS["hvm"] + bytes(8 << 20), 1)
+    """What few compressed bytes hold keeps the loop from nobody for long."""
+    packed = gzip.compress(DATA["hvm"] + bytes(8 << 20), 1)
 
     async def compare() -> int:
         turns = 0
@@ -177,7 +177,7 @@ def test_async_sources_that_misbehave() -> None:
             return bytes(n + 1)
 
     with pytest.raises(TypeError, match="async read"):
-        aio.open(b"octets")  # type: ignore[arg-type] # this is what is tested
+        aio.open(b"bytes")  # type: ignore[arg-type] # this is what is tested
     with pytest.raises(TypeError, match=r"docs/api\.md"):
         aio.open("file")  # type: ignore[arg-type] # this too
     with pytest.raises(OSError, match="asked for"):
@@ -187,7 +187,7 @@ def test_async_sources_that_misbehave() -> None:
 @pytest.mark.parametrize("name", ["hvm", "libxl-pv", "xl-hvm"])
 def test_exact(name: str) -> None:
     """With `exact` what follows END is there for whoever reads on."""
-    data, after = OCTETS[name], b"LibxlFmt and more"
+    data, after = DATA[name], b"LibxlFmt and more"
     slow = Slow(data + after)
     rows, _ = asyncio.run(awaited(slow, exact=True))
     assert rows == plainly(data, "auto")

@@ -1,4 +1,4 @@
-"""The Python interface: what `open` shows is what the reader tells, wherever the octets come from and however they
+"""The Python interface: what `open` shows is what the reader tells, wherever the bytes come from and however they
 are read."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..cli.main import main
 from ..reader.identify import FORMS
 from ..writer import Stream
 from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
-from .pulling import OCTETS, items, plainly, pulled, row
+from .pulling import DATA, items, plainly, pulled, row
 from .vectors import EACH_SMALL, SMALL
 
 VECTORS = [vector for vector in EACH_SMALL if not vector.deep]
@@ -47,47 +47,45 @@ def test_open_tells_what_the_reader_tells(clause: str) -> None:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_items_tile_the_stream(name: str) -> None:
-    """Headers, record headers, bodies and padding are the stream's octets, each once and in order."""
-    data = OCTETS[name]
-    octets = bytearray()
+    """Headers, record headers, bodies and padding are the stream's bytes, each once and in order."""
+    data = DATA[name]
+    raw = bytearray()
     with streamfmt.open(data) as stream:
         for item in stream:
-            assert item.offset == len(octets)
+            assert item.offset == len(raw)
             if isinstance(item, streamfmt.Header):
-                octets += item.octets
+                raw += item.data
             else:
-                octets += data[item.offset : item.body]
-                octets += item.read(1 << 22)
-                octets += bytes(item.padding)
+                raw += data[item.offset : item.body]
+                raw += item.read(1 << 22)
+                raw += bytes(item.padding)
         assert stream.offset == len(data)
         assert stream.trailing is None
 
-    assert octets == data
+    assert raw == data
 
 
 @given(st.data())
 def test_partial_reads_disturb_nothing(data: st.DataObject) -> None:
     """Whatever is read of the bodies, in whatever pieces: what is read is right, and what follows is the same."""
     vector = VECTORS[data.draw(st.integers(0, len(VECTORS) - 1))]
-    octets = vector.stream.render()
+    raw = vector.stream.render()
 
     def look(record: streamfmt.Record) -> None:
         at = record.body
         for _ in range(data.draw(st.integers(0, 3))):
             size = data.draw(st.sampled_from((1, 7, 8, 4096, 70_000)))
             for chunk in record.chunks(size):
-                assert chunk == octets[at : at + len(chunk)]
-                assert len(chunk) == min(size, record.length - (at - record.body), 65536) or at + len(chunk) == len(
-                    octets
-                )
+                assert chunk == raw[at : at + len(chunk)]
+                assert len(chunk) == min(size, record.length - (at - record.body), 65536) or at + len(chunk) == len(raw)
                 at += len(chunk)
                 if data.draw(st.booleans()):
                     break
         assert record.left == record.body + record.length - at
         if data.draw(st.booleans()):
-            assert record.read(1 << 22) == octets[at : record.body + record.length]
+            assert record.read(1 << 22) == raw[at : record.body + record.length]
 
-    assert items(pulled(octets, look, form=vector.form)) == plainly(octets, vector.form)
+    assert items(pulled(raw, look, form=vector.form)) == plainly(raw, vector.form)
 
 
 @EACH_CLAUSE
@@ -114,7 +112,7 @@ def test_everything_decoded(clause: str) -> None:
 @pytest.mark.parametrize("name", GOOD)
 def test_fields_and_pages_of_good_streams(name: str) -> None:
     """All records of a good stream can be decoded; page batches have the schema's entries and contents, uncopied."""
-    data = OCTETS[name]
+    data = DATA[name]
     with streamfmt.open(data) as stream:
         for item in stream:
             if isinstance(item, streamfmt.Record) and item.name == "PAGE_DATA":
@@ -136,7 +134,7 @@ def _kept(batch: streamfmt.PageBatch, data: bytes) -> list[tuple[int, str, bytes
 
 def test_what_is_lent_is_taken_back() -> None:
     """A chunk cannot be looked at once the stream has gone on, nor a record's body."""
-    with streamfmt.open(OCTETS["hvm"]) as stream:
+    with streamfmt.open(DATA["hvm"]) as stream:
         records = (item for item in stream if isinstance(item, streamfmt.Record))
         first = next(records)
         chunk = next(first.chunks(8))
@@ -155,8 +153,8 @@ def test_what_is_lent_is_taken_back() -> None:
 
 
 def test_pages_are_taken_back() -> None:
-    """A page of a batch is released with the batch, so that it can never show other octets."""
-    with streamfmt.open(OCTETS["hvm"]) as stream:
+    """A page of a batch is released with the batch, so that it can never show other bytes."""
+    with streamfmt.open(DATA["hvm"]) as stream:
         batch = next(_record(stream, "PAGE_DATA").pages())
         page = next(page for _, _, page in batch if page is not None)
         next(stream)
@@ -177,14 +175,14 @@ def test_an_outcome_goes_to_other_processes(clause: str) -> None:
     for vector in SMALL[clause].values():
         options: dict[str, Any] = {"form": vector.form}
         outcome = streamfmt.verify(vector.stream.render(), **options)
-        octets = pickle.dumps(outcome)
-        again = pickle.loads(octets)
+        raw = pickle.dumps(outcome)
+        again = pickle.loads(raw)
         assert (again.as_dict(), again.findings, again.describe()) == (
             outcome.as_dict(),
             outcome.findings,
             outcome.describe(),
         )
-        assert len(octets) < 16 << 10
+        assert len(raw) < 16 << 10
 
 
 @pytest.mark.parametrize(
@@ -192,7 +190,7 @@ def test_an_outcome_goes_to_other_processes(clause: str) -> None:
     [
         streamfmt.TruncatedError(40, "a record header", 3),
         streamfmt.MalformedError(7, "it is not so"),
-        streamfmt.LimitError(9, "octets", 10_000, 10),
+        streamfmt.LimitError(9, "bytes", 10_000, 10),
         streamfmt.NotAStreamError(streamfmt.verify(b"").identity, 3),
     ],
 )
@@ -207,7 +205,7 @@ def test_errors_go_to_other_processes(error: streamfmt.StreamError) -> None:
 
 def test_limits() -> None:
     """What is longer than the caller takes is refused before it is read, and can still be read in pieces."""
-    data = OCTETS["hvm"]
+    data = DATA["hvm"]
     for ask in (lambda it: it.read(100), lambda it: it.fields(100), lambda it: list(it.pages(3))):
         with streamfmt.open(data) as stream:
             record = _record(stream, "PAGE_DATA")
@@ -222,7 +220,7 @@ def test_limits() -> None:
 
 def test_misuse() -> None:
     """What cannot be asked for is said to be so."""
-    with streamfmt.open(OCTETS["hvm"]) as stream:
+    with streamfmt.open(DATA["hvm"]) as stream:
         record = _record(stream, "PAGE_DATA")
         next(record.chunks(1))
         with pytest.raises(ValueError, match="read from already"):
@@ -264,7 +262,7 @@ def _drained(record: streamfmt.Record) -> None:
 
 def test_an_error_is_told_again() -> None:
     """Who goes on after the error that ends a stream does not take it for the end of a whole one."""
-    data = OCTETS["pv"]
+    data = DATA["pv"]
     with streamfmt.open(data[:-4]) as stream:
         for _ in range(2):
             with pytest.raises(streamfmt.TruncatedError) as caught:
@@ -289,7 +287,7 @@ def test_what_is_no_stream(data: bytes) -> None:
 
 def test_a_container_of_something_else() -> None:
     """What lies in a container and is no stream is named with its offset, behind the items that are there."""
-    data = OCTETS["xl-hvm"]
+    data = DATA["xl-hvm"]
     at = XL_HVM.offset("libxl.header")
     for inside in (b"garbage " * 20, data):
         with streamfmt.open(data[:at] + inside) as stream:
@@ -307,7 +305,7 @@ def _xapi(kind: int, body: bytes = b"") -> bytes:
 def test_xapi() -> None:
     """A XAPI image's records lie around its libxc image's; one without an end is where reading stops, and is named."""
     before = b"XenSavedDomv2-\n" + _xapi(0xF, b"(xenops)") + _xapi(0xF0)
-    data = before + OCTETS["hvm"] + _xapi(0xF00, b"QEVM") + _xapi(0xFFFF)
+    data = before + DATA["hvm"] + _xapi(0xF00, b"QEVM") + _xapi(0xFFFF)
     found = pulled(data)
 
     assert found == plainly(data, "auto")
@@ -318,14 +316,14 @@ def test_xapi() -> None:
         ("xapi", 3, "END_OF_IMAGE"),
     ]
     assert next(it[4] for it in found if it[0] == "xapi/libxc" and len(it) > 4) == len(before) + 40
-    demu = pulled(before + OCTETS["hvm"] + _xapi(0xF10) + bytes(99))
+    demu = pulled(before + DATA["hvm"] + _xapi(0xF10) + bytes(99))
     assert demu[-1][0] == "NotAStreamError"
     assert "Demu" in demu[-1][1]
 
 
 def test_what_follows_the_end() -> None:
-    """Octets behind END are told of when all has been read."""
-    data = OCTETS["hvm"]
+    """Bytes behind END are told of when all has been read."""
+    data = DATA["hvm"]
     with streamfmt.open(data + b"more") as stream:
         assert [row(item) for item in stream] == plainly(data, "auto")
         assert stream.trailing == (len(data), 4)
@@ -359,10 +357,10 @@ def _piped(data: bytes) -> int:
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-remus-hvm", "xl-hvm", "back-channel"])
 def test_sources(name: str, packed: bool, tmp_path: Path) -> None:
     """A stream is the same from every kind of source, and all of it comes through."""
-    data = OCTETS[name]
-    octets = gzip.compress(data) if packed else data
+    data = DATA[name]
+    raw = gzip.compress(data) if packed else data
     path = tmp_path / "stream"
-    path.write_bytes(octets)
+    path.write_bytes(raw)
     whole = pulled(data)
     verdict = streamfmt.verify(data).as_dict()
     identified = streamfmt.identify(data).as_dict()
@@ -371,12 +369,12 @@ def test_sources(name: str, packed: bool, tmp_path: Path) -> None:
         lambda: path,
         lambda: str(path),
         lambda: os.lseek(fd, 0, os.SEEK_SET) or fd,
-        lambda: octets,
-        lambda: bytearray(octets),
-        lambda: memoryview(octets),
-        lambda: io.BytesIO(octets),
+        lambda: raw,
+        lambda: bytearray(raw),
+        lambda: memoryview(raw),
+        lambda: io.BytesIO(raw),
         lambda: gzip.GzipFile(path) if packed else path.open("rb"),
-        lambda: _Trickle(octets),
+        lambda: _Trickle(raw),
     ]
     for make in sources:
         for look in (lambda _: None, lambda record: record.read(1 << 22)):
@@ -388,7 +386,7 @@ def test_sources(name: str, packed: bool, tmp_path: Path) -> None:
             assert streamfmt.identify(source).as_dict() == identified
     os.fstat(fd)  # it is the caller's, and still open
     os.close(fd)
-    out = _piped(octets)
+    out = _piped(raw)
     assert pulled(out) == whole
     os.close(out)
 
@@ -408,7 +406,7 @@ class _closing:  # noqa: N801 - like contextlib's, for what may have nothing to 
 @pytest.mark.parametrize("how", [-1, 0, None], ids=["buffered", "unbuffered", "descriptor"])
 def test_what_has_arrived_is_shown(how: int | None) -> None:
     """A pipe whose writer pauses shows the items that have arrived, however it is wrapped."""
-    data, at = OCTETS["hvm"], HVM.offset("libxc.PAGE_DATA") + 8
+    data, at = DATA["hvm"], HVM.offset("libxc.PAGE_DATA") + 8
     out, into = os.pipe()
     os.write(into, data[:at])
     late = threading.Timer(5, os.close, (into,))  # so that a reader who waits for more fails, and does not hang
@@ -437,7 +435,7 @@ def test_seekable_objects_are_not_read_through() -> None:
     head = HVM.upto("libxc.PAGE_DATA").render()
     entries = b"".join(n.to_bytes(8, "little") for n in range(1024))
     data = head + b"".join(n.to_bytes(4, "little") for n in (1, 8 + 1024 * 4104, 1024, 0)) + entries + bytes(4 << 20)
-    tail = OCTETS["hvm"][HVM.offset("libxc.X86_TSC_INFO") :]
+    tail = DATA["hvm"][HVM.offset("libxc.X86_TSC_INFO") :]
     file = Counting(data + tail)
 
     assert pulled(file) == pulled(data + tail)
@@ -449,7 +447,7 @@ def test_seekable_objects_are_not_read_through() -> None:
 @pytest.mark.parametrize("name", ["hvm", "libxl-pv", "xl-hvm"])
 def test_exact(name: str, tmp_path: Path) -> None:
     """With `exact` what follows END is there for whoever reads on, from every kind of source."""
-    data, after = OCTETS[name], b"LibxlFmt and more"
+    data, after = DATA[name], b"LibxlFmt and more"
     path = tmp_path / "stream"
     path.write_bytes(data + after)
 
@@ -480,7 +478,7 @@ def test_what_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mode 'fast'"):
         streamfmt.verify(b"", mode="fast")  # type: ignore[arg-type] # likewise
     with pytest.raises(streamfmt.DamagedError):
-        streamfmt.open(gzip.compress(OCTETS["hvm"])[:40])
+        streamfmt.open(gzip.compress(DATA["hvm"])[:40])
 
 
 def test_failing_file_object() -> None:
@@ -492,7 +490,7 @@ def test_failing_file_object() -> None:
                 raise OSError(5, "Input/output error")
             return super().read(256)
 
-    with streamfmt.open(Failing(OCTETS["hvm"])) as stream, pytest.raises(OSError, match="Input/output") as caught:
+    with streamfmt.open(Failing(DATA["hvm"])) as stream, pytest.raises(OSError, match="Input/output") as caught:
         for _ in stream:
             pass
     assert caught.value.errno == 5
@@ -543,7 +541,7 @@ def test_lengths_are_claims() -> None:
     head = HVM.upto("libxc.X86_TSC_INFO").render()
     for kind, length in ((1, 128 << 20), (9, 128 << 20), (11, (128 << 20) - 1), (0x80000001, 128 << 20)):
         for words in ((128 << 17, 0), (0xFFFFFFFF, 0), (4, 0)):
-            octets = b"".join(n.to_bytes(4, "little") for n in (kind, length, *words)) + bytes(5000)
+            raw = b"".join(n.to_bytes(4, "little") for n in (kind, length, *words)) + bytes(5000)
 
             def look(record: streamfmt.Record, kind: int = kind) -> None:
                 if record.type != kind or record.offset < len(head):
@@ -558,7 +556,7 @@ def test_lengths_are_claims() -> None:
                         record.read(1 << 30)
 
             tracemalloc.start()
-            found = pulled(head + octets, look)
+            found = pulled(head + raw, look)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert found[-1][0] == "TruncatedError"

@@ -57,18 +57,18 @@ def test_bad_samples_break_their_clause_everywhere(kind: str) -> None:
     assert (outcome.verdict == CONFORMS) == (tables.SEVERITY[clause] == "warning")
 
 
-@pytest.mark.parametrize(("kind", "octets"), [("single", tables.RUN_DATA_SIZE), ("bare", tables.RUN_BARE_SIZE)])
-def test_small_records_have_the_size_their_rows_are_about(kind: str, octets: int) -> None:
+@pytest.mark.parametrize(("kind", "size"), [("single", tables.RUN_DATA_SIZE), ("bare", tables.RUN_BARE_SIZE)])
+def test_small_records_have_the_size_their_rows_are_about(kind: str, size: int) -> None:
     """The rows count records by their size."""
-    once, twice = (judge(kind, 100 * octets * times) for times in (1, 2))
-    sizes = [generate.SAMPLES[kind](100 * octets * times).size for times in (1, 2)]
+    once, twice = (judge(kind, 100 * size * times) for times in (1, 2))
+    sizes = [generate.SAMPLES[kind](100 * size * times).size for times in (1, 2)]
 
     assert twice.verifier.page_entries - once.verifier.page_entries == 100
-    assert sizes[1] - sizes[0] == 100 * octets
+    assert sizes[1] - sizes[0] == 100 * size
 
 
 def test_pages_are_really_there(tmp_path: Path) -> None:
-    """All of the file lies on the disk, and no octet of it is in a hole."""
+    """All of the file lies on the disk, and no byte of it is in a hole."""
     path = tmp_path / "hvm"
 
     assert generate.write("hvm", str(path), SIZE) == path.stat().st_size <= path.stat().st_blocks * 512
@@ -126,7 +126,7 @@ def test_json_says_how_it_was_measured(tmp_path: Path) -> None:
     done = bench("--size", "8M", "--runs", "1", "--rows", "hvm-memory", "--dir", str(tmp_path), "--json")
     (row,) = json.loads(done.stdout)["rows"]
 
-    assert (row["row"], row["figure"], row["octets"]) == ("hvm-memory", "memory", 8 << 20)
+    assert (row["row"], row["figure"], row["bytes"]) == ("hvm-memory", "memory", 8 << 20)
     assert row["median"] == (row["a"][0]["peak"] - row["b"][0]["peak"]) / run.MIB
 
 

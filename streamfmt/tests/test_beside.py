@@ -136,9 +136,9 @@ def test_permissions(tmp_path: Path, way: str) -> None:
 def test_a_long_name(tmp_path: Path, way: str) -> None:
     """One as long as names can be is written, and written again."""
     path = tmp_path / ("ä" * 127 + "x")
-    for octets in (b"one", b"two"):
-        outputs.write(path, octets)
-        assert path.read_bytes() == octets
+    for data in (b"one", b"two"):
+        outputs.write(path, data)
+        assert path.read_bytes() == data
     assert len(os.listdir(tmp_path)) == 1
 
 

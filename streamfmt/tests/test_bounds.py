@@ -22,10 +22,10 @@ _GROWTH = 8 << 20
 @pytest.mark.parametrize("verb", ["identify", "verify", "show"])
 def test_many_files_take_what_one_takes(verb: str, tmp_path: Path) -> None:
     """A file's window goes with it, whether its stream has been read whole or in part, or was cut short."""
-    octets = XL_HVM.render()
+    data = XL_HVM.render()
     whole, damaged = tmp_path / "whole", tmp_path / "damaged.gz"
-    whole.write_bytes(octets)
-    damaged.write_bytes(gzip.compress(octets)[:-30])
+    whole.write_bytes(data)
+    damaged.write_bytes(gzip.compress(data)[:-30])
     one, many = (command(verb, *[whole, damaged] * count) for count in (1, _MANY // 2))
 
     assert many.peak - one.peak < _GROWTH

@@ -68,7 +68,7 @@ PINNED = {
 
 @pytest.mark.parametrize("name", PINNED)
 def test_the_same_recipe_is_the_same_stream(name: str, build: Build) -> None:
-    """Octets do not depend on the machine, the day, or what was built before."""
+    """Bytes do not depend on the machine, the day, or what was built before."""
     text, expected = PINNED[name]
 
     assert build(text)[0] == 0
@@ -90,12 +90,12 @@ def test_it_says_what_it_wrote(build: Build) -> None:
     """A line with the name and the size; nothing beside the file stays behind."""
     size = recipes.load(GUEST).stream.size
 
-    assert build(GUEST) == (0, f"out: {size:,} octets\n", "")
+    assert build(GUEST) == (0, f"out: {size:,} bytes\n", "")
     assert sorted(os.listdir()) == ["out", "r.toml"]
 
 
 def test_standard_input_and_output() -> None:
-    """- is either of them; the octets are all that is on standard output."""
+    """- is either of them; the bytes are all that is on standard output."""
     done = subprocess.run([*BUILD, "-", "-o", "-"], input=GUEST.encode(), capture_output=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, b"")
@@ -160,8 +160,8 @@ def test_nothing_is_written_of_what_is_wrong(text: str, told: str, build: Build)
     """Exit status 2, a line that says what and where, and what was there before is there still."""
     for before in ([], [b"kept"]):
         Path("out").unlink(missing_ok=True)
-        for octets in before:
-            Path("out").write_bytes(octets)
+        for content in before:
+            Path("out").write_bytes(content)
         status, output, errors = build(text)
 
         assert (status, output) == (2, "")
@@ -203,7 +203,7 @@ def test_what_the_system_refuses(
 
 
 def test_not_utf_8(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
-    """Octets that are no text are told by their line."""
+    """Bytes that are no text are told by their line."""
     build(GUEST, "-o", "/dev/null")
     Path("r.toml").write_bytes(b"recipe = 1\nabout = '\xff'\n")
 
@@ -285,7 +285,7 @@ def terminal(words: list[str], *, both: bool) -> str:
     return said.decode()
 
 
-def test_no_terminal_gets_octets(tmp_path: Path) -> None:
+def test_no_terminal_gets_bytes(tmp_path: Path) -> None:
     """A stream would only spoil it."""
     (tmp_path / "r.toml").write_text(GUEST)
     said = terminal([*BUILD, str(tmp_path / "r.toml"), "-o", "-"], both=True)
@@ -329,11 +329,11 @@ def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
 # -- and back -------------------------------------------------------------------------------------------------
 
 
-def told(octets: bytes | Stream, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20) -> tuple[str, Teller]:
+def told(content: bytes | Stream, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20) -> tuple[str, Teller]:
     """The recipe that is told of a stream, which comes in pieces."""
     lines: list[str] = []
     teller = Teller(lines.append, form, kept)
-    view = memoryview(octets.render() if isinstance(octets, Stream) else octets)
+    view = memoryview(content.render() if isinstance(content, Stream) else content)
     window = teller.window
     while want := teller.run():
         if want > 0:
@@ -353,44 +353,44 @@ def told(octets: bytes | Stream, form: str = "auto", kept: int = 1 << 20, piece:
 
 @pytest.mark.parametrize("clause", SMALL)
 def test_told_and_built_is_the_same(clause: str, build: Build) -> None:
-    """Streams of every kind, however broken, are told whole; build takes the recipe and makes the same octets."""
+    """Streams of every kind, however broken, are told whole; build takes the recipe and makes the same bytes."""
     for name, vector in SMALL[clause].items():
-        octets = vector.stream.render()
-        text, teller = told(octets, vector.form)
+        content = vector.stream.render()
+        text, teller = told(content, vector.form)
 
         assert not teller.lost, name
-        assert recipes.load(text, name).stream.render() == octets, name
+        assert recipes.load(text, name).stream.render() == content, name
     assert build(text)[0] == 0
-    assert Path("out").read_bytes() == octets
+    assert Path("out").read_bytes() == content
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_what_is_told_does_not_depend_on_how_it_came(name: str) -> None:
-    """Octet by octet or at once; and a good stream's recipe says nothing of faults."""
-    octets = GOOD[name].render()
+    """Byte by byte or at once; and a good stream's recipe says nothing of faults."""
+    content = GOOD[name].render()
     form = "back-channel" if name == "back-channel" else "auto"
-    text, teller = told(octets, form)
+    text, teller = told(content, form)
 
-    assert told(octets, form, piece=1)[0] == text
+    assert told(content, form, piece=1)[0] == text
     assert not teller.broken
     assert "broken" not in text
-    assert "octets = " not in text
+    assert "bytes = " not in text
 
 
 @pytest.mark.parametrize("name", sorted(os.listdir(real(""))))
 def test_real_streams_and_back(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Real streams come back octet by octet if their contents are kept; the exit status is that of show."""
-    octets = Path(real(name)).read_bytes()
-    octets = gzip.decompress(octets) if name.endswith(".gz") else octets
+    """Real streams come back byte by byte if their contents are kept; the exit status is that of show."""
+    content = Path(real(name)).read_bytes()
+    content = gzip.decompress(content) if name.endswith(".gz") else content
     status = main(["show", "--recipe", "--contents", "9999", real(name)])
     text, _ = capsys.readouterr()
 
-    assert recipes.load(text).stream.render() == octets
+    assert recipes.load(text).stream.render() == content
     assert status == main(["show", real(name)])
     capsys.readouterr()
     (tmp_path / "r.toml").write_text(text)
     assert main(["build", str(tmp_path / "r.toml"), "-o", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out").read_bytes() == octets
+    assert (tmp_path / "out").read_bytes() == content
 
 
 def test_pages_are_told_by_what_they_follow() -> None:
@@ -433,12 +433,11 @@ def test_contents_that_are_too_much_are_said_to_be(
 @pytest.mark.parametrize("broken", [False, True])
 def test_large_bodies_are_told_by_their_length(broken: bool) -> None:
     """Over 1 MiB of another body, and over 64 KiB behind the end, are not kept; what is round about is."""
-    stream = HVM.edit("libxc.HVM_CONTEXT", octets=b"a" * (2 << 20)).then(*([raw(b"x" * (65 << 10))] if broken else []))
+    stream = HVM.edit("libxc.HVM_CONTEXT", data=b"a" * (2 << 20)).then(*([raw(b"x" * (65 << 10))] if broken else []))
     text, teller = told(stream)
 
     assert (
-        '# 2,097,152 octets were not kept\n[[part]]\nrecord = "libxc.HVM_CONTEXT"\noctets = ""\nzeros = 2097152\n'
-        in text
+        '# 2,097,152 bytes were not kept\n[[part]]\nrecord = "libxc.HVM_CONTEXT"\nbytes = ""\nzeros = 2097152\n' in text
     )
     assert [line.split()[0] for line in teller.lost] == ["HVM_CONTEXT", *(["what"] if broken else [])]
     assert recipes.load(text).stream.size == stream.size - broken * (65 << 10)

@@ -23,17 +23,17 @@ HANDSHAKEN = MIGRATION.render()
 BOUND = 64 << 10
 
 
-def identified(octets: bytes, exact: bool = False) -> Identity:
+def identified(data: bytes, exact: bool = False) -> Identity:
     """What the input is."""
     reader = Reader(Sink(), exact=exact)
-    reader.pump.feed(octets)
+    reader.pump.feed(data)
     reader.pump.end()
     assert reader.identity is not None
     return reader.identity
 
 
-def clauses(octets: bytes) -> set[str]:
-    return set(judge([octets]).verifier.findings.counts)
+def clauses(data: bytes) -> set[str]:
+    return set(judge([data]).verifier.findings.counts)
 
 
 # -- xl migrate -------------------------------------------------------------------------------------------------
@@ -49,25 +49,25 @@ def test_messages_are_xl_s() -> None:
 
 def test_every_cut_of_a_capture() -> None:
     """Before END the stream is incomplete; behind it the guest is whole and the handshake is not; then all is well."""
-    octets = MIGRATION.render()
+    data = MIGRATION.render()
     ready, inner = MIGRATION.offset(READY), MIGRATION.offset("libxl.header")
-    # Fewer than four octets of the inner stream show nothing of what it is.
-    for at in (*range(4, inner + 1), *range(inner + 4, 250), *range(ready - 40, len(octets) + 1)):
-        outcome = judge([octets[:at]])
+    # Fewer than four bytes of the inner stream show nothing of what it is.
+    for at in (*range(4, inner + 1), *range(inner + 4, 250), *range(ready - 40, len(data) + 1)):
+        outcome = judge([data[:at]])
         found = outcome.verifier.findings.counts
         if at < ready:
             assert outcome.verdict == DOES_NOT_CONFORM, at
             assert all(clause.endswith("-TRUNC") for clause in found), at
         else:
             assert outcome.verdict == CONFORMS, at
-            assert found == ({"XL-MIGRATE-UNFINISHED": 1} if at < len(octets) else {}), at
+            assert found == ({"XL-MIGRATE-UNFINISHED": 1} if at < len(data) else {}), at
 
 
 def test_one_side_alone() -> None:
     """The sender's side is an xl file with a trailer; the receiver's holds no stream, and is named for that."""
     receiver = Stream(tuple(part for part in MIGRATION if part.path.startswith("xl-migrate.") and part.path != GO))
-    for octets in (receiver.render(), receiver.upto(READY, extra=3).render()):
-        outcome = judge([octets])
+    for data in (receiver.render(), receiver.upto(READY, extra=3).render()):
+        outcome = judge([data])
         assert outcome.verdict == NOT_JUDGED
         assert "the receiver's side of a migration alone" in summary(outcome)
 
@@ -75,14 +75,14 @@ def test_one_side_alone() -> None:
     assert clauses(SENDER.render()) == {"STREAM-TRAILER"}
 
 
-@given(octet=st.integers(0, 254), status=st.integers(0, 255))
-def test_one_octet_of_a_message(octet: int, status: int) -> None:
-    """Each octet of each message counts, and any status but 0 is told with the giving back that must follow."""
+@given(byte=st.integers(0, 254), status=st.integers(0, 255))
+def test_one_byte_of_a_message(byte: int, status: int) -> None:
+    """Each byte of each message counts, and any status but 0 is told with the giving back that must follow."""
     good = HANDSHAKEN[:-1] + bytes([status]) + (xl_migrate.GO if status else b"")
     whole = judge([good])
     # Of the messages before the status, and behind it.
     places = [*range(len(HANDSHAKEN) - 118, len(HANDSHAKEN) - 1), *range(len(HANDSHAKEN), len(good))]
-    place = places[octet % len(places)]
+    place = places[byte % len(places)]
     bad = judge([good[:place], bytes([good[place] ^ 1]), good[place + 1 :]])
 
     assert (whole.verdict, set(whole.verifier.findings.counts)) == (
@@ -112,12 +112,12 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
     assert (found.key == "text") == plain
     if plain:
         assert (found.sizes, found.behind) == ((len(text),), key)
-        assert f"{len(text):,} octets of text before " in found.name
+        assert f"{len(text):,} bytes of text before " in found.name
         assert f"at offset {len(text)})" in found.evidence
 
 
 def test_text_has_a_bound() -> None:
-    """Text is looked behind within 64 KiB, the magic and one octet included, and never where octets are counted."""
+    """Text is looked behind within 64 KiB, the magic and one byte included, and never where bytes are counted."""
     stream = LIBXL_HVM.render()
     magic = len("LibxlFmt") + 1
 
@@ -136,7 +136,7 @@ def test_a_magic_in_prose_is_none(text: bytes) -> None:
 def test_http_head_belongs_before_an_image_only() -> None:
     """XAPI's request is no text where it belongs, and text elsewhere."""
     assert (
-        identified(XAPI_HTTP.render()).name == f"{len(HTTP_HEAD)} octets of HTTP request head before XAPI suspend image"
+        identified(XAPI_HTTP.render()).name == f"{len(HTTP_HEAD)} bytes of HTTP request head before XAPI suspend image"
     )
     assert clauses(XAPI_HTTP.render()) == set()
     assert clauses(behind_text(LIBXL_HVM, HTTP_HEAD).render()) == {"STREAM-TEXT"}
@@ -151,19 +151,19 @@ def test_a_request_without_an_image() -> None:
     for reply in (b"", b"\0\0"):
         found = identified(HTTP_HEAD + reply + packed)
         assert found.key == "zstd"
-        assert found.name == f"{len(HTTP_HEAD + reply)} octets of HTTP request head before zstd data"
+        assert found.name == f"{len(HTTP_HEAD + reply)} bytes of HTTP request head before zstd data"
 
 
 @pytest.mark.parametrize("key", ["gzip", "xz", "zstd", "xapi-legacy", "xend"])
 def test_text_before_what_is_only_named(key: str) -> None:
     """What is not read behind text is named all the same, with its place."""
-    octets = next(row[3] for row in tables.MAGICS if row[0] == key)
-    found = identified(BANNER + octets + bytes(100))
+    data = next(row[3] for row in tables.MAGICS if row[0] == key)
+    found = identified(BANNER + data + bytes(100))
 
     assert found.key == key
-    assert found.name.startswith(f"{len(BANNER)} octets of text before ")
+    assert found.name.startswith(f"{len(BANNER)} bytes of text before ")
     assert f"at offset {len(BANNER)}; it begins 'Last login" in found.evidence
-    assert judge([BANNER + octets + bytes(100)]).verdict == NOT_JUDGED
+    assert judge([BANNER + data + bytes(100)]).verdict == NOT_JUDGED
 
 
 def test_text_behind_the_greeting_is_of_the_sender_only() -> None:

@@ -1,4 +1,4 @@
-"""What is found does not depend on how the octets came: cut anywhere, from a file, through a pipe, or ended early."""
+"""What is found does not depend on how the bytes came: cut anywhere, from a file, through a pipe, or ended early."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz", "mig-none-1M.bin.gz", "dm-pc-xenlike.bin")
-# So many octets at a part's beginning and end, or before a cut, come one by one.
+# So many bytes at a part's beginning and end, or before a cut, come one by one.
 _FIRST, _LAST = 600, 40
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
 
 @cache
-def _octets(number: int) -> bytes:
+def _bytes(number: int) -> bytes:
     return EACH_SMALL[number].stream.render()
 
 
-def _octet_by_octet(data: bytes) -> Iterator[memoryview]:
+def _byte_by_byte(data: bytes) -> Iterator[memoryview]:
     view = memoryview(data)
     return (view[at : at + 1] for at in range(len(view)))
 
 
-def _nearly_octet_by_octet(stream: Stream, data: bytes) -> Iterator[memoryview]:
-    """One at a time, but for the middle of long parts: there is nothing there that the first octets have not shown."""
+def _nearly_byte_by_byte(stream: Stream, data: bytes) -> Iterator[memoryview]:
+    """One at a time, but for the middle of long parts: there is nothing there that the first bytes have not shown."""
     view = memoryview(data)
     for start, stop in pairwise(stream.offsets()):
         at = start
@@ -70,11 +70,11 @@ def _random_cuts(data: bytes, seed: int) -> list[bytes]:
 
 
 @EACH_CLAUSE
-def test_octet_by_octet(clause: str) -> None:
-    """One octet at a time tells the same as all at once."""
+def test_byte_by_byte(clause: str) -> None:
+    """One byte at a time tells the same as all at once."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
-        pieces = _octet_by_octet(data) if clause == "good" else _nearly_octet_by_octet(vector.stream, data)
+        pieces = _byte_by_byte(data) if clause == "good" else _nearly_byte_by_byte(vector.stream, data)
         assert told(judged(vector, [data])) == told(judged(vector, pieces)), name
 
 
@@ -91,14 +91,14 @@ def test_random_cuts(clause: str) -> None:
 @given(number=st.integers(0, len(EACH_SMALL) - 1), places=st.lists(st.integers(0, 1 << 20), max_size=30))
 def test_any_cuts(number: int, places: list[int]) -> None:
     """No choice of cuts changes what is told."""
-    vector, data = EACH_SMALL[number], _octets(number)
+    vector, data = EACH_SMALL[number], _bytes(number)
     assert told(judged(vector, [data])) == told(judged(vector, _cut(data, places)))
 
 
 def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
     """What was told but for the wording, and for page tables, which only the slow path reads."""
     found = {
-        key: outcome[key] for key in ("records", "page_entries", "pages_with_content", "octets", "layers", "abstained")
+        key: outcome[key] for key in ("records", "page_entries", "pages_with_content", "bytes", "layers", "abstained")
     }
     found["counts"] = {key: count for key, count in outcome["counts"].items() if key != "LIBXC-PTE-PFN"}
     found["findings"] = [
@@ -189,10 +189,10 @@ def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> N
     assert whole == _from_pipe(vector, _random_cuts(data, 1))
     assert whole == told(judge(_random_cuts(data, 2)))
     if len(data) < 400_000:
-        assert whole == told(judge(_octet_by_octet(data)))
+        assert whole == told(judge(_byte_by_byte(data)))
 
 
-# What has an end, and nothing before its beginning: that is looked behind only where octets are not counted.
+# What has an end, and nothing before its beginning: that is looked behind only where bytes are not counted.
 _ENDS = {"libxc.END", "libxl.END", "xapi.END_OF_IMAGE", "xl-migrate.STATUS"}
 _PLAIN = [
     name
@@ -275,7 +275,7 @@ def test_every_cut(name: str, part: int) -> None:
     for cut in range(len(data))[part::_PARTS] if len(data) < 10_000 else sorted(interesting)[part::_PARTS]:
         outcome = judge([data[:cut]])
         if cut >= 4:
-            # Fewer octets than a magic has are no stream yet.
+            # Fewer bytes than a magic has are no stream yet.
             # After a whole checkpoint a cut is a warning, before it an error.
             usable = cut in whole or any(end < cut for end in whole)
             assert (outcome.verdict == CONFORMS) == usable, cut
@@ -284,14 +284,14 @@ def test_every_cut(name: str, part: int) -> None:
             assert [finding.offset for finding in outcome.verifier.findings.kept] == [cut]
         if cut in interesting:
             start = max(cut - _LAST, 0)
-            assert told(outcome) == told(judge([data[:start], *_octet_by_octet(data[start:cut])])), cut
+            assert told(outcome) == told(judge([data[:start], *_byte_by_byte(data[start:cut])])), cut
 
 
 def test_exact_of_a_stream_nobody_knows() -> None:
-    """What a container holds is looked at whole, however few octets exact reading asks for."""
-    octets = XL_HVM.patch("libxl.header", "ident", b"whatever").render()
+    """What a container holds is looked at whole, however few bytes exact reading asks for."""
+    data = XL_HVM.patch("libxl.header", "ident", b"whatever").render()
     out, into = os.pipe()
-    os.write(into, octets)
+    os.write(into, data)
     os.close(into)
     try:
         found = _driven(Vector(XL_HVM), lambda: PipeSource(out, exact=True), exact=True)

@@ -88,7 +88,7 @@ def test_real_stream_conforms(sample: Path, capsys: pytest.CaptureFixture[str]) 
     lines = capsys.readouterr().out.splitlines()
 
     assert lines[0] == f"{sample}: libxc v3, x86 HVM, Xen 4.17"
-    assert lines[-2] == "  read     8 records, 72 page entries, 71 pages, 296,504 octets"
+    assert lines[-2] == "  read     8 records, 72 page entries, 71 pages, 296,504 bytes"
     assert lines[-1] == f"{sample}: conforms: 1 note"
     assert "\x1b" not in "".join(lines)
 
@@ -108,7 +108,7 @@ def test_several_files_exit_with_the_worst(sample: Path, tmp_path: Path, capsys:
 
 BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 1, "not judged: empty"),
-    "zeros": (bytes(4096), 1, "not judged: not a migration stream (the first 65 octets are zero)"),
+    "zeros": (bytes(4096), 1, "not judged: not a migration stream (the first 65 bytes are zero)"),
     "text": (b"name = 'guest'\n" * 9, 1, "not judged: not a migration stream (it begins with text"),
     "garbage": (bytes(range(255, 0, -1)) * 9, 1, "not judged: not a migration stream (no known magic"),
     "image header cut": (HVM[:20], 1, "inside the image header"),
@@ -116,22 +116,22 @@ BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
     "record header cut": (HVM[:44], 1, "inside a record header"),
     "body cut": (HVM[:100], 1, "inside the body of a record"),
     "no END": (HVM[:-8], 1, "inside the image, before its END"),
-    "two streams": (HVM + HVM, 0, "296,504 octets follow END: another libxc image"),
+    "two streams": (HVM + HVM, 0, "296,504 bytes follow END: another libxc image"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_INPUTS)
 def test_bad_input(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every bad input gets a line with its name and the reason, and the exit status of the command line's rules."""
-    octets, status, reason = BAD_INPUTS[case]
+    raw, status, reason = BAD_INPUTS[case]
     path = tmp_path / "input"
-    path.write_bytes(octets)
+    path.write_bytes(raw)
 
     assert main(["verify", str(path)]) == status
     shown = capsys.readouterr().out
     assert reason in shown
     assert shown.splitlines()[-1].startswith(f"{path}: ")
-    assert run("verify", "-", stdin=octets).stdout.decode() == shown.replace(str(path), "standard input")
+    assert run("verify", "-", stdin=raw).stdout.decode() == shown.replace(str(path), "standard input")
 
 
 def test_unreadable_inputs(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_unreadable_inputs(tmp_path: Path) -> None:
         assert b"Permission denied" in run("verify", str(locked)).stderr
 
 
-def compress_zstd(octets: bytes) -> bytes:
-    return zstandard.ZstdCompressor(write_checksum=True).compress(octets)
+def compress_zstd(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(raw)
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -202,10 +202,10 @@ def test_members_and_trailers_however_cut(packer: str) -> None:
 
 
 class Trickle(io.BytesIO):
-    """Octets that come a few at a time, however many are asked for."""
+    """Bytes that come a few at a time, however many are asked for."""
 
-    def __init__(self, octets: bytes, step: int) -> None:
-        super().__init__(octets)
+    def __init__(self, raw: bytes, step: int) -> None:
+        super().__init__(raw)
         self._step = step
 
     def read(self, size: int | None = -1) -> bytes:
@@ -227,7 +227,7 @@ def test_xz_that_needs_too_much_memory(tmp_path: Path) -> None:
 
 
 def test_exact_leaves_the_rest(tmp_path: Path) -> None:
-    """--exact takes no octet past END, from a pipe and from a shared file offset."""
+    """--exact takes no byte past END, from a pipe and from a shared file offset."""
     program = (
         "import subprocess, sys, os;"
         "status = subprocess.call([sys.executable, '-m', 'streamfmt', 'verify', '-q', '--exact', '-']);"
@@ -260,9 +260,9 @@ def test_strict_and_mode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_verify_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """verify --json is one object a file, by the published schema, for good, broken and unknown input alike."""
     paths = [sample]
-    for name, octets in {"broken": HVM[:-1], "trailing": HVM + b"x", "text": b"hello" * 9, "empty": b""}.items():
+    for name, raw in {"broken": HVM[:-1], "trailing": HVM + b"x", "text": b"hello" * 9, "empty": b""}.items():
         paths.append(tmp_path / name)
-        paths[-1].write_bytes(octets)
+        paths[-1].write_bytes(raw)
     main(["verify", "--json", *map(str, paths)])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -300,11 +300,11 @@ def test_show_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("row", tables.MAGICS, ids=lambda row: f"{row[0]}-{row[3][:8].hex()}")
 def test_identify_knows_every_magic(row: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What begins with a magic of the table is named for what it is, from a file; only foreign things exit with 1."""
-    key, kind, offset, octets, name = row
+    key, kind, offset, raw, name = row
     if kind == "compressed":
         return  # opened, not named: see test_compressed_inputs
     path = tmp_path / "input"
-    path.write_bytes(bytes(offset) + octets + bytes(200))
+    path.write_bytes(bytes(offset) + raw + bytes(200))
     status = main(["identify", "--json", str(path)])
     found = json.loads(capsys.readouterr().out)
     conforms_to("identify", found)
@@ -415,7 +415,7 @@ def test_closed_descriptors() -> None:
     ],
 )
 def test_odd_file_names(name: str, coding: str, told: str, tmp_path: Path) -> None:
-    """A name with a newline or octets that are no text stays on its line, and is printed in any locale."""
+    """A name with a newline or bytes that are no text stays on its line, and is printed in any locale."""
     path = tmp_path / name
     path.write_bytes(HVM)
     environment = {**os.environ, "PYTHONIOENCODING": coding}

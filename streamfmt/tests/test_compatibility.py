@@ -33,8 +33,8 @@ CORPUS = sorted(
 def both(path: Path, *asked: tuple[str, bytes]) -> list[tuple[int, int]]:
     """Exit statuses of our command and of the script, for each stream taken for a format; `path` is written to."""
     ours = []
-    for form, octets in asked:
-        path.write_bytes(octets)
+    for form, raw in asked:
+        path.write_bytes(raw)
         ours.append(verify_stream_v2.main(["-q", "-f", form, "-i", str(path)]))
     peers.require("verify-stream-v2")
     return list(zip(ours, (STATUS[row.verdict] for row in peers.script(asked)), strict=True))
@@ -61,9 +61,9 @@ def _variants(stream: Stream) -> list[Stream]:
     return [stream] if len(rest) == len(stream.parts) else [stream, Stream(rest)]
 
 
-def _found(form: str, octets: bytes) -> set[str]:
+def _found(form: str, raw: bytes) -> set[str]:
     """The clauses that the stream breaks."""
-    return set(judge([octets], form).verifier.findings.counts)
+    return set(judge([raw], form).verifier.findings.counts)
 
 
 def _excused(ours: int, theirs: int, found: set[str], stream: Stream) -> bool:
@@ -86,7 +86,7 @@ EXTRA: dict[str, list[Stream]] = {
         GOOD["libxl-pv"].before("libxl.END", _STATE).patch("libxl.CHECKPOINT_STATE", "control_id", 9)
     ],
     "LIBXL-CKPTSTATE-LEN": [
-        GOOD["libxl-pv"].before("libxl.END", replace(_STATE, octets=bytes(length))) for length in (0, 3, 8)
+        GOOD["libxl-pv"].before("libxl.END", replace(_STATE, data=bytes(length))) for length in (0, 3, 8)
     ],
     # With all that it claims.
     "LIBXC-REC-LENGTH-MAX": [GOOD["hvm"].swap(_CONTEXT, GOOD["hvm"].part(_CONTEXT).filled(tables.RECORD_LENGTH_MAX))],
@@ -111,11 +111,11 @@ def test_every_vector(clause: str, tmp_path: Path) -> None:
     streams += [("extra", stream) for stream in EXTRA.get(clause, ())]
     asked = [(_form(stream), stream.render()) for _, stream in streams]
     differ = False
-    for (name, stream), (form, octets), (ours, theirs) in zip(
+    for (name, stream), (form, raw), (ours, theirs) in zip(
         streams, asked, both(tmp_path / "stream", *asked), strict=True
     ):
         if ours != theirs:
-            found = _found(form, octets)
+            found = _found(form, raw)
             differ = differ or clause in found
             assert _excused(ours, theirs, found, stream), (name, ours, theirs)
 
@@ -127,8 +127,8 @@ def test_every_vector(clause: str, tmp_path: Path) -> None:
 def test_good_streams(name: str, tmp_path: Path) -> None:
     """A good stream is good to both if it has the format asked for, and to neither if it has not."""
     for stream in _variants(GOOD[name]):
-        octets = stream.render()
-        statuses = both(tmp_path / "stream", *((form, octets) for form in _FIRST))
+        raw = stream.render()
+        statuses = both(tmp_path / "stream", *((form, raw) for form in _FIRST))
         for form, (ours, theirs) in zip(_FIRST, statuses, strict=True):
             assert ours == int(stream.parts[0].path != _FIRST[form])
             assert theirs == ours or _refused_unheard(stream)
@@ -138,8 +138,8 @@ def test_good_streams(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
 def test_real_streams(path: Path, tmp_path: Path) -> None:
     """Streams of real programs, and those that stand in for them, under every format."""
-    octets = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    for ours, theirs in both(tmp_path / "stream", *((form, octets) for form in _FIRST)):
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    for ours, theirs in both(tmp_path / "stream", *((form, raw) for form in _FIRST)):
         # The script wants an END behind the last checkpoint, and no xenstore data.
         refused = path.name in {"hvm-remus.bin.gz", "xl-hvm.bin.gz"} and not ours
 
@@ -152,12 +152,12 @@ def test_large_records_through_a_pipe(form: str, path: str) -> None:
     """The script takes what a pipe hands over for all there is, against LIBXC-REC-TRUNC and LIBXL-REC-TRUNC."""
     script = peers.require("verify-stream-v2")
     stream = GOOD["hvm"] if form == "libxc" else _variants(GOOD["libxl-hvm"])[1]
-    octets = stream.swap(path, stream.part(path).filled(4 << 20)).render()
+    raw = stream.swap(path, stream.part(path).filled(4 << 20)).render()
     ours = [sys.executable, "-m", "streamfmt.cli.verify_stream_v2", "-f", form]
     theirs = [script, "-f", form]
     for command, status in ((ours, 0), (theirs, 1)):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((script_modules(script), *sys.path))}
-        done = subprocess.run(command, input=octets, capture_output=True, env=environment, check=False)
+        done = subprocess.run(command, input=raw, capture_output=True, env=environment, check=False)
 
         assert done.returncode == status, done.stderr
 

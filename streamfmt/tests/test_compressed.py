@@ -21,13 +21,13 @@ from ..io.compressed import CompressedSource
 from ..io.sources import compressed
 
 
-def _frame(octets: bytes, checksum: bool = True, sized: bool = True) -> bytes:
-    return zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized).compress(octets)
+def _frame(data: bytes, checksum: bool = True, sized: bool = True) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized).compress(data)
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda octets: gzip.compress(octets, 1),
-    "xz": lambda octets: lzma.compress(octets, preset=0),
+    "gzip": lambda data: gzip.compress(data, 1),
+    "xz": lambda data: lzma.compress(data, preset=0),
     "zstd": _frame,
 }
 _BOMB = 64 << 20
@@ -42,8 +42,8 @@ def unpacked(key: str, packed: bytes, seed: int | None = None) -> bytes:
     def read(size: int) -> bytes:
         nonlocal left
         size = size if seed is None else min(size, rng.choice((1, 2, 3, 4, 17, 1000, 70_000)))
-        octets, left = bytes(left[:size]), left[size:]
-        return octets
+        data, left = bytes(left[:size]), left[size:]
+        return data
 
     source = CompressedSource(key, read)
     room = memoryview(bytearray(100_000))
@@ -53,7 +53,7 @@ def unpacked(key: str, packed: bytes, seed: int | None = None) -> bytes:
     return bytes(found)
 
 
-# Noise, one octet repeated, and what compresses in between: zstd has a kind of block for each.
+# Noise, one byte repeated, and what compresses in between: zstd has a kind of block for each.
 PIECES = st.lists(st.tuples(st.sampled_from(("noise", "zeros", "text")), st.integers(0, 300_000)), max_size=4)
 
 
@@ -69,32 +69,32 @@ def _content(pieces: list[tuple[str, int]]) -> bytes:
 @given(pieces=PIECES, checksum=st.booleans(), sized=st.booleans(), seed=st.integers(0, 1000))
 def test_zstd_frames(pieces: list[tuple[str, int]], checksum: bool, sized: bool, seed: int) -> None:
     """Frames of all kinds of blocks, followed by another and by something else, however they are cut."""
-    octets = _content(pieces)
-    packed = _frame(octets, checksum, sized) + _frame(b"second") + b"plain"
+    data = _content(pieces)
+    packed = _frame(data, checksum, sized) + _frame(b"second") + b"plain"
 
-    assert unpacked("zstd", packed) == unpacked("zstd", packed, seed) == octets + b"secondplain"
+    assert unpacked("zstd", packed) == unpacked("zstd", packed, seed) == data + b"secondplain"
 
 
-def _octet_by_octet(packed: bytes) -> bytes | None:
+def _byte_by_byte(packed: bytes) -> bytes | None:
     """What zstandard itself makes of a frame and what follows it; None if it refuses.
 
     Given all at once it would judge a frame's size where nobody can who reads a stream.
     """
     worker = zstandard.ZstdDecompressor().decompressobj()
-    octets = bytearray()
+    data = bytearray()
     try:
         for at in range(len(packed)):
             if worker.eof:
-                return bytes(octets + packed[at:])
-            octets += worker.decompress(packed[at : at + 1])
+                return bytes(data + packed[at:])
+            data += worker.decompress(packed[at : at + 1])
     except zstandard.ZstdError:
         return None
-    return bytes(octets) if worker.eof else None
+    return bytes(data) if worker.eof else None
 
 
 @given(pieces=PIECES, place=st.integers(0), bit=st.integers(0, 7), cut=st.booleans())
 def test_zstd_damage(pieces: list[tuple[str, int]], place: int, bit: int, cut: bool) -> None:
-    """A frame that is cut or has a bit flipped is refused, or gives the same, as from zstandard octet by octet."""
+    """A frame that is cut or has a bit flipped is refused, or gives the same, as from zstandard byte by byte."""
     packed = bytearray(_frame(_content(pieces)))
     place = 4 + place % (len(packed) - 4)
     if cut:
@@ -106,12 +106,12 @@ def test_zstd_damage(pieces: list[tuple[str, int]], place: int, bit: int, cut: b
     except DamagedError:
         found = None
 
-    assert found == _octet_by_octet(bytes(packed))
+    assert found == _byte_by_byte(bytes(packed))
 
 
 @pytest.mark.parametrize("key", PACKERS)
 def test_a_bomb_costs_no_memory(key: str) -> None:
-    """A few octets that hold very many come out in pieces."""
+    """A few bytes that hold very many come out in pieces."""
     packed = PACKERS[key](bytes(_BOMB))
     source = CompressedSource(key, lambda size: pieces.pop() if pieces else b"")
     pieces = [packed]
@@ -127,23 +127,23 @@ def test_a_bomb_costs_no_memory(key: str) -> None:
     assert peak < _ENOUGH
 
 
-# RFC 8878 section 3.1.1: a frame's header whose window has 2 to the power of `log` octets, then one raw block.
-def _windowed(octets: bytes, log: int) -> bytes:
-    block = (len(octets) << 3 | 1).to_bytes(3, "little")
-    return b"\x28\xb5\x2f\xfd\0" + bytes([(log - 10) << 3]) + block + octets
+# RFC 8878 section 3.1.1: a frame's header whose window has 2 to the power of `log` bytes, then one raw block.
+def _windowed(data: bytes, log: int) -> bytes:
+    block = (len(data) << 3 | 1).to_bytes(3, "little")
+    return b"\x28\xb5\x2f\xfd\0" + bytes([(log - 10) << 3]) + block + data
 
 
-def _xz(octets: bytes, size: int) -> bytes:
-    return lzma.compress(octets, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": size}])
+def _xz(data: bytes, size: int) -> bytes:
+    return lzma.compress(data, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": size}])
 
 
 def _large(bits: int) -> bytes:
     """xz data whose only block says that its dictionary has the size that `bits` mean; making such takes the memory."""
-    octets = bytearray(_xz(b"x", 1 << 20))
-    size = 4 * (octets[12] + 1)
-    octets[12 + 4] = bits
-    octets[12 + size - 4 : 12 + size] = crc32(octets[12 : 12 + size - 4]).to_bytes(4, "little")
-    return bytes(octets)
+    data = bytearray(_xz(b"x", 1 << 20))
+    size = 4 * (data[12] + 1)
+    data[12 + 4] = bits
+    data[12 + size - 4 : 12 + size] = crc32(data[12 : 12 + size - 4]).to_bytes(4, "little")
+    return bytes(data)
 
 
 _MIB = 1 << 20

@@ -40,7 +40,7 @@ LONG = HVM.swap("libxc.PAGE_DATA", pages(*((number, "NOTAB") for number in range
 
 
 @cache
-def _octets(number: int) -> bytes:
+def _bytes(number: int) -> bytes:
     return EACH_SMALL[number].stream.render()
 
 
@@ -99,7 +99,7 @@ def _file(data: bytes) -> int:
 
 @contextmanager
 def _giving(kind: str, data: bytes, seed: int) -> Iterator[int]:
-    """A descriptor that gives these octets; a file has others before them."""
+    """A descriptor that gives these bytes; a file has others before them."""
     if kind == "file":
         fd = _file(_BEFORE + data)
         os.lseek(fd, len(_BEFORE), os.SEEK_SET)
@@ -156,7 +156,7 @@ def _copied(reader: Reader, fd: int, target: str, seed: int = 0, blocking: bool 
 def copied(
     vector: Vector, data: bytes, source: str, target: str, seed: int = 0, blocking: bool = True
 ) -> dict[str, Any]:
-    """Copy a vector's octets, which arrive as they are; what the verifier tells."""
+    """Copy a vector's bytes, which arrive as they are; what the verifier tells."""
     verifier = Verifier(vector.mode, vector.deep)
     reader = Reader(verifier, vector.form)
     with _giving(source, data, seed) as fd:
@@ -172,16 +172,16 @@ def copied(
 )
 def test_any_stream_any_way(number: int, way: tuple[str, str], seed: int, blocking: bool) -> None:
     """Good and broken streams arrive whole and are judged as ever, however they are cut and wherever they go."""
-    vector, data = EACH_SMALL[number], _octets(number)
+    vector, data = EACH_SMALL[number], _bytes(number)
 
     assert copied(vector, data, *way, seed=seed, blocking=blocking) == told(judged(vector, [data]))
 
 
-@given(octets=st.binary(max_size=3000), start=st.sampled_from((0, 24, 40, 300)), way=st.sampled_from(WAYS))
-def test_any_octets(octets: bytes, start: int, way: tuple[str, str]) -> None:
+@given(data=st.binary(max_size=3000), start=st.sampled_from((0, 24, 40, 300)), way=st.sampled_from(WAYS))
+def test_any_bytes(raw: bytes, start: int, way: tuple[str, str]) -> None:
     """So does anything at all, after headers that are right and without them."""
-    data = HVM.render()[:start] + octets
-    assume(not data.startswith(tuple(COMPRESSED)))  # that is not judged by its own octets
+    data = HVM.render()[:start] + raw
+    assume(not data.startswith(tuple(COMPRESSED)))  # that is not judged by its own bytes
 
     assert copied(Vector(Stream(())), data, *way) == told(judge([data]))
 
@@ -244,7 +244,7 @@ def test_kernel_in_any_mood(seed: int, way: tuple[str, str]) -> None:
 
 @EACH_WAY
 def test_without_help_of_the_kernel(source: str, target: str) -> None:
-    """A system that moves nothing by itself has its octets read and written."""
+    """A system that moves nothing by itself has its bytes read and written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(os, "splice")
         assert copied(Vector(Stream(())), LONG, source, target) == told(judge([LONG]))
@@ -306,12 +306,12 @@ def test_nothing_follows_what_is_lost(seed: int, way: tuple[str, str]) -> None:
     source, target = way
     real, calls = os.write, Random(seed).randrange(6)
 
-    def failing(fd: int, octets: memoryview) -> int:
+    def failing(fd: int, raw: memoryview) -> int:
         nonlocal calls
         calls -= 1
         if calls < 0:
             raise OSError(28, "for once")
-        return real(fd, octets[: max(len(octets) // 2, 1)])
+        return real(fd, raw[: max(len(raw) // 2, 1)])
 
     with _giving(source, LONG, seed) as fd:
         with _taking(target, seed) as (out, arrived), pytest.MonkeyPatch.context() as patch:

@@ -115,7 +115,7 @@ def test_a_receiver_knows_more() -> None:
 
 
 def test_damage_is_told(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file with other octets, one that is missing, one too many, and a row that is not true."""
+    """A file with other bytes, one that is missing, one too many, and a row that is not true."""
     streams = small / index.STREAMS / "good"
     (streams / "hvm.bin.gz").write_bytes(gzip.compress(b"other"))
     (streams / "pv.bin.gz").unlink()
@@ -128,8 +128,8 @@ def test_damage_is_told(small: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["corpus", "check"]) == 1
     out, error = capsys.readouterr()
     assert sorted(out.splitlines()) == [
-        "good/hvm-v2: streams/good/hvm-v2.bin.gz holds other octets",
-        "good/hvm: streams/good/hvm.bin.gz holds other octets",
+        "good/hvm-v2: streams/good/hvm-v2.bin.gz holds other bytes",
+        "good/hvm: streams/good/hvm.bin.gz holds other bytes",
         "good/pv: streams/good/pv.bin.gz is not there",
         "good/xl-hvm: the index has no such stream",
         "good/xl: the index has it, and nothing makes it",
@@ -191,7 +191,7 @@ def test_a_changed_recipe_is_told(small: Path, capsys: pytest.CaptureFixture[str
     assert main(["corpus", "check"]) == 1
     out = capsys.readouterr().out
     assert "LIBXC-TSC-LEN/broken/short: the index tells another sha256\n" in out
-    assert "LIBXC-TSC-LEN/broken/short: streams/LIBXC-TSC-LEN/broken/short.bin.gz holds other octets" in out
+    assert "LIBXC-TSC-LEN/broken/short: streams/LIBXC-TSC-LEN/broken/short.bin.gz holds other bytes" in out
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,14 +106,14 @@ def test_export_for_sha256sum(tmp_path: Path) -> None:
     )
 
 
-def test_damaged_octets_are_not_exported(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_bytes_are_not_exported(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nor is a file that has the target's name replaced."""
     target = tmp_path / "corpus.tar.gz"
     target.write_bytes(b"before")
     path = copy / "streams" / "good" / "hvm.bin.gz"
-    octets = bytearray(path.read_bytes())
-    octets[20] ^= 0xFF
-    path.write_bytes(octets)
+    raw = bytearray(path.read_bytes())
+    raw[20] ^= 0xFF
+    path.write_bytes(raw)
 
     for words in ((), ("--stream", "good/hvm")):
         assert main(["corpus", "export", *words, "-o", str(target)]) == 1

@@ -106,7 +106,7 @@ def test_checkpointed_cut_between_records(sample: Sample) -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_checkpointed_cut_around_a_checkpoint(number: int, sample: Sample) -> None:
-    """Cut at every octet around a checkpoint's end."""
+    """Cut at every byte around a checkpoint's end."""
     data = sample("hvm-remus.bin.gz")
     whole = _checkpoints(data)
     for cut in range(whole[number] - 220, whole[number] + 120):
@@ -114,7 +114,7 @@ def test_checkpointed_cut_around_a_checkpoint(number: int, sample: Sample) -> No
 
 
 def _cuts(data: bytes) -> Iterator[int]:
-    """Every octet outside page contents, and of these every 1009th; all of them in the thorough profile."""
+    """Every byte outside page contents, and of these every 1009th; all of them in the thorough profile."""
     step = 1 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 1009
     yield from range(40)
     for name, start, end in _records(data):

@@ -33,8 +33,8 @@ def _clauses(layer: str) -> set[str]:
     return {row[0] for row in rows if row[1] in MAGIC}
 
 
-def _flipped(octets: bytes, bit: int) -> bytes:
-    broken = bytearray(octets)
+def _flipped(data: bytes, bit: int) -> bytes:
+    broken = bytearray(data)
     broken[bit // 8] ^= 1 << bit % 8
     return bytes(broken)
 
@@ -47,28 +47,28 @@ def test_every_magic_has_a_stream() -> None:
 @pytest.mark.parametrize("layer", STREAMS)
 def test_any_bit(layer: str) -> None:
     """Any flipped bit of a magic is one finding, of its clause, and all else is judged as ever."""
-    octets = GOOD[STREAMS[layer]].render()
-    sound = judge([octets])
+    data = GOOD[STREAMS[layer]].render()
+    sound = judge([data])
     for bit in range(8 * len(MAGICS[layer])):
-        broken = _flipped(octets, bit)
+        broken = _flipped(data, bit)
         outcome = judge([broken])
         found = set(outcome.counts) - set(sound.counts)
         assert len(found) == 1
         assert found <= _clauses(layer)
         assert (outcome.errors, outcome.size) == (1, sound.size)
         told = streamfmt.identify(broken)
-        assert (told.key, told.known, told.description) == (layer, True, streamfmt.identify(octets).description)
+        assert (told.key, told.known, told.description) == (layer, True, streamfmt.identify(data).description)
         place = bit // 8
-        assert f"byte {place} is {broken[place]:#04x}, expected {octets[place]:#04x}" in told.doubt
+        assert f"byte {place} is {broken[place]:#04x}, expected {data[place]:#04x}" in told.doubt
 
 
 @pytest.mark.parametrize("layer", ["libxl", "libxc"])
 @pytest.mark.parametrize("around", ["xl-hvm", "libvirt-hvm"])
 def test_inside(layer: str, around: str) -> None:
     """A damaged magic inside a container is known again too."""
-    octets = GOOD[around].render()
-    at = octets.index(MAGICS[layer])
-    outcome = judge([_flipped(octets, 8 * at + 3)])
+    data = GOOD[around].render()
+    at = data.index(MAGICS[layer])
+    outcome = judge([_flipped(data, 8 * at + 3)])
 
     assert outcome.errors == 1
     assert set(outcome.counts) & _clauses(layer)
@@ -78,13 +78,13 @@ def test_inside(layer: str, around: str) -> None:
 @pytest.mark.parametrize("bit", [3, 61])
 def test_exactly(layer: str, bit: int) -> None:
     """Exact reading knows a damaged magic as well, and reads nothing behind the stream."""
-    octets = _flipped(GOOD[STREAMS[layer]].render(), bit)
+    data = _flipped(GOOD[STREAMS[layer]].render(), bit)
     out, into = os.pipe()
     with open(out, "rb", buffering=0) as reading, open(into, "wb") as writing:
-        writing.write(octets + b"rest")
+        writing.write(data + b"rest")
         writing.flush()
         outcome = streamfmt.verify(reading, exact=True)
-        assert (outcome.errors, outcome.size) == (1, len(octets))
+        assert (outcome.errors, outcome.size) == (1, len(data))
         assert set(outcome.counts) & _clauses(layer)
         assert reading.read(8) == b"rest"
 
@@ -108,9 +108,9 @@ def test_how_much(layer: str) -> None:
 
 def test_another_version_is_no_damage() -> None:
     """What has both a damaged magic and a version that is not known is not that header."""
-    octets = bytearray(_flipped(GOOD["hvm"].render(), 0))
-    octets[15] = 9
-    outcome = judge([bytes(octets)])
+    data = bytearray(_flipped(GOOD["hvm"].render(), 0))
+    data[15] = 9
+    outcome = judge([bytes(data)])
 
     assert list(outcome.counts) == ["LIBXC-IHDR-VERSION"]
     assert outcome.verifier.stopped is not None

@@ -59,7 +59,7 @@ def test_the_set_is_large_and_each_is_named() -> None:
 
     assert len(found) > 5000
     assert len({case.name for case in found}) == len(found)
-    assert len({(case.form, case.mode, case.octets) for case in found}) == len(found)
+    assert len({(case.form, case.mode, case.data) for case in found}) == len(found)
 
 
 def test_real_streams_are_in_the_set() -> None:

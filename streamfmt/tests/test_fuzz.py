@@ -41,8 +41,8 @@ def test_crash() -> None:
 
     assert failure.kind == CRASH
     assert re.fullmatch(r"KeyError: \d+ \(.*fuzzed.py:\d+\)", failure.what)
-    assert len(failure.given.octets) < 5000
-    assert load(failure.recipe).stream.render() == failure.given.octets
+    assert len(failure.given.data) < 5000
+    assert load(failure.recipe).stream.render() == failure.given.data
 
 
 def test_hang() -> None:
@@ -51,7 +51,7 @@ def test_hang() -> None:
     failure = only(search(asked, lambda failure: None, None))
 
     assert failure.kind == HANG
-    assert len(failure.given.octets) < 16
+    assert len(failure.given.data) < 16
 
 
 def test_memory() -> None:

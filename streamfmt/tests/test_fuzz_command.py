@@ -63,7 +63,7 @@ def shell(line: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_repeating_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command's own line dies as it did, of octets on standard input or in a file."""
+    """A command's own line dies as it did, of bytes on standard input or in a file."""
     named = """sh -c 'if grep -q LibxlFmt "$1"; then kill -SEGV $$; fi' sh {}"""
     for words in (DYING, named):
         options = ("--seed", "1", "--jobs", "1", "--count", "60", "--failures", "1", "--against", "none")
@@ -83,7 +83,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert status == 1
     assert 0 < told["inputs"] <= 200
-    assert Path(told["failures"][0]["stream"]["file"]).stat().st_size == told["failures"][0]["stream"]["octets"]
+    assert Path(told["failures"][0]["stream"]["file"]).stat().st_size == told["failures"][0]["stream"]["bytes"]
 
 
 def test_nothing_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,8 +279,8 @@ def test_status_line(tmp_path: Path) -> None:
         os.close(theirs)
         shown = b""
         with suppress(OSError):  # which is how a terminal says that nobody writes to it any more
-            while octets := os.read(ours, 4096):
-                shown += octets
+            while raw := os.read(ours, 4096):
+                shown += raw
         out, _ = process.communicate()
     os.close(ours)
 

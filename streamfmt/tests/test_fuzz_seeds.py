@@ -32,15 +32,15 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_seeds_conform(seeds: Path) -> None:
-    """Each stream conforms as what it is given out for, and its recipe makes the same octets."""
+    """Each stream conforms as what it is given out for, and its recipe makes the same bytes."""
     names = {path.stem for path in seeds.glob("streams/*.bin")}
 
     assert names == GOOD.keys()
     for name, stream in GOOD.items():
-        octets = (seeds / "streams" / f"{name}.bin").read_bytes()
-        outcome = verified(Input(octets, stream.form or "auto", "auto", deep=True))
+        raw = (seeds / "streams" / f"{name}.bin").read_bytes()
+        outcome = verified(Input(raw, stream.form or "auto", "auto", deep=True))
         assert (outcome.verdict, outcome.counts) == ("conforms", {})
-        assert load((seeds / "recipes" / f"{name}.toml").read_text()).stream.render() == octets
+        assert load((seeds / "recipes" / f"{name}.toml").read_text()).stream.render() == raw
 
 
 def test_dictionary(seeds: Path) -> None:

@@ -25,7 +25,7 @@ from .fuzzed import FUZZED, running
 from .good import GOOD
 
 ROOT = Path(data.path("spec")).parent
-GIVEN = Input(b"octets", "libxl", "remus")
+GIVEN = Input(b"bytes", "libxl", "remus")
 Opening = Callable[..., Target]
 
 
@@ -50,12 +50,10 @@ def python(program: str) -> str:
     return shlex.join([sys.executable, "-c", program])
 
 
-def test_command_gets_octets_and_words(opened: Opening) -> None:
+def test_command_gets_bytes_and_words(opened: Opening) -> None:
     """On standard input, or in a file; and what the stream is."""
-    check = (
-        "import sys; sys.exit(sys.argv[1:] != ['libxl', 'remus', 'unknown'] or sys.stdin.buffer.read() != b'octets')"
-    )
-    named = "import sys; sys.exit(sys.argv[2] != 'x-libxl' or open(sys.argv[1], 'rb').read() != b'octets')"
+    check = "import sys; sys.exit(sys.argv[1:] != ['libxl', 'remus', 'unknown'] or sys.stdin.buffer.read() != b'bytes')"
+    named = "import sys; sys.exit(sys.argv[2] != 'x-libxl' or open(sys.argv[1], 'rb').read() != b'bytes')"
     for words in (f"{python(check)} {{form}} {{mode}} {{guest}}", f"{python(named)} {{}} x-{{form}}"):
         target = opened(words, 10)
         assert target.run(GIVEN).kind == ACCEPT, words

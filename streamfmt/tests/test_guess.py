@@ -195,7 +195,7 @@ def test_not_recognised(name: str) -> None:
 
 
 def test_random_heads() -> None:
-    """Chance does not make a legacy stream: none in 20,000 heads of 64 octets."""
+    """Chance does not make a legacy stream: none in 20,000 heads of 64 bytes."""
     noise = random.Random(20)
 
     assert not [head for head in (noise.randbytes(64) for _ in range(20_000)) if guess_legacy(head)]
@@ -203,15 +203,15 @@ def test_random_heads() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=4096))
-def test_any_octets(head: bytes) -> None:
-    """No octets whatever raise."""
+def test_any_bytes(head: bytes) -> None:
+    """No bytes whatever raise."""
     guess_legacy(head)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged(data: st.DataObject) -> None:
-    """Nor do streams with a few octets overwritten; the octets that tell the width decide alone."""
+    """Nor do streams with a few bytes overwritten; the bytes that tell the width decide alone."""
     head = bytearray(data.draw(st.sampled_from([row[0][:4096] for row in POSITIVE.values()])))
     for at in data.draw(st.lists(st.integers(0, len(head) - 1), max_size=4)):
         head[at] = data.draw(st.integers(0, 255))
@@ -221,7 +221,7 @@ def test_damaged(data: st.DataObject) -> None:
 
 
 def test_undecided() -> None:
-    """Where the octets fit an HVM batch and a frame list, the guest is None and the evidence says so."""
+    """Where the bytes fit an HVM batch and a frame list, the guest is None and the evidence says so."""
     found = guess_legacy(UNDECIDED)
 
     assert found is not None
@@ -296,7 +296,7 @@ def test_bounds_of_a_batch() -> None:
 
 
 def test_largest_list() -> None:
-    """Without extended info a 32-bit toolstack has no guest above 64 GiB, so text, whose octets are large, is none."""
+    """Without extended info a 32-bit toolstack has no guest above 64 GiB, so text, whose bytes are large, is none."""
     frames = range(0x700, 0x780)
 
     assert guess_legacy(words(32, 1 << 24, *frames)) is not None

@@ -1,4 +1,4 @@
-"""`streamfmt show --hexdump`: every octet once, beside the fields it belongs to."""
+"""`streamfmt show --hexdump`: every byte once, beside the fields it belongs to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from streamfmt import tables
-from streamfmt.render.hexdump import ELEMENTS_MAX, OCTETS_MAX, hanging
+from streamfmt.render.hexdump import BYTES_MAX, ELEMENTS_MAX, hanging
 from streamfmt.schema import libxc
 
 from .. import writer
@@ -21,38 +21,38 @@ from .showing import Show, dumped, parsed, reach, records
 
 @pytest.mark.parametrize("big", [False, True], ids=["little", "big"])
 @pytest.mark.parametrize("name", GOOD)
-def test_full_dump_has_every_octet_once(name: str, big: bool, show: Show) -> None:
-    """--hexdump --full shows each octet once, as it is; only page contents are left out, and counted."""
+def test_full_dump_has_every_byte_once(name: str, big: bool, show: Show) -> None:
+    """--hexdump --full shows each byte once, as it is; only page contents are left out, and counted."""
     stream = GOOD[name].big_endian("libxl", "libxc") if big else GOOD[name]
     ends = stream.parts[-1].path.endswith(".END")
-    octets = stream.render() + (b"and what follows" if ends else b"")
-    status, output = show(octets, "--hexdump", "--full")
+    data = stream.render() + (b"and what follows" if ends else b"")
+    status, output = show(data, "--hexdump", "--full")
     seen: dict[int, int] = {}
     for at, shown, _ in dumped(output):
-        for place, octet in enumerate(shown, at):
+        for place, byte in enumerate(shown, at):
             assert place not in seen
-            seen[place] = octet
+            seen[place] = byte
     elided = set()
-    for row in records(show(octets, "--json", "--records", ":")[1]):
+    for row in records(show(data, "--json", "--records", ":")[1]):
         if row["name"] == "PAGE_DATA":
             end = row["offset"] + 8 + row["length"]
             elided |= set(range(end - row["pages"] * libxc.PAGE_SIZE, end))
 
     assert status == 0
-    assert set(range(len(octets))) - elided == set(seen)
-    assert bytes(seen[place] for place in sorted(seen)) == bytes(octets[place] for place in sorted(seen))
+    assert set(range(len(data))) - elided == set(seen)
+    assert bytes(seen[place] for place in sorted(seen)) == bytes(data[place] for place in sorted(seen))
     assert sum(int(count) for count in re.findall(r"\.\.\. (\d+) pages? of content", output)) * 4096 == len(elided)
 
 
 @pytest.mark.parametrize("name", ["libxl-hvm", "pv"])
 def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
-    """Every value beside its octets is construct's, by its path, bit fields and elements included."""
-    octets = GOOD[name].render()
-    rows = records(show(octets, "--json", "--records", ":")[1])
+    """Every value beside its bytes is construct's, by its path, bit fields and elements included."""
+    data = GOOD[name].render()
+    rows = records(show(data, "--json", "--records", ":")[1])
     count = 0
     for row in rows:
-        _, output = show(octets, "--hexdump", "--full", "--records", str(row["number"]))
-        oracle = parsed(row, octets)
+        _, output = show(data, "--hexdump", "--full", "--records", str(row["number"]))
+        oracle = parsed(row, data)
         lines = [words for at, _, words in dumped(output) if at >= row["offset"] + 8 and " = " in words]
         for line in lines:
             prefix = ""
@@ -85,7 +85,7 @@ def test_dump_names(show: Show) -> None:
         "pairs[0].key = 'physmap/f0000000/start_addr'",
         "ident = 'LibxlFmt'",
         "marker = all ones",
-        "... 1 page of content, 4,096 octets",
+        "... 1 page of content, 4,096 bytes",
     ):
         assert words in output
     wrong = good.HVM.patch("libxc.PAGE_DATA", "entries[1].reserved", 9).patch("libxc.X86_TSC_INFO", "reserved", 1)
@@ -98,16 +98,16 @@ def test_limits_of_a_dump(show: Show) -> None:
     """Opaque parts and arrays are cut short and say so; --full lifts that; a selection leaves the headers out."""
     many = writer.pages(*((pfn, "XTAB") for pfn in range(ELEMENTS_MAX + 5)))
     stream = Stream((*good.PV.parts[:-1], many, good.END))
-    for words, elements, octets, headers in (
-        (["--hexdump"], ELEMENTS_MAX, OCTETS_MAX, 2),
+    for words, elements, data, headers in (
+        (["--hexdump"], ELEMENTS_MAX, BYTES_MAX, 2),
         (["--hexdump", "--full"], ELEMENTS_MAX + 5, 5168, 2),
-        (["--hexdump", "--records", "5:"], ELEMENTS_MAX, OCTETS_MAX, 0),
+        (["--hexdump", "--records", "5:"], ELEMENTS_MAX, BYTES_MAX, 0),
     ):
         _, output = show(stream, *words)
         assert f"entries[{elements - 1}].type" in output
         assert f"entries[{elements}].type" not in output
         assert ("... 5 more of entries" in output) == (elements == ELEMENTS_MAX)
-        assert (f"... {5168 - OCTETS_MAX:,} more octets" in output) == (octets == OCTETS_MAX)
+        assert (f"... {5168 - BYTES_MAX:,} more bytes" in output) == (data == BYTES_MAX)
         assert output.count("marker = ") + output.count("xen_major = ") == headers
 
 

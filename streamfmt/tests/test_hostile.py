@@ -14,7 +14,7 @@ from .hostile import FLOODS, LIARS
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
 _SIZE = (8 if _THOROUGH else 1) << 20
-# Floods of 24-octet records, what most of an image could be made of.
+# Floods of 24-byte records, what most of an image could be made of.
 _LONG = [name for name in FLOODS if name.startswith("entries-")] if _THOROUGH else ["entries-mixed"]
 _LONG_SIZE = (64 if _THOROUGH else 8) << 20
 _SHORT = [name for name in (*LIARS, *FLOODS) if name not in _LONG]

@@ -18,10 +18,10 @@ def test_pages_at_once_are_the_pages_one_by_one(name: str, first: int, ahead: in
     buffers = RULES[name](first, ahead + behind)
     assert all(len(buffer) % memory.PAGE == 0 for buffer in buffers)
 
-    octets = b"".join(buffers)
-    assert len(octets) == (ahead + behind) * memory.PAGE
+    data = b"".join(buffers)
+    assert len(data) == (ahead + behind) * memory.PAGE
     alone = b"".join(RULES[name](first + ahead, 1))
-    assert octets[ahead * memory.PAGE :][: memory.PAGE] == alone
+    assert data[ahead * memory.PAGE :][: memory.PAGE] == alone
 
 
 def test_random_pages_of_a_gib_differ() -> None:

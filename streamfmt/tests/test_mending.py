@@ -27,32 +27,32 @@ LIARS = {
 }
 
 
-def _message(octets: bytes) -> str:
-    found = [finding.message for finding in judge([octets]).findings if finding.clause == "XL-FLAG-STREAM"]
+def _message(data: bytes) -> str:
+    found = [finding.message for finding in judge([data]).findings if finding.clause == "XL-FLAG-STREAM"]
     return found[0] if found else ""
 
 
-def _mended(octets: bytes, folder: Path) -> bytes:
+def _mended(data: bytes, folder: Path) -> bytes:
     """What the commands of the hint make of a file, with the byte and place of the finding; the file stays."""
-    match = re.search(r"byte at (\d+) would have to be (\\\d+)", _message(octets))
+    match = re.search(r"byte at (\d+) would have to be (\\\d+)", _message(data))
     assert match is not None
     _, *commands = registry()["XL-FLAG-STREAM"].hint.strip().splitlines()
     script = "\n".join(commands).replace("seek=36", f"seek={match[1]}").replace(r"\003", match[2])
     original = folder / "guest.sav"
-    original.write_bytes(octets)
+    original.write_bytes(data)
     subprocess.run(["sh", "-ec", script], cwd=folder, check=True, capture_output=True)
-    assert original.read_bytes() == octets
+    assert original.read_bytes() == data
     return (folder / "mended.sav").read_bytes()
 
 
 @pytest.mark.parametrize("name", LIARS)
 def test_hint_mends(name: str, tmp_path: Path) -> None:
     """The copy has the flag that it should have, and is else the same."""
-    octets = LIARS[name]
-    mended = _mended(octets, tmp_path)
+    data = LIARS[name]
+    mended = _mended(data, tmp_path)
 
     assert not _message(mended)
-    assert sum(one != other for one, other in zip(octets, mended, strict=True)) == 1
+    assert sum(one != other for one, other in zip(data, mended, strict=True)) == 1
 
 
 def test_usual_case_needs_no_thought(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +69,6 @@ def test_usual_case_needs_no_thought(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_nothing_to_mend() -> None:
     """Where neither stream is there, no byte would help."""
     bare = Stream((*XL.parts[:2], *GOOD["hvm"].parts)).render()
-    for octets in (bare, XL.before("libxl.header", raw(b"something else, and enough of it")).render()):
-        assert _message(octets)
-        assert "would have to be" not in _message(octets)
+    for data in (bare, XL.before("libxl.header", raw(b"something else, and enough of it")).render()):
+        assert _message(data)
+        assert "would have to be" not in _message(data)

@@ -1,4 +1,4 @@
-"""Damaged streams end in a verdict: no exception, no delay, nothing that depends on how the octets came.
+"""Damaged streams end in a verdict: no exception, no delay, nothing that depends on how the bytes came.
 
 `campaign` makes the damage and says what is promised; here it runs a few thousand inputs, and hypothesis a few more
 that it can make smaller.
@@ -23,9 +23,9 @@ _COUNT = 150 * (10 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 
 def test_seeded(job: int) -> None:
     """Thousands of damaged vectors and real streams, the same ones every time."""
     for number in range(job * _COUNT, (job + 1) * _COUNT):
-        octets, rng = one("suite", number)
+        data, rng = one("suite", number)
         try:
-            check(octets, rng)
+            check(data, rng)
         except Exception as error:  # any at all is what this test is to find
             pytest.fail(f"python -m streamfmt.tests.campaign --seed suite --only {number}: {error!r}")
 
@@ -35,12 +35,12 @@ def test_seeded(job: int) -> None:
     edits=st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=8), st.integers(0, 16)), max_size=4),
 )
 def test_any_edit(number: int, edits: list[tuple[int, bytes, int]]) -> None:
-    """Octets put in the place of others, at places that shrink towards the front."""
-    octets = seeds()[number].octets
+    """Bytes put in the place of others, at places that shrink towards the front."""
+    data = seeds()[number].data
     for place, new, gone in edits:
-        at = place % (len(octets) + 1)
-        octets = octets[:at] + new + octets[at + gone :]
-    check(octets, Random(0))
+        at = place % (len(data) + 1)
+        data = data[:at] + new + data[at + gone :]
+    check(data, Random(0))
 
 
 def test_damage_differs() -> None:

@@ -24,12 +24,12 @@ Sample = Callable[[str], bytes]
 _STATUS = {"accept": 0, "reject": 1, "crash": 2}
 
 
-def _form(octets: bytes) -> str:
+def _form(data: bytes) -> str:
     """What to call a stream when asking the script."""
-    return "libxl" if octets.startswith(b"LibxlFmt") else "xl" if octets.startswith(b"Xen saved") else "libxc"
+    return "libxl" if data.startswith(b"LibxlFmt") else "xl" if data.startswith(b"Xen saved") else "libxc"
 
 
-def _octets(vector: Vector) -> bytes:
+def _bytes(vector: Vector) -> bytes:
     return b"".join(bytes(piece) for piece in vector.stream.pieces())
 
 
@@ -38,12 +38,12 @@ def _octets(vector: Vector) -> bytes:
     ("name", "kind"), [("hvm-64.bin.gz", "hvm"), ("pv-list.bin.gz", "pv"), ("hvm-remus.bin.gz", "hvm-remus")]
 )
 def test_xenguest_accepts_what_it_wrote(name: str, kind: str, sample: Sample) -> None:
-    """Real streams are read to their last octet."""
-    octets = sample(name)
+    """Real streams are read to their last byte."""
+    data = sample(name)
 
-    (verdict,) = peers.xenguest([(kind, octets)])
+    (verdict,) = peers.xenguest([(kind, data)])
 
-    assert (verdict.verdict, verdict.offset) == ("accept", len(octets))
+    assert (verdict.verdict, verdict.offset) == ("accept", len(data))
 
 
 @pytest.mark.peer
@@ -66,9 +66,9 @@ def test_xenguest_rejects_and_says_why(sample: Sample) -> None:
 @pytest.mark.peer
 def test_xenguest_may_crash() -> None:
     """A stream that kills the library is told from one that it refuses, and takes no other with it."""
-    octets = _octets(BREAKING["LIBXC-P2M-E0"]["one-page"])
+    data = _bytes(BREAKING["LIBXC-P2M-E0"]["one-page"])
 
-    crash, empty = peers.xenguest([("pv", octets), ("pv", b"")])
+    crash, empty = peers.xenguest([("pv", data), ("pv", b"")])
 
     assert (crash.verdict, crash.message, empty.verdict) == ("crash", "Segmentation fault", "reject")
 
@@ -76,8 +76,8 @@ def test_xenguest_may_crash() -> None:
 @pytest.mark.peer
 def test_a_refusal_of_the_hypervisor_is_named() -> None:
     """What the hypervisor refuses is told from what the library itself does."""
-    mode = _octets(Vector(PV.patch(TSC_INFO, "mode", 3)))
-    short = _octets(BREAKING["LIBXC-TSC-LEN"]["short"])
+    mode = _bytes(Vector(PV.patch(TSC_INFO, "mode", 3)))
+    short = _bytes(BREAKING["LIBXC-TSC-LEN"]["short"])
 
     theirs, own, good = peers.xenguest([("pv", mode), ("hvm", short), ("pv", PV.render())])
 
@@ -92,9 +92,9 @@ def test_running_out_of_memory_is_a_reject() -> None:
     # As many frames as fit into the 8 MiB that libxenguest allows a record.
     frames = 1 << 20
     most = struct.pack("<II", 0, (frames - 1) * 512 - 1) + bytes(8 * (frames - 1))
-    octets = _octets(Vector(PV.swap(P2M, Part(P2M, octets=most))))
+    data = _bytes(Vector(PV.swap(P2M, Part(P2M, data=most))))
 
-    (verdict,) = peers.xenguest([("pv", octets)])
+    (verdict,) = peers.xenguest([("pv", data)])
 
     assert (verdict.verdict, "alloc 4294963200 bytes" in verdict.message) == ("reject", True)
 
@@ -102,9 +102,9 @@ def test_running_out_of_memory_is_a_reject() -> None:
 @pytest.mark.peer
 def test_many_streams_take_seconds_and_have_one_verdict() -> None:
     """A process per stream would take minutes; memory, order and neighbours leave no trace in a verdict."""
-    some = [("hvm", _octets(vector)[:200]) for vector in EACH_SMALL[::10]]
+    some = [("hvm", _bytes(vector)[:200]) for vector in EACH_SMALL[::10]]
     # The library prints what it never wrote, of the heap.
-    some.append(("pv", _octets(BREAKING["LIBXC-P2M-START"]["second"])))
+    some.append(("pv", _bytes(BREAKING["LIBXC-P2M-START"]["second"])))
     began = time.monotonic()
 
     verdicts = peers.xenguest(some * 30)
@@ -144,18 +144,18 @@ def test_a_malformed_request_ends_the_judging(request_: bytes) -> None:
 def test_the_batch_judges_as_the_script_does(tmp_path: Path) -> None:
     """Our driver of Xen's modules gives the whole script's exit status, in every form and with every verdict."""
     program = peers.require("verify-stream-v2")
-    streams = [(_form(octets), octets) for octets in map(_octets, EACH_SMALL)]
+    streams = [(_form(data), data) for data in map(_bytes, EACH_SMALL)]
     groups: dict[tuple[str, str], list[bytes]] = {}
-    for (form, octets), said in zip(streams, peers.script(streams), strict=True):
-        groups.setdefault((form, said.verdict), []).append(octets)
+    for (form, data), said in zip(streams, peers.script(streams), strict=True):
+        groups.setdefault((form, said.verdict), []).append(data)
     environment = {**os.environ, "PYTHONPATH": run.script_modules(program)}
     path = tmp_path / "stream"
 
     assert groups.keys() >= {(form, verdict) for form in ("libxc", "libxl", "xl") for verdict in ("accept", "reject")}
     assert ("libxc", "crash") in groups
     for (form, verdict), members in groups.items():
-        for octets in members[:: len(members) // 6 + 1]:
-            path.write_bytes(octets)
+        for data in members[:: len(members) // 6 + 1]:
+            path.write_bytes(data)
             command = [program, "-f", form, "-i", str(path)]
             done = subprocess.run(command, capture_output=True, env=environment, check=False)
             assert done.returncode == _STATUS[verdict]

@@ -1,4 +1,4 @@
-"""What holds of every input, whatever its octets are."""
+"""What holds of every input, whatever its bytes are."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ def _records(draw: st.DrawFn) -> bytes:
     return found
 
 
-@given(octets=st.binary(max_size=4000), form=FORMS)
-def test_any_octets(octets: bytes, form: str) -> None:
+@given(data=st.binary(max_size=4000), form=FORMS)
+def test_any_bytes(data: bytes, form: str) -> None:
     """Anything at all gets a verdict, and no stream is made of noise."""
-    outcome = judge([octets], form)
+    outcome = judge([data], form)
 
     assert outcome.verdict in {DOES_NOT_CONFORM, NOT_JUDGED}
     assert summary(outcome)
 
 
 @given(start=st.sampled_from(STARTS), rest=st.one_of(st.binary(max_size=600), _records()), mode=st.sampled_from(MODES))
-def test_any_octets_after_good_headers(start: bytes, rest: bytes, mode: str) -> None:
+def test_any_bytes_after_good_headers(start: bytes, rest: bytes, mode: str) -> None:
     """What follows good headers is told of alike however it is cut, and in words."""
-    octets = start + rest
-    outcome = judge([octets], "auto", mode)
+    data = start + rest
+    outcome = judge([data], "auto", mode)
 
     assert outcome.verdict in {CONFORMS, DOES_NOT_CONFORM}
     assert len(finding_lines(outcome, every=True)) >= len(outcome.verifier.findings.kept)
-    assert told(outcome) == told(judge([octets[at : at + 3] for at in range(0, len(octets), 3)], "auto", mode))
-    assert all(finding.offset <= len(octets) for finding in outcome.verifier.findings.kept)
+    assert told(outcome) == told(judge([data[at : at + 3] for at in range(0, len(data), 3)], "auto", mode))
+    assert all(finding.offset <= len(data) for finding in outcome.verifier.findings.kept)
 
 
 @pytest.mark.parametrize("clause", SMALL)

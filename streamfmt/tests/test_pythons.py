@@ -110,7 +110,7 @@ def _generated() -> list[verdicts.Asked]:
     @settings(once, max_examples=GENERATED - RUNS)
     @given(inputs())
     def any_kind(sample: Sample) -> None:
-        found.append((sample.form, sample.mode, sample.deep, sample.octets))
+        found.append((sample.form, sample.mode, sample.deep, sample.data))
 
     @seed(11)
     @settings(once, max_examples=RUNS)

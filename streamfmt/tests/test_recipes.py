@@ -51,7 +51,7 @@ def frames(stream: Stream) -> list[list[tuple[int, str, bytes | None]]]:
 
 @pytest.mark.parametrize("clause", SMALL)
 def test_dumped_and_loaded_is_the_same(clause: str) -> None:
-    """The recipe of any stream, however broken, makes its octets, and says how to read them."""
+    """The recipe of any stream, however broken, makes its bytes, and says how to read them."""
     for name, vector in SMALL[clause].items():
         text = dump.dump(Recipe(vector.stream, vector.form, vector.mode, vector.deep, faults=True))
         back = recipes.load(text, name)
@@ -96,12 +96,12 @@ def test_guests_conform_and_are_what_was_asked_for(asked: dict[str, Any]) -> Non
     if made is None:
         assert any(word in told for word in REFUSED)
         return
-    octets = made.stream.render()
-    outcome = judge([octets], made.form, made.mode, deep=asked["guest"] == "hvm", strict=True)
+    data = made.stream.render()
+    outcome = judge([data], made.form, made.mode, deep=asked["guest"] == "hvm", strict=True)
 
     assert outcome.verdict == "conforms", outcome.findings
     assert not made.faults
-    with streamfmt.open(octets) as stream:
+    with streamfmt.open(data) as stream:
         assert stream.identity.key == asked["form"]
         (image,) = {layer for _ in stream for layer in stream.layers if layer.name == "libxc"}
     assert (image.guest, image.version) == (asked["guest"], asked.get("version", 3))
@@ -130,7 +130,7 @@ def test_guests_conform_and_are_what_was_asked_for(asked: dict[str, Any]) -> Non
     ("said", "first"),
     [
         ('"zero"', [bytes(4096)] * 3),
-        ('"octet"', [bytes([pfn]) * 4096 for pfn in range(3)]),
+        ('"byte"', [bytes([pfn]) * 4096 for pfn in range(3)]),
         ('"pfn"', [pfn.to_bytes(8, "little") * 512 for pfn in range(3)]),
         ('{ hex = "00ff" }', [b"\x00\xff" * 2048] * 3),
         ('{ text = "abc" }', [(b"abc" * 1366)[:4096]] * 3),
@@ -212,16 +212,16 @@ converted = true
 
 
 @pytest.mark.parametrize(
-    ("said", "path", "octets"),
+    ("said", "path", "data"),
     [
         ('form = "xl"\nconfig = "{}"', "xl.OPTIONAL_DATA", b"{}"),
         ('form = "libvirt"\nxml = { text = "<domain/>" }', "libvirt.XML", b"<domain/>"),
         ('form = "xapi"\nxenops = "((a b))"', "xapi.XENOPS", b"((a b))"),
     ],
 )
-def test_what_a_container_carries(said: str, path: str, octets: bytes) -> None:
+def test_what_a_container_carries(said: str, path: str, data: bytes) -> None:
     """Each form carries what its own key gives."""
-    assert octets in load(f'guest = "hvm"\n{said}').stream.part(path).body("<")
+    assert data in load(f'guest = "hvm"\n{said}').stream.part(path).body("<")
 
 
 # -- parts and faults -----------------------------------------------------------------------------------------
@@ -246,14 +246,14 @@ def faulty(fault: str) -> Stream:
         ('move = "HVM_CONTEXT"\nbefore = "HVM_PARAMS"', HVM.moved("libxc.HVM_CONTEXT", before="libxc.HVM_PARAMS")),
         ('move = "X86_TSC_INFO"\nafter = "libxc.END#-1"', None),
         ('insert = [{ copy = "X86_TSC_INFO" }]\nbefore = "PAGE_DATA"', None),
-        ('insert = [{ record = "libxc.END", type = 99, octets = { zeros = 8 } }]\nafter = "PAGE_DATA"', None),
+        ('insert = [{ record = "libxc.END", type = 99, bytes = { zeros = 8 } }]\nafter = "PAGE_DATA"', None),
         ('insert = [{ raw = { hex = "ff" } }]', None),
         ('insert = [{ vcpu = "BASIC", number = 3, size = 5168 }]\ninstead = "X86_TSC_INFO"', None),
         ('insert = [{ pages = "7-8, 9 XTAB", fill = "zero" }]\nbefore = "X86_TSC_INFO"', None),
         ('change = "X86_TSC_INFO"\nlength = 3', HVM.edit("libxc.X86_TSC_INFO", claim=3)),
         ('change = "X86_TSC_INFO"\ntype = "0x80000001"', HVM.edit("libxc.X86_TSC_INFO", code=0x80000001)),
         ('change = "libxc.END"\npadding = "12345678"', HVM.edit("libxc.END", padding=b"12345678")),
-        ('change = "libxc.END"\noctets = "12345678"\nzeros = 8', HVM.edit("libxc.END", octets=b"12345678", fill=8)),
+        ('change = "libxc.END"\nbytes = "12345678"\nzeros = 8', HVM.edit("libxc.END", data=b"12345678", fill=8)),
         ('resize = "X86_TSC_INFO"\nto = 16', HVM.resized("libxc.X86_TSC_INFO", 16)),
         ('cut = "X86_TSC_INFO"', HVM.upto("libxc.X86_TSC_INFO")),
         ('cut = "X86_TSC_INFO"\nat = 9', HVM.upto("libxc.X86_TSC_INFO", extra=9)),
@@ -263,15 +263,15 @@ def faulty(fault: str) -> Stream:
 )
 def test_faults(fault: str, edited: Stream | None) -> None:
     """Each verb does the edit of its name; one that has no expected stream here is looked at by itself below."""
-    octets = faulty(fault).render()
+    data = faulty(fault).render()
 
-    assert octets != HVM.render()
+    assert data != HVM.render()
     if edited is not None:
-        assert octets == edited.render()
+        assert data == edited.render()
 
 
 def test_inserted_parts_are_where_they_were_put() -> None:
-    """Copies, raw octets and pages stand before, behind, or in the place of others, or at the end."""
+    """Copies, raw bytes and pages stand before, behind, or in the place of others, or at the end."""
     names = [part.path for part in HVM.parts]
     at = names.index("libxc.PAGE_DATA")
 

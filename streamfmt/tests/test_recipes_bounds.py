@@ -33,7 +33,7 @@ BUILT = {
     "patterns": f"{P}raw = [{_PATTERNS}]\n",
     "zeros": f'{P}raw = ""\nzeros = 10000000000\n' * 2,
     "padding": f'{BROKEN}{P}record = "libxc.END"\npadding = {{ zeros = 200000000 }}\n',
-    "header": f'{BROKEN}{P}header = "libxc.image_header"\noctets = {{ zeros = 200000000 }}\nzeros = 1000000000\n',
+    "header": f'{BROKEN}{P}header = "libxc.image_header"\nbytes = {{ zeros = 200000000 }}\nzeros = 1000000000\n',
     "pages": BROKEN + PAGES * 2 + f'{PAGES}fill = "random"\n' * 2,
     "many-pages": BROKEN + PAGES * 5000 + CUT,
     "fills": BROKEN + "".join(f'{P}pages = "0-9"\nfill = {{ hex = "{n:04x}" }}\n' for n in range(5000)) + CUT,
@@ -47,7 +47,7 @@ BUILT = {
 }
 # What is refused, and what is said of it.
 REFUSED = {
-    "random": (f"{P}raw = {{ random = 200000000 }}\n" * 5, "3: part[0].raw: random = 200000000 is not octets, or over"),
+    "random": (f"{P}raw = {{ random = 200000000 }}\n" * 5, "3: part[0].raw: random = 200000000 is not bytes, or over"),
     "parts": (f'{P}raw = "a"\n' * 100_000, "1: this makes over 393,216 words and marks"),
     "checkpoints": (f"{HVM}checkpoints = 1000000\n", "3: checkpoints: this makes over 32,768 parts and rows"),
     "runs": (f'{HVM}[memory]\nframes = "{RUNS * 10}"\n', "4: memory.frames: these are over 131,072 items"),

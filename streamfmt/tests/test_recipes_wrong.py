@@ -65,20 +65,20 @@ WRONG = [
     (f"{G}[memory]\nrecords = [1]", '4: memory.records[0]: 1 is not a text such as "0-0x9f, 0xa0-0xbf XTAB"'),
     (
         f"{G}[memory]\nfill = 'zeros'",
-        "4: memory.fill: 'zeros' is none of zero, pfn, octet, random, table (is zero meant?)",
+        "4: memory.fill: 'zeros' is none of zero, pfn, byte, random, table (is zero meant?)",
     ),
-    (f"{G}[memory]\nfill = {{ hex = '' }}", "4: memory.fill: no octets fill no page"),
+    (f"{G}[memory]\nfill = {{ hex = '' }}", "4: memory.fill: no bytes fill no page"),
     (f"{G}[memory]\nbatch = 0", "4: memory.batch: 0 is not within 1 to 65536"),
     (f"{G}[params]\nFOO = 1", "4: params.FOO: it is no parameter's name, nor its number"),
     (f"{G}[params]\nSTORE = 1", "4: params.STORE: it is no parameter's name (is STORE_PFN meant?), nor its number"),
     (f"{G}[[context]]\ntype = 'PIT'\n[[context]]\ntype = 'PITT'", "6: context[1].type: 'PITT' is none of "),
     (f"{G}[policy]\nmsr = [[1]]", "4: policy.msr[0]: a list is not numbers for index, value"),
     (f"{G}[policy]\nmsr = [0]", "4: policy.msr[0]: 0 is not numbers for index, value"),
-    (f"{G}[xenstore]\na = 1", '4: xenstore.a: 1 is not octets: a text, or a table such as {hex = "00 ff"}'),
+    (f"{G}[xenstore]\na = 1", '4: xenstore.a: 1 is not bytes: a text, or a table such as {hex = "00 ff"}'),
     (f"{G}[emulator]\nkind = 'old'", "4: emulator.kind: 'old' is none of traditional, upstream"),
     # parts
     ("part = [1]", "2: part[0]: 1 is not a table"),
-    (f"{R}length = 1", "2: part[0]: a part is a header, a record, pages, a vcpu, raw octets, a copy or a recipe"),
+    (f"{R}length = 1", "2: part[0]: a part is a header, a record, pages, a vcpu, raw bytes, a copy or a recipe"),
     (f"{R}record = 'PAGE_DATA'", "3: part[0].record: 'PAGE_DATA' is none of "),
     (f"{TSC}fields = {{ mode = 1 }}", "4: part[0].fields.khz: it needs a value"),
     (f"{TSC}fields = {{ mod = 1 }}", "4: part[0].fields.mod: libxc.X86_TSC_INFO has no such field, only mode, khz, "),
@@ -87,29 +87,29 @@ WRONG = [
         "5: part[0].fields.mode: 'a' is no number",
     ),
     (f"{TSC}fields = {{ mode = 4294967296, khz = 1 }}", "4: part[0].fields.mode: 4294967296 is not within 0 to "),
-    (f"{R}raw = {{ hex = '0g' }}", "3: part[0].raw: hex = '0g' is not octets"),
+    (f"{R}raw = {{ hex = '0g' }}", "3: part[0].raw: hex = '0g' is not bytes"),
     (
         f"{R}raw = {{ hex = '00', text = 'a' }}",
-        "3: part[0].raw: octets are one of hex, random, text, zeros, and how many",
+        "3: part[0].raw: bytes are one of hex, random, text, zeros, and how many",
     ),
     (
         f"{R}raw = {{ random = 999999999 }}",
-        "3: part[0].raw: random = 999999999 is not octets, or over 16,777,216 of them",
+        "3: part[0].raw: random = 999999999 is not bytes, or over 16,777,216 of them",
     ),
     (
         f"{R}raw = [{{ zeros = 200000000 }}, {{ zeros = 200000000 }}]",
-        "3: part[0].raw: these are over 268,435,456 octets",
+        "3: part[0].raw: these are over 268,435,456 bytes",
     ),
     (
         f"{R}raw = {{ text = 'ab', times = 200000000 }}",
-        "3: part[0].raw: 400,000,000 octets; one value has 268,435,456 at",
+        "3: part[0].raw: 400,000,000 bytes; one value has 268,435,456 at",
     ),
     (f"{R}raw = ''\nzeros = '0x100000000000'", "4: part[0].zeros: 17592186044416 is not within 0 to 1099511627776"),
     (f"{R}vcpu = 'FOO'", "3: part[0].vcpu: 'FOO' is none of BASIC, EXTENDED, XSAVE"),
     (f"{R}pages = 'x'", "3: part[0].pages: 'x' is not frames, such as 7, 0-0x9f or 3 XTAB"),
     (f"{R}pages = '007'", "3: part[0].pages: '007' is not frames, such as 7, 0-0x9f or 3 XTAB"),
     (f"{R}pages = '0-0xffffffff'", "3: part[0].pages: one record has 65,536 frames at most"),
-    (f"{R}pages = '0'\ncontents = 'abc'", "4: part[0].contents: 3 octets are no whole pages"),
+    (f"{R}pages = '0'\ncontents = 'abc'", "4: part[0].contents: 3 bytes are no whole pages"),
     # faults
     (
         f"{F}set = 'FOO'\nfield = 'x'\nto = 1",
@@ -123,7 +123,7 @@ WRONG = [
         "5: fault[0].field: x: libxc.X86_TSC_INFO has no such field, only mode, khz, nsec, incarnation, reserved",
     ),
     (f"{F}set = 'X86_TSC_INFO'\nto = 1", "3: fault[0]: it has no field, a text"),
-    (f"{F}set = 'X86_TSC_INFO'\nfield = 'mode'", "3: fault[0]: it has no to, a number or octets"),
+    (f"{F}set = 'X86_TSC_INFO'\nfield = 'mode'", "3: fault[0]: it has no to, a number or bytes"),
     (
         f"{F}set = 'PAGE_DATA'\nfield = 'entries[9].type'\nto = 1",
         "5: fault[0].field: entries[9].type: there are fewer of",
@@ -137,7 +137,7 @@ WRONG = [
     (f"{F}move = 'PAGE_DATA'", "3: fault[0]: it has no before, a text"),
     (f"{F}insert = [{{ copy = 'FOO' }}]", "4: fault[0].insert[0].copy: 'FOO': there is no such header or record"),
     (f"{F}insert = [{{ recipe = 'x' }}]", "4: fault[0].insert[0].recipe: there are no other recipes to make this from"),
-    (f"{F}change = 'PAGE_DATA'", "3: fault[0]: change one of length, type, padding, octets, zeros"),
+    (f"{F}change = 'PAGE_DATA'", "3: fault[0]: change one of length, type, padding, bytes, zeros"),
     (f"{F}resize = 'PAGE_DATA'", "3: fault[0]: it has no to, a number"),
     (f"{F}cut = 'PAGE_DATA'\nat = -4000000", "5: fault[0].at: that is before the stream begins"),
     (f"{F}big_endian = ['foo']", "4: fault[0].big_endian: ['foo'] is not some of libxl, libxc, xl"),
@@ -165,7 +165,7 @@ WRONG = [
     (f"{G}[memory]\nframes = '0x10000000000000'", "4: memory.frames: a page entry has no room for frames from "),
     (f"{G}vcpus = 0x{'f' * 4000}", "3: vcpus: 3402823"),
     # what would go unheeded
-    (f"{TSC}octets = 'a'\nfields = {{ mode = 1 }}", "4: part[0].octets: it cannot have both fields and octets"),
+    (f"{TSC}bytes = 'a'\nfields = {{ mode = 1 }}", "4: part[0].bytes: it cannot have both fields and bytes"),
     (
         f"{R}header = 'libxc.domain_header'\nlength = 1",
         "4: part[0].length: libxc.domain_header has no length around it",
@@ -178,7 +178,7 @@ WRONG = [
     (f'{G}"a\\nb\\u001b" = 1', "3: a\\nb\\x1b: there is no such key here"),
     (f"{G}vcpus = 2024-01-01", "3: vcpus: 2024-01-01 is not a whole number"),
     (f"{G}vcpus = true", "3: vcpus: true is not a whole number"),
-    (f"{G}form = 'xapi'\n[[state]]\ntype = 'XENOPS'", "4: state[0]: it has no body, octets"),
+    (f"{G}form = 'xapi'\n[[state]]\ntype = 'XENOPS'", "4: state[0]: it has no body, bytes"),
     ("base = 'x'", "2: base: there are no other recipes to make this from"),
 ]
 

@@ -64,10 +64,10 @@ def test_length_rules() -> None:
     """A body's length is told as the schema bounds it."""
     rules = {path: reference.length_rule(layout) for path, layout in model.catalogue().items()}
 
-    assert rules["libxc.END"] == "0 octets"
-    assert rules["libxc.X86_PV_VCPU_BASIC"] == "8 + 2800 or 8 + 5168 octets"
-    assert rules["libxc.X86_PV_VCPU_EXTENDED"] == "8 + n octets, n at least 1 and at most 128"
-    assert rules["libxc.X86_CPUID_POLICY"] == "24·n octets, n at least 1"
+    assert rules["libxc.END"] == "0 bytes"
+    assert rules["libxc.X86_PV_VCPU_BASIC"] == "8 + 2800 or 8 + 5168 bytes"
+    assert rules["libxc.X86_PV_VCPU_EXTENDED"] == "8 + n bytes, n at least 1 and at most 128"
+    assert rules["libxc.X86_CPUID_POLICY"] == "24·n bytes, n at least 1"
 
 
 def test_every_table_is_whole() -> None:

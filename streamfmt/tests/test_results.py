@@ -33,15 +33,15 @@ BROKEN = gzip.decompress((REAL / "hvm-64-broken.bin.gz").read_bytes())
 REMUS = gzip.decompress((REAL / "hvm-remus.bin.gz").read_bytes())
 
 
-def zstd(octets: bytes) -> bytes:
-    return zstandard.ZstdCompressor(write_checksum=True).compress(octets)
+def zstd(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(raw)
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "xz": lzma.compress, "zstd": zstd}
 
 
-def altered(octets: bytes, place: int) -> bytes:
-    changed = bytearray(octets)
+def altered(raw: bytes, place: int) -> bytes:
+    changed = bytearray(raw)
     changed[place] ^= 1
     return bytes(changed)
 
@@ -103,8 +103,8 @@ def test_damaged_compression_is_a_result(content: str, packer: str, damage: str,
 @pytest.mark.parametrize("place", range(0, 2400, 97))
 def test_damage_loses_nothing_before_it(place: int) -> None:
     """gzip's content comes out up to the very byte that zlib makes of what comes before the damage."""
-    octets = BROKEN[:9000] * 3
-    packed = altered(gzip.compress(octets, mtime=0), 20 + place)
+    raw = BROKEN[:9000] * 3
+    packed = altered(gzip.compress(raw, mtime=0), 20 + place)
     worker = __import__("zlib").decompressobj(31)
     content = b""
     try:
@@ -307,10 +307,10 @@ def test_a_fault_of_our_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_an_outcome_has_no_truth_value() -> None:
     """`if verify(...)` does not pass for a verdict, nor a stream that does not conform for no outcome."""
     assert streamfmt.verify(HVM).conforms
-    for octets in (HVM, BROKEN, b"", b"text"):
-        assert streamfmt.verify(octets).conforms == (octets == HVM)
+    for raw in (HVM, BROKEN, b"", b"text"):
+        assert streamfmt.verify(raw).conforms == (raw == HVM)
         with pytest.raises(TypeError, match=r"ask for its \.conforms"):
-            bool(streamfmt.verify(octets))
+            bool(streamfmt.verify(raw))
 
 
 # -- how much is printed --------------------------------------------------------------------------------------

@@ -81,10 +81,10 @@ NOT_JUDGED_THERE: dict[str, tuple[str, Callable[[Outcome], bool], Vector]] = {
 }
 
 
-def _agree(octets: bytes, outcome: Outcome, form: str = "auto", mode: str = "auto") -> str | None:
+def _agree(raw: bytes, outcome: Outcome, form: str = "auto", mode: str = "auto") -> str | None:
     """What the second reader says, None where it need not say anything; fails where the two differ."""
-    verdict, offset, why = second.judge(octets, form, mode)
-    assert 0 <= offset <= len(octets)
+    verdict, offset, why = second.judge(raw, form, mode)
+    assert 0 <= offset <= len(raw)
     if verdict == "unknown":
         return None
     if verdict != _WORDS.get(outcome.verdict):
@@ -117,14 +117,14 @@ def test_scope() -> None:
     for name, stream in GOOD.items():
         strange = name.startswith(("libvirt", "xapi", "migration"))
         assert second.judge(stream.render())[0] == ("unknown" if strange else "accept"), name
-    for octets in (
+    for raw in (
         b"",
         b"Libxl",
         bytes(100),
         b"QEVM\0\0\0\3",
         second.XL + b"\4\3\2\1" + bytes(4) + bytes(4) + b"\4" + bytes(8),
     ):
-        assert second.judge(octets)[0] == "unknown"
+        assert second.judge(raw)[0] == "unknown"
 
 
 @pytest.mark.parametrize("clause", NOT_JUDGED_THERE)
@@ -153,10 +153,10 @@ _CORPUS = [
 def test_corpus(path: str) -> None:
     """Both readers judge the corpus's streams alike."""
     with gzip.open(path) as file:
-        octets = file.read()
-    outcome = judge([octets])
+        raw = file.read()
+    outcome = judge([raw])
 
-    told = _agree(octets, outcome)
+    told = _agree(raw, outcome)
 
     if told is None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
@@ -170,10 +170,10 @@ def test_history_and_hostile(entry: entries.Entry) -> None:
     """Both readers judge what tools wrote and what attackers might alike; the second does not know other containers."""
     made = entry.recipe
     assert made.form in {"auto", *second.FORMS}
-    octets = made.stream.render()
-    outcome = judge([octets], made.form, made.mode, deep=made.deep)
+    raw = made.stream.render()
+    outcome = judge([raw], made.form, made.mode, deep=made.deep)
 
-    told = _agree(octets, outcome, made.form, made.mode)
+    told = _agree(raw, outcome, made.form, made.mode)
 
     if told is None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
@@ -200,8 +200,8 @@ def test_any_record_anywhere(name: str) -> None:
     parts = GOOD[name].parts
     seen = set()
     for place, part in product(range(1, len(parts) + 1), _RECORDS.values()):
-        octets = Stream((*parts[:place], part, *parts[place:])).render()
-        seen.add(_agree(octets, judge([octets])))
+        raw = Stream((*parts[:place], part, *parts[place:])).render()
+        seen.add(_agree(raw, judge([raw])))
     assert seen >= {"accept", "reject"}
 
 
@@ -211,16 +211,16 @@ def test_any_page_type(name: str) -> None:
     verdicts = []
     for kind, content in product(range(16), (b"", bytes(second.PAGE))):
         body = struct.pack("<IIQ", 1, 0, kind << 60) + content
-        octets = GOOD[name].before("libxc.X86_TSC_INFO", record("libxc.PAGE_DATA", octets=body)).render()
-        verdicts.append(_agree(octets, judge([octets])))
+        raw = GOOD[name].before("libxc.X86_TSC_INFO", record("libxc.PAGE_DATA", data=body)).render()
+        verdicts.append(_agree(raw, judge([raw])))
     assert verdicts.count("accept") == 12
 
 
 @pytest.mark.parametrize(("length", "verdict"), [(1 << 27, "accept"), ((1 << 27) + 1, "reject")])
 def test_longest(length: int, verdict: str) -> None:
     """Both readers know how long a record may be: a header is enough where a stream may be cut short."""
-    octets = REMUS_HVM.upto("libxc.CHECKPOINT", extra=8).render() + struct.pack("<II", 1 << 31, length)
-    assert _agree(octets, judge([octets])) == verdict
+    raw = REMUS_HVM.upto("libxc.CHECKPOINT", extra=8).render() + struct.pack("<II", 1 << 31, length)
+    assert _agree(raw, judge([raw])) == verdict
 
 
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
@@ -241,10 +241,10 @@ def test_seeded(job: int) -> None:
     """Both readers judge thousands of damaged vectors and real streams alike, whatever was declared."""
     kinds = set()
     for number in range(job * _COUNT, (job + 1) * _COUNT):
-        octets, rng = one("second", number)
+        raw, rng = one("second", number)
         form, mode = rng.choice(("auto", "auto", *second.FORMS)), rng.choice(MODES)
         try:
-            kinds.add(_agree(octets, judge([octets], form, mode), form, mode))
+            kinds.add(_agree(raw, judge([raw], form, mode), form, mode))
         except Exception as error:
             pytest.fail(f"campaign.one('second', {number}) as {form}, {mode}: {error!r}")
     assert kinds >= {"reject", None}
@@ -252,7 +252,7 @@ def test_seeded(job: int) -> None:
 
 @cache
 def _seeds() -> list[bytes]:
-    return [seed.octets for seed in seeds() if second.judge(seed.octets)[0] == "accept"]
+    return [seed.data for seed in seeds() if second.judge(seed.data)[0] == "accept"]
 
 
 _EDITS = st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=8), st.integers(0, 16)), max_size=4)
@@ -260,25 +260,25 @@ _EDITS = st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(max_size=8), st.i
 
 @given(number=st.deferred(lambda: st.integers(0, len(_seeds()) - 1)), edits=_EDITS, mode=st.sampled_from(MODES))
 def test_any_edit(number: int, edits: list[tuple[int, bytes, int]], mode: str) -> None:
-    """Octets put in the place of others: both readers still agree."""
-    octets = _seeds()[number]
+    """Bytes put in the place of others: both readers still agree."""
+    raw = _seeds()[number]
     for place, new, gone in edits:
-        at = place % (len(octets) + 1)
-        octets = octets[:at] + new + octets[at + gone :]
-    _agree(octets, judge([octets], mode=mode), mode=mode)
+        at = place % (len(raw) + 1)
+        raw = raw[:at] + new + raw[at + gone :]
+    _agree(raw, judge([raw], mode=mode), mode=mode)
 
 
 @given(
     beginning=st.sampled_from([b"", *second.BEGINNINGS]),
-    octets=st.binary(max_size=300),
+    data=st.binary(max_size=300),
     form=st.sampled_from(["auto", *second.FORMS]),
     mode=st.sampled_from(MODES),
 )
-@example(beginning=b"", octets=b"", form="back-channel", mode="auto")
-def test_any_octets(beginning: bytes, octets: bytes, form: str, mode: str) -> None:
+@example(beginning=b"", data=b"", form="back-channel", mode="auto")
+def test_any_bytes(beginning: bytes, raw: bytes, form: str, mode: str) -> None:
     """Whatever it is given and told, the second reader has a verdict, and the first agrees."""
-    octets = beginning + octets
-    _agree(octets, judge([octets], form, mode), form, mode)
+    raw = beginning + raw
+    _agree(raw, judge([raw], form, mode), form, mode)
 
 
 # -- as a program ---------------------------------------------------------------------------------------------

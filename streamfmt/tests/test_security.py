@@ -96,8 +96,8 @@ def _lengths(path: str, stream: Stream) -> dict[str, tuple[Stream, set[str]]]:
     }
 
 
-def _page(octets: bytes) -> Stream:
-    return HVM.swap(PAGE, record(PAGE, octets))
+def _page(data: bytes) -> Stream:
+    return HVM.swap(PAGE, record(PAGE, data))
 
 
 def _u(*words: int) -> bytes:
@@ -165,7 +165,7 @@ CASES: dict[str, tuple[Stream, set[str]]] = {
         {"LIBXC-HVMCTX-TYPE"},
     ),
     "context-entry-beyond": (
-        HVM.edit(CTX, octets=context(HVM_HEADER_ENTRY).body("<") + _u(3, 9)),
+        HVM.edit(CTX, data=context(HVM_HEADER_ENTRY).body("<") + _u(3, 9)),
         {"LIBXC-HVMCTX-TILE"},
     ),
     # Headers.
@@ -188,7 +188,7 @@ CASES: dict[str, tuple[Stream, set[str]]] = {
     "dirty-list-beyond-limit": (BACK.edit(DIRTY, claim=MAX + 8), {"LIBXC-REC-LENGTH-MAX"}),
     # libxl: a length that 4.22 and later round up to 0.
     "length-that-rounds-to-0": (LIBXL_HVM.edit(XS, claim=0xFFFFFFF9), {"LIBXL-REC-TRUNC"}),
-    "key-with-slash": (LIBXL_HVM.edit(XS, octets=_u(2, 0) + b"/k\0v\0"), {"LIBXL-EMUXS-PAIRS"}),
+    "key-with-slash": (LIBXL_HVM.edit(XS, data=_u(2, 0) + b"/k\0v\0"), {"LIBXL-EMUXS-PAIRS"}),
     # Containers.
     "xl-data-of-4-gib": (XL_HVM.patch(XL_HEADER, "optional_data_len", MOST), {"XL-TRUNC"}),
     "xl-data-of-0": (XL_HVM.swap(XL_DATA).patch(XL_HEADER, "optional_data_len", 0), {"XL-OPTDATA-LEN"}),
@@ -220,11 +220,11 @@ CASES: dict[str, tuple[Stream, set[str]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_case(name: str) -> None:
-    """The findings are those that the case is about, however the octets are cut."""
+    """The findings are those that the case is about, however the bytes are cut."""
     stream, clauses = CASES[name]
     whole = judge(stream.pieces())
-    octets = stream.render()
-    bytewise = judge([octets[at : at + 1] for at in range(len(octets))])
+    data = stream.render()
+    bytewise = judge([data[at : at + 1] for at in range(len(data))])
 
     assert set(whole.verifier.findings.counts) == clauses
     assert bytewise.verifier.findings.kept == whole.verifier.findings.kept

@@ -48,7 +48,7 @@ def test_real_hvm_listing(capsys: pytest.CaptureFixture[str]) -> None:
         "SHARING_RING_PFN=0x42, and 5 more",
     ):
         assert words in text
-    assert lines[-1] == "8 records, 296,504 octets"
+    assert lines[-1] == "8 records, 296,504 bytes"
 
 
 def test_real_pv_listing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +64,7 @@ def test_real_pv_listing(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["X86_PV_INFO"]["summary"] == "64-bit guest, 4 levels"
     assert rows["X86_PV_P2M_FRAMES"]["summary"] == "frames 0x0-0x7ff, 4 entries"
     assert rows["X86_PV_P2M_FRAMES"]["fields"] == {"start_pfn": 0, "end_pfn": 2047}
-    assert rows["X86_PV_VCPU_XSAVE"]["summary"] == "vcpu 0, 848 octets"
+    assert rows["X86_PV_VCPU_XSAVE"]["summary"] == "vcpu 0, 848 bytes"
     assert rows["X86_TSC_INFO"]["fields"]["nsec"] == hex(78189493531)
     assert rows["SHARED_INFO"]["fields"] == {}
 
@@ -92,7 +92,7 @@ def test_libxl_layers(show: Show) -> None:
         ("libxl", 3, 15),
     ]
     assert rows[-3]["summary"] == "QEMU_UPSTREAM, index 0, 3 pairs"
-    assert rows[-2]["summary"] == "QEMU_UPSTREAM, index 0, 8 octets, beginning with QEVM"
+    assert rows[-2]["summary"] == "QEMU_UPSTREAM, index 0, 8 bytes, beginning with QEVM"
     assert show(good.LIBXL_COLO)[1].count(" NEW\n") == 2
 
 
@@ -125,13 +125,13 @@ def test_colour(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_fields_are_what_construct_reads(name: str, show: Show) -> None:
-    """Decoded fields are all integers and octets of construct's own parse of the body, of either byte order."""
+    """Decoded fields are all integers and bytes of construct's own parse of the body, of either byte order."""
     for stream in (GOOD[name], GOOD[name].big_endian("libxl", "libxc")):
-        octets = stream.render()
-        rows = records(show(octets, "--json", "--records", ":")[1])
+        data = stream.render()
+        rows = records(show(data, "--json", "--records", ":")[1])
         assert len(rows) == sum(part.path in RECORDS for part in stream)
         for row in rows:
-            oracle = parsed(row, octets, row["layer"].rpartition("/")[2] in stream.big)
+            oracle = parsed(row, data, row["layer"].rpartition("/")[2] in stream.big)
             expected = {
                 key: int(value)
                 for key, value in oracle.items()
@@ -177,18 +177,18 @@ def test_squashing_adds_up(name: str, show: Show) -> None:
 
 def test_json_ends_with_the_end(show: Show) -> None:
     """The last object says how much was read and where reading stopped, if it did."""
-    octets = good.HVM.render()
-    whole = objects(show(octets, "--json")[1])[-1]
-    cut = objects(show(octets[:-5], "--json")[1])[-1]
-    trailing = objects(show(octets + bytes(100), "--json")[1])[-1]
+    data = good.HVM.render()
+    whole = objects(show(data, "--json")[1])[-1]
+    cut = objects(show(data[:-5], "--json")[1])[-1]
+    trailing = objects(show(data + bytes(100), "--json")[1])[-1]
 
-    assert (whole["end"], whole["octets"], whole["stopped"], whole["remarks"]) == (True, len(octets), None, [])
+    assert (whole["end"], whole["bytes"], whole["stopped"], whole["remarks"]) == (True, len(data), None, [])
     assert cut["stopped"] == {
-        "offset": len(octets) - 5,
-        "reason": "the input ends inside a record header, at least 5 octets short",
+        "offset": len(data) - 5,
+        "reason": "the input ends inside a record header, at least 5 bytes short",
     }
     assert trailing["stopped"] is None
-    assert trailing["remarks"] == [f"after END, at {len(octets)} ({len(octets):#x}): 100 octets, zeros"]
+    assert trailing["remarks"] == [f"after END, at {len(data)} ({len(data):#x}): 100 bytes, zeros"]
 
 
 # -- selections -------------------------------------------------------------------------------------------------

@@ -27,10 +27,10 @@ from .showing import LITTLE, REAL, Show, dumped, objects, real, records
     ("stream", "step"), [(LITTLE, 13), (good.wrapped(LITTLE, good.XENSTORE, good.EMULATOR), 1)], ids=["libxc", "libxl"]
 )
 def test_truncation_anywhere(stream: Stream, step: int, show: Show) -> None:
-    """A stream cut at any octet is listed or dumped up to there, says where it stops, and exits with 1."""
-    octets = stream.render()
-    for size in range(0, len(octets), step):
-        status, output = show(octets[:size], *(["--json"] if size % 2 else ["--hexdump", "--full"]))
+    """A stream cut at any byte is listed or dumped up to there, says where it stops, and exits with 1."""
+    data = stream.render()
+    for size in range(0, len(data), step):
+        status, output = show(data[:size], *(["--json"] if size % 2 else ["--hexdump", "--full"]))
         assert status == 1
         if size % 2:
             end = objects(output)[-1]
@@ -47,9 +47,9 @@ def test_any_claim_is_survived(name: str, claim: int, show: Show) -> None:
     for number, part in enumerate(GOOD[name].parts):
         if part.path in RECORDS:
             paths = [other.path for other in GOOD[name].parts[:number]]
-            octets = GOOD[name].edit(part.path, paths.count(part.path), claim=claim).render()
-            assert show(octets, "--hexdump")[0] in (0, 1)
-            assert show(octets, "--json")[0] in (0, 1)
+            data = GOOD[name].edit(part.path, paths.count(part.path), claim=claim).render()
+            assert show(data, "--hexdump")[0] in (0, 1)
+            assert show(data, "--json")[0] in (0, 1)
 
 
 NOTHING = {
@@ -98,20 +98,20 @@ def test_odd_records(show: Show) -> None:
     odd = (
         (writer.unknown("libxc", 0x80000001, b"x"), "unknown, may be skipped"),
         (writer.unknown("libxc", 0x77), "unknown, and mandatory"),
-        (writer.record("libxc.X86_TSC_INFO", bytes(4)), "too short, its fixed fields are 24 octets"),
-        (writer.record("libxc.STATIC_DATA_END", bytes(4)), "4 octets more than it should have"),
+        (writer.record("libxc.X86_TSC_INFO", bytes(4)), "too short, its fixed fields are 24 bytes"),
+        (writer.record("libxc.STATIC_DATA_END", bytes(4)), "4 bytes more than it should have"),
         (writer.record("libxc.PAGE_DATA", bytes(8)), "no entries"),
-        (writer.record("libxc.PAGE_DATA", bytes(4)), "too short, its fixed fields are 8 octets"),
+        (writer.record("libxc.PAGE_DATA", bytes(4)), "too short, its fixed fields are 8 bytes"),
         (writer.record("libxc.PAGE_DATA", b"\x09" + bytes(15)), "room for 1 of 9 entries; "),
         (writer.record("libxc.PAGE_DATA", b"\1" + bytes(15)), "length should be 4,112; 1 entry, pfn 0x0: 1 NOTAB"),
         (writer.record("libxc.PAGE_DATA", b"\1" + bytes(14) + b"\x50"), "1 entry, pfn 0x0: 1 type 5"),
         (writer.record("libxc.PAGE_DATA", b"\1" + bytes(13) + b"\x10\xf0"), "reserved bits set; 1 entry, pfn 0x0"),
         (writer.record("libxc.HVM_PARAMS", b"\2" + bytes(23)), "1 parameter, count says 2: CALLBACK_IRQ=0x0"),
-        (writer.record("libxc.X86_MSR_POLICY", bytes(17)), "1 MSR, then 1 odd octet: 0x0=0x0"),
-        (writer.record("libxc.HVM_CONTEXT", b"\1\0\0\0\xff" + bytes(5)), "1 entry: HEADER, cut: it claims 255 octets"),
-        (writer.record("libxc.HVM_CONTEXT", b"\x63\0" + bytes(7)), "1 entry: type 99, then 1 more octet"),
+        (writer.record("libxc.X86_MSR_POLICY", bytes(17)), "1 MSR, then 1 odd byte: 0x0=0x0"),
+        (writer.record("libxc.HVM_CONTEXT", b"\1\0\0\0\xff" + bytes(5)), "1 entry: HEADER, cut: it claims 255 bytes"),
+        (writer.record("libxc.HVM_CONTEXT", b"\x63\0" + bytes(7)), "1 entry: type 99, then 1 more byte"),
         (writer.record("libxc.CHECKPOINT_DIRTY_PFN_LIST", bytes(24)), "3 pfns"),
-        (writer.record("libxc.TOOLSTACK", bytes(3)), "3 octets"),
+        (writer.record("libxc.TOOLSTACK", bytes(3)), "3 bytes"),
     )
     for part, summary in odd:
         status, output = show(Stream((*parts[:5], part, parts[5], parts[-1])), "--json")
@@ -136,10 +136,10 @@ def huge() -> Iterator[tuple[str, writer.Part, str]]:
     """Records of many MiB, each with how their summary has to end."""
     fill = 12 << 20
     claimed = fill // 16
-    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12,550,144 more octets"
+    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12,550,144 more bytes"
     count = claimed.to_bytes(4, "little") + bytes(4)
     yield "params", writer.record("libxc.HVM_PARAMS", count).filled(fill), f"and {claimed - 6:,} more"
-    yield "xenstore", writer.record("libxl.EMULATOR_XENSTORE_DATA", b"\2" + bytes(7)).filled(fill), "more octets"
+    yield "xenstore", writer.record("libxl.EMULATOR_XENSTORE_DATA", b"\2" + bytes(7)).filled(fill), "more bytes"
     yield "emulator", writer.record("libxl.EMULATOR_CONTEXT", b"\2" + bytes(7)).filled(fill), "beginning 00 00 00 00"
 
 

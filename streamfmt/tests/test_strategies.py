@@ -80,7 +80,7 @@ def test_the_writer_writes_them(sample: Sample) -> None:
         for part in sample.stream:
             writer.put(part)
 
-    assert out.getvalue() == sample.octets
+    assert out.getvalue() == sample.data
 
 
 @SOME
@@ -89,23 +89,23 @@ def test_round_trip(sample: Sample) -> None:
     """Read item by item and written again a stream is the same."""
     out = BytesIO()
     with (
-        streamfmt.open(sample.octets, form=sample.form) as stream,
+        streamfmt.open(sample.data, form=sample.form) as stream,
         Writer(out, sample.form, mode=sample.mode) as writer,
     ):
         for item in stream:
             writer.copy(item)
 
-    assert out.getvalue() == sample.octets
+    assert out.getvalue() == sample.data
 
 
 @SOME
 @given(st.data())
 def test_verdicts_do_not_depend_on_pieces(data: st.DataObject) -> None:
-    """However the octets come, the same is told."""
+    """However the bytes come, the same is told."""
     sample = data.draw(inputs())
-    pieces = data.draw(chunkings(sample.octets))
+    pieces = data.draw(chunkings(sample.data))
 
-    assert b"".join(pieces) == sample.octets
+    assert b"".join(pieces) == sample.data
     assert told(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == told(sample.verify())
 
 
@@ -192,7 +192,7 @@ def test_breaking(clause: str) -> None:
         @FEW
         @given(broken(clause, way))
         def alone(sample: Sample) -> None:
-            outcome = streamfmt.verify(sample.octets, form=sample.form, mode=sample.mode, deep=sample.deep)
+            outcome = streamfmt.verify(sample.data, form=sample.form, mode=sample.mode, deep=sample.deep)
             assert {finding.clause for finding in outcome.findings} == {clause}
 
         alone()
@@ -211,8 +211,8 @@ SMALLEST = find(streams("libxl", "hvm"), lambda _: True, settings=settings(FOUND
 
 
 def _judged(sample: Sample) -> None:
-    """There is a verdict, whose findings lie within the octets."""
-    size = len(sample.octets)
+    """There is a verdict, whose findings lie within the bytes."""
+    size = len(sample.data)
     outcome = sample.verify()
 
     assert outcome.verdict in (CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED)
@@ -227,48 +227,48 @@ def test_anything_is_judged(sample: Sample) -> None:
 
 @SOME
 @given(streams().flatmap(mutations), st.sampled_from(("auto", "libxl", "libxc")))
-def test_mutations_are_judged(octets: bytes, form: str) -> None:
+def test_mutations_are_judged(data: bytes, form: str) -> None:
     """Damage breaks streams and not the verifier."""
-    assert judge([octets], form).verdict in (CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED)
+    assert judge([data], form).verdict in (CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED)
 
 
 @given(cuts(SMALLEST))
 def test_cuts(sample: Sample) -> None:
-    """A cut leaves the beginning of the octets, and a plain stream is then no longer whole."""
-    assert sample.octets == SMALLEST.octets[: sample.stream.cut]
-    assert len(sample.octets) < len(SMALLEST.octets)
+    """A cut leaves the beginning of the bytes, and a plain stream is then no longer whole."""
+    assert sample.data == SMALLEST.data[: sample.stream.cut]
+    assert len(sample.data) < len(SMALLEST.data)
     assert sample.verify().verdict != CONFORMS
 
 
-@given(mutations(b"seventeen octets."))
-def test_mutations_of_octets(octets: bytes) -> None:
+@given(mutations(b"seventeen bytes."))
+def test_mutations_of_bytes(data: bytes) -> None:
     """They stay close to what was given."""
-    assert abs(len(octets) - 17) <= 4 * 9
+    assert abs(len(data) - 17) <= 4 * 9
 
 
-@pytest.mark.parametrize("given_as", [SMALLEST, SMALLEST.octets], ids=["sample", "octets"])
+@pytest.mark.parametrize("given_as", [SMALLEST, SMALLEST.data], ids=["sample", "bytes"])
 def test_mutations_of_records(given_as: Any) -> None:
     """Something is done always, and records are changed such that the next ones are still read, whatever is given."""
 
-    def changed(octets: bytes) -> bool:
-        outcome = streamfmt.verify(octets)
-        return outcome.size == len(octets) and {finding.clause for finding in outcome.findings} == {"LIBXL-REC-ZEROLEN"}
+    def changed(data: bytes) -> bool:
+        outcome = streamfmt.verify(data)
+        return outcome.size == len(data) and {finding.clause for finding in outcome.findings} == {"LIBXL-REC-ZEROLEN"}
 
-    assert find(mutations(given_as), lambda _: True, settings=FOUND) != SMALLEST.octets
+    assert find(mutations(given_as), lambda _: True, settings=FOUND) != SMALLEST.data
     find(mutations(given_as), changed, settings=NOT_SHRUNK)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_octets_in_parts(name: str) -> None:
-    """A stream's octets are taken apart into what they were made of."""
+def test_bytes_in_parts(name: str) -> None:
+    """A stream's bytes are taken apart into what they were made of."""
     assert apart(GOOD[name].render()).stream.paths == GOOD[name].paths
 
 
-@pytest.mark.parametrize("octets", [b"\x1f\x8b\x08 damaged", b"", b"nothing known"])
-def test_octets_that_have_no_parts(octets: bytes) -> None:
+@pytest.mark.parametrize("data", [b"\x1f\x8b\x08 damaged", b"", b"nothing known"])
+def test_bytes_that_have_no_parts(data: bytes) -> None:
     """They are one, or none."""
-    assert apart(octets).octets == octets
-    assert len(apart(octets).stream.parts) <= 1
+    assert apart(data).data == data
+    assert len(apart(data).stream.parts) <= 1
 
 
 def test_nothing_given() -> None:
@@ -284,7 +284,7 @@ def test_nothing_given() -> None:
 WAYS: dict[str, Callable[[Sample], bool]] = {
     "a field": lambda sample: any(part.patches for part in sample.stream),
     "a length": lambda sample: any(part.claim for part in sample.stream),
-    "a body": lambda sample: any(part.octets == b"" for part in sample.stream),
+    "a body": lambda sample: any(part.data == b"" for part in sample.stream),
     "a type": lambda sample: any(part.code == 1 << 31 for part in sample.stream),
     "a conforming one": lambda sample: sample.stream != SMALLEST.stream and sample.clauses == set(),
     "the limit": lambda sample: sample.clauses == {"LIBXC-REC-LENGTH-MAX"},
@@ -360,7 +360,7 @@ def test_the_smallest(form: Any, mode: Any, guest: Any, version: int) -> None:
         names = ["header", "LIBXC_CONTEXT", *names, "END" if mode == "plain" else "CHECKPOINT_END"]
 
     assert [part.name for part in sample.stream] == names
-    assert len(sample.octets) < (500 if guest == "hvm" else 20_000)
+    assert len(sample.data) < (500 if guest == "hvm" else 20_000)
 
 
 @pytest.mark.parametrize("clause", ["LIBXC-PAGE-TYPE", "LIBXC-PVINFO-ONCE", "LIBXL-EMU-ID", "XL-FLAGS", "CKPT-CUT"])

@@ -56,7 +56,7 @@ def _case(number: int, sample: Sample) -> Case:
 
 def _rows(samples: Iterable[Sample]) -> list[Row]:
     cases = [_case(number, sample) for number, sample in enumerate(samples)]
-    verdicts = peers.xenguest((case.guest + ("-remus" if case.remus else ""), case.octets) for case in cases)
+    verdicts = peers.xenguest((case.guest + ("-remus" if case.remus else ""), case.data) for case in cases)
     seen = map(look, cases)
     return [Row(own, tuple(steps(own, XENGUEST)), verdict) for own, verdict in zip(seen, verdicts, strict=True)]
 

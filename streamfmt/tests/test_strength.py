@@ -178,7 +178,7 @@ def test_each_field_rule_is_needed(path: str, row: tuple[Any, ...], monkeypatch:
     assert _noticed(clauses), f"no stream of {row[0]} has a wrong {path} {row[1]}"
 
 
-# Octets that nobody looks into, however many: a body that any length is right for.
+# Bytes that nobody looks into, however many: a body that any length is right for.
 _OPAQUE = (0, 1, 0, None, ())
 LENGTHS = [path for path, row in tables.LENGTHS.items() if row[1:] != _OPAQUE]
 

@@ -100,11 +100,11 @@ def outcomes(values: dict[str, Any]) -> Iterator[Any]:
         with reading_with(values) as report:
             stack = importlib.import_module("streamfmt.reader.reader")
             verifier_module = importlib.import_module("streamfmt.checks.verifier")
-            for octets in probes():
+            for data in probes():
                 try:
                     verifier = verifier_module.Verifier(deep=True)
                     reader = stack.Reader(verifier)
-                    reader.pump.feed(octets)
+                    reader.pump.feed(data)
                     reader.pump.end()
                     yield report.as_dict(report.Outcome(reader, verifier), "")
                 except Exception as error:  # a reader built on a mutilated schema may fail in any way
@@ -154,11 +154,11 @@ def test_every_field_matters(struct: Struct, number: int, baseline: list[Any]) -
 
 
 def test_big_endian_twin() -> None:
-    """A little-endian bit field and its big-endian twin read mirrored octets alike."""
+    """A little-endian bit field and its big-endian twin read mirrored bytes alike."""
     from streamfmt.schema.build import big_endian
 
     entry = libxc.PAGE_ENTRY
-    octets = entry.build({"type": "L2TAB", "reserved": 0, "pfn": 0x1234})
+    data = entry.build({"type": "L2TAB", "reserved": 0, "pfn": 0x1234})
 
-    assert big_endian(entry).parse(octets[::-1]) == entry.parse(octets)
-    assert big_endian(little_bits(*entry.subcon.subcon.subcons)).parse(octets[::-1]) == entry.parse(octets)
+    assert big_endian(entry).parse(data[::-1]) == entry.parse(data)
+    assert big_endian(little_bits(*entry.subcon.subcon.subcons)).parse(data[::-1]) == entry.parse(data)

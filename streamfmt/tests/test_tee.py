@@ -79,7 +79,7 @@ def test_json_is_verifys(name: str) -> None:
 
 
 class Pipeline:
-    """A running tee, whose input is written and whose output is read octet by octet."""
+    """A running tee, whose input is written and whose output is read byte by byte."""
 
     def __init__(self, *words: str) -> None:
         self.process = subprocess.Popen(
@@ -89,18 +89,18 @@ class Pipeline:
         assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
-    def passes(self, octets: bytes) -> bool:
-        """Whether these octets come out once they have gone in, before anything else goes in."""
-        self.stdin.write(octets)
+    def passes(self, raw: bytes) -> bool:
+        """Whether these bytes come out once they have gone in, before anything else goes in."""
+        self.stdin.write(raw)
         found = b""
-        while len(found) < len(octets):
+        while len(found) < len(raw):
             if not select.select([self.stdout], [], [], 30)[0]:
                 return False
-            piece = os.read(self.stdout.fileno(), len(octets) - len(found))
+            piece = os.read(self.stdout.fileno(), len(raw) - len(found))
             if not piece:
                 return False
             found += piece
-        return found == octets
+        return found == raw
 
     def end(self) -> tuple[int, str, bytes]:
         """Close the input; exit status, standard error and what more came out."""
@@ -112,19 +112,19 @@ class Pipeline:
         return self.process.wait(), told, more
 
 
-@pytest.mark.parametrize("octets", [LONG, INPUTS["gzip"], INPUTS["text"]], ids=["long", "gzip", "none"])
-def test_a_trickle_passes_octet_by_octet(octets: bytes) -> None:
-    """No octet is held back: not of headers, of pages that are skipped, of what follows END, nor of garbage."""
+@pytest.mark.parametrize("raw", [LONG, INPUTS["gzip"], INPUTS["text"]], ids=["long", "gzip", "none"])
+def test_a_trickle_passes_byte_by_byte(raw: bytes) -> None:
+    """No byte is held back: not of headers, of pages that are skipped, of what follows END, nor of garbage."""
     pipeline = Pipeline("-q")
-    trickles = (range(300), range(20_000, 20_020), range(len(octets) - 30, len(octets)))
+    trickles = (range(300), range(20_000, 20_020), range(len(raw) - 30, len(raw)))
     at = 0
     for trickle in trickles:
-        assert pipeline.passes(octets[at : trickle.start])
+        assert pipeline.passes(raw[at : trickle.start])
         for number in trickle:
-            assert pipeline.passes(octets[number : number + 1]), number
+            assert pipeline.passes(raw[number : number + 1]), number
         at = trickle.stop
-    for octet in b"what follows":
-        assert pipeline.passes(bytes([octet]))
+    for byte in b"what follows":
+        assert pipeline.passes(bytes([byte]))
 
     assert pipeline.end()[2] == b""
 
@@ -157,41 +157,41 @@ def test_non_blocking_descriptors() -> None:
     assert told == b"standard input: conforms\n"
 
 
-@pytest.mark.parametrize("octets", [LONG * 3, bytes(3 << 20), gzip.compress(LONG, 0) * 3], ids=["long", "none", "gzip"])
-def test_a_consumer_that_leaves(octets: bytes) -> None:
+@pytest.mark.parametrize("raw", [LONG * 3, bytes(3 << 20), gzip.compress(LONG, 0) * 3], ids=["long", "none", "gzip"])
+def test_a_consumer_that_leaves(raw: bytes) -> None:
     """Whoever reads our output may go: that is said in a line, with exit status 3, and there is no verdict."""
-    status, told = left_early(octets)
+    status, told = left_early(raw)
 
     assert status == 3
-    assert re.fullmatch("streamfmt: standard output: cannot write: Broken pipe; [0-9,]+ octets were copied", told[-1])
+    assert re.fullmatch("streamfmt: standard output: cannot write: Broken pipe; [0-9,]+ bytes were copied", told[-1])
     assert not any("conform" in line or "Traceback" in line for line in told)
 
 
 def test_what_was_found_before_is_told() -> None:
     """A consumer that stops at a fault leaves us with its description, even if it lies in what could not be written."""
     broken = gzip.decompress((CORPUS / "hvm-64-broken.bin.gz").read_bytes())
-    for octets, first in ((broken + bytes(3 << 20), 4000), (broken[:4000], 744)):
-        status, told = left_early(octets, first)
+    for raw, first in ((broken + bytes(3 << 20), 4000), (broken[:4000], 744)):
+        status, told = left_early(raw, first)
 
         assert status == 3
         assert "  error    LIBXC-PAGE-TYPE  at 1240 (0x4d8), libxc record 3 PAGE_DATA" in told
         assert "cannot write" in told[-1]
 
 
-def left_early(octets: bytes, first: int = 1000) -> tuple[int, list[str]]:
-    """Exit status and standard error of a tee whose output nobody reads after the `first` octets."""
+def left_early(raw: bytes, first: int = 1000) -> tuple[int, list[str]]:
+    """Exit status and standard error of a tee whose output nobody reads after the `first` bytes."""
     process = subprocess.Popen(TEE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(octets[:first])
+    process.stdin.write(raw[:first])
     found = b""
     while len(found) < first:
         found += process.stdout.read(first - len(found))
     process.stdout.close()
     # Closes the input when the other side has; a broken pipe is no error to it.
-    told = process.communicate(octets[first:])[1]
+    told = process.communicate(raw[first:])[1]
 
-    assert found == octets[:first]
+    assert found == raw[:first]
     return process.returncode, told.decode().splitlines()
 
 
@@ -207,7 +207,7 @@ def test_a_full_disk(piped: bool, tmp_path: Path) -> None:
         done = subprocess.run(command, shell=True, stdin=file, capture_output=True, text=True, check=False)
 
     assert done.returncode == 3
-    problem = "streamfmt: standard output: cannot write: No space left on device; 0 octets were copied"
+    problem = "streamfmt: standard output: cannot write: No space left on device; 0 bytes were copied"
     assert done.stderr.splitlines()[-1] == problem
 
 
@@ -225,7 +225,7 @@ def test_a_limit_on_the_way(piped: bool, tmp_path: Path) -> None:
     arrived = target.read_bytes()
 
     assert done.returncode == 3
-    assert done.stderr.endswith(f"cannot write: File too large; {len(arrived):,} octets were copied\n")
+    assert done.stderr.endswith(f"cannot write: File too large; {len(arrived):,} bytes were copied\n")
     assert len(arrived) == 1000 << 10
     assert LONG.startswith(arrived)
 
@@ -247,7 +247,7 @@ def test_input_that_fails() -> None:
         told[name] = done.returncode, done.stdout, done.stderr.decode().splitlines()[-1]
 
     assert told == {
-        name: (3, out, f"streamfmt: standard input: cannot read: {reason}; {len(out):,} octets were copied")
+        name: (3, out, f"streamfmt: standard input: cannot read: {reason}; {len(out):,} bytes were copied")
         for name, out, reason in (
             ("reset", CLEAN, "Connection reset by peer"),
             ("written", b"", "Bad file descriptor"),
@@ -282,12 +282,12 @@ main.entry()
 def test_a_fault_of_our_own(owner: str, name: str, error: str) -> None:
     """If judging or telling fails, everything is copied all the same; the fault is told, with exit status 1."""
     program = _BROKEN.format(owner=owner, name=name, error=error)
-    octets = LONG + b"and more" * 100_000
-    done = run(stdin=octets, command=[sys.executable, "-c", program])
+    raw = LONG + b"and more" * 100_000
+    done = run(stdin=raw, command=[sys.executable, "-c", program])
     told = done.stderr.decode().splitlines()
 
     assert done.returncode == 1
-    assert done.stdout == octets
+    assert done.stdout == raw
     assert told[-1].startswith("streamfmt: internal error, please report it: ")
     assert re.search(r"Error: .*\(<string>:6\)$", told[-1])
     assert not any("conform" in line or "Traceback" in line for line in told)
@@ -378,9 +378,9 @@ def test_progress_on_terminals_only() -> None:
     """Long work shows a bar where standard error is a terminal, above the report, and nothing of it elsewhere."""
     leader, follower = pty.openpty()
     command = [sys.executable, "-c", _HURRIED]
-    octets = LONG + b"and more" * 100_000
+    raw = LONG + b"and more" * 100_000
     done = subprocess.run(
-        command, input=octets, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}, check=True
+        command, input=raw, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}, check=True
     )
     os.close(follower)
     shown = b""
@@ -390,10 +390,10 @@ def test_progress_on_terminals_only() -> None:
     except OSError:
         os.close(leader)  # that is how a terminal ends
 
-    assert done.stdout == octets
+    assert done.stdout == raw
     assert _BAR in shown
     assert b"conforms" in shown.splitlines()[-1]
-    assert _BAR not in run(stdin=octets, command=command).stderr
+    assert _BAR not in run(stdin=raw, command=command).stderr
 
 
 def test_progress_is_no_condition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,19 +48,19 @@ def test_summary(verify: Verify) -> None:
     assert verify(PV, "-v") == (
         0,
         "libxc v3, x86 PV, Xen 4.17\n"
-        "libxc X86_PV_INFO, 8 octets: guest_width 8, pt_levels 4\n"
-        "libxc X86_CPUID_POLICY, 48 octets\n"
-        "libxc X86_MSR_POLICY, 32 octets\n"
-        "libxc STATIC_DATA_END, 0 octets\n"
-        "libxc X86_PV_P2M_FRAMES, 16 octets: start_pfn 0, end_pfn 3\n"
+        "libxc X86_PV_INFO, 8 bytes: guest_width 8, pt_levels 4\n"
+        "libxc X86_CPUID_POLICY, 48 bytes\n"
+        "libxc X86_MSR_POLICY, 32 bytes\n"
+        "libxc STATIC_DATA_END, 0 bytes\n"
+        "libxc X86_PV_P2M_FRAMES, 16 bytes: start_pfn 0, end_pfn 3\n"
         "libxc PAGE_DATA, 1 in a row\n"
-        "libxc X86_TSC_INFO, 24 octets: mode 0, khz 2400000, nsec 1000000000, incarnation 1\n"
-        "libxc SHARED_INFO, 4,096 octets\n"
-        "libxc X86_PV_VCPU_BASIC, 5,176 octets: vcpu_id 0\n"
-        "libxc X86_PV_VCPU_EXTENDED, 72 octets: vcpu_id 0\n"
-        "libxc X86_PV_VCPU_XSAVE, 600 octets: vcpu_id 0\n"
-        "libxc X86_PV_VCPU_MSRS, 24 octets: vcpu_id 0\n"
-        "libxc END, 0 octets\n"
+        "libxc X86_TSC_INFO, 24 bytes: mode 0, khz 2400000, nsec 1000000000, incarnation 1\n"
+        "libxc SHARED_INFO, 4,096 bytes\n"
+        "libxc X86_PV_VCPU_BASIC, 5,176 bytes: vcpu_id 0\n"
+        "libxc X86_PV_VCPU_EXTENDED, 72 bytes: vcpu_id 0\n"
+        "libxc X86_PV_VCPU_XSAVE, 600 bytes: vcpu_id 0\n"
+        "libxc X86_PV_VCPU_MSRS, 24 bytes: vcpu_id 0\n"
+        "libxc END, 0 bytes\n"
         "STREAM: conforms\n",
         "",
     )
@@ -78,7 +78,7 @@ def test_summary_of_layers(verify: Verify) -> None:
         "libxc v3, x86 HVM, Xen 4.17",
     ]
     assert "libxc PAGE_DATA, 5 in a row" in lines
-    assert any(re.fullmatch(r"libxl EMULATOR_CONTEXT, \d+ octets: emulator_id 1, index 0", line) for line in lines)
+    assert any(re.fullmatch(r"libxl EMULATOR_CONTEXT, \d+ bytes: emulator_id 1, index 0", line) for line in lines)
     assert any(line.startswith("  note     LIBXL-EMU-TRADITIONAL") for line in lines)
     assert lines[-1].startswith("STREAM: conforms: ")
 
@@ -89,8 +89,8 @@ def test_summary_of_broken_fields(verify: Verify) -> None:
     status, out, err = verify(short, "-v")
 
     assert status == 1
-    assert "libxc X86_TSC_INFO, 19 octets\n" in out
-    assert "libxc type 0x80000013, 4 octets\n" in out
+    assert "libxc X86_TSC_INFO, 19 bytes\n" in out
+    assert "libxc type 0x80000013, 4 bytes\n" in out
     assert err.startswith("Stream Error:\n  error    LIBXC-TSC-LEN  at ")
     assert "LIBXC-REC-UNKNOWN-OPT" in out  # a note, which is no error
 
@@ -169,7 +169,7 @@ def test_what_the_script_cannot(verify: Verify) -> None:
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
 @pytest.mark.parametrize("piped", [True, False], ids=["pipe", "file"])
 def test_a_descriptor_is_left_behind_end(name: str, piped: bool, tmp_path: Path) -> None:
-    """No octet behind END is taken, and none is judged: another program can go on there."""
+    """No byte behind END is taken, and none is judged: another program can go on there."""
     form = {"libxl-hvm": "libxl", "xl-hvm": "xl"}.get(name, "libxc")
     path = tmp_path / "stream"
     path.write_bytes(b"before" + GOOD[name].render() + b"LibxlFmt, and more")

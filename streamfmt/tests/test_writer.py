@@ -26,7 +26,7 @@ from ..io import outputs
 from ..schema import libxc
 from ..writer import HEADERS, BreachError, Part, Stream, Writer
 from .good import GOOD, HVM, TSC
-from .pulling import OCTETS
+from .pulling import DATA
 from .vector import Vector, judge
 from .vectors import SMALL
 
@@ -38,12 +38,12 @@ CUT = {"CKPT-CUT", "XL-MIGRATE-UNFINISHED"}
 
 
 def _form(vector: Vector) -> str:
-    """What a writer has to be told; empty for what none writes: text before a stream, and octets of no form."""
+    """What a writer has to be told; empty for what none writes: text before a stream, and bytes of no form."""
     return vector.stream.form if vector.form == "auto" else vector.form
 
 
 def _written(stream: Stream, form: str, **options: Any) -> tuple[bytes, str]:
-    """The octets, and the clause that ended it."""
+    """The bytes, and the clause that ended it."""
     out = io.BytesIO()
     writer = Writer(out, form, **options)
     try:
@@ -62,14 +62,14 @@ def _written(stream: Stream, form: str, **options: Any) -> tuple[bytes, str]:
 
 @EACH_CLAUSE
 def test_it_refuses_what_verification_finds(clause: str) -> None:
-    """A stream is written as it is, or the first error or warning that its octets have is raised, before it is out."""
+    """A stream is written as it is, or the first error or warning that its bytes have is raised, before it is out."""
     for name, vector in SMALL[clause].items():
         form = _form(vector)
         if not form or vector.stream.big or vector.stream.cut is not None:
             continue
-        octets = vector.stream.render()
+        data = vector.stream.render()
         options: dict[str, Any] = {"mode": vector.mode, "deep": vector.deep}
-        outcome = judge([octets], form, vector.mode, deep=vector.deep)
+        outcome = judge([data], form, vector.mode, deep=vector.deep)
         for strict, grave in ((True, ("error", "warning")), (False, ("error",))):
             written, told = _written(vector.stream, form, strict=strict, **options)
             found = [f"{row.clause} at {row.offset}" for row in outcome.findings if row.severity in grave]
@@ -78,8 +78,8 @@ def test_it_refuses_what_verification_finds(clause: str) -> None:
             else:
                 assert told == (found[0] if found else ""), name
             if not found:
-                assert written == octets, name
-        assert _written(vector.stream, form, judge=False) == (octets, ""), name
+                assert written == data, name
+        assert _written(vector.stream, form, judge=False) == (data, ""), name
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "xapi-http"])
@@ -87,7 +87,7 @@ def test_read_then_write_is_the_same(name: str) -> None:
     """What `open` shows of a stream makes the same stream: copied, and built again from its fields."""
     for by_fields in (False, True):
         out = io.BytesIO()
-        with streamfmt.open(OCTETS[name]) as stream:
+        with streamfmt.open(DATA[name]) as stream:
             writer = Writer(out, _form(Vector(GOOD[name])))
             for item in stream:
                 if not by_fields:
@@ -97,7 +97,7 @@ def test_read_then_write_is_the_same(name: str) -> None:
                 else:
                     writer.put(_of_fields(item))
             writer.close()
-        assert out.getvalue() == OCTETS[name]
+        assert out.getvalue() == DATA[name]
 
 
 def _of_fields(item: streamfmt.Record) -> Part:
@@ -107,25 +107,25 @@ def _of_fields(item: streamfmt.Record) -> Part:
 
 
 @EACH_CLAUSE
-def test_any_conforming_stream_is_copied_octet_by_octet(clause: str) -> None:
+def test_any_conforming_stream_is_copied_byte_by_byte(clause: str) -> None:
     """Padding, reserved fields, unknown records and what comes twice: a copy is the same, warnings and all."""
     for name, vector in SMALL[clause].items():
         form = _form(vector)
-        octets = vector.stream.render()
+        data = vector.stream.render()
         options: dict[str, Any] = {"form": form, "mode": vector.mode}
-        if not form or streamfmt.verify(octets, **options).verdict != "conforms":
+        if not form or streamfmt.verify(data, **options).verdict != "conforms":
             continue
         out = io.BytesIO()
         writer = Writer(out, form, mode=vector.mode, strict=False)
-        with streamfmt.open(octets, form=options["form"]) as stream, suppress(streamfmt.TruncatedError):
+        with streamfmt.open(data, form=options["form"]) as stream, suppress(streamfmt.TruncatedError):
             for item in stream:
                 writer.copy(item)
             writer.close()
-            end = stream.trailing[0] if stream.trailing else len(octets)
-            assert out.getvalue() == octets[:end], name
+            end = stream.trailing[0] if stream.trailing else len(data)
+            assert out.getvalue() == data[:end], name
             continue
         assert clause in CUT, name  # inside a checkpoint that is lost: there is no end to copy
-        assert octets.startswith(out.getvalue())
+        assert data.startswith(out.getvalue())
 
 
 # -- how it is written ----------------------------------------------------------------------------------------
@@ -151,15 +151,15 @@ def _guest(writer: Writer, pages: int = 2100) -> None:
 
 @pytest.mark.parametrize("form", ["libxl", "xl"])
 def test_a_guest_to_every_target(form: str, tmp_path: Path) -> None:
-    """File, descriptor, pipe, socket and object get the same octets, whatever becomes of the buffers afterwards."""
+    """File, descriptor, pipe, socket and object get the same bytes, whatever becomes of the buffers afterwards."""
     path = tmp_path / "guest.sav"
     with Writer(path, form) as writer:
         _guest(writer)
         assert not path.exists()
-    octets = path.read_bytes()
-    outcome = streamfmt.verify(octets)
+    data = path.read_bytes()
+    outcome = streamfmt.verify(data)
     assert (outcome.verdict, outcome.findings) == ("conforms", [])
-    with streamfmt.open(octets) as stream:
+    with streamfmt.open(data) as stream:
         batches = [batch for item in stream if getattr(item, "name", "") == "PAGE_DATA" for batch in item.pages()]  # type: ignore[union-attr] # a record by its name
     assert [pfn for batch in batches for pfn in batch.pfns] == list(range(2100))
     assert os.listdir(tmp_path) == ["guest.sav"]
@@ -167,10 +167,10 @@ def test_a_guest_to_every_target(form: str, tmp_path: Path) -> None:
     memory = io.BytesIO()
     with Writer(memory, form) as writer:
         _guest(writer)
-    assert memory.getvalue() == octets
+    assert memory.getvalue() == data
     with (tmp_path / "again").open("wb") as file, Writer(file.fileno(), form) as writer:
         _guest(writer)
-    assert (tmp_path / "again").read_bytes() == octets
+    assert (tmp_path / "again").read_bytes() == data
 
     ours, theirs = socket.socketpair()
     out, into = os.pipe()
@@ -187,7 +187,7 @@ def test_a_guest_to_every_target(form: str, tmp_path: Path) -> None:
             _guest(writer)
         target.close() if isinstance(target, socket.socket) else os.close(target)
         thread.join()
-        assert got == octets
+        assert got == data
     theirs.close()
     os.close(out)
 
@@ -197,9 +197,9 @@ def test_page_contents_are_not_copied() -> None:
     seen: list[Any] = []
 
     class Target:
-        def write(self, octets: Any) -> int:
-            seen.append(octets)
-            return len(octets)
+        def write(self, data: Any) -> int:
+            seen.append(data)
+            return len(data)
 
     page = bytearray(libxc.PAGE_SIZE)
     writer = Writer(Target(), "libxc")
@@ -212,7 +212,7 @@ def test_page_contents_are_not_copied() -> None:
 
 @given(st.lists(st.integers(1, 5000), min_size=1))
 def test_a_target_that_takes_little(sizes: list[int]) -> None:
-    """Whatever a system call takes at a time, all octets come out once and in order."""
+    """Whatever a system call takes at a time, all bytes come out once and in order."""
     got = bytearray()
     turn = iter(sizes * 100_000)
 
@@ -309,7 +309,7 @@ def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
     _write(link, _hvm)
     assert link.is_symlink()
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
-    assert real.read_bytes() == OCTETS["hvm"]
+    assert real.read_bytes() == DATA["hvm"]
     _write("/dev/null", _hvm)
     with pytest.raises(OSError, match="No space left"):
         _write("/dev/full", _hvm)
@@ -327,7 +327,7 @@ def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
         ("X86_TSC_INFO", {"mode": 1 << 32, "khz": 1, "nsec": 0, "incarnation": 0}, "mode: 4294967296 is not within"),
         ("X86_TSC_INFO", {"mood": 0}, "mood: libxc.X86_TSC_INFO has no such field, only"),
         ("HVM_PARAMS", {"params": [{"index": "NONE", "value": 1}]}, r"params\[0\].index: 'NONE' is none of"),
-        ("SHARED_INFO", {"page": b"short"}, "page: 5 octets, not 4096"),
+        ("SHARED_INFO", {"page": b"short"}, "page: 5 bytes, not 4096"),
         ("NOTHING", {}, "there is no header or record NOTHING"),
         ("libxc.NOTHING", {}, "libxc.NOTHING: there is no such header or record"),
         ("header", {}, "there is no header or record header"),
@@ -365,7 +365,7 @@ def test_pages_that_cannot_be_written() -> None:
     ):
         with pytest.raises(FieldError, match=told):
             writer.pages(pfns, types, [])
-    with pytest.raises(FieldError, match=r"pages\[0\]: it is not 4096 octets"):
+    with pytest.raises(FieldError, match=r"pages\[0\]: it is not 4096 bytes"):
         writer.pages([1], "NOTAB", [b"x"])
 
 
@@ -375,9 +375,9 @@ def test_names_are_those_of_the_layer_that_is_open() -> None:
     with Writer(out, "libxl") as writer:
         for part in GOOD["libxl-remus-hvm"]:
             writer.header(part.name, **part.values) if part.path in HEADERS else writer.record(
-                part.name, part.octets, **part.values
+                part.name, part.data, **part.values
             )
-    assert out.getvalue() == OCTETS["libxl-remus-hvm"]
+    assert out.getvalue() == DATA["libxl-remus-hvm"]
 
 
 FIELDS = {path: layout for path, layout in layouts().items() if layout.fields}

@@ -1,6 +1,6 @@
 """XAPI suspend images beyond single clauses: where judging stops and goes on, what else is named, and two oracles.
 
-The oracle of XENOPS texts reads one the plain way: octet by octet, whole, into nested lists.
+The oracle of XENOPS texts reads one the plain way: byte by byte, whole, into nested lists.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def test_legacy_stream_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_judging_goes_on() -> None:
     """Behind a QEMU record that is too long, a broken text and a reserved type, the rest is judged as ever."""
-    long = Part(QEMU, octets=b"QEVM").filled(xapi.QEMU_MAX)
-    stream = in_xapi(HVM, sized("QEMU_XEN", b"?"), VARSTORED, SWTPM, long, xenops=b")").edit(TPM, octets=b"?")
+    long = Part(QEMU, data=b"QEVM").filled(xapi.QEMU_MAX)
+    stream = in_xapi(HVM, sized("QEMU_XEN", b"?"), VARSTORED, SWTPM, long, xenops=b")").edit(TPM, data=b"?")
     counts = _verdict(stream).verifier.findings.counts
 
     clauses = ("XAPI-XENOPS-FORM", "XAPI-RESERVED", "XAPI-SWTPM-TEXT", "XAPI-QEMU-MAX")
@@ -122,8 +122,8 @@ def test_slack_is_told() -> None:
     """What follows the image is a note that says where it begins and how, by name if it is a stream."""
     end = len(XAPI_HVM.render())
     for behind, words in (
-        ((raw(b"", fill=1000),), "1,000 octets follow END_OF_IMAGE: zeros"),
-        ((raw(bytes(range(40))),), "40 octets follow END_OF_IMAGE: beginning 00 01 02 03 04 05 06 07"),
+        ((raw(b"", fill=1000),), "1,000 bytes follow END_OF_IMAGE: zeros"),
+        ((raw(bytes(range(40))),), "40 bytes follow END_OF_IMAGE: beginning 00 01 02 03 04 05 06 07"),
         (XAPI_PV.parts, "another XAPI suspend image"),
         (LIBXL_HVM.parts, "another libxl stream"),
     ):
@@ -145,8 +145,8 @@ def test_no_memory_is_named() -> None:
 # -- what identify names --------------------------------------------------------------------------------------
 
 
-def _identified(octets: bytes, path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    path.write_bytes(octets)
+def _identified(content: bytes, path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    path.write_bytes(content)
     assert main(["identify", "--json", str(path)]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
@@ -155,10 +155,10 @@ def _identified(octets: bytes, path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An image is named with what is inside, one without memory with what it lacks, and compressed ones are opened."""
     path = tmp_path / "image"
-    octets = XAPI_UEFI.render()
+    content = XAPI_UEFI.render()
     useless = Stream((*XAPI_HVM.parts[:2], XAPI_HVM.parts[-1])).render()
 
-    for packed in (octets, zstandard.ZstdCompressor().compress(octets)):
+    for packed in (content, zstandard.ZstdCompressor().compress(content)):
         found = _identified(packed, path, capsys)
         assert (found["description"], found["doubt"]) == ("xapi v2 > libxc v3, x86 HVM, Xen 4.17", None)
         assert main(["verify", str(path)]) == 0
@@ -201,20 +201,20 @@ def test_show(show: Show) -> None:
     """Records are summed up: the description's keys, the guest's name, lengths, and how states begin."""
     words = " ".join(show(XAPI_UEFI)[1].split())
 
-    assert "XENOPS time 20240301T09:30:00Z, word_size 64, vm_str of 93 octets for 'a \"guest\"'" in words
+    assert "XENOPS time 20240301T09:30:00Z, word_size 64, vm_str of 93 bytes for 'a \"guest\"'" in words
     assert "xs_subtree empty" in words
-    assert "VARSTORED 21 octets, beginning 56 41 52 53" in words
-    assert "SWTPM up to 12 octets, in base64" in words
-    assert "QEMU_TRAD 12 octets, beginning with QEVM" in words
+    assert "VARSTORED 21 bytes, beginning 56 41 52 53" in words
+    assert "SWTPM up to 12 bytes, in base64" in words
+    assert "QEMU_TRAD 12 bytes, beginning with QEVM" in words
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"((time a)(word_size 0x40)(xs_subtree((a b))))", "time a, word_size 0x40, xs_subtree of 7 octets"),
-        (b'((time a)(word_size 64)(vm_str "((id 1)(name b))"))', "vm_str of 18 octets for 'b'"),
+        (b"((time a)(word_size 0x40)(xs_subtree((a b))))", "time a, word_size 0x40, xs_subtree of 7 bytes"),
+        (b'((time a)(word_size 64)(vm_str "((id 1)(name b))"))', "vm_str of 18 bytes for 'b'"),
         (b'((time a)(word_size 64)(vm_str "((id 1)(name\\"B\\\\195\\\\188ro\\"))"))', "for 'B\\xfcro'"),
-        (b'((time a)(word_size 64)(vm_str "((name b))"))', "vm_str of 12 octets"),
+        (b'((time a)(word_size 64)(vm_str "((name b))"))', "vm_str of 12 bytes"),
         (b'((time "\x1b[31m")(word_size 64))', "time \\x1b[31m"),
         (b"((time a)(word_size", "broken at 50: the key word_size has no value"),
     ],
@@ -258,17 +258,17 @@ def _parsed(text: bytes) -> Any:
     stack: list[list[Any]] = [[]]
     at = 0
     while at < len(text):
-        octet = text[at : at + 1]
-        if octet == b";" or text[at : at + 2] in (b"#|", b"#;"):
+        byte = text[at : at + 1]
+        if byte == b";" or text[at : at + 2] in (b"#|", b"#;"):
             raise LookupError
-        if octet == b"(":
+        if byte == b"(":
             stack.append([])
-        elif octet == b")":
+        elif byte == b")":
             closed = stack.pop()
             if not stack:
                 raise ValueError
             stack[-1].append(closed)
-        elif octet == b'"':
+        elif byte == b'"':
             stop = at + 1
             while text[stop : stop + 1] != b'"':
                 number = text[stop + 1 : stop + 4]
@@ -279,7 +279,7 @@ def _parsed(text: bytes) -> Any:
                 stop += 2 if text[stop] == ord("\\") else 1
             stack[-1].append(text[at + 1 : stop])
             at = stop
-        elif octet not in (b" ", b"\t", b"\r", b"\n", b"\f"):
+        elif byte not in (b" ", b"\t", b"\r", b"\n", b"\f"):
             stop = at
             while stop < len(text) and text[stop] not in b' \t\r\n\f();"':
                 stop += 1
@@ -316,10 +316,10 @@ def _is_description(text: bytes) -> bool:
 
 
 _BITS = st.sampled_from(
-    [*(bytes([octet]) for octet in b'()"\\ \n#|a\xff'), b"\\255", b"\\256", b"\\1", b"\\\\", b'\\"', b"(a b)"]
+    [*(bytes([byte]) for byte in b'()"\\ \n#|a\xff'), b"\\255", b"\\256", b"\\1", b"\\\\", b'\\"', b"(a b)"]
 )
 _ATOMS = st.one_of(
-    st.binary(min_size=1, max_size=6).filter(lambda octets: not set(octets) & set(b' \t\r\n\f();"#|')),
+    st.binary(min_size=1, max_size=6).filter(lambda content: not set(content) & set(b' \t\r\n\f();"#|')),
     st.lists(st.sampled_from([b"a", b" ", b"(", b"\\\\", b'\\"', b"\\012", b"\\n", b"#|"]), max_size=5).map(
         lambda parts: b'"' + b"".join(parts) + b'"'
     ),
@@ -351,9 +351,9 @@ def _agrees(text: bytes) -> None:
     if not outcome.verifier.abstained:
         assert (not clauses) == good
     assert clauses <= {"XAPI-XENOPS-FORM", "XAPI-XENOPS-KEYS", "XAPI-XENOPS-VALUES"}
-    octets = in_xapi(HVM, xenops=text).render()
+    content = in_xapi(HVM, xenops=text).render()
     start, stop = 31, 31 + len(text)
-    pieces = [octets[:start], *(octets[at : at + 1] for at in range(start, stop)), octets[stop:]]
+    pieces = [content[:start], *(content[at : at + 1] for at in range(start, stop)), content[stop:]]
     assert told(judge(pieces)) == told(outcome)
 
 
@@ -366,7 +366,7 @@ def test_any_description(text: bytes) -> None:
 
 @given(_TEXTS, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 3), _BITS), min_size=1, max_size=3))
 def test_any_breakage(text: bytes, edits: list[tuple[int, int, bytes]]) -> None:
-    """A text with octets replaced, taken out or put in is taken if the oracle takes it."""
+    """A text with bytes replaced, taken out or put in is taken if the oracle takes it."""
     for at, out, put in edits:
         place = at % (len(text) + 1)
         text = text[:place] + put + text[place + out :]
@@ -383,12 +383,12 @@ def test_any_text(text: bytes) -> None:
     "text", [rb'((time "\256\12\1a")(word_size 64))', b"((time a#b|#c)(word_size 64)(xs_subtree((a b)(c))))"]
 )
 def test_cut_in_a_broken_text(text: bytes) -> None:
-    """Where a text breaks off, and is broken before, the same is told however the octets came."""
-    octets = in_xapi(HVM, xenops=text).render()
+    """Where a text breaks off, and is broken before, the same is told however the bytes came."""
+    content = in_xapi(HVM, xenops=text).render()
     for cut in range(31, 31 + len(text)):
-        bytewise = judge(octets[at : at + 1] for at in range(cut))
+        bytewise = judge(content[at : at + 1] for at in range(cut))
 
-        assert told(bytewise) == told(judge([octets[:cut]]))
+        assert told(bytewise) == told(judge([content[:cut]]))
         assert "XAPI-TRUNC" in bytewise.verifier.findings.counts
 
 

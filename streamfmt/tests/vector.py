@@ -36,7 +36,7 @@ def judge(
     strict: bool = False,
     verifier: Verifier | None = None,
 ) -> Outcome:
-    """Verify octets that come in these pieces."""
+    """Verify bytes that come in these pieces."""
     verifier = Verifier(mode, deep) if verifier is None else verifier
     reader = Reader(verifier, form)
     for piece in pieces:
@@ -46,7 +46,7 @@ def judge(
 
 
 def judged(vector: Vector, pieces: Iterable[Buffer] | None = None) -> Outcome:
-    """Verify a vector, its octets cut as it pleases or into the given pieces."""
+    """Verify a vector, its bytes cut as it pleases or into the given pieces."""
     return judge(vector.stream.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
 
 

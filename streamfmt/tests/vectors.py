@@ -39,7 +39,7 @@ HOSTILE = _tables("hostile")
 
 # What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.
 ACCEPTED: Table = {"good": {name: Vector(stream) for name, stream in GOOD.items()}, **ACCEPTING}
-# Those worth feeding octet by octet, by clause, and one after another, the good ones first.
+# Those worth feeding byte by byte, by clause, and one after another, the good ones first.
 SMALL: Table = {
     clause: {
         f"{kind}:{name}": vector

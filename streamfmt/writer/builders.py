@@ -69,7 +69,7 @@ def params(*pairs: tuple[int, int]) -> Part:
 # The frame that vcpu contexts made here name as the top of their page tables.
 TOP_TABLE = 2
 # What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number
-# (struct vcpu_guest_context, 64- and 32-bit); the masks of an XSAVE area of 576 octets.
+# (struct vcpu_guest_context, 64- and 32-bit); the masks of an XSAVE area of 576 bytes.
 _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
     ("BASIC", 5168): {0x200: 0x20, 0x1390: TOP_TABLE << 12},
     ("BASIC", 2800): {0x200: 0x20, 0xAA8: TOP_TABLE << 12},
@@ -78,7 +78,7 @@ _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
 
 
 def vcpu(kind: str, number: int, size: int) -> Part:
-    """One of the opaque vcpu records, `size` octets of context, such as Xen takes where the size is one it knows."""
+    """One of the opaque vcpu records, `size` bytes of context, such as Xen takes where the size is one it knows."""
     begins = number.to_bytes(4, "little") + size.to_bytes(4, "little") if kind == "EXTENDED" and size >= 8 else b""
     blob = _context(kind, size) if (kind, size) in _CONTEXTS else resized(begins, size)
     return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=blob)
@@ -120,8 +120,8 @@ def dirty(*pfns: int) -> Part:
     return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
-def emulator(octets: Content = b"QEVM\0\0\0\3", number: int = 2) -> Part:
-    return record("libxl.EMULATOR_CONTEXT", emulator_id=number, index=0, context=octets)
+def emulator(data: Content = b"QEVM\0\0\0\3", number: int = 2) -> Part:
+    return record("libxl.EMULATOR_CONTEXT", emulator_id=number, index=0, context=data)
 
 
 # -- containers -----------------------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(
 XENOPS = f'((time 20240301T09:30:00Z)(word_size 64)(vm_str "{VM_STR}")(xs_subtree()))'.encode()
 
 
-def sized(name: str, octets: Content) -> Part:
+def sized(name: str, data: Content) -> Part:
     """A record of a XAPI image whose header gives its length."""
-    return record(f"xapi.{name}", octets)
+    return record(f"xapi.{name}", data)
 
 
 def unsized(name: str, claim: int = 0) -> Part:

@@ -24,7 +24,7 @@ _SMALL = 4096
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Parts in order.  `big` names the layers that are written big-endian; `cut` ends the octets early.
+    """Parts in order.  `big` names the layers that are written big-endian; `cut` ends the bytes early.
 
     A part is named by its path and, where there are several, by which of them it is (`nth`).
     """
@@ -44,7 +44,7 @@ class Stream:
 
     @property
     def form(self) -> str:
-        """What a reader would have to be told that sees no first octets; empty if none reads what comes first."""
+        """What a reader would have to be told that sees no first bytes; empty if none reads what comes first."""
         first = next((part for part in self.parts), None)
         if first is None:
             return ""
@@ -81,7 +81,7 @@ class Stream:
         return replace(self, parts=(*self.parts, *parts))
 
     def edit(self, path: str, nth: int = 0, **changes: Any) -> Stream:
-        """With other attributes of one part, such as `claim` or `octets`."""
+        """With other attributes of one part, such as `claim` or `bytes`."""
         return self.swap(path, replace(self.part(path, nth), **changes), nth=nth)
 
     def put(self, path: str, nth: int = 0, **values: Any) -> Stream:
@@ -102,17 +102,17 @@ class Stream:
         return replace(self, big=frozenset(layers) & headed)
 
     def upto(self, path: str, nth: int = 0, extra: int = 0) -> Stream:
-        """Cut where that part begins, or `extra` octets further."""
+        """Cut where that part begins, or `extra` bytes further."""
         return replace(self, cut=self.offset(path, nth) + extra)
 
     @property
     def size(self) -> int:
-        """How many octets it has."""
+        """How many bytes it has."""
         whole = self.offsets()[-1]
         return whole if self.cut is None else min(whole, self.cut)
 
     def offset(self, path: str, nth: int = 0) -> int:
-        """Where in the octets that part begins."""
+        """Where in the bytes that part begins."""
         return self.offsets()[self.find(path, nth)]
 
     def offsets(self) -> list[int]:
@@ -128,7 +128,7 @@ class Stream:
         return part.whole(">" if part.layer in self.big else "<")
 
     def batches(self) -> Iterator[list[Buffer]]:
-        """The stream's octets, part by part, large ones in several pieces: they never are in memory whole."""
+        """The stream's bytes, part by part, large ones in several pieces: they never are in memory whole."""
         left = self.cut
         for part in self:
             buffers = self._buffers(part)
@@ -139,7 +139,7 @@ class Stream:
             yield from batches(buffers)
 
     def pieces(self) -> Iterator[Buffer]:
-        """The stream's octets, a few at a time."""
+        """The stream's bytes, a few at a time."""
         for buffers in self.batches():
             yield from buffers
 
@@ -148,7 +148,7 @@ class Stream:
 
 
 def _first(contents: list[Content], count: int) -> Iterator[Content]:
-    """The first octets of some contents."""
+    """The first bytes of some contents."""
     for content in contents:
         if count < len(content):
             yield resized(content, count) if isinstance(content, Made) else memoryview(content)[:count]
@@ -179,4 +179,4 @@ def with_length(part: Part, length: int) -> Part:
     body: Content = joined(contents) if whole <= _SMALL else Made(whole, lambda: pieces(contents))
     if len(contents) == 1:
         body = contents[0]
-    return replace(part, octets=resized(body, length), patches=())
+    return replace(part, data=resized(body, length), patches=())

@@ -1,4 +1,4 @@
-"""Parts: a header, a record, or octets that are neither, as they go onto the wire.
+"""Parts: a header, a record, or bytes that are neither, as they go onto the wire.
 
 A part is built from the values of its schema's fields.  What else is said of it (another length or type in its record
 header, padding that is not zero, fields overwritten) makes it as broken as one likes, and nothing else of it.
@@ -34,16 +34,16 @@ _WALK = 1 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A header or a record at schema path `path` ("libxc.PAGE_DATA"), or raw octets if that is empty.
+    """A header or a record at schema path `path` ("libxc.PAGE_DATA"), or raw bytes if that is empty.
 
-    The body is built from `values` (see `codec.encode`) unless `octets` gives it; `patches` are fields, such as
+    The body is built from `values` (see `codec.encode`) unless `bytes` gives it; `patches` are fields, such as
     "reserved" or "entries[2].type", overwritten afterwards.  `code`, `claim` and `padding` replace type, length and
-    padding of a record.  `fill` is a number of zero octets at the end of the body.
+    padding of a record.  `fill` is a number of zero bytes at the end of the body.
     """
 
     path: str
     values: Mapping[str, Any] = field(default_factory=dict)
-    octets: Content | None = None
+    data: Content | None = None
     patches: tuple[tuple[str, int | Content], ...] = ()
     code: int | None = None
     claim: int | None = None
@@ -52,7 +52,7 @@ class Part:
 
     @property
     def layer(self) -> str:
-        """Name of the layer it belongs to; empty for raw octets."""
+        """Name of the layer it belongs to; empty for raw bytes."""
         return self.path.partition(".")[0]
 
     @property
@@ -70,19 +70,19 @@ class Part:
 
     @property
     def extent(self) -> int:
-        """Octets on the wire."""
+        """Bytes on the wire."""
         return size(self.whole("<"))
 
     def filled(self, count: int) -> Part:
-        """With `count` zero octets more."""
+        """With `count` zero bytes more."""
         return replace(self, fill=self.fill + count)
 
     def body(self, order: str) -> bytes:
-        """The body's octets in one piece, without `fill`.  Raises FieldError."""
+        """The body's bytes in one piece, without `fill`.  Raises FieldError."""
         return joined(self.contents(order))
 
     def buffers(self, order: str) -> list[Buffer]:
-        """The octets on the wire, in pieces: large values are among them as they were given.  Raises FieldError."""
+        """The bytes on the wire, in pieces: large values are among them as they were given.  Raises FieldError."""
         return list(pieces(self.whole(order)))
 
     def whole(self, order: str) -> list[Content]:
@@ -109,8 +109,8 @@ class Part:
 
     def _plain(self, order: str) -> list[Content]:
         """The same without `patches`."""
-        if self.octets is not None:
-            return [self.octets]
+        if self.data is not None:
+            return [self.data]
         return encode.buffers(_layout(self.path), self.values, order)
 
     def _header(self, length: int, order: str) -> bytes:
@@ -134,7 +134,7 @@ def _layout(path: str) -> Layout:
 class Patched:
     """A part's body whose fields are overwritten one after another, whatever its schema allows.
 
-    No more of it is in memory than as far as the fields go.  `size` are its octets, `walked` is how many steps it has
+    No more of it is in memory than as far as the fields go.  `size` are its bytes, `walked` is how many steps it has
     taken to find them.
     """
 
@@ -177,7 +177,7 @@ class Patched:
 
     @property
     def held(self) -> int:
-        """Octets of it that are in memory."""
+        """Bytes of it that are in memory."""
         return len(self._data)
 
     def _start(self, part: Variable, number: str, place: str) -> int:
@@ -215,9 +215,9 @@ class Patched:
 # -- the plain ones -------------------------------------------------------------------------------------------
 
 
-def raw(octets: Content, fill: int = 0) -> Part:
-    """Octets as they are, then `fill` zeros."""
-    return Part("", octets=octets, fill=fill)
+def raw(data: Content, fill: int = 0) -> Part:
+    """Bytes as they are, then `fill` zeros."""
+    return Part("", data=data, fill=fill)
 
 
 def header(path: str, **values: Any) -> Part:
@@ -225,16 +225,16 @@ def header(path: str, **values: Any) -> Part:
     return Part(path, values)
 
 
-def record(path: str, octets: Content | None = None, **values: Any) -> Part:
-    """A record built from values, or with a body of given octets."""
-    return Part(path, values, octets)
+def record(path: str, data: Content | None = None, **values: Any) -> Part:
+    """A record built from values, or with a body of given bytes."""
+    return Part(path, values, data)
 
 
-def unknown(layer: str, code: int, octets: Content = b"") -> Part:
+def unknown(layer: str, code: int, data: Content = b"") -> Part:
     """A record of a type of one's choice."""
-    return Part(f"{layer}.END", octets=octets, code=code)
+    return Part(f"{layer}.END", data=data, code=code)
 
 
 def size(buffers: Iterable[Content]) -> int:
-    """Octets of all of them."""
+    """Bytes of all of them."""
     return sum(map(len, buffers))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         def tail(self) -> bytes: ...
 
 
-# What is told of octets behind END: they are looked at no further.
+# What is told of bytes behind END: they are looked at no further.
 _HEAD = 64
 # The forms that need nothing but a guest to begin.
 _BEGUN = ("libxc", "libxl", "xl")
@@ -70,12 +70,12 @@ class _Judge:
         return self._reader.pump.done
 
     def see(self, buffers: Sequence[Buffer]) -> None:
-        """Raise what these octets break."""
+        """Raise what these bytes break."""
         _feed(self._reader.pump, buffers)
         self._raise()
 
     def behind(self, contents: Sequence[Content], at: int) -> None:
-        """Raise what these octets break, which would come at offset `at`, behind the stream's end."""
+        """Raise what these bytes break, which would come at offset `at`, behind the stream's end."""
         if self.verifier.layers:  # else it is no stream
             head = b"".join(span(contents, 0, _HEAD))
             zero = all(bytes(piece).count(0) == len(piece) for piece in pieces(contents))
@@ -101,7 +101,7 @@ class _Judge:
 
 
 def _feed(pump: Pump, buffers: Sequence[Buffer]) -> None:
-    """The buffers' octets through `pump`; those that it does not want to see go by many at a time."""
+    """The buffers' bytes through `pump`; those that it does not want to see go by many at a time."""
     left = size(buffers)
     ahead = 0
     for buffer in buffers:
@@ -189,9 +189,9 @@ class Writer:
         """One header, such as "image_header" or "libxl.header".  Raises FieldError and what `put` raises."""
         self.put(header(self._path(name, HEADERS), **values))
 
-    def record(self, name: str, octets: Content | None = None, **values: Any) -> None:
-        """One record, such as "X86_TSC_INFO" or "libxl.END", of field values or with a body of these octets."""
-        self.put(record(self._path(name, RECORDS), octets, **values))
+    def record(self, name: str, data: Content | None = None, **values: Any) -> None:
+        """One record, such as "X86_TSC_INFO" or "libxl.END", of field values or with a body of these bytes."""
+        self.put(record(self._path(name, RECORDS), data, **values))
 
     def pages(self, pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> None:
         """A PAGE_DATA record: frame numbers, the type of each (or of all), and contents of those that carry any.
@@ -202,22 +202,22 @@ class Writer:
         self.put(page_data(pfns, types, contents))
 
     def copy(self, item: Header | Record) -> None:
-        """A header or record of a :class:`streamfmt.Stream`, octet by octet.
+        """A header or record of a :class:`streamfmt.Stream`, byte by byte.
 
         A record of over 16 MiB goes out while it is judged.  Raises what `put` raises, and what reading does.
         """
         layer = item.layer.rpartition("/")[2]
         path = f"{layer}.{item.name}"
         if isinstance(item, Header):
-            self.put(Part(path, octets=item.octets))
+            self.put(Part(path, data=item.data))
             return
         # Of a record that no schema knows its number is enough.
         part = Part(path if path in RECORDS else f"{layer}.END", code=item.type, claim=item.claim, padding=b"")
         if item.length <= _WHOLE:
-            octets = item.read(_WHOLE)
-            self.put(replace(part, octets=octets, padding=item.tail()))
+            data = item.read(_WHOLE)
+            self.put(replace(part, data=data, padding=item.tail()))
             return
-        self.put(replace(part, octets=b""))
+        self.put(replace(part, data=b""))
         for chunk in item.chunks():
             self._out([chunk])
         self._out([item.tail()])
@@ -235,7 +235,7 @@ class Writer:
         self._note(part, buffers)
 
     def _out(self, contents: list[Content]) -> None:
-        """Octets, judged and written.  Raises BreachError and OSError."""
+        """Bytes, judged and written.  Raises BreachError and OSError."""
         self._check()
         try:
             ended = self._judge is None or self._judge.done
