@@ -11,9 +11,9 @@ import pytest
 from ..codec import encode
 from ..errors import RecipeError
 from ..recipes import load as recipes
-from ..recipes.faults import Draft
+from ..recipes.faults import Edited
 from ..recipes.toml import LIMITS
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from .loading import load
 from .measured import ROOM, bare, command
 
@@ -214,7 +214,7 @@ def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:
 def test_what_is_put_at_the_end_is_new_once(begun: bool) -> None:
     """Each part is checked, and paid for, once."""
     parts = load(HVM).stream.parts
-    draft = Draft(Stream(parts if begun else ()))
+    draft = Edited(Draft(parts if begun else ()))
     draft.then(*parts[:2])
 
     assert draft.fresh == [*parts[:2]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamfmt.render import reference
-from streamfmt.schema import hvm, libxc, magic, model, order, xapi
+from streamfmt.schema import hvm, libxc, magic, model, states, xapi
 
 TEXT = reference.text()
 LAYOUTS = [inner for layout in model.catalogue().values() for inner in model.layouts_within(layout)]
@@ -81,7 +81,7 @@ def test_every_table_is_whole() -> None:
     assert {(str(number), f"`{name}`") for name, number in hvm.PARAMS.items()} <= codes
     assert {(str(row.code), f"`{row.name}`") for row in hvm.CONTEXT_TYPES} <= codes
     assert {(f"`{row.name}`", row.form) for row in xapi.XENOPS_KEYS} <= codes
-    for rule in (*order.LIBXC_RULES, *order.LIBXL_RULES, *order.XAPI_RULES):
+    for rule in (*states.LIBXC_RULES, *states.LIBXL_RULES, *states.XAPI_RULES):
         assert f"`{rule.clause}`" in clauses
     for rows_of in (magic.MAGICS, magic.NAMESAKES, magic.PREFACES, magic.TRAILERS):
         assert {row.source for row in rows_of} <= set(sources)

@@ -24,7 +24,7 @@ from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io import outputs
 from ..schema import libxc
-from ..writer import HEADERS, BreachError, Part, Stream, Writer
+from ..writer import HEADERS, BreachError, Draft, Part, Writer
 from .good import GOOD, HVM, TSC
 from .pulling import DATA
 from .vector import Vector, judge
@@ -42,7 +42,7 @@ def _form(vector: Vector) -> str:
     return vector.stream.form if vector.form == "auto" else vector.form
 
 
-def _written(stream: Stream, form: str, **options: Any) -> tuple[bytes, str]:
+def _written(stream: Draft, form: str, **options: Any) -> tuple[bytes, str]:
     """The bytes, and the clause that ended it."""
     out = io.BytesIO()
     writer = Writer(out, form, **options)
@@ -103,7 +103,7 @@ def test_read_then_write_is_the_same(name: str) -> None:
 def _of_fields(item: streamfmt.Record) -> Part:
     path = f"{item.layer.rpartition('/')[2]}.{item.name}"
     claim = item.length if path == "xapi.LIBXC" else None
-    return Part(path, item.fields(), claim=claim)
+    return Part(path, item.fields(), declared_length=claim)
 
 
 @EACH_CLAUSE
