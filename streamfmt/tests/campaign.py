@@ -18,9 +18,9 @@ from random import Random
 from time import perf_counter
 
 from .. import data
+from ..checks.context import MODES
 from ..checks.findings import KEPT
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
-from ..checks.verifier import MODES
 from .vector import judge, told
 from .vectors import EACH_SMALL
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import streamfmt
 
+from ..checks.context import MODES
 from ..checks.outcome import DOES_NOT_CONFORM
-from ..checks.verifier import MODES
 from ..cli.main import main
-from ..reader.identify import FORMS
+from ..reader.registry import FORMS
 from ..writer import Draft
 from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
 from .pulling import DATA, items, plainly, pulled, row

@@ -20,7 +20,7 @@ import zstandard
 from streamfmt import data, tables
 from streamfmt.cli.main import VERBS, main
 from streamfmt.io.compressed import CompressedSource
-from streamfmt.reader.identify import READ
+from streamfmt.reader.registry import READ
 from streamfmt.schema.clauses import registry
 
 CORPUS = Path(data.path("corpus", "real"))

@@ -12,7 +12,8 @@ import streamfmt
 
 from .. import tables
 from ..cli.main import main
-from ..reader.fields import MAGIC, MAGICS, damaged
+from ..reader.fields import MAGICS, damaged
+from ..reader.registry import ROWS
 from .good import GOOD
 from .vector import judge
 
@@ -30,7 +31,7 @@ STREAMS = {
 def _clauses(layer: str) -> set[str]:
     """The clauses about a layer's magic."""
     rows = (row for path, rows in tables.RULES.items() if path.startswith(f"{layer}.") for row in rows)
-    return {row[0] for row in rows if row[1] in MAGIC}
+    return {row[0] for row in rows if any(row[1] in layer.magic for layer in ROWS.values())}
 
 
 def _flipped(data: bytes, bit: int) -> bytes:

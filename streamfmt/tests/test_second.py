@@ -24,8 +24,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from .. import data, tables
+from ..checks.context import MODES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
-from ..checks.verifier import MODES
 from ..corpus import entries
 from ..writer import Draft, record
 from .campaign import one, seeds
