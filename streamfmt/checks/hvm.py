@@ -119,14 +119,14 @@ def context(checks: Checks, body: Body) -> Program:
 
 def params(checks: Checks, body: Body) -> Program:
     """Program that judges HVM_PARAMS: count against length, then each parameter's index."""
-    record, report = body.record, checks.context.report
+    record = body.record
     size, unit = tables.SIZES[_PARAMS], tables.UNITS[_PARAMS][0]
     raw = yield from checks.fixed(body)
     if not raw:
         return
     count, *_ = Struct(body.order + tables.FORMATS[_PARAMS]).unpack(raw)
     if not count and record.length == size:
-        report("LIBXC-ERRATA-1", record, EMPTY, offset=record.body, field="count", actual=count)
+        checks.context.report("LIBXC-ERRATA-1", record, EMPTY, offset=record.body, field="count", actual=count)
     expected = size + unit * count
     if record.length != expected:
         if not (record.length - size) % unit:  # else the length rule has spoken
@@ -145,7 +145,7 @@ def params(checks: Checks, body: Body) -> Program:
                 continue
             if checks.context.findings.full(clause, record, at + unit * place):
                 continue
-            report(
+            checks.context.report(
                 clause,
                 record,
                 message,

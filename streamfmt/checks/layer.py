@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.beginnings import following
 from ..reader.body import Body
 from ..reader.events import Layer, Record
 from ..reader.fields import broken_rules
@@ -88,7 +87,7 @@ class Checks:
             self.context.report("CKPT-CKPT-REC", self.layer, message, offset=at, expected="CHECKPOINT", actual="END")
 
     def unfinished(self, at: int) -> bool:
-        """The input ends inside the layer after what it holds has come whole.  Returns whether that has been reported."""
+        """The input ends inside the layer, after what it holds.  Returns whether that has been reported."""
         return False
 
     def inner(self, at: int, identity: Identity) -> None:
@@ -110,6 +109,8 @@ class Checks:
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the outermost END: something known, another stream, or nothing known."""
+        from ..reader.beginnings import following  # little follows a good stream
+
         known, what = following(head, count, zero)
         if known:
             message = f"{count:,} bytes follow END: {what}"

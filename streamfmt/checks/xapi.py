@@ -6,7 +6,6 @@ import re
 
 from .. import tables
 from ..reader import sexpr
-from ..reader.beginnings import known
 from ..reader.body import PIECE, Body
 from ..reader.events import Record, Unsized
 from . import layer as base
@@ -38,20 +37,20 @@ class Checks(base.Checks):
 
     def body(self, record: Record) -> Program | None:
         """Judge what a record is by itself; a program that judges its body, if there is anything in it to judge."""
-        kind, report = record.type, self.context.report_header
+        kind = record.type
         if isinstance(record, Unsized) and record.declared_length:
             length = record.declared_length
             message = f"length is {length}, expected 0: this record's end shows in its body only"
-            report("XAPI-LENGTH-ZERO", record, "length", message, 0, length)
+            self.context.report_header("XAPI-LENGTH-ZERO", record, "length", message, 0, length)
         if kind in _RESERVED:
             message = f"{record.name} is reserved: no release writes one, and readers fail on it"
-            report("XAPI-RESERVED", record, "type", message, "another type", record.name)
+            self.context.report_header("XAPI-RESERVED", record, "type", message, "another type", record.name)
         elif kind == tables.XAPI_LIBXC_LEGACY:
             message = "a legacy stream is inside, which no release writes into such an image"
-            report("XAPI-LIBXC-LEGACY", record, "type", message, "LIBXC", record.name)
+            self.context.report_header("XAPI-LIBXC-LEGACY", record, "type", message, "LIBXC", record.name)
         elif kind == tables.XAPI_SWTPM0:
             message = "the TPM's state is raw, as xapi 22.26 to 23.14 wrote it"
-            report("XAPI-SWTPM0", record, "type", message, "SWTPM", record.name)
+            self.context.report_header("XAPI-SWTPM0", record, "type", message, "SWTPM", record.name)
         elif kind == tables.XAPI_END_OF_IMAGE and not self.seen & self._bits[tables.XAPI_LIBXC]:
             message = "the image ends without the guest's memory: well-formed, and of no use"
             self.context.report("XAPI-MEMORY", record, message, expected="LIBXC", actual="no memory image")
@@ -109,6 +108,8 @@ class Checks(base.Checks):
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the end: the block device is longer than the image."""
+        from ..reader.beginnings import known
+
         other = known(head)
         shown = "zeros" if zero else f"another {other[2]}" if other else f"beginning {head[:16].hex(' ')}"
         message = f"{count:,} bytes follow END_OF_IMAGE: {shown}"

@@ -18,6 +18,7 @@ from .. import data, tables
 from ..checks.findings import SEVERITIES, Finding
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
+from ..reader.registry import ROWS
 from ..schema import model
 from ..schema.clauses import Clause, registry
 from ..writer import HEADERS, Draft, in_xl, p2m, unknown
@@ -205,11 +206,16 @@ def _source(*folders: str) -> str:
 
 
 def _tabled() -> set[str]:
-    """Clauses that the generated tables judge."""
+    """Clauses that the generated tables judge, or that a layer's row has for what is the same in all layers."""
+    framing = {
+        clause
+        for row in ROWS.values()
+        for clause in (row.truncated, row.padding, row.too_long, row.trailing, *row.unknown)
+    }
     found = {row[0] for rows in tables.RULES.values() for row in rows} | {row[0] for row in tables.LENGTHS.values()}
     for by_image in tables.ORDER.values():
         found |= {row[0] for table in by_image.values() for rows in table.values() for row in rows}
-    return found
+    return found | framing - {""}
 
 
 def test_every_clause_has_a_check() -> None:
