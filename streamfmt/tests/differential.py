@@ -2,7 +2,7 @@
 
 What is done is systematic: every field of every header, record and element takes its boundary values, every length
 and padding is off, every record is left out, doubled, exchanged, moved to each place and taken for each other type,
-and the stream is cut at each boundary.  The good ones are those of `good` and what Xen's own saver wrote.  The
+and the stream is cut at each boundary.  The good ones are those of the corpus and what Xen's own saver wrote.  The
 vectors of all clauses come on top.  Names say what was done; nothing is random.
 """
 
@@ -20,8 +20,8 @@ from .. import data
 from ..schema.libxc import PAGE_SIZE
 from ..strategies.edits import boundary_values, fields
 from ..writer import HEADERS, RECORDS, Draft, Part, in_xl, raw, unknown
-from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
-from .vectors import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
+from .support.corpus import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
+from .support.good_streams import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
 
 LIMIT = 128 << 20
 # Bytes of an xl header and what comes before the stream in the file made here.

@@ -12,10 +12,10 @@ import pytest
 import streamfmt
 from streamfmt import aio
 
-from .good import PV
-from .pulling import DATA, Row, plainly, pulled, row
-from .vector import Vector, judged, told
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import PV
+from .support.listings import DATA, Row, plainly, pulled, row
+from .support.vector import Vector, judged, told
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 

@@ -24,9 +24,9 @@ from ..checks.verifier import MODES
 from ..cli.main import main
 from ..reader.identify import FORMS
 from ..writer import Draft
-from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
-from .pulling import DATA, items, plainly, pulled, row
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
+from .support.listings import DATA, items, plainly, pulled, row
 
 VECTORS = [vector for vector in EACH_SMALL if not vector.deep]
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)

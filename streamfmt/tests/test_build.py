@@ -27,10 +27,10 @@ from ..recipes.from_stream import Teller
 from ..recipes.load import Recipe
 from ..writer import pages, raw
 from ..writer.draft import Draft
-from .good import GOOD, HVM
-from .killing import WAYS, command, environment, is_writing, wait_until
-from .showing import real
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import GOOD, HVM
+from .support.kill_points import WAYS, command, environment, is_writing, wait_until
+from .support.show_output import real
 
 BUILD = [sys.executable, "-m", "streamfmt", "build"]
 GUEST = 'recipe = 1\nguest = "hvm"\n'

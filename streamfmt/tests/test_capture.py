@@ -13,9 +13,9 @@ from ..reader.identify import Identity, by_magic
 from ..reader.reader import Reader
 from ..schema import xl_migrate
 from ..writer import Draft, behind_text, in_migration, in_xl, raw, record
-from .good import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
-from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
-from .vector import judge
+from .support.good_streams import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
+from .support.paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
+from .support.vector import judge
 
 BANNER = b"Last login: today\r\n"
 HANDSHAKEN = MIGRATION.render()

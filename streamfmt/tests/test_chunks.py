@@ -20,9 +20,21 @@ from ..checks.verifier import Verifier
 from ..io.sources import FileSource, PipeSource, Source, drive
 from ..reader.reader import Reader
 from ..writer import Draft, in_xapi, p2m, pages
-from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
-from .vector import Vector, judge, judged, told
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import (
+    EMULATOR,
+    GOOD,
+    HVM,
+    LIBXL_REMUS,
+    PV32,
+    QEMU_TRAD,
+    REMUS_HVM,
+    SWTPM,
+    VARSTORED,
+    XL_HVM,
+    wrapped,
+)
+from .support.vector import Vector, judge, judged, told
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz", "mig-none-1M.bin.gz", "dm-pc-xenlike.bin")
 # So many bytes at a part's beginning and end, or before a cut, come one by one.

@@ -21,9 +21,9 @@ from ..checks.verifier import Verifier
 from ..schema import model
 from ..schema.clauses import Clause, registry
 from ..writer import HEADERS, Draft, in_xl, p2m, unknown
-from .good import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
-from .vector import Vector, judge, judged
-from .vectors import ACCEPTED, ACCEPTING, BREAKING
+from .support.corpus import ACCEPTED, ACCEPTING, BREAKING
+from .support.good_streams import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
+from .support.vector import Vector, judge, judged
 
 STREAM = [clause for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
 FROM_STREAM = {clause.id for clause in STREAM}

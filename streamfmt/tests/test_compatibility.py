@@ -19,9 +19,9 @@ from ..render.compatibility import STATUS
 from ..schema.clauses import registry
 from ..writer import Draft, record
 from . import peers
-from .good import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
-from .vector import judge
-from .vectors import ACCEPTED, BREAKING
+from .support.corpus import ACCEPTED, BREAKING
+from .support.good_streams import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
+from .support.vector import judge
 
 DIFFERENCES = compatibility.differences()
 CLAUSES = sorted({*ACCEPTED, *BREAKING})

@@ -24,10 +24,10 @@ from ..io import transfer
 from ..reader.identify import COMPRESSED
 from ..reader.reader import Reader
 from ..writer import Draft, pages
-from .good import HVM
-from .hostile import FLOODS, LIARS, cases
-from .vector import Vector, judge, judged, told
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import HVM
+from .support.hostile_streams import FLOODS, LIARS, cases
+from .support.vector import Vector, judge, judged, told
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "dm-pc-xenlike.bin")
 INPUTS = ("file", "pipe", "socket")

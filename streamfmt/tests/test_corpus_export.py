@@ -19,7 +19,7 @@ from .. import data
 from ..cli.main import main
 from ..corpus import archive, store
 from ..corpus.store import Row
-from .killing import WAYS, command, environment, killed_at
+from .support.kill_points import WAYS, command, environment, killed_at
 from .test_build import terminal
 
 ROWS = store.read_index()

@@ -13,8 +13,8 @@ import streamfmt
 from .. import tables
 from ..cli.main import main
 from ..reader.fields import MAGIC, MAGICS, damaged
-from .good import GOOD
-from .vector import judge
+from .support.good_streams import GOOD
+from .support.vector import judge
 
 # A stream that begins with each magic.
 STREAMS = {

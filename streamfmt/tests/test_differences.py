@@ -17,10 +17,10 @@ from . import differences, peers
 from .conditions import CONTEXT, DEPENDS, KEPT, RELEASE, XENGUEST, rows
 from .differences import Row, Step, steps
 from .differential import Case, cases
-from .good import HVM
 from .looking import look
 from .peers import Verdict
-from .vectors import BREAKING
+from .support.corpus import BREAKING
+from .support.good_streams import HVM
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,8 +22,8 @@ from .. import data
 from ..cli.main import main
 from ..conformance.kin import children
 from ..conformance.target import OURS
-from . import fuzzed
-from .fuzzed import DYING, FUZZED, running
+from .support import planted_bugs
+from .support.planted_bugs import DYING, FUZZED, running
 
 ROOT = Path(data.path("spec")).parent
 T = TypeVar("T")
@@ -229,7 +229,7 @@ def test_interrupted_while_a_failure_is_made_small(tmp_path: Path) -> None:
     assert not left(tmp_path)
 
 
-LEAVE = f"import time; from {fuzzed.__name__} import leave; leave('log')"
+LEAVE = f"import time; from {planted_bugs.__name__} import leave; leave('log')"
 LEAVING = [
     pytest.param(shlex.join([sys.executable, "-c", f"{LEAVE}; time.sleep(999)"]), id="command"),
     pytest.param(f"{FUZZED}.leaving", id="function"),

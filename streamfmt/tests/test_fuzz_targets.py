@@ -20,9 +20,9 @@ from ..conformance.kin import Kin, children, searched
 from ..conformance.result import ACCEPT, CRASH, HANG, REJECT, of_exit
 from ..conformance.target import OURS, Input, Spec, parse
 from ..errors import SpecError, UnrunnableError
-from . import fuzzed
-from .fuzzed import FUZZED, running
-from .good import GOOD
+from .support import planted_bugs
+from .support.good_streams import GOOD
+from .support.planted_bugs import FUZZED, running
 
 ROOT = Path(data.path("spec")).parent
 GIVEN = Input(b"bytes", "libxl", "remus")
@@ -107,7 +107,7 @@ def test_function_ends_with_its_children(tmp_path: Path, monkeypatch: pytest.Mon
 def leaving(log: Path) -> str:
     """A command that leaves processes behind, each of which has a line there."""
     return python(
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {fuzzed.__name__} import leave; leave({str(log)!r})"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {planted_bugs.__name__} import leave; leave({str(log)!r})"
     )
 
 

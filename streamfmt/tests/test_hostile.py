@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
-from .hostile import FLOODS, LIARS
+from .support.hostile_streams import FLOODS, LIARS
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
 _SIZE = (8 if _THOROUGH else 1) << 20
@@ -34,7 +34,7 @@ def test_memory(number: int) -> None:
     """Each case ends in a finding or a refusal, and takes no more memory than a good stream of any size."""
     group = _GROUPS[number]
     size = group[0][1]
-    command = [sys.executable, "-m", "streamfmt.tests.hostile", str(size), *(name for name, _ in group)]
+    command = [sys.executable, "-m", "streamfmt.tests.support.hostile_streams", str(size), *(name for name, _ in group)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600 if _THOROUGH else 300, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -11,9 +11,9 @@ import pytest
 from ..cli.main import main
 from ..schema.clauses import registry
 from ..writer import Draft, raw
-from .good import GOOD
+from .support.good_streams import GOOD
+from .support.vector import judge
 from .test_cli import legacy_hvm
-from .vector import judge
 
 XL = GOOD["xl-hvm"]
 _V2, _JSON = "mandatory_flags.stream_v2", "mandatory_flags.json"

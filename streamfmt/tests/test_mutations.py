@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .campaign import check, one, seeds
+from .support.campaign import check, one, seeds
 
 _JOBS = 20
 _COUNT = 150 * (10 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 1)
@@ -27,7 +27,7 @@ def test_seeded(job: int) -> None:
         try:
             check(data, rng)
         except Exception as error:  # any at all is what this test is to find
-            pytest.fail(f"python -m streamfmt.tests.campaign --seed suite --only {number}: {error!r}")
+            pytest.fail(f"python -m streamfmt.tests.support.campaign --seed suite --only {number}: {error!r}")
 
 
 @given(

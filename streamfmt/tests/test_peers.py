@@ -15,10 +15,10 @@ import pytest
 from ..bench import run
 from ..writer import Part
 from . import peers
-from .good import PV
-from .paths import P2M, TSC_INFO
-from .vector import Vector
-from .vectors import BREAKING, EACH_SMALL
+from .support.corpus import BREAKING, EACH_SMALL
+from .support.good_streams import PV
+from .support.paths import P2M, TSC_INFO
+from .support.vector import Vector
 
 Sample = Callable[[str], bytes]
 _STATUS = {"accept": 0, "reject": 1, "crash": 2}

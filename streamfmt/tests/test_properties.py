@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict, finding_lines, summary
 from ..checks.verifier import MODES
 from ..writer import Draft
-from .good import HVM, LIBXL_HVM, PV
-from .vector import judge, judged, told
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import HVM, LIBXL_HVM, PV
+from .support.vector import judge, judged, told
 
 FORMS = st.sampled_from(("auto", "libxc", "libxl"))
 

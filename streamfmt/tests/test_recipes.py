@@ -18,10 +18,10 @@ from ..recipes import load as recipes
 from ..recipes.load import Recipe
 from ..schema import hvm, libxc
 from ..writer import Draft
-from .good import GOOD
-from .loading import load, loaded
-from .vector import judge
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import GOOD
+from .support.recipe_texts import load, loaded
+from .support.vector import judge
 
 FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate")
 

@@ -14,8 +14,8 @@ from ..recipes import load as recipes
 from ..recipes.faults import Edited
 from ..recipes.toml import LIMITS
 from ..writer.draft import Draft
-from .loading import load
-from .measured import ROOM, bare, command
+from .support.peak_memory import ROOM, bare, command
+from .support.recipe_texts import load
 
 P, F = "[[part]]\n", "[[fault]]\n"
 HVM, PV = 'guest = "hvm"\n', 'guest = "pv"\n'

@@ -15,7 +15,7 @@ from ..recipes import load as recipes
 from ..recipes.tokens import Place
 from ..recipes.tokens import places as placed
 from ..recipes.toml import Source
-from .loading import load, loaded
+from .support.recipe_texts import load, loaded
 
 G, P, R = 'guest = "hvm"\n', 'guest = "pv"\n', "[[part]]\n"
 F = f"{G}[[fault]]\n"

@@ -28,10 +28,10 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..checks.verifier import MODES
 from ..corpus import entries
 from ..writer import Draft, record
-from .campaign import one, seeds
-from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
-from .vector import Vector, judge, judged
-from .vectors import SMALL
+from .support.campaign import one, seeds
+from .support.corpus import SMALL
+from .support.good_streams import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
+from .support.vector import Vector, judge, judged
 
 _PATH = data.path("conformance", "second.py")
 _JOBS = 10

@@ -35,7 +35,7 @@ from ..writer import (
     unsized,
     vcpu,
 )
-from .good import (
+from .support.good_streams import (
     BACK,
     CPUID,
     HVM,
@@ -51,7 +51,7 @@ from .good import (
     XAPI_UEFI,
     XL_HVM,
 )
-from .paths import (
+from .support.paths import (
     BASIC,
     CPUID_POLICY,
     CTX,
@@ -79,7 +79,7 @@ from .paths import (
     XS,
     XSAVE,
 )
-from .vector import judge
+from .support.vector import judge
 
 P2M = "libxc.X86_PV_P2M_FRAMES"
 MAX = 128 << 20

@@ -30,8 +30,8 @@ from ..strategies.edits import boundary_values, fields
 from ..strategies.from_schema import having
 from ..strategies.sample import apart
 from ..writer import HEADERS, RECORDS, Writer, page_entries
-from .good import GOOD
-from .vector import judge, told
+from .support.good_streams import GOOD
+from .support.vector import judge, told
 
 CLAUSES = [row.id for row in registry().values() if row.judged == "stream" and not row.withdrawn]
 # Made of few draws, but each of them costs a verification or more: a share of what the profile runs elsewhere.

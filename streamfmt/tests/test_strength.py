@@ -20,8 +20,8 @@ import pytest
 from .. import data, tables
 from ..checks.verifier import Verifier
 from ..schema.layers import LAYERS
-from .vector import judged, told
-from .vectors import BREAKING, SEVERAL
+from .support.corpus import BREAKING, SEVERAL
+from .support.vector import judged, told
 
 HERE = Path(data.__file__).parent / "checks"
 _FAULT = Verifier.report

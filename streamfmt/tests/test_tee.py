@@ -23,7 +23,7 @@ from streamfmt import data
 
 from ..cli import inputs
 from ..writer import pages
-from .good import HVM
+from .support.good_streams import HVM
 
 CORPUS = Path(data.path("corpus", "real"))
 REAL = gzip.decompress((CORPUS / "hvm-64.bin.gz").read_bytes())

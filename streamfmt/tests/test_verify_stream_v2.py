@@ -19,8 +19,8 @@ from ..checks.verifier import Verifier
 from ..cli import verify_stream_v2
 from ..cli.verify_stream_v2 import PROGRAM, main
 from ..writer import Draft, unknown
-from .good import GOOD
-from .vectors import BREAKING
+from .support.corpus import BREAKING
+from .support.good_streams import GOOD
 
 COMMAND = [sys.executable, "-m", "streamfmt.cli.verify_stream_v2"]
 HVM, PV, REMUS, XL = (GOOD[name] for name in ("hvm", "pv", "libxl-remus-hvm", "xl-hvm"))

@@ -25,10 +25,10 @@ from ..errors import FieldError
 from ..io import outputs
 from ..schema import libxc
 from ..writer import HEADERS, BreachError, Draft, Part, Writer
-from .good import GOOD, HVM, TSC
-from .pulling import DATA
-from .vector import Vector, judge
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import GOOD, HVM, TSC
+from .support.listings import DATA
+from .support.vector import Vector, judge
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 # Rules that verification tells by what follows, which no writer has seen yet: it may name another, or where it stands.

@@ -24,12 +24,12 @@ from ..reader import sexpr
 from ..schema import libxc, xapi
 from ..schema.build import RecordType
 from ..writer import XENOPS, Draft, Part, in_xapi, raw, sized, unsized
-from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
-from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
-from .showing import Show, objects
+from .support.corpus import BREAKING
+from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
+from .support.paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
+from .support.show_output import Show, objects
+from .support.vector import judge, judged, told
 from .test_guess import POSITIVE
-from .vector import judge, judged, told
-from .vectors import BREAKING
 
 DEMU = (unsized("DEMU"), raw(b"state of a GPU, as long as it pleases"))
 

@@ -1,8 +1,8 @@
 """Streams made to hurt: lengths and counts that lie, and floods of whatever costs a reader something.
 
-Each case is made piece by piece, so that it costs its maker nothing.  ``python -m streamfmt.tests.hostile SIZE
-CASE...`` verifies each in a process of its own, whose address space is limited, and prints as JSON what came out and
-what it took.
+Each case is made piece by piece, so that it costs its maker nothing.
+``python -m streamfmt.tests.support.hostile_streams SIZE CASE...`` verifies each in a process of its own, whose
+address space is limited, and prints as JSON what came out and what it took.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from itertools import repeat
 from time import perf_counter
 from typing import Any
 
-from ..codec.content import Buffer
-from ..schema import libxc
-from ..writer import Draft, Part, context, p2m, vcpu
+from ...codec.content import Buffer
+from ...schema import libxc
+from ...writer import Draft, Part, context, p2m, vcpu
 from . import hostile_xapi
-from .good import (
+from .good_streams import (
     BACK,
     CPUID,
     EMULATOR,

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks.outcome import Outcome, as_dict
-from ..checks.verifier import Verifier
-from ..codec.content import Buffer
-from ..reader.reader import Reader
-from ..writer import Draft
+from ...checks.outcome import Outcome, as_dict
+from ...checks.verifier import Verifier
+from ...codec.content import Buffer
+from ...reader.reader import Reader
+from ...writer import Draft
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""XAPI images made to hurt, for ``hostile``: LIARS are beginnings and record headers that lie, FLOODS beginnings and
-what comes after them over and over."""
+"""XAPI images made to hurt, for ``hostile_streams``.
+
+LIARS are beginnings and record headers that lie, FLOODS beginnings and what comes after them over and over.
+"""
 
 from __future__ import annotations
 
-from ..schema import xapi
-from .good import HVM, XAPI_UEFI
+from ...schema import xapi
+from .good_streams import HVM, XAPI_UEFI
 
 _CODES = {row.name: row.code for row in xapi.RECORDS}
 _LENGTHS = (-1, -8, -16, -(1 << 62), -(1 << 63), 1 << 31, 0xFFFFFFFF, 1 << 57, (1 << 62) - 1, 1 << 62, (1 << 63) - 1)

@@ -6,8 +6,8 @@ holds the corpus to that.
 
 from __future__ import annotations
 
-from ..corpus import entries
-from .good import GOOD
+from ...corpus import entries
+from .good_streams import GOOD
 from .vector import Table, Vector
 
 # Streams from this size on are not worth feeding in small pieces.

@@ -1,6 +1,6 @@
 """The other Pythons on this machine, and what they need to run streamfmt.
 
-`python -m streamfmt.tests.pythons` installs the packages that those of other versions than this one need below
+`python -m streamfmt.tests.support.pythons` installs the packages that those of other versions than this one need below
 .pythons/, which is all that the tests take from the network; `make test` does that.  `make pythons` fetches newer ones.
 """
 
@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OWN = ROOT / ".pythons"
 # Debian's, which on many machines is the only one.
 SYSTEM = Path("/usr/bin/python3")

@@ -8,9 +8,9 @@ from typing import Any
 import streamfmt
 from streamfmt import aio
 
-from ..reader.events import Layer, Record, Sink
-from ..reader.reader import Reader
-from .good import GOOD
+from ...reader.events import Layer, Record, Sink
+from ...reader.reader import Reader
+from .good_streams import GOOD
 
 DATA = {name: stream.render() for name, stream in GOOD.items()}
 Row = tuple[Any, ...]

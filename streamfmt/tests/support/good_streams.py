@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..corpus import entries
-from ..schema import xl_migrate
-from ..writer import Draft, Part, raw, record
+from ...corpus import entries
+from ...schema import xl_migrate
+from ...writer import Draft, Part, raw, record
 
 GOOD: dict[str, Draft] = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
 

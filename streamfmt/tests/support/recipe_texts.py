@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import RecipeError
-from ..recipes import dump
-from ..recipes import load as recipes
-from ..recipes.load import Recipe
+from ...errors import RecipeError
+from ...recipes import dump
+from ...recipes import load as recipes
+from ...recipes.load import Recipe
 
 
 def load(text: str) -> Recipe:

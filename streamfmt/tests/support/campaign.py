@@ -1,4 +1,6 @@
-"""A long run of damaged streams, by hand: ``python -m streamfmt.tests.campaign --count 1000000 --seed 1 --jobs 2``.
+"""A long run of damaged streams, by hand.
+
+``python -m streamfmt.tests.support.campaign --count 1000000 --seed 1 --jobs 2``
 
 Every input is made from the seed and its number alone, so `--only NUMBER` makes it again.  An input that breaks a
 promise is written to a file and named; the status is then 1.
@@ -17,12 +19,12 @@ from functools import cache
 from random import Random
 from time import perf_counter
 
-from .. import data
-from ..checks.findings import KEPT
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
-from ..checks.verifier import MODES
+from ... import data
+from ...checks.findings import KEPT
+from ...checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
+from ...checks.verifier import MODES
+from .corpus import EACH_SMALL
 from .vector import judge, told
-from .vectors import EACH_SMALL
 
 # What a run may take over an interpreter that has loaded everything, and what one input may.
 MEMORY = 64 << 20
