@@ -29,7 +29,7 @@ from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, 
 from .support.paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
 from .support.show_output import Show, objects
 from .support.vector import judge, judged, told
-from .test_guess import POSITIVE
+from .test_legacy_guess import POSITIVE
 
 DEMU = (unsized("DEMU"), raw(b"state of a GPU, as long as it pleases"))
 

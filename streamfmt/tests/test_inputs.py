@@ -300,7 +300,7 @@ def test_a_fault_of_our_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     assert main(["verify", "-q", path, path]) == 1
     shown = capsys.readouterr()
-    assert "internal error, please report it: IndexError: of ours (test_results.py:" in shown.err
+    assert "internal error, please report it: IndexError: of ours (test_inputs.py:" in shown.err
     assert shown.out.splitlines()[-1] == "2 inputs: 1 conforms, 1 not read"
 
 
