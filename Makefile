@@ -82,7 +82,7 @@ generate: $(VENV)/.developer
 	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer
-	$(BIN)/python -m streamfmt.tests.differences
+	$(BIN)/python -m streamfmt.conformance.differences
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from .. import data, tables
-from ..bench.run import script_modules
 from ..cli import verify_stream_v2
+from ..conformance.peers import script_modules
 from ..render import compatibility
 from ..render.compatibility import STATUS
 from ..schema.clauses import registry
 from ..writer import Draft, record
-from . import peers
+from .support import peers
 from .support.corpus import ACCEPTED, BREAKING
 from .support.good_streams import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
 from .support.vector import judge

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ..bench import run
+from ..conformance.peers import script_modules
 from ..writer import Part
-from . import peers
+from .support import peers
 from .support.corpus import BREAKING, EACH_SMALL
 from .support.good_streams import PV
 from .support.paths import P2M, TSC_INFO
@@ -148,7 +148,7 @@ def test_the_batch_judges_as_the_script_does(tmp_path: Path) -> None:
     groups: dict[tuple[str, str], list[bytes]] = {}
     for (form, data), said in zip(streams, peers.script(streams), strict=True):
         groups.setdefault((form, said.verdict), []).append(data)
-    environment = {**os.environ, "PYTHONPATH": run.script_modules(program)}
+    environment = {**os.environ, "PYTHONPATH": script_modules(program)}
     path = tmp_path / "stream"
 
     assert groups.keys() >= {(form, verdict) for form in ("libxc", "libxl", "xl") for verdict in ("accept", "reject")}
@@ -190,10 +190,10 @@ def test_skipped_tests_say_why(tmp_path: Path) -> None:
     """By the project's settings many tests that are skipped for one reason are one line, with the reason."""
     many = tmp_path / "test_many.py"
     many.write_text(
-        "import pytest\nfrom streamfmt.tests import peers\n"
+        "import pytest\nfrom streamfmt.tests.support import peers\n"
         "@pytest.mark.parametrize('number', range(500))\ndef test_peer(number): peers.xenguest([])\n"
     )
-    settings = Path(peers.__file__).parents[2] / "pyproject.toml"
+    settings = Path(peers.__file__).parents[3] / "pyproject.toml"
     command = [sys.executable, "-m", "pytest", "-c", str(settings), "-p", "no:cacheprovider", str(many)]
     environment = {**os.environ, "STREAMFMT_XENPEER": str(tmp_path / "none"), "STREAMFMT_REQUIRE_PEERS": ""}
     done = subprocess.run(command, cwd=settings.parent, env=environment, capture_output=True, text=True, check=False)

@@ -26,10 +26,10 @@ from ..schema.model import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
 from ..strategies.breaking import broken, ways
 from ..strategies.conforming import MODES, made
-from ..strategies.edits import boundary_values, fields
 from ..strategies.from_schema import having
 from ..strategies.sample import apart
 from ..writer import HEADERS, RECORDS, Writer, page_entries
+from ..writer.boundaries import boundary_values, fields
 from .support.good_streams import GOOD
 from .support.vector import judge, told
 

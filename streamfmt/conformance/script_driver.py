@@ -1,4 +1,4 @@
-"""Judges many streams by Xen's own Python modules, in one process; `peers.script` runs it as a child.
+"""Judges many streams by Xen's own Python modules, in one process; `peers.script` runs this file as a child.
 
 Standard input and output are as `xenpeer judge` has them: "FORM LENGTH" and the bytes in, a line of JSON out, FORM
 one of what verify-stream-v2 takes after -f.  Xen's modules must be on PYTHONPATH.  That the verdicts are those of the

@@ -3,7 +3,7 @@
 What is done is systematic: every field of every header, record and element takes its boundary values, every length
 and padding is off, every record is left out, doubled, exchanged, moved to each place and taken for each other type,
 and the stream is cut at each boundary.  The good ones are those of the corpus and what Xen's own saver wrote.  The
-vectors of all clauses come on top.  Names say what was done; nothing is random.
+corpus's streams about each clause come on top.  Names say what was done; nothing is random.
 """
 
 from __future__ import annotations
@@ -16,18 +16,26 @@ from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import chain
 
-from .. import data
-from ..schema.libxc import PAGE_SIZE
-from ..strategies.edits import boundary_values, fields
-from ..writer import HEADERS, RECORDS, Draft, Part, in_xl, raw, unknown
-from .support.corpus import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
-from .support.good_streams import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
+from .. import data, tables
+from ..corpus import entries
+from ..corpus.entries import Entry
+from ..writer import HEADERS, RECORDS, Draft, Part, in_xl, raw, record, unknown
+from ..writer.boundaries import boundary_values, fields
 
-LIMIT = 128 << 20
 # Bytes of an xl header and what comes before the stream in the file made here.
 _OUTER = 120
-# Larger streams tell nothing that small ones do not.
-_SIZE_MAX = 1 << 20
+# Larger streams of the corpus show nothing that small ones do not.
+_SIZE_MAX = 60_000
+# What of the corpus comes on top, in this order, by kind, and the word for it in a name.
+_KINDS = {
+    "good": "accepted ",
+    "accepted": "accepted ",
+    "places": "",
+    "history": "",
+    "hostile": "",
+    "broken": "",
+    "several": "several ",
+}
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,17 @@ class Case:
 
     @property
     def remus(self) -> bool:
+        """Whether a restorer is to take checkpoints."""
         return self.mode != "plain"
+
+    @property
+    def kind(self) -> str:
+        """What xenpeer is asked to restore it as."""
+        return f"{self.guest}-remus" if self.remus else self.guest
 
     @cached_property
     def data(self) -> bytes:
+        """Its bytes."""
         return self.stream.render()
 
 
@@ -70,14 +85,15 @@ def _fields(stream: Draft) -> Iterator[tuple[str, Draft]]:
         body = part.body("<")
         for path, row in fields(part).items():
             # A page has no boundaries.
-            for value in boundary_values(row) if row.size < PAGE_SIZE else ():
-                told = value.hex() if isinstance(value, bytes) else f"{value:#x}"
+            for value in boundary_values(row) if row.size < tables.PAGE_SIZE else ():
+                shown = value.hex() if isinstance(value, bytes) else f"{value:#x}"
                 changed = stream.patch(part.path, path, value, nth)
                 if changed.part(part.path, nth).body("<") != body:
-                    yield f"{part.path}#{nth}.{path}={told}", changed
+                    yield f"{part.path}#{nth}.{path}={shown}", changed
 
 
 def _lengths(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    limit = tables.RECORD_LENGTH_MAX
     for part, nth in _places(stream):
         if part.path in HEADERS:
             continue
@@ -86,7 +102,7 @@ def _lengths(stream: Draft) -> Iterator[tuple[str, Draft]]:
             if size >= 0:
                 yield f"{part.path}#{nth} of {size}", stream.resized(part.path, size, nth)
         for claim in sorted(
-            {0, length - 8, length + 8, LIMIT, LIMIT + 1, LIMIT + 8, 0xFFFFFFF8, 0xFFFFFFFF} - {length}
+            {0, length - 8, length + 8, limit, limit + 1, limit + 8, 0xFFFFFFF8, 0xFFFFFFFF} - {length}
         ):
             if claim >= 0:
                 yield f"{part.path}#{nth} claims {claim}", stream.edit(part.path, nth, declared_length=claim)
@@ -154,9 +170,6 @@ def _plainly(stream: Draft) -> Draft:
     return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
 
 
-_LIBXL_HVM = _plainly(LIBXL_HVM)
-
-
 @dataclass(frozen=True, slots=True)
 class Base:
     """A good stream that things are done to, how it is read, and by which of the families they are done."""
@@ -169,22 +182,23 @@ class Base:
 
 
 def _bases() -> dict[str, Base]:
+    good = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
+    hvm, remus, libxl_hvm = good["hvm"], good["remus-hvm"], _plainly(good["libxl-hvm"])
+    # An END after the last checkpoint makes the script take a checkpointed stream.
+    verified = remus.before("libxc.X86_TSC_INFO", record("libxc.VERIFY")).then(hvm.part("libxc.END"))
     # Moving every record of three checkpoints would be thousands: their order is that of the first.
     checkpointed = "field length type order cut"
     return {
-        "hvm": Base(HVM, "libxc", "hvm"),
-        "hvm-v2": Base(HVM_V2, "libxc", "hvm"),
-        "pv": Base(PV, "libxc", "pv"),
-        "pv-v2": Base(PV_V2, "libxc", "pv"),
-        "remus-hvm": Base(REMUS_HVM, "libxc", "hvm", "auto", checkpointed),
-        "remus-pv": Base(REMUS_PV, "libxc", "pv", "auto", checkpointed),
-        "libxl-hvm": Base(_LIBXL_HVM, "libxl", "hvm"),
-        "libxl-pv": Base(LIBXL_PV, "libxl", "pv"),
-        # An END behind it makes the script take a checkpointed stream.
-        "remus-verified": Base(
-            REMUS_HVM.before("libxc.X86_TSC_INFO", VERIFY).then(END), "libxc", "hvm", "auto", families=""
-        ),
-        "xl-hvm": Base(in_xl(_LIBXL_HVM), "xl", "hvm"),
+        "hvm": Base(hvm, "libxc", "hvm"),
+        "hvm-v2": Base(good["hvm-v2"], "libxc", "hvm"),
+        "pv": Base(good["pv"], "libxc", "pv"),
+        "pv-v2": Base(good["pv-v2"], "libxc", "pv"),
+        "remus-hvm": Base(remus, "libxc", "hvm", "auto", checkpointed),
+        "remus-pv": Base(good["remus-pv"], "libxc", "pv", "auto", checkpointed),
+        "libxl-hvm": Base(libxl_hvm, "libxl", "hvm"),
+        "libxl-pv": Base(good["libxl-pv"], "libxl", "pv"),
+        "remus-verified": Base(verified, "libxc", "hvm", "auto", families=""),
+        "xl-hvm": Base(in_xl(libxl_hvm), "xl", "hvm"),
         # Real ones are large, so less is done to them.
         "real-hvm": Base(_real("hvm-64.bin.gz"), "libxc", "hvm", families="order cut"),
         "real-pv": Base(_real("pv-24.bin.gz"), "libxc", "pv", families="length order cut"),
@@ -216,29 +230,29 @@ def _guest(stream: Draft) -> str:
     return "pv" if kinds and kinds[0] == 1 else "hvm"
 
 
-def _vectors() -> Iterator[Case]:
-    tables = (
-        (ACCEPTED, "accepted "),
-        (PLACES, ""),
-        (HISTORY, ""),
-        (HOSTILE, ""),
-        (BREAKING, ""),
-        (SEVERAL, "several "),
-    )
-    for clause, kind, vectors in [
-        (clause, kind, vectors) for table, kind in tables for clause, vectors in table.items()
-    ]:
-        for name, vector in vectors.items():
-            form = _form(vector.stream)
-            # Legacy streams are named, and not judged.
-            if not form or vector.large or vector.mode == "colo" or name.startswith("legacy-"):
-                continue
-            about = "EMUXS" in clause or vector.stream.cut is not None
-            stream = vector.stream if about else _plainly(vector.stream)
-            if sum(map(len, stream.pieces())) <= _SIZE_MAX:
-                checkpointed = form != "libxc" or "libxc.CHECKPOINT" in stream.paths
-                mode = vector.mode if vector.mode != "auto" else "auto" if checkpointed else "plain"
-                yield Case(f"{clause} {kind}{name}", stream, form, _guest(stream), mode)
+def _corpus() -> Iterator[Case]:
+    """The corpus's streams that the readers know, those about clauses among them, if they are small."""
+    for kind, words in _KINDS.items():
+        for name in entries.names():
+            found = (entry for entry in entries.collection(name) if entry.kind == kind)
+            yield from (_case(entry, words) for entry in found if _known(entry))
+
+
+def _known(entry: Entry) -> bool:
+    made = entry.recipe
+    # Legacy streams are named, and not judged.
+    known = _form(made.stream) and made.mode != "colo" and not entry.name.startswith("legacy-")
+    return bool(known) and made.stream.size <= _SIZE_MAX
+
+
+def _case(entry: Entry, words: str) -> Case:
+    stream, mode = entry.recipe.stream, entry.recipe.mode
+    if "EMUXS" not in entry.collection and stream.cut is None:
+        stream = _plainly(stream)
+    form = _form(stream)
+    if mode == "auto" and form == "libxc" and "libxc.CHECKPOINT" not in stream.paths:
+        mode = "plain"
+    return Case(f"{entry.collection} {words}{entry.name}", stream, form, _guest(stream), mode)
 
 
 @cache
@@ -256,7 +270,7 @@ def _cases() -> Iterator[Case]:
         # The stream inside a container has had its turn.
         if base.form != "xl" or (changed.parts[2:] == base.stream.parts[2:] and (changed.cut or 0) <= _OUTER)
     )
-    for case in chain(made, _vectors()):
+    for case in chain(made, _corpus()):
         digest = blake2b(f"{case.form} {case.mode} ".encode() + case.data).digest()
         if digest not in seen:
             seen.add(digest)

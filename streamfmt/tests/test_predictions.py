@@ -1,4 +1,4 @@
-"""Thousands of streams judged by us and by real readers: no difference that the clauses do not tell.
+"""Thousands of streams judged by us and by real readers: no difference that the clauses do not explain.
 
 The peers are installed and built by `make peers`.
 """
@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from .. import data
+from ..conformance import differences
+from ..conformance.cases import Case, cases
+from ..conformance.conditions import RELEASE, Peer
+from ..conformance.conditions_xenguest import XENGUEST
+from ..conformance.looks import look
+from ..conformance.peers import XENPEER, Verdict
+from ..conformance.predictions import PEERS, Comparison, Step, steps, unexplained
 from ..schema.clauses import registry
-from . import differences, peers
-from .conditions import CONTEXT, DEPENDS, KEPT, RELEASE, XENGUEST, rows
-from .differences import Row, Step, steps
-from .differential import Case, cases
-from .looking import look
-from .peers import Verdict
+from .support import peers
 from .support.corpus import BREAKING
 from .support.good_streams import HVM
 
@@ -32,20 +34,20 @@ def _forgotten() -> Iterator[None]:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("peer", differences.PEERS)
-def test_readers_do_as_the_clauses_say(peer: str) -> None:
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
     """Each reader does with each stream the one thing that follows from the clauses, and stops where it should.
 
-    What the clauses say was seen running has been seen here, and the page that tells of it is current.
+    What the clauses say was seen running has been seen here, and the page about it is current.
     """
-    peers.require(differences.PEERS[peer])
-    table = differences.judged(peer)
+    peers.require(XENPEER if peer is XENGUEST else peer.name)
+    table = differences.compared(peer)
     page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
 
-    assert list(differences.unexplained(peer, table)) == []
-    assert list(differences.untold(peer, table)) == []
+    assert list(unexplained(peer, table)) == []
+    assert list(differences.unsupported(peer, table)) == []
     assert not [row.seen.case.name for row in table if row.verdict.verdict == "accept" and row.verdict.refused]
-    if peer == XENGUEST:
+    if peer is XENGUEST:
         assert differences.unused(table) == set()
     assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
@@ -54,7 +56,7 @@ def test_readers_do_as_the_clauses_say(peer: str) -> None:
 
 
 def test_the_set_is_large_and_each_is_named() -> None:
-    """Several thousand streams, none twice, each told by its name."""
+    """Several thousand streams, none twice, each known by its name."""
     found = list(cases())
 
     assert len(found) > 5000
@@ -74,23 +76,21 @@ def test_real_streams_are_in_the_set() -> None:
 # -- what is expected -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("peer", differences.PEERS)
-def test_conditions_are_those_of_the_clauses(peer: str) -> None:
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_conditions_are_those_of_the_clauses(peer: Peer) -> None:
     """Each clause that says `when` a reader does what has a function that picks it, and no other clause has one."""
-    known = {clause.id: rows(clause.id, peer) for clause in registry().values()}
-    kept = {clause.id for clause in registry().values() for row in clause.known(peer, RELEASE) if row.kept}
+    known = {clause.id: peer.rows(clause.id) for clause in registry().values()}
+    kept = {clause.id for clause in registry().values() for row in clause.known(peer.name, RELEASE) if row.kept}
 
-    assert {name for name, told in known.items() if any(row.when for row in told)} == {
-        clause for clause, reader in DEPENDS if reader == peer
-    }
-    assert kept == {clause for clause, reader in KEPT if reader == peer}
-    assert all(len(known[clause]) == 1 for clause, reader in CONTEXT if reader == peer)
+    assert {name for name, rows in known.items() if any(row.when for row in rows)} == set(peer.depends)
+    assert kept == set(peer.kept)
+    assert all(len(known[clause]) == 1 for clause in peer.context)
     # So a word names a row.
-    assert not [name for name, told in known.items() if len({row.does for row in told}) < len(told)]
+    assert not [name for name, rows in known.items() if len({row.does for row in rows}) < len(rows)]
 
 
 @pytest.mark.parametrize(
-    ("verdict", "stopped", "refused", "told"),
+    ("verdict", "stopped", "refused", "reported"),
     [
         ("reject", 0, "", False),
         ("accept", 0, "", True),
@@ -102,19 +102,21 @@ def test_conditions_are_those_of_the_clauses(peer: str) -> None:
         ("reject", -4112, "domctl: Invalid argument", True),
     ],
 )
-def test_another_verdict_is_told(verdict: str, stopped: int, refused: str, told: bool) -> None:
-    """Only the verdict that follows is explained, and only where the reader stops behind the record it refuses."""
+def test_another_verdict_is_reported(verdict: str, stopped: int, refused: str, reported: bool) -> None:
+    """Only the verdict that follows is explained, and only where the reader stops after the record it refuses."""
     stream = BREAKING["LIBXC-SHINFO-LEN"]["short"].stream
     seen = look(Case("short", stream, "libxc", "pv"))
-    behind = stream.offset("libxc.SHARED_INFO") + 8 + 4096
-    row = Row(seen, tuple(steps(seen, XENGUEST)), Verdict(verdict, "", behind + stopped, refused))
+    after = stream.offset("libxc.SHARED_INFO") + 8 + 4096
+    row = Comparison(seen, tuple(steps(seen, XENGUEST)), Verdict(verdict, "", after + stopped, refused))
 
-    assert bool(list(differences.unexplained(XENGUEST, [row]))) == told
+    assert bool(list(unexplained(XENGUEST, [row]))) == reported
 
 
-def test_a_clause_that_leaves_it_open_is_told() -> None:
+def test_a_clause_that_leaves_it_open_is_reported() -> None:
     """An error of which nothing is known of the reader explains nothing."""
     seen = look(Case("hvm", HVM, "libxc", "hvm"))
     verdict = Verdict("reject", "", 0, "settscinfo: Invalid argument")
 
-    assert list(differences.unexplained(XENGUEST, [Row(seen, (Step(0, "LIBXC-PAGE-LEN", ""),), verdict)]))
+    row = Comparison(seen, (Step(0, "LIBXC-PAGE-LEN", ""),), verdict)
+
+    assert list(unexplained(XENGUEST, [row]))

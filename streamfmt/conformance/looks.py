@@ -1,4 +1,4 @@
-"""Our own look at a case of `differential`: what we find, and what else tells what a reader will do with it."""
+"""Our own look at a case: what we find, and what else decides what a reader will do with it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .. import tables
 from ..checks.findings import Finding
 from ..checks.verifier import Verifier
 from ..reader.events import Layer, Record
 from ..reader.reader import Reader
 from ..schema import libxc
-from .differential import Case
+from .cases import Case
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from ..reader.pump import Program
 
-HEADER = 8
+HEADER = tables.SIZES["libxc.record_header"]
 # The longest headers, which are read whole.
 _HEADERS = 48
 _PFN = (1 << 52) - 1
-# Behind every byte: when the stream is complete.
+# After every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
 
@@ -127,7 +128,7 @@ class Look:
         return types, contents
 
     def first(self, *names: str) -> int:
-        """Where the first record of these names is; behind the last byte if there is none."""
+        """Where the first record of these names is; after the last byte if there is none."""
         return min((row.at for row in self.records if row.name in names), default=LATER)
 
     def entries(self, row: Seen) -> Iterator[tuple[int, int]]:

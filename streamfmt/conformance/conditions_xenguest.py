@@ -1,12 +1,11 @@
-"""What libxenguest does where that depends on the breach, or on what no stream shows: the C side of `conditions`."""
+"""What libxenguest does where that depends on the breach, or on what no stream shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..checks.findings import Finding
 from ..schema import libxc
-from .looking import HEADER, LATER, Look, Seen, actual
+from .conditions import Peer
+from .looks import HEADER, LATER, Look, Seen, actual
 
 # Of the machine that xenpeer has for a restore.
 VCPUS, FRAMES = 8, {"hvm": 1 << 30, "pv": 1 << 17}
@@ -143,7 +142,7 @@ def _static_again(seen: Look, _: Finding) -> str:
 
 
 def _pages_first(seen: Look) -> int:
-    """Behind all else that the record of the pages shows; that there is no list at all is found last."""
+    """After all else that the record of the pages shows; that there is no list at all is found last."""
     pages = _first_pages(seen)
     return LATER + 1 if pages is None else pages.at + HEADER + pages.length - 1
 
@@ -197,38 +196,40 @@ def vcpu_pfn(seen: Look) -> int | None:
     return None
 
 
-DEPENDS: dict[str, Callable[[Look, Finding], str]] = {
-    "LIBXC-DHDR-PAGESHIFT": _page_shift,
-    "LIBXC-REC-UNKNOWN-OPT": _optional,
-    "LIBXC-SDE-PRESENT": _static_end,
-    "LIBXC-PVINFO-LEN": _pv_info_length,
-    "LIBXC-PVINFO-FIRST": _pv_info_place,
-    "LIBXC-P2M-BEFORE-PAGES": _no_frame_list,
-    "LIBXC-SDE-V2": _static_end_v2,
-    "LIBXC-MSR-FLAGS": _policy,
-    "LIBXC-P2M-ENTRY": _listed_frame,
-    "LIBXC-VCPU0-BASIC": _vcpu_0,
-    "LIBXC-HVMCTX-HEADER": _context_header,
-    "LIBXC-HVMCTX-END": _context_end,
-    "LIBXC-HVMCTX-PRESENT": _context_missing,
-    "LIBXC-HVMPARAMS-INDEX": _parameter,
-    "CKPT-STATIC-ONCE": _static_again,
-    **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), _context),
-}
-# Where it comes upon a breach, if not where that lies.
-PLACES: dict[str, Callable[[Look], int]] = {
-    **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),
-    "LIBXC-P2M-ENTRY": lambda _: LATER,
-    "LIBXC-P2M-START": lambda _: LATER,
-    "LIBXC-VCPU0-BASIC": lambda _: LATER,
-    "LIBXC-P2M-BEFORE-PAGES": _pages_first,
-    "LIBXC-PVINFO-FIRST": _before_pv_info,
-    "LIBXC-SDE-PRESENT": lambda seen: seen.first(*_MEMORY),
-    "LIBXC-MSR-FLAGS": _static_ends,
-}
-CONTEXT: dict[str, Callable[[Look], int | None]] = {
-    "LIBXC-DHDR-TYPE": _other_guest,
-    "LIBXC-VCPU-ID": vcpu_id,
-    "LIBXC-PAGE-PFN-HVM": no_room,
-    "LIBXC-VCPU-PFN": vcpu_pfn,
-}
+XENGUEST = Peer(
+    "libxenguest",
+    depends={
+        "LIBXC-DHDR-PAGESHIFT": _page_shift,
+        "LIBXC-REC-UNKNOWN-OPT": _optional,
+        "LIBXC-SDE-PRESENT": _static_end,
+        "LIBXC-PVINFO-LEN": _pv_info_length,
+        "LIBXC-PVINFO-FIRST": _pv_info_place,
+        "LIBXC-P2M-BEFORE-PAGES": _no_frame_list,
+        "LIBXC-SDE-V2": _static_end_v2,
+        "LIBXC-MSR-FLAGS": _policy,
+        "LIBXC-P2M-ENTRY": _listed_frame,
+        "LIBXC-VCPU0-BASIC": _vcpu_0,
+        "LIBXC-HVMCTX-HEADER": _context_header,
+        "LIBXC-HVMCTX-END": _context_end,
+        "LIBXC-HVMCTX-PRESENT": _context_missing,
+        "LIBXC-HVMPARAMS-INDEX": _parameter,
+        "CKPT-STATIC-ONCE": _static_again,
+        **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), _context),
+    },
+    places={
+        **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),
+        "LIBXC-P2M-ENTRY": lambda _: LATER,
+        "LIBXC-P2M-START": lambda _: LATER,
+        "LIBXC-VCPU0-BASIC": lambda _: LATER,
+        "LIBXC-P2M-BEFORE-PAGES": _pages_first,
+        "LIBXC-PVINFO-FIRST": _before_pv_info,
+        "LIBXC-SDE-PRESENT": lambda seen: seen.first(*_MEMORY),
+        "LIBXC-MSR-FLAGS": _static_ends,
+    },
+    context={
+        "LIBXC-DHDR-TYPE": _other_guest,
+        "LIBXC-VCPU-ID": vcpu_id,
+        "LIBXC-PAGE-PFN-HVM": no_room,
+        "LIBXC-VCPU-PFN": vcpu_pfn,
+    },
+)
