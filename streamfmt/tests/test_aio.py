@@ -15,7 +15,7 @@ from streamfmt import aio
 from .support.corpus import SMALL
 from .support.good_streams import PV
 from .support.listings import DATA, Row, plainly, pulled, row
-from .support.vector import Vector, judged, told
+from .support.vector import Vector, judged, reported
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
@@ -64,7 +64,7 @@ def test_async_equals_sync(clause: str) -> None:
             assert await awaited(Slow(data), form=vector.form) == (whole, bodies), name
             options: dict[str, Any] = {"form": vector.form, "mode": vector.mode, "deep": vector.deep}
             outcome = await aio.verify(Slow(data, 1), **options)
-            assert told(outcome) == told(judged(vector))
+            assert reported(outcome) == reported(judged(vector))
             found = await aio.identify(Slow(data, 2), form=options["form"])
             assert found.as_dict() == streamfmt.identify(data, form=options["form"]).as_dict()
 
@@ -81,7 +81,7 @@ def test_async_compressed(most: int) -> None:
         rows, _ = await awaited(Slow(packed, most=most))
         assert rows == pulled(data)
         outcome = await aio.verify(Slow(packed + b"tail", most=most))
-        assert told(outcome) == told(judged(Vector(PV), [data + b"tail"]))
+        assert reported(outcome) == reported(judged(Vector(PV), [data + b"tail"]))
 
     asyncio.run(compare())
 

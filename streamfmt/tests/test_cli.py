@@ -407,14 +407,14 @@ def test_closed_descriptors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "coding", "told"),
+    ("name", "coding", "printed"),
     [
         ("a\nb\udcff", "utf-8:strict", "a\\nb\\udcff"),
         ("h\xf4te", "utf-8:strict", "h\xf4te"),
         ("h\xf4te", "ascii", "h\\xf4te"),
     ],
 )
-def test_odd_file_names(name: str, coding: str, told: str, tmp_path: Path) -> None:
+def test_odd_file_names(name: str, coding: str, printed: str, tmp_path: Path) -> None:
     """A name with a newline or bytes that are no text stays on its line, and is printed in any locale."""
     path = tmp_path / name
     path.write_bytes(HVM)
@@ -423,7 +423,7 @@ def test_odd_file_names(name: str, coding: str, told: str, tmp_path: Path) -> No
         command = [sys.executable, "-m", "streamfmt", verb, str(path)]
         shown = subprocess.run(command, capture_output=True, env=environment, encoding="utf-8", check=False)
 
-        assert f"{tmp_path}/{told}: {words}\n" in shown.stdout
+        assert f"{tmp_path}/{printed}: {words}\n" in shown.stdout
         assert not shown.stderr
 
 

@@ -78,12 +78,12 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Machines get what its schema says."""
     words = ("--target", f"{FUZZED}.dying", "--seed", "1", "--jobs", "1", "--count", "200", "--failures", "1", "--json")
     status, out, _ = fuzz(capsys, *words, "--output", str(tmp_path))
-    told = json.loads(out)
-    jsonschema.validate(told, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
+    report = json.loads(out)
+    jsonschema.validate(report, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
 
     assert status == 1
-    assert 0 < told["inputs"] <= 200
-    assert Path(told["failures"][0]["stream"]["file"]).stat().st_size == told["failures"][0]["stream"]["bytes"]
+    assert 0 < report["inputs"] <= 200
+    assert Path(report["failures"][0]["stream"]["file"]).stat().st_size == report["failures"][0]["stream"]["bytes"]
 
 
 def test_nothing_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,11 +195,11 @@ def test_interrupted_at_once(number: signal.Signals, tmp_path: Path) -> None:
     until(lambda: len(left(tmp_path)) > 4)
     os.kill(process.pid, number)
     out, err = process.communicate(timeout=30)
-    told = json.loads(out)
-    jsonschema.validate(told, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
+    report = json.loads(out)
+    jsonschema.validate(report, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
 
     assert (process.returncode, err) == (128 + number, b"")
-    assert (told["inputs"], told["result"], told["status"]) == (0, "nothing tried", 128 + number)
+    assert (report["inputs"], report["result"], report["status"]) == (0, "nothing tried", 128 + number)
     assert not left(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -334,10 +334,10 @@ def test_target_that_cannot_run(
     assert not output.exists()
 
     status, out, _ = fuzz(capsys, "--target", target, "--jobs", "1", "--output", str(output), "--json")
-    told = json.loads(out)
+    report = json.loads(out)
 
-    assert (status, told["status"], told["result"]) == (3, 3, "nothing tried")
-    assert complaint in told["error"]
+    assert (status, report["status"], report["result"]) == (3, 3, "nothing tried")
+    assert complaint in report["error"]
 
 
 def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,10 +349,10 @@ def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert err == f"streamfmt: {tmp_path}/file: cannot write: File exists\n"
 
     status, out, _ = fuzz(capsys, "--target", "cat", "--output", str(tmp_path / "file"), "--json")
-    told = json.loads(out)
+    report = json.loads(out)
 
-    assert (status, told["status"], told["result"]) == (3, 3, "nothing tried")
-    assert "File exists" in told["error"]
+    assert (status, report["status"], report["result"]) == (3, 3, "nothing tried")
+    assert "File exists" in report["error"]
 
 
 def test_without_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,7 +307,7 @@ def test_readers_releases(clause: Clause) -> None:
             whens.setdefault((row.reader, row.releases), set()).add(row.when)
         elif not row.kept:
             spans.setdefault(row.reader, []).append((first, last))
-    assert all(len(told) > 1 for told in whens.values()), "one case needs no `when`"
+    assert all(len(cases) > 1 for cases in whens.values()), "one case needs no `when`"
     for ranges in spans.values():
         ordered = sorted(ranges)
         assert all(before[1] < after[0] for before, after in pairwise(ordered)), ranges

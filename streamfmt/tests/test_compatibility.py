@@ -68,8 +68,8 @@ def _found(form: str, raw: bytes) -> set[str]:
 
 def _excused(ours: int, theirs: int, found: set[str], stream: Draft) -> bool:
     """Whether the page tells of a difference like this."""
-    told = any(theirs in DIFFERENCES[clause].theirs for clause in found & DIFFERENCES.keys())
-    return told or (not ours and _refused_unheard(stream))
+    listed = any(theirs in DIFFERENCES[clause].theirs for clause in found & DIFFERENCES.keys())
+    return listed or (not ours and _refused_unheard(stream))
 
 
 _STATE = record("libxl.CHECKPOINT_STATE", control_id="NEW")
@@ -235,6 +235,6 @@ def test_page_lists_each_difference() -> None:
     assert listed.keys() == DIFFERENCES.keys()
     for clause, row in DIFFERENCES.items():
         assert row.clause.title in listed[clause]
-        for told in row.script + row.unheard:
-            assert told.note in listed[clause]
-            assert told.when in listed[clause]
+        for behaviour in row.script + row.unheard:
+            assert behaviour.note in listed[clause]
+            assert behaviour.when in listed[clause]

@@ -222,11 +222,11 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def test_every_recipe_tells_what_it_is() -> None:
     """Streams that no clause explains have a word about them, and no two the same."""
     for kinds in (("good", "made"), ("history",), ("hostile",)):
-        told: list[Recipe] = [entry.recipe for entry in entries.entries() if entry.kind in kinds]
+        chosen: list[Recipe] = [entry.recipe for entry in entries.entries() if entry.kind in kinds]
 
-        assert told
-        assert all(recipe.about for recipe in told)
-        assert len({recipe.about for recipe in told}) == len(told)
+        assert chosen
+        assert all(recipe.about for recipe in chosen)
+        assert len({recipe.about for recipe in chosen}) == len(chosen)
 
 
 def test_hostile_streams_are_small() -> None:

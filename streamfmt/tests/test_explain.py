@@ -64,7 +64,7 @@ def test_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("PAGE_DTA", "there is no clause or record PAGE_DTA; did you mean PAGE_DATA"),
         ("libxc.page_dat", "did you mean libxc.PAGE_DATA"),
@@ -76,13 +76,13 @@ def test_words(capsys: pytest.CaptureFixture[str]) -> None:
         ("PAGE_DATA zzz", "no clause has zzz\n"),
     ],
 )
-def test_unknown(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What there is not is said in a line, with what is near."""
     assert main(["explain", *words.split()]) == 2
     shown = capsys.readouterr()
 
     assert not shown.out
-    assert told in shown.err
+    assert message in shown.err
     assert shown.err.count("\n") == 1
 
 

@@ -60,12 +60,12 @@ def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
                 path = prefix + name_told
                 prefix = path[: len(path) - len(path.rpartition(".")[2])]
                 value = reach(oracle, path)
-                told = text.split()[0]
+                first = text.split()[0]
                 if path.endswith(".typecode"):
                     value = tables.HVM_TYPES[value][0]
                 elif isinstance(value, bytes):
                     value = int.from_bytes(value, "little")
-                assert told == str(value) if told.isidentifier() else int(told, 0) == value
+                assert first == str(value) if first.isidentifier() else int(first, 0) == value
                 count += 1
 
     assert count > 40

@@ -197,6 +197,6 @@ def test_skipped_tests_say_why(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-c", str(settings), "-p", "no:cacheprovider", str(many)]
     environment = {**os.environ, "STREAMFMT_XENPEER": str(tmp_path / "none"), "STREAMFMT_REQUIRE_PEERS": ""}
     done = subprocess.run(command, cwd=settings.parent, env=environment, capture_output=True, text=True, check=False)
-    told = [line for line in done.stdout.splitlines() if "xenpeer is missing (make peers)" in line]
+    lines = [line for line in done.stdout.splitlines() if "xenpeer is missing (make peers)" in line]
 
-    assert [line.split()[:2] for line in told] == [["SKIPPED", "[500]"]]
+    assert [line.split()[:2] for line in lines] == [["SKIPPED", "[500]"]]

@@ -11,7 +11,7 @@ from ..checks.verifier import MODES
 from ..writer import Draft
 from .support.corpus import EACH_SMALL, SMALL
 from .support.good_streams import HVM, LIBXL_HVM, PV
-from .support.vector import judge, judged, told
+from .support.vector import judge, judged, reported
 
 FORMS = st.sampled_from(("auto", "libxc", "libxl"))
 
@@ -61,7 +61,7 @@ def test_any_bytes_after_good_headers(start: bytes, rest: bytes, mode: str) -> N
 
     assert outcome.verdict in {CONFORMS, DOES_NOT_CONFORM}
     assert len(finding_lines(outcome, every=True)) >= len(outcome.verifier.findings.kept)
-    assert told(outcome) == told(judge([data[at : at + 3] for at in range(0, len(data), 3)], "auto", mode))
+    assert reported(outcome) == reported(judge([data[at : at + 3] for at in range(0, len(data), 3)], "auto", mode))
     assert all(finding.offset <= len(data) for finding in outcome.verifier.findings.kept)
 
 
@@ -81,7 +81,7 @@ def test_strict(clause: str) -> None:
 @given(places=st.lists(st.integers(0, len(EACH_SMALL) - 1), min_size=2, max_size=4))
 def test_verifications_do_not_disturb_each_other(places: list[int]) -> None:
     """What is told of a stream does not depend on those judged before it."""
-    first = [told(judged(EACH_SMALL[place])) for place in places]
-    again = [told(judged(EACH_SMALL[place])) for place in reversed(places)]
+    first = [reported(judged(EACH_SMALL[place])) for place in places]
+    again = [reported(judged(EACH_SMALL[place])) for place in reversed(places)]
 
     assert first == again[::-1]

@@ -25,7 +25,7 @@ from ..schema.clauses import registry
 from ..strategies import Sample, inputs
 from .support import pythons, verdicts
 from .support.good_streams import HVM
-from .support.vector import judge, told
+from .support.vector import judge, reported
 
 GENERATED, RUNS = 1000, 250
 # A hang guard for an interpreter that takes a few seconds.
@@ -80,7 +80,7 @@ def test_runs_of_single_records(runs: Runs) -> None:
 
     assert whole.verdict == (DOES_NOT_CONFORM if wrong else CONFORMS)
     assert set(whole.verifier.findings.counts) == broken
-    assert told(whole) == told(judge([content[at : at + 777] for at in range(0, len(content), 777)]))
+    assert reported(whole) == reported(judge([content[at : at + 777] for at in range(0, len(content), 777)]))
 
 
 def test_the_smallest_case() -> None:

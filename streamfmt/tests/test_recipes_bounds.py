@@ -95,14 +95,14 @@ def test_much_is_built_in_little_memory(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_too_much_is_refused(name: str, tmp_path: Path) -> None:
     """One line, with the place and the limit, in little memory."""
-    text, told = REFUSED[name]
+    text, message = REFUSED[name]
     recipe = tmp_path / "r.toml"
     recipe.write_text(f"recipe = 1\n{text}")
     found = command("build", recipe, "-o", "/dev/null")
 
     assert found.status == 2
     assert found.errors.startswith("streamfmt: ")
-    assert f"r.toml:{told}" in found.errors or ("steps" in told and told in found.errors)
+    assert f"r.toml:{message}" in found.errors or ("steps" in message and message in found.errors)
     assert found.errors.count("\n") == 1
     assert found.peak - bare() < ROOM
 
@@ -187,10 +187,10 @@ def test_limits_are_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [("round", "'round' cannot be read: Too many levels of symbolic links"), (r"a\u0000b", r"there is no recipe 'a")],
 )
-def test_names_that_lead_nowhere_are_refused(name: str, told: str, tmp_path: Path) -> None:
+def test_names_that_lead_nowhere_are_refused(name: str, message: str, tmp_path: Path) -> None:
     """A line, too, for a link to itself and for what no file can be called."""
     (tmp_path / "round.toml").symlink_to("round.toml")
     recipe = tmp_path / "r.toml"
@@ -198,7 +198,7 @@ def test_names_that_lead_nowhere_are_refused(name: str, told: str, tmp_path: Pat
     with pytest.raises(RecipeError) as error:
         recipes.load_file(recipe)
 
-    assert f"r.toml:2: base: {told}" in str(error.value)
+    assert f"r.toml:2: base: {message}" in str(error.value)
 
 
 def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:

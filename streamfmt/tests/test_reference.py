@@ -33,12 +33,12 @@ def test_document_is_current() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.path)
 def test_layout_is_told(layout: model.Layout) -> None:
     """Each layout has a source; each of its fields and parts has a row with its place, its size and a meaning."""
-    told = section(layout.path)
-    rows = {cells(line)[3].strip("`").partition("[")[0]: cells(line) for line in told.splitlines() if line[:1] == "|"}
+    shown = section(layout.path)
+    rows = {cells(line)[3].strip("`").partition("[")[0]: cells(line) for line in shown.splitlines() if line[:1] == "|"}
 
     assert layout.source
-    assert f"Source: {layout.source}." in told
-    assert layout.doc in told
+    assert f"Source: {layout.source}." in shown
+    assert layout.doc in shown
     for field in layout.fields:
         offset, size, bits, _, values, doc = rows[field.path or "value"]
         assert (offset, size, bool(bits)) == (str(field.offset), str(field.size), field.bitfield)

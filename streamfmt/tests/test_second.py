@@ -156,9 +156,9 @@ def test_corpus(path: str) -> None:
         raw = file.read()
     outcome = judge([raw])
 
-    told = _agree(raw, outcome)
+    verdict = _agree(raw, outcome)
 
-    if told is None:
+    if verdict is None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
 
 
@@ -173,9 +173,9 @@ def test_history_and_hostile(entry: entries.Entry) -> None:
     raw = made.stream.render()
     outcome = judge([raw], made.form, made.mode, deep=made.deep)
 
-    told = _agree(raw, outcome, made.form, made.mode)
+    verdict = _agree(raw, outcome, made.form, made.mode)
 
-    if told is None:
+    if verdict is None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
 
 

@@ -31,7 +31,7 @@ from ..strategies.sample import apart
 from ..writer import HEADERS, RECORDS, Writer, page_entries
 from ..writer.boundaries import boundary_values, fields
 from .support.good_streams import GOOD
-from .support.vector import judge, told
+from .support.vector import judge, reported
 
 CLAUSES = [row.id for row in registry().values() if row.judged == "stream" and not row.withdrawn]
 # Made of few draws, but each of them costs a verification or more: a share of what the profile runs elsewhere.
@@ -106,7 +106,7 @@ def test_verdicts_do_not_depend_on_pieces(data: st.DataObject) -> None:
     pieces = data.draw(chunkings(sample.data))
 
     assert b"".join(pieces) == sample.data
-    assert told(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == told(sample.verify())
+    assert reported(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == reported(sample.verify())
 
 
 @pytest.mark.parametrize("form", MODES)

@@ -21,7 +21,7 @@ from .. import data, tables
 from ..checks.verifier import Verifier
 from ..schema.layers import LAYERS
 from .support.corpus import BREAKING, SEVERAL
-from .support.vector import judged, told
+from .support.vector import judged, reported
 
 HERE = Path(data.__file__).parent / "checks"
 _FAULT = Verifier.report
@@ -107,7 +107,7 @@ def _caller() -> Place:
 @cache
 def _plain(clause: str, name: str) -> dict[str, Any]:
     """What verification says of a stream as things are."""
-    return told(judged(STREAMS[clause][name]))
+    return reported(judged(STREAMS[clause][name]))
 
 
 def _noticed(clauses: Iterator[str] | set[str]) -> bool:
@@ -115,7 +115,7 @@ def _noticed(clauses: Iterator[str] | set[str]) -> bool:
     vectors = [(clause, name, vector) for clause in clauses for name, vector in STREAMS.get(clause, {}).items()]
     for clause, name, vector in sorted(vectors, key=lambda row: row[2].stream.size):
         before = _plain(clause, name)
-        if told(judged(vector)) != before:
+        if reported(judged(vector)) != before:
             return True
     return False
 
@@ -158,7 +158,7 @@ def test_each_check_is_needed(place: Place) -> None:
     before = _plain(clause, name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Verifier, "report", fault)
-        assert told(judged(STREAMS[clause][name])) != before
+        assert reported(judged(STREAMS[clause][name])) != before
 
 
 # -- constraints ----------------------------------------------------------------------------------------------

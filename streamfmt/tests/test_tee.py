@@ -108,8 +108,8 @@ class Pipeline:
         more = self.stdout.read()
         assert self.process.stderr is not None
         with self.stdout, self.process.stderr:
-            told = self.process.stderr.read().decode()
-        return self.process.wait(), told, more
+            messages = self.process.stderr.read().decode()
+        return self.process.wait(), messages, more
 
 
 @pytest.mark.parametrize("raw", [LONG, INPUTS["gzip"], INPUTS["text"]], ids=["long", "gzip", "none"])
@@ -151,31 +151,33 @@ def test_non_blocking_descriptors() -> None:
         while piece := other.recv(50_000):
             found += piece
     sender.join()
-    told = process.communicate()[1]
+    messages = process.communicate()[1]
 
     assert (process.returncode, bytes(found)) == (0, LONG)
-    assert told == b"standard input: conforms\n"
+    assert messages == b"standard input: conforms\n"
 
 
 @pytest.mark.parametrize("raw", [LONG * 3, bytes(3 << 20), gzip.compress(LONG, 0) * 3], ids=["long", "none", "gzip"])
 def test_a_consumer_that_leaves(raw: bytes) -> None:
     """Whoever reads our output may go: that is said in a line, with exit status 3, and there is no verdict."""
-    status, told = left_early(raw)
+    status, messages = left_early(raw)
 
     assert status == 3
-    assert re.fullmatch("streamfmt: standard output: cannot write: Broken pipe; [0-9,]+ bytes were copied", told[-1])
-    assert not any("conform" in line or "Traceback" in line for line in told)
+    assert re.fullmatch(
+        "streamfmt: standard output: cannot write: Broken pipe; [0-9,]+ bytes were copied", messages[-1]
+    )
+    assert not any("conform" in line or "Traceback" in line for line in messages)
 
 
 def test_what_was_found_before_is_told() -> None:
     """A consumer that stops at a fault leaves us with its description, even if it lies in what could not be written."""
     broken = gzip.decompress((CORPUS / "hvm-64-broken.bin.gz").read_bytes())
     for raw, first in ((broken + bytes(3 << 20), 4000), (broken[:4000], 744)):
-        status, told = left_early(raw, first)
+        status, messages = left_early(raw, first)
 
         assert status == 3
-        assert "  error    LIBXC-PAGE-TYPE  at 1240 (0x4d8), libxc record 3 PAGE_DATA" in told
-        assert "cannot write" in told[-1]
+        assert "  error    LIBXC-PAGE-TYPE  at 1240 (0x4d8), libxc record 3 PAGE_DATA" in messages
+        assert "cannot write" in messages[-1]
 
 
 def left_early(raw: bytes, first: int = 1000) -> tuple[int, list[str]]:
@@ -189,10 +191,10 @@ def left_early(raw: bytes, first: int = 1000) -> tuple[int, list[str]]:
         found += process.stdout.read(first - len(found))
     process.stdout.close()
     # Closes the input when the other side has; a broken pipe is no error to it.
-    told = process.communicate(raw[first:])[1]
+    messages = process.communicate(raw[first:])[1]
 
     assert found == raw[:first]
-    return process.returncode, told.decode().splitlines()
+    return process.returncode, messages.decode().splitlines()
 
 
 @pytest.mark.parametrize("piped", [True, False], ids=["pipe", "file"])
@@ -240,13 +242,13 @@ def test_input_that_fails() -> None:
         "reset": one.detach(),
         "written": os.open(os.devnull, os.O_WRONLY),
     }
-    told = {}
+    messages = {}
     for name, fd in fds.items():
         done = subprocess.run(TEE, stdin=fd, capture_output=True, check=False)
         os.close(fd)
-        told[name] = done.returncode, done.stdout, done.stderr.decode().splitlines()[-1]
+        messages[name] = done.returncode, done.stdout, done.stderr.decode().splitlines()[-1]
 
-    assert told == {
+    assert messages == {
         name: (3, out, f"streamfmt: standard input: cannot read: {reason}; {len(out):,} bytes were copied")
         for name, out, reason in (
             ("reset", CLEAN, "Connection reset by peer"),
@@ -284,13 +286,13 @@ def test_a_fault_of_our_own(owner: str, name: str, error: str) -> None:
     program = _BROKEN.format(owner=owner, name=name, error=error)
     raw = LONG + b"and more" * 100_000
     done = run(stdin=raw, command=[sys.executable, "-c", program])
-    told = done.stderr.decode().splitlines()
+    messages = done.stderr.decode().splitlines()
 
     assert done.returncode == 1
     assert done.stdout == raw
-    assert told[-1].startswith("streamfmt: internal error, please report it: ")
-    assert re.search(r"Error: .*\(<string>:6\)$", told[-1])
-    assert not any("conform" in line or "Traceback" in line for line in told)
+    assert messages[-1].startswith("streamfmt: internal error, please report it: ")
+    assert re.search(r"Error: .*\(<string>:6\)$", messages[-1])
+    assert not any("conform" in line or "Traceback" in line for line in messages)
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
@@ -321,11 +323,11 @@ def test_a_terminal_as_input() -> None:
     os.write(leader, b"a line\n")
     assert os.read(process.stdout.fileno(), 100) == b"a line\n"
     os.write(leader, b"\4")
-    out, told = process.communicate(timeout=30)
+    out, messages = process.communicate(timeout=30)
     os.close(leader)
 
     assert (process.returncode, out) == (1, b"")
-    assert told.startswith(b"standard input: not judged: not a migration stream")
+    assert messages.startswith(b"standard input: not judged: not a migration stream")
 
 
 @pytest.mark.parametrize(("redirection", "status"), [("2>&-", 0), ("2>/dev/full", 3), ("<&-", 3), (">&-", 3)])

@@ -27,7 +27,7 @@ from ..writer import Draft, pages
 from .support.corpus import EACH_SMALL, SMALL
 from .support.good_streams import HVM
 from .support.hostile_streams import FLOODS, LIARS, cases
-from .support.vector import Vector, judge, judged, told
+from .support.vector import Vector, judge, judged, reported
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "dm-pc-xenlike.bin")
 INPUTS = ("file", "pipe", "socket")
@@ -161,7 +161,7 @@ def copied(
     reader = Reader(verifier, vector.form)
     with _giving(source, data, seed) as fd:
         assert _copied(reader, fd, target, seed, blocking) == data
-    return told(Outcome(reader, verifier))
+    return reported(Outcome(reader, verifier))
 
 
 @given(
@@ -174,7 +174,7 @@ def test_any_stream_any_way(number: int, way: tuple[str, str], seed: int, blocki
     """Good and broken streams arrive whole and are judged as ever, however they are cut and wherever they go."""
     vector, data = EACH_SMALL[number], _bytes(number)
 
-    assert copied(vector, data, *way, seed=seed, blocking=blocking) == told(judged(vector, [data]))
+    assert copied(vector, data, *way, seed=seed, blocking=blocking) == reported(judged(vector, [data]))
 
 
 @given(data=st.binary(max_size=3000), start=st.sampled_from((0, 24, 40, 300)), way=st.sampled_from(WAYS))
@@ -183,7 +183,7 @@ def test_any_bytes(raw: bytes, start: int, way: tuple[str, str]) -> None:
     data = HVM.render()[:start] + raw
     assume(not data.startswith(tuple(COMPRESSED)))  # that is not judged by its own bytes
 
-    assert copied(Vector(Draft(())), data, *way) == told(judge([data]))
+    assert copied(Vector(Draft(())), data, *way) == reported(judge([data]))
 
 
 @pytest.mark.parametrize("clause", SMALL)
@@ -192,7 +192,7 @@ def test_every_vector(clause: str) -> None:
     for number, (name, vector) in enumerate(SMALL[clause].items()):
         data = vector.stream.render()
         for way in islice((WAYS * 2)[number % len(WAYS) :: 5], 2):
-            assert copied(vector, data, *way, seed=number) == told(judged(vector, [data])), (name, way)
+            assert copied(vector, data, *way, seed=number) == reported(judged(vector, [data])), (name, way)
 
 
 @EACH_WAY
@@ -200,7 +200,9 @@ def test_every_vector(clause: str) -> None:
 def test_long_streams(source: str, target: str, blocking: bool, sample: Callable[[str], bytes]) -> None:
     """What the kernel moves arrives in its place among what is read; descriptors may be non-blocking."""
     for data in (LONG, LONG + b"after it" * 9000, bytes(200_000), *map(sample, SAMPLES)):
-        assert copied(Vector(Draft(())), data, source, target, blocking=blocking, seed=len(data)) == told(judge([data]))
+        assert copied(Vector(Draft(())), data, source, target, blocking=blocking, seed=len(data)) == reported(
+            judge([data])
+        )
 
 
 @pytest.mark.parametrize("name", [*LIARS, *FLOODS])
@@ -210,7 +212,7 @@ def test_hostile_streams(name: str) -> None:
         data = b"".join(islice(pieces, 20))[: 1 << 20]
         way = WAYS[number % len(WAYS)]
 
-        assert copied(Vector(Draft(())), data, *way, seed=number) == told(judge([data])), (number, way)
+        assert copied(Vector(Draft(())), data, *way, seed=number) == reported(judge([data])), (number, way)
 
 
 # -- the system's moods ---------------------------------------------------------------------------------------
@@ -237,7 +239,7 @@ def test_kernel_in_any_mood(seed: int, way: tuple[str, str]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer, "_movers", lambda *_: [moody] * 3)
-        assert copied(Vector(Draft(())), LONG, *way, seed=seed) == told(judge([LONG]))
+        assert copied(Vector(Draft(())), LONG, *way, seed=seed) == reported(judge([LONG]))
 
 
 @EACH_WAY
@@ -245,7 +247,7 @@ def test_without_help_of_the_kernel(source: str, target: str) -> None:
     """A system that moves nothing by itself has its bytes read and written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(os, "splice")
-        assert copied(Vector(Draft(())), LONG, source, target) == told(judge([LONG]))
+        assert copied(Vector(Draft(())), LONG, source, target) == reported(judge([LONG]))
 
 
 EXPECTED_MOVES = {

@@ -39,7 +39,7 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("verfy x", "there is no verb verfy; did you mean verify?"),
         ("version", "did you mean --version?"),
@@ -55,12 +55,12 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("help ../../etc/passwd", "there is no help on"),
     ],
 )
-def test_wrong(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong is said with the command that was meant."""
     status, out, err = _told(words.split(), capsys)
 
     assert (status, out) == (2, "")
-    assert told in " ".join(err.split(" "))
+    assert message in " ".join(err.split(" "))
 
 
 def test_file_for_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

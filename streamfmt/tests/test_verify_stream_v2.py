@@ -136,8 +136,8 @@ def test_nothing_is_detected(verify: Verify) -> None:
         (b"", ""),
     ):
         assert verify(stream, "-q")[0] == 1
-        told = [line for line in verify(stream)[2].splitlines() if "looks like" in line]
-        assert told == ([f"  looks like: {advice}"] if advice else [])
+        advised = [line for line in verify(stream)[2].splitlines() if "looks like" in line]
+        assert advised == ([f"  looks like: {advice}"] if advice else [])
     assert "  looks like: libxc image; try -f libxc\n" in verify(HVM, "-f", "xl")[2]
 
 

@@ -28,7 +28,7 @@ from .support.corpus import BREAKING
 from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .support.paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
 from .support.show_output import Show, objects
-from .support.vector import judge, judged, told
+from .support.vector import judge, judged, reported
 from .test_legacy_guess import POSITIVE
 
 DEMU = (unsized("DEMU"), raw(b"state of a GPU, as long as it pleases"))
@@ -357,7 +357,7 @@ def _agrees(text: bytes) -> None:
     content = in_xapi(HVM, xenops=text).render()
     start, stop = 31, 31 + len(text)
     pieces = [content[:start], *(content[at : at + 1] for at in range(start, stop)), content[stop:]]
-    assert told(judge(pieces)) == told(outcome)
+    assert reported(judge(pieces)) == reported(outcome)
 
 
 @given(_TEXTS)
@@ -391,7 +391,7 @@ def test_cut_in_a_broken_text(text: bytes) -> None:
     for cut in range(31, 31 + len(text)):
         bytewise = judge(content[at : at + 1] for at in range(cut))
 
-        assert told(bytewise) == told(judge([content[:cut]]))
+        assert reported(bytewise) == reported(judge([content[:cut]]))
         assert "XAPI-TRUNC" in bytewise.verifier.findings.counts
 
 
@@ -420,6 +420,6 @@ def test_memory_images_of_any_version() -> None:
 
 def test_images_side_by_side_are_told_so() -> None:
     """Two images of one file lie beside each other, not one in the other."""
-    told = judged(BREAKING["XAPI-MEMORY-ONCE"]["same"]).describe()
+    reported = judged(BREAKING["XAPI-MEMORY-ONCE"]["same"]).describe()
 
-    assert told == "xapi v2 > libxc v3 + libxc v3, x86 PV, Xen 4.17"
+    assert reported == "xapi v2 > libxc v3 + libxc v3, x86 PV, Xen 4.17"

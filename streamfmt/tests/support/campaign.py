@@ -24,7 +24,7 @@ from ...checks.findings import KEPT
 from ...checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
 from ...checks.verifier import MODES
 from .corpus import EACH_SMALL
-from .vector import judge, told
+from .vector import judge, reported
 
 # What a run may take over an interpreter that has loaded everything, and what one input may.
 MEMORY = 64 << 20
@@ -212,7 +212,7 @@ def check(raw: bytes, rng: Random) -> None:
     assert summary(outcome)
     assert len(finding_lines(outcome, every=True)) >= len(verifier.findings.kept)
     assert outcome.size <= len(raw)
-    assert told(outcome) == told(judge(_pieces(rng, raw), form, mode)), "it depends on how the bytes were cut"
+    assert reported(outcome) == reported(judge(_pieces(rng, raw), form, mode)), "it depends on how the bytes were cut"
     deep = judge([raw], form, mode, deep=True)
     if "LIBXC-PTE-PFN" not in deep.verifier.findings.counts:
         assert deep.verifier.findings.counts == verifier.findings.counts, "fast and slow path disagree"

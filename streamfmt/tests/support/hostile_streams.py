@@ -357,9 +357,9 @@ def _apart(name: str, size: int) -> dict[str, Any]:
             os._exit(status)
     os.close(into)
     with open(out, "rb") as file:
-        told = file.read()
+        output = file.read()
     _, status = os.waitpid(child, 0)
-    return json.loads(told) if not status else {"died": status}
+    return json.loads(output) if not status else {"died": status}
 
 
 def main() -> None:

@@ -50,6 +50,6 @@ def judged(vector: Vector, pieces: Iterable[Buffer] | None = None) -> Outcome:
     return judge(vector.stream.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
 
 
-def told(outcome: Outcome) -> dict[str, Any]:
+def reported(outcome: Outcome) -> dict[str, Any]:
     """All that a verification says, for comparing two of them."""
     return as_dict(outcome, "")
