@@ -146,7 +146,7 @@ def test_cancelled_chunks_can_be_asked_for_again() -> None:
 
 
 def test_others_get_their_turn() -> None:
-    """What few compressed bytes hold keeps the loop from nobody for long."""
+    """What few compressed bytes hold does not keep the loop from others for long."""
     packed = gzip.compress(DATA["hvm"] + bytes(8 << 20), 1)
 
     async def compare() -> int:
@@ -186,7 +186,7 @@ def test_async_sources_that_misbehave() -> None:
 
 @pytest.mark.parametrize("name", ["hvm", "libxl-pv", "xl-hvm"])
 def test_exact(name: str) -> None:
-    """With `exact` what follows END is there for whoever reads on."""
+    """With `exact` what follows END is there for further reading."""
     data, after = DATA[name], b"LibxlFmt and more"
     slow = Slow(data + after)
     rows, _ = asyncio.run(awaited(slow, exact=True))

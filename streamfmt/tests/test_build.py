@@ -203,7 +203,7 @@ def test_what_the_system_refuses(
 
 
 def test_not_utf_8(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bytes that are no text are told by their line."""
+    """Bytes that are no text are reported with their line."""
     build(GUEST, "-o", "/dev/null")
     Path("r.toml").write_bytes(b"recipe = 1\nabout = '\xff'\n")
 
@@ -234,10 +234,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("way", WAYS)
 def test_stopped(number: signal.Signals, way: str, tmp_path: Path) -> None:
-    """Whoever stops it finds no half file, by whatever signal, and what was there is there still."""
+    """Stopped by any signal, it leaves no half file, and what was there is there still."""
     (tmp_path / "r.toml").write_text(LARGE.replace("64 MiB", "64 GiB"))
     (tmp_path / "out").write_text("kept")
-    # Whoever runs the tests may ignore these signals, which children inherit.
+    # The process that runs the tests may ignore these signals, and children inherit that.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     program += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n" + WAYS[way]
     child = subprocess.Popen(
@@ -253,7 +253,7 @@ def test_stopped(number: signal.Signals, way: str, tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe(tmp_path: Path) -> None:
-    """Whoever has read enough is no reason for a traceback."""
+    """A reader that has read enough is no reason for a traceback."""
     recipe = tmp_path / "r.toml"
     recipe.write_text(LARGE)
     done = subprocess.run(
@@ -332,7 +332,7 @@ def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
 def recipe_of(
     content: bytes | Draft, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20
 ) -> tuple[str, Teller]:
-    """The recipe that is told of a stream, which comes in pieces."""
+    """The recipe that is made from a stream, which comes in pieces."""
     lines: list[str] = []
     teller = Teller(lines.append, form, kept)
     view = memoryview(content.render() if isinstance(content, Draft) else content)
@@ -354,8 +354,8 @@ def recipe_of(
 
 
 @pytest.mark.parametrize("clause", SMALL)
-def test_told_and_built_is_the_same(clause: str, build: Build) -> None:
-    """Streams of every kind, however broken, are told whole; build takes the recipe and makes the same bytes."""
+def test_described_and_built_is_the_same(clause: str, build: Build) -> None:
+    """Streams of every kind, however broken, are described whole; build takes the recipe and makes the same bytes."""
     for name, vector in SMALL[clause].items():
         content = vector.stream.render()
         text, teller = recipe_of(content, vector.form)
@@ -367,7 +367,7 @@ def test_told_and_built_is_the_same(clause: str, build: Build) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_told_does_not_depend_on_how_it_came(name: str) -> None:
+def test_what_is_described_does_not_depend_on_how_it_came(name: str) -> None:
     """Byte by byte or at once; and a good stream's recipe says nothing of faults."""
     content = GOOD[name].render()
     form = "back-channel" if name == "back-channel" else "auto"
@@ -395,7 +395,7 @@ def test_real_streams_and_back(name: str, tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "out").read_bytes() == content
 
 
-def test_pages_are_told_by_what_they_follow() -> None:
+def test_pages_are_described_by_what_they_follow() -> None:
     """By frames in a row, and by the rule; what repeats itself in a page is not kept as a page."""
     zero, word = bytes(4096), b"\1\2\3\4" * 1024
     content = {0: zero, 1: zero, 2: word, 3: word}
@@ -433,8 +433,8 @@ def test_contents_that_are_too_much_are_said_to_be(
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_large_bodies_are_told_by_their_length(broken: bool) -> None:
-    """Over 1 MiB of another body, and over 64 KiB behind the end, are not kept; what is round about is."""
+def test_large_bodies_are_described_by_their_length(broken: bool) -> None:
+    """Over 1 MiB of another body, and over 64 KiB after the end, are not kept; what is round about is."""
     stream = HVM.edit("libxc.HVM_CONTEXT", data=b"a" * (2 << 20)).then(*([raw(b"x" * (65 << 10))] if broken else []))
     text, teller = recipe_of(stream)
 

@@ -83,7 +83,7 @@ def _random_cuts(data: bytes, seed: int) -> list[bytes]:
 
 @EACH_CLAUSE
 def test_byte_by_byte(clause: str) -> None:
-    """One byte at a time tells the same as all at once."""
+    """One byte at a time gives the same result as all at once."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
         pieces = _byte_by_byte(data) if clause == "good" else _nearly_byte_by_byte(vector.stream, data)
@@ -92,7 +92,7 @@ def test_byte_by_byte(clause: str) -> None:
 
 @EACH_CLAUSE
 def test_random_cuts(clause: str) -> None:
-    """Pieces of any sizes tell the same as all at once, empty ones included."""
+    """Pieces of any sizes give the same result as all at once, empty ones included."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
         whole = reported(judged(vector, [data]))
@@ -102,13 +102,13 @@ def test_random_cuts(clause: str) -> None:
 
 @given(number=st.integers(0, len(EACH_SMALL) - 1), places=st.lists(st.integers(0, 1 << 20), max_size=30))
 def test_any_cuts(number: int, places: list[int]) -> None:
-    """No choice of cuts changes what is told."""
+    """No choice of cuts changes what is reported."""
     vector, data = EACH_SMALL[number], _bytes(number)
     assert reported(judged(vector, [data])) == reported(judged(vector, _cut(data, places)))
 
 
 def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What was told but for the wording, and for page tables, which only the slow path reads."""
+    """What was reported but for the wording, and for page tables, which only the slow path reads."""
     found = {
         key: outcome[key] for key in ("records", "page_entries", "pages_with_content", "bytes", "layers", "abstained")
     }
@@ -181,7 +181,7 @@ def _from_pipe(vector: Vector, pieces: Sequence[bytes]) -> dict[str, Any]:
 
 @EACH_CLAUSE
 def test_file_and_pipe(clause: str, tmp_path: Path) -> None:
-    """A file, and a pipe written in small pieces, tell the same as memory."""
+    """A file, and a pipe written in small pieces, give the same result as memory."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
         whole = reported(judged(vector, [data]))
@@ -192,7 +192,7 @@ def test_file_and_pipe(clause: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> None:
-    """Real streams are told of alike whichever way they come."""
+    """Real streams are judged alike whichever way they come."""
     data = sample(name)
     vector = Vector(Draft(()))
     whole = reported(judge([data]))
@@ -204,7 +204,7 @@ def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> N
         assert whole == reported(judge(_byte_by_byte(data)))
 
 
-# What has an end, and nothing before its beginning: that is looked behind only where bytes are not counted.
+# What has an end, and nothing before its beginning: that is searched past only where bytes are not counted.
 _ENDS = {"libxc.END", "libxl.END", "xapi.END_OF_IMAGE", "xl-migrate.STATUS"}
 _PLAIN = [
     name
@@ -267,7 +267,7 @@ def _whole_at(stream: Draft) -> set[int]:
 
 
 def _interesting(stream: Draft) -> set[int]:
-    """Places that are not well inside content that nobody looks into, and a few that are."""
+    """Places that are not well inside content that is not looked into, and a few that are."""
     found = set()
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
         inside = range(start + 128, stop - 64) if part.path != "libxc.HVM_CONTEXT" else range(0)
@@ -299,7 +299,7 @@ def test_every_cut(name: str, part: int) -> None:
             assert reported(outcome) == reported(judge([data[:start], *_byte_by_byte(data[start:cut])])), cut
 
 
-def test_exact_of_a_stream_nobody_knows() -> None:
+def test_exact_of_an_unknown_stream() -> None:
     """What a container holds is looked at whole, however few bytes exact reading asks for."""
     data = XL_HVM.patch("libxl.header", "ident", b"whatever").render()
     out, into = os.pipe()

@@ -157,7 +157,7 @@ def left(directory: Path) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C, which goes to all processes of a terminal, and its like end it at once; what was found is told."""
+    """Ctrl-C, which goes to all processes of a terminal, and its like end it at once; what was found is reported."""
     process = started(tmp_path, "--target", f"{FUZZED}.crashing", "--against", "none", storage=False)
     awaited(tmp_path, "fuzz-findings/*.txt")
     os.killpg(process.pid, number)
@@ -265,7 +265,7 @@ def test_one_process_is_killed(target: str, tmp_path: Path) -> None:
 
 
 def test_status_line(tmp_path: Path) -> None:
-    """On a terminal one line tells how far it is; on standard error, and gone at the end."""
+    """On a terminal one line shows how far it is; on standard error, and gone at the end."""
     ours, theirs = os.openpty()
     words = ["--target", f"{FUZZED}.sound", "--against", "none", "--time", "0.5s", "--jobs", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
@@ -278,7 +278,7 @@ def test_status_line(tmp_path: Path) -> None:
     ) as process:
         os.close(theirs)
         shown = b""
-        with suppress(OSError):  # which is how a terminal says that nobody writes to it any more
+        with suppress(OSError):  # which is how a terminal says that it has no writer any more
             while raw := os.read(ours, 4096):
                 shown += raw
         out, _ = process.communicate()
@@ -306,7 +306,7 @@ def test_status_line(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage(words: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is told what is wrong, and nothing is done."""
+    """The message says what is wrong, and nothing is done."""
     status, out, err = fuzz(capsys, *words)
 
     assert (status, out) == (2, "")
@@ -325,7 +325,7 @@ def test_wrong_usage(words: tuple[str, ...], complaint: str, capsys: pytest.Capt
 def test_target_that_cannot_run(
     target: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is told in a line, as target or as the other."""
+    """It is reported in a line, as target or as the other."""
     output = tmp_path / "findings"
     status, out, err = fuzz(capsys, "--target", target, "--jobs", "1", "--output", str(output))
 
@@ -341,7 +341,7 @@ def test_target_that_cannot_run(
 
 
 def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Told at once, not when there is something to write."""
+    """Reported at once, not when there is something to write."""
     (tmp_path / "file").touch()
     status, out, err = fuzz(capsys, "--target", "cat", "--output", str(tmp_path / "file"))
 
@@ -356,7 +356,7 @@ def test_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_without_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no Hypothesis is told how to get it."""
+    """Without Hypothesis the message says how to get it."""
     monkeypatch.setitem(sys.modules, "hypothesis", None)
 
     assert fuzz(capsys, "--target", "cat") == (2, "", "streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'\n")

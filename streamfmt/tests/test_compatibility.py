@@ -67,7 +67,7 @@ def _found(form: str, raw: bytes) -> set[str]:
 
 
 def _excused(ours: int, theirs: int, found: set[str], stream: Draft) -> bool:
-    """Whether the page tells of a difference like this."""
+    """Whether the page lists a difference like this."""
     listed = any(theirs in DIFFERENCES[clause].theirs for clause in found & DIFFERENCES.keys())
     return listed or (not ours and _refused_unheard(stream))
 
@@ -140,7 +140,7 @@ def test_real_streams(path: Path, tmp_path: Path) -> None:
     """Streams of real programs, and those that stand in for them, under every format."""
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     for ours, theirs in both(tmp_path / "stream", *((form, raw) for form in _FIRST)):
-        # The script wants an END behind the last checkpoint, and no xenstore data.
+        # The script wants an END after the last checkpoint, and no xenstore data.
         refused = path.name in {"hvm-remus.bin.gz", "xl-hvm.bin.gz"} and not ours
 
         assert theirs == (1 if refused else ours)

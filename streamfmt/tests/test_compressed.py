@@ -78,7 +78,7 @@ def test_zstd_frames(pieces: list[tuple[str, int]], checksum: bool, sized: bool,
 def _byte_by_byte(packed: bytes) -> bytes | None:
     """What zstandard itself makes of a frame and what follows it; None if it refuses.
 
-    Given all at once it would judge a frame's size where nobody can who reads a stream.
+    Given all at once it would judge a frame's size where no reader of a stream can.
     """
     worker = zstandard.ZstdDecompressor().decompressobj()
     data = bytearray()
@@ -183,7 +183,7 @@ def test_what_the_limit_takes_is_opened(key: str, packed: bytes, seed: int | Non
     ],
 )
 def test_what_needs_more_is_not_called_damaged(key: str, packed: bytes, message: str, seed: int | None) -> None:
-    """What the data says it needs is told, with the limit and what to do; and that is no fault of the data."""
+    """What the data says it needs is reported, with the limit and what to do; and that is no fault of the data."""
     with pytest.raises(UnopenedError, match=message):
         unpacked(key, packed, seed)
     outcome = streamfmt.verify(packed)
@@ -194,7 +194,7 @@ def test_what_needs_more_is_not_called_damaged(key: str, packed: bytes, message:
 
 @pytest.mark.parametrize("seed", [None, *range(5)])
 def test_frames_without_data_are_passed_over(seed: int | None) -> None:
-    """Before the first frame, between two, and behind the last; what follows is handed on."""
+    """Before the first frame, between two, and after the last; what follows is handed on."""
     packed = _SKIPPED * 2 + _frame(b"first ") + _SKIPPED + _frame(b"second ") + _SKIPPED + b"plain"
 
     assert compressed(packed[:6]) == "zstd"
@@ -213,7 +213,7 @@ def test_frames_without_data_are_passed_over(seed: int | None) -> None:
     ],
     ids=["gzip checksum", "zstd checksum", "zstd parameter"],
 )
-def test_damage_is_told_in_few_words(key: str, packed: bytes, message: str) -> None:
+def test_damage_is_described_in_few_words(key: str, packed: bytes, message: str) -> None:
     """What is wrong, without the libraries' names for the places where they found it."""
     with pytest.raises(DamagedError, match=f"^the {key} data is {message}$"):
         unpacked(key, packed, None)

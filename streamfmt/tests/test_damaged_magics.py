@@ -78,7 +78,7 @@ def test_inside(layer: str, around: str) -> None:
 @pytest.mark.parametrize("layer", STREAMS)
 @pytest.mark.parametrize("bit", [3, 61])
 def test_exactly(layer: str, bit: int) -> None:
-    """Exact reading knows a damaged magic as well, and reads nothing behind the stream."""
+    """Exact reading knows a damaged magic as well, and reads nothing after the stream."""
     data = _flipped(GOOD[STREAMS[layer]].render(), bit)
     out, into = os.pipe()
     with open(out, "rb", buffering=0) as reading, open(into, "wb") as writing:
@@ -117,7 +117,7 @@ def test_another_version_is_no_damage() -> None:
     assert outcome.verifier.stopped is not None
 
 
-def test_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """identify and verify name the byte."""
     path = tmp_path / "guest"
     path.write_bytes(_flipped(GOOD["hvm"].render(), 24))

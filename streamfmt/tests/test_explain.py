@@ -23,7 +23,7 @@ def _explain(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 @pytest.mark.parametrize("path", sorted(catalogue()))
 def test_layouts(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every record and header is told within 80 columns, with its fields and clauses, under either name."""
+    """Every record and header is explained within 80 columns, with its fields and clauses, under either name."""
     shown = _explain(capsys, path)
     layout = catalogue()[path]
 

@@ -62,7 +62,7 @@ def test_memory() -> None:
 
 
 def test_signal() -> None:
-    """A function that takes its process with it is told by the signal."""
+    """A function that takes its process with it is reported with the signal."""
     failure = only(found(f"{FUZZED}.dying", 60, most=1))
 
     assert failure.what == "killed by SIGSEGV"

@@ -56,8 +56,8 @@ def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
         lines = [words for at, _, words in dumped(output) if at >= row["offset"] + 8 and " = " in words]
         for line in lines:
             prefix = ""
-            for name_told, text in re.findall(r"(\S+) = ([^,]+)", line):
-                path = prefix + name_told
+            for shown_name, text in re.findall(r"(\S+) = ([^,]+)", line):
+                path = prefix + shown_name
                 prefix = path[: len(path) - len(path.rpartition(".")[2])]
                 value = reach(oracle, path)
                 first = text.split()[0]

@@ -24,7 +24,7 @@ _GROUPS = [(name, _LONG_SIZE) for name in _LONG], *([(name, _SIZE) for name in _
 _MEMORY = 16 << 20
 _MEMORY_SHORT = 3 << 20
 
-# Not streams at all, so nothing is found in them; and what follows END is nobody's.
+# Not streams at all, so nothing is found in them; and what follows END is not judged.
 _NO_STREAM = {"noise", "zeros", "text-endless", "text-of-one-line", "text-too-long", "http-endless", "magics-as-text"}
 _CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image", "trailing-handshakes", "xapi-slack"}
 

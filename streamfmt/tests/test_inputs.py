@@ -216,7 +216,7 @@ def test_output_that_is_lost_is_an_error(words: str, buffered: str) -> None:
 
 
 def _waiting(fd: int) -> None:
-    """Until nobody has anything left to read from the pipe."""
+    """Until nothing is left to be read from the pipe."""
     import termios
 
     for _ in range(2000):
@@ -224,7 +224,7 @@ def _waiting(fd: int) -> None:
             time.sleep(0.1)  # what was read is being judged
             return
         time.sleep(0.01)
-    raise AssertionError("nobody reads")
+    raise AssertionError("it is not read")
 
 
 @pytest.mark.parametrize("words", ["verify -", "tee", "verify --json -", "tee --json", "identify -", "show -"])

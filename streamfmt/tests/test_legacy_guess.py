@@ -211,7 +211,7 @@ def test_any_bytes(head: bytes) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged(data: st.DataObject) -> None:
-    """Nor do streams with a few bytes overwritten; the bytes that tell the width decide alone."""
+    """Nor do streams with a few bytes overwritten; the bytes that give the width decide alone."""
     head = bytearray(data.draw(st.sampled_from([row[0][:4096] for row in POSITIVE.values()])))
     for at in data.draw(st.lists(st.integers(0, len(head) - 1), max_size=4)):
         head[at] = data.draw(st.integers(0, 255))

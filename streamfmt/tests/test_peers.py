@@ -65,7 +65,7 @@ def test_xenguest_rejects_and_says_why(sample: Sample) -> None:
 
 @pytest.mark.peer
 def test_xenguest_may_crash() -> None:
-    """A stream that kills the library is told from one that it refuses, and takes no other with it."""
+    """A stream that kills the library is distinguished from one that it refuses, and takes no other with it."""
     data = _bytes(BREAKING["LIBXC-P2M-E0"]["one-page"])
 
     crash, empty = peers.xenguest([("pv", data), ("pv", b"")])
@@ -75,7 +75,7 @@ def test_xenguest_may_crash() -> None:
 
 @pytest.mark.peer
 def test_a_refusal_of_the_hypervisor_is_named() -> None:
-    """What the hypervisor refuses is told from what the library itself does."""
+    """What the hypervisor refuses is distinguished from what the library itself does."""
     mode = _bytes(Vector(PV.patch(TSC_INFO, "mode", 3)))
     short = _bytes(BREAKING["LIBXC-TSC-LEN"]["short"])
 

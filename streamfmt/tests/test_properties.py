@@ -55,7 +55,7 @@ def test_any_bytes(data: bytes, form: str) -> None:
 
 @given(start=st.sampled_from(STARTS), rest=st.one_of(st.binary(max_size=600), _records()), mode=st.sampled_from(MODES))
 def test_any_bytes_after_good_headers(start: bytes, rest: bytes, mode: str) -> None:
-    """What follows good headers is told of alike however it is cut, and in words."""
+    """What follows good headers is reported alike however it is cut, and in words."""
     data = start + rest
     outcome = judge([data], "auto", mode)
 
@@ -80,7 +80,7 @@ def test_strict(clause: str) -> None:
 
 @given(places=st.lists(st.integers(0, len(EACH_SMALL) - 1), min_size=2, max_size=4))
 def test_verifications_do_not_disturb_each_other(places: list[int]) -> None:
-    """What is told of a stream does not depend on those judged before it."""
+    """What is reported of a stream does not depend on those judged before it."""
     first = [reported(judged(EACH_SMALL[place])) for place in places]
     again = [reported(judged(EACH_SMALL[place])) for place in reversed(places)]
 

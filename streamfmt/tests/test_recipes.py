@@ -271,7 +271,7 @@ def test_faults(fault: str, edited: Draft | None) -> None:
 
 
 def test_inserted_parts_are_where_they_were_put() -> None:
-    """Copies, raw bytes and pages stand before, behind, or in the place of others, or at the end."""
+    """Copies, raw bytes and pages stand before, after, or in the place of others, or at the end."""
     names = [part.path for part in HVM.parts]
     at = names.index("libxc.PAGE_DATA")
 

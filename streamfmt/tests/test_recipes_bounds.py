@@ -117,7 +117,7 @@ def test_two_lines_are_built_in_little_room(tmp_path: Path) -> None:
     assert found[:2] == (2, "streamfmt: /dev/zero:1: this is over 4,194,304 bytes, too long for a recipe\n")
 
 
-def test_an_input_without_end_is_told_to_its_limit() -> None:
+def test_an_input_without_end_is_described_to_its_limit() -> None:
     """Zeros without end are not counted for ever."""
     found = command("show", "--recipe", "/dev/zero")
 
@@ -180,7 +180,7 @@ def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_limits_are_documented() -> None:
-    """What a recipe may have is told where its keys are."""
+    """What a recipe may have is documented where its keys are."""
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     for kind, most in LIMITS.items():
         assert f"| {kind} | {most:,} |" in text

@@ -12,16 +12,16 @@ RULES = {name: memory.fill(name, seed=3, last=0x1FFFF) for name in memory.FILLS}
 
 
 @pytest.mark.parametrize("name", RULES)
-@given(first=st.integers(0, 1 << 52), ahead=st.integers(0, 200), behind=st.integers(1, 200))
-def test_pages_at_once_are_the_pages_one_by_one(name: str, first: int, ahead: int, behind: int) -> None:
+@given(first=st.integers(0, 1 << 52), before=st.integers(0, 200), after=st.integers(1, 200))
+def test_pages_at_once_are_the_pages_one_by_one(name: str, first: int, before: int, after: int) -> None:
     """Runs that begin and end anywhere hold whole pages, each as if it were alone."""
-    buffers = RULES[name](first, ahead + behind)
+    buffers = RULES[name](first, before + after)
     assert all(len(buffer) % memory.PAGE == 0 for buffer in buffers)
 
     data = b"".join(buffers)
-    assert len(data) == (ahead + behind) * memory.PAGE
-    alone = b"".join(RULES[name](first + ahead, 1))
-    assert data[ahead * memory.PAGE :][: memory.PAGE] == alone
+    assert len(data) == (before + after) * memory.PAGE
+    alone = b"".join(RULES[name](first + before, 1))
+    assert data[before * memory.PAGE :][: memory.PAGE] == alone
 
 
 def test_random_pages_of_a_gib_differ() -> None:

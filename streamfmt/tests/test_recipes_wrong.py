@@ -1,4 +1,4 @@
-"""What is wrong with a recipe is told in one line, with file, line and key; and nothing else comes of it."""
+"""What is wrong with a recipe is said in one line, with file, line and key; and nothing else comes of it."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ WRONG = [
     ),
     (f"vcpus = 1\n{R}raw = 'a'", "2: vcpus: it is for a recipe with a guest"),
     (f"{G}mode = 'plain'\ncolo = true", "4: colo: a plain stream has no checkpoints"),
-    # whatever it is, it is told in short, in one line of plain characters
+    # whatever it is, it is described briefly, in one line of plain characters
     (f"{G}xen{'.a' * 60} = 1", "3: xen: a table is not a text"),
     (f"guest = '{'x' * 9000}'", f"2: guest: '{'x' * 56}... is none of pv, hvm"),
     (f'{G}"a\\nb\\u001b" = 1', "3: a\\nb\\x1b: there is no such key here"),
@@ -184,7 +184,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG)
-def test_what_is_wrong_is_told_with_its_place(text: str, message: str) -> None:
+def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
     """One line: file, line, key, and what was expected."""
     with pytest.raises(RecipeError) as error:
         load(text)

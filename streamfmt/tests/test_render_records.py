@@ -20,7 +20,7 @@ ENTRIES = st.lists(
 
 
 def test_many_ranges_become_bounds() -> None:
-    """A few ranges of frames are told one by one, many only by the lowest and the highest."""
+    """A few ranges of frames are listed one by one, many only by the lowest and the highest."""
     few, many = Pages(), Pages()
     few.add([1, 2, 3, 7, 9, 10])
     many.add([*range(100, 0, -2)])

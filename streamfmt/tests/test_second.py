@@ -276,7 +276,7 @@ def test_any_edit(number: int, edits: list[tuple[int, bytes, int]], mode: str) -
 )
 @example(beginning=b"", data=b"", form="back-channel", mode="auto")
 def test_any_bytes(beginning: bytes, raw: bytes, form: str, mode: str) -> None:
-    """Whatever it is given and told, the second reader has a verdict, and the first agrees."""
+    """Whatever it is given and asked, the second reader has a verdict, and the first agrees."""
     raw = beginning + raw
     _agree(raw, judge([raw], form, mode), form, mode)
 

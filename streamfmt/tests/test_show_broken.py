@@ -169,7 +169,7 @@ def test_huge_records_cost_little(part: writer.Part, ending: str, show: Show) ->
 
 
 def test_output_that_goes_away() -> None:
-    """When nobody reads the output any more, the command ends without a word, and not as if the input were bad."""
+    """When the output has no reader any more, the command ends without a word, and not as if the input were bad."""
     reading, writing = os.pipe()
     os.close(reading)
     words = [sys.executable, "-m", "streamfmt", "show", "--hexdump", real(REAL[0])]

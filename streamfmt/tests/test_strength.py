@@ -178,7 +178,7 @@ def test_each_field_rule_is_needed(path: str, row: tuple[Any, ...], monkeypatch:
     assert _noticed(clauses), f"no stream of {row[0]} has a wrong {path} {row[1]}"
 
 
-# Bytes that nobody looks into, however many: a body that any length is right for.
+# Bytes that are not looked into, however many: a body that any length is right for.
 _OPAQUE = (0, 1, 0, None, ())
 LENGTHS = [path for path, row in tables.LENGTHS.items() if row[1:] != _OPAQUE]
 
@@ -215,7 +215,7 @@ def test_each_part_of_a_length_rule_is_needed(path: str, row: tuple[Any, ...], m
         _plain(row[0], name)
     monkeypatch.setitem(tables.LENGTHS, path, row)
 
-    assert _noticed({row[0]}), f"no stream of {row[0]} tells {tables.LENGTHS[path]} of {path} from {row}"
+    assert _noticed({row[0]}), f"no stream of {row[0]} distinguishes {tables.LENGTHS[path]} of {path} from {row}"
 
 
 @pytest.mark.parametrize("kind", [kind for kind, guests in tables.LIBXC_GUESTS.items() if len(guests) == 1])

@@ -151,7 +151,7 @@ def test_those_that_live_on() -> None:
 
 
 def test_one_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is reported once, and nobody waits for it for ever."""
+    """It is reported once, and is not waited for for ever."""
 
     def refused(pid: int, number: int) -> None:
         raise PermissionError
@@ -181,7 +181,7 @@ def test_function_that_returns_twice(opened: Opening) -> None:
     ],
 )
 def test_functions_that_are_odd(name: str, kind: str, what: str, opened: Opening) -> None:
-    """One raises what cannot be told, one closes what it is asked through."""
+    """One raises what cannot be printed, one closes what it is asked through."""
     target = opened(f"{FUZZED}.{name}", 0.5)
     result = target.run(GIVEN)
 

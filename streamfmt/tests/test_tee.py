@@ -63,7 +63,7 @@ def test_says_what_verify_says(name: str, words: tuple[str, ...]) -> None:
 
     assert copied.stdout == INPUTS[name]
     assert copied.returncode == judged.returncode
-    # Of what could not be opened to its end, tee tells what it found as well.
+    # Of what could not be opened to its end, tee reports what it found as well.
     assert copied.stderr.endswith(judged.stdout + judged.stderr)
     if judged.stdout:
         assert copied.stderr == judged.stdout
@@ -159,7 +159,7 @@ def test_non_blocking_descriptors() -> None:
 
 @pytest.mark.parametrize("raw", [LONG * 3, bytes(3 << 20), gzip.compress(LONG, 0) * 3], ids=["long", "none", "gzip"])
 def test_a_consumer_that_leaves(raw: bytes) -> None:
-    """Whoever reads our output may go: that is said in a line, with exit status 3, and there is no verdict."""
+    """The reader of our output may go: that is said in a line, with exit status 3, and there is no verdict."""
     status, messages = left_early(raw)
 
     assert status == 3
@@ -169,7 +169,7 @@ def test_a_consumer_that_leaves(raw: bytes) -> None:
     assert not any("conform" in line or "Traceback" in line for line in messages)
 
 
-def test_what_was_found_before_is_told() -> None:
+def test_what_was_found_before_is_said() -> None:
     """A consumer that stops at a fault leaves us with its description, even if it lies in what could not be written."""
     broken = gzip.decompress((CORPUS / "hvm-64-broken.bin.gz").read_bytes())
     for raw, first in ((broken + bytes(3 << 20), 4000), (broken[:4000], 744)):
@@ -181,7 +181,7 @@ def test_what_was_found_before_is_told() -> None:
 
 
 def left_early(raw: bytes, first: int = 1000) -> tuple[int, list[str]]:
-    """Exit status and standard error of a tee whose output nobody reads after the `first` bytes."""
+    """Exit status and standard error of a tee whose output is not read after the `first` bytes."""
     process = subprocess.Popen(TEE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -282,7 +282,7 @@ main.entry()
     ],
 )
 def test_a_fault_of_our_own(owner: str, name: str, error: str) -> None:
-    """If judging or telling fails, everything is copied all the same; the fault is told, with exit status 1."""
+    """If judging or reporting fails, everything is copied all the same; the fault is reported, with exit status 1."""
     program = _BROKEN.format(owner=owner, name=name, error=error)
     raw = LONG + b"and more" * 100_000
     done = run(stdin=raw, command=[sys.executable, "-c", program])
@@ -332,7 +332,7 @@ def test_a_terminal_as_input() -> None:
 
 @pytest.mark.parametrize(("redirection", "status"), [("2>&-", 0), ("2>/dev/full", 3), ("<&-", 3), (">&-", 3)])
 def test_standard_streams_that_are_amiss(redirection: str, status: int, tmp_path: Path) -> None:
-    """Whatever is closed or full, the rest works, and the exit status tells."""
+    """Whatever is closed or full, the rest works, and the exit status says so."""
     path, target = tmp_path / "input", tmp_path / "output"
     path.write_bytes(CLEAN)
     command = f"{shlex.join(TEE)} <{path} >{target} {redirection}"
@@ -344,7 +344,7 @@ def test_standard_streams_that_are_amiss(redirection: str, status: int, tmp_path
 
 
 def test_output_ends_before_the_report(tmp_path: Path) -> None:
-    """Whoever reads our output sees its end even while nobody takes the report."""
+    """The reader of our output sees its end even while the report is not taken."""
     blocked = tmp_path / "report"
     os.mkfifo(blocked)
     opened = os.open(blocked, os.O_RDWR)

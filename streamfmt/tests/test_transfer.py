@@ -156,7 +156,7 @@ def _copied(reader: Reader, fd: int, target: str, seed: int = 0, blocking: bool 
 def copied(
     vector: Vector, data: bytes, source: str, target: str, seed: int = 0, blocking: bool = True
 ) -> dict[str, Any]:
-    """Copy a vector's bytes, which arrive as they are; what the verifier tells."""
+    """Copy a vector's bytes, which arrive as they are; what the verifier reports."""
     verifier = Verifier(vector.mode, vector.deep)
     reader = Reader(verifier, vector.form)
     with _giving(source, data, seed) as fd:

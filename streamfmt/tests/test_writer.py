@@ -31,14 +31,14 @@ from .support.listings import DATA
 from .support.vector import Vector, judge
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
-# Rules that verification tells by what follows, which no writer has seen yet: it may name another, or where it stands.
+# Rules that verification judges by what follows, which no writer has seen yet: it may name another, or where it stands.
 AHEAD = {"STREAM-TEXT", "LIBXC-END-LAST", "LIBXL-END-LAST", "COLO-DIRTY-HDR", "LIBXL-BACK-NOHDR"}
 # Clauses of streams that conform though there is no whole of them that could be copied.
 CUT = {"CKPT-CUT", "XL-MIGRATE-UNFINISHED"}
 
 
 def _form(vector: Vector) -> str:
-    """What a writer has to be told; empty for what none writes: text before a stream, and bytes of no form."""
+    """What a writer has to be given; empty for what none writes: text before a stream, and bytes of no form."""
     return vector.stream.form if vector.form == "auto" else vector.form
 
 
@@ -334,7 +334,7 @@ def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_cannot_be_written(name: str, values: dict[str, Any], message: str) -> None:
-    """What does not fit is told by its field, and the stream can go on."""
+    """What does not fit is reported with its field, and the stream can go on."""
     writer = Writer(io.BytesIO(), "libxc", judge=False)
     writer.begin("hvm")
     with pytest.raises(ValueError, match=message):
@@ -343,7 +343,7 @@ def test_values_that_cannot_be_written(name: str, values: dict[str, Any], messag
 
 
 def test_what_no_writer_writes() -> None:
-    """A form or a mode that does not exist is told with those that do, and so is a form that `begin` cannot begin."""
+    """A form or a mode that does not exist is refused with those that do, and so is one that `begin` cannot begin."""
     with pytest.raises(ValueError, match="form 'libvrt' is none of auto, libxl"):
         Writer(io.BytesIO(), "libvrt")
     with pytest.raises(ValueError, match="mode 'remsu' is none of auto, plain"):
@@ -356,7 +356,7 @@ def test_what_no_writer_writes() -> None:
 
 
 def test_pages_that_cannot_be_written() -> None:
-    """Types and frame numbers are told apart."""
+    """Types and frame numbers are reported apart."""
     writer = Writer(io.BytesIO(), "libxc", judge=False)
     for pfns, types, message in (
         ([1], "PAGE", "types: 'PAGE' is none of NOTAB"),

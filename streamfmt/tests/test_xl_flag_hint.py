@@ -23,7 +23,7 @@ LIARS = {
     "libxl, text": XL.patch("xl.header", _V2, 0).patch("xl.header", _JSON, 0).render(),
     "libxl, big-endian": XL.patch("xl.header", _V2, 0).big_endian("xl").render(),
     "legacy": Draft((*XL.parts[:2], raw(legacy_hvm()))).render(),
-    "libxl, behind text": b"Last login: Monday\n" + XL.patch("xl.header", _V2, 0).render(),
+    "libxl, after text": b"Last login: Monday\n" + XL.patch("xl.header", _V2, 0).render(),
 }
 
 

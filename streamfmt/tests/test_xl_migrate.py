@@ -48,7 +48,7 @@ def test_messages_are_xl_s() -> None:
 
 
 def test_every_cut_of_a_capture() -> None:
-    """Before END the stream is incomplete; behind it the guest is whole and the handshake is not; then all is well."""
+    """Before END the stream is incomplete; after it the guest is whole and the handshake is not; then all is well."""
     data = MIGRATION.render()
     ready, inner = MIGRATION.offset(READY), MIGRATION.offset("libxl.header")
     # Fewer than four bytes of the inner stream show nothing of what it is.
@@ -77,10 +77,10 @@ def test_one_side_alone() -> None:
 
 @given(byte=st.integers(0, 254), status=st.integers(0, 255))
 def test_one_byte_of_a_message(byte: int, status: int) -> None:
-    """Each byte of each message counts, and any status but 0 is told with the giving back that must follow."""
+    """Each byte of each message counts, and any status but 0 is reported with the giving back that must follow."""
     good = HANDSHAKEN[:-1] + bytes([status]) + (xl_migrate.GO if status else b"")
     whole = judge([good])
-    # Of the messages before the status, and behind it.
+    # Of the messages before the status, and after it.
     places = [*range(len(HANDSHAKEN) - 118, len(HANDSHAKEN) - 1), *range(len(HANDSHAKEN), len(good))]
     place = places[byte % len(places)]
     bad = judge([good[:place], bytes([good[place] ^ 1]), good[place + 1 :]])
@@ -117,7 +117,7 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
 
 
 def test_text_has_a_bound() -> None:
-    """Text is looked behind within 64 KiB, the magic and one byte included, and never where bytes are counted."""
+    """Text is searched past within 64 KiB, the magic and one byte included, and never where bytes are counted."""
     stream = LIBXL_HVM.render()
     magic = len("LibxlFmt") + 1
 
@@ -128,7 +128,7 @@ def test_text_has_a_bound() -> None:
 
 @pytest.mark.parametrize("text", [b"see LibxlFmt below\n", b"XenSavedDomv2-\n or so\n", b"LibxlFm"])
 def test_a_magic_in_prose_is_none(text: bytes) -> None:
-    """Text that only mentions a magic is text, with a stream behind it or without one."""
+    """Text that only mentions a magic is text, with a stream after it or without one."""
     assert identified(b"> " + text + bytes(100)).key == ""
     assert identified(b"> " + text + LIBXL_HVM.render()).sizes == (2 + len(text),)
 
@@ -156,7 +156,7 @@ def test_a_request_without_an_image() -> None:
 
 @pytest.mark.parametrize("key", ["gzip", "xz", "zstd", "xapi-legacy", "xend"])
 def test_text_before_what_is_only_named(key: str) -> None:
-    """What is not read behind text is named all the same, with its place."""
+    """What is not read after text is named all the same, with its place."""
     data = next(row[3] for row in tables.MAGICS if row[0] == key)
     found = identified(BANNER + data + bytes(100))
 
@@ -166,7 +166,7 @@ def test_text_before_what_is_only_named(key: str) -> None:
     assert judge([BANNER + data + bytes(100)]).verdict == NOT_JUDGED
 
 
-def test_text_behind_the_greeting_is_of_the_sender_only() -> None:
+def test_text_after_the_greeting_is_of_the_sender_only() -> None:
     """Text between the greeting and xl's header is passed over; before anything else it is no header."""
     greeting = xl_migrate.GREETING
 
@@ -174,12 +174,12 @@ def test_text_behind_the_greeting_is_of_the_sender_only() -> None:
 
     assert clauses(greeting + BANNER + HANDSHAKEN[len(greeting) :]) == {"STREAM-TEXT"}
     assert clauses(bare.render()) == {"STREAM-TEXT", "XL-MIGRATE-CONFIG"}
-    for behind in (HANDSHAKEN, LIBXL_HVM.render(), b""):
-        assert clauses(greeting + BANNER * 9 + behind) == {"XL-MAGIC"}
+    for after in (HANDSHAKEN, LIBXL_HVM.render(), b""):
+        assert clauses(greeting + BANNER * 9 + after) == {"XL-MAGIC"}
 
 
 def test_text_inside_a_container_is_not_passed_over() -> None:
-    """Behind a header readers go on at once: there text is where the stream should be."""
+    """After a header readers go on at once: there text is where the stream should be."""
     outcome = judge(XL_HVM.before("libxl.header", raw(BANNER)).pieces())
 
     assert set(outcome.verifier.findings.counts) == {"XL-FLAG-STREAM"}
@@ -230,7 +230,7 @@ def test_text_of_other_languages(noise: str) -> None:
 
 
 def test_receivers_side_of_colo() -> None:
-    """Behind the greeting there may be what a COLO secondary answers."""
+    """After the greeting there may be what a COLO secondary answers."""
     outcome = judge([xl_migrate.GREETING + BACK.render()])
 
     assert (outcome.verdict, outcome.verifier.findings.counts) == (CONFORMS, {})

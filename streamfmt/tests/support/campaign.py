@@ -202,7 +202,7 @@ def check(raw: bytes, rng: Random) -> None:
     verifier = outcome.verifier
     assert outcome.verdict in {CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED}
     assert outcome.verdict != CONFORMS or (verifier.complete and not outcome.errors)
-    # Every input that does not conform has a finding with an offset, or was not judged for a reason that is told.
+    # Every input that does not conform has a finding with an offset, or was not judged for a reason that is given.
     assert outcome.verdict != DOES_NOT_CONFORM or verifier.findings.kept, "refused without a finding"
     for finding in verifier.findings.kept:
         assert 0 <= finding.offset <= len(raw), finding

@@ -179,7 +179,7 @@ def _heads(kinds: Iterable[int]) -> tuple[bytes, ...]:
     return tuple(_u32(kind, length) for kind in kinds for length in LENGTHS)
 
 
-# Where each lie is told: a good beginning, and the record headers that follow it.
+# Where each lie stands: a good beginning, and the record headers that follow it.
 LIARS: dict[str, tuple[bytes, tuple[bytes, ...]]] = {
     "hvm": (_HVM_TAIL, _heads((*range(0x13), 0x7FFFFFFF, 0x80000000))),
     "pv": (_PV_TAIL, _heads((*range(0x13), 0x7FFFFFFF, 0x80000000))),
@@ -293,7 +293,7 @@ FLOODS: dict[str, Case] = {
     "http-endless": after(HTTP_HEAD[:-2], b"X-More: yes\r\n"),
     "magics-as-text": after(b"> ", b"LibxlFmt\nXenSavedDomv2-\n"),
     "greetings": after(b"", _until(MIGRATION, "xl.header")),
-    "greetings-behind-text": after(b"Welcome\n", _until(MIGRATION, "xl.header")),
+    "greetings-after-text": after(b"Welcome\n", _until(MIGRATION, "xl.header")),
     "migration-noise": after(_until(MIGRATION, "xl-migrate.READY"), b"noise"),
     "trailing-handshakes": after(MIGRATION.render(), _until(MIGRATION, "xl.header")),
     "back-unknown": after(BACK.render(), _u32(6, 0)),
@@ -303,7 +303,7 @@ FLOODS: dict[str, Case] = {
 
 
 def _lies(start: bytes, heads: tuple[bytes, ...]) -> Iterator[Pieces]:
-    """Each lie with a little behind it, and with nothing."""
+    """Each lie with a little after it, and with nothing."""
     for head in heads:
         yield iter((start + head + _u32(1, MOST, MOST, MOST) * 200,))
         yield iter((start + head,))

@@ -88,7 +88,7 @@ def doubling(data: bytes) -> bool:
 
 
 def mute(data: bytes) -> None:
-    """Raises what cannot be told."""
+    """Raises what cannot be printed."""
 
     class MuteError(Exception):
         def __str__(self) -> str:
