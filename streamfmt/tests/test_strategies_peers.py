@@ -33,11 +33,11 @@ FAMILIES: dict[str, st.SearchStrategy[Sample]] = {
 }
 
 
-def _drawn(strategy: st.SearchStrategy[Sample]) -> list[Sample]:
-    """As many examples as the profile says."""
+def _drawn(strategy: st.SearchStrategy[Sample], least: int = 0) -> list[Sample]:
+    """As many examples as the profile says, and `least` of them at least."""
     found: list[Sample] = []
 
-    @settings(phases=(Phase.generate,))
+    @settings(phases=(Phase.generate,), max_examples=max(settings().max_examples, least))
     @given(strategy)
     def keep(sample: Sample) -> None:
         found.append(sample)
@@ -75,7 +75,8 @@ def test_the_c_reader_does_as_the_clauses_say(family: str) -> None:
 def test_the_c_reader_takes_conforming_streams() -> None:
     """Of either guest, version and mode there are streams that need no excuse."""
     peers.require("xenpeer")
-    table = _rows(_drawn(_GOOD))
+    # Which examples come first changes with the source of whatever is loaded: a hundred are too few for all eight.
+    table = _rows(_drawn(_GOOD, 400))
     taken = {(row.seen.case.guest, row.seen.version, row.seen.case.mode) for row in table if row.expected == "accept"}
     accepted = [row for row in table if row.verdict.verdict == "accept"]
 
