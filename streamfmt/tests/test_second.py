@@ -270,11 +270,11 @@ def test_any_edit(number: int, edits: list[tuple[int, bytes, int]], mode: str) -
 
 @given(
     beginning=st.sampled_from([b"", *second.BEGINNINGS]),
-    data=st.binary(max_size=300),
+    raw=st.binary(max_size=300),
     form=st.sampled_from(["auto", *second.FORMS]),
     mode=st.sampled_from(MODES),
 )
-@example(beginning=b"", data=b"", form="back-channel", mode="auto")
+@example(beginning=b"", raw=b"", form="back-channel", mode="auto")
 def test_any_bytes(beginning: bytes, raw: bytes, form: str, mode: str) -> None:
     """Whatever it is given and asked, the second reader has a verdict, and the first agrees."""
     raw = beginning + raw

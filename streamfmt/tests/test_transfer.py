@@ -177,7 +177,7 @@ def test_any_stream_any_way(number: int, way: tuple[str, str], seed: int, blocki
     assert copied(vector, data, *way, seed=seed, blocking=blocking) == reported(judged(vector, [data]))
 
 
-@given(data=st.binary(max_size=3000), start=st.sampled_from((0, 24, 40, 300)), way=st.sampled_from(WAYS))
+@given(raw=st.binary(max_size=3000), start=st.sampled_from((0, 24, 40, 300)), way=st.sampled_from(WAYS))
 def test_any_bytes(raw: bytes, start: int, way: tuple[str, str]) -> None:
     """So does anything at all, after headers that are right and without them."""
     data = HVM.render()[:start] + raw
