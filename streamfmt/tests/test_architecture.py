@@ -26,10 +26,10 @@ ORDER = (
     ("aio",),
     ("strategies",),
     ("render",),
-    ("bench",),
     ("conformance",),
     ("fuzz",),
     ("cli",),
+    ("bench",),
     ("tests",),
 )
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
