@@ -125,8 +125,8 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
                 "path": layer.path,
                 "version": layer.version,
                 "byte_order": layer.byte_order,
-                "guest": layer.guest if layer.name == "libxc" else None,
-                "xen": list(layer.xen) if layer.name == "libxc" else None,
+                "guest": layer.guest if layer.row.image else None,
+                "xen": list(layer.xen) if layer.row.image else None,
                 "records": layer.index,
             }
             for layer in verifier.layers

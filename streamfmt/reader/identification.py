@@ -51,7 +51,7 @@ class Headers(Sink):
             self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
         elif broken and not self.doubt:
             self.doubt = f"{path} at offset {at}: {', '.join(row[1] for row in broken)} not as expected"
-        if not layer.row.holds and path == f"{layer.name}.{layer.row.headers[-1]}":
+        if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 
     def record(self, record: Record) -> Program | None:
@@ -88,7 +88,7 @@ class Identification:
         if identity is None:
             assert failure is not None, "identification ends before the input does"
             identity = unread(failure.reason)
-        image = next((layer for layer in headers.layers if layer.guest is not None), None)
+        image = next((layer for layer in headers.layers if layer.row.image), None)
         self.key = identity.key
         self.kind = identity.kind
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
@@ -98,7 +98,7 @@ class Identification:
         self.layers = tuple(headers.layers)
         self.guest = identity.guest or (image.guest if image else None)
         self.toolstack_width = identity.width
-        self.xen = image.xen if image else None
+        self.xen = image.xen if image and image.guest else None
         self.doubt = str(failure) if failure else headers.doubt
 
     def __repr__(self) -> str:

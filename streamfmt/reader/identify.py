@@ -227,7 +227,7 @@ def describe(layers: Sequence[Layer]) -> str:
             text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
     guest = ""
     for layer in layers:
-        if layer.guest and not layer.row.holds:
+        if layer.guest and layer.row.image:
             guest = f", x86 {layer.guest.upper()}"
             guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
     return text + guest
