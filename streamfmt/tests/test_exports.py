@@ -44,7 +44,7 @@ def memory(source: io.BytesIO | Path | str | int | bytes) -> int:
             where: tuple[str, str, int, int] = item.layer, item.name, item.offset, item.length
             print(identity.key, layers[0].guest, where, item.fields())
             if isinstance(item, Header):
-                head: bytes = item.bytes
+                head: bytes = item.data
                 print(head)
             elif item.name == "PAGE_DATA":
                 batch: PageBatch
