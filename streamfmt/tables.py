@@ -686,9 +686,9 @@ PREFACES = (
 TRAILERS = (
     (b'domain is yours, you are cleared to unpause\x00', True, "xl's go-ahead message, so this is a capture of xl migrate"),
     (b'domain received, ready to unpause\x00', False, "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting"),
-    (b'DeviceModelRecord0002', False, 'the QEMU record that the legacy converter leaves behind a libxc image'),
-    (b'QemuDeviceModelRecord', False, 'the QEMU record that the legacy converter leaves behind a libxc image'),
-    (b'RemusDeviceModelState', False, 'the QEMU record that the legacy converter leaves behind a libxc image'),
+    (b'DeviceModelRecord0002', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
+    (b'QemuDeviceModelRecord', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
+    (b'RemusDeviceModelState', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
 )
 LIBXL_OPTIONS = {'legacy': 2, 'endian': 1}
 LIBXC_OPTIONS = {'endian': 1}

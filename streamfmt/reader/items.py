@@ -38,7 +38,7 @@ _PAGE_DATA = "libxc.PAGE_DATA"
 
 
 class Header:
-    """A layer's header: schema name `name` ("image_header") in the layer at path `layer`, and its bytes."""
+    """A layer's header: schema `name`, such as "image_header", path `layer`, `offset` in bytes, and bytes `data`."""
 
     __slots__ = ("_order", "_path", "data", "layer", "name", "offset")
 
@@ -55,22 +55,22 @@ class Header:
 
     @property
     def length(self) -> int:
-        """How many bytes it has."""
+        """Its size in bytes."""
         return len(self.data)
 
     def fields(self) -> dict[str, Any]:
-        """Its fields by name."""
+        """Decode it; returns its fields by name, whatever their values."""
         from ..codec.decode import layouts, whole
 
         return whole(layouts()[self._path], self.data, self._order)
 
 
 class PageBatch:
-    """Some of a PAGE_DATA record's entries, in order, and the contents of those that have any.
+    """Some of a PAGE_DATA record's entries, in order, and their contents; iterate over it for one entry at a time.
 
-    `pfns` are the guest's frame numbers, `types` the names of their types.  `contents`, at stream offset `offset`, has
-    a page for each entry whose type is in :attr:`WITH_CONTENT`.  It shows the reader's own memory, without a copy: it
-    is released when the next batch, or anything else of the stream, is asked for.
+    `pfns` are guest frame numbers, `types` the names of their types.  `contents`, at stream offset `offset` in bytes,
+    has a page for each entry whose type is in :attr:`WITH_CONTENT`.  It is a view of the reader's memory, released when
+    anything more is requested of the stream.
     """
 
     __slots__ = ("_lent", "contents", "offset", "pfns", "types")
@@ -88,7 +88,7 @@ class PageBatch:
         self.contents = contents
 
     def __iter__(self) -> Iterator[tuple[int, str, memoryview | None]]:
-        """Frame number, type name, and the page or None, of each entry."""
+        """Yield frame number, type name, and the page or None, for each entry."""
         at = 0
         for pfn, kind in zip(self.pfns, self.types, strict=True):
             if kind in self.WITH_CONTENT:

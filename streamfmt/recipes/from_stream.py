@@ -41,7 +41,7 @@ _PAGE_DATA = "libxc.PAGE_DATA"
 class Teller(Stops):
     """Tells a stream to `write`; `pages` pages whose contents follow no rule are kept.
 
-    It is driven like an pump.  `broken` says whether what it told breaks a rule, `lost` what was left out.
+    It is driven like a pump.  `broken` says whether what it told breaks a rule, `lost` what was left out.
     """
 
     every_page = True
