@@ -10,7 +10,7 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from ..api import Form, Mode
-from ..schema import libxc, libxl, states
+from ..schema import libxc, libxl, protocol, states
 from ..writer import (
     CONFIGURATION,
     XENOPS,
@@ -193,15 +193,14 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
 
 def _back_channel(draw: st.DrawFn) -> Draft:
     """What a COLO secondary sends, recorded from anywhere to anywhere, between two records."""
-    names = states.BACK_CHANNEL
-    first = draw(st.integers(0, len(names) - 1))
+    row = protocol.BACK_CHANNEL
+    state = row.start
     parts = []
-    for number in range(first, first + draw(st.integers(1, 12))):
-        name = names[number % len(names)]
-        if name in libxl.CHECKPOINT_STATES:
-            parts.append(control(libxl.CHECKPOINT_STATES[name]))
-        else:
-            parts.append(draw(records.dirty_list()))
+    for _ in range(draw(st.integers(1, 12))):
+        moves = [(name, after) for name, after in row.rows()[state].items() if after is not None]
+        path, state = draw(st.sampled_from(moves))
+        name = path.partition(" ")[2]
+        parts.append(control(libxl.CHECKPOINT_STATES[name]) if name else draw(records.dirty_list()))
     return Draft(tuple(parts))
 
 
