@@ -123,7 +123,7 @@ def _machines() -> dict[str, Any]:
         "MACHINE_STARTS": {name: {mode: row.begins(mode) for mode in MODES} for name, row in machines.items()},
         "MACHINE_STOPS": {name: row.stops for name, row in machines.items()},
         "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
-        "MACHINE_ROWS": {name: row.rows() for name, row in machines.items()},
+        "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
         "BACK_CHANNEL": tuple(record.rpartition(" ")[2].removeprefix("libxc.") for record in protocol.BACK.values()),
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from ..errors import SchemaError
 
@@ -67,24 +68,25 @@ class Machine:
         """The state in which a stream begins that is declared to be of `mode`."""
         return self.declared.get(mode, self.start)
 
-    def rows(self) -> dict[str, dict[str, str | None]]:
+    def rows(self) -> Mapping[str, Mapping[str, str | None]]:
         """By state, the next state for each record that the machine is about; None where that is forbidden."""
-        found: dict[str, dict[str, str | None]] = {state: dict.fromkeys(self.names) for state in self.states}
-        for state, names, after in self.moves:
-            found[state].update((self.path(name), after) for name in names)
-        return found
+        return _rows(self)
 
     def step(self, state: str, path: str) -> str | None:
         """The state after the record at schema path `path` has come in `state`; None if it must not come there.
 
         A path that no layer has, such as "libxc.type 0x80000001", is that of an unknown record.
         """
-        return step(self.rows()[state], state, path)
+        row = _rows(self)[state]
+        return row.get(path, row.get(f"{path.partition('.')[0]}.{ANY}", state))
 
 
-def step(row: Mapping[str, str | None], state: str, path: str) -> str | None:
-    """The state that `row`, of `state`, gives for a record; None if it must not come there."""
-    return row.get(path, row.get(f"{path.partition('.')[0]}.{ANY}", state))
+@cache
+def _rows(machine: Machine) -> dict[str, dict[str, str | None]]:
+    found: dict[str, dict[str, str | None]] = {state: dict.fromkeys(machine.names) for state in machine.states}
+    for state, names, after in machine.moves:
+        found[state].update((machine.path(name), after) for name in names)
+    return found
 
 
 def of_image(machines: Iterable[Machine], guest: str | None, version: int) -> tuple[Machine, ...]:

@@ -398,3 +398,8 @@ MACHINES = {
 }
 # Those that the reader and the checks run on; of the others the order rules say what they forbid.
 COMPILED = (IMAGE, CHECKPOINTS, COLO, BACK_CHANNEL)
+# Records after which another checkpoint begins, or another layer's records.
+CLOSING_PATHS = (
+    *(f"libxc.{name}" for name in CLOSING),
+    *(f"libxl.{name}" for name in ("LIBXC_CONTEXT", "CHECKPOINT_END", "CHECKPOINT_STATE", "END")),
+)
