@@ -145,7 +145,7 @@ LIBXC_MACHINES = (
         ("hvm",),
     ),
     Machine(
-        "HVM parameters",
+        "parameters first",
         "libxc",
         "HVM_PARAMS comes before HVM_CONTEXT, says the specification; savers write them the other way round.",
         "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save_x86_hvm.c",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -14,6 +15,7 @@ import streamfmt
 from ..checks.verifier import Verifier
 from ..errors import SchemaError
 from ..reader.events import HEADER, Layer, Record
+from ..render.machines import drawing, label
 from ..schema import libxl, protocol
 from ..schema.layers import LAYERS
 from ..schema.machine import ANY, EITHER, MODES, Machine, of_image
@@ -233,6 +235,31 @@ def test_steps(row: Machine) -> None:
             assert row.step(state, path) == after
     for state in row.states:
         assert row.step(state, "moon.LAMP") == state
+
+
+@pytest.mark.parametrize("row", [row for rows in protocol.MACHINES.values() for row in rows], ids=lambda row: row.name)
+def test_drawing(row: Machine) -> None:
+    """It has a box for each state, beneath it the records that may come there, and fits a terminal."""
+    lines = drawing(row)
+    below: dict[str, str] = {}
+    state = ""
+    for line in lines:
+        if found := re.match(r"\| ([\w ]+?)(?:: (\w+))? *\|(<-)?", line):
+            state = found[1]
+            below[state] = ""
+            others = {origin for origin, _, target in row.moves if target == state} - {state}
+            before = list(below)[-2:-1]
+            assert (found[2] or "") == row.turns.get(state, "")
+            assert bool(found[3]) == bool(others - set(before))
+        elif state:
+            below[state] += re.sub(r"^ *\|? |[-|+ ]*$", " ", line)
+
+    assert list(below) == list(row.states)
+    assert max(map(len, lines)) <= 80
+    for origin, names, target in row.moves:
+        text = " ".join(below[origin].split())
+        assert all(label(name) in text for name in names)
+        assert ("stays: " in text) == any(start == end == origin for start, _, end in row.moves), target
 
 
 def test_names_are_unique() -> None:
