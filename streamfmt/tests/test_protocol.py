@@ -15,6 +15,7 @@ import streamfmt
 from ..checks.verifier import Verifier
 from ..errors import SchemaError
 from ..reader.events import HEADER, Layer, Record
+from ..reader.window import Window
 from ..render.machines import drawing, label
 from ..schema import libxl, protocol
 from ..schema.layers import LAYERS
@@ -30,12 +31,17 @@ UNKNOWN = {"libxl": "libxl.type 0x80000000", "libxc": "libxc.type 0x80000000"}
 CUT = {"LIBXC-REC-TRUNC", "LIBXL-REC-TRUNC", "CKPT-CUT"}
 
 
+WINDOW = Window()
+
+
 class Stream:
     """The verifier, shown records without bodies as the reader would show it those of a stream."""
 
     def __init__(self, form: str, guest: str, version: int, mode: str) -> None:
         self.verifier = Verifier(mode)
+        self.verifier.window = WINDOW
         self.outer = Layer(form)
+        self.outer.version = 2
         self.image = self.outer if form == "libxc" else Layer("libxc", self.outer)
         self.image.guest, self.image.version = guest, version
         if form == "xapi":
