@@ -630,6 +630,28 @@ HVM_END = 0
 HVM_PARAMS_END = 39
 HVM_PARAM_PAE = 4
 CHECKPOINT_STATES = {0: 'NEW', 1: 'SVM_SUSPENDED', 2: 'SVM_READY', 3: 'SVM_RESUMED'}
+MACHINE_STARTS = {
+    'image': {'auto': 'records', 'plain': 'records', 'remus': 'records', 'colo': 'records'},
+    'checkpoints': {'auto': 'beginning', 'plain': 'beginning', 'remus': 'beginning', 'colo': 'beginning'},
+    'COLO': {'auto': 'undecided', 'plain': 'undecided', 'remus': 'remus', 'colo': 'colo'},
+    'back channel': {'auto': 'anywhere', 'plain': 'anywhere', 'remus': 'anywhere', 'colo': 'anywhere'},
+}
+MACHINE_STOPS = {
+    'image': ('between', 'ended'),
+    'checkpoints': ('between', 'ended'),
+    'COLO': ('undecided', 'first', 'remus', 'colo', 'due'),
+    'back channel': ('anywhere', 'ready', 'resumed', 'suspended', 'listed'),
+}
+MACHINE_TURNS = {
+    'image': {'records': 'libxc', 'between': 'libxc', 'ended': ''},
+    'checkpoints': {'beginning': 'libxl', 'image': 'libxc', 'tail': 'libxl', 'between': 'either', 'announced': 'either', 'closing': 'libxl', 'ended': ''},
+}
+MACHINE_ROWS: dict[str, dict[str, dict[str, str | None]]] = {
+    'image': {'records': {'libxc.*': 'records', 'libxc.CHECKPOINT': 'between', 'libxc.END': 'ended'}, 'between': {'libxc.*': 'records', 'libxc.CHECKPOINT': 'between', 'libxc.END': 'ended'}, 'ended': {'libxc.*': None, 'libxc.CHECKPOINT': None, 'libxc.END': None}},
+    'checkpoints': {'beginning': {'libxl.LIBXC_CONTEXT': 'image', 'libxc.*': None, 'libxc.CHECKPOINT': None, 'libxc.END': None, 'libxl.EMULATOR_XENSTORE_DATA': None, 'libxl.EMULATOR_CONTEXT': None, 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': None, 'libxl.END': None}, 'image': {'libxl.LIBXC_CONTEXT': None, 'libxc.*': 'image', 'libxc.CHECKPOINT': 'tail', 'libxc.END': 'closing', 'libxl.EMULATOR_XENSTORE_DATA': None, 'libxl.EMULATOR_CONTEXT': None, 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': None, 'libxl.END': None}, 'tail': {'libxl.LIBXC_CONTEXT': None, 'libxc.*': None, 'libxc.CHECKPOINT': None, 'libxc.END': None, 'libxl.EMULATOR_XENSTORE_DATA': 'tail', 'libxl.EMULATOR_CONTEXT': 'tail', 'libxl.CHECKPOINT_END': 'between', 'libxl.CHECKPOINT_STATE': None, 'libxl.END': None}, 'between': {'libxl.LIBXC_CONTEXT': None, 'libxc.*': 'image', 'libxc.CHECKPOINT': 'tail', 'libxc.END': 'closing', 'libxl.EMULATOR_XENSTORE_DATA': None, 'libxl.EMULATOR_CONTEXT': None, 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': 'announced', 'libxl.END': None}, 'announced': {'libxl.LIBXC_CONTEXT': None, 'libxc.*': 'image', 'libxc.CHECKPOINT': 'tail', 'libxc.END': 'closing', 'libxl.EMULATOR_XENSTORE_DATA': None, 'libxl.EMULATOR_CONTEXT': None, 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': None, 'libxl.END': None}, 'closing': {'libxl.LIBXC_CONTEXT': None, 'libxc.*': None, 'libxc.CHECKPOINT': None, 'libxc.END': None, 'libxl.EMULATOR_XENSTORE_DATA': 'closing', 'libxl.EMULATOR_CONTEXT': 'closing', 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': None, 'libxl.END': 'ended'}, 'ended': {'libxl.LIBXC_CONTEXT': None, 'libxc.*': None, 'libxc.CHECKPOINT': None, 'libxc.END': None, 'libxl.EMULATOR_XENSTORE_DATA': None, 'libxl.EMULATOR_CONTEXT': None, 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': None, 'libxl.END': None}},
+    'COLO': {'undecided': {'libxc.*': 'undecided', 'libxc.END': 'undecided', 'libxl.CHECKPOINT_END': 'first', 'libxl.CHECKPOINT_STATE': None}, 'first': {'libxc.*': 'remus', 'libxc.END': 'undecided', 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': 'colo'}, 'remus': {'libxc.*': 'remus', 'libxc.END': 'remus', 'libxl.CHECKPOINT_END': 'remus', 'libxl.CHECKPOINT_STATE': None}, 'colo': {'libxc.*': 'colo', 'libxc.END': 'colo', 'libxl.CHECKPOINT_END': 'due', 'libxl.CHECKPOINT_STATE': None}, 'due': {'libxc.*': None, 'libxc.END': 'colo', 'libxl.CHECKPOINT_END': None, 'libxl.CHECKPOINT_STATE': 'colo'}},
+    'back channel': {'anywhere': {'libxl.CHECKPOINT_STATE SVM_READY': 'ready', 'libxl.CHECKPOINT_STATE SVM_RESUMED': 'resumed', 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': 'suspended', 'libxc.CHECKPOINT_DIRTY_PFN_LIST': 'listed', 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'ready': {'libxl.CHECKPOINT_STATE SVM_READY': None, 'libxl.CHECKPOINT_STATE SVM_RESUMED': 'resumed', 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': None, 'libxc.CHECKPOINT_DIRTY_PFN_LIST': None, 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'resumed': {'libxl.CHECKPOINT_STATE SVM_READY': None, 'libxl.CHECKPOINT_STATE SVM_RESUMED': None, 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': 'suspended', 'libxc.CHECKPOINT_DIRTY_PFN_LIST': None, 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'suspended': {'libxl.CHECKPOINT_STATE SVM_READY': None, 'libxl.CHECKPOINT_STATE SVM_RESUMED': None, 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': None, 'libxc.CHECKPOINT_DIRTY_PFN_LIST': 'listed', 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'listed': {'libxl.CHECKPOINT_STATE SVM_READY': 'ready', 'libxl.CHECKPOINT_STATE SVM_RESUMED': None, 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': None, 'libxc.CHECKPOINT_DIRTY_PFN_LIST': None, 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}},
+}
 BACK_CHANNEL = ('SVM_READY', 'SVM_RESUMED', 'SVM_SUSPENDED', 'CHECKPOINT_DIRTY_PFN_LIST')
 EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
 PAIR_STRINGS = 2

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..schema import hvm, libxc, magic, states, xapi
+from ..schema import hvm, libxc, magic, protocol, states, xapi
 from ..schema.build import RecordType
 from ..schema.layers import LAYERS
+from ..schema.machine import Machine
 from ..schema.model import Field, Layout, Part, catalogue, layouts_within
+from . import machines
 
 TARGET = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs/formats.md")
 _HEADING = """\
@@ -214,6 +216,32 @@ def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
     yield from table(("Clause", "Record", "Where it breaks the rule", "Guests", "Image versions"), rows)
 
 
+def _machines() -> Iterator[str]:
+    yield from ("## What may come next", "", machines.LEGEND, "")
+    titles = {layer.name: layer.title.removeprefix("The ") for layer in LAYERS}
+    for form, rows in protocol.MACHINES.items():
+        yield from (f"### Records of a {titles[form]}", "")
+        for row in [row for row in rows if row.layer == form] or rows:
+            yield from _machine(row)
+
+
+def _machine(row: Machine) -> Iterator[str]:
+    """One drawing, and what it cannot show."""
+    yield from (f"#### {row.name[0].upper()}{row.name[1:]}", "", row.doc)
+    if len(row.guests) == 1 or len(row.versions) == 1:
+        versions = f", image version {row.versions[0]}" if len(row.versions) == 1 else ""
+        yield f"For {_words((guest.upper() for guest in row.guests), 'and')} guests{versions}."
+    if row.never:
+        yield f"Never: {', '.join(code(machines.label(name)) for name in row.never)}."
+    for state in dict.fromkeys(row.declared.values()):
+        modes = _words((mode for mode, start in row.declared.items() if start == state), "or")
+        yield f"A stream that is declared {modes} begins in {code(state)}."
+    yield f"Clauses: {', '.join(map(code, row.clauses))}."
+    yield from (f"Source: {row.source}.", "")
+    if row.moves:
+        yield from ("```text", *machines.drawing(row), "```", "")
+
+
 def _bytes(data: bytes) -> str:
     """Bytes as text where they are text, else in hexadecimal."""
     printable = all(32 <= byte < 127 or byte in b"\n\r\0" for byte in data)
@@ -265,6 +293,7 @@ def _lines() -> Iterator[str]:
     for layer in LAYERS:
         if layer.rules:
             yield from _order(layer.title.removeprefix("The "), layer.rules)
+    yield from _machines()
     yield from _magics()
 
 

@@ -23,6 +23,7 @@ HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
 }
 RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
+_NAMES = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
 # Layers whose records have a header, and what records are padded to.
 HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
 _ALIGN = {layer.name: layer.align for layer in LAYERS}
@@ -64,6 +65,14 @@ class Part:
     def is_record(self) -> bool:
         """Whether it is a record, not a header or raw bytes."""
         return self.path in RECORDS
+
+    @property
+    def kind(self) -> str:
+        """Schema path of the record that its type on the wire says it is; "libxc.type 0x80000000" if none is that."""
+        if self.code is None:
+            return self.path
+        name = _NAMES[self.layer].get(self.code, f"type {self.code:#x}")
+        return f"{self.layer}.{name}"
 
     def parts(self) -> Iterator[Part]:
         """The parts that it stands for; one, unless they are generated."""

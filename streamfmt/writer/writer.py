@@ -21,7 +21,8 @@ from ..io.outputs import Target, output
 from ..reader.items import Header
 from ..reader.reader import Reader
 from ..reader.registry import FORMS
-from ..schema import libxc
+from ..schema import libxc, protocol
+from ..schema.machine import EITHER
 from .builders import CONFIGURATION, image_headers, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
@@ -148,7 +149,10 @@ class Writer:
         self.form = form
         self.offset = 0
         self._judge = _Judge(form, mode, strict, deep) if judge else None
+        # The layers whose headers have come, and whose turn it is among those of a libxl stream or an image.
         self._open = [form]
+        self._machine = protocol.CHECKPOINTS if form == "libxl" else protocol.IMAGE
+        self._state = self._machine.start
         self._orders: dict[str, str] = {}
         self._output = output(target)
         self._broken: BaseException | None = None
@@ -324,7 +328,9 @@ class Writer:
         if "." in name:
             return name
         found = [path for path in known if path.partition(".")[2] == name]
-        here = [f"{layer}.{name}" for layer in reversed(self._open) if f"{layer}.{name}" in found]
+        turn = self._machine.turns[self._state]
+        waiting = set(self._machine.turns.values()) - {turn} if turn != EITHER else set()
+        here = [path for layer in reversed(self._open) if layer not in waiting and (path := f"{layer}.{name}") in found]
         if here:
             return here[0]
         if len(found) != 1:
@@ -332,19 +338,18 @@ class Writer:
         return found[0]
 
     def _note(self, part: Part, buffers: Sequence[Content]) -> None:
-        """What the part opens, announces or closes."""
+        """What the part opens and announces, and whose turn it is now."""
         layer = part.layer
-        if part.path in HEADERS:
-            if layer not in self._open:
-                self._open.append(layer)
-            if part.path in ANNOUNCING:
-                layout = layouts()[part.path]
-                said = fixed(layout, b"".join(span(buffers, 0, layout.size)), "<")
-                self._orders[layer] = ">" if said["options.endian"] else "<"
-        elif part.path == "libxc.CHECKPOINT" and "libxl" in self._open:
-            # libxl's records follow, and libxc's behind CHECKPOINT_END.
-            self._open = [name for name in self._open if name != "libxc"]
-        elif part.path == "libxl.CHECKPOINT_END":
-            self._open.append("libxc")
-        elif part.name == "END" and layer in self._open:
-            del self._open[self._open.index(layer) :]
+        if part.path not in HEADERS:
+            self._state = self._machine.step(self._state, part.kind) or self._state
+            return
+        if layer not in self._open:
+            self._open.append(layer)
+        if layer == protocol.CHECKPOINTS.layer:
+            self._machine = protocol.CHECKPOINTS
+        turns = self._machine.turns.items()
+        self._state = next((state for state, turn in turns if turn == layer), self._state)
+        if part.path in ANNOUNCING:
+            layout = layouts()[part.path]
+            said = fixed(layout, b"".join(span(buffers, 0, layout.size)), "<")
+            self._orders[layer] = ">" if said["options.endian"] else "<"
