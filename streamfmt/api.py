@@ -308,7 +308,7 @@ class BaseStream:
     @property
     def trailing(self) -> tuple[int, int] | None:
         """Offset and size of the data after the stream's END, once everything has been read; None if there is none."""
-        return self._core.behind
+        return self._core.rest
 
 
 class Record(BaseRecord):

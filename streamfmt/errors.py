@@ -96,7 +96,7 @@ class UnopenedError(DamagedError):
 
 
 class UnreadableError(Exception):
-    """Reading failed; the message is the system's.  No OSError, so that a consumer's own are told from it."""
+    """Reading failed; the message is the system's.  No OSError, so that a consumer's own are not taken for it."""
 
 
 class UnwritableError(Exception):

@@ -152,7 +152,7 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
 
 
 def ignored(outcome: Outcome) -> list[str]:
-    """The clauses that were broken and that nobody is to hear of, in order."""
+    """The clauses that were broken and that are not to be shown, in order."""
     findings = outcome.verifier.findings
     return sorted(clause for clause in findings.counts if findings.severity[clause] == IGNORED)
 

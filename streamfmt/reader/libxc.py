@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from .framing import Ending
     from .window import Window
 
-# In a libxl stream its records come now.
-CHECKPOINT = "checkpoint"
-
 IMAGE_HEADER = Struct(tables.FORMATS["libxc.image_header"])
 _DOMAIN_HEADER = {order: Struct(order + tables.FORMATS["libxc.domain_header"]) for order in "<>"}
 RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
@@ -36,24 +33,27 @@ _FAST_MAX = 4 * tables.BATCH_MAX
 
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of an image that no libxl stream is around."""
-    return (yield from image(window, sink, layer, nested=False)), layer
+    if not (yield from headers(window, sink, layer)):
+        return STOP, layer
+    ending = yield from records(window, sink, layer, nested=False)
+    return (STOP if ending == STOP else END), layer
 
 
-def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
-    """Program of a whole image: headers, then :func:`records`."""
+def headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bool]:
+    """Program of an image's headers.  Returns whether records follow that can be read."""
     raw = yield from framing.opening(window, sink, layer, "the image header", _learn)
     if raw is None:
-        return STOP
+        return False
     at = window.position
     path = "libxc.domain_header"
     raw = yield from framing.header(window, sink, layer, path, "the domain header")
     if raw is None:
-        return STOP
+        return False
     guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
     layer.xen = major, minor
     layer.guest = tables.GUESTS.get(guest)
     sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
-    return (yield from records(window, sink, layer, nested))
+    return True
 
 
 def _learn(layer: Layer, raw: bytes) -> None:
@@ -62,7 +62,10 @@ def _learn(layer: Layer, raw: bytes) -> None:
 
 
 def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
-    """Program of an image's records.  In a libxl stream (`nested`) it returns at each CHECKPOINT too."""
+    """Program of an image's records: it returns the name of the one that ended them, or STOP.
+
+    In a libxl stream (`nested`) that is each CHECKPOINT too.
+    """
     w = window
     unpack_header = RECORD_HEADER[layer.order].unpack_from
     page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
@@ -107,12 +110,12 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
             return STOP
         if kind == tables.LIBXC_END:
             sink.ended(layer, w.position)
-            return END
+            return record.name
         if kind == tables.LIBXC_CHECKPOINT:
             layer.checkpoints += 1
             sink.checkpoint(layer, w.position)
             if nested:
-                return CHECKPOINT
+                return record.name
 
 
 def _clean_batch(window: Window, length: int) -> int:

@@ -16,8 +16,8 @@ _ROOT = __package__.partition(".")[0]
 class Row:
     """A layer's row: see schema.layers.LayerType.
 
-    `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types, and
-    `closes` the schema path of the record that closes a checkpoint.
+    `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types,
+    `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint.
     """
 
     __slots__ = (
@@ -34,6 +34,7 @@ class Row:
         "length_max",
         "magic",
         "name",
+        "opening",
         "opens",
         "padding",
         "program",
@@ -58,6 +59,7 @@ class Row:
     end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
+    opening: tuple[str, ...]
     closes: str
     truncated: str
     unknown: tuple[str, ...]

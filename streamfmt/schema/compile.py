@@ -94,6 +94,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
+        "opening": tuple(name for name, _ in layer.opens),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
     }
 

@@ -111,7 +111,7 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
 
     assert (found.key == "text") == plain
     if plain:
-        assert (found.sizes, found.behind) == ((len(text),), key)
+        assert (found.sizes, found.inner) == ((len(text),), key)
         assert f"{len(text):,} bytes of text before " in found.name
         assert f"at offset {len(text)})" in found.evidence
 
@@ -226,7 +226,7 @@ def test_text_of_other_languages(noise: str) -> None:
     """What a shell of another language prints, or in colour, is text as well."""
     found = identified(noise.encode() + XL_HVM.render())
 
-    assert (found.key, found.behind) == ("text", "xl")
+    assert (found.key, found.inner) == ("text", "xl")
 
 
 def test_receivers_side_of_colo() -> None:
