@@ -19,7 +19,8 @@ Exception
     |-- FieldError           a value that cannot be written
     |-- LayoutError          bytes that are too few or too many for a layout
     |-- BreachError          what is to be written breaks a rule
-    `-- SpecError            a target that is written wrongly
+    |-- SpecError            a target that is written wrongly
+    `-- SchemaError          a declaration that no layout can express
 """
 
 from __future__ import annotations
@@ -166,3 +167,16 @@ class BreachError(ValueError):
 
 class SpecError(ValueError):
     """A target that is written wrongly."""
+
+
+class SchemaError(ValueError):
+    """The declaration at `path` cannot be had in a schema, for that `reason`; `file` is where it stands, if known."""
+
+    def __init__(self, path: str, reason: str, file: str = "") -> None:
+        super().__init__(path, reason, file)
+        self.path = path
+        self.reason = reason
+        self.file = file
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}: {self.reason}" if self.file else f"{self.path}: {self.reason}"

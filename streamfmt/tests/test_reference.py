@@ -11,7 +11,7 @@ from streamfmt.render import reference
 from streamfmt.schema import hvm, libxc, magic, model, order, xapi
 
 TEXT = reference.text()
-LAYOUTS = [inner for layout in model.catalogue().values() for inner in model.layouts_within(layout)]
+LAYOUTS = [inner for layout in catalogue().values() for inner in model.layouts_within(layout)]
 
 
 def section(path: str) -> str:
@@ -62,7 +62,7 @@ def test_variable_parts_have_formulas() -> None:
 
 def test_length_rules() -> None:
     """A body's length is told as the schema bounds it."""
-    rules = {path: reference.length_rule(layout) for path, layout in model.catalogue().items()}
+    rules = {path: reference.length_rule(layout) for path, layout in catalogue().items()}
 
     assert rules["libxc.END"] == "0 bytes"
     assert rules["libxc.X86_PV_VCPU_BASIC"] == "8 + 2800 or 8 + 5168 bytes"

@@ -25,8 +25,8 @@ from streamfmt import tables
 from streamfmt.render import reference
 from streamfmt.schema import compile as compiler
 from streamfmt.schema import libxc, libxl
-from streamfmt.schema.build import little_bits
 from streamfmt.schema.layers import LAYERS
+from streamfmt.schema.model import little_bits
 
 from .vectors import EACH_SMALL
 
@@ -155,7 +155,7 @@ def test_every_field_matters(struct: Struct, number: int, baseline: list[Any]) -
 
 def test_big_endian_twin() -> None:
     """A little-endian bit field and its big-endian twin read mirrored bytes alike."""
-    from streamfmt.schema.build import big_endian
+    from streamfmt.schema.model import big_endian
 
     entry = libxc.PAGE_ENTRY
     data = entry.build({"type": "L2TAB", "reserved": 0, "pfn": 0x1234})

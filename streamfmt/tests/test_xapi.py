@@ -22,7 +22,7 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, su
 from ..cli.main import main
 from ..reader import sexpr
 from ..schema import libxc, xapi
-from ..schema.build import RecordType
+from ..schema.model import RecordType
 from ..writer import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
 from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
