@@ -235,7 +235,7 @@ class BaseRecord:
     @property
     def offset(self) -> int:
         """Offset in the stream of its header."""
-        return self._record.at
+        return self._record.offset
 
     @property
     def body(self) -> int:
@@ -248,9 +248,9 @@ class BaseRecord:
         return self._record.length
 
     @property
-    def claim(self) -> int:
+    def declared_length(self) -> int:
         """What its header says is the length: `length`, but where the body has an end of its own."""
-        return self._record.claim
+        return self._record.declared_length
 
     @property
     def padding(self) -> int:

@@ -17,7 +17,7 @@ from ..recipes import load as recipes
 from ..recipes import memory
 from ..schema import hvm
 from ..writer import builders
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from ..writer.part import Part, raw, record, unknown
 
 PAGE = tables.PAGE_SIZE
@@ -98,11 +98,11 @@ RECIPES: dict[str, Callable[[int], str]] = {
 # -- records again and again --------------------------------------------------------------------------------------
 
 
-def _made(recipe: Callable[[int], str], size: int) -> Stream:
+def _made(recipe: Callable[[int], str], size: int) -> Draft:
     return recipes.load(recipe(size)).stream
 
 
-def _again(part: Part, guest: str, size: int) -> Stream:
+def _again(part: Part, guest: str, size: int) -> Draft:
     """A small guest's image in which the record comes again and again, for `size` bytes."""
     data = b"".join(part.buffers("<"))
     whole, rest = divmod(size // len(data), _AT_ONCE)
@@ -131,7 +131,7 @@ _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
 _OF_A_VCPU = ("CPU", "LAPIC", "LAPIC_REGS", "MTRR", "VMCE_VCPU", "TSC_ADJUST")
 
 
-def _contexts(size: int) -> Stream:
+def _contexts(size: int) -> Draft:
     """An image whose HVM_CONTEXT has as many vcpus as go into `size` bytes, or into a record."""
     small = _made(RECIPES["small"], SMALL)
     rows = [_CONTEXT_TYPES[name] for name in _OF_A_VCPU]
@@ -148,7 +148,7 @@ def _contexts(size: int) -> Stream:
     return small.edit("libxc.HVM_CONTEXT", data=data)
 
 
-SAMPLES: dict[str, Callable[[int], Stream]] = {
+SAMPLES: dict[str, Callable[[int], Draft]] = {
     **{kind: partial(_made, recipe) for kind, recipe in RECIPES.items()},
     "bare": partial(_again, _XTAB, "hvm"),
     "context": _contexts,

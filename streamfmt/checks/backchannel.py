@@ -19,13 +19,13 @@ def _begins(verifier: Verifier, layer: Layer) -> None:
     """Judge that there is a back channel at all."""
     if verifier.mode in ("plain", "remus"):
         message = f"a back channel of a stream that is declared {verifier.mode}; only COLO has one"
-        verifier.fault("REMUS-BACK", layer, message, offset=0, expected="colo", actual=verifier.mode)
+        verifier.report("REMUS-BACK", layer, message, offset=0, expected="colo", actual=verifier.mode)
 
 
 def header(verifier: Verifier, layer: Layer, at: int, raw: bytes) -> None:
     """A header, which this channel has none of."""
     message = f"a header of a {layer.name} stream, on a back channel"
-    verifier.fault("LIBXL-BACK-NOHDR", layer, message, offset=at, length=len(raw), expected="a record")
+    verifier.report("LIBXL-BACK-NOHDR", layer, message, offset=at, length=len(raw), expected="a record")
 
 
 def record(verifier: Verifier, record: Record) -> Program | None:
@@ -41,7 +41,7 @@ def record(verifier: Verifier, record: Record) -> Program | None:
             channel.expected = _NEXT[_LIST]
         else:
             message = f"a list of dirty frames comes where {channel.expected} should be"
-            verifier.fault("COLO-DIRTY-POS", record, message, expected=channel.expected, actual=_LIST)
+            verifier.report("COLO-DIRTY-POS", record, message, expected=channel.expected, actual=_LIST)
         return None
     if layer.name != "libxl" or record.type != tables.LIBXL_CHECKPOINT_STATE:
         message = f"{record.name} does not belong on a back channel"
@@ -63,7 +63,7 @@ def _state(verifier: Verifier, record: Record) -> Program:
     if name in _NEXT:
         if channel.expected == _LIST:
             message = f"{name} comes where the list of dirty frames should be"
-            verifier.fault("COLO-DIRTY-POS", record, message, expected=_LIST, actual=name)
+            verifier.report("COLO-DIRTY-POS", record, message, expected=_LIST, actual=name)
         elif channel.expected not in ("", name):
             message = f"{name} comes where {channel.expected} should be"
             libxl.state_fault(verifier, record, "LIBXL-CKPTSTATE-ID", message, channel.expected, name)
@@ -77,7 +77,7 @@ def _state(verifier: Verifier, record: Record) -> Program:
 
 def misplaced(verifier: Verifier, record: Record, at: int, raw: bytes) -> None:
     """The list's last frame lies behind its body."""
-    verifier.fault(
+    verifier.report(
         "COLO-DIRTY-HDR",
         record,
         "8 bytes of zeros lie between the list's header and its first frame, uncounted: the list ends 8 bytes late",

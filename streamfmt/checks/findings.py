@@ -116,7 +116,7 @@ class Findings:
         if clause in self._last:
             where, offset = self._last[clause]
             if isinstance(where, Record):
-                return where.at if offset is None else offset, where.layer.path, where.index, where.name
+                return where.offset if offset is None else offset, where.layer.path, where.index, where.name
             return offset or 0, where.path, None, ""
         found = next(finding for finding in reversed(self.kept) if finding.clause == clause)
         return found.offset, found.layer, found.index, found.record

@@ -31,7 +31,7 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
 
     def fault(clause: str, at: int, message: str, field: str, expected: object, actual: object) -> None:
         offset, size = places[field]
-        verifier.fault(
+        verifier.report(
             clause,
             record,
             message,
@@ -133,12 +133,12 @@ def params(verifier: Verifier, state: LayerState, record: Record) -> Program:
         verifier.broken_rules(broken, record, raw, at)
     count, *_ = Struct(order + tables.FORMATS[_PARAMS]).unpack(raw)
     if not count and record.length == size:
-        verifier.fault("LIBXC-ERRATA-1", record, ERRATA, offset=at, field="count", actual=count)
+        verifier.report("LIBXC-ERRATA-1", record, ERRATA, offset=at, field="count", actual=count)
     if record.length != size + unit * count:
         rest = (record.length - size) % unit
         if not rest:  # else the length rule has spoken
             offset, length = tables.PLACES[_PARAMS]["count"]
-            verifier.fault(
+            verifier.report(
                 "LIBXC-HVMPARAMS-LEN",
                 record,
                 f"length is {record.length}, expected {size + unit * count} for {count} parameters",
@@ -164,7 +164,7 @@ def params(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 continue
             if verifier.findings.full(clause, record, at + unit * place):
                 continue
-            verifier.fault(
+            verifier.report(
                 clause,
                 record,
                 message,

@@ -69,9 +69,9 @@ def tolerated(verifier: Verifier, record: Record, rest: int) -> bool:
 def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
     """Program that judges the record's body, if there is anything in it to judge."""
     if record.type == tables.LIBXC_CHECKPOINT and verifier.mode == "plain":
-        verifier.fault("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a plain stream")
+        verifier.report("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a plain stream")
     if record.type in _FORBIDDEN:
-        verifier.fault(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
+        verifier.report(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
     check = _BODIES.get(record.type)
     if check is None or not record.length or record.length < tables.SIZES[record.path]:
         return None
@@ -132,7 +132,7 @@ def _pv_info(verifier: Verifier, state: LayerState, record: Record) -> Program:
         return
     width, levels, *_ = unpack_from(record.layer.order + tables.FORMATS[record.path], w.buf, w.lo)
     if (width, levels) not in tables.PV_COMBINATIONS:
-        verifier.fault(
+        verifier.report(
             "LIBXC-PVINFO-COMBO",
             record,
             f"a guest of {width}-byte words with {levels} levels of page tables does not exist",
@@ -159,7 +159,7 @@ def _p2m_frames(verifier: Verifier, state: LayerState, record: Record) -> Progra
         _start_fault(verifier, record, "LIBXC-P2M-RANGE", message, f"at most {end:#x}", start)
         return
     if not end:
-        verifier.fault("LIBXC-P2M-E0", record, "a guest of one page: known readers crash on it", field="end_pfn")
+        verifier.report("LIBXC-P2M-E0", record, "a guest of one page: known readers crash on it", field="end_pfn")
     if state.guest_width is not None:
         per_frame = tables.PAGE_SIZE // state.guest_width
         expected = size + unit * (end // per_frame - start // per_frame + 1)
@@ -204,13 +204,13 @@ def _start_fault(verifier: Verifier, record: Record, clause: str, message: str, 
     place, length = tables.PLACES[record.path]["start_pfn"]
     at = record.body + place
     field = "start_pfn"
-    verifier.fault(
+    verifier.report(
         clause, record, message, offset=at, length=length, field=field, expected=expected, actual=f"{start:#x}"
     )
 
 
 def _p2m_entry(verifier: Verifier, where: Record | Layer, at: int, place: int, actual: str, end: int) -> None:
-    verifier.fault(
+    verifier.report(
         "LIBXC-P2M-ENTRY",
         where,
         f"entry {place} of the p2m list is {actual}, expected an ordinary page, sent, of at most {end:#x}",
@@ -233,7 +233,7 @@ def _vcpu(verifier: Verifier, state: LayerState, record: Record) -> Program:
     if record.length == size:
         pass  # an empty one counts as if it were not there
     elif key in state.vcpus:
-        verifier.fault(
+        verifier.report(
             "LIBXC-VCPU-REPEAT",
             record,
             f"vcpu {vcpu} has another {record.name}; readers use the last",
@@ -266,7 +266,7 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
     if layer.guest != "pv":
         return
     if (tables.LIBXC_X86_PV_VCPU_BASIC, 0) not in state.vcpus:
-        verifier.fault("LIBXC-VCPU0-BASIC", layer, "vcpu 0 has no X86_PV_VCPU_BASIC", offset=at)
+        verifier.report("LIBXC-VCPU0-BASIC", layer, "vcpu 0 has no X86_PV_VCPU_BASIC", offset=at)
     if layer.checkpoints > 1:  # coverage is judged once, but the types of pages change
         if state.end_pfn is not None and state.pfns.known:
             _judge_frames(verifier, state, state.end_pfn)
@@ -283,7 +283,7 @@ def image_complete(verifier: Verifier, state: LayerState, at: int) -> None:
     _judge_frames(verifier, state, state.end_pfn)
     count, first = state.pfns.uncovered(state.end_pfn)
     if count:
-        verifier.fault(
+        verifier.report(
             "LIBXC-PAGE-COVER",
             layer,
             f"{count:,} of the guest's {state.end_pfn + 1:,} frames were never sent, the first is {first:#x}",
@@ -309,7 +309,7 @@ def _judge_frames(verifier: Verifier, state: LayerState, end: int) -> None:
 
 def cut_after_checkpoint(verifier: Verifier, where: Layer | Record, at: int) -> None:
     """The stream stops inside a checkpoint, after at least one whole one."""
-    verifier.fault(
+    verifier.report(
         "CKPT-CUT",
         where,
         f"the input ends at {at}, inside checkpoint {verifier.checkpoints + 1}; "

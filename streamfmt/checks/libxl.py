@@ -62,7 +62,7 @@ def state_fault(verifier: Verifier, record: Record, clause: str, message: str, e
     """A breach by the control id of a CHECKPOINT_STATE."""
     place, size = tables.PLACES[record.path]["control_id"]
     at = record.body + place
-    verifier.fault(
+    verifier.report(
         clause, record, message, offset=at, length=size, field="control_id", expected=expected, actual=actual
     )
 
@@ -71,7 +71,7 @@ def checkpoint_end(verifier: Verifier, state: LayerState, record: Record) -> Non
     """A checkpoint is closed."""
     context = tables.BITS["libxl"][tables.LIBXL_EMULATOR_CONTEXT]
     if verifier.mode == "colo" and state.layer.guest == "hvm" and not state.seen & context:
-        verifier.fault("LIBXL-EMU-CTX", record, "a checkpoint of a COLO stream has no EMULATOR_CONTEXT")
+        verifier.report("LIBXL-EMU-CTX", record, "a checkpoint of a COLO stream has no EMULATOR_CONTEXT")
     state.seen = state.seen & ~(tables.LIBXL_TAIL | tables.CHECKPOINT_OPEN) | tables.CHECKPOINT_CLOSED
     # What kind of guest it is, is told once.
     state.fired.intersection_update(("COLO-HVM",))
@@ -85,27 +85,27 @@ def announced(verifier: Verifier, state: LayerState, record: Record) -> None:
     if verifier.mode == "auto":
         verifier.mode = "colo"
     elif verifier.mode == "remus":
-        verifier.fault("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream of Remus")
+        verifier.report("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream of Remus")
 
 
 def next_checkpoint(verifier: Verifier, image: Layer, at: int) -> None:
     """The first record of a later checkpoint has come, at `at`."""
-    outer = verifier.around(image)
+    outer = verifier.enclosing(image)
     if outer is None or not outer.seen & tables.CHECKPOINT_CLOSED:
         return
     if verifier.mode == "auto":
         verifier.mode = "remus"
     elif verifier.mode == "colo" and image.guest == "hvm":
         message = "a checkpoint begins that no CHECKPOINT_STATE has announced"
-        verifier.fault("LIBXL-CKPTSTATE-ID", outer.layer, message, offset=at, expected="NEW", actual="libxc records")
+        verifier.report("LIBXL-CKPTSTATE-ID", outer.layer, message, offset=at, expected="NEW", actual="libxc records")
 
 
 def never_checkpointed(verifier: Verifier, layer: Layer, at: int) -> None:
     """A stream that is declared checkpointed has ended without one."""
-    if layer.name == "libxc" and verifier.around(layer) is not None:
+    if layer.name == "libxc" and verifier.enclosing(layer) is not None:
         return  # the libxl stream around it tells
     message = f"the stream ends without a checkpoint, and is declared {verifier.mode}"
-    verifier.fault("CKPT-CKPT-REC", layer, message, offset=at, expected="CHECKPOINT", actual="END")
+    verifier.report("CKPT-CKPT-REC", layer, message, offset=at, expected="CHECKPOINT", actual="END")
 
 
 def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
@@ -118,7 +118,7 @@ def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
         width = draft_width(bytes(w.buf[w.lo : w.lo + record.length]), record.layer.order)
         if width:
             message = f"the body has the form of the July 2015 draft, {width}-bit layout, which no release reads"
-            verifier.fault("LIBXL-EMUXS-DRAFT", record, message, offset=record.body, length=record.length)
+            verifier.report("LIBXL-EMUXS-DRAFT", record, message, offset=record.body, length=record.length)
             return
     if w.hi - w.lo < size and not (yield size):
         return
@@ -128,10 +128,10 @@ def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
     place, length = tables.PLACES[record.path]["emulator_id"]
     if emulator == _TRADITIONAL:
         message = "the emulator is qemu-traditional, which Xen 4.21 stopped writing"
-        verifier.fault("LIBXL-EMU-TRADITIONAL", record, message, offset=at + place, length=length, field="emulator_id")
+        verifier.report("LIBXL-EMU-TRADITIONAL", record, message, offset=at + place, length=length, field="emulator_id")
     elif emulator != _UPSTREAM and not (emulator == _UNKNOWN and state.legacy):
         expected = "1 or 2" + (" (0 only in a converted stream)" if emulator == _UNKNOWN else "")
-        verifier.fault(
+        verifier.report(
             "LIBXL-EMU-ID",
             record,
             f"emulator_id is {emulator}, expected {expected}",
@@ -143,7 +143,7 @@ def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
         )
     if xenstore:
         if record.length == size:
-            verifier.fault("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
+            verifier.report("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
         else:
             yield from _pairs(verifier, record)
 
@@ -159,7 +159,7 @@ def draft_width(body: bytes, order: str) -> int:
         if version != 1 or not 0 < count <= len(body):
             continue
         entry = f"{path}.entries"
-        size, unit = tables.SIZES[entry], tables.UNITS[entry][0]
+        size, unit = tables.LEAST[entry], tables.UNITS[entry][0]
         place, _ = tables.PLACES[entry]["namelen"]
         for _ in range(count):
             if offset + size > len(body):
@@ -181,7 +181,7 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
     bad_pair = bad_char = False
 
     def pairs(at: int, message: str) -> None:
-        verifier.fault(
+        verifier.report(
             "LIBXL-EMUXS-PAIRS", record, message, offset=at, field=f"pairs[{strings // tables.PAIR_STRINGS}]"
         )
 
@@ -202,7 +202,7 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
             if wrong:
                 bad_char = True
                 other = wrong[0]
-                verifier.fault(
+                verifier.report(
                     "LIBXL-EMUXS-CHARSET",
                     record,
                     f"{'key' if key else 'value'} {strings // tables.PAIR_STRINGS} has byte {other:#04x}",
@@ -236,12 +236,12 @@ def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes,
         "zeros up to the end, as on a block device" if zero else "",
     )
     if known:
-        verifier.fault("STREAM-TRAILER", layer, f"{count:,} bytes follow END: {known}", offset=at, length=count)
+        verifier.report("STREAM-TRAILER", layer, f"{count:,} bytes follow END: {known}", offset=at, length=count)
         return
     other = next((name for _, _, place, data, name in tables.MAGICS if not place and head.startswith(data)), "")
     shown = f"another {other}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
     clause = "LIBXL-END-LAST" if layer.name == "libxl" else "LIBXC-END-LAST"
-    verifier.fault(
+    verifier.report(
         clause,
         layer,
         f"{count:,} bytes follow END: {shown}",

@@ -53,7 +53,7 @@ def _entry_fault(
     at = record.body + PAGE_FIXED + ENTRY * place
     name = f"entries[{place}].{field}"
     message = f"entry {place} {message}"
-    verifier.fault(clause, record, message, offset=at, length=ENTRY, field=name, expected=expected, actual=actual)
+    verifier.report(clause, record, message, offset=at, length=ENTRY, field=name, expected=expected, actual=actual)
 
 
 def _beyond(verifier: Verifier, record: Record, place: int, pfn: int, end: int) -> None:
@@ -111,7 +111,7 @@ def _fixed(verifier: Verifier, record: Record, raw: bytes) -> int:
         _bad_length(verifier, record, f"at least {PAGE_FIXED + ENTRY * count} for {count} entries")
         return 0
     offset, size = tables.PLACES[PATH]["count"]
-    verifier.fault(
+    verifier.report(
         "LIBXC-PAGE-COUNT",
         record,
         "count is 0: the record carries no page",
@@ -214,7 +214,7 @@ def _page_tables(
             if not pte & tables.PTE_PRESENT or pte >> shift & mask <= end:
                 continue
             if not verifier.findings.full(clause, record, at + size * slot):
-                verifier.fault(
+                verifier.report(
                     clause,
                     record,
                     f"page {page} of the record is a page table whose slot {slot} points to frame "

@@ -74,7 +74,7 @@ class Verifier(Sink):
 
     # -- findings ---------------------------------------------------------------------------------------------
 
-    def fault(
+    def report(
         self,
         clause: str,
         where: Layer | Record,
@@ -96,7 +96,7 @@ class Verifier(Sink):
                 clause=clause,
                 severity=self.findings.severity[clause],
                 layer=layer.path,
-                offset=record.at if offset is None and record else offset or 0,
+                offset=record.offset if offset is None and record else offset or 0,
                 length=length,
                 index=record.index if record else None,
                 record=record.name if record else "",
@@ -113,15 +113,15 @@ class Verifier(Sink):
         """One breach that shows in a record's header, by its `type` or `length`."""
         layer = record.layer
         where: Layer | Record = record
-        at = record.at
+        at = record.offset
         header = f"{layer.name}.record_header"
-        if not layer.head:
+        if not layer.header_size:
             # A file header says how long the one body behind it is.
             where, header, field = layer, f"{layer.name}.header", tables.LENGTH_FIELDS[layer.name]
             at -= tables.SIZES[header]
         place, size = tables.PLACES[header][field]
         at += place
-        self.fault(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+        self.report(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
 
     def unknown(self, record: Record) -> None:
         """A record of a type that no release has given a meaning."""
@@ -150,7 +150,7 @@ class Verifier(Sink):
             if field in MAGIC and isinstance(where, Layer) and (wrong := damaged(where.name, raw)):
                 here = [byte for byte in wrong if offset <= byte[0] < offset + size]
                 message = f"the {field} is damaged: {places(here)}"
-            self.fault(
+            self.report(
                 clause,
                 where,
                 message,
@@ -193,8 +193,8 @@ class Verifier(Sink):
             self.broken_rules(broken, layer, raw, at)
         if path == "libxc.domain_header" and self.mode == "colo" and layer.guest == "pv":
             message = "the guest is PV, in a stream that is declared COLO"
-            self.fault("COLO-HVM", layer, message, offset=at, field="type", expected="hvm", actual="pv")
-            outer = self.around(layer)
+            self.report("COLO-HVM", layer, message, offset=at, field="type", expected="hvm", actual="pv")
+            outer = self.enclosing(layer)
             if outer is not None:
                 outer.fired.add("COLO-HVM")
 
@@ -208,7 +208,7 @@ class Verifier(Sink):
         state = self.state(layer)
         kind = record.type
         if state.seen & tables.FRESH and kind != tables.LIBXC_END:
-            self._goes_on(state, record.at)
+            self._resumed(state, record.offset)
         if kind not in tables.RECORDS[layer.name]:
             self.unknown(record)
             return None
@@ -245,7 +245,7 @@ class Verifier(Sink):
         for clause, has, lacks, unless in table.get(record.type, ()):
             if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in state.fired:
                 state.fired.add(clause)
-                self.fault(clause, record, messages.order_message(layer.name, record.name, has & seen, lacks & ~seen))
+                self.report(clause, record, messages.order_message(layer.name, record.name, has & seen, lacks & ~seen))
         state.seen = seen | tables.BITS[layer.name][record.type]
 
     def length(self, state: LayerState, record: Record) -> None:
@@ -271,12 +271,12 @@ class Verifier(Sink):
     def pages(self, run: Run) -> None:
         self.records += run.count
         self.page_entries += run.entries
-        self.carries(run.pages, run.at + run.size * run.count)
+        self.carries(run.pages, run.offset + run.size * run.count)
         layer = run.layer
         state = self.state(layer)
         if state.seen & tables.FRESH:
-            self._goes_on(state, run.at)
-        self.order(state, Record(layer, tables.LIBXC_PAGE_DATA, run.at, 0))
+            self._resumed(state, run.offset)
+        self.order(state, Record(layer, tables.LIBXC_PAGE_DATA, run.offset, 0))
         if layer.guest == "pv":
             page_data.note_run(self, state, run)
 
@@ -293,7 +293,7 @@ class Verifier(Sink):
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         clause = "LIBXL-REC-PAD" if record.layer.name == "libxl" else "LIBXC-REC-PAD-ZERO"
-        self.fault(
+        self.report(
             clause,
             record,
             f"padding is not zero: {raw.hex(' ')}",
@@ -311,28 +311,28 @@ class Verifier(Sink):
         state.fired.clear()
         state.vcpus.clear()
         self._image = state
-        outer = self.around(layer)
+        outer = self.enclosing(layer)
         if outer is None:
             self.checkpoints += 1
         else:
             outer.seen = (outer.seen | tables.CHECKPOINT_OPEN) & ~tables.CHECKPOINT_CLOSED
 
-    def around(self, layer: Layer) -> LayerState | None:
+    def enclosing(self, layer: Layer) -> LayerState | None:
         """What is remembered of the libxl stream that a libxc image is in, if it is in one."""
         parent = layer.parent
         return self.state(parent) if parent is not None and parent.name == "libxl" else None
 
-    def _goes_on(self, state: LayerState, at: int) -> None:
+    def _resumed(self, state: LayerState, at: int) -> None:
         """The first libxc record after a checkpoint has come, and does not close the image."""
         state.seen &= ~tables.FRESH
         libxl.next_checkpoint(self, state.layer, at)
 
-    def _between(self) -> bool:
+    def _at_checkpoint(self) -> bool:
         """Whether nothing has come since the last whole checkpoint."""
         image = self._image
         if image is None or not image.seen & tables.FRESH:
             return False
-        outer = self.around(image.layer)
+        outer = self.enclosing(image.layer)
         return outer is None or bool(outer.seen & tables.CHECKPOINT_CLOSED)
 
     def ended(self, layer: Layer, at: int) -> None:
@@ -340,7 +340,7 @@ class Verifier(Sink):
             state = self.state(layer)
             if not state.seen & tables.FRESH:
                 libxc.image_complete(self, state, at)
-            outer = self.around(layer)
+            outer = self.enclosing(layer)
             if outer is not None:
                 outer.seen &= ~tables.CHECKPOINT_CLOSED
         if self.mode in ("remus", "colo") and not self.checkpoints and not layer.wraps:
@@ -359,12 +359,12 @@ class Verifier(Sink):
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
             self.complete = True
-            if self._between() and missing == HEADER:
+            if self._at_checkpoint() and missing == HEADER:
                 self.stopped = None
             else:
                 libxc.cut_after_checkpoint(self, record or layer, at)
             return
-        self.fault(
+        self.report(
             _TRUNCATED[layer.name],
             record or layer,
             f"the input ends at {at}, inside {what}; at least {missing:,} more bytes belong there",
@@ -381,7 +381,7 @@ class Verifier(Sink):
 
             xapi.oversize(self, record)
             return
-        self.stopped = record.at, "no reader takes a record this long, so nothing after it can be trusted"
+        self.stopped = record.offset, "no reader takes a record this long, so nothing after it can be trusted"
         message = f"length is {record.length:,}, the limit is {tables.RECORD_LENGTH_MAX:,}"
         expected = f"at most {tables.RECORD_LENGTH_MAX}"
         self.header_fault("LIBXC-REC-LENGTH-MAX", record, "length", message, expected, record.length)

@@ -33,9 +33,9 @@ def header(verifier: Verifier) -> None:
 def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
     """Judge what a record is by itself; a program that judges its body, if there is anything in it to judge."""
     kind = record.type
-    if isinstance(record, Unsized) and record.claim:
-        message = f"length is {record.claim}, expected 0: this record's end shows in its body only"
-        verifier.header_fault("XAPI-LENGTH-ZERO", record, "length", message, 0, record.claim)
+    if isinstance(record, Unsized) and record.declared_length:
+        message = f"length is {record.declared_length}, expected 0: this record's end shows in its body only"
+        verifier.header_fault("XAPI-LENGTH-ZERO", record, "length", message, 0, record.declared_length)
     if kind in _RESERVED:
         message = f"{record.name} is reserved: no release writes one, and readers fail on it"
         verifier.header_fault("XAPI-RESERVED", record, "type", message, "another type", record.name)
@@ -47,7 +47,7 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
         verifier.header_fault("XAPI-SWTPM0", record, "type", message, "SWTPM", record.name)
     elif kind == tables.XAPI_END_OF_IMAGE and not state.seen & _LIBXC:
         message = "the image ends without the guest's memory: well-formed, and of no use"
-        verifier.fault("XAPI-MEMORY", record, message, expected="LIBXC", actual="no memory image")
+        verifier.report("XAPI-MEMORY", record, message, expected="LIBXC", actual="no memory image")
     elif kind == tables.XAPI_XENOPS:
         return _xenops(verifier, record)
     elif kind == tables.XAPI_SWTPM:
@@ -57,7 +57,7 @@ def body(verifier: Verifier, state: LayerState, record: Record) -> Program | Non
 
 def oversize(verifier: Verifier, record: Record) -> None:
     """A length that no reader can hold."""
-    verifier.stopped = record.at, "no reader takes a record of this length, so nothing after it can be trusted"
+    verifier.stopped = record.offset, "no reader takes a record of this length, so nothing after it can be trusted"
     message = f"length is {record.length:,}, expected 0 to {tables.XAPI_LENGTH_MAX:,}"
     verifier.header_fault("XAPI-LENGTH", record, "length", message, f"0 to {tables.XAPI_LENGTH_MAX}", record.length)
 
@@ -66,7 +66,7 @@ def _xenops(verifier: Verifier, record: Record) -> Program:
     from ..reader import sexpr
 
     def fault(clause: str, at: int, message: str, expected: str = "", actual: str = "") -> None:
-        verifier.fault(clause, record, message, offset=at, field="body", expected=expected, actual=actual)
+        verifier.report(clause, record, message, offset=at, field="body", expected=expected, actual=actual)
 
     try:
         found = yield from sexpr.walk(verifier.window, record)
@@ -100,7 +100,7 @@ def _base64(verifier: Verifier, record: Record) -> Program:
         if not found:
             data = bytes(w.buf[w.lo : w.lo + count])
             message = f"this is no base64: {data.hex(' ')}"
-            verifier.fault("XAPI-SWTPM-TEXT", record, message, offset=w.position, length=count, field="body")
+            verifier.report("XAPI-SWTPM-TEXT", record, message, offset=w.position, length=count, field="body")
             return
         w.lo = found.end()
 
@@ -109,4 +109,4 @@ def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes,
     """What lies behind the end: the block device is longer than the image."""
     name = next((name for _, _, place, data, name in tables.MAGICS if not place and head.startswith(data)), "")
     shown = "zeros" if zero else f"another {name}" if name else f"beginning {head[:16].hex(' ')}"
-    verifier.fault("XAPI-SLACK", layer, f"{count:,} bytes follow END_OF_IMAGE: {shown}", offset=at, length=count)
+    verifier.report("XAPI-SLACK", layer, f"{count:,} bytes follow END_OF_IMAGE: {shown}", offset=at, length=count)

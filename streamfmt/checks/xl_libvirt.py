@@ -29,7 +29,7 @@ def header(verifier: Verifier, state: LayerState, at: int, raw: bytes) -> None:
         if layer.order == ">":
             place, size = tables.PLACES["xl.header"]["byteorder"]
             message = "the file was saved on a big-endian host, and no reader is one"
-            verifier.fault("XL-BYTEORDER", layer, message, offset=at + place, length=size, field="byteorder")
+            verifier.report("XL-BYTEORDER", layer, message, offset=at + place, length=size, field="byteorder")
     elif layer.name == "xapi":
         xapi.header(verifier)
     elif layer.name == "libvirt":
@@ -62,11 +62,11 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         xl_migrate.no_configuration(verifier, record)
     room = record.length - size
     if length > room:
-        verifier.fault(
+        verifier.report(
             "XL-CONFIG-LEN",
             record,
             f"the configuration is said to have {length:,} bytes, there is room for {room:,}",
-            offset=record.at,
+            offset=record.offset,
             length=size,
             field="config_len",
             expected=f"at most {room}",
@@ -80,11 +80,11 @@ def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Pro
         formed = yield from _text(verifier, record, "XL-CONFIG-FORM", start, length, b"{" if json else b"", json)
     if length and formed and not json and state.promise & tables.XL_FLAGS["stream_v2"]:
         message = "the configuration is said to be text, in a file of Xen 4.6 or later"
-        verifier.fault("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
+        verifier.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
     rest = room - length
     unread = record.end - w.position
     if rest and spare and (yield -unread) == unread:
-        verifier.fault(
+        verifier.report(
             "XL-OPTDATA-REST",
             record,
             f"{rest:,} bytes follow the configuration, which readers pass over",
@@ -129,7 +129,7 @@ def _text(
         message = f"it is text, and has a NUL at {nul}"
     if message:
         part = "xml" if record.layer.name == "libvirt" else "config"
-        verifier.fault(clause, record, message, offset=place, length=size, field=part)
+        verifier.report(clause, record, message, offset=place, length=size, field=part)
     return not message
 
 
@@ -157,7 +157,7 @@ def inner(verifier: Verifier, state: LayerState, at: int, identity: Identity) ->
         return
     clause, field = _PROMISES[layer.name]
     mending = _flag_of(state) if layer.name == "xl" and identity.key in _WORDS else ""
-    verifier.fault(
+    verifier.report(
         clause,
         layer,
         f"the file promises {_WORDS[promised]}; at {at} there is {identity.name} ({identity.evidence}){mending}",

@@ -33,7 +33,7 @@ def _text(verifier: Verifier, record: Record) -> Program:
     yield size
     first = verifier.window.take(size).partition(b"\n")[0].rstrip().decode()
     message = f"{record.length:,} bytes of text come first, beginning {first!r}"
-    verifier.fault("STREAM-TEXT", record, message, offset=record.at, length=record.length, field="text")
+    verifier.report("STREAM-TEXT", record, message, offset=record.offset, length=record.length, field="text")
 
 
 def _message(verifier: Verifier, state: LayerState, record: Record) -> Program:
@@ -47,11 +47,11 @@ def _message(verifier: Verifier, state: LayerState, record: Record) -> Program:
         expected = ascii(bytes(allowed).decode())
         found = ascii(raw[:_FIRST].decode("latin-1"))
         behind = f" behind status {state.promise}" if state.promise else ""
-        verifier.fault(
+        verifier.report(
             "XL-MIGRATE-MESSAGE",
             record,
             f"there is {found}{behind}, expected {expected}",
-            offset=record.at,
+            offset=record.offset,
             length=len(raw),
             field=field,
             expected=expected,
@@ -62,7 +62,7 @@ def _message(verifier: Verifier, state: LayerState, record: Record) -> Program:
         code = state.promise
         which = f"-{code} of libxl" if code < _OWN_FAILURE else "1 of xl's own"
         message = f"status {code} came before it: the guest does not run at the receiver (return code {which})"
-        verifier.fault("XL-MIGRATE-STATUS", record, message, offset=record.at, length=len(raw))
+        verifier.report("XL-MIGRATE-STATUS", record, message, offset=record.offset, length=len(raw))
 
 
 def no_configuration(verifier: Verifier, record: Record) -> None:
@@ -70,7 +70,7 @@ def no_configuration(verifier: Verifier, record: Record) -> None:
     message = "the migration carries no configuration of the guest"
     place, size = tables.PLACES[record.path]["config_len"]
     at = record.body + place
-    verifier.fault("XL-MIGRATE-CONFIG", record, message, offset=at, length=size, field="config_len", actual=0)
+    verifier.report("XL-MIGRATE-CONFIG", record, message, offset=at, length=size, field="config_len", actual=0)
 
 
 def unfinished(verifier: Verifier, layer: Layer, at: int) -> None:
@@ -78,10 +78,10 @@ def unfinished(verifier: Verifier, layer: Layer, at: int) -> None:
     status = verifier.state(layer).promise
     behind = f", behind status {status}" if status else ""
     message = f"the capture ends at {at}, in the handshake{behind}: it does not show how the migration ended"
-    verifier.fault("XL-MIGRATE-UNFINISHED", layer, message, offset=at)
+    verifier.report("XL-MIGRATE-UNFINISHED", layer, message, offset=at)
 
 
 def trailing(verifier: Verifier, layer: Layer, at: int, count: int, head: bytes) -> None:
     """Bytes behind the last message."""
     message = f"{count:,} bytes follow the handshake, beginning {head[:16].hex(' ')}"
-    verifier.fault("XL-MIGRATE-AFTER", layer, message, offset=at, length=count, actual=f"{count} bytes")
+    verifier.report("XL-MIGRATE-AFTER", layer, message, offset=at, length=count, actual=f"{count} bytes")

@@ -233,7 +233,7 @@ class Listing(Sink):
         pages = Pages()
         pages.records, pages.length = run.count, run.count * (run.size - HEADER)
         pages.add(run.raw())
-        record = Record(run.layer, tables.LIBXC_PAGE_DATA, run.at, run.size - HEADER)
+        record = Record(run.layer, tables.LIBXC_PAGE_DATA, run.offset, run.size - HEADER)
         record.index = run.index
         fields = {"count": run.entries, "reserved": 0} if run.count == 1 else {}  # as it is clean
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
@@ -273,7 +273,7 @@ class Listing(Sink):
             if self.dump is not None:
                 self.dump.record_header(record)
         limit = tables.XAPI_LENGTH_MAX if record.layer.wraps else tables.RECORD_LENGTH_MAX
-        self.stopped = record.at, f"a record of {record.length:,} bytes, the limit is {limit:,}"
+        self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
@@ -335,7 +335,7 @@ class JsonLines:
             layer=record.layer.path,
             index=record.index,
             number=row.number,
-            offset=record.at,
+            offset=record.offset,
             length=row.length,
             type=record.type,
             name=record.name,
@@ -374,7 +374,7 @@ class Table:
         record, pages = row.record, row.brief.pages
         last = f"-{row.number + pages.records - 1}" if pages and pages.records > 1 else ""
         numbers = f"{row.number}{last}", f"{record.index}"
-        self._line(record.layer, numbers, record.at, row.length, record.name, row.brief.summary)
+        self._line(record.layer, numbers, record.offset, row.length, record.name, row.brief.summary)
 
     def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
         if not self._path:

@@ -122,6 +122,7 @@ class _Head(NamedTuple):
     `packs` packs all its fields at once, by byte order; it is empty where no one format has them.
     """
 
+    layout: Layout
     block: Block
     rows: list[_Row]
     words: list[int | bytes]
@@ -129,10 +130,14 @@ class _Head(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """How to come from the values of a layout to what one of its fields counts: by lists, to the part in the last."""
+    """How to come from the values of a layout to what one of its fields counts: to `part`, or by `inner` into it.
 
-    lists: tuple[str, ...]
+    It is there if the choices in `cases` are for those items.
+    """
+
+    cases: tuple[tuple[Choice, tuple[Item, ...]], ...]
     part: Part
+    inner: _Route | None
 
 
 class _Plan(NamedTuple):
@@ -161,13 +166,13 @@ def _planned(layout: Layout) -> _Plan:
 
 def _plan(layout: Layout) -> _Plan:
     routes: dict[str, list[_Route]] = {}
-    for up, path, route in _routes(layout):
+    for up, path, route in _routes(layout.items, ()):
         if not up:
             routes.setdefault(path, []).append(route)
     counts = {path: tuple(found) for path, found in routes.items()}
     return _Plan(
         frozenset(row.item.path for row in layout.rows),
-        {id(block): _head_of(block, counts) for block in _blocks(layout.items)},
+        {id(block): _head_of(layout, block, counts) for block in _blocks(layout.items)},
         counts,
         any(isinstance(item, Choice) for item in layout.items),
     )
@@ -182,18 +187,23 @@ def _blocks(items: tuple[Item, ...]) -> Iterator[Block]:
                 yield from _blocks(inner)
 
 
-def _routes(layout: Layout) -> Iterator[tuple[int, str, _Route]]:
-    """For each part within that a field counts: how many lists around this layout, which field, and the way there."""
-    for row in layout.rows:
-        if isinstance(row.item, Part):
-            if row.item.counted is not None:
-                yield row.item.counted.up, row.item.counted.field.path, _Route((), row.item)
-            for up, path, route in _routes(row.item.element) if row.item.element is not None else ():
+def _routes(
+    items: tuple[Item, ...], cases: tuple[tuple[Choice, tuple[Item, ...]], ...]
+) -> Iterator[tuple[int, str, _Route]]:
+    """For each part within that a field counts: how many lists around these items, which field, and the way there."""
+    for item in items:
+        if isinstance(item, Part):
+            if item.counted is not None:
+                yield item.counted.up, item.counted.field.path, _Route(cases, item, None)
+            for up, path, route in _routes(item.element.items, ()) if item.element is not None else ():
                 if up:
-                    yield up - 1, path, _Route((row.item.name, *route.lists), route.part)
+                    yield up - 1, path, _Route(cases, item, route)
+        elif isinstance(item, Choice):
+            for _, inner in item.all:
+                yield from _routes(inner, (*cases, (item, inner)))
 
 
-def _head_of(block: Block, routes: Mapping[str, tuple[_Route, ...]]) -> _Head:
+def _head_of(layout: Layout, block: Block, routes: Mapping[str, tuple[_Route, ...]]) -> _Head:
     places = sorted({(row.offset, row.size, row.raw) for row in block.fields})
     rows = [
         _Row(
@@ -211,7 +221,7 @@ def _head_of(block: Block, routes: Mapping[str, tuple[_Route, ...]]) -> _Head:
         for row in block.fields
     ]
     words: list[int | bytes] = [bytes(size) if raw else 0 for _, size, raw in places]
-    return _Head(block, rows, words, _packs(block, places))
+    return _Head(layout, block, rows, words, _packs(block, places))
 
 
 def _packs(block: Block, places: list[tuple[int, int, bool]]) -> dict[str, Struct]:
@@ -232,7 +242,7 @@ def _packed(head: _Head, values: Mapping[str, Any], order: str) -> bytes | None:
     for path, word, shift, mask, least, most, raw, codes, default, counts in head.rows:
         value = values.get(path)
         if value is None:
-            value = _counted(counts, values, path) if counts else default
+            value = _counted(counts, head.layout, values, path) if counts else default
         if raw:
             if type(value) is not bytes or len(value) != raw:
                 return None
@@ -284,7 +294,7 @@ def _chosen(choice: Choice, around: _Around, name: str) -> tuple[Item, ...]:
     value = values.get(row.path)
     if value is None:
         counts = _planned(layout).counts.get(row.path)
-        value = _counted(counts, values, f"{name}{row.path}") if counts else _default(row, name)
+        value = _counted(counts, layout, values, f"{name}{row.path}") if counts else _default(row, name)
     elif isinstance(value, _BYTES):
         value = joined((value,))
         value = value if row.raw else None
@@ -301,7 +311,7 @@ def _fields(head: _Head, values: Mapping[str, Any], name: str, order: str) -> by
     for row, packed in zip(head.block.fields, head.rows, strict=True):
         value = values.get(row.path)
         if value is None and packed.counts:
-            value = _counted(packed.counts, values, f"{name}{row.path}")
+            value = _counted(packed.counts, head.layout, values, f"{name}{row.path}")
         put(data, 0, row, _default(row, name) if value is None else value, order, f"{name}{row.path}")
     return data
 
@@ -324,40 +334,43 @@ def _default(row: Field, name: str) -> int | bytes:
     return value
 
 
-def _counted(routes: tuple[_Route, ...], values: Mapping[str, Any], name: str) -> int:
+def _counted(routes: tuple[_Route, ...], layout: Layout, values: Mapping[str, Any], name: str) -> int:
     """How often what a field counts is there, among the values of its layout.  Raises FieldError."""
-    if len(routes) == 1 and not routes[0].lists:
-        part = routes[0].part
-        return _count(part, values.get(part.name, ()), name)
-    found = {count for route in routes for count in _counts(route, values, name)}
+    first = routes[0]
+    if len(routes) == 1 and first.inner is None and not first.cases:
+        return _count(first.part, values.get(first.part.name, ()), name)
+    found = sorted({count for route in routes for count in _counts(route, layout, values, name)})
     if len(found) > 1:
-        raise FieldError(
-            name, f"it counts lists of {' and '.join(map(str, sorted(found)[:2]))} elements: give it a value"
-        )
-    return found.pop() if found else 0
+        raise FieldError(name, f"it needs a value, since it counts lists of {found[0]} and of {found[1]} elements")
+    return found[0] if found else 0
 
 
-def _counts(route: _Route, values: Mapping[str, Any], name: str) -> Iterator[int]:
+def _counts(route: _Route, layout: Layout, values: Mapping[str, Any], name: str) -> Iterator[int]:
     """How often the part at the end of a route is there, for each element of the lists on the way."""
-    if not route.lists:
-        if route.part.name in values:
-            yield _count(route.part, values[route.part.name], name)
+    for choice, items in route.cases:
+        if not choice.on.up and _chosen(choice, ((layout, values),), "") is not items:
+            return
+    value = values.get(route.part.name)
+    if value is None:
         return
-    elements = values.get(route.lists[0], ())
-    if isinstance(elements, _BYTES):
-        raise FieldError(name, f"it needs a value, since {route.lists[0]} is given as bytes")
-    for item in elements:
-        row = _flat(item) if isinstance(item, Mapping) else {"": item}
-        yield from _counts(_Route(route.lists[1:], route.part), row, name)
+    if route.inner is None:
+        yield _count(route.part, value, name)
+    elif isinstance(value, _BYTES) or not isinstance(value, Sequence) or route.part.element is None:
+        raise FieldError(name, f"it needs a value, since {route.part.name} is not given as a list")
+    else:
+        for item in value:
+            row = _flat(item) if isinstance(item, Mapping) else {"": item}
+            yield from _counts(route.inner, route.part.element, row, name)
 
 
 def _count(part: Part, value: Any, name: str) -> int:
     """How often the part's element is there."""
-    if not isinstance(value, _BYTES):
+    if isinstance(value, _BYTES):
+        if part.unit:
+            return len(value) // part.unit
+    elif isinstance(value, (Sequence, Numbers)):
         return len(value)
-    if not part.unit:
-        raise FieldError(name, f"it needs a value, since {part.name} is given as bytes")
-    return len(value) // part.unit
+    raise FieldError(name, f"it needs a value, since {part.name} is not given as a list")
 
 
 def _part(part: Part, value: Any, name: str, order: str, out: list[Content], around: _Around) -> None:

@@ -12,7 +12,7 @@ from ..errors import FieldError, LayoutError
 from ..schema.model import Block, Field, Item, Layout, Part
 from .decode import Scopes, element, part, referred, times, values_of
 
-_LIST = re.compile(r"([^][]+|(?<=\]))\[(\d+)\]\.?")
+_LIST = re.compile(r"([^][]*)\[(\d+)\]\.?")
 # How far into a body, in bytes, fields are found, and elements that differ in size are looked for.
 REACH = 16 << 20
 WALK = 1 << 20

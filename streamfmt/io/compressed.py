@@ -153,7 +153,7 @@ class CompressedSource(Source):
 
 
 def _sound(worker: Any, raw: bytes, limit: int, errors: tuple[type[Exception], ...]) -> bytes:
-    """What zlib's `worker` makes of as many of `bytes` as it can take before the error that all of them end in.
+    """What zlib's `worker` makes of as many of `raw` as it can take before the error that all of them end in.
 
     It loses what it made in a call that ends in an error.
     """

@@ -180,7 +180,7 @@ def output(target: Target) -> Output:
 
 
 def write(target: Target, data: Buffer) -> None:
-    """All of `bytes`, or nothing where `target` is a file.  Raises OSError."""
+    """All of `data`, or nothing where `target` is a file.  Raises OSError."""
     write_all(target, [data])
 
 

@@ -103,15 +103,15 @@ def _xapi(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[in
         return libxc.STOP, layer
     layer.version = 2
     while True:
-        if w.hi - w.lo < layer.head and not (yield layer.head):
+        if w.hi - w.lo < layer.header_size and not (yield layer.header_size):
             what = "a record header" if w.hi > w.lo else "the image, before its End_of_image"
-            libxc.cut(w, sink, layer, layer.head, what)
+            libxc.cut(w, sink, layer, layer.header_size, what)
             return libxc.STOP, layer
         kind, length = _XAPI_RECORD.unpack_from(w.buf, w.lo)
         sized = kind in tables.XAPI_SIZED
         record = Record(layer, kind, w.position, length) if sized else Unsized(layer, kind, w.position, length)
         layer.index += 1
-        w.lo += layer.head
+        w.lo += layer.header_size
         if sized and not 0 <= length <= tables.XAPI_LENGTH_MAX:
             sink.oversize(record)
             return libxc.STOP, layer

@@ -27,18 +27,30 @@ ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
 class Layer:
     """A container, or a stream of records, inside another: what its headers said, and how far it has been read.
 
-    `path` is the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order of its records, `head` the
-    bytes of a record's header (0 in a layer that has none), `align` what their bodies are padded to.  `guest` is
+    `path` is the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order of its records, `header_size`
+    the bytes of a record's header (0 in a layer that has none), `align` what their bodies are padded to.  `guest` is
     "pv" or "hvm", None before the domain header and where that makes no sense.
     """
 
-    __slots__ = ("align", "checkpoints", "guest", "head", "index", "name", "order", "parent", "path", "version", "xen")
+    __slots__ = (
+        "align",
+        "checkpoints",
+        "guest",
+        "header_size",
+        "index",
+        "name",
+        "order",
+        "parent",
+        "path",
+        "version",
+        "xen",
+    )
 
     def __init__(self, name: str, parent: Layer | None = None) -> None:
         self.name = name
         self.parent = parent
         self.path: str = f"{parent.path}/{name}" if parent else name
-        self.head = tables.SIZES.get(f"{name}.record_header", 0)
+        self.header_size = tables.SIZES.get(f"{name}.record_header", 0)
         self.align = tables.ALIGN[name]
         self.order = "<"
         self.version = 0
@@ -61,28 +73,28 @@ class Layer:
 class Record:
     """One record: its header, if it has one, lies at stream offset `at`, its body of `length` bytes at `body`."""
 
-    __slots__ = ("at", "index", "layer", "length", "type")
+    __slots__ = ("index", "layer", "length", "offset", "type")
 
     def __init__(self, layer: Layer, kind: int, at: int, length: int) -> None:
         self.layer = layer
         self.index = layer.index
         self.type = kind
-        self.at = at
+        self.offset = at
         self.length = length
 
     @property
     def body(self) -> int:
-        return self.at + self.layer.head
+        return self.offset + self.layer.header_size
 
     @property
-    def claim(self) -> int:
+    def declared_length(self) -> int:
         """What the header says is the length, which it is but in an :class:`Unsized` one."""
         return self.length
 
     @property
     def end(self) -> int:
         """Offset behind the body, before its padding."""
-        return self.at + self.layer.head + self.length
+        return self.offset + self.layer.header_size + self.length
 
     @property
     def padding(self) -> int:
@@ -100,17 +112,17 @@ class Record:
 
 
 class Unsized(Record):
-    """A record whose body's end only its own layer finds: `length` is 0, `claim` what the header says all the same."""
+    """A record whose body's end only its own layer finds: `length` is 0, whatever `declared_length` the header has."""
 
-    __slots__ = ("_claim",)
+    __slots__ = ("_declared",)
 
-    def __init__(self, layer: Layer, kind: int, at: int, claim: int) -> None:
+    def __init__(self, layer: Layer, kind: int, at: int, declared_length: int) -> None:
         super().__init__(layer, kind, at, 0)
-        self._claim = claim
+        self._declared = declared_length
 
     @property
-    def claim(self) -> int:
-        return self._claim
+    def declared_length(self) -> int:
+        return self._declared
 
 
 class Run:
@@ -120,14 +132,14 @@ class Run:
     and only there: whoever wants them calls :meth:`raw` before the reader goes on.
     """
 
-    __slots__ = ("_lo", "_window", "at", "count", "entries", "index", "layer", "pages", "size")
+    __slots__ = ("_lo", "_window", "count", "entries", "index", "layer", "offset", "pages", "size")
 
     def __init__(self, layer: Layer, window: Window, count: int, size: int, entries: int, pages: int) -> None:
         self.layer = layer
         self.index = layer.index
         self._window = window
         self._lo = window.lo
-        self.at = window.base + window.lo
+        self.offset = window.base + window.lo
         self.count = count
         self.size = size
         self.entries = entries
@@ -148,8 +160,8 @@ class Run:
     def place(self, entry: int) -> tuple[int, int, int]:
         """Record index, record offset and entry's number in it, of the run's `entry`-th entry."""
         if self.count == 1:
-            return self.index, self.at, entry
-        return self.index + entry, self.at + entry * self.size, 0
+            return self.index, self.offset, entry
+        return self.index + entry, self.offset + entry * self.size, 0
 
 
 def between_checkpoints(last: str, layer: Layer, record: Record | None, missing: int) -> bool:

@@ -114,7 +114,9 @@ class Stops(Sink):
             self.failure = TruncatedError(at, what, missing)
 
     def oversize(self, record: Record) -> None:
-        self.failure = MalformedError(record.at, f"{record.name} claims {record.length} bytes, which no reader takes")
+        self.failure = MalformedError(
+            record.offset, f"{record.name} claims {record.length} bytes, which no reader takes"
+        )
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
@@ -200,7 +202,7 @@ class ItemReader(Stops):
         """Bytes of the current record's body that have not been read.  Raises ValueError if it is another's turn."""
         self._open()
         if record is not self._current:
-            raise ValueError(f"the stream has gone on, past the record at {record.at}")
+            raise ValueError(f"the stream has gone on, past the record at {record.offset}")
         return record.end - self.window.position
 
     def chunks(self, record: Record, size: int) -> Pull[memoryview]:
@@ -250,10 +252,10 @@ class ItemReader(Stops):
         kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in entries]
         for number, kind in enumerate(kinds):
             if kind not in tables.PAGE_TYPES:
-                raise MalformedError(record.at, f"entry {number} has page type {kind}, which is reserved")
+                raise MalformedError(record.offset, f"entry {number} has page type {kind}, which is reserved")
         count = sum(kind in tables.PAGE_TYPES_DATA for kind in kinds)
         if self.left(record) != count * PAGE:
-            raise MalformedError(record.at, f"{self.left(record)} bytes of contents for {count} pages")
+            raise MalformedError(record.offset, f"{self.left(record)} bytes of contents for {count} pages")
         start = 0
         while start < len(kinds):
             stop = start
@@ -278,25 +280,25 @@ class ItemReader(Stops):
 
     def _unread(self, record: Record) -> None:
         if self.left(record) != record.length:
-            raise ValueError(f"the body of the record at {record.at} has been read from already")
+            raise ValueError(f"the body of the record at {record.offset} has been read from already")
 
     def _entries(self, record: Record, limit: int) -> Generator[None, None, Sequence[int]]:
         """The page entries, the record's contents being left."""
         order = record.layer.order
         if record.length < PAGE_FIXED:
-            raise MalformedError(record.at, f"{record.length} bytes are too few for {record.name}")
+            raise MalformedError(record.offset, f"{record.length} bytes are too few for {record.name}")
         count, _ = unpack_from(f"{order}II", (yield from self._bytes(record, PAGE_FIXED)))
         if ENTRY * count > self.left(record):
-            raise MalformedError(record.at, f"room for {self.left(record) // ENTRY} of {count} page entries")
+            raise MalformedError(record.offset, f"room for {self.left(record) // ENTRY} of {count} page entries")
         if count > limit:
-            raise LimitError(record.at, "page entries", count, limit)
+            raise LimitError(record.offset, "page entries", count, limit)
         return unpack_from(f"{order}{count}Q", (yield from self._bytes(record, ENTRY * count)))
 
     def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
         """The rest of a body."""
         left = self.left(record)
         if left > limit:
-            raise LimitError(record.at, "bytes of body", left, limit)
+            raise LimitError(record.offset, "bytes of body", left, limit)
         return (yield from self._bytes(record, left))
 
     def _bytes(self, record: Record, count: int) -> Generator[None, None, bytes]:

@@ -66,7 +66,7 @@ class BrokenError(Exception):
 class Value:
     """A key's value, at stream offset `at`, `size` bytes of the text.
 
-    `bytes` are how an atom begins, without its quotes; of a list they are empty if that is.
+    `data` are how an atom begins, without its quotes; of a list they are empty if that is.
     """
 
     __slots__ = ("at", "data", "size")

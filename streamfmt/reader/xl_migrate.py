@@ -81,7 +81,7 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
         layer.index += 1
         yield from libxc.body(w, sink, record)
         if head != expected:
-            sink.unsound(layer, record.at, "message")
+            sink.unsound(layer, record.offset, "message")
             return libxc.STOP
     sink.ended(layer, w.position)
     return libxc.END

@@ -78,8 +78,8 @@ def _around(part: Part) -> Iterator[tuple[str, str]]:
         yield "set", value(dict(part.patches))
     if part.code is not None:
         yield "type", value(part.code)
-    if part.claim is not None:
-        yield "length", value(part.claim)
+    if part.declared_length is not None:
+        yield "length", value(part.declared_length)
     if part.padding is not None:
         yield "padding", data(part.padding)
     if part.fill:

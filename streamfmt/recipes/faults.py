@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ..codec.content import Content
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from ..writer.part import HEADERS, Part, Patched
 
 # Parts are kept in blocks of so many, twice that at most.
@@ -52,13 +52,13 @@ class _Block:
 Spot = tuple[int, int]
 
 
-class Draft:
+class Edited:
     """The parts of a stream, by spots that `find` gives and the next edit makes void; and what else a stream has.
 
     `fresh` are parts that have come since it was emptied.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Draft) -> None:
         self.big = stream.big
         self.cut = stream.cut
         self.fresh: list[Part] = []
@@ -67,9 +67,9 @@ class Draft:
         self._patched: dict[int, Patched] = {}
         self._extend(0, stream.parts)
 
-    def stream(self) -> Stream:
+    def stream(self) -> Draft:
         """What has become of it."""
-        return Stream(tuple(self), self.big, self.cut)
+        return Draft(tuple(self), self.big, self.cut)
 
     def __iter__(self) -> Iterator[Part]:
         for block in self._blocks:

@@ -18,7 +18,7 @@ from ..io.sources import drive
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Unsized
 from ..reader.items import Stops
 from ..reader.reader import Reader
-from ..writer.draft import ANNOUNCING, Stream
+from ..writer.draft import ANNOUNCING, Draft
 from ..writer.part import RECORDS, Part, raw
 from ..writer.writer import Writer
 from . import dump
@@ -136,7 +136,7 @@ class Teller(Stops):
 
     def oversize(self, record: Record) -> None:
         super().oversize(record)
-        self._tell(_part(record, data=b"", claim=record.length, padding=b""))
+        self._tell(_part(record, data=b"", declared_length=record.length, padding=b""))
 
     # -- bodies -----------------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Teller(Stops):
         if left and len(data) == BODY_MAX:
             left -= yield -left
             note = f"{record.length - left:,} bytes were not kept"
-            self.lost.append(f"{record.name} at {record.at}: {note}")
+            self.lost.append(f"{record.name} at {record.offset}: {note}")
             self._tell(_cut(_part(record, data=b"", fill=record.length - left), record, left), note=note)
             return
         part = dump.part_of_body(_path(record), data, record.layer.order)
@@ -226,7 +226,7 @@ class Teller(Stops):
         told = part if keys is None else replace(part, data=None, fill=0)
         self._write("\n" + dump.text(told, keys, note))
         if self._writer is None:
-            form = Stream((part,)).form or "auto" if self._form == "auto" else self._form
+            form = Draft((part,)).form or "auto" if self._form == "auto" else self._form
             self._writer = Writer(_Nowhere(), form, strict=False)
         if not self.broken:
             self._judge(part)
@@ -282,8 +282,8 @@ def _part(record: Record, **rest: Any) -> Part:
     path = _path(record)
     if path != record.path:
         rest["code"] = record.type
-    if isinstance(record, Unsized) and record.claim:
-        rest["claim"] = record.claim
+    if isinstance(record, Unsized) and record.declared_length:
+        rest["declared_length"] = record.declared_length
     return Part(path, **rest)
 
 
@@ -291,13 +291,13 @@ def _cut(part: Part, record: Record, missing: int) -> Part:
     """The part as the stream has it if it ends before the body does."""
     if not missing:
         return part
-    return replace(part, claim=record.length if record.layer.head else None, padding=b"")
+    return replace(part, declared_length=record.length if record.layer.header_size else None, padding=b"")
 
 
 def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Contents) -> list[tuple[str, str]] | None:
     """How PAGE_DATA is told: by its frames, else by its fields, else by its bytes.  None if `part` tells it itself."""
     clean = not reserved and dump.plain(entries)
-    whole = part.claim is None and part.fill == PAGE * len(dump.with_contents(entries))
+    whole = part.declared_length is None and part.fill == PAGE * len(dump.with_contents(entries))
     frames = ("pages", dump.value(dump.frames(entries))) if clean else ("", "")
     if contents.dropped:
         return [frames, ("fill", dump.value("random"))] if clean and whole else None

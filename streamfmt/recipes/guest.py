@@ -30,7 +30,7 @@ from ..writer.builders import (
     vcpu_msrs,
     xenstore,
 )
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from ..writer.part import Part, header, record
 from .memory import Frames, Many, Memory
 from .parse import FRAMES_MAX, content, fill, frames
@@ -67,7 +67,7 @@ _TSC = {"mode": 0, "khz": 2_400_000, "nsec": 10**9, "incarnation": 1}
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
 
-def compose(top: Table, form: str, mode: str) -> Stream:
+def compose(top: Table, form: str, mode: str) -> Draft:
     """The stream of the guest that a recipe's top table describes.  Raises RecipeError."""
     stream = _guest(top, form, mode)
     for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
@@ -76,7 +76,7 @@ def compose(top: Table, form: str, mode: str) -> Stream:
     return stream
 
 
-def _guest(top: Table, form: str, mode: str) -> Stream:
+def _guest(top: Table, form: str, mode: str) -> Draft:
     kind = top.one_of("guest", tuple(libxc.GUESTS), "")
     version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
     width = top.number("bits", 64, 32, 64) // 8
@@ -125,22 +125,22 @@ def _guest(top: Table, form: str, mode: str) -> Stream:
 
 def _wrapped(
     top: Table, form: str, kind: str, image: tuple[Part, ...], outer: tuple[Part, ...], *, ended: bool
-) -> Stream:
+) -> Draft:
     """The image in what the form puts around it."""
     if form == "libxc":
-        return Stream(image)
+        return Draft(image)
     if form == "xapi":
         state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in _closing(top, "state")]
         if "state" not in top:
             state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
-        return in_xapi(Stream(image), *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
+        return in_xapi(Draft(image), *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
     close = (*outer, record("libxl.END")) if ended else ()
     legacy = {"options.legacy": int(top.take("converted", bool, False))}
-    stream = Stream((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
+    stream = Draft((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
     if form in ("xl", "xl-migrate"):
         stream = in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
     if form == "xl-migrate":
-        return in_migration(stream) if ended else Stream((header("xl-migrate.header"), *stream.parts))
+        return in_migration(stream) if ended else Draft((header("xl-migrate.header"), *stream.parts))
     if form == "libvirt":
         return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
     return stream

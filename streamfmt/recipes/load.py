@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import FieldError, RecipeError
-from ..writer.draft import Stream, with_length
+from ..writer.draft import Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
 from . import guest
-from .faults import Draft, Spot
+from .faults import Edited, Spot
 from .memory import Many, Pages
 from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value
 from .toml import LIMITS, Room, Source, Table, chained, integer, shown
@@ -45,7 +45,7 @@ class Recipe:
     whether it is broken on purpose.  `keys` are what the recipe says, for others that are like it.
     """
 
-    stream: Stream
+    stream: Draft
     form: str = "auto"
     mode: str = "auto"
     deep: bool = False
@@ -139,7 +139,7 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
         faulty = top.take("broken", bool, False) or made.faults
         stream = made.stream
         if top.take("fault", list, []):
-            draft = Draft(stream)
+            draft = Edited(stream)
             for fault in top.tables("fault"):
                 _fault(draft, fault, fetch)
             stream = draft.stream()
@@ -191,7 +191,7 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
         return Recipe(stream, "auto", "auto")
     if "part" not in top:
         raise top.fail("it says nothing of a stream: give it a guest, parts, or a base")
-    return Recipe(Stream(tuple(parts_of(top, "part", fetched(top, fetch)))), form)
+    return Recipe(Draft(tuple(parts_of(top, "part", fetched(top, fetch)))), form)
 
 
 def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
@@ -206,7 +206,7 @@ def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
         raise table.fail(str(error), key) from None
 
 
-def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Stream]:
+def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Draft]:
     """What finds the stream of another recipe that a key of a table names."""
     return lambda within, key: _fetched(within, key, fetch).stream
 
@@ -214,7 +214,7 @@ def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Stream]
 # -- faults ---------------------------------------------------------------------------------------------------
 
 
-def _named(draft: Draft, table: Table, key: str) -> Spot:
+def _named(draft: Edited, table: Table, key: str) -> Spot:
     """Where the part is that a key names, such as "PAGE_DATA" or "libxc.END#1"."""
     text = table.need(key, str)
     name, _, number = text.partition("#")
@@ -237,7 +237,7 @@ def _named(draft: Draft, table: Table, key: str) -> Spot:
     return spot
 
 
-def _fault(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _fault(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     """One edit."""
     does = [name for name in _FAULTS if name in table]
     if len(does) != 1:
@@ -259,13 +259,13 @@ def _weight(part: Part) -> int:
     return sum(len(value) * (8 if isinstance(value[0], Mapping) else 1) for value in lists)
 
 
-def _set(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _set(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "set")
     field = table.need("field", str)
     table.spend("steps", draft.patch(spot, field, patch_value(table, "to")))
 
 
-def _put(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _put(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "put")
     part = draft.part(spot)
     table.need("fields", dict)
@@ -273,11 +273,11 @@ def _put(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     draft.swap(spot, replace(part, values={**part.values, **new}))
 
 
-def _drop(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _drop(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     draft.swap(_named(draft, table, "drop"))
 
 
-def _move(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _move(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "move")
     part = draft.part(spot)
     draft.swap(spot)
@@ -287,7 +287,7 @@ def _move(draft: Draft, table: Table, fetch: Fetch | None) -> None:
         draft.before(_named(draft, table, "before"), part)
 
 
-def _insert(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _insert(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     def named(row: Table, key: str) -> Part:
         return draft.part(_named(draft, row, key))
 
@@ -299,7 +299,7 @@ def _insert(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     draft.then(*parts)
 
 
-def _change(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _change(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     """What is around a record's body, or all of the body."""
     spot = _named(draft, table, "change")
     if not any(key in table for key in ("length", "type", "padding", "bytes", "zeros")):
@@ -310,14 +310,14 @@ def _change(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     draft.swap(spot, around(part, table))
 
 
-def _resize(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _resize(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "resize")
     if "to" not in table:
         raise table.fail("it has no to, a number")
     draft.swap(spot, with_length(draft.part(spot), table.number("to", 0, most=MOST)))
 
 
-def _cut(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _cut(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     if integer(table.any("cut")) is not None:
         draft.cut = table.number("cut", 0, most=draft.size)
         return
@@ -327,7 +327,7 @@ def _cut(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     draft.cut = at
 
 
-def _big(draft: Draft, table: Table, fetch: Fetch | None) -> None:
+def _big(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     layers = table.take("big_endian", list, [])
     if not set(map(str, layers)) <= {"libxl", "libxc", "xl"}:
         raise table.fail(f"{layers} is not some of libxl, libxc, xl", "big_endian")
@@ -336,7 +336,7 @@ def _big(draft: Draft, table: Table, fetch: Fetch | None) -> None:
     draft.big = frozenset(layers)
 
 
-_FAULTS: dict[str, Callable[[Draft, Table, Fetch | None], None]] = {
+_FAULTS: dict[str, Callable[[Edited, Table, Fetch | None], None]] = {
     "set": _set,
     "put": _put,
     "drop": _drop,

@@ -17,7 +17,7 @@ from ..errors import FieldError, RecipeError
 from ..schema.model import Choice, Field, Item, Layout
 from ..schema.model import Part as Variable
 from ..writer.builders import vcpu
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from ..writer.part import HEADED, HEADERS, RECORDS, Part, Patched, raw
 from . import memory
 from .toml import Table, integer, shown
@@ -208,7 +208,7 @@ def patch_value(table: Table, key: str) -> int | Content:
 def parts_of(
     table: Table,
     key: str,
-    fetched: Callable[[Table, str], Stream],
+    fetched: Callable[[Table, str], Draft],
     named: Named | None = None,
 ) -> Iterator[Part]:
     """The parts in a list of tables; what `named` finds, where it is given, may be copied.  Raises RecipeError."""
@@ -329,7 +329,7 @@ def around(part: Part, row: Table) -> Part:
     if "type" in row:
         part = replace(part, code=row.number("type", 0, least=_LEAST))
     if "length" in row:
-        part = replace(part, claim=row.number("length", 0, least=_LEAST))
+        part = replace(part, declared_length=row.number("length", 0, least=_LEAST))
     if "padding" in row:
         part = replace(part, padding=content(row, "padding"))
     if "zeros" in row:

@@ -129,12 +129,12 @@ class Dump:
         layout = layouts().get(f"{record.layer.name}.record_header")
         if layout is None:
             return
-        values = {"type": record.type, "length": record.claim}
+        values = {"type": record.type, "length": record.declared_length}
         raw = b"".join(
             values[row.path].to_bytes(row.size, "big" if order == ">" else "little", signed=row.signed)
             for row in layout.fields
         )
-        self._fields(layout, layout.fields, raw, record.at, order, "")
+        self._fields(layout, layout.fields, raw, record.offset, order, "")
 
     def record(self, record: Record, window: Window) -> Generator[int, int, None]:
         """Program that dumps a record whose header has been read: that header, and the body."""

@@ -86,8 +86,8 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if record.path == PAGE_DATA:
         return (yield from _pages(record, window, fields))
     words = []
-    if record.claim != record.length:
-        words.append(f"length says {record.claim:,}")
+    if record.declared_length != record.length:
+        words.append(f"length says {record.declared_length:,}")
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     if record.path in _WALKS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..schema import hvm, libxc, magic, order, xapi
+from ..schema import hvm, libxc, magic, states, xapi
 from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
 from ..schema.model import TO_END, TO_NUL, Block, Field, Item, Layout, Part, RecordType, layouts_within
@@ -222,14 +222,14 @@ def _xenops_keys() -> Iterator[str]:
     yield from table(("Key", "Value", "Required", "Meaning"), rows)
 
 
-def _breach(rule: order.OrderRule) -> str:
+def _breach(rule: states.OrderRule) -> str:
     """What has come, or has not come, when a record breaks the rule."""
     seen = f"after {_words(map(code, rule.seen), 'or')}" if rule.seen else ""
     unseen = f"without {_words(map(code, rule.unseen), 'or')} before it" if rule.unseen else ""
     return " and ".join(filter(None, (seen, unseen))) or "anywhere"
 
 
-def _order(name: str, rules: Iterable[order.OrderRule]) -> Iterator[str]:
+def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
     yield from (f"## Order of records: {name}", "", "A rule is broken by any of its records in the place named.", "")
     rows = (
         (
@@ -252,7 +252,7 @@ def _bytes(data: bytes) -> str:
 
 def _magics() -> Iterator[str]:
     yield from ("## Detection", "", "The first of these that matches says what a file or stream is.", "")
-    rows = ((code(row.key), row.kind, row.offset, _bytes(row.data), row.name, row.source) for row in magic.MAGICS)
+    rows = ((code(row.key), row.kind, row.offset, _bytes(row.octets), row.name, row.source) for row in magic.MAGICS)
     yield from table(("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
     yield from ("## Namesakes", "", "These begin with the magic of another, and are told by what follows it.", "")
     namesakes = (
@@ -273,7 +273,7 @@ def _magics() -> Iterator[str]:
     yield from table(("Key", "Is", "Before", "Meaning", "Source"), prefaces)
     yield from ("## Trailers", "", "These are known to follow the END of the outermost layer.", "")
     trailers = (
-        (_bytes(row.data), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
+        (_bytes(row.octets), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
         for row in magic.TRAILERS
     )
     yield from table(("Bytes", "Extent", "Meaning", "Source"), trailers)

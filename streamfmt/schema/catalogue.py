@@ -393,7 +393,7 @@ def catalogue() -> dict[str, Layout]:
     Raises SchemaError for a declaration that no layout can express.
     """
     found: dict[str, Layout] = {}
-    for path, doc, source, con, record in _declared():
+    for path, doc, source, con, record in declarations():
         declared = con if record is None else record
         try:
             if path in found:
@@ -404,7 +404,8 @@ def catalogue() -> dict[str, Layout]:
     return found
 
 
-def _declared() -> Iterator[tuple[str, str, str, Construct, RecordType | None]]:
+def declarations() -> Iterator[tuple[str, str, str, Construct, RecordType | None]]:
+    """Path, meaning, source and declaration of each, with the record it is the body of."""
     for layer in LAYERS:
         for name, doc, source, con in layer.headers:
             yield f"{layer.name}.{name}", doc, source, con, None

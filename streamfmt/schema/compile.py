@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, libvirt, libxc, libxl, magic, order, xapi, xl
+from . import hvm, libvirt, libxc, libxl, magic, states, xapi, xl
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS
@@ -93,7 +93,7 @@ def _bits() -> dict[str, dict[int, int]]:
 
 
 def _order(
-    rules: Iterable[order.OrderRule], codes: Mapping[str, int], bits: Mapping[str, int]
+    rules: Iterable[states.OrderRule], codes: Mapping[str, int], bits: Mapping[str, int]
 ) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]:
     """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen, bits it sleeps by).
 
@@ -165,6 +165,7 @@ def tables() -> dict[str, Any]:
     found["UNITS"] = {
         layout.path: tuple(part.unit for part in layout.parts) for layout in _all_layouts(layouts) if layout.parts
     }
+    found["LEAST"] = {layout.path: layout.least for layout in _all_layouts(layouts) if layout.parts}
     found["PLACES"] = {
         layout.path: {f.path: (f.offset, f.size) for f in layout.fields}
         for layout in _all_layouts(layouts)
@@ -185,15 +186,15 @@ def tables() -> dict[str, Any]:
     bits = _bits()
     found["BITS"] = bits
     # States that are no record types have bits above them.
-    states = {order.CHECKPOINT_OPEN: 1 << 31, order.CHECKPOINT_CLOSED: 1 << 30, order.FRESH: 1 << 29}
-    found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"], found["FRESH"] = states.values()
+    beside = {states.CHECKPOINT_OPEN: 1 << 31, states.CHECKPOINT_CLOSED: 1 << 30, states.FRESH: 1 << 29}
+    found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"], found["FRESH"] = beside.values()
     found["ORDER"] = {}
     for layer in LAYERS:
         names = {row.name: row.code for row in layer.records}
-        named = states | {row.name: bits[layer.name][row.code] for row in layer.records}
+        named = beside | {row.name: bits[layer.name][row.code] for row in layer.records}
         found["ORDER"][layer.name] = _order(layer.rules, names, named)
     # What belongs to one checkpoint and comes again in the next.
-    for name, records, tail in (("LIBXC", libxc.RECORDS, order.TAIL), ("LIBXL", libxl.RECORDS, order.EMULATOR)):
+    for name, records, tail in (("LIBXC", libxc.RECORDS, states.TAIL), ("LIBXL", libxl.RECORDS, states.EMULATOR)):
         found[f"{name}_TAIL"] = sum(bits[name.lower()][row.code] for row in records if row.name in tail)
     found["RECORD_LENGTH_MAX"] = libxc.RECORD_LENGTH_MAX
     found["BATCH_MAX"] = libxc.BATCH_MAX
@@ -219,7 +220,7 @@ def tables() -> dict[str, Any]:
     found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
     found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
     found["CHECKPOINT_STATES"] = {code: name for name, code in libxl.CHECKPOINT_STATES.items()}
-    found["BACK_CHANNEL"] = order.BACK_CHANNEL
+    found["BACK_CHANNEL"] = states.BACK_CHANNEL
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["XENSTORE_KEY"], found["XENSTORE_VALUE"] = libxl.XENSTORE_KEY, libxl.XENSTORE_VALUE

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from construct import Construct
 
-from . import libvirt, libxc, libxl, order, xapi, xl, xl_migrate
+from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
 from .model import RecordType
 
 
@@ -26,7 +26,7 @@ class LayerType:
     title: str
     headers: tuple[tuple[str, str, str, Construct], ...]
     records: tuple[RecordType, ...]
-    rules: tuple[order.OrderRule, ...] = ()
+    rules: tuple[states.OrderRule, ...] = ()
     align: int = 1
     length: str = ""
 
@@ -40,7 +40,7 @@ LAYERS = (
             ("record_header", "Header of every record.", libxl.RECORD_HEADER_SOURCE, libxl.RECORD_HEADER),
         ),
         libxl.RECORDS,
-        order.LIBXL_RULES,
+        states.LIBXL_RULES,
         align=8,
     ),
     LayerType(
@@ -52,7 +52,7 @@ LAYERS = (
             ("record_header", "Header of every record.", libxc.RECORD_HEADER_SOURCE, libxc.RECORD_HEADER),
         ),
         libxc.RECORDS,
-        order.LIBXC_RULES,
+        states.LIBXC_RULES,
         align=8,
     ),
     LayerType("back-channel", "The COLO back channel", (), ()),
@@ -78,7 +78,7 @@ LAYERS = (
             ("record_header", "Header of every record.", xapi.RECORD_HEADER_SOURCE, xapi.RECORD_HEADER),
         ),
         xapi.RECORDS,
-        order.XAPI_RULES,
+        states.XAPI_RULES,
     ),
     LayerType(
         "xl-migrate",

@@ -54,7 +54,7 @@ class Allowed(Validator):
 
 
 def reserved(size: int) -> Construct:
-    """`size` octets that writers leave zero."""
+    """`size` bytes that writers leave zero."""
     return Const(bytes(size), Bytes(size))
 
 
@@ -96,7 +96,7 @@ def big_endian(con: Construct) -> Construct:
 class RecordType:
     """One record type of a layer: its code on the wire, its name, what may carry it, and how long it may be.
 
-    `least` and `most` bound the variable part of the body, counted in its elements (octets for an opaque one).
+    `least` and `most` bound the variable part of the body, counted in its elements (bytes for an opaque one).
     `lengths` is for a variable part of a few fixed sizes.
     """
 
@@ -249,10 +249,10 @@ class Choice:
     @property
     def all(self) -> Iterator[tuple[str, tuple[Item, ...]]]:
         """Items of each case, and when it is the one."""
-        field = self.on.field
-        name = "outer " * self.on.up + field.path
+        row = self.on.field
+        name = "outer " * self.on.up + row.path
         for code, items in self.cases:
-            yield f"{name} is {field.names.get(code, code) if isinstance(code, int) else code!r}", items
+            yield f"{name} is {row.names.get(code, code) if isinstance(code, int) else ascii(code)[1:]}", items
         yield f"{name} is any other", self.default
 
     @property

@@ -10,13 +10,13 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from ..api import Form, Mode
-from ..schema import libxc, libxl, order
+from ..schema import libxc, libxl, states
 from ..writer import (
     CONFIGURATION,
     XENOPS,
     XML,
+    Draft,
     Part,
-    Stream,
     control,
     header,
     in_libvirt,
@@ -139,7 +139,7 @@ def _sample(draw: st.DrawFn, plan: Plan) -> Sample:
         stream = _in_xl(draw, stream, always=form == "xl-migrate")
     if form == "xl-migrate":
         # A checkpointed stream has no handshake behind it.
-        greeted = Stream((header("xl-migrate.header"), *stream))
+        greeted = Draft((header("xl-migrate.header"), *stream))
         stream = in_migration(stream, _status(draw, plan)) if mode == "plain" else greeted
     return Sample(stream, form, mode, deep)
 
@@ -154,28 +154,28 @@ def _status(draw: st.DrawFn, plan: Plan) -> int:
 END = record("libxc.END")
 
 
-def _bare(draw: st.DrawFn, inner: Image, plan: Plan) -> Stream:
+def _bare(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
     """An image alone.  One that is checkpointed may simply stop, which savers since 4.7 do."""
     if plan.mode == "plain":
-        return Stream((*inner.headers, *inner.checkpoints[0], END))
+        return Draft((*inner.headers, *inner.checkpoints[0], END))
     closing = (END,) if draw(st.booleans()) else ()
     parts = [part for parts in inner.checkpoints for part in (*parts, record("libxc.CHECKPOINT"))]
-    return Stream((*inner.headers, *parts, *closing))
+    return Draft((*inner.headers, *parts, *closing))
 
 
-def _wrapped(draw: st.DrawFn, inner: Image, plan: Plan) -> Stream:
+def _wrapped(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
     """An image in a libxl stream."""
     parts = [header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *inner.headers]
     if plan.mode == "plain":
         tail = _libxl_tail(draw, plan)
-        return Stream((*parts, *inner.checkpoints[0], END, *tail, record("libxl.END")))
+        return Draft((*parts, *inner.checkpoints[0], END, *tail, record("libxl.END")))
     for number, checkpoint in enumerate(inner.checkpoints):
         if number and plan.mode == "colo":
             parts.append(control(libxl.CHECKPOINT_STATES["NEW"]))
         parts += [*checkpoint, record("libxc.CHECKPOINT"), *_libxl_tail(draw, plan), record("libxl.CHECKPOINT_END")]
     if draw(st.booleans()):
         parts += [END, record("libxl.END")]
-    return Stream(tuple(parts))
+    return Draft(tuple(parts))
 
 
 def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
@@ -188,12 +188,12 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
             found.append(draw(records.emulator_context()))
     if plan.unknown:
         found.append(unknown("libxl", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
-    return ordered(draw, found, order.LIBXL_RULES, plan.guest, plan.version, plan.clean)
+    return ordered(draw, found, states.LIBXL_RULES, plan.guest, plan.version, plan.clean)
 
 
-def _back_channel(draw: st.DrawFn) -> Stream:
+def _back_channel(draw: st.DrawFn) -> Draft:
     """What a COLO secondary sends, recorded from anywhere to anywhere, between two records."""
-    names = order.BACK_CHANNEL
+    names = states.BACK_CHANNEL
     first = draw(st.integers(0, len(names) - 1))
     parts = []
     for number in range(first, first + draw(st.integers(1, 12))):
@@ -202,7 +202,7 @@ def _back_channel(draw: st.DrawFn) -> Stream:
             parts.append(control(libxl.CHECKPOINT_STATES[name]))
         else:
             parts.append(draw(records.dirty_list()))
-    return Stream(tuple(parts))
+    return Draft(tuple(parts))
 
 
 # -- containers -----------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def _back_channel(draw: st.DrawFn) -> Stream:
 _TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
 
 
-def _in_xl(draw: st.DrawFn, stream: Stream, always: bool) -> Stream:
+def _in_xl(draw: st.DrawFn, stream: Draft, always: bool) -> Draft:
     """An xl save file, which may have no configuration unless it has to have one `always`."""
     if not always and draw(st.booleans()):
         return in_xl(stream, b"", json=0)
@@ -221,7 +221,7 @@ def _in_xl(draw: st.DrawFn, stream: Stream, always: bool) -> Stream:
 _WORD = st.binary(max_size=9)
 
 
-def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Stream:
+def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
     """A XAPI suspend image; records behind the memory are those of HVM guests, a TPM's behind the firmware's."""
     behind = []
     if plan.guest == "hvm":
@@ -232,6 +232,6 @@ def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Stream:
             behind += [sized("SWTPM", b64encode(text)) for text in texts]
         if plan.wants(draw, "xapi.QEMU_TRAD"):
             behind.append(sized("QEMU_TRAD", b"QEVM" + draw(_WORD)))
-    bare = Stream((*inner.headers, *inner.checkpoints[0], END))
+    bare = Draft((*inner.headers, *inner.checkpoints[0], END))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
     return in_xapi(bare, *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))

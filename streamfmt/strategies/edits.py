@@ -12,17 +12,17 @@ from ..codec.decode import layouts
 from ..codec.locate import Places
 from ..schema.layers import LAYERS
 from ..schema.model import Field
-from ..writer import HEADERS, RECORDS, Part, Stream
+from ..writer import HEADERS, RECORDS, Draft, Part
 
 T = TypeVar("T")
 
 
-def of(stream: Stream, path: str) -> list[int]:
+def of(stream: Draft, path: str) -> list[int]:
     """Numbers of the parts of that path."""
     return [number for number, part in enumerate(stream.parts) if part.path == path]
 
 
-def nth(draw: st.DrawFn, stream: Stream, path: str) -> int:
+def nth(draw: st.DrawFn, stream: Draft, path: str) -> int:
     """Which of the parts of that path is to be changed."""
     return draw(st.integers(0, len(of(stream, path)) - 1))
 
@@ -35,12 +35,12 @@ def rotated(draw: st.DrawFn, found: Sequence[T]) -> Iterator[T]:
         yield from found[:first]
 
 
-def at(stream: Stream, place: int, *parts: Part, drop: int = 0) -> Stream:
+def at(stream: Draft, place: int, *parts: Part, drop: int = 0) -> Draft:
     """With parts before that of number `place`, and `drop` parts from there on left out."""
     return replace(stream, parts=(*stream.parts[:place], *parts, *stream.parts[place + drop :]))
 
 
-def places(stream: Stream, layer: str) -> list[int]:
+def places(stream: Draft, layer: str) -> list[int]:
     """Numbers of the parts before which a record of that layer could stand; the last is behind the last part."""
     found = []
     wrapped = "libxl.header" in stream.paths
@@ -60,7 +60,7 @@ def places(stream: Stream, layer: str) -> list[int]:
     return found
 
 
-def insertions(draw: st.DrawFn, stream: Stream, *parts: Part) -> Iterator[Stream]:
+def insertions(draw: st.DrawFn, stream: Draft, *parts: Part) -> Iterator[Draft]:
     """With more records of one layer, wherever such a record could stand."""
     for place in rotated(draw, places(stream, parts[0].layer)):
         yield at(stream, place, *parts)
@@ -104,7 +104,7 @@ _TOLD = {
 }
 
 
-def exchanged(stream: Stream, number: int, part: Part) -> Stream:
+def exchanged(stream: Draft, number: int, part: Part) -> Draft:
     """With that part in the place of another, and its length told truly where a file's header tells it."""
     found = at(stream, number, part, drop=1)
     told = _TOLD.get(part.path)

@@ -11,14 +11,14 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from ..writer import Part, Stream, raw, unknown
+from ..writer import Draft, Part, raw, unknown
 from .conforming import made
 from .edits import insertions, nth
 from .from_schema import cut_short
 from .sample import Sample
 
 Fault: TypeAlias = Callable[[st.DrawFn], Iterator[Sample]]
-Edit: TypeAlias = Callable[[st.DrawFn, Stream], Iterator[Stream]]
+Edit: TypeAlias = Callable[[st.DrawFn, Draft], Iterator[Draft]]
 
 
 def to(base: st.SearchStrategy[Sample], edit: Edit, **changes: Any) -> Fault:
@@ -45,7 +45,7 @@ def unknowns(layer: str, least: int, most: int) -> st.SearchStrategy[Part]:
 def swapping(path: str, make: Callable[[st.DrawFn, Part], Part]) -> Edit:
     """Another record for one of that path."""
 
-    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         number = nth(draw, stream, path)
         yield stream.swap(path, make(draw, stream.part(path, number)), nth=number)
 
@@ -58,7 +58,7 @@ def ending(layer: str) -> Fault:
     return lambda draw: cut_short(draw, draw(base), (layer,))
 
 
-def behind(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def behind(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Bytes behind the end that nobody knows: another stream, or noise."""
     noise = draw(st.binary(min_size=1, max_size=24).filter(any))
     yield stream.then(*stream) if draw(st.booleans()) else stream.then(raw(noise))

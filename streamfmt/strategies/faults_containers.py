@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from .. import tables
 from ..schema import xapi
-from ..writer import XENOPS, Part, Stream, behind_text, in_libvirt, in_migration, in_xl, raw, record, sized, unsized
+from ..writer import XENOPS, Draft, Part, behind_text, in_libvirt, in_migration, in_xl, raw, record, sized, unsized
 from .conforming import made
 from .edits import at, nth, of, rotated
 from .fault import Edit, Fault, swapping, to
@@ -28,7 +28,7 @@ MIGRATION = made(("xl-migrate",), modes=("plain",), clean=True)
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=9).map(str.encode)
 
 
-def around(base: st.SearchStrategy[Sample], form: str, wrap: Callable[[st.DrawFn, Stream], Stream]) -> Fault:
+def around(base: st.SearchStrategy[Sample], form: str, wrap: Callable[[st.DrawFn, Draft], Draft]) -> Fault:
     """A file made around the streams of `base`."""
     return to(base, lambda draw, stream: iter([wrap(draw, stream)]), form=form)
 
@@ -40,7 +40,7 @@ def _truncated(base: st.SearchStrategy[Sample], *layers: str) -> Fault:
 # -- xl and libvirt -------------------------------------------------------------------------------------------
 
 
-def _short_data(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _short_data(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     size = draw(st.integers(0, 3))
     short = stream.swap("xl.OPTIONAL_DATA", raw(bytes(size)))
     yield short.patch("xl.header", "optional_data_len", size)
@@ -86,7 +86,7 @@ def _words(*texts: bytes) -> list[bytes]:
 def _into_xapi(*parts: st.SearchStrategy[Part]) -> Edit:
     """One more record, behind the memory or before the end."""
 
-    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         part = draw(st.one_of(*parts))
         first = stream.find("libxc.END") + 1
         for place in rotated(draw, range(first, len(stream.parts))):
@@ -95,33 +95,33 @@ def _into_xapi(*parts: st.SearchStrategy[Part]) -> Edit:
     return edit
 
 
-def _claim(paths: tuple[str, ...], wrong: st.SearchStrategy[int]) -> Edit:
+def _declared(paths: tuple[str, ...], wrong: st.SearchStrategy[int]) -> Edit:
     """One of the records with such a length in its header."""
 
-    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         path = draw(st.sampled_from([path for path in paths if path in stream.paths]))
-        yield stream.edit(path, nth(draw, stream, path), claim=draw(wrong))
+        yield stream.edit(path, nth(draw, stream, path), declared_length=draw(wrong))
 
     return edit
 
 
-def _no_memory(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _no_memory(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     kept = [part for part in stream if part.layer != "libxc" and part.name != "LIBXC"]
     yield replace(stream, parts=tuple(kept))
 
 
-def _memory_again(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _memory_again(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     first, last = stream.find("xapi.LIBXC"), stream.find("libxc.END")
     yield at(stream, last + 1, *stream.parts[first : last + 1])
 
 
-def _legacy(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _legacy(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Nobody here knows where a legacy stream ends."""
     noise = raw(draw(st.binary(max_size=24)))
-    yield Stream((*stream.parts[: stream.find("xapi.LIBXC")], unsized("LIBXC_LEGACY"), noise))
+    yield Draft((*stream.parts[: stream.find("xapi.LIBXC")], unsized("LIBXC_LEGACY"), noise))
 
 
-def _disordered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _disordered(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """With a record of those behind the memory somewhere else, or a TPM without firmware."""
     path = draw(st.sampled_from([path for path in _FIRMWARE if path in stream.paths]))
     number = draw(st.sampled_from(of(stream, path)))
@@ -131,7 +131,7 @@ def _disordered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     yield stream.without("xapi.VARSTORED")
 
 
-def _only_hvm(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _only_hvm(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     parts = [sized("VARSTORED", b""), sized("SWTPM", b"AAAA"), sized("QEMU_TRAD", b"QEVM")]
     first = draw(st.integers(0, 2))
     kept = [parts[0], *parts[1 : draw(st.integers(0, 3))]] if not first else parts[2:]
@@ -158,7 +158,7 @@ def _text_before(draw: st.DrawFn) -> Iterator[Sample]:
     yield Sample(behind_text(sample.stream, text), "auto", sample.mode, sample.deep)
 
 
-def _status(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _status(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     failed = stream.put("xl-migrate.STATUS", status=draw(st.integers(1, 255)))
     yield failed if "xl-migrate.GIVE_BACK" in stream.paths else failed.then(record("xl-migrate.GIVE_BACK"))
 
@@ -208,12 +208,12 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "XAPI-LENGTH": to(
         XAPI,
-        _claim(
+        _declared(
             ("xapi.XENOPS", *_FIRMWARE),
             st.sampled_from((-1, xapi.LENGTH_MAX + 1)) | _S64.filter(lambda size: not 0 <= size <= xapi.LENGTH_MAX),
         ),
     ),
-    "XAPI-LENGTH-ZERO": to(XAPI, _claim(("xapi.LIBXC", "xapi.END_OF_IMAGE"), _S64.filter(bool))),
+    "XAPI-LENGTH-ZERO": to(XAPI, _declared(("xapi.LIBXC", "xapi.END_OF_IMAGE"), _S64.filter(bool))),
     "XAPI-XENOPS-FORM": _xenops(
         b"",
         b" ",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from ..schema import hvm, libxc
-from ..writer import RECORDS, TOP_TABLE, Part, Stream, context, p2m, page_entries, pages, params, pv_info, record, vcpu
+from ..writer import RECORDS, TOP_TABLE, Draft, Part, context, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
 from .conforming import made
 from .edits import at, insertions, nth, of, rotated
@@ -44,11 +44,11 @@ def _padding(draw: st.DrawFn, part: Part) -> Part:
     return replace(vcpu("EXTENDED", part.values["vcpu_id"], size), padding=padding)
 
 
-def _too_long(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _too_long(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     known = [number for number, part in enumerate(stream.parts) if part.layer == "libxc" and part.is_record]
     number = draw(st.sampled_from(known))
-    claim = draw(st.sampled_from((LIMIT + 1, LIMIT + 8, records.U32)) | st.integers(LIMIT + 1, records.U32))
-    yield at(stream, number, replace(stream.parts[number], claim=claim), drop=1)
+    declared_length = draw(st.sampled_from((LIMIT + 1, LIMIT + 8, records.U32)) | st.integers(LIMIT + 1, records.U32))
+    yield at(stream, number, replace(stream.parts[number], declared_length=declared_length), drop=1)
 
 
 def _wrong_guest(guest: str) -> Edit:
@@ -81,7 +81,7 @@ def _reversed(draw: st.DrawFn, _: Part) -> Part:
     return p2m(start, draw(st.integers(0, start - 1)), *draw(st.lists(st.just(1), max_size=2)))
 
 
-def _late_start(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _late_start(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """A list that leaves out the first frames of a guest that is large enough for it."""
     per_frame = libxc.PAGE_SIZE // stream.part(INFO).values["guest_width"]
     end = draw(st.integers(per_frame, per_frame + 9))
@@ -90,7 +90,7 @@ def _late_start(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     yield stream.swap(P2M, listed, pages(*holes))
 
 
-def _one_page(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _one_page(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     kept = tuple(part for part in stream if part.path not in (PAGE, "libxc.VERIFY"))
     yield replace(stream, parts=kept).swap(P2M, p2m(0, 0, 0), pages((0, "NOTAB")))
 
@@ -103,13 +103,13 @@ def _wrong_frame(draw: st.DrawFn, part: Part) -> Part:
     return replace(part, values={**part.values, "frames": frames})
 
 
-def _beyond(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _beyond(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     end = stream.part(P2M).values["end_pfn"]
     frame = draw(st.just(end + 1) | st.integers(end + 1, (1 << 52) - 1))
     yield from insertions(draw, stream, pages((frame, draw(records.kinds))))
 
 
-def _uncovered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _uncovered(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Without any page of one frame."""
     gone = draw(st.integers(TOP_TABLE, stream.part(P2M).values["end_pfn"]))
     parts = []
@@ -123,7 +123,7 @@ def _uncovered(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     yield replace(stream, parts=tuple(parts))
 
 
-def _table(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _table(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """A page table one entry of which points beyond the guest."""
     end = stream.part(P2M).values["end_pfn"]
     slot = draw(st.integers(0, libxc.PAGE_SIZE // 8 - 1))
@@ -134,12 +134,12 @@ def _table(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     yield from insertions(draw, stream, bad)
 
 
-def _headless_vcpu(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _headless_vcpu(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     path = draw(st.sampled_from((BASIC, EXTENDED, XSAVE, MSRS)))
     return insertions(draw, stream, record(path, bytes(draw(st.integers(0, 7)))))
 
 
-def _without_vcpu_0(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _without_vcpu_0(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     for number in rotated(draw, of(stream, BASIC)):
         part = stream.parts[number]
         if not part.values["vcpu_id"]:
@@ -147,7 +147,7 @@ def _without_vcpu_0(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
             yield at(stream, number, replace(part, values={**part.values, "vcpu_id": 77}), drop=1)
 
 
-def _vcpu_again(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _vcpu_again(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     path = draw(st.sampled_from([path for path in (BASIC, EXTENDED, XSAVE, MSRS) if path in stream.paths]))
     yield from insertions(draw, stream, stream.part(path, nth(draw, stream, path)))
 
@@ -247,7 +247,7 @@ def _param(indices: st.SearchStrategy[int]) -> Callable[[st.DrawFn, Part], Part]
     return make
 
 
-def _errata(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _errata(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     path = draw(st.sampled_from((EXTENDED, XSAVE, MSRS)))
     empty = record(path, vcpu_id=draw(st.integers(0, 3)))
     yield from insertions(draw, stream, empty)

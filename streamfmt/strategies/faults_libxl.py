@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from .. import tables
 from ..schema import libxl
-from ..writer import RECORDS, Part, Stream, control, emulator, header, raw, record, xenstore
+from ..writer import RECORDS, Draft, Part, control, emulator, header, raw, record, xenstore
 from . import records
 from .conforming import made
 from .edits import at, insertions, nth, of, rotated
@@ -45,7 +45,7 @@ def _padding(draw: st.DrawFn, _: Part) -> Part:
     return replace(emulator(bytes(8 - count)), padding=padding)
 
 
-def _trailer(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _trailer(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     zeros = st.builds(raw, st.just(b""), fill=st.integers(1, 5000))
     known = st.sampled_from(tables.TRAILERS)
     more = st.binary(max_size=9)
@@ -53,16 +53,16 @@ def _trailer(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     yield stream.then(draw(zeros | told))
 
 
-def _no_image(_: st.DrawFn, stream: Stream) -> Iterator[Stream]:
-    yield Stream((header("libxl.header", **{"options.legacy": 0}), LIBXL_END))
+def _no_image(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    yield Draft((header("libxl.header", **{"options.legacy": 0}), LIBXL_END))
 
 
-def _second_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _second_image(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     first, last = stream.find("libxl.LIBXC_CONTEXT"), stream.find("libxc.END")
     yield at(stream, last + 1, *stream.parts[first : last + 1])
 
 
-def _before_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _before_image(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
     number = draw(st.sampled_from(of(stream, path)))
     yield at(at(stream, number, drop=1), stream.find("libxl.LIBXC_CONTEXT"), stream.parts[number])
@@ -74,7 +74,7 @@ def _before_image(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
 def _emulator(number: st.SearchStrategy[int]) -> Edit:
     """A record of the emulator of such a number."""
 
-    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
         yield stream.patch(path, "emulator_id", draw(number), nth(draw, stream, path))
 
@@ -127,7 +127,7 @@ def _draft(draw: st.DrawFn, _: Part) -> Part:
 def _anywhere(path: str) -> Edit:
     """Another such record, in any place of its layer."""
 
-    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         part = draw(records.example(path))
         yield from insertions(draw, stream, part)
         yield at(stream, stream.find("libxl.LIBXC_CONTEXT"), part)
@@ -135,10 +135,10 @@ def _anywhere(path: str) -> Edit:
     return edit
 
 
-def _unclosed(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _unclosed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """A stream that ends behind CHECKPOINT, or that never comes to it in a mode that has it."""
     for number in rotated(draw, of(stream, "libxl.CHECKPOINT_END")):
-        yield Stream((*stream.parts[:number], LIBXL_END))
+        yield Draft((*stream.parts[:number], LIBXL_END))
 
 
 def _cut(draw: st.DrawFn) -> Iterator[Sample]:
@@ -146,12 +146,12 @@ def _cut(draw: st.DrawFn) -> Iterator[Sample]:
     yield from cut_short(draw, sample, ("libxc", "libxl"))
 
 
-def _forward_id(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _forward_id(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     wrong = draw(st.sampled_from([number for name, number in IDS.items() if name != "NEW"]))
     yield stream.patch(STATE, "control_id", wrong, nth(draw, stream, STATE))
 
 
-def _colo_pv(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _colo_pv(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     for number in rotated(draw, of(stream, "libxl.CHECKPOINT_END")):
         yield at(stream, number + 1, control(IDS["NEW"]))
 
@@ -160,7 +160,7 @@ def _colo_pv(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
 
 
 def _into_back(make: st.SearchStrategy[Part]) -> Edit:
-    def edit(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         part = draw(make)
         for place in rotated(draw, range(len(stream.parts) + 1)):
             yield at(stream, place, part)
@@ -172,17 +172,17 @@ def _shifted(draw: st.DrawFn, part: Part) -> Part:
     """A list as secondaries since 4.18 send it: eight zeros behind the header, which its length does not count."""
     pfns = draw(st.lists(st.integers(1, 1 << 40), max_size=4))
     data = bytes(8) + b"".join(pfn.to_bytes(8, "little") for pfn in pfns)
-    return Part(DIRTY, data=data, claim=8 * len(pfns))
+    return Part(DIRTY, data=data, declared_length=8 * len(pfns))
 
 
-def _out_of_turn(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _out_of_turn(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Without a list, or with one more."""
     for number in rotated(draw, of(stream, DIRTY)):
         yield at(stream, number, drop=1)
     yield from _into_back(records.dirty_list())(draw, stream)
 
 
-def _wrong_turn(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _wrong_turn(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Without a control id, or with another one more."""
     for number in rotated(draw, of(stream, STATE)):
         yield at(stream, number, drop=1)
@@ -191,7 +191,7 @@ def _wrong_turn(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
     )
 
 
-def _headed(draw: st.DrawFn, stream: Stream) -> Iterator[Stream]:
+def _headed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Behind headers of another stream."""
     heads = draw(made(("libxl", "libxc"), modes=("plain",), clean=True)).stream.parts
     yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))

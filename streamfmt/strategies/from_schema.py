@@ -14,8 +14,8 @@ from ..api import Form, Mode
 from ..codec.decode import layouts
 from ..schema.layers import LAYERS
 from ..schema.model import Field
-from ..schema.order import OrderRule
-from ..writer import HEADERS, RECORDS, Stream
+from ..schema.states import OrderRule
+from ..writer import HEADERS, RECORDS, Draft
 from . import records
 from .conforming import GUESTS, VERSIONS, made
 from .edits import at, boundary_values, fields, insertions, nth, of, places, rotated
@@ -145,14 +145,14 @@ def _base(layer: str, rule: OrderRule, name: str) -> st.SearchStrategy[Sample]:
     return made(forms, guests, rule.versions, modes, need=need, clean=True)
 
 
-def _added(draw: st.DrawFn, stream: Stream, path: str, _: list[str]) -> Iterator[Stream]:
+def _added(draw: st.DrawFn, stream: Draft, path: str, _: list[str]) -> Iterator[Draft]:
     """With another such record anywhere."""
     known = of(stream, path)
     part = stream.parts[draw(st.sampled_from(known))] if known else draw(records.example(path))
     yield from insertions(draw, stream, part)
 
 
-def _moved(draw: st.DrawFn, stream: Stream, path: str, _: list[str]) -> Iterator[Stream]:
+def _moved(draw: st.DrawFn, stream: Draft, path: str, _: list[str]) -> Iterator[Draft]:
     """With such a record somewhere else."""
     known = of(stream, path)
     if known:
@@ -162,7 +162,7 @@ def _moved(draw: st.DrawFn, stream: Stream, path: str, _: list[str]) -> Iterator
             yield at(rest, place, stream.parts[number])
 
 
-def _missing(draw: st.DrawFn, stream: Stream, path: str, unseen: list[str]) -> Iterator[Stream]:
+def _missing(draw: st.DrawFn, stream: Draft, path: str, unseen: list[str]) -> Iterator[Draft]:
     """Without what has to come before such a record: one of them, or all."""
     known = [number for other in unseen for number in of(stream, other)]
     for number in rotated(draw, known):

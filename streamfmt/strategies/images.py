@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from .. import tables
-from ..schema import libxc, order
+from ..schema import libxc, states
 from ..writer import TOP_TABLE, Part, image_headers, record, unknown
 from . import records
 
@@ -54,7 +54,7 @@ class Image:
 
 
 def ordered(
-    draw: st.DrawFn, parts: Sequence[Part], rules: Sequence[order.OrderRule], guest: str, version: int, clean: bool
+    draw: st.DrawFn, parts: Sequence[Part], rules: Sequence[states.OrderRule], guest: str, version: int, clean: bool
 ) -> tuple[Part, ...]:
     """The parts in an order that breaks no rule; that in which they are given has to be one.
 
@@ -82,7 +82,7 @@ def ordered(
     return tuple(found)
 
 
-def _bound(earlier: str, later: str, rules: Sequence[order.OrderRule]) -> bool:
+def _bound(earlier: str, later: str, rules: Sequence[states.OrderRule]) -> bool:
     """Whether of these two records the one may not come behind the other."""
     memory = ("PAGE_DATA", "VERIFY")
     return (earlier in memory and later in memory) or any(
@@ -103,7 +103,7 @@ def image(draw: st.DrawFn, plan: Plan) -> Image:
         parts += _tail(draw, plan)
         if plan.unknown:
             parts.append(unknown("libxc", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
-        found.append(ordered(draw, parts, order.LIBXC_RULES, plan.guest, plan.version, plan.clean))
+        found.append(ordered(draw, parts, states.LIBXC_RULES, plan.guest, plan.version, plan.clean))
     return Image(headers, tuple(found))
 
 
@@ -119,7 +119,7 @@ def _static(draw: st.DrawFn, plan: Plan, end: int) -> list[Part]:
     if plan.guest == "pv":
         found.append(records.width_info(plan.width))
     # Either version takes as many choices, so that examples do not shrink to the older one for having fewer.
-    policies = [plan.wants(draw, f"libxc.{name}") for name in order.POLICIES]
+    policies = [plan.wants(draw, f"libxc.{name}") for name in states.POLICIES]
     if plan.version > 2:
         found += [draw(make()) for wanted, make in zip(policies, (records.cpuid, records.msrs), strict=True) if wanted]
         found.append(record("libxc.STATIC_DATA_END"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ..codec.decode import layouts
 from ..schema import libxc, xapi
 from ..schema.clauses import registry
-from ..writer import HEADERS, RECORDS, Part, Stream, raw
+from ..writer import HEADERS, RECORDS, Draft, Part, raw
 from .breaking import breaking
 from .conforming import streams
 from .edits import at, boundary_values, exchanged, fields
@@ -56,7 +56,7 @@ def _ways(part: Part) -> list[Callable[[st.DrawFn, Part], Part]]:
 
 
 @st.composite
-def _bounded(draw: st.DrawFn, stream: Stream, number: int) -> Stream:
+def _bounded(draw: st.DrawFn, stream: Draft, number: int) -> Draft:
     part = stream.parts[number]
     return exchanged(stream, number, draw(st.sampled_from(_ways(part)))(draw, part))
 
@@ -94,7 +94,9 @@ def _claimed(draw: st.DrawFn, part: Part) -> Part:
     length = len(part.body("<")) + part.fill
     limit = _LIMITS.get(part.layer, length)
     near = (max(length + off, 0) for off in (1, -1, 8, -8))
-    return replace(part, claim=draw(st.sampled_from((*_header_values(part, "length"), limit, limit + 1, *near))))
+    return replace(
+        part, declared_length=draw(st.sampled_from((*_header_values(part, "length"), limit, limit + 1, *near)))
+    )
 
 
 def _typed(draw: st.DrawFn, part: Part) -> Part:
@@ -173,31 +175,33 @@ def _mutated(draw: st.DrawFn, sample: Sample) -> Sample:
     for _ in range(changes):
         stream = draw(st.sampled_from((_doubled, _dropped, _moved, _flipped)))(draw, stream)
     if not changes or draw(st.booleans()):
-        stream = Stream((raw(draw(_damaged(stream.render()))),))
+        stream = Draft((raw(draw(_damaged(stream.render()))),))
     return replace(sample, stream=stream)
 
 
-def _any(draw: st.DrawFn, stream: Stream) -> int:
+def _any(draw: st.DrawFn, stream: Draft) -> int:
     return draw(st.integers(0, len(stream.parts) - 1))
 
 
-def _doubled(draw: st.DrawFn, stream: Stream) -> Stream:
+def _doubled(draw: st.DrawFn, stream: Draft) -> Draft:
     number = _any(draw, stream)
     return at(stream, number, stream.parts[number])
 
 
-def _dropped(draw: st.DrawFn, stream: Stream) -> Stream:
+def _dropped(draw: st.DrawFn, stream: Draft) -> Draft:
     return at(stream, _any(draw, stream), drop=1) if len(stream.parts) > 1 else stream
 
 
-def _moved(draw: st.DrawFn, stream: Stream) -> Stream:
+def _moved(draw: st.DrawFn, stream: Draft) -> Draft:
     number = _any(draw, stream)
     return at(at(stream, number, drop=1), _any(draw, stream), stream.parts[number])
 
 
-def _flipped(draw: st.DrawFn, stream: Stream) -> Stream:
+def _flipped(draw: st.DrawFn, stream: Draft) -> Draft:
     """With damage in the body of one record, whose length is that of what came of it."""
-    known = [number for number, part in enumerate(stream.parts) if part.path in RECORDS and part.claim is None]
+    known = [
+        number for number, part in enumerate(stream.parts) if part.path in RECORDS and part.declared_length is None
+    ]
     if not known:
         return stream
     number = draw(st.sampled_from(known))

@@ -11,7 +11,7 @@ from ..codec.content import Numbers
 from ..errors import DamagedError
 from ..recipes import load as recipes
 from ..recipes.from_stream import told
-from ..writer import Part, Stream, page_entries, raw
+from ..writer import Draft, Part, page_entries, raw
 
 # Values longer than this are told by their length, as are whole bodies longer than that, and lists of more items.
 _SHOWN, _BODY, _ITEMS = 12, 40, 8
@@ -30,7 +30,7 @@ class Sample:
     ('libxc', 'plain', 136)
     """
 
-    stream: Stream
+    stream: Draft
     form: Form
     mode: Mode = "auto"
     deep: bool = False
@@ -75,7 +75,7 @@ def apart(data: bytes) -> Sample:
             return Sample(stream, "auto")
     except DamagedError:
         pass  # compressed bytes are taken as they are, in whatever state
-    return Sample(Stream((raw(data),) if data else ()), "auto")
+    return Sample(Draft((raw(data),) if data else ()), "auto")
 
 
 def _told(part: Part) -> str:
@@ -87,7 +87,7 @@ def _told(part: Part) -> str:
         values = [_value(part.data, _BODY)]
     values += [f"{place}:={_value(value)}" for place, value in part.patches]
     values += [f"type={part.code:#x}"] if part.code is not None else []
-    values += [f"length={part.claim}"] if part.claim is not None else []
+    values += [f"length={part.declared_length}"] if part.declared_length is not None else []
     if part.padding is not None:
         values.append(f"padding={part.padding!r}")
     if part.fill:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from .. import data
 from ..cli.main import main
 from ..corpus import entries
-from ..writer import Stream
+from ..writer import Draft
 from .showing import Show
 
 # Examples come from builders that take longer than hypothesis likes under xdist on a busy machine.
@@ -48,10 +48,10 @@ def sample() -> Callable[[str], bytes]:
 def show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Show:
     """Run the command on a stream's bytes; returns exit status and output."""
 
-    def shown(raw: bytes | Stream, *words: str) -> tuple[int, str]:
+    def shown(raw: bytes | Draft, *words: str) -> tuple[int, str]:
         path = tmp_path / "input"
         with path.open("wb") as file:
-            file.writelines(raw.pieces() if isinstance(raw, Stream) else [raw])
+            file.writelines(raw.pieces() if isinstance(raw, Draft) else [raw])
         status = main(["show", *words, str(path)])
         return status, capsys.readouterr().out
 

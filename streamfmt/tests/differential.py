@@ -19,7 +19,7 @@ from itertools import chain
 from .. import data
 from ..schema.libxc import PAGE_SIZE
 from ..strategies.edits import boundary_values, fields
-from ..writer import HEADERS, RECORDS, Part, Stream, in_xl, raw, unknown
+from ..writer import HEADERS, RECORDS, Draft, Part, in_xl, raw, unknown
 from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
 from .vectors import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
 
@@ -38,7 +38,7 @@ class Case:
     """
 
     name: str
-    stream: Stream
+    stream: Draft
     form: str
     guest: str
     mode: str = "plain"
@@ -52,7 +52,7 @@ class Case:
         return self.stream.render()
 
 
-def _places(stream: Stream) -> Iterator[tuple[Part, int]]:
+def _places(stream: Draft) -> Iterator[tuple[Part, int]]:
     """Each part that has a layout, and which of its path it is; of one that comes again and again first and last."""
     seen: dict[str, int] = {}
     again = Counter(map(id, stream))
@@ -65,7 +65,7 @@ def _places(stream: Stream) -> Iterator[tuple[Part, int]]:
             yield part, nth
 
 
-def _fields(stream: Stream) -> Iterator[tuple[str, Stream]]:
+def _fields(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for part, nth in _places(stream):
         body = part.body("<")
         for path, row in fields(part).items():
@@ -77,7 +77,7 @@ def _fields(stream: Stream) -> Iterator[tuple[str, Stream]]:
                     yield f"{part.path}#{nth}.{path}={told}", changed
 
 
-def _lengths(stream: Stream) -> Iterator[tuple[str, Stream]]:
+def _lengths(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for part, nth in _places(stream):
         if part.path in HEADERS:
             continue
@@ -89,12 +89,12 @@ def _lengths(stream: Stream) -> Iterator[tuple[str, Stream]]:
             {0, length - 8, length + 8, LIMIT, LIMIT + 1, LIMIT + 8, 0xFFFFFFF8, 0xFFFFFFFF} - {length}
         ):
             if claim >= 0:
-                yield f"{part.path}#{nth} claims {claim}", stream.edit(part.path, nth, claim=claim)
+                yield f"{part.path}#{nth} claims {claim}", stream.edit(part.path, nth, declared_length=claim)
         if length % 8:
             yield f"{part.path}#{nth} padded", stream.edit(part.path, nth, padding=b"\xff" * (-length % 8))
 
 
-def _types(stream: Stream) -> Iterator[tuple[str, Stream]]:
+def _types(stream: Draft) -> Iterator[tuple[str, Draft]]:
     """Each record as one of every other type that its layer has, and of types that it has not."""
     for part, nth in _places(stream):
         if part.path in HEADERS:
@@ -106,7 +106,7 @@ def _types(stream: Stream) -> Iterator[tuple[str, Stream]]:
                 yield f"{part.path}#{nth} is {code:#x}", stream.edit(part.path, nth, code=code)
 
 
-def _order(stream: Stream, moving: bool = True) -> Iterator[tuple[str, Stream]]:
+def _order(stream: Draft, moving: bool = True) -> Iterator[tuple[str, Draft]]:
     parts = stream.parts
     for at, part in enumerate(parts):
         where = f"{at} {part.path}"
@@ -123,7 +123,7 @@ def _order(stream: Stream, moving: bool = True) -> Iterator[tuple[str, Stream]]:
                 yield f"{code:#x} before {where}", replace(stream, parts=added)
 
 
-def _cuts(stream: Stream) -> Iterator[tuple[str, Stream]]:
+def _cuts(stream: Draft) -> Iterator[tuple[str, Draft]]:
     offsets = stream.offsets()
     for at in offsets:
         for cut in (at - 1, at, at + 1, at + 4, at + 8):
@@ -135,7 +135,7 @@ def _cuts(stream: Stream) -> Iterator[tuple[str, Stream]]:
 # -- what it is done to -----------------------------------------------------------------------------------------
 
 
-def _real(name: str) -> Stream:
+def _real(name: str) -> Draft:
     """A bare libxc image of the corpus, in parts."""
     with gzip.open(data.path("corpus", "real", name)) as file:
         content = file.read()
@@ -146,10 +146,10 @@ def _real(name: str) -> Stream:
         kind, length = (int.from_bytes(content[place : place + 4], "little") for place in (at, at + 4))
         parts.append(Part(names[kind], data=content[at + 8 :][:length]))
         at += 8 + (length + 7 & ~7)
-    return Stream(tuple(parts))
+    return Draft(tuple(parts))
 
 
-def _plainly(stream: Stream) -> Stream:
+def _plainly(stream: Draft) -> Draft:
     """Without xenstore records: the script refuses them all, and would not come to what the stream is about."""
     return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
 
@@ -161,7 +161,7 @@ _LIBXL_HVM = _plainly(LIBXL_HVM)
 class Base:
     """A good stream that things are done to, how it is read, and by which of the families they are done."""
 
-    stream: Stream
+    stream: Draft
     form: str
     guest: str
     mode: str = "plain"
@@ -193,9 +193,9 @@ def _bases() -> dict[str, Base]:
     }
 
 
-def _done(base: Base) -> Iterator[tuple[str, Stream]]:
+def _done(base: Base) -> Iterator[tuple[str, Draft]]:
     stream, families = base.stream, base.families.split()
-    made: list[Iterable[tuple[str, Stream]]] = [[("as it is", stream)]]
+    made: list[Iterable[tuple[str, Draft]]] = [[("as it is", stream)]]
     if "cut" in families:
         made.append(_cuts(stream))
     if "order" in families:
@@ -206,12 +206,12 @@ def _done(base: Base) -> Iterator[tuple[str, Stream]]:
     yield from chain(*made)
 
 
-def _form(stream: Stream) -> str:
+def _form(stream: Draft) -> str:
     first = stream.parts[0].path if stream.parts else ""
     return {"libxl.header": "libxl", "libxc.image_header": "libxc", "xl.header": "xl"}.get(first, "")
 
 
-def _guest(stream: Stream) -> str:
+def _guest(stream: Draft) -> str:
     kinds = [part.values.get("type") for part in stream if part.path == "libxc.domain_header"]
     return "pv" if kinds and kinds[0] == 1 else "hvm"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..corpus import entries
 from ..schema import xl_migrate
-from ..writer import Part, Stream, raw, record
+from ..writer import Draft, Part, raw, record
 
-GOOD: dict[str, Stream] = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
+GOOD: dict[str, Draft] = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
 
 HVM, HVM_V2, PV, PV32, PV_V2 = (GOOD[name] for name in ("hvm", "hvm-v2", "pv", "pv-32", "pv-v2"))
 REMUS_HVM, REMUS_PV = GOOD["remus-hvm"], GOOD["remus-pv"]
@@ -36,6 +36,6 @@ HVM_HEADER_ENTRY, HVM_END_ENTRY = (
 )
 
 
-def wrapped(image: Stream, *tail: Part) -> Stream:
+def wrapped(image: Draft, *tail: Part) -> Draft:
     """The image inside a libxl stream that ends with `tail` and END."""
-    return Stream((*LIBXL_HVM.parts[:2], *image, *tail, LIBXL_HVM.parts[-1]))
+    return Draft((*LIBXL_HVM.parts[:2], *image, *tail, LIBXL_HVM.parts[-1]))

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..codec.content import Buffer
 from ..schema import libxc
-from ..writer import Part, Stream, context, p2m, vcpu
+from ..writer import Draft, Part, context, p2m, vcpu
 from . import hostile_xapi
 from .good import (
     BACK,
@@ -64,7 +64,7 @@ def _flood(unit: bytes, size: int) -> Pieces:
     return repeat(unit * many, max(size // (many * len(unit)), 1))
 
 
-def _until(stream: Stream, path: str, nth: int = 0) -> bytes:
+def _until(stream: Draft, path: str, nth: int = 0) -> bytes:
     """The stream's bytes before a part."""
     return stream.upto(path, nth).render()
 
@@ -76,7 +76,7 @@ _PV_TAIL = _until(PV, "libxc.X86_TSC_INFO")
 _LIBXL_TAIL = _until(LIBXL_HVM, "libxl.EMULATOR_XENSTORE_DATA")
 
 
-def _header(stream: Stream, field: str, value: int) -> bytes:
+def _header(stream: Draft, field: str, value: int) -> bytes:
     """The header of a container, with one field overwritten."""
     path = stream.parts[0].path
     return stream.patch(path, field, value).upto(stream.parts[1].path).render()

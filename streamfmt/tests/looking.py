@@ -54,12 +54,12 @@ class _Watching(Verifier):
             self.domains.append(at)
 
     def record(self, record: Record) -> Program | None:
-        if record.layer.head == HEADER:
-            self.seen.append(Seen(record.path, record.at, record.length, record.index))
+        if record.layer.header_size == HEADER:
+            self.seen.append(Seen(record.path, record.offset, record.length, record.index))
         return super().record(record)
 
     def oversize(self, record: Record) -> None:
-        self.seen.append(Seen(record.path, record.at, record.length, record.index))
+        self.seen.append(Seen(record.path, record.offset, record.length, record.index))
         super().oversize(record)
 
     def checkpoint(self, layer: Layer, at: int) -> None:

@@ -28,7 +28,7 @@ class Plain(Sink):
         self.rows.append((layer.path, path.partition(".")[2], at, raw))
 
     def record(self, record: Record) -> None:
-        self.rows.append((record.layer.path, record.index, record.name, record.type, record.at, record.length))
+        self.rows.append((record.layer.path, record.index, record.name, record.type, record.offset, record.length))
 
 
 def plainly(data: bytes, form: str) -> list[Row]:

@@ -11,14 +11,14 @@ from streamfmt import data, tables
 from streamfmt.schema.model import big_endian
 
 from .. import writer
-from ..writer import RECORDS, Stream
+from ..writer import RECORDS, Draft
 from . import good
 
 Show = Callable[..., tuple[int, str]]
 Row = dict[str, Any]
 
 REAL = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz")
-LITTLE = Stream((*good.HVM.parts[:5], writer.pages((9, "XTAB")), *good.HVM.parts[-4:]))
+LITTLE = Draft((*good.HVM.parts[:5], writer.pages((9, "XTAB")), *good.HVM.parts[-4:]))
 ANNOUNCING = {"libxl.header", "libxc.image_header"}
 DUMP_LINE = re.compile(r"^ *0x([0-9a-f]+)  ([0-9a-f]{2}(?: [0-9a-f]{2})*)(?:  +(.*))?$")
 

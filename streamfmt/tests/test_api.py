@@ -23,7 +23,7 @@ from ..checks.outcome import DOES_NOT_CONFORM
 from ..checks.verifier import MODES
 from ..cli.main import main
 from ..reader.identify import FORMS
-from ..writer import Stream
+from ..writer import Draft
 from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
 from .pulling import DATA, items, plainly, pulled, row
 from .vectors import EACH_SMALL, SMALL
@@ -237,7 +237,7 @@ def test_misuse() -> None:
 
 
 @pytest.mark.parametrize("stream", [HVM, LIBXL_HVM, XL_HVM, REMUS_HVM], ids=["hvm", "libxl", "xl", "remus"])
-def test_every_cut(stream: Stream) -> None:
+def test_every_cut(stream: Draft) -> None:
     """Cut anywhere, a stream shows the items that are there, then one error that says where; bodies read or not."""
     data = stream.render()
     whole = {row[2] if isinstance(row[1], str) else row[4] for row in items(pulled(data))} | {len(data)}

@@ -26,7 +26,7 @@ from ..recipes import load as recipes
 from ..recipes.from_stream import Teller
 from ..recipes.load import Recipe
 from ..writer import pages, raw
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from .good import GOOD, HVM
 from .killing import WAYS, command, environment, is_writing, wait_until
 from .showing import real
@@ -329,11 +329,11 @@ def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
 # -- and back -------------------------------------------------------------------------------------------------
 
 
-def told(content: bytes | Stream, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20) -> tuple[str, Teller]:
+def told(content: bytes | Draft, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20) -> tuple[str, Teller]:
     """The recipe that is told of a stream, which comes in pieces."""
     lines: list[str] = []
     teller = Teller(lines.append, form, kept)
-    view = memoryview(content.render() if isinstance(content, Stream) else content)
+    view = memoryview(content.render() if isinstance(content, Draft) else content)
     window = teller.window
     while want := teller.run():
         if want > 0:

@@ -12,7 +12,7 @@ from ..reader.events import Sink
 from ..reader.identify import Identity, by_magic
 from ..reader.reader import Reader
 from ..schema import xl_migrate
-from ..writer import Stream, behind_text, in_migration, in_xl, raw, record
+from ..writer import Draft, behind_text, in_migration, in_xl, raw, record
 from .good import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
 from .vector import judge
@@ -65,7 +65,7 @@ def test_every_cut_of_a_capture() -> None:
 
 def test_one_side_alone() -> None:
     """The sender's side is an xl file with a trailer; the receiver's holds no stream, and is named for that."""
-    receiver = Stream(tuple(part for part in MIGRATION if part.path.startswith("xl-migrate.") and part.path != GO))
+    receiver = Draft(tuple(part for part in MIGRATION if part.path.startswith("xl-migrate.") and part.path != GO))
     for data in (receiver.render(), receiver.upto(READY, extra=3).render()):
         outcome = judge([data])
         assert outcome.verdict == NOT_JUDGED

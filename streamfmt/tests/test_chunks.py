@@ -19,7 +19,7 @@ from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..io.sources import FileSource, PipeSource, Source, drive
 from ..reader.reader import Reader
-from ..writer import Stream, in_xapi, p2m, pages
+from ..writer import Draft, in_xapi, p2m, pages
 from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL
@@ -40,7 +40,7 @@ def _byte_by_byte(data: bytes) -> Iterator[memoryview]:
     return (view[at : at + 1] for at in range(len(view)))
 
 
-def _nearly_byte_by_byte(stream: Stream, data: bytes) -> Iterator[memoryview]:
+def _nearly_byte_by_byte(stream: Draft, data: bytes) -> Iterator[memoryview]:
     """One at a time, but for the middle of long parts: there is nothing there that the first bytes have not shown."""
     view = memoryview(data)
     for start, stop in pairwise(stream.offsets()):
@@ -182,7 +182,7 @@ def test_file_and_pipe(clause: str, tmp_path: Path) -> None:
 def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> None:
     """Real streams are told of alike whichever way they come."""
     data = sample(name)
-    vector = Vector(Stream(()))
+    vector = Vector(Draft(()))
     whole = told(judge([data]))
 
     assert whole == _from_file(vector, data, tmp_path / "stream")
@@ -229,7 +229,7 @@ def test_exact(name: str, tmp_path: Path) -> None:
 # -- streams that end early -----------------------------------------------------------------------------------
 
 _BATCH = pages((0, "NOTAB"), (1, "XTAB"))
-_TINY_HVM = Stream((*HVM.parts[: HVM.find("libxc.PAGE_DATA")], _BATCH, *HVM.parts[HVM.find("libxc.X86_TSC_INFO") :]))
+_TINY_HVM = Draft((*HVM.parts[: HVM.find("libxc.PAGE_DATA")], _BATCH, *HVM.parts[HVM.find("libxc.X86_TSC_INFO") :]))
 _TINY_PV = (
     PV32.swap("libxc.X86_PV_P2M_FRAMES", p2m(0, 1, 0))
     .swap("libxc.PAGE_DATA", _BATCH)
@@ -247,14 +247,14 @@ TINY = {
 _PARTS = 6
 
 
-def _whole_at(stream: Stream) -> set[int]:
+def _whole_at(stream: Draft) -> set[int]:
     """Where a stream may end: after its END, and after each checkpoint."""
     close = "libxl.CHECKPOINT_END" if "libxl.header" in stream.paths else "libxc.CHECKPOINT"
     ends = {stop for part, (_, stop) in zip(stream, pairwise(stream.offsets()), strict=True) if part.path == close}
     return ends | {len(stream.render())}
 
 
-def _interesting(stream: Stream) -> set[int]:
+def _interesting(stream: Draft) -> set[int]:
     """Places that are not well inside content that nobody looks into, and a few that are."""
     found = set()
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):

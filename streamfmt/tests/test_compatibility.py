@@ -17,7 +17,7 @@ from ..cli import verify_stream_v2
 from ..render import compatibility
 from ..render.compatibility import STATUS
 from ..schema.clauses import registry
-from ..writer import Stream, record
+from ..writer import Draft, record
 from . import peers
 from .good import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
 from .vector import judge
@@ -40,7 +40,7 @@ def both(path: Path, *asked: tuple[str, bytes]) -> list[tuple[int, int]]:
     return list(zip(ours, (STATUS[row.verdict] for row in peers.script(asked)), strict=True))
 
 
-def _form(stream: Stream) -> str:
+def _form(stream: Draft) -> str:
     """The format to ask for, of those that both commands have."""
     first = stream.parts[0].path.partition(".")[0] if stream.parts else ""
     return first if first in verify_stream_v2.FORMATS else "libxc"
@@ -50,15 +50,15 @@ def _form(stream: Stream) -> str:
 _FIRST = {"libxc": "libxc.image_header", "libxl": "libxl.header", "xl": "xl.header"}
 
 
-def _refused_unheard(stream: Stream) -> bool:
+def _refused_unheard(stream: Draft) -> bool:
     """Whether the script refuses the stream even if it keeps all rules."""
     return any(stream.paths & set(row.clause.applies) for row in DIFFERENCES.values() if row.unheard)
 
 
-def _variants(stream: Stream) -> list[Stream]:
+def _variants(stream: Draft) -> list[Draft]:
     """The stream, and without the xenstore data for which the script refuses whatever else there is."""
     rest = tuple(part for part in stream if part.path != XENSTORE.path)
-    return [stream] if len(rest) == len(stream.parts) else [stream, Stream(rest)]
+    return [stream] if len(rest) == len(stream.parts) else [stream, Draft(rest)]
 
 
 def _found(form: str, raw: bytes) -> set[str]:
@@ -66,7 +66,7 @@ def _found(form: str, raw: bytes) -> set[str]:
     return set(judge([raw], form).verifier.findings.counts)
 
 
-def _excused(ours: int, theirs: int, found: set[str], stream: Stream) -> bool:
+def _excused(ours: int, theirs: int, found: set[str], stream: Draft) -> bool:
     """Whether the page tells of a difference like this."""
     told = any(theirs in DIFFERENCES[clause].theirs for clause in found & DIFFERENCES.keys())
     return told or (not ours and _refused_unheard(stream))
@@ -75,7 +75,7 @@ def _excused(ours: int, theirs: int, found: set[str], stream: Stream) -> bool:
 _STATE = record("libxl.CHECKPOINT_STATE", control_id="NEW")
 _CONTEXT = "libxc.HVM_CONTEXT"
 # Streams that show a difference which the vectors hide, since the script refuses them for something else.
-EXTRA: dict[str, list[Stream]] = {
+EXTRA: dict[str, list[Draft]] = {
     # Little-endian all the same.
     "LIBXC-IHDR-ENDIAN": [GOOD["hvm"].patch("libxc.image_header", "options.endian", 1)],
     "LIBXL-HDR-ENDIAN": [GOOD["libxl-pv"].patch("libxl.header", "options.endian", 1)],

@@ -23,7 +23,7 @@ from ..cli import tee
 from ..io import transfer
 from ..reader.identify import COMPRESSED
 from ..reader.reader import Reader
-from ..writer import Stream, pages
+from ..writer import Draft, pages
 from .good import HVM
 from .hostile import FLOODS, LIARS, cases
 from .vector import Vector, judge, judged, told
@@ -183,7 +183,7 @@ def test_any_bytes(raw: bytes, start: int, way: tuple[str, str]) -> None:
     data = HVM.render()[:start] + raw
     assume(not data.startswith(tuple(COMPRESSED)))  # that is not judged by its own bytes
 
-    assert copied(Vector(Stream(())), data, *way) == told(judge([data]))
+    assert copied(Vector(Draft(())), data, *way) == told(judge([data]))
 
 
 @pytest.mark.parametrize("clause", SMALL)
@@ -200,9 +200,7 @@ def test_every_vector(clause: str) -> None:
 def test_long_streams(source: str, target: str, blocking: bool, sample: Callable[[str], bytes]) -> None:
     """What the kernel moves arrives in its place among what is read; descriptors may be non-blocking."""
     for data in (LONG, LONG + b"after it" * 9000, bytes(200_000), *map(sample, SAMPLES)):
-        assert copied(Vector(Stream(())), data, source, target, blocking=blocking, seed=len(data)) == told(
-            judge([data])
-        )
+        assert copied(Vector(Draft(())), data, source, target, blocking=blocking, seed=len(data)) == told(judge([data]))
 
 
 @pytest.mark.parametrize("name", [*LIARS, *FLOODS])
@@ -212,7 +210,7 @@ def test_hostile_streams(name: str) -> None:
         data = b"".join(islice(pieces, 20))[: 1 << 20]
         way = WAYS[number % len(WAYS)]
 
-        assert copied(Vector(Stream(())), data, *way, seed=number) == told(judge([data])), (number, way)
+        assert copied(Vector(Draft(())), data, *way, seed=number) == told(judge([data])), (number, way)
 
 
 # -- the system's moods ---------------------------------------------------------------------------------------
@@ -239,7 +237,7 @@ def test_kernel_in_any_mood(seed: int, way: tuple[str, str]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer, "_movers", lambda *_: [moody] * 3)
-        assert copied(Vector(Stream(())), LONG, *way, seed=seed) == told(judge([LONG]))
+        assert copied(Vector(Draft(())), LONG, *way, seed=seed) == told(judge([LONG]))
 
 
 @EACH_WAY
@@ -247,7 +245,7 @@ def test_without_help_of_the_kernel(source: str, target: str) -> None:
     """A system that moves nothing by itself has its bytes read and written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(os, "splice")
-        assert copied(Vector(Stream(())), LONG, source, target) == told(judge([LONG]))
+        assert copied(Vector(Draft(())), LONG, source, target) == told(judge([LONG]))
 
 
 EXPECTED_MOVES = {
@@ -283,7 +281,7 @@ def test_pages_are_not_read(source: str, target: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name in moved:
             patch.setattr(os, name, counting(name, getattr(os, name)))
-        copied(Vector(Stream(())), data, source, target, seed=3)
+        copied(Vector(Draft(())), data, source, target, seed=3)
     expected = EXPECTED_MOVES[source, target]
 
     assert {name for name, count in moved.items() if count} == {expected} - {None}

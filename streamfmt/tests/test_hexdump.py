@@ -11,7 +11,7 @@ from streamfmt.render.hexdump import BYTES_MAX, ELEMENTS_MAX, hanging
 from streamfmt.schema import libxc
 
 from .. import writer
-from ..writer import Stream
+from ..writer import Draft
 from . import good
 from .good import GOOD
 from .showing import Show, dumped, parsed, reach, records
@@ -97,7 +97,7 @@ def test_dump_names(show: Show) -> None:
 def test_limits_of_a_dump(show: Show) -> None:
     """Opaque parts and arrays are cut short and say so; --full lifts that; a selection leaves the headers out."""
     many = writer.pages(*((pfn, "XTAB") for pfn in range(ELEMENTS_MAX + 5)))
-    stream = Stream((*good.PV.parts[:-1], many, good.END))
+    stream = Draft((*good.PV.parts[:-1], many, good.END))
     for words, elements, data, headers in (
         (["--hexdump"], ELEMENTS_MAX, BYTES_MAX, 2),
         (["--hexdump", "--full"], ELEMENTS_MAX + 5, 5168, 2),

@@ -10,7 +10,7 @@ import pytest
 
 from ..cli.main import main
 from ..schema.clauses import registry
-from ..writer import Stream, raw
+from ..writer import Draft, raw
 from .good import GOOD
 from .test_cli import legacy_hvm
 from .vector import judge
@@ -22,7 +22,7 @@ LIARS = {
     "libxl": XL.patch("xl.header", _V2, 0).render(),
     "libxl, text": XL.patch("xl.header", _V2, 0).patch("xl.header", _JSON, 0).render(),
     "libxl, big-endian": XL.patch("xl.header", _V2, 0).big_endian("xl").render(),
-    "legacy": Stream((*XL.parts[:2], raw(legacy_hvm()))).render(),
+    "legacy": Draft((*XL.parts[:2], raw(legacy_hvm()))).render(),
     "libxl, behind text": b"Last login: Monday\n" + XL.patch("xl.header", _V2, 0).render(),
 }
 
@@ -68,7 +68,7 @@ def test_usual_case_needs_no_thought(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_nothing_to_mend() -> None:
     """Where neither stream is there, no byte would help."""
-    bare = Stream((*XL.parts[:2], *GOOD["hvm"].parts)).render()
+    bare = Draft((*XL.parts[:2], *GOOD["hvm"].parts)).render()
     for data in (bare, XL.before("libxl.header", raw(b"something else, and enough of it")).render()):
         assert _message(data)
         assert "would have to be" not in _message(data)

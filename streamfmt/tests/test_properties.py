@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict, finding_lines, summary
 from ..checks.verifier import MODES
-from ..writer import Stream
+from ..writer import Draft
 from .good import HVM, LIBXL_HVM, PV
 from .vector import judge, judged, told
 from .vectors import EACH_SMALL, SMALL
@@ -16,8 +16,8 @@ from .vectors import EACH_SMALL, SMALL
 FORMS = st.sampled_from(("auto", "libxc", "libxl"))
 
 
-def _first(stream: Stream, count: int) -> bytes:
-    return Stream(stream.parts[:count]).render()
+def _first(stream: Draft, count: int) -> bytes:
+    return Draft(stream.parts[:count]).render()
 
 
 # Headers that are right, and all static data, so that what follows is looked at as records.

@@ -17,7 +17,7 @@ from ..recipes import dump, memory
 from ..recipes import load as recipes
 from ..recipes.load import Recipe
 from ..schema import hvm, libxc
-from ..writer import Stream
+from ..writer import Draft
 from .good import GOOD
 from .loading import load, loaded
 from .vector import judge
@@ -26,7 +26,7 @@ from .vectors import SMALL
 FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate")
 
 
-def records(stream: Stream, path: str) -> list[dict[str, Any]]:
+def records(stream: Draft, path: str) -> list[dict[str, Any]]:
     """The fields of all records of that path."""
     with streamfmt.open(stream.render()) as items:
         return [
@@ -36,7 +36,7 @@ def records(stream: Stream, path: str) -> list[dict[str, Any]]:
         ]
 
 
-def frames(stream: Stream) -> list[list[tuple[int, str, bytes | None]]]:
+def frames(stream: Draft) -> list[list[tuple[int, str, bytes | None]]]:
     """Frame, type and contents of each page of each record."""
     with streamfmt.open(stream.render()) as items:
         return [
@@ -229,7 +229,7 @@ def test_what_a_container_carries(said: str, path: str, data: bytes) -> None:
 HVM = load('guest = "hvm"').stream
 
 
-def faulty(fault: str) -> Stream:
+def faulty(fault: str) -> Draft:
     made = load(f'guest = "hvm"\n[[fault]]\n{fault}')
     assert made.faults
     return made.stream
@@ -250,7 +250,7 @@ def faulty(fault: str) -> Stream:
         ('insert = [{ raw = { hex = "ff" } }]', None),
         ('insert = [{ vcpu = "BASIC", number = 3, size = 5168 }]\ninstead = "X86_TSC_INFO"', None),
         ('insert = [{ pages = "7-8, 9 XTAB", fill = "zero" }]\nbefore = "X86_TSC_INFO"', None),
-        ('change = "X86_TSC_INFO"\nlength = 3', HVM.edit("libxc.X86_TSC_INFO", claim=3)),
+        ('change = "X86_TSC_INFO"\nlength = 3', HVM.edit("libxc.X86_TSC_INFO", declared_length=3)),
         ('change = "X86_TSC_INFO"\ntype = "0x80000001"', HVM.edit("libxc.X86_TSC_INFO", code=0x80000001)),
         ('change = "libxc.END"\npadding = "12345678"', HVM.edit("libxc.END", padding=b"12345678")),
         ('change = "libxc.END"\nbytes = "12345678"\nzeros = 8', HVM.edit("libxc.END", data=b"12345678", fill=8)),
@@ -261,7 +261,7 @@ def faulty(fault: str) -> Stream:
         ('big_endian = ["libxc"]', HVM.big_endian("libxc")),
     ],
 )
-def test_faults(fault: str, edited: Stream | None) -> None:
+def test_faults(fault: str, edited: Draft | None) -> None:
     """Each verb does the edit of its name; one that has no expected stream here is looked at by itself below."""
     data = faulty(fault).render()
 

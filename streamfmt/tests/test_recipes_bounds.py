@@ -11,9 +11,9 @@ import pytest
 from ..codec import encode
 from ..errors import RecipeError
 from ..recipes import load as recipes
-from ..recipes.faults import Draft
+from ..recipes.faults import Edited
 from ..recipes.toml import LIMITS
-from ..writer.draft import Stream
+from ..writer.draft import Draft
 from .loading import load
 from .measured import ROOM, bare, command
 
@@ -160,7 +160,7 @@ def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPat
     """Twice as many encode no more than twice as many fields."""
     counts: list[int] = []
     put: Callable[..., Any] = encode.put
-    head: Callable[..., Any] = encode._head
+    packed: Callable[..., Any] = encode._packed
 
     def counted(*args: Any) -> None:
         counts[-1] += 1
@@ -168,10 +168,10 @@ def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPat
 
     def counted_at_once(plan: Any, *args: Any) -> Any:
         counts[-1] += len(plan.rows)
-        return head(plan, *args)
+        return packed(plan, *args)
 
     monkeypatch.setattr(encode, "put", counted)
-    monkeypatch.setattr(encode, "_head", counted_at_once)
+    monkeypatch.setattr(encode, "_packed", counted_at_once)
     for many in (300, 600):
         counts.append(0)
         load(HVM + "".join(f"{F}{FAULTS[name]}" for _ in range(many)))
@@ -214,7 +214,7 @@ def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:
 def test_what_is_put_at_the_end_is_new_once(begun: bool) -> None:
     """Each part is checked, and paid for, once."""
     parts = load(HVM).stream.parts
-    draft = Draft(Stream(parts if begun else ()))
+    draft = Edited(Draft(parts if begun else ()))
     draft.then(*parts[:2])
 
     assert draft.fresh == [*parts[:2]]

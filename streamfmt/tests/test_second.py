@@ -27,7 +27,7 @@ from .. import data, tables
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..checks.verifier import MODES
 from ..corpus import entries
-from ..writer import Stream, record
+from ..writer import Draft, record
 from .campaign import one, seeds
 from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
 from .vector import Vector, judge, judged
@@ -200,7 +200,7 @@ def test_any_record_anywhere(name: str) -> None:
     parts = GOOD[name].parts
     seen = set()
     for place, part in product(range(1, len(parts) + 1), _RECORDS.values()):
-        raw = Stream((*parts[:place], part, *parts[place:])).render()
+        raw = Draft((*parts[:place], part, *parts[place:])).render()
         seen.add(_agree(raw, judge([raw])))
     assert seen >= {"accept", "reject"}
 

@@ -19,7 +19,7 @@ import pytest
 
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM
 from ..writer import (
-    Stream,
+    Draft,
     context,
     dirty,
     in_libvirt,
@@ -87,16 +87,16 @@ MOST = 0xFFFFFFFF
 ADDRESS_SPACE = 256 << 20
 
 
-def _lengths(path: str, stream: Stream) -> dict[str, tuple[Stream, set[str]]]:
+def _lengths(path: str, stream: Draft) -> dict[str, tuple[Draft, set[str]]]:
     cut = {"LIBXC-REC-TRUNC"}
     return {
-        "length-of-4-gib": (stream.edit(path, claim=MOST), {"LIBXC-REC-LENGTH-MAX"}),
-        "length-above-limit": (stream.edit(path, claim=MAX + 1), {"LIBXC-REC-LENGTH-MAX"}),
-        "length-at-limit": (stream.edit(path, claim=MAX), cut),
+        "length-of-4-gib": (stream.edit(path, declared_length=MOST), {"LIBXC-REC-LENGTH-MAX"}),
+        "length-above-limit": (stream.edit(path, declared_length=MAX + 1), {"LIBXC-REC-LENGTH-MAX"}),
+        "length-at-limit": (stream.edit(path, declared_length=MAX), cut),
     }
 
 
-def _page(data: bytes) -> Stream:
+def _page(data: bytes) -> Draft:
     return HVM.swap(PAGE, record(PAGE, data))
 
 
@@ -105,7 +105,7 @@ def _u(*words: int) -> bytes:
 
 
 # Name: the stream, and the clauses that are broken.
-CASES: dict[str, tuple[Stream, set[str]]] = {
+CASES: dict[str, tuple[Draft, set[str]]] = {
     # Framing.
     **_lengths(MSR_POLICY, HVM),
     "padding": (
@@ -185,9 +185,9 @@ CASES: dict[str, tuple[Stream, set[str]]] = {
         {"LIBXC-REC-UNKNOWN-OPT"},
     ),
     "empty-state": (BACK.resized(STATE, 0, nth=2), {"LIBXL-CKPTSTATE-LEN"}),
-    "dirty-list-beyond-limit": (BACK.edit(DIRTY, claim=MAX + 8), {"LIBXC-REC-LENGTH-MAX"}),
+    "dirty-list-beyond-limit": (BACK.edit(DIRTY, declared_length=MAX + 8), {"LIBXC-REC-LENGTH-MAX"}),
     # libxl: a length that 4.22 and later round up to 0.
-    "length-that-rounds-to-0": (LIBXL_HVM.edit(XS, claim=0xFFFFFFF9), {"LIBXL-REC-TRUNC"}),
+    "length-that-rounds-to-0": (LIBXL_HVM.edit(XS, declared_length=0xFFFFFFF9), {"LIBXL-REC-TRUNC"}),
     "key-with-slash": (LIBXL_HVM.edit(XS, data=_u(2, 0) + b"/k\0v\0"), {"LIBXL-EMUXS-PAIRS"}),
     # Containers.
     "xl-data-of-4-gib": (XL_HVM.patch(XL_HEADER, "optional_data_len", MOST), {"XL-TRUNC"}),
@@ -200,15 +200,15 @@ CASES: dict[str, tuple[Stream, set[str]]] = {
     "libvirt-xml-of-0": (in_libvirt(LIBXL_HVM, b""), {"LIBVIRT-XML-LEN"}),
     "libvirt-version-1": (in_libvirt(LIBXL_HVM, version=1), {"LIBVIRT-VERSION-STREAM"}),
     **{
-        f"xapi-{name}-{word}": (XAPI_UEFI.edit(path, claim=length), {"XAPI-LENGTH"})
+        f"xapi-{name}-{word}": (XAPI_UEFI.edit(path, declared_length=length), {"XAPI-LENGTH"})
         for name, path in (("description", XENOPS_RECORD), ("firmware", FIRMWARE), ("tpm", TPM), ("qemu", QEMU))
         for word, length in (("negative", -1), ("of-2-to-62", 1 << 62), ("of-most", (1 << 63) - 1))
     },
-    "xapi-firmware-of-most-that-fits": (XAPI_UEFI.edit(FIRMWARE, claim=(1 << 62) - 1), {"XAPI-TRUNC"}),
-    "xapi-qemu-of-4-gib": (XAPI_UEFI.edit(QEMU, claim=1 << 32), {"XAPI-QEMU-MAX", "XAPI-TRUNC"}),
+    "xapi-firmware-of-most-that-fits": (XAPI_UEFI.edit(FIRMWARE, declared_length=(1 << 62) - 1), {"XAPI-TRUNC"}),
+    "xapi-qemu-of-4-gib": (XAPI_UEFI.edit(QEMU, declared_length=1 << 32), {"XAPI-QEMU-MAX", "XAPI-TRUNC"}),
     "xapi-type-1234": (XAPI_UEFI.edit(FIRMWARE, code=0x1234), {"XAPI-TYPE"}),
     "xapi-two-images": (XAPI_UEFI.before(FIRMWARE, unsized("LIBXC"), *HVM), {"XAPI-MEMORY-ONCE"}),
-    "xapi-without-memory": (Stream((*XAPI_UEFI.parts[:2], XAPI_UEFI.parts[-1])), {"XAPI-MEMORY"}),
+    "xapi-without-memory": (Draft((*XAPI_UEFI.parts[:2], XAPI_UEFI.parts[-1])), {"XAPI-MEMORY"}),
     "xapi-without-end": (XAPI_UEFI.upto(XAPI_END), {"XAPI-TRUNC"}),
     "xapi-old-data-behind": (XAPI_UEFI.then(raw(b"\xa5" * 100)), {"XAPI-SLACK"}),
     "xapi-deep-text": (in_xapi(HVM, xenops=b"(" * 100_000), {"XAPI-XENOPS-FORM"}),

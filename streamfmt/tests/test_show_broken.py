@@ -15,7 +15,7 @@ from streamfmt import tables
 from streamfmt.cli.main import main
 
 from .. import writer
-from ..writer import RECORDS, Stream
+from ..writer import RECORDS, Draft
 from . import good
 from .good import GOOD
 from .showing import LITTLE, REAL, Show, dumped, objects, real, records
@@ -26,7 +26,7 @@ from .showing import LITTLE, REAL, Show, dumped, objects, real, records
 @pytest.mark.parametrize(
     ("stream", "step"), [(LITTLE, 13), (good.wrapped(LITTLE, good.XENSTORE, good.EMULATOR), 1)], ids=["libxc", "libxl"]
 )
-def test_truncation_anywhere(stream: Stream, step: int, show: Show) -> None:
+def test_truncation_anywhere(stream: Draft, step: int, show: Show) -> None:
     """A stream cut at any byte is listed or dumped up to there, says where it stops, and exits with 1."""
     data = stream.render()
     for size in range(0, len(data), step):
@@ -41,13 +41,13 @@ def test_truncation_anywhere(stream: Stream, step: int, show: Show) -> None:
 
 
 @pytest.mark.parametrize("name", ["pv", "libxl-hvm"])
-@pytest.mark.parametrize("claim", [0, 7, 4095, 1 << 27, (1 << 32) - 1])
-def test_any_claim_is_survived(name: str, claim: int, show: Show) -> None:
+@pytest.mark.parametrize("declared_length", [0, 7, 4095, 1 << 27, (1 << 32) - 1])
+def test_any_claim_is_survived(name: str, declared_length: int, show: Show) -> None:
     """Whatever length any record claims, both forms end with a status and no exception."""
     for number, part in enumerate(GOOD[name].parts):
         if part.path in RECORDS:
             paths = [other.path for other in GOOD[name].parts[:number]]
-            data = GOOD[name].edit(part.path, paths.count(part.path), claim=claim).render()
+            data = GOOD[name].edit(part.path, paths.count(part.path), declared_length=declared_length).render()
             assert show(data, "--hexdump")[0] in (0, 1)
             assert show(data, "--json")[0] in (0, 1)
 
@@ -114,7 +114,7 @@ def test_odd_records(show: Show) -> None:
         (writer.record("libxc.TOOLSTACK", bytes(3)), "3 bytes"),
     )
     for part, summary in odd:
-        status, output = show(Stream((*parts[:5], part, parts[5], parts[-1])), "--json")
+        status, output = show(Draft((*parts[:5], part, parts[5], parts[-1])), "--json")
         assert status == 0
         assert records(output)[3]["summary"].startswith(summary)
         assert records(output)[4]["number"] == 4
@@ -122,7 +122,7 @@ def test_odd_records(show: Show) -> None:
 
 def test_oversize_record(show: Show) -> None:
     """A record longer than any reader takes is listed, its header dumped, and reading stops at it."""
-    stream = good.HVM.edit("libxc.HVM_PARAMS", claim=tables.RECORD_LENGTH_MAX + 1)
+    stream = good.HVM.edit("libxc.HVM_PARAMS", declared_length=tables.RECORD_LENGTH_MAX + 1)
     status, output = show(stream, "--json")
 
     assert status == 1
@@ -149,7 +149,7 @@ def test_huge_records_cost_little(part: writer.Part, ending: str, show: Show) ->
     if part.path.startswith("libxl"):
         stream = good.wrapped(LITTLE, part)
     else:
-        stream = Stream((*LITTLE.parts[:-1], part, good.END))
+        stream = Draft((*LITTLE.parts[:-1], part, good.END))
     show(good.HVM)  # what is imported and cached stays
     tracemalloc.start()
     try:

@@ -273,7 +273,7 @@ def test_bytes_that_have_no_parts(data: bytes) -> None:
 
 def test_nothing_given() -> None:
     """Of nothing there is nothing to change."""
-    empty = Sample(streamfmt.writer.Stream(()), "libxl")
+    empty = Sample(streamfmt.writer.Draft(()), "libxl")
 
     assert find(chunkings(b""), lambda _: True) == []
     assert find(cuts(empty), lambda _: True) == empty
@@ -283,7 +283,7 @@ def test_nothing_given() -> None:
 
 WAYS: dict[str, Callable[[Sample], bool]] = {
     "a field": lambda sample: any(part.patches for part in sample.stream),
-    "a length": lambda sample: any(part.claim for part in sample.stream),
+    "a length": lambda sample: any(part.declared_length for part in sample.stream),
     "a body": lambda sample: any(part.data == b"" for part in sample.stream),
     "a type": lambda sample: any(part.code == 1 << 31 for part in sample.stream),
     "a conforming one": lambda sample: sample.stream != SMALLEST.stream and sample.clauses == set(),
@@ -318,7 +318,7 @@ def test_every_field_has_its_boundaries(path: str) -> None:
     places = _places(FIELDS[path])
     found = find(having(path), lambda sample: places <= fields(sample.stream.part(path)).keys(), settings=NOT_SHRUNK)
     part = found.stream.part(path)
-    alone = Sample(streamfmt.writer.Stream((part,)), found.form)
+    alone = Sample(streamfmt.writer.Draft((part,)), found.form)
     wanted = set()
     for place in places:
         values = boundary_values(fields(part)[place])

@@ -24,7 +24,7 @@ from .vector import judged, told
 from .vectors import BREAKING, SEVERAL
 
 HERE = Path(data.__file__).parent / "checks"
-_FAULT = Verifier.fault
+_FAULT = Verifier.report
 Place = tuple[str, int]
 Function = tuple[str, str]
 STREAMS = {clause: {**vectors, **SEVERAL.get(clause, {})} for clause, vectors in BREAKING.items()}
@@ -56,7 +56,7 @@ def _calls(module: str, within: ast.AST) -> Iterator[tuple[ast.Call, Function]]:
 
 def _helpers() -> set[Function]:
     """Functions that make a finding whatever they are given: it is their callers that check."""
-    found: set[Function] = {("verifier", "fault")}
+    found: set[Function] = {("verifier", "report")}
     used = {called for module, tree in _MODULES.items() for _, called in _calls(module, tree)}
     more = found
     while more:
@@ -135,7 +135,7 @@ def _reached() -> dict[Place, list[tuple[str, str]]]:
         _FAULT(self, *args, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Verifier, "fault", fault)
+        patch.setattr(Verifier, "report", fault)
         for clause, vectors in STREAMS.items():
             for name, vector in vectors.items():
                 here = clause, name
@@ -157,7 +157,7 @@ def test_each_check_is_needed(place: Place) -> None:
     clause, name = streams[0]
     before = _plain(clause, name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Verifier, "fault", fault)
+        patch.setattr(Verifier, "report", fault)
         assert told(judged(STREAMS[clause][name])) != before
 
 

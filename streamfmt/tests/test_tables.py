@@ -22,6 +22,7 @@ from construct.core import Construct, Renamed, Subconstruct
 
 import streamfmt
 from streamfmt import tables
+from streamfmt.errors import SchemaError
 from streamfmt.render import reference
 from streamfmt.schema import compile as compiler
 from streamfmt.schema import libxc, libxl
@@ -145,8 +146,11 @@ def test_every_field_matters(struct: Struct, number: int, baseline: list[Any]) -
         try:
             values = compiler.tables()
         except (LookupError, ValueError):
-            values = {}  # the reader's fast path stands on this field: there is no reader without it
-        redocumented = reference.text()
+            values = {}  # what counts another has to be there, and the reader's fast path stands on some fields
+        try:
+            redocumented = reference.text()
+        except SchemaError:
+            redocumented = ""
 
     assert values != compiler.tables()
     assert redocumented != reference.text()

@@ -18,7 +18,7 @@ from streamfmt import tables
 from ..checks.verifier import Verifier
 from ..cli import verify_stream_v2
 from ..cli.verify_stream_v2 import PROGRAM, main
-from ..writer import Stream, unknown
+from ..writer import Draft, unknown
 from .good import GOOD
 from .vectors import BREAKING
 
@@ -30,9 +30,9 @@ HVM, PV, REMUS, XL = (GOOD[name] for name in ("hvm", "pv", "libxl-remus-hvm", "x
 def verify(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command on a stream; exit status, standard output and standard error."""
 
-    def verified(stream: Stream | bytes, *words: str) -> tuple[int, str, str]:
+    def verified(stream: Draft | bytes, *words: str) -> tuple[int, str, str]:
         path = tmp_path / "stream"
-        path.write_bytes(stream.render() if isinstance(stream, Stream) else stream)
+        path.write_bytes(stream.render() if isinstance(stream, Draft) else stream)
         status = main([*words, "-i", str(path)])
         out, err = capfd.readouterr()
         return status, out.replace(str(path), "STREAM"), err.replace(str(path), "STREAM")

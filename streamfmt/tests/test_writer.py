@@ -24,7 +24,7 @@ from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io import outputs
 from ..schema import libxc
-from ..writer import HEADERS, BreachError, Part, Stream, Writer
+from ..writer import HEADERS, BreachError, Draft, Part, Writer
 from .good import GOOD, HVM, TSC
 from .pulling import DATA
 from .vector import Vector, judge
@@ -42,7 +42,7 @@ def _form(vector: Vector) -> str:
     return vector.stream.form if vector.form == "auto" else vector.form
 
 
-def _written(stream: Stream, form: str, **options: Any) -> tuple[bytes, str]:
+def _written(stream: Draft, form: str, **options: Any) -> tuple[bytes, str]:
     """The bytes, and the clause that ended it."""
     out = io.BytesIO()
     writer = Writer(out, form, **options)
@@ -103,7 +103,7 @@ def test_read_then_write_is_the_same(name: str) -> None:
 def _of_fields(item: streamfmt.Record) -> Part:
     path = f"{item.layer.rpartition('/')[2]}.{item.name}"
     claim = item.length if path == "xapi.LIBXC" else None
-    return Part(path, item.fields(), claim=claim)
+    return Part(path, item.fields(), declared_length=claim)
 
 
 @EACH_CLAUSE
@@ -388,7 +388,7 @@ FIELDS = {path: layout for path, layout in layouts().items() if layout.fields}
 def test_all_fields_at_once(path: str, order: str) -> None:
     """Fields packed together are the bytes that they are one by one; what cannot be packed is left to that way."""
     layout = FIELDS[path]
-    plan = encode._planned(layout)
+    head = encode._planned(layout).heads[id(layout.items[0])]
     taken = 0
     for row in layout.fields:
         bits = min(row.bits, 64)
@@ -396,9 +396,9 @@ def test_all_fields_at_once(path: str, order: str) -> None:
         for value in [None, bytes(row.size), (bytes(range(256)) * 16)[: row.size], "no name", *edges]:
             others = {other.path: bytes(other.size) if other.raw else 1 for other in layout.fields}
             values = {**others, row.path: value}
-            at_once = encode._head(plan, values, order)
+            at_once = encode._packed(head, values, order)
             try:
-                one_by_one = bytes(encode._fields(layout, plan, values, "", order))
+                one_by_one = bytes(encode._fields(head, values, "", order))
             except FieldError:
                 assert at_once is None
             else:

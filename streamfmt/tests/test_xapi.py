@@ -23,7 +23,7 @@ from ..cli.main import main
 from ..reader import sexpr
 from ..schema import libxc, xapi
 from ..schema.model import RecordType
-from ..writer import XENOPS, Part, Stream, in_xapi, raw, sized, unsized
+from ..writer import XENOPS, Draft, Part, in_xapi, raw, sized, unsized
 from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
 from .showing import Show, objects
@@ -34,7 +34,7 @@ from .vectors import BREAKING
 DEMU = (unsized("DEMU"), raw(b"state of a GPU, as long as it pleases"))
 
 
-def _verdict(stream: Stream, mode: str = "auto") -> Outcome:
+def _verdict(stream: Draft, mode: str = "auto") -> Outcome:
     return judge(stream.pieces(), mode=mode)
 
 
@@ -45,7 +45,10 @@ def test_gpu_on_the_main_descriptor() -> None:
     """Judging ends at a GPU's state, and the verdict says where and why; errors before it decide all the same."""
     stream = in_xapi(HVM, *DEMU)
     at = stream.offset("xapi.DEMU") + 16
-    clean, wrong = _verdict(stream), _verdict(stream.edit(IMAGE_RECORD, claim=1).edit(XENOPS_RECORD, code=0x0F01))
+    clean, wrong = (
+        _verdict(stream),
+        _verdict(stream.edit(IMAGE_RECORD, declared_length=1).edit(XENOPS_RECORD, code=0x0F01)),
+    )
 
     assert (clean.verdict, clean.status, clean.verifier.findings.kept) == (NOT_JUDGED, 1, [])
     assert f"not judged: what follows from {at} on, state of a virtual GPU (Demu)" in summary(clean)
@@ -55,7 +58,7 @@ def test_gpu_on_the_main_descriptor() -> None:
 
 def test_legacy_stream_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A record for a legacy stream is noted, what it holds is named, and nothing from there on is judged."""
-    stream = Stream((*XAPI_HVM.parts[:2], unsized("LIBXC_LEGACY"), raw(POSITIVE["hvm64"][0])))
+    stream = Draft((*XAPI_HVM.parts[:2], unsized("LIBXC_LEGACY"), raw(POSITIVE["hvm64"][0])))
     outcome = _verdict(stream)
     path = tmp_path / "image"
     path.write_bytes(stream.render())
@@ -102,7 +105,7 @@ def test_each_type_alone(row: RecordType) -> None:
     body = {"XENOPS": XENOPS, "SWTPM": b"AAAA"}.get(row.name, b"")
     inside = HVM.parts if row.name == "LIBXC" else ()
     end = () if row.name == "END_OF_IMAGE" else (unsized("END_OF_IMAGE"),)
-    outcome = _verdict(Stream((XAPI_HVM.parts[0], sized(row.name, body), *inside, *end)))
+    outcome = _verdict(Draft((XAPI_HVM.parts[0], sized(row.name, body), *inside, *end)))
     clauses = set(outcome.verifier.findings.counts) - {"XAPI-XENOPS-FIRST", "XAPI-ORDER"}
 
     assert clauses == {
@@ -137,7 +140,7 @@ def test_slack_is_told() -> None:
 
 def test_no_memory_is_named() -> None:
     """The finding says in words what such an image is good for."""
-    (finding,) = _verdict(Stream((*XAPI_HVM.parts[:2], XAPI_HVM.parts[-1]))).verifier.findings.kept
+    (finding,) = _verdict(Draft((*XAPI_HVM.parts[:2], XAPI_HVM.parts[-1]))).verifier.findings.kept
 
     assert finding.message == "the image ends without the guest's memory: well-formed, and of no use"
 
@@ -156,7 +159,7 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An image is named with what is inside, one without memory with what it lacks, and compressed ones are opened."""
     path = tmp_path / "image"
     content = XAPI_UEFI.render()
-    useless = Stream((*XAPI_HVM.parts[:2], XAPI_HVM.parts[-1])).render()
+    useless = Draft((*XAPI_HVM.parts[:2], XAPI_HVM.parts[-1])).render()
 
     for packed in (content, zstandard.ZstdCompressor().compress(content)):
         found = _identified(packed, path, capsys)
@@ -173,7 +176,7 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_gpu_stream_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A GPU's state on a descriptor of its own has no signature: its first header tells it."""
     path = tmp_path / "gpu"
-    found = _identified(Stream((*DEMU, unsized("END_OF_IMAGE"))).render(), path, capsys)
+    found = _identified(Draft((*DEMU, unsized("END_OF_IMAGE"))).render(), path, capsys)
 
     assert (found["key"], found["kind"]) == ("xapi-vgpu", "payload")
     assert main(["verify", str(path)]) == 1
@@ -224,13 +227,13 @@ def test_show_description(text: bytes, words: str, show: Show) -> None:
     assert words in " ".join(show(in_xapi(HVM, xenops=text))[1].split())
 
 
-@pytest.mark.parametrize("claim", [0, 7, -1, -(1 << 63), 1 << 31, 1 << 62, (1 << 63) - 1])
-def test_any_claim_is_survived(claim: int, show: Show) -> None:
+@pytest.mark.parametrize("declared_length", [0, 7, -1, -(1 << 63), 1 << 31, 1 << 62, (1 << 63) - 1])
+def test_any_claim_is_survived(declared_length: int, show: Show) -> None:
     """Whatever length any record claims, each form ends with a status, and JSON keeps to its schema."""
     with open(data.path("spec", "json", "show.json"), encoding="utf-8") as file:
         validator = jsonschema.Draft202012Validator(json.load(file))
     for path in (XENOPS_RECORD, IMAGE_RECORD, FIRMWARE, TPM, QEMU, XAPI_END):
-        stream = XAPI_UEFI.edit(path, claim=claim)
+        stream = XAPI_UEFI.edit(path, declared_length=declared_length)
         assert show(stream, "--hexdump")[0] in (0, 1)
         status, output = show(stream, "--json")
         assert status in (0, 1)

@@ -10,14 +10,14 @@ from ..checks.outcome import Outcome, as_dict
 from ..checks.verifier import Verifier
 from ..codec.content import Buffer
 from ..reader.reader import Reader
-from ..writer import Stream
+from ..writer import Draft
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
     """A stream and how it is to be read; `large` ones are not worth feeding in small pieces."""
 
-    stream: Stream
+    stream: Draft
     form: str = "auto"
     mode: str = "auto"
     deep: bool = False

@@ -29,7 +29,7 @@ from .builders import (
     vcpu_msrs,
     xenstore,
 )
-from .draft import Stream
+from .draft import Draft
 from .part import HEADERS, RECORDS, Part, header, raw, record, unknown
 from .writer import Writer
 
@@ -42,8 +42,8 @@ __all__ = [
     "XENOPS",
     "XML",
     "BreachError",
+    "Draft",
     "Part",
-    "Stream",
     "Writer",
     "behind_text",
     "context",

@@ -10,7 +10,7 @@ from .. import tables
 from ..codec.content import Buffer, Content, resized
 from ..errors import FieldError
 from ..schema import libxc
-from .draft import Stream
+from .draft import Draft
 from .part import Part, header, record
 
 # A page entry's type, in its place.
@@ -130,7 +130,7 @@ CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
 XML = b"<domain type='xen'><name>guest</name></domain>\0"
 
 
-def in_xl(stream: Stream, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Stream:
+def in_xl(stream: Draft, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Draft:
     """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
     data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
     head = header(
@@ -143,7 +143,7 @@ def in_xl(stream: Stream, configuration: Content = CONFIGURATION, rest: bytes = 
     return replace(stream, parts=(head, data, *stream.parts))
 
 
-def in_migration(saved: Stream, status: int = 0) -> Stream:
+def in_migration(saved: Draft, status: int = 0) -> Draft:
     """A capture of both directions of `xl migrate`; `saved` is what the sender sent, as an xl file has it."""
     behind = [record(f"xl-migrate.{name}") for name in ("READY", "GO", "REPORT")]
     behind.append(record("xl-migrate.STATUS", status=status))
@@ -152,12 +152,12 @@ def in_migration(saved: Stream, status: int = 0) -> Stream:
     return replace(saved, parts=(header("xl-migrate.header"), *saved.parts, *behind))
 
 
-def behind_text(stream: Stream, text: Content, path: str = "text.TEXT") -> Stream:
+def behind_text(stream: Draft, text: Content, path: str = "text.TEXT") -> Draft:
     """The stream with text before it."""
     return replace(stream, parts=(record(path, text), *stream.parts))
 
 
-def in_libvirt(stream: Stream, xml: Content = XML, version: int = 2) -> Stream:
+def in_libvirt(stream: Draft, xml: Content = XML, version: int = 2) -> Draft:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))
     return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
@@ -175,12 +175,12 @@ def sized(name: str, data: Content) -> Part:
     return record(f"xapi.{name}", data)
 
 
-def unsized(name: str, claim: int = 0) -> Part:
+def unsized(name: str, declared_length: int = 0) -> Part:
     """The header of one whose body has its own end."""
-    return replace(record(f"xapi.{name}"), claim=claim)
+    return replace(record(f"xapi.{name}"), declared_length=declared_length)
 
 
-def in_xapi(image: Stream, *behind: Part, xenops: Content = XENOPS) -> Stream:
+def in_xapi(image: Draft, *behind: Part, xenops: Content = XENOPS) -> Draft:
     """A XAPI suspend image of the stream, with `behind` between the memory and the end."""
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
     return replace(image, parts=(*before, *image.parts, *behind, unsized("END_OF_IMAGE")))

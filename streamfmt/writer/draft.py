@@ -23,7 +23,7 @@ _SMALL = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class Draft:
     """Parts in order.  `big` names the layers that are written big-endian; `cut` ends the bytes early.
 
     A part is named by its path and, where there are several, by which of them it is (`nth`).
@@ -59,49 +59,49 @@ class Stream:
     def part(self, path: str, nth: int = 0) -> Part:
         return self.parts[self.find(path, nth)]
 
-    def swap(self, path: str, *parts: Part, nth: int = 0) -> Stream:
+    def swap(self, path: str, *parts: Part, nth: int = 0) -> Draft:
         """With `parts` in the place of one."""
         at = self.find(path, nth)
         return replace(self, parts=(*self.parts[:at], *parts, *self.parts[at + 1 :]))
 
-    def before(self, path: str, *parts: Part, nth: int = 0) -> Stream:
+    def before(self, path: str, *parts: Part, nth: int = 0) -> Draft:
         return self.swap(path, *parts, self.part(path, nth), nth=nth)
 
-    def after(self, path: str, *parts: Part, nth: int = 0) -> Stream:
+    def after(self, path: str, *parts: Part, nth: int = 0) -> Draft:
         return self.swap(path, self.part(path, nth), *parts, nth=nth)
 
-    def without(self, path: str, nth: int = 0) -> Stream:
+    def without(self, path: str, nth: int = 0) -> Draft:
         return self.swap(path, nth=nth)
 
-    def moved(self, path: str, *, before: str, nth: int = 0, before_nth: int = 0) -> Stream:
+    def moved(self, path: str, *, before: str, nth: int = 0, before_nth: int = 0) -> Draft:
         """With the `nth` part of `path` taken out and put before another."""
         return self.without(path, nth).before(before, self.part(path, nth), nth=before_nth)
 
-    def then(self, *parts: Part) -> Stream:
+    def then(self, *parts: Part) -> Draft:
         return replace(self, parts=(*self.parts, *parts))
 
-    def edit(self, path: str, nth: int = 0, **changes: Any) -> Stream:
-        """With other attributes of one part, such as `claim` or `bytes`."""
+    def edit(self, path: str, nth: int = 0, **changes: Any) -> Draft:
+        """With other attributes of one part, such as `declared_length` or `data`."""
         return self.swap(path, replace(self.part(path, nth), **changes), nth=nth)
 
-    def put(self, path: str, nth: int = 0, **values: Any) -> Stream:
+    def put(self, path: str, nth: int = 0, **values: Any) -> Draft:
         """With other values for the schema to build one part from."""
         return self.edit(path, nth, values={**self.part(path, nth).values, **values})
 
-    def patch(self, path: str, place: str, value: int | bytes, nth: int = 0) -> Stream:
+    def patch(self, path: str, place: str, value: int | bytes, nth: int = 0) -> Draft:
         """With one field overwritten behind the schema's back."""
         return self.edit(path, nth, patches=(*self.part(path, nth).patches, (place, value)))
 
-    def resized(self, path: str, length: int, nth: int = 0) -> Stream:
+    def resized(self, path: str, length: int, nth: int = 0) -> Draft:
         """With the body of one record, which its header announces truly, shortened or filled up with zeros."""
         return self.swap(path, with_length(self.part(path, nth), length), nth=nth)
 
-    def big_endian(self, *layers: str) -> Stream:
+    def big_endian(self, *layers: str) -> Draft:
         """With those of the layers big-endian that have a header to say so."""
         headed = {path.partition(".")[0] for path in self.paths & HEADERS.keys()}
         return replace(self, big=frozenset(layers) & headed)
 
-    def upto(self, path: str, nth: int = 0, extra: int = 0) -> Stream:
+    def upto(self, path: str, nth: int = 0, extra: int = 0) -> Draft:
         """Cut where that part begins, or `extra` bytes further."""
         return replace(self, cut=self.offset(path, nth) + extra)
 

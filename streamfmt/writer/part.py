@@ -31,9 +31,9 @@ _ALIGN = {layer.name: layer.align for layer in LAYERS}
 class Part:
     """A header or a record at schema path `path` ("libxc.PAGE_DATA"), or raw bytes if that is empty.
 
-    The body is built from `values` (see `codec.encode`) unless `bytes` gives it; `patches` are fields, such as
-    "reserved" or "entries[2].type", overwritten afterwards.  `code`, `claim` and `padding` replace type, length and
-    padding of a record.  `fill` is a number of zero bytes at the end of the body.
+    The body is built from `values` (see `codec.encode`) unless `data` gives it; `patches` are fields, such as
+    "reserved" or "entries[2].type", overwritten afterwards.  `code`, `declared_length` and `padding` replace the type,
+    length and padding of a record.  `fill` is a number of zero bytes at the end of the body.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Part:
     data: Content | None = None
     patches: tuple[tuple[str, int | Content], ...] = ()
     code: int | None = None
-    claim: int | None = None
+    declared_length: int | None = None
     padding: Content | None = None
     fill: int = 0
 
@@ -114,7 +114,7 @@ class Part:
             return b""
         values = {
             "type": RECORDS[self.path].code if self.code is None else self.code,
-            "length": length if self.claim is None else self.claim,
+            "length": length if self.declared_length is None else self.declared_length,
         }
         return encode.whole(layouts()[f"{self.layer}.record_header"], values, order)
 

@@ -22,7 +22,7 @@ from ..reader.items import Header
 from ..reader.reader import Reader
 from ..schema import libxc
 from .builders import CONFIGURATION, image_headers, in_xl, page_data
-from .draft import ANNOUNCING, Stream, batches
+from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         @property
         def length(self) -> int: ...
         @property
-        def claim(self) -> int: ...
+        def declared_length(self) -> int: ...
         def read(self, limit: int = ...) -> bytes: ...
         def chunks(self) -> Iterator[memoryview]: ...
         def tail(self) -> bytes: ...
@@ -181,7 +181,7 @@ class Writer:
         if self.form in ("xl", "libxl"):
             parts = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *parts)
         if self.form == "xl":
-            parts = in_xl(Stream(parts), config).parts
+            parts = in_xl(Draft(parts), config).parts
         for part in parts:
             self.put(part)
 
@@ -212,7 +212,12 @@ class Writer:
             self.put(Part(path, data=item.data))
             return
         # Of a record that no schema knows its number is enough.
-        part = Part(path if path in RECORDS else f"{layer}.END", code=item.type, claim=item.claim, padding=b"")
+        part = Part(
+            path if path in RECORDS else f"{layer}.END",
+            code=item.type,
+            declared_length=item.declared_length,
+            padding=b"",
+        )
         if item.length <= _WHOLE:
             data = item.read(_WHOLE)
             self.put(replace(part, data=data, padding=item.tail()))
