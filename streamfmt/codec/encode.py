@@ -12,7 +12,7 @@ from struct import Struct, error, pack
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import FieldError
-from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
+from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part, layouts_within
 from .content import Buffer, Content, Made, Numbers, joined
 
 _BYTES = (bytes, bytearray, memoryview, Made)
@@ -113,6 +113,7 @@ class _Row(NamedTuple):
     raw: int  # bytes of a field that is no integer
     codes: dict[str, int]
     default: int | bytes | None
+    counted: Part | None  # what it counts if that is of the same layout and always there
     counts: tuple[_Route, ...]
 
 
@@ -143,13 +144,15 @@ class _Route(NamedTuple):
 class _Plan(NamedTuple):
     """What does not change from one encoding of a layout to the next.
 
-    `known` are all names that its values can have; `heads` is what there is for each block, by its identity.
+    `known` are all names that its values can have, `steps` its items, blocks as their heads, unless it has a choice,
+    and `heads` what there is for each block, by its identity.  `chooses` says whether there is a choice within.
     """
 
     known: frozenset[str]
+    steps: list[_Head | Part]
     heads: dict[int, _Head]
     counts: dict[str, tuple[_Route, ...]]
-    choices: bool
+    chooses: bool
 
 
 # A layout and its values, then those around it.
@@ -170,11 +173,13 @@ def _plan(layout: Layout) -> _Plan:
         if not up:
             routes.setdefault(path, []).append(route)
     counts = {path: tuple(found) for path, found in routes.items()}
+    heads = {id(block): _head_of(layout, block, counts) for block in _blocks(layout.items)}
     return _Plan(
         frozenset(row.item.path for row in layout.rows),
-        {id(block): _head_of(layout, block, counts) for block in _blocks(layout.items)},
+        [heads[id(item)] if isinstance(item, Block) else item for item in layout.items if not isinstance(item, Choice)],
+        heads,
         counts,
-        any(isinstance(item, Choice) for item in layout.items),
+        any(isinstance(item, Choice) for inner in layouts_within(layout) for item in inner.items),
     )
 
 
@@ -216,12 +221,18 @@ def _head_of(layout: Layout, block: Block, routes: Mapping[str, tuple[_Route, ..
             row.size if row.raw else 0,
             {word: code for code, word in row.names.items()},
             implied(row),
+            _direct(routes.get(row.path, ())),
             routes.get(row.path, ()),
         )
         for row in block.fields
     ]
     words: list[int | bytes] = [bytes(size) if raw else 0 for _, size, raw in places]
     return _Head(layout, block, rows, words, _packs(block, places))
+
+
+def _direct(routes: tuple[_Route, ...]) -> Part | None:
+    """The part that a field counts, if it is only one, of the same layout, and in no case."""
+    return routes[0].part if len(routes) == 1 and routes[0].inner is None and not routes[0].cases else None
 
 
 def _packs(block: Block, places: list[tuple[int, int, bool]]) -> dict[str, Struct]:
@@ -239,10 +250,13 @@ def _packed(head: _Head, values: Mapping[str, Any], order: str) -> bytes | None:
     if pack_all is None:
         return None
     words: list[Any] = head.words.copy()
-    for path, word, shift, mask, least, most, raw, codes, default, counts in head.rows:
+    for path, word, shift, mask, least, most, raw, codes, default, counted, counts in head.rows:
         value = values.get(path)
         if value is None:
-            value = _counted(counts, head.layout, values, path) if counts else default
+            if counted is not None:
+                value = _count(counted, values.get(counted.name, ()), path)
+            else:
+                value = _counted(counts, head.layout, values, path) if counts else default
         if raw:
             if type(value) is not bytes or len(value) != raw:
                 return None
@@ -260,11 +274,20 @@ def _layout(
     layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Content], around: _Around = ()
 ) -> None:
     """One layout's bytes onto `out`."""
-    plan = _planned(layout)
-    around = ((layout, values), *around)
-    if not plan.known >= values.keys() or plan.choices:
+    plan: _Plan = layout.kept[0] if layout.kept else _planned(layout)
+    if plan.chooses:
+        around = ((layout, values), *around)
         _known(layout, values, name, around)
-    _items(layout.items, plan, name, order, out, around)
+        _items(layout.items, plan, name, order, out, around)
+        return
+    if not plan.known >= values.keys():
+        _known(layout, values, name, around)
+    for step in plan.steps:
+        if isinstance(step, _Head):
+            packed = _packed(step, values, order)
+            _join(out, _fields(step, values, name, order) if packed is None else packed)
+        else:
+            _part(step, values.get(step.name, ()), f"{name}{step.name}", order, out, around)
 
 
 def _known(layout: Layout, values: Mapping[str, Any], name: str, around: _Around) -> None:
@@ -276,6 +299,7 @@ def _known(layout: Layout, values: Mapping[str, Any], name: str, around: _Around
 
 
 def _items(items: tuple[Item, ...], plan: _Plan, name: str, order: str, out: list[Content], around: _Around) -> None:
+    """Items of which some are choices."""
     values = around[0][1]
     for item in items:
         if isinstance(item, Block):
@@ -336,9 +360,6 @@ def _default(row: Field, name: str) -> int | bytes:
 
 def _counted(routes: tuple[_Route, ...], layout: Layout, values: Mapping[str, Any], name: str) -> int:
     """How often what a field counts is there, among the values of its layout.  Raises FieldError."""
-    first = routes[0]
-    if len(routes) == 1 and first.inner is None and not first.cases:
-        return _count(first.part, values.get(first.part.name, ()), name)
     found = sorted({count for route in routes for count in _counts(route, layout, values, name)})
     if len(found) > 1:
         raise FieldError(name, f"it needs a value, since it counts lists of {found[0]} and of {found[1]} elements")
@@ -365,6 +386,8 @@ def _counts(route: _Route, layout: Layout, values: Mapping[str, Any], name: str)
 
 def _count(part: Part, value: Any, name: str) -> int:
     """How often the part's element is there."""
+    if type(value) is list or type(value) is tuple:
+        return len(value)
     if isinstance(value, _BYTES):
         if part.unit:
             return len(value) // part.unit
