@@ -40,7 +40,7 @@ def table_of(path: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.path)
-def test_layout_is_told(layout: model.Layout) -> None:
+def test_layout_is_said(layout: model.Layout) -> None:
     """Each layout has a source; each of its fields and parts has a row with its place, its size and a meaning."""
     told = section(layout.path)
     rows = {row[3].strip("`").partition("[")[0]: row for row in table_of(layout.path)}

@@ -29,7 +29,7 @@ from streamfmt.schema import libxc, libxl
 from streamfmt.schema.layers import LAYERS
 from streamfmt.schema.model import little_bits
 
-from .vectors import EACH_SMALL
+from .support.corpus import EACH_SMALL
 
 ROOTS: dict[str, Construct] = {
     "libxc.pte": libxc.PTE,
