@@ -14,6 +14,7 @@ from .. import tables
 from ..codec.decode import fixed, layouts
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
+from ..reader.fields import name_of
 from ..reader.identify import Identity
 from ..reader.names import named
 from ..reader.reader import Reader
@@ -287,7 +288,7 @@ class Listing(Sink):
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         self._settle()
         known = [(row[0], row[2]) for row in tables.TRAILERS] + [
-            (row[3], row[4]) for row in tables.MAGICS if not row[2]
+            (data, what) for _, _, offset, data, what in tables.MAGICS if not offset
         ]
         name = "zeros" if zero else next((name for data, name in known if head.startswith(data)), "nothing known")
         self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'byte', 'bytes')}, {name}")
@@ -368,7 +369,7 @@ class Table:
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         text = header_text(layer, path, fixed(layouts()[path], raw, layer.order))
         if broken:
-            text += f"; unexpected: {', '.join(row[1] for row in broken)}"
+            text += f"; unexpected: {', '.join(map(name_of, broken))}"
         self._line(layer, ("", ""), at, len(raw), path.partition(".")[2].replace("_", " "), text)
 
     def row(self, row: Row) -> None:
