@@ -34,7 +34,7 @@ from construct.core import Construct, Renamed, Transformed, bytes2bits, swapbyte
 from construct.expr import BinExpr
 
 from ..errors import SchemaError
-from . import hvm, libxc, libxl
+from . import hvm, libxc, libxl, machine, protocol
 from .layers import LAYERS
 from .model import (
     TO_END,
@@ -390,8 +390,15 @@ def _unwrapped(con: Construct) -> Construct:
 def catalogue() -> dict[str, Layout]:
     """Every header, record and nested format by path, such as "libxc.PAGE_DATA", as the schemas stand now.
 
-    Raises SchemaError for a declaration that no layout can express.
+    Raises SchemaError for a declaration that no layout can express, and for a machine of the protocol that cannot be.
     """
+    machine.check(
+        [row for rows in protocol.MACHINES.values() for row in rows],
+        {layer.name: [row.name for row in layer.records] for layer in LAYERS},
+        {layer.name: [name for rule in layer.rules for name in rule.names] for layer in LAYERS},
+        {"libxl.CHECKPOINT_STATE": libxl.CHECKPOINT_STATES},
+        protocol.__name__.replace(".", "/") + ".py",
+    )
     found: dict[str, Layout] = {}
     for path, doc, source, con, record in declarations():
         declared = con if record is None else record
