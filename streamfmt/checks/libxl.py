@@ -172,7 +172,7 @@ def draft_width(body: bytes, order: str) -> int:
         if version != 1 or not 0 < count <= len(body):
             continue
         entry = f"{path}.entries"
-        size, unit = tables.SIZES[entry], tables.UNITS[entry][0]
+        size, unit = tables.LEAST[entry], tables.UNITS[entry][0]
         place, _ = tables.PLACES[entry]["namelen"]
         for _ in range(count):
             if offset + size > len(body):

@@ -15,6 +15,7 @@ from ..codec.decode import fixed, layouts
 from ..reader.beginnings import following
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
+from ..reader.fields import name_of
 from ..reader.identify import Identity
 from ..reader.names import named
 from ..reader.reader import Reader
@@ -366,7 +367,7 @@ class Table:
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         text = header_text(layer, path, fixed(layouts()[path], raw, layer.order))
         if broken:
-            text += f"; unexpected: {', '.join(row[1] for row in broken)}"
+            text += f"; unexpected: {', '.join(map(name_of, broken))}"
         self._line(layer, ("", ""), at, len(raw), path.partition(".")[2].replace("_", " "), text)
 
     def row(self, row: Row) -> None:

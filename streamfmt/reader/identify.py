@@ -63,7 +63,7 @@ class Identity:
 
 def forced(key: str) -> Identity:
     """The identity the caller declares."""
-    kind, name = next((row[1], row[4]) for row in tables.MAGICS if row[0] == key)
+    kind, name = next((kind, name) for of, kind, _, _, name in tables.MAGICS if of == key)
     return Identity(key, kind, name, "declared with --as")
 
 
@@ -116,8 +116,14 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     if exact:
         yield _SHORTEST
         head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
-        likely = (row for row in tables.MAGICS if not row[2] and _begins(row[0], row[3], head))
-        longest = max((_reach(*row) for row in likely), default=_SHORTEST)
+        longest = max(
+            (
+                _reach(key, kind, offset, data, name)
+                for key, kind, offset, data, name in tables.MAGICS
+                if not offset and _begins(key, data, head)
+            ),
+            default=_SHORTEST,
+        )
         complete = not (yield longest)
     else:
         complete = not (yield _LONGEST)

@@ -81,7 +81,7 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
 
 def _message(path: str) -> bytes:
     """The fixed text of a message, as its field rule has it; empty for one that has none."""
-    return next((bytes(row[7]) for row in tables.RULES.get(path, ())), b"")
+    return next((bytes(allowed) for *_, allowed in tables.RULES.get(path, ())), b"")
 
 
 def _held(window: Window, size: int) -> bytes:

@@ -264,7 +264,7 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
 
 def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
     """Rows of numbers for the list in the record at `path`: by default one, which says little."""
-    element = layouts()[path].parts[0].element
+    element = next((part.element for part in layouts()[path].parts if part.element is not None), None)
     fields = [field for field in element.fields if not field.reserved] if element else []
     for place, row in enumerate(table.take(key, list, [list(default)])):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []

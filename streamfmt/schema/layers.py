@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
-from .build import RecordType
+from .model import RecordType
 
 
 @dataclass(frozen=True, slots=True)

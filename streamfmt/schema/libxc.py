@@ -28,7 +28,7 @@ from construct import (
 )
 
 from . import hvm
-from .build import LIBXC_SPEC, Allowed, RecordType, little_bits, opaque, reserved, reserved_bits
+from .model import LIBXC_SPEC, Allowed, RecordType, little_bits, opaque, reserved, reserved_bits
 
 PAGE_SIZE = 4096
 PAGE_SHIFT = 12

@@ -23,7 +23,7 @@ from construct import (
     this,
 )
 
-from .build import LIBXL_SPEC, Allowed, RecordType, opaque, reserved_bits
+from .model import LIBXL_SPEC, Allowed, RecordType, opaque, reserved_bits
 
 VERSION = 2
 

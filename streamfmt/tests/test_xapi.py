@@ -22,7 +22,7 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, su
 from ..cli.main import main
 from ..reader import sexpr
 from ..schema import libxc, xapi
-from ..schema.build import RecordType
+from ..schema.model import RecordType
 from ..writer import XENOPS, Draft, Part, in_xapi, raw, sized, unsized
 from .support.corpus import BREAKING
 from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
