@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .verifier import Verifier
 
 PATH = "libxc.PAGE_DATA"
+BEYOND = "LIBXC-PAGE-PFN-PV"
 # Entries read at once from a record of any size.
 _PIECE = 4096
 
@@ -39,6 +40,18 @@ def note_run(verifier: Verifier, state: LayerState, run: Run) -> None:
             _beyond(verifier, record, place, entry & mask, end)
 
 
+def note_alike(state: LayerState, run: Run) -> int:
+    """PV: frame numbers of records that are broken alike.  Of how many: the next one has to be judged by itself."""
+    mask, end, near = tables.ENTRY_PFN_MASK, state.end_pfn, state.pfns.near
+    raw = run.raw()
+    most = max([entry & mask for entry in raw])
+    if not near(most) or (end is not None and most > end):
+        pfns = [entry & mask for entry in raw]
+        raw = raw[: next(n for n, pfn in enumerate(pfns) if not near(pfn) or (end is not None and pfn > end))]
+    _note(state, raw)
+    return len(raw)
+
+
 def _note(state: LayerState, raw: Sequence[int]) -> None:
     if state.end_pfn is not None:
         state.pfns.note(raw, state.end_pfn)
@@ -57,10 +70,9 @@ def _entry_fault(
 
 
 def _beyond(verifier: Verifier, record: Record, place: int, pfn: int, end: int) -> None:
-    clause = "LIBXC-PAGE-PFN-PV"
-    if not verifier.findings.full(clause, record, record.body + PAGE_FIXED + ENTRY * place):
+    if not verifier.findings.full(BEYOND, record, record.body + PAGE_FIXED + ENTRY * place):
         message = f"is for frame {pfn:#x}, the guest's last is {end:#x}"
-        _entry_fault(verifier, clause, record, place, "pfn", message, f"at most {end:#x}", f"{pfn:#x}")
+        _entry_fault(verifier, BEYOND, record, place, "pfn", message, f"at most {end:#x}", f"{pfn:#x}")
 
 
 def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None:

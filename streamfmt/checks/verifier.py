@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..reader.identify import Identity
     from ..reader.pump import Program
     from ..reader.window import Window
+    from .repeats import Mark
 
 # By layer; the second, in layers that have optional records, for types with bit 31.
 _UNKNOWN = {
@@ -65,10 +66,11 @@ class Verifier(Sink):
         self.window: Window
         self._image: LayerState | None = None
         self._states: dict[str, LayerState] = {}
+        self._mark: Mark | None = None
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._image = None
+        self._image = self._mark = None
         self._states.clear()
         del self.window
 
@@ -279,6 +281,18 @@ class Verifier(Sink):
         self.order(state, Record(layer, tables.LIBXC_PAGE_DATA, run.offset, 0))
         if layer.guest == "pv":
             page_data.note_run(self, state, run)
+
+    def steady(self, record: Record) -> bool:
+        from . import repeats  # few streams break a rule often
+
+        before, self._mark = self._mark, repeats.mark(self, record)
+        return self._mark is not None and self._mark.follows(before, self, record)
+
+    def repeated(self, record: Record, run: Run) -> int:
+        from . import repeats
+
+        assert self._mark is not None, "repeated records come once the last was steady"
+        return repeats.count(self, self._mark, record, run)
 
     def carries(self, pages: int, end: int) -> None:
         """A batch has come that ends at offset `end` and whose entries say that so many pages follow."""

@@ -160,6 +160,9 @@ class Summary(Verifier):
         self._batches += run.count
         super().pages(run)
 
+    def steady(self, record: Record) -> bool:
+        return False  # each is told
+
     def record(self, record: Record) -> Program | None:
         self._layer(record.layer)
         program = super().record(record)
