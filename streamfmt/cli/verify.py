@@ -5,29 +5,19 @@ Each breach is a finding: what, where, why, and what to do.  The last line of ea
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from .. import tables
 from ..checks.findings import IGNORED
-from ..checks.outcome import (
-    NOT_JUDGED,
-    Outcome,
-    as_dict,
-    clause_lines,
-    extent_lines,
-    finding_lines,
-    ignored,
-    summary,
-    times,
-    totals,
-)
+from ..checks.outcome import NOT_JUDGED, Outcome, as_dict, ignored
 from ..checks.verifier import MODES, Verifier
 from ..reader.reader import Reader
+from ..render.text import clause_lines, extent_lines, finding_lines, summary, times, totals
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
 
     from ..render.reports import Report
@@ -83,11 +73,12 @@ def _clauses(pattern: str) -> list[str]:
 
     found = [clause for clause in tables.SEVERITY if fnmatchcase(clause, pattern.upper())]
     if not found:
+        from argparse import ArgumentTypeError
         from difflib import get_close_matches
 
         near = get_close_matches(pattern.upper(), tables.SEVERITY, 3, 0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
+        raise ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
 
 

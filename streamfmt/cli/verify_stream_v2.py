@@ -11,12 +11,13 @@ import sys
 from getopt import GetoptError, gnu_getopt
 
 from .. import tables
-from ..checks.outcome import CONFORMS, Outcome, finding_lines, summary
+from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..errors import UnreadableError
 from ..io.sources import FileSource, PipeSource, drive, reason
 from ..reader.identify import describe
 from ..reader.reader import Reader
+from ..render.text import finding_lines, summary
 from . import inputs
 
 TYPE_CHECKING = False

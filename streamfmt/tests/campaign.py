@@ -19,8 +19,9 @@ from time import perf_counter
 
 from .. import data
 from ..checks.findings import KEPT
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..checks.verifier import MODES
+from ..render.text import finding_lines, summary
 from .vector import judge, told
 from .vectors import EACH_SMALL
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict, finding_lines, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict
 from ..checks.verifier import MODES
+from ..render.text import finding_lines, summary
 from ..writer import Draft
 from .good import HVM, LIBXL_HVM, PV
 from .vector import judge, judged, told
