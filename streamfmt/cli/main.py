@@ -1,7 +1,8 @@
 """``streamfmt VERB ...``: finds the verb, parses its arguments, turns errors into a line and an exit status.
 
 Exit status: 0 conforms or done; 1 the stream does not conform or was not judged; 2 wrong usage; 3 could not read
-or write; 130 interrupted.  With several files, the worst.  Nothing that befalls standard error changes it.
+or write; 130 interrupted, 143 terminated.  With several files, the worst.  Nothing that befalls standard error changes
+it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ VERBS = {
     "explain": "explain a rule or a record, and what real readers do",
 }
 UNREADABLE = 3
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("streamfmt: not enough memory", file=sys.stderr)
         return UNREADABLE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        from ..reader.failure import failed
+
         _discard_output()
-        print("streamfmt: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        failure = failed(error, 0)
+        print(f"streamfmt: {failure}", file=sys.stderr)
+        return failure.status
 
 
 def _run(words: list[str]) -> int:

@@ -29,7 +29,7 @@ EXAMPLES = """examples:
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
-3 one could not be read; 130 interrupted
+3 one could not be read; 130 interrupted, 143 terminated
 """
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", "good": "\x1b[1;32m"}
 

@@ -223,7 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("interrupted")
     except Exception as error:
-        log.error(f"Script Error:\n{inputs.fault(error)}")
+        from ..reader.failure import fault
+
+        log.error(f"Script Error:\n{fault(error)}")
     return FAILED
 
 
