@@ -12,6 +12,8 @@ from . import page_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..reader.events import Run
     from .verifier import Verifier
 
@@ -25,13 +27,13 @@ class Mark:
     __slots__ = ("_counts", "_fixed", "_next", "_pages", "added", "entries", "pages")
 
     def __init__(self, verifier: Verifier, record: Record) -> None:
-        state = verifier.state(record.layer)
+        checks = verifier.checks(record.layer)
         findings = verifier.findings
         self._next = record.index + 1
         self._counts = findings.counts.copy()
         self._pages = verifier.page_entries, verifier.content_pages
         # What must be as it was before the record, for another one to do the same.
-        self._fixed = state, record.type, record.length, len(findings.kept), state.seen, len(state.fired)
+        self._fixed = checks, record.type, record.length, len(findings.kept), checks.seen, len(checks.fired)
         self.added: dict[str, tuple[int, int]] = {}
         self.entries = self.pages = 0
 
@@ -52,7 +54,7 @@ class Mark:
 def mark(verifier: Verifier, record: Record) -> Mark | None:
     """A mark after the record; none where more than its own bytes matters to those that are like it."""
     layer = record.layer
-    if verifier.deep or (layer.parent is not None and layer.parent.name == "back-channel"):
+    if verifier.deep or layer.judge is not layer:
         return None
     if record.type != tables.LIBXC_PAGE_DATA and record.type in tables.RECORDS[layer.name]:
         return None
@@ -61,10 +63,10 @@ def mark(verifier: Verifier, record: Record) -> Mark | None:
 
 def count(verifier: Verifier, mark: Mark, record: Record, run: Run) -> int:
     """Count the records of the run, each as if it had been judged like `record`; how many have been."""
-    state = verifier.state(run.layer)
     number = run.count
     if mark.entries and run.layer.guest == "pv":
-        number = page_data.note_alike(state, run)
+        checks: Any = verifier.checks(run.layer)
+        number = page_data.note_alike(checks.memory, run)
         if not number:
             return 0
     last = Record(run.layer, record.type, run.offset + run.size * (number - 1), record.length)

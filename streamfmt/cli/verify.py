@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 
 from .. import tables
+from ..checks.context import MODES
 from ..checks.findings import IGNORED
 from ..checks.outcome import NOT_JUDGED, Outcome, as_dict, ignored
-from ..checks.verifier import MODES, Verifier
+from ..checks.verifier import Verifier
 from ..reader.reader import Reader
 from ..render.text import clause_lines, extent_lines, finding_lines, summary, times, totals
 from . import inputs

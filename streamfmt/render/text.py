@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..checks.findings import KEPT, SEVERITIES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, hint_of
-from ..reader.identify import READ
+from ..reader.registry import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import hvm, libvirt, libxc, libxl, magic, states, xapi, xl
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
-from .layers import LAYERS
+from .layers import LAYERS, LayerType
 from .model import Field, Layout, catalogue, layouts_within
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -83,6 +83,18 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
     least, most, lengths = (record.least, record.most, record.lengths) if record else (0, None, ())
     unit = layout.parts[0].unit or 1 if layout.parts else 0
     return (clause.id, layout.size, unit, least, most, lengths)
+
+
+def _layer(layer: LayerType) -> dict[str, Any]:
+    """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
+    codes = {row.name: row.code for row in layer.records}
+    plain = ("program", "checks", "magic", "version", "align", "length", "length_max", "form", "holds")
+    clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
+    return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
+        "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
+        "opens": {codes[name]: inner for name, inner in layer.opens},
+        "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
+    }
 
 
 def _bits() -> dict[str, dict[int, int]]:
@@ -176,10 +188,9 @@ def tables() -> dict[str, Any]:
     for layer in LAYERS:
         name = layer.name.upper().replace("-", "_")
         found.update({f"{name}_{row.name}": row.code for row in layer.records})
-    found["ALIGN"] = {layer.name: layer.align for layer in LAYERS}
+    found["LAYERS"] = {layer.name: _layer(layer) for layer in LAYERS}
     found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
-    found["LENGTH_FIELDS"] = {layer.name: layer.length for layer in LAYERS if layer.length}
     bits = _bits()
     found["BITS"] = bits
     # States that are no record types have bits above them.

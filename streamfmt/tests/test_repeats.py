@@ -19,7 +19,7 @@ from ..checks.verifier import Verifier
 from ..reader.events import Record, Sink
 from ..reader.reader import Reader
 from ..writer import p2m
-from .good import HVM, LIBXL_HVM, PV
+from .support.good_streams import HVM, LIBXL_HVM, PV
 
 PAGE = tables.PAGE_SIZE
 # Clauses fill up at once here, so that short runs are enough.
@@ -107,9 +107,12 @@ class OneByOne(Verifier):
 def _memory(verifier: Verifier) -> list[object]:
     """What is remembered of each layer, and of where pages end."""
     kept: list[object] = [verifier._carried, verifier._batch_end]
-    for state in verifier._states.values():
-        kept += [state.seen, state.fired, state.vcpus, state.frames_from, state.end_pfn]
-        kept += [state.pfns.types, state.pfns.known, state.pfns.why, state.pfns._entries * state.pfns.known]
+    for checks in verifier._checks.values():
+        kept += [checks.seen, checks.fired]
+        memory = getattr(checks, "memory", None)
+        if memory is not None:
+            kept += [memory.vcpus, memory.frames_from, memory.end_pfn, memory.pfns.types, memory.pfns.known]
+            kept += [memory.pfns.why, memory.pfns._entries * memory.pfns.known]
     return kept
 
 
