@@ -225,8 +225,5 @@ def test_without_history_it_is_said(reason: str, monkeypatch: pytest.MonkeyPatch
     (row,) = command_line.rows_of("before-small")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 
-    words = {
-        "no git": "git cannot be run: No such file or directory",
-        "no commit": f"commit {before.COMMIT} is not here",
-    }
-    assert run.line(result).startswith(f"before-small not measured: {words[reason]}")
+    words = {"no git": "git cannot be run: No such file", "no commit": f"commit {before.COMMIT} is not here"}
+    assert result.verdict.startswith(f"not measured: {words[reason]}")
