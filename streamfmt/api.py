@@ -30,7 +30,7 @@ from .io.memory import ObjectSource, from_object, memory
 from .io.sources import Source, drive, source_for
 from .reader.events import Layer
 from .reader.events import Record as _Record
-from .reader.failure import Failure
+from .reader.failure import Failure, failed
 from .reader.identification import Headers, Identification
 from .reader.identify import Identity
 from .reader.items import PIECE, Header, ItemReader, PageBatch
@@ -106,9 +106,7 @@ def identified(headers: Headers, damage: DamagedError | None) -> Identification:
 
 
 def _failure(damage: DamagedError | None, reader: Reader) -> Failure | None:
-    if damage is None:
-        return None
-    return Failure("unopened" if isinstance(damage, UnopenedError) else "damaged", str(damage), reader.window.position)
+    return None if damage is None else failed(damage, reader.window.position)
 
 
 class _Feed:

@@ -39,7 +39,7 @@ EXAMPLES = """examples:
   streamfmt show --recipe guest.sav >guest.toml
 
 exit status: 0 read to its end; 1 it breaks off, or is none that is read;
-2 wrong usage; 3 could not be read; 130 interrupted
+2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
 FORMAT = "streamfmt-show-1"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     status = 0
     for name in args.files:
         status = max(status, _show(name, args))
-        if status == STATUS["interrupted"]:
+        if status >= STATUS["interrupted"]:
             break
     return status
 

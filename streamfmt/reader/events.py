@@ -133,6 +133,7 @@ class Unsized(Record):
 
 class Run:
     """Clean PAGE_DATA records in a row, alike in size: `count` of them, the first at stream offset `at`.
+    Records that are broken alike come as one too, to a sink that asks for them.
 
     Together they have `entries` page entries and `pages` pages of content.  The entries are still in the window,
     and only there: a consumer that wants them calls :meth:`raw` before the reader goes on.
@@ -203,6 +204,17 @@ class Sink:
 
     def pages(self, run: Run) -> None:
         """Clean PAGE_DATA records."""
+
+    def steady(self, record: Record) -> bool:
+        """Whether libxc records like `record`, which has just been read, may come together, by :meth:`repeated`.
+
+        Asked of records that others follow which are alike in all but their frame and content.
+        """
+        return False
+
+    def repeated(self, record: Record, run: Run) -> int:
+        """Records like `record`, in a row after it; how many of them are taken.  The others come one by one."""
+        return 0
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         """A record's padding is not zero."""

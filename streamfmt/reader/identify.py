@@ -6,8 +6,6 @@ find and the evidence.
 
 from __future__ import annotations
 
-import re
-
 from .. import tables
 from .fields import damaged
 from .registry import FORMS
@@ -102,7 +100,11 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
     for of, other, pattern, title, sign in tables.NAMESAKES:
-        if of == key and re.match(pattern, head):
+        if of != key:
+            continue
+        from re import match  # it takes longer to load than most streams to read
+
+        if match(pattern, head):
             return Identity(other, "foreign", title, f"{evidence}, {sign}")
     return Identity(key, kind, name, evidence)
 
@@ -166,8 +168,9 @@ def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
     if not request:
         size = _text(data)
         return (size,) if size else ()
-    # re keeps what it has compiled; few streams have a request before them, so no others pay for it.
-    found = re.match(request, data)
+    from re import match  # it keeps what it has compiled; few streams have a request before them
+
+    found = match(request, data)
     if found is None:
         return ()
     first, end = found.end(), data.find(_EMPTY_LINE, found.end() - 2)

@@ -116,6 +116,7 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
             sink.checkpoint(layer, w.position)
             if nested:
                 return record.name
+        _repeats(w, sink, record)
 
 
 def _clean_batch(window: Window, length: int) -> int:
@@ -167,7 +168,7 @@ def _run_of_singles(window: Window, sink: Sink, layer: Layer) -> bool:
     lo, hi = window.lo, window.hi
     for head, alike, classes, size, pages in _RUNS:
         if window.buf.startswith(head, lo, hi) and window.buf.startswith(head, lo + size, hi):
-            count = _clean_singles(window, head, alike, classes, size)
+            count = _alike(window, head, alike, classes, size, (hi - lo) // size)
             if count:
                 sink.pages(Run(layer, window, count, size, count, count * pages))
                 layer.index += count
@@ -176,16 +177,15 @@ def _run_of_singles(window: Window, sink: Sink, layer: Layer) -> bool:
     return False
 
 
-def _clean_singles(
-    window: Window, head: bytes, alike: list[memoryview], classes: tuple[tuple[int, bytes], ...], size: int
+def _alike(
+    window: Window, head: bytes, alike: list[memoryview], classes: tuple[tuple[int, bytes], ...], size: int, held: int
 ) -> int:
-    """How many whole records of `size` bytes in a row begin with `head` and have in the places of `classes` theirs.
+    """How many of `held` records of `size` bytes in a row begin with `head` and have in the places of `classes` theirs.
 
     Columns of them are compared, a few calls for hundreds of records.  A pattern would be as fast, but those that never
     go back, which alone take no memory for each record, count half a record on some Pythons.
     """
     buf, lo = window.buf, window.lo
-    held = (window.hi - lo) // size
     count, most = 0, _FEW
     while count < held:
         clean = step = min(most, held - count)
@@ -203,3 +203,42 @@ def _clean_singles(
         lo += step * size
         most = _MANY
     return count
+
+
+def _repeats(window: Window, sink: Sink, record: Record) -> None:
+    """Hand over the records that follow `record`, which has been read, and are like it, if the sink takes them at once.
+
+    Alike are those of the same type and length, and of one-entry PAGE_DATA those of the same fixed fields whose entries
+    have the same two highest bytes, which is all of them but the frame.
+    """
+    buf, lo = window.buf, window.lo
+    layer, size = record.layer, window.position - record.offset
+    start = lo - size
+    # The window has to hold it still, and some more.
+    if start < 0 or record.padding or (window.hi - lo) < 2 * size:
+        return
+    classes: tuple[tuple[int, bytes], ...] = ()
+    head = bytes(buf[start : start + HEADER])
+    if record.type == tables.LIBXC_PAGE_DATA:
+        if layer.order != "<" or size not in (tables.RUN_BARE_SIZE, tables.RUN_DATA_SIZE):
+            return
+        if _PAGE_HEADER.unpack_from(buf, start)[2] > 1:
+            return
+        head = bytes(buf[start : start + HEADER + PAGE_FIXED])
+        classes = tuple((at, bytes(buf[start + at : start + at + 1])) for at in _TOPS)
+    if not buf.startswith(head, lo, window.hi) or any(buf[lo + at] != top[0] for at, top in classes):
+        return
+    if not sink.steady(record):
+        return
+    alike = [memoryview(head[at : at + _WORD] * _MANY).cast("Q") for at in range(0, len(head), _WORD)]
+    # The sink may take only some: what is compared for nothing is never more than what has been taken before.
+    taken = most = _FEW
+    while taken == most:
+        most *= 2
+        count = _alike(window, head, alike, classes, size, min(most, (window.hi - window.lo) // size))
+        taken = sink.repeated(record, Run(layer, window, count, size, count, 0)) if count else 0
+        layer.index += taken
+        window.lo += taken * size
+
+
+_TOPS = (_FIRST_ENTRY + ENTRY - 2, _FIRST_ENTRY + ENTRY - 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from .. import tables
 
 TYPE_CHECKING = False
@@ -81,8 +79,13 @@ FORMS = tuple(name for name, row in ROWS.items() if row.form)
 READ = tuple(ROWS)
 
 
-@cache
+_LOADED: dict[str, Any] = {}
+
+
 def load(path: str) -> Any:
     """What a row names as "package.module:name"."""
-    module, _, name = path.partition(":")
-    return getattr(__import__(f"{_ROOT}.{module}", fromlist=(name,)), name)
+    found = _LOADED.get(path)  # functools' cache would have to be loaded itself, at every start
+    if found is None:
+        module, _, name = path.partition(":")
+        found = _LOADED[path] = getattr(__import__(f"{_ROOT}.{module}", fromlist=(name,)), name)
+    return found

@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .. import data
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..cli.main import main
 from ..reader import sexpr
+from ..render.text import summary
 from ..schema import libxc, xapi
 from ..schema.model import RecordType
 from ..writer import XENOPS, Draft, Part, in_xapi, raw, sized, unsized

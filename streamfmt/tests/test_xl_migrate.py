@@ -7,10 +7,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from .. import tables
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..reader.events import Sink
 from ..reader.identify import Identity, by_magic
 from ..reader.reader import Reader
+from ..render.text import summary
 from ..schema import xl_migrate
 from ..writer import Draft, behind_text, in_migration, in_xl, raw, record
 from .support.good_streams import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
