@@ -22,9 +22,9 @@ _HEADING = """\
 
 # Formats
 
-This is every layout that streamfmt knows, as its schemas declare it.
-Offsets and sizes are bytes, bits are counted from the least significant one.
-A layout's integers follow the byte order that its stream announces, unless it says otherwise.
+These are all layouts that streamfmt knows, generated from its schemas.
+Offsets and sizes are in bytes; bits are counted from the least significant one.
+Integers have the byte order that the stream announces, unless the layout says otherwise.
 """
 # Fields with more names than this refer to a table of their own.
 _NAMES_MAX = 6
@@ -112,7 +112,7 @@ def _layout(layout: Layout, depth: int) -> Iterator[str]:
     if layout.record is not None:
         yield from _about(layout, layout.record)
     if any(row.big for row in layout.fields):
-        yield "Its integers are big-endian always."
+        yield "Its integers are always big-endian."
     yield from (f"Source: {layout.source}.", "")
     rows: list[Sequence[object]] = [
         (row.offset, row.size, _bits(row), code(row.path or "value"), _values(row), row.doc) for row in layout.fields
@@ -172,7 +172,7 @@ def _page_types() -> Iterator[str]:
 
 def _hvm_params() -> Iterator[str]:
     yield from ("## HVM parameters", "")
-    yield f"Numbers below {hvm.PARAMS_END} that are missing here were never given out on x86."
+    yield f"Numbers below {hvm.PARAMS_END} that are missing here were never assigned on x86."
     yield ""
     yield from table(("Number", "Name"), ((number, code(name)) for name, number in hvm.PARAMS.items()))
 
@@ -202,7 +202,7 @@ def _breach(rule: states.OrderRule) -> str:
 
 
 def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
-    yield from (f"## Order of records: {name}", "", "A rule is broken by any of its records in the place named.", "")
+    yield from (f"## Order of records: {name}", "", "A rule is broken by any of its records in the place given.", "")
     rows = (
         (
             code(rule.clause),
@@ -249,15 +249,15 @@ def _bytes(data: bytes) -> str:
 
 
 def _magics() -> Iterator[str]:
-    yield from ("## Detection", "", "The first of these that matches says what a file or stream is.", "")
+    yield from ("## Detection", "", "The first match says what a file or stream is.", "")
     rows = ((code(row.key), row.kind, row.offset, _bytes(row.octets), row.name, row.source) for row in magic.MAGICS)
     yield from table(("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
-    yield from ("## Namesakes", "", "These begin with the magic of another, and are told by what follows it.", "")
+    yield from ("## Namesakes", "", "These begin with another format's magic; the next bytes distinguish them.", "")
     namesakes = (
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
     )
     yield from table(("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
-    yield from ("## Text before a stream", "", "The first of these that all of it is says what it is.", "")
+    yield from ("## Text before a stream", "", "The first match says what the text is; it must match all of it.", "")
     prefaces = (
         (
             code(row.key),

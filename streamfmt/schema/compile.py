@@ -89,7 +89,7 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = ("program", "checks", "magic", "version", "align", "length", "length_max", "form", "holds")
+    plain = ("program", "checks", "magic", "version", "align", "length", "length_max", "form", "image", "end", "holds")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),

@@ -25,7 +25,8 @@ class LayerType:
     `magic` are the fields of its first header by which it is known; with a `version` that is not known nothing after
     that header is read.
 
-    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input.  `holds`
+    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
+    is a guest's memory, and its headers say which guest's.  `end` is the record that ends the layer.  `holds`
     are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
     record that closes a checkpoint.  `truncated`, `unknown` (for a record that must be known, and for one that may be
     skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
@@ -44,6 +45,8 @@ class LayerType:
     length: str = ""
     length_max: int = 0
     form: bool = True
+    image: bool = False
+    end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
@@ -71,6 +74,7 @@ LAYERS = (
         align=8,
         holds=("libxc",),
         opens=(("LIBXC_CONTEXT", "libxc"),),
+        end="END",
         closes="CHECKPOINT_END",
         truncated="LIBXL-REC-TRUNC",
         unknown=("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
@@ -93,6 +97,8 @@ LAYERS = (
         states.LIBXC_RULES,
         align=8,
         length_max=libxc.RECORD_LENGTH_MAX,
+        image=True,
+        end="END",
         closes="CHECKPOINT",
         truncated="LIBXC-REC-TRUNC",
         unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
@@ -158,6 +164,7 @@ LAYERS = (
         ("signature",),
         rules=states.XAPI_RULES,
         length_max=xapi.LENGTH_MAX,
+        end="END_OF_IMAGE",
         holds=("libxc",),
         opens=(("LIBXC", "libxc"),),
         truncated="XAPI-TRUNC",

@@ -28,7 +28,7 @@ from .build import LIBXL_SPEC, Allowed, RecordType, opaque, reserved_bits
 VERSION = 2
 
 HEADER = Struct(
-    "ident" / Const(b"LibxlFmt", Bytes(8)) * "The letters LibxlFmt, which tell a libxl stream from everything else.",
+    "ident" / Const(b"LibxlFmt", Bytes(8)) * "The letters LibxlFmt, which identify a libxl stream.",
     "version" / Allowed(Int32ub, (VERSION,)) * "Format version; every release since Xen 4.6 writes 2.",
     "options"
     / BitStruct(

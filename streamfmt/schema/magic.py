@@ -224,7 +224,7 @@ TRAILERS = (
     *(
         Trailer(
             octets,
-            "the QEMU record that the legacy converter leaves behind a libxc image",
+            "the QEMU record that the legacy converter leaves after a libxc image",
             False,
             "tools/python/scripts/convert-legacy-stream",
         )

@@ -13,7 +13,7 @@ from .build import Allowed, RecordType, little_bits, reserved_bits
 BYTE_ORDER = 0x01020304
 
 HEADER = Struct(
-    "magic" / Const(b"Xen saved domain, xl format\n \0 \r", Bytes(32)) * "The letters that tell an xl save file.",
+    "magic" / Const(b"Xen saved domain, xl format\n \0 \r", Bytes(32)) * "The letters that identify an xl save file.",
     "byteorder" / Allowed(Int32ul, (BYTE_ORDER,)) * "The number 0x01020304 in the byte order of the saving host.",
     "mandatory_flags"
     / little_bits(

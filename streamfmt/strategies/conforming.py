@@ -57,11 +57,16 @@ def streams(
     big: bool = False,
     unknown: bool = False,
 ) -> st.SearchStrategy[Sample]:
-    """Streams that conform: nothing but notes can be told of them.
+    """Conforming streams: verification finds nothing but notes.
 
-    What is not given is drawn; "auto" is for either a form or a mode as if it were not.  `big` streams have many
-    frames, records and vcpus; with `unknown` there are optional records that nobody knows.  Raises ValueError for a
-    combination that does not exist, such as COLO of a PV guest.
+    :param form: the outermost layer, as for :func:`streamfmt.verify`; None or "auto" draws one.
+    :param guest: "hvm" or "pv"; None draws one, and so for the other arguments.
+    :param version: of the libxc image, 3 or 2.
+    :param mode: "plain", "remus" or "colo".
+    :param big: generate many frames, records and vcpus.
+    :param unknown: include optional records of unknown types.
+    :returns: a strategy for :class:`Sample`.
+    :raises ValueError: the combination does not exist, such as COLO of a PV guest.
 
     >>> from hypothesis import find
     >>> find(streams("libxl", guest="pv", mode="remus"), lambda _: True)

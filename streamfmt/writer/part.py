@@ -1,7 +1,7 @@
 """Parts: a header, a record, or bytes that are neither, as they go onto the wire.
 
 A part is built from the values of its schema's fields.  What else is said of it (another length or type in its record
-header, padding that is not zero, fields overwritten) makes it as broken as one likes, and nothing else of it.
+header, padding that is not zero, fields overwritten) makes it deliberately invalid, and changes nothing else.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Part:
 
     @property
     def is_record(self) -> bool:
+        """Whether it is a record, not a header or raw bytes."""
         return self.path in RECORDS
 
     @property
@@ -74,16 +75,16 @@ class Part:
         return f"{self.layer}.{name}"
 
     def parts(self) -> Iterator[Part]:
-        """The parts that it stands for."""
+        """The parts that it stands for; one, unless they are generated."""
         yield self
 
     @property
     def extent(self) -> int:
-        """Bytes on the wire."""
+        """Size on the wire, in bytes."""
         return size(self.whole("<"))
 
     def filled(self, count: int) -> Part:
-        """With `count` zero bytes more."""
+        """The part with `count` more zero bytes."""
         return replace(self, fill=self.fill + count)
 
     def body(self, order: str) -> bytes:
@@ -95,7 +96,7 @@ class Part:
         return list(pieces(self.whole(order)))
 
     def whole(self, order: str) -> list[Content]:
-        """The same with what is made as it is written not yet made."""
+        """The same, with contents that are generated on the fly not yet generated."""
         body = self.contents(order)
         length = sum(map(len, body)) + self.fill
         ahead = self._header(length, order)

@@ -118,12 +118,18 @@ def _feed(pump: Pump, buffers: Sequence[Buffer]) -> None:
 
 
 class Writer:
-    """A stream that is being written to `target`: a path, a descriptor, a socket, or a binary file object.
+    """Writes a stream; use it in a ``with`` statement, so that a file gets its name only when it is complete.
 
-    `form` says what is written: "libxl", "libxc", "xl", "back-channel", or another that `verify --as` takes.  `mode`,
-    `strict` and `deep` are those of :func:`streamfmt.verify`, but `strict` is the rule: warnings are raised like
-    errors.  Without `judge` anything can be written.  Use it in a ``with`` statement: a file gets its name when the
-    stream has been completed, and an exception leaves none.
+    :param target: path, descriptor, socket, or binary file object.
+    :param form: what to write: "libxl", "libxc", "xl", or another form of :func:`streamfmt.verify`.
+    :param mode: as for :func:`streamfmt.verify`.
+    :param deep: likewise.
+    :param strict: raise warnings like errors.
+    :param judge: check each part before it is written; without, anything can be written.
+    :raises ValueError: unknown form or mode.
+    :raises OSError: the target cannot be opened.
+
+    `offset` is how many bytes have been written.
     """
 
     def __init__(
@@ -163,7 +169,7 @@ class Writer:
 
     @property
     def findings(self) -> list[Finding]:
-        """What breaks a rule and was written all the same."""
+        """Breaches that were written anyway."""
         return [] if self._judge is None else self._judge.verifier.findings.kept
 
     # -- parts ------------------------------------------------------------------------------------------------
@@ -176,9 +182,13 @@ class Writer:
         version: int = libxc.VERSIONS[-1],
         config: bytes = CONFIGURATION,
     ) -> None:
-        """All that comes before the first record of the guest's image: headers, LIBXC_CONTEXT, xl's configuration.
+        """Write everything up to the first record of the guest's image; raises as :meth:`put`.
 
-        Raises ValueError for a form that has more around the image than this knows: `put` its parts.
+        :param guest: "hvm" or "pv".
+        :param xen: major and minor version of the saving Xen.
+        :param version: of the image.
+        :param config: xl's configuration, of form "xl" only.
+        :raises ValueError: the form is not "libxl", "libxc" or "xl": `put` its parts one by one.
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
@@ -191,25 +201,39 @@ class Writer:
             self.put(part)
 
     def header(self, name: str, **values: Any) -> None:
-        """One header, such as "image_header" or "libxl.header".  Raises FieldError and what `put` raises."""
+        """Write a header.
+
+        :param name: schema name, such as "image_header" or "libxl.header".
+        :param values: field values; the schema gives constants.
+        :raises ValueError: unknown or ambiguous name; otherwise as :meth:`put`.
+        """
         self.put(header(self._path(name, HEADERS), **values))
 
     def record(self, name: str, data: Content | None = None, **values: Any) -> None:
-        """One record, such as "X86_TSC_INFO" or "libxl.END", of field values or with a body of these bytes."""
+        """Write a record.
+
+        :param name: schema name, such as "X86_TSC_INFO" or "libxl.END".
+        :param data: the body's bytes, instead of `values`.
+        :param values: field values; lengths, counts and padding are computed.
+        :raises ValueError: unknown or ambiguous name; otherwise as :meth:`put`.
+        """
         self.put(record(self._path(name, RECORDS), data, **values))
 
     def pages(self, pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> None:
-        """A PAGE_DATA record: frame numbers, the type of each (or of all), and contents of those that carry any.
+        """Write a PAGE_DATA record; raises as :meth:`put`.
 
-        Types are names, such as "NOTAB".  `contents` are buffers of one page or several; they are written from where
-        they lie, and may be changed once this has returned.
+        :param pfns: frame numbers.
+        :param types: the name of each frame's type, or one for all, such as "NOTAB".
+        :param contents: buffers of whole pages for the types that have contents; not copied, free to change afterwards.
         """
         self.put(page_data(pfns, types, contents))
 
     def copy(self, item: Header | Record) -> None:
-        """A header or record of a :class:`streamfmt.Stream`, byte by byte.
+        """Write a header or record of a :class:`streamfmt.Stream` unchanged, byte for byte.
 
-        A record of over 16 MiB goes out while it is judged.  Raises what `put` raises, and what reading does.
+        A record of over 16 MiB is written while it is judged.
+
+        :raises StreamError: it cannot be read; otherwise as :meth:`put`.
         """
         layer = item.layer.rpartition("/")[2]
         path = f"{layer}.{item.name}"
@@ -233,13 +257,15 @@ class Writer:
         self._out([item.tail()])
 
     def end(self) -> None:
-        """END of the innermost layer that is open."""
+        """Write END of the innermost open layer; raises as :meth:`put`."""
         self.record("END")
 
     def put(self, part: Part) -> None:
-        """One part.  Raises BreachError, after which nothing more can be written, FieldError and OSError.
+        """Write a part.  Contents generated on the fly, such as many pages by rule, are written while they are judged.
 
-        What is made as it is written, such as many pages by rule, goes out while it is judged.
+        :raises BreachError: it breaks a rule; nothing more can be written.
+        :raises FieldError: a value does not fit its field.
+        :raises OSError: the target cannot be written.
         """
         self._out(buffers := part.whole(self._orders.get(part.layer, "<")))
         self._note(part, buffers)
@@ -261,7 +287,11 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """The stream is complete.  Raises BreachError if it is not, and OSError."""
+        """Complete the stream.
+
+        :raises BreachError: something is missing; a file is not created.
+        :raises OSError: the target cannot be written.
+        """
         if self._closed:
             return
         try:
@@ -275,7 +305,7 @@ class Writer:
         self._output.finish()
 
     def abort(self) -> None:
-        """Give up: a file that was to be written does not come to be."""
+        """Give up: no file is created, and an existing one is kept."""
         if not self._closed:
             self._close()
             self._output.abort()
