@@ -246,7 +246,7 @@ CHECKPOINTS = Machine(
 COLO = Machine(
     "COLO",
     "libxl",
-    "COLO announces each checkpoint but the first, by CHECKPOINT_STATE with id NEW; Remus announces none: the second shows which it is.",
+    "COLO announces all checkpoints but the first, by CHECKPOINT_STATE NEW, Remus none: the second shows which it is.",
     _COLO_SOURCE,
     ("LIBXL-CKPTSTATE-CTX", "LIBXL-CKPTSTATE-ID"),
     start="undecided",
