@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from ..api import Form, Mode
+from ..reader.registry import FORMS
 from ..schema import libxc, libxl, protocol, states
 from ..schema.machine import ANY, Machine
 from ..writer import (
@@ -30,21 +32,12 @@ from ..writer import (
     unknown,
 )
 from . import records
+from .any_layer import any_layer
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
 
 Guest = Literal["hvm", "pv"]
 
-# What each form can be, the smallest form first: examples shrink towards it.
-MODES: dict[Form, tuple[Mode, ...]] = {
-    "libxc": ("plain", "remus"),
-    "libxl": ("plain", "remus", "colo"),
-    "xl": ("plain", "remus"),
-    "back-channel": ("colo",),
-    "libvirt": ("plain",),
-    "xapi": ("plain",),
-    "xl-migrate": ("plain", "remus"),
-}
 GUESTS: tuple[Guest, ...] = ("hvm", "pv")
 VERSIONS = tuple(sorted(libxc.VERSIONS, reverse=True))
 
@@ -95,7 +88,7 @@ def streams(
 
 
 def made(
-    forms: Collection[str] = tuple(MODES),
+    forms: Collection[str] = (),
     guests: Collection[str] = GUESTS,
     versions: Collection[int] = VERSIONS,
     modes: Collection[str] = ("plain", "remus", "colo"),
@@ -111,7 +104,7 @@ def made(
         Plan(form, guest, version, mode, big, unknown, clean, frozenset(need), width, blank)
         for form, mode, guest, version in product(MODES, ("plain", "remus", "colo"), GUESTS, VERSIONS)
         for width in sorted(libxc.VCPU_CONTEXT_SIZES, reverse=True)
-        if form in forms and mode in modes and guest in guests and version in versions
+        if form in (forms or MODES) and mode in modes and guest in guests and version in versions
         # COLO is for HVM guests, which have no width.
         if mode in MODES[form] and (guest == "pv" or width == 8) and (mode != "colo" or guest == "hvm")
     ]
@@ -130,24 +123,34 @@ def made(
 def _sample(draw: st.DrawFn, plan: Plan) -> Sample:
     form: Form = plan.form  # type: ignore[assignment] # plans are made of forms and modes
     mode: Mode = plan.mode  # type: ignore[assignment] # likewise
-    if form == "back-channel":
-        return Sample(_back_channel(draw), form, mode)
-    deep = plan.guest == "pv" and draw(st.booleans())
-    if form == "libxc":
-        return Sample(walked(draw, plan, form), form, mode, deep)
-    if form == "xapi":
-        return Sample(_in_xapi(draw, plan), form, mode, deep)
-    stream = walked(draw, plan, "libxl")
-    if form == "libvirt":
-        xml = draw(st.sampled_from((XML, b"<domain/>\0", b"<?xml version='1.0'?>\n<domain/>\0")))
-        return Sample(in_libvirt(stream, xml), form, mode, deep)
-    if form in ("xl", "xl-migrate"):
-        stream = _in_xl(draw, stream, always=form == "xl-migrate")
-    if form == "xl-migrate":
-        # A checkpointed stream has no handshake behind it.
-        greeted = Draft((header("xl-migrate.header"), *stream))
-        stream = in_migration(stream, _status(draw, plan)) if mode == "plain" else greeted
-    return Sample(stream, form, mode, deep)
+    deep = plan.guest == "pv" and form != _BACK and draw(st.booleans())
+    stream = _SHAPES[form][1](draw, plan) if form in _SHAPES else draw(any_layer(form, plan.need, _inside))
+    sample = Sample(stream, form, mode, deep)
+    if form not in _SHAPES:
+        assume(sample.verify().conforms)
+    return sample
+
+
+def _inside(draw: st.DrawFn, form: str) -> Draft:
+    """A stream of that form, for a layer around it."""
+    return draw(made((form,), modes=("plain",))).stream
+
+
+def _libvirt(draw: st.DrawFn, plan: Plan) -> Draft:
+    xml = draw(st.sampled_from((XML, b"<domain/>\0", b"<?xml version='1.0'?>\n<domain/>\0")))
+    return in_libvirt(walked(draw, plan, "libxl"), xml)
+
+
+def _xl(draw: st.DrawFn, plan: Plan) -> Draft:
+    return _in_xl(draw, walked(draw, plan, "libxl"), always=False)
+
+
+def _migration(draw: st.DrawFn, plan: Plan) -> Draft:
+    stream = _in_xl(draw, walked(draw, plan, "libxl"), always=True)
+    if plan.mode == "plain":
+        return in_migration(stream, _status(draw, plan))
+    # A checkpointed stream has no handshake after it.
+    return Draft((header("xl-migrate.header"), *stream))
 
 
 def _status(draw: st.DrawFn, plan: Plan) -> int:
@@ -279,3 +282,19 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
             behind.append(sized("QEMU_TRAD", b"QEVM" + draw(_WORD)))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
     return in_xapi(walked(draw, plan, "libxc"), *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))
+
+
+_BACK = "back-channel"
+# What each form can be and how it is generated, the smallest form first: examples shrink towards it.
+_SHAPES: dict[str, tuple[tuple[Mode, ...], Callable[[st.DrawFn, Plan], Draft]]] = {
+    "libxc": (("plain", "remus"), lambda draw, plan: walked(draw, plan, "libxc")),
+    "libxl": (("plain", "remus", "colo"), lambda draw, plan: walked(draw, plan, "libxl")),
+    "xl": (("plain", "remus"), _xl),
+    _BACK: (("colo",), lambda draw, _: _back_channel(draw)),
+    "libvirt": (("plain",), _libvirt),
+    "xapi": (("plain",), _in_xapi),
+    "xl-migrate": (("plain", "remus"), _migration),
+}
+MODES: dict[Any, tuple[Mode, ...]] = {form: modes for form, (modes, _) in _SHAPES.items()}
+# Others are generated from their rows and schemas alone.
+MODES |= {form: ("plain",) for form in FORMS if form not in _SHAPES}

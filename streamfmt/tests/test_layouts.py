@@ -7,7 +7,6 @@ have, in both byte orders.  What a layout cannot have is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,12 +44,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..codec import encode
-from ..codec.decode import Scopes, referred, whole
+from ..codec.decode import whole
 from ..codec.locate import Places
 from ..errors import LayoutError
 from ..schema import libxc
 from ..schema.catalogue import declarations, read
-from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part, big_endian, little_bits, reserved_bits
+from ..schema.model import Part, big_endian, little_bits, reserved_bits
+from ..strategies.values import values_of
 
 FEW = settings(max_examples=12)
 _STRING = NullTerminated(GreedyBytes)
@@ -151,60 +151,6 @@ LAYOUTS = {path: read(path, "", "", con) for path, con in DECLARED.items()}
 # -- values ---------------------------------------------------------------------------------------------------
 
 
-def field_values(row: Field, few: bool) -> st.SearchStrategy[Any]:
-    """What may stand in a field, `few` if it counts."""
-    if row.raw:
-        some = st.binary(min_size=1, max_size=8).map(lambda data: (data * row.size)[: row.size])
-        return st.just(row.constant) if row.constant is not None else some
-    if row.allowed is not None:
-        return st.sampled_from(row.allowed)
-    least = -(1 << row.bits - 1) if row.signed else 0
-    most = (1 << row.bits - row.signed) - 1
-    return st.integers(0, min(most, 3)) if few else st.integers(least, most) | st.integers(0, min(most, 3))
-
-
-def fill(draw: st.DrawFn, items: tuple[Item, ...], counting: frozenset[str], scopes: Scopes) -> None:
-    """Values for items, into the innermost scope."""
-    for item in items:
-        if isinstance(item, Block):
-            for row in item.fields:
-                scopes[0][row.path] = draw(field_values(row, row.path in counting))
-        elif isinstance(item, Part):
-            scopes[0][item.name] = part_value(draw, item, scopes)
-        else:
-            fill(draw, item.chosen(referred(item.on, scopes)), counting, scopes)
-
-
-def part_value(draw: st.DrawFn, part: Part, scopes: Scopes) -> Any:
-    if part.count == TO_NUL:
-        return draw(st.binary(max_size=5).filter(lambda text: 0 not in text))
-    if part.count in RULES:
-        context = SimpleNamespace(**{name.replace(".", "_"): value for name, value in scopes[0].items()})
-        count = RULES[part.count](context)
-    elif part.times is not None:
-        count = part.times
-    else:
-        count = draw(st.integers(0, 4)) if part.counted is None else referred(part.counted, scopes)
-    if part.element is None:
-        data = bytes(draw(st.integers(0, 255)) for _ in range(min(count, 4))).ljust(count * part.unit, b"\7")
-        return [data[at : at + part.unit] for at in range(0, len(data), part.unit)] if part.listed else data
-    return [element_value(draw, part.element, scopes) for _ in range(count)]
-
-
-def element_value(draw: st.DrawFn, layout: Layout, outer: Scopes) -> Any:
-    values: dict[str, Any] = {}
-    fill(draw, layout.items, layout.counting, (values, *outer))
-    return values[""] if values.keys() == {""} else values
-
-
-@st.composite
-def values_of(draw: st.DrawFn, path: str) -> dict[str, Any]:
-    """Values of every field and part of a layout, as decoding gives them."""
-    values: dict[str, Any] = {}
-    fill(draw, LAYOUTS[path].items, LAYOUTS[path].counting, (values,))
-    return values
-
-
 def flat(parsed: Any) -> Any:
     """What construct gives, as our decoding has it: dotted names, plain numbers, and nothing for what is not there."""
     if isinstance(parsed, list):
@@ -255,7 +201,7 @@ def places(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 @given(st.data())
 def test_codec_is_construct(path: str, order: str, data: st.DataObject) -> None:
     """Values built by us or by construct are the same bytes, and those are the same values to both."""
-    values = data.draw(values_of(path))
+    values = data.draw(values_of(LAYOUTS[path], RULES))
     layout, con = LAYOUTS[path], TWINS[path, order]
     built = encode.whole(layout, values, order)
     parsed = con.parse(built)
@@ -273,7 +219,7 @@ def test_codec_is_construct(path: str, order: str, data: st.DataObject) -> None:
 def test_counts_need_not_be_given(path: str, data: st.DataObject) -> None:
     """What counts follows from what is counted, in whatever list that is; what is fixed goes without saying."""
     layout = LAYOUTS[path]
-    values = data.draw(values_of(path))
+    values = data.draw(values_of(LAYOUTS[path], RULES))
     implied = {
         row.item.path for row in layout.rows if isinstance(row.item, Field) and encode.implied(row.item) is not None
     }
@@ -308,7 +254,7 @@ def test_any_bytes(path: str, order: str, raw: bytes) -> None:
 @given(st.data())
 def test_places(path: str, order: str, data: st.DataObject) -> None:
     """Each integer is found where it lies, wherever that is."""
-    values = data.draw(values_of(path))
+    values = data.draw(values_of(LAYOUTS[path], RULES))
     layout = LAYOUTS[path]
     built = encode.whole(layout, values, order)
     finder = Places(layout, len(built), order, lambda _: bytearray(built))
