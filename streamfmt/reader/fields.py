@@ -9,10 +9,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Fields that make up a header's magic.
-MAGIC = frozenset(("ident", "marker", "id", "magic", "signature", "greeting"))
-# Layers whose header has a rule about it, and their magics.
-_RULED = {path.partition(".")[0] for path, rows in tables.RULES.items() for row in rows if row[1] in MAGIC}
-MAGICS = {key: data for key, _, _, data, _ in tables.MAGICS if key in _RULED}
+MAGIC = frozenset(name for names in tables.MAGIC_FIELDS.values() for name in names)
+# Magics of the layers that have such a header.
+MAGICS = {key: data for key, _, _, data, _ in tables.MAGICS if key in tables.MAGIC_FIELDS}
 
 
 def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:

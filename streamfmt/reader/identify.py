@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .events import Layer
     from .window import Window
 
-# Bytes that tell a container's namesake: a magic, the numbers behind it, and how the text behind those begins.
-_NAMESAKE = tables.SIZES["libvirt.header"] + 1
-_LONGEST = max(_NAMESAKE, *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
+# How many bytes tell a container's namesakes, and all that has a magic.
+_NAMESAKES = {of: size for of, *_, size in tables.NAMESAKES}
+_LONGEST = max(*_NAMESAKES.values(), *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
 # A first batch of a legacy stream, or its frame list, is judged on this many bytes at most; and text is passed over.
 _GUESS = 64 << 10
 # Magics of compressed data, which is opened before anything looks at it; and how many bytes tell.
@@ -100,7 +100,7 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
 
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
-    for of, other, pattern, title, sign in tables.NAMESAKES:
+    for of, other, pattern, title, sign, _ in tables.NAMESAKES:
         if of == key and re.match(pattern, head):
             return Identity(other, "foreign", title, f"{evidence}, {sign}")
     return Identity(key, kind, name, evidence)
@@ -139,7 +139,7 @@ def _begins(key: str, data: bytes, head: bytes) -> bool:
 
 def _reach(key: str, kind: str, offset: int, data: bytes, name: str) -> int:
     """How many bytes a stream with this magic has at least, and tell what it is."""
-    return _NAMESAKE if any(row[0] == key for row in tables.NAMESAKES) else len(data)
+    return _NAMESAKES.get(key, len(data))
 
 
 def _text(data: bytes) -> int:

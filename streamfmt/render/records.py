@@ -77,7 +77,10 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if layout is None and record.layer.wraps:
         return Brief({}, "unknown, and so is its end")
     if layout is None:
-        return Brief({}, "unknown, may be skipped" if record.type >> 31 else "unknown, and mandatory")
+        return Brief(
+            {},
+            "unknown, may be skipped" if record.type & tables.OPTIONAL[record.layer.name] else "unknown, and mandatory",
+        )
     raw = yield from take(window, record, layout.size)
     fields = fixed(layout, raw, record.layer.order)
     if len(raw) < layout.size:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, libvirt, libxc, libxl, magic, states, xapi, xl
+from . import hvm, legacy, libvirt, libxc, libxl, magic, states, xapi, xl
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS
 from .model import Field, Layout, catalogue, layouts_within
@@ -177,6 +177,9 @@ def tables() -> dict[str, Any]:
         name = layer.name.upper().replace("-", "_")
         found.update({f"{name}_{row.name}": row.code for row in layer.records})
     found["ALIGN"] = {layer.name: layer.align for layer in LAYERS}
+    found["OPTIONAL"] = {layer.name: layer.optional for layer in LAYERS}
+    found["LIBXC_VERSIONS"] = libxc.VERSIONS
+    found["LIBXC_VERSION_STATIC"] = libxc.VERSION_STATIC
     found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
     found["LENGTH_FIELDS"] = {layer.name: layer.length for layer in LAYERS if layer.length}
@@ -202,6 +205,8 @@ def tables() -> dict[str, Any]:
     found["ENTRY_TYPE_SHIFT"] = entry["type"].shift
     found["ENTRY_PFN_MASK"] = (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift
     found["ENTRY_RESERVED_MASK"] = (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift
+    found["ENTRY_RESERVED_SHIFT"] = entry["reserved"].shift
+    found["PAGE_TYPE_PLAIN"] = libxc.PAGE_TYPES[0].code
     data, low = _entry_bytes(True)
     bare, _ = _entry_bytes(False)
     found["ENTRY_TOP_BARE"] = bytes(sorted(bare))
@@ -221,6 +226,7 @@ def tables() -> dict[str, Any]:
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["XENSTORE_KEY"], found["XENSTORE_VALUE"] = libxl.XENSTORE_KEY, libxl.XENSTORE_VALUE
+    found["DRAFT_VERSION"] = libxl.DRAFT_VERSION
     found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
     found["XL_FLAGS"] = {f.path.partition(".")[2]: 1 << f.shift for f in layouts["xl.header"].fields if f.bits == 1}
     found["XL_BYTE_ORDER"] = xl.BYTE_ORDER
@@ -231,7 +237,10 @@ def tables() -> dict[str, Any]:
     found["XENOPS_REQUIRED"] = tuple(row.name for row in xapi.XENOPS_KEYS if row.required)
     found["XENOPS_WORD_SIZES"] = xapi.WORD_SIZES
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
-    found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign) for row in magic.NAMESAKES)
+    found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign, row.size) for row in magic.NAMESAKES)
+    found["MAGIC_FIELDS"] = {layer.name: layer.magic for layer in LAYERS if layer.magic}
+    constants = {name: value for name, value in vars(legacy).items() if name.isupper() and name[0] != "_"}
+    found.update({f"LEGACY_{name}": value for name, value in constants.items()})
     found["TEXT"] = magic.TEXT
     found["HEAD_LINE"] = magic.HEAD_LINE
     found["PREFACES"] = tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES)

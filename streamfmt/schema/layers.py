@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
-from .build import RecordType
+from .build import OPTIONAL_BIT, RecordType
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class LayerType:
 
     `headers` are (name, meaning, source, declaration); the one named "record_header" stands before each record, and a
     layer without it has fixed messages, or a single body behind its header, whose length is in field `length`.  `align`
-    is what records are padded to.
+    is what records are padded to.  `magic` names the fields with which the first header begins, and which show what it
+    is.  `optional` is the bit of a record's type that lets readers skip it.
     """
 
     name: str
@@ -29,6 +30,14 @@ class LayerType:
     rules: tuple[states.OrderRule, ...] = ()
     align: int = 1
     length: str = ""
+    magic: tuple[str, ...] = ()
+    optional: int = 0
+
+    @property
+    def signature(self) -> bytes:
+        """The octets of the fields that `magic` names."""
+        declaration = self.headers[0][3] if self.headers else None
+        return b"".join(getattr(declaration, name).build(None) for name in self.magic)
 
 
 LAYERS = (
@@ -42,6 +51,8 @@ LAYERS = (
         libxl.RECORDS,
         states.LIBXL_RULES,
         align=8,
+        optional=1 << OPTIONAL_BIT,
+        magic=("ident",),
     ),
     LayerType(
         "libxc",
@@ -54,6 +65,8 @@ LAYERS = (
         libxc.RECORDS,
         states.LIBXC_RULES,
         align=8,
+        optional=1 << OPTIONAL_BIT,
+        magic=("marker", "id"),
     ),
     LayerType("back-channel", "The COLO back channel", (), ()),
     LayerType(
@@ -62,6 +75,7 @@ LAYERS = (
         (("header", "File header.", xl.HEADER_SOURCE, xl.HEADER),),
         xl.RECORDS,
         length="optional_data_len",
+        magic=("magic",),
     ),
     LayerType(
         "libvirt",
@@ -69,6 +83,7 @@ LAYERS = (
         (("header", "File header.", libvirt.HEADER_SOURCE, libvirt.HEADER),),
         libvirt.RECORDS,
         length="xml_len",
+        magic=("magic",),
     ),
     LayerType(
         "xapi",
@@ -79,12 +94,14 @@ LAYERS = (
         ),
         xapi.RECORDS,
         states.XAPI_RULES,
+        magic=("signature",),
     ),
     LayerType(
         "xl-migrate",
         "The capture of xl migrate",
         (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
         xl_migrate.MESSAGES,
+        magic=("greeting",),
     ),
     LayerType("text", "Stray text", (), xl_migrate.TEXT),
     LayerType("http", "The request before a XAPI image", (), xl_migrate.HTTP),
