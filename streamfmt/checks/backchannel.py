@@ -5,14 +5,18 @@ from __future__ import annotations
 from .. import tables
 from ..reader.events import Layer, Record
 from . import libxl
+from .messages import ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.pump import Program
     from .verifier import Verifier
 
-_LIST = "CHECKPOINT_DIRTY_PFN_LIST"
+_LIST = tables.RECORDS["libxc"][tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST]
 _NEXT = dict(zip(tables.BACK_CHANNEL, (*tables.BACK_CHANNEL[1:], tables.BACK_CHANNEL[0]), strict=True))
+
+# Ids that belong here.
+_IDS = [number for number, name in tables.CHECKPOINT_STATES.items() if name in _NEXT]
 
 
 def _begins(verifier: Verifier, layer: Layer) -> None:
@@ -35,7 +39,7 @@ def record(verifier: Verifier, record: Record) -> Program | None:
     channel = verifier.state(layer.parent)
     if layer.parent.index == 1:
         _begins(verifier, layer.parent)
-    if record.name == _LIST:
+    if layer.name == "libxc" and record.type == tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST:
         verifier.length(channel, record)
         if channel.expected in ("", _LIST):
             channel.expected = _NEXT[_LIST]
@@ -72,7 +76,7 @@ def _state(verifier: Verifier, record: Record) -> Program:
         channel.expected = ""
     else:
         channel.expected = ""
-        libxl.state_fault(verifier, record, "COLO-NEW-FWD", f"{name} belongs on the forward stream", "1 to 3", name)
+        libxl.state_fault(verifier, record, "COLO-NEW-FWD", f"{name} belongs on the forward stream", ranges(_IDS), name)
 
 
 def misplaced(verifier: Verifier, record: Record, at: int, raw: bytes) -> None:

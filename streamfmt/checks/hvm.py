@@ -6,6 +6,7 @@ from struct import Struct
 
 from .. import tables
 from ..reader.fields import broken_rules
+from .messages import ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 at,
                 f"entry {number} has type {kind}, which no Xen knows",
                 "typecode",
-                "0 to 20",
+                ranges(tables.HVM_TYPES),
                 kind,
             )
         elif length > left:
@@ -158,7 +159,7 @@ def params(verifier: Verifier, state: LayerState, record: Record) -> Program:
         for place, (index, *_) in enumerate(param.iter_unpack(w.take(unit * number))):
             if index >= tables.HVM_PARAMS_END:
                 clause, message = "LIBXC-HVMPARAMS-INDEX", f"parameter {index:#x} does not exist"
-            elif index == tables.HVM_PARAM_PAE and record.layer.version > 2:
+            elif index == tables.HVM_PARAM_PAE and record.layer.version >= tables.LIBXC_VERSION_STATIC:
                 clause, message = "LIBXC-HVMPARAMS-PAE", "parameter PAE_ENABLED is gone since Xen 4.14"
             else:
                 continue

@@ -301,7 +301,11 @@ def _judge_frames(verifier: Verifier, state: LayerState, end: int) -> None:
         for place, frame in enumerate(state.frames[first:after] if state.frames else ()):
             kind = state.pfns.type_of(frame)
             at = begin + unit * place
-            if frame > end or kind == 0 or verifier.findings.full("LIBXC-P2M-ENTRY", state.layer, at):
+            if (
+                frame > end
+                or kind == tables.PAGE_TYPE_PLAIN
+                or verifier.findings.full("LIBXC-P2M-ENTRY", state.layer, at)
+            ):
                 continue
             actual = f"frame {frame:#x}, {'never sent' if kind is None else tables.PAGE_TYPES.get(kind)}"
             _p2m_entry(verifier, state.layer, at, place, actual, end)

@@ -130,7 +130,8 @@ def _emulator(verifier: Verifier, state: LayerState, record: Record) -> Program:
         message = "the emulator is qemu-traditional, which Xen 4.21 stopped writing"
         verifier.report("LIBXL-EMU-TRADITIONAL", record, message, offset=at + place, length=length, field="emulator_id")
     elif emulator != _UPSTREAM and not (emulator == _UNKNOWN and state.legacy):
-        expected = "1 or 2" + (" (0 only in a converted stream)" if emulator == _UNKNOWN else "")
+        expected = f"{_TRADITIONAL} or {_UPSTREAM}"
+        expected += f" ({_UNKNOWN} only in a converted stream)" if emulator == _UNKNOWN else ""
         verifier.report(
             "LIBXL-EMU-ID",
             record,
@@ -156,7 +157,7 @@ def draft_width(body: bytes, order: str) -> int:
         if len(body) <= offset:
             continue
         version, count = unpack_from(order + tables.FORMATS[path], body)
-        if version != 1 or not 0 < count <= len(body):
+        if version != tables.DRAFT_VERSION or not 0 < count <= len(body):
             continue
         entry = f"{path}.entries"
         size, unit = tables.SIZES[entry], tables.UNITS[entry][0]

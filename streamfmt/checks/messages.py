@@ -6,7 +6,7 @@ from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def number(value: int | bytes) -> str:
@@ -19,6 +19,17 @@ def allowed_words(allowed: tuple[int, ...] | bytes) -> str:
     if isinstance(allowed, bytes):
         return allowed.hex(" ") if any(allowed) else "zero"
     return " or ".join(number(value) for value in allowed)
+
+
+def ranges(codes: Iterable[int]) -> str:
+    """Numbers in words, those that follow one another by the first and the last: "0 to 4 or 9 to 15"."""
+    found: list[list[int]] = []
+    for code in sorted(codes):
+        if found and code == found[-1][-1] + 1:
+            found[-1][1:] = [code]
+        else:
+            found.append([code])
+    return " or ".join(" to ".join(map(str, run)) for run in found)
 
 
 def length_words(fixed: int, unit: int, least: int, most: int | None, lengths: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ from struct import unpack_from
 from .. import tables
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Record, Run
 from ..reader.fields import broken_rules
+from .messages import ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _bad_type(verifier: Verifier, record: Record, place: int, kind: int) -> None
     clause = "LIBXC-PAGE-TYPE"
     if not verifier.findings.full(clause, record, record.body + PAGE_FIXED + ENTRY * place):
         message = f"has page type {kind}, which is reserved"
-        _entry_fault(verifier, clause, record, place, "type", message, "0 to 4 or 9 to 15", kind)
+        _entry_fault(verifier, clause, record, place, "type", message, ranges(tables.PAGE_TYPES), kind)
 
 
 def _bad_reserved(verifier: Verifier, record: Record, place: int, entry: int) -> None:

@@ -126,7 +126,7 @@ class Verifier(Sink):
     def unknown(self, record: Record) -> None:
         """A record of a type that no release has given a meaning."""
         clauses = _UNKNOWN[record.layer.name]
-        optional = len(clauses) > 1 and record.type >> 31 & 1
+        optional = bool(record.type & tables.OPTIONAL[record.layer.name])
         clause = clauses[optional]
         if self.findings.full(clause, record):
             return
@@ -239,7 +239,7 @@ class Verifier(Sink):
     def order(self, state: LayerState, record: Record) -> None:
         """Judge the record's place among the others, once per rule and checkpoint."""
         layer = record.layer
-        version = layer.version if layer.name == "libxc" else 3
+        version = layer.version if layer.name == "libxc" else tables.LIBXC_VERSIONS[-1]
         table = tables.ORDER[layer.name].get((layer.guest, version), {})
         seen = state.seen
         for clause, has, lacks, unless in table.get(record.type, ()):
