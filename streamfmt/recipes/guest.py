@@ -8,21 +8,16 @@ from itertools import repeat
 
 from ..codec.content import Content, Numbers, joined, zeros
 from ..codec.decode import layouts
-from ..schema import hvm, libxc, xapi
+from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
-    CONFIGURATION,
     TOP_TABLE,
-    XENOPS,
-    XML,
+    XSAVE_SIZE,
     behind_text,
     context,
     control,
     emulator,
     image_headers,
-    in_libvirt,
     in_migration,
-    in_xapi,
-    in_xl,
     params,
     pv_info,
     sized,
@@ -34,13 +29,23 @@ from ..writer.draft import Draft
 from ..writer.part import Part, header, record
 from .memory import Frames, Many, Memory
 from .parse import FRAMES_MAX, content, fill, frames
+from .samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from .toml import Table, integer, meant, shown
 
 # Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 # Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
-_LEAF = {8: 512, 4: 1024}
+_LEAF = {width: libxc.PAGE_SIZE // width for width in libxc.WIDTHS}
+_LEVELS = dict(libxc.PV_COMBINATIONS)
+# Top page tables by width.
+_TOPS = {
+    width: next(row.name for row in libxc.PAGE_TYPES if row.level == levels and row.pinned)
+    for width, levels in libxc.PV_COMBINATIONS
+}
+_EMULATORS = {
+    name.removeprefix("QEMU_").lower(): code for name, code in libxl.EMULATOR_IDS.items() if name.startswith("QEMU_")
+}
 # Records of a XAPI image whose body has a length.
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
@@ -116,7 +121,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
     inside = form not in ("libxc", "xapi")
     for number in range(checkpoints):
         if number:
-            parts += [control(0)] if colo and inside else []
+            parts += [control(libxl.CHECKPOINT_STATES["NEW"])] if colo and inside else []
             parts += again
         parts += [*tail, record("libxc.CHECKPOINT")]
         parts += [*outer, record("libxl.CHECKPOINT_END")] if inside else []
@@ -204,9 +209,8 @@ def _all_frames(table: Table, kind: str, width: int) -> tuple[Frames, ...]:
         return (Frames(0, count - 1),)
     if count <= TOP_TABLE:
         raise table.fail(f"a PV guest's vcpus name frame {TOP_TABLE}, its page table: give it more pages")
-    kinds = {8: "L4TAB_PINNED", 4: "L3TAB_PINNED"}
     rest = (Frames(TOP_TABLE + 1, count - 1),) if count > TOP_TABLE + 1 else ()
-    return (Frames(0, TOP_TABLE - 1), Frames(TOP_TABLE, TOP_TABLE, kinds[width]), *rest)
+    return (Frames(0, TOP_TABLE - 1), Frames(TOP_TABLE, TOP_TABLE, _TOPS[width]), *rest)
 
 
 def _size(table: Table) -> int:
@@ -240,11 +244,11 @@ def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
 
 def _static(top: Table, kind: str, version: int, width: int, last: int) -> Iterator[Part]:
     if kind == "pv":
-        yield pv_info(width, {8: 4, 4: 3}[width])
+        yield pv_info(width, _LEVELS[width])
     policy = top.table("policy")
-    if "policy" in top and version < 3:
-        raise top.fail("images of version 2 have no policy", "policy")
-    if version > 2:
+    if "policy" in top and version < libxc.VERSION_STATIC:
+        raise top.fail(f"images of version {version} have no policy", "policy")
+    if version >= libxc.VERSION_STATIC:
         leaves = list(_rows(policy, "cpuid", "libxc.X86_CPUID_POLICY", (1, 0xFFFFFFFF, 1, 1, 1, 1)))
         msrs = list(_rows(policy, "msr", "libxc.X86_MSR_POLICY", (0xCE, 0)))
         if leaves:
@@ -295,7 +299,7 @@ def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
     for number in range(vcpus):
         yield vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])
         yield vcpu("EXTENDED", number, 64)
-        yield vcpu("XSAVE", number, 592)
+        yield vcpu("XSAVE", number, XSAVE_SIZE)
         yield vcpu_msrs(number, (0xC0000103, 7))
 
 
@@ -340,7 +344,7 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
                 raise inside.fail("this is no text", key) from None
         yield xenstore(*strings)
     table = top.table("emulator")
-    number = {"traditional": 1, "upstream": 2}[table.one_of("kind", ("traditional", "upstream"), "upstream")]
-    state = content(table, "context") if "context" in table else b"QEVM\0\0\0\3"
+    number = _EMULATORS[table.one_of("kind", tuple(_EMULATORS), "upstream")]
+    state = content(table, "context") if "context" in table else qemu.HEADER
     table.done()
     yield emulator(state, number)

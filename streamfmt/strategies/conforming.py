@@ -9,24 +9,11 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
+from .. import tables
 from ..api import Form, Mode
-from ..schema import libxc, libxl, states
-from ..writer import (
-    CONFIGURATION,
-    XENOPS,
-    XML,
-    Draft,
-    Part,
-    control,
-    header,
-    in_libvirt,
-    in_migration,
-    in_xapi,
-    in_xl,
-    record,
-    sized,
-    unknown,
-)
+from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
+from ..schema import libxc, libxl, qemu, states
+from ..writer import Draft, Part, control, header, in_migration, record, sized, unknown
 from . import records
 from .images import Image, Plan, image, ordered
 from .sample import Sample
@@ -187,7 +174,9 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
         if plan.mode == "colo" or plan.wants(draw, "libxl.EMULATOR_CONTEXT"):
             found.append(draw(records.emulator_context()))
     if plan.unknown:
-        found.append(unknown("libxl", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
+        found.append(
+            unknown("libxl", tables.OPTIONAL["libxl"] | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9)))
+        )
     return ordered(draw, found, states.LIBXL_RULES, plan.guest, plan.version, plan.clean)
 
 
@@ -231,7 +220,7 @@ def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
             texts = draw(st.lists(_WORD, min_size=int(tpm), max_size=2))
             behind += [sized("SWTPM", b64encode(text)) for text in texts]
         if plan.wants(draw, "xapi.QEMU_TRAD"):
-            behind.append(sized("QEMU_TRAD", b"QEVM" + draw(_WORD)))
+            behind.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
     bare = Draft((*inner.headers, *inner.checkpoints[0], END))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
     return in_xapi(bare, *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))

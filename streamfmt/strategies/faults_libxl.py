@@ -197,8 +197,8 @@ def _headed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))
 
 
-_OPTIONAL = unknowns("libxl", 1 << 31, records.U32)
-_MANDATORY = unknowns("libxl", KNOWN + 1, (1 << 31) - 1)
+_OPTIONAL = unknowns("libxl", tables.OPTIONAL["libxl"], records.U32)
+_MANDATORY = unknowns("libxl", KNOWN + 1, tables.OPTIONAL["libxl"] - 1)
 _FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {

@@ -102,7 +102,9 @@ def image(draw: st.DrawFn, plan: Plan) -> Image:
         parts = [*(_static(draw, plan, end) if not number else ()), *_memory(draw, plan, end, first=not number)]
         parts += _tail(draw, plan)
         if plan.unknown:
-            parts.append(unknown("libxc", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
+            parts.append(
+                unknown("libxc", tables.OPTIONAL["libxc"] | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9)))
+            )
         found.append(ordered(draw, parts, states.LIBXC_RULES, plan.guest, plan.version, plan.clean))
     return Image(headers, tuple(found))
 
@@ -120,7 +122,7 @@ def _static(draw: st.DrawFn, plan: Plan, end: int) -> list[Part]:
         found.append(records.width_info(plan.width))
     # Either version takes as many choices, so that examples do not shrink to the older one for having fewer.
     policies = [plan.wants(draw, f"libxc.{name}") for name in states.POLICIES]
-    if plan.version > 2:
+    if plan.version >= libxc.VERSION_STATIC:
         found += [draw(make()) for wanted, make in zip(policies, (records.cpuid, records.msrs), strict=True) if wanted]
         found.append(record("libxc.STATIC_DATA_END"))
     if plan.guest == "pv":

@@ -17,9 +17,10 @@ from hashlib import blake2b
 from itertools import chain
 
 from .. import data
+from ..recipes.samples import in_xl
 from ..schema.libxc import PAGE_SIZE
 from ..strategies.edits import boundary_values, fields
-from ..writer import HEADERS, RECORDS, Draft, Part, in_xl, raw, unknown
+from ..writer import HEADERS, RECORDS, Draft, Part, raw, unknown
 from .good import END, HVM, HVM_V2, LIBXL_HVM, LIBXL_PV, PV, PV_V2, REMUS_HVM, REMUS_PV, VERIFY
 from .vectors import ACCEPTED, BREAKING, HISTORY, HOSTILE, PLACES, SEVERAL
 

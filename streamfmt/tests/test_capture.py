@@ -11,8 +11,9 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
 from ..reader.events import Sink
 from ..reader.identify import Identity, by_magic
 from ..reader.reader import Reader
+from ..recipes.samples import in_xl
 from ..schema import xl_migrate
-from ..writer import Draft, behind_text, in_migration, in_xl, raw, record
+from ..writer import Draft, behind_text, in_migration, raw, record
 from .good import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
 from .vector import judge

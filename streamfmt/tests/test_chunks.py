@@ -19,7 +19,8 @@ from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..io.sources import FileSource, PipeSource, Source, drive
 from ..reader.reader import Reader
-from ..writer import Draft, in_xapi, p2m, pages
+from ..recipes.samples import in_xapi
+from ..writer import Draft, p2m, pages
 from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
 from .vector import Vector, judge, judged, told
 from .vectors import EACH_SMALL, SMALL

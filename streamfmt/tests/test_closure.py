@@ -18,9 +18,10 @@ from .. import data, tables
 from ..checks.findings import SEVERITIES, Finding
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
+from ..recipes.samples import in_xl
 from ..schema import model
 from ..schema.clauses import Clause, registry
-from ..writer import HEADERS, Draft, in_xl, p2m, unknown
+from ..writer import HEADERS, Draft, p2m, unknown
 from .good import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
 from .vector import Vector, judge, judged
 from .vectors import ACCEPTED, ACCEPTING, BREAKING

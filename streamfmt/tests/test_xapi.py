@@ -21,9 +21,10 @@ from .. import data
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
 from ..cli.main import main
 from ..reader import sexpr
+from ..recipes.samples import XENOPS, in_xapi
 from ..schema import libxc, xapi
 from ..schema.build import RecordType
-from ..writer import XENOPS, Draft, Part, in_xapi, raw, sized, unsized
+from ..writer import Draft, Part, raw, sized, unsized
 from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
 from .showing import Show, objects

@@ -21,7 +21,7 @@ from ..reader.identify import FORMS
 from ..reader.items import Header
 from ..reader.reader import Reader
 from ..schema import libxc
-from .builders import CONFIGURATION, image_headers, in_xl, page_data
+from .builders import image_headers, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
 
@@ -169,18 +169,22 @@ class Writer:
         *,
         xen: tuple[int, int] = (4, 17),
         version: int = libxc.VERSIONS[-1],
-        config: bytes = CONFIGURATION,
+        config: Content | None = None,
     ) -> None:
         """All that comes before the first record of the guest's image: headers, LIBXC_CONTEXT, xl's configuration.
 
-        Raises ValueError for a form that has more around the image than this knows: `put` its parts.
+        An xl file needs `config`: JSON with a NUL at its end, as Xen 4.6 and later write it, or ``b""`` for none, which
+        `xl restore` takes only beside a configuration of its own.  Raises ValueError for an xl file without it, for
+        another form with it, and for a form that has more around the image than this knows: `put` its parts.
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
+        if (config is not None) != (self.form == "xl"):
+            raise ValueError(f"config is for xl files, which need it: this is {self.form}")
         parts: tuple[Part, ...] = image_headers(guest, version, xen)
         if self.form in ("xl", "libxl"):
             parts = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *parts)
-        if self.form == "xl":
+        if config is not None:
             parts = in_xl(Draft(parts), config).parts
         for part in parts:
             self.put(part)
