@@ -12,16 +12,10 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from .checks.findings import Finding
 from .checks.outcome import Outcome
 from .checks.verifier import MODES, Verifier
 from .errors import (
     DamagedError,
-    LimitError,
-    MalformedError,
-    NotAStreamError,
-    StreamError,
-    TruncatedError,
     UnopenedError,
     UnreadableError,
 )
@@ -38,30 +32,6 @@ from .reader.reader import Reader
 Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
 T = TypeVar("T")
-
-# What users have from here, as attributes of streamfmt.
-__all__ = [
-    "DamagedError",
-    "Failure",
-    "Finding",
-    "Header",
-    "Identification",
-    "Identity",
-    "Layer",
-    "LimitError",
-    "MalformedError",
-    "NotAStreamError",
-    "Outcome",
-    "PageBatch",
-    "Record",
-    "Stream",
-    "StreamError",
-    "TruncatedError",
-    "UnopenedError",
-    "identify",
-    "open",
-    "verify",
-]
 
 # What `read` and `fields` take of a body, and `pages` of entries, unless told otherwise.
 BODY_LIMIT = 1 << 20
