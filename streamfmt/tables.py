@@ -702,6 +702,7 @@ MAGIC_FIELDS = {
     'xapi': ('signature',),
     'xl-migrate': ('greeting',),
 }
+LEGACY_WORDS = (4, 8)
 LEGACY_TYPE_SHIFT = 28
 LEGACY_PFN_MASK = 268435455
 LEGACY_P2M_MAX = 268435455
@@ -712,6 +713,7 @@ LEGACY_NO_DATA = frozenset([13, 14, 15])
 LEGACY_HVM_TYPES = frozenset([0, 13, 14, 15])
 LEGACY_PV_TYPES = frozenset([0, 1, 2, 3, 4, 9, 10, 11, 12, 15])
 LEGACY_VCPU_TAG = b'vcpu'
+LEGACY_LENGTH_SIZE = 4
 LEGACY_BLOCK_HEADER = 8
 LEGACY_EXTINFO_MAX = 65536
 LEGACY_VCPU_WIDTHS = {2800: 32, 5168: 64}

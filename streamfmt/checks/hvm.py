@@ -66,11 +66,12 @@ def context(verifier: Verifier, state: LayerState, record: Record) -> Program:
                 shown,
             )
         if kind == tables.HVM_END:
-            if instance or length:
+            due = lengths[0]
+            if instance or length != due:
                 shown = f"instance {instance} length {length}"
-                fault("LIBXC-HVMCTX-END", at, f"the END entry has {shown}", "length", "instance 0 length 0", shown)
-            elif left:
-                message = f"{left:,} bytes follow the END entry; Xen ignores them"
+                fault("LIBXC-HVMCTX-END", at, f"the END entry has {shown}", "length", f"instance 0 length {due}", shown)
+            elif left > due:
+                message = f"{left - due:,} bytes follow the END entry; Xen ignores them"
                 fault("LIBXC-HVMCTX-TAIL", at + head.size, message, "typecode", "nothing", f"{left} bytes")
             return
         if headless:

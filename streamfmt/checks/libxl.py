@@ -7,6 +7,7 @@ from struct import unpack, unpack_from
 from .. import tables
 from ..reader.events import Layer, Record
 from ..reader.fields import broken_rules
+from .messages import characters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _pairs(verifier: Verifier, record: Record) -> Program:
                     offset=at + text.index(other),
                     length=1,
                     field=f"pairs[{strings // tables.PAIR_STRINGS}].{'key' if key else 'value'}",
-                    expected="letters, digits, -/_@" if key else "printable ASCII",
+                    expected=characters(tables.XENSTORE_KEY if key else tables.XENSTORE_VALUE),
                     actual=f"{other:#04x}",
                 )
             length += len(text)

@@ -55,7 +55,8 @@ def _xl_order(raw: bytes) -> str:
 
 def _single(window: Window, sink: Sink, layer: Layer, length: int) -> Generator[int, int, bool]:
     """Program of the one body that follows a file header.  Returns whether the input had it whole."""
-    record = Record(layer, 0, window.position, length)
+    (kind,) = tables.RECORDS[layer.name]
+    record = Record(layer, kind, window.position, length)
     layer.index += 1
     return (yield from libxc.body(window, sink, record))
 

@@ -61,20 +61,22 @@ class _Trial:
 def guess_legacy(head: bytes) -> Legacy | None:
     """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one."""
     head = head[:HEAD_MAX]
-    if len(head) < 8:
+    short, long = tables.LEGACY_WORDS
+    if len(head) < long:
         return None
     # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
     # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
-    word = 4 if any(head[4:8]) else 8
+    word = short if any(head[short:long]) else long
     p2m_size = _u(head, 0, word)
     if not 0 < p2m_size <= tables.LEGACY_P2M_MAX:
         return None
-    notes = [f"bytes 4-7 are {'not ' if word == 4 else ''}zero, so p2m_size is {word * 8}-bit"]
+    notes = [f"bytes {short}-{long - 1} are {'not ' if word == short else ''}zero, so p2m_size is {word * 8}-bit"]
     if head[word : 2 * word] == b"\xff" * word:
-        if (width := _extended(head, 2 * word)) is None:
+        if not (size := _extended(head, 2 * word)):
             return None
-        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4):,} bytes: {width}-bit PV guest")
-        return Legacy(word * 8, "pv", width, p2m_size, "; ".join(notes))
+        bits = tables.LEGACY_VCPU_WIDTHS[size]
+        notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
+        return Legacy(word * 8, "pv", bits, p2m_size, "; ".join(notes))
     readings = (
         ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES)),
         ("pv", _listed(head, word, p2m_size)),
@@ -103,18 +105,17 @@ def _u(head: bytes, at: int, size: int) -> int:
     return int.from_bytes(head[at : at + size], "little")
 
 
-def _extended(head: bytes, at: int) -> int | None:
-    """Guest width by the extended info whose length field lies at `at`; its first block is always 'vcpu'."""
-    size = (
-        _u(head, at + 8, 4)
-        if len(head) >= at + 4 + tables.LEGACY_BLOCK_HEADER and head[at + 4 : at + 8] == tables.LEGACY_VCPU_TAG
-        else 0
-    )
-    return (
-        tables.LEGACY_VCPU_WIDTHS.get(size)
-        if tables.LEGACY_BLOCK_HEADER + size <= _u(head, at, 4) <= tables.LEGACY_EXTINFO_MAX
-        else None
-    )
+def _extended(head: bytes, at: int) -> int:
+    """Size of the vcpu's block in the extended info whose length field lies at `at`, of which it is always the first.
+
+    0 if there is none of a known size.
+    """
+    tag, length = tables.LEGACY_VCPU_TAG, tables.LEGACY_LENGTH_SIZE
+    first = at + length
+    last = first + tables.LEGACY_BLOCK_HEADER
+    size = _u(head, first + len(tag), length) if len(head) >= last and head.startswith(tag, first) else 0
+    fits = tables.LEGACY_BLOCK_HEADER + size <= _u(head, at, length) <= tables.LEGACY_EXTINFO_MAX
+    return size if fits and size in tables.LEGACY_VCPU_WIDTHS else 0
 
 
 def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:

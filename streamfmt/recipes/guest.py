@@ -8,6 +8,7 @@ from itertools import repeat
 
 from ..codec.content import Content, Numbers, joined, zeros
 from ..codec.decode import layouts
+from ..codec.encode import implied
 from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
     TOP_TABLE,
@@ -50,8 +51,8 @@ _EMULATORS = {
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
-_END_ENTRY = (hvm.END_TYPE, 0, b"")
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
+_END_ENTRY = (hvm.END_TYPE, 0, bytes(_CONTEXT_TYPES["END"].lengths[0]))
 # Keys that have a place in some forms only.
 _LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
 _IN = {
@@ -84,9 +85,10 @@ def compose(top: Table, form: str, mode: str) -> Draft:
 def _guest(top: Table, form: str, mode: str) -> Draft:
     kind = top.one_of("guest", tuple(libxc.GUESTS), "")
     version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
-    width = top.number("bits", 64, 32, 64) // 8
+    bits = [8 * width for width in libxc.WIDTHS]
+    width = top.number("bits", bits[-1], bits[0], bits[-1]) // 8
     if width not in _LEAF:
-        raise top.fail(f"a guest has 32 or 64 bits, not {8 * width}", "bits")
+        raise top.fail(f"a guest has {' or '.join(map(str, bits))} bits, not {8 * width}", "bits")
     if kind == "hvm" and "bits" in top:
         raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
     colo = top.take("colo", bool, mode == "colo")
@@ -267,10 +269,12 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
 
 
 def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
-    """Rows of numbers for the list in the record at `path`: by default one, which says little."""
-    element = layouts()[path].parts[0].element
-    fields = [field for field in element.fields if not field.reserved] if element else []
-    for place, row in enumerate(table.take(key, list, [list(default)])):
+    """Rows of numbers for the list in the record at `path`: by default as few as it may have, which say little."""
+    layout = layouts()[path]
+    element = layout.parts[0].element
+    least = max(layout.record.least if layout.record else 0, 1)
+    fields = [field for field in element.fields if implied(field) is None] if element else []
+    for place, row in enumerate(table.take(key, list, [list(default)] * least)):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []
         found = {field.path: number for field, number in zip(fields, numbers, strict=False) if number is not None}
         if not len(numbers) == len(fields) == len(found):

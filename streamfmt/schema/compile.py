@@ -128,8 +128,9 @@ def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[
     high, low = _entry_bytes(data)
     last = len(head) + entries.unit - 1
     size = header.size + length
-    if len(head) % 8 or size % 8:
-        raise ValueError(f"records of {size} octets are not compared by words")
+    align = next(layer.align for layer in LAYERS if layer.name == "libxc")
+    if len(head) % 8 or size % 8 or size % align:
+        raise ValueError(f"records of {size} octets are not compared by words, or have padding")
     return (head, ((last - 1, bytes(sorted(low))), (last, bytes(sorted(high))))), size
 
 

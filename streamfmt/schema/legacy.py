@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from . import libxc
 
-_WORD_32, _WORD_64 = libxc.WIDTHS  # of the toolstack, in octets
+_WORD_32, _WORD_64 = WORDS = (4, 8)  # of the toolstack, in octets
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
 # (XEN_DOMCTL_PFINFO_LTAB_SHIFT of xen/include/public/domctl.h).
 TYPE_SHIFT = 28
@@ -29,9 +29,10 @@ NO_DATA = frozenset(row.code for row in libxc.PAGE_TYPES if not row.data)
 HVM_TYPES = frozenset((_CODES["NOTAB"], *NO_DATA))
 PV_TYPES = frozenset((*(row.code for row in libxc.PAGE_TYPES if row.data), XTAB))
 
-# Extended info consists of blocks, each with four letters and its length ahead; the first is always the vcpu's size.
+# Extended info consists of blocks, each with a tag and its length ahead; the first is always the vcpu's size.
 VCPU_TAG = b"vcpu"
-BLOCK_HEADER = len(VCPU_TAG) + 4
+LENGTH_SIZE = 4  # of a block, and of them all
+BLOCK_HEADER = len(VCPU_TAG) + LENGTH_SIZE
 EXTINFO_MAX = 64 << 10
 VCPU_WIDTHS = {size: 8 * width for width, size in libxc.VCPU_CONTEXT_SIZES.items()}
 # The permuted order of Xen 3.0 to 3.2 rotates the index by this many bits (permute() in xc_linux_save.c).

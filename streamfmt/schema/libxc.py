@@ -95,17 +95,22 @@ class PageType:
         return self.level > 0
 
 
+def _page_table(code: int, level: int, *, pinned: bool = False) -> PageType:
+    doc = f"page table, level {level}" + (", to be pinned" if pinned else "")
+    return PageType(code, f"L{level}TAB" + ("_PINNED" if pinned else ""), True, doc, level, pinned)
+
+
 # XEN_DOMCTL_PFINFO_* of xen/include/public/domctl.h, shifted right by 28.  5 to 8 are reserved.
 PAGE_TYPES = (
     PageType(0x0, "NOTAB", True, "ordinary page"),
-    PageType(0x1, "L1TAB", True, "page table, level 1", level=1),
-    PageType(0x2, "L2TAB", True, "page table, level 2", level=2),
-    PageType(0x3, "L3TAB", True, "page table, level 3", level=3),
-    PageType(0x4, "L4TAB", True, "page table, level 4", level=4),
-    PageType(0x9, "L1TAB_PINNED", True, "page table, level 1, to be pinned", level=1, pinned=True),
-    PageType(0xA, "L2TAB_PINNED", True, "page table, level 2, to be pinned", level=2, pinned=True),
-    PageType(0xB, "L3TAB_PINNED", True, "page table, level 3, to be pinned", level=3, pinned=True),
-    PageType(0xC, "L4TAB_PINNED", True, "page table, level 4, to be pinned", level=4, pinned=True),
+    _page_table(0x1, 1),
+    _page_table(0x2, 2),
+    _page_table(0x3, 3),
+    _page_table(0x4, 4),
+    _page_table(0x9, 1, pinned=True),
+    _page_table(0xA, 2, pinned=True),
+    _page_table(0xB, 3, pinned=True),
+    _page_table(0xC, 4, pinned=True),
     PageType(0xD, "BROKEN", False, "page the hardware broke"),
     PageType(0xE, "XALLOC", False, "allocate, content comes later or never"),
     PageType(0xF, "XTAB", False, "hole, or content deferred"),

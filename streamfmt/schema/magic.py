@@ -27,6 +27,8 @@ class Magic:
     offset: int = 0
 
 
+# How requests to xenopsd begin.
+REQUEST = b"PUT /services/xenops/"
 # How each layer that has a header begins.
 _BEGINS = {layer.name: layer.signature for layer in LAYERS}
 _ALIGN = {layer.name: layer.align for layer in LAYERS}
@@ -78,7 +80,7 @@ MAGICS = (
     Magic(
         "xapi-http",
         "container",
-        b"PUT /services/xenops/",
+        REQUEST,
         "request of XAPI's migration to the receiving xenopsd, without an image that could be read",
         "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
     ),
@@ -195,7 +197,7 @@ HEAD_LINE = bytes((*b"\t", *range(0x20, 0x7F)))
 PREFACES = (
     Preface(
         "http",
-        rb"PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",
+        rb"%s(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n" % REQUEST,
         "a line that matches this, lines of tabs and printable ASCII, an empty one, and maybe a reply of two zeros",
         ("xapi",),
         "HTTP request head",

@@ -1,0 +1,153 @@
+"""Each constant of the schema is altered: all that follows from it changes with it, and nothing else knows it.
+
+Beside the deletion of every field (`test_tables`) this is what holds "no fact is written twice".  An alteration happens
+in a process of its own, in the source of one module of the schema (see `altering`); tables, documentation, builder,
+recipes, reader and checks are made anew from that.  Then
+
+- streams that are built conform, are identified as what they are, and their recipes make them again: else something
+  knows the constant by itself;
+- and the tables or the documentation, and streams or what is said of those that were built before, are others: else
+  nothing knows it.
+
+`make test` alters the constants in groups, and a few alone;
+``STREAMFMT_HYPOTHESIS=thorough pytest streamfmt/tests/test_alteration.py`` alters each alone, in some six minutes.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import pytest
+
+from . import altered_streams, altering
+from .altered_streams import Sample
+from .altering import Case
+
+# The whole campaign alters each constant alone; it takes minutes.
+THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
+CASES = altering.cases() if THOROUGH else altering.cases()[:: len(altering.cases()) // 10]
+GROUPS = altering.groups(12)
+EVERYTHING = {"tables", "reference", "bytes", "recipe", "verdict", "findings", "message"}
+# Constants that are in no stream and change nothing that is said of one, and why.
+WITHOUT_EFFECT: dict[str, str] = {}
+
+
+class Base(NamedTuple):
+    """What the schema as it is says of everything."""
+
+    tables: dict[str, Any]
+    reference: str
+    samples: dict[str, Sample]
+    probes: dict[str, Sample]
+    seen: dict[str, dict[str, Any]]
+    recipes: dict[str, str]
+
+
+class Result(NamedTuple):
+    """What altering one constant did: what `wrong` came of it, and what `changed`."""
+
+    values: Mapping[Case, int | bytes]
+    wrong: list[str]
+    changed: set[str]
+
+
+@cache
+def base() -> Base:
+    from .. import tables
+    from ..schema import magic
+    from .vectors import BREAKING
+
+    samples = altered_streams.samples()
+    probes = dict(samples)
+    request = magic.REQUEST + b"migrate/mem/1 HTTP/1.0\r\n\r\n"
+    probes["xapi-http-migrate"] = Sample(request + samples["xapi"].data)
+    for clause, vectors in BREAKING.items():
+        for name, vector in vectors.items():
+            if not vector.large:
+                probes[f"{clause}:{name}"] = Sample(vector.stream.render(), vector.form, vector.mode, vector.deep)
+    seen = {name: altered_streams.seen(sample) for name, sample in probes.items()}
+    recipes = {name: altered_streams.recipe(sample)[0] for name, sample in samples.items() if seen[name]["identity"][3]}
+    return Base(_tables(vars(tables)), altered_streams.reference(), samples, probes, seen, recipes)
+
+
+def _tables(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: it for name, it in values.items() if not name.startswith("__")}
+
+
+def _examine(values: Mapping[Case, int | bytes]) -> Result:
+    """In a process of its own: alter, rebuild, and compare with what was."""
+    gc.disable()
+    was = base()
+    changed = set()
+    wrong = []
+    if altering.install(values) != was.tables:
+        changed.add("tables")
+    if altered_streams.reference() != was.reference:
+        changed.add("reference")
+    for name, sample in altered_streams.samples().items():
+        old, new = was.seen.get(name), altered_streams.seen(sample)
+        if old is None:
+            continue  # of one that there was not, nothing is known
+        other = sample.data != was.samples[name].data
+        if other:
+            changed.add("bytes")
+        if not name.startswith("magic"):
+            had = [row[0] for row in old["findings"]]
+            if new["verdict"] != old["verdict"] or [row[0] for row in new["findings"]] != had:
+                wrong.append(f"{name}: {new['verdict']}, {new['findings'][:2]}")
+        if (new["identity"][0], new["identity"][3]) != (old["identity"][0], old["identity"][3]):
+            wrong.append(f"{name} is identified as {new['identity']}, {new['evidence']}")
+        if other and name in was.recipes:
+            text, same = altered_streams.recipe(sample)
+            if not same:
+                wrong.append(f"{name}: its recipe makes other bytes")
+            if text != was.recipes[name]:
+                changed.add("recipe")
+    for name, probe in was.probes.items():
+        if changed >= {"findings", "message"}:
+            break
+        old, new = was.seen[name], altered_streams.seen(probe)
+        changed.update(key for key in ("identity", "evidence", "verdict") if new[key] != old[key])
+        if [row[:2] for row in new["findings"]] != [row[:2] for row in old["findings"]]:
+            changed.add("findings")
+        before = {row[:2]: row[2] for row in old["findings"]}
+        if any(before.get(row[:2], row[2]) != row[2] for row in new["findings"]):
+            changed.add("message")
+    return Result(values, wrong, changed)
+
+
+def _altered(case: Case) -> Result:
+    """What altering a constant does: it becomes the first value with which the schema can be compiled."""
+    why = ""
+    for value in case.values:
+        try:
+            found: Result = altering.in_process(partial(_examine, {case: value}))
+            return found
+        except RuntimeError as error:
+            why += f"{value!r}: {error}\n"
+    raise AssertionError(why)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: f"{len(group)}-constants")
+def test_nothing_else_knows_a_constant(group: Mapping[Case, int | bytes]) -> None:
+    """With many constants altered at once, streams that are built conform to what they are now, and are known."""
+    base()
+    found: Result = altering.in_process(partial(_examine, group))
+
+    assert not found.wrong, [case.id for case in group]
+    assert found.changed >= EVERYTHING
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_constant(case: Case) -> None:
+    """One constant alone: the same, and it shows in the tables, and in streams or what is said of them."""
+    base()
+    found = _altered(case)
+
+    assert not found.wrong
+    assert found.changed & {"tables", "bytes", "reference"}
+    assert bool(found.changed - {"tables", "reference"}) == (case.id not in WITHOUT_EFFECT)
