@@ -268,13 +268,17 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
         yield record("libxc.X86_PV_P2M_FRAMES", start_pfn=0, end_pfn=last, frames=listed)
 
 
+def _least(path: str) -> int:
+    """How many elements a record has that says as little as it can, and not nothing."""
+    record = layouts()[path].record
+    return max(record.least if record else 0, 1)
+
+
 def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
     """Rows of numbers for the list in the record at `path`: by default as few as it may have, which say little."""
-    layout = layouts()[path]
-    element = layout.parts[0].element
-    least = max(layout.record.least if layout.record else 0, 1)
+    element = layouts()[path].parts[0].element
     fields = [field for field in element.fields if implied(field) is None] if element else []
-    for place, row in enumerate(table.take(key, list, [list(default)] * least)):
+    for place, row in enumerate(table.take(key, list, [list(default)] * _least(path))):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []
         found = {field.path: number for field, number in zip(fields, numbers, strict=False) if number is not None}
         if not len(numbers) == len(fields) == len(found):
@@ -304,7 +308,7 @@ def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
         yield vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])
         yield vcpu("EXTENDED", number, 64)
         yield vcpu("XSAVE", number, XSAVE_SIZE)
-        yield vcpu_msrs(number, (0xC0000103, 7))
+        yield vcpu_msrs(number, *[(0xC0000103, 7)] * _least("libxc.X86_PV_VCPU_MSRS"))
 
 
 def _hvm(top: Table, vcpus: int) -> Iterator[Part]:

@@ -228,18 +228,20 @@ def _cases(module: str) -> Iterator[Case]:
         literals = list(_facts(statement.value, parents))
         literals.sort(key=_position)
         for place, node in enumerate(literals):
+            assert isinstance(node.value, (int, bytes))
+            found = Case(module, target, place, order[node], node.value, ())
             if isinstance(node.value, bytes):
-                yield Case(module, target, place, order[node], node.value, tuple(_texts(node.value)))
-                continue
-            assert isinstance(node.value, int)
-            values, beside, spare = _integer(node, parents, literals)
-            if not values:
-                continue  # a flag
-            beside_numbers = tuple((order[it], step) for it, step in beside)
-            number = None if spare is None else order[spare]
-            found = Case(module, target, place, order[node], node.value, values, beside_numbers, number)
-            if found.id not in UNALTERABLE:
-                yield replace(found, values=_CHOSEN.get(found.id, values))
+                values: tuple[int | bytes, ...] = tuple(_texts(node.value))
+            else:
+                values, beside, spare = _integer(node, parents, literals)
+                found = replace(
+                    found,
+                    beside=tuple((order[it], step) for it, step in beside),
+                    spare=None if spare is None else order[spare],
+                )
+            values = _CHOSEN.get(found.id, values)
+            if values and found.id not in UNALTERABLE:  # the width of a flag has no other values
+                yield replace(found, values=values)
 
 
 @cache
