@@ -56,12 +56,12 @@ check: $(VENV)/.developer
 # Compiled once: the tests start Python some thousand times, where it may be told to keep no bytecode itself.
 test: check
 	@$(BIN)/python -m compileall -q streamfmt
-	@$(BIN)/python -m streamfmt.tests.pythons
+	@$(BIN)/python -m streamfmt.tests.support.pythons
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 pythons: $(VENV)/.developer
 	sh conformance/pythons/fetch.sh .pythons
-	@$(BIN)/python -m streamfmt.tests.pythons
+	@$(BIN)/python -m streamfmt.tests.support.pythons
 
 peers:
 	apt-get update -qq
@@ -82,7 +82,7 @@ generate: $(VENV)/.developer
 	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer
-	$(BIN)/python -m streamfmt.tests.differences
+	$(BIN)/python -m streamfmt.conformance.differences
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean

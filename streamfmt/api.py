@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from .checks.context import MODES
 from .checks.outcome import Outcome
-from .checks.verifier import MODES, Verifier
+from .checks.verifier import Verifier
 from .errors import (
     DamagedError,
     UnopenedError,
@@ -25,9 +26,10 @@ from .reader.events import Layer
 from .reader.events import Record as _Record
 from .reader.failure import Failure
 from .reader.identification import Headers, Identification
-from .reader.identify import FORMS, Identity
+from .reader.identify import Identity
 from .reader.items import PIECE, Header, ItemReader, PageBatch
 from .reader.reader import Reader
+from .reader.registry import FORMS
 
 Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]

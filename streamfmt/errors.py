@@ -13,6 +13,7 @@ Exception
 |-- StarvedError             nothing has arrived yet
 |-- RecipeError              a recipe is wrong
 |-- CorpusError              a file of the corpus is
+|-- MissingPeerError         a program to compare with is not installed
 |-- UnrunnableError          a target of fuzzing cannot be run
 |   `-- UnendingError        or has started what cannot be ended
 `-- ValueError               the caller is to blame
@@ -126,6 +127,13 @@ class RecipeError(Exception):
 
 class CorpusError(Exception):
     """A file of the corpus is not what it has to be."""
+
+
+class MissingPeerError(Exception):
+    """A program to compare with, which is named, is not installed."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} is missing (make peers)"
 
 
 class UnrunnableError(Exception):

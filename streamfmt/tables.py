@@ -47,6 +47,12 @@ FORMATS = {
     'libxc.X86_MSR_POLICY.msrs': 'IIQ',
     'xl.header': '32sIIII',
     'xl.OPTIONAL_DATA': 'I',
+    'xl-migrate.header': '54s',
+    'xl-migrate.READY': '34s',
+    'xl-migrate.GO': '44s',
+    'xl-migrate.REPORT': '39s',
+    'xl-migrate.STATUS': 'B',
+    'xl-migrate.GIVE_BACK': '44s',
     'libvirt.header': '16sII40s',
     'libvirt.XML': '',
     'xapi.header': '15s',
@@ -62,12 +68,6 @@ FORMATS = {
     'xapi.SWTPM0': '',
     'xapi.SWTPM': '',
     'xapi.END_OF_IMAGE': '',
-    'xl-migrate.header': '54s',
-    'xl-migrate.READY': '34s',
-    'xl-migrate.GO': '44s',
-    'xl-migrate.REPORT': '39s',
-    'xl-migrate.STATUS': 'B',
-    'xl-migrate.GIVE_BACK': '44s',
     'text.TEXT': '',
     'http.HEAD': '',
     'http.REPLY': '>H',
@@ -119,6 +119,12 @@ SIZES = {
     'libxc.X86_MSR_POLICY.msrs': 16,
     'xl.header': 48,
     'xl.OPTIONAL_DATA': 4,
+    'xl-migrate.header': 54,
+    'xl-migrate.READY': 34,
+    'xl-migrate.GO': 44,
+    'xl-migrate.REPORT': 39,
+    'xl-migrate.STATUS': 1,
+    'xl-migrate.GIVE_BACK': 44,
     'libvirt.header': 64,
     'libvirt.XML': 0,
     'xapi.header': 15,
@@ -134,12 +140,6 @@ SIZES = {
     'xapi.SWTPM0': 0,
     'xapi.SWTPM': 0,
     'xapi.END_OF_IMAGE': 0,
-    'xl-migrate.header': 54,
-    'xl-migrate.READY': 34,
-    'xl-migrate.GO': 44,
-    'xl-migrate.REPORT': 39,
-    'xl-migrate.STATUS': 1,
-    'xl-migrate.GIVE_BACK': 44,
     'text.TEXT': 0,
     'http.HEAD': 0,
     'http.REPLY': 2,
@@ -210,15 +210,15 @@ PLACES = {
     'libxc.X86_MSR_POLICY.msrs': {'index': (0, 4), 'flags': (4, 4), 'value': (8, 8)},
     'xl.header': {'magic': (0, 32), 'byteorder': (32, 4), 'mandatory_flags.reserved': (36, 4), 'mandatory_flags.stream_v2': (36, 4), 'mandatory_flags.json': (36, 4), 'optional_flags': (40, 4), 'optional_data_len': (44, 4)},
     'xl.OPTIONAL_DATA': {'config_len': (0, 4)},
-    'libvirt.header': {'magic': (0, 16), 'version': (16, 4), 'xml_len': (20, 4), 'reserved': (24, 40)},
-    'xapi.header': {'signature': (0, 15)},
-    'xapi.record_header': {'type': (0, 8), 'length': (8, 8)},
     'xl-migrate.header': {'greeting': (0, 54)},
     'xl-migrate.READY': {'message': (0, 34)},
     'xl-migrate.GO': {'message': (0, 44)},
     'xl-migrate.REPORT': {'message': (0, 39)},
     'xl-migrate.STATUS': {'status': (0, 1)},
     'xl-migrate.GIVE_BACK': {'message': (0, 44)},
+    'libvirt.header': {'magic': (0, 16), 'version': (16, 4), 'xml_len': (20, 4), 'reserved': (24, 40)},
+    'xapi.header': {'signature': (0, 15)},
+    'xapi.record_header': {'type': (0, 8), 'length': (8, 8)},
     'http.REPLY': {'length': (0, 2)},
     'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
@@ -451,9 +451,9 @@ RECORDS = {
     'libxc': {0: 'END', 1: 'PAGE_DATA', 2: 'X86_PV_INFO', 3: 'X86_PV_P2M_FRAMES', 4: 'X86_PV_VCPU_BASIC', 5: 'X86_PV_VCPU_EXTENDED', 6: 'X86_PV_VCPU_XSAVE', 7: 'SHARED_INFO', 8: 'X86_TSC_INFO', 9: 'HVM_CONTEXT', 10: 'HVM_PARAMS', 11: 'TOOLSTACK', 12: 'X86_PV_VCPU_MSRS', 13: 'VERIFY', 14: 'CHECKPOINT', 15: 'CHECKPOINT_DIRTY_PFN_LIST', 16: 'STATIC_DATA_END', 17: 'X86_CPUID_POLICY', 18: 'X86_MSR_POLICY'},
     'back-channel': {},
     'xl': {0: 'OPTIONAL_DATA'},
+    'xl-migrate': {0: 'READY', 1: 'GO', 2: 'REPORT', 3: 'STATUS', 4: 'GIVE_BACK'},
     'libvirt': {0: 'XML'},
     'xapi': {15: 'XENOPS', 240: 'LIBXC', 241: 'LIBXL', 242: 'LIBXC_LEGACY', 3840: 'QEMU_TRAD', 3841: 'QEMU_XEN', 3856: 'DEMU', 3857: 'VARSTORED', 3858: 'SWTPM0', 3859: 'SWTPM', 65535: 'END_OF_IMAGE'},
-    'xl-migrate': {0: 'READY', 1: 'GO', 2: 'REPORT', 3: 'STATUS', 4: 'GIVE_BACK'},
     'text': {0: 'TEXT'},
     'http': {0: 'HEAD', 1: 'REPLY'},
 }
@@ -483,6 +483,11 @@ LIBXC_STATIC_DATA_END = 16
 LIBXC_X86_CPUID_POLICY = 17
 LIBXC_X86_MSR_POLICY = 18
 XL_OPTIONAL_DATA = 0
+XL_MIGRATE_READY = 0
+XL_MIGRATE_GO = 1
+XL_MIGRATE_REPORT = 2
+XL_MIGRATE_STATUS = 3
+XL_MIGRATE_GIVE_BACK = 4
 LIBVIRT_XML = 0
 XAPI_XENOPS = 15
 XAPI_LIBXC = 240
@@ -495,38 +500,21 @@ XAPI_VARSTORED = 3857
 XAPI_SWTPM0 = 3858
 XAPI_SWTPM = 3859
 XAPI_END_OF_IMAGE = 65535
-XL_MIGRATE_READY = 0
-XL_MIGRATE_GO = 1
-XL_MIGRATE_REPORT = 2
-XL_MIGRATE_STATUS = 3
-XL_MIGRATE_GIVE_BACK = 4
 TEXT_TEXT = 0
 HTTP_HEAD = 0
 HTTP_REPLY = 1
-ALIGN = {
-    'libxl': 8,
-    'libxc': 8,
-    'back-channel': 1,
-    'xl': 1,
-    'libvirt': 1,
-    'xapi': 1,
-    'xl-migrate': 1,
-    'text': 1,
-    'http': 1,
-}
-OPTIONAL = {
-    'libxl': 2147483648,
-    'libxc': 2147483648,
-    'back-channel': 0,
-    'xl': 0,
-    'libvirt': 0,
-    'xapi': 0,
-    'xl-migrate': 0,
-    'text': 0,
-    'http': 0,
-}
-LIBXC_VERSIONS = (2, 3)
 LIBXC_VERSION_STATIC = 3
+LAYERS = {
+    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'closes': 'libxl.CHECKPOINT_END'},
+    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'closes': 'libxc.CHECKPOINT'},
+    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'closes': ''},
+    'xl': {'program': 'reader.containers:xl', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'closes': ''},
+    'xl-migrate': {'program': 'reader.xl_migrate:program', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'closes': ''},
+    'libvirt': {'program': 'reader.containers:libvirt', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'closes': ''},
+    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'closes': ''},
+    'text': {'program': 'reader.preface:program', 'checks': 'checks.preface:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'closes': ''},
+    'http': {'program': 'reader.preface:program', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'closes': ''},
+}
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
     1: ('pv', 'hvm'),
@@ -549,15 +537,14 @@ LIBXC_GUESTS = {
     18: ('pv', 'hvm'),
 }
 GUESTS = {1: 'pv', 2: 'hvm'}
-LENGTH_FIELDS = {'xl': 'optional_data_len', 'libvirt': 'xml_len'}
 BITS = {
     'libxl': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16, 5: 32},
     'libxc': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16, 5: 32, 6: 64, 7: 128, 8: 256, 9: 512, 10: 1024, 11: 2048, 12: 4096, 13: 8192, 14: 16384, 15: 32768, 16: 65536, 17: 131072, 18: 262144},
     'back-channel': {},
     'xl': {0: 1},
+    'xl-migrate': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16},
     'libvirt': {0: 1},
     'xapi': {15: 1, 240: 2, 241: 4, 242: 8, 3840: 16, 3841: 32, 3856: 64, 3857: 128, 3858: 256, 3859: 512, 65535: 1024},
-    'xl-migrate': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16},
     'text': {0: 1},
     'http': {0: 1, 1: 2},
 }
@@ -569,9 +556,9 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'libxc': {(None, 2): {0: (('LIBXC-TSC-PRESENT', 0, 256, 536870912),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, (None, 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}, ('pv', 2): {0: (('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-ONCE', 4, 0, 16384)), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-REPEAT', 8, 0, 16384)), 4: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 5: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 6: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 7: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 12: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, ('pv', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-ONCE', 4, 0, 16384), ('LIBXC-PVINFO-FIRST', 65536, 0, 16384)), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-REPEAT', 8, 0, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}, ('hvm', 2): {0: (('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-HVMCTX-PRESENT', 0, 512, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 10: (('LIBXC-HVMPARAMS-ORDER', 512, 0, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-HVMCTX-PRESENT', 0, 512, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, ('hvm', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-HVMCTX-PRESENT', 0, 512, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-HVMPARAMS-ORDER', 512, 0, 0)), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-HVMCTX-PRESENT', 0, 512, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}},
     'back-channel': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'xl': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
+    'xl-migrate': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'libvirt': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'xapi': {(None, 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, (None, 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('pv', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('pv', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('hvm', 2): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('hvm', 3): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}},
-    'xl-migrate': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'text': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
     'http': {(None, 2): {}, (None, 3): {}, ('pv', 2): {}, ('pv', 3): {}, ('hvm', 2): {}, ('hvm', 3): {}},
 }
@@ -694,14 +681,6 @@ MAGICS = (
 NAMESAKES = (
     ('libvirt', 'cloud-hypervisor', b'(?s:.{16}(?![\\0-\\3]\\0\\0\\0).{4}\\0{44}<)', "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream", 'then a length where the Xen driver has a version', 65),
 )
-MAGIC_FIELDS = {
-    'libxl': ('ident',),
-    'libxc': ('marker', 'id'),
-    'xl': ('magic',),
-    'libvirt': ('magic',),
-    'xapi': ('signature',),
-    'xl-migrate': ('greeting',),
-}
 LEGACY_WORDS = (4, 8)
 LEGACY_TYPE_SHIFT = 28
 LEGACY_PFN_MASK = 268435455

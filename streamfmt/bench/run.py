@@ -7,10 +7,8 @@ is held against.  What counts is the median over the pairs.
 from __future__ import annotations
 
 import ctypes
-import glob
 import mmap
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .. import tables
+from ..conformance import peers
 from . import generate
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -76,21 +75,10 @@ def run(command: Sequence[str], status: int = 0) -> Run:
 def _environment(command: Sequence[str]) -> dict[str, str]:
     # What is installed has its bytecode, so what is measured gets it too.
     found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    script = find_script()
-    modules = script_modules(script) if script is not None and command[0] == script else _ROOT
+    script = peers.find_script()
+    modules = peers.script_modules(script) if script is not None and command[0] == script else _ROOT
     found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
     return found
-
-
-def find_script() -> str | None:
-    """Where Xen's verify-stream-v2 is, of the newest release if there are several."""
-    found = glob.glob("/usr/lib/xen-*/bin/verify-stream-v2")
-    return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path)], default=None)
-
-
-def script_modules(script: str) -> str:
-    """Where the modules of such a verify-stream-v2 are, which it looks for on PYTHONPATH."""
-    return os.path.normpath(os.path.join(os.path.dirname(script), "..", "lib", "python"))
 
 
 def _installed(name: str, module: str) -> list[str]:
@@ -107,7 +95,7 @@ def _stand_in(path: str) -> list[str]:
 
 
 def _script(path: str, form: str = "libxc") -> list[str]:
-    script = find_script()
+    script = peers.find_script()
     if script is None:
         raise NotMeasuredError("verify-stream-v2 is not installed (make peers)")
     return [script, "-q", "-f", form, "-i", path]

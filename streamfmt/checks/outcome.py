@@ -5,8 +5,9 @@ An :class:`Outcome` is made when the input has ended, for whatever reason; the f
 
 from __future__ import annotations
 
-from ..reader.identify import READ, describe, unread
+from ..reader.identify import describe, unread
 from ..reader.reader import Reader
+from ..reader.registry import READ
 from .findings import IGNORED, KEPT, SEVERITIES
 from .verifier import Verifier
 

@@ -1,120 +1,158 @@
-"""Checks of the containers around streams: xl and libvirt save files.  XAPI images have a module of their own."""
+"""Checks of xl and libvirt save files: what comes before the stream, and what is said of the stream."""
 
 from __future__ import annotations
 
-from struct import unpack, unpack_from
+from struct import unpack
 
 from .. import tables
-from . import xapi, xl_migrate
+from ..reader.body import PIECE, Body
+from . import layer as base
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+    from typing import Any
 
-    from ..reader.events import Record
+    from ..reader.events import Layer, Record
     from ..reader.identify import Identity
     from ..reader.pump import Program
-    from .state import LayerState
-    from .verifier import Verifier
+    from .context import Context
 
-_PIECE = 32 << 10
+_V2, _LEGACY = "libxl", "legacy"
+_WORDS = {_V2: "a libxl v2 stream", _LEGACY: "a legacy stream"}
 
 
-def header(verifier: Verifier, state: LayerState, at: int, raw: bytes) -> None:
-    """Remember what a container's header, at stream offset `at`, says of its stream."""
-    layer = state.layer
-    state.header = at
-    if layer.name == "xl":
-        _, _, state.promise, _, _ = unpack(layer.order + tables.FORMATS["xl.header"], raw)
+class _File(base.Checks):
+    """Judges a file whose header, at offset `at`, says in `field` which stream is inside; else `clause` is broken."""
+
+    clause = ""
+    field = ""
+
+    def __init__(self, context: Context, layer: Layer) -> None:
+        super().__init__(context, layer)
+        self.at = 0
+        self.promised = ""
+
+    def inner(self, at: int, identity: Identity) -> None:
+        """Judge what the file says about its stream by what the stream is."""
+        if not self.promised or identity.key == self.promised:
+            return
+        promised = _WORDS[self.promised]
+        found = f"{identity.name} ({identity.evidence}){self.mend(identity)}"
+        self.context.report(
+            self.clause,
+            self.layer,
+            f"the file promises {promised}; at {at} there is {found}",
+            offset=at,
+            field=self.field,
+            expected=promised,
+            actual=identity.name,
+        )
+
+    def mend(self, identity: Identity) -> str:
+        """How the header could be made to say what `identity` is, in words to be added to a message."""
+        return ""
+
+
+class Xl(_File):
+    """Judges an xl save file, whose header has `flags`."""
+
+    clause = "XL-FLAG-STREAM"
+    field = "mandatory_flags.stream_v2"
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self.at = at
+        _, _, self.flags, _, _ = unpack(layer.order + tables.FORMATS[path], raw)
+        self.promised = _V2 if self.flags & tables.XL_FLAGS["stream_v2"] else _LEGACY
         if layer.order == ">":
-            place, size = tables.PLACES["xl.header"]["byteorder"]
+            place, size = tables.PLACES[path]["byteorder"]
             message = "the file was saved on a big-endian host, and no reader is one"
-            verifier.report("XL-BYTEORDER", layer, message, offset=at + place, length=size, field="byteorder")
-    elif layer.name == "xapi":
-        xapi.header(verifier)
-    elif layer.name == "libvirt":
-        _, state.promise, _, _ = unpack("<" + tables.FORMATS["libvirt.header"], raw)
+            self.context.report("XL-BYTEORDER", layer, message, offset=at + place, length=size, field="byteorder")
+        super().header(layer, path, at, raw, broken)
+
+    def body(self, record: Record) -> Program:
+        return _configuration(self, Body(self.context.window, record))
+
+    def mend(self, identity: Identity) -> str:
+        if identity.key not in _WORDS:
+            return ""
+        place, size = tables.PLACES[f"{self.layer.name}.header"][self.field]
+        lowest = self.at + place + (size - 1 if self.layer.order == ">" else 0)
+        byte = (self.flags ^ tables.XL_FLAGS["stream_v2"]) & 0xFF
+        return f"; the byte at {lowest} would have to be \\{byte:03o}, as printf writes it"
 
 
-def body(verifier: Verifier, state: LayerState, record: Record) -> Program | None:
-    """Program that judges what a container carries beside its stream."""
-    if record.layer.name in xl_migrate.LAYERS:
-        return xl_migrate.body(verifier, state, record)
-    if record.layer.name == "xapi":
-        return xapi.body(verifier, state, record)
-    return _configuration(verifier, state, record) if record.layer.name == "xl" else _xml(verifier, record)
+class Libvirt(_File):
+    """Judges a libvirt save file."""
+
+    clause = "LIBVIRT-VERSION-STREAM"
+    field = "version"
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self.at = at
+        _, version, _, _ = unpack("<" + tables.FORMATS[path], raw)
+        promises = {tables.LIBVIRT_VERSION_LEGACY: _LEGACY, tables.LIBVIRT_VERSION_V2: _V2}
+        self.promised = promises.get(version, "")
+        super().header(layer, path, at, raw, broken)
+
+    def body(self, record: Record) -> Program:
+        if record.length:
+            body = Body(self.context.window, record)
+            yield from _text(self, body, "LIBVIRT-XML", "xml", record.length, b"<", True)
 
 
-def _configuration(verifier: Verifier, state: LayerState, record: Record) -> Program:
-    w = verifier.window
+def _configuration(checks: Xl, body: Body) -> Program:
+    record, context = body.record, checks.context
     size = tables.SIZES[record.path]
     if record.length < size:
         message = f"{record.length} bytes are too few for the length of a configuration"
-        expected = f"at least {size}"
-        verifier.header_fault("XL-OPTDATA-LEN", record, "length", message, expected, record.length)
+        context.report_header("XL-OPTDATA-LEN", record, "length", message, f"at least {size}", record.length)
         return
-    if w.hi - w.lo < size and not (yield size):
+    raw = yield from body.take(size)
+    if len(raw) < size:
         return
-    (length,) = unpack_from(record.layer.order + tables.FORMATS[record.path], w.take(size))
+    (length,) = unpack(body.order + tables.FORMATS[record.path], raw)
     unit, spare = tables.UNITS[record.path]
     length *= unit
-    if not length and "xl-migrate" in record.layer.path.split("/"):
-        xl_migrate.no_configuration(verifier, record)
+    outer = record.layer.parent
+    if not length and outer is not None:
+        context.checks(outer).bare(record)
     room = record.length - size
     if length > room:
-        verifier.report(
-            "XL-CONFIG-LEN",
-            record,
-            f"the configuration is said to have {length:,} bytes, there is room for {room:,}",
-            offset=record.offset,
-            length=size,
-            field="config_len",
-            expected=f"at most {room}",
-            actual=length,
-        )
+        message = f"the configuration is said to have {length:,} bytes, there is room for {room:,}"
+        checks.report_field("XL-CONFIG-LEN", record, "config_len", message, f"at most {room}", length)
         return
-    start = w.position
-    json = bool(state.promise & tables.XL_FLAGS["json"])
+    start = body.at
+    json = bool(checks.flags & tables.XL_FLAGS["json"])
     formed = True
     if length:
-        formed = yield from _text(verifier, record, "XL-CONFIG-FORM", start, length, b"{" if json else b"", json)
-    if length and formed and not json and state.promise & tables.XL_FLAGS["stream_v2"]:
+        formed = yield from _text(checks, body, "XL-CONFIG-FORM", "config", length, b"{" if json else b"", json)
+    if length and formed and not json and checks.flags & tables.XL_FLAGS["stream_v2"]:
         message = "the configuration is said to be text, in a file of Xen 4.6 or later"
-        verifier.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
-    rest = room - length
-    unread = record.end - w.position
-    if rest and spare and (yield -unread) == unread:
-        verifier.report(
-            "XL-OPTDATA-REST",
-            record,
-            f"{rest:,} bytes follow the configuration, which readers pass over",
-            offset=start + length,
-            length=rest,
-            field="rest",
-        )
-
-
-def _xml(verifier: Verifier, record: Record) -> Program:
-    if record.length:
-        yield from _text(verifier, record, "LIBVIRT-XML", record.body, record.length, b"<", True)
+        context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
+    rest, unread = room - length, body.left
+    if rest and spare and (yield from body.skip(unread)) == unread:
+        message = f"{rest:,} bytes follow the configuration, which readers pass over"
+        context.report("XL-OPTDATA-REST", record, message, offset=start + length, length=rest, field="rest")
 
 
 def _text(
-    verifier: Verifier, record: Record, clause: str, start: int, length: int, first: bytes, closed: bool
+    checks: _File, body: Body, clause: str, field: str, length: int, first: bytes, closed: bool
 ) -> Generator[int, int, bool]:
     """Bytes that are a text beginning with `first`, and if `closed` with one NUL, at their end; in constant memory.
 
     Returns whether they are.
     """
-    w = verifier.window
+    start = body.at
+    end = start + length
     nul = -1
     message = ""
-    place, size = start + length - 1, 1
-    while w.position < start + length:
-        piece = min(start + length - w.position, _PIECE)
-        if w.hi - w.lo < piece and not (yield piece):
+    place, size = end - 1, 1
+    while body.at < end:
+        at = body.at
+        raw = yield from body.piece(most=min(end - at, PIECE))
+        if not raw:
             return False
-        at, raw = w.position, w.take(piece)
         if at == start and not raw.lstrip().startswith(first):
             message = f"it begins {raw[:16].hex(' ')}, not as {'JSON' if first == b'{' else 'XML'} does"
             place, size = start, len(raw[:16])
@@ -123,54 +161,10 @@ def _text(
         if found >= 0:
             nul = place = at + found
             break
-    if not message and closed and nul != start + length - 1:
+    if not message and closed and nul != end - 1:
         message = "it has no NUL at its end" if nul < 0 else f"its NUL is at {nul}, not at its end"
     elif not message and not closed and nul >= 0:
         message = f"it is text, and has a NUL at {nul}"
     if message:
-        part = "xml" if record.layer.name == "libvirt" else "config"
-        verifier.report(clause, record, message, offset=place, length=size, field=part)
+        checks.context.report(clause, body.record, message, offset=place, length=size, field=field)
     return not message
-
-
-def _promised(state: LayerState) -> str:
-    """The key of the stream that a container's field promises."""
-    if state.layer.name == "xl":
-        return "libxl" if state.promise & tables.XL_FLAGS["stream_v2"] else "legacy"
-    return {tables.LIBVIRT_VERSION_LEGACY: "legacy", tables.LIBVIRT_VERSION_V2: "libxl"}.get(state.promise, "")
-
-
-_PROMISES = {
-    "xl": ("XL-FLAG-STREAM", "mandatory_flags.stream_v2"),
-    "libvirt": ("LIBVIRT-VERSION-STREAM", "version"),
-}
-_WORDS = {"libxl": "a libxl v2 stream", "legacy": "a legacy stream"}
-
-
-def inner(verifier: Verifier, state: LayerState, at: int, identity: Identity) -> None:
-    """Judge what a container says about its stream by what the stream is."""
-    layer = state.layer
-    if layer.name not in _PROMISES:
-        return
-    promised = _promised(state)
-    if not promised or identity.key == promised:
-        return
-    clause, field = _PROMISES[layer.name]
-    mending = _flag_of(state) if layer.name == "xl" and identity.key in _WORDS else ""
-    verifier.report(
-        clause,
-        layer,
-        f"the file promises {_WORDS[promised]}; at {at} there is {identity.name} ({identity.evidence}){mending}",
-        offset=at,
-        field=field,
-        expected=_WORDS[promised],
-        actual=identity.name,
-    )
-
-
-def _flag_of(state: LayerState) -> str:
-    """Which byte of the file an xl header that promised the other stream would have, as printf and dd take it."""
-    place, size = tables.PLACES["xl.header"]["mandatory_flags.stream_v2"]
-    lowest = state.header + place + (size - 1 if state.layer.order == ">" else 0)
-    byte = (state.promise ^ tables.XL_FLAGS["stream_v2"]) & 0xFF
-    return f"; the byte at {lowest} would have to be \\{byte:03o}, as printf writes it"

@@ -13,7 +13,7 @@ import sys
 
 from ..conformance.target import OURS
 from ..io.sources import reason
-from ..reader.identify import FORMS
+from ..reader.registry import FORMS
 from .inputs import complain
 
 TYPE_CHECKING = False

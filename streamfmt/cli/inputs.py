@@ -11,8 +11,8 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 
 from ..errors import DamagedError, UnopenedError, UnreadableError
 from ..io.sources import drive, reason, source_for
-from ..reader.identify import FORMS
 from ..reader.reader import Reader
+from ..reader.registry import FORMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from .. import tables
 from ..codec.decode import fixed, layouts
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
-from ..reader.identify import READ, Identity
+from ..reader.identify import Identity
 from ..reader.names import named
 from ..reader.reader import Reader
+from ..reader.registry import READ
 from ..render.hexdump import Dump, hanging
 from ..render.pages import Pages, number
 from ..render.records import PAGE_DATA, Brief, brief, header_text, plain

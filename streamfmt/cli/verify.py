@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from .. import tables
+from ..checks.context import MODES
 from ..checks.findings import IGNORED
 from ..checks.outcome import (
     NOT_JUDGED,
@@ -22,7 +23,7 @@ from ..checks.outcome import (
     times,
     totals,
 )
-from ..checks.verifier import MODES, Verifier
+from ..checks.verifier import Verifier
 from ..reader.reader import Reader
 from . import inputs
 

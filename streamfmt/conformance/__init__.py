@@ -1,1 +1,1 @@
-"""Somebody's reader as a target: a command or a Python function, what it did with a stream, and nothing left of it."""
+"""Readers that are not ours: commands and functions as targets, and what Xen's own readers do by the clauses."""

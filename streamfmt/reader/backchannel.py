@@ -7,61 +7,69 @@ descriptor.  The channel has no END: it may stop after any record.
 from __future__ import annotations
 
 from .. import tables
-from . import libxc
+from . import framing
 from .events import HEADER, Layer, Record, Sink
+from .framing import END, STOP
 from .identify import peek
+from .libxc import RECORD_HEADER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .framing import Ending
     from .window import Window
 
 _PFN = tables.UNITS["libxc.CHECKPOINT_DIRTY_PFN_LIST"][0]
-_STATE = libxc.RECORD_HEADER["<"].pack(tables.LIBXL_CHECKPOINT_STATE, tables.SIZES["libxl.CHECKPOINT_STATE"])
-# Headers that a forward stream begins with, and this channel must not.
-_HEADERS = {"libxl": ("header",), "libxc": ("image_header", "domain_header")}
+_STATE = RECORD_HEADER["<"].pack(tables.LIBXL_CHECKPOINT_STATE, tables.SIZES["libxl.CHECKPOINT_STATE"])
 
 
-def channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[int, int, str]:
+def program(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a whole channel."""
+    return (yield from _channel(window, sink, outer, exact)), outer
+
+
+def _channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[int, int, str]:
     w = window
-    layers = {name: Layer(name, outer) for name in ("libxl", "libxc")}
+    layers = {name: Layer(name, outer, judge=outer) for name in outer.row.holds}
+    state, dirty = layers.values()
     if not exact:
         found = yield from peek(w, exact)
-        for name in _HEADERS.get(found.key, ()):
+        # Headers that a forward stream begins with, and this channel must not.
+        headers = layers[found.key].row.headers if found.key in layers else ()
+        for name in headers:
             layer, path, at = layers[found.key], f"{found.key}.{name}", w.position
-            raw = yield from libxc.header(w, sink, layer, path, "a header that should not be there")
+            raw = yield from framing.header(w, sink, layer, path, "a header that should not be there")
             if raw is None:
-                return libxc.STOP
+                return STOP
             sink.header(layer, path, at, raw, ())
-        if found.key in _HEADERS and (yield HEADER):
-            kind, _ = libxc.RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
+        if headers and (yield HEADER):
+            kind, _ = RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
             if kind not in (tables.LIBXL_CHECKPOINT_STATE, tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST):
                 # A forward stream, headers and all.
                 sink.unsound(outer, w.position, "record")
-                return libxc.STOP
+                return STOP
     while True:
         if w.hi - w.lo < HEADER and not (yield HEADER):
             if w.hi > w.lo or not outer.index:
-                libxc.cut(w, sink, layers["libxl"], HEADER, "a record header" if w.hi > w.lo else "the first record")
-                return libxc.STOP
+                framing.cut(w, sink, state, HEADER, "a record header" if w.hi > w.lo else "the first record")
+                return STOP
             sink.ended(outer, w.position)
-            return libxc.END
-        kind, length = libxc.RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
-        layer = layers["libxc" if kind == tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST else "libxl"]
+            return END
+        kind, length = RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
+        layer = dirty if kind == tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST else state
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         outer.index += 1
         w.lo += HEADER
-        if layer.name == "libxc" and length > tables.RECORD_LENGTH_MAX:
+        if layer is dirty and length > layer.row.length_max:
             sink.oversize(record)
-            return libxc.STOP
+            return STOP
         shifted = False
-        if layer.name == "libxc" and not exact:
+        if layer is dirty and not exact:
             shifted = yield from _begins_with_zeros(w, length)
-        if not (yield from libxc.body(w, sink, record)):
-            return libxc.STOP
+        if not (yield from framing.body(w, sink, record)):
+            return STOP
         if shifted and (yield from _zeros_were_extra(w)):
             at = w.position
             sink.misplaced(record, at, w.take(_PFN))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from .. import tables
+from .registry import ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
 class Layer:
     """A container, or a stream of records, inside another: what its headers said, and how far it has been read.
 
-    `path` is the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order of its records, `header_size`
-    the bytes of a record's header (0 in a layer that has none), `align` what their bodies are padded to.  `guest` is
-    "pv" or "hvm", None before the domain header and where that makes no sense.
+    `row` is its row of the registry, `path` the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order
+    of its records, `header_size` the bytes of a record's header (0 in a layer that has none), `align` what their bodies
+    are padded to.  `guest` is "pv" or "hvm", None before the domain header and where that makes no sense.  `judge` is
+    the layer whose rules its records are judged by: itself, or the channel that several layers share.
     """
 
     __slots__ = (
@@ -38,20 +40,24 @@ class Layer:
         "guest",
         "header_size",
         "index",
+        "judge",
         "name",
         "order",
         "parent",
         "path",
+        "row",
         "version",
         "xen",
     )
 
-    def __init__(self, name: str, parent: Layer | None = None) -> None:
+    def __init__(self, name: str, parent: Layer | None = None, judge: Layer | None = None) -> None:
+        self.row = row = ROWS[name]
         self.name = name
         self.parent = parent
+        self.judge = judge or self
         self.path: str = f"{parent.path}/{name}" if parent else name
-        self.header_size = tables.SIZES.get(f"{name}.record_header", 0)
-        self.align = tables.ALIGN[name]
+        self.header_size = row.header_size
+        self.align = row.align
         self.order = "<"
         self.version = 0
         self.guest: str | None = None
@@ -145,6 +151,13 @@ class Run:
         self.entries = entries
         self.pages = pages
 
+    def record(self, entry: int = 0) -> Record:
+        """The record that has the run's `entry`-th entry."""
+        index, at, _ = self.place(entry)
+        record = Record(self.layer, tables.LIBXC_PAGE_DATA, at, self.size - HEADER)
+        record.index = index
+        return record
+
     def raw(self) -> Sequence[int]:
         """The page entries as 64-bit integers."""
         buf, lo = self._window.buf, self._lo + HEADER + PAGE_FIXED
@@ -167,10 +180,9 @@ class Run:
 def between_checkpoints(last: str, layer: Layer, record: Record | None, missing: int) -> bool:
     """Whether a stream that is `truncated` so, behind a record of schema path `last`, stops where it may.
 
-    A checkpointed stream has no END; with a whole checkpoint behind it, it may simply stop.
+    A checkpointed stream has no END; after a whole checkpoint it may simply stop.
     """
-    inside = layer.parent is not None and layer.parent.name == "libxl"
-    closing = "libxl.CHECKPOINT_END" if inside else "libxc.CHECKPOINT"
+    closing = (layer.parent.row.closes if layer.parent is not None else "") or layer.row.closes
     return last == closing and layer.checkpoints > 0 and record is None and missing == HEADER
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from .. import tables
+from .registry import ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Fields that make up a header's magic.
-MAGIC = frozenset(name for names in tables.MAGIC_FIELDS.values() for name in names)
-# Magics of the layers that have such a header.
-MAGICS = {key: data for key, _, _, data, _ in tables.MAGICS if key in tables.MAGIC_FIELDS}
+    from .registry import Row
+
+# The magics of layers whose header has a rule about it.
+MAGICS = {key: data for key, _, _, data, _ in tables.MAGICS if key in ROWS and ROWS[key].magic}
 
 
 def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
@@ -34,13 +35,14 @@ def broken_rules(path: str, raw: bytes, order: str) -> list[tuple[Any, ...]]:
     return found
 
 
-def foreign(layer: str, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple[Any, ...]]:
+def foreign(row: Row, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple[Any, ...]]:
     """The rule by which `raw` is no header of that layer, if it is none: it breaks no other rule then.
 
     What follows such a header cannot be read on trust.  A magic with little damage is still that magic.
     """
-    near = damaged(layer, raw) if broken else []
-    return [row for row in broken if row[1] in ("version", *MAGIC) and not (near and row[1] in MAGIC)][:1]
+    near = damaged(row.name, raw) if broken else []
+    decisive = (row.version, *(() if near else row.magic))
+    return [rule for rule in broken if rule[1] in decisive][:1]
 
 
 def damaged(layer: str, raw: bytes, size: int | None = None) -> list[tuple[int, int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .events import Layer, Sink
-from .fields import MAGIC, damaged, places
+from .fields import damaged, places
 from .identify import Identity, describe, unread
 from .names import named
 from .reader import Reader
@@ -44,18 +44,18 @@ class Headers(Sink):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if layer not in self.layers:
             self.layers.append(layer)
-        wrong = damaged(layer.name, raw) if any(row[1] in MAGIC for row in broken) else []
+        wrong = damaged(layer.name, raw) if any(row[1] in layer.row.magic for row in broken) else []
         if wrong and not self.doubt:
-            fields = " and ".join(row[1] for row in broken if row[1] in MAGIC)
+            fields = " and ".join(row[1] for row in broken if row[1] in layer.row.magic)
             header = path.replace(".", " ").replace("_", " ")
             self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
         elif broken and not self.doubt:
             self.doubt = f"{path} at offset {at}: {', '.join(row[1] for row in broken)} not as expected"
-        if path == "libxc.domain_header":
+        if not layer.row.holds and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 
     def record(self, record: Record) -> Program | None:
-        if record.layer.name in ("libxl", "libxc") and record.name != "LIBXC_CONTEXT":
+        if not record.layer.wraps and record.type not in record.layer.row.opens:
             raise _Enough
         if record.layer not in self.layers:
             self.layers.append(record.layer)
@@ -88,7 +88,7 @@ class Identification:
         if identity is None:
             assert failure is not None, "identification ends before the input does"
             identity = unread(failure.reason)
-        image = next((layer for layer in headers.layers if layer.name == "libxc"), None)
+        image = next((layer for layer in headers.layers if layer.guest is not None), None)
         self.key = identity.key
         self.kind = identity.kind
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
@@ -98,7 +98,7 @@ class Identification:
         self.layers = tuple(headers.layers)
         self.guest = identity.guest or (image.guest if image else None)
         self.toolstack_width = identity.width
-        self.xen = image.xen if image and image.guest else None
+        self.xen = image.xen if image else None
         self.doubt = str(failure) if failure else headers.doubt
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import re
 
 from .. import tables
 from .fields import damaged
+from .registry import FORMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ _EMPTY_LINE, _REPLY = b"\r\n\r\n", bytes(2)
 _FIRST = 40
 # Nothing that is read is shorter.
 _SHORTEST = 8
-# What --as takes, beside "auto"; and all that is read, not only named.
-FORMS = ("libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi")
-READ = (*FORMS, *(row[0] for row in tables.PREFACES))
 
 
 class Identity:
@@ -229,7 +227,7 @@ def describe(layers: Sequence[Layer]) -> str:
             text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
     guest = ""
     for layer in layers:
-        if layer.name == "libxc" and layer.guest:
+        if layer.guest and not layer.row.holds:
             guest = f", x86 {layer.guest.upper()}"
             guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
     return text + guest

@@ -12,9 +12,10 @@ from struct import unpack_from
 from .. import tables
 from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
 from .events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
-from .identify import READ, Identity
+from .identify import Identity
 from .pump import PAUSE
 from .reader import Reader
+from .registry import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

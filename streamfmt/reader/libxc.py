@@ -10,16 +10,20 @@ from __future__ import annotations
 from struct import Struct
 
 from .. import tables
+from . import framing
 from .events import ENTRY, HEADER, PAGE, PAGE_FIXED, Layer, Record, Run, Sink
-from .fields import broken_rules, foreign
+from .fields import broken_rules
+from .framing import END, STOP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .framing import Ending
     from .window import Window
 
-END, CHECKPOINT, STOP = "end", "checkpoint", "stop"
+# In a libxl stream its records come now.
+CHECKPOINT = "checkpoint"
 
 IMAGE_HEADER = Struct(tables.FORMATS["libxc.image_header"])
 _DOMAIN_HEADER = {order: Struct(order + tables.FORMATS["libxc.domain_header"]) for order in "<>"}
@@ -30,24 +34,19 @@ _FIRST_ENTRY = HEADER + PAGE_FIXED
 _FAST_MAX = 4 * tables.BATCH_MAX
 
 
+def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of an image that no libxl stream is around."""
+    return (yield from image(window, sink, layer, nested=False)), layer
+
+
 def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
     """Program of a whole image: headers, then :func:`records`."""
-    at = window.position
-    path = "libxc.image_header"
-    raw = yield from header(window, sink, layer, path, "the image header")
+    raw = yield from framing.opening(window, sink, layer, "the image header", _learn)
     if raw is None:
         return STOP
-    _, _, layer.version, options, _, _ = IMAGE_HEADER.unpack(raw)
-    broken = broken_rules(path, raw, ">")
-    other = foreign(layer.name, broken, raw)
-    sink.header(layer, path, at, raw, other or broken)
-    if other:
-        sink.unsound(layer, at)
-        return STOP
-    layer.order = ">" if options & tables.LIBXC_OPTIONS.get("endian", 0) else "<"
     at = window.position
     path = "libxc.domain_header"
-    raw = yield from header(window, sink, layer, path, "the domain header")
+    raw = yield from framing.header(window, sink, layer, path, "the domain header")
     if raw is None:
         return STOP
     guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
@@ -55,6 +54,11 @@ def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[i
     layer.guest = tables.GUESTS.get(guest)
     sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
     return (yield from records(window, sink, layer, nested))
+
+
+def _learn(layer: Layer, raw: bytes) -> None:
+    _, _, layer.version, options, _, _ = IMAGE_HEADER.unpack(raw)
+    layer.order = ">" if options & tables.LIBXC_OPTIONS.get("endian", 0) else "<"
 
 
 def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
@@ -67,7 +71,7 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
         if single:
             single = _run_of_singles(w, sink, layer)
         if w.hi - w.lo < HEADER and not (yield HEADER):
-            cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the image, before its END")
+            framing.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the image, before its END")
             return STOP
         kind, length = unpack_header(w.buf, w.lo)
         if kind == page_data and length >= PAGE_FIXED + ENTRY:
@@ -96,10 +100,10 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
-        if length > tables.RECORD_LENGTH_MAX:
+        if length > layer.row.length_max:
             sink.oversize(record)
             return STOP
-        if not (yield from body(w, sink, record)):
+        if not (yield from framing.body(w, sink, record)):
             return STOP
         if kind == tables.LIBXC_END:
             sink.ended(layer, w.position)
@@ -109,44 +113,6 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
             sink.checkpoint(layer, w.position)
             if nested:
                 return CHECKPOINT
-
-
-def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Generator[int, int, bytes | None]:
-    """Program of the fixed header of schema path `path`, either layer's: its bytes, None if the stream ends first."""
-    size = tables.SIZES[path]
-    if (yield size):
-        return window.take(size)
-    cut(window, sink, layer, size, what)
-    return None
-
-
-def cut(window: Window, sink: Sink, layer: Layer, size: int, what: str) -> None:
-    """Tell that the stream ends inside `what`, of `size` bytes, of which those in the window are all."""
-    sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), what)
-
-
-def body(window: Window, sink: Sink, record: Record) -> Generator[int, int, bool]:
-    """Program of one record's body and padding, either layer's.  Returns whether the stream had them whole."""
-    program = sink.record(record)
-    if program is not None:
-        yield from program
-    left = record.end - window.position
-    if left:
-        left -= yield -left
-        if left:
-            sink.truncated(record.layer, record, window.base + window.hi, left, "the body of a record")
-            return False
-    padding = record.padding
-    if padding:
-        if window.hi - window.lo < padding and not (yield padding):
-            held = window.hi - window.lo
-            sink.truncated(record.layer, record, window.base + window.hi, padding - held, "the padding of a record")
-            return False
-        at = window.position
-        raw = window.take(padding)
-        if raw.count(0) != padding:
-            sink.padding(record, at, raw)
-    return True
 
 
 def _clean_batch(window: Window, length: int) -> int:

@@ -9,36 +9,32 @@ from __future__ import annotations
 from struct import Struct
 
 from .. import tables
-from . import libxc
+from . import framing, libxc
 from .events import HEADER, Layer, Record, Sink
-from .fields import broken_rules, foreign
+from .framing import END, STOP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .framing import Ending
     from .window import Window
 
 STREAM_HEADER = Struct(tables.FORMATS["libxl.header"])
 _RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxl.record_header"]) for order in "<>"}
 
 
-def stream(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
+def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a whole libxl stream."""
-    at = window.position
-    path = "libxl.header"
-    raw = yield from libxc.header(window, sink, layer, path, "the stream header")
+    raw = yield from framing.opening(window, sink, layer, "the stream header", _learn)
     if raw is None:
-        return libxc.STOP
+        return STOP, layer
+    return (yield from _records(window, sink, layer)), layer
+
+
+def _learn(layer: Layer, raw: bytes) -> None:
     _, layer.version, options = STREAM_HEADER.unpack(raw)
-    broken = broken_rules(path, raw, ">")
-    other = foreign(layer.name, broken, raw)
-    sink.header(layer, path, at, raw, other or broken)
-    if other:
-        sink.unsound(layer, at)
-        return libxc.STOP
     layer.order = ">" if options & tables.LIBXL_OPTIONS.get("endian", 0) else "<"
-    return (yield from _records(window, sink, layer))
 
 
 def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
@@ -48,29 +44,29 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
     resume = False
     while True:
         if w.hi - w.lo < HEADER and not (yield HEADER):
-            libxc.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the stream, before its END")
-            return libxc.STOP
+            framing.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the stream, before its END")
+            return STOP
         kind, length = unpack_header(w.buf, w.lo)
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
-        if not (yield from libxc.body(w, sink, record)):
-            return libxc.STOP
+        if not (yield from framing.body(w, sink, record)):
+            return STOP
         if kind == tables.LIBXL_END:
             sink.ended(layer, w.position)
-            return libxc.END
+            return END
         if kind == tables.LIBXL_LIBXC_CONTEXT:
             image = Layer("libxc", layer)
-            if (yield from libxc.image(w, sink, image, nested=True)) == libxc.STOP:
-                return libxc.STOP
+            if (yield from libxc.image(w, sink, image, nested=True)) == STOP:
+                return STOP
             layer.guest = image.guest
         elif kind == tables.LIBXL_CHECKPOINT_END and image is not None and image.checkpoints > layer.checkpoints:
             layer.checkpoints += 1
             resume = True
         if resume and image is not None and not (yield from _state_follows(w, layer)):
             resume = False
-            if (yield from libxc.records(w, sink, image, nested=True)) == libxc.STOP:
-                return libxc.STOP
+            if (yield from libxc.records(w, sink, image, nested=True)) == STOP:
+                return STOP
 
 
 def _state_follows(window: Window, layer: Layer) -> Generator[int, int, bool]:

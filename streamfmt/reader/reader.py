@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import libxc, libxl
+from . import framing
 from .events import Layer, Sink
-from .identify import READ, Identity, forced, peek
+from .identify import Identity, forced, peek
 from .pump import Pump
+from .registry import READ
 from .window import Window
 
 TYPE_CHECKING = False
@@ -51,36 +52,20 @@ class Reader:
         key = self.identity.key
         if key not in READ:
             return
-        text = None
+        outer = None
         if self.identity.behind:
-            from . import xl_migrate  # few streams have text before them
+            from . import preface  # few streams have text before them
 
-            text = Layer(key)
-            yield from xl_migrate.text(window, self.sink, text, self.identity.sizes)
+            outer = Layer(key)
+            yield from preface.program(window, self.sink, outer, self.identity.sizes)
             key = self.identity.behind
-        layer = Layer(key, text)
-        if key == "libxl":
-            outcome = yield from libxl.stream(window, self.sink, layer)
-        elif key == "libxc":
-            outcome = yield from libxc.image(window, self.sink, layer, nested=False)
-        elif key == "back-channel":
-            from . import backchannel  # few streams are one
-
-            outcome = yield from backchannel.channel(window, self.sink, layer, self.exact)
-        elif key == "xl-migrate":
-            from . import xl_migrate  # few streams are captured
-
-            outcome, layer = yield from xl_migrate.migration(window, self.sink, layer, self.exact)
-        else:
-            from . import containers  # many streams are in none
-
-            outcome, layer = yield from containers.PROGRAMS[key](window, self.sink, layer, self.exact)
-        if outcome == libxc.END and not self.exact:
+        ending, layer = yield from framing.read(window, self.sink, Layer(key, outer), self.exact)
+        if ending == framing.END and not self.exact:
             yield from _trailing(window, self.sink, layer)
 
 
 def _trailing(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, None]:
-    """Look at what lies behind END, to the end of the input."""
+    """Look at what lies after END, to the end of the input."""
     at = window.position
     yield _TRAILER_HEAD
     head = bytes(window.buf[window.lo : min(window.hi, window.lo + _TRAILER_HEAD)])

@@ -1,4 +1,4 @@
-"""What captures of a migration have around a stream: the handshake of `xl migrate`, and text before everything.
+"""What captures of a migration have around a stream: the handshake of `xl migrate`.
 
 A capture of both directions has all of the handshake.  The sender's alone begins with xl's header, so it is an xl
 file with a trailer; the receiver's alone has no stream and is named for what it is.
@@ -7,54 +7,46 @@ file with a trailer; the receiver's alone has no stream and is named for what it
 from __future__ import annotations
 
 from .. import tables
-from . import backchannel, containers, libxc
+from . import framing, preface
 from .events import Layer, Record, Sink
+from .framing import END, STOP
 from .identify import Identity, peek
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
+    from .framing import Ending
     from .window import Window
 
 
-def text(window: Window, sink: Sink, layer: Layer, sizes: Sequence[int]) -> Generator[int, int, None]:
-    """Program of the text before a stream: records of these sizes, which are in the window."""
-    for kind, size in zip(tables.RECORDS[layer.name], sizes, strict=False):
-        record = Record(layer, kind, window.position, 0)
-        (unit,) = tables.UNITS.get(record.path, (0,))
-        record.length = tables.SIZES[record.path] + size * unit
-        layer.index += 1
-        yield from libxc.body(window, sink, record)
-
-
-def migration(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, containers.Outcome]:
+def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a capture of `xl migrate`, from the receiver's greeting on."""
-    if (yield from containers.header(window, sink, layer)) is None:
-        return libxc.STOP, layer
+    if (yield from framing.opening(window, sink, layer, "the file header")) is None:
+        return STOP, layer
     path = f"{layer.name}.{tables.RECORDS[layer.name][tables.XL_MIGRATE_READY]}"
     yield tables.SIZES[path]
     head = _held(window, tables.SIZES[path])
     if not head:
-        libxc.cut(window, sink, layer, tables.SIZES["xl.header"], "the capture, before xl's header")
-        return libxc.STOP, layer
+        framing.cut(window, sink, layer, tables.SIZES["xl.header"], "the capture, before xl's header")
+        return STOP, layer
     if head == _message(path)[: len(head)]:
         name = "the receiver's side of a migration alone, without the sender's stream"
         first = head.decode().rstrip("\0")
         evidence = f"{first!r} at offset {window.position}"
         sink.inner(layer, window.position, Identity("", "one-sided", name, evidence), False)
-        return libxc.STOP, layer
-    outer = layer
+        return STOP, layer
+    answers, sent = layer.row.holds
     identity = yield from peek(window, exact, text=True)
-    if identity.key == "back-channel":
+    if identity.key == answers:
         # Under COLO the receiver answers: this is its side alone.
-        answers = Layer(identity.key, layer)
-        return (yield from backchannel.channel(window, sink, answers, exact)), answers
-    if identity.behind == "xl":
+        return (yield from framing.read(window, sink, Layer(answers, layer), exact))
+    outer = layer
+    if identity.behind == sent:
         outer = Layer(identity.key, layer)
-        yield from text(window, sink, outer, identity.sizes)
-    outcome, inner = yield from containers.PROGRAMS["xl"](window, sink, Layer("xl", outer), exact)
-    if outcome != libxc.END or inner.checkpoints:
+        yield from preface.program(window, sink, outer, identity.sizes)
+    outcome, inner = yield from framing.read(window, sink, Layer(sent, outer), exact)
+    if outcome != END or inner.checkpoints:
         # A checkpointed stream has no handshake: its receiver takes over when the stream stops.
         return outcome, inner
     return (yield from _handshake(window, sink, layer)), layer
@@ -76,15 +68,15 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
         if kind == tables.XL_MIGRATE_STATUS:
             expected, status = head, int.from_bytes(head, "little")
         if not whole and head == expected[: len(head)]:
-            libxc.cut(w, sink, layer, size, "the handshake")
-            return libxc.STOP
+            framing.cut(w, sink, layer, size, "the handshake")
+            return STOP
         layer.index += 1
-        yield from libxc.body(w, sink, record)
+        yield from framing.body(w, sink, record)
         if head != expected:
             sink.unsound(layer, record.offset, "message")
-            return libxc.STOP
+            return STOP
     sink.ended(layer, w.position)
-    return libxc.END
+    return END
 
 
 def _message(path: str) -> bytes:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..checks.verifier import MODES
+from ..checks.context import MODES
 from ..errors import FieldError, RecipeError
-from ..reader.identify import FORMS as READ
+from ..reader.registry import FORMS as READ
 from ..writer.draft import Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
 from . import guest

@@ -79,7 +79,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if layout is None:
         return Brief(
             {},
-            "unknown, may be skipped" if record.type & tables.OPTIONAL[record.layer.name] else "unknown, and mandatory",
+            "unknown, may be skipped" if record.type & record.layer.row.optional else "unknown, and mandatory",
         )
     raw = yield from take(window, record, layout.size)
     fields = fixed(layout, raw, record.layer.order)

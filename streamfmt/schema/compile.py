@@ -13,7 +13,7 @@ from typing import Any
 
 from . import hvm, legacy, libvirt, libxc, libxl, magic, states, xapi, xl
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
-from .layers import LAYERS
+from .layers import LAYERS, LayerType
 from .model import Field, Layout, catalogue, layouts_within
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -85,6 +85,18 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
     return (clause.id, layout.size, unit, least, most, lengths)
 
 
+def _layer(layer: LayerType) -> dict[str, Any]:
+    """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
+    codes = {row.name: row.code for row in layer.records}
+    plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "holds")
+    clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
+    return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
+        "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
+        "opens": {codes[name]: inner for name, inner in layer.opens},
+        "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
+    }
+
+
 def _bits() -> dict[str, dict[int, int]]:
     """The bit that stands for each record type in what is remembered of a layer."""
     return {layer.name: {row.code: 1 << number for number, row in enumerate(layer.records)} for layer in LAYERS}
@@ -128,7 +140,7 @@ def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[
     high, low = _entry_bytes(data)
     last = len(head) + entries.unit - 1
     size = header.size + length
-    align = next(layer.align for layer in LAYERS if layer.name == "libxc")
+    align = next(layer.align for layer in LAYERS if layer.records is libxc.RECORDS)
     if len(head) % 8 or size % 8 or size % align:
         raise ValueError(f"records of {size} octets are not compared by words, or have padding")
     return (head, ((last - 1, bytes(sorted(low))), (last, bytes(sorted(high))))), size
@@ -177,13 +189,10 @@ def tables() -> dict[str, Any]:
     for layer in LAYERS:
         name = layer.name.upper().replace("-", "_")
         found.update({f"{name}_{row.name}": row.code for row in layer.records})
-    found["ALIGN"] = {layer.name: layer.align for layer in LAYERS}
-    found["OPTIONAL"] = {layer.name: layer.optional for layer in LAYERS}
-    found["LIBXC_VERSIONS"] = libxc.VERSIONS
     found["LIBXC_VERSION_STATIC"] = libxc.VERSION_STATIC
+    found["LAYERS"] = {layer.name: _layer(layer) for layer in LAYERS}
     found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
-    found["LENGTH_FIELDS"] = {layer.name: layer.length for layer in LAYERS if layer.length}
     bits = _bits()
     found["BITS"] = bits
     # States that are no record types have bits above them.
@@ -239,7 +248,6 @@ def tables() -> dict[str, Any]:
     found["XENOPS_WORD_SIZES"] = xapi.WORD_SIZES
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
     found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign, row.size) for row in magic.NAMESAKES)
-    found["MAGIC_FIELDS"] = {layer.name: layer.magic for layer in LAYERS if layer.magic}
     constants = {name: value for name, value in vars(legacy).items() if name.isupper() and name[0] != "_"}
     found.update({f"LEGACY_{name}": value for name, value in constants.items()})
     found["TEXT"] = magic.TEXT

@@ -1,6 +1,7 @@
-"""The layers a stream may consist of: their headers, their records, and the order of these.
+"""The layers a stream may consist of: a row each, which is all that the rest of the package knows of a layer.
 
-Everything that treats all layers alike (descriptions, tables, documentation, tests) walks :data:`LAYERS`.
+A new container or record format costs a schema module, a program, a checks module, clauses and a row here.  Rows name
+code as "package.module:name"; it is imported when a stream has such a layer.
 """
 
 from __future__ import annotations
@@ -19,19 +20,39 @@ class LayerType:
 
     `headers` are (name, meaning, source, declaration); the one named "record_header" stands before each record, and a
     layer without it has fixed messages, or a single body behind its header, whose length is in field `length`.  `align`
-    is what records are padded to.  `magic` names the fields with which the first header begins, and which show what it
-    is.  `optional` is the bit of a record's type that lets readers skip it.
+    is what records are padded to, `length_max` the longest body that is read on.
+
+    `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
+    is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
+
+    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input.  `holds`
+    are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
+    record that closes a checkpoint.  `truncated`, `unknown` (for a record that must be known, and for one that may be
+    skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
     """
 
     name: str
     title: str
     headers: tuple[tuple[str, str, str, Construct], ...]
     records: tuple[RecordType, ...]
+    program: str
+    checks: str
+    magic: tuple[str, ...] = ()
+    version: str = ""
     rules: tuple[states.OrderRule, ...] = ()
     align: int = 1
-    length: str = ""
-    magic: tuple[str, ...] = ()
     optional: int = 0
+    length: str = ""
+    length_max: int = 0
+    form: bool = True
+    holds: tuple[str, ...] = ()
+    opens: tuple[tuple[str, str], ...] = ()
+    closes: str = ""
+    truncated: str = ""
+    unknown: tuple[str, ...] = ()
+    padding: str = ""
+    too_long: str = ""
+    trailing: str = ""
 
     @property
     def signature(self) -> bytes:
@@ -49,10 +70,20 @@ LAYERS = (
             ("record_header", "Header of every record.", libxl.RECORD_HEADER_SOURCE, libxl.RECORD_HEADER),
         ),
         libxl.RECORDS,
+        "reader.libxl:program",
+        "checks.libxl:Checks",
+        ("ident",),
+        "version",
         states.LIBXL_RULES,
         align=8,
         optional=1 << OPTIONAL_BIT,
-        magic=("ident",),
+        holds=("libxc",),
+        opens=(("LIBXC_CONTEXT", "libxc"),),
+        closes="CHECKPOINT_END",
+        truncated="LIBXL-REC-TRUNC",
+        unknown=("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
+        padding="LIBXL-REC-PAD",
+        trailing="LIBXL-END-LAST",
     ),
     LayerType(
         "libxc",
@@ -63,27 +94,65 @@ LAYERS = (
             ("record_header", "Header of every record.", libxc.RECORD_HEADER_SOURCE, libxc.RECORD_HEADER),
         ),
         libxc.RECORDS,
+        "reader.libxc:program",
+        "checks.libxc:Checks",
+        ("marker", "id"),
+        "version",
         states.LIBXC_RULES,
         align=8,
         optional=1 << OPTIONAL_BIT,
-        magic=("marker", "id"),
+        length_max=libxc.RECORD_LENGTH_MAX,
+        closes="CHECKPOINT",
+        truncated="LIBXC-REC-TRUNC",
+        unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
+        padding="LIBXC-REC-PAD-ZERO",
+        too_long="LIBXC-REC-LENGTH-MAX",
+        trailing="LIBXC-END-LAST",
     ),
-    LayerType("back-channel", "The COLO back channel", (), ()),
+    LayerType(
+        "back-channel",
+        "The COLO back channel",
+        (),
+        (),
+        "reader.backchannel:program",
+        "checks.backchannel:Checks",
+        holds=("libxl", "libxc"),
+    ),
     LayerType(
         "xl",
         "The xl save file",
         (("header", "File header.", xl.HEADER_SOURCE, xl.HEADER),),
         xl.RECORDS,
+        "reader.containers:xl",
+        "checks.xl_libvirt:Xl",
+        ("magic",),
         length="optional_data_len",
-        magic=("magic",),
+        holds=("libxl", "libxc"),
+        truncated="XL-TRUNC",
+    ),
+    LayerType(
+        "xl-migrate",
+        "The capture of xl migrate",
+        (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
+        xl_migrate.MESSAGES,
+        "reader.xl_migrate:program",
+        "checks.xl_migrate:Checks",
+        ("greeting",),
+        holds=("back-channel", "xl"),
+        truncated="XL-MIGRATE-TRUNC",
+        trailing="XL-MIGRATE-AFTER",
     ),
     LayerType(
         "libvirt",
         "The libvirt save file",
         (("header", "File header.", libvirt.HEADER_SOURCE, libvirt.HEADER),),
         libvirt.RECORDS,
+        "reader.containers:libvirt",
+        "checks.xl_libvirt:Libvirt",
+        ("magic",),
         length="xml_len",
-        magic=("magic",),
+        holds=("libxl", "libxc"),
+        truncated="LIBVIRT-TRUNC",
     ),
     LayerType(
         "xapi",
@@ -93,16 +162,26 @@ LAYERS = (
             ("record_header", "Header of every record.", xapi.RECORD_HEADER_SOURCE, xapi.RECORD_HEADER),
         ),
         xapi.RECORDS,
-        states.XAPI_RULES,
-        magic=("signature",),
+        "reader.xapi:program",
+        "checks.xapi:Checks",
+        ("signature",),
+        rules=states.XAPI_RULES,
+        length_max=xapi.LENGTH_MAX,
+        holds=("libxc",),
+        opens=(("LIBXC", "libxc"),),
+        truncated="XAPI-TRUNC",
+        unknown=("XAPI-TYPE",),
+        too_long="XAPI-LENGTH",
+        trailing="XAPI-SLACK",
     ),
+    LayerType("text", "Stray text", (), xl_migrate.TEXT, "reader.preface:program", "checks.preface:Checks", form=False),
     LayerType(
-        "xl-migrate",
-        "The capture of xl migrate",
-        (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
-        xl_migrate.MESSAGES,
-        magic=("greeting",),
+        "http",
+        "The request before a XAPI image",
+        (),
+        xl_migrate.HTTP,
+        "reader.preface:program",
+        "checks.layer:Checks",
+        form=False,
     ),
-    LayerType("text", "Stray text", (), xl_migrate.TEXT),
-    LayerType("http", "The request before a XAPI image", (), xl_migrate.HTTP),
 )

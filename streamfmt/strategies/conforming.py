@@ -9,8 +9,8 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
-from .. import tables
 from ..api import Form, Mode
+from ..reader.registry import ROWS
 from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from ..schema import libxc, libxl, qemu, states
 from ..writer import Draft, Part, control, header, in_migration, record, sized, unknown
@@ -174,9 +174,7 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
         if plan.mode == "colo" or plan.wants(draw, "libxl.EMULATOR_CONTEXT"):
             found.append(draw(records.emulator_context()))
     if plan.unknown:
-        found.append(
-            unknown("libxl", tables.OPTIONAL["libxl"] | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9)))
-        )
+        found.append(unknown("libxl", ROWS["libxl"].optional | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
     return ordered(draw, found, states.LIBXL_RULES, plan.guest, plan.version, plan.clean)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from .. import tables
+from ..reader.registry import ROWS
 from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Draft, Part, context, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
@@ -262,8 +263,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-REC-PAD-ZERO": to(having(EXTENDED), swapping(EXTENDED, _padding)),
     "LIBXC-REC-LENGTH-MAX": to(ANY, _too_long),
     "LIBXC-REC-TRUNC": ending("libxc"),
-    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, tables.OPTIONAL["libxc"] - 1))),
-    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", tables.OPTIONAL["libxc"], records.U32))),
+    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, ROWS["libxc"].optional - 1))),
+    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", ROWS["libxc"].optional, records.U32))),
     "LIBXC-VERIFY-1": to(
         made(("libxc", "libxl"), modes=("remus", "colo"), clean=True), inserting(st.just(record("libxc.VERIFY")))
     ),

@@ -16,9 +16,10 @@ from ..schema.layers import LAYERS
 from ..schema.model import Field
 from ..schema.states import OrderRule
 from ..writer import HEADERS, RECORDS, Draft
+from ..writer.boundaries import boundary_values, fields
 from . import records
 from .conforming import GUESTS, VERSIONS, made
-from .edits import at, boundary_values, fields, insertions, nth, of, places, rotated
+from .edits import at, insertions, nth, of, places, rotated
 from .images import LATER
 from .sample import Sample
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from .. import tables
+from ..reader.registry import ROWS
 from ..schema import libxc, states
 from ..writer import TOP_TABLE, Part, image_headers, record, unknown
 from . import records
@@ -103,7 +104,7 @@ def image(draw: st.DrawFn, plan: Plan) -> Image:
         parts += _tail(draw, plan)
         if plan.unknown:
             parts.append(
-                unknown("libxc", tables.OPTIONAL["libxc"] | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9)))
+                unknown("libxc", ROWS["libxc"].optional | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9)))
             )
         found.append(ordered(draw, parts, states.LIBXC_RULES, plan.guest, plan.version, plan.clean))
     return Image(headers, tuple(found))

@@ -11,9 +11,10 @@ from ..codec.decode import layouts
 from ..schema import libxc, xapi
 from ..schema.clauses import registry
 from ..writer import HEADERS, RECORDS, Draft, Part, raw
+from ..writer.boundaries import boundary_values, fields
 from .breaking import breaking
 from .conforming import streams
-from .edits import at, boundary_values, exchanged, fields
+from .edits import at, exchanged
 from .sample import Sample, apart
 
 Buffer = bytes | bytearray | memoryview

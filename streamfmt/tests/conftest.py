@@ -20,7 +20,7 @@ from .. import data
 from ..cli.main import main
 from ..corpus import entries
 from ..writer import Draft
-from .showing import Show
+from .support.show_output import Show
 
 # Examples come from builders that take longer than hypothesis likes under xdist on a busy machine.
 _SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)

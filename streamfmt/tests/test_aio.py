@@ -12,10 +12,10 @@ import pytest
 import streamfmt
 from streamfmt import aio
 
-from .good import PV
-from .pulling import DATA, Row, plainly, pulled, row
-from .vector import Vector, judged, told
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import PV
+from .support.listings import DATA, Row, plainly, pulled, row
+from .support.vector import Vector, judged, reported
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
@@ -64,7 +64,7 @@ def test_async_equals_sync(clause: str) -> None:
             assert await awaited(Slow(data), form=vector.form) == (whole, bodies), name
             options: dict[str, Any] = {"form": vector.form, "mode": vector.mode, "deep": vector.deep}
             outcome = await aio.verify(Slow(data, 1), **options)
-            assert told(outcome) == told(judged(vector))
+            assert reported(outcome) == reported(judged(vector))
             found = await aio.identify(Slow(data, 2), form=options["form"])
             assert found.as_dict() == streamfmt.identify(data, form=options["form"]).as_dict()
 
@@ -81,7 +81,7 @@ def test_async_compressed(most: int) -> None:
         rows, _ = await awaited(Slow(packed, most=most))
         assert rows == pulled(data)
         outcome = await aio.verify(Slow(packed + b"tail", most=most))
-        assert told(outcome) == told(judged(Vector(PV), [data + b"tail"]))
+        assert reported(outcome) == reported(judged(Vector(PV), [data + b"tail"]))
 
     asyncio.run(compare())
 
@@ -146,7 +146,7 @@ def test_cancelled_chunks_can_be_asked_for_again() -> None:
 
 
 def test_others_get_their_turn() -> None:
-    """What few compressed bytes hold keeps the loop from nobody for long."""
+    """What few compressed bytes hold does not keep the loop from others for long."""
     packed = gzip.compress(DATA["hvm"] + bytes(8 << 20), 1)
 
     async def compare() -> int:
@@ -186,7 +186,7 @@ def test_async_sources_that_misbehave() -> None:
 
 @pytest.mark.parametrize("name", ["hvm", "libxl-pv", "xl-hvm"])
 def test_exact(name: str) -> None:
-    """With `exact` what follows END is there for whoever reads on."""
+    """With `exact` what follows END is there for further reading."""
     data, after = DATA[name], b"LibxlFmt and more"
     slow = Slow(data + after)
     rows, _ = asyncio.run(awaited(slow, exact=True))

@@ -1,8 +1,8 @@
 """Each constant of the schema is altered: all that follows from it changes with it, and nothing else knows it.
 
 Beside the deletion of every field (`test_tables`) this is what holds "no fact is written twice".  An alteration happens
-in a process of its own, in the source of one module of the schema (see `altering`); tables, documentation, builder,
-recipes, reader and checks are made anew from that.  Then
+in a process of its own, in the source of a module of the schema (see `support.alterations`); tables, documentation,
+builder, recipes, reader and checks are made anew from that.  Then
 
 - streams that are built conform, are identified as what they are, and their recipes make them again: else something
   knows the constant by itself;
@@ -23,14 +23,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from . import altered_streams, altering
-from .altered_streams import Sample
-from .altering import Case
+from .support import alterations, altered_streams
+from .support.alterations import Case
+from .support.altered_streams import Sample
 
 # The whole campaign alters each constant alone; it takes minutes.
 THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
-CASES = altering.cases() if THOROUGH else altering.cases()[:: len(altering.cases()) // 10]
-GROUPS = altering.groups(12)
+CASES = alterations.cases() if THOROUGH else alterations.cases()[:: len(alterations.cases()) // 10]
+GROUPS = alterations.groups(12)
 EVERYTHING = {"tables", "reference", "bytes", "recipe", "verdict", "findings", "message"}
 # Constants that are in no stream and change nothing that is said of one, and why.
 WITHOUT_EFFECT: dict[str, str] = {}
@@ -59,7 +59,7 @@ class Result(NamedTuple):
 def base() -> Base:
     from .. import tables
     from ..schema import magic
-    from .vectors import BREAKING
+    from .support.corpus import BREAKING
 
     samples = altered_streams.samples()
     probes = dict(samples)
@@ -84,7 +84,7 @@ def _examine(values: Mapping[Case, int | bytes]) -> Result:
     was = base()
     changed = set()
     wrong = []
-    if altering.install(values) != was.tables:
+    if alterations.install(values) != was.tables:
         changed.add("tables")
     if altered_streams.reference() != was.reference:
         changed.add("reference")
@@ -125,7 +125,7 @@ def _altered(case: Case) -> Result:
     why = ""
     for value in case.values:
         try:
-            found: Result = altering.in_process(partial(_examine, {case: value}))
+            found: Result = alterations.in_process(partial(_examine, {case: value}))
             return found
         except RuntimeError as error:
             why += f"{value!r}: {error}\n"
@@ -136,7 +136,7 @@ def _altered(case: Case) -> Result:
 def test_nothing_else_knows_a_constant(group: Mapping[Case, int | bytes]) -> None:
     """With many constants altered at once, streams that are built conform to what they are now, and are known."""
     base()
-    found: Result = altering.in_process(partial(_examine, group))
+    found: Result = alterations.in_process(partial(_examine, group))
 
     assert not found.wrong, [case.id for case in group]
     assert found.changed >= EVERYTHING

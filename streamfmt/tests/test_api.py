@@ -1,4 +1,4 @@
-"""The Python interface: what `open` shows is what the reader tells, wherever the bytes come from and however they
+"""The Python interface: what `open` shows is what the reader reports, wherever the bytes come from and however they
 are read."""
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 import streamfmt
 
+from ..checks.context import MODES
 from ..checks.outcome import DOES_NOT_CONFORM
-from ..checks.verifier import MODES
 from ..cli.main import main
-from ..reader.identify import FORMS
+from ..reader.registry import FORMS
 from ..writer import Draft
-from .good import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
-from .pulling import DATA, items, plainly, pulled, row
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
+from .support.listings import DATA, items, plainly, pulled, row
 
 VECTORS = [vector for vector in EACH_SMALL if not vector.deep]
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
@@ -36,7 +36,7 @@ EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 
 
 @EACH_CLAUSE
-def test_open_tells_what_the_reader_tells(clause: str) -> None:
+def test_open_shows_what_the_reader_reports(clause: str) -> None:
     """Headers, records and offsets are those a plain sink gets, for good and for broken streams."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
@@ -260,7 +260,7 @@ def _drained(record: streamfmt.Record) -> None:
         pass
 
 
-def test_an_error_is_told_again() -> None:
+def test_an_error_is_raised_again() -> None:
     """Who goes on after the error that ends a stream does not take it for the end of a whole one."""
     data = DATA["pv"]
     with streamfmt.open(data[:-4]) as stream:
@@ -286,7 +286,7 @@ def test_what_is_no_stream(data: bytes) -> None:
 
 
 def test_a_container_of_something_else() -> None:
-    """What lies in a container and is no stream is named with its offset, behind the items that are there."""
+    """What lies in a container and is no stream is named with its offset, after the items that are there."""
     data = DATA["xl-hvm"]
     at = XL_HVM.offset("libxl.header")
     for inside in (b"garbage " * 20, data):
@@ -322,7 +322,7 @@ def test_xapi() -> None:
 
 
 def test_what_follows_the_end() -> None:
-    """Bytes behind END are told of when all has been read."""
+    """Bytes after END are reported when all has been read."""
     data = DATA["hvm"]
     with streamfmt.open(data + b"more") as stream:
         assert [row(item) for item in stream] == plainly(data, "auto")
@@ -422,7 +422,7 @@ def test_what_has_arrived_is_shown(how: int | None) -> None:
 
 
 def test_seekable_objects_are_not_read_through() -> None:
-    """Contents that nobody asks for are sought past, also at the end of a file that is cut within them."""
+    """Contents that are not asked for are skipped by seeking, also at the end of a file that is cut within them."""
 
     class Counting(io.BytesIO):
         got = 0
@@ -446,7 +446,7 @@ def test_seekable_objects_are_not_read_through() -> None:
 
 @pytest.mark.parametrize("name", ["hvm", "libxl-pv", "xl-hvm"])
 def test_exact(name: str, tmp_path: Path) -> None:
-    """With `exact` what follows END is there for whoever reads on, from every kind of source."""
+    """With `exact` what follows END is there for further reading, from every kind of source."""
     data, after = DATA[name], b"LibxlFmt and more"
     path = tmp_path / "stream"
     path.write_bytes(data + after)

@@ -17,7 +17,7 @@ from streamfmt.bench import generate, run
 from streamfmt.checks.outcome import CONFORMS, Outcome
 from streamfmt.checks.verifier import Verifier
 from streamfmt.reader.reader import Reader
-from streamfmt.tests import peers
+from streamfmt.tests.support import peers
 
 GOOD = tuple(kind for kind in generate.SAMPLES if kind not in generate.BAD)
 # Two batches and one of dirty pages; small records come in more than one piece.
@@ -155,7 +155,7 @@ def test_without_a_tmpfs_it_is_said(tmp_path: Path) -> None:
 
 def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the script its rows say so, and no sample is written for them."""
-    monkeypatch.setattr(run, "find_script", lambda: None)
+    monkeypatch.setattr("streamfmt.conformance.peers.find_script", lambda: None)
     (row,) = command_line.rows_of("single")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 

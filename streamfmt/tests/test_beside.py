@@ -14,7 +14,7 @@ import pytest
 from ..cli.main import main
 from ..io import beside, outputs
 from ..recipes import load as recipes
-from .killing import WAYS, command, environment, is_writing, killed_at, wait_until
+from .support.kill_points import WAYS, command, environment, is_writing, killed_at, wait_until
 
 RECIPE = 'recipe = 1\nguest = "hvm"\nform = "libxl"\n'
 PART = "out.0123abcd.streamfmt-part"

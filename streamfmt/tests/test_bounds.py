@@ -11,8 +11,8 @@ import pytest
 
 import streamfmt
 
-from .good import XL_HVM
-from .measured import bare, command, taken
+from .support.good_streams import XL_HVM
+from .support.peak_memory import bare, command, taken
 
 _MANY = 1000
 # What that many may take over one: far less than a window each.

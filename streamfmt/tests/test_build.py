@@ -27,10 +27,10 @@ from ..recipes.from_stream import Teller
 from ..recipes.load import Recipe
 from ..writer import pages, raw
 from ..writer.draft import Draft
-from .good import GOOD, HVM
-from .killing import WAYS, command, environment, is_writing, wait_until
-from .showing import real
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import GOOD, HVM
+from .support.kill_points import WAYS, command, environment, is_writing, wait_until
+from .support.show_output import real
 
 BUILD = [sys.executable, "-m", "streamfmt", "build"]
 GUEST = 'recipe = 1\nguest = "hvm"\n'
@@ -79,10 +79,10 @@ def test_the_same_recipe_is_the_same_stream(name: str, build: Build) -> None:
 def test_a_recipe_is_not_written_over(name: str, build: Build) -> None:
     """By any of its names."""
     Path("link").symlink_to("r.toml")
-    status, out, told = build(GUEST, "-o", name)
+    status, out, message = build(GUEST, "-o", name)
 
-    assert (status, out, told.count("\n")) == (2, "", 1)
-    assert "-o is the recipe itself" in told
+    assert (status, out, message.count("\n")) == (2, "", 1)
+    assert "-o is the recipe itself" in message
     assert Path("r.toml").read_text() == GUEST
 
 
@@ -106,14 +106,14 @@ def test_standard_input_is_beside_us(tmp_path: Path) -> None:
     """A recipe that comes in is made from those of the current directory, and called by what it is."""
     (tmp_path / "b.toml").write_text(GUEST)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    for text, status, told in (
+    for text, status, message in (
         (b'recipe = 1\nbase = "b"', 0, b""),
         (b'recipe = 1\nbase = "c"', 2, b"streamfmt: standard input:2: base: there is no recipe 'c'\n"),
     ):
         done = subprocess.run(
             [*BUILD, "-", "-o", "-"], input=text, cwd=tmp_path, env=env, capture_output=True, check=False
         )
-        assert (done.returncode, done.stderr) == (status, told)
+        assert (done.returncode, done.stderr) == (status, message)
 
 
 def test_faults_are_written_as_they_are(build: Build) -> None:
@@ -142,7 +142,7 @@ def test_examples(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             f"{GUEST}colour = 1\n",
@@ -156,7 +156,7 @@ def test_examples(path: Path, tmp_path: Path) -> None:
         (f'{GUEST}[memory]\npages = 3\nrecords = ["0"]\n', "streamfmt: r.toml:4: memory.pages: it cannot have both "),
     ],
 )
-def test_nothing_is_written_of_what_is_wrong(text: str, told: str, build: Build) -> None:
+def test_nothing_is_written_of_what_is_wrong(text: str, message: str, build: Build) -> None:
     """Exit status 2, a line that says what and where, and what was there before is there still."""
     for before in ([], [b"kept"]):
         Path("out").unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def test_nothing_is_written_of_what_is_wrong(text: str, told: str, build: Build)
         status, output, errors = build(text)
 
         assert (status, output) == (2, "")
-        assert errors.startswith(told), errors
+        assert errors.startswith(message), errors
         assert [Path(name).read_bytes() for name in sorted(os.listdir()) if name != "r.toml"] == before
 
 
@@ -181,7 +181,7 @@ def test_a_breach_names_its_rule(build: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("missing.toml", "-o", "out"), "streamfmt: missing.toml: cannot read: No such file or directory\n"),
         ((".", "-o", "out"), "streamfmt: .: cannot read: Is a directory\n"),
@@ -192,18 +192,18 @@ def test_a_breach_names_its_rule(build: Build) -> None:
     ],
 )
 def test_what_the_system_refuses(
-    words: tuple[str, ...], told: str, build: Build, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], message: str, build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 3 and the system's words; nothing stays behind."""
     build(GUEST, "-o", "/dev/null")
 
     assert main(["build", *words]) == 3
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == message
     assert os.listdir() == ["r.toml"]
 
 
 def test_not_utf_8(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bytes that are no text are told by their line."""
+    """Bytes that are no text are reported with their line."""
     build(GUEST, "-o", "/dev/null")
     Path("r.toml").write_bytes(b"recipe = 1\nabout = '\xff'\n")
 
@@ -234,10 +234,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("way", WAYS)
 def test_stopped(number: signal.Signals, way: str, tmp_path: Path) -> None:
-    """Whoever stops it finds no half file, by whatever signal, and what was there is there still."""
+    """Stopped by any signal, it leaves no half file, and what was there is there still."""
     (tmp_path / "r.toml").write_text(LARGE.replace("64 MiB", "64 GiB"))
     (tmp_path / "out").write_text("kept")
-    # Whoever runs the tests may ignore these signals, which children inherit.
+    # The process that runs the tests may ignore these signals, and children inherit that.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     program += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n" + WAYS[way]
     child = subprocess.Popen(
@@ -253,7 +253,7 @@ def test_stopped(number: signal.Signals, way: str, tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe(tmp_path: Path) -> None:
-    """Whoever has read enough is no reason for a traceback."""
+    """A reader that has read enough is no reason for a traceback."""
     recipe = tmp_path / "r.toml"
     recipe.write_text(LARGE)
     done = subprocess.run(
@@ -329,8 +329,10 @@ def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
 # -- and back -------------------------------------------------------------------------------------------------
 
 
-def told(content: bytes | Draft, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20) -> tuple[str, Teller]:
-    """The recipe that is told of a stream, which comes in pieces."""
+def recipe_of(
+    content: bytes | Draft, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20
+) -> tuple[str, Teller]:
+    """The recipe that is made from a stream, which comes in pieces."""
     lines: list[str] = []
     teller = Teller(lines.append, form, kept)
     view = memoryview(content.render() if isinstance(content, Draft) else content)
@@ -352,11 +354,11 @@ def told(content: bytes | Draft, form: str = "auto", kept: int = 1 << 20, piece:
 
 
 @pytest.mark.parametrize("clause", SMALL)
-def test_told_and_built_is_the_same(clause: str, build: Build) -> None:
-    """Streams of every kind, however broken, are told whole; build takes the recipe and makes the same bytes."""
+def test_described_and_built_is_the_same(clause: str, build: Build) -> None:
+    """Streams of every kind, however broken, are described whole; build takes the recipe and makes the same bytes."""
     for name, vector in SMALL[clause].items():
         content = vector.stream.render()
-        text, teller = told(content, vector.form)
+        text, teller = recipe_of(content, vector.form)
 
         assert not teller.lost, name
         assert recipes.load(text, name).stream.render() == content, name
@@ -365,13 +367,13 @@ def test_told_and_built_is_the_same(clause: str, build: Build) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_told_does_not_depend_on_how_it_came(name: str) -> None:
+def test_what_is_described_does_not_depend_on_how_it_came(name: str) -> None:
     """Byte by byte or at once; and a good stream's recipe says nothing of faults."""
     content = GOOD[name].render()
     form = "back-channel" if name == "back-channel" else "auto"
-    text, teller = told(content, form)
+    text, teller = recipe_of(content, form)
 
-    assert told(content, form, piece=1)[0] == text
+    assert recipe_of(content, form, piece=1)[0] == text
     assert not teller.broken
     assert "broken" not in text
     assert "bytes = " not in text
@@ -393,7 +395,7 @@ def test_real_streams_and_back(name: str, tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "out").read_bytes() == content
 
 
-def test_pages_are_told_by_what_they_follow() -> None:
+def test_pages_are_described_by_what_they_follow() -> None:
     """By frames in a row, and by the rule; what repeats itself in a page is not kept as a page."""
     zero, word = bytes(4096), b"\1\2\3\4" * 1024
     content = {0: zero, 1: zero, 2: word, 3: word}
@@ -408,7 +410,7 @@ def test_pages_are_told_by_what_they_follow() -> None:
         'pages = "5-6"\n': pages((5, "NOTAB"), (6, "NOTAB")),
     }
     for text, part in cases.items():
-        assert text in told(HVM.swap("libxc.PAGE_DATA", part), kept=0)[0]
+        assert text in recipe_of(HVM.swap("libxc.PAGE_DATA", part), kept=0)[0]
 
 
 def test_contents_that_are_too_much_are_said_to_be(
@@ -431,10 +433,10 @@ def test_contents_that_are_too_much_are_said_to_be(
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_large_bodies_are_told_by_their_length(broken: bool) -> None:
-    """Over 1 MiB of another body, and over 64 KiB behind the end, are not kept; what is round about is."""
+def test_large_bodies_are_described_by_their_length(broken: bool) -> None:
+    """Over 1 MiB of another body, and over 64 KiB after the end, are not kept; what is round about is."""
     stream = HVM.edit("libxc.HVM_CONTEXT", data=b"a" * (2 << 20)).then(*([raw(b"x" * (65 << 10))] if broken else []))
-    text, teller = told(stream)
+    text, teller = recipe_of(stream)
 
     assert (
         '# 2,097,152 bytes were not kept\n[[part]]\nrecord = "libxc.HVM_CONTEXT"\nbytes = ""\nzeros = 2097152\n' in text

@@ -21,9 +21,21 @@ from ..io.sources import FileSource, PipeSource, Source, drive
 from ..reader.reader import Reader
 from ..recipes.samples import in_xapi
 from ..writer import Draft, p2m, pages
-from .good import EMULATOR, GOOD, HVM, LIBXL_REMUS, PV32, QEMU_TRAD, REMUS_HVM, SWTPM, VARSTORED, XL_HVM, wrapped
-from .vector import Vector, judge, judged, told
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import (
+    EMULATOR,
+    GOOD,
+    HVM,
+    LIBXL_REMUS,
+    PV32,
+    QEMU_TRAD,
+    REMUS_HVM,
+    SWTPM,
+    VARSTORED,
+    XL_HVM,
+    wrapped,
+)
+from .support.vector import Vector, judge, judged, reported
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz", "mig-none-1M.bin.gz", "dm-pc-xenlike.bin")
 # So many bytes at a part's beginning and end, or before a cut, come one by one.
@@ -72,32 +84,32 @@ def _random_cuts(data: bytes, seed: int) -> list[bytes]:
 
 @EACH_CLAUSE
 def test_byte_by_byte(clause: str) -> None:
-    """One byte at a time tells the same as all at once."""
+    """One byte at a time gives the same result as all at once."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
         pieces = _byte_by_byte(data) if clause == "good" else _nearly_byte_by_byte(vector.stream, data)
-        assert told(judged(vector, [data])) == told(judged(vector, pieces)), name
+        assert reported(judged(vector, [data])) == reported(judged(vector, pieces)), name
 
 
 @EACH_CLAUSE
 def test_random_cuts(clause: str) -> None:
-    """Pieces of any sizes tell the same as all at once, empty ones included."""
+    """Pieces of any sizes give the same result as all at once, empty ones included."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
-        whole = told(judged(vector, [data]))
+        whole = reported(judged(vector, [data]))
         for seed in range(3):
-            assert whole == told(judged(vector, [b"", *_random_cuts(data, seed), b""])), (name, seed)
+            assert whole == reported(judged(vector, [b"", *_random_cuts(data, seed), b""])), (name, seed)
 
 
 @given(number=st.integers(0, len(EACH_SMALL) - 1), places=st.lists(st.integers(0, 1 << 20), max_size=30))
 def test_any_cuts(number: int, places: list[int]) -> None:
-    """No choice of cuts changes what is told."""
+    """No choice of cuts changes what is reported."""
     vector, data = EACH_SMALL[number], _bytes(number)
-    assert told(judged(vector, [data])) == told(judged(vector, _cut(data, places)))
+    assert reported(judged(vector, [data])) == reported(judged(vector, _cut(data, places)))
 
 
 def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What was told but for the wording, and for page tables, which only the slow path reads."""
+    """What was reported but for the wording, and for page tables, which only the slow path reads."""
     found = {
         key: outcome[key] for key in ("records", "page_entries", "pages_with_content", "bytes", "layers", "abstained")
     }
@@ -115,8 +127,8 @@ def test_fast_path_judges_as_the_slow_one(clause: str) -> None:
     """Clean batches recognised in passing, and batches judged entry by entry, come to the same."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
-        fast = told(judge([data], vector.form, vector.mode))
-        slow = told(judge([data], vector.form, vector.mode, deep=True))
+        fast = reported(judge([data], vector.form, vector.mode))
+        slow = reported(judge([data], vector.form, vector.mode, deep=True))
 
         assert _substance(fast) == _substance(slow), name
 
@@ -132,7 +144,7 @@ def _driven(vector: Vector, make: Callable[[], Source], exact: bool = False) -> 
         drive(reader.pump, source)
     finally:
         source.close()
-    return told(Outcome(reader, verifier))
+    return reported(Outcome(reader, verifier))
 
 
 def _from_file(vector: Vector, data: bytes, path: Path) -> dict[str, Any]:
@@ -170,10 +182,10 @@ def _from_pipe(vector: Vector, pieces: Sequence[bytes]) -> dict[str, Any]:
 
 @EACH_CLAUSE
 def test_file_and_pipe(clause: str, tmp_path: Path) -> None:
-    """A file, and a pipe written in small pieces, tell the same as memory."""
+    """A file, and a pipe written in small pieces, give the same result as memory."""
     for name, vector in SMALL[clause].items():
         data = vector.stream.render()
-        whole = told(judged(vector, [data]))
+        whole = reported(judged(vector, [data]))
 
         assert whole == _from_file(vector, data, tmp_path / "stream"), name
         assert whole == _from_pipe(vector, _random_cuts(data, 7)), name
@@ -181,19 +193,19 @@ def test_file_and_pipe(clause: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples(name: str, sample: Callable[[str], bytes], tmp_path: Path) -> None:
-    """Real streams are told of alike whichever way they come."""
+    """Real streams are judged alike whichever way they come."""
     data = sample(name)
     vector = Vector(Draft(()))
-    whole = told(judge([data]))
+    whole = reported(judge([data]))
 
     assert whole == _from_file(vector, data, tmp_path / "stream")
     assert whole == _from_pipe(vector, _random_cuts(data, 1))
-    assert whole == told(judge(_random_cuts(data, 2)))
+    assert whole == reported(judge(_random_cuts(data, 2)))
     if len(data) < 400_000:
-        assert whole == told(judge(_byte_by_byte(data)))
+        assert whole == reported(judge(_byte_by_byte(data)))
 
 
-# What has an end, and nothing before its beginning: that is looked behind only where bytes are not counted.
+# What has an end, and nothing before its beginning: that is searched past only where bytes are not counted.
 _ENDS = {"libxc.END", "libxl.END", "xapi.END_OF_IMAGE", "xl-migrate.STATUS"}
 _PLAIN = [
     name
@@ -207,7 +219,7 @@ def test_exact(name: str, tmp_path: Path) -> None:
     """Exact reading takes nothing that follows END, from a file or a pipe, and finds the same."""
     vector, data = Vector(GOOD[name]), GOOD[name].render()
     after = b"LibxlFmt and what else belongs to others"
-    whole = told(judge([data]))
+    whole = reported(judge([data]))
     path = tmp_path / "stream"
     path.write_bytes(data + after)
     out, into = os.pipe()
@@ -256,7 +268,7 @@ def _whole_at(stream: Draft) -> set[int]:
 
 
 def _interesting(stream: Draft) -> set[int]:
-    """Places that are not well inside content that nobody looks into, and a few that are."""
+    """Places that are not well inside content that is not looked into, and a few that are."""
     found = set()
     for part, (start, stop) in zip(stream, pairwise(stream.offsets()), strict=True):
         inside = range(start + 128, stop - 64) if part.path != "libxc.HVM_CONTEXT" else range(0)
@@ -285,10 +297,10 @@ def test_every_cut(name: str, part: int) -> None:
             assert [finding.offset for finding in outcome.verifier.findings.kept] == [cut]
         if cut in interesting:
             start = max(cut - _LAST, 0)
-            assert told(outcome) == told(judge([data[:start], *_byte_by_byte(data[start:cut])])), cut
+            assert reported(outcome) == reported(judge([data[:start], *_byte_by_byte(data[start:cut])])), cut
 
 
-def test_exact_of_a_stream_nobody_knows() -> None:
+def test_exact_of_an_unknown_stream() -> None:
     """What a container holds is looked at whole, however few bytes exact reading asks for."""
     data = XL_HVM.patch("libxl.header", "ident", b"whatever").render()
     out, into = os.pipe()

@@ -20,7 +20,7 @@ import zstandard
 from streamfmt import data, tables
 from streamfmt.cli.main import VERBS, main
 from streamfmt.io.compressed import CompressedSource
-from streamfmt.reader.identify import READ
+from streamfmt.reader.registry import READ
 from streamfmt.schema.clauses import registry
 
 CORPUS = Path(data.path("corpus", "real"))
@@ -189,7 +189,7 @@ def test_damaged_compression(packer: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packer", PACKERS)
 def test_members_and_trailers_however_cut(packer: str) -> None:
-    """Members in a row are one stream, and what follows them is told, wherever a read ends."""
+    """Members in a row are one stream, and what follows them is reported, wherever a read ends."""
     pack, size = PACKERS[packer], len(HVM) // 2
     packed = pack(HVM[:size]) + pack(HVM[size:]) + b"second stream"
     for step in (1, 7, 1 << 20):
@@ -273,7 +273,7 @@ def test_verify_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_identify_json(sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """identify --json follows its schema; the headers of a stream are told."""
+    """identify --json follows its schema; the headers of a stream are listed."""
     main(["identify", "--json", str(sample), str(CORPUS / "dm-pc-xenlike.bin")])
     image, record = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     conforms_to("identify", image)
@@ -323,7 +323,7 @@ def legacy_hvm() -> bytes:
     return (0x10000).to_bytes(8, "little") + (64).to_bytes(4, "little") + entries + bytes(64 * 4096)
 
 
-def test_legacy_streams_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_legacy_streams_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A legacy stream is called one, with the width of its toolstack and the kind of guest; it is not judged yet."""
     path = tmp_path / "legacy"
     path.write_bytes(legacy_hvm())
@@ -348,7 +348,7 @@ def test_explain_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("clause", sorted(registry()))
 def test_explain_reads_well(clause: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every clause is told within 80 columns, with its text and source."""
+    """Every clause is explained within 80 columns, with its text and source."""
     assert main(["explain", clause.lower()]) == 0
     shown = capsys.readouterr().out
 
@@ -367,7 +367,7 @@ def test_explain_suggests(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_closed_pipe_is_no_traceback(sample: Path) -> None:
-    """Output into a pipe that nobody reads ends quietly."""
+    """Output into a pipe without a reader ends quietly."""
     command = f"{sys.executable} -m streamfmt explain | true"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
 
@@ -391,7 +391,7 @@ def test_colo_is_for_hvm(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_closed_descriptors() -> None:
-    """Closed standard streams are told or done without, never a traceback."""
+    """Closed standard streams are reported or done without, never a traceback."""
     sample = CORPUS / "hvm-64.bin.gz"
     for redirection, status, words in (
         (">&-", 3, "standard output is closed"),
@@ -407,14 +407,14 @@ def test_closed_descriptors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "coding", "told"),
+    ("name", "coding", "printed"),
     [
         ("a\nb\udcff", "utf-8:strict", "a\\nb\\udcff"),
         ("h\xf4te", "utf-8:strict", "h\xf4te"),
         ("h\xf4te", "ascii", "h\\xf4te"),
     ],
 )
-def test_odd_file_names(name: str, coding: str, told: str, tmp_path: Path) -> None:
+def test_odd_file_names(name: str, coding: str, printed: str, tmp_path: Path) -> None:
     """A name with a newline or bytes that are no text stays on its line, and is printed in any locale."""
     path = tmp_path / name
     path.write_bytes(HVM)
@@ -423,7 +423,7 @@ def test_odd_file_names(name: str, coding: str, told: str, tmp_path: Path) -> No
         command = [sys.executable, "-m", "streamfmt", verb, str(path)]
         shown = subprocess.run(command, capture_output=True, env=environment, encoding="utf-8", check=False)
 
-        assert f"{tmp_path}/{told}: {words}\n" in shown.stdout
+        assert f"{tmp_path}/{printed}: {words}\n" in shown.stdout
         assert not shown.stderr
 
 

@@ -18,13 +18,14 @@ from .. import data, tables
 from ..checks.findings import SEVERITIES, Finding
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
+from ..reader.registry import ROWS
 from ..recipes.samples import in_xl
 from ..schema import model
 from ..schema.clauses import Clause, registry
 from ..writer import HEADERS, Draft, p2m, unknown
-from .good import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
-from .vector import Vector, judge, judged
-from .vectors import ACCEPTED, ACCEPTING, BREAKING
+from .support.corpus import ACCEPTED, ACCEPTING, BREAKING
+from .support.good_streams import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
+from .support.vector import Vector, judge, judged
 
 STREAM = [clause for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
 FROM_STREAM = {clause.id for clause in STREAM}
@@ -206,11 +207,16 @@ def _source(*folders: str) -> str:
 
 
 def _tabled() -> set[str]:
-    """Clauses that the generated tables judge."""
+    """Clauses that the generated tables judge, or that a layer's row has for what is the same in all layers."""
+    framing = {
+        clause
+        for row in ROWS.values()
+        for clause in (row.truncated, row.padding, row.too_long, row.trailing, *row.unknown)
+    }
     found = {row[0] for rows in tables.RULES.values() for row in rows} | {row[0] for row in tables.LENGTHS.values()}
     for by_image in tables.ORDER.values():
         found |= {row[0] for table in by_image.values() for rows in table.values() for row in rows}
-    return found
+    return found | framing - {""}
 
 
 def test_every_clause_has_a_check() -> None:
@@ -224,7 +230,7 @@ def test_every_id_in_the_code_is_a_clause() -> None:
 
 
 def test_checks_are_not_of_behaviour() -> None:
-    """What only a reader's behaviour can show is judged by nobody here."""
+    """What only a reader's behaviour can show is not judged here."""
     behaviour = {clause.id for clause in registry().values() if clause.judged == "reader"}
     assert set() == behaviour & (_tabled() | set(ID.findall(_source("checks"))))
 
@@ -293,7 +299,7 @@ RELEASES = re.compile(r"(\d+)\.(\d+)-(?:(\d+)\.(\d+))?")
 
 @pytest.mark.parametrize("clause", registry().values(), ids=lambda clause: clause.id)
 def test_readers_releases(clause: Clause) -> None:
-    """What a reader does is told once for a release: ranges are well-formed and do not overlap."""
+    """What a reader does is stated once for a release: ranges are well-formed and do not overlap."""
     spans: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
     whens: dict[tuple[str, str], set[str]] = {}
     for row in clause.readers:
@@ -308,7 +314,7 @@ def test_readers_releases(clause: Clause) -> None:
             whens.setdefault((row.reader, row.releases), set()).add(row.when)
         elif not row.kept:
             spans.setdefault(row.reader, []).append((first, last))
-    assert all(len(told) > 1 for told in whens.values()), "one case needs no `when`"
+    assert all(len(cases) > 1 for cases in whens.values()), "one case needs no `when`"
     for ranges in spans.values():
         ordered = sorted(ranges)
         assert all(before[1] < after[0] for before, after in pairwise(ordered)), ranges
@@ -322,7 +328,7 @@ def test_clause_files_are_all_loaded() -> None:
 
 
 def test_a_container_in_a_container() -> None:
-    """Nobody puts one file into another: it is named where it begins, and not judged."""
+    """No tool puts one file into another: it is named where it begins, and not judged."""
     outcome = judge(in_xl(in_xl(LIBXL_HVM)).pieces())
 
     assert set(outcome.verifier.findings.counts) == {"XL-FLAG-STREAM"}
@@ -330,8 +336,8 @@ def test_a_container_in_a_container() -> None:
     assert outcome.verifier.unjudged[1].key == "xl"
 
 
-def test_cut_behind_an_unknown_record() -> None:
-    """A record that nobody knows belongs to the next checkpoint as well: what it was for is lost."""
+def test_cut_after_an_unknown_record() -> None:
+    """An unknown record belongs to the next checkpoint as well: what it was for is lost."""
     counts = judge(REMUS_HVM.then(unknown("libxc", 1 << 31)).pieces()).verifier.findings.counts
 
     assert counts == {"LIBXC-REC-UNKNOWN-OPT": 1, "CKPT-CUT": 1}

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from .. import data, tables
-from ..bench.run import script_modules
 from ..cli import verify_stream_v2
+from ..conformance.peers import script_modules
 from ..render import compatibility
 from ..render.compatibility import STATUS
 from ..schema.clauses import registry
 from ..writer import Draft, record
-from . import peers
-from .good import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
-from .vector import judge
-from .vectors import ACCEPTED, BREAKING
+from .support import peers
+from .support.corpus import ACCEPTED, BREAKING
+from .support.good_streams import CHECKPOINT, END, GOOD, SDE, VERIFY, XENSTORE
+from .support.vector import judge
 
 DIFFERENCES = compatibility.differences()
 CLAUSES = sorted({*ACCEPTED, *BREAKING})
@@ -67,9 +67,9 @@ def _found(form: str, raw: bytes) -> set[str]:
 
 
 def _excused(ours: int, theirs: int, found: set[str], stream: Draft) -> bool:
-    """Whether the page tells of a difference like this."""
-    told = any(theirs in DIFFERENCES[clause].theirs for clause in found & DIFFERENCES.keys())
-    return told or (not ours and _refused_unheard(stream))
+    """Whether the page lists a difference like this."""
+    listed = any(theirs in DIFFERENCES[clause].theirs for clause in found & DIFFERENCES.keys())
+    return listed or (not ours and _refused_unheard(stream))
 
 
 _STATE = record("libxl.CHECKPOINT_STATE", control_id="NEW")
@@ -140,7 +140,7 @@ def test_real_streams(path: Path, tmp_path: Path) -> None:
     """Streams of real programs, and those that stand in for them, under every format."""
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     for ours, theirs in both(tmp_path / "stream", *((form, raw) for form in _FIRST)):
-        # The script wants an END behind the last checkpoint, and no xenstore data.
+        # The script wants an END after the last checkpoint, and no xenstore data.
         refused = path.name in {"hvm-remus.bin.gz", "xl-hvm.bin.gz"} and not ours
 
         assert theirs == (1 if refused else ours)
@@ -235,6 +235,6 @@ def test_page_lists_each_difference() -> None:
     assert listed.keys() == DIFFERENCES.keys()
     for clause, row in DIFFERENCES.items():
         assert row.clause.title in listed[clause]
-        for told in row.script + row.unheard:
-            assert told.note in listed[clause]
-            assert told.when in listed[clause]
+        for behaviour in row.script + row.unheard:
+            assert behaviour.note in listed[clause]
+            assert behaviour.when in listed[clause]

@@ -78,7 +78,7 @@ def test_zstd_frames(pieces: list[tuple[str, int]], checksum: bool, sized: bool,
 def _byte_by_byte(packed: bytes) -> bytes | None:
     """What zstandard itself makes of a frame and what follows it; None if it refuses.
 
-    Given all at once it would judge a frame's size where nobody can who reads a stream.
+    Given all at once it would judge a frame's size where no reader of a stream can.
     """
     worker = zstandard.ZstdDecompressor().decompressobj()
     data = bytearray()
@@ -164,7 +164,7 @@ def test_what_the_limit_takes_is_opened(key: str, packed: bytes, seed: int | Non
 
 @pytest.mark.parametrize("seed", [None, 3])
 @pytest.mark.parametrize(
-    ("key", "packed", "told"),
+    ("key", "packed", "message"),
     [
         ("zstd", _windowed(b"x", 31), "needs 2,048 MiB to decompress; the limit is 128 MiB: try zstd -dc --long=31 "),
         ("zstd", _windowed(b"x", 28), "needs 256 MiB to decompress; the limit is 128 MiB"),
@@ -182,9 +182,9 @@ def test_what_the_limit_takes_is_opened(key: str, packed: bytes, seed: int | Non
         ("xz", _xz(b"first", _MIB) + _LARGE[0], "needs 192 MiB to decompress"),
     ],
 )
-def test_what_needs_more_is_not_called_damaged(key: str, packed: bytes, told: str, seed: int | None) -> None:
-    """What the data says it needs is told, with the limit and what to do; and that is no fault of the data."""
-    with pytest.raises(UnopenedError, match=told):
+def test_what_needs_more_is_not_called_damaged(key: str, packed: bytes, message: str, seed: int | None) -> None:
+    """What the data says it needs is reported, with the limit and what to do; and that is no fault of the data."""
+    with pytest.raises(UnopenedError, match=message):
         unpacked(key, packed, seed)
     outcome = streamfmt.verify(packed)
 
@@ -194,7 +194,7 @@ def test_what_needs_more_is_not_called_damaged(key: str, packed: bytes, told: st
 
 @pytest.mark.parametrize("seed", [None, *range(5)])
 def test_frames_without_data_are_passed_over(seed: int | None) -> None:
-    """Before the first frame, between two, and behind the last; what follows is handed on."""
+    """Before the first frame, between two, and after the last; what follows is handed on."""
     packed = _SKIPPED * 2 + _frame(b"first ") + _SKIPPED + _frame(b"second ") + _SKIPPED + b"plain"
 
     assert compressed(packed[:6]) == "zstd"
@@ -205,7 +205,7 @@ def test_frames_without_data_are_passed_over(seed: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "packed", "told"),
+    ("key", "packed", "message"),
     [
         ("gzip", gzip.compress(b"x" * 99, mtime=0)[:-8] + bytes(8), "damaged: incorrect data check"),
         ("zstd", _frame(b"x" * 99, True)[:-4] + bytes(4), "damaged: Restored data doesn't match checksum"),
@@ -213,7 +213,7 @@ def test_frames_without_data_are_passed_over(seed: int | None) -> None:
     ],
     ids=["gzip checksum", "zstd checksum", "zstd parameter"],
 )
-def test_damage_is_told_in_few_words(key: str, packed: bytes, told: str) -> None:
+def test_damage_is_described_in_few_words(key: str, packed: bytes, message: str) -> None:
     """What is wrong, without the libraries' names for the places where they found it."""
-    with pytest.raises(DamagedError, match=f"^the {key} data is {told}$"):
+    with pytest.raises(DamagedError, match=f"^the {key} data is {message}$"):
         unpacked(key, packed, None)

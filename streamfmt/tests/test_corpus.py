@@ -114,7 +114,7 @@ def test_a_receiver_knows_more() -> None:
 # -- the commands ---------------------------------------------------------------------------------------------
 
 
-def test_damage_is_told(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_said(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file with other bytes, one that is missing, one too many, and a row that is not true."""
     streams = small / index.STREAMS / "good"
     (streams / "hvm.bin.gz").write_bytes(gzip.compress(b"other"))
@@ -175,7 +175,7 @@ def _edit(small: Path, text: str) -> None:
 
 
 def test_a_recipe_that_is_wrong(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Is told with its line, and nothing is made."""
+    """It is reported with its line, and nothing is made."""
     _edit(small, "two = 23")
 
     assert main(["corpus", "check"]) == 1
@@ -184,7 +184,7 @@ def test_a_recipe_that_is_wrong(small: Path, capsys: pytest.CaptureFixture[str])
     assert error.count("\n") == 1
 
 
-def test_a_changed_recipe_is_told(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_recipe_is_said(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither the row nor the file fits it any more."""
     _edit(small, "to = 22")
 
@@ -195,7 +195,7 @@ def test_a_changed_recipe_is_told(small: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By pattern, for people and for machines; what is not there is told with what is meant."""
+    """By pattern, for people and for machines; what is not there is reported with what is meant."""
     assert main(["corpus", "list", "good/*"]) == 0
     assert "good/libxl-hvm " in capsys.readouterr().out
     assert main(["corpus", "list", "--json", "good/hvm"]) == 0
@@ -219,14 +219,14 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
         assert all(len(line) <= 80 or " " not in line[12:] for line in lines), row["id"]
 
 
-def test_every_recipe_tells_what_it_is() -> None:
+def test_every_recipe_says_what_it_is() -> None:
     """Streams that no clause explains have a word about them, and no two the same."""
     for kinds in (("good", "made"), ("history",), ("hostile",)):
-        told: list[Recipe] = [entry.recipe for entry in entries.entries() if entry.kind in kinds]
+        chosen: list[Recipe] = [entry.recipe for entry in entries.entries() if entry.kind in kinds]
 
-        assert told
-        assert all(recipe.about for recipe in told)
-        assert len({recipe.about for recipe in told}) == len(told)
+        assert chosen
+        assert all(recipe.about for recipe in chosen)
+        assert len({recipe.about for recipe in chosen}) == len(chosen)
 
 
 def test_hostile_streams_are_small() -> None:

@@ -17,7 +17,7 @@ from ..cli.main import main
 from ..corpus import entries, store
 from ..io import beside
 from .conftest import _forget_corpus
-from .killing import WAYS, command, environment, killed_at
+from .support.kill_points import WAYS, command, environment, killed_at
 
 ROWS = store.read_index()
 

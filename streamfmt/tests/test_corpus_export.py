@@ -19,7 +19,7 @@ from .. import data
 from ..cli.main import main
 from ..corpus import archive, store
 from ..corpus.store import Row
-from .killing import WAYS, command, environment, killed_at
+from .support.kill_points import WAYS, command, environment, killed_at
 from .test_build import terminal
 
 ROWS = store.read_index()
@@ -215,7 +215,7 @@ def test_list_and_export_choose_the_same(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--format", "lib"], "there is no stream of format 'lib'; there are back-channel, "),
         (["--clause", "LIBXC-PAGE-CONT"], "of clause 'LIBXC-PAGE-CONT'; is one of these meant: LIBXC-PAGE-COUNT"),
@@ -225,13 +225,13 @@ def test_list_and_export_choose_the_same(tmp_path: Path, capsys: pytest.CaptureF
         (["--stream", LARGE, "--stored"], "no stream fits --stream, --stored at once; leave one out"),
     ],
 )
-def test_nothing_to_choose(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_to_choose(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line says why, and nothing is written."""
     for verb in (["list"], ["export", "-o", "none"]):
         assert main(["corpus", *verb, *words]) == 2
         out, error = capsys.readouterr()
         assert (out, error.count("\n")) == ("", 1)
-        assert told in error
+        assert message in error
     assert not Path("none").exists()
 
 

@@ -12,7 +12,7 @@ from ..checks.verifier import Verifier
 from ..io.sources import FileSource, drive
 from ..reader.reader import Reader
 from ..schema import libxc
-from .vector import judge
+from .support.vector import judge
 
 Sample = Callable[[str], bytes]
 

@@ -4,7 +4,7 @@ A ``console`` block holds commands and their output, on standard error too where
 line "..." stands for any lines, and one that ends in "..." for any ending.  Commands without output shown, or on files
 that are not in the corpus, are only examples.
 
-The ``python`` blocks of a page are run one after another; each prints what the ``text`` block behind it shows.
+The ``python`` blocks of a page are run one after another; each prints what the ``text`` block after it shows.
 """
 
 from __future__ import annotations

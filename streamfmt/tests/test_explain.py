@@ -23,7 +23,7 @@ def _explain(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 @pytest.mark.parametrize("path", sorted(catalogue()))
 def test_layouts(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every record and header is told within 80 columns, with its fields and clauses, under either name."""
+    """Every record and header is explained within 80 columns, with its fields and clauses, under either name."""
     shown = _explain(capsys, path)
     layout = catalogue()[path]
 
@@ -64,7 +64,7 @@ def test_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("PAGE_DTA", "there is no clause or record PAGE_DTA; did you mean PAGE_DATA"),
         ("libxc.page_dat", "did you mean libxc.PAGE_DATA"),
@@ -76,13 +76,13 @@ def test_words(capsys: pytest.CaptureFixture[str]) -> None:
         ("PAGE_DATA zzz", "no clause has zzz\n"),
     ],
 )
-def test_unknown(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What there is not is said in a line, with what is near."""
     assert main(["explain", *words.split()]) == 2
     shown = capsys.readouterr()
 
     assert not shown.out
-    assert told in shown.err
+    assert message in shown.err
     assert shown.err.count("\n") == 1
 
 

@@ -44,7 +44,7 @@ def memory(source: io.BytesIO | Path | str | int | bytes) -> int:
             where: tuple[str, str, int, int] = item.layer, item.name, item.offset, item.length
             print(identity.key, layers[0].guest, where, item.fields())
             if isinstance(item, Header):
-                head: bytes = item.bytes
+                head: bytes = item.data
                 print(head)
             elif item.name == "PAGE_DATA":
                 batch: PageBatch
@@ -158,7 +158,7 @@ def _mypy(text: str, folder: Path) -> str:
 
 
 def test_types(tmp_path: Path) -> None:
-    """A user's program, and what docs/api.md shows, are typed; wrong use is told by the type checker."""
+    """A user's program, and what docs/api.md shows, are typed; wrong use is reported by the type checker."""
     shown = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     for text in (USER, shown):
         assert _mypy(text, tmp_path).startswith("Success"), _mypy(text, tmp_path)

@@ -19,7 +19,7 @@ from ..fuzz.running import run as search
 from ..fuzz.search import Failure, Judge, given_by
 from ..recipes.load import load
 from ..strategies import Sample, inputs
-from .fuzzed import DYING, FUZZED
+from .support.planted_bugs import DYING, FUZZED
 
 
 def found(spec: str, count: int, against: str = "", seed: int = 1, jobs: int = 1, most: int = 100) -> Summary:
@@ -62,7 +62,7 @@ def test_memory() -> None:
 
 
 def test_signal() -> None:
-    """A function that takes its process with it is told by the signal."""
+    """A function that takes its process with it is reported with the signal."""
     failure = only(found(f"{FUZZED}.dying", 60, most=1))
 
     assert failure.what == "killed by SIGSEGV"

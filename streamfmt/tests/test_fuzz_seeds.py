@@ -17,7 +17,7 @@ from ..fuzz.seeds import write
 from ..recipes.load import load
 from ..schema import libxc
 from ..schema.magic import MAGICS
-from .good import GOOD
+from .support.good_streams import GOOD
 
 ROOT = Path(data.path("spec")).parent
 HARNESSES = ROOT / "conformance" / "fuzz"

@@ -12,9 +12,9 @@ from streamfmt.schema import libxc
 
 from .. import writer
 from ..writer import Draft
-from . import good
-from .good import GOOD
-from .showing import Show, dumped, parsed, reach, records
+from .support import good_streams
+from .support.good_streams import GOOD
+from .support.show_output import Show, dumped, parsed, reach, records
 
 # -- dumps ------------------------------------------------------------------------------------------------------
 
@@ -56,16 +56,16 @@ def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
         lines = [words for at, _, words in dumped(output) if at >= row["offset"] + 8 and " = " in words]
         for line in lines:
             prefix = ""
-            for name_told, text in re.findall(r"(\S+) = ([^,]+)", line):
-                path = prefix + name_told
+            for shown_name, text in re.findall(r"(\S+) = ([^,]+)", line):
+                path = prefix + shown_name
                 prefix = path[: len(path) - len(path.rpartition(".")[2])]
                 value = reach(oracle, path)
-                told = text.split()[0]
+                first = text.split()[0]
                 if path.endswith(".typecode"):
                     value = tables.HVM_TYPES[value][0]
                 elif isinstance(value, bytes):
                     value = int.from_bytes(value, "little")
-                assert told == str(value) if told.isidentifier() else int(told, 0) == value
+                assert first == str(value) if first.isidentifier() else int(first, 0) == value
                 count += 1
 
     assert count > 40
@@ -73,7 +73,7 @@ def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
 
 def test_dump_names(show: Show) -> None:
     """A dump has names for record types, parameters, page types, context entries and strings."""
-    _, output = show(good.LIBXL_HVM, "--hexdump")
+    _, output = show(good_streams.LIBXL_HVM, "--hexdump")
 
     for words in (
         "type = HVM_PARAMS",
@@ -88,7 +88,9 @@ def test_dump_names(show: Show) -> None:
         "... 1 page of content, 4,096 bytes",
     ):
         assert words in output
-    wrong = good.HVM.patch("libxc.PAGE_DATA", "entries[1].reserved", 9).patch("libxc.X86_TSC_INFO", "reserved", 1)
+    wrong = good_streams.HVM.patch("libxc.PAGE_DATA", "entries[1].reserved", 9).patch(
+        "libxc.X86_TSC_INFO", "reserved", 1
+    )
     _, output = show(wrong, "--hexdump")
     assert "entries[1].type = XTAB, reserved = 9 (unexpected), pfn = 1" in " ".join(output.split())
     assert "reserved = 1 (unexpected)" in output
@@ -97,7 +99,7 @@ def test_dump_names(show: Show) -> None:
 def test_limits_of_a_dump(show: Show) -> None:
     """Opaque parts and arrays are cut short and say so; --full lifts that; a selection leaves the headers out."""
     many = writer.pages(*((pfn, "XTAB") for pfn in range(ELEMENTS_MAX + 5)))
-    stream = Draft((*good.PV.parts[:-1], many, good.END))
+    stream = Draft((*good_streams.PV.parts[:-1], many, good_streams.END))
     for words, elements, data, headers in (
         (["--hexdump"], ELEMENTS_MAX, BYTES_MAX, 2),
         (["--hexdump", "--full"], ELEMENTS_MAX + 5, 5168, 2),

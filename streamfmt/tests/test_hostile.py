@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
-from .hostile import FLOODS, LIARS
+from .support.hostile_streams import FLOODS, LIARS
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
 _SIZE = (8 if _THOROUGH else 1) << 20
@@ -24,7 +24,7 @@ _GROUPS = [(name, _LONG_SIZE) for name in _LONG], *([(name, _SIZE) for name in _
 _MEMORY = 16 << 20
 _MEMORY_SHORT = 3 << 20
 
-# Not streams at all, so nothing is found in them; and what follows END is nobody's.
+# Not streams at all, so nothing is found in them; and what follows END is not judged.
 _NO_STREAM = {"noise", "zeros", "text-endless", "text-of-one-line", "text-too-long", "http-endless", "magics-as-text"}
 _CONFORMING = {"trailing-zeros", "trailing-noise", "trailing-image", "trailing-handshakes", "xapi-slack"}
 
@@ -34,7 +34,7 @@ def test_memory(number: int) -> None:
     """Each case ends in a finding or a refusal, and takes no more memory than a good stream of any size."""
     group = _GROUPS[number]
     size = group[0][1]
-    command = [sys.executable, "-m", "streamfmt.tests.hostile", str(size), *(name for name, _ in group)]
+    command = [sys.executable, "-m", "streamfmt.tests.support.hostile_streams", str(size), *(name for name, _ in group)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600 if _THOROUGH else 300, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import patterns
+from .support import patterns
 from .test_architecture import ROOT, SOURCES
 
 SECOND = ROOT.parent / "conformance" / "second.py"
@@ -42,7 +42,7 @@ def test_planted_ones_are_found(source: str) -> None:
     """Both nets hold: the strings of a source, and what re compiles for it."""
     watching = (
         "import sys\n"
-        "from streamfmt.tests import patterns\n"
+        "from streamfmt.tests.support import patterns\n"
         "found = patterns.watch('planted')\n"
         "exec(compile(sys.argv[1], 'planted', 'exec'), {'__name__': 'planted.inner'})\n"
         "print(len(found), *found)\n"

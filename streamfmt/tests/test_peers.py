@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ..bench import run
+from ..conformance.peers import script_modules
 from ..writer import Part
-from . import peers
-from .good import PV
-from .paths import P2M, TSC_INFO
-from .vector import Vector
-from .vectors import BREAKING, EACH_SMALL
+from .support import peers
+from .support.corpus import BREAKING, EACH_SMALL
+from .support.good_streams import PV
+from .support.paths import P2M, TSC_INFO
+from .support.vector import Vector
 
 Sample = Callable[[str], bytes]
 _STATUS = {"accept": 0, "reject": 1, "crash": 2}
@@ -65,7 +65,7 @@ def test_xenguest_rejects_and_says_why(sample: Sample) -> None:
 
 @pytest.mark.peer
 def test_xenguest_may_crash() -> None:
-    """A stream that kills the library is told from one that it refuses, and takes no other with it."""
+    """A stream that kills the library is distinguished from one that it refuses, and takes no other with it."""
     data = _bytes(BREAKING["LIBXC-P2M-E0"]["one-page"])
 
     crash, empty = peers.xenguest([("pv", data), ("pv", b"")])
@@ -75,7 +75,7 @@ def test_xenguest_may_crash() -> None:
 
 @pytest.mark.peer
 def test_a_refusal_of_the_hypervisor_is_named() -> None:
-    """What the hypervisor refuses is told from what the library itself does."""
+    """What the hypervisor refuses is distinguished from what the library itself does."""
     mode = _bytes(Vector(PV.patch(TSC_INFO, "mode", 3)))
     short = _bytes(BREAKING["LIBXC-TSC-LEN"]["short"])
 
@@ -148,7 +148,7 @@ def test_the_batch_judges_as_the_script_does(tmp_path: Path) -> None:
     groups: dict[tuple[str, str], list[bytes]] = {}
     for (form, data), said in zip(streams, peers.script(streams), strict=True):
         groups.setdefault((form, said.verdict), []).append(data)
-    environment = {**os.environ, "PYTHONPATH": run.script_modules(program)}
+    environment = {**os.environ, "PYTHONPATH": script_modules(program)}
     path = tmp_path / "stream"
 
     assert groups.keys() >= {(form, verdict) for form in ("libxc", "libxl", "xl") for verdict in ("accept", "reject")}
@@ -190,13 +190,13 @@ def test_skipped_tests_say_why(tmp_path: Path) -> None:
     """By the project's settings many tests that are skipped for one reason are one line, with the reason."""
     many = tmp_path / "test_many.py"
     many.write_text(
-        "import pytest\nfrom streamfmt.tests import peers\n"
+        "import pytest\nfrom streamfmt.tests.support import peers\n"
         "@pytest.mark.parametrize('number', range(500))\ndef test_peer(number): peers.xenguest([])\n"
     )
-    settings = Path(peers.__file__).parents[2] / "pyproject.toml"
+    settings = Path(peers.__file__).parents[3] / "pyproject.toml"
     command = [sys.executable, "-m", "pytest", "-c", str(settings), "-p", "no:cacheprovider", str(many)]
     environment = {**os.environ, "STREAMFMT_XENPEER": str(tmp_path / "none"), "STREAMFMT_REQUIRE_PEERS": ""}
     done = subprocess.run(command, cwd=settings.parent, env=environment, capture_output=True, text=True, check=False)
-    told = [line for line in done.stdout.splitlines() if "xenpeer is missing (make peers)" in line]
+    lines = [line for line in done.stdout.splitlines() if "xenpeer is missing (make peers)" in line]
 
-    assert [line.split()[:2] for line in told] == [["SKIPPED", "[500]"]]
+    assert [line.split()[:2] for line in lines] == [["SKIPPED", "[500]"]]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ..checks.context import MODES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict, finding_lines, summary
-from ..checks.verifier import MODES
 from ..writer import Draft
-from .good import HVM, LIBXL_HVM, PV
-from .vector import judge, judged, told
-from .vectors import EACH_SMALL, SMALL
+from .support.corpus import EACH_SMALL, SMALL
+from .support.good_streams import HVM, LIBXL_HVM, PV
+from .support.vector import judge, judged, reported
 
 FORMS = st.sampled_from(("auto", "libxc", "libxl"))
 
@@ -55,13 +55,13 @@ def test_any_bytes(data: bytes, form: str) -> None:
 
 @given(start=st.sampled_from(STARTS), rest=st.one_of(st.binary(max_size=600), _records()), mode=st.sampled_from(MODES))
 def test_any_bytes_after_good_headers(start: bytes, rest: bytes, mode: str) -> None:
-    """What follows good headers is told of alike however it is cut, and in words."""
+    """What follows good headers is reported alike however it is cut, and in words."""
     data = start + rest
     outcome = judge([data], "auto", mode)
 
     assert outcome.verdict in {CONFORMS, DOES_NOT_CONFORM}
     assert len(finding_lines(outcome, every=True)) >= len(outcome.verifier.findings.kept)
-    assert told(outcome) == told(judge([data[at : at + 3] for at in range(0, len(data), 3)], "auto", mode))
+    assert reported(outcome) == reported(judge([data[at : at + 3] for at in range(0, len(data), 3)], "auto", mode))
     assert all(finding.offset <= len(data) for finding in outcome.verifier.findings.kept)
 
 
@@ -80,8 +80,8 @@ def test_strict(clause: str) -> None:
 
 @given(places=st.lists(st.integers(0, len(EACH_SMALL) - 1), min_size=2, max_size=4))
 def test_verifications_do_not_disturb_each_other(places: list[int]) -> None:
-    """What is told of a stream does not depend on those judged before it."""
-    first = [told(judged(EACH_SMALL[place])) for place in places]
-    again = [told(judged(EACH_SMALL[place])) for place in reversed(places)]
+    """What is reported of a stream does not depend on those judged before it."""
+    first = [reported(judged(EACH_SMALL[place])) for place in places]
+    again = [reported(judged(EACH_SMALL[place])) for place in reversed(places)]
 
     assert first == again[::-1]

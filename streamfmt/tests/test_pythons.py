@@ -23,9 +23,9 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM
 from ..recipes import load as recipes
 from ..schema.clauses import registry
 from ..strategies import Sample, inputs
-from . import pythons, verdicts
-from .good import HVM
-from .vector import judge, told
+from .support import pythons, verdicts
+from .support.good_streams import HVM
+from .support.vector import judge, reported
 
 GENERATED, RUNS = 1000, 250
 # A hang guard for an interpreter that takes a few seconds.
@@ -80,7 +80,7 @@ def test_runs_of_single_records(runs: Runs) -> None:
 
     assert whole.verdict == (DOES_NOT_CONFORM if wrong else CONFORMS)
     assert set(whole.verifier.findings.counts) == broken
-    assert told(whole) == told(judge([content[at : at + 777] for at in range(0, len(content), 777)]))
+    assert reported(whole) == reported(judge([content[at : at + 777] for at in range(0, len(content), 777)]))
 
 
 def test_the_smallest_case() -> None:
@@ -183,7 +183,8 @@ def test_same_verdicts(minor: str, made: Path) -> None:
     expected = (made / "answers").read_text(encoding="utf-8").splitlines()
     for python in found:
         if not pythons.packages(python).is_dir():
-            reason = f"python{minor} ({python.path}) has no packages (python -m streamfmt.tests.pythons installs them)"
+            remedy = "python -m streamfmt.tests.support.pythons installs them"
+            reason = f"python{minor} ({python.path}) has no packages ({remedy})"
             if str(python.path) == os.environ.get(pythons.REQUIRED):
                 pytest.fail(reason)
             pytest.skip(reason)

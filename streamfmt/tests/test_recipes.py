@@ -18,10 +18,10 @@ from ..recipes import load as recipes
 from ..recipes.load import Recipe
 from ..schema import hvm, libxc
 from ..writer import Draft
-from .good import GOOD
-from .loading import load, loaded
-from .vector import judge
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import GOOD
+from .support.recipe_texts import load, loaded
+from .support.vector import judge
 
 FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate")
 
@@ -92,9 +92,9 @@ REFUSED = (": bits: only PV", ": mode: COLO is", "checkpoints: a ", ": XAPI imag
 @given(GUESTS)
 def test_guests_conform_and_are_what_was_asked_for(asked: dict[str, Any]) -> None:
     """Any combination of keys is either refused, or makes a stream without a finding that has all of it."""
-    made, told = loaded(asked)
+    made, message = loaded(asked)
     if made is None:
-        assert any(word in told for word in REFUSED)
+        assert any(word in message for word in REFUSED)
         return
     data = made.stream.render()
     outcome = judge([data], made.form, made.mode, deep=asked["guest"] == "hvm", strict=True)
@@ -271,7 +271,7 @@ def test_faults(fault: str, edited: Draft | None) -> None:
 
 
 def test_inserted_parts_are_where_they_were_put() -> None:
-    """Copies, raw bytes and pages stand before, behind, or in the place of others, or at the end."""
+    """Copies, raw bytes and pages stand before, after, or in the place of others, or at the end."""
     names = [part.path for part in HVM.parts]
     at = names.index("libxc.PAGE_DATA")
 
@@ -313,7 +313,7 @@ def test_recipes_beside_one_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("a", "'a' is made from itself"),
         ("sub/../a", "'sub/../a' is made from itself"),
@@ -327,7 +327,7 @@ def test_recipes_beside_one_another(tmp_path: Path) -> None:
         ("pipe", "'pipe' cannot be read: it is no regular file"),
     ],
 )
-def test_what_no_recipe_is_made_from(name: str, told: str, tmp_path: Path) -> None:
+def test_what_no_recipe_is_made_from(name: str, message: str, tmp_path: Path) -> None:
     """Itself by whatever way, what cannot be read, what never ends, and one of a chain that is too long."""
     (tmp_path / "a.toml").write_text(f'recipe = 1\nbase = "{name}"\n')
     (tmp_path / "sub").mkdir()
@@ -341,4 +341,4 @@ def test_what_no_recipe_is_made_from(name: str, told: str, tmp_path: Path) -> No
     with pytest.raises(RecipeError) as error:
         recipes.load_file(tmp_path / "a.toml")
 
-    assert error.value.message == told
+    assert error.value.message == message

@@ -14,8 +14,8 @@ from ..recipes import load as recipes
 from ..recipes.faults import Edited
 from ..recipes.toml import LIMITS
 from ..writer.draft import Draft
-from .loading import load
-from .measured import ROOM, bare, command
+from .support.peak_memory import ROOM, bare, command
+from .support.recipe_texts import load
 
 P, F = "[[part]]\n", "[[fault]]\n"
 HVM, PV = 'guest = "hvm"\n', 'guest = "pv"\n'
@@ -95,14 +95,14 @@ def test_much_is_built_in_little_memory(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_too_much_is_refused(name: str, tmp_path: Path) -> None:
     """One line, with the place and the limit, in little memory."""
-    text, told = REFUSED[name]
+    text, message = REFUSED[name]
     recipe = tmp_path / "r.toml"
     recipe.write_text(f"recipe = 1\n{text}")
     found = command("build", recipe, "-o", "/dev/null")
 
     assert found.status == 2
     assert found.errors.startswith("streamfmt: ")
-    assert f"r.toml:{told}" in found.errors or ("steps" in told and told in found.errors)
+    assert f"r.toml:{message}" in found.errors or ("steps" in message and message in found.errors)
     assert found.errors.count("\n") == 1
     assert found.peak - bare() < ROOM
 
@@ -117,7 +117,7 @@ def test_two_lines_are_built_in_little_room(tmp_path: Path) -> None:
     assert found[:2] == (2, "streamfmt: /dev/zero:1: this is over 4,194,304 bytes, too long for a recipe\n")
 
 
-def test_an_input_without_end_is_told_to_its_limit() -> None:
+def test_an_input_without_end_is_described_to_its_limit() -> None:
     """Zeros without end are not counted for ever."""
     found = command("show", "--recipe", "/dev/zero")
 
@@ -180,17 +180,17 @@ def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_limits_are_documented() -> None:
-    """What a recipe may have is told where its keys are."""
+    """What a recipe may have is documented where its keys are."""
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     for kind, most in LIMITS.items():
         assert f"| {kind} | {most:,} |" in text
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [("round", "'round' cannot be read: Too many levels of symbolic links"), (r"a\u0000b", r"there is no recipe 'a")],
 )
-def test_names_that_lead_nowhere_are_refused(name: str, told: str, tmp_path: Path) -> None:
+def test_names_that_lead_nowhere_are_refused(name: str, message: str, tmp_path: Path) -> None:
     """A line, too, for a link to itself and for what no file can be called."""
     (tmp_path / "round.toml").symlink_to("round.toml")
     recipe = tmp_path / "r.toml"
@@ -198,7 +198,7 @@ def test_names_that_lead_nowhere_are_refused(name: str, told: str, tmp_path: Pat
     with pytest.raises(RecipeError) as error:
         recipes.load_file(recipe)
 
-    assert f"r.toml:2: base: {told}" in str(error.value)
+    assert f"r.toml:2: base: {message}" in str(error.value)
 
 
 def test_a_recipe_may_be_like_a_file_of_its_own(tmp_path: Path) -> None:

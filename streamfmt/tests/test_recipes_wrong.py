@@ -1,4 +1,4 @@
-"""What is wrong with a recipe is told in one line, with file, line and key; and nothing else comes of it."""
+"""What is wrong with a recipe is said in one line, with file, line and key; and nothing else comes of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..recipes import load as recipes
 from ..recipes.tokens import Place
 from ..recipes.tokens import places as placed
 from ..recipes.toml import Source
-from .loading import load, loaded
+from .support.recipe_texts import load, loaded
 
 G, P, R = 'guest = "hvm"\n', 'guest = "pv"\n', "[[part]]\n"
 F = f"{G}[[fault]]\n"
@@ -172,7 +172,7 @@ WRONG = [
     ),
     (f"vcpus = 1\n{R}raw = 'a'", "2: vcpus: it is for a recipe with a guest"),
     (f"{G}mode = 'plain'\ncolo = true", "4: colo: a plain stream has no checkpoints"),
-    # whatever it is, it is told in short, in one line of plain characters
+    # whatever it is, it is described briefly, in one line of plain characters
     (f"{G}xen{'.a' * 60} = 1", "3: xen: a table is not a text"),
     (f"guest = '{'x' * 9000}'", f"2: guest: '{'x' * 56}... is none of pv, hvm"),
     (f'{G}"a\\nb\\u001b" = 1', "3: a\\nb\\x1b: there is no such key here"),
@@ -183,13 +183,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), WRONG)
-def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "message"), WRONG)
+def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
     """One line: file, line, key, and what was expected."""
     with pytest.raises(RecipeError) as error:
         load(text)
 
-    assert str(error.value).startswith(f"r.toml:{told}")
+    assert str(error.value).startswith(f"r.toml:{message}")
     assert "\n" not in str(error.value)
 
 
@@ -260,7 +260,7 @@ def test_every_place_has_its_line(tables: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "1: it has no recipe, a whole number"),
         ("guest = 'hvm'", "1: it has no recipe, a whole number"),
@@ -271,27 +271,27 @@ def test_every_place_has_its_line(tables: dict[str, Any]) -> None:
         ("\ufeffrecipe = 1", "1: it begins with a byte order mark, U+FEFF: TOML has none"),
     ],
 )
-def test_what_is_no_recipe(text: str, told: str) -> None:
+def test_what_is_no_recipe(text: str, message: str) -> None:
     """A text that is no recipe at all is refused by its line too."""
     with pytest.raises(RecipeError) as error:
         recipes.load(text, "r.toml")
 
-    assert str(error.value).startswith(f"r.toml:{told}")
+    assert str(error.value).startswith(f"r.toml:{message}")
 
 
 @pytest.mark.parametrize(
-    ("tables", "told"),
+    ("tables", "message"),
     [
         ({"guest": ""}, "guest: '' is none of pv, hvm"),
         ({"guest": "hvm", "form": "xapi", "state": [{"body": "x"}]}, "state[0]: it has no type, one of XENOPS"),
     ],
 )
-def test_an_empty_word_is_no_default(tables: dict[str, Any], told: str) -> None:
+def test_an_empty_word_is_no_default(tables: dict[str, Any], message: str) -> None:
     """A word that is empty, and one that is not there, are refused like others."""
     made, error = loaded(tables)
 
     assert made is None
-    assert told in error
+    assert message in error
 
 
 @given(
@@ -305,9 +305,9 @@ def test_an_empty_word_is_no_default(tables: dict[str, Any], told: str) -> None:
 def test_no_table_is_more_than_refused(some: dict[str, Any], more: dict[str, Any]) -> None:
     """Whatever TOML it is, loading it makes a stream that can be written, or raises RecipeError."""
     tables = {key: it for key, it in (some | more).items() if key != "recipe"}
-    made, told = loaded(tables)
+    made, message = loaded(tables)
     if made is None:
-        assert told.startswith("r.toml:")
+        assert message.startswith("r.toml:")
         return
     written = 0
     for buffers in made.stream.batches():

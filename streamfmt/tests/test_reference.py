@@ -31,14 +31,14 @@ def test_document_is_current() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.path)
-def test_layout_is_told(layout: model.Layout) -> None:
+def test_layout_is_said(layout: model.Layout) -> None:
     """Each layout has a source; each of its fields and parts has a row with its place, its size and a meaning."""
-    told = section(layout.path)
-    rows = {cells(line)[3].strip("`").partition("[")[0]: cells(line) for line in told.splitlines() if line[:1] == "|"}
+    shown = section(layout.path)
+    rows = {cells(line)[3].strip("`").partition("[")[0]: cells(line) for line in shown.splitlines() if line[:1] == "|"}
 
     assert layout.source
-    assert f"Source: {layout.source}." in told
-    assert layout.doc in told
+    assert f"Source: {layout.source}." in shown
+    assert layout.doc in shown
     for field in layout.fields:
         offset, size, bits, _, values, doc = rows[field.path or "value"]
         assert (offset, size, bool(bits)) == (str(field.offset), str(field.size), field.bitfield)
@@ -52,7 +52,7 @@ def test_layout_is_told(layout: model.Layout) -> None:
 
 
 def test_variable_parts_have_formulas() -> None:
-    """Behind a part of variable length the offset is a sum; behind one that no number tells, it is left open."""
+    """After a part of variable length the offset is a sum; after one whose length no number gives, it is left open."""
     pages = next(line for line in section("libxc.PAGE_DATA").splitlines() if "`pages[" in line)
     value = next(line for line in section("libxl.EMULATOR_XENSTORE_DATA.pairs").splitlines() if "`value`" in line)
 
@@ -61,7 +61,7 @@ def test_variable_parts_have_formulas() -> None:
 
 
 def test_length_rules() -> None:
-    """A body's length is told as the schema bounds it."""
+    """A body's length is documented as the schema bounds it."""
     rules = {path: reference.length_rule(layout) for path, layout in model.catalogue().items()}
 
     assert rules["libxc.END"] == "0 bytes"

@@ -24,14 +24,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from .. import data, tables
+from ..checks.context import MODES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
-from ..checks.verifier import MODES
 from ..corpus import entries
 from ..writer import Draft, record
-from .campaign import one, seeds
-from .good import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
-from .vector import Vector, judge, judged
-from .vectors import SMALL
+from .support.campaign import one, seeds
+from .support.corpus import SMALL
+from .support.good_streams import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, REMUS_HVM, VERIFY
+from .support.vector import Vector, judge, judged
 
 _PATH = data.path("conformance", "second.py")
 _JOBS = 10
@@ -156,9 +156,9 @@ def test_corpus(path: str) -> None:
         raw = file.read()
     outcome = judge([raw])
 
-    told = _agree(raw, outcome)
+    verdict = _agree(raw, outcome)
 
-    if told is None:
+    if verdict is None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
 
 
@@ -173,9 +173,9 @@ def test_history_and_hostile(entry: entries.Entry) -> None:
     raw = made.stream.render()
     outcome = judge([raw], made.form, made.mode, deep=made.deep)
 
-    told = _agree(raw, outcome, made.form, made.mode)
+    verdict = _agree(raw, outcome, made.form, made.mode)
 
-    if told is None:
+    if verdict is None:
         assert outcome.verdict == NOT_JUDGED or outcome.identity.key not in _KNOWN
 
 
@@ -270,13 +270,13 @@ def test_any_edit(number: int, edits: list[tuple[int, bytes, int]], mode: str) -
 
 @given(
     beginning=st.sampled_from([b"", *second.BEGINNINGS]),
-    data=st.binary(max_size=300),
+    raw=st.binary(max_size=300),
     form=st.sampled_from(["auto", *second.FORMS]),
     mode=st.sampled_from(MODES),
 )
-@example(beginning=b"", data=b"", form="back-channel", mode="auto")
+@example(beginning=b"", raw=b"", form="back-channel", mode="auto")
 def test_any_bytes(beginning: bytes, raw: bytes, form: str, mode: str) -> None:
-    """Whatever it is given and told, the second reader has a verdict, and the first agrees."""
+    """Whatever it is given and asked, the second reader has a verdict, and the first agrees."""
     raw = beginning + raw
     _agree(raw, judge([raw], form, mode), form, mode)
 

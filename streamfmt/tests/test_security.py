@@ -1,7 +1,7 @@
 """The checklist of inputs that have hurt real readers, or would: each ends in the findings named here.
 
 Source of the list: what libxenguest, libxl and xl did with such input over their releases, which the clauses'
-`readers` tell.  All of it goes through the command too, from files and from a pipe, under an address-space limit.
+`readers` say.  All of it goes through the command too, from files and from a pipe, under an address-space limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM
 from ..recipes.samples import in_libvirt, in_xapi, in_xl
 from ..writer import Draft, context, dirty, p2m, pages, params, pv_info, raw, record, unknown, unsized, vcpu
-from .good import (
+from .support.good_streams import (
     BACK,
     CPUID,
     HVM,
@@ -36,7 +36,7 @@ from .good import (
     XAPI_UEFI,
     XL_HVM,
 )
-from .paths import (
+from .support.paths import (
     BASIC,
     CPUID_POLICY,
     CTX,
@@ -64,7 +64,7 @@ from .paths import (
     XS,
     XSAVE,
 )
-from .vector import judge
+from .support.vector import judge
 
 P2M = "libxc.X86_PV_P2M_FRAMES"
 MAX = 128 << 20
@@ -123,7 +123,7 @@ CASES: dict[str, tuple[Draft, set[str]]] = {
     "second-static-data-end": (HVM.after(STATIC_END, SDE), {"LIBXC-SDE-ONCE"}),
     "static-data-end-when-inferred": (HVM_V2.after(PAGE, SDE), {"LIBXC-SDE-V2"}),
     "no-static-data-end": (HVM.without(STATIC_END), {"LIBXC-SDE-PRESENT"}),
-    "policy-behind-its-end": (HVM.after(STATIC_END, CPUID), {"LIBXC-POLICY-ORDER"}),
+    "policy-after-its-end": (HVM.after(STATIC_END, CPUID), {"LIBXC-POLICY-ORDER"}),
     "cpuid-of-23": (HVM.resized(CPUID_POLICY, 23), {"LIBXC-CPUID-LEN"}),
     "cpuid-of-0": (HVM.resized(CPUID_POLICY, 0), {"LIBXC-CPUID-LEN"}),
     "msr-flags": (HVM.patch(MSR_POLICY, "msrs[0].flags", 1), {"LIBXC-MSR-FLAGS"}),
@@ -195,11 +195,11 @@ CASES: dict[str, tuple[Draft, set[str]]] = {
     "xapi-two-images": (XAPI_UEFI.before(FIRMWARE, unsized("LIBXC"), *HVM), {"XAPI-MEMORY-ONCE"}),
     "xapi-without-memory": (Draft((*XAPI_UEFI.parts[:2], XAPI_UEFI.parts[-1])), {"XAPI-MEMORY"}),
     "xapi-without-end": (XAPI_UEFI.upto(XAPI_END), {"XAPI-TRUNC"}),
-    "xapi-old-data-behind": (XAPI_UEFI.then(raw(b"\xa5" * 100)), {"XAPI-SLACK"}),
+    "xapi-old-data-after": (XAPI_UEFI.then(raw(b"\xa5" * 100)), {"XAPI-SLACK"}),
     "xapi-deep-text": (in_xapi(HVM, xenops=b"(" * 100_000), {"XAPI-XENOPS-FORM"}),
     "xapi-endless-quote": (in_xapi(HVM, xenops=b'((time "' + b"a" * 100_000), {"XAPI-XENOPS-FORM"}),
-    "second-stream-behind": (HVM.then(*HVM), {"LIBXC-END-LAST"}),
-    "garbage-behind": (HVM.then(raw(b"\xa5" * 100)), {"LIBXC-END-LAST"}),
+    "second-stream-after": (HVM.then(*HVM), {"LIBXC-END-LAST"}),
+    "garbage-after": (HVM.then(raw(b"\xa5" * 100)), {"LIBXC-END-LAST"}),
 }
 
 

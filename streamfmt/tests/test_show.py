@@ -14,9 +14,9 @@ from streamfmt.cli.main import main
 from streamfmt.codec.decode import layouts
 
 from ..writer import RECORDS
-from . import good
-from .good import GOOD
-from .showing import ANNOUNCING, REAL, Show, dumped, objects, parsed, real, records
+from .support import good_streams
+from .support.good_streams import GOOD
+from .support.show_output import ANNOUNCING, REAL, Show, dumped, objects, parsed, real, records
 
 # -- listings ---------------------------------------------------------------------------------------------------
 
@@ -80,8 +80,8 @@ def test_remus_stops_between_checkpoints(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_libxl_layers(show: Show) -> None:
     """In a libxl stream each layer has its heading, and records both their numbers."""
-    status, output = show(good.LIBXL_HVM)
-    rows = records(show(good.LIBXL_HVM, "--json")[1])
+    status, output = show(good_streams.LIBXL_HVM)
+    rows = records(show(good_streams.LIBXL_HVM, "--json")[1])
 
     assert status == 0
     assert [line for line in output.splitlines() if line.startswith("libxl")] == ["libxl", "libxl/libxc", "libxl"]
@@ -93,7 +93,7 @@ def test_libxl_layers(show: Show) -> None:
     ]
     assert rows[-3]["summary"] == "QEMU_UPSTREAM, index 0, 3 pairs"
     assert rows[-2]["summary"] == "QEMU_UPSTREAM, index 0, 8 bytes, beginning with QEVM"
-    assert show(good.LIBXL_COLO)[1].count(" NEW\n") == 2
+    assert show(good_streams.LIBXL_COLO)[1].count(" NEW\n") == 2
 
 
 @pytest.mark.parametrize("words", [(), ("--hexdump",), ("--records", ":")], ids=" ".join)
@@ -111,9 +111,9 @@ def test_lines_fit_80_columns(name: str, words: tuple[str, ...], show: Show) -> 
 
 def test_colour(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
     """Colour comes only where inputs.colour() says so, and changes nothing else."""
-    plain = show(good.LIBXL_HVM)[1]
+    plain = show(good_streams.LIBXL_HVM)[1]
     monkeypatch.setattr(inputs, "colour", lambda: True)
-    coloured = show(good.LIBXL_HVM)[1]
+    coloured = show(good_streams.LIBXL_HVM)[1]
 
     assert "\x1b" not in plain
     assert "\x1b[1m" in coloured
@@ -177,7 +177,7 @@ def test_squashing_adds_up(name: str, show: Show) -> None:
 
 def test_json_ends_with_the_end(show: Show) -> None:
     """The last object says how much was read and where reading stopped, if it did."""
-    data = good.HVM.render()
+    data = good_streams.HVM.render()
     whole = objects(show(data, "--json")[1])[-1]
     cut = objects(show(data[:-5], "--json")[1])[-1]
     trailing = objects(show(data + bytes(100), "--json")[1])[-1]
@@ -218,7 +218,7 @@ def test_selections_are_slices_of_the_listing(name: str, words: str, show: Show)
 
 def test_types(show: Show) -> None:
     """--type takes names in any case and numbers, for both layers, and may be repeated."""
-    everything = records(show(good.LIBXL_HVM, "--json", "--records", ":")[1])
+    everything = records(show(good_streams.LIBXL_HVM, "--json", "--records", ":")[1])
 
     for words, chosen in (
         (["hvm_params"], {"HVM_PARAMS"}),
@@ -228,9 +228,9 @@ def test_types(show: Show) -> None:
         (["0x80000000"], set()),
     ):
         options = [word for name in words for word in ("--type", name)]
-        found = records(show(good.LIBXL_HVM, "--json", *options)[1])
+        found = records(show(good_streams.LIBXL_HVM, "--json", *options)[1])
         assert found == [row for row in everything if row["name"] in chosen]
-    rows = records(show(good.LIBXL_HVM, "--json", "--type", "page_data", "--records", "5:7")[1])
+    rows = records(show(good_streams.LIBXL_HVM, "--json", "--type", "page_data", "--records", "5:7")[1])
     assert [row["number"] for row in rows] == [5, 6]
 
 

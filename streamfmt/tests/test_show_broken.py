@@ -16,15 +16,17 @@ from streamfmt.cli.main import main
 
 from .. import writer
 from ..writer import RECORDS, Draft
-from . import good
-from .good import GOOD
-from .showing import LITTLE, REAL, Show, dumped, objects, real, records
+from .support import good_streams
+from .support.good_streams import GOOD
+from .support.show_output import LITTLE, REAL, Show, dumped, objects, real, records
 
 # -- broken and hostile streams ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("stream", "step"), [(LITTLE, 13), (good.wrapped(LITTLE, good.XENSTORE, good.EMULATOR), 1)], ids=["libxc", "libxl"]
+    ("stream", "step"),
+    [(LITTLE, 13), (good_streams.wrapped(LITTLE, good_streams.XENSTORE, good_streams.EMULATOR), 1)],
+    ids=["libxc", "libxl"],
 )
 def test_truncation_anywhere(stream: Draft, step: int, show: Show) -> None:
     """A stream cut at any byte is listed or dumped up to there, says where it stops, and exits with 1."""
@@ -94,7 +96,7 @@ def test_damaged_compression(show: Show) -> None:
 
 def test_odd_records(show: Show) -> None:
     """Remarks are made on what does not fit; no such record is taken together with others."""
-    parts = good.HVM.parts
+    parts = good_streams.HVM.parts
     odd = (
         (writer.unknown("libxc", 0x80000001, b"x"), "unknown, may be skipped"),
         (writer.unknown("libxc", 0x77), "unknown, and mandatory"),
@@ -122,7 +124,7 @@ def test_odd_records(show: Show) -> None:
 
 def test_oversize_record(show: Show) -> None:
     """A record longer than any reader takes is listed, its header dumped, and reading stops at it."""
-    stream = good.HVM.edit("libxc.HVM_PARAMS", declared_length=tables.RECORD_LENGTH_MAX + 1)
+    stream = good_streams.HVM.edit("libxc.HVM_PARAMS", declared_length=tables.RECORD_LENGTH_MAX + 1)
     status, output = show(stream, "--json")
 
     assert status == 1
@@ -147,10 +149,10 @@ def huge() -> Iterator[tuple[str, writer.Part, str]]:
 def test_huge_records_cost_little(part: writer.Part, ending: str, show: Show) -> None:
     """A body of any length is summed up and dumped in constant memory, with the rest counted."""
     if part.path.startswith("libxl"):
-        stream = good.wrapped(LITTLE, part)
+        stream = good_streams.wrapped(LITTLE, part)
     else:
-        stream = Draft((*LITTLE.parts[:-1], part, good.END))
-    show(good.HVM)  # what is imported and cached stays
+        stream = Draft((*LITTLE.parts[:-1], part, good_streams.END))
+    show(good_streams.HVM)  # what is imported and cached stays
     tracemalloc.start()
     try:
         _, listing = show(stream, "--json")
@@ -167,7 +169,7 @@ def test_huge_records_cost_little(part: writer.Part, ending: str, show: Show) ->
 
 
 def test_output_that_goes_away() -> None:
-    """When nobody reads the output any more, the command ends without a word, and not as if the input were bad."""
+    """When the output has no reader any more, the command ends without a word, and not as if the input were bad."""
     reading, writing = os.pipe()
     os.close(reading)
     words = [sys.executable, "-m", "streamfmt", "show", "--hexdump", real(REAL[0])]

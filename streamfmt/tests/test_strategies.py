@@ -26,18 +26,18 @@ from ..schema.model import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
 from ..strategies.breaking import broken, ways
 from ..strategies.conforming import MODES, made
-from ..strategies.edits import boundary_values, fields
 from ..strategies.from_schema import having
 from ..strategies.sample import apart
 from ..writer import HEADERS, RECORDS, Writer, page_entries
-from .good import GOOD
-from .vector import judge, told
+from ..writer.boundaries import boundary_values, fields
+from .support.good_streams import GOOD
+from .support.vector import judge, reported
 
 CLAUSES = [row.id for row in registry().values() if row.judged == "stream" and not row.withdrawn]
 # Made of few draws, but each of them costs a verification or more: a share of what the profile runs elsewhere.
 FEW = settings(max_examples=max(2, settings.default.max_examples // 30))  # type: ignore[union-attr] # conftest has loaded one
 SOME = settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr] # likewise
-# Without the search for what about an example does not matter, which nobody reads here.
+# Without the search for what about an example does not matter, which is not read here.
 FOUND = settings(max_examples=500, phases=(Phase.generate, Phase.shrink))
 NOT_SHRUNK = settings(max_examples=2000, phases=(Phase.generate,))
 
@@ -51,7 +51,7 @@ def _grave(sample: Sample) -> list[str]:
 
 @given(st.one_of(streams(), streams(unknown=True)))
 def test_streams_conform(sample: Sample) -> None:
-    """Nothing but notes is told of them, as they are declared and as they are found out to be."""
+    """Nothing but notes is reported of them, as they are declared and as they are found out to be."""
     assert _grave(sample) == []
     assert sample.verify().verdict == CONFORMS
     assert _grave(Sample(sample.stream, sample.form, "auto", deep=True)) == []
@@ -101,12 +101,12 @@ def test_round_trip(sample: Sample) -> None:
 @SOME
 @given(st.data())
 def test_verdicts_do_not_depend_on_pieces(data: st.DataObject) -> None:
-    """However the bytes come, the same is told."""
+    """However the bytes come, the same is reported."""
     sample = data.draw(inputs())
     pieces = data.draw(chunkings(sample.data))
 
     assert b"".join(pieces) == sample.data
-    assert told(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == told(sample.verify())
+    assert reported(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == reported(sample.verify())
 
 
 @pytest.mark.parametrize("form", MODES)
@@ -221,7 +221,7 @@ def _judged(sample: Sample) -> None:
 
 @given(inputs())
 def test_anything_is_judged(sample: Sample) -> None:
-    """No input breaks the verifier, and what is told of it lies in it."""
+    """No input breaks the verifier, and what is reported of it lies in it."""
     _judged(sample)
 
 
@@ -328,8 +328,8 @@ def test_every_field_has_its_boundaries(path: str) -> None:
 
 
 @pytest.mark.parametrize(("form", "body"), [("xl", "xl.OPTIONAL_DATA"), ("libvirt", "libvirt.XML")])
-def test_lengths_that_files_tell(form: Any, body: str) -> None:
-    """Where a file's header tells the length of what is behind it, that is made right as well."""
+def test_lengths_that_files_give(form: Any, body: str) -> None:
+    """Where a file's header gives the length of what follows it, that is made right as well."""
     sample = find(streams(form, "hvm"), lambda _: True, settings=FOUND)
 
     def longer(changed: Sample) -> bool:
@@ -382,7 +382,7 @@ def test_what_is_looked_for_is_all_that_is_left(version: int) -> None:
     assert page_entries(sample.stream.part("libxc.PAGE_DATA")) == [(0, "NOTAB")]
 
 
-def test_samples_are_told_in_few_words() -> None:
+def test_samples_are_described_in_few_words() -> None:
     """Lines of names and values, whatever pages hold."""
     shown = [repr(find(streams("xl", guest, big=True), lambda _: True, settings=FOUND)) for guest in ("hvm", "pv")]
 
@@ -406,7 +406,7 @@ def test_docstrings(module: str) -> None:
 
 
 def test_without_the_extra() -> None:
-    """Whoever has no hypothesis is told how to get it."""
+    """Without hypothesis the message says how to get it."""
     program = "import sys; sys.modules['hypothesis'] = None; import streamfmt.strategies"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 

@@ -20,8 +20,8 @@ import pytest
 from .. import data, tables
 from ..checks.verifier import Verifier
 from ..schema.layers import LAYERS
-from .vector import judged, told
-from .vectors import BREAKING, SEVERAL
+from .support.corpus import BREAKING, SEVERAL
+from .support.vector import judged, reported
 
 HERE = Path(data.__file__).parent / "checks"
 _FAULT = Verifier.report
@@ -38,12 +38,12 @@ _FUNCTIONS: dict[Function, ast.FunctionDef] = {
 
 
 def _called(module: str, call: ast.Call) -> Function | None:
-    """The function of `verify` that is called, if it is one: what is no module's is the verifier's."""
+    """The function of `checks` that is called, if it is one: a module's own, all layers', or the context's."""
     if isinstance(call.func, ast.Name):
         return next((key for key in ((module, call.func.id),) if key in _FUNCTIONS), None)
-    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
-        owner = call.func.value.id
-        return next((key for key in ((owner, call.func.attr), ("verifier", call.func.attr)) if key in _FUNCTIONS), None)
+    if isinstance(call.func, ast.Attribute):
+        owners = ["context"] if ast.unparse(call.func.value).endswith("context") else [module, "layer", "context"]
+        return next((key for owner in owners if (key := (owner, call.func.attr)) in _FUNCTIONS), None)
     return None
 
 
@@ -56,7 +56,7 @@ def _calls(module: str, within: ast.AST) -> Iterator[tuple[ast.Call, Function]]:
 
 def _helpers() -> set[Function]:
     """Functions that make a finding whatever they are given: it is their callers that check."""
-    found: set[Function] = {("verifier", "report")}
+    found: set[Function] = {("context", "report")}
     used = {called for module, tree in _MODULES.items() for _, called in _calls(module, tree)}
     more = found
     while more:
@@ -107,7 +107,7 @@ def _caller() -> Place:
 @cache
 def _plain(clause: str, name: str) -> dict[str, Any]:
     """What verification says of a stream as things are."""
-    return told(judged(STREAMS[clause][name]))
+    return reported(judged(STREAMS[clause][name]))
 
 
 def _noticed(clauses: Iterator[str] | set[str]) -> bool:
@@ -115,7 +115,7 @@ def _noticed(clauses: Iterator[str] | set[str]) -> bool:
     vectors = [(clause, name, vector) for clause in clauses for name, vector in STREAMS.get(clause, {}).items()]
     for clause, name, vector in sorted(vectors, key=lambda row: row[2].stream.size):
         before = _plain(clause, name)
-        if told(judged(vector)) != before:
+        if reported(judged(vector)) != before:
             return True
     return False
 
@@ -158,7 +158,7 @@ def test_each_check_is_needed(place: Place) -> None:
     before = _plain(clause, name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Verifier, "report", fault)
-        assert told(judged(STREAMS[clause][name])) != before
+        assert reported(judged(STREAMS[clause][name])) != before
 
 
 # -- constraints ----------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def test_each_field_rule_is_needed(path: str, row: tuple[Any, ...], monkeypatch:
     assert _noticed(clauses), f"no stream of {row[0]} has a wrong {path} {row[1]}"
 
 
-# Bytes that nobody looks into, however many: a body that any length is right for.
+# Bytes that are not looked into, however many: a body that any length is right for.
 _OPAQUE = (0, 1, 0, None, ())
 LENGTHS = [path for path, row in tables.LENGTHS.items() if row[1:] != _OPAQUE]
 
@@ -215,7 +215,7 @@ def test_each_part_of_a_length_rule_is_needed(path: str, row: tuple[Any, ...], m
         _plain(row[0], name)
     monkeypatch.setitem(tables.LENGTHS, path, row)
 
-    assert _noticed({row[0]}), f"no stream of {row[0]} tells {tables.LENGTHS[path]} of {path} from {row}"
+    assert _noticed({row[0]}), f"no stream of {row[0]} distinguishes {tables.LENGTHS[path]} of {path} from {row}"
 
 
 @pytest.mark.parametrize("kind", [kind for kind, guests in tables.LIBXC_GUESTS.items() if len(guests) == 1])

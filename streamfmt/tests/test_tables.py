@@ -28,7 +28,7 @@ from streamfmt.schema import libxc, libxl
 from streamfmt.schema.build import little_bits
 from streamfmt.schema.layers import LAYERS
 
-from .vectors import EACH_SMALL
+from .support.corpus import EACH_SMALL
 
 ROOTS: dict[str, Construct] = {
     "libxc.pte": libxc.PTE,

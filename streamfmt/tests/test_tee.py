@@ -23,7 +23,7 @@ from streamfmt import data
 
 from ..cli import inputs
 from ..writer import pages
-from .good import HVM
+from .support.good_streams import HVM
 
 CORPUS = Path(data.path("corpus", "real"))
 REAL = gzip.decompress((CORPUS / "hvm-64.bin.gz").read_bytes())
@@ -63,7 +63,7 @@ def test_says_what_verify_says(name: str, words: tuple[str, ...]) -> None:
 
     assert copied.stdout == INPUTS[name]
     assert copied.returncode == judged.returncode
-    # Of what could not be opened to its end, tee tells what it found as well.
+    # Of what could not be opened to its end, tee reports what it found as well.
     assert copied.stderr.endswith(judged.stdout + judged.stderr)
     if judged.stdout:
         assert copied.stderr == judged.stdout
@@ -108,8 +108,8 @@ class Pipeline:
         more = self.stdout.read()
         assert self.process.stderr is not None
         with self.stdout, self.process.stderr:
-            told = self.process.stderr.read().decode()
-        return self.process.wait(), told, more
+            messages = self.process.stderr.read().decode()
+        return self.process.wait(), messages, more
 
 
 @pytest.mark.parametrize("raw", [LONG, INPUTS["gzip"], INPUTS["text"]], ids=["long", "gzip", "none"])
@@ -151,35 +151,37 @@ def test_non_blocking_descriptors() -> None:
         while piece := other.recv(50_000):
             found += piece
     sender.join()
-    told = process.communicate()[1]
+    messages = process.communicate()[1]
 
     assert (process.returncode, bytes(found)) == (0, LONG)
-    assert told == b"standard input: conforms\n"
+    assert messages == b"standard input: conforms\n"
 
 
 @pytest.mark.parametrize("raw", [LONG * 3, bytes(3 << 20), gzip.compress(LONG, 0) * 3], ids=["long", "none", "gzip"])
 def test_a_consumer_that_leaves(raw: bytes) -> None:
-    """Whoever reads our output may go: that is said in a line, with exit status 3, and there is no verdict."""
-    status, told = left_early(raw)
+    """The reader of our output may go: that is said in a line, with exit status 3, and there is no verdict."""
+    status, messages = left_early(raw)
 
     assert status == 3
-    assert re.fullmatch("streamfmt: standard output: cannot write: Broken pipe; [0-9,]+ bytes were copied", told[-1])
-    assert not any("conform" in line or "Traceback" in line for line in told)
+    assert re.fullmatch(
+        "streamfmt: standard output: cannot write: Broken pipe; [0-9,]+ bytes were copied", messages[-1]
+    )
+    assert not any("conform" in line or "Traceback" in line for line in messages)
 
 
-def test_what_was_found_before_is_told() -> None:
+def test_what_was_found_before_is_said() -> None:
     """A consumer that stops at a fault leaves us with its description, even if it lies in what could not be written."""
     broken = gzip.decompress((CORPUS / "hvm-64-broken.bin.gz").read_bytes())
     for raw, first in ((broken + bytes(3 << 20), 4000), (broken[:4000], 744)):
-        status, told = left_early(raw, first)
+        status, messages = left_early(raw, first)
 
         assert status == 3
-        assert "  error    LIBXC-PAGE-TYPE  at 1240 (0x4d8), libxc record 3 PAGE_DATA" in told
-        assert "cannot write" in told[-1]
+        assert "  error    LIBXC-PAGE-TYPE  at 1240 (0x4d8), libxc record 3 PAGE_DATA" in messages
+        assert "cannot write" in messages[-1]
 
 
 def left_early(raw: bytes, first: int = 1000) -> tuple[int, list[str]]:
-    """Exit status and standard error of a tee whose output nobody reads after the `first` bytes."""
+    """Exit status and standard error of a tee whose output is not read after the `first` bytes."""
     process = subprocess.Popen(TEE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -189,10 +191,10 @@ def left_early(raw: bytes, first: int = 1000) -> tuple[int, list[str]]:
         found += process.stdout.read(first - len(found))
     process.stdout.close()
     # Closes the input when the other side has; a broken pipe is no error to it.
-    told = process.communicate(raw[first:])[1]
+    messages = process.communicate(raw[first:])[1]
 
     assert found == raw[:first]
-    return process.returncode, told.decode().splitlines()
+    return process.returncode, messages.decode().splitlines()
 
 
 @pytest.mark.parametrize("piped", [True, False], ids=["pipe", "file"])
@@ -240,13 +242,13 @@ def test_input_that_fails() -> None:
         "reset": one.detach(),
         "written": os.open(os.devnull, os.O_WRONLY),
     }
-    told = {}
+    messages = {}
     for name, fd in fds.items():
         done = subprocess.run(TEE, stdin=fd, capture_output=True, check=False)
         os.close(fd)
-        told[name] = done.returncode, done.stdout, done.stderr.decode().splitlines()[-1]
+        messages[name] = done.returncode, done.stdout, done.stderr.decode().splitlines()[-1]
 
-    assert told == {
+    assert messages == {
         name: (3, out, f"streamfmt: standard input: cannot read: {reason}; {len(out):,} bytes were copied")
         for name, out, reason in (
             ("reset", CLEAN, "Connection reset by peer"),
@@ -280,17 +282,17 @@ main.entry()
     ],
 )
 def test_a_fault_of_our_own(owner: str, name: str, error: str) -> None:
-    """If judging or telling fails, everything is copied all the same; the fault is told, with exit status 1."""
+    """If judging or reporting fails, everything is copied all the same; the fault is reported, with exit status 1."""
     program = _BROKEN.format(owner=owner, name=name, error=error)
     raw = LONG + b"and more" * 100_000
     done = run(stdin=raw, command=[sys.executable, "-c", program])
-    told = done.stderr.decode().splitlines()
+    messages = done.stderr.decode().splitlines()
 
     assert done.returncode == 1
     assert done.stdout == raw
-    assert told[-1].startswith("streamfmt: internal error, please report it: ")
-    assert re.search(r"Error: .*\(<string>:6\)$", told[-1])
-    assert not any("conform" in line or "Traceback" in line for line in told)
+    assert messages[-1].startswith("streamfmt: internal error, please report it: ")
+    assert re.search(r"Error: .*\(<string>:6\)$", messages[-1])
+    assert not any("conform" in line or "Traceback" in line for line in messages)
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
@@ -321,16 +323,16 @@ def test_a_terminal_as_input() -> None:
     os.write(leader, b"a line\n")
     assert os.read(process.stdout.fileno(), 100) == b"a line\n"
     os.write(leader, b"\4")
-    out, told = process.communicate(timeout=30)
+    out, messages = process.communicate(timeout=30)
     os.close(leader)
 
     assert (process.returncode, out) == (1, b"")
-    assert told.startswith(b"standard input: not judged: not a migration stream")
+    assert messages.startswith(b"standard input: not judged: not a migration stream")
 
 
 @pytest.mark.parametrize(("redirection", "status"), [("2>&-", 0), ("2>/dev/full", 3), ("<&-", 3), (">&-", 3)])
 def test_standard_streams_that_are_amiss(redirection: str, status: int, tmp_path: Path) -> None:
-    """Whatever is closed or full, the rest works, and the exit status tells."""
+    """Whatever is closed or full, the rest works, and the exit status says so."""
     path, target = tmp_path / "input", tmp_path / "output"
     path.write_bytes(CLEAN)
     command = f"{shlex.join(TEE)} <{path} >{target} {redirection}"
@@ -342,7 +344,7 @@ def test_standard_streams_that_are_amiss(redirection: str, status: int, tmp_path
 
 
 def test_output_ends_before_the_report(tmp_path: Path) -> None:
-    """Whoever reads our output sees its end even while nobody takes the report."""
+    """The reader of our output sees its end even while the report is not taken."""
     blocked = tmp_path / "report"
     os.mkfifo(blocked)
     opened = os.open(blocked, os.O_RDWR)

@@ -1,4 +1,4 @@
-"""What somebody is told who has not named a verb, or not one that there is."""
+"""What the command says without a verb, or with one that does not exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import data
 from ..cli.main import VERBS, main
 
 
-def _told(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def _said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Exit status, standard output and standard error."""
     with pytest.raises(SystemExit) as left:
         main(words)
@@ -21,7 +21,7 @@ def _told(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, st
 
 def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a word there is a short help: the five things people do first."""
-    status, out, err = _told([], capsys)
+    status, out, err = _said([], capsys)
     lines = err.splitlines()
 
     assert (status, out) == (2, "")
@@ -39,7 +39,7 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("verfy x", "there is no verb verfy; did you mean verify?"),
         ("version", "did you mean --version?"),
@@ -55,19 +55,19 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("help ../../etc/passwd", "there is no help on"),
     ],
 )
-def test_wrong(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong is said with the command that was meant."""
-    status, out, err = _told(words.split(), capsys)
+    status, out, err = _said(words.split(), capsys)
 
     assert (status, out) == (2, "")
-    assert told in " ".join(err.split(" "))
+    assert message in " ".join(err.split(" "))
 
 
 def test_file_for_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file's name alone gets a command to paste."""
     path = tmp_path / "my guest.sav"
     path.touch()
-    status, _, err = _told([str(path)], capsys)
+    status, _, err = _said([str(path)], capsys)
 
     assert status == 2
     assert f"to judge it: streamfmt verify '{path}'\n" in err
@@ -76,14 +76,14 @@ def test_file_for_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     """ "help VERB" is "VERB --help"."""
-    assert _told(["help", verb], capsys) == _told([verb, "--help"], capsys)
+    assert _said(["help", verb], capsys) == _said([verb, "--help"], capsys)
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """ "help" alone is --help; a page of the manual is printed."""
-    assert _told(["help"], capsys) == _told(["--help"], capsys)
-    assert max(map(len, _told(["help"], capsys)[1].splitlines())) <= 80
-    status, out, err = _told(["help", "json"], capsys)
+    assert _said(["help"], capsys) == _said(["--help"], capsys)
+    assert max(map(len, _said(["help"], capsys)[1].splitlines())) <= 80
+    status, out, err = _said(["help", "json"], capsys)
     assert (status, err) == (0, "")
     assert out.startswith("# JSON output\n")
     assert out.split() == Path(data.path("docs", "json.md")).read_text().split()

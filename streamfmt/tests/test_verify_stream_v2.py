@@ -19,8 +19,8 @@ from ..checks.verifier import Verifier
 from ..cli import verify_stream_v2
 from ..cli.verify_stream_v2 import PROGRAM, main
 from ..writer import Draft, unknown
-from .good import GOOD
-from .vectors import BREAKING
+from .support.corpus import BREAKING
+from .support.good_streams import GOOD
 
 COMMAND = [sys.executable, "-m", "streamfmt.cli.verify_stream_v2"]
 HVM, PV, REMUS, XL = (GOOD[name] for name in ("hvm", "pv", "libxl-remus-hvm", "xl-hvm"))
@@ -44,7 +44,7 @@ Verify = Callable[..., tuple[int, str, str]]
 
 
 def test_summary(verify: Verify) -> None:
-    """-v tells each record with the numbers of its fixed fields, and batches in a row once."""
+    """-v lists each record with the numbers of its fixed fields, and batches in a row once."""
     assert verify(PV, "-v") == (
         0,
         "libxc v3, x86 PV, Xen 4.17\n"
@@ -67,7 +67,7 @@ def test_summary(verify: Verify) -> None:
 
 
 def test_summary_of_layers(verify: Verify) -> None:
-    """Layers are told apart, runs of small records are counted, and what is no error follows at the end."""
+    """Layers are kept apart, runs of small records are counted, and what is no error follows at the end."""
     status, out, err = verify(XL.patch("libxl.EMULATOR_CONTEXT", "emulator_id", 1), "-v", "-f", "xl")
     lines = out.splitlines()
 
@@ -84,7 +84,7 @@ def test_summary_of_layers(verify: Verify) -> None:
 
 
 def test_summary_of_broken_fields(verify: Verify) -> None:
-    """A record too short for its fields is told without them, and one of unknown type by number."""
+    """A record too short for its fields is listed without them, and one of unknown type by number."""
     short = PV.resized("libxc.X86_TSC_INFO", 19).before("libxc.X86_TSC_INFO", unknown("libxc", 0x80000013, b"what"))
     status, out, err = verify(short, "-v")
 
@@ -136,8 +136,8 @@ def test_nothing_is_detected(verify: Verify) -> None:
         (b"", ""),
     ):
         assert verify(stream, "-q")[0] == 1
-        told = [line for line in verify(stream)[2].splitlines() if "looks like" in line]
-        assert told == ([f"  looks like: {advice}"] if advice else [])
+        advised = [line for line in verify(stream)[2].splitlines() if "looks like" in line]
+        assert advised == ([f"  looks like: {advice}"] if advice else [])
     assert "  looks like: libxc image; try -f libxc\n" in verify(HVM, "-f", "xl")[2]
 
 
@@ -168,8 +168,8 @@ def test_what_the_script_cannot(verify: Verify) -> None:
 
 @pytest.mark.parametrize("name", ["hvm", "pv", "libxl-hvm", "xl-hvm"])
 @pytest.mark.parametrize("piped", [True, False], ids=["pipe", "file"])
-def test_a_descriptor_is_left_behind_end(name: str, piped: bool, tmp_path: Path) -> None:
-    """No byte behind END is taken, and none is judged: another program can go on there."""
+def test_a_descriptor_is_left_after_end(name: str, piped: bool, tmp_path: Path) -> None:
+    """No byte after END is taken, and none is judged: another program can go on there."""
     form = {"libxl-hvm": "libxl", "xl-hvm": "xl"}.get(name, "libxc")
     path = tmp_path / "stream"
     path.write_bytes(b"before" + GOOD[name].render() + b"LibxlFmt, and more")
@@ -186,7 +186,7 @@ def test_a_descriptor_is_left_behind_end(name: str, piped: bool, tmp_path: Path)
 
 
 def test_a_file_of_ones_own(verify: Verify) -> None:
-    """What follows END is nobody's, in a file that is named too."""
+    """What follows END is not ours, in a file that is named too."""
     assert verify(HVM.render() + b"more") == (0, "", "")
 
 
@@ -224,7 +224,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("words", ["-v >/dev/full", "-v >&-", "--help >/dev/full"])
 def test_output_that_is_not_taken(words: str, tmp_path: Path) -> None:
-    """Output that cannot be written is a failure of its own, told in a line."""
+    """Output that cannot be written is a failure of its own, reported in a line."""
     path = tmp_path / "stream"
     path.write_bytes(HVM.render())
     command = f"{' '.join(COMMAND)} {words} <{path}"
@@ -236,8 +236,8 @@ def test_output_that_is_not_taken(words: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["2>&-", "2>/dev/full", ">&- 2>&-", "-q >&- 2>/dev/full"])
-def test_nobody_listens(words: str, tmp_path: Path) -> None:
-    """Without standard streams the exit status still tells."""
+def test_without_listeners(words: str, tmp_path: Path) -> None:
+    """Without standard streams the exit status still says the verdict."""
     for stream, status in ((HVM.render(), 0), (HVM.render()[:-1], 1)):
         path = tmp_path / "stream"
         path.write_bytes(stream)
@@ -267,7 +267,7 @@ def test_failures(verify: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reading_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An input that cannot be opened or read is told in a line, unless -q."""
+    """An input that cannot be opened or read is reported in a line, unless -q."""
     absent = str(tmp_path / "absent\nfile")
 
     assert main(["-i", absent]) == 1

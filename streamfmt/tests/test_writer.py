@@ -27,20 +27,20 @@ from ..io import outputs
 from ..recipes.samples import CONFIGURATION
 from ..schema import libxc
 from ..writer import HEADERS, BreachError, Draft, Part, Writer
-from .good import GOOD, HVM, TSC
-from .pulling import DATA
-from .vector import Vector, judge
-from .vectors import SMALL
+from .support.corpus import SMALL
+from .support.good_streams import GOOD, HVM, TSC
+from .support.listings import DATA
+from .support.vector import Vector, judge
 
 EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
-# Rules that verification tells by what follows, which no writer has seen yet: it may name another, or where it stands.
+# Rules that verification judges by what follows, which no writer has seen yet: it may name another, or where it stands.
 AHEAD = {"STREAM-TEXT", "LIBXC-END-LAST", "LIBXL-END-LAST", "COLO-DIRTY-HDR", "LIBXL-BACK-NOHDR"}
 # Clauses of streams that conform though there is no whole of them that could be copied.
 CUT = {"CKPT-CUT", "XL-MIGRATE-UNFINISHED"}
 
 
 def _form(vector: Vector) -> str:
-    """What a writer has to be told; empty for what none writes: text before a stream, and bytes of no form."""
+    """What a writer has to be given; empty for what none writes: text before a stream, and bytes of no form."""
     return vector.stream.form if vector.form == "auto" else vector.form
 
 
@@ -73,12 +73,12 @@ def test_it_refuses_what_verification_finds(clause: str) -> None:
         options: dict[str, Any] = {"mode": vector.mode, "deep": vector.deep}
         outcome = judge([data], form, vector.mode, deep=vector.deep)
         for strict, grave in ((True, ("error", "warning")), (False, ("error",))):
-            written, told = _written(vector.stream, form, strict=strict, **options)
+            written, message = _written(vector.stream, form, strict=strict, **options)
             found = [f"{row.clause} at {row.offset}" for row in outcome.findings if row.severity in grave]
             if clause in AHEAD:
-                assert bool(told) == bool(found), name
+                assert bool(message) == bool(found), name
             else:
-                assert told == (found[0] if found else ""), name
+                assert message == (found[0] if found else ""), name
             if not found:
                 assert written == data, name
         assert _written(vector.stream, form, judge=False) == (data, ""), name
@@ -323,7 +323,7 @@ def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "told"),
+    ("name", "values", "message"),
     [
         ("X86_TSC_INFO", {"mode": 0}, "khz: it needs a value"),
         ("X86_TSC_INFO", {"mode": 1 << 32, "khz": 1, "nsec": 0, "incarnation": 0}, "mode: 4294967296 is not within"),
@@ -335,17 +335,17 @@ def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
         ("header", {}, "there is no header or record header"),
     ],
 )
-def test_values_that_cannot_be_written(name: str, values: dict[str, Any], told: str) -> None:
-    """What does not fit is told by its field, and the stream can go on."""
+def test_values_that_cannot_be_written(name: str, values: dict[str, Any], message: str) -> None:
+    """What does not fit is reported with its field, and the stream can go on."""
     writer = Writer(io.BytesIO(), "libxc", judge=False)
     writer.begin("hvm")
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         writer.record(name, **values)
     writer.record("STATIC_DATA_END")
 
 
 def test_what_no_writer_writes() -> None:
-    """A form or a mode that does not exist is told with those that do, and so is a form that `begin` cannot begin."""
+    """A form or a mode that does not exist is refused with those that do, and so is one that `begin` cannot begin."""
     with pytest.raises(ValueError, match="form 'libvrt' is none of auto, libxl"):
         Writer(io.BytesIO(), "libvrt")
     with pytest.raises(ValueError, match="mode 'remsu' is none of auto, plain"):
@@ -376,14 +376,14 @@ def test_configuration_is_the_users(form: str, guest: str, config: bytes | None)
 
 
 def test_pages_that_cannot_be_written() -> None:
-    """Types and frame numbers are told apart."""
+    """Types and frame numbers are reported apart."""
     writer = Writer(io.BytesIO(), "libxc", judge=False)
-    for pfns, types, told in (
+    for pfns, types, message in (
         ([1], "PAGE", "types: 'PAGE' is none of NOTAB"),
         ([1, 2], ["NOTAB"], "types: 1 for 2 frames"),
         ([-1], "XTAB", "entries"),
     ):
-        with pytest.raises(FieldError, match=told):
+        with pytest.raises(FieldError, match=message):
             writer.pages(pfns, types, [])
     with pytest.raises(FieldError, match=r"pages\[0\]: it is not 4096 bytes"):
         writer.pages([1], "NOTAB", [b"x"])

@@ -25,12 +25,12 @@ from ..recipes.samples import XENOPS, in_xapi
 from ..schema import libxc, xapi
 from ..schema.build import RecordType
 from ..writer import Draft, Part, raw, sized, unsized
-from .good import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
-from .paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
-from .showing import Show, objects
-from .test_guess import POSITIVE
-from .vector import judge, judged, told
-from .vectors import BREAKING
+from .support.corpus import BREAKING
+from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
+from .support.paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD
+from .support.show_output import Show, objects
+from .support.vector import judge, judged, reported
+from .test_legacy_guess import POSITIVE
 
 DEMU = (unsized("DEMU"), raw(b"state of a GPU, as long as it pleases"))
 
@@ -72,7 +72,7 @@ def test_legacy_stream_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_judging_goes_on() -> None:
-    """Behind a QEMU record that is too long, a broken text and a reserved type, the rest is judged as ever."""
+    """After a QEMU record that is too long, a broken text and a reserved type, the rest is judged as ever."""
     long = Part(QEMU, data=b"QEVM").filled(xapi.QEMU_MAX)
     stream = in_xapi(HVM, sized("QEMU_XEN", b"?"), VARSTORED, SWTPM, long, xenops=b")").edit(TPM, data=b"?")
     counts = _verdict(stream).verifier.findings.counts
@@ -82,7 +82,7 @@ def test_judging_goes_on() -> None:
 
 
 def test_an_image_is_plain() -> None:
-    """A checkpoint in the memory image makes a cut behind it no less of a loss."""
+    """A checkpoint in the memory image makes a cut after it no less of a loss."""
     stream = in_xapi(HVM.before(X_END, CHECKPOINT))
     cut = _verdict(stream.upto(XAPI_END))
 
@@ -122,16 +122,16 @@ def test_each_type_alone(row: RecordType) -> None:
     )
 
 
-def test_slack_is_told() -> None:
+def test_slack_is_said() -> None:
     """What follows the image is a note that says where it begins and how, by name if it is a stream."""
     end = len(XAPI_HVM.render())
-    for behind, words in (
+    for tail, words in (
         ((raw(b"", fill=1000),), "1,000 bytes follow END_OF_IMAGE: zeros"),
         ((raw(bytes(range(40))),), "40 bytes follow END_OF_IMAGE: beginning 00 01 02 03 04 05 06 07"),
         (XAPI_PV.parts, "another XAPI suspend image"),
         (LIBXL_HVM.parts, "another libxl stream"),
     ):
-        outcome = _verdict(XAPI_HVM.then(*behind))
+        outcome = _verdict(XAPI_HVM.then(*tail))
         (finding,) = outcome.verifier.findings.kept
 
         assert outcome.verdict == CONFORMS
@@ -175,7 +175,7 @@ def test_identify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_gpu_stream_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A GPU's state on a descriptor of its own has no signature: its first header tells it."""
+    """A GPU's state on a descriptor of its own has no signature: its first header shows it."""
     path = tmp_path / "gpu"
     found = _identified(Draft((*DEMU, unsized("END_OF_IMAGE"))).render(), path, capsys)
 
@@ -243,7 +243,7 @@ def test_any_claim_is_survived(declared_length: int, show: Show) -> None:
 
 
 def test_unknown_types_are_shown(show: Show) -> None:
-    """A type nobody knows is listed by number, whatever that is, and the listing says why it ends there."""
+    """An unknown type is listed by number, whatever that is, and the listing says why it ends there."""
     for code in (0x1234, 1 << 31, -1):
         stream = XAPI_HVM.before(QEMU, Part(XAPI_END, code=code))
         status, output = show(stream)
@@ -351,14 +351,14 @@ def _agrees(text: bytes) -> None:
     except ValueError:
         good = False
     except LookupError:
-        return  # judged up to the comment, and not behind it
+        return  # judged up to the comment, and not after it
     if not outcome.verifier.abstained:
         assert (not clauses) == good
     assert clauses <= {"XAPI-XENOPS-FORM", "XAPI-XENOPS-KEYS", "XAPI-XENOPS-VALUES"}
     content = in_xapi(HVM, xenops=text).render()
     start, stop = 31, 31 + len(text)
     pieces = [content[:start], *(content[at : at + 1] for at in range(start, stop)), content[stop:]]
-    assert told(judge(pieces)) == told(outcome)
+    assert reported(judge(pieces)) == reported(outcome)
 
 
 @given(_TEXTS)
@@ -387,12 +387,12 @@ def test_any_text(text: bytes) -> None:
     "text", [rb'((time "\256\12\1a")(word_size 64))', b"((time a#b|#c)(word_size 64)(xs_subtree((a b)(c))))"]
 )
 def test_cut_in_a_broken_text(text: bytes) -> None:
-    """Where a text breaks off, and is broken before, the same is told however the bytes came."""
+    """Where a text breaks off, and is broken before, the same is reported however the bytes came."""
     content = in_xapi(HVM, xenops=text).render()
     for cut in range(31, 31 + len(text)):
         bytewise = judge(content[at : at + 1] for at in range(cut))
 
-        assert told(bytewise) == told(judge([content[:cut]]))
+        assert reported(bytewise) == reported(judge([content[:cut]]))
         assert "XAPI-TRUNC" in bytewise.verifier.findings.counts
 
 
@@ -419,8 +419,8 @@ def test_memory_images_of_any_version() -> None:
         assert not {clause for clause in clauses if clause.startswith("XAPI")}
 
 
-def test_images_side_by_side_are_told_so() -> None:
+def test_images_side_by_side_are_described_so() -> None:
     """Two images of one file lie beside each other, not one in the other."""
-    told = judged(BREAKING["XAPI-MEMORY-ONCE"]["same"]).describe()
+    reported = judged(BREAKING["XAPI-MEMORY-ONCE"]["same"]).describe()
 
-    assert told == "xapi v2 > libxc v3 + libxc v3, x86 PV, Xen 4.17"
+    assert reported == "xapi v2 > libxc v3 + libxc v3, x86 PV, Xen 4.17"

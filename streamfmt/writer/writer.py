@@ -11,15 +11,16 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..checks.context import MODES
 from ..checks.findings import Finding
-from ..checks.verifier import MODES, Verifier
+from ..checks.verifier import Verifier
 from ..codec.content import Buffer, Content, pieces, span
 from ..codec.decode import fixed, layouts
 from ..errors import BreachError
 from ..io.outputs import Target, output
-from ..reader.identify import FORMS
 from ..reader.items import Header
 from ..reader.reader import Reader
+from ..reader.registry import FORMS
 from ..schema import libxc
 from .builders import image_headers, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches

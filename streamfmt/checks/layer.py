@@ -1,0 +1,204 @@
+"""The checks of a layer, as far as they are the same for all: record types, order, lengths, what follows its end."""
+
+from __future__ import annotations
+
+from .. import tables
+from ..reader.body import Body
+from ..reader.events import Layer, Record
+from ..reader.fields import broken_rules
+from . import messages
+from .context import CHECKPOINTED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from typing import Any
+
+    from ..reader.events import Run
+    from ..reader.identify import Identity
+    from ..reader.pump import Program
+    from .context import Context
+
+
+class Checks:
+    """Judges one layer and remembers what its rules need; each layer's own checks are derived from this.
+
+    `seen` has a bit for each record type that has come, `fired` the order rules already broken in this checkpoint.
+    """
+
+    def __init__(self, context: Context, layer: Layer) -> None:
+        self.context = context
+        self.layer = layer
+        self.seen = 0
+        self.fired: set[str] = set()
+        self._bits = tables.BITS[layer.name]
+        self._names = tables.RECORDS[layer.name]
+
+    # -- events, as the reader has them -----------------------------------------------------------------------
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        """A header of `layer`, which this judges."""
+        if broken:
+            self.context.report_rules(broken, layer, raw, at)
+
+    def record(self, record: Record) -> Program | None:
+        """A record: its type, its place among the others, its length; a program that judges its body, if any."""
+        if record.type not in self._names:
+            self.unknown(record)
+            return None
+        self.order(record)
+        self.length(record)
+        return self.body(record)
+
+    def body(self, record: Record) -> Program | None:
+        """Program that judges the record's body, if there is anything in it to judge."""
+        return None
+
+    def pages(self, run: Run) -> None:
+        """Clean page batches."""
+
+    def padding(self, record: Record, at: int, raw: bytes) -> None:
+        """Padding that is not zero."""
+        self.context.report(
+            record.layer.row.padding,
+            record,
+            f"padding is not zero: {raw.hex(' ')}",
+            offset=at,
+            length=len(raw),
+            field="padding",
+            expected="zero",
+            actual=raw.hex(" "),
+        )
+
+    def misplaced(self, record: Record, at: int, raw: bytes) -> None:
+        """Bytes of a body that come after it."""
+
+    def checkpoint(self, at: int) -> None:
+        """The record that closes a checkpoint of the layer has come."""
+
+    def ended(self, at: int) -> None:
+        """The layer has ended."""
+
+    def never_checkpointed(self, at: int) -> None:
+        """The layer has ended at `at`: a stream that is declared checkpointed has had one."""
+        mode = self.context.mode
+        if mode in CHECKPOINTED and not self.context.checkpoints:
+            message = f"the stream ends without a checkpoint, and is declared {mode}"
+            self.context.report("CKPT-CKPT-REC", self.layer, message, offset=at, expected="CHECKPOINT", actual="END")
+
+    def unfinished(self, at: int) -> bool:
+        """The input ends inside the layer, after what it holds.  Returns whether that has been reported."""
+        return False
+
+    def inner(self, at: int, identity: Identity) -> None:
+        """What is inside begins at `at` and is `identity`."""
+
+    def bare(self, record: Record) -> None:
+        """A file inside this, or in what is inside, carries no configuration in `record`."""
+        if self.layer.parent is not None:
+            self.context.checks(self.layer.parent).bare(record)
+
+    def oversize(self, record: Record) -> None:
+        """A length that nothing is read after."""
+        most = record.layer.row.length_max
+        self.context.stopped = record.offset, "no reader takes a record this long, so nothing after it can be trusted"
+        message = f"length is {record.length:,}, the limit is {most:,}"
+        self.context.report_header(
+            record.layer.row.too_long, record, "length", message, f"at most {most}", record.length
+        )
+
+    def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
+        """What follows the outermost END: something known, another stream, or nothing known."""
+        from ..reader.beginnings import following  # little follows a good stream
+
+        known, what = following(head, count, zero)
+        if known:
+            message = f"{count:,} bytes follow END: {what}"
+            self.context.report("STREAM-TRAILER", self.layer, message, offset=at, length=count)
+            return
+        self.context.report(
+            self.layer.row.trailing,
+            self.layer,
+            f"{count:,} bytes follow END: {what}",
+            offset=at,
+            length=count,
+            expected="the end of the input",
+            actual=f"{count} bytes",
+        )
+
+    def at_checkpoint(self) -> bool:
+        """Whether nothing has come since the last whole checkpoint."""
+        return False
+
+    # -- what tables say --------------------------------------------------------------------------------------
+
+    def unknown(self, record: Record) -> None:
+        """A record of a type that no release has given a meaning."""
+        clauses = record.layer.row.unknown
+        optional = bool(record.type & record.layer.row.optional)
+        clause = clauses[optional]
+        if self.context.findings.full(clause, record):
+            return
+        kind = f"{record.type:#x}"
+        message = f"record type {kind} is not known" + (", and may be skipped" if optional else "")
+        self.context.report_header(clause, record, "type", message, "a known type", kind)
+
+    def order(self, record: Record) -> None:
+        """Judge the record's place among the others, once per rule and checkpoint."""
+        layer = record.layer
+        rules = tables.ORDER[layer.name].get((layer.guest, layer.version))
+        seen = self.seen
+        for clause, has, lacks, unless in rules.get(record.type, ()) if rules else ():
+            if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in self.fired:
+                self.fired.add(clause)
+                message = messages.order_message(layer.name, record.name, has & seen, lacks & ~seen)
+                self.context.report(clause, record, message)
+        self.seen = seen | self._bits[record.type]
+
+    def length(self, record: Record) -> None:
+        """Judge the body's length by the schema alone."""
+        row = tables.LENGTHS.get(record.path)
+        if row is None:
+            return
+        clause, fixed, unit, least, most, lengths = row
+        lengths = self.lengths(record, lengths)
+        rest = record.length - fixed
+        count, over = divmod(rest, unit) if unit else (rest, 0)
+        if over or count < (least if unit else 0) or (not unit and rest) or (most is not None and count > most):
+            good = False
+        else:
+            good = not lengths or rest in lengths
+        if not good and not self.tolerated(record, rest):
+            self.context.report_length(clause, record, messages.length_words(fixed, unit, least, most, lengths))
+
+    def lengths(self, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        """The sizes that a record's variable part may have, of which the schema has `lengths`."""
+        return lengths
+
+    def tolerated(self, record: Record, rest: int) -> bool:
+        """Whether a wrong length has a clause of its own; then it is reported.  `rest` is that of the variable part."""
+        return False
+
+    # -- bodies -----------------------------------------------------------------------------------------------
+
+    def fixed(self, body: Body) -> Generator[int, int, bytes]:
+        """Program that reads the fixed fields and judges them by their rules; none if the stream ends first."""
+        record = body.record
+        size = tables.SIZES[record.path]
+        if not (yield from body.need(size)):
+            return b""
+        at, raw = body.at, body.window.take(size)
+        broken = broken_rules(record.path, raw, body.order)
+        if broken:
+            self.context.report_rules(broken, record, raw, at)
+        return raw
+
+    def report_field(
+        self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
+    ) -> None:
+        """One breach that shows in one of the record's fixed fields."""
+        place, size = tables.PLACES[record.path][field]
+        at = record.body + place
+        self.context.report(
+            clause, record, message, offset=at, length=size, field=field, expected=expected, actual=actual
+        )

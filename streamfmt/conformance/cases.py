@@ -1,0 +1,278 @@
+"""Several thousand streams, each a good one with one thing done to it, for judging us by real readers.
+
+What is done is systematic: every field of every header, record and element takes its boundary values, every length
+and padding is off, every record is left out, doubled, exchanged, moved to each place and taken for each other type,
+and the stream is cut at each boundary.  The good ones are those of the corpus and what Xen's own saver wrote.  The
+corpus's streams about each clause come on top.  Names say what was done; nothing is random.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from hashlib import blake2b
+from itertools import chain
+
+from .. import data, tables
+from ..corpus import entries
+from ..corpus.entries import Entry
+from ..recipes.samples import in_xl
+from ..writer import HEADERS, RECORDS, Draft, Part, raw, record, unknown
+from ..writer.boundaries import boundary_values, fields
+
+# Bytes of an xl header and what comes before the stream in the file made here.
+_OUTER = 120
+# Larger streams of the corpus show nothing that small ones do not.
+_SIZE_MAX = 60_000
+# What of the corpus comes on top, in this order, by kind, and the word for it in a name.
+_KINDS = {
+    "good": "accepted ",
+    "accepted": "accepted ",
+    "places": "",
+    "history": "",
+    "hostile": "",
+    "broken": "",
+    "several": "several ",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stream, and how it is to be read: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
+
+    `mode` is what it is declared to be, to us and to them.
+    """
+
+    name: str
+    stream: Draft
+    form: str
+    guest: str
+    mode: str = "plain"
+
+    @property
+    def remus(self) -> bool:
+        """Whether a restorer is to take checkpoints."""
+        return self.mode != "plain"
+
+    @property
+    def kind(self) -> str:
+        """What xenpeer is asked to restore it as."""
+        return f"{self.guest}-remus" if self.remus else self.guest
+
+    @cached_property
+    def data(self) -> bytes:
+        """Its bytes."""
+        return self.stream.render()
+
+
+def _places(stream: Draft) -> Iterator[tuple[Part, int]]:
+    """Each part that has a layout, and which of its path it is; of one that comes again and again first and last."""
+    seen: dict[str, int] = {}
+    again = Counter(map(id, stream))
+    left = Counter(again)
+    for part in stream:
+        nth = seen.setdefault(part.path, 0)
+        seen[part.path] += 1
+        left[id(part)] -= 1
+        if (part.path in HEADERS or part.path in RECORDS) and left[id(part)] in (0, again[id(part)] - 1):
+            yield part, nth
+
+
+def _fields(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    for part, nth in _places(stream):
+        body = part.body("<")
+        for path, row in fields(part).items():
+            # A page has no boundaries.
+            for value in boundary_values(row) if row.size < tables.PAGE_SIZE else ():
+                shown = value.hex() if isinstance(value, bytes) else f"{value:#x}"
+                changed = stream.patch(part.path, path, value, nth)
+                if changed.part(part.path, nth).body("<") != body:
+                    yield f"{part.path}#{nth}.{path}={shown}", changed
+
+
+def _lengths(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    limit = tables.RECORD_LENGTH_MAX
+    for part, nth in _places(stream):
+        if part.path in HEADERS:
+            continue
+        length = len(part.body("<"))
+        for size in sorted({0, 1, length - 8, length - 1, length + 1, length + 8, length + 4096} - {length}):
+            if size >= 0:
+                yield f"{part.path}#{nth} of {size}", stream.resized(part.path, size, nth)
+        for claim in sorted(
+            {0, length - 8, length + 8, limit, limit + 1, limit + 8, 0xFFFFFFF8, 0xFFFFFFFF} - {length}
+        ):
+            if claim >= 0:
+                yield f"{part.path}#{nth} claims {claim}", stream.edit(part.path, nth, declared_length=claim)
+        if length % 8:
+            yield f"{part.path}#{nth} padded", stream.edit(part.path, nth, padding=b"\xff" * (-length % 8))
+
+
+def _types(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Each record as one of every other type that its layer has, and of types that it has not."""
+    for part, nth in _places(stream):
+        if part.path in HEADERS:
+            continue
+        layer = part.path.partition(".")[0]
+        known = {row.code for path, row in RECORDS.items() if path.startswith(f"{layer}.")}
+        for code in sorted(known | {max(known) + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}):
+            if code != RECORDS[part.path].code:
+                yield f"{part.path}#{nth} is {code:#x}", stream.edit(part.path, nth, code=code)
+
+
+def _order(stream: Draft, moving: bool = True) -> Iterator[tuple[str, Draft]]:
+    parts = stream.parts
+    for at, part in enumerate(parts):
+        where = f"{at} {part.path}"
+        rest = (*parts[:at], *parts[at + 1 :])
+        yield f"without {where}", replace(stream, parts=rest)
+        yield f"twice {where}", replace(stream, parts=(*parts[:at], part, *parts[at:]))
+        for to in range(len(rest) + 1) if moving else ():
+            if to not in (at, at + 1):
+                yield f"{where} to {to}", replace(stream, parts=(*rest[:to], part, *rest[to:]))
+        layer = "libxl" if part.path.startswith("libxl") else "libxc"
+        if part.path not in HEADERS:
+            for code in (0x13, 0x80000000):
+                added = (*parts[:at], unknown(layer, code, b"body"), *parts[at:])
+                yield f"{code:#x} before {where}", replace(stream, parts=added)
+
+
+def _cuts(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    offsets = stream.offsets()
+    for at in offsets:
+        for cut in (at - 1, at, at + 1, at + 4, at + 8):
+            if 0 < cut < offsets[-1]:
+                yield f"cut at {cut}", replace(stream, cut=cut)
+    yield "junk behind", stream.then(raw(b"\xa5" * 24))
+
+
+# -- what it is done to -----------------------------------------------------------------------------------------
+
+
+def _real(name: str) -> Draft:
+    """A bare libxc image of the corpus, in parts."""
+    with gzip.open(data.path("corpus", "real", name)) as file:
+        content = file.read()
+    names = {row.code: path for path, row in RECORDS.items() if path.startswith("libxc.")}
+    parts = [Part("libxc.image_header", data=content[:24]), Part("libxc.domain_header", data=content[24:40])]
+    at = 40
+    while at < len(content):
+        kind, length = (int.from_bytes(content[place : place + 4], "little") for place in (at, at + 4))
+        parts.append(Part(names[kind], data=content[at + 8 :][:length]))
+        at += 8 + (length + 7 & ~7)
+    return Draft(tuple(parts))
+
+
+def _plainly(stream: Draft) -> Draft:
+    """Without xenstore records: the script refuses them all, and would not come to what the stream is about."""
+    return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A good stream that things are done to, how it is read, and by which of the families they are done."""
+
+    stream: Draft
+    form: str
+    guest: str
+    mode: str = "plain"
+    families: str = "field length type order move cut"
+
+
+def _bases() -> dict[str, Base]:
+    good = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
+    hvm, remus, libxl_hvm = good["hvm"], good["remus-hvm"], _plainly(good["libxl-hvm"])
+    # An END after the last checkpoint makes the script take a checkpointed stream.
+    verified = remus.before("libxc.X86_TSC_INFO", record("libxc.VERIFY")).then(hvm.part("libxc.END"))
+    # Moving every record of three checkpoints would be thousands: their order is that of the first.
+    checkpointed = "field length type order cut"
+    return {
+        "hvm": Base(hvm, "libxc", "hvm"),
+        "hvm-v2": Base(good["hvm-v2"], "libxc", "hvm"),
+        "pv": Base(good["pv"], "libxc", "pv"),
+        "pv-v2": Base(good["pv-v2"], "libxc", "pv"),
+        "remus-hvm": Base(remus, "libxc", "hvm", "auto", checkpointed),
+        "remus-pv": Base(good["remus-pv"], "libxc", "pv", "auto", checkpointed),
+        "libxl-hvm": Base(libxl_hvm, "libxl", "hvm"),
+        "libxl-pv": Base(good["libxl-pv"], "libxl", "pv"),
+        "remus-verified": Base(verified, "libxc", "hvm", "auto", families=""),
+        "xl-hvm": Base(in_xl(libxl_hvm), "xl", "hvm"),
+        # Real ones are large, so less is done to them.
+        "real-hvm": Base(_real("hvm-64.bin.gz"), "libxc", "hvm", families="order cut"),
+        "real-pv": Base(_real("pv-24.bin.gz"), "libxc", "pv", families="length order cut"),
+        "real-remus": Base(_real("hvm-remus.bin.gz"), "libxc", "hvm", "auto", ""),
+        "real-pv-list": Base(_real("pv-list.bin.gz"), "libxc", "pv", families=""),
+    }
+
+
+def _done(base: Base) -> Iterator[tuple[str, Draft]]:
+    stream, families = base.stream, base.families.split()
+    made: list[Iterable[tuple[str, Draft]]] = [[("as it is", stream)]]
+    if "cut" in families:
+        made.append(_cuts(stream))
+    if "order" in families:
+        made.append(_order(stream, "move" in families))
+    for family, make in (("field", _fields), ("length", _lengths), ("type", _types)):
+        if family in families:
+            made.append(make(stream))
+    yield from chain(*made)
+
+
+def _form(stream: Draft) -> str:
+    first = stream.parts[0].path if stream.parts else ""
+    return {"libxl.header": "libxl", "libxc.image_header": "libxc", "xl.header": "xl"}.get(first, "")
+
+
+def _guest(stream: Draft) -> str:
+    kinds = [part.values.get("type") for part in stream if part.path == "libxc.domain_header"]
+    return "pv" if kinds and kinds[0] == 1 else "hvm"
+
+
+def _corpus() -> Iterator[Case]:
+    """The corpus's streams that the readers know, those about clauses among them, if they are small."""
+    for kind, words in _KINDS.items():
+        for name in entries.names():
+            found = (entry for entry in entries.collection(name) if entry.kind == kind)
+            yield from (_case(entry, words) for entry in found if _known(entry))
+
+
+def _known(entry: Entry) -> bool:
+    made = entry.recipe
+    # Legacy streams are named, and not judged.
+    known = _form(made.stream) and made.mode != "colo" and not entry.name.startswith("legacy-")
+    return bool(known) and made.stream.size <= _SIZE_MAX
+
+
+def _case(entry: Entry, words: str) -> Case:
+    stream, mode = entry.recipe.stream, entry.recipe.mode
+    if "EMUXS" not in entry.collection and stream.cut is None:
+        stream = _plainly(stream)
+    form = _form(stream)
+    if mode == "auto" and form == "libxc" and "libxc.CHECKPOINT" not in stream.paths:
+        mode = "plain"
+    return Case(f"{entry.collection} {words}{entry.name}", stream, form, _guest(stream), mode)
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """All of them, each once."""
+    return tuple(_cases())
+
+
+def _cases() -> Iterator[Case]:
+    seen: set[bytes] = set()
+    made = (
+        Case(f"{name}: {what}", changed, base.form, base.guest, base.mode)
+        for name, base in _bases().items()
+        for what, changed in _done(base)
+        # The stream inside a container has had its turn.
+        if base.form != "xl" or (changed.parts[2:] == base.stream.parts[2:] and (changed.cut or 0) <= _OUTER)
+    )
+    for case in chain(made, _corpus()):
+        digest = blake2b(f"{case.form} {case.mode} ".encode() + case.data).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield case

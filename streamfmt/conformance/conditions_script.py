@@ -1,0 +1,114 @@
+"""What Xen's verify-stream-v2 does where that depends on the breach, or on what no stream shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..checks.findings import Finding
+from ..schema import clauses, libxc
+from .conditions import GOOD, Peer
+from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
+from .looks import HEADER, LATER, Look, actual, look
+
+
+def _byte_order(layer: str, otherwise: str = "accept") -> Callable[[Look, Finding], str]:
+    """Whether only the flag says so, or the bytes are as it says."""
+    return lambda seen, _: "reject" if layer in seen.case.stream.big else otherwise
+
+
+def _wrong_guest(seen: Look, finding: Finding) -> str:
+    """The body is judged as that of an image of the other kind: whatever breaks another rule then, breaks it here."""
+    place = max(at for at in seen.domains if at < finding.offset)
+    kind = libxc.GUESTS["pv"] + libxc.GUESTS["hvm"] - seen.data[place]
+    other = look(seen.case, seen.data[:place] + bytes([kind]) + seen.data[place + 1 :])
+    own = [row for row in other.findings if row.record == finding.record and row.index == finding.index]
+    return "reject" if any(SCRIPT.does(other, row) not in GOOD for row in own) else "accept"
+
+
+def _too_long(seen: Look, finding: Finding) -> str:
+    return "accept" if finding.offset + 4 + actual(finding) <= len(seen.data) else "reject"
+
+
+def _reserved(_: Look, finding: Finding) -> str:
+    return "accept" if finding.field.startswith("msrs[") else "reject"
+
+
+def _width_and_levels(seen: Look, finding: Finding) -> str:
+    row = next(row for row in seen.records if row.at <= finding.offset < row.at + HEADER + row.length)
+    return "accept" if seen.number(row, 0, 1) in (4, 8) and seen.number(row, 1, 1) in (3, 4) else "reject"
+
+
+def _whole_frames(_: Look, finding: Finding) -> str:
+    length = actual(finding)
+    return "accept" if length >= HEADER and length % 8 == 0 else "reject"
+
+
+def _reserved_options(_: Look, finding: Finding) -> str:
+    """Its mask takes bits 2 to 15 of the word, of which the field leaves out the lowest two."""
+    return "reject" if actual(finding) & 0x3FFF else "accept"
+
+
+def _emulator(_: Look, finding: Finding) -> str:
+    return "reject" if actual(finding) else "accept"
+
+
+def _state_length(_: Look, finding: Finding) -> str:
+    return "accept" if actual(finding) else "reject"
+
+
+def _flag(seen: Look, _: Finding) -> str:
+    inside = seen.data[seen.case.stream.offsets()[2] :]
+    flagged = seen.data[36] & 2
+    return "accept" if not flagged and inside.startswith(b"\xff" * 8) else "reject"
+
+
+def _strings(seen: Look) -> tuple[str, int] | None:
+    """Xenstore data: a header alone passes."""
+    rows = [row for row in seen.records if row.name == "libxl.EMULATOR_XENSTORE_DATA"]
+    if not rows:
+        return None
+    full = [row for row in rows if row.length > HEADER]
+    return ("reject", full[0].at) if full else ("accept", rows[0].at)
+
+
+def goes_on(seen: Look) -> int | None:
+    """Where libxc's records go on after a CHECKPOINT within a libxl stream, as the script thinks they always do."""
+    if seen.case.form == "libxc" or not seen.whole:
+        return None
+    parts = dict(zip(seen.case.stream.offsets(), seen.case.stream, strict=False))
+    follows = parts.get(seen.whole[0])
+    return seen.whole[0] if follows is not None and follows.path.startswith("libxc.") else None
+
+
+def _checkpoints(seen: Look) -> tuple[str, int] | None:
+    """Checkpoints: libxl records that follow one are taken for libxc's, and an END is wanted."""
+    if not seen.whole:
+        return None
+    ended = goes_on(seen) or (seen.case.form == "libxc" and any(row.name == "libxc.END" for row in seen.records))
+    if ended:
+        return "accept", seen.whole[0]
+    # CHECKPOINT_END has the number of a libxc record that is never empty.
+    return "reject", seen.first("libxl.CHECKPOINT_END")
+
+
+SCRIPT = Peer(
+    clauses.SCRIPT,
+    depends={
+        "LIBXC-IHDR-ENDIAN": _byte_order("libxc"),
+        "LIBXL-HDR-ENDIAN": _byte_order("libxl"),
+        "LIBXC-REC-WRONG-GUEST": _wrong_guest,
+        "LIBXC-REC-LENGTH-MAX": _too_long,
+        "LIBXC-REC-RSVD": _reserved,
+        "LIBXC-PVINFO-COMBO": _width_and_levels,
+        "LIBXC-P2M-LEN": _whole_frames,
+        "LIBXL-HDR-OPT-RSVD": _reserved_options,
+        "LIBXL-EMU-ID": _emulator,
+        "LIBXL-CKPTSTATE-LEN": _state_length,
+        "XL-BYTEORDER": _byte_order("xl", "ignore"),
+        "XL-FLAG-STREAM": _flag,
+    },
+    # It wants as many bytes as a length of the wrong order says.
+    places={"XL-BYTEORDER": lambda _: LATER},
+    context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-VCPU-PFN": vcpu_pfn},
+    kept={"LIBXL-EMUXS-PAIRS": _strings, "CKPT-CKPT-REC": _checkpoints},
+)

@@ -1,0 +1,235 @@
+"""What libxenguest does where that depends on the breach, or on what no stream shows."""
+
+from __future__ import annotations
+
+from ..checks.findings import Finding
+from ..schema import libxc
+from .conditions import Peer
+from .looks import HEADER, LATER, Look, Seen, actual
+
+# Of the machine that xenpeer has for a restore.
+VCPUS, FRAMES = 8, {"hvm": 1 << 30, "pv": 1 << 17}
+# HVM parameters that Xen lets a toolstack set: those of xen/include/public/hvm/params.h that are not retired.
+_SETTABLE = {*range(39)} - {4, 13, *range(20, 27), 30}
+_CONTEXTS = ("TILE", "TYPE", "LEN")
+_MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
+_POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "XALLOC"}
+# In the context of a 64-bit vcpu (struct vcpu_guest_context): rdx of a suspended vcpu 0, and cr3.
+_START_INFO_AT, _CR3_AT, _TOP_LEVEL = 0x268, 0x1390, 4
+# In the start_info page: store_mfn and console.domU.mfn.
+_RINGS_AT = (0x38, 0x48)
+
+
+def _page_shift(_: Look, finding: Finding) -> str:
+    """A shift of 32 bits or more is by so many modulo 32, as x86 has it."""
+    return "accept" if actual(finding) % 32 == libxc.PAGE_SHIFT else "reject"
+
+
+def _optional(seen: Look, finding: Finding) -> str:
+    return "reject" if seen.buffered(finding.offset) else "ignore"
+
+
+def _static_end(seen: Look, _: Finding) -> str:
+    return "reject" if seen.before("libxc.STATIC_DATA_END") & _MEMORY else "accept"
+
+
+def _static_end_v2(seen: Look, _: Finding) -> str:
+    """What comes first, memory or the record, ends the static data; another record is one too many."""
+    again = len(seen.applied("libxc.STATIC_DATA_END")) > 1
+    return "reject" if again or seen.before("libxc.STATIC_DATA_END") & _MEMORY else "accept"
+
+
+def _static_ends(seen: Look) -> int:
+    """Where static data ends, as stated or inferred: policies are applied there."""
+    return seen.first("libxc.STATIC_DATA_END", *(_MEMORY if seen.version == 2 else ()))
+
+
+def _policy(seen: Look, finding: Finding) -> str:
+    """The last policy before the end of static data, stated or inferred, is the one that is applied."""
+    end = _static_ends(seen)
+    policies = [row for row in seen.records if row.name == "libxc.X86_MSR_POLICY" and row.at < end < LATER]
+    return "reject" if policies and policies[-1].index == finding.index else "accept"
+
+
+def _pv_info_length(_: Look, finding: Finding) -> str:
+    return "reject" if actual(finding) < HEADER else "accept"
+
+
+def _before_pv_info(seen: Look) -> int:
+    """Where the first record is that needs X86_PV_INFO and comes before it; till then the domain has 64 bits."""
+    sizes = {HEADER, HEADER + libxc.VCPU_CONTEXT_SIZES[8]}
+    for row in seen.records:
+        if row.name == "libxc.X86_PV_INFO":
+            break
+        if row.name in ("libxc.X86_PV_P2M_FRAMES", "libxc.SHARED_INFO") or (
+            row.name == "libxc.X86_PV_VCPU_BASIC" and row.length not in sizes
+        ):
+            return row.at
+    return LATER
+
+
+def _pv_info_place(seen: Look, _: Finding) -> str:
+    return "accept" if _before_pv_info(seen) == LATER else "reject"
+
+
+def _first_pages(seen: Look) -> Seen | None:
+    """The first record that has a page in it, if it comes before any frame list."""
+    for row in seen.records:
+        if row.name == "libxc.X86_PV_P2M_FRAMES":
+            return None
+        if row.name == "libxc.PAGE_DATA" and any(seen.entries(row)):
+            return row
+    return None
+
+
+def _no_frame_list(seen: Look, _: Finding) -> str:
+    """Pages beyond the guest's maximum, which is 0 so far, are refused before any is populated."""
+    pages = _first_pages(seen)
+    if pages is not None:
+        return "reject" if any(pfn for _, pfn in seen.entries(pages)) else "crash"
+    return "accept" if seen.applied("libxc.X86_PV_P2M_FRAMES") else "crash"
+
+
+def _listed_frame(seen: Look, _: Finding) -> str:
+    """The frames of all lists are looked up when the stream is complete."""
+    lists = seen.applied("libxc.X86_PV_P2M_FRAMES")
+    last = max(seen.number(row, 4, 4) for row in lists)
+    types = seen.memory()[0]
+    frames = [seen.number(row, at, 8) for row in lists for at in range(HEADER, row.length, 8)]
+    return "accept" if all(pfn <= last and types.get(pfn) == 0 for pfn in frames) else "reject"
+
+
+def _vcpu_0(seen: Look, _: Finding) -> str:
+    basics = seen.applied("libxc.X86_PV_VCPU_BASIC")
+    return "accept" if any(row.length > HEADER and not seen.number(row, 0, 4) for row in basics) else "reject"
+
+
+def _context(seen: Look, finding: Finding) -> str:
+    """The last context that counts is the one that is used."""
+    applied = seen.applied("libxc.HVM_CONTEXT")
+    return "reject" if applied and applied[-1].index == finding.index else "accept"
+
+
+def _context_end(seen: Look, finding: Finding) -> str:
+    """Instance and length of an END entry are not looked at."""
+    return "accept" if finding.actual.startswith("instance") else _context(seen, finding)
+
+
+def _context_header(seen: Look, finding: Finding) -> str:
+    """Nor at the instance of a header."""
+    kind, _, rest = finding.actual.partition(" instance ")
+    expected, _, length = finding.expected.partition(" instance ")
+    return "accept" if (kind, rest.split()[1:]) == (expected, length.split()[1:]) else _context(seen, finding)
+
+
+def _context_missing(seen: Look, _: Finding) -> str:
+    return "accept" if seen.applied("libxc.HVM_CONTEXT") else "reject"
+
+
+def _parameter(_: Look, finding: Finding) -> str:
+    """The call that sets a parameter takes the low half of its number."""
+    low = actual(finding) & 0xFFFFFFFF
+    return "accept" if low in _SETTABLE else "reject"
+
+
+def _static_again(seen: Look, _: Finding) -> str:
+    """Version 2 has no STATIC_DATA_END: that one has come is inferred from the first pages."""
+    ends, pages = (seen.applied(f"libxc.{name}") for name in ("STATIC_DATA_END", "PAGE_DATA"))
+    if seen.version == 2 and ends and pages and pages[0].at < ends[0].at:
+        return "reject"
+    twice = any(len(seen.applied(f"libxc.{name}")) > 1 for name in ("STATIC_DATA_END", "X86_PV_INFO"))
+    return "reject" if twice else "accept"
+
+
+def _pages_first(seen: Look) -> int:
+    """After all else that the record of the pages shows; that there is no list at all is found last."""
+    pages = _first_pages(seen)
+    return LATER + 1 if pages is None else pages.at + HEADER + pages.length - 1
+
+
+# -- what only the receiver shows -------------------------------------------------------------------------------
+
+
+def _other_guest(seen: Look) -> int | None:
+    """The domain that is restored into is of the kind that the good stream was of."""
+    kind = libxc.GUESTS[seen.case.guest]
+    other = [at for at in seen.domains[:1] if int.from_bytes(seen.data[at : at + 4], "little") != kind]
+    return other[0] if other else None
+
+
+def vcpu_id(seen: Look) -> int | None:
+    """Where a vcpu is that the domain has not; an empty record is not looked at."""
+    for kind in ("BASIC", "EXTENDED", "XSAVE", "MSRS"):
+        for row in seen.applied(f"libxc.X86_PV_VCPU_{kind}"):
+            if row.length > HEADER and seen.number(row, 0, 4) >= VCPUS:
+                return row.at
+    return None
+
+
+def no_room(seen: Look) -> int | None:
+    """Where a page is for which there is no room."""
+    for row in seen.applied("libxc.PAGE_DATA"):
+        if any(kind in _POPULATED and pfn >= FRAMES[seen.case.guest] for kind, pfn in seen.entries(row)):
+            return row.at
+    return None
+
+
+def vcpu_pfn(seen: Look) -> int | None:
+    """Whether a 64-bit vcpu's cr3, or vcpu 0's start_info page or a ring in it, is no such page of the guest."""
+    size = libxc.VCPU_CONTEXT_SIZES[8]
+    basics = [row for row in seen.applied("libxc.X86_PV_VCPU_BASIC") if row.length == HEADER + size]
+    lists = seen.applied("libxc.X86_PV_P2M_FRAMES")
+    if not basics or not lists:
+        return None
+    types, contents = seen.memory()
+    last = max(seen.number(row, 4, 4) for row in lists)
+    for row in {seen.number(row, 0, 4): row for row in basics}.values():
+        top = seen.number(row, HEADER + _CR3_AT, 8) >> 12
+        if types.get(top, 0) & 7 != _TOP_LEVEL:
+            return LATER
+        if seen.number(row, 0, 4) == 0:
+            start = seen.number(row, HEADER + _START_INFO_AT, 8)
+            page = seen.data[contents.get(start, len(seen.data)) :][: libxc.PAGE_SIZE]
+            rings = [int.from_bytes(page[at : at + 8], "little") for at in _RINGS_AT]
+            if types.get(start) != 0 or any(pfn > last for pfn in rings):
+                return LATER
+    return None
+
+
+XENGUEST = Peer(
+    "libxenguest",
+    depends={
+        "LIBXC-DHDR-PAGESHIFT": _page_shift,
+        "LIBXC-REC-UNKNOWN-OPT": _optional,
+        "LIBXC-SDE-PRESENT": _static_end,
+        "LIBXC-PVINFO-LEN": _pv_info_length,
+        "LIBXC-PVINFO-FIRST": _pv_info_place,
+        "LIBXC-P2M-BEFORE-PAGES": _no_frame_list,
+        "LIBXC-SDE-V2": _static_end_v2,
+        "LIBXC-MSR-FLAGS": _policy,
+        "LIBXC-P2M-ENTRY": _listed_frame,
+        "LIBXC-VCPU0-BASIC": _vcpu_0,
+        "LIBXC-HVMCTX-HEADER": _context_header,
+        "LIBXC-HVMCTX-END": _context_end,
+        "LIBXC-HVMCTX-PRESENT": _context_missing,
+        "LIBXC-HVMPARAMS-INDEX": _parameter,
+        "CKPT-STATIC-ONCE": _static_again,
+        **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), _context),
+    },
+    places={
+        **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),
+        "LIBXC-P2M-ENTRY": lambda _: LATER,
+        "LIBXC-P2M-START": lambda _: LATER,
+        "LIBXC-VCPU0-BASIC": lambda _: LATER,
+        "LIBXC-P2M-BEFORE-PAGES": _pages_first,
+        "LIBXC-PVINFO-FIRST": _before_pv_info,
+        "LIBXC-SDE-PRESENT": lambda seen: seen.first(*_MEMORY),
+        "LIBXC-MSR-FLAGS": _static_ends,
+    },
+    context={
+        "LIBXC-DHDR-TYPE": _other_guest,
+        "LIBXC-VCPU-ID": vcpu_id,
+        "LIBXC-PAGE-PFN-HVM": no_room,
+        "LIBXC-VCPU-PFN": vcpu_pfn,
+    },
+)

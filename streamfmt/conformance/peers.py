@@ -1,0 +1,104 @@
+"""Xen's own readers, asked for their verdicts on many streams at once.
+
+`make peers` in a checkout installs and builds them; the environment variable STREAMFMT_XENPEER names a xenpeer that
+is elsewhere.  `xenguest` asks libxenguest, the C library that restores guests, through xenpeer; `script` asks the
+modules of Xen's verify-stream-v2.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..errors import MissingPeerError
+from ..schema.clauses import SCRIPT
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+XENPEER = "xenpeer"
+_BUILT = os.path.join(os.path.dirname(os.path.dirname(_HERE)), "conformance", XENPEER, XENPEER)
+
+
+class Verdict(NamedTuple):
+    """What a peer says of a stream.
+
+    `verdict` is "accept", "reject", "crash" or "hang"; `message` the peer's own words, empty if it has none;
+    `offset` how far it had read, None if that is not known; `refused` the last hypercall that it was refused, if
+    there was one and it did not crash.
+    """
+
+    verdict: str
+    message: str
+    offset: int | None
+    refused: str = ""
+
+
+def find_script() -> str | None:
+    """Where Xen's verify-stream-v2 is, of the newest release if there are several; None without one."""
+    found = glob.glob("/usr/lib/xen-*/bin/verify-stream-v2")
+    return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path)], default=None)
+
+
+def script_modules(script: str) -> str:
+    """Where the modules of such a verify-stream-v2 are, which it looks for on PYTHONPATH."""
+    return os.path.normpath(os.path.join(os.path.dirname(script), "..", "lib", "python"))
+
+
+def _find_xenpeer() -> str | None:
+    """Where xenpeer is: STREAMFMT_XENPEER says, or it was built where its sources are, in a checkout."""
+    path = os.environ.get("STREAMFMT_XENPEER") or _BUILT
+    return path if os.access(path, os.X_OK) else None
+
+
+def require(name: str) -> str:
+    """Where the program is, "xenpeer" or "verify-stream-v2".  Raises MissingPeerError."""
+    found = {XENPEER: _find_xenpeer, SCRIPT: find_script}[name]()
+    if found is None:
+        raise MissingPeerError(name)
+    return found
+
+
+def _asked(
+    command: Sequence[str], streams: Iterable[tuple[str, bytes]], environment: Mapping[str, str] | None = None
+) -> list[Verdict]:
+    """The verdicts of a program that answers each "WORD LENGTH" and stream on its input by a line of JSON."""
+    # A file takes all requests before the first answer comes: no pipe can fill up on either side.
+    with tempfile.TemporaryFile() as requests:
+        asked = 0
+        for word, data in streams:
+            requests.write(b"%s %d\n" % (word.encode(), len(data)))
+            requests.write(data)
+            asked += 1
+        requests.seek(0)
+        done = subprocess.run(command, stdin=requests, capture_output=True, text=True, env=environment, check=False)
+    answers = [Verdict(**json.loads(line)) for line in done.stdout.splitlines()]
+    if done.returncode or len(answers) != asked:
+        raise RuntimeError(
+            f"{command[0]} answered {len(answers)} of {asked} requests, status {done.returncode}: {done.stderr.strip()}"
+        )
+    return answers
+
+
+def xenguest(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
+    """Libxenguest's verdicts on libxc streams, each with its kind: hvm, pv, hvm-remus or pv-remus.
+
+    Raises MissingPeerError without xenpeer, and RuntimeError if it stops.
+    """
+    return _asked([require(XENPEER), "judge"], streams)
+
+
+def script(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
+    """The verdicts of verify-stream-v2's modules on streams, each with its form: libxc, libxl or xl.
+
+    "reject" is the script's exit status 1, "crash" its status 2.  Raises MissingPeerError without the script, and
+    RuntimeError if it stops.
+    """
+    driver = os.path.join(_HERE, "script_driver.py")
+    modules = script_modules(require(SCRIPT))
+    return _asked([sys.executable, "-P", driver], streams, {**os.environ, "PYTHONPATH": modules})

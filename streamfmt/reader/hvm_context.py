@@ -1,0 +1,61 @@
+"""The walk through an HVM context: entry after entry, to the one that ends it."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from .. import tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .body import Body
+
+PATH = "libxc.HVM_CONTEXT.context"
+# How a walk ended: at the END entry; at the end of the body, or with too few bytes there for an entry; at an entry that
+# is longer than what is left; at the end of the stream.
+END, NO_END, SHORT, BEYOND, CUT = "end", "no end", "short", "beyond", "cut"
+
+
+class Entries:
+    """The entries of a context, one at a time: `number` in the context, `at` in the stream, and what its header says.
+
+    `left` are the bytes after that header, of which the entry's data are `length`; what is not read of those goes by.
+    `ended` says how the walk ended.
+    """
+
+    __slots__ = ("_data_end", "_head", "at", "body", "ended", "instance", "kind", "left", "length", "number")
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self._head = Struct(body.order + tables.FORMATS[PATH])
+        self._data_end = 0
+        self.number = -1
+        self.at = self.kind = self.instance = self.length = self.left = 0
+        self.ended = ""
+
+    def next(self) -> Generator[int, int, bool]:
+        """Go to the next entry.  Returns whether there is one: that of END and one that is too long are entries too."""
+        body, size = self.body, self._head.size
+        if self.number >= 0:
+            if self.kind == tables.HVM_END or self.length > self.left:
+                self.ended = END if self.kind == tables.HVM_END else BEYOND
+                return False
+            rest = self._data_end - body.at
+            if (yield from body.skip(rest)) < rest:
+                self.ended = CUT
+                return False
+        if body.left < size:
+            self.ended = SHORT if body.left else NO_END
+            return False
+        self.at = body.at
+        raw = yield from body.take(size)
+        if len(raw) < size:
+            self.ended = CUT
+            return False
+        self.number += 1
+        self.kind, self.instance, self.length = self._head.unpack(raw)
+        self.left = body.left
+        self._data_end = body.at + self.length
+        return True

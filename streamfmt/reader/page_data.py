@@ -1,0 +1,81 @@
+"""The walk through a PAGE_DATA record: its fixed fields, its entries in pieces, then its pages.
+
+Bodies are read by different protocols (by programs, and by those who pull); a walk needs no more of one than `left`,
+`order` and `take`.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from .. import tables
+from .body import PIECE
+from .events import ENTRY, PAGE, PAGE_FIXED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from typing import Any, Protocol
+
+    class Source(Protocol):
+        """What a body is to a walk; see :class:`.body.Body`."""
+
+        @property
+        def left(self) -> int: ...
+        @property
+        def order(self) -> str: ...
+        def take(self, count: int) -> Generator[Any, Any, bytes]: ...
+
+
+_FIXED = "libxc.PAGE_DATA"
+
+
+class PageData:
+    """`count` is what the record says, `room` for how many entries there is room, `head` its fixed fields.
+
+    `entries_left` of the entries have not been read; `pages` of those that have carry content, `unknown` have a type
+    that no release has given a meaning.  `cut` once the stream has ended before an entry.
+    """
+
+    __slots__ = ("body", "count", "cut", "entries_left", "head", "pages", "reserved", "room", "unknown")
+
+    def __init__(self, body: Source) -> None:
+        self.body = body
+        self.head = b""
+        self.count = self.reserved = self.room = self.entries_left = 0
+        self.pages = self.unknown = 0
+        self.cut = False
+
+    def begin(self) -> Generator[Any, Any, bool]:
+        """Read the fixed fields.  Returns whether they were there."""
+        self.head = yield from self.body.take(PAGE_FIXED)
+        if len(self.head) < PAGE_FIXED:
+            return False
+        self.count, self.reserved = unpack_from(self.body.order + tables.FORMATS[_FIXED], self.head)
+        self.room = self.body.left // ENTRY
+        self.entries_left = min(self.count, self.room)
+        return True
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for all of its entries."""
+        return self.count <= self.room
+
+    def entries(self) -> Generator[Any, Any, Sequence[int]]:
+        """The next entries, as 64-bit integers; none after the last, fewer than there should be if the stream ends."""
+        number = min(self.entries_left, PIECE // ENTRY)
+        if not number:
+            return ()
+        raw = yield from self.body.take(ENTRY * number)
+        found = unpack_from(f"{self.body.order}{len(raw) // ENTRY}Q", raw)
+        self.entries_left -= number
+        self.cut = len(found) < number
+        kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in found]
+        self.pages += sum(kind in tables.PAGE_TYPES_DATA for kind in kinds)
+        self.unknown += sum(kind not in tables.PAGE_TYPES for kind in kinds)
+        return found
+
+    @property
+    def expected(self) -> int:
+        """How long the record should be by the entries read."""
+        return PAGE_FIXED + ENTRY * self.count + PAGE * self.pages

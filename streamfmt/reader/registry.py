@@ -1,0 +1,84 @@
+"""The layers' rows, as the schema has them, and the code that they name: it is imported when it is first needed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from .. import tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ROOT = __package__.partition(".")[0]
+
+
+class Row:
+    """A layer's row: see schema.layers.LayerType.
+
+    `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types, and
+    `closes` the schema path of the record that closes a checkpoint.
+    """
+
+    __slots__ = (
+        "align",
+        "checks",
+        "closes",
+        "form",
+        "header_size",
+        "headers",
+        "holds",
+        "length",
+        "length_max",
+        "magic",
+        "name",
+        "opens",
+        "optional",
+        "padding",
+        "program",
+        "too_long",
+        "trailing",
+        "truncated",
+        "unknown",
+        "version",
+    )
+
+    name: str
+    program: str
+    checks: str
+    magic: tuple[str, ...]
+    version: str
+    headers: tuple[str, ...]
+    align: int
+    optional: int
+    length: str
+    length_max: int
+    form: bool
+    holds: tuple[str, ...]
+    opens: dict[int, str]
+    closes: str
+    truncated: str
+    unknown: tuple[str, ...]
+    padding: str
+    too_long: str
+    trailing: str
+    header_size: int
+
+    def __init__(self, name: str, values: dict[str, Any]) -> None:
+        self.name = name
+        self.header_size = tables.SIZES.get(f"{name}.record_header", 0)
+        for key, value in values.items():
+            setattr(self, key, value)
+
+
+ROWS = {name: Row(name, values) for name, values in tables.LAYERS.items()}
+# What --as takes, beside "auto"; and all that is read, not only named.
+FORMS = tuple(name for name, row in ROWS.items() if row.form)
+READ = tuple(ROWS)
+
+
+@cache
+def load(path: str) -> Any:
+    """What a row names as "package.module:name"."""
+    module, _, name = path.partition(":")
+    return getattr(__import__(f"{_ROOT}.{module}", fromlist=(name,)), name)

@@ -1,0 +1,67 @@
+"""XAPI suspend images: a signature, then headers that each say what comes next."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from .. import tables
+from . import framing
+from .events import Layer, Record, Sink, Unsized
+from .framing import END, STOP
+from .identify import Identity, peek
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .framing import Ending
+    from .window import Window
+
+_RECORD_HEADER = Struct("<" + tables.FORMATS["xapi.record_header"])
+
+
+def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of a whole image."""
+    w = window
+    if (yield from framing.opening(w, sink, layer, "the file header")) is None:
+        return STOP, layer
+    layer.version = 2
+    while True:
+        if w.hi - w.lo < layer.header_size and not (yield layer.header_size):
+            what = "a record header" if w.hi > w.lo else "the image, before its End_of_image"
+            framing.cut(w, sink, layer, layer.header_size, what)
+            return STOP, layer
+        kind, length = _RECORD_HEADER.unpack_from(w.buf, w.lo)
+        sized = kind in tables.XAPI_SIZED
+        record = Record(layer, kind, w.position, length) if sized else Unsized(layer, kind, w.position, length)
+        layer.index += 1
+        w.lo += layer.header_size
+        if sized and not 0 <= length <= layer.row.length_max:
+            sink.oversize(record)
+            return STOP, layer
+        if not (yield from framing.body(w, sink, record)):
+            return STOP, layer
+        if kind == tables.XAPI_END_OF_IMAGE:
+            sink.ended(layer, w.position)
+            return END, layer
+        if kind in layer.row.opens:
+            image = Layer(layer.row.opens[kind], layer)
+            if (yield from framing.read(w, sink, image, exact))[0] != END:
+                return STOP, image
+            layer.guest = image.guest
+        elif not sized:
+            sink.inner(layer, w.position, (yield from _opaque(w, kind, exact)), False)
+            return STOP, layer
+
+
+def _opaque(window: Window, kind: int, exact: bool) -> Generator[int, int, Identity]:
+    """Program that names what lies in a XAPI record whose end nobody here can find."""
+    name = {
+        tables.XAPI_LIBXL: "record reserved for a libxl stream, which no release writes",
+        tables.XAPI_DEMU: "state of a virtual GPU (Demu), whose end only its own emulator finds",
+    }.get(kind, "record of a type nobody knows")
+    if kind == tables.XAPI_LIBXC_LEGACY:
+        inside = yield from peek(window, exact)
+        known = f"which holds a {inside.name}" if inside.key else "but nothing in it looks like one"
+        return Identity("", "opaque", f"record for a legacy stream, {known}", inside.evidence)
+    return Identity("", "opaque", name, f"record type {kind:#x}")

@@ -1,0 +1,1 @@
+"""What tests share: streams, how they are judged, and the processes that tests run; no test is here."""

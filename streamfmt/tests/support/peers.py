@@ -1,0 +1,35 @@
+"""Xen's readers for tests: without them a test is skipped, or fails if STREAMFMT_REQUIRE_PEERS is 1."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import pytest
+
+from ...conformance import peers
+from ...conformance.peers import XENPEER, Verdict
+from ...errors import MissingPeerError
+from ...schema.clauses import SCRIPT
+
+
+def require(name: str) -> str:
+    """Where the program is, "xenpeer" or "verify-stream-v2"."""
+    try:
+        return peers.require(name)
+    except MissingPeerError as missing:
+        if os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
+            pytest.fail(f"{missing}, and STREAMFMT_REQUIRE_PEERS=1 wants it")
+        pytest.skip(str(missing))
+
+
+def xenguest(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
+    """Libxenguest's verdicts, as :func:`streamfmt.conformance.peers.xenguest` gives them."""
+    require(XENPEER)
+    return peers.xenguest(streams)
+
+
+def script(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
+    """The script's verdicts, as :func:`streamfmt.conformance.peers.script` gives them."""
+    require(SCRIPT)
+    return peers.script(streams)

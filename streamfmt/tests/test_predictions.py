@@ -1,0 +1,122 @@
+"""Thousands of streams judged by us and by real readers: no difference that the clauses do not explain.
+
+The peers are installed and built by `make peers`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .. import data
+from ..conformance import differences
+from ..conformance.cases import Case, cases
+from ..conformance.conditions import RELEASE, Peer
+from ..conformance.conditions_xenguest import XENGUEST
+from ..conformance.looks import look
+from ..conformance.peers import XENPEER, Verdict
+from ..conformance.predictions import PEERS, Comparison, Step, steps, unexplained
+from ..schema.clauses import registry
+from .support import peers
+from .support.corpus import BREAKING
+from .support.good_streams import HVM
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten() -> Iterator[None]:
+    """The streams and what we see in them are kept for all tests here, and not for those that follow."""
+    yield
+    differences.looks.cache_clear()
+    cases.cache_clear()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
+    """Each reader does with each stream the one thing that follows from the clauses, and stops where it should.
+
+    What the clauses say was seen running has been seen here, and the page about it is current.
+    """
+    peers.require(XENPEER if peer is XENGUEST else peer.name)
+    table = differences.compared(peer)
+    page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
+
+    assert list(unexplained(peer, table)) == []
+    assert list(differences.unsupported(peer, table)) == []
+    assert not [row.seen.case.name for row in table if row.verdict.verdict == "accept" and row.verdict.refused]
+    if peer is XENGUEST:
+        assert differences.unused(table) == set()
+    assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
+
+
+# -- the set ----------------------------------------------------------------------------------------------------
+
+
+def test_the_set_is_large_and_each_is_named() -> None:
+    """Several thousand streams, none twice, each known by its name."""
+    found = list(cases())
+
+    assert len(found) > 5000
+    assert len({case.name for case in found}) == len(found)
+    assert len({(case.form, case.mode, case.data) for case in found}) == len(found)
+
+
+def test_real_streams_are_in_the_set() -> None:
+    """What Xen's own saver wrote, HVM, PV and checkpointed, whole and broken."""
+    made = Counter(case.name.partition(":")[0] for case in cases() if case.name.startswith("real-"))
+
+    assert set(made) == {"real-hvm", "real-pv", "real-remus", "real-pv-list"}
+    assert made["real-hvm"] > 50
+    assert made["real-pv"] > 200
+
+
+# -- what is expected -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_conditions_are_those_of_the_clauses(peer: Peer) -> None:
+    """Each clause that says `when` a reader does what has a function that picks it, and no other clause has one."""
+    known = {clause.id: peer.rows(clause.id) for clause in registry().values()}
+    kept = {clause.id for clause in registry().values() for row in clause.known(peer.name, RELEASE) if row.kept}
+
+    assert {name for name, rows in known.items() if any(row.when for row in rows)} == set(peer.depends)
+    assert kept == set(peer.kept)
+    assert all(len(known[clause]) == 1 for clause in peer.context)
+    # So a word names a row.
+    assert not [name for name, rows in known.items() if len({row.does for row in rows}) < len(rows)]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "stopped", "refused", "reported"),
+    [
+        ("reject", 0, "", False),
+        ("accept", 0, "", True),
+        ("crash", 0, "", True),
+        ("hang", 0, "", True),
+        ("reject", 8, "", True),
+        ("reject", -4112, "", True),
+        ("reject", -4112, "settscinfo: Invalid argument", False),
+        ("reject", -4112, "domctl: Invalid argument", True),
+    ],
+)
+def test_another_verdict_is_reported(verdict: str, stopped: int, refused: str, reported: bool) -> None:
+    """Only the verdict that follows is explained, and only where the reader stops after the record it refuses."""
+    stream = BREAKING["LIBXC-SHINFO-LEN"]["short"].stream
+    seen = look(Case("short", stream, "libxc", "pv"))
+    after = stream.offset("libxc.SHARED_INFO") + 8 + 4096
+    row = Comparison(seen, tuple(steps(seen, XENGUEST)), Verdict(verdict, "", after + stopped, refused))
+
+    assert bool(list(unexplained(XENGUEST, [row]))) == reported
+
+
+def test_a_clause_that_leaves_it_open_is_reported() -> None:
+    """An error of which nothing is known of the reader explains nothing."""
+    seen = look(Case("hvm", HVM, "libxc", "hvm"))
+    verdict = Verdict("reject", "", 0, "settscinfo: Invalid argument")
+
+    row = Comparison(seen, (Step(0, "LIBXC-PAGE-LEN", ""),), verdict)
+
+    assert list(unexplained(XENGUEST, [row]))
