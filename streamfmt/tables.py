@@ -502,7 +502,7 @@ XAPI_SWTPM = 3859
 XAPI_END_OF_IMAGE = 65535
 TEXT_TEXT = 0
 HTTP_HEAD = 0
-HTTP_REPLY = 1
+HTTP_REPLY = b'\x00\x00'
 LIBXC_VERSION_STATIC = 3
 LAYERS = {
     'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'closes': 'libxl.CHECKPOINT_END'},

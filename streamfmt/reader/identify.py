@@ -31,7 +31,7 @@ COMPRESSED_HEAD = max(map(len, COMPRESSED))
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_BEHIND = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
-_EMPTY_LINE, _REPLY = b"\r\n\r\n", bytes(2)
+_EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.HTTP_REPLY
 # Bytes of text that are quoted.
 _FIRST = 40
 # Nothing that is read is shorter.

@@ -252,6 +252,7 @@ def tables() -> dict[str, Any]:
     found.update({f"LEGACY_{name}": value for name, value in constants.items()})
     found["TEXT"] = magic.TEXT
     found["HEAD_LINE"] = magic.HEAD_LINE
+    found["HTTP_REPLY"] = magic.REPLY
     found["PREFACES"] = tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):

@@ -159,17 +159,17 @@ class Namesake:
 
 
 # Octets that cloud-hypervisor's save file leaves between the length and the XML.
-_UNUSED = 44
+UNUSED = 44
 NAMESAKES = (
     Namesake(
         "libvirt",
         "cloud-hypervisor",
         # The XML's length, no less than that of "<a/>", then unused octets, then the XML.  The Xen driver's files
         # have a version first, and never a length of 0.
-        rb"(?s:.{%d}(?![\0-\3]\0\0\0).{4}\0{%d}<)" % (len(libvirt.MAGIC), _UNUSED),
+        rb"(?s:.{%d}(?![\0-\3]\0\0\0).{4}\0{%d}<)" % (len(libvirt.MAGIC), UNUSED),
         "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream",
         "then a length where the Xen driver has a version",
-        len(libvirt.MAGIC) + 4 + _UNUSED + 1,
+        len(libvirt.MAGIC) + 4 + UNUSED + 1,
         "libvirt src/ch/ch_saveimage.c",
     ),
 )
@@ -192,6 +192,8 @@ class Preface:
 
 # What counts as text is UTF-8 of these: printable ASCII, line ends, the escapes of colours, and all behind ASCII.
 TEXT = bytes((*b"\t\n\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)))
+# The reply that may have got between a request and what was asked for.
+REPLY = next(row for row in xl_migrate.HTTP if row.name == "REPLY").body.build({})
 # What a line of a request's head may have.
 HEAD_LINE = bytes((*b"\t", *range(0x20, 0x7F)))
 PREFACES = (

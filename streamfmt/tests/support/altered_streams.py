@@ -48,7 +48,7 @@ def _guests() -> Iterator[tuple[str, str]]:
                 f"pv-{width}-{version == latest}",
                 (
                     f"guest = 'pv'\nform = 'libxc'\nbits = {8 * width}\ndeep = true\nversion = {version}\nvcpus = 2\n"
-                    f"[memory]\nrecords = ['{frames}']\n"
+                    f"[memory]\nrecords = ['{frames}']\ntables = {{ hex = '{_page_table().hex()}' }}\n"
                 ),
             )
     yield "many", "guest = 'hvm'\nform = 'libxc'\nmemory = { frames = '0-1499 XALLOC' }"
@@ -58,7 +58,7 @@ def _guests() -> Iterator[tuple[str, str]]:
     for form in ("libxl", "xl", "libvirt", "xapi"):
         yield form, small.format(form) + (xenstore if form == "libxl" else "")
     yield "migrate", small.format("xl-migrate")
-    yield "text", small.format("xl-migrate") + 'text = "Warning\\n"'
+    yield "text", small.format("xl-migrate") + f"text = {{ hex = '{_text().hex()}' }}"
     yield "converted", small.format("libxl") + "converted = true\n[emulator]\nkind = 'traditional'"
     yield "remus", small.format("libxl") + "checkpoints = 2"
     yield "colo", small.format("libxl") + "colo = true\ncheckpoints = 2"
@@ -66,11 +66,27 @@ def _guests() -> Iterator[tuple[str, str]]:
     bodies = {"VARSTORED": "v", "SWTPM": "AAAA", "QEMU_TRAD": "QEVM"}
     states = "".join(f"[[state]]\ntype = '{name}'\nbody = '{text}'\n" for name, text in bodies.items())
     yield "xapi-states", small.format("xapi") + states
-    request = f"{magic.REQUEST.decode()}memory/1 HTTP/1.1\\r\\nX:{chr(magic.HEAD_LINE[1])}\\r\\n\\r\\n"
-    yield "xapi-http", small.format("xapi") + f'http = "{request}"\n'
+    request = magic.REQUEST + b"memory/1 HTTP/1.1\r\nX:" + magic.HEAD_LINE + b"\r\n\r\n"
+    yield "xapi-http", small.format("xapi") + f"http = {{ hex = '{request.hex()}' }}\n"
     parts = [f"{{ record = 'libxl.CHECKPOINT_STATE', fields = {{ control_id = '{name}' }} }}" for name in _ids()]
     parts.append("{ record = 'libxc.CHECKPOINT_DIRTY_PFN_LIST', fields = { pfns = [1, 2] } }")
     yield "back-channel", f"form = 'back-channel'\npart = [{', '.join((*parts, *parts))}]"
+
+
+def _text() -> bytes:
+    """A line of every character that text may have."""
+    from ...schema import magic
+
+    letters = (chr(code) for code in range(0x100))
+    return b"Warning" + b"".join(it.encode() for it in letters if set(it.encode()) <= set(magic.TEXT)) + b"\n"
+
+
+def _page_table() -> bytes:
+    """An entry with every flag, which points to frame 1."""
+    from ... import tables
+
+    shift, mask = tables.PTE_PFN
+    return (((1 << 64) - 1) & ~(mask << shift) | 1 << shift).to_bytes(8, "little")
 
 
 def _ids() -> tuple[str, ...]:
@@ -135,7 +151,7 @@ def _legacy() -> Iterator[tuple[str, bytes]]:
 def samples() -> dict[str, Sample]:
     """All of them, built by the schema as it is."""
     from ...recipes import load
-    from ...schema import magic
+    from ...schema import libvirt, magic
 
     found = {}
     for name, text in _guests():
@@ -146,6 +162,9 @@ def samples() -> dict[str, Sample]:
         found[f"magic-{place}"] = Sample(bytes(row.offset) + row.octets + bytes(range(64, 128)))
     for place, trailer in enumerate(magic.TRAILERS):
         found[f"trailer-{place}"] = Sample(found["many"].data + trailer.octets)
+    head = magic.REQUEST + b"memory/1 HTTP/1.0\r\n\r\n"
+    found["xapi-http-reply"] = Sample(head + magic.REPLY + found["xapi"].data)
+    found["namesake"] = Sample(libvirt.MAGIC + (99).to_bytes(4, "little") + bytes(magic.UNUSED) + b"<domain>")
     found |= {f"legacy-{name}": Sample(head) for name, head in _legacy()}
     return found
 
