@@ -1,4 +1,4 @@
-# Everything a person types.  `make demo` and `make test` work on a fresh machine with python3 and make.
+# `make demo` and `make test` work on a fresh machine with python3 and make; `make help` lists all targets.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,15 +14,15 @@ help:
 	@echo 'make pythons   fetch newer Pythons into .pythons for the tests to try (Debian)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
-	@echo 'make generate  rewrite what is generated from the schemas and clauses'
-	@echo 'make differences  ask the peers again and rewrite docs/differences.md (make peers comes first)'
-	@echo 'make clean     remove .venv and what builds left'
+	@echo 'make generate  rewrite the files generated from the schemas and clauses'
+	@echo 'make differences  run the peers again and rewrite docs/differences.md (after make peers)'
+	@echo 'make clean     remove .venv and build products'
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'streamfmt needs Python 3.11 or later; try: make PYTHON=python3.12 demo' >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-	  { echo 'python cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv' >&2; \
+	  { echo 'python cannot create virtual environments; on Debian or Ubuntu: apt-get install python3-venv' >&2; \
 	    rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
@@ -34,7 +34,7 @@ $(VENV)/.developer: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,fuzz]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -52,8 +52,8 @@ check: $(VENV)/.developer
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Other Pythons on this machine judge streams too; their packages come once, all else from the machine.
-# Compiled once: the tests start Python some thousand times, where it may be told to keep no bytecode itself.
+# Other Pythons on this machine judge streams too; their packages are downloaded once, everything else is local.
+# Compiled first: the tests start Python some thousand times, and it may be configured not to write bytecode itself.
 test: check
 	@$(BIN)/python -m compileall -q streamfmt
 	@$(BIN)/python -m streamfmt.tests.support.pythons

@@ -1,5 +1,5 @@
 #!/bin/bash -eu
-# Runs in the image of the Dockerfile beside this: harnesses, seeds and dictionaries go to $OUT.
+# Runs in the image of the Dockerfile: harnesses, seeds and dictionaries go to $OUT.
 
 cd "$SRC/streamfmt"
 pip3 install .
@@ -9,7 +9,7 @@ python3 -P -m streamfmt.fuzz.seeds "$seeds"
 
 for harness in conformance/fuzz/fuzz_*.py; do
   name=$(basename "$harness" .py)
-  # Modules are imported where they are needed, which the bundler does not see; data is read by path.
+  # Modules are imported lazily, which the bundler does not see; data is read by path.
   compile_python_fuzzer "$harness" --collect-submodules streamfmt --collect-data streamfmt
   kind=streams
   if [ "$name" = fuzz_recipe ]; then kind=recipes; fi

@@ -1,8 +1,8 @@
-"""The Python interface for asyncio: `identify`, `verify` and `open` as :mod:`streamfmt` has them.
+"""The Python interface for asyncio: `identify`, `verify` and `open` as in :mod:`streamfmt`.
 
-Sources are asyncio.StreamReader or any object with ``async read(n)``.  What is read and found is the same, by the
-same modules; only the waiting is here.  A cancelled call can be made again; only
-`read` and `fields` may have taken a part of their record's body by then.  The stream goes on behind it all the same.
+Sources are asyncio.StreamReader or any object with ``async read(n)``; results are the same, by the same code.
+A cancelled call can be made again, and the stream continues after the record in any case; only `read` and `fields`
+may by then have consumed part of their record's body.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Feed:
 
 
 async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
-    """Say what `source` is, having read no more than its headers."""
+    """Identify `source`, reading only its headers: see :func:`streamfmt.identify`."""
     headers = Headers(check_form(form), exact)
     damage = await _driven(_Feed(source, headers.reader), headers, headers.reader)
     return identified(headers, damage)
@@ -96,7 +96,7 @@ async def verify(
     deep: bool = False,
     exact: bool = False,
 ) -> Outcome:
-    """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options."""
+    """Judge `source` against every rule that a stream alone can show: see :func:`streamfmt.verify`."""
     reader, verifier = judging(form, mode, deep, exact)
     damage = await _driven(_Feed(source, reader), reader.pump, reader)
     return concluded(reader, verifier, strict, damage)
@@ -114,7 +114,7 @@ async def _driven(feed: _Feed, pump: Driven, reader: Reader) -> DamagedError | N
 
 
 class Record(BaseRecord):
-    """A record of a :class:`Stream`.  Its body can be read until the stream is asked for the next item."""
+    """A record of a :class:`Stream`; its body can be read until the next item is requested."""
 
     __slots__ = ("_each",)
 
@@ -165,9 +165,9 @@ class _Pulling(AsyncIterator[T]):
 
 
 class Stream(BaseStream):
-    """A stream that is open: iterate over its headers and records, and use it in an `async with` statement.
+    """An open stream: iterate over its headers and records, and use it in an ``async with`` statement.
 
-    One task at a time may use it.
+    Only one task at a time may use it.
     """
 
     def __init__(self, source: AsyncReadable, form: str = "auto", exact: bool = False) -> None:
@@ -182,7 +182,7 @@ class Stream(BaseStream):
         self.close()
 
     def close(self) -> None:
-        """Let go of the source, which stays open."""
+        """Close the stream; the source stays open."""
         self._core.close()
 
     def __aiter__(self) -> AsyncIterator[Header | Record]:
@@ -206,6 +206,6 @@ class Stream(BaseStream):
 def open(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Stream:  # noqa: A001 - users write aio.open
     """Open `source` for reading item by item: ``async with streamfmt.aio.open(source) as stream``.
 
-    Entering it reads as far as the first header, and raises what :func:`streamfmt.open` raises.
+    Entering it reads up to the first header, and raises what :func:`streamfmt.open` raises.
     """
     return Stream(source, form, exact)

@@ -133,10 +133,15 @@ def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
 
 
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
-    """Say what `source` is, having read no more than its headers.
+    """Identify `source`, reading only its headers.
 
-    Compressed data that is damaged or cut is no error: see :attr:`Identification.failure`.  Raises OSError, TypeError
-    for what is no source, and ValueError for a form that is not known.
+    :param source: path, descriptor, binary file object or bytes.
+    :param form: "auto", or the form to read it as.
+    :param exact: read nothing past the stream's END, and do not decompress.
+    :returns: what it is; damaged or truncated compressed data is in :attr:`Identification.failure`.
+    :raises OSError: the source cannot be opened or read.
+    :raises TypeError: it is not a source.
+    :raises ValueError: unknown form.
     """
     headers = Headers(check_form(form), exact)
     damage = None
@@ -157,10 +162,18 @@ def verify(
     deep: bool = False,
     exact: bool = False,
 ) -> Outcome:
-    """Judge `source` against every rule that a stream alone can show; see docs/verify.md for the options.
+    """Judge `source` against every rule that a stream alone can show.
 
-    Compressed data that is damaged or cut is no error: see :attr:`Outcome.failure`.  Raises OSError, TypeError for
-    what is no source, and ValueError for a form or mode that is not known.
+    :param source: path, descriptor, binary file object or bytes.
+    :param form: "auto", or the form to read it as.
+    :param mode: what the sender was asked for; "auto" infers it.
+    :param strict: treat warnings as errors.
+    :param deep: check the page tables of PV guests, too.
+    :param exact: read nothing past the stream's END, and do not decompress.
+    :returns: verdict and findings; damaged or truncated compressed data is in :attr:`Outcome.failure`.
+    :raises OSError: the source cannot be opened or read.
+    :raises TypeError: it is not a source.
+    :raises ValueError: unknown form or mode.
     """
     reader, verifier = judging(form, mode, deep, exact)
     damage = None
@@ -173,7 +186,7 @@ def verify(
 
 
 class BaseRecord:
-    """A record: where it is and what it says of itself; how to get at its body is the subclasses' business."""
+    """Position and header of a record; subclasses read its body.  All offsets and sizes are in bytes."""
 
     __slots__ = ("_core", "_record")
 
@@ -186,37 +199,37 @@ class BaseRecord:
 
     @property
     def layer(self) -> str:
-        """Path of the layer it belongs to, such as "xl/libxl/libxc"."""
+        """Path of its layer, such as "xl/libxl/libxc"."""
         return self._record.layer.path
 
     @property
     def index(self) -> int:
-        """Which record of its layer it is, from 0 on."""
+        """Index in its layer, from 0."""
         return self._record.index
 
     @property
     def type(self) -> int:
-        """Its type's number."""
+        """Number of its type."""
         return self._record.type
 
     @property
     def name(self) -> str:
-        """Its type's name, such as "PAGE_DATA"."""
+        """Name of its type, such as "PAGE_DATA"."""
         return self._record.name
 
     @property
     def offset(self) -> int:
-        """Offset in the stream of its header."""
+        """Offset of its header in the uncompressed stream."""
         return self._record.offset
 
     @property
     def body(self) -> int:
-        """Offset in the stream of its body."""
+        """Offset of its body in the uncompressed stream."""
         return self._record.body
 
     @property
     def length(self) -> int:
-        """Bytes of its body, without padding."""
+        """Size of its body, without padding."""
         return self._record.length
 
     @property
@@ -226,12 +239,15 @@ class BaseRecord:
 
     @property
     def padding(self) -> int:
-        """Bytes between its body and what comes next."""
+        """Size of the padding after its body."""
         return self._record.padding
 
     @property
     def left(self) -> int:
-        """Bytes of its body that have not been read.  Raises ValueError once the stream has gone on."""
+        """How much of its body has not been read.
+
+        :raises ValueError: the stream has moved on to another item.
+        """
         return self._core.left(self._record)
 
 
@@ -243,7 +259,7 @@ class BaseStream:
 
     @property
     def identity(self) -> Identity:
-        """What the first bytes say it is."""
+        """What the stream is, according to its first bytes."""
         identity = self._core.reader.identity
         if identity is None:
             raise ValueError("the stream has not been opened")
@@ -251,22 +267,22 @@ class BaseStream:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that the last item lies in, from the outermost: name, version, byte order, guest, Xen release."""
+        """The layers that contain the last item, outermost first."""
         return self._core.layers
 
     @property
     def offset(self) -> int:
-        """Offset of the next byte to be read."""
+        """Offset of the next byte to read, in the uncompressed stream."""
         return self._core.window.position
 
     @property
     def trailing(self) -> tuple[int, int] | None:
-        """Offset and number of the bytes that follow the stream's END, once all has been read; None without any."""
+        """Offset and size of the data after the stream's END, once everything has been read; None if there is none."""
         return self._core.behind
 
 
 class Record(BaseRecord):
-    """A record of a :class:`Stream`.  Its body can be read until the stream is asked for the next item."""
+    """A record of a :class:`Stream`; its body can be read until the next item is requested."""
 
     __slots__ = ("_each",)
 
@@ -275,40 +291,55 @@ class Record(BaseRecord):
         self._each = each
 
     def read(self, limit: int = BODY_LIMIT) -> bytes:
-        """What is left of the body.  Raises LimitError, having read nothing, if that is over `limit` bytes."""
+        """Read the rest of the body.
+
+        :param limit: largest size to accept, in bytes.
+        :raises LimitError: it is larger; nothing has been read.
+        :raises StreamError: the stream ends inside it.
+        """
         return bytes(next(self._each(self._core.read(self._record, limit))))
 
     def tail(self) -> bytes:
-        """The bytes of its padding, which are zero in a good stream.  What is left of the body goes by."""
+        """Skip the rest of the body and return the padding, which is zero in a valid stream."""
         return bytes(next(self._each(self._core.tail(self._record))))
 
     def chunks(self, size: int = PIECE) -> Iterator[memoryview]:
-        """What is left of the body in pieces of at most `size` bytes, 64 KiB at most.
+        """Iterate over the rest of the body.
 
-        Each shows the reader's own memory and is released when the next is asked for: copy what you keep.
+        :param size: largest piece in bytes, up to 64 KiB.
+        :returns: views of the reader's memory, each released when the next is requested: copy what you keep.
+        :raises StreamError: the stream ends inside the body.
         """
         return self._each(self._core.chunks(self._record, size))
 
     def fields(self, limit: int = BODY_LIMIT) -> dict[str, Any]:
-        """The body's fields by name, whatever values they have; lists where the schema repeats something.
+        """Decode the body.
 
-        Empty, and the body unread, if no schema knows the type.  Raises LimitError as `read` does, and MalformedError
-        if the body is not as long as its own counts and lengths say.
+        :param limit: largest body to accept, in bytes.
+        :returns: fields by name, whatever their values, with lists for repeated parts; empty for unknown types.
+        :raises LimitError: the body is larger; nothing has been read.
+        :raises MalformedError: its size contradicts its own counts and lengths.
         """
         found: dict[str, Any] = next(self._each(self._core.fields(self._record, limit)))
         return found
 
     def pages(self, limit: int = ENTRY_LIMIT) -> Iterator[PageBatch]:
-        """The pages of a PAGE_DATA record, batch by batch.
+        """Iterate over a PAGE_DATA record's pages.
 
-        Raises ValueError for other records, LimitError for more than `limit` entries, and MalformedError if types or
-        length do not add up.
+        :param limit: largest number of entries to accept.
+        :returns: batches of entries and page contents.
+        :raises ValueError: it is another type of record.
+        :raises LimitError: it has more entries.
+        :raises MalformedError: page types or length are inconsistent.
         """
         return self._each(self._core.batches(self._record, limit))
 
 
 class Stream(BaseStream):
-    """A stream that is open: iterate over its headers and records, and use it in a `with` statement."""
+    """An open stream: iterate over its headers and records, and use it in a ``with`` statement.
+
+    Iteration raises :class:`StreamError` where the stream cannot be read, and OSError.
+    """
 
     def __init__(self, source: StreamSource, form: str = "auto", exact: bool = False) -> None:
         super().__init__(form, exact)
@@ -326,7 +357,7 @@ class Stream(BaseStream):
         self.close()
 
     def close(self) -> None:
-        """Let go of the source.  What was opened for the stream is closed; what the caller opened is not."""
+        """Close the stream, and the source if it was given as a path."""
         feed, self._feed = self._feed, None
         if feed is not None:
             self._core.close()
@@ -353,8 +384,16 @@ class Stream(BaseStream):
 
 
 def open(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Stream:  # noqa: A001 - users write streamfmt.open
-    """Open `source` for reading item by item, as far as its first header.
+    """Open `source` for reading item by item, and read up to its first header.
 
-    Raises NotAStreamError, which says what it is instead, OSError, and what else a :class:`Stream` raises.
+    :param source: path, descriptor, binary file object or bytes.
+    :param form: "auto", or the form to read it as.
+    :param exact: read nothing past the stream's END, and do not decompress.
+    :returns: an iterator over headers and records, to be used in a ``with`` statement.
+    :raises NotAStreamError: it is something else; the error says what.
+    :raises StreamError: it cannot be read as a stream, or its compression is damaged.
+    :raises OSError: the source cannot be opened or read.
+    :raises TypeError: it is not a source.
+    :raises ValueError: unknown form.
     """
     return Stream(source, form, exact)

@@ -20,7 +20,8 @@ Exception
     |-- FieldError           a value that cannot be written
     |-- LayoutError          bytes that are too few or too many for a layout
     |-- BreachError          what is to be written breaks a rule
-    `-- SpecError            a target that is written wrongly
+    |-- SpecError            a target that is written wrongly
+    `-- SchemaError          a declaration that no layout can express
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 
 
 class StreamError(Exception):
-    """The input is not what it should be.  The parent of all errors that are the input's own fault."""
+    """The input is at fault: the parent of all such errors."""
 
 
 class NotAStreamError(StreamError):
-    """What begins at `offset` is nothing that can be read; `identity` says what it is instead."""
+    """The data at `offset` cannot be read; `identity` says what it is instead."""
 
     def __init__(self, identity: Identity, offset: int) -> None:
         super().__init__(identity, offset)
@@ -61,7 +62,7 @@ class TruncatedError(StreamError):
 
 
 class MalformedError(StreamError):
-    """What lies at `offset` cannot be read as what it should be."""
+    """The data at `offset` has a wrong form."""
 
     def __init__(self, offset: int, message: str) -> None:
         super().__init__(offset, message)
@@ -73,7 +74,7 @@ class MalformedError(StreamError):
 
 
 class LimitError(StreamError):
-    """The record at `offset` is sound so far, but has `size` of what the caller takes `limit` of."""
+    """The record at `offset` has `size` bytes or entries, more than the caller's `limit`; nothing else is wrong."""
 
     def __init__(self, offset: int, unit: str, size: int, limit: int) -> None:
         super().__init__(offset, unit, size, limit)
@@ -87,11 +88,11 @@ class LimitError(StreamError):
 
 
 class DamagedError(StreamError):
-    """What wraps the stream is damaged or ends early."""
+    """The compressed data around the stream is damaged or truncated."""
 
 
 class UnopenedError(DamagedError):
-    """What wraps the stream may be sound: opening it takes more memory than is given to it, or what is not there."""
+    """The compressed data may be sound, but needs more memory than allowed, or a dictionary."""
 
 
 class UnreadableError(Exception):
@@ -145,7 +146,7 @@ class UnendingError(UnrunnableError):
 
 
 class FieldError(ValueError):
-    """A value that cannot be written; `field` names where it should go."""
+    """A value that does not fit its field, which `field` names."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -161,7 +162,7 @@ class LayoutError(ValueError):
 
 
 class BreachError(ValueError):
-    """What was to be written breaks a rule: `finding` says which, and where it would have been."""
+    """Data to be written breaks a rule: `finding` says which, and at which offset."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding)
@@ -174,3 +175,16 @@ class BreachError(ValueError):
 
 class SpecError(ValueError):
     """A target that is written wrongly."""
+
+
+class SchemaError(ValueError):
+    """The declaration at `path` cannot be had in a schema, for that `reason`; `file` is where it stands, if known."""
+
+    def __init__(self, path: str, reason: str, file: str = "") -> None:
+        super().__init__(path, reason, file)
+        self.path = path
+        self.reason = reason
+        self.file = file
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}: {self.reason}" if self.file else f"{self.path}: {self.reason}"

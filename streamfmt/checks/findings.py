@@ -21,10 +21,11 @@ IGNORED = "ignored"
 
 
 class Finding:
-    """One breach of one clause.
+    """One breach of one clause, which cannot be changed.
 
-    `offset` and `length` are the bytes in the stream it is about; `index` and `record` name the record in the
-    layer at `layer` ("libxl/libxc"), `field` a field of its schema.  `expected` and `actual` are words.
+    `severity` is "error", "warning" or "note"; `offset` and `length` are in bytes of the uncompressed stream.  `layer`
+    is a path such as "libxl/libxc"; `index` and `record` are number and name of the record, None and "" outside one;
+    `field` is a field of its schema, or "".  `expected`, `actual` and `message` are text.
     """
 
     __slots__ = (

@@ -178,7 +178,6 @@ def draft_width(body: bytes, order: str) -> int:
 def _pairs(checks: Checks, body: Body) -> Program:
     """Keys are relative and not empty, strings of their characters, and each key has a value; one finding of each."""
     walk = Pairs(body)
-    begin = body.at
     bad_pair = bad_char = False
 
     def report(message: str) -> None:
@@ -189,7 +188,7 @@ def _pairs(checks: Checks, body: Body) -> Program:
             checks.context.report("LIBXL-EMUXS-PAIRS", body.record, message, offset=walk.start, field=field)
 
     while (yield from walk.next()):
-        if bad_pair and walk.at - begin >= PIECE:
+        if bad_pair and walk.at - walk.begin >= PIECE:
             return  # one finding is enough, and the body may be endless
         text, key = walk.text, walk.key
         if key and not walk.before and text.startswith(b"/"):

@@ -28,11 +28,11 @@ CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED = "conforms", "does not conform", "not ju
 
 
 class Outcome:
-    """What came out of verifying one stream: the verifier that saw it, and the verdict.
+    """The result of verifying one stream.
 
-    `verdict` is "conforms", "does not conform" or "not judged"; `errors`, `warnings` and `notes` count findings,
-    `size` the bytes of the stream that went by.  `identity` is what its first bytes say it is.  `failure` says why the
-    input was not read to its end, None if it was: then all of this is about what came before.
+    `verdict` is "conforms", "does not conform" or "not judged"; `errors`, `warnings` and `notes` count findings;
+    `size` is how many bytes of the uncompressed stream were read or skipped; `identity` is what its first bytes say.
+    `failure` is None if the input was read to its end; otherwise it says why not, and the rest covers what came before.
 
     An outcome has no truth value: ask for `conforms`.
     """
@@ -80,7 +80,7 @@ class Outcome:
 
     @property
     def findings(self) -> list[Finding]:
-        """What breaks a rule, in the order it was found: the first 100 of each clause."""
+        """Breaches in the order in which they were found: the first 100 of each clause."""
         return self.verifier.findings.kept
 
     @property
@@ -89,12 +89,12 @@ class Outcome:
         return self.verifier.findings.counts
 
     def as_dict(self, name: str = "") -> dict[str, Any]:
-        """The outcome as plain values; spec/json/verify.json describes them.  `name` is the input's."""
+        """The outcome as plain values, as in spec/json/verify.json; `name` is the input's."""
         return as_dict(self, name)
 
     @property
     def status(self) -> int:
-        """Exit status: 0 if the stream conforms, else 1; that of a failure that is worse than this."""
+        """Exit status: 0 if the stream conforms, otherwise 1; that of `failure` if it is worse."""
         return max(int(not self.conforms), self.failure.status if self.failure else 0)
 
     def describe(self) -> str:
@@ -125,8 +125,8 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
                 "path": layer.path,
                 "version": layer.version,
                 "byte_order": layer.byte_order,
-                "guest": layer.guest if layer.name == "libxc" else None,
-                "xen": list(layer.xen) if layer.name == "libxc" else None,
+                "guest": layer.guest if layer.row.image else None,
+                "xen": list(layer.xen) if layer.row.image else None,
                 "records": layer.index,
             }
             for layer in verifier.layers

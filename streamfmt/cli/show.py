@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from .. import tables
 from ..codec.decode import fixed, layouts
+from ..reader.beginnings import following
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
 from ..reader.identify import Identity
@@ -273,7 +274,7 @@ class Listing(Sink):
             self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
             if self.dump is not None:
                 self.dump.record_header(record)
-        limit = tables.XAPI_LENGTH_MAX if record.layer.wraps else tables.RECORD_LENGTH_MAX
+        limit = record.layer.row.length_max
         self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
@@ -286,11 +287,8 @@ class Listing(Sink):
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
         self._settle()
-        known = [(row[0], row[2]) for row in tables.TRAILERS] + [
-            (row[3], row[4]) for row in tables.MAGICS if not row[2]
-        ]
-        name = "zeros" if zero else next((name for data, name in known if head.startswith(data)), "nothing known")
-        self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'byte', 'bytes')}, {name}")
+        _, what = following(head, count, zero)
+        self.remarks.append(f"after END, at {at} ({at:#x}): {number(count, 'byte', 'bytes')}, {what}")
         if self.dump is not None and not self.selecting:
             self.dump.data(at, head[:count], f"after END, the first of {count}")
 
@@ -379,7 +377,7 @@ class Table:
 
     def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
         if not self._path:
-            self._nested = layer.path != "libxc"
+            self._nested = not layer.row.image
             heading = f"{'index':>6}" if self._nested else ""
             self._write(f"{self._name}\n" + self._paint("place", f"record{heading}{'offset':>11}{'length':>10}"))
         if layer.path != self._path:

@@ -15,7 +15,7 @@ from ..checks.outcome import CONFORMS, Outcome, finding_lines, summary
 from ..checks.verifier import Verifier
 from ..errors import UnreadableError
 from ..io.sources import FileSource, PipeSource, drive, reason
-from ..reader.identify import describe
+from ..reader.identify import by_magic, describe
 from ..reader.reader import Reader
 from . import inputs
 
@@ -252,12 +252,12 @@ def _advice(outcome: Outcome) -> list[str]:
     if not first or first[0].clause not in _BEGINNINGS:
         return []
     head = bytes.fromhex(first[0].actual)
-    for key, kind, offset, data, name in tables.MAGICS:
-        if not offset and (head.startswith(data) or data.startswith(head)):
-            advice = f"; try -f {key}" if key in FORMATS else ""
-            advice = "; streamfmt verify opens that" if kind == "compressed" else advice
-            return [f"  looks like: {name}{advice}"]
-    return []
+    found = by_magic(head, True, 0)
+    if found is None:
+        return []
+    advice = f"; try -f {found.key}" if found.key in FORMATS else ""
+    advice = "; streamfmt verify opens that" if found.kind == "compressed" else advice
+    return [f"  looks like: {found.name}{advice}"]
 
 
 def _number(given: str) -> int | None:

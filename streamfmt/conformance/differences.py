@@ -127,12 +127,12 @@ def section(peer: Peer, table: Sequence[Comparison]) -> str:
     excuses = Counter(row.excuse for row in table if row.excuse)
     summary = ", ".join(f"{verdicts[word]:,} {word}" for word in _WORDS if verdicts[word])
     lines = [f"## {peer.name} {RELEASE}", "", f"{len(table):,} streams: {summary}.", ""]
-    lines += ["### Otherwise than streamfmt", "", *_table(other), "", "The clauses say of it:", ""]
+    lines += ["### Unlike streamfmt", "", *_table(other), "", "Details from the clauses:", ""]
     lines += _listed((clause, row) for clause in other for row in peer.rows(clause))
     kept = [(clause.id, row) for clause in registry().values() for row in clause.known(peer.name, RELEASE) if row.kept]
     if kept:
-        lines += ["", "It cannot cope with these, though the rule is kept:", "", *_listed(kept)]
-    lines += ["", "### As streamfmt", "", *_table(same)]
+        lines += ["", "It fails on these, although the rule is kept:", "", *_listed(kept)]
+    lines += ["", "### Like streamfmt", "", *_table(same)]
     if excuses:
         lines += ["", "### Not the reader's doing", "", "The hypervisor below it is a fake one here.", ""]
         lines += [f"- {why}: {count} streams." for why, count in sorted(excuses.items())]
@@ -144,14 +144,14 @@ _HEADING = """\
 
 # Where readers differ
 
-Several thousand streams, each a good one with one thing done to it, were given to streamfmt and to real readers.
-From the clauses that a stream breaks, and their `readers` data, follows what each reader does with it.
-A test asks the readers again: they do so on every stream, or the fake hypervisor below one is to blame.
+Several thousand streams, each a valid one with one change, were given to streamfmt and to real readers.
+The clauses that a stream breaks, and their `readers` data, predict what each reader does with it.
+A test runs the readers again: every prediction holds, except where the fake hypervisor below a reader is to blame.
 
 In the tables `streams` is how many streams break a clause.
-One that is accepted is so with all that it breaks; one that is not counts for the clause that ends the reading.
-`it should` is what the clause asks of readers; a reader is right to reject for a reason of its own.
-`streamfmt explain` tells a clause in full.
+An accepted stream counts for every clause it breaks; any other counts for the clause that stopped the reader.
+`it should` is what the clause requires of readers; a reader may reject a stream for other reasons of its own.
+`streamfmt explain` shows the full text of a clause.
 """
 
 

@@ -99,7 +99,7 @@ def _judged(pieces: Iterable[Buffer], form: str, mode: str, *, deep: bool) -> tu
 
 def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
     layers = outcome.verifier.layers
-    image = next((layer for layer in layers if layer.name == "libxc"), None)
+    image = next((layer for layer in layers if layer.row.image), None)
     return {
         "size": outcome.size,
         "sha256": digest,

@@ -27,7 +27,7 @@ _XZ_BESIDE = 1 << 20
 # one, flags (two bits say how many filters, two which sizes are there), the sizes, then each filter's id, the size of
 # its properties, and those.  LZMA2 is filter 0x21 and has one byte, from which the dictionary's size follows.
 _XZ_HEADER, _XZ_BLOCK_MAX, _LZMA2 = 12, 1024, 0x21
-# zstd's frames that hold no data: a magic of which half an byte is free, then how many bytes to pass over.
+# zstd's frames that hold no data: a magic of which half a byte is free, then how many bytes to pass over.
 SKIPPABLE = re.compile(rb"(?s)[\x50-\x5f]\x2a\x4d\x18")
 _SKIPPABLE_HEADER = 8
 _PIECE = 128 << 10
@@ -224,7 +224,7 @@ def _xz_dictionary(head: bytes) -> int:
 
 
 def _number(raw: bytes, at: int) -> tuple[int, int]:
-    """A number of the xz format, seven bits an byte, and where it ends.  Raises IndexError."""
+    """A number of the xz format, seven bits a byte, and where it ends.  Raises IndexError."""
     found = shift = 0
     while raw[at] & 0x80:
         found |= (raw[at] & 0x7F) << shift

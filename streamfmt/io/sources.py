@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..reader.window import Window
 
     class Driven(Protocol):
-        """What bytes are driven into: an pump, or what runs one.  `run` returns 0 when it wants none (for now)."""
+        """What bytes are driven into: a pump, or what runs one.  `run` returns 0 when it wants none (for now)."""
 
         @property
         def window(self) -> Window: ...

@@ -73,7 +73,7 @@ class CopyingSource(Source):
         return super().skip(window, count)
 
     def read_into(self, room: memoryview) -> int:
-        """Read what is there, at least an byte, and write it before anybody looks at it.
+        """Read what is there, at least a byte, and write it before anybody looks at it.
 
         What cannot be written may be looked at all the same, since a reader that has gone may have gone for a fault
         in it; the failure is raised when more is asked for.

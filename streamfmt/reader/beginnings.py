@@ -1,16 +1,15 @@
-"""What bytes begin like, where a stream might be or has just ended: one answer for every command."""
+"""What follows a stream: one answer for every command, from the same lookup that says what a whole input is."""
 
 from __future__ import annotations
 
 from .. import tables
+from .identify import by_magic
 
 
-def known(head: bytes) -> tuple[str, str, str] | None:
-    """Key, kind and name of what has its magic at the beginning of `head`."""
-    return next(
-        ((key, kind, name) for key, kind, place, magic, name in tables.MAGICS if not place and head.startswith(magic)),
-        None,
-    )
+def another(head: bytes) -> str:
+    """What begins with `head`, in words; empty if nothing is known that does."""
+    found = by_magic(head, False, 0)
+    return found.name if found is not None else ""
 
 
 def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
@@ -23,5 +22,5 @@ def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
             return True, name
     if zero:
         return True, "zeros up to the end, as on a block device"
-    other = known(head)
-    return False, f"another {other[2]}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
+    other = another(head)
+    return False, f"another {other}" if other else f"nothing known, beginning {head[:16].hex(' ')}"

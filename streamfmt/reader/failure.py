@@ -19,9 +19,10 @@ STATUS = {
 
 
 class Failure:
-    """One of :data:`STATUS` as `kind`, the reason in a line, and `offset`: how many bytes of the stream came before.
+    """Why an input was not read to its end.
 
-    Equal to others of the same values; not to be changed.
+    `kind` is one of those in spec/json/verify.json, such as "damaged"; `reason` is a line of text; `offset` is how many
+    bytes of the uncompressed stream came before.  Not to be changed.
     """
 
     __slots__ = ("kind", "offset", "reason")

@@ -23,7 +23,7 @@ class _Enough(Exception):  # noqa: N818 - it is no error
 
 
 class Headers(Sink):
-    """Reads the headers of what comes; its driver runs it like an pump, which is done when they have been read."""
+    """Reads the headers of what comes; its driver runs it like a pump, which is done when they have been read."""
 
     def __init__(self, form: str = "auto", exact: bool = False) -> None:
         self.reader = Reader(self, form, exact)
@@ -51,7 +51,7 @@ class Headers(Sink):
             self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
         elif broken and not self.doubt:
             self.doubt = f"{path} at offset {at}: {', '.join(row[1] for row in broken)} not as expected"
-        if not layer.row.holds and path == f"{layer.name}.{layer.row.headers[-1]}":
+        if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 
     def record(self, record: Record) -> Program | None:
@@ -76,10 +76,11 @@ class Headers(Sink):
 class Identification:
     """What an input is.
 
-    `key` is the short name ("libxl", "xl", "legacy", "" for nothing known) and `kind` its family.  `description` and
-    `evidence` are for people, as is `doubt`, which is empty unless something does not fit.  `guest` is "pv" or "hvm",
-    `xen` the release that wrote the image, `toolstack_width` the bits of a legacy stream's toolstack; None where that
-    is not known.  `failure` says why the input could not be read so far, None if it could.
+    `key` is its short name ("libxl", "xl", "legacy", or "" if unknown) and `kind` its family; `known` says whether it
+    belongs to a migration.  `description`, `evidence` and `doubt` are text; `doubt` is empty unless something does not
+    fit.  `layers` are outermost first.  `guest` is "pv" or "hvm", `xen` the major and minor version that wrote the
+    image, `toolstack_width` the bits of a legacy stream's toolstack; None if unknown.  `failure` says why the headers
+    could not be read, None if they could.
     """
 
     def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
@@ -88,7 +89,7 @@ class Identification:
         if identity is None:
             assert failure is not None, "identification ends before the input does"
             identity = unread(failure.reason)
-        image = next((layer for layer in headers.layers if layer.guest is not None), None)
+        image = next((layer for layer in headers.layers if layer.row.image), None)
         self.key = identity.key
         self.kind = identity.kind
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
@@ -98,7 +99,7 @@ class Identification:
         self.layers = tuple(headers.layers)
         self.guest = identity.guest or (image.guest if image else None)
         self.toolstack_width = identity.width
-        self.xen = image.xen if image else None
+        self.xen = image.xen if image and image.guest else None
         self.doubt = str(failure) if failure else headers.doubt
 
     def __repr__(self) -> str:
@@ -110,7 +111,7 @@ class Identification:
         return max(int(not self.known), self.failure.status if self.failure else 0)
 
     def as_dict(self, name: str = "") -> dict[str, Any]:
-        """The find as plain values; spec/json/identify.json describes them.  `name` is the input's."""
+        """The result as plain values, as in spec/json/identify.json; `name` is the input's."""
         return {
             "format": "streamfmt-identify-1",
             **named(name),

@@ -39,9 +39,12 @@ _SHORTEST = 8
 
 
 class Identity:
-    """`key` is the short name ("libxl", "xl", "legacy", "" for nothing known); `kind` is one of schema.magic's,
-    or "legacy", "empty", "unknown", "unread".  `name` and `evidence` are for people.  Of text before a stream `sizes`
-    are the bytes of its records, and `behind` is the key of that stream."""
+    """What the first bytes of an input, or of a layer inside it, say it is.
+
+    `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
+    "empty", "unknown", "unread".  `name` and `evidence` are text.  For text before a stream, `sizes` are the sizes of
+    its records in bytes, and `behind` is the key of the stream.
+    """
 
     __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "sizes", "width")
 
@@ -227,7 +230,7 @@ def describe(layers: Sequence[Layer]) -> str:
             text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
     guest = ""
     for layer in layers:
-        if layer.guest and not layer.row.holds:
+        if layer.guest and layer.row.image:
             guest = f", x86 {layer.guest.upper()}"
             guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
     return text + guest

@@ -7,12 +7,11 @@ when that is there.  So a driver that blocks and one that waits need nothing but
 
 from __future__ import annotations
 
-from struct import unpack_from
-
 from .. import tables
 from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
-from .events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
+from .events import PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
 from .identify import Identity
+from .page_data import PageData
 from .pump import PAUSE
 from .reader import Reader
 from .registry import READ
@@ -39,7 +38,7 @@ _PAGE_DATA = "libxc.PAGE_DATA"
 
 
 class Header:
-    """A layer's header: schema name `name` ("image_header") in the layer at path `layer`, and its bytes."""
+    """A layer's header: schema `name`, such as "image_header", path `layer`, `offset` in bytes, and bytes `data`."""
 
     __slots__ = ("_order", "_path", "data", "layer", "name", "offset")
 
@@ -56,22 +55,22 @@ class Header:
 
     @property
     def length(self) -> int:
-        """How many bytes it has."""
+        """Its size in bytes."""
         return len(self.data)
 
     def fields(self) -> dict[str, Any]:
-        """Its fields by name."""
+        """Decode it; returns its fields by name, whatever their values."""
         from ..codec.decode import layouts, whole
 
         return whole(layouts()[self._path], self.data, self._order)
 
 
 class PageBatch:
-    """Some of a PAGE_DATA record's entries, in order, and the contents of those that have any.
+    """Some of a PAGE_DATA record's entries, in order, and their contents; iterate over it for one entry at a time.
 
-    `pfns` are the guest's frame numbers, `types` the names of their types.  `contents`, at stream offset `offset`, has
-    a page for each entry whose type is in :attr:`WITH_CONTENT`.  It shows the reader's own memory, without a copy: it
-    is released when the next batch, or anything else of the stream, is asked for.
+    `pfns` are guest frame numbers, `types` the names of their types.  `contents`, at stream offset `offset` in bytes,
+    has a page for each entry whose type is in :attr:`WITH_CONTENT`.  It is a view of the reader's memory, released when
+    anything more is requested of the stream.
     """
 
     __slots__ = ("_lent", "contents", "offset", "pfns", "types")
@@ -89,7 +88,7 @@ class PageBatch:
         self.contents = contents
 
     def __iter__(self) -> Iterator[tuple[int, str, memoryview | None]]:
-        """Frame number, type name, and the page or None, of each entry."""
+        """Yield frame number, type name, and the page or None, for each entry."""
         at = 0
         for pfn, kind in zip(self.pfns, self.types, strict=True):
             if kind in self.WITH_CONTENT:
@@ -130,6 +129,24 @@ class Stops(Sink):
         """The reader has ended; `identity` is what it says the input is."""
         if self.failure is None and identity is not None and identity.key not in READ:
             self.failure = NotAStreamError(identity, 0)
+
+
+class _Pulled:
+    """The current record's body as a walk wants it."""
+
+    __slots__ = ("_reader", "_record", "order")
+
+    def __init__(self, reader: ItemReader, record: Record) -> None:
+        self._reader = reader
+        self._record = record
+        self.order = record.layer.order
+
+    @property
+    def left(self) -> int:
+        return self._reader.left(self._record)
+
+    def take(self, count: int) -> Generator[None, None, bytes]:
+        return self._reader.exactly(self._record, count)
 
 
 class ItemReader(Stops):
@@ -249,14 +266,7 @@ class ItemReader(Stops):
         self._unread(record)
         if record.path != _PAGE_DATA:
             raise ValueError(f"{record.name} has no pages, only {_PAGE_DATA} has")
-        entries = yield from self._entries(record, limit)
-        kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in entries]
-        for number, kind in enumerate(kinds):
-            if kind not in tables.PAGE_TYPES:
-                raise MalformedError(record.offset, f"entry {number} has page type {kind}, which is reserved")
-        count = sum(kind in tables.PAGE_TYPES_DATA for kind in kinds)
-        if self.left(record) != count * PAGE:
-            raise MalformedError(record.offset, f"{self.left(record)} bytes of contents for {count} pages")
+        entries, kinds = yield from self._entries(record, limit)
         start = 0
         while start < len(kinds):
             stop = start
@@ -283,26 +293,36 @@ class ItemReader(Stops):
         if self.left(record) != record.length:
             raise ValueError(f"the body of the record at {record.offset} has been read from already")
 
-    def _entries(self, record: Record, limit: int) -> Generator[None, None, Sequence[int]]:
-        """The page entries, the record's contents being left."""
-        order = record.layer.order
+    def _entries(self, record: Record, limit: int) -> Generator[None, None, tuple[list[int], bytes]]:
+        """The page entries and their types, the record's contents being left."""
         if record.length < PAGE_FIXED:
             raise MalformedError(record.offset, f"{record.length} bytes are too few for {record.name}")
-        count, _ = unpack_from(f"{order}II", (yield from self._bytes(record, PAGE_FIXED)))
-        if ENTRY * count > self.left(record):
-            raise MalformedError(record.offset, f"room for {self.left(record) // ENTRY} of {count} page entries")
-        if count > limit:
-            raise LimitError(record.offset, "page entries", count, limit)
-        return unpack_from(f"{order}{count}Q", (yield from self._bytes(record, ENTRY * count)))
+        walk = PageData(_Pulled(self, record))
+        yield from walk.begin()
+        if not walk.fits:
+            raise MalformedError(record.offset, f"room for {walk.room} of {walk.count} page entries")
+        if walk.count > limit:
+            raise LimitError(record.offset, "page entries", walk.count, limit)
+        entries: list[int] = []
+        kinds = b""
+        while walk.entries_left:
+            entries += yield from walk.entries()
+            kinds += walk.kinds
+        if walk.unknown:
+            number, kind = next(pair for pair in enumerate(kinds) if pair[1] not in tables.PAGE_TYPES)
+            raise MalformedError(record.offset, f"entry {number} has page type {kind}, which is reserved")
+        if self.left(record) != walk.pages * PAGE:
+            raise MalformedError(record.offset, f"{self.left(record)} bytes of contents for {walk.pages} pages")
+        return entries, kinds
 
     def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
         """The rest of a body."""
         left = self.left(record)
         if left > limit:
             raise LimitError(record.offset, "bytes of body", left, limit)
-        return (yield from self._bytes(record, left))
+        return (yield from self.exactly(record, left))
 
-    def _bytes(self, record: Record, count: int) -> Generator[None, None, bytes]:
+    def exactly(self, record: Record, count: int) -> Generator[None, None, bytes]:
         """The next `count` bytes of a body that has as many, as an object of their own."""
         found = bytearray()
         while len(found) < count:

@@ -28,20 +28,24 @@ if TYPE_CHECKING:
 
 
 _FIXED = "libxc.PAGE_DATA"
+# The page type in an entry's highest byte; types whose pages carry content, and all that are known.
+_KIND = bytes(top >> tables.ENTRY_TYPE_SHIFT - 8 * (ENTRY - 1) for top in range(256))
+_DATA, _KNOWN = bytes(tables.PAGE_TYPES_DATA), bytes(tables.PAGE_TYPES)
 
 
 class PageData:
     """`count` is what the record says, `room` for how many entries there is room, `head` its fixed fields.
 
     `entries_left` of the entries have not been read; `pages` of those that have carry content, `unknown` have a type
-    that no release has given a meaning.  `cut` once the stream has ended before an entry.
+    that no release has given a meaning; `kinds` and `raw` are types and bytes of the latest.  `cut` once the stream has
+    ended before an entry.
     """
 
-    __slots__ = ("body", "count", "cut", "entries_left", "head", "pages", "reserved", "room", "unknown")
+    __slots__ = ("body", "count", "cut", "entries_left", "head", "kinds", "pages", "raw", "reserved", "room", "unknown")
 
     def __init__(self, body: Source) -> None:
         self.body = body
-        self.head = b""
+        self.head = self.raw = self.kinds = b""
         self.count = self.reserved = self.room = self.entries_left = 0
         self.pages = self.unknown = 0
         self.cut = False
@@ -66,14 +70,14 @@ class PageData:
         number = min(self.entries_left, PIECE // ENTRY)
         if not number:
             return ()
-        raw = yield from self.body.take(ENTRY * number)
-        found = unpack_from(f"{self.body.order}{len(raw) // ENTRY}Q", raw)
+        self.raw = raw = yield from self.body.take(ENTRY * number)
+        order, got = self.body.order, len(raw) // ENTRY
         self.entries_left -= number
-        self.cut = len(found) < number
-        kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in found]
-        self.pages += sum(kind in tables.PAGE_TYPES_DATA for kind in kinds)
-        self.unknown += sum(kind not in tables.PAGE_TYPES for kind in kinds)
-        return found
+        self.cut = got < number
+        self.kinds = kinds = raw[0 if order == ">" else ENTRY - 1 : ENTRY * got : ENTRY].translate(_KIND)
+        self.pages += got - len(kinds.translate(None, _DATA))
+        self.unknown += len(kinds.translate(None, _KNOWN))
+        return unpack_from(f"{order}{got}Q", raw)
 
     @property
     def expected(self) -> int:

@@ -24,10 +24,12 @@ class Row:
         "align",
         "checks",
         "closes",
+        "end",
         "form",
         "header_size",
         "headers",
         "holds",
+        "image",
         "length",
         "length_max",
         "magic",
@@ -54,6 +56,8 @@ class Row:
     length: str
     length_max: int
     form: bool
+    image: bool
+    end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
     closes: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
+from .body import PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,21 +13,21 @@ if TYPE_CHECKING:
 
 
 class Pairs:
-    """The strings of a body, in pieces as they come.
+    """The strings of a body, in pieces as they come; the first begins at stream offset `begin`.
 
     A piece is `text` at stream offset `at`, of string number `strings`, which begins at `start` and of which `before`
     bytes came earlier; `whole` if the NUL comes after it.  After the last piece `strings` counts those that have ended,
     and `before` is the length of what has none.
     """
 
-    __slots__ = ("_next", "_pieces", "at", "before", "body", "start", "strings", "text", "whole")
+    __slots__ = ("_next", "_pieces", "at", "before", "begin", "body", "start", "strings", "text", "whole")
 
     def __init__(self, body: Body) -> None:
         self.body = body
         self._pieces: list[bytes] = []
         self._next = 0
         self.strings = 0
-        self.start = self.at = body.at
+        self.begin = self.start = self.at = body.at
         self.before = 0
         self.text = b""
         self.whole = False
@@ -59,3 +60,11 @@ class Pairs:
         self._next += 1
         self.whole = self._next < len(self._pieces)
         return True
+
+    def count(self, most: int) -> Generator[int, int, int]:
+        """How many strings end in the next `most` bytes, or as many as come, without looking at each."""
+        found = 0
+        end = self.body.at + most
+        while self.body.at < end and (raw := (yield from self.body.take(PIECE))):
+            found += raw.count(0)
+        return found

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from struct import unpack, unpack_from
 from typing import TYPE_CHECKING, Any
 
 from ..codec.content import Buffer
 from ..errors import BreachError
 from ..io.memory import memory
 from ..io.sources import drive
-from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Unsized
+from ..reader.body import PIECE, Body
+from ..reader.events import ENTRY, PAGE, Layer, Record, Unsized
 from ..reader.items import Stops
+from ..reader.page_data import PageData
 from ..reader.reader import Reader
 from ..writer.draft import ANNOUNCING, Draft
 from ..writer.part import RECORDS, Part, raw
@@ -32,7 +33,6 @@ BODY_MAX = 1 << 20
 REST_MAX = 64 << 10
 # Zeros that are counted there: some inputs, such as /dev/zero, have no end.
 ZEROS_MAX = 1 << 30
-_PIECE = 64 << 10
 # Pages that are kept unless told otherwise.
 PAGES = 64
 _PAGE_DATA = "libxc.PAGE_DATA"
@@ -41,7 +41,7 @@ _PAGE_DATA = "libxc.PAGE_DATA"
 class Teller(Stops):
     """Tells a stream to `write`; `pages` pages whose contents follow no rule are kept.
 
-    It is driven like an pump.  `broken` says whether what it told breaks a rule, `lost` what was left out.
+    It is driven like a pump.  `broken` says whether what it told breaks a rule, `lost` what was left out.
     """
 
     every_page = True
@@ -142,66 +142,54 @@ class Teller(Stops):
 
     def _body(self, record: Record, head: bytes = b"") -> Generator[int, int, None]:
         """A body that begins with `head`."""
-        data = head + (yield from self._take(min(record.length, BODY_MAX) - len(head)))
+        body = Body(self.window, record)
+        data = bytearray(head)
+        while piece := (yield from body.take(min(PIECE, BODY_MAX - len(data)))):
+            data += piece
         left = record.length - len(data)
         if left and len(data) == BODY_MAX:
-            left -= yield -left
+            left -= yield from body.skip(left)
             note = f"{record.length - left:,} bytes were not kept"
             self.lost.append(f"{record.name} at {record.offset}: {note}")
             self._tell(_cut(_part(record, data=b"", fill=record.length - left), record, left), note=note)
             return
-        part = dump.part_of_body(_path(record), data, record.layer.order)
+        part = dump.part_of_body(_path(record), bytes(data), record.layer.order)
         self._tell(_cut(_part(record, values=part.values, data=part.data), record, left))
 
     def _page_data(self, record: Record) -> Generator[int, int, None]:
         """A body of pages, whose contents are told by what they follow."""
-        head = yield from self._take(min(PAGE_FIXED, record.length))
-        count, reserved = unpack("<II", head) if len(head) == PAGE_FIXED else (0, 0)
-        if not 0 < ENTRY * count <= min(record.length - PAGE_FIXED, BODY_MAX):
+        body = Body(self.window, record)
+        walk = PageData(body)
+        begun = yield from walk.begin()
+        head = walk.head
+        if not begun or not walk.count or not walk.fits or ENTRY * walk.count > BODY_MAX:
             yield from self._body(record, head)
             return
-        head += yield from self._take(ENTRY * count)
-        if len(head) < PAGE_FIXED + ENTRY * count:
+        entries: list[int] = []
+        while walk.entries_left and not walk.cut:
+            entries += yield from walk.entries()
+            head += walk.raw
+        if walk.cut:
             self._tell(_cut(_part(record, data=head), record, record.length - len(head)))
             return
-        entries = unpack_from(f"<{count}Q", head, PAGE_FIXED)
-        pfns = dump.with_contents(entries)
-        whole = left = record.length - len(head)
-        contents = dump.Contents(pfns, self._pages)
-        window = self.window
+        whole = left = body.left
+        contents = dump.Contents(dump.with_contents(entries), self._pages)
         while left and not contents.dropped:
-            want = min(PAGE, left)
-            if window.hi - window.lo < want:
-                yield want
-            page = window.take(min(want, window.hi - window.lo))
+            page = yield from body.take(PAGE)
             left -= len(page)
             if page:
                 contents.add(page)
-            if len(page) < want:
+            if len(page) < PAGE:
                 break
         note = ""
         if contents.dropped:
-            left -= yield -left
+            left -= yield from body.skip(left)
             note = "contents were not kept"
             self._unkept += (whole - left) // PAGE
         else:
             self._pages -= contents.kept
         part = _cut(_part(record, data=head, fill=whole - left), record, left)
-        self._tell(part, _keys(entries, reserved, part, contents), note)
-
-    def _take(self, count: int) -> Generator[int, int, bytes]:
-        """The next `count` bytes, fewer if the stream ends before."""
-        window = self.window
-        found = bytearray()
-        while len(found) < count:
-            want = min(count - len(found), _PIECE)
-            if window.hi - window.lo < want:
-                yield want
-            piece = window.take(min(want, window.hi - window.lo))
-            found += piece
-            if len(piece) < want:
-                break
-        return bytes(found)
+        self._tell(part, _keys(entries, walk.reserved, part, contents), note)
 
     # -- what is told -----------------------------------------------------------------------------------------
 
@@ -265,7 +253,7 @@ class _Nowhere:
 
 def _order(layer: Layer, path: str, data: bytes) -> str:
     """The byte order of a header that may announce it."""
-    if path in ANNOUNCING and not (layer.parent is not None and layer.parent.name == "back-channel"):
+    if path in ANNOUNCING and layer.judge is layer:
         return ">" if dump.part_of_body(path, data, "<").values.get("options.endian") else "<"
     return layer.order
 
@@ -274,8 +262,7 @@ def _path(record: Record) -> str:
     """The record's schema path, that of another if no schema knows it."""
     if record.path in RECORDS:
         return record.path
-    layer = record.layer.name
-    return f"{layer}.END" if f"{layer}.END" in RECORDS else f"{layer}.END_OF_IMAGE"
+    return f"{record.layer.name}.{record.layer.row.end}"
 
 
 def _part(record: Record, **rest: Any) -> Part:

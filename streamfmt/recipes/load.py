@@ -1,4 +1,4 @@
-"""Recipes: a stream described in TOML, for people to read and write.  docs/recipes.md tells the keys.
+"""Recipes: a stream described in TOML, for people to read and write.  docs/recipes.md lists the keys.
 
 A recipe says what guest it is (`guests`), or lists the parts, or begins with another recipe; then come faults, which
 are edits of the list of parts.
@@ -40,10 +40,10 @@ Fetch = Callable[[str], "Recipe"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a recipe makes: the stream, and how it is to be read.
+    """A loaded recipe: its stream, and how to verify it.
 
-    `form` and `mode` are those of ``verify --as`` and ``--mode``; with `deep` page tables are judged.  `faults` says
-    whether it is broken on purpose.  `keys` are what the recipe says, for others that are like it.
+    `form`, `mode` and `deep` are those of :func:`streamfmt.verify`.  `faults` says whether it is broken on purpose.
+    `keys` are its TOML values, for recipes that are `like` it.
     """
 
     stream: Draft
@@ -56,18 +56,28 @@ class Recipe:
 
 
 def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
-    """The recipe that a text is.  `fetch` finds others that it is made from, by name.  Raises RecipeError."""
+    """Load a recipe from TOML.
+
+    :param text: the recipe.
+    :param file: its name, for error messages.
+    :param fetch: returns the recipe of a given name, for `base` and `like`.
+    :raises RecipeError: it is wrong, or over a limit.
+    """
     return read(Source(text, file).top(), fetch, whole=True)
 
 
 def load_file(path: str | os.PathLike[str]) -> Recipe:
-    """The recipe in a file; others that it is made from lie beside it.  Raises RecipeError and OSError."""
+    """Load a recipe from a file; recipes that it refers to are in the same directory.
+
+    :raises RecipeError: it is wrong, or over a limit.
+    :raises OSError: it cannot be read.
+    """
     with open(path, "rb") as file:
         return load_from(file, Path(path))
 
 
 def load_from(file: BinaryIO, path: Path) -> Recipe:
-    """As `load_file`, from a file that is open."""
+    """As `load_file`, from an open file."""
     return _Files().load(file, path, ())
 
 

@@ -73,17 +73,17 @@ def _lines() -> Iterator[str]:
     strict = ", ".join(code(name) for name in sorted(tables.SCRIPT_REJECTS))
     yield from ("### As strict as the script", "")
     yield "A breach of these is a warning to `streamfmt verify`, and readers must ignore most of them."
-    yield f"The script of Xen {SCRIPT_RELEASE} refuses them, and so does our command: {strict}."
-    yield from ("", "### Refused, though the script takes it", "")
+    yield f"The script of Xen {SCRIPT_RELEASE} rejects them, and so does our command: {strict}."
+    yield from ("", "### Rejected, though the script accepts it", "")
     yield "The script keeps no state and does not look into bodies."
-    yield "Where it takes some breaches only, the last column says which."
+    yield "If it accepts only some breaches, the last column says which."
     yield ""
     yield from _table((row.clause, row.script) for row in rows if GOOD in row.theirs)
-    yield from ("### Taken, though the script refuses it", "")
+    yield from ("### Accepted, though the script rejects it", "")
     yield from _table((row.clause, row.script) for row in rows if row.script and row.ours == GOOD)
-    yield from ("### Taken where the rule is kept, though the script refuses even that", "")
+    yield from ("### Accepted where the rule is kept, though the script rejects even that", "")
     yield from _table((row.clause, row.unheard) for row in rows if row.unheard)
-    yield from ("### Refused with exit status 1, by the script with 2", "")
+    yield from ("### Rejected with exit status 1, by the script with 2", "")
     yield from _table((row.clause, row.script) for row in rows if STATUS["crash"] in row.theirs)
 
 

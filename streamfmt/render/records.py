@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from struct import Struct, unpack_from
 from typing import Any
 
 from .. import tables
 from ..codec.decode import fixed, layouts
-from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Layer, Record
+from ..reader.body import Body
+from ..reader.events import Layer, Record
+from ..reader.hvm_context import BEYOND, Entries
+from ..reader.page_data import PageData
 from ..reader.window import Window
+from ..reader.xenstore import Pairs
 from ..schema.model import Layout
 from .pages import Pages, number
 
@@ -48,14 +51,6 @@ def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
     return found
 
 
-def take(window: Window, record: Record, count: int) -> Generator[int, int, bytes]:
-    """The next `count` bytes of a body, or as many as the record and the stream have."""
-    count = min(count, record.end - window.position)
-    if window.hi - window.lo < count and not (yield count):
-        count = window.hi - window.lo
-    return window.take(count)
-
-
 @dataclass(slots=True)
 class Brief:
     """A record in short; `pages` are those of a PAGE_DATA, which is `clean` if its remarks stay empty."""
@@ -77,57 +72,58 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if layout is None and record.layer.wraps:
         return Brief({}, "unknown, and so is its end")
     if layout is None:
-        return Brief(
-            {},
-            "unknown, may be skipped" if record.type & record.layer.row.optional else "unknown, and mandatory",
-        )
-    raw = yield from take(window, record, layout.size)
-    fields = fixed(layout, raw, record.layer.order)
-    if len(raw) < layout.size:
-        short = record.length < layout.size
-        return Brief(fields, f"too short, its fixed fields are {layout.size:,} bytes" if short else "cut off")
+        optional = record.type & record.layer.row.optional
+        return Brief({}, "unknown, may be skipped" if optional else "unknown, and mandatory")
+    body = Body(window, record)
     if record.path == PAGE_DATA:
-        return (yield from _pages(record, window, fields))
+        return (yield from _pages(body))
+    raw = yield from body.take(layout.size)
+    if len(raw) < layout.size:
+        return _short(record, raw)
+    fields = fixed(layout, raw, body.order)
     words = []
     if record.declared_length != record.length:
         words.append(f"length says {record.declared_length:,}")
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     if record.path in _WALKS:
-        words.append((yield from _WALKS[record.path](record, window)))
+        words.append((yield from _WALKS[record.path](body)))
     elif layout.parts and layout.parts[0].element is not None:
-        words.append((yield from _list(record, window, layout, fields)))
+        words.append((yield from _list(body, layout, fields)))
     elif record.length > layout.size and not layout.parts:
         words.append(f"{record.length - layout.size:,} bytes more than it should have")
     return Brief(fields, ", ".join(words))
 
 
-def _pages(record: Record, window: Window, fields: Fields) -> Generator[int, int, Brief]:
+def _short(record: Record, raw: bytes) -> Brief:
+    """A record whose fixed fields are not there whole."""
+    layout = layouts()[record.path]
+    short = record.length < layout.size
+    text = f"too short, its fixed fields are {layout.size:,} bytes" if short else "cut off"
+    return Brief(fixed(layout, raw, record.layer.order), text)
+
+
+def _pages(body: Body) -> Generator[int, int, Brief]:
+    record, walk = body.record, PageData(body)
     pages = Pages()
     pages.records, pages.length = 1, record.length
-    count, room = fields["count"], (record.length - PAGE_FIXED) // ENTRY
-    remarks = [f"room for {room:,} of {count:,} entries"] if count > room else []
-    reserved = fields["reserved"]
-    left = min(count, room)
-    while left:
-        piece = min(left, _PIECE // ENTRY)
-        raw = yield from take(window, record, ENTRY * piece)
-        got = len(raw) // ENTRY
-        if got:
-            entries = unpack_from(f"{record.layer.order}{got}Q", raw)
+    if not (yield from walk.begin()):
+        return _short(record, walk.head)
+    remarks = [] if walk.fits else [f"room for {walk.room:,} of {walk.count:,} entries"]
+    reserved = walk.reserved
+    while walk.entries_left and not walk.cut:
+        entries = yield from walk.entries()
+        if entries:
             pages.add(entries)
             reserved = reserved or any(entry & tables.ENTRY_RESERVED_MASK for entry in entries)
-        if got < piece:
-            remarks.append("cut off")
-            break
-        left -= got
-    expected = PAGE_FIXED + ENTRY * count + PAGE * pages.content
-    known = all(kind in tables.PAGE_TYPES for kind in pages.types)
-    if not remarks and known and record.length != expected:
-        remarks.append(f"length should be {expected:,}")
+    if walk.cut:
+        remarks.append("cut off")
+    if not remarks and not walk.unknown and record.length != walk.expected:
+        remarks.append(f"length should be {walk.expected:,}")
     if reserved:
         remarks.append("reserved bits set")
-    return Brief(fields, "; ".join(remarks), pages, clean=bool(count and known and not remarks))
+    fields = fixed(layouts()[record.path], walk.head, body.order)
+    return Brief(fields, "; ".join(remarks), pages, clean=bool(walk.count and not walk.unknown and not remarks))
 
 
 # Noun for the elements of a record's array, and how one of them reads; None if only their number is told.
@@ -151,8 +147,9 @@ def name_of(layout: Layout, path: str, value: int) -> str:
     return names.get(value, f"{value:#x}")
 
 
-def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Generator[int, int, str]:
+def _list(body: Body, layout: Layout, fields: Fields) -> Generator[int, int, str]:
     """An array of elements of one size: how many, and the first ones."""
+    record = body.record
     part = layout.parts[0]
     assert part.element is not None
     one, many, show = _ELEMENTS[record.path]
@@ -166,72 +163,59 @@ def _list(record: Record, window: Window, layout: Layout, fields: Fields) -> Gen
     if show is None or not room:
         return text
     shown = []
-    raw = yield from take(window, record, part.unit * min(room, _SHOWN))
+    raw = yield from body.take(part.unit * min(room, _SHOWN))
     for at in range(0, len(raw) - part.unit + 1, part.unit):
         shown.append(show(part.element, fixed(part.element, raw[at : at + part.unit], record.layer.order)))
     rest = f", and {room - len(shown):,} more" if room > len(shown) else ""
     return f"{text}: {', '.join(shown)}{rest}" if shown else text
 
 
-def _context(record: Record, window: Window) -> Generator[int, int, str]:
+def _context(body: Body) -> Generator[int, int, str]:
     """The types of Xen's save entries, neighbours of one type taken together."""
-    head = Struct(record.layer.order + tables.FORMATS["libxc.HVM_CONTEXT.context"])
+    walk = Entries(body)
     kinds: list[tuple[str, int]] = []
     entries = named = 0
-    while record.end - window.position >= head.size and entries < _WALK_ENTRIES:
-        raw = yield from take(window, record, head.size)
-        if len(raw) < head.size:
-            break
-        kind, _, length = head.unpack(raw)
+    while entries < _WALK_ENTRIES and (yield from walk.next()):
         entries += 1
-        name = tables.HVM_TYPES[kind][0] if kind in tables.HVM_TYPES else f"type {kind}"
+        name = tables.HVM_TYPES[walk.kind][0] if walk.kind in tables.HVM_TYPES else f"type {walk.kind}"
         if kinds and kinds[-1][0] == name and named == entries - 1:
             kinds[-1] = name, kinds[-1][1] + 1
             named += 1
         elif len(kinds) < _NAMED:
             kinds.append((name, 1))
             named += 1
-        if length > record.end - window.position:
-            kinds.append((f"cut: it claims {length:,} bytes", 1))
-            break
-        if length and (yield -length) < length:
-            break
+    if walk.ended == BEYOND:
+        kinds.append((f"cut: it claims {walk.length:,} bytes", 1))
     text = number(entries, "entry", "entries")
     if kinds:
         text += ": " + ", ".join(name if times == 1 else f"{name} x{times}" for name, times in kinds)
     if entries > named:
         text += f", and {entries - named:,} more"
-    left = record.end - window.position
-    return text + (f", then {number(left, 'more byte', 'more bytes')}" if left else "")
+    return text + (f", then {number(body.left, 'more byte', 'more bytes')}" if body.left else "")
 
 
-def _pairs(record: Record, window: Window) -> Generator[int, int, str]:
+def _pairs(body: Body) -> Generator[int, int, str]:
     """How many strings in pairs, in as much of the body as is looked at."""
-    strings = 0
-    seen = 0
-    while seen < _WALK_BYTES and (raw := (yield from take(window, record, _PIECE))):
-        strings += raw.count(0)
-        seen += len(raw)
+    strings = yield from Pairs(body).count(_WALK_BYTES)
     text = number(strings // tables.PAIR_STRINGS, "pair", "pairs")
-    left = record.end - window.position
-    return text + (f", and {number(left, 'more byte', 'more bytes')}" if left else "")
+    return text + (f", and {number(body.left, 'more byte', 'more bytes')}" if body.left else "")
 
 
-def _emulator_state(record: Record, window: Window) -> Generator[int, int, str]:
+def _emulator_state(body: Body) -> Generator[int, int, str]:
     """How long an emulator's state is, and whether it is QEMU's."""
-    size = record.end - window.position
-    head = yield from take(window, record, len(_QEMU_MAGIC))
+    size = body.left
+    head = yield from body.take(len(_QEMU_MAGIC))
     if head == _QEMU_MAGIC:
         return f"{size:,} bytes, beginning with {head.decode()}"
     return f"{size:,} bytes" + (f", beginning {head.hex(' ')}" if head else "")
 
 
-def _description(record: Record, window: Window) -> Generator[int, int, str]:
+def _description(body: Body) -> Generator[int, int, str]:
     """What a XAPI image's XENOPS record says of the guest."""
     from ..reader import sexpr  # few streams have one
 
     try:
-        found = yield from sexpr.walk(window, record)
+        found = yield from sexpr.walk(body.window, body.record)
     except sexpr.BrokenError as error:
         return f"broken at {error.at}: {error.message}"
     except sexpr.EndedError:
@@ -248,14 +232,14 @@ def _description(record: Record, window: Window) -> Generator[int, int, str]:
     return ", ".join(words)
 
 
-def _first_line(record: Record, window: Window) -> Generator[int, int, str]:
+def _first_line(body: Body) -> Generator[int, int, str]:
     """How a text begins."""
-    head = yield from take(window, record, _LINE_MAX)
+    head = yield from body.take(_LINE_MAX)
     line, _, rest = head.partition(b"\n")
-    return ascii(line.rstrip().decode("latin-1")) + (", and more" if rest or len(head) < record.length else "")
+    return ascii(line.rstrip().decode("latin-1")) + (", and more" if rest or len(head) < body.record.length else "")
 
 
-_WALKS: dict[str, Callable[[Record, Window], Generator[int, int, str]]] = {
+_WALKS: dict[str, Callable[[Body], Generator[int, int, str]]] = {
     "libxc.HVM_CONTEXT": _context,
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
     "libxl.EMULATOR_CONTEXT": _emulator_state,

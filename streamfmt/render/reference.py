@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..schema import hvm, libxc, magic, states, xapi
+from ..schema import hvm, libxc, magic, protocol, states, xapi
 from ..schema.build import RecordType
 from ..schema.layers import LAYERS
+from ..schema.machine import Machine
 from ..schema.model import Field, Layout, Part, catalogue, layouts_within
+from . import machines
 
 TARGET = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs/formats.md")
 _HEADING = """\
@@ -20,9 +22,9 @@ _HEADING = """\
 
 # Formats
 
-This is every layout that streamfmt knows, as its schemas declare it.
-Offsets and sizes are bytes, bits are counted from the least significant one.
-A layout's integers follow the byte order that its stream announces, unless it says otherwise.
+These are all layouts that streamfmt knows, generated from its schemas.
+Offsets and sizes are in bytes; bits are counted from the least significant one.
+Integers have the byte order that the stream announces, unless the layout says otherwise.
 """
 # Fields with more names than this refer to a table of their own.
 _NAMES_MAX = 6
@@ -110,7 +112,7 @@ def _layout(layout: Layout, depth: int) -> Iterator[str]:
     if layout.record is not None:
         yield from _about(layout, layout.record)
     if any(row.big for row in layout.fields):
-        yield "Its integers are big-endian always."
+        yield "Its integers are always big-endian."
     yield from (f"Source: {layout.source}.", "")
     rows: list[Sequence[object]] = [
         (row.offset, row.size, _bits(row), code(row.path or "value"), _values(row), row.doc) for row in layout.fields
@@ -170,7 +172,7 @@ def _page_types() -> Iterator[str]:
 
 def _hvm_params() -> Iterator[str]:
     yield from ("## HVM parameters", "")
-    yield f"Numbers below {hvm.PARAMS_END} that are missing here were never given out on x86."
+    yield f"Numbers below {hvm.PARAMS_END} that are missing here were never assigned on x86."
     yield ""
     yield from table(("Number", "Name"), ((number, code(name)) for name, number in hvm.PARAMS.items()))
 
@@ -200,7 +202,7 @@ def _breach(rule: states.OrderRule) -> str:
 
 
 def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
-    yield from (f"## Order of records: {name}", "", "A rule is broken by any of its records in the place named.", "")
+    yield from (f"## Order of records: {name}", "", "A rule is broken by any of its records in the place given.", "")
     rows = (
         (
             code(rule.clause),
@@ -214,6 +216,32 @@ def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
     yield from table(("Clause", "Record", "Where it breaks the rule", "Guests", "Image versions"), rows)
 
 
+def _machines() -> Iterator[str]:
+    yield from ("## What may come next", "", machines.LEGEND, "")
+    titles = {layer.name: layer.title.removeprefix("The ") for layer in LAYERS}
+    for form, rows in protocol.MACHINES.items():
+        yield from (f"### Records of a {titles[form]}", "")
+        for row in [row for row in rows if row.layer == form] or rows:
+            yield from _machine(row)
+
+
+def _machine(row: Machine) -> Iterator[str]:
+    """One drawing, and what it cannot show."""
+    yield from (f"#### {row.name[0].upper()}{row.name[1:]}", "", row.doc)
+    if len(row.guests) == 1 or len(row.versions) == 1:
+        versions = f", image version {row.versions[0]}" if len(row.versions) == 1 else ""
+        yield f"For {_words((guest.upper() for guest in row.guests), 'and')} guests{versions}."
+    if row.never:
+        yield f"Never: {', '.join(code(machines.label(name)) for name in row.never)}."
+    for state in dict.fromkeys(row.declared.values()):
+        modes = _words((mode for mode, start in row.declared.items() if start == state), "or")
+        yield f"A stream that is declared {modes} begins in {code(state)}."
+    yield f"Clauses: {', '.join(map(code, row.clauses))}."
+    yield from (f"Source: {row.source}.", "")
+    if row.moves:
+        yield from ("```text", *machines.drawing(row), "```", "")
+
+
 def _bytes(data: bytes) -> str:
     """Bytes as text where they are text, else in hexadecimal."""
     printable = all(32 <= byte < 127 or byte in b"\n\r\0" for byte in data)
@@ -221,15 +249,15 @@ def _bytes(data: bytes) -> str:
 
 
 def _magics() -> Iterator[str]:
-    yield from ("## Detection", "", "The first of these that matches says what a file or stream is.", "")
+    yield from ("## Detection", "", "The first match says what a file or stream is.", "")
     rows = ((code(row.key), row.kind, row.offset, _bytes(row.octets), row.name, row.source) for row in magic.MAGICS)
     yield from table(("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
-    yield from ("## Namesakes", "", "These begin with the magic of another, and are told by what follows it.", "")
+    yield from ("## Namesakes", "", "These begin with another format's magic; the next bytes distinguish them.", "")
     namesakes = (
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
     )
     yield from table(("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
-    yield from ("## Text before a stream", "", "The first of these that all of it is says what it is.", "")
+    yield from ("## Text before a stream", "", "The first match says what the text is; it must match all of it.", "")
     prefaces = (
         (
             code(row.key),
@@ -265,6 +293,7 @@ def _lines() -> Iterator[str]:
     for layer in LAYERS:
         if layer.rules:
             yield from _order(layer.title.removeprefix("The "), layer.rules)
+    yield from _machines()
     yield from _magics()
 
 

@@ -11,9 +11,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, states, xapi, xl
+from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType
+from .machine import MODES
 from .model import Field, Layout, catalogue, layouts_within
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 _ORDER_TYPE = "dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]"
 # Where the values are too unlike for their type to be inferred.
-_TYPES = {"ORDER": f"dict[str, {_ORDER_TYPE}]"}
+_TYPES = {"ORDER": f"dict[str, {_ORDER_TYPE}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
 
 
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
@@ -88,9 +89,21 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "holds")
+    plain = (
+        "program",
+        "checks",
+        "magic",
+        "version",
+        "align",
+        "optional",
+        "length",
+        "length_max",
+        "form",
+        "image",
+        "end",
+    )
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
+    return {name: getattr(layer, name) for name in (*plain, "end", "holds", *clauses)} | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
@@ -121,6 +134,22 @@ def _order(
                         table.setdefault(codes[name], []).append((rule.clause, masks[0], masks[1], masks[2]))
             found[guest, version] = {code: tuple(rows) for code, rows in sorted(table.items())}
     return found
+
+
+def _machines() -> dict[str, Any]:
+    """The machines that the reader and the checks run on, by name: starts by mode, stops, turns, rows by state.
+
+    A row gives the next state for schema paths, None where a record must not come; "libxc.*" stands for any other
+    record of that layer, and what has neither leaves the state alone.  What the others forbid the order rules say.
+    """
+    machines = {row.name: row for row in protocol.COMPILED}
+    return {
+        "MACHINE_STARTS": {name: {mode: row.begins(mode) for mode in MODES} for name, row in machines.items()},
+        "MACHINE_STOPS": {name: row.stops for name, row in machines.items()},
+        "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
+        "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
+        "BACK_CHANNEL": tuple(record.rpartition(" ")[2].removeprefix("libxc.") for record in protocol.BACK.values()),
+    }
 
 
 def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[tuple[int, bytes], ...]], int]:
@@ -232,7 +261,7 @@ def tables() -> dict[str, Any]:
     found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
     found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
     found["CHECKPOINT_STATES"] = {code: name for name, code in libxl.CHECKPOINT_STATES.items()}
-    found["BACK_CHANNEL"] = states.BACK_CHANNEL
+    found.update(_machines())
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["XENSTORE_KEY"], found["XENSTORE_VALUE"] = libxl.XENSTORE_KEY, libxl.XENSTORE_VALUE

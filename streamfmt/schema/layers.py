@@ -25,7 +25,8 @@ class LayerType:
     `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
-    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input.  `holds`
+    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
+    is a guest's memory, and its headers say which guest's.  `end` is the record that ends the layer.  `holds`
     are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
     record that closes a checkpoint.  `truncated`, `unknown` (for a record that must be known, and for one that may be
     skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
@@ -45,6 +46,8 @@ class LayerType:
     length: str = ""
     length_max: int = 0
     form: bool = True
+    image: bool = False
+    end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
@@ -79,6 +82,7 @@ LAYERS = (
         optional=1 << OPTIONAL_BIT,
         holds=("libxc",),
         opens=(("LIBXC_CONTEXT", "libxc"),),
+        end="END",
         closes="CHECKPOINT_END",
         truncated="LIBXL-REC-TRUNC",
         unknown=("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
@@ -102,6 +106,8 @@ LAYERS = (
         align=8,
         optional=1 << OPTIONAL_BIT,
         length_max=libxc.RECORD_LENGTH_MAX,
+        image=True,
+        end="END",
         closes="CHECKPOINT",
         truncated="LIBXC-REC-TRUNC",
         unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
@@ -167,6 +173,7 @@ LAYERS = (
         ("signature",),
         rules=states.XAPI_RULES,
         length_max=xapi.LENGTH_MAX,
+        end="END_OF_IMAGE",
         holds=("libxc",),
         opens=(("LIBXC", "libxc"),),
         truncated="XAPI-TRUNC",

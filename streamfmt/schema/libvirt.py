@@ -14,7 +14,7 @@ MAGIC = b"libvirt-xml\n \0 \r"
 VERSION_LEGACY, VERSION_V2 = VERSIONS = (1, 2)
 
 HEADER = Struct(
-    "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that tell a libvirt save file.",
+    "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that identify a libvirt save file.",
     "version" / Allowed(Int32ul, VERSIONS) * "1 if a legacy stream follows, 2 if a libxl v2 stream does.",
     "xml_len" / Int32ul * "Octets of the XML with the NUL at its end.",
     "reserved" / reserved(40) * "Left zero.",

@@ -30,7 +30,7 @@ MAGIC = b"LibxlFmt"
 VERSION = 2
 
 HEADER = Struct(
-    "ident" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters LibxlFmt, which tell a libxl stream from everything else.",
+    "ident" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters LibxlFmt, which identify a libxl stream.",
     "version" / Allowed(Int32ub, (VERSION,)) * "Format version; every release since Xen 4.6 writes 2.",
     "options"
     / BitStruct(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import hvm, libvirt, libxl, qemu, states, xapi, xl_migrate
+from . import hvm, libvirt, libxl, protocol, qemu, xapi, xl_migrate
 from .layers import LAYERS
 
 
@@ -36,8 +36,9 @@ _ALIGN = {layer.name: layer.align for layer in LAYERS}
 
 def _back_channel() -> bytes:
     """The first record of a back channel, which is always the same, with its padding."""
-    row = next(row for row in libxl.RECORDS if row.name == "CHECKPOINT_STATE")
-    body = row.body.build({"control_id": states.BACK_CHANNEL[0]})
+    name, number = next(iter(protocol.BACK.values())).split()
+    row = next(row for row in libxl.RECORDS if row.name == name)
+    body = row.body.build({"control_id": number})
     head = libxl.RECORD_HEADER.build({"type": row.code, "length": len(body)})
     found: bytes = head + body + bytes(-len(body) % _ALIGN["libxl"])
     return found
@@ -242,7 +243,7 @@ TRAILERS = (
     *(
         Trailer(
             octets,
-            "the QEMU record that the legacy converter leaves behind a libxc image",
+            "the QEMU record that the legacy converter leaves after a libxc image",
             False,
             "tools/python/scripts/convert-legacy-stream",
         )

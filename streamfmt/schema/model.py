@@ -25,7 +25,7 @@ from construct import (
 )
 from construct.core import Construct, Renamed, Transformed, bytes2bits, swapbytes
 
-from . import hvm, libxc, libxl
+from . import hvm, libxc, libxl, machine, protocol
 from .build import Allowed, RecordType
 from .layers import LAYERS
 
@@ -204,8 +204,18 @@ def _layout(path: str, doc: str, source: str, con: Construct, record: RecordType
 
 
 def catalogue() -> dict[str, Layout]:
-    """Every header, record and nested format by path, such as "libxc.PAGE_DATA", as the schemas stand now."""
+    """Every header, record and nested format by path, such as "libxc.PAGE_DATA", as the schemas stand now.
+
+    Raises SchemaError for a machine of the protocol that cannot be.
+    """
     found: dict[str, Layout] = {}
+    machine.check(
+        [row for rows in protocol.MACHINES.values() for row in rows],
+        {layer.name: [row.name for row in layer.records] for layer in LAYERS},
+        {layer.name: [name for rule in layer.rules for name in rule.names] for layer in LAYERS},
+        {"libxl.CHECKPOINT_STATE": libxl.CHECKPOINT_STATES},
+        protocol.__name__.replace(".", "/") + ".py",
+    )
     for layer in LAYERS:
         for name, doc, source, con in layer.headers:
             found[f"{layer.name}.{name}"] = _layout(f"{layer.name}.{name}", doc, source, con)

@@ -2,8 +2,9 @@
 
 The state of a layer is the set of record types it has seen; a rule looks at that set when one of its records
 arrives.  The reader's generated tables hold the same rules as bit masks, and the documentation draws them from
-here.  Source: libxc-migration-stream.pandoc, Layout; libxl-migration-stream.pandoc, Layout; and what the C
-writers do (tools/libs/guest/xg_sr_save*.c, tools/libs/light/libxl_stream_write.c).
+here.  What may come is said by the machines of :mod:`.protocol`, and a test compares the two.  Source:
+libxc-migration-stream.pandoc, Layout; libxl-migration-stream.pandoc, Layout; and what the C writers do
+(tools/libs/guest/xg_sr_save*.c, tools/libs/light/libxl_stream_write.c).
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ class OrderRule:
     guests: tuple[str, ...] = ("pv", "hvm")
     versions: tuple[int, ...] = VERSIONS
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it names: records, and states of other names."""
+        return self.on + self.seen + self.unseen + self.unless
+
 
 VCPU = ("X86_PV_VCPU_BASIC", "X86_PV_VCPU_EXTENDED", "X86_PV_VCPU_XSAVE", "X86_PV_VCPU_MSRS")
 POLICIES = ("X86_CPUID_POLICY", "X86_MSR_POLICY")
-MEMORY = ("X86_PV_P2M_FRAMES", "PAGE_DATA", "VERIFY")
+PAGES = ("PAGE_DATA", "VERIFY")
+MEMORY = ("X86_PV_P2M_FRAMES", *PAGES)
 # What belongs to one checkpoint and comes again in the next.
 TAIL = ("X86_TSC_INFO", "SHARED_INFO", *VCPU, "HVM_CONTEXT", "HVM_PARAMS")
 CLOSING = ("END", "CHECKPOINT")
@@ -117,23 +124,19 @@ LIBXL_RULES = (
     OrderRule("LIBXL-CKPTSTATE-CTX", on=("CHECKPOINT_STATE",), unseen=(CHECKPOINT_CLOSED,)),
 )
 
-# What a COLO secondary sends, over and over, beginning with the first (tools/libs/light/libxl_colo_restore.c,
-# tools/libs/guest/xg_sr_restore.c handle_checkpoint): control ids of CHECKPOINT_STATE, and libxc's list.
-BACK_CHANNEL = ("SVM_READY", "SVM_RESUMED", "SVM_SUSPENDED", "CHECKPOINT_DIRTY_PFN_LIST")
-
 # What the writer of a XAPI image puts in which place (xen-api ocaml/xenopsd/xc/domain.ml, suspend); readers take any.
-_TPM = ("SWTPM0", "SWTPM")
-_BEHIND_MEMORY = ("VARSTORED", *_TPM, "QEMU_TRAD")
-_IMAGES = ("LIBXC", "LIBXC_LEGACY")
+TPM = ("SWTPM0", "SWTPM")
+AFTER_MEMORY = ("VARSTORED", *TPM, "QEMU_TRAD")
+IMAGES = ("LIBXC", "LIBXC_LEGACY")
 XAPI_RULES = (
-    OrderRule("XAPI-XENOPS-FIRST", on=(*_IMAGES, "DEMU", *_BEHIND_MEMORY), unseen=("XENOPS",)),
+    OrderRule("XAPI-XENOPS-FIRST", on=(*IMAGES, "DEMU", *AFTER_MEMORY), unseen=("XENOPS",)),
     OrderRule("XAPI-XENOPS-FIRST", on=("XENOPS",), seen=("XENOPS",)),
-    OrderRule("XAPI-MEMORY-ONCE", on=_IMAGES, seen=_IMAGES),
-    OrderRule("XAPI-ORDER", on=(*_IMAGES, "DEMU"), seen=_BEHIND_MEMORY),
-    OrderRule("XAPI-ORDER", on=("VARSTORED",), seen=(*_TPM, "QEMU_TRAD")),
-    OrderRule("XAPI-ORDER", on=_TPM, seen=("QEMU_TRAD",)),
-    OrderRule("XAPI-ORDER", on=_TPM, unseen=("VARSTORED",)),
+    OrderRule("XAPI-MEMORY-ONCE", on=IMAGES, seen=IMAGES),
+    OrderRule("XAPI-ORDER", on=(*IMAGES, "DEMU"), seen=AFTER_MEMORY),
+    OrderRule("XAPI-ORDER", on=("VARSTORED",), seen=(*TPM, "QEMU_TRAD")),
+    OrderRule("XAPI-ORDER", on=TPM, seen=("QEMU_TRAD",)),
+    OrderRule("XAPI-ORDER", on=TPM, unseen=("VARSTORED",)),
     OrderRule("XAPI-ONCE", on=("VARSTORED",), seen=("VARSTORED",)),
     OrderRule("XAPI-ONCE", on=("QEMU_TRAD",), seen=("QEMU_TRAD",)),
-    OrderRule("XAPI-HVM-ONLY", on=_BEHIND_MEMORY, guests=("pv",)),
+    OrderRule("XAPI-HVM-ONLY", on=AFTER_MEMORY, guests=("pv",)),
 )

@@ -16,7 +16,7 @@ from .build import RecordType, opaque
 SIGNATURE = b"XenSavedDomv2-\n"
 _SOURCE = "xen-api ocaml/xenopsd/lib/suspend_image.ml"
 
-HEADER = Struct("signature" / Const(SIGNATURE, Bytes(len(SIGNATURE))) * "The letters that tell the image.")
+HEADER = Struct("signature" / Const(SIGNATURE, Bytes(len(SIGNATURE))) * "The letters that identify the image.")
 HEADER_SOURCE = f"{_SOURCE}, save_signature"
 
 RECORD_HEADER = Struct(

@@ -14,7 +14,7 @@ MAGIC = b"Xen saved domain, xl format\n \0 \r"
 BYTE_ORDER = 0x01020304
 
 HEADER = Struct(
-    "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that tell an xl save file.",
+    "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that identify an xl save file.",
     "byteorder" / Allowed(Int32ul, (BYTE_ORDER,)) * "The number 0x01020304 in the byte order of the saving host.",
     "mandatory_flags"
     / little_bits(

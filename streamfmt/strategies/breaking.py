@@ -23,9 +23,11 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
 
 
 def breaking(clause: str) -> st.SearchStrategy[Sample]:
-    """Streams that break that clause and no other.
+    """Streams that break one clause and no other.
 
-    There are some for every clause whose `judged` is "stream".  Raises ValueError for any other.
+    :param clause: id of a clause whose `judged` is "stream".
+    :returns: a strategy for :class:`Sample`.
+    :raises ValueError: there is no such clause.
 
     >>> from hypothesis import find
     >>> find(breaking("LIBXC-VERIFY-1"), lambda _: True).clauses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import Literal
 
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from ..api import Form, Mode
 from ..reader.registry import ROWS
 from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
-from ..schema import libxc, libxl, qemu, states
-from ..writer import Draft, Part, control, header, in_migration, record, sized, unknown
+from ..schema import libxc, libxl, protocol, qemu, states
+from ..schema.machine import ANY, Machine
+from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
 from . import records
-from .images import Image, Plan, image, ordered
+from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
 
 Guest = Literal["hvm", "pv"]
@@ -42,11 +43,16 @@ def streams(
     big: bool = False,
     unknown: bool = False,
 ) -> st.SearchStrategy[Sample]:
-    """Streams that conform: nothing but notes can be told of them.
+    """Conforming streams: verification finds nothing but notes.
 
-    What is not given is drawn; "auto" is for either a form or a mode as if it were not.  `big` streams have many
-    frames, records and vcpus; with `unknown` there are optional records that nobody knows.  Raises ValueError for a
-    combination that does not exist, such as COLO of a PV guest.
+    :param form: the outermost layer, as for :func:`streamfmt.verify`; None or "auto" draws one.
+    :param guest: "hvm" or "pv"; None draws one, and so for the other arguments.
+    :param version: of the libxc image, 3 or 2.
+    :param mode: "plain", "remus" or "colo".
+    :param big: generate many frames, records and vcpus.
+    :param unknown: include optional records of unknown types.
+    :returns: a strategy for :class:`Sample`.
+    :raises ValueError: the combination does not exist, such as COLO of a PV guest.
 
     >>> from hypothesis import find
     >>> find(streams("libxl", guest="pv", mode="remus"), lambda _: True)
@@ -113,12 +119,11 @@ def _sample(draw: st.DrawFn, plan: Plan) -> Sample:
     if form == "back-channel":
         return Sample(_back_channel(draw), form, mode)
     deep = plan.guest == "pv" and draw(st.booleans())
-    inner = image(draw, plan)
     if form == "libxc":
-        return Sample(_bare(draw, inner, plan), form, mode, deep)
+        return Sample(walked(draw, plan, form), form, mode, deep)
     if form == "xapi":
-        return Sample(_in_xapi(draw, inner, plan), form, mode, deep)
-    stream = _wrapped(draw, inner, plan)
+        return Sample(_in_xapi(draw, plan), form, mode, deep)
+    stream = walked(draw, plan, "libxl")
     if form == "libvirt":
         xml = draw(st.sampled_from((XML, b"<domain/>\0", b"<?xml version='1.0'?>\n<domain/>\0")))
         return Sample(in_libvirt(stream, xml), form, mode, deep)
@@ -138,31 +143,71 @@ def _status(draw: st.DrawFn, plan: Plan) -> int:
 
 # -- libxc and libxl ------------------------------------------------------------------------------------------
 
-END = record("libxc.END")
+_RELEASES = ((4, 17), (4, 6), (4, 14), (4, 21), (0, 1))
+_CHECKPOINTS_MAX = 3
+_EMULATOR = tuple(f"libxl.{name}" for name in states.EMULATOR)
 
 
-def _bare(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
-    """An image alone.  One that is checkpointed may simply stop, which savers since 4.7 do."""
-    if plan.mode == "plain":
-        return Draft((*inner.headers, *inner.checkpoints[0], END))
-    closing = (END,) if draw(st.booleans()) else ()
-    parts = [part for parts in inner.checkpoints for part in (*parts, record("libxc.CHECKPOINT"))]
-    return Draft((*inner.headers, *parts, *closing))
+def walked(draw: st.DrawFn, plan: Plan, form: Literal["libxl", "libxc"]) -> Draft:
+    """A libxl stream or a bare image: its machines from where they begin to where they may stop, by any way.
+
+    What a state of the machine that says whose turn it is lets come again and again is drawn as a whole.
+    """
+    rows = machines(form, plan.guest, plan.version, plan.clean)
+    now = {row: row.begins(plan.mode) for row in rows}
+    headers = image_headers(plan.guest, plan.version, draw(st.sampled_from(_RELEASES)))
+    parts = [*headers] if form == "libxc" else [header("libxl.header", **{"options.legacy": 0})]
+    image = contents(draw, plan)
+    least = 0 if plan.mode == "plain" else 1 + (LATER in plan.need)
+    left = draw(st.integers(least, _CHECKPOINTS_MAX)) if least else 1
+    while True:
+        loops = _loops(rows[0], now[rows[0]])
+        filling: Sequence[Part] = ()
+        if f"libxc.{ANY}" in loops:
+            filling = next(image)
+            left -= 1
+        elif any(path in _EMULATOR for path in loops):
+            filling = _libxl_tail(draw, plan)
+        for part in filling:
+            now = _after(now, part.kind)
+            assert now, f"{part.kind} has no place there"
+        parts += filling
+        path = draw(st.sampled_from(_ways(now, left, least)))
+        if not path:
+            return Draft(tuple(parts))
+        now = _after(now, path)
+        least -= path == "libxc.CHECKPOINT"
+        if not path.endswith(ANY):
+            parts.append(control(libxl.CHECKPOINT_STATES["NEW"]) if path == "libxl.CHECKPOINT_STATE" else record(path))
+        if path == "libxl.LIBXC_CONTEXT":
+            parts += headers
 
 
-def _wrapped(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
-    """An image in a libxl stream."""
-    parts = [header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *inner.headers]
-    if plan.mode == "plain":
-        tail = _libxl_tail(draw, plan)
-        return Draft((*parts, *inner.checkpoints[0], END, *tail, record("libxl.END")))
-    for number, checkpoint in enumerate(inner.checkpoints):
-        if number and plan.mode == "colo":
-            parts.append(control(libxl.CHECKPOINT_STATES["NEW"]))
-        parts += [*checkpoint, record("libxc.CHECKPOINT"), *_libxl_tail(draw, plan), record("libxl.CHECKPOINT_END")]
-    if draw(st.booleans()):
-        parts += [END, record("libxl.END")]
-    return Draft(tuple(parts))
+def _loops(row: Machine, state: str) -> list[str]:
+    """Records that leave the machine where it is."""
+    return [path for path, after in row.rows()[state].items() if after == state]
+
+
+def _after(states: Mapping[Machine, str], path: str) -> dict[Machine, str]:
+    """The states after that record; none if it must not come there."""
+    then = {row: row.step(state, path) for row, state in states.items()}
+    found = {row: state for row, state in then.items() if state is not None}
+    return found if len(found) == len(then) else {}
+
+
+def _ways(states: Mapping[Machine, str], left: int, least: int) -> list[str]:
+    """What may come next, "" for nothing, the shortest way first.
+
+    With checkpoints `left` to be begun, or `least` of them to be completed, the stream does not end.
+    """
+    lead, now = next(iter(states.items()))
+    few = left > 0 or least > 0
+    ways = [""] if not few and all(state in row.stops for row, state in states.items()) else []
+    for path, after in lead.rows()[now].items():
+        more = path.endswith(ANY) or path == "libxl.CHECKPOINT_STATE"
+        if after != now and not (few and path == "libxc.END") and not (more and not left) and _after(states, path):
+            ways.append(path)
+    return ways
 
 
 def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
@@ -175,20 +220,19 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
             found.append(draw(records.emulator_context()))
     if plan.unknown:
         found.append(unknown("libxl", ROWS["libxl"].optional | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
-    return ordered(draw, found, states.LIBXL_RULES, plan.guest, plan.version, plan.clean)
+    return ordered(draw, found, plan)
 
 
 def _back_channel(draw: st.DrawFn) -> Draft:
     """What a COLO secondary sends, recorded from anywhere to anywhere, between two records."""
-    names = states.BACK_CHANNEL
-    first = draw(st.integers(0, len(names) - 1))
+    row = protocol.BACK_CHANNEL
+    state = row.start
     parts = []
-    for number in range(first, first + draw(st.integers(1, 12))):
-        name = names[number % len(names)]
-        if name in libxl.CHECKPOINT_STATES:
-            parts.append(control(libxl.CHECKPOINT_STATES[name]))
-        else:
-            parts.append(draw(records.dirty_list()))
+    for _ in range(draw(st.integers(1, 12))):
+        moves = [(name, after) for name, after in row.rows()[state].items() if after is not None]
+        path, state = draw(st.sampled_from(moves))
+        name = path.partition(" ")[2]
+        parts.append(control(libxl.CHECKPOINT_STATES[name]) if name else draw(records.dirty_list()))
     return Draft(tuple(parts))
 
 
@@ -208,7 +252,7 @@ def _in_xl(draw: st.DrawFn, stream: Draft, always: bool) -> Draft:
 _WORD = st.binary(max_size=9)
 
 
-def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
+def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
     """A XAPI suspend image; records behind the memory are those of HVM guests, a TPM's behind the firmware's."""
     behind = []
     if plan.guest == "hvm":
@@ -219,6 +263,5 @@ def _in_xapi(draw: st.DrawFn, inner: Image, plan: Plan) -> Draft:
             behind += [sized("SWTPM", b64encode(text)) for text in texts]
         if plan.wants(draw, "xapi.QEMU_TRAD"):
             behind.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
-    bare = Draft((*inner.headers, *inner.checkpoints[0], END))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
-    return in_xapi(bare, *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))
+    return in_xapi(walked(draw, plan, "libxc"), *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))

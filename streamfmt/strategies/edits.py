@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from ..schema import protocol
 from ..schema.layers import LAYERS
+from ..schema.machine import EITHER
 from ..writer import HEADERS, RECORDS, Draft, Part
 
 T = TypeVar("T")
@@ -39,19 +41,19 @@ def at(stream: Draft, place: int, *parts: Part, drop: int = 0) -> Draft:
 
 def places(stream: Draft, layer: str) -> list[int]:
     """Numbers of the parts before which a record of that layer could stand; the last is behind the last part."""
+    machine = protocol.CHECKPOINTS if "libxl.header" in stream.paths else protocol.IMAGE
+    state = machine.start
+    headers = [number for number, part in enumerate(stream) if part.path in HEADERS and part.layer == layer]
     found = []
-    wrapped = "libxl.header" in stream.paths
-    for number, part in enumerate(stream.parts):
-        inside = part.layer == layer and part.path not in ("libxc.image_header", "libxc.END", f"{layer}.END")
-        if layer == "libxl":
-            # libxc's records follow LIBXC_CONTEXT, and in a checkpointed stream CHECKPOINT_END.
-            inside = (inside and part.name != "LIBXC_CONTEXT") or part.path in ("libxc.END", "libxc.CHECKPOINT")
-        elif layer == "libxc":
-            inside = (inside and not (wrapped and part.name == "CHECKPOINT")) or part.path == "libxl.CHECKPOINT_END"
+    for number, part in enumerate(stream):
+        state = machine.step(state, part.kind) or state
+        if headers and layer in machine.turns.values():
+            inside = number >= headers[-1] and machine.turns[state] in (layer, EITHER)
         elif layer == "xapi":
-            inside = (inside and part.path in HEADERS | RECORDS and part.name not in ("LIBXC", "END_OF_IMAGE")) or (
-                part.path == "libxc.END"
-            )
+            own = part.layer == layer and part.path in HEADERS | RECORDS
+            inside = (own and part.name not in ("LIBXC", "END_OF_IMAGE")) or part.path == "libxc.END"
+        else:
+            inside = part.layer == layer
         if inside:
             found.append(number + 1)
     return found

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 from hypothesis import strategies as st
 
 from .. import tables
 from ..reader.registry import ROWS
-from ..schema import libxc, states
-from ..writer import TOP_TABLE, Part, image_headers, record, unknown
+from ..schema import libxc, protocol, states
+from ..schema.machine import Machine, bound, of_image
+from ..writer import TOP_TABLE, Part, record, unknown
 from . import records
 
 # Among what a plan needs: a checkpoint behind the first, if the stream is checkpointed.
 LATER = "a later checkpoint"
 _GRAVE = ("error", "warning")
-_RELEASES = ((4, 17), (4, 6), (4, 14), (4, 21), (0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +45,18 @@ class Plan:
         return path in self.need or draw(st.booleans())
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A libxc image in parts: what comes before its first record, and the records of each checkpoint.
-
-    The parts do not have the END or CHECKPOINT that closes them.
-    """
-
-    headers: tuple[Part, ...]
-    checkpoints: tuple[tuple[Part, ...], ...]
-
-
-def ordered(
-    draw: st.DrawFn, parts: Sequence[Part], rules: Sequence[states.OrderRule], guest: str, version: int, clean: bool
-) -> tuple[Part, ...]:
-    """The parts in an order that breaks no rule; that in which they are given has to be one.
+def ordered(draw: st.DrawFn, parts: Sequence[Part], plan: Plan) -> tuple[Part, ...]:
+    """The records of a checkpoint in an order that the machines allow; that in which they are given has to be one.
 
     Memory stays in its own order: what a frame is last is what it is.
     """
     if len(parts) < 2 or not draw(st.booleans()):
         return tuple(parts)
-    grave = [
-        rule
-        for rule in rules
-        if guest in rule.guests and version in rule.versions and (clean or tables.SEVERITY[rule.clause] in _GRAVE)
-    ]
+    pairs = _pairs(plan.guest, plan.version, plan.clean)
     before: list[set[int]] = [set() for _ in parts]
     for there, later in enumerate(parts):
         for here, earlier in enumerate(parts[:there]):
-            if _bound(earlier.name, later.name, grave):
+            if (earlier.kind, later.kind) in pairs:
                 before[there].add(here)
     left = list(range(len(parts)))
     found = []
@@ -83,31 +68,30 @@ def ordered(
     return tuple(found)
 
 
-def _bound(earlier: str, later: str, rules: Sequence[states.OrderRule]) -> bool:
-    """Whether of these two records the one may not come behind the other."""
-    memory = ("PAGE_DATA", "VERIFY")
-    return (earlier in memory and later in memory) or any(
-        (later in rule.on and earlier in rule.unseen) or (earlier in rule.on and later in rule.seen) for rule in rules
-    )
+def machines(form: str, guest: str, version: int, clean: bool) -> tuple[Machine, ...]:
+    """What the records of a stream have to fit into; unless it is `clean`, nothing whose breach is only noted."""
+    known = of_image(protocol.MACHINES[form], guest, version)
+    return tuple(row for row in known if clean or any(tables.SEVERITY.get(name) in _GRAVE for name in row.clauses))
 
 
-def image(draw: st.DrawFn, plan: Plan) -> Image:
-    """An image of `plan`, of one checkpoint or, unless it is plain, of several."""
-    headers = image_headers(plan.guest, plan.version, draw(st.sampled_from(_RELEASES)))
-    count = 1 if plan.mode == "plain" else draw(st.integers(1, 3))
-    if LATER in plan.need:
-        count = max(count, 2)
+@cache
+def _pairs(guest: str, version: int, clean: bool) -> frozenset[tuple[str, str]]:
+    """Records of a checkpoint of which the first must not come after the second."""
+    memory = ("libxc.PAGE_DATA", "libxc.VERIFY")
+    return bound(machines("libxl", guest, version, clean), protocol.CLOSING_PATHS) | set(product(memory, memory))
+
+
+def contents(draw: st.DrawFn, plan: Plan) -> Iterator[tuple[Part, ...]]:
+    """The records of each checkpoint of an image, without the END or CHECKPOINT that closes it, for ever."""
     end = _last_frame(draw, plan)
-    found = []
-    for number in range(count):
-        parts = [*(_static(draw, plan, end) if not number else ()), *_memory(draw, plan, end, first=not number)]
-        parts += _tail(draw, plan)
+    first = True
+    while True:
+        parts = [*(_static(draw, plan, end) if first else ()), *_memory(draw, plan, end, first), *_tail(draw, plan)]
         if plan.unknown:
-            parts.append(
-                unknown("libxc", ROWS["libxc"].optional | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9)))
-            )
-        found.append(ordered(draw, parts, states.LIBXC_RULES, plan.guest, plan.version, plan.clean))
-    return Image(headers, tuple(found))
+            code = ROWS["libxc"].optional | draw(st.integers(0, 0xFF))
+            parts.append(unknown("libxc", code, draw(st.binary(max_size=9))))
+        yield ordered(draw, parts, plan)
+        first = False
 
 
 def _last_frame(draw: st.DrawFn, plan: Plan) -> int:

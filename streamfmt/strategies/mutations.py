@@ -25,7 +25,7 @@ Buffer = bytes | bytearray | memoryview
 def boundaries(sample: Sample) -> st.SearchStrategy[Sample]:
     """The sample with one field, length, count or record type at a boundary of what is possible or allowed.
 
-    What comes of it may conform or not.
+    :returns: a strategy for samples, which may or may not conform.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import boundaries, streams
@@ -112,6 +112,8 @@ def _typed(draw: st.DrawFn, part: Part) -> Part:
 def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
     """The sample cut short: before a header or a record, a few bytes further, or anywhere.
 
+    :returns: a strategy for samples, which may or may not conform.
+
     >>> from hypothesis import find
     >>> from streamfmt.strategies import cuts, streams
     >>> good = find(streams("libxc", guest="hvm"), lambda _: True)
@@ -127,7 +129,9 @@ def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
 
 
 def chunkings(content: Buffer) -> st.SearchStrategy[list[bytes]]:
-    """The bytes in pieces, of any sizes: all at once, a few cuts, or all of one small size.
+    """The bytes in pieces: all at once, a few pieces of any size, or many of the same size.
+
+    :returns: a strategy for lists of bytes objects.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import chunkings
@@ -155,13 +159,15 @@ def _pieces(data: bytes, places: list[int]) -> list[bytes]:
 def mutations(given: Sample | Buffer) -> st.SearchStrategy[bytes]:
     """The bytes of a stream, damaged once or a few times.
 
-    Records are dropped, doubled, moved and changed with their lengths and padding made right again, so that what
-    follows is still read; some bytes of the outcome may be flipped, put in or taken out besides.  Bytes are taken
-    apart for it as far as they are a stream.
+    Records are dropped, duplicated, moved and changed, with lengths and padding corrected so that readers go on; then
+    some bytes may be changed, inserted or deleted.
+
+    :param given: a sample or bytes; bytes are taken apart as far as they are a stream.
+    :returns: a strategy for bytes.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import mutations
-    >>> find(mutations(b"bytes"), lambda data: len(data) > 6)
+    >>> find(mutations(b"bytes"), lambda data: len(data) > 5)
     b'\\x00bytes'
     """
     return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: sample.data)
@@ -232,6 +238,8 @@ def _damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 def inputs() -> st.SearchStrategy[Sample]:
     """All of the above: conforming streams, broken ones, and any of these at a boundary, cut or damaged.
+
+    :returns: a strategy for samples.
 
     >>> from hypothesis import given
     >>> from streamfmt.strategies import inputs

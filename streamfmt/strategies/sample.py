@@ -19,14 +19,12 @@ _SHOWN, _BODY, _ITEMS = 12, 40, 8
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sample:
-    """A stream, and how it is to be read: as what form, in what mode, with a look into page tables or without.
-
-    `form`, `mode` and `deep` are those of :func:`streamfmt.verify`:
+    """A stream and how to read it: `form`, `mode` and `deep` are arguments of :func:`streamfmt.verify`.
 
     >>> from hypothesis import find
     >>> from streamfmt.strategies import streams
     >>> sample = find(streams("libxc", guest="hvm"), lambda _: True)
-    >>> sample.form, sample.mode, len(sample.bytes)
+    >>> sample.form, sample.mode, len(sample.data)
     ('libxc', 'plain', 136)
     """
 
@@ -54,7 +52,7 @@ class Sample:
         return self.stream.render()
 
     def verify(self) -> Outcome:
-        """Judge the stream as it is to be read."""
+        """Verify the stream with these arguments; returns the outcome."""
         reader, verifier = judging(self.form, self.mode, self.deep, exact=False)
         for piece in self.stream.pieces():
             reader.pump.feed(piece)

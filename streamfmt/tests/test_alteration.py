@@ -73,7 +73,7 @@ class Result(NamedTuple):
 @cache
 def base() -> Base:
     from .. import tables
-    from ..schema import magic
+    from ..schema import libvirt, magic
     from .support.corpus import BREAKING
 
     samples = altered_streams.samples()
@@ -84,6 +84,10 @@ def base() -> Base:
         for name, vector in vectors.items():
             if not vector.large or clause == "XAPI-QEMU-MAX":
                 probes[f"{clause}:{name}"] = Sample(vector.stream.render(), vector.form, vector.mode, vector.deep)
+    length = slice(len(libvirt.MAGIC), len(libvirt.MAGIC) + 4)
+    namesake = bytearray(samples["namesake"].data)
+    namesake[length] = (3).to_bytes(4, "little")  # too short for any XML
+    probes["namesake-short"] = Sample(bytes(namesake))
     seen = {name: altered_streams.seen(sample) for name, sample in probes.items()}
     recipes = {name: altered_streams.recipe(sample)[0] for name, sample in samples.items() if seen[name]["identity"][3]}
     return Base(_tables(vars(tables)), altered_streams.reference(), samples, probes, seen, recipes)

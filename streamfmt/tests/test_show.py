@@ -188,7 +188,9 @@ def test_json_ends_with_the_end(show: Show) -> None:
         "reason": "the input ends inside a record header, at least 5 bytes short",
     }
     assert trailing["stopped"] is None
-    assert trailing["remarks"] == [f"after END, at {len(data)} ({len(data):#x}): 100 bytes, zeros"]
+    assert trailing["remarks"] == [
+        f"after END, at {len(data)} ({len(data):#x}): 100 bytes, zeros up to the end, as on a block device"
+    ]
 
 
 # -- selections -------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def huge() -> Iterator[tuple[str, writer.Part, str]]:
     """Records of many MiB, each with how their summary has to end."""
     fill = 12 << 20
     claimed = fill // 16
-    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "then 12,550,144 more bytes"
+    yield "context", writer.record("libxc.HVM_CONTEXT", b"").filled(fill), "1 entry: END, then 12,582,904 more bytes"
     count = claimed.to_bytes(4, "little") + bytes(4)
     yield "params", writer.record("libxc.HVM_PARAMS", count).filled(fill), f"and {claimed - 6:,} more"
     yield "xenstore", writer.record("libxl.EMULATOR_XENSTORE_DATA", b"\2" + bytes(7)).filled(fill), "more bytes"

@@ -26,7 +26,7 @@ from ..errors import FieldError
 from ..io import outputs
 from ..recipes.samples import CONFIGURATION
 from ..schema import libxc
-from ..writer import HEADERS, BreachError, Draft, Part, Writer
+from ..writer import HEADERS, BreachError, Draft, Part, Writer, unknown
 from .support.corpus import SMALL
 from .support.good_streams import GOOD, HVM, TSC
 from .support.listings import DATA
@@ -398,6 +398,19 @@ def test_names_are_those_of_the_layer_that_is_open() -> None:
                 part.name, part.data, **part.values
             )
     assert out.getvalue() == DATA["libxl-remus-hvm"]
+
+
+def test_an_unknown_record_ends_no_layer() -> None:
+    """A record of a type that nobody knows is no END, whatever it is built from."""
+    out = io.BytesIO()
+    with Writer(out, "libxl", judge=False) as writer:
+        for part in (*GOOD["libxl-remus-hvm"].parts[:4], unknown("libxc", 1 << 31)):
+            writer.put(part)
+        writer.record("END")
+        writer.put(unknown("libxl", 1 << 31))
+        writer.record("END")
+        with pytest.raises(ValueError, match=r"END is in libxl\.END, libxc\.END"):
+            writer.record("END")
 
 
 FIELDS = {path: layout for path, layout in layouts().items() if layout.fields}

@@ -1,4 +1,4 @@
-"""Writing streams: parts and streams of them, good or broken as one likes."""
+"""Writing streams: parts and streams of them, valid or deliberately invalid."""
 
 from ..errors import BreachError
 from .builders import (

@@ -1,6 +1,6 @@
-"""Streams as lists of parts, which can be edited: each edit gives a new :class:`Stream`.
+"""Streams as lists of parts: each edit returns a new :class:`Draft`.
 
-Whoever wants a stream that is broken in one way takes a good one and edits it.
+To get a stream that is broken in one way, edit a valid one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ _SMALL = 4096
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Parts in order.  `big` names the layers that are written big-endian; `cut` ends the bytes early.
+    """Parts in order; each edit returns a new draft.
 
-    A part is named by its path and, where there are several, by which of them it is (`nth`).
+    `big` names the layers that are written big-endian; `cut` is the offset in bytes at which the stream is cut off.
+    Edits select a part by its path and, if several have it, by `nth`, counted from 0 or, if negative, from the end.
+    They raise IndexError if there is no such part.
     """
 
     parts: tuple[Part, ...]
@@ -44,7 +46,7 @@ class Draft:
 
     @property
     def form(self) -> str:
-        """What a reader would have to be told that sees no first bytes; empty if none reads what comes first."""
+        """The form to declare to a reader; empty if no reader accepts the first part."""
         first = next((part for part in self.parts), None)
         if first is None:
             return ""
@@ -53,70 +55,75 @@ class Draft:
         return first.layer if first.path in HEADERS else ""
 
     def find(self, path: str, nth: int = 0) -> int:
-        """Where in `parts` the `nth` part of that path is; negative numbers count from the end."""
+        """Index in `parts` of one part."""
         return [number for number, part in enumerate(self.parts) if part.path == path][nth]
 
     def part(self, path: str, nth: int = 0) -> Part:
+        """The part itself."""
         return self.parts[self.find(path, nth)]
 
     def swap(self, path: str, *parts: Part, nth: int = 0) -> Draft:
-        """With `parts` in the place of one."""
+        """Replace one part by `parts`."""
         at = self.find(path, nth)
         return replace(self, parts=(*self.parts[:at], *parts, *self.parts[at + 1 :]))
 
     def before(self, path: str, *parts: Part, nth: int = 0) -> Draft:
+        """Insert parts before one."""
         return self.swap(path, *parts, self.part(path, nth), nth=nth)
 
     def after(self, path: str, *parts: Part, nth: int = 0) -> Draft:
+        """Insert parts after one."""
         return self.swap(path, self.part(path, nth), *parts, nth=nth)
 
     def without(self, path: str, nth: int = 0) -> Draft:
+        """Remove one part."""
         return self.swap(path, nth=nth)
 
     def moved(self, path: str, *, before: str, nth: int = 0, before_nth: int = 0) -> Draft:
-        """With the `nth` part of `path` taken out and put before another."""
+        """Move one part before another."""
         return self.without(path, nth).before(before, self.part(path, nth), nth=before_nth)
 
     def then(self, *parts: Part) -> Draft:
+        """Append parts."""
         return replace(self, parts=(*self.parts, *parts))
 
     def edit(self, path: str, nth: int = 0, **changes: Any) -> Draft:
-        """With other attributes of one part, such as `declared_length` or `data`."""
+        """Change attributes of one part, such as `declared_length` or `data`."""
         return self.swap(path, replace(self.part(path, nth), **changes), nth=nth)
 
     def put(self, path: str, nth: int = 0, **values: Any) -> Draft:
-        """With other values for the schema to build one part from."""
+        """Change values that the schema builds one part from."""
         return self.edit(path, nth, values={**self.part(path, nth).values, **values})
 
     def patch(self, path: str, place: str, value: int | bytes, nth: int = 0) -> Draft:
-        """With one field overwritten behind the schema's back."""
+        """Overwrite one field, such as "entries[2].type", without regard to the schema's rules."""
         return self.edit(path, nth, patches=(*self.part(path, nth).patches, (place, value)))
 
     def resized(self, path: str, length: int, nth: int = 0) -> Draft:
-        """With the body of one record, which its header announces truly, shortened or filled up with zeros."""
+        """Truncate the body of one record to `length` bytes or extend it with zeros; its header says so."""
         return self.swap(path, with_length(self.part(path, nth), length), nth=nth)
 
     def big_endian(self, *layers: str) -> Draft:
-        """With those of the layers big-endian that have a header to say so."""
+        """Write those of the layers that have a header big-endian."""
         headed = {path.partition(".")[0] for path in self.paths & HEADERS.keys()}
         return replace(self, big=frozenset(layers) & headed)
 
     def upto(self, path: str, nth: int = 0, extra: int = 0) -> Draft:
-        """Cut where that part begins, or `extra` bytes further."""
+        """Cut the stream off where one part begins, or `extra` bytes further."""
         return replace(self, cut=self.offset(path, nth) + extra)
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """Size in bytes."""
         whole = self.offsets()[-1]
         return whole if self.cut is None else min(whole, self.cut)
 
     def offset(self, path: str, nth: int = 0) -> int:
-        """Where in the bytes that part begins."""
+        """Offset in bytes of one part."""
         return self.offsets()[self.find(path, nth)]
 
     def offsets(self) -> list[int]:
-        """Where each part begins, and where the last one ends if nothing cuts the stream."""
+        """Offset of each part, and the end of the last, as if the stream were not cut."""
         found = [0]
         for part in self.parts:
             found.append(found[-1] + part.extent)
@@ -144,6 +151,7 @@ class Draft:
             yield from buffers
 
     def render(self) -> bytes:
+        """The stream's bytes; raises FieldError if a value does not fit its field, as do all that build them."""
         return b"".join(self.pieces())
 
 

@@ -1,7 +1,7 @@
 """Parts: a header, a record, or bytes that are neither, as they go onto the wire.
 
 A part is built from the values of its schema's fields.  What else is said of it (another length or type in its record
-header, padding that is not zero, fields overwritten) makes it as broken as one likes, and nothing else of it.
+header, padding that is not zero, fields overwritten) makes it deliberately invalid, and changes nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
 }
 RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
+_NAMES = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
 # Layers whose records have a header, and what records are padded to.
 HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
 _ALIGN = {layer.name: layer.align for layer in LAYERS}
@@ -62,19 +63,28 @@ class Part:
 
     @property
     def is_record(self) -> bool:
+        """Whether it is a record, not a header or raw bytes."""
         return self.path in RECORDS
 
+    @property
+    def kind(self) -> str:
+        """Schema path of the record that its type on the wire says it is; "libxc.type 0x80000000" if none is that."""
+        if self.code is None:
+            return self.path
+        name = _NAMES[self.layer].get(self.code, f"type {self.code:#x}")
+        return f"{self.layer}.{name}"
+
     def parts(self) -> Iterator[Part]:
-        """The parts that it stands for."""
+        """The parts that it stands for; one, unless they are generated."""
         yield self
 
     @property
     def extent(self) -> int:
-        """Bytes on the wire."""
+        """Size on the wire, in bytes."""
         return size(self.whole("<"))
 
     def filled(self, count: int) -> Part:
-        """With `count` zero bytes more."""
+        """The part with `count` more zero bytes."""
         return replace(self, fill=self.fill + count)
 
     def body(self, order: str) -> bytes:
@@ -86,7 +96,7 @@ class Part:
         return list(pieces(self.whole(order)))
 
     def whole(self, order: str) -> list[Content]:
-        """The same with what is made as it is written not yet made."""
+        """The same, with contents that are generated on the fly not yet generated."""
         body = self.contents(order)
         length = sum(map(len, body)) + self.fill
         ahead = self._header(length, order)

@@ -21,7 +21,8 @@ from ..io.outputs import Target, output
 from ..reader.items import Header
 from ..reader.reader import Reader
 from ..reader.registry import FORMS
-from ..schema import libxc
+from ..schema import libxc, protocol
+from ..schema.machine import EITHER
 from .builders import image_headers, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
@@ -117,12 +118,18 @@ def _feed(pump: Pump, buffers: Sequence[Buffer]) -> None:
 
 
 class Writer:
-    """A stream that is being written to `target`: a path, a descriptor, a socket, or a binary file object.
+    """Writes a stream; use it in a ``with`` statement, so that a file gets its name only when it is complete.
 
-    `form` says what is written: "libxl", "libxc", "xl", "back-channel", or another that `verify --as` takes.  `mode`,
-    `strict` and `deep` are those of :func:`streamfmt.verify`, but `strict` is the rule: warnings are raised like
-    errors.  Without `judge` anything can be written.  Use it in a ``with`` statement: a file gets its name when the
-    stream has been completed, and an exception leaves none.
+    :param target: path, descriptor, socket, or binary file object.
+    :param form: what to write: "libxl", "libxc", "xl", or another form of :func:`streamfmt.verify`.
+    :param mode: as for :func:`streamfmt.verify`.
+    :param deep: likewise.
+    :param strict: raise warnings like errors.
+    :param judge: check each part before it is written; without, anything can be written.
+    :raises ValueError: unknown form or mode.
+    :raises OSError: the target cannot be opened.
+
+    `offset` is how many bytes have been written.
     """
 
     def __init__(
@@ -142,7 +149,10 @@ class Writer:
         self.form = form
         self.offset = 0
         self._judge = _Judge(form, mode, strict, deep) if judge else None
+        # The layers whose headers have come, and whose turn it is among those of a libxl stream or an image.
         self._open = [form]
+        self._machine = protocol.CHECKPOINTS if form == "libxl" else protocol.IMAGE
+        self._state = self._machine.start
         self._orders: dict[str, str] = {}
         self._output = output(target)
         self._broken: BaseException | None = None
@@ -159,7 +169,7 @@ class Writer:
 
     @property
     def findings(self) -> list[Finding]:
-        """What breaks a rule and was written all the same."""
+        """Breaches that were written anyway."""
         return [] if self._judge is None else self._judge.verifier.findings.kept
 
     # -- parts ------------------------------------------------------------------------------------------------
@@ -172,11 +182,15 @@ class Writer:
         version: int = libxc.VERSIONS[-1],
         config: Content | None = None,
     ) -> None:
-        """All that comes before the first record of the guest's image: headers, LIBXC_CONTEXT, xl's configuration.
+        """Write everything up to the first record of the guest's image; raises as :meth:`put`.
 
-        An xl file needs `config`: JSON with a NUL at its end, as Xen 4.6 and later write it, or ``b""`` for none, which
-        `xl restore` takes only beside a configuration of its own.  Raises ValueError for an xl file without it, for
-        another form with it, and for a form that has more around the image than this knows: `put` its parts.
+        :param guest: "hvm" or "pv".
+        :param xen: major and minor version of the saving Xen.
+        :param version: of the image.
+        :param config: xl's configuration, of form "xl" only, which needs one: JSON with a NUL at its end, as Xen 4.6
+            and later write it, or ``b""`` for none, which `xl restore` takes only beside one of its own.
+        :raises ValueError: `config` is missing, or is for another form; or the form is not "libxl", "libxc" or "xl":
+            `put` its parts one by one.
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
@@ -191,25 +205,39 @@ class Writer:
             self.put(part)
 
     def header(self, name: str, **values: Any) -> None:
-        """One header, such as "image_header" or "libxl.header".  Raises FieldError and what `put` raises."""
+        """Write a header.
+
+        :param name: schema name, such as "image_header" or "libxl.header".
+        :param values: field values; the schema gives constants.
+        :raises ValueError: unknown or ambiguous name; otherwise as :meth:`put`.
+        """
         self.put(header(self._path(name, HEADERS), **values))
 
     def record(self, name: str, data: Content | None = None, **values: Any) -> None:
-        """One record, such as "X86_TSC_INFO" or "libxl.END", of field values or with a body of these bytes."""
+        """Write a record.
+
+        :param name: schema name, such as "X86_TSC_INFO" or "libxl.END".
+        :param data: the body's bytes, instead of `values`.
+        :param values: field values; lengths, counts and padding are computed.
+        :raises ValueError: unknown or ambiguous name; otherwise as :meth:`put`.
+        """
         self.put(record(self._path(name, RECORDS), data, **values))
 
     def pages(self, pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> None:
-        """A PAGE_DATA record: frame numbers, the type of each (or of all), and contents of those that carry any.
+        """Write a PAGE_DATA record; raises as :meth:`put`.
 
-        Types are names, such as "NOTAB".  `contents` are buffers of one page or several; they are written from where
-        they lie, and may be changed once this has returned.
+        :param pfns: frame numbers.
+        :param types: the name of each frame's type, or one for all, such as "NOTAB".
+        :param contents: buffers of whole pages for the types that have contents; not copied, free to change afterwards.
         """
         self.put(page_data(pfns, types, contents))
 
     def copy(self, item: Header | Record) -> None:
-        """A header or record of a :class:`streamfmt.Stream`, byte by byte.
+        """Write a header or record of a :class:`streamfmt.Stream` unchanged, byte for byte.
 
-        A record of over 16 MiB goes out while it is judged.  Raises what `put` raises, and what reading does.
+        A record of over 16 MiB is written while it is judged.
+
+        :raises StreamError: it cannot be read; otherwise as :meth:`put`.
         """
         layer = item.layer.rpartition("/")[2]
         path = f"{layer}.{item.name}"
@@ -233,13 +261,15 @@ class Writer:
         self._out([item.tail()])
 
     def end(self) -> None:
-        """END of the innermost layer that is open."""
+        """Write END of the innermost open layer; raises as :meth:`put`."""
         self.record("END")
 
     def put(self, part: Part) -> None:
-        """One part.  Raises BreachError, after which nothing more can be written, FieldError and OSError.
+        """Write a part.  Contents generated on the fly, such as many pages by rule, are written while they are judged.
 
-        What is made as it is written, such as many pages by rule, goes out while it is judged.
+        :raises BreachError: it breaks a rule; nothing more can be written.
+        :raises FieldError: a value does not fit its field.
+        :raises OSError: the target cannot be written.
         """
         self._out(buffers := part.whole(self._orders.get(part.layer, "<")))
         self._note(part, buffers)
@@ -261,7 +291,11 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """The stream is complete.  Raises BreachError if it is not, and OSError."""
+        """Complete the stream.
+
+        :raises BreachError: something is missing; a file is not created.
+        :raises OSError: the target cannot be written.
+        """
         if self._closed:
             return
         try:
@@ -275,7 +309,7 @@ class Writer:
         self._output.finish()
 
     def abort(self) -> None:
-        """Give up: a file that was to be written does not come to be."""
+        """Give up: no file is created, and an existing one is kept."""
         if not self._closed:
             self._close()
             self._output.abort()
@@ -298,7 +332,9 @@ class Writer:
         if "." in name:
             return name
         found = [path for path in known if path.partition(".")[2] == name]
-        here = [f"{layer}.{name}" for layer in reversed(self._open) if f"{layer}.{name}" in found]
+        turn = self._machine.turns[self._state]
+        waiting = set(self._machine.turns.values()) - {turn} if turn != EITHER else set()
+        here = [path for layer in reversed(self._open) if layer not in waiting and (path := f"{layer}.{name}") in found]
         if here:
             return here[0]
         if len(found) != 1:
@@ -306,19 +342,18 @@ class Writer:
         return found[0]
 
     def _note(self, part: Part, buffers: Sequence[Content]) -> None:
-        """What the part opens, announces or closes."""
+        """What the part opens and announces, and whose turn it is now."""
         layer = part.layer
-        if part.path in HEADERS:
-            if layer not in self._open:
-                self._open.append(layer)
-            if part.path in ANNOUNCING:
-                layout = layouts()[part.path]
-                said = fixed(layout, b"".join(span(buffers, 0, layout.size)), "<")
-                self._orders[layer] = ">" if said["options.endian"] else "<"
-        elif part.path == "libxc.CHECKPOINT" and "libxl" in self._open:
-            # libxl's records follow, and libxc's behind CHECKPOINT_END.
-            self._open = [name for name in self._open if name != "libxc"]
-        elif part.path == "libxl.CHECKPOINT_END":
-            self._open.append("libxc")
-        elif part.name == "END" and layer in self._open:
-            del self._open[self._open.index(layer) :]
+        if part.path not in HEADERS:
+            self._state = self._machine.step(self._state, part.kind) or self._state
+            return
+        if layer not in self._open:
+            self._open.append(layer)
+        if layer == protocol.CHECKPOINTS.layer:
+            self._machine = protocol.CHECKPOINTS
+        turns = self._machine.turns.items()
+        self._state = next((state for state, turn in turns if turn == layer), self._state)
+        if part.path in ANNOUNCING:
+            layout = layouts()[part.path]
+            said = fixed(layout, b"".join(span(buffers, 0, layout.size)), "<")
+            self._orders[layer] = ">" if said["options.endian"] else "<"

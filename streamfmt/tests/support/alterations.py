@@ -31,7 +31,7 @@ import streamfmt
 
 FOLDER = Path(str(streamfmt.__file__)).parent / "schema"
 # Modules without facts of a format: what they hold is machinery.
-MACHINERY = frozenset(("__init__", "clauses", "compile", "model"))
+MACHINERY = frozenset(("__init__", "clauses", "compile", "machine", "model"))
 _MOST = 1 << 62
 # Which value a constant takes where the rules below do not find one with which the schema is sound.
 _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
@@ -44,6 +44,7 @@ _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "libxc.PV_COMBINATIONS-3-0x4": (3,),
     "magic.TEXT-1-0x20": (31,),
     "magic.TEXT-4-0x100": (255,),
+    "magic.NAMESAKES-0-_s_d_0": (rb"(?s:.{%d}(?![\0-\2]\0\0\0).{4}\0{%d}<)",),
     "magic.PREFACES-0-_s_migrate_mem": (rb"%s(?:nigrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",),
 }
 # Constants for which there is no other value, and why.

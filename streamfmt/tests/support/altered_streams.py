@@ -90,9 +90,10 @@ def _page_table() -> bytes:
 
 
 def _ids() -> tuple[str, ...]:
-    from ...schema import states
+    from ... import tables
+    from ...schema import libxl
 
-    return states.BACK_CHANNEL[:-1]
+    return tuple(name for name in tables.BACK_CHANNEL if name in libxl.CHECKPOINT_STATES)
 
 
 def _entry(row: Any, length: int) -> str:
