@@ -25,7 +25,10 @@ $(VENV)/bin/python:
 	  { echo 'python cannot create virtual environments; on Debian or Ubuntu: apt-get install python3-venv' >&2; \
 	    rm -rf $(VENV); exit 1; }
 
+# The commands that older releases of pip install load `re` first, which takes as long as a small stream does.
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip || \
+	  echo 'pip cannot be upgraded; all works, but commands may start more slowly' >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 

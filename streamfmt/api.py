@@ -17,14 +17,13 @@ from .checks.outcome import Outcome
 from .checks.verifier import Verifier
 from .errors import (
     DamagedError,
-    UnopenedError,
     UnreadableError,
 )
 from .io.memory import ObjectSource, from_object, memory
 from .io.sources import Source, drive, source_for
 from .reader.events import Layer
 from .reader.events import Record as _Record
-from .reader.failure import Failure
+from .reader.failure import Failure, failed
 from .reader.identification import Headers, Identification
 from .reader.identify import Identity
 from .reader.items import PIECE, Header, ItemReader, PageBatch
@@ -76,9 +75,7 @@ def identified(headers: Headers, damage: DamagedError | None) -> Identification:
 
 
 def _failure(damage: DamagedError | None, reader: Reader) -> Failure | None:
-    if damage is None:
-        return None
-    return Failure("unopened" if isinstance(damage, UnopenedError) else "damaged", str(damage), reader.window.position)
+    return None if damage is None else failed(damage, reader.window.position)
 
 
 class _Feed:
@@ -278,7 +275,7 @@ class BaseStream:
     @property
     def trailing(self) -> tuple[int, int] | None:
         """Offset and size of the data after the stream's END, once everything has been read; None if there is none."""
-        return self._core.behind
+        return self._core.rest
 
 
 class Record(BaseRecord):

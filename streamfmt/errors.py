@@ -10,6 +10,7 @@ Exception
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
 |-- UnwritableError          the system does not take the output
+|-- TerminatedError          SIGTERM has come (a KeyboardInterrupt, in fact)
 |-- StarvedError             nothing has arrived yet
 |-- RecipeError              a recipe is wrong
 |-- CorpusError              a file of the corpus is
@@ -96,11 +97,15 @@ class UnopenedError(DamagedError):
 
 
 class UnreadableError(Exception):
-    """Reading failed; the message is the system's.  No OSError, so that a consumer's own are told from it."""
+    """Reading failed; the message is the system's.  No OSError, so that a consumer's own are not taken for it."""
 
 
 class UnwritableError(Exception):
     """Writing failed; the message is the system's."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM has come: what ends at Ctrl-C ends, with a status of its own."""
 
 
 class StarvedError(Exception):

@@ -1,6 +1,6 @@
 """Tables of the reader and the checks, written by `python -m streamfmt.schema.compile`.  Do not edit.
 
-Struct formats carry no byte order unless the layout has one of its own.  Offsets and sizes are octets.
+Struct formats carry no byte order unless the layout has one of its own.  Offsets and sizes are bytes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ FORMATS = {
     'libxl.XENSTORE_DATA_32': 'II',
     'libxl.XENSTORE_DATA_32.entries': 'QQQI',
     'libxl.XENSTORE_DATA_64': 'II',
-    'libxl.XENSTORE_DATA_64.entries': 'QQQI4s',
+    'libxl.XENSTORE_DATA_64.entries': 'QQQI',
 }
 SIZES = {
     'libxl.header': 16,
@@ -147,7 +147,7 @@ SIZES = {
     'libxl.XENSTORE_DATA_32': 8,
     'libxl.XENSTORE_DATA_32.entries': 28,
     'libxl.XENSTORE_DATA_64': 8,
-    'libxl.XENSTORE_DATA_64.entries': 32,
+    'libxl.XENSTORE_DATA_64.entries': 28,
 }
 UNITS = {
     'libxl.EMULATOR_XENSTORE_DATA': (0,),
@@ -180,6 +180,38 @@ UNITS = {
     'libxl.XENSTORE_DATA_32.entries': (1,),
     'libxl.XENSTORE_DATA_64': (0,),
     'libxl.XENSTORE_DATA_64.entries': (1,),
+}
+LEAST = {
+    'libxl.EMULATOR_XENSTORE_DATA': 8,
+    'libxl.EMULATOR_XENSTORE_DATA.pairs': 2,
+    'libxl.EMULATOR_CONTEXT': 8,
+    'libxc.PAGE_DATA': 8,
+    'libxc.X86_PV_P2M_FRAMES': 8,
+    'libxc.X86_PV_VCPU_BASIC': 8,
+    'libxc.X86_PV_VCPU_EXTENDED': 8,
+    'libxc.X86_PV_VCPU_XSAVE': 8,
+    'libxc.HVM_CONTEXT': 0,
+    'libxc.HVM_CONTEXT.context': 8,
+    'libxc.HVM_PARAMS': 8,
+    'libxc.TOOLSTACK': 0,
+    'libxc.X86_PV_VCPU_MSRS': 8,
+    'libxc.CHECKPOINT_DIRTY_PFN_LIST': 0,
+    'libxc.X86_CPUID_POLICY': 0,
+    'libxc.X86_MSR_POLICY': 0,
+    'xl.OPTIONAL_DATA': 4,
+    'libvirt.XML': 0,
+    'xapi.XENOPS': 0,
+    'xapi.QEMU_TRAD': 0,
+    'xapi.QEMU_XEN': 0,
+    'xapi.VARSTORED': 0,
+    'xapi.SWTPM0': 0,
+    'xapi.SWTPM': 0,
+    'text.TEXT': 0,
+    'http.HEAD': 0,
+    'libxl.XENSTORE_DATA_32': 8,
+    'libxl.XENSTORE_DATA_32.entries': 28,
+    'libxl.XENSTORE_DATA_64': 8,
+    'libxl.XENSTORE_DATA_64.entries': 32,
 }
 PLACES = {
     'libxl.header': {'ident': (0, 8), 'version': (8, 4), 'options.reserved': (12, 4), 'options.legacy': (12, 4), 'options.endian': (12, 4)},
@@ -224,7 +256,7 @@ PLACES = {
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
     'libxl.XENSTORE_DATA_32.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
     'libxl.XENSTORE_DATA_64': {'version': (0, 4), 'count': (4, 4)},
-    'libxl.XENSTORE_DATA_64.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4), 'padding': (28, 4)},
+    'libxl.XENSTORE_DATA_64.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
 }
 RULES = {
     'xl.header': (('XL-MAGIC', 'magic', 0, 32, 0, 256, False, b'Xen saved domain, xl format\n \x00 \r'), ('XL-BYTEORDER', 'byteorder', 32, 4, 0, 32, False, (16909060,)), ('XL-FLAGS', 'mandatory_flags.reserved', 36, 4, 2, 30, False, (0,)), ('XL-FLAGS-OPT', 'optional_flags', 40, 4, 0, 32, False, (0,))),
@@ -505,15 +537,15 @@ HTTP_HEAD = 0
 HTTP_REPLY = b'\x00\x00'
 LIBXC_VERSION_STATIC = 3
 LAYERS = {
-    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'closes': 'libxl.CHECKPOINT_END'},
-    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'closes': 'libxc.CHECKPOINT'},
-    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'closes': ''},
-    'xl': {'program': 'reader.containers:xl', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'closes': ''},
-    'xl-migrate': {'program': 'reader.xl_migrate:program', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'closes': ''},
-    'libvirt': {'program': 'reader.containers:libvirt', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'closes': ''},
-    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'closes': ''},
-    'text': {'program': 'reader.preface:program', 'checks': 'checks.preface:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'closes': ''},
-    'http': {'program': 'reader.preface:program', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'closes': ''},
+    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'closes': 'libxl.CHECKPOINT_END'},
+    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'closes': 'libxc.CHECKPOINT'},
+    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'xl': {'program': 'reader.containers:xl', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
+    'xl-migrate': {'program': 'reader.xl_migrate:program', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
+    'libvirt': {'program': 'reader.containers:libvirt', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
+    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'opening': ('LIBXC',), 'closes': ''},
+    'text': {'program': 'reader.preface:program', 'checks': 'checks.preface:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'http': {'program': 'reader.preface:program', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
 }
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),

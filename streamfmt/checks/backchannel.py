@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..reader.body import Body
+from ..reader.position import Position
 from . import layer as base
 from .libxl import control_id
 from .messages import ranges
@@ -17,19 +18,27 @@ if TYPE_CHECKING:
     from ..reader.pump import Program
     from .context import Context
 
-_LIST = tables.BACK_CHANNEL[-1]
-_NEXT = dict(zip(tables.BACK_CHANNEL, (*tables.BACK_CHANNEL[1:], tables.BACK_CHANNEL[0]), strict=True))
-
-# Ids that belong here.
-_IDS = [number for number, name in tables.CHECKPOINT_STATES.items() if name in _NEXT]
+_LIST = "libxc." + tables.RECORDS["libxc"][tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST]
+_STATE = "libxl." + tables.RECORDS["libxl"][tables.LIBXL_CHECKPOINT_STATE]
 
 
 class Checks(base.Checks):
-    """Judges the records of both layers that share the channel; `due` comes next, empty if that is not known."""
+    """Judges the records of both layers that share the channel, by the machine that the secondary's answers follow."""
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.due = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Any answer may be the next."""
+        self.position = Position("back channel")
+        self.answers = [_name(path) for path in self.position.allowed()]
+
+    @property
+    def due(self) -> str:
+        """The only answer that may come now; empty if that is not known."""
+        due = self.position.allowed()
+        return _name(due[0]) if len(due) == 1 else ""
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         """A header, which this channel has none of."""
@@ -37,25 +46,25 @@ class Checks(base.Checks):
         self.context.report("LIBXL-BACK-NOHDR", layer, message, offset=at, length=len(raw), expected="a record")
 
     def record(self, record: Record) -> Program | None:
-        if self.layer.index == 1 and self.context.mode not in ("auto", "colo"):
-            message = f"a back channel of a stream that is declared {self.context.mode}; only COLO has one"
-            self.context.report("REMUS-BACK", self.layer, message, offset=0, expected="colo", actual=self.context.mode)
-        if record.name == _LIST:
+        mode = self.context.mode
+        if self.layer.index == 1 and mode not in ("auto", "colo"):
+            message = f"a back channel of a stream that is declared {mode}; only COLO has one"
+            self.context.report("REMUS-BACK", self.layer, message, offset=0, expected="colo", actual=mode)
+        if record.path == _LIST:
             self.length(record)
-            if self.due not in ("", _LIST):
-                message = f"a list of dirty frames comes where {self.due} should be"
-                self.context.report("COLO-DIRTY-POS", record, message, expected=self.due, actual=_LIST)
-            else:
-                self.due = _NEXT[_LIST]
+            due = self.due
+            if not self.position.step(_LIST):
+                message = f"a list of dirty frames comes where {due} should be"
+                self.context.report("COLO-DIRTY-POS", record, message, expected=due, actual=record.name)
             return None
         if record.path != _STATE:
             message = f"{record.name} does not belong on a back channel"
-            expected = f"CHECKPOINT_STATE or {_LIST}"
+            expected = f"{_name(_STATE)} or {_name(_LIST)}"
             self.context.report_header("LIBXL-BACK-TYPES", record, "type", message, expected, record.name)
             return None
         self.length(record)
         if record.length < tables.SIZES[record.path]:
-            self.due = ""
+            self._begin()
             return None
         return self._state(Body(self.context.window, record))
 
@@ -64,16 +73,24 @@ class Checks(base.Checks):
         name = yield from control_id(self, body)
         if name is None:
             return
-        due, self.due = self.due, _NEXT.get(name, "")
-        if name in _NEXT and due == _LIST:
+        due, path = self.due, f"{_STATE} {name}"
+        if name not in self.answers:
+            self._begin()
+            if name:
+                message = f"{name} belongs on the forward stream"
+                known = ranges(number for number, it in tables.CHECKPOINT_STATES.items() if it in self.answers)
+                self.report_field("COLO-NEW-FWD", record, "control_id", message, known, name)
+            return
+        if self.position.step(path):
+            return
+        if due == _name(_LIST):
             message = f"{name} comes where the list of dirty frames should be"
-            self.context.report("COLO-DIRTY-POS", record, message, expected=_LIST, actual=name)
-        elif name in _NEXT and due not in ("", name):
+            self.context.report("COLO-DIRTY-POS", record, message, expected=due, actual=name)
+        else:
             message = f"{name} comes where {due} should be"
             self.report_field("LIBXL-CKPTSTATE-ID", record, "control_id", message, due, name)
-        elif name and name not in _NEXT:
-            message = f"{name} belongs on the forward stream"
-            self.report_field("COLO-NEW-FWD", record, "control_id", message, ranges(_IDS), name)
+        self._begin()
+        self.position.step(path)
 
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:
         """The list's last frame lies after its body."""
@@ -88,4 +105,6 @@ class Checks(base.Checks):
         )
 
 
-_STATE = f"libxl.{tables.RECORDS['libxl'][tables.LIBXL_CHECKPOINT_STATE]}"
+def _name(path: str) -> str:
+    """The last part of what a machine calls a record: its name, or that of the id it carries."""
+    return path.rpartition(".")[2].rpartition(" ")[2]

@@ -107,6 +107,11 @@ class Findings:
         self._last[clause] = where, offset
         return True
 
+    def again(self, clause: str, often: int, where: Record, place: int) -> None:
+        """Count more findings of a clause that are only counted by now, the last `place` bytes from `where` on."""
+        self.counts[clause] += often
+        self._last[clause] = where, where.offset + place
+
     def keep(self, finding: Finding) -> None:
         """Count a finding and keep it."""
         self.counts[finding.clause] = self.counts.get(finding.clause, 0) + 1

@@ -158,13 +158,14 @@ class Checks(base.Checks):
         if self.around is None:
             self.context.checkpoints += 1
         else:
-            self.around.opened()
+            self.around.image_record(self.layer.row.closes)
 
     def resumed(self, at: int) -> None:
         """The first record after a checkpoint has come, and does not close the image."""
         self.seen &= ~tables.FRESH
         if self.around is not None:
             self.around.next_checkpoint(self.layer, at)
+            self.around.image_record(f"{self.layer.name}.*")
 
     def at_checkpoint(self) -> bool:
         if not self.seen & tables.FRESH:
@@ -177,7 +178,7 @@ class Checks(base.Checks):
         if self.around is None:
             self.never_checkpointed(at)
         else:
-            self.around.seen &= ~tables.CHECKPOINT_CLOSED
+            self.around.image_record(f"{self.layer.name}.{self.layer.row.end}")
 
     def _complete(self, at: int) -> None:
         """Judge what only a whole image, or a whole checkpoint of it, shows."""

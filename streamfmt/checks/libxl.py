@@ -6,6 +6,7 @@ from struct import unpack, unpack_from
 
 from .. import tables
 from ..reader.body import PIECE, Body
+from ..reader.position import Position
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .messages import characters
@@ -23,6 +24,9 @@ _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (
     tables.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM")
 )
+# States of the machine of checkpoints.
+_TAIL, _BETWEEN = "tail", "between"
+_MARKS = {_TAIL: tables.CHECKPOINT_OPEN, _BETWEEN: tables.CHECKPOINT_CLOSED}
 _EMULATORS = (tables.LIBXL_EMULATOR_XENSTORE_DATA, tables.LIBXL_EMULATOR_CONTEXT)
 
 
@@ -32,6 +36,7 @@ class Checks(base.Checks):
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
         self.legacy = False
+        self.position = Position("checkpoints")
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         options = unpack(tables.FORMATS[path], raw)[-1]
@@ -39,17 +44,26 @@ class Checks(base.Checks):
         super().header(layer, path, at, raw, broken)
 
     def record(self, record: Record) -> Program | None:
-        open_before = self.seen & tables.CHECKPOINT_OPEN
         if record.type not in self._names:
             self.unknown(record)
             return None
         self.order(record)
         self.length(record)
-        if record.type == tables.LIBXL_CHECKPOINT_END and open_before:
-            self._checkpoint_end(record)
-        elif record.type == tables.LIBXL_CHECKPOINT_STATE:
-            self._announced(record)
+        before = self.position.state
+        self.position.force(record.path, self.layer.row)
+        if self.position.state != before:
+            if record.type == tables.LIBXL_CHECKPOINT_END:
+                self._checkpoint_end(record)
+            elif record.type == tables.LIBXL_CHECKPOINT_STATE:
+                self._announced(record)
+            self._mark()
         return self.body(record)
+
+    def _mark(self) -> None:
+        """The order rules see the states between and in checkpoints as if they were records that have come."""
+        self.seen = self.seen & ~(tables.CHECKPOINT_OPEN | tables.CHECKPOINT_CLOSED) | _MARKS.get(
+            self.position.state, 0
+        )
 
     def body(self, record: Record) -> Program | None:
         if not record.length or record.length < tables.SIZES[record.path]:
@@ -62,9 +76,10 @@ class Checks(base.Checks):
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
-    def opened(self) -> None:
-        """The image inside has come to a checkpoint: records of this stream follow."""
-        self.seen = (self.seen | tables.CHECKPOINT_OPEN) & ~tables.CHECKPOINT_CLOSED
+    def image_record(self, path: str) -> None:
+        """A record of the image inside has come, at schema path `path`, with which the machine of checkpoints moves."""
+        self.position.step(path)
+        self._mark()
 
     def _checkpoint_end(self, record: Record) -> None:
         """A checkpoint is closed."""
@@ -72,16 +87,13 @@ class Checks(base.Checks):
         if self.context.mode == "colo" and self.layer.guest == "hvm" and not self.seen & context:
             message = "a checkpoint of a COLO stream has no EMULATOR_CONTEXT"
             self.context.report("LIBXL-EMU-CTX", record, message)
-        self.seen = self.seen & ~(tables.LIBXL_TAIL | tables.CHECKPOINT_OPEN) | tables.CHECKPOINT_CLOSED
+        self.seen &= ~tables.LIBXL_TAIL
         # What kind of guest it is, is reported once.
         self.fired.intersection_update(("COLO-HVM",))
         self.context.checkpoints += 1
 
     def _announced(self, record: Record) -> None:
-        """COLO announces the next checkpoint; in any other place the order of the records forbids it."""
-        if not self.seen & tables.CHECKPOINT_CLOSED:
-            return
-        self.seen &= ~tables.CHECKPOINT_CLOSED
+        """COLO announces the next checkpoint."""
         if self.context.mode == "auto":
             self.context.mode = "colo"
         elif self.context.mode == "remus":
@@ -89,7 +101,7 @@ class Checks(base.Checks):
 
     def next_checkpoint(self, image: Layer, at: int) -> None:
         """The first record of a later checkpoint of the image has come, at `at`."""
-        if not self.seen & tables.CHECKPOINT_CLOSED:
+        if self.position.state != _BETWEEN:
             return
         if self.context.mode == "auto":
             self.context.mode = "remus"
@@ -99,7 +111,7 @@ class Checks(base.Checks):
             self.context.report("LIBXL-CKPTSTATE-ID", self.layer, message, offset=at, expected=expected, actual=actual)
 
     def at_checkpoint(self) -> bool:
-        return bool(self.seen & tables.CHECKPOINT_CLOSED)
+        return self.position.state == _BETWEEN
 
     def ended(self, at: int) -> None:
         self.never_checkpointed(at)
@@ -162,7 +174,7 @@ def draft_width(body: bytes, order: str) -> int:
         if version != tables.DRAFT_VERSION or not 0 < count <= len(body):
             continue
         entry = f"{path}.entries"
-        size, unit = tables.SIZES[entry], tables.UNITS[entry][0]
+        size, unit = tables.LEAST[entry], tables.UNITS[entry][0]
         place, _ = tables.PLACES[entry]["namelen"]
         for _ in range(count):
             if offset + size > len(body):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .pv import Memory
 
 PATH = "libxc.PAGE_DATA"
+BEYOND = "LIBXC-PAGE-PFN-PV"
 
 
 def note_run(checks: Checks, memory: Memory, run: Run) -> None:
@@ -35,6 +36,18 @@ def note_run(checks: Checks, memory: Memory, run: Run) -> None:
     for number, entry in enumerate(raw):
         if entry & mask > end:
             _beyond(checks, run.record(number), run.place(number)[2], entry & mask, end)
+
+
+def note_alike(memory: Memory, run: Run) -> int:
+    """PV: frame numbers of records that are broken alike.  Of how many: the next one has to be judged by itself."""
+    mask, end, near = tables.ENTRY_PFN_MASK, memory.end_pfn, memory.pfns.near
+    raw = run.raw()
+    most = max([entry & mask for entry in raw])
+    if not near(most) or (end is not None and most > end):
+        pfns = [entry & mask for entry in raw]
+        raw = raw[: next(n for n, pfn in enumerate(pfns) if not near(pfn) or (end is not None and pfn > end))]
+    _note(memory, raw)
+    return len(raw)
 
 
 def _note(memory: Memory, raw: Sequence[int]) -> None:
@@ -60,7 +73,7 @@ def _report(
 
 def _beyond(checks: Checks, record: Record, place: int, pfn: int, end: int) -> None:
     message = f"is for frame {pfn:#x}, the guest's last is {end:#x}"
-    _report(checks, "LIBXC-PAGE-PFN-PV", record, place, "pfn", message, f"at most {end:#x}", f"{pfn:#x}")
+    _report(checks, BEYOND, record, place, "pfn", message, f"at most {end:#x}", f"{pfn:#x}")
 
 
 def body(checks: Checks, record: Record) -> Program | None:

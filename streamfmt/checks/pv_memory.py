@@ -73,6 +73,10 @@ class PfnMap:
                 if pfn <= end:
                     types[pfn] = entry >> shift | SEEN
 
+    def near(self, pfn: int) -> bool:
+        """Whether any number of entries may be noted at once, of frames up to `pfn`, and the map not give up."""
+        return not self.known or pfn < max(self._entries + _SLACK, len(self.types))
+
     def give_up(self, why: str) -> None:
         """Follow the stream no longer."""
         self.known, self.why = False, why

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..reader.identify import Identity
     from ..reader.pump import Program
+    from .repeats import Mark
 
 
 class Verifier(Context, Sink):
@@ -21,6 +22,11 @@ class Verifier(Context, Sink):
     def __init__(self, mode: str = "auto", deep: bool = False, severity: Mapping[str, str] = tables.SEVERITY) -> None:
         super().__init__(mode, deep, severity)
         self.every_page = deep
+        self._mark: Mark | None = None
+
+    def forget(self) -> None:
+        super().forget()
+        self._mark = None
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.checks(layer.judge).header(layer, path, at, raw, broken)
@@ -34,6 +40,18 @@ class Verifier(Context, Sink):
         self.page_entries += run.entries
         self.carries(run.pages, run.offset + run.size * run.count)
         self.checks(run.layer).pages(run)
+
+    def steady(self, record: Record) -> bool:
+        from . import repeats  # few streams break a rule often
+
+        before, self._mark = self._mark, repeats.mark(self, record)
+        return self._mark is not None and self._mark.follows(before, self, record)
+
+    def repeated(self, record: Record, run: Run) -> int:
+        from . import repeats
+
+        assert self._mark is not None, "repeated records come once the last was steady"
+        return repeats.count(self, self._mark, record, run)
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         self.checks(record.layer.judge).padding(record, at, raw)

@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from ..render import rules
+from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
-from ..schema.model import Layout, catalogue
+from ..schema.model import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   streamfmt identify --json /var/lib/xen/save/*
 
 exit status: 0 all belong to a migration; 1 one does not; 2 wrong usage;
-3 one could not be read; 130 interrupted
+3 one could not be read; 130 interrupted, 143 terminated
 """
 _COLUMNS = 80
 

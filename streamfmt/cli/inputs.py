@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # what signal is made of, without its enumerations: they load slowly
 import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
-from ..errors import DamagedError, UnopenedError, UnreadableError
+from ..errors import TerminatedError, UnreadableError
 from ..io.sources import drive, reason, source_for
 from ..reader.reader import Reader
 from ..reader.registry import FORMS
@@ -66,14 +67,16 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failu
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         try:
-            with Progress(source.size) as progress:
+            with Stoppable(), Progress(source.size) as progress:
                 drive(driven or reader.pump, source, progress)
         finally:
             source.close()
     except OSError:
         raise  # what reads the records could not write
     except (Exception, KeyboardInterrupt) as error:
-        return failure(error, reader)
+        from ..reader.failure import failed  # most inputs are read to their end
+
+        return failed(error, reader.window.position)
     finally:
         reader.close()
         if opened >= 0:
@@ -81,40 +84,29 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failu
     return None
 
 
-def failure(error: BaseException, reader: Reader) -> Failure:
-    """What an input that `reader` could not read to its end failed by."""
-    from ..reader.failure import Failure  # most inputs are read to their end
-
-    kind, words = next((kind, words) for of, kind, words in _FAILURES if isinstance(error, of))
-    return Failure(kind, words.format(fault(error) if kind == "internal" else error), reader.window.position)
-
-
 def gave_up(name: str, failure: Failure | None) -> bool:
     """Complain of an input that could not be read to its end; whether the command is to end there."""
     if failure is None or not failure.foreign:
         return False
     complain(name, failure)
-    return failure.kind == "interrupted"
+    return failure.kind in ("interrupted", "terminated")
 
 
-_FAILURES: tuple[tuple[type[BaseException], str, str], ...] = (
-    (UnreadableError, "unreadable", "cannot read: {}"),
-    (UnopenedError, "unopened", "{}"),
-    (DamagedError, "damaged", "{}"),
-    (MemoryError, "memory", "not enough memory"),
-    (KeyboardInterrupt, "interrupted", "interrupted"),
-    (BaseException, "internal", "{}"),
-)
+class Stoppable:
+    """Have SIGTERM raise TerminatedError meanwhile, so that what was found so far is printed, as after Ctrl-C."""
+
+    def __enter__(self) -> None:
+        self._ours = _signal.getsignal(_signal.SIGTERM) is _signal.SIG_DFL
+        if self._ours:
+            _signal.signal(_signal.SIGTERM, _terminate)
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
 
 
-def fault(error: BaseException) -> str:
-    """What to say, in a line, of a fault of our own."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"internal error, please report it: {words}{place}"
+def _terminate(*_: object) -> None:
+    raise TerminatedError
 
 
 class Progress:

@@ -1,24 +1,21 @@
 """``streamfmt VERB ...``: finds the verb, parses its arguments, turns errors into a line and an exit status.
 
 Exit status: 0 conforms or done; 1 the stream does not conform or was not judged; 2 wrong usage; 3 could not read
-or write; 130 interrupted.  With several files, the worst.  Nothing that befalls standard error changes it.
+or write; 130 interrupted, 143 terminated.  With several files, the worst.  Nothing that befalls standard error changes
+it.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from importlib import import_module
 
-from .. import __version__
 from . import inputs
+from .arguments import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from _typeshed import SupportsWrite
 
 VERBS = {
     "identify": "say what a file or stream is, and how that shows",
@@ -30,47 +27,7 @@ VERBS = {
     "fuzz": "try a reader of one's own on made streams",
     "explain": "explain a rule or a record, and what real readers do",
 }
-END = """
-examples:
-  streamfmt verify guest.sav
-  streamfmt VERB --help
-  streamfmt help recipes    a page of the manual, as json and compatibility are
-
-exit status: 0 all is well; 1 a stream does not conform, or is none; 2 wrong
-usage; 3 something cannot be read or written; 130 interrupted
-"""
 UNREADABLE = 3
-INTERRUPTED = 130
-
-
-class Help(argparse.RawDescriptionHelpFormatter):
-    """argparse's formatter at 80 columns: asking for the terminal's width would import shutil at every start."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=78)
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose help and version are lost with an error where they cannot be written."""
-
-    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        # argparse's own lets errors pass, and would exit with 0.
-        (file or sys.stderr).write(message)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser without the verbs' own arguments."""
-    verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
-    made = Parser(
-        prog="streamfmt",
-        description="Read, judge, show and build Xen migration streams.",
-        epilog=f"verbs:\n{verbs}\n{END}",
-        formatter_class=Help,
-        usage="streamfmt [-h] [--version] VERB ...",
-    )
-    made.add_argument("--version", action="version", version=f"streamfmt {__version__}")
-    made.add_argument("verb", metavar="VERB", choices=VERBS, help="what to do; see below")
-    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("streamfmt: not enough memory", file=sys.stderr)
         return UNREADABLE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        from ..reader.failure import failed
+
         _discard_output()
-        print("streamfmt: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        failure = failed(error, 0)
+        print(f"streamfmt: {failure}", file=sys.stderr)
+        return failure.status
 
 
 def _run(words: list[str]) -> int:
@@ -109,16 +69,13 @@ def _run(words: list[str]) -> int:
         from . import usage  # few need to be told
 
         words = usage.understood(words, VERBS)
-    verb = words[0] if words[0] in VERBS else parser().parse_args(words[:1]).verb
-    module = import_module(f".{verb}", __package__)
-    inner = Parser(
-        prog=f"streamfmt {verb}",
-        description=module.__doc__.split("\n\n")[0] if module.__doc__ else None,
-        epilog=module.EXAMPLES,
-        formatter_class=Help,
-    )
-    module.add_arguments(inner)
-    args = inner.parse_args(words[1:])
+    if words[0] not in VERBS:
+        from .parser import outer
+
+        outer(VERBS).parse_args(words[:1])
+    verb = words[0]
+    module = getattr(__import__(f"{__package__}.{verb}").cli, verb)  # importlib's import_module has to be loaded
+    args = parse(verb, module, words[1:])
     try:
         return int(module.run(args))
     except MemoryError:

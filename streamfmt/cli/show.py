@@ -15,6 +15,7 @@ from ..codec.decode import fixed, layouts
 from ..reader.beginnings import following
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
+from ..reader.fields import name_of
 from ..reader.identify import Identity
 from ..reader.names import named
 from ..reader.reader import Reader
@@ -38,7 +39,7 @@ EXAMPLES = """examples:
   streamfmt show --recipe guest.sav >guest.toml
 
 exit status: 0 read to its end; 1 it breaks off, or is none that is read;
-2 wrong usage; 3 could not be read; 130 interrupted
+2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
 FORMAT = "streamfmt-show-1"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     status = 0
     for name in args.files:
         status = max(status, _show(name, args))
-        if status == STATUS["interrupted"]:
+        if status >= STATUS["interrupted"]:
             break
     return status
 
@@ -366,7 +367,7 @@ class Table:
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         text = header_text(layer, path, fixed(layouts()[path], raw, layer.order))
         if broken:
-            text += f"; unexpected: {', '.join(row[1] for row in broken)}"
+            text += f"; unexpected: {', '.join(map(name_of, broken))}"
         self._line(layer, ("", ""), at, len(raw), path.partition(".")[2].replace("_", " "), text)
 
     def row(self, row: Row) -> None:

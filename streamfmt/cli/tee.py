@@ -12,10 +12,10 @@ import sys
 
 from ..checks.outcome import Outcome, as_dict
 from ..checks.verifier import Verifier
-from ..errors import DamagedError, UnreadableError, UnwritableError
+from ..errors import UnreadableError, UnwritableError
 from ..io.sources import drive, reason, source_of
 from ..io.transfer import CopyingSource, write
-from ..reader.failure import Failure
+from ..reader.failure import Failure, failed
 from ..reader.reader import Reader
 from . import inputs
 from .verify import add_judging, as_text, severities
@@ -31,8 +31,8 @@ EXAMPLES = """examples:
   streamfmt tee --strict --json <guest.sav >/backup/guest.sav 2>guest.json
 
 exit status: 0 copied, and it conforms; 1 copied, and it does not or was not
-judged; 2 wrong usage; 3 not copied whole, since reading or writing failed;
-130 interrupted
+judged; 2 wrong usage; 3 not copied whole, since reading or writing failed, or
+not judged for lack of memory; 130 interrupted, 143 terminated
 """
 STDIN, STDOUT = 0, 1
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         status, text = _report(reader, verifier, args, failures)
     except Exception as error:
         status, text = 1, ""
-        failures.append(Failure("internal", inputs.fault(error), reader.window.position))
+        failures.append(failed(error, reader.window.position))
     for failure in failures:
         status = max(status, failure.status)
         if failure.foreign:
@@ -93,29 +93,27 @@ def copy(reader: Reader, fd: int, out: int) -> tuple[list[Failure], int]:
     failures: list[Failure] = []
     source = CopyingSource(fd, out)
 
-    def failed(kind: str, why: str) -> None:
-        failures.append(Failure(kind, why, reader.window.position))
+    def note(error: BaseException, where: str = "") -> None:
+        failures.append(failed(error, reader.window.position, where))
 
     try:
         source.open()
-        with inputs.Progress(source.size) as update:
+        with inputs.Stoppable(), inputs.Progress(source.size) as update:
             progress = update and (lambda _: update(source.copied))
             try:
                 drive(reader.pump, source_of(source.read_into, reader, lambda: source), progress)
-            except DamagedError as error:
-                failed("damaged", str(error))
             except Exception as error:
                 if isinstance(error, (UnreadableError, UnwritableError)):
                     raise
-                failed("internal", inputs.fault(error))
+                note(error)
             source.rest(reader.window.view, progress)
         _close(out)
     except UnreadableError as error:
-        failed("unreadable", f"standard input: cannot read: {error}")
+        note(error, "standard input: ")
     except UnwritableError as error:
-        failed("unwritable", f"standard output: cannot write: {error}")
-    except KeyboardInterrupt:
-        failed("interrupted", "interrupted")
+        note(error, "standard output: ")
+    except KeyboardInterrupt as error:
+        note(error)
     return failures, source.copied
 
 

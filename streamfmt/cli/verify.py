@@ -5,30 +5,20 @@ Each breach is a finding: what, where, why, and what to do.  The last line of ea
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from .. import tables
 from ..checks.context import MODES
 from ..checks.findings import IGNORED
-from ..checks.outcome import (
-    NOT_JUDGED,
-    Outcome,
-    as_dict,
-    clause_lines,
-    extent_lines,
-    finding_lines,
-    ignored,
-    summary,
-    times,
-    totals,
-)
+from ..checks.outcome import NOT_JUDGED, Outcome, as_dict, ignored
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader
+from ..render.text import clause_lines, extent_lines, finding_lines, summary, times, totals
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
 
     from ..render.reports import Report
@@ -40,7 +30,7 @@ EXAMPLES = """examples:
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
-3 one could not be read; 130 interrupted
+3 one could not be read; 130 interrupted, 143 terminated
 """
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", "good": "\x1b[1;32m"}
 
@@ -84,11 +74,12 @@ def _clauses(pattern: str) -> list[str]:
 
     found = [clause for clause in tables.SEVERITY if fnmatchcase(clause, pattern.upper())]
     if not found:
+        from argparse import ArgumentTypeError
         from difflib import get_close_matches
 
         near = get_close_matches(pattern.upper(), tables.SEVERITY, 3, 0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise argparse.ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
+        raise ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
 
 

@@ -11,12 +11,13 @@ import sys
 from getopt import GetoptError, gnu_getopt
 
 from .. import tables
-from ..checks.outcome import CONFORMS, Outcome, finding_lines, summary
+from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..errors import UnreadableError
 from ..io.sources import FileSource, PipeSource, drive, reason
 from ..reader.identify import by_magic, describe
 from ..reader.reader import Reader
+from ..render.text import finding_lines, summary
 from . import inputs
 
 TYPE_CHECKING = False
@@ -160,6 +161,9 @@ class Summary(Verifier):
         self._batches += run.count
         super().pages(run)
 
+    def steady(self, record: Record) -> bool:
+        return False  # each is told
+
     def record(self, record: Record) -> Program | None:
         self._layer(record.layer)
         program = super().record(record)
@@ -219,7 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("interrupted")
     except Exception as error:
-        log.error(f"Script Error:\n{inputs.fault(error)}")
+        from ..reader.failure import fault
+
+        log.error(f"Script Error:\n{fault(error)}")
     return FAILED
 
 

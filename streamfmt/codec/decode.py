@@ -5,12 +5,16 @@ Values that a rule forbids are decoded like others: judging is the verifier's bu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import LayoutError
-from ..schema.model import Layout, Part, catalogue
+from ..schema.catalogue import catalogue
+from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part, Reference
+
+# The values of a layout so far, then those of the layouts whose lists it is in, from the inside out.
+Scopes: TypeAlias = tuple[dict[str, Any], ...]
 
 
 @cache
@@ -20,75 +24,84 @@ def layouts() -> dict[str, Layout]:
 
 
 def fixed(layout: Layout, raw: bytes, order: str) -> dict[str, Any]:
-    """The layout's fixed fields that lie whole within `raw`; `order` is struct's byte order."""
+    """The fields that the layout begins with and that lie whole within `raw`; `order` is struct's byte order."""
+    return values_of(layout.fields, raw, order)
+
+
+def values_of(fields: Iterable[Field], raw: bytes, order: str) -> dict[str, Any]:
+    """The fields of a block that lie whole within `raw`, its bytes."""
     word = "big" if order == ">" else "little"
     return {
         row.path: raw[row.offset : row.offset + row.size] if row.raw else row.value(raw, word)
-        for row in layout.fields
+        for row in fields
         if row.offset + row.size <= len(raw)
     }
 
 
 def whole(layout: Layout, raw: bytes, order: str) -> dict[str, Any]:
-    """All that the layout declares: fixed fields by name, and each variable part as octets or a list.
+    """All that the layout declares: fixed fields by name, and each variable part as bytes or a list.
 
-    Raises LayoutError where `raw` is not as long as its own counts and lengths say.
+    Names within structures and the cases of a choice are dotted.  Raises LayoutError where `raw` is not as long as its
+    own counts and lengths say.
     """
-    values, end = _values(layout, raw, 0, order)
+    values, end = element(layout, raw, 0, order, ())
     if end != len(raw):
-        raise LayoutError(f"{len(raw) - end} octets more than its fields need", end)
+        raise LayoutError(f"{len(raw) - end} bytes more than its fields need", end)
     return values
 
 
-def elements(layout: Layout, raw: bytes, order: str) -> Sequence[int]:
-    """Where each element begins of the list that is the layout's first variable part, if it is whole."""
-    part = layout.parts[0] if layout.parts else None
-    if part is None or part.element is None:
-        return ()
-    count = fixed(layout, raw, order).get(part.count)
-    if part.unit:
-        whole = max(len(raw) - layout.size, 0) // part.unit
-        return range(layout.size, layout.size + part.unit * min(whole, whole if count is None else count), part.unit)
-    found: list[int] = []
-    at = layout.size
-    try:
-        while at < len(raw) and (count is None or len(found) < count):
-            start = at
-            _, at = _values(part.element, raw, at, order)
-            found.append(start)
-    except LayoutError:
-        pass  # the rest is not whole
-    return found
+def element(layout: Layout, raw: bytes, at: int, order: str, outer: Scopes) -> tuple[dict[str, Any], int]:
+    """What lies at `at` by that layout, and where it ends.  Raises LayoutError."""
+    values: dict[str, Any] = {}
+    return values, _items(layout.items, raw, at, order, (values, *outer))
 
 
-def _values(layout: Layout, raw: bytes, at: int, order: str) -> tuple[dict[str, Any], int]:
-    stop = at + layout.size
-    if stop > len(raw):
-        raise LayoutError(f"{stop - len(raw)} octets short of its fixed fields", at)
-    values = fixed(layout, raw[at:stop], order)
-    at = stop
-    for part in layout.parts:
-        values[part.name], at = _part(part, values, raw, at, order)
-    return values, at
+def referred(ref: Reference, scopes: Scopes) -> Any:
+    """The value of a field that counts or chooses."""
+    return scopes[ref.up][ref.field.path]
 
 
-def _part(part: Part, values: dict[str, Any], raw: bytes, at: int, order: str) -> tuple[Any, int]:
-    if part.count == "to a NUL":
+def _items(items: tuple[Item, ...], raw: bytes, at: int, order: str, scopes: Scopes) -> int:
+    """The values of items from `at` on, into the innermost scope; where they end."""
+    for item in items:
+        if isinstance(item, Block):
+            if at + item.size > len(raw):
+                raise LayoutError(f"{at + item.size - len(raw)} bytes short of its fixed fields", at)
+            scopes[0].update(values_of(item.fields, raw[at : at + item.size], order))
+            at += item.size
+        elif isinstance(item, Part):
+            scopes[0][item.name], at = part(item, raw, at, order, scopes)
+        else:
+            at = _items(item.chosen(referred(item.on, scopes)), raw, at, order, scopes)
+    return at
+
+
+def part(row: Part, raw: bytes, at: int, order: str, scopes: Scopes) -> tuple[Any, int]:
+    """The value of a part that begins at `at`, and where it ends.  Raises LayoutError."""
+    if row.count == TO_NUL:
         end = raw.find(b"\0", at)
         if end < 0:
-            raise LayoutError(f"{part.name} has no NUL at its end", at)
+            raise LayoutError(f"{row.name} has no NUL at its end", at)
         return raw[at:end], end + 1
-    count = values.get(part.count)  # None where it goes to the end, or what comes before it says how often
-    if count is not None and part.unit * count > len(raw) - at:
-        raise LayoutError(f"{part.count} is {count}, and there are {len(raw) - at} octets", at)
-    if part.element is None:
-        end = len(raw) if count is None else at + part.unit * count
-        if part.unit == 1:
+    count = times(row, scopes)
+    if count is not None and (row.unit or (row.element.least if row.element else 0)) * count > len(raw) - at:
+        raise LayoutError(f"{row.count} is {count}, and there are {len(raw) - at} bytes", at)
+    if row.element is None:
+        end = len(raw) if count is None else at + row.unit * count
+        if not row.listed:
             return raw[at:end], end
-        last = end - (end - at) % part.unit
-        return [raw[start : start + part.unit] for start in range(at, last, part.unit)], last
+        last = end - (end - at) % row.unit
+        return [raw[start : start + row.unit] for start in range(at, last, row.unit)], last
     found: list[Any] = []
     while at < len(raw) if count is None else len(found) < count:
-        element, at = _values(part.element, raw, at, order)
-        found.append(element[""] if element.keys() == {""} else element)
+        values, at = element(row.element, raw, at, order, scopes)
+        found.append(values[""] if values.keys() == {""} else values)
     return found, at
+
+
+def times(row: Part, scopes: Scopes) -> int | None:
+    """How often a part's element is there; None where it goes as far as the bytes do."""
+    if row.counted is None:
+        return row.times
+    count: int = referred(row.counted, scopes)
+    return count

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from struct import Struct, error, pack
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import FieldError
-from ..schema.model import Field, Layout, Part
+from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part, layouts_within
 from .content import Buffer, Content, Made, Numbers, joined
 
-_OCTETS = (bytes, bytearray, memoryview, Made)
+_BYTES = (bytes, bytearray, memoryview, Made)
 # What is no mapping, for a quick look: asking an abstract class takes many times as long.
-_PLAIN = (int, str, *_OCTETS, list, tuple)
+_PLAIN = (int, str, *_BYTES, list, tuple)
 # struct's letters for integers, by their bytes.
 _LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-# Octets that are passed on as they are, not copied into what surrounds them.
+# Bytes that are passed on as they are, not copied into what surrounds them.
 _APART = 2048
 # Numbers of a long list that are encoded at a time.
 _SOME = 8192
@@ -29,18 +29,18 @@ _SAID = 60
 
 
 def buffers(layout: Layout, values: Mapping[str, Any], order: str) -> list[Content]:
-    """The octets of a header or a body, in pieces: large opaque values are among them as they were given.
+    """The bytes of a header or a body, in pieces: large opaque values are among them as they were given.
 
-    `values` are what `decode.whole` gives: fixed fields by name, and octets or a list for each variable part.  Names
+    `values` are what `decode.whole` gives: fixed fields by name, and bytes or a list for each variable part.  Names
     may stand for numbers where the schema has them, a nested mapping for dotted names, its integer for an element made
-    of bit fields, and the octets of all elements for a list.  `order` is struct's byte order.  Raises FieldError.
+    of bit fields, and the bytes of all elements for a list.  `order` is struct's byte order.  Raises FieldError.
     """
     found: list[Content] = []
     _layout(layout, _flat(values), "", order, found)
     return found
 
 
-def octets(layout: Layout, values: Mapping[str, Any], order: str) -> bytes:
+def whole(layout: Layout, values: Mapping[str, Any], order: str) -> bytes:
     """All of them in one piece."""
     return joined(buffers(layout, values, order))
 
@@ -67,14 +67,14 @@ def put(data: bytearray, at: int, row: Field, value: Any, order: str, name: str)
     """One field overwritten in a layout that begins at `data[at]`.  Raises FieldError."""
     start, stop = at + row.offset, at + row.offset + row.size
     if stop > len(data):
-        raise FieldError(name, "it lies behind the end of the body")
-    if isinstance(value, _OCTETS):
+        raise FieldError(name, "it lies after the end of the body")
+    if isinstance(value, _BYTES):
         if len(value) != row.size:
-            raise FieldError(name, f"{len(value)} octets, not {row.size}")
+            raise FieldError(name, f"{len(value)} bytes, not {row.size}")
         data[start:stop] = joined((value,))
         return
     if row.raw:
-        raise FieldError(name, f"{_said(value)} is not {row.size} octets")
+        raise FieldError(name, f"{_said(value)} is not {row.size} bytes")
     value = number(row, value, name) & (1 << row.bits) - 1
     mask = (1 << row.bits) - 1 << row.shift
     word: Any = "big" if row.big or order == ">" else "little"
@@ -102,7 +102,7 @@ def _flat(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class _Row(NamedTuple):
-    """A fixed field in a :class:`_Plan`: which word it lies in and where in that, and the values that it can have."""
+    """A fixed field in a :class:`_Head`: which word it lies in and where in that, and the values that it can have."""
 
     path: str
     word: int
@@ -113,21 +113,50 @@ class _Row(NamedTuple):
     raw: int  # bytes of a field that is no integer
     codes: dict[str, int]
     default: int | bytes | None
-    counted: Part | None
+    counted: Part | None  # what it counts if that is of the same layout and always there
+    counts: tuple[_Route, ...]
+
+
+class _Head(NamedTuple):
+    """What does not change from one encoding of a block to the next.
+
+    `packs` packs all its fields at once, by byte order; it is empty where no one format has them.
+    """
+
+    layout: Layout
+    block: Block
+    rows: list[_Row]
+    words: list[int | bytes]
+    packs: dict[str, Struct]
+
+
+class _Route(NamedTuple):
+    """How to come from the values of a layout to what one of its fields counts: to `part`, or by `inner` into it.
+
+    It is there if the choices in `cases` are for those items.
+    """
+
+    cases: tuple[tuple[Choice, tuple[Item, ...]], ...]
+    part: Part
+    inner: _Route | None
 
 
 class _Plan(NamedTuple):
     """What does not change from one encoding of a layout to the next.
 
-    `heads` packs all fixed fields at once, by byte order; it is empty where no one format has them.
+    `known` are all names that its values can have, `steps` its items, blocks as their heads, unless it has a choice,
+    and `heads` what there is for each block, by its identity.  `chooses` says whether there is a choice within.
     """
 
     known: frozenset[str]
-    counted: dict[str, Part]
-    size: int
-    rows: list[_Row]
-    words: list[int | bytes]
-    heads: dict[str, Struct]
+    steps: list[_Head | Part]
+    heads: dict[int, _Head]
+    counts: dict[str, tuple[_Route, ...]]
+    chooses: bool
+
+
+# A layout and its values, then those around it.
+_Around: TypeAlias = tuple[tuple[Layout, Mapping[str, Any]], ...]
 
 
 def _planned(layout: Layout) -> _Plan:
@@ -139,8 +168,48 @@ def _planned(layout: Layout) -> _Plan:
 
 
 def _plan(layout: Layout) -> _Plan:
-    counted = {part.count: part for part in layout.parts}
-    places = sorted({(row.offset, row.size, row.raw) for row in layout.fields})
+    routes: dict[str, list[_Route]] = {}
+    for up, path, route in _routes(layout.items, ()):
+        if not up:
+            routes.setdefault(path, []).append(route)
+    counts = {path: tuple(found) for path, found in routes.items()}
+    heads = {id(block): _head_of(layout, block, counts) for block in _blocks(layout.items)}
+    return _Plan(
+        frozenset(row.item.path for row in layout.rows),
+        [heads[id(item)] if isinstance(item, Block) else item for item in layout.items if not isinstance(item, Choice)],
+        heads,
+        counts,
+        any(isinstance(item, Choice) for inner in layouts_within(layout) for item in inner.items),
+    )
+
+
+def _blocks(items: tuple[Item, ...]) -> Iterator[Block]:
+    for item in items:
+        if isinstance(item, Block):
+            yield item
+        elif isinstance(item, Choice):
+            for _, inner in item.all:
+                yield from _blocks(inner)
+
+
+def _routes(
+    items: tuple[Item, ...], cases: tuple[tuple[Choice, tuple[Item, ...]], ...]
+) -> Iterator[tuple[int, str, _Route]]:
+    """For each part within that a field counts: how many lists around these items, which field, and the way there."""
+    for item in items:
+        if isinstance(item, Part):
+            if item.counted is not None:
+                yield item.counted.up, item.counted.field.path, _Route(cases, item, None)
+            for up, path, route in _routes(item.element.items, ()) if item.element is not None else ():
+                if up:
+                    yield up - 1, path, _Route(cases, item, route)
+        elif isinstance(item, Choice):
+            for _, inner in item.all:
+                yield from _routes(inner, (*cases, (item, inner)))
+
+
+def _head_of(layout: Layout, block: Block, routes: Mapping[str, tuple[_Route, ...]]) -> _Head:
+    places = sorted({(row.offset, row.size, row.raw) for row in block.fields})
     rows = [
         _Row(
             row.path,
@@ -152,36 +221,42 @@ def _plan(layout: Layout) -> _Plan:
             row.size if row.raw else 0,
             {word: code for code, word in row.names.items()},
             implied(row),
-            counted.get(row.path),
+            _direct(routes.get(row.path, ())),
+            routes.get(row.path, ()),
         )
-        for row in layout.fields
+        for row in block.fields
     ]
-    known = frozenset((*(row.path for row in layout.fields), *(part.name for part in layout.parts)))
     words: list[int | bytes] = [bytes(size) if raw else 0 for _, size, raw in places]
-    return _Plan(known, counted, layout.size, rows, words, _heads(layout, places))
+    return _Head(layout, block, rows, words, _packs(block, places))
 
 
-def _heads(layout: Layout, places: list[tuple[int, int, bool]]) -> dict[str, Struct]:
-    orders = {row.big for row in layout.fields if not row.raw and row.size > 1}
-    # One order for all, and each integer where the one before it ends.
+def _direct(routes: tuple[_Route, ...]) -> Part | None:
+    """The part that a field counts, if it is only one, of the same layout, and in no case."""
+    return routes[0].part if len(routes) == 1 and routes[0].inner is None and not routes[0].cases else None
+
+
+def _packs(block: Block, places: list[tuple[int, int, bool]]) -> dict[str, Struct]:
+    orders = {row.big for row in block.fields if not row.raw and row.size > 1}
+    # One order for all, and each integer of a size that struct has.
     if len(orders) > 1 or not all(raw or size in _LETTERS for _, size, raw in places):
-        return {}
-    if [offset for offset, _, _ in places] != [sum(size for _, size, _ in places[:at]) for at in range(len(places))]:
         return {}
     letters = "".join(f"{size}s" if raw else _LETTERS[size] for _, size, raw in places)
     return {order: Struct((">" if True in orders else order) + letters) for order in "<>"}
 
 
-def _head(plan: _Plan, values: Mapping[str, Any], order: str) -> bytes | None:
-    """The fixed fields at once; None where one of them is not plainly a value of its field."""
-    head = plan.heads.get(order)
-    if head is None:
+def _packed(head: _Head, values: Mapping[str, Any], order: str) -> bytes | None:
+    """A block's fields at once; None where one of them is not plainly a value of its field."""
+    pack_all = head.packs.get(order)
+    if pack_all is None:
         return None
-    words: list[Any] = plan.words.copy()
-    for path, word, shift, mask, least, most, raw, codes, default, counted in plan.rows:
+    words: list[Any] = head.words.copy()
+    for path, word, shift, mask, least, most, raw, codes, default, counted, counts in head.rows:
         value = values.get(path)
         if value is None:
-            value = default if counted is None else _count(counted, values.get(counted.name, ()))
+            if counted is not None:
+                value = _count(counted, values.get(counted.name, ()), path)
+            else:
+                value = _counted(counts, head.layout, values, path) if counts else default
         if raw:
             if type(value) is not bytes or len(value) != raw:
                 return None
@@ -192,31 +267,77 @@ def _head(plan: _Plan, values: Mapping[str, Any], order: str) -> bytes | None:
         if type(value) is not int or not least <= value <= most:
             return None
         words[word] |= (value & mask) << shift
-    return head.pack(*words)
+    return pack_all.pack(*words)
 
 
-def _layout(layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Content]) -> None:
-    """One layout's octets onto `out`."""
-    plan = _planned(layout)
+def _layout(
+    layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Content], around: _Around = ()
+) -> None:
+    """One layout's bytes onto `out`."""
+    plan: _Plan = layout.kept[0] if layout.kept else _planned(layout)
+    if plan.chooses:
+        around = ((layout, values), *around)
+        _known(layout, values, name, around)
+        _items(layout.items, plan, name, order, out, around)
+        return
     if not plan.known >= values.keys():
-        unknown = min(values.keys() - plan.known)
-        raise FieldError(f"{name}{unknown}", f"{layout.path} has no such field, only {', '.join(sorted(plan.known))}")
-    head = _head(plan, values, order)
-    _join(out, _fields(layout, plan, values, name, order) if head is None else head)
-    for part in layout.parts:
-        _part(part, values.get(part.name, ()), f"{name}{part.name}", order, out)
+        _known(layout, values, name, around)
+    for step in plan.steps:
+        if isinstance(step, _Head):
+            packed = _packed(step, values, order)
+            _join(out, _fields(step, values, name, order) if packed is None else packed)
+        else:
+            _part(step, values.get(step.name, ()), f"{name}{step.name}", order, out, around)
 
 
-def _fields(layout: Layout, plan: _Plan, values: Mapping[str, Any], name: str, order: str) -> bytearray:
-    """The fixed fields one by one, whatever they are given as.  Raises FieldError."""
-    head = bytearray(plan.size)
-    for row in layout.fields:
+def _known(layout: Layout, values: Mapping[str, Any], name: str, around: _Around) -> None:
+    """Refuse values of fields that the layout has not, or not in this case."""
+    known = {item.path for item in layout.members(lambda choice: _chosen(choice, around, name))}
+    if not known >= values.keys():
+        unknown = min(values.keys() - known)
+        raise FieldError(f"{name}{unknown}", f"{layout.path} has no such field, only {', '.join(sorted(known))}")
+
+
+def _items(items: tuple[Item, ...], plan: _Plan, name: str, order: str, out: list[Content], around: _Around) -> None:
+    """Items of which some are choices."""
+    values = around[0][1]
+    for item in items:
+        if isinstance(item, Block):
+            head = plan.heads[id(item)]
+            packed = _packed(head, values, order)
+            _join(out, _fields(head, values, name, order) if packed is None else packed)
+        elif isinstance(item, Part):
+            _part(item, values.get(item.name, ()), f"{name}{item.name}", order, out, around)
+        else:
+            _items(_chosen(item, around, name), plan, name, order, out, around)
+
+
+def _chosen(choice: Choice, around: _Around, name: str) -> tuple[Item, ...]:
+    """The items of the case that the values choose.  Raises FieldError where they choose none."""
+    row, (layout, values) = choice.on.field, around[choice.on.up]
+    value = values.get(row.path)
+    if value is None:
+        counts = _planned(layout).counts.get(row.path)
+        value = _counted(counts, layout, values, f"{name}{row.path}") if counts else _default(row, name)
+    elif isinstance(value, _BYTES):
+        value = joined((value,))
+        value = value if row.raw else None
+    elif not row.raw:
+        value = number(row, value, f"{name}{row.path}")
+    if value is None:
+        raise FieldError(f"{name}{row.path}", "it chooses what follows, so it is a number or a name")
+    return choice.chosen(value)
+
+
+def _fields(head: _Head, values: Mapping[str, Any], name: str, order: str) -> bytearray:
+    """A block's fields one by one, whatever they are given as.  Raises FieldError."""
+    data = bytearray(head.block.size)
+    for row, packed in zip(head.block.fields, head.rows, strict=True):
         value = values.get(row.path)
-        if value is None and row.path in plan.counted:
-            part = plan.counted[row.path]
-            value = _count(part, values.get(part.name, ()))
-        put(head, 0, row, _default(row, name) if value is None else value, order, f"{name}{row.path}")
-    return head
+        if value is None and packed.counts:
+            value = _counted(packed.counts, head.layout, values, f"{name}{row.path}")
+        put(data, 0, row, _default(row, name) if value is None else value, order, f"{name}{row.path}")
+    return data
 
 
 def implied(row: Field) -> int | bytes | None:
@@ -237,24 +358,57 @@ def _default(row: Field, name: str) -> int | bytes:
     return value
 
 
-def _count(part: Part, value: Any) -> int:
+def _counted(routes: tuple[_Route, ...], layout: Layout, values: Mapping[str, Any], name: str) -> int:
+    """How often what a field counts is there, among the values of its layout.  Raises FieldError."""
+    found = sorted({count for route in routes for count in _counts(route, layout, values, name)})
+    if len(found) > 1:
+        raise FieldError(name, f"it needs a value, since it counts lists of {found[0]} and of {found[1]} elements")
+    return found[0] if found else 0
+
+
+def _counts(route: _Route, layout: Layout, values: Mapping[str, Any], name: str) -> Iterator[int]:
+    """How often the part at the end of a route is there, for each element of the lists on the way."""
+    for choice, items in route.cases:
+        if not choice.on.up and _chosen(choice, ((layout, values),), "") is not items:
+            return
+    value = values.get(route.part.name)
+    if value is None:
+        return
+    if route.inner is None:
+        yield _count(route.part, value, name)
+    elif isinstance(value, _BYTES) or not isinstance(value, Sequence) or route.part.element is None:
+        raise FieldError(name, f"it needs a value, since {route.part.name} is not given as a list")
+    else:
+        for item in value:
+            row = _flat(item) if isinstance(item, Mapping) else {"": item}
+            yield from _counts(route.inner, route.part.element, row, name)
+
+
+def _count(part: Part, value: Any, name: str) -> int:
     """How often the part's element is there."""
-    return len(value) // part.unit if isinstance(value, _OCTETS) else len(value)
+    if type(value) is list or type(value) is tuple:
+        return len(value)
+    if isinstance(value, _BYTES):
+        if part.unit:
+            return len(value) // part.unit
+    elif isinstance(value, (Sequence, Numbers)):
+        return len(value)
+    raise FieldError(name, f"it needs a value, since {part.name} is not given as a list")
 
 
-def _part(part: Part, value: Any, name: str, order: str, out: list[Content]) -> None:
-    if isinstance(value, _OCTETS):
+def _part(part: Part, value: Any, name: str, order: str, out: list[Content], around: _Around) -> None:
+    if isinstance(value, _BYTES):
         if part.element is not None and (not part.unit or len(value) % part.unit):
-            raise FieldError(name, f"{len(value)} octets are no whole elements")
+            raise FieldError(name, f"{len(value)} bytes are no whole elements")
         _join(out, value)
     elif isinstance(value, Numbers):
         _join(out, _numbers(part, value, name, order))
     elif not isinstance(value, Sequence) or isinstance(value, str):
-        raise FieldError(name, f"{_said(value)} is neither octets nor a list")
+        raise FieldError(name, f"{_said(value)} is neither bytes nor a list")
     elif part.element is None:
         for place, item in enumerate(value):
-            if not isinstance(item, _OCTETS) or (part.unit > 1 and len(item) % part.unit):
-                raise FieldError(f"{name}[{place}]", f"it is not {part.unit} octets, nor several times as many")
+            if not isinstance(item, _BYTES) or (part.unit > 1 and len(item) % part.unit):
+                raise FieldError(f"{name}[{place}]", f"it is not {part.unit} bytes, nor several times as many")
             _join(out, item)
     elif (code := _word(part.element)) and all(type(item) is int for item in value):
         try:
@@ -264,13 +418,13 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Content]) -> 
     else:
         for place, item in enumerate(value):
             row = _flat(item) if isinstance(item, Mapping) else {"": item}
-            _layout(part.element, row, f"{name}[{place}].", order, out)
-    if part.count == "to a NUL":
+            _layout(part.element, row, f"{name}[{place}].", order, out, around)
+    if part.count == TO_NUL:
         _join(out, b"\0")
 
 
 def _numbers(part: Part, value: Numbers, name: str, order: str) -> Content:
-    """The octets of many numbers, which are made when they are wanted."""
+    """The bytes of many numbers, which are made when they are wanted."""
     code = _word(part.element) if part.element is not None else ""
     if not code:
         raise FieldError(name, "it is no list of numbers")
@@ -289,7 +443,7 @@ def _numbers(part: Part, value: Numbers, name: str, order: str) -> Content:
 
 def _word(element: Layout) -> str:
     """struct's letter for an element that is one integer, whatever bits it has; empty for others."""
-    if element.parts or {(row.offset, row.big or row.raw or row.signed) for row in element.fields} != {(0, False)}:
+    if {(row.offset, row.big or row.raw or row.signed) for row in element.fields} != {(0, False)} or element.items[1:]:
         return ""
     return {4: "I", 8: "Q"}.get(element.size, "")
 

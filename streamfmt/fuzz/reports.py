@@ -7,10 +7,10 @@ from hashlib import blake2b
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from ..checks.outcome import finding_lines, summary
 from ..conformance.command import guest, verified
 from ..conformance.result import CRASH, DISAGREEMENT, HANG
 from ..io.outputs import write
+from ..render.text import finding_lines, summary
 from .running import FAILURES, NO_FAILURE, NOTHING_TRIED, UNFINISHED, Run, Summary
 
 if TYPE_CHECKING:

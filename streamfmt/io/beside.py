@@ -4,7 +4,7 @@ Where the file system has it (O_TMPFILE), a file has no name at all until it is 
 system gives such a file a name that is free, and cannot give it one that is taken.  So a file that replaces another has
 a name beside that one's between two calls, and where there is no O_TMPFILE it has one from the beginning.
 
-Such a name ends in :data:`SUFFIX`, and its writer holds a lock on the file (flock).  Whoever writes to the same target
+Such a name ends in :data:`SUFFIX`, and its writer holds a lock on the file (flock).  A writer to the same target
 later removes those that are not locked: their writers are no more.
 """
 

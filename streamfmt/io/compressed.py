@@ -52,9 +52,9 @@ class CompressedSource(Source):
         self._worker: Any = None
         self._piece = _PIECE_XZ if key == "xz" else _PIECE
         self._input = b""
-        # Where bytes come through unchanged, behind the compressed data, so that they are told like any trailer.
+        # Where bytes come through unchanged, after the compressed data, so that they are reported like any trailer.
         self._plain = False
-        # What has come behind a member's end, while it is too short to tell what it is; bytes of it to pass over.
+        # What has come after a member's end, while it is too short to show what it is; bytes of it to pass over.
         self._behind: bytes | None = b""
         self._passing = 0
         self._damage: DamagedError | None = None
@@ -298,7 +298,7 @@ class _Zstd:
             head = int.from_bytes(self._input[self._at : self._at + _ZSTD_BLOCK_HEADER], "little")
             self._last = bool(head & 1)
             self._part = _ZSTD_BLOCK_HEADER + (1 if head >> 1 & 3 == _ZSTD_REPEATED else head >> 3)
-        # Behind the last block there is a checksum or nothing, and no output.
+        # After the last block there is a checksum or nothing, and no output.
         return min(held, self._part) if self._part else held
 
     def _check(self, head: bytes) -> None:

@@ -1,7 +1,7 @@
 """Drivers: bytes from a seekable file, a pipe, or a decompressor into the window of a reader.
 
 What a layer skips is not read where that can be helped: a file's offset moves on, a pipe is spliced to nowhere.
-:func:`source_for` tells what a descriptor needs.
+:func:`source_for` says what a descriptor needs.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class FileSource(Source):
         return count
 
     def close(self) -> None:
-        """Leave a shared descriptor as it was, or with `exact` behind the last byte that was used."""
+        """Leave a shared descriptor as it was, or with `exact` after the last byte that was used."""
         if self._random:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_NORMAL)
         if self.exact:
@@ -176,7 +176,7 @@ def source_for(fd: int, reader: Reader) -> Source:
 def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Callable[[], Source]) -> Source:
     """What opens the bytes that `read_into` gives if they are compressed, else `plain`'s.
 
-    The first ones tell; they are in the reader's window then.
+    The first ones show it; they are in the reader's window then.
     """
     window = reader.window
     while window.hi < COMPRESSED_HEAD and (got := read_into(window.room())):

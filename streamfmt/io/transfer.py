@@ -113,7 +113,7 @@ class CopyingSource(Source):
             try:
                 moved = self._movers[0](self._fd, self._out, min(count, _STEP))
             except BlockingIOError:
-                return 0  # one side is not ready, and only reading and writing tell which
+                return 0  # one side is not ready, and only reading and writing show which
             except OSError:
                 moved = 0  # refused; or a real error, which reading and writing will meet as well
             if moved:
@@ -150,7 +150,7 @@ def _movers(source: int, target: int) -> list[Mover]:
 
 
 def _wait(fd: int, writing: bool) -> None:
-    """Until a non-blocking descriptor is ready, or has an error to tell."""
+    """Until a non-blocking descriptor is ready, or has an error to report."""
     from select import POLLIN, POLLOUT, poll  # few descriptors are non-blocking
 
     waiting = poll()

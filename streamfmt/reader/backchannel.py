@@ -76,14 +76,14 @@ def _channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator
 
 
 def _begins_with_zeros(window: Window, length: int) -> Generator[int, int, bool]:
-    """Whether eight zeros follow a dirty list's header, in its body or, if that is empty, behind it."""
+    """Whether eight zeros follow a dirty list's header, in its body or, if that is empty, after it."""
     if window.hi - window.lo < _PFN and not (yield _PFN):
         return False
     return not any(window.buf[window.lo : window.lo + _PFN])
 
 
 def _zeros_were_extra(window: Window) -> Generator[int, int, bool]:
-    """Whether a dirty list's last frame lies behind its body, because eight zeros had been put before the first.
+    """Whether a dirty list's last frame lies after its body, because eight zeros had been put before the first.
 
     Secondaries of 4.18 and later write them without counting them (commit efe8de1f91): what follows the body is then
     no header, but eight bytes further there is one, or the end.

@@ -1,4 +1,4 @@
-"""xl and libvirt save files: a header, one body, and the stream that is told apart by its own magic."""
+"""xl and libvirt save files: a header, one body, and the stream that is known by its own magic."""
 
 from __future__ import annotations
 

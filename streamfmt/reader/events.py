@@ -1,4 +1,4 @@
-"""What a layer tells its consumer: records, runs of clean page batches, and where a stream breaks off.
+"""What a layer reports to its consumer: records, runs of clean page batches, and where a stream breaks off.
 
 :class:`Sink` is the consumer's side.  A consumer overrides what it cares for; the methods it leaves alone cost a
 call each and look into nothing.
@@ -99,7 +99,7 @@ class Record:
 
     @property
     def end(self) -> int:
-        """Offset behind the body, before its padding."""
+        """Offset after the body, before its padding."""
         return self.offset + self.layer.header_size + self.length
 
     @property
@@ -133,9 +133,10 @@ class Unsized(Record):
 
 class Run:
     """Clean PAGE_DATA records in a row, alike in size: `count` of them, the first at stream offset `at`.
+    Records that are broken alike come as one too, to a sink that asks for them.
 
     Together they have `entries` page entries and `pages` pages of content.  The entries are still in the window,
-    and only there: whoever wants them calls :meth:`raw` before the reader goes on.
+    and only there: a consumer that wants them calls :meth:`raw` before the reader goes on.
     """
 
     __slots__ = ("_lo", "_window", "count", "entries", "index", "layer", "offset", "pages", "size")
@@ -178,7 +179,7 @@ class Run:
 
 
 def between_checkpoints(last: str, layer: Layer, record: Record | None, missing: int) -> bool:
-    """Whether a stream that is `truncated` so, behind a record of schema path `last`, stops where it may.
+    """Whether a stream that is `truncated` so, after a record of schema path `last`, stops where it may.
 
     A checkpointed stream has no END; after a whole checkpoint it may simply stop.
     """
@@ -204,11 +205,22 @@ class Sink:
     def pages(self, run: Run) -> None:
         """Clean PAGE_DATA records."""
 
+    def steady(self, record: Record) -> bool:
+        """Whether libxc records like `record`, which has just been read, may come together, by :meth:`repeated`.
+
+        Asked of records that others follow which are alike in all but their frame and content.
+        """
+        return False
+
+    def repeated(self, record: Record, run: Run) -> int:
+        """Records like `record`, in a row after it; how many of them are taken.  The others come one by one."""
+        return 0
+
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         """A record's padding is not zero."""
 
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:
-        """Bytes at `at`, behind a dirty list's body, belong into it: its writer put as many before it, uncounted."""
+        """Bytes at `at`, after a dirty list's body, belong into it: its writer put as many before it, uncounted."""
 
     def ended(self, layer: Layer, at: int) -> None:
         """A layer's END has been read; the layer's bytes stop at `at`."""

@@ -6,6 +6,8 @@ Ctrl-C is none: it leaves what was found so far unfinished, and has an exit stat
 
 from __future__ import annotations
 
+from ..errors import DamagedError, TerminatedError, UnopenedError, UnreadableError, UnwritableError
+
 # By kind: the exit status that it costs.
 STATUS = {
     "damaged": 1,
@@ -15,7 +17,18 @@ STATUS = {
     "unwritable": 3,
     "memory": 3,
     "interrupted": 130,
+    "terminated": 143,
 }
+# Which error is which kind, the first that fits, and what to say of it.
+_KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
+    (UnreadableError, "unreadable", "cannot read: {}"),
+    (UnwritableError, "unwritable", "cannot write: {}"),
+    (UnopenedError, "unopened", "{}"),
+    (DamagedError, "damaged", "{}"),
+    (MemoryError, "memory", "not enough memory"),
+    (TerminatedError, "terminated", "terminated"),
+    (KeyboardInterrupt, "interrupted", "interrupted"),
+)
 
 
 class Failure:
@@ -43,7 +56,7 @@ class Failure:
 
     @property
     def status(self) -> int:
-        """Exit status: 1 for damaged input and faults of our own, 3 for what the system refuses, 130 if interrupted."""
+        """Exit status: 1 for damaged input and our own faults, 3 for what the system refuses, 130 or 143 if stopped."""
         return STATUS[self.kind]
 
     @property
@@ -57,3 +70,25 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.reason} (after {self.offset:,} bytes of content)" if self.offset else self.reason
+
+
+def failed(error: BaseException, offset: int, where: str = "") -> Failure:
+    """What an input failed by, that `error` kept from being read on from `offset`; `where` begins the reason.
+
+    An error that no input should make is a fault of our own.
+    """
+    for of, kind, words in _KINDS:
+        if isinstance(error, of):
+            return Failure(kind, where + words.format(error), offset)
+    return Failure("internal", fault(error), offset)
+
+
+def fault(error: BaseException) -> str:
+    """What to say, in a line, of a fault of our own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    file = trace.tb_frame.f_code.co_filename.rpartition("/")[2] if trace else ""
+    place = f" ({file}:{trace.tb_lineno})" if trace else ""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error, please report it: {words}{place}"

@@ -25,24 +25,31 @@ def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
     return whole >> int(shift) & (1 << int(bits)) - 1
 
 
+def name_of(row: tuple[Any, ...]) -> str:
+    """The field's name in its layout."""
+    _, path, *_ = row
+    return str(path)
+
+
 def broken_rules(path: str, raw: bytes, order: str) -> list[tuple[Any, ...]]:
     """Rows of the field rules for layout `path` that `raw` breaks."""
     found = []
     for row in tables.RULES.get(path, ()):
-        value, allowed = value_of(row, raw, order), row[7]
+        *_, allowed = row
+        value = value_of(row, raw, order)
         if value != allowed if isinstance(allowed, bytes) else value not in allowed:
             found.append(row)
     return found
 
 
-def foreign(row: Row, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple[Any, ...]]:
+def foreign(layer: Row, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple[Any, ...]]:
     """The rule by which `raw` is no header of that layer, if it is none: it breaks no other rule then.
 
     What follows such a header cannot be read on trust.  A magic with little damage is still that magic.
     """
-    near = damaged(row.name, raw) if broken else []
-    decisive = (row.version, *(() if near else row.magic))
-    return [rule for rule in broken if rule[1] in decisive][:1]
+    near = damaged(layer.name, raw) if broken else []
+    decisive = (layer.version, *(() if near else layer.magic))
+    return [row for row in broken if name_of(row) in decisive][:1]
 
 
 def damaged(layer: str, raw: bytes, size: int | None = None) -> list[tuple[int, int, int]]:

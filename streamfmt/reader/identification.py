@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .events import Layer, Sink
-from .fields import damaged, places
+from .fields import damaged, name_of, places
 from .identify import Identity, describe, unread
 from .names import named
 from .reader import Reader
@@ -44,13 +44,13 @@ class Headers(Sink):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if layer not in self.layers:
             self.layers.append(layer)
-        wrong = damaged(layer.name, raw) if any(row[1] in layer.row.magic for row in broken) else []
+        wrong = damaged(layer.name, raw) if any(name_of(row) in layer.row.magic for row in broken) else []
         if wrong and not self.doubt:
-            fields = " and ".join(row[1] for row in broken if row[1] in layer.row.magic)
+            fields = " and ".join(name_of(row) for row in broken if name_of(row) in layer.row.magic)
             header = path.replace(".", " ").replace("_", " ")
             self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
         elif broken and not self.doubt:
-            self.doubt = f"{path} at offset {at}: {', '.join(row[1] for row in broken)} not as expected"
+            self.doubt = f"{path} at offset {at}: {', '.join(map(name_of, broken))} not as expected"
         if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 

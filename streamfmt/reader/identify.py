@@ -6,8 +6,6 @@ find and the evidence.
 
 from __future__ import annotations
 
-import re
-
 from .. import tables
 from .fields import damaged
 from .registry import FORMS
@@ -19,17 +17,17 @@ if TYPE_CHECKING:
     from .events import Layer
     from .window import Window
 
-# How many bytes tell a container's namesakes, and all that has a magic.
+# How many bytes show a container's namesakes, and all that has a magic.
 _NAMESAKES = {of: size for of, *_, size in tables.NAMESAKES}
 _LONGEST = max(*_NAMESAKES.values(), *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
 # A first batch of a legacy stream, or its frame list, is judged on this many bytes at most; and text is passed over.
 _GUESS = 64 << 10
-# Magics of compressed data, which is opened before anything looks at it; and how many bytes tell.
+# Magics of compressed data, which is opened before anything looks at it; and how many bytes show that.
 COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
-# Kinds of what may have text before it; and magics behind which there may be more to tell.
+# Kinds of what may have text before it; and magics after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
-_LOOKED_BEHIND = ("xapi-http", "xapi-legacy")
+_LOOKED_INTO = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.HTTP_REPLY
 # Bytes of text that are quoted.
@@ -43,10 +41,10 @@ class Identity:
 
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
     "empty", "unknown", "unread".  `name` and `evidence` are text.  For text before a stream, `sizes` are the sizes of
-    its records in bytes, and `behind` is the key of the stream.
+    its records in bytes, and `inner` is the key of the stream.
     """
 
-    __slots__ = ("behind", "evidence", "guest", "key", "kind", "name", "sizes", "width")
+    __slots__ = ("evidence", "guest", "inner", "key", "kind", "name", "sizes", "width")
 
     def __init__(
         self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
@@ -58,12 +56,12 @@ class Identity:
         self.width = width
         self.guest = guest
         self.sizes: tuple[int, ...] = ()
-        self.behind = ""
+        self.inner = ""
 
 
 def forced(key: str) -> Identity:
     """The identity the caller declares."""
-    kind, name = next((row[1], row[4]) for row in tables.MAGICS if row[0] == key)
+    kind, name = next((kind, name) for of, kind, _, _, name in tables.MAGICS if of == key)
     return Identity(key, kind, name, "declared with --as")
 
 
@@ -102,7 +100,11 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
     for of, other, pattern, title, sign, _ in tables.NAMESAKES:
-        if of == key and re.match(pattern, head):
+        if of != key:
+            continue
+        from re import match  # it takes longer to load than most streams to read
+
+        if match(pattern, head):
             return Identity(other, "foreign", title, f"{evidence}, {sign}")
     return Identity(key, kind, name, evidence)
 
@@ -110,14 +112,20 @@ def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identi
 def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int, Identity]:
     """Program that identifies what begins here, without consuming it.
 
-    With `exact` no more bytes are asked for than anything that begins like this has.  Text before it is looked behind
+    With `exact` no more bytes are asked for than anything that begins like this has.  Text before it is looked past
     only where there may be `text`.
     """
     if exact:
         yield _SHORTEST
         head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
-        likely = (row for row in tables.MAGICS if not row[2] and _begins(row[0], row[3], head))
-        longest = max((_reach(*row) for row in likely), default=_SHORTEST)
+        longest = max(
+            (
+                _reach(key, kind, offset, data, name)
+                for key, kind, offset, data, name in tables.MAGICS
+                if not offset and _begins(key, data, head)
+            ),
+            default=_SHORTEST,
+        )
         complete = not (yield longest)
     else:
         complete = not (yield _LONGEST)
@@ -125,11 +133,11 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
     at = window.position
     found = by_magic(head, complete, at) or by_damaged_magic(head, at)
-    if (found is None or found.key in _LOOKED_BEHIND) and not exact:
+    if (found is None or found.key in _LOOKED_INTO) and not exact:
         yield _GUESS
         start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
-        behind = _prefaced(start, at) if text else None
-        found = behind or (_legacy(start) if found is None else _within(found, start, at))
+        prefaced = _prefaced(start, at) if text else None
+        found = prefaced or (_legacy(start) if found is None else _within(found, start, at))
     return found or _unknown(head, at)
 
 
@@ -139,7 +147,7 @@ def _begins(key: str, data: bytes, head: bytes) -> bool:
 
 
 def _reach(key: str, kind: str, offset: int, data: bytes, name: str) -> int:
-    """How many bytes a stream with this magic has at least, and tell what it is."""
+    """How many bytes a stream with this magic has at least, which show what it is."""
     return _NAMESAKES.get(key, len(data))
 
 
@@ -160,8 +168,9 @@ def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
     if not request:
         size = _text(data)
         return (size,) if size else ()
-    # re keeps what it has compiled; few streams have a request before them, so no others pay for it.
-    found = re.match(request, data)
+    from re import match  # it keeps what it has compiled; few streams have a request before them
+
+    found = match(request, data)
     if found is None:
         return ()
     first, end = found.end(), data.find(_EMPTY_LINE, found.end() - 2)
@@ -173,10 +182,10 @@ def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
 
 
 def _prefaced(start: bytes, at: int) -> Identity | None:
-    """What comes behind the text, or the request, that `start` begins with, at stream offset `at`.
+    """What comes after the text, or the request, that `start` begins with, at stream offset `at`.
 
     A magic is looked for where the text ends, with as much of it as is text before that place, if that is in sight;
-    only the greeting of xl, which is all text, may have more of it behind it.
+    only the greeting of xl, which is all text, may have more of it after it.
     """
     text = start[: _text(start)]
     places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key == "xl-migrate"}
@@ -199,7 +208,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
                 # What is only named without text before it is only named with it.
                 return Identity(inner.key, inner.kind, name, f"{inner.evidence}; it begins {first!r}")
             found = Identity(key, "container", name, f"{name} ({inner.evidence}), beginning {first!r}")
-            found.sizes, found.behind = sizes, inner.key
+            found.sizes, found.inner = sizes, inner.key
             return found
     return None
 

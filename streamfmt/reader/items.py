@@ -103,7 +103,7 @@ class PageBatch:
 class Stops(Sink):
     """A sink that knows why reading stopped: `failure`, if that was not the stream's end.
 
-    Whoever takes records sets `last`, the schema path of the last header or record.
+    What takes records sets `last`, the schema path of the last header or record.
     """
 
     failure: StreamError | None = None
@@ -150,13 +150,13 @@ class _Pulled:
 
 
 class ItemReader(Stops):
-    """One stream on its way to whoever pulls.  `behind` is offset and number of the bytes behind its END."""
+    """One stream on its way to a consumer that pulls.  `rest` is offset and number of the bytes after its END."""
 
     every_page = True
 
     def __init__(self, form: str = "auto", exact: bool = False) -> None:
         self.reader = Reader(self, form, exact)
-        self.behind: tuple[int, int] | None = None
+        self.rest: tuple[int, int] | None = None
         self._layer: Layer | None = None
         self._queue: list[tuple[Header | Record, Layer]] = []
         self._current: Header | Record | None = None
@@ -242,7 +242,7 @@ class ItemReader(Stops):
         tail = bytes((yield from self._taken())) if record.padding else b""
         self._release()
         if len(tail) < record.padding:
-            yield from self._take(1)  # the stream ends inside; this tells
+            yield from self._take(1)  # the stream ends inside; this raises
         yield tail
 
     def fields(self, record: Record, limit: int) -> Pull[dict[str, Any]]:
@@ -278,7 +278,7 @@ class ItemReader(Stops):
             offset = self.window.position
             contents = (yield from self._take(pages * PAGE)) if pages else memoryview(b"")
             if len(contents) < pages * PAGE:
-                yield from self._take(1)  # the stream ends inside; this tells
+                yield from self._take(1)  # the stream ends inside; this raises
             pfns = tuple(entry & tables.ENTRY_PFN_MASK for entry in entries[start:stop])
             yield PageBatch(
                 pfns, tuple(tables.PAGE_TYPES[kind] for kind in kinds[start:stop]), offset, contents, self._lent
@@ -342,7 +342,7 @@ class ItemReader(Stops):
         pump = self.reader.pump
         while self._piece is None:
             if pump.done:
-                assert self.failure is not None, "a body that is not whole has been told of"
+                assert self.failure is not None, "a body that is not whole has been reported"
                 raise self.failure
             yield None
         return self._piece
@@ -353,13 +353,13 @@ class ItemReader(Stops):
         self.finish(self.reader.identity)
 
     def _release(self) -> None:
-        """Let nobody look at bytes that are about to be overwritten."""
+        """Let no consumer look at bytes that are about to be overwritten."""
         self._piece = None
         while self._lent:
             try:
                 self._lent.pop().release()
             except BufferError:
-                pass  # the consumer has made something of it that cannot be told; its documentation says so
+                pass  # the consumer has made something of it that is not known here; its documentation says so
 
     # -- events -----------------------------------------------------------------------------------------------
 
@@ -378,7 +378,7 @@ class ItemReader(Stops):
         yield PAUSE
         while self._asked:
             if self._asked == _PADDING:
-                # It stays where it is: whoever goes on judges it.
+                # It stays where it is: what goes on judges it.
                 while window.hi - window.lo < record.padding and (yield record.padding):
                     pass
                 self._lend(window.lo, min(window.hi, window.lo + record.padding))
@@ -402,4 +402,4 @@ class ItemReader(Stops):
         self._lent.append(self._piece)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
-        self.behind = at, count
+        self.rest = at, count

@@ -141,17 +141,17 @@ def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int])
     trial = _Trial()
     while at + 4 <= len(head):
         marker = int.from_bytes(head[at : at + 4], "little", signed=True)
-        end, telling = 0, False
+        end, sure = 0, False
         if 0 < marker <= min(tables.LEGACY_BATCH_MAX, p2m_size):  # no batch names a PFN twice
             end = _batch(trial, head, at + 4, marker, word, p2m_size, types)
         elif marker == 0 and trial.batches:
             return trial
         elif marker in CHUNKS and (trial.batches or marker != tables.LEGACY_VERIFY):
-            end, telling = CHUNKS[marker](head, at + 4)
+            end, sure = CHUNKS[marker](head, at + 4)
         if not end:
             trial.clean = False
             return trial if trial.points >= PROVEN else None
-        if telling and end <= len(head):
+        if sure and end <= len(head):
             if trial.batches:
                 trial.points += CHUNK_POINTS
             elif marker in tables.LEGACY_OPENING:
@@ -162,7 +162,7 @@ def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int])
 
 
 def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size: int, types: frozenset[int]) -> int:
-    """Where the batch whose entries begin at `at` ends, 0 if it is none; `trial` is told what it proves."""
+    """Where the batch whose entries begin at `at` ends, 0 if it is none; `trial` notes what it proves."""
     seen = min(count, (len(head) - at) // word)
     pfns: list[int] = []
     xtabs: list[int] = []
@@ -235,7 +235,7 @@ CHUNKS: dict[int, Callable[[bytes, int], tuple[int, bool]]] = {
     **dict.fromkeys(tables.LEGACY_PARAMS, lambda head, at: (at + 12, not any(head[at : at + 4]))),
     tables.LEGACY_VCPUS: _vcpus,
     tables.LEGACY_TMEM: _tmem,
-    tables.LEGACY_TMEM_EXTRA: lambda head, at: (len(head), False),  # ids of a width that only that chunk tells
+    tables.LEGACY_TMEM_EXTRA: lambda head, at: (len(head), False),  # ids of a width that only that chunk shows
     tables.LEGACY_TSC: _tsc,
     tables.LEGACY_TOOLSTACK: lambda head, at: (at + 4 + _u(head, at, 4), True),
 }

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from .framing import Ending
     from .window import Window
 
-# In a libxl stream its records come now.
-CHECKPOINT = "checkpoint"
-
 IMAGE_HEADER = Struct(tables.FORMATS["libxc.image_header"])
 _DOMAIN_HEADER = {order: Struct(order + tables.FORMATS["libxc.domain_header"]) for order in "<>"}
 RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
@@ -36,24 +33,27 @@ _FAST_MAX = 4 * tables.BATCH_MAX
 
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of an image that no libxl stream is around."""
-    return (yield from image(window, sink, layer, nested=False)), layer
+    if not (yield from headers(window, sink, layer)):
+        return STOP, layer
+    ending = yield from records(window, sink, layer, nested=False)
+    return (STOP if ending == STOP else END), layer
 
 
-def image(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
-    """Program of a whole image: headers, then :func:`records`."""
+def headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bool]:
+    """Program of an image's headers.  Returns whether records follow that can be read."""
     raw = yield from framing.opening(window, sink, layer, "the image header", _learn)
     if raw is None:
-        return STOP
+        return False
     at = window.position
     path = "libxc.domain_header"
     raw = yield from framing.header(window, sink, layer, path, "the domain header")
     if raw is None:
-        return STOP
+        return False
     guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
     layer.xen = major, minor
     layer.guest = tables.GUESTS.get(guest)
     sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
-    return (yield from records(window, sink, layer, nested))
+    return True
 
 
 def _learn(layer: Layer, raw: bytes) -> None:
@@ -62,7 +62,10 @@ def _learn(layer: Layer, raw: bytes) -> None:
 
 
 def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
-    """Program of an image's records.  In a libxl stream (`nested`) it returns at each CHECKPOINT too."""
+    """Program of an image's records: it returns the name of the one that ended them, or STOP.
+
+    In a libxl stream (`nested`) that is each CHECKPOINT too.
+    """
     w = window
     unpack_header = RECORD_HEADER[layer.order].unpack_from
     page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
@@ -107,12 +110,13 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
             return STOP
         if kind == tables.LIBXC_END:
             sink.ended(layer, w.position)
-            return END
+            return record.name
         if kind == tables.LIBXC_CHECKPOINT:
             layer.checkpoints += 1
             sink.checkpoint(layer, w.position)
             if nested:
-                return CHECKPOINT
+                return record.name
+        _repeats(w, sink, record)
 
 
 def _clean_batch(window: Window, length: int) -> int:
@@ -164,7 +168,7 @@ def _run_of_singles(window: Window, sink: Sink, layer: Layer) -> bool:
     lo, hi = window.lo, window.hi
     for head, alike, classes, size, pages in _RUNS:
         if window.buf.startswith(head, lo, hi) and window.buf.startswith(head, lo + size, hi):
-            count = _clean_singles(window, head, alike, classes, size)
+            count = _alike(window, head, alike, classes, size, (hi - lo) // size)
             if count:
                 sink.pages(Run(layer, window, count, size, count, count * pages))
                 layer.index += count
@@ -173,16 +177,15 @@ def _run_of_singles(window: Window, sink: Sink, layer: Layer) -> bool:
     return False
 
 
-def _clean_singles(
-    window: Window, head: bytes, alike: list[memoryview], classes: tuple[tuple[int, bytes], ...], size: int
+def _alike(
+    window: Window, head: bytes, alike: list[memoryview], classes: tuple[tuple[int, bytes], ...], size: int, held: int
 ) -> int:
-    """How many whole records of `size` bytes in a row begin with `head` and have in the places of `classes` theirs.
+    """How many of `held` records of `size` bytes in a row begin with `head` and have in the places of `classes` theirs.
 
     Columns of them are compared, a few calls for hundreds of records.  A pattern would be as fast, but those that never
     go back, which alone take no memory for each record, count half a record on some Pythons.
     """
     buf, lo = window.buf, window.lo
-    held = (window.hi - lo) // size
     count, most = 0, _FEW
     while count < held:
         clean = step = min(most, held - count)
@@ -200,3 +203,42 @@ def _clean_singles(
         lo += step * size
         most = _MANY
     return count
+
+
+def _repeats(window: Window, sink: Sink, record: Record) -> None:
+    """Hand over the records that follow `record`, which has been read, and are like it, if the sink takes them at once.
+
+    Alike are those of the same type and length, and of one-entry PAGE_DATA those of the same fixed fields whose entries
+    have the same two highest bytes, which is all of them but the frame.
+    """
+    buf, lo = window.buf, window.lo
+    layer, size = record.layer, window.position - record.offset
+    start = lo - size
+    # The window has to hold it still, and some more.
+    if start < 0 or record.padding or (window.hi - lo) < 2 * size:
+        return
+    classes: tuple[tuple[int, bytes], ...] = ()
+    head = bytes(buf[start : start + HEADER])
+    if record.type == tables.LIBXC_PAGE_DATA:
+        if layer.order != "<" or size not in (tables.RUN_BARE_SIZE, tables.RUN_DATA_SIZE):
+            return
+        if _PAGE_HEADER.unpack_from(buf, start)[2] > 1:
+            return
+        head = bytes(buf[start : start + HEADER + PAGE_FIXED])
+        classes = tuple((at, bytes(buf[start + at : start + at + 1])) for at in _TOPS)
+    if not buf.startswith(head, lo, window.hi) or any(buf[lo + at] != top[0] for at, top in classes):
+        return
+    if not sink.steady(record):
+        return
+    alike = [memoryview(head[at : at + _WORD] * _MANY).cast("Q") for at in range(0, len(head), _WORD)]
+    # The sink may take only some: what is compared for nothing is never more than what has been taken before.
+    taken = most = _FEW
+    while taken == most:
+        most *= 2
+        count = _alike(window, head, alike, classes, size, min(most, (window.hi - window.lo) // size))
+        taken = sink.repeated(record, Run(layer, window, count, size, count, 0)) if count else 0
+        layer.index += taken
+        window.lo += taken * size
+
+
+_TOPS = (_FIRST_ENTRY + ENTRY - 2, _FIRST_ENTRY + ENTRY - 1)

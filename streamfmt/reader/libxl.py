@@ -12,6 +12,7 @@ from .. import tables
 from . import framing, libxc
 from .events import HEADER, Layer, Record, Sink
 from .framing import END, STOP
+from .position import EITHER, Position
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +39,18 @@ def _learn(layer: Layer, raw: bytes) -> None:
 
 
 def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
+    """Records of both layers, whose turn it is by the machine of checkpoints."""
     w = window
     unpack_header = _RECORD_HEADER[layer.order].unpack_from
+    position = Position("checkpoints")
     image: Layer | None = None
-    resume = False
-    while True:
+    while turn := position.turn:
+        if image is not None and (turn == image.name or (turn == EITHER and not (yield from _state_follows(w, layer)))):
+            ending = yield from libxc.records(w, sink, image, nested=True)
+            if ending == STOP:
+                return STOP
+            position.step(f"{image.name}.{ending}")
+            continue
         if w.hi - w.lo < HEADER and not (yield HEADER):
             framing.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the stream, before its END")
             return STOP
@@ -52,21 +60,17 @@ def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, st
         w.lo += HEADER
         if not (yield from framing.body(w, sink, record)):
             return STOP
-        if kind == tables.LIBXL_END:
-            sink.ended(layer, w.position)
-            return END
-        if kind == tables.LIBXL_LIBXC_CONTEXT:
-            image = Layer("libxc", layer)
-            if (yield from libxc.image(w, sink, image, nested=True)) == STOP:
+        before = position.state
+        position.force(record.path, layer.row)
+        if kind in layer.row.opens:
+            image = Layer(layer.row.opens[kind], layer)
+            if not (yield from libxc.headers(w, sink, image)):
                 return STOP
             layer.guest = image.guest
-        elif kind == tables.LIBXL_CHECKPOINT_END and image is not None and image.checkpoints > layer.checkpoints:
+        elif record.path == layer.row.closes and position.state != before:
             layer.checkpoints += 1
-            resume = True
-        if resume and image is not None and not (yield from _state_follows(w, layer)):
-            resume = False
-            if (yield from libxc.records(w, sink, image, nested=True)) == STOP:
-                return STOP
+    sink.ended(layer, w.position)
+    return END
 
 
 def _state_follows(window: Window, layer: Layer) -> Generator[int, int, bool]:

@@ -4,7 +4,7 @@ A program is a generator.  It yields n > 0 for "I need n bytes in a row in the w
 or with False when the stream ends before; it yields -n for "n bytes go by unread" and is resumed with how many
 did.  It reads the window itself in between, so it is written straight down, and what it finds cannot depend on
 how the bytes were cut.  Bodies are read by the same protocol, which is how a consumer looks into them.  A body program
-may also yield PAUSE: whoever runs the pump gets control back, and may look into the window until running it again.
+may also yield PAUSE: the pump's driver gets control back, and may look into the window until running it again.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from .. import tables
 
 TYPE_CHECKING = False
@@ -16,8 +14,8 @@ _ROOT = __package__.partition(".")[0]
 class Row:
     """A layer's row: see schema.layers.LayerType.
 
-    `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types, and
-    `closes` the schema path of the record that closes a checkpoint.
+    `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types,
+    `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint.
     """
 
     __slots__ = (
@@ -34,6 +32,7 @@ class Row:
         "length_max",
         "magic",
         "name",
+        "opening",
         "opens",
         "optional",
         "padding",
@@ -60,6 +59,7 @@ class Row:
     end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
+    opening: tuple[str, ...]
     closes: str
     truncated: str
     unknown: tuple[str, ...]
@@ -81,8 +81,13 @@ FORMS = tuple(name for name, row in ROWS.items() if row.form)
 READ = tuple(ROWS)
 
 
-@cache
+_LOADED: dict[str, Any] = {}
+
+
 def load(path: str) -> Any:
     """What a row names as "package.module:name"."""
-    module, _, name = path.partition(":")
-    return getattr(__import__(f"{_ROOT}.{module}", fromlist=(name,)), name)
+    found = _LOADED.get(path)  # functools' cache would have to be loaded itself, at every start
+    if found is None:
+        module, _, name = path.partition(":")
+        found = _LOADED[path] = getattr(__import__(f"{_ROOT}.{module}", fromlist=(name,)), name)
+    return found

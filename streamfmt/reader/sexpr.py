@@ -26,7 +26,7 @@ _PIECE = 32 << 10
 _SPACE = rb"[ \t\r\n\f]"
 # A bare atom, in which # and | do not make a comment's mark together.
 _PLAIN = rb"[^ \t\r\n\f()\";#|]"
-# Groups are repeated so often at most, and no pattern goes on behind them: what re remembers of each has a bound, and
+# Groups are repeated so often at most, and no pattern goes on after them: what re remembers of each has a bound, and
 # nothing is tried again.  The same from there on is another match.
 _TIMES = rb"{1,256}"
 _BARE = rb"(?:" + _PLAIN + rb"+|#(?!\|)|\|(?!#))" + _TIMES
@@ -53,7 +53,7 @@ class BrokenError(Exception):
     """The text is not what it should be at stream offset `at`.
 
     `kind` is "form" (no list of pairs), "keys" (not those that are known), "values" (one of the wrong kind) or
-    "comment": legal, but nobody here reads on behind it.
+    "comment": legal, but nothing here reads on after it.
     """
 
     def __init__(self, kind: str, at: int, message: str) -> None:
@@ -78,7 +78,7 @@ class Value:
 
 
 class EndedError(Exception):
-    """The input ends inside the text; the reader tells of it."""
+    """The input ends inside the text; the reader reports that."""
 
 
 def walk(window: Window, record: Record) -> Generator[int, int, dict[str, Value]]:

@@ -55,11 +55,11 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
 
 
 def _opaque(window: Window, kind: int, exact: bool) -> Generator[int, int, Identity]:
-    """Program that names what lies in a XAPI record whose end nobody here can find."""
+    """Program that names what lies in a XAPI record whose end cannot be found here."""
     name = {
         tables.XAPI_LIBXL: "record reserved for a libxl stream, which no release writes",
         tables.XAPI_DEMU: "state of a virtual GPU (Demu), whose end only its own emulator finds",
-    }.get(kind, "record of a type nobody knows")
+    }.get(kind, "record of an unknown type")
     if kind == tables.XAPI_LIBXC_LEGACY:
         inside = yield from peek(window, exact)
         known = f"which holds a {inside.name}" if inside.key else "but nothing in it looks like one"

@@ -42,7 +42,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         # Under COLO the receiver answers: this is its side alone.
         return (yield from framing.read(window, sink, Layer(answers, layer), exact))
     outer = layer
-    if identity.behind == sent:
+    if identity.inner == sent:
         outer = Layer(identity.key, layer)
         yield from preface.program(window, sink, outer, identity.sizes)
     outcome, inner = yield from framing.read(window, sink, Layer(sent, outer), exact)
@@ -53,7 +53,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
 
 
 def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
-    """Program of the messages behind a stream.  Those of both directions follow one another, since each waits."""
+    """Program of the messages after a stream.  Those of both directions follow one another, since each waits."""
     w = window
     status = 0
     for kind in tables.RECORDS[layer.name]:
@@ -81,7 +81,7 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
 
 def _message(path: str) -> bytes:
     """The fixed text of a message, as its field rule has it; empty for one that has none."""
-    return next((bytes(row[7]) for row in tables.RULES.get(path, ())), b"")
+    return next((bytes(allowed) for *_, allowed in tables.RULES.get(path, ())), b"")
 
 
 def _held(window: Window, size: int) -> bytes:

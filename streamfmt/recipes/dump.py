@@ -12,7 +12,7 @@ from ..codec.content import Buffer, Content, Made, joined, pieces
 from ..codec.decode import layouts
 from ..errors import FieldError
 from ..schema import libxc
-from ..schema.model import Layout
+from ..schema.model import Field, Layout
 from ..writer.part import HEADERS, Part
 from . import memory
 from .load import FORMAT, Recipe
@@ -302,10 +302,11 @@ def _quoted(text: str) -> str:
 
 def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
     """Field values without those that go without saying, if nothing is wrong with them."""
-    counts = {part.count for part in layout.parts}
-    known = {row.path: encode.implied(row) for row in layout.fields}
+    known = {row.item.path: encode.implied(row.item) for row in layout.rows if isinstance(row.item, Field)}
     return {
-        name: it for name, it in values.items() if name not in counts and (known.get(name) is None or it != known[name])
+        name: it
+        for name, it in values.items()
+        if name not in layout.counting and (known.get(name) is None or it != known[name])
     }
 
 

@@ -276,7 +276,7 @@ def _least(path: str) -> int:
 
 def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
     """Rows of numbers for the list in the record at `path`: by default as few as it may have, which say little."""
-    element = layouts()[path].parts[0].element
+    element = next((part.element for part in layouts()[path].parts if part.element is not None), None)
     fields = [field for field in element.fields if implied(field) is None] if element else []
     for place, row in enumerate(table.take(key, list, [list(default)] * _least(path))):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []

@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import cache
 from hashlib import shake_128
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from .. import tables
+from ..codec import encode
 from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resized, zeros
 from ..codec.decode import layouts
 from ..errors import FieldError, RecipeError
-from ..schema.model import Field, Layout
+from ..schema.model import Choice, Field, Item, Layout
 from ..schema.model import Part as Variable
 from ..writer.builders import vcpu
 from ..writer.draft import Draft
@@ -125,22 +126,46 @@ def part_of(path: str, table: Table, key: str) -> dict[str, Any]:
     return _layout(layouts()[path], table.table(key))
 
 
-def _layout(layout: Layout, table: Table, prefix: str = "") -> dict[str, Any]:
+# Values as they were given, by path: the table that each is in, and its name there.
+_Given: TypeAlias = dict[str, tuple[Table, str, Any]]
+
+
+def _layout(layout: Layout, table: Table, outer: tuple[_Given, ...] = ()) -> dict[str, Any]:
+    given: _Given = {}
+    _collect(table, "", {row.item.path for row in layout.rows}, given)
+    around = (given, *outer)
+    members = {item.path: item for item in layout.members(lambda choice: _chosen(choice, around))}
     found: dict[str, Any] = {}
-    fields = {row.path: row for row in layout.fields}
-    parts = {part.name: part for part in layout.parts}
+    for path, (within, name, value) in given.items():
+        item = members.get(path)
+        if item is None:
+            known = ", ".join(members)
+            raise within.fail(f"{layout.path} has no such field{f', only {known}' if known else ''}", name)
+        if isinstance(item, Field):
+            found[path] = _field(item, value, within, name)
+        else:
+            found[path] = _variable(item, value, within, name, around)
+    return found
+
+
+def _collect(table: Table, prefix: str, paths: set[str], given: _Given) -> None:
+    """The values of a table and, by dotted names, of those in it that stand for structures."""
     for name, value in table.each():
         path = prefix + name
-        if path in fields:
-            found[path] = _field(fields[path], value, table, name)
-        elif path in parts:
-            found[path] = _variable(parts[path], value, table, name)
-        elif isinstance(value, Mapping) and any(each.startswith(f"{path}.") for each in fields):
-            found.update(_layout(layout, table.table(name), f"{path}."))
+        nested = isinstance(value, Mapping) and path not in paths
+        if nested and any(each.startswith(f"{path}.") for each in paths):
+            _collect(table.table(name), f"{path}.", paths, given)
         else:
-            known = ", ".join((*fields, *parts))
-            raise table.fail(f"{layout.path} has no such field{f', only {known}' if known else ''}", name)
-    return found
+            given[path] = table, name, value
+
+
+def _chosen(choice: Choice, around: tuple[_Given, ...]) -> tuple[Item, ...]:
+    """The items that the values choose; what is wrong with that value will be seen when it is encoded."""
+    row = choice.on.field
+    value = around[choice.on.up].get(row.path, (None, "", None))[2]
+    codes = {word: code for code, word in row.names.items()}
+    found = codes.get(value) if isinstance(value, str) else None
+    return choice.chosen(next((it for it in (found, integer(value), encode.implied(row)) if it is not None), -1))
 
 
 def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:
@@ -152,9 +177,9 @@ def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:
     return value if found is None else found
 
 
-def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
+def _variable(part: Variable, value: Any, table: Table, name: str, around: tuple[_Given, ...]) -> Any:
     element = part.element
-    if isinstance(value, Mapping) or (element is None and (part.unit == 1 or part.count == "to a NUL")):
+    if isinstance(value, Mapping) or not part.listed:
         return _bytes(value, table, name)
     if isinstance(value, str):
         try:
@@ -167,7 +192,7 @@ def _variable(part: Variable, value: Any, table: Table, name: str) -> Any:
         return [_bytes(item, table, name, number) for number, item in enumerate(value)]
     if element.fields and not element.fields[0].path:
         return [_field(element.fields[0], item, table, name, number) for number, item in enumerate(value)]
-    return [_layout(element, row) for row in table.tables(name)]
+    return [_layout(element, row, around) for row in table.tables(name)]
 
 
 def patch_value(table: Table, key: str) -> int | Content:

@@ -13,10 +13,11 @@ from itertools import groupby
 from textwrap import fill
 
 from .. import tables
-from ..codec.decode import fixed, layouts
-from ..reader.events import Layer, Record
+from ..codec.decode import Scopes, layouts, referred, times, values_of
+from ..reader.events import PAGE, Layer, Record
 from ..reader.window import Window
-from ..schema.model import CONTEXT_TYPES, Field, Layout, Part
+from ..schema.catalogue import CONTEXT_TYPES
+from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .pages import number
 from .records import Fields
 
@@ -110,7 +111,8 @@ class Dump:
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes) -> None:
         """A header that has been read."""
-        self._fields(layouts()[path], raw, at, layer.order, "")
+        layout = layouts()[path]
+        self._fields(layout, layout.fields, raw, at, layer.order, "")
 
     def data(self, at: int, raw: bytes, label: str) -> None:
         """Bytes that belong to no layout."""
@@ -132,7 +134,7 @@ class Dump:
             values[row.path].to_bytes(row.size, "big" if order == ">" else "little", signed=row.signed)
             for row in layout.fields
         )
-        self._fields(layout, raw, record.offset, order, "")
+        self._fields(layout, layout.fields, raw, record.offset, order, "")
 
     def record(self, record: Record, window: Window) -> Generator[int, int, None]:
         """Program that dumps a record whose header has been read: that header, and the body."""
@@ -163,11 +165,11 @@ class Dump:
             text = row.translate(_PRINTABLE).decode("ascii")
             self._write(f"{at + place:#11x}  {row.hex(' '):<{3 * _LINE - 1}}  {text}")
 
-    def _fields(self, layout: Layout, raw: bytes, at: int, order: str, prefix: str) -> None:
-        """The fixed fields of a layout whose bytes are `raw`, as far as those go."""
-        values = fixed(layout, raw, order)
+    def _fields(self, layout: Layout, fields: tuple[Field, ...], raw: bytes, at: int, order: str, prefix: str) -> None:
+        """The fields of one of a layout's blocks whose bytes are `raw`, as far as those go."""
+        values = values_of(fields, raw, order)
         end = 0
-        for (offset, size), group in groupby(layout.fields, lambda row: (row.offset, row.size)):
+        for (offset, size), group in groupby(fields, lambda row: (row.offset, row.size)):
             rows = list(group)
             data = raw[offset : offset + size]
             if len(data) < size:
@@ -207,62 +209,81 @@ class Dump:
         if (yield -count) < count:
             raise _CutError
 
-    def _layout(self, layout: Layout, prefix: str) -> Generator[int, int, None]:
-        """Fixed fields, then the variable parts, as far as the record goes."""
-        size = min(layout.size, self._left())
+    def _layout(self, layout: Layout, prefix: str, outer: Scopes = ()) -> Generator[int, int, bool]:
+        """All of its items, as far as the record goes; whether they are all there."""
+        return self._items(layout, layout.items, prefix, ({}, *outer))
+
+    def _items(self, layout: Layout, items: tuple[Item, ...], prefix: str, scopes: Scopes) -> Generator[int, int, bool]:
+        for item in items:
+            if isinstance(item, Block):
+                whole = yield from self._block(layout, item, prefix, scopes)
+            elif isinstance(item, Part):
+                whole = yield from self._part(item, _join(prefix, item.name), scopes)
+            else:
+                whole = yield from self._items(layout, item.chosen(referred(item.on, scopes)), prefix, scopes)
+            if not whole:
+                return False
+        return True
+
+    def _block(self, layout: Layout, item: Block, prefix: str, scopes: Scopes) -> Generator[int, int, bool]:
+        """Fields of fixed size."""
+        size = min(item.size, self._left())
         held = yield from self._hold(size)
         at, order = self._window.position, self._record.layer.order
         raw = self._window.take(held)
-        self._fields(layout, raw, at, order, prefix)
+        self._fields(layout, item.fields, raw, at, order, prefix)
         if held < size:
             raise _CutError
-        if size < layout.size:
-            return
-        fields = fixed(layout, raw, order)
-        for part in layout.parts:
-            yield from self._part(part, fields, _join(prefix, part.name))
+        scopes[0].update(values_of(item.fields, raw, order))
+        return size == item.size
 
-    def _part(self, part: Part, fields: Fields, name: str) -> Generator[int, int, None]:
-        """One variable part: elements, pages, a string, or bytes nobody looks into."""
-        claimed = fields.get(part.count)
-        if part.element is not None and part.unit:
-            room = self._left() // part.unit
-            yield from self._array(part, part.element, name, room if claimed is None else min(claimed, room))
-        elif part.element is not None:
-            yield from self._list(part.element, name)
-        elif part.unit > 1:
-            pages = self._left() // part.unit
-            if pages:
-                size = pages * part.unit
-                yield from self._skip(size, f"{number(pages, 'page', 'pages')} of content, {size:,} bytes")
-        elif part.unit:
-            left = self._left()
-            yield from self._opaque(name, left if claimed is None else min(claimed, left))
-        else:
+    def _part(self, part: Part, name: str, scopes: Scopes) -> Generator[int, int, bool]:
+        """One part: elements, pages, a string, or bytes nobody looks into; whether all of it is there."""
+        if part.count == TO_NUL:
             yield from self._string(name)
+            return True
+        claimed = times(part, scopes)
+        if part.element is not None and not (part.unit and part.element.size == part.unit):
+            return (yield from self._list(part, part.element, name, claimed, scopes))
+        room = self._left() // part.unit
+        count = room if claimed is None else min(claimed, room)
+        if part.element is not None:
+            yield from self._array(part, part.element, name, count)
+        elif part.listed and count:
+            size = count * part.unit
+            what = number(count, "page", "pages") if part.unit == PAGE else f"{count:,} x {part.unit:,} bytes"
+            yield from self._skip(size, f"{what} of content, {size:,} bytes")
+        elif not part.listed:
+            yield from self._opaque(name, count)
+        return claimed is None or count == claimed
 
     def _array(self, part: Part, element: Layout, name: str, count: int) -> Generator[int, int, None]:
-        """Elements of one size."""
+        """Elements that are fields of one size."""
         order = self._record.layer.order
         shown = count if self._full else min(count, ELEMENTS_MAX)
         for place in range(shown):
             held = yield from self._hold(part.unit)
             at = self._window.position
-            self._fields(element, self._window.take(held), at, order, f"{name}[{place}]")
+            self._fields(element, element.fields, self._window.take(held), at, order, f"{name}[{place}]")
             if held < part.unit:
                 raise _CutError
         if count > shown:
             yield from self._skip((count - shown) * part.unit, f"{count - shown:,} more of {name}")
 
-    def _list(self, element: Layout, name: str) -> Generator[int, int, None]:
-        """Elements of any size, to the record's end."""
+    def _list(
+        self, part: Part, element: Layout, name: str, count: int | None, scopes: Scopes
+    ) -> Generator[int, int, bool]:
+        """Elements of any size and form; whether all of them are there and what follows is not passed over."""
         place = 0
-        while self._left():
+        while self._left() if count is None else place < count:
             if place == ELEMENTS_MAX and not self._full:
-                yield from self._skip(self._left(), f"more of {name}, {self._left():,} bytes")
-                return
-            yield from self._layout(element, f"{name}[{place}]")
+                rest = "" if part.open else " and what follows"
+                yield from self._skip(self._left(), f"more of {name}{rest}, {self._left():,} bytes")
+                return False
+            if not (yield from self._layout(element, f"{name}[{place}]", scopes)):
+                return False
             place += 1
+        return True
 
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
         """Bytes nobody looks into."""

@@ -11,6 +11,7 @@ LEGEND = """\
 Each drawing follows one subject.
 A record has to fit into every drawing that is for its guest and image version.
 It begins in the box at the top; where the line of a box is double, the stream may end as far as this drawing goes.
+Where layers take turns, a box says whose records come next, or "either" if the next record shows it.
 A record that a drawing names must not come in a box that has no way for it; other records change nothing."""
 # The line that leads from box to box, where names beside it begin, and how far apart the lines beside these are.
 _SPINE, _BESIDE, _APART = 3, 6, 3

@@ -18,7 +18,7 @@ from ..reader.hvm_context import BEYOND, Entries
 from ..reader.page_data import PageData
 from ..reader.window import Window
 from ..reader.xenstore import Pairs
-from ..schema.model import Layout
+from ..schema.model import Layout, Part
 from .pages import Pages, number
 
 Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
@@ -88,10 +88,10 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
         words.append(_LEADS[record.path](record, fields))
     if record.path in _WALKS:
         words.append((yield from _WALKS[record.path](body)))
-    elif layout.parts and layout.parts[0].element is not None:
-        words.append((yield from _list(body, layout, fields)))
-    elif record.length > layout.size and not layout.parts:
-        words.append(f"{record.length - layout.size:,} bytes more than it should have")
+    elif (part := _listed(layout)) is not None:
+        words.append((yield from _list(body, layout, part, fields)))
+    elif layout.extent is not None and record.length > layout.extent:
+        words.append(f"{record.length - layout.extent:,} bytes more than it should have")
     return Brief(fields, ", ".join(words))
 
 
@@ -147,20 +147,24 @@ def name_of(layout: Layout, path: str, value: int) -> str:
     return names.get(value, f"{value:#x}")
 
 
-def _list(body: Body, layout: Layout, fields: Fields) -> Generator[int, int, str]:
+def _listed(layout: Layout) -> Part | None:
+    """The list of elements of one size that follows a record's fixed fields and ends it, if it is made like that."""
+    part = layout.items[-1] if layout.items and len(layout.items) == 1 + bool(layout.fields) else None
+    return part if isinstance(part, Part) and part.element is not None and part.unit else None
+
+
+def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[int, int, str]:
     """An array of elements of one size: how many, and the first ones."""
     record = body.record
-    part = layout.parts[0]
-    assert part.element is not None
-    one, many, show = _ELEMENTS[record.path]
+    one, many, show = _ELEMENTS.get(record.path, ("element", "elements", None))
     room, odd = divmod(record.length - layout.size, part.unit)
     count = fields.get(part.count, room)
     text = number(room, one, many)
     if count != room:
         text += f", count says {count:,}"
     if odd:
-        text += f", then {number(odd, 'odd byte', 'odd data')}"
-    if show is None or not room:
+        text += f", then {number(odd, 'odd byte', 'odd bytes')}"
+    if show is None or not room or part.element is None:
         return text
     shown = []
     raw = yield from body.take(part.unit * min(room, _SHOWN))

@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..schema import hvm, libxc, magic, protocol, states, xapi
-from ..schema.build import RecordType
+from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
 from ..schema.machine import Machine
-from ..schema.model import Field, Layout, Part, catalogue, layouts_within
+from ..schema.model import TO_END, TO_NUL, Block, Field, Item, Layout, Part, RecordType, layouts_within
 from . import machines
 
 TARGET = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs/formats.md")
@@ -81,29 +81,62 @@ def _bits(row: Field) -> str:
 
 
 def _repeats(part: Part) -> str:
-    """How often a variable part repeats, as a factor."""
-    return {"to the end": "n", "to a NUL": ""}.get(part.count, part.count)
+    """How often a part repeats, as a factor."""
+    return "n" if part.count == TO_END else "" if part.count == TO_NUL else part.count
 
 
 def _size(part: Part) -> str:
-    """Bytes of a variable part; empty where they cannot be told from numbers."""
+    """Bytes of a part; empty where no formula gives them."""
+    if part.extent is not None:
+        return str(part.extent)
     if part.unit == 1:
         return _repeats(part)
     return f"{part.unit}·{_repeats(part)}" if part.unit else ""
 
 
-def _part_rows(layout: Layout) -> Iterator[tuple[str, ...]]:
-    """The variable parts: where they begin, as far as that is a formula."""
-    terms = [str(layout.size)] if layout.size else []
-    known = True
-    for part in layout.parts:
-        offset = " + ".join(terms) or "0"
-        repeats = _repeats(part)
-        name = f"{part.name}[{repeats}]" if part.element is not None or part.unit > 1 else part.name
-        values = f"see `{part.element.path}`" if part.element is not None else part.count if not part.unit else "any"
-        yield offset if known else "", _size(part) or "varies", "", code(name), values, part.doc
-        known = known and bool(_size(part))
-        terms.append(_size(part))
+def _sum(number: int, terms: Sequence[str]) -> str:
+    """A number of bytes and what is added to it."""
+    return " + ".join([*([str(number)] if number or not terms else []), *terms])
+
+
+# Where something begins, as a sum; None after what no formula gives the size of.
+_Place = tuple[int, tuple[str, ...]] | None
+
+
+def _moved(place: _Place, item: Item) -> _Place:
+    """Where the next item begins."""
+    if place is None:
+        return None
+    if item.extent is not None:
+        return place[0] + item.extent, place[1]
+    return (place[0], (*place[1], size)) if isinstance(item, Part) and (size := _size(item)) else None
+
+
+def _rows(items: Iterable[Item], place: _Place, when: str) -> Iterator[tuple[str, ...]]:
+    """The rows of items, the first of which begins at `place`, in the order of their bytes."""
+    for item in items:
+        offset = "after the previous" if place is None else _sum(*place)
+        if isinstance(item, Block):
+            for row in item.fields:
+                at = offset if place is None else _sum(place[0] + row.offset, place[1])
+                yield at, str(row.size), _bits(row), code(row.path or "value"), _values(row), when + row.doc
+        elif isinstance(item, Part):
+            name = f"{item.name}[{_repeats(item)}]" if item.listed else item.name
+            values = f"see `{item.element.path}`" if item.element is not None else "any" if item.unit else item.count
+            yield offset, _size(item) or "varies", "", code(name or "value"), values, when + item.doc
+        else:
+            on = code(item.on.field.path)
+            yield (
+                offset,
+                "varies" if item.extent is None else str(item.extent),
+                "",
+                code(item.name),
+                f"by {on}",
+                when + item.doc,
+            )
+            for case, inner in item.all:
+                yield from _rows(inner, place, f"{when}If {case}: ")
+        place = _moved(place, item)
 
 
 def _layout(layout: Layout, depth: int) -> Iterator[str]:
@@ -111,13 +144,10 @@ def _layout(layout: Layout, depth: int) -> Iterator[str]:
     yield from (f"{'#' * depth} {layout.path}", "", layout.doc)
     if layout.record is not None:
         yield from _about(layout, layout.record)
-    if any(row.big for row in layout.fields):
+    if any(row.item.big for row in layout.rows if isinstance(row.item, Field)):
         yield "Its integers are always big-endian."
     yield from (f"Source: {layout.source}.", "")
-    rows: list[Sequence[object]] = [
-        (row.offset, row.size, _bits(row), code(row.path or "value"), _values(row), row.doc) for row in layout.fields
-    ]
-    rows += _part_rows(layout)
+    rows = list(_rows(layout.items, (0, ()), ""))
     if rows:
         yield from table(("Offset", "Size", "Bits", "Field", "Values", "Meaning"), rows)
 
@@ -132,13 +162,13 @@ def _about(layout: Layout, record: RecordType) -> Iterator[str]:
 def length_rule(layout: Layout) -> str:
     """How long a record's body may be."""
     record = layout.record
-    if not layout.parts:
-        return f"{layout.size} bytes"
-    fixed = f"{layout.size} + " if layout.size else ""
+    if layout.extent is not None:
+        return f"{layout.extent} bytes"
+    fixed = sum(item.extent or 0 for item in layout.items)
     if record is not None and record.lengths:
-        return _words((f"{fixed}{length}" for length in record.lengths), "or") + " bytes"
-    sizes = " + ".join(_size(part) or "n" for part in layout.parts)
-    text = f"{fixed}{sizes} bytes"
+        return _words((_sum(fixed, (str(length),)) for length in record.lengths), "or") + " bytes"
+    open_ = [item for item in layout.items if item.extent is None]
+    text = f"{_sum(fixed, [(isinstance(item, Part) and _size(item)) or 'n' for item in open_])} bytes"
     if record is not None and (record.least or record.most is not None):
         counted = _repeats(layout.parts[0])
         most = f" and at most {record.most}" if record.most is not None else ""

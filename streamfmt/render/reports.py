@@ -14,9 +14,10 @@ from urllib.parse import quote_from_bytes
 from xml.etree import ElementTree
 
 from .. import __version__
-from ..checks.outcome import NOT_JUDGED, finding_lines, summary
+from ..checks.outcome import NOT_JUDGED
 from ..reader.names import named
 from ..schema.clauses import registry
+from .text import finding_lines, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

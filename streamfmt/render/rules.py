@@ -7,7 +7,7 @@ from textwrap import fill, indent, wrap
 from typing import Any
 
 from ..schema.clauses import Clause
-from ..schema.model import Field, Layout, Part, layouts_within
+from ..schema.model import TO_NUL, Field, Layout, Row, layouts_within
 from .reference import length_rule, value_text
 
 FORMAT = "streamfmt-explain-1"
@@ -71,13 +71,10 @@ def layout_text(layout: Layout, clauses: Sequence[Clause]) -> str:
         lines.append(f"  guests    {' and '.join(guest.upper() for guest in record.guests)}")
         if record.version:
             lines.append(f"  since     image version {record.version}")
-        lines.append(_labelled("length", length_rule(layout).replace("·", " x ").replace("octets", "bytes")))
-    else:
-        lines.append(f"  length    {layout.size} bytes")
+    lines.append(_labelled("length", length_rule(layout).replace("·", " x ")))
     lines.append(_labelled("source", layout.source))
     for inner in layouts_within(layout):
-        rows = [*map(_field_row, inner.fields), *map(_part_row, inner.parts)]
-        if rows:
+        if rows := [*map(_row, inner.rows)]:
             lines += ["", f"Fields of {inner.path}:" if inner is not layout else "Fields:", *_columns(rows)]
     if clauses:
         lines += ["", "Clauses:", *listed(clauses, "  ")]
@@ -93,12 +90,21 @@ def _columns(rows: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
         yield "\n".join(wrap(meaning, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))) or head.rstrip()
 
 
-def _field_row(row: Field) -> tuple[str, str, str, str]:
-    bits = ""
-    if row.bitfield:
-        bits = f" bit {row.shift}" if row.bits == 1 else f" bits {row.shift + row.bits - 1}-{row.shift}"
-    values = _values(row)
-    return f"{row.offset}{bits}", str(row.size), row.path or "value", row.doc + (f" {values}" if values else "")
+def _row(row: Row) -> tuple[str, str, str, str]:
+    """A field or a part: where, how long, its name and its meaning."""
+    item, doc = row.item, _doc(row)
+    if not isinstance(item, Field):
+        count = item.count if item.open or item.count == TO_NUL else f"{item.count} of them"
+        return "then", str(item.unit) if item.unit > 1 else "", item.name or "value", f"{doc} ({count})"
+    place = "then" if row.offset is None else str(row.offset)
+    if item.bitfield:
+        place += f" bit {item.shift}" if item.bits == 1 else f" bits {item.shift + item.bits - 1}-{item.shift}"
+    values = _values(item)
+    return place, str(item.size), item.path or "value", doc + (f" {values}" if values else "")
+
+
+def _doc(row: Row) -> str:
+    return f"If {row.when}: {row.item.doc}" if row.when else row.item.doc
 
 
 def _values(row: Field) -> str:
@@ -111,11 +117,6 @@ def _values(row: Field) -> str:
     if row.allowed is not None:
         return f"Always {' or '.join(map(value_text, row.allowed))}."
     return ""
-
-
-def _part_row(part: Part) -> tuple[str, str, str, str]:
-    count = part.count if part.count.startswith("to ") else f"{part.count} of them"
-    return "then", str(part.unit) if part.unit > 1 else "", part.name, f"{part.doc} ({count})"
 
 
 def _labelled(label: str, words: str) -> str:
@@ -143,31 +144,18 @@ def layout_dict(layout: Layout, clauses: Sequence[Clause]) -> dict[str, object]:
         "doc": layout.doc,
         "type": record.code if record else None,
         "guests": list(record.guests) if record else [],
-        "length": length_rule(layout) if record else f"{layout.size} bytes",
+        "length": length_rule(layout),
         "source": layout.source,
-        "fields": [row for inner in layouts_within(layout) for row in _field_dicts(inner)],
+        "fields": [_field_dict(inner, row) for inner in layouts_within(layout) for row in inner.rows],
         "clauses": [clause.id for clause in clauses],
     }
 
 
-def _field_dicts(layout: Layout) -> Iterator[dict[str, Any]]:
-    for row in layout.fields:
-        yield {
-            "path": f"{layout.path}.{row.path}" if row.path else layout.path,
-            "offset": row.offset,
-            "size": row.size,
-            "bits": row.bits,
-            "shift": row.shift,
-            "count": "",
-            "doc": row.doc,
-        }
-    for part in layout.parts:
-        yield {
-            "path": f"{layout.path}.{part.name}",
-            "offset": None,
-            "size": part.unit or None,
-            "bits": None,
-            "shift": None,
-            "count": part.count,
-            "doc": part.doc,
-        }
+def _field_dict(layout: Layout, row: Row) -> dict[str, Any]:
+    item = row.item
+    path = f"{layout.path}.{item.path}" if item.path else layout.path
+    if isinstance(item, Field):
+        found = {"offset": row.offset, "size": item.size, "bits": item.bits, "shift": item.shift, "count": ""}
+    else:
+        found = {"offset": None, "size": item.unit or None, "bits": None, "shift": None, "count": item.count}
+    return {"path": path, **found, "doc": _doc(row)}

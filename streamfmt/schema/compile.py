@@ -12,15 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
+from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType
 from .machine import MODES
-from .model import Field, Layout, catalogue, layouts_within
+from .model import Field, Layout, layouts_within
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _HEADING = '''"""Tables of the reader and the checks, written by `python -m streamfmt.schema.compile`.  Do not edit.
 
-Struct formats carry no byte order unless the layout has one of its own.  Offsets and sizes are octets.
+Struct formats carry no byte order unless the layout has one of its own.  Offsets and sizes are bytes.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def _rules(layouts: Mapping[str, Layout], clauses: Iterable[Clause]) -> dict[str
     found: dict[str, list[tuple[Any, ...]]] = {}
     for clause in clauses:
         for path in clause.fields:
-            # Page entries are judged a thousand at a time, by the classes of octets below.
+            # Page entries are judged a thousand at a time, by the classes of bytes below.
             if path in fields and not path.startswith("libxc.PAGE_DATA.entries."):
                 layout, row = fields[path]
                 found.setdefault(layout.path, []).append(_rule(clause, row))
@@ -79,11 +80,12 @@ def _rules(layouts: Mapping[str, Layout], clauses: Iterable[Clause]) -> dict[str
 
 
 def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
-    """One length check: octets of the fixed fields, unit of the rest, its least and most count, its sizes."""
+    """One length check: bytes of the fixed fields, unit of the rest, its least and most count, its sizes."""
     record = layout.record
     least, most, lengths = (record.least, record.most, record.lengths) if record else (0, None, ())
     unit = layout.parts[0].unit or 1 if layout.parts else 0
-    return (clause.id, layout.size, unit, least, most, lengths)
+    fixed = sum(item.extent or 0 for item in layout.items)
+    return (clause.id, fixed, unit, least, most, lengths)
 
 
 def _layer(layer: LayerType) -> dict[str, Any]:
@@ -101,11 +103,13 @@ def _layer(layer: LayerType) -> dict[str, Any]:
         "form",
         "image",
         "end",
+        "holds",
     )
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return {name: getattr(layer, name) for name in (*plain, "end", "holds", *clauses)} | {
+    return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
+        "opening": tuple(name for name, _ in layer.opens),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
     }
 
@@ -153,7 +157,7 @@ def _machines() -> dict[str, Any]:
 
 
 def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[tuple[int, bytes], ...]], int]:
-    """What clean one-entry PAGE_DATA records look like, little-endian, and the octets of one.
+    """What clean one-entry PAGE_DATA records look like, little-endian, and the bytes of one.
 
     That is how each begins, and for other places of it what may stand there.  In a row they are compared by slices of
     all that the window holds, at a tenth of the cost of unpacking: that makes four million small records a second.
@@ -171,12 +175,12 @@ def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[
     size = header.size + length
     align = next(layer.align for layer in LAYERS if layer.records is libxc.RECORDS)
     if len(head) % 8 or size % 8 or size % align:
-        raise ValueError(f"records of {size} octets are not compared by words, or have padding")
+        raise ValueError(f"records of {size} bytes are not compared by words, or have padding")
     return (head, ((last - 1, bytes(sorted(low))), (last, bytes(sorted(high))))), size
 
 
 def _entry_bytes(data: bool) -> tuple[set[int], set[int]]:
-    """What the two most significant octets of a clean page entry may be, by whether its page has content."""
+    """What the two most significant bytes of a clean page entry may be, by whether its page has content."""
     entry = {f.path: f for f in _element(catalogue()["libxc.PAGE_DATA"]).fields}
     top = 8 * (entry["type"].size - 1)
     clean = [row.code << entry["type"].shift for row in libxc.PAGE_TYPES if row.data == data]
@@ -205,6 +209,7 @@ def tables() -> dict[str, Any]:
     found["UNITS"] = {
         layout.path: tuple(part.unit for part in layout.parts) for layout in _all_layouts(layouts) if layout.parts
     }
+    found["LEAST"] = {layout.path: layout.least for layout in _all_layouts(layouts) if layout.parts}
     found["PLACES"] = {
         layout.path: {f.path: (f.offset, f.size) for f in layout.fields}
         for layout in _all_layouts(layouts)

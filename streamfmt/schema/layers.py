@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
-from .build import OPTIONAL_BIT, RecordType
+from .model import OPTIONAL_BIT, RecordType
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from construct import Bytes, Const, Int32ul, Struct
 
-from .build import Allowed, RecordType, opaque, reserved
+from .model import Allowed, RecordType, opaque, reserved
 
 MAGIC = b"libvirt-xml\n \0 \r"
 VERSION_LEGACY, VERSION_V2 = VERSIONS = (1, 2)

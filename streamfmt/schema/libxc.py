@@ -28,7 +28,7 @@ from construct import (
 )
 
 from . import hvm
-from .build import LIBXC_SPEC, OPTIONAL_BIT, Allowed, RecordType, little_bits, opaque, reserved, reserved_bits
+from .model import LIBXC_SPEC, OPTIONAL_BIT, Allowed, RecordType, little_bits, opaque, reserved, reserved_bits
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT

@@ -24,7 +24,7 @@ from construct import (
 )
 
 from . import qemu
-from .build import LIBXL_SPEC, OPTIONAL_BIT, Allowed, RecordType, opaque, reserved_bits
+from .model import LIBXL_SPEC, OPTIONAL_BIT, Allowed, RecordType, opaque, reserved_bits
 
 MAGIC = b"LibxlFmt"
 VERSION = 2

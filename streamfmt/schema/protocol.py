@@ -6,13 +6,24 @@ Each is about one subject, small enough to be drawn.  What is forbidden, and by 
 
 from __future__ import annotations
 
+from typing import Any
+
 from .libxc import VERSION_FIRST, VERSION_STATIC
 from .machine import ANY, EITHER, Machine
 from .states import AFTER_MEMORY, CLOSING, EMULATOR, IMAGES, MEMORY, PAGES, POLICIES, TAIL, TPM, VCPU
 
 _LIBXC_SOURCE = "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save.c save"
 _LIBXL_SOURCE = "docs/specs/libxl-migration-stream.pandoc, Layout; tools/libs/light/libxl_stream_read.c stream_continue"
+_XAPI_SOURCE = "xen-api ocaml/xenopsd/xc/domain.ml, suspend"
 _COLO_SOURCE = "tools/libs/light/libxl_colo_save.c; tools/libs/light/libxl_colo_restore.c"
+
+
+def _never(
+    name: str, layer: str, doc: str, source: str, clauses: tuple[str, ...], records: tuple[str, ...], **only: Any
+) -> Machine:
+    """Records that never come; `only` says in which images."""
+    return Machine(name, layer, doc, source, clauses, "stream", ("stream",), (), records, **only)
+
 
 IMAGE = Machine(
     "image",
@@ -76,16 +87,13 @@ LIBXC_MACHINES = (
         ),
         versions=(VERSION_STATIC,),
     ),
-    Machine(
+    _never(
         "no static data",
         "libxc",
         "Version 2 has no STATIC_DATA_END and no CPU policies.",
         _LIBXC_SOURCE,
         ("LIBXC-SDE-V2", "LIBXC-POLICY-V2", "CKPT-STATIC-ONCE"),
-        start="image",
-        stops=("image",),
-        moves=(),
-        never=(*POLICIES, "STATIC_DATA_END"),
+        (*POLICIES, "STATIC_DATA_END"),
         versions=(VERSION_FIRST,),
     ),
     Machine(
@@ -172,16 +180,13 @@ LIBXC_MACHINES = (
         moves=(("any", ("CHECKPOINT",), "any"),),
         declared={"plain": "plain"},
     ),
-    Machine(
+    _never(
         "one direction",
         "libxc",
         "A dirty page list goes back only, and TOOLSTACK nowhere.",
         "docs/specs/libxc-migration-stream.pandoc, CHECKPOINT_DIRTY_PFN_LIST and TOOLSTACK",
         ("LIBXC-DIRTY-FWD", "LIBXC-TOOLSTACK"),
-        start="image",
-        stops=("image",),
-        moves=(),
-        never=("CHECKPOINT_DIRTY_PFN_LIST", "TOOLSTACK"),
+        ("CHECKPOINT_DIRTY_PFN_LIST", "TOOLSTACK"),
     ),
 )
 
@@ -239,11 +244,10 @@ CHECKPOINTS = Machine(
         "ended": "",
     },
 )
-# From the first record of the second checkpoint on, the kind of a stream shows.
 COLO = Machine(
     "COLO",
     "libxl",
-    "COLO announces each checkpoint but the first, by CHECKPOINT_STATE with id NEW; Remus announces none.",
+    "COLO announces all checkpoints but the first, by CHECKPOINT_STATE NEW, Remus none: the second shows which it is.",
     _COLO_SOURCE,
     ("LIBXL-CKPTSTATE-CTX", "LIBXL-CKPTSTATE-ID"),
     start="undecided",
@@ -265,16 +269,13 @@ LIBXL_MACHINES = (
     CHECKPOINTS,
     _owed("checkpointed stream", "libxl", "CHECKPOINT_END"),
     COLO,
-    Machine(
+    _never(
         "no COLO",
         "libxl",
         "COLO is for HVM guests.",
         "tools/libs/light/libxl_create.c; tools/libs/light/libxl_colo_save.c",
         ("COLO-HVM",),
-        start="stream",
-        stops=("stream",),
-        moves=(),
-        never=("CHECKPOINT_STATE",),
+        ("CHECKPOINT_STATE",),
         guests=("pv",),
     ),
     Machine(
@@ -299,16 +300,13 @@ LIBXL_MACHINES = (
         declared={"colo": "owed"},
         guests=("hvm",),
     ),
-    Machine(
+    _never(
         "no emulator",
         "libxl",
         "A PV guest has no device model.",
         _LIBXL_SOURCE,
         ("LIBXL-EMU-HVM-ONLY",),
-        start="stream",
-        stops=("stream",),
-        moves=(),
-        never=EMULATOR,
+        EMULATOR,
         guests=("pv",),
     ),
 )
@@ -341,7 +339,7 @@ XAPI_MACHINES = (
         "xenops first",
         "xapi",
         "The XENOPS record comes first, and once.",
-        "xen-api ocaml/xenopsd/xc/domain.ml, suspend",
+        _XAPI_SOURCE,
         ("XAPI-XENOPS-FIRST",),
         start="beginning",
         stops=("beginning", "begun"),
@@ -354,7 +352,7 @@ XAPI_MACHINES = (
         "memory once",
         "xapi",
         "An image has the guest's memory once.",
-        "xen-api ocaml/xenopsd/xc/domain.ml, suspend",
+        _XAPI_SOURCE,
         ("XAPI-MEMORY-ONCE",),
         start="missing",
         stops=("missing", "given"),
@@ -364,7 +362,7 @@ XAPI_MACHINES = (
         "devices",
         "xapi",
         "Behind the memory come firmware, TPM and emulator, in this order.",
-        "xen-api ocaml/xenopsd/xc/domain.ml, suspend",
+        _XAPI_SOURCE,
         ("XAPI-ORDER", "XAPI-ONCE"),
         start="memory",
         stops=("memory", "firmware", "emulator"),
@@ -376,16 +374,13 @@ XAPI_MACHINES = (
             ("firmware", ("QEMU_TRAD",), "emulator"),
         ),
     ),
-    Machine(
+    _never(
         "no devices",
         "xapi",
         "A PV guest has no firmware, TPM or emulator.",
-        "xen-api ocaml/xenopsd/xc/domain.ml, suspend",
+        _XAPI_SOURCE,
         ("XAPI-HVM-ONLY",),
-        start="image",
-        stops=("image",),
-        moves=(),
-        never=AFTER_MEMORY,
+        AFTER_MEMORY,
         guests=("pv",),
     ),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from construct import Bytes, Const, Int64sl, Struct
 
 from . import qemu
-from .build import RecordType, opaque
+from .model import RecordType, opaque
 
 SIGNATURE = b"XenSavedDomv2-\n"
 _SOURCE = "xen-api ocaml/xenopsd/lib/suspend_image.ml"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from construct import BitsInteger, Bytes, Const, GreedyBytes, Int32ul, Struct, this
 
-from .build import Allowed, RecordType, little_bits, reserved_bits
+from .model import Allowed, RecordType, little_bits, reserved_bits
 
 MAGIC = b"Xen saved domain, xl format\n \0 \r"
 BYTE_ORDER = 0x01020304

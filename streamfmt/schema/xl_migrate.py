@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from construct import Bytes, Const, Construct, Int8ul, Int16ub, Struct
 
-from .build import RecordType, opaque
+from .model import RecordType, opaque
 
 _SOURCE = "tools/xl/xl_migrate.c"
 GREETING = b"xl migration receiver ready, send binary domain data.\n"

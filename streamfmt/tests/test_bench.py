@@ -13,7 +13,7 @@ import pytest
 
 from streamfmt import tables
 from streamfmt.bench import __main__ as command_line
-from streamfmt.bench import generate, run
+from streamfmt.bench import before, generate, run
 from streamfmt.checks.outcome import CONFORMS, Outcome
 from streamfmt.checks.verifier import Verifier
 from streamfmt.reader.reader import Reader
@@ -186,3 +186,44 @@ def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str])
 
     assert left.value.code == 2
     assert words[1] in capsys.readouterr().err
+
+
+def test_what_it_was_is_run_beside(tmp_path: Path) -> None:
+    """The commit that rows are held against judges as it did, from a tree of its own, which goes with the samples."""
+    (row,) = command_line.rows_of("before-bad-type")
+    samples = run.Samples(str(tmp_path), 1 << 20, [row])
+    sample = samples.path("bad-type")
+    try:
+        command = run.COMMANDS[row.other[0]](sample)
+    except run.NotMeasuredError as reason:
+        pytest.skip(str(reason))
+    samples.make("bad-type")
+    program = Path(command[0]).read_text().replace("sys.exit(entry())", "print(sys.modules['streamfmt'].__file__)")
+    place = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert Path(place.strip()).is_relative_to(tmp_path)
+    (result,) = run.measure(row, samples, 1)
+    assert len(result.pairs) == 1
+    assert result.budget == 0.10
+
+
+def test_each_command_is_held_against_what_it_was() -> None:
+    """Whatever of ours is measured on a warm sample has a row, and no budget lets it get worse."""
+    held = {row.ours: row for row in run.ROWS if row.key.startswith("before-")}
+
+    assert {row.ours for row in run.ROWS if not row.cold} == held.keys()
+    assert all(row.figures[0].budget <= 1.05 for row in held.values())
+
+
+@pytest.mark.parametrize("reason", ["no git", "no commit"])
+def test_without_history_it_is_said(reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A source archive has no history: rows that need it say why they are not measured."""
+    if reason == "no git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        monkeypatch.setattr(before, "_ROOT", str(tmp_path))
+    (row,) = command_line.rows_of("before-small")
+    (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
+
+    words = {"no git": "git cannot be run: No such file", "no commit": f"commit {before.COMMIT} is not here"}
+    assert result.verdict.startswith(f"not measured: {words[reason]}")

@@ -21,6 +21,7 @@ from ..checks.verifier import Verifier
 from ..reader.registry import ROWS
 from ..recipes.samples import in_xl
 from ..schema import model
+from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..writer import HEADERS, Draft, p2m, unknown
 from .support.corpus import ACCEPTED, ACCEPTING, BREAKING
@@ -144,9 +145,9 @@ def _spans(vector: Vector) -> Iterator[tuple[tuple[str, int], tuple[str, int, in
 
 def _is_field(finding: Finding, path: str) -> bool:
     layer = path.partition(".")[0]
-    header = model.catalogue().get(f"{layer}.record_header")
+    header = catalogue().get(f"{layer}.record_header")
     known = {"", "padding", *(row.path for row in (header.fields if header else ()))}
-    for layout in model.layouts_within(model.catalogue()[path]):
+    for layout in model.layouts_within(catalogue()[path]):
         inner = layout.path[len(path) + 1 :]
         known |= {".".join(filter(None, (inner, row.path))) for row in layout.fields}
         known |= {".".join(filter(None, (inner, part.name))) for part in layout.parts}
@@ -271,7 +272,7 @@ def test_titles_are_unique() -> None:
 def _schema_paths() -> set[str]:
     """Every layout, field and part that the schemas have."""
     found: set[str] = set()
-    for outer in model.catalogue().values():
+    for outer in catalogue().values():
         for layout in model.layouts_within(outer):
             found.add(layout.path)
             found |= {f"{layout.path}.{row.path}" for row in layout.fields if row.path}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from zlib import crc32
 
@@ -16,6 +20,7 @@ from hypothesis import strategies as st
 
 import streamfmt
 
+from ..cli.main import main
 from ..errors import DamagedError, UnopenedError
 from ..io.compressed import CompressedSource
 from ..io.sources import compressed
@@ -217,3 +222,20 @@ def test_damage_is_described_in_few_words(key: str, packed: bytes, message: str)
     """What is wrong, without the libraries' names for the places where they found it."""
     with pytest.raises(DamagedError, match=f"^the {key} data is {message}$"):
         unpacked(key, packed, None)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_every_way_calls_it_the_same(number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What needs more memory than we give is "unopened" and costs 3, for the library, verify and tee alike."""
+    path = tmp_path / "large.xz"
+    path.write_bytes(_LARGE[number])
+    verified = main(["verify", "--json", str(path)]), json.loads(capsys.readouterr().out)
+    with path.open("rb") as file:
+        command = [sys.executable, "-m", "streamfmt", "tee", "--json"]
+        done = subprocess.run(command, stdin=file, capture_output=True, check=False)
+    copied = done.returncode, json.loads(done.stderr.splitlines()[0])
+
+    assert done.stdout == _LARGE[number]
+    for status, found in (verified, copied):
+        assert (status, found["failure"]["kind"]) == (3, "unopened")
+    assert verified[1]["failure"]["reason"] == streamfmt.verify(path).failure.reason  # type: ignore[union-attr]

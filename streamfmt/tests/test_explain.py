@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ..cli.main import main
+from ..schema.catalogue import catalogue
 from ..schema.clauses import registry
-from ..schema.model import catalogue
 from .test_cli import conforms_to
 
 LISTS = ["", "LIBXC-REC", "*", "LIBX?-PAGE-*", "padding", "page type", "libxl"]

@@ -227,9 +227,11 @@ def _waiting(fd: int) -> None:
     raise AssertionError("it is not read")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("words", ["verify -", "tee", "verify --json -", "tee --json", "identify -", "show -"])
-def test_interrupted(words: str) -> None:
-    """Ctrl-C ends a command with 130, and what was found so far is printed, marked as unfinished."""
+def test_interrupted(words: str, number: signal.Signals) -> None:
+    """Ctrl-C ends a command with 130, SIGTERM with 143; what was found so far is printed, marked as unfinished."""
+    status, word = 128 + number, {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
     command = [sys.executable, "-m", "streamfmt", *words.split()]
     given = BROKEN[:200_000] if "identify" not in words else BROKEN[:10]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -237,24 +239,25 @@ def test_interrupted(words: str) -> None:
     process.stdin.write(given)
     process.stdin.flush()
     _waiting(process.stdin.fileno())
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, errors = process.communicate()
     report = errors if words.startswith("tee") else out
 
-    assert process.returncode == 130
+    assert process.returncode == status
     assert b"Traceback" not in errors
     assert b"streamfmt: " in errors
-    assert b"interrupted" in errors
+    assert word.encode() in errors
     if words.startswith("tee"):
         assert out == given
     if "json" in words:
         found = json.loads(report.splitlines()[0])
         conforms_to("verify", found)
-        assert (found["status"], found["failure"]["kind"]) == (130, "interrupted")
+        assert (found["status"], found["failure"]["kind"]) == (status, word)
         assert found["counts"] == {"LIBXC-PAGE-TYPE": 1}
     elif words.startswith(("verify", "tee")):
         assert b"LIBXC-PAGE-TYPE" in report
-        assert b"does not conform: 1 error; unfinished: interrupted (after 200,000 bytes of content)" in report
+        why = f"does not conform: 1 error; unfinished: {word} (after 200,000 bytes of content)"
+        assert why.encode() in report
 
 
 @pytest.mark.parametrize("verb", ["verify", "identify", "show"])

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ..checks.context import MODES
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict, finding_lines, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict
+from ..render.text import finding_lines, summary
 from ..writer import Draft
 from .support.corpus import EACH_SMALL, SMALL
 from .support.good_streams import HVM, LIBXL_HVM, PV

@@ -18,9 +18,9 @@ from ..reader.events import HEADER, Layer, Record
 from ..reader.window import Window
 from ..render.machines import drawing, label
 from ..schema import libxl, protocol
+from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
 from ..schema.machine import ANY, EITHER, MODES, Machine, of_image
-from ..schema.model import catalogue
 from ..writer import Draft, control, record
 
 CODES = {f"{layer.name}.{row.name}": row.code for layer in LAYERS for row in layer.records}

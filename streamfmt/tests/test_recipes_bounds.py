@@ -160,7 +160,7 @@ def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPat
     """Twice as many encode no more than twice as many fields."""
     counts: list[int] = []
     put: Callable[..., Any] = encode.put
-    head: Callable[..., Any] = encode._head
+    packed: Callable[..., Any] = encode._packed
 
     def counted(*args: Any) -> None:
         counts[-1] += 1
@@ -168,10 +168,10 @@ def test_faults_take_the_same_time_each(name: str, monkeypatch: pytest.MonkeyPat
 
     def counted_at_once(plan: Any, *args: Any) -> Any:
         counts[-1] += len(plan.rows)
-        return head(plan, *args)
+        return packed(plan, *args)
 
     monkeypatch.setattr(encode, "put", counted)
-    monkeypatch.setattr(encode, "_head", counted_at_once)
+    monkeypatch.setattr(encode, "_packed", counted_at_once)
     for many in (300, 600):
         counts.append(0)
         load(HVM + "".join(f"{F}{FAULTS[name]}" for _ in range(many)))

@@ -20,8 +20,9 @@ import streamfmt
 from .. import strategies
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..codec.decode import layouts
-from ..schema import libxc
+from ..schema import libxc, protocol
 from ..schema.clauses import registry
+from ..schema.machine import Machine
 from ..schema.model import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
 from ..strategies.breaking import broken, ways
@@ -140,6 +141,30 @@ def test_every_record_comes(path: str) -> None:
     layer = path.partition(".")[0]
     form: Any = "back-channel" if path == "libxc.CHECKPOINT_DIRTY_PFN_LIST" else layer
     find(streams(form), lambda sample: path in sample.stream.paths, settings=NOT_SHRUNK)
+
+
+# Moves that other machines allow in no stream, or that end a checkpoint in which nothing has come.
+EMPTY = {("between", "libxc.CHECKPOINT"), ("announced", "libxc.CHECKPOINT"), ("announced", "libxc.END")}
+
+
+@pytest.mark.parametrize("machine", [protocol.CHECKPOINTS, protocol.IMAGE], ids=lambda machine: machine.name)
+def test_every_move_comes(machine: Machine) -> None:
+    """Streams take every way through the machine that says whose turn it is, but for those that end nothing."""
+    taken: set[tuple[str, str]] = set()
+
+    @settings(max_examples=200, phases=(Phase.generate,), derandomize=True, database=None)
+    @given(made([machine.layer]))
+    def run(sample: Sample) -> None:
+        state: str | None = machine.start
+        for part in sample.stream:
+            row = machine.rows()[state or ""]
+            taken.add((state or "", part.kind if part.kind in row else part.kind.partition(".")[0] + ".*"))
+            state = machine.step(state or "", part.kind)
+
+    run()
+    moves = {(state, machine.path(name)) for state, names, _ in machine.moves for name in names}
+
+    assert moves - taken <= EMPTY
 
 
 @pytest.mark.parametrize("guest", ["hvm", "pv"])

@@ -22,11 +22,12 @@ from construct.core import Construct, Renamed, Subconstruct
 
 import streamfmt
 from streamfmt import tables
+from streamfmt.errors import SchemaError
 from streamfmt.render import reference
 from streamfmt.schema import compile as compiler
 from streamfmt.schema import libxc, libxl
-from streamfmt.schema.build import little_bits
 from streamfmt.schema.layers import LAYERS
+from streamfmt.schema.model import little_bits
 
 from .support.corpus import EACH_SMALL
 
@@ -145,8 +146,11 @@ def test_every_field_matters(struct: Struct, number: int, baseline: list[Any]) -
         try:
             values = compiler.tables()
         except (LookupError, ValueError):
-            values = {}  # the reader's fast path stands on this field: there is no reader without it
-        redocumented = reference.text()
+            values = {}  # what counts another has to be there, and the reader's fast path stands on some fields
+        try:
+            redocumented = reference.text()
+        except SchemaError:
+            redocumented = ""
 
     assert values != compiler.tables()
     assert redocumented != reference.text()
@@ -155,7 +159,7 @@ def test_every_field_matters(struct: Struct, number: int, baseline: list[Any]) -
 
 def test_big_endian_twin() -> None:
     """A little-endian bit field and its big-endian twin read mirrored bytes alike."""
-    from streamfmt.schema.build import big_endian
+    from streamfmt.schema.model import big_endian
 
     entry = libxc.PAGE_ENTRY
     data = entry.build({"type": "L2TAB", "reserved": 0, "pfn": 0x1234})

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .. import data
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..cli.main import main
 from ..reader import sexpr
 from ..recipes.samples import XENOPS, in_xapi
+from ..render.text import summary
 from ..schema import libxc, xapi
-from ..schema.build import RecordType
+from ..schema.model import RecordType
 from ..writer import Draft, Part, raw, sized, unsized
 from .support.corpus import BREAKING
 from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI

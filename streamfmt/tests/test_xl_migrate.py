@@ -7,11 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from .. import tables
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, summary
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..reader.events import Sink
 from ..reader.identify import Identity, by_magic
 from ..reader.reader import Reader
 from ..recipes.samples import in_xl
+from ..render.text import summary
 from ..schema import xl_migrate
 from ..writer import Draft, behind_text, in_migration, raw, record
 from .support.good_streams import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
@@ -112,7 +113,7 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
 
     assert (found.key == "text") == plain
     if plain:
-        assert (found.sizes, found.behind) == ((len(text),), key)
+        assert (found.sizes, found.inner) == ((len(text),), key)
         assert f"{len(text):,} bytes of text before " in found.name
         assert f"at offset {len(text)})" in found.evidence
 
@@ -227,7 +228,7 @@ def test_text_of_other_languages(noise: str) -> None:
     """What a shell of another language prints, or in colour, is text as well."""
     found = identified(noise.encode() + XL_HVM.render())
 
-    assert (found.key, found.behind) == ("text", "xl")
+    assert (found.key, found.inner) == ("text", "xl")
 
 
 def test_receivers_side_of_colo() -> None:

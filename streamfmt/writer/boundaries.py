@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..codec.decode import elements, layouts
+from ..codec.decode import layouts
+from ..codec.locate import Places
 from ..schema.model import Field
 from .part import Part
 
@@ -28,12 +29,12 @@ def boundary_values(row: Field) -> list[int | bytes]:
 
 
 def fields(part: Part) -> dict[str, Field]:
-    """A part's fields by the name that `Stream.patch` takes; of a list those of its first and last element."""
+    """A part's fields by the name that `Stream.patch` takes; of each list those of its first and last element."""
     layout = layouts()[part.path]
     body = part.body("<")
     found = {row.path: row for row in layout.fields if row.offset + row.size <= len(body)}
-    for number in sorted({0, len(starts) - 1}) if (starts := elements(layout, body, "<")) else ():
-        first = layout.parts[0]
-        assert first.element is not None  # it has elements
-        found |= {f"{first.name}[{number}].{row.path}".rstrip("."): row for row in first.element.fields}
+    for listed, starts in Places(layout, len(body), "<", lambda _: bytearray(body)).lists():
+        for number in sorted({0, len(starts) - 1}) if starts else ():
+            inner = listed.element.fields if listed.element is not None else ()
+            found |= {f"{listed.name}[{number}].{row.path}".rstrip("."): row for row in inner}
     return found

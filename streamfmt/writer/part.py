@@ -6,18 +6,17 @@ header, padding that is not zero, fields overwritten) makes it deliberately inva
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..codec import encode
 from ..codec.content import Buffer, Content, Made, joined, pieces, span, zeros
-from ..codec.decode import elements, fixed, layouts
+from ..codec.decode import layouts
+from ..codec.locate import REACH, Places
 from ..errors import FieldError
 from ..schema.layers import LAYERS
 from ..schema.model import Layout
-from ..schema.model import Part as Variable
 
 HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
@@ -27,10 +26,6 @@ _NAMES = {layer.name: {row.code: row.name for row in layer.records} for layer in
 # Layers whose records have a header, and what records are padded to.
 HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
 _ALIGN = {layer.name: layer.align for layer in LAYERS}
-_PLACE = re.compile(r"(?:(?P<part>\w+)\[(?P<number>\d+)\]\.?)?(?P<field>.*)")
-# How far into a body, in bytes, fields can be overwritten, and elements that differ in size are looked for.
-_REACH = 16 << 20
-_WALK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +126,7 @@ class Part:
             "type": RECORDS[self.path].code if self.code is None else self.code,
             "length": length if self.declared_length is None else self.declared_length,
         }
-        return encode.octets(layouts()[f"{self.layer}.record_header"], values, order)
+        return encode.whole(layouts()[f"{self.layer}.record_header"], values, order)
 
 
 def _layout(path: str) -> Layout:
@@ -149,34 +144,27 @@ class Patched:
     """
 
     def __init__(self, part: Part, order: str) -> None:
-        self._layout = _layout(part.path)
         self._rest = replace(part, patches=()).contents(order)
         self._order = order
         self.size = size(self._rest)
         self._data = bytearray()
-        # Where the elements begin of a list in which they differ in size, until that may have changed.
-        self._starts: Sequence[int] | None = None
-        self.walked = 0
+        self._places = Places(_layout(part.path), self.size, order, self._hold)
+        self._copied = 0
+
+    @property
+    def walked(self) -> int:
+        """How many steps finding fields has taken."""
+        return self._places.steps + self._copied
 
     def put(self, place: str, value: int | Content) -> None:
         """Overwrite one field.  Raises FieldError."""
-        found = _PLACE.fullmatch(place)
-        at, layout = 0, self._layout
-        if found is not None and found["part"]:
-            part = layout.parts[0] if layout.parts else None
-            if part is None or part.name != found["part"] or part.element is None:
-                raise FieldError(place, f"{layout.path} does not begin with such a list")
-            at, layout = self._start(part, found["number"], place), part.element
-        row = next((row for row in layout.fields if found is not None and row.path == found["field"]), None)
-        if row is None:
-            known = ", ".join(row.path for row in layout.fields)
-            raise FieldError(place, f"{layout.path} has no such field{f', only {known}' if known else ''}")
+        at, row, layout = self._places.find(place)
         if isinstance(value, int) and -1 << row.bits - 1 <= value < 0:
             value &= (1 << row.bits) - 1
-        self._hold(at + layout.size)
+        self._hold(at + row.offset + row.size)
         encode.put(self._data, at, row, value, self._order, place)
-        if any(row.path == part.count for part in layout.parts):
-            self._starts = None
+        if row.path in layout.counting or (row.bitfield and layout.counting):
+            self._places.forget()
 
     def contents(self) -> list[Content]:
         """The body as it is now."""
@@ -190,36 +178,15 @@ class Patched:
         """Bytes of it that are in memory."""
         return len(self._data)
 
-    def _start(self, part: Variable, number: str, place: str) -> int:
-        """Where an element of the first list begins.  Raises FieldError."""
-        head = self._layout.size
-        if part.unit:
-            self._hold(head)
-            count = fixed(self._layout, bytes(self._data[:head]), self._order).get(part.count)
-            whole = max(self.size - head, 0) // part.unit
-            starts: Sequence[int] = range(
-                head, head + part.unit * min(whole, whole if count is None else count), part.unit
-            )
-        else:
-            self._hold(min(self.size, _WALK))
-            if self._starts is None:
-                self._starts = elements(self._layout, bytes(self._data[:_WALK]), self._order)
-                self.walked += 4 * len(self._starts)
-            starts = self._starts
-        if len(number) > 9 or int(number) >= len(starts):
-            raise FieldError(place, "there are fewer of them")
-        if starts[int(number)] + part.unit > _REACH:
-            raise FieldError(place, f"it lies over {_REACH:,} bytes into the body, too far to be overwritten")
-        return starts[int(number)]
-
-    def _hold(self, stop: int) -> None:
-        """Have the body in memory as far as that, or as it can be."""
+    def _hold(self, stop: int) -> bytearray:
+        """The body as it is in memory: as far as that, or as it can be."""
         held = len(self._data)
-        if held < (stop := min(stop, self.size, _REACH)):
+        if held < (stop := min(stop, self.size, REACH)):
             # Twice as far each time, so that not each field copies what lies before it.
-            stop = max(stop, min(2 * held, self.size, _REACH))
+            stop = max(stop, min(2 * held, self.size, REACH))
             self._data += b"".join(span(self._rest, held, stop))
-            self.walked += (stop - held) >> 12
+            self._copied += (stop - held) >> 12
+        return self._data
 
 
 # -- the plain ones -------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ import streamfmt
 
 FOLDER = Path(str(streamfmt.__file__)).parent / "schema"
 # Modules without facts of a format: what they hold is machinery.
-MACHINERY = frozenset(("__init__", "clauses", "compile", "machine", "model"))
+MACHINERY = frozenset(("__init__", "clauses", "catalogue", "compile", "machine"))
 _MOST = 1 << 62
 # Which value a constant takes where the rules below do not find one with which the schema is sound.
 _CHOSEN: dict[str, tuple[int | bytes, ...]] = {

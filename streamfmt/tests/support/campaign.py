@@ -22,7 +22,8 @@ from time import perf_counter
 from ... import data
 from ...checks.context import MODES
 from ...checks.findings import KEPT
-from ...checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, finding_lines, summary
+from ...checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
+from ...render.text import finding_lines, summary
 from .corpus import EACH_SMALL
 from .vector import judge, reported
 

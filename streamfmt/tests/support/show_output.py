@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamfmt import data, tables
-from streamfmt.schema.build import big_endian
+from streamfmt.schema.model import big_endian
 
 from ... import writer
 from ...writer import RECORDS, Draft
