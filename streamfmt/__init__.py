@@ -58,9 +58,10 @@ if not TYPE_CHECKING:  # type checkers would take any name for one that is there
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        found: object = (
-            import_module(".aio", __name__) if name == "aio" else getattr(import_module(".api", __name__), name)
-        )
+        found: object = None
+        for place in (".aio",) if name == "aio" else (".api", ".errors", ".checks.findings"):
+            module = import_module(place, __name__)
+            found = found or (module if name == "aio" else getattr(module, name, None))
         globals()[name] = found
         return found
 

@@ -13,17 +13,10 @@ from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.context import MODES
-from .checks.findings import Finding
 from .checks.outcome import Outcome
 from .checks.verifier import Verifier
 from .errors import (
     DamagedError,
-    LimitError,
-    MalformedError,
-    NotAStreamError,
-    StreamError,
-    TruncatedError,
-    UnopenedError,
     UnreadableError,
 )
 from .io.memory import ObjectSource, from_object, memory
@@ -40,30 +33,6 @@ from .reader.registry import FORMS
 Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
 T = TypeVar("T")
-
-# What users have from here, as attributes of streamfmt.
-__all__ = [
-    "DamagedError",
-    "Failure",
-    "Finding",
-    "Header",
-    "Identification",
-    "Identity",
-    "Layer",
-    "LimitError",
-    "MalformedError",
-    "NotAStreamError",
-    "Outcome",
-    "PageBatch",
-    "Record",
-    "Stream",
-    "StreamError",
-    "TruncatedError",
-    "UnopenedError",
-    "identify",
-    "open",
-    "verify",
-]
 
 # What `read` and `fields` take of a body, and `pages` of entries, unless told otherwise.
 BODY_LIMIT = 1 << 20

@@ -534,17 +534,18 @@ XAPI_SWTPM = 3859
 XAPI_END_OF_IMAGE = 65535
 TEXT_TEXT = 0
 HTTP_HEAD = 0
-HTTP_REPLY = 1
+HTTP_REPLY = b'\x00\x00'
+LIBXC_VERSION_STATIC = 3
 LAYERS = {
-    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'closes': 'libxl.CHECKPOINT_END'},
-    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'closes': 'libxc.CHECKPOINT'},
-    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
-    'xl': {'program': 'reader.containers:xl', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
-    'xl-migrate': {'program': 'reader.xl_migrate:program', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
-    'libvirt': {'program': 'reader.containers:libvirt', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
-    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'opening': ('LIBXC',), 'closes': ''},
-    'text': {'program': 'reader.preface:program', 'checks': 'checks.preface:Checks', 'magic': (), 'version': '', 'align': 1, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
-    'http': {'program': 'reader.preface:program', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'closes': 'libxl.CHECKPOINT_END'},
+    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'closes': 'libxc.CHECKPOINT'},
+    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'xl': {'program': 'reader.containers:xl', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
+    'xl-migrate': {'program': 'reader.xl_migrate:program', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
+    'libvirt': {'program': 'reader.containers:libvirt', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
+    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'opening': ('LIBXC',), 'closes': ''},
+    'text': {'program': 'reader.preface:program', 'checks': 'checks.preface:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'http': {'program': 'reader.preface:program', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
 }
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
@@ -617,6 +618,8 @@ PAGE_TYPES_TABLE = frozenset([1, 2, 3, 4, 9, 10, 11, 12])
 ENTRY_TYPE_SHIFT = 60
 ENTRY_PFN_MASK = 4503599627370495
 ENTRY_RESERVED_MASK = 1148417904979476480
+ENTRY_RESERVED_SHIFT = 52
+PAGE_TYPE_PLAIN = 0
 ENTRY_TOP_BARE = b'\xd0\xe0\xf0'
 ENTRY_TOP_CLEAN = b'\x00\x10 0@\x90\xa0\xb0\xc0\xd0\xe0\xf0'
 ENTRY_NEXT_CLEAN = b'\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f'
@@ -689,6 +692,7 @@ EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
 PAIR_STRINGS = 2
 XENSTORE_KEY = b'-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
 XENSTORE_VALUE = b' !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'
+DRAFT_VERSION = 1
 DRAFT_WIDTHS = (32, 64)
 XL_FLAGS = {'stream_v2': 2, 'json': 1}
 XL_BYTE_ORDER = 16909060
@@ -729,8 +733,37 @@ MAGICS = (
     ('pcap', 'foreign', 0, b'\n\r\r\n', 'network capture; extract the TCP payload first'),
 )
 NAMESAKES = (
-    ('libvirt', 'cloud-hypervisor', b'(?s:.{16}(?![\\0-\\3]\\0\\0\\0).{4}\\0{44}<)', "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream", 'then a length where the Xen driver has a version'),
+    ('libvirt', 'cloud-hypervisor', b'(?s:.{16}(?![\\0-\\3]\\0\\0\\0).{4}\\0{44}<)', "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream", 'then a length where the Xen driver has a version', 65),
 )
+LEGACY_WORDS = (4, 8)
+LEGACY_TYPE_SHIFT = 28
+LEGACY_PFN_MASK = 268435455
+LEGACY_P2M_MAX = 268435455
+LEGACY_LISTED_MAX = {4: 16777216, 8: 268435455}
+LEGACY_BATCH_MAX = 1024
+LEGACY_XTAB = 15
+LEGACY_NO_DATA = frozenset([13, 14, 15])
+LEGACY_HVM_TYPES = frozenset([0, 13, 14, 15])
+LEGACY_PV_TYPES = frozenset([0, 1, 2, 3, 4, 9, 10, 11, 12, 15])
+LEGACY_VCPU_TAG = b'vcpu'
+LEGACY_LENGTH_SIZE = 4
+LEGACY_BLOCK_HEADER = 8
+LEGACY_EXTINFO_MAX = 65536
+LEGACY_VCPU_WIDTHS = {2800: 32, 5168: 64}
+LEGACY_PERMUTE_BITS = 10
+LEGACY_VERIFY = -1
+LEGACY_VCPUS = -2
+LEGACY_TMEM = -5
+LEGACY_TMEM_EXTRA = -6
+LEGACY_TSC = -7
+LEGACY_TOOLSTACK = -18
+LEGACY_MARKS = (-1, -9, -13)
+LEGACY_PARAMS = (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)
+LEGACY_OPENING = {-5: 'tmem', -7: 'TSC info'}
+LEGACY_VCPU_ID_MAX = 4095
+LEGACY_TMEM_VERSION_MAX = 1
+LEGACY_TSC_MODE_MAX = 3
+LEGACY_TSC_KHZ_MIN = 10000
 TEXT = b'\t\n\r\x1b !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98\x99\x9a\x9b\x9c\x9d\x9e\x9f\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab\xac\xad\xae\xaf\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8\xb9\xba\xbb\xbc\xbd\xbe\xbf\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xcb\xcc\xcd\xce\xcf\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda\xdb\xdc\xdd\xde\xdf\xe0\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xee\xef\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa\xfb\xfc\xfd\xfe\xff'
 HEAD_LINE = b'\t !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'
 PREFACES = (
@@ -740,8 +773,8 @@ PREFACES = (
 TRAILERS = (
     (b'domain is yours, you are cleared to unpause\x00', True, "xl's go-ahead message, so this is a capture of xl migrate"),
     (b'domain received, ready to unpause\x00', False, "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting"),
-    (b'DeviceModelRecord0002', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
     (b'QemuDeviceModelRecord', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
+    (b'DeviceModelRecord0002', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
     (b'RemusDeviceModelState', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
 )
 LIBXL_OPTIONS = {'legacy': 2, 'endian': 1}

@@ -7,6 +7,7 @@ from ..reader.body import Body
 from ..reader.position import Position
 from . import layer as base
 from .libxl import control_id
+from .messages import ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Checks(base.Checks):
             self._begin()
             if name:
                 message = f"{name} belongs on the forward stream"
-                self.report_field("COLO-NEW-FWD", record, "control_id", message, "1 to 3", name)
+                known = ranges(number for number, it in tables.CHECKPOINT_STATES.items() if it in self.answers)
+                self.report_field("COLO-NEW-FWD", record, "control_id", message, known, name)
             return
         if self.position.step(path):
             return

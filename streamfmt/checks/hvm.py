@@ -7,6 +7,7 @@ from struct import Struct
 from .. import tables
 from ..reader import hvm_context
 from .libxc import EMPTY
+from .messages import ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,14 +49,16 @@ class _Context:
     def end(self) -> None:
         """The END entry: it carries nothing, and nothing follows."""
         entry = self.entries
-        if entry.instance or entry.length:
+        due = tables.HVM_TYPES[tables.HVM_END][1][0]
+        left = entry.left - due
+        if entry.instance or entry.length != due:
             shown = f"instance {entry.instance} length {entry.length}"
             message = f"the END entry has {shown}"
-            self.report("LIBXC-HVMCTX-END", message, "length", "instance 0 length 0", shown)
-        elif entry.left:
-            message = f"{entry.left:,} bytes follow the END entry; Xen ignores them"
+            self.report("LIBXC-HVMCTX-END", message, "length", f"instance 0 length {due}", shown)
+        elif left > 0:
+            message = f"{left:,} bytes follow the END entry; Xen ignores them"
             beyond = self.body.at - entry.at
-            self.report("LIBXC-HVMCTX-TAIL", message, "typecode", "nothing", f"{entry.left} bytes", beyond)
+            self.report("LIBXC-HVMCTX-TAIL", message, "typecode", "nothing", f"{left} bytes", beyond)
 
     def headless(self) -> bool:
         """Whether the present entry should be the header, and is another; then it is reported."""
@@ -74,9 +77,8 @@ class _Context:
         _, lengths, unit, counted = tables.HVM_TYPES.get(entry.kind, ("", (), 0, False))
         length = entry.length
         if not name:
-            known = f"0 to {max(tables.HVM_TYPES)}"
             message = f"entry {number} has type {entry.kind}, which no Xen knows"
-            self.report("LIBXC-HVMCTX-TYPE", message, "typecode", known, entry.kind)
+            self.report("LIBXC-HVMCTX-TYPE", message, "typecode", ranges(tables.HVM_TYPES), entry.kind)
         elif length > entry.left:
             pass  # reported after this, for known and unknown types alike
         elif length not in lengths and not (unit and length > lengths[0] and not (length - lengths[0]) % unit):
@@ -139,7 +141,7 @@ def params(checks: Checks, body: Body) -> Program:
         for place, (index, *_) in enumerate(param.iter_unpack(raw)):
             if index >= tables.HVM_PARAMS_END:
                 clause, message = "LIBXC-HVMPARAMS-INDEX", f"parameter {index:#x} does not exist"
-            elif index == tables.HVM_PARAM_PAE and record.layer.version > 2:
+            elif index == tables.HVM_PARAM_PAE and record.layer.version >= tables.LIBXC_VERSION_STATIC:
                 clause, message = "LIBXC-HVMPARAMS-PAE", "parameter PAE_ENABLED is gone since Xen 4.14"
             else:
                 continue

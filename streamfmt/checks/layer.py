@@ -135,7 +135,7 @@ class Checks:
     def unknown(self, record: Record) -> None:
         """A record of a type that no release has given a meaning."""
         clauses = record.layer.row.unknown
-        optional = len(clauses) > 1 and record.type >> 31 & 1
+        optional = bool(record.type & record.layer.row.optional)
         clause = clauses[optional]
         if self.context.findings.full(clause, record):
             return

@@ -9,6 +9,7 @@ from ..reader.body import PIECE, Body
 from ..reader.position import Position
 from ..reader.xenstore import Pairs
 from . import layer as base
+from .messages import characters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def _emulator(checks: Checks, body: Body) -> Program:
         message = "the emulator is qemu-traditional, which Xen 4.21 stopped writing"
         checks.report_field("LIBXL-EMU-TRADITIONAL", record, "emulator_id", message)
     elif emulator != _UPSTREAM and not (emulator == _UNKNOWN and checks.legacy):
-        expected = "1 or 2" + (" (0 only in a converted stream)" if emulator == _UNKNOWN else "")
+        expected = f"{_TRADITIONAL} or {_UPSTREAM}"
+        expected += f" ({_UNKNOWN} only in a converted stream)" if emulator == _UNKNOWN else ""
         message = f"emulator_id is {emulator}, expected {expected}"
         checks.report_field("LIBXL-EMU-ID", record, "emulator_id", message, expected, emulator)
     if xenstore and not body.left:
@@ -169,7 +171,7 @@ def draft_width(body: bytes, order: str) -> int:
         if len(body) <= offset:
             continue
         version, count = unpack_from(order + tables.FORMATS[path], body)
-        if version != 1 or not 0 < count <= len(body):
+        if version != tables.DRAFT_VERSION or not 0 < count <= len(body):
             continue
         entry = f"{path}.entries"
         size, unit = tables.LEAST[entry], tables.UNITS[entry][0]
@@ -226,6 +228,6 @@ def _bad_character(checks: Checks, body: Body, walk: Pairs, other: int) -> None:
         offset=walk.at + walk.text.index(other),
         length=1,
         field=f"pairs[{walk.pair}].{kind}",
-        expected="letters, digits, -/_@" if walk.key else "printable ASCII",
+        expected=characters(tables.XENSTORE_KEY if walk.key else tables.XENSTORE_VALUE),
         actual=f"{other:#04x}",
     )

@@ -6,7 +6,7 @@ from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def number(value: int | bytes) -> str:
@@ -19,6 +19,28 @@ def allowed_words(allowed: tuple[int, ...] | bytes) -> str:
     if isinstance(allowed, bytes):
         return allowed.hex(" ") if any(allowed) else "zero"
     return " or ".join(number(value) for value in allowed)
+
+
+def ranges(codes: Iterable[int]) -> str:
+    """Numbers in words, those that follow one another by the first and the last: "0 to 4 or 9 to 15"."""
+    return " or ".join(" to ".join(map(str, run)) for run in _runs(codes))
+
+
+def characters(allowed: bytes) -> str:
+    """Bytes for people, by letters where they are any: "- / 0-9 @ A-Z _ a-z"."""
+    words = ("-".join(chr(it) if 0x20 < it < 0x7F else f"{it:#04x}" for it in run) for run in _runs(allowed))
+    return " ".join(words)
+
+
+def _runs(codes: Iterable[int]) -> list[list[int]]:
+    """The first and the last of numbers that follow one another; of a number alone only that."""
+    found: list[list[int]] = []
+    for code in sorted(codes):
+        if found and code == found[-1][-1] + 1:
+            found[-1][1:] = [code]
+        else:
+            found.append([code])
+    return found
 
 
 def length_words(fixed: int, unit: int, least: int, most: int | None, lengths: Sequence[int]) -> str:

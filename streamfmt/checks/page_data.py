@@ -9,6 +9,7 @@ from ..reader.body import Body
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Record, Run
 from ..reader.fields import broken_rules
 from ..reader.page_data import PageData
+from .messages import ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _judge(checks: Checks, record: Record, entries: Sequence[int], first: int) -
         kind = entry >> tables.ENTRY_TYPE_SHIFT
         if kind not in tables.PAGE_TYPES:
             message = f"has page type {kind}, which is reserved"
-            _report(checks, "LIBXC-PAGE-TYPE", record, place, "type", message, "0 to 4 or 9 to 15", kind)
+            _report(checks, "LIBXC-PAGE-TYPE", record, place, "type", message, ranges(tables.PAGE_TYPES), kind)
         if reserved := entry & tables.ENTRY_RESERVED_MASK:
             message = f"has reserved bits set: {reserved:#x}"
             _report(checks, "LIBXC-PAGE-ENT-RSVD", record, place, "reserved", message, "zero", f"{reserved:#x}")

@@ -196,7 +196,11 @@ def _judge_frames(checks: Checks, memory: Memory, end: int) -> None:
         for place, frame in enumerate(memory.frames[first:after] if memory.frames else ()):
             kind = memory.pfns.type_of(frame)
             at = begin + unit * place
-            if frame > end or kind == 0 or checks.context.findings.full("LIBXC-P2M-ENTRY", checks.layer, at):
+            if (
+                frame > end
+                or kind == tables.PAGE_TYPE_PLAIN
+                or checks.context.findings.full("LIBXC-P2M-ENTRY", checks.layer, at)
+            ):
                 continue
             actual = f"frame {frame:#x}, {'never sent' if kind is None else tables.PAGE_TYPES.get(kind)}"
             _p2m_entry(checks, checks.layer, at, place, actual, end)

@@ -19,7 +19,8 @@ from itertools import chain
 from .. import data, tables
 from ..corpus import entries
 from ..corpus.entries import Entry
-from ..writer import HEADERS, RECORDS, Draft, Part, in_xl, raw, record, unknown
+from ..recipes.samples import in_xl
+from ..writer import HEADERS, RECORDS, Draft, Part, raw, record, unknown
 from ..writer.boundaries import boundary_values, fields
 
 # Bytes of an xl header and what comes before the stream in the file made here.

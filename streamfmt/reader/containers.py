@@ -46,7 +46,8 @@ def _order(layer: Layer, raw: bytes) -> None:
 def _file(window: Window, sink: Sink, layer: Layer, exact: bool, raw: bytes) -> Generator[int, int, Ending]:
     """Program of what follows the header `raw`."""
     place, size = tables.PLACES[f"{layer.name}.header"][layer.row.length]
-    record = Record(layer, 0, window.position, int.from_bytes(raw[place : place + size], layer.byte_order))
+    (kind,) = tables.RECORDS[layer.name]
+    record = Record(layer, kind, window.position, int.from_bytes(raw[place : place + size], layer.byte_order))
     layer.index += 1
     if not (yield from framing.body(window, sink, record)):
         return STOP, layer

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .events import Layer
     from .window import Window
 
-# Bytes that show a container's namesake: a magic, the numbers after it, and how the text after those begins.
-_NAMESAKE = tables.SIZES["libvirt.header"] + 1
-_LONGEST = max(_NAMESAKE, *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
+# How many bytes show a container's namesakes, and all that has a magic.
+_NAMESAKES = {of: size for of, *_, size in tables.NAMESAKES}
+_LONGEST = max(*_NAMESAKES.values(), *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
 # A first batch of a legacy stream, or its frame list, is judged on this many bytes at most; and text is passed over.
 _GUESS = 64 << 10
 # Magics of compressed data, which is opened before anything looks at it; and how many bytes show that.
@@ -29,7 +29,7 @@ COMPRESSED_HEAD = max(map(len, COMPRESSED))
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_INTO = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
-_EMPTY_LINE, _REPLY = b"\r\n\r\n", bytes(2)
+_EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.HTTP_REPLY
 # Bytes of text that are quoted.
 _FIRST = 40
 # Nothing that is read is shorter.
@@ -99,7 +99,7 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
 
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
-    for of, other, pattern, title, sign in tables.NAMESAKES:
+    for of, other, pattern, title, sign, _ in tables.NAMESAKES:
         if of != key:
             continue
         from re import match  # it takes longer to load than most streams to read
@@ -148,7 +148,7 @@ def _begins(key: str, data: bytes, head: bytes) -> bool:
 
 def _reach(key: str, kind: str, offset: int, data: bytes, name: str) -> int:
     """How many bytes a stream with this magic has at least, which show what it is."""
-    return _NAMESAKE if any(row[0] == key for row in tables.NAMESAKES) else len(data)
+    return _NAMESAKES.get(key, len(data))
 
 
 def _text(data: bytes) -> int:

@@ -10,35 +10,14 @@ from __future__ import annotations
 
 from struct import unpack_from
 
+from .. import tables
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEAD_MAX, PAGE = 64 << 10, 4096
-# The writer refuses bigger guests: an entry has 28 bits for the PFN (xc_domain_save.c of Xen 4.0 and later).
-P2M_MAX = 0x0FFFFFFF
-# Without extended info a 32-bit toolstack means a guest of at most 64 GiB, PAE's reach, which is also xend's bound
-# in tools/python/xen/xend/XendCheckpoint.py of Xen 3.0.  As a side effect no ASCII text passes.
-LISTED_MAX = {4: 1 << 24, 8: P2M_MAX}
-
-# MAX_BATCH_SIZE of tools/libxc/xg_save_restore.h and XEN_DOMCTL_PFINFO_* of xen/include/public/domctl.h, Xen 4.4.
-BATCH_MAX, TYPE_SHIFT, PFN_MASK = 1024, 28, (1 << 28) - 1
-BROKEN, XALLOC, XTAB = 0xD, 0xE, 0xF
-NO_DATA = frozenset((BROKEN, XALLOC, XTAB))
-# An HVM guest has no page-table types; one without extended info predates BROKEN and XALLOC.
-HVM_TYPES = frozenset((0, BROKEN, XALLOC, XTAB))
-PV_TYPES = frozenset((0, 1, 2, 3, 4, 9, 0xA, 0xB, 0xC, XTAB))
+HEAD_MAX = 64 << 10
 WORD_CODES = {4: "I", 8: "Q"}
-# sizeof(vcpu_guest_context) of a 32-bit and a 64-bit guest (xen/include/public/arch-x86/xen.h), and its block's tag.
-VCPU_WIDTHS = {2800: 32, 5168: 64}
-VCPU_TAG, BLOCK_HEADER, EXTINFO_MAX = b"vcpu", 8, 64 << 10
-# The permuted order of Xen 3.0 to 3.2 rotates the index by this many bits (permute() in xc_linux_save.c).
-PERMUTE_BITS = 10
-# The chunks a writer may put before the first batch; a PV stream that has them has extended info before them.
-OPENING = {-5: "tmem", -7: "TSC info"}
-VERIFY, PARAMS = -1, (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)  # a parameter is padding and 64 bits
-VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, 1, 3
-TSC_KHZ_MIN = 10_000  # no processor that runs Xen ticks more slowly than 10 MHz
 
 # Points: one for each entry of a batch that continues a run of PFNs, or is a void of a kind writers make, and one for
 # so many frames in a row of a frame list.  STRONG is enough to recognise a stream; in a reading that has PROVEN
@@ -82,21 +61,26 @@ class _Trial:
 def guess_legacy(head: bytes) -> Legacy | None:
     """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one."""
     head = head[:HEAD_MAX]
-    if len(head) < 8:
+    short, long = tables.LEGACY_WORDS
+    if len(head) < long:
         return None
     # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
     # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
-    word = 4 if any(head[4:8]) else 8
+    word = short if any(head[short:long]) else long
     p2m_size = _u(head, 0, word)
-    if not 0 < p2m_size <= P2M_MAX:
+    if not 0 < p2m_size <= tables.LEGACY_P2M_MAX:
         return None
-    notes = [f"bytes 4-7 are {'not ' if word == 4 else ''}zero, so p2m_size is {word * 8}-bit"]
+    notes = [f"bytes {short}-{long - 1} are {'not ' if word == short else ''}zero, so p2m_size is {word * 8}-bit"]
     if head[word : 2 * word] == b"\xff" * word:
-        if (width := _extended(head, 2 * word)) is None:
+        if not (size := _extended(head, 2 * word)):
             return None
-        notes.append(f"extended info with a 'vcpu' block of {_u(head, 2 * word + 8, 4):,} bytes: {width}-bit PV guest")
-        return Legacy(word * 8, "pv", width, p2m_size, "; ".join(notes))
-    readings = (("hvm", _walk(head, word, word, p2m_size, HVM_TYPES)), ("pv", _listed(head, word, p2m_size)))
+        bits = tables.LEGACY_VCPU_WIDTHS[size]
+        notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
+        return Legacy(word * 8, "pv", bits, p2m_size, "; ".join(notes))
+    readings = (
+        ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES)),
+        ("pv", _listed(head, word, p2m_size)),
+    )
     left = {guest: trial for guest, trial in readings if trial is not None}
     left = {guest: trial for guest, trial in left.items() if trial.clean} or left
     if max((trial.points for trial in left.values()), default=0) < STRONG:
@@ -121,23 +105,30 @@ def _u(head: bytes, at: int, size: int) -> int:
     return int.from_bytes(head[at : at + size], "little")
 
 
-def _extended(head: bytes, at: int) -> int | None:
-    """Guest width by the extended info whose length field lies at `at`; its first block is always 'vcpu'."""
-    size = _u(head, at + 8, 4) if len(head) >= at + 4 + BLOCK_HEADER and head[at + 4 : at + 8] == VCPU_TAG else 0
-    return VCPU_WIDTHS.get(size) if BLOCK_HEADER + size <= _u(head, at, 4) <= EXTINFO_MAX else None
+def _extended(head: bytes, at: int) -> int:
+    """Size of the vcpu's block in the extended info whose length field lies at `at`, of which it is always the first.
+
+    0 if there is none of a known size.
+    """
+    tag, length = tables.LEGACY_VCPU_TAG, tables.LEGACY_LENGTH_SIZE
+    first = at + length
+    last = first + tables.LEGACY_BLOCK_HEADER
+    size = _u(head, first + len(tag), length) if len(head) >= last and head.startswith(tag, first) else 0
+    fits = tables.LEGACY_BLOCK_HEADER + size <= _u(head, at, length) <= tables.LEGACY_EXTINFO_MAX
+    return size if fits and size in tables.LEGACY_VCPU_WIDTHS else 0
 
 
 def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     """The head as PV without extended info: the frames of the guest's own P2M, then the body."""
-    if p2m_size > LISTED_MAX[word]:
+    if p2m_size > tables.LEGACY_LISTED_MAX[word]:
         return None
-    need = -(-p2m_size * word // PAGE)
+    need = -(-p2m_size * word // tables.PAGE_SIZE)
     seen = min(need, len(head) // word - 1)
     frames: tuple[int, ...] = unpack_from(f"<{seen}{WORD_CODES[word]}", head, word)
     # PFN 0 is where the kernel's image or the low memory it keeps free begins; no P2M lies there.
     if len(set(frames)) < seen or not all(0 < frame < p2m_size for frame in frames):
         return None
-    trial = _Trial() if seen < need else _walk(head, word + need * word, word, p2m_size, PV_TYPES)
+    trial = _Trial() if seen < need else _walk(head, word + need * word, word, p2m_size, tables.LEGACY_PV_TYPES)
     if trial is not None:
         steps = sum(frames[i] - frames[i - 1] == 1 for i in range(1, seen))
         trial.points += steps // FRAMES_PER_POINT
@@ -151,11 +142,11 @@ def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int])
     while at + 4 <= len(head):
         marker = int.from_bytes(head[at : at + 4], "little", signed=True)
         end, sure = 0, False
-        if 0 < marker <= min(BATCH_MAX, p2m_size):  # no batch names a PFN twice
+        if 0 < marker <= min(tables.LEGACY_BATCH_MAX, p2m_size):  # no batch names a PFN twice
             end = _batch(trial, head, at + 4, marker, word, p2m_size, types)
         elif marker == 0 and trial.batches:
             return trial
-        elif marker in CHUNKS and (trial.batches or marker != VERIFY):
+        elif marker in CHUNKS and (trial.batches or marker != tables.LEGACY_VERIFY):
             end, sure = CHUNKS[marker](head, at + 4)
         if not end:
             trial.clean = False
@@ -163,9 +154,9 @@ def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int])
         if sure and end <= len(head):
             if trial.batches:
                 trial.points += CHUNK_POINTS
-            elif marker in OPENING:
+            elif marker in tables.LEGACY_OPENING:
                 trial.points += OPENING_POINTS
-                trial.notes.append(f"chunk {marker} ({OPENING[marker]}) before any batch")
+                trial.notes.append(f"chunk {marker} ({tables.LEGACY_OPENING[marker]}) before any batch")
         at = end
     return trial
 
@@ -177,13 +168,16 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
     xtabs: list[int] = []
     end = pages = 0
     for entry in unpack_from(f"<{seen}{WORD_CODES[word]}", head, at):
-        kind, pfn = entry >> TYPE_SHIFT, entry & PFN_MASK  # in a 64-bit entry the type is all of the upper 36 bits
-        if kind not in types or (kind != XTAB and pfn >= p2m_size):
+        kind, pfn = (
+            entry >> tables.LEGACY_TYPE_SHIFT,
+            entry & tables.LEGACY_PFN_MASK,
+        )  # in a 64-bit entry the type is all of the upper 36 bits
+        if kind not in types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
             break
-        pages += kind not in NO_DATA
-        (xtabs if kind == XTAB else pfns).append(pfn)
+        pages += kind not in tables.LEGACY_NO_DATA
+        (xtabs if kind == tables.LEGACY_XTAB else pfns).append(pfn)
     else:
-        end = at + count * word + pages * PAGE
+        end = at + count * word + pages * tables.PAGE_SIZE
     voids = sum(pfn < p2m_size for pfn in xtabs)  # some writers (PV, Xen 3) leave an MFN: legal, but proves nothing
     run, steps = _order(pfns)
     if steps < len(pfns):
@@ -209,11 +203,11 @@ def _order(keys: list[int]) -> tuple[int, int]:
 
 def _index(pfn: int, p2m_size: int) -> int:
     """When the savers of Xen 3.0 to 3.2 visit `pfn`: their walk rotates, until the outcome is below p2m_size."""
-    bits = (p2m_size - 1).bit_length() - PERMUTE_BITS
+    bits = (p2m_size - 1).bit_length() - tables.LEGACY_PERMUTE_BITS
     if bits <= 0:
         return pfn
     while True:  # a rotation comes round after at most 28 turns, and pfn itself ends it
-        pfn = pfn >> PERMUTE_BITS | (pfn & ((1 << PERMUTE_BITS) - 1)) << bits
+        pfn = pfn >> tables.LEGACY_PERMUTE_BITS | (pfn & ((1 << tables.LEGACY_PERMUTE_BITS) - 1)) << bits
         if pfn < p2m_size:
             return pfn
 
@@ -222,27 +216,26 @@ def _vcpus(head: bytes, at: int) -> tuple[int, bool]:
     highest = _u(head, at, 4)
     size = 8 * (highest // 64 + 1)
     online = _u(head, at + 4, size)  # vcpu 0 is always marked, none above the highest
-    return at + 4 + size if highest <= VCPU_ID_MAX else 0, online & 1 == 1 and not online >> highest + 1
+    return at + 4 + size if highest <= tables.LEGACY_VCPU_ID_MAX else 0, online & 1 == 1 and not online >> highest + 1
 
 
 def _tsc(head: bytes, at: int) -> tuple[int, bool]:
     khz = _u(head, at + 12, 4)
-    return at + 20 if _u(head, at, 4) <= TSC_MODE_MAX else 0, not khz or khz >= TSC_KHZ_MIN
+    return at + 20 if _u(head, at, 4) <= tables.LEGACY_TSC_MODE_MAX else 0, not khz or khz >= tables.LEGACY_TSC_KHZ_MIN
 
 
 def _tmem(head: bytes, at: int) -> tuple[int, bool]:
-    sound = _u(head, at, 4) <= TMEM_VERSION_MAX and head[at + 8 : at + 12] == b"\xff" * 4
+    sound = _u(head, at, 4) <= tables.LEGACY_TMEM_VERSION_MAX and head[at + 8 : at + 12] == b"\xff" * 4
     return len(head) if sound or len(head) < at + 12 else 0, sound  # its pools have many shapes: looked at no further
 
 
 # By id, where the chunk that goes on at `at` ends (0: it cannot be one), and whether its content speaks for one.
-# XC_SAVE_ID_* of tools/libxc/xg_save_restore.h, Xen 4.5, but compressed data (-12): it comes after a first tail only.
 CHUNKS: dict[int, Callable[[bytes, int], tuple[int, bool]]] = {
-    **dict.fromkeys((VERIFY, -9, -13), lambda head, at: (at, True)),
-    **dict.fromkeys(PARAMS, lambda head, at: (at + 12, not any(head[at : at + 4]))),
-    -2: _vcpus,
-    -5: _tmem,
-    -6: lambda head, at: (len(head), False),  # ids of a width that only chunk -5 shows
-    -7: _tsc,
-    -18: lambda head, at: (at + 4 + _u(head, at, 4), True),
+    **dict.fromkeys(tables.LEGACY_MARKS, lambda head, at: (at, True)),
+    **dict.fromkeys(tables.LEGACY_PARAMS, lambda head, at: (at + 12, not any(head[at : at + 4]))),
+    tables.LEGACY_VCPUS: _vcpus,
+    tables.LEGACY_TMEM: _tmem,
+    tables.LEGACY_TMEM_EXTRA: lambda head, at: (len(head), False),  # ids of a width that only that chunk shows
+    tables.LEGACY_TSC: _tsc,
+    tables.LEGACY_TOOLSTACK: lambda head, at: (at + 4 + _u(head, at, 4), True),
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def program(window: Window, sink: Sink, layer: Layer, sizes: Sequence[int]) -> Generator[int, int, None]:
     """Program of the text before a stream: records of these sizes, which are in the window."""
-    for kind, size in enumerate(sizes):
+    for kind, size in zip(tables.RECORDS[layer.name], sizes, strict=False):
         record = Record(layer, kind, window.position, 0)
         (unit,) = tables.UNITS.get(record.path, (0,))
         record.length = tables.SIZES[record.path] + size * unit

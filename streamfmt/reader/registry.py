@@ -34,6 +34,7 @@ class Row:
         "name",
         "opening",
         "opens",
+        "optional",
         "padding",
         "program",
         "too_long",
@@ -50,6 +51,7 @@ class Row:
     version: str
     headers: tuple[str, ...]
     align: int
+    optional: int
     length: str
     length_max: int
     form: bool

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .. import tables
 from ..codec import encode
 from ..codec.content import Buffer, Content, Made, joined, pieces
 from ..codec.decode import layouts
@@ -26,8 +27,8 @@ _ROWS = 2
 _MANY = 64
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_MOST = (1 << 63) - 1
-_FRAME = (1 << 52) - 1
-_NAMES = {row.code: row.name for row in libxc.PAGE_TYPES}
+_FRAME, _RESERVED = tables.ENTRY_PFN_MASK, tables.ENTRY_RESERVED_MASK
+_NAMES = tables.PAGE_TYPES
 # Rules that contents may follow, those first that say most.
 _RULES = ("zero", "pfn", "byte", "random")
 
@@ -96,9 +97,14 @@ def _plain(part: Part) -> dict[str, Any]:
 
 def entry(word: int) -> dict[str, Any]:
     """A page entry by what it says."""
-    kind = word >> 60
+    kind, reserved = _kind(word), (word & _RESERVED) >> tables.ENTRY_RESERVED_SHIFT
     found: dict[str, Any] = {"type": _NAMES.get(kind, kind), "pfn": word & _FRAME}
-    return found | ({"reserved": word >> 52 & 0xFF} if word >> 52 & 0xFF else {})
+    return found | ({"reserved": reserved} if reserved else {})
+
+
+def _kind(word: int) -> int:
+    """The code of a page entry's type."""
+    return word >> tables.ENTRY_TYPE_SHIFT
 
 
 def _short(part: Part) -> list[tuple[str, str]] | None:
@@ -120,12 +126,12 @@ def _short(part: Part) -> list[tuple[str, str]] | None:
 
 def plain(entries: Iterable[int]) -> bool:
     """Whether page entries have types that there are, and no reserved bits."""
-    return all(it >> 60 in _NAMES and not it >> 52 & 0xFF for it in entries)
+    return all(_kind(it) in _NAMES and not it & _RESERVED for it in entries)
 
 
 def with_contents(entries: Iterable[int]) -> list[int]:
     """Frames of those page entries that contents belong to."""
-    return [it & _FRAME for it in entries if _NAMES.get(it >> 60) in memory.DATA]
+    return [it & _FRAME for it in entries if _kind(it) in tables.PAGE_TYPES_DATA]
 
 
 class Contents:
@@ -209,7 +215,7 @@ def frames(entries: Iterable[int]) -> str:
     """Page entries as `memory.frames` reads them."""
     found = []
     for first, last in runs(entries):
-        name = _NAMES[first >> 60]
+        name = _NAMES[_kind(first)]
         shown = _run(first & _FRAME, last & _FRAME)
         found.append(shown if name == "NOTAB" else f"{shown} {name}")
     return ", ".join(found)
@@ -317,7 +323,10 @@ def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
         try:
             values = whole(layout, body, order)
             if path == "libxc.PAGE_DATA":
-                words = [it["type"] << 60 | it["reserved"] << 52 | it["pfn"] for it in values["entries"]]
+                words = [
+                    it["type"] << tables.ENTRY_TYPE_SHIFT | it["reserved"] << tables.ENTRY_RESERVED_SHIFT | it["pfn"]
+                    for it in values["entries"]
+                ]
                 values = {"entries": words, "pages": values["pages"]} | (
                     {"reserved": values["reserved"]} if values["reserved"] else {}
                 )

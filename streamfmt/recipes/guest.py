@@ -8,21 +8,17 @@ from itertools import repeat
 
 from ..codec.content import Content, Numbers, joined, zeros
 from ..codec.decode import layouts
-from ..schema import hvm, libxc, xapi
+from ..codec.encode import implied
+from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
-    CONFIGURATION,
     TOP_TABLE,
-    XENOPS,
-    XML,
+    XSAVE_SIZE,
     behind_text,
     context,
     control,
     emulator,
     image_headers,
-    in_libvirt,
     in_migration,
-    in_xapi,
-    in_xl,
     params,
     pv_info,
     sized,
@@ -34,19 +30,29 @@ from ..writer.draft import Draft
 from ..writer.part import Part, header, record
 from .memory import Frames, Many, Memory
 from .parse import FRAMES_MAX, content, fill, frames
+from .samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from .toml import Table, integer, meant, shown
 
 # Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 # Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
-_LEAF = {8: 512, 4: 1024}
+_LEAF = {width: libxc.PAGE_SIZE // width for width in libxc.WIDTHS}
+_LEVELS = dict(libxc.PV_COMBINATIONS)
+# Top page tables by width.
+_TOPS = {
+    width: next(row.name for row in libxc.PAGE_TYPES if row.level == levels and row.pinned)
+    for width, levels in libxc.PV_COMBINATIONS
+}
+_EMULATORS = {
+    name.removeprefix("QEMU_").lower(): code for name, code in libxl.EMULATOR_IDS.items() if name.startswith("QEMU_")
+}
 # Records of a XAPI image whose body has a length.
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
-_END_ENTRY = (hvm.END_TYPE, 0, b"")
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
+_END_ENTRY = (hvm.END_TYPE, 0, bytes(_CONTEXT_TYPES["END"].lengths[0]))
 # Keys that have a place in some forms only.
 _LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
 _IN = {
@@ -79,9 +85,10 @@ def compose(top: Table, form: str, mode: str) -> Draft:
 def _guest(top: Table, form: str, mode: str) -> Draft:
     kind = top.one_of("guest", tuple(libxc.GUESTS), "")
     version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
-    width = top.number("bits", 64, 32, 64) // 8
+    bits = [8 * width for width in libxc.WIDTHS]
+    width = top.number("bits", bits[-1], bits[0], bits[-1]) // 8
     if width not in _LEAF:
-        raise top.fail(f"a guest has 32 or 64 bits, not {8 * width}", "bits")
+        raise top.fail(f"a guest has {' or '.join(map(str, bits))} bits, not {8 * width}", "bits")
     if kind == "hvm" and "bits" in top:
         raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
     colo = top.take("colo", bool, mode == "colo")
@@ -116,7 +123,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
     inside = form not in ("libxc", "xapi")
     for number in range(checkpoints):
         if number:
-            parts += [control(0)] if colo and inside else []
+            parts += [control(libxl.CHECKPOINT_STATES["NEW"])] if colo and inside else []
             parts += again
         parts += [*tail, record("libxc.CHECKPOINT")]
         parts += [*outer, record("libxl.CHECKPOINT_END")] if inside else []
@@ -204,9 +211,8 @@ def _all_frames(table: Table, kind: str, width: int) -> tuple[Frames, ...]:
         return (Frames(0, count - 1),)
     if count <= TOP_TABLE:
         raise table.fail(f"a PV guest's vcpus name frame {TOP_TABLE}, its page table: give it more pages")
-    kinds = {8: "L4TAB_PINNED", 4: "L3TAB_PINNED"}
     rest = (Frames(TOP_TABLE + 1, count - 1),) if count > TOP_TABLE + 1 else ()
-    return (Frames(0, TOP_TABLE - 1), Frames(TOP_TABLE, TOP_TABLE, kinds[width]), *rest)
+    return (Frames(0, TOP_TABLE - 1), Frames(TOP_TABLE, TOP_TABLE, _TOPS[width]), *rest)
 
 
 def _size(table: Table) -> int:
@@ -240,11 +246,11 @@ def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
 
 def _static(top: Table, kind: str, version: int, width: int, last: int) -> Iterator[Part]:
     if kind == "pv":
-        yield pv_info(width, {8: 4, 4: 3}[width])
+        yield pv_info(width, _LEVELS[width])
     policy = top.table("policy")
-    if "policy" in top and version < 3:
-        raise top.fail("images of version 2 have no policy", "policy")
-    if version > 2:
+    if "policy" in top and version < libxc.VERSION_STATIC:
+        raise top.fail(f"images of version {version} have no policy", "policy")
+    if version >= libxc.VERSION_STATIC:
         leaves = list(_rows(policy, "cpuid", "libxc.X86_CPUID_POLICY", (1, 0xFFFFFFFF, 1, 1, 1, 1)))
         msrs = list(_rows(policy, "msr", "libxc.X86_MSR_POLICY", (0xCE, 0)))
         if leaves:
@@ -262,11 +268,17 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
         yield record("libxc.X86_PV_P2M_FRAMES", start_pfn=0, end_pfn=last, frames=listed)
 
 
+def _least(path: str) -> int:
+    """How many elements a record has that says as little as it can, and not nothing."""
+    record = layouts()[path].record
+    return max(record.least if record else 0, 1)
+
+
 def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterator[dict[str, int]]:
-    """Rows of numbers for the list in the record at `path`: by default one, which says little."""
+    """Rows of numbers for the list in the record at `path`: by default as few as it may have, which say little."""
     element = next((part.element for part in layouts()[path].parts if part.element is not None), None)
-    fields = [field for field in element.fields if not field.reserved] if element else []
-    for place, row in enumerate(table.take(key, list, [list(default)])):
+    fields = [field for field in element.fields if implied(field) is None] if element else []
+    for place, row in enumerate(table.take(key, list, [list(default)] * _least(path))):
         numbers = [integer(item) for item in row] if isinstance(row, list) else []
         found = {field.path: number for field, number in zip(fields, numbers, strict=False) if number is not None}
         if not len(numbers) == len(fields) == len(found):
@@ -295,8 +307,8 @@ def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
     for number in range(vcpus):
         yield vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])
         yield vcpu("EXTENDED", number, 64)
-        yield vcpu("XSAVE", number, 592)
-        yield vcpu_msrs(number, (0xC0000103, 7))
+        yield vcpu("XSAVE", number, XSAVE_SIZE)
+        yield vcpu_msrs(number, *[(0xC0000103, 7)] * _least("libxc.X86_PV_VCPU_MSRS"))
 
 
 def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
@@ -340,7 +352,7 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
                 raise inside.fail("this is no text", key) from None
         yield xenstore(*strings)
     table = top.table("emulator")
-    number = {"traditional": 1, "upstream": 2}[table.one_of("kind", ("traditional", "upstream"), "upstream")]
-    state = content(table, "context") if "context" in table else b"QEVM\0\0\0\3"
+    number = _EMULATORS[table.one_of("kind", tuple(_EMULATORS), "upstream")]
+    state = content(table, "context") if "context" in table else qemu.HEADER
     table.done()
     yield emulator(state, number)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..checks.context import MODES
 from ..errors import FieldError, RecipeError
+from ..reader.registry import FORMS as READ
 from ..writer.draft import Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
 from . import guest
@@ -25,8 +27,7 @@ from .toml import LIMITS, Room, Source, Table, chained, integer, shown
 FORMAT = 1
 # How many recipes may be made from one another: more would be too many for Python's stack.
 _DEEP = 32
-FORMS = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate", "back-channel", "auto")
-MODES = ("auto", "plain", "remus", "colo")
+FORMS = (*READ, "auto")
 
 # Schema paths by what faults call them.
 _PATHS: dict[str, list[str]] = {}

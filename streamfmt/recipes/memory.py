@@ -14,6 +14,7 @@ from itertools import chain
 from struct import pack
 from typing import Any
 
+from .. import tables
 from ..codec.content import Buffer, Content, Made, Numbers, span
 from ..errors import FieldError
 from ..schema import libxc
@@ -143,9 +144,10 @@ def _byte(pfn: int) -> bytes:
 
 def table(last: int) -> Fill:
     """A page table whose entries point at the frames from its own on, of a guest whose last frame is `last`."""
+    shift, _ = tables.PTE_PFN
 
     def page(pfn: int) -> bytes:
-        entries = [(pfn + slot) % (last + 1) << libxc.PAGE_SHIFT | 1 for slot in range(_PRESENT)]
+        entries = [(pfn + slot) % (last + 1) << shift | tables.PTE_PRESENT for slot in range(_PRESENT)]
         return pack(f"<{_PRESENT}Q", *entries).ljust(PAGE, b"\0")
 
     return _each(page)

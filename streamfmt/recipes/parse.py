@@ -10,6 +10,7 @@ from hashlib import shake_128
 from itertools import islice
 from typing import Any, TypeAlias
 
+from .. import tables
 from ..codec import encode
 from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resized, zeros
 from ..codec.decode import layouts
@@ -28,7 +29,7 @@ _RANDOM_MOST = 16 << 20
 _RANDOM_FEW = 64 << 10
 _ZEROS_MOST = 1 << 40
 _FRAMES_MOST = MOST // memory.PAGE
-FRAMES_MAX = 1 << 52
+FRAMES_MAX = tables.ENTRY_PFN_MASK + 1
 # Some layers have signed lengths and types.
 _LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")

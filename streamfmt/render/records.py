@@ -72,7 +72,8 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     if layout is None and record.layer.wraps:
         return Brief({}, "unknown, and so is its end")
     if layout is None:
-        return Brief({}, "unknown, may be skipped" if record.type >> 31 else "unknown, and mandatory")
+        optional = record.type & record.layer.row.optional
+        return Brief({}, "unknown, may be skipped" if optional else "unknown, and mandatory")
     body = Body(window, record)
     if record.path == PAGE_DATA:
         return (yield from _pages(body))

@@ -154,7 +154,7 @@ def _layout(layout: Layout, depth: int) -> Iterator[str]:
 
 def _about(layout: Layout, record: RecordType) -> Iterator[str]:
     guests = _words((guest.upper() for guest in record.guests), "and")
-    version = f", since image version {record.version}" if record.version > libxc.VERSIONS[0] else ""
+    version = f", since image version {record.version}" if record.version else ""
     yield f"Record type {record.code:#04x}, for {guests} guests{version}."
     yield f"Length of the body: {length_rule(layout)}."
 

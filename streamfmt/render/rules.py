@@ -69,7 +69,7 @@ def layout_text(layout: Layout, clauses: Sequence[Clause]) -> str:
     if record is not None:
         lines.append(f"  type      {record.code} ({record.code:#010x})")
         lines.append(f"  guests    {' and '.join(guest.upper() for guest in record.guests)}")
-        if record.version > 2:
+        if record.version:
             lines.append(f"  since     image version {record.version}")
     lines.append(_labelled("length", length_rule(layout).replace("·", " x ")))
     lines.append(_labelled("source", layout.source))

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
+from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType
@@ -91,7 +91,20 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = ("program", "checks", "magic", "version", "align", "length", "length_max", "form", "image", "end", "holds")
+    plain = (
+        "program",
+        "checks",
+        "magic",
+        "version",
+        "align",
+        "optional",
+        "length",
+        "length_max",
+        "form",
+        "image",
+        "end",
+        "holds",
+    )
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
@@ -160,8 +173,9 @@ def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[
     high, low = _entry_bytes(data)
     last = len(head) + entries.unit - 1
     size = header.size + length
-    if len(head) % 8 or size % 8:
-        raise ValueError(f"records of {size} bytes are not compared by words")
+    align = next(layer.align for layer in LAYERS if layer.records is libxc.RECORDS)
+    if len(head) % 8 or size % 8 or size % align:
+        raise ValueError(f"records of {size} bytes are not compared by words, or have padding")
     return (head, ((last - 1, bytes(sorted(low))), (last, bytes(sorted(high))))), size
 
 
@@ -209,6 +223,7 @@ def tables() -> dict[str, Any]:
     for layer in LAYERS:
         name = layer.name.upper().replace("-", "_")
         found.update({f"{name}_{row.name}": row.code for row in layer.records})
+    found["LIBXC_VERSION_STATIC"] = libxc.VERSION_STATIC
     found["LAYERS"] = {layer.name: _layer(layer) for layer in LAYERS}
     found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
     found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
@@ -234,6 +249,8 @@ def tables() -> dict[str, Any]:
     found["ENTRY_TYPE_SHIFT"] = entry["type"].shift
     found["ENTRY_PFN_MASK"] = (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift
     found["ENTRY_RESERVED_MASK"] = (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift
+    found["ENTRY_RESERVED_SHIFT"] = entry["reserved"].shift
+    found["PAGE_TYPE_PLAIN"] = libxc.PAGE_TYPES[0].code
     data, low = _entry_bytes(True)
     bare, _ = _entry_bytes(False)
     found["ENTRY_TOP_BARE"] = bytes(sorted(bare))
@@ -253,6 +270,7 @@ def tables() -> dict[str, Any]:
     found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
     found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
     found["XENSTORE_KEY"], found["XENSTORE_VALUE"] = libxl.XENSTORE_KEY, libxl.XENSTORE_VALUE
+    found["DRAFT_VERSION"] = libxl.DRAFT_VERSION
     found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
     found["XL_FLAGS"] = {f.path.partition(".")[2]: 1 << f.shift for f in layouts["xl.header"].fields if f.bits == 1}
     found["XL_BYTE_ORDER"] = xl.BYTE_ORDER
@@ -263,9 +281,12 @@ def tables() -> dict[str, Any]:
     found["XENOPS_REQUIRED"] = tuple(row.name for row in xapi.XENOPS_KEYS if row.required)
     found["XENOPS_WORD_SIZES"] = xapi.WORD_SIZES
     found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
-    found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign) for row in magic.NAMESAKES)
+    found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign, row.size) for row in magic.NAMESAKES)
+    constants = {name: value for name, value in vars(legacy).items() if name.isupper() and name[0] != "_"}
+    found.update({f"LEGACY_{name}": value for name, value in constants.items()})
     found["TEXT"] = magic.TEXT
     found["HEAD_LINE"] = magic.HEAD_LINE
+    found["HTTP_REPLY"] = magic.REPLY
     found["PREFACES"] = tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES)
     found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
     for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):

@@ -59,11 +59,18 @@ CONTEXT_TYPES = (
     ContextType(19, "TSC_ADJUST", (8,)),
     ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR", counted=True),
 )
-HEADER_TYPE = 1
-# What its entry holds: magic number, version, no changeset, and cpuid, TSC frequency and spare of 0 (struct
-# hvm_save_header).  Xen refuses a context without the first two.
-HEADER_DATA = (0x54381286).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\xff" * 8 + bytes(8)
-END_TYPE = 0
+_TYPES = {row.name: row for row in CONTEXT_TYPES}
+END_TYPE, HEADER_TYPE = _TYPES["END"].code, _TYPES["HEADER"].code
+# HVM_FILE_MAGIC and HVM_FILE_VERSION, with which a header's entry begins.  Xen refuses a context without them.
+MAGIC, VERSION = 0x54381286, 1
+_HEADER_SIZE = _TYPES["HEADER"].lengths[0]
+_HEADER_BEGINS = MAGIC.to_bytes(4, "little") + VERSION.to_bytes(4, "little") + b"\xff" * 8
+# What its entry holds: these, no changeset, and cpuid, TSC frequency and spare of 0 (struct hvm_save_header).
+HEADER_DATA = _HEADER_BEGINS.ljust(_HEADER_SIZE, b"\0")
+# How a context begins as far as the magic number.
+BEGINS = CONTEXT.build([{"typecode": HEADER_TYPE, "instance": 0, "length": _HEADER_SIZE, "data": HEADER_DATA}])[
+    : 4 - _HEADER_SIZE
+]
 
 # HVM_PARAM_*; numbers missing here were never given out on x86.
 PARAMS = {
@@ -105,6 +112,6 @@ PARAMS = {
     "MCA_CAP": 38,
 }
 # HVM_NR_PARAMS: the first number that is no parameter.
-PARAMS_END = 39
+PARAMS_END = max(PARAMS.values()) + 1
 # Refused or dropped by receivers since 4.14 (commit 1a16fee21c): hypervisors always had PAE by then.
 PARAM_PAE_ENABLED = PARAMS["PAE_ENABLED"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
-from .model import RecordType
+from .model import OPTIONAL_BIT, RecordType
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class LayerType:
     layer without it has fixed messages, or a single body behind its header, whose length is in field `length`.  `align`
     is what records are padded to, `length_max` the longest body that is read on.
 
-    `magic` are the fields of its first header by which it is known; with a `version` that is not known nothing after
-    that header is read.
+    `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
+    is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
     `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
     is a guest's memory, and its headers say which guest's.  `end` is the record that ends the layer.  `holds`
@@ -42,6 +42,7 @@ class LayerType:
     version: str = ""
     rules: tuple[states.OrderRule, ...] = ()
     align: int = 1
+    optional: int = 0
     length: str = ""
     length_max: int = 0
     form: bool = True
@@ -55,6 +56,12 @@ class LayerType:
     padding: str = ""
     too_long: str = ""
     trailing: str = ""
+
+    @property
+    def signature(self) -> bytes:
+        """The octets of the fields that `magic` names."""
+        declaration = self.headers[0][3] if self.headers else None
+        return b"".join(getattr(declaration, name).build(None) for name in self.magic)
 
 
 LAYERS = (
@@ -72,6 +79,7 @@ LAYERS = (
         "version",
         states.LIBXL_RULES,
         align=8,
+        optional=1 << OPTIONAL_BIT,
         holds=("libxc",),
         opens=(("LIBXC_CONTEXT", "libxc"),),
         end="END",
@@ -96,6 +104,7 @@ LAYERS = (
         "version",
         states.LIBXC_RULES,
         align=8,
+        optional=1 << OPTIONAL_BIT,
         length_max=libxc.RECORD_LENGTH_MAX,
         image=True,
         end="END",

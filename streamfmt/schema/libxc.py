@@ -28,11 +28,12 @@ from construct import (
 )
 
 from . import hvm
-from .model import LIBXC_SPEC, Allowed, RecordType, little_bits, opaque, reserved, reserved_bits
+from .model import LIBXC_SPEC, OPTIONAL_BIT, Allowed, RecordType, little_bits, opaque, reserved, reserved_bits
 
-PAGE_SIZE = 4096
 PAGE_SHIFT = 12
-VERSIONS = (2, 3)
+PAGE_SIZE = 1 << PAGE_SHIFT
+# The later one came with Xen 4.14, and with it static data: STATIC_DATA_END and the policies before that.
+VERSION_FIRST, VERSION_STATIC = VERSIONS = (2, 3)
 GUESTS = {"pv": 1, "hvm": 2}
 
 # REC_LENGTH_MAX of tools/libs/guest/xg_sr_stream_format.h since 4.10 (8 MiB before); a length of exactly this is legal.
@@ -40,9 +41,10 @@ RECORD_LENGTH_MAX = 128 << 20
 # MAX_BATCH_SIZE of the same file: what C writers put in one PAGE_DATA record.  Readers have no such limit.
 BATCH_MAX = 1024
 
+MARKER = b"\xff" * 8
 IMAGE_HEADER = Struct(
-    "marker" / Const(b"\xff" * 8, Bytes(8)) * "All ones; the first 8 octets of a legacy stream are never that.",
-    "id" / Allowed(Int32ub, (0x58454E46,)) * "The letters XENF.",
+    "marker" / Const(MARKER, Bytes(len(MARKER))) * "All ones; the first 8 octets of a legacy stream are never that.",
+    "id" / Const(0x58454E46, Int32ub) * "The letters XENF.",
     "version" / Allowed(Int32ub, VERSIONS) * "Image version: 2 from Xen 4.6 to 4.13, 3 since 4.14.",
     "options"
     / BitStruct(
@@ -65,7 +67,9 @@ DOMAIN_HEADER = Struct(
 DOMAIN_HEADER_SOURCE = f"{LIBXC_SPEC}, Domain Header"
 
 RECORD_HEADER = Struct(
-    "type" / Int32ul * "Record type; bit 31 marks a record that a reader may skip when it does not know it.",
+    "type"
+    / Int32ul
+    * f"Record type; bit {OPTIONAL_BIT} marks a record that a reader may skip when it does not know it.",
     "length" / Int32ul * "Octets of the body, without this header and without the padding to a multiple of 8.",
 )
 RECORD_HEADER_SOURCE = f"{LIBXC_SPEC}, Records"
@@ -73,30 +77,40 @@ RECORD_HEADER_SOURCE = f"{LIBXC_SPEC}, Records"
 
 @dataclass(frozen=True, slots=True)
 class PageType:
-    """One value of a page entry's type: its name, and whether the page's content follows in the record."""
+    """One value of a page entry's type: its name, and whether the page's content follows in the record.
+
+    A page table has a `level`, and may be `pinned`: then it stays a table whether or not another points to it.
+    """
 
     code: int
     name: str
     data: bool
     doc: str
+    level: int = 0
+    pinned: bool = False
 
     @property
     def table(self) -> bool:
         """Whether the page is a PV page table, whose entries the saver rewrites to PFNs."""
-        return 1 <= self.code & 7 <= 4
+        return self.level > 0
+
+
+def _page_table(code: int, level: int, *, pinned: bool = False) -> PageType:
+    doc = f"page table, level {level}" + (", to be pinned" if pinned else "")
+    return PageType(code, f"L{level}TAB" + ("_PINNED" if pinned else ""), True, doc, level, pinned)
 
 
 # XEN_DOMCTL_PFINFO_* of xen/include/public/domctl.h, shifted right by 28.  5 to 8 are reserved.
 PAGE_TYPES = (
     PageType(0x0, "NOTAB", True, "ordinary page"),
-    PageType(0x1, "L1TAB", True, "page table, level 1"),
-    PageType(0x2, "L2TAB", True, "page table, level 2"),
-    PageType(0x3, "L3TAB", True, "page table, level 3"),
-    PageType(0x4, "L4TAB", True, "page table, level 4"),
-    PageType(0x9, "L1TAB_PINNED", True, "page table, level 1, to be pinned"),
-    PageType(0xA, "L2TAB_PINNED", True, "page table, level 2, to be pinned"),
-    PageType(0xB, "L3TAB_PINNED", True, "page table, level 3, to be pinned"),
-    PageType(0xC, "L4TAB_PINNED", True, "page table, level 4, to be pinned"),
+    _page_table(0x1, 1),
+    _page_table(0x2, 2),
+    _page_table(0x3, 3),
+    _page_table(0x4, 4),
+    _page_table(0x9, 1, pinned=True),
+    _page_table(0xA, 2, pinned=True),
+    _page_table(0xB, 3, pinned=True),
+    _page_table(0xC, 4, pinned=True),
     PageType(0xD, "BROKEN", False, "page the hardware broke"),
     PageType(0xE, "XALLOC", False, "allocate, content comes later or never"),
     PageType(0xF, "XTAB", False, "hole, or content deferred"),
@@ -118,12 +132,20 @@ def data_pages(context: Any) -> int:
 
 # struct xen_domctl_ext_vcpucontext has at most this many octets (xg_sr_restore_x86_pv.c handle_x86_pv_vcpu_blob).
 EXTENDED_MAX = 128
-# struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by width of the guest in octets.
-VCPU_CONTEXT_SIZES = {4: 0xAF0, 8: 0x1430}
 # Width of the guest in octets and levels of its page tables: the pairs that exist.
 PV_COMBINATIONS = ((4, 3), (8, 4))
-# An xsave blob begins with xcr0 and xcr0_accum (xg_sr_restore_x86_pv.c, 4.14+).
-XSAVE_MIN = 16
+_WIDTH_32, _WIDTH_64 = WIDTHS = tuple(width for width, _ in PV_COMBINATIONS)
+# struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by width of the guest in octets.
+VCPU_CONTEXT_SIZES = {_WIDTH_32: 0xAF0, _WIDTH_64: 0x1430}
+# Where it has its flags and ctrlreg[3], the top of its page tables; and the flag of a vcpu that runs (VGCF_online).
+VCPU_CONTEXT_FLAGS = {_WIDTH_32: 0x200, _WIDTH_64: 0x200}
+VCPU_CONTEXT_CR3 = {_WIDTH_32: 0xAA8, _WIDTH_64: 0x1390}
+VCPU_ONLINE = 1 << 5
+# An xsave blob begins with xcr0 and xcr0_accum (xg_sr_restore_x86_pv.c, 4.14+); the smallest area is the legacy region
+# and its header.
+XCR0_SIZE = 8
+XSAVE_MIN = 2 * XCR0_SIZE
+XSAVE_AREA_MIN = 512 + 64
 
 _COUNT = "count" / Int32ul * "Entries that follow."
 _RESERVED = "reserved" / Const(0, Int32ul) * "Reserved."
@@ -296,7 +318,7 @@ RECORDS = (
         Struct(),
         "All static data has been sent.",
         f"{LIBXC_SPEC}, STATIC_DATA_END",
-        version=3,
+        version=VERSION_STATIC,
     ),
     RecordType(
         0x11,
@@ -317,7 +339,7 @@ RECORDS = (
         ),
         "CPUID policy of the guest.",
         f"{LIBXC_SPEC}, X86_CPUID_POLICY",
-        version=3,
+        version=VERSION_STATIC,
         least=1,
     ),
     RecordType(
@@ -336,7 +358,7 @@ RECORDS = (
         ),
         "MSR policy of the guest.",
         f"{LIBXC_SPEC}, X86_MSR_POLICY",
-        version=3,
+        version=VERSION_STATIC,
         least=1,
     ),
 )

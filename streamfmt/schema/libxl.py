@@ -23,12 +23,14 @@ from construct import (
     this,
 )
 
-from .model import LIBXL_SPEC, Allowed, RecordType, opaque, reserved_bits
+from . import qemu
+from .model import LIBXL_SPEC, OPTIONAL_BIT, Allowed, RecordType, opaque, reserved_bits
 
+MAGIC = b"LibxlFmt"
 VERSION = 2
 
 HEADER = Struct(
-    "ident" / Const(b"LibxlFmt", Bytes(8)) * "The letters LibxlFmt, which identify a libxl stream.",
+    "ident" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters LibxlFmt, which identify a libxl stream.",
     "version" / Allowed(Int32ub, (VERSION,)) * "Format version; every release since Xen 4.6 writes 2.",
     "options"
     / BitStruct(
@@ -41,7 +43,9 @@ HEADER = Struct(
 HEADER_SOURCE = f"{LIBXL_SPEC}, Header"
 
 RECORD_HEADER = Struct(
-    "type" / Int32ul * "Record type; bit 31 marks a record that a reader may skip when it does not know it.",
+    "type"
+    / Int32ul
+    * f"Record type; bit {OPTIONAL_BIT} marks a record that a reader may skip when it does not know it.",
     "length" / Int32ul * "Octets of the body, without this header and without the padding to a multiple of 8.",
 )
 RECORD_HEADER_SOURCE = f"{LIBXL_SPEC}, Record Overview"
@@ -91,7 +95,10 @@ RECORDS = (
     RecordType(
         0x03,
         "EMULATOR_CONTEXT",
-        Struct(*_EMULATOR, opaque("context", "The emulator's own state; QEMU's device record begins with QEVM.")),
+        Struct(
+            *_EMULATOR,
+            opaque("context", f"The emulator's own state; QEMU's device record begins with {qemu.MAGIC.decode()}."),
+        ),
         "The device model's state, as its own save command wrote it.",
         f"{LIBXL_SPEC}, EMULATOR_CONTEXT",
         guests=("hvm",),
@@ -112,11 +119,14 @@ RECORDS = (
     ),
 )
 
+# The toolstack record of that draft had a version of its own.
+DRAFT_VERSION = 1
+
 
 def _draft(padding: int) -> Construct:
     """The July 2015 draft of type 2, as laid out by a toolstack whose entries carry `padding` octets at their end."""
     return Struct(
-        "version" / Const(1, Int32ul) * "Version of the toolstack record.",
+        "version" / Const(DRAFT_VERSION, Int32ul) * "Version of the toolstack record.",
         "count" / Int32ul * "Entries that follow.",
         "entries"
         / GreedyRange(

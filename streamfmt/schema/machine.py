@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from ..errors import SchemaError
+from .libxc import VERSIONS
 
 # Any other record of the layer, known or not: all that the machine does not name.
 ANY = "*"
@@ -45,7 +46,7 @@ class Machine:
     declared: Mapping[str, str] = field(default_factory=dict)
     turns: Mapping[str, str] = field(default_factory=dict)
     guests: tuple[str, ...] = ("pv", "hvm")
-    versions: tuple[int, ...] = (2, 3)
+    versions: tuple[int, ...] = VERSIONS
 
     def path(self, name: str) -> str:
         """The schema path of a record that is named in this machine."""

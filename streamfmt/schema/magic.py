@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import libxl, xapi, xl_migrate
+from . import hvm, libvirt, libxl, protocol, qemu, xapi, xl_migrate
+from .layers import LAYERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +27,36 @@ class Magic:
     offset: int = 0
 
 
+# How requests to xenopsd begin.
+REQUEST = b"PUT /services/xenops/"
+# How each layer that has a header begins.
+_BEGINS = {layer.name: layer.signature for layer in LAYERS}
+_ALIGN = {layer.name: layer.align for layer in LAYERS}
+
+
+def _back_channel() -> bytes:
+    """The first record of a back channel, which is always the same, with its padding."""
+    name, number = next(iter(protocol.BACK.values())).split()
+    row = next(row for row in libxl.RECORDS if row.name == name)
+    body = row.body.build({"control_id": number})
+    head = libxl.RECORD_HEADER.build({"type": row.code, "length": len(body)})
+    found: bytes = head + body + bytes(-len(body) % _ALIGN["libxl"])
+    return found
+
+
 MAGICS = (
-    Magic("libxl", "stream", b"LibxlFmt", "libxl stream", libxl.HEADER_SOURCE),
-    Magic("libxc", "stream", b"\xff" * 8 + b"XENF", "libxc image", "docs/specs/libxc-migration-stream.pandoc"),
+    Magic("libxl", "stream", _BEGINS["libxl"], "libxl stream", libxl.HEADER_SOURCE),
+    Magic("libxc", "stream", _BEGINS["libxc"], "libxc image", "docs/specs/libxc-migration-stream.pandoc"),
     Magic(
         "back-channel",
         "stream",
-        # Its first record always: CHECKPOINT_STATE of SVM_READY, and its padding.
-        b"\5\0\0\0\4\0\0\0\2\0\0\0\0\0\0\0",
+        _back_channel(),
         "COLO back channel",
         "tools/libs/light/libxl_colo_restore.c",
     ),
-    Magic("xl", "container", b"Xen saved domain, xl format\n \0 \r", "xl save file", "tools/xl/xl.h"),
-    Magic("libvirt", "container", b"libvirt-xml\n \0 \r", "libvirt save file", "libvirt src/libxl/libxl_conf.h"),
-    Magic("xapi", "container", xapi.SIGNATURE, "XAPI suspend image", xapi.HEADER_SOURCE),
+    Magic("xl", "container", _BEGINS["xl"], "xl save file", "tools/xl/xl.h"),
+    Magic("libvirt", "container", _BEGINS["libvirt"], "libvirt save file", "libvirt src/libxl/libxl_conf.h"),
+    Magic("xapi", "container", _BEGINS["xapi"], "XAPI suspend image", xapi.HEADER_SOURCE),
     Magic(
         "xapi-legacy",
         "container",
@@ -57,14 +74,14 @@ MAGICS = (
     Magic(
         "xl-migrate",
         "container",
-        xl_migrate.GREETING,
+        _BEGINS["xl-migrate"],
         "capture of xl migrate",
         "tools/xl/xl_migrate.c",
     ),
     Magic(
         "xapi-http",
         "container",
-        b"PUT /services/xenops/",
+        REQUEST,
         "request of XAPI's migration to the receiving xenopsd, without an image that could be read",
         "xen-api ocaml/xenopsd/lib/xenops_server.ml, VM_migrate",
     ),
@@ -78,32 +95,28 @@ MAGICS = (
     Magic("gzip", "compressed", b"\x1f\x8b", "gzip data", "RFC 1952"),
     Magic("xz", "compressed", b"\xfd7zXZ\0", "xz data", "tukaani.org xz file format 1.2"),
     Magic("zstd", "compressed", b"\x28\xb5\x2f\xfd", "zstd data", "RFC 8878"),
-    Magic("qemu", "payload", b"QEVM", "QEMU device or migration record", "QEMU migration/savevm.c"),
+    Magic("qemu", "payload", qemu.MAGIC, "QEMU device or migration record", "QEMU migration/savevm.c"),
     Magic(
         "hvm-context",
         "payload",
-        b"\x01\0\0\0\x18\0\0\0\x86\x12\x38\x54",
+        hvm.BEGINS,
         "HVM context, what the libxc record HVM_CONTEXT carries",
         "xen/include/public/arch-x86/hvm/save.h",
     ),
-    Magic(
-        "qemu-tail",
-        "payload",
-        b"QemuDeviceModelRecord",
-        "QEMU record of a legacy stream, without that stream",
-        "tools/libxc/xc_domain_restore.c of Xen 4.4",
+    *(
+        Magic(
+            "qemu-tail",
+            "payload",
+            octets,
+            "QEMU record of a legacy stream, without that stream",
+            "tools/libxc/xc_domain_restore.c of Xen 4.4",
+        )
+        for octets in qemu.TAILS
     ),
     Magic(
         "qemu-tail",
         "payload",
-        b"DeviceModelRecord0002",
-        "QEMU record of a legacy stream, without that stream",
-        "tools/libxc/xc_domain_restore.c of Xen 4.4",
-    ),
-    Magic(
-        "qemu-tail",
-        "payload",
-        b"RemusDeviceModelState",
+        qemu.REMUS_TAIL,
         "QEMU record of a legacy checkpoint, without its stream",
         "tools/libxc/xc_domain_restore.c of Xen 4.4",
     ),
@@ -134,7 +147,7 @@ MAGICS = (
 class Namesake:
     """What begins with the magic of `of`, and is something foreign, by what follows: `pattern` from the beginning.
 
-    `sign` says in words what the pattern shows.
+    `sign` says in words what the pattern shows, in `size` octets.
     """
 
     of: str
@@ -142,18 +155,22 @@ class Namesake:
     pattern: bytes
     name: str
     sign: str
+    size: int
     source: str
 
 
+# Octets that cloud-hypervisor's save file leaves between the length and the XML.
+UNUSED = 44
 NAMESAKES = (
     Namesake(
         "libvirt",
         "cloud-hypervisor",
-        # The XML's length, no less than that of "<a/>", then 44 unused octets, then the XML.  The Xen driver's files
+        # The XML's length, no less than that of "<a/>", then unused octets, then the XML.  The Xen driver's files
         # have a version first, and never a length of 0.
-        rb"(?s:.{16}(?![\0-\3]\0\0\0).{4}\0{44}<)",
+        rb"(?s:.{%d}(?![\0-\3]\0\0\0).{4}\0{%d}<)" % (len(libvirt.MAGIC), UNUSED),
         "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream",
         "then a length where the Xen driver has a version",
+        len(libvirt.MAGIC) + 4 + UNUSED + 1,
         "libvirt src/ch/ch_saveimage.c",
     ),
 )
@@ -176,12 +193,14 @@ class Preface:
 
 # What counts as text is UTF-8 of these: printable ASCII, line ends, the escapes of colours, and all behind ASCII.
 TEXT = bytes((*b"\t\n\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)))
+# The reply that may have got between a request and what was asked for.
+REPLY = next(row for row in xl_migrate.HTTP if row.name == "REPLY").body.build({})
 # What a line of a request's head may have.
 HEAD_LINE = bytes((*b"\t", *range(0x20, 0x7F)))
 PREFACES = (
     Preface(
         "http",
-        rb"PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",
+        rb"%s(?:migrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n" % REQUEST,
         "a line that matches this, lines of tabs and printable ASCII, an empty one, and maybe a reply of two zeros",
         ("xapi",),
         "HTTP request head",
@@ -228,6 +247,6 @@ TRAILERS = (
             False,
             "tools/python/scripts/convert-legacy-stream",
         )
-        for octets in (b"DeviceModelRecord0002", b"QemuDeviceModelRecord", b"RemusDeviceModelState")
+        for octets in (*qemu.TAILS, qemu.REMUS_TAIL)
     ),
 )

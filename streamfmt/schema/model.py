@@ -33,6 +33,9 @@ from construct import (
 )
 from construct.core import Construct, Renamed, Transformed, ValidationError, Validator, bytes2bits, swapbytes
 
+# The bit of a libxl or libxc record's type by which a reader may skip what it does not know.
+OPTIONAL_BIT = 31
+
 LIBXC_SPEC = "docs/specs/libxc-migration-stream.pandoc"
 LIBXL_SPEC = "docs/specs/libxl-migration-stream.pandoc"
 
@@ -97,7 +100,8 @@ class RecordType:
     """One record type of a layer: its code on the wire, its name, what may carry it, and how long it may be.
 
     `least` and `most` bound the variable part of the body, counted in its elements (bytes for an opaque one).
-    `lengths` is for a variable part of a few fixed sizes.
+    `lengths` is for a variable part of a few fixed sizes.  `version` is the image version that brought it, if
+    that is not the first.
     """
 
     code: int
@@ -106,7 +110,7 @@ class RecordType:
     doc: str
     source: str
     guests: tuple[str, ...] = ("pv", "hvm")
-    version: int = 2
+    version: int = 0
     least: int = 0
     most: int | None = None
     lengths: tuple[int, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .libxc import VERSION_FIRST, VERSION_STATIC
 from .machine import ANY, EITHER, Machine
 from .states import AFTER_MEMORY, CLOSING, EMULATOR, IMAGES, MEMORY, PAGES, POLICIES, TAIL, TPM, VCPU
 
@@ -84,7 +85,7 @@ LIBXC_MACHINES = (
             ("memory", ("CHECKPOINT",), "later"),
             ("later", (*PAGES, *TAIL, *CLOSING), "later"),
         ),
-        versions=(3,),
+        versions=(VERSION_STATIC,),
     ),
     _never(
         "no static data",
@@ -93,7 +94,7 @@ LIBXC_MACHINES = (
         _LIBXC_SOURCE,
         ("LIBXC-SDE-V2", "LIBXC-POLICY-V2", "CKPT-STATIC-ONCE"),
         (*POLICIES, "STATIC_DATA_END"),
-        versions=(2,),
+        versions=(VERSION_FIRST,),
     ),
     Machine(
         "width",

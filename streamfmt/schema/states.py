@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .libxc import VERSION_FIRST, VERSION_STATIC, VERSIONS
+
 
 @dataclass(frozen=True, slots=True)
 class OrderRule:
@@ -26,7 +28,7 @@ class OrderRule:
     unseen: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     guests: tuple[str, ...] = ("pv", "hvm")
-    versions: tuple[int, ...] = (2, 3)
+    versions: tuple[int, ...] = VERSIONS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,23 +50,25 @@ FRESH = "nothing since a checkpoint"
 
 LIBXC_RULES = (
     OrderRule("CKPT-STATIC-ONCE", on=STATIC, seen=("CHECKPOINT",)),
-    OrderRule("LIBXC-SDE-V2", on=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(2,)),
-    OrderRule("LIBXC-POLICY-V2", on=POLICIES, unless=("CHECKPOINT",), versions=(2,)),
+    OrderRule("LIBXC-SDE-V2", on=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(VERSION_FIRST,)),
+    OrderRule("LIBXC-POLICY-V2", on=POLICIES, unless=("CHECKPOINT",), versions=(VERSION_FIRST,)),
     OrderRule(
         "LIBXC-SDE-ONCE",
         on=("STATIC_DATA_END",),
         seen=("STATIC_DATA_END",),
         unless=("CHECKPOINT",),
-        versions=(3,),
+        versions=(VERSION_STATIC,),
     ),
     OrderRule(
         "LIBXC-SDE-PRESENT",
         on=(*MEMORY, *TAIL, *CLOSING),
         unseen=("STATIC_DATA_END",),
         unless=("CHECKPOINT",),
-        versions=(3,),
+        versions=(VERSION_STATIC,),
     ),
-    OrderRule("LIBXC-POLICY-ORDER", on=POLICIES, seen=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(3,)),
+    OrderRule(
+        "LIBXC-POLICY-ORDER", on=POLICIES, seen=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(VERSION_STATIC,)
+    ),
     OrderRule("LIBXC-PVINFO-ONCE", on=("X86_PV_INFO",), seen=("X86_PV_INFO",), unless=("CHECKPOINT",), guests=("pv",)),
     OrderRule(
         "LIBXC-PVINFO-FIRST",
@@ -78,7 +82,7 @@ LIBXC_RULES = (
         seen=("STATIC_DATA_END",),
         unless=("CHECKPOINT",),
         guests=("pv",),
-        versions=(3,),
+        versions=(VERSION_STATIC,),
     ),
     OrderRule(
         "LIBXC-P2M-BEFORE-PAGES",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from construct import Bytes, Const, Int64sl, Struct
 
+from . import qemu
 from .model import RecordType, opaque
 
 SIGNATURE = b"XenSavedDomv2-\n"
@@ -40,7 +41,13 @@ RECORDS = (
     _record(0x00F0, "LIBXC", "A libxc image of version 2 or 3 follows, to its own END."),
     _record(0x00F1, "LIBXL", "Reserved for a libxl stream; no release writes or reads it."),
     _record(0x00F2, "LIBXC_LEGACY", "A legacy stream with its QEMU tail follows; no release writes it."),
-    _record(0x0F00, "QEMU_TRAD", "State of either QEMU.", "As QEMU wrote it, beginning with QEVM.", most=QEMU_MAX),
+    _record(
+        0x0F00,
+        "QEMU_TRAD",
+        "State of either QEMU.",
+        f"As QEMU wrote it, beginning with {qemu.MAGIC.decode()}.",
+        most=QEMU_MAX,
+    ),
     _record(0x0F01, "QEMU_XEN", "Reserved for upstream QEMU; no release writes or reads it.", "Of no known form."),
     _record(0x0F10, "DEMU", "State of a virtual GPU follows, whose end only its emulator knows."),
     _record(0x0F11, "VARSTORED", "UEFI variables.", "As varstored wrote it."),

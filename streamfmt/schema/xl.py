@@ -10,10 +10,11 @@ from construct import BitsInteger, Bytes, Const, GreedyBytes, Int32ul, Struct, t
 
 from .model import Allowed, RecordType, little_bits, reserved_bits
 
+MAGIC = b"Xen saved domain, xl format\n \0 \r"
 BYTE_ORDER = 0x01020304
 
 HEADER = Struct(
-    "magic" / Const(b"Xen saved domain, xl format\n \0 \r", Bytes(32)) * "The letters that identify an xl save file.",
+    "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that identify an xl save file.",
     "byteorder" / Allowed(Int32ul, (BYTE_ORDER,)) * "The number 0x01020304 in the byte order of the saving host.",
     "mandatory_flags"
     / little_bits(

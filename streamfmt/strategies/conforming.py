@@ -11,26 +11,11 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from ..api import Form, Mode
-from ..reader.registry import FORMS
-from ..schema import libxc, libxl, protocol, states
+from ..reader.registry import FORMS, ROWS
+from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
+from ..schema import libxc, libxl, protocol, qemu, states
 from ..schema.machine import ANY, Machine
-from ..writer import (
-    CONFIGURATION,
-    XENOPS,
-    XML,
-    Draft,
-    Part,
-    control,
-    header,
-    image_headers,
-    in_libvirt,
-    in_migration,
-    in_xapi,
-    in_xl,
-    record,
-    sized,
-    unknown,
-)
+from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
 from . import records
 from .any_layer import any_layer
 from .images import LATER, Plan, contents, machines, ordered
@@ -236,7 +221,7 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
         if plan.mode == "colo" or plan.wants(draw, "libxl.EMULATOR_CONTEXT"):
             found.append(draw(records.emulator_context()))
     if plan.unknown:
-        found.append(unknown("libxl", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
+        found.append(unknown("libxl", ROWS["libxl"].optional | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
     return ordered(draw, found, plan)
 
 
@@ -279,7 +264,7 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
             texts = draw(st.lists(_WORD, min_size=int(tpm), max_size=2))
             behind += [sized("SWTPM", b64encode(text)) for text in texts]
         if plan.wants(draw, "xapi.QEMU_TRAD"):
-            behind.append(sized("QEMU_TRAD", b"QEVM" + draw(_WORD)))
+            behind.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
     return in_xapi(walked(draw, plan, "libxc"), *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))
 

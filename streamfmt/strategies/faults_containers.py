@@ -9,8 +9,9 @@ from functools import partial
 from hypothesis import strategies as st
 
 from .. import tables
-from ..schema import xapi
-from ..writer import XENOPS, Draft, Part, behind_text, in_libvirt, in_migration, in_xl, raw, record, sized, unsized
+from ..recipes.samples import XENOPS, in_libvirt, in_xl
+from ..schema import libvirt, qemu, xapi
+from ..writer import Draft, Part, behind_text, in_migration, raw, record, sized, unsized
 from .conforming import made
 from .edits import at, nth, of, rotated
 from .fault import Edit, Fault, swapping, to
@@ -132,7 +133,7 @@ def _disordered(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 
 def _only_hvm(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    parts = [sized("VARSTORED", b""), sized("SWTPM", b"AAAA"), sized("QEMU_TRAD", b"QEVM")]
+    parts = [sized("VARSTORED", b""), sized("SWTPM", b"AAAA"), sized("QEMU_TRAD", qemu.MAGIC)]
     first = draw(st.integers(0, 2))
     kept = [parts[0], *parts[1 : draw(st.integers(0, 3))]] if not first else parts[2:]
     yield at(stream, len(stream.parts) - 1, *kept)
@@ -192,7 +193,11 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBVIRT-XML": around(LIBXL, "libvirt", lambda draw, stream: in_libvirt(stream, draw(st.one_of(*_NO_XML)))),
     "LIBVIRT-VERSION-STREAM": (
         around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, version=tables.LIBVIRT_VERSION_LEGACY)),
-        around(LIBXC, "libvirt", lambda draw, stream: in_libvirt(stream, version=draw(st.sampled_from((2, 1))))),
+        around(
+            LIBXC,
+            "libvirt",
+            lambda draw, stream: in_libvirt(stream, version=draw(st.sampled_from(libvirt.VERSIONS[::-1]))),
+        ),
     ),
     "LIBVIRT-TRUNC": _truncated(LIBVIRT, "libvirt", "libxl"),
     "XAPI-TYPE": to(

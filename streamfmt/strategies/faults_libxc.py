@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from .. import tables
+from ..reader.registry import ROWS
 from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Draft, Part, context, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
@@ -128,7 +130,7 @@ def _table(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     end = stream.part(P2M).values["end_pfn"]
     slot = draw(st.integers(0, libxc.PAGE_SIZE // 8 - 1))
     frame = draw(st.just(end + 1) | st.integers(end + 1, (1 << 40) - 1))
-    content = bytes(8 * slot) + (frame << libxc.PAGE_SHIFT | 1).to_bytes(8, "little")
+    content = bytes(8 * slot) + (frame << tables.PTE_PFN[0] | tables.PTE_PRESENT).to_bytes(8, "little")
     kind = draw(st.sampled_from(records.TOP_TABLES[stream.part(INFO).values["guest_width"]]))
     bad = pages((TOP_TABLE, kind), content={TOP_TABLE: content.ljust(libxc.PAGE_SIZE, b"\0")})
     yield from insertions(draw, stream, bad)
@@ -261,8 +263,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-REC-PAD-ZERO": to(having(EXTENDED), swapping(EXTENDED, _padding)),
     "LIBXC-REC-LENGTH-MAX": to(ANY, _too_long),
     "LIBXC-REC-TRUNC": ending("libxc"),
-    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, (1 << 31) - 1))),
-    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", 1 << 31, records.U32))),
+    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, ROWS["libxc"].optional - 1))),
+    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", ROWS["libxc"].optional, records.U32))),
     "LIBXC-VERIFY-1": to(
         made(("libxc", "libxl"), modes=("remus", "colo"), clean=True), inserting(st.just(record("libxc.VERIFY")))
     ),

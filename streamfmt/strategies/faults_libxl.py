@@ -9,6 +9,7 @@ from functools import partial
 from hypothesis import strategies as st
 
 from .. import tables
+from ..reader.registry import ROWS
 from ..schema import libxl
 from ..writer import RECORDS, Draft, Part, control, emulator, header, raw, record, xenstore
 from . import records
@@ -197,8 +198,8 @@ def _headed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))
 
 
-_OPTIONAL = unknowns("libxl", 1 << 31, records.U32)
-_MANDATORY = unknowns("libxl", KNOWN + 1, (1 << 31) - 1)
+_OPTIONAL = unknowns("libxl", ROWS["libxl"].optional, records.U32)
+_MANDATORY = unknowns("libxl", KNOWN + 1, ROWS["libxl"].optional - 1)
 _FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {

@@ -10,6 +10,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from .. import tables
+from ..reader.registry import ROWS
 from ..schema import libxc, protocol, states
 from ..schema.machine import Machine, bound, of_image
 from ..writer import TOP_TABLE, Part, record, unknown
@@ -87,7 +88,8 @@ def contents(draw: st.DrawFn, plan: Plan) -> Iterator[tuple[Part, ...]]:
     while True:
         parts = [*(_static(draw, plan, end) if first else ()), *_memory(draw, plan, end, first), *_tail(draw, plan)]
         if plan.unknown:
-            parts.append(unknown("libxc", 1 << 31 | draw(st.integers(0, 0xFF)), draw(st.binary(max_size=9))))
+            code = ROWS["libxc"].optional | draw(st.integers(0, 0xFF))
+            parts.append(unknown("libxc", code, draw(st.binary(max_size=9))))
         yield ordered(draw, parts, plan)
         first = False
 
@@ -105,7 +107,7 @@ def _static(draw: st.DrawFn, plan: Plan, end: int) -> list[Part]:
         found.append(records.width_info(plan.width))
     # Either version takes as many choices, so that examples do not shrink to the older one for having fewer.
     policies = [plan.wants(draw, f"libxc.{name}") for name in states.POLICIES]
-    if plan.version > 2:
+    if plan.version >= libxc.VERSION_STATIC:
         found += [draw(make()) for wanted, make in zip(policies, (records.cpuid, records.msrs), strict=True) if wanted]
         found.append(record("libxc.STATIC_DATA_END"))
     if plan.guest == "pv":

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from ..schema import hvm, libxc, libxl
+from .. import tables
+from ..recipes.samples import XENOPS
+from ..schema import hvm, libxc, libxl, qemu
 from ..writer import (
     TOP_TABLE,
-    XENOPS,
     Part,
     context,
     control,
@@ -28,6 +29,7 @@ from ..writer import (
     vcpu_msrs,
     xenstore,
 )
+from ..writer.builders import XSAVE_SIZE
 
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 words = st.integers(0, U32)
@@ -37,10 +39,15 @@ KINDS = tuple(row.name for row in libxc.PAGE_TYPES)
 _TABLES = {row.name for row in libxc.PAGE_TYPES if row.table}
 kinds = st.sampled_from(KINDS)
 # Frames near 0, which is where small examples have all of theirs, or anywhere an address of 52 bits can point.
-frames = st.integers(0, 15) | st.integers(0, (1 << 40) - 1)
+frames = st.integers(0, 15) | st.integers(0, tables.PTE_PFN[1])
 
 # A page table with one present entry, for frame 1, and one that is full of leftovers but absent.
-_TABLE = ((1 << libxc.PAGE_SHIFT) + 1).to_bytes(8, "little") + b"\xfe" + b"\xff" * 7 + bytes(libxc.PAGE_SIZE - 16)
+_TABLE = (
+    ((1 << tables.PTE_PFN[0]) + tables.PTE_PRESENT).to_bytes(8, "little")
+    + b"\xfe"
+    + b"\xff" * 7
+    + bytes(libxc.PAGE_SIZE - 16)
+)
 
 
 def batch(entries: Sequence[tuple[int, str]], blank: bool = False) -> Part:
@@ -110,7 +117,7 @@ def hvm_context(draw: st.DrawFn, most: int) -> Part:
 @st.composite
 def hvm_params(draw: st.DrawFn, version: int) -> Part:
     """HVM_PARAMS, without PAE_ENABLED in images of version 3."""
-    known = [n for n in range(hvm.PARAMS_END) if version == 2 or n != hvm.PARAM_PAE_ENABLED]
+    known = [n for n in range(hvm.PARAMS_END) if version < libxc.VERSION_STATIC or n != hvm.PARAM_PAE_ENABLED]
     return params(*draw(st.lists(st.tuples(st.sampled_from(known), values), min_size=1, max_size=4)))
 
 
@@ -131,7 +138,7 @@ def width_info(width: int) -> Part:
 # Names of optional vcpu records, and how much context each may have.
 _OPTIONAL_VCPU = {
     "EXTENDED": st.just(64) | st.sampled_from((64, libxc.EXTENDED_MAX)) | st.integers(1, libxc.EXTENDED_MAX),
-    "XSAVE": st.just(592) | st.integers(libxc.XSAVE_MIN, 700),
+    "XSAVE": st.just(XSAVE_SIZE) | st.integers(libxc.XSAVE_MIN, 700),
 }
 
 
@@ -148,7 +155,9 @@ def vcpu_records(draw: st.DrawFn, width: int, number: int, need: frozenset[str])
     return found
 
 
-TOP_TABLES = {4: ("L3TAB", "L3TAB_PINNED"), 8: ("L4TAB", "L4TAB_PINNED")}
+TOP_TABLES = {
+    width: tuple(row.name for row in libxc.PAGE_TYPES if row.level == levels) for width, levels in libxc.PV_COMBINATIONS
+}
 # Frames of a PV guest that its vcpus and its frame list name: their types do not change.
 FIXED = TOP_TABLE + 1
 
@@ -197,7 +206,7 @@ _EXAMPLES: dict[str, st.SearchStrategy[Part]] = {
     "xapi.XENOPS": st.just(sized("XENOPS", XENOPS)),
     "xapi.VARSTORED": st.binary(max_size=9).map(lambda data: sized("VARSTORED", data)),
     "xapi.SWTPM": st.just(sized("SWTPM", b"AAAA")),
-    "xapi.QEMU_TRAD": st.just(sized("QEMU_TRAD", b"QEVM")),
+    "xapi.QEMU_TRAD": st.just(sized("QEMU_TRAD", qemu.MAGIC)),
 }
 
 

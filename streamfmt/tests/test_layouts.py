@@ -49,7 +49,7 @@ from ..codec.locate import Places
 from ..errors import LayoutError
 from ..schema import libxc
 from ..schema.catalogue import declarations, read
-from ..schema.model import Part, big_endian, little_bits, reserved_bits
+from ..schema.model import Field, Part, big_endian, little_bits, reserved_bits
 from ..strategies.values import values_of
 
 FEW = settings(max_examples=12)

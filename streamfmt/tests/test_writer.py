@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 import streamfmt
 
+from .. import tables
 from ..codec import encode
 from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io import outputs
+from ..recipes.samples import CONFIGURATION
 from ..schema import libxc
 from ..writer import HEADERS, BreachError, Draft, Part, Writer, unknown
 from .support.corpus import SMALL
@@ -134,7 +136,7 @@ def test_any_conforming_stream_is_copied_byte_by_byte(clause: str) -> None:
 def _guest(writer: Writer, pages: int = 2100) -> None:
     """An HVM guest whose memory comes in batches, from buffers that are used again."""
     room = bytearray(libxc.PAGE_SIZE * libxc.BATCH_MAX)
-    writer.begin("hvm")
+    writer.begin("hvm", config=CONFIGURATION if writer.form == "xl" else None)
     writer.record("STATIC_DATA_END")
     for start in range(0, pages, libxc.BATCH_MAX):
         pfns = range(start, min(start + libxc.BATCH_MAX, pages))
@@ -353,6 +355,24 @@ def test_what_no_writer_writes() -> None:
         with pytest.raises(ValueError, match=f"begin writes libxc, libxl, xl; of form '{form}' put the parts"):
             writer.begin("hvm")
         assert (writer.offset, out.getvalue()) == (0, b"")
+
+
+@pytest.mark.parametrize("form", ["libxl", "libxc", "xl"])
+@pytest.mark.parametrize("guest", list(libxc.GUESTS))
+@pytest.mark.parametrize("config", [None, b"", b"{}\0", bytes(range(256)) * 300])
+def test_configuration_is_the_users(form: str, guest: str, config: bytes | None) -> None:
+    """Every form writes the configuration that was given and no other: an xl file without one is not begun."""
+    writer = Writer(out := io.BytesIO(), form, judge=False)
+    if (config is None) == (form == "xl"):
+        with pytest.raises(ValueError, match="config is for xl files, which need it"):
+            writer.begin(guest, config=config)
+        assert (writer.offset, out.getvalue()) == (0, b"")
+        return
+    writer.begin(guest, config=config)
+    writer.close()
+    if config is not None:
+        body = out.getvalue()[tables.SIZES["xl.header"] :]
+        assert body.startswith(len(config).to_bytes(4, "little") + config)
 
 
 def test_pages_that_cannot_be_written() -> None:

@@ -2,11 +2,7 @@
 
 from ..errors import BreachError
 from .builders import (
-    CONFIGURATION,
     TOP_TABLE,
-    VM_STR,
-    XENOPS,
-    XML,
     behind_text,
     context,
     control,
@@ -34,13 +30,9 @@ from .part import HEADERS, RECORDS, Part, header, raw, record, unknown
 from .writer import Writer
 
 __all__ = [
-    "CONFIGURATION",
     "HEADERS",
     "RECORDS",
     "TOP_TABLE",
-    "VM_STR",
-    "XENOPS",
-    "XML",
     "BreachError",
     "Draft",
     "Part",

@@ -8,8 +8,9 @@ from functools import cache
 
 from .. import tables
 from ..codec.content import Buffer, Content, resized
+from ..codec.decode import layouts
 from ..errors import FieldError
-from ..schema import libxc
+from ..schema import libvirt, libxc, libxl, qemu
 from .draft import Draft
 from .part import Part, header, record
 
@@ -68,13 +69,17 @@ def params(*pairs: tuple[int, int]) -> Part:
 
 # The frame that vcpu contexts made here name as the top of their page tables.
 TOP_TABLE = 2
-# What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number
-# (struct vcpu_guest_context, 64- and 32-bit); the masks of an XSAVE area of 576 bytes.
+# The smallest XSAVE record, and its masks: x87 and SSE.
+XSAVE_SIZE = libxc.XSAVE_MIN + libxc.XSAVE_AREA_MIN
+_MASKS = 3
+# What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number.
 _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
-    ("BASIC", 5168): {0x200: 0x20, 0x1390: TOP_TABLE << 12},
-    ("BASIC", 2800): {0x200: 0x20, 0xAA8: TOP_TABLE << 12},
-    ("XSAVE", 592): {0: 3, 8: 3},
-}
+    ("BASIC", size): {
+        libxc.VCPU_CONTEXT_FLAGS[width]: libxc.VCPU_ONLINE,
+        libxc.VCPU_CONTEXT_CR3[width]: TOP_TABLE << libxc.PAGE_SHIFT,
+    }
+    for width, size in libxc.VCPU_CONTEXT_SIZES.items()
+} | {("XSAVE", XSAVE_SIZE): {0: _MASKS, libxc.XCR0_SIZE: _MASKS}}
 
 
 def vcpu(kind: str, number: int, size: int) -> Part:
@@ -105,10 +110,14 @@ def pv_info(width: int, levels: int) -> Part:
     return record("libxc.X86_PV_INFO", guest_width=width, pt_levels=levels)
 
 
-def xenstore(*strings: str, emulator: int = 2) -> Part:
+# The emulator that is still written.
+UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
+
+
+def xenstore(*strings: str, emulator: int = UPSTREAM) -> Part:
     """EMULATOR_XENSTORE_DATA of keys and values in turn."""
     pairs = [{"key": k.encode(), "value": v.encode()} for k, v in zip(strings[::2], strings[1::2], strict=True)]
-    return record("libxl.EMULATOR_XENSTORE_DATA", emulator_id=emulator, index=0, pairs=pairs)
+    return record("libxl.EMULATOR_XENSTORE_DATA", emulator_id=emulator, pairs=pairs)
 
 
 def control(number: int) -> Part:
@@ -120,25 +129,20 @@ def dirty(*pfns: int) -> Part:
     return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
-def emulator(data: Content = b"QEVM\0\0\0\3", number: int = 2) -> Part:
-    return record("libxl.EMULATOR_CONTEXT", emulator_id=number, index=0, context=data)
+def emulator(data: Content = qemu.HEADER, number: int = UPSTREAM) -> Part:
+    return record("libxl.EMULATOR_CONTEXT", emulator_id=number, context=data)
 
 
 # -- containers -----------------------------------------------------------------------------------------------
 
-CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
-XML = b"<domain type='xen'><name>guest</name></domain>\0"
 
-
-def in_xl(stream: Draft, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Draft:
+def in_xl(stream: Draft, configuration: Content, rest: bytes = b"", **flags: int) -> Draft:
     """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
     data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
     head = header(
         "xl.header",
-        byteorder=0x01020304,
-        mandatory_flags={"reserved": 0, "stream_v2": 1, "json": 1} | flags,
-        optional_flags=0,
-        optional_data_len=4 + len(configuration) + len(rest),
+        mandatory_flags={"stream_v2": 1, "json": 1} | flags,
+        optional_data_len=layouts()["xl.OPTIONAL_DATA"].size + len(configuration) + len(rest),
     )
     return replace(stream, parts=(head, data, *stream.parts))
 
@@ -157,17 +161,13 @@ def behind_text(stream: Draft, text: Content, path: str = "text.TEXT") -> Draft:
     return replace(stream, parts=(record(path, text), *stream.parts))
 
 
-def in_libvirt(stream: Draft, xml: Content = XML, version: int = 2) -> Draft:
+def in_libvirt(stream: Draft, xml: Content, version: int = libvirt.VERSION_V2) -> Draft:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))
     return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
 
 
 # -- XAPI suspend images --------------------------------------------------------------------------------------
-
-# A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
-VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
-XENOPS = f'((time 20240301T09:30:00Z)(word_size 64)(vm_str "{VM_STR}")(xs_subtree()))'.encode()
 
 
 def sized(name: str, data: Content) -> Part:
@@ -180,7 +180,7 @@ def unsized(name: str, declared_length: int = 0) -> Part:
     return replace(record(f"xapi.{name}"), declared_length=declared_length)
 
 
-def in_xapi(image: Draft, *behind: Part, xenops: Content = XENOPS) -> Draft:
+def in_xapi(image: Draft, *behind: Part, xenops: Content) -> Draft:
     """A XAPI suspend image of the stream, with `behind` between the memory and the end."""
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
     return replace(image, parts=(*before, *image.parts, *behind, unsized("END_OF_IMAGE")))

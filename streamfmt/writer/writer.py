@@ -23,7 +23,7 @@ from ..reader.reader import Reader
 from ..reader.registry import FORMS
 from ..schema import libxc, protocol
 from ..schema.machine import EITHER
-from .builders import CONFIGURATION, image_headers, in_xl, page_data
+from .builders import image_headers, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
 
@@ -180,22 +180,26 @@ class Writer:
         *,
         xen: tuple[int, int] = (4, 17),
         version: int = libxc.VERSIONS[-1],
-        config: bytes = CONFIGURATION,
+        config: Content | None = None,
     ) -> None:
         """Write everything up to the first record of the guest's image; raises as :meth:`put`.
 
         :param guest: "hvm" or "pv".
         :param xen: major and minor version of the saving Xen.
         :param version: of the image.
-        :param config: xl's configuration, of form "xl" only.
-        :raises ValueError: the form is not "libxl", "libxc" or "xl": `put` its parts one by one.
+        :param config: xl's configuration, of form "xl" only, which needs one: JSON with a NUL at its end, as Xen 4.6
+            and later write it, or ``b""`` for none, which `xl restore` takes only beside one of its own.
+        :raises ValueError: `config` is missing, or is for another form; or the form is not "libxl", "libxc" or "xl":
+            `put` its parts one by one.
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
+        if (config is not None) != (self.form == "xl"):
+            raise ValueError(f"config is for xl files, which need it: this is {self.form}")
         parts: tuple[Part, ...] = image_headers(guest, version, xen)
         if self.form in ("xl", "libxl"):
             parts = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *parts)
-        if self.form == "xl":
+        if config is not None:
             parts = in_xl(Draft(parts), config).parts
         for part in parts:
             self.put(part)
