@@ -35,7 +35,7 @@ from construct.expr import BinExpr
 
 from ..errors import SchemaError
 from . import hvm, libxc, libxl, machine, protocol
-from .layers import LAYERS
+from .layers import LAYERS, LayerType, check
 from .model import (
     TO_END,
     TO_NUL,
@@ -390,8 +390,10 @@ def _unwrapped(con: Construct) -> Construct:
 def catalogue() -> dict[str, Layout]:
     """Every header, record and nested format by path, such as "libxc.PAGE_DATA", as the schemas stand now.
 
-    Raises SchemaError for a declaration that no layout can express, and for a machine of the protocol that cannot be.
+    Raises SchemaError for a declaration that no layout can express, a layer's row that does not fit, and a machine of
+    the protocol that cannot be.
     """
+    check(LAYERS, LayerType.__module__.replace(".", "/") + ".py")
     machine.check(
         [row for rows in protocol.MACHINES.values() for row in rows],
         {layer.name: [row.name for row in layer.records] for layer in LAYERS},

@@ -14,7 +14,7 @@ from typing import Any
 from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
-from .layers import LAYERS, LayerType
+from .layers import LAYERS, LayerType, check_code
 from .machine import MODES
 from .model import Field, Layout, layouts_within
 
@@ -199,6 +199,7 @@ def _rejected(clauses: Iterable[Clause], reader: str, release: str) -> frozenset
 def tables() -> dict[str, Any]:
     """Every literal by name, as the schemas and clauses stand now."""
     layouts = catalogue()
+    check_code(LAYERS, registry(), LayerType.__module__.replace(".", "/") + ".py")
     clauses = registry().values()
     page = layouts["libxc.PAGE_DATA"]
     entry = {f.path: f for f in _element(page).fields}

@@ -6,10 +6,14 @@ code as "package.module:name"; it is imported when a stream has such a layer.
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from construct import Construct
 
+from ..errors import SchemaError
 from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
@@ -58,10 +62,60 @@ class LayerType:
     trailing: str = ""
 
     @property
+    def kind(self) -> str:
+        """What identification calls it: a container, whose records are not padded, or a stream."""
+        return "container" if self.align == 1 else "stream"
+
+    @property
     def signature(self) -> bytes:
         """The octets of the fields that `magic` names."""
         declaration = self.headers[0][3] if self.headers else None
         return b"".join(getattr(declaration, name).build(None) for name in self.magic)
+
+
+def check(layers: Sequence[LayerType], file: str) -> None:
+    """That rows fit the schemas and one another.  Raises SchemaError, with the `file` that has the rows."""
+    names = [layer.name for layer in layers]
+    begin: dict[bytes, str] = {}
+    for number, layer in enumerate(layers):
+        records = {row.name for row in layer.records}
+        faults = {
+            "it has two rows": layer.name in names[:number],
+            f"it has the magic of {begin.get(layer.signature)}": layer.signature in begin and bool(layer.magic),
+        }
+        for name in (*layer.holds, *(inner for _, inner in layer.opens)):
+            faults[f"it holds {name}, which no row is about"] = name not in names
+        for name in (layer.end, layer.closes, *(name for name, _ in layer.opens)):
+            faults[f"it has no record {name}"] = bool(name) and name not in records
+        begin[layer.signature] = layer.name
+        _refuse(layer, faults, file)
+
+
+def check_code(layers: Sequence[LayerType], clauses: Collection[str], file: str) -> None:
+    """That the code and the clauses exist that rows name.  Raises SchemaError, with the `file` that has the rows."""
+    for layer in layers:
+        named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
+        faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
+        for what, path in (("program", layer.program), ("checks", layer.checks)):
+            faults[f"there is no {path} for its {what}"] = not _exists(path)
+        _refuse(layer, faults, file)
+
+
+def _refuse(layer: LayerType, faults: Mapping[str, bool], file: str) -> None:
+    for reason, wrong in faults.items():
+        if wrong:
+            raise SchemaError(f"layer {layer.name!r}", reason, file)
+
+
+def _exists(path: str) -> bool:
+    """Whether the package has what a row names; nothing of it is run for that."""
+    module, _, name = path.partition(":")
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        with open(os.path.join(package, *module.split(".")) + ".py", encoding="utf-8") as file:
+            return re.search(rf"^(?:def|class) {re.escape(name)}\b", file.read(), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 LAYERS = (

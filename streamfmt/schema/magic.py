@@ -29,8 +29,6 @@ class Magic:
 
 # How requests to xenopsd begin.
 REQUEST = b"PUT /services/xenops/"
-# How each layer that has a header begins.
-_BEGINS = {layer.name: layer.signature for layer in LAYERS}
 _ALIGN = {layer.name: layer.align for layer in LAYERS}
 
 
@@ -45,8 +43,11 @@ def _back_channel() -> bytes:
 
 
 MAGICS = (
-    Magic("libxl", "stream", _BEGINS["libxl"], "libxl stream", libxl.HEADER_SOURCE),
-    Magic("libxc", "stream", _BEGINS["libxc"], "libxc image", "docs/specs/libxc-migration-stream.pandoc"),
+    *(
+        Magic(layer.name, layer.kind, layer.signature, layer.title.removeprefix("The "), layer.headers[0][2])
+        for layer in LAYERS
+        if layer.magic
+    ),
     Magic(
         "back-channel",
         "stream",
@@ -54,9 +55,6 @@ MAGICS = (
         "COLO back channel",
         "tools/libs/light/libxl_colo_restore.c",
     ),
-    Magic("xl", "container", _BEGINS["xl"], "xl save file", "tools/xl/xl.h"),
-    Magic("libvirt", "container", _BEGINS["libvirt"], "libvirt save file", "libvirt src/libxl/libxl_conf.h"),
-    Magic("xapi", "container", _BEGINS["xapi"], "XAPI suspend image", xapi.HEADER_SOURCE),
     Magic(
         "xapi-legacy",
         "container",
@@ -70,13 +68,6 @@ MAGICS = (
         b"LinuxGuestRecord",
         "xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream",
         "tools/python/xen/xend/XendCheckpoint.py",
-    ),
-    Magic(
-        "xl-migrate",
-        "container",
-        _BEGINS["xl-migrate"],
-        "capture of xl migrate",
-        "tools/xl/xl_migrate.c",
     ),
     Magic(
         "xapi-http",
