@@ -51,8 +51,13 @@ class Checks:
         return self.body(record)
 
     def body(self, record: Record) -> Program | None:
-        """Program that judges the record's body, if there is anything in it to judge."""
-        return None
+        """Program that judges the record's body, if there is anything in it to judge: its fixed fields at least."""
+        if record.path not in tables.RULES or record.length < tables.SIZES[record.path]:
+            return None
+        return self._fields(Body(self.context.window, record))
+
+    def _fields(self, body: Body) -> Program:
+        yield from self.fixed(body)
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
@@ -146,7 +151,7 @@ class Checks:
     def order(self, record: Record) -> None:
         """Judge the record's place among the others, once per rule and checkpoint."""
         layer = record.layer
-        rules = tables.ORDER[layer.name].get((layer.guest, layer.version))
+        rules = tables.ORDER[layer.name].get((layer.guest, layer.version if layer.row.image else 0))
         seen = self.seen
         for clause, has, lacks, unless in rules.get(record.type, ()) if rules else ():
             if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in self.fired:

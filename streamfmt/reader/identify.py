@@ -232,7 +232,7 @@ def describe(layers: Sequence[Layer]) -> str:
     text = ""
     inside = set()
     for layer in layers:
-        if layer.version or layer.wraps:
+        if layer.version or layer.wraps or not layer.row.version:
             version = f" v{layer.version}" if layer.version else ""
             joint = (" + " if layer.parent in inside else " > ") if text else ""
             inside.add(layer.parent)

@@ -314,7 +314,7 @@ def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
-    """A part of these bytes, told by its fields if these make the same."""
+    """A part of these bytes, by its fields if these make the same."""
     from ..codec.decode import whole
     from ..errors import LayoutError
 
@@ -330,10 +330,13 @@ def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
                 values = {"entries": words, "pages": values["pages"]} | (
                     {"reserved": values["reserved"]} if values["reserved"] else {}
                 )
-            for told in (_needed(layout, values), values):
-                part = Part(path, told, **rest)
+        except LayoutError:
+            return Part(path, data=body, **rest)
+        for some in (_needed(layout, values), values):
+            part = Part(path, some, **rest)
+            try:
                 if part.body(order) == body:
                     return part
-        except (LayoutError, FieldError):
-            pass  # its bytes tell it
+            except FieldError:
+                pass  # these are not enough, or not what the schema takes
     return Part(path, data=body, **rest)

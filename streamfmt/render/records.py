@@ -316,7 +316,11 @@ def header_text(layer: Layer, path: str, fields: Fields) -> str:
         return f"{guest}, {pages}, {xen.format_map(fields)}"
     if path in _HEADERS:
         return _HEADERS[path](fields)
-    # The layer takes its byte order from this very header, after it has told of it.
+    if "options.endian" not in fields:
+        # Whatever a format's header has that is not always the same.
+        layout = layouts()[path]
+        said = [row.path for row in layout.fields if row.constant is None and not row.reserved]
+        return ", ".join(f"{name} {fields[name]}" for name in said)
     order = "big" if fields["options.endian"] else "little"
     legacy = ", from the legacy converter" if fields.get("options.legacy") else ""
     return f"version {fields['version']}, {order}-endian{legacy}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import data
 
-FILES = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture")
+FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture")
 # The reader and the release that our command of the same name stands in for.
 SCRIPT, SCRIPT_RELEASE = "verify-stream-v2", "4.17"
 

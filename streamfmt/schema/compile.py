@@ -120,19 +120,20 @@ def _bits() -> dict[str, dict[int, int]]:
 
 
 def _order(
-    rules: Iterable[states.OrderRule], codes: Mapping[str, int], bits: Mapping[str, int]
+    layer: LayerType, codes: Mapping[str, int], bits: Mapping[str, int]
 ) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]:
     """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen, bits it sleeps by).
 
-    Of a guest of unknown kind (None) only what holds for all of them is judged.
+    The version is 0 in layers that are no images, whose rules hold for all.  Of a guest of unknown kind (None) only
+    what holds for all of them is judged.
     """
     found: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]] = {}
     for guest in (None, *libxc.GUESTS):
         kinds = set(libxc.GUESTS) if guest is None else {guest}
-        for version in libxc.VERSIONS:
+        for version in libxc.VERSIONS if layer.image else (0,):
             table: dict[int, list[tuple[str, int, int, int]]] = {}
-            for rule in rules:
-                if kinds <= set(rule.guests) and version in rule.versions:
+            for rule in layer.rules:
+                if kinds <= set(rule.guests) and version in (*rule.versions, 0):
                     masks = [sum(bits[name] for name in names) for names in (rule.seen, rule.unseen, rule.unless)]
                     for name in rule.on:
                         table.setdefault(codes[name], []).append((rule.clause, masks[0], masks[1], masks[2]))
@@ -237,7 +238,7 @@ def tables() -> dict[str, Any]:
     for layer in LAYERS:
         names = {row.name: row.code for row in layer.records}
         named = beside | {row.name: bits[layer.name][row.code] for row in layer.records}
-        found["ORDER"][layer.name] = _order(layer.rules, names, named)
+        found["ORDER"][layer.name] = _order(layer, names, named)
     # What belongs to one checkpoint and comes again in the next.
     for name, records, tail in (("LIBXC", libxc.RECORDS, states.TAIL), ("LIBXL", libxl.RECORDS, states.EMULATOR)):
         found[f"{name}_TAIL"] = sum(bits[name.lower()][row.code] for row in records if row.name in tail)

@@ -118,7 +118,7 @@ def _exists(path: str) -> bool:
         return False
 
 
-LAYERS = (
+LAYERS: tuple[LayerType, ...] = (
     LayerType(
         "libxl",
         "The libxl stream",
