@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -116,7 +116,7 @@ def started(tmp_path: Path, *words: str, storage: bool = True) -> subprocess.Pop
     if not storage:
         del environment["HYPOTHESIS_STORAGE_DIRECTORY"]
     command = [sys.executable, "-m", "streamfmt", "fuzz", "--time", "1h", "--seed", "1", "--jobs", "1", *words]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=tmp_path,
         env=environment,
@@ -124,6 +124,21 @@ def started(tmp_path: Path, *words: str, storage: bool = True) -> subprocess.Pop
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+    _STARTED.append(process)
+    return process
+
+
+_STARTED: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _none_outlives_its_test() -> Iterator[None]:
+    """Nor do its processes, whatever the test comes to: they would run for an hour."""
+    yield
+    while _STARTED:
+        if (process := _STARTED.pop()).poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def until(found: Callable[[], T]) -> T:
