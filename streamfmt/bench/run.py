@@ -421,7 +421,7 @@ def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]
             if row.cold:
                 drop(path)
             if row.memory:
-                # Both write pages that nobody had before.
+                # Both write pages that were not allocated before.
                 _remove(f"{path}.out")
             pair.append(run(command, status))
         pairs.append((pair[0], pair[1]))
@@ -474,7 +474,7 @@ def as_dict(result: Result) -> dict[str, object]:
 
 
 def say(text: str) -> None:
-    """Tell a person at a terminal what is going on."""
+    """Show progress on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("pattern", metavar="ID", nargs="*", default=[], help="as with --stream (default: all)")
     _add_choice(listing)
     listing.add_argument("--json", action="store_true", help="print rows of the index, one a line")
-    show = verbs.add_parser("show", help="tell all about one stream")
+    show = verbs.add_parser("show", help="print everything about one stream")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true", help="print its row of the index")
     check = verbs.add_parser("check", help="make every stream, judge it, and hold it against its file and the index")
@@ -204,7 +204,7 @@ def _text(row: Row) -> str:
     """A row for people."""
     lines = [row["id"]]
     read_as = [f"--as {row['as']}"] * (row["as"] != "auto") + [f"--mode {row['mode']}"] * (row["mode"] != "auto")
-    told = {
+    facts = {
         "about": row["about"],
         "file": row["file"] or f"made on demand: streamfmt corpus export --stream {row['id']} -o FILE",
         "bytes": f"{row['size']:,}",
@@ -216,12 +216,12 @@ def _text(row: Row) -> str:
         "because": row["reader"]["why"],
         "made by": row["provenance"],
     }
-    lines += [_wrapped(name, text) for name, text in told.items() if text]
+    lines += [_wrapped(name, text) for name, text in facts.items() if text]
     lines += [f"  {row['severity']:<9} {row['clause']} at {row['offset']}" for row in row["findings"]]
     for known in row["known"]:
         when = f", when {known['when']}" if "when" in known else ""
-        told_of = f"{known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})"
-        lines.append(_wrapped("known", told_of))
+        text = f"{known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})"
+        lines.append(_wrapped("known", text))
     return "\n".join(lines)
 
 

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         _writable(args.output)
     except OSError as error:
         if args.json:
-            _tell(Summary(args.failures, unwritable=error), asked, args)
+            _report(Summary(args.failures, unwritable=error), asked, args)
         return _unwritable(args.output, error)
     try:
         with Status(asked) as update:
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         if created:
             _remove_empty(args.output)
     if args.json or summary.inputs or summary.failures or not summary.unrunnable:
-        _tell(summary, asked, args)
+        _report(summary, asked, args)
     for problem in summary.problems:
         print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
     if summary.unwritable:
@@ -136,7 +136,7 @@ def _asked(args: argparse.Namespace) -> Run:
     return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout, args.failures, args.form)
 
 
-def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
+def _report(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
     from ..fuzz.reports import as_dict, ending, in_order, text
 
     if args.json:

@@ -172,8 +172,8 @@ class _Deaf(FileIO):
 def prepare() -> None:
     """Make the standard streams fit for commands.
 
-    Letters of a file's name, or of what lies in it, that the locale lacks are printed as codes.  Writing to standard
-    error never fails: its disk may be full, and nobody may listen.
+    Characters of a file's name or contents that the locale lacks are printed as escapes.  Writing to standard error
+    never fails, even if its disk is full or its reader has gone.
     """
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # it is Python's own

@@ -18,7 +18,7 @@ class Line:
     def __init__(self, *columns: ProgressColumn, total: int | None = None) -> None:
         # What the command prints goes above the line where both are on the terminal, else nowhere near it.
         above = sys.stdout.isatty()
-        # Without a thread of its own, whose errors nobody would see.
+        # Without a thread of its own, whose errors would be lost.
         self._bar = Progress(
             *columns,
             console=Console(stderr=True),

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # after --help, too
     except BrokenPipeError:
-        # Whoever read our output has gone: that is how `| head` ends, and no error of ours.
+        # The reader of our output has gone: that is how `| head` ends, and no error of ours.
         _discard_output()
         return UNREADABLE
     except OSError as error:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     """Find the verb and run it.  Raises SystemExit after --help and wrong usage, as argparse does."""
     if not words or words[0] not in VERBS:
-        from . import usage  # few need to be told
+        from . import usage  # few calls need it
 
         words = usage.understood(words, VERBS)
     if words[0] not in VERBS:

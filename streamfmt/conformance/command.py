@@ -167,7 +167,7 @@ class Ours:
 @lru_cache(maxsize=1)
 def verified(given: Input) -> Outcome:
     """What we say of a stream."""
-    # Strategies know no other forms and modes than these; whoever gives others is told.
+    # Strategies know no other forms and modes than these; verify refuses others.
     return verify(given.data, form=cast(Form, given.form), mode=cast(Mode, given.mode), deep=given.deep)
 
 

@@ -23,7 +23,7 @@ _PATIENCE = 10.0
 class Kin:
     """The children of this process: `kept` are to live, which are those that it has now, and all others may be ended.
 
-    Raises OSError where the system has no subreapers.  Whoever takes it for a context is none any more at its end.
+    As a context manager it makes this process a subreaper until its end.  Raises OSError where the system has none.
     """
 
     def __init__(self) -> None:

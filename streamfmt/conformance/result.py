@@ -1,4 +1,4 @@
-"""What a target did with one stream, and what tells one failure from another."""
+"""What a target did with one stream, and what distinguishes one failure from another."""
 
 from __future__ import annotations
 

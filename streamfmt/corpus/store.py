@@ -165,7 +165,7 @@ def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
             yield f"{now['id']}: the index has no such stream"
         elif row != now:
             keys = sorted(key for key in row.keys() | now.keys() if row.get(key) != now.get(key))
-            yield f"{now['id']}: the index tells another {', '.join(keys)}"
+            yield f"{now['id']}: the index has another {', '.join(keys)}"
         if raw is not None:
             path = folder / now["file"]
             if not path.exists():

@@ -122,7 +122,7 @@ def _weight(failure: Failure) -> tuple[bool, int, bytes]:
 
 
 def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary], None] | None) -> Summary:
-    """Search as asked.  `found` is told of each failure to be kept, `update` now and then how far it is.
+    """Search as asked.  `found` is called with each failure to be kept, `update` now and then with the state so far.
 
     SIGINT, SIGTERM and SIGHUP end the search, and what has been found stays; after a second one, nothing is waited for.
     """

@@ -190,7 +190,7 @@ def test_a_changed_recipe_is_said(small: Path, capsys: pytest.CaptureFixture[str
 
     assert main(["corpus", "check"]) == 1
     out = capsys.readouterr().out
-    assert "LIBXC-TSC-LEN/broken/short: the index tells another sha256\n" in out
+    assert "LIBXC-TSC-LEN/broken/short: the index has another sha256\n" in out
     assert "LIBXC-TSC-LEN/broken/short: streams/LIBXC-TSC-LEN/broken/short.bin.gz holds other bytes" in out
 
 
