@@ -65,7 +65,7 @@ __all__ = [
     "verify",
 ]
 
-# What `read` and `fields` take of a body, and `pages` of entries, by default.
+# What `read` and `fields` take of a body, and `pages` of entries, unless told otherwise.
 BODY_LIMIT = 1 << 20
 ENTRY_LIMIT = 1 << 16
 

@@ -18,25 +18,9 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from .run import (
-    FULL,
-    HEADING,
-    MEMORY,
-    MIB,
-    QUICK,
-    ROWS,
-    TOO_SMALL,
-    UNITS,
-    BenchError,
-    Result,
-    Row,
-    Samples,
-    as_dict,
-    human,
-    line,
-    measure,
-    say,
-)
+from .process import BenchError
+from .rows import MIB, ROWS, Row
+from .run import FULL, HEADING, MEMORY, QUICK, TOO_SMALL, UNITS, Result, Samples, as_dict, human, line, measure, say
 
 
 def size_of(text: str) -> int:

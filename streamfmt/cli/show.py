@@ -262,7 +262,7 @@ class Listing(Sink):
         self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
-        self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
+        self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         self._settle()

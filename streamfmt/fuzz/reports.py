@@ -99,7 +99,7 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
 def as_dict(summed: Summary, asked: Run, directory: str) -> dict[str, Any]:
     """The run as plain values; spec/json/fuzz.json describes them."""
     return {
-        "format": "streamfmt-fuzz-1",
+        "format": "streamfmt-fuzz-2",
         "target": asked.target.name,
         "against": asked.against.name if asked.against else None,
         "seed": asked.seed,

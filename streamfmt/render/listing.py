@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record
 
-FORMAT = "streamfmt-show-1"
+FORMAT = "streamfmt-show-2"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
 _NAME_WIDTH = 17
 _LENGTH_MAX = 10**7  # more would leave its column: only batches taken together have that
