@@ -48,7 +48,7 @@ def add_form(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         choices=("auto", *FORMS),
         default="auto",
-        help=f"take the input for one of {', '.join(FORMS)}, instead of looking at its first bytes",
+        help=f"read the input as one of {', '.join(FORMS)}, instead of looking at its first bytes",
     )
 
 

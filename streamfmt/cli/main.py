@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = {
-    "identify": "say what a file or stream is, and how that shows",
+    "identify": "identify a file or stream, and print the evidence",
     "verify": "judge a stream against every rule that it can show",
     "show": "list a stream's records, or dump them with their fields",
     "tee": "copy standard input to standard output, and judge it on the way",
-    "build": "make a stream from a recipe",
-    "corpus": "list, show, check, make or pack the corpus of streams",
-    "fuzz": "try a reader of one's own on made streams",
+    "build": "build a stream from a recipe",
+    "corpus": "list, show, check, build or pack the corpus of streams",
+    "fuzz": "test your own reader on generated streams",
     "explain": "explain a rule or a record, and what real readers do",
 }
 UNREADABLE = 3

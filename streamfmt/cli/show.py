@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
     )
     parser.add_argument("--hexdump", action="store_true", help="show the records' bytes, their fields beside them")
-    parser.add_argument("--full", action="store_true", help="with --hexdump: cut nothing short but page contents")
+    parser.add_argument("--full", action="store_true", help="with --hexdump: shorten nothing but page contents")
     parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
     parser.add_argument(
         "--contents",
@@ -100,11 +100,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     misuse = "--full needs --hexdump" if args.full and not args.hexdump else ""
     if args.json and args.hexdump:
-        misuse = "--hexdump is for people, --json has the fields anyway"
+        misuse = "--hexdump is text; --json has the fields in any case"
     if args.contents is not None and not args.recipe:
         misuse = "--contents needs --recipe"
     if args.recipe and (args.json or args.hexdump or args.records or args.type):
-        misuse = "--recipe is all of a stream, and TOML: none of --json, --hexdump, --records, --type"
+        misuse = "--recipe prints the whole stream as TOML: it excludes --json, --hexdump, --records and --type"
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
@@ -255,7 +255,7 @@ class Listing(Sink):
     def oversize(self, record: Record) -> None:
         self._settle()
         if self._wanted(record):
-            self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
+            self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader accepts")))
             if self.dump is not None:
                 self.dump.record_header(record)
         limit = record.layer.row.length_max

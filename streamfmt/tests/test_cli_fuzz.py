@@ -296,13 +296,13 @@ def test_status_line(tmp_path: Path) -> None:
         (("--target", ""), "the target is empty"),
         (("--target", "cat \udcff"), "'cat \\udcff' is not UTF-8"),
         (("--target", "cat", "--output", "\udcff"), "'\\udcff' is not UTF-8"),
-        (("--target", "cat", "--time", "soon"), "'soon' is no time up to 500h; write 90s, 10m or 1h"),
-        (("--target", "cat", "--time", "0"), "'0' is no time"),
+        (("--target", "cat", "--time", "soon"), "'soon' is not a time of at most 500h; write 90s, 10m or 1h"),
+        (("--target", "cat", "--time", "0"), "'0' is not a time"),
         (("--target", "cat", "--timeout", "-1"), "argument --timeout"),
-        (("--target", "cat", "--timeout", "501h"), "'501h' is no time up to 500h"),
-        (("--target", "cat", "--jobs", "0"), "it must be 1 at least"),
+        (("--target", "cat", "--timeout", "501h"), "'501h' is not a time of at most 500h"),
+        (("--target", "cat", "--jobs", "0"), "it must be at least 1"),
         (("--target", "cat", "--jobs", "5000"), "5,000 processes are too many; here it may be "),
-        (("--target", "cat", "--seed", "x"), "'x' is no whole number"),
+        (("--target", "cat", "--seed", "x"), "'x' is not a whole number"),
     ],
 )
 def test_wrong_usage(words: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

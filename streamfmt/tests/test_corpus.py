@@ -22,7 +22,7 @@ ROWS = store.read_index()
 def test_all_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
     """Each stream is made, judged and held against its row and its file."""
     assert main(["corpus", "check"]) == 0
-    assert capsys.readouterr().out == f"{store.counted(ROWS)}: as they should be\n"
+    assert capsys.readouterr().out == f"{store.counted(ROWS)}: all as expected\n"
 
 
 def test_the_index_is_as_its_schema_says() -> None:

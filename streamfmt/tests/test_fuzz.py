@@ -40,7 +40,7 @@ def test_crash() -> None:
     failure = only(found(f"{FUZZED}.crashing", 400, most=1))
 
     assert failure.kind == CRASH
-    assert re.fullmatch(r"KeyError: \d+ \(.*fuzzed.py:\d+\)", failure.what)
+    assert re.fullmatch(r"KeyError: \d+ \(.*planted_bugs.py:\d+\)", failure.what)
     assert len(failure.given.data) < 5000
     assert load(failure.recipe).stream.render() == failure.given.data
 
