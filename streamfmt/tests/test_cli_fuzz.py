@@ -301,7 +301,7 @@ def test_status_line(tmp_path: Path) -> None:
         (("--target", "cat", "--timeout", "-1"), "argument --timeout"),
         (("--target", "cat", "--timeout", "501h"), "'501h' is not a time of at most 500h"),
         (("--target", "cat", "--jobs", "0"), "it must be at least 1"),
-        (("--target", "cat", "--jobs", "5000"), "5,000 processes are too many; here it may be "),
+        (("--target", "cat", "--jobs", "5000"), "5,000 processes are too many; the limit here is "),
         (("--target", "cat", "--seed", "x"), "'x' is not a whole number"),
     ],
 )

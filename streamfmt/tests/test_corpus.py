@@ -207,7 +207,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     out = capsys.readouterr().out
     assert "a reader  has to accept it" in out
     assert main(["corpus", "show", "good/hmv"]) == 2
-    assert "is one of these meant: good/hvm" in capsys.readouterr().err
+    assert "did you mean good/hvm" in capsys.readouterr().err
     assert main(["corpus", "list", "nothing*"]) == 2
     capsys.readouterr()
     # How rows look does not take that the index is read again for each.

@@ -50,8 +50,8 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("-V", "there is no option -V before the verb\n"),
         ("-", "standard input is an input, not a verb; to judge it: streamfmt verify -"),
         ("help verfy", "there is no help on verfy; did you mean verify?"),
-        ("help qqqqqq", "there is help on each verb, and the pages"),
-        ("help nosuch", "there is help on each verb, and the pages"),
+        ("help qqqqqq", "there is help on each verb"),
+        ("help nosuch", "there is help on each verb"),
         ("help ../../etc/passwd", "there is no help on"),
     ],
 )
