@@ -245,7 +245,7 @@ def inputs() -> st.SearchStrategy[Sample]:
     >>> from streamfmt.strategies import inputs
     >>> @given(inputs())
     ... def test_reader(sample):
-    ...     my_reader(sample.bytes)
+    ...     my_reader(sample.data)
     """
     clauses = [clause.id for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
     whole = st.one_of(streams(), streams(unknown=True), st.sampled_from(clauses).flatmap(breaking))
