@@ -74,7 +74,7 @@ RESERVED, WITHOUT_CONTENT = {5, 6, 7, 8}, {0xD, 0xE, 0xF}
 ENTRIES = "0 24 1016/1024/1032 8 400 16/24/32 1024 16 8 8 56 16/24 1048 8 240 16/24/32 600+ 8/16/216 8/24/32 8 24+"
 
 
-class OtherFormat(Exception):  # noqa: N818 - it is no error
+class OtherFormat(Exception):  # noqa: N818 - it is not an error
     """What follows is judged by others."""
 
 

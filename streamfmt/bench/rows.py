@@ -218,7 +218,7 @@ _FLOODS = ("bad-reserved", "bad-unknown", "bad-type")
 
 
 def _against_before(row: Row) -> Row:
-    """The same command held against what it was."""
+    """The same command compared with the earlier one."""
     verb, sample = row.ours
     about = f"{row.about.rpartition(' / ')[0]} / at {before.COMMIT}"
     figure = _at_once(0.10 if sample in _FLOODS else 1.05)

@@ -1,7 +1,7 @@
 """Paired benchmarks of whole processes, against this project's budgets.
 
 Each row runs two commands in turn, A B A B ..., after one run of each that does not count.  A is ours, B is what it
-is held against.  What counts is the median over the pairs.
+is compared with.  What counts is the median over the pairs.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def drop(path: str) -> None:
             pages = (ctypes.c_ubyte * -(-len(area) // mmap.PAGESIZE))()
             start = ctypes.c_char.from_buffer(area)
             failed = ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(area)), pages)
-            del start  # an area somebody points into cannot be closed
+            del start  # an area with pointers into it cannot be closed
     finally:
         os.close(fd)
     # A stray page that the kernel just has in hand does no harm.

@@ -135,7 +135,7 @@ def _report(
 
 
 def _chosen(args: argparse.Namespace, streams: list[str]) -> list[Row]:
-    """What the options choose; nothing, after it has been said, if there is none."""
+    """The rows that the options choose; if there are none, says so and returns nothing."""
     from ..corpus import archive, store
 
     stored: list[Row] = store.read_index()

@@ -41,7 +41,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:
-    """What says how the input is to be taken."""
+    """The argument that says how to read the input."""
     parser.add_argument(
         "--as",
         dest="form",
@@ -160,7 +160,7 @@ def complain(name: str, message: object) -> None:
 
 
 class _Deaf(FileIO):
-    """Standard error that takes everything: whether anybody reads it must not change what a command does."""
+    """Standard error that never fails: whether it has a reader must not change what a command does."""
 
     def write(self, data: Buffer, /) -> int:
         try:

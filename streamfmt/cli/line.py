@@ -38,7 +38,7 @@ class Line:
             self._bar.start()
             self._bar.update(self._task, refresh=True, **values)
         except OSError:
-            self._taken = False  # the terminal has gone, or somebody made it non-blocking
+            self._taken = False  # the terminal has gone, or is non-blocking
 
     def end(self) -> None:
         """Take it away."""

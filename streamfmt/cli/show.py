@@ -35,7 +35,7 @@ EXAMPLES = """examples:
   streamfmt show --records 4:8 --json guest.sav.zst
   streamfmt show --recipe guest.sav >guest.toml
 
-exit status: 0 read to its end; 1 it breaks off, or is none that is read;
+exit status: 0 read to its end; 1 it breaks off, or is not a stream we read;
 2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
 

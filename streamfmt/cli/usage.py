@@ -1,4 +1,4 @@
-"""What to say to somebody who has not named a verb, or not one that there is.
+"""What to print when no verb is named, or none that exists.
 
 It loads only then.
 """

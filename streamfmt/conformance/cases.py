@@ -40,7 +40,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A stream, and how it is to be read: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
+    """A stream, and how to read it: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
 
     `mode` is what it is declared to be, to us and to them.
     """

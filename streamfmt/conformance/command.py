@@ -51,7 +51,7 @@ def open_target(spec: Spec, timeout: float, kin: Kin, asked: Connection | None =
 
 
 class Command:
-    """A program, started anew for each stream in a process group of its own."""
+    """A program, started for each stream in a process group of its own."""
 
     def __init__(self, spec: Spec, timeout: float, kin: Kin, asked: Connection | None) -> None:
         if shutil.which(spec.words[0]) is None:

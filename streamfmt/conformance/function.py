@@ -24,7 +24,7 @@ from .target import Input, Stop
 # What a function may allocate on top of what the process has when it starts.
 MEMORY = 1 << 30
 # Children that it may have from one stream to the next, dead ones that it does not wait for among them.  Where there
-# are more, they and the process end, and it is started anew: else each stream might leave one.
+# are more, they and the process end, and it is restarted: else each stream might leave one.
 _CHILDREN = 16
 # How long importing its module may take, in seconds.
 _IMPORTING = 60
@@ -189,7 +189,7 @@ def _answer(function: Any, pipe: Connection) -> None:
         data = pipe.recv_bytes()
         try:
             given = function(data)
-            # False is no exit status, though it equals 0.
+            # False is not an exit status, though it equals 0.
             accepted = given is None or given is True or (type(given) is int and given == 0)
             what = f"returned {given!r:.100}" if isinstance(given, (int, str, type(None))) else "returned an object"
             result = Result(ACCEPT, what) if accepted else refused(what)

@@ -87,7 +87,7 @@ def parse(text: str) -> Spec:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SpecError(f"{text!r} is no command: {error}") from None
+        raise SpecError(f"{text!r} is not a command: {error}") from None
     if not words:
         raise SpecError("the target is empty; give a command, or python:module.function")
     return Spec(words=tuple(words))

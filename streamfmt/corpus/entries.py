@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A stream that somebody's software wrote: its `file` below corpus/, who wrote it and what it is."""
+    """A stream that real software wrote: its `file` below corpus/, what wrote it and what it is."""
 
     name: str
     file: str

@@ -23,7 +23,7 @@ from .worker import SIGNALS, Plan, work
 if TYPE_CHECKING:
     from .search import Failure, Key
 
-# Seconds that a process has to end once it has been asked to, until it is killed; and where somebody waits for that.
+# Seconds that a process has to end once it has been asked to, until it is killed; and where a user waits for that.
 _ENDING = 4.0
 _INTERRUPTED = 0.7
 _GLANCE = 0.1

@@ -45,7 +45,7 @@ class Key:
     clauses: frozenset[str] = frozenset()
 
     def covers(self, other: Key) -> bool:
-        """Whether the other one is no news: the same, with more that is wrong with the stream."""
+        """Whether the other one is nothing new: the same, with more that is wrong with the stream."""
         return (self.kind, self.how) == (other.kind, other.how) and self.clauses <= other.clauses
 
 

@@ -58,7 +58,7 @@ def work(plan: Plan, pipe: Connection) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     tempfile.tempdir = plan.directory
     # Hypothesis keeps what it knows of Unicode and of our constants in a directory, ./.hypothesis by default.
-    # Finding it out takes a second, so a directory that somebody has chosen for it is used.
+    # Computing that takes a second, so a directory that the user has set for it is kept.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", plan.directory)
     try:
         _search(plan, pipe)

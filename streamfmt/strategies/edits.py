@@ -22,7 +22,7 @@ def of(stream: Draft, path: str) -> list[int]:
 
 
 def nth(draw: st.DrawFn, stream: Draft, path: str) -> int:
-    """Which of the parts of that path is to be changed."""
+    """The number of the part of that path to change."""
     return draw(st.integers(0, len(of(stream, path)) - 1))
 
 

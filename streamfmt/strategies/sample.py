@@ -1,4 +1,4 @@
-"""What strategies give: a stream, and how it is to be read."""
+"""What strategies give: a stream, and how to read it."""
 
 from __future__ import annotations
 
