@@ -1,9 +1,9 @@
 """A second reader of Xen migration streams: does a stream keep the rules of its format?
 
 It is small on purpose, needs nothing but Python, and shares nothing with streamfmt,
-so that whoever doubts one of the two can ask the other.
-A rule counts if a writer must keep it and readers need not put up with its breach;
-reserved bits, padding, repeats and whatever follows END are let pass.
+so that each of the two can be checked against the other.
+A rule counts if a writer must keep it and readers need not tolerate its breach;
+reserved bits, padding, repeats and whatever follows END are ignored.
 
 examples:
   python second.py guest.sav                      a file of `xl save`
@@ -74,7 +74,7 @@ RESERVED, WITHOUT_CONTENT = {5, 6, 7, 8}, {0xD, 0xE, 0xF}
 ENTRIES = "0 24 1016/1024/1032 8 400 16/24/32 1024 16 8 8 56 16/24 1048 8 240 16/24/32 600+ 8/16/216 8/24/32 8 24+"
 
 
-class OtherFormat(Exception):  # noqa: N818 - it is no error
+class OtherFormat(Exception):  # noqa: N818 - it is not an error
     """What follows is judged by others."""
 
 
@@ -131,7 +131,7 @@ def xl(stream: Stream) -> None:
     need(flags < 4, f"no reader knows the flags {flags:#x}")
     need(size <= length - 4, f"a configuration of {size} bytes in {length} of optional data")
     configuration, _ = stream.take(f"{size}s{length - 4 - size}s")
-    need(not flags & 1 or re.fullmatch(rb"(\s*\{[^\0]*\0)?", configuration), "no JSON with a NUL behind it")
+    need(not flags & 1 or re.fullmatch(rb"(\s*\{[^\0]*\0)?", configuration), "no JSON with a NUL after it")
     if not flags & 2:
         need(begins(stream.data[stream.at :]) not in {"libxl", "libxc"}, "the flag of this stream is not set")
         raise OtherFormat("a stream from before version 2")
@@ -140,7 +140,7 @@ def xl(stream: Stream) -> None:
 
 
 def libxl(stream: Stream) -> None:
-    """A header, a libxc image, and the device model's state behind it or behind each checkpoint."""
+    """A header, a libxc image, and the device model's state after it or after each checkpoint."""
     ident, version, options = stream.take(">8sII")
     need((ident, version) == (LIBXL, 2), "no libxl stream of version 2")
     need(not options & 1, BIG_ENDIAN)
@@ -183,7 +183,7 @@ def libxc_headers(stream: Stream) -> None:
 
 
 def libxc_records(stream: Stream) -> None:
-    """Records up to the next CHECKPOINT or END; behind one the guest is "unchanged" until another record comes."""
+    """Records up to the next CHECKPOINT or END; after one the guest is "unchanged" until another record comes."""
     name = ""
     while name not in {"CHECKPOINT", "END"}:
         name, _ = stream.record(LIBXC_RECORDS)
@@ -288,7 +288,7 @@ def judge(data: bytes, form: str = "auto", mode: str = "auto") -> tuple[str, int
     except OtherFormat as other:
         return "unknown", stream.at, str(other)
     except ValueError as broken:
-        # A checkpointed stream may be cut short anywhere behind a checkpoint from which the guest can go on.
+        # A checkpointed stream may be cut short anywhere after a checkpoint from which the guest can go on.
         complete = "CHECKPOINT" if form == "libxc" else "CHECKPOINT_END"
         if stream.at <= len(data) or complete not in stream.seen:
             return "reject", stream.start, str(broken)

@@ -34,7 +34,7 @@ _TURN = 64 << 10
 
 
 class _TurnError(Exception):
-    """It is somebody else's turn; nothing is amiss."""
+    """It is another task's turn; nothing is wrong."""
 
 
 class AsyncReadable(Protocol):

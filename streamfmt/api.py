@@ -91,7 +91,7 @@ class _Feed:
 
     def _of(self, source: StreamSource, reader: Reader) -> Source:
         if isinstance(source, (str, os.PathLike)):
-            self._file = FileIO(os.fspath(source))  # which warns of whoever forgets to close it
+            self._file = FileIO(os.fspath(source))  # which warns if it is never closed
             return source_for(self._file.fileno(), reader)
         if isinstance(source, int):
             return source_for(source, reader)

@@ -9,7 +9,7 @@ _NAMES = {_END: "END", _LIBXC_CONTEXT: "LIBXC_CONTEXT", 2: "EMULATOR_XENSTORE_DA
 
 
 def read(data: bytes) -> list[str] | bool:
-    """Names of the stream's first records, up to the libxc image; False if it is no libxl stream."""
+    """Names of the stream's first records, up to the libxc image; False if it is not a libxl stream."""
     if data[:8] != b"LibxlFmt":
         return False
     _, version, _ = _HEADER.unpack_from(data)

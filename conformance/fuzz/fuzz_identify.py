@@ -5,7 +5,8 @@ from typing import Any
 from streamfmt.fuzz.harness import Pieces, instrumented, main
 
 with instrumented():
-    from streamfmt.api import StreamError, identify
+    from streamfmt.api import identify
+    from streamfmt.errors import StreamError
 
 
 def one(data: bytes) -> None:

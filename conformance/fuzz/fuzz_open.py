@@ -5,8 +5,9 @@ from contextlib import suppress
 from streamfmt.fuzz.harness import instrumented, main
 
 with instrumented():
-    from streamfmt.api import LimitError, MalformedError, Record, StreamError
+    from streamfmt.api import Record
     from streamfmt.api import open as open_stream
+    from streamfmt.errors import LimitError, MalformedError, StreamError
 
 # What a body may have, which keeps inputs quick.
 _LIMIT = 1 << 16

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of recipes: any text is one or is told why not, and what is one can be written down."""
+"""Coverage-guided fuzzing of recipes: any text is one or is refused with a reason, and each recipe can be dumped."""
 
 from streamfmt.fuzz.harness import instrumented, main
 
@@ -7,12 +7,12 @@ with instrumented():
     from streamfmt.recipes.dump import dump
     from streamfmt.recipes.load import load
 
-# Recipes of large guests are told by few bytes; those are not for fuzzing.
+# A few bytes of recipe can describe a large guest; those are not for fuzzing.
 _LIMIT = 1 << 20
 
 
 def one(data: bytes) -> None:
-    """Text that is no UTF-8 is for whoever opens the file."""
+    """Load it, and load what it is dumped as; text that is not UTF-8 is refused before a recipe is loaded."""
     try:
         recipe = load(data.decode(errors="replace"))
         if recipe.stream.offsets()[-1] > _LIMIT:

@@ -5,8 +5,9 @@ from typing import Any
 from streamfmt.fuzz.harness import Pieces, instrumented, main
 
 with instrumented():
-    from streamfmt.api import StreamError, verify
-    from streamfmt.checks.verifier import MODES
+    from streamfmt.api import verify
+    from streamfmt.checks.context import MODES
+    from streamfmt.errors import StreamError
 
 
 def one(data: bytes) -> None:

@@ -18,25 +18,9 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from .run import (
-    FULL,
-    HEADING,
-    MEMORY,
-    MIB,
-    QUICK,
-    ROWS,
-    TOO_SMALL,
-    UNITS,
-    BenchError,
-    Result,
-    Row,
-    Samples,
-    as_dict,
-    human,
-    line,
-    measure,
-    say,
-)
+from .process import BenchError
+from .rows import MIB, ROWS, Row
+from .run import FULL, HEADING, MEMORY, QUICK, TOO_SMALL, UNITS, Result, Samples, as_dict, human, line, measure, say
 
 
 def size_of(text: str) -> int:
@@ -44,7 +28,7 @@ def size_of(text: str) -> int:
     found = re.fullmatch(r"(\d+)([KMG]?)(iB|B)?", text, re.IGNORECASE)
     size = int(found[1]) * UNITS[found[2].upper()] if found else 0
     if size < MIB:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size of at least 1M")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size of at least 1M")
     return size
 
 
@@ -73,7 +57,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(words)
     if not os.path.isdir(arguments.dir):
-        parser.error(f"--dir {arguments.dir} is no directory")
+        parser.error(f"--dir {arguments.dir} is not a directory")
     return arguments
 
 

@@ -1,7 +1,7 @@
 """Paired benchmarks of whole processes, against this project's budgets.
 
 Each row runs two commands in turn, A B A B ..., after one run of each that does not count.  A is ours, B is what it
-is held against.  What counts is the median over the pairs.
+is compared with.  What counts is the median over the pairs.
 """
 
 from __future__ import annotations
@@ -10,293 +10,22 @@ import ctypes
 import mmap
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from .. import tables
-from ..conformance import peers
-from . import before, generate
+from . import generate
+from .process import NotMeasuredError, Run, run
+from .rows import BEFORE, COMMANDS, GIB, KIB, MIB, SAMPLES, Figure, Row
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 FULL = 4 * GIB
 QUICK = 256 * MIB
 UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 # Where files are memory and nothing else, and what is taken of that: a sample, what is made of it, and room.
 MEMORY = "/dev/shm"
 _SHARE = 3
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-class BenchError(Exception):
-    """A command did not do what its row is about."""
-
-
-class NotMeasuredError(Exception):
-    """A row cannot be measured here; the text says why."""
-
-
-# -- processes --------------------------------------------------------------------------------------------------
-
-# Linux counts what a process held before exec into its peak, so each command starts from a bare interpreter and not
-# from this one.  It says: seconds, exit status, peak RSS in KiB, 512-byte blocks read from disk.
-_LAUNCHER = """
-import os, sys, time
-begin = time.perf_counter()
-pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ,
-                      file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
-_, status, usage = os.wait4(pid, 0)
-print(time.perf_counter() - begin, os.waitstatus_to_exitcode(status), usage.ru_maxrss, usage.ru_inblock)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One process, or pipeline of them: wall seconds, bytes at its peak, bytes it had read from disk."""
-
-    seconds: float
-    peak: int
-    disk: int
-
-
-def run(command: Sequence[str], status: int = 0) -> Run:
-    """Run `command` with its output thrown away.  Raises BenchError unless it exits with `status`."""
-    outer = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
-    done = subprocess.run(outer, capture_output=True, text=True, env=_environment(command), check=False)
-    seconds, found, peak, blocks = done.stdout.split() or ("0", "none", "0", "0")
-    if found != str(status):
-        shown = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise BenchError(f"{' '.join(command)}: exit status {found}, {status} expected: {shown[0]}")
-    return Run(float(seconds), int(peak) * KIB, int(blocks) * 512)
-
-
-def _environment(command: Sequence[str]) -> dict[str, str]:
-    # What is installed has its bytecode, so what is measured gets it too.
-    found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    script = peers.find_script()
-    modules = peers.script_modules(script) if script is not None and command[0] == script else _ROOT
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
-    return found
-
-
-def _installed(name: str, module: str) -> list[str]:
-    path = os.path.join(os.path.dirname(sys.executable), name)
-    return [path] if os.path.exists(path) else [sys.executable, "-m", module]
-
-
-def _ours(name: str) -> list[str]:
-    return _installed(name, {"streamfmt": "streamfmt", "verify-stream-v2": "streamfmt.cli.verify_stream_v2"}[name])
-
-
-def _before(path: str, name: str) -> list[str]:
-    try:
-        return [before.command(os.path.join(os.path.dirname(path), f"before-{before.COMMIT}"), name)]
-    except before.MissingError as error:
-        raise NotMeasuredError(str(error)) from None
-
-
-def _script(path: str, form: str = "libxc") -> list[str]:
-    script = peers.find_script()
-    if script is None:
-        raise NotMeasuredError("verify-stream-v2 is not installed (make peers)")
-    return [script, "-q", "-f", form, "-i", path]
-
-
-# Our own commands, by the script and the arguments that they are made of.
-_OWN: dict[str, tuple[str, Callable[[list[str], str], list[str]]]] = {
-    "verify": ("streamfmt", lambda ours, path: [*ours, "verify", "-q", path]),
-    "cat | verify": ("streamfmt", lambda ours, path: ["sh", "-c", 'cat "$0" | "$@"', path, *ours, "verify", "-q", "-"]),
-    "stand-in": ("verify-stream-v2", lambda ours, path: [*ours, "-q", "-i", path]),
-    # A pipeline's exit status is its last command's; a tee that fails takes the shell with it.
-    "cat | tee | cat": (
-        "streamfmt",
-        lambda ours, path: ["sh", "-c", '{ cat "$0" | "$@" || kill $$; } | cat', path, *ours, "tee", "-q"],
-    ),
-    "build": ("streamfmt", lambda ours, path: [*ours, "build", f"{path}.toml", "-o", f"{path}.out"]),
-}
-_BEFORE = "before: "
-
-
-def _now(verb: str) -> Callable[[str], list[str]]:
-    name, make = _OWN[verb]
-    return lambda path: make(_ours(name), path)
-
-
-def _then(verb: str) -> Callable[[str], list[str]]:
-    name, make = _OWN[verb]
-    return lambda path: make(_before(path, name), path)
-
-
-COMMANDS: dict[str, Callable[[str], list[str]]] = {
-    **{verb: _now(verb) for verb in _OWN},
-    **{_BEFORE + verb: _then(verb) for verb in _OWN},
-    "script": _script,
-    "script -f xl": lambda path: _script(path, "xl"),
-    "cp": lambda path: ["cp", path, f"{path}.out"],
-    "cat": lambda path: ["cat", path],
-    "cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat', path],
-    "cat | cat | cat": lambda path: ["sh", "-c", 'cat "$0" | cat | cat', path],
-    "python": lambda _: [sys.executable, "-c", "pass"],
-}
-
-
-# -- what is measured -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number read off each pair, and what it may be at most (at least, with `floor`).
-
-    `side` is what the number is made of, on either side.  Where start-up would spoil it, `any_size` is False: then
-    its budget is judged on samples of full size only.  `per_page` is added to the budget for each page.
-    """
-
-    name: str
-    unit: str
-    budget: float
-    of: Callable[[Run, Run, int], float]
-    side: str = "seconds"
-    floor: bool = False
-    any_size: bool = False
-    per_page: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A pair of commands, each with the sample it is given.  `weight` times --runs pairs are run, one at least.
-
-    With `memory` the sample lies on a tmpfs, and what the commands write there is removed before each of them.
-    """
-
-    key: str
-    about: str
-    ours: tuple[str, str]
-    other: tuple[str, str]
-    figures: tuple[Figure, ...]
-    weight: float = 1.0
-    cold: bool = False
-    memory: bool = False
-    status: int = 0
-
-
-def _ratio(budget: float) -> Figure:
-    return Figure("time", "x", budget, lambda a, b, _: a.seconds / b.seconds)
-
-
-def _memory(per_page: float = 0.0) -> Figure:
-    return Figure(
-        "memory", "MiB", 8.0, lambda a, b, _: (a.peak - b.peak) / MIB, "peak", any_size=True, per_page=per_page
-    )
-
-
-def _at_once(budget: float) -> Figure:
-    return Figure("time", "x", budget, lambda a, b, _: a.seconds / b.seconds, any_size=True)
-
-
-_DISK = Figure("disk", "MiB", 16.0, lambda a, b, _: a.disk / MIB, "disk", any_size=True)
-_EXTRA = Figure("start", "ms", 8.0, lambda a, b, _: (a.seconds - b.seconds) * 1e3, any_size=True)
-_RATE = Figure(
-    "rate",
-    "M/s",
-    4.0,
-    lambda a, b, size: size / tables.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6),
-    floor=True,
-)
-_WHOLE = Figure("time", "s", 30.0, lambda a, b, _: a.seconds)
-
-# Name of the sample: its kind, and its size (None for the size asked for).
-SAMPLES: dict[str, tuple[str, int | None]] = {
-    "hvm": ("hvm", None),
-    "xl": ("xl", None),
-    "pv": ("pv", None),
-    "single": ("single", 256 * MIB),
-    "bare": ("bare", 64 * MIB),
-    "tiny": ("bare", 64),
-    "context": ("context", 128 * MIB),
-    "built": ("xl", None),
-    "small": ("small", 64 * KIB),
-    **{name: (name, 64 * MIB) for name in generate.BAD},
-}
-_ROWS = (
-    Row("hvm-script", "HVM, warm / verify-stream-v2", ("verify", "hvm"), ("script", "hvm"), (_ratio(0.12),)),
-    Row("hvm-cat", "HVM, warm / cat >/dev/null", ("verify", "hvm"), ("cat", "hvm"), (_ratio(0.25),)),
-    Row("hvm-pipe", "HVM through a pipe / cat | cat", ("cat | verify", "hvm"), ("cat | cat", "hvm"), (_ratio(1.0),)),
-    Row(
-        "hvm-tee",
-        "HVM, cat | tee | cat / cat | cat | cat",
-        ("cat | tee | cat", "hvm"),
-        ("cat | cat | cat", "hvm"),
-        (_ratio(1.1),),
-    ),
-    Row("hvm-memory", "HVM / bare interpreter", ("verify", "hvm"), ("python", ""), (_memory(),), 0.5),
-    Row(
-        "hvm-cold",
-        "HVM, cold cache / verify-stream-v2",
-        ("verify", "hvm"),
-        ("script", "hvm"),
-        (_ratio(0.10), _DISK),
-        0.5,
-        cold=True,
-    ),
-    Row("xl-script", "HVM in an xl file / verify-stream-v2", ("verify", "xl"), ("script -f xl", "xl"), (_ratio(0.12),)),
-    Row("xl-cat", "HVM in an xl file / cat >/dev/null", ("verify", "xl"), ("cat", "xl"), (_ratio(0.25),)),
-    Row("xl-memory", "HVM in an xl file / bare interpreter", ("verify", "xl"), ("python", ""), (_memory(),), 0.5),
-    Row("pv-script", "PV, warm / verify-stream-v2", ("verify", "pv"), ("script", "pv"), (_ratio(0.25),)),
-    Row("pv-cat", "PV, warm / cat >/dev/null", ("verify", "pv"), ("cat", "pv"), (_ratio(0.5),)),
-    Row("pv-memory", "PV / bare interpreter", ("verify", "pv"), ("python", ""), (_memory(1 / MIB),), 0.5),
-    Row(
-        "single", "of one-page records / verify-stream-v2", ("verify", "single"), ("script", "single"), (_ratio(0.25),)
-    ),
-    Row("bare", "of 24-byte records / two of them", ("verify", "bare"), ("verify", "tiny"), (_RATE,)),
-    Row(
-        "context",
-        "of vcpus in HVM_CONTEXT / bare interpreter",
-        ("verify", "context"),
-        ("python", ""),
-        (_memory(),),
-        0.5,
-    ),
-    *(
-        Row(
-            name,
-            f"of records against {clause} / bare interpreter",
-            ("verify", name),
-            ("python", ""),
-            (_WHOLE, _memory()),
-            weight=0,
-            status=int(tables.SEVERITY[clause] == "error"),
-        )
-        for name, (clause, _, _) in generate.BAD.items()
-    ),
-    Row("build", "HVM on tmpfs, build / cp", ("build", "built"), ("cp", "built"), (_ratio(1.3),), memory=True),
-    Row("small", "HVM guest / verify-stream-v2", ("verify", "small"), ("script", "small"), (_at_once(0.75),), 4),
-    Row(
-        "stand-in", "HVM guest, ours / verify-stream-v2", ("stand-in", "small"), ("script", "small"), (_ratio(1.0),), 4
-    ),
-    Row("start", "HVM guest / python -c pass", ("verify", "small"), ("python", ""), (_EXTRA,), 4),
-)
-# Floods are to take a tenth of what they took, and nothing more than it did: a twentieth is within what timings vary.
-_FLOODS = ("bad-reserved", "bad-unknown", "bad-type")
-
-
-def _against_before(row: Row) -> Row:
-    """The same command held against what it was."""
-    verb, sample = row.ours
-    about = f"{row.about.rpartition(' / ')[0]} / at {before.COMMIT}"
-    figure = _at_once(0.10 if sample in _FLOODS else 1.05)
-    other = (_BEFORE + verb, sample)
-    key = f"before-{row.key.removesuffix('-script')}"
-    return Row(key, about, row.ours, other, (figure,), row.weight, memory=row.memory, status=row.status)
-
-
-# Each command with each sample once.
-ROWS = (
-    *_ROWS,
-    *map(_against_before, reversed({row.ours: row for row in reversed(_ROWS) if not row.cold}.values())),
-)
-
 
 # -- samples ----------------------------------------------------------------------------------------------------
 
@@ -359,7 +88,7 @@ def drop(path: str) -> None:
             pages = (ctypes.c_ubyte * -(-len(area) // mmap.PAGESIZE))()
             start = ctypes.c_char.from_buffer(area)
             failed = ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(area)), pages)
-            del start  # an area somebody points into cannot be closed
+            del start  # an area with pointers into it cannot be closed
     finally:
         os.close(fd)
     # A stray page that the kernel just has in hand does no harm.
@@ -407,7 +136,7 @@ def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
 
 
 def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]:
-    sides = ((row.ours, row.status), (row.other, row.status if row.other[0].startswith(_BEFORE) else 0))
+    sides = ((row.ours, row.status), (row.other, row.status if row.other[0].startswith(BEFORE) else 0))
     commands = [(COMMANDS[verb](samples.path(name)), samples.path(name), status) for (verb, name), status in sides]
     for (_, name), _ in sides:
         samples.make(name)
@@ -421,7 +150,7 @@ def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]
             if row.cold:
                 drop(path)
             if row.memory:
-                # Both write pages that nobody had before.
+                # Both write pages that were not allocated before.
                 _remove(f"{path}.out")
             pair.append(run(command, status))
         pairs.append((pair[0], pair[1]))
@@ -474,7 +203,7 @@ def as_dict(result: Result) -> dict[str, object]:
 
 
 def say(text: str) -> None:
-    """Tell a person at a terminal what is going on."""
+    """Show progress on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 

@@ -103,7 +103,7 @@ def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
     verifier = outcome.verifier
     stopped, unjudged = verifier.stopped, verifier.unjudged
     return {
-        "format": "streamfmt-verify-1",
+        "format": "streamfmt-verify-2",
         **named(name),
         "verdict": outcome.verdict,
         "status": outcome.status,

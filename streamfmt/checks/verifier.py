@@ -102,7 +102,7 @@ class Verifier(Context, Sink):
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.checks(layer)
-        self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
+        self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:

@@ -1,6 +1,6 @@
 """The command line: one module per verb, found through ``main.VERBS``.
 
-Whoever imports this is a command: it changes how its process collects garbage.
+Only commands import this: it changes how their process collects garbage.
 """
 
 import gc

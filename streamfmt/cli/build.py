@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     except BreachError as error:
         found = error.finding
         print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
-        hint = f"streamfmt explain {found.clause} tells the rule; what breaks one on purpose is a [[fault]]"
+        hint = f"streamfmt explain {found.clause} explains the rule; to break it on purpose, use a [[fault]]"
         done = "the output ends before that" if args.output == "-" else "nothing was built"
         print(f"streamfmt: {done}; {hint}", file=sys.stderr)
         return 2

@@ -40,22 +40,22 @@ _JSON = "print an object that says what was done; streamfmt help json describes 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="what", title="verbs", metavar="VERB", required=True)
     listing = verbs.add_parser(
-        "list", help="list streams: id, size, what a reader has to do, other clauses that it breaks"
+        "list", help="list streams: id, size, what a reader must do, other clauses that it breaks"
     )
     listing.add_argument("pattern", metavar="ID", nargs="*", default=[], help="as with --stream (default: all)")
     _add_choice(listing)
-    listing.add_argument("--json", action="store_true", help="print rows of the index, one a line")
-    show = verbs.add_parser("show", help="tell all about one stream")
+    listing.add_argument("--json", action="store_true", help="print rows of the index, one per line")
+    show = verbs.add_parser("show", help="print everything about one stream")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true", help="print its row of the index")
-    check = verbs.add_parser("check", help="make every stream, judge it, and hold it against its file and the index")
+    check = verbs.add_parser("check", help="build every stream, judge it, and compare it with its file and the index")
     check.add_argument("--json", action="store_true", help=_JSON)
-    build = verbs.add_parser("build", help="make the corpus from its recipes")
+    build = verbs.add_parser("build", help="build the corpus from its recipes")
     build.add_argument(
         "-o",
         "--output",
         metavar="DIR",
-        help="where to, without real/ (default: where it lies, in a checkout)",
+        help="where to write it, without real/ (default: its own folder, in a checkout)",
     )
     build.add_argument("--json", action="store_true", help=_JSON)
     export = verbs.add_parser(
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _VERBS[args.what](args)
     except CorpusError as error:
-        return _failed(args, 1, f"{error}; streamfmt corpus build makes it anew")
+        return _failed(args, 1, f"{error}; streamfmt corpus build rebuilds it")
     except RecipeError as error:
         return _failed(args, 1, str(error))
     except OSError as error:
@@ -135,7 +135,7 @@ def _report(
 
 
 def _chosen(args: argparse.Namespace, streams: list[str]) -> list[Row]:
-    """What the options choose; nothing, after it has been said, if there is none."""
+    """The rows that the options choose; if there are none, says so and returns nothing."""
     from ..corpus import archive, store
 
     stored: list[Row] = store.read_index()
@@ -150,7 +150,7 @@ def _chosen(args: argparse.Namespace, streams: list[str]) -> list[Row]:
             return []
     options = ", ".join(f"--{by}" for by, patterns in asked.items() if patterns)
     options += ", --stored" if args.stored else ""
-    print(f"streamfmt corpus: no stream fits {options} at once; leave one out", file=sys.stderr)
+    print(f"streamfmt corpus: no stream matches all of {options}; leave one out", file=sys.stderr)
     return []
 
 
@@ -164,7 +164,7 @@ def _unknown(what: str, patterns: list[str], names: list[str]) -> None:
         from difflib import get_close_matches
 
         near = [name for pattern in patterns for name in get_close_matches(pattern, names, 3, 0.5)]
-        hint = f"; is one of these meant: {', '.join(near)}?" if near else ""
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
     print(f"streamfmt corpus: there is no stream{of} {asked}{hint}", file=sys.stderr)
 
 
@@ -204,7 +204,7 @@ def _text(row: Row) -> str:
     """A row for people."""
     lines = [row["id"]]
     read_as = [f"--as {row['as']}"] * (row["as"] != "auto") + [f"--mode {row['mode']}"] * (row["mode"] != "auto")
-    told = {
+    facts = {
         "about": row["about"],
         "file": row["file"] or f"made on demand: streamfmt corpus export --stream {row['id']} -o FILE",
         "bytes": f"{row['size']:,}",
@@ -212,16 +212,18 @@ def _text(row: Row) -> str:
         "is": row["description"],
         "read it": " ".join(read_as + ["--deep"] * row["deep"]),
         "verdict": row["verdict"],
-        "a reader": f"has to {row['reader']['does']} it" if row["reader"]["does"] != "either" else "may take it or not",
+        "a reader": f"has to {row['reader']['does']} it"
+        if row["reader"]["does"] != "either"
+        else "may accept or reject it",
         "because": row["reader"]["why"],
         "made by": row["provenance"],
     }
-    lines += [_wrapped(name, text) for name, text in told.items() if text]
+    lines += [_wrapped(name, text) for name, text in facts.items() if text]
     lines += [f"  {row['severity']:<9} {row['clause']} at {row['offset']}" for row in row["findings"]]
     for known in row["known"]:
         when = f", when {known['when']}" if "when" in known else ""
-        told_of = f"{known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})"
-        lines.append(_wrapped("known", told_of))
+        text = f"{known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})"
+        lines.append(_wrapped("known", text))
     return "\n".join(lines)
 
 
@@ -261,9 +263,9 @@ def _check(args: argparse.Namespace) -> int:
                 print(complaint)
     status = int(bool(complaints))
     if complaints:
-        print(f"streamfmt corpus: {len(complaints)} complaints; streamfmt corpus build makes it anew", file=sys.stderr)
+        print(f"streamfmt corpus: {len(complaints)} complaints; streamfmt corpus build rebuilds it", file=sys.stderr)
     elif not args.json:
-        print(f"{store.counted(rows)}: as they should be")
+        print(f"{store.counted(rows)}: all as expected")
     if args.json:
         _report(args, status, rows, complaints)
     return status
@@ -276,7 +278,7 @@ def _build(args: argparse.Namespace) -> int:
 
     if not args.output and not data.checkout():
         print(
-            "streamfmt corpus: this is an installed streamfmt, whose own corpus stays as it is; give -o DIR",
+            "streamfmt corpus: this is an installed streamfmt, whose own corpus is not rebuilt; give -o DIR",
             file=sys.stderr,
         )
         return 2

@@ -30,7 +30,7 @@ EXAMPLES = """examples:
 
 exit status: 0 done; 2 there is nothing of that name, or wrong usage
 """
-# What tells the name of a clause or a record from a word.
+# What distinguishes the name of a clause or a record from a word.
 _NAME = re.compile(r"[A-Z]|[^a-z]")
 _GLOB = re.compile(r"[*?\[]")
 
@@ -83,7 +83,7 @@ def _about(layout: Layout) -> list[Clause]:
 def chosen(names: Iterable[str], clauses: Mapping[str, Clause]) -> tuple[list[Clause | Layout], bool]:
     """What the names and words mean, each once; and whether every clause has been named by its own id.
 
-    Words may come in one piece, as somebody quotes them.  Raises UnknownError.
+    Words may come in one argument, as a quoted phrase does.  Raises UnknownError.
     """
     names = [name for piece in names for name in piece.split()]
     found: dict[str, Clause | Layout] = {}
@@ -106,8 +106,8 @@ def chosen(names: Iterable[str], clauses: Mapping[str, Clause]) -> tuple[list[Cl
         having = with_words(words, clauses)
         if not having:
             missing = [word for word in words if not with_words([word], clauses)]
-            told = _near(missing[0], _vocabulary(clauses)) if missing else "; try fewer of them"
-            raise UnknownError(f"no clause has {' and '.join(missing or words)}{told}")
+            hint = _near(missing[0], _vocabulary(clauses)) if missing else "; try fewer of them"
+            raise UnknownError(f"no clause has {' and '.join(missing or words)}{hint}")
         found |= {one.id: one for one in having}
     if not names:
         return [*clauses.values()], False

@@ -52,23 +52,27 @@ _MOST_JOBS = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", required=True, metavar="CMD|python:M.F", type=_spec, help="what is to be tried")
+    parser.add_argument("--target", required=True, metavar="CMD|python:M.F", type=_spec, help="what to test")
     parser.add_argument(
         "--against",
         metavar="CMD|python:M.F|none",
         type=_against,
         default=OURS,
-        help="what it has to agree with on each stream: by default the format, as streamfmt knows it",
+        help="what to compare it with on each stream (default: the format, as streamfmt knows it)",
     )
     parser.add_argument(
-        "--as", dest="form", metavar="FORM", choices=FORMS, help=f"give it only streams of one of {', '.join(FORMS)}"
+        "--as", dest="form", metavar="FORM", choices=FORMS, help=f"generate only streams of one of {', '.join(FORMS)}"
     )
     parser.add_argument(
         "--time", metavar="TIME", type=_time, help="how long, such as 90s, 10m or 1h (default: 1m, or --count alone)"
     )
-    parser.add_argument("--count", metavar="N", type=_positive, help="how many inputs at most")
+    parser.add_argument("--count", metavar="N", type=_positive, help="stop after this many inputs")
     parser.add_argument(
-        "--failures", metavar="N", type=_positive, default=100, help="how many that differ at most (default: 100)"
+        "--failures",
+        metavar="N",
+        type=_positive,
+        default=100,
+        help="stop after this many different failures (default: 100)",
     )
     parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and jobs give the same inputs")
     parser.add_argument(
@@ -78,7 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how many processes (default: one per core; {_MOST_JOBS} at most, or 4 per core)",
     )
     parser.add_argument(
-        "--timeout", metavar="TIME", type=_time, default=10.0, help="after how long a target hangs (default: 10s)"
+        "--timeout",
+        metavar="TIME",
+        type=_time,
+        default=10.0,
+        help="time after which a target counts as hung (default: 10s)",
     )
     parser.add_argument(
         "--output",
@@ -106,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         _writable(args.output)
     except OSError as error:
         if args.json:
-            _tell(Summary(args.failures, unwritable=error), asked, args)
+            _report(Summary(args.failures, unwritable=error), asked, args)
         return _unwritable(args.output, error)
     try:
         with Status(asked) as update:
@@ -115,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         if created:
             _remove_empty(args.output)
     if args.json or summary.inputs or summary.failures or not summary.unrunnable:
-        _tell(summary, asked, args)
+        _report(summary, asked, args)
     for problem in summary.problems:
         print(f"streamfmt: internal error, please report it:\n{problem}", file=sys.stderr, end="")
     if summary.unwritable:
@@ -136,7 +144,7 @@ def _asked(args: argparse.Namespace) -> Run:
     return Run(args.target, args.against, seconds, args.count, seed, jobs, args.timeout, args.failures, args.form)
 
 
-def _tell(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
+def _report(summary: Summary, asked: Run, args: argparse.Namespace) -> None:
     from ..fuzz.reports import as_dict, ending, in_order, text
 
     if args.json:
@@ -177,26 +185,26 @@ def _time(text: str) -> float:
     found = _TIME.fullmatch(text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0
     if not 0 < seconds <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time up to 500h; write 90s, 10m or 1h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at most 500h; write 90s, 10m or 1h")
     return seconds
 
 
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
 def _positive(text: str) -> int:
     if not _whole(text):
-        raise argparse.ArgumentTypeError("it must be 1 at least")
+        raise argparse.ArgumentTypeError("it must be at least 1")
     return int(text)
 
 
 def _jobs(text: str) -> int:
     jobs, most = _positive(text), max(_MOST_JOBS, 4 * _cores())
     if jobs > most:
-        raise argparse.ArgumentTypeError(f"{jobs:,} processes are too many; here it may be {most:,} at most")
+        raise argparse.ArgumentTypeError(f"{jobs:,} processes are too many; the limit here is {most:,}")
     return jobs
 
 

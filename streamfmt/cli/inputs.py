@@ -41,14 +41,14 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:
-    """What says how the input is to be taken."""
+    """The argument that says how to read the input."""
     parser.add_argument(
         "--as",
         dest="form",
         metavar="FORM",
         choices=("auto", *FORMS),
         default="auto",
-        help=f"take the input for one of {', '.join(FORMS)}, instead of looking at its first bytes",
+        help=f"read the input as one of {', '.join(FORMS)}, instead of looking at its first bytes",
     )
 
 
@@ -160,7 +160,7 @@ def complain(name: str, message: object) -> None:
 
 
 class _Deaf(FileIO):
-    """Standard error that takes everything: whether anybody reads it must not change what a command does."""
+    """Standard error that never fails: whether it has a reader must not change what a command does."""
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -172,8 +172,8 @@ class _Deaf(FileIO):
 def prepare() -> None:
     """Make the standard streams fit for commands.
 
-    Letters of a file's name, or of what lies in it, that the locale lacks are printed as codes.  Writing to standard
-    error never fails: its disk may be full, and nobody may listen.
+    Characters of a file's name or contents that the locale lacks are printed as escapes.  Writing to standard error
+    never fails, even if its disk is full or its reader has gone.
     """
     if sys.stdout is not None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # it is Python's own

@@ -18,7 +18,7 @@ class Line:
     def __init__(self, *columns: ProgressColumn, total: int | None = None) -> None:
         # What the command prints goes above the line where both are on the terminal, else nowhere near it.
         above = sys.stdout.isatty()
-        # Without a thread of its own, whose errors nobody would see.
+        # Without a thread of its own, whose errors would be lost.
         self._bar = Progress(
             *columns,
             console=Console(stderr=True),
@@ -38,7 +38,7 @@ class Line:
             self._bar.start()
             self._bar.update(self._task, refresh=True, **values)
         except OSError:
-            self._taken = False  # the terminal has gone, or somebody made it non-blocking
+            self._taken = False  # the terminal has gone, or is non-blocking
 
     def end(self) -> None:
         """Take it away."""

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = {
-    "identify": "say what a file or stream is, and how that shows",
+    "identify": "identify a file or stream, and print the evidence",
     "verify": "judge a stream against every rule that it can show",
     "show": "list a stream's records, or dump them with their fields",
     "tee": "copy standard input to standard output, and judge it on the way",
-    "build": "make a stream from a recipe",
-    "corpus": "list, show, check, make or pack the corpus of streams",
-    "fuzz": "try a reader of one's own on made streams",
+    "build": "build a stream from a recipe",
+    "corpus": "list, show, check, build or pack the corpus of streams",
+    "fuzz": "test your own reader on generated streams",
     "explain": "explain a rule or a record, and what real readers do",
 }
 UNREADABLE = 3
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # after --help, too
     except BrokenPipeError:
-        # Whoever read our output has gone: that is how `| head` ends, and no error of ours.
+        # The reader of our output has gone: that is how `| head` ends, and no error of ours.
         _discard_output()
         return UNREADABLE
     except OSError as error:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     """Find the verb and run it.  Raises SystemExit after --help and wrong usage, as argparse does."""
     if not words or words[0] not in VERBS:
-        from . import usage  # few need to be told
+        from . import usage  # few calls need it
 
         words = usage.understood(words, VERBS)
     if words[0] not in VERBS:

@@ -20,7 +20,7 @@ examples:
   streamfmt VERB --help
   streamfmt help recipes    a page of the manual, as json and compatibility are
 
-exit status: 0 all is well; 1 a stream does not conform, or is none; 2 wrong
+exit status: 0 all is well; 1 a stream does not conform, or is not one; 2 wrong
 usage; 3 something cannot be read or written; 130 interrupted,
 143 terminated
 """

@@ -1,4 +1,4 @@
-"""What `show --recipe` does: a stream told as a recipe, on standard output."""
+"""What `show --recipe` does: turns a stream back into a recipe, on standard output."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from ..recipes import dump
 from ..recipes.from_stream import PAGES, Teller
 from . import inputs
 
-# What is told is kept in memory up to this.
+# Bytes of a recipe that are kept in memory; a longer one goes to a temporary file.
 _SPOOL = 16 << 20
 
 
-def tell(name: str, form: str, pages: int | None) -> int:
+def write(name: str, form: str, pages: int | None) -> int:
     """Print a recipe of one input; the exit status is that of `show`.
 
-    Whether the stream breaks a rule is known at its end and told at the recipe's beginning.
+    The recipe's head says whether the stream breaks a rule, which is only known at the stream's end.
     """
     status = 0
-    with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as told:
-        teller = Teller(told.write, form, PAGES if pages is None else pages)
-        failure = inputs.run_reader(name, teller.reader, teller)
+    with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as parts:
+        recipe = Teller(parts.write, form, PAGES if pages is None else pages)
+        failure = inputs.run_reader(name, recipe.reader, recipe)
         if failure is not None:
             inputs.complain(name, failure)
             status = failure.status
-            if teller.reader.identity is None:
+            if recipe.reader.identity is None:
                 return status
-            told.write(f"\n# {failure}\n")
-        teller.end()
-        if teller.failure is not None:
+            parts.write(f"\n# {failure}\n")
+        recipe.end()
+        if recipe.failure is not None:
             status = max(status, 1)
-            inputs.complain(name, f"stopped: {teller.failure}")
-            told.write(f"\n# reading stopped: {teller.failure}\n")
-        sys.stdout.write(dump.head(form, broken=teller.broken))
-        told.seek(0)
-        shutil.copyfileobj(told, sys.stdout)
-    for message in teller.lost:
+            inputs.complain(name, f"stopped: {recipe.failure}")
+            parts.write(f"\n# reading stopped: {recipe.failure}\n")
+        sys.stdout.write(dump.head(form, broken=recipe.broken))
+        parts.seek(0)
+        shutil.copyfileobj(parts, sys.stdout)
+    for message in recipe.lost:
         inputs.complain(name, message)
     return status

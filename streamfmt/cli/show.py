@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
 
 from .. import tables
-from ..codec.decode import fixed, layouts
 from ..reader.beginnings import following
 from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
 from ..reader.failure import STATUS
-from ..reader.fields import name_of
 from ..reader.identify import Identity
-from ..reader.names import named
 from ..reader.reader import Reader
 from ..reader.registry import READ
-from ..render.hexdump import Dump, hanging
+from ..render.hexdump import Dump
+from ..render.listing import End, JsonLines, Row, Table
 from ..render.pages import Pages, number
-from ..render.records import PAGE_DATA, Brief, brief, header_text, plain
+from ..render.records import PAGE_DATA, Brief, brief
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Container, Sequence
     from typing import Any
 
     from ..reader.pump import Program
@@ -38,14 +35,9 @@ EXAMPLES = """examples:
   streamfmt show --records 4:8 --json guest.sav.zst
   streamfmt show --recipe guest.sav >guest.toml
 
-exit status: 0 read to its end; 1 it breaks off, or is none that is read;
+exit status: 0 read to its end; 1 it breaks off, or is not a stream we read;
 2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
-FORMAT = "streamfmt-show-1"
-_COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
-_NAME_WIDTH = 17
-_LENGTH_MAX = 10**7  # more would leave its column: only batches taken together have that
-_DETAIL_LINES = 6  # for a record in all; what does not fit beside its name goes on below
 
 
 def record_range(text: str) -> range:
@@ -95,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
     )
     parser.add_argument("--hexdump", action="store_true", help="show the records' bytes, their fields beside them")
-    parser.add_argument("--full", action="store_true", help="with --hexdump: cut nothing short but page contents")
+    parser.add_argument("--full", action="store_true", help="with --hexdump: shorten nothing but page contents")
     parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
     parser.add_argument(
         "--contents",
@@ -108,20 +100,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     misuse = "--full needs --hexdump" if args.full and not args.hexdump else ""
     if args.json and args.hexdump:
-        misuse = "--hexdump is for people, --json has the fields anyway"
+        misuse = "--hexdump is text; --json has the fields in any case"
     if args.contents is not None and not args.recipe:
         misuse = "--contents needs --recipe"
     if args.recipe and (args.json or args.hexdump or args.records or args.type):
-        misuse = "--recipe is all of a stream, and TOML: none of --json, --hexdump, --records, --type"
+        misuse = "--recipe prints the whole stream as TOML: it excludes --json, --hexdump, --records and --type"
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
         print(f"streamfmt show: {misuse}", file=sys.stderr)
         return 2
     if args.recipe:
-        from .recipe import tell  # few want one
+        from .recipe import write  # few want one
 
-        return tell(args.files[0], args.form, args.contents)
+        return write(args.files[0], args.form, args.contents)
     status = 0
     for name in args.files:
         status = max(status, _show(name, args))
@@ -134,7 +126,11 @@ def _show(name: str, args: argparse.Namespace) -> int:
     """Show one input; its exit status."""
     types = None if args.type is None else set().union(*args.type)
     width, write = _width(), print
-    out = JsonLines(write, name) if args.json else Table(write, inputs.shown(name), width, args.hexdump)
+    out = (
+        JsonLines(write, name)
+        if args.json
+        else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour())
+    )
     listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None)
     reader = Reader(listing, args.form)
     failure = inputs.run_reader(name, reader)
@@ -153,19 +149,6 @@ def _width() -> int:
     from shutil import get_terminal_size
 
     return max(get_terminal_size().columns, 80)
-
-
-@dataclass(slots=True)
-class Row:
-    """A record of the listing, or the page batches in a row that begin with it; `number` counts over all layers."""
-
-    record: Record
-    number: int
-    brief: Brief
-
-    @property
-    def length(self) -> int:
-        return self.brief.pages.length if self.brief.pages else self.record.length
 
 
 class Listing(Sink):
@@ -272,14 +255,14 @@ class Listing(Sink):
     def oversize(self, record: Record) -> None:
         self._settle()
         if self._wanted(record):
-            self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader takes")))
+            self.out.row(Row(record, self.count - 1, Brief({}, "longer than any reader accepts")))
             if self.dump is not None:
                 self.dump.record_header(record)
         limit = record.layer.row.length_max
         self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
-        self.stopped = at, f"this is no {layer.name} {what} that can be relied on"
+        self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         self._settle()
@@ -299,108 +282,5 @@ class Listing(Sink):
         identity = reader.identity
         if self.stopped is None and identity is not None and identity.key not in READ:
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
-        self.out.end(self, reader.window.position)
-
-
-class JsonLines:
-    """A JSON object a line; spec/json/show.json describes them."""
-
-    def __init__(self, write: Callable[[str], None], name: str) -> None:
-        from json import dumps
-
-        self._write = write
-        self._dumps = dumps
-        self._name = named(name)
-
-    def _tell(self, **values: object) -> None:
-        self._write(self._dumps({"format": FORMAT} | self._name | values))
-
-    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        layout = layouts()[path]
-        fields = fixed(layout, raw, layer.order)
-        self._tell(
-            layer=layer.path,
-            header=path,
-            offset=at,
-            length=len(raw),
-            fields=plain(layout, fields),
-            summary=header_text(layer, path, fields),
-        )
-
-    def row(self, row: Row) -> None:
-        record, told = row.record, row.brief
-        layout = layouts().get(record.path)
-        pages = told.pages.as_dict() if told.pages else {}
-        self._tell(
-            layer=record.layer.path,
-            index=record.index,
-            number=row.number,
-            offset=record.offset,
-            length=row.length,
-            type=record.type,
-            name=record.name,
-            fields=plain(layout, told.fields) if layout else {},
-            summary=told.summary,
-            **pages,
-        )
-
-    def end(self, listing: Listing, size: int) -> None:
-        stopped = {"offset": listing.stopped[0], "reason": listing.stopped[1]} if listing.stopped else None
-        self._tell(end=True, bytes=size, stopped=stopped, remarks=listing.remarks)
-
-
-class Table:
-    """Lines for people: a heading for each layer, a line or more for each record."""
-
-    def __init__(self, write: Callable[[str], None], name: str, width: int, spaced: bool) -> None:
-        self._write = write
-        self._name = name
-        self._width = width
-        self._spaced = spaced
-        self._coloured = inputs.colour()
-        self._path = ""
-        self._nested = False
-
-    def _paint(self, kind: str, text: str) -> str:
-        return f"{_COLOURS[kind]}{text}\x1b[0m" if self._coloured and text.strip() else text
-
-    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        text = header_text(layer, path, fixed(layouts()[path], raw, layer.order))
-        if broken:
-            text += f"; unexpected: {', '.join(map(name_of, broken))}"
-        self._line(layer, ("", ""), at, len(raw), path.partition(".")[2].replace("_", " "), text)
-
-    def row(self, row: Row) -> None:
-        record, pages = row.record, row.brief.pages
-        last = f"-{row.number + pages.records - 1}" if pages and pages.records > 1 else ""
-        numbers = f"{row.number}{last}", f"{record.index}"
-        self._line(record.layer, numbers, record.offset, row.length, record.name, row.brief.summary)
-
-    def _line(self, layer: Layer, numbers: tuple[str, str], at: int, length: int, name: str, text: str) -> None:
-        if not self._path:
-            self._nested = not layer.row.image
-            heading = f"{'index':>6}" if self._nested else ""
-            self._write(f"{self._name}\n" + self._paint("place", f"record{heading}{'offset':>11}{'length':>10}"))
-        if layer.path != self._path:
-            self._path = layer.path
-            self._write("\n" + self._paint("layer", layer.path))
-        elif self._spaced and numbers[0]:
-            self._write("")
-        index = f"{numbers[1]:>6}" if self._nested else ""
-        size = f"{length >> 20:,} MiB" if length >= _LENGTH_MAX else f"{length:,}"
-        place = f"{numbers[0]:>6}{index} {at:#10x} {size:>9}  "
-        named = f"{name:<{_NAME_WIDTH}}  "
-        text = hanging(text, self._width, len(place + named), len(place) + 2, _DETAIL_LINES)
-        self._write((self._paint("place", place) + self._paint("name", named) + text).rstrip())
-
-    def end(self, listing: Listing, size: int) -> None:
-        if not self._path:
-            self._write(f"{self._name}: {listing.stopped[1] if listing.stopped else 'nothing'}")
-            return
-        counted = number(listing.count, "record", "records")
-        shown = f"{listing.shown:,} of {counted} shown" if listing.selecting else counted
-        lines = [f"{shown}, {size:,} bytes", *listing.remarks]
-        if listing.stopped:
-            at, reason = listing.stopped
-            lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))
-        self._write("\n" + "\n".join(lines))
+        shown = self.shown if self.selecting else None
+        self.out.end(End(reader.window.position, self.count, shown, self.stopped, self.remarks))

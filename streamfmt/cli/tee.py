@@ -40,7 +40,7 @@ STDIN, STDOUT = 0, 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_form(parser)
     parser.add_argument(
-        "--json", action="store_true", help="tell it as JSON, on standard error; streamfmt help json describes it"
+        "--json", action="store_true", help="report as JSON, on standard error; streamfmt help json describes it"
     )
     add_judging(parser)
 
@@ -79,7 +79,7 @@ def _refusal() -> str:
     try:
         source, target = os.fstat(STDIN), os.fstat(STDOUT)
     except OSError:
-        return ""  # told where it is read or written
+        return ""  # reported where it is read or written
     if stat.S_ISREG(source.st_mode) and os.path.samestat(source, target):
         return "standard input and standard output are the same file"
     return ""
@@ -118,7 +118,7 @@ def copy(reader: Reader, fd: int, out: int) -> tuple[list[Failure], int]:
 
 
 def _close(out: int) -> None:
-    """Let whoever reads our output see its end, and see whether the system has taken it all.
+    """Let the reader of our output see its end, and see whether the system has taken it all.
 
     Its descriptor leads nowhere then, so that nothing else is opened under that number.
     """

@@ -1,4 +1,4 @@
-"""What to say to somebody who has not named a verb, or not one that there is.
+"""What to print when no verb is named, or none that exists.
 
 It loads only then.
 """
@@ -51,7 +51,7 @@ def understood(words: list[str], verbs: Collection[str]) -> list[str]:
         wrong = f"there is no option {inputs.shown(first)} before the verb"
         wrong += f"; options go after it: {_command(after, *others)}" if after else ""
     elif first == "-" or os.path.exists(first):
-        wrong = f"{inputs.shown(first)} is an input, and no verb; to judge it: {_command('verify', *words)}"
+        wrong = f"{inputs.shown(first)} is an input, not a verb; to judge it: {_command('verify', *words)}"
     else:
         wrong = f"there is no verb {inputs.shown(first)}" + (_near(verb, [*verbs, "--version"]) or ", and no such file")
     print(f"streamfmt: {wrong}\nstreamfmt --help lists all verbs.", file=sys.stderr)
@@ -64,7 +64,9 @@ def _help(about: str, verbs: Collection[str]) -> list[str]:
         return [about, "--help"][not about :]
     pages = {name.removesuffix(".md") for name in os.listdir(data.path("docs")) if name.endswith(".md")} - {"index"}
     if about not in pages:
-        near = _near(about, [*verbs, *pages]) or f"; there are the verbs, and the pages {', '.join(sorted(pages))}"
+        near = (
+            _near(about, [*verbs, *pages]) or f"; there is help on each verb, and the pages {', '.join(sorted(pages))}"
+        )
         print(fill(f"streamfmt: there is no help on {inputs.shown(about)}{near}", 79), file=sys.stderr)
         raise SystemExit(WRONG)
     with open(data.path("docs", f"{about}.md"), encoding="utf-8") as page:

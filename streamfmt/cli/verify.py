@@ -38,14 +38,18 @@ _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[36m", 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_files(parser)
     parser.add_argument(
-        "--exact", action="store_true", help="take no byte past END, from a descriptor somebody else goes on with"
+        "--exact", action="store_true", help="read no byte past END, for a descriptor that others read on from"
     )
     add_judging(parser)
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="text (default), or a report for other programs"
     )
     parser.add_argument(
-        "--json", dest="format", action="store_const", const="json", help="the same as --format json, an object a line"
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json, one object per line",
     )
 
 
@@ -53,7 +57,7 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how to judge, and how much to print."""
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    parser.add_argument("--deep", action="store_true", help="look into page tables too, which means reading them")
+    parser.add_argument("--deep", action="store_true", help="check the contents of page tables, too")
     parser.add_argument(
         "--ignore",
         metavar="CLAUSE",

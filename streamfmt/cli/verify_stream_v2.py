@@ -37,12 +37,12 @@ Judge a migration stream of version 2 or later.
 Options:
   -h, --help          show this and exit
   -i, --in=FD|FILE    descriptor or file to read (default: standard input)
-  -v, --verbose       tell what the stream consists of
-  -q, --quiet         tell nothing, not even what is wrong
+  -v, --verbose       print what the stream consists of
+  -q, --quiet         print nothing, not even what is wrong
   -f, --format=libxc|libxl|xl
-                      what the stream is to be (default: libxc)
-      --syslog        talk to syslog; errors go to standard error as well
-      --big-endian    take big-endian streams for good
+                      the stream's expected format (default: libxc)
+      --syslog        log to syslog; errors go to standard error as well
+      --big-endian    accept big-endian streams
 
 Examples:
   verify-stream-v2 -v <guest.image
@@ -121,7 +121,7 @@ def _complain(text: str) -> None:
     try:
         print(text, file=sys.stderr)
     except OSError:
-        pass  # nobody listens; the exit status tells
+        pass  # standard error is gone; the exit status still says it
 
 
 def _syslog() -> Callable[[str, str], None]:
@@ -137,21 +137,21 @@ def _syslog() -> Callable[[str, str], None]:
 
 
 class Summary(Verifier):
-    """A verifier that tells each record as it comes by, with the numbers its fixed fields hold."""
+    """A verifier that prints each record as it is read, with the numbers in its fixed fields."""
 
     def __init__(self, log: Log, severity: dict[str, str]) -> None:
         super().__init__(severity=severity)
         self._say = log.info
-        self._told: dict[str, Layer] = {}
+        self._printed: dict[str, Layer] = {}
         self._batches = 0
 
     def _layer(self, layer: Layer) -> None:
-        if self._told.get(layer.name) is not layer:
-            self._told[layer.name] = layer
+        if self._printed.get(layer.name) is not layer:
+            self._printed[layer.name] = layer
             self._say(describe([layer]))
 
     def settle(self) -> None:
-        """Tell the page batches in a row."""
+        """Print how many page batches came in a row."""
         if self._batches:
             self._say(f"libxc PAGE_DATA, {self._batches} in a row")
             self._batches = 0
@@ -162,7 +162,7 @@ class Summary(Verifier):
         super().pages(run)
 
     def steady(self, record: Record) -> bool:
-        return False  # each is told
+        return False  # each is printed
 
     def record(self, record: Record) -> Program | None:
         self._layer(record.layer)
@@ -171,9 +171,9 @@ class Summary(Verifier):
             self._batches += 1
             return program
         self.settle()
-        return self._tell(record, program)
+        return self._print(record, program)
 
-    def _tell(self, record: Record, program: Program | None) -> Program:
+    def _print(self, record: Record, program: Program | None) -> Program:
         """Look at the fixed fields before the verifier's program takes them."""
         places = {
             name: place
@@ -188,8 +188,8 @@ class Summary(Verifier):
             for name, (offset, width) in places.items():
                 value = int.from_bytes(raw[offset : offset + width], record.layer.byte_order)
                 fields.append(f"{name} {value}")
-        told = f": {', '.join(fields)}" if fields else ""
-        self._say(f"{record.layer.name} {record.name}, {record.length:,} bytes{told}")
+        values = f": {', '.join(fields)}" if fields else ""
+        self._say(f"{record.layer.name} {record.name}, {record.length:,} bytes{values}")
         if program is not None:
             yield from program
 
@@ -236,7 +236,7 @@ def entry() -> None:
 
 
 def _verdict(outcome: Outcome, name: str, log: Log) -> int:
-    """Tell what came out; the exit status."""
+    """Print the verdict; the exit status."""
     verifier = outcome.verifier
     if isinstance(verifier, Summary):
         verifier.settle()
@@ -283,7 +283,7 @@ def _name(given: str) -> str:
 
 
 def _read(given: str, reader: Reader) -> None:
-    """Run the reader on a descriptor or a file; a descriptor is left right behind the stream's END.
+    """Run the reader on a descriptor or a file; a descriptor is left at the byte after the stream's END.
 
     Raises UnreadableError.
     """

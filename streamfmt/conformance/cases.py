@@ -41,7 +41,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A stream, and how it is to be read: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
+    """A stream, and how to read it: as `form` ("libxc", "libxl", "xl"), by a restorer of `guest`.
 
     `mode` is what it is declared to be, to us and to them.
     """
@@ -146,7 +146,7 @@ def _cuts(stream: Draft) -> Iterator[tuple[str, Draft]]:
         for cut in (at - 1, at, at + 1, at + 4, at + 8):
             if 0 < cut < offsets[-1]:
                 yield f"cut at {cut}", replace(stream, cut=cut)
-    yield "junk behind", stream.then(raw(b"\xa5" * 24))
+    yield "junk after", stream.then(raw(b"\xa5" * 24))
 
 
 # -- what it is done to -----------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def open_target(spec: Spec, timeout: float, kin: Kin, asked: Connection | None =
 
 
 class Command:
-    """A program, started anew for each stream in a process group of its own."""
+    """A program, started for each stream in a process group of its own."""
 
     def __init__(self, spec: Spec, timeout: float, kin: Kin, asked: Connection | None) -> None:
         if shutil.which(spec.words[0]) is None:
@@ -167,7 +167,7 @@ class Ours:
 @lru_cache(maxsize=1)
 def verified(given: Input) -> Outcome:
     """What we say of a stream."""
-    # Strategies know no other forms and modes than these; whoever gives others is told.
+    # Strategies know no other forms and modes than these; verify refuses others.
     return verify(given.data, form=cast(Form, given.form), mode=cast(Mode, given.mode), deep=given.deep)
 
 

@@ -167,7 +167,7 @@ def vcpu_id(seen: Look) -> int | None:
 
 
 def no_room(seen: Look) -> int | None:
-    """Where a page is for which there is no room."""
+    """Where the first page is that does not fit."""
     for row in seen.applied("libxc.PAGE_DATA"):
         if any(kind in _POPULATED and pfn >= FRAMES[seen.case.guest] for kind, pfn in seen.entries(row)):
             return row.at
@@ -175,7 +175,7 @@ def no_room(seen: Look) -> int | None:
 
 
 def vcpu_pfn(seen: Look) -> int | None:
-    """Whether a 64-bit vcpu's cr3, or vcpu 0's start_info page or a ring in it, is no such page of the guest."""
+    """Whether a 64-bit vcpu's cr3, or vcpu 0's start_info page or a ring in it, is not such a page of the guest."""
     size = libxc.VCPU_CONTEXT_SIZES[8]
     basics = [row for row in seen.applied("libxc.X86_PV_VCPU_BASIC") if row.length == HEADER + size]
     lists = seen.applied("libxc.X86_PV_P2M_FRAMES")

@@ -97,7 +97,7 @@ def tallies(table: Iterable[Comparison]) -> dict[str, Tally]:
 
 
 def differs(clause: str, did: Counter[str]) -> bool:
-    """Whether the reader takes what is an error to us, refuses what is none, or fails itself."""
+    """Whether the reader accepts what is an error to us, refuses what is not, or fails itself."""
     error = registry()[clause].severity in ("error", "")
     return bool(did["crash"] + did["hang"] + (did["accept"] if error else did["reject"]))
 

@@ -1,6 +1,7 @@
 """Python functions as targets: called in a process that is replaced when it dies, hangs or runs out of memory.
 
-The process is forked from the one that searches, imports the function's module, and is told and tells through a pipe.
+The process is forked from the one that searches and imports the function's module; streams and results go through a
+pipe.
 It leads a process group; those that the function starts end with it.
 """
 
@@ -23,7 +24,7 @@ from .target import Input, Stop
 # What a function may allocate on top of what the process has when it starts.
 MEMORY = 1 << 30
 # Children that it may have from one stream to the next, dead ones that it does not wait for among them.  Where there
-# are more, they and the process end, and it is started anew: else each stream might leave one.
+# are more, they and the process end, and it is restarted: else each stream might leave one.
 _CHILDREN = 16
 # How long importing its module may take, in seconds.
 _IMPORTING = 60
@@ -144,7 +145,7 @@ def _serve(name: str, pipe: Connection, parent: int) -> None:
             _limit()
             _answer(function, pipe)
     except (EOFError, OSError):
-        pass  # nobody asks any more
+        pass  # the other end of the pipe has gone
     finally:
         os._exit(0)
 
@@ -177,7 +178,7 @@ def _limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = used + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    # The stack's overflow is found by Python itself; a core file for each crash helps nobody.
+    # The stack's overflow is found by Python itself; a core file for each crash is of no use.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -188,10 +189,10 @@ def _answer(function: Any, pipe: Connection) -> None:
         data = pipe.recv_bytes()
         try:
             given = function(data)
-            # False is no exit status, though it equals 0.
+            # False is not an exit status, though it equals 0.
             accepted = given is None or given is True or (type(given) is int and given == 0)
-            told = f"returned {given!r:.100}" if isinstance(given, (int, str, type(None))) else "returned an object"
-            result = Result(ACCEPT, told) if accepted else refused(told)
+            what = f"returned {given!r:.100}" if isinstance(given, (int, str, type(None))) else "returned an object"
+            result = Result(ACCEPT, what) if accepted else refused(what)
         except _REFUSALS as error:
             result = refused(f"{type(error).__name__}: {said(error)}")
         except BaseException as error:

@@ -23,7 +23,7 @@ _PATIENCE = 10.0
 class Kin:
     """The children of this process: `kept` are to live, which are those that it has now, and all others may be ended.
 
-    Raises OSError where the system has no subreapers.  Whoever takes it for a context is none any more at its end.
+    As a context manager it makes this process a subreaper until its end.  Raises OSError where the system has none.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ def searched(parent: int) -> set[int]:
                 if name.isdigit() and int(file.read().rpartition(b")")[2].split()[1]) == parent:
                     found.add(int(name))
         except OSError:
-            continue  # it has ended, or is none
+            continue  # it has ended, or is not a process
     return found
 
 
@@ -97,7 +97,7 @@ def _ended(pid: int) -> bool:
         os.kill(pid, signal.SIGKILL)
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except (ProcessLookupError, ChildProcessError):
-        return True  # somebody else has waited for it
+        return True  # it has been waited for elsewhere
     except PermissionError:
         return False  # it is another user's by now
 

@@ -1,4 +1,4 @@
-"""What real readers do with a stream by the clauses, held against what they did.
+"""What real readers do with a stream by the clauses, compared with what they did.
 
 From the clauses we find broken and their `readers` follows one verdict for each stream; `conditions` picks the rows
 where there are several.  What is left must be the fake hypervisor's, by its own word or by a table here.

@@ -1,4 +1,4 @@
-"""What a target did with one stream, and what tells one failure from another."""
+"""What a target did with one stream, and what distinguishes one failure from another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINE_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run: accept, reject, crash or hang, or either where that is no matter; `what` says so to people.
+    """One run: accept, reject, crash or hang, or either where that does not matter; `what` says so in words.
 
     `where` is what a crash or a refusal is known by, without what differs from run to run and from stream to stream.
     """

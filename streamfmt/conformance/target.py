@@ -15,7 +15,7 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class Stop(BaseException):
-    """Whoever started the search wants it to end; or there is no time left for what it does."""
+    """The process that started the search wants it to end, or its time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Spec:
 
     @property
     def name(self) -> str:
-        """What people are told it is."""
+        """Its name in messages."""
         if self.function:
             return f"python:{self.function}"
         return shlex.join(self.words) or OURS
@@ -87,7 +87,7 @@ def parse(text: str) -> Spec:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SpecError(f"{text!r} is no command: {error}") from None
+        raise SpecError(f"{text!r} is not a command: {error}") from None
     if not words:
         raise SpecError("the target is empty; give a command, or python:module.function")
     return Spec(words=tuple(words))

@@ -5,8 +5,8 @@ releases of Xen and its tools wrote or stumbled over, hostile.toml claims that a
 collection is named for a clause, and has streams that keep it (`accepted`), streams that break it and nothing else
 (`broken`), and streams that cannot break it without breaking others (`several`).
 
-`either` says of a stream why a reader may take it or not where its findings do not tell: the id of a clause that no
-stream alone shows, or a reason.
+`either` says why a reader may accept or reject a stream where its findings do not show that: the id of a clause that
+no stream alone shows, or a reason.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PROVENANCE = f"{REAL}/provenance.toml"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stream of the corpus that a recipe makes: `collection` and `name` tell it, `kind` says what it is for.
+    """A stream of the corpus that a recipe makes: `collection` and `name` identify it, `kind` says what it is for.
 
     `either` is why readers may take it or not, if that is not seen from the stream.
     """
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A stream that somebody's software wrote: its `file` below corpus/, who wrote it and what it is."""
+    """A stream that real software wrote: its `file` below corpus/, what wrote it and what it is."""
 
     name: str
     file: str

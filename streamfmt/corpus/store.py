@@ -1,4 +1,4 @@
-"""The corpus as files: made from the recipes, and held against the index."""
+"""The corpus as files: built from the recipes, and compared with the index."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_index(folder: Path | None = None) -> list[Row]:
         raise CorpusError(f"{path} is damaged: {error}") from None
     form = stored.get("format") if isinstance(stored, dict) else None
     if form != index.FORMAT:
-        raise CorpusError(f"{path} is no index that is known: its format is {form!r}, expected {index.FORMAT!r}")
+        raise CorpusError(f"{path} is not a known index: its format is {form!r}, expected {index.FORMAT!r}")
     schema = json.loads(Path(data.path(*SCHEMA)).read_bytes())
     keys = set(schema["$defs"]["stream"]["required"])
     rows = stored.get("streams")
@@ -81,9 +81,9 @@ def pieces(row: Row) -> Iterable[Buffer]:
 def build(target: Path, progress: Callable[[int], None] | None = None) -> list[Row]:
     """Write all that recipes make below `target`, and the index; its rows.  Raises OSError and RecipeError.
 
-    Files that hold the same bytes already are left as they are, and those that no index has named are none of ours.
-    At any time an index names all that is ours: the old one until what is no more is gone, then the new one.  So
-    whatever a kill leaves, the next call finds, whether or not the recipes are the same.
+    Files that hold the same bytes already are not written again, and those that no index has named are not ours to
+    remove.  At any time an index names all files of ours: the old one until those it alone names are removed, then the
+    new one.  So the next call finds whatever a kill leaves, whether or not the recipes are the same.
     """
     rows = []
     changed = {}
@@ -152,7 +152,7 @@ def _strays(folder: Path, rows: list[Row]) -> Iterator[str]:
 
 
 def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
-    """What is not as it should be, in words: each stream is made, judged and held against its file and its row.
+    """What is wrong, in words: each stream is built, judged and compared with its file and its row.
 
     Raises CorpusError and OSError.
     """
@@ -165,7 +165,7 @@ def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
             yield f"{now['id']}: the index has no such stream"
         elif row != now:
             keys = sorted(key for key in row.keys() | now.keys() if row.get(key) != now.get(key))
-            yield f"{now['id']}: the index tells another {', '.join(keys)}"
+            yield f"{now['id']}: the index has another {', '.join(keys)}"
         if raw is not None:
             path = folder / now["file"]
             if not path.exists():

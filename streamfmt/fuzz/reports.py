@@ -1,4 +1,4 @@
-"""What is told of failures: files for each, and text for people."""
+"""Reports on failures: files for each, and text for people."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def text(failure: Failure, directory: str, *, whole: bool = False) -> str:
     given = failure.given
     who = failure.who.name + (f" and {failure.other.name}" if failure.other else "")
     lines = [f"{os.path.join(directory, name_of(failure))}.bin: {_KINDS[failure.kind]} {who}"]
-    lines += _told("what", failure.what)
+    lines += _labelled("what", failure.what)
     if not failure.steady:
-        lines += _told("note", "when tried again, it did not fail like that; it may depend on more than its input")
+        lines += _labelled("note", "when tried again, it did not fail like that; it may depend on more than its input")
     deep = ", deep" if given.deep else ""
-    lines += _told(
+    lines += _labelled(
         "stream", f"{len(given.data):,} bytes, form {given.form}, mode {given.mode}, guest {guest(given)}{deep}"
     )
     try:
         outcome = verified(given)
     except Exception as error:  # the stream may be one on which our reader fails
-        lines += _told("ours", f"streamfmt itself fails on it: {type(error).__name__}: {error}")
+        lines += _labelled("ours", f"streamfmt itself fails on it: {type(error).__name__}: {error}")
     else:
-        lines += _told("ours", f"{outcome.describe()}; {summary(outcome)}")
+        lines += _labelled("ours", f"{outcome.describe()}; {summary(outcome)}")
         lines += [line for _, line in finding_lines(outcome)] if whole else _clauses(outcome)
     # Lines to be copied are not broken.
     lines += [f"  repeat   {line}" for line in repeats(failure, directory)]
@@ -72,10 +72,10 @@ def repeats(failure: Failure, directory: str) -> list[str]:
 
 def _clauses(outcome: Outcome) -> list[str]:
     found = [clause for clause in outcome.counts if outcome.verifier.findings.severity[clause] != "note"]
-    return _told("clauses", ", ".join(found)) if found else []
+    return _labelled("clauses", ", ".join(found)) if found else []
 
 
-def _told(label: str, words: str) -> list[str]:
+def _labelled(label: str, words: str) -> list[str]:
     return [fill(words, _COLUMNS, initial_indent=f"  {label:<8} ", subsequent_indent=" " * 11, break_on_hyphens=False)]
 
 
@@ -99,7 +99,7 @@ def ending(summed: Summary, asked: Run, directory: str) -> str:
 def as_dict(summed: Summary, asked: Run, directory: str) -> dict[str, Any]:
     """The run as plain values; spec/json/fuzz.json describes them."""
     return {
-        "format": "streamfmt-fuzz-1",
+        "format": "streamfmt-fuzz-2",
         "target": asked.target.name,
         "against": asked.against.name if asked.against else None,
         "seed": asked.seed,

@@ -23,7 +23,7 @@ from .worker import SIGNALS, Plan, work
 if TYPE_CHECKING:
     from .search import Failure, Key
 
-# Seconds that a process has to end once it has been asked to, until it is killed; and where somebody waits for that.
+# Seconds that a process has to end once it has been asked to, until it is killed; and where a user waits for that.
 _ENDING = 4.0
 _INTERRUPTED = 0.7
 _GLANCE = 0.1
@@ -122,7 +122,7 @@ def _weight(failure: Failure) -> tuple[bool, int, bytes]:
 
 
 def run(asked: Run, found: Callable[[Failure], None], update: Callable[[Summary], None] | None) -> Summary:
-    """Search as asked.  `found` is told of each failure to be kept, `update` now and then how far it is.
+    """Search as asked.  `found` is called with each failure to be kept, `update` now and then with the state so far.
 
     SIGINT, SIGTERM and SIGHUP end the search, and what has been found stays; after a second one, nothing is waited for.
     """

@@ -38,14 +38,14 @@ _OPTIONS = settings(
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What tells a failure from others: its kind, how it came about, and the clauses that two readers disagree on."""
+    """What distinguishes a failure: its kind, how it came about, and the clauses that two readers disagree on."""
 
     kind: str
     how: tuple[str, ...]
     clauses: frozenset[str] = frozenset()
 
     def covers(self, other: Key) -> bool:
-        """Whether the other one is no news: the same, with more that is wrong with the stream."""
+        """Whether the other one is nothing new: the same, with more that is wrong with the stream."""
         return (self.kind, self.how) == (other.kind, other.how) and self.clauses <= other.clauses
 
 
@@ -154,7 +154,7 @@ class Round:
         options = settings(_OPTIONS, max_examples=most)
         try:
             with warnings.catch_warnings():
-                # That streams have long reprs, which nobody reads here.
+                # The warning is that streams have long reprs, which are not printed here.
                 warnings.simplefilter("ignore", HypothesisWarning)
                 sample = find(source, self, settings=options, random=random, database_key=b"")
             return self._again(sample)
@@ -165,7 +165,7 @@ class Round:
         except Stop:
             return self._smallest(steady=True)
         except UnrunnableError:
-            # It could be run before; whoever tries the next input hears of it.
+            # It could be run before; the next input that is tried reports it.
             if self.best is None:
                 raise
             return self._smallest(steady=False)

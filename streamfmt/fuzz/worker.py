@@ -1,4 +1,4 @@
-"""One of the processes that search, and what it tells the one that started it.
+"""One of the processes that search, and what it sends to the one that started it.
 
 Messages are tuples: ("progress", new inputs), ("first", Failure) for one that is to be made small, ("failure", Failure)
 for the same when that is done, ("ended",), ("unrunnable", why), ("broken", why).
@@ -25,17 +25,17 @@ from ..io.sources import reason
 
 # By these a search is asked to end.
 SIGNALS = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-# Seconds between two words on how far it is.
-_TELLING = 0.1
+# Seconds between two messages on how far it is.
+_PROGRESS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one process does: `number` of how many it is, `count` the inputs it tries at most, and for `seconds`.
 
-    These begin with its first input: what it takes to start is nothing that anybody asked for.
+    The seconds begin with its first input: the time to start is not part of the search.
 
-    `directory` is for its files, and cleared up by whoever started it, even if this one is killed.
+    `directory` is for its files; the process that started it removes it, even if this one is killed.
     """
 
     target: Spec
@@ -51,14 +51,14 @@ class Plan:
 
 def work(plan: Plan, pipe: Connection) -> None:
     """The life of the process."""
-    # A terminal sends them to all; whoever started this says what comes of it.
+    # A terminal sends them to all; the process that started this one decides what happens.
     # They are not ignored, since what is ignored stays so in the commands that are run.
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     tempfile.tempdir = plan.directory
     # Hypothesis keeps what it knows of Unicode and of our constants in a directory, ./.hypothesis by default.
-    # Finding it out takes a second, so a directory that somebody has chosen for it is used.
+    # Computing that takes a second, so a directory that the user has set for it is kept.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", plan.directory)
     try:
         _search(plan, pipe)
@@ -66,11 +66,11 @@ def work(plan: Plan, pipe: Connection) -> None:
     except UnrunnableError as error:
         pipe.send(("unrunnable", str(error)))
     except (BrokenPipeError, EOFError):
-        shutil.rmtree(plan.directory, ignore_errors=True)  # nobody is there to be told, or to do it
+        shutil.rmtree(plan.directory, ignore_errors=True)  # the process that would do it has gone
     except OSError as error:
         # The targets' own are theirs: this is the system's, which has no room for a file, or no more of something.
         pipe.send(("unrunnable", f"{error.filename or 'temporary files'}: {reason(error)}"))
-    except Exception:  # a fault of our own, told by whoever listens
+    except Exception:  # a fault of our own, for the other process to report
         pipe.send(("broken", traceback.format_exc()))
 
 
@@ -79,17 +79,17 @@ def _search(plan: Plan, pipe: Connection) -> None:
     from .search import ROUND, Judge, Key, Round
     from .sources import inputs
 
-    told = time.monotonic()
+    reported = time.monotonic()
     tried = unsaid = number = 0
 
     def tick(new: bool) -> None:
-        nonlocal told, tried, unsaid
+        nonlocal reported, tried, unsaid
         tried += new
         unsaid += new
         now = time.monotonic()
-        if now - told >= _TELLING:
+        if now - reported >= _PROGRESS:
             pipe.send(("progress", unsaid))
-            told, unsaid = now, 0
+            reported, unsaid = now, 0
             if pipe.poll():
                 raise Stop
 

@@ -113,7 +113,7 @@ class Identification:
     def as_dict(self, name: str = "") -> dict[str, Any]:
         """The result as plain values, as in spec/json/identify.json; `name` is the input's."""
         return {
-            "format": "streamfmt-identify-1",
+            "format": "streamfmt-identify-2",
             **named(name),
             "status": self.status,
             "failure": self.failure.as_dict() if self.failure else None,

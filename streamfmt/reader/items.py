@@ -119,7 +119,7 @@ class Stops(Sink):
         )
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
-        self.failure = MalformedError(at, f"this is no {layer.name} {what} that can be relied on")
+        self.failure = MalformedError(at, f"not a valid {layer.name} {what}, cannot continue")
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:

@@ -60,7 +60,7 @@ def differences() -> dict[str, Difference]:
 
 
 def _table(rows: Iterable[tuple[Clause, tuple[Behaviour, ...]]]) -> list[str]:
-    cells = ((code(clause.id), clause.title, "; ".join(map(_remark, told))) for clause, told in rows)
+    cells = ((code(clause.id), clause.title, "; ".join(map(_remark, known))) for clause, known in rows)
     return table(("Clause", "Rule", "Of the script"), cells)
 
 

@@ -1,8 +1,8 @@
 """Annotated dumps: every byte of a header or record, with the schema's fields and their values beside it.
 
-A field has a line of its own, bit fields of one integer share one, and bytes nobody here looks into come sixteen
-to a line with their text.  A record is dumped as it is read, line by line, so its length costs no memory.  Reserved
-bits of an integer are told only where they are set: most lines of a page batch would say nothing else.
+A field has a line of its own, bit fields of one integer share one, and opaque bytes come sixteen to a line with
+their text.  A record is dumped as it is read, line by line, so its length costs no memory.  Reserved bits of an
+integer are printed only where they are set: most lines of a page batch would say nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BYTES_MAX = 256
 ELEMENTS_MAX = 64
 _LINE = 16
 _PIECE = 4096
-# Where words begin: behind the offset, behind the bytes of a field.
+# Where words begin: after the offset, after the bytes of a field.
 _NOTE = 13
 _WORDS = 38
 _TEXT_MAX = 40
@@ -148,7 +148,7 @@ class Dump:
                 name = "body" if left == record.length else "what the fields do not cover"
                 yield from self._opaque(name, left)
         except _CutError:
-            pass  # the reader tells of it itself
+            pass  # the reader reports it itself
 
     # -- lines --------------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Dump:
         self._write(f"{at:#11x}  {data.hex(' '):<{_WORDS - _NOTE}}{words}".rstrip())
 
     def _raw(self, at: int, data: bytes) -> None:
-        """Bytes nobody looks into: offset, hexadecimal, text."""
+        """Opaque bytes: offset, hexadecimal, text."""
         for place in range(0, len(data), _LINE):
             row = data[place : place + _LINE]
             text = row.translate(_PRINTABLE).decode("ascii")
@@ -204,7 +204,7 @@ class Dump:
         return count
 
     def _skip(self, count: int, text: str) -> Generator[int, int, None]:
-        """Let bytes go by, told of in a line."""
+        """Skip bytes, and say so in a line."""
         self._note(f"... {text}")
         if (yield -count) < count:
             raise _CutError
@@ -238,7 +238,7 @@ class Dump:
         return size == item.size
 
     def _part(self, part: Part, name: str, scopes: Scopes) -> Generator[int, int, bool]:
-        """One part: elements, pages, a string, or bytes nobody looks into; whether all of it is there."""
+        """One part: elements, pages, a string, or opaque bytes; whether all of it is there."""
         if part.count == TO_NUL:
             yield from self._string(name)
             return True
@@ -286,7 +286,7 @@ class Dump:
         return True
 
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
-        """Bytes nobody looks into."""
+        """Opaque bytes, to the end of what is shown of them."""
         if not count:
             return
         self._note(f"{name}: {number(count, 'byte', 'bytes')}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import tables
 
-# Ranges of frame numbers told apart before only their bounds are.
+# Ranges of frame numbers listed; of more, only the bounds are.
 _RANGES = 4
 
 

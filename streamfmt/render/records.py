@@ -27,7 +27,7 @@ PAGE_DATA = "libxc.PAGE_DATA"
 # Elements of an array that are shown by value, and kinds of HVM context entries that are named.
 _SHOWN = 6
 _NAMED = 32
-# Bytes and entries looked at where only walking tells how many there are.
+# Bytes and entries looked at where only walking through them gives their number.
 _WALK_BYTES = 1 << 20
 _WALK_ENTRIES = 4096
 _PIECE = 32 << 10
@@ -126,7 +126,7 @@ def _pages(body: Body) -> Generator[int, int, Brief]:
     return Brief(fields, "; ".join(remarks), pages, clean=bool(walk.count and not walk.unknown and not remarks))
 
 
-# Noun for the elements of a record's array, and how one of them reads; None if only their number is told.
+# Noun for the elements of a record's array, and how one of them is printed; None if only their number is.
 _ELEMENTS: dict[str, tuple[str, str, Callable[[Layout, Fields], str] | None]] = {
     "libxc.X86_CPUID_POLICY": ("leaf", "leaves", None),
     "libxc.X86_PV_P2M_FRAMES": ("entry", "entries", None),

@@ -35,7 +35,7 @@ def breaking(clause: str) -> st.SearchStrategy[Sample]:
     """
     row = registry().get(clause)
     if row is None or row.judged != "stream" or row.withdrawn:
-        raise ValueError(f"{clause} is no clause that a stream alone can break")
+        raise ValueError(f"{clause} is not a clause that a stream alone can break")
     return st.sampled_from(ways(clause)).flatmap(lambda way: broken(clause, way))
 
 

@@ -94,8 +94,8 @@ def made(
         if mode in MODES[form] and (guest == "pv" or width == 8) and (mode != "colo" or guest == "hvm")
     ]
     if not plans:
-        told = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
-        raise ValueError("there is no stream of form {}, guest {}, version {} and mode {} at once".format(*told))
+        asked = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
+        raise ValueError("there is no stream of form {}, guest {}, version {} and mode {} at once".format(*asked))
     # First the form, then the guest, so that those of which there are few kinds come as often as the others.
     tree: dict[str, dict[str, list[Plan]]] = {}
     for plan in plans:
@@ -213,7 +213,7 @@ def _ways(states: Mapping[Machine, str], left: int, least: int) -> list[str]:
 
 
 def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
-    """What libxl puts behind an image or a checkpoint; an emulator is there in every checkpoint of COLO."""
+    """What libxl puts after an image or a checkpoint; an emulator is there in every checkpoint of COLO."""
     found = []
     if plan.guest == "hvm":
         if plan.wants(draw, "libxl.EMULATOR_XENSTORE_DATA"):
@@ -255,18 +255,18 @@ _WORD = st.binary(max_size=9)
 
 
 def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
-    """A XAPI suspend image; records behind the memory are those of HVM guests, a TPM's behind the firmware's."""
-    behind = []
+    """A XAPI suspend image; records after the memory are those of HVM guests, a TPM's after the firmware's."""
+    rest = []
     if plan.guest == "hvm":
         tpm = "xapi.SWTPM" in plan.need
         if tpm or plan.wants(draw, "xapi.VARSTORED"):
-            behind.append(sized("VARSTORED", draw(_WORD)))
+            rest.append(sized("VARSTORED", draw(_WORD)))
             texts = draw(st.lists(_WORD, min_size=int(tpm), max_size=2))
-            behind += [sized("SWTPM", b64encode(text)) for text in texts]
+            rest += [sized("SWTPM", b64encode(text)) for text in texts]
         if plan.wants(draw, "xapi.QEMU_TRAD"):
-            behind.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
+            rest.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
-    return in_xapi(walked(draw, plan, "libxc"), *behind, xenops=draw(st.sampled_from((shortest, XENOPS))))
+    return in_xapi(walked(draw, plan, "libxc"), *rest, xenops=draw(st.sampled_from((shortest, XENOPS))))
 
 
 _BACK = "back-channel"

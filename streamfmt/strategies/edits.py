@@ -22,7 +22,7 @@ def of(stream: Draft, path: str) -> list[int]:
 
 
 def nth(draw: st.DrawFn, stream: Draft, path: str) -> int:
-    """Which of the parts of that path is to be changed."""
+    """The number of the part of that path to change."""
     return draw(st.integers(0, len(of(stream, path)) - 1))
 
 
@@ -40,7 +40,7 @@ def at(stream: Draft, place: int, *parts: Part, drop: int = 0) -> Draft:
 
 
 def places(stream: Draft, layer: str) -> list[int]:
-    """Numbers of the parts before which a record of that layer could stand; the last is behind the last part."""
+    """Numbers of the parts before which a record of that layer could stand; the last is after the last part."""
     machine = protocol.CHECKPOINTS if "libxl.header" in stream.paths else protocol.IMAGE
     state = machine.start
     headers = [number for number, part in enumerate(stream) if part.path in HEADERS and part.layer == layer]
@@ -65,14 +65,14 @@ def insertions(draw: st.DrawFn, stream: Draft, *parts: Part) -> Iterator[Draft]:
         yield at(stream, place, *parts)
 
 
-# What stands behind a file's header, and the header's field that tells its length.
-_TOLD = {
+# What follows a file's header, and the header's field that has its length.
+_LENGTHS = {
     f"{layer.name}.{layer.records[0].name}": (f"{layer.name}.header", layer.length) for layer in LAYERS if layer.length
 }
 
 
 def exchanged(stream: Draft, number: int, part: Part) -> Draft:
-    """With that part in the place of another, and its length told truly where a file's header tells it."""
+    """With that part in the place of another, and its true length in the file's header if that has a field for it."""
     found = at(stream, number, part, drop=1)
-    told = _TOLD.get(part.path)
-    return found.patch(*told, part.extent) if told is not None and told[0] in stream.paths else found
+    field = _LENGTHS.get(part.path)
+    return found.patch(*field, part.extent) if field is not None and field[0] in stream.paths else found

@@ -58,7 +58,7 @@ def ending(layer: str) -> Fault:
     return lambda draw: cut_short(draw, draw(base), (layer,))
 
 
-def behind(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """Bytes behind the end that nobody knows: another stream, or noise."""
+def after_end(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """Bytes after the end that have no meaning there: another stream, or noise."""
     noise = draw(st.binary(min_size=1, max_size=24).filter(any))
     yield stream.then(*stream) if draw(st.booleans()) else stream.then(raw(noise))

@@ -85,7 +85,7 @@ def _words(*texts: bytes) -> list[bytes]:
 
 
 def _into_xapi(*parts: st.SearchStrategy[Part]) -> Edit:
-    """One more record, behind the memory or before the end."""
+    """One more record, after the memory or before the end."""
 
     def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         part = draw(st.one_of(*parts))
@@ -117,13 +117,13 @@ def _memory_again(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 
 def _legacy(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """Nobody here knows where a legacy stream ends."""
+    """No reader of ours knows where a legacy stream ends."""
     noise = raw(draw(st.binary(max_size=24)))
     yield Draft((*stream.parts[: stream.find("xapi.LIBXC")], unsized("LIBXC_LEGACY"), noise))
 
 
 def _disordered(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """With a record of those behind the memory somewhere else, or a TPM without firmware."""
+    """With one of the records after the memory somewhere else, or a TPM without firmware."""
     path = draw(st.sampled_from([path for path in _FIRMWARE if path in stream.paths]))
     number = draw(st.sampled_from(of(stream, path)))
     rest = at(stream, number, drop=1)
@@ -155,7 +155,7 @@ _S64 = st.integers(-(1 << 63), (1 << 63) - 1)
 def _text_before(draw: st.DrawFn) -> Iterator[Sample]:
     sample = draw(made(clean=True))
     text = draw(st.sampled_from((b"X", b"Warning: Permanently added 'b' to the list of known hosts.\r\n")) | PRINTABLE)
-    # A text cannot be declared: what comes behind it is found.
+    # Text cannot be declared: what follows it is found.
     yield Sample(behind_text(sample.stream, text), "auto", sample.mode, sample.deep)
 
 

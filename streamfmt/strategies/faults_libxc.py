@@ -14,7 +14,7 @@ from ..writer import RECORDS, TOP_TABLE, Draft, Part, context, p2m, page_entries
 from . import records
 from .conforming import made
 from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, behind, ending, inserting, swapping, to, unknowns
+from .fault import Edit, Fault, after_end, ending, inserting, swapping, to, unknowns
 from .from_schema import having
 
 PAGE = "libxc.PAGE_DATA"
@@ -215,7 +215,7 @@ def _no_end(draw: st.DrawFn, _: Part) -> Part:
     return blob(records.HEADER_ENTRY, *entries, tail=tail)
 
 
-def _behind_end(draw: st.DrawFn, _: Part) -> Part:
+def _after_end_entry(draw: st.DrawFn, _: Part) -> Part:
     tail = draw(st.binary(min_size=1, max_size=16))
     return blob(records.HEADER_ENTRY, *draw(ENTRIES), records.END_ENTRY, tail=tail)
 
@@ -270,7 +270,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "LIBXC-REC-WRONG-GUEST": (to(HVM, _wrong_guest("pv")), to(PV, _wrong_guest("hvm"))),
     "LIBXC-REC-NO-EMPTY": to(PV, inserting(st.integers(0, 3).map(lambda number: vcpu("BASIC", number, 0)))),
-    "LIBXC-END-LAST": to(made(("libxc",), modes=("plain",), clean=True), behind),
+    "LIBXC-END-LAST": to(made(("libxc",), modes=("plain",), clean=True), after_end),
     "LIBXC-TOOLSTACK": to(ANY, inserting(records.example("libxc.TOOLSTACK"))),
     "LIBXC-DIRTY-FWD": to(ANY, inserting(records.example("libxc.CHECKPOINT_DIRTY_PFN_LIST"))),
     "LIBXC-PVINFO-COMBO": to(PV, swapping(INFO, _combination)),
@@ -290,7 +290,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-HVMCTX-HEADER": to(HVM, swapping(CONTEXT, _no_header)),
     "LIBXC-HVMCTX-TILE": to(HVM, swapping(CONTEXT, _untiled)),
     "LIBXC-HVMCTX-END": to(HVM, swapping(CONTEXT, _no_end)),
-    "LIBXC-HVMCTX-TAIL": to(HVM, swapping(CONTEXT, _behind_end)),
+    "LIBXC-HVMCTX-TAIL": to(HVM, swapping(CONTEXT, _after_end_entry)),
     "LIBXC-HVMCTX-TYPE": to(HVM, swapping(CONTEXT, _unknown_entry)),
     "LIBXC-HVMCTX-LEN": to(HVM, swapping(CONTEXT, _entry_length)),
     "LIBXC-HVMPARAMS-PAE": to(

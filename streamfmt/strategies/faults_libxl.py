@@ -15,7 +15,7 @@ from ..writer import RECORDS, Draft, Part, control, emulator, header, raw, recor
 from . import records
 from .conforming import made
 from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, behind, ending, inserting, swapping, to, unknowns
+from .fault import Edit, Fault, after_end, ending, inserting, swapping, to, unknowns
 from .from_schema import broken_field, cut_short, having
 from .images import LATER
 from .sample import Sample
@@ -35,7 +35,7 @@ COLO = made(("libxl",), modes=("colo",), clean=True, need=(LATER,))
 BACK = made(("back-channel",), clean=True)
 
 
-# -- framing, and what comes behind ---------------------------------------------------------------------------
+# -- framing, and what follows END ----------------------------------------------------------------------------
 
 
 def _padding(draw: st.DrawFn, _: Part) -> Part:
@@ -50,8 +50,8 @@ def _trailer(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     zeros = st.builds(raw, st.just(b""), fill=st.integers(1, 5000))
     known = st.sampled_from(tables.TRAILERS)
     more = st.binary(max_size=9)
-    told = st.tuples(known, more).map(lambda row: raw(row[0][0] + (b"" if row[0][1] else row[1])))
-    yield stream.then(draw(zeros | told))
+    found = st.tuples(known, more).map(lambda row: raw(row[0][0] + (b"" if row[0][1] else row[1])))
+    yield stream.then(draw(zeros | found))
 
 
 def _no_image(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
@@ -137,7 +137,7 @@ def _anywhere(path: str) -> Edit:
 
 
 def _unclosed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """A stream that ends behind CHECKPOINT, or that never comes to it in a mode that has it."""
+    """A stream that ends after CHECKPOINT, or that never comes to it in a mode that has it."""
     for number in rotated(draw, of(stream, "libxl.CHECKPOINT_END")):
         yield Draft((*stream.parts[:number], LIBXL_END))
 
@@ -170,7 +170,7 @@ def _into_back(make: st.SearchStrategy[Part]) -> Edit:
 
 
 def _shifted(draw: st.DrawFn, part: Part) -> Part:
-    """A list as secondaries since 4.18 send it: eight zeros behind the header, which its length does not count."""
+    """A list as secondaries since 4.18 send it: eight zeros after the header, which its length does not count."""
     pfns = draw(st.lists(st.integers(1, 1 << 40), max_size=4))
     data = bytes(8) + b"".join(pfn.to_bytes(8, "little") for pfn in pfns)
     return Part(DIRTY, data=data, declared_length=8 * len(pfns))
@@ -193,7 +193,7 @@ def _wrong_turn(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 
 def _headed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """Behind headers of another stream."""
+    """After headers of another stream."""
     heads = draw(made(("libxl", "libxc"), modes=("plain",), clean=True)).stream.parts
     yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))
 
@@ -208,7 +208,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXL-REC-TRUNC": ending("libxl"),
     "LIBXL-REC-UNKNOWN-MAND": to(ANY, inserting(_MANDATORY)),
     "LIBXL-REC-UNKNOWN-OPT": to(ANY, inserting(_OPTIONAL)),
-    "LIBXL-END-LAST": to(PLAIN, behind),
+    "LIBXL-END-LAST": to(PLAIN, after_end),
     "LIBXL-LIBXC-ONCE": (to(made(("libxl",), modes=("plain",), clean=True), _no_image), to(PLAIN, _second_image)),
     "LIBXL-LIBXC-BEFORE-EMU": to(
         made(("libxl", "xl"), ("hvm",), modes=("plain",), clean=True, need=(CONTEXT,)), _before_image

@@ -16,7 +16,7 @@ from ..schema.machine import Machine, bound, of_image
 from ..writer import TOP_TABLE, Part, record, unknown
 from . import records
 
-# Among what a plan needs: a checkpoint behind the first, if the stream is checkpointed.
+# Among what a plan needs: a checkpoint after the first, if the stream is checkpointed.
 LATER = "a later checkpoint"
 _GRAVE = ("error", "warning")
 
@@ -95,7 +95,7 @@ def contents(draw: st.DrawFn, plan: Plan) -> Iterator[tuple[Part, ...]]:
 
 
 def _last_frame(draw: st.DrawFn, plan: Plan) -> int:
-    """The last frame of a PV guest; HVM images do not tell theirs."""
+    """The last frame of a PV guest; HVM images do not state theirs."""
     if plan.guest == "hvm":
         return 0
     return draw(st.integers(TOP_TABLE, 12) | st.integers(TOP_TABLE, 1200) if plan.big else st.integers(TOP_TABLE, 6))

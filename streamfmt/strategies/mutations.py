@@ -70,7 +70,7 @@ def _field(draw: st.DrawFn, part: Part) -> Part:
 
 
 def _resized(draw: st.DrawFn, part: Part) -> Part:
-    """A body of another length, which is told truly."""
+    """A body of another length, which the header states correctly."""
     body = part.body("<")
     sizes = {0, 1, 7, 8, *(len(body) + off for off in (-8, -1, 1, 8, libxc.PAGE_SIZE))}
     size = draw(st.sampled_from(sorted(size for size in sizes if size >= 0)))
@@ -142,7 +142,7 @@ def chunkings(content: Buffer) -> st.SearchStrategy[list[bytes]]:
     if len(data) < 2:
         return st.just([data] if data else [])
     places = st.lists(st.integers(1, len(data) - 1), max_size=8, unique=True).map(sorted)
-    # Thousands of tiny pieces tell no more than hundreds.
+    # Thousands of tiny pieces show no more than hundreds.
     regular = st.integers(0, len(data) - max(1, len(data) // 500)).map(
         lambda less: list(range(len(data) - less, len(data), len(data) - less))
     )
@@ -175,7 +175,7 @@ def mutations(given: Sample | Buffer) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def _mutated(draw: st.DrawFn, sample: Sample) -> Sample:
-    """The sample after some damage; as long as it is in parts it is told by them."""
+    """The sample after some damage; its repr has its parts as long as it is in parts."""
     stream = sample.stream
     known = [number for number, part in enumerate(stream.parts) if part.path in HEADERS | RECORDS]
     changes = draw(st.integers(0, 3)) if known else 0
@@ -245,7 +245,7 @@ def inputs() -> st.SearchStrategy[Sample]:
     >>> from streamfmt.strategies import inputs
     >>> @given(inputs())
     ... def test_reader(sample):
-    ...     my_reader(sample.bytes)
+    ...     my_reader(sample.data)
     """
     clauses = [clause.id for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
     whole = st.one_of(streams(), streams(unknown=True), st.sampled_from(clauses).flatmap(breaking))

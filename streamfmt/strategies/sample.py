@@ -1,4 +1,4 @@
-"""What strategies give: a stream, and how it is to be read."""
+"""What strategies give: a stream, and how to read it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..recipes import load as recipes
 from ..recipes.from_stream import told
 from ..writer import Draft, Part, page_entries, raw
 
-# Values longer than this are told by their length, as are whole bodies longer than that, and lists of more items.
+# Longer values, bodies and lists are shown by their length.
 _SHOWN, _BODY, _ITEMS = 12, 40, 8
 
 
@@ -37,10 +37,10 @@ class Sample:
         parts, cut = self.stream.parts, self.stream.cut
         if cut is not None:
             parts = tuple(part for part, at in zip(parts, self.stream.offsets(), strict=False) if at < cut)
-        told = "".join(f"\n  {line}" for line in map(_told, parts))
+        lines = "".join(f"\n  {line}" for line in map(_line, parts))
         big = f", big-endian in {', '.join(sorted(self.stream.big))}" if self.stream.big else ""
         short = "" if cut is None else f", cut at {cut}"
-        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{short}:{told}>"
+        return f"<Sample {self.form}, {self.mode}{', deep' if self.deep else ''}{big}{short}:{lines}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How Hypothesis shows examples; left alone it would print every byte."""
@@ -66,7 +66,7 @@ class Sample:
 
 
 def apart(data: bytes) -> Sample:
-    """The bytes in parts, if they are a stream that can be told whole, else in one."""
+    """The bytes in parts, if they are a stream that a recipe can describe in full, else in one."""
     try:
         stream = recipes.load(told(data)[0]).stream
         if stream.render() == data:
@@ -76,8 +76,8 @@ def apart(data: bytes) -> Sample:
     return Sample(Draft((raw(data),) if data else ()), "auto")
 
 
-def _told(part: Part) -> str:
-    """A part in one line: the bytes of pages and other bulk are told by their number."""
+def _line(part: Part) -> str:
+    """A part in one line: pages and other bulk are shown by their number of bytes."""
     values = [f"{name}={_value(value)}" for name, value in part.values.items()]
     if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), (list, Numbers)):
         values = _some([f"{pfn} {kind}" for pfn, kind in page_entries(part)])

@@ -33,6 +33,15 @@ ORDER = (
     ("bench",),
     ("tests",),
 )
+LINES_PER_MODULE, LINES_PER_FUNCTION = 400, 60
+# Modules and functions that are to be shortened yet, and how long they are.
+LONGER = {
+    "api.py": 427,
+    "codec/encode.py": 458,
+    "reader/items.py": 405,
+    "schema/catalogue.py": 433,
+    "schema/compile.py:tables": 90,
+}
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 
 
@@ -65,6 +74,19 @@ def test_dependencies_point_one_way(path: Path) -> None:
     rooms = {parts[1] for name in imports(path) if (parts := name.split("."))[0] == "streamfmt" and len(parts) > 1}
 
     assert not rooms & {name for names in ORDER for name in names} - above
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_are_short(path: Path) -> None:
+    """A module has one subject, and a function fits a screen; generated tables and tests may be longer."""
+    if path == ROOT / "tables.py" or path.relative_to(ROOT).parts[0] == "tests":
+        return
+    place, text = str(path.relative_to(ROOT)), path.read_text()
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lines = [(f"{place}:{row.name}", (row.end_lineno or row.lineno) - row.lineno + 1) for row in functions]
+
+    assert len(text.splitlines()) <= LONGER.get(place, LINES_PER_MODULE)
+    assert not [(name, count) for name, count in lines if count > LONGER.get(name, LINES_PER_FUNCTION)]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

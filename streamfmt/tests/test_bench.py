@@ -13,7 +13,7 @@ import pytest
 
 from streamfmt import tables
 from streamfmt.bench import __main__ as command_line
-from streamfmt.bench import before, generate, run
+from streamfmt.bench import before, generate, process, rows, run
 from streamfmt.checks.outcome import CONFORMS, Outcome
 from streamfmt.checks.verifier import Verifier
 from streamfmt.reader.reader import Reader
@@ -100,7 +100,7 @@ def test_the_script_accepts_good_samples(kind: str, script: str, tmp_path: Path)
     path = str(tmp_path / kind)
     generate.write(kind, path, 1 << 20)
 
-    run.run([script, "-f", "xl" if kind == "xl" else "libxc", "-i", path])
+    process.run([script, "-f", "xl" if kind == "xl" else "libxc", "-i", path])
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -127,7 +127,7 @@ def test_json_says_how_it_was_measured(tmp_path: Path) -> None:
     (row,) = json.loads(done.stdout)["rows"]
 
     assert (row["row"], row["figure"], row["bytes"]) == ("hvm-memory", "memory", 8 << 20)
-    assert row["median"] == (row["a"][0]["peak"] - row["b"][0]["peak"]) / run.MIB
+    assert row["median"] == (row["a"][0]["peak"] - row["b"][0]["peak"]) / rows.MIB
 
 
 def test_build_and_cp_write_what_was_not_there(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_build_and_cp_write_what_was_not_there(tmp_path: Path) -> None:
 
     assert len(result.pairs) == 1
     assert {file.name for file in tmp_path.iterdir()} == {"built", "built.toml"}
-    run.run(run.COMMANDS["build"](str(path)))
+    process.run(rows.COMMANDS["build"](str(path)))
     assert Path(f"{path}.out").read_bytes() == path.read_bytes()
     samples.done(row)
     assert not path.exists()
@@ -165,8 +165,8 @@ def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_a_command_that_fails_ends_the_run(tmp_path: Path) -> None:
     """Times of commands that do not do their work mean nothing."""
-    with pytest.raises(run.BenchError, match="exit status 3, 0 expected: streamfmt: "):
-        run.run(run.COMMANDS["verify"](str(tmp_path / "missing")))
+    with pytest.raises(process.BenchError, match="exit status 3, 0 expected: streamfmt: "):
+        process.run(rows.COMMANDS["verify"](str(tmp_path / "missing")))
 
 
 def test_a_pipeline_that_fails_ends_the_run(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_a_pipeline_that_fails_ends_the_run(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("no stream")
 
-    with pytest.raises(run.BenchError, match="exit status -15, 0 expected: standard input: not judged"):
-        run.run(run.COMMANDS["cat | tee | cat"](str(path)))
+    with pytest.raises(process.BenchError, match="exit status -15, 0 expected: standard input: not judged"):
+        process.run(rows.COMMANDS["cat | tee | cat"](str(path)))
 
 
 @pytest.mark.parametrize("words", [("--rows", "nothing"), ("--size", "4X"), ("--dir", "/nonexistent")])
@@ -194,8 +194,8 @@ def test_what_it_was_is_run_beside(tmp_path: Path) -> None:
     samples = run.Samples(str(tmp_path), 1 << 20, [row])
     sample = samples.path("bad-type")
     try:
-        command = run.COMMANDS[row.other[0]](sample)
-    except run.NotMeasuredError as reason:
+        command = rows.COMMANDS[row.other[0]](sample)
+    except process.NotMeasuredError as reason:
         pytest.skip(str(reason))
     samples.make("bad-type")
     program = Path(command[0]).read_text().replace("sys.exit(entry())", "print(sys.modules['streamfmt'].__file__)")
@@ -209,9 +209,9 @@ def test_what_it_was_is_run_beside(tmp_path: Path) -> None:
 
 def test_each_command_is_held_against_what_it_was() -> None:
     """Whatever of ours is measured on a warm sample has a row, and no budget lets it get worse."""
-    held = {row.ours: row for row in run.ROWS if row.key.startswith("before-")}
+    held = {row.ours: row for row in rows.ROWS if row.key.startswith("before-")}
 
-    assert {row.ours for row in run.ROWS if not row.cold} == held.keys()
+    assert {row.ours for row in rows.ROWS if not row.cold} == held.keys()
     assert all(row.figures[0].budget <= 1.05 for row in held.values())
 
 

@@ -177,7 +177,7 @@ def test_a_breach_names_its_rule(build: Build) -> None:
     assert status == 2
     assert errors.startswith("streamfmt: r.toml: LIBXC-")
     assert "streamfmt explain LIBXC-" in errors
-    assert errors.endswith("what breaks one on purpose is a [[fault]]\n")
+    assert errors.endswith("to break it on purpose, use a [[fault]]\n")
 
 
 @pytest.mark.parametrize(

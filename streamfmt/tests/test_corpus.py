@@ -22,7 +22,7 @@ ROWS = store.read_index()
 def test_all_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
     """Each stream is made, judged and held against its row and its file."""
     assert main(["corpus", "check"]) == 0
-    assert capsys.readouterr().out == f"{store.counted(ROWS)}: as they should be\n"
+    assert capsys.readouterr().out == f"{store.counted(ROWS)}: all as expected\n"
 
 
 def test_the_index_is_as_its_schema_says() -> None:
@@ -190,7 +190,7 @@ def test_a_changed_recipe_is_said(small: Path, capsys: pytest.CaptureFixture[str
 
     assert main(["corpus", "check"]) == 1
     out = capsys.readouterr().out
-    assert "LIBXC-TSC-LEN/broken/short: the index tells another sha256\n" in out
+    assert "LIBXC-TSC-LEN/broken/short: the index has another sha256\n" in out
     assert "LIBXC-TSC-LEN/broken/short: streams/LIBXC-TSC-LEN/broken/short.bin.gz holds other bytes" in out
 
 
@@ -207,7 +207,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     out = capsys.readouterr().out
     assert "a reader  has to accept it" in out
     assert main(["corpus", "show", "good/hmv"]) == 2
-    assert "is one of these meant: good/hvm" in capsys.readouterr().err
+    assert "did you mean good/hvm" in capsys.readouterr().err
     assert main(["corpus", "list", "nothing*"]) == 2
     capsys.readouterr()
     # How rows look does not take that the index is read again for each.

@@ -218,11 +218,11 @@ def test_list_and_export_choose_the_same(tmp_path: Path, capsys: pytest.CaptureF
     ("words", "message"),
     [
         (["--format", "lib"], "there is no stream of format 'lib'; there are back-channel, "),
-        (["--clause", "LIBXC-PAGE-CONT"], "of clause 'LIBXC-PAGE-CONT'; is one of these meant: LIBXC-PAGE-COUNT"),
-        (["--stream", "good/hmv"], "there is no stream 'good/hmv'; is one of these meant: good/hvm"),
+        (["--clause", "LIBXC-PAGE-CONT"], "of clause 'LIBXC-PAGE-CONT'; did you mean LIBXC-PAGE-COUNT"),
+        (["--stream", "good/hmv"], "there is no stream 'good/hmv'; did you mean good/hvm"),
         (["--stream", "qqqqqq"], "there is no stream 'qqqqqq'\n"),
-        (["--format", "xl", "--clause", "XAPI-*"], "no stream fits --clause, --format at once; leave one out"),
-        (["--stream", LARGE, "--stored"], "no stream fits --stream, --stored at once; leave one out"),
+        (["--format", "xl", "--clause", "XAPI-*"], "no stream matches all of --clause, --format; leave one out"),
+        (["--stream", LARGE, "--stored"], "no stream matches all of --stream, --stored; leave one out"),
     ],
 )
 def test_nothing_to_choose(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

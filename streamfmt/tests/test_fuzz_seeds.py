@@ -74,7 +74,7 @@ def test_harnesses_and_their_build() -> None:
         "fuzz_identify",
         "fuzz_open",
         "fuzz_recipe",
-        "fuzz_tell",
+        "fuzz_from_stream",
         "fuzz_verify",
     }
     folder = ROOT / ".clusterfuzzlite"

@@ -123,12 +123,12 @@ def test_odd_records(show: Show) -> None:
 
 
 def test_oversize_record(show: Show) -> None:
-    """A record longer than any reader takes is listed, its header dumped, and reading stops at it."""
+    """A record longer than any reader accepts is listed, its header dumped, and reading stops at it."""
     stream = good_streams.HVM.edit("libxc.HVM_PARAMS", declared_length=tables.RECORD_LENGTH_MAX + 1)
     status, output = show(stream, "--json")
 
     assert status == 1
-    assert records(output)[-1]["summary"] == "longer than any reader takes"
+    assert records(output)[-1]["summary"] == "longer than any reader accepts"
     assert objects(output)[-1]["stopped"]["offset"] == records(output)[-1]["offset"]
     *_, before, last = dumped(show(stream, "--hexdump")[1])
     assert [words for _, _, words in (before, last)] == ["type = HVM_PARAMS", "length = 0x8000001"]

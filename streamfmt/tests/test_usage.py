@@ -48,10 +48,10 @@ def test_bare(capsys: pytest.CaptureFixture[str]) -> None:
         ("VERIFY x", "in lower case: streamfmt verify x"),
         ("--json verify x", "options go after it: streamfmt verify --json x"),
         ("-V", "there is no option -V before the verb\n"),
-        ("-", "standard input is an input, and no verb; to judge it: streamfmt verify -"),
+        ("-", "standard input is an input, not a verb; to judge it: streamfmt verify -"),
         ("help verfy", "there is no help on verfy; did you mean verify?"),
-        ("help qqqqqq", "there are the verbs, and the pages"),
-        ("help nosuch", "there are the verbs, and the pages"),
+        ("help qqqqqq", "there is help on each verb"),
+        ("help nosuch", "there is help on each verb"),
         ("help ../../etc/passwd", "there is no help on"),
     ],
 )

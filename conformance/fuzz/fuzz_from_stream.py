@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of `streamfmt show --recipe`: what any bytes are told as makes the same bytes again."""
+"""Coverage-guided fuzzing of `streamfmt show --recipe`: the recipe of any bytes builds the same bytes again."""
 
 from streamfmt.fuzz.harness import instrumented, main
 
@@ -10,12 +10,12 @@ with instrumented():
 
 
 def one(data: bytes) -> None:
-    """What is compressed is told as what lies in it."""
+    """The recipe of compressed bytes is that of their contents."""
     try:
-        text, teller = told(data)
+        text, recipe = told(data)
     except DamagedError:
         return
-    assert load(text).stream.render() == data or teller.lost or compressed(data)
+    assert load(text).stream.render() == data or recipe.lost or compressed(data)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""Whole processes, run and measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..conformance import peers
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class BenchError(Exception):
+    """A command did not do what its row is about."""
+
+
+class NotMeasuredError(Exception):
+    """A row cannot be measured here; the text says why."""
+
+
+# Linux counts what a process held before exec into its peak, so each command starts from a bare interpreter and not
+# from this one.  It says: seconds, exit status, peak RSS in KiB, 512-byte blocks read from disk.
+_LAUNCHER = """
+import os, sys, time
+begin = time.perf_counter()
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ,
+                      file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(pid, 0)
+print(time.perf_counter() - begin, os.waitstatus_to_exitcode(status), usage.ru_maxrss, usage.ru_inblock)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process, or pipeline of them: wall seconds, bytes at its peak, bytes it had read from disk."""
+
+    seconds: float
+    peak: int
+    disk: int
+
+
+def run(command: Sequence[str], status: int = 0) -> Run:
+    """Run `command` with its output thrown away.  Raises BenchError unless it exits with `status`."""
+    outer = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+    done = subprocess.run(outer, capture_output=True, text=True, env=_environment(command), check=False)
+    seconds, found, peak, blocks = done.stdout.split() or ("0", "none", "0", "0")
+    if found != str(status):
+        shown = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise BenchError(f"{' '.join(command)}: exit status {found}, {status} expected: {shown[0]}")
+    return Run(float(seconds), int(peak) << 10, int(blocks) * 512)
+
+
+def _environment(command: Sequence[str]) -> dict[str, str]:
+    # What is installed has its bytecode, so what is measured gets it too.
+    found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    script = peers.find_script()
+    modules = peers.script_modules(script) if script is not None and command[0] == script else _ROOT
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
+    return found
