@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import tables
 from .fields import damaged
-from .registry import FORMS
+from .registry import FORMS, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _GUESS = 64 << 10
 COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Kinds of what may have text before it; and magics after which there may be more to see.
+# Layers that begin with a line of text, after which more text may come.
+_SPOKEN = {name for name, row in ROWS.items() if row.text}
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_INTO = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
@@ -188,7 +190,7 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     only the greeting of xl, which is all text, may have more of it after it.
     """
     text = start[: _text(start)]
-    places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key == "xl-migrate"}
+    places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key in _SPOKEN}
     if len(text) < len(start):
         places |= {(len(text) - _text(data), data) for _, _, _, data, _ in tables.MAGICS}
         places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in tables.PREFACES}

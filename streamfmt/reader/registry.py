@@ -37,6 +37,7 @@ class Row:
         "optional",
         "padding",
         "program",
+        "text",
         "too_long",
         "trailing",
         "truncated",
@@ -56,6 +57,7 @@ class Row:
     length_max: int
     form: bool
     image: bool
+    text: bool
     end: str
     holds: tuple[str, ...]
     opens: dict[int, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 
 from ..codec.content import Content, Numbers, joined, zeros
@@ -55,6 +55,7 @@ _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
 _END_ENTRY = (hvm.END_TYPE, 0, bytes(_CONTEXT_TYPES["END"].lengths[0]))
 # Keys that have a place in some forms only.
 _LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
+_PLAIN = ("xapi",)
 _IN = {
     "config": ("xl", "xl-migrate"),
     "xml": ("libvirt",),
@@ -98,13 +99,13 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
     for key, forms in _IN.items():
         if key in top and form not in forms:
             raise top.fail(f"it is for {', '.join(forms)}, and this is {form}", key)
-    if form == "back-channel":
-        raise top.fail("a back channel has no guest: list its parts", "form")
+    if form not in _WRAPS:
+        raise top.fail(f"a stream of form {form} has no guest: list its parts", "form")
     first, later = _memory(top, kind, width)
     last = max((run.last for part in first for run in part.frames), default=0)
     checkpoints = top.number("checkpoints", int(colo or mode == "remus"), 0, 1 << 20)
-    if checkpoints and form == "xapi":
-        raise top.fail("XAPI images have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
+    if checkpoints and form in _PLAIN:
+        raise top.fail(f"streams of form {form} have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
     if checkpoints and mode == "plain":
         raise top.fail("a plain stream has no checkpoints", "checkpoints" if "checkpoints" in top else "colo")
     if not checkpoints and (colo or mode == "remus"):
@@ -120,7 +121,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
     per = len(tail) + len(again) + len(outer) + 3
     top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
     parts: list[Part] = list(image)
-    inside = form not in ("libxc", "xapi")
+    inside = form in _LIBXL
     for number in range(checkpoints):
         if number:
             parts += [control(libxl.CHECKPOINT_STATES["NEW"])] if colo and inside else []
@@ -134,23 +135,49 @@ def _wrapped(
     top: Table, form: str, kind: str, image: tuple[Part, ...], outer: tuple[Part, ...], *, ended: bool
 ) -> Draft:
     """The image in what the form puts around it."""
-    if form == "libxc":
-        return Draft(image)
-    if form == "xapi":
-        state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in _closing(top, "state")]
-        if "state" not in top:
-            state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
-        return in_xapi(Draft(image), *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
+    if form not in _LIBXL:
+        return _WRAPS[form](top, Draft(image), outer)
     close = (*outer, record("libxl.END")) if ended else ()
     legacy = {"options.legacy": int(top.take("converted", bool, False))}
     stream = Draft((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
-    if form in ("xl", "xl-migrate"):
-        stream = in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
-    if form == "xl-migrate":
-        return in_migration(stream) if ended else Draft((header("xl-migrate.header"), *stream.parts))
-    if form == "libvirt":
-        return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
+    return _WRAPS[form](top, stream, outer)
+
+
+def _as_it_is(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
     return stream
+
+
+def _xl(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
+    return in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
+
+
+def _migration(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
+    # A checkpointed stream has no END, and then no handshake either.
+    ended = stream.parts[-1].path == "libxl.END"
+    stream = _xl(top, stream, outer)
+    return in_migration(stream) if ended else Draft((header("xl-migrate.header"), *stream.parts))
+
+
+def _libvirt(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
+    return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
+
+
+def _xapi(top: Table, image: Draft, outer: tuple[Part, ...]) -> Draft:
+    state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in _closing(top, "state")]
+    if "state" not in top:
+        state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
+    return in_xapi(image, *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
+
+
+# What each form puts around the image, or the libxl stream that has it.
+_WRAPS: dict[str, Callable[[Table, Draft, tuple[Part, ...]], Draft]] = {
+    "libxl": _as_it_is,
+    "libxc": _as_it_is,
+    "xl": _xl,
+    "xl-migrate": _migration,
+    "libvirt": _libvirt,
+    "xapi": _xapi,
+}
 
 
 def _closing(top: Table, key: str) -> Iterator[Table]:

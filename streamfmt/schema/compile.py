@@ -102,6 +102,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
         "length_max",
         "form",
         "image",
+        "text",
         "end",
         "holds",
     )

@@ -30,7 +30,8 @@ class LayerType:
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
     `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
-    is a guest's memory, and its headers say which guest's.  `end` is the record that ends the layer.  `holds`
+    is a guest's memory, and its headers say which guest's.  `text` if its header
+    is a line of text, after which more text may come.  `end` is the record that ends the layer.  `holds`
     are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
     record that closes a checkpoint.  `truncated`, `unknown` (for a record that must be known, and for one that may be
     skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
@@ -51,6 +52,7 @@ class LayerType:
     length_max: int = 0
     form: bool = True
     image: bool = False
+    text: bool = False
     end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
@@ -198,6 +200,7 @@ LAYERS: tuple[LayerType, ...] = (
         "reader.xl_migrate:program",
         "checks.xl_migrate:Checks",
         ("greeting",),
+        text=True,
         holds=("back-channel", "xl"),
         truncated="XL-MIGRATE-TRUNC",
         trailing="XL-MIGRATE-AFTER",

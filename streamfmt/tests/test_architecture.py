@@ -12,6 +12,8 @@ import pytest
 
 import streamfmt
 
+from ..reader.registry import FORMS
+
 ROOT = Path(streamfmt.__file__).parent
 # A package, or module at the top, may import from itself and from those in rows above its own, not from its neighbours.
 ORDER = (
@@ -169,3 +171,35 @@ def test_modules_of_a_clean_verify(tmp_path: Path) -> None:
     heavy = {"construct", "rich", "json", "tomllib", "dataclasses", "typing", "pathlib", "shutil"}
     # Each of these takes longer to load than such a stream to judge.
     assert not (heavy | {"argparse", "re", "gettext", "locale", "enum", "functools", "importlib"}) & set(loaded)
+
+
+# Packages in which all layers are alike: what differs between them is in their rows, and in tables that go by name.
+ALIKE = ("reader", "checks", "codec", "io", "writer", "recipes", "render", "corpus", "cli", "api", "aio")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_layer_is_compared_by_name(path: Path) -> None:
+    """Nothing asks which layer it is: it looks up what the layer's row says."""
+    if path.relative_to(ROOT).parts[0].removesuffix(".py") not in ALIKE:
+        return
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            sides += [item for side in sides if isinstance(side, (ast.Tuple, ast.Set, ast.List)) for item in side.elts]
+            found += [side.value for side in sides if isinstance(side, ast.Constant) and side.value in FORMS]
+
+    assert not found
+
+
+def test_no_module_imports_itself() -> None:
+    """No circle of imports, of types or not, at the top of a module or inside: each module can be understood alone."""
+    names = {".".join(("streamfmt", *path.relative_to(ROOT).with_suffix("").parts)): path for path in SOURCES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items() if "tests" not in path.parts}
+    needs = {name: {found for found in imports(path) if found in names} - {name} for name, path in names.items()}
+    # A package's own names are those of the modules in it: what it gives on is no use of them.
+    needs |= {name: set() for name, path in names.items() if path.name in ("__init__.py", "__main__.py")}
+    while free := {name for name, used in needs.items() if not used & needs.keys()}:
+        needs = {name: used for name, used in needs.items() if name not in free}
+
+    assert not needs

@@ -50,8 +50,13 @@ if TYPE_CHECKING:
 
 # What is told of bytes behind END: they are looked at no further.
 _HEAD = 64
-# The forms that need nothing but a guest to begin.
-_BEGUN = ("libxc", "libxl", "xl")
+# What comes before an image in the forms that need little else to begin, and whether a configuration is among that.
+_STREAM = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"))
+_BEGUN: dict[str, tuple[tuple[Part, ...], bool]] = {
+    "libxc": ((), False),
+    "libxl": (_STREAM, False),
+    "xl": (_STREAM, True),
+}
 # Records up to this are copied in one piece.
 _WHOLE = 16 << 20
 
@@ -151,7 +156,7 @@ class Writer:
         self._judge = _Judge(form, mode, strict, deep) if judge else None
         # The layers whose headers have come, and whose turn it is among those of a libxl stream or an image.
         self._open = [form]
-        self._machine = protocol.CHECKPOINTS if form == "libxl" else protocol.IMAGE
+        self._machine = protocol.CHECKPOINTS if form == protocol.CHECKPOINTS.layer else protocol.IMAGE
         self._state = self._machine.start
         self._orders: dict[str, str] = {}
         self._output = output(target)
@@ -194,11 +199,10 @@ class Writer:
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
-        if (config is not None) != (self.form == "xl"):
+        around, configured = _BEGUN[self.form]
+        if (config is not None) != configured:
             raise ValueError(f"config is for xl files, which need it: this is {self.form}")
-        parts: tuple[Part, ...] = image_headers(guest, version, xen)
-        if self.form in ("xl", "libxl"):
-            parts = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"), *parts)
+        parts = (*around, *image_headers(guest, version, xen))
         if config is not None:
             parts = in_xl(Draft(parts), config).parts
         for part in parts:
