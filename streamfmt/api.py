@@ -34,7 +34,7 @@ Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-mi
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
 T = TypeVar("T")
 
-# What `read` and `fields` take of a body, and `pages` of entries, unless told otherwise.
+# What `read` and `fields` take of a body, and `pages` of entries, by default.
 BODY_LIMIT = 1 << 20
 ENTRY_LIMIT = 1 << 16
 

@@ -247,7 +247,7 @@ def test_types(show: Show) -> None:
         (["--type", "%%%"], "there is no record type %%%"),
         (["--type", "0x10000000000000000"], "does not fit into 64 bits"),
         (["--full"], "--full needs --hexdump"),
-        (["--json", "--hexdump"], "--hexdump is for people"),
+        (["--json", "--hexdump"], "--hexdump is text"),
     ],
 )
 def test_wrong_usage(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
