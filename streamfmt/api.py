@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from .checks.context import MODES
+from .checks.layer import MODES
 from .checks.outcome import Outcome
 from .checks.verifier import Verifier
 from .errors import (
@@ -64,9 +64,7 @@ def judging(form: str, mode: str, deep: bool, exact: bool) -> tuple[Reader, Veri
 
 def concluded(reader: Reader, verifier: Verifier, strict: bool, damage: DamagedError | None = None) -> Outcome:
     """What came out, without the reader's window and what the verifier remembered: users keep many of these."""
-    outcome = Outcome(reader, verifier, strict, _failure(damage, reader))
-    verifier.forget()
-    return outcome
+    return Outcome(reader, verifier, strict, _failure(damage, reader))
 
 
 def identified(headers: Headers, damage: DamagedError | None) -> Identification:

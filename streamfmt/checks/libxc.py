@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
     from .libxl import Checks as Around
-    from .pv import Memory
+    from .pv_memory import Memory
 
 VCPU_TYPES = frozenset(
     (
@@ -61,7 +61,7 @@ class Checks(base.Checks):
         super().header(layer, path, at, raw, broken)
         if path != "libxc.domain_header" or layer.guest == "hvm":
             return
-        self.memory = load("checks.pv:Memory")()
+        self.memory = load("checks.pv_memory:Memory")()
         if self.context.mode == "colo" and layer.guest == "pv":
             message = "the guest is PV, in a stream that is declared COLO"
             self.context.report("COLO-HVM", layer, message, offset=at, field="type", expected="hvm", actual="pv")

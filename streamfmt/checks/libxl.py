@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
 
 _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (

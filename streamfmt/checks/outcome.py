@@ -5,7 +5,8 @@ An :class:`Outcome` is made when the input has ended, for whatever reason.
 
 from __future__ import annotations
 
-from ..reader.identify import describe, unread
+from ..reader.events import describe
+from ..reader.identify import unread
 from ..reader.reader import Reader
 from ..reader.registry import READ
 from .findings import IGNORED, SEVERITIES
@@ -54,6 +55,7 @@ class Outcome:
             self.verdict = NOT_JUDGED
         else:
             self.verdict = CONFORMS
+        verifier.forget()  # the checks and their context hold one another, until Python looks for such
 
     def __repr__(self) -> str:
         return f"<Outcome {self.verdict}>"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..reader.pump import Program
     from .libxc import Checks
-    from .pv import Memory
+    from .pv_memory import Memory
 
 PATH = "libxc.PAGE_DATA"
 BEYOND = "LIBXC-PAGE-PFN-PV"

@@ -6,49 +6,19 @@ from itertools import pairwise
 from struct import unpack, unpack_from
 
 from .. import tables
-from .pv_memory import FRAMES_MAX, PfnMap
+from .pv_memory import FRAMES_MAX, LISTS_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
-
     from ..reader.body import Body
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
     from .libxc import Checks
+    from .pv_memory import Memory
 
 # Xen gives a PV guest at most this many vcpus (xen/include/asm-x86/config.h, MAX_VIRT_CPUS).
 _VCPUS_MAX = 8192
-# More p2m lists than this are not followed; every released saver writes one.
-_LISTS_MAX = 64
 _P2M = "libxc.X86_PV_P2M_FRAMES"
-
-
-class Memory:
-    """What X86_PV_INFO and X86_PV_P2M_FRAMES said, what the pages did, and which vcpus this checkpoint has.
-
-    `frames_from` is where the first frame of each list lies in `frames` and in the stream.
-    """
-
-    def __init__(self) -> None:
-        self.guest_width: int | None = None
-        self.end_pfn: int | None = None
-        self.frames: array[int] | None = None
-        self.frames_from: list[tuple[int, int]] = []
-        self.frames_known = True
-        self.pfns = PfnMap()
-        self.vcpus: set[tuple[int, int]] = set()
-
-    def keep(self, count: int, at: int) -> None:
-        """A list of `count` frames begins at offset `at`; whether they are kept shows in `frames_known`."""
-        if self.frames is None:
-            from array import array  # an extension module that only PV images need
-
-            self.frames = array("Q")
-        if len(self.frames) + count > FRAMES_MAX or len(self.frames_from) == _LISTS_MAX:
-            self.frames_known = False
-        if self.frames_known:
-            self.frames_from.append((len(self.frames), at))
 
 
 def pv_info(checks: Checks, body: Body) -> Program:
@@ -173,7 +143,7 @@ def image_complete(checks: Checks, memory: Memory, at: int) -> None:
             checks.context.abstain(clause, memory.pfns.why)
         return
     if not memory.frames_known:
-        most = f"{FRAMES_MAX:,} p2m frames in {_LISTS_MAX:,} lists"
+        most = f"{FRAMES_MAX:,} p2m frames in {LISTS_MAX:,} lists"
         checks.context.abstain("LIBXC-P2M-ENTRY", f"more than {most} are not followed")
     _judge_frames(checks, memory, memory.end_pfn)
     count, first = memory.pfns.uncovered(memory.end_pfn)

@@ -13,11 +13,14 @@ from ..reader.events import ENTRY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
 
 SEEN = 0x10
 # Bytes the map may hold ahead of the frames seen: 8 GiB of guest sent in any order at all.
 _SLACK = 2 << 20
+# More p2m lists than this are not followed; every released saver writes one.
+LISTS_MAX = 64
 # p2m frames that are kept for the end: those of a 64-bit guest of 512 GiB.
 FRAMES_MAX = 256 << 10
 # What the map holds, by the highest byte of a clean entry.
@@ -103,3 +106,30 @@ class PfnMap:
         count = self.types.count(0, 0, end + 1) + missing
         first = self.types.find(0, 0, end + 1)
         return count, len(self.types) if first < 0 else first
+
+
+class Memory:
+    """What X86_PV_INFO and X86_PV_P2M_FRAMES said, what the pages did, and which vcpus this checkpoint has.
+
+    `frames_from` is where the first frame of each list lies in `frames` and in the stream.
+    """
+
+    def __init__(self) -> None:
+        self.guest_width: int | None = None
+        self.end_pfn: int | None = None
+        self.frames: array[int] | None = None
+        self.frames_from: list[tuple[int, int]] = []
+        self.frames_known = True
+        self.pfns = PfnMap()
+        self.vcpus: set[tuple[int, int]] = set()
+
+    def keep(self, count: int, at: int) -> None:
+        """A list of `count` frames begins at offset `at`; whether they are kept shows in `frames_known`."""
+        if self.frames is None:
+            from array import array  # an extension module that only PV images need
+
+            self.frames = array("Q")
+        if len(self.frames) + count > FRAMES_MAX or len(self.frames_from) == LISTS_MAX:
+            self.frames_known = False
+        if self.frames_known:
+            self.frames_from.append((len(self.frames), at))

@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.events import Run
-    from .verifier import Verifier
+    from .layer import Context
 
 
 class Mark:
-    """Where a verifier stands after a record, and in `added` what that one has added, once that is known.
+    """Where a context stands after a record, and in `added` what that one has added, once that is known.
 
     That is for each clause how often it was broken, and where last, from the record's offset on.
     """
 
     __slots__ = ("_counts", "_fixed", "_next", "_pages", "added", "entries", "pages")
 
-    def __init__(self, verifier: Verifier, record: Record) -> None:
-        checks = verifier.checks(record.layer)
-        findings = verifier.findings
+    def __init__(self, context: Context, record: Record) -> None:
+        checks = context.checks(record.layer)
+        findings = context.findings
         self._next = record.index + 1
         self._counts = findings.counts.copy()
-        self._pages = verifier.page_entries, verifier.content_pages
+        self._pages = context.page_entries, context.content_pages
         # What must be as it was before the record, for another one to do the same.
         self._fixed = checks, record.type, record.length, len(findings.kept), checks.seen, len(checks.fired)
         self.added: dict[str, tuple[int, int]] = {}
         self.entries = self.pages = 0
 
-    def follows(self, before: Mark | None, verifier: Verifier, record: Record) -> bool:
+    def follows(self, before: Mark | None, context: Context, record: Record) -> bool:
         """Whether the record came right after one of its kind, and changed nothing but numbers, now in `added`."""
         if before is None or before._next != record.index or before._fixed != self._fixed:
             return False
         for clause, count in self._counts.items():
             if often := count - before._counts.get(clause, 0):
-                at = verifier.findings.last(clause)[0]
+                at = context.findings.last(clause)[0]
                 self.added[clause] = often, at - record.offset
         (entries, pages), (entries_before, pages_before) = self._pages, before._pages
         self.entries, self.pages = entries - entries_before, pages - pages_before
@@ -51,31 +51,31 @@ class Mark:
         return page_data.BEYOND not in self.added
 
 
-def mark(verifier: Verifier, record: Record) -> Mark | None:
+def mark(context: Context, record: Record) -> Mark | None:
     """A mark after the record; none where more than its own bytes matters to those that are like it."""
     layer = record.layer
-    if verifier.deep or layer.judge is not layer:
+    if context.deep or layer.judge is not layer:
         return None
     if record.type != tables.LIBXC_PAGE_DATA and record.type in tables.RECORDS[layer.name]:
         return None
-    return Mark(verifier, record)
+    return Mark(context, record)
 
 
-def count(verifier: Verifier, mark: Mark, record: Record, run: Run) -> int:
+def count(context: Context, mark: Mark, record: Record, run: Run) -> int:
     """Count the records of the run, each as if it had been judged like `record`; how many have been."""
     number = run.count
     if mark.entries and run.layer.guest == "pv":
-        checks: Any = verifier.checks(run.layer)
+        checks: Any = context.checks(run.layer)
         number = page_data.note_alike(checks.memory, run)
         if not number:
             return 0
     last = Record(run.layer, record.type, run.offset + run.size * (number - 1), record.length)
     last.index = run.index + number - 1
     for clause, (often, at) in mark.added.items():
-        verifier.findings.again(clause, often * number, last, at)
-    verifier.records += number
-    verifier.page_entries += mark.entries * number
+        context.findings.again(clause, often * number, last, at)
+    context.records += number
+    context.page_entries += mark.entries * number
     if mark.pages:
-        verifier.content_pages += mark.pages * (number - 1)
-        verifier.carries(mark.pages, last.end)
+        context.content_pages += mark.pages * (number - 1)
+        context.carries(mark.pages, last.end)
     return number

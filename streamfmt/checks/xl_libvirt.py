@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..reader.events import Layer, Record
     from ..reader.identify import Identity
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
 
 _V2, _LEGACY = "libxl", "legacy"
 _WORDS = {_V2: "a libxl v2 stream", _LEGACY: "a legacy stream"}

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
 
 # The status of a failure that is not libxl's: return code 1, negated.
 _OWN_FAILURE = 0xFF

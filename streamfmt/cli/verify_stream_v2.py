@@ -15,7 +15,8 @@ from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..errors import UnreadableError
 from ..io.sources import FileSource, PipeSource, drive, reason
-from ..reader.identify import by_magic, describe
+from ..reader.events import describe
+from ..reader.identify import by_magic
 from ..reader.reader import Reader
 from ..render.text import finding_lines, summary
 from . import inputs

@@ -11,6 +11,7 @@ import stat
 
 from ..errors import UnreadableError
 from ..reader.identify import COMPRESSED, COMPRESSED_HEAD
+from ..reader.registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,9 +206,8 @@ def compressed(head: bytes) -> str:
 
 def opened(key: str, read: Callable[[int], bytes]) -> Source:
     """What comes out of decompressing what `read` gives."""
-    from .compressed import CompressedSource  # few inputs are
-
-    return CompressedSource(key, read)
+    found: Source = load("io.compressed:CompressedSource")(key, read)  # few inputs are
+    return found
 
 
 def drive(pump: Driven, source: Source, progress: Callable[[int], None] | None = None) -> None:

@@ -76,6 +76,27 @@ class Layer:
         return "big" if self.order == ">" else "little"
 
 
+def describe(layers: Sequence[Layer]) -> str:
+    """What a stream of these layers is, in a line: "xl > libxl v2 > libxc v3, x86 HVM, Xen 4.17".
+
+    What lies side by side, such as the images of one XAPI file, is joined by "+".
+    """
+    text = ""
+    inside = set()
+    for layer in layers:
+        if layer.version or layer.wraps or not layer.row.version:
+            version = f" v{layer.version}" if layer.version else ""
+            joint = (" + " if layer.parent in inside else " > ") if text else ""
+            inside.add(layer.parent)
+            text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
+    guest = ""
+    for layer in layers:
+        if layer.guest and layer.row.image:
+            guest = f", x86 {layer.guest.upper()}"
+            guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
+    return text + guest
+
+
 class Record:
     """One record: its header, if it has one, lies at stream offset `at`, its body of `length` bytes at `body`."""
 

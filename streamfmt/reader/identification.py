@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .events import Layer, Sink
+from .events import Layer, Sink, describe
 from .fields import damaged, name_of, places
-from .identify import Identity, describe, unread
+from .identify import Identity, unread
 from .names import named
 from .reader import Reader
 

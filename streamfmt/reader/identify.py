@@ -12,9 +12,8 @@ from .registry import FORMS, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
-    from .events import Layer
     from .window import Window
 
 # How many bytes show a container's namesakes, and all that has a magic.
@@ -224,27 +223,6 @@ def _within(found: Identity, start: bytes, base: int) -> Identity:
     name = f"{found.name} > {inside.name}"
     evidence = f"{found.evidence}; from {base + at} on {inside.evidence}"
     return Identity(found.key, found.kind, name, evidence, inside.width, inside.guest)
-
-
-def describe(layers: Sequence[Layer]) -> str:
-    """What a stream of these layers is, in a line: "xl > libxl v2 > libxc v3, x86 HVM, Xen 4.17".
-
-    What lies side by side, such as the images of one XAPI file, is joined by "+".
-    """
-    text = ""
-    inside = set()
-    for layer in layers:
-        if layer.version or layer.wraps or not layer.row.version:
-            version = f" v{layer.version}" if layer.version else ""
-            joint = (" + " if layer.parent in inside else " > ") if text else ""
-            inside.add(layer.parent)
-            text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
-    guest = ""
-    for layer in layers:
-        if layer.guest and layer.row.image:
-            guest = f", x86 {layer.guest.upper()}"
-            guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
-    return text + guest
 
 
 def _legacy(head: bytes) -> Identity | None:

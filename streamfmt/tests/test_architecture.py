@@ -136,7 +136,6 @@ def test_modules_of_a_clean_verify(tmp_path: Path) -> None:
     assert status == "0"
     assert ours == {
         "checks",
-        "checks.context",
         "checks.findings",
         "checks.hvm",
         "checks.layer",

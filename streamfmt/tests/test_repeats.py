@@ -124,9 +124,10 @@ def _all(verifier: Verifier, data: bytes, sizes: Sequence[int]) -> tuple[dict[st
         reader.pump.feed(data[at : at + size])
         at, number = at + size, number + 1
     reader.pump.end()
+    remembered = _memory(verifier)
     found = as_dict(Outcome(reader, verifier), "")
     found["lasts"] = {clause: verifier.findings.last(clause) for clause in verifier.findings.counts}
-    return found, _memory(verifier)
+    return found, remembered
 
 
 @pytest.mark.parametrize("start", STARTS)
