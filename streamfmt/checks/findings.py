@@ -100,16 +100,19 @@ class Findings:
         Checks that a stream can make fire millions of times ask before they put a finding together.  Without an
         `offset` the place is the record's header.
         """
-        count = self.counts.get(clause, 0)
-        if count < KEPT and self.severity[clause] != IGNORED:
+        if not self.counted(clause):
             return False
-        self.counts[clause] = count + 1
+        self.counts[clause] = self.counts.get(clause, 0) + 1
         self._last[clause] = where, offset
         return True
 
+    def counted(self, clause: str) -> bool:
+        """Whether findings of `clause` are only counted by now."""
+        return self.counts.get(clause, 0) >= KEPT or self.severity[clause] == IGNORED
+
     def again(self, clause: str, often: int, where: Record, place: int) -> None:
         """Count more findings of a clause that are only counted by now, the last `place` bytes from `where` on."""
-        self.counts[clause] += often
+        self.counts[clause] = self.counts.get(clause, 0) + often
         self._last[clause] = where, where.offset + place
 
     def keep(self, finding: Finding) -> None:

@@ -98,6 +98,10 @@ def context(checks: Checks, body: Body) -> Program:
     walk = _Context(checks, body)
     entry = walk.entries
     while (yield from entry.next()):
+        row = tables.HVM_TYPES.get(entry.kind)
+        clean = row is not None and entry.length in row[1] and entry.length <= entry.left and not row[3]
+        if clean and entry.number and entry.kind != tables.HVM_END:
+            continue  # as nearly all are
         headless = walk.headless()
         if entry.kind == tables.HVM_END:
             walk.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from .. import tables
-from ..reader.body import Body
+from ..reader.body import PIECE, Body
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Record, Run
 from ..reader.fields import broken_rules
 from ..reader.page_data import PageData
@@ -33,9 +33,15 @@ def note_run(checks: Checks, memory: Memory, run: Run) -> None:
     mask = tables.ENTRY_PFN_MASK
     if end is None or max([entry & mask for entry in raw]) <= end:
         return
-    for number, entry in enumerate(raw):
-        if entry & mask > end:
-            _beyond(checks, run.record(number), run.place(number)[2], entry & mask, end)
+    over = [number for number, entry in enumerate(raw) if entry & mask > end]
+    findings = checks.context.findings
+    while over and not findings.counted(BEYOND):
+        number = over.pop(0)
+        _beyond(checks, run.record(number), run.place(number)[2], raw[number] & mask, end)
+    if over:
+        last = run.record(over[-1])
+        place = last.body + PAGE_FIXED + ENTRY * run.place(over[-1])[2] - last.offset
+        findings.again(BEYOND, len(over), last, place)
 
 
 def note_alike(memory: Memory, run: Run) -> int:
@@ -81,7 +87,17 @@ def body(checks: Checks, record: Record) -> Program | None:
     if record.length < PAGE_FIXED:
         checks.context.report_length("LIBXC-PAGE-LEN", record, f"at least {PAGE_FIXED}")
         return None
-    return _body(checks, Body(checks.context.window, record))
+    window = checks.context.window
+    body = Body(window, record)
+    if checks.context.deep or record.length > min(window.hi - window.lo, PIECE):
+        return _body(checks, body)
+    # The record is in the window whole: no program is needed, which is what floods of small records are short of.
+    walk = PageData(body)
+    walk.begins(window.take(PAGE_FIXED))
+    if _fixed(checks, walk, record):
+        _judge(checks, record, walk.unpacked(window.take(ENTRY * walk.count)), 0)
+        _conclude(checks, record, walk)
+    return None
 
 
 def _fixed(checks: Checks, walk: PageData, record: Record) -> bool:

@@ -25,37 +25,41 @@ class Entries:
     `ended` says how the walk ended.
     """
 
-    __slots__ = ("_data_end", "_head", "at", "body", "ended", "instance", "kind", "left", "length", "number")
+    __slots__ = ("_data_end", "_end", "_head", "at", "body", "ended", "instance", "kind", "left", "length", "number")
 
     def __init__(self, body: Body) -> None:
         self.body = body
         self._head = Struct(body.order + tables.FORMATS[PATH])
         self._data_end = 0
+        self._end = body.record.end
         self.number = -1
         self.at = self.kind = self.instance = self.length = self.left = 0
         self.ended = ""
 
     def next(self) -> Generator[int, int, bool]:
         """Go to the next entry.  Returns whether there is one: that of END and one that is too long are entries too."""
-        body, size = self.body, self._head.size
+        # Straight down, without the body's own programs: a context may have a hundred thousand of them.
+        window, size = self.body.window, self._head.size
         if self.number >= 0:
             if self.kind == tables.HVM_END or self.length > self.left:
                 self.ended = END if self.kind == tables.HVM_END else BEYOND
                 return False
-            rest = self._data_end - body.at
-            if (yield from body.skip(rest)) < rest:
+            rest = self._data_end - window.base - window.lo
+            if rest <= window.hi - window.lo:
+                window.lo += rest
+            elif (yield -rest) < rest:
                 self.ended = CUT
                 return False
-        if body.left < size:
-            self.ended = SHORT if body.left else NO_END
+        at = window.base + window.lo
+        left = self._end - at
+        if left < size:
+            self.ended = SHORT if left else NO_END
             return False
-        self.at = body.at
-        raw = yield from body.take(size)
-        if len(raw) < size:
+        if window.hi - window.lo < size and not (yield size):
             self.ended = CUT
             return False
+        self.kind, self.instance, self.length = self._head.unpack_from(window.buf, window.lo)
+        window.lo += size
         self.number += 1
-        self.kind, self.instance, self.length = self._head.unpack(raw)
-        self.left = body.left
-        self._data_end = body.at + self.length
+        self.at, self.left, self._data_end = at, left - size, at + size + self.length
         return True

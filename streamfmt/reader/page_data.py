@@ -52,8 +52,13 @@ class PageData:
 
     def begin(self) -> Generator[Any, Any, bool]:
         """Read the fixed fields.  Returns whether they were there."""
-        self.head = yield from self.body.take(PAGE_FIXED)
-        if len(self.head) < PAGE_FIXED:
+        raw = yield from self.body.take(PAGE_FIXED)
+        return self.begins(raw)
+
+    def begins(self, raw: bytes) -> bool:
+        """Take the fixed fields from `raw`.  Returns whether they are whole."""
+        self.head = raw
+        if len(raw) < PAGE_FIXED:
             return False
         self.count, self.reserved = unpack_from(self.body.order + tables.FORMATS[_FIXED], self.head)
         self.room = self.body.left // ENTRY
@@ -70,10 +75,15 @@ class PageData:
         number = min(self.entries_left, PIECE // ENTRY)
         if not number:
             return ()
-        self.raw = raw = yield from self.body.take(ENTRY * number)
-        order, got = self.body.order, len(raw) // ENTRY
+        raw = yield from self.body.take(ENTRY * number)
+        self.cut = len(raw) < ENTRY * number
         self.entries_left -= number
-        self.cut = got < number
+        return self.unpacked(raw)
+
+    def unpacked(self, raw: bytes) -> Sequence[int]:
+        """The entries that `raw` holds, which are the next."""
+        self.raw = raw
+        order, got = self.body.order, len(raw) // ENTRY
         self.kinds = kinds = raw[0 if order == ">" else ENTRY - 1 : ENTRY * got : ENTRY].translate(_KIND)
         self.pages += got - len(kinds.translate(None, _DATA))
         self.unknown += len(kinds.translate(None, _KNOWN))
