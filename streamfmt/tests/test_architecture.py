@@ -39,8 +39,6 @@ LONGER = {
     "api.py": 427,
     "codec/encode.py": 458,
     "reader/items.py": 405,
-    "schema/catalogue.py": 433,
-    "schema/compile.py:tables": 90,
 }
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 
