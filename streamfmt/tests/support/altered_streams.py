@@ -188,7 +188,7 @@ def recipe(sample: Sample) -> tuple[str, bool]:
     """The recipe of a sample, and whether it makes the same bytes."""
     from ...recipes import from_stream, load
 
-    text, _ = from_stream.told(sample.data)
+    text, _ = from_stream.from_bytes(sample.data)
     return text, load.load(text).stream.render() == sample.data
 
 
