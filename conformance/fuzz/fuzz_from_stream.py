@@ -5,14 +5,14 @@ from streamfmt.fuzz.harness import instrumented, main
 with instrumented():
     from streamfmt.errors import DamagedError
     from streamfmt.io.sources import compressed
-    from streamfmt.recipes.from_stream import told
+    from streamfmt.recipes.from_stream import from_bytes
     from streamfmt.recipes.load import load
 
 
 def one(data: bytes) -> None:
     """The recipe of compressed bytes is that of their contents."""
     try:
-        text, recipe = told(data)
+        text, recipe = from_bytes(data)
     except DamagedError:
         return
     assert load(text).stream.render() == data or recipe.lost or compressed(data)

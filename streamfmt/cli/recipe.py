@@ -7,7 +7,7 @@ import sys
 from tempfile import SpooledTemporaryFile
 
 from ..recipes import dump
-from ..recipes.from_stream import PAGES, Teller
+from ..recipes.from_stream import PAGES, FromStream
 from . import inputs
 
 # Bytes of a recipe that are kept in memory; a longer one goes to a temporary file.
@@ -21,7 +21,7 @@ def write(name: str, form: str, pages: int | None) -> int:
     """
     status = 0
     with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as parts:
-        recipe = Teller(parts.write, form, PAGES if pages is None else pages)
+        recipe = FromStream(parts.write, form, PAGES if pages is None else pages)
         failure = inputs.run_reader(name, recipe.reader, recipe)
         if failure is not None:
             inputs.complain(name, failure)

@@ -24,9 +24,9 @@ _LONGEST = 128
 def tokens() -> Iterator[tuple[str, bytes]]:
     """Bytes that mean something, each with its name."""
     for magic in MAGICS:
-        yield f"magic {magic.key}", magic.octets
+        yield f"magic {magic.key}", magic.data
     for trailer in TRAILERS:
-        yield "trailer", trailer.octets
+        yield "trailer", trailer.data
     for layer in LAYERS:
         header = layouts().get(f"{layer.name}.record_header")
         kind = header and next(row for row in header.fields if row.path == "type")

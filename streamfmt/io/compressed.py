@@ -55,7 +55,7 @@ class CompressedSource(Source):
         # Where bytes come through unchanged, after the compressed data, so that they are reported like any trailer.
         self._plain = False
         # What has come after a member's end, while it is too short to show what it is; bytes of it to pass over.
-        self._behind: bytes | None = b""
+        self._after: bytes | None = b""
         self._passing = 0
         self._damage: DamagedError | None = None
 
@@ -125,28 +125,28 @@ class CompressedSource(Source):
 
         Reading may raise that nothing is there yet; called again, this goes on.
         """
-        if self._behind is None:
-            self._behind = self._worker.unused_data
+        if self._after is None:
+            self._after = self._worker.unused_data
         while True:
             if self._passing:
-                passed = min(self._passing, len(self._behind))
-                self._behind = self._behind[passed:]
+                passed = min(self._passing, len(self._after))
+                self._after = self._after[passed:]
                 self._passing -= passed
             if self._key == "xz" and self._worker is not None:
-                self._behind = self._behind.lstrip(b"\0")  # stream padding
-            skippable = self._key == "zstd" and SKIPPABLE.match(self._behind) is not None
-            if not self._passing and len(self._behind) >= (_SKIPPABLE_HEADER if skippable else len(self._magic)):
+                self._after = self._after.lstrip(b"\0")  # stream padding
+            skippable = self._key == "zstd" and SKIPPABLE.match(self._after) is not None
+            if not self._passing and len(self._after) >= (_SKIPPABLE_HEADER if skippable else len(self._magic)):
                 if not skippable:
                     break
-                self._passing = _SKIPPABLE_HEADER + int.from_bytes(self._behind[4:_SKIPPABLE_HEADER], "little")
+                self._passing = _SKIPPABLE_HEADER + int.from_bytes(self._after[4:_SKIPPABLE_HEADER], "little")
                 continue
             more = self._read(_PIECE)
             if not more:
                 if self._passing or skippable:
                     raise DamagedError(f"the {self._key} data ends early")
                 break
-            self._behind += more
-        self._input, self._behind = self._behind, None
+            self._after += more
+        self._input, self._after = self._after, None
         self._plain = not self._input.startswith(self._magic)
         if not self._plain:
             self._worker = self._make()

@@ -23,7 +23,7 @@ _PERIODS = (1, 2, 4, 8)
 _AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
 # Tables in a row from which on each has a line of its own.
 _ROWS = 2
-# Lists of numbers longer than this are told by ranges.
+# Lists of numbers longer than this are written as ranges.
 _MANY = 64
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_MOST = (1 << 63) - 1
@@ -53,12 +53,12 @@ def head(form: str = "auto", mode: str = "auto", *, deep: bool = False, about: s
 
 def text(part: Part, keys: Iterable[tuple[str, str]] | None = None, note: str = "") -> str:
     """One part as a table of a recipe: `keys`, if given, stand for its body."""
-    told = [*(_body(part) if keys is None else keys), *_around(part)]
-    return (f"# {note}\n" if note else "") + "[[part]]\n" + "".join(f"{key} = {it}\n" for key, it in told)
+    rows = [*(_body(part) if keys is None else keys), *_around(part)]
+    return (f"# {note}\n" if note else "") + "[[part]]\n" + "".join(f"{key} = {it}\n" for key, it in rows)
 
 
 def _body(part: Part) -> Iterator[tuple[str, str]]:
-    """The keys that tell a part's body, and what stands behind them."""
+    """The keys of a part's body, and their values."""
     if not part.path:
         yield "raw", data(part.data or b"")
     else:
@@ -137,7 +137,7 @@ def with_contents(entries: Iterable[int]) -> list[int]:
 class Contents:
     """Pages as they come, for frames `pfns`: by the rule that all follow, or each by what is repeated in it.
 
-    At most `limit` pages are kept that nothing but their bytes tell; with more all are `dropped`.
+    At most `limit` pages are kept that only their bytes describe; with more all are `dropped`.
     """
 
     def __init__(self, pfns: Sequence[int], limit: int = 1 << 62) -> None:
@@ -260,7 +260,7 @@ def _run(first: int, last: int) -> str:
 
 
 def data(it: Content) -> str:
-    """Bytes in TOML: plain text, with or without a NUL at its end, else hexadecimal; what comes again is told once."""
+    """Bytes in TOML: plain text, with or without a NUL at its end, else hexadecimal; repeats are written once."""
     data = joined((it,))
     text = data.decode("latin-1")
     ended = text[:-1] if text.endswith("\0") and len(text) > 1 else text

@@ -1,7 +1,7 @@
-"""A stream told as a recipe while it is read, in constant memory: the way back from `build`.
+"""A stream written as a recipe while it is read, in constant memory: the way back from `build`.
 
-What is told is written part by part, and judged as `build` will judge it.  What is too much for a recipe is told by its
-length alone, and said to be so.
+Each part is written as it comes, and judged as `build` will judge it.  Of what is too long for a recipe only the length
+is written, with a note that says so.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from . import dump
 if TYPE_CHECKING:
     from ..reader.pump import Program
 
-# Bytes of a body that is told whole, but for contents of pages; the same of page entries; and of what is left behind
-# where reading stops.
+# Bytes of a body that is written whole, but for contents of pages; the same of page entries; and of what is left where
+# reading stops.
 BODY_MAX = 1 << 20
 REST_MAX = 64 << 10
 # Zeros that are counted there: some inputs, such as /dev/zero, have no end.
 ZEROS_MAX = 1 << 30
-# Pages that are kept unless told otherwise.
+# Pages that are kept by default.
 PAGES = 64
 _PAGE_DATA = "libxc.PAGE_DATA"
 
 
-class Teller(Stops):
-    """Tells a stream to `write`; `pages` pages whose contents follow no rule are kept.
+class FromStream(Stops):
+    """Gives `write` a stream's recipe; `pages` pages whose contents follow no rule are kept.
 
-    It is driven like a pump.  `broken` says whether what it told breaks a rule, `lost` what was left out.
+    It is driven like a pump.  `broken` says whether what it wrote breaks a rule, `lost` what was left out.
     """
 
     every_page = True
@@ -55,17 +55,17 @@ class Teller(Stops):
         self._pages = pages
         self._unkept = 0
         self._writer: Writer | None = None
-        # Layers by byte order, and what has been told but for its padding.
+        # Byte orders by layer, and the last part, which waits for its padding.
         self._orders: dict[str, str] = {}
         self._pending: tuple[Part, list[tuple[str, str]] | None, str] | None = None
-        # What lies behind the reader's end: zeros, then other bytes.
+        # What follows the reader's end: zeros, then other bytes.
         self._zeros = 0
         self._rest = bytearray()
 
     # -- for the driver ---------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """As Pump.run; behind the reader's end what is left is taken, as far as it is kept."""
+        """As Pump.run; after the reader's end what is left is taken, as far as it is kept."""
         want = self.reader.pump.run()
         if want:
             return want
@@ -89,12 +89,12 @@ class Teller(Stops):
             at = self.window.position - self._zeros
             self._lose(f"what follows from {at} ({at:#x}) on, over {ZEROS_MAX:,} zeros, is not kept")
         elif self._zeros:
-            self._tell(raw(b"", self._zeros))
+            self._add(raw(b"", self._zeros))
         if len(self._rest) > REST_MAX:
             at = self.window.position - len(self._rest)
             self._lose(f"what follows from {at} ({at:#x}) on, over {REST_MAX >> 10} KiB, is not kept")
         elif self._rest:
-            self._tell(raw(bytes(self._rest)))
+            self._add(raw(bytes(self._rest)))
         self._settle()
         if self._writer is None:
             self._write("part = []\n")
@@ -112,7 +112,7 @@ class Teller(Stops):
         order = _order(layer, path, data)
         if self._orders.setdefault(layer.name, order) != order:
             self._lose(f"the {layer.name} layer at {at} has another byte order than the one before: it will not be so")
-        self._tell(dump.part_of_body(path, data, order))
+        self._add(dump.part_of_body(path, data, order))
 
     def record(self, record: Record) -> Program:
         self.last = record.path
@@ -124,7 +124,7 @@ class Teller(Stops):
         self._pad(data)
 
     def misplaced(self, record: Record, at: int, data: bytes) -> None:
-        self._tell(raw(data))
+        self._add(raw(data))
 
     def ended(self, layer: Layer, at: int) -> None:
         self.reader.exact = True  # what follows is not looked at there, it is taken here
@@ -136,7 +136,7 @@ class Teller(Stops):
 
     def oversize(self, record: Record) -> None:
         super().oversize(record)
-        self._tell(_part(record, data=b"", declared_length=record.length, padding=b""))
+        self._add(_part(record, data=b"", declared_length=record.length, padding=b""))
 
     # -- bodies -----------------------------------------------------------------------------------------------
 
@@ -151,13 +151,13 @@ class Teller(Stops):
             left -= yield from body.skip(left)
             note = f"{record.length - left:,} bytes were not kept"
             self.lost.append(f"{record.name} at {record.offset}: {note}")
-            self._tell(_cut(_part(record, data=b"", fill=record.length - left), record, left), note=note)
+            self._add(_cut(_part(record, data=b"", fill=record.length - left), record, left), note=note)
             return
         part = dump.part_of_body(_path(record), bytes(data), record.layer.order)
-        self._tell(_cut(_part(record, values=part.values, data=part.data), record, left))
+        self._add(_cut(_part(record, values=part.values, data=part.data), record, left))
 
     def _page_data(self, record: Record) -> Generator[int, int, None]:
-        """A body of pages, whose contents are told by what they follow."""
+        """A body of pages, whose contents are written as the rule that they follow."""
         body = Body(self.window, record)
         walk = PageData(body)
         begun = yield from walk.begin()
@@ -170,7 +170,7 @@ class Teller(Stops):
             entries += yield from walk.entries()
             head += walk.raw
         if walk.cut:
-            self._tell(_cut(_part(record, data=head), record, record.length - len(head)))
+            self._add(_cut(_part(record, data=head), record, record.length - len(head)))
             return
         whole = left = body.left
         contents = dump.Contents(dump.with_contents(entries), self._pages)
@@ -189,12 +189,12 @@ class Teller(Stops):
         else:
             self._pages -= contents.kept
         part = _cut(_part(record, data=head, fill=whole - left), record, left)
-        self._tell(part, _keys(entries, walk.reserved, part, contents), note)
+        self._add(part, _keys(entries, walk.reserved, part, contents), note)
 
-    # -- what is told -----------------------------------------------------------------------------------------
+    # -- what is written --------------------------------------------------------------------------------------
 
-    def _tell(self, part: Part, keys: list[tuple[str, str]] | None = None, note: str = "") -> None:
-        """A part, by `keys` if its body is not to be told as it is judged."""
+    def _add(self, part: Part, keys: list[tuple[str, str]] | None = None, note: str = "") -> None:
+        """A part, by `keys` if its body is written otherwise than it is judged."""
         self._settle()
         self._pending = part, keys, note
 
@@ -206,13 +206,13 @@ class Teller(Stops):
                 self._pending = replace(part, padding=padding), keys, note
 
     def _settle(self) -> None:
-        """Tell what was waiting for its padding."""
+        """Write the part that was waiting for its padding."""
         if self._pending is None:
             return
         part, keys, note = self._pending
         self._pending = None
-        told = part if keys is None else replace(part, data=None, fill=0)
-        self._write("\n" + dump.text(told, keys, note))
+        written = part if keys is None else replace(part, data=None, fill=0)
+        self._write("\n" + dump.text(written, keys, note))
         if self._writer is None:
             form = Draft((part,)).form or "auto" if self._form == "auto" else self._form
             self._writer = Writer(_Nowhere(), form, strict=False)
@@ -235,13 +235,13 @@ class Teller(Stops):
         self._write(f"\n# {message}\n")
 
 
-def told(data: bytes) -> tuple[str, Teller]:
-    """The recipe of a stream in memory, with contents of all pages, and what told it.  Raises DamagedError."""
+def from_bytes(data: bytes) -> tuple[str, FromStream]:
+    """The recipe of a stream in memory, with contents of all pages, and what wrote it.  Raises DamagedError."""
     lines: list[str] = []
-    teller = Teller(lines.append, pages=len(data))
-    drive(teller, memory(memoryview(data), teller.reader))
-    teller.end()
-    return dump.head(broken=teller.broken) + "".join(lines), teller
+    recipe = FromStream(lines.append, pages=len(data))
+    drive(recipe, memory(memoryview(data), recipe.reader))
+    recipe.end()
+    return dump.head(broken=recipe.broken) + "".join(lines), recipe
 
 
 class _Nowhere:
@@ -282,7 +282,7 @@ def _cut(part: Part, record: Record, missing: int) -> Part:
 
 
 def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Contents) -> list[tuple[str, str]] | None:
-    """How PAGE_DATA is told: by its frames, else by its fields, else by its bytes.  None if `part` tells it itself."""
+    """How PAGE_DATA is written: by frames, else by fields, else by bytes.  None if `part` says it itself."""
     clean = not reserved and dump.plain(entries)
     whole = part.declared_length is None and part.fill == PAGE * len(dump.with_contents(entries))
     frames = ("pages", dump.value(dump.frames(entries))) if clean else ("", "")
@@ -296,7 +296,7 @@ def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Cont
         return [("record", dump.value(part.path)), ("bytes", f"[{head}, {pieces}]")]
     if clean:
         return [frames, ("contents", f"[{pieces}]")]
-    told = f"entries = {dump.value([*map(dump.entry, entries)])}, pages = [{pieces}]"
+    inner = f"entries = {dump.value([*map(dump.entry, entries)])}, pages = [{pieces}]"
     if reserved:
-        told = f"reserved = {reserved}, {told}"
-    return [("record", dump.value(part.path)), ("fields", f"{{ {told} }}")]
+        inner = f"reserved = {reserved}, {inner}"
+    return [("record", dump.value(part.path)), ("fields", f"{{ {inner} }}")]

@@ -1,4 +1,4 @@
-"""Guests as recipes tell them, made into streams: what records one has, in what order, in what wrapper."""
+"""Guests as recipes describe them, made into streams: what records one has, in what order, in what wrapper."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
     TOP_TABLE,
     XSAVE_SIZE,
-    behind_text,
+    after_text,
     context,
     control,
     emulator,
@@ -79,7 +79,7 @@ def compose(top: Table, form: str, mode: str) -> Draft:
     stream = _guest(top, form, mode)
     for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
         if key in top:
-            stream = behind_text(stream, content(top, key), path)
+            stream = after_text(stream, content(top, key), path)
     return stream
 
 

@@ -232,10 +232,10 @@ def _named(draft: Edited, table: Table, key: str) -> Spot:
     paths = _PATHS.get(name, ())
     here = [path for path in paths if draft.has(path)]
     if len(here) != 1:
-        told = f"it is in {' and '.join(here)}: say which" if here else "there is none in the stream"
+        found = f"it is in {' and '.join(here)}: say which" if here else "there is none in the stream"
         known = sorted({path.partition(".")[2] for path, count in draft.paths.items() if count and "." in path})
         missing = f"there is no such header or record; the stream has {', '.join(known)}"
-        raise table.fail(f"{name!r}: {told if paths else missing}", key)
+        raise table.fail(f"{name!r}: {found if paths else missing}", key)
     try:
         spot = draft.find(here[0], int(number or 0))
     except (ValueError, IndexError):
@@ -334,7 +334,7 @@ def _cut(draft: Edited, table: Table, fetch: Fetch | None) -> None:
         return
     at = draft.offset(_named(draft, table, "cut")) + table.number("at", 0, -(1 << 64))
     if not 0 <= at <= draft.size:
-        raise table.fail("that is " + ("before the stream begins" if at < 0 else "behind its end"), "at")
+        raise table.fail("that is " + ("before the stream begins" if at < 0 else "after its end"), "at")
     draft.cut = at
 
 

@@ -23,7 +23,7 @@ from ..writer.part import HEADED, HEADERS, RECORDS, Part, Patched, raw
 from . import memory
 from .toml import Table, integer, shown
 
-# What one value has at most: bytes, of which some may be random, zeros behind them, and frames of a record.
+# What one value has at most: bytes, of which some may be random, zeros after them, and frames of a record.
 MOST = 256 << 20
 _RANDOM_MOST = 16 << 20
 _RANDOM_FEW = 64 << 10

@@ -25,6 +25,6 @@ def in_libvirt(stream: Draft, xml: Content = XML, version: int = libvirt.VERSION
     return builders.in_libvirt(stream, xml, version)
 
 
-def in_xapi(image: Draft, *behind: Part, xenops: Content = XENOPS) -> Draft:
+def in_xapi(image: Draft, *after: Part, xenops: Content = XENOPS) -> Draft:
     """A XAPI suspend image of the stream (see `builders.in_xapi`)."""
-    return builders.in_xapi(image, *behind, xenops=xenops)
+    return builders.in_xapi(image, *after, xenops=xenops)

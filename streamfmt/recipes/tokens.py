@@ -1,6 +1,6 @@
 """What TOML consists of: where each key and value of a text stands, and how much there is of it.
 
-The text is known to be TOML, or nobody minds what comes behind the place where it is none.
+The text is known to be TOML, or what comes after the place where it is none does not matter.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _WORDS = {
     dict: "a table",
     list: "a list",
 }
-# What is told of a value that is wrong at most.
+# How much of a value that is wrong is shown at most.
 _MOST = 600
 # How much a recipe and all that it is made from may have together, so that it takes neither memory nor time without
 # end; and how deep its lists and tables lie in one another, and how many names one key has.
@@ -221,8 +221,8 @@ def _cut(text: str, most: int = 60) -> str:
 
 def chained(names: Sequence[str]) -> str:
     """Names of recipes of which each is made from the next, in brackets; nothing if there is but one."""
-    told = [*names[:4], "...", *names[-4:]] if len(names) > 9 else names
-    return f" ({' > '.join(map(_cut, told))})" if len(names) > 1 else ""
+    shown = [*names[:4], "...", *names[-4:]] if len(names) > 9 else names
+    return f" ({' > '.join(map(_cut, shown))})" if len(names) > 1 else ""
 
 
 def meant(word: str, known: Any) -> str:

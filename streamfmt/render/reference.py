@@ -280,7 +280,7 @@ def _bytes(data: bytes) -> str:
 
 def _magics() -> Iterator[str]:
     yield from ("## Detection", "", "The first match says what a file or stream is.", "")
-    rows = ((code(row.key), row.kind, row.offset, _bytes(row.octets), row.name, row.source) for row in magic.MAGICS)
+    rows = ((code(row.key), row.kind, row.offset, _bytes(row.data), row.name, row.source) for row in magic.MAGICS)
     yield from table(("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
     yield from ("## Namesakes", "", "These begin with another format's magic; the next bytes distinguish them.", "")
     namesakes = (
@@ -301,7 +301,7 @@ def _magics() -> Iterator[str]:
     yield from table(("Key", "Is", "Before", "Meaning", "Source"), prefaces)
     yield from ("## Trailers", "", "These are known to follow the END of the outermost layer.", "")
     trailers = (
-        (_bytes(row.octets), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
+        (_bytes(row.data), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
         for row in magic.TRAILERS
     )
     yield from table(("Bytes", "Extent", "Meaning", "Source"), trailers)

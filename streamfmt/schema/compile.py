@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
+from . import back_channel, hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -28,9 +28,9 @@ from __future__ import annotations
 '''
 
 
-_ORDER_TYPE = "dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]"
+_Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
-_TYPES = {"ORDER": f"dict[str, {_ORDER_TYPE}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
+_TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
 
 
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
@@ -91,23 +91,9 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = (
-        "program",
-        "checks",
-        "magic",
-        "version",
-        "align",
-        "optional",
-        "length",
-        "length_max",
-        "form",
-        "image",
-        "text",
-        "end",
-        "holds",
-    )
+    plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "image")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return {name: getattr(layer, name) for name in (*plain, *clauses)} | {
+    return _named(layer, *plain, "text", "end", "holds", *clauses) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
@@ -115,20 +101,13 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     }
 
 
-def _bits() -> dict[str, dict[int, int]]:
-    """The bit that stands for each record type in what is remembered of a layer."""
-    return {layer.name: {row.code: 1 << number for number, row in enumerate(layer.records)} for layer in LAYERS}
-
-
-def _order(
-    layer: LayerType, codes: Mapping[str, int], bits: Mapping[str, int]
-) -> dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]:
+def _order(layer: LayerType, codes: Mapping[str, int], bits: Mapping[str, int]) -> _Order:
     """Order rules by (guest, image version) and record type: (clause, bits seen, bits not seen, bits it sleeps by).
 
     The version is 0 in layers that are no images, whose rules hold for all.  Of a guest of unknown kind (None) only
     what holds for all of them is judged.
     """
-    found: dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]] = {}
+    found: _Order = {}
     for guest in (None, *libxc.GUESTS):
         kinds = set(libxc.GUESTS) if guest is None else {guest}
         for version in libxc.VERSIONS if layer.image else (0,):
@@ -154,7 +133,9 @@ def _machines() -> dict[str, Any]:
         "MACHINE_STOPS": {name: row.stops for name, row in machines.items()},
         "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
         "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
-        "BACK_CHANNEL": tuple(record.rpartition(" ")[2].removeprefix("libxc.") for record in protocol.BACK.values()),
+        "BACK_CHANNEL": tuple(
+            record.rpartition(" ")[2].removeprefix("libxc.") for record in back_channel.RECORDS.values()
+        ),
     }
 
 
@@ -198,104 +179,142 @@ def _rejected(clauses: Iterable[Clause], reader: str, release: str) -> frozenset
     return frozenset(name for name, row in rows if row.does == "reject")
 
 
+def _layout_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """How each layout is taken apart."""
+    every = list(_all_layouts(layouts))
+    varied = [row for row in every if row.parts]
+    return {
+        "FORMATS": {row.path: _struct_format(row) for row in every},
+        "SIZES": {row.path: row.size for row in every},
+        "UNITS": {row.path: tuple(part.unit for part in row.parts) for row in varied},
+        "LEAST": {row.path: row.least for row in varied},
+        "PLACES": {row.path: {f.path: (f.offset, f.size) for f in row.fields} for row in every if row.fields},
+    }
+
+
+def _clause_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """What fields and lengths may be, and how grave it is if they are not."""
+    clauses = registry().values()
+    return {
+        "RULES": _rules(layouts, clauses),
+        "LENGTHS": {path: _length(clause, layouts[path]) for clause in clauses for path in clause.lengths},
+        "SEVERITY": {clause.id: clause.severity for clause in clauses if clause.severity},
+        "SCRIPT_REJECTS": _rejected(clauses, SCRIPT, SCRIPT_RELEASE),
+    }
+
+
+def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
+    """The layers, their records and in which order these come."""
+    bits = {layer.name: {row.code: 1 << number for number, row in enumerate(layer.records)} for layer in LAYERS}
+    # States that are no record types have bits above them.
+    beside = {"CHECKPOINT_OPEN": 1 << 31, "CHECKPOINT_CLOSED": 1 << 30, "FRESH": 1 << 29}
+    order = {}
+    for layer in LAYERS:
+        named = {getattr(states, name): bit for name, bit in beside.items()}
+        named |= {row.name: bits[layer.name][row.code] for row in layer.records}
+        order[layer.name] = _order(layer, {row.name: row.code for row in layer.records}, named)
+    return {
+        "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
+        **{f"{it.name.upper().replace('-', '_')}_{row.name}": row.code for it in LAYERS for row in it.records},
+        "LIBXC_VERSION_STATIC": libxc.VERSION_STATIC,
+        "LAYERS": {layer.name: _layer(layer) for layer in LAYERS},
+        "LIBXC_GUESTS": {row.code: row.guests for row in libxc.RECORDS},
+        "GUESTS": {code: name for name, code in libxc.GUESTS.items()},
+        "BITS": bits,
+        **beside,
+        "ORDER": order,
+        # What belongs to one checkpoint and comes again in the next.
+        "LIBXC_TAIL": sum(bits["libxc"][row.code] for row in libxc.RECORDS if row.name in states.TAIL),
+        "LIBXL_TAIL": sum(bits["libxl"][row.code] for row in libxl.RECORDS if row.name in states.EMULATOR),
+    }
+
+
+def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """Records of pages, their entries, and entries of page tables."""
+    entry = {f.path: f for f in _element(layouts["libxc.PAGE_DATA"]).fields}
+    pte = {f.path: f for f in layouts["libxc.pte"].fields}
+    (data, low), (bare, _) = _entry_bytes(True), _entry_bytes(False)
+    return {
+        **_named(libxc, "RECORD_LENGTH_MAX", "BATCH_MAX", "PAGE_SIZE"),
+        "PAGE_TYPES": {row.code: row.name for row in libxc.PAGE_TYPES},
+        "PAGE_TYPES_DATA": frozenset(row.code for row in libxc.PAGE_TYPES if row.data),
+        "PAGE_TYPES_TABLE": frozenset(row.code for row in libxc.PAGE_TYPES if row.table),
+        "ENTRY_TYPE_SHIFT": entry["type"].shift,
+        "ENTRY_PFN_MASK": (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift,
+        "ENTRY_RESERVED_MASK": (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift,
+        "ENTRY_RESERVED_SHIFT": entry["reserved"].shift,
+        "PAGE_TYPE_PLAIN": libxc.PAGE_TYPES[0].code,
+        "ENTRY_TOP_BARE": bytes(sorted(bare)),
+        "ENTRY_TOP_CLEAN": bytes(sorted(data | bare)),
+        "ENTRY_NEXT_CLEAN": bytes(sorted(low)),
+        **dict(zip(("RUN_DATA", "RUN_DATA_SIZE"), _run(layouts, True), strict=True)),
+        **dict(zip(("RUN_BARE", "RUN_BARE_SIZE"), _run(layouts, False), strict=True)),
+        "PTE_PFN": (pte["pfn"].shift, (1 << pte["pfn"].bits) - 1),
+        "PTE_PRESENT": 1 << pte["present"].shift,
+    }
+
+
+def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """States of processors, devices and emulators, and the machines."""
+    return {
+        **_named(libxc, "VCPU_CONTEXT_SIZES", "PV_COMBINATIONS"),
+        "HVM_TYPES": {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES},
+        "HVM_HEADER": hvm.HEADER_TYPE,
+        "HVM_END": hvm.END_TYPE,
+        "HVM_PARAMS_END": hvm.PARAMS_END,
+        "HVM_PARAM_PAE": hvm.PARAM_PAE_ENABLED,
+        "CHECKPOINT_STATES": {code: name for name, code in libxl.CHECKPOINT_STATES.items()},
+        **_machines(),
+        "EMULATOR_IDS": libxl.EMULATOR_IDS,
+        "PAIR_STRINGS": len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts),
+        **_named(libxl, "XENSTORE_KEY", "XENSTORE_VALUE", "DRAFT_VERSION"),
+        "DRAFT_WIDTHS": tuple(libxl.DRAFT_XENSTORE_DATA),
+    }
+
+
+def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """What lies around a stream, what one or a file begins with, and what may follow."""
+    constants = {name: value for name, value in vars(legacy).items() if name.isupper() and name[0] != "_"}
+    return {
+        "XL_FLAGS": _flags(layouts["xl.header"]),
+        "XL_BYTE_ORDER": xl.BYTE_ORDER,
+        **dict(zip(("LIBVIRT_VERSION_LEGACY", "LIBVIRT_VERSION_V2"), libvirt.VERSIONS, strict=True)),
+        "XAPI_SIZED": frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts),
+        "XAPI_LENGTH_MAX": xapi.LENGTH_MAX,
+        "XENOPS_KEYS": {row.name: row.form for row in xapi.XENOPS_KEYS},
+        "XENOPS_REQUIRED": tuple(row.name for row in xapi.XENOPS_KEYS if row.required),
+        "XENOPS_WORD_SIZES": xapi.WORD_SIZES,
+        "MAGICS": tuple((row.key, row.kind, row.offset, row.data, row.name) for row in magic.MAGICS),
+        "NAMESAKES": tuple((it.of, it.key, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
+        **{f"LEGACY_{name}": value for name, value in constants.items()},
+        **_named(magic, "TEXT", "HEAD_LINE"),
+        "HTTP_REPLY": magic.REPLY,
+        "PREFACES": tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES),
+        "TRAILERS": tuple((row.data, row.whole, row.name) for row in magic.TRAILERS),
+        "LIBXL_OPTIONS": _flags(layouts["libxl.header"]),
+        "LIBXC_OPTIONS": _flags(layouts["libxc.image_header"]),
+    }
+
+
+def _named(module: object, *names: str) -> dict[str, Any]:
+    """Constants of a schema that keep their names."""
+    return {name: getattr(module, name) for name in names}
+
+
+def _flags(header: Layout) -> dict[str, int]:
+    """The single bits of the header's field of options, by name."""
+    return {f.path.partition(".")[2]: 1 << f.shift for f in header.fields if f.bits == 1}
+
+
+# In the order of streamfmt/tables.py.
+_SUBJECTS = (_layout_tables, _clause_tables, _layer_tables, _page_tables, _guest_tables, _container_tables)
+
+
 def tables() -> dict[str, Any]:
     """Every literal by name, as the schemas and clauses stand now."""
     layouts = catalogue()
     check_code(LAYERS, registry(), LayerType.__module__.replace(".", "/") + ".py")
-    clauses = registry().values()
-    page = layouts["libxc.PAGE_DATA"]
-    entry = {f.path: f for f in _element(page).fields}
-    pte = {f.path: f for f in layouts["libxc.pte"].fields}
-    found: dict[str, Any] = {}
-    found["FORMATS"] = {layout.path: _struct_format(layout) for layout in _all_layouts(layouts)}
-    found["SIZES"] = {layout.path: layout.size for layout in _all_layouts(layouts)}
-    found["UNITS"] = {
-        layout.path: tuple(part.unit for part in layout.parts) for layout in _all_layouts(layouts) if layout.parts
-    }
-    found["LEAST"] = {layout.path: layout.least for layout in _all_layouts(layouts) if layout.parts}
-    found["PLACES"] = {
-        layout.path: {f.path: (f.offset, f.size) for f in layout.fields}
-        for layout in _all_layouts(layouts)
-        if layout.fields
-    }
-    found["RULES"] = _rules(layouts, clauses)
-    found["LENGTHS"] = {path: _length(clause, layouts[path]) for clause in clauses for path in clause.lengths}
-    found["SEVERITY"] = {clause.id: clause.severity for clause in clauses if clause.severity}
-    found["SCRIPT_REJECTS"] = _rejected(clauses, SCRIPT, SCRIPT_RELEASE)
-    found["RECORDS"] = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
-    for layer in LAYERS:
-        name = layer.name.upper().replace("-", "_")
-        found.update({f"{name}_{row.name}": row.code for row in layer.records})
-    found["LIBXC_VERSION_STATIC"] = libxc.VERSION_STATIC
-    found["LAYERS"] = {layer.name: _layer(layer) for layer in LAYERS}
-    found["LIBXC_GUESTS"] = {row.code: row.guests for row in libxc.RECORDS}
-    found["GUESTS"] = {code: name for name, code in libxc.GUESTS.items()}
-    bits = _bits()
-    found["BITS"] = bits
-    # States that are no record types have bits above them.
-    beside = {states.CHECKPOINT_OPEN: 1 << 31, states.CHECKPOINT_CLOSED: 1 << 30, states.FRESH: 1 << 29}
-    found["CHECKPOINT_OPEN"], found["CHECKPOINT_CLOSED"], found["FRESH"] = beside.values()
-    found["ORDER"] = {}
-    for layer in LAYERS:
-        names = {row.name: row.code for row in layer.records}
-        named = beside | {row.name: bits[layer.name][row.code] for row in layer.records}
-        found["ORDER"][layer.name] = _order(layer, names, named)
-    # What belongs to one checkpoint and comes again in the next.
-    for name, records, tail in (("LIBXC", libxc.RECORDS, states.TAIL), ("LIBXL", libxl.RECORDS, states.EMULATOR)):
-        found[f"{name}_TAIL"] = sum(bits[name.lower()][row.code] for row in records if row.name in tail)
-    found["RECORD_LENGTH_MAX"] = libxc.RECORD_LENGTH_MAX
-    found["BATCH_MAX"] = libxc.BATCH_MAX
-    found["PAGE_SIZE"] = libxc.PAGE_SIZE
-    found["PAGE_TYPES"] = {row.code: row.name for row in libxc.PAGE_TYPES}
-    found["PAGE_TYPES_DATA"] = frozenset(row.code for row in libxc.PAGE_TYPES if row.data)
-    found["PAGE_TYPES_TABLE"] = frozenset(row.code for row in libxc.PAGE_TYPES if row.table)
-    found["ENTRY_TYPE_SHIFT"] = entry["type"].shift
-    found["ENTRY_PFN_MASK"] = (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift
-    found["ENTRY_RESERVED_MASK"] = (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift
-    found["ENTRY_RESERVED_SHIFT"] = entry["reserved"].shift
-    found["PAGE_TYPE_PLAIN"] = libxc.PAGE_TYPES[0].code
-    data, low = _entry_bytes(True)
-    bare, _ = _entry_bytes(False)
-    found["ENTRY_TOP_BARE"] = bytes(sorted(bare))
-    found["ENTRY_TOP_CLEAN"] = bytes(sorted(data | bare))
-    found["ENTRY_NEXT_CLEAN"] = bytes(sorted(low))
-    found["RUN_DATA"], found["RUN_DATA_SIZE"] = _run(layouts, True)
-    found["RUN_BARE"], found["RUN_BARE_SIZE"] = _run(layouts, False)
-    found["PTE_PFN"] = (pte["pfn"].shift, (1 << pte["pfn"].bits) - 1)
-    found["PTE_PRESENT"] = 1 << pte["present"].shift
-    found["VCPU_CONTEXT_SIZES"] = libxc.VCPU_CONTEXT_SIZES
-    found["PV_COMBINATIONS"] = libxc.PV_COMBINATIONS
-    found["HVM_TYPES"] = {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES}
-    found["HVM_HEADER"], found["HVM_END"] = hvm.HEADER_TYPE, hvm.END_TYPE
-    found["HVM_PARAMS_END"], found["HVM_PARAM_PAE"] = hvm.PARAMS_END, hvm.PARAM_PAE_ENABLED
-    found["CHECKPOINT_STATES"] = {code: name for name, code in libxl.CHECKPOINT_STATES.items()}
-    found.update(_machines())
-    found["EMULATOR_IDS"] = libxl.EMULATOR_IDS
-    found["PAIR_STRINGS"] = len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts)
-    found["XENSTORE_KEY"], found["XENSTORE_VALUE"] = libxl.XENSTORE_KEY, libxl.XENSTORE_VALUE
-    found["DRAFT_VERSION"] = libxl.DRAFT_VERSION
-    found["DRAFT_WIDTHS"] = tuple(libxl.DRAFT_XENSTORE_DATA)
-    found["XL_FLAGS"] = {f.path.partition(".")[2]: 1 << f.shift for f in layouts["xl.header"].fields if f.bits == 1}
-    found["XL_BYTE_ORDER"] = xl.BYTE_ORDER
-    found["LIBVIRT_VERSION_LEGACY"], found["LIBVIRT_VERSION_V2"] = libvirt.VERSIONS
-    found["XAPI_SIZED"] = frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts)
-    found["XAPI_LENGTH_MAX"] = xapi.LENGTH_MAX
-    found["XENOPS_KEYS"] = {row.name: row.form for row in xapi.XENOPS_KEYS}
-    found["XENOPS_REQUIRED"] = tuple(row.name for row in xapi.XENOPS_KEYS if row.required)
-    found["XENOPS_WORD_SIZES"] = xapi.WORD_SIZES
-    found["MAGICS"] = tuple((row.key, row.kind, row.offset, row.octets, row.name) for row in magic.MAGICS)
-    found["NAMESAKES"] = tuple((row.of, row.key, row.pattern, row.name, row.sign, row.size) for row in magic.NAMESAKES)
-    constants = {name: value for name, value in vars(legacy).items() if name.isupper() and name[0] != "_"}
-    found.update({f"LEGACY_{name}": value for name, value in constants.items()})
-    found["TEXT"] = magic.TEXT
-    found["HEAD_LINE"] = magic.HEAD_LINE
-    found["HTTP_REPLY"] = magic.REPLY
-    found["PREFACES"] = tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES)
-    found["TRAILERS"] = tuple((row.octets, row.whole, row.name) for row in magic.TRAILERS)
-    for name, path in (("LIBXL", "libxl.header"), ("LIBXC", "libxc.image_header")):
-        options = {f.path: 1 << f.shift for f in layouts[path].fields if f.bits == 1}
-        found[f"{name}_OPTIONS"] = {option.removeprefix("options."): bit for option, bit in options.items()}
-    return found
+    return {name: value for subject in _SUBJECTS for name, value in subject(layouts).items()}
 
 
 def source(values: Mapping[str, Any] | None = None) -> str:

@@ -23,7 +23,7 @@ class LayerType:
     """One layer.
 
     `headers` are (name, meaning, source, declaration); the one named "record_header" stands before each record, and a
-    layer without it has fixed messages, or a single body behind its header, whose length is in field `length`.  `align`
+    layer without it has fixed messages, or a single body after its header, whose length is in field `length`.  `align`
     is what records are padded to, `length_max` the longest body that is read on.
 
     `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
@@ -70,7 +70,7 @@ class LayerType:
 
     @property
     def signature(self) -> bytes:
-        """The octets of the fields that `magic` names."""
+        """The bytes of the fields that `magic` names."""
         declaration = self.headers[0][3] if self.headers else None
         return b"".join(getattr(declaration, name).build(None) for name in self.magic)
 

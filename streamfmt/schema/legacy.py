@@ -1,4 +1,4 @@
-"""What the first octets of a bare legacy libxc stream (Xen 3.0 to 4.5) may be: it has no magic, only a shape.
+"""What the first bytes of a bare legacy libxc stream (Xen 3.0 to 4.5) may be: it has no magic, only a shape.
 
 Sources: tools/libxc/xc_domain_save.c and xc_domain_restore.c of Xen 4.4, tools/libxc/xg_save_restore.h of Xen 4.5, and
 for PV without extended info tools/libxc/xc_linux_save.c of Xen 3.0.  Integers are little-endian.  The reader has every
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from . import libxc
 
-_WORD_32, _WORD_64 = WORDS = (4, 8)  # of the toolstack, in octets
+_WORD_32, _WORD_64 = WORDS = (4, 8)  # of the toolstack, in bytes
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
 # (XEN_DOMCTL_PFINFO_LTAB_SHIFT of xen/include/public/domctl.h).
 TYPE_SHIFT = 28

@@ -130,12 +130,12 @@ def data_pages(context: Any) -> int:
     return sum(entry["type"] in carrying for entry in context.entries)
 
 
-# struct xen_domctl_ext_vcpucontext has at most this many octets (xg_sr_restore_x86_pv.c handle_x86_pv_vcpu_blob).
+# struct xen_domctl_ext_vcpucontext has at most this many bytes (xg_sr_restore_x86_pv.c handle_x86_pv_vcpu_blob).
 EXTENDED_MAX = 128
-# Width of the guest in octets and levels of its page tables: the pairs that exist.
+# Width of the guest in bytes and levels of its page tables: the pairs that exist.
 PV_COMBINATIONS = ((4, 3), (8, 4))
 _WIDTH_32, _WIDTH_64 = WIDTHS = tuple(width for width, _ in PV_COMBINATIONS)
-# struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by width of the guest in octets.
+# struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by width of the guest in bytes.
 VCPU_CONTEXT_SIZES = {_WIDTH_32: 0xAF0, _WIDTH_64: 0x1430}
 # Where it has its flags and ctrlreg[3], the top of its page tables; and the flag of a vcpu that runs (VGCF_online).
 VCPU_CONTEXT_FLAGS = {_WIDTH_32: 0x200, _WIDTH_64: 0x200}

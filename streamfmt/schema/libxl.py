@@ -124,7 +124,7 @@ DRAFT_VERSION = 1
 
 
 def _draft(padding: int) -> Construct:
-    """The July 2015 draft of type 2, as laid out by a toolstack whose entries carry `padding` octets at their end."""
+    """The July 2015 draft of type 2, as laid out by a toolstack whose entries carry `padding` bytes at their end."""
     return Struct(
         "version" / Const(DRAFT_VERSION, Int32ul) * "Version of the toolstack record.",
         "count" / Int32ul * "Entries that follow.",

@@ -30,7 +30,7 @@ class Machine:
     ("CHECKPOINT_STATE NEW").  A record that the machine names, in a move or among those that `never` come, is forbidden
     in a state without a move for it; other records leave the machine alone.  `start` is where a stream begins, unless
     `declared` says otherwise of its mode; it may end in one of `stops`.  `turns` says of states whose records come: a
-    layer's, "either" if the next record shows it, nobody's after the end.  `guests` and `versions` say which images it
+    layer's, "either" if the next record shows it, none after the end.  `guests` and `versions` say which images it
     is for, `clauses` what it stands for.
     """
 

@@ -1,4 +1,4 @@
-"""First octets: what tells one container or stream from another, and what else people hand in by mistake.
+"""The first bytes that identify containers and streams, and what else is passed by mistake.
 
 Source: the file formats' own definitions, named row by row.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import hvm, libvirt, libxl, protocol, qemu, xapi, xl_migrate
+from . import back_channel, hvm, libvirt, libxl, qemu, xapi, xl_migrate
 from .layers import LAYERS
 
 
 @dataclass(frozen=True, slots=True)
 class Magic:
-    """`octets` at `offset` mean `name`; `kind` is what identify does about it.
+    """`data` at `offset` mean `name`; `kind` is what identify does about it.
 
     Kinds: "stream" is read by a layer of that `key`, "container" is named and peeled, "compressed" is opened,
     "payload" is something a stream carries, "foreign" is no migration stream at all.
@@ -21,7 +21,7 @@ class Magic:
 
     key: str
     kind: str
-    octets: bytes
+    data: bytes
     name: str
     source: str
     offset: int = 0
@@ -34,7 +34,7 @@ _ALIGN = {layer.name: layer.align for layer in LAYERS}
 
 def _back_channel() -> bytes:
     """The first record of a back channel, which is always the same, with its padding."""
-    name, number = next(iter(protocol.BACK.values())).split()
+    name, number = next(iter(back_channel.RECORDS.values())).split()
     row = next(row for row in libxl.RECORDS if row.name == name)
     body = row.body.build({"control_id": number})
     head = libxl.RECORD_HEADER.build({"type": row.code, "length": len(body)})
@@ -48,13 +48,7 @@ MAGICS = (
         for layer in LAYERS
         if layer.magic
     ),
-    Magic(
-        "back-channel",
-        "stream",
-        _back_channel(),
-        "COLO back channel",
-        "tools/libs/light/libxl_colo_restore.c",
-    ),
+    Magic("back-channel", "stream", _back_channel(), "COLO back channel", "tools/libs/light/libxl_colo_restore.c"),
     Magic(
         "xapi-legacy",
         "container",
@@ -98,11 +92,11 @@ MAGICS = (
         Magic(
             "qemu-tail",
             "payload",
-            octets,
+            data,
             "QEMU record of a legacy stream, without that stream",
             "tools/libxc/xc_domain_restore.c of Xen 4.4",
         )
-        for octets in qemu.TAILS
+        for data in qemu.TAILS
     ),
     Magic(
         "qemu-tail",
@@ -138,7 +132,7 @@ MAGICS = (
 class Namesake:
     """What begins with the magic of `of`, and is something foreign, by what follows: `pattern` from the beginning.
 
-    `sign` says in words what the pattern shows, in `size` octets.
+    `sign` says in words what the pattern shows, in `size` bytes.
     """
 
     of: str
@@ -150,13 +144,13 @@ class Namesake:
     source: str
 
 
-# Octets that cloud-hypervisor's save file leaves between the length and the XML.
+# Bytes that cloud-hypervisor's save file leaves between the length and the XML.
 UNUSED = 44
 NAMESAKES = (
     Namesake(
         "libvirt",
         "cloud-hypervisor",
-        # The XML's length, no less than that of "<a/>", then unused octets, then the XML.  The Xen driver's files
+        # The XML's length, no less than that of "<a/>", then unused bytes, then the XML.  The Xen driver's files
         # have a version first, and never a length of 0.
         rb"(?s:.{%d}(?![\0-\3]\0\0\0).{4}\0{%d}<)" % (len(libvirt.MAGIC), UNUSED),
         "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream",
@@ -182,7 +176,7 @@ class Preface:
     source: str
 
 
-# What counts as text is UTF-8 of these: printable ASCII, line ends, the escapes of colours, and all behind ASCII.
+# What counts as text is UTF-8 of these: printable ASCII, line ends, the escapes of colours, and all beyond ASCII.
 TEXT = bytes((*b"\t\n\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)))
 # The reply that may have got between a request and what was asked for.
 REPLY = next(row for row in xl_migrate.HTTP if row.name == "REPLY").body.build({})
@@ -210,9 +204,9 @@ PREFACES = (
 
 @dataclass(frozen=True, slots=True)
 class Trailer:
-    """Octets that known tools leave behind the END of the outermost layer; `whole` if nothing more follows them."""
+    """Bytes that known tools leave after the END of the outermost layer; `whole` if nothing more follows them."""
 
-    octets: bytes
+    data: bytes
     name: str
     whole: bool
     source: str
@@ -233,11 +227,11 @@ TRAILERS = (
     ),
     *(
         Trailer(
-            octets,
+            data,
             "the QEMU record that the legacy converter leaves after a libxc image",
             False,
             "tools/python/scripts/convert-legacy-stream",
         )
-        for octets in (*qemu.TAILS, qemu.REMUS_TAIL)
+        for data in (*qemu.TAILS, qemu.REMUS_TAIL)
     ),
 )

@@ -6,8 +6,8 @@ allowed values that can be printed, a bit field inside an integer of either byte
 record its code, name, legal guests and length.
 
 The second half is what :mod:`.catalogue` makes of a declaration: a :class:`Layout`, whose items stand in the order of
-the bytes.  Tables, diagrams, annotated dumps, the codec and the reader's tables all walk these; nobody else looks at
-construct's objects.
+the bytes.  Tables, diagrams, annotated dumps, the codec and the reader's tables all walk these; only this package
+looks at construct's objects.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Block:
 class Part:
     """What repeats: `count` says how often `element` does, in words, which `times` or `counted` say exactly.
 
-    `element` is None for bytes that nobody here looks into; `unit` is its size in bytes, 0 where that varies.  A part
+    `element` is None for bytes that are not looked into here; `unit` is its size in bytes, 0 where that varies.  A part
     whose count a function gives is the last of its layout: how many elements there are then is for rules to judge.
     """
 

@@ -1,4 +1,4 @@
-"""What may come next: the machines of each layer, of checkpoints across the layers, and of the back channel.
+"""What may come next: the machines of each layer, and of checkpoints across the layers.
 
 Each is about one subject, small enough to be drawn.  What is forbidden, and by which clause, the order rules of
 :mod:`.states` say; a test holds the two together.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import back_channel
+from .back_channel import COLO_SOURCE
 from .libxc import VERSION_FIRST, VERSION_STATIC
 from .machine import ANY, EITHER, Machine
 from .states import AFTER_MEMORY, CLOSING, EMULATOR, IMAGES, MEMORY, PAGES, POLICIES, TAIL, TPM, VCPU
@@ -15,7 +17,6 @@ from .states import AFTER_MEMORY, CLOSING, EMULATOR, IMAGES, MEMORY, PAGES, POLI
 _LIBXC_SOURCE = "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save.c save"
 _LIBXL_SOURCE = "docs/specs/libxl-migration-stream.pandoc, Layout; tools/libs/light/libxl_stream_read.c stream_continue"
 _XAPI_SOURCE = "xen-api ocaml/xenopsd/xc/domain.ml, suspend"
-_COLO_SOURCE = "tools/libs/light/libxl_colo_save.c; tools/libs/light/libxl_colo_restore.c"
 
 
 def _never(
@@ -248,7 +249,7 @@ COLO = Machine(
     "COLO",
     "libxl",
     "COLO announces all checkpoints but the first, by CHECKPOINT_STATE NEW, Remus none: the second shows which it is.",
-    _COLO_SOURCE,
+    COLO_SOURCE,
     ("LIBXL-CKPTSTATE-CTX", "LIBXL-CKPTSTATE-ID"),
     start="undecided",
     stops=("undecided", "first", "remus", "colo", "due"),
@@ -311,29 +312,6 @@ LIBXL_MACHINES = (
     ),
 )
 
-# What a COLO secondary sends, over and over, beginning with the first: control ids of CHECKPOINT_STATE, and libxc's
-# list.  A recording begins anywhere, and may stop after any record.
-BACK = {
-    "ready": "CHECKPOINT_STATE SVM_READY",
-    "resumed": "CHECKPOINT_STATE SVM_RESUMED",
-    "suspended": "CHECKPOINT_STATE SVM_SUSPENDED",
-    "listed": "libxc.CHECKPOINT_DIRTY_PFN_LIST",
-}
-BACK_CHANNEL = Machine(
-    "back channel",
-    "libxl",
-    "The secondary's answers: its guest is suspended, its dirty pages, it is ready, its guest has resumed.",
-    f"{_COLO_SOURCE}; tools/libs/guest/xg_sr_restore.c handle_checkpoint",
-    ("LIBXL-CKPTSTATE-ID", "COLO-DIRTY-POS", "COLO-NEW-FWD", "LIBXL-BACK-TYPES"),
-    start="anywhere",
-    stops=("anywhere", *BACK),
-    moves=(
-        *(("anywhere", (record,), state) for state, record in BACK.items()),
-        *((last, (BACK[state],), state) for last, state in zip(BACK, [*list(BACK)[1:], "ready"], strict=True)),
-    ),
-    never=("CHECKPOINT_STATE NEW", ANY, f"libxc.{ANY}"),
-)
-
 XAPI_MACHINES = (
     Machine(
         "xenops first",
@@ -361,7 +339,7 @@ XAPI_MACHINES = (
     Machine(
         "devices",
         "xapi",
-        "Behind the memory come firmware, TPM and emulator, in this order.",
+        "After the memory come firmware, TPM and emulator, in this order.",
         _XAPI_SOURCE,
         ("XAPI-ORDER", "XAPI-ONCE"),
         start="memory",
@@ -389,11 +367,11 @@ XAPI_MACHINES = (
 MACHINES = {
     "libxl": (*LIBXL_MACHINES, *LIBXC_MACHINES),
     "libxc": (*LIBXC_MACHINES, *BARE_MACHINES),
-    "back-channel": (BACK_CHANNEL,),
+    "back-channel": (back_channel.MACHINE,),
     "xapi": XAPI_MACHINES,
 }
 # Those that the reader and the checks run on; of the others the order rules say what they forbid.
-COMPILED = (IMAGE, CHECKPOINTS, COLO, BACK_CHANNEL)
+COMPILED = (IMAGE, CHECKPOINTS, COLO, back_channel.MACHINE)
 # Records after which another checkpoint begins, or another layer's records.
 CLOSING_PATHS = (
     *(f"libxc.{name}" for name in CLOSING),

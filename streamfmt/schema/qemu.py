@@ -1,4 +1,4 @@
-"""QEMU's device or migration record: as far as it goes by its first octets.
+"""QEMU's device or migration record: as far as it goes by its first bytes.
 
 Source: QEMU migration/savevm.c and migration/qemu-file-types.h.  Integers are big-endian always.
 """

@@ -13,7 +13,7 @@ from .model import RecordType, opaque
 _SOURCE = "tools/xl/xl_migrate.c"
 GREETING = b"xl migration receiver ready, send binary domain data.\n"
 READY = b"domain received, ready to unpause\0"
-# The receiver sends the same octets when it gives the guest back.
+# The receiver sends the same bytes when it gives the guest back.
 GO = b"domain is yours, you are cleared to unpause\0"
 
 HEADER = Struct(

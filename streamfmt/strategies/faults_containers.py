@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from .. import tables
 from ..recipes.samples import XENOPS, in_libvirt, in_xl
 from ..schema import libvirt, qemu, xapi
-from ..writer import Draft, Part, behind_text, in_migration, raw, record, sized, unsized
+from ..writer import Draft, Part, after_text, in_migration, raw, record, sized, unsized
 from .conforming import made
 from .edits import at, nth, of, rotated
 from .fault import Edit, Fault, swapping, to
@@ -156,7 +156,7 @@ def _text_before(draw: st.DrawFn) -> Iterator[Sample]:
     sample = draw(made(clean=True))
     text = draw(st.sampled_from((b"X", b"Warning: Permanently added 'b' to the list of known hosts.\r\n")) | PRINTABLE)
     # Text cannot be declared: what follows it is found.
-    yield Sample(behind_text(sample.stream, text), "auto", sample.mode, sample.deep)
+    yield Sample(after_text(sample.stream, text), "auto", sample.mode, sample.deep)
 
 
 def _status(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:

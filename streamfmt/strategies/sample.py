@@ -10,7 +10,7 @@ from ..checks.outcome import Outcome
 from ..codec.content import Numbers
 from ..errors import DamagedError
 from ..recipes import load as recipes
-from ..recipes.from_stream import told
+from ..recipes.from_stream import from_bytes
 from ..writer import Draft, Part, page_entries, raw
 
 # Longer values, bodies and lists are shown by their length.
@@ -68,7 +68,7 @@ class Sample:
 def apart(data: bytes) -> Sample:
     """The bytes in parts, if they are a stream that a recipe can describe in full, else in one."""
     try:
-        stream = recipes.load(told(data)[0]).stream
+        stream = recipes.load(from_bytes(data)[0]).stream
         if stream.render() == data:
             return Sample(stream, "auto")
     except DamagedError:

@@ -40,9 +40,6 @@ LINES_PER_MODULE, LINES_PER_FUNCTION = 400, 60
 LONGER = {
     "codec/encode.py": 458,
     "reader/items.py": 405,
-    "schema/catalogue.py": 435,
-    "schema/compile.py:tables": 98,
-    "schema/protocol.py": 401,
 }
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 

@@ -23,7 +23,7 @@ from .. import data
 from ..cli.main import main
 from ..recipes import dump
 from ..recipes import load as recipes
-from ..recipes.from_stream import Teller
+from ..recipes.from_stream import FromStream
 from ..recipes.load import Recipe
 from ..writer import pages, raw
 from ..writer.draft import Draft
@@ -331,13 +331,13 @@ def test_large_streams_in_constant_memory(tmp_path: Path) -> None:
 
 def recipe_of(
     content: bytes | Draft, form: str = "auto", kept: int = 1 << 20, piece: int = 1 << 20
-) -> tuple[str, Teller]:
+) -> tuple[str, FromStream]:
     """The recipe that is made from a stream, which comes in pieces."""
     lines: list[str] = []
-    teller = Teller(lines.append, form, kept)
+    recipe = FromStream(lines.append, form, kept)
     view = memoryview(content.render() if isinstance(content, Draft) else content)
-    window = teller.window
-    while want := teller.run():
+    window = recipe.window
+    while want := recipe.run():
         if want > 0:
             room = window.room()[:piece]
             count = min(len(view), len(room))
@@ -346,11 +346,11 @@ def recipe_of(
         else:
             count = min(len(view), -want)
             if count:
-                teller.skip(count)
+                recipe.skip(count)
         view = view[count:]
         window.eof = not count
-    teller.end()
-    return dump.head(form, broken=teller.broken) + "".join(lines), teller
+    recipe.end()
+    return dump.head(form, broken=recipe.broken) + "".join(lines), recipe
 
 
 @pytest.mark.parametrize("clause", SMALL)
@@ -358,9 +358,9 @@ def test_described_and_built_is_the_same(clause: str, build: Build) -> None:
     """Streams of every kind, however broken, are described whole; build takes the recipe and makes the same bytes."""
     for name, vector in SMALL[clause].items():
         content = vector.stream.render()
-        text, teller = recipe_of(content, vector.form)
+        text, recipe = recipe_of(content, vector.form)
 
-        assert not teller.lost, name
+        assert not recipe.lost, name
         assert recipes.load(text, name).stream.render() == content, name
     assert build(text)[0] == 0
     assert Path("out").read_bytes() == content
@@ -371,10 +371,10 @@ def test_what_is_described_does_not_depend_on_how_it_came(name: str) -> None:
     """Byte by byte or at once; and a good stream's recipe says nothing of faults."""
     content = GOOD[name].render()
     form = "back-channel" if name == "back-channel" else "auto"
-    text, teller = recipe_of(content, form)
+    text, recipe = recipe_of(content, form)
 
     assert recipe_of(content, form, piece=1)[0] == text
-    assert not teller.broken
+    assert not recipe.broken
     assert "broken" not in text
     assert "bytes = " not in text
 
@@ -436,12 +436,12 @@ def test_contents_that_are_too_much_are_said_to_be(
 def test_large_bodies_are_described_by_their_length(broken: bool) -> None:
     """Over 1 MiB of another body, and over 64 KiB after the end, are not kept; what is round about is."""
     stream = HVM.edit("libxc.HVM_CONTEXT", data=b"a" * (2 << 20)).then(*([raw(b"x" * (65 << 10))] if broken else []))
-    text, teller = recipe_of(stream)
+    text, recipe = recipe_of(stream)
 
     assert (
         '# 2,097,152 bytes were not kept\n[[part]]\nrecord = "libxc.HVM_CONTEXT"\nbytes = ""\nzeros = 2097152\n' in text
     )
-    assert [line.split()[0] for line in teller.lost] == ["HVM_CONTEXT", *(["what"] if broken else [])]
+    assert [line.split()[0] for line in recipe.lost] == ["HVM_CONTEXT", *(["what"] if broken else [])]
     assert recipes.load(text).stream.size == stream.size - broken * (65 << 10)
 
 

@@ -50,7 +50,7 @@ def test_dictionary(seeds: Path) -> None:
     tokens = [bytes.fromhex(re.sub(r"\\x(..)|(.)", lambda c: c[1] or f"{ord(c[2]):02x}", f[1])) for f in found if f]
 
     assert len(tokens) == len(set(tokens)) == len(lines)
-    assert {magic.octets for magic in MAGICS} <= set(tokens)
+    assert {magic.data for magic in MAGICS} <= set(tokens)
     assert {row.code.to_bytes(4, "little") for row in libxc.RECORDS} <= set(tokens)
 
 

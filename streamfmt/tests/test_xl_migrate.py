@@ -14,7 +14,7 @@ from ..reader.reader import Reader
 from ..recipes.samples import in_xl
 from ..render.text import summary
 from ..schema import xl_migrate
-from ..writer import Draft, behind_text, in_migration, raw, record
+from ..writer import Draft, after_text, in_migration, raw, record
 from .support.good_streams import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .support.paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
 from .support.vector import judge
@@ -141,7 +141,7 @@ def test_http_head_belongs_before_an_image_only() -> None:
         identified(XAPI_HTTP.render()).name == f"{len(HTTP_HEAD)} bytes of HTTP request head before XAPI suspend image"
     )
     assert clauses(XAPI_HTTP.render()) == set()
-    assert clauses(behind_text(LIBXL_HVM, HTTP_HEAD).render()) == {"STREAM-TEXT"}
+    assert clauses(after_text(LIBXL_HVM, HTTP_HEAD).render()) == {"STREAM-TEXT"}
 
 
 def test_a_request_without_an_image() -> None:

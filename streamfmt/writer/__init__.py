@@ -3,7 +3,7 @@
 from ..errors import BreachError
 from .builders import (
     TOP_TABLE,
-    behind_text,
+    after_text,
     context,
     control,
     dirty,
@@ -37,7 +37,7 @@ __all__ = [
     "Draft",
     "Part",
     "Writer",
-    "behind_text",
+    "after_text",
     "context",
     "control",
     "dirty",

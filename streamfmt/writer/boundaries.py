@@ -14,8 +14,8 @@ def boundary_values(row: Field) -> list[int | bytes]:
     Of bits that are reserved it is each, or where there are many those in the middle.
     """
     if row.raw:
-        told = row.constant or bytes(row.size)
-        return [told, bytes(row.size), b"\xff" * row.size, told[:-1] + bytes([told[-1] ^ 1]), b"\1" + told[1:]]
+        right = row.constant or bytes(row.size)
+        return [right, bytes(row.size), b"\xff" * row.size, right[:-1] + bytes([right[-1] ^ 1]), b"\1" + right[1:]]
     least = -(1 << row.bits - 1) if row.signed else 0
     most = (1 << row.bits - row.signed) - 1
     found = {0, 1, least, most, most >> 1, (most >> 1) + 1}

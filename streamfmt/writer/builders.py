@@ -149,14 +149,14 @@ def in_xl(stream: Draft, configuration: Content, rest: bytes = b"", **flags: int
 
 def in_migration(saved: Draft, status: int = 0) -> Draft:
     """A capture of both directions of `xl migrate`; `saved` is what the sender sent, as an xl file has it."""
-    behind = [record(f"xl-migrate.{name}") for name in ("READY", "GO", "REPORT")]
-    behind.append(record("xl-migrate.STATUS", status=status))
+    after = [record(f"xl-migrate.{name}") for name in ("READY", "GO", "REPORT")]
+    after.append(record("xl-migrate.STATUS", status=status))
     if status:
-        behind.append(record("xl-migrate.GIVE_BACK"))
-    return replace(saved, parts=(header("xl-migrate.header"), *saved.parts, *behind))
+        after.append(record("xl-migrate.GIVE_BACK"))
+    return replace(saved, parts=(header("xl-migrate.header"), *saved.parts, *after))
 
 
-def behind_text(stream: Draft, text: Content, path: str = "text.TEXT") -> Draft:
+def after_text(stream: Draft, text: Content, path: str = "text.TEXT") -> Draft:
     """The stream with text before it."""
     return replace(stream, parts=(record(path, text), *stream.parts))
 
@@ -180,7 +180,7 @@ def unsized(name: str, declared_length: int = 0) -> Part:
     return replace(record(f"xapi.{name}"), declared_length=declared_length)
 
 
-def in_xapi(image: Draft, *behind: Part, xenops: Content) -> Draft:
-    """A XAPI suspend image of the stream, with `behind` between the memory and the end."""
+def in_xapi(image: Draft, *after: Part, xenops: Content) -> Draft:
+    """A XAPI suspend image of the stream, with `after` between the memory and the end."""
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
-    return replace(image, parts=(*before, *image.parts, *behind, unsized("END_OF_IMAGE")))
+    return replace(image, parts=(*before, *image.parts, *after, unsized("END_OF_IMAGE")))

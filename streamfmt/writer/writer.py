@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         def tail(self) -> bytes: ...
 
 
-# What is told of bytes behind END: they are looked at no further.
+# Bytes after END that are shown: they are looked at no further.
 _HEAD = 64
 # What comes before an image in the forms that need little else to begin, and whether a configuration is among that.
 _STREAM = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"))
@@ -66,14 +66,14 @@ class _Judge:
 
     def __init__(self, form: str, mode: str, strict: bool, deep: bool) -> None:
         self.verifier = Verifier(mode, deep)
-        # Of what may follow END nothing is waited for; but behind text, which has no form, a stream is looked for.
+        # Of what may follow END nothing is waited for; but after text, which has no form, a stream is looked for.
         self._reader = Reader(self.verifier, form, exact=form != "auto")
         self._strict = strict
-        self._told = 0
+        self._raised = 0
 
     @property
     def done(self) -> bool:
-        """Whether the stream has ended: what comes then is behind it."""
+        """Whether the stream has ended: what comes then is after it."""
         return self._reader.pump.done
 
     def see(self, buffers: Sequence[Buffer]) -> None:
@@ -81,8 +81,8 @@ class _Judge:
         _feed(self._reader.pump, buffers)
         self._raise()
 
-    def behind(self, contents: Sequence[Content], at: int) -> None:
-        """Raise what these bytes break, which would come at offset `at`, behind the stream's end."""
+    def after_end(self, contents: Sequence[Content], at: int) -> None:
+        """Raise what these bytes break, which would come at offset `at`, after the stream's end."""
         if self.verifier.layers:  # else it is no stream
             head = b"".join(span(contents, 0, _HEAD))
             zero = all(bytes(piece).count(0) == len(piece) for piece in pieces(contents))
@@ -100,9 +100,9 @@ class _Judge:
 
     def _raise(self) -> None:
         kept = self.verifier.findings.kept
-        told, self._told = self._told, len(kept)
+        raised, self._raised = self._raised, len(kept)
         grave = ("error", "warning") if self._strict else ("error",)
-        for finding in kept[told:]:
+        for finding in kept[raised:]:
             if finding.severity in grave:
                 raise BreachError(finding)
 
@@ -284,7 +284,7 @@ class Writer:
         try:
             ended = self._judge is None or self._judge.done
             if self._judge is not None and ended and contents:
-                self._judge.behind(contents, self.offset)
+                self._judge.after_end(contents, self.offset)
             for buffers in batches(contents):
                 if self._judge is not None and not ended:
                     self._judge.see(buffers)

@@ -160,9 +160,9 @@ def samples() -> dict[str, Sample]:
         form = made.form if name == "back-channel" else "auto"
         found[name] = Sample(made.stream.render(), form, made.mode, made.deep)
     for place, row in enumerate(magic.MAGICS):
-        found[f"magic-{place}"] = Sample(bytes(row.offset) + row.octets + bytes(range(64, 128)))
+        found[f"magic-{place}"] = Sample(bytes(row.offset) + row.data + bytes(range(64, 128)))
     for place, trailer in enumerate(magic.TRAILERS):
-        found[f"trailer-{place}"] = Sample(found["many"].data + trailer.octets)
+        found[f"trailer-{place}"] = Sample(found["many"].data + trailer.data)
     head = magic.REQUEST + b"memory/1 HTTP/1.0\r\n\r\n"
     found["xapi-http-reply"] = Sample(head + magic.REPLY + found["xapi"].data)
     found["namesake"] = Sample(libvirt.MAGIC + (99).to_bytes(4, "little") + bytes(magic.UNUSED) + b"<domain>")
@@ -188,7 +188,7 @@ def recipe(sample: Sample) -> tuple[str, bool]:
     """The recipe of a sample, and whether it makes the same bytes."""
     from ...recipes import from_stream, load
 
-    text, _ = from_stream.told(sample.data)
+    text, _ = from_stream.from_bytes(sample.data)
     return text, load.load(text).stream.render() == sample.data
 
 
