@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .reader.failure import Failure
     from .reader.identification import Identification
     from .reader.identify import Identity
-    from .reader.items import Header, PageBatch
+    from .reader.items import Header
+    from .reader.page_data import PageBatch
 
 __all__ = [
     "DamagedError",

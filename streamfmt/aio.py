@@ -19,7 +19,8 @@ from .io.memory import Inlet, from_object
 from .io.sources import Source, drive
 from .reader.events import Record as _Record
 from .reader.identification import Headers, Identification
-from .reader.items import PIECE, Header, ItemReader, PageBatch
+from .reader.items import PIECE, Header, ItemReader
+from .reader.page_data import PageBatch
 from .reader.reader import Reader
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from .reader.events import Record as _Record
 from .reader.failure import Failure, failed
 from .reader.identification import Headers, Identification
 from .reader.identify import Identity
-from .reader.items import PIECE, Header, ItemReader, PageBatch
+from .reader.items import PIECE, Header, ItemReader
+from .reader.page_data import PageBatch
 from .reader.reader import Reader
 from .reader.registry import FORMS
 

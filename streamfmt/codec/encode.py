@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from struct import Struct, error, pack
-from typing import Any, NamedTuple, TypeAlias
+from struct import error, pack
+from typing import Any, TypeAlias
 
 from ..errors import FieldError
-from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part, layouts_within
+from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
 from .content import Buffer, Content, Made, Numbers, joined
+from .plan import Head, Plan, Route, implied, planned
 
 _BYTES = (bytes, bytearray, memoryview, Made)
 # What is no mapping, for a quick look: asking an abstract class takes many times as long.
 _PLAIN = (int, str, *_BYTES, list, tuple)
-# struct's letters for integers, by their bytes.
-_LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 # Bytes that are passed on as they are, not copied into what surrounds them.
 _APART = 2048
 # Numbers of a long list that are encoded at a time.
@@ -101,150 +100,10 @@ def _flat(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-class _Row(NamedTuple):
-    """A fixed field in a :class:`_Head`: which word it lies in and where in that, and the values that it can have."""
-
-    path: str
-    word: int
-    shift: int
-    mask: int
-    least: int
-    most: int
-    raw: int  # bytes of a field that is no integer
-    codes: dict[str, int]
-    default: int | bytes | None
-    counted: Part | None  # what it counts if that is of the same layout and always there
-    counts: tuple[_Route, ...]
-
-
-class _Head(NamedTuple):
-    """What does not change from one encoding of a block to the next.
-
-    `packs` packs all its fields at once, by byte order; it is empty where no one format has them.
-    """
-
-    layout: Layout
-    block: Block
-    rows: list[_Row]
-    words: list[int | bytes]
-    packs: dict[str, Struct]
-
-
-class _Route(NamedTuple):
-    """How to come from the values of a layout to what one of its fields counts: to `part`, or by `inner` into it.
-
-    It is there if the choices in `cases` are for those items.
-    """
-
-    cases: tuple[tuple[Choice, tuple[Item, ...]], ...]
-    part: Part
-    inner: _Route | None
-
-
-class _Plan(NamedTuple):
-    """What does not change from one encoding of a layout to the next.
-
-    `known` are all names that its values can have, `steps` its items, blocks as their heads, unless it has a choice,
-    and `heads` what there is for each block, by its identity.  `chooses` says whether there is a choice within.
-    """
-
-    known: frozenset[str]
-    steps: list[_Head | Part]
-    heads: dict[int, _Head]
-    counts: dict[str, tuple[_Route, ...]]
-    chooses: bool
-
-
-# A layout and its values, then those around it.
 _Around: TypeAlias = tuple[tuple[Layout, Mapping[str, Any]], ...]
 
 
-def _planned(layout: Layout) -> _Plan:
-    """The layout's plan, which is made once."""
-    if not layout.kept:
-        layout.kept.append(_plan(layout))
-    found: _Plan = layout.kept[0]
-    return found
-
-
-def _plan(layout: Layout) -> _Plan:
-    routes: dict[str, list[_Route]] = {}
-    for up, path, route in _routes(layout.items, ()):
-        if not up:
-            routes.setdefault(path, []).append(route)
-    counts = {path: tuple(found) for path, found in routes.items()}
-    heads = {id(block): _head_of(layout, block, counts) for block in _blocks(layout.items)}
-    return _Plan(
-        frozenset(row.item.path for row in layout.rows),
-        [heads[id(item)] if isinstance(item, Block) else item for item in layout.items if not isinstance(item, Choice)],
-        heads,
-        counts,
-        any(isinstance(item, Choice) for inner in layouts_within(layout) for item in inner.items),
-    )
-
-
-def _blocks(items: tuple[Item, ...]) -> Iterator[Block]:
-    for item in items:
-        if isinstance(item, Block):
-            yield item
-        elif isinstance(item, Choice):
-            for _, inner in item.all:
-                yield from _blocks(inner)
-
-
-def _routes(
-    items: tuple[Item, ...], cases: tuple[tuple[Choice, tuple[Item, ...]], ...]
-) -> Iterator[tuple[int, str, _Route]]:
-    """For each part within that a field counts: how many lists around these items, which field, and the way there."""
-    for item in items:
-        if isinstance(item, Part):
-            if item.counted is not None:
-                yield item.counted.up, item.counted.field.path, _Route(cases, item, None)
-            for up, path, route in _routes(item.element.items, ()) if item.element is not None else ():
-                if up:
-                    yield up - 1, path, _Route(cases, item, route)
-        elif isinstance(item, Choice):
-            for _, inner in item.all:
-                yield from _routes(inner, (*cases, (item, inner)))
-
-
-def _head_of(layout: Layout, block: Block, routes: Mapping[str, tuple[_Route, ...]]) -> _Head:
-    places = sorted({(row.offset, row.size, row.raw) for row in block.fields})
-    rows = [
-        _Row(
-            row.path,
-            places.index((row.offset, row.size, row.raw)),
-            row.shift,
-            (1 << row.bits) - 1,
-            -(1 << row.bits - 1) if row.signed else 0,
-            (1 << row.bits - row.signed) - 1,
-            row.size if row.raw else 0,
-            {word: code for code, word in row.names.items()},
-            implied(row),
-            _direct(routes.get(row.path, ())),
-            routes.get(row.path, ()),
-        )
-        for row in block.fields
-    ]
-    words: list[int | bytes] = [bytes(size) if raw else 0 for _, size, raw in places]
-    return _Head(layout, block, rows, words, _packs(block, places))
-
-
-def _direct(routes: tuple[_Route, ...]) -> Part | None:
-    """The part that a field counts, if it is only one, of the same layout, and in no case."""
-    return routes[0].part if len(routes) == 1 and routes[0].inner is None and not routes[0].cases else None
-
-
-def _packs(block: Block, places: list[tuple[int, int, bool]]) -> dict[str, Struct]:
-    orders = {row.big for row in block.fields if not row.raw and row.size > 1}
-    # One order for all, and each integer of a size that struct has.
-    if len(orders) > 1 or not all(raw or size in _LETTERS for _, size, raw in places):
-        return {}
-    letters = "".join(f"{size}s" if raw else _LETTERS[size] for _, size, raw in places)
-    return {order: Struct((">" if True in orders else order) + letters) for order in "<>"}
-
-
-def _packed(head: _Head, values: Mapping[str, Any], order: str) -> bytes | None:
+def _packed(head: Head, values: Mapping[str, Any], order: str) -> bytes | None:
     """A block's fields at once; None where one of them is not plainly a value of its field."""
     pack_all = head.packs.get(order)
     if pack_all is None:
@@ -274,7 +133,7 @@ def _layout(
     layout: Layout, values: Mapping[str, Any], name: str, order: str, out: list[Content], around: _Around = ()
 ) -> None:
     """One layout's bytes onto `out`."""
-    plan: _Plan = layout.kept[0] if layout.kept else _planned(layout)
+    plan: Plan = layout.kept[0] if layout.kept else planned(layout)
     if plan.chooses:
         around = ((layout, values), *around)
         _known(layout, values, name, around)
@@ -283,7 +142,7 @@ def _layout(
     if not plan.known >= values.keys():
         _known(layout, values, name, around)
     for step in plan.steps:
-        if isinstance(step, _Head):
+        if isinstance(step, Head):
             packed = _packed(step, values, order)
             _join(out, _fields(step, values, name, order) if packed is None else packed)
         else:
@@ -298,7 +157,7 @@ def _known(layout: Layout, values: Mapping[str, Any], name: str, around: _Around
         raise FieldError(f"{name}{unknown}", f"{layout.path} has no such field, only {', '.join(sorted(known))}")
 
 
-def _items(items: tuple[Item, ...], plan: _Plan, name: str, order: str, out: list[Content], around: _Around) -> None:
+def _items(items: tuple[Item, ...], plan: Plan, name: str, order: str, out: list[Content], around: _Around) -> None:
     """Items of which some are choices."""
     values = around[0][1]
     for item in items:
@@ -317,7 +176,7 @@ def _chosen(choice: Choice, around: _Around, name: str) -> tuple[Item, ...]:
     row, (layout, values) = choice.on.field, around[choice.on.up]
     value = values.get(row.path)
     if value is None:
-        counts = _planned(layout).counts.get(row.path)
+        counts = planned(layout).counts.get(row.path)
         value = _counted(counts, layout, values, f"{name}{row.path}") if counts else _default(row, name)
     elif isinstance(value, _BYTES):
         value = joined((value,))
@@ -329,7 +188,7 @@ def _chosen(choice: Choice, around: _Around, name: str) -> tuple[Item, ...]:
     return choice.chosen(value)
 
 
-def _fields(head: _Head, values: Mapping[str, Any], name: str, order: str) -> bytearray:
+def _fields(head: Head, values: Mapping[str, Any], name: str, order: str) -> bytearray:
     """A block's fields one by one, whatever they are given as.  Raises FieldError."""
     data = bytearray(head.block.size)
     for row, packed in zip(head.block.fields, head.rows, strict=True):
@@ -340,17 +199,6 @@ def _fields(head: _Head, values: Mapping[str, Any], name: str, order: str) -> by
     return data
 
 
-def implied(row: Field) -> int | bytes | None:
-    """What a field has that is not given; None if it must be."""
-    if row.constant is not None:
-        return row.constant
-    if row.allowed is not None and len(row.allowed) == 1:
-        return row.allowed[0]
-    if row.reserved:
-        return bytes(row.size) if row.raw else 0
-    return None
-
-
 def _default(row: Field, name: str) -> int | bytes:
     value = implied(row)
     if value is None:
@@ -358,7 +206,7 @@ def _default(row: Field, name: str) -> int | bytes:
     return value
 
 
-def _counted(routes: tuple[_Route, ...], layout: Layout, values: Mapping[str, Any], name: str) -> int:
+def _counted(routes: tuple[Route, ...], layout: Layout, values: Mapping[str, Any], name: str) -> int:
     """How often what a field counts is there, among the values of its layout.  Raises FieldError."""
     found = sorted({count for route in routes for count in _counts(route, layout, values, name)})
     if len(found) > 1:
@@ -366,7 +214,7 @@ def _counted(routes: tuple[_Route, ...], layout: Layout, values: Mapping[str, An
     return found[0] if found else 0
 
 
-def _counts(route: _Route, layout: Layout, values: Mapping[str, Any], name: str) -> Iterator[int]:
+def _counts(route: Route, layout: Layout, values: Mapping[str, Any], name: str) -> Iterator[int]:
     """How often the part at the end of a route is there, for each element of the lists on the way."""
     for choice, items in route.cases:
         if not choice.on.up and _chosen(choice, ((layout, values),), "") is not items:

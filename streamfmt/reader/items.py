@@ -11,14 +11,14 @@ from .. import tables
 from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
 from .events import PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
 from .identify import Identity
-from .page_data import PageData
+from .page_data import PageBatch, PageData
 from .pump import PAUSE
 from .reader import Reader
 from .registry import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from typing import Any, TypeAlias, TypeVar
 
     from .pump import Program
@@ -63,41 +63,6 @@ class Header:
         from ..codec.decode import layouts, whole
 
         return whole(layouts()[self._path], self.data, self._order)
-
-
-class PageBatch:
-    """Some of a PAGE_DATA record's entries, in order, and their contents; iterate over it for one entry at a time.
-
-    `pfns` are guest frame numbers, `types` the names of their types.  `contents`, at stream offset `offset` in bytes,
-    has a page for each entry whose type is in :attr:`WITH_CONTENT`.  It is a view of the reader's memory, released when
-    anything more is requested of the stream.
-    """
-
-    __slots__ = ("_lent", "contents", "offset", "pfns", "types")
-
-    WITH_CONTENT = frozenset(tables.PAGE_TYPES[kind] for kind in tables.PAGE_TYPES_DATA)
-
-    def __init__(
-        self, pfns: tuple[int, ...], types: tuple[str, ...], offset: int, contents: memoryview, lent: list[memoryview]
-    ) -> None:
-        # What is to be released when the stream goes on: a slice outlives the view that it was taken from.
-        self._lent = lent
-        self.pfns = pfns
-        self.types = types
-        self.offset = offset
-        self.contents = contents
-
-    def __iter__(self) -> Iterator[tuple[int, str, memoryview | None]]:
-        """Yield frame number, type name, and the page or None, for each entry."""
-        at = 0
-        for pfn, kind in zip(self.pfns, self.types, strict=True):
-            if kind in self.WITH_CONTENT:
-                page = self.contents[at : at + PAGE]
-                self._lent.append(page)
-                yield pfn, kind, page
-                at += PAGE
-            else:
-                yield pfn, kind, None
 
 
 class Stops(Sink):

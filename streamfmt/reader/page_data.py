@@ -14,7 +14,7 @@ from .events import ENTRY, PAGE, PAGE_FIXED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from typing import Any, Protocol
 
     class Source(Protocol):
@@ -93,3 +93,38 @@ class PageData:
     def expected(self) -> int:
         """How long the record should be by the entries read."""
         return PAGE_FIXED + ENTRY * self.count + PAGE * self.pages
+
+
+class PageBatch:
+    """Some of a PAGE_DATA record's entries, in order, and their contents; iterate over it for one entry at a time.
+
+    `pfns` are guest frame numbers, `types` the names of their types.  `contents`, at stream offset `offset` in bytes,
+    has a page for each entry whose type is in :attr:`WITH_CONTENT`.  It is a view of the reader's memory, released when
+    anything more is requested of the stream.
+    """
+
+    __slots__ = ("_lent", "contents", "offset", "pfns", "types")
+
+    WITH_CONTENT = frozenset(tables.PAGE_TYPES[kind] for kind in tables.PAGE_TYPES_DATA)
+
+    def __init__(
+        self, pfns: tuple[int, ...], types: tuple[str, ...], offset: int, contents: memoryview, lent: list[memoryview]
+    ) -> None:
+        # What is to be released when the stream goes on: a slice outlives the view that it was taken from.
+        self._lent = lent
+        self.pfns = pfns
+        self.types = types
+        self.offset = offset
+        self.contents = contents
+
+    def __iter__(self) -> Iterator[tuple[int, str, memoryview | None]]:
+        """Yield frame number, type name, and the page or None, for each entry."""
+        at = 0
+        for pfn, kind in zip(self.pfns, self.types, strict=True):
+            if kind in self.WITH_CONTENT:
+                page = self.contents[at : at + PAGE]
+                self._lent.append(page)
+                yield pfn, kind, page
+                at += PAGE
+            else:
+                yield pfn, kind, None

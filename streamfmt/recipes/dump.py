@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import tables
-from ..codec import encode
 from ..codec.content import Buffer, Content, Made, joined, pieces
 from ..codec.decode import layouts
+from ..codec.plan import implied
 from ..errors import FieldError
 from ..schema import libxc
 from ..schema.model import Field, Layout
@@ -302,7 +302,7 @@ def _quoted(text: str) -> str:
 
 def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
     """Field values without those that go without saying, if nothing is wrong with them."""
-    known = {row.item.path: encode.implied(row.item) for row in layout.rows if isinstance(row.item, Field)}
+    known = {row.item.path: implied(row.item) for row in layout.rows if isinstance(row.item, Field)}
     return {
         name: it
         for name, it in values.items()

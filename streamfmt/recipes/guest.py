@@ -8,7 +8,7 @@ from itertools import repeat
 
 from ..codec.content import Content, Numbers, joined, zeros
 from ..codec.decode import layouts
-from ..codec.encode import implied
+from ..codec.plan import implied
 from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
     TOP_TABLE,

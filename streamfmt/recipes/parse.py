@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from .. import tables
-from ..codec import encode
 from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resized, zeros
 from ..codec.decode import layouts
+from ..codec.plan import implied
 from ..errors import FieldError, RecipeError
 from ..schema.model import Choice, Field, Item, Layout
 from ..schema.model import Part as Variable
@@ -165,7 +165,7 @@ def _chosen(choice: Choice, around: tuple[_Given, ...]) -> tuple[Item, ...]:
     value = around[choice.on.up].get(row.path, (None, "", None))[2]
     codes = {word: code for code, word in row.names.items()}
     found = codes.get(value) if isinstance(value, str) else None
-    return choice.chosen(next((it for it in (found, integer(value), encode.implied(row)) if it is not None), -1))
+    return choice.chosen(next((it for it in (found, integer(value), implied(row)) if it is not None), -1))
 
 
 def _field(row: Field, value: Any, table: Table, *place: str | int) -> Any:

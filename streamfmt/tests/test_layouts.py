@@ -46,6 +46,7 @@ from hypothesis import strategies as st
 from ..codec import encode
 from ..codec.decode import whole
 from ..codec.locate import Places
+from ..codec.plan import implied
 from ..errors import LayoutError
 from ..schema import libxc
 from ..schema.catalogue import declarations, read
@@ -220,11 +221,9 @@ def test_counts_need_not_be_given(path: str, data: st.DataObject) -> None:
     """What counts follows from what is counted, in whatever list that is; what is fixed goes without saying."""
     layout = LAYOUTS[path]
     values = data.draw(values_of(LAYOUTS[path], RULES))
-    implied = {
-        row.item.path for row in layout.rows if isinstance(row.item, Field) and encode.implied(row.item) is not None
-    }
+    said = {row.item.path for row in layout.rows if isinstance(row.item, Field) and implied(row.item) is not None}
     counting = {name for name in layout.counting if name not in CHOOSING}
-    few = {name: value for name, value in values.items() if name not in implied | counting}
+    few = {name: value for name, value in values.items() if name not in said | counting}
     again = whole(layout, encode.whole(layout, few, "<"), "<")
 
     assert {name: value for name, value in again.items() if name in few} == few

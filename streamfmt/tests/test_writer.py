@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import streamfmt
 
 from .. import tables
-from ..codec import encode
+from ..codec import encode, plan
 from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io import outputs
@@ -421,7 +421,7 @@ FIELDS = {path: layout for path, layout in layouts().items() if layout.fields}
 def test_all_fields_at_once(path: str, order: str) -> None:
     """Fields packed together are the bytes that they are one by one; what cannot be packed is left to that way."""
     layout = FIELDS[path]
-    head = encode._planned(layout).heads[id(layout.items[0])]
+    head = plan.planned(layout).heads[id(layout.items[0])]
     taken = 0
     for row in layout.fields:
         bits = min(row.bits, 64)
