@@ -310,6 +310,7 @@ class _Loader:
 
     def exec_module(self, module: ModuleType) -> None:
         if module.__name__ in self.codes:
+            module.__file__ = str(FOLDER / f"{module.__name__.rpartition('.')[2]}.py")
             exec(self.codes[module.__name__], module.__dict__)
         else:
             module.__dict__.update(importlib.import_module("streamfmt.schema.compile").tables())
