@@ -36,8 +36,6 @@ ORDER = (
     ("tests",),
 )
 LINES_PER_MODULE, LINES_PER_FUNCTION = 400, 60
-# Modules and functions that are to be shortened yet, and how long they are.
-LONGER = {}
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if "_data" not in path.parts)
 
 
