@@ -1,4 +1,4 @@
-/* What the parts of fakexen share and nobody else sees. */
+/* What the parts of fakexen share and nothing else sees. */
 #ifndef HYPERVISOR_H
 #define HYPERVISOR_H
 

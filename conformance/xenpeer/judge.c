@@ -149,12 +149,12 @@ static int verdict(bool pv, bool remus)
 
 static int malformed(const char *what)
 {
-    fprintf(stderr, "xenpeer: judge: %s; a request is \"KIND LENGTH\\n\" and LENGTH octets,"
+    fprintf(stderr, "xenpeer: judge: %s; a request is \"KIND LENGTH\\n\" and LENGTH bytes,"
                     " KIND one of hvm, pv, hvm-remus, pv-remus\n", what);
     return 2;
 }
 
-/* The next LENGTH octets of standard input become the stream. */
+/* The next LENGTH bytes of standard input become the stream. */
 static int take(unsigned long long length)
 {
     static char chunk[CHUNK];

@@ -84,7 +84,7 @@ uint64_t pv_frame(uint64_t pfn);
 void canonical_pv(uint64_t pfn, uint64_t *page);
 void put_pv(FILE *f);
 
-/* heap.c: whether memory that nobody wrote has known content. */
+/* heap.c: whether memory that was never written has known content. */
 extern bool heap_filled;
 
 /* judge.c: judge the streams that standard input brings; the exit status. */

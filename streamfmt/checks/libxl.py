@@ -6,6 +6,7 @@ from struct import unpack, unpack_from
 
 from .. import tables
 from ..reader.body import PIECE, Body
+from ..reader.fields import number
 from ..reader.position import Position
 from ..reader.xenstore import Pairs
 from . import layer as base
@@ -39,8 +40,7 @@ class Checks(base.Checks):
         self.position = Position("checkpoints")
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        options = unpack(tables.FORMATS[path], raw)[-1]
-        self.legacy = bool(options & tables.LIBXL_OPTIONS.get("legacy", 0))
+        self.legacy = bool(number(path, "options.legacy", raw, ">") & tables.LIBXL_OPTIONS["legacy"])
         super().header(layer, path, at, raw, broken)
 
     def record(self, record: Record) -> Program | None:

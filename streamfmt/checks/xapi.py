@@ -108,9 +108,8 @@ class Checks(base.Checks):
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the end: the block device is longer than the image."""
-        from ..reader.beginnings import another
+        from ..reader.beginnings import following
 
-        other = another(head)
-        shown = "zeros" if zero else f"another {other}" if other else f"beginning {head[:16].hex(' ')}"
+        _, shown = following(head, count, zero)
         message = f"{count:,} bytes follow END_OF_IMAGE: {shown}"
         self.context.report(self.layer.row.trailing, self.layer, message, offset=at, length=count)

@@ -6,6 +6,7 @@ from struct import unpack
 
 from .. import tables
 from ..reader.body import PIECE, Body
+from ..reader.fields import number
 from . import layer as base
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ class Xl(_File):
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.at = at
-        _, _, self.flags, _, _ = unpack(layer.order + tables.FORMATS[path], raw)
+        self.flags = number(path, self.field, raw, layer.order)
         self.promised = _V2 if self.flags & tables.XL_FLAGS["stream_v2"] else _LEGACY
         if layer.order == ">":
             place, size = tables.PLACES[path]["byteorder"]
@@ -90,7 +91,7 @@ class Libvirt(_File):
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.at = at
-        _, version, _, _ = unpack("<" + tables.FORMATS[path], raw)
+        version = number(path, self.field, raw, layer.order)
         promises = {tables.LIBVIRT_VERSION_LEGACY: _LEGACY, tables.LIBVIRT_VERSION_V2: _V2}
         self.promised = promises.get(version, "")
         super().header(layer, path, at, raw, broken)

@@ -71,7 +71,10 @@ class Checks(base.Checks):
         return True
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
-        message = f"{count:,} bytes follow the handshake, beginning {head[:16].hex(' ')}"
+        from ..reader.beginnings import following
+
+        _, what = following(head, count, zero)
+        message = f"{count:,} bytes follow the handshake: {what}"
         self.context.report(
             self.layer.row.trailing, self.layer, message, offset=at, length=count, actual=f"{count} bytes"
         )

@@ -1,4 +1,4 @@
-"""Say what files and streams are, and how that shows.
+"""Identify files and streams, and print the evidence.
 
 Payloads and legacy streams are named; containers, libxl and libxc streams are read as far as their headers.
 """

@@ -66,7 +66,6 @@ class Plan(NamedTuple):
     chooses: bool
 
 
-# A layout and its values, then those around it.
 def planned(layout: Layout) -> Plan:
     """The layout's plan, which is made once."""
     if not layout.kept:

@@ -6,12 +6,6 @@ from .. import tables
 from .identify import by_magic
 
 
-def another(head: bytes) -> str:
-    """What begins with `head`, in words; empty if nothing is known that does."""
-    found = by_magic(head, False, 0)
-    return found.name if found is not None else ""
-
-
 def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
     """What `count` bytes after END are, which begin with `head` and are all zero or not, in words.
 
@@ -22,5 +16,5 @@ def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
             return True, name
     if zero:
         return True, "zeros up to the end, as on a block device"
-    other = another(head)
-    return False, f"another {other}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
+    other = by_magic(head, False, 0)
+    return False, f"another {other.name}" if other else f"nothing known, beginning {head[:16].hex(' ')}"

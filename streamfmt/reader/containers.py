@@ -7,6 +7,7 @@ from struct import Struct
 from .. import tables
 from . import framing
 from .events import Layer, Record, Sink
+from .fields import number
 from .framing import STOP
 from .identify import peek
 
@@ -33,7 +34,7 @@ def libvirt(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
     """Program of a libvirt save file."""
     if (raw := (yield from framing.opening(window, sink, layer, "the file header"))) is None:
         return STOP, layer
-    _, layer.version, _, _ = _LIBVIRT_HEADER.unpack(raw)
+    layer.version = number("libvirt.header", "version", raw, layer.order)
     return (yield from _file(window, sink, layer, exact, raw))
 
 

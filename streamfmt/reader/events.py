@@ -98,7 +98,7 @@ def describe(layers: Sequence[Layer]) -> str:
 
 
 class Record:
-    """One record: its header, if it has one, lies at stream offset `at`, its body of `length` bytes at `body`."""
+    """One record: its header, if it has one, lies at stream `offset`, its body of `length` bytes at `body`."""
 
     __slots__ = ("index", "layer", "length", "offset", "type")
 

@@ -31,6 +31,12 @@ def name_of(row: tuple[Any, ...]) -> str:
     return str(path)
 
 
+def number(path: str, name: str, raw: bytes, order: str) -> int:
+    """The integer of the field, whole bytes long, or of the integer that its bits are in, of layout `path` in `raw`."""
+    place, size = tables.PLACES[path][name]
+    return int.from_bytes(raw[place : place + size], "big" if order == ">" else "little")
+
+
 def broken_rules(path: str, raw: bytes, order: str) -> list[tuple[Any, ...]]:
     """Rows of the field rules for layout `path` that `raw` breaks."""
     found = []

@@ -24,9 +24,9 @@ _GUESS = 64 << 10
 # Magics of compressed data, which is opened before anything looks at it; and how many bytes show that.
 COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "compressed"}
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
-# Kinds of what may have text before it; and magics after which there may be more to see.
 # Layers that begin with a line of text, after which more text may come.
 _SPOKEN = {name for name, row in ROWS.items() if row.text}
+# Kinds of what may have text before it; and magics after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_INTO = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
@@ -80,7 +80,7 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
                 evidence += "; what is compressed is opened once: decompress it and try again"
             return _named(head, key, kind, name, evidence)
     if not head:
-        return Identity("", "empty", "empty", "there is not one byte")
+        return Identity("", "empty", "empty", "the input is empty")
     if complete:
         for key, kind, offset, data, name in tables.MAGICS:
             if kind in ("stream", "container") and not offset and len(head) >= 4 and data.startswith(head):

@@ -12,7 +12,7 @@ from struct import Struct
 from .. import tables
 from . import framing
 from .events import ENTRY, HEADER, PAGE, PAGE_FIXED, Layer, Record, Run, Sink
-from .fields import broken_rules
+from .fields import broken_rules, number
 from .framing import END, STOP
 
 TYPE_CHECKING = False
@@ -49,16 +49,16 @@ def headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, boo
     raw = yield from framing.header(window, sink, layer, path, "the domain header")
     if raw is None:
         return False
-    guest, _, _, major, minor = _DOMAIN_HEADER[layer.order].unpack(raw)
-    layer.xen = major, minor
-    layer.guest = tables.GUESTS.get(guest)
+    layer.xen = number(path, "xen_major", raw, layer.order), number(path, "xen_minor", raw, layer.order)
+    layer.guest = tables.GUESTS.get(number(path, "type", raw, layer.order))
     sink.header(layer, path, at, raw, broken_rules(path, raw, layer.order))
     return True
 
 
 def _learn(layer: Layer, raw: bytes) -> None:
-    _, _, layer.version, options, _, _ = IMAGE_HEADER.unpack(raw)
-    layer.order = ">" if options & tables.LIBXC_OPTIONS.get("endian", 0) else "<"
+    path = "libxc.image_header"  # which is big-endian whatever it announces
+    layer.version = number(path, "version", raw, ">")
+    layer.order = ">" if number(path, "options.endian", raw, ">") & tables.LIBXC_OPTIONS["endian"] else "<"
 
 
 def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:

@@ -11,6 +11,7 @@ from struct import Struct
 from .. import tables
 from . import framing, libxc
 from .events import HEADER, Layer, Record, Sink
+from .fields import number
 from .framing import END, STOP
 from .position import EITHER, Position
 
@@ -34,8 +35,9 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
 
 
 def _learn(layer: Layer, raw: bytes) -> None:
-    _, layer.version, options = STREAM_HEADER.unpack(raw)
-    layer.order = ">" if options & tables.LIBXL_OPTIONS.get("endian", 0) else "<"
+    path = "libxl.header"  # which is big-endian whatever it announces
+    layer.version = number(path, "version", raw, ">")
+    layer.order = ">" if number(path, "options.endian", raw, ">") & tables.LIBXL_OPTIONS["endian"] else "<"
 
 
 def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:

@@ -18,33 +18,6 @@ class Row:
     `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint.
     """
 
-    __slots__ = (
-        "align",
-        "checks",
-        "closes",
-        "end",
-        "form",
-        "header_size",
-        "headers",
-        "holds",
-        "image",
-        "length",
-        "length_max",
-        "magic",
-        "name",
-        "opening",
-        "opens",
-        "optional",
-        "padding",
-        "program",
-        "text",
-        "too_long",
-        "trailing",
-        "truncated",
-        "unknown",
-        "version",
-    )
-
     name: str
     program: str
     checks: str
@@ -69,6 +42,7 @@ class Row:
     too_long: str
     trailing: str
     header_size: int
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, name: str, values: dict[str, Any]) -> None:
         self.name = name

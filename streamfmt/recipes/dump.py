@@ -1,4 +1,4 @@
-"""Streams written down as recipes, part by part: what `spelling` reads."""
+"""Streams written down as recipes, part by part: what `parse` reads."""
 
 from __future__ import annotations
 

@@ -78,18 +78,29 @@ class LayerType:
 def check(layers: Sequence[LayerType], file: str) -> None:
     """That rows fit the schemas and one another.  Raises SchemaError, with the `file` that has the rows."""
     names = [layer.name for layer in layers]
-    begin: dict[bytes, str] = {}
+    begin: dict[str, bytes] = {}
     for number, layer in enumerate(layers):
         records = {row.name for row in layer.records}
-        faults = {
-            "it has two rows": layer.name in names[:number],
-            f"it has the magic of {begin.get(layer.signature)}": layer.signature in begin and bool(layer.magic),
-        }
+        fields = {member.name for _, _, _, con in layer.headers for member in con.subcons}
+        faults = {"it has two rows": layer.name in names[:number]}
+        for name in (*layer.magic, layer.version, layer.length):
+            faults[f"no header of it has a field {name}"] = bool(name) and name not in fields
+        _refuse(layer, faults, file)
+        for other, known in begin.items():
+            alike = known.startswith(layer.signature) or layer.signature.startswith(known)
+            faults[f"it has the magic of {other}"] = alike and bool(layer.magic)
+        faults["what its records are padded to is no power of two"] = bool(layer.align & layer.align - 1)
+        faults["it has no clause for padding"] = layer.align > 1 and not layer.padding
+        faults["it has no clause for streams that end inside it"] = bool(layer.headers) and not layer.truncated
+        faults["it has not a clause for each kind of unknown types"] = bool(layer.unknown) and len(layer.unknown) != (
+            1 + bool(layer.optional)
+        )
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
         for name in (layer.end, layer.closes, *(name for name, _ in layer.opens)):
             faults[f"it has no record {name}"] = bool(name) and name not in records
-        begin[layer.signature] = layer.name
+        if layer.magic:
+            begin[layer.name] = layer.signature
         _refuse(layer, faults, file)
 
 

@@ -13,7 +13,6 @@ from .. import tables
 from ..recipes.samples import XENOPS
 from ..schema import hvm, libxc, libxl, qemu
 from ..writer import (
-    TOP_TABLE,
     Part,
     context,
     control,
@@ -158,8 +157,6 @@ def vcpu_records(draw: st.DrawFn, width: int, number: int, need: frozenset[str])
 TOP_TABLES = {
     width: tuple(row.name for row in libxc.PAGE_TYPES if row.level == levels) for width, levels in libxc.PV_COMBINATIONS
 }
-# Frames of a PV guest that its vcpus and its frame list name: their types do not change.
-FIXED = TOP_TABLE + 1
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""A container and a record format that nobody uses: what a schema has to say of a new layer, and no more.
+"""A container and a record format that are in no use: what a schema has to say of a new layer, and no more.
 
 A crate has a header of integers of three bytes, one body with a nested structure and a choice, and then beads; those
 are records with a counted list of counted strings and a trailer after it.
