@@ -671,12 +671,7 @@ MACHINE_STARTS = {
     'COLO': {'auto': 'undecided', 'plain': 'undecided', 'remus': 'remus', 'colo': 'colo'},
     'back channel': {'auto': 'anywhere', 'plain': 'anywhere', 'remus': 'anywhere', 'colo': 'anywhere'},
 }
-MACHINE_STOPS = {
-    'image': ('between', 'ended'),
-    'checkpoints': ('between', 'ended'),
-    'COLO': ('undecided', 'first', 'remus', 'colo', 'due'),
-    'back channel': ('anywhere', 'ready', 'resumed', 'suspended', 'listed'),
-}
+MODES = ('auto', 'plain', 'remus', 'colo')
 MACHINE_TURNS = {
     'image': {'records': 'libxc', 'between': 'libxc', 'ended': ''},
     'checkpoints': {'beginning': 'libxl', 'image': 'libxc', 'tail': 'libxl', 'between': 'either', 'announced': 'either', 'closing': 'libxl', 'ended': ''},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import tables
 from ..reader.body import Body
 from ..reader.fields import broken_rules
+from ..reader.position import Position
 from ..reader.registry import load
 from . import layer as base
 
@@ -27,6 +28,8 @@ VCPU_TYPES = frozenset(
         tables.LIBXC_X86_PV_VCPU_MSRS,
     )
 )
+# The state of the machine of images in which nothing has come since a checkpoint.
+_BETWEEN = "between"
 EMPTY = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
 # The programs of bodies that have something to be judged, by record type; each is loaded when such a record comes.
 _BODIES = {
@@ -56,6 +59,7 @@ class Checks(base.Checks):
             around: Any = context.checks(outer)
             self.around = around
         self.memory: Memory | None = None
+        self.position = Position("image")
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         super().header(layer, path, at, raw, broken)
@@ -70,7 +74,7 @@ class Checks(base.Checks):
 
     def record(self, record: Record) -> Program | None:
         kind = record.type
-        if self.seen & tables.FRESH and kind != tables.LIBXC_END:
+        if self.position.state == _BETWEEN and kind != tables.LIBXC_END:
             self.resumed(record.offset)
         if kind not in self._names:
             self.unknown(record)
@@ -104,7 +108,7 @@ class Checks(base.Checks):
         return program
 
     def pages(self, run: Run) -> None:
-        if self.seen & tables.FRESH:
+        if self.position.state == _BETWEEN:
             self.resumed(run.offset)
         self.order(run.record())
         if self.memory is not None and self.layer.guest == "pv":
@@ -150,6 +154,8 @@ class Checks(base.Checks):
 
     def checkpoint(self, at: int) -> None:
         self._complete(at)
+        self.position.step(self.layer.row.closes)
+        # The order rules see that nothing has come since as if it were a record that has.
         self.seen = self.seen & ~tables.LIBXC_TAIL | tables.FRESH
         self.fired.clear()
         if self.memory is not None:
@@ -162,18 +168,19 @@ class Checks(base.Checks):
 
     def resumed(self, at: int) -> None:
         """The first record after a checkpoint has come, and does not close the image."""
+        self.position.step(f"{self.layer.name}.*")
         self.seen &= ~tables.FRESH
         if self.around is not None:
             self.around.next_checkpoint(self.layer, at)
             self.around.image_record(f"{self.layer.name}.*")
 
     def at_checkpoint(self) -> bool:
-        if not self.seen & tables.FRESH:
+        if self.position.state != _BETWEEN:
             return False
         return self.around is None or self.around.at_checkpoint()
 
     def ended(self, at: int) -> None:
-        if not self.seen & tables.FRESH:
+        if self.position.state != _BETWEEN:
             self._complete(at)
         if self.around is None:
             self.never_checkpointed(at)

@@ -10,6 +10,7 @@ from ..reader.fields import number
 from ..reader.position import Position
 from ..reader.xenstore import Pairs
 from . import layer as base
+from .layer import MODES
 from .messages import characters
 
 TYPE_CHECKING = False
@@ -38,6 +39,7 @@ class Checks(base.Checks):
         super().__init__(context, layer)
         self.legacy = False
         self.position = Position("checkpoints")
+        self.kind = Position("COLO", context.mode)
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.legacy = bool(number(path, "options.legacy", raw, ">") & tables.LIBXL_OPTIONS["legacy"])
@@ -88,27 +90,33 @@ class Checks(base.Checks):
             message = "a checkpoint of a COLO stream has no EMULATOR_CONTEXT"
             self.context.report("LIBXL-EMU-CTX", record, message)
         self.seen &= ~tables.LIBXL_TAIL
+        self.kind.step(record.path)
         # What kind of guest it is, is reported once.
         self.fired.intersection_update(("COLO-HVM",))
         self.context.checkpoints += 1
 
     def _announced(self, record: Record) -> None:
         """COLO announces the next checkpoint."""
-        if self.context.mode == "auto":
-            self.context.mode = "colo"
-        elif self.context.mode == "remus":
+        if self.kind.step(record.path):
+            self._decided()
+        else:
             self.context.report("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream of Remus")
 
     def next_checkpoint(self, image: Layer, at: int) -> None:
         """The first record of a later checkpoint of the image has come, at `at`."""
         if self.position.state != _BETWEEN:
             return
-        if self.context.mode == "auto":
-            self.context.mode = "remus"
-        elif self.context.mode == "colo" and image.guest == "hvm":
+        if self.kind.step(f"{image.name}.*"):
+            self._decided()
+        elif image.guest == "hvm":
             message = "a checkpoint begins that no CHECKPOINT_STATE has announced"
             expected, actual = "NEW", "libxc records"
             self.context.report("LIBXL-CKPTSTATE-ID", self.layer, message, offset=at, expected=expected, actual=actual)
+
+    def _decided(self) -> None:
+        """What kind of stream it is shows where the second checkpoint begins."""
+        if self.context.mode == MODES[0] and self.kind.state in MODES:
+            self.context.mode = self.kind.state
 
     def at_checkpoint(self) -> bool:
         return self.position.state == _BETWEEN

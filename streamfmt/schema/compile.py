@@ -122,7 +122,7 @@ def _order(layer: LayerType, codes: Mapping[str, int], bits: Mapping[str, int]) 
 
 
 def _machines() -> dict[str, Any]:
-    """The machines that the reader and the checks run on, by name: starts by mode, stops, turns, rows by state.
+    """The machines that the reader and the checks run on, by name: starts by mode, turns, rows by state.
 
     A row gives the next state for schema paths, None where a record must not come; "libxc.*" stands for any other
     record of that layer, and what has neither leaves the state alone.  What the others forbid the order rules say.
@@ -130,7 +130,7 @@ def _machines() -> dict[str, Any]:
     machines = {row.name: row for row in protocol.COMPILED}
     return {
         "MACHINE_STARTS": {name: {mode: row.begins(mode) for mode in MODES} for name, row in machines.items()},
-        "MACHINE_STOPS": {name: row.stops for name, row in machines.items()},
+        "MODES": MODES,
         "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
         "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
         "BACK_CHANNEL": tuple(

@@ -151,6 +151,7 @@ def test_modules_of_a_clean_verify(tmp_path: Path) -> None:
         "reader.hvm_context",
         "reader.identify",
         "reader.libxc",
+        "reader.position",
         "reader.pump",
         "reader.reader",
         "reader.registry",

@@ -168,6 +168,12 @@ WRONG = {
     "it holds nothing, which no row is about": (replace(FIRST, holds=("nothing",)), *REST),
     "it holds another, which no row is about": (replace(FIRST, opens=(("LIBXC_CONTEXT", "another"),)), *REST),
     "it has no record LAST": (replace(FIRST, end="LAST"), *REST),
+    "no header of it has a field idnt": (replace(FIRST, magic=("idnt",)), *REST),
+    "no header of it has a field verzion": (replace(FIRST, version="verzion"), *REST),
+    "what its records are padded to is no power of two": (replace(FIRST, align=6), *REST),
+    "it has no clause for padding": (replace(FIRST, padding=""), *REST),
+    "it has no clause for streams that end inside it": (replace(FIRST, truncated=""), *REST),
+    "it has not a clause for each kind of unknown types": (replace(FIRST, unknown=FIRST.unknown[:1]), *REST),
 }
 WRONG_CODE = {
     "there is no reader.libxl:absent for its program": {"program": "reader.libxl:absent"},
