@@ -27,9 +27,21 @@ def ranges(codes: Iterable[int]) -> str:
 
 
 def characters(allowed: bytes) -> str:
-    """Bytes for people, by letters where they are any: "- / 0-9 @ A-Z _ a-z"."""
-    words = ("-".join(chr(it) if 0x20 < it < 0x7F else f"{it:#04x}" for it in run) for run in _runs(allowed))
-    return " ".join(words)
+    """Bytes for people: by what they are called, then one by one; "letters, digits, -/@_"."""
+    words = []
+    for name, known in _CALLED.items():
+        if known <= (left := set(allowed)):
+            words.append(name)
+            allowed = bytes(sorted(left - known))
+    return ", ".join([*words, allowed.decode("latin-1")] if allowed else words)
+
+
+# What bytes are called, the largest sets first.
+_CALLED = {
+    "printable ASCII": set(range(0x20, 0x7F)),
+    "letters": {*b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"},
+    "digits": {*b"0123456789"},
+}
 
 
 def _runs(codes: Iterable[int]) -> list[list[int]]:

@@ -50,11 +50,14 @@ class Body:
         return window.take(count)
 
     def piece(self, unit: int = 1, most: int = PIECE) -> Generator[int, int, bytes]:
-        """The next bytes, about `most` and a multiple of `unit`; none where no more come, or the stream ends first."""
+        """The next bytes, about `most` and a multiple of `unit`; none where no more come.
+
+        Where the stream ends first those are the elements that it has whole, and of a text, whose `unit` is 1, none.
+        """
         window = self.window
         count = min(self.record.end - window.position, most) // unit * unit
         if window.hi - window.lo < count and not (yield count):
-            return b""
+            count = (window.hi - window.lo) // unit * unit if unit > 1 else 0
         return window.take(count)
 
     def skip(self, count: int) -> Generator[int, int, int]:
