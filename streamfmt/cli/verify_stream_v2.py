@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from getopt import GetoptError, gnu_getopt
 
 from .. import tables
 from ..checks.outcome import CONFORMS, Outcome
@@ -73,10 +72,7 @@ class Options:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.input, self.format = "0", FORMATS[0]
-        try:
-            given, _ = gnu_getopt(list(arguments), "hi:vqf:", LONG)
-        except GetoptError as error:
-            raise UsageError(str(error)) from error
+        given = options(arguments)
         names = {name for name, _ in given}
         for name, value in given:
             if name in {"-i", "--in"}:
@@ -90,6 +86,28 @@ class Options:
         self.verbose = not names.isdisjoint({"-v", "--verbose"})
         self.syslog = "--syslog" in names
         self.big_endian = "--big-endian" in names
+
+
+def options(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Options and their values, as getopt gives them.  Raises UsageError.
+
+    Plain words need no getopt, which with gettext takes as long to load as all the rest.
+    """
+    found: list[tuple[str, str]] = []
+    words = iter(arguments)
+    for word in words:
+        value = next(words, None) if word in ("-i", "-f") else ""
+        if value is None or word not in ("-h", "-v", "-q", "-i", "-f"):
+            break
+        found.append((word, value))
+    else:
+        return found
+    from getopt import GetoptError, gnu_getopt
+
+    try:
+        return gnu_getopt(list(arguments), "hi:vqf:", LONG)[0]
+    except GetoptError as error:
+        raise UsageError(str(error)) from error
 
 
 class Log:

@@ -9,15 +9,18 @@ import subprocess
 import sys
 import syslog
 from collections.abc import Callable
+from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamfmt import tables
 
 from ..checks.verifier import Verifier
 from ..cli import verify_stream_v2
-from ..cli.verify_stream_v2 import PROGRAM, main
+from ..cli.verify_stream_v2 import PROGRAM, UsageError, main
 from ..writer import Draft, unknown
 from .support.corpus import BREAKING
 from .support.good_streams import GOOD
@@ -304,3 +307,18 @@ def test_descriptors_are_closed(verify: Verify) -> None:
     main(["-q", "-i", "/"])
 
     assert os.listdir("/proc/self/fd") == before
+
+
+@given(st.lists(st.sampled_from(("-q", "-v", "-h", "-i", "-f", "libxl", "7", "-qv", "-i3", "--quiet", "--", "-", ""))))
+def test_plain_words_are_read_as_getopt_reads_them(words: list[str]) -> None:
+    """The options are the same, or wrong usage is, whether or not getopt was needed."""
+    try:
+        expected: object = gnu_getopt(words, "hi:vqf:", verify_stream_v2.LONG)[0]
+    except GetoptError:
+        expected = "wrong"
+    try:
+        found: object = verify_stream_v2.options(words)
+    except UsageError:
+        found = "wrong"
+
+    assert found == expected
