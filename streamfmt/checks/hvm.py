@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What an entry holds is Xen's own structure, as the processor stores it.
 _COUNT = Struct("<I")
 _PARAMS = "libxc.HVM_PARAMS"
+# Bytes of parameters that are judged together.
+_AT_ONCE = 16 << 10
 _FIRST = tables.HVM_TYPES[tables.HVM_HEADER][1]
 
 
@@ -141,7 +143,7 @@ def params(checks: Checks, body: Body) -> Program:
         return
     param = Struct(body.order + tables.FORMATS[f"{_PARAMS}.params"])
     at, first = body.at, 0
-    while raw := (yield from body.piece(unit)):
+    while raw := (yield from body.piece(unit, _AT_ONCE)):
         for place, (index, *_) in enumerate(param.iter_unpack(raw)):
             if index >= tables.HVM_PARAMS_END:
                 clause, message = "LIBXC-HVMPARAMS-INDEX", f"parameter {index:#x} does not exist"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import Body
+from ..reader.body import LIST_PIECE, Body
 from ..reader.fields import broken_rules
 from ..reader.position import Position
 from ..reader.registry import load
@@ -140,7 +140,7 @@ class Checks(base.Checks):
             return
         record, number = body.record, 0
         at = body.at
-        while raw := (yield from body.piece(unit)):
+        while raw := (yield from body.piece(unit, LIST_PIECE)):
             for offset in range(0, len(raw), unit):
                 element = raw[offset : offset + unit]
                 broken = broken_rules(path, element, body.order)

@@ -6,6 +6,7 @@ from itertools import pairwise
 from struct import unpack, unpack_from
 
 from .. import tables
+from ..reader.body import LIST_PIECE
 from .pv_memory import FRAMES_MAX, LISTS_MAX
 
 TYPE_CHECKING = False
@@ -58,7 +59,7 @@ def p2m_frames(checks: Checks, body: Body) -> Program:
     unit = tables.UNITS[record.path][0]
     memory.keep(body.left // unit, body.at)
     first, at = 0, body.at
-    while raw := (yield from body.piece(unit)):
+    while raw := (yield from body.piece(unit, LIST_PIECE)):
         frames = unpack_from(f"{body.order}{len(raw) // unit}Q", raw)
         if max(frames) > end:
             for place, frame in enumerate(frames):

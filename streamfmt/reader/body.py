@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from .events import Record
     from .window import Window
 
-# Bytes of a long body that are looked at together.
+# Bytes of a long body that are looked at together, and of a list: a multiple of the size of every element.
 PIECE = 32 << 10
+LIST_PIECE = 48 << 10
 
 
 class Body:
@@ -50,14 +51,14 @@ class Body:
         return window.take(count)
 
     def piece(self, unit: int = 1, most: int = PIECE) -> Generator[int, int, bytes]:
-        """The next bytes, about `most` and a multiple of `unit`; none where no more come.
+        """The next bytes, about `most` and a multiple of `unit`; none where no more come, or the stream ends first.
 
-        Where the stream ends first those are the elements that it has whole, and of a text, whose `unit` is 1, none.
+        Of a body that breaks off the length may be what is wrong: then what is there belongs to other records.
         """
         window = self.window
         count = min(self.record.end - window.position, most) // unit * unit
         if window.hi - window.lo < count and not (yield count):
-            count = (window.hi - window.lo) // unit * unit if unit > 1 else 0
+            return b""
         return window.take(count)
 
     def skip(self, count: int) -> Generator[int, int, int]:

@@ -9,7 +9,6 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from struct import pack
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from ..checks.verifier import Verifier
 from ..io.sources import FileSource, PipeSource, Source, drive
 from ..reader.reader import Reader
 from ..recipes.samples import in_xapi
-from ..writer import Draft, Part, p2m, pages
+from ..writer import Draft, p2m, pages
 from .support.corpus import EACH_SMALL, SMALL
 from .support.good_streams import (
     EMULATOR,
@@ -313,14 +312,3 @@ def test_exact_of_an_unknown_stream() -> None:
         os.close(out)
 
     assert list(found["counts"]) == ["XL-FLAG-STREAM"]
-
-
-@pytest.mark.parametrize("size", [1, 3000, 100_000])
-def test_elements_before_a_cut_are_judged(size: int) -> None:
-    """Of a list that the stream breaks off in, every element that is there whole is judged, however long the list."""
-    entry = pack("<IIQ", 1, 1, 0)
-    policy = Part("libxc.X86_MSR_POLICY", data=entry * size)
-    stream = HVM.swap("libxc.X86_MSR_POLICY", policy)
-    data = stream.upto("libxc.X86_MSR_POLICY", extra=8 + len(entry) * (size - 1) + 5).render()
-
-    assert judge([data]).counts.get("LIBXC-MSR-FLAGS", 0) == size - 1
