@@ -11,7 +11,7 @@ from . import layer as base
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from ..reader.events import Layer, Record, Run
@@ -31,12 +31,11 @@ VCPU_TYPES = frozenset(
 # The state of the machine of images in which nothing has come since a checkpoint.
 _BETWEEN = "between"
 EMPTY = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
-# The programs of bodies that have something to be judged, by record type; each is loaded when such a record comes.
+# The programs of bodies with more to judge than fixed fields, by record type; each is loaded when such a record comes.
 _BODIES = {
     tables.LIBXC_X86_PV_INFO: "checks.pv:pv_info",
     tables.LIBXC_X86_PV_P2M_FRAMES: "checks.pv:p2m_frames",
     **dict.fromkeys(VCPU_TYPES, "checks.pv:vcpu"),
-    tables.LIBXC_X86_TSC_INFO: "checks.libxc:simple",
     tables.LIBXC_HVM_CONTEXT: "checks.hvm:context",
     tables.LIBXC_HVM_PARAMS: "checks.hvm:params",
     tables.LIBXC_X86_MSR_POLICY: "checks.libxc:msr_policy",
@@ -102,7 +101,9 @@ class Checks(base.Checks):
             self.context.report("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a plain stream")
         if record.type in _FORBIDDEN:
             self.context.report(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
-        if record.type not in _BODIES or not record.length or record.length < tables.SIZES[record.path]:
+        if record.type not in _BODIES:
+            return super().body(record)
+        if not record.length or record.length < tables.SIZES[record.path]:
             return None
         program: Program = load(_BODIES[record.type])(self, Body(self.context.window, record))
         return program
@@ -191,11 +192,6 @@ class Checks(base.Checks):
         """Judge what only a whole image, or a whole checkpoint of it, shows."""
         if self.memory is not None and self.layer.guest == "pv":
             load("checks.pv:image_complete")(self, self.memory, at)
-
-
-def simple(checks: Checks, body: Body) -> Generator[int, int, bytes]:
-    """Program that judges nothing but the fixed fields."""
-    return checks.fixed(body)
 
 
 def msr_policy(checks: Checks, body: Body) -> Program:

@@ -45,12 +45,13 @@ class Checks(base.Checks):
         self.legacy = bool(number(path, "options.legacy", raw, ">") & tables.LIBXL_OPTIONS["legacy"])
         super().header(layer, path, at, raw, broken)
 
-    def record(self, record: Record) -> Program | None:
-        if record.type not in self._names:
-            self.unknown(record)
-            return None
-        self.order(record)
-        self.length(record)
+    def _mark(self) -> None:
+        """The order rules see the states between and in checkpoints as if they were records that have come."""
+        self.seen = self.seen & ~(tables.CHECKPOINT_OPEN | tables.CHECKPOINT_CLOSED) | _MARKS.get(
+            self.position.state, 0
+        )
+
+    def body(self, record: Record) -> Program | None:
         before = self.position.state
         self.position.force(record.path, self.layer.row)
         if self.position.state != before:
@@ -59,15 +60,6 @@ class Checks(base.Checks):
             elif record.type == tables.LIBXL_CHECKPOINT_STATE:
                 self._announced(record)
             self._mark()
-        return self.body(record)
-
-    def _mark(self) -> None:
-        """The order rules see the states between and in checkpoints as if they were records that have come."""
-        self.seen = self.seen & ~(tables.CHECKPOINT_OPEN | tables.CHECKPOINT_CLOSED) | _MARKS.get(
-            self.position.state, 0
-        )
-
-    def body(self, record: Record) -> Program | None:
         if not record.length or record.length < tables.SIZES[record.path]:
             return None
         if record.type in _EMULATORS:

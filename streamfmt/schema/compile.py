@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import back_channel, hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
+from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -133,9 +133,6 @@ def _machines() -> dict[str, Any]:
         "MODES": MODES,
         "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
         "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
-        "BACK_CHANNEL": tuple(
-            record.rpartition(" ")[2].removeprefix("libxc.") for record in back_channel.RECORDS.values()
-        ),
     }
 
 

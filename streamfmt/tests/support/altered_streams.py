@@ -90,10 +90,10 @@ def _page_table() -> bytes:
 
 
 def _ids() -> tuple[str, ...]:
-    from ... import tables
-    from ...schema import libxl
+    from ...schema import back_channel, libxl
 
-    return tuple(name for name in tables.BACK_CHANNEL if name in libxl.CHECKPOINT_STATES)
+    names = (record.rpartition(" ")[2] for record in back_channel.RECORDS.values())
+    return tuple(name for name in names if name in libxl.CHECKPOINT_STATES)
 
 
 def _entry(row: Any, length: int) -> str:
