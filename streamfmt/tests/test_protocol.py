@@ -17,7 +17,7 @@ from ..errors import SchemaError
 from ..reader.events import HEADER, Layer, Record
 from ..reader.window import Window
 from ..render.machines import drawing, label
-from ..schema import back_channel, libxl, protocol
+from ..schema import libxl, protocol
 from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
 from ..schema.machine import ANY, EITHER, MODES, Machine, of_image
@@ -159,14 +159,14 @@ def symbols(machine: Machine) -> list[str]:
     return [path for path in machine.names if not path.endswith(ANY)]
 
 
-@pytest.mark.parametrize("sequence", list(product(symbols(back_channel.MACHINE), repeat=3)), ids=", ".join)
+@pytest.mark.parametrize("sequence", list(product(symbols(protocol.BACK_CHANNEL), repeat=3)), ids=", ".join)
 def test_back_channel(sequence: tuple[str, ...]) -> None:
     """Where the machine has no move for an answer, a rule is broken at that record and at no earlier one."""
     parts = []
     for symbol in sequence:
         path, _, name = symbol.partition(" ")
         parts.append(control(libxl.CHECKPOINT_STATES[name]) if name else record(path, pfns=()))
-    row = back_channel.MACHINE
+    row = protocol.BACK_CHANNEL
     state: str | None = row.start
     expected = None
     for number, symbol in enumerate(sequence):
