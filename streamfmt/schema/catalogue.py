@@ -19,12 +19,10 @@ from construct.core import Construct
 from construct.expr import BinExpr
 
 from ..errors import SchemaError
-from . import hvm, libxc, libxl, machine, protocol
-from .layers import LAYERS, LayerType, check
+from . import libxc, libxl, machine, protocol
+from .layers import LAYERS, check
 from .model import TO_END, TO_NUL, Block, Choice, Field, Item, Layout, Part, RecordType, Reference, layouts_within
 from .numbers import NAME, fields, refuse, unwrapped
-
-CONTEXT_TYPES = {row.code: row for row in hvm.CONTEXT_TYPES}
 
 _PLACE = re.compile(r"this(?:\['\w+'\])+")
 
@@ -176,8 +174,8 @@ def _count(count: Any, scope: _Scope, depth: int, path: str) -> tuple[str, int |
             refuse(path, f"it cannot be there {count} times")
         return str(count), count, None
     if isinstance(count, FunctionType):
-        if not NAME.fullmatch(count.__name__):
-            refuse(path, "the function that counts it has no name")
+        if count is not libxc.data_pages:
+            refuse(path, "a function counts it, and no rule judges how many there are then")
         return count.__name__, None, None
     found = _reference(count, scope, depth, path)
     if found.field.raw or found.field.signed:
@@ -255,7 +253,7 @@ def catalogue() -> dict[str, Layout]:
     Raises SchemaError for a declaration that no layout can express, a layer's row that does not fit, and a machine of
     the protocol that cannot be.
     """
-    check(LAYERS, LayerType.__module__.replace(".", "/") + ".py")
+    check(LAYERS)
     machine.check(
         [row for rows in protocol.MACHINES.values() for row in rows],
         {layer.name: [row.name for row in layer.records] for layer in LAYERS},
@@ -289,9 +287,9 @@ def declarations() -> Iterator[tuple[str, str, str, Construct, RecordType | None
 
 def _file_of(declared: object) -> str:
     """The file of the module that has the declaration, alone or among others; empty if none has."""
-    for module in list(sys.modules.values()):
+    for name, module in list(sys.modules.items()):
         for value in list(vars(module).values()) if getattr(module, "__file__", None) else ():
             values = value.values() if type(value) is dict else value if type(value) in (list, tuple) else (value,)
             if any(each is declared for each in values):
-                return str(module.__file__)
+                return name.replace(".", "/") + ".py"
     return ""

@@ -28,6 +28,14 @@ from __future__ import annotations
 '''
 
 
+# Records whose codes nothing asks for by name: they are no tables.
+_UNNAMED = frozenset(
+    (
+        *("libxl.END", "libxl.LIBXC_CONTEXT", "libxc.SHARED_INFO", "libxc.X86_TSC_INFO", "libxc.VERIFY"),
+        *("libxc.STATIC_DATA_END", "libxc.X86_CPUID_POLICY", "xl.OPTIONAL_DATA", "libvirt.XML", "text.TEXT"),
+        *("http.HEAD", "http.REPLY", "xl-migrate.GO", "xl-migrate.REPORT", "xapi.QEMU_TRAD", "xapi.VARSTORED"),
+    )
+)
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
 _TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
@@ -212,7 +220,12 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         order[layer.name] = _order(layer, {row.name: row.code for row in layer.records}, named)
     return {
         "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
-        **{f"{it.name.upper().replace('-', '_')}_{row.name}": row.code for it in LAYERS for row in it.records},
+        **{
+            f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code
+            for layer in LAYERS
+            for row in layer.records
+            if f"{layer.name}.{row.name}" not in _UNNAMED
+        },
         "LIBXC_VERSION_STATIC": libxc.VERSION_STATIC,
         "LAYERS": {layer.name: _layer(layer) for layer in LAYERS},
         "LIBXC_GUESTS": {row.code: row.guests for row in libxc.RECORDS},
@@ -310,7 +323,7 @@ _SUBJECTS = (_layout_tables, _clause_tables, _layer_tables, _page_tables, _guest
 def tables() -> dict[str, Any]:
     """Every literal by name, as the schemas and clauses stand now."""
     layouts = catalogue()
-    check_code(LAYERS, registry(), LayerType.__module__.replace(".", "/") + ".py")
+    check_code(LAYERS, registry())
     return {name: value for subject in _SUBJECTS for name, value in subject(layouts).items()}
 
 

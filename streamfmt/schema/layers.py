@@ -75,8 +75,12 @@ class LayerType:
         return b"".join(getattr(declaration, name).build(None) for name in self.magic)
 
 
-def check(layers: Sequence[LayerType], file: str) -> None:
-    """That rows fit the schemas and one another.  Raises SchemaError, with the `file` that has the rows."""
+# What has the rows.
+_FILE = __name__.replace(".", "/") + ".py"
+
+
+def check(layers: Sequence[LayerType]) -> None:
+    """That rows fit the schemas and one another.  Raises SchemaError."""
     names = [layer.name for layer in layers]
     begin: dict[str, bytes] = {}
     for number, layer in enumerate(layers):
@@ -85,7 +89,7 @@ def check(layers: Sequence[LayerType], file: str) -> None:
         faults = {"it has two rows": layer.name in names[:number]}
         for name in (*layer.magic, layer.version, layer.length):
             faults[f"no header of it has a field {name}"] = bool(name) and name not in fields
-        _refuse(layer, faults, file)
+        _refuse(layer, faults)
         for other, known in begin.items():
             alike = known.startswith(layer.signature) or layer.signature.startswith(known)
             faults[f"it has the magic of {other}"] = alike and bool(layer.magic)
@@ -101,23 +105,23 @@ def check(layers: Sequence[LayerType], file: str) -> None:
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
-        _refuse(layer, faults, file)
+        _refuse(layer, faults)
 
 
-def check_code(layers: Sequence[LayerType], clauses: Collection[str], file: str) -> None:
-    """That the code and the clauses exist that rows name.  Raises SchemaError, with the `file` that has the rows."""
+def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
+    """That the code and the clauses exist that rows name.  Raises SchemaError."""
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
         for what, path in (("program", layer.program), ("checks", layer.checks)):
             faults[f"there is no {path} for its {what}"] = not _exists(path)
-        _refuse(layer, faults, file)
+        _refuse(layer, faults)
 
 
-def _refuse(layer: LayerType, faults: Mapping[str, bool], file: str) -> None:
+def _refuse(layer: LayerType, faults: Mapping[str, bool]) -> None:
     for reason, wrong in faults.items():
         if wrong:
-            raise SchemaError(f"layer {layer.name!r}", reason, file)
+            raise SchemaError(f"layer {layer.name!r}", reason, _FILE)
 
 
 def _exists(path: str) -> bool:

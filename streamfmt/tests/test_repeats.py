@@ -25,6 +25,7 @@ PAGE = tables.PAGE_SIZE
 # Clauses fill up at once here, so that short runs are enough.
 KEPT = 3
 _XTAB, _BROKEN, _NORMAL = 15, 5, 0
+_VERIFY = next(code for code, name in tables.RECORDS["libxc"].items() if name == "VERIFY")
 _UNKNOWN = max(tables.RECORDS["libxc"]) + 1
 _END_PFN = 40
 
@@ -72,7 +73,7 @@ def _units(order: str, pfn: int) -> list[bytes]:
         _other(order, _UNKNOWN | 1 << 31, 16),
         _other(order, tables.LIBXC_X86_PV_INFO, 8),
         _other(order, tables.LIBXC_HVM_PARAMS, 8),
-        _other(order, tables.LIBXC_VERIFY, 0),
+        _other(order, _VERIFY, 0),
         _other(order, tables.LIBXC_CHECKPOINT, 0),
     ]
 

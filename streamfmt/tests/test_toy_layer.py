@@ -186,17 +186,17 @@ WRONG_CODE = {
 @pytest.mark.parametrize("reason", WRONG)
 def test_rows_that_do_not_fit(reason: str) -> None:
     """A row that cannot be is an error with the layer and the file, before anything is read by it."""
-    check(LAYERS, FILE)
+    check(LAYERS)
 
     with pytest.raises(SchemaError, match=reason) as raised:
-        check(WRONG[reason], FILE)
+        check(WRONG[reason])
     assert str(raised.value).startswith(f"{FILE}: layer '")
 
 
 @pytest.mark.parametrize("reason", WRONG_CODE)
 def test_rows_that_name_what_is_not_there(reason: str) -> None:
     """So is one that names a missing program, class or clause."""
-    check_code(LAYERS, registry(), FILE)
+    check_code(LAYERS, registry())
 
     with pytest.raises(SchemaError, match=reason):
-        check_code((replace(FIRST, **WRONG_CODE[reason]), *REST), registry(), FILE)  # type: ignore[arg-type] # by name
+        check_code((replace(FIRST, **WRONG_CODE[reason]), *REST), registry())  # type: ignore[arg-type] # by name
