@@ -20,8 +20,9 @@ _XAPI_SOURCE = "xen-api ocaml/xenopsd/xc/domain.ml, suspend"
 _RULES = {"libxc": LIBXC_RULES, "libxl": LIBXL_RULES, "xapi": XAPI_RULES}
 
 
-def _of_rules(name: str, layer: str, doc: str, source: str, *clauses: str, once: tuple[str, ...] = ()) -> Machine:
-    """The machine of the order rules of these clauses; `once` are those of its records that no checkpoint repeats."""
+def _of_rules(name: str, doc: str, source: str, *clauses: str, once: tuple[str, ...] = ()) -> Machine:
+    """The machine of a layer's order rules of these clauses; `once` are its records that no checkpoint repeats."""
+    layer = next(layer for layer, rules in _RULES.items() if any(rule.clause in clauses for rule in rules))
     rules = [rule for rule in _RULES[layer] if rule.clause in clauses]
     return ruled(name, layer, doc, source, [*rules, *([replace(STATIC_ONCE, on=once)] if once else ())])
 
@@ -47,7 +48,6 @@ LIBXC_MACHINES = (
     IMAGE,
     _of_rules(
         "static data",
-        "libxc",
         "Static data comes first, up to STATIC_DATA_END, and once.",
         _LIBXC_SOURCE,
         "LIBXC-SDE-PRESENT",
@@ -57,7 +57,6 @@ LIBXC_MACHINES = (
     ),
     _of_rules(
         "no static data",
-        "libxc",
         "Version 2 has no STATIC_DATA_END and no CPU policies.",
         _LIBXC_SOURCE,
         "LIBXC-SDE-V2",
@@ -66,7 +65,6 @@ LIBXC_MACHINES = (
     ),
     _of_rules(
         "width",
-        "libxc",
         "X86_PV_INFO comes once, before STATIC_DATA_END and all that depends on the guest's width.",
         "docs/specs/libxc-migration-stream.pandoc, X86_PV_INFO; tools/libs/guest/xg_sr_restore_x86_pv.c",
         "LIBXC-PVINFO-FIRST",
@@ -75,7 +73,6 @@ LIBXC_MACHINES = (
     ),
     _of_rules(
         "p2m list",
-        "libxc",
         "X86_PV_P2M_FRAMES comes once, before the pages.",
         "docs/specs/libxc-migration-stream.pandoc, X86_PV_P2M_FRAMES; tools/libs/guest/xg_sr_save_x86_pv.c",
         "LIBXC-P2M-BEFORE-PAGES",
@@ -84,28 +81,24 @@ LIBXC_MACHINES = (
     ),
     _of_rules(
         "verify",
-        "libxc",
         "After VERIFY pages are compared, to the end of the image: no checkpoint can follow.",
         "docs/specs/libxc-migration-stream.pandoc, VERIFY; tools/libs/guest/xg_sr_restore.c process_page_data",
         "LIBXC-VERIFY-1",
     ),
     _of_rules(
         "time stamp counter",
-        "libxc",
         "Each checkpoint says how the guest's TSC stands.",
         _TAIL_SOURCE,
         "LIBXC-TSC-PRESENT",
     ),
     _of_rules(
         "HVM context",
-        "libxc",
         "Each checkpoint of an HVM guest has the state of its virtual hardware.",
         _TAIL_SOURCE,
         "LIBXC-HVMCTX-PRESENT",
     ),
     _of_rules(
         "parameters first",
-        "libxc",
         "HVM_PARAMS comes before HVM_CONTEXT, says the specification; savers write them the other way round.",
         "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save_x86_hvm.c",
         "LIBXC-HVMPARAMS-ORDER",
@@ -213,7 +206,6 @@ LIBXL_MACHINES = (
     COLO,
     _of_rules(
         "no COLO",
-        "libxl",
         "COLO is for HVM guests.",
         "tools/libs/light/libxl_create.c; tools/libs/light/libxl_colo_save.c",
         "COLO-HVM",
@@ -240,21 +232,20 @@ LIBXL_MACHINES = (
         declared={"colo": "owed"},
         guests=("hvm",),
     ),
-    _of_rules("no emulator", "libxl", "A PV guest has no device model.", _LIBXL_SOURCE, "LIBXL-EMU-HVM-ONLY"),
+    _of_rules("no emulator", "A PV guest has no device model.", _LIBXL_SOURCE, "LIBXL-EMU-HVM-ONLY"),
 )
 
 XAPI_MACHINES = (
-    _of_rules("xenops first", "xapi", "The XENOPS record comes first, and once.", _XAPI_SOURCE, "XAPI-XENOPS-FIRST"),
-    _of_rules("memory once", "xapi", "An image has the guest's memory once.", _XAPI_SOURCE, "XAPI-MEMORY-ONCE"),
+    _of_rules("xenops first", "The XENOPS record comes first, and once.", _XAPI_SOURCE, "XAPI-XENOPS-FIRST"),
+    _of_rules("memory once", "An image has the guest's memory once.", _XAPI_SOURCE, "XAPI-MEMORY-ONCE"),
     _of_rules(
         "devices",
-        "xapi",
         "After the memory come firmware, TPM and emulator, in this order.",
         _XAPI_SOURCE,
         "XAPI-ORDER",
         "XAPI-ONCE",
     ),
-    _of_rules("no devices", "xapi", "A PV guest has no firmware, TPM or emulator.", _XAPI_SOURCE, "XAPI-HVM-ONLY"),
+    _of_rules("no devices", "A PV guest has no firmware, TPM or emulator.", _XAPI_SOURCE, "XAPI-HVM-ONLY"),
 )
 
 # What a COLO secondary sends, over and over: CHECKPOINT_STATE, by its id, and libxc's list of dirty pages.  By the
