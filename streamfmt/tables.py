@@ -655,7 +655,6 @@ MACHINE_STARTS = {
     'COLO': {'auto': 'undecided', 'plain': 'undecided', 'remus': 'remus', 'colo': 'colo'},
     'back channel': {'auto': 'anywhere', 'plain': 'anywhere', 'remus': 'anywhere', 'colo': 'anywhere'},
 }
-MODES = ('auto', 'plain', 'remus', 'colo')
 MACHINE_TURNS = {
     'image': {'records': 'libxc', 'between': 'libxc', 'ended': ''},
     'checkpoints': {'beginning': 'libxl', 'image': 'libxc', 'tail': 'libxl', 'between': 'either', 'announced': 'either', 'closing': 'libxl', 'ended': ''},

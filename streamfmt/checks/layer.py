@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ..reader.pump import Program
     from ..reader.window import Window
 
-# What a stream may be declared to be; the first leaves it open.
-MODES = tables.MODES
 _STARTS = tables.MACHINE_STARTS["COLO"]
+# What a stream may be declared to be; the first leaves it open.
+MODES = tuple(_STARTS)
 # Those of which a stream has checkpoints, at least one.
 CHECKPOINTED = tuple(mode for mode, start in _STARTS.items() if start != _STARTS[MODES[0]])
 

@@ -138,7 +138,6 @@ def _machines() -> dict[str, Any]:
     machines = {row.name: row for row in protocol.COMPILED}
     return {
         "MACHINE_STARTS": {name: {mode: row.begins(mode) for mode in MODES} for name, row in machines.items()},
-        "MODES": MODES,
         "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
         "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
     }
