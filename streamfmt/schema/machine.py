@@ -137,6 +137,7 @@ def ruled(name: str, layer: str, doc: str, source: str, rules: Sequence[OrderRul
     """The machine of what is left by `rules`, of which the first says for which images it is.
 
     Its states are what may come, each named by the record that first leads there; a stream may end where END may come.
+    Where the same may come first and then something else, :func:`check` refuses the machine: it has two moves.
     """
     marks = {mark for rule in rules for mark in rule.names[len(rule.on) :]}
     again = ("CHECKPOINT",) if marks.intersection((FRESH, *TAIL)) else ()

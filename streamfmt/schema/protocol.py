@@ -140,10 +140,6 @@ def _owed(name: str, layer: str, closing: str) -> Machine:
     )
 
 
-# Of an image that is in no libxl stream.
-BARE_MACHINES = (_owed("checkpointed image", "libxc", "CHECKPOINT"),)
-
-
 def _image(state: str) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """The moves of a state in which libxc's records may come."""
     for name, after in ((ANY, "image"), ("CHECKPOINT", "tail"), ("END", "closing")):
@@ -279,7 +275,7 @@ BACK_CHANNEL = Machine(
 # By the form that a stream is read as: all that its records have to fit into.
 MACHINES = {
     "libxl": (*LIBXL_MACHINES, *LIBXC_MACHINES),
-    "libxc": (*LIBXC_MACHINES, *BARE_MACHINES),
+    "libxc": (*LIBXC_MACHINES, _owed("checkpointed image", "libxc", "CHECKPOINT")),
     "back-channel": (BACK_CHANNEL,),
     "xapi": XAPI_MACHINES,
 }

@@ -20,7 +20,8 @@ from ..render.machines import drawing, label
 from ..schema import libxl, protocol
 from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
-from ..schema.machine import ANY, EITHER, MODES, Machine, of_image
+from ..schema.machine import ANY, EITHER, MODES, Machine, of_image, ruled
+from ..schema.states import OrderRule
 from ..writer import Draft, control, record
 
 CODES = {f"{layer.name}.{row.name}": row.code for layer in LAYERS for row in layer.records}
@@ -221,6 +222,14 @@ def test_machines_that_cannot_be(reason: str, monkeypatch: pytest.MonkeyPatch) -
         catalogue()
 
     assert str(caught.value) == f"streamfmt/schema/protocol.py: machine 'lamp': {reason}"
+
+
+def test_rules_that_no_machine_of_theirs_can_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States of which the same is forbidden have to have the same future: else the machine of the rules is refused."""
+    rule = OrderRule("XL-TRUNC", on=("END",), seen=("LIBXC_CONTEXT",), unless=("CHECKPOINT_END",))
+    monkeypatch.setitem(protocol.MACHINES, "lamp", (ruled("lamp", "libxl", "On and off.", "here", [rule]),))
+    with pytest.raises(SchemaError, match="LIBXC_CONTEXT has two moves in state 'at first'"):
+        catalogue()
 
 
 def test_a_record_that_no_machine_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
