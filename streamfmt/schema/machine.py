@@ -143,6 +143,7 @@ def ruled(name: str, layer: str, doc: str, source: str, rules: Sequence[OrderRul
     again = ("CHECKPOINT",) if marks.intersection((FRESH, *TAIL)) else ()
     records = [it for it in dict.fromkeys((*(it for rule in rules for it in rule.names), *again, ANY)) if it != FRESH]
 
+    @cache
     def forbidden(seen: frozenset[str]) -> frozenset[str]:
         return frozenset(record for record in records if any(rule.broken(record, seen) for rule in rules))
 

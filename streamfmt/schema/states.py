@@ -9,7 +9,6 @@ tools/libs/light/libxl_stream_write.c).
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from .libxc import VERSION_FIRST, VERSION_STATIC, VERSIONS
@@ -36,11 +35,11 @@ class OrderRule:
         """All that it names: records, and states of other names."""
         return self.on + self.seen + self.unseen + self.unless
 
-    def broken(self, name: str, seen: Collection[str]) -> bool:
+    def broken(self, name: str, seen: frozenset[str]) -> bool:
         """Whether record `name` breaks it after those."""
-        early = any(it not in seen for it in self.unseen) or not self.seen + self.unseen
-        late = any(it in seen for it in self.seen)
-        return name in self.on and (early or late) and not any(it in seen for it in self.unless)
+        if name not in self.on or not seen.isdisjoint(self.unless):
+            return False
+        return not seen.isdisjoint(self.seen) or not seen.issuperset(self.unseen) or not self.seen + self.unseen
 
 
 VCPU = ("X86_PV_VCPU_BASIC", "X86_PV_VCPU_EXTENDED", "X86_PV_VCPU_XSAVE", "X86_PV_VCPU_MSRS")
@@ -56,11 +55,11 @@ STATIC = ("X86_PV_INFO", *POLICIES, "STATIC_DATA_END", "X86_PV_P2M_FRAMES")
 FRESH = "nothing since a checkpoint"
 
 
-def seen_after(seen: Collection[str], name: str) -> frozenset[str]:
+def seen_after(seen: frozenset[str], name: str) -> frozenset[str]:
     """What an image has seen, or a layer without checkpoints, after record `name` too."""
     if name == "CHECKPOINT":
-        return frozenset(seen).difference(TAIL) | {name, FRESH}
-    return frozenset(seen).difference(() if name == "END" else (FRESH,)) | {name}
+        return seen.difference(TAIL) | {name, FRESH}
+    return seen.difference(() if name == "END" else (FRESH,)) | {name}
 
 
 STATIC_ONCE = OrderRule("CKPT-STATIC-ONCE", on=STATIC, seen=("CHECKPOINT",))
