@@ -79,7 +79,7 @@ class Checks(base.Checks):
             if name:
                 message = f"{name} belongs on the forward stream"
                 known = ranges(number for number, it in tables.CHECKPOINT_STATES.items() if it in self.answers)
-                self.report_field("COLO-NEW-FWD", record, "control_id", message, known, name)
+                self.context.report_field("COLO-NEW-FWD", record, "control_id", message, known, name)
             return
         if self.position.step(path):
             return
@@ -88,7 +88,7 @@ class Checks(base.Checks):
             self.context.report("COLO-DIRTY-POS", record, message, expected=due, actual=name)
         else:
             message = f"{name} comes where {due} should be"
-            self.report_field("LIBXL-CKPTSTATE-ID", record, "control_id", message, due, name)
+            self.context.report_field("LIBXL-CKPTSTATE-ID", record, "control_id", message, due, name)
         self._begin()
         self.position.step(path)
 

@@ -52,15 +52,7 @@ class Context:
         self.complete = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
-        # The checks of the layer that closed the latest checkpoint.
-        self.image: Checks | None = None
         self._checks: dict[str, Checks] = {}
-
-    def forget(self) -> None:
-        """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self.image = None
-        self._checks.clear()
-        vars(self).pop("window", None)
 
     def checks(self, layer: Layer) -> Checks:
         """The checks of `layer`, with what they remember of it."""
@@ -106,6 +98,29 @@ class Context:
             )
         )
 
+    def report_field(
+        self,
+        clause: str,
+        where: Layer | Record,
+        field: str,
+        message: str,
+        expected: object = "",
+        actual: object = "",
+        path: str = "",
+        at: int | None = None,
+        prefix: str = "",
+    ) -> None:
+        """One breach that shows in a fixed field of a record, or of layout `path` at stream offset `at`.
+
+        `prefix` names the element that the layout is of.
+        """
+        place, size = tables.PLACES[path or where.path][field]
+        if at is None:
+            assert isinstance(where, Record), "only a record's body has a place of its own"
+            at = where.body
+        at, field = at + place, prefix + field
+        self.report(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+
     def report_header(
         self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
     ) -> None:
@@ -118,9 +133,7 @@ class Context:
             # A file header says how long the one body after it is.
             where, header, field = layer, f"{layer.name}.header", layer.row.length
             at -= tables.SIZES[header]
-        place, size = tables.PLACES[header][field]
-        at += place
-        self.report(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+        self.report_field(clause, where, field, message, expected, actual, header, at)
 
     def report_length(self, clause: str, record: Record, expected: str) -> None:
         """A length that is not as it has to be."""
@@ -176,7 +189,12 @@ class Checks:
     """Judges one layer and remembers what its rules need; each layer's own checks are derived from this.
 
     `seen` has a bit for each record type that has come, `fired` the order rules already broken in this checkpoint.
+    `trailer` is the clause for what known tools leave after the layer, unless that is no matter of its own, and `last`
+    what it ends with, if that is no record.
     """
+
+    trailer = "STREAM-TRAILER"
+    last = ""
 
     def __init__(self, context: Context, layer: Layer) -> None:
         self.context = context
@@ -206,10 +224,7 @@ class Checks:
         """Program that judges the record's body, if there is anything in it to judge: its fixed fields at least."""
         if record.path not in tables.RULES or record.length < tables.SIZES[record.path]:
             return None
-        return self._fields(Body(self.context.window, record))
-
-    def _fields(self, body: Body) -> Program:
-        yield from self.fixed(body)
+        return self.fixed(Body(self.context.window, record))
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
@@ -269,23 +284,12 @@ class Checks:
         from ..reader.beginnings import following  # little follows a good stream
 
         known, what = following(head, count, zero)
-        if known:
-            message = f"{count:,} bytes follow END: {what}"
-            self.context.report("STREAM-TRAILER", self.layer, message, offset=at, length=count)
-            return
-        self.context.report(
-            self.layer.row.trailing,
-            self.layer,
-            f"{count:,} bytes follow END: {what}",
-            offset=at,
-            length=count,
-            expected="the end of the input",
-            actual=f"{count} bytes",
-        )
-
-    def at_checkpoint(self) -> bool:
-        """Whether nothing has come since the last whole checkpoint."""
-        return False
+        row = self.layer.row
+        clause = self.trailer if known and self.trailer else row.trailing
+        message = f"{count:,} bytes follow {row.end or self.last}: {what}"
+        wrong = tables.SEVERITY[clause] != "note"
+        expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")
+        self.context.report(clause, self.layer, message, offset=at, length=count, expected=expected, actual=actual)
 
     # -- what tables say --------------------------------------------------------------------------------------
 
@@ -320,12 +324,9 @@ class Checks:
         clause, fixed, unit, least, most, lengths = row
         lengths = self.lengths(record, lengths)
         rest = record.length - fixed
-        count, over = divmod(rest, unit) if unit else (rest, 0)
-        if over or count < (least if unit else 0) or (not unit and rest) or (most is not None and count > most):
-            good = False
-        else:
-            good = not lengths or rest in lengths
-        if not good and not self.tolerated(record, rest):
+        count, over = divmod(rest, unit or 1)
+        good = not over and count >= least and (most is None or count <= most) and (not lengths or rest in lengths)
+        if not (good and (unit or not rest)) and not self.tolerated(record, rest):
             self.context.report_length(clause, record, messages.length_words(fixed, unit, least, most, lengths))
 
     def lengths(self, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -349,13 +350,3 @@ class Checks:
         if broken:
             self.context.report_rules(broken, record, raw, at)
         return raw
-
-    def report_field(
-        self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
-    ) -> None:
-        """One breach that shows in one of the record's fixed fields."""
-        place, size = tables.PLACES[record.path][field]
-        at = record.body + place
-        self.context.report(
-            clause, record, message, offset=at, length=size, field=field, expected=expected, actual=actual
-        )

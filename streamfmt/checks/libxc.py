@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from .libxl import Checks as Around
     from .pv_memory import Memory
 
-VCPU_TYPES = frozenset(
-    (
-        tables.LIBXC_X86_PV_VCPU_BASIC,
-        tables.LIBXC_X86_PV_VCPU_EXTENDED,
-        tables.LIBXC_X86_PV_VCPU_XSAVE,
-        tables.LIBXC_X86_PV_VCPU_MSRS,
-    )
-)
 # The state of the machine of images in which nothing has come since a checkpoint.
 _BETWEEN = "between"
 EMPTY = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
@@ -35,7 +27,7 @@ EMPTY = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
 _BODIES = {
     tables.LIBXC_X86_PV_INFO: "checks.pv:pv_info",
     tables.LIBXC_X86_PV_P2M_FRAMES: "checks.pv:p2m_frames",
-    **dict.fromkeys(VCPU_TYPES, "checks.pv:vcpu"),
+    **dict.fromkeys(tables.LIBXC_VCPU, "checks.pv:vcpu"),
     tables.LIBXC_HVM_CONTEXT: "checks.hvm:context",
     tables.LIBXC_HVM_PARAMS: "checks.hvm:params",
     tables.LIBXC_X86_MSR_POLICY: "checks.libxc:msr_policy",
@@ -122,7 +114,7 @@ class Checks(base.Checks):
         return lengths
 
     def tolerated(self, record: Record, rest: int) -> bool:
-        if record.type not in VCPU_TYPES:
+        if record.type not in tables.LIBXC_VCPU:
             return False
         if rest < 0:
             clause, message = "LIBXC-VCPU-HDR", f"length is {record.length}: too short for a vcpu number"
@@ -161,7 +153,6 @@ class Checks(base.Checks):
         self.fired.clear()
         if self.memory is not None:
             self.memory.vcpus.clear()
-        self.context.image = self
         if self.around is None:
             self.context.checkpoints += 1
         else:
@@ -174,11 +165,6 @@ class Checks(base.Checks):
         if self.around is not None:
             self.around.next_checkpoint(self.layer, at)
             self.around.image_record(f"{self.layer.name}.*")
-
-    def at_checkpoint(self) -> bool:
-        if self.position.state != _BETWEEN:
-            return False
-        return self.around is None or self.around.at_checkpoint()
 
     def ended(self, at: int) -> None:
         if self.position.state != _BETWEEN:

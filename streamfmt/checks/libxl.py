@@ -110,9 +110,6 @@ class Checks(base.Checks):
         if self.context.mode == MODES[0] and self.kind.state in MODES:
             self.context.mode = self.kind.state
 
-    def at_checkpoint(self) -> bool:
-        return self.position.state == _BETWEEN
-
     def ended(self, at: int) -> None:
         self.never_checkpointed(at)
 
@@ -121,7 +118,7 @@ def _state(checks: Checks, body: Body) -> Program:
     name = yield from control_id(checks, body)
     if name and name != _NEW:
         message = f"{name} belongs on the back channel"
-        checks.report_field("COLO-NEW-FWD", body.record, "control_id", message, _NEW, name)
+        checks.context.report_field("COLO-NEW-FWD", body.record, "control_id", message, _NEW, name)
 
 
 def control_id(checks: base.Checks, body: Body) -> Generator[int, int, str | None]:
@@ -151,12 +148,12 @@ def _emulator(checks: Checks, body: Body) -> Program:
     emulator, *_ = unpack(body.order + tables.FORMATS[record.path], raw)
     if emulator == _TRADITIONAL:
         message = "the emulator is qemu-traditional, which Xen 4.21 stopped writing"
-        checks.report_field("LIBXL-EMU-TRADITIONAL", record, "emulator_id", message)
+        checks.context.report_field("LIBXL-EMU-TRADITIONAL", record, "emulator_id", message)
     elif emulator != _UPSTREAM and not (emulator == _UNKNOWN and checks.legacy):
         expected = f"{_TRADITIONAL} or {_UPSTREAM}"
         expected += f" ({_UNKNOWN} only in a converted stream)" if emulator == _UNKNOWN else ""
         message = f"emulator_id is {emulator}, expected {expected}"
-        checks.report_field("LIBXL-EMU-ID", record, "emulator_id", message, expected, emulator)
+        checks.context.report_field("LIBXL-EMU-ID", record, "emulator_id", message, expected, emulator)
     if xenstore and not body.left:
         checks.context.report("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
     elif xenstore:

@@ -76,7 +76,7 @@ def _range(checks: Checks, memory: Memory, record: Record, start: int, end: int)
     size, unit = tables.SIZES[record.path], tables.UNITS[record.path][0]
     if start > end:
         message = f"the list starts at frame {start:#x}, after its end {end:#x}"
-        checks.report_field("LIBXC-P2M-RANGE", record, "start_pfn", message, f"at most {end:#x}", f"{start:#x}")
+        checks.context.report_field("LIBXC-P2M-RANGE", record, "start_pfn", message, f"at most {end:#x}", f"{start:#x}")
         return False
     if not end:
         message = "a guest of one page: known readers crash on it"
@@ -92,21 +92,16 @@ def _range(checks: Checks, memory: Memory, record: Record, start: int, end: int)
         return False
     if memory.end_pfn is None and start >= per_frame:
         message = f"the first list starts at frame {start:#x}: those below have no place in one"
-        checks.report_field("LIBXC-P2M-START", record, "start_pfn", message, f"below {per_frame:#x}", f"{start:#x}")
+        checks.context.report_field(
+            "LIBXC-P2M-START", record, "start_pfn", message, f"below {per_frame:#x}", f"{start:#x}"
+        )
     return True
 
 
 def _p2m_entry(checks: Checks, where: Record | Layer, at: int, place: int, actual: str, end: int) -> None:
-    checks.context.report(
-        "LIBXC-P2M-ENTRY",
-        where,
-        f"entry {place} of the p2m list is {actual}, expected an ordinary page, sent, of at most {end:#x}",
-        offset=at,
-        length=tables.UNITS[_P2M][0],
-        field=f"frames[{place}]",
-        expected=f"an ordinary page of at most {end:#x}",
-        actual=actual,
-    )
+    message = f"entry {place} of the p2m list is {actual}, expected an ordinary page, sent, of at most {end:#x}"
+    expected, prefix = f"an ordinary page of at most {end:#x}", f"frames[{place}]"
+    checks.context.report_field("LIBXC-P2M-ENTRY", where, "", message, expected, actual, f"{_P2M}.frames", at, prefix)
 
 
 def vcpu(checks: Checks, body: Body) -> Program:
@@ -121,7 +116,7 @@ def vcpu(checks: Checks, body: Body) -> Program:
         pass  # an empty one counts as if it were not there
     elif key in checks.memory.vcpus:
         message = f"vcpu {number} has another {record.name}; readers use the last"
-        checks.report_field("LIBXC-VCPU-REPEAT", record, "vcpu_id", message, actual=number)
+        checks.context.report_field("LIBXC-VCPU-REPEAT", record, "vcpu_id", message, actual=number)
     elif number < _VCPUS_MAX:
         checks.memory.vcpus.add(key)
     if record.type == tables.LIBXC_X86_PV_VCPU_MSRS:

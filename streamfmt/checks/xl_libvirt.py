@@ -121,7 +121,7 @@ def _configuration(checks: Xl, body: Body) -> Program:
     room = record.length - size
     if length > room:
         message = f"the configuration is said to have {length:,} bytes, there is room for {room:,}"
-        checks.report_field("XL-CONFIG-LEN", record, "config_len", message, f"at most {room}", length)
+        checks.context.report_field("XL-CONFIG-LEN", record, "config_len", message, f"at most {room}", length)
         return
     start = body.at
     json = bool(checks.flags & tables.XL_FLAGS["json"])
