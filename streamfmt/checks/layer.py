@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import Body
+from ..reader.body import LIST_PIECE, Body
 from ..reader.events import PAGE, Layer, Record
 from ..reader.fields import broken_rules, damaged, places, value_of
 from ..reader.registry import load
@@ -25,6 +25,10 @@ MODES = tables.MODES
 _STARTS = tables.MACHINE_STARTS["COLO"]
 # Those of which a stream has checkpoints, at least one.
 CHECKPOINTED = tuple(mode for mode, start in _STARTS.items() if start != _STARTS[MODES[0]])
+
+
+# Lists that have rules about their elements, by the record's path; each is all that follows the fixed fields.
+_LISTS = {path.rpartition(".")[0]: path for path in tables.RULES if path.rpartition(".")[0] in tables.UNITS}
 
 
 class Context:
@@ -222,9 +226,14 @@ class Checks:
 
     def body(self, record: Record) -> Program | None:
         """Program that judges the record's body, if there is anything in it to judge: its fixed fields at least."""
-        if record.path not in tables.RULES or record.length < tables.SIZES[record.path]:
+        path = record.path
+        if (path not in tables.RULES and path not in _LISTS) or record.length < tables.SIZES[path]:
             return None
-        return self.fixed(Body(self.context.window, record))
+        return self._fields(Body(self.context.window, record))
+
+    def _fields(self, body: Body) -> Program:
+        yield from self.fixed(body)
+        yield from self.elements(body)
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
@@ -350,3 +359,20 @@ class Checks:
         if broken:
             self.context.report_rules(broken, record, raw, at)
         return raw
+
+    def elements(self, body: Body) -> Program:
+        """Program that judges each element of the list that is the rest of a body by the field rules for it."""
+        record, number = body.record, 0
+        path = _LISTS.get(record.path)
+        if path is None:
+            return
+        unit, at = tables.SIZES[path], body.at
+        while raw := (yield from body.piece(unit, LIST_PIECE)):
+            for offset in range(0, len(raw), unit):
+                element = raw[offset : offset + unit]
+                broken = broken_rules(path, element, body.order)
+                if broken:
+                    prefix = f"{path.rpartition('.')[2]}[{number + offset // unit}]."
+                    self.context.report_rules(broken, record, element, at + offset, prefix)
+            number += len(raw) // unit
+            at += len(raw)

@@ -35,9 +35,10 @@ _EMULATORS = (tables.LIBXL_EMULATOR_XENSTORE_DATA, tables.LIBXL_EMULATOR_CONTEXT
 class Checks(base.Checks):
     """Judges a libxl stream; `legacy` if the legacy converter says that it wrote it."""
 
+    legacy = False
+
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.legacy = False
         self.position = Position("checkpoints")
         self.kind = Position("COLO", context.mode)
 
@@ -65,8 +66,14 @@ class Checks(base.Checks):
         if record.type in _EMULATORS:
             return _emulator(self, Body(self.context.window, record))
         if record.type == tables.LIBXL_CHECKPOINT_STATE:
-            return _state(self, Body(self.context.window, record))
+            return self._state(Body(self.context.window, record))
         return None
+
+    def _state(self, body: Body) -> Program:
+        name = yield from control_id(self, body)
+        if name and name != _NEW:
+            message = f"{name} belongs on the back channel"
+            self.context.report_field("COLO-NEW-FWD", body.record, "control_id", message, _NEW, name)
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
@@ -112,13 +119,6 @@ class Checks(base.Checks):
 
     def ended(self, at: int) -> None:
         self.never_checkpointed(at)
-
-
-def _state(checks: Checks, body: Body) -> Program:
-    name = yield from control_id(checks, body)
-    if name and name != _NEW:
-        message = f"{name} belongs on the back channel"
-        checks.context.report_field("COLO-NEW-FWD", body.record, "control_id", message, _NEW, name)
 
 
 def control_id(checks: base.Checks, body: Body) -> Generator[int, int, str | None]:
