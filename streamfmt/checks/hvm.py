@@ -113,10 +113,10 @@ def params(checks: Checks, body: Body) -> Program:
     """Program that judges HVM_PARAMS: count against length, then each parameter's index."""
     record = body.record
     size, unit = tables.SIZES[_PARAMS], tables.UNITS[_PARAMS][0]
-    raw = yield from checks.fixed(body)
-    if not raw:
+    values = yield from checks.values(body)
+    if not values:
         return
-    count, *_ = Struct(body.order + tables.FORMATS[_PARAMS]).unpack(raw)
+    count, *_ = values
     if not count and record.length == size:
         checks.context.report("LIBXC-ERRATA-1", record, EMPTY, offset=record.body, field="count", actual=count)
     expected = size + unit * count

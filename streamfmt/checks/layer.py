@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import unpack
+
 from .. import tables
 from ..reader.body import LIST_PIECE, Body
 from ..reader.events import PAGE, Layer, Record
@@ -145,31 +147,26 @@ class Context:
         self.report_header(clause, record, "length", message, expected, record.length)
 
     def report_rules(
-        self, rows: Sequence[tuple[Any, ...]], where: Layer | Record, raw: bytes, at: int, prefix: str = ""
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        where: Layer | Record,
+        raw: bytes,
+        at: int,
+        path: str = "",
+        prefix: str = "",
     ) -> None:
-        """Findings for fields of a layout at stream offset `at` whose rules do not hold; `prefix` names an element."""
+        """Findings for fields whose rules do not hold, of a layout as in :meth:`report_field`, which is `raw`."""
         order = where.layer.order if isinstance(where, Record) else where.order
         for row in rows:
             clause, field, offset, size, _, _, _, allowed = row
             if self.findings.full(clause, where, at + offset):
                 continue
-            actual = value_of(row, raw, order)
-            expected = messages.allowed_words(allowed)
-            field = prefix + field
-            message = f"{field} is {messages.number(actual)}, expected {expected}"
+            actual, expected = messages.number(value_of(row, raw, order)), messages.allowed_words(allowed)
+            message = f"{prefix}{field} is {actual}, expected {expected}"
             if isinstance(where, Layer) and field in where.row.magic and (wrong := damaged(where.name, raw)):
                 here = [byte for byte in wrong if offset <= byte[0] < offset + size]
                 message = f"the {field} is damaged: {places(here)}"
-            self.report(
-                clause,
-                where,
-                message,
-                offset=at + offset,
-                length=size,
-                field=field,
-                expected=expected,
-                actual=messages.number(actual),
-            )
+            self.report_field(clause, where, field, message, expected, actual, path, at, prefix)
 
     def abstain(self, clause: str, why: str) -> None:
         """Say that a rule was not judged."""
@@ -213,7 +210,7 @@ class Checks:
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         """A header of `layer`, which this judges."""
         if broken:
-            self.context.report_rules(broken, layer, raw, at)
+            self.context.report_rules(broken, layer, raw, at, path)
 
     def record(self, record: Record) -> Program | None:
         """A record: its type, its place among the others, its length; a program that judges its body, if any."""
@@ -258,12 +255,10 @@ class Checks:
         """The record that closes a checkpoint of the layer has come."""
 
     def ended(self, at: int) -> None:
-        """The layer has ended."""
-
-    def never_checkpointed(self, at: int) -> None:
         """The layer has ended at `at`: a stream that is declared checkpointed has had one."""
-        mode = self.context.mode
-        if mode in CHECKPOINTED and not self.context.checkpoints:
+        mode, parent = self.context.mode, self.layer.parent
+        outermost = self.layer.row.closes and not (parent and parent.row.closes)
+        if outermost and mode in CHECKPOINTED and not self.context.checkpoints:
             message = f"the stream ends without a checkpoint, and is declared {mode}"
             self.context.report("CKPT-CKPT-REC", self.layer, message, offset=at, expected="CHECKPOINT", actual="END")
 
@@ -360,6 +355,11 @@ class Checks:
             self.context.report_rules(broken, record, raw, at)
         return raw
 
+    def values(self, body: Body) -> Generator[int, int, tuple[Any, ...]]:
+        """Program that reads and judges the fixed fields too: their values, none if the stream ends first."""
+        raw = yield from self.fixed(body)
+        return unpack(body.order + tables.FORMATS[body.record.path], raw) if raw else ()
+
     def elements(self, body: Body) -> Program:
         """Program that judges each element of the list that is the rest of a body by the field rules for it."""
         record, number = body.record, 0
@@ -373,6 +373,6 @@ class Checks:
                 broken = broken_rules(path, element, body.order)
                 if broken:
                     prefix = f"{path.rpartition('.')[2]}[{number + offset // unit}]."
-                    self.context.report_rules(broken, record, element, at + offset, prefix)
+                    self.context.report_rules(broken, record, element, at + offset, path, prefix)
             number += len(raw) // unit
             at += len(raw)

@@ -146,9 +146,8 @@ class Checks(base.Checks):
     def ended(self, at: int) -> None:
         if self.position.state != _BETWEEN:
             self._complete(at)
-        if self.around is None:
-            self.never_checkpointed(at)
-        else:
+        super().ended(at)
+        if self.around is not None:
             self.around.image_record(f"{self.layer.name}.{self.layer.row.end}")
 
     def _complete(self, at: int) -> None:

@@ -158,17 +158,12 @@ def _body(checks: Checks, body: Body) -> Program:
             return
         _judge(checks, record, entries, first)
         if checks.context.deep and PAGE * before <= record.length:
-            page_tables += _tables(walk.kinds, before)
+            carried = [kind for kind in walk.kinds if kind in tables.PAGE_TYPES_DATA]
+            page_tables += [place for place, kind in enumerate(carried, before) if kind in tables.PAGE_TYPES_TABLE]
         first, before = first + len(entries), walk.pages
     memory = checks.memory
     if _conclude(checks, record, walk) and page_tables and memory is not None and memory.end_pfn is not None:
         yield from _page_tables(checks, body, memory.end_pfn, page_tables)
-
-
-def _tables(kinds: bytes, pages: int) -> list[int]:
-    """Which pages of the record's content are page tables, by the types of entries, `pages` being those before them."""
-    carried = [kind for kind in kinds if kind in tables.PAGE_TYPES_DATA]
-    return [place for place, kind in enumerate(carried, pages) if kind in tables.PAGE_TYPES_TABLE]
 
 
 def _page_tables(checks: Checks, body: Body, end: int, page_tables: Sequence[int]) -> Generator[int, int, None]:

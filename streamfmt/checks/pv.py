@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from struct import unpack, unpack_from
+from struct import unpack_from
 
 from .. import tables
 from ..reader.body import LIST_PIECE
@@ -25,10 +25,10 @@ _P2M = "libxc.X86_PV_P2M_FRAMES"
 def pv_info(checks: Checks, body: Body) -> Program:
     """Program that judges X86_PV_INFO: its fields, and that such guests exist."""
     record = body.record
-    raw = yield from checks.fixed(body)
-    if not raw or checks.memory is None:
+    values = yield from checks.values(body)
+    if not values or checks.memory is None:
         return
-    width, levels, *_ = unpack(body.order + tables.FORMATS[record.path], raw)
+    width, levels, *_ = values
     if (width, levels) not in tables.PV_COMBINATIONS:
         checks.context.report(
             "LIBXC-PVINFO-COMBO",
@@ -47,10 +47,10 @@ def pv_info(checks: Checks, body: Body) -> Program:
 def p2m_frames(checks: Checks, body: Body) -> Program:
     """Program that judges X86_PV_P2M_FRAMES: its range, its length, and that each frame is the guest's."""
     record, memory = body.record, checks.memory
-    raw = yield from body.take(tables.SIZES[record.path])
-    if len(raw) < tables.SIZES[record.path] or memory is None:
+    values = yield from checks.values(body)
+    if not values or memory is None:
         return
-    start, end = unpack(body.order + tables.FORMATS[record.path], raw)
+    start, end = values
     if not _range(checks, memory, record, start, end):
         return
     if record.layer.guest != "pv":
@@ -107,12 +107,12 @@ def _p2m_entry(checks: Checks, where: Record | Layer, at: int, place: int, actua
 def vcpu(checks: Checks, body: Body) -> Program:
     """Program that judges a vcpu's record: its fixed fields, that it is the only one of its kind, its MSRs."""
     record = body.record
-    raw = yield from checks.fixed(body)
-    if not raw or checks.memory is None:
+    values = yield from checks.values(body)
+    if not values or checks.memory is None:
         return
-    number, *_ = unpack(body.order + tables.FORMATS[record.path], raw)
+    number, *_ = values
     key = record.type, number
-    if record.length == len(raw):
+    if not body.left:
         pass  # an empty one counts as if it were not there
     elif key in checks.memory.vcpus:
         message = f"vcpu {number} has another {record.name}; readers use the last"

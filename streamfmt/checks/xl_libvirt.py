@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from struct import unpack
-
 from .. import tables
 from ..reader.body import PIECE, Body
 from ..reader.fields import number
@@ -11,7 +9,7 @@ from . import layer as base
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
     from ..reader.events import Layer, Record
@@ -25,10 +23,12 @@ _WORDS = {_V2: "a libxl v2 stream", _LEGACY: "a legacy stream"}
 class _File(base.Checks):
     """Judges a file whose header, at offset `at`, says in `field` which stream is inside; else `clause` is broken.
 
-    `said` is the number in that field.
+    `said` is the number in that field; `promises` has the key of a stream by those bits of it that are in `mask`.
     """
 
     clause = field = ""
+    mask = -1
+    promises: Mapping[int, str]
     at = said = 0
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
@@ -37,8 +37,8 @@ class _File(base.Checks):
 
     def inner(self, at: int, identity: Identity) -> None:
         """Judge what the file says about its stream by what the stream is."""
-        key = self.promised()
-        if not key or identity.key == key:
+        key = self.promises.get(self.said & self.mask, identity.key)
+        if identity.key == key:
             return
         promised = _WORDS[key]
         found = f"{identity.name} ({identity.evidence}){self.mend(identity)}"
@@ -52,10 +52,6 @@ class _File(base.Checks):
             actual=identity.name,
         )
 
-    def promised(self) -> str:
-        """The key of the stream that the header says is inside; empty if it says nothing known."""
-        return ""
-
     def mend(self, identity: Identity) -> str:
         """How the header could be made to say what `identity` is, in words to be added to a message."""
         return ""
@@ -66,6 +62,8 @@ class Xl(_File):
 
     clause = "XL-FLAG-STREAM"
     field = "mandatory_flags.stream_v2"
+    mask = tables.XL_FLAGS["stream_v2"]
+    promises: Mapping[int, str] = {mask: _V2, 0: _LEGACY}
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if layer.order == ">":
@@ -73,15 +71,12 @@ class Xl(_File):
             self.context.report_field("XL-BYTEORDER", layer, "byteorder", message, path=path, at=at)
         super().header(layer, path, at, raw, broken)
 
-    def promised(self) -> str:
-        return _V2 if self.said & tables.XL_FLAGS["stream_v2"] else _LEGACY
-
     def mend(self, identity: Identity) -> str:
         if identity.key not in _WORDS:
             return ""
         place, size = tables.PLACES[f"{self.layer.name}.header"][self.field]
         lowest = self.at + place + (size - 1 if self.layer.order == ">" else 0)
-        byte = (self.said ^ tables.XL_FLAGS["stream_v2"]) & 0xFF
+        byte = (self.said ^ self.mask) & 0xFF
         return f"; the byte at {lowest} would have to be \\{byte:03o}, as printf writes it"
 
     def body(self, record: Record) -> Program:
@@ -92,12 +87,11 @@ class Xl(_File):
             message = f"{record.length} bytes are too few for the length of a configuration"
             context.report_header("XL-OPTDATA-LEN", record, "length", message, f"at least {size}", record.length)
             return
-        raw = yield from body.take(size)
-        if len(raw) < size:
+        values = yield from self.values(body)
+        if not values:
             return
-        (length,) = unpack(body.order + tables.FORMATS[record.path], raw)
         unit, spare = tables.UNITS[record.path]
-        length *= unit
+        length = values[0] * unit
         outer = record.layer.parent
         if not length and outer is not None:
             context.checks(outer).bare(record)
@@ -111,7 +105,7 @@ class Xl(_File):
         formed = True
         if length:
             formed = yield from _text(self, body, "XL-CONFIG-FORM", "config", length, b"{" if json else b"", json)
-        if length and formed and not json and self.said & tables.XL_FLAGS["stream_v2"]:
+        if length and formed and not json and self.said & self.mask:
             message = "the configuration is said to be text, in a file of Xen 4.6 or later"
             context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
         rest, unread = room - length, body.left
@@ -125,10 +119,7 @@ class Libvirt(_File):
 
     clause = "LIBVIRT-VERSION-STREAM"
     field = "version"
-
-    def promised(self) -> str:
-        promises = {tables.LIBVIRT_VERSION_LEGACY: _LEGACY, tables.LIBVIRT_VERSION_V2: _V2}
-        return promises.get(self.said, "")
+    promises: Mapping[int, str] = {tables.LIBVIRT_VERSION_LEGACY: _LEGACY, tables.LIBVIRT_VERSION_V2: _V2}
 
     def body(self, record: Record) -> Program:
         if record.length:
