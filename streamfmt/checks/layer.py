@@ -226,9 +226,10 @@ class Checks:
         path = record.path
         if (path not in tables.RULES and path not in _LISTS) or record.length < tables.SIZES[path]:
             return None
-        return self._fields(Body(self.context.window, record))
+        body = Body(self.context.window, record)
+        return self._with_elements(body) if path in _LISTS else self.fixed(body)
 
-    def _fields(self, body: Body) -> Program:
+    def _with_elements(self, body: Body) -> Program:
         yield from self.fixed(body)
         yield from self.elements(body)
 
