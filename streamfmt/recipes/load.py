@@ -21,7 +21,7 @@ from ..writer.part import HEADERS, RECORDS, Part
 from . import guest
 from .faults import Edited, Spot
 from .memory import Many, Pages
-from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value
+from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
 from .toml import LIMITS, Room, Source, Table, chained, integer, shown
 
 FORMAT = 1
@@ -250,6 +250,7 @@ def _named(draft: Edited, table: Table, key: str) -> Spot:
 
 def _fault(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     """One edit."""
+    renamed(table)
     does = [name for name in _FAULTS if name in table]
     if len(does) != 1:
         raise table.fail(f"a fault is one of {', '.join(_FAULTS)}, here are {len(does)}")

@@ -77,7 +77,7 @@ def frames(text: str) -> tuple[Frames, ...]:
 
 def numbers(runs: Sequence[Frames]) -> Numbers | list[int]:
     """The numbers of the frames.  Raises ValueError if they are too many for a list."""
-    count = sum(map(len, runs))
+    count = sum(run.last - run.first + 1 for run in runs)  # which may be more than len() can say
     if count > _LISTED_MOST:
         raise ValueError(f"these are {count:,} frames; a list has {_LISTED_MOST:,} at most")
 

@@ -30,6 +30,8 @@ _RANDOM_FEW = 64 << 10
 _ZEROS_MOST = 1 << 40
 _FRAMES_MOST = MOST // memory.PAGE
 FRAMES_MAX = tables.ENTRY_PFN_MASK + 1
+# No field is wider.
+_NUMBERS_MAX = 1 << 64
 # Some layers have signed lengths and types.
 _LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
@@ -183,7 +185,7 @@ def _variable(part: Variable, value: Any, table: Table, name: str, around: tuple
         return _bytes(value, table, name)
     if isinstance(value, str):
         try:
-            return memory.numbers(frames(value, table, name))
+            return memory.numbers(frames(value, table, name, most=_NUMBERS_MAX))
         except ValueError as error:
             raise table.fail(str(error), name) from None
     if not isinstance(value, list):
@@ -214,6 +216,7 @@ def parts_of(
 ) -> Iterator[Part]:
     """The parts in a list of tables; what `named` finds, where it is given, may be copied.  Raises RecipeError."""
     for row in table.tables(key):
+        renamed(row)
         if "recipe" in row:
             parts = fetched(row, "recipe").parts
             row.spend("parts and rows", len(parts), "recipe")
@@ -235,6 +238,12 @@ def parts_of(
         else:
             yield around(_plain(row), row)
         row.done()
+
+
+def renamed(row: Table) -> None:
+    """Refuse a key that has another name now."""
+    if "octets" in row:
+        raise row.fail("octets is called bytes now", "octets")
 
 
 def check(part: Part) -> int:
@@ -266,8 +275,8 @@ def misfit(row: Table, error: FieldError) -> RecipeError:
     return row.fail(message, *place)
 
 
-def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames, ...]:
-    """The frames that a text says.  Raises RecipeError."""
+def frames(text: object, table: Table, *place: str | int, most: int = FRAMES_MAX) -> tuple[memory.Frames, ...]:
+    """The frames that a text says, or other numbers below `most`.  Raises RecipeError."""
     if not isinstance(text, str):
         raise table.fail(f'{shown(text)} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"', *place)
     try:
@@ -275,8 +284,9 @@ def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames
     except ValueError as error:
         raise table.fail(str(error), *place) from None
     table.spend("runs of frames", len(found), *place)
-    if any(run.last >= FRAMES_MAX for run in found):
-        raise table.fail(f"a page entry has no room for frames from {FRAMES_MAX:#x} on", *place)
+    if any(run.last >= most for run in found):
+        what = "a page entry has no room for frames" if most == FRAMES_MAX else "a field has no room for numbers"
+        raise table.fail(f"{what} from {most:#x} on", *place)
     return found
 
 

@@ -401,7 +401,7 @@ def test_names_are_those_of_the_layer_that_is_open() -> None:
 
 
 def test_an_unknown_record_ends_no_layer() -> None:
-    """A record of a type that nobody knows is no END, whatever it is built from."""
+    """A record of an unknown type is no END, whatever it is built from."""
     out = io.BytesIO()
     with Writer(out, "libxl", judge=False) as writer:
         for part in (*GOOD["libxl-remus-hvm"].parts[:4], unknown("libxc", 1 << 31)):
