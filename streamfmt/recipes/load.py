@@ -260,7 +260,6 @@ def _fault(draft: Edited, table: Table, fetch: Fetch | None) -> None:
         table.spend("steps", 8 + sum(check(part) + _weight(part) for part in draft.fresh))
     except FieldError as error:
         raise (table.fail(str(error), "field") if "field" in table else misfit(table, error)) from None
-    table.done()
 
 
 def _weight(part: Part) -> int:

@@ -221,7 +221,6 @@ def parts_of(
             parts = fetched(row, "recipe").parts
             row.spend("parts and rows", len(parts), "recipe")
             yield from parts
-            row.done()
             continue
         row.spend("parts and rows", 1)
         if "copy" in row and named is not None:
@@ -237,7 +236,6 @@ def parts_of(
             )
         else:
             yield around(_plain(row), row)
-        row.done()
 
 
 def renamed(row: Table) -> None:

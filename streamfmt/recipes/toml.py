@@ -121,11 +121,13 @@ class Table:
         return Table(self.source, self.take(key, dict, {}), (*self.place, key))
 
     def tables(self, key: str) -> Iterator[Table]:
-        """Tables of a list, such as [[part]]."""
+        """Tables of a list, such as [[part]]; each may have no more keys than are asked for before the next is."""
         for number, row in enumerate(self.take(key, list, [])):
             if not isinstance(row, dict):
                 raise self.fail(f"{shown(row)} is not a table", key, number)
-            yield Table(self.source, row, (*self.place, key, number))
+            table = Table(self.source, row, (*self.place, key, number))
+            yield table
+            table.done()
 
     def each(self) -> Iterator[tuple[str, Any]]:
         """All keys, which may be any, and their values."""

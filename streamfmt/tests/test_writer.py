@@ -24,9 +24,9 @@ from ..codec import encode, plan
 from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io import outputs
-from ..recipes.samples import CONFIGURATION
 from ..schema import libxc
 from ..writer import HEADERS, BreachError, Draft, Part, Writer, unknown
+from ..writer.builders import CONFIGURATION
 from .support.corpus import SMALL
 from .support.good_streams import GOOD, HVM, TSC
 from .support.listings import DATA

@@ -10,7 +10,7 @@ from .. import tables
 from ..codec.content import Buffer, Content, resized
 from ..codec.decode import layouts
 from ..errors import FieldError
-from ..schema import libvirt, libxc, libxl, qemu
+from ..schema import libvirt, libxc, libxl, qemu, xapi
 from .draft import Draft
 from .part import Part, header, record
 
@@ -135,8 +135,21 @@ def emulator(data: Content = qemu.HEADER, number: int = UPSTREAM) -> Part:
 
 # -- containers -----------------------------------------------------------------------------------------------
 
+# What is in them where nothing else is asked for: samples, of no real guest.
+CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+XML = b"<domain type='xen'><name>guest</name></domain>\0"
+# A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
+_VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
+XENOPS = f'((time 20240301T09:30:00Z)(word_size {xapi.WORD_SIZES[-1]})(vm_str "{_VM_STR}")(xs_subtree()))'.encode()
 
-def in_xl(stream: Draft, configuration: Content, rest: bytes = b"", **flags: int) -> Draft:
+
+def in_libxl(image: Draft, legacy: int = 0) -> Draft:
+    """A libxl stream of the image, and of what follows it: all but the beginning is there."""
+    head = header("libxl.header", **{"options.legacy": int(legacy)})
+    return replace(image, parts=(head, record("libxl.LIBXC_CONTEXT"), *image.parts))
+
+
+def in_xl(stream: Draft, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Draft:
     """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
     data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
     head = header(
@@ -161,7 +174,7 @@ def after_text(stream: Draft, text: Content, path: str = "text.TEXT") -> Draft:
     return replace(stream, parts=(record(path, text), *stream.parts))
 
 
-def in_libvirt(stream: Draft, xml: Content, version: int = libvirt.VERSION_V2) -> Draft:
+def in_libvirt(stream: Draft, xml: Content = XML, version: int = libvirt.VERSION_V2) -> Draft:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))
     return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
@@ -180,7 +193,7 @@ def unsized(name: str, declared_length: int = 0) -> Part:
     return replace(record(f"xapi.{name}"), declared_length=declared_length)
 
 
-def in_xapi(image: Draft, *after: Part, xenops: Content) -> Draft:
+def in_xapi(image: Draft, *after: Part, xenops: Content = XENOPS) -> Draft:
     """A XAPI suspend image of the stream, with `after` between the memory and the end."""
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
     return replace(image, parts=(*before, *image.parts, *after, unsized("END_OF_IMAGE")))
