@@ -202,7 +202,7 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
         return Recipe(stream, "auto", "auto")
     if "part" not in top:
         raise top.fail("it says nothing of a stream: give it a guest, parts, or a base")
-    return Recipe(Draft(tuple(parts_of(top, "part", fetched(top, fetch)))), form)
+    return Recipe(Draft(tuple(parts_of(top, "part", lambda row, key: _fetched(row, key, fetch).stream))), form)
 
 
 def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
@@ -215,11 +215,6 @@ def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
         raise table.fail(f"there is no recipe {shown(name)}", key) from None
     except ValueError as error:
         raise table.fail(str(error), key) from None
-
-
-def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Draft]:
-    """What finds the stream of another recipe that a key of a table names."""
-    return lambda within, key: _fetched(within, key, fetch).stream
 
 
 # -- faults ---------------------------------------------------------------------------------------------------
@@ -302,7 +297,7 @@ def _insert(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     def named(row: Table, key: str) -> Part:
         return draft.part(_named(draft, row, key))
 
-    parts = tuple(parts_of(table, "insert", fetched(table, fetch), named))
+    parts = tuple(parts_of(table, "insert", lambda row, key: _fetched(row, key, fetch).stream, named))
     for key, edit in (("before", draft.before), ("after", draft.after), ("instead", draft.swap)):
         if key in table:
             edit(_named(draft, table, key), *parts)

@@ -226,7 +226,7 @@ def parts_of(
         if "copy" in row and named is not None:
             yield around(named(row, "copy"), row)
         elif "raw" in row:
-            yield raw(content(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
+            yield raw(content(row, "raw"), _zeros(row, "zeros"))
         elif "pages" in row:
             yield around(_pages(row), row)
         elif "vcpu" in row:
@@ -303,14 +303,9 @@ def _pages(row: Table) -> Part:
     runs = frames(row.any("pages"), row, "pages")
     if sum(map(len, runs)) > _FRAMES_MOST:
         raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
-    if "contents" in row:
-        return _pages_with(runs, row)
-    fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
-    return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
-
-
-def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
-    """PAGE_DATA with contents of its own."""
+    if "contents" not in row:
+        fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
+        return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
     contents = content(row, "contents")
     if len(contents) % memory.PAGE:
         raise row.fail(f"{len(contents):,} bytes are no whole pages", "contents")
@@ -324,8 +319,32 @@ def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
         if not pattern:
             raise table.fail("no bytes fill no page", key)
         return memory.pattern(pattern)
-    word = table.one_of(key, memory.FILLS, default)
+    word = table.one_of(key, tuple(memory.FILLS), default)
     return memory.fill(word, table.number("seed", 0), last)
+
+
+def _patches(row: Table, key: str) -> tuple[tuple[str, int | Content], ...]:
+    inner = row.table(key)
+    return tuple((name, patch_value(inner, name)) for name, _ in inner.each())
+
+
+def _signed(row: Table, key: str) -> int:
+    return row.number(key, 0, least=_LEAST)
+
+
+def _zeros(row: Table, key: str) -> int:
+    return row.number(key, 0, most=_ZEROS_MOST)
+
+
+# What is said of a part beyond its fields, by key: the attribute of Part, and what reads it.
+AROUND: dict[str, tuple[str, Callable[[Table, str], Any]]] = {
+    "bytes": ("data", content),
+    "set": ("patches", _patches),
+    "type": ("code", _signed),
+    "length": ("declared_length", _signed),
+    "padding": ("padding", content),
+    "zeros": ("fill", _zeros),
+}
 
 
 def around(part: Part, row: Table) -> Part:
@@ -333,19 +352,7 @@ def around(part: Part, row: Table) -> Part:
     for key in ("type", "length", "padding"):
         if key in row and not (part.is_record and (key == "padding" or part.layer in HEADED)):
             raise row.fail(f"{part.path} has no {key} around it that could be another", key)
-    if "bytes" in row:
-        part = replace(part, data=content(row, "bytes"))
-    if "type" in row:
-        part = replace(part, code=row.number("type", 0, least=_LEAST))
-    if "length" in row:
-        part = replace(part, declared_length=row.number("length", 0, least=_LEAST))
-    if "padding" in row:
-        part = replace(part, padding=content(row, "padding"))
-    if "zeros" in row:
-        part = replace(part, fill=row.number("zeros", 0, most=_ZEROS_MOST))
-    if "set" in row:
-        inner = row.table("set")
-        part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))
+    part = replace(part, **{name: read(row, key) for key, (name, read) in AROUND.items() if key in row})
     try:
         steps = check(part)
     except FieldError as error:

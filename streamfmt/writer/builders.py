@@ -14,8 +14,9 @@ from ..schema import libvirt, libxc, libxl, qemu, xapi
 from .draft import Draft
 from .part import Part, header, record
 
-# A page entry's type, in its place.
+# A page entry's type, in its place; and the types of pages that have contents.
 PAGE_CODES = {row.name: row.code << tables.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
+DATA_TYPES = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 
 
 def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
@@ -30,10 +31,9 @@ def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int,
 
 def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None) -> Part:
     """PAGE_DATA for (frame, type name) pairs; content is derived from the frame number where not given."""
-    data = {row.name for row in libxc.PAGE_TYPES if row.data}
-    contents = [
-        (content or {}).get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn, kind in entries if kind in data
-    ]
+    given = content or {}
+    filled = [pfn for pfn, kind in entries if kind in DATA_TYPES]
+    contents = [given.get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn in filled]
     return page_data([pfn for pfn, _ in entries], [kind for _, kind in entries], contents)
 
 
