@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ..checks.layer import MODES
 from ..errors import FieldError, RecipeError
 from ..reader.registry import FORMS as READ
-from ..writer.draft import ANNOUNCING, Draft, with_length
+from ..writer.draft import ORDERED, Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
 from . import guest
 from .faults import Edited, Spot
@@ -333,14 +333,10 @@ def _cut(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     draft.cut = at
 
 
-# Layers that announce the byte order of what follows their headers.
-_ORDERED = (*ANNOUNCING.values(), "xl")
-
-
 def _big(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     layers = table.take("big_endian", list, [])
-    if not set(map(str, layers)) <= set(_ORDERED):
-        raise table.fail(f"{layers} is not some of {', '.join(_ORDERED)}", "big_endian")
+    if not set(map(str, layers)) <= set(ORDERED):
+        raise table.fail(f"{layers} is not some of {', '.join(ORDERED)}", "big_endian")
     if not layers or not set(layers) <= draft.headed():
         raise table.fail(f"{layers} is not some of the layers in the stream that have a header", "big_endian")
     draft.big = frozenset(layers)

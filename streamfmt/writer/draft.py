@@ -10,13 +10,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..codec.content import Buffer, Content, Made, joined, pieces, resized
+from ..codec.decode import layouts
+from ..schema import back_channel
 from .part import HEADERS, Part, size
 
-# Headers in which a layer announces the byte order of what follows them.
-ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
 
+def _headers(name: str) -> dict[str, str]:
+    """The headers that have a field of that name, and the layer of each."""
+    return {
+        path: path.partition(".")[0] for path in HEADERS if any(field.path == name for field in layouts()[path].fields)
+    }
+
+
+# Headers in which a layer announces the byte order of what follows them; layers in which a header shows which it is.
+ANNOUNCING = _headers("options.endian")
+ORDERED = (*ANNOUNCING.values(), *_headers("byteorder").values())
 # With these a COLO back channel begins, which has no header.
-_BACK = ("libxl.CHECKPOINT_STATE", "libxc.CHECKPOINT_DIRTY_PFN_LIST")
+_BACK = {path.partition(" ")[0] for path in back_channel.MACHINE.names}
 
 # Bodies up to this are copied where their length changes, larger ones are made when they are written.
 _SMALL = 4096
@@ -47,9 +57,9 @@ class Draft:
     @property
     def form(self) -> str:
         """The form to declare to a reader; empty if no reader accepts the first part."""
-        first = next((part for part in self.parts), None)
-        if first is None:
+        if not self.parts:
             return ""
+        first = self.parts[0]
         if first.path in _BACK:
             return "back-channel"
         return first.layer if first.path in HEADERS else ""

@@ -23,7 +23,7 @@ from ..reader.reader import Reader
 from ..reader.registry import FORMS
 from ..schema import libxc, protocol
 from ..schema.machine import EITHER
-from .builders import image_headers, in_xl, page_data
+from .builders import image_headers, in_libxl, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
 
@@ -50,13 +50,8 @@ if TYPE_CHECKING:
 
 # Bytes after END that are shown: they are looked at no further.
 _HEAD = 64
-# What comes before an image in the forms that need little else to begin, and whether a configuration is among that.
-_STREAM = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"))
-_BEGUN: dict[str, tuple[tuple[Part, ...], bool]] = {
-    "libxc": ((), False),
-    "libxl": (_STREAM, False),
-    "xl": (_STREAM, True),
-}
+# The forms that need little else to begin than an image.
+_BEGUN = ("libxc", "libxl", "xl")
 # Records up to this are copied in one piece.
 _WHOLE = 16 << 20
 
@@ -199,13 +194,14 @@ class Writer:
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
-        around, configured = _BEGUN[self.form]
-        if (config is not None) != configured:
+        if (config is not None) != (self.form == "xl"):
             raise ValueError(f"config is for xl files, which need it: this is {self.form}")
-        parts = (*around, *image_headers(guest, version, xen))
+        stream = Draft(image_headers(guest, version, xen))
+        if self.form != "libxc":
+            stream = in_libxl(stream)
         if config is not None:
-            parts = in_xl(Draft(parts), config).parts
-        for part in parts:
+            stream = in_xl(stream, config)
+        for part in stream:
             self.put(part)
 
     def header(self, name: str, **values: Any) -> None:
