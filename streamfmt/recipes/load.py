@@ -22,7 +22,7 @@ from . import guest
 from .faults import Edited, Spot
 from .memory import Many, Pages
 from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
-from .toml import LIMITS, Room, Source, Table, chained, integer, shown
+from .toml import LIMITS, Source, Table, chained, integer, shown
 
 FORMAT = 1
 # How many recipes may be made from one another: more would be too many for Python's stack.
@@ -85,7 +85,7 @@ class _Files:
     """Recipes that are made from one another: each is read once, and all have one room together."""
 
     def __init__(self) -> None:
-        self._room = Room()
+        self._room = dict(LIMITS)
         self._made: dict[Path, Recipe] = {}
 
     def load(self, file: BinaryIO, path: Path, within: tuple[Path, ...]) -> Recipe:
