@@ -60,7 +60,8 @@ def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
 
     :param text: the recipe.
     :param file: its name, for error messages.
-    :param fetch: returns the recipe of a given name, for `base` and `like`.
+    :param fetch: returns the recipe of a given name, for `base` and `like`; raises KeyError if there is none.
+    :returns: the recipe.
     :raises RecipeError: it is wrong, or over a limit.
     """
     return read(Source(text, file).top(), fetch, whole=True)
@@ -69,6 +70,8 @@ def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
 def load_file(path: str | os.PathLike[str]) -> Recipe:
     """Load a recipe from a file; recipes that it refers to are in the same directory.
 
+    :param path: the file.
+    :returns: the recipe.
     :raises RecipeError: it is wrong, or over a limit.
     :raises OSError: it cannot be read.
     """
@@ -77,7 +80,7 @@ def load_file(path: str | os.PathLike[str]) -> Recipe:
 
 
 def load_from(file: BinaryIO, path: Path) -> Recipe:
-    """As `load_file`, from an open file."""
+    """As `load_file`, from an open file; of `path` only the directory and the name are used."""
     return _Files().load(file, path, ())
 
 

@@ -177,23 +177,18 @@ class Memory:
     def parts(self) -> Iterator[Part]:
         """The records, each made when it is asked for."""
         some: list[Frames] = []
-        room = self.batch
+        room, left = self.batch, self.pages
         for run in self.frames:
             first = run.first
             while first <= run.last:
                 last = min(run.last, first + room - 1)
                 some.append(Frames(first, last, run.type))
                 room -= last + 1 - first
+                left -= last + 1 - first
                 first = last + 1
-                if not room:
-                    yield self.record(some)
+                if not room or not left:
+                    yield Part("libxc.PAGE_DATA", Pages(tuple(some), self.fills))
                     some, room = [], self.batch
-        if some:
-            yield self.record(some)
-
-    def record(self, some: Sequence[Frames]) -> Part:
-        """PAGE_DATA of some frames."""
-        return Part("libxc.PAGE_DATA", Pages(tuple(some), self.fills))
 
 
 class Pages(Mapping[str, Any]):

@@ -20,7 +20,13 @@ DATA_TYPES = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 
 
 def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
-    """The two headers of an image."""
+    """The two headers of an image.
+
+    :param guest: "hvm" or "pv".
+    :param version: of the image.
+    :param xen: major and minor version of the saving Xen.
+    :raises FieldError: there is no such kind of guest.
+    """
     if guest not in libxc.GUESTS:
         raise FieldError("guest", f"{guest!r} is none of {', '.join(libxc.GUESTS)}")
     return (
@@ -30,7 +36,12 @@ def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int,
 
 
 def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None) -> Part:
-    """PAGE_DATA for (frame, type name) pairs; content is derived from the frame number where not given."""
+    """A PAGE_DATA record.
+
+    :param entries: frame numbers and names of their types, such as "NOTAB".
+    :param content: contents by frame number; those not given are derived from it.
+    :raises FieldError: there is no such type.
+    """
     given = content or {}
     filled = [pfn for pfn, kind in entries if kind in DATA_TYPES]
     contents = [given.get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn in filled]
@@ -38,7 +49,13 @@ def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None)
 
 
 def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> Part:
-    """PAGE_DATA of many frames: the type of each, or of all, and the contents of those that carry any."""
+    """A PAGE_DATA record of many frames.
+
+    :param pfns: frame numbers.
+    :param types: the name of each frame's type, or one for all.
+    :param contents: buffers of whole pages for the types that have contents.
+    :raises FieldError: there is no such type, or not one for each frame.
+    """
     kinds = [types] * len(pfns) if isinstance(types, str) else types
     if len(kinds) != len(pfns):
         raise FieldError("types", f"{len(kinds)} for {len(pfns)} frames")
@@ -58,12 +75,16 @@ def page_entries(part: Part) -> list[tuple[int, str]]:
 
 
 def context(*entries: tuple[int, int, Content]) -> Part:
-    """HVM_CONTEXT of (type, instance, data) entries."""
+    """An HVM_CONTEXT record.
+
+    :param entries: type code, instance and data of each entry.
+    """
     rows = [{"typecode": kind, "instance": number, "length": len(data), "data": data} for kind, number, data in entries]
     return record("libxc.HVM_CONTEXT", context=rows)
 
 
 def params(*pairs: tuple[int, int]) -> Part:
+    """An HVM_PARAMS record of parameters' indexes and values."""
     return record("libxc.HVM_PARAMS", count=len(pairs), params=[{"index": i, "value": v} for i, v in pairs])
 
 
@@ -83,7 +104,12 @@ _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
 
 
 def vcpu(kind: str, number: int, size: int) -> Part:
-    """One of the opaque vcpu records, `size` bytes of context, such as Xen takes where the size is one it knows."""
+    """One of the opaque vcpu records, with a context such as Xen takes where the size is one it knows.
+
+    :param kind: "BASIC", "EXTENDED" or "XSAVE".
+    :param number: the vcpu's.
+    :param size: of the context, in bytes.
+    """
     begins = number.to_bytes(4, "little") + size.to_bytes(4, "little") if kind == "EXTENDED" and size >= 8 else b""
     blob = _context(kind, size) if (kind, size) in _CONTEXTS else resized(begins, size)
     return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=blob)
@@ -98,15 +124,18 @@ def _context(kind: str, size: int) -> bytes:
 
 
 def vcpu_msrs(number: int, *msrs: tuple[int, int]) -> Part:
+    """X86_PV_VCPU_MSRS of a vcpu's number, and its MSRs' indexes and values."""
     rows = [{"index": index, "value": value} for index, value in msrs]
     return record("libxc.X86_PV_VCPU_MSRS", vcpu_id=number, msrs=rows)
 
 
 def p2m(start: int, end: int, *frames: int) -> Part:
+    """X86_PV_P2M_FRAMES of the first and last frame, and the frames that hold the table of all between."""
     return record("libxc.X86_PV_P2M_FRAMES", start_pfn=start, end_pfn=end, frames=list(frames))
 
 
 def pv_info(width: int, levels: int) -> Part:
+    """X86_PV_INFO of a width in bytes, and the levels of page tables."""
     return record("libxc.X86_PV_INFO", guest_width=width, pt_levels=levels)
 
 
@@ -115,7 +144,10 @@ UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
 
 
 def xenstore(*strings: str, emulator: int = UPSTREAM) -> Part:
-    """EMULATOR_XENSTORE_DATA of keys and values in turn."""
+    """EMULATOR_XENSTORE_DATA of keys and values in turn.
+
+    :raises ValueError: a key has no value.
+    """
     pairs = [{"key": k.encode(), "value": v.encode()} for k, v in zip(strings[::2], strings[1::2], strict=True)]
     return record("libxl.EMULATOR_XENSTORE_DATA", emulator_id=emulator, pairs=pairs)
 
@@ -126,10 +158,12 @@ def control(number: int) -> Part:
 
 
 def dirty(*pfns: int) -> Part:
+    """CHECKPOINT_DIRTY_PFN_LIST of frame numbers."""
     return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
 def emulator(data: Content = qemu.HEADER, number: int = UPSTREAM) -> Part:
+    """EMULATOR_CONTEXT of an emulator's state, and which emulator it is."""
     return record("libxl.EMULATOR_CONTEXT", emulator_id=number, context=data)
 
 
