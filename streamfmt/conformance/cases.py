@@ -19,9 +19,9 @@ from itertools import chain
 from .. import data, tables
 from ..corpus import entries
 from ..corpus.entries import Entry
-from ..recipes.samples import in_xl
 from ..writer import HEADERS, RECORDS, Draft, Part, raw, record, unknown
 from ..writer.boundaries import boundary_values, fields
+from ..writer.builders import in_xl
 
 # Bytes of an xl header and what comes before the stream in the file made here.
 _OUTER = 120

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from ..api import Form, Mode
 from ..reader.registry import FORMS, ROWS
-from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from ..schema import libxc, libxl, protocol, qemu, states
 from ..schema.machine import ANY, Machine
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
+from ..writer.builders import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from . import records
 from .any_layer import any_layer
 from .images import LATER, Plan, contents, machines, ordered

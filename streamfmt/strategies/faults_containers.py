@@ -9,9 +9,9 @@ from functools import partial
 from hypothesis import strategies as st
 
 from .. import tables
-from ..recipes.samples import XENOPS, in_libvirt, in_xl
 from ..schema import libvirt, qemu, xapi
 from ..writer import Draft, Part, after_text, in_migration, raw, record, sized, unsized
+from ..writer.builders import XENOPS, in_libvirt, in_xl
 from .conforming import made
 from .edits import at, nth, of, rotated
 from .fault import Edit, Fault, swapping, to

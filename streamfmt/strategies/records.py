@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from .. import tables
-from ..recipes.samples import XENOPS
 from ..schema import hvm, libxc, libxl, qemu
 from ..writer import (
     Part,
@@ -28,7 +27,7 @@ from ..writer import (
     vcpu_msrs,
     xenstore,
 )
-from ..writer.builders import XSAVE_SIZE
+from ..writer.builders import XENOPS, XSAVE_SIZE
 
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 words = st.integers(0, U32)
