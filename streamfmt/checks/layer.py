@@ -52,13 +52,10 @@ class Context:
         self.complete = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
-        # The checks of the layer that closed the latest checkpoint.
-        self.image: Checks | None = None
         self._checks: dict[str, Checks] = {}
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self.image = None
         self._checks.clear()
         vars(self).pop("window", None)
 
@@ -282,10 +279,6 @@ class Checks:
             expected="the end of the input",
             actual=f"{count} bytes",
         )
-
-    def at_checkpoint(self) -> bool:
-        """Whether nothing has come since the last whole checkpoint."""
-        return False
 
     # -- what tables say --------------------------------------------------------------------------------------
 

@@ -161,7 +161,6 @@ class Checks(base.Checks):
         self.fired.clear()
         if self.memory is not None:
             self.memory.vcpus.clear()
-        self.context.image = self
         if self.around is None:
             self.context.checkpoints += 1
         else:
@@ -174,11 +173,6 @@ class Checks(base.Checks):
         if self.around is not None:
             self.around.next_checkpoint(self.layer, at)
             self.around.image_record(f"{self.layer.name}.*")
-
-    def at_checkpoint(self) -> bool:
-        if self.position.state != _BETWEEN:
-            return False
-        return self.around is None or self.around.at_checkpoint()
 
     def ended(self, at: int) -> None:
         if self.position.state != _BETWEEN:

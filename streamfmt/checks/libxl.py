@@ -110,9 +110,6 @@ class Checks(base.Checks):
         if self.context.mode == MODES[0] and self.kind.state in MODES:
             self.context.mode = self.kind.state
 
-    def at_checkpoint(self) -> bool:
-        return self.position.state == _BETWEEN
-
     def ended(self, at: int) -> None:
         self.never_checkpointed(at)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.events import Layer, Record, Run, Sink
 from .layer import Context
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ class Verifier(Context, Sink):
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
             self.complete = True
-            if self.image is not None and self.image.at_checkpoint() and missing == HEADER:
+            if layer.between_checkpoints(at):
                 self.stopped = None
             else:
                 self._cut_after_checkpoint(record or layer, at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
-from .events import PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
+from .events import PAGE, PAGE_FIXED, Layer, Record, Sink
 from .identify import Identity
 from .page_data import PageBatch, PageData
 from .pump import PAUSE
@@ -66,16 +66,12 @@ class Header:
 
 
 class Stops(Sink):
-    """A sink that knows why reading stopped: `failure`, if that was not the stream's end.
-
-    What takes records sets `last`, the schema path of the last header or record.
-    """
+    """A sink that knows why reading stopped: `failure`, if that was not the stream's end."""
 
     failure: StreamError | None = None
-    last = ""
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
-        if not between_checkpoints(self.last, layer, record, missing):
+        if not layer.between_checkpoints(at):
             self.failure = TruncatedError(at, what, missing)
 
     def oversize(self, record: Record) -> None:
@@ -329,11 +325,9 @@ class ItemReader(Stops):
     # -- events -----------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self.last = path
         self._queue.append((Header(layer, path, at, raw), layer))
 
     def record(self, record: Record) -> Program:
-        self.last = record.path
         self._queue.append((record, record.layer))
         return self._read(record)
 

@@ -103,7 +103,7 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generato
             sink.ended(layer, w.position)
             return record.name
         if kind == tables.LIBXC_CHECKPOINT:
-            layer.checkpoints += 1
+            layer.close_checkpoint(w.position)
             sink.checkpoint(layer, w.position)
             if nested:
                 return record.name

@@ -54,7 +54,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         if kind in layer.row.opens:
             image = Layer(layer.row.opens[kind], layer)
         elif record.path == layer.row.closes and position.state != before:
-            layer.checkpoints += 1
+            layer.close_checkpoint(w.position)
     sink.ended(layer, w.position)
     return END, layer
 

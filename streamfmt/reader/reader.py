@@ -52,14 +52,7 @@ class Reader:
         key = self.identity.key
         if key not in READ:
             return
-        outer = None
-        if self.identity.inner:
-            from . import preface  # few streams have text before them
-
-            outer = Layer(key)
-            yield from preface.program(window, self.sink, outer, self.identity.sizes)
-            key = self.identity.inner
-        ending, layer = yield from framing.read(window, self.sink, Layer(key, outer), self.exact)
+        ending, layer = yield from framing.read(window, self.sink, Layer(key), self.exact)
         if ending == framing.END and not self.exact:
             yield from _trailing(window, self.sink, layer)
 

@@ -108,14 +108,12 @@ class FromStream(Stops):
     # -- events -----------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, data: bytes, broken: Sequence[Any]) -> None:
-        self.last = path
         order = _order(layer, path, data)
         if self._orders.setdefault(layer.name, order) != order:
             self._lose(f"the {layer.name} layer at {at} has another byte order than the one before: it will not be so")
         self._add(dump.part_of_body(path, data, order))
 
     def record(self, record: Record) -> Program:
-        self.last = record.path
         return (
             self._page_data(record) if record.path == _PAGE_DATA and record.layer.order == "<" else self._body(record)
         )

@@ -208,7 +208,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The capture of xl migrate",
         (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
         xl_migrate.MESSAGES,
-        "reader.xl_migrate:program",
+        "reader.containers:xl_migrate",
         "checks.xl_migrate:Checks",
         ("greeting",),
         text=True,
@@ -249,13 +249,15 @@ LAYERS: tuple[LayerType, ...] = (
         too_long="XAPI-LENGTH",
         trailing="XAPI-SLACK",
     ),
-    LayerType("text", "Stray text", (), xl_migrate.TEXT, "reader.preface:program", "checks.preface:Checks", form=False),
+    LayerType(
+        "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.preface:Checks", form=False
+    ),
     LayerType(
         "http",
         "The request before a XAPI image",
         (),
         xl_migrate.HTTP,
-        "reader.preface:program",
+        "reader.containers:preface",
         "checks.layer:Checks",
         form=False,
     ),
