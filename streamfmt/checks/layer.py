@@ -6,6 +6,7 @@ from .. import tables
 from ..reader.body import Body
 from ..reader.events import PAGE, Layer, Record
 from ..reader.fields import broken_rules, damaged, places, value_of
+from ..reader.identify import following
 from ..reader.registry import load
 from . import messages
 from .findings import KEPT, Finding, Findings
@@ -263,8 +264,6 @@ class Checks:
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the outermost END: something known, another stream, or nothing known."""
-        from ..reader.beginnings import following  # little follows a good stream
-
         known, what = following(head, count, zero)
         if known:
             message = f"{count:,} bytes follow END: {what}"

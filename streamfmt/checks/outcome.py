@@ -100,7 +100,7 @@ class Outcome:
 
 def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
     """The outcome as plain values; spec/json/verify.json describes them."""
-    from ..reader.names import named  # few want it as values
+    from ..reader.identification import named  # few want it as values
 
     verifier = outcome.verifier
     stopped, unjudged = verifier.stopped, verifier.unjudged

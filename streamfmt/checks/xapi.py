@@ -8,6 +8,7 @@ from .. import tables
 from ..reader import sexpr
 from ..reader.body import PIECE, Body
 from ..reader.events import Record, Unsized
+from ..reader.identify import following
 from . import layer as base
 
 TYPE_CHECKING = False
@@ -108,8 +109,6 @@ class Checks(base.Checks):
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the end: the block device is longer than the image."""
-        from ..reader.beginnings import following
-
         _, shown = following(head, count, zero)
         message = f"{count:,} bytes follow END_OF_IMAGE: {shown}"
         self.context.report(self.layer.row.trailing, self.layer, message, offset=at, length=count)

@@ -7,6 +7,7 @@ from struct import unpack
 from .. import tables
 from ..reader.body import Body
 from ..reader.fields import broken_rules
+from ..reader.identify import following
 from . import layer as base
 from .preface import QUOTED
 
@@ -71,8 +72,6 @@ class Checks(base.Checks):
         return True
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
-        from ..reader.beginnings import following
-
         _, what = following(head, count, zero)
         message = f"{count:,} bytes follow the handshake: {what}"
         self.context.report(

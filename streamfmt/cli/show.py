@@ -10,10 +10,9 @@ import argparse
 import sys
 
 from .. import tables
-from ..reader.beginnings import following
 from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
-from ..reader.identify import Identity
+from ..reader.identify import Identity, following
 from ..reader.reader import Reader
 from ..reader.registry import READ
 from ..render.hexdump import Dump

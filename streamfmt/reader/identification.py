@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from .events import Layer, Sink, describe
 from .fields import damaged, name_of, places
 from .identify import Identity, unread
-from .names import named
 from .reader import Reader
 
 TYPE_CHECKING = False
@@ -71,6 +72,21 @@ class Headers(Sink):
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.doubt = f"it ends at offset {at}, inside {what}"
+
+
+def named(name: str) -> dict[str, str]:
+    """An input's name, which is bytes, as JSON has it: `file`, the name.
+
+    Where it is not UTF-8, that has \\xNN for what is not, and `file_bytes` all of it in hexadecimal.
+
+    >>> named(os.fsdecode(b"guest\\xff.sav"))
+    {'file': 'guest\\\\xff.sav', 'file_bytes': '6775657374ff2e736176'}
+    """
+    data = os.fsencode(name)
+    try:
+        return {"file": data.decode()}
+    except UnicodeDecodeError:
+        return {"file": data.decode(errors="backslashreplace"), "file_bytes": data.hex()}
 
 
 class Identification:

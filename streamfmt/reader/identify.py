@@ -89,6 +89,20 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     return None
 
 
+def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
+    """What `count` bytes after END are, which begin with `head` and are all zero or not, in words.
+
+    The first of the two says whether known tools leave such bytes there.
+    """
+    for magic, whole, name in tables.TRAILERS:
+        if head.startswith(magic) and (not whole or count == len(magic)):
+            return True, name
+    if zero:
+        return True, "zeros up to the end, as on a block device"
+    other = by_magic(head, False, 0)
+    return False, f"another {other.name}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
+
+
 def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has but for a few bytes."""
     for key, kind, _, data, name in tables.MAGICS:
@@ -121,9 +135,9 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
         head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
         longest = max(
             (
-                _reach(key, kind, offset, data, name)
-                for key, kind, offset, data, name in tables.MAGICS
-                if not offset and _begins(key, data, head)
+                _NAMESAKES.get(key, len(data))
+                for key, _, offset, data, _ in tables.MAGICS
+                if not offset and (data.startswith(head) or damaged(key, head, len(head)))
             ),
             default=_SHORTEST,
         )
@@ -140,16 +154,6 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
         prefaced = _prefaced(start, at) if text else None
         found = prefaced or (_legacy(start) if found is None else _within(found, start, at))
     return found or _unknown(head, at)
-
-
-def _begins(key: str, data: bytes, head: bytes) -> bool:
-    """Whether a magic may begin with `head`, damaged or not."""
-    return data.startswith(head) or bool(damaged(key, head, len(head)))
-
-
-def _reach(key: str, kind: str, offset: int, data: bytes, name: str) -> int:
-    """How many bytes a stream with this magic has at least, which show what it is."""
-    return _NAMESAKES.get(key, len(data))
 
 
 def _text(data: bytes) -> int:
@@ -231,9 +235,9 @@ def _legacy(head: bytes) -> Identity | None:
     found = guess_legacy(head)
     if found is None:
         return None
-    guest = {"pv": "PV", "hvm": "HVM", None: "PV or HVM"}[found.guest]
-    name = f"legacy stream (Xen 3.0 to 4.5), {found.width}-bit toolstack, {guest}"
-    return Identity("legacy", "legacy", name, found.evidence, found.width, found.guest)
+    width, guest, evidence = found
+    name = f"legacy stream (Xen 3.0 to 4.5), {width}-bit toolstack, {guest.upper() if guest else 'PV or HVM'}"
+    return Identity("legacy", "legacy", name, evidence, width, guest)
 
 
 def _unknown(head: bytes, at: int) -> Identity:
