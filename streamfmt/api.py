@@ -16,7 +16,7 @@ from .checks.layer import MODES
 from .checks.outcome import Outcome
 from .checks.verifier import Verifier
 from .errors import DamagedError, UnreadableError
-from .io.memory import ObjectSource, from_object, memory
+from .io.memory import MemorySource, ObjectSource, from_object
 from .io.sources import Source, drive, source_for
 from .reader.events import Layer
 from .reader.events import Record as _Record
@@ -83,7 +83,7 @@ def _source_of(source: int | bytes | bytearray | memoryview | Readable, reader: 
     if isinstance(source, int):
         return source_for(source, reader)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return memory(memoryview(source).cast("B"), reader)
+        return from_object(MemorySource(source), reader)
     if callable(getattr(source, "read", None)):
         return from_object(ObjectSource(source, reader.exact), reader)
     raise TypeError(f"a path, descriptor, binary file object or bytes are wanted, not {type(source).__name__}")

@@ -20,32 +20,15 @@ if TYPE_CHECKING:
 _SHORTEST = tables.SIZES["libxl.header"]
 
 
-def xl(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of an xl save file."""
+def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of a save file of xl or libvirt: a header, one body, a stream."""
+    path = f"{layer.name}.header"
     if (raw := (yield from framing.opening(window, sink, layer, "the file header", _order))) is None:
         return STOP, layer
-    return (yield from _file(window, sink, layer, exact, raw))
-
-
-def libvirt(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of a libvirt save file."""
-    if (raw := (yield from framing.opening(window, sink, layer, "the file header"))) is None:
-        return STOP, layer
-    layer.version = number("libvirt.header", "version", raw, layer.order)
-    return (yield from _file(window, sink, layer, exact, raw))
-
-
-def _order(layer: Layer, raw: bytes) -> None:
-    """The byte order is what the header's second field shows; little-endian if it shows none."""
-    place, size = tables.PLACES["xl.header"]["byteorder"]
-    layer.order = ">" if int.from_bytes(raw[place : place + size], "big") == tables.XL_BYTE_ORDER else "<"
-
-
-def _file(window: Window, sink: Sink, layer: Layer, exact: bool, raw: bytes) -> Generator[int, int, Ending]:
-    """Program of what follows the header `raw`."""
-    place, size = tables.PLACES[f"{layer.name}.header"][layer.row.length]
+    if "version" in tables.PLACES[path]:
+        layer.version = number(path, "version", raw, layer.order)
     (kind,) = tables.RECORDS[layer.name]
-    record = Record(layer, kind, window.position, int.from_bytes(raw[place : place + size], layer.byte_order))
+    record = Record(layer, kind, window.position, number(path, layer.row.length, raw, layer.order))
     layer.index += 1
     if not (yield from framing.body(window, sink, record)):
         return STOP, layer
@@ -59,6 +42,12 @@ def _file(window: Window, sink: Sink, layer: Layer, exact: bool, raw: bytes) -> 
     if not known:
         return STOP, layer
     return (yield from framing.read(window, sink, Layer(identity.key, layer), exact))
+
+
+def _order(layer: Layer, raw: bytes) -> None:
+    """The byte order is what the header's field for it shows; little-endian if it shows none."""
+    place, size = tables.PLACES[f"{layer.name}.header"].get("byteorder", (0, 0))
+    layer.order = ">" if int.from_bytes(raw[place : place + size], "big") == tables.XL_BYTE_ORDER else "<"
 
 
 def preface(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
@@ -83,7 +72,7 @@ def xl_migrate(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generat
         return STOP, layer
     path = f"{layer.name}.{tables.RECORDS[layer.name][tables.XL_MIGRATE_READY]}"
     yield tables.SIZES[path]
-    head = _held(window, tables.SIZES[path])
+    head = window.head(tables.SIZES[path])
     if not head:
         framing.cut(window, sink, layer, tables.SIZES["xl.header"], "the capture, before xl's header")
         return STOP, layer
@@ -116,7 +105,7 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
         record = Record(layer, kind, w.position, 0)
         size = tables.SIZES[record.path]
         whole = w.hi - w.lo >= size or (yield size)
-        head = _held(w, size)
+        head = w.head(size)
         record.length = len(head)
         expected = _message(record.path)
         if kind == tables.XL_MIGRATE_STATUS:
@@ -136,8 +125,3 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
 def _message(path: str) -> bytes:
     """The fixed text of a message, as its field rule has it; empty for one that has none."""
     return next((bytes(allowed) for *_, allowed in tables.RULES.get(path, ())), b"")
-
-
-def _held(window: Window, size: int) -> bytes:
-    """The next `size` bytes, or as many as are in the window."""
-    return bytes(window.buf[window.lo : min(window.hi, window.lo + size)])

@@ -132,7 +132,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     """
     if exact:
         yield _SHORTEST
-        head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
+        head = window.head(_SHORTEST)
         longest = max(
             (
                 _NAMESAKES.get(key, len(data))
@@ -145,12 +145,12 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     else:
         complete = not (yield _LONGEST)
         longest = _LONGEST
-    head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
+    head = window.head(longest)
     at = window.position
     found = by_magic(head, complete, at) or by_damaged_magic(head, at)
     if (found is None or found.key in _LOOKED_INTO) and not exact:
         yield _GUESS
-        start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
+        start = window.head(_GUESS)
         prefaced = _prefaced(start, at) if text else None
         found = prefaced or (_legacy(start) if found is None else _within(found, start, at))
     return found or _unknown(head, at)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec.content import Buffer
 from ..errors import BreachError
-from ..io.memory import memory
+from ..io.memory import MemorySource, from_object
 from ..io.sources import drive
 from ..reader.body import PIECE, Body
 from ..reader.events import ENTRY, PAGE, Layer, Record, Unsized
@@ -237,7 +237,7 @@ def from_bytes(data: bytes) -> tuple[str, FromStream]:
     """The recipe of a stream in memory, with contents of all pages, and what wrote it.  Raises DamagedError."""
     lines: list[str] = []
     recipe = FromStream(lines.append, pages=len(data))
-    drive(recipe, memory(memoryview(data), recipe.reader))
+    drive(recipe, from_object(MemorySource(data), recipe.reader))
     recipe.end()
     return dump.head(broken=recipe.broken) + "".join(lines), recipe
 
