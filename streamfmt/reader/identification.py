@@ -45,13 +45,14 @@ class Headers(Sink):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if layer not in self.layers:
             self.layers.append(layer)
-        wrong = damaged(layer.name, raw) if any(name_of(row) in layer.row.magic for row in broken) else []
-        if wrong and not self.doubt:
-            fields = " and ".join(name_of(row) for row in broken if name_of(row) in layer.row.magic)
-            header = path.replace(".", " ").replace("_", " ")
-            self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
-        elif broken and not self.doubt:
-            self.doubt = f"{path} at offset {at}: {', '.join(map(name_of, broken))} not as expected"
+        if broken and not self.doubt:
+            names = list(map(name_of, broken))
+            magic = [name for name in names if name in layer.row.magic]
+            if magic and (wrong := damaged(layer.name, raw)):
+                header = path.replace(".", " ").replace("_", " ")
+                self.doubt = f"{header} at offset {at} with a damaged {' and '.join(magic)}: {places(wrong)}"
+            else:
+                self.doubt = f"{path} at offset {at}: {', '.join(names)} not as expected"
         if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 

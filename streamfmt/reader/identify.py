@@ -242,12 +242,12 @@ def _legacy(head: bytes) -> Identity | None:
 
 def _unknown(head: bytes, at: int) -> Identity:
     if not any(head):
-        return Identity("", "unknown", "not a migration stream", f"the first {len(head)} bytes are zero")
-    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        return Identity("", "unknown", "not a migration stream", f"it begins with text: {_quote(head[:32])}")
-    return Identity(
-        "", "unknown", "not a migration stream", f"no known magic at offset {at}; it begins {_quote(head[:16])}"
-    )
+        evidence = f"the first {len(head)} bytes are zero"
+    elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        evidence = f"it begins with text: {_quote(head[:32])}"
+    else:
+        evidence = f"no known magic at offset {at}; it begins {_quote(head[:16])}"
+    return Identity("", "unknown", "not a migration stream", evidence)
 
 
 def _quote(data: bytes) -> str:
