@@ -48,6 +48,12 @@ class Failure:
     def __repr__(self) -> str:
         return f"<Failure {self.kind}: {self.reason} at {self.offset}>"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Failure) and self.as_dict() == other.as_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.reason, self.offset))
+
     @property
     def status(self) -> int:
         """Exit status: 1 for damaged input and our own faults, 3 for what the system refuses, 130 or 143 if stopped."""
