@@ -544,7 +544,7 @@ LAYERS = {
     'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
     'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
     'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'opening': ('LIBXC',), 'closes': ''},
-    'text': {'program': 'reader.containers:preface', 'checks': 'checks.preface:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
     'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
 }
 LIBXC_GUESTS = {
@@ -595,6 +595,7 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'http': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
 }
 LIBXC_TAIL = 6128
+LIBXC_VCPU = frozenset([4, 5, 6, 12])
 LIBXL_TAIL = 12
 RECORD_LENGTH_MAX = 134217728
 BATCH_MAX = 1024
@@ -694,6 +695,7 @@ LIBVIRT_VERSION_LEGACY = 1
 LIBVIRT_VERSION_V2 = 2
 XAPI_SIZED = frozenset([15, 3840, 3841, 3857, 3858, 3859])
 XAPI_LENGTH_MAX = 4611686018427387903
+XL_MIGRATE_OWN_FAILURE = 255
 XENOPS_KEYS = {'time': 'atom', 'word_size': 'integer', 'vm_str': 'atom', 'xs_subtree': 'pairs'}
 XENOPS_REQUIRED = ('time', 'word_size')
 XENOPS_WORD_SIZES = (32, 64)

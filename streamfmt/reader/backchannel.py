@@ -62,9 +62,6 @@ def _channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator
         layer.index += 1
         outer.index += 1
         w.lo += HEADER
-        if layer is dirty and length > layer.row.length_max:
-            sink.oversize(record)
-            return STOP
         shifted = False
         if layer is dirty and not exact:
             shifted = yield from _begins_with_zeros(w, length)

@@ -94,9 +94,6 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generato
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
-        if length > layer.row.length_max:
-            sink.oversize(record)
-            return STOP
         if not (yield from framing.body(w, sink, record)):
             return STOP
         if kind == tables.LIBXC_END:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
+from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -222,6 +222,7 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         "ORDER": order,
         # What belongs to one checkpoint and comes again in the next.
         "LIBXC_TAIL": sum(bits["libxc"][row.code] for row in libxc.RECORDS if row.name in states.TAIL),
+        "LIBXC_VCPU": frozenset(row.code for row in libxc.RECORDS if row.name in states.VCPU),
         "LIBXL_TAIL": sum(bits["libxl"][row.code] for row in libxl.RECORDS if row.name in states.EMULATOR),
     }
 
@@ -278,6 +279,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         **dict(zip(("LIBVIRT_VERSION_LEGACY", "LIBVIRT_VERSION_V2"), libvirt.VERSIONS, strict=True)),
         "XAPI_SIZED": frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts),
         "XAPI_LENGTH_MAX": xapi.LENGTH_MAX,
+        "XL_MIGRATE_OWN_FAILURE": xl_migrate.OWN_FAILURE,
         "XENOPS_KEYS": {row.name: row.form for row in xapi.XENOPS_KEYS},
         "XENOPS_REQUIRED": tuple(row.name for row in xapi.XENOPS_KEYS if row.required),
         "XENOPS_WORD_SIZES": xapi.WORD_SIZES,

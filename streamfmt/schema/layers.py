@@ -92,9 +92,10 @@ def check(layers: Sequence[LayerType], file: str) -> None:
         faults["what its records are padded to is no power of two"] = bool(layer.align & layer.align - 1)
         faults["it has no clause for padding"] = layer.align > 1 and not layer.padding
         faults["it has no clause for streams that end inside it"] = bool(layer.headers) and not layer.truncated
-        faults["it has not a clause for each kind of unknown types"] = bool(layer.unknown) and len(layer.unknown) != (
-            1 + bool(layer.optional)
-        )
+        kinds = 1 + bool(layer.optional) if any(name == "record_header" for name, *_ in layer.headers) else 0
+        faults["it has not a clause for each kind of unknown types"] = len(layer.unknown) != kinds
+        faults["it has no clause for records that are too long"] = layer.length_max > 0 and not layer.too_long
+        faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
         for name in (layer.end, layer.closes, *(name for name, _ in layer.opens)):
@@ -250,7 +251,7 @@ LAYERS: tuple[LayerType, ...] = (
         trailing="XAPI-SLACK",
     ),
     LayerType(
-        "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.preface:Checks", form=False
+        "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False
     ),
     LayerType(
         "http",

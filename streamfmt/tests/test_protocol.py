@@ -59,6 +59,8 @@ class Stream:
         elif path == "libxc.CHECKPOINT":
             layer.checkpoints += 1
             self.verifier.checkpoint(layer, 0)
+        elif path == "libxl.CHECKPOINT_END":
+            layer.checkpoints += 1
         elif path == "libxl.LIBXC_CONTEXT":
             self.outer.guest = self.image.guest
         return {finding.clause for finding in self.verifier.findings.kept[before:]}

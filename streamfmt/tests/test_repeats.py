@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from .. import tables
 from ..bench import generate
 from ..checks import findings, pv_memory
-from ..checks.outcome import Outcome, as_dict
+from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
 from ..reader.events import Record, Sink
 from ..reader.reader import Reader
@@ -125,7 +125,7 @@ def _all(verifier: Verifier, data: bytes, sizes: Sequence[int]) -> tuple[dict[st
         at, number = at + size, number + 1
     reader.pump.end()
     remembered = _memory(verifier)
-    found = as_dict(Outcome(reader, verifier), "")
+    found = Outcome(reader, verifier).as_dict()
     found["lasts"] = {clause: verifier.findings.last(clause) for clause in verifier.findings.counts}
     return found, remembered
 

@@ -107,7 +107,7 @@ def outcomes(values: dict[str, Any]) -> Iterator[Any]:
                     reader = stack.Reader(verifier)
                     reader.pump.feed(data)
                     reader.pump.end()
-                    yield report.as_dict(report.Outcome(reader, verifier), "")
+                    yield report.Outcome(reader, verifier).as_dict()
                 except Exception as error:  # a reader built on a mutilated schema may fail in any way
                     yield type(error).__name__
     except Exception as error:  # likewise on import
