@@ -286,7 +286,7 @@ class Checks:
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the outermost END: something known, another stream, or nothing known."""
-        from ..reader.beginnings import following  # little follows a good stream
+        from ..reader.identify import following  # little follows a good stream
 
         known, what = following(head, count, zero)
         row = self.layer.row

@@ -86,7 +86,7 @@ class Outcome:
 
     def as_dict(self, name: str = "") -> dict[str, Any]:
         """The outcome as plain values, as in spec/json/verify.json; `name` is the input's."""
-        from ..reader.names import named  # few want it as values
+        from ..reader.identification import named  # few want it as values
 
         verifier, findings = self.verifier, self.verifier.findings
         stopped, unjudged = verifier.stopped, verifier.unjudged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.events import Layer, Record, Run, Sink, between_checkpoints
+from ..reader.events import Layer, Record, Run, Sink
 from .layer import Context
 
 TYPE_CHECKING = False
@@ -23,12 +23,10 @@ class Verifier(Context, Sink):
         super().__init__(mode, deep, severity)
         self.every_page = deep
         self._mark: Mark | None = None
-        # The latest record, unless it was a clean page batch.
-        self._last: Record | None = None
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._mark = self._last = None
+        self._mark = None
         self._checks.clear()
         vars(self).pop("window", None)
 
@@ -37,12 +35,10 @@ class Verifier(Context, Sink):
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
-        self._last = record
         return self.checks(record.layer.judge).record(record)
 
     def pages(self, run: Run) -> None:
         self.records += run.count
-        self._last = None
         self.page_entries += run.entries
         self.carries(run.pages, run.offset + run.size * run.count)
         self.checks(run.layer).pages(run)
@@ -81,7 +77,7 @@ class Verifier(Context, Sink):
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
             self.complete = True
-            if between_checkpoints(self._last.path if self._last else "", layer, record, missing):
+            if layer.between_checkpoints(at):
                 self.stopped = None
                 return
             done = self.checkpoints

@@ -10,10 +10,9 @@ import argparse
 import sys
 
 from .. import tables
-from ..reader.beginnings import following
-from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
+from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
-from ..reader.identify import Identity
+from ..reader.identify import Identity, following
 from ..reader.reader import Reader
 from ..reader.registry import READ
 from ..render.hexdump import Dump
@@ -166,10 +165,9 @@ class Listing(Sink):
         self.count = self.shown = 0
         self.stopped: tuple[int, str] | None = None
         self.remarks: list[str] = []
-        # Clean page batches that have come in a row; the record whose padding has not come yet; the record before.
+        # Clean page batches that have come in a row; the record whose padding has not come yet.
         self._batches: Row | None = None
         self._unpadded: Record | None = None
-        self._last = ""
 
     def _settle(self) -> None:
         """Show what was waiting for the next event."""
@@ -183,7 +181,6 @@ class Listing(Sink):
     def _wanted(self, record: Record) -> bool:
         """Whether the next record is to be shown.  Counts it."""
         self.count += 1
-        self._last = record.path
         wanted = (self.numbers is None or self.count - 1 in self.numbers) and (
             self.types is None or (record.layer.name, record.type) in self.types
         )
@@ -225,7 +222,6 @@ class Listing(Sink):
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
         self.count += run.count
         self.shown += run.count
-        self._last = PAGE_DATA
 
     def _batch(self, row: Row, pages: Pages) -> None:
         """Take clean page batches together with those before them."""
@@ -247,7 +243,7 @@ class Listing(Sink):
         left = self.window.hi - self.window.lo
         if left and self.dump is not None and not self.selecting:
             self.dump.data(self.window.position, self.window.take(left), f"what there is of {what}")
-        if between_checkpoints(self._last, layer, record, missing):
+        if layer.between_checkpoints(at):
             self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
             self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'byte', 'bytes')} short"

@@ -27,27 +27,6 @@ STRONG, PROVEN = 16, 64
 OPENING_POINTS, CHUNK_POINTS, FRAMES_PER_POINT = 16, 8, 4
 
 
-class Legacy:
-    """What a head was recognised as: `width` of the toolstack that wrote it (32 or 64), `guest` ("pv", "hvm", None
-    if both fit), `guest_width` where a PV guest's is known, `p2m_size`, and the `evidence` for people."""
-
-    __slots__ = ("evidence", "guest", "guest_width", "p2m_size", "width")
-
-    def __init__(self, width: int, guest: str | None, guest_width: int | None, p2m_size: int, evidence: str) -> None:
-        self.width, self.p2m_size = width, p2m_size
-        self.guest, self.guest_width = guest, guest_width
-        self.evidence = evidence
-
-    def __eq__(self, other: object) -> bool:
-        return repr(self) == repr(other) if isinstance(other, Legacy) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-    def __repr__(self) -> str:
-        return f"Legacy({self.width}, {self.guest!r}, {self.guest_width}, {self.p2m_size:#x}, {self.evidence!r})"
-
-
 class _Trial:
     """One reading of the head: `points` earned, `first` PFN of its first batch, `batches` met, `notes` for people.
     It stays `clean` until it meets what no writer emits."""
@@ -59,8 +38,12 @@ class _Trial:
         self.notes: list[str] = []
 
 
-def guess_legacy(head: bytes) -> Legacy | None:
-    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one."""
+def guess_legacy(head: bytes) -> tuple[int, str | None, str] | None:
+    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one.
+
+    That is the width of the toolstack that wrote it (32 or 64), its guest ("pv", "hvm", None if both fit), and the
+    evidence for people.
+    """
     head = head[:HEAD_MAX]
     short, long = tables.LEGACY_WORDS
     if len(head) < long:
@@ -77,7 +60,7 @@ def guess_legacy(head: bytes) -> Legacy | None:
             return None
         bits = tables.LEGACY_VCPU_WIDTHS[size]
         notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
-        return Legacy(word * 8, "pv", bits, p2m_size, "; ".join(notes))
+        return word * 8, "pv", "; ".join(notes)
     readings = (
         ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES)),
         ("pv", _listed(head, word, p2m_size)),
@@ -93,12 +76,12 @@ def guess_legacy(head: bytes) -> Legacy | None:
     if len(left) == 2:
         ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
         notes.append(f"reads as {ways}, and nothing in {len(head):,} bytes decides: guest type unknown")
-        return Legacy(word * 8, None, None, p2m_size, "; ".join(notes))
+        return word * 8, None, "; ".join(notes)
     guest, trial = left.popitem()
-    width = word * 8 if guest == "pv" else None  # the reader's default is its own width (xc_domain_restore.c)
     notes += trial.notes
-    notes[-1] += ": HVM guest" if width is None else f": {width}-bit PV guest"
-    return Legacy(word * 8, guest, width, p2m_size, "; ".join(notes))
+    # A PV guest's width is by default the reader's own (xc_domain_restore.c).
+    notes[-1] += f": {word * 8}-bit PV guest" if guest == "pv" else ": HVM guest"
+    return word * 8, guest, "; ".join(notes)
 
 
 def _u(head: bytes, at: int, size: int) -> int:

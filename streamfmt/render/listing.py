@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..codec.decode import fixed, layouts
 from ..reader.fields import name_of
-from ..reader.names import named
+from ..reader.identification import named
 from .hexdump import hanging
 from .pages import number
 from .records import Brief, header_text, plain

@@ -201,7 +201,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The xl save file",
         (("header", "File header.", xl.HEADER_SOURCE, xl.HEADER),),
         xl.RECORDS,
-        "reader.containers:xl",
+        "reader.containers:save_file",
         "checks.xl_libvirt:Xl",
         ("magic",),
         length="optional_data_len",
@@ -213,7 +213,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The capture of xl migrate",
         (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
         xl_migrate.MESSAGES,
-        "reader.xl_migrate:program",
+        "reader.containers:xl_migrate",
         "checks.xl_migrate:Checks",
         ("greeting",),
         text=True,
@@ -226,7 +226,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The libvirt save file",
         (("header", "File header.", libvirt.HEADER_SOURCE, libvirt.HEADER),),
         libvirt.RECORDS,
-        "reader.containers:libvirt",
+        "reader.containers:save_file",
         "checks.xl_libvirt:Libvirt",
         ("magic",),
         length="xml_len",
@@ -255,14 +255,14 @@ LAYERS: tuple[LayerType, ...] = (
         trailing="XAPI-SLACK",
     ),
     LayerType(
-        "text", "Stray text", (), xl_migrate.TEXT, "reader.preface:program", "checks.xl_migrate:Text", form=False
+        "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False
     ),
     LayerType(
         "http",
         "The request before a XAPI image",
         (),
         xl_migrate.HTTP,
-        "reader.preface:program",
+        "reader.containers:preface",
         "checks.layer:Checks",
         form=False,
     ),
