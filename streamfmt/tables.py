@@ -693,6 +693,7 @@ XL_BYTE_ORDER = 16909060
 LIBVIRT_VERSION_LEGACY = 1
 LIBVIRT_VERSION_V2 = 2
 XAPI_SIZED = frozenset([15, 3840, 3841, 3857, 3858, 3859])
+XAPI_VERSION = 2
 XAPI_LENGTH_MAX = 4611686018427387903
 XENOPS_KEYS = {'time': 'atom', 'word_size': 'integer', 'vm_str': 'atom', 'xs_subtree': 'pairs'}
 XENOPS_REQUIRED = ('time', 'word_size')

@@ -269,14 +269,14 @@ class Checks:
         from ..reader.beginnings import following  # little follows a good stream
 
         known, what = following(head, count, zero)
+        message = f"{messages.follow(count, 'END')}: {what}"
         if known:
-            message = f"{count:,} bytes follow END: {what}"
             self.context.report("STREAM-TRAILER", self.layer, message, offset=at, length=count)
             return
         self.context.report(
             self.layer.row.trailing,
             self.layer,
-            f"{count:,} bytes follow END: {what}",
+            message,
             offset=at,
             length=count,
             expected="the end of the input",

@@ -9,6 +9,7 @@ from ..reader import sexpr
 from ..reader.body import PIECE, Body
 from ..reader.events import Record, Unsized
 from . import layer as base
+from .messages import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,5 +112,5 @@ class Checks(base.Checks):
         from ..reader.beginnings import following
 
         _, shown = following(head, count, zero)
-        message = f"{count:,} bytes follow END_OF_IMAGE: {shown}"
+        message = f"{follow(count, 'END_OF_IMAGE')}: {shown}"
         self.context.report(self.layer.row.trailing, self.layer, message, offset=at, length=count)

@@ -8,6 +8,7 @@ from .. import tables
 from ..reader.body import Body
 from ..reader.fields import broken_rules
 from . import layer as base
+from .messages import follow
 from .preface import QUOTED
 
 TYPE_CHECKING = False
@@ -74,7 +75,7 @@ class Checks(base.Checks):
         from ..reader.beginnings import following
 
         _, what = following(head, count, zero)
-        message = f"{count:,} bytes follow the handshake: {what}"
+        message = f"{follow(count, 'the handshake')}: {what}"
         self.context.report(
             self.layer.row.trailing, self.layer, message, offset=at, length=count, actual=f"{count} bytes"
         )

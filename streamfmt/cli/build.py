@@ -1,7 +1,7 @@
-"""Make a stream from a recipe, a TOML file that says what guest it carries.
+"""Build a stream from a recipe, a TOML file that describes it.
 
-The same recipe makes the same bytes everywhere.  A recipe without faults has to keep
-every rule; faults in it are written as they are.
+The same recipe builds the same bytes everywhere.  A recipe without faults must not break a rule with severity error;
+faults are written as they are.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""List the corpus of streams, show one, check it, make it from its recipes, or
-pack it for others.
+"""List the corpus of streams, show one, check them, build them from recipes, or
+pack them for other programs.
 
 Every stream has an id, such as good/libxl-hvm or LIBXC-PAGE-COUNT/broken/empty.
 """
@@ -31,8 +31,8 @@ EXAMPLES = """examples:
   streamfmt corpus export --format libxl --clause 'CKPT-*' -o - | tar xz
   streamfmt corpus export --stream good/libxl-hvm -o - | streamfmt verify -
 
-exit status: 0 done, and all is as it should be; 1 something is not; 2 wrong
-usage, or no such stream; 3 could not read or write
+exit status: 0 done, and nothing is wrong; 1 a stream or the index is wrong;
+2 wrong usage, or no such stream; 3 could not read or write
 """
 _JSON = "print an object that says what was done; streamfmt help json describes it"
 
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = verbs.add_parser(
         "export",
         help="pack streams, index and checksums into a tar archive; or write one stream",
-        description="One --stream without * and ? is written as it is; else what is chosen is packed into an archive.",
+        description="A single --stream without * and ? is written as it is; otherwise an archive is.",
     )
     _add_choice(export)
     export.add_argument(
@@ -77,16 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     """What chooses streams."""
     choice = parser.add_argument_group(
-        "which streams", "Patterns have * and ?.  Given again, an option adds streams; another one leaves only its own."
+        "which streams",
+        "Patterns may have * and ?.  Repeating an option adds streams; different options must all match.",
     )
-    choice.add_argument("--stream", metavar="ID", action="append", default=[], help="the stream of that id")
+    choice.add_argument("--stream", metavar="ID", action="append", default=[], help="the stream with that id")
     choice.add_argument(
         "--clause", metavar="ID", action="append", default=[], help="streams made for that clause, or that break it"
     )
     choice.add_argument(
-        "--format", metavar="FORM", action="append", default=[], help="streams to be read as that: libxc, libxl, xl ..."
+        "--format", metavar="FORM", action="append", default=[], help="streams of that form: libxc, libxl, xl ..."
     )
-    choice.add_argument("--stored", action="store_true", help="leave out the few over 1 MiB, which are made on demand")
+    choice.add_argument("--stored", action="store_true", help="leave out the few over 1 MiB, which are built on demand")
 
 
 def run(args: argparse.Namespace) -> int:

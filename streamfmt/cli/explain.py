@@ -28,7 +28,7 @@ EXAMPLES = """examples:
   streamfmt explain page type            the rules with these words, best first
   streamfmt explain --json PAGE_DATA     the same for machines
 
-exit status: 0 done; 2 there is nothing of that name, or wrong usage
+exit status: 0 done; 2 nothing has that name, or wrong usage
 """
 # What distinguishes the name of a clause or a record from a word.
 _NAME = re.compile(r"[A-Z]|[^a-z]")

@@ -1,7 +1,7 @@
-"""Try a reader of streams on made ones: does it crash, hang, or disagree with
-the format?
+"""Test a stream reader with generated streams: does it crash, hang, or disagree
+with the format?
 
-Inputs are good streams and broken ones; those on which the target fails are made as small as they can be.
+Inputs are valid streams and broken ones; those on which the target fails are minimised.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .line import Line
 
 EXAMPLES = """targets:
-  A command has the stream's bytes on standard input or, if a word contains
+  A command gets the stream's bytes on standard input or, if a word contains
   {}, in a file of that name; {form}, {mode} and {guest} stand for what the
   stream is.  Exit status 0 accepts, any other rejects.
   python:module.function is called with the bytes.  None, True and 0 accept;
@@ -38,8 +38,8 @@ examples:
   streamfmt fuzz --target ./my-reader --against none
 
 exit status: 0 no failure; 1 failures, which are in the output directory;
-2 wrong usage; 3 the target cannot be run, the directory not be written, or
-nothing was tried; 128 + the signal's number (130 for Ctrl-C) if it was
+2 wrong usage; 3 the target cannot be run, the directory cannot be written,
+or nothing was tried; 128 + the signal's number (130 for Ctrl-C) if it was
 interrupted and had found no failure
 """
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CMD|python:M.F|none",
         type=_against,
         default=OURS,
-        help="what to compare it with on each stream (default: the format, as streamfmt knows it)",
+        help="what to compare its verdicts with (default: the format, as streamfmt knows it)",
     )
     parser.add_argument(
         "--as", dest="form", metavar="FORM", choices=FORMS, help=f"generate only streams of one of {', '.join(FORMS)}"
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100,
         help="stop after this many different failures (default: 100)",
     )
-    parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and jobs give the same inputs")
+    parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and --jobs give the same inputs")
     parser.add_argument(
         "--jobs",
         metavar="N",

@@ -150,7 +150,7 @@ class Progress:
 
 
 def colour(output: TextIO | None = None) -> bool:
-    """Whether the output (standard output, if none is given) is a terminal whose owner has not asked for plain text."""
+    """Whether the output (standard output, if none is given) is a terminal, and plain text was not asked for."""
     return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

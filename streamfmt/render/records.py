@@ -14,7 +14,7 @@ from .. import tables
 from ..codec.decode import fixed, layouts
 from ..reader.body import Body
 from ..reader.events import Layer, Record
-from ..reader.hvm_context import BEYOND, Entries
+from ..reader.hvm_context import BEYOND, END, Entries
 from ..reader.page_data import PageData
 from ..reader.window import Window
 from ..reader.xenstore import Pairs
@@ -188,13 +188,16 @@ def _context(body: Body) -> Generator[int, int, str]:
         elif len(kinds) < _NAMED:
             kinds.append((name, 1))
             named += 1
+    claim = number(walk.length, "byte", "bytes")
     if walk.ended == BEYOND:
-        kinds.append((f"cut: it claims {walk.length:,} bytes", 1))
+        kinds.append((f"cut: it claims {claim}", 1))
     text = number(entries, "entry", "entries")
     if kinds:
         text += ": " + ", ".join(name if times == 1 else f"{name} x{times}" for name, times in kinds)
     if entries > named:
         text += f", and {entries - named:,} more"
+    if walk.ended == END and walk.length:
+        text += f"; END claims {claim}"
     return text + (f", then {number(body.left, 'more byte', 'more bytes')}" if body.left else "")
 
 
@@ -301,7 +304,7 @@ _HEADERS: dict[str, Callable[[Fields], str]] = {
         f"{number(row['optional_data_len'], 'byte', 'bytes')} of optional data"
     ),
     "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'byte', 'bytes')} of XML",
-    "xapi.header": lambda _: "version 2",
+    "xapi.header": lambda _: f"version {tables.XAPI_VERSION}",
     "xl-migrate.header": lambda _: "the receiver is ready",
 }
 
