@@ -18,7 +18,6 @@ from ..recipes.load import Recipe, load_from
 from ..writer import BreachError, Writer
 from ..writer.part import size
 from . import inputs
-from .ending import stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         inputs.complain(args.recipe, f"cannot read: {reason(error)}")
         return 3
     try:
-        with stopped():
+        with inputs.Writing():
             size = _build(recipe, args.output)
     except BreachError as error:
         found = error.finding

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from ..render import rules
 from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..schema.model import Layout
+from .inputs import near
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,13 +100,13 @@ def chosen(names: Iterable[str], clauses: Mapping[str, Clause]) -> tuple[list[Cl
         elif name.isalnum() and with_words([name], clauses):
             words.append(name)
         else:
-            raise UnknownError(f"there is no clause or record {name}{_near(name, [*clauses, *_records()])}")
+            raise UnknownError(f"there is no clause or record {name}{near([*clauses, *_records()], name, cutoff=0.6)}")
     if words:
         whole = False
         having = with_words(words, clauses)
         if not having:
             missing = [word for word in words if not with_words([word], clauses)]
-            hint = _near(missing[0], _vocabulary(clauses)) if missing else "; try fewer of them"
+            hint = near(_vocabulary(clauses), missing[0], cutoff=0.6) if missing else "; try fewer of them"
             raise UnknownError(f"no clause has {' and '.join(missing or words)}{hint}")
         found |= {one.id: one for one in having}
     if not names:
@@ -158,10 +158,3 @@ def with_words(words: Iterable[str], clauses: Mapping[str, Clause]) -> list[Clau
 def _vocabulary(clauses: Mapping[str, Clause]) -> list[str]:
     text = " ".join(f"{clause.id} {clause.title} {clause.text}" for clause in clauses.values())
     return sorted(set(re.findall(r"[a-z0-9]{3,}", text.lower())))
-
-
-def _near(wanted: str, names: Iterable[str]) -> str:
-    """The names that are like the one wanted, as the end of a message."""
-    known = {name.upper(): name for name in names}
-    close = get_close_matches(wanted.upper(), known, 3, 0.6)
-    return f"; did you mean {', '.join(known[name] for name in close)}?" if close else ""

@@ -30,7 +30,6 @@ _NAMED = 32
 # Bytes and entries looked at where only walking through them gives their number.
 _WALK_BYTES = 1 << 20
 _WALK_ENTRIES = 4096
-_PIECE = 32 << 10
 # Raw fields longer than this are content, not values.
 _RAW_MAX = 64
 # Bytes shown of a line of text.
@@ -126,18 +125,14 @@ def _pages(body: Body) -> Generator[int, int, Brief]:
     return Brief(fields, "; ".join(remarks), pages, clean=bool(walk.count and not walk.unknown and not remarks))
 
 
-# Noun for the elements of a record's array, and how one of them is printed; None if only their number is.
-_ELEMENTS: dict[str, tuple[str, str, Callable[[Layout, Fields], str] | None]] = {
-    "libxc.X86_CPUID_POLICY": ("leaf", "leaves", None),
-    "libxc.X86_PV_P2M_FRAMES": ("entry", "entries", None),
-    "libxc.CHECKPOINT_DIRTY_PFN_LIST": ("pfn", "pfns", None),
-    "libxc.X86_MSR_POLICY": ("MSR", "MSRs", lambda _, row: f"{row['index']:#x}={row['value']:#x}"),
-    "libxc.X86_PV_VCPU_MSRS": ("MSR", "MSRs", lambda _, row: f"{row['index']:#x}={row['value']:#x}"),
-    "libxc.HVM_PARAMS": (
-        "parameter",
-        "parameters",
-        lambda layout, row: f"{name_of(layout, 'index', row['index'])}={row['value']:#x}",
-    ),
+# Nouns for the elements of a record's array.  Those that are a number and its value are printed, the first of them.
+_ELEMENTS = {
+    "libxc.X86_CPUID_POLICY": ("leaf", "leaves"),
+    "libxc.X86_PV_P2M_FRAMES": ("entry", "entries"),
+    "libxc.CHECKPOINT_DIRTY_PFN_LIST": ("pfn", "pfns"),
+    "libxc.X86_MSR_POLICY": ("MSR", "MSRs"),
+    "libxc.X86_PV_VCPU_MSRS": ("MSR", "MSRs"),
+    "libxc.HVM_PARAMS": ("parameter", "parameters"),
 }
 
 
@@ -156,7 +151,7 @@ def _listed(layout: Layout) -> Part | None:
 def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[int, int, str]:
     """An array of elements of one size: how many, and the first ones."""
     record = body.record
-    one, many, show = _ELEMENTS.get(record.path, ("element", "elements", None))
+    one, many = _ELEMENTS.get(record.path, ("element", "elements"))
     room, odd = divmod(record.length - layout.size, part.unit)
     count = fields.get(part.count, room)
     text = number(room, one, many)
@@ -164,12 +159,14 @@ def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[i
         text += f", count says {count:,}"
     if odd:
         text += f", then {number(odd, 'odd byte', 'odd bytes')}"
-    if show is None or not room or part.element is None:
+    element = part.element
+    if element is None or not {"index", "value"} <= {row.path for row in element.fields}:
         return text
     shown = []
     raw = yield from body.take(part.unit * min(room, _SHOWN))
     for at in range(0, len(raw) - part.unit + 1, part.unit):
-        shown.append(show(part.element, fixed(part.element, raw[at : at + part.unit], record.layer.order)))
+        row = fixed(element, raw[at : at + part.unit], body.order)
+        shown.append(f"{name_of(element, 'index', row['index'])}={row['value']:#x}")
     rest = f", and {room - len(shown):,} more" if room > len(shown) else ""
     return f"{text}: {', '.join(shown)}{rest}" if shown else text
 
@@ -251,10 +248,7 @@ _WALKS: dict[str, Callable[[Body], Generator[int, int, str]]] = {
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
     "libxl.EMULATOR_CONTEXT": _emulator_state,
     "xapi.XENOPS": _description,
-    "xapi.QEMU_TRAD": _emulator_state,
-    "xapi.QEMU_XEN": _emulator_state,
-    "xapi.VARSTORED": _emulator_state,
-    "xapi.SWTPM0": _emulator_state,
+    **dict.fromkeys(("xapi.QEMU_TRAD", "xapi.QEMU_XEN", "xapi.VARSTORED", "xapi.SWTPM0"), _emulator_state),
     "text.TEXT": _first_line,
     "http.HEAD": _first_line,
 }
@@ -266,10 +260,6 @@ def _vcpu(record: Record, fields: Fields) -> str:
 
 def _emulator(record: Record, fields: Fields) -> str:
     return f"{name_of(layouts()[record.path], 'emulator_id', fields['emulator_id'])}, index {fields['index']}"
-
-
-def _message(_: Record, fields: Fields) -> str:
-    return ascii(fields["message"].decode("latin-1"))
 
 
 # What the fixed fields say, for the records where that is worth words.
@@ -285,7 +275,10 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     ),
     "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} bytes",
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'byte', 'bytes')}",
-    **{f"xl-migrate.{name}": _message for name in tables.RECORDS["xl-migrate"].values()},
+    **dict.fromkeys(
+        (f"xl-migrate.{name}" for name in tables.RECORDS["xl-migrate"].values()),
+        lambda _, row: ascii(row["message"].decode("latin-1")),
+    ),
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
     "http.REPLY": lambda _, __: "the receiver is ready",
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
