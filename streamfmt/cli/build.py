@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
             size = _build(recipe, args.output)
     except BreachError as error:
         found = error.finding
-        print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
+        inputs.complain(args.recipe, error)
         hint = f"streamfmt explain {found.clause} explains the rule; to break it on purpose, use a [[fault]]"
         done = "the output ends before that" if args.output == "-" else "nothing was built"
         print(f"streamfmt: {done}; {hint}", file=sys.stderr)
         return 2
     except FieldError as error:
-        print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
+        inputs.complain(args.recipe, error)
         return 2
     except OSError as error:
         where = "standard output" if args.output == "-" else inputs.shown(args.output)

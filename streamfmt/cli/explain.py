@@ -63,16 +63,14 @@ def run(args: argparse.Namespace) -> int:
         for one in found:
             print(dumps(rules.clause_dict(one) if isinstance(one, Clause) else rules.layout_dict(one, _about(one))))
         return 0
-    texts = []
-    listing = [one for one in found if isinstance(one, Clause)] if not whole else []
-    for one in found:
-        if isinstance(one, Layout):
-            texts.append(rules.layout_text(one, _about(one)))
-        elif whole:
-            texts.append(rules.clause_text(one))
-    if listing:
-        texts.append("\n".join(rules.listed(listing)))
-    print("\n\n".join(texts))
+    texts = [
+        rules.layout_text(one, _about(one)) if isinstance(one, Layout) else rules.clause_text(one)
+        for one in found
+        if whole or isinstance(one, Layout)
+    ]
+    if not whole:
+        texts.append("\n".join(rules.listed([one for one in found if isinstance(one, Clause)])))
+    print("\n\n".join(filter(None, texts)))
     return 0
 
 

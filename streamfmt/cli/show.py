@@ -17,7 +17,7 @@ from ..reader.identify import Identity
 from ..reader.reader import Reader
 from ..reader.registry import READ
 from ..render.hexdump import Dump
-from ..render.listing import End, JsonLines, Row, Table
+from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
 from ..render.records import PAGE_DATA, Brief, brief
 from . import inputs
@@ -307,4 +307,4 @@ class Listing(Sink):
         if self.stopped is None and identity is not None and identity.key not in READ:
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
         shown = self.shown if self.selecting else None
-        self.out.end(End(reader.window.position, self.count, shown, self.stopped, self.remarks))
+        self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)
