@@ -92,7 +92,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--format", metavar="FORM", action="append", default=[], help="streams of that form: libxc, libxl, xl ..."
     )
-    choice.add_argument("--stored", action="store_true", help="leave out the few over 1 MiB, which are built on demand")
+    choice.add_argument("--stored", action="store_true", help="leave out the few over 1 MiB, which are made on demand")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -178,7 +178,7 @@ class Dump:
             text = _values(layout, rows, values, prefix)
             self._line(at + offset, data, hanging(text, self._width, _WORDS, _WORDS))
         if end < len(raw):
-            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end:,} bytes")
+            self._note(f"{_join(prefix, 'a field')} that is cut off: {number(len(raw) - end, 'byte', 'bytes')}")
             self._raw(at + end, raw[end:])
 
     def _more(self, left: int) -> None:

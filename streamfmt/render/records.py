@@ -90,7 +90,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     elif (part := _listed(layout)) is not None:
         words.append((yield from _list(body, layout, part, fields)))
     elif layout.extent is not None and record.length > layout.extent:
-        words.append(f"{record.length - layout.extent:,} bytes more than it should have")
+        words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
     return Brief(fields, ", ".join(words))
 
 
@@ -210,8 +210,8 @@ def _emulator_state(body: Body) -> Generator[int, int, str]:
     size = body.left
     head = yield from body.take(len(_QEMU_MAGIC))
     if head == _QEMU_MAGIC:
-        return f"{size:,} bytes, beginning with {head.decode()}"
-    return f"{size:,} bytes" + (f", beginning {head.hex(' ')}" if head else "")
+        return f"{number(size, 'byte', 'bytes')}, beginning with {head.decode()}"
+    return number(size, "byte", "bytes") + (f", beginning {head.hex(' ')}" if head else "")
 
 
 def _description(body: Body) -> Generator[int, int, str]:
@@ -255,7 +255,7 @@ _WALKS: dict[str, Callable[[Body], Generator[int, int, str]]] = {
 
 
 def _vcpu(record: Record, fields: Fields) -> str:
-    return f"vcpu {fields['vcpu_id']}, {record.length - tables.SIZES[record.path]:,} bytes"
+    return f"vcpu {fields['vcpu_id']}, {number(record.length - tables.SIZES[record.path], 'byte', 'bytes')}"
 
 
 def _emulator(record: Record, fields: Fields) -> str:
@@ -273,7 +273,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "libxc.X86_TSC_INFO": lambda _, row: (
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
-    "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} bytes",
+    "libxc.TOOLSTACK": lambda record, _: number(record.length, "byte", "bytes"),
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'byte', 'bytes')}",
     **dict.fromkeys(
         (f"xl-migrate.{name}" for name in tables.RECORDS["xl-migrate"].values()),
