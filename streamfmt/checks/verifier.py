@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.events import Layer, Record, Run, Sink, between_checkpoints
 from .layer import Context
 
 TYPE_CHECKING = False
@@ -23,20 +23,26 @@ class Verifier(Context, Sink):
         super().__init__(mode, deep, severity)
         self.every_page = deep
         self._mark: Mark | None = None
+        # The latest record, unless it was a clean page batch.
+        self._last: Record | None = None
 
     def forget(self) -> None:
-        super().forget()
-        self._mark = None
+        """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
+        self._mark = self._last = None
+        self._checks.clear()
+        vars(self).pop("window", None)
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.checks(layer.judge).header(layer, path, at, raw, broken)
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
+        self._last = record
         return self.checks(record.layer.judge).record(record)
 
     def pages(self, run: Run) -> None:
         self.records += run.count
+        self._last = None
         self.page_entries += run.entries
         self.carries(run.pages, run.offset + run.size * run.count)
         self.checks(run.layer).pages(run)
@@ -75,10 +81,14 @@ class Verifier(Context, Sink):
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
             self.complete = True
-            if self.image is not None and self.image.at_checkpoint() and missing == HEADER:
+            if between_checkpoints(self._last.path if self._last else "", layer, record, missing):
                 self.stopped = None
-            else:
-                self._cut_after_checkpoint(record or layer, at)
+                return
+            done = self.checkpoints
+            message = (
+                f"the input ends at {at}, inside checkpoint {done + 1}; the guest is usable as of checkpoint {done}"
+            )
+            self.report("CKPT-CUT", record or layer, message, offset=at, actual="end of input")
             return
         self.report(
             layer.row.truncated,
@@ -89,12 +99,6 @@ class Verifier(Context, Sink):
             expected=f"{missing:,} more bytes",
             actual="end of input",
         )
-
-    def _cut_after_checkpoint(self, where: Layer | Record, at: int) -> None:
-        """The stream stops inside a checkpoint, after at least one whole one."""
-        done = self.checkpoints
-        message = f"the input ends at {at}, inside checkpoint {done + 1}; the guest is usable as of checkpoint {done}"
-        self.report("CKPT-CUT", where, message, offset=at, actual="end of input")
 
     def oversize(self, record: Record) -> None:
         self.records += 1

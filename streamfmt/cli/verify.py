@@ -10,7 +10,7 @@ import sys
 from .. import tables
 from ..checks.findings import IGNORED
 from ..checks.layer import MODES
-from ..checks.outcome import NOT_JUDGED, Outcome, as_dict, ignored
+from ..checks.outcome import NOT_JUDGED, Outcome, ignored
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader
 from ..render.text import clause_lines, extent_lines, finding_lines, summary, times, totals
@@ -131,7 +131,7 @@ class JsonLines:
     def add(self, outcome: Outcome, name: str) -> str:
         from json import dumps
 
-        return dumps(as_dict(outcome, name)) + "\n"
+        return dumps(outcome.as_dict(name)) + "\n"
 
     def end(self) -> str:
         return ""

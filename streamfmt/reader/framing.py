@@ -68,7 +68,10 @@ def cut(window: Window, sink: Sink, layer: Layer, size: int, what: str) -> None:
 
 
 def body(window: Window, sink: Sink, record: Record) -> Generator[int, int, bool]:
-    """Program of one record's body and padding.  Returns whether the stream had them whole."""
+    """Program of one record's body and padding.  Returns whether the stream had them whole, and they may be so long."""
+    if 0 < record.layer.row.length_max < record.length:
+        sink.oversize(record)
+        return False
     program = sink.record(record)
     if program is not None:
         yield from program

@@ -8,13 +8,14 @@ xc_domain_restore.c of Xen 4.4; for PV without extended info tools/libxc/xc_linu
 
 from __future__ import annotations
 
-from struct import unpack_from
+from struct import calcsize, unpack, unpack_from
 
 from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 HEAD_MAX = 64 << 10
 WORD_CODES = {4: "I", 8: "Q"}
@@ -168,10 +169,8 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
     xtabs: list[int] = []
     end = pages = 0
     for entry in unpack_from(f"<{seen}{WORD_CODES[word]}", head, at):
-        kind, pfn = (
-            entry >> tables.LEGACY_TYPE_SHIFT,
-            entry & tables.LEGACY_PFN_MASK,
-        )  # in a 64-bit entry the type is all of the upper 36 bits
+        # In a 64-bit entry the type is all of the upper 36 bits.
+        kind, pfn = entry >> tables.LEGACY_TYPE_SHIFT, entry & tables.LEGACY_PFN_MASK
         if kind not in types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
             break
         pages += kind not in tables.LEGACY_NO_DATA
@@ -219,20 +218,32 @@ def _vcpus(head: bytes, at: int) -> tuple[int, bool]:
     return at + 4 + size if highest <= tables.LEGACY_VCPU_ID_MAX else 0, online & 1 == 1 and not online >> highest + 1
 
 
+def _fields(head: bytes, at: int, form: str) -> tuple[int, tuple[Any, ...]]:
+    """Where the fields of a chunk end, and what they are, with zeros for what is not there."""
+    size = calcsize(form)
+    return at + size, unpack(form, head[at : at + size].ljust(size, b"\0"))
+
+
+def _param(head: bytes, at: int) -> tuple[int, bool]:
+    end, (padding, _) = _fields(head, at, tables.LEGACY_PARAM_FORMAT)
+    return end, not any(padding)
+
+
 def _tsc(head: bytes, at: int) -> tuple[int, bool]:
-    khz = _u(head, at + 12, 4)
-    return at + 20 if _u(head, at, 4) <= tables.LEGACY_TSC_MODE_MAX else 0, not khz or khz >= tables.LEGACY_TSC_KHZ_MIN
+    end, (mode, _, khz, _) = _fields(head, at, tables.LEGACY_TSC_FORMAT)
+    return end if mode <= tables.LEGACY_TSC_MODE_MAX else 0, not khz or khz >= tables.LEGACY_TSC_KHZ_MIN
 
 
 def _tmem(head: bytes, at: int) -> tuple[int, bool]:
-    sound = _u(head, at, 4) <= tables.LEGACY_TMEM_VERSION_MAX and head[at + 8 : at + 12] == b"\xff" * 4
-    return len(head) if sound or len(head) < at + 12 else 0, sound  # its pools have many shapes: looked at no further
+    end, (version, _, flags) = _fields(head, at, tables.LEGACY_TMEM_FORMAT)
+    sound = version <= tables.LEGACY_TMEM_VERSION_MAX and flags == b"\xff" * len(flags)
+    return len(head) if sound or len(head) < end else 0, sound  # its pools have many shapes: looked at no further
 
 
 # By id, where the chunk that goes on at `at` ends (0: it cannot be one), and whether its content speaks for one.
 CHUNKS: dict[int, Callable[[bytes, int], tuple[int, bool]]] = {
     **dict.fromkeys(tables.LEGACY_MARKS, lambda head, at: (at, True)),
-    **dict.fromkeys(tables.LEGACY_PARAMS, lambda head, at: (at + 12, not any(head[at : at + 4]))),
+    **dict.fromkeys(tables.LEGACY_PARAMS, _param),
     tables.LEGACY_VCPUS: _vcpus,
     tables.LEGACY_TMEM: _tmem,
     tables.LEGACY_TMEM_EXTRA: lambda head, at: (len(head), False),  # ids of a width that only that chunk shows

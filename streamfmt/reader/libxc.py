@@ -103,9 +103,6 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
-        if length > layer.row.length_max:
-            sink.oversize(record)
-            return STOP
         if not (yield from framing.body(w, sink, record)):
             return STOP
         if kind == tables.LIBXC_END:

@@ -12,11 +12,11 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from .window import Window
 
-    Program: TypeAlias = Generator[int, int, None]
+    Program: TypeAlias = Generator[int, int, Any]
 
 
 # No window holds as many bytes, so a pause costs nothing where none happens.

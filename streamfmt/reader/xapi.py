@@ -36,7 +36,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         record = Record(layer, kind, w.position, length) if sized else Unsized(layer, kind, w.position, length)
         layer.index += 1
         w.lo += layer.header_size
-        if sized and not 0 <= length <= layer.row.length_max:
+        if sized and length < 0:
             sink.oversize(record)
             return STOP, layer
         if not (yield from framing.body(w, sink, record)):

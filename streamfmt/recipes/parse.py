@@ -15,7 +15,7 @@ from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resi
 from ..codec.decode import layouts
 from ..codec.plan import implied
 from ..errors import FieldError, RecipeError
-from ..schema.model import Choice, Field, Item, Layout
+from ..schema.model import Choice, Field, Item, Layout, members
 from ..schema.model import Part as Variable
 from ..writer.builders import vcpu
 from ..writer.draft import Draft
@@ -134,12 +134,12 @@ def _layout(layout: Layout, table: Table, outer: tuple[_Given, ...] = ()) -> dic
     given: _Given = {}
     _collect(table, "", {row.item.path for row in layout.rows}, given)
     around = (given, *outer)
-    members = {item.path: item for item in layout.members(lambda choice: _chosen(choice, around))}
+    there = {item.path: item for item in members(layout.items, lambda choice: _chosen(choice, around))}
     found: dict[str, Any] = {}
     for path, (within, name, value) in given.items():
-        item = members.get(path)
+        item = there.get(path)
         if item is None:
-            known = ", ".join(members)
+            known = ", ".join(there)
             raise within.fail(f"{layout.path} has no such field{f', only {known}' if known else ''}", name)
         if isinstance(item, Field):
             found[path] = _field(item, value, within, name)

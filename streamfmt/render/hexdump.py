@@ -19,7 +19,7 @@ from ..codec.encode import whole
 from ..reader.body import Body
 from ..reader.events import PAGE, Layer, Record
 from ..reader.window import Window
-from ..schema.catalogue import CONTEXT_TYPES
+from ..schema import hvm
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .pages import number
 from .records import Fields
@@ -40,7 +40,7 @@ _PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256)
 _NAMES: dict[str, dict[int, str]] = {
     **{f"{layer}.record_header.type": names for layer, names in tables.RECORDS.items()},
     "libxc.domain_header.type": {code: f"x86 {name.upper()}" for code, name in tables.GUESTS.items()},
-    "libxc.HVM_CONTEXT.context.typecode": {code: row.name for code, row in CONTEXT_TYPES.items()},
+    "libxc.HVM_CONTEXT.context.typecode": {row.code: row.name for row in hvm.CONTEXT_TYPES},
 }
 
 

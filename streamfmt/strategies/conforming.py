@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ..api import Form, Mode
 from ..reader.registry import FORMS, ROWS
 from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
-from ..schema import back_channel, libxc, libxl, qemu, states
+from ..schema import libxc, libxl, protocol, qemu, states
 from ..schema.machine import ANY, Machine
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
 from . import records
@@ -227,7 +227,7 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
 
 def _back_channel(draw: st.DrawFn) -> Draft:
     """What a COLO secondary sends, recorded from anywhere to anywhere, between two records."""
-    row = back_channel.MACHINE
+    row = protocol.BACK_CHANNEL
     state = row.start
     parts = []
     for _ in range(draw(st.integers(1, 12))):
