@@ -7,7 +7,7 @@ from struct import Struct
 from .. import tables
 from ..reader import hvm_context
 from .libxc import EMPTY
-from .messages import ranges
+from .messages import follow, ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Context(hvm_context.Entries):
             message = f"the END entry has {shown}"
             self.report("LIBXC-HVMCTX-END", message, "length", f"instance 0 length {due}", shown)
         elif left > 0:
-            message = f"{left:,} bytes follow the END entry; Xen ignores them"
+            message = f"{follow(left, 'the END entry')}; Xen ignores {'it' if left == 1 else 'them'}"
             beyond = self.body.at - self.at
             self.report("LIBXC-HVMCTX-TAIL", message, "typecode", "nothing", f"{left} bytes", beyond)
 

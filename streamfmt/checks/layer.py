@@ -291,7 +291,7 @@ class Checks:
         known, what = following(head, count, zero)
         row = self.layer.row
         clause = self.trailer if known and self.trailer else row.trailing
-        message = f"{count:,} bytes follow {row.end or self.last}: {what}"
+        message = f"{messages.follow(count, row.end or self.last)}: {what}"
         wrong = tables.SEVERITY[clause] != "note"
         expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")
         self.context.report(clause, self.layer, message, offset=at, length=count, expected=expected, actual=actual)

@@ -6,6 +6,7 @@ from .. import tables
 from ..reader.body import PIECE, Body
 from ..reader.fields import number
 from . import layer as base
+from .messages import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Xl(_File):
             context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
         rest, unread = room - length, body.left
         if rest and spare and (yield from body.skip(unread)) == unread:
-            message = f"{rest:,} bytes follow the configuration, which readers pass over"
+            message = f"{follow(rest, 'the configuration')}, which readers pass over"
             context.report("XL-OPTDATA-REST", record, message, offset=start + length, length=rest, field="rest")
 
 

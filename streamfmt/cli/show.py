@@ -16,10 +16,11 @@ from ..reader.identify import Identity, following
 from ..reader.reader import Reader
 from ..reader.registry import READ
 from ..render.hexdump import Dump
-from ..render.listing import End, JsonLines, Row, Table
+from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
 from ..render.records import PAGE_DATA, Brief, brief
 from . import inputs
+from .parser import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ EXAMPLES = """examples:
 exit status: 0 read to its end; 1 it breaks off, or is not a stream we read;
 2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
+# Bytes of a recipe that are kept in memory; a longer one goes to a temporary file.
+_SPOOL = 16 << 20
 
 
 def record_range(text: str) -> range:
@@ -59,22 +62,11 @@ def record_types(text: str) -> set[tuple[str, int]]:
         }
         if found:
             return found
-        from difflib import get_close_matches
-
-        known = sorted({name for names in names_by_layer.values() for name in names.values()})
-        near = ", ".join(get_close_matches(text.upper(), known, 3, 0.5))
-        hint = f"; did you mean {near}?" if near else ""
+        hint = inputs.near(sorted({name for names in names_by_layer.values() for name in names.values()}), text)
         raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
     if not 0 <= code < 1 << 64:
         raise argparse.ArgumentTypeError(f"record type {text} does not fit into 64 bits")
     return {(layer, code) for layer in names_by_layer}
-
-
-def count(text: str) -> int:
-    """A number that is not negative."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contents",
         metavar="N",
-        type=count,
+        type=whole,
         help="with --recipe: keep up to N pages whose contents follow no rule (default: 64)",
     )
 
@@ -110,9 +102,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"streamfmt show: {misuse}", file=sys.stderr)
         return 2
     if args.recipe:
-        from .recipe import write  # few want one
-
-        return write(args.files[0], args.form, args.contents)
+        return _recipe(args.files[0], args.form, args.contents)
     status = 0
     for name in args.files:
         status = max(status, _show(name, args))
@@ -140,6 +130,40 @@ def _show(name: str, args: argparse.Namespace) -> int:
         listing.finish(reader)
     inputs.gave_up(name, failure)
     return max(failure.status if failure else 0, int(listing.stopped is not None))
+
+
+def _recipe(name: str, form: str, pages: int | None) -> int:
+    """Print a recipe of one input; the exit status is that of `show`.
+
+    The recipe's head says whether the stream breaks a rule, which is only known at the stream's end.
+    """
+    from shutil import copyfileobj
+    from tempfile import SpooledTemporaryFile
+
+    from ..recipes import dump
+    from ..recipes.from_stream import PAGES, FromStream
+
+    status = 0
+    with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as parts:
+        recipe = FromStream(parts.write, form, PAGES if pages is None else pages)
+        failure = inputs.run_reader(name, recipe.reader, recipe)
+        if failure is not None:
+            inputs.complain(name, failure)
+            status = failure.status
+            if recipe.reader.identity is None:
+                return status
+            parts.write(f"\n# {failure}\n")
+        recipe.end()
+        if recipe.failure is not None:
+            status = max(status, 1)
+            inputs.complain(name, f"stopped: {recipe.failure}")
+            parts.write(f"\n# reading stopped: {recipe.failure}\n")
+        sys.stdout.write(dump.head(form, broken=recipe.broken))
+        parts.seek(0)
+        copyfileobj(parts, sys.stdout)
+    for message in recipe.lost:
+        inputs.complain(name, message)
+    return status
 
 
 def _width() -> int:
@@ -279,4 +303,4 @@ class Listing(Sink):
         if self.stopped is None and identity is not None and identity.key not in READ:
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
         shown = self.shown if self.selecting else None
-        self.out.end(End(reader.window.position, self.count, shown, self.stopped, self.remarks))
+        self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

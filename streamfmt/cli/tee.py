@@ -1,7 +1,7 @@
 """Copy standard input to standard output, and judge it on the way as verify does.
 
-Every byte is passed on, unchanged and before it is judged, whatever comes of
-that.  Findings and the verdict go to standard error when the input has ended.
+Every byte is passed on, unchanged and before it is judged, whatever the
+verdict.  Findings and the verdict go to standard error when the input has ended.
 """
 
 from __future__ import annotations

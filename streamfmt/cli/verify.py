@@ -79,10 +79,8 @@ def _clauses(pattern: str) -> list[str]:
     found = [clause for clause in tables.SEVERITY if fnmatchcase(clause, pattern.upper())]
     if not found:
         from argparse import ArgumentTypeError
-        from difflib import get_close_matches
 
-        near = get_close_matches(pattern.upper(), tables.SEVERITY, 3, 0.5)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        hint = inputs.near(tables.SEVERITY, pattern)
         raise ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
 

@@ -290,6 +290,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "XL_BYTE_ORDER": xl.BYTE_ORDER,
         **dict(zip(("LIBVIRT_VERSION_LEGACY", "LIBVIRT_VERSION_V2"), libvirt.VERSIONS, strict=True)),
         "XAPI_SIZED": frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts),
+        "XAPI_VERSION": xapi.VERSION,
         "XAPI_LENGTH_MAX": xapi.LENGTH_MAX,
         "XL_MIGRATE_OWN_FAILURE": xl_migrate.OWN_FAILURE,
         "XENOPS_KEYS": {row.name: row.form for row in xapi.XENOPS_KEYS},
