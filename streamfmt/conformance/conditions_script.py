@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..checks.findings import Finding
+from ..reader.registry import ROWS
 from ..schema import clauses, libxc
 from .conditions import GOOD, Peer
 from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
@@ -73,18 +74,18 @@ def _strings(seen: Look) -> tuple[str, int] | None:
 
 def goes_on(seen: Look) -> int | None:
     """Where libxc's records go on after a CHECKPOINT within a libxl stream, as the script thinks they always do."""
-    if seen.case.form == "libxc" or not seen.whole:
+    if seen.case.image or not seen.whole:
         return None
     parts = dict(zip(seen.case.stream.offsets(), seen.case.stream, strict=False))
     follows = parts.get(seen.whole[0])
-    return seen.whole[0] if follows is not None and follows.path.startswith("libxc.") else None
+    return seen.whole[0] if follows is not None and ROWS[follows.layer].image else None
 
 
 def _checkpoints(seen: Look) -> tuple[str, int] | None:
     """Checkpoints: libxl records that follow one are taken for libxc's, and an END is wanted."""
     if not seen.whole:
         return None
-    ended = goes_on(seen) or (seen.case.form == "libxc" and any(row.name == "libxc.END" for row in seen.records))
+    ended = goes_on(seen) or (seen.case.image and any(row.name == "libxc.END" for row in seen.records))
     if ended:
         return "accept", seen.whole[0]
     # CHECKPOINT_END has the number of a libxc record that is never empty.

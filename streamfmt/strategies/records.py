@@ -5,7 +5,7 @@ Contents of pages are not drawn: they follow from the frame, so that examples st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hypothesis import strategies as st
 
@@ -142,7 +142,7 @@ _OPTIONAL_VCPU = {
 
 
 @st.composite
-def vcpu_records(draw: st.DrawFn, width: int, number: int, need: frozenset[str]) -> list[Part]:
+def vcpu_records(draw: st.DrawFn, width: int, number: int, need: Collection[str]) -> list[Part]:
     """What an image has of one vcpu."""
     found = [vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])]
     for kind, sizes in _OPTIONAL_VCPU.items():
