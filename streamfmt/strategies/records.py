@@ -79,16 +79,10 @@ def msrs(draw: st.DrawFn) -> Part:
     return record("libxc.X86_MSR_POLICY", msrs=[{"index": index, "value": value} for index, value in rows])
 
 
-@st.composite
-def tsc(draw: st.DrawFn) -> Part:
+def tsc() -> st.SearchStrategy[Part]:
     """X86_TSC_INFO."""
-    return record(
-        "libxc.X86_TSC_INFO",
-        mode=draw(st.integers(0, 3)),
-        khz=draw(words),
-        nsec=draw(values),
-        incarnation=draw(words),
-    )
+    modes = st.integers(0, 3)
+    return st.builds(record, st.just("libxc.X86_TSC_INFO"), mode=modes, khz=words, nsec=values, incarnation=words)
 
 
 @st.composite
@@ -159,10 +153,9 @@ TOP_TABLES = {
 }
 
 
-@st.composite
-def emulator_context(draw: st.DrawFn) -> Part:
+def emulator_context() -> st.SearchStrategy[Part]:
     """EMULATOR_CONTEXT of the one emulator that is still written."""
-    return emulator(draw(st.binary(max_size=20)), libxl.EMULATOR_IDS["QEMU_UPSTREAM"])
+    return st.binary(max_size=20).map(emulator)
 
 
 keys = st.text(libxl.XENSTORE_KEY.decode(), min_size=1, max_size=8).map(lambda key: key.lstrip("/") or "a")
