@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..checks.findings import Finding
 from ..reader.registry import ROWS
 from ..schema import clauses, libxc
 from .conditions import GOOD, Peer, refusing
 from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
 from .looks import HEADER, LATER, Look, actual, look
+
+
+def _byte_order(layer: str, otherwise: str = "accept") -> Callable[[Look, Finding], str]:
+    """Whether only the flag says so, or the bytes are as it says."""
+    return refusing(lambda seen, _: layer in seen.case.stream.big, otherwise)
 
 
 def _wrong_guest(seen: Look, finding: Finding) -> bool:
@@ -62,9 +69,8 @@ def _checkpoints(seen: Look) -> tuple[str, int] | None:
 SCRIPT = Peer(
     clauses.SCRIPT,
     depends={
-        # The bytes are as the flag says, or they are not.
-        "LIBXC-IHDR-ENDIAN": refusing(lambda seen, _: "libxc" in seen.case.stream.big),
-        "LIBXL-HDR-ENDIAN": refusing(lambda seen, _: "libxl" in seen.case.stream.big),
+        "LIBXC-IHDR-ENDIAN": _byte_order("libxc"),
+        "LIBXL-HDR-ENDIAN": _byte_order("libxl"),
         "LIBXC-REC-WRONG-GUEST": refusing(_wrong_guest),
         "LIBXC-REC-LENGTH-MAX": refusing(lambda seen, finding: finding.offset + 4 + actual(finding) > len(seen.data)),
         "LIBXC-REC-RSVD": refusing(lambda _, finding: not finding.field.startswith("msrs[")),
@@ -74,7 +80,7 @@ SCRIPT = Peer(
         "LIBXL-HDR-OPT-RSVD": refusing(lambda _, finding: actual(finding) & 0x3FFF != 0),
         "LIBXL-EMU-ID": refusing(lambda _, finding: actual(finding) != 0),
         "LIBXL-CKPTSTATE-LEN": refusing(lambda _, finding: actual(finding) == 0),
-        "XL-BYTEORDER": refusing(lambda seen, _: "xl" in seen.case.stream.big, "ignore"),
+        "XL-BYTEORDER": _byte_order("xl", "ignore"),
         "XL-FLAG-STREAM": refusing(_flag),
     },
     # It wants as many bytes as a length of the wrong order says.
