@@ -21,6 +21,11 @@ RELEASE = SCRIPT_RELEASE
 GOOD = frozenset(("accept", "ignore"))
 
 
+def refusing(bad: Callable[[Look, Finding], bool], otherwise: str = "accept") -> Callable[[Look, Finding], str]:
+    """That a reader refuses a breach where `bad` says so, and what it does about the others."""
+    return lambda seen, finding: "reject" if bad(seen, finding) else otherwise
+
+
 @cache
 def _rows(clause: str, peer: str) -> tuple[Behaviour, ...]:
     return tuple(row for row in registry()[clause].known(peer, RELEASE) if not row.kept)

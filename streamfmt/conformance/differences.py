@@ -19,7 +19,7 @@ from .cases import cases
 from .conditions import RELEASE, Peer
 from .conditions_xenguest import XENGUEST
 from .looks import Look, look
-from .predictions import HYPERVISOR, PEERS, UNSEEN, Comparison, steps
+from .predictions import PEERS, Comparison, steps
 
 
 @cache
@@ -34,39 +34,12 @@ def compared(peer: Peer) -> list[Comparison]:
     Raises MissingPeerError if the reader is not installed.
     """
     if peer is XENGUEST:
-        asked = [seen for seen in looks() if seen.case.form == "libxc"]
+        asked = [seen for seen in looks() if seen.case.image]
         verdicts = peers.xenguest((seen.case.kind, seen.data) for seen in asked)
     else:
         asked = [seen for seen in looks() if seen.case.mode != "remus"]
         verdicts = peers.script((seen.case.form, seen.data) for seen in asked)
     return [Comparison(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
-
-
-def unsupported(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
-    """Peer that pick what no row of their clause says, and rows seen running that no stream shows to be so."""
-    taken = {(step.clause, step.does) for row in table for step in row.steps}
-    shown = {(step.clause, step.does) for row in table if not row.excuse for step in row.steps if row.shows(step)}
-    # Where another breach would have had the same outcome, it is not known which of them had it.
-    decided = {
-        (row.ended.clause, row.ended.does)
-        for row in table
-        if row.ended is not None and not row.excuse and [step.does for step in row.steps].count(row.ended.does) == 1
-    }
-    for clause in registry().values():
-        known = {row.does: row.evidence for row in clause.known(peer.name, RELEASE)}
-        yield from (
-            f"{clause.id}: no row says {word}" for name, word in taken if name == clause.id and word not in known
-        )
-        for word, evidence in known.items():
-            if evidence == "run" and (clause.id, word) not in shown:
-                yield f"{clause.id}: no stream shows that {peer.name} does {word}"
-            if evidence != "run" and (clause.id, word) in decided:
-                yield f"{clause.id}: {peer.name} was seen to {word}"
-
-
-def unused(table: Iterable[Comparison]) -> set[str]:
-    """Excuses that no stream needs."""
-    return {*HYPERVISOR.values(), *UNSEEN.values()} - {row.excuse for row in table}
 
 
 # -- the page ---------------------------------------------------------------------------------------------------

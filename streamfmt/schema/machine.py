@@ -83,6 +83,10 @@ class Machine:
         row = _rows(self)[state]
         return row.get(path, row.get(f"{path.partition('.')[0]}.{ANY}", state))
 
+    def comes(self, path: str, mode: str) -> bool:
+        """Whether there is a place for that record in a stream that is declared to be of `mode`."""
+        return any(self.step(state, path) is not None for state in _reached(_rows(self), [self.begins(mode)]))
+
 
 @cache
 def _rows(machine: Machine) -> dict[str, dict[str, str | None]]:
