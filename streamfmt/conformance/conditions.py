@@ -39,6 +39,7 @@ class Peer:
     `depends` picks what it does about a breach; `places` says where it comes upon one, if not where that lies.
     `kept` is about streams that keep a rule, what it does and where, and `context` about rules that no stream alone
     shows: where it comes upon the breach, None if there is none; `chosen` picks what it does about these.
+    `shown` is about breaches that the case shows and no finding does, what it does and where.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Peer:
     kept: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
     chosen: Mapping[str, Callable[[Look, int], str]] = field(default_factory=dict)
     release: str = RELEASE
+    shown: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
 
     def of(self, release: str) -> Peer:
         """The same reader in another release."""

@@ -13,7 +13,7 @@ from ...schema.clauses import registry
 def unexplained(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
     """The rows that no clause accounts for, in words."""
     for row in table:
-        if row.chance and row.verdict.verdict == "reject":
+        if row.chance and row.verdict.verdict in ("reject", "crash"):
             continue
         if (row.verdict.verdict != row.expected or row.astray) and not row.excuse:
             clauses = ", ".join(f"{step.clause} {step.does or 'open'}" for step in row.steps) or "no finding"
