@@ -1,0 +1,58 @@
+"""Vectors of the clauses whose breach a real reader does not survive: none is stored, the strategies make them."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from ...schema.clauses import registry
+from ...strategies import Sample
+from ...strategies.breaking import broken, ways
+from ...strategies.edits import Fault
+from .vector import Vector
+
+# Of each clause: so many that every part of its rule is broken by one, in whatever order they come.
+_COUNT = 24
+# Larger ones show nothing that small ones do not.
+_SIZE_MAX = 60_000
+
+
+def fatal() -> list[str]:
+    """Ids of the clauses that a stream alone can break, and whose breach is known to end a reader."""
+    return [
+        clause.id
+        for clause in registry().values()
+        if clause.judged == "stream" and not clause.withdrawn and not clause.survived
+    ]
+
+
+def vectors(clause: str) -> dict[str, Vector]:
+    """As many streams that break the clause whenever this is called, by numbers."""
+    known = ways(clause)
+    samples = [sample for way in known for sample in _drawn(clause, way, _COUNT // len(known))]
+    return {
+        f"drawn-{number}": Vector(sample.stream, sample.form, sample.mode, sample.deep)
+        for number, sample in enumerate(samples)
+    }
+
+
+def _drawn(clause: str, way: Fault, count: int) -> list[Sample]:
+    found: list[Sample] = []
+
+    @settings(
+        phases=(Phase.generate,),
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(broken(clause, way))
+    def keep(sample: Sample) -> None:
+        if sample.stream.size <= _SIZE_MAX:
+            found.append(sample)
+
+    keep()
+    # Processes that share the tests out among them have to come to the same number of vectors.
+    return list(islice(cycle(found), count))
