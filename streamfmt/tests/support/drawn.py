@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -10,7 +10,9 @@ from ...schema.clauses import registry
 from ...strategies import Sample
 from ...strategies.breaking import broken, ways
 from ...strategies.edits import Fault
-from .vector import Vector
+from ...strategies.from_schema import RULES
+from .good_streams import GOOD
+from .vector import Table, Vector, judged
 
 # Of each clause: so many that every part of its rule is broken by one, in whatever order they come.
 _COUNT = 24
@@ -35,6 +37,24 @@ def vectors(clause: str) -> dict[str, Vector]:
         f"drawn-{number}": Vector(sample.stream, sample.form, sample.mode, sample.deep)
         for number, sample in enumerate(samples)
     }
+
+
+def displaced() -> Table:
+    """By clause, streams in which a record of an order rule comes before what the rule has before it.
+
+    These are the ones that break one of the above as well, perhaps among others.
+    """
+    found: Table = {}
+    for clause, rules in RULES.items():
+        for layer, rule in rules:
+            for name, other in product(rule.on, rule.unseen):
+                moved = f"{layer}.{name}", f"{layer}.{other}"
+                for base, stream in GOOD.items():
+                    if stream.paths >= set(moved) and stream.find(moved[1]) < stream.find(moved[0]):
+                        vector = Vector(stream.moved(moved[0], before=moved[1]))
+                        if not judged(vector).verifier.findings.counts.keys().isdisjoint(fatal()):
+                            found.setdefault(clause, {})[f"{base}-{name}-before-{other}"] = vector
+    return found
 
 
 def _drawn(clause: str, way: Fault, count: int) -> list[Sample]:
