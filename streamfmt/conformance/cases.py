@@ -30,6 +30,9 @@ FORMS = ("libxc", "libxl", "xl")
 # What xenpeer calls them.
 _KIND = {"plain": "", "colo": "-colo"}
 BACK = "back-channel"
+DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
+# Of the guest that xenpeer saves to try a back channel.
+COLO_PAGES = 72
 # Larger streams of the corpus show nothing that small ones do not.
 _SIZE_MAX = 60_000
 # What of the corpus comes on top, in this order, by kind, and the word for it in a name.
@@ -222,6 +225,7 @@ def _bases() -> dict[str, Base]:
         "real-pv-list": Base(_real("pv-list.bin.gz"), "libxc", "pv", families=""),
         # What checkpoints hold has had its turn: a COLO secondary reads them by the same code.
         "colo-hvm": Base(remus, "libxc", "hvm", "colo", "type cut"),
+        "colo-far": Base(good["back-channel"].put(DIRTY, pfns=[COLO_PAGES]), BACK, "hvm", "colo", ""),
         "colo-back": Base(good["back-channel"], BACK, "hvm", "colo", "field length type cut"),
     }
 

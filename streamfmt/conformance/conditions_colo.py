@@ -9,11 +9,10 @@ from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema import libxl
 from ..schema.clauses import registry
+from .cases import COLO_PAGES
 from .looks import HEADER, LATER, Look
 from .peers import RELEASE
 
-# Of the guest that xenpeer saves to try a back channel.
-PAGES = 72
 _STATE, _LIST = tables.LIBXL_CHECKPOINT_STATE, tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST
 _STATES = libxl.CHECKPOINT_STATES
 _FIRST, _ROUND = ("SVM_READY", "SVM_RESUMED"), ("SVM_SUSPENDED", "", "SVM_READY", "SVM_RESUMED")
@@ -60,13 +59,13 @@ def beyond(seen: Look) -> int | None:
     return (
         None
         if not seen.case.back
-        else next((at for at, length in read(seen)[0] if _most(seen, at, length) >= PAGES), None)
+        else next((at for at, length in read(seen)[0] if _most(seen, at, length) >= COLO_PAGES), None)
     )
 
 
 def takes_beyond(seen: Look, at: int) -> str:
     """Up to 4.15 a number that is one too large passed."""
-    return "accept" if _most(seen, at, _number(seen, at + 4)) == PAGES else "reject"
+    return "accept" if _most(seen, at, _number(seen, at + 4)) == COLO_PAGES else "reject"
 
 
 def no_header(seen: Look) -> tuple[str, int] | None:
