@@ -7,7 +7,6 @@ has no magic, a legacy stream or text before a stream, is not in it.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 from .. import tables
@@ -75,8 +74,8 @@ def _domain() -> Iterator[str]:
 def _headed(part: str, layer: str, path: str, big: int) -> Iterator[str]:
     """A header that is big-endian: version, and the order of what follows, of which `big` is the bit; or that order."""
     yield f"0 name {part}"
-    yield f">{_number(path, 'version', 'be')} x {layer}"
-    yield f">{_number(path, 'version', 'be')} >0 \\b v%u"
+    yield f">{_number(path, 'version', 'be')} 0 {_ROWS[layer].name}"
+    yield f">{_number(path, 'version', 'be')} >0 {layer} v%u"
     yield f">{_number(path, 'options.endian', 'be')}&{big} {big} \\b, big-endian"
 
 
@@ -232,9 +231,8 @@ def text() -> str:
 
 
 def main() -> None:
-    target = sys.argv[1] if len(sys.argv) > 1 else os.path.join(TARGET, NAME)
     words = text()
-    with open(target, "w", encoding="ascii") as file:
+    with open(os.path.join(TARGET, NAME), "w", encoding="ascii") as file:
         file.write(words)
 
 
