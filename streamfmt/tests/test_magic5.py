@@ -24,7 +24,7 @@ FILE = shutil.which("file")
 # file(1) looks at no more.
 MOST = 1 << 20
 needs_file = pytest.mark.skipif(FILE is None, reason="file(1) is not installed")
-# Rules whose streams have no magic, or not all of it or of a header: file(1) is not told what they were to be.
+# Rules whose streams have no magic, or not all of it or of a header: file(1) cannot know what they were to be.
 DAMAGED = re.compile(r"-(?:MAGIC|IDENT|MARKER|GREETING|TRUNC)$|^LIBXC-IHDR-ID$")
 FORMS_WITHOUT = ("text", "http", "legacy", "unknown")
 

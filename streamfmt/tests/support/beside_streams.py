@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import pack
 
 from ...schema.neighbours import NEIGHBOURS, Neighbour
@@ -46,7 +47,12 @@ def example(row: Neighbour) -> bytes:
     return bytes(data)
 
 
-EXAMPLES = {f"{place}-{row.key}": (row, example(row)) for place, row in enumerate(NEIGHBOURS)}
+def examples(rows: Sequence[Neighbour]) -> dict[str, tuple[Neighbour, bytes]]:
+    """Each row with what it is about, by its place and key."""
+    return {f"{place}-{row.key}": (row, example(row)) for place, row in enumerate(rows)}
+
+
+EXAMPLES = examples(NEIGHBOURS)
 
 
 def qemu(*frames: bytes, version: int = 3) -> bytes:
