@@ -4,19 +4,22 @@
 #include "fakexen.h"
 #include "peer.h"
 
-/* Xen and libxenguest decode a CPU policy by the same code. */
-static int audit_policy(const xen_cpuid_leaf_t *l, unsigned int nl,
-                        const xen_msr_entry_t *m, unsigned int nm)
+/* Xen and libxenguest decode a CPU policy by the same code, which libxenguest exports in every release so far and
+ * declares in no header: what xenguest.h has for it came with 4.16.  In its place below a policy, or more, is decoded. */
+int x86_cpuid_copy_from_buffer(void *policy, const xen_cpuid_leaf_t *, uint32_t nr, uint32_t *leaf, uint32_t *subleaf);
+int x86_msr_copy_from_buffer(void *policy, const xen_msr_entry_t *, uint32_t nr, uint32_t *msr);
+#define POLICY_SIZE 16384
+
+static int audit_policy(struct xen_domctl_cpu_policy *p)
 {
-    xc_cpu_policy_t *p = xc_cpu_policy_init();
+    static uint64_t policy[POLICY_SIZE / sizeof(uint64_t)];
     int rc = 0;
 
-    if ( !p )
-        return -ENOMEM;
-    if ( (nl && xc_cpu_policy_update_cpuid(xch, p, l, nl)) ||
-         (nm && xc_cpu_policy_update_msrs(xch, p, m, nm)) )
-        rc = errno ? -errno : -EINVAL;
-    xc_cpu_policy_destroy(p);
+    p->err_leaf = p->err_subleaf = p->err_msr = ~0u;
+    if ( p->nr_leaves )
+        rc = x86_cpuid_copy_from_buffer(policy, p->leaves.p, p->nr_leaves, &p->err_leaf, &p->err_subleaf);
+    if ( !rc && p->nr_msrs )
+        rc = x86_msr_copy_from_buffer(policy, p->msrs.p, p->nr_msrs, &p->err_msr);
     return rc;
 }
 
@@ -33,7 +36,7 @@ int restore_stream(int fd, bool remus, unsigned long *store, unsigned long *cons
 {
     struct restore_callbacks cb = { .checkpoint = checkpoint, .static_data_done = static_data };
 
-    fx.audit_policy = audit_policy;
+    fx_audit_policy = audit_policy;
     *store = *console = 0;
     return xc_domain_restore(xch, fd, DOMID, XENSTORE_PORT, store, 0, CONSOLE_PORT, console, 0,
                              remus ? XC_STREAM_REMUS : XC_STREAM_PLAIN, &cb, -1);

@@ -43,7 +43,7 @@ int save_stream(int fd)
     uint32_t flags = (opt.live || opt.remus ? XCFLAGS_LIVE : 0) |
                      (opt.verify ? XCFLAGS_DEBUG : 0);
 
-    fx.on_clean = guest_runs;
+    fx_on_clean = guest_runs;
     if ( !opt.live && !opt.remus )
         opt.dirty = 0;
     return xc_domain_save(xch, fd, DOMID, flags, &cb,

@@ -1,0 +1,78 @@
+"""Real libxl and xl, asked for their verdicts on many streams at once: what `peers` is for the other readers.
+
+Each stream is restored on a host of Xen's own programs (see `host`); several hosts work side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from .host import INSTALLED, installation
+
+# Hosts side by side; a restore is mostly waiting for processes that start.
+HOSTS = 2
+
+
+class Said(NamedTuple):
+    """What libxl or xl made of a stream: `verdict` is "accept", "reject", "crash" or "hang".
+
+    `offset` is where libxl left its input, None if that is not known; `message` its first error, empty without one;
+    `died` the signal that ended it in its clean-up, after a refusal; `refused` the last hypercall that it was refused;
+    `lines` all that was logged for people; `model` how many bytes the device model got, None if it was not started.
+    """
+
+    verdict: str
+    message: str
+    offset: int | None
+    refused: str = ""
+    died: str = ""
+    lines: tuple[str, ...] = ()
+    model: int | None = None
+
+
+def ask(streams: Iterable[tuple[str, bytes]], release: str = INSTALLED, hosts: int = HOSTS) -> list[Said]:
+    """The verdicts of that release of Xen on streams, each with its kind.
+
+    Libxl is asked about the kinds hvm, pv and pvh, and with -remus or -colo after these, xl about those with xl- before
+    them.  Raises MissingPeerError, and RuntimeError if a host stops.
+    """
+    installation(release)
+    with tempfile.TemporaryDirectory() as folder:
+        asked = 0
+        with ExitStack() as files:
+            requests = [files.enter_context(open(f"{folder}/{at}", "wb")) for at in range(hosts)]
+            for kind, data in streams:
+                requests[asked % hosts].write(b"%s %d\n" % (kind.encode(), len(data)) + data)
+                asked += 1
+        children = [_started(release, f"{folder}/{at}") for at in range(hosts)]
+        for child in children:
+            child.wait()
+        answers = [_answers(release, child, f"{folder}/{at}") for at, child in enumerate(children)]
+    found = [said for turn in zip_longest(*answers) for said in turn if said is not None]
+    if len(found) != asked:
+        raise RuntimeError(f"Xen {release} answered {len(found)} of {asked} requests")
+    return found
+
+
+def _started(release: str, path: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", f"{__package__}.toolstack_driver", release]
+    with open(path, "rb") as requests, open(f"{path}.out", "wb") as out, open(f"{path}.err", "wb") as err:
+        return subprocess.Popen(command, stdin=requests, stdout=out, stderr=err)
+
+
+def _answers(release: str, child: subprocess.Popen[bytes], path: str) -> list[Said]:
+    with open(f"{path}.out", encoding="utf-8") as out, open(f"{path}.err", encoding="utf-8") as err:
+        if child.returncode:
+            raise RuntimeError(f"the host of Xen {release} ended with status {child.returncode}: {err.read().strip()}")
+        return [_said(json.loads(line)) for line in out]
+
+
+def _said(row: dict[str, Any]) -> Said:
+    return Said(**{**row, "lines": tuple(row["lines"])})
