@@ -166,7 +166,7 @@ def _real(name: str) -> Draft:
     return Draft(tuple(parts))
 
 
-def _plainly(stream: Draft) -> Draft:
+def plainly(stream: Draft) -> Draft:
     """Without xenstore records: the script refuses them all, and would not come to what the stream is about."""
     return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
 
@@ -184,7 +184,7 @@ class Base:
 
 def _bases() -> dict[str, Base]:
     good = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
-    hvm, remus, libxl_hvm = good["hvm"], good["remus-hvm"], _plainly(good["libxl-hvm"])
+    hvm, remus, libxl_hvm = good["hvm"], good["remus-hvm"], plainly(good["libxl-hvm"])
     # An END after the last checkpoint makes the script take a checkpointed stream.
     verified = remus.before("libxc.X86_TSC_INFO", record("libxc.VERIFY")).then(hvm.part("libxc.END"))
     # Moving every record of three checkpoints would be thousands: their order is that of the first.
@@ -208,7 +208,8 @@ def _bases() -> dict[str, Base]:
     }
 
 
-def _done(base: Base) -> Iterator[tuple[str, Draft]]:
+def done(base: Base) -> Iterator[tuple[str, Draft]]:
+    """What the families of a base make of it, and the words for that."""
     stream, families = base.stream, base.families.split()
     made: list[Iterable[tuple[str, Draft]]] = [[("as it is", stream)]]
     if "cut" in families:
@@ -249,7 +250,7 @@ def _known(entry: Entry) -> bool:
 def _case(entry: Entry, words: str) -> Case:
     stream, mode = entry.recipe.stream, entry.recipe.mode
     if "EMUXS" not in entry.collection and stream.cut is None:
-        stream = _plainly(stream)
+        stream = plainly(stream)
     form = _form(stream)
     if mode == "auto" and form == "libxc" and "libxc.CHECKPOINT" not in stream.paths:
         mode = "plain"
@@ -267,7 +268,7 @@ def _cases() -> Iterator[Case]:
     made = (
         Case(f"{name}: {what}", changed, base.form, base.guest, base.mode)
         for name, base in _bases().items()
-        for what, changed in _done(base)
+        for what, changed in done(base)
         # The stream inside a container has had its turn.
         if base.form != "xl" or (changed.parts[2:] == base.stream.parts[2:] and (changed.cut or 0) <= _OUTER)
     )
