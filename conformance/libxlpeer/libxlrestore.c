@@ -24,7 +24,7 @@ static struct {
     int checkpoints, version, back;
     unsigned long kib, vcpus;
     xentoollog_level level;
-} opt = { LIBXL_DOMAIN_TYPE_PV, LIBXL_CHECKPOINTED_STREAM_NONE, 2, -1, 256 << 10, 1, XTL_DEBUG };
+} opt = { LIBXL_DOMAIN_TYPE_PV, LIBXL_CHECKPOINTED_STREAM_NONE, 2, -1, 256 << 10, 8, XTL_DEBUG };
 
 static int parse(int argc, char **argv)
 {
