@@ -10,7 +10,8 @@ SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
 help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
 	@echo 'make test      lint, types and all fast tests'
-	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root)'
+	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root),'
+	@echo '                and unpack those of two more releases of Xen into .peers'
 	@echo 'make pythons   fetch newer Pythons into .pythons for the tests to try (Debian)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
@@ -68,8 +69,13 @@ pythons: $(VENV)/.developer
 
 peers:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17
+	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17 xenstore-utils
 	$(MAKE) --no-print-directory -C conformance/xenpeer
+	$(MAKE) --no-print-directory -C conformance/libxlpeer
+	@sh conformance/debian/peers.sh .peers || \
+	  echo 'of the releases of Xen that this machine does not install one cannot be had; its tests will be skipped' >&2
+	@set -e; for root in .peers/*/root; do test ! -d "$$root" || for peer in xenpeer libxlpeer; do \
+	  $(MAKE) --no-print-directory -C conformance/$$peer REL="$$(basename "$$(dirname "$$root")")"; done; done
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q streamfmt
@@ -88,5 +94,5 @@ differences: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.conformance.differences
 
 clean:
-	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
-	rm -rf $(VENV) .pythons docs/_build dist build .mypy_cache .pytest_cache .ruff_cache
+	@for peer in xenpeer libxlpeer; do $(MAKE) --no-print-directory -C conformance/$$peer clean; done
+	rm -rf $(VENV) .pythons .peers docs/_build dist build .mypy_cache .pytest_cache .ruff_cache

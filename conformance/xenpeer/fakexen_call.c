@@ -16,6 +16,7 @@
 #include <xen/sysctl.h>
 #include <xen/version.h>
 
+/* The release that the library is of; a saver writes it into the domain header. */
 #define XEN_VERSION     ((4 << 16) | XEN_MINOR)
 
 bool (*more_calls)(unsigned int op, uint64_t a1, uint64_t a2, long *rc);

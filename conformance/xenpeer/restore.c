@@ -32,12 +32,36 @@ static int static_data(unsigned int missing, void *)
     return 0;
 }
 
-int restore_stream(int fd, bool remus, unsigned long *store, unsigned long *console)
+/* A COLO secondary runs between checkpoints, and reports the pages that it has written. */
+static int colo_run(void *)
+{
+    static unsigned int rounds;
+
+    rounds++;
+    if ( !fx.logdirty && fx_log_dirty() )
+        return 0;
+    for ( uint64_t i = 0; i < opt.dirty; i++ )
+        fx_mark_dirty(16 + rounds * 8 + i);
+    return 1;
+}
+
+static int yes(void *) { return 1; }
+
+static void results(xen_pfn_t, xen_pfn_t, void *) {}
+
+int restore_stream(int fd, unsigned long *store, unsigned long *console)
 {
     struct restore_callbacks cb = { .checkpoint = checkpoint, .static_data_done = static_data };
 
+    if ( opt.type == XC_STREAM_COLO )
+    {
+        cb.suspend = cb.wait_checkpoint = yes;
+        cb.postcopy = colo_run;
+        cb.restore_results = results;
+        /* The toolstack has made the guest as large as the primary's. */
+        fx.max_gpfn = opt.pages + 7;
+    }
     fx_audit_policy = audit_policy;
     *store = *console = 0;
-    return xc_domain_restore(xch, fd, DOMID, XENSTORE_PORT, store, 0, CONSOLE_PORT, console, 0,
-                             remus ? XC_STREAM_REMUS : XC_STREAM_PLAIN, &cb, -1);
+    return xc_domain_restore(xch, fd, DOMID, XENSTORE_PORT, store, 0, CONSOLE_PORT, console, 0, opt.type, &cb, opt.back);
 }
