@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL, SIGXCPU
 from typing import IO, Any
 
 from ..errors import MissingPeerError
@@ -34,8 +35,9 @@ _PROGRAMS = ("xenstored", "xen-init-dom0", "xenconsoled", "libxl-save-helper", "
 _FOLDERS = ("proc/xen", "var/lib/xen", "var/log/xen", "var/run/xen", "run/xen", "var/lock")
 _TRIPLET = "usr/lib/x86_64-linux-gnu"
 _START = 10.0  # seconds in which a daemon is ready
-# Seconds that the restore of a small stream takes at most, and bytes of memory that a program may have for it.
-PATIENCE, MEMORY = 20.0, 1 << 30
+# Seconds that the restore of a small stream takes at most on a busy machine, how many of them a program may compute,
+# and bytes of memory that it may have.
+PATIENCE, COMPUTING, MEMORY = 60.0, 3, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def installation(release: str) -> Installation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a program did: its `status` (negative: the signal; None: it had to be ended), and all that it printed.
+    """What a program did: its `status` (negative: the signal; None: it went on too long), and all that it printed.
 
     `model` is what the device model that was started has noted, if one was.
     """
@@ -182,7 +184,11 @@ class Host:
 
     def run(self, words: Sequence[str | Path], timeout: float = PATIENCE, memory: int = MEMORY, **more: str) -> Outcome:
         """Run a program on the host, with `more` in its environment."""
-        limit = partial(resource.setrlimit, resource.RLIMIT_DATA, (memory, memory))
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+            resource.setrlimit(resource.RLIMIT_CPU, (COMPUTING, COMPUTING))
+
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             process = subprocess.Popen(
                 list(map(str, words)),
@@ -193,11 +199,13 @@ class Host:
                 preexec_fn=limit,  # noqa: PLW1509 - hosts have no threads
             )
             try:
-                status = process.wait(timeout)
+                status: int | None = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 status = None
                 process.kill()
                 process.wait()
+            if status is not None and -status in (SIGXCPU, SIGKILL):
+                status = None
             return Outcome(status, _text(stdout), _text(stderr), self._noted())
 
     def restore(self, stream: Path, kind: str, *options: str) -> Outcome:

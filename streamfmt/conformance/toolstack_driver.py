@@ -31,14 +31,15 @@ def _lines(log: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in log.splitlines() if not _NOISE.search(line))[-_LINES_MAX:]
 
 
-def _verdict(did: Outcome) -> tuple[str, str]:
+def _verdict(did: Outcome, program: str) -> tuple[str, str]:
     """The verdict, and the signal of a death after it.
 
     Before libxl has taken up LIBXC_CONTEXT, a refusal is said and then libxl follows a null pointer as it cleans up.
+    A status of its own is xl's right, which is a program; libxl ends with it the program that calls it.
     """
     if did.status is None:
         return "hang", ""
-    if did.status in (0, 1):
+    if did.status in (0, 1) or (program and did.status > 0):
         return ("reject" if did.status else "accept"), ""
     name = Signals(-did.status).name if did.status < 0 else f"status {did.status}"
     said = [line for line in _lines(did.log) if _ERROR.search(line)]
@@ -55,7 +56,7 @@ def _judged(host: Host, kind: str, path: Path) -> Said:
         guest, _, mode = guest.partition("-")
         did = host.restore(path, guest, *([f"--{mode}"] if mode else []))
     host.clear()
-    verdict, died = _verdict(did)
+    verdict, died = _verdict(did, program)
     lines = _lines(did.log)
     message = next((line for line in lines if _ERROR.search(line)), "")
     own = json.loads(did.stdout) if not program and did.stdout.startswith("{") else {}
