@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from .. import tables
 from ..checks.findings import Finding
+from . import toolstack
+from .cases import Case
 from .conditions import Peer
 from .conditions_xenguest import XENGUEST
 from .host import MEMORY
-from .looks import HEADER, LATER, Look, look
+from .looks import HEADER, LATER, Look, actual, look
+from .peers import Verdict
 
 _CONTEXT, _XENSTORE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA"
 # Of a body that is missing, so many bytes are made up at most.
-_CLOSED = "libxl.CHECKPOINT_END"
+_CHECKPOINT, _CLOSED = "libxc.CHECKPOINT", "libxl.CHECKPOINT_END"
 _MADE = 1 << 16
 # A header or body that is cut, and then the END.
 _CUTS = 3
@@ -35,8 +40,17 @@ def as_read(seen: Look) -> Look:
             data = data[:at] + max(have, HEADER).to_bytes(4, "little") + data[at + 4 :]
             missing = max(HEADER - have, -have % 8)
         seen = look(seen.case, data + bytes(missing))
-    # Libxenguest applies what it has kept aside when libxl has come back from its records.
-    ends = (row.at + HEADER for row in seen.records if row.name == _CLOSED)
+    return closed(seen)
+
+
+def closed(seen: Look) -> Look:
+    """A checkpoint is whole where libxl's records of it are: only then libxenguest applies what it has kept aside."""
+    ends = []
+    opened = False
+    for row in seen.records:
+        if opened and row.name == _CLOSED:
+            ends.append(row.at + HEADER)
+        opened = row.name == _CHECKPOINT or (opened and row.name != _CLOSED)
     return replace(seen, whole=tuple(ends) if seen.whole else ())
 
 
@@ -49,14 +63,20 @@ def open_tail(seen: Look) -> int | None:
     """Where libxl's records of a checkpoint begin that no CHECKPOINT_END closes."""
     opened = None
     for row in seen.records:
-        if row.name in ("libxc.CHECKPOINT", _CLOSED):
-            opened = row.at + HEADER if row.name == "libxc.CHECKPOINT" else None
+        if row.name in (_CHECKPOINT, _CLOSED):
+            opened = row.at + HEADER if row.name == _CHECKPOINT else None
     return opened if seen.case.remus else None
 
 
 def _tail_cut(seen: Look) -> tuple[str, int] | None:
-    """Inside libxl's records of a checkpoint it makes up an END for ever."""
-    return ("hang", LATER) if open_tail(seen) is not None else None
+    """Inside libxl's records of a checkpoint it makes up an END for ever, but for one that the stream has."""
+    tail = open_tail(seen)
+    if tail is None or any(row.name == "libxl.END" and row.at >= tail for row in seen.records):
+        return None
+    last = seen.records[-1]
+    cut = seen.data[last.at + HEADER + last.length + -last.length % HEADER :]
+    # What is missing of a header counts as zeros here, too.
+    return None if cut and int.from_bytes(cut[:4], "little") == tables.LIBXL_CHECKPOINT_END else ("hang", LATER)
 
 
 def _emulator_context(seen: Look, _: Finding) -> str:
@@ -84,9 +104,39 @@ def _too_long(seen: Look) -> tuple[str, int] | None:
     return next((("crash", at) for at in rows), None)
 
 
+def _end_in_a_tail(seen: Look, finding: Finding) -> str:
+    """An END among libxl's records of a checkpoint is one too many."""
+    tail = open_tail(seen)
+    ended = [row for row in seen.records if row.name == "libxl.END" and tail is not None and row.at >= tail]
+    return "crash" if ended and ended[0].at == finding.offset else "accept"
+
+
+def _state_length(seen: Look, finding: Finding) -> str:
+    """It looks into the body only where it expects the record."""
+    return "accept" if actual(finding) or "LIBXL-CKPTSTATE-CTX" in seen.clauses else "crash"
+
+
+def kind(case: Case) -> str:
+    """What a host is asked to restore a case as."""
+    return f"xl-{case.guest}" if case.form == "xl" else case.kind
+
+
+def asked(looks: Iterable[Look], release: str) -> list[Verdict]:
+    """The verdicts of libxl, or of xl, on the cases looked at."""
+    return toolstack.ask(((kind(seen.case), seen.data) for seen in looks), release)
+
+
 LIBXL = Peer(
     "libxl",
-    depends={"LIBXL-EMU-CTX": _emulator_context, "CKPT-CUT": lambda _, __: "accept"},
+    "libxlpeer",
+    ask=asked,
+    takes=lambda seen: seen.case.form == "libxl",
+    depends={
+        "LIBXL-EMU-CTX": _emulator_context,
+        "CKPT-CUT": lambda _, __: "accept",
+        "CKPT-CKPT-REC": _end_in_a_tail,
+        "LIBXL-CKPTSTATE-LEN": _state_length,
+    },
     places={},
     context={"LIBXL-EMU-HVM-ONLY": _emulator_unwanted},
     shown={"CKPT-CUT": _tail_cut, "LIBXL-EMU-CTX": _emulator_missing, "LIBXL-REC-LEN-MAX": _too_long},

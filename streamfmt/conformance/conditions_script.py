@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..checks.findings import Finding
 from ..schema import clauses, libxc
+from . import peers
 from .conditions import GOOD, Peer
 from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
 from .looks import HEADER, LATER, Look, actual, look
@@ -93,6 +94,10 @@ def _checkpoints(seen: Look) -> tuple[str, int] | None:
 
 SCRIPT = Peer(
     clauses.SCRIPT,
+    clauses.SCRIPT,
+    ask=lambda looks, release: peers.script(((seen.case.form, seen.data) for seen in looks), release),
+    # It takes no stream that is declared Remus.
+    takes=lambda seen: seen.case.mode != "remus",
     depends={
         "LIBXC-IHDR-ENDIAN": _byte_order("libxc"),
         "LIBXL-HDR-ENDIAN": _byte_order("libxl"),

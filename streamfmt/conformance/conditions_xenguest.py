@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema import libxc
+from . import peers
 from .conditions import Peer
 from .looks import HEADER, LATER, Look, Seen, actual
 
@@ -16,6 +18,9 @@ _MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
 _POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "XALLOC"}
 # In the context of a 64-bit vcpu (struct vcpu_guest_context): rdx of a suspended vcpu 0, and cr3.
 _START_INFO_AT, _CR3_AT, _TOP_LEVEL = 0x268, 0x1390, 4
+# Bytes of an extended context before its registers: the vcpu's number, and the structure's size.
+_EXTENDED = 8
+_INT_MAX = (1 << 31) - 1
 # In the start_info page: store_mfn and console.domU.mfn.
 _RINGS_AT = (0x38, 0x48)
 
@@ -196,8 +201,24 @@ def vcpu_pfn(seen: Look) -> int | None:
     return None
 
 
+def _far(seen: Look, at: int) -> str:
+    """Up to 4.14 the bookkeeping of HVM pages counts in a C int."""
+    row = next(row for row in seen.records if row.at == at)
+    far = seen.case.guest == "hvm" and max(pfn for _, pfn in seen.entries(row)) > _INT_MAX
+    return "crash" if far else "reject"
+
+
+def _short_extended(seen: Look) -> tuple[str, int] | None:
+    """An extended context without all that the hypervisor here looks at; the rest is what memory held."""
+    rows = [row for row in seen.applied("libxc.X86_PV_VCPU_EXTENDED") if HEADER < row.length < HEADER + _EXTENDED]
+    return (EITHER, rows[0].at) if rows else None
+
+
 XENGUEST = Peer(
     "libxenguest",
+    peers.XENPEER,
+    ask=lambda looks, release: peers.xenguest(((seen.case.kind, seen.data) for seen in looks), release),
+    takes=lambda seen: seen.case.form == "libxc",
     depends={
         "LIBXC-DHDR-PAGESHIFT": _page_shift,
         "LIBXC-REC-UNKNOWN-OPT": _optional,
@@ -232,4 +253,6 @@ XENGUEST = Peer(
         "LIBXC-PAGE-PFN-HVM": no_room,
         "LIBXC-VCPU-PFN": vcpu_pfn,
     },
+    kept={"LIBXC-VCPU-EXT-LEN": _short_extended},
+    chosen={"LIBXC-PAGE-PFN-HVM": _far},
 )

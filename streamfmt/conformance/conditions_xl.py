@@ -2,7 +2,51 @@
 
 from __future__ import annotations
 
-from .conditions import Peer
-from .conditions_libxl import LIBXL
+import json
 
-XL = Peer("xl", depends={}, places={}, context={}, inner=LIBXL)
+from .. import tables
+from ..checks.findings import Finding
+from .conditions import Peer
+from .conditions_libxl import LIBXL, asked
+from .looks import Look
+
+# Where the flags and the configuration are, in a file of which both are there.
+_FLAGS_AT, _CONFIG_AT = 36, tables.SIZES["xl.header"] + 4
+_JSON = 1
+
+
+def _configuration(seen: Look) -> bytes:
+    length = int.from_bytes(seen.data[_CONFIG_AT - 4 : _CONFIG_AT], "little")
+    return seen.data[_CONFIG_AT:][:length]
+
+
+def _form(seen: Look, _: Finding) -> str:
+    """It is parsed up to its first NUL, or up to whatever stands in memory after it."""
+    text = _configuration(seen).partition(b"\0")[0]
+    if not seen.data[_FLAGS_AT] & _JSON:
+        return "reject" if text.startswith(b"{") else "accept"
+    try:
+        return "accept" if isinstance(json.loads(text), dict) else "reject"
+    except ValueError:
+        return "reject"
+
+
+def _none(seen: Look) -> tuple[str, int] | None:
+    """No configuration in the file, where there is room for one."""
+    room = int.from_bytes(seen.data[_CONFIG_AT - 8 : _CONFIG_AT - 4], "little")
+    return (
+        ("reject", _CONFIG_AT - 4) if room >= 4 and len(seen.data) >= _CONFIG_AT and not _configuration(seen) else None
+    )
+
+
+XL = Peer(
+    "xl",
+    "libxlpeer",
+    ask=asked,
+    takes=lambda seen: seen.case.form == "xl",
+    depends={"XL-CONFIG-FORM": _form},
+    places={},
+    context={},
+    kept={"XL-OPTDATA-LEN": _none},
+    inner=LIBXL,
+)

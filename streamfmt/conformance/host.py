@@ -24,13 +24,10 @@ from typing import IO, Any
 
 from ..errors import MissingPeerError
 from .kin import Kin
+from .peers import RELEASE
 
 PROJECT = Path(__file__).resolve().parents[2]
 LIBXLPEER = PROJECT / "conformance" / "libxlpeer"
-# The release of Debian 12, which is this machine's own.
-INSTALLED = "4.17"
-RELEASES = ("4.14", "4.17", "4.20")
-
 _PROGRAMS = ("xenstored", "xen-init-dom0", "xenconsoled", "libxl-save-helper", "xl")
 _FOLDERS = ("proc/xen", "var/lib/xen", "var/log/xen", "var/run/xen", "run/xen", "var/lock")
 _TRIPLET = "usr/lib/x86_64-linux-gnu"
@@ -100,7 +97,7 @@ class Host:
     As a context manager: all that its programs leave behind is ended with it.  Raises MissingPeerError.
     """
 
-    def __init__(self, release: str = INSTALLED) -> None:
+    def __init__(self, release: str = RELEASE) -> None:
         self.xen = installation(release)
 
     def __enter__(self) -> Host:

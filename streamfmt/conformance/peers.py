@@ -33,13 +33,18 @@ class Verdict(NamedTuple):
 
     `verdict` is "accept", "reject", "crash" or "hang"; `message` the peer's own words, empty if it has none;
     `offset` how far it had read, None if that is not known; `refused` the last hypercall that it was refused, if
-    there was one and it did not crash.
+    there was one and it did not crash.  Of libxl and xl there is more: `died` is the signal that ended them in their
+    clean-up, after a refusal; `lines` all that was logged for people; `model` how many bytes the device model got, None
+    if it was not started.
     """
 
     verdict: str
     message: str
     offset: int | None
     refused: str = ""
+    died: str = ""
+    lines: tuple[str, ...] = ()
+    model: int | None = None
 
 
 def find_script(release: str = RELEASE) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema.clauses import registry
 from .conditions import GOOD, Peer
@@ -60,7 +61,7 @@ _LACKING = frozenset(("LIBXC-VCPU0-BASIC",))
 
 def _breaches(seen: Look, peer: Peer) -> Iterator[tuple[Look, Finding]]:
     """The findings that the reader comes upon, each in the look at the case that shows more of it."""
-    if peer is XENGUEST:
+    if peer.name == XENGUEST.name:
         # What a whole checkpoint lacks is found where the next one would begin.
         yield from ((seen, row) for row in seen.findings if not seen.dropped(row.offset - (row.clause in _LACKING)))
         return
@@ -77,15 +78,15 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
         does = peer.does(view, finding)
         if does or registry()[finding.clause].severity == "error":
             yield Step(peer.place(view, finding), finding.clause, does)
-    view = seen if peer is XENGUEST else _as_read(seen)
+    view = seen if peer.name == XENGUEST.name else _as_read(seen)
     for clause, keeps in peer.kept.items():
-        found = keeps(view)
+        found = keeps(view) if peer.kept_rows(clause) else None
         if found:
             yield Step(found[1], clause, found[0], kept=True)
     for clause, shows in peer.context.items():
         at = shows(view)
         if at is not None:
-            yield Step(at, clause, peer.says(clause))
+            yield Step(at, clause, peer.does_at(view, clause, at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,12 @@ class Comparison:
         return next((step for step in sorted(self.steps, key=lambda step: step.at) if step.does not in GOOD), None)
 
     @property
+    def chance(self) -> bool:
+        """Whether the reader may refuse the stream before its time, by chance."""
+        ended = self.ended
+        return any(step.does == EITHER and (ended is None or step.at <= ended.at) for step in self.steps)
+
+    @property
     def expected(self) -> str:
         """The verdict that follows from the clauses; empty if one leaves it open."""
         ended = self.ended
@@ -109,6 +116,8 @@ class Comparison:
 
     def shows(self, step: Step) -> bool:
         """Whether the verdict is as that step has it."""
+        if step.does == EITHER:
+            return self.verdict.verdict in ("accept", "reject")
         return self.verdict.verdict == ("accept" if step.does in GOOD else step.does)
 
     @property
@@ -139,8 +148,10 @@ class Comparison:
 def unexplained(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
     """The rows that no clause accounts for, in words."""
     for row in table:
+        if row.chance and row.verdict.verdict == "reject":
+            continue
         if (row.verdict.verdict != row.expected or row.astray) and not row.excuse:
             clauses = ", ".join(f"{step.clause} {step.does or 'open'}" for step in row.steps) or "no finding"
             why = f" at {row.verdict.offset} ({row.verdict.message}; refused {row.verdict.refused or 'nothing'})"
             expected = f"{row.expected or 'nothing'} by {clauses}"
-            yield f"{row.seen.case.name}: {peer.name} does {row.verdict.verdict}{why}, {expected}"
+            yield f"{row.seen.case.name}: {peer.name} {peer.release} does {row.verdict.verdict}{why}, {expected}"

@@ -12,32 +12,16 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
-from .host import INSTALLED, installation
+from .host import installation
+from .peers import RELEASE, Verdict
 
 # Hosts side by side; a restore is mostly waiting for processes that start.
 HOSTS = 2
 
 
-class Said(NamedTuple):
-    """What libxl or xl made of a stream: `verdict` is "accept", "reject", "crash" or "hang".
-
-    `offset` is where libxl left its input, None if that is not known; `message` its first error, empty without one;
-    `died` the signal that ended it in its clean-up, after a refusal; `refused` the last hypercall that it was refused;
-    `lines` all that was logged for people; `model` how many bytes the device model got, None if it was not started.
-    """
-
-    verdict: str
-    message: str
-    offset: int | None
-    refused: str = ""
-    died: str = ""
-    lines: tuple[str, ...] = ()
-    model: int | None = None
-
-
-def ask(streams: Iterable[tuple[str, bytes]], release: str = INSTALLED, hosts: int = HOSTS) -> list[Said]:
+def ask(streams: Iterable[tuple[str, bytes]], release: str = RELEASE, hosts: int = HOSTS) -> list[Verdict]:
     """The verdicts of that release of Xen on streams, each with its kind.
 
     Libxl is asked about the kinds hvm, pv and pvh, and with -remus or -colo after these, xl about those with xl- before
@@ -67,12 +51,12 @@ def _started(release: str, path: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=requests, stdout=out, stderr=err)
 
 
-def _answers(release: str, child: subprocess.Popen[bytes], path: str) -> list[Said]:
+def _answers(release: str, child: subprocess.Popen[bytes], path: str) -> list[Verdict]:
     with open(f"{path}.out", encoding="utf-8") as out, open(f"{path}.err", encoding="utf-8") as err:
         if child.returncode:
             raise RuntimeError(f"the host of Xen {release} ended with status {child.returncode}: {err.read().strip()}")
         return [_said(json.loads(line)) for line in out]
 
 
-def _said(row: dict[str, Any]) -> Said:
-    return Said(**{**row, "lines": tuple(row["lines"])})
+def _said(row: dict[str, Any]) -> Verdict:
+    return Verdict(**{**row, "lines": tuple(row["lines"])})

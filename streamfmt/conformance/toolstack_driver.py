@@ -12,7 +12,7 @@ from signal import Signals
 from typing import TYPE_CHECKING
 
 from .host import Host
-from .toolstack import Said
+from .peers import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def _verdict(did: Outcome, program: str) -> tuple[str, str]:
     return ("reject", name) if said and early and not asserted and did.status < 0 else ("crash", name)
 
 
-def _judged(host: Host, kind: str, path: Path) -> Said:
+def _judged(host: Host, kind: str, path: Path) -> Verdict:
     program, _, guest = kind.rpartition("-") if kind.startswith("xl-") else ("", "", kind)
     if program:
         did = host.xl("restore", "-e", path)
@@ -62,7 +62,7 @@ def _judged(host: Host, kind: str, path: Path) -> Said:
     own = json.loads(did.stdout) if not program and did.stdout.startswith("{") else {}
     if died and verdict == "crash" and not message:
         message = died
-    return Said(verdict, message, own.get("offset"), own.get("refused", ""), died, lines, did.model.get("length"))
+    return Verdict(verdict, message, own.get("offset"), own.get("refused", ""), died, lines, did.model.get("length"))
 
 
 def main() -> None:
