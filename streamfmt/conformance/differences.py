@@ -161,9 +161,8 @@ def main() -> None:
     tables = {name: {release: compared(peer.of(release)) for release in peers.RELEASES} for name, peer in PEERS.items()}
     seen = {name: {release: borne_out(table) for release, table in found.items()} for name, found in tables.items()}
     record(seen)
-    sections = (
-        section(PEERS[name].of(release), table) for name, found in tables.items() for release, table in found.items()
-    )
+    order = sorted(peers.RELEASES, key=lambda release: release != RELEASE)
+    sections = (section(PEERS[name].of(release), tables[name][release]) for name in PEERS for release in order)
     Path(data.path("docs"), "differences.md").write_text(page(sections), encoding="utf-8")
 
 
