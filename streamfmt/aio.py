@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, concluded, identified, judging
+from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, judging
 from .checks.outcome import Outcome
 from .errors import DamagedError, StarvedError
 from .io.memory import Inlet, from_object
 from .io.sources import Source, drive
 from .reader.events import Record as _Record
+from .reader.failure import Failure, failed
 from .reader.identification import Headers, Identification
 from .reader.items import PIECE, Header, ItemReader
 from .reader.page_data import PageBatch
@@ -84,8 +85,7 @@ class _Feed:
 async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
     """Identify `source`, reading only its headers: see :func:`streamfmt.identify`."""
     headers = Headers(check_form(form), exact)
-    damage = await _driven(_Feed(source, headers.reader), headers, headers.reader)
-    return identified(headers, damage)
+    return Identification(headers, await _driven(source, headers, headers.reader))
 
 
 async def verify(
@@ -99,16 +99,17 @@ async def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show: see :func:`streamfmt.verify`."""
     reader, verifier = judging(form, mode, deep, exact)
-    damage = await _driven(_Feed(source, reader), reader.pump, reader)
-    return concluded(reader, verifier, strict, damage)
+    failure = await _driven(source, reader.pump, reader)
+    return Outcome(reader, verifier, strict, failure)
 
 
-async def _driven(feed: _Feed, pump: Driven, reader: Reader) -> DamagedError | None:
-    """Drive, and let go of the reader; what the input's compression ended in, if it is damaged or cannot be opened."""
+async def _driven(source: AsyncReadable, pump: Driven, reader: Reader) -> Failure | None:
+    """Drive all of it, and let go of the reader; the failure, if compressed data is damaged or cannot be opened."""
+    feed = _Feed(source, reader)
     try:
         await feed.drive(pump)
     except DamagedError as error:
-        return error
+        return failed(error, reader.window.position)
     finally:
         reader.close()
     return None

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
 from .checks.outcome import Outcome
 from .checks.verifier import Verifier
-from .errors import (
-    DamagedError,
-    UnreadableError,
-)
-from .io.memory import ObjectSource, from_object, memory
+from .errors import DamagedError, UnreadableError
+from .io.memory import MemorySource, ObjectSource, from_object
 from .io.sources import Source, drive, source_for
 from .reader.events import Layer
 from .reader.events import Record as _Record
@@ -63,42 +60,16 @@ def judging(form: str, mode: str, deep: bool, exact: bool) -> tuple[Reader, Veri
     return Reader(verifier, check_form(form), exact), verifier
 
 
-def concluded(reader: Reader, verifier: Verifier, strict: bool, damage: DamagedError | None = None) -> Outcome:
-    """What came out, without the reader's window and what the verifier remembered: users keep many of these."""
-    return Outcome(reader, verifier, strict, _failure(damage, reader))
-
-
-def identified(headers: Headers, damage: DamagedError | None) -> Identification:
-    """What the headers say, as far as they could be read."""
-    return Identification(headers, _failure(damage, headers.reader))
-
-
-def _failure(damage: DamagedError | None, reader: Reader) -> Failure | None:
-    return None if damage is None else failed(damage, reader.window.position)
-
-
 class _Feed:
     """The bytes of what the caller gave, on their way into a reader."""
 
     def __init__(self, source: StreamSource, reader: Reader) -> None:
-        self._file: FileIO | None = None
-        try:
-            self._source = self._of(source, reader)
-        except BaseException:
-            self._let_go()
-            raise
-
-    def _of(self, source: StreamSource, reader: Reader) -> Source:
-        if isinstance(source, (str, os.PathLike)):
-            self._file = FileIO(os.fspath(source))  # which warns if it is never closed
-            return source_for(self._file.fileno(), reader)
-        if isinstance(source, int):
-            return source_for(source, reader)
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            return memory(memoryview(source).cast("B"), reader)
-        if callable(getattr(source, "read", None)):
-            return from_object(ObjectSource(source, reader.exact), reader)
-        raise TypeError(f"a path, descriptor, binary file object or bytes are wanted, not {type(source).__name__}")
+        with ExitStack() as opened:
+            if isinstance(source, (str, os.PathLike)):
+                source = opened.enter_context(FileIO(os.fspath(source))).fileno()  # it warns if it is never closed
+            self._source = _source_of(source, reader)
+            opened.callback(self._source.close)
+            self.close = opened.pop_all().close
 
     def drive(self, pump: Driven) -> None:
         """Bytes into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
@@ -107,25 +78,28 @@ class _Feed:
         except UnreadableError as error:
             raise (error.__cause__ or error) from None
 
-    def close(self) -> None:
-        try:
-            self._source.close()
-        finally:
-            self._let_go()
 
-    def _let_go(self) -> None:
-        if self._file is not None:
-            self._file.close()
+def _source_of(source: int | bytes | bytearray | memoryview | Readable, reader: Reader) -> Source:
+    if isinstance(source, int):
+        return source_for(source, reader)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return from_object(MemorySource(source), reader)
+    if callable(getattr(source, "read", None)):
+        return from_object(ObjectSource(source, reader.exact), reader)
+    raise TypeError(f"a path, descriptor, binary file object or bytes are wanted, not {type(source).__name__}")
 
 
-@contextmanager
-def _feeding(source: StreamSource, reader: Reader) -> Iterator[_Feed]:
+def _driven(source: StreamSource, pump: Driven, reader: Reader) -> Failure | None:
+    """Drive all of it, and let go of the reader; the failure, if compressed data is damaged or cannot be opened."""
     feed = _Feed(source, reader)
     try:
-        yield feed
+        feed.drive(pump)
+    except DamagedError as error:
+        return failed(error, reader.window.position)
     finally:
         feed.close()
         reader.close()
+    return None
 
 
 def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
@@ -140,13 +114,7 @@ def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) 
     :raises ValueError: unknown form.
     """
     headers = Headers(check_form(form), exact)
-    damage = None
-    try:
-        with _feeding(source, headers.reader) as feed:
-            feed.drive(headers)
-    except DamagedError as error:
-        damage = error
-    return identified(headers, damage)
+    return Identification(headers, _driven(source, headers, headers.reader))
 
 
 def verify(
@@ -172,13 +140,8 @@ def verify(
     :raises ValueError: unknown form or mode.
     """
     reader, verifier = judging(form, mode, deep, exact)
-    damage = None
-    try:
-        with _feeding(source, reader) as feed:
-            feed.drive(reader.pump)
-    except DamagedError as error:
-        damage = error
-    return concluded(reader, verifier, strict, damage)
+    failure = _driven(source, reader.pump, reader)
+    return Outcome(reader, verifier, strict, failure)
 
 
 class BaseRecord:

@@ -1,15 +1,21 @@
-"""Whole processes, run and measured."""
+"""Whole processes, run and measured; and a second environment, with this project as it was at one commit."""
 
 from __future__ import annotations
 
+import compileall
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..conformance import peers
 
+COMMIT = "ee7895b"
+# By a command's name: the module that its console script calls.
+ENTRIES = {"streamfmt": "streamfmt.cli.main", "verify-stream-v2": "streamfmt.cli.verify_stream_v2"}
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -60,3 +66,42 @@ def _environment(command: Sequence[str]) -> dict[str, str]:
     modules = peers.script_modules(script) if script is not None and command[0] == script else _ROOT
     found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
     return found
+
+
+# What pip writes, with that commit's package before all others.
+_SCRIPT = """#!{python}
+import sys
+sys.path.insert(0, {folder!r})
+from {module} import entry
+if __name__ == '__main__':
+    sys.exit(entry())
+"""
+
+
+def before(folder: str, name: str) -> str:
+    """The path of COMMIT's console script `name`, run by this interpreter, made in `folder` if it is not there.
+
+    Raises NotMeasuredError."""
+    script = os.path.join(folder, name)
+    if not os.path.exists(script):
+        _unpack(folder)
+        for other, module in ENTRIES.items():
+            with open(os.path.join(folder, other), "w", encoding="utf-8") as file:
+                file.write(_SCRIPT.format(python=sys.executable, folder=os.path.join(folder, "tree"), module=module))
+            os.chmod(file.name, 0o755)
+    return script
+
+
+def _unpack(folder: str) -> None:
+    """Put the package as it was into `folder`, with its bytecode, as an installed one has it."""
+    asked = ["git", "-C", _ROOT, "archive", "--format=tar", COMMIT, "streamfmt"]
+    try:
+        done = subprocess.run(asked, capture_output=True, check=False)
+    except OSError as error:
+        raise NotMeasuredError(f"git cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise NotMeasuredError(f"commit {COMMIT} is not here; it takes a clone with its whole history")
+    tree = os.path.join(folder, "tree")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(tree, filter="data")
+    compileall.compile_dir(tree, quiet=2)

@@ -18,7 +18,7 @@ from statistics import median
 from .. import tables
 from . import generate
 from .process import NotMeasuredError, Run, run
-from .rows import BEFORE, COMMANDS, GIB, KIB, MIB, SAMPLES, Figure, Row
+from .rows import BEFORE, GIB, KIB, MIB, SAMPLES, Figure, Row, command
 
 FULL = 4 * GIB
 QUICK = 256 * MIB
@@ -37,9 +37,9 @@ class Samples:
         self._folder = folder
         self._size = size
         self._memory = memory
-        self._in_memory = {name for row in rows if row.memory for _, name in (row.ours, row.other)}
+        self._in_memory = {row.sample for row in rows if row.memory}
         self._room = shutil.disk_usage(memory).free // _SHARE // MIB * MIB if memory else 0
-        self._wanted = [name for row in rows for _, name in (row.ours, row.other)]
+        self._wanted = [name for row in rows for name in row.samples]
 
     def size(self, name: str) -> int:
         """How large the sample is to be."""
@@ -62,7 +62,7 @@ class Samples:
 
     def make(self, name: str) -> None:
         """Write the sample if it is not there yet."""
-        if name and not os.path.exists(self.path(name)):
+        if not os.path.exists(self.path(name)):
             say(f"writing {name}, {human(self.size(name))}")
             generate.write(SAMPLES[name][0], self.path(name), self.size(name))
             if name in self._in_memory:
@@ -71,11 +71,11 @@ class Samples:
 
     def done(self, row: Row) -> None:
         """Remove what no later row wants."""
-        for _, name in (row.ours, row.other):
+        for name in row.samples:
             self._wanted.remove(name)
             if name in self._in_memory and not self._room:
                 continue
-            if name and name not in self._wanted and os.path.exists(self.path(name)):
+            if name not in self._wanted and os.path.exists(self.path(name)):
                 os.unlink(self.path(name))
 
 
@@ -117,28 +117,28 @@ class Result:
 
 def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
     """Run a row's pairs.  Raises BenchError."""
-    sample = row.ours[1]
     try:
         pairs = _pairs(row, samples, max(1, round(runs * row.weight)))
     except NotMeasuredError as reason:
         return [Result(row, f"not measured: {reason}")]
-    size = samples.size(sample)
+    size = samples.size(row.sample)
     results = []
     for figure in row.figures:
         values = tuple(figure.of(ours, other, size) for ours, other in pairs)
         budget = figure.budget + figure.per_page * (size // tables.PAGE_SIZE)
         met = median(values) >= budget if figure.floor else median(values) <= budget
         verdict = "ok" if met else "MISSED"
-        if not figure.any_size and not samples.whole(sample):
+        if not figure.any_size and not samples.whole(row.sample):
             verdict = TOO_SMALL
         results.append(Result(row, verdict, figure, size, pairs, values, budget))
     return results
 
 
 def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]:
-    sides = ((row.ours, row.status), (row.other, row.status if row.other[0].startswith(BEFORE) else 0))
-    commands = [(COMMANDS[verb](samples.path(name)), samples.path(name), status) for (verb, name), status in sides]
-    for (_, name), _ in sides:
+    statuses = row.status, row.status if row.other.startswith(BEFORE) else 0
+    paths = [samples.path(name) for name in row.samples]
+    commands = [command(verb, path) for verb, path in zip((row.ours, row.other), paths, strict=True)]
+    for name in row.samples:
         samples.make(name)
     # The first pair warms the caches, except where they are to be cold or a single run is all there is time for.
     warm_up = int(not row.cold and row.weight > 0)
@@ -146,16 +146,16 @@ def _pairs(row: Row, samples: Samples, runs: int) -> tuple[tuple[Run, Run], ...]
     for number in range(warm_up + runs):
         say(f"{row.key}: {number + 1} of {warm_up + runs}")
         pair = []
-        for command, path, status in commands:
+        for words, path, status in zip(commands, paths, statuses, strict=True):
             if row.cold:
                 drop(path)
             if row.memory:
                 # Both write pages that were not allocated before.
                 _remove(f"{path}.out")
-            pair.append(run(command, status))
+            pair.append(run(words, status))
         pairs.append((pair[0], pair[1]))
     if row.memory:
-        _remove(f"{samples.path(row.ours[1])}.out")
+        _remove(f"{samples.path(row.sample)}.out")
     return tuple(pairs[warm_up:])
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LIST = "libxc." + tables.RECORDS["libxc"][tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST]
 _STATE = "libxl." + tables.RECORDS["libxl"][tables.LIBXL_CHECKPOINT_STATE]
+_MACHINE = "back channel"
 
 
 class Checks(base.Checks):
@@ -27,11 +28,8 @@ class Checks(base.Checks):
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self._begin()
-
-    def _begin(self) -> None:
-        """Any answer may be the next."""
-        self.position = Position("back channel")
+        self.position = Position(_MACHINE)
+        # Where a recording begins, any answer may be the next.
         self.answers = [_name(path) for path in self.position.allowed()]
 
     @property
@@ -64,7 +62,7 @@ class Checks(base.Checks):
             return None
         self.length(record)
         if record.length < tables.SIZES[record.path]:
-            self._begin()
+            self.position = Position(_MACHINE)
             return None
         return self._state(Body(self.context.window, record))
 
@@ -75,11 +73,11 @@ class Checks(base.Checks):
             return
         due, path = self.due, f"{_STATE} {name}"
         if name not in self.answers:
-            self._begin()
+            self.position = Position(_MACHINE)
             if name:
                 message = f"{name} belongs on the forward stream"
                 known = ranges(number for number, it in tables.CHECKPOINT_STATES.items() if it in self.answers)
-                self.report_field("COLO-NEW-FWD", record, "control_id", message, known, name)
+                self.context.report_field("COLO-NEW-FWD", record, "control_id", message, known, name)
             return
         if self.position.step(path):
             return
@@ -88,8 +86,8 @@ class Checks(base.Checks):
             self.context.report("COLO-DIRTY-POS", record, message, expected=due, actual=name)
         else:
             message = f"{name} comes where {due} should be"
-            self.report_field("LIBXL-CKPTSTATE-ID", record, "control_id", message, due, name)
-        self._begin()
+            self.context.report_field("LIBXL-CKPTSTATE-ID", record, "control_id", message, due, name)
+        self.position = Position(_MACHINE)
         self.position.step(path)
 
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:

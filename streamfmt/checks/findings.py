@@ -28,20 +28,7 @@ class Finding:
     `field` is a field of its schema, or "".  `expected`, `actual` and `message` are text.
     """
 
-    __slots__ = (
-        "actual",
-        "clause",
-        "expected",
-        "field",
-        "index",
-        "layer",
-        "length",
-        "message",
-        "offset",
-        "record",
-        "severity",
-    )
-
+    # In the order in which people read them.
     clause: str
     severity: str
     layer: str
@@ -53,6 +40,7 @@ class Finding:
     expected: str
     actual: str
     message: str
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, **values: Any) -> None:
         for name in self.__slots__:
@@ -75,9 +63,8 @@ class Finding:
         return f"Finding({self.severity} {self.clause} at {self.offset}: {self.message})"
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as plain values, in the order people read them."""
-        order = ("clause", "severity", "layer", "offset", "length", "index", "record", "field")
-        return {name: getattr(self, name) for name in (*order, "expected", "actual", "message")}
+        """The finding as plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Findings:

@@ -7,7 +7,7 @@ from struct import Struct
 from .. import tables
 from ..reader import hvm_context
 from .libxc import EMPTY
-from .messages import ranges
+from .messages import follow, ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,63 +25,49 @@ _AT_ONCE = 16 << 10
 _FIRST = tables.HVM_TYPES[tables.HVM_HEADER][1]
 
 
-class _Context:
-    """A context that is being walked through."""
+class _Context(hvm_context.Entries):
+    """A context that is being walked through and judged."""
 
     def __init__(self, checks: Checks, body: Body) -> None:
+        super().__init__(body)
         self.checks = checks
-        self.body = body
-        self.entries = hvm_context.Entries(body)
 
     def report(self, clause: str, message: str, field: str, expected: object, actual: object, beyond: int = 0) -> None:
         """One breach, by a field of the present entry or of what is `beyond` bytes after it begins."""
-        entry = self.entries
-        offset, size = tables.PLACES[hvm_context.PATH][field]
-        self.checks.context.report(
-            clause,
-            self.body.record,
-            message,
-            offset=entry.at + beyond + offset,
-            length=size,
-            field=f"context[{entry.number}].{field}",
-            expected=expected,
-            actual=actual,
-        )
+        at, prefix = self.at + beyond, f"context[{self.number}]."
+        report = self.checks.context.report_field
+        report(clause, self.body.record, field, message, expected, actual, hvm_context.PATH, at, prefix)
 
-    def end(self) -> None:
+    def final(self) -> None:
         """The END entry: it carries nothing, and nothing follows."""
-        entry = self.entries
         due = tables.HVM_TYPES[tables.HVM_END][1][0]
-        left = entry.left - due
-        if entry.instance or entry.length != due:
-            shown = f"instance {entry.instance} length {entry.length}"
+        left = self.left - due
+        if self.instance or self.length != due:
+            shown = f"instance {self.instance} length {self.length}"
             message = f"the END entry has {shown}"
             self.report("LIBXC-HVMCTX-END", message, "length", f"instance 0 length {due}", shown)
         elif left > 0:
-            message = f"{left:,} bytes follow the END entry; Xen ignores them"
-            beyond = self.body.at - entry.at
+            message = f"{follow(left, 'the END entry')}; Xen ignores {'it' if left == 1 else 'them'}"
+            beyond = self.body.at - self.at
             self.report("LIBXC-HVMCTX-TAIL", message, "typecode", "nothing", f"{left} bytes", beyond)
 
     def headless(self) -> bool:
         """Whether the present entry should be the header, and is another; then it is reported."""
-        entry = self.entries
-        if entry.number or (entry.kind == tables.HVM_HEADER and not entry.instance and entry.length in _FIRST):
+        if self.number or (self.kind == tables.HVM_HEADER and not self.instance and self.length in _FIRST):
             return False
-        shown = f"type {entry.kind} instance {entry.instance} length {entry.length}"
+        shown = f"type {self.kind} instance {self.instance} length {self.length}"
         expected = f"type {tables.HVM_HEADER} instance 0 length {_FIRST[0]}"
         message = f"the first entry is {shown}, expected {expected}"
         self.report("LIBXC-HVMCTX-HEADER", message, "typecode", expected, shown)
         return True
 
-    def entry(self, name: str) -> Generator[int, int, None]:
+    def entry(self, name: str, lengths: tuple[int, ...], unit: int, counted: bool) -> Generator[int, int, None]:
         """Program that judges the present entry's type, called `name`, and its length."""
-        entry, number = self.entries, self.entries.number
-        _, lengths, unit, counted = tables.HVM_TYPES.get(entry.kind, ("", (), 0, False))
-        length = entry.length
+        number, length = self.number, self.length
         if not name:
-            message = f"entry {number} has type {entry.kind}, which no Xen knows"
-            self.report("LIBXC-HVMCTX-TYPE", message, "typecode", ranges(tables.HVM_TYPES), entry.kind)
-        elif length > entry.left:
+            message = f"entry {number} has type {self.kind}, which no Xen knows"
+            self.report("LIBXC-HVMCTX-TYPE", message, "typecode", ranges(tables.HVM_TYPES), self.kind)
+        elif length > self.left:
             pass  # reported after this, for known and unknown types alike
         elif length not in lengths and not (unit and length > lengths[0] and not (length - lengths[0]) % unit):
             expected = " or ".join(map(str, lengths)) + (f" + {unit}n" if unit else "")
@@ -98,25 +84,23 @@ class _Context:
 def context(checks: Checks, body: Body) -> Program:
     """Program that judges Xen's save format: HEADER first, each entry inside the blob, END last."""
     walk = _Context(checks, body)
-    entry = walk.entries
-    while (yield from entry.next()):
-        row = tables.HVM_TYPES.get(entry.kind)
-        clean = row is not None and entry.length in row[1] and entry.length <= entry.left and not row[3]
-        if clean and entry.number and entry.kind != tables.HVM_END:
+    while (yield from walk.next()):
+        name, lengths, unit, counted = tables.HVM_TYPES.get(walk.kind, ("", (), 0, False))
+        clean = walk.length in lengths and walk.length <= walk.left and not counted
+        if clean and walk.number and walk.kind != tables.HVM_END:
             continue  # as nearly all are
         headless = walk.headless()
-        if entry.kind == tables.HVM_END:
-            walk.end()
+        if walk.kind == tables.HVM_END:
+            walk.final()
             return
-        name = tables.HVM_TYPES[entry.kind][0] if entry.kind in tables.HVM_TYPES else ""
         if not headless:  # else one finding is enough for it
-            yield from walk.entry(name)
-        if entry.length > entry.left:
-            message = f"entry {entry.number}, {name or f'type {entry.kind}'}, claims {entry.length} bytes"
-            message += f", {entry.left} are left"
-            walk.report("LIBXC-HVMCTX-TILE", message, "length", f"at most {entry.left}", entry.length)
-    if entry.ended in (hvm_context.SHORT, hvm_context.NO_END):
-        left, entry.at, entry.number = body.left, body.at, entry.number + 1
+            yield from walk.entry(name, lengths, unit, counted)
+        if walk.length > walk.left:
+            message = f"entry {walk.number}, {name or f'type {walk.kind}'}, claims {walk.length} bytes"
+            message += f", {walk.left} are left"
+            walk.report("LIBXC-HVMCTX-TILE", message, "length", f"at most {walk.left}", walk.length)
+    if walk.ended in (hvm_context.SHORT, hvm_context.NO_END):
+        left, walk.at, walk.number = body.left, body.at, walk.number + 1
         if left:
             message = f"{left} bytes are too few for an entry"
             walk.report("LIBXC-HVMCTX-TILE", message, "typecode", "an entry", f"{left} bytes")
@@ -129,19 +113,20 @@ def params(checks: Checks, body: Body) -> Program:
     """Program that judges HVM_PARAMS: count against length, then each parameter's index."""
     record = body.record
     size, unit = tables.SIZES[_PARAMS], tables.UNITS[_PARAMS][0]
-    raw = yield from checks.fixed(body)
-    if not raw:
+    values = yield from checks.values(body)
+    if not values:
         return
-    count, *_ = Struct(body.order + tables.FORMATS[_PARAMS]).unpack(raw)
+    count, *_ = values
     if not count and record.length == size:
         checks.context.report("LIBXC-ERRATA-1", record, EMPTY, offset=record.body, field="count", actual=count)
     expected = size + unit * count
     if record.length != expected:
         if not (record.length - size) % unit:  # else the length rule has spoken
             message = f"length is {record.length}, expected {expected} for {count} parameters"
-            checks.report_field("LIBXC-HVMPARAMS-LEN", record, "count", message, expected, record.length)
+            checks.context.report_field("LIBXC-HVMPARAMS-LEN", record, "count", message, expected, record.length)
         return
-    param = Struct(body.order + tables.FORMATS[f"{_PARAMS}.params"])
+    path = f"{_PARAMS}.params"
+    param = Struct(body.order + tables.FORMATS[path])
     at, first = body.at, 0
     while raw := (yield from body.piece(unit, _AT_ONCE)):
         for place, (index, *_) in enumerate(param.iter_unpack(raw)):
@@ -151,16 +136,9 @@ def params(checks: Checks, body: Body) -> Program:
                 clause, message = "LIBXC-HVMPARAMS-PAE", "parameter PAE_ENABLED is gone since Xen 4.14"
             else:
                 continue
-            if checks.context.findings.full(clause, record, at + unit * place):
-                continue
-            checks.context.report(
-                clause,
-                record,
-                message,
-                offset=at + unit * place,
-                length=tables.PLACES[f"{_PARAMS}.params"]["index"][1],
-                field=f"params[{first + place}].index",
-                expected=f"below {tables.HVM_PARAMS_END}",
-                actual=f"{index:#x}",
-            )
+            where = at + unit * place
+            if not checks.context.findings.full(clause, record, where):
+                expected, actual = f"below {tables.HVM_PARAMS_END}", f"{index:#x}"
+                prefix = f"params[{first + place}]."
+                checks.context.report_field(clause, record, "index", message, expected, actual, path, where, prefix)
         at, first = at + len(raw), first + len(raw) // unit

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from struct import unpack
+
 from .. import tables
-from ..reader.body import Body
+from ..reader.body import LIST_PIECE, Body
 from ..reader.events import PAGE, Layer, Record
 from ..reader.fields import broken_rules, damaged, places, value_of
 from ..reader.registry import load
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
     from ..reader.pump import Program
     from ..reader.window import Window
 
-# What a stream may be declared to be; the first leaves it open.
-MODES = tables.MODES
 _STARTS = tables.MACHINE_STARTS["COLO"]
+# What a stream may be declared to be; the first leaves it open.
+MODES = tuple(_STARTS)
 # Those of which a stream has checkpoints, at least one.
 CHECKPOINTED = tuple(mode for mode, start in _STARTS.items() if start != _STARTS[MODES[0]])
+
+
+# Lists that have rules about their elements, by the record's path; each is all that follows the fixed fields.
+_LISTS = {path.rpartition(".")[0]: path for path in tables.RULES if path.rpartition(".")[0] in tables.UNITS}
 
 
 class Context:
@@ -52,15 +58,7 @@ class Context:
         self.complete = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
-        # The checks of the layer that closed the latest checkpoint.
-        self.image: Checks | None = None
         self._checks: dict[str, Checks] = {}
-
-    def forget(self) -> None:
-        """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self.image = None
-        self._checks.clear()
-        vars(self).pop("window", None)
 
     def checks(self, layer: Layer) -> Checks:
         """The checks of `layer`, with what they remember of it."""
@@ -106,6 +104,29 @@ class Context:
             )
         )
 
+    def report_field(
+        self,
+        clause: str,
+        where: Layer | Record,
+        field: str,
+        message: str,
+        expected: object = "",
+        actual: object = "",
+        path: str = "",
+        at: int | None = None,
+        prefix: str = "",
+    ) -> None:
+        """One breach that shows in a fixed field of a record, or of layout `path` at stream offset `at`.
+
+        `prefix` names the element that the layout is of.
+        """
+        place, size = tables.PLACES[path or where.path][field]
+        if at is None:
+            assert isinstance(where, Record), "only a record's body has a place of its own"
+            at = where.body
+        at, field = at + place, prefix + field
+        self.report(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+
     def report_header(
         self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
     ) -> None:
@@ -118,9 +139,7 @@ class Context:
             # A file header says how long the one body after it is.
             where, header, field = layer, f"{layer.name}.header", layer.row.length
             at -= tables.SIZES[header]
-        place, size = tables.PLACES[header][field]
-        at += place
-        self.report(clause, where, message, offset=at, length=size, field=field, expected=expected, actual=actual)
+        self.report_field(clause, where, field, message, expected, actual, header, at)
 
     def report_length(self, clause: str, record: Record, expected: str) -> None:
         """A length that is not as it has to be."""
@@ -128,31 +147,26 @@ class Context:
         self.report_header(clause, record, "length", message, expected, record.length)
 
     def report_rules(
-        self, rows: Sequence[tuple[Any, ...]], where: Layer | Record, raw: bytes, at: int, prefix: str = ""
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        where: Layer | Record,
+        raw: bytes,
+        at: int,
+        path: str = "",
+        prefix: str = "",
     ) -> None:
-        """Findings for fields of a layout at stream offset `at` whose rules do not hold; `prefix` names an element."""
+        """Findings for fields whose rules do not hold, of a layout as in :meth:`report_field`, which is `raw`."""
         order = where.layer.order if isinstance(where, Record) else where.order
         for row in rows:
             clause, field, offset, size, _, _, _, allowed = row
             if self.findings.full(clause, where, at + offset):
                 continue
-            actual = value_of(row, raw, order)
-            expected = messages.allowed_words(allowed)
-            field = prefix + field
-            message = f"{field} is {messages.number(actual)}, expected {expected}"
+            actual, expected = messages.number(value_of(row, raw, order)), messages.allowed_words(allowed)
+            message = f"{prefix}{field} is {actual}, expected {expected}"
             if isinstance(where, Layer) and field in where.row.magic and (wrong := damaged(where.name, raw)):
                 here = [byte for byte in wrong if offset <= byte[0] < offset + size]
                 message = f"the {field} is damaged: {places(here)}"
-            self.report(
-                clause,
-                where,
-                message,
-                offset=at + offset,
-                length=size,
-                field=field,
-                expected=expected,
-                actual=messages.number(actual),
-            )
+            self.report_field(clause, where, field, message, expected, actual, path, at, prefix)
 
     def abstain(self, clause: str, why: str) -> None:
         """Say that a rule was not judged."""
@@ -176,7 +190,12 @@ class Checks:
     """Judges one layer and remembers what its rules need; each layer's own checks are derived from this.
 
     `seen` has a bit for each record type that has come, `fired` the order rules already broken in this checkpoint.
+    `trailer` is the clause for what known tools leave after the layer, unless that is no matter of its own, and `last`
+    what it ends with, if that is no record.
     """
+
+    trailer = "STREAM-TRAILER"
+    last = ""
 
     def __init__(self, context: Context, layer: Layer) -> None:
         self.context = context
@@ -191,7 +210,7 @@ class Checks:
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         """A header of `layer`, which this judges."""
         if broken:
-            self.context.report_rules(broken, layer, raw, at)
+            self.context.report_rules(broken, layer, raw, at, path)
 
     def record(self, record: Record) -> Program | None:
         """A record: its type, its place among the others, its length; a program that judges its body, if any."""
@@ -204,12 +223,15 @@ class Checks:
 
     def body(self, record: Record) -> Program | None:
         """Program that judges the record's body, if there is anything in it to judge: its fixed fields at least."""
-        if record.path not in tables.RULES or record.length < tables.SIZES[record.path]:
+        path = record.path
+        if (path not in tables.RULES and path not in _LISTS) or record.length < tables.SIZES[path]:
             return None
-        return self._fields(Body(self.context.window, record))
+        body = Body(self.context.window, record)
+        return self._with_elements(body) if path in _LISTS else self.fixed(body)
 
-    def _fields(self, body: Body) -> Program:
+    def _with_elements(self, body: Body) -> Program:
         yield from self.fixed(body)
+        yield from self.elements(body)
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
@@ -234,12 +256,10 @@ class Checks:
         """The record that closes a checkpoint of the layer has come."""
 
     def ended(self, at: int) -> None:
-        """The layer has ended."""
-
-    def never_checkpointed(self, at: int) -> None:
         """The layer has ended at `at`: a stream that is declared checkpointed has had one."""
-        mode = self.context.mode
-        if mode in CHECKPOINTED and not self.context.checkpoints:
+        mode, parent = self.context.mode, self.layer.parent
+        outermost = self.layer.row.closes and not (parent and parent.row.closes)
+        if outermost and mode in CHECKPOINTED and not self.context.checkpoints:
             message = f"the stream ends without a checkpoint, and is declared {mode}"
             self.context.report("CKPT-CKPT-REC", self.layer, message, offset=at, expected="CHECKPOINT", actual="END")
 
@@ -266,26 +286,15 @@ class Checks:
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
         """What follows the outermost END: something known, another stream, or nothing known."""
-        from ..reader.beginnings import following  # little follows a good stream
+        from ..reader.identify import following  # little follows a good stream
 
         known, what = following(head, count, zero)
-        if known:
-            message = f"{count:,} bytes follow END: {what}"
-            self.context.report("STREAM-TRAILER", self.layer, message, offset=at, length=count)
-            return
-        self.context.report(
-            self.layer.row.trailing,
-            self.layer,
-            f"{count:,} bytes follow END: {what}",
-            offset=at,
-            length=count,
-            expected="the end of the input",
-            actual=f"{count} bytes",
-        )
-
-    def at_checkpoint(self) -> bool:
-        """Whether nothing has come since the last whole checkpoint."""
-        return False
+        row = self.layer.row
+        clause = self.trailer if known and self.trailer else row.trailing
+        message = f"{messages.follow(count, row.end or self.last)}: {what}"
+        wrong = tables.SEVERITY[clause] != "note"
+        expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")
+        self.context.report(clause, self.layer, message, offset=at, length=count, expected=expected, actual=actual)
 
     # -- what tables say --------------------------------------------------------------------------------------
 
@@ -320,12 +329,9 @@ class Checks:
         clause, fixed, unit, least, most, lengths = row
         lengths = self.lengths(record, lengths)
         rest = record.length - fixed
-        count, over = divmod(rest, unit) if unit else (rest, 0)
-        if over or count < (least if unit else 0) or (not unit and rest) or (most is not None and count > most):
-            good = False
-        else:
-            good = not lengths or rest in lengths
-        if not good and not self.tolerated(record, rest):
+        count, over = divmod(rest, unit or 1)
+        good = not over and count >= least and (most is None or count <= most) and (not lengths or rest in lengths)
+        if not (good and (unit or not rest)) and not self.tolerated(record, rest):
             self.context.report_length(clause, record, messages.length_words(fixed, unit, least, most, lengths))
 
     def lengths(self, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -350,12 +356,24 @@ class Checks:
             self.context.report_rules(broken, record, raw, at)
         return raw
 
-    def report_field(
-        self, clause: str, record: Record, field: str, message: str, expected: object = "", actual: object = ""
-    ) -> None:
-        """One breach that shows in one of the record's fixed fields."""
-        place, size = tables.PLACES[record.path][field]
-        at = record.body + place
-        self.context.report(
-            clause, record, message, offset=at, length=size, field=field, expected=expected, actual=actual
-        )
+    def values(self, body: Body) -> Generator[int, int, tuple[Any, ...]]:
+        """Program that reads and judges the fixed fields too: their values, none if the stream ends first."""
+        raw = yield from self.fixed(body)
+        return unpack(body.order + tables.FORMATS[body.record.path], raw) if raw else ()
+
+    def elements(self, body: Body) -> Program:
+        """Program that judges each element of the list that is the rest of a body by the field rules for it."""
+        record, number = body.record, 0
+        path = _LISTS.get(record.path)
+        if path is None:
+            return
+        unit, at = tables.SIZES[path], body.at
+        while raw := (yield from body.piece(unit, LIST_PIECE)):
+            for offset in range(0, len(raw), unit):
+                element = raw[offset : offset + unit]
+                broken = broken_rules(path, element, body.order)
+                if broken:
+                    prefix = f"{path.rpartition('.')[2]}[{number + offset // unit}]."
+                    self.context.report_rules(broken, record, element, at + offset, path, prefix)
+            number += len(raw) // unit
+            at += len(raw)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import LIST_PIECE, Body
-from ..reader.fields import broken_rules
+from ..reader.body import Body
 from ..reader.position import Position
 from ..reader.registry import load
 from . import layer as base
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from .libxl import Checks as Around
     from .pv_memory import Memory
 
-VCPU_TYPES = frozenset(
-    (
-        tables.LIBXC_X86_PV_VCPU_BASIC,
-        tables.LIBXC_X86_PV_VCPU_EXTENDED,
-        tables.LIBXC_X86_PV_VCPU_XSAVE,
-        tables.LIBXC_X86_PV_VCPU_MSRS,
-    )
-)
 # The state of the machine of images in which nothing has come since a checkpoint.
 _BETWEEN = "between"
 EMPTY = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
@@ -35,10 +26,9 @@ EMPTY = "the record carries nothing; Xen 4.6 to 4.8 wrote such"
 _BODIES = {
     tables.LIBXC_X86_PV_INFO: "checks.pv:pv_info",
     tables.LIBXC_X86_PV_P2M_FRAMES: "checks.pv:p2m_frames",
-    **dict.fromkeys(VCPU_TYPES, "checks.pv:vcpu"),
+    **dict.fromkeys(tables.LIBXC_VCPU, "checks.pv:vcpu"),
     tables.LIBXC_HVM_CONTEXT: "checks.hvm:context",
     tables.LIBXC_HVM_PARAMS: "checks.hvm:params",
-    tables.LIBXC_X86_MSR_POLICY: "checks.libxc:msr_policy",
 }
 _FORBIDDEN = {
     tables.LIBXC_TOOLSTACK: "LIBXC-TOOLSTACK",
@@ -80,7 +70,9 @@ class Checks(base.Checks):
             return None
         guest = self.layer.guest
         if guest is not None and guest not in tables.LIBXC_GUESTS[kind]:
-            self._wrong_guest(record)
+            expected = " or ".join(tables.LIBXC_GUESTS[kind])
+            message = f"{record.name} belongs to {expected.upper()} guests, this one is {guest.upper()}"
+            self.context.report_header("LIBXC-REC-WRONG-GUEST", record, "type", message, expected, guest)
             return None
         self.order(record)
         if kind == tables.LIBXC_PAGE_DATA:
@@ -88,13 +80,6 @@ class Checks(base.Checks):
             return program
         self.length(record)
         return self.body(record)
-
-    def _wrong_guest(self, record: Record) -> None:
-        """A known type that this kind of guest has not."""
-        expected = " or ".join(tables.LIBXC_GUESTS[record.type])
-        guest = self.layer.guest or ""
-        message = f"{record.name} belongs to {expected.upper()} guests, this one is {guest.upper()}"
-        self.context.report_header("LIBXC-REC-WRONG-GUEST", record, "type", message, expected, guest)
 
     def body(self, record: Record) -> Program | None:
         if record.type == tables.LIBXC_CHECKPOINT and self.context.mode == "plain":
@@ -122,7 +107,7 @@ class Checks(base.Checks):
         return lengths
 
     def tolerated(self, record: Record, rest: int) -> bool:
-        if record.type not in VCPU_TYPES:
+        if record.type not in tables.LIBXC_VCPU:
             return False
         if rest < 0:
             clause, message = "LIBXC-VCPU-HDR", f"length is {record.length}: too short for a vcpu number"
@@ -135,22 +120,6 @@ class Checks(base.Checks):
         self.context.report_header(clause, record, "length", message, actual=record.length)
         return True
 
-    def elements(self, body: Body, path: str, unit: int) -> Program:
-        """Program that judges each element of the rest of a body by the field rules of layout `path`."""
-        if path not in tables.RULES:
-            return
-        record, number = body.record, 0
-        at = body.at
-        while raw := (yield from body.piece(unit, LIST_PIECE)):
-            for offset in range(0, len(raw), unit):
-                element = raw[offset : offset + unit]
-                broken = broken_rules(path, element, body.order)
-                if broken:
-                    prefix = f"{path.rpartition('.')[2]}[{number + offset // unit}]."
-                    self.context.report_rules(broken, record, element, at + offset, prefix)
-            number += len(raw) // unit
-            at += len(raw)
-
     # -- checkpoints ------------------------------------------------------------------------------------------
 
     def checkpoint(self, at: int) -> None:
@@ -161,7 +130,6 @@ class Checks(base.Checks):
         self.fired.clear()
         if self.memory is not None:
             self.memory.vcpus.clear()
-        self.context.image = self
         if self.around is None:
             self.context.checkpoints += 1
         else:
@@ -175,26 +143,14 @@ class Checks(base.Checks):
             self.around.next_checkpoint(self.layer, at)
             self.around.image_record(f"{self.layer.name}.*")
 
-    def at_checkpoint(self) -> bool:
-        if self.position.state != _BETWEEN:
-            return False
-        return self.around is None or self.around.at_checkpoint()
-
     def ended(self, at: int) -> None:
         if self.position.state != _BETWEEN:
             self._complete(at)
-        if self.around is None:
-            self.never_checkpointed(at)
-        else:
+        super().ended(at)
+        if self.around is not None:
             self.around.image_record(f"{self.layer.name}.{self.layer.row.end}")
 
     def _complete(self, at: int) -> None:
         """Judge what only a whole image, or a whole checkpoint of it, shows."""
         if self.memory is not None and self.layer.guest == "pv":
             load("checks.pv:image_complete")(self, self.memory, at)
-
-
-def msr_policy(checks: Checks, body: Body) -> Program:
-    """Program that judges each MSR of a policy."""
-    path = body.record.path
-    return checks.elements(body, f"{path}.msrs", tables.UNITS[path][0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import unpack, unpack_from
+from struct import unpack_from
 
 from .. import tables
 from ..reader.body import PIECE, Body
@@ -35,9 +35,10 @@ _EMULATORS = (tables.LIBXL_EMULATOR_XENSTORE_DATA, tables.LIBXL_EMULATOR_CONTEXT
 class Checks(base.Checks):
     """Judges a libxl stream; `legacy` if the legacy converter says that it wrote it."""
 
+    legacy = False
+
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.legacy = False
         self.position = Position("checkpoints")
         self.kind = Position("COLO", context.mode)
 
@@ -57,16 +58,22 @@ class Checks(base.Checks):
         if self.position.state != before:
             if record.type == tables.LIBXL_CHECKPOINT_END:
                 self._checkpoint_end(record)
-            elif record.type == tables.LIBXL_CHECKPOINT_STATE:
-                self._announced(record)
+            elif record.type == tables.LIBXL_CHECKPOINT_STATE and not self._begins(record.path):
+                self.context.report("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream of Remus")
             self._mark()
         if not record.length or record.length < tables.SIZES[record.path]:
             return None
         if record.type in _EMULATORS:
             return _emulator(self, Body(self.context.window, record))
         if record.type == tables.LIBXL_CHECKPOINT_STATE:
-            return _state(self, Body(self.context.window, record))
+            return self._state(Body(self.context.window, record))
         return None
+
+    def _state(self, body: Body) -> Program:
+        name = yield from control_id(self, body)
+        if name and name != _NEW:
+            message = f"{name} belongs on the back channel"
+            self.context.report_field("COLO-NEW-FWD", body.record, "control_id", message, _NEW, name)
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
@@ -87,50 +94,25 @@ class Checks(base.Checks):
         self.fired.intersection_update(("COLO-HVM",))
         self.context.checkpoints += 1
 
-    def _announced(self, record: Record) -> None:
-        """COLO announces the next checkpoint."""
-        if self.kind.step(record.path):
-            self._decided()
-        else:
-            self.context.report("LIBXL-CKPTSTATE-CTX", record, "CHECKPOINT_STATE in a stream of Remus")
-
     def next_checkpoint(self, image: Layer, at: int) -> None:
         """The first record of a later checkpoint of the image has come, at `at`."""
-        if self.position.state != _BETWEEN:
-            return
-        if self.kind.step(f"{image.name}.*"):
-            self._decided()
-        elif image.guest == "hvm":
+        if self.position.state == _BETWEEN and not self._begins(f"{image.name}.*") and image.guest == "hvm":
             message = "a checkpoint begins that no CHECKPOINT_STATE has announced"
             expected, actual = "NEW", "libxc records"
             self.context.report("LIBXL-CKPTSTATE-ID", self.layer, message, offset=at, expected=expected, actual=actual)
 
-    def _decided(self) -> None:
-        """What kind of stream it is shows where the second checkpoint begins."""
-        if self.context.mode == MODES[0] and self.kind.state in MODES:
+    def _begins(self, path: str) -> bool:
+        """A checkpoint begins with a record, where the second shows what kind of stream it is.  Whether it may so."""
+        allowed = self.kind.step(path)
+        if allowed and self.context.mode == MODES[0] and self.kind.state in MODES:
             self.context.mode = self.kind.state
-
-    def at_checkpoint(self) -> bool:
-        return self.position.state == _BETWEEN
-
-    def ended(self, at: int) -> None:
-        self.never_checkpointed(at)
-
-
-def _state(checks: Checks, body: Body) -> Program:
-    name = yield from control_id(checks, body)
-    if name and name != _NEW:
-        message = f"{name} belongs on the back channel"
-        checks.report_field("COLO-NEW-FWD", body.record, "control_id", message, _NEW, name)
+        return allowed
 
 
 def control_id(checks: base.Checks, body: Body) -> Generator[int, int, str | None]:
     """Program that reads a CHECKPOINT_STATE and judges its fields: the id's name, "" if it has none, None if cut."""
-    raw = yield from checks.fixed(body)
-    if not raw:
-        return None
-    (number,) = unpack(body.order + tables.FORMATS[body.record.path], raw)
-    return tables.CHECKPOINT_STATES.get(number, "")
+    values = yield from checks.values(body)
+    return tables.CHECKPOINT_STATES.get(values[0], "") if values else None
 
 
 def _emulator(checks: Checks, body: Body) -> Program:
@@ -145,18 +127,18 @@ def _emulator(checks: Checks, body: Body) -> Program:
             message = f"the body has the form of the July 2015 draft, {width}-bit layout, which no release reads"
             checks.context.report("LIBXL-EMUXS-DRAFT", record, message, offset=record.body, length=record.length)
             return
-    raw = yield from checks.fixed(body)
-    if not raw:
+    values = yield from checks.values(body)
+    if not values:
         return
-    emulator, *_ = unpack(body.order + tables.FORMATS[record.path], raw)
+    emulator, *_ = values
     if emulator == _TRADITIONAL:
         message = "the emulator is qemu-traditional, which Xen 4.21 stopped writing"
-        checks.report_field("LIBXL-EMU-TRADITIONAL", record, "emulator_id", message)
+        checks.context.report_field("LIBXL-EMU-TRADITIONAL", record, "emulator_id", message)
     elif emulator != _UPSTREAM and not (emulator == _UNKNOWN and checks.legacy):
         expected = f"{_TRADITIONAL} or {_UPSTREAM}"
         expected += f" ({_UNKNOWN} only in a converted stream)" if emulator == _UNKNOWN else ""
         message = f"emulator_id is {emulator}, expected {expected}"
-        checks.report_field("LIBXL-EMU-ID", record, "emulator_id", message, expected, emulator)
+        checks.context.report_field("LIBXL-EMU-ID", record, "emulator_id", message, expected, emulator)
     if xenstore and not body.left:
         checks.context.report("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
     elif xenstore:

@@ -21,6 +21,11 @@ def allowed_words(allowed: tuple[int, ...] | bytes) -> str:
     return " or ".join(number(value) for value in allowed)
 
 
+def follow(count: int, after: str) -> str:
+    """That so many bytes come after something."""
+    return f"1 byte follows {after}" if count == 1 else f"{count:,} bytes follow {after}"
+
+
 def ranges(codes: Iterable[int]) -> str:
     """Numbers in words, those that follow one another by the first and the last: "0 to 4 or 9 to 15"."""
     return " or ".join(" to ".join(map(str, run)) for run in _runs(codes))

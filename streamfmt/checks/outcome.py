@@ -86,7 +86,46 @@ class Outcome:
 
     def as_dict(self, name: str = "") -> dict[str, Any]:
         """The outcome as plain values, as in spec/json/verify.json; `name` is the input's."""
-        return as_dict(self, name)
+        from ..reader.identification import named  # few want it as values
+
+        verifier, findings = self.verifier, self.verifier.findings
+        stopped, unjudged = verifier.stopped, verifier.unjudged
+        return {
+            "format": "streamfmt-verify-2",
+            **named(name),
+            "verdict": self.verdict,
+            "status": self.status,
+            "failure": self.failure.as_dict() if self.failure else None,
+            "identity": {name: getattr(self.identity, name) for name in ("key", "kind", "name", "evidence")},
+            "layers": [
+                {
+                    "path": layer.path,
+                    "version": layer.version,
+                    "byte_order": layer.byte_order,
+                    "guest": layer.guest if layer.row.image else None,
+                    "xen": list(layer.xen) if layer.row.image else None,
+                    "records": layer.index,
+                }
+                for layer in verifier.layers
+            ],
+            "bytes": self.size,
+            "records": verifier.records,
+            "page_entries": verifier.page_entries,
+            "pages_with_content": verifier.content_pages,
+            "checkpoints": verifier.checkpoints,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "notes": self.notes,
+            "counts": dict(sorted(findings.counts.items())),
+            "last": {clause: findings.last(clause)[0] for clause in sorted(findings.counts)},
+            "ignored": ignored(self),
+            "findings": [finding.as_dict() | {"hint": hint_of(finding.clause)} for finding in findings.kept],
+            "stopped": {"offset": stopped[0], "reason": stopped[1]} if stopped else None,
+            "unjudged": {"offset": unjudged[0], "name": unjudged[1].name, "evidence": unjudged[1].evidence}
+            if unjudged
+            else None,
+            "abstained": dict(sorted(verifier.abstained.items())),
+        }
 
     @property
     def status(self) -> int:
@@ -96,55 +135,6 @@ class Outcome:
     def describe(self) -> str:
         """What the stream is, in a few words: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
         return describe(self.verifier.layers) or self.identity.name
-
-
-def as_dict(outcome: Outcome, name: str) -> dict[str, Any]:
-    """The outcome as plain values; spec/json/verify.json describes them."""
-    from ..reader.names import named  # few want it as values
-
-    verifier = outcome.verifier
-    stopped, unjudged = verifier.stopped, verifier.unjudged
-    return {
-        "format": "streamfmt-verify-2",
-        **named(name),
-        "verdict": outcome.verdict,
-        "status": outcome.status,
-        "failure": outcome.failure.as_dict() if outcome.failure else None,
-        "identity": {
-            "key": outcome.identity.key,
-            "kind": outcome.identity.kind,
-            "name": outcome.identity.name,
-            "evidence": outcome.identity.evidence,
-        },
-        "layers": [
-            {
-                "path": layer.path,
-                "version": layer.version,
-                "byte_order": layer.byte_order,
-                "guest": layer.guest if layer.row.image else None,
-                "xen": list(layer.xen) if layer.row.image else None,
-                "records": layer.index,
-            }
-            for layer in verifier.layers
-        ],
-        "bytes": outcome.size,
-        "records": verifier.records,
-        "page_entries": verifier.page_entries,
-        "pages_with_content": verifier.content_pages,
-        "checkpoints": verifier.checkpoints,
-        "errors": outcome.errors,
-        "warnings": outcome.warnings,
-        "notes": outcome.notes,
-        "counts": dict(sorted(verifier.findings.counts.items())),
-        "last": {clause: verifier.findings.last(clause)[0] for clause in sorted(verifier.findings.counts)},
-        "ignored": ignored(outcome),
-        "findings": [finding.as_dict() | {"hint": hint_of(finding.clause)} for finding in verifier.findings.kept],
-        "stopped": {"offset": stopped[0], "reason": stopped[1]} if stopped else None,
-        "unjudged": {"offset": unjudged[0], "name": unjudged[1].name, "evidence": unjudged[1].evidence}
-        if unjudged
-        else None,
-        "abstained": dict(sorted(verifier.abstained.items())),
-    }
 
 
 def ignored(outcome: Outcome) -> list[str]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .libxc import Checks
     from .pv_memory import Memory
 
-PATH = "libxc.PAGE_DATA"
+_PATH, _ENTRIES = "libxc.PAGE_DATA", "libxc.PAGE_DATA.entries"
+_PTE = "libxc.pte"
 BEYOND = "LIBXC-PAGE-PFN-PV"
 
 
@@ -68,13 +69,9 @@ def _report(
 ) -> None:
     """A breach by the record's `place`-th entry."""
     at = record.body + PAGE_FIXED + ENTRY * place
-    if checks.context.findings.full(clause, record, at):
-        return
-    name = f"entries[{place}].{field}"
-    message = f"entry {place} {message}"
-    checks.context.report(
-        clause, record, message, offset=at, length=ENTRY, field=name, expected=expected, actual=actual
-    )
+    if not checks.context.findings.full(clause, record, at):
+        message, prefix = f"entry {place} {message}", f"entries[{place}]."
+        checks.context.report_field(clause, record, field, message, expected, actual, _ENTRIES, at, prefix)
 
 
 def _beyond(checks: Checks, record: Record, place: int, pfn: int, end: int) -> None:
@@ -103,11 +100,11 @@ def body(checks: Checks, record: Record) -> Program | None:
 def _fixed(checks: Checks, walk: PageData, record: Record) -> bool:
     """Judge the record's fixed fields; whether there are entries to be judged after them."""
     if walk.reserved:
-        rows = broken_rules(PATH, walk.head, record.layer.order)
+        rows = broken_rules(_PATH, walk.head, record.layer.order)
         checks.context.report_rules(rows, record, walk.head, record.body)
     if not walk.count:
         message = "count is 0: the record carries no page"
-        checks.report_field("LIBXC-PAGE-COUNT", record, "count", message, "at least 1", 0)
+        checks.context.report_field("LIBXC-PAGE-COUNT", record, "count", message, "at least 1", 0)
     elif not walk.fits:
         expected = f"at least {PAGE_FIXED + ENTRY * walk.count} for {walk.count} entries"
         checks.context.report_length("LIBXC-PAGE-LEN", record, expected)
@@ -161,23 +158,18 @@ def _body(checks: Checks, body: Body) -> Program:
             return
         _judge(checks, record, entries, first)
         if checks.context.deep and PAGE * before <= record.length:
-            page_tables += _tables(walk.kinds, before)
+            carried = [kind for kind in walk.kinds if kind in tables.PAGE_TYPES_DATA]
+            page_tables += [place for place, kind in enumerate(carried, before) if kind in tables.PAGE_TYPES_TABLE]
         first, before = first + len(entries), walk.pages
     memory = checks.memory
     if _conclude(checks, record, walk) and page_tables and memory is not None and memory.end_pfn is not None:
         yield from _page_tables(checks, body, memory.end_pfn, page_tables)
 
 
-def _tables(kinds: bytes, pages: int) -> list[int]:
-    """Which pages of the record's content are page tables, by the types of entries, `pages` being those before them."""
-    carried = [kind for kind in kinds if kind in tables.PAGE_TYPES_DATA]
-    return [place for place, kind in enumerate(carried, pages) if kind in tables.PAGE_TYPES_TABLE]
-
-
 def _page_tables(checks: Checks, body: Body, end: int, page_tables: Sequence[int]) -> Generator[int, int, None]:
     """--deep: present entries of page tables point inside the guest."""
     shift, mask = tables.PTE_PFN
-    size = tables.SIZES["libxc.pte"]
+    size = tables.SIZES[_PTE]
     start = body.at
     for page in page_tables:
         gap = start + PAGE * page - body.at
@@ -186,18 +178,13 @@ def _page_tables(checks: Checks, body: Body, end: int, page_tables: Sequence[int
         at = body.at
         # The guest's own memory: little-endian on x86, whatever the stream's integers are.
         for slot, pte in enumerate(unpack_from(f"<{PAGE // size}Q", (yield from body.take(PAGE)))):
-            clause = "LIBXC-PTE-PFN"
-            if not pte & tables.PTE_PRESENT or pte >> shift & mask <= end:
+            pfn, where = pte >> shift & mask, at + size * slot
+            if not pte & tables.PTE_PRESENT or pfn <= end:
                 continue
-            if not checks.context.findings.full(clause, body.record, at + size * slot):
-                checks.context.report(
-                    clause,
-                    body.record,
-                    f"page {page} of the record is a page table whose slot {slot} points to frame "
-                    f"{pte >> shift & mask:#x}, the guest's last is {end:#x}",
-                    offset=at + size * slot,
-                    length=size,
-                    field=f"pages[{page}][{slot}].pfn",
-                    expected=f"at most {end:#x}",
-                    actual=f"{pte >> shift & mask:#x}",
+            if not checks.context.findings.full("LIBXC-PTE-PFN", body.record, where):
+                message = f"page {page} of the record is a page table whose slot {slot} points to frame {pfn:#x}"
+                message += f", the guest's last is {end:#x}"
+                expected, prefix = f"at most {end:#x}", f"pages[{page}][{slot}]."
+                checks.context.report_field(
+                    "LIBXC-PTE-PFN", body.record, "pfn", message, expected, f"{pfn:#x}", _PTE, where, prefix
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from struct import unpack, unpack_from
+from struct import unpack_from
 
 from .. import tables
 from ..reader.body import LIST_PIECE
@@ -25,10 +25,10 @@ _P2M = "libxc.X86_PV_P2M_FRAMES"
 def pv_info(checks: Checks, body: Body) -> Program:
     """Program that judges X86_PV_INFO: its fields, and that such guests exist."""
     record = body.record
-    raw = yield from checks.fixed(body)
-    if not raw or checks.memory is None:
+    values = yield from checks.values(body)
+    if not values or checks.memory is None:
         return
-    width, levels, *_ = unpack(body.order + tables.FORMATS[record.path], raw)
+    width, levels, *_ = values
     if (width, levels) not in tables.PV_COMBINATIONS:
         checks.context.report(
             "LIBXC-PVINFO-COMBO",
@@ -47,10 +47,10 @@ def pv_info(checks: Checks, body: Body) -> Program:
 def p2m_frames(checks: Checks, body: Body) -> Program:
     """Program that judges X86_PV_P2M_FRAMES: its range, its length, and that each frame is the guest's."""
     record, memory = body.record, checks.memory
-    raw = yield from body.take(tables.SIZES[record.path])
-    if len(raw) < tables.SIZES[record.path] or memory is None:
+    values = yield from checks.values(body)
+    if not values or memory is None:
         return
-    start, end = unpack(body.order + tables.FORMATS[record.path], raw)
+    start, end = values
     if not _range(checks, memory, record, start, end):
         return
     if record.layer.guest != "pv":
@@ -76,7 +76,7 @@ def _range(checks: Checks, memory: Memory, record: Record, start: int, end: int)
     size, unit = tables.SIZES[record.path], tables.UNITS[record.path][0]
     if start > end:
         message = f"the list starts at frame {start:#x}, after its end {end:#x}"
-        checks.report_field("LIBXC-P2M-RANGE", record, "start_pfn", message, f"at most {end:#x}", f"{start:#x}")
+        checks.context.report_field("LIBXC-P2M-RANGE", record, "start_pfn", message, f"at most {end:#x}", f"{start:#x}")
         return False
     if not end:
         message = "a guest of one page: known readers crash on it"
@@ -92,40 +92,34 @@ def _range(checks: Checks, memory: Memory, record: Record, start: int, end: int)
         return False
     if memory.end_pfn is None and start >= per_frame:
         message = f"the first list starts at frame {start:#x}: those below have no place in one"
-        checks.report_field("LIBXC-P2M-START", record, "start_pfn", message, f"below {per_frame:#x}", f"{start:#x}")
+        checks.context.report_field(
+            "LIBXC-P2M-START", record, "start_pfn", message, f"below {per_frame:#x}", f"{start:#x}"
+        )
     return True
 
 
 def _p2m_entry(checks: Checks, where: Record | Layer, at: int, place: int, actual: str, end: int) -> None:
-    checks.context.report(
-        "LIBXC-P2M-ENTRY",
-        where,
-        f"entry {place} of the p2m list is {actual}, expected an ordinary page, sent, of at most {end:#x}",
-        offset=at,
-        length=tables.UNITS[_P2M][0],
-        field=f"frames[{place}]",
-        expected=f"an ordinary page of at most {end:#x}",
-        actual=actual,
-    )
+    message = f"entry {place} of the p2m list is {actual}, expected an ordinary page, sent, of at most {end:#x}"
+    expected, prefix = f"an ordinary page of at most {end:#x}", f"frames[{place}]"
+    checks.context.report_field("LIBXC-P2M-ENTRY", where, "", message, expected, actual, f"{_P2M}.frames", at, prefix)
 
 
 def vcpu(checks: Checks, body: Body) -> Program:
     """Program that judges a vcpu's record: its fixed fields, that it is the only one of its kind, its MSRs."""
     record = body.record
-    raw = yield from checks.fixed(body)
-    if not raw or checks.memory is None:
+    values = yield from checks.values(body)
+    if not values or checks.memory is None:
         return
-    number, *_ = unpack(body.order + tables.FORMATS[record.path], raw)
+    number, *_ = values
     key = record.type, number
-    if record.length == len(raw):
+    if not body.left:
         pass  # an empty one counts as if it were not there
     elif key in checks.memory.vcpus:
         message = f"vcpu {number} has another {record.name}; readers use the last"
-        checks.report_field("LIBXC-VCPU-REPEAT", record, "vcpu_id", message, actual=number)
+        checks.context.report_field("LIBXC-VCPU-REPEAT", record, "vcpu_id", message, actual=number)
     elif number < _VCPUS_MAX:
         checks.memory.vcpus.add(key)
-    if record.type == tables.LIBXC_X86_PV_VCPU_MSRS:
-        yield from checks.elements(body, f"{record.path}.msrs", tables.UNITS[record.path][0])
+    yield from checks.elements(body)
 
 
 def image_complete(checks: Checks, memory: Memory, at: int) -> None:

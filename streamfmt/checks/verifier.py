@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..reader.events import Layer, Record, Run, Sink
 from .layer import Context
 
 TYPE_CHECKING = False
@@ -25,8 +25,10 @@ class Verifier(Context, Sink):
         self._mark: Mark | None = None
 
     def forget(self) -> None:
-        super().forget()
+        """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
         self._mark = None
+        self._checks.clear()
+        vars(self).pop("window", None)
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.checks(layer.judge).header(layer, path, at, raw, broken)
@@ -75,10 +77,14 @@ class Verifier(Context, Sink):
         if self.checkpoints and self.mode != "plain":
             # A checkpointed stream may simply stop; only between two checkpoints is nothing lost.
             self.complete = True
-            if self.image is not None and self.image.at_checkpoint() and missing == HEADER:
+            if layer.between_checkpoints(at):
                 self.stopped = None
-            else:
-                self._cut_after_checkpoint(record or layer, at)
+                return
+            done = self.checkpoints
+            message = (
+                f"the input ends at {at}, inside checkpoint {done + 1}; the guest is usable as of checkpoint {done}"
+            )
+            self.report("CKPT-CUT", record or layer, message, offset=at, actual="end of input")
             return
         self.report(
             layer.row.truncated,
@@ -89,12 +95,6 @@ class Verifier(Context, Sink):
             expected=f"{missing:,} more bytes",
             actual="end of input",
         )
-
-    def _cut_after_checkpoint(self, where: Layer | Record, at: int) -> None:
-        """The stream stops inside a checkpoint, after at least one whole one."""
-        done = self.checkpoints
-        message = f"the input ends at {at}, inside checkpoint {done + 1}; the guest is usable as of checkpoint {done}"
-        self.report("CKPT-CUT", where, message, offset=at, actual="end of input")
 
     def oversize(self, record: Record) -> None:
         self.records += 1

@@ -23,11 +23,24 @@ _GROUPS = rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)(?= )| ){1
 _LAST_GROUP = rb"[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)"
 # The clause that a XENOPS record breaks, by what is wrong with it.
 _XENOPS = {"form": "XAPI-XENOPS-FORM", "keys": "XAPI-XENOPS-KEYS", "values": "XAPI-XENOPS-VALUES"}
-_RESERVED = (tables.XAPI_LIBXL, tables.XAPI_QEMU_XEN)
+# Types that should be others: the clause, the type that is expected, and what is wrong with this one.
+_RESERVED = "XAPI-RESERVED", "another type", "{} is reserved: no release writes one, and readers fail on it"
+_TYPES = {
+    tables.XAPI_LIBXL: _RESERVED,
+    tables.XAPI_QEMU_XEN: _RESERVED,
+    tables.XAPI_LIBXC_LEGACY: (
+        "XAPI-LIBXC-LEGACY",
+        "LIBXC",
+        "a legacy stream is inside, which no release writes into such an image",
+    ),
+    tables.XAPI_SWTPM0: ("XAPI-SWTPM0", "SWTPM", "the TPM's state is raw, as xapi 22.26 to 23.14 wrote it"),
+}
 
 
 class Checks(base.Checks):
-    """Judges an image."""
+    """Judges an image, which is on a block device that is longer: what follows it is slack."""
+
+    trailer = ""
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         # Nothing but plain streams is in one, so no CHECKPOINT makes its end less needed.
@@ -42,15 +55,9 @@ class Checks(base.Checks):
             length = record.declared_length
             message = f"length is {length}, expected 0: this record's end shows in its body only"
             self.context.report_header("XAPI-LENGTH-ZERO", record, "length", message, 0, length)
-        if kind in _RESERVED:
-            message = f"{record.name} is reserved: no release writes one, and readers fail on it"
-            self.context.report_header("XAPI-RESERVED", record, "type", message, "another type", record.name)
-        elif kind == tables.XAPI_LIBXC_LEGACY:
-            message = "a legacy stream is inside, which no release writes into such an image"
-            self.context.report_header("XAPI-LIBXC-LEGACY", record, "type", message, "LIBXC", record.name)
-        elif kind == tables.XAPI_SWTPM0:
-            message = "the TPM's state is raw, as xapi 22.26 to 23.14 wrote it"
-            self.context.report_header("XAPI-SWTPM0", record, "type", message, "SWTPM", record.name)
+        if kind in _TYPES:
+            clause, expected, message = _TYPES[kind]
+            self.context.report_header(clause, record, "type", message.format(record.name), expected, record.name)
         elif kind == tables.XAPI_END_OF_IMAGE and not self.seen & self._bits[tables.XAPI_LIBXC]:
             message = "the image ends without the guest's memory: well-formed, and of no use"
             self.context.report("XAPI-MEMORY", record, message, expected="LIBXC", actual="no memory image")
@@ -101,15 +108,7 @@ class Checks(base.Checks):
                 found = last.fullmatch(w.buf, w.lo, w.lo + left)
             if not found:
                 wrong = bytes(w.buf[w.lo : w.lo + count])
-                message = f"this is no base64: {wrong.hex(' ')}"
+                message = f"not valid base64: {wrong.hex(' ')}"
                 self.context.report("XAPI-SWTPM-TEXT", body.record, message, offset=body.at, length=count, field="body")
                 return
             w.lo = found.end()
-
-    def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
-        """What follows the end: the block device is longer than the image."""
-        from ..reader.beginnings import following
-
-        _, shown = following(head, count, zero)
-        message = f"{count:,} bytes follow END_OF_IMAGE: {shown}"
-        self.context.report(self.layer.row.trailing, self.layer, message, offset=at, length=count)

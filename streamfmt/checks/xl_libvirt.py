@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from struct import unpack
-
 from .. import tables
 from ..reader.body import PIECE, Body
 from ..reader.fields import number
 from . import layer as base
+from .messages import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
     from ..reader.events import Layer, Record
     from ..reader.identify import Identity
     from ..reader.pump import Program
-    from .layer import Context
 
 _V2, _LEGACY = "libxl", "legacy"
 _WORDS = {_V2: "a libxl v2 stream", _LEGACY: "a legacy stream"}
 
 
 class _File(base.Checks):
-    """Judges a file whose header, at offset `at`, says in `field` which stream is inside; else `clause` is broken."""
+    """Judges a file whose header, at offset `at`, says in `field` which stream is inside; else `clause` is broken.
 
-    clause = ""
-    field = ""
+    `said` is the number in that field; `promises` has the key of a stream by those bits of it that are in `mask`.
+    """
 
-    def __init__(self, context: Context, layer: Layer) -> None:
-        super().__init__(context, layer)
-        self.at = 0
-        self.promised = ""
+    clause = field = ""
+    mask = -1
+    promises: Mapping[int, str]
+    at = said = 0
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self.at, self.said = at, number(path, self.field, raw, layer.order)
+        super().header(layer, path, at, raw, broken)
 
     def inner(self, at: int, identity: Identity) -> None:
         """Judge what the file says about its stream by what the stream is."""
-        if not self.promised or identity.key == self.promised:
+        key = self.promises.get(self.said & self.mask, identity.key)
+        if identity.key == key:
             return
-        promised = _WORDS[self.promised]
+        promised = _WORDS[key]
         found = f"{identity.name} ({identity.evidence}){self.mend(identity)}"
         self.context.report(
             self.clause,
@@ -56,31 +59,60 @@ class _File(base.Checks):
 
 
 class Xl(_File):
-    """Judges an xl save file, whose header has `flags`."""
+    """Judges an xl save file, whose header has flags."""
 
     clause = "XL-FLAG-STREAM"
     field = "mandatory_flags.stream_v2"
+    mask = tables.XL_FLAGS["stream_v2"]
+    promises: Mapping[int, str] = {mask: _V2, 0: _LEGACY}
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self.at = at
-        self.flags = number(path, self.field, raw, layer.order)
-        self.promised = _V2 if self.flags & tables.XL_FLAGS["stream_v2"] else _LEGACY
         if layer.order == ">":
-            place, size = tables.PLACES[path]["byteorder"]
             message = "the file was saved on a big-endian host, and no reader is one"
-            self.context.report("XL-BYTEORDER", layer, message, offset=at + place, length=size, field="byteorder")
+            self.context.report_field("XL-BYTEORDER", layer, "byteorder", message, path=path, at=at)
         super().header(layer, path, at, raw, broken)
-
-    def body(self, record: Record) -> Program:
-        return _configuration(self, Body(self.context.window, record))
 
     def mend(self, identity: Identity) -> str:
         if identity.key not in _WORDS:
             return ""
         place, size = tables.PLACES[f"{self.layer.name}.header"][self.field]
         lowest = self.at + place + (size - 1 if self.layer.order == ">" else 0)
-        byte = (self.flags ^ tables.XL_FLAGS["stream_v2"]) & 0xFF
+        byte = (self.said ^ self.mask) & 0xFF
         return f"; the byte at {lowest} would have to be \\{byte:03o}, as printf writes it"
+
+    def body(self, record: Record) -> Program:
+        """Program that judges the optional data: a configuration, and nothing after it."""
+        body, context = Body(self.context.window, record), self.context
+        size = tables.SIZES[record.path]
+        if record.length < size:
+            message = f"{record.length} bytes are too few for the length of a configuration"
+            context.report_header("XL-OPTDATA-LEN", record, "length", message, f"at least {size}", record.length)
+            return
+        values = yield from self.values(body)
+        if not values:
+            return
+        unit, spare = tables.UNITS[record.path]
+        length = values[0] * unit
+        outer = record.layer.parent
+        if not length and outer is not None:
+            context.checks(outer).bare(record)
+        room = record.length - size
+        if length > room:
+            message = f"the configuration is said to have {length:,} bytes, there is room for {room:,}"
+            context.report_field("XL-CONFIG-LEN", record, "config_len", message, f"at most {room}", length)
+            return
+        start = body.at
+        json = bool(self.said & tables.XL_FLAGS["json"])
+        formed = True
+        if length:
+            formed = yield from _text(self, body, "XL-CONFIG-FORM", "config", length, b"{" if json else b"", json)
+        if length and formed and not json and self.said & self.mask:
+            message = "the configuration is said to be text, in a file of Xen 4.6 or later"
+            context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
+        rest, unread = room - length, body.left
+        if rest and spare and (yield from body.skip(unread)) == unread:
+            message = f"{follow(rest, 'the configuration')}, which readers pass over"
+            context.report("XL-OPTDATA-REST", record, message, offset=start + length, length=rest, field="rest")
 
 
 class Libvirt(_File):
@@ -88,53 +120,12 @@ class Libvirt(_File):
 
     clause = "LIBVIRT-VERSION-STREAM"
     field = "version"
-
-    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self.at = at
-        version = number(path, self.field, raw, layer.order)
-        promises = {tables.LIBVIRT_VERSION_LEGACY: _LEGACY, tables.LIBVIRT_VERSION_V2: _V2}
-        self.promised = promises.get(version, "")
-        super().header(layer, path, at, raw, broken)
+    promises: Mapping[int, str] = {tables.LIBVIRT_VERSION_LEGACY: _LEGACY, tables.LIBVIRT_VERSION_V2: _V2}
 
     def body(self, record: Record) -> Program:
         if record.length:
             body = Body(self.context.window, record)
             yield from _text(self, body, "LIBVIRT-XML", "xml", record.length, b"<", True)
-
-
-def _configuration(checks: Xl, body: Body) -> Program:
-    record, context = body.record, checks.context
-    size = tables.SIZES[record.path]
-    if record.length < size:
-        message = f"{record.length} bytes are too few for the length of a configuration"
-        context.report_header("XL-OPTDATA-LEN", record, "length", message, f"at least {size}", record.length)
-        return
-    raw = yield from body.take(size)
-    if len(raw) < size:
-        return
-    (length,) = unpack(body.order + tables.FORMATS[record.path], raw)
-    unit, spare = tables.UNITS[record.path]
-    length *= unit
-    outer = record.layer.parent
-    if not length and outer is not None:
-        context.checks(outer).bare(record)
-    room = record.length - size
-    if length > room:
-        message = f"the configuration is said to have {length:,} bytes, there is room for {room:,}"
-        checks.report_field("XL-CONFIG-LEN", record, "config_len", message, f"at most {room}", length)
-        return
-    start = body.at
-    json = bool(checks.flags & tables.XL_FLAGS["json"])
-    formed = True
-    if length:
-        formed = yield from _text(checks, body, "XL-CONFIG-FORM", "config", length, b"{" if json else b"", json)
-    if length and formed and not json and checks.flags & tables.XL_FLAGS["stream_v2"]:
-        message = "the configuration is said to be text, in a file of Xen 4.6 or later"
-        context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
-    rest, unread = room - length, body.left
-    if rest and spare and (yield from body.skip(unread)) == unread:
-        message = f"{rest:,} bytes follow the configuration, which readers pass over"
-        context.report("XL-OPTDATA-REST", record, message, offset=start + length, length=rest, field="rest")
 
 
 def _text(

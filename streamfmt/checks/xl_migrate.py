@@ -1,4 +1,4 @@
-"""Checks of a capture of `xl migrate`: the messages after the stream, and the configuration that it carries."""
+"""Checks of a capture of `xl migrate`: the messages after the stream, its configuration, and text before a stream."""
 
 from __future__ import annotations
 
@@ -8,30 +8,25 @@ from .. import tables
 from ..reader.body import Body
 from ..reader.fields import broken_rules
 from . import layer as base
-from .preface import QUOTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..reader.events import Layer, Record
+    from ..reader.events import Record
     from ..reader.pump import Program
-    from .layer import Context
 
-# The status of a failure that is not libxl's: return code 1, negated.
-_OWN_FAILURE = 0xFF
+# Bytes that are quoted of text.
+_QUOTED = 40
 
 
 class Checks(base.Checks):
     """Judges a handshake; `status` is what the receiver reported."""
 
-    def __init__(self, context: Context, layer: Layer) -> None:
-        super().__init__(context, layer)
-        self.status = 0
+    status = 0
+    trailer = ""
+    last = "the handshake"
 
     def body(self, record: Record) -> Program:
-        return self._message(Body(self.context.window, record))
-
-    def _message(self, body: Body) -> Program:
-        record = body.record
+        body = Body(self.context.window, record)
         raw = yield from body.take(record.length)
         if record.type == tables.XL_MIGRATE_STATUS:
             (self.status,) = unpack(tables.FORMATS[record.path], raw)
@@ -39,7 +34,7 @@ class Checks(base.Checks):
         broken = broken_rules(record.path, raw, body.order)
         for _, field, _, _, _, _, _, allowed in broken:
             expected = ascii(bytes(allowed).decode())
-            found = ascii(raw[:QUOTED].decode("latin-1"))
+            found = ascii(raw[:_QUOTED].decode("latin-1"))
             after = f" after status {self.status}" if self.status else ""
             self.context.report(
                 "XL-MIGRATE-MESSAGE",
@@ -54,15 +49,13 @@ class Checks(base.Checks):
         if self.status and not broken:
             # Reported where the handshake is over, so that of a broken one that alone is reported.
             code = self.status
-            which = f"-{code} of libxl" if code < _OWN_FAILURE else "1 of xl's own"
+            which = f"-{code} of libxl" if code < tables.XL_MIGRATE_OWN_FAILURE else "1 of xl's own"
             message = f"status {code} came before it: the guest does not run at the receiver (return code {which})"
             self.context.report("XL-MIGRATE-STATUS", record, message, offset=record.offset, length=len(raw))
 
     def bare(self, record: Record) -> None:
         message = "the migration carries no configuration of the guest"
-        place, size = tables.PLACES[record.path]["config_len"]
-        at = record.body + place
-        self.context.report("XL-MIGRATE-CONFIG", record, message, offset=at, length=size, field="config_len", actual=0)
+        self.context.report_field("XL-MIGRATE-CONFIG", record, "config_len", message, actual=0)
 
     def unfinished(self, at: int) -> bool:
         after = f", after status {self.status}" if self.status else ""
@@ -70,11 +63,12 @@ class Checks(base.Checks):
         self.context.report("XL-MIGRATE-UNFINISHED", self.layer, message, offset=at)
         return True
 
-    def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
-        from ..reader.beginnings import following
 
-        _, what = following(head, count, zero)
-        message = f"{count:,} bytes follow the handshake: {what}"
-        self.context.report(
-            self.layer.row.trailing, self.layer, message, offset=at, length=count, actual=f"{count} bytes"
-        )
+class Text(base.Checks):
+    """Judges text before a stream.  The head of a request is as it should be, or it were text."""
+
+    def body(self, record: Record) -> Program:
+        body = Body(self.context.window, record)
+        first = (yield from body.take(_QUOTED)).partition(b"\n")[0].rstrip().decode()
+        message = f"{record.length:,} bytes of text come first, beginning {first!r}"
+        self.context.report("STREAM-TEXT", record, message, offset=record.offset, length=record.length, field="text")

@@ -1,7 +1,7 @@
-"""Make a stream from a recipe, a TOML file that says what guest it carries.
+"""Build a stream from a recipe, a TOML file that describes it.
 
-The same recipe makes the same bytes everywhere.  A recipe without faults has to keep
-every rule; faults in it are written as they are.
+The same recipe builds the same bytes everywhere.  A recipe without faults must not break a rule with severity error;
+faults are written as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ..recipes.load import Recipe, load_from
 from ..writer import BreachError, Writer
 from ..writer.part import size
 from . import inputs
-from .ending import stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,17 +57,17 @@ def run(args: argparse.Namespace) -> int:
         inputs.complain(args.recipe, f"cannot read: {reason(error)}")
         return 3
     try:
-        with stopped():
+        with inputs.Writing():
             size = _build(recipe, args.output)
     except BreachError as error:
         found = error.finding
-        print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
+        inputs.complain(args.recipe, error)
         hint = f"streamfmt explain {found.clause} explains the rule; to break it on purpose, use a [[fault]]"
         done = "the output ends before that" if args.output == "-" else "nothing was built"
         print(f"streamfmt: {done}; {hint}", file=sys.stderr)
         return 2
     except FieldError as error:
-        print(f"streamfmt: {inputs.shown(args.recipe)}: {error}", file=sys.stderr)
+        inputs.complain(args.recipe, error)
         return 2
     except OSError as error:
         where = "standard output" if args.output == "-" else inputs.shown(args.output)

@@ -1,5 +1,5 @@
-"""List the corpus of streams, show one, check it, make it from its recipes, or
-pack it for others.
+"""List the corpus of streams, show one, check them, build them from recipes, or
+pack them for other programs.
 
 Every stream has an id, such as good/libxl-hvm or LIBXC-PAGE-COUNT/broken/empty.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from pathlib import Path
+from textwrap import fill
 
 from ..io.sources import reason
 from . import inputs
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..corpus.store import Row
-    from .line import Line
 
 EXAMPLES = """examples:
   streamfmt corpus list 'LIBXC-PAGE-*'
@@ -31,10 +30,16 @@ EXAMPLES = """examples:
   streamfmt corpus export --format libxl --clause 'CKPT-*' -o - | tar xz
   streamfmt corpus export --stream good/libxl-hvm -o - | streamfmt verify -
 
-exit status: 0 done, and all is as it should be; 1 something is not; 2 wrong
-usage, or no such stream; 3 could not read or write
+exit status: 0 done, and nothing is wrong; 1 a stream or the index is wrong;
+2 wrong usage, or no such stream; 3 could not read or write
 """
+# Those that do something, and say with --json what they did.
+_RUNS = ("check", "build", "export")
 _JSON = "print an object that says what was done; streamfmt help json describes it"
+
+
+class _MisuseError(Exception):
+    """What is wrong with the arguments."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = verbs.add_parser(
         "export",
         help="pack streams, index and checksums into a tar archive; or write one stream",
-        description="One --stream without * and ? is written as it is; else what is chosen is packed into an archive.",
+        description="A single --stream without * and ? is written as it is; otherwise an archive is.",
     )
     _add_choice(export)
     export.add_argument(
@@ -77,14 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     """What chooses streams."""
     choice = parser.add_argument_group(
-        "which streams", "Patterns have * and ?.  Given again, an option adds streams; another one leaves only its own."
+        "which streams",
+        "Patterns may have * and ?.  Repeating an option adds streams; different options must all match.",
     )
-    choice.add_argument("--stream", metavar="ID", action="append", default=[], help="the stream of that id")
+    choice.add_argument("--stream", metavar="ID", action="append", default=[], help="the stream with that id")
     choice.add_argument(
         "--clause", metavar="ID", action="append", default=[], help="streams made for that clause, or that break it"
     )
     choice.add_argument(
-        "--format", metavar="FORM", action="append", default=[], help="streams to be read as that: libxc, libxl, xl ..."
+        "--format", metavar="FORM", action="append", default=[], help="streams of that form: libxc, libxl, xl ..."
     )
     choice.add_argument("--stored", action="store_true", help="leave out the few over 1 MiB, which are made on demand")
 
@@ -94,6 +100,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         return _VERBS[args.what](args)
+    except _MisuseError as error:
+        print(f"streamfmt corpus: {error}", file=sys.stderr)
+        return 2
     except CorpusError as error:
         return _failed(args, 1, f"{error}; streamfmt corpus build rebuilds it")
     except RecipeError as error:
@@ -135,7 +144,7 @@ def _report(
 
 
 def _chosen(args: argparse.Namespace, streams: list[str]) -> list[Row]:
-    """The rows that the options choose; if there are none, says so and returns nothing."""
+    """The rows that the options choose, at least one.  Raises _MisuseError."""
     from ..corpus import archive, store
 
     stored: list[Row] = store.read_index()
@@ -146,33 +155,24 @@ def _chosen(args: argparse.Namespace, streams: list[str]) -> list[Row]:
     for by, patterns in asked.items():
         if patterns and not any(archive.chosen(stored, {by: patterns})):
             names = sorted({name for row in stored for name in archive.BY[by](row)})
-            _unknown(by, patterns, names)
-            return []
+            raise _unknown(by, patterns, names)
     options = ", ".join(f"--{by}" for by, patterns in asked.items() if patterns)
     options += ", --stored" if args.stored else ""
-    print(f"streamfmt corpus: no stream matches all of {options}; leave one out", file=sys.stderr)
-    return []
+    raise _MisuseError(f"no stream matches all of {options}; leave one out")
 
 
-def _unknown(what: str, patterns: list[str], names: list[str]) -> None:
-    """Say that no stream has such a name, and which has one like it."""
+def _unknown(what: str, patterns: list[str], names: list[str]) -> _MisuseError:
+    """That no stream has such a name, and which has one like it."""
     of = {"stream": "", "clause": " of clause", "format": " of format"}[what]
     asked = " or ".join(map(repr, patterns))
-    if what == "format":
-        hint = f"; there are {', '.join(names)}"
-    else:
-        from difflib import get_close_matches
-
-        near = [name for pattern in patterns for name in get_close_matches(pattern, names, 3, 0.5)]
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-    print(f"streamfmt corpus: there is no stream{of} {asked}{hint}", file=sys.stderr)
+    hint = f"; there are {', '.join(names)}" if what == "format" else inputs.near(names, *patterns)
+    return _MisuseError(f"there is no stream{of} {asked}{hint}")
 
 
 def _list(args: argparse.Namespace) -> int:
-    rows = _chosen(args, args.pattern + args.stream)
-    for row in rows:
+    for row in _chosen(args, args.pattern + args.stream):
         print(json.dumps(row, ensure_ascii=False) if args.json else _line(row))
-    return 0 if rows else 2
+    return 0
 
 
 def _line(row: Row) -> str:
@@ -182,10 +182,7 @@ def _line(row: Row) -> str:
     line = f"{row['id']:<46} {row['size']:>11,}  {row['reader']['does']}"
     if not others:
         return line
-    clauses = ", ".join(others)
-    return (
-        f"{line}\n{textwrap.fill(clauses, 80, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)}"
-    )
+    return f"{line}\n{_wrapped('   ', ', '.join(others))}"
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -194,8 +191,7 @@ def _show(args: argparse.Namespace) -> int:
     rows: list[Row] = store.read_index()
     row = next((row for row in rows if row["id"] == args.id), None)
     if row is None:
-        _unknown("stream", [args.id], [row["id"] for row in rows])
-        return 2
+        raise _unknown("stream", [args.id], [row["id"] for row in rows])
     print(json.dumps(row, ensure_ascii=False) if args.json else _text(row))
     return 0
 
@@ -204,6 +200,7 @@ def _text(row: Row) -> str:
     """A row for people."""
     lines = [row["id"]]
     read_as = [f"--as {row['as']}"] * (row["as"] != "auto") + [f"--mode {row['mode']}"] * (row["mode"] != "auto")
+    does = row["reader"]["does"]
     facts = {
         "about": row["about"],
         "file": row["file"] or f"made on demand: streamfmt corpus export --stream {row['id']} -o FILE",
@@ -212,43 +209,27 @@ def _text(row: Row) -> str:
         "is": row["description"],
         "read it": " ".join(read_as + ["--deep"] * row["deep"]),
         "verdict": row["verdict"],
-        "a reader": f"has to {row['reader']['does']} it"
-        if row["reader"]["does"] != "either"
-        else "may accept or reject it",
+        "a reader": "may accept or reject it" if does == "either" else f"has to {does} it",
         "because": row["reader"]["why"],
         "made by": row["provenance"],
     }
-    lines += [_wrapped(name, text) for name, text in facts.items() if text]
+    lines += [_wrapped(f"  {name:<9}", text) for name, text in facts.items() if text]
     lines += [f"  {row['severity']:<9} {row['clause']} at {row['offset']}" for row in row["findings"]]
     for known in row["known"]:
         when = f", when {known['when']}" if "when" in known else ""
         text = f"{known['reader']} {known['releases']}: {known['does']}{when} ({known['clause']})"
-        lines.append(_wrapped("known", text))
+        lines.append(_wrapped("  known    ", text))
     return "\n".join(lines)
 
 
-def _wrapped(name: str, text: str) -> str:
-    """A line of the row, broken at 80 columns where there are spaces."""
-    ahead = f"  {name:<9} "
+def _wrapped(ahead: str, text: str) -> str:
+    """A line after `ahead` and a space, broken at 80 columns where there are spaces."""
+    ahead = f"{ahead} "
     rest = " " * len(ahead)
-    return textwrap.fill(
-        text, 80, initial_indent=ahead, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
+    return fill(text, 80, initial_indent=ahead, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
 
 
 # -- check, build and export ----------------------------------------------------------------------------------
-
-
-class _Count(inputs.Progress):
-    """Progress in streams."""
-
-    def _begun(self) -> Line:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-        from .line import Line
-
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("streams"), TimeRemainingColumn())
-        return Line(*columns, total=self._total)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -256,7 +237,7 @@ def _check(args: argparse.Namespace) -> int:
 
     rows: list[Row] = store.read_index()
     complaints = []
-    with _Count(len(rows)) as progress:
+    with inputs.Progress(len(rows), streams=True) as progress:
         for complaint in store.check(progress):
             complaints.append(complaint)
             if not args.json:
@@ -274,16 +255,11 @@ def _check(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     from .. import data
     from ..corpus import entries, store
-    from .ending import stopped
 
     if not args.output and not data.checkout():
-        print(
-            "streamfmt corpus: this is an installed streamfmt, whose own corpus is not rebuilt; give -o DIR",
-            file=sys.stderr,
-        )
-        return 2
+        raise _MisuseError("this is an installed streamfmt, whose own corpus is not rebuilt; give -o DIR")
     target = Path(args.output) if args.output else entries.folder()
-    with stopped(), _Count(entries.number()) as progress:
+    with inputs.Writing(), inputs.Progress(entries.number(), streams=True) as progress:
         rows = store.build(target, progress)
     if args.json:
         _report(args, 0, rows)
@@ -295,19 +271,15 @@ def _build(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from ..corpus import archive, store
     from ..io import outputs
-    from .ending import stopped
 
     if args.output == "-" and sys.stdout.isatty():
-        print("streamfmt corpus: standard output is a terminal; give -o a file, or a pipe", file=sys.stderr)
-        return 2
+        raise _MisuseError("standard output is a terminal; give -o a file, or a pipe")
     rows = _chosen(args, args.stream)
-    if not rows:
-        return 2
     one = len(args.stream) == 1 and args.stream[0] == rows[0]["id"]
-    with _Count(len(rows)) as progress:
+    with inputs.Progress(len(rows), streams=True) as progress:
         pieces = store.pieces(rows[0]) if one else [archive.pack(rows, progress)]
     try:
-        with stopped():
+        with inputs.Writing():
             outputs.write_all(1 if args.output == "-" else args.output, pieces)
     except OSError as error:
         if args.output == "-":
@@ -327,5 +299,3 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "build": _build,
     "export": _export,
 }
-# Those that do something, and say with --json what they did.
-_RUNS = ("check", "build", "export")

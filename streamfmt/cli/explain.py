@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from ..render import rules
 from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..schema.model import Layout
+from .inputs import near
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ EXAMPLES = """examples:
   streamfmt explain page type            the rules with these words, best first
   streamfmt explain --json PAGE_DATA     the same for machines
 
-exit status: 0 done; 2 there is nothing of that name, or wrong usage
+exit status: 0 done; 2 nothing has that name, or wrong usage
 """
 # What distinguishes the name of a clause or a record from a word.
 _NAME = re.compile(r"[A-Z]|[^a-z]")
@@ -63,16 +63,14 @@ def run(args: argparse.Namespace) -> int:
         for one in found:
             print(dumps(rules.clause_dict(one) if isinstance(one, Clause) else rules.layout_dict(one, _about(one))))
         return 0
-    texts = []
-    listing = [one for one in found if isinstance(one, Clause)] if not whole else []
-    for one in found:
-        if isinstance(one, Layout):
-            texts.append(rules.layout_text(one, _about(one)))
-        elif whole:
-            texts.append(rules.clause_text(one))
-    if listing:
-        texts.append("\n".join(rules.listed(listing)))
-    print("\n\n".join(texts))
+    texts = [
+        rules.layout_text(one, _about(one)) if isinstance(one, Layout) else rules.clause_text(one)
+        for one in found
+        if whole or isinstance(one, Layout)
+    ]
+    if not whole:
+        texts.append("\n".join(rules.listed([one for one in found if isinstance(one, Clause)])))
+    print("\n\n".join(filter(None, texts)))
     return 0
 
 
@@ -100,13 +98,13 @@ def chosen(names: Iterable[str], clauses: Mapping[str, Clause]) -> tuple[list[Cl
         elif name.isalnum() and with_words([name], clauses):
             words.append(name)
         else:
-            raise UnknownError(f"there is no clause or record {name}{_near(name, [*clauses, *_records()])}")
+            raise UnknownError(f"there is no clause or record {name}{near([*clauses, *_records()], name, cutoff=0.6)}")
     if words:
         whole = False
         having = with_words(words, clauses)
         if not having:
             missing = [word for word in words if not with_words([word], clauses)]
-            hint = _near(missing[0], _vocabulary(clauses)) if missing else "; try fewer of them"
+            hint = near(_vocabulary(clauses), missing[0], cutoff=0.6) if missing else "; try fewer of them"
             raise UnknownError(f"no clause has {' and '.join(missing or words)}{hint}")
         found |= {one.id: one for one in having}
     if not names:
@@ -158,10 +156,3 @@ def with_words(words: Iterable[str], clauses: Mapping[str, Clause]) -> list[Clau
 def _vocabulary(clauses: Mapping[str, Clause]) -> list[str]:
     text = " ".join(f"{clause.id} {clause.title} {clause.text}" for clause in clauses.values())
     return sorted(set(re.findall(r"[a-z0-9]{3,}", text.lower())))
-
-
-def _near(wanted: str, names: Iterable[str]) -> str:
-    """The names that are like the one wanted, as the end of a message."""
-    known = {name.upper(): name for name in names}
-    close = get_close_matches(wanted.upper(), known, 3, 0.6)
-    return f"; did you mean {', '.join(known[name] for name in close)}?" if close else ""

@@ -1,7 +1,7 @@
-"""Try a reader of streams on made ones: does it crash, hang, or disagree with
-the format?
+"""Test a stream reader with generated streams: does it crash, hang, or disagree
+with the format?
 
-Inputs are good streams and broken ones; those on which the target fails are made as small as they can be.
+Inputs are valid streams and broken ones; those on which the target fails are minimised.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ import argparse
 import os
 import re
 import sys
+from contextlib import contextmanager, suppress
 
 from ..conformance.target import OURS
 from ..io.sources import reason
 from ..reader.registry import FORMS
 from .inputs import complain
+from .parser import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..conformance.target import Spec
     from ..fuzz.running import Run, Summary
-    from .line import Line
 
 EXAMPLES = """targets:
-  A command has the stream's bytes on standard input or, if a word contains
+  A command gets the stream's bytes on standard input or, if a word contains
   {}, in a file of that name; {form}, {mode} and {guest} stand for what the
   stream is.  Exit status 0 accepts, any other rejects.
   python:module.function is called with the bytes.  None, True and 0 accept;
@@ -38,8 +39,8 @@ examples:
   streamfmt fuzz --target ./my-reader --against none
 
 exit status: 0 no failure; 1 failures, which are in the output directory;
-2 wrong usage; 3 the target cannot be run, the directory not be written, or
-nothing was tried; 128 + the signal's number (130 for Ctrl-C) if it was
+2 wrong usage; 3 the target cannot be run, the directory cannot be written,
+or nothing was tried; 128 + the signal's number (130 for Ctrl-C) if it was
 interrupted and had found no failure
 """
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CMD|python:M.F|none",
         type=_against,
         default=OURS,
-        help="what to compare it with on each stream (default: the format, as streamfmt knows it)",
+        help="what to compare its verdicts with (default: the format, as streamfmt knows it)",
     )
     parser.add_argument(
         "--as", dest="form", metavar="FORM", choices=FORMS, help=f"generate only streams of one of {', '.join(FORMS)}"
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100,
         help="stop after this many different failures (default: 100)",
     )
-    parser.add_argument("--seed", metavar="N", type=_whole, help="the same seed and jobs give the same inputs")
+    parser.add_argument("--seed", metavar="N", type=whole, help="the same seed and --jobs give the same inputs")
     parser.add_argument(
         "--jobs",
         metavar="N",
@@ -104,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError:
         print("streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'", file=sys.stderr)
         return 2
+    from tempfile import TemporaryFile
+
     from ..fuzz.reports import save
     from ..fuzz.running import Summary
     from ..fuzz.running import run as search
@@ -111,17 +114,21 @@ def run(args: argparse.Namespace) -> int:
     asked = _asked(args)
     created = not os.path.isdir(args.output)
     try:
-        _writable(args.output)
+        # Now, and not after an hour.
+        os.makedirs(args.output, exist_ok=True)
+        with TemporaryFile(dir=args.output):
+            pass
     except OSError as error:
         if args.json:
             _report(Summary(args.failures, unwritable=error), asked, args)
         return _unwritable(args.output, error)
     try:
-        with Status(asked) as update:
+        with _status(asked) as update:
             summary = search(asked, lambda failure: save(failure, args.output), update)
     finally:
         if created:
-            _remove_empty(args.output)
+            with suppress(OSError):  # something is in it
+                os.rmdir(args.output)
     if args.json or summary.inputs or summary.failures or not summary.unrunnable:
         _report(summary, asked, args)
     for problem in summary.problems:
@@ -189,14 +196,8 @@ def _time(text: str) -> float:
     return seconds
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
-
-
 def _positive(text: str) -> int:
-    if not _whole(text):
+    if not whole(text):
         raise argparse.ArgumentTypeError("it must be at least 1")
     return int(text)
 
@@ -215,58 +216,38 @@ def _cores() -> int:
 # -- the directory --------------------------------------------------------------------------------------------
 
 
-def _writable(directory: str) -> None:
-    """See at once whether failures can be written, not after an hour.  Raises OSError."""
-    from tempfile import TemporaryFile
-
-    os.makedirs(directory, exist_ok=True)
-    with TemporaryFile(dir=directory):
-        pass
-
-
 def _unwritable(directory: str, error: OSError) -> int:
     complain(directory, f"cannot write: {reason(error)}")
     return 3
 
 
-def _remove_empty(directory: str) -> None:
-    try:
-        os.rmdir(directory)
-    except OSError:
-        pass  # something is in it
-
-
 # -- the status line ------------------------------------------------------------------------------------------
 
 
-class Status:
+@contextmanager
+def _status(asked: Run) -> Iterator[Callable[[Summary], None] | None]:
     """One line on standard error, on terminals only: inputs, how many a second, failures, time left."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import TextColumn
 
-    def __init__(self, asked: Run) -> None:
-        self._asked = asked
-        self._line: Line | None = None
+    from .line import Line
 
-    def __enter__(self) -> Callable[[Summary], None] | None:
-        if not sys.stderr.isatty():
-            return None
-        from rich.progress import TextColumn
+    line = Line(TextColumn("{task.description}", markup=False))
+    line.update(description="starting")
+    try:
+        yield lambda summary: line.update(description=_said(asked, summary))
+    finally:
+        line.end()
 
-        from .line import Line
 
-        self._line = line = Line(TextColumn("{task.description}", markup=False))
-        line.update(description="starting")
-        return lambda summary: line.update(description=self._said(summary))
-
-    def _said(self, summary: Summary) -> str:
-        rate = summary.inputs / summary.seconds if summary.seconds else 0.0
-        parts = [f"{summary.inputs:,} inputs", f"{rate:,.0f}/s", f"failures: {len(summary.failures)}"]
-        if self._asked.seconds is not None:
-            left = round(self._asked.seconds - summary.seconds)
-            parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left" if left > 0 else "finishing")
-        if self._asked.count is not None:
-            parts.append(f"{max(0, self._asked.count - summary.inputs):,} inputs left")
-        return "  ".join(parts)
-
-    def __exit__(self, *_: object) -> None:
-        if self._line is not None:
-            self._line.end()
+def _said(asked: Run, summary: Summary) -> str:
+    rate = summary.inputs / summary.seconds if summary.seconds else 0.0
+    parts = [f"{summary.inputs:,} inputs", f"{rate:,.0f}/s", f"failures: {len(summary.failures)}"]
+    if asked.seconds is not None:
+        left = round(asked.seconds - summary.seconds)
+        parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left" if left > 0 else "finishing")
+    if asked.count is not None:
+        parts.append(f"{max(0, asked.count - summary.inputs):,} inputs left")
+    return "  ".join(parts)

@@ -18,7 +18,7 @@ from ..reader.registry import FORMS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TextIO
 
     from _typeshed import ReadableBuffer as Buffer
@@ -95,25 +95,42 @@ def gave_up(name: str, failure: Failure | None) -> bool:
 class Stoppable:
     """Have SIGTERM raise TerminatedError meanwhile, so that what was found so far is printed, as after Ctrl-C."""
 
+    _signals: tuple[int, ...] = (_signal.SIGTERM,)
+
+    def _stop(self, number: int, _: object) -> None:
+        raise TerminatedError
+
     def __enter__(self) -> None:
-        self._ours = _signal.getsignal(_signal.SIGTERM) is _signal.SIG_DFL
-        if self._ours:
-            _signal.signal(_signal.SIGTERM, _terminate)
+        self._ours = [number for number in self._signals if _signal.getsignal(number) is _signal.SIG_DFL]
+        for number in self._ours:
+            _signal.signal(number, self._stop)
 
     def __exit__(self, *_: object) -> None:
-        if self._ours:
-            _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        for number in self._ours:
+            _signal.signal(number, _signal.SIG_DFL)
 
 
-def _terminate(*_: object) -> None:
-    raise TerminatedError
+class Writing(Stoppable):
+    """For commands that write files: SIGTERM, and SIGHUP of a closed terminal, leave no more than Ctrl-C does."""
+
+    _signals = (_signal.SIGTERM, _signal.SIGHUP)
+
+    def _stop(self, number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    def __exit__(self, *_: object) -> None:
+        from ..io.beside import sweep
+
+        sweep()
+        super().__exit__()
 
 
 class Progress:
-    """A bar on standard error for work that lasts over a second, on terminals only."""
+    """A bar on standard error for work that lasts over a second, on terminals only; in `streams`, else in bytes."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, streams: bool = False) -> None:
         self._total = total
+        self._streams = streams
         self._line: Line | None = None
         self._due = 0.0
         self._on = sys.stderr.isatty()
@@ -133,16 +150,10 @@ class Progress:
             return
         self._due = now + 0.1
         if self._line is None:
-            self._line = self._begun()
+            from .line import bar
+
+            self._line = bar(self._total, self._streams)
         self._line.update(completed=position)
-
-    def _begun(self) -> Line:
-        from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-
-        from .line import Line
-
-        columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
-        return Line(*columns, total=self._total)
 
     def __exit__(self, *_: object) -> None:
         if self._line is not None:
@@ -150,8 +161,17 @@ class Progress:
 
 
 def colour(output: TextIO | None = None) -> bool:
-    """Whether the output (standard output, if none is given) is a terminal whose owner has not asked for plain text."""
+    """Whether the output (standard output, if none is given) is a terminal, and plain text was not asked for."""
     return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def near(names: Iterable[str], *wanted: str, most: int = 3, cutoff: float = 0.5) -> str:
+    """The names that are like those wanted, in either case, as the end of a message."""
+    from difflib import get_close_matches  # loads with the first message that needs it
+
+    known = {name.upper(): name for name in names}
+    found = [known[name] for one in wanted for name in get_close_matches(one.upper(), known, most, cutoff)]
+    return f"; did you mean {', '.join(found)}?" if found else ""
 
 
 def complain(name: str, message: object) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from rich import progress
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class Line:
     """Some columns, for as long as the terminal takes them: work goes on without them."""
 
-    def __init__(self, *columns: ProgressColumn, total: int | None = None) -> None:
+    def __init__(self, *columns: progress.ProgressColumn, total: int | None = None) -> None:
         # What the command prints goes above the line where both are on the terminal, else nowhere near it.
         above = sys.stdout.isatty()
         # Without a thread of its own, whose errors would be lost.
-        self._bar = Progress(
+        self._bar = progress.Progress(
             *columns,
             console=Console(stderr=True),
             auto_refresh=False,
@@ -46,3 +46,10 @@ class Line:
             self._bar.stop()
         except OSError:
             pass  # as above
+
+
+def bar(total: int | None, streams: bool) -> Line:
+    """How much of `total` bytes, or streams, is done."""
+    in_bytes = progress.DownloadColumn(binary_units=True), progress.TransferSpeedColumn()
+    done = (progress.MofNCompleteColumn(), progress.TextColumn("streams")) if streams else in_bytes
+    return Line(progress.BarColumn(), *done, progress.TimeRemainingColumn(), total=total)

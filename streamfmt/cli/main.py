@@ -1,8 +1,8 @@
 """``streamfmt VERB ...``: finds the verb, parses its arguments, turns errors into a line and an exit status.
 
 Exit status: 0 conforms or done; 1 the stream does not conform or was not judged; 2 wrong usage; 3 could not read
-or write; 130 interrupted, 143 terminated.  With several files, the worst.  Nothing that befalls standard error changes
-it.
+or write; 130 interrupted, 143 terminated.  With several files, the worst.  A closed or full standard error does not
+change it.
 """
 
 from __future__ import annotations

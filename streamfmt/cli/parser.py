@@ -26,6 +26,13 @@ usage; 3 something cannot be read or written; 130 interrupted,
 """
 
 
+def whole(text: str) -> int:
+    """The value of an option that is a number and not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 class Help(argparse.RawDescriptionHelpFormatter):
     """argparse's formatter at 80 columns: asking for the terminal's width would import shutil at every start."""
 

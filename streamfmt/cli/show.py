@@ -10,17 +10,17 @@ import argparse
 import sys
 
 from .. import tables
-from ..reader.beginnings import following
-from ..reader.events import HEADER, Layer, Record, Run, Sink, between_checkpoints
+from ..reader.events import HEADER, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
-from ..reader.identify import Identity
+from ..reader.identify import Identity, following
 from ..reader.reader import Reader
 from ..reader.registry import READ
 from ..render.hexdump import Dump
-from ..render.listing import End, JsonLines, Row, Table
+from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
 from ..render.records import PAGE_DATA, Brief, brief
 from . import inputs
+from .parser import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ EXAMPLES = """examples:
 exit status: 0 read to its end; 1 it breaks off, or is not a stream we read;
 2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
+# Bytes of a recipe that are kept in memory; a longer one goes to a temporary file.
+_SPOOL = 16 << 20
 
 
 def record_range(text: str) -> range:
@@ -60,22 +62,11 @@ def record_types(text: str) -> set[tuple[str, int]]:
         }
         if found:
             return found
-        from difflib import get_close_matches
-
-        known = sorted({name for names in names_by_layer.values() for name in names.values()})
-        near = ", ".join(get_close_matches(text.upper(), known, 3, 0.5))
-        hint = f"; did you mean {near}?" if near else ""
+        hint = inputs.near(sorted({name for names in names_by_layer.values() for name in names.values()}), text)
         raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
     if not 0 <= code < 1 << 64:
         raise argparse.ArgumentTypeError(f"record type {text} does not fit into 64 bits")
     return {(layer, code) for layer in names_by_layer}
-
-
-def count(text: str) -> int:
-    """A number that is not negative."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contents",
         metavar="N",
-        type=count,
+        type=whole,
         help="with --recipe: keep up to N pages whose contents follow no rule (default: 64)",
     )
 
@@ -111,9 +102,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"streamfmt show: {misuse}", file=sys.stderr)
         return 2
     if args.recipe:
-        from .recipe import write  # few want one
-
-        return write(args.files[0], args.form, args.contents)
+        return _recipe(args.files[0], args.form, args.contents)
     status = 0
     for name in args.files:
         status = max(status, _show(name, args))
@@ -143,6 +132,40 @@ def _show(name: str, args: argparse.Namespace) -> int:
     return max(failure.status if failure else 0, int(listing.stopped is not None))
 
 
+def _recipe(name: str, form: str, pages: int | None) -> int:
+    """Print a recipe of one input; the exit status is that of `show`.
+
+    The recipe's head says whether the stream breaks a rule, which is only known at the stream's end.
+    """
+    from shutil import copyfileobj
+    from tempfile import SpooledTemporaryFile
+
+    from ..recipes import dump
+    from ..recipes.from_stream import PAGES, FromStream
+
+    status = 0
+    with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as parts:
+        recipe = FromStream(parts.write, form, PAGES if pages is None else pages)
+        failure = inputs.run_reader(name, recipe.reader, recipe)
+        if failure is not None:
+            inputs.complain(name, failure)
+            status = failure.status
+            if recipe.reader.identity is None:
+                return status
+            parts.write(f"\n# {failure}\n")
+        recipe.end()
+        if recipe.failure is not None:
+            status = max(status, 1)
+            inputs.complain(name, f"stopped: {recipe.failure}")
+            parts.write(f"\n# reading stopped: {recipe.failure}\n")
+        sys.stdout.write(dump.head(form, broken=recipe.broken))
+        parts.seek(0)
+        copyfileobj(parts, sys.stdout)
+    for message in recipe.lost:
+        inputs.complain(name, message)
+    return status
+
+
 def _width() -> int:
     if not sys.stdout.isatty():
         return 80
@@ -166,10 +189,9 @@ class Listing(Sink):
         self.count = self.shown = 0
         self.stopped: tuple[int, str] | None = None
         self.remarks: list[str] = []
-        # Clean page batches that have come in a row; the record whose padding has not come yet; the record before.
+        # Clean page batches that have come in a row; the record whose padding has not come yet.
         self._batches: Row | None = None
         self._unpadded: Record | None = None
-        self._last = ""
 
     def _settle(self) -> None:
         """Show what was waiting for the next event."""
@@ -183,7 +205,6 @@ class Listing(Sink):
     def _wanted(self, record: Record) -> bool:
         """Whether the next record is to be shown.  Counts it."""
         self.count += 1
-        self._last = record.path
         wanted = (self.numbers is None or self.count - 1 in self.numbers) and (
             self.types is None or (record.layer.name, record.type) in self.types
         )
@@ -225,7 +246,6 @@ class Listing(Sink):
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
         self.count += run.count
         self.shown += run.count
-        self._last = PAGE_DATA
 
     def _batch(self, row: Row, pages: Pages) -> None:
         """Take clean page batches together with those before them."""
@@ -247,7 +267,7 @@ class Listing(Sink):
         left = self.window.hi - self.window.lo
         if left and self.dump is not None and not self.selecting:
             self.dump.data(self.window.position, self.window.take(left), f"what there is of {what}")
-        if between_checkpoints(self._last, layer, record, missing):
+        if layer.between_checkpoints(at):
             self.remarks.append(f"no END after checkpoint {layer.checkpoints}: a checkpointed stream may simply stop")
         else:
             self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'byte', 'bytes')} short"
@@ -283,4 +303,4 @@ class Listing(Sink):
         if self.stopped is None and identity is not None and identity.key not in READ:
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
         shown = self.shown if self.selecting else None
-        self.out.end(End(reader.window.position, self.count, shown, self.stopped, self.remarks))
+        self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

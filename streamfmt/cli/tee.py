@@ -1,7 +1,7 @@
 """Copy standard input to standard output, and judge it on the way as verify does.
 
-Every byte is passed on, unchanged and before it is judged, whatever comes of
-that.  Findings and the verdict go to standard error when the input has ended.
+Every byte is passed on, unchanged and before it is judged, whatever the
+verdict.  Findings and the verdict go to standard error when the input has ended.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 
-from ..checks.outcome import Outcome, as_dict
+from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
 from ..errors import UnreadableError, UnwritableError
 from ..io.sources import drive, reason, source_of
@@ -140,7 +140,7 @@ def _report(
     if args.json:
         from json import dumps
 
-        return outcome.status, dumps(as_dict(outcome, "-")) + "\n"
+        return outcome.status, dumps(outcome.as_dict("-")) + "\n"
     if outcome.absent:
         return outcome.status, ""
     return outcome.status, as_text(outcome, inputs.shown("-"), args, inputs.colour(sys.stderr))

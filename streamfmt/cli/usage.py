@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from difflib import get_close_matches
 from shlex import join
 from textwrap import fill
 
@@ -53,7 +52,9 @@ def understood(words: list[str], verbs: Collection[str]) -> list[str]:
     elif first == "-" or os.path.exists(first):
         wrong = f"{inputs.shown(first)} is an input, not a verb; to judge it: {_command('verify', *words)}"
     else:
-        wrong = f"there is no verb {inputs.shown(first)}" + (_near(verb, [*verbs, "--version"]) or ", and no such file")
+        wrong = f"there is no verb {inputs.shown(first)}" + (
+            inputs.near([*verbs, "--version"], verb, most=1, cutoff=0.6) or ", and no such file"
+        )
     print(f"streamfmt: {wrong}\nstreamfmt --help lists all verbs.", file=sys.stderr)
     raise SystemExit(WRONG)
 
@@ -65,7 +66,8 @@ def _help(about: str, verbs: Collection[str]) -> list[str]:
     pages = {name.removesuffix(".md") for name in os.listdir(data.path("docs")) if name.endswith(".md")} - {"index"}
     if about not in pages:
         near = (
-            _near(about, [*verbs, *pages]) or f"; there is help on each verb, and the pages {', '.join(sorted(pages))}"
+            inputs.near([*verbs, *pages], about, most=1, cutoff=0.6)
+            or f"; there is help on each verb, and the pages {', '.join(sorted(pages))}"
         )
         print(fill(f"streamfmt: there is no help on {inputs.shown(about)}{near}", 79), file=sys.stderr)
         raise SystemExit(WRONG)
@@ -85,11 +87,6 @@ def _narrow(page: Iterable[str]) -> Iterator[str]:
         else:
             indent = " " * (len(line) - len(line.lstrip("- ")))
             yield fill(line, 79, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) + "\n"
-
-
-def _near(wanted: str, names: Iterable[str]) -> str:
-    near = get_close_matches(wanted, names, 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _command(*words: str) -> str:

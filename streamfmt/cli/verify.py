@@ -10,7 +10,7 @@ import sys
 from .. import tables
 from ..checks.findings import IGNORED
 from ..checks.layer import MODES
-from ..checks.outcome import NOT_JUDGED, Outcome, as_dict, ignored
+from ..checks.outcome import NOT_JUDGED, Outcome, ignored
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader
 from ..render.text import clause_lines, extent_lines, finding_lines, summary, times, totals
@@ -79,10 +79,8 @@ def _clauses(pattern: str) -> list[str]:
     found = [clause for clause in tables.SEVERITY if fnmatchcase(clause, pattern.upper())]
     if not found:
         from argparse import ArgumentTypeError
-        from difflib import get_close_matches
 
-        near = get_close_matches(pattern.upper(), tables.SEVERITY, 3, 0.5)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        hint = inputs.near(tables.SEVERITY, pattern)
         raise ArgumentTypeError(f"no rule that verify judges is called {inputs.shown(pattern)}{hint}")
     return found
 
@@ -133,7 +131,7 @@ class JsonLines:
     def add(self, outcome: Outcome, name: str) -> str:
         from json import dumps
 
-        return dumps(as_dict(outcome, name)) + "\n"
+        return dumps(outcome.as_dict(name)) + "\n"
 
     def end(self) -> str:
         return ""

@@ -133,14 +133,7 @@ class Log:
             return
         if self._send is not None:
             self._send("LOG_ERR", text)
-        _complain(text)
-
-
-def _complain(text: str) -> None:
-    try:
         print(text, file=sys.stderr)
-    except OSError:
-        pass  # standard error is gone; the exit status still says it
 
 
 def _syslog() -> Callable[[str, str], None]:
@@ -220,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = Options(sys.argv[1:] if arguments is None else arguments)
     except UsageError as error:
-        _complain(f"{USAGE}\n{PROGRAM}: error: {error}")
+        print(f"{USAGE}\n{PROGRAM}: error: {error}", file=sys.stderr)
         return FAILED
     log = Log(options.verbose, options.quiet, options.syslog)
     severity = tables.SEVERITY | dict.fromkeys(tables.SCRIPT_REJECTS, "error")

@@ -12,7 +12,7 @@ from struct import error, pack
 from typing import Any, TypeAlias
 
 from ..errors import FieldError
-from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
+from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part, members
 from .content import Buffer, Content, Made, Numbers, joined
 from .plan import Head, Plan, Route, implied, planned
 
@@ -151,7 +151,7 @@ def _layout(
 
 def _known(layout: Layout, values: Mapping[str, Any], name: str, around: _Around) -> None:
     """Refuse values of fields that the layout has not, or not in this case."""
-    known = {item.path for item in layout.members(lambda choice: _chosen(choice, around, name))}
+    known = {item.path for item in members(layout.items, lambda choice: _chosen(choice, around, name))}
     if not known >= values.keys():
         unknown = min(values.keys() - known)
         raise FieldError(f"{name}{unknown}", f"{layout.path} has no such field, only {', '.join(sorted(known))}")

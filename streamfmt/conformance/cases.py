@@ -8,7 +8,6 @@ corpus's streams about each clause come on top.  Names say what was done; nothin
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,15 +15,18 @@ from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import chain
 
-from .. import data, tables
+from .. import tables
 from ..corpus import entries
 from ..corpus.entries import Entry
-from ..recipes.samples import in_xl
+from ..reader.registry import ROWS
+from ..recipes.from_stream import from_bytes
+from ..recipes.load import load
 from ..writer import HEADERS, RECORDS, Draft, Part, raw, record, unknown
 from ..writer.boundaries import boundary_values, fields
+from ..writer.builders import in_xl
 
-# Bytes of an xl header and what comes before the stream in the file made here.
-_OUTER = 120
+# What verify-stream-v2 takes.
+_FORMS = ("libxc", "libxl", "xl")
 # Larger streams of the corpus show nothing that small ones do not.
 _SIZE_MAX = 60_000
 # What of the corpus comes on top, in this order, by kind, and the word for it in a name.
@@ -56,6 +58,11 @@ class Case:
     def remus(self) -> bool:
         """Whether a restorer is to take checkpoints."""
         return self.mode != "plain"
+
+    @property
+    def image(self) -> bool:
+        """Whether it is a bare image."""
+        return ROWS[self.form].image
 
     @property
     def kind(self) -> str:
@@ -116,8 +123,7 @@ def _types(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for part, nth in _places(stream):
         if part.path in HEADERS:
             continue
-        layer = part.path.partition(".")[0]
-        known = {row.code for path, row in RECORDS.items() if path.startswith(f"{layer}.")}
+        known = tables.RECORDS[part.layer].keys()
         for code in sorted(known | {max(known) + 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}):
             if code != RECORDS[part.path].code:
                 yield f"{part.path}#{nth} is {code:#x}", stream.edit(part.path, nth, code=code)
@@ -133,10 +139,9 @@ def _order(stream: Draft, moving: bool = True) -> Iterator[tuple[str, Draft]]:
         for to in range(len(rest) + 1) if moving else ():
             if to not in (at, at + 1):
                 yield f"{where} to {to}", replace(stream, parts=(*rest[:to], part, *rest[to:]))
-        layer = "libxl" if part.path.startswith("libxl") else "libxc"
         if part.path not in HEADERS:
             for code in (0x13, 0x80000000):
-                added = (*parts[:at], unknown(layer, code, b"body"), *parts[at:])
+                added = (*parts[:at], unknown(part.layer, code, b"body"), *parts[at:])
                 yield f"{code:#x} before {where}", replace(stream, parts=added)
 
 
@@ -154,16 +159,7 @@ def _cuts(stream: Draft) -> Iterator[tuple[str, Draft]]:
 
 def _real(name: str) -> Draft:
     """A bare libxc image of the corpus, in parts."""
-    with gzip.open(data.path("corpus", "real", name)) as file:
-        content = file.read()
-    names = {row.code: path for path, row in RECORDS.items() if path.startswith("libxc.")}
-    parts = [Part("libxc.image_header", data=content[:24]), Part("libxc.domain_header", data=content[24:40])]
-    at = 40
-    while at < len(content):
-        kind, length = (int.from_bytes(content[place : place + 4], "little") for place in (at, at + 4))
-        parts.append(Part(names[kind], data=content[at + 8 :][:length]))
-        at += 8 + (length + 7 & ~7)
-    return Draft(tuple(parts))
+    return load(from_bytes(entries.unpacked(entries.folder() / entries.REAL / name))[0]).stream
 
 
 def plainly(stream: Draft) -> Draft:
@@ -173,13 +169,22 @@ def plainly(stream: Draft) -> Draft:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A good stream that things are done to, how it is read, and by which of the families they are done."""
+    """A good stream that things are done to, how it is read, and by which of the families they are done.
+
+    After `outer` parts of a container is a stream that has had its turn, but for its first two parts.
+    """
 
     stream: Draft
     form: str
     guest: str
     mode: str = "plain"
     families: str = "field length type order move cut"
+    outer: int = 0
+
+    def about(self, changed: Draft) -> bool:
+        """Whether what is done is done to what the base is for."""
+        inside, begun = self.stream.parts[self.outer :], self.stream.offsets()[self.outer + 2]
+        return not self.outer or (changed.parts[self.outer :] == inside and (changed.cut or 0) < begun)
 
 
 def _bases() -> dict[str, Base]:
@@ -199,7 +204,7 @@ def _bases() -> dict[str, Base]:
         "libxl-hvm": Base(libxl_hvm, "libxl", "hvm"),
         "libxl-pv": Base(good["libxl-pv"], "libxl", "pv"),
         "remus-verified": Base(verified, "libxc", "hvm", "auto", families=""),
-        "xl-hvm": Base(in_xl(libxl_hvm), "xl", "hvm"),
+        "xl-hvm": Base(in_xl(libxl_hvm), "xl", "hvm", outer=2),
         # Real ones are large, so less is done to them.
         "real-hvm": Base(_real("hvm-64.bin.gz"), "libxc", "hvm", families="order cut"),
         "real-pv": Base(_real("pv-24.bin.gz"), "libxc", "pv", families="length order cut"),
@@ -223,8 +228,8 @@ def done(base: Base) -> Iterator[tuple[str, Draft]]:
 
 
 def _form(stream: Draft) -> str:
-    first = stream.parts[0].path if stream.parts else ""
-    return {"libxl.header": "libxl", "libxc.image_header": "libxc", "xl.header": "xl"}.get(first, "")
+    layer = stream.parts[0].layer if stream.parts and stream.parts[0].path in HEADERS else ""
+    return layer if layer in _FORMS else ""
 
 
 def _guest(stream: Draft) -> str:
@@ -252,7 +257,7 @@ def _case(entry: Entry, words: str) -> Case:
     if "EMUXS" not in entry.collection and stream.cut is None:
         stream = plainly(stream)
     form = _form(stream)
-    if mode == "auto" and form == "libxc" and "libxc.CHECKPOINT" not in stream.paths:
+    if mode == "auto" and ROWS[form].image and "libxc.CHECKPOINT" not in stream.paths:
         mode = "plain"
     return Case(f"{entry.collection} {words}{entry.name}", stream, form, _guest(stream), mode)
 
@@ -269,8 +274,7 @@ def _cases() -> Iterator[Case]:
         Case(f"{name}: {what}", changed, base.form, base.guest, base.mode)
         for name, base in _bases().items()
         for what, changed in done(base)
-        # The stream inside a container has had its turn.
-        if base.form != "xl" or (changed.parts[2:] == base.stream.parts[2:] and (changed.cut or 0) <= _OUTER)
+        if base.about(changed)
     )
     for case in chain(made, _corpus()):
         digest = blake2b(f"{case.form} {case.mode} ".encode() + case.data).digest()

@@ -14,8 +14,8 @@ from hashlib import blake2b
 from itertools import chain
 
 from ..corpus import entries
-from ..recipes.samples import in_xl
 from ..writer import Draft, builders, raw
+from ..writer.builders import in_xl
 from .cases import Base, Case, cases, done, plainly
 
 _VCPUS = 8

@@ -21,6 +21,11 @@ from .peers import RELEASE, Verdict
 GOOD = frozenset(("accept", "ignore", EITHER))
 
 
+def refusing(bad: Callable[[Look, Finding], bool], otherwise: str = "accept") -> Callable[[Look, Finding], str]:
+    """That a reader refuses a breach where `bad` says so, and what it does about the others."""
+    return lambda seen, finding: "reject" if bad(seen, finding) else otherwise
+
+
 @cache
 def _rows(clause: str, peer: str, release: str) -> tuple[Behaviour, ...]:
     return tuple(row for row in registry()[clause].known(peer, release) if not row.kept)

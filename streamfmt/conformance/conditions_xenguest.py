@@ -6,7 +6,7 @@ from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema import libxc
 from . import peers
-from .conditions import Peer
+from .conditions import Peer, refusing
 from .looks import HEADER, LATER, Look, Seen, actual
 
 # Of the machine that xenpeer has for a restore.
@@ -25,23 +25,10 @@ _INT_MAX = (1 << 31) - 1
 _RINGS_AT = (0x38, 0x48)
 
 
-def _page_shift(_: Look, finding: Finding) -> str:
-    """A shift of 32 bits or more is by so many modulo 32, as x86 has it."""
-    return "accept" if actual(finding) % 32 == libxc.PAGE_SHIFT else "reject"
-
-
-def _optional(seen: Look, finding: Finding) -> str:
-    return "reject" if seen.buffered(finding.offset) else "ignore"
-
-
-def _static_end(seen: Look, _: Finding) -> str:
-    return "reject" if seen.before("libxc.STATIC_DATA_END") & _MEMORY else "accept"
-
-
-def _static_end_v2(seen: Look, _: Finding) -> str:
+def _static_end_v2(seen: Look, _: Finding) -> bool:
     """What comes first, memory or the record, ends the static data; another record is one too many."""
     again = len(seen.applied("libxc.STATIC_DATA_END")) > 1
-    return "reject" if again or seen.before("libxc.STATIC_DATA_END") & _MEMORY else "accept"
+    return again or bool(seen.before("libxc.STATIC_DATA_END") & _MEMORY)
 
 
 def _static_ends(seen: Look) -> int:
@@ -49,15 +36,11 @@ def _static_ends(seen: Look) -> int:
     return seen.first("libxc.STATIC_DATA_END", *(_MEMORY if seen.version == 2 else ()))
 
 
-def _policy(seen: Look, finding: Finding) -> str:
+def _policy(seen: Look, finding: Finding) -> bool:
     """The last policy before the end of static data, stated or inferred, is the one that is applied."""
     end = _static_ends(seen)
     policies = [row for row in seen.records if row.name == "libxc.X86_MSR_POLICY" and row.at < end < LATER]
-    return "reject" if policies and policies[-1].index == finding.index else "accept"
-
-
-def _pv_info_length(_: Look, finding: Finding) -> str:
-    return "reject" if actual(finding) < HEADER else "accept"
+    return bool(policies) and policies[-1].index == finding.index
 
 
 def _before_pv_info(seen: Look) -> int:
@@ -71,10 +54,6 @@ def _before_pv_info(seen: Look) -> int:
         ):
             return row.at
     return LATER
-
-
-def _pv_info_place(seen: Look, _: Finding) -> str:
-    return "accept" if _before_pv_info(seen) == LATER else "reject"
 
 
 def _first_pages(seen: Look) -> Seen | None:
@@ -95,55 +74,44 @@ def _no_frame_list(seen: Look, _: Finding) -> str:
     return "accept" if seen.applied("libxc.X86_PV_P2M_FRAMES") else "crash"
 
 
-def _listed_frame(seen: Look, _: Finding) -> str:
+def _listed_frame(seen: Look, _: Finding) -> bool:
     """The frames of all lists are looked up when the stream is complete."""
     lists = seen.applied("libxc.X86_PV_P2M_FRAMES")
     last = max(seen.number(row, 4, 4) for row in lists)
     types = seen.memory()[0]
     frames = [seen.number(row, at, 8) for row in lists for at in range(HEADER, row.length, 8)]
-    return "accept" if all(pfn <= last and types.get(pfn) == 0 for pfn in frames) else "reject"
+    return any(pfn > last or types.get(pfn) != 0 for pfn in frames)
 
 
-def _vcpu_0(seen: Look, _: Finding) -> str:
+def _vcpu_0(seen: Look, _: Finding) -> bool:
     basics = seen.applied("libxc.X86_PV_VCPU_BASIC")
-    return "accept" if any(row.length > HEADER and not seen.number(row, 0, 4) for row in basics) else "reject"
+    return not any(row.length > HEADER and not seen.number(row, 0, 4) for row in basics)
 
 
-def _context(seen: Look, finding: Finding) -> str:
+def _context(seen: Look, finding: Finding) -> bool:
     """The last context that counts is the one that is used."""
     applied = seen.applied("libxc.HVM_CONTEXT")
-    return "reject" if applied and applied[-1].index == finding.index else "accept"
+    return bool(applied) and applied[-1].index == finding.index
 
 
-def _context_end(seen: Look, finding: Finding) -> str:
+def _context_end(seen: Look, finding: Finding) -> bool:
     """Instance and length of an END entry are not looked at."""
-    return "accept" if finding.actual.startswith("instance") else _context(seen, finding)
+    return not finding.actual.startswith("instance") and _context(seen, finding)
 
 
-def _context_header(seen: Look, finding: Finding) -> str:
+def _context_header(seen: Look, finding: Finding) -> bool:
     """Nor at the instance of a header."""
     kind, _, rest = finding.actual.partition(" instance ")
     expected, _, length = finding.expected.partition(" instance ")
-    return "accept" if (kind, rest.split()[1:]) == (expected, length.split()[1:]) else _context(seen, finding)
+    return (kind, rest.split()[1:]) != (expected, length.split()[1:]) and _context(seen, finding)
 
 
-def _context_missing(seen: Look, _: Finding) -> str:
-    return "accept" if seen.applied("libxc.HVM_CONTEXT") else "reject"
-
-
-def _parameter(_: Look, finding: Finding) -> str:
-    """The call that sets a parameter takes the low half of its number."""
-    low = actual(finding) & 0xFFFFFFFF
-    return "accept" if low in _SETTABLE else "reject"
-
-
-def _static_again(seen: Look, _: Finding) -> str:
+def _static_again(seen: Look, _: Finding) -> bool:
     """Version 2 has no STATIC_DATA_END: that one has come is inferred from the first pages."""
     ends, pages = (seen.applied(f"libxc.{name}") for name in ("STATIC_DATA_END", "PAGE_DATA"))
     if seen.version == 2 and ends and pages and pages[0].at < ends[0].at:
-        return "reject"
-    twice = any(len(seen.applied(f"libxc.{name}")) > 1 for name in ("STATIC_DATA_END", "X86_PV_INFO"))
-    return "reject" if twice else "accept"
+        return True
+    return any(len(seen.applied(f"libxc.{name}")) > 1 for name in ("STATIC_DATA_END", "X86_PV_INFO"))
 
 
 def _pages_first(seen: Look) -> int:
@@ -218,24 +186,26 @@ XENGUEST = Peer(
     "libxenguest",
     peers.XENPEER,
     ask=lambda looks, release: peers.xenguest(((seen.case.kind, seen.data) for seen in looks), release),
-    takes=lambda seen: seen.case.form == "libxc",
+    takes=lambda seen: seen.case.image,
     depends={
-        "LIBXC-DHDR-PAGESHIFT": _page_shift,
-        "LIBXC-REC-UNKNOWN-OPT": _optional,
-        "LIBXC-SDE-PRESENT": _static_end,
-        "LIBXC-PVINFO-LEN": _pv_info_length,
-        "LIBXC-PVINFO-FIRST": _pv_info_place,
+        # A shift of 32 bits or more is by so many modulo 32, as x86 has it.
+        "LIBXC-DHDR-PAGESHIFT": refusing(lambda _, finding: actual(finding) % 32 != libxc.PAGE_SHIFT),
+        "LIBXC-REC-UNKNOWN-OPT": refusing(lambda seen, finding: seen.buffered(finding.offset), "ignore"),
+        "LIBXC-SDE-PRESENT": refusing(lambda seen, _: bool(seen.before("libxc.STATIC_DATA_END") & _MEMORY)),
+        "LIBXC-PVINFO-LEN": refusing(lambda _, finding: actual(finding) < HEADER),
+        "LIBXC-PVINFO-FIRST": refusing(lambda seen, _: _before_pv_info(seen) != LATER),
         "LIBXC-P2M-BEFORE-PAGES": _no_frame_list,
-        "LIBXC-SDE-V2": _static_end_v2,
-        "LIBXC-MSR-FLAGS": _policy,
-        "LIBXC-P2M-ENTRY": _listed_frame,
-        "LIBXC-VCPU0-BASIC": _vcpu_0,
-        "LIBXC-HVMCTX-HEADER": _context_header,
-        "LIBXC-HVMCTX-END": _context_end,
-        "LIBXC-HVMCTX-PRESENT": _context_missing,
-        "LIBXC-HVMPARAMS-INDEX": _parameter,
-        "CKPT-STATIC-ONCE": _static_again,
-        **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), _context),
+        "LIBXC-SDE-V2": refusing(_static_end_v2),
+        "LIBXC-MSR-FLAGS": refusing(_policy),
+        "LIBXC-P2M-ENTRY": refusing(_listed_frame),
+        "LIBXC-VCPU0-BASIC": refusing(_vcpu_0),
+        "LIBXC-HVMCTX-HEADER": refusing(_context_header),
+        "LIBXC-HVMCTX-END": refusing(_context_end),
+        "LIBXC-HVMCTX-PRESENT": refusing(lambda seen, _: not seen.applied("libxc.HVM_CONTEXT")),
+        # The call that sets a parameter takes the low half of its number.
+        "LIBXC-HVMPARAMS-INDEX": refusing(lambda _, finding: actual(finding) & 0xFFFFFFFF not in _SETTABLE),
+        "CKPT-STATIC-ONCE": refusing(_static_again),
+        **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), refusing(_context)),
     },
     places={
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),

@@ -20,7 +20,7 @@ from .conditions import Peer
 from .evidence import borne_out, record
 from .looks import Look, look
 from .peers import RELEASE
-from .predictions import HYPERVISOR, PEERS, UNSEEN, Comparison, steps
+from .predictions import PEERS, Comparison, steps
 
 
 @cache
@@ -34,11 +34,6 @@ def compared(peer: Peer) -> list[Comparison]:
     asked = [seen for seen in looks() if peer.takes(seen)]
     verdicts = peer.ask(asked, peer.release)
     return [Comparison(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
-
-
-def unused(table: Iterable[Comparison]) -> set[str]:
-    """Excuses that no stream needs."""
-    return {*HYPERVISOR.values(), *UNSEEN.values()} - {row.excuse for row in table}
 
 
 # -- the page ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .. import data
 from ..schema.clauses import FILES, registry
-from .conditions import GOOD, Peer
+from .conditions import GOOD
 from .predictions import UNSEEN, Comparison
 
 _OPENS = re.compile(r"\[\[?(?P<clause>[A-Z0-9-]+)(?P<row>\.readers)?\]\]?\n")
@@ -37,25 +37,6 @@ def borne_out(table: Iterable[Comparison]) -> set[Claim]:
         for step in row.steps
         if row.shows(step) and (step.does in GOOD or step.clause not in UNSEEN)
     }
-
-
-def unsupported(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
-    """In words: what is expected of a reader that no row says, and rows that name a release wrongly, or should."""
-    table = list(table)
-    seen = borne_out(table)
-    expected = {Claim(step.clause, step.does, step.kept) for row in table for step in row.steps if step.does}
-    for clause in registry().values():
-        rows = {Claim(clause.id, row.does, row.kept): row for row in clause.known(peer.name, peer.release)}
-        yield from (
-            f"{clause.id}: no row says {claim.does}"
-            for claim in expected
-            if claim.clause == clause.id and claim not in rows
-        )
-        for claim, row in rows.items():
-            if peer.release in row.ran and claim not in seen:
-                yield f"{clause.id}: no stream shows that {peer.name} {peer.release} does {row.does}"
-            if peer.release not in row.ran and claim in seen:
-                yield f"{clause.id}: {peer.name} {peer.release} was seen to {row.does}"
 
 
 def record(seen: Mapping[str, Mapping[str, set[Claim]]]) -> None:

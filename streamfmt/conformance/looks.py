@@ -145,7 +145,7 @@ def look(case: Case, data: bytes | None = None) -> Look:
     reader = Reader(verifier, case.form)
     reader.pump.feed(data)
     reader.pump.end()
-    version = max((layer.version for layer in verifier.layers if layer.name == "libxc"), default=0)
+    version = max((layer.version for layer in verifier.layers if layer.row.image), default=0)
     return Look(
         case,
         data,

@@ -6,7 +6,7 @@ where there are several.  What is left must be the fake hypervisor's, by its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..checks.duties import EITHER
@@ -143,15 +143,3 @@ class Comparison:
             why = {UNSEEN.get(step.clause, "") for step in self.steps if step.does not in GOOD}
             return why.pop() if len(why) == 1 else ""
         return ""
-
-
-def unexplained(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
-    """The rows that no clause accounts for, in words."""
-    for row in table:
-        if row.chance and row.verdict.verdict == "reject":
-            continue
-        if (row.verdict.verdict != row.expected or row.astray) and not row.excuse:
-            clauses = ", ".join(f"{step.clause} {step.does or 'open'}" for step in row.steps) or "no finding"
-            why = f" at {row.verdict.offset} ({row.verdict.message}; refused {row.verdict.refused or 'nothing'})"
-            expected = f"{row.expected or 'nothing'} by {clauses}"
-            yield f"{row.seen.case.name}: {peer.name} {peer.release} does {row.verdict.verdict}{why}, {expected}"

@@ -19,6 +19,7 @@ from xen.migration.verify import RecordError, StreamError  # type: ignore[import
 
 _XL_MAGIC = b"Xen saved domain, xl format\n \0 \r"
 _XL_HEADER = struct.Struct("=4I")
+_READERS = {"libxc": VerifyLibxc, "libxl": VerifyLibxl}
 _XL_STREAM_V2 = 2  # a mandatory flag: libxl's stream follows, not libxc's
 
 
@@ -41,10 +42,8 @@ def _inside_xl(stream: io.BytesIO) -> str:
 def _judged(form: str, stream: io.BytesIO) -> tuple[str, str]:
     """Verdict and message: reject is the script's status 1, crash its status 2, for which it asks to be fixed."""
     try:
-        if form == "xl":
-            form = _inside_xl(stream)
-        verifier = VerifyLibxl if form == "libxl" else VerifyLibxc
-        verifier(lambda _: None, stream.read).verify()
+        reader = _READERS.get(form) or _READERS[_inside_xl(stream)]
+        reader(lambda _: None, stream.read).verify()
     except (OSError, StreamError, RecordError) as error:
         return "reject", f"{type(error).__name__}: {error}"
     except Exception as error:

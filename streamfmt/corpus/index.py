@@ -11,9 +11,10 @@ from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..codec.content import Buffer
 from ..reader.reader import Reader
+from ..recipes.load import Recipe
 from ..schema.clauses import registry
+from ..writer import Draft
 from . import entries
-from .entries import Entry, Real
 
 FORMAT = "streamfmt-corpus-2"
 # Larger streams are made where they are wanted, and not stored.
@@ -35,54 +36,43 @@ def streams(progress: Callable[[int], None] | None = None) -> Iterator[tuple[dic
 def _streams() -> Iterator[tuple[dict[str, Any], bytes | None]]:
     for real in entries.real():
         data = entries.unpacked(entries.folder() / real.file)
-        yield real_row(real, *_judged([data], "auto", "auto", deep=False)), None
+        yield _row(real.id, real.file, Recipe(Draft(()), about=real.about), [data], real.provenance), None
     for entry in entries.entries():
         made = entry.recipe
         kept = made.stream.render() if made.stream.size <= STORED else None
+        file = None if kept is None else f"{STREAMS}/{entry.id}.bin.gz"
         pieces = made.stream.pieces() if kept is None else [kept]
-        yield entry_row(entry, *_judged(pieces, made.form, made.mode, deep=made.deep)), kept
+        provenance = f"recipes/{entry.collection}.toml [{entry.kind}.{entry.name}]"
+        clause = entry.collection if entry.kind in ("accepted", "broken", "several") else None
+        yield _row(entry.id, file, made, pieces, provenance, clause, entry.either), kept
 
 
-def file_of(entry: Entry) -> str:
-    """Where below corpus/ an entry's bytes are stored."""
-    return f"{STREAMS}/{entry.id}.bin.gz"
-
-
-def entry_row(entry: Entry, outcome: Outcome, digest: str) -> dict[str, Any]:
-    """The row of a stream that a recipe makes."""
-    made = entry.recipe
-    stored = outcome.size <= STORED
+def _row(
+    name: str,
+    file: str | None,
+    made: Recipe,
+    pieces: Iterable[Buffer],
+    provenance: str,
+    clause: str | None = None,
+    either: str = "",
+) -> dict[str, Any]:
+    """The row of a stream, whose bytes are judged as its recipe says."""
+    outcome, digest = _judged(pieces, made.form, made.mode, made.deep)
     return {
-        "id": entry.id,
-        "file": file_of(entry) if stored else None,
+        "id": name,
+        "file": file,
         **_common(outcome, digest),
         "as": made.form,
         "mode": made.mode,
         "deep": made.deep,
-        **_expected(outcome, entry.either),
+        **_expected(outcome, either),
         "about": made.about,
-        "clause": entry.collection if entry.kind in ("accepted", "broken", "several") else None,
-        "provenance": f"recipes/{entry.collection}.toml [{entry.kind}.{entry.name}]",
+        "clause": clause,
+        "provenance": provenance,
     }
 
 
-def real_row(real: Real, outcome: Outcome, digest: str) -> dict[str, Any]:
-    """The row of a stream that real software wrote."""
-    return {
-        "id": real.id,
-        "file": real.file,
-        **_common(outcome, digest),
-        "as": "auto",
-        "mode": "auto",
-        "deep": False,
-        **_expected(outcome),
-        "about": real.about,
-        "clause": None,
-        "provenance": real.provenance,
-    }
-
-
-def _judged(pieces: Iterable[Buffer], form: str, mode: str, *, deep: bool) -> tuple[Outcome, str]:
+def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple[Outcome, str]:
     verifier = Verifier(mode, deep)
     reader = Reader(verifier, form)
     digest = sha256()
@@ -112,7 +102,7 @@ def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
     }
 
 
-def _expected(outcome: Outcome, either: str = "") -> dict[str, Any]:
+def _expected(outcome: Outcome, either: str) -> dict[str, Any]:
     clauses = [registry()[clause] for clause in dict.fromkeys(row.clause for row in outcome.findings)]
     does, why = duty(outcome)
     if either:

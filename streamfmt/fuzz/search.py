@@ -20,7 +20,9 @@ from ..conformance.command import Target, clauses
 from ..conformance.result import CRASH, DISAGREEMENT, EITHER, HANG, Result
 from ..conformance.target import Input, Spec, Stop
 from ..errors import UnrunnableError
-from .sources import Sample, recipe
+from ..recipes.dump import dump
+from ..recipes.load import Recipe
+from ..strategies import Sample
 
 # Inputs of a round; Hypothesis keeps what it knows of each of them.
 ROUND = 500
@@ -179,6 +181,11 @@ class Round:
 
     def _smallest(self, steady: bool) -> Failure | None:
         return replace(self.best[1], steady=steady, recipe=recipe(self.best[0])) if self.best else None
+
+
+def recipe(sample: Sample) -> str:
+    """The stream as a recipe."""
+    return dump(Recipe(sample.stream, sample.form, sample.mode, sample.deep))
 
 
 def given_by(sample: Sample) -> Input:

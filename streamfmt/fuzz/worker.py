@@ -76,8 +76,8 @@ def work(plan: Plan, pipe: Connection) -> None:
 
 def _search(plan: Plan, pipe: Connection) -> None:
     from ..conformance.command import open_target
+    from ..strategies import inputs
     from .search import ROUND, Judge, Key, Round
-    from .sources import inputs
 
     reported = time.monotonic()
     tried = unsaid = number = 0

@@ -6,11 +6,9 @@ its window or dictionary, has to be in memory: what says that it needs more than
 
 from __future__ import annotations
 
-import re
-
 from ..errors import DamagedError, UnopenedError
 from ..reader.identify import COMPRESSED
-from .sources import Source
+from .sources import Source, skippable_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +25,7 @@ _XZ_BESIDE = 1 << 20
 # one, flags (two bits say how many filters, two which sizes are there), the sizes, then each filter's id, the size of
 # its properties, and those.  LZMA2 is filter 0x21 and has one byte, from which the dictionary's size follows.
 _XZ_HEADER, _XZ_BLOCK_MAX, _LZMA2 = 12, 1024, 0x21
-# zstd's frames that hold no data: a magic of which half a byte is free, then how many bytes to pass over.
-SKIPPABLE = re.compile(rb"(?s)[\x50-\x5f]\x2a\x4d\x18")
+# zstd's frames that hold no data: a magic, then how many bytes to pass over.
 _SKIPPABLE_HEADER = 8
 _PIECE = 128 << 10
 # What xz gives at a time.  Where data is damaged, its decompressor loses what it had of a piece by then.
@@ -52,6 +49,8 @@ class CompressedSource(Source):
         self._worker: Any = None
         self._piece = _PIECE_XZ if key == "xz" else _PIECE
         self._input = b""
+        # How an xz stream begins, which its errors do not say.
+        self._head = b""
         # Where bytes come through unchanged, after the compressed data, so that they are reported like any trailer.
         self._plain = False
         # What has come after a member's end, while it is too short to show what it is; bytes of it to pass over.
@@ -71,7 +70,7 @@ class CompressedSource(Source):
                     count = min(len(data), len(room))
                     room[:count], self._input = data[:count], data[count:]
                     return count
-                if not self._input and self._needs_input():
+                if not self._input and getattr(self._worker, "needs_input", True):
                     self._input = self._read(_PIECE)
                     if not self._input:
                         raise DamagedError(f"the {self._key} data ends early")
@@ -82,27 +81,14 @@ class CompressedSource(Source):
                     return len(data)
         except self._errors as error:
             raise self._damaged(error) from error
-        except _WindowError as error:
-            raise self._too_large(error.size) from None
         except MemoryError as error:
             raise UnopenedError(f"the {self._key} data needs more memory to decompress than there is") from error
-
-    def _too_large(self, size: int) -> UnopenedError:
-        """What to raise of data that refers so far back, 0 if that is not known."""
-        need = f"{-(-size >> 20):,} MiB" if size > MEMORY_MAX else "more memory"
-        if self._key == "zstd" and size > _ZSTD_MOST:
-            return UnopenedError(
-                f"the zstd data says that it needs {need} to decompress, which is more than zstd takes"
-            )
-        hint = f"{self._key} -dc {f'--long={(size - 1).bit_length()} ' if self._key == 'zstd' else ''}FILE"
-        return UnopenedError(
-            f"the {self._key} data needs {need} to decompress; the limit is {MEMORY_MAX >> 20} MiB:"
-            f" try {hint} | streamfmt VERB -"
-        )
 
     def _decompressed(self, limit: int) -> bytes:
         """The next bytes, at most `limit`; those before a damage come out before it is raised."""
         before = self._worker.copy() if self._key == "gzip" else None
+        if self._key == "xz" and len(self._head) < _XZ_HEADER + _XZ_BLOCK_MAX:
+            self._head += self._input[: _XZ_HEADER + _XZ_BLOCK_MAX]
         try:
             data: bytes = self._worker.decompress(self._input, limit)
         except self._errors as error:
@@ -113,12 +99,9 @@ class CompressedSource(Source):
 
     def _damaged(self, error: Exception) -> DamagedError:
         if "emory usage limit" in str(error):  # all that liblzma says of a dictionary that is too large
-            return self._too_large(_xz_dictionary(self._worker.head))
+            return _too_large("xz", _xz_dictionary(self._head))
         # What the libraries put before it says where in their code it was found.
         return DamagedError(f"the {self._key} data is damaged: {str(error).rpartition(': ')[2]}")
-
-    def _needs_input(self) -> bool:
-        return bool(getattr(self._worker, "needs_input", True))
 
     def _next_member(self) -> None:
         """Another gzip member, xz stream or zstd frame may follow; anything else is handed on as it is.
@@ -134,7 +117,7 @@ class CompressedSource(Source):
                 self._passing -= passed
             if self._key == "xz" and self._worker is not None:
                 self._after = self._after.lstrip(b"\0")  # stream padding
-            skippable = self._key == "zstd" and SKIPPABLE.match(self._after) is not None
+            skippable = self._key == "zstd" and skippable_frame(self._after)
             if not self._passing and len(self._after) >= (_SKIPPABLE_HEADER if skippable else len(self._magic)):
                 if not skippable:
                     break
@@ -149,7 +132,18 @@ class CompressedSource(Source):
         self._input, self._after = self._after, None
         self._plain = not self._input.startswith(self._magic)
         if not self._plain:
-            self._worker = self._make()
+            self._worker, self._head = self._make(), b""
+
+
+def _too_large(key: str, size: int) -> UnopenedError:
+    """What to raise of data that refers so far back, 0 if that is not known."""
+    need = f"{-(-size >> 20):,} MiB" if size > MEMORY_MAX else "more memory"
+    if key == "zstd" and size > _ZSTD_MOST:
+        return UnopenedError(f"the zstd data says that it needs {need} to decompress, which is more than zstd takes")
+    hint = f"{key} -dc {f'--long={(size - 1).bit_length()} ' if key == 'zstd' else ''}FILE"
+    return UnopenedError(
+        f"the {key} data needs {need} to decompress; the limit is {MEMORY_MAX >> 20} MiB: try {hint} | streamfmt VERB -"
+    )
 
 
 def _sound(worker: Any, raw: bytes, limit: int, errors: tuple[type[Exception], ...]) -> bytes:
@@ -168,39 +162,6 @@ def _sound(worker: Any, raw: bytes, limit: int, errors: tuple[type[Exception], .
 
     count = bisect_left(range(len(raw) + 1), True, key=fails) - 1
     return bytes(worker.decompress(raw[: max(count, 0)], limit))
-
-
-class _WindowError(Exception):
-    """A frame refers back over `size` bytes, which is too far."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
-
-
-class _Xz:
-    """The standard library's decompressor, which keeps what its errors do not say: how its input begins."""
-
-    def __init__(self, worker: Any) -> None:
-        self._worker = worker
-        self.head = b""
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._worker.eof)
-
-    @property
-    def needs_input(self) -> bool:
-        return bool(self._worker.needs_input)
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._worker.unused_data)
-
-    def decompress(self, data: bytes, limit: int) -> bytes:
-        if len(self.head) < _XZ_HEADER + _XZ_BLOCK_MAX:
-            self.head += data[: _XZ_HEADER + _XZ_BLOCK_MAX]
-        return bytes(self._worker.decompress(data, limit))
 
 
 def _xz_dictionary(head: bytes) -> int:
@@ -307,14 +268,14 @@ class _Zstd:
             frame = self._module.get_frame_parameters(head)
         except self._module.ZstdError:
             if (size := _zstd_window(head)) > _ZSTD_MOST:
-                raise _WindowError(size) from None
+                raise _too_large("zstd", size) from None
             raise
         if frame.dict_id:
             raise UnopenedError(
                 f"the zstd data needs dictionary {frame.dict_id}: try zstd -dc -D DICT FILE | streamfmt VERB -"
             )
         if frame.window_size > MEMORY_MAX:
-            raise _WindowError(frame.window_size)
+            raise _too_large("zstd", frame.window_size)
 
 
 def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
@@ -327,7 +288,7 @@ def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], 
         import lzma
 
         limit = MEMORY_MAX + _XZ_BESIDE
-        return (lambda: _Xz(lzma.LZMADecompressor(lzma.FORMAT_XZ, limit))), (lzma.LZMAError, EOFError)
+        return (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, limit)), (lzma.LZMAError, EOFError)
     try:
         import zstandard
     except ImportError as error:

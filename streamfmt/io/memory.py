@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..errors import StarvedError
-from ..reader.identify import COMPRESSED_HEAD
-from .sources import SEEK, Source, compressed, opened, source_of
+from .sources import SEEK, Source, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 class MemorySource(Source):
     """Bytes in memory.  They are looked at, and not copied but into the window."""
 
-    def __init__(self, data: memoryview) -> None:
-        self._left = data
-        self.size = len(data)
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._left = memoryview(data).cast("B")
+        self.size = len(self._left)
 
     def skip(self, window: Window, count: int) -> int:
         gone = min(count, len(self._left))
@@ -36,12 +35,6 @@ class MemorySource(Source):
         room[:got] = self._left[:got]
         self._left = self._left[got:]
         return got
-
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes as an object of their own."""
-        data = bytes(self._left[:size])
-        self._left = self._left[size:]
-        return data
 
 
 class ObjectSource(Source):
@@ -100,13 +93,6 @@ class Inlet(Source):
         return got
 
 
-def memory(data: memoryview, reader: Reader) -> Source:
-    """The source for bytes in memory, compressed or not."""
-    source = MemorySource(data)
-    key = "" if reader.exact else compressed(bytes(data[:COMPRESSED_HEAD]))
-    return opened(key, source.read) if key else source
-
-
-def from_object(source: ObjectSource | Inlet, reader: Reader) -> Source:
+def from_object(source: Source, reader: Reader) -> Source:
     """The source for what `source` gives, compressed or not."""
     return source if reader.exact else source_of(source.read_into, reader, lambda: source)

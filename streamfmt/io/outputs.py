@@ -9,7 +9,8 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
 from ..codec.content import Buffer
@@ -75,38 +76,31 @@ class FileOutput(Output):
             mode = os.stat(self._path).st_mode
         except FileNotFoundError:
             mode = stat.S_IFREG
-        try:
+        with self._named():
             if stat.S_ISREG(mode):
                 # A link stays a link: what it points to is replaced.  A file that is replaced keeps its permissions.
                 self._beside = Beside(os.path.realpath(self._path), stat.S_IMODE(mode))
                 self._fd = self._beside.fd
             else:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            self._name(error)
-            raise
-        super().__init__(to_descriptor(self._fd))
+        super().__init__(self._send_all)
 
-    def write(self, buffers: Sequence[Buffer]) -> None:
-        try:
-            super().write(buffers)
-        except OSError as error:
-            self._name(error)
-            raise
+    def _send_all(self, buffers: Sequence[Buffer]) -> None:
+        with self._named():
+            to_descriptor(self._fd)(buffers)
 
     def finish(self) -> None:
-        try:
-            self.flush()
-            if self._beside is None:
-                self._close()
-            else:
-                os.fsync(self._fd)
-                self._beside.publish()
-        except BaseException as error:
-            self.abort()
-            if isinstance(error, OSError):
-                self._name(error)
-            raise
+        with self._named():
+            try:
+                self.flush()
+                if self._beside is None:
+                    self._close()
+                else:
+                    os.fsync(self._fd)
+                    self._beside.publish()
+            except BaseException:
+                self.abort()
+                raise
 
     def abort(self) -> None:
         super().abort()
@@ -115,9 +109,14 @@ class FileOutput(Output):
         else:
             self._beside.drop()
 
-    def _name(self, error: OSError) -> None:
-        """Have the error name the file, whatever the one beside it is called."""
-        error.filename, error.filename2 = self._path, None
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Have errors name the file, whatever the one beside it is called."""
+        try:
+            yield
+        except OSError as error:
+            error.filename, error.filename2 = self._path, None
+            raise
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1

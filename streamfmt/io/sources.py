@@ -38,10 +38,6 @@ SEEK = 64 << 10
 _PIPE_SIZE = 1 << 20
 
 
-# zstd's frames that hold no data begin with one of 16 bytes and these.
-_SKIPPABLE = b"\x2a\x4d\x18"
-
-
 class Source:
     """Where bytes come from.  `size` is their number where it is known beforehand.
 
@@ -199,9 +195,14 @@ def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Cal
 
 def compressed(head: bytes) -> str:
     """What bytes that begin like this are compressed with, "" if they are not."""
-    if head.startswith(_SKIPPABLE, 1) and head[0] >> 4 == 5:
-        return "zstd"  # a frame without data comes first
+    if skippable_frame(head):
+        return "zstd"
     return next((key for data, key in COMPRESSED.items() if head.startswith(data)), "")
+
+
+def skippable_frame(head: bytes) -> bool:
+    """Whether a frame of zstd that holds no data begins so: with one of 16 bytes and the rest of its magic."""
+    return head.startswith(b"\x2a\x4d\x18", 1) and head[0] >> 4 == 5
 
 
 def opened(key: str, read: Callable[[int], bytes]) -> Source:

@@ -26,10 +26,6 @@ _STATE = RECORD_HEADER["<"].pack(tables.LIBXL_CHECKPOINT_STATE, tables.SIZES["li
 
 def program(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a whole channel."""
-    return (yield from _channel(window, sink, outer, exact)), outer
-
-
-def _channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator[int, int, str]:
     w = window
     layers = {name: Layer(name, outer, judge=outer) for name in outer.row.holds}
     state, dirty = layers.values()
@@ -41,35 +37,32 @@ def _channel(window: Window, sink: Sink, outer: Layer, exact: bool) -> Generator
             layer, path, at = layers[found.key], f"{found.key}.{name}", w.position
             raw = yield from framing.header(w, sink, layer, path, "a header that should not be there")
             if raw is None:
-                return STOP
+                return STOP, outer
             sink.header(layer, path, at, raw, ())
         if headers and (yield HEADER):
             kind, _ = RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
             if kind not in (tables.LIBXL_CHECKPOINT_STATE, tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST):
                 # A forward stream, headers and all.
                 sink.unsound(outer, w.position, "record")
-                return STOP
+                return STOP, outer
     while True:
         if w.hi - w.lo < HEADER and not (yield HEADER):
             if w.hi > w.lo or not outer.index:
                 framing.cut(w, sink, state, HEADER, "a record header" if w.hi > w.lo else "the first record")
-                return STOP
+                return STOP, outer
             sink.ended(outer, w.position)
-            return END
+            return END, outer
         kind, length = RECORD_HEADER["<"].unpack_from(w.buf, w.lo)
         layer = dirty if kind == tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST else state
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         outer.index += 1
         w.lo += HEADER
-        if layer is dirty and length > layer.row.length_max:
-            sink.oversize(record)
-            return STOP
         shifted = False
         if layer is dirty and not exact:
             shifted = yield from _begins_with_zeros(w, length)
         if not (yield from framing.body(w, sink, record)):
-            return STOP
+            return STOP, outer
         if shifted and (yield from _zeros_were_extra(w)):
             at = w.position
             sink.misplaced(record, at, w.take(_PFN))

@@ -1,15 +1,13 @@
-"""xl and libvirt save files: a header, one body, and the stream that is known by its own magic."""
+"""What is around a stream that has a magic: save files of xl and libvirt, text, captures of a migration."""
 
 from __future__ import annotations
-
-from struct import Struct
 
 from .. import tables
 from . import framing
 from .events import Layer, Record, Sink
 from .fields import number
-from .framing import STOP
-from .identify import peek
+from .framing import END, STOP
+from .identify import Identity, peek
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,37 +16,19 @@ if TYPE_CHECKING:
     from .framing import Ending
     from .window import Window
 
-_LIBVIRT_HEADER = Struct("<" + tables.FORMATS["libvirt.header"])
 # The shortest header of what may be inside.
 _SHORTEST = tables.SIZES["libxl.header"]
 
 
-def xl(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of an xl save file."""
+def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of a save file of xl or libvirt: a header, one body, a stream."""
+    path = f"{layer.name}.header"
     if (raw := (yield from framing.opening(window, sink, layer, "the file header", _order))) is None:
         return STOP, layer
-    return (yield from _file(window, sink, layer, exact, raw))
-
-
-def libvirt(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of a libvirt save file."""
-    if (raw := (yield from framing.opening(window, sink, layer, "the file header"))) is None:
-        return STOP, layer
-    layer.version = number("libvirt.header", "version", raw, layer.order)
-    return (yield from _file(window, sink, layer, exact, raw))
-
-
-def _order(layer: Layer, raw: bytes) -> None:
-    """The byte order is what the header's second field shows; little-endian if it shows none."""
-    place, size = tables.PLACES["xl.header"]["byteorder"]
-    layer.order = ">" if int.from_bytes(raw[place : place + size], "big") == tables.XL_BYTE_ORDER else "<"
-
-
-def _file(window: Window, sink: Sink, layer: Layer, exact: bool, raw: bytes) -> Generator[int, int, Ending]:
-    """Program of what follows the header `raw`."""
-    place, size = tables.PLACES[f"{layer.name}.header"][layer.row.length]
+    if "version" in tables.PLACES[path]:
+        layer.version = number(path, "version", raw, layer.order)
     (kind,) = tables.RECORDS[layer.name]
-    record = Record(layer, kind, window.position, int.from_bytes(raw[place : place + size], layer.byte_order))
+    record = Record(layer, kind, window.position, number(path, layer.row.length, raw, layer.order))
     layer.index += 1
     if not (yield from framing.body(window, sink, record)):
         return STOP, layer
@@ -62,3 +42,86 @@ def _file(window: Window, sink: Sink, layer: Layer, exact: bool, raw: bytes) -> 
     if not known:
         return STOP, layer
     return (yield from framing.read(window, sink, Layer(identity.key, layer), exact))
+
+
+def _order(layer: Layer, raw: bytes) -> None:
+    """The byte order is what the header's field for it shows; little-endian if it shows none."""
+    place, size = tables.PLACES[f"{layer.name}.header"].get("byteorder", (0, 0))
+    layer.order = ">" if int.from_bytes(raw[place : place + size], "big") == tables.XL_BYTE_ORDER else "<"
+
+
+def preface(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of what stands before a stream and does not belong to it, stray text or the head of a request."""
+    identity = yield from peek(window, exact, text=True)
+    for kind, size in zip(tables.RECORDS[layer.name], identity.sizes, strict=False):
+        record = Record(layer, kind, window.position, 0)
+        (unit,) = tables.UNITS.get(record.path, (0,))
+        record.length = tables.SIZES[record.path] + size * unit
+        layer.index += 1
+        yield from framing.body(window, sink, record)
+    return (yield from framing.read(window, sink, Layer(identity.inner, layer), exact))
+
+
+def xl_migrate(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of a capture of `xl migrate`: the handshake around a stream, from the receiver's greeting on.
+
+    A capture of both directions has all of it.  The sender's alone begins with xl's header, so it is an xl file with a
+    trailer; the receiver's alone has no stream and is named for what it is.
+    """
+    if (yield from framing.opening(window, sink, layer, "the file header")) is None:
+        return STOP, layer
+    path = f"{layer.name}.{tables.RECORDS[layer.name][tables.XL_MIGRATE_READY]}"
+    yield tables.SIZES[path]
+    head = window.head(tables.SIZES[path])
+    if not head:
+        framing.cut(window, sink, layer, tables.SIZES["xl.header"], "the capture, before xl's header")
+        return STOP, layer
+    if head == _message(path)[: len(head)]:
+        name = "the receiver's side of a migration alone, without the sender's stream"
+        greeting = head.decode().rstrip("\0")
+        evidence = f"{greeting!r} at offset {window.position}"
+        sink.inner(layer, window.position, Identity("", "one-sided", name, evidence), False)
+        return STOP, layer
+    answers, sent = layer.row.holds
+    identity = yield from peek(window, exact, text=True)
+    if identity.key == answers:
+        # Under COLO the receiver answers: this is its side alone.
+        return (yield from framing.read(window, sink, Layer(answers, layer), exact))
+    first = Layer(identity.key if identity.inner == sent else sent, layer)
+    outcome, inner = yield from framing.read(window, sink, first, exact)
+    if outcome != END or inner.checkpoints:
+        # A checkpointed stream has no handshake: its receiver takes over when the stream stops.
+        return outcome, inner
+    return (yield from _handshake(window, sink, layer)), layer
+
+
+def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
+    """Program of the messages after a stream.  Those of both directions follow one another, since each waits."""
+    w = window
+    status = 0
+    for kind in tables.RECORDS[layer.name]:
+        if kind == tables.XL_MIGRATE_GIVE_BACK and not status:
+            break
+        record = Record(layer, kind, w.position, 0)
+        size = tables.SIZES[record.path]
+        whole = w.hi - w.lo >= size or (yield size)
+        head = w.head(size)
+        record.length = len(head)
+        expected = _message(record.path)
+        if kind == tables.XL_MIGRATE_STATUS:
+            expected, status = head, int.from_bytes(head, "little")
+        if not whole and head == expected[: len(head)]:
+            framing.cut(w, sink, layer, size, "the handshake")
+            return STOP
+        layer.index += 1
+        yield from framing.body(w, sink, record)
+        if head != expected:
+            sink.unsound(layer, record.offset, "message")
+            return STOP
+    sink.ended(layer, w.position)
+    return END
+
+
+def _message(path: str) -> bytes:
+    """The fixed text of a message, as its field rule has it; empty for one that has none."""
+    return next((bytes(allowed) for *_, allowed in tables.RULES.get(path, ())), b"")

@@ -31,12 +31,14 @@ class Layer:
     `row` is its row of the registry, `path` the way in from outside ("xl/libxl/libxc").  `order` is struct's byte order
     of its records, `header_size` the bytes of a record's header (0 in a layer that has none), `align` what their bodies
     are padded to.  `guest` is "pv" or "hvm", None before the domain header and where that makes no sense.  `judge` is
-    the layer whose rules its records are judged by: itself, or the channel that several layers share.
+    the layer whose rules its records are judged by: itself, or the channel that several layers share.  `closed` is
+    where its latest checkpoint ended.
     """
 
     __slots__ = (
         "align",
         "checkpoints",
+        "closed",
         "guest",
         "header_size",
         "index",
@@ -64,6 +66,20 @@ class Layer:
         self.xen = (0, 0)
         self.index = 0
         self.checkpoints = 0
+        self.closed = -1
+
+    def close_checkpoint(self, at: int) -> None:
+        """The record that closes a checkpoint has been read, as far as `at`."""
+        self.checkpoints += 1
+        self.closed = at
+
+    def between_checkpoints(self, at: int) -> bool:
+        """Whether a stream that ends inside this layer, at `at`, stops where it may.
+
+        A checkpointed stream has no END; after a whole checkpoint it may simply stop.
+        """
+        outer = self.parent
+        return at == (outer.closed if outer is not None and outer.row.closes else self.closed)
 
     @property
     def wraps(self) -> bool:
@@ -197,15 +213,6 @@ class Run:
         if self.count == 1:
             return self.index, self.offset, entry
         return self.index + entry, self.offset + entry * self.size, 0
-
-
-def between_checkpoints(last: str, layer: Layer, record: Record | None, missing: int) -> bool:
-    """Whether a stream that is `truncated` so, after a record of schema path `last`, stops where it may.
-
-    A checkpointed stream has no END; after a whole checkpoint it may simply stop.
-    """
-    closing = (layer.parent.row.closes if layer.parent is not None else "") or layer.row.closes
-    return last == closing and layer.checkpoints > 0 and record is None and missing == HEADER
 
 
 class Sink:

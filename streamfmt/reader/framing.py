@@ -7,7 +7,7 @@ after that.
 from __future__ import annotations
 
 from .. import tables
-from .fields import broken_rules, foreign
+from .fields import broken_rules, foreign, number
 from .registry import load
 
 TYPE_CHECKING = False
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     Ending: TypeAlias = tuple[str, Layer]
 
 # Its END has come; reading stops here.
-END, STOP = "end", "stop"
+END, STOP = "END", "stop"
 
 
 def read(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a whole layer: its row says which."""
-    ending: Ending = yield from load(layer.row.program)(window, sink, layer, exact)
-    return ending
+    program: Generator[int, int, Ending] = load(layer.row.program)(window, sink, layer, exact)
+    return program
 
 
 def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Generator[int, int, bytes | None]:
@@ -62,13 +62,23 @@ def opening(
     return raw
 
 
+def announced(layer: Layer, raw: bytes) -> None:
+    """Take version and byte order from a header that is big-endian, whatever it announces."""
+    path = f"{layer.name}.{layer.row.headers[0]}"
+    layer.version = number(path, layer.row.version, raw, ">")
+    layer.order = ">" if number(path, "options.endian", raw, ">") & tables.LIBXC_OPTIONS["endian"] else "<"
+
+
 def cut(window: Window, sink: Sink, layer: Layer, size: int, what: str) -> None:
     """Report that the stream ends inside `what`, of `size` bytes, of which those in the window are all."""
     sink.truncated(layer, None, window.base + window.hi, size - (window.hi - window.lo), what)
 
 
 def body(window: Window, sink: Sink, record: Record) -> Generator[int, int, bool]:
-    """Program of one record's body and padding.  Returns whether the stream had them whole."""
+    """Program of one record's body and padding.  Returns whether the stream had them whole, and they may be so long."""
+    if 0 < record.layer.row.length_max < record.length:
+        sink.oversize(record)
+        return False
     program = sink.record(record)
     if program is not None:
         yield from program

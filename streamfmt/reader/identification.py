@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from .events import Layer, Sink, describe
 from .fields import damaged, name_of, places
 from .identify import Identity, unread
-from .names import named
 from .reader import Reader
 
 TYPE_CHECKING = False
@@ -44,13 +45,14 @@ class Headers(Sink):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if layer not in self.layers:
             self.layers.append(layer)
-        wrong = damaged(layer.name, raw) if any(name_of(row) in layer.row.magic for row in broken) else []
-        if wrong and not self.doubt:
-            fields = " and ".join(name_of(row) for row in broken if name_of(row) in layer.row.magic)
-            header = path.replace(".", " ").replace("_", " ")
-            self.doubt = f"{header} at offset {at} with a damaged {fields}: {places(wrong)}"
-        elif broken and not self.doubt:
-            self.doubt = f"{path} at offset {at}: {', '.join(map(name_of, broken))} not as expected"
+        if broken and not self.doubt:
+            names = list(map(name_of, broken))
+            magic = [name for name in names if name in layer.row.magic]
+            if magic and (wrong := damaged(layer.name, raw)):
+                header = path.replace(".", " ").replace("_", " ")
+                self.doubt = f"{header} at offset {at} with a damaged {' and '.join(magic)}: {places(wrong)}"
+            else:
+                self.doubt = f"{path} at offset {at}: {', '.join(names)} not as expected"
         if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 
@@ -71,6 +73,21 @@ class Headers(Sink):
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.doubt = f"it ends at offset {at}, inside {what}"
+
+
+def named(name: str) -> dict[str, str]:
+    """An input's name, which is bytes, as JSON has it: `file`, the name.
+
+    Where it is not UTF-8, that has \\xNN for what is not, and `file_bytes` all of it in hexadecimal.
+
+    >>> named(os.fsdecode(b"guest\\xff.sav"))
+    {'file': 'guest\\\\xff.sav', 'file_bytes': '6775657374ff2e736176'}
+    """
+    data = os.fsencode(name)
+    try:
+        return {"file": data.decode()}
+    except UnicodeDecodeError:
+        return {"file": data.decode(errors="backslashreplace"), "file_bytes": data.hex()}
 
 
 class Identification:

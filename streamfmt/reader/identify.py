@@ -89,6 +89,20 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     return None
 
 
+def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
+    """What `count` bytes after END are, which begin with `head` and are all zero or not, in words.
+
+    The first of the two says whether known tools leave such bytes there.
+    """
+    for magic, whole, name in tables.TRAILERS:
+        if head.startswith(magic) and (not whole or count == len(magic)):
+            return True, name
+    if zero:
+        return True, "zeros up to the end, as on a block device"
+    other = by_magic(head, False, 0)
+    return False, f"another {other.name}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
+
+
 def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has but for a few bytes."""
     for key, kind, _, data, name in tables.MAGICS:
@@ -118,12 +132,12 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     """
     if exact:
         yield _SHORTEST
-        head = bytes(window.buf[window.lo : min(window.hi, window.lo + _SHORTEST)])
+        head = window.head(_SHORTEST)
         longest = max(
             (
-                _reach(key, kind, offset, data, name)
-                for key, kind, offset, data, name in tables.MAGICS
-                if not offset and _begins(key, data, head)
+                _NAMESAKES.get(key, len(data))
+                for key, _, offset, data, _ in tables.MAGICS
+                if not offset and (data.startswith(head) or damaged(key, head, len(head)))
             ),
             default=_SHORTEST,
         )
@@ -131,25 +145,15 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     else:
         complete = not (yield _LONGEST)
         longest = _LONGEST
-    head = bytes(window.buf[window.lo : min(window.hi, window.lo + longest)])
+    head = window.head(longest)
     at = window.position
     found = by_magic(head, complete, at) or by_damaged_magic(head, at)
     if (found is None or found.key in _LOOKED_INTO) and not exact:
         yield _GUESS
-        start = bytes(window.buf[window.lo : min(window.hi, window.lo + _GUESS)])
+        start = window.head(_GUESS)
         prefaced = _prefaced(start, at) if text else None
         found = prefaced or (_legacy(start) if found is None else _within(found, start, at))
     return found or _unknown(head, at)
-
-
-def _begins(key: str, data: bytes, head: bytes) -> bool:
-    """Whether a magic may begin with `head`, damaged or not."""
-    return data.startswith(head) or bool(damaged(key, head, len(head)))
-
-
-def _reach(key: str, kind: str, offset: int, data: bytes, name: str) -> int:
-    """How many bytes a stream with this magic has at least, which show what it is."""
-    return _NAMESAKES.get(key, len(data))
 
 
 def _text(data: bytes) -> int:
@@ -231,19 +235,19 @@ def _legacy(head: bytes) -> Identity | None:
     found = guess_legacy(head)
     if found is None:
         return None
-    guest = {"pv": "PV", "hvm": "HVM", None: "PV or HVM"}[found.guest]
-    name = f"legacy stream (Xen 3.0 to 4.5), {found.width}-bit toolstack, {guest}"
-    return Identity("legacy", "legacy", name, found.evidence, found.width, found.guest)
+    width, guest, evidence = found
+    name = f"legacy stream (Xen 3.0 to 4.5), {width}-bit toolstack, {guest.upper() if guest else 'PV or HVM'}"
+    return Identity("legacy", "legacy", name, evidence, width, guest)
 
 
 def _unknown(head: bytes, at: int) -> Identity:
     if not any(head):
-        return Identity("", "unknown", "not a migration stream", f"the first {len(head)} bytes are zero")
-    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        return Identity("", "unknown", "not a migration stream", f"it begins with text: {_quote(head[:32])}")
-    return Identity(
-        "", "unknown", "not a migration stream", f"no known magic at offset {at}; it begins {_quote(head[:16])}"
-    )
+        evidence = f"the first {len(head)} bytes are zero"
+    elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        evidence = f"it begins with text: {_quote(head[:32])}"
+    else:
+        evidence = f"no known magic at offset {at}; it begins {_quote(head[:16])}"
+    return Identity("", "unknown", "not a migration stream", evidence)
 
 
 def _quote(data: bytes) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from .. import tables
 from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
-from .events import PAGE, PAGE_FIXED, Layer, Record, Sink, between_checkpoints
+from .body import Body
+from .events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Sink
 from .identify import Identity
 from .page_data import PageBatch, PageData
 from .pump import PAUSE
@@ -66,16 +67,12 @@ class Header:
 
 
 class Stops(Sink):
-    """A sink that knows why reading stopped: `failure`, if that was not the stream's end.
-
-    What takes records sets `last`, the schema path of the last header or record.
-    """
+    """A sink that knows why reading stopped: `failure`, if that was not the stream's end."""
 
     failure: StreamError | None = None
-    last = ""
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
-        if not between_checkpoints(self.last, layer, record, missing):
+        if not layer.between_checkpoints(at):
             self.failure = TruncatedError(at, what, missing)
 
     def oversize(self, record: Record) -> None:
@@ -94,24 +91,6 @@ class Stops(Sink):
         """The reader has ended; `identity` is what it says the input is."""
         if self.failure is None and identity is not None and identity.key not in READ:
             self.failure = NotAStreamError(identity, 0)
-
-
-class _Pulled:
-    """The current record's body as a walk wants it."""
-
-    __slots__ = ("_reader", "_record", "order")
-
-    def __init__(self, reader: ItemReader, record: Record) -> None:
-        self._reader = reader
-        self._record = record
-        self.order = record.layer.order
-
-    @property
-    def left(self) -> int:
-        return self._reader.left(self._record)
-
-    def take(self, count: int) -> Generator[None, None, bytes]:
-        return self._reader.exactly(self._record, count)
 
 
 class ItemReader(Stops):
@@ -258,36 +237,32 @@ class ItemReader(Stops):
         if self.left(record) != record.length:
             raise ValueError(f"the body of the record at {record.offset} has been read from already")
 
-    def _entries(self, record: Record, limit: int) -> Generator[None, None, tuple[list[int], bytes]]:
+    def _entries(self, record: Record, limit: int) -> Generator[None, None, tuple[Sequence[int], bytes]]:
         """The page entries and their types, the record's contents being left."""
         if record.length < PAGE_FIXED:
             raise MalformedError(record.offset, f"{record.length} bytes are too few for {record.name}")
-        walk = PageData(_Pulled(self, record))
-        yield from walk.begin()
+        walk = PageData(Body(self.window, record))
+        walk.begins((yield from self._exactly(record, PAGE_FIXED)))
         if not walk.fits:
             raise MalformedError(record.offset, f"room for {walk.room} of {walk.count} page entries")
         if walk.count > limit:
             raise LimitError(record.offset, "page entries", walk.count, limit)
-        entries: list[int] = []
-        kinds = b""
-        while walk.entries_left:
-            entries += yield from walk.entries()
-            kinds += walk.kinds
+        entries = walk.unpacked((yield from self._exactly(record, ENTRY * walk.count)))
         if walk.unknown:
-            number, kind = next(pair for pair in enumerate(kinds) if pair[1] not in tables.PAGE_TYPES)
+            number, kind = next(pair for pair in enumerate(walk.kinds) if pair[1] not in tables.PAGE_TYPES)
             raise MalformedError(record.offset, f"entry {number} has page type {kind}, which is reserved")
         if self.left(record) != walk.pages * PAGE:
             raise MalformedError(record.offset, f"{self.left(record)} bytes of contents for {walk.pages} pages")
-        return entries, kinds
+        return entries, walk.kinds
 
     def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
         """The rest of a body."""
         left = self.left(record)
         if left > limit:
             raise LimitError(record.offset, "bytes of body", left, limit)
-        return (yield from self.exactly(record, left))
+        return (yield from self._exactly(record, left))
 
-    def exactly(self, record: Record, count: int) -> Generator[None, None, bytes]:
+    def _exactly(self, record: Record, count: int) -> Generator[None, None, bytes]:
         """The next `count` bytes of a body that has as many, as an object of their own."""
         found = bytearray()
         while len(found) < count:
@@ -329,11 +304,9 @@ class ItemReader(Stops):
     # -- events -----------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self.last = path
         self._queue.append((Header(layer, path, at, raw), layer))
 
     def record(self, record: Record) -> Program:
-        self.last = record.path
         self._queue.append((record, record.layer))
         return self._read(record)
 

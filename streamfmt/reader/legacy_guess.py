@@ -8,13 +8,14 @@ xc_domain_restore.c of Xen 4.4; for PV without extended info tools/libxc/xc_linu
 
 from __future__ import annotations
 
-from struct import unpack_from
+from struct import calcsize, unpack, unpack_from
 
 from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 HEAD_MAX = 64 << 10
 WORD_CODES = {4: "I", 8: "Q"}
@@ -24,27 +25,6 @@ WORD_CODES = {4: "I", 8: "Q"}
 # points a defect is the stream's own and refutes no longer.
 STRONG, PROVEN = 16, 64
 OPENING_POINTS, CHUNK_POINTS, FRAMES_PER_POINT = 16, 8, 4
-
-
-class Legacy:
-    """What a head was recognised as: `width` of the toolstack that wrote it (32 or 64), `guest` ("pv", "hvm", None
-    if both fit), `guest_width` where a PV guest's is known, `p2m_size`, and the `evidence` for people."""
-
-    __slots__ = ("evidence", "guest", "guest_width", "p2m_size", "width")
-
-    def __init__(self, width: int, guest: str | None, guest_width: int | None, p2m_size: int, evidence: str) -> None:
-        self.width, self.p2m_size = width, p2m_size
-        self.guest, self.guest_width = guest, guest_width
-        self.evidence = evidence
-
-    def __eq__(self, other: object) -> bool:
-        return repr(self) == repr(other) if isinstance(other, Legacy) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-    def __repr__(self) -> str:
-        return f"Legacy({self.width}, {self.guest!r}, {self.guest_width}, {self.p2m_size:#x}, {self.evidence!r})"
 
 
 class _Trial:
@@ -58,8 +38,12 @@ class _Trial:
         self.notes: list[str] = []
 
 
-def guess_legacy(head: bytes) -> Legacy | None:
-    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one."""
+def guess_legacy(head: bytes) -> tuple[int, str | None, str] | None:
+    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one.
+
+    That is the width of the toolstack that wrote it (32 or 64), its guest ("pv", "hvm", None if both fit), and the
+    evidence for people.
+    """
     head = head[:HEAD_MAX]
     short, long = tables.LEGACY_WORDS
     if len(head) < long:
@@ -76,7 +60,7 @@ def guess_legacy(head: bytes) -> Legacy | None:
             return None
         bits = tables.LEGACY_VCPU_WIDTHS[size]
         notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
-        return Legacy(word * 8, "pv", bits, p2m_size, "; ".join(notes))
+        return word * 8, "pv", "; ".join(notes)
     readings = (
         ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES)),
         ("pv", _listed(head, word, p2m_size)),
@@ -92,12 +76,12 @@ def guess_legacy(head: bytes) -> Legacy | None:
     if len(left) == 2:
         ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
         notes.append(f"reads as {ways}, and nothing in {len(head):,} bytes decides: guest type unknown")
-        return Legacy(word * 8, None, None, p2m_size, "; ".join(notes))
+        return word * 8, None, "; ".join(notes)
     guest, trial = left.popitem()
-    width = word * 8 if guest == "pv" else None  # the reader's default is its own width (xc_domain_restore.c)
     notes += trial.notes
-    notes[-1] += ": HVM guest" if width is None else f": {width}-bit PV guest"
-    return Legacy(word * 8, guest, width, p2m_size, "; ".join(notes))
+    # A PV guest's width is by default the reader's own (xc_domain_restore.c).
+    notes[-1] += f": {word * 8}-bit PV guest" if guest == "pv" else ": HVM guest"
+    return word * 8, guest, "; ".join(notes)
 
 
 def _u(head: bytes, at: int, size: int) -> int:
@@ -168,10 +152,8 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
     xtabs: list[int] = []
     end = pages = 0
     for entry in unpack_from(f"<{seen}{WORD_CODES[word]}", head, at):
-        kind, pfn = (
-            entry >> tables.LEGACY_TYPE_SHIFT,
-            entry & tables.LEGACY_PFN_MASK,
-        )  # in a 64-bit entry the type is all of the upper 36 bits
+        # In a 64-bit entry the type is all of the upper 36 bits.
+        kind, pfn = entry >> tables.LEGACY_TYPE_SHIFT, entry & tables.LEGACY_PFN_MASK
         if kind not in types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
             break
         pages += kind not in tables.LEGACY_NO_DATA
@@ -219,20 +201,32 @@ def _vcpus(head: bytes, at: int) -> tuple[int, bool]:
     return at + 4 + size if highest <= tables.LEGACY_VCPU_ID_MAX else 0, online & 1 == 1 and not online >> highest + 1
 
 
+def _fields(head: bytes, at: int, form: str) -> tuple[int, tuple[Any, ...]]:
+    """Where the fields of a chunk end, and what they are, with zeros for what is not there."""
+    size = calcsize(form)
+    return at + size, unpack(form, head[at : at + size].ljust(size, b"\0"))
+
+
+def _param(head: bytes, at: int) -> tuple[int, bool]:
+    end, (padding, _) = _fields(head, at, tables.LEGACY_PARAM_FORMAT)
+    return end, not any(padding)
+
+
 def _tsc(head: bytes, at: int) -> tuple[int, bool]:
-    khz = _u(head, at + 12, 4)
-    return at + 20 if _u(head, at, 4) <= tables.LEGACY_TSC_MODE_MAX else 0, not khz or khz >= tables.LEGACY_TSC_KHZ_MIN
+    end, (mode, _, khz, _) = _fields(head, at, tables.LEGACY_TSC_FORMAT)
+    return end if mode <= tables.LEGACY_TSC_MODE_MAX else 0, not khz or khz >= tables.LEGACY_TSC_KHZ_MIN
 
 
 def _tmem(head: bytes, at: int) -> tuple[int, bool]:
-    sound = _u(head, at, 4) <= tables.LEGACY_TMEM_VERSION_MAX and head[at + 8 : at + 12] == b"\xff" * 4
-    return len(head) if sound or len(head) < at + 12 else 0, sound  # its pools have many shapes: looked at no further
+    end, (version, _, flags) = _fields(head, at, tables.LEGACY_TMEM_FORMAT)
+    sound = version <= tables.LEGACY_TMEM_VERSION_MAX and flags == b"\xff" * len(flags)
+    return len(head) if sound or len(head) < end else 0, sound  # its pools have many shapes: looked at no further
 
 
 # By id, where the chunk that goes on at `at` ends (0: it cannot be one), and whether its content speaks for one.
 CHUNKS: dict[int, Callable[[bytes, int], tuple[int, bool]]] = {
     **dict.fromkeys(tables.LEGACY_MARKS, lambda head, at: (at, True)),
-    **dict.fromkeys(tables.LEGACY_PARAMS, lambda head, at: (at + 12, not any(head[at : at + 4]))),
+    **dict.fromkeys(tables.LEGACY_PARAMS, _param),
     tables.LEGACY_VCPUS: _vcpus,
     tables.LEGACY_TMEM: _tmem,
     tables.LEGACY_TMEM_EXTRA: lambda head, at: (len(head), False),  # ids of a width that only that chunk shows

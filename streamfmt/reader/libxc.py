@@ -13,7 +13,7 @@ from .. import tables
 from . import framing
 from .events import ENTRY, HEADER, PAGE, PAGE_FIXED, Layer, Record, Run, Sink
 from .fields import broken_rules, number
-from .framing import END, STOP
+from .framing import STOP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .framing import Ending
     from .window import Window
 
-IMAGE_HEADER = Struct(tables.FORMATS["libxc.image_header"])
-_DOMAIN_HEADER = {order: Struct(order + tables.FORMATS["libxc.domain_header"]) for order in "<>"}
 RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
 _PAGE_HEADER = Struct("<" + tables.FORMATS["libxc.record_header"] + tables.FORMATS["libxc.PAGE_DATA"])
 _FIRST_ENTRY = HEADER + PAGE_FIXED
@@ -32,16 +30,19 @@ _FAST_MAX = 4 * tables.BATCH_MAX
 
 
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of an image that no libxl stream is around."""
-    if not (yield from headers(window, sink, layer)):
+    """Program of an image; of one in a stream that closes checkpoints, as far as CHECKPOINT, and then of what follows.
+
+    What it returns to that stream is the name of the record that it ends with, or STOP.
+    """
+    nested = layer.parent is not None and layer.parent.row.closes != ""
+    if not layer.version and not (yield from _headers(window, sink, layer)):
         return STOP, layer
-    ending = yield from records(window, sink, layer, nested=False)
-    return (STOP if ending == STOP else END), layer
+    return (yield from _records(window, sink, layer, nested)), layer
 
 
-def headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bool]:
+def _headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bool]:
     """Program of an image's headers.  Returns whether records follow that can be read."""
-    raw = yield from framing.opening(window, sink, layer, "the image header", _learn)
+    raw = yield from framing.opening(window, sink, layer, "the image header", framing.announced)
     if raw is None:
         return False
     at = window.position
@@ -55,17 +56,7 @@ def headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, boo
     return True
 
 
-def _learn(layer: Layer, raw: bytes) -> None:
-    path = "libxc.image_header"  # which is big-endian whatever it announces
-    layer.version = number(path, "version", raw, ">")
-    layer.order = ">" if number(path, "options.endian", raw, ">") & tables.LIBXC_OPTIONS["endian"] else "<"
-
-
-def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
-    """Program of an image's records: it returns the name of the one that ended them, or STOP.
-
-    In a libxl stream (`nested`) that is each CHECKPOINT too.
-    """
+def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
     w = window
     unpack_header = RECORD_HEADER[layer.order].unpack_from
     page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
@@ -103,16 +94,13 @@ def records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
-        if length > layer.row.length_max:
-            sink.oversize(record)
-            return STOP
         if not (yield from framing.body(w, sink, record)):
             return STOP
         if kind == tables.LIBXC_END:
             sink.ended(layer, w.position)
             return record.name
         if kind == tables.LIBXC_CHECKPOINT:
-            layer.checkpoints += 1
+            layer.close_checkpoint(w.position)
             sink.checkpoint(layer, w.position)
             if nested:
                 return record.name

@@ -9,9 +9,8 @@ from __future__ import annotations
 from struct import Struct
 
 from .. import tables
-from . import framing, libxc
+from . import framing
 from .events import HEADER, Layer, Record, Sink
-from .fields import number
 from .framing import END, STOP
 from .position import EITHER, Position
 
@@ -22,57 +21,42 @@ if TYPE_CHECKING:
     from .framing import Ending
     from .window import Window
 
-STREAM_HEADER = Struct(tables.FORMATS["libxl.header"])
 _RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxl.record_header"]) for order in "<>"}
 
 
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of a whole libxl stream."""
-    raw = yield from framing.opening(window, sink, layer, "the stream header", _learn)
-    if raw is None:
-        return STOP, layer
-    return (yield from _records(window, sink, layer)), layer
-
-
-def _learn(layer: Layer, raw: bytes) -> None:
-    path = "libxl.header"  # which is big-endian whatever it announces
-    layer.version = number(path, "version", raw, ">")
-    layer.order = ">" if number(path, "options.endian", raw, ">") & tables.LIBXL_OPTIONS["endian"] else "<"
-
-
-def _records(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, str]:
-    """Records of both layers, whose turn it is by the machine of checkpoints."""
+    """Program of a whole libxl stream: records of both layers, whose turn it is by the machine of checkpoints."""
     w = window
+    if (yield from framing.opening(w, sink, layer, "the stream header", framing.announced)) is None:
+        return STOP, layer
     unpack_header = _RECORD_HEADER[layer.order].unpack_from
     position = Position("checkpoints")
     image: Layer | None = None
     while turn := position.turn:
         if image is not None and (turn == image.name or (turn == EITHER and not (yield from _state_follows(w, layer)))):
-            ending = yield from libxc.records(w, sink, image, nested=True)
+            ending, _ = yield from framing.read(w, sink, image, exact)
             if ending == STOP:
-                return STOP
+                return STOP, layer
+            layer.guest = image.guest
             position.step(f"{image.name}.{ending}")
             continue
         if w.hi - w.lo < HEADER and not (yield HEADER):
             framing.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the stream, before its END")
-            return STOP
+            return STOP, layer
         kind, length = unpack_header(w.buf, w.lo)
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
         if not (yield from framing.body(w, sink, record)):
-            return STOP
+            return STOP, layer
         before = position.state
         position.force(record.path, layer.row)
         if kind in layer.row.opens:
             image = Layer(layer.row.opens[kind], layer)
-            if not (yield from libxc.headers(w, sink, image)):
-                return STOP
-            layer.guest = image.guest
         elif record.path == layer.row.closes and position.state != before:
-            layer.checkpoints += 1
+            layer.close_checkpoint(w.position)
     sink.ended(layer, w.position)
-    return END
+    return END, layer
 
 
 def _state_follows(window: Window, layer: Layer) -> Generator[int, int, bool]:

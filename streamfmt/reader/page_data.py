@@ -1,8 +1,4 @@
-"""The walk through a PAGE_DATA record: its fixed fields, its entries in pieces, then its pages.
-
-Bodies are read by different protocols (by programs, and by those who pull); a walk needs no more of one than `left`,
-`order` and `take`.
-"""
+"""The walk through a PAGE_DATA record: its fixed fields, its entries in pieces, then its pages."""
 
 from __future__ import annotations
 
@@ -15,17 +11,8 @@ from .events import ENTRY, PAGE, PAGE_FIXED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
-    from typing import Any, Protocol
 
-    class Source(Protocol):
-        """What a body is to a walk; see :class:`.body.Body`."""
-
-        @property
-        def left(self) -> int: ...
-        @property
-        def order(self) -> str: ...
-        def take(self, count: int) -> Generator[Any, Any, bytes]: ...
-
+    from .body import Body
 
 _FIXED = "libxc.PAGE_DATA"
 # The page type in an entry's highest byte; types whose pages carry content, and all that are known.
@@ -43,14 +30,14 @@ class PageData:
 
     __slots__ = ("body", "count", "cut", "entries_left", "head", "kinds", "pages", "raw", "reserved", "room", "unknown")
 
-    def __init__(self, body: Source) -> None:
+    def __init__(self, body: Body) -> None:
         self.body = body
         self.head = self.raw = self.kinds = b""
         self.count = self.reserved = self.room = self.entries_left = 0
         self.pages = self.unknown = 0
         self.cut = False
 
-    def begin(self) -> Generator[Any, Any, bool]:
+    def begin(self) -> Generator[int, int, bool]:
         """Read the fixed fields.  Returns whether they were there."""
         raw = yield from self.body.take(PAGE_FIXED)
         return self.begins(raw)
@@ -70,7 +57,7 @@ class PageData:
         """Whether there is room for all of its entries."""
         return self.count <= self.room
 
-    def entries(self) -> Generator[Any, Any, Sequence[int]]:
+    def entries(self) -> Generator[int, int, Sequence[int]]:
         """The next entries, as 64-bit integers; none after the last, fewer than there should be if the stream ends."""
         number = min(self.entries_left, PIECE // ENTRY)
         if not number:

@@ -12,11 +12,11 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from .window import Window
 
-    Program: TypeAlias = Generator[int, int, None]
+    Program: TypeAlias = Generator[int, int, Any]
 
 
 # No window holds as many bytes, so a pause costs nothing where none happens.
@@ -74,8 +74,10 @@ class Pump:
         return 0
 
     def skip(self, count: int) -> None:
-        """`count` of the bytes that :meth:`run` asked to skip went by outside the window."""
-        self.window.skipped(count)
+        """`count` of the bytes that :meth:`run` asked to skip went by outside the window, in which none is unread."""
+        window = self.window
+        window.base += window.hi + count
+        window.lo = window.hi = 0
         self._skipped += count
         self._want += count
 

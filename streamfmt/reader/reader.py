@@ -52,14 +52,7 @@ class Reader:
         key = self.identity.key
         if key not in READ:
             return
-        outer = None
-        if self.identity.inner:
-            from . import preface  # few streams have text before them
-
-            outer = Layer(key)
-            yield from preface.program(window, self.sink, outer, self.identity.sizes)
-            key = self.identity.inner
-        ending, layer = yield from framing.read(window, self.sink, Layer(key, outer), self.exact)
+        ending, layer = yield from framing.read(window, self.sink, Layer(key), self.exact)
         if ending == framing.END and not self.exact:
             yield from _trailing(window, self.sink, layer)
 
@@ -68,15 +61,10 @@ def _trailing(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, N
     """Look at what lies after END, to the end of the input."""
     at = window.position
     yield _TRAILER_HEAD
-    head = bytes(window.buf[window.lo : min(window.hi, window.lo + _TRAILER_HEAD)])
+    head = window.head(_TRAILER_HEAD)
     if not head:
         return
-    zero = not any(head)
-    while zero:
-        held = window.hi - window.lo
-        if window.buf.count(0, window.lo, window.hi) != held:
-            zero = False
-            break
+    while zero := window.buf.count(0, window.lo, window.hi) == window.hi - window.lo:
         window.lo = window.hi
         if not (yield 1):
             break

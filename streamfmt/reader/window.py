@@ -36,15 +36,14 @@ class Window:
             self.lo, self.hi = 0, unread
         return self.view[unread:]
 
-    def skipped(self, count: int) -> None:
-        """`count` bytes after `hi` went by without coming here; nothing may be unread."""
-        self.base += self.hi + count
-        self.lo = self.hi = 0
-
     def close(self) -> None:
         """Let go of the bytes; where they lay is still known."""
         self.buf = bytearray()
         self.view = memoryview(self.buf)
+
+    def head(self, count: int) -> bytes:
+        """The next `count` bytes, or as many as are here; they stay unread."""
+        return bytes(self.buf[self.lo : min(self.hi, self.lo + count)])
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes, which are known to be there, as an object of their own."""

@@ -25,7 +25,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
     w = window
     if (yield from framing.opening(w, sink, layer, "the file header")) is None:
         return STOP, layer
-    layer.version = 2
+    layer.version = tables.XAPI_VERSION
     while True:
         if w.hi - w.lo < layer.header_size and not (yield layer.header_size):
             what = "a record header" if w.hi > w.lo else "the image, before its End_of_image"
@@ -36,7 +36,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         record = Record(layer, kind, w.position, length) if sized else Unsized(layer, kind, w.position, length)
         layer.index += 1
         w.lo += layer.header_size
-        if sized and not 0 <= length <= layer.row.length_max:
+        if sized and length < 0:
             sink.oversize(record)
             return STOP, layer
         if not (yield from framing.body(w, sink, record)):

@@ -8,14 +8,15 @@ from typing import Any
 
 from .. import tables
 from ..codec.content import Buffer, Content, Made, joined, pieces
-from ..codec.decode import layouts
+from ..codec.decode import layouts, whole
 from ..codec.plan import implied
-from ..errors import FieldError
+from ..errors import FieldError, LayoutError
 from ..schema import libxc
 from ..schema.model import Field, Layout
 from ..writer.part import HEADERS, Part
 from . import memory
 from .load import FORMAT, Recipe
+from .parse import AROUND
 
 # How long what a page repeats may be.
 _PERIODS = (1, 2, 4, 8)
@@ -31,6 +32,8 @@ _FRAME, _RESERVED = tables.ENTRY_PFN_MASK, tables.ENTRY_RESERVED_MASK
 _NAMES = tables.PAGE_TYPES
 # Rules that contents may follow, those first that say most.
 _RULES = ("zero", "pfn", "byte", "random")
+# A part of which nothing is said but what it is.
+_BARE_PART = Part("")
 
 
 def dump(recipe: Recipe) -> str:
@@ -57,34 +60,23 @@ def text(part: Part, keys: Iterable[tuple[str, str]] | None = None, note: str = 
     return (f"# {note}\n" if note else "") + "[[part]]\n" + "".join(f"{key} = {it}\n" for key, it in rows)
 
 
-def _body(part: Part) -> Iterator[tuple[str, str]]:
-    """The keys of a part's body, and their values."""
+def _body(part: Part) -> list[tuple[str, str]]:
+    """The keys of what a part is, and their values."""
     if not part.path:
-        yield "raw", data(part.data or b"")
-    else:
-        short = _short(part)
-        if short is not None:
-            yield from short
-        else:
-            yield ("header" if part.path in HEADERS else "record"), value(part.path)
-            if part.data is not None:
-                yield "bytes", data(part.data)
-            elif part.values:
-                yield "fields", value(_plain(part))
+        return [("raw", data(part.data or b""))]
+    short = _short(part)
+    if short is not None:
+        return short
+    fields = [("fields", value(_plain(part)))] if part.data is None and part.values else []
+    return [("header" if part.path in HEADERS else "record", value(part.path)), *fields]
 
 
 def _around(part: Part) -> Iterator[tuple[str, str]]:
-    """What is said of a part beyond its body."""
-    if part.patches:
-        yield "set", value(dict(part.patches))
-    if part.code is not None:
-        yield "type", value(part.code)
-    if part.declared_length is not None:
-        yield "length", value(part.declared_length)
-    if part.padding is not None:
-        yield "padding", data(part.padding)
-    if part.fill:
-        yield "zeros", value(part.fill)
+    """What is said of a part beyond its fields."""
+    for key, (name, _) in AROUND.items():
+        it = getattr(part, name)
+        if it != getattr(_BARE_PART, name) and (part.path or key != "bytes"):
+            yield key, value(dict(it) if key == "set" else it)
 
 
 def _plain(part: Part) -> dict[str, Any]:
@@ -152,18 +144,23 @@ class Contents:
     def add(self, page: bytes) -> None:
         """The next page; the last may be a part of one."""
         number = self._count
-        self._count += 1
         follows = {
             name: made
             for name, made in self._rules.items()
             if number < len(self._pfns) and [page] == made(self._pfns[number], 1)
         }
         if not follows:
-            for made in list(self._rules.values())[:1]:
-                for pfn in self._pfns[:number]:
-                    self._keep(*map(bytes, made(pfn, 1)))
+            self._spell()
             self._keep(page)
         self._rules = follows
+        self._count += 1
+
+    def _spell(self) -> None:
+        """Keep what is repeated in the pages that a rule stood for so far."""
+        for made in list(self._rules.values())[:1]:
+            for pfn in self._pfns[: self._count]:
+                self._keep(*map(bytes, made(pfn, 1)))
+        self._rules = {}
 
     def _keep(self, page: bytes) -> None:
         pattern = _pattern(page)
@@ -188,10 +185,7 @@ class Contents:
 
     def pieces(self) -> list[str]:
         """All their bytes, in TOML."""
-        for made in list(self._rules.values())[:1]:
-            for pfn in self._pfns[: self._count]:
-                self._keep(*map(bytes, made(pfn, 1)))
-        self._rules = {}
+        self._spell()
         return [
             data(pattern * times) if times == 1 or not any(pattern) else _hex(pattern, times)
             for pattern, times in self._runs
@@ -315,21 +309,15 @@ def _needed(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
     """A part of these bytes, by its fields if these make the same."""
-    from ..codec.decode import whole
-    from ..errors import LayoutError
-
     layout = layouts().get(path)
     if layout is not None:
         try:
             values = whole(layout, body, order)
             if path == "libxc.PAGE_DATA":
-                words = [
+                values["entries"] = [
                     it["type"] << tables.ENTRY_TYPE_SHIFT | it["reserved"] << tables.ENTRY_RESERVED_SHIFT | it["pfn"]
                     for it in values["entries"]
                 ]
-                values = {"entries": words, "pages": values["pages"]} | (
-                    {"reserved": values["reserved"]} if values["reserved"] else {}
-                )
         except LayoutError:
             return Part(path, data=body, **rest)
         for some in (_needed(layout, values), values):

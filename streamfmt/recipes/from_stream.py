@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec.content import Buffer
 from ..errors import BreachError
-from ..io.memory import memory
+from ..io.memory import MemorySource, from_object
 from ..io.sources import drive
 from ..reader.body import PIECE, Body
 from ..reader.events import ENTRY, PAGE, Layer, Record, Unsized
@@ -108,14 +108,12 @@ class FromStream(Stops):
     # -- events -----------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, data: bytes, broken: Sequence[Any]) -> None:
-        self.last = path
         order = _order(layer, path, data)
         if self._orders.setdefault(layer.name, order) != order:
             self._lose(f"the {layer.name} layer at {at} has another byte order than the one before: it will not be so")
         self._add(dump.part_of_body(path, data, order))
 
     def record(self, record: Record) -> Program:
-        self.last = record.path
         return (
             self._page_data(record) if record.path == _PAGE_DATA and record.layer.order == "<" else self._body(record)
         )
@@ -239,7 +237,7 @@ def from_bytes(data: bytes) -> tuple[str, FromStream]:
     """The recipe of a stream in memory, with contents of all pages, and what wrote it.  Raises DamagedError."""
     lines: list[str] = []
     recipe = FromStream(lines.append, pages=len(data))
-    drive(recipe, memory(memoryview(data), recipe.reader))
+    drive(recipe, from_object(MemorySource(data), recipe.reader))
     recipe.end()
     return dump.head(broken=recipe.broken) + "".join(lines), recipe
 

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 
 from ..codec.content import Content, Numbers, joined, zeros
 from ..codec.decode import layouts
 from ..codec.plan import implied
+from ..reader.registry import ROWS
 from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
+    CONFIGURATION,
     TOP_TABLE,
+    XENOPS,
+    XML,
     XSAVE_SIZE,
     after_text,
     context,
     control,
     emulator,
     image_headers,
+    in_libvirt,
+    in_libxl,
     in_migration,
+    in_xapi,
+    in_xl,
     params,
     pv_info,
     sized,
@@ -30,14 +39,12 @@ from ..writer.draft import Draft
 from ..writer.part import Part, header, record
 from .memory import Frames, Many, Memory
 from .parse import FRAMES_MAX, content, fill, frames
-from .samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from .toml import Table, integer, meant, shown
 
 # Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
+_VCPUS_MOST = 4096
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-# Frames that hold the p2m table of a PV guest with one frame list entry for each 512 or 1024 frames.
-_LEAF = {width: libxc.PAGE_SIZE // width for width in libxc.WIDTHS}
 _LEVELS = dict(libxc.PV_COMBINATIONS)
 # Top page tables by width.
 _TOPS = {
@@ -53,23 +60,6 @@ _LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
 _HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 _CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
 _END_ENTRY = (hvm.END_TYPE, 0, bytes(_CONTEXT_TYPES["END"].lengths[0]))
-# Keys that have a place in some forms only.
-_LIBXL = ("libxl", "xl", "xl-migrate", "libvirt")
-_PLAIN = ("xapi",)
-_IN = {
-    "config": ("xl", "xl-migrate"),
-    "xml": ("libvirt",),
-    "xenops": ("xapi",),
-    "state": ("xapi",),
-    "converted": _LIBXL,
-    "xenstore": _LIBXL,
-    "emulator": (*_LIBXL, "xapi"),
-}
-KEYS = (
-    *_IN,
-    *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "policy", "tsc", "params", "context"),
-    *("http", "text", "without"),
-)
 _TSC = {"mode": 0, "khz": 2_400_000, "nsec": 10**9, "incarnation": 1}
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
@@ -88,7 +78,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
     version = top.number("version", libxc.VERSIONS[-1], libxc.VERSIONS[0], libxc.VERSIONS[-1])
     bits = [8 * width for width in libxc.WIDTHS]
     width = top.number("bits", bits[-1], bits[0], bits[-1]) // 8
-    if width not in _LEAF:
+    if width not in _LEVELS:
         raise top.fail(f"a guest has {' or '.join(map(str, bits))} bits, not {8 * width}", "bits")
     if kind == "hvm" and "bits" in top:
         raise top.fail("only PV guests have a width: HVM guests choose it as they run", "bits")
@@ -101,50 +91,36 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
             raise top.fail(f"it is for {', '.join(forms)}, and this is {form}", key)
     if form not in _WRAPS:
         raise top.fail(f"a stream of form {form} has no guest: list its parts", "form")
+    wrap, keys = _WRAPS[form]
+    inside = "converted" in keys
     first, later = _memory(top, kind, width)
     last = max((run.last for part in first for run in part.frames), default=0)
     checkpoints = top.number("checkpoints", int(colo or mode == "remus"), 0, 1 << 20)
-    if checkpoints and form in _PLAIN:
+    if checkpoints and not inside and not ROWS[form].closes:
         raise top.fail(f"streams of form {form} have no checkpoints", "checkpoints" if "checkpoints" in top else "mode")
     if checkpoints and mode == "plain":
         raise top.fail("a plain stream has no checkpoints", "checkpoints" if "checkpoints" in top else "colo")
     if not checkpoints and (colo or mode == "remus"):
         raise top.fail(f"a {'COLO' if colo else mode} stream has checkpoints", "checkpoints")
     static = _static(top, kind, version, width, last)
-    tail = tuple(_tail(top, kind, width, version))
-    image = (*image_headers(kind, version, _xen(top)), *static, *_parts(first))
+    tail = tuple(_tail(top, kind, width))
+    parts = [*image_headers(kind, version, _xen(top)), *static, *_parts(first)]
     outer = tuple(_emulators(top, kind))
     again = tuple(_parts(later))
-    if not checkpoints:
-        body = (*image, *again, *tail, record("libxc.END"))
-        return _wrapped(top, form, kind, body, outer, ended=True)
-    per = len(tail) + len(again) + len(outer) + 3
-    top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
-    parts: list[Part] = list(image)
-    inside = form in _LIBXL
+    if checkpoints:
+        per = len(tail) + len(again) + len(outer) + 3
+        top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
+    else:
+        parts += [*again, *tail, record("libxc.END")]
+        parts += [*outer, record("libxl.END")] if inside else []
     for number in range(checkpoints):
         if number:
             parts += [control(libxl.CHECKPOINT_STATES["NEW"])] if colo and inside else []
             parts += again
-        parts += [*tail, record("libxc.CHECKPOINT")]
-        parts += [*outer, record("libxl.CHECKPOINT_END")] if inside else []
-    return _wrapped(top, form, kind, tuple(parts), outer, ended=False)
-
-
-def _wrapped(
-    top: Table, form: str, kind: str, image: tuple[Part, ...], outer: tuple[Part, ...], *, ended: bool
-) -> Draft:
-    """The image in what the form puts around it."""
-    if form not in _LIBXL:
-        return _WRAPS[form](top, Draft(image), outer)
-    close = (*outer, record("libxl.END")) if ended else ()
-    legacy = {"options.legacy": int(top.take("converted", bool, False))}
-    stream = Draft((header("libxl.header", **legacy), record("libxl.LIBXC_CONTEXT"), *image, *close))
-    return _WRAPS[form](top, stream, outer)
-
-
-def _as_it_is(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
-    return stream
+        parts += [*tail, record(ROWS["libxc"].closes)]
+        parts += [*outer, record(ROWS["libxl"].closes)] if inside else []
+    stream = Draft(tuple(parts))
+    return wrap(top, in_libxl(stream, legacy=top.take("converted", bool, False)) if inside else stream, outer)
 
 
 def _xl(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
@@ -155,7 +131,7 @@ def _migration(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
     # A checkpointed stream has no END, and then no handshake either.
     ended = stream.parts[-1].path == "libxl.END"
     stream = _xl(top, stream, outer)
-    return in_migration(stream) if ended else Draft((header("xl-migrate.header"), *stream.parts))
+    return in_migration(stream) if ended else replace(stream, parts=(header("xl-migrate.header"), *stream.parts))
 
 
 def _libvirt(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
@@ -163,28 +139,33 @@ def _libvirt(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
 
 
 def _xapi(top: Table, image: Draft, outer: tuple[Part, ...]) -> Draft:
-    state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in _closing(top, "state")]
+    state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in top.tables("state")]
     if "state" not in top:
         state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
     return in_xapi(image, *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
 
 
-# What each form puts around the image, or the libxl stream that has it.
-_WRAPS: dict[str, Callable[[Table, Draft, tuple[Part, ...]], Draft]] = {
-    "libxl": _as_it_is,
-    "libxc": _as_it_is,
-    "xl": _xl,
-    "xl-migrate": _migration,
-    "libvirt": _libvirt,
-    "xapi": _xapi,
+def _as_it_is(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
+    return stream
+
+
+# What each form puts around the image, or around the libxl stream that has it; and the keys that are for that.
+_LIBXL = ("converted", "xenstore", "emulator")
+_WRAPS: dict[str, tuple[Callable[[Table, Draft, tuple[Part, ...]], Draft], tuple[str, ...]]] = {
+    "libxl": (_as_it_is, _LIBXL),
+    "libxc": (_as_it_is, ()),
+    "xl": (_xl, ("config", *_LIBXL)),
+    "xl-migrate": (_migration, ("config", *_LIBXL)),
+    "libvirt": (_libvirt, ("xml", *_LIBXL)),
+    "xapi": (_xapi, ("xenops", "state", "emulator")),
 }
-
-
-def _closing(top: Table, key: str) -> Iterator[Table]:
-    """Tables of a list, each of which may have no more keys than were asked for."""
-    for row in top.tables(key):
-        yield row
-        row.done()
+# The forms in which those keys have a place.
+_IN = {key: [form for form, (_, here) in _WRAPS.items() if key in here] for _, keys in _WRAPS.values() for key in keys}
+KEYS = (
+    *_IN,
+    *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "policy", "tsc", "params", "context"),
+    *("http", "text", "without"),
+)
 
 
 def _ended(top: Table, key: str) -> Content:
@@ -287,7 +268,8 @@ def _static(top: Table, kind: str, version: int, width: int, last: int) -> Itera
         yield record("libxc.STATIC_DATA_END")
     policy.done()
     if kind == "pv":
-        leaf = _LEAF[width]
+        # The p2m table has a frame for each 512 or 1024 frames.
+        leaf = libxc.PAGE_SIZE // width
         if last // leaf >= _LEAVES_MAX or last >> 32:
             raise top.fail(f"frame {last:#x} is more than a PV guest's list of frames reaches", "memory")
         many = last // leaf + 1
@@ -316,14 +298,14 @@ def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterat
         yield found
 
 
-def _tail(top: Table, kind: str, width: int, version: int) -> Iterator[Part]:
+def _tail(top: Table, kind: str, width: int) -> Iterator[Part]:
     """What belongs to one checkpoint."""
     tsc = top.table("tsc")
     fields = [field for field in layouts()["libxc.X86_TSC_INFO"].fields if field.path in _TSC]
     said = {field.path: tsc.number(field.path, _TSC[field.path], most=(1 << field.bits) - 1) for field in fields}
     yield Part("libxc.X86_TSC_INFO", said)
     tsc.done()
-    vcpus = top.number("vcpus", 1, 1, 4096)
+    vcpus = top.number("vcpus", 1, 1, _VCPUS_MOST)
     if kind == "hvm":
         yield from _hvm(top, vcpus)
         return
@@ -359,9 +341,7 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
 def _entry(row: Table) -> tuple[int, int, Content]:
     kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
     data = content(row, "data") if "data" in row else zeros(kind.lengths[-1])
-    instance = row.number("instance", 0, most=0xFFFF)
-    row.done()
-    return kind.code, instance, data
+    return kind.code, row.number("instance", 0, most=0xFFFF), data
 
 
 def _emulators(top: Table, kind: str) -> Iterator[Part]:

@@ -16,13 +16,13 @@ from typing import Any, BinaryIO
 from ..checks.layer import MODES
 from ..errors import FieldError, RecipeError
 from ..reader.registry import FORMS as READ
-from ..writer.draft import ANNOUNCING, Draft, with_length
+from ..writer.draft import ORDERED, Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
 from . import guest
 from .faults import Edited, Spot
 from .memory import Many, Pages
-from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value
-from .toml import LIMITS, Room, Source, Table, chained, integer, shown
+from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
+from .toml import LIMITS, Source, Table, chained, integer, shown
 
 FORMAT = 1
 # How many recipes may be made from one another: more would be too many for Python's stack.
@@ -60,7 +60,8 @@ def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
 
     :param text: the recipe.
     :param file: its name, for error messages.
-    :param fetch: returns the recipe of a given name, for `base` and `like`.
+    :param fetch: returns the recipe of a given name, for `base` and `like`; raises KeyError if there is none.
+    :returns: the recipe.
     :raises RecipeError: it is wrong, or over a limit.
     """
     return read(Source(text, file).top(), fetch, whole=True)
@@ -69,6 +70,8 @@ def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
 def load_file(path: str | os.PathLike[str]) -> Recipe:
     """Load a recipe from a file; recipes that it refers to are in the same directory.
 
+    :param path: the file.
+    :returns: the recipe.
     :raises RecipeError: it is wrong, or over a limit.
     :raises OSError: it cannot be read.
     """
@@ -77,7 +80,7 @@ def load_file(path: str | os.PathLike[str]) -> Recipe:
 
 
 def load_from(file: BinaryIO, path: Path) -> Recipe:
-    """As `load_file`, from an open file."""
+    """As `load_file`, from an open file; of `path` only the directory and the name are used."""
     return _Files().load(file, path, ())
 
 
@@ -85,7 +88,7 @@ class _Files:
     """Recipes that are made from one another: each is read once, and all have one room together."""
 
     def __init__(self) -> None:
-        self._room = Room()
+        self._room = dict(LIMITS)
         self._made: dict[Path, Recipe] = {}
 
     def load(self, file: BinaryIO, path: Path, within: tuple[Path, ...]) -> Recipe:
@@ -202,7 +205,7 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
         return Recipe(stream, "auto", "auto")
     if "part" not in top:
         raise top.fail("it says nothing of a stream: give it a guest, parts, or a base")
-    return Recipe(Draft(tuple(parts_of(top, "part", fetched(top, fetch)))), form)
+    return Recipe(Draft(tuple(parts_of(top, "part", lambda row, key: _fetched(row, key, fetch).stream))), form)
 
 
 def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
@@ -215,11 +218,6 @@ def _fetched(table: Table, key: str, fetch: Fetch | None) -> Recipe:
         raise table.fail(f"there is no recipe {shown(name)}", key) from None
     except ValueError as error:
         raise table.fail(str(error), key) from None
-
-
-def fetched(table: Table, fetch: Fetch | None) -> Callable[[Table, str], Draft]:
-    """What finds the stream of another recipe that a key of a table names."""
-    return lambda within, key: _fetched(within, key, fetch).stream
 
 
 # -- faults ---------------------------------------------------------------------------------------------------
@@ -250,6 +248,7 @@ def _named(draft: Edited, table: Table, key: str) -> Spot:
 
 def _fault(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     """One edit."""
+    renamed(table)
     does = [name for name in _FAULTS if name in table]
     if len(does) != 1:
         raise table.fail(f"a fault is one of {', '.join(_FAULTS)}, here are {len(does)}")
@@ -259,7 +258,6 @@ def _fault(draft: Edited, table: Table, fetch: Fetch | None) -> None:
         table.spend("steps", 8 + sum(check(part) + _weight(part) for part in draft.fresh))
     except FieldError as error:
         raise (table.fail(str(error), "field") if "field" in table else misfit(table, error)) from None
-    table.done()
 
 
 def _weight(part: Part) -> int:
@@ -302,7 +300,7 @@ def _insert(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     def named(row: Table, key: str) -> Part:
         return draft.part(_named(draft, row, key))
 
-    parts = tuple(parts_of(table, "insert", fetched(table, fetch), named))
+    parts = tuple(parts_of(table, "insert", lambda row, key: _fetched(row, key, fetch).stream, named))
     for key, edit in (("before", draft.before), ("after", draft.after), ("instead", draft.swap)):
         if key in table:
             edit(_named(draft, table, key), *parts)
@@ -338,14 +336,10 @@ def _cut(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     draft.cut = at
 
 
-# Layers that announce the byte order of what follows their headers.
-_ORDERED = (*ANNOUNCING.values(), "xl")
-
-
 def _big(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     layers = table.take("big_endian", list, [])
-    if not set(map(str, layers)) <= set(_ORDERED):
-        raise table.fail(f"{layers} is not some of {', '.join(_ORDERED)}", "big_endian")
+    if not set(map(str, layers)) <= set(ORDERED):
+        raise table.fail(f"{layers} is not some of {', '.join(ORDERED)}", "big_endian")
     if not layers or not set(layers) <= draft.headed():
         raise table.fail(f"{layers} is not some of the layers in the stream that have a header", "big_endian")
     draft.big = frozenset(layers)

@@ -16,14 +16,11 @@ from typing import Any
 
 from .. import tables
 from ..codec.content import Buffer, Content, Made, Numbers, span
-from ..errors import FieldError
 from ..schema import libxc
-from ..writer.builders import PAGE_CODES, page_data
+from ..writer.builders import DATA_TYPES, PAGE_CODES, page_data
 from ..writer.part import Part, size
 
 PAGE = libxc.PAGE_SIZE
-TYPES = {row.name: row for row in libxc.PAGE_TYPES}
-DATA = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 # Entries of a page table that point somewhere: those below the slots of an L4 table that Xen keeps for itself.
 _PRESENT = 256
 # Frames are filled from the same bytes that many at a time: fewer and larger buffers cost the system less.
@@ -69,15 +66,15 @@ def frames(text: str) -> tuple[Frames, ...]:
         if last < first:
             raise ValueError(f"{item!r} ends before it begins")
         kind = match["type"] or "NOTAB"
-        if kind not in TYPES:
-            raise ValueError(f"{kind!r} is none of {', '.join(TYPES)}")
+        if kind not in PAGE_CODES:
+            raise ValueError(f"{kind!r} is none of {', '.join(PAGE_CODES)}")
         found.append(Frames(first, last, kind))
     return tuple(found)
 
 
 def numbers(runs: Sequence[Frames]) -> Numbers | list[int]:
     """The numbers of the frames.  Raises ValueError if they are too many for a list."""
-    count = sum(map(len, runs))
+    count = sum(run.last - run.first + 1 for run in runs)  # which may be more than len() can say
     if count > _LISTED_MOST:
         raise ValueError(f"these are {count:,} frames; a list has {_LISTED_MOST:,} at most")
 
@@ -134,14 +131,6 @@ def _each(page: Callable[[int], bytes]) -> Fill:
     return pages
 
 
-def _frame(pfn: int) -> bytes:
-    return pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)
-
-
-def _byte(pfn: int) -> bytes:
-    return bytes([pfn & 0xFF]) * PAGE
-
-
 def table(last: int) -> Fill:
     """A page table whose entries point at the frames from its own on, of a guest whose last frame is `last`."""
     shift, _ = tables.PTE_PFN
@@ -153,22 +142,20 @@ def table(last: int) -> Fill:
     return _each(page)
 
 
-# Contents by name: zeros; the frame's number over and over, in 64 bits or its lowest 8; bytes in no order, the same
-# on every machine, no two pages of a GiB alike; entries of a page table.
-FILLS = ("zero", "pfn", "byte", "random", "table")
+# Contents by name, from a seed and the guest's last frame: zeros; the frame's number over and over, in 64 bits or its
+# lowest 8; bytes in no order, the same on every machine, no two pages of a GiB alike; entries of a page table.
+FILLS: dict[str, Callable[[int, int], Fill]] = {
+    "zero": lambda seed, last: pattern(b"\0"),
+    "pfn": lambda seed, last: _each(lambda pfn: pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)),
+    "byte": lambda seed, last: _each(lambda pfn: bytes([pfn & 0xFF]) * PAGE),
+    "random": lambda seed, last: _random(seed),
+    "table": lambda seed, last: table(last),
+}
 
 
 def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
-    """The contents of that name.  Raises FieldError."""
-    if name not in FILLS:
-        raise FieldError("fill", f"{name!r} is none of {', '.join(FILLS)}")
-    if name == "random":
-        return _random(seed)
-    if name == "table":
-        return table(last)
-    if name == "zero":
-        return pattern(b"\0")
-    return _each({"pfn": _frame, "byte": _byte}[name])
+    """The contents of that name."""
+    return FILLS[name](seed, last)
 
 
 # -- records --------------------------------------------------------------------------------------------------
@@ -190,23 +177,18 @@ class Memory:
     def parts(self) -> Iterator[Part]:
         """The records, each made when it is asked for."""
         some: list[Frames] = []
-        room = self.batch
+        room, left = self.batch, self.pages
         for run in self.frames:
             first = run.first
             while first <= run.last:
                 last = min(run.last, first + room - 1)
                 some.append(Frames(first, last, run.type))
                 room -= last + 1 - first
+                left -= last + 1 - first
                 first = last + 1
-                if not room:
-                    yield self.record(some)
+                if not room or not left:
+                    yield Part("libxc.PAGE_DATA", Pages(tuple(some), self.fills))
                     some, room = [], self.batch
-        if some:
-            yield self.record(some)
-
-    def record(self, some: Sequence[Frames]) -> Part:
-        """PAGE_DATA of some frames."""
-        return Part("libxc.PAGE_DATA", Pages(tuple(some), self.fills))
 
 
 class Pages(Mapping[str, Any]):
@@ -241,7 +223,7 @@ class Pages(Mapping[str, Any]):
             yield from map(PAGE_CODES[run.type].__or__, range(run.first, run.last + 1))
 
     def _pages(self) -> list[Content]:
-        runs = [run for run in self.frames if run.type in DATA]
+        runs = [run for run in self.frames if run.type in DATA_TYPES]
         if sum(map(len, runs)) <= _RUN:
             return [buffer for run in runs for buffer in self._of(run)(run.first, len(run))]
         return [Made(PAGE * sum(map(len, runs)), lambda: chain.from_iterable(map(self._made, runs)))]
@@ -268,7 +250,7 @@ class Many(Part):
     def extent(self) -> int:
         memory = self.memory
         records = (memory.pages + memory.batch - 1) // memory.batch
-        filled = sum(len(run) for run in memory.frames if run.type in DATA)
+        filled = sum(len(run) for run in memory.frames if run.type in DATA_TYPES)
         return records * size(page_data([], [], []).whole("<")) + 8 * memory.pages + PAGE * filled
 
     def whole(self, order: str) -> list[Content]:

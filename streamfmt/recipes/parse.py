@@ -15,7 +15,7 @@ from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resi
 from ..codec.decode import layouts
 from ..codec.plan import implied
 from ..errors import FieldError, RecipeError
-from ..schema.model import Choice, Field, Item, Layout
+from ..schema.model import Choice, Field, Item, Layout, members
 from ..schema.model import Part as Variable
 from ..writer.builders import vcpu
 from ..writer.draft import Draft
@@ -30,6 +30,8 @@ _RANDOM_FEW = 64 << 10
 _ZEROS_MOST = 1 << 40
 _FRAMES_MOST = MOST // memory.PAGE
 FRAMES_MAX = tables.ENTRY_PFN_MASK + 1
+# No field is wider.
+_NUMBERS_MAX = 1 << 64
 # Some layers have signed lengths and types.
 _LEAST = -(1 << 63)
 _VCPU = ("BASIC", "EXTENDED", "XSAVE")
@@ -134,12 +136,12 @@ def _layout(layout: Layout, table: Table, outer: tuple[_Given, ...] = ()) -> dic
     given: _Given = {}
     _collect(table, "", {row.item.path for row in layout.rows}, given)
     around = (given, *outer)
-    members = {item.path: item for item in layout.members(lambda choice: _chosen(choice, around))}
+    there = {item.path: item for item in members(layout.items, lambda choice: _chosen(choice, around))}
     found: dict[str, Any] = {}
     for path, (within, name, value) in given.items():
-        item = members.get(path)
+        item = there.get(path)
         if item is None:
-            known = ", ".join(members)
+            known = ", ".join(there)
             raise within.fail(f"{layout.path} has no such field{f', only {known}' if known else ''}", name)
         if isinstance(item, Field):
             found[path] = _field(item, value, within, name)
@@ -183,7 +185,7 @@ def _variable(part: Variable, value: Any, table: Table, name: str, around: tuple
         return _bytes(value, table, name)
     if isinstance(value, str):
         try:
-            return memory.numbers(frames(value, table, name))
+            return memory.numbers(frames(value, table, name, most=_NUMBERS_MAX))
         except ValueError as error:
             raise table.fail(str(error), name) from None
     if not isinstance(value, list):
@@ -214,17 +216,17 @@ def parts_of(
 ) -> Iterator[Part]:
     """The parts in a list of tables; what `named` finds, where it is given, may be copied.  Raises RecipeError."""
     for row in table.tables(key):
+        renamed(row)
         if "recipe" in row:
             parts = fetched(row, "recipe").parts
             row.spend("parts and rows", len(parts), "recipe")
             yield from parts
-            row.done()
             continue
         row.spend("parts and rows", 1)
         if "copy" in row and named is not None:
             yield around(named(row, "copy"), row)
         elif "raw" in row:
-            yield raw(content(row, "raw"), row.number("zeros", 0, most=_ZEROS_MOST))
+            yield raw(content(row, "raw"), _zeros(row, "zeros"))
         elif "pages" in row:
             yield around(_pages(row), row)
         elif "vcpu" in row:
@@ -234,7 +236,12 @@ def parts_of(
             )
         else:
             yield around(_plain(row), row)
-        row.done()
+
+
+def renamed(row: Table) -> None:
+    """Refuse a key that has another name now."""
+    if "octets" in row:
+        raise row.fail("octets is called bytes now", "octets")
 
 
 def check(part: Part) -> int:
@@ -266,8 +273,8 @@ def misfit(row: Table, error: FieldError) -> RecipeError:
     return row.fail(message, *place)
 
 
-def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames, ...]:
-    """The frames that a text says.  Raises RecipeError."""
+def frames(text: object, table: Table, *place: str | int, most: int = FRAMES_MAX) -> tuple[memory.Frames, ...]:
+    """The frames that a text says, or other numbers below `most`.  Raises RecipeError."""
     if not isinstance(text, str):
         raise table.fail(f'{shown(text)} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"', *place)
     try:
@@ -275,8 +282,9 @@ def frames(text: object, table: Table, *place: str | int) -> tuple[memory.Frames
     except ValueError as error:
         raise table.fail(str(error), *place) from None
     table.spend("runs of frames", len(found), *place)
-    if any(run.last >= FRAMES_MAX for run in found):
-        raise table.fail(f"a page entry has no room for frames from {FRAMES_MAX:#x} on", *place)
+    if any(run.last >= most for run in found):
+        what = "a page entry has no room for frames" if most == FRAMES_MAX else "a field has no room for numbers"
+        raise table.fail(f"{what} from {most:#x} on", *place)
     return found
 
 
@@ -295,14 +303,9 @@ def _pages(row: Table) -> Part:
     runs = frames(row.any("pages"), row, "pages")
     if sum(map(len, runs)) > _FRAMES_MOST:
         raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
-    if "contents" in row:
-        return _pages_with(runs, row)
-    fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
-    return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
-
-
-def _pages_with(runs: tuple[memory.Frames, ...], row: Table) -> Part:
-    """PAGE_DATA with contents of its own."""
+    if "contents" not in row:
+        fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
+        return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
     contents = content(row, "contents")
     if len(contents) % memory.PAGE:
         raise row.fail(f"{len(contents):,} bytes are no whole pages", "contents")
@@ -316,8 +319,32 @@ def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
         if not pattern:
             raise table.fail("no bytes fill no page", key)
         return memory.pattern(pattern)
-    word = table.one_of(key, memory.FILLS, default)
+    word = table.one_of(key, tuple(memory.FILLS), default)
     return memory.fill(word, table.number("seed", 0), last)
+
+
+def _patches(row: Table, key: str) -> tuple[tuple[str, int | Content], ...]:
+    inner = row.table(key)
+    return tuple((name, patch_value(inner, name)) for name, _ in inner.each())
+
+
+def _signed(row: Table, key: str) -> int:
+    return row.number(key, 0, least=_LEAST)
+
+
+def _zeros(row: Table, key: str) -> int:
+    return row.number(key, 0, most=_ZEROS_MOST)
+
+
+# What is said of a part beyond its fields, by key: the attribute of Part, and what reads it.
+AROUND: dict[str, tuple[str, Callable[[Table, str], Any]]] = {
+    "bytes": ("data", content),
+    "set": ("patches", _patches),
+    "type": ("code", _signed),
+    "length": ("declared_length", _signed),
+    "padding": ("padding", content),
+    "zeros": ("fill", _zeros),
+}
 
 
 def around(part: Part, row: Table) -> Part:
@@ -325,19 +352,7 @@ def around(part: Part, row: Table) -> Part:
     for key in ("type", "length", "padding"):
         if key in row and not (part.is_record and (key == "padding" or part.layer in HEADED)):
             raise row.fail(f"{part.path} has no {key} around it that could be another", key)
-    if "bytes" in row:
-        part = replace(part, data=content(row, "bytes"))
-    if "type" in row:
-        part = replace(part, code=row.number("type", 0, least=_LEAST))
-    if "length" in row:
-        part = replace(part, declared_length=row.number("length", 0, least=_LEAST))
-    if "padding" in row:
-        part = replace(part, padding=content(row, "padding"))
-    if "zeros" in row:
-        part = replace(part, fill=row.number("zeros", 0, most=_ZEROS_MOST))
-    if "set" in row:
-        inner = row.table("set")
-        part = replace(part, patches=tuple((name, patch_value(inner, name)) for name, _ in inner.each()))
+    part = replace(part, **{name: read(row, key) for key, (name, read) in AROUND.items() if key in row})
     try:
         steps = check(part)
     except FieldError as error:

@@ -51,39 +51,35 @@ _DOT, _HEADING = 9, 9
 _DIGITS = 4300
 
 
-class Measure:
-    """How many tokens a text has, how deep they lie in one another, and how many dots are in the longest key.
+def measure(text: str, most: int, deepest: int) -> tuple[int, int, int]:
+    """How many tokens a text has, and how deep they lie in one another or how many dots the longest key has.
 
-    `long` is the line of the first number that is longer than Python takes, 0 if there is none.  Headings and dots
-    count for several: tomllib remembers more of them.  Over `most` of the first or `deepest` of the others nothing is
-    looked at any further.
+    The third is the line of the first number that is longer than Python takes, 0 if there is none.  Headings and dots
+    count for several: tomllib remembers more of them.  Over `most` or `deepest` nothing is looked at any further.
     """
-
-    def __init__(self, text: str, most: int, deepest: int) -> None:
-        self.count = self.depth = self.names = 0
-        self.long = 0
-        depth = names = lines = 0
-        line = 1
-        last = "\n"
-        for token in tokens(text):
-            if token == "\n":
-                lines += 1
-            elif token == ".":
-                names += 1
-                self.count += _DOT
-            else:
-                if len(token) > _DIGITS and token[0] in "+-0123456789":
-                    self.long = self.long or line
-                self.count += _HEADING if token == "[" and last == "\n" and not depth else 1
-                depth += (token in "[{") - (token in "]}")
-                if token in "=,[]{}":
-                    names = 0
-            last = token
-            line += token.count("\n")
-            self.depth, self.names = max(self.depth, depth), max(self.names, names)
-            if max(self.count, lines) > most or max(self.depth, self.names) > deepest or self.long:
-                break
-        self.count = max(self.count, lines)
+    count = deep = long = 0
+    depth = names = lines = 0
+    line = 1
+    last = "\n"
+    for token in tokens(text):
+        if token == "\n":
+            lines += 1
+        elif token == ".":
+            names += 1
+            count += _DOT
+        else:
+            if len(token) > _DIGITS and token[0] in "+-0123456789":
+                long = line
+            count += _HEADING if token == "[" and last == "\n" and not depth else 1
+            depth += (token in "[{") - (token in "]}")
+            if token in "=,[]{}":
+                names = 0
+        last = token
+        line += token.count("\n")
+        deep = max(deep, depth, names)
+        if max(count, lines) > most or deep > deepest or long:
+            break
+    return max(count, lines), deep, long
 
 
 def places(text: str) -> Iterator[tuple[Place, int]]:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from ..errors import RecipeError
-from .tokens import Measure, Place, places
+from .tokens import Place, measure, places
 
 T = TypeVar("T")
 
@@ -36,21 +36,6 @@ _DEEPEST = 64
 _HUGE = 1 << 128
 
 
-class Room:
-    """What is left of the limits."""
-
-    def __init__(self) -> None:
-        self._left = dict(LIMITS)
-
-    def take(self, kind: str, count: int) -> None:
-        """Raises ValueError if no so much is left."""
-        self._left[kind] -= count
-        if self._left[kind] < 0:
-            raise ValueError(
-                f"this makes over {LIMITS[kind]:,} {kind}, the most that a recipe has with all it is made from"
-            )
-
-
 class Table:
     """A TOML table whose keys are taken one by one from `values`; what is left when all have been is not known."""
 
@@ -69,10 +54,7 @@ class Table:
 
     def spend(self, kind: str, count: int, *place: str | int) -> None:
         """Take some of what the limits leave.  Raises RecipeError."""
-        try:
-            self.source.room.take(kind, count)
-        except ValueError as error:
-            raise self.fail(f"{error}{self.source.way}", *place) from None
+        self.source.spend(kind, count, (*self.place, *place))
 
     def take(self, key: str, kind: type[T], default: T) -> T:
         """The key's value, if it is of that kind.  Raises RecipeError."""
@@ -121,11 +103,13 @@ class Table:
         return Table(self.source, self.take(key, dict, {}), (*self.place, key))
 
     def tables(self, key: str) -> Iterator[Table]:
-        """Tables of a list, such as [[part]]."""
+        """Tables of a list, such as [[part]]; each may have no more keys than are asked for before the next is."""
         for number, row in enumerate(self.take(key, list, [])):
             if not isinstance(row, dict):
                 raise self.fail(f"{shown(row)} is not a table", key, number)
-            yield Table(self.source, row, (*self.place, key, number))
+            table = Table(self.source, row, (*self.place, key, number))
+            yield table
+            table.done()
 
     def each(self) -> Iterator[tuple[str, Any]]:
         """All keys, which may be any, and their values."""
@@ -143,38 +127,37 @@ class Table:
 class Source:
     """The text of a recipe, `file` for what people call it.
 
-    `room` is what it may have, `chain` the names of the recipes on the way to it and its own.
+    `room` is what is left of the limits, `chain` the names of the recipes on the way to it and its own.
     """
 
-    def __init__(self, text: str, file: str, room: Room | None = None, chain: tuple[str, ...] = ()) -> None:
+    def __init__(self, text: str, file: str, room: dict[str, int] | None = None, chain: tuple[str, ...] = ()) -> None:
         self.text = text
         self.file = file
-        self.room = room or Room()
+        self._room = dict(LIMITS) if room is None else room
         self._chain = chain
 
-    @property
-    def way(self) -> str:
-        """How one came here from the first recipe."""
-        return chained(self._chain)
+    def spend(self, kind: str, count: int, place: Place = ()) -> None:
+        """Take some of what the limits leave, for what stands at a place.  Raises RecipeError."""
+        self._room[kind] -= count
+        if self._room[kind] < 0:
+            most = f"over {LIMITS[kind]:,} {kind}, the most that a recipe has with all it is made from"
+            raise self.error(place, f"this makes {most}{chained(self._chain)}")
 
     def top(self) -> Table:
         """The whole of it.  Raises RecipeError."""
         if self.text.startswith("\ufeff"):
-            raise RecipeError(self.file, 1, "", "it begins with a byte order mark, U+FEFF: TOML has none")
-        measure = Measure(self.text, LIMITS["words and marks"], _DEEPEST)
-        if max(measure.depth, measure.names) > _DEEPEST:
-            raise RecipeError(self.file, 1, "", "its lists and tables lie too deep in one another")
-        if measure.long:
-            raise RecipeError(self.file, measure.long, "", "this number has too many digits")
-        try:
-            self.room.take("bytes of text", len(self.text))
-            self.room.take("words and marks", measure.count)
-        except ValueError as error:
-            raise RecipeError(self.file, 1, "", f"{error}{self.way}") from None
+            raise self.error((), "it begins with a byte order mark, U+FEFF: TOML has none")
+        count, depth, long = measure(self.text, LIMITS["words and marks"], _DEEPEST)
+        if depth > _DEEPEST:
+            raise self.error((), "its lists and tables lie too deep in one another")
+        if long:
+            raise RecipeError(self.file, long, "", "this number has too many digits")
+        self.spend("bytes of text", len(self.text))
+        self.spend("words and marks", count)
         try:
             return Table(self, tomllib.loads(self.text))
         except RecursionError:
-            raise RecipeError(self.file, 1, "", "its lists and tables lie too deep in one another") from None
+            raise self.error((), "its lists and tables lie too deep in one another") from None
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"line (\d+)", str(error))
             line = int(found[1]) if found else self.text.count("\n") + 1
@@ -190,7 +173,7 @@ class Source:
     def line(self, place: Place) -> int:
         """The line where a place begins, or the nearest thing around it that begins a line."""
         best, deepest = 1, 0
-        for whole, number in places(self.text):
+        for whole, number in places(self.text) if place else ():  # where it is no TOML, only the whole is spoken of
             here = whole[: len(place)]
             if here == place[: len(here)] and len(here) > deepest:
                 best, deepest = number, len(here)

@@ -8,15 +8,18 @@ integer are printed only where they are set: most lines of a page batch would sa
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Generator
 from itertools import groupby
 from textwrap import fill
 
 from .. import tables
 from ..codec.decode import Scopes, layouts, referred, times, values_of
+from ..codec.encode import whole
+from ..reader.body import Body
 from ..reader.events import PAGE, Layer, Record
 from ..reader.window import Window
-from ..schema.catalogue import CONTEXT_TYPES
+from ..schema import hvm
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .pages import number
 from .records import Fields
@@ -37,7 +40,7 @@ _PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256)
 _NAMES: dict[str, dict[int, str]] = {
     **{f"{layer}.record_header.type": names for layer, names in tables.RECORDS.items()},
     "libxc.domain_header.type": {code: f"x86 {name.upper()}" for code, name in tables.GUESTS.items()},
-    "libxc.HVM_CONTEXT.context.typecode": {code: row.name for code, row in CONTEXT_TYPES.items()},
+    "libxc.HVM_CONTEXT.context.typecode": {row.code: row.name for row in hvm.CONTEXT_TYPES},
 }
 
 
@@ -106,8 +109,7 @@ class Dump:
         self._write = write
         self._full = full
         self._width = width
-        self._record: Record
-        self._window: Window
+        self._body: Body
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes) -> None:
         """A header that has been read."""
@@ -125,28 +127,20 @@ class Dump:
 
     def record_header(self, record: Record) -> None:
         """The header of a record, which has been read."""
-        order = record.layer.order
         layout = layouts().get(f"{record.layer.name}.record_header")
-        if layout is None:
-            return
-        values = {"type": record.type, "length": record.declared_length}
-        raw = b"".join(
-            values[row.path].to_bytes(row.size, "big" if order == ">" else "little", signed=row.signed)
-            for row in layout.fields
-        )
-        self._fields(layout, layout.fields, raw, record.offset, order, "")
+        if layout is not None:
+            raw = whole(layout, {"type": record.type, "length": record.declared_length}, record.layer.order)
+            self._fields(layout, layout.fields, raw, record.offset, record.layer.order, "")
 
     def record(self, record: Record, window: Window) -> Generator[int, int, None]:
         """Program that dumps a record whose header has been read: that header, and the body."""
-        self._record, self._window = record, window
+        self._body = body = Body(window, record)
         self.record_header(record)
         try:
             if record.path in layouts():
                 yield from self._layout(layouts()[record.path], "")
-            left = self._left()
-            if left:
-                name = "body" if left == record.length else "what the fields do not cover"
-                yield from self._opaque(name, left)
+            name = "body" if body.left == record.length else "what the fields do not cover"
+            yield from self._opaque(name, body.left)
         except _CutError:
             pass  # the reader reports it itself
 
@@ -184,7 +178,7 @@ class Dump:
             text = _values(layout, rows, values, prefix)
             self._line(at + offset, data, hanging(text, self._width, _WORDS, _WORDS))
         if end < len(raw):
-            self._note(f"{_join(prefix, 'a field')} that is cut off: {len(raw) - end:,} bytes")
+            self._note(f"{_join(prefix, 'a field')} that is cut off: {number(len(raw) - end, 'byte', 'bytes')}")
             self._raw(at + end, raw[end:])
 
     def _more(self, left: int) -> None:
@@ -193,20 +187,10 @@ class Dump:
 
     # -- programs that read the body ----------------------------------------------------------------------------
 
-    def _left(self) -> int:
-        return self._record.end - self._window.position
-
-    def _hold(self, count: int) -> Generator[int, int, int]:
-        """Have the next `count` bytes of the body in the window; how many there are, fewer if the stream ends."""
-        window = self._window
-        if window.hi - window.lo < count and not (yield count):
-            return window.hi - window.lo
-        return count
-
     def _skip(self, count: int, text: str) -> Generator[int, int, None]:
         """Skip bytes, and say so in a line."""
         self._note(f"... {text}")
-        if (yield -count) < count:
+        if (yield from self._body.skip(count)) < count:
             raise _CutError
 
     def _layout(self, layout: Layout, prefix: str, outer: Scopes = ()) -> Generator[int, int, bool]:
@@ -227,14 +211,13 @@ class Dump:
 
     def _block(self, layout: Layout, item: Block, prefix: str, scopes: Scopes) -> Generator[int, int, bool]:
         """Fields of fixed size."""
-        size = min(item.size, self._left())
-        held = yield from self._hold(size)
-        at, order = self._window.position, self._record.layer.order
-        raw = self._window.take(held)
-        self._fields(layout, item.fields, raw, at, order, prefix)
-        if held < size:
+        body = self._body
+        at, size = body.at, min(item.size, body.left)
+        raw = yield from body.take(size)
+        self._fields(layout, item.fields, raw, at, body.order, prefix)
+        if len(raw) < size:
             raise _CutError
-        scopes[0].update(values_of(item.fields, raw, order))
+        scopes[0].update(values_of(item.fields, raw, body.order))
         return size == item.size
 
     def _part(self, part: Part, name: str, scopes: Scopes) -> Generator[int, int, bool]:
@@ -245,7 +228,7 @@ class Dump:
         claimed = times(part, scopes)
         if part.element is not None and not (part.unit and part.element.size == part.unit):
             return (yield from self._list(part, part.element, name, claimed, scopes))
-        room = self._left() // part.unit
+        room = self._body.left // part.unit
         count = room if claimed is None else min(claimed, room)
         if part.element is not None:
             yield from self._array(part, part.element, name, count)
@@ -259,13 +242,13 @@ class Dump:
 
     def _array(self, part: Part, element: Layout, name: str, count: int) -> Generator[int, int, None]:
         """Elements that are fields of one size."""
-        order = self._record.layer.order
+        body = self._body
         shown = count if self._full else min(count, ELEMENTS_MAX)
         for place in range(shown):
-            held = yield from self._hold(part.unit)
-            at = self._window.position
-            self._fields(element, element.fields, self._window.take(held), at, order, f"{name}[{place}]")
-            if held < part.unit:
+            at = body.at
+            raw = yield from body.take(part.unit)
+            self._fields(element, element.fields, raw, at, body.order, f"{name}[{place}]")
+            if len(raw) < part.unit:
                 raise _CutError
         if count > shown:
             yield from self._skip((count - shown) * part.unit, f"{count - shown:,} more of {name}")
@@ -275,10 +258,11 @@ class Dump:
     ) -> Generator[int, int, bool]:
         """Elements of any size and form; whether all of them are there and what follows is not passed over."""
         place = 0
-        while self._left() if count is None else place < count:
+        while self._body.left if count is None else place < count:
             if place == ELEMENTS_MAX and not self._full:
                 rest = "" if part.open else " and what follows"
-                yield from self._skip(self._left(), f"more of {name}{rest}, {self._left():,} bytes")
+                left = self._body.left
+                yield from self._skip(left, f"more of {name}{rest}, {left:,} bytes")
                 return False
             if not (yield from self._layout(element, f"{name}[{place}]", scopes)):
                 return False
@@ -292,11 +276,10 @@ class Dump:
         self._note(f"{name}: {number(count, 'byte', 'bytes')}")
         shown = left = count if self._full else min(count, BYTES_MAX)
         while left:
-            piece = min(left, _PIECE)
-            held = yield from self._hold(piece)
-            at = self._window.position
-            self._raw(at, self._window.take(held))
-            if held < piece:
+            at, piece = self._body.at, min(left, _PIECE)
+            raw = yield from self._body.take(piece)
+            self._raw(at, raw)
+            if len(raw) < piece:
                 raise _CutError
             left -= piece
         if count > shown:
@@ -304,28 +287,27 @@ class Dump:
 
     def _string(self, name: str) -> Generator[int, int, None]:
         """Bytes up to a NUL, or to the record's end."""
-        window = self._window
-        room = _PIECE if self._full else BYTES_MAX
+        body, window = self._body, self._body.window
+        room = sys.maxsize if self._full else BYTES_MAX
         hidden = 0
         begun = ended = False
-        while not ended and self._left():
-            piece = min(_PIECE, self._left())
-            held = yield from self._hold(piece)
+        while not ended and body.left:
+            at, piece = body.at, min(_PIECE, body.left)
+            held = yield from body.take(piece)
             if not held:
                 raise _CutError
-            at, data = window.position, bytes(window.buf[window.lo : window.lo + held])
-            text, nul, _ = data.partition(b"\0")
-            data = data[: len(text) + len(nul)]
-            window.lo += len(data)
+            text, nul, rest = held.partition(b"\0")
+            window.lo -= len(rest)  # what comes after the string
+            data = text + nul
             if not begun:
                 begun = True
                 shown = text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + b"..."
                 self._note(f"{name} = {shown.decode('latin-1')!a}")
             self._raw(at, data[:room])
-            hidden += len(data) - len(data[:room])
-            room = _PIECE if self._full else max(room - len(data), 0)
+            hidden += len(data[room:])
+            room = max(room - len(data), 0)
             ended = bool(nul)
-            if held < piece and not ended:
+            if len(held) < piece and not ended:
                 self._more(hidden)
                 raise _CutError
         self._more(hidden)

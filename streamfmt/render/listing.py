@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..codec.decode import fixed, layouts
 from ..reader.fields import name_of
-from ..reader.names import named
+from ..reader.identification import named
 from .hexdump import hanging
 from .pages import number
 from .records import Brief, header_text, plain
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.events import Layer, Record
+
+    # Where and why an input could not be read to its end.
+    Stop = tuple[int, str] | None
 
 FORMAT = "streamfmt-show-2"
 _COLOURS = {"name": "\x1b[1m", "place": "\x1b[2m", "layer": "\x1b[1;36m", "bad": "\x1b[1;31m"}
@@ -36,20 +39,6 @@ class Row:
     @property
     def length(self) -> int:
         return self.brief.pages.length if self.brief.pages else self.record.length
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """What is known when an input has been read: its size, records, how many were shown if selected, and remarks.
-
-    `stopped` is the offset and the reason if it could not be read to its end.
-    """
-
-    size: int
-    records: int
-    shown: int | None
-    stopped: tuple[int, str] | None
-    remarks: list[str]
 
 
 class JsonLines:
@@ -94,9 +83,10 @@ class JsonLines:
             **pages,
         )
 
-    def end(self, end: End) -> None:
-        stopped = {"offset": end.stopped[0], "reason": end.stopped[1]} if end.stopped else None
-        self._print(end=True, bytes=end.size, stopped=stopped, remarks=end.remarks)
+    def end(self, size: int, records: int, shown: int | None, stopped: Stop, remarks: list[str]) -> None:
+        """What is known when an input has been read; of its records `shown` were wanted, if some were selected."""
+        why = {"offset": stopped[0], "reason": stopped[1]} if stopped else None
+        self._print(end=True, bytes=size, stopped=why, remarks=remarks)
 
 
 class Table:
@@ -143,14 +133,13 @@ class Table:
         text = hanging(text, self._width, len(place + named), len(place) + 2, _DETAIL_LINES)
         self._write((self._paint("place", place) + self._paint("name", named) + text).rstrip())
 
-    def end(self, end: End) -> None:
+    def end(self, size: int, records: int, shown: int | None, stopped: Stop, remarks: list[str]) -> None:
         if not self._path:
-            self._write(f"{self._name}: {end.stopped[1] if end.stopped else 'nothing'}")
+            self._write(f"{self._name}: {stopped[1] if stopped else 'nothing'}")
             return
-        counted = number(end.records, "record", "records")
-        shown = counted if end.shown is None else f"{end.shown:,} of {counted} shown"
-        lines = [f"{shown}, {end.size:,} bytes", *end.remarks]
-        if end.stopped:
-            at, reason = end.stopped
+        counted = number(records, "record", "records")
+        lines = [f"{counted if shown is None else f'{shown:,} of {counted} shown'}, {size:,} bytes", *remarks]
+        if stopped:
+            at, reason = stopped
             lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))
         self._write("\n" + "\n".join(lines))

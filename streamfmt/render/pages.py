@@ -20,8 +20,7 @@ class Pages:
         self.records = 0
         self.length = 0
         self.types: Counter[int] = Counter()
-        self.low = 0
-        self.high = 0
+        self.low, self.high = 1 << 64, 0
         self.ranges: list[tuple[int, int]] = []
         self._many = False
 
@@ -39,9 +38,7 @@ class Pages:
         mask, shift = tables.ENTRY_PFN_MASK, tables.ENTRY_TYPE_SHIFT
         pfns = [entry & mask for entry in entries]
         low, high = min(pfns), max(pfns)
-        if self.types:
-            low, high = min(low, self.low), max(high, self.high)
-        self.low, self.high = low, high
+        self.low, self.high = min(self.low, low), max(self.high, high)
         self.types.update([entry >> shift for entry in entries])
         if not self._many:
             self._note(pfns)
@@ -76,11 +73,7 @@ class Pages:
         """Take in what another one has summed up, which comes after."""
         self.records += other.records
         self.length += other.length
-        if not other.types:
-            return
-        self.low, self.high = (
-            (min(self.low, other.low), max(self.high, other.high)) if self.types else (other.low, other.high)
-        )
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.types.update(other.types)
         self._many = self._many or other._many
         for first, last in other.ranges:

@@ -14,7 +14,7 @@ from .. import tables
 from ..codec.decode import fixed, layouts
 from ..reader.body import Body
 from ..reader.events import Layer, Record
-from ..reader.hvm_context import BEYOND, Entries
+from ..reader.hvm_context import BEYOND, END, Entries
 from ..reader.page_data import PageData
 from ..reader.window import Window
 from ..reader.xenstore import Pairs
@@ -30,7 +30,6 @@ _NAMED = 32
 # Bytes and entries looked at where only walking through them gives their number.
 _WALK_BYTES = 1 << 20
 _WALK_ENTRIES = 4096
-_PIECE = 32 << 10
 # Raw fields longer than this are content, not values.
 _RAW_MAX = 64
 # Bytes shown of a line of text.
@@ -91,7 +90,7 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
     elif (part := _listed(layout)) is not None:
         words.append((yield from _list(body, layout, part, fields)))
     elif layout.extent is not None and record.length > layout.extent:
-        words.append(f"{record.length - layout.extent:,} bytes more than it should have")
+        words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
     return Brief(fields, ", ".join(words))
 
 
@@ -126,18 +125,14 @@ def _pages(body: Body) -> Generator[int, int, Brief]:
     return Brief(fields, "; ".join(remarks), pages, clean=bool(walk.count and not walk.unknown and not remarks))
 
 
-# Noun for the elements of a record's array, and how one of them is printed; None if only their number is.
-_ELEMENTS: dict[str, tuple[str, str, Callable[[Layout, Fields], str] | None]] = {
-    "libxc.X86_CPUID_POLICY": ("leaf", "leaves", None),
-    "libxc.X86_PV_P2M_FRAMES": ("entry", "entries", None),
-    "libxc.CHECKPOINT_DIRTY_PFN_LIST": ("pfn", "pfns", None),
-    "libxc.X86_MSR_POLICY": ("MSR", "MSRs", lambda _, row: f"{row['index']:#x}={row['value']:#x}"),
-    "libxc.X86_PV_VCPU_MSRS": ("MSR", "MSRs", lambda _, row: f"{row['index']:#x}={row['value']:#x}"),
-    "libxc.HVM_PARAMS": (
-        "parameter",
-        "parameters",
-        lambda layout, row: f"{name_of(layout, 'index', row['index'])}={row['value']:#x}",
-    ),
+# Nouns for the elements of a record's array.  Those that are a number and its value are printed, the first of them.
+_ELEMENTS = {
+    "libxc.X86_CPUID_POLICY": ("leaf", "leaves"),
+    "libxc.X86_PV_P2M_FRAMES": ("entry", "entries"),
+    "libxc.CHECKPOINT_DIRTY_PFN_LIST": ("pfn", "pfns"),
+    "libxc.X86_MSR_POLICY": ("MSR", "MSRs"),
+    "libxc.X86_PV_VCPU_MSRS": ("MSR", "MSRs"),
+    "libxc.HVM_PARAMS": ("parameter", "parameters"),
 }
 
 
@@ -156,7 +151,7 @@ def _listed(layout: Layout) -> Part | None:
 def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[int, int, str]:
     """An array of elements of one size: how many, and the first ones."""
     record = body.record
-    one, many, show = _ELEMENTS.get(record.path, ("element", "elements", None))
+    one, many = _ELEMENTS.get(record.path, ("element", "elements"))
     room, odd = divmod(record.length - layout.size, part.unit)
     count = fields.get(part.count, room)
     text = number(room, one, many)
@@ -164,12 +159,14 @@ def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[i
         text += f", count says {count:,}"
     if odd:
         text += f", then {number(odd, 'odd byte', 'odd bytes')}"
-    if show is None or not room or part.element is None:
+    element = part.element
+    if element is None or not {"index", "value"} <= {row.path for row in element.fields}:
         return text
     shown = []
     raw = yield from body.take(part.unit * min(room, _SHOWN))
     for at in range(0, len(raw) - part.unit + 1, part.unit):
-        shown.append(show(part.element, fixed(part.element, raw[at : at + part.unit], record.layer.order)))
+        row = fixed(element, raw[at : at + part.unit], body.order)
+        shown.append(f"{name_of(element, 'index', row['index'])}={row['value']:#x}")
     rest = f", and {room - len(shown):,} more" if room > len(shown) else ""
     return f"{text}: {', '.join(shown)}{rest}" if shown else text
 
@@ -188,13 +185,16 @@ def _context(body: Body) -> Generator[int, int, str]:
         elif len(kinds) < _NAMED:
             kinds.append((name, 1))
             named += 1
+    claim = number(walk.length, "byte", "bytes")
     if walk.ended == BEYOND:
-        kinds.append((f"cut: it claims {walk.length:,} bytes", 1))
+        kinds.append((f"cut: it claims {claim}", 1))
     text = number(entries, "entry", "entries")
     if kinds:
         text += ": " + ", ".join(name if times == 1 else f"{name} x{times}" for name, times in kinds)
     if entries > named:
         text += f", and {entries - named:,} more"
+    if walk.ended == END and walk.length:
+        text += f"; END claims {claim}"
     return text + (f", then {number(body.left, 'more byte', 'more bytes')}" if body.left else "")
 
 
@@ -210,8 +210,8 @@ def _emulator_state(body: Body) -> Generator[int, int, str]:
     size = body.left
     head = yield from body.take(len(_QEMU_MAGIC))
     if head == _QEMU_MAGIC:
-        return f"{size:,} bytes, beginning with {head.decode()}"
-    return f"{size:,} bytes" + (f", beginning {head.hex(' ')}" if head else "")
+        return f"{number(size, 'byte', 'bytes')}, beginning with {head.decode()}"
+    return number(size, "byte", "bytes") + (f", beginning {head.hex(' ')}" if head else "")
 
 
 def _description(body: Body) -> Generator[int, int, str]:
@@ -248,25 +248,18 @@ _WALKS: dict[str, Callable[[Body], Generator[int, int, str]]] = {
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
     "libxl.EMULATOR_CONTEXT": _emulator_state,
     "xapi.XENOPS": _description,
-    "xapi.QEMU_TRAD": _emulator_state,
-    "xapi.QEMU_XEN": _emulator_state,
-    "xapi.VARSTORED": _emulator_state,
-    "xapi.SWTPM0": _emulator_state,
+    **dict.fromkeys(("xapi.QEMU_TRAD", "xapi.QEMU_XEN", "xapi.VARSTORED", "xapi.SWTPM0"), _emulator_state),
     "text.TEXT": _first_line,
     "http.HEAD": _first_line,
 }
 
 
 def _vcpu(record: Record, fields: Fields) -> str:
-    return f"vcpu {fields['vcpu_id']}, {record.length - tables.SIZES[record.path]:,} bytes"
+    return f"vcpu {fields['vcpu_id']}, {number(record.length - tables.SIZES[record.path], 'byte', 'bytes')}"
 
 
 def _emulator(record: Record, fields: Fields) -> str:
     return f"{name_of(layouts()[record.path], 'emulator_id', fields['emulator_id'])}, index {fields['index']}"
-
-
-def _message(_: Record, fields: Fields) -> str:
-    return ascii(fields["message"].decode("latin-1"))
 
 
 # What the fixed fields say, for the records where that is worth words.
@@ -280,9 +273,12 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "libxc.X86_TSC_INFO": lambda _, row: (
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
-    "libxc.TOOLSTACK": lambda record, _: f"{record.length:,} bytes",
+    "libxc.TOOLSTACK": lambda record, _: number(record.length, "byte", "bytes"),
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'byte', 'bytes')}",
-    **{f"xl-migrate.{name}": _message for name in tables.RECORDS["xl-migrate"].values()},
+    **dict.fromkeys(
+        (f"xl-migrate.{name}" for name in tables.RECORDS["xl-migrate"].values()),
+        lambda _, row: ascii(row["message"].decode("latin-1")),
+    ),
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
     "http.REPLY": lambda _, __: "the receiver is ready",
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
@@ -301,7 +297,7 @@ _HEADERS: dict[str, Callable[[Fields], str]] = {
         f"{number(row['optional_data_len'], 'byte', 'bytes')} of optional data"
     ),
     "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'byte', 'bytes')} of XML",
-    "xapi.header": lambda _: "version 2",
+    "xapi.header": lambda _: f"version {tables.XAPI_VERSION}",
     "xl-migrate.header": lambda _: "the receiver is ready",
 }
 

@@ -7,7 +7,7 @@ document cannot disagree with what the reader does; a test makes it again and co
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..schema import hvm, libxc, magic, protocol, states, xapi
 from ..schema.catalogue import catalogue
@@ -194,34 +194,32 @@ def _records(layouts: dict[str, Layout], layer: str, records: Iterable[RecordTyp
 # -- other tables -----------------------------------------------------------------------------------------------
 
 
-def _page_types() -> Iterator[str]:
-    yield from ("## Page types", "", "The type of a page entry says whether the page's content follows.", "")
-    rows = ((row.code, code(row.name), "yes" if row.data else "no", row.doc) for row in libxc.PAGE_TYPES)
-    yield from table(("Type", "Name", "Content", "Meaning"), rows)
+def _section(title: str, intro: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    yield from (f"## {title}", "", intro, "", *table(heads, rows))
 
 
-def _hvm_params() -> Iterator[str]:
-    yield from ("## HVM parameters", "")
-    yield f"Numbers below {hvm.PARAMS_END} that are missing here were never assigned on x86."
-    yield ""
-    yield from table(("Number", "Name"), ((number, code(name)) for name, number in hvm.PARAMS.items()))
-
-
-def _hvm_types() -> Iterator[str]:
-    yield from ("## HVM context entries", "", f"Source: {hvm.CONTEXT_SOURCE}.", "")
-    rows = []
+def _libxc_tables() -> Iterator[str]:
+    """What libxc's records number: page types, parameters, entries of a context."""
+    intro = "The type of a page entry says whether the page's content follows."
+    types = ((row.code, code(row.name), "yes" if row.data else "no", row.doc) for row in libxc.PAGE_TYPES)
+    yield from _section("Page types", intro, ("Type", "Name", "Content", "Meaning"), types)
+    intro = f"Numbers below {hvm.PARAMS_END} that are missing here were never assigned on x86."
+    params = ((number, code(name)) for name, number in hvm.PARAMS.items())
+    yield from _section("HVM parameters", intro, ("Number", "Name"), params)
+    entries = []
     for row in hvm.CONTEXT_TYPES:
         length = _words(map(str, row.lengths), "or")
         if row.unit:
             length = f"{length} + {'n' if row.unit == 1 else f'{row.unit}·n'}"
-        rows.append((row.code, code(row.name), length, row.history))
-    yield from table(("Type", "Name", "Length", "By release"), rows)
+        entries.append((row.code, code(row.name), length, row.history))
+    heads = ("Type", "Name", "Length", "By release")
+    yield from _section("HVM context entries", f"Source: {hvm.CONTEXT_SOURCE}.", heads, entries)
 
 
 def _xenops_keys() -> Iterator[str]:
-    yield from ("## Keys of XENOPS", "", "The text of a XAPI image's XENOPS record is a list of (key value) pairs.", "")
+    intro = "The text of a XAPI image's XENOPS record is a list of (key value) pairs."
     rows = ((code(row.name), row.form, "yes" if row.required else "no", row.doc) for row in xapi.XENOPS_KEYS)
-    yield from table(("Key", "Value", "Required", "Meaning"), rows)
+    yield from _section("Keys of XENOPS", intro, ("Key", "Value", "Required", "Meaning"), rows)
 
 
 def _breach(rule: states.OrderRule) -> str:
@@ -232,7 +230,6 @@ def _breach(rule: states.OrderRule) -> str:
 
 
 def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
-    yield from (f"## Order of records: {name}", "", "A rule is broken by any of its records in the place given.", "")
     rows = (
         (
             code(rule.clause),
@@ -243,7 +240,9 @@ def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
         )
         for rule in rules
     )
-    yield from table(("Clause", "Record", "Where it breaks the rule", "Guests", "Image versions"), rows)
+    intro = "A rule is broken by any of its records in the place given."
+    heads = ("Clause", "Record", "Where it breaks the rule", "Guests", "Image versions")
+    yield from _section(f"Order of records: {name}", intro, heads, rows)
 
 
 def _machines() -> Iterator[str]:
@@ -279,15 +278,15 @@ def _bytes(data: bytes) -> str:
 
 
 def _magics() -> Iterator[str]:
-    yield from ("## Detection", "", "The first match says what a file or stream is.", "")
+    intro = "The first match says what a file or stream is."
     rows = ((code(row.key), row.kind, row.offset, _bytes(row.data), row.name, row.source) for row in magic.MAGICS)
-    yield from table(("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
-    yield from ("## Namesakes", "", "These begin with another format's magic; the next bytes distinguish them.", "")
+    yield from _section("Detection", intro, ("Key", "Kind", "Offset", "Bytes", "Meaning", "Source"), rows)
+    intro = "These begin with another format's magic; the next bytes distinguish them."
     namesakes = (
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
     )
-    yield from table(("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
-    yield from ("## Text before a stream", "", "The first match says what the text is; it must match all of it.", "")
+    yield from _section("Namesakes", intro, ("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
+    intro = "The first match says what the text is; it must match all of it."
     prefaces = (
         (
             code(row.key),
@@ -298,13 +297,13 @@ def _magics() -> Iterator[str]:
         )
         for row in magic.PREFACES
     )
-    yield from table(("Key", "Is", "Before", "Meaning", "Source"), prefaces)
-    yield from ("## Trailers", "", "These are known to follow the END of the outermost layer.", "")
+    yield from _section("Text before a stream", intro, ("Key", "Is", "Before", "Meaning", "Source"), prefaces)
+    intro = "These are known to follow the END of the outermost layer."
     trailers = (
         (_bytes(row.data), "nothing else follows" if row.whole else "begins what follows", row.name, row.source)
         for row in magic.TRAILERS
     )
-    yield from table(("Bytes", "Extent", "Meaning", "Source"), trailers)
+    yield from _section("Trailers", intro, ("Bytes", "Extent", "Meaning", "Source"), trailers)
 
 
 def _lines() -> Iterator[str]:
@@ -317,9 +316,8 @@ def _lines() -> Iterator[str]:
             if path.startswith(f"{layer.name}."):
                 for depth, inner in enumerate(layouts_within(layout), 3):
                     yield from _layout(inner, min(depth, 4))
-    sections: tuple[Callable[[], Iterator[str]], ...] = (_page_types, _hvm_params, _hvm_types, _xenops_keys)
-    for section in sections:
-        yield from section()
+    yield from _libxc_tables()
+    yield from _xenops_keys()
     for layer in LAYERS:
         if layer.rules:
             yield from _order(layer.title.removeprefix("The "), layer.rules)

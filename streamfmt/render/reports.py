@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from .. import __version__
 from ..checks.outcome import NOT_JUDGED
-from ..reader.names import named
+from ..reader.identification import named
 from ..schema.clauses import registry
 from .text import finding_lines, summary
 

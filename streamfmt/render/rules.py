@@ -36,20 +36,18 @@ def listed(clauses: Sequence[Clause], margin: str = "") -> Iterator[str]:
 def clause_text(clause: Clause) -> str:
     """One clause in full."""
     lines = [f"{clause.id}: {clause.title}", "", fill(clause.text.strip(), _WIDTH), ""]
-    lines.append(f"  writer    {clause.writer}")
-    lines.append(f"  reader    {clause.reader}")
-    lines.append(f"  judged    {_JUDGED[clause.judged]}")
-    if clause.severity:
-        lines.append(f"  severity  {clause.severity}")
-    lines.append(f"  since     {clause.since}" + (f", until {clause.until}" if clause.until else ""))
-    lines.append(_labelled("about", ", ".join(clause.applies)))
-    lines.append(_labelled("source", clause.source))
-    if clause.hint:
-        lines.append(_labelled("hint", clause.hint))
-    if clause.merged:
-        lines.append(_labelled("merged", ", ".join(clause.merged)))
-    if clause.withdrawn:
-        lines.append(_labelled("withdrawn", clause.withdrawn))
+    lines += _facts(
+        writer=clause.writer,
+        reader=clause.reader,
+        judged=_JUDGED[clause.judged],
+        severity=clause.severity,
+        since=clause.since + (f", until {clause.until}" if clause.until else ""),
+        about=", ".join(clause.applies),
+        source=clause.source,
+        hint=clause.hint,
+        merged=", ".join(clause.merged),
+        withdrawn=clause.withdrawn,
+    )
     if clause.readers:
         lines += ["", "Known readers, on meeting the breach:"]
         width = max(17, *(len(row.reader) for row in clause.readers))
@@ -67,12 +65,12 @@ def layout_text(layout: Layout, clauses: Sequence[Clause]) -> str:
     record = layout.record
     lines = [*fill(f"{layout.path}: {layout.doc}", _WIDTH).splitlines(), ""]
     if record is not None:
-        lines.append(f"  type      {record.code} ({record.code:#010x})")
-        lines.append(f"  guests    {' and '.join(guest.upper() for guest in record.guests)}")
-        if record.version:
-            lines.append(f"  since     image version {record.version}")
-    lines.append(_labelled("length", length_rule(layout).replace("·", " x ")))
-    lines.append(_labelled("source", layout.source))
+        lines += _facts(
+            type=f"{record.code} ({record.code:#010x})",
+            guests=" and ".join(guest.upper() for guest in record.guests),
+            since=f"image version {record.version}" if record.version else None,
+        )
+    lines += _facts(length=length_rule(layout).replace("·", " x "), source=layout.source)
     for inner in layouts_within(layout):
         if rows := [*map(_row, inner.rows)]:
             lines += ["", f"Fields of {inner.path}:" if inner is not layout else "Fields:", *_columns(rows)]
@@ -119,10 +117,12 @@ def _values(row: Field) -> str:
     return ""
 
 
-def _labelled(label: str, words: str) -> str:
-    """A label and words beside it; lines of their own, such as commands, stay lines."""
-    text = "\n".join(fill(line, _WIDTH - _LABEL, break_on_hyphens=False) for line in words.strip().splitlines())
-    return f"  {label:<9} " + text.replace("\n", "\n" + " " * _LABEL)
+def _facts(**facts: str | None) -> Iterator[str]:
+    """Labels and words beside them, if there are any; lines of their own, such as commands, stay lines."""
+    for label, words in facts.items():
+        if words:
+            lines = (fill(line, _WIDTH - _LABEL, break_on_hyphens=False) for line in words.strip().splitlines())
+            yield f"  {label:<9} " + "\n".join(lines).replace("\n", "\n" + " " * _LABEL)
 
 
 # -- for machines -----------------------------------------------------------------------------------------------

@@ -19,12 +19,10 @@ from construct.core import Construct
 from construct.expr import BinExpr
 
 from ..errors import SchemaError
-from . import hvm, libxc, libxl, machine, protocol
-from .layers import LAYERS, LayerType, check
+from . import libxc, libxl, machine, protocol
+from .layers import LAYERS, check
 from .model import TO_END, TO_NUL, Block, Choice, Field, Item, Layout, Part, RecordType, Reference, layouts_within
-from .numbers import NAME, fields, refuse, unwrapped
-
-CONTEXT_TYPES = {row.code: row for row in hvm.CONTEXT_TYPES}
+from .numbers import NAME, fields, unwrapped
 
 _PLACE = re.compile(r"this(?:\['\w+'\])+")
 
@@ -62,7 +60,7 @@ class _Draft:
     def take(self, path: str, item: Item) -> None:
         """The next item; a block that follows another becomes one with it."""
         if self.endless:
-            refuse(path, f"{self.endless} before it goes to the end of the bytes")
+            raise SchemaError(path, f"{self.endless} before it goes to the end of the bytes")
         last = self.items[-1] if self.items else None
         if isinstance(item, Block) and isinstance(last, Block):
             self.items[-1] = Block((*last.fields, *item.fields), last.size + item.size)
@@ -82,7 +80,7 @@ def read(path: str, doc: str, source: str, con: Construct, record: RecordType | 
     paths = [inner.path for inner in layouts_within(found)]
     for inner in paths:
         if paths.count(inner) > 1:
-            refuse(inner, "there are two lists of that path, in cases of a choice")
+            raise SchemaError(inner, "there are two lists of that path, in cases of a choice")
     return found
 
 
@@ -107,9 +105,9 @@ def _structure(
     names = [member.name for member in con.subcons]
     for member in con.subcons:
         if member.name is None or not NAME.fullmatch(member.name):
-            refuse(path, f"a member has {'no name' if member.name is None else f'the name {member.name!r}'}")
+            raise SchemaError(path, f"a member has {'no name' if member.name is None else f'the name {member.name!r}'}")
         if names.count(member.name) > 1:
-            refuse(path, f"two members have the name {member.name}")
+            raise SchemaError(path, f"two members have the name {member.name}")
         doc = str(member.docs)
         _member(draft, prefix + member.name, doc, unwrapped(member), scope, depth, f"{path}.{member.name}", source)
 
@@ -137,15 +135,14 @@ def _member(
 
 def _part(name: str, doc: str, con: Construct, scope: _Scope, depth: int, path: str, source: str) -> Part | None:
     """The part that repeats which `con` declares, or None if it is none."""
-    element = None
     times, counted = None, None
     if con is GreedyBytes:
         return Part(name, TO_END, None, 1, doc)
     if isinstance(con, NullTerminated):
         if (con.term, con.include, con.consume, con.require) != (b"\0", False, True, True):
-            refuse(path, "text ends with one NUL, which does not belong to it")
+            raise SchemaError(path, "text ends with one NUL, which does not belong to it")
         if unwrapped(con.subcon) is not GreedyBytes:
-            refuse(path, "what ends with a NUL is not bytes")
+            raise SchemaError(path, "what ends with a NUL is not bytes")
         return Part(name, TO_NUL, None, 0, doc)
     if isinstance(con, Bytes) and not isinstance(con.length, int):
         count, times, counted = _count(con.length, scope, depth, path)
@@ -157,15 +154,15 @@ def _part(name: str, doc: str, con: Construct, scope: _Scope, depth: int, path: 
     else:
         return None
     if con.discard:
-        refuse(path, "its elements are discarded")
+        raise SchemaError(path, "its elements are discarded")
     element = unwrapped(con.subcon)
     if isinstance(element, Bytes) and isinstance(element.length, int) and element.length > 0:
         return Part(name, count, None, element.length, doc, times, counted)
     inner = _layout(path if name else f"{path}[]", doc, source, element, scope, depth + 1)
     if times is None and not inner.least:
-        refuse(path, "its elements may be empty, so there could be any number of them")
+        raise SchemaError(path, "its elements may be empty, so there could be any number of them")
     if any(row.item.open for row in inner.rows if isinstance(row.item, Part)):
-        refuse(path, "one element goes to the end of the bytes")
+        raise SchemaError(path, "one element goes to the end of the bytes")
     return Part(name, count, inner, inner.extent or 0, doc, times, counted)
 
 
@@ -173,22 +170,22 @@ def _count(count: Any, scope: _Scope, depth: int, path: str) -> tuple[str, int |
     """How often something repeats: in words, and as a number or a field where it is one."""
     if isinstance(count, int):
         if count < 0:
-            refuse(path, f"it cannot be there {count} times")
+            raise SchemaError(path, f"it cannot be there {count} times")
         return str(count), count, None
     if isinstance(count, FunctionType):
-        if not NAME.fullmatch(count.__name__):
-            refuse(path, "the function that counts it has no name")
+        if count is not libxc.data_pages:
+            raise SchemaError(path, "a function counts it, and no rule judges how many there are then")
         return count.__name__, None, None
     found = _reference(count, scope, depth, path)
     if found.field.raw or found.field.signed:
-        refuse(path, f"{found.field.path} is no unsigned integer, so it counts nothing")
+        raise SchemaError(path, f"{found.field.path} is no unsigned integer, so it counts nothing")
     return "outer " * found.up + found.field.path, None, found
 
 
 def _reference(expr: Any, scope: _Scope, depth: int, path: str) -> Reference:
     """The field that an expression of construct's names, seen from inside `depth` lists."""
     if not _PLACE.fullmatch(text := repr(expr)):
-        refuse(path, f"{text} is not the name of a field")
+        raise SchemaError(path, f"{text} is not the name of a field")
     names = re.findall(r"\w+", text)[1:]
     at: _Scope | None = scope
     while names and names[0] == "_" and at is not None:
@@ -196,7 +193,7 @@ def _reference(expr: Any, scope: _Scope, depth: int, path: str) -> Reference:
         names = names[1:]
     row = at.known.get(at.prefix + ".".join(names)) if at is not None else None
     if at is None or row is None:
-        refuse(path, f"{text} names no field that is always there before it")
+        raise SchemaError(path, f"{text} names no field that is always there before it")
     return Reference(depth - at.depth, row)
 
 
@@ -223,7 +220,7 @@ def _choice(
     for key, case in cases.items():
         code = codes.get(key, key) if isinstance(key, str) else key
         if not isinstance(code, bytes if on.field.raw else int):
-            refuse(path, f"{on.field.path} is never {key!r}")
+            raise SchemaError(path, f"{on.field.path} is never {key!r}")
         found.append((code, items(case)))
     draft.take(path, Choice(name, on, tuple(found), items(default), doc))
     draft.endless = endless
@@ -237,12 +234,12 @@ def _condition(
     if isinstance(test, BinExpr) and test.op in (eq, ne):
         on = _reference(test.lhs, scope, depth, path)
         if not isinstance(test.rhs, (int, str, bytes)):
-            refuse(path, f"{test!r} compares with no value")
+            raise SchemaError(path, f"{test!r} compares with no value")
         yes, no = (con.thensubcon, con.elsesubcon) if test.op is eq else (con.elsesubcon, con.thensubcon)
         return on, {test.rhs: yes}, no
     on = _reference(test, scope, depth, path)
     if on.field.raw or on.field.names:
-        refuse(path, f"{on.field.path} is not a number; compare it with a value")
+        raise SchemaError(path, f"{on.field.path} is not a number; compare it with a value")
     return on, {0: con.elsesubcon}, con.thensubcon
 
 
@@ -255,7 +252,7 @@ def catalogue() -> dict[str, Layout]:
     Raises SchemaError for a declaration that no layout can express, a layer's row that does not fit, and a machine of
     the protocol that cannot be.
     """
-    check(LAYERS, LayerType.__module__.replace(".", "/") + ".py")
+    check(LAYERS)
     machine.check(
         [row for rows in protocol.MACHINES.values() for row in rows],
         {layer.name: [row.name for row in layer.records] for layer in LAYERS},
@@ -268,7 +265,7 @@ def catalogue() -> dict[str, Layout]:
         declared = con if record is None else record
         try:
             if path in found:
-                refuse(path, "it is declared twice")
+                raise SchemaError(path, "it is declared twice")
             found[path] = read(path, doc, source, con, record)
         except SchemaError as error:
             raise SchemaError(error.path, error.reason, _file_of(declared)) from None
@@ -289,9 +286,9 @@ def declarations() -> Iterator[tuple[str, str, str, Construct, RecordType | None
 
 def _file_of(declared: object) -> str:
     """The file of the module that has the declaration, alone or among others; empty if none has."""
-    for module in list(sys.modules.values()):
+    for name, module in list(sys.modules.items()):
         for value in list(vars(module).values()) if getattr(module, "__file__", None) else ():
             values = value.values() if type(value) is dict else value if type(value) in (list, tuple) else (value,)
             if any(each is declared for each in values):
-                return str(module.__file__)
+                return name.replace(".", "/") + ".py"
     return ""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl
+from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -28,6 +28,14 @@ from __future__ import annotations
 '''
 
 
+# Records whose codes nothing asks for by name: they are no tables.
+_UNNAMED = frozenset(
+    (
+        *("libxl.END", "libxl.LIBXC_CONTEXT", "libxc.SHARED_INFO", "libxc.X86_TSC_INFO", "libxc.VERIFY"),
+        *("libxc.STATIC_DATA_END", "libxc.X86_CPUID_POLICY", "xl.OPTIONAL_DATA", "libvirt.XML", "text.TEXT"),
+        *("http.HEAD", "http.REPLY", "xl-migrate.GO", "xl-migrate.REPORT", "xapi.QEMU_TRAD", "xapi.VARSTORED"),
+    )
+)
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
 _TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
@@ -130,7 +138,6 @@ def _machines() -> dict[str, Any]:
     machines = {row.name: row for row in protocol.COMPILED}
     return {
         "MACHINE_STARTS": {name: {mode: row.begins(mode) for mode in MODES} for name, row in machines.items()},
-        "MODES": MODES,
         "MACHINE_TURNS": {name: dict(row.turns) for name, row in machines.items() if row.turns},
         "MACHINE_ROWS": {name: dict(row.rows()) for name, row in machines.items()},
     }
@@ -212,7 +219,12 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         order[layer.name] = _order(layer, {row.name: row.code for row in layer.records}, named)
     return {
         "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
-        **{f"{it.name.upper().replace('-', '_')}_{row.name}": row.code for it in LAYERS for row in it.records},
+        **{
+            f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code
+            for layer in LAYERS
+            for row in layer.records
+            if f"{layer.name}.{row.name}" not in _UNNAMED
+        },
         "LIBXC_VERSION_STATIC": libxc.VERSION_STATIC,
         "LAYERS": {layer.name: _layer(layer) for layer in LAYERS},
         "LIBXC_GUESTS": {row.code: row.guests for row in libxc.RECORDS},
@@ -222,6 +234,7 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         "ORDER": order,
         # What belongs to one checkpoint and comes again in the next.
         "LIBXC_TAIL": sum(bits["libxc"][row.code] for row in libxc.RECORDS if row.name in states.TAIL),
+        "LIBXC_VCPU": frozenset(row.code for row in libxc.RECORDS if row.name in states.VCPU),
         "LIBXL_TAIL": sum(bits["libxl"][row.code] for row in libxl.RECORDS if row.name in states.EMULATOR),
     }
 
@@ -277,7 +290,9 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "XL_BYTE_ORDER": xl.BYTE_ORDER,
         **dict(zip(("LIBVIRT_VERSION_LEGACY", "LIBVIRT_VERSION_V2"), libvirt.VERSIONS, strict=True)),
         "XAPI_SIZED": frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts),
+        "XAPI_VERSION": xapi.VERSION,
         "XAPI_LENGTH_MAX": xapi.LENGTH_MAX,
+        "XL_MIGRATE_OWN_FAILURE": xl_migrate.OWN_FAILURE,
         "XENOPS_KEYS": {row.name: row.form for row in xapi.XENOPS_KEYS},
         "XENOPS_REQUIRED": tuple(row.name for row in xapi.XENOPS_KEYS if row.required),
         "XENOPS_WORD_SIZES": xapi.WORD_SIZES,
@@ -310,7 +325,7 @@ _SUBJECTS = (_layout_tables, _clause_tables, _layer_tables, _page_tables, _guest
 def tables() -> dict[str, Any]:
     """Every literal by name, as the schemas and clauses stand now."""
     layouts = catalogue()
-    check_code(LAYERS, registry(), LayerType.__module__.replace(".", "/") + ".py")
+    check_code(LAYERS, registry())
     return {name: value for subject in _SUBJECTS for name, value in subject(layouts).items()}
 
 

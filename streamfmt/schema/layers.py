@@ -75,8 +75,12 @@ class LayerType:
         return b"".join(getattr(declaration, name).build(None) for name in self.magic)
 
 
-def check(layers: Sequence[LayerType], file: str) -> None:
-    """That rows fit the schemas and one another.  Raises SchemaError, with the `file` that has the rows."""
+# What has the rows.
+_FILE = __name__.replace(".", "/") + ".py"
+
+
+def check(layers: Sequence[LayerType]) -> None:
+    """That rows fit the schemas and one another.  Raises SchemaError."""
     names = [layer.name for layer in layers]
     begin: dict[str, bytes] = {}
     for number, layer in enumerate(layers):
@@ -85,39 +89,40 @@ def check(layers: Sequence[LayerType], file: str) -> None:
         faults = {"it has two rows": layer.name in names[:number]}
         for name in (*layer.magic, layer.version, layer.length):
             faults[f"no header of it has a field {name}"] = bool(name) and name not in fields
-        _refuse(layer, faults, file)
+        _refuse(layer, faults)
         for other, known in begin.items():
             alike = known.startswith(layer.signature) or layer.signature.startswith(known)
             faults[f"it has the magic of {other}"] = alike and bool(layer.magic)
         faults["what its records are padded to is no power of two"] = bool(layer.align & layer.align - 1)
         faults["it has no clause for padding"] = layer.align > 1 and not layer.padding
         faults["it has no clause for streams that end inside it"] = bool(layer.headers) and not layer.truncated
-        faults["it has not a clause for each kind of unknown types"] = bool(layer.unknown) and len(layer.unknown) != (
-            1 + bool(layer.optional)
-        )
+        kinds = 1 + bool(layer.optional) if any(name == "record_header" for name, *_ in layer.headers) else 0
+        faults["it has not a clause for each kind of unknown types"] = len(layer.unknown) != kinds
+        faults["it has no clause for records that are too long"] = layer.length_max > 0 and not layer.too_long
+        faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
         for name in (layer.end, layer.closes, *(name for name, _ in layer.opens)):
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
-        _refuse(layer, faults, file)
+        _refuse(layer, faults)
 
 
-def check_code(layers: Sequence[LayerType], clauses: Collection[str], file: str) -> None:
-    """That the code and the clauses exist that rows name.  Raises SchemaError, with the `file` that has the rows."""
+def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
+    """That the code and the clauses exist that rows name.  Raises SchemaError."""
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
         for what, path in (("program", layer.program), ("checks", layer.checks)):
             faults[f"there is no {path} for its {what}"] = not _exists(path)
-        _refuse(layer, faults, file)
+        _refuse(layer, faults)
 
 
-def _refuse(layer: LayerType, faults: Mapping[str, bool], file: str) -> None:
+def _refuse(layer: LayerType, faults: Mapping[str, bool]) -> None:
     for reason, wrong in faults.items():
         if wrong:
-            raise SchemaError(f"layer {layer.name!r}", reason, file)
+            raise SchemaError(f"layer {layer.name!r}", reason, _FILE)
 
 
 def _exists(path: str) -> bool:
@@ -196,7 +201,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The xl save file",
         (("header", "File header.", xl.HEADER_SOURCE, xl.HEADER),),
         xl.RECORDS,
-        "reader.containers:xl",
+        "reader.containers:save_file",
         "checks.xl_libvirt:Xl",
         ("magic",),
         length="optional_data_len",
@@ -208,7 +213,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The capture of xl migrate",
         (("header", "The receiver's greeting.", xl_migrate.HEADER_SOURCE, xl_migrate.HEADER),),
         xl_migrate.MESSAGES,
-        "reader.xl_migrate:program",
+        "reader.containers:xl_migrate",
         "checks.xl_migrate:Checks",
         ("greeting",),
         text=True,
@@ -221,7 +226,7 @@ LAYERS: tuple[LayerType, ...] = (
         "The libvirt save file",
         (("header", "File header.", libvirt.HEADER_SOURCE, libvirt.HEADER),),
         libvirt.RECORDS,
-        "reader.containers:libvirt",
+        "reader.containers:save_file",
         "checks.xl_libvirt:Libvirt",
         ("magic",),
         length="xml_len",
@@ -249,13 +254,15 @@ LAYERS: tuple[LayerType, ...] = (
         too_long="XAPI-LENGTH",
         trailing="XAPI-SLACK",
     ),
-    LayerType("text", "Stray text", (), xl_migrate.TEXT, "reader.preface:program", "checks.preface:Checks", form=False),
+    LayerType(
+        "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False
+    ),
     LayerType(
         "http",
         "The request before a XAPI image",
         (),
         xl_migrate.HTTP,
-        "reader.preface:program",
+        "reader.containers:preface",
         "checks.layer:Checks",
         form=False,
     ),

@@ -42,7 +42,10 @@ PERMUTE_BITS = 10
 # a first tail only.
 VERIFY, VCPUS, TMEM, TMEM_EXTRA, TSC, TOOLSTACK = -1, -2, -5, -6, -7, -18
 MARKS = (VERIFY, -9, -13)  # of nothing but their id
-PARAMS = (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)  # a parameter is padding and 64 bits
+PARAMS = (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)
+# What follows the ids, as struct has it: padding and a parameter; mode, nanoseconds, kHz and incarnation of the TSC;
+# version of tmem, most pools, and flags that are all ones.
+PARAM_FORMAT, TSC_FORMAT, TMEM_FORMAT = "<4sQ", "<IQII", "<II4s"
 # Those a writer may put before the first batch; a PV stream that has them has extended info before them.
 OPENING = {TMEM: "tmem", TSC: "TSC info"}
 VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, 1, 3

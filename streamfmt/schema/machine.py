@@ -2,7 +2,8 @@
 
 The order rules of :mod:`.states` say what is forbidden, and with which clause; a machine says what may come.  Each
 follows one subject of its layer and leaves other records alone, so what may come next in a stream is what all of its
-machines allow.  A test holds the two together: a record has no place in some machine exactly where a rule is broken.
+machines allow.  Where order rules alone are about a subject its machine is made of them (:func:`ruled`).  A test holds
+all to what the verifier finds: a record has no place in some machine exactly where a rule is broken.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cache
 
 from ..errors import SchemaError
 from .libxc import VERSIONS
+from .states import FRESH, TAIL, OrderRule, seen_after
 
 # Any other record of the layer, known or not: all that the machine does not name.
 ANY = "*"
@@ -39,9 +41,9 @@ class Machine:
     doc: str
     source: str
     clauses: tuple[str, ...]
-    start: str
-    stops: tuple[str, ...]
-    moves: tuple[tuple[str, tuple[str, ...], str], ...]
+    start: str = "stream"
+    stops: tuple[str, ...] = ("stream",)
+    moves: tuple[tuple[str, tuple[str, ...], str], ...] = ()
     never: tuple[str, ...] = ()
     declared: Mapping[str, str] = field(default_factory=dict)
     turns: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +82,10 @@ class Machine:
         """
         row = _rows(self)[state]
         return row.get(path, row.get(f"{path.partition('.')[0]}.{ANY}", state))
+
+    def comes(self, path: str, mode: str) -> bool:
+        """Whether there is a place for that record in a stream that is declared to be of `mode`."""
+        return any(self.step(state, path) is not None for state in _reached(_rows(self), [self.begins(mode)]))
 
 
 @cache
@@ -129,6 +135,52 @@ def _reached(rows: Mapping[str, Mapping[str, str | None]], states: Iterable[str]
             found.add(state)
             left += (after for after in rows[state].values() if after is not None)
     return found
+
+
+def ruled(name: str, layer: str, doc: str, source: str, rules: Sequence[OrderRule]) -> Machine:
+    """The machine of what is left by `rules`, of which the first says for which images it is.
+
+    Its states are what may come, each named by the record that first leads there; a stream may end where END may come.
+    Where the same may come first and then something else, :func:`check` refuses the machine: it has two moves.
+    """
+    marks = {mark for rule in rules for mark in rule.names[len(rule.on) :]}
+    again = ("CHECKPOINT",) if marks.intersection((FRESH, *TAIL)) else ()
+    records = [it for it in dict.fromkeys((*(it for rule in rules for it in rule.names), *again, ANY)) if it != FRESH]
+
+    @cache
+    def forbidden(seen: frozenset[str]) -> frozenset[str]:
+        return frozenset(record for record in records if any(rule.broken(record, seen) for rule in rules))
+
+    left = [frozenset[str]()]
+    titles = {forbidden(left[0]): "at first"}
+    moves: dict[tuple[str, str], dict[str, None]] = {}
+    for seen in left:
+        never = forbidden(seen)
+        for record in records:
+            if record not in never:
+                then = seen_after(seen, record) & marks
+                target = titles.setdefault(forbidden(then), f"after {record}")
+                moves.setdefault((titles[never], target), {})[record] = None
+                left += [then] if then not in left else []
+    # What changes nothing anywhere, if that is so of any other record.
+    idle = {*records}.difference(*titles, *(names for (state, target), names in moves.items() if state != target))
+    return Machine(
+        name,
+        layer,
+        doc,
+        source,
+        tuple(dict.fromkeys(rule.clause for rule in rules)),
+        "at first",
+        tuple(title for never, title in titles.items() if "END" not in never),
+        tuple(
+            (state, found, target)
+            for (state, target), names in moves.items()
+            if (found := tuple(it for it in names if ANY not in idle or it not in idle))
+        ),
+        tuple(record for record in records if all(record in never for never in titles)),
+        guests=rules[0].guests,
+        versions=rules[0].versions,
+    )
 
 
 # -- what is wrong with a machine ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import back_channel, hvm, libvirt, libxl, qemu, xapi, xl_migrate
+from . import hvm, libvirt, libxl, protocol, qemu, xapi, xl_migrate
 from .layers import LAYERS
 
 
@@ -34,7 +34,7 @@ _ALIGN = {layer.name: layer.align for layer in LAYERS}
 
 def _back_channel() -> bytes:
     """The first record of a back channel, which is always the same, with its padding."""
-    name, number = next(iter(back_channel.RECORDS.values())).split()
+    name, number = next(iter(protocol.BACK_RECORDS.values())).split()
     row = next(row for row in libxl.RECORDS if row.name == name)
     body = row.body.build({"control_id": number})
     head = libxl.RECORD_HEADER.build({"type": row.code, "length": len(body)})

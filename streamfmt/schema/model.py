@@ -330,10 +330,6 @@ class Layout:
         """Every field and part, of all cases, in the order of their bytes."""
         return list(_rows(self.items, 0, ""))
 
-    def members(self, decide: Callable[[Choice], tuple[Item, ...]]) -> Iterator[Field | Part]:
-        """The fields and parts there are where `decide` says which items of a choice there are."""
-        return _members(self.items, decide)
-
 
 def _references(items: tuple[Item, ...]) -> Iterator[Reference]:
     """What counts or chooses them and what is in them, seen from where they stand."""
@@ -362,14 +358,15 @@ def _rows(items: tuple[Item, ...], at: int | None, when: str) -> Iterator[Row]:
         at = None if at is None or item.extent is None else at + item.extent
 
 
-def _members(items: tuple[Item, ...], decide: Callable[[Choice], tuple[Item, ...]]) -> Iterator[Field | Part]:
+def members(items: tuple[Item, ...], decide: Callable[[Choice], tuple[Item, ...]]) -> Iterator[Field | Part]:
+    """The fields and parts there are where `decide` says which items of a choice there are."""
     for item in items:
         if isinstance(item, Block):
             yield from item.fields
         elif isinstance(item, Part):
             yield item
         else:
-            yield from _members(decide(item), decide)
+            yield from members(decide(item), decide)
 
 
 def layouts_within(layout: Layout) -> Iterator[Layout]:

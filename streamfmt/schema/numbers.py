@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NoReturn
 
 from construct import BitsInteger, Bytes, BytesInteger, Const, Enum, FormatField, Struct
 from construct.core import Construct, Renamed, Transformed, bytes2bits, swapbytes
@@ -15,10 +14,6 @@ from .model import Allowed, Field
 NAME = re.compile(r"[A-Za-z_]\w*")
 # struct's letters for integers; construct has others, for floats.
 _INTEGERS = frozenset("bBhHlLqQ")
-
-
-def refuse(path: str, reason: str) -> NoReturn:
-    raise SchemaError(path, reason)
 
 
 def unwrapped(con: Construct) -> Construct:
@@ -36,24 +31,24 @@ def fields(con: Construct, name: str, doc: str, offset: int, path: str) -> Itera
         size, signed, big = (int(leaf.length), False, False) if raw else _integer(leaf, path)
         constant = con.value if isinstance(con, Const) and raw else None
         if constant is not None and len(constant) != size:
-            refuse(path, f"its constant has {len(constant)} bytes, not {size}")
+            raise SchemaError(path, f"its constant has {len(constant)} bytes, not {size}")
         _fits(path, allowed, 8 * size, signed)
         yield Field(name, offset, size, 0, 8 * size, big and size > 1, raw, signed, allowed, names, constant, doc)
         return
     members = []
     for member in bits[0].subcons:
         if member.name is None or not NAME.fullmatch(member.name):
-            refuse(path, "some of its bits have no name")
+            raise SchemaError(path, "some of its bits have no name")
         inner = f"{path}.{member.name}"
         leaf, allowed, names = _plain(unwrapped(member), inner)
         if not isinstance(leaf, BitsInteger) or not isinstance(leaf.length, int) or leaf.signed or leaf.swapped:
-            refuse(inner, "it is not so many bits of an unsigned integer")
+            raise SchemaError(inner, "it is not so many bits of an unsigned integer")
         _fits(inner, allowed, leaf.length, False)
         members.append((member, leaf.length, allowed, names))
     shift = sum(width for _, width, _, _ in members)
     size, odd = divmod(shift, 8)
     if odd or not size:
-        refuse(path, f"it has {shift} bits, which are not whole bytes")
+        raise SchemaError(path, f"it has {shift} bits, which are not whole bytes")
     prefix = f"{name}." if name else ""
     for member, width, allowed, names in members:
         shift -= width
@@ -83,10 +78,10 @@ def _plain(con: Construct, path: str) -> tuple[Construct, tuple[int, ...] | None
             names = {int(value): str(label) for label, value in con.encmapping.items()}
             allowed = tuple(names)
         elif not isinstance(con, Renamed) and not (isinstance(con, Const) and isinstance(con.value, bytes)):
-            refuse(path, f"{type(con).__name__} is nothing that a layout can have")
+            raise SchemaError(path, f"{type(con).__name__} is nothing that a layout can have")
         con = con.subcon
     if isinstance(con, Bytes) and allowed is not None:
-        refuse(path, "bytes have no allowed numbers")
+        raise SchemaError(path, "bytes have no allowed numbers")
     return con, allowed, names
 
 
@@ -94,16 +89,16 @@ def _integer(leaf: Construct, path: str) -> tuple[int, bool, bool]:
     """Size of an integer, whether it has a sign, and whether it is big-endian."""
     if isinstance(leaf, BytesInteger):
         if not isinstance(leaf.length, int) or not isinstance(leaf.swapped, bool) or leaf.length < 1:
-            refuse(path, "its size is not a number of bytes")
+            raise SchemaError(path, "its size is not a number of bytes")
         return leaf.length, bool(leaf.signed), not leaf.swapped
     if isinstance(leaf, BitsInteger):
-        refuse(path, "bits stand outside of a BitStruct")
+        raise SchemaError(path, "bits stand outside of a BitStruct")
     order, letter = leaf.fmtstr[0], leaf.fmtstr[1]
     if letter not in _INTEGERS:
-        refuse(path, f"{leaf.fmtstr!r} is no integer")
+        raise SchemaError(path, f"{leaf.fmtstr!r} is no integer")
     size = int(leaf.sizeof())
     if order not in "<>" and size > 1:
-        refuse(path, "its byte order is that of this machine")
+        raise SchemaError(path, "its byte order is that of this machine")
     return size, letter.islower(), bool(order == ">")
 
 
@@ -112,4 +107,4 @@ def _fits(path: str, allowed: tuple[int, ...] | None, bits: int, signed: bool) -
     least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     for value in allowed or ():
         if not least <= value <= most:
-            refuse(path, f"it allows {value}, which is not within {least} to {most}")
+            raise SchemaError(path, f"it allows {value}, which is not within {least} to {most}")

@@ -1,29 +1,30 @@
-"""What may come next: the machines of each layer, and of checkpoints across the layers.
+"""What may come next: the machines of each layer, of checkpoints across the layers, and of COLO's back channel.
 
-Each is about one subject, small enough to be drawn.  What is forbidden, and by which clause, the order rules of
-:mod:`.states` say; a test holds the two together.
+Each is about one subject, small enough to be drawn.  What the order rules of :mod:`.states` say of a subject is not
+said again here: its machine is made of them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
-from . import back_channel
-from .back_channel import COLO_SOURCE
-from .libxc import VERSION_FIRST, VERSION_STATIC
-from .machine import ANY, EITHER, Machine
-from .states import AFTER_MEMORY, CLOSING, EMULATOR, IMAGES, MEMORY, PAGES, POLICIES, TAIL, TPM, VCPU
+from .machine import ANY, EITHER, Machine, ruled
+from .states import CLOSING, EMULATOR, LIBXC_RULES, LIBXL_RULES, POLICIES, STATIC_ONCE, XAPI_RULES
 
 _LIBXC_SOURCE = "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save.c save"
 _LIBXL_SOURCE = "docs/specs/libxl-migration-stream.pandoc, Layout; tools/libs/light/libxl_stream_read.c stream_continue"
+_TAIL_SOURCE = "tools/libs/guest/xg_sr_save_x86_pv.c and xg_sr_save_x86_hvm.c, end_of_checkpoint"
+_COLO_SOURCE = "tools/libs/light/libxl_colo_save.c; tools/libs/light/libxl_colo_restore.c"
 _XAPI_SOURCE = "xen-api ocaml/xenopsd/xc/domain.ml, suspend"
+_RULES = {"libxc": LIBXC_RULES, "libxl": LIBXL_RULES, "xapi": XAPI_RULES}
 
 
-def _never(
-    name: str, layer: str, doc: str, source: str, clauses: tuple[str, ...], records: tuple[str, ...], **only: Any
-) -> Machine:
-    """Records that never come; `only` says in which images."""
-    return Machine(name, layer, doc, source, clauses, "stream", ("stream",), (), records, **only)
+def _of_rules(name: str, doc: str, source: str, *clauses: str, once: tuple[str, ...] = ()) -> Machine:
+    """The machine of a layer's order rules of these clauses; `once` are its records that no checkpoint repeats."""
+    layer = next(layer for layer, rules in _RULES.items() if any(rule.clause in clauses for rule in rules))
+    rules = [rule for rule in _RULES[layer] if rule.clause in clauses]
+    return ruled(name, layer, doc, source, [*rules, *([replace(STATIC_ONCE, on=once)] if once else ())])
 
 
 IMAGE = Machine(
@@ -34,141 +35,73 @@ IMAGE = Machine(
     ("LIBXC-REC-TRUNC", "CKPT-CUT"),
     start="records",
     stops=("between", "ended"),
-    moves=(
-        ("records", (ANY,), "records"),
-        ("records", ("CHECKPOINT",), "between"),
-        ("records", ("END",), "ended"),
-        ("between", (ANY,), "records"),
-        ("between", ("CHECKPOINT",), "between"),
-        ("between", ("END",), "ended"),
+    moves=tuple(
+        (state, (name,), after)
+        for state in ("records", "between")
+        for name, after in ((ANY, "records"), ("CHECKPOINT", "between"), ("END", "ended"))
     ),
     turns={"records": "libxc", "between": "libxc", "ended": ""},
 )
 
 
-def _in_each_checkpoint(name: str, record: str, clause: str, doc: str, guests: tuple[str, ...]) -> Machine:
-    """A record that each checkpoint has; END right after a checkpoint closes nothing that has to be whole."""
-    return Machine(
-        name,
-        "libxc",
-        doc,
-        "tools/libs/guest/xg_sr_save_x86_pv.c and xg_sr_save_x86_hvm.c, end_of_checkpoint",
-        (clause,),
-        start="missing",
-        stops=("given", "fresh"),
-        moves=(
-            ("missing", (ANY,), "missing"),
-            ("missing", (record,), "given"),
-            ("given", (record, "END", ANY), "given"),
-            ("given", ("CHECKPOINT",), "fresh"),
-            ("fresh", (ANY,), "missing"),
-            ("fresh", (record,), "given"),
-            ("fresh", ("END",), "fresh"),
-        ),
-        guests=guests,
-    )
-
-
 LIBXC_MACHINES = (
     IMAGE,
-    Machine(
+    _of_rules(
         "static data",
-        "libxc",
         "Static data comes first, up to STATIC_DATA_END, and once.",
         _LIBXC_SOURCE,
-        ("LIBXC-SDE-PRESENT", "LIBXC-SDE-ONCE", "LIBXC-POLICY-ORDER", "LIBXC-PVINFO-FIRST", "CKPT-STATIC-ONCE"),
-        start="static",
-        stops=("memory", "later"),
-        moves=(
-            ("static", ("X86_PV_INFO", *POLICIES), "static"),
-            ("static", ("STATIC_DATA_END",), "memory"),
-            ("memory", (*MEMORY, *TAIL, "END"), "memory"),
-            ("memory", ("CHECKPOINT",), "later"),
-            ("later", (*PAGES, *TAIL, *CLOSING), "later"),
-        ),
-        versions=(VERSION_STATIC,),
+        "LIBXC-SDE-PRESENT",
+        "LIBXC-SDE-ONCE",
+        "LIBXC-POLICY-ORDER",
+        once=(*POLICIES, "STATIC_DATA_END"),
     ),
-    _never(
+    _of_rules(
         "no static data",
-        "libxc",
         "Version 2 has no STATIC_DATA_END and no CPU policies.",
         _LIBXC_SOURCE,
-        ("LIBXC-SDE-V2", "LIBXC-POLICY-V2", "CKPT-STATIC-ONCE"),
-        (*POLICIES, "STATIC_DATA_END"),
-        versions=(VERSION_FIRST,),
+        "LIBXC-SDE-V2",
+        "LIBXC-POLICY-V2",
+        once=(*POLICIES, "STATIC_DATA_END"),
     ),
-    Machine(
+    _of_rules(
         "width",
-        "libxc",
-        "X86_PV_INFO comes once, before all that depends on the guest's width.",
+        "X86_PV_INFO comes once, before STATIC_DATA_END and all that depends on the guest's width.",
         "docs/specs/libxc-migration-stream.pandoc, X86_PV_INFO; tools/libs/guest/xg_sr_restore_x86_pv.c",
-        ("LIBXC-PVINFO-FIRST", "LIBXC-PVINFO-ONCE", "CKPT-STATIC-ONCE"),
-        start="unknown",
-        stops=("known",),
-        moves=(
-            ("unknown", ("X86_PV_INFO",), "known"),
-            ("known", ("X86_PV_P2M_FRAMES", "SHARED_INFO", *VCPU, "PAGE_DATA"), "known"),
-        ),
-        guests=("pv",),
+        "LIBXC-PVINFO-FIRST",
+        "LIBXC-PVINFO-ONCE",
+        once=("X86_PV_INFO",),
     ),
-    Machine(
+    _of_rules(
         "p2m list",
-        "libxc",
         "X86_PV_P2M_FRAMES comes once, before the pages.",
         "docs/specs/libxc-migration-stream.pandoc, X86_PV_P2M_FRAMES; tools/libs/guest/xg_sr_save_x86_pv.c",
-        ("LIBXC-P2M-BEFORE-PAGES", "LIBXC-P2M-REPEAT", "CKPT-STATIC-ONCE"),
-        start="missing",
-        stops=("given",),
-        moves=(
-            ("missing", ("X86_PV_P2M_FRAMES",), "given"),
-            ("given", ("PAGE_DATA", *CLOSING), "given"),
-        ),
-        guests=("pv",),
+        "LIBXC-P2M-BEFORE-PAGES",
+        "LIBXC-P2M-REPEAT",
+        once=("X86_PV_P2M_FRAMES",),
     ),
-    Machine(
+    _of_rules(
         "verify",
-        "libxc",
         "After VERIFY pages are compared, to the end of the image: no checkpoint can follow.",
         "docs/specs/libxc-migration-stream.pandoc, VERIFY; tools/libs/guest/xg_sr_restore.c process_page_data",
-        ("LIBXC-VERIFY-1",),
-        start="either",
-        stops=("either", "verifying", "checkpointed"),
-        moves=(
-            ("either", ("VERIFY",), "verifying"),
-            ("either", ("CHECKPOINT",), "checkpointed"),
-            ("verifying", ("VERIFY",), "verifying"),
-            ("checkpointed", ("CHECKPOINT",), "checkpointed"),
-        ),
+        "LIBXC-VERIFY-1",
     ),
-    _in_each_checkpoint(
+    _of_rules(
         "time stamp counter",
-        "X86_TSC_INFO",
-        "LIBXC-TSC-PRESENT",
         "Each checkpoint says how the guest's TSC stands.",
-        ("pv", "hvm"),
+        _TAIL_SOURCE,
+        "LIBXC-TSC-PRESENT",
     ),
-    _in_each_checkpoint(
+    _of_rules(
         "HVM context",
-        "HVM_CONTEXT",
-        "LIBXC-HVMCTX-PRESENT",
         "Each checkpoint of an HVM guest has the state of its virtual hardware.",
-        ("hvm",),
+        _TAIL_SOURCE,
+        "LIBXC-HVMCTX-PRESENT",
     ),
-    Machine(
+    _of_rules(
         "parameters first",
-        "libxc",
         "HVM_PARAMS comes before HVM_CONTEXT, says the specification; savers write them the other way round.",
         "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save_x86_hvm.c",
-        ("LIBXC-HVMPARAMS-ORDER",),
-        start="before",
-        stops=("before", "after"),
-        moves=(
-            ("before", ("HVM_PARAMS", "CHECKPOINT"), "before"),
-            ("before", ("HVM_CONTEXT",), "after"),
-            ("after", ("HVM_CONTEXT",), "after"),
-            ("after", ("CHECKPOINT",), "before"),
-        ),
-        guests=("hvm",),
+        "LIBXC-HVMPARAMS-ORDER",
     ),
     Machine(
         "plain image",
@@ -181,13 +114,13 @@ LIBXC_MACHINES = (
         moves=(("any", ("CHECKPOINT",), "any"),),
         declared={"plain": "plain"},
     ),
-    _never(
+    Machine(
         "one direction",
         "libxc",
         "A dirty page list goes back only, and TOOLSTACK nowhere.",
         "docs/specs/libxc-migration-stream.pandoc, CHECKPOINT_DIRTY_PFN_LIST and TOOLSTACK",
         ("LIBXC-DIRTY-FWD", "LIBXC-TOOLSTACK"),
-        ("CHECKPOINT_DIRTY_PFN_LIST", "TOOLSTACK"),
+        never=("CHECKPOINT_DIRTY_PFN_LIST", "TOOLSTACK"),
     ),
 )
 
@@ -207,8 +140,11 @@ def _owed(name: str, layer: str, closing: str) -> Machine:
     )
 
 
-# Of an image that is in no libxl stream.
-BARE_MACHINES = (_owed("checkpointed image", "libxc", "CHECKPOINT"),)
+def _image(state: str) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """The moves of a state in which libxc's records may come."""
+    for name, after in ((ANY, "image"), ("CHECKPOINT", "tail"), ("END", "closing")):
+        yield state, (f"libxc.{name}",), after
+
 
 CHECKPOINTS = Machine(
     "checkpoints",
@@ -220,18 +156,12 @@ CHECKPOINTS = Machine(
     stops=("between", "ended"),
     moves=(
         ("beginning", ("LIBXC_CONTEXT",), "image"),
-        ("image", (f"libxc.{ANY}",), "image"),
-        ("image", ("libxc.CHECKPOINT",), "tail"),
-        ("image", ("libxc.END",), "closing"),
+        *_image("image"),
         ("tail", EMULATOR, "tail"),
         ("tail", ("CHECKPOINT_END",), "between"),
-        ("between", (f"libxc.{ANY}",), "image"),
-        ("between", ("libxc.CHECKPOINT",), "tail"),
-        ("between", ("libxc.END",), "closing"),
+        *_image("between"),
         ("between", ("CHECKPOINT_STATE",), "announced"),
-        ("announced", (f"libxc.{ANY}",), "image"),
-        ("announced", ("libxc.CHECKPOINT",), "tail"),
-        ("announced", ("libxc.END",), "closing"),
+        *_image("announced"),
         ("closing", EMULATOR, "closing"),
         ("closing", ("END",), "ended"),
     ),
@@ -249,7 +179,7 @@ COLO = Machine(
     "COLO",
     "libxl",
     "COLO announces all checkpoints but the first, by CHECKPOINT_STATE NEW, Remus none: the second shows which it is.",
-    COLO_SOURCE,
+    _COLO_SOURCE,
     ("LIBXL-CKPTSTATE-CTX", "LIBXL-CKPTSTATE-ID"),
     start="undecided",
     stops=("undecided", "first", "remus", "colo", "due"),
@@ -270,14 +200,11 @@ LIBXL_MACHINES = (
     CHECKPOINTS,
     _owed("checkpointed stream", "libxl", "CHECKPOINT_END"),
     COLO,
-    _never(
+    _of_rules(
         "no COLO",
-        "libxl",
         "COLO is for HVM guests.",
         "tools/libs/light/libxl_create.c; tools/libs/light/libxl_colo_save.c",
-        ("COLO-HVM",),
-        ("CHECKPOINT_STATE",),
-        guests=("pv",),
+        "COLO-HVM",
     ),
     Machine(
         "emulator",
@@ -301,77 +228,59 @@ LIBXL_MACHINES = (
         declared={"colo": "owed"},
         guests=("hvm",),
     ),
-    _never(
-        "no emulator",
-        "libxl",
-        "A PV guest has no device model.",
-        _LIBXL_SOURCE,
-        ("LIBXL-EMU-HVM-ONLY",),
-        EMULATOR,
-        guests=("pv",),
-    ),
+    _of_rules("no emulator", "A PV guest has no device model.", _LIBXL_SOURCE, "LIBXL-EMU-HVM-ONLY"),
 )
 
 XAPI_MACHINES = (
-    Machine(
-        "xenops first",
-        "xapi",
-        "The XENOPS record comes first, and once.",
-        _XAPI_SOURCE,
-        ("XAPI-XENOPS-FIRST",),
-        start="beginning",
-        stops=("beginning", "begun"),
-        moves=(
-            ("beginning", ("XENOPS",), "begun"),
-            ("begun", (*IMAGES, "DEMU", *AFTER_MEMORY), "begun"),
-        ),
-    ),
-    Machine(
-        "memory once",
-        "xapi",
-        "An image has the guest's memory once.",
-        _XAPI_SOURCE,
-        ("XAPI-MEMORY-ONCE",),
-        start="missing",
-        stops=("missing", "given"),
-        moves=(("missing", IMAGES, "given"),),
-    ),
-    Machine(
+    _of_rules("xenops first", "The XENOPS record comes first, and once.", _XAPI_SOURCE, "XAPI-XENOPS-FIRST"),
+    _of_rules("memory once", "An image has the guest's memory once.", _XAPI_SOURCE, "XAPI-MEMORY-ONCE"),
+    _of_rules(
         "devices",
-        "xapi",
         "After the memory come firmware, TPM and emulator, in this order.",
         _XAPI_SOURCE,
-        ("XAPI-ORDER", "XAPI-ONCE"),
-        start="memory",
-        stops=("memory", "firmware", "emulator"),
-        moves=(
-            ("memory", (*IMAGES, "DEMU"), "memory"),
-            ("memory", ("VARSTORED",), "firmware"),
-            ("memory", ("QEMU_TRAD",), "emulator"),
-            ("firmware", TPM, "firmware"),
-            ("firmware", ("QEMU_TRAD",), "emulator"),
-        ),
+        "XAPI-ORDER",
+        "XAPI-ONCE",
     ),
-    _never(
-        "no devices",
-        "xapi",
-        "A PV guest has no firmware, TPM or emulator.",
-        _XAPI_SOURCE,
-        ("XAPI-HVM-ONLY",),
-        AFTER_MEMORY,
-        guests=("pv",),
+    _of_rules("no devices", "A PV guest has no firmware, TPM or emulator.", _XAPI_SOURCE, "XAPI-HVM-ONLY"),
+)
+
+# What a COLO secondary sends, over and over: CHECKPOINT_STATE, by its id, and libxc's list of dirty pages.  By the
+# state of the machine after it.
+BACK_RECORDS = {
+    "ready": "CHECKPOINT_STATE SVM_READY",
+    "resumed": "CHECKPOINT_STATE SVM_RESUMED",
+    "suspended": "CHECKPOINT_STATE SVM_SUSPENDED",
+    "listed": "libxc.CHECKPOINT_DIRTY_PFN_LIST",
+}
+_STATES = tuple(BACK_RECORDS)
+# A recording begins anywhere, and may stop after any record.
+BACK_CHANNEL = Machine(
+    "back channel",
+    "libxl",
+    "The secondary's answers: its guest is suspended, its dirty pages, it is ready, its guest has resumed.",
+    f"{_COLO_SOURCE}; tools/libs/guest/xg_sr_restore.c handle_checkpoint",
+    ("LIBXL-CKPTSTATE-ID", "COLO-DIRTY-POS", "COLO-NEW-FWD", "LIBXL-BACK-TYPES"),
+    start="anywhere",
+    stops=("anywhere", *_STATES),
+    moves=tuple(
+        (before, (BACK_RECORDS[state],), state)
+        for before, state in (
+            *(("anywhere", state) for state in _STATES),
+            *zip(_STATES, (*_STATES[1:], _STATES[0]), strict=True),
+        )
     ),
+    never=("CHECKPOINT_STATE NEW", ANY, f"libxc.{ANY}"),
 )
 
 # By the form that a stream is read as: all that its records have to fit into.
 MACHINES = {
     "libxl": (*LIBXL_MACHINES, *LIBXC_MACHINES),
-    "libxc": (*LIBXC_MACHINES, *BARE_MACHINES),
-    "back-channel": (back_channel.MACHINE,),
+    "libxc": (*LIBXC_MACHINES, _owed("checkpointed image", "libxc", "CHECKPOINT")),
+    "back-channel": (BACK_CHANNEL,),
     "xapi": XAPI_MACHINES,
 }
 # Those that the reader and the checks run on; of the others the order rules say what they forbid.
-COMPILED = (IMAGE, CHECKPOINTS, COLO, back_channel.MACHINE)
+COMPILED = (IMAGE, CHECKPOINTS, COLO, BACK_CHANNEL)
 # Records after which another checkpoint begins, or another layer's records.
 CLOSING_PATHS = (
     *(f"libxc.{name}" for name in CLOSING),

@@ -1,10 +1,10 @@
 """Record order: which record may not come before, after or without which other.
 
 The state of a layer is the set of record types it has seen; a rule looks at that set when one of its records
-arrives.  The reader's generated tables hold the same rules as bit masks, and the documentation draws them from
-here.  What may come is said by the machines of :mod:`.protocol`, and a test compares the two.  Source:
-libxc-migration-stream.pandoc, Layout; libxl-migration-stream.pandoc, Layout; and what the C writers do
-(tools/libs/guest/xg_sr_save*.c, tools/libs/light/libxl_stream_write.c).
+arrives.  The reader's generated tables hold the same rules as bit masks, the documentation lists them, and what may
+come by them is drawn there from the machines of :mod:`.protocol`.  Source: libxc-migration-stream.pandoc, Layout;
+libxl-migration-stream.pandoc, Layout; and what the C writers do (tools/libs/guest/xg_sr_save*.c,
+tools/libs/light/libxl_stream_write.c).
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ class OrderRule:
         """All that it names: records, and states of other names."""
         return self.on + self.seen + self.unseen + self.unless
 
+    def broken(self, name: str, seen: frozenset[str]) -> bool:
+        """Whether record `name` breaks it after those."""
+        if name not in self.on or not seen.isdisjoint(self.unless):
+            return False
+        return not seen.isdisjoint(self.seen) or not seen.issuperset(self.unseen) or not self.seen + self.unseen
+
 
 VCPU = ("X86_PV_VCPU_BASIC", "X86_PV_VCPU_EXTENDED", "X86_PV_VCPU_XSAVE", "X86_PV_VCPU_MSRS")
 POLICIES = ("X86_CPUID_POLICY", "X86_MSR_POLICY")
@@ -48,8 +54,17 @@ STATIC = ("X86_PV_INFO", *POLICIES, "STATIC_DATA_END", "X86_PV_P2M_FRAMES")
 # be whole: the savers of 4.6 put one when they gave up.
 FRESH = "nothing since a checkpoint"
 
+
+def seen_after(seen: frozenset[str], name: str) -> frozenset[str]:
+    """What an image has seen, or a layer without checkpoints, after record `name` too."""
+    if name == "CHECKPOINT":
+        return seen.difference(TAIL) | {name, FRESH}
+    return seen.difference(() if name == "END" else (FRESH,)) | {name}
+
+
+STATIC_ONCE = OrderRule("CKPT-STATIC-ONCE", on=STATIC, seen=("CHECKPOINT",))
 LIBXC_RULES = (
-    OrderRule("CKPT-STATIC-ONCE", on=STATIC, seen=("CHECKPOINT",)),
+    STATIC_ONCE,
     OrderRule("LIBXC-SDE-V2", on=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(VERSION_FIRST,)),
     OrderRule("LIBXC-POLICY-V2", on=POLICIES, unless=("CHECKPOINT",), versions=(VERSION_FIRST,)),
     OrderRule(

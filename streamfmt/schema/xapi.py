@@ -14,6 +14,7 @@ from . import qemu
 from .model import RecordType, opaque
 
 SIGNATURE = b"XenSavedDomv2-\n"
+VERSION = 2
 _SOURCE = "xen-api ocaml/xenopsd/lib/suspend_image.ml"
 
 HEADER = Struct("signature" / Const(SIGNATURE, Bytes(len(SIGNATURE))) * "The letters that identify the image.")

@@ -15,6 +15,8 @@ GREETING = b"xl migration receiver ready, send binary domain data.\n"
 READY = b"domain received, ready to unpause\0"
 # The receiver sends the same bytes when it gives the guest back.
 GO = b"domain is yours, you are cleared to unpause\0"
+# The status of a failure that is not libxl's: return code 1, negated.
+OWN_FAILURE = 0xFF
 
 HEADER = Struct(
     "greeting" / Const(GREETING, Bytes(len(GREETING))) * "With which the receiver asks for the stream; no NUL ends it."

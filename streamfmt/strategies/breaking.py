@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ..schema.clauses import registry
 from . import faults_containers, faults_libxc, faults_libxl
-from .fault import Fault
+from .edits import Fault
 from .from_schema import RULES, broken_field, broken_length, broken_order
 from .sample import Sample
 

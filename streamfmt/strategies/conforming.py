@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
 from ..api import Form, Mode
 from ..reader.registry import FORMS, ROWS
-from ..recipes.samples import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
-from ..schema import back_channel, libxc, libxl, qemu, states
+from ..schema import libxc, libxl, protocol, qemu, states
 from ..schema.machine import ANY, Machine
+from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
+from ..writer.builders import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
 from . import records
-from .any_layer import any_layer
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
+from .values import any_layer
 
 Guest = Literal["hvm", "pv"]
 
 GUESTS: tuple[Guest, ...] = ("hvm", "pv")
 VERSIONS = tuple(sorted(libxc.VERSIONS, reverse=True))
+# What a stream can be declared to be: plain first, then checkpointed, by Remus or by COLO.
+MODES = ALL_MODES[1:]
 
 
 def streams(
@@ -63,10 +67,10 @@ def streams(
       libxl.CHECKPOINT_END()>
     """
     return made(
-        forms=MODES if form in (None, "auto") else (form,),
-        guests=GUESTS if guest is None else (guest,),
-        versions=VERSIONS if version is None else (version,),
-        modes=("plain", "remus", "colo") if mode in (None, "auto") else (mode,),
+        () if form in (None, "auto") else (form,),
+        GUESTS if guest is None else (guest,),
+        VERSIONS if version is None else (version,),
+        MODES if mode in (None, "auto") else (mode,),
         big=big,
         unknown=unknown,
     )
@@ -76,26 +80,28 @@ def made(
     forms: Collection[str] = (),
     guests: Collection[str] = GUESTS,
     versions: Collection[int] = VERSIONS,
-    modes: Collection[str] = ("plain", "remus", "colo"),
+    modes: Collection[str] = MODES,
     *,
-    big: bool = False,
-    unknown: bool = False,
-    clean: bool = False,
-    need: Collection[str] = (),
-    blank: bool = False,
+    having: Collection[str] = (),
+    **wanted: Any,
 ) -> st.SearchStrategy[Sample]:
-    """Streams of one of the plans that there are for these choices; see `Plan` for the rest."""
+    """Streams of one of the plans that there are for these choices; see `Plan` for what else is `wanted`.
+
+    They are of those that allow the records of `having`, as far as there are any.
+    """
     plans = [
-        Plan(form, guest, version, mode, big, unknown, clean, frozenset(need), width, blank)
-        for form, mode, guest, version in product(MODES, ("plain", "remus", "colo"), GUESTS, VERSIONS)
+        Plan(form, guest, version, mode, width=width, **wanted)
+        for form, mode, guest, version in product(SHAPES, MODES, GUESTS, VERSIONS)
         for width in sorted(libxc.VCPU_CONTEXT_SIZES, reverse=True)
-        if form in (forms or MODES) and mode in modes and guest in guests and version in versions
+        if form in (forms or SHAPES) and mode in modes and guest in guests and version in versions
         # COLO is for HVM guests, which have no width.
-        if mode in MODES[form] and (guest == "pv" or width == 8) and (mode != "colo" or guest == "hvm")
+        if mode in SHAPES[form].modes and (guest == "pv" or width == 8) and (mode != "colo" or guest == "hvm")
     ]
     if not plans:
         asked = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
         raise ValueError("there is no stream of form {}, guest {}, version {} and mode {} at once".format(*asked))
+    for path in having:
+        plans = [plan for plan in plans if plan.allows(path)] or plans
     # First the form, then the guest, so that those of which there are few kinds come as often as the others.
     tree: dict[str, dict[str, list[Plan]]] = {}
     for plan in plans:
@@ -104,21 +110,24 @@ def made(
     return st.sampled_from(guests_of).flatmap(st.sampled_from).flatmap(st.sampled_from).flatmap(_sample)
 
 
+def around(layer: str) -> tuple[str, ...]:
+    """The forms in which breaches of a layer's clauses are tried."""
+    return tuple(form for form, shape in SHAPES.items() if layer in (form, *shape.inner))
+
+
 @st.composite
 def _sample(draw: st.DrawFn, plan: Plan) -> Sample:
     form: Form = plan.form  # type: ignore[assignment] # plans are made of forms and modes
     mode: Mode = plan.mode  # type: ignore[assignment] # likewise
-    deep = plan.guest == "pv" and form != _BACK and draw(st.booleans())
-    stream = _SHAPES[form][1](draw, plan) if form in _SHAPES else draw(any_layer(form, plan.need, _inside))
-    sample = Sample(stream, form, mode, deep)
-    if form not in _SHAPES:
-        assume(sample.verify().conforms)
-    return sample
+    deep = plan.guest == "pv" and draw(st.booleans())
+    return Sample(SHAPES[form].make(draw, plan), form, mode, deep)
 
 
-def _inside(draw: st.DrawFn, form: str) -> Draft:
-    """A stream of that form, for a layer around it."""
-    return draw(made((form,), modes=("plain",))).stream
+def _any(draw: st.DrawFn, plan: Plan) -> Draft:
+    """A stream of a layer of which no more is known than its row and its schema."""
+    stream = draw(any_layer(plan.form, plan.need, lambda draw, form: draw(made((form,), modes=MODES[:1])).stream))
+    assume(Sample(stream, plan.form).verify().conforms)  # type: ignore[arg-type] # plans are made of forms
+    return stream
 
 
 def _libvirt(draw: st.DrawFn, plan: Plan) -> Draft:
@@ -158,7 +167,7 @@ def walked(draw: st.DrawFn, plan: Plan, form: Literal["libxl", "libxc"]) -> Draf
     rows = machines(form, plan.guest, plan.version, plan.clean)
     now = {row: row.begins(plan.mode) for row in rows}
     headers = image_headers(plan.guest, plan.version, draw(st.sampled_from(_RELEASES)))
-    parts = [*headers] if form == "libxc" else [header("libxl.header", **{"options.legacy": 0})]
+    parts = [*headers] if ROWS[form].image else [header("libxl.header", **{"options.legacy": 0})]
     image = contents(draw, plan)
     least = 0 if plan.mode == "plain" else 1 + (LATER in plan.need)
     left = draw(st.integers(least, _CHECKPOINTS_MAX)) if least else 1
@@ -225,9 +234,9 @@ def _libxl_tail(draw: st.DrawFn, plan: Plan) -> tuple[Part, ...]:
     return ordered(draw, found, plan)
 
 
-def _back_channel(draw: st.DrawFn) -> Draft:
+def _back_channel(draw: st.DrawFn, plan: Plan) -> Draft:
     """What a COLO secondary sends, recorded from anywhere to anywhere, between two records."""
-    row = back_channel.MACHINE
+    row = protocol.BACK_CHANNEL
     state = row.start
     parts = []
     for _ in range(draw(st.integers(1, 12))):
@@ -269,17 +278,22 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
     return in_xapi(walked(draw, plan, "libxc"), *rest, xenops=draw(st.sampled_from((shortest, XENOPS))))
 
 
-_BACK = "back-channel"
-# What each form can be and how it is generated, the smallest form first: examples shrink towards it.
-_SHAPES: dict[str, tuple[tuple[Mode, ...], Callable[[st.DrawFn, Plan], Draft]]] = {
-    "libxc": (("plain", "remus"), lambda draw, plan: walked(draw, plan, "libxc")),
-    "libxl": (("plain", "remus", "colo"), lambda draw, plan: walked(draw, plan, "libxl")),
-    "xl": (("plain", "remus"), _xl),
-    _BACK: (("colo",), lambda draw, _: _back_channel(draw)),
-    "libvirt": (("plain",), _libvirt),
-    "xapi": (("plain",), _in_xapi),
-    "xl-migrate": (("plain", "remus"), _migration),
+class Shape(NamedTuple):
+    """How streams of a form are made, their modes, and the layers in it, beside its own, whose breaches are tried."""
+
+    make: Callable[[st.DrawFn, Plan], Draft] = _any
+    modes: tuple[str, ...] = MODES[:1]
+    inner: tuple[str, ...] = ()
+
+
+# The smallest form first: examples shrink towards it.
+SHAPES: dict[str, Shape] = {
+    "libxc": Shape(partial(walked, form="libxc"), MODES[:2]),
+    "libxl": Shape(partial(walked, form="libxl"), MODES, ROWS["libxl"].holds),
+    "xl": Shape(_xl, MODES[:2], ROWS["xl"].holds),
+    "back-channel": Shape(_back_channel, MODES[2:], ROWS["back-channel"].holds),
+    "libvirt": Shape(_libvirt),
+    "xapi": Shape(_in_xapi),
+    "xl-migrate": Shape(_migration, MODES[:2]),
 }
-MODES: dict[Any, tuple[Mode, ...]] = {form: modes for form, (modes, _) in _SHAPES.items()}
-# Others are generated from their rows and schemas alone.
-MODES |= {form: ("plain",) for form in FORMS if form not in _SHAPES}
+SHAPES |= {form: Shape() for form in FORMS if form not in SHAPES}

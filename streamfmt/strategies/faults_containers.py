@@ -9,13 +9,24 @@ from functools import partial
 from hypothesis import strategies as st
 
 from .. import tables
-from ..recipes.samples import XENOPS, in_libvirt, in_xl
 from ..schema import libvirt, qemu, xapi
 from ..writer import Draft, Part, after_text, in_migration, raw, record, sized, unsized
+from ..writer.builders import XENOPS, in_libvirt, in_xl
 from .conforming import made
-from .edits import at, nth, of, rotated
-from .fault import Edit, Fault, swapping, to
-from .from_schema import broken_field, cut_short, having
+from .edits import (
+    Fault,
+    at,
+    big_endian,
+    declaring,
+    doubling,
+    inserting,
+    of,
+    rotated,
+    swapping,
+    to,
+    truncated,
+)
+from .from_schema import broken_field, having
 from .sample import Sample
 
 LIBXL = made(("libxl",), clean=True)
@@ -32,10 +43,6 @@ PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_s
 def around(base: st.SearchStrategy[Sample], form: str, wrap: Callable[[st.DrawFn, Draft], Draft]) -> Fault:
     """A file made around the streams of `base`."""
     return to(base, lambda draw, stream: iter([wrap(draw, stream)]), form=form)
-
-
-def _truncated(base: st.SearchStrategy[Sample], *layers: str) -> Fault:
-    return lambda draw: cut_short(draw, draw(base), layers)
 
 
 # -- xl and libvirt -------------------------------------------------------------------------------------------
@@ -84,36 +91,9 @@ def _words(*texts: bytes) -> list[bytes]:
     return [b"(" + _TIME + b"(word_size " + text + b"))" for text in texts]
 
 
-def _into_xapi(*parts: st.SearchStrategy[Part]) -> Edit:
-    """One more record, after the memory or before the end."""
-
-    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-        part = draw(st.one_of(*parts))
-        first = stream.find("libxc.END") + 1
-        for place in rotated(draw, range(first, len(stream.parts))):
-            yield at(stream, place, part)
-
-    return edit
-
-
-def _declared(paths: tuple[str, ...], wrong: st.SearchStrategy[int]) -> Edit:
-    """One of the records with such a length in its header."""
-
-    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-        path = draw(st.sampled_from([path for path in paths if path in stream.paths]))
-        yield stream.edit(path, nth(draw, stream, path), declared_length=draw(wrong))
-
-    return edit
-
-
-def _no_memory(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    kept = [part for part in stream if part.layer != "libxc" and part.name != "LIBXC"]
-    yield replace(stream, parts=tuple(kept))
-
-
-def _memory_again(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    first, last = stream.find("xapi.LIBXC"), stream.find("libxc.END")
-    yield at(stream, last + 1, *stream.parts[first : last + 1])
+def _no_memory(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    first = stream.find("xapi.LIBXC")
+    yield at(stream, first, drop=stream.find("libxc.END") + 1 - first)
 
 
 def _legacy(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
@@ -148,6 +128,7 @@ _NO_BASE64 = st.sampled_from(
 )
 _CODES = {row.code for row in xapi.RECORDS}
 _S64 = st.integers(-(1 << 63), (1 << 63) - 1)
+_TOO_LONG = st.sampled_from((-1, xapi.LENGTH_MAX + 1)) | _S64.filter(lambda size: not 0 <= size <= xapi.LENGTH_MAX)
 
 # -- captures -------------------------------------------------------------------------------------------------
 
@@ -175,7 +156,7 @@ def _unfinished(draw: st.DrawFn) -> Iterator[Sample]:
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "XL-BYTEORDER": (
         partial(broken_field, path="xl.header.byteorder"),
-        to(XL, lambda _, stream: iter([stream.big_endian("xl")])),
+        to(XL, big_endian("xl")),
     ),
     "XL-OPTDATA-LEN": to(XL, _short_data),
     "XL-CONFIG-LEN": to(XL, swapping("xl.OPTIONAL_DATA", _config_length)),
@@ -188,7 +169,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         around(LIBXL, "xl", lambda _, stream: in_xl(stream, stream_v2=0)),
         around(LIBXC, "xl", lambda draw, stream: in_xl(stream, stream_v2=draw(st.integers(0, 1)))),
     ),
-    "XL-TRUNC": _truncated(XL, "xl", "libxl"),
+    "XL-TRUNC": truncated(XL, "xl", "libxl"),
     "LIBVIRT-XML-LEN": around(LIBXL, "libvirt", lambda _, stream: in_libvirt(stream, b"")),
     "LIBVIRT-XML": around(LIBXL, "libvirt", lambda draw, stream: in_libvirt(stream, draw(st.one_of(*_NO_XML)))),
     "LIBVIRT-VERSION-STREAM": (
@@ -199,26 +180,20 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
             lambda draw, stream: in_libvirt(stream, version=draw(st.sampled_from(libvirt.VERSIONS[::-1]))),
         ),
     ),
-    "LIBVIRT-TRUNC": _truncated(LIBVIRT, "libvirt", "libxl"),
+    "LIBVIRT-TRUNC": truncated(LIBVIRT, "libvirt", "libxl"),
     "XAPI-TYPE": to(
         XAPI,
-        _into_xapi(
+        inserting(
             st.tuples(st.integers(0, 0x10000) | _S64, st.binary(max_size=9))
             .filter(lambda row: row[0] not in _CODES)
             .map(lambda row: Part("xapi.END_OF_IMAGE", data=row[1], code=row[0]))
         ),
     ),
     "XAPI-RESERVED": to(
-        XAPI, _into_xapi(st.binary(max_size=9).map(lambda data: sized("QEMU_XEN", data)), st.just(unsized("LIBXL")))
+        XAPI, inserting(st.binary(max_size=9).map(lambda data: sized("QEMU_XEN", data)), st.just(unsized("LIBXL")))
     ),
-    "XAPI-LENGTH": to(
-        XAPI,
-        _declared(
-            ("xapi.XENOPS", *_FIRMWARE),
-            st.sampled_from((-1, xapi.LENGTH_MAX + 1)) | _S64.filter(lambda size: not 0 <= size <= xapi.LENGTH_MAX),
-        ),
-    ),
-    "XAPI-LENGTH-ZERO": to(XAPI, _declared(("xapi.LIBXC", "xapi.END_OF_IMAGE"), _S64.filter(bool))),
+    "XAPI-LENGTH": to(XAPI, declaring("xapi", _TOO_LONG, "xapi.XENOPS", *_FIRMWARE)),
+    "XAPI-LENGTH-ZERO": to(XAPI, declaring("xapi", _S64.filter(bool), "xapi.LIBXC", "xapi.END_OF_IMAGE")),
     "XAPI-XENOPS-FORM": _xenops(
         b"",
         b" ",
@@ -257,7 +232,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         ),
     ),
     "XAPI-MEMORY": to(XAPI, _no_memory),
-    "XAPI-MEMORY-ONCE": to(XAPI, _memory_again),
+    "XAPI-MEMORY-ONCE": to(XAPI, doubling("xapi.LIBXC", "libxc.END")),
     "XAPI-ORDER": to(XAPI_HVM, _disordered),
     "XAPI-HVM-ONLY": to(made(("xapi",), ("pv",), clean=True), _only_hvm),
     "XAPI-QEMU-MAX": to(having("xapi.QEMU_TRAD"), swapping("xapi.QEMU_TRAD", _too_much)),
@@ -272,13 +247,13 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         XAPI,
         lambda draw, stream: iter([stream.then(raw(draw(st.binary(max_size=9)), fill=draw(st.integers(1, 5000))))]),
     ),
-    "XAPI-TRUNC": _truncated(XAPI, "xapi"),
+    "XAPI-TRUNC": truncated(XAPI, "xapi"),
     "XL-MIGRATE-CONFIG": around(
         made(("libxl",), modes=("plain",), clean=True),
         "xl-migrate",
         lambda _, stream: in_migration(in_xl(stream, b"", json=0)),
     ),
-    "XL-MIGRATE-TRUNC": _truncated(MIGRATION, "xl-migrate", "xl"),
+    "XL-MIGRATE-TRUNC": truncated(MIGRATION, "xl-migrate", "xl"),
     "XL-MIGRATE-STATUS": to(MIGRATION, _status),
     "XL-MIGRATE-UNFINISHED": _unfinished,
     "XL-MIGRATE-AFTER": to(

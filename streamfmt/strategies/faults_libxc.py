@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from .. import tables
-from ..reader.registry import ROWS
-from ..schema import hvm, libxc
-from ..writer import RECORDS, TOP_TABLE, Draft, Part, context, p2m, page_entries, pages, params, pv_info, record, vcpu
+from ..schema import hvm, libxc, states
+from ..writer import TOP_TABLE, Draft, Part, p2m, page_entries, pages, params, pv_info, record, vcpu
 from . import records
 from .conforming import made
-from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, after_end, ending, inserting, swapping, to, unknowns
+from .edits import (
+    Edit,
+    Fault,
+    after_end,
+    at,
+    big_endian,
+    declaring,
+    ill_padded,
+    inserting,
+    insertions,
+    nth,
+    of,
+    rotated,
+    swapping,
+    to,
+    truncated,
+    unknowns,
+)
 from .from_schema import having
 
 PAGE = "libxc.PAGE_DATA"
@@ -22,9 +37,9 @@ P2M = "libxc.X86_PV_P2M_FRAMES"
 INFO = "libxc.X86_PV_INFO"
 CONTEXT = "libxc.HVM_CONTEXT"
 PARAMS = "libxc.HVM_PARAMS"
-BASIC, EXTENDED, XSAVE, MSRS = (f"libxc.X86_PV_VCPU_{kind}" for kind in ("BASIC", "EXTENDED", "XSAVE", "MSRS"))
+VCPU = tuple(f"libxc.{name}" for name in states.VCPU)
+BASIC, EXTENDED = VCPU[:2]
 LIMIT = libxc.RECORD_LENGTH_MAX
-KNOWN = max(row.code for path, row in RECORDS.items() if path.startswith("libxc."))
 
 
 HVM = made(("libxc", "libxl", "xl"), ("hvm",), clean=True)
@@ -34,40 +49,15 @@ ANY = made(("libxc", "libxl", "xl"), clean=True)
 PLAIN_PV = made(("libxc", "libxl"), ("pv",), modes=("plain",), clean=True)
 
 
-# -- framing --------------------------------------------------------------------------------------------------
-
-
-def _padding(draw: st.DrawFn, part: Part) -> Part:
+def _padded(draw: st.DrawFn, part: Part) -> Part:
     """Extended context of a vcpu, in a record whose padding is not zero."""
     size = draw(st.integers(1, libxc.EXTENDED_MAX).filter(lambda size: size % 8))
-    count = -size % 8
-    wrong = draw(st.integers(0, count - 1))
-    padding = bytes(wrong) + bytes([draw(st.integers(1, 255))]) + bytes(count - 1 - wrong)
-    return replace(vcpu("EXTENDED", part.values["vcpu_id"], size), padding=padding)
+    return ill_padded(draw, vcpu("EXTENDED", part.values["vcpu_id"], size))
 
 
-def _too_long(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    known = [number for number, part in enumerate(stream.parts) if part.layer == "libxc" and part.is_record]
-    number = draw(st.sampled_from(known))
-    declared_length = draw(st.sampled_from((LIMIT + 1, LIMIT + 8, records.U32)) | st.integers(LIMIT + 1, records.U32))
-    yield at(stream, number, replace(stream.parts[number], declared_length=declared_length), drop=1)
-
-
-def _wrong_guest(guest: str) -> Edit:
-    return inserting(
-        *(
-            records.example(path)
-            for path, row in RECORDS.items()
-            if path.startswith("libxc.") and row.guests == (guest,)
-        )
-    )
-
-
-def _big_endian(layer: str) -> Fault:
-    forms = ("libxc", "libxl") if layer == "libxc" else ("libxl",)
-    # Page tables are the guest's own, in the order of its processor.
-    base = made(forms, clean=True, blank=True)
-    return to(base, lambda _, stream: iter([stream.big_endian(layer)]))
+def _of(guest: str) -> Edit:
+    """A record that only the other kind of guest has."""
+    return inserting(*(records.example(f"libxc.{row.name}") for row in libxc.RECORDS if row.guests == (guest,)))
 
 
 # -- PV -------------------------------------------------------------------------------------------------------
@@ -136,11 +126,6 @@ def _table(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield from insertions(draw, stream, bad)
 
 
-def _headless_vcpu(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    path = draw(st.sampled_from((BASIC, EXTENDED, XSAVE, MSRS)))
-    return insertions(draw, stream, record(path, bytes(draw(st.integers(0, 7)))))
-
-
 def _without_vcpu_0(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     for number in rotated(draw, of(stream, BASIC)):
         part = stream.parts[number]
@@ -150,7 +135,7 @@ def _without_vcpu_0(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 
 def _vcpu_again(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    path = draw(st.sampled_from([path for path in (BASIC, EXTENDED, XSAVE, MSRS) if path in stream.paths]))
+    path = draw(st.sampled_from([path for path in VCPU if path in stream.paths]))
     yield from insertions(draw, stream, stream.part(path, nth(draw, stream, path)))
 
 
@@ -174,68 +159,58 @@ def _page_type(draw: st.DrawFn, part: Part) -> Part:
 
 # -- HVM ------------------------------------------------------------------------------------------------------
 
-ENTRIES = st.lists(records.context_entry(), max_size=2)
 _BODY = {row.code: row for row in hvm.CONTEXT_TYPES if row.code not in (hvm.HEADER_TYPE, hvm.END_TYPE)}
+_ROWS = st.sampled_from(sorted(_BODY)).map(_BODY.__getitem__)
 
 
-def blob(*entries: tuple[int, int, bytes], tail: bytes = b"") -> Part:
-    """HVM_CONTEXT of these entries, then other bytes."""
-    return record(CONTEXT, context(*entries).body("<") + tail)
+def _entry(code: int, data: bytes = b"", instance: int = 0, length: int | None = None) -> bytes:
+    """An entry of the HVM context, of as many bytes as it says unless another `length` is given."""
+    numbers = ((code, 2), (instance, 2), (len(data) if length is None else length, 4))
+    return b"".join(number.to_bytes(size, "little") for number, size in numbers) + data
 
 
-def head(code: int, instance: int, length: int) -> bytes:
-    """Only what stands before an entry's data."""
-    return code.to_bytes(2, "little") + instance.to_bytes(2, "little") + length.to_bytes(4, "little")
+_FIRST, _LAST = _entry(hvm.HEADER_TYPE, hvm.HEADER_DATA), _entry(hvm.END_TYPE)
 
 
-def _no_header(draw: st.DrawFn, _: Part) -> Part:
-    entries = draw(ENTRIES)
-    wrong = draw(
-        st.sampled_from((None, (hvm.HEADER_TYPE, 1, hvm.HEADER_DATA), (hvm.HEADER_TYPE, 0, bytes(16)), (99, 0, b"")))
-    )
-    return blob(*((wrong,) if wrong else ()), *entries, records.END_ENTRY)
+def _context(last: st.SearchStrategy[bytes], first: Sequence[bytes] = (_FIRST,)) -> Edit:
+    """With an HVM context of these entries, or other bytes, around some that are as they have to be."""
+    some = st.lists(records.context_entry(), max_size=2)
+    begins = st.sampled_from(first)
+
+    def make(draw: st.DrawFn, _: Part) -> Part:
+        inner = [_entry(code, data, instance) for code, instance, data in draw(some)]
+        return record(CONTEXT, b"".join((draw(begins), *inner, draw(last))))
+
+    return swapping(CONTEXT, make)
 
 
-def _untiled(draw: st.DrawFn, _: Part) -> Part:
-    entries = draw(ENTRIES)
-    if draw(st.booleans()):
-        return blob(records.HEADER_ENTRY, *entries, tail=bytes(draw(st.integers(1, 7))))
-    row = _BODY[draw(st.sampled_from(sorted(_BODY)))]
+@st.composite
+def _cut_entry(draw: st.DrawFn) -> bytes:
+    row = draw(_ROWS)
     length = draw(st.sampled_from(row.lengths))
     data = (1 if row.counted else 0).to_bytes(4, "little") + bytes(length)
-    return blob(
-        records.HEADER_ENTRY, *entries, tail=head(row.code, 0, length) + data[: draw(st.integers(4, length - 1))]
-    )
+    return _entry(row.code, data[: draw(st.integers(4, length - 1))], length=length)
 
 
-def _no_end(draw: st.DrawFn, _: Part) -> Part:
-    entries = draw(ENTRIES)
-    instance, length = draw(st.integers(0, 3)), draw(st.sampled_from((0, 8)))
-    tail = head(hvm.END_TYPE, instance, length) + bytes(length) if instance or length else b""
-    return blob(records.HEADER_ENTRY, *entries, tail=tail)
-
-
-def _after_end_entry(draw: st.DrawFn, _: Part) -> Part:
-    tail = draw(st.binary(min_size=1, max_size=16))
-    return blob(records.HEADER_ENTRY, *draw(ENTRIES), records.END_ENTRY, tail=tail)
-
-
-def _unknown_entry(draw: st.DrawFn, _: Part) -> Part:
-    first = max(_BODY) + 1
-    code = draw(st.integers(first, 0xFFFF))
-    return blob(records.HEADER_ENTRY, *draw(ENTRIES), (code, 0, draw(st.binary(max_size=9))), records.END_ENTRY)
-
-
-def _entry_length(draw: st.DrawFn, _: Part) -> Part:
-    row = _BODY[draw(st.sampled_from(sorted(_BODY)))]
+@st.composite
+def _odd_entry(draw: st.DrawFn) -> bytes:
+    """An entry of a length that its type has never had."""
+    row = draw(_ROWS)
     near = st.sampled_from([size + off for size in row.lengths for off in (-1, 1)])
 
     def bad(size: int) -> bool:
         more = size - row.lengths[0]
         return size not in row.lengths and not (row.unit and more > 0 and not more % row.unit)
 
-    size = draw((near | st.integers(0, row.lengths[-1] + 40)).filter(bad))
-    return blob(records.HEADER_ENTRY, *draw(ENTRIES), (row.code, 0, bytes(size)), records.END_ENTRY)
+    return _entry(row.code, bytes(draw((near | st.integers(0, row.lengths[-1] + 40)).filter(bad)))) + _LAST
+
+
+_NO_FIRST = (b"", _entry(hvm.HEADER_TYPE, hvm.HEADER_DATA, 1), _entry(hvm.HEADER_TYPE, bytes(16)), _entry(99))
+# An END entry with an instance or data, if there is any.
+_NO_LAST = st.tuples(st.integers(0, 3), st.sampled_from((0, 8))).map(
+    lambda row: _entry(hvm.END_TYPE, bytes(row[1]), row[0]) if any(row) else b""
+)
+_UNKNOWN = st.builds(_entry, st.integers(max(_BODY) + 1, 0xFFFF), st.binary(max_size=9)).map(lambda data: data + _LAST)
 
 
 def _param(indices: st.SearchStrategy[int]) -> Callable[[st.DrawFn, Part], Part]:
@@ -249,26 +224,21 @@ def _param(indices: st.SearchStrategy[int]) -> Callable[[st.DrawFn, Part], Part]
     return make
 
 
-def _errata(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    path = draw(st.sampled_from((EXTENDED, XSAVE, MSRS)))
-    empty = record(path, vcpu_id=draw(st.integers(0, 3)))
-    yield from insertions(draw, stream, empty)
-
-
+_TOO_LONG = st.sampled_from((LIMIT + 1, LIMIT + 8, records.U32)) | st.integers(LIMIT + 1, records.U32)
 _INDICES = st.integers(hvm.PARAMS_END, hvm.PARAMS_END + 9) | st.integers(hvm.PARAMS_END, records.U64)
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
-    "LIBXC-IHDR-ENDIAN": _big_endian("libxc"),
-    "LIBXL-HDR-ENDIAN": _big_endian("libxl"),
-    "LIBXC-REC-PAD-ZERO": to(having(EXTENDED), swapping(EXTENDED, _padding)),
-    "LIBXC-REC-LENGTH-MAX": to(ANY, _too_long),
-    "LIBXC-REC-TRUNC": ending("libxc"),
-    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", KNOWN + 1, ROWS["libxc"].optional - 1))),
-    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", ROWS["libxc"].optional, records.U32))),
+    # Page tables are the guest's own, in the order of its processor.
+    "LIBXC-IHDR-ENDIAN": to(made(("libxc", "libxl"), clean=True, blank=True), big_endian("libxc")),
+    "LIBXC-REC-PAD-ZERO": to(having(EXTENDED), swapping(EXTENDED, _padded)),
+    "LIBXC-REC-LENGTH-MAX": to(ANY, declaring("libxc", _TOO_LONG)),
+    "LIBXC-REC-TRUNC": truncated(ANY, "libxc"),
+    "LIBXC-REC-UNKNOWN-MAND": to(ANY, inserting(unknowns("libxc", optional=False))),
+    "LIBXC-REC-UNKNOWN-OPT": to(ANY, inserting(unknowns("libxc", optional=True))),
     "LIBXC-VERIFY-1": to(
         made(("libxc", "libxl"), modes=("remus", "colo"), clean=True), inserting(st.just(record("libxc.VERIFY")))
     ),
-    "LIBXC-REC-WRONG-GUEST": (to(HVM, _wrong_guest("pv")), to(PV, _wrong_guest("hvm"))),
+    "LIBXC-REC-WRONG-GUEST": (to(HVM, _of("pv")), to(PV, _of("hvm"))),
     "LIBXC-REC-NO-EMPTY": to(PV, inserting(st.integers(0, 3).map(lambda number: vcpu("BASIC", number, 0)))),
     "LIBXC-END-LAST": to(made(("libxc",), modes=("plain",), clean=True), after_end),
     "LIBXC-TOOLSTACK": to(ANY, inserting(records.example("libxc.TOOLSTACK"))),
@@ -284,19 +254,22 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-PAGE-PFN-PV": to(PV, _beyond),
     "LIBXC-PAGE-COVER": to(PLAIN_PV, _uncovered),
     "LIBXC-PTE-PFN": to(PV, _table, deep=True),
-    "LIBXC-VCPU-HDR": to(PV, _headless_vcpu),
+    "LIBXC-VCPU-HDR": to(PV, inserting(st.builds(record, st.sampled_from(VCPU), st.integers(0, 7).map(bytes)))),
     "LIBXC-VCPU0-BASIC": to(PV, _without_vcpu_0),
     "LIBXC-VCPU-REPEAT": to(PV, _vcpu_again),
-    "LIBXC-HVMCTX-HEADER": to(HVM, swapping(CONTEXT, _no_header)),
-    "LIBXC-HVMCTX-TILE": to(HVM, swapping(CONTEXT, _untiled)),
-    "LIBXC-HVMCTX-END": to(HVM, swapping(CONTEXT, _no_end)),
-    "LIBXC-HVMCTX-TAIL": to(HVM, swapping(CONTEXT, _after_end_entry)),
-    "LIBXC-HVMCTX-TYPE": to(HVM, swapping(CONTEXT, _unknown_entry)),
-    "LIBXC-HVMCTX-LEN": to(HVM, swapping(CONTEXT, _entry_length)),
+    "LIBXC-HVMCTX-HEADER": to(HVM, _context(st.just(_LAST), _NO_FIRST)),
+    "LIBXC-HVMCTX-TILE": to(HVM, _context(st.integers(1, 7).map(bytes) | _cut_entry())),
+    "LIBXC-HVMCTX-END": to(HVM, _context(_NO_LAST)),
+    "LIBXC-HVMCTX-TAIL": to(HVM, _context(st.binary(min_size=1, max_size=16).map(lambda data: _LAST + data))),
+    "LIBXC-HVMCTX-TYPE": to(HVM, _context(_UNKNOWN)),
+    "LIBXC-HVMCTX-LEN": to(HVM, _context(_odd_entry())),
     "LIBXC-HVMPARAMS-PAE": to(
         made(("libxc", "libxl", "xl"), ("hvm",), (3,), clean=True, need=(PARAMS,)),
         swapping(PARAMS, _param(st.just(hvm.PARAM_PAE_ENABLED))),
     ),
     "LIBXC-HVMPARAMS-INDEX": to(having(PARAMS), swapping(PARAMS, _param(_INDICES))),
-    "LIBXC-ERRATA-1": (to(having(PARAMS), swapping(PARAMS, lambda _, part: params())), to(PV, _errata)),
+    "LIBXC-ERRATA-1": (
+        to(having(PARAMS), swapping(PARAMS, lambda *_: params())),
+        to(PV, inserting(st.builds(record, st.sampled_from(VCPU[1:]), vcpu_id=st.integers(0, 3)))),
+    ),
 }

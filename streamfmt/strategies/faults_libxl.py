@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 
 from hypothesis import strategies as st
 
 from .. import tables
-from ..reader.registry import ROWS
 from ..schema import libxl
-from ..writer import RECORDS, Draft, Part, control, emulator, header, raw, record, xenstore
+from ..writer import HEADERS, Draft, Part, control, emulator, raw, record, xenstore
 from . import records
 from .conforming import made
-from .edits import at, insertions, nth, of, rotated
-from .fault import Edit, Fault, after_end, ending, inserting, swapping, to, unknowns
-from .from_schema import broken_field, cut_short, having
+from .edits import (
+    Edit,
+    Fault,
+    after_end,
+    at,
+    big_endian,
+    doubling,
+    either,
+    ill_padded,
+    inserting,
+    into,
+    leaving_out,
+    nth,
+    of,
+    rotated,
+    swapping,
+    to,
+    truncated,
+    unknowns,
+)
+from .from_schema import broken_field, having
 from .images import LATER
-from .sample import Sample
 
 CONTEXT, XENSTORE, STATE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA", "libxl.CHECKPOINT_STATE"
 DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
 LIBXL_END = record("libxl.END")
-KNOWN = max(row.code for path, row in RECORDS.items() if path.startswith("libxl."))
 IDS = libxl.CHECKPOINT_STATES
 UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
 
@@ -38,14 +53,6 @@ BACK = made(("back-channel",), clean=True)
 # -- framing, and what follows END ----------------------------------------------------------------------------
 
 
-def _padding(draw: st.DrawFn, _: Part) -> Part:
-    """An emulator's state, in a record whose padding is not zero."""
-    count = draw(st.integers(1, 7))
-    wrong = draw(st.integers(0, count - 1))
-    padding = bytes(wrong) + bytes([draw(st.integers(1, 255))]) + bytes(count - 1 - wrong)
-    return replace(emulator(bytes(8 - count)), padding=padding)
-
-
 def _trailer(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     zeros = st.builds(raw, st.just(b""), fill=st.integers(1, 5000))
     known = st.sampled_from(tables.TRAILERS)
@@ -54,19 +61,15 @@ def _trailer(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield stream.then(draw(zeros | found))
 
 
-def _no_image(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    yield Draft((header("libxl.header", **{"options.legacy": 0}), LIBXL_END))
-
-
-def _second_image(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    first, last = stream.find("libxl.LIBXC_CONTEXT"), stream.find("libxc.END")
-    yield at(stream, last + 1, *stream.parts[first : last + 1])
+def _some_emulator(draw: st.DrawFn, stream: Draft) -> tuple[str, int]:
+    """Path and number of one of the records about the emulator."""
+    path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
+    return path, nth(draw, stream, path)
 
 
 def _before_image(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
-    number = draw(st.sampled_from(of(stream, path)))
-    yield at(at(stream, number, drop=1), stream.find("libxl.LIBXC_CONTEXT"), stream.parts[number])
+    path, number = _some_emulator(draw, stream)
+    yield stream.moved(path, before="libxl.LIBXC_CONTEXT", nth=number)
 
 
 # -- emulators ------------------------------------------------------------------------------------------------
@@ -76,8 +79,8 @@ def _emulator(number: st.SearchStrategy[int]) -> Edit:
     """A record of the emulator of such a number."""
 
     def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-        path = draw(st.sampled_from([path for path in (CONTEXT, XENSTORE) if path in stream.paths]))
-        yield stream.patch(path, "emulator_id", draw(number), nth(draw, stream, path))
+        path, place = _some_emulator(draw, stream)
+        yield stream.patch(path, "emulator_id", draw(number), place)
 
     return edit
 
@@ -125,26 +128,10 @@ def _draft(draw: st.DrawFn, _: Part) -> Part:
 # -- checkpoints ----------------------------------------------------------------------------------------------
 
 
-def _anywhere(path: str) -> Edit:
-    """Another such record, in any place of its layer."""
-
-    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-        part = draw(records.example(path))
-        yield from insertions(draw, stream, part)
-        yield at(stream, stream.find("libxl.LIBXC_CONTEXT"), part)
-
-    return edit
-
-
 def _unclosed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """A stream that ends after CHECKPOINT, or that never comes to it in a mode that has it."""
     for number in rotated(draw, of(stream, "libxl.CHECKPOINT_END")):
         yield Draft((*stream.parts[:number], LIBXL_END))
-
-
-def _cut(draw: st.DrawFn) -> Iterator[Sample]:
-    sample = draw(REMUS)
-    yield from cut_short(draw, sample, ("libxc", "libxl"))
 
 
 def _forward_id(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
@@ -160,15 +147,6 @@ def _colo_pv(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 # -- the back channel -----------------------------------------------------------------------------------------
 
 
-def _into_back(make: st.SearchStrategy[Part]) -> Edit:
-    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-        part = draw(make)
-        for place in rotated(draw, range(len(stream.parts) + 1)):
-            yield at(stream, place, part)
-
-    return edit
-
-
 def _shifted(draw: st.DrawFn, part: Part) -> Part:
     """A list as secondaries since 4.18 send it: eight zeros after the header, which its length does not count."""
     pfns = draw(st.lists(st.integers(1, 1 << 40), max_size=4))
@@ -176,40 +154,33 @@ def _shifted(draw: st.DrawFn, part: Part) -> Part:
     return Part(DIRTY, data=data, declared_length=8 * len(pfns))
 
 
-def _out_of_turn(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """Without a list, or with one more."""
-    for number in rotated(draw, of(stream, DIRTY)):
-        yield at(stream, number, drop=1)
-    yield from _into_back(records.dirty_list())(draw, stream)
-
-
-def _wrong_turn(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    """Without a control id, or with another one more."""
-    for number in rotated(draw, of(stream, STATE)):
-        yield at(stream, number, drop=1)
-    yield from _into_back(st.sampled_from([control(number) for name, number in IDS.items() if name != "NEW"]))(
-        draw, stream
-    )
-
-
 def _headed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """After headers of another stream."""
-    heads = draw(made(("libxl", "libxc"), modes=("plain",), clean=True)).stream.parts
-    yield at(stream, 0, *(heads[:1] if heads[0].layer == "libxl" else heads[:2]))
+    heads = draw(made(("libxl", "libxc"), modes=("plain",), clean=True)).stream
+    yield at(stream, 0, *takewhile(lambda part: part.path in HEADERS, heads))
 
 
-_OPTIONAL = unknowns("libxl", ROWS["libxl"].optional, records.U32)
-_MANDATORY = unknowns("libxl", KNOWN + 1, ROWS["libxl"].optional - 1)
+_OPTIONAL, _MANDATORY = unknowns("libxl", optional=True), unknowns("libxl", optional=False)
 _FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
+_ANSWERS = st.sampled_from([control(number) for name, number in IDS.items() if name != "NEW"])
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "STREAM-TRAILER": to(made(("libxc", "libxl", "xl"), modes=("plain",), clean=True), _trailer),
-    "LIBXL-REC-PAD": to(HVM, swapping(CONTEXT, _padding)),
-    "LIBXL-REC-TRUNC": ending("libxl"),
+    "LIBXL-REC-PAD": to(
+        HVM, swapping(CONTEXT, lambda draw, _: ill_padded(draw, emulator(bytes(draw(st.integers(1, 7))))))
+    ),
+    "LIBXL-REC-TRUNC": truncated(made(("libxl",), clean=True), "libxl"),
     "LIBXL-REC-UNKNOWN-MAND": to(ANY, inserting(_MANDATORY)),
     "LIBXL-REC-UNKNOWN-OPT": to(ANY, inserting(_OPTIONAL)),
     "LIBXL-END-LAST": to(PLAIN, after_end),
-    "LIBXL-LIBXC-ONCE": (to(made(("libxl",), modes=("plain",), clean=True), _no_image), to(PLAIN, _second_image)),
+    "LIBXL-HDR-ENDIAN": to(made(("libxl",), clean=True, blank=True), big_endian("libxl")),
+    "LIBXL-LIBXC-ONCE": (
+        to(
+            made(("libxl",), modes=("plain",), clean=True),
+            lambda _, stream: iter([Draft((stream.parts[0], LIBXL_END))]),
+        ),
+        to(PLAIN, doubling("libxl.LIBXC_CONTEXT", "libxc.END")),
+    ),
     "LIBXL-LIBXC-BEFORE-EMU": to(
         made(("libxl", "xl"), ("hvm",), modes=("plain",), clean=True, need=(CONTEXT,)), _before_image
     ),
@@ -219,15 +190,20 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXL-EMUXS-PAIRS": to(having(XENSTORE), _strings(*_UNPAIRED)),
     "LIBXL-EMUXS-CHARSET": to(having(XENSTORE), _strings(*_CHARACTERS)),
     "LIBXL-EMUXS-DRAFT": to(having(XENSTORE), swapping(XENSTORE, _draft)),
-    "LIBXL-CKPTEND-CTX": to(ANY, _anywhere("libxl.CHECKPOINT_END")),
-    "LIBXL-CKPTSTATE-CTX": to(made(("libxl", "xl"), ("hvm",), clean=True, need=(LATER,)), _anywhere(STATE)),
+    "LIBXL-CKPTEND-CTX": to(ANY, inserting(records.example("libxl.CHECKPOINT_END"))),
+    "LIBXL-CKPTSTATE-CTX": to(
+        made(("libxl", "xl"), ("hvm",), clean=True, need=(LATER,)), inserting(records.example(STATE))
+    ),
     "CKPT-CKPT-REC": to(made(("libxl",), modes=("remus", "colo"), clean=True), _unclosed),
-    "CKPT-CUT": _cut,
+    "CKPT-CUT": truncated(REMUS, "libxc", "libxl"),
     "COLO-HVM": to(made(("libxl",), ("pv",), modes=("remus",), clean=True, need=(LATER,)), _colo_pv),
-    "COLO-NEW-FWD": (to(COLO, _forward_id), to(BACK, _into_back(st.just(control(IDS["NEW"]))))),
+    "COLO-NEW-FWD": (to(COLO, _forward_id), to(BACK, into(st.just(control(IDS["NEW"]))))),
     "COLO-DIRTY-HDR": to(having(DIRTY), swapping(DIRTY, _shifted)),
-    "COLO-DIRTY-POS": to(BACK, _out_of_turn),
-    "LIBXL-CKPTSTATE-ID": (partial(broken_field, path=f"{STATE}.control_id"), to(BACK, _wrong_turn)),
-    "LIBXL-BACK-TYPES": to(BACK, _into_back(_FOREIGN | _MANDATORY | _OPTIONAL | records.emulator_context())),
+    "COLO-DIRTY-POS": to(BACK, either(leaving_out(DIRTY), into(records.dirty_list()))),
+    "LIBXL-CKPTSTATE-ID": (
+        partial(broken_field, path=f"{STATE}.control_id"),
+        to(BACK, either(leaving_out(STATE), into(_ANSWERS))),
+    ),
+    "LIBXL-BACK-TYPES": to(BACK, into(_FOREIGN | _MANDATORY | _OPTIONAL | records.emulator_context())),
     "LIBXL-BACK-NOHDR": to(BACK, _headed),
 }

@@ -1,86 +1,55 @@
-"""Breaches that follow from the data of a clause: its fields and lengths, the order rules, and where a stream ends.
+"""Breaches that follow from the data of a clause: its fields and lengths, and the order rules.
 
 Each function gives streams of which one, at least, breaks the clause and nothing else; `breaking` takes the first.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from ..api import Form, Mode
 from ..codec.decode import layouts
+from ..reader.registry import ROWS
 from ..schema.layers import LAYERS
 from ..schema.model import Field
 from ..schema.states import OrderRule
 from ..writer import HEADERS, RECORDS, Draft
 from ..writer.boundaries import boundary_values, fields
 from . import records
-from .conforming import GUESTS, VERSIONS, made
+from .conforming import around, made
 from .edits import at, insertions, nth, of, places, rotated
 from .images import LATER
 from .sample import Sample
 
-_FORMS: dict[str, tuple[Form, ...]] = {"libxc": ("libxc", "libxl", "xl"), "libxl": ("libxl", "xl")}
-_CHECKPOINTED: tuple[Mode, ...] = ("remus", "colo")
 
-
-def having(path: str, *more: str, mode: Mode | None = None) -> st.SearchStrategy[Sample]:
-    """Clean streams that have a header or record of that path, and of `more`."""
-    layer, _, name = path.partition(".")
-    row = RECORDS.get(path)
-    modes: tuple[Mode, ...] = ("plain", *_CHECKPOINTED) if mode is None else (mode,)
-    forms: tuple[Form, ...] = _FORMS.get(layer) or (layer,)  # type: ignore[assignment] # other layers are forms
-    if path in HEADERS and layer == "libxl":
-        forms = ("libxl",)
-    if name in ("CHECKPOINT", "CHECKPOINT_END"):
-        modes = _CHECKPOINTED
-    elif name in ("CHECKPOINT_STATE", "VERIFY"):
-        modes = ("colo",) if name == "CHECKPOINT_STATE" else ("plain",)
-    elif name in ("END", "READY", "GO", "REPORT", "STATUS", "GIVE_BACK"):
-        modes = ("plain",)
-    elif path == "libxc.CHECKPOINT_DIRTY_PFN_LIST":
-        forms = ("back-channel",)
-    need = {path, *more, *((LATER,) if name == "CHECKPOINT_STATE" else ())}
-    guests = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS
-    versions = [version for version in VERSIONS if row is None or version >= row.version]
-    found = made(forms, guests, versions, modes, need=need, clean=True)
-    return found.filter(lambda sample: path in sample.stream.paths) if forms == ("back-channel",) else found
-
-
-# Records of XAPI images that PV guests have not.
-_HVM = ("VARSTORED", "SWTPM", "QEMU_TRAD")
+def having(path: str) -> st.SearchStrategy[Sample]:
+    """Clean streams that have a header or record of that path."""
+    layer = path.partition(".")[0]
+    # That a header can be broken where another layer says what follows is for that layer to say.
+    forms = (layer,) if path in HEADERS and ROWS[layer].opening else around(layer)
+    found = made(forms, having=(path,), need=(path, LATER), clean=True)
+    return found.filter(lambda sample: path in sample.stream.paths)
 
 
 # -- fields ---------------------------------------------------------------------------------------------------
 
 
-def _split(path: str) -> tuple[str, str]:
-    """Path of the header or record that holds a field, and the field's name in it."""
-    words = path.split(".")
-    return ".".join(words[:2]), ".".join(words[2:])
-
-
 def broken_field(draw: st.DrawFn, path: str) -> Iterator[Sample]:
     """The field with a value that is not allowed."""
-    where, name = _split(path)
+    layer, record, name = path.split(".", 2)
+    where = f"{layer}.{record}"
     sample = draw(having(where))
     number = nth(draw, sample.stream, where)
     rows = {
         place: row
         for place, row in fields(sample.stream.part(where, number)).items()
-        if "".join(_without_numbers(place)) == name
+        if re.sub(r"\[\d+\]", "", place) == name
     }
     place = draw(st.sampled_from(sorted(rows)))
     yield replace(sample, stream=sample.stream.patch(where, place, draw(bad_values(rows[place])), number))
-
-
-def _without_numbers(place: str) -> Iterator[str]:
-    """The place's name, elements of lists not counted."""
-    for piece in place.split("["):
-        yield piece.partition("]")[2] if "]" in piece else piece
 
 
 def bad_values(row: Field) -> st.SearchStrategy[int | bytes]:
@@ -133,17 +102,9 @@ def broken_order(draw: st.DrawFn, layer: str, rule: OrderRule, name: str) -> Ite
 
 def _base(layer: str, rule: OrderRule, name: str) -> st.SearchStrategy[Sample]:
     """Streams for the rule: with the records that it is about, where streams of their kind have such."""
-    need = {f"{layer}.{other}" for other in (name, *rule.seen, *rule.unseen)}
-    modes: tuple[Mode, ...] = ("plain",)
-    if layer != "xapi":
-        checkpoint = {"CHECKPOINT", "CHECKPOINT_END"} & {name, *rule.seen}
-        modes = _CHECKPOINTED if checkpoint else ("plain",) if name == "VERIFY" else ("plain", *_CHECKPOINTED)
-    need |= {LATER}
-    forms = _FORMS.get(layer) or ("xapi",)
-    row = RECORDS.get(f"{layer}.{name}")
-    own = ("hvm",) if name in _HVM else row.guests if row is not None else GUESTS
-    guests = tuple(guest for guest in rule.guests if guest in own) or rule.guests
-    return made(forms, guests, rule.versions, modes, need=need, clean=True)
+    need = [f"{layer}.{other}" for other in (name, *rule.seen, *rule.unseen)]
+    seen = need[: 1 + len(rule.seen)]
+    return made(around(layer), rule.guests, rule.versions, having=seen, need=(*need, LATER), clean=True)
 
 
 def _added(draw: st.DrawFn, stream: Draft, path: str, _: list[str]) -> Iterator[Draft]:
@@ -170,16 +131,3 @@ def _missing(draw: st.DrawFn, stream: Draft, path: str, unseen: list[str]) -> It
         yield at(stream, number, drop=1)
     if known:
         yield replace(stream, parts=tuple(part for part in stream if part.path not in unseen))
-
-
-# -- the end --------------------------------------------------------------------------------------------------
-
-
-def cut_short(draw: st.DrawFn, sample: Sample, layers: tuple[str, ...]) -> Iterator[Sample]:
-    """Cut inside a part of one of the layers, or before it."""
-    stream = sample.stream
-    offsets = stream.offsets()
-    parts = [number for number, part in enumerate(stream.parts) if part.layer in layers]
-    for number in rotated(draw, parts):
-        extra = draw(st.integers(0, offsets[number + 1] - offsets[number] - 1)) if draw(st.booleans()) else 0
-        yield replace(sample, stream=replace(stream, cut=offsets[number] + extra))

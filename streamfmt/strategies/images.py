@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -13,7 +13,7 @@ from .. import tables
 from ..reader.registry import ROWS
 from ..schema import libxc, protocol, states
 from ..schema.machine import Machine, bound, of_image
-from ..writer import TOP_TABLE, Part, record, unknown
+from ..writer import RECORDS, TOP_TABLE, Part, record, unknown
 from . import records
 
 # Among what a plan needs: a checkpoint after the first, if the stream is checkpointed.
@@ -36,13 +36,21 @@ class Plan:
     big: bool = False
     unknown: bool = False
     clean: bool = False
-    need: frozenset[str] = frozenset()
+    need: Collection[str] = ()
     width: int = 8
     blank: bool = False
 
     def wants(self, draw: st.DrawFn, path: str) -> bool:
         """Whether an optional record is to be there."""
         return path in self.need or draw(st.booleans())
+
+    def allows(self, path: str) -> bool:
+        """Whether a record can come in it, as far as its schema says and each machine by itself."""
+        row = RECORDS.get(path)
+        if row is not None and (self.guest not in row.guests or self.version < row.version):
+            return False
+        form = self.form if self.form in protocol.MACHINES else path.partition(".")[0]
+        return all(machine.comes(path, self.mode) for machine in machines(form, self.guest, self.version, self.clean))
 
 
 def ordered(draw: st.DrawFn, parts: Sequence[Part], plan: Plan) -> tuple[Part, ...]:
@@ -70,7 +78,7 @@ def ordered(draw: st.DrawFn, parts: Sequence[Part], plan: Plan) -> tuple[Part, .
 
 def machines(form: str, guest: str, version: int, clean: bool) -> tuple[Machine, ...]:
     """What the records of a stream have to fit into; unless it is `clean`, nothing whose breach is only noted."""
-    known = of_image(protocol.MACHINES[form], guest, version)
+    known = of_image(protocol.MACHINES.get(form, ()), guest, version)
     return tuple(row for row in known if clean or any(tables.SEVERITY.get(name) in _GRAVE for name in row.clauses))
 
 

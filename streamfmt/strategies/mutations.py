@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from .. import tables
 from ..codec.decode import layouts
-from ..schema import libxc, xapi
+from ..reader.registry import ROWS
 from ..schema.clauses import registry
 from ..writer import HEADERS, RECORDS, Draft, Part, raw
 from ..writer.boundaries import boundary_values, fields
@@ -25,6 +26,7 @@ Buffer = bytes | bytearray | memoryview
 def boundaries(sample: Sample) -> st.SearchStrategy[Sample]:
     """The sample with one field, length, count or record type at a boundary of what is possible or allowed.
 
+    :param sample: a stream in parts, such as :func:`streams` gives.
     :returns: a strategy for samples, which may or may not conform.
 
     >>> from hypothesis import find
@@ -72,7 +74,7 @@ def _field(draw: st.DrawFn, part: Part) -> Part:
 def _resized(draw: st.DrawFn, part: Part) -> Part:
     """A body of another length, which the header states correctly."""
     body = part.body("<")
-    sizes = {0, 1, 7, 8, *(len(body) + off for off in (-8, -1, 1, 8, libxc.PAGE_SIZE))}
+    sizes = {0, 1, 7, 8, *(len(body) + off for off in (-8, -1, 1, 8, tables.PAGE_SIZE))}
     size = draw(st.sampled_from(sorted(size for size in sizes if size >= 0)))
     return replace(part, data=body[:size].ljust(size, b"\0"), patches=())
 
@@ -83,17 +85,13 @@ def _header_values(part: Part, name: str) -> list[int]:
     return [int(value) for value in boundary_values(row)]
 
 
-# What records of a layer may be long at most, where there is a limit.
-_LIMITS = {"libxc": libxc.RECORD_LENGTH_MAX, "xapi": xapi.LENGTH_MAX}
-
-
 # Values stand in the same places whatever the part is, so that examples shrink to smaller parts.
 
 
 def _claimed(draw: st.DrawFn, part: Part) -> Part:
     """A length that need not be that of the body."""
     length = len(part.body("<")) + part.fill
-    limit = _LIMITS.get(part.layer, length)
+    limit = ROWS[part.layer].length_max or length
     near = (max(length + off, 0) for off in (1, -1, 8, -8))
     return replace(
         part, declared_length=draw(st.sampled_from((*_header_values(part, "length"), limit, limit + 1, *near)))
@@ -102,7 +100,7 @@ def _claimed(draw: st.DrawFn, part: Part) -> Part:
 
 def _typed(draw: st.DrawFn, part: Part) -> Part:
     """A type that its layer has, or one at the edge of those that it has not."""
-    known = [row.code for path, row in RECORDS.items() if path.startswith(f"{part.layer}.")]
+    known = tables.RECORDS[part.layer]
     return replace(part, code=draw(st.sampled_from((*known, max(known) + 1, *_header_values(part, "type")))))
 
 
@@ -112,6 +110,7 @@ def _typed(draw: st.DrawFn, part: Part) -> Part:
 def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
     """The sample cut short: before a header or a record, a few bytes further, or anywhere.
 
+    :param sample: a stream in parts, such as :func:`streams` gives.
     :returns: a strategy for samples, which may or may not conform.
 
     >>> from hypothesis import find
@@ -131,6 +130,7 @@ def cuts(sample: Sample) -> st.SearchStrategy[Sample]:
 def chunkings(content: Buffer) -> st.SearchStrategy[list[bytes]]:
     """The bytes in pieces: all at once, a few pieces of any size, or many of the same size.
 
+    :param content: the bytes of a stream, or any others.
     :returns: a strategy for lists of bytes objects.
 
     >>> from hypothesis import find

@@ -5,12 +5,11 @@ Contents of pages are not drawn: they follow from the frame, so that examples st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hypothesis import strategies as st
 
 from .. import tables
-from ..recipes.samples import XENOPS
 from ..schema import hvm, libxc, libxl, qemu
 from ..writer import (
     Part,
@@ -28,7 +27,7 @@ from ..writer import (
     vcpu_msrs,
     xenstore,
 )
-from ..writer.builders import XSAVE_SIZE
+from ..writer.builders import XENOPS, XSAVE_SIZE
 
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 words = st.integers(0, U32)
@@ -79,16 +78,10 @@ def msrs(draw: st.DrawFn) -> Part:
     return record("libxc.X86_MSR_POLICY", msrs=[{"index": index, "value": value} for index, value in rows])
 
 
-@st.composite
-def tsc(draw: st.DrawFn) -> Part:
+def tsc() -> st.SearchStrategy[Part]:
     """X86_TSC_INFO."""
-    return record(
-        "libxc.X86_TSC_INFO",
-        mode=draw(st.integers(0, 3)),
-        khz=draw(words),
-        nsec=draw(values),
-        incarnation=draw(words),
-    )
+    modes = st.integers(0, 3)
+    return st.builds(record, st.just("libxc.X86_TSC_INFO"), mode=modes, khz=words, nsec=values, incarnation=words)
 
 
 @st.composite
@@ -142,7 +135,7 @@ _OPTIONAL_VCPU = {
 
 
 @st.composite
-def vcpu_records(draw: st.DrawFn, width: int, number: int, need: frozenset[str]) -> list[Part]:
+def vcpu_records(draw: st.DrawFn, width: int, number: int, need: Collection[str]) -> list[Part]:
     """What an image has of one vcpu."""
     found = [vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])]
     for kind, sizes in _OPTIONAL_VCPU.items():
@@ -159,10 +152,9 @@ TOP_TABLES = {
 }
 
 
-@st.composite
-def emulator_context(draw: st.DrawFn) -> Part:
+def emulator_context() -> st.SearchStrategy[Part]:
     """EMULATOR_CONTEXT of the one emulator that is still written."""
-    return emulator(draw(st.binary(max_size=20)), libxl.EMULATOR_IDS["QEMU_UPSTREAM"])
+    return st.binary(max_size=20).map(emulator)
 
 
 keys = st.text(libxl.XENSTORE_KEY.decode(), min_size=1, max_size=8).map(lambda key: key.lstrip("/") or "a")

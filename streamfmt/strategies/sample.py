@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..api import Form, Mode, concluded, judging
+from ..api import Form, Mode, judging
 from ..checks.outcome import Outcome
 from ..codec.content import Numbers
 from ..errors import DamagedError
@@ -57,7 +57,7 @@ class Sample:
         for piece in self.stream.pieces():
             reader.pump.feed(piece)
         reader.pump.end()
-        return concluded(reader, verifier, strict=False)
+        return Outcome(reader, verifier)
 
     @property
     def clauses(self) -> frozenset[str]:

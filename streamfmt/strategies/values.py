@@ -1,18 +1,28 @@
-"""Values for any layout of the catalogue: of each field what its schema allows, of each part as much as is counted."""
+"""Values for any layout of the catalogue, and streams of any layer made of them.
+
+Of each field there is what its schema allows, of each part as much as is counted.  Streams are made as the layer's row
+and its schema describe it: for layers that have no generator of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from ..codec.decode import Scopes, referred
-from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
+from .. import tables
+from ..codec.decode import Scopes, layouts, referred
+from ..reader.registry import FORMS, ROWS
+from ..schema import model
+from ..schema.model import TO_NUL, Block, Field, Item, Layout
+from ..writer import Draft, Part, header, record
 
 # The functions that say how often a part repeats, by name.
 Rules = Mapping[str, Callable[[Any], int]]
+# Records in one stream, at most, but for the last.
+_MOST = 3
 
 
 @st.composite
@@ -41,13 +51,13 @@ def _fill(draw: st.DrawFn, items: tuple[Item, ...], counting: frozenset[str], sc
         if isinstance(item, Block):
             for row in item.fields:
                 scopes[0][row.path] = draw(field_values(row, row.path in counting))
-        elif isinstance(item, Part):
-            scopes[0][item.name] = _part(draw, item, scopes, rules)
+        elif isinstance(item, model.Part):
+            scopes[0][item.name] = _content(draw, item, scopes, rules)
         else:
             _fill(draw, item.chosen(referred(item.on, scopes)), counting, scopes, rules)
 
 
-def _part(draw: st.DrawFn, part: Part, scopes: Scopes, rules: Rules) -> Any:
+def _content(draw: st.DrawFn, part: model.Part, scopes: Scopes, rules: Rules) -> Any:
     if part.count == TO_NUL:
         return draw(st.binary(max_size=5).filter(lambda text: 0 not in text))
     if part.count in rules:
@@ -67,3 +77,32 @@ def _element(draw: st.DrawFn, layout: Layout, outer: Scopes, rules: Rules) -> An
     values: dict[str, Any] = {}
     _fill(draw, layout.items, layout.counting, (values, *outer), rules)
     return values[""] if values.keys() == {""} else values
+
+
+def any_layer(name: str, need: Collection[str], inside: Callable[[st.DrawFn, str], Draft]) -> st.SearchStrategy[Draft]:
+    """Whole streams of layer `name` with the records of `need`; `inside` draws a stream of a layer that one may hold.
+
+    They are framed as they should be; what else is asked of them is for verification to say.
+    """
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Draft:
+        def part(path: str, make: Callable[..., Part] = record) -> Part:
+            return make(path, **draw(values_of(layouts()[path])))
+
+        row = ROWS[name]
+        known = [f"{name}.{record}" for record in tables.RECORDS[name].values()]
+        heads = [part(f"{name}.{found}", header) for found in row.headers]
+        if row.length:
+            body = part(known[0])
+            heads[0] = header(heads[0].path, **{**heads[0].values, row.length: len(body.body("<"))})
+            held = [inner for inner in row.holds if inner in FORMS]
+            inner = inside(draw, draw(st.sampled_from(held))) if held else Draft(())
+            return Draft((*heads, body, *inner))
+        end = f"{name}.{row.end}"
+        paths = [path for path in known if path != end]
+        chosen = [path for path in need if path in paths] + draw(st.lists(st.sampled_from(paths), max_size=_MOST))
+        bodies = [part(path) for path in draw(st.permutations(chosen))]
+        return Draft((*heads, *bodies, *([record(end)] if row.end else [])))
+
+    return drawn()

@@ -6,7 +6,7 @@ import pytest
 
 from .. import tables
 from ..checks.outcome import Outcome
-from ..reader.beginnings import following
+from ..reader.identify import following
 from .support.good_streams import GOOD, LIBVIRT_HVM, MIGRATION, XAPI_HVM, XL_HVM
 from .support.show_output import Show
 from .support.vector import judge

@@ -13,7 +13,7 @@ import pytest
 
 from streamfmt import tables
 from streamfmt.bench import __main__ as command_line
-from streamfmt.bench import before, generate, process, rows, run
+from streamfmt.bench import generate, process, rows, run
 from streamfmt.checks.outcome import CONFORMS, Outcome
 from streamfmt.checks.verifier import Verifier
 from streamfmt.reader.reader import Reader
@@ -139,7 +139,7 @@ def test_build_and_cp_write_what_was_not_there(tmp_path: Path) -> None:
 
     assert len(result.pairs) == 1
     assert {file.name for file in tmp_path.iterdir()} == {"built", "built.toml"}
-    process.run(rows.COMMANDS["build"](str(path)))
+    process.run(rows.command("build", str(path)))
     assert Path(f"{path}.out").read_bytes() == path.read_bytes()
     samples.done(row)
     assert not path.exists()
@@ -166,7 +166,7 @@ def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_command_that_fails_ends_the_run(tmp_path: Path) -> None:
     """Times of commands that do not do their work mean nothing."""
     with pytest.raises(process.BenchError, match="exit status 3, 0 expected: streamfmt: "):
-        process.run(rows.COMMANDS["verify"](str(tmp_path / "missing")))
+        process.run(rows.command("verify", str(tmp_path / "missing")))
 
 
 def test_a_pipeline_that_fails_ends_the_run(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_pipeline_that_fails_ends_the_run(tmp_path: Path) -> None:
     path.write_text("no stream")
 
     with pytest.raises(process.BenchError, match="exit status -15, 0 expected: standard input: not judged"):
-        process.run(rows.COMMANDS["cat | tee | cat"](str(path)))
+        process.run(rows.command("cat | tee | cat", str(path)))
 
 
 @pytest.mark.parametrize("words", [("--rows", "nothing"), ("--size", "4X"), ("--dir", "/nonexistent")])
@@ -194,7 +194,7 @@ def test_what_it_was_is_run_beside(tmp_path: Path) -> None:
     samples = run.Samples(str(tmp_path), 1 << 20, [row])
     sample = samples.path("bad-type")
     try:
-        command = rows.COMMANDS[row.other[0]](sample)
+        command = rows.command(row.other, sample)
     except process.NotMeasuredError as reason:
         pytest.skip(str(reason))
     samples.make("bad-type")
@@ -209,9 +209,9 @@ def test_what_it_was_is_run_beside(tmp_path: Path) -> None:
 
 def test_each_command_is_held_against_what_it_was() -> None:
     """Whatever of ours is measured on a warm sample has a row, and no budget lets it get worse."""
-    held = {row.ours: row for row in rows.ROWS if row.key.startswith("before-")}
+    held = {(row.ours, row.sample): row for row in rows.ROWS if row.key.startswith("before-")}
 
-    assert {row.ours for row in rows.ROWS if not row.cold} == held.keys()
+    assert {(row.ours, row.sample) for row in rows.ROWS if not row.cold} == held.keys()
     assert all(row.figures[0].budget <= 1.05 for row in held.values())
 
 
@@ -221,9 +221,9 @@ def test_without_history_it_is_said(reason: str, monkeypatch: pytest.MonkeyPatch
     if reason == "no git":
         monkeypatch.setenv("PATH", str(tmp_path))
     else:
-        monkeypatch.setattr(before, "_ROOT", str(tmp_path))
+        monkeypatch.setattr(process, "_ROOT", str(tmp_path))
     (row,) = command_line.rows_of("before-small")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 
-    words = {"no git": "git cannot be run: No such file", "no commit": f"commit {before.COMMIT} is not here"}
+    words = {"no git": "git cannot be run: No such file", "no commit": f"commit {process.COMMIT} is not here"}
     assert result.verdict.startswith(f"not measured: {words[reason]}")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 from construct import (
     Aligned,
@@ -16,6 +13,7 @@ from construct import (
     Computed,
     Const,
     Construct,
+    Container,
     Enum,
     Flag,
     Float32l,
@@ -53,11 +51,6 @@ from ..errors import SchemaError
 from ..schema import libxc, libxl, model
 from ..schema.catalogue import catalogue, read
 from ..schema.model import Allowed, little_bits
-
-
-def odd(context: Any) -> int:
-    return int(context.n) | 1
-
 
 _N = "n" / Int8ul
 _STRING = NullTerminated(GreedyBytes)
@@ -102,7 +95,8 @@ REFUSED: dict[str, tuple[Construct, str, str]] = {
     "what ends with a NUL": ("x" / NullTerminated(Int8ul), "t.x", "what ends with a NUL is not bytes"),
     "expression": ("x" / Bytes(this.n - 1), "t.x", "(this['n'] - 1) is not the name of a field"),
     "length of a list": ("x" / Bytes(len_(this.n)), "t.x", "is not the name of a field"),
-    "lambda": ("x" / Bytes(lambda it: it.n), "t.x", "the function that counts it has no name"),
+    "lambda": ("x" / Bytes(lambda it: it.n), "t.x", "a function counts it, and no rule judges how many there are then"),
+    "function": ("x" / Array(ord, Int8ul), "t.x", "is not the name of a field"),
     "unknown field": ("x" / Bytes(this.m), "t.x", "this['m'] names no field that is always there before it"),
     "field after it": (
         "x" / Struct("y" / Bytes(this.z), "z" / Int8ul),
@@ -124,7 +118,11 @@ REFUSED: dict[str, tuple[Construct, str, str]] = {
     "endless elements": ("x" / Array(2, Struct("y" / GreedyBytes)), "t.x", "one element goes to the end"),
     "after the end": ("x" / Struct("y" / GreedyBytes, "z" / Int8ul), "t.x.z", "x.y before it goes to the end"),
     "after a list to the end": ("x" / Struct("y" / GreedyRange(Int8ul), "z" / _STRING), "t.x.z", "goes to the end"),
-    "after what a function counts": ("x" / Struct("y" / Array(odd, Int8ul), "z" / Int8ul), "t.x.z", "goes to the end"),
+    "after what a function counts": (
+        "x" / Struct("y" / Array(libxc.data_pages, Int8ul), "z" / Int8ul),
+        "t.x.z",
+        "goes to the end",
+    ),
     "after a case to the end": (
         "x" / Struct("y" / If(this._.n, GreedyBytes), "z" / Int8ul),
         "t.x.z",
@@ -158,6 +156,17 @@ def test_is_refused(name: str) -> None:
     assert str(error.value) == f"{error.value.path}: {error.value.reason}"
 
 
+def test_functions_that_count() -> None:
+    """What a function counts is decoded to the end, so there has to be a rule that judges it: no other will do."""
+
+    def twice(context: Container) -> int:
+        return 2 * int(context.n)
+
+    with pytest.raises(SchemaError, match="no rule judges how many"):
+        read("t", "", "", Struct(_N, "x" / Array(twice, Int8ul)))
+    read("t", "", "", Struct(_N, "x" / Array(libxc.data_pages, Int8ul)))
+
+
 def test_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A declaration of the catalogue is named with the file it stands in: a header, a record, a format within."""
     drafts = {64: libxl.DRAFT_XENSTORE_DATA[64], 65: Struct("x" / Struct("y" / Float32l))}
@@ -165,8 +174,8 @@ def test_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SchemaError) as error:
         catalogue()
 
-    assert (error.value.path, error.value.file) == ("libxl.XENSTORE_DATA_65.x.y", libxl.__file__)
-    assert str(error.value).startswith(f"{libxl.__file__}: libxl.XENSTORE_DATA_65.x.y: ")
+    assert (error.value.path, error.value.file) == ("libxl.XENSTORE_DATA_65.x.y", "streamfmt/schema/libxl.py")
+    assert str(error.value).startswith("streamfmt/schema/libxl.py: libxl.XENSTORE_DATA_65.x.y: ")
     monkeypatch.undo()
     for con, path in ((libxl.HEADER, "libxl.header.x"), (libxc.RECORDS[1].body, "libxc.PAGE_DATA.x")):
         con.subcons.append("x" / Flag)
@@ -176,7 +185,7 @@ def test_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             con.subcons.pop()
         assert error.value.path == path
-        assert Path(error.value.file).name == f"{path.partition('.')[0]}.py"
+        assert error.value.file == f"streamfmt/schema/{path.partition('.')[0]}.py"
 
 
 def test_two_of_one_path(monkeypatch: pytest.MonkeyPatch) -> None:

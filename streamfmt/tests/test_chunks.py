@@ -19,8 +19,8 @@ from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..io.sources import FileSource, PipeSource, Source, drive
 from ..reader.reader import Reader
-from ..recipes.samples import in_xapi
 from ..writer import Draft, p2m, pages
+from ..writer.builders import in_xapi
 from .support.corpus import EACH_SMALL, SMALL
 from .support.good_streams import (
     EMULATOR,

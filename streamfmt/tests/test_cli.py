@@ -116,6 +116,7 @@ BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
     "record header cut": (HVM[:44], 1, "inside a record header"),
     "body cut": (HVM[:100], 1, "inside the body of a record"),
     "no END": (HVM[:-8], 1, "inside the image, before its END"),
+    "a byte more": (HVM + b"x", 0, "1 byte follows END: "),
     "two streams": (HVM + HVM, 0, "296,504 bytes follow END: another libxc image"),
 }
 

@@ -19,11 +19,11 @@ from ..checks.findings import SEVERITIES, Finding
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..reader.registry import ROWS
-from ..recipes.samples import in_xl
 from ..schema import model
 from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..writer import HEADERS, Draft, p2m, unknown
+from ..writer.builders import in_xl
 from .support.corpus import ACCEPTED, ACCEPTING, BREAKING
 from .support.good_streams import GOOD, LIBXL_HVM, PV, PV_LAST, REMUS_HVM
 from .support.vector import Vector, judge, judged

@@ -13,18 +13,19 @@ from pathlib import Path
 import pytest
 
 from .. import data
-from ..conformance import differences, evidence
+from ..conformance import differences
 from ..conformance.cases import Case, cases
 from ..conformance.conditions import Peer
 from ..conformance.conditions_script import SCRIPT
 from ..conformance.conditions_xenguest import XENGUEST
 from ..conformance.looks import look
 from ..conformance.peers import RELEASE, RELEASES, Verdict, script_modules
-from ..conformance.predictions import PEERS, Comparison, Step, steps, unexplained
+from ..conformance.predictions import PEERS, Comparison, Step, steps
 from ..schema.clauses import registry
 from .support import peers
 from .support.corpus import BREAKING
 from .support.good_streams import HVM
+from .support.unlike import unexplained, unsupported, unused
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,10 +49,10 @@ def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
     page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
 
     assert list(unexplained(peer, table)) == []
-    assert list(evidence.unsupported(peer, table)) == []
+    assert list(unsupported(peer, table)) == []
     assert not [row.seen.case.name for row in table if row.verdict.verdict == "accept" and row.verdict.refused]
     if peer.name == XENGUEST.name:
-        assert differences.unused(table) == set()
+        assert unused(table) == set()
     assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
 

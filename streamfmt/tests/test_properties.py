@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ..checks.layer import MODES
-from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, as_dict
+from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..render.text import finding_lines, summary
 from ..writer import Draft
 from .support.corpus import EACH_SMALL, SMALL
@@ -74,7 +74,7 @@ def test_strict(clause: str) -> None:
         strict = judge(vector.stream.pieces(), vector.form, vector.mode, deep=vector.deep, strict=True)
 
         assert (lax.errors, lax.warnings, lax.notes) == (strict.errors, strict.warnings, strict.notes), name
-        assert as_dict(lax, "")["findings"] == as_dict(strict, "")["findings"], name
+        assert lax.as_dict()["findings"] == strict.as_dict()["findings"], name
         assert strict.verdict == (DOES_NOT_CONFORM if lax.warnings else lax.verdict), name
         assert strict.status == (strict.verdict != CONFORMS), name
 

@@ -17,10 +17,11 @@ from ..errors import SchemaError
 from ..reader.events import HEADER, Layer, Record
 from ..reader.window import Window
 from ..render.machines import drawing, label
-from ..schema import back_channel, libxl, protocol
+from ..schema import libxl, protocol
 from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
-from ..schema.machine import ANY, EITHER, MODES, Machine, of_image
+from ..schema.machine import ANY, EITHER, MODES, Machine, of_image, ruled
+from ..schema.states import OrderRule
 from ..writer import Draft, control, record
 
 CODES = {f"{layer.name}.{row.name}": row.code for layer in LAYERS for row in layer.records}
@@ -59,6 +60,8 @@ class Stream:
         elif path == "libxc.CHECKPOINT":
             layer.checkpoints += 1
             self.verifier.checkpoint(layer, 0)
+        elif path == "libxl.CHECKPOINT_END":
+            layer.checkpoints += 1
         elif path == "libxl.LIBXC_CONTEXT":
             self.outer.guest = self.image.guest
         return {finding.clause for finding in self.verifier.findings.kept[before:]}
@@ -159,14 +162,14 @@ def symbols(machine: Machine) -> list[str]:
     return [path for path in machine.names if not path.endswith(ANY)]
 
 
-@pytest.mark.parametrize("sequence", list(product(symbols(back_channel.MACHINE), repeat=3)), ids=", ".join)
+@pytest.mark.parametrize("sequence", list(product(symbols(protocol.BACK_CHANNEL), repeat=3)), ids=", ".join)
 def test_back_channel(sequence: tuple[str, ...]) -> None:
     """Where the machine has no move for an answer, a rule is broken at that record and at no earlier one."""
     parts = []
     for symbol in sequence:
         path, _, name = symbol.partition(" ")
         parts.append(control(libxl.CHECKPOINT_STATES[name]) if name else record(path, pfns=()))
-    row = back_channel.MACHINE
+    row = protocol.BACK_CHANNEL
     state: str | None = row.start
     expected = None
     for number, symbol in enumerate(sequence):
@@ -221,6 +224,14 @@ def test_machines_that_cannot_be(reason: str, monkeypatch: pytest.MonkeyPatch) -
         catalogue()
 
     assert str(caught.value) == f"streamfmt/schema/protocol.py: machine 'lamp': {reason}"
+
+
+def test_rules_that_no_machine_of_theirs_can_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States of which the same is forbidden have to have the same future: else the machine of the rules is refused."""
+    rule = OrderRule("XL-TRUNC", on=("END",), seen=("LIBXC_CONTEXT",), unless=("CHECKPOINT_END",))
+    monkeypatch.setitem(protocol.MACHINES, "lamp", (ruled("lamp", "libxl", "On and off.", "here", [rule]),))
+    with pytest.raises(SchemaError, match="LIBXC_CONTEXT has two moves in state 'at first'"):
+        catalogue()
 
 
 def test_a_record_that_no_machine_is_about(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ import streamfmt
 from ..errors import RecipeError
 from ..recipes import dump, memory
 from ..recipes import load as recipes
+from ..recipes.from_stream import from_bytes
 from ..recipes.load import Recipe
 from ..schema import hvm, libxc
-from ..writer import Draft
+from ..writer import Draft, p2m
 from .support.corpus import SMALL
 from .support.good_streams import GOOD
 from .support.recipe_texts import load, loaded
@@ -58,6 +59,16 @@ def test_dumped_and_loaded_is_the_same(clause: str) -> None:
 
         assert back.stream.render() == vector.stream.render(), name
         assert (back.form, back.mode, back.deep, back.faults) == (vector.form, vector.mode, vector.deep, True), name
+
+
+def test_long_lists_have_all_numbers() -> None:
+    """A list of more numbers than are written one by one comes back, up to the largest number a field holds."""
+    numbers = [*range(2**64 - 40, 2**64), *range(2**52 - 40, 2**52 + 40)]
+    data = Draft((*GOOD["pv"].parts[:2], p2m(0, 511, *numbers))).render()
+    text, _ = from_bytes(data)
+
+    assert f'frames = "{numbers[0]}-{numbers[39]}, {2**52 - 40}-{2**52 + 39}"' in text
+    assert recipes.load(text).stream.render() == data
 
 
 # -- guests ---------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .support.recipe_texts import load, loaded
 G, P, R = 'guest = "hvm"\n', 'guest = "pv"\n', "[[part]]\n"
 F = f"{G}[[fault]]\n"
 TSC = R + 'record = "libxc.X86_TSC_INFO"\n'
+P2M = R + 'record = "libxc.X86_PV_P2M_FRAMES"\nfields = '
 WRONG = [
     # keys that there are not
     (f"{G}vcpu = 2", "3: vcpu: there is no such key here (is vcpus meant?); known: about, base, "),
@@ -164,6 +165,12 @@ WRONG = [
     (f"{F}cut = 'libxc.END'\nat = 99999999", "5: fault[0].at: that is after its end"),
     (f"{G}[memory]\nframes = '0x10000000000000'", "4: memory.frames: a page entry has no room for frames from "),
     (f"{G}vcpus = 0x{'f' * 4000}", "3: vcpus: 3402823"),
+    (f"{P2M}{{ frames = '1-0x10000000000000000' }}", "4: part[0].fields.frames: a field has no room for numbers from "),
+    (f"{P2M}{{ frames = '0-0xffffffffffffffff' }}", "4: part[0].fields.frames: these are 18,446,744,073,709,551,616"),
+    # a key of another name now
+    (f"{R}record = 'libxc.END'\noctets = 'a'", "4: part[0].octets: octets is called bytes now"),
+    (f"{F}change = 'libxc.END'\noctets = 'a'", "5: fault[0].octets: octets is called bytes now"),
+    (f"{F}insert = [{{ record = 'libxc.END', octets = 'a' }}]", "4: fault[0].insert[0].octets: octets is called bytes"),
     # what would go unheeded
     (f"{TSC}bytes = 'a'\nfields = {{ mode = 1 }}", "4: part[0].bytes: it cannot have both fields and bytes"),
     (

@@ -42,12 +42,12 @@ def table_of(path: str) -> list[list[str]]:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.path)
 def test_layout_is_said(layout: model.Layout) -> None:
     """Each layout has a source; each of its fields and parts has a row with its place, its size and a meaning."""
-    told = section(layout.path)
+    words = section(layout.path)
     rows = {row[3].strip("`").partition("[")[0]: row for row in table_of(layout.path)}
 
     assert layout.source
-    assert f"Source: {layout.source}." in told
-    assert layout.doc in told
+    assert f"Source: {layout.source}." in words
+    assert layout.doc in words
     assert len(rows) == len(layout.rows)
     for item, at, _ in layout.rows:
         offset, size, bits, _, values, doc = rows[item.path or "value"]
@@ -95,7 +95,7 @@ def test_variable_parts_have_formulas() -> None:
     assert found["libxl.XENSTORE_DATA_64.entries"]["padding"] == ["28 + namelen", "4"]
 
 
-def test_structures_and_choices_are_told() -> None:
+def test_structures_and_choices_are_described() -> None:
     """Fields of a structure have dotted names; those of a choice say in which case they are there."""
     con = Struct(
         "head" / Struct("kind" / Enum(Int8ul, A=1) * "Kind.", "size" / Int16ul * "Size."),
@@ -117,7 +117,7 @@ def test_structures_and_choices_are_told() -> None:
 
 
 def test_length_rules() -> None:
-    """A body's length is told as the schema bounds it."""
+    """A body's length is stated as the schema bounds it."""
     rules = {path: reference.length_rule(layout) for path, layout in catalogue().items()}
 
     assert rules["libxc.END"] == "0 bytes"

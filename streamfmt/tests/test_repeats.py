@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from .. import tables
 from ..bench import generate
 from ..checks import findings, pv_memory
-from ..checks.outcome import Outcome, as_dict
+from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
 from ..reader.events import Record, Sink
 from ..reader.reader import Reader
@@ -25,6 +25,7 @@ PAGE = tables.PAGE_SIZE
 # Clauses fill up at once here, so that short runs are enough.
 KEPT = 3
 _XTAB, _BROKEN, _NORMAL = 15, 5, 0
+_VERIFY = next(code for code, name in tables.RECORDS["libxc"].items() if name == "VERIFY")
 _UNKNOWN = max(tables.RECORDS["libxc"]) + 1
 _END_PFN = 40
 
@@ -72,7 +73,7 @@ def _units(order: str, pfn: int) -> list[bytes]:
         _other(order, _UNKNOWN | 1 << 31, 16),
         _other(order, tables.LIBXC_X86_PV_INFO, 8),
         _other(order, tables.LIBXC_HVM_PARAMS, 8),
-        _other(order, tables.LIBXC_VERIFY, 0),
+        _other(order, _VERIFY, 0),
         _other(order, tables.LIBXC_CHECKPOINT, 0),
     ]
 
@@ -125,7 +126,7 @@ def _all(verifier: Verifier, data: bytes, sizes: Sequence[int]) -> tuple[dict[st
         at, number = at + size, number + 1
     reader.pump.end()
     remembered = _memory(verifier)
-    found = as_dict(Outcome(reader, verifier), "")
+    found = Outcome(reader, verifier).as_dict()
     found["lasts"] = {clause: verifier.findings.last(clause) for clause in verifier.findings.counts}
     return found, remembered
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM
-from ..recipes.samples import in_libvirt, in_xapi, in_xl
 from ..writer import Draft, context, dirty, p2m, pages, params, pv_info, raw, record, unknown, unsized, vcpu
+from ..writer.builders import in_libvirt, in_xapi, in_xl
 from .support.good_streams import (
     BACK,
     CPUID,

@@ -112,6 +112,10 @@ def test_odd_records(show: Show) -> None:
         (writer.record("libxc.X86_MSR_POLICY", bytes(17)), "1 MSR, then 1 odd byte: 0x0=0x0"),
         (writer.record("libxc.HVM_CONTEXT", b"\1\0\0\0\xff" + bytes(5)), "1 entry: HEADER, cut: it claims 255 bytes"),
         (writer.record("libxc.HVM_CONTEXT", b"\x63\0" + bytes(7)), "1 entry: type 99, then 1 more byte"),
+        (
+            writer.record("libxc.HVM_CONTEXT", bytes(4) + b"\3\0\0\0abcd"),
+            "1 entry: END; END claims 3 bytes, then 4 more bytes",
+        ),
         (writer.record("libxc.CHECKPOINT_DIRTY_PFN_LIST", bytes(24)), "3 pfns"),
         (writer.record("libxc.TOOLSTACK", bytes(3)), "3 bytes"),
     )

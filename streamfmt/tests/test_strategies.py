@@ -26,7 +26,7 @@ from ..schema.machine import Machine
 from ..schema.model import Layout
 from ..strategies import Sample, boundaries, breaking, chunkings, cuts, inputs, mutations, streams
 from ..strategies.breaking import broken, ways
-from ..strategies.conforming import MODES, made
+from ..strategies.conforming import SHAPES, made
 from ..strategies.from_schema import having
 from ..strategies.sample import apart
 from ..writer import HEADERS, RECORDS, Writer, page_entries
@@ -110,10 +110,11 @@ def test_verdicts_do_not_depend_on_pieces(data: st.DataObject) -> None:
     assert reported(judge(pieces, sample.form, sample.mode, deep=sample.deep)) == reported(sample.verify())
 
 
-@pytest.mark.parametrize("form", MODES)
+@pytest.mark.parametrize("form", SHAPES)
 def test_choices(form: Any) -> None:
     """What is asked for is what comes."""
-    for mode in MODES[form]:
+    mode: Any
+    for mode in SHAPES[form].modes:
         sample = find(streams(form, mode=mode, guest="hvm", version=2), lambda _: True, settings=NOT_SHRUNK)
 
         assert (sample.form, sample.mode) == (form, mode)

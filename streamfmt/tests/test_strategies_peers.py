@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from ..conformance.cases import Case
 from ..conformance.conditions_xenguest import XENGUEST
 from ..conformance.looks import look
-from ..conformance.predictions import Comparison, steps, unexplained
+from ..conformance.predictions import Comparison, steps
 from ..schema.clauses import registry
 from ..strategies import Sample, boundaries, breaking, cuts, streams
 from .support import peers
+from .support.unlike import unexplained
 
 _CLAUSES = [
     row.id

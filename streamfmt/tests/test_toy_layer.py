@@ -92,6 +92,8 @@ def test_verified() -> None:
         _with(25, b"!"): "BEADS-IDENT",
         _with(26, b"\7"): "BEADS-NONE BEADS-UNKNOWN",
         STREAM[:26] + STREAM[-3:]: "BEADS-NONE",
+        STREAM[:27] + b"\x0b\0\2\2re\4bluenk\1\0\0\0": "BEADS-PADDING",
+        _with(27, b"\x41"): "BEADS-LONG",
         STREAM + b"more": "BEADS-LAST",
     }
     program = f"""
@@ -174,6 +176,8 @@ WRONG = {
     "it has no clause for padding": (replace(FIRST, padding=""), *REST),
     "it has no clause for streams that end inside it": (replace(FIRST, truncated=""), *REST),
     "it has not a clause for each kind of unknown types": (replace(FIRST, unknown=FIRST.unknown[:1]), *REST),
+    "it has no clause for records that are too long": (replace(FIRST, length_max=9), *REST),
+    "it has no clause for what follows its end": (replace(FIRST, trailing=""), *REST),
 }
 WRONG_CODE = {
     "there is no reader.libxl:absent for its program": {"program": "reader.libxl:absent"},
@@ -186,17 +190,17 @@ WRONG_CODE = {
 @pytest.mark.parametrize("reason", WRONG)
 def test_rows_that_do_not_fit(reason: str) -> None:
     """A row that cannot be is an error with the layer and the file, before anything is read by it."""
-    check(LAYERS, FILE)
+    check(LAYERS)
 
     with pytest.raises(SchemaError, match=reason) as raised:
-        check(WRONG[reason], FILE)
+        check(WRONG[reason])
     assert str(raised.value).startswith(f"{FILE}: layer '")
 
 
 @pytest.mark.parametrize("reason", WRONG_CODE)
 def test_rows_that_name_what_is_not_there(reason: str) -> None:
     """So is one that names a missing program, class or clause."""
-    check_code(LAYERS, registry(), FILE)
+    check_code(LAYERS, registry())
 
     with pytest.raises(SchemaError, match=reason):
-        check_code((replace(FIRST, **WRONG_CODE[reason]), *REST), registry(), FILE)  # type: ignore[arg-type] # by name
+        check_code((replace(FIRST, **WRONG_CODE[reason]), *REST), registry())  # type: ignore[arg-type] # by name

@@ -24,9 +24,9 @@ from ..codec import encode, plan
 from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io import outputs
-from ..recipes.samples import CONFIGURATION
 from ..schema import libxc
 from ..writer import HEADERS, BreachError, Draft, Part, Writer, unknown
+from ..writer.builders import CONFIGURATION
 from .support.corpus import SMALL
 from .support.good_streams import GOOD, HVM, TSC
 from .support.listings import DATA
@@ -401,7 +401,7 @@ def test_names_are_those_of_the_layer_that_is_open() -> None:
 
 
 def test_an_unknown_record_ends_no_layer() -> None:
-    """A record of a type that nobody knows is no END, whatever it is built from."""
+    """A record of an unknown type is no END, whatever it is built from."""
     out = io.BytesIO()
     with Writer(out, "libxl", judge=False) as writer:
         for part in (*GOOD["libxl-remus-hvm"].parts[:4], unknown("libxc", 1 << 31)):

@@ -21,11 +21,11 @@ from .. import data
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..cli.main import main
 from ..reader import sexpr
-from ..recipes.samples import XENOPS, in_xapi
 from ..render.text import summary
 from ..schema import libxc, xapi
 from ..schema.model import RecordType
 from ..writer import Draft, Part, raw, sized, unsized
+from ..writer.builders import XENOPS, in_xapi
 from .support.corpus import BREAKING
 from .support.good_streams import CHECKPOINT, HVM, LIBXL_HVM, QEMU_TRAD, SWTPM, VARSTORED, XAPI_HVM, XAPI_PV, XAPI_UEFI
 from .support.paths import FIRMWARE, IMAGE_RECORD, QEMU, TPM, X_END, XAPI_END, XENOPS_RECORD

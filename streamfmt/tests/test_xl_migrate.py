@@ -11,10 +11,10 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..reader.events import Sink
 from ..reader.identify import Identity, by_magic
 from ..reader.reader import Reader
-from ..recipes.samples import in_xl
 from ..render.text import summary
 from ..schema import xl_migrate
 from ..writer import Draft, after_text, in_migration, raw, record
+from ..writer.builders import in_xl
 from .support.good_streams import BACK, HTTP_HEAD, HVM, LIBVIRT_HVM, LIBXL_HVM, MIGRATION, SENDER, XAPI_HTTP, XL_HVM
 from .support.paths import GO, LIBVIRT_HEADER, READY, XL_HEADER
 from .support.vector import judge

@@ -10,16 +10,23 @@ from .. import tables
 from ..codec.content import Buffer, Content, resized
 from ..codec.decode import layouts
 from ..errors import FieldError
-from ..schema import libvirt, libxc, libxl, qemu
+from ..schema import libvirt, libxc, libxl, qemu, xapi
 from .draft import Draft
 from .part import Part, header, record
 
-# A page entry's type, in its place.
+# A page entry's type, in its place; and the types of pages that have contents.
 PAGE_CODES = {row.name: row.code << tables.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
+DATA_TYPES = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 
 
 def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
-    """The two headers of an image."""
+    """The two headers of an image.
+
+    :param guest: "hvm" or "pv".
+    :param version: of the image.
+    :param xen: major and minor version of the saving Xen.
+    :raises FieldError: there is no such kind of guest.
+    """
     if guest not in libxc.GUESTS:
         raise FieldError("guest", f"{guest!r} is none of {', '.join(libxc.GUESTS)}")
     return (
@@ -29,16 +36,26 @@ def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int,
 
 
 def pages(*entries: tuple[int, str], content: Mapping[int, bytes] | None = None) -> Part:
-    """PAGE_DATA for (frame, type name) pairs; content is derived from the frame number where not given."""
-    data = {row.name for row in libxc.PAGE_TYPES if row.data}
-    contents = [
-        (content or {}).get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn, kind in entries if kind in data
-    ]
+    """A PAGE_DATA record.
+
+    :param entries: frame numbers and names of their types, such as "NOTAB".
+    :param content: contents by frame number; those not given are derived from it.
+    :raises FieldError: there is no such type.
+    """
+    given = content or {}
+    filled = [pfn for pfn, kind in entries if kind in DATA_TYPES]
+    contents = [given.get(pfn, bytes([pfn & 0xFF]) * libxc.PAGE_SIZE) for pfn in filled]
     return page_data([pfn for pfn, _ in entries], [kind for _, kind in entries], contents)
 
 
 def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterable[Buffer]) -> Part:
-    """PAGE_DATA of many frames: the type of each, or of all, and the contents of those that carry any."""
+    """A PAGE_DATA record of many frames.
+
+    :param pfns: frame numbers.
+    :param types: the name of each frame's type, or one for all.
+    :param contents: buffers of whole pages for the types that have contents.
+    :raises FieldError: there is no such type, or not one for each frame.
+    """
     kinds = [types] * len(pfns) if isinstance(types, str) else types
     if len(kinds) != len(pfns):
         raise FieldError("types", f"{len(kinds)} for {len(pfns)} frames")
@@ -58,12 +75,16 @@ def page_entries(part: Part) -> list[tuple[int, str]]:
 
 
 def context(*entries: tuple[int, int, Content]) -> Part:
-    """HVM_CONTEXT of (type, instance, data) entries."""
+    """An HVM_CONTEXT record.
+
+    :param entries: type code, instance and data of each entry.
+    """
     rows = [{"typecode": kind, "instance": number, "length": len(data), "data": data} for kind, number, data in entries]
     return record("libxc.HVM_CONTEXT", context=rows)
 
 
 def params(*pairs: tuple[int, int]) -> Part:
+    """An HVM_PARAMS record of parameters' indexes and values."""
     return record("libxc.HVM_PARAMS", count=len(pairs), params=[{"index": i, "value": v} for i, v in pairs])
 
 
@@ -83,7 +104,12 @@ _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
 
 
 def vcpu(kind: str, number: int, size: int) -> Part:
-    """One of the opaque vcpu records, `size` bytes of context, such as Xen takes where the size is one it knows."""
+    """One of the opaque vcpu records, with a context such as Xen takes where the size is one it knows.
+
+    :param kind: "BASIC", "EXTENDED" or "XSAVE".
+    :param number: the vcpu's.
+    :param size: of the context, in bytes.
+    """
     begins = number.to_bytes(4, "little") + size.to_bytes(4, "little") if kind == "EXTENDED" and size >= 8 else b""
     blob = _context(kind, size) if (kind, size) in _CONTEXTS else resized(begins, size)
     return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=blob)
@@ -98,15 +124,18 @@ def _context(kind: str, size: int) -> bytes:
 
 
 def vcpu_msrs(number: int, *msrs: tuple[int, int]) -> Part:
+    """X86_PV_VCPU_MSRS of a vcpu's number, and its MSRs' indexes and values."""
     rows = [{"index": index, "value": value} for index, value in msrs]
     return record("libxc.X86_PV_VCPU_MSRS", vcpu_id=number, msrs=rows)
 
 
 def p2m(start: int, end: int, *frames: int) -> Part:
+    """X86_PV_P2M_FRAMES of the first and last frame, and the frames that hold the table of all between."""
     return record("libxc.X86_PV_P2M_FRAMES", start_pfn=start, end_pfn=end, frames=list(frames))
 
 
 def pv_info(width: int, levels: int) -> Part:
+    """X86_PV_INFO of a width in bytes, and the levels of page tables."""
     return record("libxc.X86_PV_INFO", guest_width=width, pt_levels=levels)
 
 
@@ -115,7 +144,10 @@ UPSTREAM = libxl.EMULATOR_IDS["QEMU_UPSTREAM"]
 
 
 def xenstore(*strings: str, emulator: int = UPSTREAM) -> Part:
-    """EMULATOR_XENSTORE_DATA of keys and values in turn."""
+    """EMULATOR_XENSTORE_DATA of keys and values in turn.
+
+    :raises ValueError: a key has no value.
+    """
     pairs = [{"key": k.encode(), "value": v.encode()} for k, v in zip(strings[::2], strings[1::2], strict=True)]
     return record("libxl.EMULATOR_XENSTORE_DATA", emulator_id=emulator, pairs=pairs)
 
@@ -126,17 +158,32 @@ def control(number: int) -> Part:
 
 
 def dirty(*pfns: int) -> Part:
+    """CHECKPOINT_DIRTY_PFN_LIST of frame numbers."""
     return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
 def emulator(data: Content = qemu.HEADER, number: int = UPSTREAM) -> Part:
+    """EMULATOR_CONTEXT of an emulator's state, and which emulator it is."""
     return record("libxl.EMULATOR_CONTEXT", emulator_id=number, context=data)
 
 
 # -- containers -----------------------------------------------------------------------------------------------
 
+# What is in them where nothing else is asked for: samples, of no real guest.
+CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+XML = b"<domain type='xen'><name>guest</name></domain>\0"
+# A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
+_VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
+XENOPS = f'((time 20240301T09:30:00Z)(word_size {xapi.WORD_SIZES[-1]})(vm_str "{_VM_STR}")(xs_subtree()))'.encode()
 
-def in_xl(stream: Draft, configuration: Content, rest: bytes = b"", **flags: int) -> Draft:
+
+def in_libxl(image: Draft, legacy: int = 0) -> Draft:
+    """A libxl stream of the image, and of what follows it: all but the beginning is there."""
+    head = header("libxl.header", **{"options.legacy": int(legacy)})
+    return replace(image, parts=(head, record("libxl.LIBXC_CONTEXT"), *image.parts))
+
+
+def in_xl(stream: Draft, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Draft:
     """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
     data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
     head = header(
@@ -161,7 +208,7 @@ def after_text(stream: Draft, text: Content, path: str = "text.TEXT") -> Draft:
     return replace(stream, parts=(record(path, text), *stream.parts))
 
 
-def in_libvirt(stream: Draft, xml: Content, version: int = libvirt.VERSION_V2) -> Draft:
+def in_libvirt(stream: Draft, xml: Content = XML, version: int = libvirt.VERSION_V2) -> Draft:
     """A libvirt save file of the stream."""
     head = header("libvirt.header", version=version, xml_len=len(xml))
     return replace(stream, parts=(head, record("libvirt.XML", xml), *stream.parts))
@@ -180,7 +227,7 @@ def unsized(name: str, declared_length: int = 0) -> Part:
     return replace(record(f"xapi.{name}"), declared_length=declared_length)
 
 
-def in_xapi(image: Draft, *after: Part, xenops: Content) -> Draft:
+def in_xapi(image: Draft, *after: Part, xenops: Content = XENOPS) -> Draft:
     """A XAPI suspend image of the stream, with `after` between the memory and the end."""
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
     return replace(image, parts=(*before, *image.parts, *after, unsized("END_OF_IMAGE")))

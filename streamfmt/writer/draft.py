@@ -10,13 +10,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..codec.content import Buffer, Content, Made, joined, pieces, resized
+from ..codec.decode import layouts
+from ..schema import protocol
 from .part import HEADERS, Part, size
 
-# Headers in which a layer announces the byte order of what follows them.
-ANNOUNCING = {"libxl.header": "libxl", "libxc.image_header": "libxc"}
 
+def _headers(name: str) -> dict[str, str]:
+    """The headers that have a field of that name, and the layer of each."""
+    return {
+        path: path.partition(".")[0] for path in HEADERS if any(field.path == name for field in layouts()[path].fields)
+    }
+
+
+# Headers in which a layer announces the byte order of what follows them; layers in which a header shows which it is.
+ANNOUNCING = _headers("options.endian")
+ORDERED = (*ANNOUNCING.values(), *_headers("byteorder").values())
 # With these a COLO back channel begins, which has no header.
-_BACK = ("libxl.CHECKPOINT_STATE", "libxc.CHECKPOINT_DIRTY_PFN_LIST")
+_BACK = {path.partition(" ")[0] for path in protocol.BACK_CHANNEL.names}
 
 # Bodies up to this are copied where their length changes, larger ones are made when they are written.
 _SMALL = 4096
@@ -26,9 +36,12 @@ _SMALL = 4096
 class Draft:
     """Parts in order; each edit returns a new draft.
 
-    `big` names the layers that are written big-endian; `cut` is the offset in bytes at which the stream is cut off.
     Edits select a part by its path and, if several have it, by `nth`, counted from 0 or, if negative, from the end.
     They raise IndexError if there is no such part.
+
+    :param parts: the parts.
+    :param big: names of the layers that are written big-endian.
+    :param cut: offset in bytes at which the stream is cut off; None for all of it.
     """
 
     parts: tuple[Part, ...]
@@ -47,9 +60,9 @@ class Draft:
     @property
     def form(self) -> str:
         """The form to declare to a reader; empty if no reader accepts the first part."""
-        first = next((part for part in self.parts), None)
-        if first is None:
+        if not self.parts:
             return ""
+        first = self.parts[0]
         if first.path in _BACK:
             return "back-channel"
         return first.layer if first.path in HEADERS else ""
@@ -88,19 +101,33 @@ class Draft:
         return replace(self, parts=(*self.parts, *parts))
 
     def edit(self, path: str, nth: int = 0, **changes: Any) -> Draft:
-        """Change attributes of one part, such as `declared_length` or `data`."""
+        """Change attributes of one part.
+
+        :param changes: attributes of :class:`Part`, such as `declared_length` or `data`.
+        """
         return self.swap(path, replace(self.part(path, nth), **changes), nth=nth)
 
     def put(self, path: str, nth: int = 0, **values: Any) -> Draft:
-        """Change values that the schema builds one part from."""
+        """Change values that the schema builds one part from.
+
+        :param values: field values; those not given stay.
+        """
         return self.edit(path, nth, values={**self.part(path, nth).values, **values})
 
     def patch(self, path: str, place: str, value: int | bytes, nth: int = 0) -> Draft:
-        """Overwrite one field, such as "entries[2].type", without regard to the schema's rules."""
+        """Overwrite one field without regard to the schema's rules.
+
+        :param place: the field, such as "entries[2].type"; rendering raises FieldError if the part has none there.
+        :param value: its number, or bytes of its size.
+        """
         return self.edit(path, nth, patches=(*self.part(path, nth).patches, (place, value)))
 
     def resized(self, path: str, length: int, nth: int = 0) -> Draft:
-        """Truncate the body of one record to `length` bytes or extend it with zeros; its header says so."""
+        """Truncate the body of one record or extend it with zeros; its header says so.
+
+        :param length: the body's new size in bytes.
+        :raises FieldError: the body cannot be built from its values.
+        """
         return self.swap(path, with_length(self.part(path, nth), length), nth=nth)
 
     def big_endian(self, *layers: str) -> Draft:
@@ -109,7 +136,10 @@ class Draft:
         return replace(self, big=frozenset(layers) & headed)
 
     def upto(self, path: str, nth: int = 0, extra: int = 0) -> Draft:
-        """Cut the stream off where one part begins, or `extra` bytes further."""
+        """Cut the stream off where one part begins, or `extra` bytes further.
+
+        :raises FieldError: a part before it cannot be built from its values.
+        """
         return replace(self, cut=self.offset(path, nth) + extra)
 
     @property
@@ -119,7 +149,10 @@ class Draft:
         return whole if self.cut is None else min(whole, self.cut)
 
     def offset(self, path: str, nth: int = 0) -> int:
-        """Offset in bytes of one part."""
+        """Offset in bytes of one part.
+
+        :raises FieldError: a part cannot be built from its values.
+        """
         return self.offsets()[self.find(path, nth)]
 
     def offsets(self) -> list[int]:
@@ -151,7 +184,10 @@ class Draft:
             yield from buffers
 
     def render(self) -> bytes:
-        """The stream's bytes; raises FieldError if a value does not fit its field, as do all that build them."""
+        """All of the stream's bytes, in memory.
+
+        :raises FieldError: a value does not fit its field; as for all that build the bytes.
+        """
         return b"".join(self.pieces())
 
 

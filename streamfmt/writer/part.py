@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .. import tables
 from ..codec import encode
 from ..codec.content import Buffer, Content, Made, joined, pieces, span, zeros
 from ..codec.decode import layouts
 from ..codec.locate import REACH, Places
 from ..errors import FieldError
+from ..reader.registry import ROWS
 from ..schema.layers import LAYERS
 from ..schema.model import Layout
 
@@ -22,19 +24,22 @@ HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
 }
 RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
-_NAMES = {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS}
-# Layers whose records have a header, and what records are padded to.
-HEADED = {layer.name for layer in LAYERS for name, *_ in layer.headers if name == "record_header"}
-_ALIGN = {layer.name: layer.align for layer in LAYERS}
+# Layers whose records have a header.
+HEADED = {name for name, row in ROWS.items() if row.header_size}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A header or a record at schema path `path` ("libxc.PAGE_DATA"), or raw bytes if that is empty.
+    """A header or a record, or raw bytes.
 
-    The body is built from `values` (see `codec.encode`) unless `data` gives it; `patches` are fields, such as
-    "reserved" or "entries[2].type", overwritten afterwards.  `code`, `declared_length` and `padding` replace the type,
-    length and padding of a record.  `fill` is a number of zero bytes at the end of the body.
+    :param path: schema path, such as "libxc.PAGE_DATA"; empty for raw bytes.
+    :param values: field values that the body is built from, by name; lengths, counts and constants may be left out.
+    :param data: the body's bytes, instead of `values`.
+    :param patches: fields overwritten afterwards: names such as "reserved" or "entries[2].type", and values.
+    :param code: type in a record's header, instead of its own.
+    :param declared_length: length in a record's header, instead of the body's.
+    :param padding: bytes after a record's body, instead of zeros.
+    :param fill: number of zero bytes at the end of the body.
     """
 
     path: str
@@ -66,7 +71,7 @@ class Part:
         """Schema path of the record that its type on the wire says it is; "libxc.type 0x80000000" if none is that."""
         if self.code is None:
             return self.path
-        name = _NAMES[self.layer].get(self.code, f"type {self.code:#x}")
+        name = tables.RECORDS[self.layer].get(self.code, f"type {self.code:#x}")
         return f"{self.layer}.{name}"
 
     def parts(self) -> Iterator[Part]:
@@ -79,19 +84,32 @@ class Part:
         return size(self.whole("<"))
 
     def filled(self, count: int) -> Part:
-        """The part with `count` more zero bytes."""
+        """The part with more zero bytes at the end of its body.
+
+        :param count: how many more.
+        """
         return replace(self, fill=self.fill + count)
 
     def body(self, order: str) -> bytes:
-        """The body's bytes in one piece, without `fill`.  Raises FieldError."""
+        """The body's bytes in one piece, without `fill`.
+
+        :param order: "<" for little-endian, ">" for big-endian, as in the methods below.
+        :raises FieldError: a value does not fit its field.
+        """
         return joined(self.contents(order))
 
     def buffers(self, order: str) -> list[Buffer]:
-        """The bytes on the wire, in pieces: large values are among them as they were given.  Raises FieldError."""
+        """The bytes on the wire, in pieces: large values are among them as they were given.
+
+        :raises FieldError: a value does not fit its field.
+        """
         return list(pieces(self.whole(order)))
 
     def whole(self, order: str) -> list[Content]:
-        """The same, with contents that are generated on the fly not yet generated."""
+        """The same, with contents that are generated on the fly not yet generated.
+
+        :raises FieldError: a value does not fit its field.
+        """
         body = self.contents(order)
         length = sum(map(len, body)) + self.fill
         ahead = self._header(length, order)
@@ -100,11 +118,14 @@ class Part:
         if self.fill:
             body.append(zeros(self.fill))
         if self.is_record:
-            body.append(bytes(-length % _ALIGN[self.layer]) if self.padding is None else self.padding)
+            body.append(bytes(-length % ROWS[self.layer].align) if self.padding is None else self.padding)
         return body
 
     def contents(self, order: str) -> list[Content]:
-        """The body without `fill`, in pieces.  Raises FieldError."""
+        """The body without `fill`, in pieces.
+
+        :raises FieldError: a value does not fit its field.
+        """
         if not self.patches:
             return self._plain(order)
         patched = Patched(self, order)

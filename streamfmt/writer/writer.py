@@ -20,10 +20,10 @@ from ..errors import BreachError
 from ..io.outputs import Target, output
 from ..reader.items import Header
 from ..reader.reader import Reader
-from ..reader.registry import FORMS
+from ..reader.registry import FORMS, ROWS
 from ..schema import libxc, protocol
 from ..schema.machine import EITHER
-from .builders import image_headers, in_xl, page_data
+from .builders import image_headers, in_libxl, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
 from .part import HEADERS, RECORDS, Part, header, record, size
 
@@ -50,13 +50,8 @@ if TYPE_CHECKING:
 
 # Bytes after END that are shown: they are looked at no further.
 _HEAD = 64
-# What comes before an image in the forms that need little else to begin, and whether a configuration is among that.
-_STREAM = (header("libxl.header", **{"options.legacy": 0}), record("libxl.LIBXC_CONTEXT"))
-_BEGUN: dict[str, tuple[tuple[Part, ...], bool]] = {
-    "libxc": ((), False),
-    "libxl": (_STREAM, False),
-    "xl": (_STREAM, True),
-}
+# The forms that need little else to begin than an image, and whether they need a configuration.
+_BEGUN = {"libxc": False, "libxl": False, "xl": True}
 # Records up to this are copied in one piece.
 _WHOLE = 16 << 20
 
@@ -199,13 +194,14 @@ class Writer:
         """
         if self.form not in _BEGUN:
             raise ValueError(f"begin writes {', '.join(_BEGUN)}; of form {self.form!r} put the parts one by one")
-        around, configured = _BEGUN[self.form]
-        if (config is not None) != configured:
+        if (config is not None) != _BEGUN[self.form]:
             raise ValueError(f"config is for xl files, which need it: this is {self.form}")
-        parts = (*around, *image_headers(guest, version, xen))
+        stream = Draft(image_headers(guest, version, xen))
+        if not ROWS[self.form].image:
+            stream = in_libxl(stream)
         if config is not None:
-            parts = in_xl(Draft(parts), config).parts
-        for part in parts:
+            stream = in_xl(stream, config)
+        for part in stream:
             self.put(part)
 
     def header(self, name: str, **values: Any) -> None:
@@ -241,6 +237,7 @@ class Writer:
 
         A record of over 16 MiB is written while it is judged.
 
+        :param item: one of a stream that is being read; of a record nothing may have been read yet.
         :raises StreamError: it cannot be read; otherwise as :meth:`put`.
         """
         layer = item.layer.rpartition("/")[2]
@@ -271,6 +268,7 @@ class Writer:
     def put(self, part: Part) -> None:
         """Write a part.  Contents generated on the fly, such as many pages by rule, are written while they are judged.
 
+        :param part: a header, a record, or raw bytes.
         :raises BreachError: it breaks a rule; nothing more can be written.
         :raises FieldError: a value does not fit its field.
         :raises OSError: the target cannot be written.

@@ -90,9 +90,9 @@ def _page_table() -> bytes:
 
 
 def _ids() -> tuple[str, ...]:
-    from ...schema import back_channel, libxl
+    from ...schema import libxl, protocol
 
-    names = (record.rpartition(" ")[2] for record in back_channel.RECORDS.values())
+    names = (record.rpartition(" ")[2] for record in protocol.BACK_RECORDS.values())
     return tuple(name for name in names if name in libxl.CHECKPOINT_STATES)
 
 

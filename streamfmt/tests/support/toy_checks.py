@@ -25,7 +25,7 @@ class Crate(base.Checks):
             width, height = unpack_from(">HH", fields)
             if width > height:
                 message = f"it is {width} wide and {height} high"
-                self.report_field("CRATE-WIDE", body.record, "size.width", message, f"at most {height}", width)
+                self.context.report_field("CRATE-WIDE", body.record, "size.width", message, f"at most {height}", width)
 
 
 class Beads(base.Checks):

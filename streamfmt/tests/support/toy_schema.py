@@ -75,10 +75,12 @@ LAYERS = (
         ("ident",),
         rules=(OrderRule("BEADS-NONE", on=("END",), unseen=("STRING",)),),
         align=4,
+        length_max=64,
         end="END",
         truncated="BEADS-CUT",
         unknown=("BEADS-UNKNOWN",),
         padding="BEADS-PADDING",
+        too_long="BEADS-LONG",
         trailing="BEADS-LAST",
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ...checks.outcome import Outcome, as_dict
+from ...checks.outcome import Outcome
 from ...checks.verifier import Verifier
 from ...codec.content import Buffer
 from ...reader.reader import Reader
@@ -52,4 +52,4 @@ def judged(vector: Vector, pieces: Iterable[Buffer] | None = None) -> Outcome:
 
 def reported(outcome: Outcome) -> dict[str, Any]:
     """All that a verification says, for comparing two of them."""
-    return as_dict(outcome, "")
+    return outcome.as_dict()

@@ -41,13 +41,14 @@ def read(path: Path) -> Iterator[Asked]:
 
 def verdict(form: Form, mode: Mode, deep: bool, pieces: Iterable[bytes]) -> str:
     """All that is found in a stream, as a line of JSON."""
-    from streamfmt.api import concluded, judging
+    from streamfmt.api import judging
+    from streamfmt.checks.outcome import Outcome
 
     reader, verifier = judging(form, mode, deep, exact=False)
     for piece in pieces:
         reader.pump.feed(piece)
     reader.pump.end()
-    return json.dumps(concluded(reader, verifier, strict=False).as_dict())
+    return json.dumps(Outcome(reader, verifier).as_dict())
 
 
 def main() -> None:
