@@ -183,8 +183,10 @@ class Base:
 
     def about(self, changed: Draft) -> bool:
         """Whether what is done is done to what the base is for."""
+        if not self.outer:
+            return True
         inside, begun = self.stream.parts[self.outer :], self.stream.offsets()[self.outer + 2]
-        return not self.outer or (changed.parts[self.outer :] == inside and (changed.cut or 0) < begun)
+        return changed.parts[self.outer :] == inside and (changed.cut or 0) < begun
 
 
 def _bases() -> dict[str, Base]:

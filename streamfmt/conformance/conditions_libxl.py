@@ -8,13 +8,14 @@ from dataclasses import replace
 from .. import tables
 from ..checks.findings import Finding
 from . import toolstack
-from .cases import Case
+from .cases_toolstack import ASKED, kind
 from .conditions import Peer
 from .conditions_xenguest import XENGUEST
 from .host import MEMORY
 from .looks import HEADER, LATER, Look, actual, look
 from .peers import Verdict
 
+_IMAGE = "libxl.LIBXC_CONTEXT"
 _CONTEXT, _XENSTORE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA"
 # Of a body that is missing, so many bytes are made up at most.
 _CHECKPOINT, _CLOSED = "libxc.CHECKPOINT", "libxl.CHECKPOINT_END"
@@ -44,37 +45,51 @@ def as_read(seen: Look) -> Look:
 
 
 def closed(seen: Look) -> Look:
-    """A checkpoint is whole where libxl's records of it are: only then libxenguest applies what it has kept aside."""
-    ends = []
-    opened = False
+    """Where checkpoints are taken, libxl's records of one are all read before any is looked at, up to CHECKPOINT_END.
+
+    Only then libxenguest applies what it has kept aside.
+    """
+    if not seen.case.remus or not seen.whole:
+        return seen
+    tails = []
+    opened = None
     for row in seen.records:
-        if opened and row.name == _CLOSED:
-            ends.append(row.at + HEADER)
-        opened = row.name == _CHECKPOINT or (opened and row.name != _CLOSED)
-    return replace(seen, whole=tuple(ends) if seen.whole else ())
-
-
-def image_ends(seen: Look) -> int:
-    """Where libxenguest finds what the whole image lacks."""
-    return seen.first("libxc.END", "libxc.CHECKPOINT")
+        if row.name == _CHECKPOINT and opened is None:
+            opened = row.at + HEADER
+        elif row.name == _CLOSED and opened is not None:
+            tails.append((opened, row.at + HEADER))
+            opened = None
+    ends = tuple(end for _, end in tails)
+    return replace(seen, whole=ends, tails=(*tails, *([(opened, LATER)] if opened is not None else [])))
 
 
 def open_tail(seen: Look) -> int | None:
     """Where libxl's records of a checkpoint begin that no CHECKPOINT_END closes."""
-    opened = None
-    for row in seen.records:
-        if row.name in (_CHECKPOINT, _CLOSED):
-            opened = row.at + HEADER if row.name == _CHECKPOINT else None
-    return opened if seen.case.remus else None
+    return next((first for first, last in closed(seen).tails if last == LATER), None)
+
+
+def image_ends(seen: Look) -> int:
+    """Where libxenguest finds what a whole image lacks; what it has of a checkpointed one it uses in the end."""
+    return LATER if seen.case.remus else seen.first("libxc.END")
+
+
+def _end_in_a_tail(seen: Look, at: int) -> bool:
+    """Whether an END among libxl's records of a checkpoint is there, and something after it."""
+    tail = open_tail(seen)
+    row = next((row for row in seen.records if row.name == "libxl.END" and row.at == at), None)
+    return tail is not None and row is not None and tail <= row.at < len(seen.case.data) - HEADER
 
 
 def _tail_cut(seen: Look) -> tuple[str, int] | None:
-    """Inside libxl's records of a checkpoint it makes up an END for ever, but for one that the stream has."""
-    tail = open_tail(seen)
-    if tail is None or any(row.name == "libxl.END" and row.at >= tail for row in seen.records):
+    """Inside libxl's records of a checkpoint it makes up an END for ever, or does nothing."""
+    for first, last in closed(seen).tails:
+        image = [row.at for row in seen.records if row.name == _IMAGE and first <= row.at < last]
+        if image:
+            return None
+    if open_tail(seen) is None or any(_end_in_a_tail(seen, row.at) for row in seen.records):
         return None
-    last = seen.records[-1]
-    cut = seen.data[last.at + HEADER + last.length + -last.length % HEADER :]
+    last_row = seen.records[-1]
+    cut = seen.data[last_row.at + HEADER + last_row.length + -last_row.length % HEADER :]
     # What is missing of a header counts as zeros here, too.
     return None if cut and int.from_bytes(cut[:4], "little") == tables.LIBXL_CHECKPOINT_END else ("hang", LATER)
 
@@ -104,11 +119,14 @@ def _too_long(seen: Look) -> tuple[str, int] | None:
     return next((("crash", at) for at in rows), None)
 
 
-def _end_in_a_tail(seen: Look, finding: Finding) -> str:
-    """An END among libxl's records of a checkpoint is one too many."""
-    tail = open_tail(seen)
-    ended = [row for row in seen.records if row.name == "libxl.END" and tail is not None and row.at >= tail]
-    return "crash" if ended and ended[0].at == finding.offset else "accept"
+def _checkpoint(seen: Look, finding: Finding) -> str:
+    return "crash" if _end_in_a_tail(seen, finding.offset) else "accept"
+
+
+def _image_again(seen: Look, finding: Finding) -> str:
+    """An image among libxl's records of a checkpoint is never begun."""
+    within = any(first <= finding.offset < last for first, last in closed(seen).tails)
+    return "hang" if within else "accept"
 
 
 def _state_length(seen: Look, finding: Finding) -> str:
@@ -116,29 +134,37 @@ def _state_length(seen: Look, finding: Finding) -> str:
     return "accept" if actual(finding) or "LIBXL-CKPTSTATE-CTX" in seen.clauses else "crash"
 
 
-def kind(case: Case) -> str:
-    """What a host is asked to restore a case as."""
-    return f"xl-{case.guest}" if case.form == "xl" else case.kind
-
-
 def asked(looks: Iterable[Look], release: str) -> list[Verdict]:
     """The verdicts of libxl, or of xl, on the cases looked at."""
     return toolstack.ask(((kind(seen.case), seen.data) for seen in looks), release)
+
+
+def _other_image(seen: Look) -> tuple[str, int] | None:
+    """Another image is of another kind of guest than the domain."""
+    kinds = [seen.data[at : at + 4] for at in seen.domains]
+    other = [at for at, found in zip(seen.domains, kinds, strict=True) if found != kinds[0]]
+    return ("reject", other[0]) if other else None
 
 
 LIBXL = Peer(
     "libxl",
     "libxlpeer",
     ask=asked,
-    takes=lambda seen: seen.case.form == "libxl",
+    takes=lambda seen: not ASKED[seen.case.form],
     depends={
         "LIBXL-EMU-CTX": _emulator_context,
         "CKPT-CUT": lambda _, __: "accept",
-        "CKPT-CKPT-REC": _end_in_a_tail,
+        "CKPT-CKPT-REC": _checkpoint,
+        "LIBXL-LIBXC-ONCE": _image_again,
         "LIBXL-CKPTSTATE-LEN": _state_length,
     },
     places={},
     context={"LIBXL-EMU-HVM-ONLY": _emulator_unwanted},
-    shown={"CKPT-CUT": _tail_cut, "LIBXL-EMU-CTX": _emulator_missing, "LIBXL-REC-LEN-MAX": _too_long},
+    shown={
+        "CKPT-CUT": _tail_cut,
+        "LIBXC-DHDR-TYPE": _other_image,
+        "LIBXL-EMU-CTX": _emulator_missing,
+        "LIBXL-REC-LEN-MAX": _too_long,
+    },
     inner=XENGUEST,
 )

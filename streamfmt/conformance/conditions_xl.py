@@ -6,6 +6,7 @@ import json
 
 from .. import tables
 from ..checks.findings import Finding
+from .cases_toolstack import ASKED
 from .conditions import Peer
 from .conditions_libxl import LIBXL, asked
 from .looks import Look
@@ -39,14 +40,21 @@ def _none(seen: Look) -> tuple[str, int] | None:
     )
 
 
+def _too_long(seen: Look) -> tuple[str, int] | None:
+    """Libxl ends xl, which for a program is to fail."""
+    found = LIBXL.shown["LIBXL-REC-LEN-MAX"](seen)
+    return ("reject", found[1]) if found else None
+
+
 XL = Peer(
     "xl",
     "libxlpeer",
     ask=asked,
-    takes=lambda seen: seen.case.form == "xl",
+    takes=lambda seen: bool(ASKED[seen.case.form]),
     depends={"XL-CONFIG-FORM": _form},
     places={},
     context={},
     kept={"XL-OPTDATA-LEN": _none},
+    shown={"LIBXL-REC-LEN-MAX": _too_long},
     inner=LIBXL,
 )

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from zlib import crc32
 
 from ..schema.clauses import registry
+from .cases_toolstack import cases_toolstack
 from .conditions import Peer
-from .conditions_libxl import LIBXL, as_read, image_ends, open_tail
+from .conditions_libxl import LIBXL, as_read, closed, image_ends, open_tail
 from .conditions_xl import XL
-from .looks import LATER, Look
-from .predictions import Step
+from .looks import LATER, Look, look
+from .predictions import Comparison, Step
 
 PEERS = {peer.name: peer for peer in (LIBXL, XL)}
+# Streams on which a reader is expected never to end, each of which costs as long as is waited for it.
+ENDLESS = 8
 
 
 def _dropped(seen: Look, clause: str, at: int) -> bool:
@@ -34,6 +39,15 @@ def _image(view: Look, step: Step) -> Step:
     return step
 
 
+def _first_image(view: Look) -> Look:
+    """What libxenguest sees of it first, to which a PVH guest is an HVM one."""
+    if view.case.guest == "pvh":
+        view = replace(view, case=replace(view.case, guest="hvm"))
+    if len(view.domains) > 1:
+        view = replace(view, records=tuple(row for row in view.records if row.at < view.domains[1]))
+    return view
+
+
 def steps(seen: Look, peer: Peer) -> Iterator[Step]:
     """What the reader does with a case by the clauses, in no order."""
     view = as_read(seen)
@@ -42,8 +56,8 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
             does = peer.does(view, finding)
             if does or registry()[finding.clause].severity == "error":
                 yield _image(view, Step(peer.place(view, finding), finding.clause, does))
-    # To libxenguest a PVH guest is an HVM one.
-    inside = replace(view, case=replace(view.case, guest="hvm")) if view.case.guest == "pvh" else view
+    inside = _first_image(view)
+    said: set[str] = set()
     reader: Peer | None = peer
     while reader is not None:
         looked = view if reader.inner else inside
@@ -56,7 +70,35 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
             if place is not None:
                 yield _image(view, Step(place, clause, reader.does_at(looked, clause, place)))
         for clause, shown in reader.shown.items():
-            what = shown(seen)
+            what = None if clause in said else shown(seen)
+            said.add(clause)
             if what is not None:
                 yield Step(what[1], clause, what[0])
         reader = reader.inner.of(peer.release) if reader.inner else None
+
+
+@cache
+def looks() -> tuple[Look, ...]:
+    """Our own look at each case."""
+    return tuple(map(look, cases_toolstack()))
+
+
+def sample(every: int) -> tuple[Look, ...]:
+    """Of what was done to good streams each so many-th, spread over all; and all streams that the corpus has."""
+    return tuple(
+        look(case) for case in cases_toolstack() if ":" not in case.name or crc32(case.name.encode()) % every == 0
+    )
+
+
+def compared(peer: Peer, seen: tuple[Look, ...] | None = None) -> list[Comparison]:
+    """Every case that the reader is asked about, in order.  Raises MissingPeerError if it is not installed."""
+    table: list[tuple[Look, tuple[Step, ...]]] = []
+    endless = 0
+    for each in looks() if seen is None else seen:
+        if peer.takes(each):
+            follows = tuple(steps(each, peer))
+            endless += any(step.does == "hang" for step in follows)
+            if endless <= ENDLESS or not any(step.does == "hang" for step in follows):
+                table.append((closed(each), follows))
+    verdicts = peer.ask([each for each, _ in table], peer.release)
+    return [Comparison(each, follows, said) for (each, follows), said in zip(table, verdicts, strict=True)]

@@ -173,6 +173,7 @@ CHOOSING = {
     "writer/writer.py": {"_BEGUN"},
     "strategies/conforming.py": {"SHAPES"},
     "conformance/cases.py": {"_FORMS"},
+    "conformance/cases_toolstack.py": {"ASKED"},
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
 }
