@@ -13,7 +13,7 @@ from .conditions import Peer
 from .conditions_xenguest import XENGUEST
 from .host import MEMORY
 from .looks import HEADER, LATER, Look, actual, look
-from .peers import Verdict
+from .peers import LIBXLPEER, Verdict
 
 _IMAGE = "libxl.LIBXC_CONTEXT"
 _CONTEXT, _XENSTORE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA"
@@ -148,7 +148,7 @@ def _other_image(seen: Look) -> tuple[str, int] | None:
 
 LIBXL = Peer(
     "libxl",
-    "libxlpeer",
+    LIBXLPEER,
     ask=asked,
     takes=lambda seen: not ASKED[seen.case.form],
     depends={

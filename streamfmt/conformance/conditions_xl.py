@@ -10,6 +10,7 @@ from .cases_toolstack import ASKED
 from .conditions import Peer
 from .conditions_libxl import LIBXL, asked
 from .looks import Look
+from .peers import LIBXLPEER
 
 # Where the flags and the configuration are, in a file of which both are there.
 _FLAGS_AT, _CONFIG_AT = 36, tables.SIZES["xl.header"] + 4
@@ -48,7 +49,7 @@ def _too_long(seen: Look) -> tuple[str, int] | None:
 
 XL = Peer(
     "xl",
-    "libxlpeer",
+    LIBXLPEER,
     ask=asked,
     takes=lambda seen: bool(ASKED[seen.case.form]),
     depends={"XL-CONFIG-FORM": _form},

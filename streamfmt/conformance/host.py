@@ -22,12 +22,11 @@ from pathlib import Path
 from signal import SIGKILL, SIGXCPU
 from typing import IO, Any
 
-from ..errors import MissingPeerError
 from .kin import Kin
-from .peers import RELEASE
+from .peers import LIBXLPEER, RELEASE, require
 
 PROJECT = Path(__file__).resolve().parents[2]
-LIBXLPEER = PROJECT / "conformance" / "libxlpeer"
+SOURCES = PROJECT / "conformance" / LIBXLPEER
 _PROGRAMS = ("xenstored", "xen-init-dom0", "xenconsoled", "libxl-save-helper", "xl")
 _FOLDERS = ("proc/xen", "var/lib/xen", "var/log/xen", "var/run/xen", "run/xen", "var/lock")
 _TRIPLET = "usr/lib/x86_64-linux-gnu"
@@ -58,24 +57,19 @@ class Installation:
 
 
 def installation(release: str) -> Installation:
-    """That release of Xen here.  Raises MissingPeerError."""
+    """Where that release of Xen is, or would be."""
     unpacked = PROJECT / ".peers" / release
     root, libc = unpacked / "root", unpacked / "libc"
-    built = LIBXLPEER / f"build-{release}"
+    built = SOURCES / f"build-{release}"
     binaries = Path("usr/lib", f"xen-{release}", "bin")
     if not root.is_dir():
-        found = Installation(release, "/" / binaries, built)
-    else:
-        libraries = str(root / _TRIPLET)
-        loader: tuple[str, ...] = ()
-        if libc.is_dir():
-            own = libc / _TRIPLET
-            libraries = f"{own}:{libraries}:/{_TRIPLET}"
-            loader = (str(own / "ld-linux-x86-64.so.2"), "--library-path", libraries)
-        found = Installation(release, root / binaries, built, loader, "" if loader else libraries)
-    if not found.complete:
-        raise MissingPeerError(f"libxl {release}")
-    return found
+        return Installation(release, "/" / binaries, built)
+    libraries = str(root / _TRIPLET)
+    if not libc.is_dir():
+        return Installation(release, root / binaries, built, libraries=libraries)
+    own = libc / _TRIPLET
+    loader = (str(own / "ld-linux-x86-64.so.2"), "--library-path", f"{own}:{libraries}:/{_TRIPLET}")
+    return Installation(release, root / binaries, built, loader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +92,7 @@ class Host:
     """
 
     def __init__(self, release: str = RELEASE) -> None:
+        require(LIBXLPEER, release)
         self.xen = installation(release)
 
     def __enter__(self) -> Host:
@@ -140,7 +135,7 @@ class Host:
         own = {
             "FAKEXEN_STATE": str(self.folder / "state"),
             "FAKEXEN_ROOT": str(self.root),
-            "FAKEXEN_DM": str(LIBXLPEER / "dm.py"),
+            "FAKEXEN_DM": str(SOURCES / "dm.py"),
             "LIBXL_SAVE_HELPER": self.program("libxl-save-helper"),
             "LD_PRELOAD": str(self.xen.built / "libfakexen.so"),
             # Debian's convert-legacy-stream does not find its modules by itself.

@@ -22,7 +22,7 @@ from ..schema.clauses import SCRIPT, SCRIPT_RELEASE
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
-XENPEER = "xenpeer"
+XENPEER, LIBXLPEER = "xenpeer", "libxlpeer"
 # The release that the machine has installed, and all those that `make peers` brings, which unpacks the others.
 RELEASE = SCRIPT_RELEASE
 RELEASES = ("4.14", RELEASE, "4.20")
@@ -68,9 +68,17 @@ def _find_xenpeer(release: str) -> str | None:
     return path if os.access(path, os.X_OK) else None
 
 
+def _find_toolstack(release: str) -> str | None:
+    """Where Xen's toolstack is, if all that a host of it needs is there."""
+    from .host import installation
+
+    found = installation(release)
+    return str(found.binaries) if found.complete else None
+
+
 def require(name: str, release: str = RELEASE) -> str:
-    """Where the program is, "xenpeer" or "verify-stream-v2", of that release.  Raises MissingPeerError."""
-    found = {XENPEER: _find_xenpeer, SCRIPT: find_script}[name](release)
+    """Where the program is, "xenpeer", "libxlpeer" or "verify-stream-v2", of that release.  Raises MissingPeerError."""
+    found = {XENPEER: _find_xenpeer, LIBXLPEER: _find_toolstack, SCRIPT: find_script}[name](release)
     if found is None:
         raise MissingPeerError(name if release == RELEASE else f"{name} of Xen {release}")
     return found

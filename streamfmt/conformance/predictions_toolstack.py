@@ -83,22 +83,24 @@ def looks() -> tuple[Look, ...]:
     return tuple(map(look, cases_toolstack()))
 
 
-def sample(every: int) -> tuple[Look, ...]:
-    """Of what was done to good streams each so many-th, spread over all; and all streams that the corpus has."""
-    return tuple(
-        look(case) for case in cases_toolstack() if ":" not in case.name or crc32(case.name.encode()) % every == 0
-    )
+def sample(every: int, corpus: bool = True) -> tuple[Look, ...]:
+    """Of what was done to good streams each so many-th, spread over all, and perhaps all that the corpus has."""
+    found = (case for case in cases_toolstack() if ":" in case.name or corpus)
+    return tuple(look(case) for case in found if ":" not in case.name or not crc32(case.name.encode()) % every)
 
 
-def compared(peer: Peer, seen: tuple[Look, ...] | None = None) -> list[Comparison]:
-    """Every case that the reader is asked about, in order.  Raises MissingPeerError if it is not installed."""
+def compared(peer: Peer, seen: tuple[Look, ...] | None = None, endless: int = ENDLESS) -> list[Comparison]:
+    """Every case that the reader is asked about, in order, or those seen; with so many that never end.
+
+    Raises MissingPeerError if the reader is not installed.
+    """
     table: list[tuple[Look, tuple[Step, ...]]] = []
-    endless = 0
     for each in looks() if seen is None else seen:
         if peer.takes(each):
             follows = tuple(steps(each, peer))
-            endless += any(step.does == "hang" for step in follows)
-            if endless <= ENDLESS or not any(step.does == "hang" for step in follows):
+            hangs = any(step.does == "hang" for step in follows)
+            endless -= hangs
+            if not hangs or endless >= 0:
                 table.append((closed(each), follows))
     verdicts = peer.ask([each for each, _ in table], peer.release)
     return [Comparison(each, follows, said) for (each, follows), said in zip(table, verdicts, strict=True)]

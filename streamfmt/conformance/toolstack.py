@@ -14,8 +14,7 @@ from contextlib import ExitStack
 from itertools import zip_longest
 from typing import Any
 
-from .host import installation
-from .peers import RELEASE, Verdict
+from .peers import LIBXLPEER, RELEASE, Verdict, require
 
 # Hosts side by side; a restore is mostly waiting for processes that start.
 HOSTS = 2
@@ -27,7 +26,7 @@ def ask(streams: Iterable[tuple[str, bytes]], release: str = RELEASE, hosts: int
     Libxl is asked about the kinds hvm, pv and pvh, and with -remus or -colo after these, xl about those with xl- before
     them.  Raises MissingPeerError, and RuntimeError if a host stops.
     """
-    installation(release)
+    require(LIBXLPEER, release)
     with tempfile.TemporaryDirectory() as folder:
         asked = 0
         with ExitStack() as files:
