@@ -1,10 +1,15 @@
 """Real libxl and xl, asked for their verdicts on many streams at once: what `peers` is for the other readers.
 
 Each stream is restored on a host of Xen's own programs (see `host`); several hosts work side by side.
+
+  python -m streamfmt.conformance.toolstack [--release 4.20] --kind hvm STREAM...
+
+prints the verdicts, a line of JSON for each stream.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,9 +17,11 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
-from .peers import LIBXLPEER, RELEASE, Verdict, require
+from ..errors import MissingPeerError
+from .peers import LIBXLPEER, RELEASE, RELEASES, Verdict, require
 
 # Hosts side by side; a restore is mostly waiting for processes that start.
 HOSTS = 2
@@ -59,3 +66,25 @@ def _answers(release: str, child: subprocess.Popen[bytes], path: str) -> list[Ve
 
 def _said(row: dict[str, Any]) -> Verdict:
     return Verdict(**{**row, "lines": tuple(row["lines"])})
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description="What libxl or xl does with streams, in JSON.")
+    parser.add_argument("--release", default=RELEASE, choices=RELEASES, help="of Xen (default: %(default)s)")
+    parser.add_argument(
+        "--kind", required=True, help="hvm, pv or pvh; with -remus after it; xl-hvm, xl-pv for xl files"
+    )
+    parser.add_argument("streams", nargs="+", metavar="STREAM")
+    given = parser.parse_args()
+    data = [Path(name).read_bytes() for name in given.streams]
+    try:
+        answers = ask([(given.kind, each) for each in data], given.release)
+    except MissingPeerError as missing:
+        sys.exit(str(missing))
+    for name, said in zip(given.streams, answers, strict=True):
+        print(json.dumps({"stream": name, **said._asdict()}))
+
+
+if __name__ == "__main__":
+    main()
