@@ -33,7 +33,7 @@ _TRIPLET = "usr/lib/x86_64-linux-gnu"
 _START = 10.0  # seconds in which a daemon is ready
 # Seconds that the restore of a small stream takes at most on a busy machine, how many of them a program may compute,
 # and bytes of memory that it may have.
-PATIENCE, COMPUTING, MEMORY = 15.0, 3, 1 << 30
+PATIENCE, COMPUTING, MEMORY = 20.0, 6, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)

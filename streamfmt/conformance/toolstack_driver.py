@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .host import Outcome
 
 _NOISE = re.compile(r"(?:^|: )(?:debug|detail|progress): |^\s*$")
-_ERROR = re.compile(r"error: |[Aa]ssertion")
+_FATAL = "FATAL ERROR"
+_ERROR = re.compile(rf"error: |[Aa]ssertion|{_FATAL}")
 _TAKEN = re.compile(r"process_record: Record: (\d+), length")
 _LIBXC_CONTEXT = "1"
 _LINES_MAX = 60
@@ -35,7 +36,7 @@ def _verdict(did: Outcome, program: str) -> tuple[str, str]:
     """The verdict, and the signal of a death after it.
 
     Before libxl has taken up LIBXC_CONTEXT, a refusal is said and then libxl follows a null pointer as it cleans up.
-    A status of its own is xl's right, which is a program; libxl ends with it the program that calls it.
+    Libxl ends the program that calls it where it gets no memory: a crash of that, but for xl a refusal.
     """
     if did.status is None:
         return "hang", ""
@@ -43,6 +44,8 @@ def _verdict(did: Outcome, program: str) -> tuple[str, str]:
         return ("reject" if did.status else "accept"), ""
     name = Signals(-did.status).name if did.status < 0 else f"status {did.status}"
     said = [line for line in _lines(did.log) if _ERROR.search(line)]
+    if program and any(_FATAL in line for line in said):
+        return "reject", name
     asserted = any("ssertion" in line for line in said)
     early = _LIBXC_CONTEXT not in _TAKEN.findall(did.log)
     return ("reject", name) if said and early and not asserted and did.status < 0 else ("crash", name)
