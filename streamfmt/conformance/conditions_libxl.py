@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from .. import tables
 from ..checks.findings import Finding
+from ..reader.registry import ROWS
 from . import toolstack
 from .cases_toolstack import ASKED, kind
 from .conditions import Peer
 from .conditions_xenguest import XENGUEST
-from .host import MEMORY
+from .host import LIBXLPEER, MEMORY
 from .looks import HEADER, LATER, Look, actual, look
-from .peers import LIBXLPEER, Verdict
+from .peers import Verdict
 
 _IMAGE = "libxl.LIBXC_CONTEXT"
 _CONTEXT, _XENSTORE = "libxl.EMULATOR_CONTEXT", "libxl.EMULATOR_XENSTORE_DATA"
@@ -115,7 +116,7 @@ def _emulator_unwanted(seen: Look) -> int | None:
 
 def _too_long(seen: Look) -> tuple[str, int] | None:
     """A body is read into memory of the size that the record claims."""
-    rows = (row.at - 1 for row in seen.records if row.name.startswith("libxl.") and row.length >= MEMORY)
+    rows = (row.at - 1 for row in seen.records if row.length >= MEMORY and not ROWS[row.name.partition(".")[0]].image)
     return next((("crash", at) for at in rows), None)
 
 

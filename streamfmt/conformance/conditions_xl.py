@@ -9,8 +9,8 @@ from ..checks.findings import Finding
 from .cases_toolstack import ASKED
 from .conditions import Peer
 from .conditions_libxl import LIBXL, asked
+from .host import LIBXLPEER
 from .looks import Look
-from .peers import LIBXLPEER
 
 # Where the flags and the configuration are, in a file of which both are there.
 _FLAGS_AT, _CONFIG_AT = 36, tables.SIZES["xl.header"] + 4

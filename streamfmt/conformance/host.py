@@ -22,10 +22,12 @@ from pathlib import Path
 from signal import SIGKILL, SIGXCPU
 from typing import IO, Any
 
+from ..errors import MissingPeerError
+from ..schema.clauses import SCRIPT_RELEASE as RELEASE
 from .kin import Kin
-from .peers import LIBXLPEER, RELEASE, require
 
 PROJECT = Path(__file__).resolve().parents[2]
+LIBXLPEER = "libxlpeer"
 SOURCES = PROJECT / "conformance" / LIBXLPEER
 _PROGRAMS = ("xenstored", "xen-init-dom0", "xenconsoled", "libxl-save-helper", "xl")
 _FOLDERS = ("proc/xen", "var/lib/xen", "var/log/xen", "var/run/xen", "run/xen", "var/lock")
@@ -92,8 +94,9 @@ class Host:
     """
 
     def __init__(self, release: str = RELEASE) -> None:
-        require(LIBXLPEER, release)
         self.xen = installation(release)
+        if not self.xen.complete:
+            raise MissingPeerError(f"{LIBXLPEER} of Xen {release}")
 
     def __enter__(self) -> Host:
         with ExitStack() as undo:

@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 from ..errors import MissingPeerError
 from ..schema.clauses import SCRIPT, SCRIPT_RELEASE
+from .host import LIBXLPEER, installation
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
-XENPEER, LIBXLPEER = "xenpeer", "libxlpeer"
+XENPEER = "xenpeer"
 # The release that the machine has installed, and all those that `make peers` brings, which unpacks the others.
 RELEASE = SCRIPT_RELEASE
 RELEASES = ("4.14", RELEASE, "4.20")
@@ -70,8 +71,6 @@ def _find_xenpeer(release: str) -> str | None:
 
 def _find_toolstack(release: str) -> str | None:
     """Where Xen's toolstack is, if all that a host of it needs is there."""
-    from .host import installation
-
     found = installation(release)
     return str(found.binaries) if found.complete else None
 

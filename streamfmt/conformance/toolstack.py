@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingPeerError
-from .peers import LIBXLPEER, RELEASE, RELEASES, Verdict, require
+from .host import LIBXLPEER
+from .peers import RELEASE, RELEASES, Verdict, require
 
 # Hosts side by side; a restore is mostly waiting for processes that start.
 HOSTS = 2
