@@ -16,7 +16,7 @@ help:
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
 	@echo 'make generate  rewrite the files generated from the schemas and clauses'
-	@echo 'make differences  run the peers again and rewrite docs/differences.md (after make peers)'
+	@echo 'make differences  run the peers again and rewrite docs/differences.md and what the clauses say was run (after make peers)'
 	@echo 'make clean     remove .venv and build products'
 
 $(VENV)/bin/python:
@@ -88,6 +88,7 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.reference
 	$(BIN)/python -m streamfmt.render.compatibility
+	$(BIN)/python -m streamfmt.render.evidence
 	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer

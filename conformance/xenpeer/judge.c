@@ -46,8 +46,8 @@ static void vmessage(struct xentoollog_logger *, xentoollog_level level, int, co
     if ( level < XTL_ERROR )
         return;
     vsnprintf(line, sizeof(line), format, al);
-    /* That the restore failed is the verdict; the line before it says why. */
-    if ( words->message[0] && !strncmp(line, "Restore failed", 14) )
+    /* That it failed is the verdict; the line before it says why. */
+    if ( words->message[0] && (!strncmp(line, "Restore failed", 14) || !strncmp(line, "Save failed", 11)) )
         return;
     strcpy(words->message, line);
 }
@@ -90,7 +90,7 @@ static const struct kind {
     { "hvm-remus", .type = XC_STREAM_REMUS },
     { "pv-remus", .pv = true, .type = XC_STREAM_REMUS },
     { "hvm-colo", .type = XC_STREAM_COLO },
-    { "hvm-colo-lists", .lists = true, .type = XC_STREAM_COLO },
+    { "hvm-colo-back", .lists = true, .type = XC_STREAM_COLO },
 };
 
 static bool restored(void)
@@ -188,7 +188,7 @@ static int verdict(const struct kind *kind)
 static int malformed(const char *what)
 {
     fprintf(stderr, "xenpeer: judge: %s; a request is \"KIND LENGTH\\n\" and LENGTH bytes,"
-                    " KIND one of hvm, pv, hvm-remus, pv-remus, hvm-colo, hvm-colo-lists\n", what);
+                    " KIND one of hvm, pv, hvm-remus, pv-remus, hvm-colo, hvm-colo-back\n", what);
     return 2;
 }
 

@@ -69,7 +69,7 @@ void build_pv(void);
 
 /* save.c, restore.c: the library's calls, on the machine of fakexen.h. */
 int save_stream(int fd);
-extern bool lists_done;        /* COLO without a number of checkpoints: all lists have been taken */
+extern bool lists_done;        /* COLO without a number of checkpoints: all lists of the back channel were taken */
 int restore_stream(int fd, unsigned long *store, unsigned long *console);
 
 /* state.c: the domain as JSON. */

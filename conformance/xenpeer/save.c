@@ -1,21 +1,40 @@
 /* Saving: the guest runs on, round by round, while the library sends it. */
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fakexen.h"
 #include "peer.h"
 
+/* COLO's back channel, where it is a file that is judged: its lists are the library's to read, the records between them
+ * are libxl's, which is not here.  All has been taken when what should be such a record is none. */
+bool lists_done;
+static bool judged;
+
+static int libxl_reads(uint32_t state)
+{
+    /* libxl.CHECKPOINT_STATE: type, length, what the secondary has come to, padding */
+    uint32_t r[4];
+
+    if ( !judged )
+        return 1;
+    lists_done = read(opt.back, r, sizeof(r)) != sizeof(r) || r[0] != 5 || r[1] != 4 || r[2] != state;
+    return !lists_done;
+}
+
+enum { SVM_SUSPENDED = 1, SVM_READY, SVM_RESUMED };
+
+static unsigned int rounds;
+
 static int suspend(void *)
 {
     guest_runs();
     fx.shutdown = true;
-    return 1;
+    return rounds++ ? libxl_reads(SVM_SUSPENDED) : 1;
 }
 
 static int resume(void *)
 {
     fx.shutdown = false;
-    return 1;
+    return libxl_reads(SVM_RESUMED);
 }
 
 static int policy(struct precopy_stats s, void *)
@@ -24,30 +43,19 @@ static int policy(struct precopy_stats s, void *)
                                          : XGS_POLICY_CONTINUE_PRECOPY;
 }
 
-static unsigned int done;
-bool lists_done;
-
 /* A Remus sender knows no end: this one is gone after the last checkpoint. */
 static int checkpoint(void *)
 {
-    if ( ++done < opt.checkpoints )
+    if ( rounds < opt.checkpoints )
         return 1;
     fx.shutdown = true;
     return 0;
 }
 
-static int colo_checkpoint(void *) { return 1; }
+static int colo_checkpoint(void *) { return libxl_reads(SVM_READY); }
 
-/* COLO's primary waits for a reason for another checkpoint: where lists are judged, another list in the file. */
-static int colo_wait(void *)
-{
-    struct stat st;
-
-    if ( opt.checkpoints )
-        return ++done < opt.checkpoints;
-    lists_done = fstat(opt.back, &st) || lseek(opt.back, 0, SEEK_CUR) >= st.st_size;
-    return !lists_done;
-}
+/* COLO's primary waits for a reason for another checkpoint. */
+static int colo_wait(void *) { return judged || rounds < opt.checkpoints; }
 
 static int qemu_logdirty(uint32_t, unsigned, void *) { return 0; }
 
@@ -61,6 +69,7 @@ int save_stream(int fd)
     };
     uint32_t flags = (live ? XCFLAGS_LIVE : 0) | (opt.verify ? XCFLAGS_DEBUG : 0);
 
+    judged = colo && !opt.checkpoints;
     fx_on_clean = guest_runs;
     if ( !live )
         opt.dirty = 0;

@@ -107,8 +107,10 @@ def _asked(
 def xenguest(streams: Iterable[tuple[str, bytes]], release: str = RELEASE) -> list[Verdict]:
     """Libxenguest's verdicts on libxc streams, each with its kind.
 
-    That is hvm, pv, hvm-remus, pv-remus or hvm-colo; or hvm-colo-lists for the lists of dirty pages that a COLO
-    secondary sends, one after the other.  Raises MissingPeerError without xenpeer, and RuntimeError if it stops.
+    That is hvm, pv, hvm-remus, pv-remus or hvm-colo; or hvm-colo-back for what a COLO secondary sends
+    back, of which libxenguest reads the lists only.
+
+    Raises MissingPeerError without xenpeer, and RuntimeError if it stops.
     """
     return _asked([require(XENPEER, release), "judge"], streams)
 

@@ -13,6 +13,7 @@ from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema.clauses import registry
 from .conditions import GOOD, Peer
+from .conditions_colo import met
 from .conditions_script import SCRIPT, goes_on
 from .conditions_xenguest import XENGUEST
 from .looks import LATER, Look, look
@@ -61,6 +62,9 @@ _LACKING = frozenset(("LIBXC-VCPU0-BASIC",))
 
 def _breaches(seen: Look, peer: Peer) -> Iterator[tuple[Look, Finding]]:
     """The findings that the reader comes upon, each in the look at the case that shows more of it."""
+    if seen.case.back:
+        yield from ((seen, row) for row in met(seen))
+        return
     if peer.name == XENGUEST.name:
         # What a whole checkpoint lacks is found where the next one would begin.
         yield from ((seen, row) for row in seen.findings if not seen.dropped(row.offset - (row.clause in _LACKING)))
@@ -87,6 +91,10 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
         at = shows(view)
         if at is not None:
             yield Step(at, clause, peer.does_at(view, clause, at))
+    for clause, shown in peer.shown.items():
+        what = shown(view)
+        if what is not None:
+            yield Step(what[1], clause, what[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class Comparison:
 
     @property
     def chance(self) -> bool:
-        """Whether the reader may refuse the stream before its time, by chance."""
+        """Whether the reader may refuse the stream before its time, or crash, by chance."""
         ended = self.ended
         return any(step.does == EITHER and (ended is None or step.at <= ended.at) for step in self.steps)
 
@@ -117,7 +125,7 @@ class Comparison:
     def shows(self, step: Step) -> bool:
         """Whether the verdict is as that step has it."""
         if step.does == EITHER:
-            return self.verdict.verdict in ("accept", "reject")
+            return self.verdict.verdict != "hang"
         return self.verdict.verdict == ("accept" if step.does in GOOD else step.does)
 
     @property

@@ -70,10 +70,10 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
             if place is not None:
                 yield _image(view, Step(place, clause, reader.does_at(looked, clause, place)))
         for clause, shown in reader.shown.items():
-            what = None if clause in said else shown(seen)
+            what = None if clause in said else shown(seen if reader.inner else inside)
             said.add(clause)
             if what is not None:
-                yield Step(what[1], clause, what[0])
+                yield _image(view, Step(what[1], clause, what[0]))
         reader = reader.inner.of(peer.release) if reader.inner else None
 
 

@@ -13,7 +13,7 @@ from ...schema.clauses import registry
 def unexplained(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
     """The rows that no clause accounts for, in words."""
     for row in table:
-        if row.chance and row.verdict.verdict == "reject":
+        if row.chance and row.verdict.verdict in ("reject", "crash"):
             continue
         if (row.verdict.verdict != row.expected or row.astray) and not row.excuse:
             clauses = ", ".join(f"{step.clause} {step.does or 'open'}" for step in row.steps) or "no finding"
@@ -36,7 +36,8 @@ def unsupported(peer: Peer, table: Iterable[Comparison]) -> Iterator[str]:
             if claim.clause == clause.id and claim not in rows and (rows or peer.inner is None)
         )
         for claim, row in rows.items():
-            if peer.release in row.ran and claim not in seen:
+            # What some reader does not survive is stored nowhere: not every row about that comes up here.
+            if peer.release in row.ran and clause.survived and claim not in seen:
                 yield f"{clause.id}: no stream shows that {peer.name} {peer.release} does {row.does}"
             if peer.release not in row.ran and claim in seen:
                 yield f"{clause.id}: {peer.name} {peer.release} was seen to {row.does}"
