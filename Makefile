@@ -89,6 +89,7 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.render.reference
 	$(BIN)/python -m streamfmt.render.compatibility
 	$(BIN)/python -m streamfmt.render.evidence
+	$(BIN)/python -m streamfmt.render.magic5
 	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer
