@@ -69,12 +69,13 @@ pythons: $(VENV)/.developer
 
 peers:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17
+	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17 xenstore-utils
 	$(MAKE) --no-print-directory -C conformance/xenpeer
+	$(MAKE) --no-print-directory -C conformance/libxlpeer
 	@sh conformance/debian/peers.sh .peers || \
 	  echo 'of the releases of Xen that this machine does not install one cannot be had; its tests will be skipped' >&2
-	@set -e; for root in .peers/*/root; do test ! -d "$$root" || \
-	  $(MAKE) --no-print-directory -C conformance/xenpeer REL="$$(basename "$$(dirname "$$root")")"; done
+	@set -e; for root in .peers/*/root; do test ! -d "$$root" || for peer in xenpeer libxlpeer; do \
+	  $(MAKE) --no-print-directory -C conformance/$$peer REL="$$(basename "$$(dirname "$$root")")"; done; done
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q streamfmt
@@ -95,5 +96,5 @@ differences: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.conformance.differences
 
 clean:
-	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
+	@for peer in xenpeer libxlpeer; do $(MAKE) --no-print-directory -C conformance/$$peer clean; done
 	rm -rf $(VENV) .pythons .peers docs/_build dist build .mypy_cache .pytest_cache .ruff_cache

@@ -19,6 +19,8 @@
 /* The release that the library is of; a saver writes it into the domain header. */
 #define XEN_VERSION     ((4 << 16) | XEN_MINOR)
 
+bool (*more_calls)(unsigned int op, uint64_t a1, uint64_t a2, long *rc);
+
 static long do_sysctl(struct xen_sysctl *s)
 {
     trace("sysctl %u", s->cmd);
@@ -49,8 +51,10 @@ static long hvm_op(unsigned int op, xen_hvm_param_t *p)
     }
     switch ( p->index )
     {
-    case HVM_PARAM_PAE_ENABLED: case HVM_PARAM_DM_DOMAIN:
-    case HVM_PARAM_NESTEDHVM: case HVM_PARAM_BUFIOREQ_EVTCHN:
+#if XEN_MINOR >= 15
+    case HVM_PARAM_PAE_ENABLED: case HVM_PARAM_NESTEDHVM:
+#endif
+    case HVM_PARAM_DM_DOMAIN: case HVM_PARAM_BUFIOREQ_EVTCHN:
     case HVM_PARAM_MEMORY_EVENT_CR0 ... HVM_PARAM_MEMORY_EVENT_INT3:
     case HVM_PARAM_MEMORY_EVENT_SINGLE_STEP: case HVM_PARAM_MEMORY_EVENT_MSR:
         return -EINVAL;         /* retired parameters */
@@ -115,7 +119,8 @@ static void note_refusal(unsigned int op, uint64_t a1, uint64_t a2, long rc)
     bool some = op == __HYPERVISOR_memory_op && a1 == XENMEM_populate_physmap &&
                 rc >= 0 && (uint64_t)rc < ((const xen_memory_reservation_t *)a2)->nr_extents;
 
-    if ( rc < 0 || some )
+    /* That there is no flask is no refusal. */
+    if ( op != __HYPERVISOR_xsm_op && (rc < 0 || some) )
         snprintf(fx.refused, sizeof(fx.refused), "%s: %s", name_of(op, a1), some ? "no more" : strerror(-rc));
 }
 
@@ -130,6 +135,10 @@ static long multicall(multicall_entry_t *c, uint64_t n)
 
 static long dispatch(unsigned int op, uint64_t a1, uint64_t a2)
 {
+    long rc;
+
+    if ( more_calls && more_calls(op, a1, a2, &rc) )
+        return rc;
     switch ( op )
     {
     case __HYPERVISOR_domctl:    return do_domctl((void *)a1);
@@ -232,9 +241,8 @@ void *xencall_alloc_buffer_pages(xencall_handle *, size_t n)
 
 /* Opened by libxenctrl, and then not used by a save or a restore. */
 #define OPENABLE(name) \
-    void *name##_open(void *, unsigned) { return &fx; } \
+    void *name##_open(void *, unsigned) { return HANDLE(void); } \
     int name##_close(void *) { return 0; }
 OPENABLE(xendevicemodel)
-OPENABLE(xenevtchn)
 OPENABLE(xengnttab)
 OPENABLE(xengntshr)

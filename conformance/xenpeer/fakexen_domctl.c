@@ -9,14 +9,13 @@
 #include <xen/domctl.h>
 #include <xen/hvm/save.h>
 
-static long getinfo(struct xen_domctl *d)
-{
-    struct xen_domctl_getdomaininfo *i = &d->u.getdomaininfo;
+void (*fx_on_clean)(void);
+int (*fx_audit_policy)(struct xen_domctl_cpu_policy *);
 
-    if ( d->domain > fx.domid )
-        return -ESRCH;
+void domain_info(struct xen_domctl_getdomaininfo *i)
+{
     memset(i, 0, sizeof(*i));
-    d->domain = i->domain = fx.domid;
+    i->domain = fx.domid;
     i->flags = fx.hvm ? XEN_DOMINF_hvm_guest | XEN_DOMINF_hap : 0;
     if ( fx.shutdown )
         i->flags |= XEN_DOMINF_shutdown | XEN_DOMINF_paused |
@@ -31,6 +30,14 @@ static long getinfo(struct xen_domctl *d)
 #if XEN_MINOR >= 15
     i->gpaddr_bits = 48;
 #endif
+}
+
+static long getinfo(struct xen_domctl *d)
+{
+    if ( d->domain > fx.domid )
+        return -ESRCH;
+    d->domain = fx.domid;
+    domain_info(&d->u.getdomaininfo);
     return 0;
 }
 
@@ -69,9 +76,9 @@ static long shadow_op(struct xen_domctl_shadow_op *s)
     case XEN_DOMCTL_SHADOW_OP_PEEK:
         if ( !fx.logdirty )
             return -EINVAL;
-        if ( fx.on_clean && s->op == XEN_DOMCTL_SHADOW_OP_CLEAN &&
+        if ( fx_on_clean && s->op == XEN_DOMCTL_SHADOW_OP_CLEAN &&
              !(s->mode & XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL) )
-            fx.on_clean();
+            fx_on_clean();
         if ( s->pages > fx.dirty_bits )
             s->pages = fx.dirty_bits;
         bytes = (s->pages + 7) / 8;
@@ -87,14 +94,17 @@ static long shadow_op(struct xen_domctl_shadow_op *s)
     return unknown("shadow_op", s->op, s->mode);
 }
 
-static long get_policy(struct xen_domctl_cpu_policy *p)
+long get_policy(struct xen_domctl_cpu_policy *p)
 {
-    if ( p->nr_leaves < fx.nr_leaves || p->nr_msrs < fx.nr_msrs )
+    if ( (p->leaves.p && p->nr_leaves < fx.nr_leaves) ||
+         (p->msrs.p && p->nr_msrs < fx.nr_msrs) )
         return -ENOBUFS;
     p->nr_leaves = fx.nr_leaves;
     p->nr_msrs = fx.nr_msrs;
-    memcpy(p->leaves.p, fx.leaves, fx.nr_leaves * sizeof(fx.leaves[0]));
-    memcpy(p->msrs.p, fx.msrs, fx.nr_msrs * sizeof(fx.msrs[0]));
+    if ( p->leaves.p )
+        memcpy(p->leaves.p, fx.leaves, fx.nr_leaves * sizeof(fx.leaves[0]));
+    if ( p->msrs.p )
+        memcpy(p->msrs.p, fx.msrs, fx.nr_msrs * sizeof(fx.msrs[0]));
     return 0;
 }
 
@@ -104,14 +114,15 @@ static long set_policy(struct xen_domctl_cpu_policy *p)
 
     if ( p->nr_leaves > 512 || p->nr_msrs > 16 )
         return -E2BIG;
-    if ( fx.audit_policy && (rc = fx.audit_policy(p)) )
+    if ( fx_audit_policy && (rc = fx_audit_policy(p)) )
         return rc;
-    fx.nr_leaves = p->nr_leaves;
-    fx.nr_msrs = p->nr_msrs;
+    /* A list that is empty changes nothing. */
     if ( p->nr_leaves )
         memcpy(fx.leaves, p->leaves.p, p->nr_leaves * sizeof(fx.leaves[0]));
     if ( p->nr_msrs )
         memcpy(fx.msrs, p->msrs.p, p->nr_msrs * sizeof(fx.msrs[0]));
+    fx.nr_leaves = p->nr_leaves ? p->nr_leaves : fx.nr_leaves;
+    fx.nr_msrs = p->nr_msrs ? p->nr_msrs : fx.nr_msrs;
     return 0;
 }
 

@@ -11,6 +11,8 @@
 #include <xenforeignmemory.h>
 #include <xen/memory.h>
 
+struct fx_written fx_written;
+
 static long populate(xen_memory_reservation_t *r)
 {
     xen_pfn_t *ext = r->extent_start.p;
@@ -101,6 +103,7 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *, uint32_t dom,
                             const xen_pfn_t arr[], int err[])
 {
     int fd = dom == DOMID_XEN ? m2p_fd : ram_fd, e = 0;
+    uint64_t base = dom == DOMID_XEN ? m2p_at : ram_at;
     /* Of the guest's pages every one is touched, of the table hardly any. */
     int touched = dom == DOMID_XEN ? 0 : MAP_POPULATE;
     double start = now();
@@ -124,7 +127,7 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *, uint32_t dom,
             ;
         if ( !rc && mmap(va + i * FX_PAGE, run * FX_PAGE, prot,
                          MAP_SHARED | MAP_FIXED | touched, fd,
-                         (fx.sink ? i : arr[i]) * FX_PAGE) == MAP_FAILED )
+                         base + (fx.sink ? i : arr[i]) * FX_PAGE) == MAP_FAILED )
             rc = -errno;
         if ( err )
             for ( size_t j = 0; j < run; j++ )
@@ -143,12 +146,12 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *, uint32_t dom,
     fx.stats.map_seconds += now() - start;
     if ( prot == PROT_WRITE && dom == fx.domid )
     {
-        xen_pfn_t *frames = realloc(fx.wo_frames, n * sizeof(*frames));
+        xen_pfn_t *frames = realloc(fx_written.frames, n * sizeof(*frames));
 
         if ( frames )
         {
-            fx.wo_frames = memcpy(frames, arr, n * sizeof(*frames));
-            fx.nr_wo = n;
+            fx_written.frames = memcpy(frames, arr, n * sizeof(*frames));
+            fx_written.nr = n;
         }
     }
     return va;

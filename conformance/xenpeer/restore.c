@@ -61,7 +61,7 @@ int restore_stream(int fd, unsigned long *store, unsigned long *console)
         /* The toolstack has made the guest as large as the primary's. */
         fx.max_gpfn = opt.pages + 7;
     }
-    fx.audit_policy = audit_policy;
+    fx_audit_policy = audit_policy;
     *store = *console = 0;
     return xc_domain_restore(xch, fd, DOMID, XENSTORE_PORT, store, 0, CONSOLE_PORT, console, 0, opt.type, &cb, opt.back);
 }

@@ -70,7 +70,7 @@ int save_stream(int fd)
     uint32_t flags = (live ? XCFLAGS_LIVE : 0) | (opt.verify ? XCFLAGS_DEBUG : 0);
 
     judged = colo && !opt.checkpoints;
-    fx.on_clean = guest_runs;
+    fx_on_clean = guest_runs;
     if ( !live )
         opt.dirty = 0;
     return xc_domain_save(xch, fd, DOMID, flags, &cb, opt.type, opt.back);

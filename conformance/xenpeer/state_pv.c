@@ -47,10 +47,10 @@ static const vcpu_guest_context_t *context_of(unsigned int id)
 void survey_pv(void)
 {
     /* The restorer's one write-only mapping is the p2m it rebuilds. */
-    if ( !opt.save && fx.nr_wo )
+    if ( !opt.save && fx_written.nr )
     {
-        guest.p2m_leaf0 = to_pfn(fx.wo_frames[0]);
-        guest.nr_leaves = fx.nr_wo;
+        guest.p2m_leaf0 = to_pfn(fx_written.frames[0]);
+        guest.nr_leaves = fx_written.nr;
     }
     level_of = zeroed(fx.max_gpfn + 1, 1);
     frames = zeroed(fx.max_gpfn + 1, sizeof(*frames));

@@ -175,7 +175,7 @@ def _real(name: str) -> Draft:
     return load(from_bytes(entries.unpacked(entries.folder() / entries.REAL / name))[0]).stream
 
 
-def _plainly(stream: Draft) -> Draft:
+def plainly(stream: Draft) -> Draft:
     """Without xenstore records: the script refuses them all, and would not come to what the stream is about."""
     return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
 
@@ -196,13 +196,15 @@ class Base:
 
     def about(self, changed: Draft) -> bool:
         """Whether what is done is done to what the base is for."""
+        if not self.outer:
+            return True
         inside, begun = self.stream.parts[self.outer :], self.stream.offsets()[self.outer + 2]
-        return not self.outer or (changed.parts[self.outer :] == inside and (changed.cut or 0) < begun)
+        return changed.parts[self.outer :] == inside and (changed.cut or 0) < begun
 
 
 def _bases() -> dict[str, Base]:
     good = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
-    hvm, remus, libxl_hvm = good["hvm"], good["remus-hvm"], _plainly(good["libxl-hvm"])
+    hvm, remus, libxl_hvm = good["hvm"], good["remus-hvm"], plainly(good["libxl-hvm"])
     # An END after the last checkpoint makes the script take a checkpointed stream.
     verified = remus.before("libxc.X86_TSC_INFO", record("libxc.VERIFY")).then(hvm.part("libxc.END"))
     # Moving every record of three checkpoints would be thousands: their order is that of the first.
@@ -230,7 +232,8 @@ def _bases() -> dict[str, Base]:
     }
 
 
-def _done(base: Base) -> Iterator[tuple[str, Draft]]:
+def done(base: Base) -> Iterator[tuple[str, Draft]]:
+    """What the families of a base make of it, and the words for that."""
     stream, families = base.stream, base.families.split()
     made: list[Iterable[tuple[str, Draft]]] = [[("as it is", stream)]]
     if "cut" in families:
@@ -274,7 +277,7 @@ def _known(entry: Entry) -> bool:
 def _case(entry: Entry, words: str) -> Case:
     stream, mode = entry.recipe.stream, entry.recipe.mode
     if "EMUXS" not in entry.collection and stream.cut is None:
-        stream = _plainly(stream)
+        stream = plainly(stream)
     form = _form(stream)
     if form == BACK:
         mode = "colo"
@@ -294,7 +297,7 @@ def _cases() -> Iterator[Case]:
     made = (
         Case(f"{name}: {what}", changed, base.form, base.guest, base.mode)
         for name, base in _bases().items()
-        for what, changed in _done(base)
+        for what, changed in done(base)
         if base.about(changed)
     )
     for case in chain(made, _corpus()):

@@ -39,7 +39,8 @@ class Peer:
     `depends` picks what it does about a breach; `places` says where it comes upon one, if not where that lies.
     `kept` is about streams that keep a rule, what it does and where, and `context` about rules that no stream alone
     shows: where it comes upon the breach, None if there is none; `chosen` picks what it does about these.
-    `shown` is about breaches that the case shows and no finding does, what it does and where.
+    `shown` is about breaches that the case shows and no finding does, what it does and where.  To `inner` it leaves
+    what is inside, and all clauses that say nothing of this reader itself.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Peer:
     chosen: Mapping[str, Callable[[Look, int], str]] = field(default_factory=dict)
     release: str = RELEASE
     shown: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
+    inner: Peer | None = None
 
     def of(self, release: str) -> Peer:
         """The same reader in another release."""
@@ -60,6 +62,11 @@ class Peer:
 
     def rows(self, clause: str) -> tuple[Behaviour, ...]:
         """What the clause says of this release of the reader, where the clause is broken."""
+        own = self.own_rows(clause)
+        return own if own or self.inner is None else self.inner.of(self.release).rows(clause)
+
+    def own_rows(self, clause: str) -> tuple[Behaviour, ...]:
+        """What it says of the reader itself."""
         return _rows(clause, self.name, self.release)
 
     def kept_rows(self, clause: str) -> tuple[Behaviour, ...]:
@@ -68,14 +75,16 @@ class Peer:
 
     def does(self, seen: Look, finding: Finding) -> str:
         """What the reader does about one breach; empty if the clause does not say."""
-        rows = self.rows(finding.clause)
+        rows = self.own_rows(finding.clause)
+        if not rows and self.inner is not None:
+            return self.inner.of(self.release).does(seen, finding)
         if any(row.when for row in rows):
             return self.depends[finding.clause](seen, finding)
         return rows[0].does if rows else ""
 
     def does_at(self, seen: Look, clause: str, at: int) -> str:
         """What the reader does where no stream alone shows the breach."""
-        rows = self.rows(clause)
+        rows = self.own_rows(clause)
         return self.chosen[clause](seen, at) if any(row.when for row in rows) else rows[0].does
 
     def place(self, seen: Look, finding: Finding) -> int:
@@ -83,6 +92,8 @@ class Peer:
         find = self.places.get(finding.clause)
         if find is not None:
             return find(seen)
+        if self.inner is not None:
+            return self.inner.place(seen, finding)
         if finding.field == "length" and finding.record:
             return finding.offset - 4
         # Where a finding is about a field of a record but names the record.

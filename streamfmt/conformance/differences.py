@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .. import data
 from ..schema.clauses import Behaviour, registry
-from . import peers
+from . import peers, predictions_toolstack
 from .cases import cases
 from .conditions import Peer
 from .evidence import borne_out, record
@@ -31,6 +31,8 @@ def looks() -> tuple[Look, ...]:
 
 def compared(peer: Peer) -> list[Comparison]:
     """Every case that the reader can be asked about, in order.  Raises MissingPeerError if it is not installed."""
+    if peer.inner is not None:
+        return predictions_toolstack.compared(peer)
     asked = [seen for seen in looks() if peer.takes(seen)]
     verdicts = peer.ask(asked, peer.release)
     return [Comparison(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
@@ -153,11 +155,12 @@ def page(sections: Iterable[str]) -> str:
 
 def main() -> None:
     """Ask all releases of all readers, write what was seen into the clauses, and the page."""
-    tables = {name: {release: compared(peer.of(release)) for release in peers.RELEASES} for name, peer in PEERS.items()}
+    asked = PEERS | predictions_toolstack.PEERS
+    tables = {name: {release: compared(peer.of(release)) for release in peers.RELEASES} for name, peer in asked.items()}
     seen = {name: {release: borne_out(table) for release, table in found.items()} for name, found in tables.items()}
     record(seen)
     order = sorted(peers.RELEASES, key=lambda release: release != RELEASE)
-    sections = (section(PEERS[name].of(release), tables[name][release]) for name in PEERS for release in order)
+    sections = (section(asked[name].of(release), tables[name][release]) for name in asked for release in order)
     Path(data.path("docs"), "differences.md").write_text(page(sections), encoding="utf-8")
 
 

@@ -70,7 +70,10 @@ class _Watching(Verifier):
 
 @dataclass(frozen=True)
 class Look:
-    """Our own look at a case: what we find, and what a :class:`_Watching` has seen; `version` is the image's."""
+    """Our own look at a case: what we find, and what a :class:`_Watching` has seen; `version` is the image's.
+
+    `tails` are the beginnings and ends of what a reader reads whole before it looks into it.
+    """
 
     case: Case
     data: bytes
@@ -79,6 +82,7 @@ class Look:
     whole: tuple[int, ...]
     domains: tuple[int, ...]
     version: int
+    tails: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def clauses(self) -> frozenset[str]:
@@ -107,6 +111,7 @@ class Look:
         if not rows:
             return at - at % 8, at + _HEADERS
         end = rows[-1].at + HEADER + (rows[-1].length + 7 & ~7)
+        end = max([end, *(last for first, last in self.tails if first <= at < last)])
         applied = [whole for whole in self.whole if whole > at] if self.buffered(at) else []
         return rows[-1].at, min(max(end, *applied[:1]) if applied else end, len(self.data))
 

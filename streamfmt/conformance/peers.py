@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..errors import MissingPeerError
 from ..schema.clauses import SCRIPT, SCRIPT_RELEASE
+from .host import LIBXLPEER, installation
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
@@ -33,13 +34,18 @@ class Verdict(NamedTuple):
 
     `verdict` is "accept", "reject", "crash" or "hang"; `message` the peer's own words, empty if it has none;
     `offset` how far it had read, None if that is not known; `refused` the last hypercall that it was refused, if
-    there was one and it did not crash.
+    there was one and it did not crash.  Of libxl and xl there is more: `died` is the signal that ended them in their
+    clean-up, after a refusal; `lines` all that was logged for people; `model` how many bytes the device model got, None
+    if it was not started.
     """
 
     verdict: str
     message: str
     offset: int | None
     refused: str = ""
+    died: str = ""
+    lines: tuple[str, ...] = ()
+    model: int | None = None
 
 
 def find_script(release: str = RELEASE) -> str | None:
@@ -63,9 +69,15 @@ def _find_xenpeer(release: str) -> str | None:
     return path if os.access(path, os.X_OK) else None
 
 
+def _find_toolstack(release: str) -> str | None:
+    """Where Xen's toolstack is, if all that a host of it needs is there."""
+    found = installation(release)
+    return str(found.binaries) if found.complete else None
+
+
 def require(name: str, release: str = RELEASE) -> str:
-    """Where the program is, "xenpeer" or "verify-stream-v2", of that release.  Raises MissingPeerError."""
-    found = {XENPEER: _find_xenpeer, SCRIPT: find_script}[name](release)
+    """Where the program is, "xenpeer", "libxlpeer" or "verify-stream-v2", of that release.  Raises MissingPeerError."""
+    found = {XENPEER: _find_xenpeer, LIBXLPEER: _find_toolstack, SCRIPT: find_script}[name](release)
     if found is None:
         raise MissingPeerError(name if release == RELEASE else f"{name} of Xen {release}")
     return found

@@ -134,6 +134,8 @@ class Comparison:
         ended, stopped = self.ended, self.verdict.offset
         if self.verdict.verdict != "reject" or ended is None or ended.at >= LATER or stopped is None:
             return False
+        if ended.at >= len(self.seen.data):
+            return stopped != len(self.seen.data)
         first, last = self.seen.extent(ended.at)
         return not first <= stopped <= last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checks.duties import EITHER, duty
 from ..checks.outcome import CONFORMS, Outcome
@@ -12,9 +12,13 @@ from ..checks.verifier import Verifier
 from ..codec.content import Buffer
 from ..reader.reader import Reader
 from ..recipes.load import Recipe
-from ..schema.clauses import registry
+from ..schema.clauses import Behaviour, Clause, registry
 from ..writer import Draft
 from . import entries
+
+if TYPE_CHECKING:
+    from ..reader.events import Record
+    from ..reader.pump import Program
 
 FORMAT = "streamfmt-corpus-2"
 # Larger streams are made where they are wanted, and not stored.
@@ -57,7 +61,7 @@ def _row(
     either: str = "",
 ) -> dict[str, Any]:
     """The row of a stream, whose bytes are judged as its recipe says."""
-    outcome, digest = _judged(pieces, made.form, made.mode, made.deep)
+    outcome, digest, paths = _judged(pieces, made.form, made.mode, made.deep)
     return {
         "id": name,
         "file": file,
@@ -65,15 +69,27 @@ def _row(
         "as": made.form,
         "mode": made.mode,
         "deep": made.deep,
-        **_expected(outcome, either),
+        **_expected(outcome, either, paths),
         "about": made.about,
         "clause": clause,
         "provenance": provenance,
     }
 
 
-def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple[Outcome, str]:
-    verifier = Verifier(mode, deep)
+class _Noting(Verifier):
+    """A verifier that notes which records the stream has, by schema path."""
+
+    def __init__(self, mode: str, deep: bool) -> None:
+        super().__init__(mode, deep)
+        self.paths: set[str] = set()
+
+    def record(self, record: Record) -> Program | None:
+        self.paths.add(record.path)
+        return super().record(record)
+
+
+def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple[Outcome, str, set[str]]:
+    verifier = _Noting(mode, deep)
     reader = Reader(verifier, form)
     digest = sha256()
     size = 0
@@ -84,7 +100,7 @@ def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple
     reader.pump.end()
     outcome = Outcome(reader, verifier)
     outcome.size = size
-    return outcome, digest.hexdigest()
+    return outcome, digest.hexdigest(), verifier.paths
 
 
 def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
@@ -102,7 +118,7 @@ def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
     }
 
 
-def _expected(outcome: Outcome, either: str) -> dict[str, Any]:
+def _expected(outcome: Outcome, either: str, paths: set[str]) -> dict[str, Any]:
     clauses = [registry()[clause] for clause in dict.fromkeys(row.clause for row in outcome.findings)]
     does, why = duty(outcome)
     if either:
@@ -117,11 +133,16 @@ def _expected(outcome: Outcome, either: str) -> dict[str, Any]:
             {"clause": row.clause, "severity": row.severity, "offset": row.offset} for row in outcome.findings
         ],
         "reader": {"does": does, "why": why},
-        "known": [
-            {"clause": clause.id, "reader": row.reader, "releases": row.releases, "does": row.does}
-            | ({"when": row.when} if row.when else {})
-            for clause in clauses
+        "known": [_known(clause, row) for clause in clauses for row in clause.readers if not row.kept]
+        + [
+            _known(clause, row)
+            for clause in registry().values()
             for row in clause.readers
-            if not row.kept
+            if row.kept and clause not in clauses and paths.intersection(clause.applies)
         ],
     }
+
+
+def _known(clause: Clause, row: Behaviour) -> dict[str, Any]:
+    found = {"clause": clause.id, "reader": row.reader, "releases": row.releases, "does": row.does}
+    return found | ({"when": row.when} if row.when else {}) | ({"kept": True} if row.kept else {})

@@ -304,7 +304,7 @@ def test_readers_releases(clause: Clause) -> None:
     spans: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
     whens: dict[tuple[str, str], set[str]] = {}
     for row in clause.readers:
-        assert row.does in {"accept", "reject", "crash", "ignore", "either"}
+        assert row.does in {"accept", "reject", "crash", "hang", "ignore", "either"}
         assert row.evidence == ("run" if row.ran else "read")
         assert all(map(row.covers, row.ran))
         assert all(RELEASES.fullmatch(span) for span in row.releases.split(", ")), row.releases
