@@ -38,10 +38,12 @@ class Context:
 
     `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `severity` says
     how much a breach of each clause weighs.  `stopped` is where and why reading stopped early, `complete` whether the
-    stream is whole, `unjudged` where something begins that is not read, and what it is.
+    stream is whole, `unjudged` where something begins that is not read, and what it is.  `lost` if data was lost, and
+    nothing after that means what it says.
     """
 
     window: Window
+    exact: bool
 
     def __init__(self, mode: str, deep: bool, severity: Mapping[str, str]) -> None:
         self.mode = mode
@@ -55,7 +57,7 @@ class Context:
         # Pages that the latest batch says it carries, and where it ends: the input may end before they have come.
         self._carried = self._batch_end = 0
         self.stopped: tuple[int, str] | None = None
-        self.complete = False
+        self.complete = self.lost = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
         self._checks: dict[str, Checks] = {}
@@ -84,7 +86,7 @@ class Context:
         actual: object = "",
     ) -> None:
         """One breach.  `offset` defaults to the record's header."""
-        if self.findings.full(clause, where, offset):
+        if self.lost or self.findings.full(clause, where, offset):
             return
         record = where if isinstance(where, Record) else None
         layer = where.layer if isinstance(where, Record) else where
@@ -172,6 +174,11 @@ class Context:
         """Say that a rule was not judged."""
         self.abstained.setdefault(clause, why)
 
+    def lose(self, at: int, why: str) -> None:
+        """Data was lost at offset `at`: what follows is not what it looks like, and is not judged."""
+        self.lost = True
+        self.stopped = at, why
+
     # -- pages ------------------------------------------------------------------------------------------------
 
     def carries(self, pages: int, end: int) -> None:
@@ -204,6 +211,7 @@ class Checks:
         self.fired: set[str] = set()
         self._bits = tables.BITS[layer.name]
         self._names = tables.RECORDS[layer.name]
+        self._end = next((kind for kind, name in self._names.items() if name == layer.row.end), -1)
 
     # -- events, as the reader has them -----------------------------------------------------------------------
 
@@ -217,6 +225,20 @@ class Checks:
         if record.type not in self._names:
             self.unknown(record)
             return None
+        if record.type == self._end and (program := self.doubted(record)):
+            return program
+        return self.known(record)
+
+    def doubted(self, record: Record) -> Program | None:
+        """A program that judges an END among zeros, before which what every saver sends has not come; else none."""
+        owed = tables.OWED.get(self.layer.name, {}).get(self.layer.guest, 0) & ~self.seen
+        if not owed or self.seen & tables.FRESH or record.length or self.context.exact:
+            return None
+        program: Program = load("checks.zeros:end")(self, record, owed)
+        return program
+
+    def known(self, record: Record) -> Program | None:
+        """A record of a known type: a program that judges its body, if any."""
         self.order(record)
         self.length(record)
         return self.body(record)
@@ -270,10 +292,9 @@ class Checks:
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""
 
-    def bare(self, record: Record) -> None:
-        """A file inside this, or in what is inside, carries no configuration in `record`."""
-        if self.layer.parent is not None:
-            self.context.checks(self.layer.parent).bare(record)
+    def bare(self, record: Record) -> bool:
+        """A file inside this, or in what is inside, has no configuration in `record`.  Whether that is reported."""
+        return self.layer.parent is not None and self.context.checks(self.layer.parent).bare(record)
 
     def oversize(self, record: Record) -> None:
         """A length that nothing is read after."""

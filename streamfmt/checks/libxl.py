@@ -11,7 +11,9 @@ from ..reader.position import Position
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES
+from . import messages
 from .messages import characters
+from .xenstored import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,6 +145,33 @@ def _emulator(checks: Checks, body: Body) -> Program:
         checks.context.report("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
     elif xenstore:
         yield from _pairs(checks, body)
+    else:
+        yield from _state(checks, body)
+
+
+def _state(checks: Checks, body: Body) -> Program:
+    """Judge how the device model's state begins; the rest of it is that program's own."""
+    context, record, left = checks.context, body.record, body.left
+    if not left:
+        context.report("LIBXL-EMU-EMPTY", record, "the device model's state is empty", field="context", actual="0 bytes")
+        return
+    size = min(left, tables.QEMU_RECORD_MIN)
+    at, raw = body.at, (yield from body.take(size))
+    if len(raw) < size:
+        return
+    magic = tables.QEMU_MAGIC
+    if not raw.startswith(magic[:size]):
+        message = f"the state begins {raw.hex(' ')}, which is no record of QEMU"
+        expected, actual = magic.decode(), raw[: len(magic)].hex(" ")
+    elif size < tables.QEMU_RECORD_MIN:
+        message = f"the state has only the first {messages.count(size, 'byte')} of a record of QEMU"
+        expected, actual = f"at least {tables.QEMU_RECORD_MIN} bytes", messages.count(size, "byte")
+    else:
+        context.abstain("LIBXL-EMU-QEMU", "of the device model's state only the beginning is judged, the rest is QEMU's")
+        return
+    context.report(
+        "LIBXL-EMU-QEMU", record, message, offset=at, length=size, field="context", expected=expected, actual=actual
+    )
 
 
 def draft_width(body: bytes, order: str) -> int:
@@ -170,9 +199,13 @@ def draft_width(body: bytes, order: str) -> int:
 
 
 def _pairs(checks: Checks, body: Body) -> Program:
-    """Keys are relative and not empty, strings of their characters, and each key has a value; one finding of each."""
+    """Keys are relative and not empty, strings of their characters, and each key has a value; one finding of each.
+
+    And xenstored takes them: what it would refuse to write has a clause for each reason.
+    """
     walk = Pairs(body)
     bad_pair = bad_char = False
+    refused = Refused(checks, body)
 
     def report(message: str) -> None:
         nonlocal bad_pair
@@ -193,6 +226,7 @@ def _pairs(checks: Checks, body: Body) -> Program:
             _bad_character(checks, body, walk, wrong[0])
         if key and walk.whole and not walk.before and not text:
             report(f"key {walk.pair} is empty")
+        refused.see(walk)
     if body.left:
         return  # the stream ends first
     if walk.before:
