@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
+    from ..reader.configuration import Configuration
     from ..reader.events import Run
     from ..reader.identify import Identity
     from ..reader.pump import Program
@@ -39,6 +40,7 @@ class Context:
     `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `severity` says
     how much a breach of each clause weighs.  `stopped` is where and why reading stopped early, `complete` whether the
     stream is whole, `unjudged` where something begins that is not read, and what it is.
+    `configuration` is the guest's, as a container around it has that, from its record on.
     """
 
     window: Window
@@ -58,6 +60,7 @@ class Context:
         self.complete = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
+        self.configuration: Configuration | None = None
         self._checks: dict[str, Checks] = {}
 
     def checks(self, layer: Layer) -> Checks:
@@ -235,6 +238,11 @@ class Checks:
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
+
+    def configured(self, body: Body) -> Generator[int, int, None]:
+        """Program that takes up the guest's configuration from the record that has it, of which nothing is consumed."""
+        found = yield from load("reader.configuration:read")(body)
+        self.context.configuration = found or self.context.configuration
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         """Padding that is not zero."""

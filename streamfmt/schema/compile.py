@@ -97,7 +97,7 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 
 
 def _layer(layer: LayerType) -> dict[str, Any]:
-    """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
+    """A layer's row as the reader has it: records that open another layer by code, others by their path."""
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "image")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
@@ -106,6 +106,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
+        "configuration": f"{layer.name}.{layer.configuration}" if layer.configuration else "",
     }
 
 
