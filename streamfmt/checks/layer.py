@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
+    from ..reader.configuration import Configuration
     from ..reader.events import Run
     from ..reader.identify import Identity
     from ..reader.pump import Program
@@ -39,7 +40,8 @@ class Context:
     `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `severity` says
     how much a breach of each clause weighs.  `stopped` is where and why reading stopped early, `complete` whether the
     stream is whole, `unjudged` where something begins that is not read, and what it is.  `lost` if data was lost, and
-    nothing after that means what it says.
+    nothing after that means what it says.  `configuration` is the guest's, as a container around it has that, from its
+    record on.
     """
 
     window: Window
@@ -60,6 +62,7 @@ class Context:
         self.complete = self.lost = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
+        self.configuration: Configuration | None = None
         self._checks: dict[str, Checks] = {}
 
     def checks(self, layer: Layer) -> Checks:
@@ -258,6 +261,11 @@ class Checks:
     def pages(self, run: Run) -> None:
         """Clean page batches."""
 
+    def configured(self, body: Body) -> Generator[int, int, None]:
+        """Program that takes up the guest's configuration from the record that has it, of which nothing is consumed."""
+        found = yield from load("reader.configuration:read")(body)
+        self.context.configuration = found or self.context.configuration
+
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         """Padding that is not zero."""
         self.context.report(
@@ -306,16 +314,8 @@ class Checks:
         )
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
-        """What follows the outermost END: something known, another stream, or nothing known."""
-        from ..reader.identify import following  # little follows a good stream
-
-        known, what = following(head, count, zero)
-        row = self.layer.row
-        clause = self.trailer if known and self.trailer else row.trailing
-        message = f"{messages.follow(count, row.end or self.last)}: {what}"
-        wrong = tables.SEVERITY[clause] != "note"
-        expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")
-        self.context.report(clause, self.layer, message, offset=at, length=count, expected=expected, actual=actual)
+        """Something follows the outermost END."""
+        load("checks.trailing:judge")(self, at, count, head, zero)  # little follows a good stream
 
     # -- what tables say --------------------------------------------------------------------------------------
 

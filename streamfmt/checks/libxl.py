@@ -153,7 +153,9 @@ def _state(checks: Checks, body: Body) -> Program:
     """Judge how the device model's state begins; the rest of it is that program's own."""
     context, record, left = checks.context, body.record, body.left
     if not left:
-        context.report("LIBXL-EMU-EMPTY", record, "the device model's state is empty", field="context", actual="0 bytes")
+        context.report(
+            "LIBXL-EMU-EMPTY", record, "the device model's state is empty", field="context", actual="0 bytes"
+        )
         return
     size = min(left, tables.QEMU_RECORD_MIN)
     at, raw = body.at, (yield from body.take(size))
@@ -167,7 +169,9 @@ def _state(checks: Checks, body: Body) -> Program:
         message = f"the state has only the first {messages.count(size, 'byte')} of a record of QEMU"
         expected, actual = f"at least {tables.QEMU_RECORD_MIN} bytes", messages.count(size, "byte")
     else:
-        context.abstain("LIBXL-EMU-QEMU", "of the device model's state only the beginning is judged, the rest is QEMU's")
+        context.abstain(
+            "LIBXL-EMU-QEMU", "of the device model's state only the beginning is judged, the rest is QEMU's"
+        )
         return
     context.report(
         "LIBXL-EMU-QEMU", record, message, offset=at, length=size, field="context", expected=expected, actual=actual

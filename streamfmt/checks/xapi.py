@@ -78,6 +78,7 @@ class Checks(base.Checks):
         def report(clause: str, at: int, message: str, expected: str = "", actual: str = "") -> None:
             self.context.report(clause, record, message, offset=at, field="body", expected=expected, actual=actual)
 
+        yield from self.configured(Body(self.context.window, record))
         try:
             found = yield from sexpr.walk(self.context.window, record)
         except sexpr.EndedError:

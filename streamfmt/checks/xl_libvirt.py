@@ -98,6 +98,7 @@ class Xl(_File):
             message = f"{record.length} bytes are too few for the length of a configuration"
             context.report_header("XL-OPTDATA-LEN", record, "length", message, f"at least {size}", record.length)
             return
+        yield from self.configured(body)
         values = yield from self.values(body)
         if not values:
             return
@@ -135,6 +136,7 @@ class Libvirt(_File):
     def body(self, record: Record) -> Program:
         if record.length:
             body = Body(self.context.window, record)
+            yield from self.configured(body)
             yield from _text(self, body, "LIBVIRT-XML", "xml", record.length, b"<", True)
 
 

@@ -26,16 +26,6 @@ Struct formats carry no byte order unless the layout has one of its own.  Offset
 
 from __future__ import annotations
 '''
-
-
-# Records whose codes nothing asks for by name: they are no tables.
-_UNNAMED = frozenset(
-    (
-        *("libxl.END", "libxl.LIBXC_CONTEXT", "libxc.SHARED_INFO", "libxc.X86_TSC_INFO", "libxc.VERIFY"),
-        *("libxc.STATIC_DATA_END", "libxc.X86_CPUID_POLICY", "xl.OPTIONAL_DATA", "libvirt.XML", "text.TEXT"),
-        *("http.HEAD", "http.REPLY", "xl-migrate.GO", "xl-migrate.REPORT", "xapi.QEMU_TRAD", "xapi.VARSTORED"),
-    )
-)
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
 _TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
@@ -97,7 +87,7 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 
 
 def _layer(layer: LayerType) -> dict[str, Any]:
-    """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
+    """A layer's row as the reader has it: records that open another layer by code, others by their path."""
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "image")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
@@ -106,6 +96,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
+        "configuration": f"{layer.name}.{layer.configuration}" if layer.configuration else "",
     }
 
 
@@ -225,12 +216,7 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         order[layer.name] = _order(layer, codes[layer.name], named)
     return {
         "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
-        **{
-            f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code
-            for layer in LAYERS
-            for row in layer.records
-            if f"{layer.name}.{row.name}" not in _UNNAMED
-        },
+        **{f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code for layer in LAYERS for row in layer.records},
         "LIBXC_VERSION_STATIC": libxc.VERSION_STATIC,
         "LAYERS": {layer.name: _layer(layer) for layer in LAYERS},
         "LIBXC_GUESTS": {row.code: row.guests for row in libxc.RECORDS},
@@ -317,8 +303,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "MAGICS": tuple((row.key, row.kind, row.offset, row.data, row.name) for row in magic.MAGICS),
         "NAMESAKES": tuple((it.of, it.key, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
         **{f"LEGACY_{name}": value for name, value in constants.items()},
-        **_named(magic, "TEXT", "HEAD_LINE"),
-        "HTTP_REPLY": magic.REPLY,
+        **_named(magic, "TEXT", "HEAD_LINE", "REPLY"),
         "PREFACES": tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES),
         "TRAILERS": tuple((row.data, row.whole, row.name) for row in magic.TRAILERS),
         "LIBXL_OPTIONS": _flags(layouts["libxl.header"]),
