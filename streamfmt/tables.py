@@ -350,6 +350,9 @@ SEVERITY = {
     'XAPI-ONCE': 'warning',
     'XAPI-HVM-ONLY': 'warning',
     'XAPI-QEMU-MAX': 'error',
+    'XAPI-QEMU-FORM': 'warning',
+    'XAPI-QEMU-WHOLE': 'note',
+    'XAPI-QEMU-PRESENT': 'warning',
     'XAPI-SWTPM-TEXT': 'error',
     'XAPI-SWTPM0': 'note',
     'XAPI-LIBXC-LEGACY': 'note',
@@ -376,6 +379,7 @@ SEVERITY = {
     'LIBXL-EMU-CTX': 'warning',
     'LIBXL-EMU-EMPTY': 'warning',
     'LIBXL-EMU-QEMU': 'warning',
+    'LIBXL-EMU-WHOLE': 'note',
     'LIBXL-EMUXS-OMIT': 'warning',
     'LIBXL-EMUXS-PAIRS': 'error',
     'LIBXL-EMUXS-PATH': 'error',
@@ -609,7 +613,7 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'text': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'http': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
 }
-OWED = {'libxc': {'pv': 400, 'hvm': 1792}, 'libxl': {None: 2, 'pv': 2, 'hvm': 2}}
+OWED = {'libxc': {None: 256, 'pv': 400, 'hvm': 1792}, 'libxl': {None: 2, 'pv': 2, 'hvm': 2}}
 LIBXC_TAIL = 6128
 LIBXC_VCPU = frozenset([4, 5, 6, 12])
 LIBXL_TAIL = 12

@@ -214,7 +214,6 @@ class Checks:
         self.fired: set[str] = set()
         self._bits = tables.BITS[layer.name]
         self._names = tables.RECORDS[layer.name]
-        self._end = next((kind for kind, name in self._names.items() if name == layer.row.end), -1)
 
     # -- events, as the reader has them -----------------------------------------------------------------------
 
@@ -228,17 +227,7 @@ class Checks:
         if record.type not in self._names:
             self.unknown(record)
             return None
-        if record.type == self._end and (program := self.doubted(record)):
-            return program
         return self.known(record)
-
-    def doubted(self, record: Record) -> Program | None:
-        """A program that judges an END among zeros, before which what every saver sends has not come; else none."""
-        owed = tables.OWED.get(self.layer.name, {}).get(self.layer.guest, 0) & ~self.seen
-        if not owed or self.seen & tables.FRESH or record.length or self.context.exact:
-            return None
-        program: Program = load("checks.zeros:end")(self, record, owed)
-        return program
 
     def known(self, record: Record) -> Program | None:
         """A record of a known type: a program that judges its body, if any."""

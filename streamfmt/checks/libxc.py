@@ -37,6 +37,20 @@ _FORBIDDEN = {
 _BATCH = "checks.page_data:body"
 
 
+def doubted(checks: base.Checks, record: Record, done: int = 0, owed: int = 0) -> Program | None:
+    """A program that judges an END before which what every saver sends has not come, if it is not `done`; else none.
+
+    `owed` are bits of records that are due beside those.
+    """
+    owed |= tables.OWED[checks.layer.name].get(checks.layer.guest, 0)
+    owed &= ~checks.seen
+    context = checks.context
+    if not owed or done or record.length or context.exact or context.lost:
+        return None
+    program: Program = load("checks.zeros:end")(checks, record, owed)
+    return program
+
+
 class Checks(base.Checks):
     """Judges an image.  It remembers `memory` unless the guest is HVM; `around` judges the libxl stream it is in."""
 
@@ -76,10 +90,10 @@ class Checks(base.Checks):
             return None
         if kind == tables.LIBXC_PAGE_DATA:
             self.order(record)
-            program: Program | None = load(_BATCH)(self, record)
+            batch: Program | None = load(_BATCH)(self, record)
+            return batch
+        if kind == tables.LIBXC_END and (program := doubted(self, record, self.seen & tables.FRESH)):
             return program
-        if kind == tables.LIBXC_END and (doubted := self.doubted(record)):
-            return doubted
         return self.known(record)
 
     def body(self, record: Record) -> Program | None:

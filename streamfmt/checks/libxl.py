@@ -8,10 +8,11 @@ from .. import tables
 from ..reader.body import PIECE, Body
 from ..reader.fields import number
 from ..reader.position import Position
+from ..reader.registry import load
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES
-from . import messages
+from .libxc import doubted
 from .messages import characters
 from .xenstored import Refused
 
@@ -28,9 +29,12 @@ _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (
     tables.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM")
 )
+_NO_STATE = "has no EMULATOR_CONTEXT, and the configuration is an HVM guest's"
 # States of the machine of checkpoints.
 _TAIL, _BETWEEN = "tail", "between"
 _MARKS = {_TAIL: tables.CHECKPOINT_OPEN, _BETWEEN: tables.CHECKPOINT_CLOSED}
+# The clauses about the device model's state.
+_STATE = ("LIBXL-EMU-EMPTY", "LIBXL-EMU-QEMU", "LIBXL-EMU-WHOLE")
 _EMULATORS = (tables.LIBXL_EMULATOR_XENSTORE_DATA, tables.LIBXL_EMULATOR_CONTEXT)
 
 
@@ -53,6 +57,24 @@ class Checks(base.Checks):
         self.seen = self.seen & ~(tables.CHECKPOINT_OPEN | tables.CHECKPOINT_CLOSED) | _MARKS.get(
             self.position.state, 0
         )
+
+    def record(self, record: Record) -> Program | None:
+        if record.type == tables.LIBXL_END:
+            context = self._device_model() & ~self.seen
+            if program := doubted(self, record, owed=context):
+                return program
+        return super().record(record)
+
+    def known(self, record: Record) -> Program | None:
+        if record.type == tables.LIBXL_END and self._device_model() & ~self.seen:
+            self.context.report("LIBXL-EMU-CTX", record, f"the stream {_NO_STATE}")
+        return super().known(record)
+
+    def _device_model(self) -> int:
+        """The bit of EMULATOR_CONTEXT if the guest is known to have a device model: it is HVM, and not PVH."""
+        said = self.context.configuration
+        known = said is not None and said.type == "hvm" and self.layer.guest == "hvm"
+        return self._bits[tables.LIBXL_EMULATOR_CONTEXT] if known else 0
 
     def body(self, record: Record) -> Program | None:
         before = self.position.state
@@ -87,9 +109,11 @@ class Checks(base.Checks):
     def _checkpoint_end(self, record: Record) -> None:
         """A checkpoint is closed."""
         context = self._bits[tables.LIBXL_EMULATOR_CONTEXT]
-        if self.context.mode == "colo" and self.layer.guest == "hvm" and not self.seen & context:
-            message = "a checkpoint of a COLO stream has no EMULATOR_CONTEXT"
-            self.context.report("LIBXL-EMU-CTX", record, message)
+        if self.layer.guest == "hvm" and not self.seen & context:
+            if self.context.mode == "colo":
+                self.context.report("LIBXL-EMU-CTX", record, "a checkpoint of a COLO stream has no EMULATOR_CONTEXT")
+            elif self._device_model():
+                self.context.report("LIBXL-EMU-CTX", record, f"a checkpoint {_NO_STATE}")
         self.seen &= ~tables.LIBXL_TAIL
         self.kind.step(record.path)
         # What kind of guest it is, is reported once.
@@ -146,36 +170,7 @@ def _emulator(checks: Checks, body: Body) -> Program:
     elif xenstore:
         yield from _pairs(checks, body)
     else:
-        yield from _state(checks, body)
-
-
-def _state(checks: Checks, body: Body) -> Program:
-    """Judge how the device model's state begins; the rest of it is that program's own."""
-    context, record, left = checks.context, body.record, body.left
-    if not left:
-        context.report(
-            "LIBXL-EMU-EMPTY", record, "the device model's state is empty", field="context", actual="0 bytes"
-        )
-        return
-    size = min(left, tables.QEMU_RECORD_MIN)
-    at, raw = body.at, (yield from body.take(size))
-    if len(raw) < size:
-        return
-    magic = tables.QEMU_MAGIC
-    if not raw.startswith(magic[:size]):
-        message = f"the state begins {raw.hex(' ')}, which is no record of QEMU"
-        expected, actual = magic.decode(), raw[: len(magic)].hex(" ")
-    elif size < tables.QEMU_RECORD_MIN:
-        message = f"the state has only the first {messages.count(size, 'byte')} of a record of QEMU"
-        expected, actual = f"at least {tables.QEMU_RECORD_MIN} bytes", messages.count(size, "byte")
-    else:
-        context.abstain(
-            "LIBXL-EMU-QEMU", "of the device model's state only the beginning is judged, the rest is QEMU's"
-        )
-        return
-    context.report(
-        "LIBXL-EMU-QEMU", record, message, offset=at, length=size, field="context", expected=expected, actual=actual
-    )
+        yield from load("checks.device_model:state")(checks, body, "context", *_STATE)
 
 
 def draft_width(body: bytes, order: str) -> int:

@@ -29,14 +29,17 @@ _PLAIN = 0
 def context(checks: Checks, body: Body, number: int) -> Program:
     """Program that judges the context of vcpu `number`, and remembers the frames it names."""
     record, size = body.record, body.left
-    width = _WIDTHS.get(size)
-    if width is None or checks.memory is None or not (yield from body.need(size)):
+    width, memory = _WIDTHS.get(size), checks.memory
+    # One of the other width has been reported for its length.
+    if width is None or memory is None or memory.guest_width not in (width, None):
+        return
+    if not (yield from body.need(size)):
         return
     window = body.window
     raw = bytes(window.buf[window.lo : window.lo + size])
     _registers(checks, record, raw, width, body.at)
     found = [_NAMED.pack(frame, body.at + place, level) for frame, place, level in _named(raw, width, number)]
-    checks.memory.named[number] = b"".join(found)
+    memory.named[number] = b"".join(found)
     entries = _word(raw, tables.VCPU_CONTEXT_GDT_ENTS[width], width)
     if entries > tables.GDT_ENTRIES_MAX:
         at = body.at + tables.VCPU_CONTEXT_GDT_ENTS[width]
@@ -94,6 +97,8 @@ def _named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]
 
 def named_frames(checks: Checks, memory: Memory, end: int) -> None:
     """Judge the frames that vcpus name, once all pages have come, of which `end` is the last."""
+    if not end:
+        return  # a guest of one page, which cannot be all that it would have to be
     for number, packed in sorted(memory.named.items()):
         for frame, at, level in _NAMED.iter_unpack(packed):
             kind = memory.pfns.type_of(frame) if frame <= end else None

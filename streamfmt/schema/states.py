@@ -50,8 +50,9 @@ MEMORY = ("X86_PV_P2M_FRAMES", *PAGES)
 TAIL = ("X86_TSC_INFO", "SHARED_INFO", *VCPU, "HVM_CONTEXT", "HVM_PARAMS")
 CLOSING = ("END", "CHECKPOINT")
 # What every saver has sent when it ends a layer, by the guest: an END before that, among zeros, is doubted.
-OWED = {
+OWED: dict[str, dict[str | None, tuple[str, ...]]] = {
     "libxc": {
+        None: ("X86_TSC_INFO",),
         "pv": ("X86_TSC_INFO", "SHARED_INFO", "X86_PV_VCPU_BASIC"),
         "hvm": ("X86_TSC_INFO", "HVM_CONTEXT", "HVM_PARAMS"),
     },
