@@ -34,5 +34,6 @@ def end(checks: Checks, record: Record, owed: int) -> Program:
     names = [tables.RECORDS[layer][kind] for kind, bit in tables.BITS[layer].items() if bit & owed]
     lost = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     message = f"zeros are where {lost} should be: data was lost here, and what reads as END is none"
-    checks.context.report("STREAM-ZEROS", record, message, expected=lost, actual="zeros")
-    checks.context.lose(record.offset, "zeros are where records should be")
+    at = record.offset  # of what is no record
+    checks.context.report("STREAM-ZEROS", record.layer, message, offset=at, expected=lost, actual="zeros")
+    checks.context.lose(at, "zeros are where records should be")
