@@ -422,7 +422,7 @@ SEVERITY = {
     'LIBXC-POLICY-ORDER': 'error',
     'LIBXC-POLICY-V2': 'error',
     'LIBXC-POLICY-PRESENT': 'warning',
-    'LIBXC-POLICY-VENDOR': 'error',
+    'LIBXC-POLICY-VENDOR': 'warning',
     'LIBXC-PVINFO-LEN': 'error',
     'LIBXC-PVINFO-COMBO': 'error',
     'LIBXC-PVINFO-ONCE': 'error',

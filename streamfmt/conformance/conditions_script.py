@@ -8,7 +8,7 @@ from ..checks.findings import Finding
 from ..reader.registry import ROWS
 from ..schema import clauses, libxc
 from .conditions import GOOD, Peer, refusing
-from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
+from .conditions_xenguest import no_room, start_info, vcpu_id
 from .looks import HEADER, LATER, Look, actual, look
 
 
@@ -85,6 +85,6 @@ SCRIPT = Peer(
     },
     # It wants as many bytes as a length of the wrong order says.
     places={"XL-BYTEORDER": lambda _: LATER},
-    context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-VCPU-PFN": vcpu_pfn},
+    context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-STARTINFO-PFN": start_info},
     kept={"LIBXL-EMUXS-PAIRS": _strings, "CKPT-CKPT-REC": _checkpoints},
 )
