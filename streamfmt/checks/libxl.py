@@ -60,13 +60,12 @@ class Checks(base.Checks):
 
     def record(self, record: Record) -> Program | None:
         if record.type == tables.LIBXL_END:
-            context = self._device_model() & ~self.seen
-            if program := doubted(self, record, owed=context):
+            if program := doubted(self, record, owed=self._owed()):
                 return program
         return super().record(record)
 
     def known(self, record: Record) -> Program | None:
-        if record.type == tables.LIBXL_END and self._device_model() & ~self.seen:
+        if record.type == tables.LIBXL_END and self._owed() & ~self.seen:
             self.context.report("LIBXL-EMU-CTX", record, f"the stream {_NO_STATE}")
         return super().known(record)
 
@@ -75,6 +74,10 @@ class Checks(base.Checks):
         said = self.context.configuration
         known = said is not None and said.type == "hvm" and self.layer.guest == "hvm"
         return self._bits[tables.LIBXL_EMULATOR_CONTEXT] if known else 0
+
+    def _owed(self) -> int:
+        """What has to come before END, unless that only closes a stream of checkpoints."""
+        return 0 if self.context.checkpoints else self._device_model()
 
     def body(self, record: Record) -> Program | None:
         before = self.position.state
