@@ -59,9 +59,8 @@ class Checks(base.Checks):
         )
 
     def record(self, record: Record) -> Program | None:
-        if record.type == tables.LIBXL_END:
-            if program := doubted(self, record, owed=self._owed()):
-                return program
+        if record.type == tables.LIBXL_END and (program := doubted(self, record, owed=self._owed())):
+            return program
         return super().record(record)
 
     def known(self, record: Record) -> Program | None:
