@@ -229,6 +229,17 @@ class Checks:
             return None
         return self.known(record)
 
+    def doubted(self, record: Record, done: int = 0, owed: int = 0) -> Program | None:
+        """A program that judges an END before which what every saver sends has not come, or what is `owed` beside that.
+
+        None if it has, or if END closes nothing because all is `done`.
+        """
+        owed = (owed | tables.OWED[self.layer.name].get(self.layer.guest, 0)) & ~self.seen
+        if not owed or done or record.length or self.context.exact or self.context.lost:
+            return None
+        program: Program = load("checks.zeros:end")(self, record, owed)
+        return program
+
     def known(self, record: Record) -> Program | None:
         """A record of a known type: a program that judges its body, if any."""
         self.order(record)

@@ -37,20 +37,6 @@ _FORBIDDEN = {
 _BATCH = "checks.page_data:body"
 
 
-def doubted(checks: base.Checks, record: Record, done: int = 0, owed: int = 0) -> Program | None:
-    """A program that judges an END before which what every saver sends has not come, if it is not `done`; else none.
-
-    `owed` are bits of records that are due beside those.
-    """
-    owed |= tables.OWED[checks.layer.name].get(checks.layer.guest, 0)
-    owed &= ~checks.seen
-    context = checks.context
-    if not owed or done or record.length or context.exact or context.lost:
-        return None
-    program: Program = load("checks.zeros:end")(checks, record, owed)
-    return program
-
-
 class Checks(base.Checks):
     """Judges an image.  It remembers `memory` unless the guest is HVM; `around` judges the libxl stream it is in."""
 
@@ -92,7 +78,7 @@ class Checks(base.Checks):
             self.order(record)
             batch: Program | None = load(_BATCH)(self, record)
             return batch
-        if kind == tables.LIBXC_END and (program := doubted(self, record, self.seen & tables.FRESH)):
+        if kind == tables.LIBXC_END and (program := self.doubted(record, self.seen & tables.FRESH)):
             return program
         return self.known(record)
 

@@ -12,7 +12,6 @@ from ..reader.registry import load
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES
-from .libxc import doubted
 from .messages import characters
 from .xenstored import Refused
 
@@ -59,7 +58,7 @@ class Checks(base.Checks):
         )
 
     def record(self, record: Record) -> Program | None:
-        if record.type == tables.LIBXL_END and (program := doubted(self, record, owed=self._owed())):
+        if record.type == tables.LIBXL_END and (program := self.doubted(record, owed=self._owed())):
             return program
         return super().record(record)
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.body import Body
     from ..reader.xenstore import Pairs
-    from .libxl import Checks
+    from .layer import Checks
 
 _PATH, _SIZE = "LIBXL-EMUXS-PATH", "LIBXL-EMUXS-SIZE"
 _SLASH = b"/"

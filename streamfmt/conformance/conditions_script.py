@@ -62,8 +62,8 @@ def _checkpoints(seen: Look) -> tuple[str, int] | None:
     ended = goes_on(seen) or (seen.case.image and any(row.name == "libxc.END" for row in seen.records))
     if ended:
         return "accept", seen.whole[0]
-    # EMULATOR_CONTEXT has the number of libxc's list of frames, of eight bytes each, and CHECKPOINT_END that of a record
-    # which is never empty.
+    # EMULATOR_CONTEXT has the number of libxc's list of frames, of eight bytes each, and CHECKPOINT_END that of another
+    # record, which is never empty.
     odd = (row.at for row in seen.records if row.name == "libxl.EMULATOR_CONTEXT" and row.length % 8)
     return "reject", min(seen.first("libxl.CHECKPOINT_END"), next((at for at in odd if at > seen.whole[0]), LATER))
 
