@@ -12,6 +12,7 @@ examples:
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Container
@@ -26,6 +27,7 @@ BIG_ENDIAN = "it says that it is big-endian, as no guest is"
 PAGE = 4096
 REGISTERS = {4: 0xAF0, 8: 0x1430}  # bytes that hold a PV vcpu's, by the bytes in a word of its guest
 MOST = 128 << 20  # bytes in the body of a libxc record
+FRAMES = 1 << 40  # of 4096 bytes that any x86 processor can address
 OPTIONAL = 1 << 31  # who does not know a type may skip it from here on
 
 # Any record is type (32 bits), length (32 bits), that many bytes, and padding to a multiple of 8.
@@ -68,6 +70,16 @@ ANSWERS: Table = STATE | {0x0F: ("DIRTY_PFN_LIST", "", range(0, MOST + 1, 8))}
 NEW, SUSPENDED, READY, RESUMED = (bytes([state, 0, 0, 0]) for state in range(4))
 
 # Page types: 0 ordinary, 1-4 page tables, 9-C pinned ones, D BROKEN, E XALLOC (allocated, empty), F XTAB (a hole).
+# Of a PV vcpu's registers, by the bytes in a word: where edx or rdx is, cr3, and the frames and entries of the GDT.
+NAMED = {4: (0x20C, 0xAA8, 0xA50, 0xA90), 8: (0x268, 0x1390, 0x12E0, 0x1360)}
+CR1, EFLAGS, VM = 0x1380, 0x22C, 1 << 17  # of 64 bits and of 32; virtual-8086 mode
+
+# What a saver has always sent at the end of an image or a checkpoint.
+LAST = {
+    "PV": {"X86_TSC_INFO", "SHARED_INFO", "X86_PV_VCPU_BASIC"},
+    "HVM": {"X86_TSC_INFO", "HVM_CONTEXT", "HVM_PARAMS"},
+}
+
 RESERVED, WITHOUT_CONTENT = {5, 6, 7, 8}, {0xD, 0xE, 0xF}
 
 # Lengths that Xen has given to the entries of an HVM context, by type; "+" is "or more".
@@ -95,6 +107,7 @@ class Stream:
     width: int = 0  # bytes in a word of a PV guest
     last_pfn: int = 0
     pages: dict[int, int] = field(default_factory=dict)  # of a PV guest: type by frame number
+    named: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by vcpus: frame, level of page table
     p2m: list[int] = field(default_factory=list)  # frames that hold a PV guest's table of its memory
 
     def take(self, form: str) -> tuple[Any, ...]:
@@ -127,16 +140,52 @@ def xl(stream: Stream) -> None:
     magic, mark = stream.take("32s4s")
     order = {b"\4\3\2\1": "<", b"\1\2\3\4": ">"}.get(mark, "")
     need(magic == XL and order, "no file of xl, or no byte order")
-    flags, _, length, size = stream.take(order + "4I")
+    flags, _, length = stream.take(order + "3I")
     need(flags < 4, f"no reader knows the flags {flags:#x}")
+    (size,) = stream.take(order + "I") if length else (0,)
+    length = max(length, 4)  # without any the configuration comes from elsewhere
     need(size <= length - 4, f"a configuration of {size} bytes in {length} of optional data")
     configuration, _ = stream.take(f"{size}s{length - 4 - size}s")
+    device_model(configuration, stream)
     need(not flags & 1 or re.fullmatch(rb"(\s*\{[^\0]*\0)?", configuration), "no JSON with a NUL after it")
     if not flags & 2:
         need(begins(stream.data[stream.at :]) not in {"libxl", "libxc"}, "the flag of this stream is not set")
         raise OtherFormat("a stream from before version 2")
     need(order == "<", BIG_ENDIAN)
     libxl(stream)
+
+
+def device_model(configuration: bytes, stream: Stream) -> None:
+    """Note that the guest has a device model, if its configuration says that it is HVM."""
+    try:
+        if json.loads(configuration.partition(b"\0")[0])["c_info"]["type"] == "hvm":
+            stream.seen.add("device model")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+
+
+def zeros_follow(stream: Stream, closing: int) -> bool:
+    """Whether more zeros follow than the layer around needs for its own END: then what was read may be no END."""
+    ahead = stream.data[stream.at :][:64]
+    zeros = len(ahead) - len(ahead.lstrip(b"\0"))
+    return zeros >= closing + 8 or closing < zeros == len(ahead)
+
+
+def vcpu(body: bytes, stream: Stream) -> None:
+    """Remember the frames that a PV vcpu names, with the level of the page table that each has to be; 0 for none."""
+    width, levels = stream.width, stream.width // 4 + 2
+    registers, (number,) = body[8:], unpack_from("<I", body)
+
+    def word(place: int) -> int:
+        return int.from_bytes(registers[place : place + width], "little")
+
+    info, top, frames, entries = NAMED[width]
+    need(word(entries) <= 7168, "a GDT of too many entries")
+    tops = [word(top), *([word(CR1)] if width == 8 and word(CR1) & 1 else [])]
+    found = [(register >> 12 | (register << 20 & (1 << 32) - 1 if width == 4 else 0), levels) for register in tops]
+    found += [(word(frames + width * place), 0) for place in range(-(-word(entries) // 512))]
+    stream.named[number] = found + ([(word(info), 0)] if number == 0 else [])
+    need(width == 8 or not word(EFLAGS) & VM, "a vcpu of 32 bits in virtual-8086 mode")
 
 
 def libxl(stream: Stream) -> None:
@@ -189,7 +238,8 @@ def libxc_records(stream: Stream) -> None:
         name, _ = stream.record(LIBXC_RECORDS)
         if name:
             stream.seen.discard("unchanged")
-    stream.seen -= {"HVM_CONTEXT", "vcpu0"}
+    stream.seen -= {"vcpu0", *LAST["PV"], *LAST["HVM"]}
+    stream.named.clear()
     stream.seen.add("unchanged")
 
 
@@ -216,8 +266,9 @@ def content(name: str, body: bytes, stream: Stream) -> None:
             need(RESERVED.isdisjoint(types), "the page type is reserved")
             pages = sum(number not in WITHOUT_CONTENT for number in types)
             need(len(body) == 8 + 8 * count + PAGE * pages, f"{count} entries, {pages} pages in {len(body)} bytes")
+            frames = [entry & (1 << 52) - 1 for entry in entries]
+            need("PV" in stream.seen or max(frames) < FRAMES, "no x86 has the frame")
             if "PV" in stream.seen:
-                frames = [entry & (1 << 52) - 1 for entry in entries]
                 need(max(frames) <= stream.last_pfn, "the frame is beyond the guest's last")
                 stream.pages.update(zip(frames, types, strict=True))
         case "X86_PV_INFO":  # bytes in a word, and levels of page tables
@@ -232,9 +283,20 @@ def content(name: str, body: bytes, stream: Stream) -> None:
             stream.p2m += frames
         case "END" | "CHECKPOINT":
             need(all(stream.pages.get(frame) == 0 for frame in stream.p2m), "the p2m is not in ordinary pages")
+            for frame, level in [row for rows in stream.named.values() for row in rows] if stream.last_pfn else []:
+                kind = stream.pages.get(frame, 0xF)
+                need(kind == 0 if not level else kind & 7 == level and kind < 0xD, f"vcpus name frame {frame:#x}")
+            if name == "END" and "END" in stream.seen:  # libxl's, after libxc's
+                owed = stream.seen >= {"device model", "HVM"} and "EMULATOR_CONTEXT" not in stream.seen
+                need(not owed or not zeros_follow(stream, 0), "zeros are where the device model's state should be")
+            elif name == "END" and "unchanged" not in stream.seen:
+                owed = bool(LAST["PV" if "PV" in stream.seen else "HVM"] - stream.seen)
+                closing = 8 if "LIBXC_CONTEXT" in stream.seen else 0
+                need(not owed or not zeros_follow(stream, closing), "zeros are where more of the guest should be")
         case "X86_PV_VCPU_BASIC":  # the vcpu's number, and its registers
             need(len(body) == 8 + REGISTERS[stream.width], "registers of the other width of guest")
             stream.seen.add(f"vcpu{unpack_from('<I', body)[0]}")
+            vcpu(body, stream)
         case "HVM_CONTEXT":  # entries of the hypervisor's, its header first, END last
             need(body.startswith(b"\1\0\0\0"), "the HVM context does not begin with its header")
             context, kind, instance, types = Stream(body), 1, 0, ENTRIES.split()
@@ -258,7 +320,11 @@ def content(name: str, body: bytes, stream: Stream) -> None:
             need(emulator in {1, 2} or (emulator == 0 and "converted" in stream.seen), f"no emulator is {emulator}")
             if name == "EMULATOR_XENSTORE_DATA":
                 *strings, rest = body[8:].split(b"\0")
-                keys = all(re.fullmatch(rb"[-\w@][-\w/@]*", key) for key in strings[::2])
+                keys = all(re.fullmatch(rb"[-\w@]+(/[-\w@]+)*", key) for key in strings[::2])
+                # Below /local/domain/0/device-model/1/, 31 bytes: a path, and a message of path, NUL and value.
+                pairs = zip(strings[::2], strings[1::2], strict=False)
+                small = all(len(key) <= 3072 - 31 and len(key) + 1 + len(value) <= 4096 - 31 for key, value in pairs)
+                need(small, "a key and value that do not fit into a message of xenstore")
                 fits = keys and all(re.fullmatch(rb"[ -~]*", value) for value in strings[1::2])
                 need(fits and not (len(strings) % 2 or rest), "no pairs of xenstore key and value, each ended by NUL")
 

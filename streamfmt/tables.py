@@ -314,11 +314,13 @@ LENGTHS = {
 }
 SEVERITY = {
     'STREAM-TRAILER': 'note',
+    'STREAM-ZEROS': 'error',
     'XL-MAGIC': 'error',
     'XL-BYTEORDER': 'error',
     'XL-FLAGS': 'error',
     'XL-FLAGS-OPT': 'warning',
     'XL-OPTDATA-LEN': 'error',
+    'XL-CONFIG-PRESENT': 'warning',
     'XL-CONFIG-LEN': 'error',
     'XL-CONFIG-FORM': 'error',
     'XL-CONFIG-JSON': 'warning',
@@ -348,6 +350,9 @@ SEVERITY = {
     'XAPI-ONCE': 'warning',
     'XAPI-HVM-ONLY': 'warning',
     'XAPI-QEMU-MAX': 'error',
+    'XAPI-QEMU-FORM': 'warning',
+    'XAPI-QEMU-WHOLE': 'note',
+    'XAPI-QEMU-PRESENT': 'warning',
     'XAPI-SWTPM-TEXT': 'error',
     'XAPI-SWTPM0': 'note',
     'XAPI-LIBXC-LEGACY': 'note',
@@ -372,8 +377,13 @@ SEVERITY = {
     'LIBXL-EMU-INDEX': 'warning',
     'LIBXL-EMU-TRADITIONAL': 'note',
     'LIBXL-EMU-CTX': 'warning',
+    'LIBXL-EMU-EMPTY': 'warning',
+    'LIBXL-EMU-QEMU': 'warning',
+    'LIBXL-EMU-WHOLE': 'note',
     'LIBXL-EMUXS-OMIT': 'warning',
     'LIBXL-EMUXS-PAIRS': 'error',
+    'LIBXL-EMUXS-PATH': 'error',
+    'LIBXL-EMUXS-SIZE': 'error',
     'LIBXL-EMUXS-CHARSET': 'error',
     'LIBXL-EMUXS-DRAFT': 'error',
     'LIBXL-CKPTEND-CTX': 'error',
@@ -411,6 +421,8 @@ SEVERITY = {
     'LIBXC-MSR-FLAGS': 'error',
     'LIBXC-POLICY-ORDER': 'error',
     'LIBXC-POLICY-V2': 'error',
+    'LIBXC-POLICY-PRESENT': 'warning',
+    'LIBXC-POLICY-VENDOR': 'warning',
     'LIBXC-PVINFO-LEN': 'error',
     'LIBXC-PVINFO-COMBO': 'error',
     'LIBXC-PVINFO-ONCE': 'error',
@@ -428,14 +440,20 @@ SEVERITY = {
     'LIBXC-PAGE-ENT-RSVD': 'warning',
     'LIBXC-PAGE-HDR-RSVD': 'warning',
     'LIBXC-PAGE-PFN-PV': 'error',
+    'LIBXC-PAGE-PFN-MAX': 'error',
+    'LIBXC-PAGE-PRESENT': 'warning',
     'LIBXC-PAGE-PFN-HVM': 'error',
     'LIBXC-PAGE-COVER': 'warning',
     'LIBXC-PTE-PFN': 'error',
     'LIBXC-TSC-LEN': 'error',
     'LIBXC-TSC-PRESENT': 'warning',
     'LIBXC-SHINFO-LEN': 'error',
+    'LIBXC-SHINFO-PRESENT': 'warning',
     'LIBXC-VCPU-HDR': 'error',
     'LIBXC-VCPU-ID': 'error',
+    'LIBXC-VCPU-PFN': 'error',
+    'LIBXC-VCPU-EFLAGS-VM': 'error',
+    'LIBXC-VCPU-R8': 'warning',
     'LIBXC-VCPU-BASIC-LEN': 'error',
     'LIBXC-VCPU-EXT-LEN': 'error',
     'LIBXC-VCPU-XSAVE-LEN': 'error',
@@ -451,6 +469,7 @@ SEVERITY = {
     'LIBXC-HVMCTX-TYPE': 'error',
     'LIBXC-HVMCTX-LEN': 'error',
     'LIBXC-HVMPARAMS-LEN': 'error',
+    'LIBXC-HVMPARAMS-PRESENT': 'warning',
     'LIBXC-HVMPARAMS-ORDER': 'note',
     'LIBXC-HVMPARAMS-PAE': 'warning',
     'LIBXC-HVMPARAMS-INDEX': 'error',
@@ -537,15 +556,15 @@ HTTP_HEAD = 0
 HTTP_REPLY = 1
 LIBXC_VERSION_STATIC = 3
 LAYERS = {
-    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'closes': 'libxl.CHECKPOINT_END'},
-    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'text': False, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'closes': 'libxc.CHECKPOINT'},
-    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
-    'xl': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
-    'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
-    'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': ''},
-    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'opening': ('LIBXC',), 'closes': ''},
-    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
-    'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': ''},
+    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'closes': 'libxl.CHECKPOINT_END', 'configuration': ''},
+    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'text': False, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'closes': 'libxc.CHECKPOINT', 'configuration': ''},
+    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': '', 'configuration': ''},
+    'xl': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Xl', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': '', 'configuration': 'xl.OPTIONAL_DATA'},
+    'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': '', 'configuration': ''},
+    'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'closes': '', 'configuration': 'libvirt.XML'},
+    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'end': 'END_OF_IMAGE', 'holds': ('libxc',), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc'}, 'opening': ('LIBXC',), 'closes': '', 'configuration': 'xapi.XENOPS'},
+    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': '', 'configuration': ''},
+    'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'closes': '', 'configuration': ''},
 }
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
@@ -585,7 +604,7 @@ CHECKPOINT_CLOSED = 1073741824
 FRESH = 536870912
 ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]] = {
     'libxl': {(None, 0): {0: (('LIBXL-LIBXC-ONCE', 0, 2, 0), ('CKPT-CKPT-REC', 2147483648, 0, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2, 0),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2, 0),), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648, 0),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824, 0),)}, ('pv', 0): {0: (('LIBXL-LIBXC-ONCE', 0, 2, 0), ('CKPT-CKPT-REC', 2147483648, 0, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2, 0), ('LIBXL-EMU-HVM-ONLY', 0, 0, 0)), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2, 0), ('LIBXL-EMU-HVM-ONLY', 0, 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648, 0),), 5: (('COLO-HVM', 0, 0, 0), ('LIBXL-CKPTSTATE-CTX', 0, 1073741824, 0))}, ('hvm', 0): {0: (('LIBXL-LIBXC-ONCE', 0, 2, 0), ('CKPT-CKPT-REC', 2147483648, 0, 0)), 1: (('LIBXL-LIBXC-ONCE', 2, 0, 0),), 2: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2, 0),), 3: (('LIBXL-LIBXC-BEFORE-EMU', 0, 2, 0), ('LIBXL-EMU-CTX', 8, 0, 0)), 4: (('LIBXL-CKPTEND-CTX', 0, 2147483648, 0),), 5: (('LIBXL-CKPTSTATE-CTX', 0, 1073741824, 0),)}},
-    'libxc': {(None, 2): {0: (('LIBXC-TSC-PRESENT', 0, 256, 536870912),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, (None, 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}, ('pv', 2): {0: (('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-ONCE', 4, 0, 16384)), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-REPEAT', 8, 0, 16384)), 4: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 5: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 6: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 7: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 12: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, ('pv', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-ONCE', 4, 0, 16384), ('LIBXC-PVINFO-FIRST', 65536, 0, 16384)), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-REPEAT', 8, 0, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}, ('hvm', 2): {0: (('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-HVMCTX-PRESENT', 0, 512, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 10: (('LIBXC-HVMPARAMS-ORDER', 512, 0, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-HVMCTX-PRESENT', 0, 512, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, ('hvm', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-HVMCTX-PRESENT', 0, 512, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-HVMPARAMS-ORDER', 512, 0, 0)), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-HVMCTX-PRESENT', 0, 512, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}},
+    'libxc': {(None, 2): {0: (('LIBXC-TSC-PRESENT', 0, 256, 536870912),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, (None, 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-TSC-PRESENT', 0, 256, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384), ('LIBXC-POLICY-PRESENT', 0, 131072, 0), ('LIBXC-POLICY-PRESENT', 0, 262144, 0)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}, ('pv', 2): {0: (('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-SHINFO-PRESENT', 0, 128, 536870912)), 1: (('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-ONCE', 4, 0, 16384)), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-REPEAT', 8, 0, 16384)), 4: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 5: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 6: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 7: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 12: (('LIBXC-PVINFO-FIRST', 0, 4, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-SHINFO-PRESENT', 0, 128, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, ('pv', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-SHINFO-PRESENT', 0, 128, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-PVINFO-ONCE', 4, 0, 16384), ('LIBXC-PVINFO-FIRST', 65536, 0, 16384)), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0), ('LIBXC-P2M-REPEAT', 8, 0, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PVINFO-FIRST', 0, 4, 0)), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-P2M-BEFORE-PAGES', 0, 8, 536870912), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-SHINFO-PRESENT', 0, 128, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384), ('LIBXC-POLICY-PRESENT', 0, 131072, 0), ('LIBXC-POLICY-PRESENT', 0, 262144, 0)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}, ('hvm', 2): {0: (('LIBXC-PAGE-PRESENT', 0, 2, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-HVMCTX-PRESENT', 0, 512, 536870912), ('LIBXC-HVMPARAMS-PRESENT', 0, 1024, 536870912)), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 10: (('LIBXC-HVMPARAMS-ORDER', 512, 0, 0),), 13: (('LIBXC-VERIFY-1', 16384, 0, 0),), 14: (('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-PAGE-PRESENT', 0, 2, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-HVMCTX-PRESENT', 0, 512, 0), ('LIBXC-HVMPARAMS-PRESENT', 0, 1024, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-V2', 0, 0, 16384)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-V2', 0, 0, 16384))}, ('hvm', 3): {0: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-PAGE-PRESENT', 0, 2, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 536870912), ('LIBXC-HVMCTX-PRESENT', 0, 512, 536870912), ('LIBXC-HVMPARAMS-PRESENT', 0, 1024, 536870912)), 1: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 2: (('CKPT-STATIC-ONCE', 16384, 0, 0),), 3: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-PRESENT', 0, 65536, 16384)), 4: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 5: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 6: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 7: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 8: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 9: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 10: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-HVMPARAMS-ORDER', 512, 0, 0)), 12: (('LIBXC-SDE-PRESENT', 0, 65536, 16384),), 13: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 16384, 0, 0)), 14: (('LIBXC-SDE-PRESENT', 0, 65536, 16384), ('LIBXC-VERIFY-1', 8192, 0, 0), ('LIBXC-PAGE-PRESENT', 0, 2, 536870912), ('LIBXC-TSC-PRESENT', 0, 256, 0), ('LIBXC-HVMCTX-PRESENT', 0, 512, 0), ('LIBXC-HVMPARAMS-PRESENT', 0, 1024, 0)), 16: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-SDE-ONCE', 65536, 0, 16384), ('LIBXC-POLICY-PRESENT', 0, 131072, 0), ('LIBXC-POLICY-PRESENT', 0, 262144, 0)), 17: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384)), 18: (('CKPT-STATIC-ONCE', 16384, 0, 0), ('LIBXC-POLICY-ORDER', 65536, 0, 16384))}},
     'back-channel': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'xl': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'xl-migrate': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
@@ -594,12 +613,15 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'text': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'http': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
 }
+OWED = {'libxc': {None: 256, 'pv': 400, 'hvm': 1792}, 'libxl': {None: 2, 'pv': 2, 'hvm': 2}}
 LIBXC_TAIL = 6128
 LIBXC_VCPU = frozenset([4, 5, 6, 12])
 LIBXL_TAIL = 12
 RECORD_LENGTH_MAX = 134217728
 BATCH_MAX = 1024
 PAGE_SIZE = 4096
+PAGE_SHIFT = 12
+PFN_MAX = 1099511627775
 PAGE_TYPES = {
     0: 'NOTAB',
     1: 'L1TAB',
@@ -623,21 +645,35 @@ ENTRY_RESERVED_SHIFT = 52
 PAGE_TYPE_PLAIN = 0
 ENTRY_TOP_BARE = b'\xd0\xe0\xf0'
 ENTRY_TOP_CLEAN = b'\x00\x10 0@\x90\xa0\xb0\xc0\xd0\xe0\xf0'
-ENTRY_NEXT_CLEAN = b'\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f'
+ENTRY_NEXT_CLEAN = b'\x00'
+ENTRY_THIRD_CLEAN = b'\x00'
 RUN_DATA = (
     b'\x01\x00\x00\x00\x10\x10\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00',
-    ((22, b'\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f'), (23, b'\x00\x10 0@\x90\xa0\xb0\xc0')),
+    ((21, b'\x00'), (22, b'\x00'), (23, b'\x00\x10 0@\x90\xa0\xb0\xc0')),
 )
 RUN_DATA_SIZE = 4120
 RUN_BARE = (
     b'\x01\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00',
-    ((22, b'\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f'), (23, b'\xd0\xe0\xf0')),
+    ((21, b'\x00'), (22, b'\x00'), (23, b'\xd0\xe0\xf0')),
 )
 RUN_BARE_SIZE = 24
 PTE_PFN = (12, 1099511627775)
 PTE_PRESENT = 1
-VCPU_CONTEXT_SIZES = {4: 2800, 8: 5168}
 PV_COMBINATIONS = ((4, 3), (8, 4))
+VCPU_CONTEXT_SIZES = {4: 2800, 8: 5168}
+VCPU_CONTEXT_CR1 = {8: 4992}
+VCPU_CONTEXT_CR3 = {4: 2728, 8: 5008}
+VCPU_CONTEXT_DX = {4: 524, 8: 616}
+VCPU_CONTEXT_GDT_FRAMES = {4: 2640, 8: 4832}
+VCPU_CONTEXT_GDT_ENTS = {4: 2704, 8: 4960}
+VCPU_CONTEXT_EFLAGS = {4: 556}
+VCPU_CONTEXT_R12_R15 = {8: (520, 32)}
+VCPU_CONTEXT_R8_R11 = {8: (568, 32)}
+GDT_FRAME_ENTRIES = 512
+GDT_ENTRIES_MAX = 7168
+EFLAGS_VM = 131072
+XEN_WITHOUT_R8 = (4, 21)
+TABLE_LEVELS = {1: 1, 2: 2, 3: 3, 4: 4, 9: 1, 10: 2, 11: 3, 12: 4}
 HVM_TYPES = {
     0: ('END', (0,), 0, False),
     1: ('HEADER', (24,), 0, False),
@@ -683,10 +719,15 @@ MACHINE_ROWS: dict[str, dict[str, dict[str, str | None]]] = {
     'back channel': {'anywhere': {'libxl.CHECKPOINT_STATE SVM_READY': 'ready', 'libxl.CHECKPOINT_STATE SVM_RESUMED': 'resumed', 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': 'suspended', 'libxc.CHECKPOINT_DIRTY_PFN_LIST': 'listed', 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'ready': {'libxl.CHECKPOINT_STATE SVM_READY': None, 'libxl.CHECKPOINT_STATE SVM_RESUMED': 'resumed', 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': None, 'libxc.CHECKPOINT_DIRTY_PFN_LIST': None, 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'resumed': {'libxl.CHECKPOINT_STATE SVM_READY': None, 'libxl.CHECKPOINT_STATE SVM_RESUMED': None, 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': 'suspended', 'libxc.CHECKPOINT_DIRTY_PFN_LIST': None, 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'suspended': {'libxl.CHECKPOINT_STATE SVM_READY': None, 'libxl.CHECKPOINT_STATE SVM_RESUMED': None, 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': None, 'libxc.CHECKPOINT_DIRTY_PFN_LIST': 'listed', 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}, 'listed': {'libxl.CHECKPOINT_STATE SVM_READY': 'ready', 'libxl.CHECKPOINT_STATE SVM_RESUMED': None, 'libxl.CHECKPOINT_STATE SVM_SUSPENDED': None, 'libxc.CHECKPOINT_DIRTY_PFN_LIST': None, 'libxl.CHECKPOINT_STATE NEW': None, 'libxl.*': None, 'libxc.*': None}},
 }
 EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
+QEMU_MAGIC = b'QEVM'
+QEMU_RECORD_MIN = 9
 PAIR_STRINGS = 2
 XENSTORE_KEY = b'-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
 XENSTORE_VALUE = b' !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'
+XENSTORE_ROOT_MIN = 31
 DRAFT_VERSION = 1
+XENSTORE_PATH_MAX = 3072
+XENSTORE_PAYLOAD_MAX = 4096
 DRAFT_WIDTHS = (32, 64)
 XL_FLAGS = {'stream_v2': 2, 'json': 1}
 XL_BYTE_ORDER = 16909060

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
+    from ..reader.configuration import Configuration
     from ..reader.events import Run
     from ..reader.identify import Identity
     from ..reader.pump import Program
@@ -38,10 +39,13 @@ class Context:
 
     `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `severity` says
     how much a breach of each clause weighs.  `stopped` is where and why reading stopped early, `complete` whether the
-    stream is whole, `unjudged` where something begins that is not read, and what it is.
+    stream is whole, `unjudged` where something begins that is not read, and what it is.  `lost` if data was lost, and
+    nothing after that means what it says.  `configuration` is the guest's, as a container around it has that, from its
+    record on.
     """
 
     window: Window
+    exact: bool
 
     def __init__(self, mode: str, deep: bool, severity: Mapping[str, str]) -> None:
         self.mode = mode
@@ -55,9 +59,10 @@ class Context:
         # Pages that the latest batch says it carries, and where it ends: the input may end before they have come.
         self._carried = self._batch_end = 0
         self.stopped: tuple[int, str] | None = None
-        self.complete = False
+        self.complete = self.lost = False
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
+        self.configuration: Configuration | None = None
         self._checks: dict[str, Checks] = {}
 
     def checks(self, layer: Layer) -> Checks:
@@ -84,7 +89,7 @@ class Context:
         actual: object = "",
     ) -> None:
         """One breach.  `offset` defaults to the record's header."""
-        if self.findings.full(clause, where, offset):
+        if self.lost or self.findings.full(clause, where, offset):
             return
         record = where if isinstance(where, Record) else None
         layer = where.layer if isinstance(where, Record) else where
@@ -172,6 +177,11 @@ class Context:
         """Say that a rule was not judged."""
         self.abstained.setdefault(clause, why)
 
+    def lose(self, at: int, why: str) -> None:
+        """Data was lost at offset `at`: what follows is not what it looks like, and is not judged."""
+        self.lost = True
+        self.stopped = at, why
+
     # -- pages ------------------------------------------------------------------------------------------------
 
     def carries(self, pages: int, end: int) -> None:
@@ -217,6 +227,21 @@ class Checks:
         if record.type not in self._names:
             self.unknown(record)
             return None
+        return self.known(record)
+
+    def doubted(self, record: Record, done: int = 0, owed: int = 0) -> Program | None:
+        """A program that judges an END before which what every saver sends has not come, or what is `owed` beside that.
+
+        None if it has, or if END closes nothing because all is `done`.
+        """
+        owed = (owed | tables.OWED[self.layer.name].get(self.layer.guest, 0)) & ~self.seen
+        if not owed or done or record.length or self.context.exact or self.context.lost:
+            return None
+        program: Program = load("checks.zeros:end")(self, record, owed)
+        return program
+
+    def known(self, record: Record) -> Program | None:
+        """A record of a known type: a program that judges its body, if any."""
         self.order(record)
         self.length(record)
         return self.body(record)
@@ -235,6 +260,11 @@ class Checks:
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
+
+    def configured(self, body: Body) -> Generator[int, int, None]:
+        """Program that takes up the guest's configuration from the record that has it, of which nothing is consumed."""
+        found = yield from load("reader.configuration:read")(body)
+        self.context.configuration = found or self.context.configuration
 
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         """Padding that is not zero."""
@@ -270,10 +300,9 @@ class Checks:
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""
 
-    def bare(self, record: Record) -> None:
-        """A file inside this, or in what is inside, carries no configuration in `record`."""
-        if self.layer.parent is not None:
-            self.context.checks(self.layer.parent).bare(record)
+    def bare(self, record: Record) -> bool:
+        """A file inside this, or in what is inside, has no configuration in `record`.  Whether that is reported."""
+        return self.layer.parent is not None and self.context.checks(self.layer.parent).bare(record)
 
     def oversize(self, record: Record) -> None:
         """A length that nothing is read after."""
@@ -285,16 +314,8 @@ class Checks:
         )
 
     def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
-        """What follows the outermost END: something known, another stream, or nothing known."""
-        from ..reader.identify import following  # little follows a good stream
-
-        known, what = following(head, count, zero)
-        row = self.layer.row
-        clause = self.trailer if known and self.trailer else row.trailing
-        message = f"{messages.follow(count, row.end or self.last)}: {what}"
-        wrong = tables.SEVERITY[clause] != "note"
-        expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")
-        self.context.report(clause, self.layer, message, offset=at, length=count, expected=expected, actual=actual)
+        """Something follows the outermost END."""
+        load("checks.trailing:judge")(self, at, count, head, zero)  # little follows a good stream
 
     # -- what tables say --------------------------------------------------------------------------------------
 

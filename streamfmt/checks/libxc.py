@@ -74,12 +74,13 @@ class Checks(base.Checks):
             message = f"{record.name} belongs to {expected.upper()} guests, this one is {guest.upper()}"
             self.context.report_header("LIBXC-REC-WRONG-GUEST", record, "type", message, expected, guest)
             return None
-        self.order(record)
         if kind == tables.LIBXC_PAGE_DATA:
-            program: Program | None = load(_BATCH)(self, record)
+            self.order(record)
+            batch: Program | None = load(_BATCH)(self, record)
+            return batch
+        if kind == tables.LIBXC_END and (program := self.doubted(record, self.seen & tables.FRESH)):
             return program
-        self.length(record)
-        return self.body(record)
+        return self.known(record)
 
     def body(self, record: Record) -> Program | None:
         if record.type == tables.LIBXC_CHECKPOINT and self.context.mode == "plain":
@@ -130,6 +131,7 @@ class Checks(base.Checks):
         self.fired.clear()
         if self.memory is not None:
             self.memory.vcpus.clear()
+            self.memory.named.clear()
         if self.around is None:
             self.context.checkpoints += 1
         else:
@@ -152,5 +154,7 @@ class Checks(base.Checks):
 
     def _complete(self, at: int) -> None:
         """Judge what only a whole image, or a whole checkpoint of it, shows."""
+        if self.context.lost:
+            return
         if self.memory is not None and self.layer.guest == "pv":
             load("checks.pv:image_complete")(self, self.memory, at)

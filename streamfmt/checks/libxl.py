@@ -8,10 +8,12 @@ from .. import tables
 from ..reader.body import PIECE, Body
 from ..reader.fields import number
 from ..reader.position import Position
+from ..reader.registry import load
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES
 from .messages import characters
+from .xenstored import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +28,12 @@ _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (
     tables.EMULATOR_IDS[name] for name in ("UNKNOWN", "QEMU_TRADITIONAL", "QEMU_UPSTREAM")
 )
+_NO_STATE = "has no EMULATOR_CONTEXT, and the configuration is an HVM guest's"
 # States of the machine of checkpoints.
 _TAIL, _BETWEEN = "tail", "between"
 _MARKS = {_TAIL: tables.CHECKPOINT_OPEN, _BETWEEN: tables.CHECKPOINT_CLOSED}
+# The clauses about the device model's state.
+_STATE = ("LIBXL-EMU-EMPTY", "LIBXL-EMU-QEMU", "LIBXL-EMU-WHOLE")
 _EMULATORS = (tables.LIBXL_EMULATOR_XENSTORE_DATA, tables.LIBXL_EMULATOR_CONTEXT)
 
 
@@ -51,6 +56,26 @@ class Checks(base.Checks):
         self.seen = self.seen & ~(tables.CHECKPOINT_OPEN | tables.CHECKPOINT_CLOSED) | _MARKS.get(
             self.position.state, 0
         )
+
+    def record(self, record: Record) -> Program | None:
+        if record.type == tables.LIBXL_END and (program := self.doubted(record, owed=self._owed())):
+            return program
+        return super().record(record)
+
+    def known(self, record: Record) -> Program | None:
+        if record.type == tables.LIBXL_END and self._owed() & ~self.seen:
+            self.context.report("LIBXL-EMU-CTX", record, f"the stream {_NO_STATE}")
+        return super().known(record)
+
+    def _device_model(self) -> int:
+        """The bit of EMULATOR_CONTEXT if the guest is known to have a device model: it is HVM, and not PVH."""
+        said = self.context.configuration
+        known = said is not None and said.type == "hvm" and self.layer.guest == "hvm"
+        return self._bits[tables.LIBXL_EMULATOR_CONTEXT] if known else 0
+
+    def _owed(self) -> int:
+        """What has to come before END, unless that only closes a stream of checkpoints."""
+        return 0 if self.context.checkpoints else self._device_model()
 
     def body(self, record: Record) -> Program | None:
         before = self.position.state
@@ -85,9 +110,11 @@ class Checks(base.Checks):
     def _checkpoint_end(self, record: Record) -> None:
         """A checkpoint is closed."""
         context = self._bits[tables.LIBXL_EMULATOR_CONTEXT]
-        if self.context.mode == "colo" and self.layer.guest == "hvm" and not self.seen & context:
-            message = "a checkpoint of a COLO stream has no EMULATOR_CONTEXT"
-            self.context.report("LIBXL-EMU-CTX", record, message)
+        if self.layer.guest == "hvm" and not self.seen & context:
+            if self.context.mode == "colo":
+                self.context.report("LIBXL-EMU-CTX", record, "a checkpoint of a COLO stream has no EMULATOR_CONTEXT")
+            elif self._device_model():
+                self.context.report("LIBXL-EMU-CTX", record, f"a checkpoint {_NO_STATE}")
         self.seen &= ~tables.LIBXL_TAIL
         self.kind.step(record.path)
         # What kind of guest it is, is reported once.
@@ -143,6 +170,8 @@ def _emulator(checks: Checks, body: Body) -> Program:
         checks.context.report("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
     elif xenstore:
         yield from _pairs(checks, body)
+    else:
+        yield from load("checks.device_model:state")(checks, body, "context", *_STATE)
 
 
 def draft_width(body: bytes, order: str) -> int:
@@ -170,9 +199,13 @@ def draft_width(body: bytes, order: str) -> int:
 
 
 def _pairs(checks: Checks, body: Body) -> Program:
-    """Keys are relative and not empty, strings of their characters, and each key has a value; one finding of each."""
+    """Keys are relative and not empty, strings of their characters, and each key has a value; one finding of each.
+
+    And xenstored takes them: what it would refuse to write has a clause for each reason.
+    """
     walk = Pairs(body)
     bad_pair = bad_char = False
+    refused = Refused(checks, body)
 
     def report(message: str) -> None:
         nonlocal bad_pair
@@ -193,6 +226,7 @@ def _pairs(checks: Checks, body: Body) -> Program:
             _bad_character(checks, body, walk, wrong[0])
         if key and walk.whole and not walk.before and not text:
             report(f"key {walk.pair} is empty")
+        refused.see(walk)
     if body.left:
         return  # the stream ends first
     if walk.before:

@@ -21,6 +21,11 @@ def allowed_words(allowed: tuple[int, ...] | bytes) -> str:
     return " or ".join(number(value) for value in allowed)
 
 
+def count(number: int, noun: str) -> str:
+    """So many of something: "1 byte", "2,048 bytes"."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def follow(count: int, after: str) -> str:
     """That so many bytes come after something."""
     return f"1 byte follows {after}" if count == 1 else f"{count:,} bytes follow {after}"

@@ -114,6 +114,7 @@ def _fixed(checks: Checks, walk: PageData, record: Record) -> bool:
 def _judge(checks: Checks, record: Record, entries: Sequence[int], first: int) -> None:
     """Judge entries, the first of which is the record's `first`-th."""
     end = checks.memory.end_pfn if checks.memory is not None else None
+    hvm = checks.layer.guest == "hvm"
     if checks.memory is not None and checks.layer.guest == "pv":
         _note(checks.memory, entries)
     for place, entry in enumerate(entries, first):
@@ -126,6 +127,10 @@ def _judge(checks: Checks, record: Record, entries: Sequence[int], first: int) -
             _report(checks, "LIBXC-PAGE-ENT-RSVD", record, place, "reserved", message, "zero", f"{reserved:#x}")
         if end is not None and (pfn := entry & tables.ENTRY_PFN_MASK) > end:
             _beyond(checks, record, place, pfn, end)
+        if hvm and (pfn := entry & tables.ENTRY_PFN_MASK) > tables.PFN_MAX:
+            message = f"is for frame {pfn:#x}, beyond what any x86 processor addresses"
+            expected = f"at most {tables.PFN_MAX:#x}"
+            _report(checks, "LIBXC-PAGE-PFN-MAX", record, place, "pfn", message, expected, f"{pfn:#x}")
 
 
 def _conclude(checks: Checks, record: Record, walk: PageData) -> bool:

@@ -7,6 +7,7 @@ from struct import unpack_from
 
 from .. import tables
 from ..reader.body import LIST_PIECE
+from . import vcpu_context
 from .pv_memory import FRAMES_MAX, LISTS_MAX
 
 TYPE_CHECKING = False
@@ -118,6 +119,8 @@ def vcpu(checks: Checks, body: Body) -> Program:
         checks.context.report_field("LIBXC-VCPU-REPEAT", record, "vcpu_id", message, actual=number)
     elif number < _VCPUS_MAX:
         checks.memory.vcpus.add(key)
+    if record.type == tables.LIBXC_X86_PV_VCPU_BASIC and number < _VCPUS_MAX:
+        yield from vcpu_context.context(checks, body, number)
     yield from checks.elements(body)
 
 
@@ -129,17 +132,19 @@ def image_complete(checks: Checks, memory: Memory, at: int) -> None:
     if layer.checkpoints > 1:  # coverage is judged once, but the types of pages change
         if memory.end_pfn is not None and memory.pfns.known:
             _judge_frames(checks, memory, memory.end_pfn)
+            vcpu_context.named_frames(checks, memory, memory.end_pfn)
         return
     if memory.end_pfn is None:
         memory.pfns.give_up("there is no p2m list to judge by")
     if memory.end_pfn is None or not memory.pfns.known:
-        for clause in ("LIBXC-P2M-ENTRY", "LIBXC-PAGE-COVER"):
+        for clause in ("LIBXC-P2M-ENTRY", "LIBXC-PAGE-COVER", "LIBXC-VCPU-PFN"):
             checks.context.abstain(clause, memory.pfns.why)
         return
     if not memory.frames_known:
         most = f"{FRAMES_MAX:,} p2m frames in {LISTS_MAX:,} lists"
         checks.context.abstain("LIBXC-P2M-ENTRY", f"more than {most} are not followed")
     _judge_frames(checks, memory, memory.end_pfn)
+    vcpu_context.named_frames(checks, memory, memory.end_pfn)
     count, first = memory.pfns.uncovered(memory.end_pfn)
     if count:
         checks.context.report(

@@ -111,7 +111,8 @@ class PfnMap:
 class Memory:
     """What X86_PV_INFO and X86_PV_P2M_FRAMES said, what the pages did, and which vcpus this checkpoint has.
 
-    `frames_from` is where the first frame of each list lies in `frames` and in the stream.
+    `frames_from` is where the first frame of each list lies in `frames` and in the stream; `named` are the frames that
+    each vcpu's context names, packed.
     """
 
     def __init__(self) -> None:
@@ -122,6 +123,7 @@ class Memory:
         self.frames_known = True
         self.pfns = PfnMap()
         self.vcpus: set[tuple[int, int]] = set()
+        self.named: dict[int, bytes] = {}
 
     def keep(self, count: int, at: int) -> None:
         """A list of `count` frames begins at offset `at`; whether they are kept shows in `frames_known`."""

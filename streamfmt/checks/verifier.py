@@ -70,6 +70,8 @@ class Verifier(Context, Sink):
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.ends(at)
+        if self.lost:
+            return
         if self.complete and self.checks(layer.judge).unfinished(at):
             return
         self.stopped = at, f"the input ends inside {what}"

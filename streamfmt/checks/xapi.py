@@ -8,6 +8,7 @@ from .. import tables
 from ..reader import sexpr
 from ..reader.body import PIECE, Body
 from ..reader.events import Record, Unsized
+from ..reader.registry import load
 from . import layer as base
 
 TYPE_CHECKING = False
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # So many at most, for re remembers each until the match ends; the next match goes on from there.
 _GROUPS = rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)(?= )| ){1,256}"
 _LAST_GROUP = rb"[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)"
+# The clauses about the device model's state, where it is empty, no record, or cut.
+_STATE = ("XAPI-QEMU-FORM", "XAPI-QEMU-FORM", "XAPI-QEMU-WHOLE")
 # The clause that a XENOPS record breaks, by what is wrong with it.
 _XENOPS = {"form": "XAPI-XENOPS-FORM", "keys": "XAPI-XENOPS-KEYS", "values": "XAPI-XENOPS-VALUES"}
 # Types that should be others: the clause, the type that is expected, and what is wrong with this one.
@@ -61,11 +64,25 @@ class Checks(base.Checks):
         elif kind == tables.XAPI_END_OF_IMAGE and not self.seen & self._bits[tables.XAPI_LIBXC]:
             message = "the image ends without the guest's memory: well-formed, and of no use"
             self.context.report("XAPI-MEMORY", record, message, expected="LIBXC", actual="no memory image")
+        elif kind == tables.XAPI_END_OF_IMAGE and self._without_state():
+            message = "the image has no QEMU_TRAD, and its description is an HVM guest's"
+            self.context.report("XAPI-QEMU-PRESENT", record, message, expected="QEMU_TRAD", actual="no state")
+        elif kind == tables.XAPI_QEMU_TRAD:
+            return self._state(Body(self.context.window, record))
         elif kind == tables.XAPI_XENOPS:
             return self._xenops(record)
         elif kind == tables.XAPI_SWTPM:
             return self._base64(Body(self.context.window, record))
         return None
+
+    def _without_state(self) -> bool:
+        """Whether the guest has a device model, as HVM guests have and PVH guests not, and no state of one has come."""
+        said = self.context.configuration
+        known = said is not None and said.type == "hvm" and self.layer.guest == "hvm"
+        return known and not self.seen & self._bits[tables.XAPI_QEMU_TRAD]
+
+    def _state(self, body: Body) -> Program:
+        yield from load("checks.device_model:state")(self, body, "body", *_STATE)
 
     def oversize(self, record: Record) -> None:
         most = self.layer.row.length_max
@@ -78,6 +95,7 @@ class Checks(base.Checks):
         def report(clause: str, at: int, message: str, expected: str = "", actual: str = "") -> None:
             self.context.report(clause, record, message, offset=at, field="body", expected=expected, actual=actual)
 
+        yield from self.configured(Body(self.context.window, record))
         try:
             found = yield from sexpr.walk(self.context.window, record)
         except sexpr.EndedError:

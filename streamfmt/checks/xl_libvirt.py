@@ -80,22 +80,33 @@ class Xl(_File):
         byte = (self.said ^ self.mask) & 0xFF
         return f"; the byte at {lowest} would have to be \\{byte:03o}, as printf writes it"
 
+    def missing(self, record: Record) -> bool:
+        """The file has no configuration.  Whether what is around it has a clause of its own for that."""
+        outer = record.layer.parent
+        return outer is not None and self.context.checks(outer).bare(record)
+
     def body(self, record: Record) -> Program:
         """Program that judges the optional data: a configuration, and nothing after it."""
         body, context = Body(self.context.window, record), self.context
         size = tables.SIZES[record.path]
+        if not record.length:
+            message = "the file has no optional data, and so no configuration of the guest"
+            if not self.missing(record):
+                context.report_header("XL-CONFIG-PRESENT", record, "length", message, "a configuration", 0)
+            return
         if record.length < size:
             message = f"{record.length} bytes are too few for the length of a configuration"
             context.report_header("XL-OPTDATA-LEN", record, "length", message, f"at least {size}", record.length)
             return
+        yield from self.configured(body)
         values = yield from self.values(body)
         if not values:
             return
         unit, spare = tables.UNITS[record.path]
         length = values[0] * unit
-        outer = record.layer.parent
-        if not length and outer is not None:
-            context.checks(outer).bare(record)
+        if not length and not self.missing(record):
+            message = "the file carries no configuration of the guest"
+            context.report_field("XL-CONFIG-PRESENT", record, "config_len", message, "a configuration", 0)
         room = record.length - size
         if length > room:
             message = f"the configuration is said to have {length:,} bytes, there is room for {room:,}"
@@ -125,6 +136,7 @@ class Libvirt(_File):
     def body(self, record: Record) -> Program:
         if record.length:
             body = Body(self.context.window, record)
+            yield from self.configured(body)
             yield from _text(self, body, "LIBVIRT-XML", "xml", record.length, b"<", True)
 
 

@@ -53,9 +53,13 @@ class Checks(base.Checks):
             message = f"status {code} came before it: the guest does not run at the receiver (return code {which})"
             self.context.report("XL-MIGRATE-STATUS", record, message, offset=record.offset, length=len(raw))
 
-    def bare(self, record: Record) -> None:
+    def bare(self, record: Record) -> bool:
         message = "the migration carries no configuration of the guest"
-        self.context.report_field("XL-MIGRATE-CONFIG", record, "config_len", message, actual=0)
+        if record.length:
+            self.context.report_field("XL-MIGRATE-CONFIG", record, "config_len", message, actual=0)
+        else:
+            self.context.report_header("XL-MIGRATE-CONFIG", record, "length", message, actual=0)
+        return True
 
     def unfinished(self, at: int) -> bool:
         after = f", after status {self.status}" if self.status else ""

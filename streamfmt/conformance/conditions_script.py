@@ -10,7 +10,7 @@ from ..schema import clauses, libxc
 from . import peers
 from .cases import FORMS
 from .conditions import GOOD, Peer, refusing
-from .conditions_xenguest import SHOWN, no_room, vcpu_id, vcpu_pfn
+from .conditions_xenguest import SHOWN, no_room, start_info, vcpu_id
 from .looks import HEADER, LATER, Look, actual, look
 
 
@@ -64,8 +64,10 @@ def _checkpoints(seen: Look) -> tuple[str, int] | None:
     ended = goes_on(seen) or (seen.case.image and any(row.name == "libxc.END" for row in seen.records))
     if ended:
         return "accept", seen.whole[0]
-    # CHECKPOINT_END has the number of a libxc record that is never empty.
-    return "reject", seen.first("libxl.CHECKPOINT_END")
+    # EMULATOR_CONTEXT has the number of libxc's list of frames, of eight bytes each, and CHECKPOINT_END that of another
+    # record, which is never empty.
+    odd = (row.at for row in seen.records if row.name == "libxl.EMULATOR_CONTEXT" and row.length % 8)
+    return "reject", min(seen.first("libxl.CHECKPOINT_END"), next((at for at in odd if at > seen.whole[0]), LATER))
 
 
 # Of what no finding shows, what it has rows for.
@@ -95,7 +97,7 @@ SCRIPT = Peer(
     },
     # It wants as many bytes as a length of the wrong order says.
     places={"XL-BYTEORDER": lambda _: LATER},
-    context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-VCPU-PFN": vcpu_pfn},
+    context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-STARTINFO-PFN": start_info},
     shown={name: at for name, at in SHOWN.items() if name in _SEEN},
     kept={"LIBXL-EMUXS-PAIRS": _strings, "CKPT-CKPT-REC": _checkpoints},
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .. import tables
 from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema import libxc
@@ -20,8 +21,12 @@ _CONTEXTS = ("TILE", "TYPE", "LEN")
 _MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
 _HOLE = next(row.code for row in libxc.PAGE_TYPES if row.name == "XTAB")
 _POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "XALLOC"}
-# In the context of a 64-bit vcpu (struct vcpu_guest_context): rdx of a suspended vcpu 0, and cr3.
-_START_INFO_AT, _CR3_AT, _TOP_LEVEL = 0x268, 0x1390, 4
+# In the context of a 64-bit vcpu, which alone is restored here: rdx of a suspended vcpu 0, the top page tables.
+_WIDTH, _TOP_LEVEL = 8, 4
+_START_INFO_AT, _CR3_AT, _CR1_AT = (
+    places[_WIDTH] for places in (libxc.VCPU_CONTEXT_DX, libxc.VCPU_CONTEXT_CR3, libxc.VCPU_CONTEXT_CR1)
+)
+_ENTRIES_AT, _GDT_AT = libxc.VCPU_CONTEXT_GDT_ENTS[_WIDTH], libxc.VCPU_CONTEXT_GDT_FRAMES[_WIDTH]
 # Bytes of an extended context before its registers: the vcpu's number, and the structure's size.
 _EXTENDED = 8
 _INT_MAX = (1 << 31) - 1
@@ -165,26 +170,49 @@ def no_room(seen: Look) -> int | None:
     return None
 
 
-def vcpu_pfn(seen: Look) -> int | None:
-    """Whether a 64-bit vcpu's cr3, or vcpu 0's start_info page or a ring in it, is not such a page of the guest."""
-    size = libxc.VCPU_CONTEXT_SIZES[8]
-    basics = [row for row in seen.applied("libxc.X86_PV_VCPU_BASIC") if row.length == HEADER + size]
-    lists = seen.applied("libxc.X86_PV_P2M_FRAMES")
-    if not basics or not lists:
+def _contexts(seen: Look) -> dict[int, Seen]:
+    """The latest context of each 64-bit vcpu, by its number."""
+    size = HEADER + libxc.VCPU_CONTEXT_SIZES[_WIDTH]
+    return {seen.number(row, 0, 4): row for row in seen.applied("libxc.X86_PV_VCPU_BASIC") if row.length == size}
+
+
+def _vcpu_pfn(seen: Look, _: Finding) -> bool:
+    """Whether a vcpu's context does not name such pages of the guest as it has to."""
+    types = seen.memory()[0]
+    for number, row in _contexts(seen).items():
+        word = {at: seen.number(row, HEADER + at, 8) for at in (_CR3_AT, _CR1_AT, _START_INFO_AT, _ENTRIES_AT)}
+        tops = [word[_CR3_AT], *([word[_CR1_AT]] if word[_CR1_AT] & 1 else [])]
+        if any(types.get(top >> libxc.PAGE_SHIFT, 0) & 7 != _TOP_LEVEL for top in tops):
+            return True
+        frames = -(-min(word[_ENTRIES_AT], libxc.GDT_ENTRIES_MAX) // libxc.GDT_FRAME_ENTRIES)
+        pages = [seen.number(row, HEADER + _GDT_AT + 8 * place, 8) for place in range(frames)]
+        pages += [] if number else [word[_START_INFO_AT]]
+        if word[_ENTRIES_AT] > libxc.GDT_ENTRIES_MAX or any(types.get(pfn) != 0 for pfn in pages):
+            return True
+    return False
+
+
+def start_info(seen: Look) -> int | None:
+    """Whether a ring that vcpu 0's start_info page names is none of the guest's."""
+    row, lists = _contexts(seen).get(0), seen.applied("libxc.X86_PV_P2M_FRAMES")
+    if row is None or not lists:
         return None
-    types, contents = seen.memory()
     last = max(seen.number(row, 4, 4) for row in lists)
-    for row in {seen.number(row, 0, 4): row for row in basics}.values():
-        top = seen.number(row, HEADER + _CR3_AT, 8) >> 12
-        if types.get(top, 0) & 7 != _TOP_LEVEL:
-            return LATER
-        if seen.number(row, 0, 4) == 0:
-            start = seen.number(row, HEADER + _START_INFO_AT, 8)
-            page = seen.data[contents.get(start, len(seen.data)) :][: libxc.PAGE_SIZE]
-            rings = [int.from_bytes(page[at : at + 8], "little") for at in _RINGS_AT]
-            if types.get(start) != 0 or any(pfn > last for pfn in rings):
-                return LATER
-    return None
+    start = seen.number(row, HEADER + _START_INFO_AT, 8)
+    page = seen.data[seen.memory()[1].get(start, len(seen.data)) :][: libxc.PAGE_SIZE]
+    rings = [int.from_bytes(page[at : at + 8], "little") for at in _RINGS_AT]
+    return LATER if any(pfn > last for pfn in rings) else None
+
+
+def _lacking(seen: Look, _: Finding) -> bool:
+    """What is not there when zeros have been taken for END, and a guest cannot be restored without."""
+    return _vcpu_0(seen, _) if seen.case.guest == "pv" else not seen.applied("libxc.HVM_CONTEXT")
+
+
+def _populated(seen: Look, finding: Finding) -> bool:
+    """Pages without content are populated in one case."""
+    entry = int.from_bytes(seen.data[finding.offset : finding.offset + 8], "little")
+    return entry >> tables.ENTRY_TYPE_SHIFT in _POPULATED
 
 
 def _far(seen: Look, at: int) -> str:
@@ -287,6 +315,9 @@ XENGUEST = Peer(
         "LIBXC-MSR-FLAGS": refusing(_policy),
         "LIBXC-P2M-ENTRY": refusing(_listed_frame),
         "LIBXC-VCPU0-BASIC": refusing(_vcpu_0),
+        "LIBXC-VCPU-PFN": refusing(_vcpu_pfn),
+        "LIBXC-PAGE-PFN-MAX": refusing(_populated),
+        "STREAM-ZEROS": refusing(_lacking),
         "LIBXC-HVMCTX-HEADER": refusing(_context_header),
         "LIBXC-HVMCTX-END": refusing(_context_end),
         "LIBXC-HVMCTX-PRESENT": refusing(_no_context),
@@ -301,6 +332,8 @@ XENGUEST = Peer(
         "LIBXC-P2M-ENTRY": lambda _: LATER,
         "LIBXC-P2M-START": lambda _: LATER,
         "LIBXC-VCPU0-BASIC": lambda _: LATER,
+        "LIBXC-VCPU-PFN": lambda _: LATER,
+        "STREAM-ZEROS": lambda _: LATER,
         "LIBXC-P2M-BEFORE-PAGES": _pages_first,
         "LIBXC-PVINFO-FIRST": _before_pv_info,
         "LIBXC-SDE-PRESENT": lambda seen: seen.first(*_MEMORY),
@@ -310,7 +343,7 @@ XENGUEST = Peer(
         "LIBXC-DHDR-TYPE": _other_guest,
         "LIBXC-VCPU-ID": vcpu_id,
         "LIBXC-PAGE-PFN-HVM": no_room,
-        "LIBXC-VCPU-PFN": vcpu_pfn,
+        "LIBXC-STARTINFO-PFN": start_info,
         "COLO-DIRTY-LEN": beyond,
     },
     kept={"LIBXC-VCPU-EXT-LEN": _short_extended},

@@ -222,6 +222,8 @@ class Sink:
     window: Window
     # Whether clean PAGE_DATA records come one by one, like all others, so that their pages can be read.
     every_page = False
+    # Whether no byte past the outermost END may be asked for; the Reader sets it.
+    exact = False
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         """A header of schema path `path`; `broken` are the rows of its field rules that do not hold."""

@@ -1,6 +1,6 @@
 """The libxc layer: image header, domain header, records up to END.
 
-Clean PAGE_DATA records are recognised here, by strided slices of the entries' two highest bytes, or of
+Clean PAGE_DATA records are recognised here, by strided slices of the entries' three highest bytes, or of
 many one-entry records at once, and handed over in runs; the pages' content is never looked at.  All other
 records go to the consumer one by one.  What is clean here breaks no rule of PAGE_DATA's own layout.
 """
@@ -119,9 +119,12 @@ def _content_pages(window: Window, length: int, count: int) -> int:
     """Pages that follow the record's `count` entries, or -1 if entries or length are not clean."""
     first = window.lo + _FIRST_ENTRY
     end = first + ENTRY * count
-    tops = window.buf[first + ENTRY - 1 : end : ENTRY]
-    if tops.translate(None, tables.ENTRY_TOP_CLEAN) or window.buf[first + ENTRY - 2 : end : ENTRY].translate(
-        None, tables.ENTRY_NEXT_CLEAN
+    buf = window.buf
+    tops = buf[first + ENTRY - 1 : end : ENTRY]
+    if (
+        tops.translate(None, tables.ENTRY_TOP_CLEAN)
+        or buf[first + ENTRY - 2 : end : ENTRY].translate(None, tables.ENTRY_NEXT_CLEAN)
+        or buf[first + ENTRY - 3 : end : ENTRY].translate(None, tables.ENTRY_THIRD_CLEAN)
     ):
         return -1
     pages = len(tops.translate(None, tables.ENTRY_TOP_BARE))
@@ -131,7 +134,7 @@ def _content_pages(window: Window, length: int, count: int) -> int:
 # How many records in a row are compared at once: first, since in a mixed stream most runs end soon, and from then on.
 _FEW, _MANY = 64, 512
 _WORD = 8
-# Of each kind of one-entry record: how it begins, that by words as many records have them, what its entry's two highest
+# Of each kind of one-entry record: how it begins, that by words as many records have them, what its entry's highest
 # bytes may be, its bytes, its pages.
 _RUNS = tuple(
     (
@@ -197,7 +200,7 @@ def _repeats(window: Window, sink: Sink, record: Record) -> None:
     """Hand over the records that follow `record`, which has been read, and are like it, if the sink takes them at once.
 
     Alike are those of the same type and length, and of one-entry PAGE_DATA those of the same fixed fields whose entries
-    have the same two highest bytes, which is all of them but the frame.
+    have the same three highest bytes, which is all of them but a frame that a guest can have.
     """
     buf, lo = window.buf, window.lo
     layer, size = record.layer, window.position - record.offset
@@ -229,4 +232,4 @@ def _repeats(window: Window, sink: Sink, record: Record) -> None:
         window.lo += taken * size
 
 
-_TOPS = (_FIRST_ENTRY + ENTRY - 2, _FIRST_ENTRY + ENTRY - 1)
+_TOPS = (_FIRST_ENTRY + ENTRY - 3, _FIRST_ENTRY + ENTRY - 2, _FIRST_ENTRY + ENTRY - 1)

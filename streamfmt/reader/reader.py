@@ -30,7 +30,7 @@ class Reader:
     def __init__(self, sink: Sink, form: str = "auto", exact: bool = False) -> None:
         self.sink = sink
         self.form = form
-        self.exact = exact
+        self.exact = sink.exact = exact
         self.identity: Identity | None = None
         self.window = sink.window = Window()
         self.pump = Pump(self._program(), self.window)

@@ -15,7 +15,8 @@ class Row:
     """A layer's row: see schema.layers.LayerType.
 
     `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types,
-    `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint.
+    `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint; `configuration`
+    is the path of the record that has the guest's.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Row:
     opens: dict[int, str]
     opening: tuple[str, ...]
     closes: str
+    configuration: str
     truncated: str
     unknown: tuple[str, ...]
     padding: str

@@ -360,6 +360,6 @@ def _emulators(top: Table, kind: str) -> Iterator[Part]:
         yield xenstore(*strings)
     table = top.table("emulator")
     number = _EMULATORS[table.one_of("kind", tuple(_EMULATORS), "upstream")]
-    state = content(table, "context") if "context" in table else qemu.HEADER
+    state = content(table, "context") if "context" in table else qemu.EMPTY
     table.done()
     yield emulator(state, number)

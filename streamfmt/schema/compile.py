@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, states, xapi, xl, xl_migrate
+from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, qemu, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -87,7 +87,7 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 
 
 def _layer(layer: LayerType) -> dict[str, Any]:
-    """A layer's row as the reader has it: records that open another layer by code, the one that closes by its path."""
+    """A layer's row as the reader has it: records that open another layer by code, others by their path."""
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "image")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
@@ -96,6 +96,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
+        "configuration": f"{layer.name}.{layer.configuration}" if layer.configuration else "",
     }
 
 
@@ -147,23 +148,28 @@ def _run(layouts: Mapping[str, Layout], data: bool) -> tuple[tuple[bytes, tuple[
     values = {"type": code, "length": length}
     head = b"".join(values[f.path].to_bytes(f.size, "little") for f in header.fields)
     head += b"".join({"count": 1}.get(f.path, 0).to_bytes(f.size, "little") for f in page.fields)
-    high, low = _entry_bytes(data)
+    high, *lower = _entry_bytes(data)
     last = len(head) + entries.unit - 1
     size = header.size + length
     align = next(layer.align for layer in LAYERS if layer.records is libxc.RECORDS)
     if len(head) % 8 or size % 8 or size % align:
         raise ValueError(f"records of {size} bytes are not compared by words, or have padding")
-    return (head, ((last - 1, bytes(sorted(low))), (last, bytes(sorted(high))))), size
+    classes = [(last - place, bytes(sorted(allowed))) for place, allowed in enumerate((high, *lower))]
+    return (head, tuple(reversed(classes))), size
 
 
-def _entry_bytes(data: bool) -> tuple[set[int], set[int]]:
-    """What the two most significant bytes of a clean page entry may be, by whether its page has content."""
+def _entry_bytes(data: bool) -> tuple[set[int], ...]:
+    """What the three most significant bytes of a clean page entry may be, the highest first.
+
+    That is by whether its page has `data`; the others have reserved bits, and those of frames that no guest has.
+    """
     entry = {f.path: f for f in _element(catalogue()["libxc.PAGE_DATA"]).fields}
     top = 8 * (entry["type"].size - 1)
     clean = [row.code << entry["type"].shift for row in libxc.PAGE_TYPES if row.data == data]
     mask = ((1 << entry["reserved"].bits) - 1) << entry["reserved"].shift
-    low = {value for value in range(256) if not value << (top - 8) & mask}
-    return {value >> top for value in clean}, low
+    mask |= ((1 << entry["pfn"].bits) - 1) & ~libxc.PFN_MAX
+    lower = [{value for value in range(256) if not value << place & mask} for place in (top - 8, top - 16)]
+    return {value >> top for value in clean}, *lower
 
 
 def _rejected(clauses: Iterable[Clause], reader: str, release: str) -> frozenset[str]:
@@ -200,13 +206,14 @@ def _clause_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
 def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
     """The layers, their records and in which order these come."""
     bits = {layer.name: {row.code: 1 << number for number, row in enumerate(layer.records)} for layer in LAYERS}
+    codes = {layer.name: {row.name: row.code for row in layer.records} for layer in LAYERS}
     # States that are no record types have bits above them.
     beside = {"CHECKPOINT_OPEN": 1 << 31, "CHECKPOINT_CLOSED": 1 << 30, "FRESH": 1 << 29}
     order = {}
     for layer in LAYERS:
         named = {getattr(states, name): bit for name, bit in beside.items()}
         named |= {row.name: bits[layer.name][row.code] for row in layer.records}
-        order[layer.name] = _order(layer, {row.name: row.code for row in layer.records}, named)
+        order[layer.name] = _order(layer, codes[layer.name], named)
     return {
         "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
         **{f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code for layer in LAYERS for row in layer.records},
@@ -217,6 +224,10 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         "BITS": bits,
         **beside,
         "ORDER": order,
+        "OWED": {
+            layer: {guest: sum(bits[layer][codes[layer][name]] for name in names) for guest, names in guests.items()}
+            for layer, guests in states.OWED.items()
+        },
         # What belongs to one checkpoint and comes again in the next.
         "LIBXC_TAIL": sum(bits["libxc"][row.code] for row in libxc.RECORDS if row.name in states.TAIL),
         "LIBXC_VCPU": frozenset(row.code for row in libxc.RECORDS if row.name in states.VCPU),
@@ -228,9 +239,9 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     """Records of pages, their entries, and entries of page tables."""
     entry = {f.path: f for f in _element(layouts["libxc.PAGE_DATA"]).fields}
     pte = {f.path: f for f in layouts["libxc.pte"].fields}
-    (data, low), (bare, _) = _entry_bytes(True), _entry_bytes(False)
+    (data, next_, third), (bare, *_) = _entry_bytes(True), _entry_bytes(False)
     return {
-        **_named(libxc, "RECORD_LENGTH_MAX", "BATCH_MAX", "PAGE_SIZE"),
+        **_named(libxc, "RECORD_LENGTH_MAX", "BATCH_MAX", "PAGE_SIZE", "PAGE_SHIFT", "PFN_MAX"),
         "PAGE_TYPES": {row.code: row.name for row in libxc.PAGE_TYPES},
         "PAGE_TYPES_DATA": frozenset(row.code for row in libxc.PAGE_TYPES if row.data),
         "PAGE_TYPES_TABLE": frozenset(row.code for row in libxc.PAGE_TYPES if row.table),
@@ -241,7 +252,8 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "PAGE_TYPE_PLAIN": libxc.PAGE_TYPES[0].code,
         "ENTRY_TOP_BARE": bytes(sorted(bare)),
         "ENTRY_TOP_CLEAN": bytes(sorted(data | bare)),
-        "ENTRY_NEXT_CLEAN": bytes(sorted(low)),
+        "ENTRY_NEXT_CLEAN": bytes(sorted(next_)),
+        "ENTRY_THIRD_CLEAN": bytes(sorted(third)),
         **dict(zip(("RUN_DATA", "RUN_DATA_SIZE"), _run(layouts, True), strict=True)),
         **dict(zip(("RUN_BARE", "RUN_BARE_SIZE"), _run(layouts, False), strict=True)),
         "PTE_PFN": (pte["pfn"].shift, (1 << pte["pfn"].bits) - 1),
@@ -252,7 +264,11 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
 def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     """States of processors, devices and emulators, and the machines."""
     return {
-        **_named(libxc, "VCPU_CONTEXT_SIZES", "PV_COMBINATIONS"),
+        **_named(libxc, "PV_COMBINATIONS", "VCPU_CONTEXT_SIZES", "VCPU_CONTEXT_CR1", "VCPU_CONTEXT_CR3"),
+        **_named(libxc, "VCPU_CONTEXT_DX", "VCPU_CONTEXT_GDT_FRAMES", "VCPU_CONTEXT_GDT_ENTS", "VCPU_CONTEXT_EFLAGS"),
+        **_named(libxc, "VCPU_CONTEXT_R12_R15", "VCPU_CONTEXT_R8_R11"),
+        **_named(libxc, "GDT_FRAME_ENTRIES", "GDT_ENTRIES_MAX", "EFLAGS_VM", "XEN_WITHOUT_R8"),
+        "TABLE_LEVELS": {row.code: row.level for row in libxc.PAGE_TYPES if row.table},
         "HVM_TYPES": {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES},
         "HVM_HEADER": hvm.HEADER_TYPE,
         "HVM_END": hvm.END_TYPE,
@@ -261,8 +277,11 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "CHECKPOINT_STATES": {code: name for name, code in libxl.CHECKPOINT_STATES.items()},
         **_machines(),
         "EMULATOR_IDS": libxl.EMULATOR_IDS,
+        "QEMU_MAGIC": qemu.MAGIC,
+        "QEMU_RECORD_MIN": qemu.RECORD_MIN,
         "PAIR_STRINGS": len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts),
-        **_named(libxl, "XENSTORE_KEY", "XENSTORE_VALUE", "DRAFT_VERSION"),
+        **_named(libxl, "XENSTORE_KEY", "XENSTORE_VALUE", "XENSTORE_ROOT_MIN", "DRAFT_VERSION"),
+        **_named(libxl, "XENSTORE_PATH_MAX", "XENSTORE_PAYLOAD_MAX"),
         "DRAFT_WIDTHS": tuple(libxl.DRAFT_XENSTORE_DATA),
     }
 

@@ -33,7 +33,8 @@ class LayerType:
     is a guest's memory, and its headers say which guest's.  `text` if its header
     is a line of text, after which more text may come.  `end` is the record that ends the layer.  `holds`
     are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
-    record that closes a checkpoint.  `truncated`, `unknown` (for a record that must be known, and for one that may be
+    record that closes a checkpoint, `configuration` the one that has the guest's, after fixed fields that begin with
+    its length, if there are any.  `truncated`, `unknown` (for a record that must be known, and for one that may be
     skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
     """
 
@@ -57,6 +58,7 @@ class LayerType:
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
+    configuration: str = ""
     truncated: str = ""
     unknown: tuple[str, ...] = ()
     padding: str = ""
@@ -102,7 +104,7 @@ def check(layers: Sequence[LayerType]) -> None:
         faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
-        for name in (layer.end, layer.closes, *(name for name, _ in layer.opens)):
+        for name in (layer.end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
@@ -206,6 +208,7 @@ LAYERS: tuple[LayerType, ...] = (
         ("magic",),
         length="optional_data_len",
         holds=("libxl", "libxc"),
+        configuration="OPTIONAL_DATA",
         truncated="XL-TRUNC",
     ),
     LayerType(
@@ -231,6 +234,7 @@ LAYERS: tuple[LayerType, ...] = (
         ("magic",),
         length="xml_len",
         holds=("libxl", "libxc"),
+        configuration="XML",
         truncated="LIBVIRT-TRUNC",
     ),
     LayerType(
@@ -249,6 +253,7 @@ LAYERS: tuple[LayerType, ...] = (
         end="END_OF_IMAGE",
         holds=("libxc",),
         opens=(("LIBXC", "libxc"),),
+        configuration="XENOPS",
         truncated="XAPI-TRUNC",
         unknown=("XAPI-TYPE",),
         too_long="XAPI-LENGTH",

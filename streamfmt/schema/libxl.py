@@ -62,6 +62,10 @@ _STRING = NullTerminated(GreedyBytes)
 # What a xenstore key may consist of, and a value.
 XENSTORE_KEY = b"-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 XENSTORE_VALUE = bytes(range(0x20, 0x7F))
+# XENSTORE_PAYLOAD_MAX and XENSTORE_ABS_PATH_MAX of xen/include/public/io/xs_wire.h; and the least that comes before a
+# key, the device model's directory of a domain of one digit whose device model runs in domain 0.
+XENSTORE_PAYLOAD_MAX, XENSTORE_PATH_MAX = 4096, 3072
+XENSTORE_ROOT_MIN = len("/local/domain/0/device-model/1/")
 
 CHECKPOINT_STATES = {"NEW": 0, "SVM_SUSPENDED": 1, "SVM_READY": 2, "SVM_RESUMED": 3}
 

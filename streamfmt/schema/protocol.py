@@ -55,6 +55,16 @@ LIBXC_MACHINES = (
         "LIBXC-POLICY-ORDER",
         once=(*POLICIES, "STATIC_DATA_END"),
     ),
+    *(
+        ruled(
+            f"{name[4:].partition('_')[0]} policy",
+            "libxc",
+            f"Savers write {name} before STATIC_DATA_END.",
+            "tools/libs/guest/xg_sr_common_x86.c write_x86_cpu_policy_records",
+            [rule for rule in LIBXC_RULES if rule.clause == "LIBXC-POLICY-PRESENT" and name in rule.unseen],
+        )
+        for name in POLICIES
+    ),
     _of_rules(
         "no static data",
         "Version 2 has no STATIC_DATA_END and no CPU policies.",
@@ -86,6 +96,12 @@ LIBXC_MACHINES = (
         "LIBXC-VERIFY-1",
     ),
     _of_rules(
+        "pages",
+        "An HVM guest has memory when its first checkpoint is closed.",
+        "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save.c send_all_pages",
+        "LIBXC-PAGE-PRESENT",
+    ),
+    _of_rules(
         "time stamp counter",
         "Each checkpoint says how the guest's TSC stands.",
         _TAIL_SOURCE,
@@ -96,6 +112,18 @@ LIBXC_MACHINES = (
         "Each checkpoint of an HVM guest has the state of its virtual hardware.",
         _TAIL_SOURCE,
         "LIBXC-HVMCTX-PRESENT",
+    ),
+    _of_rules(
+        "shared info",
+        "Each checkpoint of a PV guest has its shared info page.",
+        _TAIL_SOURCE,
+        "LIBXC-SHINFO-PRESENT",
+    ),
+    _of_rules(
+        "parameters",
+        "Each checkpoint of an HVM guest has its parameters.",
+        _TAIL_SOURCE,
+        "LIBXC-HVMPARAMS-PRESENT",
     ),
     _of_rules(
         "parameters first",

@@ -8,8 +8,10 @@ from __future__ import annotations
 MAGIC = b"QEVM"
 # QEMU_VM_FILE_VERSION.
 VERSION = 3
-# A record of no section at all: its header.
 HEADER = MAGIC + VERSION.to_bytes(4, "big")
+# A record of no section at all: after its header comes QEMU_VM_EOF, where a section would.
+EMPTY = HEADER + b"\0"
+RECORD_MIN = len(EMPTY)
 
 # What a legacy stream has before such a record, as xend and xl wrote it, and in a checkpoint (tools/libxc/
 # xc_domain_restore.c of Xen 4.4).

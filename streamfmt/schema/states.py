@@ -49,6 +49,15 @@ MEMORY = ("X86_PV_P2M_FRAMES", *PAGES)
 # What belongs to one checkpoint and comes again in the next.
 TAIL = ("X86_TSC_INFO", "SHARED_INFO", *VCPU, "HVM_CONTEXT", "HVM_PARAMS")
 CLOSING = ("END", "CHECKPOINT")
+# What every saver has sent when it ends a layer, by the guest: an END before that, among zeros, is doubted.
+OWED: dict[str, dict[str | None, tuple[str, ...]]] = {
+    "libxc": {
+        None: ("X86_TSC_INFO",),
+        "pv": ("X86_TSC_INFO", "SHARED_INFO", "X86_PV_VCPU_BASIC"),
+        "hvm": ("X86_TSC_INFO", "HVM_CONTEXT", "HVM_PARAMS"),
+    },
+    "libxl": dict.fromkeys((None, "pv", "hvm"), ("LIBXC_CONTEXT",)),
+}
 STATIC = ("X86_PV_INFO", *POLICIES, "STATIC_DATA_END", "X86_PV_P2M_FRAMES")
 # The state of an image in which nothing has come since the last CHECKPOINT.  An END there closes nothing that has to
 # be whole: the savers of 4.6 put one when they gave up.
@@ -60,6 +69,14 @@ def seen_after(seen: frozenset[str], name: str) -> frozenset[str]:
     if name == "CHECKPOINT":
         return seen.difference(TAIL) | {name, FRESH}
     return seen.difference(() if name == "END" else (FRESH,)) | {name}
+
+
+def _each(clause: str, name: str, *guests: str) -> tuple[OrderRule, ...]:
+    """The rules that record `name` is in each checkpoint, the last of which END closes."""
+    return (
+        OrderRule(clause, on=("END",), unseen=(name,), unless=(FRESH,), guests=guests),
+        OrderRule(clause, on=("CHECKPOINT",), unseen=(name,), guests=guests),
+    )
 
 
 STATIC_ONCE = OrderRule("CKPT-STATIC-ONCE", on=STATIC, seen=("CHECKPOINT",))
@@ -83,6 +100,10 @@ LIBXC_RULES = (
     ),
     OrderRule(
         "LIBXC-POLICY-ORDER", on=POLICIES, seen=("STATIC_DATA_END",), unless=("CHECKPOINT",), versions=(VERSION_STATIC,)
+    ),
+    *(
+        OrderRule("LIBXC-POLICY-PRESENT", on=("STATIC_DATA_END",), unseen=(name,), versions=(VERSION_STATIC,))
+        for name in POLICIES
     ),
     OrderRule("LIBXC-PVINFO-ONCE", on=("X86_PV_INFO",), seen=("X86_PV_INFO",), unless=("CHECKPOINT",), guests=("pv",)),
     OrderRule(
@@ -115,10 +136,11 @@ LIBXC_RULES = (
     ),
     OrderRule("LIBXC-VERIFY-1", on=("CHECKPOINT",), seen=("VERIFY",)),
     OrderRule("LIBXC-VERIFY-1", on=("VERIFY",), seen=("CHECKPOINT",)),
-    OrderRule("LIBXC-TSC-PRESENT", on=("END",), unseen=("X86_TSC_INFO",), unless=(FRESH,)),
-    OrderRule("LIBXC-TSC-PRESENT", on=("CHECKPOINT",), unseen=("X86_TSC_INFO",)),
-    OrderRule("LIBXC-HVMCTX-PRESENT", on=("END",), unseen=("HVM_CONTEXT",), unless=(FRESH,), guests=("hvm",)),
-    OrderRule("LIBXC-HVMCTX-PRESENT", on=("CHECKPOINT",), unseen=("HVM_CONTEXT",), guests=("hvm",)),
+    OrderRule("LIBXC-PAGE-PRESENT", on=CLOSING, unseen=("PAGE_DATA",), unless=(FRESH,), guests=("hvm",)),
+    *_each("LIBXC-TSC-PRESENT", "X86_TSC_INFO", "pv", "hvm"),
+    *_each("LIBXC-SHINFO-PRESENT", "SHARED_INFO", "pv"),
+    *_each("LIBXC-HVMCTX-PRESENT", "HVM_CONTEXT", "hvm"),
+    *_each("LIBXC-HVMPARAMS-PRESENT", "HVM_PARAMS", "hvm"),
     OrderRule("LIBXC-HVMPARAMS-ORDER", on=("HVM_PARAMS",), seen=("HVM_CONTEXT",), guests=("hvm",)),
 )
 

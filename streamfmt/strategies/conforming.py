@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from ..api import Form, Mode
 from ..reader.registry import FORMS, ROWS
-from ..schema import libxc, libxl, protocol, qemu, states
+from ..schema import libxc, libxl, protocol, states
 from ..schema.machine import ANY, Machine
 from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
@@ -135,12 +136,8 @@ def _libvirt(draw: st.DrawFn, plan: Plan) -> Draft:
     return in_libvirt(walked(draw, plan, "libxl"), xml)
 
 
-def _xl(draw: st.DrawFn, plan: Plan) -> Draft:
-    return _in_xl(draw, walked(draw, plan, "libxl"), always=False)
-
-
 def _migration(draw: st.DrawFn, plan: Plan) -> Draft:
-    stream = _in_xl(draw, walked(draw, plan, "libxl"), always=True)
+    stream = _xl(draw, plan)
     if plan.mode == "plain":
         return in_migration(stream, _status(draw, plan))
     # A checkpointed stream has no handshake after it.
@@ -252,12 +249,13 @@ def _back_channel(draw: st.DrawFn, plan: Plan) -> Draft:
 _TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=8)
 
 
-def _in_xl(draw: st.DrawFn, stream: Draft, always: bool) -> Draft:
-    """An xl save file, which may have no configuration unless it has to have one `always`."""
-    if not always and draw(st.booleans()):
-        return in_xl(stream, b"", json=0)
+def _xl(draw: st.DrawFn, plan: Plan) -> Draft:
+    """An xl save file; the stream of a guest that its configuration says is HVM has the state of a device model."""
     known = st.sampled_from((b"{}\0", CONFIGURATION))
-    return in_xl(stream, draw(known | _TEXT.map(lambda text: b"{%s}\0" % text.encode())))
+    configuration = draw(known | _TEXT.map(lambda text: b"{%s}\0" % text.encode()))
+    if configuration == CONFIGURATION:
+        plan = replace(plan, need=(*plan.need, _EMULATOR[-1]))
+    return in_xl(walked(draw, plan, "libxl"), configuration)
 
 
 _WORD = st.binary(max_size=9)
@@ -273,7 +271,7 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
             texts = draw(st.lists(_WORD, min_size=int(tpm), max_size=2))
             rest += [sized("SWTPM", b64encode(text)) for text in texts]
         if plan.wants(draw, "xapi.QEMU_TRAD"):
-            rest.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
+            rest.append(sized("QEMU_TRAD", draw(records.qemu_records)))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
     return in_xapi(walked(draw, plan, "libxc"), *rest, xenops=draw(st.sampled_from((shortest, XENOPS))))
 

@@ -26,6 +26,7 @@ from .edits import (
     to,
     truncated,
 )
+from .faults_libxl import CUT_RECORD, NO_RECORD
 from .from_schema import broken_field, having
 from .sample import Sample
 
@@ -49,7 +50,11 @@ def around(base: st.SearchStrategy[Sample], form: str, wrap: Callable[[st.DrawFn
 
 
 def _short_data(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    size = draw(st.integers(0, 3))
+    yield from _of_size(stream, draw(st.integers(1, 3)))
+
+
+def _of_size(stream: Draft, size: int) -> Iterator[Draft]:
+    """With so many bytes of optional data."""
     short = stream.swap("xl.OPTIONAL_DATA", raw(bytes(size)))
     yield short.patch("xl.header", "optional_data_len", size)
 
@@ -76,6 +81,10 @@ _NO_XML = (
 # -- xapi -----------------------------------------------------------------------------------------------------
 
 _TIME, _WORD = b"(time 20240301T09:30:00Z)", b"(word_size 64)"
+
+
+# The description of a guest that has a device model.
+XENOPS_HVM = b"(" + _TIME + _WORD + b'(vm_str "((id 1)(name guest)(ty(HVM((firmware Bios)))))"))'
 
 
 def _xenops(*texts: bytes) -> Fault:
@@ -113,14 +122,15 @@ def _disordered(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 
 def _only_hvm(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
-    parts = [sized("VARSTORED", b""), sized("SWTPM", b"AAAA"), sized("QEMU_TRAD", qemu.MAGIC)]
+    parts = [sized("VARSTORED", b""), sized("SWTPM", b"AAAA"), sized("QEMU_TRAD", qemu.EMPTY)]
     first = draw(st.integers(0, 2))
     kept = [parts[0], *parts[1 : draw(st.integers(0, 3))]] if not first else parts[2:]
     yield at(stream, len(stream.parts) - 1, *kept)
 
 
 def _too_much(draw: st.DrawFn, _: Part) -> Part:
-    return sized("QEMU_TRAD", b"").filled(xapi.QEMU_MAX + draw(st.integers(1, 9)))
+    # Zeros follow, as in a record that is whole.
+    return sized("QEMU_TRAD", qemu.HEADER).filled(xapi.QEMU_MAX + draw(st.integers(1, 9)))
 
 
 _NO_BASE64 = st.sampled_from(
@@ -159,6 +169,10 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         to(XL, big_endian("xl")),
     ),
     "XL-OPTDATA-LEN": to(XL, _short_data),
+    "XL-CONFIG-PRESENT": (
+        around(LIBXL, "xl", lambda _, stream: in_xl(stream, b"", json=0)),
+        to(XL, lambda _, stream: _of_size(stream, 0)),
+    ),
     "XL-CONFIG-LEN": to(XL, swapping("xl.OPTIONAL_DATA", _config_length)),
     "XL-CONFIG-FORM": around(LIBXL, "xl", lambda draw, stream: in_xl(stream, draw(st.one_of(*_NO_CONFIGURATION)))),
     "XL-CONFIG-JSON": around(LIBXL, "xl", lambda draw, stream: in_xl(stream, draw(PRINTABLE), json=0)),
@@ -236,6 +250,18 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "XAPI-ORDER": to(XAPI_HVM, _disordered),
     "XAPI-HVM-ONLY": to(made(("xapi",), ("pv",), clean=True), _only_hvm),
     "XAPI-QEMU-MAX": to(having("xapi.QEMU_TRAD"), swapping("xapi.QEMU_TRAD", _too_much)),
+    "XAPI-QEMU-FORM": to(
+        having("xapi.QEMU_TRAD"),
+        swapping("xapi.QEMU_TRAD", lambda draw, _: sized("QEMU_TRAD", draw(st.just(b"") | NO_RECORD))),
+    ),
+    "XAPI-QEMU-WHOLE": to(
+        having("xapi.QEMU_TRAD"),
+        swapping("xapi.QEMU_TRAD", lambda draw, _: sized("QEMU_TRAD", draw(CUT_RECORD))),
+    ),
+    "XAPI-QEMU-PRESENT": to(
+        having("xapi.QEMU_TRAD"),
+        lambda _, stream: iter([stream.swap("xapi.XENOPS", sized("XENOPS", XENOPS_HVM)).without("xapi.QEMU_TRAD")]),
+    ),
     "XAPI-SWTPM-TEXT": to(
         having("xapi.SWTPM"), swapping("xapi.SWTPM", lambda draw, _: sized("SWTPM", draw(_NO_BASE64)))
     ),

@@ -9,7 +9,7 @@ from itertools import takewhile
 from hypothesis import strategies as st
 
 from .. import tables
-from ..schema import libxl
+from ..schema import libxl, qemu
 from ..writer import HEADERS, Draft, Part, control, emulator, raw, record, xenstore
 from . import records
 from .conforming import made
@@ -112,6 +112,30 @@ _CHARACTERS = (
 )
 
 
+_NO_PATH = (
+    _KEY.map(lambda key: key + b"/\0v\0"),
+    st.tuples(_KEY, _KEY).map(lambda row: b"//".join(row) + b"\0v\0"),
+)
+
+
+@st.composite
+def _too_large(draw: st.DrawFn) -> bytes:
+    """A key that makes too long a path, or a value that makes too long a message."""
+    if draw(st.booleans()):
+        key = draw(_KEY)
+        more = libxl.XENSTORE_PAYLOAD_MAX - libxl.XENSTORE_ROOT_MIN - len(key) - 1 + draw(st.integers(1, 9))
+        return key + b"\0" + b"v" * more + b"\0"
+    return b"k" * (libxl.XENSTORE_PATH_MAX - libxl.XENSTORE_ROOT_MIN + draw(st.integers(1, 9))) + b"\0v\0"
+
+
+_TOO_LARGE = _too_large()
+# What is no record of a device model, and records of one that are not whole.
+NO_RECORD = st.binary(min_size=1, max_size=12).filter(
+    lambda data: not data.startswith(qemu.MAGIC[: len(data)])
+) | st.integers(1, len(qemu.HEADER) - 1).map(lambda size: qemu.HEADER[:size])
+CUT_RECORD = st.binary(max_size=9).filter(lambda data: data[-1:] != b"\0").map(lambda data: qemu.HEADER + data)
+
+
 def _draft(draw: st.DrawFn, _: Part) -> Part:
     """The record that was drafted in July 2015."""
     width = draw(st.sampled_from(sorted(libxl.DRAFT_XENSTORE_DATA)))
@@ -167,7 +191,8 @@ _ANSWERS = st.sampled_from([control(number) for name, number in IDS.items() if n
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "STREAM-TRAILER": to(made(("libxc", "libxl", "xl"), modes=("plain",), clean=True), _trailer),
     "LIBXL-REC-PAD": to(
-        HVM, swapping(CONTEXT, lambda draw, _: ill_padded(draw, emulator(bytes(draw(st.integers(1, 7))))))
+        HVM,
+        swapping(CONTEXT, lambda draw, _: ill_padded(draw, emulator(qemu.HEADER + bytes(draw(st.integers(1, 7)))))),
     ),
     "LIBXL-REC-TRUNC": truncated(made(("libxl",), clean=True), "libxl"),
     "LIBXL-REC-UNKNOWN-MAND": to(ANY, inserting(_MANDATORY)),
@@ -186,9 +211,14 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "LIBXL-EMU-ID": to(HVM, _emulator(st.just(0) | st.integers(UPSTREAM + 1, records.U32))),
     "LIBXL-EMU-TRADITIONAL": to(HVM, _emulator(st.just(libxl.EMULATOR_IDS["QEMU_TRADITIONAL"]))),
+    "LIBXL-EMU-EMPTY": to(HVM, swapping(CONTEXT, lambda *_: emulator(b""))),
+    "LIBXL-EMU-QEMU": to(HVM, swapping(CONTEXT, lambda draw, _: emulator(draw(NO_RECORD)))),
+    "LIBXL-EMU-WHOLE": to(HVM, swapping(CONTEXT, lambda draw, _: emulator(draw(CUT_RECORD)))),
     "LIBXL-EMUXS-OMIT": to(having(XENSTORE), swapping(XENSTORE, lambda *_: xenstore())),
     "LIBXL-EMUXS-PAIRS": to(having(XENSTORE), _strings(*_UNPAIRED)),
     "LIBXL-EMUXS-CHARSET": to(having(XENSTORE), _strings(*_CHARACTERS)),
+    "LIBXL-EMUXS-PATH": to(having(XENSTORE), _strings(*_NO_PATH)),
+    "LIBXL-EMUXS-SIZE": to(having(XENSTORE), _strings(_TOO_LARGE)),
     "LIBXL-EMUXS-DRAFT": to(having(XENSTORE), swapping(XENSTORE, _draft)),
     "LIBXL-CKPTEND-CTX": to(ANY, inserting(records.example("libxl.CHECKPOINT_END"))),
     "LIBXL-CKPTSTATE-CTX": to(

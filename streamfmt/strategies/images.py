@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from .. import tables
 from ..reader.registry import ROWS
-from ..schema import libxc, protocol, states
+from ..schema import libxc, protocol
 from ..schema.machine import Machine, bound, of_image
 from ..writer import RECORDS, TOP_TABLE, Part, record, unknown
 from . import records
@@ -114,10 +114,9 @@ def _static(draw: st.DrawFn, plan: Plan, end: int) -> list[Part]:
     if plan.guest == "pv":
         found.append(records.width_info(plan.width))
     # Either version takes as many choices, so that examples do not shrink to the older one for having fewer.
-    policies = [plan.wants(draw, f"libxc.{name}") for name in states.POLICIES]
+    policies = [draw(make()) for make in (records.cpuid, records.msrs)]
     if plan.version >= libxc.VERSION_STATIC:
-        found += [draw(make()) for wanted, make in zip(policies, (records.cpuid, records.msrs), strict=True) if wanted]
-        found.append(record("libxc.STATIC_DATA_END"))
+        found += [*policies, record("libxc.STATIC_DATA_END")]
     if plan.guest == "pv":
         found.append(draw(records.frame_list(plan.width, end)))
     return found
@@ -136,7 +135,7 @@ def _memory(draw: st.DrawFn, plan: Plan, end: int, first: bool) -> list[Part]:
             whole = [(pfn, fixed.get(pfn, few[pfn % len(few)] if pfn < 64 else "XTAB")) for pfn in range(end + 1)]
             size = draw(st.sampled_from((libxc.BATCH_MAX, 2, 1))) if end < 64 else libxc.BATCH_MAX
             found += [records.batch(whole[at : at + size], plan.blank) for at in range(0, len(whole), size)]
-    least = int(first and "libxc.PAGE_DATA" in plan.need)
+    least = int(first and (plan.guest == "hvm" or "libxc.PAGE_DATA" in plan.need))
     some = st.lists(entries, min_size=1, max_size=40 if plan.big else 4)
     batches = draw(st.lists(some, min_size=least, max_size=10 if plan.big else 3))
     found += [records.batch(rows, plan.blank) for rows in batches]
@@ -150,11 +149,9 @@ def _tail(draw: st.DrawFn, plan: Plan) -> list[Part]:
     """The state of the machine."""
     found = [draw(records.tsc())]
     if plan.guest == "hvm":
-        if plan.wants(draw, "libxc.HVM_PARAMS"):
-            found.append(draw(records.hvm_params(plan.version)))
+        found.append(draw(records.hvm_params(plan.version)))
         return [*found, draw(records.hvm_context(20 if plan.big else 3))]
-    if plan.wants(draw, "libxc.SHARED_INFO"):
-        found.append(record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE)))
+    found.append(record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE)))
     for number in range(draw(st.integers(1, 40 if plan.big else 3))):
         found += draw(records.vcpu_records(plan.width, number, plan.need))
     return found

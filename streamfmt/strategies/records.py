@@ -154,10 +154,14 @@ TOP_TABLES = {
 
 def emulator_context() -> st.SearchStrategy[Part]:
     """EMULATOR_CONTEXT of the one emulator that is still written."""
-    return st.binary(max_size=20).map(emulator)
+    return qemu_records.map(emulator)
 
 
-keys = st.text(libxl.XENSTORE_KEY.decode(), min_size=1, max_size=8).map(lambda key: key.lstrip("/") or "a")
+# A device model's records: as far as anything is judged there, these are whole.
+qemu_records = st.binary(max_size=9).map(lambda data: qemu.HEADER + data + qemu.EMPTY[len(qemu.HEADER) :])
+keys = st.text(libxl.XENSTORE_KEY.decode(), min_size=1, max_size=8).map(
+    lambda key: "/".join(filter(None, key.split("/"))) or "a"
+)
 _value = st.text(libxl.XENSTORE_VALUE.decode(), max_size=8)
 
 
@@ -195,7 +199,7 @@ _EXAMPLES: dict[str, st.SearchStrategy[Part]] = {
     "xapi.XENOPS": st.just(sized("XENOPS", XENOPS)),
     "xapi.VARSTORED": st.binary(max_size=9).map(lambda data: sized("VARSTORED", data)),
     "xapi.SWTPM": st.just(sized("SWTPM", b"AAAA")),
-    "xapi.QEMU_TRAD": st.just(sized("QEMU_TRAD", qemu.MAGIC)),
+    "xapi.QEMU_TRAD": st.just(sized("QEMU_TRAD", qemu.EMPTY)),
 }
 
 

@@ -41,6 +41,7 @@ class Stream:
     def __init__(self, form: str, guest: str, version: int, mode: str) -> None:
         self.verifier = Verifier(mode)
         self.verifier.window = WINDOW
+        self.verifier.exact = True  # what follows END is not looked at there
         self.outer = Layer(form)
         self.outer.version = 2
         self.image = self.outer if form == "libxc" else Layer("libxc", self.outer)

@@ -22,7 +22,7 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..cli.main import main
 from ..reader import sexpr
 from ..render.text import summary
-from ..schema import libxc, xapi
+from ..schema import libxc, qemu, xapi
 from ..schema.model import RecordType
 from ..writer import Draft, Part, raw, sized, unsized
 from ..writer.builders import XENOPS, in_xapi
@@ -104,7 +104,7 @@ def test_comments_are_not_judged() -> None:
 @pytest.mark.parametrize("row", xapi.RECORDS, ids=lambda row: row.name)
 def test_each_type_alone(row: RecordType) -> None:
     """An image of one record is judged by what that is, and none but the memory makes it one that can be resumed."""
-    body = {"XENOPS": XENOPS, "SWTPM": b"AAAA"}.get(row.name, b"")
+    body = {"XENOPS": XENOPS, "SWTPM": b"AAAA", "QEMU_TRAD": qemu.EMPTY}.get(row.name, b"")
     inside = HVM.parts if row.name == "LIBXC" else ()
     end = () if row.name == "END_OF_IMAGE" else (unsized("END_OF_IMAGE"),)
     outcome = _verdict(Draft((XAPI_HVM.parts[0], sized(row.name, body), *inside, *end)))

@@ -93,11 +93,13 @@ TOP_TABLE = 2
 # The smallest XSAVE record, and its masks: x87 and SSE.
 XSAVE_SIZE = libxc.XSAVE_MIN + libxc.XSAVE_AREA_MIN
 _MASKS = 3
-# What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number.
+# What a real reader looks at in a vcpu's context, by kind and size: the vcpu is online and its cr3 is a frame number;
+# and r8, if it has one, is not 0, as in those that a saver forgot.
 _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
     ("BASIC", size): {
         libxc.VCPU_CONTEXT_FLAGS[width]: libxc.VCPU_ONLINE,
         libxc.VCPU_CONTEXT_CR3[width]: TOP_TABLE << libxc.PAGE_SHIFT,
+        **{at + size - 8: 8 for at, size in filter(None, (libxc.VCPU_CONTEXT_R8_R11.get(width),))},
     }
     for width, size in libxc.VCPU_CONTEXT_SIZES.items()
 } | {("XSAVE", XSAVE_SIZE): {0: _MASKS, libxc.XCR0_SIZE: _MASKS}}
@@ -162,7 +164,7 @@ def dirty(*pfns: int) -> Part:
     return record("libxc.CHECKPOINT_DIRTY_PFN_LIST", pfns=list(pfns))
 
 
-def emulator(data: Content = qemu.HEADER, number: int = UPSTREAM) -> Part:
+def emulator(data: Content = qemu.EMPTY, number: int = UPSTREAM) -> Part:
     """EMULATOR_CONTEXT of an emulator's state, and which emulator it is."""
     return record("libxl.EMULATOR_CONTEXT", emulator_id=number, context=data)
 

@@ -1,0 +1,51 @@
+"""Checks of a device model's state, in whatever carries it: that it is one of QEMU's; what is inside is QEMU's own."""
+
+from __future__ import annotations
+
+from .. import tables
+from .messages import count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.body import Body
+    from ..reader.pump import Program
+    from .layer import Checks
+
+_MAGIC = tables.QEMU_MAGIC
+_HEADER = tables.QEMU_RECORD_MIN - 1
+
+
+def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: str) -> Program:
+    """Program that judges the state that is the rest of a body; only how it begins and its last byte are read.
+
+    The clauses are for states that are `empty`, of another `form` than a record of QEMU has, or not `whole`.
+    """
+
+    def report(clause: str, message: str, at: int, length: int, expected: str, actual: str) -> None:
+        checks.context.report(
+            clause, body.record, message, offset=at, length=length, field=field, expected=expected, actual=actual
+        )
+
+    at, left = body.at, body.left
+    if not left:
+        report(empty, "the device model's state is empty", at, 0, "a record of QEMU", "0 bytes")
+        return
+    raw = yield from body.take(min(left, _HEADER))
+    if len(raw) < min(left, _HEADER):
+        return
+    if not raw.startswith(_MAGIC[: len(raw)]):
+        message = f"the device model's state begins {raw.hex(' ')}, which is no record of QEMU"
+        report(form, message, at, len(raw), _MAGIC.decode(), raw[: len(_MAGIC)].hex(" "))
+        return
+    if left < _HEADER:
+        message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"
+        report(form, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
+        return
+    checks.context.abstain(form, "of the device model's state only beginning and end are judged, the rest is QEMU's")
+    rest = left - _HEADER
+    if not rest:
+        message = "the device model's state is the header of a record of QEMU, and no device's"
+        report(whole, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
+    elif (yield from body.skip(rest - 1)) == rest - 1 and (last := (yield from body.take(1))) not in (b"", b"\0"):
+        message = f"the device model's state ends in {last.hex()}, not in the 00 that ends its sections: it may be cut"
+        report(whole, message, at + left - 1, 1, "00", last.hex())
