@@ -54,6 +54,8 @@ class Context:
         self.content_pages = 0
         # Pages that the latest batch says it carries, and where it ends: the input may end before they have come.
         self._carried = self._batch_end = 0
+        # The latest record, or run of batches.
+        self.latest: Record | Run | None = None
         self.stopped: tuple[int, str] | None = None
         self.complete = False
         self.unjudged: tuple[int, Identity] | None = None
@@ -178,6 +180,19 @@ class Context:
         """A batch has come that ends at offset `end` and whose entries say that so many pages follow."""
         self.content_pages += pages
         self._carried, self._batch_end = pages, end
+
+    def carried(self, record: Record | None) -> int:
+        """Pages that the record carries, if it is the latest batch."""
+        return self._carried if record is not None and record.end == self._batch_end else 0
+
+    @property
+    def totals(self) -> tuple[int, int, int, int]:
+        """How many records, page entries, pages and checkpoints there have been."""
+        return self.records, self.page_entries, self.content_pages, self.checkpoints
+
+    @totals.setter
+    def totals(self, totals: tuple[int, int, int, int]) -> None:
+        self.records, self.page_entries, self.content_pages, self.checkpoints = totals
 
     def ends(self, at: int) -> None:
         """The input ends at offset `at`: pages that would have come after it were not read."""

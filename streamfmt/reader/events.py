@@ -262,6 +262,12 @@ class Sink:
     def oversize(self, record: Record) -> None:
         """A record claims more than the format allows; reading stops here."""
 
+    def doubted(self, record: Record) -> None:
+        """Where `record` begins there may be no record, nor after it: if so, :meth:`lost` follows."""
+
+    def lost(self, record: Record, sample: bytes) -> None:
+        """Where `record` begins, the last that was `doubted`, there is none, but what `sample` shows; reading stops."""
+
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         """A header (or `what`) was not one; reading stops here."""
 

@@ -7,7 +7,7 @@ find and the evidence.
 from __future__ import annotations
 
 from .. import tables
-from .fields import damaged
+from .fields import damaged, quote, text_size
 from .registry import FORMS, ROWS
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has, or begins with if it is all (`complete`)."""
     for key, kind, offset, data, name in tables.MAGICS:
         if head[offset : offset + len(data)] == data:
-            evidence = f"{_quote(data)} at offset {at + offset}"
+            evidence = f"{quote(data)} at offset {at + offset}"
             if kind == "compressed" and not at:
                 evidence += "; what is compressed is opened once: decompress it and try again"
             return _named(head, key, kind, name, evidence)
@@ -108,7 +108,7 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     for key, kind, _, data, name in tables.MAGICS:
         if wrong := damaged(key, head):
             but = f"its magic but for {len(wrong)} of {len(data)} bytes"
-            return _named(head, key, kind, name, f"{_quote(head[: len(data)])} at offset {at}, {but}")
+            return _named(head, key, kind, name, f"{quote(head[: len(data)])} at offset {at}, {but}")
     return None
 
 
@@ -156,22 +156,10 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     return found or _unknown(head, at)
 
 
-def _text(data: bytes) -> int:
-    """How many of the first bytes are text."""
-    other = data.translate(None, tables.TEXT)
-    if other:
-        data = data[: data.index(other[:1])]
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.start
-    return len(data)
-
-
 def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
     """Sizes of the records of a preface that these bytes begin with, by schema.magic's `request`; none without one."""
     if not request:
-        size = _text(data)
+        size = text_size(data)
         return (size,) if size else ()
     from re import match  # it keeps what it has compiled; few streams have a request before them
 
@@ -192,10 +180,10 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     A magic is looked for where the text ends, with as much of it as is text before that place, if that is in sight;
     only the greeting of xl, which is all text, may have more of it after it.
     """
-    text = start[: _text(start)]
+    text = start[: text_size(start)]
     places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key in _SPOKEN}
     if len(text) < len(start):
-        places |= {(len(text) - _text(data), data) for _, _, _, data, _ in tables.MAGICS}
+        places |= {(len(text) - text_size(data), data) for _, _, _, data, _ in tables.MAGICS}
         places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in tables.PREFACES}
     for size, data in sorted(places):
         if size <= 0 or not start.startswith(data, size):
@@ -244,15 +232,7 @@ def _unknown(head: bytes, at: int) -> Identity:
     if not any(head):
         evidence = f"the first {len(head)} bytes are zero"
     elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        evidence = f"it begins with text: {_quote(head[:32])}"
+        evidence = f"it begins with text: {quote(head[:32])}"
     else:
-        evidence = f"no known magic at offset {at}; it begins {_quote(head[:16])}"
+        evidence = f"no known magic at offset {at}; it begins {quote(head[:16])}"
     return Identity("", "unknown", "not a migration stream", evidence)
-
-
-def _quote(data: bytes) -> str:
-    """Bytes for a person: as text where they are text, else in hexadecimal."""
-    text = data.rstrip(b"\0")
-    if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
-        return repr(text.decode("latin-1"))
-    return data.hex(" ")

@@ -37,7 +37,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
     nested = layer.parent is not None and layer.parent.row.closes != ""
     if not layer.version and not (yield from _headers(window, sink, layer)):
         return STOP, layer
-    return (yield from _records(window, sink, layer, nested)), layer
+    return (yield from _records(window, sink, layer, nested, exact)), layer
 
 
 def _headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bool]:
@@ -56,10 +56,11 @@ def _headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bo
     return True
 
 
-def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
+def _records(window: Window, sink: Sink, layer: Layer, nested: bool, exact: bool) -> Generator[int, int, str]:
     w = window
     unpack_header = RECORD_HEADER[layer.order].unpack_from
     page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
+    known = tables.RECORDS[layer.name]
     single = False
     while True:
         if single:
@@ -91,6 +92,10 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generato
                                 sink.truncated(layer, record, w.base + w.hi, left, "the pages of a record")
                                 return STOP
                         continue
+        if kind not in known:
+            if (yield from _unknown(w, sink, layer, exact)) == STOP:
+                return STOP
+            continue
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
@@ -105,6 +110,13 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generato
             if nested:
                 return record.name
         _repeats(w, sink, record)
+
+
+def _unknown(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, str]:
+    """Program of records of types that no release has, and of what comes among them; STOP if that are no records."""
+    from . import loss  # few images have such
+
+    return (yield from loss.row(window, sink, layer, exact, _repeats))
 
 
 def _clean_batch(window: Window, length: int) -> int:
