@@ -490,6 +490,8 @@ RECORDS = {
     'text': {0: 'TEXT'},
     'http': {0: 'HEAD', 1: 'REPLY'},
 }
+LIBXL_END = 0
+LIBXL_LIBXC_CONTEXT = 1
 LIBXL_EMULATOR_XENSTORE_DATA = 2
 LIBXL_EMULATOR_CONTEXT = 3
 LIBXL_CHECKPOINT_END = 4
@@ -501,25 +503,39 @@ LIBXC_X86_PV_P2M_FRAMES = 3
 LIBXC_X86_PV_VCPU_BASIC = 4
 LIBXC_X86_PV_VCPU_EXTENDED = 5
 LIBXC_X86_PV_VCPU_XSAVE = 6
+LIBXC_SHARED_INFO = 7
+LIBXC_X86_TSC_INFO = 8
 LIBXC_HVM_CONTEXT = 9
 LIBXC_HVM_PARAMS = 10
 LIBXC_TOOLSTACK = 11
 LIBXC_X86_PV_VCPU_MSRS = 12
+LIBXC_VERIFY = 13
 LIBXC_CHECKPOINT = 14
 LIBXC_CHECKPOINT_DIRTY_PFN_LIST = 15
+LIBXC_STATIC_DATA_END = 16
+LIBXC_X86_CPUID_POLICY = 17
 LIBXC_X86_MSR_POLICY = 18
+XL_OPTIONAL_DATA = 0
 XL_MIGRATE_READY = 0
+XL_MIGRATE_GO = 1
+XL_MIGRATE_REPORT = 2
 XL_MIGRATE_STATUS = 3
 XL_MIGRATE_GIVE_BACK = 4
+LIBVIRT_XML = 0
 XAPI_XENOPS = 15
 XAPI_LIBXC = 240
 XAPI_LIBXL = 241
 XAPI_LIBXC_LEGACY = 242
+XAPI_QEMU_TRAD = 3840
 XAPI_QEMU_XEN = 3841
 XAPI_DEMU = 3856
+XAPI_VARSTORED = 3857
 XAPI_SWTPM0 = 3858
 XAPI_SWTPM = 3859
 XAPI_END_OF_IMAGE = 65535
+TEXT_TEXT = 0
+HTTP_HEAD = 0
+HTTP_REPLY = 1
 LIBXC_VERSION_STATIC = 3
 LAYERS = {
     'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'closes': 'libxl.CHECKPOINT_END'},
@@ -750,7 +766,7 @@ LEGACY_TSC_MODE_MAX = 3
 LEGACY_TSC_KHZ_MIN = 10000
 TEXT = b'\t\n\r\x1b !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98\x99\x9a\x9b\x9c\x9d\x9e\x9f\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab\xac\xad\xae\xaf\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8\xb9\xba\xbb\xbc\xbd\xbe\xbf\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xcb\xcc\xcd\xce\xcf\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda\xdb\xdc\xdd\xde\xdf\xe0\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xee\xef\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa\xfb\xfc\xfd\xfe\xff'
 HEAD_LINE = b'\t !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'
-HTTP_REPLY = b'\x00\x00'
+REPLY = b'\x00\x00'
 PREFACES = (
     ('http', b'PUT /services/xenops/(?:migrate/mem|memory)/[!-~]+ HTTP/1\\.[01]\\r\\n', ('xapi',), 'HTTP request head'),
     ('text', b'', (), 'text'),

@@ -30,7 +30,7 @@ _SPOKEN = {name for name, row in ROWS.items() if row.text}
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_INTO = ("xapi-http", "xapi-legacy")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
-_EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.HTTP_REPLY
+_EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
 _FIRST = 40
 # Nothing that is read is shorter.

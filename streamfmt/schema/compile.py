@@ -26,16 +26,6 @@ Struct formats carry no byte order unless the layout has one of its own.  Offset
 
 from __future__ import annotations
 '''
-
-
-# Records whose codes nothing asks for by name: they are no tables.
-_UNNAMED = frozenset(
-    (
-        *("libxl.END", "libxl.LIBXC_CONTEXT", "libxc.SHARED_INFO", "libxc.X86_TSC_INFO", "libxc.VERIFY"),
-        *("libxc.STATIC_DATA_END", "libxc.X86_CPUID_POLICY", "xl.OPTIONAL_DATA", "libvirt.XML", "text.TEXT"),
-        *("http.HEAD", "http.REPLY", "xl-migrate.GO", "xl-migrate.REPORT", "xapi.QEMU_TRAD", "xapi.VARSTORED"),
-    )
-)
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
 _TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
@@ -219,12 +209,7 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         order[layer.name] = _order(layer, {row.name: row.code for row in layer.records}, named)
     return {
         "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
-        **{
-            f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code
-            for layer in LAYERS
-            for row in layer.records
-            if f"{layer.name}.{row.name}" not in _UNNAMED
-        },
+        **{f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code for layer in LAYERS for row in layer.records},
         "LIBXC_VERSION_STATIC": libxc.VERSION_STATIC,
         "LAYERS": {layer.name: _layer(layer) for layer in LAYERS},
         "LIBXC_GUESTS": {row.code: row.guests for row in libxc.RECORDS},
@@ -299,8 +284,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "MAGICS": tuple((row.key, row.kind, row.offset, row.data, row.name) for row in magic.MAGICS),
         "NAMESAKES": tuple((it.of, it.key, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
         **{f"LEGACY_{name}": value for name, value in constants.items()},
-        **_named(magic, "TEXT", "HEAD_LINE"),
-        "HTTP_REPLY": magic.REPLY,
+        **_named(magic, "TEXT", "HEAD_LINE", "REPLY"),
         "PREFACES": tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES),
         "TRAILERS": tuple((row.data, row.whole, row.name) for row in magic.TRAILERS),
         "LIBXL_OPTIONS": _flags(layouts["libxl.header"]),

@@ -169,7 +169,7 @@ def test_modules_of_a_clean_verify(tmp_path: Path) -> None:
 BY_NAME = ("schema", "tables.py", "bench", "tests")
 # Names of tables that choose what is made of a form or asked about it, and of lists of what others take.
 CHOOSING = {
-    "recipes/guest.py": {"_WRAPS", "_LIBXL", "_PLAIN"},
+    "recipes/guest.py": {"_WRAPS"},
     "writer/writer.py": {"_BEGUN"},
     "strategies/conforming.py": {"SHAPES"},
     "conformance/cases.py": {"_FORMS"},

@@ -141,12 +141,13 @@ def test_literals_are_data() -> None:
 
 
 def test_every_literal_is_read() -> None:
-    """Some module of the product reads each of them: others are not generated."""
+    """Some module of the product reads each of them, record types apart: others are not generated."""
     package = Path(str(streamfmt.__file__)).parent
     files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in ("tests", "schema")]
     read = {name for path in files for name in re.findall(r"\btables\.([A-Z]\w+)", path.read_text(encoding="utf-8"))}
+    types = {f"{layer.name}_{row.name}".upper().replace("-", "_") for layer in LAYERS for row in layer.records}
 
-    assert compiler.tables().keys() == read
+    assert compiler.tables().keys() - types == read - types
 
 
 @pytest.mark.parametrize(("struct", "number"), FIELDS)
