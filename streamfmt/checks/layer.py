@@ -168,6 +168,10 @@ class Context:
             if isinstance(where, Layer) and field in where.row.magic and (wrong := damaged(where.name, raw)):
                 here = [byte for byte in wrong if offset <= byte[0] < offset + size]
                 message = f"the {field} is damaged: {places(here)}"
+            elif isinstance(where, Layer) and field in where.row.magic:
+                from ..reader.damage import instead  # most headers are as they should be
+
+                message += instead(where, raw)
             self.report_field(clause, where, field, message, expected, actual, path, at, prefix)
 
     def abstain(self, clause: str, why: str) -> None:

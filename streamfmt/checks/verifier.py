@@ -113,7 +113,7 @@ class Verifier(Context, Sink):
 
         self._standing = Standing(self, record, self.latest)
 
-    def lost(self, record: Record, sample: bytes) -> None:
+    def framing_lost(self, record: Record, sample: bytes) -> None:
         from . import loss
 
         assert self._standing is not None, "what is lost has been doubted"

@@ -281,7 +281,7 @@ class Listing(Sink):
         limit = record.layer.row.length_max
         self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
-    def lost(self, record: Record, sample: bytes) -> None:
+    def framing_lost(self, record: Record, sample: bytes) -> None:
         from ..reader.damage import stranger
 
         self._settle()

@@ -1,8 +1,7 @@
 """Streams that were damaged on their way, by what has become of their bytes: the cause, and what mends it.
 
-A magic that was changed by a transfer is known by what that transfer makes of each magic.  Other marks are a header
-at a later offset, records without what was before them, and text that is a paste of bytes.  All of it is looked for
-only where no magic is found, or none where there should be.
+A magic that was changed by a transfer is known by what that transfer makes of each magic.  It is looked for only where no magic is
+found, or none where there should be one.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 from struct import calcsize, unpack_from
 
 from .. import tables
-from .fields import MAGICS, broken_rules, quote, text_size
+from .fields import quote, text_size
+from .registry import FORMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,45 +41,44 @@ def _swapped(data: bytes, size: int) -> bytes:
     return b"".join(data[at : at + size][::-1] for at in range(0, len(data) // size * size, size))
 
 
-def _wide(data: bytes, codec: str) -> bytes:
-    """As far as its first line feed, of which such a transfer may make something else."""
-    return data.split(b"\n")[0].decode("latin-1").encode(codec)
+def _wide(data: bytes) -> bytes:
+    """In UTF-16, as far as the first line feed, of which such a transfer may make something else."""
+    return data.split(b"\n")[0].decode("latin-1").encode("utf-16-le")
 
 
-_TEXT_MODE = "it was transferred in text mode; fetch the original again in binary mode (scp, rsync, ftp's binary)"
-_BINARY = "fetch the original again by a way that leaves bytes alone (scp, rsync, a file, no terminal, no text field)"
-# What a transfer did, what it makes of bytes, and what to do about it.
-_TRANSFERS: tuple[tuple[str, Callable[[bytes], bytes], str], ...] = (
-    ("each line feed became CR LF", lambda data: data.replace(b"\n", b"\r\n"), _TEXT_MODE),
-    ("each carriage return was dropped", lambda data: data.replace(b"\r", b""), _TEXT_MODE),
-    ("each carriage return became a line feed", lambda data: data.replace(b"\r", b"\n"), _TEXT_MODE),
-    ("each carriage return became CR LF", lambda data: data.replace(b"\r", b"\r\n"), _TEXT_MODE),
-    ("each line feed became a carriage return", lambda data: data.replace(b"\n", b"\r"), _TEXT_MODE),
-    ("each line feed was dropped", lambda data: data.replace(b"\n", b""), _TEXT_MODE),
-    ("zero bytes were dropped", lambda data: data.replace(b"\0", b""), _BINARY),
-    ("zero bytes became spaces", lambda data: data.replace(b"\0", b" "), _BINARY),
-    ("bytes above 127 were encoded as UTF-8", lambda data: _utf8(data, "latin-1"), _BINARY),
-    ("bytes above 127 were encoded as UTF-8", lambda data: _utf8(data, "cp1252"), _BINARY),
+_TEXT_MODE = "fetch the original again in binary mode (scp, rsync, ftp's binary), which changes no line ends"
+_BINARY = "fetch the original again by a way that leaves bytes alone (scp, rsync; no terminal, no text field)"
+_HIGH = bytes(range(0x80, 0x100))
+# What a transfer did; what it makes of bytes; bytes that are nowhere after it; what to do about it.
+_TRANSFERS: tuple[tuple[str, Callable[[bytes], bytes], bytes, str], ...] = (
+    ("each line feed became CR LF", lambda data: data.replace(b"\n", b"\r\n"), b"", _TEXT_MODE),
+    ("each carriage return was dropped", lambda data: data.replace(b"\r", b""), b"\r", _TEXT_MODE),
+    ("each carriage return became a line feed", lambda data: data.replace(b"\r", b"\n"), b"\r", _TEXT_MODE),
+    ("each carriage return became CR LF", lambda data: data.replace(b"\r", b"\r\n"), b"", _TEXT_MODE),
+    ("each line feed became a carriage return", lambda data: data.replace(b"\n", b"\r"), b"\n", _TEXT_MODE),
+    ("each line feed was dropped", lambda data: data.replace(b"\n", b""), b"\n", _TEXT_MODE),
+    ("zero bytes were dropped", lambda data: data.replace(b"\0", b""), b"\0", _BINARY),
+    ("zero bytes became spaces", lambda data: data.replace(b"\0", b" "), b"\0", _BINARY),
+    ("bytes above 127 were encoded as UTF-8", lambda data: _utf8(data, "latin-1"), b"", _BINARY),
+    ("bytes above 127 were encoded as UTF-8", lambda data: _utf8(data, "cp1252"), b"", _BINARY),
+    ("bytes that are not UTF-8 became U+FFFD, its replacement", lambda data: _utf8(data, "utf-8"), b"", _BINARY),
+    ("bytes above 127 became question marks", lambda data: _other(data, b"?"), _HIGH, _BINARY),
+    ("bytes above 127 lost their highest bit", lambda data: bytes(byte & 0x7F for byte in data), _HIGH, _BINARY),
+    ("bytes above 127 were dropped", lambda data: _other(data, b""), _HIGH, _BINARY),
     (
-        "bytes above 127 became U+FFFD, the character for what is not UTF-8",
-        lambda data: data.decode("utf-8", "replace").encode(),
-        _BINARY,
+        "it became UTF-16, as by > in PowerShell",
+        lambda data: b"\xff\xfe" + _wide(data),
+        b"",
+        "save it again without a redirection that takes it for text",
     ),
-    ("bytes above 127 became question marks", lambda data: _other(data, b"?"), _BINARY),
-    ("bytes above 127 lost their highest bit in a seven-bit channel", lambda data: bytes(b & 0x7F for b in data), _BINARY),
-    ("bytes above 127 were dropped", lambda data: _other(data, b""), _BINARY),
+    ("it became UTF-16", _wide, b"", _BINARY),
     (
-        "it became UTF-16, as by > in a PowerShell",
-        lambda data: b"\xff\xfe" + _wide(data, "utf-16-le"),
-        "save again without a text redirection (in cmd.exe, or on the host itself)",
-    ),
-    ("it became UTF-16", lambda data: _wide(data, "utf-16-le"), _BINARY),
-    (
-        "the bytes of each two were swapped",
+        "the bytes of each pair were swapped",
         lambda data: _swapped(data, 2),
-        "swap them back, into another file: dd conv=swab if=FILE of=COPY",
+        b"",
+        "swap them back into another file: dd conv=swab if=FILE of=COPY",
     ),
-    ("the bytes of each four were reversed", lambda data: _swapped(data, 4), _BINARY),
+    ("the bytes of each four were reversed", lambda data: _swapped(data, 4), b"", _BINARY),
 )
 
 
@@ -91,22 +90,37 @@ def _magics(kinds: tuple[str, ...] = _OURS) -> Iterator[tuple[str, bytes, str]]:
                 yield key, data + more, name
 
 
-def recoded(head: bytes, layer: str = "") -> tuple[str, str, str] | None:
-    """What `head`, the first bytes of a file, was, what a transfer has done to it, and what to do about that.
+def recoded(head: bytes, layer: str = "") -> tuple[str, str, str, int] | None:
+    """What has the first bytes `head`: its name, what a transfer has done to it, what to do, how many bytes show it.
 
     None if no magic, or not that of `layer`, would look so after any.
     """
-    found: tuple[int, str, str, str] | None = None
+    found: tuple[str, str, str, int] | None = None
     for key, data, name in _magics():
         if layer and key != layer:
             continue
-        for says, change, do in _TRANSFERS:
+        for says, change, gone, do in _TRANSFERS:
             changed = change(data)
             size = len(changed)
-            if size >= _SHORTEST and head.startswith(changed) and not data.startswith(changed[:size]):
-                if found is None or size > found[0]:
-                    found = size, name, says, do
-    return found and found[1:]
+            if size < _SHORTEST or not head.startswith(changed) or data.startswith(changed):
+                continue
+            if len(head.translate(None, gone)) == len(head) and (found is None or size > found[3]):
+                found = name, says, do, size
+    return found
+
+
+def instead(layer: Layer, raw: bytes) -> str:
+    """What `raw` is, which is in the place of the layer's first header, in words after a semicolon; maybe none."""
+    if found := recoded(raw, layer.name):
+        _, says, do, _ = found
+        return f"; {says} on the way: {do}"
+    for key, data, name in _magics():
+        if key != layer.name and (raw.startswith(data) or (len(raw) >= _LONG and data.startswith(raw))):
+            form = f"--as {key}, or " if key in FORMS else ""
+            return f"; so begins another form: {name}" + ("" if layer.parent else f"; try {form}no --as")
+    if not any(raw):
+        return "; only zeros are there, as where data was not written"
+    return "; that is text, and no stream" if text_size(raw) == len(raw) else ""
 
 
 def stranger(head: bytes) -> str:

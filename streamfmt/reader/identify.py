@@ -41,7 +41,7 @@ class Identity:
     """What the first bytes of an input, or of a layer inside it, say it is.
 
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
-    "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it (`doubt`) and what
+    "damaged", "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it (`doubt`) and what
     to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the sizes of its
     records in bytes, and `inner` is the key of the stream.
     """
@@ -126,6 +126,31 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     return None
 
 
+def _recoded(head: bytes, at: int) -> Identity | None:
+    """The identity of what had a magic before a transfer changed it to what `head` is, at stream offset `at`."""
+    from .damage import recoded  # most inputs are as they were
+
+    found = recoded(head)
+    if found is None:
+        return None
+    name, says, hint, size = found
+    identity = Identity("", "damaged", f"{name}, damaged on the way", f"{quote(head[:size])} at offset {at}: {says}")
+    identity.hint = hint
+    return identity
+
+
+def _remains(start: bytes, complete: bool, at: int) -> Identity | None:
+    """The identity of what is left of a stream, or is one in another form, and begins with `start`."""
+    from .remains import recognise  # most inputs are whole
+
+    found = recognise(start, complete, at)
+    if found is None:
+        return None
+    identity = Identity("", "damaged", *found[:-1])
+    identity.hint = found[-1]
+    return identity
+
+
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
     for of, other, pattern, title, sign, _ in tables.NAMESAKES:
@@ -165,7 +190,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
         longest = _LONGEST
     head = window.head(longest)
     at = window.position
-    found = by_magic(head, complete, at) or by_damaged_magic(head, at)
+    found = by_magic(head, complete, at) or _recoded(head, at) or by_damaged_magic(head, at)
     if exact:
         found = found or neighbour(head, complete, at)
     elif found is None or found.key in _LOOKED_INTO:
@@ -176,6 +201,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
             or (found and _within(found, start, at))
             or neighbour(start, complete, at)
             or _legacy(start)
+            or _remains(start, complete, at)
         )
     return _advised(found or _unknown(head, at))
 

@@ -1,10 +1,10 @@
 """Framing that is lost: what is read as records of unknown types, and is none, apart from a newer writer's records.
 
 A record of an unknown type is that of a newer or patched writer where a sound one follows it, and such writers may put
-several in a row.  Bytes that were lost or added leave the reader inside a page, or in what got in, where every few bytes
-are a header, each of another type.  So each record of a row that no sound one ends counts by how odd it is, and with
-:data:`ENOUGH` there have been no records since the row's first.  All that a row looks at are its headers, so the result
-does not depend on how the bytes were cut, nor are bodies read for it.
+several in a row.  Bytes that were lost or added leave the reader inside a page, or in what got in,
+where every few bytes are a header, each of another type.  So each record of a row that no sound one ends counts by how
+odd it is, and with :data:`ENOUGH` there have been no records since the row's first.  All that a row looks at are its
+headers, so the result does not depend on how the bytes were cut, nor are bodies read for it.
 """
 
 from __future__ import annotations
@@ -117,4 +117,4 @@ def _sample(window: Window, exact: bool) -> Generator[int, int, bytes]:
 def _lose(window: Window, sink: Sink, first: Record, exact: bool) -> Generator[int, int, None]:
     sample = yield from _sample(window, exact)
     first.layer.index = first.index
-    sink.lost(first, sample)
+    sink.framing_lost(first, sample)
