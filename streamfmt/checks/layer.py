@@ -171,7 +171,7 @@ class Context:
             elif isinstance(where, Layer) and field in where.row.magic:
                 from ..reader.damage import instead  # most headers are as they should be
 
-                message += instead(where, raw)
+                message += instead(where.name, where.parent is None, raw)
             self.report_field(clause, where, field, message, expected, actual, path, at, prefix)
 
     def abstain(self, clause: str, why: str) -> None:
@@ -310,6 +310,9 @@ class Checks:
         known, what = following(head, count, zero)
         row = self.layer.row
         clause = self.trailer if known and self.trailer else row.trailing
+        plain = self.context.window.plain
+        if plain is not None and plain[0] == at:
+            what = f"they come after the {plain[1]} data, not compressed; {what}"
         message = f"{messages.follow(count, row.end or self.last)}: {what}"
         wrong = tables.SEVERITY[clause] != "note"
         expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")

@@ -80,7 +80,7 @@ def report(context: Context, standing: Standing, sample: bytes) -> None:
 
 def _rest(layer: Layer, at: int, sample: bytes) -> str:
     """Where what got in between records ends, if that is in sight."""
-    size = resumes(layer, sample)
+    size = resumes(layer.name, layer.order, sample)
     return f"; at {at + size} records go on, so these {size:,} bytes were added" if size else ""
 
 

@@ -1,7 +1,7 @@
 """Streams that were damaged on their way, by what has become of their bytes: the cause, and what mends it.
 
-A magic that was changed by a transfer is known by what that transfer makes of each magic.  It is looked for only where no magic is
-found, or none where there should be one.
+A magic that was changed by a transfer is known by what that transfer makes of each magic.  It is looked for only where
+no magic is found, or none where there should be one.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from struct import calcsize, unpack_from
 
 from .. import tables
 from .fields import quote, text_size
-from .registry import FORMS
+from .registry import FORMS, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from .events import Layer
 
 # What a magic is of, if it begins a stream, or a file that is opened for one.
 _OURS = ("stream", "container", "compressed")
@@ -24,6 +22,8 @@ _OURS = ("stream", "container", "compressed")
 _SHORTEST, _LONG = 4, 8
 # How gzip's magic goes on: its only method, and the flags that gzip itself writes (RFC 1952, 2.3.1).
 _GZIP_FLAGS = (b"\x08\0", b"\x08\x08")
+# Of a magic in the place of another's header so many bytes are enough; a field with so many values tells nothing.
+_PART, _VALUES = 16, 4
 # Bytes of text that are quoted.
 _QUOTED = 40
 
@@ -86,8 +86,17 @@ def _magics(kinds: tuple[str, ...] = _OURS) -> Iterator[tuple[str, bytes, str]]:
     """Key, bytes and name of each magic of those kinds that is at the beginning, with what always follows it."""
     for key, kind, offset, data, name in tables.MAGICS:
         if kind in kinds and not offset:
-            for more in _GZIP_FLAGS if key == "gzip" else (b"",):
+            for more in _GZIP_FLAGS if key == "gzip" else _next_field(key, len(data)):
                 yield key, data + more, name
+
+
+def _next_field(key: str, at: int) -> list[bytes]:
+    """What may come after the magic of a layer of that name, `at` bytes long, if the schema knows."""
+    path = f"{key}.{ROWS[key].headers[0]}" if key in ROWS and ROWS[key].headers else ""
+    for _, _, offset, size, _, _, big, allowed in tables.RULES.get(path, ()):
+        if offset == at and not isinstance(allowed, bytes) and len(allowed) < _VALUES:
+            return [value.to_bytes(size, "big" if big else "little") for value in allowed]
+    return [b""]
 
 
 def recoded(head: bytes, layer: str = "") -> tuple[str, str, str, int] | None:
@@ -102,22 +111,24 @@ def recoded(head: bytes, layer: str = "") -> tuple[str, str, str, int] | None:
         for says, change, gone, do in _TRANSFERS:
             changed = change(data)
             size = len(changed)
-            if size < _SHORTEST or not head.startswith(changed) or data.startswith(changed):
+            if layer and len(head) >= _PART:
+                size = min(size, len(head))  # its header is all that is there
+            if size < _SHORTEST or head[:size] != changed[:size] or head.startswith(data):
                 continue
             if len(head.translate(None, gone)) == len(head) and (found is None or size > found[3]):
                 found = name, says, do, size
     return found
 
 
-def instead(layer: Layer, raw: bytes) -> str:
-    """What `raw` is, which is in the place of the layer's first header, in words after a semicolon; maybe none."""
-    if found := recoded(raw, layer.name):
+def instead(layer: str, outermost: bool, raw: bytes) -> str:
+    """What `raw` is, which is in the place of the first header of `layer`, in words after a semicolon; maybe none."""
+    if found := recoded(raw, layer):
         _, says, do, _ = found
         return f"; {says} on the way: {do}"
     for key, data, name in _magics():
-        if key != layer.name and (raw.startswith(data) or (len(raw) >= _LONG and data.startswith(raw))):
+        if key != layer and (raw.startswith(data) or (len(raw) >= _LONG and data.startswith(raw))):
             form = f"--as {key}, or " if key in FORMS else ""
-            return f"; so begins another form: {name}" + ("" if layer.parent else f"; try {form}no --as")
+            return f"; so begins another form: {name}" + (f"; try {form}no --as" if outermost else "")
     if not any(raw):
         return "; only zeros are there, as where data was not written"
     return "; that is text, and no stream" if text_size(raw) == len(raw) else ""
@@ -135,14 +146,14 @@ def stranger(head: bytes) -> str:
     return ""
 
 
-def resumes(layer: Layer, sample: bytes) -> int:
+def resumes(layer: str, order: str, sample: bytes) -> int:
     """How many bytes of text `sample` begins with, after which a record of the layer's follows; 0 if none does."""
     size = text_size(sample)
-    header = tables.FORMATS[f"{layer.name}.record_header"]
+    header = tables.FORMATS[f"{layer}.record_header"]
     # The lowest byte of a header may be one that text has too.
     for at in (size, size - 1):
         if 0 < at <= len(sample) - calcsize(header):
-            kind, length = unpack_from(layer.order + header, sample, at)
-            if kind in tables.RECORDS[layer.name] and length <= tables.RECORD_LENGTH_MAX:
+            kind, length = unpack_from(order + header, sample, at)
+            if kind in tables.RECORDS[layer] and length <= tables.RECORD_LENGTH_MAX:
                 return at
     return 0

@@ -54,7 +54,7 @@ class Headers(Sink):
             else:
                 from .damage import instead  # most headers are as they should be
 
-                why = instead(layer, raw) if magic else ""
+                why = instead(layer.name, layer.parent is None, raw) if magic else ""
                 self.doubt = f"{path} at offset {at}: {', '.join(names)} not as expected{why}"
         if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough

@@ -41,9 +41,9 @@ class Identity:
     """What the first bytes of an input, or of a layer inside it, say it is.
 
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
-    "damaged", "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it (`doubt`) and what
-    to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the sizes of its
-    records in bytes, and `inner` is the key of the stream.
+    "damaged", "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it
+    (`doubt`) and what to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the
+    sizes of its records in bytes, and `inner` is the key of the stream.
     """
 
     __slots__ = ("doubt", "evidence", "guest", "hint", "inner", "key", "kind", "name", "sizes", "width")
@@ -78,9 +78,11 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     for key, kind, offset, data, name in tables.MAGICS:
         if head[offset : offset + len(data)] == data:
             evidence = f"{quote(data)} at offset {at + offset}"
+            found = _named(head, key, kind, name, evidence)
             if kind == "compressed" and not at:
-                evidence += "; what is compressed is opened once: decompress it and try again"
-            return _named(head, key, kind, name, evidence)
+                found.evidence += "; what is compressed is opened once, and this was compressed twice"
+                found.hint = "decompress it once by hand: zcat, xzcat or zstdcat FILE | streamfmt verify -"
+            return found
     if not head:
         return Identity("", "empty", "empty", "the input is empty")
     if complete:
@@ -134,7 +136,9 @@ def _recoded(head: bytes, at: int) -> Identity | None:
     if found is None:
         return None
     name, says, hint, size = found
-    identity = Identity("", "damaged", f"{name}, damaged on the way", f"{quote(head[:size])} at offset {at}: {says}")
+    identity = Identity(
+        "", "damaged", f"{name}, damaged on the way", f"{quote(head[: min(size, 32)])} at offset {at}: {says}"
+    )
     identity.hint = hint
     return identity
 

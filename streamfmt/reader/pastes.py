@@ -21,7 +21,7 @@ _ADDRESSED = re.compile(
     rb"((?:[0-9A-Fa-f]{2}[ -]{1,2}){4,32}|(?:[0-9A-Fa-f]{4} {1,2}){4,16}|(?:[0-9A-Fa-f]{8} {1,2}){2,8})"
 )
 _OCTAL = re.compile(rb"[0-7]{7}((?: [0-7]{6}){8}|(?: [0-7]{3}){16})$")
-_PLAIN = re.compile(rb"\W*((?:(?:0x)?[0-9A-Fa-f]{2}[ ,]{0,2}){8,})\W*$")
+_PLAIN = re.compile(rb"[^0-9A-Za-z]*((?:(?:0x)?[0-9A-Fa-f]{2}[ ,]{0,2}){8,})\W*$")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{24,}={0,2}$")
 _OURS = ("stream", "container", "compressed")
 
@@ -39,7 +39,9 @@ def recognise(start: bytes) -> tuple[str, str, str] | None:
         return None
     lines = start[:size].splitlines()[:_LINES]
     for number, line in enumerate(lines):
-        for name, do, data in _made(line, lines[number + 1 : number + 2]):
+        made = list(_made(line, lines[number + 1 : number + 2]))
+        # Bytes in the order in which they are a stream come first.
+        for name, do, data in sorted(made, key=lambda row: not _of(row[2])):
             of = _of(data)
             if not of and not _steps(lines[number : number + 2], len(data)):
                 continue
@@ -66,8 +68,10 @@ def _made(line: bytes, after: list[bytes]) -> Iterator[tuple[str, str, bytes]]:
         size = 1 if len(numbers) > 8 else 2
         if max(numbers) >> 8 * size == 0:
             yield "an octal dump", _ASK, b"".join(number.to_bytes(size, "little") for number in numbers)
-    elif found := _PLAIN.match(line):
-        yield "hex digits", _HEX, bytes.fromhex(re.sub(rb"0x|[ ,]", b"", found[1]).decode())
+    elif _PLAIN.match(line):
+        # A line may be shorter than a magic.
+        digits = b"".join(found[1] for part in (line, *after) if (found := _PLAIN.match(part.rstrip())))
+        yield "hex digits", _HEX, bytes.fromhex(re.sub(rb"0x|[ ,]", b"", digits).decode())
     elif _BASE64.match(line):
         try:
             yield "base64", "turn it back: base64 -d FILE >COPY", a2b_base64(line[: len(line) // 4 * 4])
@@ -99,7 +103,8 @@ def _steps(lines: list[bytes], size: int) -> bool:
     found = [_ADDRESSED.match(line.rstrip() + b"  ") for line in lines]
     places = [match[1] for match in found if match]
     for base, digits in ((16, rb"[0-9A-Fa-f]+"), (10, rb"[0-9]+"), (8, rb"[0-7]+")):
-        if len(places) == 2 and all(re.fullmatch(digits, place) for place in places):
-            if int(places[1], base) - int(places[0], base) == size:
-                return True
+        if len(places) != 2 or not all(re.fullmatch(digits, place) for place in places):
+            continue
+        if int(places[1], base) - int(places[0], base) == size:
+            return True
     return False

@@ -9,8 +9,7 @@ from struct import unpack_from
 
 from .. import tables
 from . import pastes
-from .events import ENTRY, HEADER, PAGE, PAGE_FIXED
-from .fields import MAGICS, broken_rules, places, quote
+from .fields import MAGICS, broken_rules, places, quote, text_size
 from .registry import ROWS
 
 TYPE_CHECKING = False
@@ -21,9 +20,14 @@ if TYPE_CHECKING:
 # No magic shorter than this is looked for anywhere but at its place, and no less is left of one.
 _LONG = 8
 # How many of the bytes that differ in a near miss are named.
-_NAMED = 8
+_NAMED = 4
 _AGAIN = "fetch the original again, and compare sizes and checksums"
-_BATCH = tables.LIBXC_PAGE_DATA.to_bytes(4, "little")
+HEADER, PAGE_FIXED = tables.SIZES["libxc.record_header"], tables.SIZES["libxc.PAGE_DATA"]
+ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
+_BATCH, _CONTEXT_TYPE = (code.to_bytes(4, "little") for code in (tables.LIBXC_PAGE_DATA, tables.LIBXC_HVM_CONTEXT))
+_CONTEXT = next(data for key, _, _, data, _ in tables.MAGICS if key == "hvm-context")
+_PART = "part of a libxc image, whose beginning is missing"
+_JOIN = "join the parts in their order into another file: cat FIRST SECOND >WHOLE"
 
 
 def recognise(start: bytes, complete: bool, at: int) -> Found | None:
@@ -44,7 +48,7 @@ def _beheaded(start: bytes, at: int) -> Found | None:
     for key, magic in MAGICS.items():
         for lost in range(1, len(magic) - _LONG + 1):
             if start.startswith(magic[lost:]) and any(magic[lost:]) and len(set(magic[lost:])) > 1:
-                name = f"{_name(key)} without its first {lost:,} byte{'s' if lost > 1 else ''}"
+                name = f"{_name(key)}, without its first {lost:,} byte{'s' if lost > 1 else ''}"
                 return name, f"{quote(magic[lost:])} at offset {at}, the rest of a magic", _AGAIN
     return None
 
@@ -59,12 +63,12 @@ def _missed(start: bytes, at: int) -> Found | None:
             more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
             what = f"{quote(head)} at offset {at} is the magic but for {len(wrong)} of {len(magic)} bytes"
             hint = "another tool may have written it, which reads it back; if it was damaged, " + _AGAIN
-            return f"nearly {_name(key)}", f"{what}: {places(wrong[:_NAMED])}{more}", hint
+            return f"{_name(key)}, but for its magic", f"{what}: {places(wrong[:_NAMED])}{more}", hint
     return None
 
 
 def _name(key: str) -> str:
-    return f"a {next(name for of, _, _, _, name in tables.MAGICS if of == key)}"
+    return next(name for of, _, _, _, name in tables.MAGICS if of == key)
 
 
 def _later(start: bytes, at: int) -> Found | None:
@@ -81,10 +85,12 @@ def _later(start: bytes, at: int) -> Found | None:
     if found is None:
         return None
     place, key = found
-    before = "zeros" if not any(start[:place]) else "something else"
-    evidence = f"{quote(MAGICS[key])} at offset {at + place}, after {place:,} bytes of {before}"
+    before = "zeros" if not any(start[:place]) else "text" if text_size(start) >= place else "something else"
+    evidence = (
+        f"{quote(MAGICS[key])} at offset {at + place}, after {place:,} byte{'s' if place > 1 else ''} of {before}"
+    )
     hint = f"verify it from there on: tail -c +{at + place + 1} FILE | streamfmt verify -"
-    return f"{_name(key)} at offset {at + place}", evidence, hint
+    return f"{_name(key)}, at offset {at + place}", evidence, hint
 
 
 def _part(start: bytes, at: int) -> Found | None:
@@ -92,10 +98,11 @@ def _part(start: bytes, at: int) -> Found | None:
     place = start.find(_BATCH)
     while 0 <= place <= len(start) - HEADER - PAGE_FIXED - ENTRY:
         if said := _batch(start, place):
-            hint = "join the parts in their order into another file: cat FIRST SECOND >WHOLE"
-            evidence = f"a PAGE_DATA record at offset {at + place}: {said}"
-            return "part of a libxc image, whose beginning is missing", evidence, hint
+            return _PART, f"a PAGE_DATA record at offset {at + place}: {said}", _JOIN
         place = start.find(_BATCH, place + 1)
+    place = start.find(_CONTEXT) - HEADER
+    if place >= 0 and start[place : place + 4] == _CONTEXT_TYPE:
+        return _PART, f"an HVM_CONTEXT record at offset {at + place}", _JOIN
     return None
 
 

@@ -166,9 +166,8 @@ def _interrupted(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     word = draw(st.integers(0x20, 0xFF) | st.integers(0xFFFF8000 << 32, (1 << 64) - 1))
     line = draw(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=8, max_size=60))
     noise = draw(st.sampled_from((word.to_bytes(8, "little") * 64, line.encode() + b"\n")))
-    headers = {"libxc": "libxc.image_header", "libxl": "libxl.header"}
-    layer = draw(st.sampled_from([layer for layer, path in headers.items() if path in stream.paths]))
-    for place in rotated(draw, places(stream, layer)):
+    headers = [path for path in ("libxc.image_header", "libxl.header") if path in stream.paths]
+    for place in rotated(draw, places(stream, draw(st.sampled_from(headers)).partition(".")[0])):
         yield at(stream, place, raw(noise))
 
 
