@@ -53,18 +53,20 @@ def report(context: Context, standing: Standing, sample: bytes) -> None:
     """One finding in the place of all since `standing`: records have ended, and what follows begins with `sample`."""
     standing.restore(context)
     before, layer, at = standing.before, standing.doubted.layer, standing.doubted.offset
-    what = stranger(sample)
-    if before is not None and before.length and not what:
+    what, text = stranger(sample)
+    size = resumes(layer.name, layer.order, sample) if text else 0
+    if before is not None and before.length and (text or not what) and not size:
         begin = before.offset
         context.content_pages -= standing.pages
         page = "as in a page, " if standing.pages else ""
         message = (
             f"{before.name} ends at {at} by its length, and no record begins there but, {page}"
-            f"{sample[:_QUOTED].hex(' ')}; bytes were lost or added between {begin} and {at}"
+            f"{what or sample[:_QUOTED].hex(' ')}; bytes were lost or added between {begin} and {at}"
         )
     else:
         begin = at
-        message = f"no record begins at {at}, but {what or sample[:_QUOTED].hex(' ')}{_rest(layer, at, sample)}"
+        rest = f"; at {at + size} records go on, so these {size:,} bytes were added" if size else ""
+        message = f"no record begins at {at}, but {what or sample[:_QUOTED].hex(' ')}{rest}"
     safe = progress(context, layer, begin)
     context.stopped = at, "the framing is lost"
     context.complete = False
@@ -76,12 +78,6 @@ def report(context: Context, standing: Standing, sample: bytes) -> None:
         expected="a record",
         actual=sample[:_QUOTED].hex(" "),
     )
-
-
-def _rest(layer: Layer, at: int, sample: bytes) -> str:
-    """Where what got in between records ends, if that is in sight."""
-    size = resumes(layer.name, layer.order, sample)
-    return f"; at {at + size} records go on, so these {size:,} bytes were added" if size else ""
 
 
 def progress(context: Context, layer: Layer, at: int) -> str:

@@ -285,7 +285,7 @@ class Listing(Sink):
         from ..reader.damage import stranger
 
         self._settle()
-        what = stranger(sample) or sample[:16].hex(" ")
+        what = stranger(sample)[0] or sample[:16].hex(" ")
         self.stopped = record.offset, f"the framing is lost: no record begins here, but {what}"
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:

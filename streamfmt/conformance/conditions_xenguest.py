@@ -164,9 +164,19 @@ def vcpu_pfn(seen: Look) -> int | None:
     return None
 
 
+def _lost(seen: Look) -> int:
+    return LATER if seen.lost is None else seen.lost
+
+
+def _framing(seen: Look, _: Finding) -> str:
+    """What is kept aside is applied only if the checkpoint is closed, which nobody can say who has lost the framing."""
+    return "" if seen.buffered(_lost(seen)) else "reject"
+
+
 XENGUEST = Peer(
     "libxenguest",
     depends={
+        "STREAM-FRAMING-LOST": _framing,
         # A shift of 32 bits or more is by so many modulo 32, as x86 has it.
         "LIBXC-DHDR-PAGESHIFT": refusing(lambda _, finding: actual(finding) % 32 != libxc.PAGE_SHIFT),
         "LIBXC-REC-UNKNOWN-OPT": refusing(lambda seen, finding: seen.buffered(finding.offset), "ignore"),
@@ -187,6 +197,7 @@ XENGUEST = Peer(
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), refusing(_context)),
     },
     places={
+        "STREAM-FRAMING-LOST": _lost,
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),
         "LIBXC-P2M-ENTRY": lambda _: LATER,
         "LIBXC-P2M-START": lambda _: LATER,

@@ -25,6 +25,7 @@ HEADER = tables.SIZES["libxc.record_header"]
 # The longest headers, which are read whole.
 _HEADERS = 48
 _PFN = (1 << 52) - 1
+_LOST = "STREAM-FRAMING-LOST"
 # After every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
@@ -79,6 +80,13 @@ class Look:
     whole: tuple[int, ...]
     domains: tuple[int, ...]
     version: int
+    stopped: int | None
+
+    @property
+    def lost(self) -> int | None:
+        """Where no record begins that should, None if there is no such place."""
+        found = next((row.offset for row in self.findings if row.clause == _LOST), None)
+        return found if found is None or self.stopped is None else self.stopped
 
     @cached_property
     def clauses(self) -> frozenset[str]:
@@ -86,7 +94,8 @@ class Look:
 
     def dropped(self, at: int) -> bool:
         """Whether a reader of checkpoints keeps aside what is there and never applies it (CKPT-BUFFER, CKPT-DROP)."""
-        return self.case.remus and bool(self.whole) and at >= self.whole[-1]
+        # Where we lose the framing, readers may come upon records again, and to the checkpoint's end.
+        return self.case.remus and bool(self.whole) and at >= self.whole[-1] and self.lost is None
 
     def buffered(self, at: int) -> bool:
         """Whether it is kept aside at first."""
@@ -154,6 +163,7 @@ def look(case: Case, data: bytes | None = None) -> Look:
         tuple(verifier.whole),
         tuple(verifier.domains),
         version,
+        verifier.stopped and verifier.stopped[0],
     )
 
 

@@ -134,16 +134,16 @@ def instead(layer: str, outermost: bool, raw: bytes) -> str:
     return "; that is text, and no stream" if text_size(raw) == len(raw) else ""
 
 
-def stranger(head: bytes) -> str:
-    """What begins with `head` where a record should begin, if that is no record but text or another stream."""
+def stranger(head: bytes) -> tuple[str, bool]:
+    """What begins with `head` where a record should, if that is text or another stream; and whether it is text."""
+    for _, data, name in _magics():
+        if len(data) >= _LONG and (head.startswith(data) or data.startswith(head)):
+            return f"another {name}: {quote(data)}", False
     size = text_size(head)
     if size >= min(_LONG, len(head)):
         first = head[:size].strip().splitlines() or [b""]
-        return f"text, as other programs print: {quote(first[0][:_QUOTED])}"
-    for _, data, name in _magics():
-        if len(data) >= _LONG and (head.startswith(data) or data.startswith(head)):
-            return f"another {name}: {quote(data)}"
-    return ""
+        return f"text: {quote(first[0][:_QUOTED])}", True
+    return "", False
 
 
 def resumes(layer: str, order: str, sample: bytes) -> int:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from .window import Window
 
 RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
+# Types of records that have a body.
+_BODIED = frozenset(
+    kind
+    for kind, name in tables.RECORDS["libxc"].items()
+    if tables.SIZES.get(f"libxc.{name}") or any(tables.LENGTHS.get(f"libxc.{name}", (0, 0, 0, 0))[1:4:2])
+)
 _PAGE_HEADER = Struct("<" + tables.FORMATS["libxc.record_header"] + tables.FORMATS["libxc.PAGE_DATA"])
 _FIRST_ENTRY = HEADER + PAGE_FIXED
 # Larger batches than any writer makes are read in pieces, by the consumer.
@@ -92,8 +98,8 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool, exact: bool
                                 sink.truncated(layer, record, w.base + w.hi, left, "the pages of a record")
                                 return STOP
                         continue
-        if kind not in known:
-            if (yield from _unknown(w, sink, layer, exact)) == STOP:
+        if kind not in known or (not length and kind in _BODIED):
+            if (yield from _odd(w, sink, layer, exact)) == STOP:
                 return STOP
             continue
         record = Record(layer, kind, w.position, length)
@@ -112,11 +118,11 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool, exact: bool
         _repeats(w, sink, record)
 
 
-def _unknown(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, str]:
-    """Program of records of types that no release has, and of what comes among them; STOP if that are no records."""
+def _odd(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, str]:
+    """Program of records in a row that no release writes; STOP if they are none."""
     from . import loss  # few images have such
 
-    return (yield from loss.row(window, sink, layer, exact, _repeats))
+    return (yield from loss.row(window, sink, layer, exact, _BODIED, _repeats))
 
 
 def _clean_batch(window: Window, length: int) -> int:

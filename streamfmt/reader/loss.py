@@ -36,26 +36,19 @@ LOOK = 4096
 _HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
 
 
-def sound(layer: Layer, kind: int, length: int) -> bool:
-    """Whether a header ends a row: it is of a known type, and in an image has a body if such records have one.
-
-    In a stream around images each known record matters to whose turn it is, so that the row is no place for it.
-    """
-    name = tables.RECORDS[layer.name].get(kind)
-    if name is None or length or not layer.row.image:
-        return name is not None
-    path = f"{layer.name}.{name}"
-    _, fixed, _, least, *_ = tables.LENGTHS.get(path, ("", 0, 0, 0))
-    return not tables.SIZES.get(path, 0) + fixed + least
-
-
 def row(
-    window: Window, sink: Sink, layer: Layer, exact: bool, again: Callable[[Window, Sink, Record], None] | None = None
+    window: Window,
+    sink: Sink,
+    layer: Layer,
+    exact: bool,
+    bodied: frozenset[int] = frozenset(),
+    again: Callable[[Window, Sink, Record], None] | None = None,
 ) -> Generator[int, int, str]:
-    """Program of the records that begin here and are not sound; the first is of an unknown type.
+    """Program of the records that begin here, up to one that is of a known type, with a body if it is `bodied`.
 
     `again` takes those that are like one that has been read.  Returns STOP if nothing more is to be read.
     """
+    known = tables.RECORDS[layer.name]
     w = window
     unpack = _HEADER[layer.order].unpack_from
     first: Record | None = None
@@ -63,7 +56,7 @@ def row(
     kinds: set[int] = set()
     while w.hi - w.lo >= HEADER or (yield HEADER):
         kind, length = unpack(w.buf, w.lo)
-        if sound(layer, kind, length):
+        if kind in known and (length or kind not in bodied):
             break
         record = Record(layer, kind, w.position, length)
         if first is None:
@@ -104,7 +97,8 @@ def _points(layer: Layer, kind: int, length: int, kinds: set[int]) -> int:
 
 def _something_else(window: Window, exact: bool) -> Generator[int, int, bool]:
     """Whether no record begins here, but text or another stream."""
-    return bool(damage.stranger((yield from _sample(window, exact))))
+    what, _ = damage.stranger((yield from _sample(window, exact)))
+    return what != ""
 
 
 def _sample(window: Window, exact: bool) -> Generator[int, int, bytes]:
