@@ -82,6 +82,7 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.reference
 	$(BIN)/python -m streamfmt.render.compatibility
+	$(BIN)/python -m streamfmt.render.magic5
 	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer

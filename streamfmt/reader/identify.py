@@ -277,7 +277,7 @@ def _within(found: Identity, start: bytes, base: int) -> Identity:
     if at is None:
         at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
     inside = by_magic(start[at : at + _LONGEST], False, base + at) or _legacy(start[at:])
-    if not at or inside is None:
+    if not at or inside is None or inside.kind == "empty":
         return found
     name = f"{found.name} > {inside.name}"
     evidence = f"{found.evidence}; from {base + at} on {inside.evidence}"

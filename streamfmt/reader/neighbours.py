@@ -186,8 +186,8 @@ def _xend(found: Any, head: bytes) -> int:
 
     text = head[Xend.TEXT_AT : Xend.TEXT_AT + size]
     at = Xend.TEXT_AT + size
-    name = search(rb"\(name\s+([^()]{1,256})\)", text)
-    memory = search(rb"\(memory\s+(\d{1,12})\)", text)
+    name = search(rb"\(name\s{1,8}([^()]{1,256})\)", text)
+    memory = search(rb"\(memory\s{1,8}(\d{1,12})\)", text)
     found.name += f", guest {quote(name[1].strip())}" if name else ""
     found.name += f", {int(memory[1]):,} MiB" if memory else ""
     found.hint = Xend.HINT.format(at=at, next=at + 1)

@@ -20,8 +20,8 @@ class At:
 class Neighbour:
     """What has all that `marks` say, and passes the `check` of that name in reader/neighbours.py if it has one.
 
-    `hint` says what to do.  `lines` are what a check looks for as lines of magic(5), which continue those of the marks;
-    without marks or lines file(1) knows of no such row.
+    `hint` says what to do.  `lines` are tests of magic(5), of which all have to hold too, in place of the check;
+    file(1) knows of no row without marks.
     """
 
     __slots__ = ("check", "hint", "key", "lines", "marks", "name", "source")
@@ -72,7 +72,7 @@ ARCHIVES = (
         "LZMA SDK lzma.txt, LZMA file format",
         At(b"\x5d\0\0"),
         check="lzma",
-        lines=(">13 byte 0", ">>5 ubequad =0xffffffffffffffff", ">>5 ulequad <0x10000000000"),
+        lines=("13 ubyte 0", "5 ulequad+1 <0x4000000000"),
     ),
     Neighbour("lzip", "lzip data", _through("lzip -dc"), "lzip manual, file format", At(b"LZIP\x01")),
     Neighbour(
@@ -161,12 +161,7 @@ CORES = (
         "docs/misc/dump-core-format.txt, .note.Xen",
         At(b"\x7fELF"),
         check="xen_note",
-        lines=(
-            ">4 byte 2",
-            ">>5 byte 1",
-            ">>>(216.q+8) ulelong&0xfffffffc 0x2000000",
-            ">>>>(216.q+12) string Xen",
-        ),
+        lines=("(216.q+12) string Xen", "(216.q+8) ulelong&0xfffffffc 0x2000000"),
     ),
     Neighbour(
         "elf-core",
@@ -302,10 +297,9 @@ OTHERS = (
         "migration of cloud-hypervisor",
         "it is a guest of another monitor: ch-remote receive-migration takes it",
         "cloud-hypervisor vm-migration/src/protocol.rs, Request",
-        At(b"\1\0\0\0\0\0\0\0"),
-        At(b"\0\0\0\0\0\0\0\0", 8),
+        At(b"\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
         check="cloud_hypervisor",
-        lines=(">16 ulequad 2", ">>32 byte 0x7b"),
+        lines=("16 ulequad 2", "32 ubyte 0x7b"),
     ),
     Neighbour(
         "xenstored",
