@@ -168,15 +168,9 @@ def _lost(seen: Look) -> int:
     return LATER if seen.lost is None else seen.lost
 
 
-def _framing(seen: Look, _: Finding) -> str:
-    """What is kept aside is applied only if the checkpoint is closed, which nobody can say who has lost the framing."""
-    return "" if seen.buffered(_lost(seen)) else "reject"
-
-
 XENGUEST = Peer(
     "libxenguest",
     depends={
-        "STREAM-FRAMING-LOST": _framing,
         # A shift of 32 bits or more is by so many modulo 32, as x86 has it.
         "LIBXC-DHDR-PAGESHIFT": refusing(lambda _, finding: actual(finding) % 32 != libxc.PAGE_SHIFT),
         "LIBXC-REC-UNKNOWN-OPT": refusing(lambda seen, finding: seen.buffered(finding.offset), "ignore"),

@@ -94,8 +94,7 @@ class Look:
 
     def dropped(self, at: int) -> bool:
         """Whether a reader of checkpoints keeps aside what is there and never applies it (CKPT-BUFFER, CKPT-DROP)."""
-        # Where we lose the framing, readers may come upon records again, and to the checkpoint's end.
-        return self.case.remus and bool(self.whole) and at >= self.whole[-1] and self.lost is None
+        return self.case.remus and bool(self.whole) and at >= self.whole[-1]
 
     def buffered(self, at: int) -> bool:
         """Whether it is kept aside at first."""
@@ -154,6 +153,8 @@ def look(case: Case, data: bytes | None = None) -> Look:
     reader = Reader(verifier, case.form)
     reader.pump.feed(data)
     reader.pump.end()
+    if verifier.whole and verifier.stopped and _LOST in verifier.findings.counts:
+        verifier.whole += _closes(data, verifier.stopped[0])
     version = max((layer.version for layer in verifier.layers if layer.row.image), default=0)
     return Look(
         case,
@@ -165,6 +166,21 @@ def look(case: Case, data: bytes | None = None) -> Look:
         version,
         verifier.stopped and verifier.stopped[0],
     )
+
+
+def _closes(data: bytes, at: int) -> list[int]:
+    """Where the checkpoint ends that a reader comes to which goes on from header to header, whatever they are, if any.
+
+    So readers do that keep all of a checkpoint aside, and look at it at its end.
+    """
+    while at + HEADER <= len(data):
+        kind, length = (int.from_bytes(data[place : place + 4], "little") for place in (at, at + 4))
+        at += HEADER + (length + 7 & ~7)
+        if length > libxc.RECORD_LENGTH_MAX or at > len(data):
+            break
+        if tables.RECORDS["libxc"].get(kind) == "CHECKPOINT":
+            return [at]
+    return []
 
 
 def actual(finding: Finding) -> int:

@@ -27,7 +27,7 @@ ENOUGH = 6
 # A type that the row has not had, which readers must know; one whose number no specification comes near; a length that
 # nothing has; no body, again or where there has to be one; a body that the input ends inside.
 _NEW, _FAR, _LONG, _BARE, _CUT = 1, 2, 4, 1, 3
-# From both ends of the numbers of types, so many are near: new ones follow the known, and private ones are chosen high.
+# New types follow the known ones.
 _NEAR = 0x100
 # The longest body that any layer's readers take, which is libxc's.
 _LONGEST = tables.RECORD_LENGTH_MAX
@@ -84,7 +84,7 @@ def _points(layer: Layer, kind: int, length: int, kinds: set[int]) -> int:
     kinds.add(kind)
     if kind in tables.RECORDS[layer.name]:
         return 2 * _BARE
-    far = _FAR * (_NEAR <= kind & ~bit < bit - _NEAR)
+    far = _FAR * (kind & ~bit >= _NEAR)
     points = _LONG + far if length > _LONGEST else 0
     if kind & bit:
         return points  # of those that may be skipped a writer may have any

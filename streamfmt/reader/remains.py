@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # No magic shorter than this is looked for anywhere but at its place, and no less is left of one.
 _LONG = 8
 # How many of the bytes that differ in a near miss are named.
-_NAMED = 4
+_NAMED, _KINDS = 4, 4
 _AGAIN = "fetch the original again, and compare sizes and checksums"
 HEADER, PAGE_FIXED = tables.SIZES["libxc.record_header"], tables.SIZES["libxc.PAGE_DATA"]
 ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
@@ -57,8 +57,9 @@ def _missed(start: bytes, at: int) -> Found | None:
     """A near miss: at least half of a magic, its first bytes among them; more of it than damage leaves."""
     for key, magic in MAGICS.items():
         head = start[: len(magic)]
-        same = sum(mine == due for mine, due in zip(head, magic, strict=False))
-        if len(magic) >= _LONG and same * 2 >= len(magic) and head[:4] == magic[:4]:
+        same = [due for mine, due in zip(head, magic, strict=False) if mine == due]
+        # Of which a few are different, for many things begin with one byte again and again.
+        if len(magic) >= _LONG and len(same) * 2 >= len(magic) and head[:4] == magic[:4] and len(set(same)) >= _KINDS:
             wrong = [(n, head[n], due) for n, due in enumerate(magic[: len(head)]) if head[n] != due]
             more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
             what = f"{quote(head)} at offset {at} is the magic but for {len(wrong)} of {len(magic)} bytes"
