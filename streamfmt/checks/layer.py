@@ -189,15 +189,6 @@ class Context:
         """Pages that the record carries, if it is the latest batch."""
         return self._carried if record is not None and record.end == self._batch_end else 0
 
-    @property
-    def totals(self) -> tuple[int, int, int, int]:
-        """How many records, page entries, pages and checkpoints there have been."""
-        return self.records, self.page_entries, self.content_pages, self.checkpoints
-
-    @totals.setter
-    def totals(self, totals: tuple[int, int, int, int]) -> None:
-        self.records, self.page_entries, self.content_pages, self.checkpoints = totals
-
     def ends(self, at: int) -> None:
         """The input ends at offset `at`: pages that would have come after it were not read."""
         missing = max(self._batch_end - at, 0)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .layer import Context
 
 CLAUSE = "STREAM-FRAMING-LOST"
+# What a context counts.
+_TOTALS = ("records", "page_entries", "content_pages", "checkpoints")
 # How many bytes of what is nothing known are quoted.
 _QUOTED = 16
 # The records that the guest's state is in, and what that is, by the kind of guest; and what a device model adds to it.
@@ -40,12 +42,13 @@ class Standing:
         self._findings = context.findings.standing()
         self._checks = context.checks(doubted.layer.judge)
         self._seen = self._checks.seen
-        self._totals = context.totals
+        self._totals = {name: getattr(context, name) for name in _TOTALS}
 
     def restore(self, context: Context) -> None:
         """Let the context stand so again."""
         context.findings.restore(self._findings)
-        context.totals = self._totals
+        for name, total in self._totals.items():
+            setattr(context, name, total)
         self._checks.seen = self._seen
 
 
