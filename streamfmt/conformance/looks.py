@@ -92,6 +92,10 @@ class Look:
     def clauses(self) -> frozenset[str]:
         return frozenset(row.clause for row in self.findings)
 
+    def comes(self, row: Finding) -> int:
+        """Where a reader comes to what a finding is about: of lost framing, not before the record should end."""
+        return self.lost if row.clause == _LOST and self.lost is not None else row.offset
+
     def dropped(self, at: int) -> bool:
         """Whether a reader of checkpoints keeps aside what is there and never applies it (CKPT-BUFFER, CKPT-DROP)."""
         return self.case.remus and bool(self.whole) and at >= self.whole[-1]

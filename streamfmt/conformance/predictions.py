@@ -62,7 +62,9 @@ def _breaches(seen: Look, peer: Peer) -> Iterator[tuple[Look, Finding]]:
     """The findings that the reader comes upon, each in the look at the case that shows more of it."""
     if peer is XENGUEST:
         # What a whole checkpoint lacks is found where the next one would begin.
-        yield from ((seen, row) for row in seen.findings if not seen.dropped(row.offset - (row.clause in _LACKING)))
+        yield from (
+            (seen, row) for row in seen.findings if not seen.dropped(seen.comes(row) - (row.clause in _LACKING))
+        )
         return
     own = _as_read(seen)
     if own is not seen:

@@ -113,7 +113,7 @@ def recoded(head: bytes, layer: str = "") -> tuple[str, str, str, int] | None:
             size = len(changed)
             if layer and len(head) >= _PART:
                 size = min(size, len(head))  # its header is all that is there
-            if size < _SHORTEST or head[:size] != changed[:size] or head.startswith(data):
+            if size < _SHORTEST or head[:size] != changed[:size] or data.startswith(changed[:size]):
                 continue
             if len(head.translate(None, gone)) == len(head) and (found is None or size > found[3]):
                 found = name, says, do, size
