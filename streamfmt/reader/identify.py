@@ -26,9 +26,10 @@ COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "c
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Layers that begin with a line of text, after which more text may come.
 _SPOKEN = {name for name, row in ROWS.items() if row.text}
-# Kinds of what may have text before it; and magics after which there may be more to see.
+# Kinds of what may have text before it; magics that may be such text; and those after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
-_LOOKED_INTO = ("qemu", "xapi-http", "xapi-legacy", "xend")
+_TEXTS = ("xapi-http", "xapi-legacy")
+_LOOKED_INTO = (*_TEXTS, "qemu", "xend")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -201,7 +202,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
         complete = not (yield _GUESS)
         start = window.head(_GUESS)
         found = (
-            (_prefaced(start, at) if text else None)
+            (_prefaced(start, at) if text and (found is None or found.key in _TEXTS) else None)
             or (found and _within(found, start, at))
             or neighbour(start, complete, at)
             or _legacy(start)

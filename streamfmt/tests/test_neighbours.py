@@ -17,7 +17,7 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamfmt.api import identify
@@ -90,8 +90,8 @@ def test_rows_are_whole() -> None:
 @given(st.sampled_from(sorted(EXAMPLES)), st.data())
 def test_cut_and_damaged_ones_are_answered(name: str, data: st.DataObject) -> None:
     """Whatever becomes of such a header, it is named, or not; nothing in it stops us."""
-    row, example = EXAMPLES[name]
-    changed = bytearray(example[: data.draw(st.integers(0, len(example)))])
+    row, whole = EXAMPLES[name]
+    changed = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
     for at in data.draw(st.lists(st.integers(0, 255), max_size=4)):
         if at < len(changed):
             changed[at] = data.draw(st.integers(0, 255))
@@ -99,11 +99,13 @@ def test_cut_and_damaged_ones_are_answered(name: str, data: st.DataObject) -> No
 
     assert found.description
     assert found.status == 1 or found.kind != "foreign"
-    if changed == example:
+    if changed == whole:
         assert found.key == row.key
 
 
 @given(st.sampled_from([b"QEVM", b"LinuxGuestRecord", b"\x7fELF"]), st.binary(max_size=128))
+@example(b"QEVM", b"LibxlFmt")
+@example(b"LinuxGuestRecord", b"LibxlFmt")
 def test_anything_may_follow(magic: bytes, rest: bytes) -> None:
     """What is looked at closely may be anything."""
     assert identify(magic + rest).key in ("qemu", "qemu-migration", "xend", "xend-2", "elf", "elf-core", "xen-core")
