@@ -313,6 +313,7 @@ LENGTHS = {
     'libxc.CHECKPOINT_DIRTY_PFN_LIST': ('COLO-DIRTY-LEN', 0, 8, 0, None, ()),
 }
 SEVERITY = {
+    'STREAM-FRAMING-LOST': 'error',
     'STREAM-TRAILER': 'note',
     'STREAM-ZEROS': 'error',
     'XL-MAGIC': 'error',

@@ -11,7 +11,10 @@ from ..reader.events import Layer, Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    # What a collection is put back to: how many are kept, how often each clause was broken, and where last.
+    Standing: TypeAlias = tuple[int, dict[str, int], dict[str, tuple[Layer | Record, int | None]]]
 
 # Findings kept per clause; the rest are counted.  Memory and time stay bounded whatever the stream says.
 KEPT = 100
@@ -116,6 +119,15 @@ class Findings:
             return offset or 0, where.path, None, ""
         found = next(finding for finding in reversed(self.kept) if finding.clause == clause)
         return found.offset, found.layer, found.index, found.record
+
+    def standing(self) -> Standing:
+        """What there is by now, for :meth:`restore`."""
+        return len(self.kept), self.counts.copy(), self._last.copy()
+
+    def restore(self, standing: Standing) -> None:
+        """Forget all that was found since."""
+        kept, self.counts, self._last = standing
+        del self.kept[kept:]
 
     def number(self, severity: str) -> int:
         """How many findings of that severity there were, kept or not."""

@@ -11,7 +11,7 @@ from ..reader.position import Position
 from ..reader.registry import load
 from ..reader.xenstore import Pairs
 from . import layer as base
-from .layer import MODES
+from .context import MODES
 from .messages import characters
 from .xenstored import Refused
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
-    from .layer import Context
+    from .context import Context
 
 _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.events import Run
-    from .layer import Context
+    from .context import Context
 
 
 class Mark:
@@ -73,6 +73,7 @@ def count(context: Context, mark: Mark, record: Record, run: Run) -> int:
     last.index = run.index + number - 1
     for clause, (often, at) in mark.added.items():
         context.findings.again(clause, often * number, last, at)
+    context.latest = last
     context.records += number
     context.page_entries += mark.entries * number
     if mark.pages:

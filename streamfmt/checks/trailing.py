@@ -16,6 +16,9 @@ def judge(checks: Checks, at: int, count: int, head: bytes, zero: bool) -> None:
     known, what = following(head, count, zero)
     row = checks.layer.row
     clause = checks.trailer if known and checks.trailer else row.trailing
+    plain = checks.context.window.plain
+    if plain is not None and plain[0] == at:
+        what = f"they come after the {plain[1]} data, not compressed; {what}"
     message = f"{messages.follow(count, row.end or checks.last)}: {what}"
     wrong = tables.SEVERITY[clause] != "note"
     expected, actual = ("the end of the input", f"{count} bytes") if wrong else ("", "")

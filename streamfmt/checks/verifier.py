@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..reader.events import Layer, Record, Run, Sink
-from .layer import Context
+from .context import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..reader.identify import Identity
     from ..reader.pump import Program
+    from .loss import Standing
     from .repeats import Mark
 
 
@@ -23,10 +24,12 @@ class Verifier(Context, Sink):
         super().__init__(mode, deep, severity)
         self.every_page = deep
         self._mark: Mark | None = None
+        # How all stood before what may be no record.
+        self._standing: Standing | None = None
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._mark = None
+        self._mark = self._standing = self.latest = None
         self._checks.clear()
         vars(self).pop("window", None)
 
@@ -35,11 +38,13 @@ class Verifier(Context, Sink):
 
     def record(self, record: Record) -> Program | None:
         self.records += 1
+        self.latest = record
         return self.checks(record.layer.judge).record(record)
 
     def pages(self, run: Run) -> None:
         self.records += run.count
         self.page_entries += run.entries
+        self.latest = run
         self.carries(run.pages, run.offset + run.size * run.count)
         self.checks(run.layer).pages(run)
 
@@ -88,10 +93,13 @@ class Verifier(Context, Sink):
             )
             self.report("CKPT-CUT", record or layer, message, offset=at, actual="end of input")
             return
+        from .loss import progress
+
+        message = f"the input ends at {at}, inside {what}; at least {missing:,} more bytes belong there"
         self.report(
             layer.row.truncated,
             record or layer,
-            f"the input ends at {at}, inside {what}; at least {missing:,} more bytes belong there",
+            f"{message}. {progress(self, layer, at)}".rstrip(". "),
             offset=at,
             length=missing,
             expected=f"{missing:,} more bytes",
@@ -101,6 +109,17 @@ class Verifier(Context, Sink):
     def oversize(self, record: Record) -> None:
         self.records += 1
         self.checks(record.layer.judge).oversize(record)
+
+    def doubted(self, record: Record) -> None:
+        from .loss import Standing  # few streams are doubted
+
+        self._standing = Standing(self, record, self.latest)
+
+    def framing_lost(self, record: Record, sample: bytes) -> None:
+        from . import loss
+
+        assert self._standing is not None, "what is lost has been doubted"
+        loss.report(self, self._standing, sample)
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.checks(layer)

@@ -42,6 +42,15 @@ class _File(base.Checks):
         if identity.key == key:
             return
         promised = _WORDS[key]
+        if not identity.key:
+            # Nothing that the header says would make a stream of it.
+            message = f"{promised} should begin at {at}, and there is {identity.name} ({identity.evidence})"
+            if identity.hint:
+                message += f"; {identity.hint}"
+            self.context.report(
+                "STREAM-FRAMING-LOST", self.layer, message, offset=at, expected=promised, actual=identity.name
+            )
+            return
         found = f"{identity.name} ({identity.evidence}){self.mend(identity)}"
         self.context.report(
             self.clause,

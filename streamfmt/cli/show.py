@@ -281,6 +281,13 @@ class Listing(Sink):
         limit = record.layer.row.length_max
         self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
 
+    def framing_lost(self, record: Record, sample: bytes) -> None:
+        from ..reader.damage import stranger
+
+        self._settle()
+        what = stranger(sample)[0] or sample[:16].hex(" ")
+        self.stopped = record.offset, f"the framing is lost: no record begins here, but {what}"
+
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
 

@@ -96,7 +96,10 @@ SCRIPT = Peer(
         "XL-FLAG-STREAM": refusing(_flag),
     },
     # It wants as many bytes as a length of the wrong order says.
-    places={"XL-BYTEORDER": lambda _: LATER},
+    places={
+        "XL-BYTEORDER": lambda _: LATER,
+        "STREAM-FRAMING-LOST": lambda seen: LATER if seen.lost is None else seen.lost,
+    },
     context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-STARTINFO-PFN": start_info},
     shown={name: at for name, at in SHOWN.items() if name in _SEEN},
     kept={"LIBXL-EMUXS-PAIRS": _strings, "CKPT-CKPT-REC": _checkpoints},

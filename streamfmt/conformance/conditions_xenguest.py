@@ -215,6 +215,10 @@ def _populated(seen: Look, finding: Finding) -> bool:
     return entry >> tables.ENTRY_TYPE_SHIFT in _POPULATED
 
 
+def _lost(seen: Look) -> int:
+    return LATER if seen.lost is None else seen.lost
+
+
 def _far(seen: Look, at: int) -> str:
     """Up to 4.14 the bookkeeping of HVM pages counts in a C int."""
     row = next(row for row in seen.records if row.at == at)
@@ -328,6 +332,7 @@ XENGUEST = Peer(
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), refusing(_context)),
     },
     places={
+        "STREAM-FRAMING-LOST": _lost,
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in (*_CONTEXTS, "HEADER", "END", "PRESENT")), lambda _: LATER),
         "LIBXC-P2M-ENTRY": lambda _: LATER,
         "LIBXC-P2M-START": lambda _: LATER,

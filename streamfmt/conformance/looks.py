@@ -25,6 +25,7 @@ HEADER = tables.SIZES["libxc.record_header"]
 # The longest headers, which are read whole.
 _HEADERS = 48
 _PFN = (1 << 52) - 1
+_LOST = "STREAM-FRAMING-LOST"
 # After every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
@@ -82,11 +83,22 @@ class Look:
     whole: tuple[int, ...]
     domains: tuple[int, ...]
     version: int
+    stopped: int | None = None
     tails: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def lost(self) -> int | None:
+        """Where no record begins that should, None if there is no such place."""
+        found = next((row.offset for row in self.findings if row.clause == _LOST), None)
+        return found if found is None or self.stopped is None else self.stopped
 
     @cached_property
     def clauses(self) -> frozenset[str]:
         return frozenset(row.clause for row in self.findings)
+
+    def comes(self, row: Finding) -> int:
+        """Where a reader comes to what a finding is about: of lost framing, not before the record should end."""
+        return self.lost if row.clause == _LOST and self.lost is not None else row.offset
 
     def dropped(self, at: int) -> bool:
         """Whether a reader of checkpoints keeps aside what is there and never applies it (CKPT-BUFFER, CKPT-DROP)."""
@@ -150,6 +162,8 @@ def look(case: Case, data: bytes | None = None) -> Look:
     reader = Reader(verifier, case.form)
     reader.pump.feed(data)
     reader.pump.end()
+    if verifier.whole and verifier.stopped and _LOST in verifier.findings.counts:
+        verifier.whole += _closes(data, verifier.stopped[0])
     version = max((layer.version for layer in verifier.layers if layer.row.image), default=0)
     return Look(
         case,
@@ -159,7 +173,23 @@ def look(case: Case, data: bytes | None = None) -> Look:
         tuple(verifier.whole),
         tuple(verifier.domains),
         version,
+        verifier.stopped and verifier.stopped[0],
     )
+
+
+def _closes(data: bytes, at: int) -> list[int]:
+    """Where the checkpoint ends that a reader comes to which goes on from header to header, whatever they are, if any.
+
+    So readers do that keep all of a checkpoint aside, and look at it at its end.
+    """
+    while at + HEADER <= len(data):
+        kind, length = (int.from_bytes(data[place : place + 4], "little") for place in (at, at + 4))
+        at += HEADER + (length + 7 & ~7)
+        if length > libxc.RECORD_LENGTH_MAX or at > len(data):
+            break
+        if tables.RECORDS["libxc"].get(kind) == "CHECKPOINT":
+            return [at]
+    return []
 
 
 def actual(finding: Finding) -> int:

@@ -67,7 +67,9 @@ def _breaches(seen: Look, peer: Peer) -> Iterator[tuple[Look, Finding]]:
         return
     if peer.name == XENGUEST.name:
         # What a whole checkpoint lacks is found where the next one would begin.
-        yield from ((seen, row) for row in seen.findings if not seen.dropped(row.offset - (row.clause in _LACKING)))
+        yield from (
+            (seen, row) for row in seen.findings if not seen.dropped(seen.comes(row) - (row.clause in _LACKING))
+        )
         return
     own = _as_read(seen)
     if own is not seen:

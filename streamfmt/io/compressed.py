@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..reader.window import Window
+
 # As `zstd -d` has it; `zstd --long=27` and `xz -9` need no more.
 MEMORY_MAX = 128 << 20
 # What no zstd refers back over, whatever it is asked for.
@@ -41,9 +43,11 @@ _ZSTD_REPEATED = 1
 class CompressedSource(Source):
     """What comes out of decompressing what `read` gives, which begins with `key`'s magic, or one of its frames."""
 
-    def __init__(self, key: str, read: Callable[[int], bytes]) -> None:
+    def __init__(self, key: str, read: Callable[[int], bytes], window: Window | None = None) -> None:
         self._key = key
         self._read = read
+        self._window = window
+        self._made = 0
         self._make, self._errors = _decompressors(key)
         self._magic = next(raw for raw, name in COMPRESSED.items() if name == key)
         self._worker: Any = None
@@ -78,6 +82,7 @@ class CompressedSource(Source):
                 self._input = getattr(self._worker, "unconsumed_tail", b"")
                 if data:
                     room[: len(data)] = data
+                    self._made += len(data)
                     return len(data)
         except self._errors as error:
             raise self._damaged(error) from error
@@ -131,6 +136,8 @@ class CompressedSource(Source):
             self._after += more
         self._input, self._after = self._after, None
         self._plain = not self._input.startswith(self._magic)
+        if self._plain and self._window is not None:
+            self._window.plain = self._made, self._key
         if not self._plain:
             self._worker, self._head = self._make(), b""
 

@@ -164,7 +164,7 @@ def source_for(fd: int, reader: Reader) -> Source:
         raise IsADirectoryError(21, "it is a directory")
     if stat.S_ISREG(kind) or stat.S_ISBLK(kind):
         key = "" if reader.exact else compressed(os.pread(fd, COMPRESSED_HEAD, os.lseek(fd, 0, os.SEEK_CUR)))
-        return opened(key, lambda size: os.read(fd, size)) if key else FileSource(fd, reader.exact)
+        return opened(key, lambda size: os.read(fd, size), reader.window) if key else FileSource(fd, reader.exact)
     if reader.exact:
         return PipeSource(fd, exact=True)
     return source_of(lambda room: os.readv(fd, [room]), reader, lambda: PipeSource(fd))
@@ -190,7 +190,7 @@ def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Cal
         room = bytearray(size)
         return bytes(room[: read_into(memoryview(room))])
 
-    return opened(key, read)
+    return opened(key, read, window)
 
 
 def compressed(head: bytes) -> str:
@@ -205,9 +205,9 @@ def skippable_frame(head: bytes) -> bool:
     return head.startswith(b"\x2a\x4d\x18", 1) and head[0] >> 4 == 5
 
 
-def opened(key: str, read: Callable[[int], bytes]) -> Source:
-    """What comes out of decompressing what `read` gives."""
-    found: Source = load("io.compressed:CompressedSource")(key, read)  # few inputs are
+def opened(key: str, read: Callable[[int], bytes], window: Window) -> Source:
+    """What comes out of decompressing what `read` gives, for that window."""
+    found: Source = load("io.compressed:CompressedSource")(key, read, window)  # few inputs are
     return found
 
 

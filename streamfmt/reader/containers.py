@@ -33,7 +33,7 @@ def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
     if not (yield from framing.body(window, sink, record)):
         return STOP, layer
     identity = yield from peek(window, exact)
-    if identity.kind == "empty" or (identity.kind == "unknown" and not (yield _SHORTEST)):
+    if identity.kind == "empty" or (not identity.key and not (yield _SHORTEST)):
         what = "the header of its stream" if window.hi > window.lo else "the file"
         framing.cut(window, sink, layer, _SHORTEST, what)
         return STOP, layer

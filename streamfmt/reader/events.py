@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HEADER = tables.SIZES["libxc.record_header"]
 PAGE_FIXED = tables.SIZES["libxc.PAGE_DATA"]
 ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
+# A number above this is no version of a format, but damage.
+_VERSION_MAX = 0xFF
 
 
 class Layer:
@@ -101,7 +103,7 @@ def describe(layers: Sequence[Layer]) -> str:
     inside = set()
     for layer in layers:
         if layer.version or layer.wraps or not layer.row.version:
-            version = f" v{layer.version}" if layer.version else ""
+            version = f" v{layer.version}" if 0 < layer.version <= _VERSION_MAX else ""
             joint = (" + " if layer.parent in inside else " > ") if text else ""
             inside.add(layer.parent)
             text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
@@ -263,6 +265,12 @@ class Sink:
 
     def oversize(self, record: Record) -> None:
         """A record claims more than the format allows; reading stops here."""
+
+    def doubted(self, record: Record) -> None:
+        """Where `record` begins there may be no record, nor after it: if so, :meth:`framing_lost` follows."""
+
+    def framing_lost(self, record: Record, sample: bytes) -> None:
+        """Where `record` begins, the last that was `doubted`, there is none, but what `sample` shows; reading stops."""
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         """A header (or `what`) was not one; reading stops here."""

@@ -81,3 +81,15 @@ def quote(data: bytes) -> str:
     if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
         return repr(text.decode("latin-1"))
     return data.hex(" ")
+
+
+def text_size(data: bytes) -> int:
+    """How many of the first bytes are text."""
+    other = data.translate(None, tables.TEXT)
+    if other:
+        data = data[: data.index(other[:1])]
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(data)

@@ -7,7 +7,7 @@ after that.
 from __future__ import annotations
 
 from .. import tables
-from .fields import broken_rules, foreign, number
+from .fields import broken_rules, foreign, name_of, number
 from .registry import load
 
 TYPE_CHECKING = False
@@ -55,6 +55,8 @@ def opening(
         learn(layer, raw)
     broken = broken_rules(path, raw, layer.order)
     other = foreign(layer.row, broken, raw)
+    if other and name_of(other[0]) in layer.row.magic:
+        layer.version, layer.order = 0, "<"  # what is no such header announces nothing
     sink.header(layer, path, at, raw, other or broken)
     if other:
         sink.unsound(layer, at)

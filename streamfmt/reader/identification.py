@@ -52,7 +52,10 @@ class Headers(Sink):
                 header = path.replace(".", " ").replace("_", " ")
                 self.doubt = f"{header} at offset {at} with a damaged {' and '.join(magic)}: {places(wrong)}"
             else:
-                self.doubt = f"{path} at offset {at}: {', '.join(names)} not as expected"
+                from .damage import instead  # most headers are as they should be
+
+                why = instead(layer.name, layer.parent is None, raw) if magic else ""
+                self.doubt = f"{path} at offset {at}: {', '.join(names)} not as expected{why}"
         if layer.row.image and path == f"{layer.name}.{layer.row.headers[-1]}":
             raise _Enough
 
@@ -111,7 +114,7 @@ class Identification:
         self.key = identity.key
         self.kind = identity.kind
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
-        self.known = identity.kind not in ("unknown", "empty", "foreign", "compressed", "unread")
+        self.known = identity.kind not in ("unknown", "damaged", "empty", "foreign", "compressed", "unread")
         self.description = describe(headers.layers) or identity.name
         self.evidence = identity.evidence
         self.layers = tuple(headers.layers)

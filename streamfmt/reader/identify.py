@@ -7,7 +7,7 @@ find and the evidence.
 from __future__ import annotations
 
 from .. import tables
-from .fields import damaged, quote
+from .fields import damaged, quote, text_size
 from .registry import FORMS, READ, ROWS
 
 TYPE_CHECKING = False
@@ -42,9 +42,9 @@ class Identity:
     """What the first bytes of an input, or of a layer inside it, say it is.
 
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
-    "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it (`doubt`) and what
-    to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the sizes of its
-    records in bytes, and `inner` is the key of the stream.
+    "damaged", "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it
+    (`doubt`) and what to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the
+    sizes of its records in bytes, and `inner` is the key of the stream.
     """
 
     __slots__ = ("doubt", "evidence", "guest", "hint", "inner", "key", "kind", "name", "sizes", "width")
@@ -79,9 +79,11 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     for key, kind, offset, data, name in tables.MAGICS:
         if head[offset : offset + len(data)] == data:
             evidence = f"{quote(data)} at offset {at + offset}"
+            found = _named(head, key, kind, name, evidence)
             if kind == "compressed" and not at:
-                evidence += "; what is compressed is opened once: decompress it and try again"
-            return _named(head, key, kind, name, evidence)
+                found.evidence += "; what is compressed is opened once, and this was compressed twice"
+                found.hint = "decompress it once by hand: zcat, xzcat or zstdcat FILE | streamfmt verify -"
+            return found
     if not head:
         return Identity("", "empty", "empty", "the input is empty")
     if complete:
@@ -127,6 +129,33 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     return None
 
 
+def _recoded(head: bytes, at: int) -> Identity | None:
+    """The identity of what had a magic before a transfer changed it to what `head` is, at stream offset `at`."""
+    from .damage import recoded  # most inputs are as they were
+
+    found = recoded(head)
+    if found is None:
+        return None
+    name, says, hint, size = found
+    identity = Identity(
+        "", "damaged", f"{name}, damaged on the way", f"{quote(head[: min(size, 32)])} at offset {at}: {says}"
+    )
+    identity.hint = hint
+    return identity
+
+
+def _remains(start: bytes, complete: bool, at: int) -> Identity | None:
+    """The identity of what is left of a stream, or is one in another form, and begins with `start`."""
+    from .remains import recognise  # most inputs are whole
+
+    found = recognise(start, complete, at)
+    if found is None:
+        return None
+    identity = Identity("", "damaged", *found[:-1])
+    identity.hint = found[-1]
+    return identity
+
+
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
     for of, other, pattern, title, sign, _ in tables.NAMESAKES:
@@ -166,7 +195,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
         longest = _LONGEST
     head = window.head(longest)
     at = window.position
-    found = by_magic(head, complete, at) or by_damaged_magic(head, at)
+    found = by_magic(head, complete, at) or _recoded(head, at) or by_damaged_magic(head, at)
     if exact:
         found = found or neighbour(head, complete, at)
     elif found is None or found.key in _LOOKED_INTO:
@@ -177,6 +206,7 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
             or (found and _within(found, start, at))
             or neighbour(start, complete, at)
             or _legacy(start)
+            or _remains(start, complete, at)
         )
     return _advised(found or _unknown(head, at))
 
@@ -190,22 +220,10 @@ def _advised(found: Identity) -> Identity:
     return found
 
 
-def _text(data: bytes) -> int:
-    """How many of the first bytes are text."""
-    other = data.translate(None, tables.TEXT)
-    if other:
-        data = data[: data.index(other[:1])]
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.start
-    return len(data)
-
-
 def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
     """Sizes of the records of a preface that these bytes begin with, by schema.magic's `request`; none without one."""
     if not request:
-        size = _text(data)
+        size = text_size(data)
         return (size,) if size else ()
     from re import match  # it keeps what it has compiled; few streams have a request before them
 
@@ -226,10 +244,10 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     A magic is looked for where the text ends, with as much of it as is text before that place, if that is in sight;
     only the greeting of xl, which is all text, may have more of it after it.
     """
-    text = start[: _text(start)]
+    text = start[: text_size(start)]
     places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key in _SPOKEN}
     if len(text) < len(start):
-        places |= {(len(text) - _text(data), data) for _, _, _, data, _ in tables.MAGICS}
+        places |= {(len(text) - text_size(data), data) for _, _, _, data, _ in tables.MAGICS}
         places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in tables.PREFACES}
     for size, data in sorted(places):
         if size <= 0 or not start.startswith(data, size):

@@ -80,6 +80,11 @@ class Stops(Sink):
             record.offset, f"{record.name} claims {record.length} bytes, which no reader takes"
         )
 
+    def framing_lost(self, record: Record, sample: bytes) -> None:
+        self.failure = MalformedError(
+            record.offset, f"no record begins here, but {sample[:16].hex(' ')}: framing is lost"
+        )
+
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.failure = MalformedError(at, f"not a valid {layer.name} {what}, cannot continue")
 

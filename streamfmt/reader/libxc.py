@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from .window import Window
 
 RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
+# Types of records that have a body.
+_BODIED = frozenset(
+    kind
+    for kind, name in tables.RECORDS["libxc"].items()
+    if tables.SIZES.get(f"libxc.{name}") or any(tables.LENGTHS.get(f"libxc.{name}", (0, 0, 0, 0))[1:4:2])
+)
 _PAGE_HEADER = Struct("<" + tables.FORMATS["libxc.record_header"] + tables.FORMATS["libxc.PAGE_DATA"])
 _FIRST_ENTRY = HEADER + PAGE_FIXED
 # Larger batches than any writer makes are read in pieces, by the consumer.
@@ -37,7 +43,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
     nested = layer.parent is not None and layer.parent.row.closes != ""
     if not layer.version and not (yield from _headers(window, sink, layer)):
         return STOP, layer
-    return (yield from _records(window, sink, layer, nested)), layer
+    return (yield from _records(window, sink, layer, nested, exact)), layer
 
 
 def _headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bool]:
@@ -56,10 +62,11 @@ def _headers(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, bo
     return True
 
 
-def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generator[int, int, str]:
+def _records(window: Window, sink: Sink, layer: Layer, nested: bool, exact: bool) -> Generator[int, int, str]:
     w = window
     unpack_header = RECORD_HEADER[layer.order].unpack_from
     page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
+    known = tables.RECORDS[layer.name]
     single = False
     while True:
         if single:
@@ -91,6 +98,10 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generato
                                 sink.truncated(layer, record, w.base + w.hi, left, "the pages of a record")
                                 return STOP
                         continue
+        if kind not in known or (not length and kind in _BODIED):
+            if (yield from _odd(w, sink, layer, exact)) == STOP:
+                return STOP
+            continue
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER
@@ -105,6 +116,13 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool) -> Generato
             if nested:
                 return record.name
         _repeats(w, sink, record)
+
+
+def _odd(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, str]:
+    """Program of records in a row that no release writes; STOP if they are none."""
+    from . import loss  # few images have such
+
+    return (yield from loss.row(window, sink, layer, exact, _BODIED, _repeats))
 
 
 def _clean_batch(window: Window, length: int) -> int:

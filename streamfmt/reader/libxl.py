@@ -30,6 +30,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
     if (yield from framing.opening(w, sink, layer, "the stream header", framing.announced)) is None:
         return STOP, layer
     unpack_header = _RECORD_HEADER[layer.order].unpack_from
+    known = tables.RECORDS[layer.name]
     position = Position("checkpoints")
     image: Layer | None = None
     while turn := position.turn:
@@ -44,6 +45,12 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
             framing.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the stream, before its END")
             return STOP, layer
         kind, length = unpack_header(w.buf, w.lo)
+        if kind not in known:
+            from . import loss  # few streams have such
+
+            if (yield from loss.row(w, sink, layer, exact)) == STOP:
+                return STOP, layer
+            continue
         record = Record(layer, kind, w.position, length)
         layer.index += 1
         w.lo += HEADER

@@ -10,9 +10,12 @@ CAPACITY = 256 << 10
 
 
 class Window:
-    """Bytes `buf[lo:hi]` of the stream; `base` is the stream offset of `buf[0]`."""
+    """Bytes `buf[lo:hi]` of the stream; `base` is the stream offset of `buf[0]`.
 
-    __slots__ = ("base", "buf", "eof", "hi", "lo", "view")
+    `plain` is where compressed data has ended, with bytes after it that come as they are, and what compressed it.
+    """
+
+    __slots__ = ("base", "buf", "eof", "hi", "lo", "plain", "view")
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.buf = bytearray(capacity)
@@ -21,6 +24,7 @@ class Window:
         self.hi = 0
         self.base = 0
         self.eof = False
+        self.plain: tuple[int, str] | None = None
 
     @property
     def position(self) -> int:

@@ -27,6 +27,7 @@ from .edits import (
     leaving_out,
     nth,
     of,
+    places,
     rotated,
     swapping,
     to,
@@ -184,12 +185,23 @@ def _headed(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield at(stream, 0, *takewhile(lambda part: part.path in HEADERS, heads))
 
 
+def _interrupted(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With what is no record before one: words of a page, another program's output."""
+    word = draw(st.integers(0x20, 0xFF) | st.integers(0xFFFF8000 << 32, (1 << 64) - 1))
+    line = draw(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=8, max_size=60))
+    noise = draw(st.sampled_from((word.to_bytes(8, "little") * 64, line.encode() + b"\n")))
+    headers = [path for path in ("libxc.image_header", "libxl.header") if path in stream.paths]
+    for place in rotated(draw, places(stream, draw(st.sampled_from(headers)).partition(".")[0])):
+        yield at(stream, place, raw(noise))
+
+
 _OPTIONAL, _MANDATORY = unknowns("libxl", optional=True), unknowns("libxl", optional=False)
 _FOREIGN = st.sampled_from([record(f"libxl.{name}") for name in ("END", "LIBXC_CONTEXT", "CHECKPOINT_END")])
 _ANSWERS = st.sampled_from([control(number) for name, number in IDS.items() if name != "NEW"])
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "STREAM-TRAILER": to(made(("libxc", "libxl", "xl"), modes=("plain",), clean=True), _trailer),
+    "STREAM-FRAMING-LOST": to(made(("libxc", "libxl", "xl"), clean=True), _interrupted),
     "LIBXL-REC-PAD": to(
         HVM,
         swapping(CONTEXT, lambda draw, _: ill_padded(draw, emulator(qemu.HEADER + bytes(draw(st.integers(1, 7)))))),

@@ -108,7 +108,7 @@ def test_several_files_exit_with_the_worst(sample: Path, tmp_path: Path, capsys:
 
 BAD_INPUTS: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 1, "not judged: empty"),
-    "zeros": (bytes(4096), 1, "not judged: not a migration stream (the first 65 bytes are zero)"),
+    "zeros": (bytes(4096), 1, "not judged: zeros, not a migration stream (all 4,096 bytes are zero); "),
     "text": (b"name = 'guest'\n" * 9, 1, "not judged: not a migration stream (it begins with text"),
     "garbage": (bytes(range(255, 0, -1)) * 9, 1, "not judged: not a migration stream (no known magic"),
     "image header cut": (HVM[:20], 1, "inside the image header"),

@@ -322,20 +322,20 @@ def test_an_outcome_has_no_truth_value() -> None:
 def test_a_rule_broken_again_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One entry with its count and its last place, however many; --all lists each, --summary has a line for it."""
     path = tmp_path / "stream"
-    path.write_bytes(HVM[:40] + (b"\x99\x99\0\0" + bytes(4)) * 5000 + HVM[40:])
+    path.write_bytes(HVM[:40] + (b"\x99\x99\0\0\x08" + bytes(11)) * 5000 + HVM[40:])
 
     assert main(["verify", str(path)]) == 1
     grouped = capsys.readouterr().out
     assert grouped.count("LIBXC-REC-UNKNOWN-MAND") == 1
-    assert "5,000 times; the last at 40032 (0x9c60), libxc record 4999 type 0x9999" in " ".join(grouped.split())
+    assert "5,000 times; the last at 80024 (0x13898), libxc record 4999 type 0x9999" in " ".join(grouped.split())
     assert main(["verify", "--all", str(path)]) == 1
     every = capsys.readouterr().out
     assert every.count("LIBXC-REC-UNKNOWN-MAND") == 101
-    assert "... and 4,900 more of LIBXC-REC-UNKNOWN-MAND; the last at 40032" in every
+    assert "... and 4,900 more of LIBXC-REC-UNKNOWN-MAND; the last at 80024" in every
     assert main(["verify", "--summary", str(path)]) == 1
-    assert "  error    LIBXC-REC-UNKNOWN-MAND  5,000 times, from 40 to 40032\n" in capsys.readouterr().out
+    assert "  error    LIBXC-REC-UNKNOWN-MAND  5,000 times, from 40 to 80024\n" in capsys.readouterr().out
     assert main(["verify", "--json", str(path)]) == 1
-    assert json.loads(capsys.readouterr().out)["last"]["LIBXC-REC-UNKNOWN-MAND"] == 40032
+    assert json.loads(capsys.readouterr().out)["last"]["LIBXC-REC-UNKNOWN-MAND"] == 80024
     for text in (grouped, every):
         assert max(map(len, text.splitlines()[1:-1])) <= 80
 

@@ -1,0 +1,173 @@
+"""Lost framing is one finding; records of unknown types that sound ones follow are what they are."""
+
+from __future__ import annotations
+
+from struct import pack
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import streamfmt
+
+from .. import tables
+from ..errors import MalformedError
+from ..writer import Draft, raw, unknown
+from .support.good_streams import GOOD, HVM, LIBXL_HVM, PV, REMUS_HVM, XL_HVM
+from .support.show_output import Show
+from .support.vector import judge, reported
+
+LOST = "STREAM-FRAMING-LOST"
+OPTIONAL = 1 << 31
+_PAGE = tables.PAGE_SIZE
+
+
+def _gap(words: list[int], count: int, drop: int) -> tuple[bytes, int]:
+    """An image with `count` batches whose pages hold `words`, and `drop` bytes left out in the second; and where."""
+    head, tail = HVM.upto("libxc.PAGE_DATA").render(), HVM.render()[HVM.offset("libxc.X86_TSC_INFO") :]
+    page = pack("<512Q", *(words * 512)[:512])
+    batches = [pack("<4I4Q", 1, 8 + 4 * (8 + _PAGE), 4, 0, *range(n, n + 4)) + page * 4 for n in range(0, 4 * count, 4)]
+    data = bytearray(head + b"".join(batches) + tail)
+    second = len(head) + len(batches[0])
+    del data[second + 5000 : second + 5000 + drop]
+    return bytes(data), second
+
+
+# What pages hold: numbers of frames, pointers of kernels and of programs, text.
+_WORDS = st.one_of(
+    st.lists(st.integers(0x13, 1 << 20), min_size=1, max_size=3),
+    st.lists(st.integers(0xFFFF_8000_0000_0000, (1 << 64) - 1).map(lambda raw: raw | 0x4000), min_size=1, max_size=9),
+    st.lists(st.binary(min_size=8, max_size=8).map(lambda raw: 0x2020202020202020 | raw[0]), min_size=1, max_size=9),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(words=_WORDS, drop=st.integers(6, 500).map(lambda n: 8 * n))
+def test_bytes_lost_inside_a_page(words: list[int], drop: int) -> None:
+    """One error, in the record that lost them; where the next should begin reading stops; what came before counts."""
+    data, second = _gap(words, 4, drop)
+    outcome = judge([data])
+
+    assert outcome.counts == {LOST: 1}
+    (finding,) = outcome.findings
+    assert (finding.offset, finding.record) == (second, "PAGE_DATA")
+    assert outcome.verifier.stopped == (second + 16 + 8 + 4 * 8 + 4 * _PAGE - 8, "the framing is lost")
+    assert outcome.verifier.content_pages == 4
+    assert "4 pages of the guest came whole; HVM_CONTEXT" in finding.message
+
+
+@settings(max_examples=30, deadline=None)
+@given(words=_WORDS, sizes=st.lists(st.sampled_from((1, 7, 24, 4096, 5000)), min_size=1, max_size=3))
+def test_however_it_comes(words: list[int], sizes: list[int]) -> None:
+    """The same in one piece and in many."""
+    data, second = _gap(words, 2, 1448)
+    start = second + 4 * _PAGE
+    pieces, at, number = [data[:start]], start, 0
+    while at < len(data):
+        size = sizes[number % len(sizes)]
+        pieces.append(data[at : at + size])
+        at, number = at + size, number + 1
+
+    assert reported(judge(pieces)) == reported(judge([data]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(st.integers(0x13, 0x40) | st.integers(OPTIONAL, OPTIONAL | OPTIONAL - 1), min_size=1, max_size=5),
+    body=st.integers(1, 40),
+)
+def test_a_newer_writers_records(kinds: list[int], body: int) -> None:
+    """Records with bodies, of types next to the known or that may be skipped, are no loss: each is reported."""
+    parts = [unknown("libxc", kind, b"\x5a" * body) for kind in kinds]
+    outcome = judge(HVM.before("libxc.X86_TSC_INFO", *parts).pieces())
+    mandatory = sum(kind < OPTIONAL for kind in kinds)
+
+    expected = {"LIBXC-REC-UNKNOWN-MAND": mandatory, "LIBXC-REC-UNKNOWN-OPT": len(kinds) - mandatory}
+    assert outcome.counts == {clause: count for clause, count in expected.items() if count}
+    assert outcome.verifier.stopped is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 500])
+def test_one_type_again_and_again(count: int) -> None:
+    """A flood of records of one type, with bodies, is a patched writer's: counted, and what follows is judged."""
+    part = unknown("libxc", 0x4242, bytes(16))
+    outcome = judge(HVM.before("libxc.X86_TSC_INFO", *[part] * count).pieces())
+
+    assert outcome.counts == {"LIBXC-REC-UNKNOWN-MAND": count}
+    assert outcome.verifier.complete
+
+
+def test_a_sound_record_ends_a_row() -> None:
+    """Odd ones that sound ones come between are no loss, however many."""
+    stream = HVM
+    for _ in range(9):
+        stream = stream.before("libxc.X86_TSC_INFO", unknown("libxc", 0x5234, b""), HVM.part("libxc.PAGE_DATA"))
+
+    assert set(judge(stream.pieces()).counts) == {"LIBXC-REC-UNKNOWN-MAND"}
+
+
+def test_cut_inside_what_is_none() -> None:
+    """A body of a type that nothing comes near, which the input ends inside, is not reported as cut as well."""
+    data = HVM.upto("libxc.X86_TSC_INFO").render() + pack("<II", 0x52346712, 5000) + bytes(100)
+
+    assert judge([data]).counts == {LOST: 1}
+
+
+@pytest.mark.parametrize("stream", [HVM, PV, LIBXL_HVM, XL_HVM], ids=["hvm", "pv", "libxl", "xl"])
+def test_output_of_a_program(stream: Draft) -> None:
+    """Text between records is quoted, with where records go on."""
+    text = b"xc: info: Saving memory: 4/16  25%\r\n"
+    broken = stream.before("libxc.X86_TSC_INFO", raw(text))
+    outcome = judge(broken.pieces())
+
+    assert outcome.counts == {LOST: 1}
+    at = stream.offset("libxc.X86_TSC_INFO")
+    (finding,) = outcome.findings
+    assert "'xc: info: Saving memory: 4/16  25%'" in finding.message
+    assert f"at {at + len(text)} records go on, so these {len(text)} bytes were added" in finding.message
+
+
+@pytest.mark.parametrize("name", ["hvm", "libxl-hvm", "xl-hvm", "libvirt-hvm", "xapi-hvm"])
+@pytest.mark.parametrize("first", ["remus-hvm", "libxl-remus-hvm"])
+def test_second_stream_after_a_checkpoint(first: str, name: str) -> None:
+    """It is named, and the guest of the first is as of its last checkpoint."""
+    data = GOOD[first].render()
+    outcome = judge([data + GOOD[name].render()])
+
+    assert outcome.counts == {LOST: 1}
+    (finding,) = outcome.findings
+    assert finding.offset == len(data)
+    assert "but another " in finding.message
+    assert f"usable as of checkpoint {outcome.verifier.checkpoints}" in finding.message
+
+
+def test_what_a_cut_leaves() -> None:
+    """A stream that ends early says what of the guest has come."""
+    for path, words in {
+        "libxc.HVM_PARAMS": "HVM_CONTEXT (its vcpus and devices) and HVM_PARAMS (its parameters) never came",
+        "libxc.HVM_CONTEXT": "whole; HVM_CONTEXT (its vcpus and devices) never came",
+        "libxc.END": "its state came, too",
+    }.items():
+        (finding,) = judge(HVM.upto(path).pieces()).findings
+        assert words in finding.message
+    (finding,) = judge(PV.upto("libxc.SHARED_INFO").pieces()).findings
+    assert "X86_PV_VCPU_BASIC (the registers of its vcpus) and SHARED_INFO (its shared info) never" in finding.message
+
+
+def test_others_stop_there_too(show: Show) -> None:
+    """`show` and `streamfmt.open` end at the same place, with the same words."""
+    data, second = _gap([0x20], 3, 1448)
+    _, text = show(data)
+    at = second + 4 * (8 + _PAGE) + 16
+    assert f"stopped at {at}" in text
+    assert "the framing is lost" in text
+    with streamfmt.open(data) as stream, pytest.raises(MalformedError) as caught:
+        list(stream)
+    assert caught.value.offset == at
+
+
+def test_exactly() -> None:
+    """Exact reading finds it as well."""
+    assert streamfmt.verify(_gap([0x20], 3, 1448)[0], exact=True).counts == {LOST: 1}
+    text = REMUS_HVM.before("libxc.X86_TSC_INFO", raw(b"libxl: error: it failed\n")).render()
+    assert streamfmt.verify(text, exact=True).counts == {LOST: 1}
