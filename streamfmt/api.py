@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from .checks.context import MODES
+from .checks.layer import MODES
 from .checks.outcome import Outcome
 from .checks.verifier import Verifier
 from .errors import DamagedError, UnreadableError

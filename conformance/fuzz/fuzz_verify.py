@@ -6,7 +6,7 @@ from streamfmt.fuzz.harness import Pieces, instrumented, main
 
 with instrumented():
     from streamfmt.api import verify
-    from streamfmt.checks.context import MODES
+    from streamfmt.checks.layer import MODES
     from streamfmt.errors import StreamError
 
 

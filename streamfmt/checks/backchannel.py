@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
 
 _LIST = "libxc." + tables.RECORDS["libxc"][tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST]
 _STATE = "libxl." + tables.RECORDS["libxl"][tables.LIBXL_CHECKPOINT_STATE]

@@ -1,4 +1,4 @@
-"""The checks that all layers have: of a record's type, its place among the others, its length and its fields."""
+"""What all checks are built on: the context of a stream that is judged, and the checks that all layers have."""
 
 from __future__ import annotations
 
@@ -6,23 +6,96 @@ from struct import unpack
 
 from .. import tables
 from ..reader.body import LIST_PIECE, Body
+from ..reader.events import PAGE, Layer, Record
 from ..reader.fields import broken_rules
 from ..reader.registry import load
 from . import messages
-from .context import CHECKPOINTED
+from .findings import KEPT
+from .reports import Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
-    from ..reader.events import Layer, Record, Run
+    from ..reader.configuration import Configuration
+    from ..reader.events import Run
     from ..reader.identify import Identity
     from ..reader.pump import Program
-    from .context import Context
+    from ..reader.window import Window
+
+_STARTS = tables.MACHINE_STARTS["COLO"]
+# What a stream may be declared to be; the first leaves it open.
+MODES = tuple(_STARTS)
+# Those of which a stream has checkpoints, at least one.
+CHECKPOINTED = tuple(mode for mode, start in _STARTS.items() if start != _STARTS[MODES[0]])
+
 
 # Lists that have rules about their elements, by the record's path; each is all that follows the fixed fields.
 _LISTS = {path.rpartition(".")[0]: path for path in tables.RULES if path.rpartition(".")[0] in tables.UNITS}
+
+
+class Context(Reports):
+    """One stream that is being judged.
+
+    `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `stopped` is
+    where and why reading stopped early, `complete` whether the stream is whole, `unjudged` where something begins that
+    is not read, and what it is.  `configuration` is the guest's, as a container around it has that, from its
+    record on.
+    """
+
+    window: Window
+    exact: bool
+
+    def __init__(self, mode: str, deep: bool, severity: Mapping[str, str]) -> None:
+        super().__init__(severity)
+        self.mode = mode
+        self.deep = deep
+        self.layers: list[Layer] = []
+        self.records = 0
+        self.page_entries = 0
+        self.content_pages = 0
+        # Pages that the latest batch says it carries, and where it ends: the input may end before they have come.
+        self._carried = self._batch_end = 0
+        # The latest record, or run of batches.
+        self.latest: Record | Run | None = None
+        self.stopped: tuple[int, str] | None = None
+        self.complete = False
+        self.unjudged: tuple[int, Identity] | None = None
+        self.checkpoints = 0
+        self.configuration: Configuration | None = None
+        self._checks: dict[str, Checks] = {}
+
+    def checks(self, layer: Layer) -> Checks:
+        """The checks of `layer`, with what they remember of it."""
+        found = self._checks.get(layer.path)
+        if found is None or found.layer is not layer:
+            found = self._checks[layer.path] = load(layer.row.checks)(self, layer)
+            if len(self.layers) < KEPT:
+                self.layers.append(layer)
+        return found
+
+    def lose(self, at: int, why: str) -> None:
+        """Data was lost at offset `at`: what follows is not what it looks like, and is not judged."""
+        self.lost = True
+        self.stopped = at, why
+
+    # -- pages ------------------------------------------------------------------------------------------------
+
+    def carries(self, pages: int, end: int) -> None:
+        """A batch has come that ends at offset `end` and whose entries say that so many pages follow."""
+        self.content_pages += pages
+        self._carried, self._batch_end = pages, end
+
+    def carried(self, record: Record | None) -> int:
+        """Pages that the record carries, if it is the latest batch."""
+        return self._carried if record is not None and record.end == self._batch_end else 0
+
+    def ends(self, at: int) -> None:
+        """The input ends at offset `at`: pages that would have come after it were not read."""
+        missing = max(self._batch_end - at, 0)
+        self.content_pages -= min(-(-missing // PAGE), self._carried)
+        self._carried = 0
 
 
 class Checks:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
     from .libxl import Checks as Around
     from .pv_memory import Memory
 

@@ -11,7 +11,7 @@ from ..reader.position import Position
 from ..reader.registry import load
 from ..reader.xenstore import Pairs
 from . import layer as base
-from .context import MODES
+from .layer import MODES
 from .messages import characters
 from .xenstored import Refused
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
-    from .context import Context
+    from .layer import Context
 
 _NEW = "NEW"
 _UNKNOWN, _TRADITIONAL, _UPSTREAM = (

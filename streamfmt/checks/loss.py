@@ -12,7 +12,7 @@ from ..reader.events import Record, Run
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.events import Layer
-    from .context import Context
+    from .layer import Context
 
 CLAUSE = "STREAM-FRAMING-LOST"
 # What a context counts.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.events import Run
-    from .context import Context
+    from .layer import Context
 
 
 class Mark:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..reader.events import Layer, Record, Run, Sink
-from .context import Context
+from .layer import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

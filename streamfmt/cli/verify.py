@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from .. import tables
-from ..checks.context import MODES
 from ..checks.findings import IGNORED
+from ..checks.layer import MODES
 from ..checks.outcome import NOT_JUDGED, Outcome, ignored
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..checks.context import MODES
+from ..checks.layer import MODES
 from ..errors import FieldError, RecipeError
 from ..reader.registry import FORMS as READ
 from ..writer.draft import ORDERED, Draft, with_length

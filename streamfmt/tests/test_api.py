@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import streamfmt
 
-from ..checks.context import MODES
+from ..checks.layer import MODES
 from ..checks.outcome import DOES_NOT_CONFORM
 from ..cli.main import main
 from ..reader.registry import FORMS

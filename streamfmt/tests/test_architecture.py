@@ -130,7 +130,7 @@ def test_modules_of_a_clean_verify(tmp_path: Path) -> None:
         "checks",
         "checks.findings",
         "checks.hvm",
-        "checks.context",
+        "checks.reports",
         "checks.layer",
         "checks.libxc",
         "checks.messages",

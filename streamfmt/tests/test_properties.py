@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..checks.context import MODES
+from ..checks.layer import MODES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ..render.text import finding_lines, summary
 from ..writer import Draft

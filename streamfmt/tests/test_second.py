@@ -24,7 +24,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from .. import data, tables
-from ..checks.context import MODES
+from ..checks.layer import MODES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..corpus import entries
 from ..writer import Draft, record

@@ -46,7 +46,9 @@ def _called(module: str, call: ast.Call) -> Function | None:
     if isinstance(call.func, ast.Name):
         return next((key for key in ((module, call.func.id),) if key in _FUNCTIONS), None)
     if isinstance(call.func, ast.Attribute):
-        owners = ["context"] if ast.unparse(call.func.value).endswith("context") else [module, "layer"]
+        owners = (
+            ["reports", "layer"] if ast.unparse(call.func.value).endswith("context") else [module, "layer", "reports"]
+        )
         return next((key for owner in owners if (key := (owner, call.func.attr)) in _FUNCTIONS), None)
     return None
 
@@ -60,7 +62,7 @@ def _calls(module: str, within: ast.AST) -> Iterator[tuple[ast.Call, Function]]:
 
 def _helpers() -> set[Function]:
     """Functions that make a finding whatever they are given: it is their callers that check."""
-    found: set[Function] = {("context", "report")}
+    found: set[Function] = {("reports", "report")}
     used = {called for module, tree in _MODULES.items() for _, called in _calls(module, tree)}
     more = found
     while more:

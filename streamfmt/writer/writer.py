@@ -11,8 +11,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..checks.context import MODES
 from ..checks.findings import Finding
+from ..checks.layer import MODES
 from ..checks.verifier import Verifier
 from ..codec.content import Buffer, Content, pieces, span
 from ..codec.decode import fixed, layouts

@@ -20,8 +20,8 @@ from random import Random
 from time import perf_counter
 
 from ... import data
-from ...checks.context import MODES
 from ...checks.findings import KEPT
+from ...checks.layer import MODES
 from ...checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from ...render.text import finding_lines, summary
 from .corpus import EACH_SMALL

@@ -1,75 +1,30 @@
-"""What is known of a stream that is judged, and how a breach in it is reported."""
+"""How a breach is reported: by a record, a header, a field or its bytes."""
 
 from __future__ import annotations
 
 from .. import tables
-from ..reader.events import PAGE, Layer, Record
+from ..reader.events import Layer, Record
 from ..reader.fields import damaged, places, value_of
-from ..reader.registry import load
 from . import messages
-from .findings import KEPT, Finding, Findings
+from .findings import Finding, Findings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from ..reader.configuration import Configuration
-    from ..reader.events import Run
-    from ..reader.identify import Identity
-    from ..reader.window import Window
-    from .layer import Checks
 
-_STARTS = tables.MACHINE_STARTS["COLO"]
-# What a stream may be declared to be; the first leaves it open.
-MODES = tuple(_STARTS)
-# Those of which a stream has checkpoints, at least one.
-CHECKPOINTED = tuple(mode for mode, start in _STARTS.items() if start != _STARTS[MODES[0]])
+class Reports:
+    """What was found in one stream.  `severity` says how much a breach of each clause weighs.
 
-
-class Context:
-    """One stream that is being judged.
-
-    `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `severity` says
-    how much a breach of each clause weighs.  `stopped` is where and why reading stopped early, `complete` whether the
-    stream is whole, `unjudged` where something begins that is not read, and what it is.  `lost` if data was lost, and
-    nothing after that means what it says.  `configuration` is the guest's, as a container around it has that, from its
-    record on.
+    `abstained` is why a rule was not judged, by clause.  `lost` if data was lost, and nothing after that means what it
+    says.
     """
 
-    window: Window
-    exact: bool
-
-    def __init__(self, mode: str, deep: bool, severity: Mapping[str, str]) -> None:
-        self.mode = mode
-        self.deep = deep
+    def __init__(self, severity: Mapping[str, str]) -> None:
         self.findings = Findings(severity)
         self.abstained: dict[str, str] = {}
-        self.layers: list[Layer] = []
-        self.records = 0
-        self.page_entries = 0
-        self.content_pages = 0
-        # Pages that the latest batch says it carries, and where it ends: the input may end before they have come.
-        self._carried = self._batch_end = 0
-        # The latest record, or run of batches.
-        self.latest: Record | Run | None = None
-        self.stopped: tuple[int, str] | None = None
-        self.complete = self.lost = False
-        self.unjudged: tuple[int, Identity] | None = None
-        self.checkpoints = 0
-        self.configuration: Configuration | None = None
-        self._checks: dict[str, Checks] = {}
-
-    def checks(self, layer: Layer) -> Checks:
-        """The checks of `layer`, with what they remember of it."""
-        found = self._checks.get(layer.path)
-        if found is None or found.layer is not layer:
-            found = self._checks[layer.path] = load(layer.row.checks)(self, layer)
-            if len(self.layers) < KEPT:
-                self.layers.append(layer)
-        return found
-
-    # -- findings ---------------------------------------------------------------------------------------------
+        self.lost = False
 
     def report(
         self,
@@ -175,25 +130,3 @@ class Context:
     def abstain(self, clause: str, why: str) -> None:
         """Say that a rule was not judged."""
         self.abstained.setdefault(clause, why)
-
-    def lose(self, at: int, why: str) -> None:
-        """Data was lost at offset `at`: what follows is not what it looks like, and is not judged."""
-        self.lost = True
-        self.stopped = at, why
-
-    # -- pages ------------------------------------------------------------------------------------------------
-
-    def carries(self, pages: int, end: int) -> None:
-        """A batch has come that ends at offset `end` and whose entries say that so many pages follow."""
-        self.content_pages += pages
-        self._carried, self._batch_end = pages, end
-
-    def carried(self, record: Record | None) -> int:
-        """Pages that the record carries, if it is the latest batch."""
-        return self._carried if record is not None and record.end == self._batch_end else 0
-
-    def ends(self, at: int) -> None:
-        """The input ends at offset `at`: pages that would have come after it were not read."""
-        missing = max(self._batch_end - at, 0)
-        self.content_pages -= min(-(-missing // PAGE), self._carried)
-        self._carried = 0
