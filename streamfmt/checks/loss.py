@@ -52,7 +52,7 @@ class Standing:
         self._checks.seen = self._seen
 
 
-def report(context: Context, standing: Standing, sample: bytes) -> None:
+def judge(context: Context, standing: Standing, sample: bytes) -> None:
     """One finding in the place of all since `standing`: records have ended, and what follows begins with `sample`."""
     standing.restore(context)
     before, layer, at = standing.before, standing.doubted.layer, standing.doubted.offset

@@ -119,7 +119,7 @@ class Verifier(Context, Sink):
         from . import loss
 
         assert self._standing is not None, "what is lost has been doubted"
-        loss.report(self, self._standing, sample)
+        loss.judge(self, self._standing, sample)
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.checks(layer)
