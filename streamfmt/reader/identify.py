@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from .. import tables
 from .fields import damaged
-from .registry import FORMS, ROWS
+from .registry import FORMS, ROWS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .configuration import Configuration
     from .window import Window
 
 # How many bytes show a container's namesakes, and all that has a magic.
@@ -29,6 +30,8 @@ _SPOKEN = {name for name, row in ROWS.items() if row.text}
 # Kinds of what may have text before it; and magics after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
 _LOOKED_INTO = ("xapi-http", "xapi-legacy")
+# A magic after which the guest's configuration comes, after its length, a big-endian number of so many bytes.
+_DESCRIBED, _LENGTH = "xend", 4
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -42,10 +45,11 @@ class Identity:
 
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
     "empty", "unknown", "unread".  `name` and `evidence` are text.  For text before a stream, `sizes` are the sizes of
-    its records in bytes, and `inner` is the key of the stream.
+    its records in bytes, and `inner` is the key of the stream.  `configuration` is the guest's where a container has it
+    that is only named.
     """
 
-    __slots__ = ("evidence", "guest", "inner", "key", "kind", "name", "sizes", "width")
+    __slots__ = ("configuration", "evidence", "guest", "inner", "key", "kind", "name", "sizes", "width")
 
     def __init__(
         self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
@@ -58,6 +62,7 @@ class Identity:
         self.guest = guest
         self.sizes: tuple[int, ...] = ()
         self.inner = ""
+        self.configuration: Configuration | None = None
 
 
 def forced(key: str) -> Identity:
@@ -153,7 +158,21 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
         start = window.head(_GUESS)
         prefaced = _prefaced(start, at) if text else None
         found = prefaced or (_legacy(start) if found is None else _within(found, start, at))
+    elif found is not None and found.key == _DESCRIBED and not exact:
+        yield _GUESS
+        found.configuration = _configuration(window.head(_GUESS))
     return found or _unknown(head, at)
+
+
+def _configuration(start: bytes) -> Configuration | None:
+    """The guest's configuration in xend's file, which begins like this."""
+    magic = next(data for key, _, _, data, _ in tables.MAGICS if key == _DESCRIBED)
+    at = len(magic) + _LENGTH
+    text = start[at : at + int.from_bytes(start[len(magic) : at], "big")]
+    if not text.startswith(b"("):
+        return None  # of Xen 2.0
+    found: Configuration = load("reader.configuration:parse")(text)
+    return found
 
 
 def _text(data: bytes) -> int:
