@@ -104,9 +104,9 @@ class Identification:
     `key` is its short name ("libxl", "xl", "legacy", or "" if unknown) and `kind` its family; `known` says whether it
     belongs to a migration.  `description`, `evidence` and `doubt` are text; `doubt` is empty unless something does not
     fit.  `layers` are outermost first.  `guest` is "pv" or "hvm", `xen` the major and minor version that wrote the
-    image, `toolstack_width` the bits of a legacy stream's toolstack; None if unknown.  `configuration` is the guest's, as
-    a container around the stream has it, None without one.  `failure` says why the headers
-    could not be read, None if they could.
+    image, `toolstack_width` the bits of a legacy stream's toolstack; None if unknown.  `configuration` is the guest's,
+    None if no container around the stream has it.  `failure` says why the headers could not be read, None if they
+    could.
     """
 
     def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
