@@ -13,7 +13,6 @@ from ..codec.plan import implied
 from ..reader.registry import ROWS
 from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
-    CONFIGURATION,
     TOP_TABLE,
     XENOPS,
     XML,
@@ -124,7 +123,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
 
 
 def _xl(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
-    return in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
+    return in_xl(stream, _ended(top, "config") if "config" in top else None)
 
 
 def _migration(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:

@@ -17,7 +17,7 @@ from ..schema import libxc, libxl, protocol, qemu, states
 from ..schema.machine import ANY, Machine
 from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
-from ..writer.builders import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
+from ..writer.builders import XENOPS, XML, configuration, in_libvirt, in_xapi, in_xl
 from . import records
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
@@ -256,7 +256,7 @@ def _in_xl(draw: st.DrawFn, stream: Draft, always: bool) -> Draft:
     """An xl save file, which may have no configuration unless it has to have one `always`."""
     if not always and draw(st.booleans()):
         return in_xl(stream, b"", json=0)
-    known = st.sampled_from((b"{}\0", CONFIGURATION))
+    known = st.sampled_from((b"{}\0", configuration(stream)))
     return in_xl(stream, draw(known | _TEXT.map(lambda text: b"{%s}\0" % text.encode())))
 
 

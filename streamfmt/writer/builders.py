@@ -170,7 +170,8 @@ def emulator(data: Content = qemu.HEADER, number: int = UPSTREAM) -> Part:
 # -- containers -----------------------------------------------------------------------------------------------
 
 # What is in them where nothing else is asked for: samples, of no real guest.
-CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+_CONFIGURATION = '{{"c_info": {{"type": "{}", "name": "guest"}}}}\0'
+CONFIGURATION = _CONFIGURATION.format("hvm").encode()
 XML = b"<domain type='xen'><name>guest</name></domain>\0"
 # A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
 _VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
@@ -183,13 +184,24 @@ def in_libxl(image: Draft, legacy: int = 0) -> Draft:
     return replace(image, parts=(head, record("libxl.LIBXC_CONTEXT"), *image.parts))
 
 
-def in_xl(stream: Draft, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Draft:
-    """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
-    data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
+def configuration(stream: Draft) -> bytes:
+    """A guest's configuration in libxl's JSON, of the type that the first image in the stream has, HVM without one."""
+    types = (part.values.get("type", 0) for part in stream.parts if part.path == "libxc.domain_header")
+    kind = tables.GUESTS.get(next(types, 0))
+    return _CONFIGURATION.format(kind).encode() if kind else CONFIGURATION
+
+
+def in_xl(stream: Draft, config: Content | None = None, rest: bytes = b"", **flags: int) -> Draft:
+    """An xl save file of the stream, by default with a configuration that fits it.
+
+    `flags` are those of the header that are not as Xen 4.6 and later write them.
+    """
+    config = configuration(stream) if config is None else config
+    data = record("xl.OPTIONAL_DATA", config_len=len(config), config=config, rest=rest)
     head = header(
         "xl.header",
         mandatory_flags={"stream_v2": 1, "json": 1} | flags,
-        optional_data_len=layouts()["xl.OPTIONAL_DATA"].size + len(configuration) + len(rest),
+        optional_data_len=layouts()["xl.OPTIONAL_DATA"].size + len(config) + len(rest),
     )
     return replace(stream, parts=(head, data, *stream.parts))
 
