@@ -14,7 +14,6 @@ from ..reader.registry import ROWS
 from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
     TOP_TABLE,
-    XENOPS,
     XML,
     XSAVE_SIZE,
     after_text,
@@ -141,7 +140,7 @@ def _xapi(top: Table, image: Draft, outer: tuple[Part, ...]) -> Draft:
     state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in top.tables("state")]
     if "state" not in top:
         state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
-    return in_xapi(image, *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
+    return in_xapi(image, *state, xenops=content(top, "xenops") if "xenops" in top else None)
 
 
 def _as_it_is(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:

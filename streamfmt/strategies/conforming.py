@@ -17,7 +17,7 @@ from ..schema import libxc, libxl, protocol, qemu, states
 from ..schema.machine import ANY, Machine
 from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
-from ..writer.builders import XENOPS, XML, configuration, in_libvirt, in_xapi, in_xl
+from ..writer.builders import XML, configuration, in_libvirt, in_xapi, in_xl, xenops_of
 from . import records
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
@@ -275,7 +275,8 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
         if plan.wants(draw, "xapi.QEMU_TRAD"):
             rest.append(sized("QEMU_TRAD", qemu.MAGIC + draw(_WORD)))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
-    return in_xapi(walked(draw, plan, "libxc"), *rest, xenops=draw(st.sampled_from((shortest, XENOPS))))
+    image = walked(draw, plan, "libxc")
+    return in_xapi(image, *rest, xenops=draw(st.sampled_from((shortest, xenops_of(image)))))
 
 
 class Shape(NamedTuple):
