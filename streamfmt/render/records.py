@@ -112,7 +112,7 @@ def brief(
     elif layout.extent is not None and record.length > layout.extent:
         words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
     configuration = parse(source, length) if source else None
-    if configuration is not None:
+    if configuration is not None and record.path not in _WALKS:
         words.append(configuration.words())
     return Brief(fields, ", ".join(filter(None, words)), configuration=configuration, source=source)
 
@@ -252,7 +252,8 @@ def _description(body: Body, _: Limits) -> Generator[int, int, str]:
         if tables.XENOPS_KEYS[key] == "pairs":
             words.append(f"{key} of {number(value.size, 'byte', 'bytes')}" if value.data else f"{key} empty")
         elif key == "vm_str":
-            words.append(f"{key} of {number(value.size, 'byte', 'bytes')}")
+            guest = sexpr.guest(value.data)
+            words.append(f"{key} of {number(value.size, 'byte', 'bytes')}" + (f" for {guest}" if guest else ""))
         else:
             words.append(f"{key} {ascii(value.data.decode('latin-1'))[1:-1]}")
     return ", ".join(words)
