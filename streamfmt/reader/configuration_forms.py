@@ -5,12 +5,11 @@ None recurses into the data, loads anything that it names, or keeps more than a 
 
 from __future__ import annotations
 
-import re
-
 from .configuration import HVM, PV, PVH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable
     from typing import Any
 
@@ -101,8 +100,8 @@ def _sections(whole: Any) -> tuple[Any, Any, Any]:
 # A string without its end takes the rest of its line, so that no byte is looked at again and again.
 _DOUBLE, _SINGLE = r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)("?)', r"'([^'\\\n]*(?:\\.[^'\\\n]*)*)('?)"
 _REST = r"([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(\+?=|[\[\],;\n]|.)"
-_TOKEN = re.compile(rf"[ \t\r\f]+|#[^\n]*|{_DOUBLE}|{_SINGLE}|{_REST}", re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|([0-7]{3})|(.))", re.DOTALL)
+_TOKEN = rf"(?s)[ \t\r\f]+|#[^\n]*|{_DOUBLE}|{_SINGLE}|{_REST}"
+_ESCAPE = r"(?s)\\(?:x([0-9A-Fa-f]{2})|([0-7]{3})|(.))"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -117,9 +116,11 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
 
     Returns why reading stopped too.
     """
+    import re  # JSON does not need these patterns, and compiling them takes longer than most streams to judge
+
     found: dict[str, Any] = {}
     name, assigned, depth, line = "", False, 0, 1
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_TOKEN, text):
         double, ended, single, closed, word, digits, mark = token.groups()
         string = double if double is not None else single
         if string is not None and not (ended or closed):
@@ -139,7 +140,7 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
         elif word is not None and not assigned:
             name = word
         elif assigned and (string is not None or digits is not None):
-            found[name] = _ESCAPE.sub(_unescape, string) if string is not None else digits
+            found[name] = re.sub(_ESCAPE, _unescape, string) if string is not None else digits
         line += mark == "\n"
     return found, "a list has no end" if depth else ""
 
@@ -234,8 +235,8 @@ _DEPTH = 3
 
 # -- S-expressions of XAPI and xend ---------------------------------------------------------------------------------
 
-_SEXPR = re.compile(rb'[ \t\r\n\f]+|(\()|(\))|"([^"\\]*(?:\\.[^"\\]*)*)("?)|([^ \t\r\n\f()"]+)', re.DOTALL)
-_SEXPR_ESCAPE = re.compile(rb"\\(?:([0-9]{3})|x([0-9A-Fa-f]{2})|(\r?\n[ \t]*)|(.))", re.DOTALL)
+_SEXPR = rb'(?s)[ \t\r\n\f]+|(\()|(\))|"([^"\\]*(?:\\.[^"\\]*)*)("?)|([^ \t\r\n\f()"]+)'
+_SEXPR_ESCAPE = rb"(?s)\\(?:([0-9]{3})|x([0-9A-Fa-f]{2})|(\r?\n[ \t]*)|(.))"
 _SEXPR_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b"}
 # Lists in lists: those of either toolstack are no deeper.
 _LISTS_MAX = 64
@@ -251,9 +252,11 @@ def _sexpr_unescape(found: re.Match[bytes]) -> bytes:
 
 def _lists(data: bytes) -> tuple[list[Any], str]:
     """The lists and atoms of a text, as lists and bytes; and why reading stopped."""
+    import re
+
     top: list[Any] = []
     stack = [top]
-    for token in _SEXPR.finditer(data):
+    for token in re.finditer(_SEXPR, data):
         opening, closing, quoted, ended, bare = token.groups()
         if opening:
             if len(stack) > _LISTS_MAX:
@@ -267,7 +270,7 @@ def _lists(data: bytes) -> tuple[list[Any], str]:
         elif quoted is not None:
             if not ended:
                 return top, "a quoted atom has no end"
-            stack[-1].append(_SEXPR_ESCAPE.sub(_sexpr_unescape, quoted))
+            stack[-1].append(re.sub(_SEXPR_ESCAPE, _sexpr_unescape, quoted))
         elif bare:
             stack[-1].append(bare)
     return top, "a list has no end" if len(stack) > 1 else ""

@@ -13,8 +13,8 @@ from .registry import FORMS, ROWS, load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
-    from .configuration import Configuration
     from .window import Window
 
 # How many bytes show a container's namesakes, and all that has a magic.
@@ -62,7 +62,7 @@ class Identity:
         self.guest = guest
         self.sizes: tuple[int, ...] = ()
         self.inner = ""
-        self.configuration: Configuration | None = None
+        self.configuration: Any = None  # a Configuration
 
 
 def forced(key: str) -> Identity:
@@ -164,15 +164,14 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     return found or _unknown(head, at)
 
 
-def _configuration(start: bytes) -> Configuration | None:
+def _configuration(start: bytes) -> Any:
     """The guest's configuration in xend's file, which begins like this."""
     magic = next(data for key, _, _, data, _ in tables.MAGICS if key == _DESCRIBED)
     at = len(magic) + _LENGTH
     text = start[at : at + int.from_bytes(start[len(magic) : at], "big")]
     if not text.startswith(b"("):
         return None  # of Xen 2.0
-    found: Configuration = load("reader.configuration:parse")(text)
-    return found
+    return load("reader.configuration:parse")(text)
 
 
 def _text(data: bytes) -> int:
