@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .body import Body
 
-# Bytes of a text that are read: no toolstack writes a tenth of it, and the window holds twice that.
-MOST = 128 << 10
+# Bytes of a text that are read: no toolstack writes a fifth of it, and the window holds four times that.
+MOST = 64 << 10
 # A guest's types, and those that are HVM for the hypervisor and in an image.
 PV, HVM, PVH = "pv", "hvm", "pvh"
 _IMAGES = {PV: PV, HVM: HVM, PVH: HVM}

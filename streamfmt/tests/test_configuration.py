@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+import tracemalloc
 from tomllib import loads
 
 import pytest
@@ -122,15 +123,45 @@ def test_any_bytes(data: bytes) -> None:
         json.dumps(found.as_dict())
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [b"(", b"{", b"[", b'{"a":', b"<a>", b'"\\"', b'"\\', b'("\\"', b"a=[", b"'\\'", b"\xff", b"((a b)", b"a=1\n"],
-)
-def test_long_and_deep(piece: bytes) -> None:
-    """Much of anything is read in one pass and without recursion."""
-    parse(piece * (MOST // len(piece)))
+PIECES = [b"(", b"()", b"{", b"[", b'{"a":', b"{},", b"<a>", b"<a/>", b'"\\"', b'"\\', b"\\", b"a=[", b"'\\'", b"\xff"]
+PIECES += [b"((a b)", b"a=1\n"]
+    b"(",
+    b"()",
+    b"{",
+    b"[",
+    b'{"a":',
+    b"{},",
+    b"<a>",
+    b"<a/>",
+    b'"\\"',
+    b'"\\',
+    b"\\",
+    b"a=[",
+    b"'\\'",
+    b"\xff",
+    b"((a b)",
+    b"a=1\n",
+]
+
+
+@pytest.mark.parametrize("start", [b"", b"(", b'("', b"[", b'{"a":[', b'{"a":"', b"<a>", b'a="', b'((vm_str "'])
+@pytest.mark.parametrize("piece", PIECES)
+def test_long_and_deep(start: bytes, piece: bytes) -> None:
+    """Much of anything is read in one pass, without recursion and in little memory."""
+    parse(start)  # what is imported stays
+    tracemalloc.start()
+    try:
+        parse(start + piece * (2 * MOST // len(piece)) + b'"')
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 7 << 19
+
+
+def test_what_stops_it() -> None:
     assert parse(b"(" * 1000).error == "it nests too deep"
-    assert parse(b'{"a":' * 20000).error
+    assert parse(b'{"a":' * 13000).error
 
 
 def test_no_entities() -> None:
