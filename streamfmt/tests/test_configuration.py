@@ -125,23 +125,6 @@ def test_any_bytes(data: bytes) -> None:
 
 PIECES = [b"(", b"()", b"{", b"[", b'{"a":', b"{},", b"<a>", b"<a/>", b'"\\"', b'"\\', b"\\", b"a=[", b"'\\'", b"\xff"]
 PIECES += [b"((a b)", b"a=1\n"]
-    b"(",
-    b"()",
-    b"{",
-    b"[",
-    b'{"a":',
-    b"{},",
-    b"<a>",
-    b"<a/>",
-    b'"\\"',
-    b'"\\',
-    b"\\",
-    b"a=[",
-    b"'\\'",
-    b"\xff",
-    b"((a b)",
-    b"a=1\n",
-]
 
 
 @pytest.mark.parametrize("start", [b"", b"(", b'("', b"[", b'{"a":[', b'{"a":"', b"<a>", b'a="', b'((vm_str "'])
