@@ -316,6 +316,9 @@ SEVERITY = {
     'STREAM-FRAMING-LOST': 'error',
     'STREAM-TRAILER': 'note',
     'STREAM-ZEROS': 'error',
+    'STREAM-CONFIG-TYPE': 'warning',
+    'STREAM-CONFIG-VCPUS': 'warning',
+    'STREAM-CONFIG-VIRIDIAN': 'warning',
     'XL-MAGIC': 'error',
     'XL-BYTEORDER': 'error',
     'XL-FLAGS': 'error',
@@ -325,6 +328,7 @@ SEVERITY = {
     'XL-CONFIG-LEN': 'error',
     'XL-CONFIG-FORM': 'error',
     'XL-CONFIG-JSON': 'warning',
+    'XL-CONFIG-DOMID': 'note',
     'XL-OPTDATA-REST': 'warning',
     'XL-FLAG-STREAM': 'error',
     'XL-TRUNC': 'error',
@@ -700,8 +704,10 @@ HVM_TYPES = {
 }
 HVM_HEADER = 1
 HVM_END = 0
+HVM_CPU = 2
 HVM_PARAMS_END = 39
 HVM_PARAM_PAE = 4
+HVM_PARAM_VIRIDIAN = 9
 CHECKPOINT_STATES = {0: 'NEW', 1: 'SVM_SUSPENDED', 2: 'SVM_READY', 3: 'SVM_RESUMED'}
 MACHINE_STARTS = {
     'image': {'auto': 'records', 'plain': 'records', 'remus': 'records', 'colo': 'records'},
@@ -732,6 +738,7 @@ XENSTORE_PAYLOAD_MAX = 4096
 DRAFT_WIDTHS = (32, 64)
 XL_FLAGS = {'stream_v2': 2, 'json': 1}
 XL_BYTE_ORDER = 16909060
+DOMID_FIRST_RESERVED = 32752
 LIBVIRT_VERSION_LEGACY = 1
 LIBVIRT_VERSION_V2 = 2
 XAPI_SIZED = frozenset([15, 3840, 3841, 3857, 3858, 3859])

@@ -6,6 +6,7 @@ from struct import Struct
 
 from .. import tables
 from ..reader import hvm_context
+from ..reader.registry import load
 from .libxc import EMPTY
 from .messages import follow, ranges
 
@@ -85,7 +86,10 @@ class _Context(hvm_context.Entries):
 def context(checks: Checks, body: Body) -> Program:
     """Program that judges Xen's save format: HEADER first, each entry inside the blob, END last."""
     walk = _Context(checks, body)
+    vcpu = 0, 0, 0
     while (yield from walk.next()):
+        if walk.kind == tables.HVM_CPU and walk.instance > vcpu[1]:
+            vcpu = walk.number, walk.instance, walk.at
         name, lengths, unit, counted = tables.HVM_TYPES.get(walk.kind, ("", (), 0, False))
         clean = walk.length in lengths and walk.length <= walk.left and not counted
         if clean and walk.number and walk.kind != tables.HVM_END:
@@ -93,6 +97,8 @@ def context(checks: Checks, body: Body) -> Program:
         headless = walk.headless()
         if walk.kind == tables.HVM_END:
             walk.final()
+            if checks.context.configuration is not None:
+                load("checks.configured:hvm_vcpu")(checks.context, body.record, *vcpu)
             return
         if not headless:  # else one finding is enough for it
             yield from walk.entry(name, lengths, unit, counted)
@@ -128,9 +134,11 @@ def params(checks: Checks, body: Body) -> Program:
         return
     path = f"{_PARAMS}.params"
     param = Struct(body.order + tables.FORMATS[path])
-    at, first = body.at, 0
+    at, first, viridian = body.at, 0, 0
     while raw := (yield from body.piece(unit, _AT_ONCE)):
-        for place, (index, *_) in enumerate(param.iter_unpack(raw)):
+        for place, (index, value) in enumerate(param.iter_unpack(raw)):
+            if index == tables.HVM_PARAM_VIRIDIAN:
+                viridian = value
             if index >= tables.HVM_PARAMS_END:
                 clause, message = "LIBXC-HVMPARAMS-INDEX", f"parameter {index:#x} does not exist"
             elif index == tables.HVM_PARAM_PAE and record.layer.version >= tables.LIBXC_VERSION_STATIC:
@@ -143,3 +151,5 @@ def params(checks: Checks, body: Body) -> Program:
                 prefix = f"params[{first + place}]."
                 checks.context.report_field(clause, record, "index", message, expected, actual, path, where, prefix)
         at, first = at + len(raw), first + len(raw) // unit
+    if not body.left and checks.context.configuration is not None:
+        load("checks.configured:viridian")(checks.context, record, viridian)

@@ -52,7 +52,11 @@ class Checks(base.Checks):
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         super().header(layer, path, at, raw, broken)
-        if path != "libxc.domain_header" or layer.guest == "hvm":
+        if path != "libxc.domain_header":
+            return
+        if self.context.configuration is not None:
+            load("checks.configured:guest_type")(self.context, self.context.configuration, layer, path, at)
+        if layer.guest == "hvm":
             return
         self.memory = load("checks.pv_memory:Memory")()
         if self.context.mode == "colo" and layer.guest == "pv":

@@ -144,6 +144,8 @@ def control_id(checks: base.Checks, body: Body) -> Generator[int, int, str | Non
 
 def _emulator(checks: Checks, body: Body) -> Program:
     record = body.record
+    if checks.context.configuration is not None:
+        load("checks.configured:emulator")(checks.context, checks.context.configuration, record)
     xenstore = record.type == tables.LIBXL_EMULATOR_XENSTORE_DATA
     if xenstore and record.length <= PIECE:
         if not (yield from body.need(record.length)):

@@ -7,6 +7,7 @@ from struct import unpack_from
 
 from .. import tables
 from ..reader.body import LIST_PIECE
+from ..reader.registry import load
 from . import vcpu_context
 from .pv_memory import FRAMES_MAX, LISTS_MAX
 
@@ -119,6 +120,8 @@ def vcpu(checks: Checks, body: Body) -> Program:
         checks.context.report_field("LIBXC-VCPU-REPEAT", record, "vcpu_id", message, actual=number)
     elif number < _VCPUS_MAX:
         checks.memory.vcpus.add(key)
+        if checks.context.configuration is not None and record.type == tables.LIBXC_X86_PV_VCPU_BASIC:
+            load("checks.configured:vcpu")(checks.context, record, number)
     if record.type == tables.LIBXC_X86_PV_VCPU_BASIC and number < _VCPUS_MAX:
         yield from vcpu_context.context(checks, body, number)
     yield from checks.elements(body)

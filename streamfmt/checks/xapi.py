@@ -101,6 +101,7 @@ class Checks(base.Checks):
         except sexpr.EndedError:
             return
         except sexpr.BrokenError as error:
+            self.context.configuration = None
             if error.kind in _XENOPS:
                 report(_XENOPS[error.kind], error.at, error.message)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import tables
 from ..reader.body import PIECE, Body
 from ..reader.fields import number
+from ..reader.registry import load
 from . import layer as base
 from .messages import follow
 
@@ -126,6 +127,10 @@ class Xl(_File):
         formed = True
         if length:
             formed = yield from _text(self, body, "XL-CONFIG-FORM", "config", length, b"{" if json else b"", json)
+        if (found := context.configuration) is not None and (found.form == "json") != json:
+            context.configuration = None  # it is not what the flag says, and no reader takes it
+        elif found is not None:
+            load("checks.configured:domid")(context, record)
         if length and formed and not json and self.said & self.mask:
             message = "the configuration is said to be text, in a file of Xen 4.6 or later"
             context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")

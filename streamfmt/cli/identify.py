@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
             print(dumps(found.as_dict(name)))
         elif failure is None or not failure.foreign or found.kind != "unread":
             print(f"{inputs.shown(name)}: {found.description}")
+            if found.configuration is not None and (words := found.configuration.words()):
+                print(_line("guest", words))
             print(_line("because", found.evidence))
             if found.doubt and found.doubt != found.evidence:
                 print(_line("but", found.doubt))

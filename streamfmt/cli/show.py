@@ -18,7 +18,7 @@ from ..reader.registry import READ
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
-from ..render.records import PAGE_DATA, Brief, brief
+from ..render.records import ALL, FEW, PAGE_DATA, Brief, brief
 from . import inputs
 from .parser import whole
 
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
     )
     parser.add_argument("--hexdump", action="store_true", help="show the records' bytes, their fields beside them")
-    parser.add_argument("--full", action="store_true", help="with --hexdump: shorten nothing but page contents")
+    parser.add_argument("--full", action="store_true", help="shorten nothing but page contents")
     parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
     parser.add_argument(
         "--contents",
@@ -89,13 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    misuse = "--full needs --hexdump" if args.full and not args.hexdump else ""
+    misuse = ""
     if args.json and args.hexdump:
         misuse = "--hexdump is text; --json has the fields in any case"
     if args.contents is not None and not args.recipe:
         misuse = "--contents needs --recipe"
-    if args.recipe and (args.json or args.hexdump or args.records or args.type):
-        misuse = "--recipe prints the whole stream as TOML: it excludes --json, --hexdump, --records and --type"
+    if args.recipe and (args.json or args.hexdump or args.full or args.records or args.type):
+        misuse = "--recipe prints the whole stream as TOML: it excludes --json, --hexdump, --full, --records and --type"
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
@@ -116,11 +116,11 @@ def _show(name: str, args: argparse.Namespace) -> int:
     types = None if args.type is None else set().union(*args.type)
     width, write = _width(), print
     out = (
-        JsonLines(write, name)
+        JsonLines(sys.stdout.write, name, args.full)
         if args.json
-        else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour())
+        else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour(), full=args.full)
     )
-    listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None)
+    listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None, args.full)
     reader = Reader(listing, args.form)
     failure = inputs.run_reader(name, reader)
     if failure is not None:
@@ -178,12 +178,19 @@ class Listing(Sink):
     """Numbers the records, picks those that are wanted, takes page batches together, and sees where reading ends."""
 
     def __init__(
-        self, out: Table | JsonLines, numbers: range | None, types: Container[tuple[str, int]] | None, dump: Dump | None
+        self,
+        out: Table | JsonLines,
+        numbers: range | None,
+        types: Container[tuple[str, int]] | None,
+        dump: Dump | None,
+        full: bool = False,
     ) -> None:
         self.out = out
         self.numbers = numbers
         self.types = types
         self.dump = dump
+        self.full = full
+        self.spans = isinstance(out, JsonLines)
         self.selecting = numbers is not None or types is not None
         self.every_page = self.selecting or dump is not None
         self.count = self.shown = 0
@@ -229,7 +236,11 @@ class Listing(Sink):
         return self.dump.record(record, self.window)
 
     def _brief(self, record: Record, place: int) -> Program:
-        row = Row(record, place, (yield from brief(record, self.window)))
+        if record.path == PAGE_DATA or not isinstance(self.out, JsonLines):
+            found = yield from brief(record, self.window, ALL if self.full else FEW, self.spans)
+        else:
+            found = yield from self.out.begin(record, place, self.window)
+        row = Row(record, place, found)
         if row.brief.pages is None or not row.brief.clean or self.every_page:
             self._settle()
             self.out.row(row)
@@ -237,7 +248,7 @@ class Listing(Sink):
             self._batch(row, row.brief.pages)
 
     def pages(self, run: Run) -> None:
-        pages = Pages()
+        pages = Pages(self.spans)
         pages.records, pages.length = run.count, run.count * (run.size - HEADER)
         pages.add(run.raw())
         record = Record(run.layer, tables.LIBXC_PAGE_DATA, run.offset, run.size - HEADER)

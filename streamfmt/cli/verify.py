@@ -161,6 +161,8 @@ def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloure
     if args.quiet or (outcome.verdict == NOT_JUDGED and not outcome.verifier.layers):
         return ""
     lines = [f"{name}: {outcome.describe()}"]
+    if outcome.verifier.configuration is not None and (words := outcome.verifier.configuration.words()):
+        lines.append(f"  guest    {words}")
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]
     lines += extent_lines(outcome)

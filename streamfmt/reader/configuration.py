@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .body import Body
 
-# Bytes of a text that are read: no toolstack writes a tenth of it, and the window holds twice that.
-MOST = 128 << 10
+# Bytes of a text that are read: no toolstack writes a fifth of it, and the window holds four times that.
+MOST = 64 << 10
 # A guest's types, and those that are HVM for the hypervisor and in an image.
 PV, HVM, PVH = "pv", "hvm", "pvh"
 _IMAGES = {PV: PV, HVM: HVM, PVH: HVM}
@@ -62,35 +62,43 @@ class Configuration:
         return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) not in (None, "")}
 
 
-def read(body: Body) -> Generator[int, int, Configuration | None]:
-    """Program that reads the configuration in a record of which nothing has been read, and leaves it all unconsumed.
+def peek(body: Body) -> Generator[int, int, tuple[bytes, int]]:
+    """Program that gets the text of a configuration from a record of which nothing has been read, and consumes nothing.
 
     A layer's row says which record that is; its fixed fields, if it has any, begin with the length of the text.
-    Returns None if there is no configuration: it is empty, or the stream ends inside it.
+    Returns the text, as far as the limit, and its length; nothing, and 0, if it is empty or the stream ends inside it.
     """
     path = body.record.path
     first, left = tables.SIZES[path], body.left
     if left < first or not (yield from body.need(first)):
-        return None
+        return b"", 0
     if first:
         length, *_ = unpack_from(body.order + tables.FORMATS[path], body.window.head(first))
         left = min(left, first + length)
     size = min(left, first + MOST)
     if size <= first or not (yield from body.need(size)):
-        return None
-    found = parse(body.window.head(size)[first:])
-    if size < left and not found.error:
-        found.error = f"only its first {MOST:,} bytes were read"
-    return found
+        return b"", 0
+    return body.window.head(size)[first:], left - first
 
 
-def parse(data: bytes) -> Configuration:
-    """The configuration that `data` is, up to the first NUL; of any bytes, in time linear in their length."""
+def read(body: Body) -> Generator[int, int, Configuration | None]:
+    """Program that reads the configuration in a record, as :func:`peek` gets it; None if there is none."""
+    text, length = yield from peek(body)
+    return parse(text, length) if text else None
+
+
+def parse(data: bytes, length: int = 0) -> Configuration:
+    """The configuration that `data` is, up to the first NUL; of any bytes, in time linear in their length.
+
+    They may be the first of so many bytes that `length` says.
+    """
     data = data[:MOST].partition(b"\0")[0]
     form = _FORMS.get(data.lstrip()[:1], "text")
     found = Configuration(form)
     readers: Mapping[str, Callable[[bytes, Configuration], str]] = load(_READERS)
     found.error = readers[form](data, found)
+    if length > MOST and not found.error:
+        found.error = f"only its first {MOST:,} bytes were read"
     return found
 
 

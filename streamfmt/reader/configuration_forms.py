@@ -5,12 +5,11 @@ None recurses into the data, loads anything that it names, or keeps more than a 
 
 from __future__ import annotations
 
-import re
-
 from .configuration import HVM, PV, PVH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable
     from typing import Any
 
@@ -63,6 +62,21 @@ def _times(value: int | None, unit: int) -> int | None:
     return None if value is None else value * unit
 
 
+def _closing(text: Any, quote: Any, escape: Any, at: int) -> int:
+    """Where the string ends whose opening `quote` is before `at`: the place of the closing one, -1 without one.
+
+    A pattern would remember every escape on the way.
+    """
+    while (end := text.find(quote, at)) >= 0:
+        escapes = end
+        while escapes > at and text[escapes - 1 : escapes] == escape:
+            escapes -= 1
+        if not (end - escapes) % 2:
+            return int(end)
+        at = end + 1
+    return -1
+
+
 # -- libxl's JSON ---------------------------------------------------------------------------------------------------
 
 
@@ -98,11 +112,8 @@ def _sections(whole: Any) -> tuple[Any, Any, Any]:
 
 # -- xl's text ------------------------------------------------------------------------------------------------------
 
-# A string without its end takes the rest of its line, so that no byte is looked at again and again.
-_DOUBLE, _SINGLE = r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)("?)', r"'([^'\\\n]*(?:\\.[^'\\\n]*)*)('?)"
-_REST = r"([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(\+?=|[\[\],;\n]|.)"
-_TOKEN = re.compile(rf"[ \t\r\f]+|#[^\n]*|{_DOUBLE}|{_SINGLE}|{_REST}", re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|([0-7]{3})|(.))", re.DOTALL)
+_TOKEN = r"(?s)[ \t\r\f]+|#[^\n]*|([\"'])|([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(\+?=|[\[\],;\n]|.)"
+_ESCAPE = r"(?s)\\(?:x([0-9A-Fa-f]{2})|([0-7]{3})|(.))"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -117,16 +128,23 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
 
     Returns why reading stopped too.
     """
+    import re  # JSON does not need these patterns, and compiling them takes longer than most streams to judge
+
     found: dict[str, Any] = {}
-    name, assigned, depth, line = "", False, 0, 1
-    for token in _TOKEN.finditer(text):
-        double, ended, single, closed, word, digits, mark = token.groups()
-        string = double if double is not None else single
-        if string is not None and not (ended or closed):
-            return found, f"a string has no end in line {line}"
+    name, assigned, depth, line, at = "", False, 0, 1, 0
+    match = re.compile(_TOKEN).match
+    while token := match(text, at):
+        quote, word, digits, mark = token.groups()
+        at = token.end()
+        value = digits
+        if quote:
+            end = _closing(text, quote, "\\", at)
+            if end < 0 or text.find("\n", at, end) >= 0:
+                return found, f"a string has no end in line {line}"
+            value, at = re.sub(_ESCAPE, _unescape, text[at:end]), end + 1
         if depth:
             depth += (mark == "[") - (mark == "]")
-            if string is not None or digits is not None:
+            if value is not None:
                 found[name] = True
         elif mark in ("\n", ";"):
             name, assigned = "", False
@@ -138,8 +156,8 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
                 found[name] = False
         elif word is not None and not assigned:
             name = word
-        elif assigned and (string is not None or digits is not None):
-            found[name] = _ESCAPE.sub(_unescape, string) if string is not None else digits
+        elif assigned and value is not None:
+            found[name] = value
         line += mark == "\n"
     return found, "a list has no end" if depth else ""
 
@@ -234,8 +252,8 @@ _DEPTH = 3
 
 # -- S-expressions of XAPI and xend ---------------------------------------------------------------------------------
 
-_SEXPR = re.compile(rb'[ \t\r\n\f]+|(\()|(\))|"([^"\\]*(?:\\.[^"\\]*)*)("?)|([^ \t\r\n\f()"]+)', re.DOTALL)
-_SEXPR_ESCAPE = re.compile(rb"\\(?:([0-9]{3})|x([0-9A-Fa-f]{2})|(\r?\n[ \t]*)|(.))", re.DOTALL)
+_SEXPR = rb'(?s)[ \t\r\n\f]+|(\()|(\))|(")|([^ \t\r\n\f()"]+)'
+_SEXPR_ESCAPE = rb"(?s)\\(?:([0-9]{3})|x([0-9A-Fa-f]{2})|(\r?\n[ \t]*)|(.))"
 _SEXPR_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b"}
 # Lists in lists: those of either toolstack are no deeper.
 _LISTS_MAX = 64
@@ -251,10 +269,14 @@ def _sexpr_unescape(found: re.Match[bytes]) -> bytes:
 
 def _lists(data: bytes) -> tuple[list[Any], str]:
     """The lists and atoms of a text, as lists and bytes; and why reading stopped."""
+    import re
+
     top: list[Any] = []
     stack = [top]
-    for token in _SEXPR.finditer(data):
-        opening, closing, quoted, ended, bare = token.groups()
+    match, at = re.compile(_SEXPR).match, 0
+    while token := match(data, at):
+        opening, closing, quote, bare = token.groups()
+        at = token.end()
         if opening:
             if len(stack) > _LISTS_MAX:
                 return top, "it nests too deep"
@@ -264,10 +286,12 @@ def _lists(data: bytes) -> tuple[list[Any], str]:
             if len(stack) == 1:
                 return top, f"a list ends at its byte {token.start()} that did not begin"
             stack.pop()
-        elif quoted is not None:
-            if not ended:
+        elif quote:
+            end = _closing(data, quote, b"\\", at)
+            if end < 0:
                 return top, "a quoted atom has no end"
-            stack[-1].append(_SEXPR_ESCAPE.sub(_sexpr_unescape, quoted))
+            stack[-1].append(re.sub(_SEXPR_ESCAPE, _sexpr_unescape, data[at:end]))
+            at = end + 1
         elif bare:
             stack[-1].append(bare)
     return top, "a list has no end" if len(stack) > 1 else ""

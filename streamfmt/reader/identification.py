@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 
+from .body import Body
 from .events import Layer, Sink, describe
 from .fields import damaged, name_of, places
 from .identify import Identity, unread
 from .reader import Reader
+from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from .configuration import Configuration
     from .events import Record
     from .failure import Failure
     from .pump import Program
@@ -29,6 +32,7 @@ class Headers(Sink):
     def __init__(self, form: str = "auto", exact: bool = False) -> None:
         self.reader = Reader(self, form, exact)
         self.layers: list[Layer] = []
+        self.configuration: Configuration | None = None
         self.doubt = self.hint = ""
 
     def run(self) -> int:
@@ -64,7 +68,11 @@ class Headers(Sink):
             raise _Enough
         if record.layer not in self.layers:
             self.layers.append(record.layer)
-        return None
+        return self._configured(record) if record.path == record.layer.row.configuration else None
+
+    def _configured(self, record: Record) -> Program:
+        """Program that takes up the guest's configuration."""
+        self.configuration = yield from load("reader.configuration:read")(Body(self.window, record))
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:
@@ -101,7 +109,8 @@ class Identification:
     belongs to a migration.  `description`, `evidence`, `doubt` and `hint` are text; `doubt` is empty unless something
     does not fit, and `hint`, what to do next, where all is read.  `layers` are outermost first.  `guest` is "pv" or
     "hvm", `xen` the major and minor version that wrote the image, `toolstack_width` the bits of a legacy stream's
-    toolstack; None if unknown.  `failure` says why the headers could not be read, None if they could.
+    toolstack; None if unknown.  `configuration` is the guest's, None if no container around the stream has it.
+    `failure` says why the headers could not be read, None if they could.
     """
 
     def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
@@ -111,6 +120,7 @@ class Identification:
             assert failure is not None, "identification ends before the input does"
             identity = unread(failure.reason)
         image = next((layer for layer in headers.layers if layer.row.image), None)
+        self.configuration = headers.configuration or identity.configuration
         self.key = identity.key
         self.kind = identity.kind
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
@@ -151,4 +161,5 @@ class Identification:
             "xen": list(self.xen) if self.xen else None,
             "doubt": self.doubt or None,
             "hint": self.hint or None,
+            "configuration": self.configuration.as_dict() if self.configuration else None,
         }

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from .. import tables
 from .fields import damaged, quote, text_size
-from .registry import FORMS, READ, ROWS
+from .registry import FORMS, READ, ROWS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
     from .window import Window
 
@@ -30,6 +31,8 @@ _SPOKEN = {name for name, row in ROWS.items() if row.text}
 _PREFACED = ("stream", "container", "compressed")
 _TEXTS = ("xapi-http", "xapi-legacy")
 _LOOKED_INTO = (*_TEXTS, "qemu", "xend")
+# A magic after which the guest's configuration comes, after its length, a big-endian number of so many bytes.
+_DESCRIBED, _LENGTH = "xend", 4
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -44,10 +47,23 @@ class Identity:
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
     "damaged", "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it
     (`doubt`) and what to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the
-    sizes of its records in bytes, and `inner` is the key of the stream.
+    sizes of its records in bytes, and `inner` is the key of the stream.  `configuration` is the guest's where a
+    container has it that is only named.
     """
 
-    __slots__ = ("doubt", "evidence", "guest", "hint", "inner", "key", "kind", "name", "sizes", "width")
+    __slots__ = (
+        "configuration",
+        "doubt",
+        "evidence",
+        "guest",
+        "hint",
+        "inner",
+        "key",
+        "kind",
+        "name",
+        "sizes",
+        "width",
+    )
 
     def __init__(
         self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
@@ -61,6 +77,7 @@ class Identity:
         self.doubt = self.hint = ""
         self.sizes: tuple[int, ...] = ()
         self.inner = ""
+        self.configuration: Any = None  # a Configuration
 
 
 def forced(key: str) -> Identity:
@@ -208,6 +225,8 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
             or _legacy(start)
             or _remains(start, complete, at)
         )
+        if found is not None and found.key == _DESCRIBED:
+            found.configuration = _configuration(start)
     return _advised(found or _unknown(head, at))
 
 
@@ -218,6 +237,16 @@ def _advised(found: Identity) -> Identity:
 
         found.hint = hint(found.key)
     return found
+
+
+def _configuration(start: bytes) -> Any:
+    """The guest's configuration in xend's file, which begins like this."""
+    magic = next(data for key, _, _, data, _ in tables.MAGICS if key == _DESCRIBED)
+    at = len(magic) + _LENGTH
+    text = start[at : at + int.from_bytes(start[len(magic) : at], "big")]
+    if not text.startswith(b"("):
+        return None  # of Xen 2.0
+    return load("reader.configuration:parse")(text)
 
 
 def _preface(request: bytes, data: bytes) -> tuple[int, ...]:

@@ -22,6 +22,8 @@ from .parse import AROUND
 _PERIODS = (1, 2, 4, 8)
 # What comes again and again, a few bytes at a time.
 _AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
+# Quotes that would end a text of several lines, or stand at its end.
+_QUOTES = re.compile(r'"(?=""|\Z)')
 # Tables in a row from which on each has a line of its own.
 _ROWS = 2
 # Lists of numbers longer than this are written as ranges.
@@ -56,11 +58,11 @@ def head(form: str = "auto", mode: str = "auto", *, deep: bool = False, about: s
 
 def text(part: Part, keys: Iterable[tuple[str, str]] | None = None, note: str = "") -> str:
     """One part as a table of a recipe: `keys`, if given, stand for its body."""
-    rows = [*(_body(part) if keys is None else keys), *_around(part)]
+    rows = [*(body_of(part) if keys is None else keys), *_around(part)]
     return (f"# {note}\n" if note else "") + "[[part]]\n" + "".join(f"{key} = {it}\n" for key, it in rows)
 
 
-def _body(part: Part) -> list[tuple[str, str]]:
+def body_of(part: Part) -> list[tuple[str, str]]:
     """The keys of what a part is, and their values."""
     if not part.path:
         return [("raw", data(part.data or b""))]
@@ -254,8 +256,14 @@ def _run(first: int, last: int) -> str:
 
 
 def data(it: Content) -> str:
-    """Bytes in TOML: plain text, with or without a NUL at its end, else hexadecimal; repeats are written once."""
+    """Bytes in TOML: plain text, with or without a NUL at its end, else hexadecimal; repeats are written once.
+
+    A text of several lines has them in the recipe too, so that it can be edited.
+    """
     data = joined((it,))
+    lines = _lines(data)
+    if lines:
+        return lines
     text = data.decode("latin-1")
     ended = text[:-1] if text.endswith("\0") and len(text) > 1 else text
     if all(" " <= letter <= "~" or letter in "\t\r\n" for letter in ended) and not _AGAIN.search(data):
@@ -269,6 +277,22 @@ def data(it: Content) -> str:
     if at < len(data) or not pieces:
         pieces.append(_piece(data[at:]))
     return pieces[0] if len(pieces) == 1 else f"[{', '.join(pieces)}]"
+
+
+def _lines(data: Buffer) -> str:
+    """Bytes as a text of several lines, if they are one, in UTF-8, and not for the most part repeats."""
+    try:
+        text = bytes(data).decode()
+    except UnicodeDecodeError:
+        return ""
+    body = text.removesuffix("\0")
+    if "\n" not in body or not all(letter.isprintable() or letter in "\t\r\n" for letter in body):
+        return ""
+    if 2 * sum(len(run[0]) for run in _AGAIN.finditer(data)) > len(data):
+        return ""
+    # A carriage return that stands for itself would be lost, and quotes must not end the text.
+    escaped = _QUOTES.sub(r'\\"', text.replace("\\", "\\\\")).replace("\r", "\\u000d").replace("\0", "\\u0000")
+    return f'"""\n{escaped}"""'
 
 
 def _hex(data: bytes, times: int = 1) -> str:

@@ -19,6 +19,7 @@ from ..reader.events import ENTRY, PAGE, Layer, Record, Unsized
 from ..reader.items import Stops
 from ..reader.page_data import PageData
 from ..reader.reader import Reader
+from ..reader.registry import ROWS
 from ..writer.draft import ANNOUNCING, Draft
 from ..writer.part import RECORDS, Part, raw
 from ..writer.writer import Writer
@@ -193,6 +194,10 @@ class FromStream(Stops):
 
     def _add(self, part: Part, keys: list[tuple[str, str]] | None = None, note: str = "") -> None:
         """A part, by `keys` if its body is written otherwise than it is judged."""
+        if self._pending is not None and _announces(self._pending[0], part):
+            header, _, before = self._pending
+            values = {name: it for name, it in header.values.items() if name != ROWS[header.layer].length}
+            self._pending = header, dump.body_of(replace(header, values=values)), before
         self._settle()
         self._pending = part, keys, note
 
@@ -247,6 +252,14 @@ class _Nowhere:
 
     def write(self, data: Buffer, /) -> int:
         return len(data)
+
+
+def _announces(header: Part, record: Part) -> bool:
+    """Whether a file's header has the length of the one record after it, which then goes without saying."""
+    length = ROWS[header.layer].length if header.path and header.layer == record.layer else ""
+    if not length or header.is_record or not record.is_record or record.declared_length is not None:
+        return False
+    return bool(header.values.get(length) == sum(map(len, record.contents("<"))) + record.fill)
 
 
 def _order(layer: Layer, path: str, data: bytes) -> str:

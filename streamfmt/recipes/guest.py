@@ -13,9 +13,7 @@ from ..codec.plan import implied
 from ..reader.registry import ROWS
 from ..schema import hvm, libxc, libxl, qemu, xapi
 from ..writer.builders import (
-    CONFIGURATION,
     TOP_TABLE,
-    XENOPS,
     XML,
     XSAVE_SIZE,
     after_text,
@@ -124,7 +122,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
 
 
 def _xl(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
-    return in_xl(stream, _ended(top, "config") if "config" in top else CONFIGURATION)
+    return in_xl(stream, _ended(top, "config") if "config" in top else None)
 
 
 def _migration(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
@@ -142,7 +140,7 @@ def _xapi(top: Table, image: Draft, outer: tuple[Part, ...]) -> Draft:
     state = [sized(row.one_of("type", _STATES, ""), content(row, "body")) for row in top.tables("state")]
     if "state" not in top:
         state = [sized("QEMU_TRAD", part.values["context"]) for part in outer if "context" in part.values]
-    return in_xapi(image, *state, xenops=content(top, "xenops") if "xenops" in top else XENOPS)
+    return in_xapi(image, *state, xenops=content(top, "xenops") if "xenops" in top else None)
 
 
 def _as_it_is(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:

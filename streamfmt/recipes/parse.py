@@ -15,6 +15,7 @@ from ..codec.content import SMALL, Content, Made, joined, pieces, repeated, resi
 from ..codec.decode import layouts
 from ..codec.plan import implied
 from ..errors import FieldError, RecipeError
+from ..reader.registry import ROWS
 from ..schema.model import Choice, Field, Item, Layout, members
 from ..schema.model import Part as Variable
 from ..writer.builders import vcpu
@@ -235,7 +236,21 @@ def parts_of(
                 vcpu(kind, row.number("number", 0, most=(1 << 32) - 1), row.number("size", 0, most=1 << 20)), row
             )
         else:
-            yield around(_plain(row), row)
+            yield around(_announcing(_plain(row), row, table.any(key)), row)
+
+
+def _announcing(part: Part, row: Table, rows: list[Any]) -> Part:
+    """A header of a file with the length of the one record after it in `rows`, if it does not say that itself."""
+    length = ROWS[part.layer].length
+    if not length or part.is_record or "bytes" in row or length in part.values:
+        return part
+    *place, number = row.place
+    after = rows[number + 1] if isinstance(number, int) and number + 1 < len(rows) else None
+    if not isinstance(after, dict) or "record" not in after:
+        return part
+    following = Table(row.source, after, (*place, number + 1)) if isinstance(number, int) else row
+    record = around(_plain(following), following)
+    return replace(part, values={**part.values, length: sum(map(len, record.contents("<"))) + record.fill})
 
 
 def renamed(row: Table) -> None:

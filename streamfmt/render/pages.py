@@ -9,14 +9,22 @@ from .. import tables
 
 # Ranges of frame numbers listed; of more, only the bounds are.
 _RANGES = 4
+# Runs of page entries that are listed.
+SPANS_MAX = 1024
 
 
 class Pages:
-    """What PAGE_DATA records say of the guest's frames, summed up in constant memory."""
+    """What PAGE_DATA records say of the guest's frames, summed up in constant memory.
 
-    __slots__ = ("_many", "high", "length", "low", "ranges", "records", "types")
+    With `spans` it also has the entries one after the other, those of one type whose frames follow one another as one:
+    first and last frame and type of each, the first :data:`SPANS_MAX` of them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_many", "_spanned", "high", "length", "low", "ranges", "records", "spans", "types")
+
+    def __init__(self, spans: bool = False) -> None:
+        self.spans: list[list[int]] | None = [] if spans else None
+        self._spanned = 0
         self.records = 0
         self.length = 0
         self.types: Counter[int] = Counter()
@@ -42,6 +50,21 @@ class Pages:
         self.types.update([entry >> shift for entry in entries])
         if not self._many:
             self._note(pfns)
+        if self.spans is not None:
+            self._span(self.spans, entries)
+
+    def _span(self, spans: list[list[int]], entries: Sequence[int]) -> None:
+        """Note which frames and types come one after the other, as far as there is room."""
+        mask, shift = tables.ENTRY_PFN_MASK, tables.ENTRY_TYPE_SHIFT
+        for entry in entries:
+            pfn, kind = entry & mask, entry >> shift
+            if spans and spans[-1][1] + 1 == pfn and spans[-1][2] == kind:
+                spans[-1][1] = pfn
+            elif len(spans) < SPANS_MAX:
+                spans.append([pfn, pfn, kind])
+            else:
+                return
+            self._spanned += 1
 
     def _note(self, pfns: Sequence[int]) -> None:
         first, last = pfns[0], pfns[-1]
@@ -81,6 +104,23 @@ class Pages:
                 self._range(first, last)
         if self._many:
             self.ranges.clear()
+        if self.spans is not None and other.spans:
+            self._spanned = self._merged(self.spans, other)
+
+    def _merged(self, spans: list[list[int]], other: Pages) -> int:
+        """Take in the runs of another; how many entries those that there was room for have."""
+        count = self._spanned
+        if count < self.entries - other.entries:
+            return count  # some are missing before these
+        for first, last, kind in other.spans or ():
+            if spans and spans[-1][1] + 1 == first and spans[-1][2] == kind:
+                spans[-1][1] = last
+            elif len(spans) < SPANS_MAX:
+                spans.append([first, last, kind])
+            else:
+                return count
+            count += last - first + 1
+        return count
 
     def names(self) -> dict[str, int]:
         """Entries by page type, in the order of the types' codes."""
@@ -96,7 +136,15 @@ class Pages:
             "first_pfn": hex(self.low) if known else None,
             "last_pfn": hex(self.high) if known else None,
             "types": self.names(),
+            **self._as_spans(),
         }
+
+    def _as_spans(self) -> dict[str, object]:
+        if self.spans is None:
+            return {}
+        kinds = tables.PAGE_TYPES
+        rows = [[hex(first), hex(last), kinds.get(kind, f"type {kind}")] for first, last, kind in self.spans]
+        return {"frames": rows, "frames_left": self.entries - self._spanned}
 
     def text(self) -> str:
         """One phrase: how many, which frames, of what types."""

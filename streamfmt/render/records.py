@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import tables
 from ..codec.decode import fixed, layouts
 from ..reader.body import Body
+from ..reader.configuration import Configuration, parse, peek
 from ..reader.events import Layer, Record
 from ..reader.hvm_context import BEYOND, END, Entries
 from ..reader.page_data import PageData
@@ -24,12 +25,19 @@ from .pages import Pages, number
 Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
 
 PAGE_DATA = "libxc.PAGE_DATA"
-# Elements of an array that are shown by value, and kinds of HVM context entries that are named.
-_SHOWN = 6
-_NAMED = 32
-# Bytes and entries looked at where only walking through them gives their number.
+
+
+class Limits(NamedTuple):
+    """How much is put into words: elements of an array by value, kinds of HVM context entries, entries in all."""
+
+    elements: int
+    kinds: int
+    entries: int
+
+
+FEW, MORE, ALL = Limits(6, 32, 4096), Limits(64, 64, 4096), Limits(1 << 16, 1 << 16, 1 << 16)
+# Bytes looked at where only walking through them gives their number.
 _WALK_BYTES = 1 << 20
-_WALK_ENTRIES = 4096
 # Raw fields longer than this are content, not values.
 _RAW_MAX = 64
 # Bytes shown of a line of text.
@@ -52,12 +60,17 @@ def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
 
 @dataclass(slots=True)
 class Brief:
-    """A record in short; `pages` are those of a PAGE_DATA, which is `clean` if its remarks stay empty."""
+    """A record in short; `pages` are those of a PAGE_DATA, which is `clean` if its remarks stay empty.
+
+    `configuration` is the guest's, of the record that has it, and `source` its text.
+    """
 
     fields: Fields
     text: str
     pages: Pages | None = None
     clean: bool = True
+    configuration: Configuration | None = None
+    source: bytes = b""
 
     @property
     def summary(self) -> str:
@@ -65,8 +78,13 @@ class Brief:
         return "; ".join(filter(None, (self.text, self.pages.text() if self.pages else "")))
 
 
-def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
-    """Program that reads what a few words about the record need."""
+def brief(
+    record: Record, window: Window, most: Limits | None = None, spans: bool = False
+) -> Generator[int, int, Brief]:
+    """Program that reads what a few words about the record need, as many as `most` allows of a list, few by default.
+
+    With `spans` the pages of a batch have their runs.
+    """
     layout = layouts().get(record.path)
     if layout is None and record.layer.wraps:
         return Brief({}, "unknown, and so is its end")
@@ -75,7 +93,8 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
         return Brief({}, "unknown, may be skipped" if optional else "unknown, and mandatory")
     body = Body(window, record)
     if record.path == PAGE_DATA:
-        return (yield from _pages(body))
+        return (yield from _pages(body, spans))
+    source, length = (yield from peek(body)) if record.path == record.layer.row.configuration else (b"", 0)
     raw = yield from body.take(layout.size)
     if len(raw) < layout.size:
         return _short(record, raw)
@@ -85,13 +104,17 @@ def brief(record: Record, window: Window) -> Generator[int, int, Brief]:
         words.append(f"length says {record.declared_length:,}")
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
+    most = most or FEW
     if record.path in _WALKS:
-        words.append((yield from _WALKS[record.path](body)))
+        words.append((yield from _WALKS[record.path](body, most)))
     elif (part := _listed(layout)) is not None:
-        words.append((yield from _list(body, layout, part, fields)))
+        words.append((yield from _list(body, layout, part, fields, most)))
     elif layout.extent is not None and record.length > layout.extent:
         words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
-    return Brief(fields, ", ".join(words))
+    configuration = parse(source, length) if source else None
+    if configuration is not None and record.path not in _WALKS:
+        words.append(configuration.words())
+    return Brief(fields, ", ".join(filter(None, words)), configuration=configuration, source=source)
 
 
 def _short(record: Record, raw: bytes) -> Brief:
@@ -102,9 +125,9 @@ def _short(record: Record, raw: bytes) -> Brief:
     return Brief(fixed(layout, raw, record.layer.order), text)
 
 
-def _pages(body: Body) -> Generator[int, int, Brief]:
+def _pages(body: Body, spans: bool) -> Generator[int, int, Brief]:
     record, walk = body.record, PageData(body)
-    pages = Pages()
+    pages = Pages(spans)
     pages.records, pages.length = 1, record.length
     if not (yield from walk.begin()):
         return _short(record, walk.head)
@@ -148,7 +171,7 @@ def _listed(layout: Layout) -> Part | None:
     return part if isinstance(part, Part) and part.element is not None and part.unit else None
 
 
-def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[int, int, str]:
+def _list(body: Body, layout: Layout, part: Part, fields: Fields, most: Limits) -> Generator[int, int, str]:
     """An array of elements of one size: how many, and the first ones."""
     record = body.record
     one, many = _ELEMENTS.get(record.path, ("element", "elements"))
@@ -162,27 +185,27 @@ def _list(body: Body, layout: Layout, part: Part, fields: Fields) -> Generator[i
     element = part.element
     if element is None or not {"index", "value"} <= {row.path for row in element.fields}:
         return text
-    shown = []
-    raw = yield from body.take(part.unit * min(room, _SHOWN))
-    for at in range(0, len(raw) - part.unit + 1, part.unit):
-        row = fixed(element, raw[at : at + part.unit], body.order)
-        shown.append(f"{name_of(element, 'index', row['index'])}={row['value']:#x}")
+    shown: list[str] = []
+    while len(shown) < min(room, most.elements) and (raw := (yield from body.take(part.unit))):
+        if len(raw) == part.unit:
+            row = fixed(element, raw, body.order)
+            shown.append(f"{name_of(element, 'index', row['index'])}={row['value']:#x}")
     rest = f", and {room - len(shown):,} more" if room > len(shown) else ""
     return f"{text}: {', '.join(shown)}{rest}" if shown else text
 
 
-def _context(body: Body) -> Generator[int, int, str]:
+def _context(body: Body, most: Limits) -> Generator[int, int, str]:
     """The types of Xen's save entries, neighbours of one type taken together."""
     walk = Entries(body)
     kinds: list[tuple[str, int]] = []
     entries = named = 0
-    while entries < _WALK_ENTRIES and (yield from walk.next()):
+    while entries < most.entries and (yield from walk.next()):
         entries += 1
         name = tables.HVM_TYPES[walk.kind][0] if walk.kind in tables.HVM_TYPES else f"type {walk.kind}"
         if kinds and kinds[-1][0] == name and named == entries - 1:
             kinds[-1] = name, kinds[-1][1] + 1
             named += 1
-        elif len(kinds) < _NAMED:
+        elif len(kinds) < most.kinds:
             kinds.append((name, 1))
             named += 1
     claim = number(walk.length, "byte", "bytes")
@@ -198,14 +221,14 @@ def _context(body: Body) -> Generator[int, int, str]:
     return text + (f", then {number(body.left, 'more byte', 'more bytes')}" if body.left else "")
 
 
-def _pairs(body: Body) -> Generator[int, int, str]:
+def _pairs(body: Body, _: Limits) -> Generator[int, int, str]:
     """How many strings in pairs, in as much of the body as is looked at."""
     strings = yield from Pairs(body).count(_WALK_BYTES)
     text = number(strings // tables.PAIR_STRINGS, "pair", "pairs")
     return text + (f", and {number(body.left, 'more byte', 'more bytes')}" if body.left else "")
 
 
-def _emulator_state(body: Body) -> Generator[int, int, str]:
+def _emulator_state(body: Body, most: Limits) -> Generator[int, int, str]:
     """How long an emulator's state is, and whether it is QEMU's."""
     size = body.left
     head = yield from body.take(len(_QEMU_MAGIC))
@@ -214,7 +237,7 @@ def _emulator_state(body: Body) -> Generator[int, int, str]:
     return number(size, "byte", "bytes") + (f", beginning {head.hex(' ')}" if head else "")
 
 
-def _description(body: Body) -> Generator[int, int, str]:
+def _description(body: Body, _: Limits) -> Generator[int, int, str]:
     """What a XAPI image's XENOPS record says of the guest."""
     from ..reader import sexpr  # few streams have one
 
@@ -236,14 +259,14 @@ def _description(body: Body) -> Generator[int, int, str]:
     return ", ".join(words)
 
 
-def _first_line(body: Body) -> Generator[int, int, str]:
+def _first_line(body: Body, _: Limits) -> Generator[int, int, str]:
     """How a text begins."""
     head = yield from body.take(_LINE_MAX)
-    line, _, rest = head.partition(b"\n")
-    return ascii(line.rstrip().decode("latin-1")) + (", and more" if rest or len(head) < body.record.length else "")
+    line, *rest = head.partition(b"\n")
+    return ascii(line.rstrip().decode("latin-1")) + (", and more" if rest[1] or len(head) < body.record.length else "")
 
 
-_WALKS: dict[str, Callable[[Body], Generator[int, int, str]]] = {
+_WALKS: dict[str, Callable[[Body, Limits], Generator[int, int, str]]] = {
     "libxc.HVM_CONTEXT": _context,
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
     "libxl.EMULATOR_CONTEXT": _emulator_state,
@@ -273,7 +296,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "libxc.X86_TSC_INFO": lambda _, row: (
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
-    "libxc.TOOLSTACK": lambda record, _: number(record.length, "byte", "bytes"),
+    **dict.fromkeys(("libxc.TOOLSTACK", "libvirt.XML"), lambda record, _: number(record.length, "byte", "bytes")),
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'byte', 'bytes')}",
     **dict.fromkeys(
         (f"xl-migrate.{name}" for name in tables.RECORDS["xl-migrate"].values()),

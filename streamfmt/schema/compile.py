@@ -272,8 +272,10 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "HVM_TYPES": {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES},
         "HVM_HEADER": hvm.HEADER_TYPE,
         "HVM_END": hvm.END_TYPE,
+        "HVM_CPU": hvm.CPU_TYPE,
         "HVM_PARAMS_END": hvm.PARAMS_END,
         "HVM_PARAM_PAE": hvm.PARAM_PAE_ENABLED,
+        "HVM_PARAM_VIRIDIAN": hvm.PARAM_VIRIDIAN,
         "CHECKPOINT_STATES": {code: name for name, code in libxl.CHECKPOINT_STATES.items()},
         **_machines(),
         "EMULATOR_IDS": libxl.EMULATOR_IDS,
@@ -292,6 +294,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     return {
         "XL_FLAGS": _flags(layouts["xl.header"]),
         "XL_BYTE_ORDER": xl.BYTE_ORDER,
+        "DOMID_FIRST_RESERVED": xl.DOMID_FIRST_RESERVED,
         **dict(zip(("LIBVIRT_VERSION_LEGACY", "LIBVIRT_VERSION_V2"), libvirt.VERSIONS, strict=True)),
         "XAPI_SIZED": frozenset(row.code for row in xapi.RECORDS if layouts[f"xapi.{row.name}"].parts),
         "XAPI_VERSION": xapi.VERSION,

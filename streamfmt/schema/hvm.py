@@ -60,7 +60,7 @@ CONTEXT_TYPES = (
     ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR", counted=True),
 )
 _TYPES = {row.name: row for row in CONTEXT_TYPES}
-END_TYPE, HEADER_TYPE = _TYPES["END"].code, _TYPES["HEADER"].code
+END_TYPE, HEADER_TYPE, CPU_TYPE = _TYPES["END"].code, _TYPES["HEADER"].code, _TYPES["CPU"].code
 # HVM_FILE_MAGIC and HVM_FILE_VERSION, with which a header's entry begins.  Xen refuses a context without them.
 MAGIC, VERSION = 0x54381286, 1
 _HEADER_SIZE = _TYPES["HEADER"].lengths[0]
@@ -115,3 +115,5 @@ PARAMS = {
 PARAMS_END = max(PARAMS.values()) + 1
 # Refused or dropped by receivers since 4.14 (commit 1a16fee21c): hypervisors always had PAE by then.
 PARAM_PAE_ENABLED = PARAMS["PAE_ENABLED"]
+# Which Viridian interfaces the guest sees, a bit each; savers leave it out where it is 0.
+PARAM_VIRIDIAN = PARAMS["VIRIDIAN"]

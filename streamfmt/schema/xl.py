@@ -12,6 +12,8 @@ from .model import Allowed, RecordType, little_bits, reserved_bits
 
 MAGIC = b"Xen saved domain, xl format\n \0 \r"
 BYTE_ORDER = 0x01020304
+# From here on no guest has a domain id (xen/include/public/xen.h).
+DOMID_FIRST_RESERVED = 0x7FF0
 
 HEADER = Struct(
     "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that identify an xl save file.",

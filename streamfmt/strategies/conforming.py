@@ -18,7 +18,7 @@ from ..schema import libxc, libxl, protocol, states
 from ..schema.machine import ANY, Machine
 from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
-from ..writer.builders import CONFIGURATION, XENOPS, XML, in_libvirt, in_xapi, in_xl
+from ..writer.builders import XML, configuration, in_libvirt, in_xapi, in_xl, xenops_of
 from . import records
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
@@ -251,11 +251,12 @@ _TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=
 
 def _xl(draw: st.DrawFn, plan: Plan) -> Draft:
     """An xl save file; the stream of a guest that its configuration says is HVM has the state of a device model."""
-    known = st.sampled_from((b"{}\0", CONFIGURATION))
-    configuration = draw(known | _TEXT.map(lambda text: b"{%s}\0" % text.encode()))
-    if configuration == CONFIGURATION:
+    described = draw(st.booleans())
+    if described and plan.guest == "hvm":
         plan = replace(plan, need=(*plan.need, _EMULATOR[-1]))
-    return in_xl(walked(draw, plan, "libxl"), configuration)
+    stream = walked(draw, plan, "libxl")
+    config = configuration(stream) if described else draw(_TEXT.map(lambda text: b"{%s}\0" % text.encode()))
+    return in_xl(stream, config)
 
 
 _WORD = st.binary(max_size=9)
@@ -273,7 +274,8 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
         if plan.wants(draw, "xapi.QEMU_TRAD"):
             rest.append(sized("QEMU_TRAD", draw(records.qemu_records)))
     shortest = b"((time 20240301T09:30:00Z)(word_size 64))"
-    return in_xapi(walked(draw, plan, "libxc"), *rest, xenops=draw(st.sampled_from((shortest, XENOPS))))
+    image = walked(draw, plan, "libxc")
+    return in_xapi(image, *rest, xenops=draw(st.sampled_from((shortest, xenops_of(image)))))
 
 
 class Shape(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from json import dumps
 
 from hypothesis import strategies as st
 
 from .. import tables
-from ..schema import libvirt, qemu, xapi
+from ..schema import hvm, libvirt, qemu, xapi
 from ..writer import Draft, Part, after_text, in_migration, raw, record, sized, unsized
-from ..writer.builders import XENOPS, in_libvirt, in_xl
+from ..writer.builders import XENOPS, guest_of, in_libvirt, in_xl
 from .conforming import made
 from .edits import (
     Fault,
@@ -31,6 +32,8 @@ from .from_schema import broken_field, having
 from .sample import Sample
 
 LIBXL = made(("libxl",), clean=True)
+LIBXL_PV = made(("libxl",), ("pv",), clean=True)
+LIBXL_HVM = made(("libxl",), ("hvm",), clean=True, need=("libxc.HVM_PARAMS",))
 LIBXC = made(("libxc",), modes=("plain",), clean=True)
 XL = made(("xl",), clean=True)
 LIBVIRT = made(("libvirt",), clean=True)
@@ -77,6 +80,35 @@ _NO_XML = (
     st.just(b"<domain\0/>\0"),
     PRINTABLE.filter(lambda text: not text.lstrip().startswith(b"<")).map(lambda text: text + b"\0"),
 )
+
+
+def _described(kind: str, **rest: object) -> bytes:
+    """A configuration of a guest of that type; `rest` goes to what is built."""
+    return dumps({"c_info": {"type": kind, "name": "guest"}, "b_info": rest}).encode() + b"\0"
+
+
+def _other_type(draw: st.DrawFn, stream: Draft) -> Draft:
+    kind = guest_of(stream)
+    return in_xl(stream, _described(draw(st.sampled_from({"pv": ("hvm", "pvh"), "hvm": ("pv",)}[kind]))))
+
+
+def _too_many_vcpus(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With one more vcpu than the configuration has room for, where the image has a vcpu's context."""
+    most = draw(st.integers(1, 40))
+    path = "libxc.X86_PV_VCPU_BASIC"
+    if path in stream.paths:
+        number = of(stream, path)[-1]
+        more = replace(stream.parts[number], values={**stream.parts[number].values, "vcpu_id": most})
+        yield in_xl(at(stream, number + 1, more), _described("pv", max_vcpus=most))
+
+
+def _other_viridian(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a configuration that turns on what the image has not."""
+    if guest_of(stream) == "hvm" and not any(
+        row["index"] == hvm.PARAM_VIRIDIAN for part in stream for row in part.values.get("params", ())
+    ):
+        yield in_xl(stream, _described("hvm", **{"type.hvm": {"viridian": "True"}}))
+
 
 # -- xapi -----------------------------------------------------------------------------------------------------
 
@@ -164,6 +196,16 @@ def _unfinished(draw: st.DrawFn) -> Iterator[Sample]:
 
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
+    "STREAM-CONFIG-TYPE": around(LIBXL, "xl", _other_type),
+    "STREAM-CONFIG-VCPUS": to(LIBXL_PV, _too_many_vcpus, form="xl"),
+    "STREAM-CONFIG-VIRIDIAN": to(LIBXL_HVM, _other_viridian, form="xl"),
+    "XL-CONFIG-DOMID": around(
+        LIBXL,
+        "xl",
+        lambda draw, stream: in_xl(
+            stream, b'{"c_info": {"domid": %d}}\0' % draw(st.integers(1, tables.DOMID_FIRST_RESERVED - 1))
+        ),
+    ),
     "XL-BYTEORDER": (
         partial(broken_field, path="xl.header.byteorder"),
         to(XL, big_endian("xl")),

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import string
+import tracemalloc
+from tomllib import loads
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ..checks.verifier import Verifier
+from ..codec.content import joined
 from ..reader.configuration import MOST, parse
 from ..reader.reader import Reader
+from ..recipes import dump
+from ..recipes.from_stream import from_bytes
+from ..recipes.load import load
+from ..recipes.parse import content_of
 from ..writer import Draft
 from ..writer.builders import in_libvirt, in_xapi, in_xl
 from .support.good_streams import HVM
@@ -116,15 +123,28 @@ def test_any_bytes(data: bytes) -> None:
         json.dumps(found.as_dict())
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [b"(", b"{", b"[", b'{"a":', b"<a>", b'"\\"', b'"\\', b'("\\"', b"a=[", b"'\\'", b"\xff", b"((a b)", b"a=1\n"],
-)
-def test_long_and_deep(piece: bytes) -> None:
-    """Much of anything is read in one pass and without recursion."""
-    parse(piece * (MOST // len(piece)))
+PIECES = [b"(", b"()", b"{", b"[", b'{"a":', b"{},", b"<a>", b"<a/>", b'"\\"', b'"\\', b"\\", b"a=[", b"'\\'", b"\xff"]
+PIECES += [b"((a b)", b"a=1\n"]
+
+
+@pytest.mark.parametrize("start", [b"", b"(", b'("', b"[", b'{"a":[', b'{"a":"', b"<a>", b'a="', b'((vm_str "'])
+@pytest.mark.parametrize("piece", PIECES)
+def test_long_and_deep(start: bytes, piece: bytes) -> None:
+    """Much of anything is read in one pass, without recursion and in little memory."""
+    parse(start)  # what is imported stays
+    tracemalloc.start()
+    try:
+        parse(start + piece * (2 * MOST // len(piece)) + b'"')
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 7 << 19
+
+
+def test_what_stops_it() -> None:
     assert parse(b"(" * 1000).error == "it nests too deep"
-    assert parse(b'{"a":' * 20000).error
+    assert parse(b'{"a":' * 13000).error
 
 
 def test_no_entities() -> None:
@@ -165,3 +185,24 @@ def test_cut_inside() -> None:
     reader.pump.end()
 
     assert verifier.configuration is None
+
+
+@given(st.lists(st.sampled_from(['"', '""', "\\", "\n", "\r", "\t", "a", "\xe9", "\x7f", "\u2028", "'", " ", "\0"])))
+def test_lines_in_recipes(letters: list[str]) -> None:
+    """Whatever a text has in it, the recipe gives the same bytes."""
+    data = "".join(letters).encode()
+    made = loads(f"data = {dump.data(data)}")["data"]
+
+    assert bytes(joined((content_of(made),))) == data
+
+
+def test_configurations_can_be_edited() -> None:
+    """A recipe has the configuration's lines as they are, and another one of any length fits in its place."""
+    text = b'{\n    "c_info": {\n        "name": "web01"\n    }\n}\0'
+    stream = in_xl(HVM, text)
+    recipe, _ = from_bytes(stream.render())
+    longer = load(recipe.replace('"web01"', '"another name"')).stream.render()
+
+    assert '\n        "name": "web01"\n' in recipe
+    assert load(recipe).stream.render() == stream.render()
+    assert longer == in_xl(HVM, text.replace(b"web01", b"another name")).render()

@@ -185,7 +185,7 @@ FULL = [
     ("verify --no-such", 2),
     ("identify /nowhere", 3),
     ("show /nowhere", 3),
-    ("show --full {real}/hvm-64.bin.gz", 2),
+    ("show --full --recipe {real}/hvm-64.bin.gz", 2),
     ("explain NOTHING-SUCH-RULE", 2),
     ("build /nowhere -o -", 3),
     ("build", 2),

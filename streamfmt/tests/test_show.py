@@ -16,7 +16,7 @@ from streamfmt.codec.decode import layouts
 from ..writer import RECORDS
 from .support import good_streams
 from .support.good_streams import GOOD
-from .support.show_output import ANNOUNCING, REAL, Show, dumped, objects, parsed, real, records
+from .support.show_output import ANNOUNCING, REAL, Show, dumped, head, objects, parsed, reach, real, records
 
 # -- listings ---------------------------------------------------------------------------------------------------
 
@@ -63,10 +63,14 @@ def test_real_pv_listing(capsys: pytest.CaptureFixture[str]) -> None:
     assert batches["types"] == {"NOTAB": 2241, "L1TAB": 5, "L2TAB": 2, "L3TAB": 2, "L4TAB_PINNED": 1, "XTAB": 82}
     assert rows["X86_PV_INFO"]["summary"] == "64-bit guest, 4 levels"
     assert rows["X86_PV_P2M_FRAMES"]["summary"] == "frames 0x0-0x7ff, 4 entries"
-    assert rows["X86_PV_P2M_FRAMES"]["fields"] == {"start_pfn": 0, "end_pfn": 2047}
+    frames = rows["X86_PV_P2M_FRAMES"]["fields"]
+    assert (frames["start_pfn"], frames["end_pfn"], len(frames["frames"])) == (0, 2047, 4)
     assert rows["X86_PV_VCPU_XSAVE"]["summary"] == "vcpu 0, 848 bytes"
     assert rows["X86_TSC_INFO"]["fields"]["nsec"] == hex(78189493531)
-    assert rows["SHARED_INFO"]["fields"] == {}
+    ((_, page),) = rows["SHARED_INFO"]["fields"].items()
+    assert (page["bytes"], len(page["first"])) == (4096, 512)
+    assert sum(int(last, 16) - int(first, 16) + 1 for first, last, _ in batches["frames"]) == 2333
+    assert batches["frames_left"] == 0
 
 
 def test_remus_stops_between_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +149,26 @@ def test_fields_are_what_construct_reads(name: str, show: Show) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
+def test_json_has_what_the_dump_has(name: str, show: Show) -> None:
+    """Every field of the dump, of arrays, lists and choices too, is in the record's object; page entries as runs."""
+    raw = GOOD[name].render()
+    rows = records(show(raw, "--json", "--full", "--records", ":")[1])
+    lines = [(at, words) for at, _, words in dumped(show(raw, "--hexdump", "--full")[1]) if " = " in words]
+    for row in rows:
+        body = row["offset"] + head(row)
+        for words in [words for at, words in lines if body <= at < body + row["length"]]:
+            path, _, value = words.partition(" = ")
+            if "pages" in row and path.startswith("entries"):
+                continue
+            found = reach(row["fields"], path)
+            number = re.search(r"^(\d+|0x[0-9a-f]+)( \(0x[0-9a-f]+\))?$", value)
+            assert number is None or int(str(found), 0) == int(number[1], 0)
+        if "pages" in row:
+            count = sum(int(last, 16) - int(first, 16) + 1 for first, last, _ in row["frames"])
+            assert (count, row["frames_left"]) == (row["entries"], 0)
+
+
+@pytest.mark.parametrize("name", GOOD)
 def test_byte_order_changes_nothing(name: str, show: Show) -> None:
     """A big-endian stream is listed and dumped with the same values as its little-endian twin."""
     twin = GOOD[name].big_endian("libxl", "libxc")
@@ -168,10 +192,11 @@ def test_squashing_adds_up(name: str, show: Show) -> None:
             continue
         assert {part["name"] for part in parts} == {"PAGE_DATA"}
         assert (row["offset"], row["index"]) == (parts[0]["offset"], parts[0]["index"])
-        for key in ("length", "entries", "pages"):
+        for key in ("length", "entries", "pages", "frames_left"):
             assert row[key] == sum(part[key] for part in parts)
         assert int(row["first_pfn"], 16) == min(int(part["first_pfn"], 16) for part in parts)
         assert int(row["last_pfn"], 16) == max(int(part["last_pfn"], 16) for part in parts)
+        assert row["frames"][0][0] == parts[0]["frames"][0][0]
         assert row["types"] == {kind: sum(p["types"].get(kind, 0) for p in parts) for kind in row["types"]}
 
 
@@ -246,7 +271,7 @@ def test_types(show: Show) -> None:
         (["--type", "HVM_PARAM"], "there is no record type HVM_PARAM; did you mean HVM_PARAMS"),
         (["--type", "%%%"], "there is no record type %%%"),
         (["--type", "0x10000000000000000"], "does not fit into 64 bits"),
-        (["--full"], "--full needs --hexdump"),
+        (["--full", "--recipe"], "it excludes --json, --hexdump, --full"),
         (["--json", "--hexdump"], "--hexdump is text"),
     ],
 )

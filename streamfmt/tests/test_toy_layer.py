@@ -21,7 +21,6 @@ recipe = 1
 
 [[part]]
 header = "crate.header"
-fields = { length = 9 }
 
 [[part]]
 record = "crate.LABEL"

@@ -172,11 +172,14 @@ def emulator(data: Content = qemu.EMPTY, number: int = UPSTREAM) -> Part:
 # -- containers -----------------------------------------------------------------------------------------------
 
 # What is in them where nothing else is asked for: samples, of no real guest.
-CONFIGURATION = b'{"c_info": {"type": "hvm", "name": "guest"}}\0'
+_CONFIGURATION = '{{"c_info": {{"type": "{}", "name": "guest"}}}}\0'
+CONFIGURATION = _CONFIGURATION.format("hvm").encode()
 XML = b"<domain type='xen'><name>guest</name></domain>\0"
 # A guest's configuration, and the S-expression of the XENOPS record around it: as xenopsd writes them.
-_VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max 2))"
-XENOPS = f'((time 20240301T09:30:00Z)(word_size {xapi.WORD_SIZES[-1]})(vm_str "{_VM_STR}")(xs_subtree()))'.encode()
+_VM_STR = r"((id 6f1c2c3e-0b0a-4d5e-8f70-112233445566)(name \"a \\\"guest\\\"\")(xsdata())(vcpu_max %d))"
+_XENOPS = f'((time 20240301T09:30:00Z)(word_size {xapi.WORD_SIZES[-1]})(vm_str "{_VM_STR}")(xs_subtree()))'
+_VCPUS = 2
+XENOPS = (_XENOPS % _VCPUS).encode()
 
 
 def in_libxl(image: Draft, legacy: int = 0) -> Draft:
@@ -185,13 +188,29 @@ def in_libxl(image: Draft, legacy: int = 0) -> Draft:
     return replace(image, parts=(head, record("libxl.LIBXC_CONTEXT"), *image.parts))
 
 
-def in_xl(stream: Draft, configuration: Content = CONFIGURATION, rest: bytes = b"", **flags: int) -> Draft:
-    """An xl save file of the stream; `flags` are those of the header that are not as Xen 4.6 and later write them."""
-    data = record("xl.OPTIONAL_DATA", config_len=len(configuration), config=configuration, rest=rest)
+def configuration(stream: Draft) -> bytes:
+    """A guest's configuration in libxl's JSON, of the type that the first image in the stream has, HVM without one."""
+    kind = guest_of(stream)
+    return _CONFIGURATION.format(kind).encode() if kind else CONFIGURATION
+
+
+def guest_of(stream: Draft) -> str:
+    """The type of guest that the first image in the stream has; nothing without one."""
+    types = (part.values.get("type", 0) for part in stream.parts if part.path == "libxc.domain_header")
+    return tables.GUESTS.get(next(types, 0), "")
+
+
+def in_xl(stream: Draft, config: Content | None = None, rest: bytes = b"", **flags: int) -> Draft:
+    """An xl save file of the stream, by default with a configuration that fits it.
+
+    `flags` are those of the header that are not as Xen 4.6 and later write them.
+    """
+    config = configuration(stream) if config is None else config
+    data = record("xl.OPTIONAL_DATA", config_len=len(config), config=config, rest=rest)
     head = header(
         "xl.header",
         mandatory_flags={"stream_v2": 1, "json": 1} | flags,
-        optional_data_len=layouts()["xl.OPTIONAL_DATA"].size + len(configuration) + len(rest),
+        optional_data_len=layouts()["xl.OPTIONAL_DATA"].size + len(config) + len(rest),
     )
     return replace(stream, parts=(head, data, *stream.parts))
 
@@ -229,7 +248,20 @@ def unsized(name: str, declared_length: int = 0) -> Part:
     return replace(record(f"xapi.{name}"), declared_length=declared_length)
 
 
-def in_xapi(image: Draft, *after: Part, xenops: Content = XENOPS) -> Draft:
+def xenops_of(image: Draft) -> bytes:
+    """What xenopsd knows of the guest, with room for the vcpus that the image has."""
+    most = _VCPUS
+    for part in image.parts:
+        if part.path == "libxc.HVM_CONTEXT":
+            instances = [row["instance"] for row in part.values.get("context", ()) if row["typecode"] == tables.HVM_CPU]
+            most = max(most, *(number + 1 for number in instances), 0)
+        elif "vcpu_id" in part.values:
+            most = max(most, part.values["vcpu_id"] + 1)
+    return (_XENOPS % most).encode()
+
+
+def in_xapi(image: Draft, *after: Part, xenops: Content | None = None) -> Draft:
     """A XAPI suspend image of the stream, with `after` between the memory and the end."""
+    xenops = xenops_of(image) if xenops is None else xenops
     before = (header("xapi.header"), sized("XENOPS", xenops), unsized("LIBXC"))
     return replace(image, parts=(*before, *image.parts, *after, unsized("END_OF_IMAGE")))
