@@ -14,13 +14,13 @@ _ROLES = {
     "effect": "what followed from an error before it",
     "progress": "no error",
 }
-_EVIDENCE = {"run": "seen running", "read": "read in its source"}
+_EVIDENCE = {"run": "seen running", "read": "read"}
 
 
 def full(found: Found, count: int = 1) -> str:
     """A line in full; `count` is how often the log has it."""
     known = found.known
-    again = f" ({count:,} times)" if count > 1 else ""
+    again = f", {count:,} times" if count > 1 else ""
     if found.guess:
         lines = [
             fill(f"Not a known line: {_clear(found.line)}", WIDTH),
@@ -28,10 +28,11 @@ def full(found: Found, count: int = 1) -> str:
             fill(f"A guess, by its words: {known.reader} prints one like it, ... {found.pattern} ...", WIDTH),
         ]
     else:
-        lines = [fill(f"{known.reader}: {_clear(found.line)}{again}", WIDTH)]
+        lines = [fill(f"{known.reader}{again}: {_clear(found.line)}", WIDTH)]
     reasons = [*causes(known)]
     numbered = [f"{number}. {text}" for number, text in enumerate(reasons, 1)] if len(reasons) > 1 else reasons
-    reader = f"{known.reader}, {words()['readers'][known.reader]}; {known.releases}, {_EVIDENCE[known.evidence]}"
+    reader = f"{known.reader}, {words()['readers'][known.reader]}"
+    since = f"Xen {known.releases}, " if known.releases else ""
     titles = [f"{name}: {registry()[name].title}" for name in known.clauses]
     commands = [*known.next, *(f"streamfmt explain {name}" for name in known.clauses[:1])]
     lines += ["", fill(known.means.strip(), WIDTH), ""]
@@ -40,7 +41,7 @@ def full(found: Found, count: int = 1) -> str:
         clause="\n".join(titles),
         values=", ".join(f"{name} {_clear(value)}" for name, value in found.values.items()),
         reader=reader,
-        source=known.source,
+        evidence=f"{since}{_EVIDENCE[known.evidence]}: {known.source}",
         causes="\n".join(numbered),
         next="\n".join(commands),
     )

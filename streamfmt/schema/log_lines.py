@@ -24,18 +24,19 @@ LINE_MAX = 4096
 # What stands before messages: stamps, hosts, programs with their numbers, levels, and places in a source.
 _BEFORE = re.compile(
     r"""\s*(?:
-      \d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?:\ UTC|\ GMT)?(?:[+-]\d{4})?:?   # a stamp
-    | [A-Z][a-z]{2}\s+\d+\s\d\d:\d\d:\d\d(?:\s\d{4})?\s(?:[\w.-]+(?=\s[^\s:]+:))?        # of syslog, and a host
-    | \d{8}T\d\d:\d\d:\d\d\.\d+Z\|                                                       # of XAPI
-    | \((?:XEN|d\d+(?:v\d+)?)\)                                                          # of the hypervisor
-    | \[[^\]]{0,200}\]:?                                                                 # in brackets
-    | (?:xl:\ )?(?:fatal\ )?(?:error|warning|notice|info|debug|detail|verbose|progress):
-    | [\w./-]+(?:\[\d+\])?:(?=\s)                                                        # a program
-    | \w+\.c:\d+:(?:\w+:)?                                                               # a place in a source
+      (?:\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?:\ UTC|\ GMT)?:?     # a stamp
+        |[A-Z][a-z]{2}\s+\d+\s\d\d:\d\d:\d\d(?:\s\d{4})?)                        # or one of syslog,
+      (?:\s[\w.-]+(?=\s[^\s:]+:))?                                               # and a host
+    | \((?:XEN|d\d+(?:v\d+)?)\)                                                  # the hypervisor
+    | \[[^\]]{0,200}\]:?                                                         # anything in brackets
+    | (?:fatal\ )?(?:error|warning|notice|info|debug|detail|verbose|progress)\ ?:
+    | [\w./-]+(?:\[\d+\])?:(?=\s)                                                # a program, or a thread
+    | \w+(?:\.c)?:\d+\ ?:(?:\w+:)?                                              # a place in a source
     | Domain\ \d+:
     )""",
     re.VERBOSE,
 )
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _AFTER = re.compile(r":? Internal error\s*$")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,}")
 # How alike a line must be to a known one to be taken for a form of it: the part of their words that both have.
@@ -88,7 +89,8 @@ def known_lines() -> tuple[LogLine, ...]:
         file = _load(name)
         rows = file.pop("line")
         for row in rows:
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in (file | row).items()}
+            pairs = (file | row).items()
+            values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in pairs}
             found.append(LogLine(**values))
     return tuple(found)
 
@@ -110,7 +112,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         if number % 2:
             last = number == len(pieces) - 2 and not pieces[-1]
             # At the end a value takes all but punctuation, before more text as little as will do.
-            word = r"\S*[^\s,;:.()\[\]]" if last else r"\S{1,400}?"
+            word = r"\S*[^\s,;:.()\[\]'\"`]" if last else r"\S{1,400}?"
             text += f"(?P<{piece}>{word})" if piece else f"(?:{word})"
         else:
             text += re.escape(piece)
@@ -138,7 +140,7 @@ def recognised(line: str) -> list[Found]:
 
     A toolstack may quote the message of another in its own, so a line can say several things.
     """
-    line = " ".join(line[:LINE_MAX].split())
+    line = " ".join(_COLOUR.sub("", line[:LINE_MAX]).split())
     found: list[tuple[int, int, Found]] = []
     for pattern, piece, compiled, known in _patterns():
         match = compiled.search(line) if piece in line else None
