@@ -35,8 +35,9 @@ class _Context(hvm_context.Entries):
     def report(self, clause: str, message: str, field: str, expected: object, actual: object, beyond: int = 0) -> None:
         """One breach, by a field of the present entry or of what is `beyond` bytes after it begins."""
         at, prefix = self.at + beyond, f"context[{self.number}]."
-        report = self.checks.context.report_field
-        report(clause, self.body.record, field, message, expected, actual, hvm_context.PATH, at, prefix)
+        self.checks.context.report_field(
+            clause, self.body.record, field, message, expected, actual, hvm_context.PATH, at, prefix
+        )
 
     def final(self) -> None:
         """The END entry: it carries nothing, and nothing follows."""

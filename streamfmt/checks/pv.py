@@ -79,8 +79,7 @@ def _range(checks: Checks, memory: Memory, record: Record, start: int, end: int)
         checks.context.report_field("LIBXC-P2M-RANGE", record, "start_pfn", message, f"at most {end:#x}", f"{start:#x}")
         return False
     if not end:
-        message = "a guest of one page: known readers crash on it"
-        checks.context.report("LIBXC-P2M-E0", record, message, field="end_pfn")
+        checks.context.report("LIBXC-P2M-E0", record, "a guest of one page", field="end_pfn")
     if memory.guest_width is None:
         return True
     per_frame = tables.PAGE_SIZE // memory.guest_width

@@ -19,6 +19,10 @@ from .. import data
 FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture")
 # The reader and the release that our command of the same name stands in for.
 SCRIPT, SCRIPT_RELEASE = "verify-stream-v2", "4.17"
+# What of `does` says that a reader does not survive: it ends by a fault, or it never ends.  Such a row is no recipe:
+# it has no note, and where it depends on the breach no other words than these.
+FATAL = frozenset(("crash", "hang"))
+OTHERWISE = "it is broken otherwise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class Behaviour:
     note: str = ""
     when: str = ""
     kept: bool = False
+
+    @property
+    def words(self) -> str:
+        """What it does, for people."""
+        return "does not survive" if self.does in FATAL else self.does
 
     def covers(self, release: str) -> bool:
         """Whether this is about that release."""
@@ -70,6 +79,11 @@ class Clause:
     merged: tuple[str, ...] = ()
     withdrawn: str = ""
     readers: tuple[Behaviour, ...] = ()
+
+    @property
+    def survived(self) -> bool:
+        """Whether no reader is known to crash or hang where the rule is broken: only then such streams are stored."""
+        return not any(row.does in FATAL and not row.kept for row in self.readers)
 
     def known(self, reader: str, release: str) -> tuple[Behaviour, ...]:
         """What is known of that release of that reader."""

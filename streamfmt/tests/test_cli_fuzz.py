@@ -176,7 +176,7 @@ def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     process = started(tmp_path, "--target", f"{FUZZED}.crashing", "--against", "none", storage=False)
     awaited(tmp_path, "fuzz-findings/*.txt")
     os.killpg(process.pid, number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
 
     assert (process.returncode, err) == (1, b"")
     assert b"crash of" in out
@@ -195,7 +195,7 @@ def test_interrupted_while_a_target_hangs(target: str, tmp_path: Path) -> None:
         time.sleep(0.01)
     for _ in range(2):
         os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
 
     assert (process.returncode, err) == (130, b"")
     assert re.fullmatch(rb"interrupted; 0 inputs in .*: nothing was tried\n", out)
@@ -209,7 +209,7 @@ def test_interrupted_at_once(number: signal.Signals, tmp_path: Path) -> None:
     process = started(tmp_path, "--target", "sleep 999", "--timeout", "1h", "--jobs", "64", "--json")
     until(lambda: len(left(tmp_path)) > 4)
     os.kill(process.pid, number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     report = json.loads(out)
     jsonschema.validate(report, json.loads(Path(data.path("spec", "json", "fuzz.json")).read_text()))
 
@@ -224,7 +224,7 @@ def test_interrupted_without_a_failure(tmp_path: Path) -> None:
     process = started(tmp_path, "--target", "sh -c 'echo >>log'", "--against", "none")
     logged(tmp_path, 20)
     os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
 
     assert (process.returncode, err) == (128 + signal.SIGTERM, b"")
     assert re.fullmatch(rb"interrupted; [1-9]\d* inputs in .*: no failure so far\n", out)
@@ -237,7 +237,7 @@ def test_interrupted_while_a_failure_is_made_small(tmp_path: Path) -> None:
     # Two of one kind may come as one.
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(process.pid, number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
 
     assert (process.returncode, err) == (1, b"")
     assert b": 1 failure, in fuzz-findings\n" in out
@@ -271,7 +271,7 @@ def test_one_process_is_killed(target: str, tmp_path: Path) -> None:
     for pid in children(process.pid):
         if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
 
     assert process.returncode == 3
     assert b"one of the searching processes ended with status -9\n" in err

@@ -40,10 +40,13 @@ def test_it_is_small() -> None:
 
 @pytest.mark.parametrize("clause", [clause.id for clause in registry().values() if clause.judged == "stream"])
 def test_each_clause_has_its_streams(clause: str) -> None:
-    """One that breaks it and nothing else; what keeps it is good.toml, and its own where it takes more than that."""
+    """One that breaks it and nothing else; what keeps it is good.toml, and its own where it takes more than that.
+
+    A breach that a real reader does not survive is not stored.
+    """
     broken = [row for row in ROWS if row["id"].startswith(f"{clause}/broken/")]
 
-    assert broken
+    assert bool(broken) == registry()[clause].survived
     for row in broken:
         assert {finding["clause"] for finding in row["findings"]} == {clause}, row["id"]
     for row in ROWS:
@@ -86,13 +89,8 @@ def test_what_readers_have_to_do() -> None:
         # Readers have to refuse a body that is too short, and only that.
         ("LIBXC-PVINFO-LEN/broken/short", "reject"),
         ("LIBXC-PVINFO-LEN/broken/long", "either"),
-        ("LIBXL-CKPTSTATE-LEN/broken/three", "reject"),
-        ("LIBXL-CKPTSTATE-LEN/broken/with-padding", "either"),
         # What a guest has is known to who has it.
-        ("hostile/highest-frame", "either"),
         ("hostile/vcpu-below-zero", "either"),
-        # There is a checkpoint to go back to.
-        ("history/remus-end-drops-pages", "either"),
     ],
 )
 def test_what_a_reader_has_to_do_with(name: str, does: str) -> None:
@@ -203,7 +201,7 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     assert row == next(row for row in ROWS if row["id"] == "good/hvm")
     assert main(["corpus", "show", "--json", "good/hvm"]) == 0
     assert json.loads(capsys.readouterr().out) == row
-    assert main(["corpus", "show", "CKPT-CUT/broken/inside-header"]) == 0
+    assert main(["corpus", "show", "CKPT-CUT/accepted/after-first"]) == 0
     out = capsys.readouterr().out
     assert "a reader  has to accept it" in out
     assert main(["corpus", "show", "good/hmv"]) == 2
@@ -234,7 +232,7 @@ def test_hostile_streams_are_small() -> None:
     rows = [row for row in ROWS if row["id"].startswith(("history/", "hostile/"))]
     others = {row["sha256"] for row in ROWS if row not in rows}
 
-    assert len(rows) > 100
+    assert len(rows) > 90
     assert not [row["id"] for row in rows if row["sha256"] in others]
     assert all(row["size"] < 1 << 16 for row in rows)
 

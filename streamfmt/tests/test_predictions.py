@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from ..conformance.conditions_xenguest import XENGUEST
 from ..conformance.looks import look
 from ..conformance.peers import XENPEER, Verdict
 from ..conformance.predictions import PEERS, Comparison, Step, steps
-from ..schema.clauses import registry
+from ..corpus import store
+from ..schema.clauses import FATAL, registry
 from .support import peers
 from .support.corpus import BREAKING
 from .support.good_streams import HVM
@@ -48,6 +50,9 @@ def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
     assert list(unexplained(peer, table)) == []
     assert list(unsupported(peer, table)) == []
     assert not [row.seen.case.name for row in table if row.verdict.verdict == "accept" and row.verdict.refused]
+    stored = {row["sha256"] for row in store.read_index()}
+    died = [row.seen for row in table if row.verdict.verdict in FATAL]
+    assert [seen.case.name for seen in died if sha256(seen.data).hexdigest() in stored] == []
     if peer is XENGUEST:
         assert unused(table) == set()
     assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"

@@ -45,6 +45,7 @@ class Stream:
         self.outer.version = 2
         self.image = self.outer if form == "libxc" else Layer("libxc", self.outer)
         self.image.guest, self.image.version = guest, version
+        self.at = 0
         if form == "xapi":
             self.outer.guest = guest  # a device's record before the memory is out of order anyway
 
@@ -55,13 +56,14 @@ class Stream:
         kind = CODES.get(path, 0x80000000)
         self.verifier.record(Record(layer, kind, 0, 0))
         layer.index += 1
+        self.at += 1  # one byte a record is enough to show where a checkpoint ended
         if path.endswith((".END", ".END_OF_IMAGE")):
             self.verifier.ended(layer, 0)
         elif path == "libxc.CHECKPOINT":
-            layer.checkpoints += 1
-            self.verifier.checkpoint(layer, 0)
+            layer.close_checkpoint(self.at)
+            self.verifier.checkpoint(layer, self.at)
         elif path == "libxl.CHECKPOINT_END":
-            layer.checkpoints += 1
+            layer.close_checkpoint(self.at)
         elif path == "libxl.LIBXC_CONTEXT":
             self.outer.guest = self.image.guest
         return {finding.clause for finding in self.verifier.findings.kept[before:]}
@@ -69,7 +71,7 @@ class Stream:
     def stop(self) -> set[str]:
         """The clauses that the stream breaks by stopping here."""
         before = len(self.verifier.findings.kept)
-        self.verifier.truncated(self.outer, None, 0, HEADER, "the stream")
+        self.verifier.truncated(self.outer, None, self.at, HEADER, "the stream")
         return {finding.clause for finding in self.verifier.findings.kept[before:]}
 
 

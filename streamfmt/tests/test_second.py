@@ -71,7 +71,7 @@ NOT_JUDGED_THERE: dict[str, tuple[str, Callable[[Outcome], bool], Vector]] = {
     "LIBXC-PTE-PFN": (
         "what pages hold is looked at on request only, and the second reader takes none",
         lambda outcome: _alone(outcome, "LIBXC-PTE-PFN"),
-        SMALL["LIBXC-PTE-PFN"]["broken:first-slot"],
+        SMALL["LIBXC-PTE-PFN"]["broken:drawn-0"],
     ),
     "CKPT-CUT": (
         "of a record that a cut left unfinished the second reader judges the header only",
@@ -184,7 +184,7 @@ def test_history_and_hostile_scope() -> None:
     for name in ("history", "hostile"):
         made = [entry.recipe for entry in entries.collection(name)]
         verdicts = [second.judge(recipe.stream.render(), recipe.form, recipe.mode)[0] for recipe in made]
-        assert verdicts.count("unknown") < len(verdicts) // 3
+        assert verdicts.count("unknown") < len(verdicts) // 2
         assert min(verdicts.count("accept"), verdicts.count("reject")) > 10
 
 

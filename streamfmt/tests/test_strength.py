@@ -21,13 +21,17 @@ from .. import data, tables
 from ..checks.verifier import Verifier
 from ..schema.layers import LAYERS
 from .support.corpus import BREAKING, SEVERAL
+from .support.drawn import displaced
 from .support.vector import judged, reported
 
 HERE = Path(data.__file__).parent / "checks"
 _FAULT = Verifier.report
 Place = tuple[str, int]
 Function = tuple[str, str]
-STREAMS = {clause: {**vectors, **SEVERAL.get(clause, {})} for clause, vectors in BREAKING.items()}
+_DISPLACED = displaced()
+STREAMS = {
+    clause: {**vectors, **SEVERAL.get(clause, {}), **_DISPLACED.get(clause, {})} for clause, vectors in BREAKING.items()
+}
 _MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("*.py"))}
 _FUNCTIONS: dict[Function, ast.FunctionDef] = {
     (module, node.name): node

@@ -327,7 +327,7 @@ def test_a_terminal_as_input() -> None:
     os.write(leader, b"a line\n")
     assert os.read(process.stdout.fileno(), 100) == b"a line\n"
     os.write(leader, b"\4")
-    out, messages = process.communicate(timeout=30)
+    out, messages = process.communicate(timeout=120)
     os.close(leader)
 
     assert (process.returncode, out) == (1, b"")

@@ -1,12 +1,13 @@
 """Every vector, by clause: the corpus, in the shape that tests run over it.
 
-Each clause that a stream alone can break has at least one accepting and one breaking stream there; `test_closure`
-holds the corpus to that.
+Each clause that a stream alone can break has at least one accepting and one breaking stream; `test_closure` holds the
+corpus to that.  Breaches that a real reader does not survive are not stored: those are made here, from strategies.
 """
 
 from __future__ import annotations
 
 from ...corpus import entries
+from .drawn import fatal, vectors
 from .good_streams import GOOD
 from .vector import Table, Vector
 
@@ -27,7 +28,7 @@ def _tables(kind: str) -> Table:
 
 # What each clause accepts beyond the good streams, which break nothing.
 ACCEPTING = _tables("accepted")
-BREAKING = _tables("broken")
+BREAKING = _tables("broken") | {clause: vectors(clause) for clause in fatal()}
 # Streams that break a clause and, since that cannot be helped, others.
 SEVERAL = _tables("several")
 # Records in every place that the rules leave them.
