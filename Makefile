@@ -10,12 +10,13 @@ SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
 help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
 	@echo 'make test      lint, types and all fast tests'
-	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root)'
+	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root),'
+	@echo '                and unpack those of two more releases of Xen into .peers'
 	@echo 'make pythons   fetch newer Pythons into .pythons for the tests to try (Debian)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
 	@echo 'make generate  rewrite the files generated from the schemas and clauses'
-	@echo 'make differences  run the peers again and rewrite docs/differences.md (after make peers)'
+	@echo 'make differences  run the peers again and rewrite docs/differences.md and what the clauses say was run (after make peers)'
 	@echo 'make clean     remove .venv and build products'
 
 $(VENV)/bin/python:
@@ -70,6 +71,10 @@ peers:
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17
 	$(MAKE) --no-print-directory -C conformance/xenpeer
+	@sh conformance/debian/peers.sh .peers || \
+	  echo 'of the releases of Xen that this machine does not install one cannot be had; its tests will be skipped' >&2
+	@set -e; for root in .peers/*/root; do test ! -d "$$root" || \
+	  $(MAKE) --no-print-directory -C conformance/xenpeer REL="$$(basename "$$(dirname "$$root")")"; done
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q streamfmt
@@ -82,6 +87,8 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.reference
 	$(BIN)/python -m streamfmt.render.compatibility
+	$(BIN)/python -m streamfmt.render.evidence
+	$(BIN)/python -m streamfmt.render.magic5
 	$(BIN)/streamfmt corpus build
 
 differences: $(VENV)/.developer
@@ -89,4 +96,4 @@ differences: $(VENV)/.developer
 
 clean:
 	@$(MAKE) --no-print-directory -C conformance/xenpeer clean
-	rm -rf $(VENV) .pythons docs/_build dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pythons .peers docs/_build dist build .mypy_cache .pytest_cache .ruff_cache

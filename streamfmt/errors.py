@@ -46,7 +46,8 @@ class NotAStreamError(StreamError):
         self.offset = offset
 
     def __str__(self) -> str:
-        return f"at offset {self.offset}: {self.identity.name} ({self.identity.evidence})"
+        hint = f"; {self.identity.hint}" if self.identity.hint else ""
+        return f"at offset {self.offset}: {self.identity.name} ({self.identity.evidence}){hint}"
 
 
 class TruncatedError(StreamError):

@@ -3,33 +3,22 @@
 # Nothing is installed.  The packages come from the mirror that this machine is set to, and apt checks their signatures.
 set -eu
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
-sources=/etc/apt/sources.list.d/debian.sources
-uri=$(sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' "$sources" | head -1)
-key=$(sed -n 's/^Signed-By:[[:space:]]*//p' "$sources" | head -1)
-if [ -z "$uri" ] || [ -z "$key" ]; then
-    echo "fetch.sh: $sources does not name a mirror and its key" >&2
-    exit 1
-fi
+. "$(dirname "$0")/../debian/suite.sh"
 
 fetch() { # SUITE VERSION
     home=$dir/$1-$2
     if [ -x "$home/bin/python$2" ]; then
         return
     fi
-    apt=$dir/apt-$1
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$home/bin" "$home/packages"
-    echo "deb [signed-by=$key] $uri $1 main" >"$apt/sources.list"
-    options="-qq -o Dir::Etc::SourceList=$apt/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$apt/lists
-             -o Dir::Cache=$apt/cache -o APT::Sandbox::User=root"
-    # shellcheck disable=SC2086 # several words
-    apt-get $options update
+    mkdir -p "$home/bin" "$home/packages"
+    suite "$dir" "$1"
     # The interpreter with its library, and what the modules that we use are linked with, down to the suite's own libc.
     (
         cd "$home/packages"
         for package in "python$2-minimal" "libpython$2-minimal" "libpython$2-stdlib" libc6 libssl3t64 libexpat1 zlib1g \
             libbz2-1.0 libffi8 liblzma5 libzstd1 libuuid1; do
-            # shellcheck disable=SC2086
-            apt-get $options download "$package/$1"
+            # shellcheck disable=SC2086 # several words
+            apt-get $apt download "$package/$1"
         done
     )
     for package in "$home"/packages/*.deb; do

@@ -16,7 +16,8 @@
 #include <xen/sysctl.h>
 #include <xen/version.h>
 
-#define XEN_VERSION     ((4 << 16) | 17)
+/* The release that the library is of; a saver writes it into the domain header. */
+#define XEN_VERSION     ((4 << 16) | XEN_MINOR)
 
 static long do_sysctl(struct xen_sysctl *s)
 {

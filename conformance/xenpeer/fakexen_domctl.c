@@ -28,7 +28,9 @@ static long getinfo(struct xen_domctl *d)
     i->shared_info_frame = fx.hvm ? FX_NO_FRAME : fx.shinfo_mfn;
     i->nr_online_vcpus = fx.nr_vcpus;
     i->max_vcpu_id = fx.nr_vcpus - 1;
+#if XEN_MINOR >= 15
     i->gpaddr_bits = 48;
+#endif
     return 0;
 }
 
@@ -61,13 +63,7 @@ static long shadow_op(struct xen_domctl_shadow_op *s)
         return 0;
 
     case XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
-        if ( fx.logdirty )
-            return -EINVAL;
-        fx.dirty_bits = fx.max_gpfn + 1;
-        free(fx.dirty);
-        fx.dirty = calloc(1, fx.dirty_bits / 8 + 8);
-        fx.logdirty = fx.dirty != NULL;
-        return fx.logdirty ? 0 : -ENOMEM;
+        return fx.logdirty ? -EINVAL : fx_log_dirty();
 
     case XEN_DOMCTL_SHADOW_OP_CLEAN:
     case XEN_DOMCTL_SHADOW_OP_PEEK:
@@ -108,9 +104,7 @@ static long set_policy(struct xen_domctl_cpu_policy *p)
 
     if ( p->nr_leaves > 512 || p->nr_msrs > 16 )
         return -E2BIG;
-    if ( fx.audit_policy &&
-         (rc = fx.audit_policy(p->leaves.p, p->nr_leaves,
-                               p->msrs.p, p->nr_msrs)) )
+    if ( fx.audit_policy && (rc = fx.audit_policy(p)) )
         return rc;
     fx.nr_leaves = p->nr_leaves;
     fx.nr_msrs = p->nr_msrs;

@@ -56,6 +56,7 @@ long memory_op(unsigned int cmd, void *arg)
     case XENMEM_remove_from_physmap: return 0;
 
     case XENMEM_machphys_mfn_list:
+    case XENMEM_machphys_compat_mfn_list:       /* 4.14's PV code asks for its first frame */
     {
         struct xen_machphys_mfn_list *l = arg;
         unsigned int i;

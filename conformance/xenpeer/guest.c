@@ -113,3 +113,12 @@ void cpu_policy(void)
     fx.tsc.nsec = 0x123456789aull + opt.seed;
     fx.tsc.incarnation = 1;
 }
+
+void build_guest(void)
+{
+    cpu_policy();
+    if ( opt.pv )
+        build_pv();
+    else
+        build_hvm();
+}

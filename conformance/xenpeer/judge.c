@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,6 +35,9 @@ static struct words { char message[MESSAGE_MAX], refused[sizeof(fx.refused)]; } 
 /* The stream's file: parent and child share its position, which is where the reader stopped. */
 static int stream_fd;
 
+/* Where what nobody reads goes. */
+static int null_fd;
+
 static void vmessage(struct xentoollog_logger *, xentoollog_level level, int, const char *, const char *format,
                      va_list al)
 {
@@ -42,8 +46,8 @@ static void vmessage(struct xentoollog_logger *, xentoollog_level level, int, co
     if ( level < XTL_ERROR )
         return;
     vsnprintf(line, sizeof(line), format, al);
-    /* That the restore failed is the verdict; the line before it says why. */
-    if ( words->message[0] && !strncmp(line, "Restore failed", 14) )
+    /* That it failed is the verdict; the line before it says why. */
+    if ( words->message[0] && (!strncmp(line, "Restore failed", 14) || !strncmp(line, "Save failed", 11)) )
         return;
     strcpy(words->message, line);
 }
@@ -75,21 +79,55 @@ static int limit_memory(void)
     return setrlimit(RLIMIT_AS, &(struct rlimit){ pages * FX_PAGE + MEMORY, pages * FX_PAGE + MEMORY });
 }
 
-static void child(bool pv, bool remus)
+/* What a stream may be, and who reads it: a restorer, or COLO's primary, to whom the secondary sends lists. */
+static const struct kind {
+    const char *name;
+    bool pv, lists;
+    xc_stream_type_t type;
+} kinds[] = {
+    { "hvm", .type = XC_STREAM_PLAIN },
+    { "pv", .pv = true, .type = XC_STREAM_PLAIN },
+    { "hvm-remus", .type = XC_STREAM_REMUS },
+    { "pv-remus", .pv = true, .type = XC_STREAM_REMUS },
+    { "hvm-colo", .type = XC_STREAM_COLO },
+    { "hvm-colo-back", .lists = true, .type = XC_STREAM_COLO },
+};
+
+static bool restored(void)
 {
     unsigned long store, console;
-    int rc;
+
+    fx.nr_vcpus = FX_MAX_VCPUS;
+    opt.back = opt.type == XC_STREAM_COLO ? null_fd : -1;
+    return !restore_stream(stream_fd, &store, &console);
+}
+
+static bool lists_taken(void)
+{
+    build_guest();
+    opt.back = stream_fd;
+    save_stream(null_fd);
+    return lists_done;
+}
+
+static void child(const struct kind *kind)
+{
+    bool taken;
 
     /* A crash is a verdict: no core file of it. */
     prctl(PR_SET_DUMPABLE, 0);
-    if ( fx_init(!pv, DOMID, pv ? PV_FRAMES_JUDGED : HVM_FRAMES) || limit_memory() ||
-         setrlimit(RLIMIT_CPU, &(struct rlimit){ CPU_SECONDS, CPU_SECONDS + 1 }) )
+    opt.save = kind->lists;
+    opt.pv = kind->pv;
+    opt.type = kind->type;
+    opt.dirty = opt.vcpus = 1;
+    opt.holes = 0;
+    if ( fx_init(!kind->pv, DOMID, kind->lists ? machine_size() : kind->pv ? PV_FRAMES_JUDGED : HVM_FRAMES) ||
+         limit_memory() || setrlimit(RLIMIT_CPU, &(struct rlimit){ CPU_SECONDS, CPU_SECONDS + 1 }) )
         _exit(SETUP_FAILED);
     alarm(WALL_SECONDS);
-    fx.nr_vcpus = FX_MAX_VCPUS;
-    rc = restore_stream(stream_fd, remus, &store, &console);
+    taken = kind->lists ? lists_taken() : restored();
     memcpy(words->refused, fx.refused, sizeof(words->refused));
-    _exit(rc ? 1 : 0);
+    _exit(taken ? 0 : 1);
 }
 
 static void put_string(const char *s)
@@ -106,7 +144,7 @@ static void put_string(const char *s)
 }
 
 /* Judge what is in stream_fd, and say so. */
-static int verdict(bool pv, bool remus)
+static int verdict(const struct kind *kind)
 {
     const char *said;
     pid_t pid;
@@ -115,7 +153,7 @@ static int verdict(bool pv, bool remus)
     memset(words, 0, sizeof(*words));
     pid = fork();
     if ( pid == 0 )
-        child(pv, remus);
+        child(kind);
     if ( pid < 0 || waitpid(pid, &st, 0) < 0 )
     {
         perror("xenpeer: judge");
@@ -150,7 +188,7 @@ static int verdict(bool pv, bool remus)
 static int malformed(const char *what)
 {
     fprintf(stderr, "xenpeer: judge: %s; a request is \"KIND LENGTH\\n\" and LENGTH bytes,"
-                    " KIND one of hvm, pv, hvm-remus, pv-remus\n", what);
+                    " KIND one of hvm, pv, hvm-remus, pv-remus, hvm-colo, hvm-colo-back\n", what);
     return 2;
 }
 
@@ -185,54 +223,49 @@ static int take(unsigned long long length)
     return 0;
 }
 
-/* "KIND LENGTH\n" */
-static int parse(char *line, bool *pv, bool *remus, unsigned long long *length)
+/* "KIND LENGTH\n"; NULL if it is none. */
+static const struct kind *parse(char *line, unsigned long long *length)
 {
-    static const struct { const char *name; bool pv, remus; } kinds[] = {
-        { "hvm", false, false }, { "pv", true, false }, { "hvm-remus", false, true }, { "pv-remus", true, true },
-    };
     char *space = strchr(line, ' '), *end;
 
     if ( !space || !isdigit((unsigned char)space[1]) )
-        return -1;
+        return NULL;
     *space = '\0';
     errno = 0;
     *length = strtoull(space + 1, &end, 10);
     if ( errno || strcmp(end, "\n") )
-        return -1;
+        return NULL;
     for ( size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++ )
         if ( !strcmp(line, kinds[i].name) )
-        {
-            *pv = kinds[i].pv;
-            *remus = kinds[i].remus;
-            return 0;
-        }
-    return -1;
+            return &kinds[i];
+    return NULL;
 }
 
 int judge(void)
 {
     char line[LINE_MAX_LENGTH];
     unsigned long long length;
-    bool pv, remus;
+    const struct kind *kind;
     int rc;
 
     heap_filled = true;
     words = mmap(NULL, sizeof(*words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     stream_fd = memfd_create("stream", MFD_CLOEXEC);
+    null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     xch = xc_interface_open(&last_words, &last_words, 0);
-    if ( words == MAP_FAILED || stream_fd < 0 || !xch )
+    if ( words == MAP_FAILED || stream_fd < 0 || null_fd < 0 || !xch )
     {
         perror("xenpeer: judge");
         return 2;
     }
     while ( fgets(line, sizeof(line), stdin) )
     {
-        if ( parse(line, &pv, &remus, &length) )
+        kind = parse(line, &length);
+        if ( !kind )
             return malformed("no such request");
         rc = take(length);
         if ( !rc )
-            rc = verdict(pv, remus);
+            rc = verdict(kind);
         if ( rc )
             return rc;
     }

@@ -12,7 +12,7 @@
 #include "fakexen.h"
 #include "peer.h"
 
-struct options opt = { .pages = 64, .holes = FX_NO_FRAME, .dirty = FX_NO_FRAME, .seed = 1 };
+struct options opt = { .pages = 64, .holes = FX_NO_FRAME, .dirty = FX_NO_FRAME, .seed = 1, .back = -1 };
 xc_interface *xch;
 
 static double now(void)
@@ -30,7 +30,7 @@ static int failed(const char *what)
 }
 
 /* Frames of the machine: as many as the guest has, or as any could have. */
-static uint64_t machine_size(void)
+uint64_t machine_size(void)
 {
     if ( !opt.save )
         return opt.pv ? PV_FRAMES : HVM_FRAMES;
@@ -39,11 +39,7 @@ static uint64_t machine_size(void)
 
 static void save(int fd, struct outcome *o)
 {
-    cpu_policy();
-    if ( opt.pv )
-        build_pv();
-    else
-        build_hvm();
+    build_guest();
     o->seconds = -now();
     o->rc = save_stream(fd);
     o->err = errno;
@@ -59,7 +55,7 @@ static void restore(int fd, struct outcome *o)
 
     fx.sink = opt.sink;
     o->seconds = -now();
-    o->rc = restore_stream(fd, opt.remus, &store, &console);
+    o->rc = restore_stream(fd, &store, &console);
     o->err = o->rc ? errno : 0;
     o->seconds += now();
     o->result = o->rc ? "reject" : "accept";
@@ -110,21 +106,24 @@ static const char usage[] =
 " save:    --live N        N pre-copy rounds, then stop-and-copy\n"
 "          --dirty N       pages rewritten per round (default pages/16)\n"
 "          --remus K       checkpointed stream of K checkpoints, no END\n"
+"          --colo K        COLO's primary, K checkpoints; needs --back\n"
 "          --verify        append a VERIFY pass (needs --live)\n"
 "          --seed S  --holes N  --vcpus N  --tag (compressible pages)\n"
 "          --real-layout   HVM special pages at 0xfeff8, as in a real guest\n"
 "          --p2m-list      PV: linear p2m list instead of the 3-level tree\n"
 " restore: --remus         accept a checkpointed stream\n"
+"          --colo          COLO's secondary; --pages and --dirty as the primary\n"
 "          --max-pages N   allocation limit  --no-digest\n"
 "          --sink          HVM, for timing: guest memory goes nowhere\n"
-" both:    --json FILE  --dump FILE (memory image)  -q  -v\n";
+" both:    --back FD       COLO's channel from secondary to primary\n"
+"          --json FILE  --dump FILE (memory image)  -q  -v\n";
 
 static const struct option long_options[] = {
     { "hvm", 0, 0, 'h' }, { "pv", 0, 0, 'p' }, { "pages", 1, 0, 'n' }, { "live", 1, 0, 'l' }, { "remus", 2, 0, 'r' },
     { "dirty", 1, 0, 'd' }, { "seed", 1, 0, 's' }, { "holes", 1, 0, 'o' }, { "vcpus", 1, 0, 'c' },
     { "verify", 0, 0, 'y' }, { "tag", 0, 0, 't' }, { "json", 1, 0, 'j' }, { "dump", 1, 0, 'D' },
     { "real-layout", 0, 0, 'R' }, { "p2m-list", 0, 0, 'L' }, { "max-pages", 1, 0, 'm' }, { "no-digest", 0, 0, 'N' },
-    { "sink", 0, 0, 'S' }, { 0 } };
+    { "sink", 0, 0, 'S' }, { "colo", 2, 0, 'C' }, { "back", 1, 0, 'b' }, { 0 } };
 
 /* Fill in opt from the words after "save" or "restore"; whether they made sense. */
 static bool parse(int argc, char **argv)
@@ -139,12 +138,14 @@ static bool parse(int argc, char **argv)
         case 'n': opt.pages = strtoull(optarg, 0, 0); break;
         case 'l': opt.live = true; opt.iterations = strtoul(optarg, 0, 0); break;
         case 'r':
-            opt.remus = true;
+        case 'C':
+            opt.type = c == 'r' ? XC_STREAM_REMUS : XC_STREAM_COLO;
             /* "--remus K" as well as "--remus=K"; restore takes no K */
             if ( !optarg && opt.save && optind < argc )
                 optarg = argv[optind++];
             opt.checkpoints = optarg ? strtoul(optarg, 0, 0) : 1;
             break;
+        case 'b': opt.back = strtol(optarg, 0, 0); break;
         case 'd': opt.dirty = strtoull(optarg, 0, 0); break;
         case 's': opt.seed = strtoull(optarg, 0, 0); break;
         case 'o': opt.holes = strtoull(optarg, 0, 0); break;
@@ -170,7 +171,7 @@ static bool parse(int argc, char **argv)
         opt.dirty = opt.pages / 16 ? opt.pages / 16 : 1;
     opt.file = argv[optind];
     return optind == argc - 1 && opt.pages && opt.pages <= (opt.real_layout ? REAL_SPECIAL_PFN : 1ull << 28) &&
-           opt.vcpus <= FX_MAX_VCPUS;
+           opt.vcpus <= FX_MAX_VCPUS && (opt.type != XC_STREAM_COLO || (!opt.pv && opt.back >= 0));
 }
 
 int main(int argc, char **argv)

@@ -29,14 +29,18 @@
 
 /* main.c: the command line. */
 extern struct options {
-    bool save, pv, live, remus, verify, tag, real_layout, p2m_list, quiet,
-         verbose, no_digest, sink;
+    bool save, pv, live, verify, tag, real_layout, p2m_list, quiet, verbose,
+         no_digest, sink;
+    xc_stream_type_t type;
+    int back;                   /* COLO: the back channel's descriptor */
     unsigned int iterations, checkpoints, vcpus;
     uint64_t pages, holes, dirty, seed, max_pages;
     const char *file, *json, *dump;
 } opt;
 
 extern xc_interface *xch;
+
+uint64_t machine_size(void);
 
 /* content.c */
 #define FNV_BASIS 0xcbf29ce484222325ull
@@ -59,12 +63,14 @@ void guest_runs(void);      /* for a while: rewrites some pages, populates one h
 void *zeroed(size_t n, size_t size);    /* memory, or the end */
 void no_memory(void) __attribute__((noreturn));
 
+void build_guest(void);
 void build_hvm(void);
 void build_pv(void);
 
 /* save.c, restore.c: the library's calls, on the machine of fakexen.h. */
 int save_stream(int fd);
-int restore_stream(int fd, bool remus, unsigned long *store, unsigned long *console);
+extern bool lists_done;        /* COLO without a number of checkpoints: all lists of the back channel were taken */
+int restore_stream(int fd, unsigned long *store, unsigned long *console);
 
 /* state.c: the domain as JSON. */
 struct outcome {

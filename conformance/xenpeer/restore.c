@@ -4,19 +4,22 @@
 #include "fakexen.h"
 #include "peer.h"
 
-/* Xen and libxenguest decode a CPU policy by the same code. */
-static int audit_policy(const xen_cpuid_leaf_t *l, unsigned int nl,
-                        const xen_msr_entry_t *m, unsigned int nm)
+/* Xen and libxenguest decode a CPU policy by the same code, which libxenguest exports in every release so far and
+ * declares in no header: what xenguest.h has for it came with 4.16.  In its place below a policy, or more, is decoded. */
+int x86_cpuid_copy_from_buffer(void *policy, const xen_cpuid_leaf_t *, uint32_t nr, uint32_t *leaf, uint32_t *subleaf);
+int x86_msr_copy_from_buffer(void *policy, const xen_msr_entry_t *, uint32_t nr, uint32_t *msr);
+#define POLICY_SIZE 16384
+
+static int audit_policy(struct xen_domctl_cpu_policy *p)
 {
-    xc_cpu_policy_t *p = xc_cpu_policy_init();
+    static uint64_t policy[POLICY_SIZE / sizeof(uint64_t)];
     int rc = 0;
 
-    if ( !p )
-        return -ENOMEM;
-    if ( (nl && xc_cpu_policy_update_cpuid(xch, p, l, nl)) ||
-         (nm && xc_cpu_policy_update_msrs(xch, p, m, nm)) )
-        rc = errno ? -errno : -EINVAL;
-    xc_cpu_policy_destroy(p);
+    p->err_leaf = p->err_subleaf = p->err_msr = ~0u;
+    if ( p->nr_leaves )
+        rc = x86_cpuid_copy_from_buffer(policy, p->leaves.p, p->nr_leaves, &p->err_leaf, &p->err_subleaf);
+    if ( !rc && p->nr_msrs )
+        rc = x86_msr_copy_from_buffer(policy, p->msrs.p, p->nr_msrs, &p->err_msr);
     return rc;
 }
 
@@ -29,12 +32,36 @@ static int static_data(unsigned int missing, void *)
     return 0;
 }
 
-int restore_stream(int fd, bool remus, unsigned long *store, unsigned long *console)
+/* A COLO secondary runs between checkpoints, and reports the pages that it has written. */
+static int colo_run(void *)
+{
+    static unsigned int rounds;
+
+    rounds++;
+    if ( !fx.logdirty && fx_log_dirty() )
+        return 0;
+    for ( uint64_t i = 0; i < opt.dirty; i++ )
+        fx_mark_dirty(16 + rounds * 8 + i);
+    return 1;
+}
+
+static int yes(void *) { return 1; }
+
+static void results(xen_pfn_t, xen_pfn_t, void *) {}
+
+int restore_stream(int fd, unsigned long *store, unsigned long *console)
 {
     struct restore_callbacks cb = { .checkpoint = checkpoint, .static_data_done = static_data };
 
+    if ( opt.type == XC_STREAM_COLO )
+    {
+        cb.suspend = cb.wait_checkpoint = yes;
+        cb.postcopy = colo_run;
+        cb.restore_results = results;
+        /* The toolstack has made the guest as large as the primary's. */
+        fx.max_gpfn = opt.pages + 7;
+    }
     fx.audit_policy = audit_policy;
     *store = *console = 0;
-    return xc_domain_restore(xch, fd, DOMID, XENSTORE_PORT, store, 0, CONSOLE_PORT, console, 0,
-                             remus ? XC_STREAM_REMUS : XC_STREAM_PLAIN, &cb, -1);
+    return xc_domain_restore(xch, fd, DOMID, XENSTORE_PORT, store, 0, CONSOLE_PORT, console, 0, opt.type, &cb, opt.back);
 }

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
             print(_line("because", found.evidence))
             if found.doubt and found.doubt != found.evidence:
                 print(_line("but", found.doubt))
+            if found.hint:
+                print(_line("next", found.hint))
         if inputs.gave_up(name, failure):
             break
     return status

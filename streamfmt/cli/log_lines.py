@@ -99,7 +99,7 @@ def explained(lines: Iterable[str]) -> tuple[list[tuple[Found, int]], int]:
         known = recognised(line)
         for row in known:
             found.setdefault(row.known, row)
-            counts[row.known] += 1
+        counts.update({row.known for row in known})
         if not known and line.strip():
             unknown += 1
             kept = alarming if any(word in line.lower() for word in _ALARM) else others

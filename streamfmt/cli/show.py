@@ -301,6 +301,7 @@ class Listing(Sink):
         self._settle()
         identity = reader.identity
         if self.stopped is None and identity is not None and identity.key not in READ:
-            self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show"
+            hint = f": {identity.hint}" if identity.hint else ""
+            self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show{hint}"
         shown = self.shown if self.selecting else None
         self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

@@ -15,7 +15,7 @@ from ..checks.verifier import Verifier
 from ..errors import UnreadableError
 from ..io.sources import FileSource, PipeSource, drive, reason
 from ..reader.events import describe
-from ..reader.identify import by_magic
+from ..reader.identify import by_magic, neighbour
 from ..reader.reader import Reader
 from ..render.text import finding_lines, summary
 from . import inputs
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
+    from ..reader.window import Window
 
 PROGRAM = "verify-stream-v2"
 FORMATS = ("libxc", "libxl", "xl")
@@ -226,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(USAGE + HELP, end="", flush=True)
             return GOOD
         _read(options.input, reader)
-        return _verdict(Outcome(reader, verifier), _name(options.input), log)
+        return _verdict(Outcome(reader, verifier), reader.window, _name(options.input), log)
     except UnreadableError as error:
         log.error(f"Stream Error:\n{_name(options.input)}: cannot read: {error}")
         return BAD
@@ -247,8 +248,8 @@ def entry() -> None:
     os._exit(main())
 
 
-def _verdict(outcome: Outcome, name: str, log: Log) -> int:
-    """Print the verdict; the exit status."""
+def _verdict(outcome: Outcome, window: Window, name: str, log: Log) -> int:
+    """Print the verdict; the exit status.  `window` has how the input begins, if it stopped there."""
     verifier = outcome.verifier
     if isinstance(verifier, Summary):
         verifier.settle()
@@ -260,21 +261,23 @@ def _verdict(outcome: Outcome, name: str, log: Log) -> int:
         return GOOD
     if not log.quiet:
         lines = [line for _, line in finding_lines(outcome, severities=("error",))]
-        log.error("\n".join(("Stream Error:", *lines, *_advice(outcome), verdict)))
+        log.error("\n".join(("Stream Error:", *lines, *_advice(outcome, window), verdict)))
     return BAD
 
 
-def _advice(outcome: Outcome) -> list[str]:
+def _advice(outcome: Outcome, window: Window) -> list[str]:
     """What to try instead, if the stream begins as something else that is known."""
     first = outcome.verifier.findings.kept[:1]
     if not first or first[0].clause not in _BEGINNINGS:
         return []
     head = bytes.fromhex(first[0].actual)
-    found = by_magic(head, True, 0)
+    seen = head if window.base else bytes(window.buf[: window.hi])  # of a pipe no more than was asked for
+    found = by_magic(head, True, 0) or neighbour(seen, False, 0)
     if found is None:
         return []
     advice = f"; try -f {found.key}" if found.key in FORMATS else ""
     advice = "; streamfmt verify opens that" if found.kind == "compressed" else advice
+    advice = f"; {found.hint}" if found.hint else advice
     return [f"  looks like: {found.name}{advice}"]
 
 

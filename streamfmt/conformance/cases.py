@@ -26,7 +26,13 @@ from ..writer.boundaries import boundary_values, fields
 from ..writer.builders import in_xl
 
 # What verify-stream-v2 takes.
-_FORMS = ("libxc", "libxl", "xl")
+FORMS = ("libxc", "libxl", "xl")
+# What xenpeer calls them.
+_KIND = {"plain": "", "colo": "-colo"}
+BACK = "back-channel"
+DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
+# Of the guest that xenpeer saves to try a back channel.
+COLO_PAGES = 72
 # Larger streams of the corpus show nothing that small ones do not.
 _SIZE_MAX = 60_000
 # What of the corpus comes on top, in this order, by kind, and the word for it in a name.
@@ -65,9 +71,16 @@ class Case:
         return ROWS[self.form].image
 
     @property
+    def back(self) -> bool:
+        """Whether it is COLO's back channel."""
+        return self.form == BACK
+
+    @property
     def kind(self) -> str:
-        """What xenpeer is asked to restore it as."""
-        return f"{self.guest}-remus" if self.remus else self.guest
+        """What xenpeer is asked to read it as."""
+        if self.back:
+            return "hvm-colo-back"
+        return self.guest + _KIND.get(self.mode, "-remus")
 
     @cached_property
     def data(self) -> bytes:
@@ -210,6 +223,10 @@ def _bases() -> dict[str, Base]:
         "real-pv": Base(_real("pv-24.bin.gz"), "libxc", "pv", families="length order cut"),
         "real-remus": Base(_real("hvm-remus.bin.gz"), "libxc", "hvm", "auto", ""),
         "real-pv-list": Base(_real("pv-list.bin.gz"), "libxc", "pv", families=""),
+        # What checkpoints hold has had its turn: a COLO secondary reads them by the same code.
+        "colo-hvm": Base(remus, "libxc", "hvm", "colo", "type cut"),
+        "colo-far": Base(good["back-channel"].put(DIRTY, pfns=[COLO_PAGES]), BACK, "hvm", "colo", ""),
+        "colo-back": Base(good["back-channel"], BACK, "hvm", "colo", "field length type cut"),
     }
 
 
@@ -227,8 +244,7 @@ def _done(base: Base) -> Iterator[tuple[str, Draft]]:
 
 
 def _form(stream: Draft) -> str:
-    layer = stream.parts[0].layer if stream.parts and stream.parts[0].path in HEADERS else ""
-    return layer if layer in _FORMS else ""
+    return stream.form if stream.form in (*FORMS, BACK) else ""
 
 
 def _guest(stream: Draft) -> str:
@@ -247,7 +263,11 @@ def from_corpus() -> Iterator[Case]:
 def _known(entry: Entry) -> bool:
     made = entry.recipe
     # Legacy streams are named, and not judged.
-    known = _form(made.stream) and made.mode != "colo" and not entry.name.startswith("legacy-")
+    known = (
+        _form(made.stream)
+        and (made.mode != "colo" or made.stream.form == BACK)
+        and not entry.name.startswith("legacy-")
+    )
     return bool(known) and made.stream.size <= _SIZE_MAX
 
 
@@ -256,6 +276,8 @@ def _case(entry: Entry, words: str) -> Case:
     if "EMUXS" not in entry.collection and stream.cut is None:
         stream = _plainly(stream)
     form = _form(stream)
+    if form == BACK:
+        mode = "colo"
     if mode == "auto" and ROWS[form].image and "libxc.CHECKPOINT" not in stream.paths:
         mode = "plain"
     return Case(f"{entry.collection} {words}{entry.name}", stream, form, _guest(stream), mode)

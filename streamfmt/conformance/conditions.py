@@ -7,18 +7,18 @@ verdict that they do not mean.  `conditions_script` and `conditions_xenguest` ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 
+from ..checks.duties import EITHER
 from ..checks.findings import Finding
-from ..schema.clauses import SCRIPT_RELEASE, Behaviour, registry
+from ..schema.clauses import Behaviour, registry
 from .looks import HEADER, Look
+from .peers import RELEASE, Verdict
 
-# Both readers are of one release of Xen.
-RELEASE = SCRIPT_RELEASE
-# What lets a reader go on.
-GOOD = frozenset(("accept", "ignore"))
+# What lets a reader go on; where it is left to chance it may.
+GOOD = frozenset(("accept", "ignore", EITHER))
 
 
 def refusing(bad: Callable[[Look, Finding], bool], otherwise: str = "accept") -> Callable[[Look, Finding], str]:
@@ -27,37 +27,56 @@ def refusing(bad: Callable[[Look, Finding], bool], otherwise: str = "accept") ->
 
 
 @cache
-def _rows(clause: str, peer: str) -> tuple[Behaviour, ...]:
-    return tuple(row for row in registry()[clause].known(peer, RELEASE) if not row.kept)
+def _rows(clause: str, peer: str, release: str) -> tuple[Behaviour, ...]:
+    return tuple(row for row in registry()[clause].known(peer, release) if not row.kept)
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A reader as the clauses name it, and its functions by clause.
+    """A reader as the clauses name it, in one release, and its functions by clause.
 
+    `ask` has its verdicts on looks of which `takes` is true.  `program` is what `make peers` brings for it.
     `depends` picks what it does about a breach; `places` says where it comes upon one, if not where that lies.
     `kept` is about streams that keep a rule, what it does and where, and `context` about rules that no stream alone
-    shows: where it comes upon the breach, None if there is none.
+    shows: where it comes upon the breach, None if there is none; `chosen` picks what it does about these.
+    `shown` is about breaches that the case shows and no finding does, what it does and where.
     """
 
     name: str
+    program: str
+    ask: Callable[[Iterable[Look], str], list[Verdict]]
+    takes: Callable[[Look], bool]
     depends: Mapping[str, Callable[[Look, Finding], str]]
     places: Mapping[str, Callable[[Look], int]]
     context: Mapping[str, Callable[[Look], int | None]]
     kept: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
+    chosen: Mapping[str, Callable[[Look, int], str]] = field(default_factory=dict)
+    release: str = RELEASE
+    shown: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
+
+    def of(self, release: str) -> Peer:
+        """The same reader in another release."""
+        return replace(self, release=release)
 
     def rows(self, clause: str) -> tuple[Behaviour, ...]:
-        """What the clause says of the release of the reader that we have, where the clause is broken."""
-        return _rows(clause, self.name)
+        """What the clause says of this release of the reader, where the clause is broken."""
+        return _rows(clause, self.name, self.release)
 
-    def says(self, clause: str) -> str:
-        """What the reader does about every breach of the clause, as far as that does not depend on the case."""
-        return "".join(row.does for row in self.rows(clause))
+    def kept_rows(self, clause: str) -> tuple[Behaviour, ...]:
+        """The same where it is kept."""
+        return tuple(row for row in registry()[clause].known(self.name, self.release) if row.kept)
 
     def does(self, seen: Look, finding: Finding) -> str:
         """What the reader does about one breach; empty if the clause does not say."""
-        pick = self.depends.get(finding.clause)
-        return self.says(finding.clause) if pick is None else pick(seen, finding)
+        rows = self.rows(finding.clause)
+        if any(row.when for row in rows):
+            return self.depends[finding.clause](seen, finding)
+        return rows[0].does if rows else ""
+
+    def does_at(self, seen: Look, clause: str, at: int) -> str:
+        """What the reader does where no stream alone shows the breach."""
+        rows = self.rows(clause)
+        return self.chosen[clause](seen, at) if any(row.when for row in rows) else rows[0].does
 
     def place(self, seen: Look, finding: Finding) -> int:
         """Where the reader comes upon the breach: of a record it looks at the length before all else."""

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from ..checks.findings import Finding
 from ..reader.registry import ROWS
 from ..schema import clauses, libxc
+from . import peers
+from .cases import FORMS
 from .conditions import GOOD, Peer, refusing
-from .conditions_xenguest import no_room, vcpu_id, vcpu_pfn
+from .conditions_xenguest import SHOWN, no_room, vcpu_id, vcpu_pfn
 from .looks import HEADER, LATER, Look, actual, look
 
 
@@ -66,8 +68,16 @@ def _checkpoints(seen: Look) -> tuple[str, int] | None:
     return "reject", seen.first("libxl.CHECKPOINT_END")
 
 
+# Of what no finding shows, what it has rows for.
+_SEEN = {"LIBXC-DHDR-XENVER", "LIBXC-PAGE-REPEAT", "LIBXC-PAGE-XTAB-THEN-DATA", "LIBXC-PAGE-DATA-THEN-XTAB"}
+
+
 SCRIPT = Peer(
     clauses.SCRIPT,
+    clauses.SCRIPT,
+    ask=lambda looks, release: peers.script(((seen.case.form, seen.data) for seen in looks), release),
+    # It takes no stream that is declared checkpointed.
+    takes=lambda seen: seen.case.form in FORMS and seen.case.mode in ("auto", "plain"),
     depends={
         "LIBXC-IHDR-ENDIAN": _byte_order("libxc"),
         "LIBXL-HDR-ENDIAN": _byte_order("libxl"),
@@ -86,5 +96,6 @@ SCRIPT = Peer(
     # It wants as many bytes as a length of the wrong order says.
     places={"XL-BYTEORDER": lambda _: LATER},
     context={"LIBXC-VCPU-ID": vcpu_id, "LIBXC-PAGE-PFN-HVM": no_room, "LIBXC-VCPU-PFN": vcpu_pfn},
+    shown={name: at for name, at in SHOWN.items() if name in _SEEN},
     kept={"LIBXL-EMUXS-PAIRS": _strings, "CKPT-CKPT-REC": _checkpoints},
 )

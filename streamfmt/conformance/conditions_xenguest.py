@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema import libxc
+from . import peers
 from .conditions import Peer, refusing
+from .conditions_colo import beyond, no_header, no_list, takes_beyond
 from .looks import HEADER, LATER, Look, Seen, actual
 
 # Of the machine that xenpeer has for a restore.
@@ -13,9 +18,13 @@ VCPUS, FRAMES = 8, {"hvm": 1 << 30, "pv": 1 << 17}
 _SETTABLE = {*range(39)} - {4, 13, *range(20, 27), 30}
 _CONTEXTS = ("TILE", "TYPE", "LEN")
 _MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
+_HOLE = next(row.code for row in libxc.PAGE_TYPES if row.name == "XTAB")
 _POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "XALLOC"}
 # In the context of a 64-bit vcpu (struct vcpu_guest_context): rdx of a suspended vcpu 0, and cr3.
 _START_INFO_AT, _CR3_AT, _TOP_LEVEL = 0x268, 0x1390, 4
+# Bytes of an extended context before its registers: the vcpu's number, and the structure's size.
+_EXTENDED = 8
+_INT_MAX = (1 << 31) - 1
 # In the start_info page: store_mfn and console.domU.mfn.
 _RINGS_AT = (0x38, 0x48)
 
@@ -85,8 +94,22 @@ def _vcpu_0(seen: Look, _: Finding) -> bool:
 
 def _context(seen: Look, finding: Finding) -> bool:
     """The last context that counts is the one that is used."""
+    return any(row.index == finding.index for row in _used(seen))
+
+
+def _used(seen: Look) -> list[Seen]:
+    """Contexts that are loaded: the last one, and under COLO the one that there is at the end of each checkpoint."""
     applied = seen.applied("libxc.HVM_CONTEXT")
-    return bool(applied) and applied[-1].index == finding.index
+    if seen.case.mode != "colo":
+        return applied[-1:]
+    return [[row for row in applied if row.at < end][-1] for end in seen.whole if any(row.at < end for row in applied)]
+
+
+def _no_context(seen: Look, _: Finding) -> bool:
+    """Under COLO one is wanted at the end of each checkpoint, and of a stream without any none."""
+    if seen.case.mode != "colo":
+        return not seen.applied("libxc.HVM_CONTEXT")
+    return bool(seen.whole) and seen.first("libxc.HVM_CONTEXT") >= seen.whole[0]
 
 
 def _context_end(seen: Look, finding: Finding) -> bool:
@@ -164,8 +187,94 @@ def vcpu_pfn(seen: Look) -> int | None:
     return None
 
 
+def _far(seen: Look, at: int) -> str:
+    """Up to 4.14 the bookkeeping of HVM pages counts in a C int."""
+    row = next(row for row in seen.records if row.at == at)
+    far = seen.case.guest == "hvm" and max(pfn for _, pfn in seen.entries(row)) > _INT_MAX
+    return "crash" if far else "reject"
+
+
+def _short_extended(seen: Look) -> tuple[str, int] | None:
+    """An extended context without all that the hypervisor here looks at; the rest is what memory held."""
+    rows = [row for row in seen.applied("libxc.X86_PV_VCPU_EXTENDED") if HEADER < row.length < HEADER + _EXTENDED]
+    return (EITHER, rows[0].at) if rows else None
+
+
+# -- what is no breach by a finding -----------------------------------------------------------------------------
+
+
+def _saver(seen: Look) -> tuple[str, int] | None:
+    """No Xen that writes these images has another major number than 4, and no converter another than 0."""
+    other = [at for at in seen.domains if int.from_bytes(seen.data[at + 8 : at + 12], "little") not in (0, 4)]
+    return ("accept", other[0]) if other else None
+
+
+def _inferred(seen: Look) -> tuple[str, int] | None:
+    at = seen.first(*_MEMORY)
+    return ("accept", at) if seen.version == 2 and at < LATER else None
+
+
+def _policy_missing(seen: Look) -> tuple[str, int] | None:
+    ends = seen.applied("libxc.STATIC_DATA_END")
+    return ("accept", ends[0].at) if ends and not seen.applied("libxc.X86_MSR_POLICY") else None
+
+
+def _again(before: set[bool], after: bool) -> Callable[[Look], tuple[str, int] | None]:
+    """A page that comes again, after it came as a hole or not, as a hole or not."""
+
+    def shows(seen: Look) -> tuple[str, int] | None:
+        holes: dict[int, bool] = {}
+        for row in seen.applied("libxc.PAGE_DATA"):
+            for kind, pfn in seen.entries(row):
+                if holes.get(pfn) in before and (kind == _HOLE) == after:
+                    return "accept", row.at
+                holes[pfn] = kind == _HOLE
+        return None
+
+    return shows
+
+
+def _cut(seen: Look) -> tuple[str, int] | None:
+    return ("accept", seen.whole[-1]) if "CKPT-CUT" in seen.clauses and seen.case.remus and seen.whole else None
+
+
+def _drops(seen: Look) -> tuple[str, int] | None:
+    left = [row for row in seen.records if seen.dropped(row.at)]
+    return ("ignore", left[0].at) if left else None
+
+
+def _none_whole(seen: Look) -> tuple[str, int] | None:
+    """No checkpoint is whole, and the input ends."""
+    ended = seen.whole or seen.first("libxc.END") < LATER
+    return ("reject", LATER) if seen.case.remus and seen.case.image and not ended else None
+
+
+def _unknown_buffered(seen: Look) -> tuple[str, int] | None:
+    rows = [row.offset for row in seen.findings if row.clause == "LIBXC-REC-UNKNOWN-OPT" and seen.buffered(row.offset)]
+    return ("reject", rows[0]) if rows and not seen.dropped(rows[0]) else None
+
+
+SHOWN = {
+    "LIBXC-DHDR-XENVER": _saver,
+    "LIBXC-SDE-INFER": _inferred,
+    "LIBXC-SDE-EFFECT": _policy_missing,
+    "LIBXC-PAGE-REPEAT": _again({False}, after=False),
+    "LIBXC-PAGE-XTAB-THEN-DATA": _again({True}, after=False),
+    "LIBXC-PAGE-DATA-THEN-XTAB": _again({False}, after=True),
+    "CKPT-CUT": _cut,
+    "CKPT-DROP": _drops,
+    "CKPT-FIRST-FATAL": _none_whole,
+    "CKPT-OPT-BUF": _unknown_buffered,
+    "COLO-DIRTY-LEN": no_header,
+    "COLO-DIRTY-POS": no_list,
+}
+
+
 XENGUEST = Peer(
     "libxenguest",
+    peers.XENPEER,
+    ask=lambda looks, release: peers.xenguest(((seen.case.kind, seen.data) for seen in looks), release),
+    takes=lambda seen: seen.case.image or seen.case.back,
     depends={
         # A shift of 32 bits or more is by so many modulo 32, as x86 has it.
         "LIBXC-DHDR-PAGESHIFT": refusing(lambda _, finding: actual(finding) % 32 != libxc.PAGE_SHIFT),
@@ -180,10 +289,11 @@ XENGUEST = Peer(
         "LIBXC-VCPU0-BASIC": refusing(_vcpu_0),
         "LIBXC-HVMCTX-HEADER": refusing(_context_header),
         "LIBXC-HVMCTX-END": refusing(_context_end),
-        "LIBXC-HVMCTX-PRESENT": refusing(lambda seen, _: not seen.applied("libxc.HVM_CONTEXT")),
+        "LIBXC-HVMCTX-PRESENT": refusing(_no_context),
         # The call that sets a parameter takes the low half of its number.
         "LIBXC-HVMPARAMS-INDEX": refusing(lambda _, finding: actual(finding) & 0xFFFFFFFF not in _SETTABLE),
         "CKPT-STATIC-ONCE": refusing(_static_again),
+        "COLO-DIRTY-LEN": lambda _, __: "reject",
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), refusing(_context)),
     },
     places={
@@ -201,5 +311,9 @@ XENGUEST = Peer(
         "LIBXC-VCPU-ID": vcpu_id,
         "LIBXC-PAGE-PFN-HVM": no_room,
         "LIBXC-VCPU-PFN": vcpu_pfn,
+        "COLO-DIRTY-LEN": beyond,
     },
+    kept={"LIBXC-VCPU-EXT-LEN": _short_extended},
+    chosen={"LIBXC-PAGE-PFN-HVM": _far, "COLO-DIRTY-LEN": takes_beyond},
+    shown=SHOWN,
 )

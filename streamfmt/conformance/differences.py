@@ -1,7 +1,7 @@
 """What real readers do with thousands of streams, and docs/differences.md, the page about it.
 
-`python -m streamfmt.conformance.differences` asks the readers and writes the page; it takes a checkout, where
-`make peers` has built them.
+`python -m streamfmt.conformance.differences` asks the readers in all releases, and writes the page and into the clauses
+what was seen; it takes a checkout, where `make peers` has built them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from .. import data
 from ..schema.clauses import Behaviour, registry
 from . import peers
 from .cases import cases
-from .conditions import RELEASE, Peer
-from .conditions_xenguest import XENGUEST
+from .conditions import Peer
+from .evidence import borne_out, record
 from .looks import Look, look
+from .peers import RELEASE
 from .predictions import PEERS, Comparison, steps
 
 
@@ -29,16 +30,9 @@ def looks() -> tuple[Look, ...]:
 
 
 def compared(peer: Peer) -> list[Comparison]:
-    """Every case that the reader can be asked about, in order; the script takes no stream that is declared Remus.
-
-    Raises MissingPeerError if the reader is not installed.
-    """
-    if peer is XENGUEST:
-        asked = [seen for seen in looks() if seen.case.image]
-        verdicts = peers.xenguest((seen.case.kind, seen.data) for seen in asked)
-    else:
-        asked = [seen for seen in looks() if seen.case.mode != "remus"]
-        verdicts = peers.script((seen.case.form, seen.data) for seen in asked)
+    """Every case that the reader can be asked about, in order.  Raises MissingPeerError if it is not installed."""
+    asked = [seen for seen in looks() if peer.takes(seen)]
+    verdicts = peer.ask(asked, peer.release)
     return [Comparison(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
 
 
@@ -92,24 +86,47 @@ def _listed(found: Iterable[tuple[str, Behaviour]]) -> Iterator[str]:
 
 
 def section(peer: Peer, table: Sequence[Comparison]) -> str:
-    """The reader's part of the page."""
+    """The reader's part of the page: of the release that machines install all, of others what they do otherwise."""
+    table = [row for row in table if not row.chance]
     verdicts = Counter(row.verdict.verdict for row in table)
+    summary = ", ".join(f"{verdicts[word]:,} {word}" for word in _WORDS if verdicts[word])
+    lines = [f"## {peer.name} {peer.release}", "", f"{len(table):,} streams: {summary}.", ""]
+    lines += _whole(peer, table) if peer.release == RELEASE else _apart(peer, table)
+    return "\n".join(lines) + "\n"
+
+
+def _whole(peer: Peer, table: Sequence[Comparison]) -> list[str]:
     found = tallies(table)
     other = {clause: tally for clause, tally in found.items() if differs(clause, tally.did)}
     same = {clause: tally for clause, tally in found.items() if clause not in other}
     excuses = Counter(row.excuse for row in table if row.excuse)
-    summary = ", ".join(f"{verdicts[word]:,} {word}" for word in _WORDS if verdicts[word])
-    lines = [f"## {peer.name} {RELEASE}", "", f"{len(table):,} streams: {summary}.", ""]
-    lines += ["### Unlike streamfmt", "", *_table(other), "", "Details from the clauses:", ""]
+    lines = ["### Unlike streamfmt", "", *_table(other), "", "Details from the clauses:", ""]
     lines += _listed((clause, row) for clause in other for row in peer.rows(clause))
-    kept = [(clause.id, row) for clause in registry().values() for row in clause.known(peer.name, RELEASE) if row.kept]
+    kept = [(clause, row) for clause in registry() for row in peer.kept_rows(clause)]
     if kept:
         lines += ["", "It fails on these, although the rule is kept:", "", *_listed(kept)]
     lines += ["", "### Like streamfmt", "", *_table(same)]
     if excuses:
         lines += ["", "### Not the reader's doing", "", "The hypervisor below it is a fake one here.", ""]
         lines += [f"- {why}: {count} streams." for why, count in sorted(excuses.items())]
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _apart(peer: Peer, table: Sequence[Comparison]) -> list[str]:
+    usual = peer.of(RELEASE)
+    rows = [*registry()]
+    apart = [name for name in rows if peer.rows(name) != usual.rows(name)]
+    kept = [name for name in rows if peer.kept_rows(name) != usual.kept_rows(name)]
+    if not apart and not kept:
+        return [f"The clauses say the same of it as of {RELEASE}."]
+    found = tallies(table)
+    lines = [f"What the clauses say of it is as for {RELEASE}, but for these:", ""]
+    counted = {name: found[name] for name in apart if name in found}
+    lines += [*_table(counted), ""] if counted else []
+    lines += _listed((name, row) for name in apart for row in peer.rows(name))
+    lines += [f"- `{name}`: as streamfmt, where the rule is kept." for name in kept if not peer.kept_rows(name)]
+    lines += _listed((name, row) for name in kept for row in peer.kept_rows(name))
+    return lines
 
 
 _HEADING = """\
@@ -120,6 +137,7 @@ _HEADING = """\
 Several thousand streams, each a valid one with one change, were given to streamfmt and to real readers.
 The clauses that a stream breaks, and their `readers` data, predict what each reader does with it.
 A test runs the readers again: every prediction holds, except where the fake hypervisor below a reader is to blame.
+Streams of which the outcome is left to chance are not counted.
 
 In the tables `streams` is how many streams break a clause.
 An accepted stream counts for every clause it breaks; any other counts for the clause that stopped the reader.
@@ -134,9 +152,13 @@ def page(sections: Iterable[str]) -> str:
 
 
 def main() -> None:
-    """Write the page."""
-    target = Path(data.path("docs"), "differences.md")
-    target.write_text(page(section(peer, compared(peer)) for peer in PEERS.values()), encoding="utf-8")
+    """Ask all releases of all readers, write what was seen into the clauses, and the page."""
+    tables = {name: {release: compared(peer.of(release)) for release in peers.RELEASES} for name, peer in PEERS.items()}
+    seen = {name: {release: borne_out(table) for release, table in found.items()} for name, found in tables.items()}
+    record(seen)
+    order = sorted(peers.RELEASES, key=lambda release: release != RELEASE)
+    sections = (section(PEERS[name].of(release), tables[name][release]) for name in PEERS for release in order)
+    Path(data.path("docs"), "differences.md").write_text(page(sections), encoding="utf-8")
 
 
 if __name__ == "__main__":

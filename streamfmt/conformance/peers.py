@@ -2,7 +2,7 @@
 
 `make peers` in a checkout installs and builds them; the environment variable STREAMFMT_XENPEER names a xenpeer that
 is elsewhere.  `xenguest` asks libxenguest, the C library that restores guests, through xenpeer; `script` asks the
-modules of Xen's verify-stream-v2.
+modules of Xen's verify-stream-v2.  Both are there in several releases of Xen, of which the machine's own is `RELEASE`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import MissingPeerError
-from ..schema.clauses import SCRIPT
+from ..schema.clauses import SCRIPT, SCRIPT_RELEASE
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_ROOT = os.path.dirname(os.path.dirname(_HERE))
 XENPEER = "xenpeer"
-_BUILT = os.path.join(os.path.dirname(os.path.dirname(_HERE)), "conformance", XENPEER, XENPEER)
+# The release that the machine has installed, and all those that `make peers` brings, which unpacks the others.
+RELEASE = SCRIPT_RELEASE
+RELEASES = ("4.14", RELEASE, "4.20")
 
 
 class Verdict(NamedTuple):
@@ -39,9 +42,12 @@ class Verdict(NamedTuple):
     refused: str = ""
 
 
-def find_script() -> str | None:
-    """Where Xen's verify-stream-v2 is, of the newest release if there are several; None without one."""
-    found = glob.glob("/usr/lib/xen-*/bin/verify-stream-v2")
+def find_script(release: str = RELEASE) -> str | None:
+    """Where Xen's verify-stream-v2 is; None without one.  Of the machine's own, the newest if there are several."""
+    places = "usr/lib/xen-*/bin/verify-stream-v2"
+    if release != RELEASE:
+        return next(glob.iglob(os.path.join(_ROOT, ".peers", release, "root", places)), None)
+    found = glob.glob(f"/{places}")
     return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path)], default=None)
 
 
@@ -50,17 +56,18 @@ def script_modules(script: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(script), "..", "lib", "python"))
 
 
-def _find_xenpeer() -> str | None:
+def _find_xenpeer(release: str) -> str | None:
     """Where xenpeer is: STREAMFMT_XENPEER says, or it was built where its sources are, in a checkout."""
-    path = os.environ.get("STREAMFMT_XENPEER") or _BUILT
+    path = os.environ.get("STREAMFMT_XENPEER", "") if release == RELEASE else ""
+    path = path or os.path.join(_ROOT, "conformance", XENPEER, f"build-{release}", XENPEER)
     return path if os.access(path, os.X_OK) else None
 
 
-def require(name: str) -> str:
-    """Where the program is, "xenpeer" or "verify-stream-v2".  Raises MissingPeerError."""
-    found = {XENPEER: _find_xenpeer, SCRIPT: find_script}[name]()
+def require(name: str, release: str = RELEASE) -> str:
+    """Where the program is, "xenpeer" or "verify-stream-v2", of that release.  Raises MissingPeerError."""
+    found = {XENPEER: _find_xenpeer, SCRIPT: find_script}[name](release)
     if found is None:
-        raise MissingPeerError(name)
+        raise MissingPeerError(name if release == RELEASE else f"{name} of Xen {release}")
     return found
 
 
@@ -85,20 +92,23 @@ def _asked(
     return answers
 
 
-def xenguest(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
-    """Libxenguest's verdicts on libxc streams, each with its kind: hvm, pv, hvm-remus or pv-remus.
+def xenguest(streams: Iterable[tuple[str, bytes]], release: str = RELEASE) -> list[Verdict]:
+    """Libxenguest's verdicts on libxc streams, each with its kind.
+
+    That is hvm, pv, hvm-remus, pv-remus or hvm-colo; or hvm-colo-back for what a COLO secondary sends
+    back, of which libxenguest reads the lists only.
 
     Raises MissingPeerError without xenpeer, and RuntimeError if it stops.
     """
-    return _asked([require(XENPEER), "judge"], streams)
+    return _asked([require(XENPEER, release), "judge"], streams)
 
 
-def script(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
+def script(streams: Iterable[tuple[str, bytes]], release: str = RELEASE) -> list[Verdict]:
     """The verdicts of verify-stream-v2's modules on streams, each with its form: libxc, libxl or xl.
 
     "reject" is the script's exit status 1, "crash" its status 2.  Raises MissingPeerError without the script, and
     RuntimeError if it stops.
     """
     driver = os.path.join(_HERE, "script_driver.py")
-    modules = script_modules(require(SCRIPT))
+    modules = script_modules(require(SCRIPT, release))
     return _asked([sys.executable, "-P", driver], streams, {**os.environ, "PYTHONPATH": modules})

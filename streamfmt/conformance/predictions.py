@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema.clauses import registry
 from .conditions import GOOD, Peer
+from .conditions_colo import met
 from .conditions_script import SCRIPT, goes_on
 from .conditions_xenguest import XENGUEST
 from .looks import LATER, Look, look
@@ -60,7 +62,10 @@ _LACKING = frozenset(("LIBXC-VCPU0-BASIC",))
 
 def _breaches(seen: Look, peer: Peer) -> Iterator[tuple[Look, Finding]]:
     """The findings that the reader comes upon, each in the look at the case that shows more of it."""
-    if peer is XENGUEST:
+    if seen.case.back:
+        yield from ((seen, row) for row in met(seen))
+        return
+    if peer.name == XENGUEST.name:
         # What a whole checkpoint lacks is found where the next one would begin.
         yield from ((seen, row) for row in seen.findings if not seen.dropped(row.offset - (row.clause in _LACKING)))
         return
@@ -77,15 +82,19 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
         does = peer.does(view, finding)
         if does or registry()[finding.clause].severity == "error":
             yield Step(peer.place(view, finding), finding.clause, does)
-    view = seen if peer is XENGUEST else _as_read(seen)
+    view = seen if peer.name == XENGUEST.name else _as_read(seen)
     for clause, keeps in peer.kept.items():
-        found = keeps(view)
+        found = keeps(view) if peer.kept_rows(clause) else None
         if found:
             yield Step(found[1], clause, found[0], kept=True)
     for clause, shows in peer.context.items():
         at = shows(view)
         if at is not None:
-            yield Step(at, clause, peer.says(clause))
+            yield Step(at, clause, peer.does_at(view, clause, at))
+    for clause, shown in peer.shown.items():
+        what = shown(view)
+        if what is not None:
+            yield Step(what[1], clause, what[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,12 @@ class Comparison:
         return next((step for step in sorted(self.steps, key=lambda step: step.at) if step.does not in GOOD), None)
 
     @property
+    def chance(self) -> bool:
+        """Whether the reader may refuse the stream before its time, or crash, by chance."""
+        ended = self.ended
+        return any(step.does == EITHER and (ended is None or step.at <= ended.at) for step in self.steps)
+
+    @property
     def expected(self) -> str:
         """The verdict that follows from the clauses; empty if one leaves it open."""
         ended = self.ended
@@ -109,6 +124,8 @@ class Comparison:
 
     def shows(self, step: Step) -> bool:
         """Whether the verdict is as that step has it."""
+        if step.does == EITHER:
+            return self.verdict.verdict != "hang"
         return self.verdict.verdict == ("accept" if step.does in GOOD else step.does)
 
     @property

@@ -15,6 +15,7 @@ from ..corpus import entries
 from ..recipes.dump import dump
 from ..schema.layers import LAYERS
 from ..schema.magic import MAGICS, TRAILERS
+from ..schema.neighbours import NEIGHBOURS
 from ..writer import HEADERS
 
 # AFL takes no longer ones.
@@ -25,6 +26,9 @@ def tokens() -> Iterator[tuple[str, bytes]]:
     """Bytes that mean something, each with its name."""
     for magic in MAGICS:
         yield f"magic {magic.key}", magic.data
+    for row in NEIGHBOURS:
+        for mark in row.marks:
+            yield f"magic {row.key}", mark.data
     for trailer in TRAILERS:
         yield "trailer", trailer.data
     for layer in LAYERS:

@@ -73,3 +73,11 @@ def damaged(layer: str, raw: bytes, size: int | None = None) -> list[tuple[int, 
 def places(wrong: list[tuple[int, int, int]]) -> str:
     """What is damaged, for people: "byte 3 is 0xfe, expected 0xff"."""
     return "; ".join(f"byte {place} is {byte:#04x}, expected {due:#04x}" for place, byte, due in wrong)
+
+
+def quote(data: bytes) -> str:
+    """Bytes for a person: as text where they are text, else in hexadecimal."""
+    text = data.rstrip(b"\0")
+    if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
+        return repr(text.decode("latin-1"))
+    return data.hex(" ")

@@ -29,7 +29,7 @@ class Headers(Sink):
     def __init__(self, form: str = "auto", exact: bool = False) -> None:
         self.reader = Reader(self, form, exact)
         self.layers: list[Layer] = []
-        self.doubt = ""
+        self.doubt = self.hint = ""
 
     def run(self) -> int:
         """Run the reader until it wants bytes (see Pump.run); 0 when it has seen enough."""
@@ -66,6 +66,7 @@ class Headers(Sink):
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:
             self.doubt = f"at offset {at}: {identity.name} ({identity.evidence})"
+            self.hint = identity.hint
 
     def ended(self, layer: Layer, at: int) -> None:
         # Of other streams no more is read than the headers.
@@ -94,10 +95,10 @@ class Identification:
     """What an input is.
 
     `key` is its short name ("libxl", "xl", "legacy", or "" if unknown) and `kind` its family; `known` says whether it
-    belongs to a migration.  `description`, `evidence` and `doubt` are text; `doubt` is empty unless something does not
-    fit.  `layers` are outermost first.  `guest` is "pv" or "hvm", `xen` the major and minor version that wrote the
-    image, `toolstack_width` the bits of a legacy stream's toolstack; None if unknown.  `failure` says why the headers
-    could not be read, None if they could.
+    belongs to a migration.  `description`, `evidence`, `doubt` and `hint` are text; `doubt` is empty unless something
+    does not fit, and `hint`, what to do next, where all is read.  `layers` are outermost first.  `guest` is "pv" or
+    "hvm", `xen` the major and minor version that wrote the image, `toolstack_width` the bits of a legacy stream's
+    toolstack; None if unknown.  `failure` says why the headers could not be read, None if they could.
     """
 
     def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
@@ -117,7 +118,8 @@ class Identification:
         self.guest = identity.guest or (image.guest if image else None)
         self.toolstack_width = identity.width
         self.xen = image.xen if image and image.guest else None
-        self.doubt = str(failure) if failure else headers.doubt
+        self.doubt = str(failure) if failure else headers.doubt or identity.doubt
+        self.hint = identity.hint or headers.hint
 
     def __repr__(self) -> str:
         return f"<Identification {self.description}>"
@@ -130,7 +132,7 @@ class Identification:
     def as_dict(self, name: str = "") -> dict[str, Any]:
         """The result as plain values, as in spec/json/identify.json; `name` is the input's."""
         return {
-            "format": "streamfmt-identify-2",
+            "format": "streamfmt-identify-3",
             **named(name),
             "status": self.status,
             "failure": self.failure.as_dict() if self.failure else None,
@@ -145,4 +147,5 @@ class Identification:
             "toolstack_width": self.toolstack_width,
             "xen": list(self.xen) if self.xen else None,
             "doubt": self.doubt or None,
+            "hint": self.hint or None,
         }

@@ -7,8 +7,8 @@ find and the evidence.
 from __future__ import annotations
 
 from .. import tables
-from .fields import damaged
-from .registry import FORMS, ROWS
+from .fields import damaged, quote
+from .registry import FORMS, READ, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "c
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Layers that begin with a line of text, after which more text may come.
 _SPOKEN = {name for name, row in ROWS.items() if row.text}
-# Kinds of what may have text before it; and magics after which there may be more to see.
+# Kinds of what may have text before it; magics that may be such text; and those after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
-_LOOKED_INTO = ("xapi-http", "xapi-legacy")
+_TEXTS = ("xapi-http", "xapi-legacy")
+_LOOKED_INTO = (*_TEXTS, "qemu", "xend")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -41,11 +42,12 @@ class Identity:
     """What the first bytes of an input, or of a layer inside it, say it is.
 
     `key` is the short name ("libxl", "xl", "legacy", or "" if unknown); `kind` is one of schema.magic's, or "legacy",
-    "empty", "unknown", "unread".  `name` and `evidence` are text.  For text before a stream, `sizes` are the sizes of
-    its records in bytes, and `inner` is the key of the stream.
+    "empty", "unknown", "unread".  `name` and `evidence` are text, and so are what speaks against it (`doubt`) and what
+    to do with what is not read (`hint`), if there is any.  For text before a stream, `sizes` are the sizes of its
+    records in bytes, and `inner` is the key of the stream.
     """
 
-    __slots__ = ("evidence", "guest", "inner", "key", "kind", "name", "sizes", "width")
+    __slots__ = ("doubt", "evidence", "guest", "hint", "inner", "key", "kind", "name", "sizes", "width")
 
     def __init__(
         self, key: str, kind: str, name: str, evidence: str, width: int | None = None, guest: str | None = None
@@ -56,6 +58,7 @@ class Identity:
         self.evidence = evidence
         self.width = width
         self.guest = guest
+        self.doubt = self.hint = ""
         self.sizes: tuple[int, ...] = ()
         self.inner = ""
 
@@ -75,7 +78,7 @@ def by_magic(head: bytes, complete: bool, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has, or begins with if it is all (`complete`)."""
     for key, kind, offset, data, name in tables.MAGICS:
         if head[offset : offset + len(data)] == data:
-            evidence = f"{_quote(data)} at offset {at + offset}"
+            evidence = f"{quote(data)} at offset {at + offset}"
             if kind == "compressed" and not at:
                 evidence += "; what is compressed is opened once: decompress it and try again"
             return _named(head, key, kind, name, evidence)
@@ -99,8 +102,20 @@ def following(head: bytes, count: int, zero: bool) -> tuple[bool, str]:
             return True, name
     if zero:
         return True, "zeros up to the end, as on a block device"
-    other = by_magic(head, False, 0)
+    other = by_magic(head, False, 0) or neighbour(head, False, 0)
     return False, f"another {other.name}" if other else f"nothing known, beginning {head[:16].hex(' ')}"
+
+
+def neighbour(head: bytes, complete: bool, at: int) -> Identity | None:
+    """The identity of what is no stream and begins with `head`, at stream offset `at`, or is that (`complete`)."""
+    from .neighbours import recognise  # most inputs are streams
+
+    found = recognise(head, complete, at)
+    if found is None:
+        return None
+    identity = Identity(*found[:-1])
+    identity.hint = found[-1]
+    return identity
 
 
 def by_damaged_magic(head: bytes, at: int) -> Identity | None:
@@ -108,7 +123,7 @@ def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     for key, kind, _, data, name in tables.MAGICS:
         if wrong := damaged(key, head):
             but = f"its magic but for {len(wrong)} of {len(data)} bytes"
-            return _named(head, key, kind, name, f"{_quote(head[: len(data)])} at offset {at}, {but}")
+            return _named(head, key, kind, name, f"{quote(head[: len(data)])} at offset {at}, {but}")
     return None
 
 
@@ -141,6 +156,10 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
             ),
             default=_SHORTEST,
         )
+        if longest == _SHORTEST and not by_magic(head, False, 0):
+            from .neighbours import wanted
+
+            longest = max(longest, wanted(head))
         complete = not (yield longest)
     else:
         complete = not (yield _LONGEST)
@@ -148,12 +167,27 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     head = window.head(longest)
     at = window.position
     found = by_magic(head, complete, at) or by_damaged_magic(head, at)
-    if (found is None or found.key in _LOOKED_INTO) and not exact:
-        yield _GUESS
+    if exact:
+        found = found or neighbour(head, complete, at)
+    elif found is None or found.key in _LOOKED_INTO:
+        complete = not (yield _GUESS)
         start = window.head(_GUESS)
-        prefaced = _prefaced(start, at) if text else None
-        found = prefaced or (_legacy(start) if found is None else _within(found, start, at))
-    return found or _unknown(head, at)
+        found = (
+            (_prefaced(start, at) if text and (found is None or found.key in _TEXTS) else None)
+            or (found and _within(found, start, at))
+            or neighbour(start, complete, at)
+            or _legacy(start)
+        )
+    return _advised(found or _unknown(head, at))
+
+
+def _advised(found: Identity) -> Identity:
+    """What is found, with what to do next if it is not read."""
+    if found.key and found.key not in READ and not found.hint:
+        from .neighbours import hint  # most inputs are read
+
+        found.hint = hint(found.key)
+    return found
 
 
 def _text(data: bytes) -> int:
@@ -219,14 +253,20 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
 
 
 def _within(found: Identity, start: bytes, base: int) -> Identity:
-    """A container at stream offset `base` that is not read, with what its bytes show to be inside."""
-    at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
+    """What is at stream offset `base` and is not read, with what its bytes show to be inside."""
+    from .neighbours import look  # most inputs are read
+
+    at = look(found, start)
+    if at is None:
+        at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
     inside = by_magic(start[at : at + _LONGEST], False, base + at) or _legacy(start[at:])
-    if inside is None:
+    if not at or inside is None or inside.kind == "empty":
         return found
     name = f"{found.name} > {inside.name}"
     evidence = f"{found.evidence}; from {base + at} on {inside.evidence}"
-    return Identity(found.key, found.kind, name, evidence, inside.width, inside.guest)
+    identity = Identity(found.key, found.kind, name, evidence, inside.width, inside.guest)
+    identity.doubt, identity.hint = found.doubt, found.hint
+    return identity
 
 
 def _legacy(head: bytes) -> Identity | None:
@@ -244,15 +284,7 @@ def _unknown(head: bytes, at: int) -> Identity:
     if not any(head):
         evidence = f"the first {len(head)} bytes are zero"
     elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        evidence = f"it begins with text: {_quote(head[:32])}"
+        evidence = f"it begins with text: {quote(head[:32])}"
     else:
-        evidence = f"no known magic at offset {at}; it begins {_quote(head[:16])}"
+        evidence = f"no known magic at offset {at}; it begins {quote(head[:16])}"
     return Identity("", "unknown", "not a migration stream", evidence)
-
-
-def _quote(data: bytes) -> str:
-    """Bytes for a person: as text where they are text, else in hexadecimal."""
-    text = data.rstrip(b"\0")
-    if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
-        return repr(text.decode("latin-1"))
-    return data.hex(" ")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..schema import hvm, libxc, magic, protocol, states, xapi
+from ..schema import hvm, libxc, magic, neighbours, protocol, states, xapi
 from ..schema.catalogue import catalogue
 from ..schema.layers import LAYERS
 from ..schema.machine import Machine
@@ -286,6 +286,18 @@ def _magics() -> Iterator[str]:
         (code(row.key), code(row.of), code(row.pattern.decode()), row.name, row.source) for row in magic.NAMESAKES
     )
     yield from _section("Namesakes", intro, ("Key", "Begins as", "Pattern", "Meaning", "Source"), namesakes)
+    intro = "If nothing above matches, the first of these whose bytes are all there says what a file is."
+    marks = (
+        (
+            code(row.key),
+            " and ".join(f"{_bytes(mark.data)} at {mark.offset}" for mark in row.marks) or f"{code(row.check)} holds",
+            row.name,
+            row.hint,
+            row.source,
+        )
+        for row in neighbours.NEIGHBOURS
+    )
+    yield from _section("Neighbours", intro, ("Key", "Bytes", "Meaning", "What to do", "Source"), marks)
     intro = "The first match says what the text is; it must match all of it."
     prefaces = (
         (

@@ -52,7 +52,7 @@ def clause_text(clause: Clause) -> str:
         lines += ["", "Known readers, on meeting the breach:"]
         width = max(17, *(len(row.reader) for row in clause.readers))
         for row in clause.readers:
-            seen = "seen running" if row.evidence == "run" else "read in its code"
+            seen = f"seen running: {', '.join(row.ran)}" if row.ran else "read in its code"
             lines.append(f"  {row.reader:<{width}} {row.releases:<10} {row.words:<7} ({seen})")
             when = "though the rule is kept" if row.kept else row.when
             for words in filter(None, (when and f"when: {when}", row.note)):

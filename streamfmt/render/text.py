@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..reader.identify import Identity
+
 _COLUMNS = 80
 _MARGIN = " " * 11
 # A clause that is broken more often than this is one entry, unless all are wanted.
@@ -100,7 +102,7 @@ def summary(outcome: Outcome) -> str:
     verifier, failure = outcome.verifier, outcome.failure
     if outcome.verdict == NOT_JUDGED and verifier.unjudged is None:
         if failure is None:
-            return f"not judged: {outcome.identity.name} ({outcome.identity.evidence})"
+            return f"not judged: {_named(outcome.identity)}"
         if outcome.identity.key not in READ:
             return f"not judged: {failure}"
     numbers = []
@@ -111,7 +113,7 @@ def summary(outcome: Outcome) -> str:
     text = outcome.verdict + (f": {counted}" if counted else "")
     if verifier.unjudged:
         at, identity = verifier.unjudged
-        rest = f"not judged: what follows from {at} on, {identity.name} ({identity.evidence})"
+        rest = f"not judged: what follows from {at} on, {_named(identity)}"
         text = f"{rest}; before it: {counted or 'no finding'}" if outcome.verdict == NOT_JUDGED else f"{text}; {rest}"
     if verifier.stopped:
         text += f"; stopped at {verifier.stopped[0]}: {verifier.stopped[1]}"
@@ -120,6 +122,12 @@ def summary(outcome: Outcome) -> str:
         if verifier.complete and not verifier.stopped:
             text += ", which is after the stream's end"
     return text
+
+
+def _named(identity: Identity) -> str:
+    """What is not judged, why it is taken for that, and what to do."""
+    doubt = f", but {identity.doubt}" if identity.doubt else ""
+    return f"{identity.name} ({identity.evidence}{doubt})" + (f"; {identity.hint}" if identity.hint else "")
 
 
 def extent_lines(outcome: Outcome) -> list[str]:

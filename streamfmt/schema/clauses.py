@@ -27,7 +27,12 @@ OTHERWISE = "it is broken otherwise"
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What one known reader does with the breach: `releases` is inclusive and may be open ("4.14-").
+    """What one known reader does with the breach, in which of its releases.
+
+    `releases` are spans, inclusive and perhaps open: "4.14-", or "4.6-4.18.4, 4.19.0-4.19.1".  A number without its
+    last part stands for all of that series, or for its latest where one release is meant.  `evidence` is "run" if it
+    was seen running, in the releases that `ran` names, and "read" if we know it from the code alone.  `does` is
+    "accept", "reject", "ignore", "crash" or "hang", or "either" if that is left to chance.
 
     Where that depends on the breach there are several rows, each of which says `when` in words.  `kept` rows are about
     streams that keep the rule and have what it is about, for readers that cannot cope with these.
@@ -40,6 +45,7 @@ class Behaviour:
     note: str = ""
     when: str = ""
     kept: bool = False
+    ran: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -48,8 +54,15 @@ class Behaviour:
 
     def covers(self, release: str) -> bool:
         """Whether this is about that release."""
-        first, _, last = self.releases.partition("-")
-        return _number(first) <= _number(release) and (not last or _number(release) <= _number(last))
+        return any(first <= _number(release, _LATEST) <= last for first, last in self.spans())
+
+    def spans(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """The first and the last release of each span, as numbers of three parts."""
+        ends = [span.strip().partition("-") for span in self.releases.split(",")]
+        return [
+            (_number(first, 0), _number(last or (str(_LATEST) if dash else first), _LATEST))
+            for first, dash, last in ends
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +103,23 @@ class Clause:
         return tuple(row for row in self.readers if row.reader == reader and row.covers(release))
 
 
-def _number(release: str) -> tuple[int, ...]:
-    return tuple(map(int, release.split(".")))
+# No series has as many releases, and no project as many series.
+_LATEST = 9999
+
+
+def _number(release: str, rest: int) -> tuple[int, ...]:
+    """A release as three numbers, of which those that it does not give are the rest."""
+    numbers = [*map(int, release.split("."))]
+    return tuple(numbers + [rest] * (3 - len(numbers)))
+
+
+def _frozen(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def _clause(name: str, row: dict[str, Any]) -> Clause:
-    readers = tuple(Behaviour(**reader) for reader in row.pop("readers", ()))
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    return Clause(id=name, readers=readers, **values)
+    readers = tuple(Behaviour(**_frozen(reader)) for reader in row.pop("readers", ()))
+    return Clause(id=name, readers=readers, **_frozen(row))
 
 
 @cache

@@ -42,7 +42,7 @@ CONTEXT_TYPES = (
     ContextType(2, "CPU", (1016, 1024, 1032), history="1016 before 3.4, 1024 to 4.6, 1032 since 4.7"),
     ContextType(3, "PIC", (8,)),
     ContextType(4, "IOAPIC", (400,)),
-    ContextType(5, "LAPIC", (16, 24, 32), history="16 to 4.0, 24 to 4.20, 32 since 4.21"),
+    ContextType(5, "LAPIC", (16, 24, 32), history="16 to 4.0, 24 since 4.1, 32 since 4.18.5, 4.19.2, 4.20.1 and 4.21"),
     ContextType(6, "LAPIC_REGS", (1024,)),
     ContextType(7, "PCI_IRQ", (16,)),
     ContextType(8, "ISA_IRQ", (8,)),

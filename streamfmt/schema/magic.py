@@ -1,4 +1,6 @@
-"""The first bytes that identify containers and streams, and what else is passed by mistake.
+"""The first bytes that identify containers and streams, and what they carry.
+
+What else is given by mistake has its rows in :mod:`neighbours`, which are loaded when no stream is found.
 
 Source: the file formats' own definitions, named row by row.
 """
@@ -16,7 +18,7 @@ class Magic:
     """`data` at `offset` mean `name`; `kind` is what identify does about it.
 
     Kinds: "stream" is read by a layer of that `key`, "container" is named and peeled, "compressed" is opened,
-    "payload" is something a stream carries, "foreign" is no migration stream at all.
+    "payload" is something a stream carries; "foreign", which namesakes and neighbours are, is no migration stream.
     """
 
     key: str
@@ -60,7 +62,7 @@ MAGICS = (
         "xend",
         "container",
         b"LinuxGuestRecord",
-        "xend save file (xm save, Xen 3.0 to 4.4), which holds a legacy stream",
+        "xend save file (xm save, Xen 3.0 to 4.4)",
         "tools/python/xen/xend/XendCheckpoint.py",
     ),
     Magic(
@@ -80,7 +82,7 @@ MAGICS = (
     Magic("gzip", "compressed", b"\x1f\x8b", "gzip data", "RFC 1952"),
     Magic("xz", "compressed", b"\xfd7zXZ\0", "xz data", "tukaani.org xz file format 1.2"),
     Magic("zstd", "compressed", b"\x28\xb5\x2f\xfd", "zstd data", "RFC 8878"),
-    Magic("qemu", "payload", qemu.MAGIC, "QEMU device or migration record", "QEMU migration/savevm.c"),
+    Magic("qemu", "payload", qemu.MAGIC, "QEMU record or migration stream", "QEMU migration/savevm.c"),
     Magic(
         "hvm-context",
         "payload",
@@ -105,26 +107,6 @@ MAGICS = (
         "QEMU record of a legacy checkpoint, without its stream",
         "tools/libxc/xc_domain_restore.c of Xen 4.4",
     ),
-    Magic(
-        "xenstored",
-        "foreign",
-        b"xenstore",
-        "xenstored live-update stream, not a guest",
-        "docs/designs/xenstore-migration.md",
-    ),
-    Magic("elf", "foreign", b"\x7fELF", "ELF file, perhaps a core of xl dump-core or a kernel", "ELF specification"),
-    Magic("qcow2", "foreign", b"QFI\xfb", "qcow2 disk image", "QEMU docs/interop/qcow2.txt"),
-    Magic("vhd", "foreign", b"conectix", "VHD disk image", "VHD specification 1.0"),
-    Magic("xva", "foreign", b"ova.xml\0", "XVA export of a whole VM (a tar archive)", "xen-api ocaml/xapi/export.ml"),
-    Magic("zip", "foreign", b"PK\3\4", "zip archive", "PKWARE APPNOTE"),
-    Magic(
-        "pcap",
-        "foreign",
-        b"\xd4\xc3\xb2\xa1",
-        "network capture; extract the TCP payload first",
-        "libpcap pcap-savefile",
-    ),
-    Magic("pcap", "foreign", b"\x0a\x0d\x0d\x0a", "network capture; extract the TCP payload first", "pcapng draft"),
 )
 
 

@@ -1,4 +1,4 @@
-"""QEMU's device or migration record: as far as it goes by its first bytes.
+"""A record of QEMU's devices, by its first bytes; how one goes on, and a migration, is in :mod:`neighbours`.
 
 Source: QEMU migration/savevm.c and migration/qemu-file-types.h.  Integers are big-endian always.
 """

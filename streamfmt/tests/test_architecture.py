@@ -172,7 +172,8 @@ CHOOSING = {
     "recipes/guest.py": {"_WRAPS"},
     "writer/writer.py": {"_BEGUN"},
     "strategies/conforming.py": {"SHAPES"},
-    "conformance/cases.py": {"_FORMS"},
+    "conformance/ask.py": {"READERS"},
+    "conformance/cases.py": {"FORMS", "BACK"},
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
 }

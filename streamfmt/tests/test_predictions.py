@@ -5,6 +5,7 @@ The peers are installed and built by `make peers`.
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,10 +16,11 @@ import pytest
 from .. import data
 from ..conformance import differences
 from ..conformance.cases import Case, cases
-from ..conformance.conditions import RELEASE, Peer
+from ..conformance.conditions import Peer
+from ..conformance.conditions_script import SCRIPT
 from ..conformance.conditions_xenguest import XENGUEST
 from ..conformance.looks import look
-from ..conformance.peers import XENPEER, Verdict
+from ..conformance.peers import RELEASE, RELEASES, Verdict, script_modules
 from ..conformance.predictions import PEERS, Comparison, Step, steps
 from ..corpus import store
 from ..schema.clauses import FATAL, registry
@@ -36,14 +38,15 @@ def _forgotten() -> Iterator[None]:
     cases.cache_clear()
 
 
+# The script of the other releases is the same: see below.
 @pytest.mark.peer
-@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+@pytest.mark.parametrize("peer", [*map(XENGUEST.of, RELEASES), SCRIPT], ids=lambda peer: f"{peer.name}-{peer.release}")
 def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
     """Each reader does with each stream the one thing that follows from the clauses, and stops where it should.
 
     What the clauses say was seen running has been seen here, and the page about it is current.
     """
-    peers.require(XENPEER if peer is XENGUEST else peer.name)
+    peers.require(peer.program, peer.release)
     table = differences.compared(peer)
     page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
 
@@ -53,7 +56,7 @@ def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
     stored = {row["sha256"] for row in store.read_index()}
     died = [row.seen for row in table if row.verdict.verdict in FATAL]
     assert [seen.case.name for seen in died if sha256(seen.data).hexdigest() in stored] == []
-    if peer is XENGUEST:
+    if peer.name == XENGUEST.name:
         assert unused(table) == set()
     assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
@@ -85,14 +88,33 @@ def test_real_streams_are_in_the_set() -> None:
 @pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
 def test_conditions_are_those_of_the_clauses(peer: Peer) -> None:
     """Each clause that says `when` a reader does what has a function that picks it, and no other clause has one."""
-    known = {clause.id: peer.rows(clause.id) for clause in registry().values()}
-    kept = {clause.id for clause in registry().values() for row in clause.known(peer.name, RELEASE) if row.kept}
+    known = {(clause, release): peer.of(release).rows(clause) for clause in registry() for release in RELEASES}
+    kept = {clause for clause in registry() for release in RELEASES if peer.of(release).kept_rows(clause)}
 
-    assert {name for name, rows in known.items() if any(row.when for row in rows)} == set(peer.depends)
+    assert {name for (name, _), rows in known.items() if any(row.when for row in rows)} == {*peer.depends, *peer.chosen}
     assert kept == set(peer.kept)
-    assert all(len(known[clause]) == 1 for clause in peer.context)
+    assert set(peer.chosen) <= set(peer.context)
+    assert all(known[clause, release] for clause in peer.context for release in RELEASES)
     # So a word names a row.
     assert not [name for name, rows in known.items() if len({row.does for row in rows}) < len(rows)]
+
+
+def _code(script: str) -> dict[str, str]:
+    """Its modules, without what does not run: comments, and tests of their own."""
+    modules = Path(script_modules(script), "xen", "migration").glob("*.py")
+    return {path.name: ast.unparse(ast.parse(path.read_bytes())) for path in modules if path.name != "tests.py"}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("release", sorted({*RELEASES} - {RELEASE}))
+def test_the_script_of_another_release_is_the_same(release: str) -> None:
+    """What its modules do in one release they do in all, and the clauses say the same of it."""
+    mine, other = (peers.require(SCRIPT.program, each) for each in (RELEASE, release))
+
+    assert _code(mine) == _code(other)
+    assert [SCRIPT.rows(clause) for clause in registry()] == [SCRIPT.of(release).rows(clause) for clause in registry()]
+    rows = [row for clause in registry().values() for row in clause.known(SCRIPT.name, release)]
+    assert not [row for row in rows if (RELEASE in row.ran) != (release in row.ran)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from construct import Array, Bytes, Enum, GreedyRange, Int8ul, Int16ul, Int32ul,
 from construct.core import Construct, Renamed, Transformed
 
 from streamfmt.render import reference
-from streamfmt.schema import hvm, libxc, magic, model, states, xapi
+from streamfmt.schema import hvm, libxc, magic, model, neighbours, states, xapi
 from streamfmt.schema.catalogue import catalogue, declarations, read
 
 TEXT = reference.text()
@@ -139,7 +139,7 @@ def test_every_table_is_whole() -> None:
     assert {(f"`{row.name}`", row.form) for row in xapi.XENOPS_KEYS} <= codes
     for rule in (*states.LIBXC_RULES, *states.LIBXL_RULES, *states.XAPI_RULES):
         assert f"`{rule.clause}`" in clauses
-    for rows_of in (magic.MAGICS, magic.NAMESAKES, magic.PREFACES, magic.TRAILERS):
+    for rows_of in (magic.MAGICS, neighbours.NEIGHBOURS, magic.NAMESAKES, magic.PREFACES, magic.TRAILERS):
         assert {row.source for row in rows_of} <= set(sources)
 
 

@@ -35,8 +35,13 @@ def test_one_import_name(wheel: zipfile.Path) -> None:
 
 def test_data_is_inside(wheel: zipfile.Path) -> None:
     """The clauses, the log lines, the JSON Schemas and the corpus of the checkout are all there."""
-    kept = (("spec/clauses", "*.toml"), ("spec/log-lines", "*.toml"), ("spec/json", "*.json"), ("corpus", "**/*.*"))
-    for folder, pattern in kept:
+    for folder, pattern in (
+        ("spec/clauses", "*.toml"),
+        ("spec/log-lines", "*.toml"),
+        ("spec/json", "*.json"),
+        ("spec", "*.magic"),
+        ("corpus", "**/*.*"),
+    ):
         for path in (CHECKOUT / folder).glob(pattern):
             carried = wheel / "streamfmt" / "_data" / folder / str(path.relative_to(CHECKOUT / folder))
             assert carried.read_bytes() == path.read_bytes()

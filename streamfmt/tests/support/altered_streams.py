@@ -152,7 +152,8 @@ def _legacy() -> Iterator[tuple[str, bytes]]:
 def samples() -> dict[str, Sample]:
     """All of them, built by the schema as it is."""
     from ...recipes import load
-    from ...schema import libvirt, magic
+    from ...schema import libvirt, magic, neighbours
+    from . import beside_streams
 
     found = {}
     for name, text in _guests():
@@ -161,6 +162,8 @@ def samples() -> dict[str, Sample]:
         found[name] = Sample(made.stream.render(), form, made.mode, made.deep)
     for place, row in enumerate(magic.MAGICS):
         found[f"magic-{place}"] = Sample(bytes(row.offset) + row.data + bytes(range(64, 128)))
+    for name, (_, data) in beside_streams.examples(neighbours.NEIGHBOURS).items():
+        found[f"neighbour-{name}"] = Sample(data)
     for place, trailer in enumerate(magic.TRAILERS):
         found[f"trailer-{place}"] = Sample(found["many"].data + trailer.data)
     head = magic.REQUEST + b"memory/1 HTTP/1.0\r\n\r\n"

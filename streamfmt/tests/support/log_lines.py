@@ -12,10 +12,9 @@ from pathlib import Path
 
 from ...conformance.cases import from_corpus
 from ...conformance.conditions import Peer
-from ...conformance.conditions_xenguest import XENGUEST
 from ...conformance.looks import Look, look
-from ...conformance.peers import Verdict
-from ...conformance.predictions import steps
+from ...conformance.predictions import Comparison, steps
+from ...schema.log_lines import recognised
 from . import peers
 
 # Where the programs of the readers are that can run here.
@@ -44,24 +43,36 @@ class Printed:
     refused: bool
 
 
-def printed(peer: Peer) -> Iterator[Printed]:
+def asked(peer: Peer) -> list[Comparison]:
     """What a reader says of each small stream of the corpus that it can be given."""
-    for seen, verdict in _asked(peer):
-        clauses = {row.clause for row in seen.findings} | {step.clause for step in steps(seen, peer)}
+    peers.require(peer.program)
+    given = [seen for seen in map(look, from_corpus()) if peer.takes(seen)]
+    answers = zip(given, peer.ask(given, peer.release), strict=True)
+    return [Comparison(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in answers]
+
+
+def printed(table: Iterable[Comparison]) -> Iterator[Printed]:
+    """What a reader printed of streams."""
+    for row in table:
+        verdict = row.verdict
+        clauses = {found.clause for found in row.seen.findings} | {step.clause for step in row.steps}
         # Of a reader that is killed the message is the signal.
-        lines = (verdict.message,) if verdict.message not in ("", *_SIGNALS) else ()
+        lines = [line for line in (verdict.message,) if line not in ("", *_SIGNALS)]
         refused = verdict.verdict != "accept" and not verdict.refused
-        yield Printed(seen, lines, frozenset(clauses), refused)
+        yield Printed(row.seen, tuple(lines), frozenset(clauses), refused)
 
 
-def _asked(peer: Peer) -> Iterator[tuple[Look, Verdict]]:
-    seen = map(look, from_corpus())
-    if peer is XENGUEST:
-        asked = [one for one in seen if one.case.image]
-        yield from zip(asked, peers.xenguest((one.case.kind, one.data) for one in asked), strict=True)
-    else:
-        asked = [one for one in seen if one.case.mode != "remus"]
-        yield from zip(asked, peers.script((one.case.form, one.data) for one in asked), strict=True)
+def strange(rows: Iterable[Printed]) -> Iterator[tuple[str, str]]:
+    """Lines that are not known, and those of a refusal whose rules the stream keeps; with the stream's name.
+
+    A line that is about no rule is not the stream's doing, nor is any about a stream that breaks none.
+    """
+    for row in rows:
+        for line in row.lines:
+            found = recognised(line)
+            about = {*found[0].known.clauses} if found and found[0].known.role != "progress" else set()
+            if not found or (row.refused and about and row.clauses and not about & row.clauses):
+                yield row.seen.case.name, line
 
 
 def whole_logs(streams: Iterable[tuple[str, bytes]], folder: Path) -> Iterator[str]:

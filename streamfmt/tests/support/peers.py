@@ -1,4 +1,7 @@
-"""Xen's readers for tests: without them a test is skipped, or fails if STREAMFMT_REQUIRE_PEERS is 1."""
+"""Xen's readers for tests: without them a test is skipped, or fails if STREAMFMT_REQUIRE_PEERS is 1.
+
+That demands the release that a machine installs and no other: those are unpacked where there is access to them.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,25 @@ from collections.abc import Iterable
 import pytest
 
 from ...conformance import peers
-from ...conformance.peers import XENPEER, Verdict
+from ...conformance.peers import RELEASE, XENPEER, Verdict
 from ...errors import MissingPeerError
 from ...schema.clauses import SCRIPT
 
 
-def require(name: str) -> str:
+def require(name: str, release: str = RELEASE) -> str:
     """Where the program is, "xenpeer" or "verify-stream-v2"."""
     try:
-        return peers.require(name)
+        return peers.require(name, release)
     except MissingPeerError as missing:
-        if os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
+        if release == RELEASE and os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
             pytest.fail(f"{missing}, and STREAMFMT_REQUIRE_PEERS=1 wants it")
         pytest.skip(str(missing))
 
 
-def xenguest(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:
+def xenguest(streams: Iterable[tuple[str, bytes]], release: str = RELEASE) -> list[Verdict]:
     """Libxenguest's verdicts, as :func:`streamfmt.conformance.peers.xenguest` gives them."""
-    require(XENPEER)
-    return peers.xenguest(streams)
+    require(XENPEER, release)
+    return peers.xenguest(streams, release)
 
 
 def script(streams: Iterable[tuple[str, bytes]]) -> list[Verdict]:

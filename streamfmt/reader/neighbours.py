@@ -1,0 +1,197 @@
+"""What is no stream, and what has a magic but is not read: names of the one, closer looks at the other, what to do.
+
+It is loaded when no stream's magic is found.  The rows are schema.neighbours'.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from ..schema.neighbours import HINTS, NEIGHBOURS, Qemu, Xend
+from .fields import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# How many bytes show all marks; and those of text in evidence.
+LONGEST = max(mark.offset + len(mark.data) for row in NEIGHBOURS for mark in row.marks)
+_NAME_MAX = 64
+
+
+def recognise(head: bytes, complete: bool, at: int) -> tuple[str, str, str, str, str] | None:
+    """Key, kind, name, evidence and hint of what `head`, at offset `at` and all if it is `complete`, begins."""
+    for row in NEIGHBOURS:
+        if all(head.startswith(mark.data, mark.offset) for mark in row.marks):
+            sign = CHECKS[row.check](head, complete) if row.check else ""
+            if sign is None:
+                continue
+            signs = [f"{quote(mark.data)} at offset {at + mark.offset}" for mark in row.marks if mark.data.strip(b"\0")]
+            return row.key, "foreign", row.name, ", ".join(filter(None, (*signs, sign))), row.hint
+    return None
+
+
+def wanted(head: bytes) -> int:
+    """How many bytes show all marks of the rows that may begin with `head`, by the mark at the beginning; or 0."""
+    begun = [row for row in NEIGHBOURS if any(not it.offset and _alike(it.data, head) for it in row.marks)]
+    return max((mark.offset + len(mark.data) for row in begun for mark in row.marks), default=0)
+
+
+def _alike(data: bytes, head: bytes) -> bool:
+    return data.startswith(head[: len(data)])
+
+
+def hint(key: str) -> str:
+    """What to do with what has a magic of its own, and is not read."""
+    return HINTS.get(key, "")
+
+
+# -- checks: what else rows ask for, in words (maybe none); None if it is not there ------------------------------
+
+
+def _tar(head: bytes, _: bool) -> str | None:
+    """The sum of a header's bytes, those of the sum itself taken for blanks, is what it says in octal."""
+    try:
+        said = int(head[148:156].rstrip(b" \0"), 8)
+    except ValueError:
+        return None
+    name, padding = head[:100].split(b"\0", 1)[0], head[100:148]
+    fits = len(head) >= 512 and sum(head[:148]) + 8 * ord(" ") + sum(head[156:512]) == said
+    return f"a header's checksum, of a member {quote(name[:_NAME_MAX])}" if fits and name and padding else None
+
+
+def _lzma(head: bytes, _: bool) -> str | None:
+    """A dictionary of a size that encoders choose, an unknown or bearable size, and the first byte of the range coder.
+
+    They are the bounds of liblzma's own decoder of such files (src/liblzma/common/alone_decoder.c).
+    """
+    if len(head) < 14 or head[13]:
+        return None
+    dictionary, size = unpack_from("<IQ", head, 1)
+    while dictionary and not dictionary & 1:
+        dictionary >>= 1
+    known = size < 1 << 38
+    if dictionary not in (1, 3) or not (known or size == (1 << 64) - 1):
+        return None
+    return f"{size:,} bytes" if known else "of unknown size"
+
+
+def _xen_note(head: bytes, _: bool) -> str | None:
+    """A section of notes, of which the first is Xen's and of a dump's kinds (docs/misc/dump-core-format.txt)."""
+    if len(head) < 64 or head[4] not in (1, 2) or head[5] not in (1, 2):
+        return None
+    order, wide = "<>"[head[5] - 1], head[4] == 2
+    # Of the header: where sections begin, how long their headers are, how many; and of those kind and place.
+    (start,) = unpack_from(order + "IQ"[wide], head, (32, 40)[wide])
+    size, count = unpack_from(order + "HH", head, (46, 58)[wide])
+    place, least = (16, 24)[wide], (40, 64)[wide]
+    for number in range(min(count, len(head) // least) if size >= least else 0):
+        header = start + number * size
+        if header + least > len(head):
+            break
+        if unpack_from(order + "I", head, header + 4) != (7,):
+            continue
+        (note,) = unpack_from(order + "IQ"[wide], head, header + place)
+        if note + 16 <= len(head) and head[note + 12 : note + 16] == b"Xen\0":
+            (kind,) = unpack_from(order + "I", head, note + 8)
+            if kind & ~3 == 0x2000000:
+                return f"a note 'Xen' of kind {kind:#x} at offset {note}"
+    return None
+
+
+def _cloud_hypervisor(head: bytes, complete: bool) -> str | None:
+    """Nothing more came, or another request: command, padding, length."""
+    if len(head) == 16 and complete:
+        return "the request to start, and nothing more"
+    if len(head) < 32:
+        return None
+    command, length = unpack_from("<QQ", head, 16)
+    # The configuration, which is JSON, or descriptors of memory.
+    fits = head[32:33] == b"{" if command == 2 else command == 7 and 0 < length < 1 << 16
+    return f"the request to start, and request {command}" if fits else None
+
+
+CHECKS: dict[str, Callable[[bytes, bool], str | None]] = {
+    "tar": _tar,
+    "lzma": _lzma,
+    "xen_note": _xen_note,
+    "cloud_hypervisor": _cloud_hypervisor,
+}
+
+# -- a closer look at what has a magic of its own -----------------------------------------------------------------
+
+
+def look(found: Any, head: bytes) -> int | None:
+    """See what `head` shows of what is `found`, an Identity, and change that; where what it holds begins, or 0.
+
+    None if this knows no more of it than its magic.
+    """
+    looks = _LOOKS.get(found.key)
+    return looks(found, head) if looks else None
+
+
+def _qemu(found: Any, head: bytes) -> int:
+    """Name a record or a migration, by how it goes on; doubt what goes on as neither."""
+    version = int.from_bytes(head[4:8], "big")
+    frame = head[8] if len(head) > 8 else None
+    if len(head) < 9 and head[4:8] == Qemu.VERSION.to_bytes(4, "big")[: len(head) - 4]:
+        found.doubt = f"it ends after {len(head)} bytes"
+    elif version not in Qemu.VERSIONS:
+        found.doubt = (
+            f"{head[4:8].hex(' ')} follows, where QEMU writes its version, {Qemu.VERSION} or {Qemu.VERSION_OLD}"
+        )
+    elif version == Qemu.VERSION_OLD:
+        found.name = Qemu.NAME_OLD
+    elif frame in Qemu.RECORD_FRAMES:
+        found.name = Qemu.NAME_RECORD
+        found.evidence += f", then {_section(head)}" if frame else ", then its end"
+    elif frame in Qemu.STREAM_FRAMES:
+        mapped = Qemu.MAPPED in head[: Qemu.CONFIGURATION_MAX] and frame == Qemu.CONFIGURATION
+        found.key, found.hint = "qemu-migration", Qemu.HINT_STREAM
+        found.name = Qemu.NAME_MAPPED if mapped else Qemu.NAME_STREAM
+        found.evidence += f", then {_section(head) if frame == Qemu.START else _configuration(head)}"
+    else:
+        found.doubt = f"byte {head[8]:#04x} follows its version, which begins nothing that QEMU writes there"
+    if found.doubt:
+        found.hint = Qemu.HINT_DOUBT
+    return 0
+
+
+def _section(head: bytes) -> str:
+    """The section that begins at the first frame: its name."""
+    name = head[14 : 14 + head[13]] if len(head) > 13 else b""
+    return f"a section {quote(name[:_NAME_MAX])}"
+
+
+def _configuration(head: bytes) -> str:
+    size = int.from_bytes(head[9:13], "big")
+    if head[8] != Qemu.CONFIGURATION or size > Qemu.MACHINE_MAX:
+        return "a command"
+    return f"the configuration of machine {quote(head[13 : 13 + min(size, _NAME_MAX)])}"
+
+
+def _xend(found: Any, head: bytes) -> int:
+    """Say whose guest it is, as its configuration has it; a file of Xen 2.0 has none."""
+    size = int.from_bytes(head[Xend.LENGTH_AT : Xend.TEXT_AT], "big")
+    if not head.startswith(Xend.TEXT_BEGINS, Xend.TEXT_AT):
+        pages = int.from_bytes(head[Xend.LENGTH_AT : Xend.TEXT_AT], "little")
+        if 0 < pages <= Xend.PAGES_MAX:
+            found.key, found.name, found.hint = "xend-2", Xend.NAME_OLD, Xend.HINT_OLD
+            found.evidence += f", then {pages:,} pages and no configuration"
+        else:
+            found.doubt, found.hint = "no configuration follows", Xend.HINT_DOUBT
+        return 0
+    from re import search
+
+    text = head[Xend.TEXT_AT : Xend.TEXT_AT + size]
+    at = Xend.TEXT_AT + size
+    name = search(rb"\(name\s{1,8}([^()]{1,256})\)", text)
+    memory = search(rb"\(memory\s{1,8}(\d{1,12})\)", text)
+    found.name += f", guest {quote(name[1].strip())}" if name else ""
+    found.name += f", {int(memory[1]):,} MiB" if memory else ""
+    found.hint = Xend.HINT.format(at=at, next=at + 1)
+    return at
+
+
+_LOOKS: dict[str, Callable[[Any, bytes], int]] = {"qemu": _qemu, "xend": _xend}
