@@ -55,7 +55,7 @@ def _explain(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.patterns[0])
 def test_the_data_is_sound(line: LogLine) -> None:
-    """Names are of what there is, and whoever reads a line in full gets a meaning, a source and what to do."""
+    """Names are of what there is, and each line has a meaning, a source and what to do."""
     assert set(line.clauses) <= registry().keys()
     assert not [name for name in line.clauses if registry()[name].withdrawn]
     assert set(line.causes) <= words()["causes"].keys()
