@@ -1,5 +1,5 @@
-"""Explain rules and records: what they say, where they come from, and what real
-readers do.
+"""Explain rules, records, and lines of logs: what they say, where they come from,
+and what real readers do.
 
 Without a name it lists all rules.
 """
@@ -14,6 +14,7 @@ from ..render import rules
 from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..schema.model import Layout
+from . import log_lines
 from .inputs import near
 
 TYPE_CHECKING = False
@@ -27,8 +28,13 @@ EXAMPLES = """examples:
   streamfmt explain PAGE_DATA            a record: its fields, and its rules
   streamfmt explain page type            the rules with these words, best first
   streamfmt explain --json PAGE_DATA     the same for machines
+  streamfmt explain 'xc: error: No STATIC_DATA_END seen: Internal error'
+                                         a line of a log, in quotes
+  xl restore guest.sav 2>&1 | streamfmt explain -
+                                         the lines of standard input
 
-exit status: 0 done; 2 nothing has that name, or wrong usage
+exit status: 0 done; 2 nothing has that name or is like that line, or wrong
+usage; 3 standard input cannot be read
 """
 # What distinguishes the name of a clause or a record from a word.
 _NAME = re.compile(r"[A-Z]|[^a-z]")
@@ -45,19 +51,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         nargs="*",
         help="id of a clause, its beginning or a pattern of ids; a record or header, such as PAGE_DATA or "
-        "libxl.EMULATOR_CONTEXT; or words in lower case",
+        "libxl.EMULATOR_CONTEXT; words in lower case; a line of a reader's log, in quotes; or - for lines on standard "
+        "input",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
 
 
 def run(args: argparse.Namespace) -> int:
+    lines, names = log_lines.divided(args.names)
+    if not lines:
+        return _run_names(names, args.json)
+    status = log_lines.run(lines, args.json)
+    if not names:
+        return status
+    print(end="" if args.json else "\n")
+    return max(status, _run_names(names, args.json))
+
+
+def _run_names(names: list[str], machine: bool) -> int:
     clauses = registry()
     try:
-        found, whole = chosen(args.names, clauses)
+        found, whole = chosen(names, clauses)
     except UnknownError as error:
+        if any(map(log_lines.blank, names)):
+            return log_lines.run(names, machine, unlike=str(error))
         print(f"streamfmt: {error}", file=sys.stderr)
         return 2
-    if args.json:
+    if machine:
         from json import dumps
 
         for one in found:

@@ -25,7 +25,7 @@ VERBS = {
     "build": "build a stream from a recipe",
     "corpus": "list, show, check, build or pack the corpus of streams",
     "fuzz": "test your own reader on generated streams",
-    "explain": "explain a rule or a record, and what real readers do",
+    "explain": "explain a rule, a record or a line of a log, and what readers do",
 }
 UNREADABLE = 3
 

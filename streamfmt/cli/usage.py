@@ -22,7 +22,7 @@ SHORT = """usage: streamfmt VERB ...
   streamfmt identify FILE      what is it?
   streamfmt verify FILE        does it conform, and if not, where and why?
   streamfmt show FILE          which records does it have?
-  streamfmt explain CLAUSE     what does a rule say, and what do readers do?
+  streamfmt explain CLAUSE     what does a rule, or a line of a log, mean?
   sender | streamfmt tee | receiver
                                judge a stream on its way
 

@@ -255,7 +255,7 @@ def _guest(stream: Draft) -> str:
     return "pv" if kinds and kinds[0] == 1 else "hvm"
 
 
-def _corpus() -> Iterator[Case]:
+def from_corpus() -> Iterator[Case]:
     """The corpus's streams that the readers know, those about clauses among them, if they are small."""
     for kind, words in _KINDS.items():
         for name in entries.names():
@@ -300,7 +300,7 @@ def _cases() -> Iterator[Case]:
         for what, changed in done(base)
         if base.about(changed)
     )
-    for case in chain(made, _corpus()):
+    for case in chain(made, from_corpus()):
         digest = blake2b(f"{case.form} {case.mode} ".encode() + case.data).digest()
         if digest not in seen:
             seen.add(digest)

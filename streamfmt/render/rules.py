@@ -11,7 +11,7 @@ from ..schema.model import TO_NUL, Field, Layout, Row, layouts_within
 from .reference import length_rule, value_text
 
 FORMAT = "streamfmt-explain-1"
-_WIDTH = 79
+WIDTH = 79
 _LABEL = 12
 _JUDGED = {
     "stream": "a stream alone shows a breach",
@@ -30,13 +30,13 @@ def listed(clauses: Sequence[Clause], margin: str = "") -> Iterator[str]:
     width = max((len(clause.id) for clause in clauses), default=0)
     for clause in clauses:
         head = f"{margin}{clause.id:<{width}}  {clause.severity or 'reader':<7}  "
-        yield fill(clause.title, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+        yield fill(clause.title, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def clause_text(clause: Clause) -> str:
     """One clause in full."""
-    lines = [f"{clause.id}: {clause.title}", "", fill(clause.text.strip(), _WIDTH), ""]
-    lines += _facts(
+    lines = [f"{clause.id}: {clause.title}", "", fill(clause.text.strip(), WIDTH), ""]
+    lines += facts(
         writer=clause.writer,
         reader=clause.reader,
         judged=_JUDGED[clause.judged],
@@ -63,14 +63,14 @@ def clause_text(clause: Clause) -> str:
 def layout_text(layout: Layout, clauses: Sequence[Clause]) -> str:
     """One header or record: what it is, its fields, and the clauses about it."""
     record = layout.record
-    lines = [*fill(f"{layout.path}: {layout.doc}", _WIDTH).splitlines(), ""]
+    lines = [*fill(f"{layout.path}: {layout.doc}", WIDTH).splitlines(), ""]
     if record is not None:
-        lines += _facts(
+        lines += facts(
             type=f"{record.code} ({record.code:#010x})",
             guests=" and ".join(guest.upper() for guest in record.guests),
             since=f"image version {record.version}" if record.version else None,
         )
-    lines += _facts(length=length_rule(layout).replace("·", " x "), source=layout.source)
+    lines += facts(length=length_rule(layout).replace("·", " x "), source=layout.source)
     for inner in layouts_within(layout):
         if rows := [*map(_row, inner.rows)]:
             lines += ["", f"Fields of {inner.path}:" if inner is not layout else "Fields:", *_columns(rows)]
@@ -85,7 +85,7 @@ def _columns(rows: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
     places, sizes, names = (max(len(row[column]) for row in table) for column in range(3))
     for place, size, name, meaning in table:
         head = f"  {place:>{places}}  {size:>{sizes}}  {name:<{names}}  "
-        yield "\n".join(wrap(meaning, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))) or head.rstrip()
+        yield "\n".join(wrap(meaning, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))) or head.rstrip()
 
 
 def _row(row: Row) -> tuple[str, str, str, str]:
@@ -117,11 +117,11 @@ def _values(row: Field) -> str:
     return ""
 
 
-def _facts(**facts: str | None) -> Iterator[str]:
+def facts(**labelled: str | None) -> Iterator[str]:
     """Labels and words beside them, if there are any; lines of their own, such as commands, stay lines."""
-    for label, words in facts.items():
+    for label, words in labelled.items():
         if words:
-            lines = (fill(line, _WIDTH - _LABEL, break_on_hyphens=False) for line in words.strip().splitlines())
+            lines = (fill(line, WIDTH - _LABEL, break_on_hyphens=False) for line in words.strip().splitlines())
             yield f"  {label:<9} " + "\n".join(lines).replace("\n", "\n" + " " * _LABEL)
 
 

@@ -34,9 +34,10 @@ def test_one_import_name(wheel: zipfile.Path) -> None:
 
 
 def test_data_is_inside(wheel: zipfile.Path) -> None:
-    """The clauses, the JSON Schemas and the corpus of the checkout are all there."""
+    """The clauses, the log lines, the JSON Schemas and the corpus of the checkout are all there."""
     for folder, pattern in (
         ("spec/clauses", "*.toml"),
+        ("spec/log-lines", "*.toml"),
         ("spec/json", "*.json"),
         ("spec", "*.magic"),
         ("corpus", "**/*.*"),
