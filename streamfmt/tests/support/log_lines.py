@@ -26,6 +26,8 @@ PROGRAMS = {
     "verify-stream-v2": [f"{_XEN}/bin/verify-stream-v2", f"{_XEN}/lib/python/xen/migration/*.py"],
     "convert-legacy-stream": [f"{_XEN}/bin/convert-legacy-stream"],
 }
+# How the lines of libxl and xl begin.
+_BEGINS = re.compile(r"(libxl|xc|xl): |[A-Z][a-z]+ [a-z]+")
 _SIGNALS = [signal.strsignal(number) for number in signal.valid_signals()]
 _CONVERSION = re.compile(r"%[-+# 0]*[\d.*]*(?:hh|ll|[hlzjt])?[diouxXcsp]")
 
@@ -57,7 +59,10 @@ def printed(table: Iterable[Comparison]) -> Iterator[Printed]:
         verdict = row.verdict
         clauses = {found.clause for found in row.seen.findings} | {step.clause for step in row.steps}
         # Of a reader that is killed the message is the signal.
-        lines = [line for line in (verdict.message,) if line not in ("", *_SIGNALS)]
+        lines = [line for line in verdict.lines or (verdict.message,) if line not in ("", *_SIGNALS)]
+        if verdict.lines:
+            # A value of the stream may have line breaks, and a parser shows where in a configuration it is.
+            lines = [line for line in lines if _BEGINS.match(line)]
         refused = verdict.verdict != "accept" and not verdict.refused
         yield Printed(row.seen, tuple(lines), frozenset(clauses), refused)
 
