@@ -36,9 +36,10 @@ class Peer:
     """A reader as the clauses name it, in one release, and its functions by clause.
 
     `ask` has its verdicts on looks of which `takes` is true.  `program` is what `make peers` brings for it.
-    `depends` picks what it does about a breach; `places` says where it comes upon one, if not where that lies.
+    `depends` picks what it does about a breach, and `varies` where that has changed from release to release, too;
+    `places` says where it comes upon one, if not where that lies.
     `kept` is about streams that keep a rule, what it does and where, and `context` about rules that no stream alone
-    shows: where it comes upon the breach, None if there is none; `chosen` picks what it does about these.
+    shows: where it comes upon the breach, None if there is none; `chosen` picks what a release does about these.
     `shown` is about breaches that the case shows and no finding does, what it does and where.  To `inner` it leaves
     what is inside, and all clauses that say nothing of this reader itself.
     """
@@ -51,7 +52,8 @@ class Peer:
     places: Mapping[str, Callable[[Look], int]]
     context: Mapping[str, Callable[[Look], int | None]]
     kept: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
-    chosen: Mapping[str, Callable[[Look, int], str]] = field(default_factory=dict)
+    chosen: Mapping[str, Callable[[Look, int, str], str]] = field(default_factory=dict)
+    varies: Mapping[str, Callable[[Look, Finding, str], str]] = field(default_factory=dict)
     release: str = RELEASE
     shown: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
     inner: Peer | None = None
@@ -79,13 +81,14 @@ class Peer:
         if not rows and self.inner is not None:
             return self.inner.of(self.release).does(seen, finding)
         if any(row.when for row in rows):
-            return self.depends[finding.clause](seen, finding)
+            varies = self.varies.get(finding.clause)
+            return varies(seen, finding, self.release) if varies else self.depends[finding.clause](seen, finding)
         return rows[0].does if rows else ""
 
     def does_at(self, seen: Look, clause: str, at: int) -> str:
         """What the reader does where no stream alone shows the breach."""
         rows = self.own_rows(clause)
-        return self.chosen[clause](seen, at) if any(row.when for row in rows) else rows[0].does
+        return self.chosen[clause](seen, at, self.release) if any(row.when for row in rows) else rows[0].does
 
     def place(self, seen: Look, finding: Finding) -> int:
         """Where the reader comes upon the breach: of a record it looks at the length before all else."""

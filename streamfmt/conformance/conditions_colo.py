@@ -11,7 +11,7 @@ from ..schema import libxl
 from ..schema.clauses import registry
 from .cases import COLO_PAGES
 from .looks import HEADER, LATER, Look
-from .peers import RELEASE
+from .peers import RELEASE, minor
 
 _STATE, _LIST = tables.LIBXL_CHECKPOINT_STATE, tables.LIBXC_CHECKPOINT_DIRTY_PFN_LIST
 _STATES = libxl.CHECKPOINT_STATES
@@ -63,9 +63,10 @@ def beyond(seen: Look) -> int | None:
     )
 
 
-def takes_beyond(seen: Look, at: int) -> str:
+def takes_beyond(seen: Look, at: int, release: str) -> str:
     """Up to 4.15 a number that is one too large passed."""
-    return "accept" if _most(seen, at, _number(seen, at + 4)) == COLO_PAGES else "reject"
+    passed = minor(release) <= 15 and _most(seen, at, _number(seen, at + 4)) == COLO_PAGES
+    return "accept" if passed else "reject"
 
 
 def no_header(seen: Look) -> tuple[str, int] | None:

@@ -115,9 +115,11 @@ def _emulator_unwanted(seen: Look) -> int | None:
 
 
 def _too_long(seen: Look) -> tuple[str, int] | None:
-    """A body is read into memory of the size that the record claims."""
-    rows = (row.at - 1 for row in seen.records if row.length >= MEMORY and not ROWS[row.name.partition(".")[0]].image)
-    return next((("crash", at) for at in rows), None)
+    """A body is read into memory of the size that the record claims, or what is taken for one where framing is lost."""
+    rows = [(row.at, row.length) for row in seen.records if not ROWS[row.name.partition(".")[0]].image]
+    if seen.lost is not None and not ROWS[seen.layer_lost].image:
+        rows.append((seen.lost, int.from_bytes(seen.data[seen.lost + 4 : seen.lost + HEADER], "little")))
+    return next((("crash", at - 1) for at, length in rows if length >= MEMORY), None)
 
 
 def _checkpoint(seen: Look, finding: Finding) -> str:

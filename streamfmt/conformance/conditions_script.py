@@ -67,7 +67,7 @@ def _checkpoints(seen: Look) -> tuple[str, int] | None:
     # EMULATOR_CONTEXT has the number of libxc's list of frames, of eight bytes each, and CHECKPOINT_END that of another
     # record, which is never empty.
     odd = (row.at for row in seen.records if row.name == "libxl.EMULATOR_CONTEXT" and row.length % 8)
-    return "reject", min(seen.first("libxl.CHECKPOINT_END"), next((at for at in odd if at > seen.whole[0]), LATER))
+    return "reject", min(seen.first("libxl.CHECKPOINT_END"), next((at for at in odd if at >= seen.whole[0]), LATER))
 
 
 # Of what no finding shows, what it has rows for.

@@ -15,8 +15,10 @@ from .looks import HEADER, LATER, Look, Seen, actual
 
 # Of the machine that xenpeer has for a restore.
 VCPUS, FRAMES = 8, {"hvm": 1 << 30, "pv": 1 << 17}
-# HVM parameters that Xen lets a toolstack set: those of xen/include/public/hvm/params.h that are not retired.
+# HVM parameters that Xen lets a toolstack set: those of xen/include/public/hvm/params.h that are not retired, two of
+# which up to 4.14 were not.
 _SETTABLE = {*range(39)} - {4, 13, *range(20, 27), 30}
+_RETIRED_LATER = {4, 24}
 _CONTEXTS = ("TILE", "TYPE", "LEN")
 _MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
 _HOLE = next(row.code for row in libxc.PAGE_TYPES if row.name == "XTAB")
@@ -219,7 +221,13 @@ def _lost(seen: Look) -> int:
     return LATER if seen.lost is None else seen.lost
 
 
-def _far(seen: Look, at: int) -> str:
+def _parameter(_: Look, finding: Finding, release: str) -> str:
+    """The call that sets a parameter takes the low half of its number."""
+    settable = _SETTABLE | (_RETIRED_LATER if peers.minor(release) <= 14 else set())
+    return "accept" if actual(finding) & 0xFFFFFFFF in settable else "reject"
+
+
+def _far(seen: Look, at: int, _: str) -> str:
     """Up to 4.14 the bookkeeping of HVM pages counts in a C int."""
     row = next(row for row in seen.records if row.at == at)
     far = seen.case.guest == "hvm" and max(pfn for _, pfn in seen.entries(row)) > _INT_MAX
@@ -325,8 +333,6 @@ XENGUEST = Peer(
         "LIBXC-HVMCTX-HEADER": refusing(_context_header),
         "LIBXC-HVMCTX-END": refusing(_context_end),
         "LIBXC-HVMCTX-PRESENT": refusing(_no_context),
-        # The call that sets a parameter takes the low half of its number.
-        "LIBXC-HVMPARAMS-INDEX": refusing(lambda _, finding: actual(finding) & 0xFFFFFFFF not in _SETTABLE),
         "CKPT-STATIC-ONCE": refusing(_static_again),
         "COLO-DIRTY-LEN": lambda _, __: "reject",
         **dict.fromkeys((f"LIBXC-HVMCTX-{name}" for name in _CONTEXTS), refusing(_context)),
@@ -353,5 +359,6 @@ XENGUEST = Peer(
     },
     kept={"LIBXC-VCPU-EXT-LEN": _short_extended},
     chosen={"LIBXC-PAGE-PFN-HVM": _far, "COLO-DIRTY-LEN": takes_beyond},
+    varies={"LIBXC-HVMPARAMS-INDEX": _parameter},
     shown=SHOWN,
 )

@@ -52,7 +52,11 @@ XL = Peer(
     LIBXLPEER,
     ask=asked,
     takes=lambda seen: bool(ASKED[seen.case.form]),
-    depends={"XL-CONFIG-FORM": _form},
+    depends={
+        "XL-CONFIG-FORM": _form,
+        # It is given no file of its own.
+        "XL-CONFIG-PRESENT": lambda _, __: "reject",
+    },
     places={},
     context={},
     kept={"XL-OPTDATA-LEN": _none},

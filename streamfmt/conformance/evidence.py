@@ -73,7 +73,13 @@ def _ran(clause: str, places: dict[str, int], seen: Mapping[str, Mapping[str, se
     if row.reader not in seen:
         return None
     claim = Claim(clause, row.does, row.kept)
-    return tuple(release for release, claims in seen[row.reader].items() if row.covers(release) and claim in claims)
+    # What some reader does not survive is stored nowhere: what was seen of that before stays.
+    known = () if registry()[clause].survived else row.ran
+    return tuple(
+        release
+        for release, claims in seen[row.reader].items()
+        if row.covers(release) and (claim in claims or release in known)
+    )
 
 
 def _quoted(word: str) -> str:

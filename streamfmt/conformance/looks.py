@@ -92,6 +92,11 @@ class Look:
         found = next((row.offset for row in self.findings if row.clause == _LOST), None)
         return found if found is None or self.stopped is None else self.stopped
 
+    @property
+    def layer_lost(self) -> str:
+        """The layer whose record should begin there; empty if there is no such place."""
+        return next((row.layer.rpartition("/")[2] for row in self.findings if row.clause == _LOST), "")
+
     @cached_property
     def clauses(self) -> frozenset[str]:
         return frozenset(row.clause for row in self.findings)

@@ -48,6 +48,11 @@ class Verdict(NamedTuple):
     model: int | None = None
 
 
+def minor(release: str) -> int:
+    """The number of a series of Xen 4."""
+    return int(release.split(".")[1])
+
+
 def find_script(release: str = RELEASE) -> str | None:
     """Where Xen's verify-stream-v2 is; None without one.  Of the machine's own, the newest if there are several."""
     places = "usr/lib/xen-*/bin/verify-stream-v2"

@@ -91,7 +91,11 @@ def test_conditions_are_those_of_the_clauses(peer: Peer) -> None:
     known = {(clause, release): peer.of(release).rows(clause) for clause in registry() for release in RELEASES}
     kept = {clause for clause in registry() for release in RELEASES if peer.of(release).kept_rows(clause)}
 
-    assert {name for (name, _), rows in known.items() if any(row.when for row in rows)} == {*peer.depends, *peer.chosen}
+    assert {name for (name, _), rows in known.items() if any(row.when for row in rows)} == {
+        *peer.depends,
+        *peer.chosen,
+        *peer.varies,
+    }
     assert kept == set(peer.kept)
     assert set(peer.chosen) <= set(peer.context)
     assert all(known[clause, release] for clause in peer.context for release in RELEASES)

@@ -102,7 +102,7 @@ def test_conditions_are_those_of_the_clauses(peer: Peer) -> None:
     """Each clause that says `when` libxl or xl does what has a function that picks it, and no other clause has one."""
     known = {(clause, release): peer.of(release).own_rows(clause) for clause in registry() for release in RELEASES}
     kept = {clause for clause in registry() for release in RELEASES if peer.of(release).kept_rows(clause)}
-    picked = {*peer.depends, *peer.chosen, *peer.shown} - {"LIBXC-DHDR-TYPE"}
+    picked = {*peer.depends, *peer.chosen, *peer.varies, *peer.shown} - {"LIBXC-DHDR-TYPE"}
     judged = {name for (name, _), rows in known.items() if any(row.when for row in rows)}
 
     # CKPT-DROP is about what a reader does after the breach of another rule.
