@@ -33,6 +33,8 @@ BACK = "back-channel"
 DIRTY = "libxc.CHECKPOINT_DIRTY_PFN_LIST"
 # Of the guest that xenpeer saves to try a back channel.
 COLO_PAGES = 72
+# The last frame of the good PV guest, which has no page.
+PV_HOLE = 3
 # Larger streams of the corpus show nothing that small ones do not.
 _SIZE_MAX = 60_000
 # What of the corpus comes on top, in this order, by kind, and the word for it in a name.
@@ -180,6 +182,13 @@ def plainly(stream: Draft) -> Draft:
     return replace(stream, parts=tuple(part for part in stream if part.path != "libxl.EMULATOR_XENSTORE_DATA"))
 
 
+def rings(pv: Draft, pfn: int) -> Draft:
+    """A PV guest whose start_info page, its first, names that frame for each of its rings, and all else."""
+    page = pfn.to_bytes(8, "little") * (tables.PAGE_SIZE // 8)
+    contents = b"".join(pv.part("libxc.PAGE_DATA").values["pages"])
+    return pv.put("libxc.PAGE_DATA", pages=[page, contents[tables.PAGE_SIZE :]])
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A good stream that things are done to, how it is read, and by which of the families they are done.
@@ -214,6 +223,8 @@ def _bases() -> dict[str, Base]:
         "hvm-v2": Base(good["hvm-v2"], "libxc", "hvm"),
         "pv": Base(good["pv"], "libxc", "pv"),
         "pv-v2": Base(good["pv-v2"], "libxc", "pv"),
+        "pv-rings-far": Base(rings(good["pv"], PV_HOLE + 1), "libxc", "pv", families=""),
+        "pv-rings-in-a-hole": Base(rings(good["pv"], PV_HOLE), "libxc", "pv", families=""),
         "remus-hvm": Base(remus, "libxc", "hvm", "auto", checkpointed),
         "remus-pv": Base(good["remus-pv"], "libxc", "pv", "auto", checkpointed),
         "libxl-hvm": Base(libxl_hvm, "libxl", "hvm"),

@@ -203,7 +203,8 @@ def start_info(seen: Look) -> int | None:
     start = seen.number(row, HEADER + _START_INFO_AT, 8)
     page = seen.data[seen.memory()[1].get(start, len(seen.data)) :][: libxc.PAGE_SIZE]
     rings = [int.from_bytes(page[at : at + 8], "little") for at in _RINGS_AT]
-    return LATER if any(pfn > last for pfn in rings) else None
+    types = seen.memory()[0]
+    return LATER if any(pfn > last or types.get(pfn) not in _POPULATED for pfn in rings) else None
 
 
 def _lacking(seen: Look, _: Finding) -> bool:

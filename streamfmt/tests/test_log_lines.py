@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ..cli.main import main
+from ..conformance.cases import PV_HOLE, rings
 from ..conformance.conditions import Peer
 from ..conformance.peers import RELEASE
 from ..conformance.predictions import PEERS
@@ -21,7 +22,7 @@ from ..corpus.entries import REAL, folder
 from ..schema.clauses import registry
 from ..schema.log_lines import Found, LogLine, filled, known_lines, literal, message, nearest, recognised, words
 from .support import log_lines, peers
-from .support.good_streams import HVM
+from .support.good_streams import HVM, PV
 from .test_cli import conforms_to
 
 LINES = known_lines()
@@ -154,6 +155,7 @@ def _telling(rows: list[log_lines.Printed]) -> Iterator[tuple[str, bytes]]:
     }
     yield from ((case.kind, case.data) for case in kinds.values())
     yield "hvm", gzip.decompress((folder() / REAL / "hvm-64.bin.gz").read_bytes())
+    yield "pv", rings(PV, PV_HOLE).render()
     yield "hvm", HVM.patch("libxc.domain_header", "xen_major", 0).render()
 
 
