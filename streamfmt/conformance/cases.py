@@ -189,6 +189,12 @@ def rings(pv: Draft, pfn: int) -> Draft:
     return pv.put("libxc.PAGE_DATA", pages=[page, contents[tables.PAGE_SIZE :]])
 
 
+def _interrupted(stream: Draft, *more: Part) -> Draft:
+    """After the first checkpoint come bytes that are no records, and those given."""
+    odd = (code.to_bytes(4, "little") + bytes(4) for code in range(0x12345600, 0x52345600, 0x10000000))
+    return stream.after("libxc.CHECKPOINT", raw(b"".join(odd)), *more)
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A good stream that things are done to, how it is read, and by which of the families they are done.
@@ -229,6 +235,10 @@ def _bases() -> dict[str, Base]:
         "remus-pv": Base(good["remus-pv"], "libxc", "pv", "auto", checkpointed),
         "libxl-hvm": Base(libxl_hvm, "libxl", "hvm"),
         "libxl-pv": Base(good["libxl-pv"], "libxl", "pv"),
+        "remus-interrupted": Base(_interrupted(remus), "libxc", "hvm", "auto", ""),
+        "remus-interrupted-and-ended": Base(
+            _interrupted(remus, hvm.part("libxc.END")), "libxc", "hvm", "auto", families=""
+        ),
         "remus-verified": Base(verified, "libxc", "hvm", "auto", families=""),
         "xl-hvm": Base(in_xl(libxl_hvm), "xl", "hvm", outer=2),
         # Real ones are large, so less is done to them.

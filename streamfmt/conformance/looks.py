@@ -185,12 +185,12 @@ def look(case: Case, data: bytes | None = None) -> Look:
 def _closes(data: bytes, at: int) -> list[int]:
     """Where the checkpoint ends that a reader comes to which goes on from header to header, whatever they are, if any.
 
-    So readers do that keep all of a checkpoint aside, and look at it at its end.
+    So readers do that keep all of a checkpoint aside, and look at it at its end; with an END the stream is over.
     """
     while at + HEADER <= len(data):
         kind, length = (int.from_bytes(data[place : place + 4], "little") for place in (at, at + 4))
         at += HEADER + (length + 7 & ~7)
-        if length > libxc.RECORD_LENGTH_MAX or at > len(data):
+        if kind == tables.LIBXC_END or length > libxc.RECORD_LENGTH_MAX or at > len(data):
             break
         if tables.RECORDS["libxc"].get(kind) == "CHECKPOINT":
             return [at]
