@@ -8,8 +8,8 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
-from io import BytesIO
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -382,9 +382,9 @@ _MEMORY = {"hvm": ["PAGE_DATA"], "pv": ["X86_PV_P2M_FRAMES", "PAGE_DATA"]}
 def _least(form: str, mode: str, guest: str, version: int) -> list[str]:
     """The records of the smallest stream in which nothing is missing, by what each clause wants to be there."""
     policy = _POLICY if version >= libxc.VERSION_STATIC else []
-    last = ["END"] if mode == "plain" else ["CHECKPOINT"]
-    image = [*_IMAGE, *_INFO[guest], *policy, *_MEMORY[guest], "X86_TSC_INFO", *_STATE[guest], *last]
-    return image if form == "libxc" else ["header", "LIBXC_CONTEXT", *image, *(last if mode == "plain" else ["CHECKPOINT_END"])]
+    last, close = ("END", "END") if mode == "plain" else ("CHECKPOINT", "CHECKPOINT_END")
+    image = [*_IMAGE, *_INFO[guest], *policy, *_MEMORY[guest], "X86_TSC_INFO", *_STATE[guest], last]
+    return image if form == "libxc" else ["header", "LIBXC_CONTEXT", *image, close]
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -402,16 +402,26 @@ def test_the_smallest(form: Any, mode: Any, guest: Any, version: int) -> None:
         assert replace(sample, stream=Draft((*parts[:place], *parts[place + 1 :]))).clauses, parts[place].name
 
 
-# What a broken one has beside the smallest stream: a record too many, containers, a checkpoint that is cut.
-_MORE = {"LIBXC-PAGE-TYPE": 0, "LIBXC-PVINFO-ONCE": 1, "LIBXL-EMU-ID": 1, "XL-FLAGS": 2, "CKPT-CUT": 1}
+# What a broken one is made of, and how many parts it has more than the smallest of those: one too many, an xl file's
+# header and configuration, the record that the cut is in.
+_BROKEN = {
+    "LIBXC-PAGE-TYPE": ("libxc", "plain", "hvm", 0),
+    "LIBXC-PVINFO-ONCE": ("libxc", "plain", "pv", 1),
+    "LIBXL-EMU-ID": ("libxl", "plain", "hvm", 1),
+    "XL-FLAGS": ("libxl", "plain", "hvm", 2),
+    "CKPT-CUT": ("libxc", "remus", "hvm", 1),
+}
 
 
-@pytest.mark.parametrize("clause", _MORE)
+@pytest.mark.parametrize("clause", _BROKEN)
 def test_the_smallest_that_breaks(clause: str) -> None:
     """Broken ones shrink to the stream that the clause is about, and the breach."""
     sample = find(breaking(clause), lambda _: True, settings=FOUND)
-    print(sample)
-    guest: Any = "pv" if "PV_INFO" in str(sample) else "hvm"
+    *kind, more = _BROKEN[clause]
+    parts = [part for part, at in zip(sample.stream, sample.stream.offsets(), strict=False) if at < len(sample.data)]
+
+    assert len(parts) == len(_least(*kind, libxc.VERSION_STATIC)) + more  # type: ignore[arg-type, call-arg] # three names
+
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_what_is_looked_for_is_all_that_is_left(version: int) -> None:
