@@ -41,7 +41,7 @@ def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: 
         message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"
         report(form, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
         return
-    checks.context.abstain(form, "of the device model's state only beginning and end are judged, the rest is QEMU's")
+    checks.context.abstain(form, "what is inside the device model's state is QEMU's own")
     rest = left - _HEADER
     if not rest:
         message = "the device model's state is the header of a record of QEMU, and no device's"

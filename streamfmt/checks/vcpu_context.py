@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct, calcsize, unpack_from
+from struct import Struct
 
 from .. import tables
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 _WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
 _LEVELS = dict(tables.PV_COMBINATIONS)
-# A context is the processor's own structure, whatever order the stream's integers have.
-_WORDS = {4: "<I", 8: "<Q"}
+_NARROWEST = min(tables.VCPU_CONTEXT_SIZES)
 _CLAUSE = "LIBXC-VCPU-PFN"
 # What a context names, as it is kept until all pages have come: frame, offset in the stream, level of the page table.
 _NAMED = Struct("<QQB")
@@ -45,12 +44,12 @@ def context(checks: Checks, body: Body, number: int) -> Program:
         at = body.at + tables.VCPU_CONTEXT_GDT_ENTS[width]
         message = f"vcpu {number} has a GDT of {entries:,} entries, the last ones of which are Xen's"
         expected = f"at most {tables.GDT_ENTRIES_MAX}"
-        _report(checks, record, _CLAUSE, message, at, calcsize(_WORDS[width]), expected, entries)
+        _report(checks, record, _CLAUSE, message, at, width, expected, entries)
 
 
 def _word(raw: bytes, place: int, width: int) -> int:
-    (value,) = unpack_from(_WORDS[width], raw, place)
-    return int(value)
+    """A context is the processor's own structure, whatever order the stream's integers have."""
+    return int.from_bytes(raw[place : place + width], "little")
 
 
 def _report(
@@ -82,7 +81,7 @@ def _named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]
     place = tables.VCPU_CONTEXT_CR3[width]
     top = _word(raw, place, width)
     # A register of 32 bits has the frame's upper bits in its lowest, where the other has flags.
-    high = (top & (1 << shift) - 1) << 32 - shift if width == 4 else 0
+    high = (top & (1 << shift) - 1) << 8 * width - shift if width == _NARROWEST else 0
     yield top >> shift | high, place, levels
     if width in tables.VCPU_CONTEXT_CR1 and (second := _word(raw, place := tables.VCPU_CONTEXT_CR1[width], width)) & 1:
         yield second >> shift, place, levels

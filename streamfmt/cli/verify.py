@@ -13,7 +13,7 @@ from ..checks.layer import MODES
 from ..checks.outcome import NOT_JUDGED, Outcome, ignored
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader
-from ..render.text import clause_lines, extent_lines, finding_lines, summary, times, totals
+from ..render.text import abstained_lines, clause_lines, extent_lines, finding_lines, summary, times, totals
 from . import inputs
 
 TYPE_CHECKING = False
@@ -166,7 +166,7 @@ def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloure
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]
     lines += extent_lines(outcome)
-    lines += [f"  not judged  {clause}: {why}" for clause, why in sorted(outcome.verifier.abstained.items())]
+    lines += abstained_lines(outcome)
     lines += [f"  ignored  {clause}: {times(outcome.counts[clause])}" for clause in ignored(outcome)]
     return "\n".join(lines) + "\n"
 

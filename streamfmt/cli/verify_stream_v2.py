@@ -276,8 +276,8 @@ def _advice(outcome: Outcome, window: Window) -> list[str]:
     if found is None:
         return []
     advice = f"; try -f {found.key}" if found.key in FORMATS else ""
-    advice = "; streamfmt verify opens that" if found.kind == "compressed" else advice
     advice = f"; {found.hint}" if found.hint else advice
+    advice = "; streamfmt verify opens that" if found.kind == "compressed" else advice
     return [f"  looks like: {found.name}{advice}"]
 
 

@@ -5,6 +5,8 @@ None recurses into the data, loads anything that it names, or keeps more than a 
 
 from __future__ import annotations
 
+from io import BytesIO, StringIO
+
 from .configuration import HVM, PV, PVH
 
 TYPE_CHECKING = False
@@ -77,6 +79,20 @@ def _closing(text: Any, quote: Any, escape: Any, at: int) -> int:
     return -1
 
 
+def _replaced(escape: Any, value: Any, text: Any, into: Any) -> Any:
+    """The text with each `escape` as its `value`, by way of the empty file `into`.
+
+    What re.sub keeps of every piece of a text is fifty times as long as the text may be.
+    """
+    at = 0
+    while found := escape.search(text, at):
+        into.write(text[at : found.start()])
+        into.write(value(found))
+        at = found.end()
+    into.write(text[at:])
+    return into.getvalue()
+
+
 # -- libxl's JSON ---------------------------------------------------------------------------------------------------
 
 
@@ -141,7 +157,7 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
             end = _closing(text, quote, "\\", at)
             if end < 0 or text.find("\n", at, end) >= 0:
                 return found, f"a string has no end in line {line}"
-            value, at = re.sub(_ESCAPE, _unescape, text[at:end]), end + 1
+            value, at = _replaced(re.compile(_ESCAPE), _unescape, text[at:end], StringIO()), end + 1
         if depth:
             depth += (mark == "[") - (mark == "]")
             if value is not None:
@@ -290,7 +306,7 @@ def _lists(data: bytes) -> tuple[list[Any], str]:
             end = _closing(data, quote, b"\\", at)
             if end < 0:
                 return top, "a quoted atom has no end"
-            stack[-1].append(re.sub(_SEXPR_ESCAPE, _sexpr_unescape, data[at:end]))
+            stack[-1].append(_replaced(re.compile(_SEXPR_ESCAPE), _sexpr_unescape, data[at:end], BytesIO()))
             at = end + 1
         elif bare:
             stack[-1].append(bare)

@@ -24,7 +24,7 @@ HEADER = tables.SIZES["libxc.record_header"]
 PAGE_FIXED = tables.SIZES["libxc.PAGE_DATA"]
 ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
 # A number above this is no version of a format, but damage.
-_VERSION_MAX = 0xFF
+VERSION_MAX = 0xFF
 
 
 class Layer:
@@ -103,7 +103,7 @@ def describe(layers: Sequence[Layer]) -> str:
     inside = set()
     for layer in layers:
         if layer.version or layer.wraps or not layer.row.version:
-            version = f" v{layer.version}" if 0 < layer.version <= _VERSION_MAX else ""
+            version = f" v{layer.version}" if 0 < layer.version <= VERSION_MAX else ""
             joint = (" + " if layer.parent in inside else " > ") if text else ""
             inside.add(layer.parent)
             text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")

@@ -68,7 +68,8 @@ def announced(layer: Layer, raw: bytes) -> None:
     """Take version and byte order from a header that is big-endian, whatever it announces."""
     path = f"{layer.name}.{layer.row.headers[0]}"
     layer.version = number(path, layer.row.version, raw, ">")
-    layer.order = ">" if number(path, "options.endian", raw, ">") & tables.LIBXC_OPTIONS["endian"] else "<"
+    big = any(name_of(row) == "options.endian" for row in broken_rules(path, raw, ">"))
+    layer.order = ">" if big else "<"
 
 
 def cut(window: Window, sink: Sink, layer: Layer, size: int, what: str) -> None:

@@ -7,9 +7,10 @@ has no magic, a legacy stream or text before a stream, is not in it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .. import tables
+from ..reader.events import VERSION_MAX
 from ..schema import magic, qemu
 from ..schema.layers import LAYERS
 from ..schema.neighbours import NEIGHBOURS, At, Neighbour, Qemu, Xend
@@ -44,7 +45,7 @@ def _number(path: str, field: str, order: str, base: int = 0) -> str:
     return f"{base + place} u{order if size > 1 else ''}{_TYPES[size]}"
 
 
-def _deeper(lines: Iterator[str], by: int = 1) -> Iterator[str]:
+def _deeper(lines: Iterable[str], by: int = 1) -> Iterator[str]:
     """Lines that hold where those before them do."""
     return (">" * by + line for line in lines)
 
@@ -75,7 +76,8 @@ def _headed(part: str, layer: str, path: str, big: int) -> Iterator[str]:
     """A header that is big-endian: version, and the order of what follows, of which `big` is the bit; or that order."""
     yield f"0 name {part}"
     yield f">{_number(path, 'version', 'be')} 0 {_ROWS[layer].name}"
-    yield f">{_number(path, 'version', 'be')} >0 {layer} v%u"
+    yield f">{_number(path, 'version', 'be')} >0 {layer}"
+    yield f">>{_number(path, 'version', 'be')} <{VERSION_MAX + 1} v%u"
     yield f">{_number(path, 'options.endian', 'be')}&{big} {big} \\b, big-endian"
 
 
@@ -125,13 +127,15 @@ def _libvirt() -> Iterator[str]:
     path = "libvirt.header"
     length, xml = tables.PLACES[path]["xml_len"][0], tables.SIZES[path]
     yield f"0 string {_string(_ROWS['libvirt'].data)}"
+    version = _number(path, "version", "le")
+    shown = f">{version} >0", f">>{version} <{VERSION_MAX + 1} v%u"
     (namesake,) = magic.NAMESAKES
     yield f">{length} ubequad 0"
     yield f">>{xml} ubyte 0x3c {namesake.name}"
     yield f">>{xml} ubyte !0x3c libvirt"
-    yield f">>>{_number(path, 'version', 'le')} >0 v%u"
+    yield from _deeper(shown, 2)
     yield f">{length} ubequad !0 libvirt"
-    yield f">>{_number(path, 'version', 'le')} >0 v%u"
+    yield from _deeper(shown, 1)
     yield from _deeper(_inside(f"({length}.l+{xml})"), 2)
 
 

@@ -145,6 +145,14 @@ def extent_lines(outcome: Outcome) -> list[str]:
     return ["  read     " + first.lstrip(), *rest]
 
 
+def abstained_lines(outcome: Outcome) -> list[str]:
+    """What was not judged, and why."""
+    lines: list[str] = []
+    for clause, why in sorted(outcome.verifier.abstained.items()):
+        lines += ("  not judged  " + clause, *(line for _, line in _wrapped(why)))
+    return lines
+
+
 def totals(outcomes: Sequence[str]) -> str:
     """One line about several inputs, of which these are the verdicts, or what came instead."""
     several = {CONFORMS: "conform", DOES_NOT_CONFORM: "do not conform"}

@@ -59,10 +59,13 @@ def streams(
       libxc.image_header(version=3)
       libxc.domain_header(type=1, xen_major=4, xen_minor=17)
       libxc.X86_PV_INFO(guest_width=8, pt_levels=4)
+      libxc.X86_CPUID_POLICY(leaves=[{leaf: 0, subleaf: 4294967295, eax: 1, ebx: 1, ecx: 1, edx: 1}])
+      libxc.X86_MSR_POLICY(msrs=[{index: 206, value: 0}])
       libxc.STATIC_DATA_END()
       libxc.X86_PV_P2M_FRAMES(start_pfn=0, end_pfn=2, frames=[1])
       libxc.PAGE_DATA(0 NOTAB, 1 NOTAB, 2 L4TAB)
       libxc.X86_TSC_INFO(mode=0, khz=0, nsec=0, incarnation=0)
+      libxc.SHARED_INFO(page=<4096 zeros>)
       libxc.X86_PV_VCPU_BASIC(vcpu_id=0, context=<5168 bytes>)
       libxc.CHECKPOINT()
       libxl.CHECKPOINT_END()>

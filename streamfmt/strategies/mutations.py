@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from .edits import at, exchanged
 from .sample import Sample, apart
 
 Buffer = bytes | bytearray | memoryview
+# Bytes that are shown whole, and that are shown of more.
+_MANY, _FIRST = 4096, 256
 
 # -- boundaries -----------------------------------------------------------------------------------------------
 
@@ -170,7 +173,16 @@ def mutations(given: Sample | Buffer) -> st.SearchStrategy[bytes]:
     >>> find(mutations(b"bytes"), lambda data: len(data) > 5)
     b'\\x00bytes'
     """
-    return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: sample.data)
+    return _mutated(given if isinstance(given, Sample) else apart(bytes(given))).map(lambda sample: _Shown(sample.data))
+
+
+class _Shown(bytes):
+    """Bytes, as Hypothesis shows them: many by how they begin, as it warns of examples of many pages."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        whole = bytes(self)
+        few = len(whole) <= _MANY
+        printer.text(repr(whole) if few else f"<{len(whole):,} bytes that begin {whole[:_FIRST]!r}>")
 
 
 @st.composite

@@ -25,7 +25,7 @@ class Sample:
     >>> from streamfmt.strategies import streams
     >>> sample = find(streams("libxc", guest="hvm"), lambda _: True)
     >>> sample.form, sample.mode, len(sample.data)
-    ('libxc', 'plain', 136)
+    ('libxc', 'plain', 4344)
     """
 
     stream: Draft

@@ -127,7 +127,7 @@ def _examine(values: Mapping[Case, int | bytes]) -> Result:
             if text != was.recipes[name]:
                 changed.add("recipe")
     for name, probe in was.probes.items():
-        if changed >= {"findings", "message"}:
+        if changed >= {"verdict", "findings", "message"}:
             break
         old, new = was.seen[name], altered_streams.seen(probe)
         changed.update(key for key in ("identity", "evidence", "verdict") if new[key] != old[key])

@@ -38,12 +38,12 @@ def judge(kind: str, size: int) -> Outcome:
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_good_samples_conform(kind: str) -> None:
-    """No finding above a note, even with page tables looked into."""
+    """No finding above a note, even with page tables looked into; only what is in QEMU's state is not judged."""
     outcome = judge(kind, SMALL_RECORDS if kind in ("single", "bare") else SIZE)
 
     assert outcome.verdict == CONFORMS
     assert not outcome.warnings, outcome.verifier.findings.kept
-    assert not outcome.verifier.abstained
+    assert outcome.verifier.abstained.keys() <= {"LIBXL-EMU-QEMU"}
 
 
 @pytest.mark.parametrize("kind", generate.BAD)

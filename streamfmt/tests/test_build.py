@@ -57,11 +57,11 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 PINNED = {
     "hvm": (
         f'{GUEST}form = "xl"\nvcpus = 2\n[memory]\nsize = "1 MiB"\nfill = "random"\n',
-        "3e6ee65c35ab80b05df2fc48090bb3cdc3a3e7f7461b0b390e3b6dc3448d06d1",
+        "c2b91aa662b422cac710b575f0309775401c08ecec5baae81dab19cca9133dbc",
     ),
     "pv": (
         'recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n',
-        "93ba9732e5afa34e8910a44047c1dfd2581b7a314a3ce78aaaa608dc4631f734",
+        "32202db257e2eedf269b2806e0711a310c0c1b6af039d946a0a9869c8d3b428b",
     ),
 }
 

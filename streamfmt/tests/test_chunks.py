@@ -244,9 +244,8 @@ def test_exact(name: str, tmp_path: Path) -> None:
 _BATCH = pages((0, "NOTAB"), (1, "XTAB"))
 _TINY_HVM = Draft((*HVM.parts[: HVM.find("libxc.PAGE_DATA")], _BATCH, *HVM.parts[HVM.find("libxc.X86_TSC_INFO") :]))
 _TINY_PV = (
-    PV32.swap("libxc.X86_PV_P2M_FRAMES", p2m(0, 1, 0))
-    .swap("libxc.PAGE_DATA", _BATCH)
-    .without("libxc.SHARED_INFO")
+    PV32.swap("libxc.X86_PV_P2M_FRAMES", p2m(0, 2, 0))
+    .swap("libxc.PAGE_DATA", pages((0, "NOTAB"), (2, "L3TAB")))
     .resized("libxc.X86_PV_VCPU_XSAVE", 27)
 )
 TINY = {
@@ -311,4 +310,4 @@ def test_exact_of_an_unknown_stream() -> None:
     finally:
         os.close(out)
 
-    assert list(found["counts"]) == ["XL-FLAG-STREAM"]
+    assert list(found["counts"]) == ["STREAM-FRAMING-LOST"]

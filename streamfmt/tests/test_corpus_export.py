@@ -26,7 +26,7 @@ ROWS = store.read_index()
 LARGE = "LIBXC-REC-LENGTH-MAX/accepted/exactly-128-mib"
 ROOT = Path(data.path("corpus")).parent
 # Few streams, of each duty.
-SOME = ("--stream", "good/libxl-*", "--stream", "LIBXC-PAGE-COUNT/broken/*", "--stream", "hostile/highest-frame")
+SOME = ("--stream", "good/libxl-*", "--stream", "LIBXC-PAGE-COUNT/broken/*", "--stream", "LIBVIRT-VERSION/broken/zero")
 
 
 def _chosen(capsys: pytest.CaptureFixture[str], *words: str) -> list[Row]:
@@ -245,7 +245,10 @@ def test_lists_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert firsts == [[row["id"], f"{row['size']:,}", row["reader"]["does"]] for row in ROWS]
     # Those that follow have the other clauses.
     assert main(["corpus", "list", "LIBXC-SDE-PRESENT/several/end-alone"]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == ["    LIBXC-TSC-PRESENT, LIBXC-HVMCTX-PRESENT"]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "    LIBXC-PAGE-PRESENT, LIBXC-TSC-PRESENT, LIBXC-HVMCTX-PRESENT,",
+        "    LIBXC-HVMPARAMS-PRESENT",
+    ]
 
 
 # -- what was done --------------------------------------------------------------------------------------------

@@ -30,13 +30,15 @@ def test_plain(name: str, deep: bool, sample: Sample) -> None:
     assert not outcome.verifier.abstained
 
 
-@pytest.mark.parametrize("name", ["mig-none-1M.bin.gz", "dm-pc-xenlike.bin"])
-def test_qemu(name: str, sample: Sample) -> None:
+@pytest.mark.parametrize(
+    ("name", "key"), [("mig-none-1M.bin.gz", "qemu-migration"), ("dm-pc-xenlike.bin", "qemu")]
+)
+def test_qemu(name: str, key: str, sample: Sample) -> None:
     """QEMU's records are recognised, and not judged."""
     outcome = judge([sample(name)])
 
     assert outcome.verdict == NOT_JUDGED
-    assert outcome.identity.key == "qemu"
+    assert outcome.identity.key == key
     assert outcome.status == 1
     assert outcome.verifier.findings.counts == {}
 

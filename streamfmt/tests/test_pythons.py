@@ -45,7 +45,8 @@ _TSC = HVM.offset("libxc.X86_TSC_INFO")
 # Records by name, and the rule that each breaks.
 SINGLES = {
     "page": (_single(True, 0), ""),
-    "table": (_single(True, 0x90, 0x0F), ""),
+    "table": (_single(True, 0x90), ""),
+    "table of a far frame": (_single(True, 0x90, 0x0F), "LIBXC-PAGE-PFN-MAX"),
     "hole": (_single(False, 0xF0), ""),
     "pinned": (_single(False, 0xD0), ""),
     "reserved type": (_single(False, 0x50), "LIBXC-PAGE-TYPE"),

@@ -160,7 +160,7 @@ CASES: dict[str, tuple[Draft, set[str]]] = {
     # Readers drop what has come since the checkpoint without a word.
     "end-in-a-checkpoint": (
         REMUS_HVM.then(pages((5, "NOTAB")), record(X_END)),
-        {"LIBXC-TSC-PRESENT", "LIBXC-HVMCTX-PRESENT"},
+        {"LIBXC-TSC-PRESENT", "LIBXC-HVMCTX-PRESENT", "LIBXC-HVMPARAMS-PRESENT"},
     ),
     "dirty-list-forward": (REMUS_HVM.before(PAGE, dirty(1), nth=-1), {"LIBXC-DIRTY-FWD"}),
     "unknown-optional-when-buffered": (
@@ -172,7 +172,7 @@ CASES: dict[str, tuple[Draft, set[str]]] = {
     "key-with-slash": (LIBXL_HVM.edit(XS, data=_u(2, 0) + b"/k\0v\0"), {"LIBXL-EMUXS-PAIRS"}),
     # Containers.
     "xl-data-of-4-gib": (XL_HVM.patch(XL_HEADER, "optional_data_len", MOST), {"XL-TRUNC"}),
-    "xl-data-of-0": (XL_HVM.swap(XL_DATA).patch(XL_HEADER, "optional_data_len", 0), {"XL-OPTDATA-LEN"}),
+    "xl-data-of-0": (XL_HVM.swap(XL_DATA).patch(XL_HEADER, "optional_data_len", 0), {"XL-CONFIG-PRESENT"}),
     "xl-config-negative": (XL_HVM.patch(XL_DATA, "config_len", 0x80000000), {"XL-CONFIG-LEN"}),
     "xl-config-without-nul": (in_xl(LIBXL_HVM, b"{}"), {"XL-CONFIG-FORM"}),
     "xl-flag-lies": (in_xl(LIBXL_HVM, stream_v2=0), {"XL-FLAG-STREAM"}),

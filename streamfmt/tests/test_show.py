@@ -96,7 +96,7 @@ def test_libxl_layers(show: Show) -> None:
         ("libxl", 3, 15),
     ]
     assert rows[-3]["summary"] == "QEMU_UPSTREAM, index 0, 3 pairs"
-    assert rows[-2]["summary"] == "QEMU_UPSTREAM, index 0, 8 bytes, beginning with QEVM"
+    assert rows[-2]["summary"] == "QEMU_UPSTREAM, index 0, 9 bytes, beginning with QEVM"
     assert show(good_streams.LIBXL_COLO)[1].count(" NEW\n") == 2
 
 

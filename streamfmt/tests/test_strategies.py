@@ -8,6 +8,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -29,7 +30,7 @@ from ..strategies.breaking import broken, ways
 from ..strategies.conforming import SHAPES, made
 from ..strategies.from_schema import having
 from ..strategies.sample import apart
-from ..writer import HEADERS, RECORDS, Writer, page_entries
+from ..writer import HEADERS, RECORDS, Draft, Writer, page_entries
 from ..writer.boundaries import boundary_values, fields
 from .support.good_streams import GOOD
 from .support.vector import judge, reported
@@ -372,8 +373,18 @@ def test_lengths_that_files_give(form: Any, body: str) -> None:
 # -- small examples -------------------------------------------------------------------------------------------
 
 _IMAGE = ["image_header", "domain_header"]
-_STATE = {"hvm": ["HVM_CONTEXT"], "pv": ["X86_PV_VCPU_BASIC"]}
-_STATIC = {"hvm": ["STATIC_DATA_END"], "pv": ["X86_PV_INFO", "STATIC_DATA_END", "X86_PV_P2M_FRAMES", "PAGE_DATA"]}
+_POLICY = ["X86_CPUID_POLICY", "X86_MSR_POLICY", "STATIC_DATA_END"]
+_STATE = {"hvm": ["HVM_PARAMS", "HVM_CONTEXT"], "pv": ["SHARED_INFO", "X86_PV_VCPU_BASIC"]}
+_INFO = {"hvm": [], "pv": ["X86_PV_INFO"]}
+_MEMORY = {"hvm": ["PAGE_DATA"], "pv": ["X86_PV_P2M_FRAMES", "PAGE_DATA"]}
+
+
+def _least(form: str, mode: str, guest: str, version: int) -> list[str]:
+    """The records of the smallest stream in which nothing is missing, by what each clause wants to be there."""
+    policy = _POLICY if version >= libxc.VERSION_STATIC else []
+    last, close = ("END", "END") if mode == "plain" else ("CHECKPOINT", "CHECKPOINT_END")
+    image = [*_IMAGE, *_INFO[guest], *policy, *_MEMORY[guest], "X86_TSC_INFO", *_STATE[guest], last]
+    return image if form == "libxc" else ["header", "LIBXC_CONTEXT", *image, close]
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -381,24 +392,35 @@ _STATIC = {"hvm": ["STATIC_DATA_END"], "pv": ["X86_PV_INFO", "STATIC_DATA_END", 
 @pytest.mark.parametrize("mode", ["plain", "remus"])
 @pytest.mark.parametrize("form", ["libxc", "libxl"])
 def test_the_smallest(form: Any, mode: Any, guest: Any, version: int) -> None:
-    """The simplest example of each kind has what it must have and no more."""
+    """The simplest example of each kind has what it must have and no more: without any of its parts it breaks rules."""
     sample = find(streams(form, guest, version, mode), lambda _: True, settings=FOUND)
-    static = [name for name in _STATIC[guest] if version > 2 or name != "STATIC_DATA_END"]
-    last = ["END"] if mode == "plain" else ["CHECKPOINT"]
-    names = [*_IMAGE, *static, "X86_TSC_INFO", *_STATE[guest], *last]
-    if form == "libxl":
-        names = ["header", "LIBXC_CONTEXT", *names, "END" if mode == "plain" else "CHECKPOINT_END"]
+    parts = sample.stream.parts
 
-    assert [part.name for part in sample.stream] == names
-    assert len(sample.data) < (500 if guest == "hvm" else 20_000)
+    assert [part.name for part in parts] == _least(form, mode, guest, version)
+    assert len(sample.data) < (4096 + 600 if guest == "hvm" else 3 * 4096 + 12_000)
+    for place in range(len(parts)):
+        assert replace(sample, stream=Draft((*parts[:place], *parts[place + 1 :]))).clauses, parts[place].name
 
 
-@pytest.mark.parametrize("clause", ["LIBXC-PAGE-TYPE", "LIBXC-PVINFO-ONCE", "LIBXL-EMU-ID", "XL-FLAGS", "CKPT-CUT"])
+# What a broken one is made of, and how many parts it has more than the smallest of those: one too many, an xl file's
+# header and configuration, the record that the cut is in.
+_BROKEN = {
+    "LIBXC-PAGE-TYPE": ("libxc", "plain", "hvm", 0),
+    "LIBXC-PVINFO-ONCE": ("libxc", "plain", "pv", 1),
+    "LIBXL-EMU-ID": ("libxl", "plain", "hvm", 1),
+    "XL-FLAGS": ("libxl", "plain", "hvm", 2),
+    "CKPT-CUT": ("libxc", "remus", "hvm", 1),
+}
+
+
+@pytest.mark.parametrize("clause", _BROKEN)
 def test_the_smallest_that_breaks(clause: str) -> None:
     """Broken ones shrink to the stream that the clause is about, and the breach."""
     sample = find(breaking(clause), lambda _: True, settings=FOUND)
+    *kind, more = _BROKEN[clause]
+    parts = [part for part, at in zip(sample.stream, sample.stream.offsets(), strict=False) if at < len(sample.data)]
 
-    assert len(sample.stream.parts) <= 11
+    assert len(parts) == len(_least(*kind, libxc.VERSION_STATIC)) + more  # type: ignore[arg-type, call-arg] # three names
 
 
 @pytest.mark.parametrize("version", [2, 3])

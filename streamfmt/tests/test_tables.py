@@ -30,7 +30,9 @@ from streamfmt.schema import libxc, libxl
 from streamfmt.schema.layers import LAYERS
 from streamfmt.schema.model import little_bits
 
+from ..writer import record
 from .support.corpus import EACH_SMALL
+from .support.good_streams import HVM
 
 ROOTS: dict[str, Construct] = {
     "libxc.pte": libxc.PTE,
@@ -117,8 +119,10 @@ def outcomes(values: dict[str, Any]) -> Iterator[Any]:
 
 @cache
 def probes() -> list[bytes]:
-    """All small vectors, the good ones first."""
-    return [vector.stream.render() for vector in EACH_SMALL if vector.form == "auto"]
+    """All small vectors, the good ones first, and the record that no stored stream has, as a script raises an error."""
+    toolstack = [HVM.before("libxc.X86_TSC_INFO", record("libxc.TOOLSTACK", data=data)) for data in (b"", bytes(8))]
+    streams = [vector.stream for vector in EACH_SMALL if vector.form == "auto"]
+    return [stream.render() for stream in (*streams, *toolstack)]
 
 
 @pytest.fixture(scope="module")

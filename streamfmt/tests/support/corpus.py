@@ -42,12 +42,15 @@ HOSTILE = _tables("hostile")
 ACCEPTED: Table = {"good": {name: Vector(stream) for name, stream in GOOD.items()}, **ACCEPTING}
 # Those worth feeding byte by byte, by clause, and one after another, the good ones first.
 SMALL: Table = {
-    clause: {
-        f"{kind}:{name}": vector
-        for kind, table in (("accepted", ACCEPTED), ("broken", BREAKING))
-        for name, vector in table.get(clause, {}).items()
-        if not vector.large
-    }
+    clause: found
     for clause in (*ACCEPTED, *(clause for clause in BREAKING if clause not in ACCEPTED))
+    if (
+        found := {
+            f"{kind}:{name}": vector
+            for kind, table in (("accepted", ACCEPTED), ("broken", BREAKING))
+            for name, vector in table.get(clause, {}).items()
+            if not vector.large
+        }
+    )
 }
 EACH_SMALL: list[Vector] = [vector for cases in SMALL.values() for vector in cases.values()]
