@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from zlib import crc32
 
-from ..schema.clauses import registry
+from ..schema.clauses import FATAL, registry
 from .cases_toolstack import cases_toolstack
 from .conditions import Peer
 from .conditions_libxl import LIBXL, as_read, closed, image_ends, open_tail
@@ -24,6 +24,12 @@ def _dropped(seen: Look, clause: str, at: int) -> bool:
     """Whether libxenguest reads it, keeps it aside and never applies it; libxl reads in the tails only."""
     tail = open_tail(seen)
     return seen.dropped(at - (clause == "LIBXC-VCPU0-BASIC")) and (tail is None or at < tail)
+
+
+def _unread(seen: Look, at: int) -> bool:
+    """Whether libxl waits there for a CHECKPOINT_END, and till then looks into nothing that it has read."""
+    tail = open_tail(seen)
+    return tail is not None and at >= tail
 
 
 def _own(clause: str) -> bool:
@@ -54,6 +60,8 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
     for finding in view.findings:
         if not _dropped(view, finding.clause, finding.offset):
             does = peer.does(view, finding)
+            if _unread(view, finding.offset) and does not in FATAL:
+                continue
             if does or registry()[finding.clause].severity == "error":
                 yield _image(view, Step(peer.place(view, finding), finding.clause, does))
     inside = _first_image(view)

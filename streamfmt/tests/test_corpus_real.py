@@ -30,9 +30,7 @@ def test_plain(name: str, deep: bool, sample: Sample) -> None:
     assert not outcome.verifier.abstained
 
 
-@pytest.mark.parametrize(
-    ("name", "key"), [("mig-none-1M.bin.gz", "qemu-migration"), ("dm-pc-xenlike.bin", "qemu")]
-)
+@pytest.mark.parametrize(("name", "key"), [("mig-none-1M.bin.gz", "qemu-migration"), ("dm-pc-xenlike.bin", "qemu")])
 def test_qemu(name: str, key: str, sample: Sample) -> None:
     """QEMU's records are recognised, and not judged."""
     outcome = judge([sample(name)])
