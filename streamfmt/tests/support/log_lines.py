@@ -70,13 +70,15 @@ def printed(table: Iterable[Comparison]) -> Iterator[Printed]:
 def strange(rows: Iterable[Printed]) -> Iterator[tuple[str, str]]:
     """Lines that are not known, and those of a refusal whose rules the stream keeps; with the stream's name.
 
-    A line that is about no rule is not the stream's doing, nor is any about a stream that breaks none.
+    A line that is about no rule is not the stream's doing, nor is any about a stream that breaks none.  Of checkpoints
+    the end of the input ends each reading, whatever is refused afterwards.
     """
     for row in rows:
+        ends = {"CKPT-CUT"} if row.seen.case.remus and row.seen.whole else set()
         for line in row.lines:
             found = recognised(line)
             about = {*found[0].known.clauses} if found and found[0].known.role != "progress" else set()
-            if not found or (row.refused and about and row.clauses and not about & row.clauses):
+            if not found or (row.refused and about and row.clauses and not about & (row.clauses | ends)):
                 yield row.seen.case.name, line
 
 
