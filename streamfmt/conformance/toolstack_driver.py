@@ -36,7 +36,8 @@ def _verdict(did: Outcome, program: str) -> tuple[str, str]:
     """The verdict, and the signal of a death after it.
 
     Before libxl has taken up LIBXC_CONTEXT, a refusal is said and then libxl follows a null pointer as it cleans up.
-    Libxl ends the program that calls it where it gets no memory: a crash of that, but for xl a refusal.
+    Libxl ends the program that calls it where it gets no memory, in some releases by a signal: a crash of that, but for
+    xl a refusal.
     """
     if did.status is None:
         return "hang", ""
@@ -44,8 +45,8 @@ def _verdict(did: Outcome, program: str) -> tuple[str, str]:
         return ("reject" if did.status else "accept"), ""
     name = Signals(-did.status).name if did.status < 0 else f"status {did.status}"
     said = [line for line in _lines(did.log) if _ERROR.search(line)]
-    if program and any(_FATAL in line for line in said):
-        return "reject", name
+    if any(_FATAL in line for line in said):
+        return ("reject" if program else "crash"), name
     asserted = any("ssertion" in line for line in said)
     early = _LIBXC_CONTEXT not in _TAKEN.findall(did.log)
     return ("reject", name) if said and early and not asserted and did.status < 0 else ("crash", name)

@@ -12,6 +12,7 @@ import pytest
 
 from .. import tables
 from ..checks.verifier import Verifier
+from ..conformance.cases import DIRTY
 from ..corpus import entries, store
 from ..reader.events import Record
 from ..schema.clauses import FATAL, OTHERWISE, SCRIPT, Clause, registry
@@ -36,6 +37,10 @@ class _Noting(Verifier):
     def record(self, record: Record) -> Program | None:
         self.seen.append((record.path, record.length))
         return super().record(record)
+
+    def oversize(self, record: Record) -> None:
+        self.seen.append((record.path, record.length))
+        super().oversize(record)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,14 @@ def test_records_of_libxl_are_no_longer_than_libxenguest_allows(noted: dict[str,
         for name, seen in noted.items()
         if any(path.startswith("libxl.") and length > tables.RECORD_LENGTH_MAX for path, length in seen)
     ] == []
+
+
+def test_lists_of_the_back_channel_are_no_longer_than_a_primary_reads(noted: dict[str, list[tuple[str, int]]]) -> None:
+    """What a primary does about a list that it does not read is left to chance (COLO-DIRTY-LEN)."""
+    found = [(name, length) for name, seen in noted.items() for path, length in seen if path == DIRTY]
+
+    assert found
+    assert [name for name, length in found if length > tables.RECORD_LENGTH_MAX] == []
 
 
 def test_no_checkpoint_breaks_off_in_libxl(noted: dict[str, list[tuple[str, int]]]) -> None:
