@@ -29,11 +29,14 @@ def looks() -> tuple[Look, ...]:
     return tuple(map(look, cases()))
 
 
-def compared(peer: Peer) -> list[Comparison]:
-    """Every case that the reader can be asked about, in order.  Raises MissingPeerError if it is not installed."""
+def compared(peer: Peer, seen: Sequence[Look] | None = None) -> list[Comparison]:
+    """Every case that the reader can be asked about, in order, or those `seen`.
+
+    Raises MissingPeerError if it is not installed.
+    """
     if peer.inner is not None:
         return predictions_toolstack.compared(peer)
-    asked = [seen for seen in looks() if peer.takes(seen)]
+    asked = [each for each in (looks() if seen is None else seen) if peer.takes(each)]
     verdicts = peer.ask(asked, peer.release)
     return [Comparison(seen, tuple(steps(seen, peer)), verdict) for seen, verdict in zip(asked, verdicts, strict=True)]
 

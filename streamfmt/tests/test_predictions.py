@@ -6,10 +6,12 @@ The peers are installed and built by `make peers`.
 from __future__ import annotations
 
 import ast
+import os
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -29,6 +31,10 @@ from .support.corpus import BREAKING
 from .support.good_streams import HVM
 from .support.unlike import unexplained, unsupported, unused
 
+# With STREAMFMT_WHOLE=1 in the environment the other releases, too, are asked about the whole set.
+WHOLE = os.environ.get("STREAMFMT_WHOLE") == "1"
+EVERY = 8
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten() -> Iterator[None]:
@@ -42,23 +48,24 @@ def _forgotten() -> Iterator[None]:
 @pytest.mark.peer
 @pytest.mark.parametrize("peer", [*map(XENGUEST.of, RELEASES), SCRIPT], ids=lambda peer: f"{peer.name}-{peer.release}")
 def test_readers_do_as_the_clauses_say(peer: Peer) -> None:
-    """Each reader does with each stream the one thing that follows from the clauses, and stops where it should.
-
-    What the clauses say was seen running has been seen here, and the page about it is current.
-    """
+    """Each reader does with each stream the one thing that follows from the clauses, and stops where it should."""
     peers.require(peer.program, peer.release)
-    table = differences.compared(peer)
-    page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
+    whole = WHOLE or peer.release == RELEASE
+    seen = None if whole else [look(case) for case in cases() if not crc32(case.name.encode()) % EVERY]
+    table = differences.compared(peer, seen)
 
+    assert len(table) > 500
     assert list(unexplained(peer, table)) == []
-    assert list(unsupported(peer, table)) == []
     assert not [row.seen.case.name for row in table if row.verdict.verdict == "accept" and row.verdict.refused]
     stored = {row["sha256"] for row in store.read_index()}
     died = [row.seen for row in table if row.verdict.verdict in FATAL]
     assert [seen.case.name for seen in died if sha256(seen.data).hexdigest() in stored] == []
-    if peer.name == XENGUEST.name:
-        assert unused(table) == set()
-    assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
+    if whole:
+        # What the clauses say was seen running has been seen here, and the page about it is current.
+        page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
+        assert list(unsupported(peer, table)) == []
+        assert peer.name != XENGUEST.name or unused(table) == set()
+        assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
 
 # -- the set ----------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ WRONG = [
     (f"{R}pages = '0'\nlength = 4294967296", "4: part[0].length: 4294967296 is not within 0 to 4294967295"),
     (f"{R}vcpu = 'BASIC'\nset = {{ foo = 1 }}", "4: part[0].set.foo: libxc.X86_PV_VCPU_BASIC has no such field"),
     (f"{F}set = 'X86_TSC_INFO'\nfield = 'mode'\nto = 4294967296", "5: fault[0].field: mode: 4294967296 is not within"),
-    (f"{F}cut = 99999999", "4: fault[0].cut: 99999999 is not within 0 to 17784"),
+    (f"{F}cut = 99999999", "4: fault[0].cut: 99999999 is not within 0 to 17792"),
     (f"{F}cut = 'libxc.END'\nat = 99999999", "5: fault[0].at: that is after its end"),
     (f"{G}[memory]\nframes = '0x10000000000000'", "4: memory.frames: a page entry has no room for frames from "),
     (f"{G}vcpus = 0x{'f' * 4000}", "3: vcpus: 3402823"),
