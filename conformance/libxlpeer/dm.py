@@ -31,7 +31,7 @@ _ANSWERS = {
 
 
 def say_running(domid: str) -> None:
-    """Tell libxl through xenstore; a request is a type, two ids, a length, the path, a NUL and the value."""
+    """Answer libxl through xenstore; a request is a type, two ids, a length, the path, a NUL and the value."""
     body = f"/local/domain/0/device-model/{domid}/state".encode() + b"\0running"
     with socket.socket(socket.AF_UNIX) as store:
         store.connect(f"{os.environ['XENSTORED_RUNDIR']}/socket")

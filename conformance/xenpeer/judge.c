@@ -35,7 +35,7 @@ static struct words { char message[MESSAGE_MAX], refused[sizeof(fx.refused)]; } 
 /* The stream's file: parent and child share its position, which is where the reader stopped. */
 static int stream_fd;
 
-/* Where what nobody reads goes. */
+/* Where what is never read goes. */
 static int null_fd;
 
 static void vmessage(struct xentoollog_logger *, xentoollog_level level, int, const char *, const char *format,

@@ -22,7 +22,7 @@ _OURS = ("stream", "container", "compressed")
 _SHORTEST, _LONG = 4, 8
 # How gzip's magic goes on: its only method, and the flags that gzip itself writes (RFC 1952, 2.3.1).
 _GZIP_FLAGS = (b"\x08\0", b"\x08\x08")
-# Of a magic in the place of another's header so many bytes are enough; a field with so many values tells nothing.
+# Of a magic in the place of another's header so many bytes are enough; a field with so many values says nothing.
 _PART, _VALUES = 16, 4
 # Bytes of text that are quoted.
 _QUOTED = 40

@@ -1,4 +1,4 @@
-"""docs/evidence.md: what the clauses say of readers that nobody has seen them do."""
+"""docs/evidence.md: what the clauses say of readers that was never seen running."""
 
 from __future__ import annotations
 

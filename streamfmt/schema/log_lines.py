@@ -170,7 +170,7 @@ def _words(text: str) -> frozenset[str]:
 
 @cache
 def _weights() -> tuple[Mapping[str, float], tuple[tuple[frozenset[str], str, LogLine], ...]]:
-    """How much each word tells of a pattern, and the words of each."""
+    """How much each word says of a pattern, and the words of each."""
     rows = tuple((_words(literal(pattern)), pattern, line) for pattern, _, _, line in _patterns())
     counts: dict[str, int] = {}
     for having, _, _ in rows:

@@ -36,7 +36,7 @@ _CONVERSION = re.compile(r"%[-+# 0]*[\d.*]*(?:hh|ll|[hlzjt])?[diouxXcsp]")
 class Printed:
     """Lines that a reader printed of a stream, and the clauses that decide what it does with it.
 
-    `refused` tells whether it was the stream's reader that refused it, and not the hypervisor below.
+    `refused` says whether it was the stream's reader that refused it, and not the hypervisor below.
     """
 
     seen: Look
