@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..reader.hvm_context import PATH
+from .messages import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def vcpu(context: Context, record: Record, number: int) -> None:
     most = most_vcpus(found) if found is not None else None
     if most is not None and number >= most:
         expected = f"below {most}"
-        message = f"vcpu {number} has a context, and the configuration gives the guest {_vcpus(most)}"
+        message = f"vcpu {number} has a context, and the configuration gives the guest {count(most, 'vcpu')}"
         context.report_field(_VCPUS, record, "vcpu_id", message, expected, number)
 
 
@@ -53,7 +54,7 @@ def hvm_vcpu(context: Context, record: Record, number: int, instance: int, at: i
     found = context.configuration
     most = most_vcpus(found) if found is not None else None
     if most is not None and instance >= most:
-        message = f"entry {number} is of vcpu {instance}, and the configuration gives the guest {_vcpus(most)}"
+        message = f"entry {number} is of vcpu {instance}, and the configuration gives the guest {count(most, 'vcpu')}"
         prefix = f"context[{number}]."
         context.report_field(_VCPUS, record, "instance", message, f"below {most}", instance, PATH, at, prefix)
 
@@ -75,7 +76,3 @@ def domid(context: Context, record: Record) -> None:
     if found is not None and found.domid is not None and 0 < found.domid < tables.DOMID_FIRST_RESERVED:
         message = f"the configuration keeps domain id {found.domid}: the guest starts where no other has it"
         context.report("XL-CONFIG-DOMID", record, message, offset=record.body, field="config", actual=found.domid)
-
-
-def _vcpus(count: int) -> str:
-    return f"{count} vcpu{'s' if count != 1 else ''}"

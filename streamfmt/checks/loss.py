@@ -8,6 +8,7 @@ from __future__ import annotations
 from .. import tables
 from ..reader.damage import resumes, stranger
 from ..reader.events import Record, Run
+from .messages import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ def progress(context: Context, layer: Layer, at: int) -> str:
     never = _missing(context, image, _STATE[image.guest])
     if layer.row.opens and not never:
         never = _missing(context, layer, _EMULATED[image.guest])
-    count = context.content_pages
-    pages = f"{count:,} page{'s' if count != 1 else ''} of the guest"
+    pages = f"{count(context.content_pages, 'page')} of the guest"
     what = f"{' and '.join(never)} never came" if never else "its state came, too"
     return f"Up to {at}, {pages} came whole; {what}"
 
