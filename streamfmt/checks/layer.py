@@ -9,7 +9,6 @@ from ..reader.body import LIST_PIECE, Body
 from ..reader.events import PAGE, Layer, Record
 from ..reader.fields import broken_rules
 from ..reader.registry import load
-from . import messages
 from .findings import KEPT
 from .reports import Reports
 
@@ -240,7 +239,9 @@ class Checks:
         for clause, has, lacks, unless in rules.get(record.type, ()) if rules else ():
             if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in self.fired:
                 self.fired.add(clause)
-                message = messages.order_message(layer.name, record.name, has & seen, lacks & ~seen)
+                from .messages import order_message
+
+                message = order_message(layer.name, record.name, has & seen, lacks & ~seen)
                 self.context.report(clause, record, message)
         self.seen = seen | self._bits[record.type]
 
@@ -255,7 +256,9 @@ class Checks:
         count, over = divmod(rest, unit or 1)
         good = not over and count >= least and (most is None or count <= most) and (not lengths or rest in lengths)
         if not (good and (unit or not rest)) and not self.tolerated(record, rest):
-            self.context.report_length(clause, record, messages.length_words(fixed, unit, least, most, lengths))
+            from .messages import length_words  # most lengths are right
+
+            self.context.report_length(clause, record, length_words(fixed, unit, least, most, lengths))
 
     def lengths(self, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """The sizes that a record's variable part may have, of which the schema has `lengths`."""

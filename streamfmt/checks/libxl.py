@@ -12,7 +12,6 @@ from ..reader.registry import load
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES
-from .messages import characters
 from .xenstored import Refused
 
 TYPE_CHECKING = False
@@ -238,6 +237,8 @@ def _pairs(checks: Checks, body: Body) -> Program:
 
 
 def _bad_character(checks: Checks, body: Body, walk: Pairs, other: int) -> None:
+    from .messages import characters  # few have such
+
     kind = "key" if walk.key else "value"
     checks.context.report(
         "LIBXL-EMUXS-CHARSET",

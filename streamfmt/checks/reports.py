@@ -5,7 +5,6 @@ from __future__ import annotations
 from .. import tables
 from ..reader.events import Layer, Record
 from ..reader.fields import damaged, places, value_of
-from . import messages
 from .findings import Finding, Findings
 
 TYPE_CHECKING = False
@@ -111,12 +110,14 @@ class Reports:
         prefix: str = "",
     ) -> None:
         """Findings for fields whose rules do not hold, of a layout as in :meth:`report_field`, which is `raw`."""
+        from .messages import allowed_words, number  # most fields are as they should be
+
         order = where.layer.order if isinstance(where, Record) else where.order
         for row in rows:
             clause, field, offset, size, _, _, _, allowed = row
             if self.findings.full(clause, where, at + offset):
                 continue
-            actual, expected = messages.number(value_of(row, raw, order)), messages.allowed_words(allowed)
+            actual, expected = number(value_of(row, raw, order)), allowed_words(allowed)
             message = f"{prefix}{field} is {actual}, expected {expected}"
             if isinstance(where, Layer) and field in where.row.magic and (wrong := damaged(where.name, raw)):
                 here = [byte for byte in wrong if offset <= byte[0] < offset + size]
