@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..reader.body import Body
+    from ..reader.events import Body
     from ..reader.pump import Program
     from .libxc import Checks
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from struct import unpack
 
 from .. import tables
-from ..reader.body import LIST_PIECE, Body
-from ..reader.events import PAGE, Layer, Record
+from ..reader.events import LIST_PIECE, PAGE, Body, Layer, Record
 from ..reader.fields import broken_rules
 from ..reader.registry import load
-from .findings import KEPT
-from .reports import Reports
+from .findings import KEPT, Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from struct import unpack_from
 
 from .. import tables
-from ..reader.body import PIECE, Body
+from ..reader.events import PIECE, Body
 from ..reader.fields import number
-from ..reader.position import Position
-from ..reader.registry import load
+from ..reader.registry import Position, load
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES

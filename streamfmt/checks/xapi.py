@@ -6,8 +6,7 @@ import re
 
 from .. import tables
 from ..reader import sexpr
-from ..reader.body import PIECE, Body
-from ..reader.events import Record, Unsized
+from ..reader.events import PIECE, Body, Record, Unsized
 from ..reader.registry import load
 from . import layer as base
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import PIECE, Body
+from ..reader.events import PIECE, Body
 from ..reader.fields import number
 from ..reader.registry import load
 from . import layer as base

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from typing import Any
 
-    from .body import Body
+    from .events import Body
 
 # Bytes of a text that are read: no toolstack writes a fifth of it, and the window holds four times that.
 MOST = 64 << 10

@@ -12,7 +12,7 @@ from .. import tables
 from . import framing
 from .events import HEADER, Layer, Record, Sink
 from .framing import END, STOP
-from .position import EITHER, Position
+from .registry import EITHER, Position
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from json import dumps
 from typing import Any
 
 from ..codec.decode import Scopes, layouts, referred, times, values_of
-from ..reader.body import Body
-from ..reader.events import PAGE, Record
+from ..reader.events import PAGE, Body, Record
 from ..reader.pump import Pump
 from ..reader.window import Window
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
