@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import unpack
+from _struct import unpack  # struct would be a module more to find
 
 from .. import tables
 from ..reader.events import LIST_PIECE, PAGE, Body, Layer, Record

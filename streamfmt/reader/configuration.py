@@ -7,7 +7,7 @@ and why is in `error`.  Each form's parser is loaded, and run, only where such a
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from  # struct would be a module more to find
 
 from .. import tables
 from .registry import load

@@ -6,7 +6,7 @@ call each and look into nothing.
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from  # struct would be a module more to find
 
 from .. import tables
 from .registry import ROWS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # struct would be a module more to find
 
 from .. import tables
 

@@ -7,7 +7,7 @@ records go to the consumer one by one.  What is clean here breaks no rule of PAG
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # struct would be a module more to find
 
 from .. import tables
 from . import framing

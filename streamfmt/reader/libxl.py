@@ -6,7 +6,7 @@ END, or after each CHECKPOINT, when libxl records follow up to CHECKPOINT_END.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # struct would be a module more to find
 
 from .. import tables
 from . import framing
