@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from ..reader.configuration import Configuration
     from ..reader.events import Run
     from ..reader.identify import Identity
-    from ..reader.pump import Program
-    from ..reader.window import Window
+    from ..reader.pump import Program, Window
 
 _STARTS = tables.MACHINE_STARTS["COLO"]
 # What a stream may be declared to be; the first leaves it open.

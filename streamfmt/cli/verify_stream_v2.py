@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..reader.events import Layer, Record, Run
-    from ..reader.pump import Program
-    from ..reader.window import Window
+    from ..reader.pump import Program, Window
 
 PROGRAM = "verify-stream-v2"
 FORMATS = ("libxc", "libxl", "xl")

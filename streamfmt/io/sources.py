@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..errors import UnreadableError
+    from ..reader.pump import Window
     from ..reader.reader import Reader
-    from ..reader.window import Window
 
     class Driven(Protocol):
         """What bytes are driven into: a pump, or what runs one.  `run` returns 0 when it wants none (for now)."""

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from .identify import Identity
-    from .pump import Program
-    from .window import Window
+    from .pump import Program, Window
 
 HEADER = tables.SIZES["libxc.record_header"]
 PAGE_FIXED = tables.SIZES["libxc.PAGE_DATA"]
@@ -136,7 +135,7 @@ class Record:
 
     @property
     def declared_length(self) -> int:
-        """What the header says is the length, which it is but in an :class:`Unsized` one."""
+        """What the header says is the length, which it is but in one whose end only its own layer finds."""
         return self.length
 
     @property
@@ -157,20 +156,6 @@ class Record:
     def path(self) -> str:
         """Schema path, such as "libxc.PAGE_DATA"."""
         return f"{self.layer.name}.{self.name}"
-
-
-class Unsized(Record):
-    """A record whose body's end only its own layer finds: `length` is 0, whatever `declared_length` the header has."""
-
-    __slots__ = ("_declared",)
-
-    def __init__(self, layer: Layer, kind: int, at: int, declared_length: int) -> None:
-        super().__init__(layer, kind, at, 0)
-        self._declared = declared_length
-
-    @property
-    def declared_length(self) -> int:
-        return self._declared
 
 
 class Body:

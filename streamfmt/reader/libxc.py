@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxc.record_header"]) for order in "<>"}
 # Types of records that have a body.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 _RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxl.record_header"]) for order in "<>"}
 

@@ -17,7 +17,7 @@ from .. import tables
 from ..codec.decode import Scopes, layouts, referred, times, values_of
 from ..codec.encode import whole
 from ..reader.events import PAGE, Body, Layer, Record
-from ..reader.window import Window
+from ..reader.pump import Window
 from ..schema import hvm
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .pages import number

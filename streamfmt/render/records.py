@@ -16,7 +16,7 @@ from ..reader.configuration import Configuration, parse, peek
 from ..reader.events import Body, Layer, Record
 from ..reader.hvm_context import BEYOND, END, Entries
 from ..reader.page_data import PageData
-from ..reader.window import Window
+from ..reader.pump import Window
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
 from .pages import Pages, number

@@ -141,7 +141,6 @@ CLEAN = {
     "reader.pump",
     "reader.reader",
     "reader.registry",
-    "reader.window",
     "render",
     "render.text",
     "tables",
