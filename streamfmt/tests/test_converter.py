@@ -196,7 +196,7 @@ PARTS = {
                                    holds=lambda said: params(said)[0][-2:] == [(17, 0), (17, 9)]),
     "parameters of a pv guest": pv(before(PV, "VCPU_INFO", plain.parameter(-3, 1)), 1,
                                    "StreamError: HVM-only param in PV stream"),
-    "generation id": hvm(saved(HVM), holds=lambda said: params(said)[0][0] == (34, 0xFC0F0)),
+    "generation id": hvm(saved(HVM), holds=lambda said: params(said)[0][0] == (34, 0x50F0)),
     "all parameters": hvm(saved(HVM._replace(release="4.5")), holds=lambda said:
                           [[index for index, _ in pairs] for pairs in params(said)]
                           == [[34, 12, 27, 28, 29, 15, 17, 19, 9, 32, 33], [5, 6, 1]]),

@@ -240,7 +240,7 @@ def _compressed(setup: Setup, sender: Compressor, pfns: Sequence[int], version: 
 def parameters(setup: Setup) -> dict[int, int]:
     """The values of the HVM chunks that the release writes, by their ids in their order."""
     values = {
-        plain.HVM_GENERATION_ID_ADDR: 0xFC0F0,
+        plain.HVM_GENERATION_ID_ADDR: 0x50F0,
         plain.HVM_IDENT_PT: 0xFEFFE000,
         plain.HVM_PAGING_RING_PFN: setup.special("paging"),
         plain.HVM_ACCESS_RING_PFN: setup.special("access"),
