@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,18 @@ def test_libxenguest_takes_what_was_converted(release: str) -> None:
         assert unlike(plain_memory_legacy.read(stream, 8, setup.guest), found) == []
         other = plain_memory_legacy.read(saved(setup._replace(seed=1)), 8, setup.guest)
         assert "page 0 differs" in unlike(other, found)
+
+
+@pytest.mark.parametrize(("name", "guest"), [("legacy-44-hvm-64", "hvm"), ("legacy-44-pv-64-live", "pv")])
+def test_libxl_restores_what_the_real_saver_wrote(
+    host: Host, name: str, guest: str, sample: Callable[[str], bytes]
+) -> None:
+    """Streams of Xen 4.4's own xc_domain_save()."""
+    stream = sample(f"{name}.bin.gz")
+    found = restore(host, f"{guest}-legacy", stream)
+
+    assert found.verdict.verdict == "accept", found.verdict
+    assert unlike(plain_memory_legacy.read(stream, 8, guest), found) == []
 
 
 @pytest.fixture(scope="module")
