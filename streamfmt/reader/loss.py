@@ -56,7 +56,7 @@ def row(
     kinds: set[int] = set()
     while w.hi - w.lo >= HEADER or (yield HEADER):
         kind, length = unpack(w.buf, w.lo)
-        if kind in known and (length or kind not in bodied):
+        if kind in known and (length or kind not in bodied) and (first is None or length <= _LONGEST):
             break
         record = Record(layer, kind, w.position, length)
         if first is None:
@@ -83,7 +83,7 @@ def _points(layer: Layer, kind: int, length: int, kinds: set[int]) -> int:
     new = kind not in kinds
     kinds.add(kind)
     if kind in tables.RECORDS[layer.name]:
-        return 2 * _BARE
+        return _LONG if length > _LONGEST else 2 * _BARE
     far = _FAR * (kind & ~bit >= _NEAR)
     points = _LONG + far if length > _LONGEST else 0
     if kind & bit:
