@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # So many bytes after END are looked at, and so many zeros too many are taken for a hole even if others follow them.
 _AHEAD, _HOLE = 64, 8
-# Types of records that a layer may yet get.
-_NEAR = 0x100
 
 
 def end(checks: Checks, record: Record, owed: int) -> Program:
@@ -48,9 +46,12 @@ def _end(checks: Checks, record: Record, owed: int, standing: loss.Standing, row
         layer = record.layer.name
         names = [tables.RECORDS[layer][kind] for kind, bit in tables.BITS[layer].items() if bit & owed]
         lost = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        message = f"zeros are where {lost} should be: data was lost here, and what reads as END is none"
         at = record.offset  # of what is no record
-        context.report("STREAM-ZEROS", record.layer, message, offset=at, expected=lost, actual="zeros")
+        begin, also = at, ""
+        if standing.before is not None and context.findings.forget(standing.before.offset):
+            begin, also = standing.before.offset, f", and in {standing.before.name} before that"
+        message = f"zeros are where {lost} should be{also}: data was lost here, and what reads as END is none"
+        context.report("STREAM-ZEROS", record.layer, message, offset=begin, expected=lost, actual="zeros")
         context.lose(at, "zeros are where records should be")
         return
     program = checks.known(record)
@@ -85,7 +86,8 @@ def _goes_on(checks: Checks, record: Record) -> Generator[int, int, bool]:
             return True
         kind, length = unpack_from(outer.order + tables.FORMATS[f"{outer.name}.record_header"], head)
         if kind != tables.LIBXL_END:
-            return bool(kind & ~outer.row.optional < _NEAR and length <= tables.RECORD_LENGTH_MAX)
+            known = kind in tables.RECORDS[outer.name] or bool(kind & outer.row.optional)
+            return known and length <= tables.RECORD_LENGTH_MAX
         if length:
             return False
         head, layer, outer = head[HEADER:], outer, outer.parent
@@ -93,5 +95,5 @@ def _goes_on(checks: Checks, record: Record) -> Generator[int, int, bool]:
         if outer.row.trailing:
             return True  # what comes then is for that layer to judge
         outer = outer.parent
-    known, _ = following(head, len(head), not any(head))
-    return known or not head or (by_magic(head, False, 0) or neighbour(head, False, 0)) is not None
+    trailer, _ = following(head, len(head), not any(head))
+    return trailer or not head or (by_magic(head, False, 0) or neighbour(head, False, 0)) is not None
