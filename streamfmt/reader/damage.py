@@ -111,8 +111,8 @@ def recoded(head: bytes, layer: str = "") -> tuple[str, str, str, int] | None:
         for says, change, gone, do in _TRANSFERS:
             changed = change(data)
             size = len(changed)
-            if layer and len(head) >= _PART:
-                size = min(size, len(head))  # its header is all that is there
+            if len(head) >= _PART:
+                size = min(size, len(head))  # a header, or the first bytes, may be all that is there
             if size < _SHORTEST or head[:size] != changed[:size] or data.startswith(changed[:size]):
                 continue
             if len(head.translate(None, gone)) == len(head) and (found is None or size > found[3]):

@@ -78,7 +78,7 @@ def places(wrong: list[tuple[int, int, int]]) -> str:
 def quote(data: bytes) -> str:
     """Bytes for a person: as text where they are text, else in hexadecimal."""
     text = data.rstrip(b"\0")
-    if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
+    if text and all(32 <= byte < 127 or byte in b"\t\n\0\r" for byte in text):
         return repr(text.decode("latin-1"))
     return data.hex(" ")
 
