@@ -106,7 +106,8 @@ class Verifier(Context, Sink):
 
     def oversize(self, record: Record) -> None:
         self.records += 1
-        self.checks(record.layer.judge).oversize(record)
+        if not self.lost:
+            self.checks(record.layer.judge).oversize(record)
 
     def doubted(self, record: Record) -> None:
         from .loss import Standing  # few streams are doubted
@@ -117,11 +118,13 @@ class Verifier(Context, Sink):
         from . import loss
 
         assert self.standing is not None, "what is lost has been doubted"
-        loss.judge(self, self.standing, sample)
+        if not self.lost:  # once is enough
+            loss.judge(self, self.standing, sample)
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.checks(layer)
-        self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
+        if not self.lost:
+            self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # So many bytes after END are looked at, and so many zeros too many are taken for a hole even if others follow them.
 _AHEAD, _HOLE = 64, 8
+# Where END is followed by what it cannot be followed by: where a record should be, or after all layers.
+_RECORD, _REST = "record", "rest"
 
 
 def end(checks: Checks, record: Record, owed: int) -> Program:
@@ -36,13 +38,17 @@ def end(checks: Checks, record: Record, owed: int) -> Program:
 
 def _end(checks: Checks, record: Record, owed: int, standing: loss.Standing, row: bool) -> Program:
     context = checks.context
-    if row or record.length:
-        if (record.length and (yield -record.length) < record.length) or not (yield from _goes_on(checks, record)):
-            first = standing.doubted
-            loss.judge(context, standing, first.type.to_bytes(4, "little") + first.length.to_bytes(4, "little"))
-            context.lost = True
-            return
-    elif (yield from _among_zeros(checks, record)) or not (yield from _goes_on(checks, record)):
+    whole = not record.length or (yield -record.length) == record.length
+    hole = not row and not record.length and (yield from _among_zeros(checks, record))
+    wrong = _RECORD if not whole else "" if hole else (yield from _wrong(checks, record))
+    if wrong and (row or record.length or wrong == _RECORD):
+        first = standing.doubted
+        loss.judge(context, standing, first.type.to_bytes(4, "little") + first.length.to_bytes(4, "little"))
+        if not row and not record.length:
+            context.stopped = record.end, "the framing is lost"  # readers come as far
+        context.lost = True
+        return
+    if hole or wrong:
         layer = record.layer.name
         names = [tables.RECORDS[layer][kind] for kind, bit in tables.BITS[layer].items() if bit & owed]
         lost = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -69,31 +75,33 @@ def _among_zeros(checks: Checks, record: Record) -> Generator[int, int, bool]:
     return zeros >= closing + _HOLE or len(head) == zeros > closing
 
 
-def _goes_on(checks: Checks, record: Record) -> Generator[int, int, bool]:
-    """Whether what follows END, whose body has been read, is anything that may: a record of the layer around, or known.
+def _wrong(checks: Checks, record: Record) -> Generator[int, int, str]:
+    """Why what follows END, whose body has been read, is nothing that may, or "": no record of the layer around begins
+    there, or what comes after all layers is nothing known.
 
-    What ends before it says anything does.
+    What ends before it says anything is not wrong.
     """
     window, layer = checks.context.window, record.layer
     yield record.padding + _AHEAD
     head = window.head(record.padding + _AHEAD)
     if len(head) < record.padding:
-        return False
+        return _RECORD
     head = head[record.padding :]
     outer = layer.parent
     if outer is not None and outer.row.closes:
         if len(head) < HEADER:
-            return True
+            return ""
         kind, length = unpack_from(outer.order + tables.FORMATS[f"{outer.name}.record_header"], head)
         if kind != tables.LIBXL_END:
             known = kind in tables.RECORDS[outer.name] or bool(kind & outer.row.optional)
-            return known and length <= tables.RECORD_LENGTH_MAX
+            return "" if known and length <= tables.RECORD_LENGTH_MAX else _RECORD
         if length:
-            return False
+            return _RECORD
         head, layer, outer = head[HEADER:], outer, outer.parent
     while outer is not None:
         if outer.row.trailing:
-            return True  # what comes then is for that layer to judge
+            return ""  # what comes then is for that layer to judge
         outer = outer.parent
     trailer, _ = following(head, len(head), not any(head))
-    return trailer or not head or (by_magic(head, False, 0) or neighbour(head, False, 0)) is not None
+    good = trailer or not head or by_magic(head, False, 0) or neighbour(head, False, 0)
+    return "" if good else _REST
