@@ -125,3 +125,9 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
 def _message(path: str) -> bytes:
     """The fixed text of a message, as its field rule has it; empty for one that has none."""
     return next((bytes(allowed) for *_, allowed in tables.RULES.get(path, ())), b"")
+
+
+def wrapper(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
+    """Program of a file that holds a legacy stream: a header, maybe a configuration, and the stream."""
+    raise NotImplementedError
+    yield

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from ..errors import SchemaError
-from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
+from . import legacy, libvirt, libxc, libxl, states, xapi, xapi_legacy, xend, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
 
@@ -31,7 +31,8 @@ class LayerType:
 
     `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
     is a guest's memory, and its headers say which guest's.  `text` if its header
-    is a line of text, after which more text may come.  `end` is the record that ends the layer.  `holds`
+    is a line of text, after which more text may come.  `end` is the record that ends the layer.  Layers that differ in
+    nothing but the widths of words have an `alias` in common: what is declared to be that is found out to be one.  `holds`
     are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
     record that closes a checkpoint, `configuration` the one that has the guest's, after fixed fields that begin with
     its length, if there are any.  `truncated`, `unknown` (for a record that must be known, and for one that may be
@@ -54,6 +55,7 @@ class LayerType:
     form: bool = True
     image: bool = False
     text: bool = False
+    alias: str = ""
     end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
@@ -138,6 +140,30 @@ def _exists(path: str) -> bool:
         return False
 
 
+def _legacy(word: int) -> LayerType:
+    """The row of legacy streams of toolstacks with words of so many bytes."""
+    return LayerType(
+        f"legacy-{8 * word}",
+        f"The legacy stream of a {8 * word}-bit toolstack",
+        (
+            ("header", "How the stream begins.", legacy.HEADER_SOURCE, legacy.HEADERS[word]),
+            ("record_header", "Before a chunk.", legacy.RECORD_HEADER_SOURCE, legacy.RECORD_HEADER),
+        ),
+        legacy.RECORDS[word],
+        "reader.legacy:program",
+        "checks.legacy:Checks",
+        rules=states.LEGACY_RULES,
+        image=True,
+        alias="legacy",
+        truncated="LEGACY-TRUNC",
+        unknown=("LEGACY-CHUNK",),
+        trailing="LEGACY-AFTER",
+    )
+
+
+_LEGACY = tuple(map(_legacy, sorted(legacy.WORDS, reverse=True)))
+_LEGACY_NAMES = tuple(layer.name for layer in _LEGACY)
+
 LAYERS: tuple[LayerType, ...] = (
     LayerType(
         "libxl",
@@ -189,6 +215,7 @@ LAYERS: tuple[LayerType, ...] = (
         too_long="LIBXC-REC-LENGTH-MAX",
         trailing="LIBXC-END-LAST",
     ),
+    *_LEGACY,
     LayerType(
         "back-channel",
         "The COLO back channel",
@@ -207,7 +234,7 @@ LAYERS: tuple[LayerType, ...] = (
         "checks.xl_libvirt:Xl",
         ("magic",),
         length="optional_data_len",
-        holds=("libxl", "libxc"),
+        holds=("libxl", "libxc", *_LEGACY_NAMES),
         configuration="OPTIONAL_DATA",
         truncated="XL-TRUNC",
     ),
@@ -233,7 +260,7 @@ LAYERS: tuple[LayerType, ...] = (
         "checks.xl_libvirt:Libvirt",
         ("magic",),
         length="xml_len",
-        holds=("libxl", "libxc"),
+        holds=("libxl", "libxc", *_LEGACY_NAMES),
         configuration="XML",
         truncated="LIBVIRT-TRUNC",
     ),
@@ -251,13 +278,39 @@ LAYERS: tuple[LayerType, ...] = (
         rules=states.XAPI_RULES,
         length_max=xapi.LENGTH_MAX,
         end="END_OF_IMAGE",
-        holds=("libxc",),
-        opens=(("LIBXC", "libxc"),),
+        holds=("libxc", *_LEGACY_NAMES),
+        opens=(("LIBXC", "libxc"), ("LIBXC_LEGACY", _LEGACY_NAMES[0])),
         configuration="XENOPS",
         truncated="XAPI-TRUNC",
         unknown=("XAPI-TYPE",),
         too_long="XAPI-LENGTH",
         trailing="XAPI-SLACK",
+    ),
+    LayerType(
+        "xapi-legacy",
+        "The XAPI legacy suspend image",
+        (("header", "Signature of the image.", xapi_legacy.HEADER_SOURCE, xapi_legacy.HEADER),),
+        (),
+        "reader.containers:wrapper",
+        "checks.xend:XapiLegacy",
+        ("signature",),
+        holds=_LEGACY_NAMES,
+        truncated="XAPI-OLD-TRUNC",
+    ),
+    LayerType(
+        "xend",
+        "The xend save file (xm save, Xen 3.0 to 4.4)",
+        (("header", "File header.", xend.HEADER_SOURCE, xend.HEADER),),
+        xend.RECORDS,
+        "reader.containers:wrapper",
+        "checks.xend:Xend",
+        ("magic",),
+        length="config_len",
+        length_max=xend.LENGTH_MAX,
+        holds=_LEGACY_NAMES,
+        configuration="CONFIG",
+        truncated="XEND-TRUNC",
+        too_long="XEND-CONFIG-LEN",
     ),
     LayerType(
         "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False

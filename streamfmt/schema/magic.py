@@ -52,20 +52,6 @@ MAGICS = (
     ),
     Magic("back-channel", "stream", _back_channel(), "COLO back channel", "tools/libs/light/libxl_colo_restore.c"),
     Magic(
-        "xapi-legacy",
-        "container",
-        b"XenSavedDomain\n",
-        "XAPI legacy suspend image",
-        "xen-api ocaml/xenopsd/xc/domain.ml",
-    ),
-    Magic(
-        "xend",
-        "container",
-        b"LinuxGuestRecord",
-        "xend save file (xm save, Xen 3.0 to 4.4)",
-        "tools/python/xen/xend/XendCheckpoint.py",
-    ),
-    Magic(
         "xapi-http",
         "container",
         REQUEST,
