@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-HEAD_MAX = 64 << 10
 WORD_CODES = {4: "I", 8: "Q"}
 
 # Points: one for each entry of a batch that continues a run of PFNs, or is a void of a kind writers make, and one for
@@ -38,50 +37,77 @@ class _Trial:
         self.notes: list[str] = []
 
 
-def guess_legacy(head: bytes) -> tuple[int, str | None, str] | None:
-    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one.
+def guess_legacy(
+    head: bytes, width: int | None = None, guest: str | None = None, declared: bool = False
+) -> tuple[int, str | None, str] | None:
+    """What legacy stream begins with `head` (64 KiB are enough mostly), or None if it shows no sign of one.
 
     That is the width of the toolstack that wrote it (32 or 64), its guest ("pv", "hvm", None if both fit), and the
-    evidence for people.
+    evidence for people.  `width` and `guest` are what the caller says they are.  What is `declared` to be one needs not
+    prove it.
     """
-    head = head[:HEAD_MAX]
     short, long = tables.LEGACY_WORDS
     if len(head) < long:
         return None
     # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
     # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
-    word = short if any(head[short:long]) else long
+    word = width // 8 if width else short if any(head[short:long]) else long
     p2m_size = _u(head, 0, word)
     if not 0 < p2m_size <= tables.LEGACY_P2M_MAX:
         return None
-    notes = [f"bytes {short}-{long - 1} are {'not ' if word == short else ''}zero, so p2m_size is {word * 8}-bit"]
-    if head[word : 2 * word] == b"\xff" * word:
-        if not (size := _extended(head, 2 * word)):
+    zeros = "not zero" if any(head[short:long]) else "zero"
+    notes = [f"bytes {short}-{long - 1} are {zeros}, so p2m_size is {word * 8}-bit"]
+    if width:
+        notes = [f"declared {width}-bit: p2m_size is {p2m_size:,}"]
+    if guest != "hvm" and head[word : 2 * word] == b"\xff" * word:
+        if size := _extended(head, 2 * word):
+            bits = tables.LEGACY_VCPU_WIDTHS[size]
+            notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
+        elif declared:
+            notes.append("extended info without a 'vcpu' block: PV guest")
+        else:
             return None
-        bits = tables.LEGACY_VCPU_WIDTHS[size]
-        notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
         return word * 8, "pv", "; ".join(notes)
+    left = _readings(head, word, p2m_size, guest)
+    if guest and (declared or left):
+        notes += left[guest].notes if guest in left else []
+        return word * 8, guest, "; ".join([*notes, f"declared {guest.upper()}"])
+    if not declared and max((trial.points for trial in left.values()), default=0) < STRONG:
+        return None
+    if len(left) != 1:
+        ways = " and as ".join(f"{of.upper()} ({', '.join(trial.notes)})" for of, trial in left.items())
+        reads = f"reads as {ways}, and nothing in {len(head):,} bytes decides" if left else "reads as no guest's stream"
+        return word * 8, None, "; ".join([*notes, f"{reads}: guest type unknown"])
+    found, trial = left.popitem()
+    notes += trial.notes
+    # A PV guest's width is by default the reader's own (xc_domain_restore.c).
+    notes[-1] += f": {word * 8}-bit PV guest" if found == "pv" else ": HVM guest"
+    return word * 8, found, "; ".join(notes)
+
+
+def _readings(head: bytes, word: int, p2m_size: int, guest: str | None) -> dict[str, _Trial]:
+    """The readings of a head without extended info that are left, by guest."""
     readings = (
-        ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES)),
+        ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES, _hvm_tail)),
         ("pv", _listed(head, word, p2m_size)),
     )
-    left = {guest: trial for guest, trial in readings if trial is not None}
-    left = {guest: trial for guest, trial in left.items() if trial.clean} or left
-    if max((trial.points for trial in left.values()), default=0) < STRONG:
-        return None
+    left = {of: trial for of, trial in readings if trial is not None and guest in (None, of)}
+    left = {of: trial for of, trial in left.items() if trial.clean} or left
     # Every writer's first pass begins at PFN 0.  A batch that begins later does not come back to 0, so where a frame
     # list leads to one that begins there, the list is real.
     if len(left) == 2 and left["pv"].first == 0 != left["hvm"].first:
         del left["hvm"]
-    if len(left) == 2:
-        ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
-        notes.append(f"reads as {ways}, and nothing in {len(head):,} bytes decides: guest type unknown")
-        return word * 8, None, "; ".join(notes)
-    guest, trial = left.popitem()
-    notes += trial.notes
-    # A PV guest's width is by default the reader's own (xc_domain_restore.c).
-    notes[-1] += f": {word * 8}-bit PV guest" if guest == "pv" else ": HVM guest"
-    return word * 8, guest, "; ".join(notes)
+    return left
+
+
+def _hvm_tail(trial: _Trial, head: bytes, at: int) -> None:
+    """What follows an HVM guest's body: three frames, a length, and a context, of which the beginning is known."""
+    begins = head[at + tables.LEGACY_HVM_CONTEXT_AT :][: len(tables.LEGACY_HVM_BEGINS)]
+    if not tables.LEGACY_HVM_BEGINS.startswith(begins):
+        trial.clean = False
+    elif len(begins) == len(tables.LEGACY_HVM_BEGINS):
+        trial.points += PROVEN
+        trial.notes.append("an HVM context after the body")
 
 
 def _u(head: bytes, at: int, size: int) -> int:
@@ -120,7 +146,14 @@ def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     return trial
 
 
-def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int]) -> _Trial | None:
+def _walk(
+    head: bytes,
+    at: int,
+    word: int,
+    p2m_size: int,
+    types: frozenset[int],
+    tail: Callable[[_Trial, bytes, int], None] | None = None,
+) -> _Trial | None:
     """The head from `at` on as a body, as far as it goes; None if it is none."""
     trial = _Trial()
     while at + 4 <= len(head):
@@ -129,6 +162,8 @@ def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int])
         if 0 < marker <= min(tables.LEGACY_BATCH_MAX, p2m_size):  # no batch names a PFN twice
             end = _batch(trial, head, at + 4, marker, word, p2m_size, types)
         elif marker == 0 and trial.batches:
+            if tail is not None:
+                tail(trial, head, at + 4)
             return trial
         elif marker in CHUNKS and (trial.batches or marker != tables.LEGACY_VERIFY):
             end, sure = CHUNKS[marker](head, at + 4)

@@ -34,6 +34,7 @@ class Row:
     image: bool
     text: bool
     alias: str
+    legacy: tuple[str, int, int] | None
     headless: frozenset[int]
     end: str
     holds: tuple[str, ...]
@@ -60,6 +61,8 @@ ROWS = {name: Row(name, values) for name, values in tables.LAYERS.items()}
 # What --as takes, beside "auto"; and all that is read, not only named.
 FORMS = tuple(name for name, row in ROWS.items() if row.form)
 READ = tuple(ROWS)
+# The value of `legacy` of a layer that has nothing else inside.
+ALWAYS = ("", 0, 0)
 # What --as takes beside those: names that several layers have in common, of which the bytes say which it is.
 ALIASES = tuple(dict.fromkeys(row.alias for row in ROWS.values() if row.alias))
 

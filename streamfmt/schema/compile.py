@@ -93,7 +93,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "image")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return _named(layer, *plain, "text", "alias", "end", "holds", *clauses) | {
+    return _named(layer, *plain, "text", "alias", "legacy", "end", "holds", *clauses) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),

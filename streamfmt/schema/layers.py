@@ -32,9 +32,10 @@ class LayerType:
     `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
     is a guest's memory, and its headers say which guest's.  `text` if its header
     is a line of text, after which more text may come.  `end` is the record that ends the layer.  Layers that differ in
-    nothing but the widths of words have an `alias` in common: what is declared to be that is found out to be one.  `holds`
-    are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
-    record that closes a checkpoint, `configuration` the one that has the guest's, after fixed fields that begin with
+    nothing but the widths of words have an `alias` in common: what is declared to be that is found out to be one.
+    `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
+    record that closes a checkpoint, `legacy` are field, mask and value of a header that promises a legacy stream inside,
+    with no field if it is always one; `configuration` is the one that has the guest's, after fixed fields that begin with
     its length, if there are any.  `truncated`, `unknown` (for a record that must be known, and for one that may be
     skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
     """
@@ -60,6 +61,7 @@ class LayerType:
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
+    legacy: tuple[str, int, int] | None = None
     configuration: str = ""
     truncated: str = ""
     unknown: tuple[str, ...] = ()
@@ -138,6 +140,10 @@ def _exists(path: str) -> bool:
             return re.search(rf"^(?:def|class) {re.escape(name)}\b", file.read(), re.MULTILINE) is not None
     except OSError:
         return False
+
+
+# What is inside is a legacy stream, whatever the header says.
+ALWAYS = ("", 0, 0)
 
 
 def _legacy(word: int) -> LayerType:
@@ -235,6 +241,7 @@ LAYERS: tuple[LayerType, ...] = (
         ("magic",),
         length="optional_data_len",
         holds=("libxl", "libxc", *_LEGACY_NAMES),
+        legacy=("mandatory_flags.stream_v2", xl.STREAM_V2, 0),
         configuration="OPTIONAL_DATA",
         truncated="XL-TRUNC",
     ),
@@ -261,6 +268,7 @@ LAYERS: tuple[LayerType, ...] = (
         ("magic",),
         length="xml_len",
         holds=("libxl", "libxc", *_LEGACY_NAMES),
+        legacy=("version", (1 << 32) - 1, libvirt.VERSION_LEGACY),
         configuration="XML",
         truncated="LIBVIRT-TRUNC",
     ),
@@ -291,10 +299,11 @@ LAYERS: tuple[LayerType, ...] = (
         "The XAPI legacy suspend image",
         (("header", "Signature of the image.", xapi_legacy.HEADER_SOURCE, xapi_legacy.HEADER),),
         (),
-        "reader.containers:wrapper",
+        "reader.containers:save_file",
         "checks.xend:XapiLegacy",
         ("signature",),
         holds=_LEGACY_NAMES,
+        legacy=ALWAYS,
         truncated="XAPI-OLD-TRUNC",
     ),
     LayerType(
@@ -302,12 +311,13 @@ LAYERS: tuple[LayerType, ...] = (
         "The xend save file (xm save, Xen 3.0 to 4.4)",
         (("header", "File header.", xend.HEADER_SOURCE, xend.HEADER),),
         xend.RECORDS,
-        "reader.containers:wrapper",
+        "reader.containers:save_file",
         "checks.xend:Xend",
         ("magic",),
         length="config_len",
         length_max=xend.LENGTH_MAX,
         holds=_LEGACY_NAMES,
+        legacy=ALWAYS,
         configuration="CONFIG",
         truncated="XEND-TRUNC",
         too_long="XEND-CONFIG-LEN",

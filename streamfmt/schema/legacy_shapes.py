@@ -7,7 +7,7 @@ constant here as LEGACY_* of its tables.  What the records hold is in :mod:`lega
 
 from __future__ import annotations
 
-from . import libxc
+from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
 
 _WORD_32, _WORD_64 = WORDS = (4, 8)  # of the toolstack, in bytes
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
@@ -50,3 +50,24 @@ PARAM_FORMAT, TSC_FORMAT, TMEM_FORMAT = "<4sQ", "<IQII", "<II4s"
 OPENING = {TMEM: "tmem", TSC: "TSC info"}
 VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, 1, 3
 TSC_KHZ_MIN = 10_000  # no processor that runs Xen ticks more slowly than 10 MHz
+
+# -- what the reader goes by ------------------------------------------------------------------------------------------
+
+# Of extended info: 128 bytes more of each vcpu, and bytes of XSAVE state.
+EXTV_TAG, XCNT_TAG = b"extv", b"xcnt"
+# Types that entries may have, by guest: an HVM guest has no page tables of its own to be told of (xc_domain_save.c).
+TYPES = {
+    "pv": frozenset(row.code for row in legacy.PAGE_TYPES),
+    "hvm": frozenset(row.code for row in legacy.PAGE_TYPES if not row.table),
+}
+# Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint.
+CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[8] if row.code < 0)
+SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[8] if row.code < 0 and row.since >= "4.1")
+# Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
+LENGTH_MAX = libxc.RECORD_LENGTH_MAX
+# The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
+UNMAPPED_MAX, XSAVE_MAX = 1 << 28, 1 << 20
+QEMU_PIECE, SIGNATURES = legacy_tail.PIECE, legacy_tail.SIGNATURES
+OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
+# Where after the end of an HVM guest's body its context is, and how that begins.
+HVM_CONTEXT_AT, HVM_BEGINS = 8 + 8 + 8 + 4, hvm.BEGINS

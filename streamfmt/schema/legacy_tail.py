@@ -179,3 +179,11 @@ DEVICE_MODELS = (
         "3.1",
     ),
 )
+# How each form begins, where the length of the state is after that, and how it is written; 0 bytes of it if it goes on
+# to the end of the input.  What begins with another's signature comes before that.
+SIGNATURES = (
+    (_FIRST + 4, XAPI_TAIL, 4, "big"),
+    (_FIRST, _TO_END, 0, "little"),
+    (_FIRST + 2, _SIZED, 4, "little"),
+    (_FIRST + 3, qemu.REMUS_TAIL, 4, "little"),
+)
