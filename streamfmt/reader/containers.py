@@ -145,4 +145,3 @@ def _handshake(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, 
 def _message(path: str) -> bytes:
     """The fixed text of a message, as its field rule has it; empty for one that has none."""
     return next((bytes(allowed) for *_, allowed in tables.RULES.get(path, ())), b"")
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import tables
 from .fields import damaged, quote, text_size
-from .registry import ALIASES, ALWAYS, FORMS, READ, ROWS
+from .registry import ALIASES, FORMS, READ, ROWS
 from .window import CAPACITY
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ _SPOKEN = {name for name, row in ROWS.items() if row.text}
 # Kinds of what may have text before it; magics that may be such text; and those after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
 _TEXTS = ("xapi-http",)
-_LOOKED_INTO = (*_TEXTS, "qemu", *(name for name, row in ROWS.items() if row.legacy == ALWAYS))
+_LOOKED_INTO = (*_TEXTS, "qemu")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -176,13 +176,13 @@ def _remains(start: bytes, complete: bool, at: int) -> Identity | None:
 
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
-    for of, other, pattern, title, sign, _ in tables.NAMESAKES:
+    for of, other, family, pattern, title, sign, _ in tables.NAMESAKES:
         if of != key:
             continue
         from re import match  # it takes longer to load than most streams to read
 
         if match(pattern, head):
-            return Identity(other, "foreign", title, f"{evidence}, {sign}")
+            return Identity(other, family, title, f"{evidence}, {sign}")
     return Identity(key, kind, name, evidence)
 
 
@@ -233,9 +233,9 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
 
 
 def _legacy(window: Window, start: bytes) -> Generator[int, int, Identity | None]:
-    """Program of the legacy stream that begins with `start`; if that leaves its guest open, all the window decides."""
+    """Program of the legacy stream that begins with `start`; what that leaves open the rest of the window decides."""
     found = legacy(start)
-    if found is not None and found.guest is None:
+    if found is None or found.guest is None:
         yield CAPACITY
         found = legacy(window.head(CAPACITY)) or found
     return found
@@ -301,12 +301,10 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
 
 
 def _within(found: Identity, start: bytes, base: int) -> Identity:
-    """What is at stream offset `base`, with what its bytes show to be inside if it is not read."""
+    """What is at stream offset `base` and is not read, with what its bytes show to be inside."""
     from .neighbours import look  # most inputs are read
 
     at = look(found, start)
-    if found.key in READ:
-        return found
     if at is None:
         at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
     inside = by_magic(start[at : at + _LONGEST], False, base + at) or legacy(start[at:])
@@ -319,9 +317,7 @@ def _within(found: Identity, start: bytes, base: int) -> Identity:
     return identity
 
 
-def legacy(
-    head: bytes, width: int | None = None, guest: str | None = None, declared: bool = False
-) -> Identity | None:
+def legacy(head: bytes, width: int | None = None, guest: str | None = None, declared: bool = False) -> Identity | None:
     """What legacy stream begins with `head`, None if it shows no sign of one; the rest is as for guess_legacy.
 
     Its key is that of a layer only where its guest is known.

@@ -118,9 +118,7 @@ def _pools(window: Window, sink: Sink, layer: Layer, version: int) -> Generator[
             return False
 
 
-def _pages(
-    window: Window, sink: Sink, layer: Layer, version: int, count: int, page: int
-) -> Generator[int, int, bool]:
+def _pages(window: Window, sink: Sink, layer: Layer, version: int, count: int, page: int) -> Generator[int, int, bool]:
     """Program of a pool's pages, so many at most.  Returns whether they were whole."""
     oid = tables.LEGACY_OID_SIZES[version]
     kind, end, _ = _PARTS[version]

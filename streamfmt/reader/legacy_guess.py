@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+HEAD_MAX = 256 << 10
 WORD_CODES = {4: "I", 8: "Q"}
 
 # Points: one for each entry of a batch that continues a run of PFNs, or is a void of a kind writers make, and one for
@@ -46,6 +47,7 @@ def guess_legacy(
     evidence for people.  `width` and `guest` are what the caller says they are.  What is `declared` to be one needs not
     prove it.
     """
+    head = head[:HEAD_MAX]
     short, long = tables.LEGACY_WORDS
     if len(head) < long:
         return None
@@ -69,6 +71,11 @@ def guess_legacy(
             return None
         return word * 8, "pv", "; ".join(notes)
     left = _readings(head, word, p2m_size, guest)
+    if declared or max((trial.points for trial in left.values()), default=0) < STRONG:
+        # Frames in another order than any writer's prove nothing; a tail where it should be does.
+        other = _readings(head, word, p2m_size, guest, ordered=False)
+        proven = {of: trial for of, trial in other.items() if trial.points >= PROVEN}
+        left = proven or left or (other if declared else {})
     if guest and (declared or left):
         notes += left[guest].notes if guest in left else []
         return word * 8, guest, "; ".join([*notes, f"declared {guest.upper()}"])
@@ -85,11 +92,11 @@ def guess_legacy(
     return word * 8, found, "; ".join(notes)
 
 
-def _readings(head: bytes, word: int, p2m_size: int, guest: str | None) -> dict[str, _Trial]:
-    """The readings of a head without extended info that are left, by guest."""
+def _readings(head: bytes, word: int, p2m_size: int, guest: str | None, ordered: bool = True) -> dict[str, _Trial]:
+    """The readings of a head without extended info that are left, by guest; `ordered` if frames must be in an order."""
     readings = (
-        ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES, _hvm_tail)),
-        ("pv", _listed(head, word, p2m_size)),
+        ("hvm", _walk(head, word, _Form(word, p2m_size, tables.LEGACY_HVM_TYPES, _hvm_tail, ordered))),
+        ("pv", _listed(head, _Form(word, p2m_size, tables.LEGACY_PV_TYPES, _pv_tail, ordered))),
     )
     left = {of: trial for of, trial in readings if trial is not None and guest in (None, of)}
     left = {of: trial for of, trial in left.items() if trial.clean} or left
@@ -100,7 +107,35 @@ def _readings(head: bytes, word: int, p2m_size: int, guest: str | None) -> dict[
     return left
 
 
-def _hvm_tail(trial: _Trial, head: bytes, at: int) -> None:
+class _Form:
+    """What a reading goes by: the toolstack's words, the guest's frames and page types, its tail, and whether frames
+    have to come in a writer's order."""
+
+    def __init__(
+        self,
+        word: int,
+        p2m_size: int,
+        types: frozenset[int],
+        tail: Callable[[_Trial, bytes, int, int], None],
+        ordered: bool,
+    ) -> None:
+        self.word = word
+        self.p2m_size = p2m_size
+        self.types = types
+        self.tail = tail
+        self.ordered = ordered
+
+
+def _pv_tail(trial: _Trial, head: bytes, at: int, word: int) -> None:
+    """What follows a PV guest's body: frames without a page, vcpus' contexts, a page; that and no more proves much."""
+    after = at + tables.LEGACY_LENGTH_SIZE + word * _u(head, at, tables.LEGACY_LENGTH_SIZE)
+    contexts, over = divmod(len(head) - tables.PAGE_SIZE - after, tables.VCPU_CONTEXT_SIZES[word])
+    if contexts > 0 and not over:
+        trial.points += PROVEN
+        trial.notes.append("vcpus and a page after the body, and no more")
+
+
+def _hvm_tail(trial: _Trial, head: bytes, at: int, _: int) -> None:
     """What follows an HVM guest's body: three frames, a length, and a context, of which the beginning is known."""
     begins = head[at + tables.LEGACY_HVM_CONTEXT_AT :][: len(tables.LEGACY_HVM_BEGINS)]
     if not tables.LEGACY_HVM_BEGINS.startswith(begins):
@@ -128,8 +163,9 @@ def _extended(head: bytes, at: int) -> int:
     return size if fits and size in tables.LEGACY_VCPU_WIDTHS else 0
 
 
-def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
+def _listed(head: bytes, form: _Form) -> _Trial | None:
     """The head as PV without extended info: the frames of the guest's own P2M, then the body."""
+    word, p2m_size = form.word, form.p2m_size
     if p2m_size > tables.LEGACY_LISTED_MAX[word]:
         return None
     need = -(-p2m_size * word // tables.PAGE_SIZE)
@@ -138,7 +174,7 @@ def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     # PFN 0 is where the kernel's image or the low memory it keeps free begins; no P2M lies there.
     if len(set(frames)) < seen or not all(0 < frame < p2m_size for frame in frames):
         return None
-    trial = _Trial() if seen < need else _walk(head, word + need * word, word, p2m_size, tables.LEGACY_PV_TYPES)
+    trial = _Trial() if seen < need else _walk(head, word + need * word, form)
     if trial is not None:
         steps = sum(frames[i] - frames[i - 1] == 1 for i in range(1, seen))
         trial.points += steps // FRAMES_PER_POINT
@@ -146,24 +182,16 @@ def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     return trial
 
 
-def _walk(
-    head: bytes,
-    at: int,
-    word: int,
-    p2m_size: int,
-    types: frozenset[int],
-    tail: Callable[[_Trial, bytes, int], None] | None = None,
-) -> _Trial | None:
+def _walk(head: bytes, at: int, form: _Form) -> _Trial | None:
     """The head from `at` on as a body, as far as it goes; None if it is none."""
     trial = _Trial()
     while at + 4 <= len(head):
         marker = int.from_bytes(head[at : at + 4], "little", signed=True)
         end, sure = 0, False
-        if 0 < marker <= min(tables.LEGACY_BATCH_MAX, p2m_size):  # no batch names a PFN twice
-            end = _batch(trial, head, at + 4, marker, word, p2m_size, types)
+        if 0 < marker <= min(tables.LEGACY_BATCH_MAX, form.p2m_size):  # no batch names a PFN twice
+            end = _batch(trial, head, at + 4, marker, form)
         elif marker == 0 and trial.batches:
-            if tail is not None:
-                tail(trial, head, at + 4)
+            form.tail(trial, head, at + 4, form.word)
             return trial
         elif marker in CHUNKS and (trial.batches or marker != tables.LEGACY_VERIFY):
             end, sure = CHUNKS[marker](head, at + 4)
@@ -180,8 +208,9 @@ def _walk(
     return trial
 
 
-def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size: int, types: frozenset[int]) -> int:
+def _batch(trial: _Trial, head: bytes, at: int, count: int, form: _Form) -> int:
     """Where the batch whose entries begin at `at` ends, 0 if it is none; `trial` notes what it proves."""
+    word, p2m_size = form.word, form.p2m_size
     seen = min(count, (len(head) - at) // word)
     pfns: list[int] = []
     xtabs: list[int] = []
@@ -189,7 +218,7 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
     for entry in unpack_from(f"<{seen}{WORD_CODES[word]}", head, at):
         # In a 64-bit entry the type is all of the upper 36 bits.
         kind, pfn = entry >> tables.LEGACY_TYPE_SHIFT, entry & tables.LEGACY_PFN_MASK
-        if kind not in types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
+        if kind not in form.types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
             break
         pages += kind not in tables.LEGACY_NO_DATA
         (xtabs if kind == tables.LEGACY_XTAB else pfns).append(pfn)
@@ -204,7 +233,7 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
         trial.first = pfns[0] if pfns else None
         trial.notes.append(f"a first batch of {count:,} entries, {run + voids:,} of {seen:,} seen in a writer's order")
     trial.batches += 1
-    return end if run == len(pfns) else 0
+    return end if run == len(pfns) or not form.ordered else 0
 
 
 def _order(keys: list[int]) -> tuple[int, int]:

@@ -21,10 +21,12 @@ TOP = 3
 _CLEAN = {guest: bytes(top for top in range(256) if top >> 4 in tables.LEGACY_TYPES[guest]) for guest in ("pv", "hvm")}
 _BARE = bytes(top for top in range(256) if top >> 4 in tables.LEGACY_NO_DATA)
 _XTAB = tables.LEGACY_XTAB
+_TYPE_MASK = 0xF << tables.LEGACY_TYPE_SHIFT
+_MOVED = tables.ENTRY_TYPE_SHIFT - tables.LEGACY_TYPE_SHIFT
 
 
 class Batch(Run):
-    """A clean batch.  What :meth:`raw` gives are its entries as they are in the stream, with their type in bits 28 on."""
+    """A clean batch.  What :meth:`raw` gives are its entries as a libxc image has them."""
 
     __slots__ = ("word",)
 
@@ -38,11 +40,17 @@ class Batch(Run):
         return record
 
     def raw(self) -> Sequence[int]:
-        return unpack_from(f"<{self.entries}{CODES[self.word]}", self._window.buf, self._lo + COUNT)
+        return as_image(unpack_from(f"<{self.entries}{CODES[self.word]}", self._window.buf, self._lo + COUNT))
 
     def data(self) -> bytes:
         lo = self._lo + COUNT
         return bytes(self._window.buf[lo : lo + self.word * self.entries])
+
+
+def as_image(entries: Sequence[int]) -> list[int]:
+    """Entries of a batch as a libxc image has them, the type in the highest bits; what lies above it is dropped."""
+    mask, types = tables.LEGACY_PFN_MASK, _TYPE_MASK
+    return [(entry & types) << _MOVED | entry & mask for entry in entries]
 
 
 def tops(window: Window, count: int, word: int) -> bytes:

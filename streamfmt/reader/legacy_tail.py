@@ -120,9 +120,7 @@ def _state(window: Window, sink: Sink, layer: Layer, state: State, form: tuple[A
     return (yield from hand_over(window, sink, layer, kind, size + length))
 
 
-def _to_end(
-    window: Window, sink: Sink, layer: Layer, state: State, kind: int, size: int
-) -> Generator[int, int, bool]:
+def _to_end(window: Window, sink: Sink, layer: Layer, state: State, kind: int, size: int) -> Generator[int, int, bool]:
     """Program of a device model's state that is all the rest of the input, which is handed over in pieces."""
     if not (yield from hand_over(window, sink, layer, kind, size)):
         return False

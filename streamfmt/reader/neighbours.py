@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from ..schema.neighbours import HINTS, NEIGHBOURS, Qemu, Xend
+from ..schema.neighbours import HINTS, NEIGHBOURS, Qemu
 from .fields import quote
 
 TYPE_CHECKING = False
@@ -171,13 +171,4 @@ def _configuration(head: bytes) -> str:
     return f"the configuration of machine {quote(head[13 : 13 + min(size, _NAME_MAX)])}"
 
 
-def _xend(found: Any, head: bytes) -> int:
-    """A file of Xen 2.0 has the same magic, a number of pages and no configuration: another format."""
-    pages = int.from_bytes(head[Xend.LENGTH_AT : Xend.TEXT_AT], "little")
-    if not head.startswith(Xend.TEXT_BEGINS, Xend.TEXT_AT) and 0 < pages <= Xend.PAGES_MAX:
-        found.key, found.name, found.hint = "xend-2", Xend.NAME_OLD, Xend.HINT_OLD
-        found.evidence += f", then {pages:,} pages and no configuration"
-    return 0
-
-
-_LOOKS: dict[str, Callable[[Any, bytes], int]] = {"qemu": _qemu, "xend": _xend}
+_LOOKS: dict[str, Callable[[Any, bytes], int]] = {"qemu": _qemu}

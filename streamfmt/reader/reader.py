@@ -21,8 +21,9 @@ _TRAILER_HEAD = 64
 class Reader:
     """A stream on its way through its layers into `sink`.
 
-    `form` is "auto" or what the stream is to be taken for, and `guest` what guest's a legacy stream is.  With `exact` no
-    byte past the outermost END is asked for.  `identity` is None until enough has arrived; bytes come in through `pump` or a driver.
+    `form` is "auto" or what the stream is to be taken for, and `guest` what guest's a legacy stream is, if that is
+    declared.  With `exact` no byte past the outermost END is asked for.  `identity` is None until enough has arrived;
+    bytes come in through `pump` or a driver.
     """
 
     __slots__ = ("exact", "form", "guest", "identity", "pump", "sink", "window")

@@ -65,6 +65,8 @@ READ = tuple(ROWS)
 ALWAYS = ("", 0, 0)
 # What --as takes beside those: names that several layers have in common, of which the bytes say which it is.
 ALIASES = tuple(dict.fromkeys(row.alias for row in ROWS.values() if row.alias))
+DECLARED = ("auto", *FORMS, *ALIASES)
+GUESTS = tuple(tables.GUESTS.values())
 
 
 _LOADED: dict[str, Any] = {}

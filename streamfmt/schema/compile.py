@@ -311,7 +311,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "XENOPS_REQUIRED": tuple(row.name for row in xapi.XENOPS_KEYS if row.required),
         "XENOPS_WORD_SIZES": xapi.WORD_SIZES,
         "MAGICS": tuple((row.key, row.kind, row.offset, row.data, row.name) for row in magic.MAGICS),
-        "NAMESAKES": tuple((it.of, it.key, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
+        "NAMESAKES": tuple((it.of, it.key, it.kind, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
         **{f"LEGACY_{name}": value for name, value in constants.items()},
         **_named(magic, "TEXT", "HEAD_LINE", "REPLY"),
         "PREFACES": tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES),

@@ -30,14 +30,17 @@ class LayerType:
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
     `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
-    is a guest's memory, and its headers say which guest's.  `text` if its header
-    is a line of text, after which more text may come.  `end` is the record that ends the layer.  Layers that differ in
-    nothing but the widths of words have an `alias` in common: what is declared to be that is found out to be one.
-    `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
-    record that closes a checkpoint, `legacy` are field, mask and value of a header that promises a legacy stream inside,
-    with no field if it is always one; `configuration` is the one that has the guest's, after fixed fields that begin with
-    its length, if there are any.  `truncated`, `unknown` (for a record that must be known, and for one that may be
-    skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
+    is a guest's memory, and its headers say which guest's.  `text` if its header is a line of text, after which more
+    text may come.  `end` is the record that ends the layer.  Layers that differ in nothing but the width of words have
+    an `alias` in common: what is declared to be that is found out to be one of them.
+
+    `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
+    `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
+    legacy stream inside, with no field if that is always so.  `configuration` is the record that has the guest's, after
+    fixed fields that begin with its length, if there are any.
+
+    `truncated`, `unknown` (for a record that must be known, and for one that may be skipped), `padding`, `too_long` and
+    `trailing` are the clauses about framing that all layers are judged by.
     """
 
     name: str

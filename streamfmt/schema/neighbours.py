@@ -314,6 +314,7 @@ NEIGHBOURS = ARCHIVES + CAPTURES + CORES + DISKS + OTHERS
 _CARRIED = "it is a part of a guest's state: verify the image that carries it"
 # What to do with what has a magic of its own and is not read, by key.
 HINTS = {
+    "xend-2": "no Xen of today reads it, nor converts it: only Xen 2.0 restores it",
     "xapi-http": "record the connection from its beginning on",
     "xapi-vgpu": _CARRIED,
     "qemu": _CARRIED,
@@ -362,4 +363,3 @@ class Xend:
     TEXT_BEGINS = b"("
     PAGES_MAX = 1 << 20
     NAME_OLD = "save file of Xen 2.0 (xm save)"
-    HINT_OLD = "no Xen of today reads it, nor converts it: only Xen 2.0 restores it"
