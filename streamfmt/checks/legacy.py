@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import Body
+from ..reader.events import Body
 from ..reader.legacy_pages import COUNT
 from ..reader.registry import load
 from . import layer as base

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..reader.body import Body
+    from ..reader.events import Body
     from ..reader.pump import Program
     from .legacy import Checks
 

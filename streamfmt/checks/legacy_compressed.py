@@ -9,8 +9,7 @@ from .messages import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..reader.body import Body
-    from ..reader.events import Record
+    from ..reader.events import Body, Record
     from ..reader.pump import Program
     from .legacy import Checks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct, unpack_from
 
 from .. import tables
-from ..reader.body import LIST_PIECE
+from ..reader.events import LIST_PIECE
 from ..reader.legacy_pages import CODES, COUNT, TOP, as_image
 from ..reader.legacy_pages import pages as pages_of
 from ..reader.registry import load
@@ -15,8 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..reader.body import Body
-    from ..reader.events import Record
+    from ..reader.events import Body, Record
     from ..reader.pump import Program
     from .legacy import Checks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..reader.body import Body
+from ..reader.events import Body
 from ..reader.registry import ROWS
 from . import layer as base
 

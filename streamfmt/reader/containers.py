@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from .. import tables
 from . import framing
-from .body import Body
-from .events import Layer, Record, Sink
+from .events import Body, Layer, Record, Sink
 from .fields import number
 from .framing import END, STOP
 from .identify import Identity, peek
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 # The shortest header of what may be inside.
 _SHORTEST = tables.SIZES["libxl.header"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .events import Layer, Record, Sink
     from .identify import Identity
-    from .window import Window
+    from .pump import Window
 
     Ending: TypeAlias = tuple[str, Layer]
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from .. import tables
 from .fields import damaged, quote, text_size
+from .pump import CAPACITY
 from .registry import ALIASES, FORMS, READ, ROWS
-from .window import CAPACITY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    from .window import Window
+    from .pump import Window
 
 # No legacy stream is shorter: a page of memory, with a header and a tail around it.
 LEGACY_LEAST = 4 << 10

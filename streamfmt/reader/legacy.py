@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 _NUMBER = 4
 _PV = "pv"

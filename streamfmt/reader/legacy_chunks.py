@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .events import Layer, Sink
     from .legacy_state import State
-    from .window import Window
+    from .pump import Window
 
 _NUMBER = 4
 _ONES = tables.LEGACY_ALL_ONES

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from .fields import number
 from .identify import LEGACY_LEAST, Identity, legacy, named, peek, widths
+from .pump import CAPACITY
 from .registry import ALIASES, ALWAYS
-from .window import CAPACITY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .events import Layer
-    from .window import Window
+    from .pump import Window
 
 
 def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identity]:

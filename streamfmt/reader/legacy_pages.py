@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .events import Layer, Record
-    from .window import Window
+    from .pump import Window
 
 COUNT = 4
 CODES = {4: "I", 8: "Q"}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .events import Layer, Sink
     from .legacy_state import State
-    from .window import Window
+    from .pump import Window
 
 _COUNT = 4
 _SIGNATURE = min(len(data) for _, data, _, _ in tables.LEGACY_SIGNATURES)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from .support import plain_guests, plain_legacy, plain_memory_legacy, plain_remus
+from .support import plain_drawn, plain_guests, plain_legacy, plain_memory_legacy, plain_remus
 from .support.plain_guests import Setup, kept, pieces, saved
 from .support.plain_memory import PlainError
 from .support.plain_releases import VARIANTS
@@ -112,3 +115,32 @@ def test_nothing_of_the_product(path: Path) -> None:
             assert all(name and name.startswith("plain_") for name in names)
         elif isinstance(node, ast.Import):
             assert not any(name.name.startswith("streamfmt") for name in node.names)
+
+
+@settings(max_examples=40, deadline=None)
+@given(plain_drawn.setups())
+def test_drawn_guests_are_read(setup: Setup) -> None:
+    """Whatever the strategies save, the plain reader finds again."""
+    stream = saved(setup)
+    image = plain_memory_legacy.read(stream, setup.word, setup.guest)
+
+    assert image.end == len(stream)
+    assert image.pages == kept(setup)
+
+
+@settings(max_examples=40, deadline=None)
+@given(plain_drawn.unusual())
+def test_drawn_changes_are_read(drawn: plain_drawn.Drawn) -> None:
+    """What no release wrote is read to its end as well."""
+    image = plain_memory_legacy.read(drawn.stream, drawn.setup.word, drawn.setup.guest)
+
+    assert image.end == len(drawn.stream)
+    assert image.pages.keys() >= kept(drawn.setup).keys()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(plain_drawn.cut(), plain_drawn.mutated()))
+def test_drawn_damage_is_survived(drawn: plain_drawn.Drawn) -> None:
+    """The plain reader ends with a guest or its own error."""
+    with suppress(PlainError):
+        plain_memory_legacy.read(drawn.stream, drawn.setup.word, drawn.setup.guest)

@@ -256,7 +256,7 @@ def shared_info(guest: int, p2m_size: int, list_list: int = 0) -> bytes:
 
 def hvm_context(*entries: tuple[int, int, bytes]) -> bytes:
     """What Xen has of an HVM guest: a header, entries of type, instance and data, and the end."""
-    header = struct.pack("<IIQII", 0x54381286, 2, 0, 0x000206A7, 2_400_000)
+    header = struct.pack("<IIQII", 0x54381286, 1, 0, 0x000206A7, 2_400_000)
     rows = ((1, 0, header), *entries, (0, 0, b""))
     return b"".join(struct.pack("<HHI", kind, instance, len(data)) + data for kind, instance, data in rows)
 

@@ -139,3 +139,28 @@ def _state(image: Image, kind: int, body: bytes) -> None:
         image.verified = True
     elif kind not in (0x0B, 0x0C, 0x0F, 0x10, 0x11, 0x12):
         raise PlainError(f"libxc record {kind:#x}")
+
+
+def listed(data: bytes) -> list[tuple[str, int, bytes]]:
+    """All whole records in their order, each with "libxc" or "libxl", its type and its body; raises nothing."""
+    take, layer, found = Cursor(data), "libxl", []
+    try:
+        if data.startswith(_XL_MAGIC):
+            take.take(48 + int.from_bytes(data[44:48], "little"))
+        if data.startswith(_MARKER, take.at):
+            layer = "libxc"
+        take.take(16 if layer == "libxl" else 40)
+        outer = layer
+        while take:
+            kind, body = _record(take)
+            found.append((layer, kind, body))
+            if layer == "libxl" and kind in (1, 4):
+                take.take(40 if kind == 1 else 0)
+                layer = "libxc"
+            elif layer == "libxc" and kind in (0x00, 0x0E):
+                layer = outer
+                if kind == 0 and outer == "libxc":
+                    break
+    except PlainError:
+        pass
+    return found
