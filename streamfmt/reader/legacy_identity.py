@@ -21,8 +21,9 @@ def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identi
     width = next((bits for bits, name in widths().items() if name == form), None)
     found = legacy(head, width, declared=True)
     if found is None:
-        evidence = f"it begins {head[:16].hex(' ')}, with no p2m_size" if head else "the input is empty"
-        return Identity("", "unknown", "no legacy stream", evidence)
+        # Its header is all that can be read, and is no good.
+        width = width or next(iter(widths()))
+        return Identity(widths()[width], "legacy", named(width, None), "declared with --as", width)
     found.evidence = f"declared with --as; {found.evidence}"
     return found
 
