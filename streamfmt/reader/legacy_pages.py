@@ -53,6 +53,14 @@ def as_image(entries: Sequence[int]) -> list[int]:
     return [(entry & types) << _MOVED | entry & mask for entry in entries]
 
 
+def image_entries(data: bytes, word: int) -> tuple[list[int], bytes]:
+    """The entries in `data` as a libxc image has them, and their types, of which one means an ordinary page to all."""
+    entries = as_image(unpack_from(f"<{len(data) // word}{CODES[word]}", data))
+    plain, paged = tables.PAGE_TYPE_PLAIN, tables.LEGACY_PAGEDTAB
+    kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in entries]
+    return entries, bytes(plain if kind == paged else kind for kind in kinds)
+
+
 def tops(window: Window, count: int, word: int) -> bytes:
     """The bytes with the types of the batch's entries; it begins where the window does, and they are all there."""
     first = window.lo + COUNT + TOP

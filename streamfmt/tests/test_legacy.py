@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import streamfmt
+
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader
@@ -105,7 +107,7 @@ class _Exact:
 
 @pytest.mark.parametrize("setup", [PV, PV32, HVM, REMUS, OLD, Setup(release="4.1", guest="pv", word=4, guest_word=4)])
 def test_exact_reading_stops_where_it_ends(setup: Setup) -> None:
-    """No byte after it is asked for, but of a state that goes to the end; nor one of the device model's, if that is not wanted."""
+    """No byte after it is asked for, but of a state that goes to the end; nor the device model's, if that is not wanted."""
     data, more = plain_guests.saved(setup), b"what belongs to somebody else" * 400
     pieces = plain_guests.pieces(setup)
     last = setup.checkpoints or setup is not OLD
@@ -345,3 +347,34 @@ def test_pieces_do_not_matter(setup: Setup) -> None:
     ]
 
     assert found[1:] == found[:-1]
+
+
+def test_pages_are_read_one_by_one() -> None:
+    """The contents of a batch, each with its frame, are those that were written; compressed ones are refused."""
+    setup = PV32
+    with streamfmt.open(plain_guests.saved(setup)) as stream:
+        pages = {
+            pfn: bytes(page)
+            for item in stream
+            if isinstance(item, streamfmt.Record) and item.name == "PAGE_BATCH"
+            for batch in item.pages()
+            for pfn, _, page in batch
+            if page is not None
+        }
+    assert pages == {pfn: content for pfn, (_, content) in plain_guests.kept(setup).items() if content}
+
+    with streamfmt.open(plain_guests.saved(REMUS)) as stream:
+        batches = [item for item in stream if isinstance(item, streamfmt.Record) and item.name == "PAGE_BATCH"]
+    assert [batch.length for batch in batches] == [155_972, 252, 244]
+
+
+def test_declared() -> None:
+    """A width and a guest that are declared are taken, and what the bytes look like is said."""
+    data = plain_guests.saved(HVM)
+    assert streamfmt.verify(data, form="legacy").conforms
+    assert streamfmt.verify(data, form="legacy-64", guest="hvm").conforms
+    assert not streamfmt.verify(data, form="legacy-64", guest="pv").conforms
+    assert "declared PV, though its bytes look like HVM" in streamfmt.identify(data, guest="pv").evidence
+    assert not streamfmt.verify(data, form="legacy-32").conforms
+    with pytest.raises(ValueError, match="none of pv, hvm"):
+        streamfmt.verify(data, guest="both")  # type: ignore[arg-type] # that is the point
