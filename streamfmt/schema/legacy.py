@@ -131,9 +131,7 @@ def _mark(code: int, name: str, doc: str, since: str = "3.0") -> RecordType:
 
 def _param(code: int, name: str, doc: str, since: str) -> RecordType:
     """A chunk that has an HVM parameter."""
-    body = Struct(
-        "padding" / Int32ul * "Any value; writers put 0.", "value" / Int64ul * "Of the parameter; 0 changes nothing."
-    )
+    body = Struct("reserved" / Const(0, Int32ul) * "Zero.", "value" / Int64ul * "Of the parameter; 0 changes nothing.")
     return RecordType(code, name, body, doc, CHUNKS, guests=("hvm",), since=since)
 
 

@@ -68,6 +68,9 @@ LENGTH_MAX = libxc.RECORD_LENGTH_MAX
 # The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
 UNMAPPED_MAX, XSAVE_MAX = 1 << 28, 1 << 20
 QEMU_PIECE, SIGNATURES = legacy_tail.PIECE, legacy_tail.SIGNATURES
+# The chunks of which a guest has both or neither; and the type of a page that was paged out, an ordinary one to all.
+IOREQ_PAIR = tuple(row.code for row in legacy.RECORDS[8] if "IOREQ_SERVER" in row.name)
+PAGEDTAB = next(row.code for row in legacy.PAGE_TYPES if row.name == "PAGEDTAB")
 OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
 # Where after the end of an HVM guest's body its context is, and how that begins.
 HVM_CONTEXT_AT, HVM_BEGINS = 8 + 8 + 8 + 4, hvm.BEGINS
