@@ -21,7 +21,8 @@ from .parse import AROUND
 # How long what a page repeats may be.
 _PERIODS = (1, 2, 4, 8)
 # What comes again and again, a few bytes at a time.
-_AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
+_PERIOD, _TIMES = 32, 12
+_AGAIN = re.compile(rb"(?s)(\0|.{1,%d}?)\1{%d,}" % (_PERIOD, _TIMES - 1))
 # Quotes that would end a text of several lines, or stand at its end.
 _QUOTES = re.compile(r'"(?=""|\Z)')
 # Tables in a row from which on each has a line of its own.
@@ -204,10 +205,8 @@ def frames(entries: Iterable[int], shape: Shape = IMAGE) -> str:
 def _of_a_type(runs: Iterable[Sequence[int]], shape: Shape) -> Iterator[tuple[int, int]]:
     """Runs that do not go on from the last frame there can be to the first one of the next type."""
     for first, last in runs:
-        while first >> shape.bits < last >> shape.bits:
-            yield first, first | (1 << shape.bits) - 1
-            first = (first >> shape.bits) + 1 << shape.bits
-        yield first, last
+        bounds = [number << shape.bits for number in range((first >> shape.bits) + 1, (last >> shape.bits) + 1)]
+        yield from zip((first, *bounds), (*(bound - 1 for bound in bounds), last), strict=True)
 
 
 # -- TOML -----------------------------------------------------------------------------------------------------
@@ -263,13 +262,23 @@ def data(it: Content) -> str:
         return _quoted(text)
     pieces = []
     at = 0
-    for run in _AGAIN.finditer(data):
+    for run in _AGAIN.finditer(data) if _repeats(data) else ():
         pieces += [_piece(data[at : run.start()])] if at < run.start() else []
         pieces.append(_piece(run[1], len(run[0]) // len(run[1])))
         at = run.end()
     if at < len(data) or not pieces:
         pieces.append(_piece(data[at:]))
     return pieces[0] if len(pieces) == 1 else f"[{', '.join(pieces)}]"
+
+
+def _repeats(data: bytes) -> bool:
+    """Whether _AGAIN may be in the data: where they are no text, looking for that takes a hundred times as long."""
+    whole = int.from_bytes(data, "little")
+    for period in range(1, _PERIOD + 1):
+        same = (whole ^ whole >> 8 * period).to_bytes(len(data), "little")
+        if bytes((_TIMES - 1) * period) in same[: max(len(data) - period, 0)]:
+            return True
+    return False
 
 
 def _lines(data: Buffer) -> str:

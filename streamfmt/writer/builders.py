@@ -252,7 +252,12 @@ def xenops_of(image: Draft) -> bytes:
             most = max(most, *(number + 1 for number in instances), 0)
         elif "vcpu_id" in part.values:
             most = max(most, part.values["vcpu_id"] + 1)
-    return (_XENOPS % most).encode()
+    return xenops_for(most)
+
+
+def xenops_for(vcpus: int) -> bytes:
+    """What xenopsd knows of a guest that has so many vcpus."""
+    return (_XENOPS % vcpus).encode()
 
 
 def in_xapi(image: Draft, *after: Part, xenops: Content | None = None) -> Draft:

@@ -1,4 +1,4 @@
-"""How entries of pages are laid out in the records that have them: an image's, and a legacy stream's of either width."""
+"""How entries of pages are laid out in records that have some: an image's, and a legacy stream's of either width."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ class _Judge:
 
     def __init__(self, form: str, mode: str, strict: bool, deep: bool, guest: str | None) -> None:
         self.verifier = Verifier(mode, deep)
+        self.verifier.open_ended = True
         # Of what may follow END nothing is waited for; but after text, which has no form, a stream is looked for.
         self._reader = Reader(self.verifier, form, exact=form != "auto", guest=guest)
         self._strict = strict
@@ -78,10 +79,11 @@ class _Judge:
 
     def after_end(self, contents: Sequence[Content], at: int) -> None:
         """Raise what these bytes break, which would come at offset `at`, after the stream's end."""
-        if self.verifier.layers:  # else it is no stream
+        ended = [layer for layer in self.verifier.layers if layer.row.trailing]
+        if ended:  # else it is no stream
             head = b"".join(span(contents, 0, _HEAD))
             zero = all(bytes(piece).count(0) == len(piece) for piece in pieces(contents))
-            self.verifier.trailing(self.verifier.layers[0], at, size(contents), head, zero)
+            self.verifier.trailing(ended[0], at, size(contents), head, zero)
             self._raise()
 
     def end(self) -> None:
