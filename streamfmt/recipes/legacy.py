@@ -47,21 +47,22 @@ def wanted(top: Table, form: str) -> bool:
 def compose(top: Table, form: str) -> Draft:
     """The stream of the guest that a recipe's top table describes, in a wrapper.  Raises RecipeError."""
     form = LAYERS[max(LAYERS)] if form == "auto" else form
-    wrap = _as_it_is if ROWS[form].alias else _WRAPS.get(form)
+    wrap = _Wrap(_as_it_is) if ROWS[form].alias else _WRAPS.get(form)
     if wrap is None:
         raise top.fail(f"no release from {' to '.join(RELEASES)} saved guests in streams of form {form}", "form")
-    for key, forms in _ONLY.items():
-        if key in top and form not in forms:
-            raise top.fail(f"it is for {', '.join(forms)}, and this is {form}", key)
-    saved, memory = _saved(top, form)
-    stream = wrap(top, saved, Draft(tuple(_parts(top, saved, memory))))
+    for key in _ONLY:
+        if key in top and key not in wrap.keys:
+            forms = ", ".join(form for form, other in _WRAPS.items() if key in other.keys)
+            raise top.fail(f"it is for {forms}, and this is {form}", key)
+    saved, memory = _saved(top, form, wrap)
+    stream = wrap.make(top, saved, Draft(tuple(_parts(top, saved, memory))))
     return prefaced(top, stream)
 
 
 # -- the guest ------------------------------------------------------------------------------------------------
 
 
-def _saved(top: Table, form: str) -> tuple[Saved, _Memory]:
+def _saved(top: Table, form: str, wrap: _Wrap) -> tuple[Saved, _Memory]:
     kind = top.one_of("guest", tuple(libxc.GUESTS), "")
     release = top.take("release", str, _LATEST)
     if not re.fullmatch(r"[34]\.[0-9](\.[0-9])?", release) or not _known(release):
@@ -80,10 +81,10 @@ def _saved(top: Table, form: str) -> tuple[Saved, _Memory]:
         top.number("highest", online[-1], most=_VCPU_MOST) if "highest" in top else None,
         tsc=tsc_of(top, f"{LAYERS[word]}.TSC_INFO", TSC).values,
         unmapped=_numbers(top, "unmapped"),
-        xend=form in _XEND,
+        xend=wrap.xend,
     )
     if not saved.pv:
-        return _hvm(top, saved, form), memory
+        return _hvm(top, saved, wrap.model), memory
     for key in ("params", "context", "emulator", "physmap"):
         if key in top:
             raise top.fail("only HVM guests have it", key)
@@ -164,13 +165,13 @@ def _numbers(top: Table, key: str) -> tuple[int, ...]:
     return tuple(frame for run in runs for frame in range(run.first, run.last + 1))
 
 
-def _hvm(top: Table, saved: Saved, form: str) -> Saved:
+def _hvm(top: Table, saved: Saved, model: str) -> Saved:
     named = top.table("params")
     for name, _ in named.each():
         if name not in PARAMS:
             raise named.fail(f"no legacy stream has such a parameter{meant(name, PARAMS)}", name)
     emulator = top.table("emulator")
-    kind = emulator.one_of("kind", tuple(EMULATORS), _XAPI.get(form, "")) if "kind" in emulator else _XAPI.get(form, "")
+    kind = emulator.one_of("kind", tuple(EMULATORS), model) if "kind" in emulator else model
     state = content(emulator, "context") if "context" in emulator else qemu.EMPTY
     emulator.done()
     return replace(
@@ -258,17 +259,26 @@ def _xend(top: Table, saved: Saved, stream: Draft) -> Draft:
     return legacy.in_xend(stream, content(top, "config") if "config" in top else legacy.sxp(saved))
 
 
-_WRAPS: dict[str, Callable[[Table, Saved, Draft], Draft]] = {
-    "xl": _xl,
-    "libvirt": _libvirt,
-    "xapi": _xapi,
-    "xapi-legacy": _xapi_legacy,
-    "xend": _xend,
+class _Wrap(NamedTuple):
+    """What a form puts around a stream, and the keys for that.
+
+    `xend` is whether libxl had no part in it, `model` the form of the device model's record, if not the release's.
+    """
+
+    make: Callable[[Table, Saved, Draft], Draft]
+    keys: tuple[str, ...] = ()
+    xend: bool = False
+    model: str = ""
+
+
+_WRAPS: dict[str, _Wrap] = {
+    "xl": _Wrap(_xl, ("config",)),
+    "libvirt": _Wrap(_libvirt, ("xml",)),
+    "xapi": _Wrap(_xapi, ("xenops",), xend=True, model="xenopsd"),
+    "xapi-legacy": _Wrap(_xapi_legacy, xend=True, model="xenopsd"),
+    "xend": _Wrap(_xend, ("config",), xend=True),
 }
-# Forms whose toolstack is not libxl; and those whose device model's record has a form of its own.
-_XEND = ("xend", "xapi", "xapi-legacy")
-_XAPI = {"xapi": "xapi", "xapi-legacy": "xapi"}
-_ONLY = {"config": ("xl", "xend"), "xml": ("libvirt",), "xenops": ("xapi",)}
+_ONLY = tuple(dict.fromkeys(key for wrap in _WRAPS.values() for key in wrap.keys))
 KEYS = (
     *("release", "toolstack", "online", "highest", "p2m_size", "p2m_frames", "unmapped"),
     *("compressed", "tmem", "verify", "physmap"),

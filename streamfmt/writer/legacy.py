@@ -45,7 +45,7 @@ _CHUNKS = {index: code for code, index in legacy.PARAMS.items()}
 _SPECIAL = ("IOREQ_PFN", "BUFIOREQ_PFN", "STORE_PFN")
 TSC = {"mode": 1, "nsec": 10**9, "khz": 2_400_000, "incarnation": 1}
 # Forms of the device model's record.
-EMULATORS = {"to-end": "QEMU_TO_END", "0002": "QEMU_0002", "remus": "QEMU_REMUS", "xapi": "QEMU_XAPI"}
+EMULATORS = {"to-end": "QEMU_TO_END", "0002": "QEMU_0002", "remus": "QEMU_REMUS", "xenopsd": "QEMU_XAPI"}
 # Octets of the extended context that say something, by the first release (xen/include/public/domctl.h).
 _EXTENDED = (("4.3", 56), ("4.2", 40), ("3.2", 32))
 _XCNT = XSAVE_SIZE + 16
