@@ -263,10 +263,10 @@ class FromStream(Stops):
         self._write(f"\n# {message}\n")
 
 
-def from_bytes(data: bytes) -> tuple[str, FromStream]:
+def from_bytes(data: bytes, form: str = "auto", guest: str | None = None) -> tuple[str, FromStream]:
     """The recipe of a stream in memory, with contents of all pages, and what wrote it.  Raises DamagedError."""
     lines: list[str] = []
-    recipe = FromStream(lines.append, pages=len(data))
+    recipe = FromStream(lines.append, form, len(data), guest)
     drive(recipe, from_object(MemorySource(data), recipe.reader))
     recipe.end()
     return dump.head(broken=recipe.broken) + "".join(lines), recipe
