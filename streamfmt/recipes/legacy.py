@@ -46,8 +46,9 @@ def wanted(top: Table, form: str) -> bool:
 
 def compose(top: Table, form: str) -> Draft:
     """The stream of the guest that a recipe's top table describes, in a wrapper.  Raises RecipeError."""
-    form = LAYERS[max(LAYERS)] if form == "auto" else form
-    wrap = _Wrap(_as_it_is) if ROWS[form].alias else _WRAPS.get(form)
+    if form == "auto":
+        form = LAYERS.get(top.number("toolstack", _WORDS[-1], *_WORDS) // 8, form)
+    wrap = _Wrap(_as_it_is) if form in LAYERS.values() else _WRAPS.get(form)
     if wrap is None:
         raise top.fail(f"no release from {' to '.join(RELEASES)} saved guests in streams of form {form}", "form")
     for key in _ONLY:
