@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..render.reports import Report
+    from .inputs import Job
 
 EXAMPLES = """examples:
   streamfmt verify guest.sav
@@ -94,15 +95,20 @@ def severities(args: argparse.Namespace) -> Mapping[str, str]:
 def run(args: argparse.Namespace) -> int:
     status = 0
     report = _report(args)
-    for name in args.files:
+
+    def make(_: str) -> Job[tuple[Reader, Verifier]]:
         verifier = Verifier(args.mode, args.deep, severities(args))
         reader = Reader(verifier, args.form, args.exact)
-        failure = inputs.run_reader(name, reader)
-        outcome = Outcome(reader, verifier, args.strict, failure)
-        status = max(status, outcome.status)
-        sys.stdout.write(report.add(outcome, name))
-        if inputs.gave_up(name, failure):
-            break
+        return reader, reader.pump, (reader, verifier)
+
+    for given in args.files:
+        for name, (reader, verifier), failure, _ in inputs.results(given, make, args.deep):
+            outcome = Outcome(reader, verifier, args.strict, failure)
+            status = max(status, outcome.status)
+            sys.stdout.write(report.add(outcome, name))
+            if inputs.gave_up(name, failure):
+                sys.stdout.write(report.end())
+                return status
     sys.stdout.write(report.end())
     return status
 
