@@ -94,8 +94,10 @@ def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], 
 
 def _said(backup: Backup) -> str:
     """What there is to say of a backup itself."""
+    if backup.remarks:
+        return "; ".join(backup.remarks)
     counted = f"{backup.members:,} member{'s' if backup.members != 1 else ''} looked at"
-    return "; ".join(backup.remarks) or f"no suspend image is in it: {counted}"
+    return "no suspend image is in it: " + ", ".join((*backup.states, counted))
 
 
 def _absent(given: Input, backup: Backup) -> str:

@@ -13,7 +13,7 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from ..errors import TerminatedError, UnreadableError
 from ..io.sources import drive, reason, source_for
 from ..reader.reader import Reader
-from ..reader.registry import FORMS
+from ..reader.registry import FORMS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,9 +86,8 @@ def results(name: str, make: Callable[[str], Job[J]], deep: bool = False) -> Ite
             failure = attempt(reader, lambda: given.drive(driven, given.source(reader)))
         identity = reader.identity
         if failure is None and (given.member or (identity and identity.key in BACKUPS and not reader.exact)):
-            from .backups import images  # few inputs are in one
-
-            yield from images(given, reader, job, make, deep)
+            # Few inputs are in one.
+            yield from load("cli.backups:images")(given, reader, job, make, deep)
             return
         reader.close()
     yield name, job, failure, None
@@ -124,9 +123,7 @@ class Input:
                 try:
                     self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
                 except NotADirectoryError:
-                    from .backups import parts
-
-                    self.file, self.member = parts(self.file)
+                    self.file, self.member = load("cli.backups:parts")(self.file)
                     self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise UnreadableError(reason(error)) from error
@@ -145,9 +142,8 @@ class Input:
         """The source for the input: the first image in it, if it is a member.  Raises UnreadableError, DamagedError."""
         self.open()
         if self.member:
-            from .backups import first
-
-            return first(self)
+            image: Source = load("cli.backups:first")(self)
+            return image
         return self.whole(reader)
 
     @staticmethod

@@ -6,8 +6,12 @@ as from a file.
 
 from __future__ import annotations
 
+from .. import tables
 from ..errors import DamagedError
-from ..reader.identify import Identity, peek
+from ..reader.fields import text_size
+from ..reader.identify import Identity, by_damaged_magic, by_magic, peek, unread
+from ..reader.legacy_guess import guess_legacy
+from ..reader.neighbours import recognise
 from ..reader.window import Window
 from . import tar, vhd, xva
 from .compressed import CompressedSource
@@ -21,8 +25,8 @@ if TYPE_CHECKING:
 HEAD = 64 << 10
 # Backups in backups; compressed data counts.
 DEPTH_MAX = 6
-# Remarks that are kept.
-REMARKS_MAX = 10
+# Remarks, and VMs whose states are kept.
+REMARKS_MAX, STATES_MAX = 10, 3
 # Kinds of what is taken for an image.
 _IMAGES = ("stream", "container", "legacy")
 
@@ -60,7 +64,8 @@ class Backup:
     """What is found on the way through a backup.
 
     With `wanted` only the member of that path is given, whatever it is, or what is in it.  `name` is what the backup
-    is; so many `members` were looked at, and `images` were given; `remarks` are what should be there and is not.
+    is, so many `members` of it were looked at, and `images` given; `states` are those of VMs that an XVA describes, and
+    `remarks` say what is damaged or missing.
     """
 
     def __init__(self, wanted: str = "", deep: bool = False) -> None:
@@ -69,6 +74,7 @@ class Backup:
         self.name = ""
         self.members = self.images = 0
         self.remarks: list[str] = []
+        self.states: list[str] = []
 
     def within(self, span: Span) -> Iterator[Image]:
         """The images in what the span is.  Raises DamagedError, UnopenedError, OSError."""
@@ -94,6 +100,11 @@ class Backup:
             self.remarks.append(text)
         elif len(self.remarks) == REMARKS_MAX:
             self.remarks.append("and more of the kind")
+
+    def _states(self, manifest: xva.Manifest) -> None:
+        """Note what VMs there are, unless there are many."""
+        wanted = max(STATES_MAX - len(self.states), 0)
+        self.states += [f"{it.name!r} is {it.state or 'in no known state'}" for it in manifest.machines[:wanted]]
 
     def _inside(self, path: str) -> bool:
         """Whether what has that path, or something in it, is to be given."""
@@ -124,6 +135,7 @@ class Backup:
         manifest = xva.manifest(first.span)
         if manifest.error:
             self._remark(f"ova.xml, which says whose disks these are: {manifest.error}")
+        self._states(manifest)
         blocks = xva.Blocks(members)
         missing = {it.suspended: it for it in manifest.machines if it.suspended}
         while (member := blocks.see()) is not None:
@@ -190,6 +202,17 @@ def _disk_words(manifest: xva.Manifest, folder: str) -> str:
     return f"{disk}, the suspend VDI of {owner.name!r} ({owner.uuid}), in an XVA export"
 
 
+def _promising(head: bytes) -> bool:
+    """Whether a closer look may find an image or a backup."""
+    if by_magic(head, False, 0) or by_damaged_magic(head, 0) or guess_legacy(head):
+        return True
+    found = recognise(head, False, 0)
+    if found is not None:
+        return found[0] in _OPENS
+    # There may be text before a stream.
+    return text_size(head) > 0 and any(data in head for _, _, _, data, _ in tables.MAGICS)
+
+
 def _head(span: Span) -> bytes:
     """What it begins with; of what is damaged as much as there is, and the reader will see the rest."""
     head = bytearray(HEAD)
@@ -204,7 +227,9 @@ def _head(span: Span) -> bytes:
 
 
 def _identified(head: bytes) -> Identity:
-    """What begins so."""
+    """What begins so; what is nothing that matters here is not looked at closely, since archives are full of it."""
+    if not _promising(head):
+        return unread("not looked at closely")
     window = Window(max(len(head), 1))
     window.buf[: len(head)] = head
     window.hi = len(head)

@@ -52,7 +52,7 @@ def _through(command: str) -> str:
 
 # How a VHD's footer begins, of which dynamic ones have a copy at the beginning.
 VHD_COOKIE = b"conectix"
-_UNTAR = "streamfmt identify FILE lists the images in it; each can be given as FILE/MEMBER"
+_UNTAR = "unpack it (tar -xf FILE), or give FILE/MEMBER: streamfmt identify FILE lists the images in it"
 _UNPCAP = "get the bytes of the connection out of it (tcpflow -r FILE writes a file for each direction)"
 _MEMORY = "it has memory but no state of processors or devices, so no guest can be restored from it; {} reads it"
 _DISK = "if a suspend image is on that disk, get the raw disk: qemu-img convert -f {} -O raw FILE guest.img"
@@ -245,7 +245,7 @@ DISKS = (
     Neighbour(
         "xva",
         "XVA export of a whole VM (a tar archive)",
-        f"{_UNTAR}; xe vm-import takes the whole",
+        "give FILE/DISK: streamfmt identify FILE lists the images in it; xe vm-import takes the whole",
         "xen-api ocaml/xapi/export.ml",
         At(b"ova.xml\0"),
     ),
