@@ -10,7 +10,7 @@ from errno import ENOTDIR
 
 from ..errors import UnreadableError
 from ..io.backups import Backup, Image
-from ..io.sources import FileSource, reason
+from ..io.sources import FileSource, unreadable
 from ..io.spans import FileSpan, Span, StreamSpan
 from ..reader.events import Sink
 from ..reader.failure import Failure
@@ -59,7 +59,7 @@ def _next(images: Iterator[Image]) -> Image | None:
         with Stoppable():
             return next(images, None)
     except OSError as error:
-        raise UnreadableError(reason(error)) from error
+        raise unreadable(error) from error
 
 
 def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], deep: bool) -> Iterator[Result[J]]:

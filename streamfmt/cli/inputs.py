@@ -10,8 +10,7 @@ import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
-from ..errors import TerminatedError, UnreadableError
-from ..io.sources import drive, reason, source_for
+from ..io.sources import drive, source_for, unreadable
 from ..reader.reader import Reader
 from ..reader.registry import FORMS, load
 
@@ -126,7 +125,7 @@ class Input:
                     self.file, self.member = load("cli.backups:parts")(self.file)
                     self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise UnreadableError(reason(error)) from error
+            raise unreadable(error) from error
         self.fd = max(self._opened, 0)
 
     def whole(self, reader: Reader) -> Source:
@@ -135,7 +134,7 @@ class Input:
         try:
             self.sources.append(source_for(self.fd, reader))
         except OSError as error:
-            raise UnreadableError(reason(error)) from error
+            raise unreadable(error) from error
         return self.sources[-1]
 
     def source(self, reader: Reader) -> Source:
@@ -180,6 +179,8 @@ class Stoppable:
     _signals: tuple[int, ...] = (_signal.SIGTERM,)
 
     def _stop(self, number: int, _: object) -> None:
+        from ..errors import TerminatedError  # few commands are stopped
+
         raise TerminatedError
 
     def __enter__(self) -> None:

@@ -12,7 +12,7 @@ from ..reader.fields import text_size
 from ..reader.identify import Identity, by_damaged_magic, by_magic, peek, unread
 from ..reader.legacy_guess import guess_legacy
 from ..reader.neighbours import recognise
-from ..reader.window import Window
+from ..reader.pump import Window
 from . import tar, vhd, xva
 from .compressed import CompressedSource
 from .spans import Headed, Span, SpanSource, StreamSpan

@@ -10,13 +10,13 @@ import os
 from array import array
 from bisect import bisect_right
 
-from ..errors import UnopenedError
-from ..reader.window import Window
+from ..errors import DamagedError, UnopenedError
+from ..reader.pump import Window
 from .sources import NEAR, SEEK, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # So many bytes of holes in a row are read as zeros, then an image ends: a backup of a few bytes may claim exabytes.
 HOLE_MAX = 4 << 30
@@ -78,6 +78,7 @@ class StreamSpan(Span):
         self._held = memoryview(held)
         self._at = 0
         self._scratch = Window(_SCRATCH)
+        self._error: DamagedError | None = None
 
     def read_into(self, room: memoryview, at: int) -> int:
         if self.reach(at) < at:
@@ -87,9 +88,19 @@ class StreamSpan(Span):
             room[:got] = self._held[:got]
             self._held = self._held[got:]
         else:
-            got = self._source.read_into(room)
+            got = self._advance(lambda: self._source.read_into(room))
         self._at += got
         return got
+
+    def _advance(self, act: Callable[[], int]) -> int:
+        """Read or skip: what is damaged stays so, whatever a decompressor makes of a second attempt."""
+        if self._error is not None:
+            raise self._error
+        try:
+            return act()
+        except DamagedError as error:
+            self._error = error
+            raise
 
     def reach(self, at: int) -> int:
         if at < self._at:
@@ -100,7 +111,7 @@ class StreamSpan(Span):
         held = min(at - self._at, len(self._held))
         self._held = self._held[held:]
         self._at += held
-        while self._at < at and (gone := self._source.skip(self._scratch, at - self._at)):
+        while self._at < at and (gone := self._advance(lambda: self._source.skip(self._scratch, at - self._at))):
             self._at += gone
         return self._at
 

@@ -10,7 +10,6 @@ from array import array
 from sys import byteorder
 
 from ..errors import DamagedError, UnopenedError
-from ..reader.fields import quote
 from ..schema import vhd
 from .spans import Pieces, Span
 
@@ -36,7 +35,7 @@ class Disk(Pieces):
         header = _header(base, footer.data_offset)
         if footer.type == vhd.DIFFERENCING:
             raise UnopenedError(
-                f"the VHD holds only what differs from its parent, {_parent(header)}: merge them "
+                f"the VHD holds only what differs from its parent {_parent(header)}: merge them "
                 "(qemu-img rebase, vhd-util coalesce), or export the whole disk (xe vdi-export format=raw)"
             )
         self._block = header.block_size
@@ -169,7 +168,7 @@ def _header(base: Span, at: int) -> Any:
 
 def _parent(header: Any) -> str:
     name = header.parent_name.decode("utf-16-be", "replace").split("\0", 1)[0]
-    return quote(name.encode()) if name else f"{header.parent_uuid.hex()}, which it does not name"
+    return repr(name) if name else f"{header.parent_uuid.hex()}, which it does not name"
 
 
 def _table(base: Span, header: Any, size: int) -> array[int]:

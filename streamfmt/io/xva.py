@@ -165,12 +165,19 @@ class Blocks:
     def __init__(self, members: Iterator[Member]) -> None:
         self._members = members
         self._next: Member | None = None
+        self._error: DamagedError | None = None
         # Bytes of a block that is left out: as many as the first block has.
         self.size = 0
 
     def see(self) -> Member | None:
+        if self._error is not None:
+            raise self._error
         if self._next is None:
-            self._next = next(self._members, None)
+            try:
+                self._next = next(self._members, None)
+            except DamagedError as error:
+                self._error = error
+                raise
         return self._next
 
     def take(self) -> None:
@@ -201,11 +208,21 @@ class Disk(Pieces):
         self._folder = folder
         self._deep = deep
         self._last = -1
+        self._error: DamagedError | None = None
         # With `deep`, the number of a piece and its contents.
         self._checked: tuple[int, bytes] = -1, b""
 
     def more(self) -> bool:
         """Take the next block; sums after it are passed over, or used."""
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._more()
+        except DamagedError as error:
+            self._error = error
+            raise
+
+    def _more(self) -> bool:
         while (member := self._blocks.see()) is not None and folder_of(member.name) == self._folder:
             file = member.name.rpartition("/")[2]
             self._blocks.take()
@@ -262,7 +279,5 @@ def _summer(name: str) -> Callable[[bytes], str]:
     try:
         from xxhash import xxh64_hexdigest
     except ImportError as error:
-        raise UnopenedError(
-            "checksums of this XVA need xxhash: pip install 'streamfmt[backups]'"
-        ) from error
+        raise UnopenedError("checksums of this XVA need xxhash: pip install 'streamfmt[backups]'") from error
     return lambda data: str(xxh64_hexdigest(data))

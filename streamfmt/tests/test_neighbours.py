@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from streamfmt.api import identify
 from streamfmt.cli import verify_stream_v2
+from streamfmt.cli.inputs import BACKUPS
 from streamfmt.cli.main import main
 from streamfmt.reader.neighbours import CHECKS, LONGEST, hint
 from streamfmt.reader.registry import READ

@@ -15,7 +15,9 @@ from xml.sax.saxutils import escape
 
 import xxhash
 
+from ...io.backups import Image
 from ...io.sources import Source
+from ...io.spans import Span
 
 MIB = 1 << 20
 SECTOR = 512
@@ -132,6 +134,25 @@ def padded(stream: bytes, unit: int = SECTOR) -> bytes:
 # -- how they come ----------------------------------------------------------------------------------------------
 
 
+class MemorySpan(Span):
+    """Bytes that can be read in any order."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size: int = len(data)
+
+    def read_into(self, room: memoryview, at: int) -> int:
+        data = self._data[at : at + len(room)]
+        room[: len(data)] = data
+        return len(data)
+
+    def reach(self, at: int) -> int:
+        return min(at, self.size)
+
+    def place(self, at: int) -> int:
+        return at
+
+
 class Dribble(Source):
     """Bytes that come in pieces of these sizes, again and again."""
 
@@ -149,6 +170,14 @@ class Dribble(Source):
         room[:got] = self._data[:got]
         self._data = self._data[got:]
         return got
+
+
+def drained(image: Image) -> int:
+    """How many bytes the image has; all are read."""
+    source, room, count = image.source(), memoryview(bytearray(1 << 16)), 0
+    while got := source.read_into(room):
+        count += got
+    return count
 
 
 def wrappers(stream: bytes) -> dict[str, tuple[bytes, bytes]]:
