@@ -144,7 +144,7 @@ def _attributes(text: bytes, at: int) -> dict[str, str]:
         blank = text.find(b" ", place, place + 20)
         length = int(text[place:blank]) if blank > place and text[place:blank].isdigit() else 0
         key, equals, value = text[blank + 1 : place + length - 1].partition(b"=")
-        if not equals or place + length > len(text):
+        if not equals or length <= blank - place or place + length > len(text):
             raise DamagedError(f"the tar archive has attributes that cannot be read {_where(at + place)}")
         name = _text(key)
         if name in (_HOLES + "offset", _HOLES + "numbytes"):

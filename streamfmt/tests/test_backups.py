@@ -154,15 +154,15 @@ def test_memory_does_not_depend_on_the_number_of_members() -> None:
     """A thousand members are looked at one by one, and nothing of them is kept."""
     raw = made.tar({f"{n}": b"x" for n in range(1000)}, tarfile.USTAR_FORMAT)
     peaks = []
-    found(raw[:10240])
-    for size in (100, 1000):
+    for size in (1, 100, 1000):
+        some = raw[: 1024 * size]
         tracemalloc.start()
-        backup, images = found(raw[: 1024 * size])
+        backup, images = found(some)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert (backup.members, images) == (size, [])
 
-    assert peaks[1] < peaks[0] + (16 << 10)
+    assert peaks[2] < peaks[1] + (16 << 10)
 
 
 # -- VHD: qemu-img judges -------------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def test_our_vhds_are_qemus(seed: int, tmp_path: Path) -> None:
 
 def test_blocks_in_any_order_need_a_file() -> None:
     """A pipe cannot go back: that is refused, and said so, with what to do."""
-    disk = made.padded(XAPI.ljust(90 << 10, b"\1"))
-    packed = made.dynamic(disk, order=[11, 0, *range(1, 11)])
+    disk = made.padded(XAPI.ljust(200 << 10, b"\1"))
+    packed = made.dynamic(disk, order=range(24, -1, -1))
     expected = vhd.Disk(made.MemorySpan(packed)).read(0, 1 << 20)
 
     assert expected == disk
@@ -265,7 +265,7 @@ def test_blocks_are_counted_as_xapi_counts_them() -> None:
 def test_deep_holds_blocks_against_their_checksums(sums: str) -> None:
     """A bit that differs in a page is no matter for the rules; with `deep` the block is named, and its place."""
     raw = bytearray(made.xva(made.ova("Ref:1"), {"Ref:1": made.blocks(made.padded(XAPI), 4096)}, sums))
-    place = raw.index(b"00000001") + 512 + 2000
+    place = raw.index(b"Ref:1/00000001") + 512 + 2000
     whole = found(bytes(raw), deep=True)[1]
     raw[place] ^= 1
 
@@ -296,8 +296,8 @@ HOSTILE_TARS = {
     "a negative size": (_header({_SIZE: b"\xff" * 12}), "has a size that is no number"),
     "a size that is no number": (_header({_SIZE: b"12x"}), "has a size that is no number"),
     "a member of exabytes": (_header({_SIZE: _BIG}) + b"y" * 600, "inside its member 'x'"),
-    "an endless name": (_header({_SIZE: _BIG, _KIND: b"L"}), "has names or attributes of"),
-    "endless attributes": (_header({_SIZE: _BIG, _KIND: b"x"}), "has names or attributes of"),
+    "an endless name": (_header({_SIZE: _BIG, _KIND: b"L"}), "bytes of names or attributes at 512"),
+    "endless attributes": (_header({_SIZE: _BIG, _KIND: b"x"}), "bytes of names or attributes at 512"),
     "attributes of nothing": (
         _header({_SIZE: b"1000", _KIND: b"x"}) + b"0 path=x\n".ljust(512),
         "has attributes that cannot be read at 512",
