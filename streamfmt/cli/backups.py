@@ -9,13 +9,14 @@ import os
 from errno import ENOTDIR
 
 from ..errors import UnreadableError
-from ..io.backups import Backup, Image
+from ..io.backups import HEAD, Backup, Image
 from ..io.sources import FileSource, unreadable
 from ..io.spans import FileSpan, Span, StreamSpan
 from ..reader.events import Sink
 from ..reader.failure import Failure
+from ..reader.neighbours import recognise
 from ..reader.reader import Reader
-from .inputs import Stoppable, attempt, shown
+from .inputs import BACKUPS, Stoppable, attempt, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ def parts(name: str) -> tuple[str, str]:
         if file and member and os.path.exists(file) and not os.path.isdir(file):
             return file, member
     raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+
+
+def begun(reader: Reader) -> bool:
+    """Whether what has come of an input that was not identified begins a backup."""
+    found = recognise(reader.window.head(HEAD), False, 0)
+    return found is not None and found[0] in BACKUPS
 
 
 def _span(source: Source, reader: Reader, fd: int) -> Span:
@@ -67,9 +74,10 @@ def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], 
 
     Its `reader` has identified it, unless a member is given.
     """
-    source = given.whole(reader) if given.member else given.sources[-1]
+    probe = Reader(Sink()) if given.member else reader
+    source = given.whole(probe) if given.member else given.sources[-1]
     backup = Backup(given.member, deep)
-    found = backup.within(_span(source, reader, given.fd))
+    found = backup.within(_span(source, probe, given.fd))
     image: Image | None = None
 
     def advance() -> None:

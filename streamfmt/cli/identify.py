@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   streamfmt identify guest.sav
   streamfmt identify --json /var/lib/xen/save/*
+  streamfmt identify backup.xva disk.vhd saves.tar.gz
 
 exit status: 0 all belong to a migration; 1 one does not; 2 wrong usage;
 3 one could not be read; 130 interrupted, 143 terminated

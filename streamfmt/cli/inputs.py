@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     """The arguments every reading command has."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file to read; - is standard input")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file to read, or FILE/MEMBER; - is standard input")
     add_form(parser)
 
 
@@ -83,13 +83,21 @@ def results(name: str, make: Callable[[str], Job[J]], deep: bool = False) -> Ite
         failure = attempt(reader, given.open)
         if failure is None and not given.member:
             failure = attempt(reader, lambda: given.drive(driven, given.source(reader)))
-        identity = reader.identity
-        if failure is None and (given.member or (identity and identity.key in BACKUPS and not reader.exact)):
+        if _peeled(given, reader, failure):
             # Few inputs are in one.
             yield from load("cli.backups:images")(given, reader, job, make, deep)
             return
         reader.close()
     yield name, job, failure, None
+
+
+def _peeled(given: Input, reader: Reader, failure: Failure | None) -> bool:
+    """Whether what came of an input is that it is a backup."""
+    if failure is not None and failure.kind == "damaged" and reader.identity is None:
+        # Its compression was damaged before it was known: what there is may show it.
+        return bool(load("cli.backups:begun")(reader))
+    key = reader.identity.key if reader.identity is not None and not reader.exact else ""
+    return failure is None and (given.member != "" or key in BACKUPS)
 
 
 class Input:

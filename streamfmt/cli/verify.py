@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   streamfmt verify guest.sav
   ssh host xl save -c guest /dev/stdout | streamfmt verify -
   streamfmt verify --strict --json *.sav.zst
+  streamfmt verify backup.xva /backup/saves.tar.gz/guest.sav
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
@@ -58,7 +59,7 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how to judge, and how much to print."""
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    parser.add_argument("--deep", action="store_true", help="check the contents of page tables, too")
+    parser.add_argument("--deep", action="store_true", help="check page tables and XVA checksums, too")
     parser.add_argument(
         "--ignore",
         metavar="CLAUSE",

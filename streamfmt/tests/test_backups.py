@@ -527,8 +527,27 @@ def test_backups_from_a_pipe_and_compressed(wrapper: str) -> None:
     assert done.stdout.decode().rpartition(": conforms")[0]
 
 
+def test_compression_that_is_damaged_early(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where less can be had than identification wants, what there is of a backup is looked into."""
+    packed = gzip.compress((folder / "b.tar").read_bytes())
+    (folder / "b.tar.gz").write_bytes(packed[:-20])
+    assert main(["verify", "-q", "b.tar.gz"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[0] == "b.tar.gz/inner.tar/a/guest.sav: conforms"
+    assert lines[-2] == "b.tar.gz: not judged: the gzip data ends early"
+
+
 def test_exact_reads_no_backup(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --exact nothing is read that is not needed, and a declared form is not looked behind."""
     assert main(["verify", "-q", "--exact", "b.tar"]) == 1
     assert main(["verify", "-q", "--as", "libxc", "b.tar"]) == 1
     assert capsys.readouterr().out.count("b.tar: ") == 2
+    assert main(["verify", "-q", "--exact", "b.tar/xl.sav"]) == 0
+
+
+def test_examples_are_made_of_the_corpus() -> None:
+    """The backups that docs/backups.md shows are what our writers make of two of its streams."""
+    for name, raw in made.examples(XAPI, STREAMS["xl-hvm"]).items():
+        path = Path(data.path("docs")) / "examples" / f"{name}.gz"
+        assert gzip.decompress(path.read_bytes()) == raw, path

@@ -196,3 +196,15 @@ def wrappers(stream: bytes) -> dict[str, tuple[bytes, bytes]]:
         "xva of sha1": (xva(manifest, disks, ".checksum"), disk),
         "tar of xva": (tar({"export.xva": xva(manifest, disks)}), disk),
     }
+
+
+def examples(image: bytes, saved: bytes) -> dict[str, bytes]:
+    """The backups of docs/examples by name, of a XAPI image and an xl file; `make_examples` writes them."""
+    disks = {"Ref:12": blocks(padded(image), 4096), "Ref:7": blocks(b"\xeb\x63\x90" + bytes(9000), 4096)}
+    manifest = ova("Ref:12", 'a "guest"', ("Ref:12", "Ref:7"))
+    return {
+        "vm.xva": xva(manifest, disks),
+        "saves.tar": tar(
+            {"saves/readme": b"of today\n", "saves/web.sav": saved, "saves/7f00.vhd": dynamic(padded(image))}
+        ),
+    }
