@@ -95,7 +95,7 @@ def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], 
         failure = Failure("unreadable", "cannot read: " + _absent(given, backup), 0)
     elif reader.identity is not None:
         reader.identity.name = backup.name or reader.identity.name
-        reader.identity.hint = _said(backup)
+        reader.identity.hint = "" if failure and not backup.remarks else _said(backup)
     if failure or backup.remarks or not backup.images:
         yield given.name, job, failure, None
 

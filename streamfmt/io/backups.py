@@ -7,7 +7,7 @@ as from a file.
 from __future__ import annotations
 
 from .. import tables
-from ..errors import DamagedError
+from ..errors import DamagedError, UnopenedError
 from ..reader.fields import text_size
 from ..reader.identify import Identity, by_damaged_magic, by_magic, peek, unread
 from ..reader.legacy_guess import guess_legacy
@@ -119,14 +119,21 @@ class Backup:
             return
         self.name = self.name or found.name
         while first is not None:
-            name = _join(path, first.name)
-            self.members += 1
-            if self._inside(name):
-                try:
-                    yield from self._look(first.span, name, _words("a tar archive", words), depth + 1)
-                except DamagedError as error:
-                    self._remark(f"{name}: {error}")
+            yield from self._member(first, path, _words("a tar archive", words), depth)
             first = next(members, None)
+
+    def _member(self, member: tar.Member, path: str, words: str, depth: int) -> Iterator[Image]:
+        """What is in a member; if that is damaged, those after it may not be."""
+        self.members += 1
+        name = _join(path, member.name)
+        if self._inside(name):
+            yield from self._noted(self._look(member.span, name, words, depth + 1), name)
+
+    def _noted(self, images: Iterator[Image], name: str) -> Iterator[Image]:
+        try:
+            yield from images
+        except DamagedError as error:
+            self._remark(f"{name}: {error}")
 
     def _xva(
         self, span: Span, members: Iterator[tar.Member], first: tar.Member, path: str, words: str, depth: int
@@ -142,6 +149,7 @@ class Backup:
             folder = xva.folder_of(member.name)
             if not folder:
                 blocks.take()
+                yield from self._member(member, path, _words("an XVA export", words), depth)
                 continue
             self.members += 1
             owner = missing.pop(folder, None)
@@ -149,10 +157,8 @@ class Backup:
             if self._inside(name):
                 disk = xva.Disk(span, blocks, folder, self.deep)
                 inside = _words(_disk_words(manifest, folder), words)
-                try:
-                    yield from self._look(disk, name, inside, depth + 1, whole=owner is not None)
-                except DamagedError as error:
-                    self._remark(f"{name}: {error}")
+                look = self._look(disk, name, inside, depth + 1, whole=owner is not None)
+                yield from self._noted(look, name)
             while (member := blocks.see()) is not None and xva.folder_of(member.name) == folder:
                 blocks.take()
         for folder, machine in missing.items() if not self.wanted else ():
@@ -161,7 +167,12 @@ class Backup:
     def _vhd(self, span: Span, found: Identity, path: str, words: str, depth: int) -> Iterator[Image]:
         self.name = self.name or found.name
         self.members += 1
-        yield from self._look(vhd.Disk(span), path, _words("a dynamic VHD", words), depth + 1)
+        try:
+            disk = vhd.Disk(span)
+        except UnopenedError as error:
+            self._remark(f"{path}: {error}" if path else str(error))
+            return
+        yield from self._look(disk, path, _words("a dynamic VHD", words), depth + 1)
 
     def _compressed(self, span: Span, found: Identity, path: str, words: str, depth: int) -> Iterator[Image]:
         packed = SpanSource(span)

@@ -66,6 +66,16 @@ def found(raw: bytes, wanted: str = "", deep: bool = False) -> tuple[backups.Bac
     return backup, [judged(image.source()) for image in backup.within(spans.StreamSpan(MemorySource(raw)))]
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with backups, which we are in."""
+    monkeypatch.chdir(tmp_path)
+    inner = made.tar({"a/guest.sav": XAPI, "readme": b"of today\n"})
+    (tmp_path / "b.tar").write_bytes(made.tar({"inner.tar": inner, "xl.sav": STREAMS["xl-hvm"]}))
+    (tmp_path / "none.tar").write_bytes(made.tar({"readme": b"of today\n"}))
+    return tmp_path
+
+
 # -- the same as bare -----------------------------------------------------------------------------------------------
 
 
@@ -169,10 +179,11 @@ def test_memory_does_not_depend_on_the_number_of_members() -> None:
 
 
 def qemu_img() -> str:
-    """The program.  Skips without it."""
+    """The program; without it a test is skipped, or fails if peers are required."""
     program = shutil.which("qemu-img")
     if program is None:
-        pytest.skip("qemu-img is missing (make peers)")
+        wanted = os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1"
+        (pytest.fail if wanted else pytest.skip)("qemu-img is missing (make peers)")
     return program
 
 
@@ -249,6 +260,26 @@ def test_a_suspend_vdi_without_an_image_is_named() -> None:
 
     assert image["verdict"] == "not judged"
     assert backup.images == 1
+
+
+def test_an_xva_may_have_other_members() -> None:
+    """An archive that begins with an ova.xml may be no XVA at all: its members are looked at."""
+    raw = made.tar({"ova.xml": made.ova("NULL"), "saves/web.sav": STREAMS["xl-hvm"], "sda/00000000.gz": b"\x1f\x8b"})
+    backup, images = found(raw)
+
+    assert [image["verdict"] for image in images] == ["conforms"]
+    assert backup.remarks == ["sda/00000000.gz: the gzip data ends early"]
+
+
+def test_a_differencing_vhd_says_what_it_differs_from(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a result of one line, which names the parent, and there is nothing on standard error."""
+    parent = "C:\\base.vhd"
+    (folder / "d.vhd").write_bytes(made.footer(1 << 20, 4, 512) + made.header(1, 1 << 20, 1536, parent))
+    assert main(["identify", "d.vhd"]) == main(["verify", "d.vhd"]) == 1
+    printed = capsys.readouterr()
+
+    assert f"differs from its parent {parent!r}" in printed.out.splitlines()[-1]
+    assert printed.err == ""
 
 
 def test_blocks_are_counted_as_xapi_counts_them() -> None:
@@ -444,16 +475,6 @@ def test_damaged_backups_end_in_a_line(data: st.DataObject) -> None:
 
 
 # -- commands -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with backups, which we are in."""
-    monkeypatch.chdir(tmp_path)
-    inner = made.tar({"a/guest.sav": XAPI, "readme": b"of today\n"})
-    (tmp_path / "b.tar").write_bytes(made.tar({"inner.tar": inner, "xl.sav": STREAMS["xl-hvm"]}))
-    (tmp_path / "none.tar").write_bytes(made.tar({"readme": b"of today\n"}))
-    return tmp_path
 
 
 def test_commands_take_backups_and_members(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
