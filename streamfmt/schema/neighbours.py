@@ -50,7 +50,9 @@ def _through(command: str) -> str:
     return f"decompress it: {command} FILE | streamfmt verify -"
 
 
-_UNTAR = "unpack it (tar -xf FILE) and give the file that was in it"
+# How a VHD's footer begins, of which dynamic ones have a copy at the beginning.
+VHD_COOKIE = b"conectix"
+_UNTAR = "unpack it (tar -xf FILE), or give FILE/MEMBER: streamfmt identify FILE lists the images in it"
 _UNPCAP = "get the bytes of the connection out of it (tcpflow -r FILE writes a file for each direction)"
 _MEMORY = "it has memory but no state of processors or devices, so no guest can be restored from it; {} reads it"
 _DISK = "if a suspend image is on that disk, get the raw disk: qemu-img convert -f {} -O raw FILE guest.img"
@@ -219,9 +221,9 @@ DISKS = (
     Neighbour(
         "vhd",
         "dynamic VHD disk image",
-        "a suspend VDI on a file SR is one: get the raw disk: qemu-img convert -f vpc -O raw FILE guest.img",
+        "a suspend VDI on a file SR is one: streamfmt identify FILE looks into it",
         "VHD specification 1.0, disk type 3",
-        At(b"conectix"),
+        At(VHD_COOKIE),
         At(b"\0\0\0\3", 60),
     ),
     Neighbour(
@@ -229,10 +231,10 @@ DISKS = (
         "differencing VHD disk image",
         "it holds only what differs from its parent: export the whole disk (xe vdi-export format=raw) and give that",
         "VHD specification 1.0, disk type 4",
-        At(b"conectix"),
+        At(VHD_COOKIE),
         At(b"\0\0\0\4", 60),
     ),
-    Neighbour("vhd", "VHD disk image", _DISK.format("vpc"), "VHD specification 1.0", At(b"conectix")),
+    Neighbour("vhd", "VHD disk image", _DISK.format("vpc"), "VHD specification 1.0", At(VHD_COOKIE)),
     Neighbour(
         "vdi",
         "VirtualBox disk image",
@@ -243,7 +245,7 @@ DISKS = (
     Neighbour(
         "xva",
         "XVA export of a whole VM (a tar archive)",
-        "xe vm-import takes it; the image of a suspended VM is one of its disks, which are in it in pieces",
+        "give FILE/DISK: streamfmt identify FILE lists the images in it; xe vm-import takes the whole",
         "xen-api ocaml/xapi/export.ml",
         At(b"ova.xml\0"),
     ),
@@ -314,14 +316,14 @@ NEIGHBOURS = ARCHIVES + CAPTURES + CORES + DISKS + OTHERS
 _CARRIED = "it is a part of a guest's state: verify the image that carries it"
 # What to do with what has a magic of its own and is not read, by key.
 HINTS = {
-    "xapi-legacy": "what follows its first line is of Xen 4.5 or older; a host that resumes the guest converts it",
+    "xend-2": "no Xen of today reads it, nor converts it: only Xen 2.0 restores it",
     "xapi-http": "record the connection from its beginning on",
     "xapi-vgpu": _CARRIED,
     "qemu": _CARRIED,
     "hvm-context": _CARRIED,
     "qemu-tail": _CARRIED,
     "cloud-hypervisor": "virsh restore takes it, on a host with cloud-hypervisor",
-    "legacy": "Xen 4.6 and later convert it as they restore it; convert-legacy-stream does that by hand",
+    "legacy": "say which guest it is: --guest pv or --guest hvm",
     "gzip": "decompress it: gzip -dc FILE",
     "xz": "decompress it: xz -dc FILE",
     "zstd": "decompress it: zstd -dc FILE",
@@ -363,6 +365,3 @@ class Xend:
     TEXT_BEGINS = b"("
     PAGES_MAX = 1 << 20
     NAME_OLD = "save file of Xen 2.0 (xm save)"
-    HINT_DOUBT = "copy it again: xend writes the guest's configuration there"
-    HINT_OLD = "no Xen of today reads it, nor converts it: only Xen 2.0 restores it"
-    HINT = "from byte {at} on it is a legacy stream (tail -c +{next} FILE), which convert-legacy-stream converts"
