@@ -107,7 +107,7 @@ class _Exact:
 
 @pytest.mark.parametrize("setup", [PV, PV32, HVM, REMUS, OLD, Setup(release="4.1", guest="pv", word=4, guest_word=4)])
 def test_exact_reading_stops_where_it_ends(setup: Setup) -> None:
-    """No byte after it is asked for, but of a state that goes to the end; nor the device model's, if that is not wanted."""
+    """No byte after it is asked for, nor one of the device model's if that is not wanted."""
     data, more = plain_guests.saved(setup), b"what belongs to somebody else" * 400
     pieces = plain_guests.pieces(setup)
     last = setup.checkpoints or setup is not OLD
