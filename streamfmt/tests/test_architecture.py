@@ -29,6 +29,7 @@ ORDER = (
     ("aio",),
     ("strategies",),
     ("render",),
+    ("convert",),
     ("conformance",),
     ("fuzz",),
     ("cli",),
