@@ -23,14 +23,14 @@ class Rule:
 
 RULES = {
     "LIBXC-IHDR-VERSION": Rule(CHANGED, "image version 2 to 3", "Xen 4.14 and later write version 3"),
+    "LIBXC-PVINFO-FIRST": Rule(
+        CHANGED, "record moved after STATIC_DATA_END", "X86_PV_INFO is static data and comes before that"
+    ),
     "LIBXC-SDE-PRESENT": Rule(
         INSERTED, "STATIC_DATA_END", "in version 3 it ends the static data, before memory and state"
     ),
     "LIBXC-HVMPARAMS-PAE": Rule(
         DROPPED, "HVM parameter 4 (PAE_ENABLED)", "obsolete since Xen 4.14: PAE is on in every guest"
-    ),
-    "LIBXC-PVINFO-FIRST": Rule(
-        CHANGED, "record moved after STATIC_DATA_END", "X86_PV_INFO is static data and comes before that"
     ),
     "LIBXC-ERRATA-1": Rule(MENDED, "empty records left out", "Xen 4.6 to 4.8 wrote them, and 4.9 and 4.10 refuse them"),
     "XL-FLAG-STREAM": Rule(MENDED, "flag of xl's header set to the stream inside", "readers go by it and do not look"),
