@@ -38,14 +38,14 @@ def _lists(data: bytes) -> tuple[list[Any], str]:
     stack = [top]
     match, at = re.compile(_SEXPR).match, 0
     while token := match(data, at):
-        opening, closing, quote, bare = token.groups()
+        opening, ending, quote, bare = token.groups()
         at = token.end()
         if opening:
             if len(stack) > _LISTS_MAX:
                 return top, "it nests too deep"
             stack[-1].append([])
             stack.append(stack[-1][-1])
-        elif closing:
+        elif ending:
             if len(stack) == 1:
                 return top, f"a list ends at its byte {token.start()} that did not begin"
             stack.pop()
