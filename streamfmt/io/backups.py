@@ -13,7 +13,8 @@ from ..reader.identify import Identity, by_damaged_magic, by_magic, peek, unread
 from ..reader.legacy_guess import guess_legacy
 from ..reader.neighbours import recognise
 from ..reader.pump import Window
-from . import tar, vhd, xva
+from ..schema.neighbours import NEIGHBOURS
+from . import tar, xva
 from .compressed import CompressedSource
 from .spans import Headed, Span, SpanSource, StreamSpan
 
@@ -165,10 +166,12 @@ class Backup:
             self._remark(f"{machine.name!r} is {machine.state}, and its suspend VDI {folder} is not in the file")
 
     def _vhd(self, span: Span, found: Identity, path: str, words: str, depth: int) -> Iterator[Image]:
+        from .vhd import Disk  # it takes the schema's language, which is large
+
         self.name = self.name or found.name
         self.members += 1
         try:
-            disk = vhd.Disk(span)
+            disk = Disk(span)
         except UnopenedError as error:
             self._remark(f"{path}: {error}" if path else str(error))
             return
@@ -195,6 +198,9 @@ _OPENS: dict[str, Callable[[Backup, Span, Identity, str, str, int], Iterator[Ima
 }
 
 
+_BACKUPS = [row for row in NEIGHBOURS if row.key in _OPENS]
+
+
 def _join(path: str, name: str) -> str:
     name = name.removeprefix("./")
     return f"{path}/{name}" if path else name
@@ -217,19 +223,18 @@ def _promising(head: bytes) -> bool:
     """Whether a closer look may find an image or a backup."""
     if by_magic(head, False, 0) or by_damaged_magic(head, 0) or guess_legacy(head):
         return True
-    found = recognise(head, False, 0)
-    if found is not None:
-        return found[0] in _OPENS
+    if recognise(head, False, 0, _BACKUPS):
+        return True
     # There may be text before a stream.
     return text_size(head) > 0 and any(data in head for _, _, _, data, _ in tables.MAGICS)
 
 
 def _head(span: Span) -> bytes:
     """What it begins with; of what is damaged as much as there is, and the reader will see the rest."""
-    head = bytearray(HEAD)
+    head = bytearray(HEAD if span.size is None else min(span.size, HEAD))
     room, got = memoryview(head), 0
     try:
-        while got < HEAD and (more := span.read_into(room[got:], got)):
+        while got < len(head) and (more := span.read_into(room[got:], got)):
             got += more
     except DamagedError:
         if not got:
