@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     def make(_: str) -> Job[Headers]:
-        headers = Headers(args.form)
+        headers = Headers(args.form, guest=args.guest)
         return headers.reader, headers, headers
 
     status = 0

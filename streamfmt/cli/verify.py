@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
     def make(_: str) -> Job[tuple[Reader, Verifier]]:
         verifier = Verifier(args.mode, args.deep, severities(args))
-        reader = Reader(verifier, args.form, args.exact)
+        reader = Reader(verifier, args.form, args.exact, args.guest)
         return reader, reader.pump, (reader, verifier)
 
     for given in args.files:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from .support import plain_drawn, plain_guests, plain_legacy, plain_memory_legacy, plain_remus
-from .support.plain_guests import Setup, kept, pieces, saved
+from .support.plain_guests import Setup, kept, order, pieces, saved
 from .support.plain_memory import PlainError
 from .support.plain_releases import VARIANTS
 from .support.plain_setups import named, setups
@@ -115,6 +115,26 @@ def test_nothing_of_the_product(path: Path) -> None:
             assert all(name and name.startswith("plain_") for name in names)
         elif isinstance(node, ast.Import):
             assert not any(name.name.startswith("streamfmt") for name in node.names)
+
+
+def test_order_of_old_savers() -> None:
+    """Of guests of more than 1,024 pages they visited the pages in turns."""
+    large = order(Setup("3.2", "hvm", p2m_size=1500))
+
+    assert large[:6] == [0, 1024, 1, 1025, 2, 1026]
+    assert sorted(large) == list(range(1500))
+    assert order(Setup("3.2", "hvm", p2m_size=1024)) == list(range(1024))
+    assert order(Setup("3.3", "hvm", p2m_size=1500)) == list(range(1500))
+
+
+def test_states_of_several_sizes() -> None:
+    """Vcpus' extended states differ in size since 4.2.4: the size that stands before each counts."""
+    setup = Setup("4.4", "pv", vcpus=(0, 1, 2), xsave=(592, 832))
+    stream = saved(setup)
+    image = plain_memory_legacy.read(stream, 8, "pv")
+
+    assert image.end == len(stream)
+    assert [len(vcpu.xsave) for vcpu in image.vcpus.values()] == [592, 832, 592]
 
 
 @settings(max_examples=40, deadline=None)
