@@ -72,7 +72,8 @@ def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], 
         failure = Failure("unreadable", "cannot read: " + backup.absent(shown(given.file)), 0)
     elif reader.identity is not None:
         reader.identity.name = backup.name or reader.identity.name
-        reader.identity.hint = "" if failure and not backup.remarks else _said(backup)
+        if not failure or backup.remarks:
+            reader.identity.hint = _said(backup)
     if failure or backup.remarks or not backup.images:
         yield given.name, job, failure, None
 
