@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from .configuration import HVM, PV
-from .configuration_forms import TYPES, as_name, as_number, as_truth, replaced, times
+from .configuration_forms import TYPES, as_name, as_number, as_truth, closing, replaced, times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
