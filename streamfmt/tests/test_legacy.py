@@ -373,6 +373,17 @@ def test_pages_are_read_one_by_one() -> None:
     assert [batch.length for batch in batches] == [155_972, 252, 244]
 
 
+def test_configuration_decides() -> None:
+    """Where the first bytes prove nothing, the guest is the one that the configuration is for; its reader says why."""
+    begun = u64(64) + u64(5) + bytes(110)
+    for builder, guest in ((b"hvm", "hvm"), (b"linux", "pv")):
+        found = streamfmt.identify(plain_wrappers.xl(begun, b'name = "guest"\nbuilder = "' + builder + b'"\n'))
+        assert (found.guest, found.layers[-1].guest) == (guest, guest)
+    assert "by its configuration PV, though its bytes look like HVM" in found.evidence
+    assert streamfmt.identify(plain_wrappers.xl(begun, None), guest="pv").guest == "pv"
+    assert streamfmt.identify(begun).key == ""
+
+
 def test_declared() -> None:
     """A width and a guest that are declared are taken, and what the bytes look like is said."""
     data = plain_guests.saved(HVM)
