@@ -28,7 +28,7 @@ def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
         return STOP, layer
     if "version" in tables.PLACES[path]:
         layer.version = number(path, "version", raw, layer.order)
-    legacy, configured = _promised(layer, raw), ""
+    legacy, configured = promised(layer, raw), ""
     order = ">" if tables.FORMATS[path].startswith(">") else layer.order
     for kind in tables.RECORDS[layer.name]:
         record = Record(layer, kind, window.position, number(path, layer.row.length, raw, order))
@@ -40,7 +40,7 @@ def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
     return (yield from _inside(window, sink, layer, exact, legacy, configured))
 
 
-def _promised(layer: Layer, raw: bytes) -> bool:
+def promised(layer: Layer, raw: bytes) -> bool:
     """Whether the container's header, which is `raw`, says that there is a legacy stream inside."""
     if layer.row.legacy is None:
         return False

@@ -29,10 +29,11 @@ class LayerType:
     `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
-    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
-    is a guest's memory, and its headers say which guest's.  `text` if its header is a line of text, after which more
-    text may come.  `end` is the record that ends the layer.  Layers that differ in nothing but the width of words have
-    an `alias` in common: what is declared to be that is found out to be one of them.
+    `program` reads the layer, `checks` is the class that judges it, and `converts` the one that converts or mends it,
+    if there is anything to convert or mend.  Only a `form` can be a whole input; an `image` is a guest's memory, and
+    its headers say which guest's.  `text` if its header is a line of text, after which more text may come.  `end` is
+    the record that ends the layer.  Layers that differ in nothing but the width of words have an `alias` in common:
+    what is declared to be that is found out to be one of them.
 
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
@@ -56,6 +57,7 @@ class LayerType:
     optional: int = 0
     length: str = ""
     length_max: int = 0
+    converts: str = ""
     form: bool = True
     image: bool = False
     text: bool = False
@@ -123,8 +125,8 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
-        for what, path in (("program", layer.program), ("checks", layer.checks)):
-            faults[f"there is no {path} for its {what}"] = not _exists(path)
+        for what, path in (("program", layer.program), ("checks", layer.checks), ("conversion", layer.converts)):
+            faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
 
@@ -162,6 +164,7 @@ def _legacy(word: int) -> LayerType:
         "reader.legacy:program",
         "checks.legacy:Checks",
         rules=states.LEGACY_RULES,
+        converts="convert.legacy:Part",
         image=True,
         alias="legacy",
         truncated="LEGACY-TRUNC",
@@ -193,6 +196,7 @@ LAYERS: tuple[LayerType, ...] = (
         opens=(("LIBXC_CONTEXT", "libxc"),),
         end="END",
         closes="CHECKPOINT_END",
+        converts="convert.libxl:Part",
         truncated="LIBXL-REC-TRUNC",
         unknown=("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
         padding="LIBXL-REC-PAD",
@@ -218,6 +222,7 @@ LAYERS: tuple[LayerType, ...] = (
         image=True,
         end="END",
         closes="CHECKPOINT",
+        converts="convert.libxc:Part",
         truncated="LIBXC-REC-TRUNC",
         unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
         padding="LIBXC-REC-PAD-ZERO",
@@ -232,6 +237,7 @@ LAYERS: tuple[LayerType, ...] = (
         (),
         "reader.backchannel:program",
         "checks.backchannel:Checks",
+        converts="convert.backchannel:Part",
         holds=("libxl", "libxc"),
     ),
     LayerType(
@@ -246,6 +252,7 @@ LAYERS: tuple[LayerType, ...] = (
         holds=("libxl", "libxc", *_LEGACY_NAMES),
         legacy=("mandatory_flags.stream_v2", xl.STREAM_V2, 0),
         configuration="OPTIONAL_DATA",
+        converts="convert.save_files:Xl",
         truncated="XL-TRUNC",
     ),
     LayerType(
@@ -273,6 +280,7 @@ LAYERS: tuple[LayerType, ...] = (
         holds=("libxl", "libxc", *_LEGACY_NAMES),
         legacy=("version", (1 << 32) - 1, libvirt.VERSION_LEGACY),
         configuration="XML",
+        converts="convert.save_files:Libvirt",
         truncated="LIBVIRT-TRUNC",
     ),
     LayerType(
@@ -291,6 +299,7 @@ LAYERS: tuple[LayerType, ...] = (
         end="END_OF_IMAGE",
         holds=("libxc", *_LEGACY_NAMES),
         opens=(("LIBXC", "libxc"), ("LIBXC_LEGACY", _LEGACY_NAMES[0])),
+        converts="convert.xapi:Part",
         configuration="XENOPS",
         truncated="XAPI-TRUNC",
         unknown=("XAPI-TYPE",),
@@ -305,6 +314,7 @@ LAYERS: tuple[LayerType, ...] = (
         "reader.containers:save_file",
         "checks.xend:XapiLegacy",
         ("signature",),
+        converts="convert.save_files:Old",
         holds=_LEGACY_NAMES,
         legacy=ALWAYS,
         truncated="XAPI-OLD-TRUNC",
@@ -317,6 +327,7 @@ LAYERS: tuple[LayerType, ...] = (
         "reader.containers:save_file",
         "checks.xend:Xend",
         ("magic",),
+        converts="convert.save_files:Old",
         length="config_len",
         length_max=xend.LENGTH_MAX,
         holds=_LEGACY_NAMES,

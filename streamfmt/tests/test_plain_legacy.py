@@ -137,7 +137,7 @@ def test_states_of_several_sizes() -> None:
     assert [len(vcpu.xsave) for vcpu in image.vcpus.values()] == [592, 832, 592]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(plain_drawn.setups())
 def test_drawn_guests_are_read(setup: Setup) -> None:
     """Whatever the strategies save, the plain reader finds again."""
@@ -148,7 +148,7 @@ def test_drawn_guests_are_read(setup: Setup) -> None:
     assert image.pages == kept(setup)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(plain_drawn.unusual())
 def test_drawn_changes_are_read(drawn: plain_drawn.Drawn) -> None:
     """What no release wrote is read to its end as well."""
@@ -158,7 +158,7 @@ def test_drawn_changes_are_read(drawn: plain_drawn.Drawn) -> None:
     assert image.pages.keys() >= kept(drawn.setup).keys()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.one_of(plain_drawn.cut(), plain_drawn.mutated()))
 def test_drawn_damage_is_survived(drawn: plain_drawn.Drawn) -> None:
     """The plain reader ends with a guest or its own error."""

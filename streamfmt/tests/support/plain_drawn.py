@@ -74,6 +74,9 @@ class Drawn(NamedTuple):
     stream: bytes
     change: str = ""
 
+    def __repr__(self) -> str:
+        return f"Drawn({self.setup}, {len(self.stream)} bytes, {self.change!r})"
+
 
 def _joined(parts: list[Piece]) -> bytes:
     return b"".join(data for _, data in parts)
