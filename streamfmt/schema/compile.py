@@ -255,7 +255,6 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "ENTRY_TYPE_SHIFT": entry["type"].shift,
         "ENTRY_PFN_MASK": (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift,
         "ENTRY_RESERVED_MASK": (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift,
-        "ENTRY_RESERVED_SHIFT": entry["reserved"].shift,
         "PAGE_TYPE_PLAIN": libxc.PAGE_TYPES[0].code,
         "ENTRY_TOP_BARE": bytes(sorted(bare)),
         "ENTRY_TOP_CLEAN": bytes(sorted(data | bare)),

@@ -271,7 +271,6 @@ BREACHES: dict[str, list[tuple[Setup, str, Change]]] = {
     "LEGACY-XSAVE-SIZE": [
         (PV, "VCPU_XSAVE", instead(plain_legacy.xsave(bytes(600)))),
         (PV, "VCPU_XSAVE", instead(plain_legacy.xsave(bytes(8)))),
-        (PV, "VCPU_XSAVE", put(8, u64(1 << 40))),
     ],
     "LEGACY-HVMCTX-FORM": [
         (HVM, "HVM_CONTEXT", instead(plain_legacy.counted(bytes(8)))),
@@ -285,6 +284,7 @@ BREACHES: dict[str, list[tuple[Setup, str, Change]]] = {
         (HVM, "HVM_CONTEXT", put(0, u32((128 << 20) + 1))),
         (HVM, "TOOLSTACK", put(4, u32(0xFFFFFFFF))),
         (HVM, "QEMU", put(21, u32((128 << 20) + 1))),
+        (PV, "VCPU_XSAVE", put(8, u64(1 << 40))),
         (REMUS, "COMPRESSED_DATA", put(4, u64(1 << 40))),
     ],
     "LEGACY-QEMU-PRESENT": [(HVM, "QEMU", instead(b""))],
