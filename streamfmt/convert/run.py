@@ -20,6 +20,7 @@ from ..reader.both import Both
 from ..reader.failure import failed
 from ..reader.reader import Reader
 from .part import Conversion, Options
+from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class _Judge(Verifier):
         before = len(self.findings.kept)
         super().report(*words, **more)
         for finding in self.findings.kept[before:]:
-            if finding.severity == "error":
+            if finding.severity == "error" and finding.clause not in MENDED_ANYWAY:
                 raise RefusedError(finding)
 
 
