@@ -105,7 +105,8 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
     Raises UnreadableError and UnwritableError if an input or output cannot even be opened.
     """
     try:
-        twice = stat.S_ISREG(os.fstat(fd).st_mode)
+        kind = os.fstat(fd).st_mode
+        twice = stat.S_ISREG(kind) or stat.S_ISBLK(kind)
     except OSError as error:
         raise UnreadableError(reason(error)) from error
     if twice or not options.repair:
