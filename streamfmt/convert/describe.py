@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 from ..checks.findings import SEVERITIES
 from ..render.text import finding_lines, summary, times
 from .rules import LOST, MENDABLE, RULES
@@ -40,11 +38,15 @@ def _lines(lines: Iterable[Line]) -> list[str]:
         often = f", {times(line.count)}" if line.count > 1 else ""
         found += _wrapped(f"  {line.kind:<8}  {line.text}{often}")
         why = f"{line.rule}: {RULES[line.rule].why}"
-        found += wrap(why, _COLUMNS, initial_indent=_MARGIN, subsequent_indent=_MARGIN, break_on_hyphens=False)
+        found += _wrapped(_MARGIN + why)
     return found
 
 
 def _wrapped(line: str) -> list[str]:
+    if len(line) <= _COLUMNS:
+        return [line]
+    from textwrap import wrap  # most lines need none
+
     return wrap(line, _COLUMNS, subsequent_indent=_MARGIN, break_on_hyphens=False)
 
 
