@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer as Buffer
 
-    from ..io.sources import Driven
+    from ..io.sources import Driven, Source
     from ..reader.failure import Failure
     from .line import Line
+
+    Driver = Callable[[Driven, Source, Callable[[int], None] | None], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +54,8 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failure | None:
-    """Run `reader`, or what is `driven` with it, on the input called `name` to its end.
+def run_reader(name: str, reader: Reader, driven: Driven | None = None, by: Driver = drive) -> Failure | None:
+    """Run `reader`, or what is `driven` with it, on the input called `name` to its end; `by` is what drives it.
 
     Returns why it did not come there, if so.
     """
@@ -68,7 +70,7 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failu
             raise UnreadableError(reason(error)) from error
         try:
             with Stoppable(), Progress(source.size) as progress:
-                drive(driven or reader.pump, source, progress)
+                by(driven or reader.pump, source, progress)
         finally:
             source.close()
     except OSError:

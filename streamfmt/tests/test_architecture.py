@@ -23,7 +23,7 @@ ORDER = (
     ("reader",),
     ("io", "checks"),
     ("writer",),
-    ("recipes",),
+    ("recipes", "convert"),
     ("corpus",),
     ("api",),
     ("aio",),

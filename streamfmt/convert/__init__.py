@@ -1,0 +1,1 @@
+"""Streams changed on their way: parts taken out, fields changed, wrappers exchanged, old forms turned into new ones."""

@@ -1,0 +1,225 @@
+"""What an edit of a file changes: values of fields, bytes, and the guest's configuration, with the lengths around it.
+
+An :class:`Edit` is made of a file that can be sought in; its splices are then applied, in place or to a new file.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+
+from .. import tables
+from ..checks.verifier import Verifier
+from ..codec.decode import layouts
+from ..errors import FieldError
+from ..io.sources import FileSource, drive
+from ..io.spliced import Spliced
+from ..reader import configuration
+from ..reader.reader import Reader
+from ..schema.model import Field
+from .fields import Change, change, put
+from .places import Found, Locating, Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..checks.findings import Finding
+    from ..io.spliced import Splice
+
+    # A configuration's text as it is to be, made from what it is.
+    Rewrite = Callable[[bytes], bytes]
+
+# The longest configuration that is changed, and what of a value is shown.
+CONFIGURATION_MAX = 16 << 20
+_JSON_FLAG = "mandatory_flags.json"
+
+
+class Edit:
+    """The changes of one file, of descriptor `fd`, so far: `changes`, in the order in which they were asked for."""
+
+    def __init__(self, fd: int, form: str = "auto") -> None:
+        self._fd = fd
+        self._form = form
+        self.size = FileSource(fd).size or 0
+        self.changes: list[Change] = []
+        # Bytes by their offsets, as they are to be; and the one stretch that changes its length.
+        self._bytes: dict[int, int] = {}
+        self._stretch: Change | None = None
+
+    def read(self, at: int, count: int) -> bytes:
+        """Bytes of the file as they are to be, where they are changed byte by byte."""
+        data = bytearray()
+        while len(data) < count and (piece := os.pread(self._fd, count - len(data), at + len(data))):
+            data += piece
+        if self._bytes:
+            for place in range(at, at + len(data)) if len(data) < len(self._bytes) else self._bytes:
+                if at <= place < at + len(data) and place in self._bytes:
+                    data[place - at] = self._bytes[place]
+        return bytes(data)
+
+    def make(self, assignments: Sequence[tuple[str, str]], rewrite: Rewrite | None) -> None:
+        """Find all that is to change: paths of fields with their values, and the configuration.
+
+        Raises FieldError, StreamError where the stream is to blame, and UnreadableError.
+        """
+        targets = [Target(path) for path, _ in assignments]
+        named = [target for target in targets if target.name]
+        locating = Locating(named, self._form)
+        if named or rewrite is not None:
+            source = FileSource(self._fd)
+            try:
+                drive(locating.reader.pump, source)
+            finally:
+                source.close()
+                locating.reader.close()
+        if rewrite is not None:
+            self._configure(locating, rewrite)
+        for target, (_, value) in zip(targets, assignments, strict=True):
+            self._take(change(target, locating.the(target) if target.name else None, value, self.read))
+
+    def _take(self, made: Change) -> None:
+        self.changes.append(made)
+        self._bytes.update(zip(range(made.start, made.stop), made.data, strict=True))
+
+    # -- the configuration ----------------------------------------------------------------------------------------
+
+    def _configure(self, locating: Locating, rewrite: Rewrite) -> None:
+        found = locating.configurations
+        if not found:
+            locating.finish(locating.reader.identity)
+            raise locating.failure or FieldError("configuration", "there is none in it")
+        if len(found) > 1:
+            raise FieldError("configuration", f"there are two, at {found[0].body} and {found[1].body}")
+        where = found[0]
+        fixed = tables.SIZES[where.path]
+        length = where.length - fixed
+        counted = _field(where.path, 0) if fixed else None
+        if counted is not None:
+            raw = self.read(where.body, fixed)
+            length = min(length, counted.value(raw, where.layer.byte_order))
+        if length > CONFIGURATION_MAX:
+            raise FieldError("configuration", f"it has {length:,} bytes, the limit is {CONFIGURATION_MAX:,}")
+        start = where.body + fixed
+        old = self.read(start, length)
+        text = old.removesuffix(b"\0")
+        new = rewrite(text)
+        if new == text:
+            return
+        new += b"\0" * (len(old) - len(text)) if old else b"\0" * _ends(new)
+        self._stretch = Change("configuration", start, old, new, f"{len(old):,} -> {len(new):,} bytes")
+        self.changes.append(self._stretch)
+        self._stretch = _trimmed(self._stretch)
+        more = len(new) - len(old)
+        if more:
+            if counted is not None:
+                self._add(where, where.path, counted, where.body, more)
+            self._lengthen(locating, where, more)
+        self._flag(locating, where, new)
+
+    def _lengthen(self, locating: Locating, where: Found, more: int) -> None:
+        """The length of the record that has the configuration: in its own header, or in that of its layer."""
+        layer, record = where.layer, where.record
+        if layer.header_size and record is not None:
+            path = f"{layer.name}.record_header"
+            self._add(where, path, _named(path, "length"), record.offset, more)
+        elif (header := locating.headers.get(layer.path)) is not None:
+            self._add(where, header.path, _named(header.path, layer.row.length), header.body, more)
+
+    def _add(self, where: Found, path: str, field: Field, at: int, more: int) -> None:
+        """Make a field that is a length larger, or smaller."""
+        order = where.layer.order
+        word = "big" if order == ">" else "little"
+        value = field.value(bytes(field.offset) + self.read(at + field.offset, field.size), word) + more
+        self._take(put(f"{path}.{field.path}", layouts()[path], field, at, str(value), order, self.read))
+
+    def _flag(self, locating: Locating, where: Found, new: bytes) -> None:
+        """The header's flag for a configuration that is JSON, where it has one."""
+        header = locating.headers.get(where.layer.path)
+        if header is None or _JSON_FLAG not in tables.PLACES.get(header.path, {}):
+            return
+        field = _named(header.path, _JSON_FLAG)
+        made = put(
+            f"{header.path}.{_JSON_FLAG}",
+            layouts()[header.path],
+            field,
+            header.body,
+            str(int(new.lstrip().startswith(b"{"))),
+            where.layer.order,
+            self.read,
+        )
+        if made.data != made.old:
+            self._take(made)
+
+    # -- what comes of it -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def splices(self) -> list[Splice]:
+        """What is put into the place of which bytes, in the order of their offsets; what stays the same is left out.
+
+        Worked out once, before anything is written.
+        """
+        found: list[tuple[int, int, bytes]] = []
+        stretch = self._stretch
+        if stretch is not None:
+            found.append((stretch.start, stretch.stop, stretch.data))
+        run: list[int] = []
+        for place in [*sorted(self._bytes), -1]:
+            if run and place != run[-1] + 1:
+                found.append((run[0], run[-1] + 1, bytes(self._bytes[each] for each in run)))
+                run = []
+            run.append(place)
+        same = [os.pread(self._fd, stop - start, start) == data for start, stop, data in found]
+        return sorted(splice for splice, alike in zip(found, same, strict=True) if not alike)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file keeps its length, so that it can be changed in place."""
+        return all(stop - start == len(data) for start, stop, data in self.splices)
+
+    def breaches(self) -> list[Finding]:
+        """Rules that the file breaks afterwards, and not before, or more often: the first finding of each.
+
+        Raises UnreadableError.
+        """
+        after = self._judged(self.splices)
+        if not (after.findings.number("error") or after.findings.number("warning")):
+            return []
+        before = self._judged([]).findings.counts
+        worse = [
+            clause
+            for clause, count in after.findings.counts.items()
+            if tables.SEVERITY[clause] != "note" and count > before.get(clause, 0)
+        ]
+        return [next(found for found in after.findings.kept if found.clause == clause) for clause in worse]
+
+    def _judged(self, splices: Sequence[Splice]) -> Verifier:
+        verifier = Verifier()
+        reader = Reader(verifier, self._form)
+        drive(reader.pump, Spliced(self._fd, self.size, splices))
+        reader.close()
+        return verifier
+
+
+def _trimmed(made: Change) -> Change:
+    """The change without bytes at its beginning and end that stay as they are."""
+    old, new = made.old, made.data
+    shorter = min(len(old), len(new))
+    first = next((at for at in range(shorter) if old[at] != new[at]), shorter)
+    left = shorter - first
+    last = next((at for at in range(left) if old[-1 - at] != new[-1 - at]), left)
+    stop = len(old) - last
+    return Change(made.what, made.start + first, old[first:stop], new[first : len(new) - last], made.words)
+
+
+def _field(path: str, number: int) -> Field:
+    return layouts()[path].fields[number]
+
+
+def _named(path: str, name: str) -> Field:
+    return next(field for field in layouts()[path].fields if field.path == name)
+
+
+def _ends(text: bytes) -> bool:
+    """Whether a text that is put where there was none ends with a NUL: xl's own text does not."""
+    return configuration.parse(text.lstrip()[:1]).form != "text"
