@@ -1,4 +1,4 @@
-"""Change the configuration, a header's flag or one field of a file, and no other byte.
+"""Change the configuration, a header's flag or one field of a file.
 
 The file itself is changed only with --in-place.  An edit after which a rule is broken that was not broken before is
 refused.
@@ -174,6 +174,8 @@ def _edit(args: argparse.Namespace, fd: int) -> int:
     if edit.splices and not args.dry_run:  # worked out before anything is written
         if args.in_place and edit.fits:
             _in_place(fd, edit)
+        elif args.in_place and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _UsageError("the length changes, which a device cannot take; use -o NEW")
         else:
             _to_new(args.output or args.file, fd, edit)
     _report(args, edit, broken)

@@ -1,4 +1,4 @@
-"""Take a part out of a file: the configuration, the stream inside, a program's state.
+"""Take a part out of a file: configuration, inner stream, a program's state.
 
 Only what is needed for that is read.  Without PART, --list shows which parts there are.
 """
@@ -38,8 +38,8 @@ examples:
   streamfmt extract suspend.vdi vtpm[0] -o tpm.bin
   zstd -dc guest.sav.zst | streamfmt extract - libxc -o guest.libxc
 
-exit status: 0 taken out; 1 there is no such part, or the input breaks off, or is
-not a stream we read; 2 wrong usage; 3 could not read or write;
+exit status: 0 taken out; 1 there is no such part, or the input breaks off, or
+is not a stream we read; 2 wrong usage; 3 could not read or write;
 130 interrupted, 143 terminated
 """
 # Bytes of a part that are kept in memory until it is known to be whole; more go to a temporary file.

@@ -10,13 +10,11 @@ from functools import cached_property
 
 from .. import tables
 from ..checks.verifier import Verifier
-from ..codec.decode import layouts
 from ..errors import FieldError
 from ..io.sources import FileSource, drive
 from ..io.spliced import Spliced
 from ..reader import configuration
 from ..reader.reader import Reader
-from ..schema.model import Field
 from .fields import Change, change, put
 from .places import Found, Locating, Target
 
@@ -41,6 +39,7 @@ class Edit:
     def __init__(self, fd: int, form: str = "auto") -> None:
         self._fd = fd
         self._form = form
+        os.lseek(fd, 0, os.SEEK_SET)
         self.size = FileSource(fd).size or 0
         self.changes: list[Change] = []
         # Bytes by their offsets, as they are to be; and the one stretch that changes its length.
@@ -94,10 +93,10 @@ class Edit:
         where = found[0]
         fixed = tables.SIZES[where.path]
         length = where.length - fixed
-        counted = _field(where.path, 0) if fixed else None
+        counted = next(iter(tables.FIELDS[where.path].values())) if fixed else None
         if counted is not None:
-            raw = self.read(where.body, fixed)
-            length = min(length, counted.value(raw, where.layer.byte_order))
+            raw = self.read(where.body + counted[0], counted[1])
+            length = min(length, int.from_bytes(raw, where.layer.byte_order))
         if length > CONFIGURATION_MAX:
             raise FieldError("configuration", f"it has {length:,} bytes, the limit is {CONFIGURATION_MAX:,}")
         start = where.body + fixed
@@ -113,7 +112,7 @@ class Edit:
         more = len(new) - len(old)
         if more:
             if counted is not None:
-                self._add(where, where.path, counted, where.body, more)
+                self._add(where, where.path, next(iter(tables.FIELDS[where.path])), where.body, more)
             self._lengthen(locating, where, more)
         self._flag(locating, where, new)
 
@@ -122,32 +121,25 @@ class Edit:
         layer, record = where.layer, where.record
         if layer.header_size and record is not None:
             path = f"{layer.name}.record_header"
-            self._add(where, path, _named(path, "length"), record.offset, more)
+            self._add(where, path, "length", record.offset, more)
         elif (header := locating.headers.get(layer.path)) is not None:
-            self._add(where, header.path, _named(header.path, layer.row.length), header.body, more)
+            self._add(where, header.path, layer.row.length, header.body, more)
 
-    def _add(self, where: Found, path: str, field: Field, at: int, more: int) -> None:
-        """Make a field that is a length larger, or smaller."""
-        order = where.layer.order
-        word = "big" if order == ">" else "little"
-        value = field.value(bytes(field.offset) + self.read(at + field.offset, field.size), word) + more
-        self._take(put(f"{path}.{field.path}", layouts()[path], field, at, str(value), order, self.read))
+    def _add(self, where: Found, path: str, name: str, at: int, more: int) -> None:
+        """Make a field that is a length larger, or smaller, of the header or record that begins at `at`."""
+        row = tables.FIELDS[path][name]
+        value = int.from_bytes(self.read(at + row[0], row[1]), where.layer.byte_order) + more
+        self._take(put(f"{path}.{name}", row, at + row[0], str(value), where.layer.order, self.read))
 
     def _flag(self, locating: Locating, where: Found, new: bytes) -> None:
         """The header's flag for a configuration that is JSON, where it has one."""
         header = locating.headers.get(where.layer.path)
-        if header is None or _JSON_FLAG not in tables.PLACES.get(header.path, {}):
+        row = tables.FIELDS[header.path].get(_JSON_FLAG) if header is not None else None
+        if header is None or row is None:
             return
-        field = _named(header.path, _JSON_FLAG)
-        made = put(
-            f"{header.path}.{_JSON_FLAG}",
-            layouts()[header.path],
-            field,
-            header.body,
-            str(int(new.lstrip().startswith(b"{"))),
-            where.layer.order,
-            self.read,
-        )
+        value = str(int(configuration.parse(new.lstrip()[:1]).form == "json"))
+        what = f"{header.path}.{_JSON_FLAG}"
+        made = put(what, row, header.body + row[0], value, where.layer.order, self.read)
         if made.data != made.old:
             self._take(made)
 
@@ -210,14 +202,6 @@ def _trimmed(made: Change) -> Change:
     last = next((at for at in range(left) if old[-1 - at] != new[-1 - at]), left)
     stop = len(old) - last
     return Change(made.what, made.start + first, old[first:stop], new[first : len(new) - last], made.words)
-
-
-def _field(path: str, number: int) -> Field:
-    return layouts()[path].fields[number]
-
-
-def _named(path: str, name: str) -> Field:
-    return next(field for field in layouts()[path].fields if field.path == name)
 
 
 def _ends(text: bytes) -> bool:

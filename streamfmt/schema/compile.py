@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, qemu, states, xapi, xl, xl_migrate
+from . import hvm, legacy, libvirt, libxc, libxl, magic, places, protocol, qemu, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -28,7 +28,9 @@ from __future__ import annotations
 '''
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
-_TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
+_TYPES = {"FIELDS": "dict[str, dict[str, tuple[int, int, int, int, bool, bool, bool, dict[int, str]]]]"}
+_TYPES |= {"LISTS": "dict[str, dict[str, tuple[int, int, str, int | str]]]"}
+_TYPES |= {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
 
 
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
@@ -189,6 +191,8 @@ def _layout_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "UNITS": {row.path: tuple(part.unit for part in row.parts) for row in varied},
         "LEAST": {row.path: row.least for row in varied},
         "PLACES": {row.path: {f.path: (f.offset, f.size) for f in row.fields} for row in every if row.fields},
+        "FIELDS": {row.path: found for row in every if (found := places.placed(row))},
+        "LISTS": {row.path: found for row in every if (found := places.lists(row))},
     }
 
 
