@@ -35,7 +35,7 @@ EXAMPLES = """paths:
 
 examples:
   streamfmt edit guest.sav --set xl.header.mandatory_flags.json=1 --in-place
-  streamfmt edit guest.sav --set-config 'disks[0].pdev_path=/dev/vg/b' -o new.sav
+  streamfmt edit old.sav --set-config 'disks[0].pdev_path=/dev/b' -o new.sav
   streamfmt edit guest.sav --editor -o new.sav
   streamfmt edit guest.sav --set HVM_PARAMS.HPET_ENABLED=0 --dry-run
 

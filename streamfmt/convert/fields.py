@@ -27,7 +27,7 @@ _SAID = 40
 
 
 class Change:
-    """Bytes `old` of a file, from `start` on, become `data`: those of the field `what`, which changes as `words` say."""
+    """Bytes `old` of a file, from `start` on, become `data`: those of field `what`, which changes as `words` say."""
 
     __slots__ = ("data", "old", "start", "what", "words")
 
