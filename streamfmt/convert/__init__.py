@@ -1,1 +1,1 @@
-"""Streams changed on their way: parts taken out, fields changed, wrappers exchanged, old forms turned into new ones."""
+"""Streams changed on their way: parts taken out, fields changed, wrappers exchanged, old versions made new ones."""

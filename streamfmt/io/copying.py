@@ -130,6 +130,16 @@ class Copying:
             if progress is not None:
                 progress(window.position)
 
+    def rest(self, window: Window, progress: Callable[[int], None] | None = None) -> None:
+        """Do with all that the reader has left what the plan says, to the end of the input."""
+        window.lo = window.hi
+        self._settle(window)
+        while gone := self._pass(window, 1 << 62):
+            window.base += window.hi + gone
+            window.lo = window.hi = 0
+            if progress is not None:
+                progress(window.position)
+
     def flush(self) -> None:
         """Have everything so far written."""
         try:

@@ -34,8 +34,11 @@ _SMALL = 4096
 class Output:
     """Bytes on their way out.  Everything raises OSError.
 
-    `fd` is the descriptor that they go to, -1 if they go to none.
+    `fd` is the descriptor that they go to, -1 if they go to none; if `atomic` nothing of them is to be seen before
+    all are written.
     """
+
+    atomic = False
 
     def __init__(self, send: Callable[[Sequence[Buffer]], None], fd: int = -1) -> None:
         self._send = send
@@ -51,6 +54,11 @@ class Output:
             return
         ahead, self._small = self._small, bytearray()
         self._send([ahead, *buffers] if ahead else buffers)
+
+    @property
+    def pending(self) -> int:
+        """How many bytes have been taken and have not gone."""
+        return len(self._small)
 
     def flush(self) -> None:
         """Send what is left of the small ones."""
@@ -90,11 +98,7 @@ class FileOutput(Output):
             else:
                 fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         super().__init__(self._send_all, fd)
-
-    @property
-    def atomic(self) -> bool:
-        """Whether nothing of it is to be seen before it is complete."""
-        return self._beside is not None
+        self.atomic = self._beside is not None
 
     def _send_all(self, buffers: Sequence[Buffer]) -> None:
         with self._named():

@@ -22,6 +22,7 @@ class Row:
     name: str
     program: str
     checks: str
+    converts: str
     magic: tuple[str, ...]
     version: str
     headers: tuple[str, ...]

@@ -29,7 +29,8 @@ class LayerType:
     `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
-    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
+    `program` reads the layer, `checks` is the class that judges it, and `converts` the one that converts or mends it,
+    if there is anything to convert or mend.  Only a `form` can be a whole input; an `image`
     is a guest's memory, and its headers say which guest's.  `text` if its header
     is a line of text, after which more text may come.  `end` is the record that ends the layer.  `holds`
     are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
@@ -51,6 +52,7 @@ class LayerType:
     optional: int = 0
     length: str = ""
     length_max: int = 0
+    converts: str = ""
     form: bool = True
     image: bool = False
     text: bool = False
@@ -116,8 +118,8 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
-        for what, path in (("program", layer.program), ("checks", layer.checks)):
-            faults[f"there is no {path} for its {what}"] = not _exists(path)
+        for what, path in (("program", layer.program), ("checks", layer.checks), ("conversion", layer.converts)):
+            faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
 
@@ -158,6 +160,7 @@ LAYERS: tuple[LayerType, ...] = (
         opens=(("LIBXC_CONTEXT", "libxc"),),
         end="END",
         closes="CHECKPOINT_END",
+        converts="convert.libxl:Part",
         truncated="LIBXL-REC-TRUNC",
         unknown=("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
         padding="LIBXL-REC-PAD",
@@ -183,6 +186,7 @@ LAYERS: tuple[LayerType, ...] = (
         image=True,
         end="END",
         closes="CHECKPOINT",
+        converts="convert.libxc:Part",
         truncated="LIBXC-REC-TRUNC",
         unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
         padding="LIBXC-REC-PAD-ZERO",
@@ -196,6 +200,7 @@ LAYERS: tuple[LayerType, ...] = (
         (),
         "reader.backchannel:program",
         "checks.backchannel:Checks",
+        converts="convert.backchannel:Part",
         holds=("libxl", "libxc"),
     ),
     LayerType(
@@ -209,6 +214,7 @@ LAYERS: tuple[LayerType, ...] = (
         length="optional_data_len",
         holds=("libxl", "libxc"),
         configuration="OPTIONAL_DATA",
+        converts="convert.save_files:Xl",
         truncated="XL-TRUNC",
     ),
     LayerType(
@@ -235,6 +241,7 @@ LAYERS: tuple[LayerType, ...] = (
         length="xml_len",
         holds=("libxl", "libxc"),
         configuration="XML",
+        converts="convert.save_files:Libvirt",
         truncated="LIBVIRT-TRUNC",
     ),
     LayerType(
