@@ -45,7 +45,7 @@ def guest(host: Host) -> str:
 def migrate(here: Host, there: Host, out: Path, options: list[str]) -> int | None:
     """Migrate the guest; the sender's status."""
     script = receiver(there, out, "migrate-receive", "-e")
-    did = here.run([here.program("xl"), "-vvv", "migrate", *options, "-s", "", guest(here), script], timeout=60)
+    did = here.run([here.program("xl"), "-vvv", "migrate", *options, "-s", "", guest(here), script], 60)
     (out / "sender.log").write_text(did.log + did.stdout)
     return did.status
 

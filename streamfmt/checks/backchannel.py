@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import Body
-from ..reader.position import Position
+from ..reader.events import Body
+from ..reader.registry import Position
 from . import layer as base
 from .libxl import control_id
 from .messages import ranges

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from .. import tables
 from ..reader.hvm_context import PATH
-from .messages import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def vcpu(context: Context, record: Record, number: int) -> None:
     found = context.configuration
     most = most_vcpus(found) if found is not None else None
     if most is not None and number >= most:
+        from .messages import count  # most numbers are right
+
         expected = f"below {most}"
         message = f"vcpu {number} has a context, and the configuration gives the guest {count(most, 'vcpu')}"
         context.report_field(_VCPUS, record, "vcpu_id", message, expected, number)
@@ -54,6 +55,8 @@ def hvm_vcpu(context: Context, record: Record, number: int, instance: int, at: i
     found = context.configuration
     most = most_vcpus(found) if found is not None else None
     if most is not None and instance >= most:
+        from .messages import count
+
         message = f"entry {number} is of vcpu {instance}, and the configuration gives the guest {count(most, 'vcpu')}"
         prefix = f"context[{number}]."
         context.report_field(_VCPUS, record, "instance", message, f"below {most}", instance, PATH, at, prefix)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .. import tables
-from .messages import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..reader.body import Body
+    from ..reader.events import Body
     from ..reader.pump import Program
     from .layer import Checks
 
@@ -38,12 +37,16 @@ def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: 
         report(form, message, at, len(raw), _MAGIC.decode(), raw[: len(_MAGIC)].hex(" "))
         return
     if left < _HEADER:
+        from .messages import count  # most states are longer
+
         message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"
         report(form, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
         return
     checks.context.abstain(form, "what is inside the device model's state is QEMU's own")
     rest = left - _HEADER
     if not rest:
+        from .messages import count
+
         message = "the device model's state is the header of a record of QEMU, and no device's"
         report(whole, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
     elif (yield from body.skip(rest - 1)) == rest - 1 and (last := (yield from body.take(1))) not in (b"", b"\0"):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # struct would be a module more to find
 
 from .. import tables
 from ..reader import hvm_context
 from ..reader.registry import load
 from .libxc import EMPTY
-from .messages import follow, ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..reader.body import Body
+    from ..reader.events import Body
     from ..reader.pump import Program
     from .libxc import Checks
 
@@ -49,6 +48,8 @@ class _Context(hvm_context.Entries):
             message = f"the END entry has {shown}"
             self.report("LIBXC-HVMCTX-END", message, "length", f"instance 0 length {due}", shown)
         elif left > 0:
+            from .messages import follow  # the words are for few contexts
+
             message = f"{follow(left, 'the END entry')}; Xen ignores {'it' if left == 1 else 'them'}"
             beyond = self.body.at - self.at
             self.report("LIBXC-HVMCTX-TAIL", message, "typecode", "nothing", f"{left} bytes", beyond)
@@ -67,6 +68,8 @@ class _Context(hvm_context.Entries):
         """Program that judges the present entry's type, called `name`, and its length."""
         number, length = self.number, self.length
         if not name:
+            from .messages import ranges
+
             message = f"entry {number} has type {self.kind}, which no Xen knows"
             self.report("LIBXC-HVMCTX-TYPE", message, "typecode", ranges(tables.HVM_TYPES), self.kind)
         elif length > self.left:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from struct import unpack
+from _struct import unpack  # struct would be a module more to find
 
 from .. import tables
-from ..reader.body import LIST_PIECE, Body
-from ..reader.events import PAGE, Layer, Record
+from ..reader.events import LIST_PIECE, PAGE, Body, Layer, Record
 from ..reader.fields import broken_rules
 from ..reader.registry import load
-from . import messages
-from .findings import KEPT
-from .reports import Reports
+from .findings import KEPT, Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +18,7 @@ if TYPE_CHECKING:
     from ..reader.configuration import Configuration
     from ..reader.events import Run
     from ..reader.identify import Identity
-    from ..reader.pump import Program
-    from ..reader.window import Window
+    from ..reader.pump import Program, Window
 
 _STARTS = tables.MACHINE_STARTS["COLO"]
 # What a stream may be declared to be; the first leaves it open.
@@ -240,7 +236,9 @@ class Checks:
         for clause, has, lacks, unless in rules.get(record.type, ()) if rules else ():
             if (has & seen or lacks & ~seen or not has | lacks) and not unless & seen and clause not in self.fired:
                 self.fired.add(clause)
-                message = messages.order_message(layer.name, record.name, has & seen, lacks & ~seen)
+                from .messages import order_message
+
+                message = order_message(layer.name, record.name, has & seen, lacks & ~seen)
                 self.context.report(clause, record, message)
         self.seen = seen | self._bits[record.type]
 
@@ -255,7 +253,9 @@ class Checks:
         count, over = divmod(rest, unit or 1)
         good = not over and count >= least and (most is None or count <= most) and (not lengths or rest in lengths)
         if not (good and (unit or not rest)) and not self.tolerated(record, rest):
-            self.context.report_length(clause, record, messages.length_words(fixed, unit, least, most, lengths))
+            from .messages import length_words  # most lengths are right
+
+            self.context.report_length(clause, record, length_words(fixed, unit, least, most, lengths))
 
     def lengths(self, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """The sizes that a record's variable part may have, of which the schema has `lengths`."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import Body
-from ..reader.position import Position
-from ..reader.registry import load
+from ..reader.events import Body
+from ..reader.registry import Position, load
 from . import layer as base
 
 TYPE_CHECKING = False

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from  # struct would be a module more to find
 
 from .. import tables
-from ..reader.body import PIECE, Body
+from ..reader.events import PIECE, Body
 from ..reader.fields import number
-from ..reader.position import Position
-from ..reader.registry import load
+from ..reader.registry import Position, load
 from ..reader.xenstore import Pairs
 from . import layer as base
 from .layer import MODES
-from .messages import characters
 from .xenstored import Refused
 
 TYPE_CHECKING = False
@@ -238,6 +236,8 @@ def _pairs(checks: Checks, body: Body) -> Program:
 
 
 def _bad_character(checks: Checks, body: Body, walk: Pairs, other: int) -> None:
+    from .messages import characters  # few have such
+
     kind = "key" if walk.key else "value"
     checks.context.report(
         "LIBXL-EMUXS-CHARSET",

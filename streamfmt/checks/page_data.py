@@ -5,8 +5,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from .. import tables
-from ..reader.body import PIECE, Body
-from ..reader.events import ENTRY, PAGE, PAGE_FIXED, Record, Run
+from ..reader.events import ENTRY, PAGE, PAGE_FIXED, PIECE, Body, Record, Run
 from ..reader.fields import broken_rules
 from ..reader.page_data import PageData
 from .messages import ranges

@@ -6,15 +6,14 @@ from itertools import pairwise
 from struct import unpack_from
 
 from .. import tables
-from ..reader.body import LIST_PIECE
+from ..reader.events import LIST_PIECE
 from ..reader.registry import load
 from . import vcpu_context
 from .pv_memory import FRAMES_MAX, LISTS_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..reader.body import Body
-    from ..reader.events import Layer, Record
+    from ..reader.events import Body, Layer, Record
     from ..reader.pump import Program
     from .libxc import Checks
     from .pv_memory import Memory

@@ -10,8 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..reader.body import Body
-    from ..reader.events import Record
+    from ..reader.events import Body, Record
     from ..reader.pump import Program
     from .libxc import Checks
     from .pv_memory import Memory

@@ -6,9 +6,9 @@ import re
 
 from .. import tables
 from ..reader import sexpr
-from ..reader.body import PIECE, Body
-from ..reader.events import Record, Unsized
+from ..reader.events import PIECE, Body, Record
 from ..reader.registry import load
+from ..reader.xapi import Unsized
 from . import layer as base
 
 TYPE_CHECKING = False

@@ -6,7 +6,7 @@ from .. import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..reader.body import Body
+    from ..reader.events import Body
     from ..reader.xenstore import Pairs
     from .layer import Checks
 

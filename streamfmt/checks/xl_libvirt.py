@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.body import PIECE, Body
+from ..reader.events import PIECE, Body
 from ..reader.fields import number
 from ..reader.registry import load
 from . import layer as base
-from .messages import follow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,6 +135,8 @@ class Xl(_File):
             context.report("XL-CONFIG-JSON", record, message, offset=start, length=length, field="config")
         rest, unread = room - length, body.left
         if rest and spare and (yield from body.skip(unread)) == unread:
+            from .messages import follow  # little follows a configuration
+
             message = f"{follow(rest, 'the configuration')}, which readers pass over"
             context.report("XL-OPTDATA-REST", record, message, offset=start + length, length=rest, field="rest")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import unpack
 
 from .. import tables
-from ..reader.body import Body
+from ..reader.events import Body
 from ..reader.fields import broken_rules
 from . import layer as base
 

@@ -10,8 +10,7 @@ import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
-from ..errors import TerminatedError, UnreadableError
-from ..io.sources import drive, reason, source_for
+from ..io.sources import drive, source_for, unreadable
 from ..reader.reader import Reader
 from ..reader.registry import FORMS
 
@@ -67,7 +66,7 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None, by: Driv
             fd = max(opened, 0)
             source = source_for(fd, reader)
         except OSError as error:
-            raise UnreadableError(reason(error)) from error
+            raise unreadable(error) from error
         try:
             with Stoppable(), Progress(source.size) as progress:
                 by(driven or reader.pump, source, progress)
@@ -100,6 +99,8 @@ class Stoppable:
     _signals: tuple[int, ...] = (_signal.SIGTERM,)
 
     def _stop(self, number: int, _: object) -> None:
+        from ..errors import TerminatedError  # few commands are stopped
+
         raise TerminatedError
 
     def __enter__(self) -> None:

@@ -12,8 +12,7 @@ import sys
 from .. import tables
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
-from ..errors import UnreadableError
-from ..io.sources import FileSource, PipeSource, drive, reason
+from ..io.sources import FileSource, PipeSource, drive, reason, unreadable
 from ..reader.events import describe
 from ..reader.identify import by_magic, neighbour
 from ..reader.reader import Reader
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..reader.events import Layer, Record, Run
-    from ..reader.pump import Program
-    from ..reader.window import Window
+    from ..reader.pump import Program, Window
 
 PROGRAM = "verify-stream-v2"
 FORMATS = ("libxc", "libxl", "xl")
@@ -228,16 +226,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return GOOD
         _read(options.input, reader)
         return _verdict(Outcome(reader, verifier), reader.window, _name(options.input), log)
-    except UnreadableError as error:
-        log.error(f"Stream Error:\n{_name(options.input)}: cannot read: {error}")
-        return BAD
     except OSError as error:
         log.error(f"Script Error:\ncannot write: {reason(error)}")
     except KeyboardInterrupt:
         log.error("interrupted")
     except Exception as error:
+        from ..errors import UnreadableError  # most streams are read
         from ..reader.failure import fault
 
+        if isinstance(error, UnreadableError):
+            log.error(f"Stream Error:\n{_name(options.input)}: cannot read: {error}")
+            return BAD
         log.error(f"Script Error:\n{fault(error)}")
     return FAILED
 
@@ -317,9 +316,9 @@ def _read(given: str, reader: Reader) -> None:
     except OSError as error:
         if opened >= 0:
             os.close(opened)
-        raise UnreadableError(reason(error)) from error
+        raise unreadable(error) from error
     except OverflowError as error:
-        raise UnreadableError("there is no such descriptor") from error
+        raise unreadable(OSError("there is no such descriptor")) from error
     try:
         drive(reader.pump, source)
     finally:

@@ -140,6 +140,7 @@ class Host:
             "FAKEXEN_ROOT": str(self.root),
             "FAKEXEN_DM": str(SOURCES / "dm.py"),
             "LIBXL_SAVE_HELPER": self.program("libxl-save-helper"),
+            "LIBXL_CONVERT_HELPER": str(self.xen.binaries / "convert-legacy-stream"),
             "LD_PRELOAD": str(self.xen.built / "libfakexen.so"),
             # Debian's convert-legacy-stream does not find its modules by itself.
             "PYTHONPATH": str(self.xen.binaries.parent / "lib/python"),
@@ -177,7 +178,9 @@ class Host:
         words = [f"xenstore-{verb}", *args]
         return subprocess.run(words, env=self.plain, capture_output=True, text=True, check=False).stdout
 
-    def run(self, words: Sequence[str | Path], timeout: float = PATIENCE, memory: int = MEMORY, **more: str) -> Outcome:
+    def run(
+        self, words: Sequence[str | Path], timeout: float = PATIENCE, memory: int = MEMORY, /, **more: str
+    ) -> Outcome:
         """Run a program on the host, with `more` in its environment."""
 
         def limit() -> None:
@@ -203,13 +206,13 @@ class Host:
                 status = None
             return Outcome(status, _text(stdout), _text(stderr), self._noted())
 
-    def restore(self, stream: Path, kind: str, *options: str) -> Outcome:
+    def restore(self, stream: Path, kind: str, *options: str, **more: str) -> Outcome:
         """Have libxl restore a libxl stream as a guest of that kind, with options of libxlrestore."""
-        return self.run([*self.xen.loader, self.xen.built / "libxlrestore", f"--{kind}", *options, stream])
+        return self.run([*self.xen.loader, self.xen.built / "libxlrestore", f"--{kind}", *options, stream], **more)
 
-    def xl(self, *args: str | Path, timeout: float = PATIENCE) -> Outcome:
-        """Run xl with all that it logs."""
-        return self.run([self.program("xl"), "-vvv", *args], timeout)
+    def xl(self, *args: str | Path, **more: str) -> Outcome:
+        """Run xl with all that it logs, with `more` in its environment."""
+        return self.run([self.program("xl"), "-vvv", *args], **more)
 
     def clear(self) -> None:
         """End what programs have left behind, such as a guest's device model."""

@@ -14,7 +14,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ..errors import MissingPeerError
@@ -24,6 +25,7 @@ from .host import LIBXLPEER, installation
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
 XENPEER = "xenpeer"
+CONVERTER = "convert-legacy-stream"
 # The release that the machine has installed, and all those that `make peers` brings, which unpacks the others.
 RELEASE = SCRIPT_RELEASE
 RELEASES = ("4.14", RELEASE, "4.20")
@@ -53,9 +55,12 @@ def minor(release: str) -> int:
     return int(release.split(".")[1])
 
 
-def find_script(release: str = RELEASE) -> str | None:
-    """Where Xen's verify-stream-v2 is; None without one.  Of the machine's own, the newest if there are several."""
-    places = "usr/lib/xen-*/bin/verify-stream-v2"
+def find_script(release: str = RELEASE, name: str = SCRIPT) -> str | None:
+    """Where Xen's verify-stream-v2 is, or another script; None without one.
+
+    Of the machine's own, the newest if there are several.
+    """
+    places = f"usr/lib/xen-*/bin/{name}"
     if release != RELEASE:
         return next(glob.iglob(os.path.join(_ROOT, ".peers", release, "root", places)), None)
     found = glob.glob(f"/{places}")
@@ -81,8 +86,17 @@ def _find_toolstack(release: str) -> str | None:
 
 
 def require(name: str, release: str = RELEASE) -> str:
-    """Where the program is, "xenpeer", "libxlpeer" or "verify-stream-v2", of that release.  Raises MissingPeerError."""
-    found = {XENPEER: _find_xenpeer, LIBXLPEER: _find_toolstack, SCRIPT: find_script}[name](release)
+    """Where a program of that release is: "xenpeer", "libxlpeer", "verify-stream-v2" or "convert-legacy-stream".
+
+    Raises MissingPeerError.
+    """
+    finders: dict[str, Callable[[str], str | None]] = {
+        XENPEER: _find_xenpeer,
+        LIBXLPEER: _find_toolstack,
+        SCRIPT: find_script,
+        CONVERTER: partial(find_script, name=CONVERTER),
+    }
+    found = finders[name](release)
     if found is None:
         raise MissingPeerError(name if release == RELEASE else f"{name} of Xen {release}")
     return found

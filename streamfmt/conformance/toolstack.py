@@ -31,8 +31,8 @@ HOSTS = 2
 def ask(streams: Iterable[tuple[str, bytes]], release: str = RELEASE, hosts: int = HOSTS) -> list[Verdict]:
     """The verdicts of that release of Xen on streams, each with its kind.
 
-    Libxl is asked about the kinds hvm, pv and pvh, and with -remus or -colo after these, xl about those with xl- before
-    them.  Raises MissingPeerError, and RuntimeError if a host stops.
+    Libxl is asked about the kinds hvm, pv and pvh, and with -remus, -colo or -legacy after these, xl about those with
+    xl- before them.  Raises MissingPeerError, and RuntimeError if a host stops.
     """
     require(LIBXLPEER, release)
     with tempfile.TemporaryDirectory() as folder:

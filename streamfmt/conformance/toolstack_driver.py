@@ -52,14 +52,24 @@ def _verdict(did: Outcome, program: str) -> tuple[str, str]:
     return ("reject", name) if said and early and not asserted and did.status < 0 else ("crash", name)
 
 
-def _judged(host: Host, kind: str, path: Path) -> Verdict:
-    program, _, guest = kind.rpartition("-") if kind.startswith("xl-") else ("", "", kind)
-    if program:
-        did = host.xl("restore", "-e", path)
+def _xl(kind: str) -> bool:
+    return kind.startswith("xl-")
+
+
+def restored(host: Host, kind: str, path: Path, **more: str) -> Outcome:
+    """Have libxl or xl restore a file on a host; kinds are as `toolstack.ask` has them, `more` is the environment's."""
+    if _xl(kind):
+        did = host.xl("restore", "-e", path, **more)
     else:
-        guest, _, mode = guest.partition("-")
-        did = host.restore(path, guest, *([f"--{mode}"] if mode else []))
+        guest, _, mode = kind.partition("-")
+        did = host.restore(path, guest, *([f"--{mode}"] if mode else []), **more)
     host.clear()
+    return did
+
+
+def verdict_of(did: Outcome, kind: str) -> Verdict:
+    """What such a restore says of the stream."""
+    program = "xl" if _xl(kind) else ""
     verdict, died = _verdict(did, program)
     lines = _lines(did.log)
     message = next((line for line in lines if _ERROR.search(line)), "")
@@ -76,7 +86,8 @@ def main() -> None:
         for request in sys.stdin.buffer:
             kind, length = request.split()
             path.write_bytes(sys.stdin.buffer.read(int(length)))
-            print(json.dumps(_judged(host, kind.decode(), path)._asdict()), flush=True)
+            did = restored(host, kind.decode(), path)
+            print(json.dumps(verdict_of(did, kind.decode())._asdict()), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from binascii import a2b_base64
 
 from ..errors import LimitError, MalformedError, StreamError
 from ..io.copying import Plan
-from ..reader.body import PIECE, Body
+from ..reader.events import PIECE, Body
 from .parts import BASE64, BYTES, NAMED, PAIRS, SOURCE, Enough, Parts
 
 TYPE_CHECKING = False

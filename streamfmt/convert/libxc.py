@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from .. import tables
-from ..reader.body import Body
+from ..reader.events import Body
 from . import part
 
 TYPE_CHECKING = False

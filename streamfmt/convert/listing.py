@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..reader import configuration
-from ..reader.body import Body
-from ..reader.events import describe
+from ..reader.events import Body, describe
 from ..reader.registry import FORMS
 from .parts import BASE64, NAMES, SOURCE, Parts
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..reader.window import Window
+    from ..reader.pump import Window
 
 # As `zstd -d` has it; `zstd --long=27` and `xz -9` need no more.
 MEMORY_MAX = 128 << 20

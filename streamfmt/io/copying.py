@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec.content import Buffer
-    from ..reader.window import Window
+    from ..reader.pump import Window
     from .outputs import Output
     from .sources import Driven, Source
 

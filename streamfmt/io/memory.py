@@ -9,8 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from ..reader.pump import Window
     from ..reader.reader import Reader
-    from ..reader.window import Window
 
     class Readable(Protocol):
         """A binary file object, or anything that reads like one."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import UnreadableError
 from ..reader.identify import COMPRESSED, COMPRESSED_HEAD
 from ..reader.registry import load
 
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from ..errors import UnreadableError
+    from ..reader.pump import Window
     from ..reader.reader import Reader
-    from ..reader.window import Window
 
     class Driven(Protocol):
         """What bytes are driven into: a pump, or what runs one.  `run` returns 0 when it wants none (for now)."""
@@ -203,6 +203,13 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def unreadable(error: OSError) -> UnreadableError:
+    """The error for an input that the system does not give, for that reason."""
+    from ..errors import UnreadableError  # a score of exceptions takes a tenth of a small stream's time to make
+
+    return UnreadableError(reason(error))
+
+
 def source_for(fd: int, reader: Reader) -> Source:
     """The source for a descriptor; the first bytes of a pipe may be in the reader's window already."""
     kind = os.fstat(fd).st_mode
@@ -276,6 +283,6 @@ def drive(pump: Driven, source: Source, progress: Callable[[int], None] | None =
                     pump.skip(gone)
                 window.eof = not gone
         except OSError as error:
-            raise UnreadableError(reason(error)) from error
+            raise unreadable(error) from error
         if progress is not None:
             progress(window.position)

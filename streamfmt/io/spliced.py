@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..reader.window import Window
+    from ..reader.pump import Window
 
     # Bytes of the file from one offset to another, and what is in their place.
     Splice = tuple[int, int, bytes]

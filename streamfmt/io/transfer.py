@@ -10,14 +10,14 @@ import os
 import stat
 
 from ..errors import UnreadableError, UnwritableError
-from ..reader.window import CAPACITY
+from ..reader.pump import CAPACITY
 from .sources import NEAR, Source, read, reason, wait, widen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..reader.window import Window
+    from ..reader.pump import Window
 
     # Descriptors to move from and to, how many bytes, and from which offset where that is not the descriptor's own.
     Way = Callable[..., int]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 _PFN = tables.UNITS["libxc.CHECKPOINT_DIRTY_PFN_LIST"][0]
 _STATE = RECORD_HEADER["<"].pack(tables.LIBXL_CHECKPOINT_STATE, tables.SIZES["libxl.CHECKPOINT_STATE"])

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
     from .events import Layer, Record, Run
     from .identify import Identity
-    from .pump import Program
-    from .window import Window
+    from .pump import Program, Window
 
 
 class Both(Sink):

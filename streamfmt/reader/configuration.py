@@ -7,7 +7,7 @@ and why is in `error`.  Each form's parser is loaded, and run, only where such a
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from  # struct would be a module more to find
 
 from .. import tables
 from .registry import load
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from typing import Any
 
-    from .body import Body
+    from .events import Body
 
 # Bytes of a text that are read: no toolstack writes a fifth of it, and the window holds four times that.
 MOST = 64 << 10

@@ -96,12 +96,44 @@ def _replaced(escape: Any, value: Any, text: Any, into: Any) -> Any:
 # -- libxl's JSON ---------------------------------------------------------------------------------------------------
 
 
-def _json(data: bytes, into: Configuration) -> str:
-    """A libxl_domain_config: c_info and b_info; of two equal keys libxl takes the first."""
+_BLANK = " \t\n\r"
+
+
+class _Decoder:
+    """What json's scanner asks of a decoder: all as json has it, but of two equal keys libxl takes the first."""
+
+    strict = True
+    object_hook = None
+    parse_int, parse_float, parse_constant = int, float, float
+
+    @staticmethod
+    def object_pairs_hook(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return dict(reversed(pairs))
+
+
+def decoded(text: str) -> Any:
+    """What a JSON text says.  Raises ValueError and RecursionError.
+
+    The scanner alone reads any text that is right: json itself loads patterns, which takes longer than judging a file.
+    """
+    try:
+        from _json import make_scanner
+
+        decoder: Any = _Decoder
+        value, end = make_scanner(decoder)(text, len(text) - len(text.lstrip(_BLANK)))
+        if not text[end:].strip(_BLANK):
+            return value
+    except (ImportError, AttributeError, StopIteration):
+        pass  # a Python without this scanner, or no value: json knows what to say of that
     from json import loads
 
+    return loads(text, object_pairs_hook=_Decoder.object_pairs_hook)
+
+
+def _json(data: bytes, into: Configuration) -> str:
+    """A libxl_domain_config: c_info and b_info."""
     try:
-        whole = loads(data.decode(errors="replace"), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+        whole = decoded(data.decode(errors="replace"))
     except RecursionError:
         return "it nests too deep"
     except ValueError as error:

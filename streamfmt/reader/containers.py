@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 # The shortest header of what may be inside.
 _SHORTEST = tables.SIZES["libxl.header"]

@@ -1,4 +1,4 @@
-"""What a layer reports to its consumer: records, runs of clean page batches, and where a stream breaks off.
+"""What a layer reports to its consumer: records, bodies, runs of clean page batches, and where a stream breaks off.
 
 :class:`Sink` is the consumer's side.  A consumer overrides what it cares for; the methods it leaves alone cost a
 call each and look into nothing.
@@ -6,25 +6,27 @@ call each and look into nothing.
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from  # struct would be a module more to find
 
 from .. import tables
 from .registry import ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from typing import Any, Literal
 
     from .identify import Identity
-    from .pump import Program
-    from .window import Window
+    from .pump import Program, Window
 
 HEADER = tables.SIZES["libxc.record_header"]
 PAGE_FIXED = tables.SIZES["libxc.PAGE_DATA"]
 ENTRY, PAGE = tables.UNITS["libxc.PAGE_DATA"]
 # A number above this is no version of a format, but damage.
 VERSION_MAX = 0xFF
+# Bytes of a long body that are looked at together, and of a list: a multiple of the size of every element.
+PIECE = 32 << 10
+LIST_PIECE = 48 << 10
 
 
 class Layer:
@@ -133,7 +135,7 @@ class Record:
 
     @property
     def declared_length(self) -> int:
-        """What the header says is the length, which it is but in an :class:`Unsized` one."""
+        """What the header says is the length, which it is but in one whose end only its own layer finds."""
         return self.length
 
     @property
@@ -156,18 +158,56 @@ class Record:
         return f"{self.layer.name}.{self.name}"
 
 
-class Unsized(Record):
-    """A record whose body's end only its own layer finds: `length` is 0, whatever `declared_length` the header has."""
+class Body:
+    """The rest of `record`'s body in `window`, while it is read.  Nothing is read beyond it.
 
-    __slots__ = ("_declared",)
+    The methods are programs for the pump: ``raw = yield from body.take(8)``.
+    """
 
-    def __init__(self, layer: Layer, kind: int, at: int, declared_length: int) -> None:
-        super().__init__(layer, kind, at, 0)
-        self._declared = declared_length
+    __slots__ = ("order", "record", "window")
+
+    def __init__(self, window: Window, record: Record) -> None:
+        self.window = window
+        self.record = record
+        self.order = record.layer.order
 
     @property
-    def declared_length(self) -> int:
-        return self._declared
+    def at(self) -> int:
+        """Offset in the stream of the next byte."""
+        return self.window.position
+
+    @property
+    def left(self) -> int:
+        """Bytes that are left of the body, whether the stream has them or not."""
+        return self.record.end - self.window.position
+
+    def need(self, count: int) -> Generator[int, int, bool]:
+        """Whether the next `count` bytes are there; then they are in the window, not yet consumed."""
+        window = self.window
+        return window.hi - window.lo >= count or bool((yield count))
+
+    def take(self, count: int) -> Generator[int, int, bytes]:
+        """The next `count` bytes, fewer where the body or the stream ends."""
+        window = self.window
+        count = min(count, self.record.end - window.position)
+        if window.hi - window.lo < count and not (yield count):
+            count = window.hi - window.lo
+        return window.take(count)
+
+    def piece(self, unit: int = 1, most: int = PIECE) -> Generator[int, int, bytes]:
+        """The next bytes, about `most` and a multiple of `unit`; none where no more come, or the stream ends first.
+
+        Of a body that breaks off the length may be what is wrong: then what is there belongs to other records.
+        """
+        window = self.window
+        count = min(self.record.end - window.position, most) // unit * unit
+        if window.hi - window.lo < count and not (yield count):
+            return b""
+        return window.take(count)
+
+    def skip(self, count: int) -> Generator[int, int, int]:
+        """Let the next `count` bytes go by.  Returns how many did."""
+        return (yield -count) if count else 0
 
 
 class Run:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from .events import Layer, Record, Sink
-    from .window import Window
+    from .pump import Window
 
     Ending: TypeAlias = tuple[str, Layer]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # struct would be a module more to find
 
 from .. import tables
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .body import Body
+    from .events import Body
 
 PATH = "libxc.HVM_CONTEXT.context"
 # How a walk ended: at the END entry; at the end of the body, or with too few bytes there for an entry; at an entry that

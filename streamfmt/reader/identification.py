@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .body import Body
-from .events import Layer, Sink, describe
+from .events import Body, Layer, Sink, describe
 from .fields import damaged, name_of, places
 from .identify import Identity, unread
 from .reader import Reader

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    from .window import Window
+    from .pump import Window
 
 # How many bytes show a container's namesakes, and all that has a magic.
 _NAMESAKES = {of: size for of, *_, size in tables.NAMESAKES}

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
-from .body import Body
-from .events import ENTRY, PAGE, PAGE_FIXED, Layer, Record, Sink
+from .events import ENTRY, PAGE, PAGE_FIXED, Body, Layer, Record, Sink
 from .identify import Identity
 from .page_data import PageBatch, PageData
 from .pump import PAUSE

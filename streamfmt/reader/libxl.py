@@ -6,20 +6,20 @@ END, or after each CHECKPOINT, when libxl records follow up to CHECKPOINT_END.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # struct would be a module more to find
 
 from .. import tables
 from . import framing
 from .events import HEADER, Layer, Record, Sink
 from .framing import END, STOP
-from .position import EITHER, Position
+from .registry import EITHER, Position
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 _RECORD_HEADER = {order: Struct(order + tables.FORMATS["libxl.record_header"]) for order in "<>"}
 

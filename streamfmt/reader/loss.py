@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from .events import Layer, Sink
-    from .window import Window
+    from .pump import Window
 
 ENOUGH = 6
 # A type that the row has not had, which readers must know; one whose number no specification comes near; a length that

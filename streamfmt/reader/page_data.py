@@ -5,14 +5,13 @@ from __future__ import annotations
 from struct import unpack_from
 
 from .. import tables
-from .body import PIECE
-from .events import ENTRY, PAGE, PAGE_FIXED
+from .events import ENTRY, PAGE, PAGE_FIXED, PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from .body import Body
+    from .events import Body
 
 _FIXED = "libxc.PAGE_DATA"
 # The page type in an entry's highest byte; types whose pages carry content, and all that are known.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from . import framing
 from .events import Layer, Sink
 from .identify import Identity, forced, peek
-from .pump import Pump
+from .pump import Pump, Window
 from .registry import READ
-from .window import Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""The layers' rows, as the schema has them, and the code that they name: it is imported when it is first needed."""
+"""The layers' rows and machines, as the schema has them.
+
+The code that rows name is imported when it is first needed.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +48,9 @@ class Row:
     too_long: str
     trailing: str
     header_size: int
-    __slots__ = tuple(__annotations__)
 
     def __init__(self, name: str, values: dict[str, Any]) -> None:
-        self.name = name
-        self.header_size = tables.SIZES.get(f"{name}.record_header", 0)
-        for key, value in values.items():
-            setattr(self, key, value)
+        self.__dict__ = values | {"name": name, "header_size": tables.SIZES.get(f"{name}.record_header", 0)}
 
 
 ROWS = {name: Row(name, values) for name, values in tables.LAYERS.items()}
@@ -70,3 +69,39 @@ def load(path: str) -> Any:
         module, _, name = path.partition(":")
         found = _LOADED[path] = getattr(__import__(f"{_ROOT}.{module}", fromlist=(name,)), name)
     return found
+
+
+EITHER = "either"
+
+
+class Position:
+    """Where a stream is: a state of its protocol's machine `name` (schema.protocol says what they are)."""
+
+    __slots__ = ("_rows", "_turns", "state")
+
+    def __init__(self, name: str, mode: str = "auto") -> None:
+        self._rows = tables.MACHINE_ROWS[name]
+        self._turns = tables.MACHINE_TURNS.get(name, {})
+        self.state = tables.MACHINE_STARTS[name][mode]
+
+    @property
+    def turn(self) -> str:
+        """The layer whose records come now; "either" if the next record shows it, empty after the end."""
+        return self._turns[self.state]
+
+    def step(self, path: str) -> bool:
+        """A record, by its schema path, has come.  Returns whether it may come here; else nothing changes."""
+        row = self._rows[self.state]
+        after = row.get(path, row.get(f"{path.partition('.')[0]}.*", self.state))
+        self.state = after or self.state
+        return after is not None
+
+    def force(self, path: str, row: Row) -> None:
+        """The same of a record after which a reader goes on as `row` says, be it in its place or not."""
+        kind = path.partition(".")[2]
+        if not self.step(path) and (kind == row.end or kind in row.opening):
+            self.state = next(after for states in self._rows.values() if (after := states.get(path)) is not None)
+
+    def allowed(self) -> list[str]:
+        """Schema paths of the records that may come now."""
+        return [path for path, after in self._rows[self.state].items() if after is not None]

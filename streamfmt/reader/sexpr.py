@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .events import Record
-    from .window import Window
+    from .pump import Window
 
 # What is kept of an atom: all of a key or a number, and of a configuration where the guest's name is.
 _KEPT = 512

@@ -6,7 +6,7 @@ from struct import Struct
 
 from .. import tables
 from . import framing
-from .events import Layer, Record, Sink, Unsized
+from .events import Layer, Record, Sink
 from .framing import END, STOP
 from .identify import Identity, peek
 
@@ -15,9 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .framing import Ending
-    from .window import Window
+    from .pump import Window
 
 _RECORD_HEADER = Struct("<" + tables.FORMATS["xapi.record_header"])
+
+
+class Unsized(Record):
+    """A record whose body's end only its own layer finds: `length` is 0, whatever `declared_length` the header has."""
+
+    __slots__ = ("_declared",)
+
+    def __init__(self, layer: Layer, kind: int, at: int, declared_length: int) -> None:
+        super().__init__(layer, kind, at, 0)
+        self._declared = declared_length
+
+    @property
+    def declared_length(self) -> int:
+        return self._declared
 
 
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .. import tables
-from .body import PIECE
+from .events import PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .body import Body
+    from .events import Body
 
 
 class Pairs:

@@ -14,12 +14,12 @@ from ..codec.content import Buffer
 from ..errors import BreachError
 from ..io.memory import MemorySource, from_object
 from ..io.sources import drive
-from ..reader.body import PIECE, Body
-from ..reader.events import ENTRY, PAGE, Layer, Record, Unsized
+from ..reader.events import ENTRY, PAGE, PIECE, Body, Layer, Record
 from ..reader.items import Stops
 from ..reader.page_data import PageData
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
+from ..reader.xapi import Unsized
 from ..writer.draft import ANNOUNCING, Draft
 from ..writer.part import RECORDS, Part, raw
 from ..writer.writer import Writer

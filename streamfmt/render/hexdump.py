@@ -16,9 +16,8 @@ from textwrap import fill
 from .. import tables
 from ..codec.decode import Scopes, layouts, referred, times, values_of
 from ..codec.encode import whole
-from ..reader.body import Body
-from ..reader.events import PAGE, Layer, Record
-from ..reader.window import Window
+from ..reader.events import PAGE, Body, Layer, Record
+from ..reader.pump import Window
 from ..schema import hvm
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .pages import number

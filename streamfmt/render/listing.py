@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.events import Layer, Record
-    from ..reader.window import Window
+    from ..reader.pump import Window
 
     # Where and why an input could not be read to its end.
     Stop = tuple[int, str] | None

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from .. import tables
 from ..codec.decode import fixed, layouts
-from ..reader.body import Body
 from ..reader.configuration import Configuration, parse, peek
-from ..reader.events import Layer, Record
+from ..reader.events import Body, Layer, Record
 from ..reader.hvm_context import BEYOND, END, Entries
 from ..reader.page_data import PageData
-from ..reader.window import Window
+from ..reader.pump import Window
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
 from .pages import Pages, number

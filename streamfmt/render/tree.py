@@ -12,10 +12,8 @@ from json import dumps
 from typing import Any
 
 from ..codec.decode import Scopes, layouts, referred, times, values_of
-from ..reader.body import Body
-from ..reader.events import PAGE, Record
-from ..reader.pump import Pump
-from ..reader.window import Window
+from ..reader.events import PAGE, Body, Record
+from ..reader.pump import Pump, Window
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .records import MORE, Brief, brief
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import string
 import tracemalloc
+from collections.abc import Callable
+from functools import partial
 from tomllib import loads
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from ..checks.verifier import Verifier
 from ..codec.content import joined
 from ..reader.configuration import MOST, parse
+from ..reader.configuration_forms import decoded
 from ..reader.reader import Reader
 from ..recipes import dump
 from ..recipes.from_stream import from_bytes
@@ -26,6 +29,13 @@ from .support.good_streams import HVM
 NAME = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=60)
 TYPES = st.sampled_from(["pv", "hvm", "pvh"])
 COUNTS = st.integers(0, 1 << 40)
+_BLANK = st.text(" \t\n\r\x0b", max_size=2)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+JSON_TEXT = st.builds(lambda before, value, after: before + json.dumps(value) + after, _BLANK, _VALUES, _BLANK)
 
 
 @given(NAME, TYPES, COUNTS, COUNTS, st.booleans())
@@ -46,6 +56,27 @@ def test_libxl_json(name: str, kind: str, vcpus: int, memory: int, ascii_only: b
         "domid": 7,
         "viridian": True,
     }
+
+
+def _first_counts(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return dict(reversed(pairs))
+
+
+def _said(read: Callable[[str], object], text: str) -> str:
+    try:
+        return repr(read(text))
+    except ValueError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@given(JSON_TEXT | st.text('{}[]:,"\\u0 -1.eENaInfity\x0b\x0c\n\ud800'))
+def test_any_json_text_says_what_json_reads(text: str) -> None:
+    """Values and errors are those of json itself."""
+    assert _said(decoded, text) == _said(partial(json.loads, object_pairs_hook=_first_counts), text)
+
+
+def test_of_two_equal_keys_the_first_counts() -> None:
+    assert decoded(' {"a": 1, "b": {"c": 2, "c": 3}, "a": 4}\n') == {"a": 1, "b": {"c": 2}}
 
 
 @given(NAME, TYPES, st.integers(1, 1 << 20), st.integers(1, 1 << 20), st.sampled_from("\"'"), st.sampled_from("\n;"))

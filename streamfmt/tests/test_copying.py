@@ -19,8 +19,8 @@ from ..io.memory import MemorySource, ObjectSource, from_object
 from ..io.outputs import output
 from ..io.sources import NEAR, Source, source_for
 from ..reader.events import Layer, Record, Run, Sink
+from ..reader.pump import CAPACITY
 from ..reader.reader import Reader
-from ..reader.window import CAPACITY
 from ..writer import pages
 from .support.corpus import EACH_SMALL
 from .support.descriptors import WAYS, giving, taking

@@ -15,7 +15,7 @@ import streamfmt
 from ..checks.verifier import Verifier
 from ..errors import SchemaError
 from ..reader.events import HEADER, Layer, Record
-from ..reader.window import Window
+from ..reader.pump import Window
 from ..render.machines import drawing, label
 from ..schema import libxl, protocol
 from ..schema.catalogue import catalogue

@@ -6,8 +6,7 @@ from struct import unpack_from
 from typing import TYPE_CHECKING
 
 from ...checks import layer as base
-from ...reader.body import Body
-from ...reader.events import Record
+from ...reader.events import Body, Record
 
 if TYPE_CHECKING:
     from ...reader.pump import Program

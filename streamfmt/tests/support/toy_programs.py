@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ...reader.framing import Ending
-    from ...reader.window import Window
+    from ...reader.pump import Window
 
 _HEADER = Struct("<" + tables.FORMATS["beads.record_header"])
 

@@ -1,0 +1,88 @@
+"""What a guest has after real libxl or xl has restored it: its pages, QEMU's state and what xenstore has for QEMU.
+
+An image that was saved before Xen 4.6 goes through the converter that LIBXL_CONVERT_HELPER names, or else Xen's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Mapping
+from typing import IO, NamedTuple
+
+from .host import Host
+from .peers import Verdict
+from .toolstack_driver import restored, verdict_of
+
+PAGE = 4096
+# Where the file of the hypervisor's state has what, as conformance/libxlpeer/shared.h says.
+_FLAGS_AT, _FRAMES_AT, _MEMORY_AT = 64 << 20, 70 << 20, 128 << 20
+_FRAMES = (1 << 20) + 0x400
+_PRESENT, _XENS = 0x10, 0x40
+_PTE_PRESENT, _PTE_FRAME = 1, 0x000F_FFFF_FFFF_F000
+_NODE = re.compile(r'/local/domain/0/device-model/(\d+)/(.*) = "(.*)"')
+_XENS_SLOTS = range(256, 272)
+
+
+class Restored(NamedTuple):
+    """A restore: the verdict, and of the guest, if it was taken, the pages by PFN.
+
+    `frames` has the PFN of each machine frame of a PV guest, and is empty for others.  `state` is the begin of what
+    QEMU got; `physmap` has what xenstore has for QEMU, by path below its node.
+    """
+
+    verdict: Verdict
+    pages: Mapping[int, bytes]
+    frames: Mapping[int, int]
+    state: bytes
+    physmap: Mapping[str, str]
+
+    def canonical(self, pfn: int, top: bool = False) -> bytes:
+        """A page table as streams have it: PFNs in place of machine frames; in a `top` one Xen's own slots are zero."""
+        entries = list(struct.unpack("<512Q", self.pages[pfn]))
+        for at, entry in enumerate(entries):
+            if top and at in _XENS_SLOTS:
+                entries[at] = 0
+            elif entry & _PTE_PRESENT:
+                frame = self.frames.get((entry & _PTE_FRAME) >> 12, 0)
+                entries[at] = entry & ~_PTE_FRAME | frame << 12
+        return struct.pack("<512Q", *entries)
+
+
+def restore(host: Host, kind: str, data: bytes, converter: str | None = None) -> Restored:
+    """Have libxl or xl restore a stream on a host, and look at the guest.
+
+    :param kind: as `toolstack.ask` has it: such as hvm-legacy for a bare legacy stream, xl-hvm for any xl file.
+    :param converter: the path of a program to use in place of Xen's convert-legacy-stream.
+    """
+    path = host.folder / "legacy.bin"
+    path.write_bytes(data)
+    more = {} if converter is None else {"LIBXL_CONVERT_HELPER": converter}
+    did = restored(host, kind, path, **more)
+    verdict = verdict_of(did, kind)
+    if verdict.verdict != "accept":
+        return Restored(verdict, {}, {}, b"", {})
+    with open(host.folder / "state", "rb") as memory:
+        flags = os.pread(memory.fileno(), _FRAMES, _FLAGS_AT)
+        used = [frame for frame, flag in enumerate(flags) if flag & _PRESENT and not flag & _XENS]
+        pfns = {frame: frame for frame in used}
+        if "pv" in kind:
+            pfns = {frame: _pfn(memory, frame) for frame in used}
+        pages = {pfn: os.pread(memory.fileno(), PAGE, _MEMORY_AT + PAGE * frame) for frame, pfn in pfns.items()}
+    state = bytes.fromhex(did.model.get("state", ""))
+    return Restored(verdict, pages, pfns if "pv" in kind else {}, state, _physmap(host))
+
+
+def _pfn(memory: IO[bytes], frame: int) -> int:
+    """The PFN of a machine frame."""
+    return int.from_bytes(os.pread(memory.fileno(), 8, _FRAMES_AT + 8 * frame), "little")
+
+
+def _physmap(host: Host) -> dict[str, str]:
+    """What xenstore has below the node of the last device model; each guest gets a new number."""
+    lines = host.store("ls", "-f", "/local/domain/0/device-model").splitlines()
+    found = [match for line in lines if (match := _NODE.fullmatch(line))]
+    last = max((int(match[1]) for match in found), default=0)
+    rows = [match for match in found if int(match[1]) == last and match[2].startswith("physmap/")]
+    return {match[2]: match[3] for match in rows if match[3]}
