@@ -7,6 +7,7 @@ Exception
 |   |-- MalformedError       it cannot be read as what it should be
 |   |-- LimitError           it is larger than the caller takes
 |   |-- RefusedError         it breaks a rule, and is not to be converted
+|   |-- InexpressibleError   what it has cannot be said in what it is to become
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -100,6 +101,18 @@ class RefusedError(StreamError):
     def __str__(self) -> str:
         found = self.finding
         return f"{found.clause} at {found.offset}: {found.message}"
+
+
+class InexpressibleError(StreamError):
+    """What the input has at `offset` cannot be said in the output."""
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(offset, message)
+        self.offset = offset
+        self._message = message
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self._message}"
 
 
 class DamagedError(StreamError):

@@ -193,7 +193,10 @@ def _rewrite(args: argparse.Namespace) -> Callable[[bytes], bytes] | None:
     """What makes the new configuration of the old one, if it is to change."""
     if not (args.keys or args.configuration or args.editor):
         return None
-    given = _given(args.configuration) if args.configuration else None
+    try:
+        given = inputs.configuration(args.configuration) if args.configuration else None
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
 
     def rewrite(text: bytes) -> bytes:
         if given is not None:
@@ -208,20 +211,6 @@ def _rewrite(args: argparse.Namespace) -> Callable[[bytes], bytes] | None:
         return text
 
     return rewrite
-
-
-def _given(path: str) -> bytes:
-    """The text of a configuration, without a NUL at its end."""
-    from ..convert.edit import CONFIGURATION_MAX
-
-    try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
-            data = file.read(CONFIGURATION_MAX + 1)
-    except OSError as error:
-        raise _UsageError(f"--configuration {inputs.shown(path)}: cannot read: {reason(error)}") from error
-    if not data or len(data) > CONFIGURATION_MAX:
-        raise _UsageError(f"--configuration {inputs.shown(path)}: {'it is empty' if not data else 'it is too long'}")
-    return data.removesuffix(b"\0")
 
 
 def _edited(text: bytes) -> bytes:

@@ -168,6 +168,22 @@ def colour(output: TextIO | None = None) -> bool:
     return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+# The longest configuration that is put into a file, in bytes.
+CONFIGURATION_MAX = 16 << 20
+
+
+def configuration(path: str) -> bytes:
+    """The text of a guest's configuration in a file, without a NUL at its end.  Raises ValueError."""
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            data = file.read(CONFIGURATION_MAX + 1)
+    except OSError as error:
+        raise ValueError(f"--configuration {shown(path)}: cannot read: {error.strerror or error}") from None
+    if not data or len(data) > CONFIGURATION_MAX:
+        raise ValueError(f"--configuration {shown(path)}: {'it is too long' if data else 'it is empty'}")
+    return data.removesuffix(b"\0")
+
+
 def near(names: Iterable[str], *wanted: str, most: int = 3, cutoff: float = 0.5) -> str:
     """The names that are like those wanted, in either case, as the end of a message."""
     from difflib import get_close_matches  # loads with the first message that needs it

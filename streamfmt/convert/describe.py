@@ -24,7 +24,10 @@ def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
     outcome = result.outcome
     if not quiet and outcome.verifier.layers:
         lines.append(f"{source}: {outcome.describe()}")
-        if not result.accepted:
+        if result.refused and not outcome.errors:
+            for line in result.report.lost:
+                lines += _wrapped(f"  {line.kind:<8}  {line.text}, at {line.offset}")
+        elif not result.accepted:
             lines += [line for _, line in finding_lines(outcome, severities=SEVERITIES[:1])]
         elif result.done:
             for line in result.report:
@@ -51,6 +54,8 @@ def _last(result: Result, source: str, target: str) -> str:
     outcome = result.outcome
     failure = result.failure
     why = summary(outcome) if failure is None or outcome.failure is not None else failure.reason
+    if result.refused and not outcome.errors:
+        why = result.refused
     if failure is not None and failure.kind == "unwritable":
         why = f"{target}: {why}"
     kept = f"{target} has the first part of the result, which is of no use" if result.begun else "there is no output"
@@ -71,5 +76,6 @@ def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
         "bytes": result.written,
         "begun": result.begun,
         "failure": result.failure.as_dict() if result.failure else None,
+        "refused": result.refused or None,
         "lines": [line.as_dict() for line in result.report],
     }

@@ -55,7 +55,8 @@ class Conversion(Sink):
 
     `repair` if breaches are to be mended that released writers are known for.  `facts` are what an earlier pass over
     the same input has found out, under keys of the parts' own; this one adds to them.  `mended` counts by clause
-    the breaches that this pass has found and that one which knows of them mends.
+    the breaches that this pass has found and that one which knows of them mends.  `refused` says what cannot be
+    converted, if something cannot.
     """
 
     def __init__(self, plan: Plan, repair: bool = False, facts: dict[Any, Any] | None = None) -> None:
@@ -64,6 +65,7 @@ class Conversion(Sink):
         self.facts = {} if facts is None else facts
         self.report = Report()
         self.mended: dict[str, int] = {}
+        self.refused = ""
         self._parts: dict[str, Part] = {}
 
     def part(self, layer: Layer) -> Part:

@@ -40,6 +40,22 @@ RULES = {
     "COLO-DIRTY-HDR": Rule(
         MENDED, "8 zeros between a dirty list's header and its frames", "secondaries of Xen 4.18 and later write them"
     ),
+    "WRAPPER": Rule(CHANGED, "the wrapper", "--container asks for it"),
+    "LIBXL": Rule(INSERTED, "a libxl stream around the image", "it is what is wrapped elsewhere"),
+    "XENOPS": Rule(INSERTED, "XENOPS with the time and the word size", "xenopsd needs one: see --configuration"),
+    "EMULATOR": Rule(INSERTED, "which emulator the state is of", "a XAPI image does not say: see --emulator"),
+    "CONFIGURATION": Rule(
+        LOST, "the guest's configuration", "the new wrapper has another form for it, or no place: see --configuration"
+    ),
+    "CONFIGURATION-GIVEN": Rule(CHANGED, "the guest's configuration", "another was given with --configuration"),
+    "XENSTORE": Rule(LOST, "the device model's xenstore keys", "a XAPI image has no place for them"),
+    "EMULATOR-ID": Rule(LOST, "which emulator the state is of", "a XAPI image does not say that: see --emulator"),
+    "LEGACY-BIT": Rule(LOST, "the mark of a converted legacy stream", "a XAPI image has no place for it"),
+    "VARSTORE": Rule(LOST, "the guest's UEFI variables", "a libxl stream has no place for them"),
+    "VTPM": Rule(LOST, "the state of a virtual TPM", "a libxl stream has no place for it"),
+    "HANDSHAKE": Rule(DROPPED, "what a capture has around the stream", "it is no part of the stream"),
+    "AFTER-END": Rule(DROPPED, "what follows the end", "known tools leave it there, and it means nothing"),
+    "AFTER-END-UNKNOWN": Rule(LOST, "what follows the end", "nothing is known of it"),
     "LIBXL-EMUXS-OMIT": Rule(MENDED, "EMULATOR_XENSTORE_DATA without pairs left out", "writers leave it out"),
 }
 # Breaches that --repair mends.

@@ -14,7 +14,7 @@ import stat
 from .. import tables
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
-from ..errors import RefusedError, UnreadableError, UnwritableError
+from ..errors import InexpressibleError, RefusedError, UnreadableError, UnwritableError
 from ..io.copying import Copying, Plan
 from ..io.sources import drive, reason, source_for
 from ..reader.both import Both
@@ -32,39 +32,66 @@ if TYPE_CHECKING:
     from ..io.outputs import Output
     from ..io.sources import Source
     from ..reader.failure import Failure
+    from .containers import Wrapper
 
     # What shows the progress of a pass, by the size of the input if that is known.
     Progress: TypeAlias = Callable[[int | None], AbstractContextManager[Callable[[int], None] | None]]
 
 
 class Options:
-    """What a conversion is to do: how to read the input, whether to repair, what breaches weigh."""
+    """What a conversion is to do: how to read the input, whether to repair, what breaches weigh.
 
-    def __init__(self, form: str = "auto", repair: bool = False, severity: Mapping[str, str] = tables.SEVERITY) -> None:
+    With a `wrapper` the stream is put into that, and its contents stay; with `allow_loss` something may be lost.
+    """
+
+    def __init__(
+        self,
+        form: str = "auto",
+        repair: bool = False,
+        severity: Mapping[str, str] = tables.SEVERITY,
+        wrapper: Wrapper | None = None,
+        allow_loss: bool = False,
+    ) -> None:
         self.form = form
         self.repair = repair
         self.severity = severity
+        self.wrapper = wrapper
+        self.allow_loss = allow_loss
+
+    def begin(self, plan: Plan, facts: dict[Any, Any] | None = None, hasty: bool = False) -> Conversion:
+        """What converts: the contents, or the wrapper; a `hasty` one stops where something would be lost."""
+        if self.wrapper is None:
+            return Conversion(plan, self.repair, facts)
+        from .containers import Rewrapping  # most conversions are of contents
+
+        return Rewrapping(plan, self.wrapper, hasty and not self.allow_loss)
 
 
 class Result:
     """What came of a conversion: `outcome` judges the input; `report` says what was done, and `written` how many bytes.
 
-    `mended` is how often each clause was broken that is not any more.  `failure` is why it was not finished, None if it
+    `mended` is how often each clause was broken that is not any more.  `refused` says why what conforms is not
+    converted, and is empty if it is.  `failure` is why it was not finished, None if it
     was or if the input is to blame.  `begun` if something of it has gone out all the same.
     """
 
-    def __init__(self, outcome: Outcome, conversion: Conversion) -> None:
+    def __init__(self, outcome: Outcome, conversion: Conversion, allow_loss: bool = False) -> None:
         self.outcome = outcome
         self.report = conversion.report
         self.mended = conversion.mended
+        self.refused = conversion.refused
+        if conversion.report.lost and not allow_loss and not self.refused:
+            self.refused = "something would be lost; --allow-loss converts it all the same"
         self.written = 0
         self.failure: Failure | None = None
         self.begun = False
 
     @property
     def accepted(self) -> bool:
-        """Whether the input conforms, apart from what is mended."""
+        """Whether the input conforms, apart from what is mended, and can be converted."""
         outcome = self.outcome
+        if self.refused:
+            return False
         if outcome.conforms:
             return True
         severity = outcome.verifier.findings.severity
@@ -122,14 +149,14 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
     """Convert a file, after a look at all of it."""
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
-    survey = Conversion(_Nowhere(), options.repair)
+    survey = options.begin(_Nowhere())
     reader = Reader(Both(verifier, survey), options.form)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
-    result = Result(Outcome(reader, verifier, failure=failure), survey)
+    result = Result(Outcome(reader, verifier, failure=failure), survey, options.allow_loss)
     if not result.done:
         return result
     os.lseek(fd, start, os.SEEK_SET)
-    conversion = Conversion(Plan(), options.repair, survey.facts)
+    conversion = options.begin(Plan(), survey.facts)
     result.report = conversion.report
 
     def judged(failure: Failure | None) -> Result:
@@ -142,12 +169,12 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
 def _at_once(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert what can only be read once."""
     judge = _Judge(severity=options.severity)
-    conversion = Conversion(Plan(), options.repair)
+    conversion = options.begin(Plan(), hasty=True)
     reader = Reader(Both(judge, conversion), options.form)
 
     def judged(failure: Failure | None) -> Result:
         ours = failure is not None and failure.kind == "unwritable"
-        result = Result(Outcome(reader, judge, failure=None if ours else failure), conversion)
+        result = Result(Outcome(reader, judge, failure=None if ours else failure), conversion, options.allow_loss)
         result.failure = failure
         return result
 
@@ -206,7 +233,7 @@ def _run(
                 work(source, update)
         finally:
             source.close()
-    except RefusedError:
+    except (RefusedError, InexpressibleError):
         return None
     except OSError as error:
         return failed(UnreadableError(reason(error)), reader.window.position)
