@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   streamfmt convert old.sav new.sav
   streamfmt convert --repair guest.sav mended.sav
-  streamfmt convert --container xl --configuration guest.cfg suspend.vdi guest.sav
+  streamfmt convert --container xl --allow-loss suspend.vdi guest.sav
   zcat old.sav.gz | streamfmt convert - - | ssh host xl restore /dev/stdin
 
 A pipe is read once, so what it has is refused only when that shows: if the

@@ -126,7 +126,7 @@ class Xapi(Wrapper):
         return _XAPI_HEADER.pack(tables.XAPI_END_OF_IMAGE, 0)
 
 
-WRAPPERS: dict[str, type[Wrapper]] = {"xl": Xl, "libvirt": Libvirt, "xapi": Xapi, "bare": Bare}
+WRAPPERS: dict[str, type[Wrapper]] = {kind.name or "bare": kind for kind in (Xl, Libvirt, Xapi, Bare)}
 
 
 class Rewrapping(Conversion):
