@@ -7,7 +7,7 @@ Exception
 |   |-- MalformedError       it cannot be read as what it should be
 |   |-- LimitError           it is larger than the caller takes
 |   |-- RefusedError         it breaks a rule, and is not to be converted
-|   |-- InexpressibleError   what it has cannot be said in what it is to become
+|   |-- UnfitError           it has what cannot be converted
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -103,16 +103,16 @@ class RefusedError(StreamError):
         return f"{found.clause} at {found.offset}: {found.message}"
 
 
-class InexpressibleError(StreamError):
-    """What the input has at `offset` cannot be said in the output."""
+class UnfitError(StreamError):
+    """What the stream has at `offset` cannot be said in another form, by that `rule` of converting."""
 
-    def __init__(self, offset: int, message: str) -> None:
-        super().__init__(offset, message)
+    def __init__(self, rule: str, offset: int) -> None:
+        super().__init__(rule, offset)
+        self.rule = rule
         self.offset = offset
-        self._message = message
 
     def __str__(self) -> str:
-        return f"at offset {self.offset}: {self._message}"
+        return f"at offset {self.offset}: {self.rule}"
 
 
 class DamagedError(StreamError):

@@ -12,8 +12,9 @@ import stat
 import sys
 
 from ..convert import describe
-from ..convert.containers import EMULATORS, WRAPPERS, Wrapper
-from ..convert.run import Options, Result, convert
+from ..convert.part import Options
+from ..convert.run import Result, convert
+from ..convert.wrappers import EMULATORS, WRAPPERS, Wrapper
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
@@ -40,12 +41,28 @@ exit status: 0 converted; 1 the input does not conform, or cannot be converted;
 """
 
 
+# Whether the image of a legacy stream is in a libxl stream afterwards.
+TARGETS = {"libxl": True, "libxc": False}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="what to convert; - is standard input")
     parser.add_argument("output", metavar="OUTPUT", help="where to write the result; - is standard output")
     inputs.add_form(parser)
     parser.add_argument(
         "--repair", action="store_true", help="mend what released savers are known to have got wrong, too"
+    )
+    parser.add_argument(
+        "--to", choices=TARGETS, help="what a legacy stream becomes: libxl's stream (default), or a bare image"
+    )
+    parser.add_argument(
+        "--width", choices=("32", "64"), help="take the input for the legacy stream of a toolstack of that many bits"
+    )
+    parser.add_argument(
+        "--checkpoints",
+        choices=("flatten", "keep"),
+        default="flatten",
+        help="make a plain stream of a checkpointed legacy stream (default), or keep its checkpoints",
     )
     parser.add_argument(
         "--container",
@@ -61,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=next(iter(EMULATORS)),
         help="with --container: which QEMU the state in a XAPI image is of (default: %(default)s)",
     )
-    parser.add_argument("--allow-loss", action="store_true", help="convert it even if something is lost, and list that")
+    parser.add_argument("--allow-loss", action="store_true", help="convert even if something is lost, and list it")
     add_ignore(parser)
     parser.add_argument("--report", metavar="FILE", help="write the report to a file instead of printing it")
     parser.add_argument("--json", action="store_true", help="report as JSON; streamfmt help json describes it")
@@ -85,8 +102,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
-            options = Options(args.form, args.repair, severities(args), _wrapper(args, fd), args.allow_loss)
-            result = convert(fd, lambda: _opened(args.output), options, inputs.Progress)
+            result = convert(fd, lambda: _opened(args.output), _options(args, fd), inputs.Progress)
     except _UsageError as error:
         print(f"streamfmt convert: error: {error}", file=sys.stderr)
         return 2
@@ -126,14 +142,27 @@ def _wrapper(args: argparse.Namespace, fd: int) -> Wrapper | None:
     return kind(given, args.emulator, strftime("%Y%m%dT%H:%M:%SZ", saved))
 
 
+def _options(args: argparse.Namespace, fd: int) -> Options:
+    return Options(
+        f"legacy-{args.width}" if args.width else args.form,
+        args.repair,
+        severities(args),
+        guest=args.guest,
+        allow_loss=args.allow_loss,
+        wrapped=None if args.to is None else TARGETS[args.to],
+        keeping=args.checkpoints == "keep",
+        wrapper=_wrapper(args, fd),
+    )
+
+
 def _refusal(args: argparse.Namespace) -> str:
     """Why it would be wrong to begin, if it would."""
     if args.output == "-" and sys.stdout.isatty():
         return "standard output is a terminal; give OUTPUT a file, or a pipe"
     if args.container is None and args.configuration is not None:
         return "--configuration needs --container; streamfmt edit changes that of a file"
-    if args.container is not None and args.repair:
-        return "--container leaves contents as they are, so it excludes --repair: convert twice"
+    if args.container is not None and (args.repair or args.to):
+        return "--container leaves contents as they are, so it excludes --repair and --to: convert twice"
     return ""
 
 

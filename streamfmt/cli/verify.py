@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     report = _report(args)
     for name in args.files:
         verifier = Verifier(args.mode, args.deep, severities(args))
-        reader = Reader(verifier, args.form, args.exact)
+        reader = Reader(verifier, args.form, args.exact, args.guest)
         failure = inputs.run_reader(name, reader)
         outcome = Outcome(reader, verifier, args.strict, failure)
         status = max(status, outcome.status)

@@ -11,87 +11,57 @@ from __future__ import annotations
 import os
 import stat
 
-from .. import tables
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
-from ..errors import InexpressibleError, RefusedError, UnreadableError, UnwritableError
+from ..errors import RefusedError, UnfitError, UnreadableError, UnwritableError
 from ..io.copying import Copying, Plan
 from ..io.sources import drive, reason, source_for
 from ..reader.both import Both
 from ..reader.failure import failed
 from ..reader.reader import Reader
-from .part import Conversion
+from .part import Conversion, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from typing import Any, TypeAlias
 
     from ..codec.content import Buffer
+    from ..io.copying import Step
     from ..io.outputs import Output
     from ..io.sources import Source
     from ..reader.failure import Failure
-    from .containers import Wrapper
 
     # What shows the progress of a pass, by the size of the input if that is known.
     Progress: TypeAlias = Callable[[int | None], AbstractContextManager[Callable[[int], None] | None]]
 
 
-class Options:
-    """What a conversion is to do: how to read the input, whether to repair, what breaches weigh.
-
-    With a `wrapper` the stream is put into that, and its contents stay; with `allow_loss` something may be lost.
-    """
-
-    def __init__(
-        self,
-        form: str = "auto",
-        repair: bool = False,
-        severity: Mapping[str, str] = tables.SEVERITY,
-        wrapper: Wrapper | None = None,
-        allow_loss: bool = False,
-    ) -> None:
-        self.form = form
-        self.repair = repair
-        self.severity = severity
-        self.wrapper = wrapper
-        self.allow_loss = allow_loss
-
-    def begin(self, plan: Plan, facts: dict[Any, Any] | None = None, hasty: bool = False) -> Conversion:
-        """What converts: the contents, or the wrapper; a `hasty` one stops where something would be lost."""
-        if self.wrapper is None:
-            return Conversion(plan, self.repair, facts)
-        from .containers import Rewrapping  # most conversions are of contents
-
-        return Rewrapping(plan, self.wrapper, hasty and not self.allow_loss)
-
-
 class Result:
     """What came of a conversion: `outcome` judges the input; `report` says what was done, and `written` how many bytes.
 
-    `mended` is how often each clause was broken that is not any more.  `refused` says why what conforms is not
-    converted, and is empty if it is.  `failure` is why it was not finished, None if it
-    was or if the input is to blame.  `begun` if something of it has gone out all the same.
+    `mended` is how often each clause was broken that is not any more, `unfit` what is in the way.  `failure` is why it
+    was not finished, None if it was or if the input is to blame.  `begun` if something has gone out all the same.
     """
 
-    def __init__(self, outcome: Outcome, conversion: Conversion, allow_loss: bool = False) -> None:
+    def __init__(self, outcome: Outcome, conversion: Conversion) -> None:
         self.outcome = outcome
         self.report = conversion.report
         self.mended = conversion.mended
-        self.refused = conversion.refused
-        if conversion.report.lost and not allow_loss and not self.refused:
-            self.refused = "something would be lost; --allow-loss converts it all the same"
+        self.unfit = conversion.report.unfit(conversion.options.allow_loss)
         self.written = 0
         self.failure: Failure | None = None
         self.begun = False
 
     @property
     def accepted(self) -> bool:
-        """Whether the input conforms, apart from what is mended, and can be converted."""
+        """Whether the input can be converted: it conforms, apart from what is mended, and nothing is in the way."""
+        return not self.unfit and self.sound
+
+    @property
+    def sound(self) -> bool:
+        """Whether the input conforms, apart from what is mended."""
         outcome = self.outcome
-        if self.refused:
-            return False
         if outcome.conforms:
             return True
         severity = outcome.verifier.findings.severity
@@ -113,7 +83,7 @@ class Result:
 class _Nowhere(Plan):
     """A plan that nothing comes of."""
 
-    def _add(self, at: int, what: Buffer | bool) -> None:
+    def _add(self, at: int, what: Buffer | Step | bool) -> None:
         pass
 
 
@@ -139,42 +109,59 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
         raise UnreadableError(reason(error)) from error
     if twice or not options.repair:
         return (_surveyed if twice else _at_once)(fd, open_output, options, progress)
-    from .spool import kept  # few inputs are
+    from ..io.spool import kept  # few inputs are
 
     with kept(fd) as file:
         return _surveyed(file, open_output, options, progress)
+
+
+def _conversion(
+    options: Options, plan: Plan, facts: dict[Any, Any] | None = None, surveying: bool = False
+) -> Conversion:
+    """What converts: the contents, or the wrapper."""
+    if options.wrapper is None:
+        return Conversion(options, plan, facts, surveying)
+    from .containers import Rewrapping  # most conversions are of contents
+
+    return Rewrapping(options, plan, options.wrapper, surveying)
+
+
+def _both(judge: Verifier, conversion: Conversion) -> Both:
+    judge.device_model = conversion.device_model
+    return Both(judge, conversion)
 
 
 def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert a file, after a look at all of it."""
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
-    survey = options.begin(_Nowhere())
-    reader = Reader(Both(verifier, survey), options.form)
+    survey = _conversion(options, _Nowhere(), surveying=True)
+    reader = Reader(_both(verifier, survey), options.form, guest=options.guest)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
-    result = Result(Outcome(reader, verifier, failure=failure), survey, options.allow_loss)
+    result = Result(Outcome(reader, verifier, failure=failure), survey)
     if not result.done:
         return result
     os.lseek(fd, start, os.SEEK_SET)
-    conversion = options.begin(Plan(), survey.facts)
+    conversion = _conversion(options, Plan(), survey.facts)
     result.report = conversion.report
 
     def judged(failure: Failure | None) -> Result:
         result.failure = failure
         return result
 
-    return _write(Reader(conversion, options.form), conversion.plan, fd, open_output, progress, judged)
+    reader = Reader(conversion, options.form, guest=options.guest)
+    return _write(reader, conversion.plan, fd, open_output, progress, judged)
 
 
 def _at_once(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert what can only be read once."""
     judge = _Judge(severity=options.severity)
-    conversion = options.begin(Plan(), hasty=True)
-    reader = Reader(Both(judge, conversion), options.form)
+    conversion = _conversion(options, Plan())
+    reader = Reader(_both(judge, conversion), options.form, guest=options.guest)
 
     def judged(failure: Failure | None) -> Result:
         ours = failure is not None and failure.kind == "unwritable"
-        result = Result(Outcome(reader, judge, failure=None if ours else failure), conversion, options.allow_loss)
+        result = Result(Outcome(reader, judge, failure=None if ours else failure), conversion)
         result.failure = failure
         return result
 
@@ -233,7 +220,7 @@ def _run(
                 work(source, update)
         finally:
             source.close()
-    except (RefusedError, InexpressibleError):
+    except (RefusedError, UnfitError):
         return None
     except OSError as error:
         return failed(UnreadableError(reason(error)), reader.window.position)
