@@ -130,6 +130,16 @@ class Findings:
         kept, self.counts, self._last = standing
         del self.kept[kept:]
 
+    def forget(self, at: int) -> int:
+        """Forget what was found after offset `at`, but for clauses of which more was found than is kept; how much."""
+        gone = [one for one in self.kept if one.offset > at and self.counts[one.clause] <= KEPT]
+        self.kept[:] = [one for one in self.kept if not any(one is other for other in gone)]
+        for one in gone:
+            self.counts[one.clause] -= 1
+            if not self.counts[one.clause]:
+                del self.counts[one.clause]
+        return len(gone)
+
     def number(self, severity: str) -> int:
         """How many findings of that severity there were, kept or not."""
         return sum(count for clause, count in self.counts.items() if self.severity[clause] == severity)

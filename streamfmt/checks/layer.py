@@ -56,6 +56,8 @@ class Context(Reports):
         self._carried = self._batch_end = 0
         # The latest record, or run of batches.
         self.latest: Record | Run | None = None
+        # How all stood before what may be no record.
+        self.standing: Any = None  # a Standing
         self.stopped: tuple[int, str] | None = None
         self.complete = False
         self.unjudged: tuple[int, Identity] | None = None
@@ -139,7 +141,7 @@ class Checks:
         None if it has, or if END closes nothing because all is `done`.
         """
         owed = (owed | tables.OWED[self.layer.name].get(self.layer.guest, 0)) & ~self.seen
-        if not owed or done or record.length or self.context.exact or self.context.lost:
+        if not owed or done or self.context.exact or self.context.lost:
             return None
         program: Program = load("checks.zeros:end")(self, record, owed)
         return program

@@ -57,10 +57,11 @@ def judge(context: Context, standing: Standing, sample: bytes) -> None:
     size = resumes(layer.name, layer.order, sample) if text else 0
     if before is not None and before.length and (text or not what) and not size:
         begin = before.offset
+        context.findings.forget(begin)  # what broke rules in it was what had got there
         context.content_pages -= standing.pages
-        page = "as in a page, " if standing.pages else ""
+        page = ", as in a page," if standing.pages else ""
         message = (
-            f"{before.name} ends at {at} by its length, and no record begins there but, {page}"
+            f"{before.name} ends at {at} by its length, and no record begins there but{page} "
             f"{what or sample[:_QUOTED].hex(' ')}; bytes were lost or added between {begin} and {at}"
         )
     else:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from ..reader.identify import Identity
     from ..reader.pump import Program
-    from .loss import Standing
     from .repeats import Mark
 
 
@@ -24,12 +23,10 @@ class Verifier(Context, Sink):
         super().__init__(mode, deep, severity)
         self.every_page = deep
         self._mark: Mark | None = None
-        # How all stood before what may be no record.
-        self._standing: Standing | None = None
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._mark = self._standing = self.latest = None
+        self._mark = self.standing = self.latest = None
         self._checks.clear()
         vars(self).pop("window", None)
 
@@ -37,9 +34,10 @@ class Verifier(Context, Sink):
         self.checks(layer.judge).header(layer, path, at, raw, broken)
 
     def record(self, record: Record) -> Program | None:
+        program = self.checks(record.layer.judge).record(record)
         self.records += 1
         self.latest = record
-        return self.checks(record.layer.judge).record(record)
+        return program
 
     def pages(self, run: Run) -> None:
         self.records += run.count
@@ -109,22 +107,25 @@ class Verifier(Context, Sink):
 
     def oversize(self, record: Record) -> None:
         self.records += 1
-        self.checks(record.layer.judge).oversize(record)
+        if not self.lost:
+            self.checks(record.layer.judge).oversize(record)
 
     def doubted(self, record: Record) -> None:
         from .loss import Standing  # few streams are doubted
 
-        self._standing = Standing(self, record, self.latest)
+        self.standing = Standing(self, record, self.latest)
 
     def framing_lost(self, record: Record, sample: bytes) -> None:
         from . import loss
 
-        assert self._standing is not None, "what is lost has been doubted"
-        loss.judge(self, self._standing, sample)
+        assert self.standing is not None, "what is lost has been doubted"
+        if not self.lost:  # once is enough
+            loss.judge(self, self.standing, sample)
 
     def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
         self.checks(layer)
-        self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
+        if not self.lost:
+            self.stopped = at, f"not a valid {layer.name} {what}, cannot continue"
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:

@@ -49,6 +49,9 @@ class _File(base.Checks):
             message = f"{promised} should begin at {at}, and there is {identity.name} ({identity.evidence})"
             if identity.hint:
                 message += f"; {identity.hint}"
+            # If the configuration is not as it should be either, the bytes were lost or added there.
+            if self.context.findings.forget(self.at + tables.SIZES[f"{self.layer.name}.{self.layer.row.headers[0]}"]):
+                message += "; bytes were lost or added before that, in the configuration"
             self.context.report(
                 "STREAM-FRAMING-LOST", self.layer, message, offset=at, expected=promised, actual=identity.name
             )

@@ -73,6 +73,7 @@ class Text(base.Checks):
 
     def body(self, record: Record) -> Program:
         body = Body(self.context.window, record)
-        first = (yield from body.take(_QUOTED)).partition(b"\n")[0].rstrip().decode()
-        message = f"{record.length:,} bytes of text come first, beginning {first!r}"
+        first = (yield from body.take(_QUOTED)).partition(b"\n")[0].rstrip()
+        come = "byte of text comes" if record.length == 1 else "bytes of text come"
+        message = f"{record.length:,} {come} first, beginning {first.decode(errors='ignore')!r}"
         self.context.report("STREAM-TEXT", record, message, offset=record.offset, length=record.length, field="text")

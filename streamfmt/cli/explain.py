@@ -15,7 +15,7 @@ from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..schema.model import Layout
 from . import log_lines
-from .inputs import near
+from .inputs import near, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ usage; 3 standard input cannot be read
 # What distinguishes the name of a clause or a record from a word.
 _NAME = re.compile(r"[A-Z]|[^a-z]")
 _GLOB = re.compile(r"[*?\[]")
+# Characters of what is not known that are said again.
+LONGEST = 400
 
 
 class UnknownError(Exception):
@@ -75,7 +77,7 @@ def _run_names(names: list[str], machine: bool) -> int:
     except UnknownError as error:
         if any(map(log_lines.blank, names)):
             return log_lines.run(names, machine, unlike=str(error))
-        print(f"streamfmt: {error}", file=sys.stderr)
+        print(f"streamfmt: {shown(str(error)[:LONGEST])}", file=sys.stderr)
         return 2
     if machine:
         from json import dumps

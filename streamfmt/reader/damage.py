@@ -24,8 +24,8 @@ _SHORTEST, _LONG = 4, 8
 _GZIP_FLAGS = (b"\x08\0", b"\x08\x08")
 # Of a magic in the place of another's header so many bytes are enough; a field with so many values says nothing.
 _PART, _VALUES = 16, 4
-# Bytes of text that are quoted.
-_QUOTED = 40
+# Bytes of text that are quoted; so many records in a row are no chance.
+_QUOTED, _CHAIN = 40, 2
 
 
 def _utf8(data: bytes, encoding: str) -> bytes:
@@ -111,8 +111,8 @@ def recoded(head: bytes, layer: str = "") -> tuple[str, str, str, int] | None:
         for says, change, gone, do in _TRANSFERS:
             changed = change(data)
             size = len(changed)
-            if layer and len(head) >= _PART:
-                size = min(size, len(head))  # its header is all that is there
+            if len(head) >= _PART:
+                size = min(size, len(head))  # a header, or the first bytes, may be all that is there
             if size < _SHORTEST or head[:size] != changed[:size] or data.startswith(changed[:size]):
                 continue
             if len(head.translate(None, gone)) == len(head) and (found is None or size > found[3]):
@@ -137,10 +137,10 @@ def instead(layer: str, outermost: bool, raw: bytes) -> str:
 def stranger(head: bytes) -> tuple[str, bool]:
     """What begins with `head` where a record should, if that is text or another stream; and whether it is text."""
     for _, data, name in _magics():
-        if len(data) >= _LONG and (head.startswith(data) or data.startswith(head)):
+        if len(data) >= _LONG and (head.startswith(data) or (len(head) >= _SHORTEST and data.startswith(head))):
             return f"another {name}: {quote(data)}", False
     size = text_size(head)
-    if size >= min(_LONG, len(head)):
+    if head and size >= min(_LONG, len(head)):
         first = head[:size].strip().splitlines() or [b""]
         return f"text: {quote(first[0][:_QUOTED])}", True
     return "", False
@@ -149,11 +149,23 @@ def stranger(head: bytes) -> tuple[str, bool]:
 def resumes(layer: str, order: str, sample: bytes) -> int:
     """How many bytes of text `sample` begins with, after which a record of the layer's follows; 0 if none does."""
     size = text_size(sample)
-    header = tables.FORMATS[f"{layer}.record_header"]
     # The lowest byte of a header may be one that text has too.
-    for at in (size, size - 1):
-        if 0 < at <= len(sample) - calcsize(header):
-            kind, length = unpack_from(order + header, sample, at)
-            if kind in tables.RECORDS[layer] and length <= tables.RECORD_LENGTH_MAX:
-                return at
-    return 0
+    return next((at for at in (size, size - 1) if at > 0 and _records(layer, order, sample, at)), 0)
+
+
+def _records(layer: str, order: str, sample: bytes, at: int) -> bool:
+    """Whether a record begins at `at`, and others after it, as far as is in sight; zeros are one at the end only."""
+    header, seen = tables.FORMATS[f"{layer}.record_header"], 0
+    while seen < _CHAIN and at <= len(sample) - calcsize(header):
+        kind, length = unpack_from(order + header, sample, at)
+        if kind not in tables.RECORDS[layer] or length > tables.RECORD_LENGTH_MAX:
+            return False
+        _, fixed, unit, *_ = tables.LENGTHS.get(f"{layer}.{tables.RECORDS[layer][kind]}", ("", 0, 1))
+        # Without a unit the fixed part is all there is.
+        if length < fixed or ((length - fixed) % unit if unit else length > fixed):
+            return False
+        if not kind | length and len(sample) - at > _QUOTED:
+            return False
+        at += calcsize(header) + length + (-length & ROWS[layer].align - 1)
+        seen += 1
+    return seen > 0

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # The magics of layers whose header has a rule about it.
 MAGICS = {key: data for key, _, _, data, _ in tables.MAGICS if key in ROWS and ROWS[key].magic}
 
+# So many different bytes at the end of a magic that are one place off are no chance.
+_MOVED = 4
+
 
 def value_of(row: tuple[Any, ...], raw: bytes, order: str) -> int | bytes:
     """The value in `raw`, the bytes of a layout, of the field that a rule's row is about."""
@@ -61,13 +64,18 @@ def foreign(layer: Row, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple
 def damaged(layer: str, raw: bytes, size: int | None = None) -> list[tuple[int, int, int]]:
     """Where the magic of that layer, or its first `size` bytes, has other bytes in `raw`: place, byte, expected byte.
 
-    Empty if it has none, or so many (above one in four) that it is another magic, or noise.
+    Empty if it has none, or so many (above one in four) that it is another magic, or noise; and if a byte was lost or
+    added there, for then all that follows is out of its place.
     """
     magic = MAGICS.get(layer, b"")[:size]
     if len(raw) < len(magic):
         return []
     wrong = [(place, raw[place], byte) for place, byte in enumerate(magic) if raw[place] != byte]
-    return wrong if len(wrong) <= len(magic) // 4 else []
+    if not wrong or len(wrong) > len(magic) // 4:
+        return []
+    first = wrong[0][0]
+    lost, added = raw[first : len(magic) - 1] == magic[first + 1 :], raw[first + 1 : len(magic)] == magic[first:-1]
+    return [] if (lost or added) and len(set(magic[first:])) >= _MOVED else wrong
 
 
 def places(wrong: list[tuple[int, int, int]]) -> str:
@@ -78,7 +86,7 @@ def places(wrong: list[tuple[int, int, int]]) -> str:
 def quote(data: bytes) -> str:
     """Bytes for a person: as text where they are text, else in hexadecimal."""
     text = data.rstrip(b"\0")
-    if text and all(32 <= byte < 127 or byte in b"\n\0\r" for byte in text):
+    if text and all(32 <= byte < 127 or byte in b"\t\n\0\r" for byte in text):
         return repr(text.decode("latin-1"))
     return data.hex(" ")
 

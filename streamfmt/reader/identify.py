@@ -289,8 +289,8 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
             sizes = _preface(request, start[:size])
             if sum(sizes) != size or (before and inner.key in FORMS and inner.key not in before):
                 continue
-            first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode(errors="replace")
-            name = f"{size:,} bytes of {words} before {inner.name}"
+            first = text[:size].split(b"\n", 1)[0].rstrip()[:_FIRST].decode(errors="ignore")
+            name = f"{size:,} byte{'s' if size > 1 else ''} of {words} before {inner.name}"
             if inner.key not in FORMS:
                 # What is only named without text before it is only named with it.
                 return Identity(inner.key, inner.kind, name, f"{inner.evidence}; it begins {first!r}")

@@ -52,25 +52,28 @@ def row(
     w = window
     unpack = _HEADER[layer.order].unpack_from
     first: Record | None = None
+    sample = b""
     points = 0
     kinds: set[int] = set()
     while w.hi - w.lo >= HEADER or (yield HEADER):
         kind, length = unpack(w.buf, w.lo)
-        if kind in known and (length or kind not in bodied):
+        if kind in known and (length or kind not in bodied) and (first is None or length <= _LONGEST):
             break
         record = Record(layer, kind, w.position, length)
-        if first is None:
-            first = record
+        other = length > _LONGEST and (yield from _something_else(w, exact))
+        # After what a newer writer may have put there, it is here that something else begins.
+        if first is None or (other and points <= _NEW):
+            first, sample = record, (yield from _sample(w, exact))
             sink.doubted(record)
         points += _points(layer, kind, length, kinds)
-        if (length > _LONGEST and (yield from _something_else(w, exact))) or points >= ENOUGH:
-            yield from _lose(w, sink, first, exact)
+        if other or points >= ENOUGH:
+            _lose(sink, first, sample)
             return STOP
         layer.index += 1
         w.lo += HEADER
         if not (yield from framing.body(w, sink, record)):
             if w.eof and points + _CUT >= ENOUGH and length <= _LONGEST:
-                yield from _lose(w, sink, first, exact)
+                _lose(sink, first, sample)
             return STOP
         if again is not None and length:  # without a body each counts
             again(w, sink, record)
@@ -83,7 +86,7 @@ def _points(layer: Layer, kind: int, length: int, kinds: set[int]) -> int:
     new = kind not in kinds
     kinds.add(kind)
     if kind in tables.RECORDS[layer.name]:
-        return 2 * _BARE
+        return _LONG if length > _LONGEST else 2 * _BARE
     far = _FAR * (kind & ~bit >= _NEAR)
     points = _LONG + far if length > _LONGEST else 0
     if kind & bit:
@@ -108,7 +111,6 @@ def _sample(window: Window, exact: bool) -> Generator[int, int, bytes]:
     return window.head(size)
 
 
-def _lose(window: Window, sink: Sink, first: Record, exact: bool) -> Generator[int, int, None]:
-    sample = yield from _sample(window, exact)
+def _lose(sink: Sink, first: Record, sample: bytes) -> None:
     first.layer.index = first.index
     sink.framing_lost(first, sample)

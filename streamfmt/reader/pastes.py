@@ -25,10 +25,16 @@ _PLAIN = re.compile(rb"[^0-9A-Za-z]*((?:(?:0x)?[0-9A-Fa-f]{2}[ ,]{0,2}){8,})\W*$
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{24,}={0,2}$")
 _OURS = ("stream", "container", "compressed")
 
-_COLON = "turn it back: xxd -r FILE >COPY"
-_BYTES = "turn it back: sed 's/[|>].*//; s/^[^ ]*//' FILE | xxd -r -p >COPY"
-_WORDS = "turn it back: sed 's/^[^ ]*//' FILE | xxd -r -p | dd conv=swab >COPY"
-_HEX = "turn it back: sed 's/0x//g; s/,//g' FILE | xxd -r -p >COPY"
+# Marks of a quotation may be before an address, and text after the bytes.
+_ADDRESS = "s/^[^0-9A-Fa-f]*(0x)?[0-9A-Fa-f]+:?//"
+_COLON = "turn it back: xxd -r -c {size} FILE >COPY"
+_BYTES = f"turn it back: sed -E '{_ADDRESS}; s/^ *//; s/( {{3,}}|[|>]).*//' FILE | xxd -r -p >COPY"
+_TCPDUMP = f"turn it back: sed -E '{_ADDRESS}; s/^ *//; s/ {{2,}}.*//' FILE | xxd -r -p >COPY"
+_WORDS = f"turn it back: sed -E '{_ADDRESS}' FILE | xxd -r -p | dd conv=swab >COPY"
+_HEX = "turn it back: sed 's/,//g' FILE | xxd -r -p >COPY"
+# Between them there may be words of a program, with letters that are digits.
+_CONSTANTS = "turn it back: grep -oE '0x[0-9A-Fa-f]{2}' FILE | cut -c3- | xxd -r -p >COPY"
+_LETTERS = "turn it back: sed '/-/d' FILE | base64 -d >COPY"
 _ASK = "get the file itself"
 
 
@@ -48,8 +54,15 @@ def recognise(start: bytes) -> tuple[str, str, str] | None:
             gaps = re.search(rb"^\*\r?$", start[:size], re.MULTILINE) is not None
             more = "; its lines of * stand for repeats left out: dump again with -v, or get the file" if gaps else ""
             what = f"{name} of {of}" if of else f"{name}, text in the place of bytes"
-            return what, f"line {number + 1} is {quote(line.rstrip()[:_QUOTED])}", do + more
+            return what, f"line {number + 1} is {quote(line.rstrip()[:_QUOTED])}", _from(number, do) + more
     return None
+
+
+def _from(number: int, do: str) -> str:
+    """What to do with the lines from that number on, which are counted from 0: what is before them stays out."""
+    if not number or ">COPY" not in do:
+        return do
+    return do.replace(" FILE", "").replace("back: ", f"back: tail -n +{number + 1} FILE | ")
 
 
 def _made(line: bytes, after: list[bytes]) -> Iterator[tuple[str, str, bytes]]:
@@ -59,7 +72,8 @@ def _made(line: bytes, after: list[bytes]) -> Iterator[tuple[str, str, bytes]]:
         groups = found[3].replace(b"-", b" ").split()
         size = len(groups[0]) // 2
         data = bytes.fromhex(b"".join(groups).decode())
-        yield "a hex dump", _COLON if found[2] else _BYTES, data
+        do = _BYTES if not found[2] else _TCPDUMP if b"0x" in line else _COLON.format(size=len(data))
+        yield "a hex dump", do, data
         if size > 1:
             data = b"".join(data[at : at + size][::-1] for at in range(0, len(data), size))
             yield "a hex dump", _WORDS if size == 2 else _ASK, data
@@ -71,10 +85,14 @@ def _made(line: bytes, after: list[bytes]) -> Iterator[tuple[str, str, bytes]]:
     elif _PLAIN.match(line):
         # A line may be shorter than a magic.
         digits = b"".join(found[1] for part in (line, *after) if (found := _PLAIN.match(part.rstrip())))
-        yield "hex digits", _HEX, bytes.fromhex(re.sub(rb"0x|[ ,]", b"", digits).decode())
+        yield (
+            "hex digits",
+            _CONSTANTS if b"0x" in line else _HEX,
+            bytes.fromhex(re.sub(rb"0x|[ ,]", b"", digits).decode()),
+        )
     elif _BASE64.match(line):
         try:
-            yield "base64", "turn it back: base64 -d FILE >COPY", a2b_base64(line[: len(line) // 4 * 4])
+            yield "base64", _LETTERS, a2b_base64(line[: len(line) // 4 * 4])
         except Error:
             pass
     elif line.startswith(b"begin ") and after:

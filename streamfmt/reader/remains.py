@@ -35,9 +35,10 @@ def recognise(start: bytes, complete: bool, at: int) -> Found | None:
     if not start:
         return None
     if not any(start):
-        what = "all" if complete else "the first"
+        what = "all" if complete and len(start) > 1 else "its" if complete else "the first"
+        size = f"{len(start):,} bytes are" if len(start) > 1 else "one byte is"
         hint = "data was never written, or lost: see whether the save ended and the disk was full; " + _AGAIN
-        return "zeros, not a migration stream", f"{what} {len(start):,} bytes are zero", hint
+        return "zeros, not a migration stream", f"{what} {size} zero", hint
     return (
         pastes.recognise(start) or _beheaded(start, at) or _missed(start, at) or _later(start, at) or _part(start, at)
     )

@@ -140,7 +140,7 @@ def recognised(line: str) -> list[Found]:
 
     A toolstack may quote the message of another in its own, so a line can say several things.
     """
-    line = " ".join(_COLOUR.sub("", line[:LINE_MAX]).split())
+    line = _bare(" ".join(_COLOUR.sub("", line[:LINE_MAX]).split()))
     found: list[tuple[int, int, Found]] = []
     for pattern, piece, compiled, known in _patterns():
         match = compiled.search(line) if piece in line else None
@@ -149,6 +149,12 @@ def recognised(line: str) -> list[Found]:
             found.append((*match.span(), Found(message(line), known, pattern, values)))
     roles = ("cause", "effect", "progress")
     return [row for _, _, row in sorted(found, key=lambda row: (roles.index(row[2].known.role), row[0]))]
+
+
+def _bare(line: str) -> str:
+    """A line without the quotes that it may have been copied with."""
+    line = line.strip()
+    return line[1:-1] if len(line) > 1 and line[0] == line[-1] and line[0] in "\"'`" else line
 
 
 def message(line: str) -> str:
@@ -161,7 +167,7 @@ def message(line: str) -> str:
 
 def logged(line: str) -> bool:
     """Whether a line begins as lines of logs do."""
-    return _BEFORE.match(line) is not None
+    return _BEFORE.match(_bare(line)) is not None
 
 
 def _words(text: str) -> frozenset[str]:

@@ -197,12 +197,30 @@ def test_pastes(layer: str, form: str) -> None:
     assert identity.hint
 
 
-@pytest.mark.parametrize("form", ["hexdump", "xxd", "words", "plain", "array", "base64"])
+def _lines(form: str, size: int, of: Callable[[bytes], str]) -> Callable[[bytes], bytes]:
+    """A dump of lines of so many bytes, each made of its address and those."""
+    return lambda data: "".join(form % (size * n, of(piece)) for n, piece in enumerate(_cut(data, size))).encode()
+
+
+# Marks of quotation, letters beside the bytes, and lines around them: no command turns those back.
+SURROUNDED: dict[str, Callable[[bytes], bytes]] = {
+    "a quotation": _lines("> %08x  %s  |a fed bee|\n", 16, lambda data: data.hex(" ")),
+    "indented": _lines("    %08x  %s  |a fed bee|\n", 16, lambda data: data.hex(" ")),
+    "a packet": _lines("\t0x%04x:  %s  a.fed.bee\n", 16, lambda data: data.hex(" ", -2)),
+    "text after it": _lines("%04x   %s   a fed bee\n", 16, lambda data: data.hex(" ")),
+    "long lines": _lines("%08x: %s  a fed bee\n", 32, lambda data: data.hex(" ", -2)),
+    "a program": lambda data: b"char face[] = {\n" + PASTES["array"][0](data) + b"\n};\nint face_len = 960;\n",
+    "armour": lambda data: b"-----BEGIN DATA-----\n" + base64.encodebytes(data) + b"-----END DATA-----\n",
+    "a letter": lambda data: b"Content-Type: application/data\n\n" + base64.encodebytes(data),
+}
+
+
+@pytest.mark.parametrize("form", ["hexdump", "xxd", "words", "plain", "array", "base64", *SURROUNDED])
 def test_hints_turn_pastes_back(form: str, tmp_path: Path) -> None:
     """The command does what it promises, on a copy."""
     if not any(Path(folder, "xxd").exists() for folder in ("/usr/bin", "/bin", "/usr/local/bin")):
         pytest.skip("xxd is not installed")
-    text = PASTES[form][0](LIBXC[:960])
+    text = (PASTES[form][0] if form in PASTES else SURROUNDED[form])(LIBXC[:960])
     (tmp_path / "FILE").write_bytes(text)
     command = streamfmt.identify(text).hint.removeprefix("turn it back: ")
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
@@ -253,3 +271,16 @@ def test_as_another_form(layer: str, form: Any) -> None:
     (finding,) = outcome.findings
     assert f"try --as {layer}, or no --as" in finding.message
     assert f"try --as {layer}" in streamfmt.identify(DATA[layer], form=form).doubt
+
+
+@pytest.mark.parametrize("layer", ["xl-migrate", "xl"])
+def test_a_long_magic_in_utf_16(layer: str) -> None:
+    """What a transfer has made longer than the first bytes that are looked at is known by those."""
+    data = b"\xff\xfe" + MAGICS[layer].decode("latin-1").encode("utf-16-le") + bytes(64)
+
+    assert "it became UTF-16" in streamfmt.identify(data).evidence
+
+
+def test_one_zero() -> None:
+    """One byte is no bytes."""
+    assert streamfmt.identify(b"\0").evidence == "its one byte is zero"

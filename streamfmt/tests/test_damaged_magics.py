@@ -131,3 +131,14 @@ def test_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, shown.splitlines()[1:])) <= 80
     assert main(["verify", str(path)]) == 1
     assert "the marker is damaged: byte 3 is 0xfe, expected 0xff\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("at", [4, 20, 27])
+@pytest.mark.parametrize("lost", [0, 1], ids=["added", "lost"])
+def test_a_byte_lost_or_added_in_a_magic(lost: int, at: int) -> None:
+    """What follows is out of its place, so nothing of it is judged."""
+    data = GOOD[STREAMS["xl"]].render()
+    outcome = streamfmt.verify(data[:at] + b"Q" * (1 - lost) + data[at + lost :])
+
+    assert not outcome.conforms
+    assert not outcome.findings

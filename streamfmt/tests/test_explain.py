@@ -74,6 +74,8 @@ def test_words(capsys: pytest.CaptureFixture[str]) -> None:
         ("padding colo xapi", "no clause has padding and colo and xapi; try fewer of them"),
         ("zzz", "no clause has zzz\n"),
         ("PAGE_DATA zzz", "no clause has zzz\n"),
+        ("A\x1b[31m", "no clause or record A\\x1b[31m"),
+        ("x" * 9000, f"no clause has {'x' * 300}"),
     ],
 )
 def test_unknown(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +86,7 @@ def test_unknown(words: str, message: str, capsys: pytest.CaptureFixture[str]) -
     assert not shown.out
     assert message in shown.err
     assert shown.err.count("\n") == 1
+    assert len(shown.err) < 1000
 
 
 def test_words_in_quotes(capsys: pytest.CaptureFixture[str]) -> None:

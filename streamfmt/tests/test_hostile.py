@@ -13,7 +13,7 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED
 from .support.hostile_streams import FLOODS, LIARS
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
-_SIZE = (8 if _THOROUGH else 1) << 20
+_SIZE = (16 if _THOROUGH else 1) << 19
 # Floods of 24-byte records, what most of an image could be made of.
 _LONG = [name for name in FLOODS if name.startswith("entries-")] if _THOROUGH else ["entries-mixed"]
 _LONG_SIZE = (64 if _THOROUGH else 8) << 20

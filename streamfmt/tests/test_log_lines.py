@@ -20,7 +20,7 @@ from ..conformance.peers import RELEASE
 from ..conformance.predictions import PEERS
 from ..corpus.entries import REAL, folder
 from ..schema.clauses import registry
-from ..schema.log_lines import Found, LogLine, filled, known_lines, literal, message, nearest, recognised, words
+from ..schema.log_lines import Found, LogLine, filled, known_lines, literal, logged, message, nearest, recognised, words
 from .support import log_lines, peers
 from .support.good_streams import HVM, PV
 from .test_cli import conforms_to
@@ -301,3 +301,14 @@ def test_quoted_lines_say_both(capsys: pytest.CaptureFixture[str]) -> None:
     found: list[Found] = recognised(f'Emu_manager_failure("Received error from emu-manager: xenguest {SAID}")')
 
     assert [row.known.reader for row in found] == ["libxenguest", "XAPI", "XAPI"]
+
+
+@pytest.mark.parametrize("quote", ["'", '"', "`"])
+def test_a_line_with_its_quotes(quote: str) -> None:
+    """Quotes around a line are no part of it; one at an end is."""
+    line = "xc: error: Failed to read Record Header from stream (0 = Success): Internal error"
+    (whole,), (quoted,), (one,) = map(recognised, (line, f"{quote}{line}{quote}", line + quote))
+
+    assert quoted == whole
+    assert logged(f"{quote}{line}{quote}")
+    assert one.known == whole.known

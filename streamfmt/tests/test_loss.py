@@ -171,3 +171,94 @@ def test_exactly() -> None:
     assert streamfmt.verify(_gap([0x20], 3, 1448)[0], exact=True).counts == {LOST: 1}
     text = REMUS_HVM.before("libxc.X86_TSC_INFO", raw(b"libxl: error: it failed\n")).render()
     assert streamfmt.verify(text, exact=True).counts == {LOST: 1}
+
+
+def _counts(data: bytes) -> dict[str, int]:
+    """How often each clause is broken that is more than a note."""
+    counts = streamfmt.verify(data).counts
+    return {clause: count for clause, count in counts.items() if tables.SEVERITY[clause] != "note"}
+
+
+@pytest.mark.parametrize("stream", [HVM, LIBXL_HVM, XL_HVM], ids=["hvm", "libxl", "xl"])
+@pytest.mark.parametrize(
+    "got",
+    [
+        pack("<II", 0, 2_400_000),
+        pack("<II", 0, 4) + bytes(8) + b"\x5a" * 64,
+        pack("<II", 0x18000000, 0) + pack("<II", 0, 8),
+    ],
+    ids=["beyond", "then-nothing-known", "after-an-odd-one"],
+)
+def test_what_reads_as_an_early_end(stream: Draft, got: bytes) -> None:
+    """An END with a body, that records which every saver sends have not come before, nor anything known after it."""
+    outcome = streamfmt.verify(stream.upto("libxc.X86_TSC_INFO").render() + got + b"\x5a" * 40)
+
+    assert outcome.counts == {LOST: 1}
+    assert outcome.findings[0].message.count("never came") == 1
+
+
+@pytest.mark.parametrize("stream", [HVM, LIBXL_HVM, XL_HVM], ids=["hvm", "libxl", "xl"])
+def test_zeros_before_a_record(stream: Draft) -> None:
+    """A few zeros where HVM_PARAMS should be are not the ENDs that they look like: a record of the image follows."""
+    broken = stream.before("libxc.HVM_PARAMS", raw(bytes(16)))
+
+    assert _counts(broken.render()) == {"STREAM-ZEROS": 1}
+
+
+def test_an_early_end_is_one_where_sound_records_follow() -> None:
+    """One that only lacks records is judged by those, whatever is wrong with its own length."""
+    early = LIBXL_HVM.without("libxc.HVM_PARAMS")
+    data = bytearray(early.render())
+    assert _counts(bytes(data)) == {"LIBXC-HVMPARAMS-PRESENT": 1}
+
+    at = early.offset("libxc.END")
+    data[at : at + 8] = pack("<II", 0, 8) + bytes(8)
+    assert _counts(bytes(data)) == {"LIBXC-HVMPARAMS-PRESENT": 1, "LIBXC-REC-ZEROLEN": 1}
+
+
+def test_a_context_that_lost_bytes() -> None:
+    """What the rest of a body breaks is part of the loss; what is quoted is there, even if the input ends soon."""
+    data, at = HVM.upto("libxc.END").render() + b"\xa5" * 40, HVM.offset("libxc.HVM_CONTEXT") + 40
+    outcome = streamfmt.verify(data[:at] + data[at + 3 :])
+
+    assert outcome.counts == {LOST: 1}
+    assert "another" not in outcome.findings[0].message
+    assert "a5 a5 a5" in outcome.findings[0].message
+
+
+def test_zeros_from_inside_a_record_on() -> None:
+    """What a record breaks whose rest is zeros is part of the same loss, which begins with it."""
+    stream = HVM.without("libxc.HVM_PARAMS")
+    data, at = stream.render(), stream.offset("libxc.HVM_CONTEXT")
+    (finding,) = streamfmt.verify(data[: at + 60] + bytes(len(data) - at)).findings
+
+    assert (finding.clause, finding.offset) == ("STREAM-ZEROS", at)
+    assert "and in HVM_CONTEXT before that" in finding.message
+
+
+def test_text_inside_a_body() -> None:
+    """The rest of a body that a program's text got into is not taken for where records go on."""
+    at = HVM.offset("libxc.X86_MSR_POLICY") + 20
+    data, text = HVM.render(), b"xc: info: Saving memory: iter 4/16\r\n"
+    outcome = streamfmt.verify(data[:at] + text + data[at:])
+
+    assert outcome.counts == {LOST: 1}
+    assert "go on" not in outcome.findings[0].message
+
+
+def test_an_endless_length_after_an_odd_record() -> None:
+    """A length that nothing has ends a row of odd records though its type is known."""
+    data = HVM.upto("libxc.X86_TSC_INFO").render() + pack("<4I", 0x18000000, 0, 0, 0xDB000000) + bytes(64)
+
+    assert streamfmt.verify(data).counts == {LOST: 1}
+
+
+def test_a_configuration_that_lost_bytes() -> None:
+    """Its text and the stream that begins too early are one finding."""
+    data = bytearray(XL_HVM.render())
+    at = XL_HVM.offset("libxl.header") - 30
+    del data[at : at + 7]
+
+    outcome = streamfmt.verify(bytes(data))
+    assert outcome.counts == {LOST: 1}
+    assert "in the configuration" in outcome.findings[0].message

@@ -33,7 +33,7 @@ from .support.unlike import unexplained, unsupported, unused
 
 # With STREAMFMT_WHOLE=1 in the environment the other releases, too, are asked about the whole set.
 WHOLE = os.environ.get("STREAMFMT_WHOLE") == "1"
-EVERY = 8
+EVERY = 24
 
 
 @pytest.fixture(scope="module", autouse=True)

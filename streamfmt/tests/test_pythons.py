@@ -27,7 +27,7 @@ from .support import pythons, verdicts
 from .support.good_streams import HVM
 from .support.vector import judge, reported
 
-GENERATED, RUNS = 1000, 250
+GENERATED, RUNS = 400, 100
 # A hang guard for an interpreter that takes a few seconds.
 HANG = 300
 
@@ -164,7 +164,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_asked(made: Path) -> None:
-    """A thousand streams, each twice, of both verdicts; nothing is wrong with the corpus or the patterns."""
+    """Hundreds of streams, each twice, of both verdicts; nothing is wrong with the corpus or the patterns."""
     answers = (made / "answers").read_text(encoding="utf-8").splitlines()
     streams = list(verdicts.read(made / "streams"))
 

@@ -114,7 +114,7 @@ def test_text_is_passed_over(text: bytes, key: str) -> None:
     assert (found.key == "text") == plain
     if plain:
         assert (found.sizes, found.inner) == ((len(text),), key)
-        assert f"{len(text):,} bytes of text before " in found.name
+        assert f"{len(text):,} byte{'s' if len(text) > 1 else ''} of text before " in found.name
         assert f"at offset {len(text)})" in found.evidence
 
 
@@ -166,6 +166,16 @@ def test_text_before_what_is_only_named(key: str) -> None:
     assert found.name.startswith(f"{len(BANNER)} bytes of text before ")
     assert f"at offset {len(BANNER)}; it begins 'Last login" in found.evidence
     assert judge([BANNER + data + bytes(100)]).verdict == NOT_JUDGED
+
+
+@pytest.mark.parametrize("blanks", range(3))
+def test_text_of_other_languages_is_quoted(blanks: int) -> None:
+    """A character that the quotation ends inside is left out of it."""
+    (finding, *_) = judge([b" " * blanks + "\N{EURO SIGN}".encode() * 30 + b"\n" + XL_HVM.render()]).findings
+
+    assert finding.clause == "STREAM-TEXT"
+    assert finding.message.endswith("\N{EURO SIGN}'")
+    assert judge([b"\n" + XL_HVM.render()]).findings[0].message.startswith("1 byte of text comes first")
 
 
 def test_text_after_the_greeting_is_of_the_sender_only() -> None:

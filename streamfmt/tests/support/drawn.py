@@ -15,7 +15,7 @@ from .good_streams import GOOD
 from .vector import Table, Vector, judged
 
 # Of each clause: so many that every part of its rule is broken by one, in whatever order they come.
-_COUNT = 24
+_COUNT = 12
 # Larger ones show nothing that small ones do not.
 _SIZE_MAX = 60_000
 
