@@ -12,7 +12,6 @@ import sys
 from ..convert.extract import JSON, RAW, TEXT, USUAL, SeveralError, Taking, refused
 from ..convert.parts import ALIASES, KNOWN, NAMES, Wanted
 from ..io.copying import Copying
-from ..io.outputs import Output, output
 from ..io.sources import reason
 from ..reader.registry import FORMS
 from . import inputs
@@ -20,9 +19,12 @@ from . import inputs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from typing import IO
 
+    from ..codec.content import Buffer
     from ..convert.listing import Listing
+    from ..io.outputs import Output
     from ..io.sources import Driven, Source
 
 EXAMPLES = f"""parts:
@@ -74,9 +76,11 @@ def run(args: argparse.Namespace) -> int:
     wanted = Wanted(args.part)
     if args.output == "-":
         return _to_stdout(args, wanted)
+    from ..io.outputs import FileOutput
+
     try:
         with inputs.Writing():
-            out = output(args.output)
+            out = FileOutput(args.output)
             try:
                 status, size = _take(args, wanted, out)
             except BaseException:
@@ -130,36 +134,62 @@ def _same(first: str, second: str) -> bool:
 def _to_stdout(args: argparse.Namespace, wanted: Wanted) -> int:
     """To standard output: a stream as it comes, and what is shorter when it is known to be whole."""
     if wanted.name in FORMS:
+        from ..io.outputs import output
+
         out = output(1)
         status, _ = _take(args, wanted, out)
         out.flush()
         return status
-    from shutil import copyfileobj
-    from tempfile import SpooledTemporaryFile
-
-    with SpooledTemporaryFile(_SPOOL) as spool:
-        out = output(spool)
-        status, _ = _take(args, wanted, out)
-        if not status:
-            out.finish()
-            spool.seek(0)
-            copyfileobj(spool, _stdout())
-            _stdout().flush()
+    held = _Held()
+    status, _ = _take(args, wanted, held)
+    if not status:
+        held.give(sys.stdout.buffer)
     return status
 
 
-def _stdout() -> IO[bytes]:
-    return sys.stdout.buffer
+class _Held:
+    """What takes bytes until all are there: in memory, and if there are many in a temporary file."""
+
+    fd = -1
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._file: IO[bytes] | None = None
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        for buffer in buffers:
+            self._data += buffer
+        if len(self._data) > _SPOOL:
+            if self._file is None:
+                from tempfile import TemporaryFile  # few parts are so long
+
+                self._file = TemporaryFile()  # noqa: SIM115 - it is closed with this
+            self._file.write(self._data)
+            self._data.clear()
+
+    def flush(self) -> None:
+        pass
+
+    def give(self, out: IO[bytes]) -> None:
+        """All of it to `out`."""
+        if self._file is not None:
+            from shutil import copyfileobj
+
+            self._file.seek(0)
+            copyfileobj(self._file, out)
+            self._file.close()
+        out.write(self._data)
+        out.flush()
 
 
-def _take(args: argparse.Namespace, wanted: Wanted, out: Output) -> tuple[int, int]:
+def _take(args: argparse.Namespace, wanted: Wanted, out: Output | _Held) -> tuple[int, int]:
     """Take the part out; the exit status, and how many bytes were written."""
     taking = Taking(wanted, args.how, args.form)
     written = 0
 
     def copy(pump: Driven, source: Source, progress: object) -> None:
         nonlocal written
-        copying = Copying(source, out, taking.plan)
+        copying = Copying(source, out, taking.plan)  # type: ignore[arg-type] # what is held takes bytes like an output
         try:
             copying.run(pump, progress)  # type: ignore[arg-type] # it is what run_reader gives
         finally:

@@ -11,6 +11,7 @@ from functools import cached_property
 from .. import tables
 from ..checks.verifier import Verifier
 from ..errors import FieldError
+from ..field_tables import FIELDS
 from ..io.sources import FileSource, drive
 from ..io.spliced import Spliced
 from ..reader import configuration
@@ -93,7 +94,7 @@ class Edit:
         where = found[0]
         fixed = tables.SIZES[where.path]
         length = where.length - fixed
-        counted = next(iter(tables.FIELDS[where.path].values())) if fixed else None
+        counted = next(iter(FIELDS[where.path].values())) if fixed else None
         if counted is not None:
             raw = self.read(where.body + counted[0], counted[1])
             length = min(length, int.from_bytes(raw, where.layer.byte_order))
@@ -112,7 +113,7 @@ class Edit:
         more = len(new) - len(old)
         if more:
             if counted is not None:
-                self._add(where, where.path, next(iter(tables.FIELDS[where.path])), where.body, more)
+                self._add(where, where.path, next(iter(FIELDS[where.path])), where.body, more)
             self._lengthen(locating, where, more)
         self._flag(locating, where, new)
 
@@ -127,14 +128,14 @@ class Edit:
 
     def _add(self, where: Found, path: str, name: str, at: int, more: int) -> None:
         """Make a field that is a length larger, or smaller, of the header or record that begins at `at`."""
-        row = tables.FIELDS[path][name]
+        row = FIELDS[path][name]
         value = int.from_bytes(self.read(at + row[0], row[1]), where.layer.byte_order) + more
         self._take(put(f"{path}.{name}", row, at + row[0], str(value), where.layer.order, self.read))
 
     def _flag(self, locating: Locating, where: Found, new: bytes) -> None:
         """The header's flag for a configuration that is JSON, where it has one."""
         header = locating.headers.get(where.layer.path)
-        row = tables.FIELDS[header.path].get(_JSON_FLAG) if header is not None else None
+        row = FIELDS[header.path].get(_JSON_FLAG) if header is not None else None
         if header is None or row is None:
             return
         value = str(int(configuration.parse(new.lstrip()[:1]).form == "json"))

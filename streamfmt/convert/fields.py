@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..errors import FieldError
+from ..field_tables import FIELDS, LISTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     # Gives bytes of the file as it is now: from an offset on, so many.
     Read = Callable[[int, int], bytes]
-    # As in tables.FIELDS.
+    # As in field_tables.FIELDS.
     Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str]]
 
 _CONTEXT = "libxc.HVM_CONTEXT"
@@ -58,7 +59,7 @@ def change(target: Target, found: Found | None, value: str, read: Read) -> Chang
     if path not in tables.FORMATS:
         raise FieldError(target.text, f"it has no fields with names; {target.name}@OFFSET=HEX sets bytes")
     members = _members(path)
-    if members and place not in tables.FIELDS.get(path, {}) and not {".", "["} & {*place}:
+    if members and place not in FIELDS.get(path, {}) and not {".", "["} & {*place}:
         at, row = _member(target, path, start, length, order, members, read)
     else:
         at, row = _place(target, path, start, length, order, place, read)
@@ -136,20 +137,20 @@ def _bytes(target: Target, start: int, stop: int, value: str, read: Read) -> Cha
 def _place(target: Target, path: str, start: int, length: int, order: str, place: str, read: Read) -> tuple[int, Row]:
     """Where a field lies in a body, and its row."""
     at = start
-    while "[" in place and (row := tables.LISTS.get(path, {}).get(place.partition("[")[0])) is not None:
+    while "[" in place and (row := LISTS.get(path, {}).get(place.partition("[")[0])) is not None:
         offset, unit, element, times = row
         number, bracket, rest = place.partition("[")[2].partition("]")
         if not bracket or not number.isdecimal() or len(number) > 9:
             raise FieldError(target.text, f"{place} has no number in brackets")
         if isinstance(times, str) and times:
-            field = tables.FIELDS[path][times]
+            field = FIELDS[path][times]
             times = int.from_bytes(read(at + field[0], field[1]), "big" if field[4] or order == ">" else "little")
         room = max(start + length - at - offset, 0) // unit
         there = room if isinstance(times, str) else min(times, room)
         if int(number) >= there:
             raise FieldError(target.text, f"there are {there} of them, counted from 0")
         at, path, place = at + offset + unit * int(number), element, rest.removeprefix(".")
-    known = tables.FIELDS.get(path, {})
+    known = FIELDS.get(path, {})
     if place in known:
         return at + known[place][0], known[place]
     return _by_schema(target, path, at, start + length - at, order, place, read)
@@ -171,7 +172,7 @@ def _by_schema(
 
     layout = layouts().get(path)
     if layout is None:
-        known = ", ".join(tables.FIELDS.get(path, ()))
+        known = ", ".join(FIELDS.get(path, ()))
         raise FieldError(target.text, f"{path} has no field {place}" + (f", only {known}" if known else ""))
     try:
         at, row, _ = Places(layout, length, order, hold).find(place)
@@ -183,16 +184,16 @@ def _by_schema(
 
 def _members(path: str) -> str:
     """The list of a body whose elements have an index and a value; empty if it has none."""
-    for name, (_, _, element, _) in tables.LISTS.get(path, {}).items():
-        if {"index", "value"} <= tables.FIELDS[element].keys():
+    for name, (_, _, element, _) in LISTS.get(path, {}).items():
+        if {"index", "value"} <= FIELDS[element].keys():
             return name
     return ""
 
 
 def _member(target: Target, path: str, start: int, length: int, order: str, name: str, read: Read) -> tuple[int, Row]:
     """The value of the element whose index has a name, or is a number."""
-    offset, unit, element, _ = tables.LISTS[path][name]
-    index, value = tables.FIELDS[element]["index"], tables.FIELDS[element]["value"]
+    offset, unit, element, _ = LISTS[path][name]
+    index, value = FIELDS[element]["index"], FIELDS[element]["value"]
     key = target.place
     wanted = _number(target.text, key.upper() if key.upper() in index[7].values() else key, index[3], False, index[7])
     raw = read(start + offset, min(length - offset, _LIST_MAX))

@@ -6,8 +6,7 @@ container; or the body of any record, by its path.
 
 from __future__ import annotations
 
-import re
-from struct import unpack
+from _struct import unpack
 
 from .. import tables
 from ..reader.events import describe
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 # decoded; strings in pairs become lines.
 BYTES, SOURCE, BASE64, PAIRS = "bytes", "source", "base64", "pairs"
 CONFIGURATION = "configuration"
+# Records of legacy streams that have the device model's state after their signature and its length.
+_LEGACY_STATES = ("QEMU_0002", "QEMU_REMUS", "QEMU_XAPI")
 # Names of parts, and what they are, by the records that have them; a guest's configuration is in those that the layers'
 # rows name.
 NAMED: dict[str, tuple[str, str]] = {
@@ -38,6 +39,12 @@ NAMED: dict[str, tuple[str, str]] = {
     "xapi.VARSTORED": ("varstore", BYTES),
     "xapi.SWTPM0": ("vtpm", BYTES),
     "xapi.SWTPM": ("vtpm", BASE64),
+    **{
+        f"{layer}.{name}": ("emulator", BYTES)
+        for layer, names in tables.RECORDS.items()
+        for name in names.values()
+        if name in _LEGACY_STATES
+    },
 }
 # Other words for them.
 ALIASES = {
@@ -51,7 +58,7 @@ ALIASES = {
 NAMES = tuple(dict.fromkeys(name for name, _ in NAMED.values()))
 PATHS = frozenset(f"{layer}.{name}" for layer, names in tables.RECORDS.items() for name in names.values())
 KNOWN = frozenset((*NAMES, *ALIASES, *FORMS, *PATHS))
-_SELECTOR = re.compile(r"(.+?)(?:\[(\d{1,9})\])?")
+_DIGITS = 9
 
 
 class Wanted:
@@ -61,12 +68,14 @@ class Wanted:
 
     def __init__(self, text: str) -> None:
         """Read "name" or "name[number]".  Raises ValueError."""
-        found = _SELECTOR.fullmatch(text)
-        name = found[1] if found else text
+        name, bracket, number = text.partition("[")
+        number = number.removesuffix("]")
         self.name = ALIASES.get(name, name)
-        self.number = int(found[2]) if found and found[2] else None
+        self.number = int(number) if number.isdecimal() and len(number) <= _DIGITS else None
         if self.name not in KNOWN:
             raise ValueError(name)
+        if (bracket and text != f"{name}[{number}]") or (bracket and self.number is None):
+            raise ValueError(text)
 
     @property
     def names(self) -> Collection[str]:

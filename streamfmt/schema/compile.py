@@ -31,9 +31,7 @@ from __future__ import annotations
 _ENTRY = re.compile(r"\.PAGE_(?:DATA|BATCH)\.entries\.")
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
-_TYPES = {"FIELDS": "dict[str, dict[str, tuple[int, int, int, int, bool, bool, bool, dict[int, str]]]]"}
-_TYPES |= {"LISTS": "dict[str, dict[str, tuple[int, int, str, int | str]]]"}
-_TYPES |= {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
+_TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
 
 
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
@@ -194,8 +192,6 @@ def _layout_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "UNITS": {row.path: tuple(part.unit for part in row.parts) for row in varied},
         "LEAST": {row.path: row.least for row in varied},
         "PLACES": {row.path: {f.path: (f.offset, f.size) for f in row.fields} for row in every if row.fields},
-        "FIELDS": {row.path: found for row in every if (found := places.placed(row))},
-        "LISTS": {row.path: found for row in every if (found := places.lists(row))},
     }
 
 
@@ -363,9 +359,10 @@ def source(values: Mapping[str, Any] | None = None) -> str:
 
 
 def main() -> None:
-    target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tables.py")
-    with open(target, "w", encoding="utf-8") as file:
-        file.write(source())
+    for name, text in (("tables.py", source()), ("field_tables.py", places.source(_all_layouts(catalogue())))):
+        target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
+        with open(target, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .model import Field, Layout, Part
+
+_HEADING = '''"""Where fields and lists lie, written by `python -m streamfmt.schema.compile`.  Do not edit.
+
+They are apart from `tables`, which every command loads.  `schema.places` says what the values are.
+"""
+
+from __future__ import annotations
+'''
+_TYPES = {
+    "FIELDS": "dict[str, dict[str, tuple[int, int, int, int, bool, bool, bool, dict[int, str]]]]",
+    "LISTS": "dict[str, dict[str, tuple[int, int, str, int | str]]]",
+}
+
+
+def source(layouts: Iterable[Layout]) -> str:
+    """The text of streamfmt/field_tables.py."""
+    every = list(layouts)
+    lines = [_HEADING]
+    for name, of in (("FIELDS", placed), ("LISTS", lists)):
+        rows = [f"    {row.path!r}: {found!r}," for row in every if (found := of(row))]
+        lines += [f"{name}: {_TYPES[name]} = {{", *rows, "}"]
+    return "\n".join(lines) + "\n"
 
 
 def placed(layout: Layout) -> dict[str, tuple[Any, ...]]:

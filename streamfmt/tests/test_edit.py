@@ -18,14 +18,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .. import tables
+from .. import field_tables
 from ..cli.main import main
 from ..codec.decode import layouts
 from ..convert.edit import Edit
 from ..convert.source_text import put
 from ..errors import FieldError, StreamError
+from ..field_tables import FIELDS, LISTS
 from ..io.spliced import Spliced
-from ..schema.model import Field
+from ..schema.model import Field, layouts_within
+from ..schema.places import source as places_source
 from ..writer import Draft, Part
 from ..writer.builders import in_libvirt, in_xapi, in_xl
 from .support.good_streams import GOOD, HVM, LIBVIRT_HVM, LIBXL_HVM, REMUS_HVM, XAPI_HVM, XL_HVM
@@ -67,7 +69,7 @@ def places(part: Part) -> list[tuple[str, Field]]:
     """Fields of a part's fixed places, and of the first two elements of its lists, as an edit names them."""
     layout = layouts()[part.path]
     found = [(row.item.path, row.item) for row in layout.rows if isinstance(row.item, Field) and row.offset is not None]
-    for name, (_, _, element, _) in tables.LISTS.get(part.path, {}).items():
+    for name, (_, _, element, _) in LISTS.get(part.path, {}).items():
         inner = next(each.element for each in layout.parts if each.name == name)
         assert inner is not None
         for number in range(min(len(part.values.get(name, ())), 2)):
@@ -86,7 +88,7 @@ def test_one_field(data: st.DataObject) -> None:
     choices = [
         (number, place, row)
         for number, part in enumerate(stream.parts)
-        if part.path in layouts() and part.path not in magic and part.path in tables.FIELDS | tables.LISTS
+        if part.path in layouts() and part.path not in magic and part.path in FIELDS | LISTS
         for place, row in places(part)
     ]
     if not choices:
@@ -513,6 +515,13 @@ def test_records_of_checkpoints() -> None:
     assert edited(data, ("HVM_PARAMS[1].STORE_PFN", "5")) == (
         REMUS_HVM.patch("libxc.HVM_PARAMS", "params[0].value", 5, nth=1).render()
     )
+
+
+def test_tables_are_the_schemas() -> None:
+    """streamfmt/field_tables.py is what `make generate` writes."""
+    every = [inner for layout in layouts().values() for inner in layouts_within(layout)]
+
+    assert Path(str(field_tables.__file__)).read_text() == places_source(every)
 
 
 def test_page(tmp_path: Path) -> None:
