@@ -6,10 +6,12 @@ Each layer's row names the class that converts it, if there is anything to conve
 from __future__ import annotations
 
 from .. import tables
+from ..checks.findings import SEVERITIES
 from ..errors import UnfitError
 from ..reader.events import Sink
 from ..reader.registry import load
 from .report import Report
+from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ class Part:
     def truncated(self, at: int) -> None:
         """The input ends inside the layer."""
 
+    def trailing(self, at: int, count: int) -> None:
+        """So many bytes follow the layer, which is the outermost that has an end."""
+
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""
 
@@ -81,7 +86,7 @@ class Options:
         self.form = form
         self.guest = guest
         self.repair = repair
-        self.severity = severity
+        self.severity = {**severity, **dict.fromkeys(MENDED_ANYWAY, SEVERITIES[-1])}
         self.allow_loss = allow_loss
         self.wrapped = wrapped
         self.keeping = keeping
@@ -149,6 +154,9 @@ class Conversion(Sink):
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.part(layer.judge).truncated(at)
+
+    def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+        self.part(layer).trailing(at, count)
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         self.part(layer).inner(at, identity)

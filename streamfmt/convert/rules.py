@@ -79,6 +79,9 @@ RULES = {
     "MAP-PARAMS": Rule(MAPPED, "chunk to a parameter of HVM_PARAMS", "each has one parameter"),
     "MAP-VCPU": Rule(MAPPED, "vcpu's state to X86_PV_VCPU records", "the bytes of each stay as they are"),
     "MAP-ONLINE": Rule(CHANGED, "flag of vcpu 0 that it is online set", "Xen 3.0 leaves that to the receiver"),
+    "LEGACY-XSAVE-SIZE": Rule(
+        CHANGED, "XSAVE state of its own length, not that of xcnt", "so Xen 4.2.4, 4.3.1 and later write it"
+    ),
     "MAP-SHARED-INFO": Rule(MAPPED, "SHARED_INFO", "the page stays as it is"),
     "MAP-SPECIAL-PAGES": Rule(MAPPED, "special pages of the tail to HVM_PARAMS", "they are HVM parameters"),
     "MAP-HVM-CONTEXT": Rule(MAPPED, "HVM_CONTEXT", "Xen's own format has not changed"),
@@ -98,6 +101,7 @@ RULES = {
     "DROP-ACPI-IOPORTS": Rule(DROPPED, "place of the ACPI I/O ports", "receivers know 1 only"),
     "DROP-VERIFY": Rule(DROPPED, "ENABLE_VERIFY_MODE", "a checkpointed stream has no VERIFY"),
     "DROP-CUT": Rule(DROPPED, "what follows the last complete checkpoint", "receivers drop it, too"),
+    "DROP-TRAILING": Rule(DROPPED, "what follows the stream", "it does not belong to it"),
     "DROP-SIGNATURE": Rule(DROPPED, "signature of XAPI's old image", "it says nothing of the guest"),
     "LOSE-HEADER": Rule(LOST, "header around the stream, with its configuration", "no release after 4.4 reads it"),
     "LOSE-STATE": Rule(
@@ -120,8 +124,11 @@ RULES = {
     "REFUSE-BASE": Rule(
         REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
     ),
+    "REFUSE-XSAVE": Rule(REFUSED, "XSAVE state without xcr0 and xcr0_accum", "receivers take no less than these"),
     "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
     "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
 }
+# Breaches that converting mends by itself.
+MENDED_ANYWAY = ("LEGACY-XSAVE-SIZE",)
 # Breaches that --repair mends.
 MENDABLE = frozenset(name for name, rule in RULES.items() if rule.kind == MENDED)

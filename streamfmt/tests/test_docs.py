@@ -24,8 +24,10 @@ import streamfmt
 ROOT = Path(streamfmt.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {"streamfmt": "-m streamfmt", "verify-stream-v2": "-m streamfmt.cli.verify_stream_v2", "python": ""}
-# Files on the left of a pipe are in the corpus.
-RUNNABLE = re.compile(r"((?:zcat|head -c \d+) corpus/\S+ \| )?(streamfmt|verify-stream-v2|python) [^|]*$")
+# Files on the left of a pipe are in the corpus, or examples of a page.
+RUNNABLE = re.compile(
+    r"((?:zcat|head -c \d+) (?:corpus|docs/examples)/\S+ \| )?(streamfmt|verify-stream-v2|python) [^|]*$"
+)
 PROGRAM = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 

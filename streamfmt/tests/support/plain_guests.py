@@ -30,7 +30,8 @@ class Setup(NamedTuple):
     """A guest, and how it is saved.
 
     Of `vcpus` those are given that are online, in a guest of `highest` + 1.  `holes` are PFNs without a page, `broken`
-    those of pages that the memory has lost, `rounds` how often pages are sent, `batch` the most in one batch.
+    those of pages that the memory has lost, `unmapped` those that a PV guest's tail says have no page, by default the
+    holes, `rounds` how often pages are sent, `batch` the most in one batch.
     `checkpoints` are those after the first body, compressed if that is said.  `sender` is "xend" or "libxl".  `levels`
     are those of a PV guest's page tables, by default 4 or 3; 2 is what nothing newer can restore.
     """
@@ -48,7 +49,7 @@ class Setup(NamedTuple):
     batch: int = 1024
     verify: bool = False
     tmem: bool = False
-    unmapped: Sequence[int] = ()
+    unmapped: Sequence[int] | None = None
     regions: Sequence[Physmap] = ()
     checkpoints: int = 0
     compressed: bool = False
@@ -170,20 +171,20 @@ def context(setup: Setup, vcpu: int, version: int = 0) -> bytes:
     return plain.vcpu_context(word, **fields)
 
 
-def _order(setup: Setup) -> list[int]:
-    """PFNs in the order in which a round visits them."""
-    if not setup.variant.permuted:
-        return list(range(setup.p2m_size))
+def order(setup: Setup) -> list[int]:
+    """PFNs in the order in which a round visits them: up to 3.2 turned by ten bits, which leaves small guests as is."""
     bits = (setup.p2m_size - 1).bit_length()
-    order = []
+    if not setup.variant.permuted or bits <= 10:
+        return list(range(setup.p2m_size))
+    found = []
     for pfn in range(setup.p2m_size):
         turned = pfn
         while True:
-            turned = (turned << 10 % bits | turned >> (bits - 10 % bits)) & (1 << bits) - 1
+            turned = (turned << 10 | turned >> (bits - 10)) & (1 << bits) - 1
             if turned < setup.p2m_size:
                 break
-        order.append(turned)
-    return order
+        found.append(turned)
+    return found
 
 
 def early(setup: Setup, pfn: int) -> bool:
@@ -240,7 +241,7 @@ def _compressed(setup: Setup, sender: Compressor, pfns: Sequence[int], version: 
 def parameters(setup: Setup) -> dict[int, int]:
     """The values of the HVM chunks that the release writes, by their ids in their order."""
     values = {
-        plain.HVM_GENERATION_ID_ADDR: 0xFC0F0,
+        plain.HVM_GENERATION_ID_ADDR: 0x50F0,
         plain.HVM_IDENT_PT: 0xFEFFE000,
         plain.HVM_PAGING_RING_PFN: setup.special("paging"),
         plain.HVM_ACCESS_RING_PFN: setup.special("access"),
@@ -284,7 +285,7 @@ def _tail(setup: Setup, version: int) -> Iterator[Piece]:
         form = "remus" if setup.checkpoints and setup.sender == "xend" else form
         yield "QEMU", plain.qemu(form, setup.state + struct.pack("<I", version))
         return
-    yield "UNMAPPED", plain.unmapped(setup.word, setup.unmapped)
+    yield "UNMAPPED", plain.unmapped(setup.word, setup.holes if setup.unmapped is None else setup.unmapped)
     for at, vcpu in enumerate(setup.vcpus if setup.variant.words else (0,)):
         yield "VCPU", context(setup, vcpu, version)
         if "extv" in setup.blocks:
@@ -327,7 +328,7 @@ def _first_body(setup: Setup) -> Iterator[Piece]:
         yield "TMEM", plain.tmem(tmem, [_pool(setup)])
     if not live:
         yield from tsc
-    yield from _batches(setup, _order(setup), 0)
+    yield from _batches(setup, order(setup), 0)
     for version in range(1, setup.rounds):
         if version == setup.rounds - 1:
             if tmem is not None:
