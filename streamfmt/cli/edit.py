@@ -159,7 +159,7 @@ def _is(fd: int, path: str) -> bool:
 
 
 def _edit(args: argparse.Namespace, fd: int) -> int:
-    edit = Edit(fd, args.form)
+    edit = Edit(fd, args.form, args.guest)
     edit.make(args.fields, _rewrite(args))
     broken = edit.breaches()
     if broken and not args.force:

@@ -184,7 +184,7 @@ class _Held:
 
 def _take(args: argparse.Namespace, wanted: Wanted, out: Output | _Held) -> tuple[int, int]:
     """Take the part out; the exit status, and how many bytes were written."""
-    taking = Taking(wanted, args.how, args.form)
+    taking = Taking(wanted, args.how, args.form, args.guest)
     written = 0
 
     def copy(pump: Driven, source: Source, progress: object) -> None:
@@ -213,7 +213,7 @@ def _list(args: argparse.Namespace) -> int:
     from ..convert.listing import Listing
     from ..reader.identification import named
 
-    listing = Listing(args.form)
+    listing = Listing(args.form, args.guest)
     failure = inputs.run_reader(args.file, listing.reader, listing)
     listing.end()
     status = max(failure.status if failure else 0, int(listing.failure is not None))

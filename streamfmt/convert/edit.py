@@ -37,9 +37,10 @@ _JSON_FLAG = "mandatory_flags.json"
 class Edit:
     """The changes of one file, of descriptor `fd`, so far: `changes`, in the order in which they were asked for."""
 
-    def __init__(self, fd: int, form: str = "auto") -> None:
+    def __init__(self, fd: int, form: str = "auto", guest: str | None = None) -> None:
         self._fd = fd
         self._form = form
+        self._guest = guest
         os.lseek(fd, 0, os.SEEK_SET)
         self.size = FileSource(fd).size or 0
         self.changes: list[Change] = []
@@ -65,7 +66,7 @@ class Edit:
         """
         targets = [Target(path) for path, _ in assignments]
         named = [target for target in targets if target.name]
-        locating = Locating(named, self._form)
+        locating = Locating(named, self._form, self._guest)
         if named or rewrite is not None:
             source = FileSource(self._fd)
             try:
@@ -188,7 +189,7 @@ class Edit:
 
     def _judged(self, splices: Sequence[Splice]) -> Verifier:
         verifier = Verifier()
-        reader = Reader(verifier, self._form)
+        reader = Reader(verifier, self._form, guest=self._guest)
         drive(reader.pump, Spliced(self._fd, self.size, splices))
         reader.close()
         return verifier

@@ -70,8 +70,8 @@ class Taking(Parts):
     soon as it begins: then nothing after it is read.
     """
 
-    def __init__(self, wanted: Wanted, how: str = USUAL, form: str = "auto") -> None:
-        super().__init__(wanted.names, form)
+    def __init__(self, wanted: Wanted, how: str = USUAL, form: str = "auto", guest: str | None = None) -> None:
+        super().__init__(wanted.names, form, guest)
         self.plan = Plan(copying=False)
         self.taken: Part | None = None
         self.error: StreamError | None = None

@@ -23,8 +23,8 @@ MOST = 4096
 class Listing(Parts):
     """Collects the parts of a stream: the first :data:`MOST`, and how many `more` there were."""
 
-    def __init__(self, form: str = "auto") -> None:
-        super().__init__(frozenset((*NAMES, *FORMS)), form)
+    def __init__(self, form: str = "auto", guest: str | None = None) -> None:
+        super().__init__(frozenset((*NAMES, *FORMS)), form, guest)
         self.parts: list[Part] = []
         self.more = 0
         self._layers: dict[Part, Layer] = {}

@@ -122,8 +122,8 @@ class Parts(Stops):
     each piece of a stream, then :meth:`complete`.
     """
 
-    def __init__(self, names: Collection[str], form: str = "auto") -> None:
-        self.reader = Reader(self, form)
+    def __init__(self, names: Collection[str], form: str = "auto", guest: str | None = None) -> None:
+        self.reader = Reader(self, form, guest=guest)
         self.layers: list[Layer] = []
         self.every_page = _PAGE_DATA in names
         # What each record is the body of, of what is looked for.

@@ -102,8 +102,8 @@ class Locating(Stops):
     With `configuration` the records that have the guest's are found too.
     """
 
-    def __init__(self, targets: Sequence[Target], form: str = "auto") -> None:
-        self.reader = Reader(self, form)
+    def __init__(self, targets: Sequence[Target], form: str = "auto", guest: str | None = None) -> None:
+        self.reader = Reader(self, form, guest=guest)
         self.targets = targets
         self.found: dict[Target, list[Found]] = {target: [] for target in targets}
         self.configurations: list[Found] = []
