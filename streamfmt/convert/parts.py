@@ -125,7 +125,7 @@ class Parts(Stops):
     def __init__(self, names: Collection[str], form: str = "auto", guest: str | None = None) -> None:
         self.reader = Reader(self, form, guest=guest)
         self.layers: list[Layer] = []
-        self.every_page = _PAGE_DATA in names
+        self.every_page = any(name.endswith(_PAGES) for name in names)
         # What each record is the body of, of what is looked for.
         self._records = {path: [NAMED[path]] for path in NAMED if NAMED[path][0] in names}
         for path in PATHS.intersection(names):
@@ -263,4 +263,5 @@ class Parts(Stops):
 
 # Layers that are kept for a description.
 _LAYERS = 64
-_PAGE_DATA = "libxc.PAGE_DATA"
+# Records that a reader may hand over many at a time.
+_PAGES = (".PAGE_DATA", ".PAGE_BATCH")

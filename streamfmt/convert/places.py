@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"([\w-]+)(?:\[(\d{1,9})\])?(?:\.|(?=@)|$)")
 _BYTES = re.compile(r"(.*)@(0[xX][0-9a-fA-F]{1,16}|\d{1,20})")
 _LAYER = re.compile(r"([\w-]+)[./]")
+# Records that a reader may hand over many at a time.
+PAGES = ("PAGE_DATA", "PAGE_BATCH")
 # A record of any type, by its number.
 ANY = "record"
 # Layers by what their headers and records are called.
@@ -108,7 +110,7 @@ class Locating(Stops):
         self.found: dict[Target, list[Found]] = {target: [] for target in targets}
         self.configurations: list[Found] = []
         self.headers: dict[str, Found] = {}
-        self.every_page = any(target.name in (ANY, _PAGES) for target in targets)
+        self.every_page = any(target.name in (ANY, *PAGES) for target in targets)
         self._counts: dict[Target, int] = dict.fromkeys(targets, 0)
         self._records = 0
 
@@ -161,4 +163,3 @@ class Locating(Stops):
 
 
 _TWO = 2
-_PAGES = "PAGE_DATA"

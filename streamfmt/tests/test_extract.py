@@ -33,8 +33,9 @@ from .test_cli import conforms_to, run
 # All that hold a guest's memory, apart from legacy streams and what is around those.
 FORMS: tuple[Form, ...] = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate")
 # What each layer's bytes are: those of its own headers and records, and of what is inside.
-WITHIN = {"libxc": ("libxc",), "libxl": ("libxl", "libxc")}
-WITHIN |= {name: (name, *WITHIN["libxl"]) for name in ("xl", "libvirt", "xapi")}
+WITHIN = {"libxc": ("libxc",), "libxl": ("libxl", "libxc"), "legacy-64": ("legacy-64",), "legacy-32": ("legacy-32",)}
+_WRAPS = ("xl", "libvirt", "xapi", "xend", "xapi-legacy")
+WITHIN |= {name: (name, "libxl", "libxc", "legacy-64", "legacy-32") for name in _WRAPS}
 
 
 def expected(stream: Draft) -> dict[tuple[str, int], bytes]:
