@@ -136,6 +136,8 @@ class Parts(Stops):
         self._open: dict[Layer, Part] = {}
         self._inside: dict[Layer, Part] = {}
         self._last: Layer | None = None
+        # A state that goes as far as the input does, and is read piece by piece.
+        self._tail: Part | None = None
 
     # -- for the driver ---------------------------------------------------------------------------------------
 
@@ -197,6 +199,14 @@ class Parts(Stops):
             part.record, part.index = record.name, record.index
             if self.begun(part, record.layer):
                 program = self._body(part, record)
+        if record.name == _TAIL and _EMULATOR in self._names:
+            part = Part(_EMULATOR, self._number(_EMULATOR), record.layer.path, BYTES, record.end)
+            part.record, part.index = record.name, record.index
+            self._tail = part if self.begun(part, record.layer) else None
+        elif record.name == _TAIL_PIECE and self._tail is not None:
+            self._tail.length += record.length
+            self.stretch(self._tail, record.body, True)
+            self.stretch(self._tail, record.end, False)
         return program
 
     def pages(self, run: Run) -> None:
@@ -204,6 +214,10 @@ class Parts(Stops):
 
     def ended(self, layer: Layer, at: int) -> None:
         inner: Layer | None = layer
+        if self._tail is not None:
+            self._tail.whole = True
+            self.complete(self._tail)
+            self._tail = None
         while inner is not None:
             self._enter(inner.parent, at)
             part = self._open.pop(inner, None)
@@ -263,5 +277,7 @@ class Parts(Stops):
 
 # Layers that are kept for a description.
 _LAYERS = 64
+# The emulator's state at the end of an old legacy stream: what says that it follows, and pieces of it.
+_EMULATOR, _TAIL, _TAIL_PIECE = "emulator", "QEMU_TO_END", "QEMU_STATE"
 # Records that a reader may hand over many at a time.
 _PAGES = (".PAGE_DATA", ".PAGE_BATCH")

@@ -30,7 +30,7 @@ from ..writer import Draft, pages, raw, sized
 from .support.good_streams import GOOD, HVM, LIBXL_HVM, LIBXL_REMUS, MIGRATION, XAPI_UEFI, XL_HVM
 from .test_cli import conforms_to, run
 
-# All that hold a guest's memory, apart from legacy streams and what is around those.
+# All that hold a guest's memory and are generated.
 FORMS: tuple[Form, ...] = ("libxl", "libxc", "xl", "libvirt", "xapi", "xl-migrate")
 # What each layer's bytes are: those of its own headers and records, and of what is inside.
 WITHIN = {"libxc": ("libxc",), "libxl": ("libxl", "libxc"), "legacy-64": ("legacy-64",), "legacy-32": ("legacy-32",)}
@@ -57,6 +57,10 @@ def expected(stream: Draft) -> dict[tuple[str, int], bytes]:
                 body = body[: int.from_bytes(whole[start : start + 4], "little")]
             found[name, counts.get(name, 0)] = body
             counts[name] = counts.get(name, 0) + 1
+        if part.name == "QEMU_TO_END":
+            found["emulator", 0] = b""
+        if part.name == "QEMU_STATE":
+            found["emulator", 0] += whole[start:stop]
         for layer, inside in WITHIN.items():
             if part.path in (f"{layer}.header", f"{layer}.image_header"):
                 counts[layer] = counts.get(layer, 0) + 1
