@@ -53,10 +53,9 @@ class Edit:
         data = bytearray()
         while len(data) < count and (piece := os.pread(self._fd, count - len(data), at + len(data))):
             data += piece
-        if self._bytes:
-            for place in range(at, at + len(data)) if len(data) < len(self._bytes) else self._bytes:
-                if at <= place < at + len(data) and place in self._bytes:
-                    data[place - at] = self._bytes[place]
+        for place, byte in self._bytes.items():
+            if at <= place < at + len(data):
+                data[place - at] = byte
         return bytes(data)
 
     def make(self, assignments: Sequence[tuple[str, str]], rewrite: Rewrite | None) -> None:

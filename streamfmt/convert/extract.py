@@ -66,8 +66,8 @@ def refused(wanted: Wanted, how: str) -> str:
 class Taking(Parts):
     """Takes one part out of a stream: `plan` says which bytes go to the output.
 
-    `alone` says whether what was taken is known to be the only one, or the one that was asked for by its number, as
-    soon as it begins: then nothing after it is read.
+    `taken` is the part, None as long as there is none; `error` says why it is not had, once the input has ended.
+    Nothing is read after a part that can be the only one of its name, or was asked for by its number.
     """
 
     def __init__(self, wanted: Wanted, how: str = USUAL, form: str = "auto", guest: str | None = None) -> None:

@@ -267,6 +267,7 @@ WRONG = {
     "itself": (["{good}", "libxc", "-o", "{good}"], 2, "the input itself"),
     "absent": (["{good}", "varstore"], 1, "there is no varstore in it, only configuration, libxl"),
     "cut": (["{cut}", "emulator"], 1, "the input ends at"),
+    "cut, to a file": (["{cut}", "libxl", "-o", "{missing}"], 1, "the input ends at"),
     "no stream": (["{text}", "libxc"], 1, "not a migration stream"),
     "missing": (["{missing}", "libxc"], 3, "cannot read"),
     "directory": (["{folder}", "libxc"], 3, "directory"),
