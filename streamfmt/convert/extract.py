@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # How a part may be wanted: in its usual form, as it lies, as text for people, as JSON.
 USUAL, RAW, TEXT, JSON = "", "raw", "text", "json"
-# Bytes of a part that are made text of, or JSON: no toolstack writes a fifth of it.
-TEXT_MAX = 1 << 20
+# Bytes of a part that are made text of, or JSON: more than any toolstack writes, and they take a hundred times as many.
+TEXT_MAX = 256 << 10
 # What can be had of parts of each form.
 _HOW = {SOURCE: (USUAL, RAW, TEXT, JSON), PAIRS: (USUAL, RAW, TEXT, JSON), BASE64: (USUAL, RAW), BYTES: (USUAL, RAW)}
 _FORMS: dict[str, set[str]] = {}

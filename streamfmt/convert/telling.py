@@ -82,7 +82,7 @@ def _indented(data: bytes) -> bytes:
 
 
 # Members are moved to the right so often at most, and a list stays in a line that is no longer than this.
-_DEEP, _WIDTH = 32, 78
+_DEEP, _WIDTH = 16, 78
 _BARE = re.compile(rb"[!-~]+")
 _MARKS = b'"();#|\\'
 
