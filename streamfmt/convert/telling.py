@@ -8,7 +8,7 @@ from json import dumps, loads
 from typing import Any
 
 from ..reader import configuration
-from ..reader.configuration_forms import lists
+from ..reader.configuration_sexpr import lists
 from .parts import PAIRS, SOURCE
 
 
