@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..reader.events import Layer, Record, Run
     from ..reader.identify import Identity
     from ..reader.pump import Program
+    from .wrappers import Wrapper
 
 
 class Part:
@@ -65,6 +66,7 @@ class Options:
     `form` and `guest` say how to read the input, `severity` what breaches weigh.  `repair` if breaches are to be mended
     that released writers are known for, `allow_loss` if things may be lost.  `wrapped` says whether images of legacy
     streams come in libxl streams, None if that goes by what is around them; `keeping` if their checkpoints are kept.
+    With a `wrapper` the stream is put into that, and its contents stay.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Options:
         wrapped: bool | None = None,
         keeping: bool = False,
         device_model: bool = True,
+        wrapper: Wrapper | None = None,
     ) -> None:
         self.form = form
         self.guest = guest
@@ -87,6 +90,7 @@ class Options:
         self.wrapped = wrapped
         self.keeping = keeping
         self.device_model = device_model
+        self.wrapper = wrapper
 
 
 class Conversion(Sink):

@@ -117,6 +117,17 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
         return _surveyed(file, open_output, options, progress)
 
 
+def _conversion(
+    options: Options, plan: Plan, facts: dict[Any, Any] | None = None, surveying: bool = False
+) -> Conversion:
+    """What converts: the contents, or the wrapper."""
+    if options.wrapper is None:
+        return Conversion(options, plan, facts, surveying)
+    from .containers import Rewrapping  # most conversions are of contents
+
+    return Rewrapping(options, plan, options.wrapper, surveying)
+
+
 def _both(judge: Verifier, conversion: Conversion) -> Both:
     judge.device_model = conversion.device_model
     return Both(judge, conversion)
@@ -126,14 +137,14 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
     """Convert a file, after a look at all of it."""
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
-    survey = Conversion(options, _Nowhere(), surveying=True)
+    survey = _conversion(options, _Nowhere(), surveying=True)
     reader = Reader(_both(verifier, survey), options.form, guest=options.guest)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
     result = Result(Outcome(reader, verifier, failure=failure), survey)
     if not result.done:
         return result
     os.lseek(fd, start, os.SEEK_SET)
-    conversion = Conversion(options, Plan(), survey.facts)
+    conversion = _conversion(options, Plan(), survey.facts)
     result.report = conversion.report
 
     def judged(failure: Failure | None) -> Result:
@@ -147,7 +158,7 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
 def _at_once(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert what can only be read once."""
     judge = _Judge(severity=options.severity)
-    conversion = Conversion(options, Plan())
+    conversion = _conversion(options, Plan())
     reader = Reader(_both(judge, conversion), options.form, guest=options.guest)
 
     def judged(failure: Failure | None) -> Result:
