@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Mode, check_form, judging
+from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Guest, Mode, check_form, check_guest, judging
 from .checks.outcome import Outcome
 from .errors import DamagedError, StarvedError
 from .io.memory import Inlet, from_object
@@ -82,9 +82,11 @@ class _Feed:
             raise _TurnError
 
 
-async def identify(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Identification:
+async def identify(
+    source: AsyncReadable, *, form: Form = "auto", guest: Guest | None = None, exact: bool = False
+) -> Identification:
     """Identify `source`, reading only its headers: see :func:`streamfmt.identify`."""
-    headers = Headers(check_form(form), exact)
+    headers = Headers(check_form(form), exact, check_guest(guest))
     return Identification(headers, await _driven(source, headers, headers.reader))
 
 
@@ -96,9 +98,10 @@ async def verify(
     strict: bool = False,
     deep: bool = False,
     exact: bool = False,
+    guest: Guest | None = None,
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show: see :func:`streamfmt.verify`."""
-    reader, verifier = judging(form, mode, deep, exact)
+    reader, verifier = judging(form, mode, deep, exact, guest)
     failure = await _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
 
@@ -172,8 +175,10 @@ class Stream(BaseStream):
     Only one task at a time may use it.
     """
 
-    def __init__(self, source: AsyncReadable, form: str = "auto", exact: bool = False) -> None:
-        super().__init__(form, exact)
+    def __init__(
+        self, source: AsyncReadable, form: str = "auto", exact: bool = False, guest: str | None = None
+    ) -> None:
+        super().__init__(form, exact, guest)
         self._feed = _Feed(source, self._core.reader)
 
     async def __aenter__(self) -> Stream:
@@ -205,9 +210,11 @@ class Stream(BaseStream):
         await self._feed.drive(self._core)
 
 
-def open(source: AsyncReadable, *, form: Form = "auto", exact: bool = False) -> Stream:  # noqa: A001 - users write aio.open
+def open(  # noqa: A001 - users write aio.open
+    source: AsyncReadable, *, form: Form = "auto", guest: Guest | None = None, exact: bool = False
+) -> Stream:
     """Open `source` for reading item by item: ``async with streamfmt.aio.open(source) as stream``.
 
     Entering it reads up to the first header, and raises what :func:`streamfmt.open` raises.
     """
-    return Stream(source, form, exact)
+    return Stream(source, form, exact, guest)

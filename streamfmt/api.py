@@ -26,9 +26,24 @@ from .reader.identify import Identity
 from .reader.items import PIECE, Header, ItemReader
 from .reader.page_data import PageBatch
 from .reader.reader import Reader
-from .reader.registry import FORMS
+from .reader.registry import DECLARED, GUESTS
 
-Form: TypeAlias = Literal["auto", "libxl", "libxc", "back-channel", "xl", "xl-migrate", "libvirt", "xapi"]
+Form: TypeAlias = Literal[
+    "auto",
+    "libxl",
+    "libxc",
+    "legacy-64",
+    "legacy-32",
+    "back-channel",
+    "xl",
+    "xl-migrate",
+    "libvirt",
+    "xapi",
+    "xapi-legacy",
+    "xend",
+    "legacy",
+]
+Guest: TypeAlias = Literal["pv", "hvm"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
 T = TypeVar("T")
 
@@ -47,17 +62,24 @@ if TYPE_CHECKING:
 
 def check_form(form: str) -> str:
     """The form, if it is one.  Raises ValueError."""
-    if form not in ("auto", *FORMS):
-        raise ValueError(f"form {form!r} is none of auto, {', '.join(FORMS)}")
+    if form not in DECLARED:
+        raise ValueError(f"form {form!r} is none of {', '.join(DECLARED)}")
     return form
 
 
-def judging(form: str, mode: str, deep: bool, exact: bool) -> tuple[Reader, Verifier]:
+def check_guest(guest: str | None) -> str | None:
+    """The guest, if it is one.  Raises ValueError."""
+    if guest is not None and guest not in GUESTS:
+        raise ValueError(f"guest {guest!r} is none of {', '.join(GUESTS)}")
+    return guest
+
+
+def judging(form: str, mode: str, deep: bool, exact: bool, guest: str | None = None) -> tuple[Reader, Verifier]:
     """A reader into a verifier.  Raises ValueError."""
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
     verifier = Verifier(mode, deep)
-    return Reader(verifier, check_form(form), exact), verifier
+    return Reader(verifier, check_form(form), exact, check_guest(guest)), verifier
 
 
 class _Feed:
@@ -102,18 +124,21 @@ def _driven(source: StreamSource, pump: Driven, reader: Reader) -> Failure | Non
     return None
 
 
-def identify(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Identification:
+def identify(
+    source: StreamSource, *, form: Form = "auto", guest: Guest | None = None, exact: bool = False
+) -> Identification:
     """Identify `source`, reading only its headers.
 
     :param source: path, descriptor, binary file object or bytes.
     :param form: "auto", or the form to read it as.
+    :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
     :param exact: read nothing past the stream's END, and do not decompress.
     :returns: what it is; damaged or truncated compressed data is in :attr:`Identification.failure`.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form.
+    :raises ValueError: unknown form or guest.
     """
-    headers = Headers(check_form(form), exact)
+    headers = Headers(check_form(form), exact, check_guest(guest))
     return Identification(headers, _driven(source, headers, headers.reader))
 
 
@@ -125,11 +150,13 @@ def verify(
     strict: bool = False,
     deep: bool = False,
     exact: bool = False,
+    guest: Guest | None = None,
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show.
 
     :param source: path, descriptor, binary file object or bytes.
     :param form: "auto", or the form to read it as.
+    :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
     :param mode: what the sender was asked for; "auto" infers it.
     :param strict: treat warnings as errors.
     :param deep: check the page tables of PV guests, too.
@@ -137,9 +164,9 @@ def verify(
     :returns: verdict and findings; damaged or truncated compressed data is in :attr:`Outcome.failure`.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form or mode.
+    :raises ValueError: unknown form, mode or guest.
     """
-    reader, verifier = judging(form, mode, deep, exact)
+    reader, verifier = judging(form, mode, deep, exact, guest)
     failure = _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
 
@@ -213,8 +240,8 @@ class BaseRecord:
 class BaseStream:
     """A stream that is read item by item."""
 
-    def __init__(self, form: str, exact: bool) -> None:
-        self._core = ItemReader(check_form(form), exact)
+    def __init__(self, form: str, exact: bool, guest: str | None = None) -> None:
+        self._core = ItemReader(check_form(form), exact, check_guest(guest))
 
     @property
     def identity(self) -> Identity:
@@ -300,8 +327,8 @@ class Stream(BaseStream):
     Iteration raises :class:`StreamError` where the stream cannot be read, and OSError.
     """
 
-    def __init__(self, source: StreamSource, form: str = "auto", exact: bool = False) -> None:
-        super().__init__(form, exact)
+    def __init__(self, source: StreamSource, form: str = "auto", exact: bool = False, guest: str | None = None) -> None:
+        super().__init__(form, exact, guest)
         self._feed: _Feed | None = _Feed(source, self._core.reader)
         try:
             next(self._each(self._core.first()))
@@ -342,17 +369,20 @@ class Stream(BaseStream):
                 yield value
 
 
-def open(source: StreamSource, *, form: Form = "auto", exact: bool = False) -> Stream:  # noqa: A001 - users write streamfmt.open
+def open(  # noqa: A001 - users write streamfmt.open
+    source: StreamSource, *, form: Form = "auto", guest: Guest | None = None, exact: bool = False
+) -> Stream:
     """Open `source` for reading item by item, and read up to its first header.
 
     :param source: path, descriptor, binary file object or bytes.
     :param form: "auto", or the form to read it as.
+    :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
     :param exact: read nothing past the stream's END, and do not decompress.
     :returns: an iterator over headers and records, to be used in a ``with`` statement.
     :raises NotAStreamError: it is something else; the error says what.
     :raises StreamError: it cannot be read as a stream, or its compression is damaged.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form.
+    :raises ValueError: unknown form or guest.
     """
-    return Stream(source, form, exact)
+    return Stream(source, form, exact, guest)

@@ -6,6 +6,7 @@ Exception
 |   |-- TruncatedError       it ends too early
 |   |-- MalformedError       it cannot be read as what it should be
 |   |-- LimitError           it is larger than the caller takes
+|   |-- RefusedError         it breaks a rule, and is not to be converted
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -87,6 +88,18 @@ class LimitError(StreamError):
 
     def __str__(self) -> str:
         return f"at offset {self.offset}: {self.size:,} {self._unit}, the limit is {self.limit:,}"
+
+
+class RefusedError(StreamError):
+    """A stream that breaks a rule, which `finding` is about, cannot be converted."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding)
+        self.finding = finding
+
+    def __str__(self) -> str:
+        found = self.finding
+        return f"{found.clause} at {found.offset}: {found.message}"
 
 
 class DamagedError(StreamError):

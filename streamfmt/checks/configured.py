@@ -26,6 +26,14 @@ def guest_type(context: Context, found: Configuration, layer: Layer, path: str, 
     context.report_field(_TYPE, layer, "type", message, said, actual, path, at)
 
 
+def legacy_type(context: Context, found: Configuration, layer: Layer, at: int) -> None:
+    """Judge the guest's type that a legacy stream, at stream offset `at`, looks like."""
+    if found.image and layer.guest != found.image:
+        said, actual = found.type.upper(), str(layer.guest).upper()
+        message = f"the configuration says the guest is {said}, the stream looks like that of one that is {actual}"
+        context.report(_TYPE, layer, message, offset=at, expected=said, actual=actual)
+
+
 def emulator(context: Context, found: Configuration, record: Record) -> None:
     """Judge that an emulator's record is there: PVH guests have none."""
     if found.type == "pvh":

@@ -11,7 +11,7 @@ from .libxc import EMPTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from ..reader.events import Body
     from ..reader.pump import Program
@@ -25,16 +25,27 @@ _AT_ONCE = 16 << 10
 _FIRST = tables.HVM_TYPES[tables.HVM_HEADER][1]
 
 
-class _Context(hvm_context.Entries):
-    """A context that is being walked through and judged."""
+_NONE: dict[str, str] = {}
+# The clauses of a legacy stream in the place of those of an image.
+_LEGACY = {
+    **dict.fromkeys(("LIBXC-HVMCTX-HEADER", "LIBXC-HVMCTX-TILE", "LIBXC-HVMCTX-END"), "LEGACY-HVMCTX-FORM"),
+    **dict.fromkeys(("LIBXC-HVMCTX-TYPE", "LIBXC-HVMCTX-LEN"), "LEGACY-HVMCTX-ENTRY"),
+    "LIBXC-HVMCTX-TAIL": "LEGACY-HVMCTX-TAIL",
+}
 
-    def __init__(self, checks: Checks, body: Body) -> None:
+
+class _Context(hvm_context.Entries):
+    """A context that is being walked through and judged, by other `clauses` if they are there."""
+
+    def __init__(self, checks: Checks, body: Body, clauses: Mapping[str, str]) -> None:
         super().__init__(body)
         self.checks = checks
+        self.clauses = clauses
 
     def report(self, clause: str, message: str, field: str, expected: object, actual: object, beyond: int = 0) -> None:
         """One breach, by a field of the present entry or of what is `beyond` bytes after it begins."""
         at, prefix = self.at + beyond, f"context[{self.number}]."
+        clause = self.clauses.get(clause, clause)
         self.checks.context.report_field(
             clause, self.body.record, field, message, expected, actual, hvm_context.PATH, at, prefix
         )
@@ -86,9 +97,14 @@ class _Context(hvm_context.Entries):
                 self.report("LIBXC-HVMCTX-LEN", message, "length", due, length)
 
 
-def context(checks: Checks, body: Body) -> Program:
+def legacy_context(checks: Checks, body: Body) -> Program:
+    """Program that judges the same in a legacy stream."""
+    return context(checks, body, _LEGACY)
+
+
+def context(checks: Checks, body: Body, clauses: Mapping[str, str] = _NONE) -> Program:
     """Program that judges Xen's save format: HEADER first, each entry inside the blob, END last."""
-    walk = _Context(checks, body)
+    walk = _Context(checks, body, clauses)
     vcpu = 0, 0, 0
     while (yield from walk.next()):
         if walk.kind == tables.HVM_CPU and walk.instance > vcpu[1]:

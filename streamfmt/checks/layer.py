@@ -42,6 +42,7 @@ class Context(Reports):
 
     window: Window
     exact: bool
+    device_model: bool
 
     def __init__(self, mode: str, deep: bool, severity: Mapping[str, str]) -> None:
         super().__init__(severity)
@@ -106,6 +107,11 @@ class Checks:
 
     trailer = "STREAM-TRAILER"
     last = ""
+    # The records that the guest's state is in, and what that is, by the kind of guest.
+    state: Mapping[str, tuple[tuple[str, str], ...]] = {
+        "hvm": (("HVM_CONTEXT", "its vcpus and devices"), ("HVM_PARAMS", "its parameters")),
+        "pv": (("X86_PV_VCPU_BASIC", "the registers of its vcpus"), ("SHARED_INFO", "its shared info")),
+    }
 
     def __init__(self, context: Context, layer: Layer) -> None:
         self.context = context
@@ -196,6 +202,10 @@ class Checks:
     def unfinished(self, at: int) -> bool:
         """The input ends inside the layer, after what it holds.  Returns whether that has been reported."""
         return False
+
+    def inside(self, what: str, at: int) -> str:
+        """What it is that the input ends inside of, at offset `at`, where `what` is not all that is known."""
+        return what
 
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""

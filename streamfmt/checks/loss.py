@@ -20,11 +20,7 @@ CLAUSE = "STREAM-FRAMING-LOST"
 _TOTALS = ("records", "page_entries", "content_pages", "checkpoints")
 # How many bytes of what is nothing known are quoted.
 _QUOTED = 16
-# The records that the guest's state is in, and what that is, by the kind of guest; and what a device model adds to it.
-_STATE = {
-    "hvm": (("HVM_CONTEXT", "its vcpus and devices"), ("HVM_PARAMS", "its parameters")),
-    "pv": (("X86_PV_VCPU_BASIC", "the registers of its vcpus"), ("SHARED_INFO", "its shared info")),
-}
+# What a device model adds to the guest's state.
 _EMULATED = {"hvm": (("EMULATOR_CONTEXT", "its device model"),), "pv": ()}
 
 
@@ -95,7 +91,7 @@ def progress(context: Context, layer: Layer, at: int) -> str:
         return ""
     if context.checkpoints:
         return f"The guest is usable as of checkpoint {context.checkpoints}"
-    never = _missing(context, image, _STATE[image.guest])
+    never = _missing(context, image, context.checks(image).state[image.guest])
     if layer.row.opens and not never:
         never = _missing(context, layer, _EMULATED[image.guest])
     pages = f"{count(context.content_pages, 'page')} of the guest"

@@ -103,7 +103,7 @@ class Outcome:
                     "version": layer.version,
                     "byte_order": layer.byte_order,
                     "guest": layer.guest if layer.row.image else None,
-                    "xen": list(layer.xen) if layer.row.image else None,
+                    "xen": list(layer.xen) if layer.row.image and layer.row.version else None,
                     "records": layer.index,
                 }
                 for layer in verifier.layers

@@ -36,14 +36,19 @@ def context(checks: Checks, body: Body, number: int) -> Program:
     window = body.window
     raw = bytes(window.buf[window.lo : window.lo + size])
     _registers(checks, record, raw, width, body.at)
-    found = [_NAMED.pack(frame, body.at + place, level) for frame, place, level in _named(raw, width, number)]
+    found = [_NAMED.pack(frame, body.at + place, level) for frame, place, level in named(raw, width, number)]
     memory.named[number] = b"".join(found)
-    entries = _word(raw, tables.VCPU_CONTEXT_GDT_ENTS[width], width)
+    entries = gdt_entries(raw, width)
     if entries > tables.GDT_ENTRIES_MAX:
         at = body.at + tables.VCPU_CONTEXT_GDT_ENTS[width]
         message = f"vcpu {number} has a GDT of {entries:,} entries, the last ones of which are Xen's"
         expected = f"at most {tables.GDT_ENTRIES_MAX}"
         _report(checks, record, _CLAUSE, message, at, width, expected, entries)
+
+
+def gdt_entries(raw: bytes, width: int) -> int:
+    """Entries of the GDT, as a context says."""
+    return _word(raw, tables.VCPU_CONTEXT_GDT_ENTS[width], width)
 
 
 def _word(raw: bytes, place: int, width: int) -> int:
@@ -74,7 +79,7 @@ def _registers(checks: Checks, record: Record, raw: bytes, width: int, at: int) 
         _report(checks, record, "LIBXC-VCPU-R8", message, at + first, length, "registers", "zero")
 
 
-def _named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]]:
+def named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]]:
     """The frames that a context names, where, and as page tables of which level."""
     levels, shift = _LEVELS[width], tables.PAGE_SHIFT
     place = tables.VCPU_CONTEXT_CR3[width]
@@ -87,7 +92,7 @@ def _named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]
     if not number:
         place = tables.VCPU_CONTEXT_DX[width]
         yield _word(raw, place, width), place, _PLAIN
-    entries = min(_word(raw, tables.VCPU_CONTEXT_GDT_ENTS[width], width), tables.GDT_ENTRIES_MAX)
+    entries = min(gdt_entries(raw, width), tables.GDT_ENTRIES_MAX)
     for frame in range(-(-entries // tables.GDT_FRAME_ENTRIES)):
         place = tables.VCPU_CONTEXT_GDT_FRAMES[width] + width * frame
         yield _word(raw, place, width), place, _PLAIN

@@ -75,6 +75,7 @@ class Verifier(Context, Sink):
         self.ends(at)
         if self.lost:
             return
+        what = self.checks(layer.judge).inside(what, at)
         if self.complete and self.checks(layer.judge).unfinished(at):
             return
         self.stopped = at, f"the input ends inside {what}"

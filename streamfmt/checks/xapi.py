@@ -26,6 +26,8 @@ _LAST_GROUP = rb"[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=)"
 _STATE = ("XAPI-QEMU-FORM", "XAPI-QEMU-FORM", "XAPI-QEMU-WHOLE")
 # The clause that a XENOPS record breaks, by what is wrong with it.
 _XENOPS = {"form": "XAPI-XENOPS-FORM", "keys": "XAPI-XENOPS-KEYS", "values": "XAPI-XENOPS-VALUES"}
+# Records after which the guest's memory comes.
+_IMAGES = tables.BITS["xapi"][tables.XAPI_LIBXC] | tables.BITS["xapi"][tables.XAPI_LIBXC_LEGACY]
 # Types that should be others: the clause, the type that is expected, and what is wrong with this one.
 _RESERVED = "XAPI-RESERVED", "another type", "{} is reserved: no release writes one, and readers fail on it"
 _TYPES = {
@@ -61,7 +63,7 @@ class Checks(base.Checks):
         if kind in _TYPES:
             clause, expected, message = _TYPES[kind]
             self.context.report_header(clause, record, "type", message.format(record.name), expected, record.name)
-        elif kind == tables.XAPI_END_OF_IMAGE and not self.seen & self._bits[tables.XAPI_LIBXC]:
+        elif kind == tables.XAPI_END_OF_IMAGE and not self.seen & _IMAGES:
             message = "the image ends without the guest's memory: well-formed, and of no use"
             self.context.report("XAPI-MEMORY", record, message, expected="LIBXC", actual="no memory image")
         elif kind == tables.XAPI_END_OF_IMAGE and self._without_state():

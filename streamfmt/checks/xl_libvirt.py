@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import tables
 from ..reader.events import PIECE, Body
 from ..reader.fields import number
-from ..reader.registry import load
+from ..reader.registry import ROWS, load
 from . import layer as base
 
 TYPE_CHECKING = False
@@ -38,8 +38,10 @@ class _File(base.Checks):
 
     def inner(self, at: int, identity: Identity) -> None:
         """Judge what the file says about its stream by what the stream is."""
-        key = self.promises.get(self.said & self.mask, identity.key)
-        if identity.key == key:
+        row = ROWS.get(identity.key)
+        found = (row.alias if row else "") or identity.key
+        key = self.promises.get(self.said & self.mask, found)
+        if found == key:
             return
         promised = _WORDS[key]
         if not identity.key:
@@ -54,11 +56,11 @@ class _File(base.Checks):
                 "STREAM-FRAMING-LOST", self.layer, message, offset=at, expected=promised, actual=identity.name
             )
             return
-        found = f"{identity.name} ({identity.evidence}){self.mend(identity)}"
+        there = f"{identity.name} ({identity.evidence}){self.mend(identity)}"
         self.context.report(
             self.clause,
             self.layer,
-            f"the file promises {promised}; at {at} there is {found}",
+            f"the file promises {promised}; at {at} there is {there}",
             offset=at,
             field=self.field,
             expected=promised,
@@ -85,7 +87,7 @@ class Xl(_File):
         super().header(layer, path, at, raw, broken)
 
     def mend(self, identity: Identity) -> str:
-        if identity.key not in _WORDS:
+        if identity.key not in _WORDS and not identity.width:
             return ""
         place, size = tables.PLACES[f"{self.layer.name}.header"][self.field]
         lowest = self.at + place + (size - 1 if self.layer.order == ">" else 0)

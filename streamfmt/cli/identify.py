@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     status = 0
     for name in args.files:
-        headers = Headers(args.form)
+        headers = Headers(args.form, guest=args.guest)
         failure = inputs.run_reader(name, headers.reader, headers)
         found = Identification(headers, failure)
         status = max(status, found.status)

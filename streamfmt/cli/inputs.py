@@ -12,7 +12,7 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 
 from ..io.sources import drive, source_for, unreadable
 from ..reader.reader import Reader
-from ..reader.registry import FORMS
+from ..reader.registry import DECLARED, GUESTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +45,14 @@ def add_form(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="form",
         metavar="FORM",
-        choices=("auto", *FORMS),
+        choices=DECLARED,
         default="auto",
-        help=f"read the input as one of {', '.join(FORMS)}, instead of looking at its first bytes",
+        help=f"read the input as one of {', '.join(DECLARED[1:])}, instead of looking at its first bytes",
+    )
+    parser.add_argument(
+        "--guest",
+        choices=GUESTS,
+        help="take a legacy stream for one of a PV or an HVM guest, whatever its bytes look like",
     )
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "verify": "judge a stream against every rule that it can show",
     "show": "list a stream's records, or dump them with their fields",
     "tee": "copy standard input to standard output, and judge it on the way",
+    "convert": "convert a stream to what current releases read, or mend it",
     "build": "build a stream from a recipe",
     "corpus": "list, show, check, build or pack the corpus of streams",
     "fuzz": "test your own reader on generated streams",

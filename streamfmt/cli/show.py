@@ -10,7 +10,8 @@ import argparse
 import sys
 
 from .. import tables
-from ..reader.events import HEADER, Layer, Record, Run, Sink
+from ..codec.decode import layouts
+from ..reader.events import Layer, Record, Run, Sink
 from ..reader.failure import STATUS
 from ..reader.identify import Identity, following
 from ..reader.reader import Reader
@@ -18,7 +19,7 @@ from ..reader.registry import READ
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
-from ..render.records import ALL, FEW, PAGE_DATA, Brief, brief
+from ..render.records import ALL, BATCHES, FEW, Brief, brief
 from . import inputs
 from .parser import whole
 
@@ -64,7 +65,7 @@ def record_types(text: str) -> set[tuple[str, int]]:
             return found
         hint = inputs.near(sorted({name for names in names_by_layer.values() for name in names.values()}), text)
         raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
-    if not 0 <= code < 1 << 64:
+    if not -1 << 31 <= code < 1 << 64:
         raise argparse.ArgumentTypeError(f"record type {text} does not fit into 64 bits")
     return {(layer, code) for layer in names_by_layer}
 
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"streamfmt show: {misuse}", file=sys.stderr)
         return 2
     if args.recipe:
-        return _recipe(args.files[0], args.form, args.contents)
+        return _recipe(args.files[0], args.form, args.guest, args.contents)
     status = 0
     for name in args.files:
         status = max(status, _show(name, args))
@@ -121,7 +122,7 @@ def _show(name: str, args: argparse.Namespace) -> int:
         else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour(), full=args.full)
     )
     listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None, args.full)
-    reader = Reader(listing, args.form)
+    reader = Reader(listing, args.form, guest=args.guest)
     failure = inputs.run_reader(name, reader)
     if failure is not None:
         listing.stopped = failure.offset, failure.reason
@@ -132,7 +133,7 @@ def _show(name: str, args: argparse.Namespace) -> int:
     return max(failure.status if failure else 0, int(listing.stopped is not None))
 
 
-def _recipe(name: str, form: str, pages: int | None) -> int:
+def _recipe(name: str, form: str, guest: str | None, pages: int | None) -> int:
     """Print a recipe of one input; the exit status is that of `show`.
 
     The recipe's head says whether the stream breaks a rule, which is only known at the stream's end.
@@ -145,7 +146,7 @@ def _recipe(name: str, form: str, pages: int | None) -> int:
 
     status = 0
     with SpooledTemporaryFile(_SPOOL, "w+", encoding="utf-8") as parts:
-        recipe = FromStream(parts.write, form, PAGES if pages is None else pages)
+        recipe = FromStream(parts.write, form, PAGES if pages is None else pages, guest)
         failure = inputs.run_reader(name, recipe.reader, recipe)
         if failure is not None:
             inputs.complain(name, failure)
@@ -225,7 +226,7 @@ class Listing(Sink):
             self.dump.header(layer, path, at, raw)
 
     def record(self, record: Record) -> Program | None:
-        if self._batches is None or record.path != PAGE_DATA:
+        if self._batches is None or record.path not in BATCHES:
             self._settle()
         if not self._wanted(record):
             return None
@@ -236,7 +237,7 @@ class Listing(Sink):
         return self.dump.record(record, self.window)
 
     def _brief(self, record: Record, place: int) -> Program:
-        if record.path == PAGE_DATA or not isinstance(self.out, JsonLines):
+        if record.path in BATCHES or not isinstance(self.out, JsonLines):
             found = yield from brief(record, self.window, ALL if self.full else FEW, self.spans)
         else:
             found = yield from self.out.begin(record, place, self.window)
@@ -249,11 +250,12 @@ class Listing(Sink):
 
     def pages(self, run: Run) -> None:
         pages = Pages(self.spans)
-        pages.records, pages.length = run.count, run.count * (run.size - HEADER)
+        record = run.record()
+        pages.records, pages.length = run.count, run.count * record.length
         pages.add(run.raw())
-        record = Record(run.layer, tables.LIBXC_PAGE_DATA, run.offset, run.size - HEADER)
-        record.index = run.index
-        fields = {"count": run.entries, "reserved": 0} if run.count == 1 else {}  # as it is clean
+        # As they are clean, no field but one says anything.
+        others = {row.path: 0 for row in layouts()[record.path].fields}
+        fields = others | {"count": run.entries} if run.count == 1 else {}
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
         self.count += run.count
         self.shown += run.count
@@ -290,7 +292,8 @@ class Listing(Sink):
             if self.dump is not None:
                 self.dump.record_header(record)
         limit = record.layer.row.length_max
-        self.stopped = record.offset, f"a record of {record.length:,} bytes, the limit is {limit:,}"
+        than = f"the limit is {limit:,}" if limit else "more than any writer makes"
+        self.stopped = record.offset, f"a record of {record.length:,} bytes, {than}"
 
     def framing_lost(self, record: Record, sample: bytes) -> None:
         from ..reader.damage import stranger

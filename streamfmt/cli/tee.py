@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"streamfmt tee: error: {refusal}", file=sys.stderr)
         return 2
     verifier = Verifier(args.mode, args.deep, severities(args))
-    reader = Reader(verifier, args.form)
+    reader = Reader(verifier, args.form, guest=args.guest)
     failures, copied = copy(reader, STDIN, STDOUT)
     try:
         status, text = _report(reader, verifier, args, failures)

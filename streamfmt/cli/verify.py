@@ -58,6 +58,15 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
     parser.add_argument("--deep", action="store_true", help="check the contents of page tables, too")
+    add_ignore(parser)
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")
+    much.add_argument("--summary", action="store_true", help="print a line for each rule that is broken")
+    much.add_argument("--all", action="store_true", help="list each breach, up to 100 of a rule")
+
+
+def add_ignore(parser: argparse.ArgumentParser) -> None:
+    """The argument that says which rules do not matter."""
     parser.add_argument(
         "--ignore",
         metavar="CLAUSE",
@@ -66,10 +75,6 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="only count breaches of this rule, or of those that a pattern with * names; may be repeated",
     )
-    much = parser.add_mutually_exclusive_group()
-    much.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")
-    much.add_argument("--summary", action="store_true", help="print a line for each rule that is broken")
-    much.add_argument("--all", action="store_true", help="list each breach, up to 100 of a rule")
 
 
 def _clauses(pattern: str) -> list[str]:
@@ -96,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     report = _report(args)
     for name in args.files:
         verifier = Verifier(args.mode, args.deep, severities(args))
-        reader = Reader(verifier, args.form, args.exact)
+        reader = Reader(verifier, args.form, args.exact, args.guest)
         failure = inputs.run_reader(name, reader)
         outcome = Outcome(reader, verifier, args.strict, failure)
         status = max(status, outcome.status)

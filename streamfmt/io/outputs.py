@@ -32,10 +32,17 @@ _SMALL = 4096
 
 
 class Output:
-    """Bytes on their way out.  Everything raises OSError."""
+    """Bytes on their way out.  Everything raises OSError.
 
-    def __init__(self, send: Callable[[Sequence[Buffer]], None]) -> None:
+    `fd` is the descriptor that they go to, -1 if they go to none; if `atomic` nothing of them is to be seen before
+    all are written.
+    """
+
+    atomic = False
+
+    def __init__(self, send: Callable[[Sequence[Buffer]], None], fd: int = -1) -> None:
         self._send = send
+        self.fd = fd
         self._small = bytearray()
 
     def write(self, buffers: Sequence[Buffer]) -> None:
@@ -47,6 +54,11 @@ class Output:
             return
         ahead, self._small = self._small, bytearray()
         self._send([ahead, *buffers] if ahead else buffers)
+
+    @property
+    def pending(self) -> int:
+        """How many bytes have been taken and have not gone."""
+        return len(self._small)
 
     def flush(self) -> None:
         """Send what is left of the small ones."""
@@ -66,11 +78,13 @@ class Output:
 class FileOutput(Output):
     """A file that gets its name when it is complete; see :mod:`beside`.  Errors name it.
 
-    What is there already and is no regular file, such as a pipe or a device, is written to as it is.
+    What is there already and is no regular file, such as a pipe or a device, is written to as it is.  With `sync` it
+    gets its name when its bytes are on the disk.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], sync: bool = True) -> None:
         self._path = os.fspath(path)
+        self._sync = sync
         self._beside: Beside | None = None
         try:
             mode = os.stat(self._path).st_mode
@@ -80,14 +94,15 @@ class FileOutput(Output):
             if stat.S_ISREG(mode):
                 # A link stays a link: what it points to is replaced.  A file that is replaced keeps its permissions.
                 self._beside = Beside(os.path.realpath(self._path), stat.S_IMODE(mode))
-                self._fd = self._beside.fd
+                fd = self._beside.fd
             else:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-        super().__init__(self._send_all)
+                fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        super().__init__(self._send_all, fd)
+        self.atomic = self._beside is not None
 
     def _send_all(self, buffers: Sequence[Buffer]) -> None:
         with self._named():
-            to_descriptor(self._fd)(buffers)
+            to_descriptor(self.fd)(buffers)
 
     def finish(self) -> None:
         with self._named():
@@ -96,7 +111,8 @@ class FileOutput(Output):
                 if self._beside is None:
                     self._close()
                 else:
-                    os.fsync(self._fd)
+                    if self._sync:
+                        os.fsync(self.fd)
                     self._beside.publish()
             except BaseException:
                 self.abort()
@@ -119,7 +135,7 @@ class FileOutput(Output):
             raise
 
     def _close(self) -> None:
-        fd, self._fd = self._fd, -1
+        fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
 
@@ -170,9 +186,9 @@ def output(target: Target) -> Output:
     if isinstance(target, (str, os.PathLike)):
         return FileOutput(target)
     if isinstance(target, int):
-        return Output(to_descriptor(target))
+        return Output(to_descriptor(target), target)
     if isinstance(target, socket.socket):
-        return Output(lambda buffers: send(target.sendmsg, buffers, target.fileno()))
+        return Output(lambda buffers: send(target.sendmsg, buffers, target.fileno()), target.fileno())
     if callable(getattr(target, "write", None)):
         return Output(lambda buffers: _to_object(target, buffers))
     raise TypeError(f"a path, descriptor, socket or binary file object is wanted, not {type(target).__name__}")

@@ -63,6 +63,16 @@ class Source:
         """Read some bytes into `room`; 0 at the end of the stream."""
         raise NotImplementedError
 
+    def place(self) -> tuple[int, int | None]:
+        """The descriptor whose next bytes are those to come, -1 if there is none, and their offset in it.
+
+        The offset is None where they come from where the descriptor stands.
+        """
+        return -1, None
+
+    def passed(self, count: int) -> None:
+        """`count` bytes have been taken from the :meth:`place`."""
+
     def close(self) -> None:
         """Let go of what the source opened."""
 
@@ -109,6 +119,18 @@ class FileSource(Source):
         self._offset += count
         return count
 
+    def read_into(self, room: memoryview) -> int:
+        got = os.preadv(self._fd, [room], self._offset)
+        self._offset += got
+        return got
+
+    def place(self) -> tuple[int, int | None]:
+        return self._fd, self._offset
+
+    def passed(self, count: int) -> None:
+        self._ahead = NEAR
+        self._offset += count
+
     def close(self) -> None:
         """Leave a shared descriptor as it was, or with `exact` after the last byte that was used."""
         if self._random:
@@ -129,16 +151,40 @@ class PipeSource(Source):
             widen(fd)
 
     def read_into(self, room: memoryview) -> int:
-        return os.readv(self._fd, [room])
+        return read(self._fd, room)
 
     def skip(self, window: Window, count: int) -> int:
         if self._nowhere < 0 or count < _PAGE:
             return super().skip(window, count)
-        return os.splice(self._fd, self._nowhere, min(count, 1 << 30))
+        try:
+            return os.splice(self._fd, self._nowhere, min(count, 1 << 30))
+        except BlockingIOError:
+            return super().skip(window, count)
+
+    def place(self) -> tuple[int, int | None]:
+        return self._fd, None
 
     def close(self) -> None:
         if self._nowhere >= 0:
             os.close(self._nowhere)
+
+
+def read(fd: int, room: memoryview) -> int:
+    """Read what is there, at least a byte, into `room`, and wait for it; 0 at the end of the stream."""
+    while True:
+        try:
+            return os.readv(fd, [room])
+        except BlockingIOError:
+            wait(fd, writing=False)
+
+
+def wait(fd: int, writing: bool) -> None:
+    """Until a non-blocking descriptor is ready, or has an error to report."""
+    from select import POLLIN, POLLOUT, poll  # few descriptors are non-blocking
+
+    waiting = poll()
+    waiting.register(fd, POLLOUT if writing else POLLIN)
+    waiting.poll()
 
 
 def widen(fd: int) -> None:
@@ -174,7 +220,7 @@ def source_for(fd: int, reader: Reader) -> Source:
         return opened(key, lambda size: os.read(fd, size), reader.window) if key else FileSource(fd, reader.exact)
     if reader.exact:
         return PipeSource(fd, exact=True)
-    return source_of(lambda room: os.readv(fd, [room]), reader, lambda: PipeSource(fd))
+    return source_of(lambda room: read(fd, room), reader, lambda: PipeSource(fd))
 
 
 def source_of(read_into: Callable[[memoryview], int], reader: Reader, plain: Callable[[], Source]) -> Source:

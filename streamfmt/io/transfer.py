@@ -11,7 +11,7 @@ import stat
 
 from ..errors import UnreadableError, UnwritableError
 from ..reader.pump import CAPACITY
-from .sources import NEAR, Source, reason, widen
+from .sources import NEAR, Source, read, reason, wait, widen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from ..reader.pump import Window
 
-    Mover = Callable[[int, int, int], int]
+    # Descriptors to move from and to, how many bytes, and from which offset where that is not the descriptor's own.
+    Way = Callable[..., int]
 
 # What the kernel moves at once, so that a signal or a look at the progress need not wait long.
 _STEP = 16 << 20
@@ -36,7 +37,7 @@ class CopyingSource(Source):
         self._out = out
         self.copied = 0
         self.ended = False
-        self._movers: list[Mover] = []
+        self._mover: Mover | None = None
         self._ahead = NEAR
         self._failure: UnwritableError | None = None
 
@@ -52,7 +53,7 @@ class CopyingSource(Source):
             target = os.fstat(self._out)
         except OSError as error:
             raise UnwritableError(reason(error)) from error
-        self._movers = _movers(kind.st_mode, target.st_mode)
+        self._mover = Mover(kind.st_mode, target.st_mode)
         for fd, mode in ((self._fd, kind.st_mode), (self._out, target.st_mode)):
             if stat.S_ISFIFO(mode):
                 widen(fd)
@@ -80,14 +81,10 @@ class CopyingSource(Source):
         """
         if self._failure:
             raise self._failure
-        while True:
-            try:
-                got = os.readv(self._fd, [room])
-                break
-            except BlockingIOError:
-                _wait(self._fd, writing=False)
-            except OSError as error:
-                raise UnreadableError(reason(error)) from error
+        try:
+            got = read(self._fd, room)
+        except OSError as error:
+            raise UnreadableError(reason(error)) from error
         self.ended = not got
         data = room[:got]
         try:
@@ -109,18 +106,36 @@ class CopyingSource(Source):
 
     def _move(self, count: int) -> int:
         """Let the kernel move up to `count` bytes; 0 if it does not, for whatever reason."""
-        while self._movers and not self._failure:
+        if self._failure or self._mover is None:
+            return 0
+        moved = self._mover.move(self._fd, self._out, count)
+        self.copied += moved
+        return moved
+
+
+class Mover:
+    """Has the kernel move bytes between files of the modes `source` and `target`, where it will."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self._ways = _ways(source, target)
+
+    def move(self, fd: int, out: int, count: int, offset: int | None = None) -> int:
+        """Move up to `count` bytes from `fd`, from `offset` on or else where it stands, to `out`.
+
+        Returns how many; 0 where that does not work, for whatever reason, at the end of the input too.
+        """
+        place = () if offset is None else (offset,)
+        while self._ways:
             try:
-                moved = self._movers[0](self._fd, self._out, min(count, _STEP))
+                moved = self._ways[0](fd, out, min(count, _STEP), *place)
             except BlockingIOError:
                 return 0  # one side is not ready, and only reading and writing show which
             except OSError:
                 moved = 0  # refused; or a real error, which reading and writing will meet as well
             if moved:
-                self.copied += moved
                 return moved
             # 0 need not be the end: some file systems return it for what they can only read.
-            del self._movers[0]
+            del self._ways[0]
         return 0
 
 
@@ -130,14 +145,14 @@ def write(fd: int, data: memoryview) -> int:
         try:
             return os.write(fd, data)
         except BlockingIOError:
-            _wait(fd, writing=True)
+            wait(fd, writing=True)
         except OSError as error:
             raise UnwritableError(reason(error)) from error
 
 
-def _movers(source: int, target: int) -> list[Mover]:
+def _ways(source: int, target: int) -> list[Way]:
     """Ways to move bytes between files of these modes without reading them, the best one first."""
-    found: list[Mover] = []
+    found: list[Way] = []
     if not hasattr(os, "splice"):
         return found  # not Linux
     if stat.S_ISREG(source) and stat.S_ISREG(target):
@@ -145,14 +160,5 @@ def _movers(source: int, target: int) -> list[Mover]:
     if stat.S_ISFIFO(source) or stat.S_ISFIFO(target):
         found.append(os.splice)
     if stat.S_ISREG(source) or stat.S_ISBLK(source):
-        found.append(lambda fd, out, count: os.sendfile(out, fd, None, count))
+        found.append(lambda fd, out, count, offset=None: os.sendfile(out, fd, offset, count))
     return found
-
-
-def _wait(fd: int, writing: bool) -> None:
-    """Until a non-blocking descriptor is ready, or has an error to report."""
-    from select import POLLIN, POLLOUT, poll  # few descriptors are non-blocking
-
-    waiting = poll()
-    waiting.register(fd, POLLOUT if writing else POLLIN)
-    waiting.poll()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from .. import tables
 from . import framing
-from .events import Layer, Record, Sink
+from .events import Body, Layer, Record, Sink
 from .fields import number
 from .framing import END, STOP
 from .identify import Identity, peek
+from .legacy_identity import inside, promised
+from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,18 +23,35 @@ _SHORTEST = tables.SIZES["libxl.header"]
 
 
 def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
-    """Program of a save file of xl or libvirt: a header, one body, a stream."""
+    """Program of a save file of xl, libvirt or xend, or XAPI's old image: a header, maybe one body, a stream."""
     path = f"{layer.name}.header"
     if (raw := (yield from framing.opening(window, sink, layer, "the file header", _order))) is None:
         return STOP, layer
     if "version" in tables.PLACES[path]:
         layer.version = number(path, "version", raw, layer.order)
-    (kind,) = tables.RECORDS[layer.name]
-    record = Record(layer, kind, window.position, number(path, layer.row.length, raw, layer.order))
-    layer.index += 1
-    if not (yield from framing.body(window, sink, record)):
-        return STOP, layer
-    identity = yield from peek(window, exact)
+    legacy, configured = promised(layer, raw), ""
+    order = ">" if tables.FORMATS[path].startswith(">") else layer.order
+    for kind in tables.RECORDS[layer.name]:
+        record = Record(layer, kind, window.position, number(path, layer.row.length, raw, order))
+        layer.index += 1
+        if legacy:
+            configured = yield from _configured(Body(window, record))
+        if not (yield from framing.body(window, sink, record)):
+            return STOP, layer
+    return (yield from _inside(window, sink, layer, exact, legacy, configured))
+
+
+def _configured(body: Body) -> Generator[int, int, str]:
+    """Program that says which type of guest the configuration in `body` is for, and consumes nothing of it."""
+    found = yield from load("reader.configuration:read")(body)
+    return found.image if found is not None else ""
+
+
+def _inside(
+    window: Window, sink: Sink, layer: Layer, exact: bool, legacy: bool, configured: str
+) -> Generator[int, int, Ending]:
+    """Program of the stream inside a file that promises a `legacy` one, or another."""
+    identity = yield from (inside(window, exact, sink.guest, configured) if legacy else peek(window, exact))
     if identity.kind == "empty" or (not identity.key and not (yield _SHORTEST)):
         what = "the header of its stream" if window.hi > window.lo else "the file"
         framing.cut(window, sink, layer, _SHORTEST, what)
@@ -41,7 +60,7 @@ def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
     sink.inner(layer, window.position, identity, known)
     if not known:
         return STOP, layer
-    return (yield from framing.read(window, sink, Layer(identity.key, layer), exact))
+    return (yield from framing.read(window, sink, framing.within(identity, layer), exact))
 
 
 def _order(layer: Layer, raw: bytes) -> None:

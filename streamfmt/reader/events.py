@@ -36,13 +36,14 @@ class Layer:
     of its records, `header_size` the bytes of a record's header (0 in a layer that has none), `align` what their bodies
     are padded to.  `guest` is "pv" or "hvm", None before the domain header and where that makes no sense.  `judge` is
     the layer whose rules its records are judged by: itself, or the channel that several layers share.  `closed` is
-    where its latest checkpoint ended.
+    where its latest checkpoint ended.  `facts` is what its program has learnt of it that its checks need, if anything.
     """
 
     __slots__ = (
         "align",
         "checkpoints",
         "closed",
+        "facts",
         "guest",
         "header_size",
         "index",
@@ -71,6 +72,7 @@ class Layer:
         self.index = 0
         self.checkpoints = 0
         self.closed = -1
+        self.facts: Any = None
 
     def close_checkpoint(self, at: int) -> None:
         """The record that closes a checkpoint has been read, as far as `at`."""
@@ -113,7 +115,8 @@ def describe(layers: Sequence[Layer]) -> str:
     for layer in layers:
         if layer.guest and layer.row.image:
             guest = f", x86 {layer.guest.upper()}"
-            guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
+            if layer.row.version:
+                guest += ", Xen {}.{}".format(*layer.xen) if layer.xen[0] else ", from the legacy converter"
     return text + guest
 
 
@@ -210,6 +213,20 @@ class Body:
         return (yield -count) if count else 0
 
 
+class Headless(Record):
+    """A record without a header, in a layer whose others have one."""
+
+    __slots__ = ()
+
+    @property
+    def body(self) -> int:
+        return self.offset
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
 class Run:
     """Clean PAGE_DATA records in a row, alike in size: `count` of them, the first at stream offset `at`.
     Records that are broken alike come as one too, to a sink that asks for them.
@@ -266,6 +283,10 @@ class Sink:
     every_page = False
     # Whether no byte past the outermost END may be asked for; the Reader sets it.
     exact = False
+    # What guest's a legacy stream is, if that is declared; the Reader sets it.
+    guest: str | None = None
+    # Whether the device model's record that ends a legacy stream is read, or the stream ends before it.
+    device_model = True
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         """A header of schema path `path`; `broken` are the rows of its field rules that do not hold."""

@@ -7,6 +7,7 @@ after that.
 from __future__ import annotations
 
 from .. import tables
+from .events import Layer as _Layer
 from .fields import broken_rules, foreign, name_of, number
 from .registry import load
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from .events import Layer, Record, Sink
+    from .identify import Identity
     from .pump import Window
 
     Ending: TypeAlias = tuple[str, Layer]
@@ -28,6 +30,13 @@ def read(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int
     """Program of a whole layer: its row says which."""
     program: Generator[int, int, Ending] = load(layer.row.program)(window, sink, layer, exact)
     return program
+
+
+def within(identity: Identity, parent: Layer | None = None) -> Layer:
+    """The layer that was identified, inside `parent`."""
+    layer = _Layer(identity.key, parent)
+    layer.guest = identity.guest
+    return layer
 
 
 def header(window: Window, sink: Sink, layer: Layer, path: str, what: str) -> Generator[int, int, bytes | None]:

@@ -28,10 +28,12 @@ class _Enough(Exception):  # noqa: N818 - it is no error
 class Headers(Sink):
     """Reads the headers of what comes; its driver runs it like a pump, which is done when they have been read."""
 
-    def __init__(self, form: str = "auto", exact: bool = False) -> None:
-        self.reader = Reader(self, form, exact)
+    def __init__(self, form: str = "auto", exact: bool = False, guest: str | None = None) -> None:
+        self.reader = Reader(self, form, exact, guest)
         self.layers: list[Layer] = []
         self.configuration: Configuration | None = None
+        # Why what is inside a container is the legacy stream that it is taken for.
+        self.evidence = ""
         self.doubt = self.hint = ""
 
     def run(self) -> int:
@@ -74,6 +76,8 @@ class Headers(Sink):
         self.configuration = yield from load("reader.configuration:read")(Body(self.window, record))
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if read and identity.width:
+            self.evidence = f"at {at} {identity.evidence}"
         if not read:
             self.doubt = f"at offset {at}: {identity.name} ({identity.evidence})"
             self.hint = identity.hint
@@ -125,11 +129,12 @@ class Identification:
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
         self.known = identity.kind not in ("unknown", "damaged", "empty", "foreign", "compressed", "unread")
         self.description = describe(headers.layers) or identity.name
-        self.evidence = identity.evidence
+        self.evidence = "; ".join(filter(None, (identity.evidence, headers.evidence)))
         self.layers = tuple(headers.layers)
         self.guest = identity.guest or (image.guest if image else None)
-        self.toolstack_width = identity.width
-        self.xen = image.xen if image and image.guest else None
+        facts = image.facts if image else None
+        self.toolstack_width = identity.width or (8 * facts.word if facts is not None else None)
+        self.xen = image.xen if image and image.guest and image.row.version else None
         self.doubt = str(failure) if failure else headers.doubt or identity.doubt
         self.hint = identity.hint or headers.hint
 

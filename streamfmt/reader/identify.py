@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .. import tables
 from .fields import damaged, quote, text_size
-from .registry import FORMS, READ, ROWS, load
+from .pump import CAPACITY
+from .registry import ALIASES, FORMS, READ, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from .pump import Window
 
+# No legacy stream is shorter: a page of memory, with a header and a tail around it.
+LEGACY_LEAST = 4 << 10
 # How many bytes show a container's namesakes, and all that has a magic.
 _NAMESAKES = {of: size for of, *_, size in tables.NAMESAKES}
 _LONGEST = max(*_NAMESAKES.values(), *(offset + len(data) for _, _, offset, data, _ in tables.MAGICS))
@@ -29,10 +32,8 @@ COMPRESSED_HEAD = max(map(len, COMPRESSED))
 _SPOKEN = {name for name, row in ROWS.items() if row.text}
 # Kinds of what may have text before it; magics that may be such text; and those after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
-_TEXTS = ("xapi-http", "xapi-legacy")
-_LOOKED_INTO = (*_TEXTS, "qemu", "xend")
-# A magic after which the guest's configuration comes, after its length, a big-endian number of so many bytes.
-_DESCRIBED, _LENGTH = "xend", 4
+_TEXTS = ("xapi-http",)
+_LOOKED_INTO = (*_TEXTS, "qemu")
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -175,13 +176,13 @@ def _remains(start: bytes, complete: bool, at: int) -> Identity | None:
 
 def _named(head: bytes, key: str, kind: str, name: str, evidence: str) -> Identity:
     """What has the magic of `key`, unless what follows that in `head` is a namesake's."""
-    for of, other, pattern, title, sign, _ in tables.NAMESAKES:
+    for of, other, family, pattern, title, sign, _ in tables.NAMESAKES:
         if of != key:
             continue
         from re import match  # it takes longer to load than most streams to read
 
         if match(pattern, head):
-            return Identity(other, "foreign", title, f"{evidence}, {sign}")
+            return Identity(other, family, title, f"{evidence}, {sign}")
     return Identity(key, kind, name, evidence)
 
 
@@ -215,6 +216,9 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
     found = by_magic(head, complete, at) or _recoded(head, at) or by_damaged_magic(head, at)
     if exact:
         found = found or neighbour(head, complete, at)
+        if found is None and not complete:
+            yield LEGACY_LEAST
+            found = legacy(window.head(LEGACY_LEAST))
     elif found is None or found.key in _LOOKED_INTO:
         complete = not (yield _GUESS)
         start = window.head(_GUESS)
@@ -222,12 +226,19 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
             (_prefaced(start, at) if text and (found is None or found.key in _TEXTS) else None)
             or (found and _within(found, start, at))
             or neighbour(start, complete, at)
-            or _legacy(start)
+            or (yield from _legacy(window, start))
             or _remains(start, complete, at)
         )
-        if found is not None and found.key == _DESCRIBED:
-            found.configuration = _configuration(start)
     return _advised(found or _unknown(head, at))
+
+
+def _legacy(window: Window, start: bytes) -> Generator[int, int, Identity | None]:
+    """Program of the legacy stream that begins with `start`; what that leaves open the rest of the window decides."""
+    found = legacy(start)
+    if found is None or found.guest is None:
+        yield CAPACITY
+        found = legacy(window.head(CAPACITY)) or found
+    return found
 
 
 def _advised(found: Identity) -> Identity:
@@ -237,16 +248,6 @@ def _advised(found: Identity) -> Identity:
 
         found.hint = hint(found.key)
     return found
-
-
-def _configuration(start: bytes) -> Any:
-    """The guest's configuration in xend's file, which begins like this."""
-    magic = next(data for key, _, _, data, _ in tables.MAGICS if key == _DESCRIBED)
-    at = len(magic) + _LENGTH
-    text = start[at : at + int.from_bytes(start[len(magic) : at], "big")]
-    if not text.startswith(b"("):
-        return None  # of Xen 2.0
-    return load("reader.configuration:parse")(text)
 
 
 def _preface(request: bytes, data: bytes) -> tuple[int, ...]:
@@ -306,7 +307,7 @@ def _within(found: Identity, start: bytes, base: int) -> Identity:
     at = look(found, start)
     if at is None:
         at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
-    inside = by_magic(start[at : at + _LONGEST], False, base + at) or _legacy(start[at:])
+    inside = by_magic(start[at : at + _LONGEST], False, base + at) or legacy(start[at:])
     if not at or inside is None or inside.kind == "empty":
         return found
     name = f"{found.name} > {inside.name}"
@@ -316,15 +317,28 @@ def _within(found: Identity, start: bytes, base: int) -> Identity:
     return identity
 
 
-def _legacy(head: bytes) -> Identity | None:
+def legacy(head: bytes, width: int | None = None, guest: str | None = None, declared: bool = False) -> Identity | None:
+    """What legacy stream begins with `head`, None if it shows no sign of one; the rest is as for guess_legacy.
+
+    Its key is that of a layer only where its guest is known.
+    """
     from .legacy_guess import guess_legacy  # needed for streams without a magic only
 
-    found = guess_legacy(head)
+    found = guess_legacy(head, width, guest, declared)
     if found is None:
         return None
-    width, guest, evidence = found
-    name = f"legacy stream (Xen 3.0 to 4.5), {width}-bit toolstack, {guest.upper() if guest else 'PV or HVM'}"
-    return Identity("legacy", "legacy", name, evidence, width, guest)
+    bits, kind, evidence = found
+    return Identity(widths()[bits] if kind else ALIASES[0], "legacy", named(bits, kind), evidence, bits, kind)
+
+
+def named(bits: int, guest: str | None) -> str:
+    """A legacy stream of that width and guest in words."""
+    return f"legacy stream (Xen 3.0 to 4.5), {bits}-bit toolstack, {guest.upper() if guest else 'PV or HVM'}"
+
+
+def widths() -> dict[int, str]:
+    """The layers of legacy streams by the bits of the toolstack's words."""
+    return {8 * tables.SIZES[f"{name}.{row.headers[0]}"]: name for name, row in ROWS.items() if row.alias}
 
 
 def _unknown(head: bytes, at: int) -> Identity:

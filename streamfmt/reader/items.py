@@ -102,8 +102,8 @@ class ItemReader(Stops):
 
     every_page = True
 
-    def __init__(self, form: str = "auto", exact: bool = False) -> None:
-        self.reader = Reader(self, form, exact)
+    def __init__(self, form: str = "auto", exact: bool = False, guest: str | None = None) -> None:
+        self.reader = Reader(self, form, exact, guest)
         self.rest: tuple[int, int] | None = None
         self._layer: Layer | None = None
         self._queue: list[tuple[Header | Record, Layer]] = []

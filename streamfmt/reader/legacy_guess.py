@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-HEAD_MAX = 64 << 10
+HEAD_MAX = 256 << 10
 WORD_CODES = {4: "I", 8: "Q"}
 
 # Points: one for each entry of a batch that continues a run of PFNs, or is a void of a kind writers make, and one for
@@ -38,11 +38,14 @@ class _Trial:
         self.notes: list[str] = []
 
 
-def guess_legacy(head: bytes) -> tuple[int, str | None, str] | None:
-    """What legacy stream begins with `head` (its first 64 KiB are enough), or None if it shows no sign of one.
+def guess_legacy(
+    head: bytes, width: int | None = None, guest: str | None = None, declared: bool = False
+) -> tuple[int, str | None, str] | None:
+    """What legacy stream begins with `head` (64 KiB are enough mostly), or None if it shows no sign of one.
 
     That is the width of the toolstack that wrote it (32 or 64), its guest ("pv", "hvm", None if both fit), and the
-    evidence for people.
+    evidence for people.  `width` and `guest` are what the caller says they are.  What is `declared` to be one needs not
+    prove it.
     """
     head = head[:HEAD_MAX]
     short, long = tables.LEGACY_WORDS
@@ -50,38 +53,96 @@ def guess_legacy(head: bytes) -> tuple[int, str | None, str] | None:
         return None
     # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
     # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
-    word = short if any(head[short:long]) else long
+    word = width // 8 if width else short if any(head[short:long]) else long
     p2m_size = _u(head, 0, word)
     if not 0 < p2m_size <= tables.LEGACY_P2M_MAX:
         return None
-    notes = [f"bytes {short}-{long - 1} are {'not ' if word == short else ''}zero, so p2m_size is {word * 8}-bit"]
-    if head[word : 2 * word] == b"\xff" * word:
-        if not (size := _extended(head, 2 * word)):
+    zeros = "not zero" if any(head[short:long]) else "zero"
+    notes = [f"bytes {short}-{long - 1} are {zeros}, so p2m_size is {word * 8}-bit"]
+    if width:
+        notes = [f"declared {width}-bit: p2m_size is {p2m_size:,}"]
+    if guest != "hvm" and head[word : 2 * word] == b"\xff" * word:
+        if size := _extended(head, 2 * word):
+            bits = tables.LEGACY_VCPU_WIDTHS[size]
+            notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
+        elif declared:
+            notes.append("extended info without a 'vcpu' block: PV guest")
+        else:
             return None
-        bits = tables.LEGACY_VCPU_WIDTHS[size]
-        notes.append(f"extended info with a 'vcpu' block of {size:,} bytes: {bits}-bit PV guest")
         return word * 8, "pv", "; ".join(notes)
-    readings = (
-        ("hvm", _walk(head, word, word, p2m_size, tables.LEGACY_HVM_TYPES)),
-        ("pv", _listed(head, word, p2m_size)),
-    )
-    left = {guest: trial for guest, trial in readings if trial is not None}
-    left = {guest: trial for guest, trial in left.items() if trial.clean} or left
-    if max((trial.points for trial in left.values()), default=0) < STRONG:
+    left = _readings(head, word, p2m_size, guest)
+    if declared or max((trial.points for trial in left.values()), default=0) < STRONG:
+        # Frames in another order than any writer's prove nothing; a tail where it should be does.
+        other = _readings(head, word, p2m_size, guest, ordered=False)
+        proven = {of: trial for of, trial in other.items() if trial.points >= PROVEN}
+        left = proven or left or (other if declared else {})
+    if guest and (declared or left):
+        notes += left[guest].notes if guest in left else []
+        return word * 8, guest, "; ".join([*notes, f"declared {guest.upper()}"])
+    if not declared and max((trial.points for trial in left.values()), default=0) < STRONG:
         return None
+    if len(left) != 1:
+        ways = " and as ".join(f"{of.upper()} ({', '.join(trial.notes)})" for of, trial in left.items())
+        reads = f"reads as {ways}, and nothing in {len(head):,} bytes decides" if left else "reads as no guest's stream"
+        return word * 8, None, "; ".join([*notes, f"{reads}: guest type unknown"])
+    found, trial = left.popitem()
+    notes += trial.notes
+    # A PV guest's width is by default the reader's own (xc_domain_restore.c).
+    notes[-1] += f": {word * 8}-bit PV guest" if found == "pv" else ": HVM guest"
+    return word * 8, found, "; ".join(notes)
+
+
+def _readings(head: bytes, word: int, p2m_size: int, guest: str | None, ordered: bool = True) -> dict[str, _Trial]:
+    """The readings of a head without extended info that are left, by guest; `ordered` if frames must be in an order."""
+    readings = (
+        ("hvm", _walk(head, word, _Form(word, p2m_size, tables.LEGACY_HVM_TYPES, _hvm_tail, ordered))),
+        ("pv", _listed(head, _Form(word, p2m_size, tables.LEGACY_PV_TYPES, _pv_tail, ordered))),
+    )
+    left = {of: trial for of, trial in readings if trial is not None and guest in (None, of)}
+    left = {of: trial for of, trial in left.items() if trial.clean} or left
     # Every writer's first pass begins at PFN 0.  A batch that begins later does not come back to 0, so where a frame
     # list leads to one that begins there, the list is real.
     if len(left) == 2 and left["pv"].first == 0 != left["hvm"].first:
         del left["hvm"]
-    if len(left) == 2:
-        ways = " and as ".join(f"{guest.upper()} ({', '.join(trial.notes)})" for guest, trial in left.items())
-        notes.append(f"reads as {ways}, and nothing in {len(head):,} bytes decides: guest type unknown")
-        return word * 8, None, "; ".join(notes)
-    guest, trial = left.popitem()
-    notes += trial.notes
-    # A PV guest's width is by default the reader's own (xc_domain_restore.c).
-    notes[-1] += f": {word * 8}-bit PV guest" if guest == "pv" else ": HVM guest"
-    return word * 8, guest, "; ".join(notes)
+    return left
+
+
+class _Form:
+    """What a reading goes by: the toolstack's words, the guest's frames and page types, its tail, and whether frames
+    have to come in a writer's order."""
+
+    def __init__(
+        self,
+        word: int,
+        p2m_size: int,
+        types: frozenset[int],
+        tail: Callable[[_Trial, bytes, int, int], None],
+        ordered: bool,
+    ) -> None:
+        self.word = word
+        self.p2m_size = p2m_size
+        self.types = types
+        self.tail = tail
+        self.ordered = ordered
+
+
+def _pv_tail(trial: _Trial, head: bytes, at: int, word: int) -> None:
+    """What follows a PV guest's body: frames without a page, vcpus' contexts, a page; that and no more proves much."""
+    after = at + tables.LEGACY_LENGTH_SIZE + word * _u(head, at, tables.LEGACY_LENGTH_SIZE)
+    contexts, over = divmod(len(head) - tables.PAGE_SIZE - after, tables.VCPU_CONTEXT_SIZES[word])
+    if contexts > 0 and not over:
+        trial.points += PROVEN
+        trial.notes.append("vcpus and a page after the body, and no more")
+
+
+def _hvm_tail(trial: _Trial, head: bytes, at: int, _: int) -> None:
+    """What follows an HVM guest's body: three frames, a length, and a context, of which the beginning is known."""
+    begins = head[at + tables.LEGACY_HVM_CONTEXT_AT :][: len(tables.LEGACY_HVM_BEGINS)]
+    if not tables.LEGACY_HVM_BEGINS.startswith(begins):
+        trial.clean = False
+    elif len(begins) == len(tables.LEGACY_HVM_BEGINS):
+        trial.points += PROVEN
+        trial.notes.append("an HVM context after the body")
 
 
 def _u(head: bytes, at: int, size: int) -> int:
@@ -102,8 +163,9 @@ def _extended(head: bytes, at: int) -> int:
     return size if fits and size in tables.LEGACY_VCPU_WIDTHS else 0
 
 
-def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
+def _listed(head: bytes, form: _Form) -> _Trial | None:
     """The head as PV without extended info: the frames of the guest's own P2M, then the body."""
+    word, p2m_size = form.word, form.p2m_size
     if p2m_size > tables.LEGACY_LISTED_MAX[word]:
         return None
     need = -(-p2m_size * word // tables.PAGE_SIZE)
@@ -112,7 +174,7 @@ def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     # PFN 0 is where the kernel's image or the low memory it keeps free begins; no P2M lies there.
     if len(set(frames)) < seen or not all(0 < frame < p2m_size for frame in frames):
         return None
-    trial = _Trial() if seen < need else _walk(head, word + need * word, word, p2m_size, tables.LEGACY_PV_TYPES)
+    trial = _Trial() if seen < need else _walk(head, word + need * word, form)
     if trial is not None:
         steps = sum(frames[i] - frames[i - 1] == 1 for i in range(1, seen))
         trial.points += steps // FRAMES_PER_POINT
@@ -120,15 +182,16 @@ def _listed(head: bytes, word: int, p2m_size: int) -> _Trial | None:
     return trial
 
 
-def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int]) -> _Trial | None:
+def _walk(head: bytes, at: int, form: _Form) -> _Trial | None:
     """The head from `at` on as a body, as far as it goes; None if it is none."""
     trial = _Trial()
     while at + 4 <= len(head):
         marker = int.from_bytes(head[at : at + 4], "little", signed=True)
         end, sure = 0, False
-        if 0 < marker <= min(tables.LEGACY_BATCH_MAX, p2m_size):  # no batch names a PFN twice
-            end = _batch(trial, head, at + 4, marker, word, p2m_size, types)
+        if 0 < marker <= min(tables.LEGACY_BATCH_MAX, form.p2m_size):  # no batch names a PFN twice
+            end = _batch(trial, head, at + 4, marker, form)
         elif marker == 0 and trial.batches:
+            form.tail(trial, head, at + 4, form.word)
             return trial
         elif marker in CHUNKS and (trial.batches or marker != tables.LEGACY_VERIFY):
             end, sure = CHUNKS[marker](head, at + 4)
@@ -145,8 +208,9 @@ def _walk(head: bytes, at: int, word: int, p2m_size: int, types: frozenset[int])
     return trial
 
 
-def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size: int, types: frozenset[int]) -> int:
+def _batch(trial: _Trial, head: bytes, at: int, count: int, form: _Form) -> int:
     """Where the batch whose entries begin at `at` ends, 0 if it is none; `trial` notes what it proves."""
+    word, p2m_size = form.word, form.p2m_size
     seen = min(count, (len(head) - at) // word)
     pfns: list[int] = []
     xtabs: list[int] = []
@@ -154,7 +218,7 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
     for entry in unpack_from(f"<{seen}{WORD_CODES[word]}", head, at):
         # In a 64-bit entry the type is all of the upper 36 bits.
         kind, pfn = entry >> tables.LEGACY_TYPE_SHIFT, entry & tables.LEGACY_PFN_MASK
-        if kind not in types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
+        if kind not in form.types or (kind != tables.LEGACY_XTAB and pfn >= p2m_size):
             break
         pages += kind not in tables.LEGACY_NO_DATA
         (xtabs if kind == tables.LEGACY_XTAB else pfns).append(pfn)
@@ -169,7 +233,7 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, word: int, p2m_size:
         trial.first = pfns[0] if pfns else None
         trial.notes.append(f"a first batch of {count:,} entries, {run + voids:,} of {seen:,} seen in a writer's order")
     trial.batches += 1
-    return end if run == len(pfns) else 0
+    return end if run == len(pfns) or not form.ordered else 0
 
 
 def _order(keys: list[int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from ..schema.neighbours import HINTS, NEIGHBOURS, Qemu, Xend
+from ..schema.neighbours import HINTS, NEIGHBOURS, Qemu
 from .fields import quote
 
 TYPE_CHECKING = False
@@ -171,27 +171,4 @@ def _configuration(head: bytes) -> str:
     return f"the configuration of machine {quote(head[13 : 13 + min(size, _NAME_MAX)])}"
 
 
-def _xend(found: Any, head: bytes) -> int:
-    """Say whose guest it is, as its configuration has it; a file of Xen 2.0 has none."""
-    size = int.from_bytes(head[Xend.LENGTH_AT : Xend.TEXT_AT], "big")
-    if not head.startswith(Xend.TEXT_BEGINS, Xend.TEXT_AT):
-        pages = int.from_bytes(head[Xend.LENGTH_AT : Xend.TEXT_AT], "little")
-        if 0 < pages <= Xend.PAGES_MAX:
-            found.key, found.name, found.hint = "xend-2", Xend.NAME_OLD, Xend.HINT_OLD
-            found.evidence += f", then {pages:,} pages and no configuration"
-        else:
-            found.doubt, found.hint = "no configuration follows", Xend.HINT_DOUBT
-        return 0
-    from re import search
-
-    text = head[Xend.TEXT_AT : Xend.TEXT_AT + size]
-    at = Xend.TEXT_AT + size
-    name = search(rb"\(name\s{1,8}([^()]{1,256})\)", text)
-    memory = search(rb"\(memory\s{1,8}(\d{1,12})\)", text)
-    found.name += f", guest {quote(name[1].strip())}" if name else ""
-    found.name += f", {int(memory[1]):,} MiB" if memory else ""
-    found.hint = Xend.HINT.format(at=at, next=at + 1)
-    return at
-
-
-_LOOKS: dict[str, Callable[[Any, bytes], int]] = {"qemu": _qemu, "xend": _xend}
+_LOOKS: dict[str, Callable[[Any, bytes], int]] = {"qemu": _qemu}

@@ -6,7 +6,7 @@ from . import framing
 from .events import Layer, Sink
 from .identify import Identity, forced, peek
 from .pump import Pump, Window
-from .registry import READ
+from .registry import ALIASES, READ, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,15 +20,17 @@ _TRAILER_HEAD = 64
 class Reader:
     """A stream on its way through its layers into `sink`.
 
-    `form` is "auto" or what the stream is to be taken for.  With `exact` no byte past the outermost END is asked
-    for.  `identity` is None until enough has arrived; bytes come in through `pump` or a driver.
+    `form` is "auto" or what the stream is to be taken for, and `guest` what guest's a legacy stream is, if that is
+    declared.  With `exact` no byte past the outermost END is asked for.  `identity` is None until enough has arrived;
+    bytes come in through `pump` or a driver.
     """
 
-    __slots__ = ("exact", "form", "identity", "pump", "sink", "window")
+    __slots__ = ("exact", "form", "guest", "identity", "pump", "sink", "window")
 
-    def __init__(self, sink: Sink, form: str = "auto", exact: bool = False) -> None:
+    def __init__(self, sink: Sink, form: str = "auto", exact: bool = False, guest: str | None = None) -> None:
         self.sink = sink
         self.form = form
+        self.guest = sink.guest = guest
         self.exact = sink.exact = exact
         self.identity: Identity | None = None
         self.window = sink.window = Window()
@@ -46,12 +48,19 @@ class Reader:
         window = self.window
         if self.form == "auto":
             self.identity = yield from peek(window, self.exact, text=True)
+        elif self.form in ALIASES or ROWS[self.form].alias:
+            from .legacy_identity import forced as legacy  # few streams are declared to be one
+
+            self.identity = yield from legacy(self.form, window, self.exact)
         else:
             self.identity = forced(self.form)
-        key = self.identity.key
-        if key not in READ:
+        if self.guest and self.identity.width:
+            from .legacy_identity import decide
+
+            decide(self.identity, self.guest)
+        if self.identity.key not in READ:
             return
-        ending, layer = yield from framing.read(window, self.sink, Layer(key), self.exact)
+        ending, layer = yield from framing.read(window, self.sink, framing.within(self.identity), self.exact)
         if ending == framing.END and not self.exact:
             yield from _trailing(window, self.sink, layer)
 

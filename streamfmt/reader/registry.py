@@ -17,7 +17,8 @@ _ROOT = __package__.partition(".")[0]
 class Row:
     """A layer's row: see schema.layers.LayerType.
 
-    `headers` are the names of its headers but a record's, `opens` the layers that follow records of these types,
+    `headless` are the types of records without a header, in a layer whose others have one.  `headers` are the names of
+    its headers but a record's, `opens` the layers that follow records of these types,
     `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint; `configuration`
     is the path of the record that has the guest's.
     """
@@ -25,6 +26,7 @@ class Row:
     name: str
     program: str
     checks: str
+    converts: str
     magic: tuple[str, ...]
     version: str
     headers: tuple[str, ...]
@@ -35,6 +37,9 @@ class Row:
     form: bool
     image: bool
     text: bool
+    alias: str
+    legacy: tuple[str, int, int] | None
+    headless: frozenset[int]
     end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
@@ -56,6 +61,12 @@ ROWS = {name: Row(name, values) for name, values in tables.LAYERS.items()}
 # What --as takes, beside "auto"; and all that is read, not only named.
 FORMS = tuple(name for name, row in ROWS.items() if row.form)
 READ = tuple(ROWS)
+# The value of `legacy` of a layer that has nothing else inside.
+ALWAYS = ("", 0, 0)
+# What --as takes beside those: names that several layers have in common, of which the bytes say which it is.
+ALIASES = tuple(dict.fromkeys(row.alias for row in ROWS.values() if row.alias))
+DECLARED = ("auto", *FORMS, *ALIASES)
+GUESTS = tuple(tables.GUESTS.values())
 
 
 _LOADED: dict[str, Any] = {}

@@ -8,7 +8,8 @@ from .. import tables
 from . import framing
 from .events import Layer, Record, Sink
 from .framing import END, STOP
-from .identify import Identity, peek
+from .identify import Identity
+from .legacy_identity import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,22 +61,25 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
             return END, layer
         if kind in layer.row.opens:
             image = Layer(layer.row.opens[kind], layer)
+            if image.row.alias:
+                identity = yield from inside(w, exact, sink.guest, "")
+                known = identity.key in layer.row.holds
+                sink.inner(layer, w.position, identity, known)
+                if not known:
+                    return STOP, layer
+                image = framing.within(identity, layer)
             if (yield from framing.read(w, sink, image, exact))[0] != END:
                 return STOP, image
             layer.guest = image.guest
         elif not sized:
-            sink.inner(layer, w.position, (yield from _opaque(w, kind, exact)), False)
+            sink.inner(layer, w.position, _opaque(kind), False)
             return STOP, layer
 
 
-def _opaque(window: Window, kind: int, exact: bool) -> Generator[int, int, Identity]:
-    """Program that names what lies in a XAPI record whose end cannot be found here."""
+def _opaque(kind: int) -> Identity:
+    """Names what lies in a XAPI record whose end cannot be found here."""
     name = {
         tables.XAPI_LIBXL: "record reserved for a libxl stream, which no release writes",
         tables.XAPI_DEMU: "state of a virtual GPU (Demu), whose end only its own emulator finds",
     }.get(kind, "record of an unknown type")
-    if kind == tables.XAPI_LIBXC_LEGACY:
-        inside = yield from peek(window, exact)
-        known = f"which holds a {inside.name}" if inside.key else "but nothing in it looks like one"
-        return Identity("", "opaque", f"record for a legacy stream, {known}", inside.evidence)
     return Identity("", "opaque", name, f"record type {kind:#x}")

@@ -47,8 +47,10 @@ class FromStream(Stops):
 
     every_page = True
 
-    def __init__(self, write: Callable[[str], object], form: str = "auto", pages: int = PAGES) -> None:
-        self.reader = Reader(self, form)
+    def __init__(
+        self, write: Callable[[str], object], form: str = "auto", pages: int = PAGES, guest: str | None = None
+    ) -> None:
+        self.reader = Reader(self, form, guest=guest)
         self.broken = False
         self.lost: list[str] = []
         self._write = write

@@ -127,8 +127,9 @@ class Dump:
     def record_header(self, record: Record) -> None:
         """The header of a record, which has been read."""
         layout = layouts().get(f"{record.layer.name}.record_header")
-        if layout is not None:
-            raw = whole(layout, {"type": record.type, "length": record.declared_length}, record.layer.order)
+        if layout is not None and record.body > record.offset:
+            said = {"type": record.type, "length": record.declared_length}
+            raw = whole(layout, {row.path: said[row.path] for row in layout.fields}, record.layer.order)
             self._fields(layout, layout.fields, raw, record.offset, record.layer.order, "")
 
     def record(self, record: Record, window: Window) -> Generator[int, int, None]:

@@ -129,7 +129,7 @@ def _libvirt() -> Iterator[str]:
     yield f"0 string {_string(_ROWS['libvirt'].data)}"
     version = _number(path, "version", "le")
     shown = f">{version} >0", f">>{version} <{VERSION_MAX + 1} v%u"
-    (namesake,) = magic.NAMESAKES
+    namesake = next(row for row in magic.NAMESAKES if row.kind == "foreign")
     yield f">{length} ubequad 0"
     yield f">>{xml} ubyte 0x3c {namesake.name}"
     yield f">>{xml} ubyte !0x3c libvirt"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from struct import unpack_from
 from typing import Any, NamedTuple
 
 from .. import tables
@@ -15,15 +16,21 @@ from ..codec.decode import fixed, layouts
 from ..reader.configuration import Configuration, parse, peek
 from ..reader.events import Body, Layer, Record
 from ..reader.hvm_context import BEYOND, END, Entries
+from ..reader.legacy_pages import CODES, as_image
 from ..reader.page_data import PageData
 from ..reader.pump import Window
+from ..reader.registry import ROWS
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
+from . import legacy_records
 from .pages import Pages, number
 
 Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
 
 PAGE_DATA = "libxc.PAGE_DATA"
+# Records of batches of pages; those of legacy streams, whose widths are two.
+LEGACY = tuple(name for name, row in ROWS.items() if row.alias)
+BATCHES = (PAGE_DATA, *(f"{name}.PAGE_BATCH" for name in LEGACY))
 
 
 class Limits(NamedTuple):
@@ -91,8 +98,8 @@ def brief(
         optional = record.type & record.layer.row.optional
         return Brief({}, "unknown, may be skipped" if optional else "unknown, and mandatory")
     body = Body(window, record)
-    if record.path == PAGE_DATA:
-        return (yield from _pages(body, spans))
+    if record.path in BATCHES:
+        return (yield from (_pages if record.path == PAGE_DATA else _batch)(body, spans))
     source, length = (yield from peek(body)) if record.path == record.layer.row.configuration else (b"", 0)
     raw = yield from body.take(layout.size)
     if len(raw) < layout.size:
@@ -114,6 +121,27 @@ def brief(
     if configuration is not None and record.path not in _WALKS:
         words.append(configuration.words())
     return Brief(fields, ", ".join(filter(None, words)), configuration=configuration, source=source)
+
+
+def _batch(body: Body, spans: bool) -> Generator[int, int, Brief]:
+    """A batch of a legacy stream."""
+    record, layout = body.record, layouts()[body.record.path]
+    pages, remarks = Pages(spans), []
+    pages.records, pages.length = 1, record.length
+    raw = yield from body.take(layout.size)
+    fields = fixed(layout, raw, body.order)
+    if len(raw) == layout.size:
+        word = layout.parts[0].unit
+        entries = yield from body.take(min(fields["count"], tables.LEGACY_BATCH_MAX) * word)
+        if len(entries) >= word:
+            pages.add(as_image(unpack_from(f"<{len(entries) // word}{CODES[word]}", entries)))
+        if len(entries) < fields["count"] * word:
+            remarks.append("cut off")
+        if any(entries[place::word].strip(b"\0") for place in range(4, word)):
+            remarks.append("reserved bits set")
+        if record.layer.facts is not None and record.layer.facts.compressed:
+            remarks.append("its content comes compressed")
+    return Brief(fields, "; ".join(remarks), pages, clean=not remarks)
 
 
 def _short(record: Record, raw: bytes) -> Brief:
@@ -271,6 +299,8 @@ _WALKS: dict[str, Callable[[Body, Limits], Generator[int, int, str]]] = {
     "libxl.EMULATOR_CONTEXT": _emulator_state,
     "xapi.XENOPS": _description,
     **dict.fromkeys(("xapi.QEMU_TRAD", "xapi.QEMU_XEN", "xapi.VARSTORED", "xapi.SWTPM0"), _emulator_state),
+    **{f"{name}.HVM_CONTEXT": _context for name in LEGACY},
+    **{f"{name}.QEMU_STATE": _emulator_state for name in LEGACY},
     "text.TEXT": _first_line,
     "http.HEAD": _first_line,
 }
@@ -296,6 +326,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
         f"mode {row['mode']}, {row['khz']} kHz, {row['nsec']} ns, incarnation {row['incarnation']}"
     ),
     **dict.fromkeys(("libxc.TOOLSTACK", "libvirt.XML"), lambda record, _: number(record.length, "byte", "bytes")),
+    **{f"{name}.{kind}": lead for name in LEGACY for kind, lead in legacy_records.LEADS.items()},
     "xl.OPTIONAL_DATA": lambda record, row: f"configuration of {number(row['config_len'], 'byte', 'bytes')}",
     **dict.fromkeys(
         (f"xl-migrate.{name}" for name in tables.RECORDS["xl-migrate"].values()),
@@ -321,6 +352,7 @@ _HEADERS: dict[str, Callable[[Fields], str]] = {
     "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'byte', 'bytes')} of XML",
     "xapi.header": lambda _: f"version {tables.XAPI_VERSION}",
     "xl-migrate.header": lambda _: "the receiver is ready",
+    "xapi-legacy.header": lambda _: "a legacy stream follows",
 }
 
 

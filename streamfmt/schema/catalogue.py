@@ -19,7 +19,7 @@ from construct.core import Construct
 from construct.expr import BinExpr
 
 from ..errors import SchemaError
-from . import libxc, libxl, machine, protocol
+from . import legacy, libxc, libxl, machine, protocol
 from .layers import LAYERS, check
 from .model import TO_END, TO_NUL, Block, Choice, Field, Item, Layout, Part, RecordType, Reference, layouts_within
 from .numbers import NAME, fields, unwrapped
@@ -173,7 +173,7 @@ def _count(count: Any, scope: _Scope, depth: int, path: str) -> tuple[str, int |
             raise SchemaError(path, f"it cannot be there {count} times")
         return str(count), count, None
     if isinstance(count, FunctionType):
-        if count is not libxc.data_pages:
+        if count not in (libxc.data_pages, legacy.data_pages):
             raise SchemaError(path, "a function counts it, and no rule judges how many there are then")
         return count.__name__, None, None
     found = _reference(count, scope, depth, path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -16,7 +16,9 @@ from typing import Any
 
 from .. import data
 
-FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture")
+FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture", "legacy")
+# Schema paths of layers that differ in the width of words only are written once.
+_EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")
 # The reader and the release that our command of the same name stands in for.
 SCRIPT, SCRIPT_RELEASE = "verify-stream-v2", "4.17"
 # What of `does` says that a reader does not survive: it ends by a fault, or it never ends.  Such a row is no recipe:
@@ -114,7 +116,15 @@ def _number(release: str, rest: int) -> tuple[int, ...]:
 
 
 def _frozen(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return {key: tuple(_each(value)) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def _each(values: list[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, str) and value.startswith(_EITHER):
+            yield from (value.replace(_EITHER, width) for width in _WIDTHS)
+        else:
+            yield value
 
 
 def _clause(name: str, row: dict[str, Any]) -> Clause:

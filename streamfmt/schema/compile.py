@@ -8,10 +8,11 @@ writes it again and compares.  `python -m streamfmt.schema.compile` rewrites str
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy, libvirt, libxc, libxl, magic, protocol, qemu, states, xapi, xl, xl_migrate
+from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, protocol, qemu, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -26,6 +27,8 @@ Struct formats carry no byte order unless the layout has one of its own.  Offset
 
 from __future__ import annotations
 '''
+# Entries of pages are judged many at a time, not field by field.
+_ENTRY = re.compile(r"\.PAGE_(?:DATA|BATCH)\.entries\.")
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
 # Where the values are too unlike for their type to be inferred.
 _TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
@@ -70,8 +73,7 @@ def _rules(layouts: Mapping[str, Layout], clauses: Iterable[Clause]) -> dict[str
     found: dict[str, list[tuple[Any, ...]]] = {}
     for clause in clauses:
         for path in clause.fields:
-            # Page entries are judged a thousand at a time, by the classes of bytes below.
-            if path in fields and not path.startswith("libxc.PAGE_DATA.entries."):
+            if path in fields and not _ENTRY.search(path):
                 layout, row = fields[path]
                 found.setdefault(layout.path, []).append(_rule(clause, row))
     return {path: tuple(sorted(rows, key=lambda r: (r[2], -r[4]))) for path, rows in found.items()}
@@ -89,12 +91,13 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, others by their path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = ("program", "checks", "magic", "version", "align", "optional", "length", "length_max", "form", "image")
+    plain = ("program", "checks", "converts", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return _named(layer, *plain, "text", "end", "holds", *clauses) | {
+    return _named(layer, *plain, "form", "image", "text", "alias", "legacy", "end", "holds", *clauses) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
+        "headless": frozenset(row.code for row in layer.records if row.headless),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
         "configuration": f"{layer.name}.{layer.configuration}" if layer.configuration else "",
     }
@@ -109,7 +112,7 @@ def _order(layer: LayerType, codes: Mapping[str, int], bits: Mapping[str, int]) 
     found: _Order = {}
     for guest in (None, *libxc.GUESTS):
         kinds = set(libxc.GUESTS) if guest is None else {guest}
-        for version in libxc.VERSIONS if layer.image else (0,):
+        for version in libxc.VERSIONS if layer.image and layer.version else (0,):
             table: dict[int, list[tuple[str, int, int, int]]] = {}
             for rule in layer.rules:
                 if kinds <= set(rule.guests) and version in (*rule.versions, 0):
@@ -216,7 +219,11 @@ def _layer_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
         order[layer.name] = _order(layer, codes[layer.name], named)
     return {
         "RECORDS": {layer.name: {row.code: row.name for row in layer.records} for layer in LAYERS},
-        **{f"{layer.name}_{row.name}".upper().replace("-", "_"): row.code for layer in LAYERS for row in layer.records},
+        **{
+            f"{layer.alias or layer.name}_{row.name}".upper().replace("-", "_"): row.code
+            for layer in LAYERS
+            for row in layer.records
+        },
         "LIBXC_VERSION_STATIC": libxc.VERSION_STATIC,
         "LAYERS": {layer.name: _layer(layer) for layer in LAYERS},
         "LIBXC_GUESTS": {row.code: row.guests for row in libxc.RECORDS},
@@ -290,7 +297,7 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
 
 def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     """What lies around a stream, what one or a file begins with, and what may follow."""
-    constants = {name: value for name, value in vars(legacy).items() if name.isupper() and name[0] != "_"}
+    constants = {name: value for name, value in vars(legacy_shapes).items() if name.isupper() and name[0] != "_"}
     return {
         "XL_FLAGS": _flags(layouts["xl.header"]),
         "XL_BYTE_ORDER": xl.BYTE_ORDER,
@@ -304,7 +311,7 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "XENOPS_REQUIRED": tuple(row.name for row in xapi.XENOPS_KEYS if row.required),
         "XENOPS_WORD_SIZES": xapi.WORD_SIZES,
         "MAGICS": tuple((row.key, row.kind, row.offset, row.data, row.name) for row in magic.MAGICS),
-        "NAMESAKES": tuple((it.of, it.key, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
+        "NAMESAKES": tuple((it.of, it.key, it.kind, it.pattern, it.name, it.sign, it.size) for it in magic.NAMESAKES),
         **{f"LEGACY_{name}": value for name, value in constants.items()},
         **_named(magic, "TEXT", "HEAD_LINE", "REPLY"),
         "PREFACES": tuple((row.key, row.request, row.before, row.name) for row in magic.PREFACES),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from ..errors import SchemaError
-from . import libvirt, libxc, libxl, states, xapi, xl, xl_migrate
+from . import legacy, libvirt, libxc, libxl, states, xapi, xapi_legacy, xend, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
 
@@ -29,13 +29,19 @@ class LayerType:
     `magic` are the fields of its first header by which it is known, and with which that begins; with a `version` that
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
-    `program` reads the layer and `checks` is the class that judges it.  Only a `form` can be a whole input; an `image`
-    is a guest's memory, and its headers say which guest's.  `text` if its header
-    is a line of text, after which more text may come.  `end` is the record that ends the layer.  `holds`
-    are the layers that may be inside; `opens` says which of its records are followed by which of them.  `closes` is the
-    record that closes a checkpoint, `configuration` the one that has the guest's, after fixed fields that begin with
-    its length, if there are any.  `truncated`, `unknown` (for a record that must be known, and for one that may be
-    skipped), `padding`, `too_long` and `trailing` are the clauses about framing that all layers are judged by.
+    `program` reads the layer, `checks` is the class that judges it, and `converts` the one that converts or mends it,
+    if there is anything to convert or mend.  Only a `form` can be a whole input; an `image` is a guest's memory, and
+    its headers say which guest's.  `text` if its header is a line of text, after which more text may come.  `end` is
+    the record that ends the layer.  Layers that differ in nothing but the width of words have an `alias` in common:
+    what is declared to be that is found out to be one of them.
+
+    `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
+    `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
+    legacy stream inside, with no field if that is always so.  `configuration` is the record that has the guest's, after
+    fixed fields that begin with its length, if there are any.
+
+    `truncated`, `unknown` (for a record that must be known, and for one that may be skipped), `padding`, `too_long` and
+    `trailing` are the clauses about framing that all layers are judged by.
     """
 
     name: str
@@ -51,13 +57,16 @@ class LayerType:
     optional: int = 0
     length: str = ""
     length_max: int = 0
+    converts: str = ""
     form: bool = True
     image: bool = False
     text: bool = False
+    alias: str = ""
     end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
+    legacy: tuple[str, int, int] | None = None
     configuration: str = ""
     truncated: str = ""
     unknown: tuple[str, ...] = ()
@@ -116,8 +125,8 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
-        for what, path in (("program", layer.program), ("checks", layer.checks)):
-            faults[f"there is no {path} for its {what}"] = not _exists(path)
+        for what, path in (("program", layer.program), ("checks", layer.checks), ("conversion", layer.converts)):
+            faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
 
@@ -137,6 +146,34 @@ def _exists(path: str) -> bool:
     except OSError:
         return False
 
+
+# What is inside is a legacy stream, whatever the header says.
+ALWAYS = ("", 0, 0)
+
+
+def _legacy(word: int) -> LayerType:
+    """The row of legacy streams of toolstacks with words of so many bytes."""
+    return LayerType(
+        f"legacy-{8 * word}",
+        f"The legacy stream of a {8 * word}-bit toolstack",
+        (
+            ("header", "How the stream begins.", legacy.HEADER_SOURCE, legacy.HEADERS[word]),
+            ("record_header", "Before a chunk.", legacy.RECORD_HEADER_SOURCE, legacy.RECORD_HEADER),
+        ),
+        legacy.RECORDS[word],
+        "reader.legacy:program",
+        "checks.legacy:Checks",
+        rules=states.LEGACY_RULES,
+        image=True,
+        alias="legacy",
+        truncated="LEGACY-TRUNC",
+        unknown=("LEGACY-CHUNK",),
+        trailing="LEGACY-AFTER",
+    )
+
+
+_LEGACY = tuple(map(_legacy, sorted(legacy.WORDS, reverse=True)))
+_LEGACY_NAMES = tuple(layer.name for layer in _LEGACY)
 
 LAYERS: tuple[LayerType, ...] = (
     LayerType(
@@ -158,6 +195,7 @@ LAYERS: tuple[LayerType, ...] = (
         opens=(("LIBXC_CONTEXT", "libxc"),),
         end="END",
         closes="CHECKPOINT_END",
+        converts="convert.libxl:Part",
         truncated="LIBXL-REC-TRUNC",
         unknown=("LIBXL-REC-UNKNOWN-MAND", "LIBXL-REC-UNKNOWN-OPT"),
         padding="LIBXL-REC-PAD",
@@ -183,12 +221,14 @@ LAYERS: tuple[LayerType, ...] = (
         image=True,
         end="END",
         closes="CHECKPOINT",
+        converts="convert.libxc:Part",
         truncated="LIBXC-REC-TRUNC",
         unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
         padding="LIBXC-REC-PAD-ZERO",
         too_long="LIBXC-REC-LENGTH-MAX",
         trailing="LIBXC-END-LAST",
     ),
+    *_LEGACY,
     LayerType(
         "back-channel",
         "The COLO back channel",
@@ -196,6 +236,7 @@ LAYERS: tuple[LayerType, ...] = (
         (),
         "reader.backchannel:program",
         "checks.backchannel:Checks",
+        converts="convert.backchannel:Part",
         holds=("libxl", "libxc"),
     ),
     LayerType(
@@ -207,8 +248,10 @@ LAYERS: tuple[LayerType, ...] = (
         "checks.xl_libvirt:Xl",
         ("magic",),
         length="optional_data_len",
-        holds=("libxl", "libxc"),
+        holds=("libxl", "libxc", *_LEGACY_NAMES),
+        legacy=("mandatory_flags.stream_v2", xl.STREAM_V2, 0),
         configuration="OPTIONAL_DATA",
+        converts="convert.save_files:Xl",
         truncated="XL-TRUNC",
     ),
     LayerType(
@@ -233,8 +276,10 @@ LAYERS: tuple[LayerType, ...] = (
         "checks.xl_libvirt:Libvirt",
         ("magic",),
         length="xml_len",
-        holds=("libxl", "libxc"),
+        holds=("libxl", "libxc", *_LEGACY_NAMES),
+        legacy=("version", (1 << 32) - 1, libvirt.VERSION_LEGACY),
         configuration="XML",
+        converts="convert.save_files:Libvirt",
         truncated="LIBVIRT-TRUNC",
     ),
     LayerType(
@@ -251,13 +296,41 @@ LAYERS: tuple[LayerType, ...] = (
         rules=states.XAPI_RULES,
         length_max=xapi.LENGTH_MAX,
         end="END_OF_IMAGE",
-        holds=("libxc",),
-        opens=(("LIBXC", "libxc"),),
+        holds=("libxc", *_LEGACY_NAMES),
+        opens=(("LIBXC", "libxc"), ("LIBXC_LEGACY", _LEGACY_NAMES[0])),
         configuration="XENOPS",
         truncated="XAPI-TRUNC",
         unknown=("XAPI-TYPE",),
         too_long="XAPI-LENGTH",
         trailing="XAPI-SLACK",
+    ),
+    LayerType(
+        "xapi-legacy",
+        "The XAPI legacy suspend image",
+        (("header", "Signature of the image.", xapi_legacy.HEADER_SOURCE, xapi_legacy.HEADER),),
+        (),
+        "reader.containers:save_file",
+        "checks.xend:XapiLegacy",
+        ("signature",),
+        holds=_LEGACY_NAMES,
+        legacy=ALWAYS,
+        truncated="XAPI-OLD-TRUNC",
+    ),
+    LayerType(
+        "xend",
+        "The xend save file (xm save, Xen 3.0 to 4.4)",
+        (("header", "File header.", xend.HEADER_SOURCE, xend.HEADER),),
+        xend.RECORDS,
+        "reader.containers:save_file",
+        "checks.xend:Xend",
+        ("magic",),
+        length="config_len",
+        length_max=xend.LENGTH_MAX,
+        holds=_LEGACY_NAMES,
+        legacy=ALWAYS,
+        configuration="CONFIG",
+        truncated="XEND-TRUNC",
+        too_long="XEND-CONFIG-LEN",
     ),
     LayerType(
         "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False

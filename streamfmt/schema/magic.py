@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import hvm, libvirt, libxl, protocol, qemu, xapi, xl_migrate
+from . import hvm, libvirt, libxl, protocol, qemu, xapi, xend, xl_migrate
 from .layers import LAYERS
 
 
@@ -51,20 +51,6 @@ MAGICS = (
         if layer.magic
     ),
     Magic("back-channel", "stream", _back_channel(), "COLO back channel", "tools/libs/light/libxl_colo_restore.c"),
-    Magic(
-        "xapi-legacy",
-        "container",
-        b"XenSavedDomain\n",
-        "XAPI legacy suspend image",
-        "xen-api ocaml/xenopsd/xc/domain.ml",
-    ),
-    Magic(
-        "xend",
-        "container",
-        b"LinuxGuestRecord",
-        "xend save file (xm save, Xen 3.0 to 4.4)",
-        "tools/python/xen/xend/XendCheckpoint.py",
-    ),
     Magic(
         "xapi-http",
         "container",
@@ -112,13 +98,14 @@ MAGICS = (
 
 @dataclass(frozen=True, slots=True)
 class Namesake:
-    """What begins with the magic of `of`, and is something foreign, by what follows: `pattern` from the beginning.
+    """What begins with the magic of `of`, and is something else, by what follows: `pattern` from the beginning.
 
     `sign` says in words what the pattern shows, in `size` bytes.
     """
 
     of: str
     key: str
+    kind: str
     pattern: bytes
     name: str
     sign: str
@@ -132,6 +119,7 @@ NAMESAKES = (
     Namesake(
         "libvirt",
         "cloud-hypervisor",
+        "foreign",
         # The XML's length, no less than that of "<a/>", then unused bytes, then the XML.  The Xen driver's files
         # have a version first, and never a length of 0.
         rb"(?s:.{%d}(?![\0-\3]\0\0\0).{4}\0{%d}<)" % (len(libvirt.MAGIC), UNUSED),
@@ -139,6 +127,17 @@ NAMESAKES = (
         "then a length where the Xen driver has a version",
         len(libvirt.MAGIC) + 4 + UNUSED + 1,
         "libvirt src/ch/ch_saveimage.c",
+    ),
+    Namesake(
+        "xend",
+        "xend-2",
+        "container",
+        # The number of pages, of a host with 4 GiB at most, where later versions have a length and a list.
+        rb"(?s:%s.{2}[\0-\x10]\0(?!\())" % xend.MAGIC,
+        "save file of Xen 2.0 (xm save)",
+        "then a number of pages and no configuration",
+        len(xend.MAGIC) + 4 + 1,
+        "tools/libxc/xc_linux_save.c of Xen 2.0",
     ),
 )
 

@@ -101,7 +101,8 @@ class RecordType:
 
     `least` and `most` bound the variable part of the body, counted in its elements (bytes for an opaque one).
     `lengths` is for a variable part of a few fixed sizes.  `version` is the image version that brought it, if
-    that is not the first.
+    that is not the first; `since` and `until` are the first and the last release that wrote it, where they matter.  A
+    `headless` one has no record header, in a layer whose others have one.
     """
 
     code: int
@@ -114,6 +115,9 @@ class RecordType:
     least: int = 0
     most: int | None = None
     lengths: tuple[int, ...] = ()
+    since: str = ""
+    until: str = ""
+    headless: bool = False
 
 
 def opaque(name: str, doc: str) -> Construct:

@@ -314,14 +314,14 @@ NEIGHBOURS = ARCHIVES + CAPTURES + CORES + DISKS + OTHERS
 _CARRIED = "it is a part of a guest's state: verify the image that carries it"
 # What to do with what has a magic of its own and is not read, by key.
 HINTS = {
-    "xapi-legacy": "what follows its first line is of Xen 4.5 or older; a host that resumes the guest converts it",
+    "xend-2": "no Xen of today reads it, nor converts it: only Xen 2.0 restores it",
     "xapi-http": "record the connection from its beginning on",
     "xapi-vgpu": _CARRIED,
     "qemu": _CARRIED,
     "hvm-context": _CARRIED,
     "qemu-tail": _CARRIED,
     "cloud-hypervisor": "virsh restore takes it, on a host with cloud-hypervisor",
-    "legacy": "Xen 4.6 and later convert it as they restore it; convert-legacy-stream does that by hand",
+    "legacy": "say which guest it is: --guest pv or --guest hvm",
     "gzip": "decompress it: gzip -dc FILE",
     "xz": "decompress it: xz -dc FILE",
     "zstd": "decompress it: zstd -dc FILE",
@@ -363,6 +363,3 @@ class Xend:
     TEXT_BEGINS = b"("
     PAGES_MAX = 1 << 20
     NAME_OLD = "save file of Xen 2.0 (xm save)"
-    HINT_DOUBT = "copy it again: xend writes the guest's configuration there"
-    HINT_OLD = "no Xen of today reads it, nor converts it: only Xen 2.0 restores it"
-    HINT = "from byte {at} on it is a legacy stream (tail -c +{next} FILE), which convert-legacy-stream converts"

@@ -177,3 +177,30 @@ XAPI_RULES = (
     OrderRule("XAPI-ONCE", on=("QEMU_TRAD",), seen=("QEMU_TRAD",)),
     OrderRule("XAPI-HVM-ONLY", on=AFTER_MEMORY, guests=("pv",)),
 )
+
+# -- legacy streams -----------------------------------------------------------------------------------------------
+
+LEGACY_PARAMS = (
+    "HVM_IDENT_PT",
+    "HVM_VM86_TSS",
+    "HVM_CONSOLE_PFN",
+    "HVM_ACPI_IOPORTS_LOCATION",
+    "HVM_VIRIDIAN",
+    "HVM_GENERATION_ID_ADDR",
+    "HVM_PAGING_RING_PFN",
+    "HVM_ACCESS_RING_PFN",
+    "HVM_SHARING_RING_PFN",
+    "HVM_IOREQ_SERVER_PFN",
+    "HVM_NR_IOREQ_SERVER_PAGES",
+)
+# What comes once in a stream, however many checkpoints it has: none of it is written again (xc_domain_save.c).
+LEGACY_ONCE = ("ENABLE_VERIFY_MODE", "TMEM", "TMEM_EXTRA", "TSC_INFO", "ENABLE_COMPRESSION")
+LEGACY_RULES = (
+    *(OrderRule("LEGACY-ONCE", on=(name,), seen=(name,)) for name in LEGACY_ONCE),
+    OrderRule("LEGACY-TMEM-FIRST", on=("TMEM",), seen=("PAGE_BATCH",)),
+    OrderRule("LEGACY-TMEM-EXTRA", on=("TMEM_EXTRA",), unseen=("TMEM",)),
+    OrderRule("LEGACY-HVM-ONLY", on=LEGACY_PARAMS, guests=("pv",)),
+    OrderRule("LEGACY-PAGES", on=("END_OF_BODY",), unseen=("PAGE_BATCH",)),
+    OrderRule("LEGACY-VCPU-INFO", on=("END_OF_BODY",), unseen=("VCPU_INFO",)),
+    OrderRule("LEGACY-COMPRESSED-ON", on=("COMPRESSED_DATA",), unseen=("ENABLE_COMPRESSION",)),
+)

@@ -15,6 +15,9 @@ BYTE_ORDER = 0x01020304
 # From here on no guest has a domain id (xen/include/public/xen.h).
 DOMID_FIRST_RESERVED = 0x7FF0
 
+# The flag of a libxl stream, in the integer that the flags are.
+STREAM_V2 = 1 << 1
+
 HEADER = Struct(
     "magic" / Const(MAGIC, Bytes(len(MAGIC))) * "The letters that identify an xl save file.",
     "byteorder" / Allowed(Int32ul, (BYTE_ORDER,)) * "The number 0x01020304 in the byte order of the saving host.",

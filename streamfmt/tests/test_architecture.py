@@ -32,6 +32,7 @@ ORDER = (
     ("aio",),
     ("strategies",),
     ("render",),
+    ("convert",),
     ("conformance",),
     ("fuzz",),
     ("cli",),

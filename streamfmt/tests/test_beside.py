@@ -175,4 +175,4 @@ def test_what_was_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     beside.sweep()
 
     assert os.listdir(tmp_path) == ["finished"]
-    os.close(files[2]._fd)
+    os.close(files[2].fd)

@@ -149,7 +149,9 @@ def test_every_literal_is_read() -> None:
     package = Path(str(streamfmt.__file__)).parent
     files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in ("tests", "schema")]
     read = {name for path in files for name in re.findall(r"\btables\.([A-Z]\w+)", path.read_text(encoding="utf-8"))}
-    types = {f"{layer.name}_{row.name}".upper().replace("-", "_") for layer in LAYERS for row in layer.records}
+    types = {
+        f"{layer.alias or layer.name}_{row.name}".upper().replace("-", "_") for layer in LAYERS for row in layer.records
+    }
 
     assert compiler.tables().keys() - types == read - types
 

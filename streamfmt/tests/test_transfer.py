@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from itertools import islice
 from random import Random
@@ -25,15 +21,12 @@ from ..reader.identify import COMPRESSED
 from ..reader.reader import Reader
 from ..writer import Draft, pages
 from .support.corpus import EACH_SMALL, SMALL
+from .support.descriptors import OUTPUTS, WAYS, giving, taking
 from .support.good_streams import HVM
 from .support.hostile_streams import FLOODS, LIARS, cases
 from .support.vector import Vector, judge, judged, reported
 
 SAMPLES = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "dm-pc-xenlike.bin")
-INPUTS = ("file", "pipe", "socket")
-OUTPUTS = ("file", "append", "pipe", "socket")
-_BEFORE = b"what was there before"
-WAYS = [(source, target) for source in INPUTS for target in OUTPUTS]
 EACH_WAY = pytest.mark.parametrize(("source", "target"), WAYS)
 # Long enough for the kernel to move most of it.
 LONG = HVM.swap("libxc.PAGE_DATA", pages(*((number, "NOTAB") for number in range(100)))).render()
@@ -44,107 +37,9 @@ def _bytes(number: int) -> bytes:
     return EACH_SMALL[number].stream.render()
 
 
-def _pieces(data: bytes, seed: int) -> Iterator[memoryview]:
-    rng, view = Random(seed), memoryview(data)
-    while view:
-        count = rng.choice((1, 2, 7, 8, 24, 700, 4096, 4097, 20_000, 300_000))
-        yield view[:count]
-        view = view[count:]
-
-
-def _sent(fd: int, data: bytes, seed: int) -> None:
-    """Write the pieces and close; the other side may have gone."""
-    try:
-        for piece in _pieces(data, seed):
-            rest = piece
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-    except OSError:
-        pass
-    finally:
-        os.close(fd)
-
-
-def _received(fd: int, seed: int) -> bytes:
-    found, rng = bytearray(), Random(seed)
-    while data := os.read(fd, rng.choice((1, 100, 5000, 100_000, 1 << 20))):
-        found += data
-    return bytes(found)
-
-
-@contextmanager
-def _alongside(work: Callable[[], None]) -> Iterator[None]:
-    """Do some work in a thread of its own, to its end."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
-def _ends(kind: str) -> tuple[int, int]:
-    """Where to read and where to write, of a pipe or a socket."""
-    if kind == "pipe":
-        return os.pipe()
-    one, other = socket.socketpair()
-    return one.detach(), other.detach()
-
-
-def _file(data: bytes) -> int:
-    fd = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR)
-    os.write(fd, data)
-    return fd
-
-
-@contextmanager
-def _giving(kind: str, data: bytes, seed: int) -> Iterator[int]:
-    """A descriptor that gives these bytes; a file has others before them."""
-    if kind == "file":
-        fd = _file(_BEFORE + data)
-        os.lseek(fd, len(_BEFORE), os.SEEK_SET)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-        return
-    fd, into = _ends(kind)
-    with _alongside(lambda: _sent(into, data, seed)):
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-
-@contextmanager
-def _taking(kind: str, seed: int) -> Iterator[tuple[int, list[bytes]]]:
-    """A descriptor to write to, and a list that has what arrived, afterwards; a file has something already."""
-    arrived: list[bytes] = []
-    if kind in {"pipe", "socket"}:
-        result, out = _ends(kind)
-        with _alongside(lambda: arrived.append(_received(result, seed))):
-            try:
-                yield out, arrived
-            finally:
-                os.close(out)
-        os.close(result)
-        return
-    result = _file(_BEFORE)
-    # Opened again, since whether it appends belongs to the description.
-    out = os.open(f"/proc/self/fd/{result}", os.O_WRONLY | (os.O_APPEND if kind == "append" else 0))
-    os.lseek(out, 0, os.SEEK_END)
-    try:
-        yield out, arrived
-    finally:
-        os.close(out)
-    os.lseek(result, 0, os.SEEK_SET)
-    arrived.append(_received(result, seed).removeprefix(_BEFORE))
-    os.close(result)
-
-
 def _copied(reader: Reader, fd: int, target: str, seed: int = 0, blocking: bool = True) -> bytes:
     """What arrives of what `fd` gives."""
-    with _taking(target, seed) as (out, arrived):
+    with taking(target, seed) as (out, arrived):
         os.set_blocking(fd, blocking)
         os.set_blocking(out, blocking)
         failures, count = tee.copy(reader, fd, out)
@@ -159,7 +54,7 @@ def copied(
     """Copy a vector's bytes, which arrive as they are; what the verifier reports."""
     verifier = Verifier(vector.mode, vector.deep)
     reader = Reader(verifier, vector.form)
-    with _giving(source, data, seed) as fd:
+    with giving(source, data, seed) as fd:
         assert _copied(reader, fd, target, seed, blocking) == data
     return reported(Outcome(reader, verifier))
 
@@ -238,7 +133,7 @@ def test_kernel_in_any_mood(seed: int, way: tuple[str, str]) -> None:
         return len(data)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, "_movers", lambda *_: [moody] * 3)
+        patch.setattr(transfer, "_ways", lambda *_: [moody] * 3)
         assert copied(Vector(Draft(())), LONG, *way, seed=seed) == reported(judge([LONG]))
 
 
@@ -313,8 +208,8 @@ def test_nothing_follows_what_is_lost(seed: int, way: tuple[str, str]) -> None:
             raise OSError(28, "for once")
         return real(fd, raw[: max(len(raw) // 2, 1)])
 
-    with _giving(source, LONG, seed) as fd:
-        with _taking(target, seed) as (out, arrived), pytest.MonkeyPatch.context() as patch:
+    with giving(source, LONG, seed) as fd:
+        with taking(target, seed) as (out, arrived), pytest.MonkeyPatch.context() as patch:
             patch.setattr(transfer, "os", _Os(write=failing))
             failures, copied = tee.copy(Reader(Verifier()), fd, out)
         while os.read(fd, 1 << 20):

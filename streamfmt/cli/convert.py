@@ -1,0 +1,134 @@
+"""Convert a stream to what current releases of Xen read and write.
+
+A libxc image of version 2 becomes one of version 3.  What is around it stays
+as it is, byte for byte.  The output appears when it is complete, and a stream
+that breaks a rule is refused before that.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from ..convert import describe
+from ..convert.run import Options, Result, convert
+from ..errors import UnreadableError, UnwritableError
+from ..io.outputs import FileOutput, Output, output, write
+from ..io.sources import reason
+from . import inputs
+from .verify import add_ignore, severities
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = """examples:
+  streamfmt convert old.sav new.sav
+  streamfmt convert --repair guest.sav mended.sav
+  zcat old.sav.gz | streamfmt convert - - | ssh host xl restore /dev/stdin
+
+A pipe is read once, so what it has is refused only when that shows: if the
+output is a file there is none then, and of a pipe a part has gone out already.
+With --repair all of a pipe is kept in a temporary file first.
+
+exit status: 0 converted; 1 the input does not conform, or cannot be converted;
+2 wrong usage; 3 could not read or write; 130 interrupted, 143 terminated
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="INPUT", help="what to convert; - is standard input")
+    parser.add_argument("output", metavar="OUTPUT", help="where to write the result; - is standard output")
+    inputs.add_form(parser)
+    parser.add_argument(
+        "--repair", action="store_true", help="mend what released savers are known to have got wrong, too"
+    )
+    add_ignore(parser)
+    parser.add_argument("--report", metavar="FILE", help="write the report to a file instead of printing it")
+    parser.add_argument("--json", action="store_true", help="report as JSON; streamfmt help json describes it")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print one line only")
+
+
+def run(args: argparse.Namespace) -> int:
+    if wrong := _refusal(args):
+        print(f"streamfmt convert: error: {wrong}", file=sys.stderr)
+        return 2
+    fd = 0
+    try:
+        try:
+            if args.input != "-":
+                fd = os.open(args.input, os.O_RDONLY | os.O_CLOEXEC)
+            elif os.isatty(0):
+                pass
+            if _same(fd, args.output):
+                print("streamfmt convert: error: OUTPUT is the input itself; give it another name", file=sys.stderr)
+                return 2
+        except OSError as error:
+            raise UnreadableError(reason(error)) from error
+        with inputs.Writing():
+            result = convert(
+                fd, lambda: _opened(args.output), Options(args.form, args.repair, severities(args)), inputs.Progress
+            )
+    except UnreadableError as error:
+        inputs.complain(args.input, f"cannot read: {error}")
+        return 3
+    except UnwritableError as error:
+        inputs.complain(*_unwritable(args.output, error))
+        return 3
+    finally:
+        if fd > 0:
+            os.close(fd)
+    return _report(result, args)
+
+
+def _refusal(args: argparse.Namespace) -> str:
+    """Why it would be wrong to begin, if it would."""
+    if args.output == "-" and sys.stdout.isatty():
+        return "standard output is a terminal; give OUTPUT a file, or a pipe"
+    return ""
+
+
+def _same(fd: int, path: str) -> bool:
+    """Whether the open file is what lies at `path`."""
+    try:
+        found = os.fstat(1) if path == "-" else os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and os.path.samestat(os.fstat(fd), found)
+
+
+def _opened(name: str) -> Output:
+    # As of cp, the bytes of the result may not be on the disk yet when it has its name.
+    return output(1) if name == "-" else FileOutput(name, sync=False)
+
+
+def _unwritable(name: str, error: object) -> tuple[str, str]:
+    return ("standard output" if name == "-" else name), f"cannot write: {error}"
+
+
+def _report(result: Result, args: argparse.Namespace) -> int:
+    """Print the report, or write it; the exit status."""
+    names = args.input, args.output
+    if args.json:
+        from json import dumps
+
+        text = dumps(describe.as_dict(result, *names)) + "\n"
+    else:
+        source, target = (
+            inputs.shown(args.input),
+            "standard output" if args.output == "-" else inputs.shown(args.output),
+        )
+        text = describe.text(result, source, target, args.quiet)
+    status = result.status
+    if args.report is not None:
+        try:
+            write(args.report, text.encode(errors="backslashreplace"))
+        except OSError as error:
+            inputs.complain(*_unwritable(args.report, reason(error)))
+            status = max(status, 3)
+        if args.quiet or status:
+            sys.stderr.write(describe.text(result, inputs.shown(args.input), args.output, quiet=True))
+    else:
+        (sys.stderr if args.output == "-" else sys.stdout).write(text)
+    return status

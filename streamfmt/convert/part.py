@@ -1,0 +1,100 @@
+"""What converts a layer: hears of its headers and records, and plans what becomes of their bytes.
+
+Each layer's row names the class that converts it, if there is anything to convert or mend; all else is copied.
+"""
+
+from __future__ import annotations
+
+from ..reader.events import Sink
+from ..reader.registry import load
+from .report import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..io.copying import Plan
+    from ..reader.events import Layer, Record, Run
+    from ..reader.identify import Identity
+    from ..reader.pump import Program
+
+
+class Part:
+    """Converts one layer; as it stands, copies it."""
+
+    def __init__(self, conversion: Conversion, layer: Layer) -> None:
+        self.conversion = conversion
+        self.layer = layer
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        """A header of the layer."""
+
+    def record(self, record: Record) -> Program | None:
+        """A record; a program that reads its body, if that matters."""
+        return None
+
+    def pages(self, run: Run) -> None:
+        """Clean page batches."""
+
+    def misplaced(self, record: Record, at: int, raw: bytes) -> None:
+        """Bytes of a body that come after it."""
+
+    def checkpoint(self, at: int) -> None:
+        """The record that closes a checkpoint has come."""
+
+    def ended(self, at: int) -> None:
+        """The layer has ended."""
+
+    def inner(self, at: int, identity: Identity) -> None:
+        """What is inside begins at `at` and is `identity`."""
+
+
+class Conversion(Sink):
+    """A conversion on its way.  `plan` says what becomes of the bytes, `report` what was done.
+
+    `repair` if breaches are to be mended that released writers are known for.  `facts` are what an earlier pass over
+    the same input has found out, under keys of the parts' own; this one adds to them.  `mended` counts by clause
+    the breaches that this pass has found and that one which knows of them mends.
+    """
+
+    def __init__(self, plan: Plan, repair: bool = False, facts: dict[Any, Any] | None = None) -> None:
+        self.plan = plan
+        self.repair = repair
+        self.facts = {} if facts is None else facts
+        self.report = Report()
+        self.mended: dict[str, int] = {}
+        self._parts: dict[str, Part] = {}
+
+    def part(self, layer: Layer) -> Part:
+        """What converts `layer`."""
+        found = self._parts.get(layer.path)
+        if found is None or found.layer is not layer:
+            found = self._parts[layer.path] = load(layer.row.converts or "convert.part:Part")(self, layer)
+        return found
+
+    def mends(self, clause: str) -> None:
+        """A breach has been found that is mended."""
+        if self.repair:
+            self.mended[clause] = self.mended.get(clause, 0) + 1
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self.part(layer.judge).header(layer, path, at, raw, broken)
+
+    def record(self, record: Record) -> Program | None:
+        return self.part(record.layer.judge).record(record)
+
+    def pages(self, run: Run) -> None:
+        self.part(run.layer).pages(run)
+
+    def misplaced(self, record: Record, at: int, raw: bytes) -> None:
+        self.part(record.layer.judge).misplaced(record, at, raw)
+
+    def checkpoint(self, layer: Layer, at: int) -> None:
+        self.part(layer).checkpoint(at)
+
+    def ended(self, layer: Layer, at: int) -> None:
+        self.part(layer).ended(at)
+
+    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        self.part(layer).inner(at, identity)

@@ -1,0 +1,69 @@
+"""What legacy stream it is where that is declared, or promised by what is around it, which may know its guest."""
+
+from __future__ import annotations
+
+from .fields import number
+from .identify import LEGACY_LEAST, Identity, legacy, named, peek, widths
+from .pump import CAPACITY
+from .registry import ALIASES, ALWAYS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .events import Layer
+    from .pump import Window
+
+
+def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identity]:
+    """Program of the identity of what is declared to be of that form: a legacy stream, of some width or of any."""
+    size = LEGACY_LEAST if exact else CAPACITY
+    yield size
+    head = window.head(size)
+    width = next((bits for bits, name in widths().items() if name == form), None)
+    found = legacy(head, width, declared=True)
+    if found is None:
+        evidence = f"it begins {head[:16].hex(' ')}, with no p2m_size" if head else "the input is empty"
+        return Identity("", "unknown", "no legacy stream", evidence)
+    found.evidence = f"declared with --as; {found.evidence}"
+    return found
+
+
+def promised(layer: Layer, raw: bytes) -> bool:
+    """Whether the container's header, which is `raw`, says that there is a legacy stream inside."""
+    if layer.row.legacy is None:
+        return False
+    field, mask, value = layer.row.legacy
+    path = f"{layer.name}.{layer.row.headers[0]}"
+    return layer.row.legacy == ALWAYS or number(path, field, raw, layer.order) & mask == value
+
+
+def inside(window: Window, exact: bool, guest: str | None, configured: str) -> Generator[int, int, Identity]:
+    """Program that identifies, without consuming it, what begins where a legacy stream was promised.
+
+    That needs not prove that it is one.  Its `guest` may be declared; and where its bytes leave that open, what the
+    container's configuration says decides (`configured`).
+    """
+    found = yield from peek(window, exact)
+    if found.key and not found.width:
+        return found
+    size = LEGACY_LEAST if exact else CAPACITY
+    yield size
+    head = window.head(size)
+    other = legacy(head, declared=True) if not found.key and found.kind == "unknown" else None
+    found = other or found
+    if guest and found.width:
+        decide(found, guest)
+    if found.key in ALIASES and configured:
+        decide(found, configured, "by its configuration")
+    return found
+
+
+def decide(found: Identity, guest: str, why: str = "declared") -> None:
+    """Take a legacy stream for one of that guest, whatever its bytes look like."""
+    if found.guest == guest:
+        return
+    looks = f", though its bytes look like {found.guest.upper()}" if found.guest else ""
+    found.evidence += f"; {why} {guest.upper()}{looks}"
+    found.guest, found.key, found.hint = guest, widths()[found.width or 0], ""
+    found.name = named(found.width or 0, guest)

@@ -1,0 +1,76 @@
+"""What the first bytes of a bare legacy libxc stream (Xen 3.0 to 4.5) may be: it has no magic, only a shape.
+
+Sources: tools/libxc/xc_domain_save.c and xc_domain_restore.c of Xen 4.4, tools/libxc/xg_save_restore.h of Xen 4.5, and
+for PV without extended info tools/libxc/xc_linux_save.c of Xen 3.0.  Integers are little-endian.  The reader has every
+constant here as LEGACY_* of its tables.  What the records hold is in :mod:`legacy`.
+"""
+
+from __future__ import annotations
+
+from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
+
+_WORD_32, _WORD_64 = WORDS = (4, 8)  # of the toolstack, in bytes
+# An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
+# (XEN_DOMCTL_PFINFO_LTAB_SHIFT of xen/include/public/domctl.h).
+TYPE_SHIFT = 28
+PFN_MASK = (1 << TYPE_SHIFT) - 1
+# The writer refuses bigger guests.
+P2M_MAX = PFN_MASK
+# Without extended info a 32-bit toolstack means a guest of at most 64 GiB, PAE's reach, which is also xend's bound
+# in tools/python/xen/xend/XendCheckpoint.py of Xen 3.0.  As a side effect no ASCII text passes.
+LISTED_MAX = {_WORD_32: 1 << 24, _WORD_64: P2M_MAX}
+# MAX_BATCH_SIZE of tools/libxc/xg_save_restore.h.
+BATCH_MAX = 1024
+
+_CODES = {row.name: row.code for row in libxc.PAGE_TYPES}
+XTAB = _CODES["XTAB"]
+NO_DATA = frozenset(row.code for row in libxc.PAGE_TYPES if not row.data)
+# An HVM guest has no page-table types; a PV guest without extended info predates BROKEN and XALLOC.
+HVM_TYPES = frozenset((_CODES["NOTAB"], *NO_DATA))
+PV_TYPES = frozenset((*(row.code for row in libxc.PAGE_TYPES if row.data), XTAB))
+
+# Extended info consists of blocks, each with a tag and its length ahead; the first is always the vcpu's size.
+VCPU_TAG = b"vcpu"
+LENGTH_SIZE = 4  # of a block, and of them all
+BLOCK_HEADER = len(VCPU_TAG) + LENGTH_SIZE
+EXTINFO_MAX = 64 << 10
+VCPU_WIDTHS = {size: 8 * width for width, size in libxc.VCPU_CONTEXT_SIZES.items()}
+# The permuted order of Xen 3.0 to 3.2 rotates the index by this many bits (permute() in xc_linux_save.c).
+PERMUTE_BITS = 10
+
+# Chunks that may stand between batches: XC_SAVE_ID_* of xg_save_restore.h, but compressed data (-12), which comes after
+# a first tail only.
+VERIFY, VCPUS, TMEM, TMEM_EXTRA, TSC, TOOLSTACK = -1, -2, -5, -6, -7, -18
+MARKS = (VERIFY, -9, -13)  # of nothing but their id
+PARAMS = (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)
+# What follows the ids, as struct has it: padding and a parameter; mode, nanoseconds, kHz and incarnation of the TSC;
+# version of tmem, most pools, and flags that are all ones.
+PARAM_FORMAT, TSC_FORMAT, TMEM_FORMAT = "<4sQ", "<IQII", "<II4s"
+# Those a writer may put before the first batch; a PV stream that has them has extended info before them.
+OPENING = {TMEM: "tmem", TSC: "TSC info"}
+VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, 1, 3
+TSC_KHZ_MIN = 10_000  # no processor that runs Xen ticks more slowly than 10 MHz
+
+# -- what the reader goes by ------------------------------------------------------------------------------------------
+
+# Of extended info: 128 bytes more of each vcpu, and bytes of XSAVE state.
+EXTV_TAG, XCNT_TAG = b"extv", b"xcnt"
+# Types that entries may have, by guest: an HVM guest has no page tables of its own to be told of (xc_domain_save.c).
+TYPES = {
+    "pv": frozenset(row.code for row in legacy.PAGE_TYPES),
+    "hvm": frozenset(row.code for row in legacy.PAGE_TYPES if not row.table),
+}
+# Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint.
+CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[8] if row.code < 0)
+SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[8] if row.code < 0 and row.since >= "4.1")
+# Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
+LENGTH_MAX = libxc.RECORD_LENGTH_MAX
+# The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
+UNMAPPED_MAX, XSAVE_MAX = 1 << 28, 1 << 20
+QEMU_PIECE, SIGNATURES = legacy_tail.PIECE, legacy_tail.SIGNATURES
+# The chunks of which a guest has both or neither; and the type of a page that was paged out, an ordinary one to all.
+IOREQ_PAIR = tuple(row.code for row in legacy.RECORDS[8] if "IOREQ_SERVER" in row.name)
+PAGEDTAB = next(row.code for row in legacy.PAGE_TYPES if row.name == "PAGEDTAB")
+OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
+# Where after the end of an HVM guest's body its context is, and how that begins.
+HVM_CONTEXT_AT, HVM_BEGINS = 8 + 8 + 8 + 4, hvm.BEGINS
