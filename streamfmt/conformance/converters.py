@@ -1,10 +1,16 @@
 """Xen's own convert-legacy-stream, asked to convert many streams at once: what `peers` is for the readers.
 
 It comes in all releases that `make peers` brings; libxl starts it for images that were saved before Xen 4.6.
+
+  python -m streamfmt.conformance.converters --guest hvm [--width 32] STREAM...
+
+prints what it does with legacy streams, a line of JSON for each.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 import os
 import re
@@ -12,9 +18,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, NamedTuple
 
-from .peers import CONVERTER, RELEASE, require, script_modules
+from ..errors import MissingPeerError
+from .peers import CONVERTER, RELEASE, RELEASES, require, script_modules
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _RAISED = re.compile(r"(?:\w+\.)*\w+(?:Error|Exception|Exit)\b.*")
@@ -118,3 +126,36 @@ def _answers(answers: IO[bytes]) -> Iterator[Conversion]:
 
 def _text(data: bytes) -> str:
     return data.decode(errors="replace")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streamfmt.conformance.converters",
+        description="What Xen's convert-legacy-stream does with streams, a line of JSON for each stream and release.",
+    )
+    parser.add_argument("--release", action="append", choices=RELEASES, help="of Xen; may be repeated; default: all")
+    parser.add_argument("--width", type=int, choices=(32, 64), default=64, help="of the toolstack that saved")
+    parser.add_argument("--guest", choices=("hvm", "pv"), required=True)
+    parser.add_argument("--format", choices=("libxc", "libxl"), default="libxl", help="wanted (default: %(default)s)")
+    parser.add_argument("--output", metavar="FOLDER", help="keep what it writes there, as NAME.RELEASE")
+    parser.add_argument("stream", nargs="+")
+    given = parser.parse_args(words)
+    asked = [(options(given.width, given.guest, given.format), Path(name).read_bytes()) for name in given.stream]
+    for release in given.release or RELEASES:
+        try:
+            found = convert(asked, release)
+        except MissingPeerError as missing:
+            print(missing, file=sys.stderr)
+            return 3
+        for name, said in zip(given.stream, found, strict=True):
+            row = {"stream": name, "release": release, "status": said.status, "error": said.error}
+            row |= {"consumed": said.consumed, "bytes": len(said.output)}
+            print(json.dumps(row | {"sha256": hashlib.sha256(said.output).hexdigest()}))
+            if given.output is not None:
+                Path(given.output, f"{Path(name).name}.{release}").write_bytes(said.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

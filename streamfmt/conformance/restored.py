@@ -1,18 +1,23 @@
-"""What a guest has after real libxl or xl has restored it: its pages, QEMU's state and what xenstore has for QEMU.
+"""What a guest has after a real restore: its pages, its state, QEMU's state and what xenstore has for QEMU.
 
-An image that was saved before Xen 4.6 goes through the converter that LIBXL_CONVERT_HELPER names, or else Xen's own.
+`restore` has libxl or xl restore it on a host; an image that was saved before Xen 4.6 goes through the converter that
+LIBXL_CONVERT_HELPER names, or else Xen's own.  `taken` has libxenguest alone take a libxc stream, in milliseconds.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import struct
+import subprocess
+import tempfile
 from collections.abc import Mapping
-from typing import IO, NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 from .host import Host
-from .peers import Verdict
+from .peers import RELEASE, XENPEER, Verdict, require
 from .toolstack_driver import restored, verdict_of
 
 PAGE = 4096
@@ -38,16 +43,52 @@ class Restored(NamedTuple):
     state: bytes
     physmap: Mapping[str, str]
 
-    def canonical(self, pfn: int, top: bool = False) -> bytes:
-        """A page table as streams have it: PFNs in place of machine frames; in a `top` one Xen's own slots are zero."""
-        entries = list(struct.unpack("<512Q", self.pages[pfn]))
+    def canonical(self, tables: Mapping[int, int]) -> dict[int, bytes]:
+        """The pages as streams have them: `tables`, by PFN and with their levels, have PFNs in place of frames."""
+        return {pfn: self._table(page, tables[pfn]) if pfn in tables else page for pfn, page in self.pages.items()}
+
+    def _table(self, page: bytes, level: int) -> bytes:
+        entries = list(struct.unpack("<512Q", page))
         for at, entry in enumerate(entries):
-            if top and at in _XENS_SLOTS:
+            if level == 4 and at in _XENS_SLOTS:
                 entries[at] = 0
             elif entry & _PTE_PRESENT:
                 frame = self.frames.get((entry & _PTE_FRAME) >> 12, 0)
                 entries[at] = entry & ~_PTE_FRAME | frame << 12
         return struct.pack("<512Q", *entries)
+
+
+class Taken(NamedTuple):
+    """What libxenguest made of a stream: whether it took it, its log, and the guest as xenpeer's README has it.
+
+    `state` has the JSON of that name, `pages` by PFN what is not zero, page tables with PFNs as streams have them.
+    """
+
+    accepted: bool
+    log: str
+    state: Mapping[str, Any]
+    pages: Mapping[int, bytes]
+
+
+def taken(kind: str, data: bytes, release: str = RELEASE) -> Taken:
+    """Have libxenguest restore a libxc stream.
+
+    :param kind: "hvm" or "pv", with "-remus" after it if checkpoints are to be taken.
+    :raises MissingPeerError: there is no xenpeer of that release.
+    """
+    guest, _, mode = kind.partition("-")
+    with tempfile.TemporaryDirectory() as folder:
+        stream, dump = f"{folder}/stream", f"{folder}/dump"
+        Path(stream).write_bytes(data)
+        words = [require(XENPEER, release), "restore", f"--{guest}", *([f"--{mode}"] if mode else [])]
+        done = subprocess.run([*words, "--dump", dump, stream], capture_output=True, text=True, check=False)
+        if done.returncode:
+            return Taken(False, done.stderr, {}, {})
+        memory = Path(dump).read_bytes()
+    pages = {at // PAGE: memory[at : at + PAGE] for at in range(0, len(memory), PAGE)}
+    zero = bytes(PAGE)
+    kept = {pfn: page for pfn, page in pages.items() if page != zero}
+    return Taken(True, done.stderr, json.loads(done.stdout)["state"], kept)
 
 
 def restore(host: Host, kind: str, data: bytes, converter: str | None = None) -> Restored:
@@ -71,7 +112,9 @@ def restore(host: Host, kind: str, data: bytes, converter: str | None = None) ->
             pfns = {frame: _pfn(memory, frame) for frame in used}
         pages = {pfn: os.pread(memory.fileno(), PAGE, _MEMORY_AT + PAGE * frame) for frame, pfn in pfns.items()}
     state = bytes.fromhex(did.model.get("state", ""))
-    return Restored(verdict, pages, pfns if "pv" in kind else {}, state, _physmap(host))
+    if "pv" in kind:
+        return Restored(verdict, pages, pfns, state, {})
+    return Restored(verdict, pages, {}, state, _physmap(host))
 
 
 def _pfn(memory: IO[bytes], frame: int) -> int:

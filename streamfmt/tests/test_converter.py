@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -194,7 +196,7 @@ PARTS = {
                                    holds=lambda said: params(said)[0][-2:] == [(17, 0), (17, 9)]),
     "parameters of a pv guest": pv(before(PV, "VCPU_INFO", plain.parameter(-3, 1)), 1,
                                    "StreamError: HVM-only param in PV stream"),
-    "generation id": hvm(saved(HVM), holds=lambda said: params(said)[0][0] == (34, 0xFC0F0)),
+    "generation id": hvm(saved(HVM), holds=lambda said: params(said)[0][0] == (34, 0x50F0)),
     "all parameters": hvm(saved(HVM._replace(release="4.5")), holds=lambda said:
                           [[index for index, _ in pairs] for pairs in params(said)]
                           == [[34, 12, 27, 28, 29, 15, 17, 19, 9, 32, 33], [5, 6, 1]]),
@@ -412,3 +414,18 @@ def test_debian_s_does_not_find_its_modules() -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "No module named 'xen'" in done.stderr
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what was done with each stream, and keeps what was written."""
+    peers.require(CONVERTER)
+    names = [tmp_path / "good", tmp_path / "cut"]
+    for name, data in zip(names, (saved(HVM), saved(HVM)[:-1]), strict=True):
+        name.write_bytes(data)
+    status = converters.main(["--release", RELEASE, "--guest", "hvm", "--output", str(tmp_path), *map(str, names)])
+    good, cut = map(json.loads, capsys.readouterr().out.splitlines())
+
+    assert status == 0
+    assert (good["status"], good["error"], good["consumed"]) == (0, "", len(saved(HVM)))
+    assert (cut["status"], cut["error"]) == (1, CUT)
+    assert (tmp_path / f"good.{RELEASE}").stat().st_size == good["bytes"]

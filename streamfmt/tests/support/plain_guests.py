@@ -30,7 +30,8 @@ class Setup(NamedTuple):
     """A guest, and how it is saved.
 
     Of `vcpus` those are given that are online, in a guest of `highest` + 1.  `holes` are PFNs without a page, `broken`
-    those of pages that the memory has lost, `rounds` how often pages are sent, `batch` the most in one batch.
+    those of pages that the memory has lost, `unmapped` those that a PV guest's tail says have no page, by default the
+    holes, `rounds` how often pages are sent, `batch` the most in one batch.
     `checkpoints` are those after the first body, compressed if that is said.  `sender` is "xend" or "libxl".  `levels`
     are those of a PV guest's page tables, by default 4 or 3; 2 is what nothing newer can restore.
     """
@@ -48,7 +49,7 @@ class Setup(NamedTuple):
     batch: int = 1024
     verify: bool = False
     tmem: bool = False
-    unmapped: Sequence[int] = ()
+    unmapped: Sequence[int] | None = None
     regions: Sequence[Physmap] = ()
     checkpoints: int = 0
     compressed: bool = False
@@ -240,7 +241,7 @@ def _compressed(setup: Setup, sender: Compressor, pfns: Sequence[int], version: 
 def parameters(setup: Setup) -> dict[int, int]:
     """The values of the HVM chunks that the release writes, by their ids in their order."""
     values = {
-        plain.HVM_GENERATION_ID_ADDR: 0xFC0F0,
+        plain.HVM_GENERATION_ID_ADDR: 0x50F0,
         plain.HVM_IDENT_PT: 0xFEFFE000,
         plain.HVM_PAGING_RING_PFN: setup.special("paging"),
         plain.HVM_ACCESS_RING_PFN: setup.special("access"),
@@ -284,7 +285,7 @@ def _tail(setup: Setup, version: int) -> Iterator[Piece]:
         form = "remus" if setup.checkpoints and setup.sender == "xend" else form
         yield "QEMU", plain.qemu(form, setup.state + struct.pack("<I", version))
         return
-    yield "UNMAPPED", plain.unmapped(setup.word, setup.unmapped)
+    yield "UNMAPPED", plain.unmapped(setup.word, setup.holes if setup.unmapped is None else setup.unmapped)
     for at, vcpu in enumerate(setup.vcpus if setup.variant.words else (0,)):
         yield "VCPU", context(setup, vcpu, version)
         if "extv" in setup.blocks:

@@ -134,7 +134,9 @@ def _state(image: Image, kind: int, body: bytes) -> None:
     elif kind == 0x0A:
         values = struct.unpack(f"<{2 * int.from_bytes(body[:4], 'little')}Q", body[8:])
         pairs = zip(values[::2], values[1::2], strict=True)
-        image.params |= {index: value for index, value in pairs if value}
+        image.params.update(pairs)
+        # What is set to 0 last is as what was never set.
+        image.params = {index: value for index, value in image.params.items() if value}
     elif kind == 0x0D:
         image.verified = True
     elif kind not in (0x0B, 0x0C, 0x0F, 0x10, 0x11, 0x12):
