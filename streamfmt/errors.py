@@ -7,6 +7,7 @@ Exception
 |   |-- MalformedError       it cannot be read as what it should be
 |   |-- LimitError           it is larger than the caller takes
 |   |-- RefusedError         it breaks a rule, and is not to be converted
+|   |-- UnfitError           it has what cannot be converted
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -100,6 +101,18 @@ class RefusedError(StreamError):
     def __str__(self) -> str:
         found = self.finding
         return f"{found.clause} at {found.offset}: {found.message}"
+
+
+class UnfitError(StreamError):
+    """What the stream has at `offset` cannot be said in another form, by that `rule` of converting."""
+
+    def __init__(self, rule: str, offset: int) -> None:
+        super().__init__(rule, offset)
+        self.rule = rule
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.rule}"
 
 
 class DamagedError(StreamError):

@@ -12,7 +12,8 @@ import stat
 import sys
 
 from ..convert import describe
-from ..convert.run import Options, Result, convert
+from ..convert.part import Options
+from ..convert.run import Result, convert
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
@@ -37,6 +38,10 @@ exit status: 0 converted; 1 the input does not conform, or cannot be converted;
 """
 
 
+# Whether the image of a legacy stream is in a libxl stream afterwards.
+TARGETS = {"libxl": True, "libxc": False}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="what to convert; - is standard input")
     parser.add_argument("output", metavar="OUTPUT", help="where to write the result; - is standard output")
@@ -44,6 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair", action="store_true", help="mend what released savers are known to have got wrong, too"
     )
+    parser.add_argument(
+        "--to", choices=TARGETS, help="what a legacy stream becomes: libxl's stream (default), or a bare image"
+    )
+    parser.add_argument(
+        "--width", choices=("32", "64"), help="take the input for the legacy stream of a toolstack of that many bits"
+    )
+    parser.add_argument(
+        "--checkpoints",
+        choices=("flatten", "keep"),
+        default="flatten",
+        help="make a plain stream of a checkpointed legacy stream (default), or keep its checkpoints",
+    )
+    parser.add_argument("--allow-loss", action="store_true", help="convert even if something is lost, and list it")
     add_ignore(parser)
     parser.add_argument("--report", metavar="FILE", help="write the report to a file instead of printing it")
     parser.add_argument("--json", action="store_true", help="report as JSON; streamfmt help json describes it")
@@ -67,9 +85,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
-            result = convert(
-                fd, lambda: _opened(args.output), Options(args.form, args.repair, severities(args)), inputs.Progress
-            )
+            result = convert(fd, lambda: _opened(args.output), _options(args), inputs.Progress)
     except UnreadableError as error:
         inputs.complain(args.input, f"cannot read: {error}")
         return 3
@@ -80,6 +96,18 @@ def run(args: argparse.Namespace) -> int:
         if fd > 0:
             os.close(fd)
     return _report(result, args)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
+        f"legacy-{args.width}" if args.width else args.form,
+        args.repair,
+        severities(args),
+        guest=args.guest,
+        allow_loss=args.allow_loss,
+        wrapped=None if args.to is None else TARGETS[args.to],
+        keeping=args.checkpoints == "keep",
+    )
 
 
 def _refusal(args: argparse.Namespace) -> str:

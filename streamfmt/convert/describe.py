@@ -6,12 +6,14 @@ from textwrap import wrap
 
 from ..checks.findings import SEVERITIES
 from ..render.text import finding_lines, summary, times
-from .rules import MENDABLE, RULES
+from .rules import LOST, MENDABLE, RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
+    from .report import Line
     from .run import Result
 
 _COLUMNS = 80
@@ -24,17 +26,22 @@ def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
     outcome = result.outcome
     if not quiet and outcome.verifier.layers:
         lines.append(f"{source}: {outcome.describe()}")
-        if not result.accepted:
+        if not result.sound:
             lines += [line for _, line in finding_lines(outcome, severities=SEVERITIES[:1])]
-        elif result.done:
-            for line in result.report:
-                lines += _wrapped(
-                    f"  {line.kind:<8}  {line.text}" + (f", {times(line.count)}" if line.count > 1 else "")
-                )
-                lines += [
-                    _MARGIN + one for one in wrap(f"{line.rule}: {RULES[line.rule].why}", _COLUMNS - len(_MARGIN))
-                ]
+        else:
+            lines += _lines(result.report if result.done else result.unfit)
     return "\n".join([*lines, *_wrapped(_last(result, source, target))]) + "\n"
+
+
+def _lines(lines: Iterable[Line]) -> list[str]:
+    """What was done, or is in the way: each with its rule and why."""
+    found = []
+    for line in lines:
+        often = f", {times(line.count)}" if line.count > 1 else ""
+        found += _wrapped(f"  {line.kind:<8}  {line.text}{often}")
+        why = f"{line.rule}: {RULES[line.rule].why}"
+        found += wrap(why, _COLUMNS, initial_indent=_MARGIN, subsequent_indent=_MARGIN, break_on_hyphens=False)
+    return found
 
 
 def _wrapped(line: str) -> list[str]:
@@ -43,21 +50,34 @@ def _wrapped(line: str) -> list[str]:
 
 def _last(result: Result, source: str, target: str) -> str:
     """The last line: what there is now, or why there is nothing."""
+    report = result.report
     if result.done:
-        lines = list(result.report)
-        lost = len(result.report.lost)
-        done = "converted" if lines else "copied, there was nothing to convert or mend"
-        return f"{target}: {done}; {result.written:,} bytes, {f'{lost} things are lost' if lost else 'nothing is lost'}"
-    outcome = result.outcome
-    failure = result.failure
+        lost = f"{len(report.lost)} things are lost" if report.lost else "nothing is lost"
+        done = "converted" if list(report) else "copied, there was nothing to convert or mend"
+        return f"{target}: {done}; {result.written:,} bytes, {lost}"
+    kept = f"{target} has the first part of the result, which is of no use" if result.begun else "there is no output"
+    return f"{source}: {_why(result, target)}; {kept}{_hint(result)}"
+
+
+def _why(result: Result, target: str) -> str:
+    """Why there is no output."""
+    failure, outcome = result.failure, result.outcome
+    if result.sound and result.unfit:
+        line = result.unfit[0]
+        return f"not converted: {line.kind} at {line.offset}: {line.text}"
     why = summary(outcome) if failure is None or outcome.failure is not None else failure.reason
     if failure is not None and failure.kind == "unwritable":
         why = f"{target}: {why}"
-    kept = f"{target} has the first part of the result, which is of no use" if result.begun else "there is no output"
-    mendable = sorted(MENDABLE & outcome.counts.keys()) if not result.accepted else ()
-    hint = f"; --repair mends {', '.join(mendable)}" if mendable else ""
-    verb = "not finished" if result.accepted else "not converted"
-    return f"{source}: {verb}: {why}; {kept}{hint}"
+    return f"{'not finished' if result.accepted else 'not converted'}: {why}"
+
+
+def _hint(result: Result) -> str:
+    """What could be done about it."""
+    mendable = sorted(MENDABLE & result.outcome.counts.keys()) if not result.sound else ()
+    if mendable:
+        return f"; --repair mends {', '.join(mendable)}"
+    losses = result.sound and result.unfit and all(line.kind == LOST for line in result.unfit)
+    return "; --allow-loss converts it all the same" if losses else ""
 
 
 def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
@@ -70,6 +90,7 @@ def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
         "output": target,
         "bytes": result.written,
         "begun": result.begun,
+        "unfit": [line.as_dict() for line in result.unfit],
         "failure": result.failure.as_dict() if result.failure else None,
         "lines": [line.as_dict() for line in result.report],
     }

@@ -5,13 +5,15 @@ Each layer's row names the class that converts it, if there is anything to conve
 
 from __future__ import annotations
 
+from .. import tables
+from ..errors import UnfitError
 from ..reader.events import Sink
 from ..reader.registry import load
 from .report import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ..io.copying import Plan
@@ -46,25 +48,70 @@ class Part:
     def ended(self, at: int) -> None:
         """The layer has ended."""
 
+    def truncated(self, at: int) -> None:
+        """The input ends inside the layer."""
+
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""
+
+
+class Options:
+    """What a conversion is to do.
+
+    `form` and `guest` say how to read the input, `severity` what breaches weigh.  `repair` if breaches are to be mended
+    that released writers are known for, `allow_loss` if things may be lost.  `wrapped` says whether images of legacy
+    streams come in libxl streams, None if that goes by what is around them; `keeping` if their checkpoints are kept.
+    """
+
+    def __init__(
+        self,
+        form: str = "auto",
+        repair: bool = False,
+        severity: Mapping[str, str] = tables.SEVERITY,
+        *,
+        guest: str | None = None,
+        allow_loss: bool = False,
+        wrapped: bool | None = None,
+        keeping: bool = False,
+        device_model: bool = True,
+    ) -> None:
+        self.form = form
+        self.guest = guest
+        self.repair = repair
+        self.severity = severity
+        self.allow_loss = allow_loss
+        self.wrapped = wrapped
+        self.keeping = keeping
+        self.device_model = device_model
 
 
 class Conversion(Sink):
     """A conversion on its way.  `plan` says what becomes of the bytes, `report` what was done.
 
-    `repair` if breaches are to be mended that released writers are known for.  `facts` are what an earlier pass over
-    the same input has found out, under keys of the parts' own; this one adds to them.  `mended` counts by clause
-    the breaches that this pass has found and that one which knows of them mends.
+    With `surveying` nothing is made: `facts` are what such a pass finds out, under keys of the parts' own, for one
+    that is given them.  `mended` counts by clause the breaches that it has found and that the other mends.
     """
 
-    def __init__(self, plan: Plan, repair: bool = False, facts: dict[Any, Any] | None = None) -> None:
+    def __init__(
+        self, options: Options, plan: Plan, facts: dict[Any, Any] | None = None, surveying: bool = False
+    ) -> None:
         self.plan = plan
-        self.repair = repair
+        self.options = options
+        self.repair = options.repair
+        self.wrapped = options.wrapped
+        self.keeping = options.keeping
+        self.device_model = options.device_model
+        self.surveying = surveying
         self.facts = {} if facts is None else facts
         self.report = Report()
         self.mended: dict[str, int] = {}
         self._parts: dict[str, Part] = {}
+
+    def unfit(self, rule: str, at: int, detail: str = "", count: int = 1) -> None:
+        """Something at `at` cannot be said in the output.  Raises UnfitError, unless that may be or shows first."""
+        self.report.add(rule, at, detail, count)
+        if not self.surveying and self.report.unfit(self.options.allow_loss):
+            raise UnfitError(rule, at)
 
     def part(self, layer: Layer) -> Part:
         """What converts `layer`."""
@@ -95,6 +142,9 @@ class Conversion(Sink):
 
     def ended(self, layer: Layer, at: int) -> None:
         self.part(layer).ended(at)
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        self.part(layer.judge).truncated(at)
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         self.part(layer).inner(at, identity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rules import KINDS, LOST, RULES
+from .rules import KINDS, LOST, REFUSED, RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Report:
 
     def __iter__(self) -> Iterator[Line]:
         return iter(sorted(self._lines.values(), key=lambda line: KINDS.index(line.kind)))
+
+    def unfit(self, allow_loss: bool = False) -> list[Line]:
+        """What is in the way of any output: what is refused, and what would be lost unless that may be."""
+        return [line for line in self if line.kind == REFUSED or (line.kind == LOST and not allow_loss)]
 
     @property
     def lost(self) -> list[Line]:

@@ -6,8 +6,16 @@ A rule is named as the clause that wants it, where there is one.
 from __future__ import annotations
 
 # By what happens to something: what a report calls that.  What is lost was in the input and cannot be said in the
-# output; what is dropped means nothing there.
-CHANGED, INSERTED, DROPPED, MENDED, LOST = KINDS = ("changed", "inserted", "dropped", "mended", "lost")
+# output; what is dropped means nothing there; for what is refused there is no output.
+CHANGED, INSERTED, MAPPED, DROPPED, MENDED, LOST, REFUSED = KINDS = (
+    "changed",
+    "inserted",
+    "mapped",
+    "dropped",
+    "mended",
+    "lost",
+    "refused",
+)
 
 
 class Rule:
@@ -41,6 +49,52 @@ RULES = {
         MENDED, "8 zeros between a dirty list's header and its frames", "secondaries of Xen 4.18 and later write them"
     ),
     "LIBXL-EMUXS-OMIT": Rule(MENDED, "EMULATOR_XENSTORE_DATA without pairs left out", "writers leave it out"),
+    "MAP-HEADER": Rule(MAPPED, "p2m_size to the image's headers", "a legacy stream has no headers of its own"),
+    "MAP-PV-INFO": Rule(MAPPED, "extended info to X86_PV_INFO", "of its blocks only the guest's width matters"),
+    "MAP-NO-EXTINFO": Rule(
+        MAPPED, "the toolstack's width to X86_PV_INFO", "without extended info the guest's is the same"
+    ),
+    "MAP-P2M": Rule(MAPPED, "list of frames to X86_PV_P2M_FRAMES", "each frame number has 64 bits there"),
+    "MAP-PAGES": Rule(MAPPED, "batch to PAGE_DATA", "pages stay as they are"),
+    "MAP-COMPRESSED": Rule(MAPPED, "compressed page to PAGE_DATA", "new streams have whole pages"),
+    "MAP-PAGEDTAB": Rule(CHANGED, "type 8 to NOTAB", "readers of that time took it for an ordinary page"),
+    "MAP-VERIFY": Rule(MAPPED, "ENABLE_VERIFY_MODE to VERIFY", "the pages after it are compared only"),
+    "MAP-TSC": Rule(MAPPED, "TSC_INFO to X86_TSC_INFO", "the same fields in another order"),
+    "MAP-PARAMS": Rule(MAPPED, "chunk to a parameter of HVM_PARAMS", "each has one parameter"),
+    "MAP-VCPU": Rule(MAPPED, "vcpu's state to X86_PV_VCPU records", "the bytes of each stay as they are"),
+    "MAP-ONLINE": Rule(CHANGED, "flag of vcpu 0 that it is online set", "Xen 3.0 leaves that to the receiver"),
+    "MAP-SHARED-INFO": Rule(MAPPED, "SHARED_INFO", "the page stays as it is"),
+    "MAP-SPECIAL-PAGES": Rule(MAPPED, "special pages of the tail to HVM_PARAMS", "they are HVM parameters"),
+    "MAP-HVM-CONTEXT": Rule(MAPPED, "HVM_CONTEXT", "Xen's own format has not changed"),
+    "MAP-QEMU": Rule(MAPPED, "device model's state to EMULATOR_CONTEXT", "which emulator's it is is not known"),
+    "MAP-QEMU-TRAILER": Rule(
+        MAPPED, "device model's state after the image's END", "an image has no record for it; libxl streams do"
+    ),
+    "MAP-TOOLSTACK": Rule(MAPPED, "TOOLSTACK to EMULATOR_XENSTORE_DATA", "physmap entries are xenstore keys now"),
+    "MAP-STREAM-FLAG": Rule(CHANGED, "header says that a libxl stream follows", "it was a legacy stream"),
+    "MAP-FLATTEN": Rule(CHANGED, "checkpoints to a plain stream", "as of the last that is complete"),
+    "MAP-CHECKPOINTS": Rule(MAPPED, "checkpoint, closed by CHECKPOINT", "they are kept"),
+    "DROP-XTAB": Rule(DROPPED, "XTAB entries", "they name no page, and their frames may be anything"),
+    "DROP-EMPTY-BATCH": Rule(DROPPED, "batch of nothing else", "a PAGE_DATA record has an entry at least"),
+    "DROP-UNMAPPED": Rule(DROPPED, "frames without a page", "none of them was sent"),
+    "DROP-PARAM-ZERO": Rule(DROPPED, "HVM parameter that is 0", "receivers do not set it"),
+    "DROP-IOREQ": Rule(DROPPED, "half of the ioreq servers' parameters", "receivers set both or neither"),
+    "DROP-ACPI-IOPORTS": Rule(DROPPED, "place of the ACPI I/O ports", "receivers know 1 only"),
+    "DROP-VERIFY": Rule(DROPPED, "ENABLE_VERIFY_MODE", "a checkpointed stream has no VERIFY"),
+    "DROP-CUT": Rule(DROPPED, "what follows the last complete checkpoint", "receivers drop it, too"),
+    "DROP-SIGNATURE": Rule(DROPPED, "signature of XAPI's old image", "it says nothing of the guest"),
+    "LOSE-HEADER": Rule(LOST, "header around the stream, with its configuration", "no release after 4.4 reads it"),
+    "LOSE-TMEM": Rule(LOST, "transcendent memory", "Xen 4.13 and later have none"),
+    "LOSE-TOOLSTACK": Rule(LOST, "TOOLSTACK", "only a libxl stream of an HVM guest has xenstore keys"),
+    "LOSE-UNMAPPED": Rule(LOST, "that pages which were sent were freed", "they stay allocated; no record frees pages"),
+    "REFUSE-LEVELS": Rule(
+        REFUSED, "32-bit PV guest without PAE", "its page tables have two levels; Xen has none since 4.3"
+    ),
+    "REFUSE-BASE": Rule(
+        REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
+    ),
+    "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
+    "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
 }
 # Breaches that --repair mends.
 MENDABLE = frozenset(name for name, rule in RULES.items() if rule.kind == MENDED)

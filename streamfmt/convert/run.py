@@ -11,24 +11,24 @@ from __future__ import annotations
 import os
 import stat
 
-from .. import tables
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
-from ..errors import RefusedError, UnreadableError, UnwritableError
+from ..errors import RefusedError, UnfitError, UnreadableError, UnwritableError
 from ..io.copying import Copying, Plan
 from ..io.sources import drive, reason, source_for
 from ..reader.both import Both
 from ..reader.failure import failed
 from ..reader.reader import Reader
-from .part import Conversion
+from .part import Conversion, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from typing import Any, TypeAlias
 
     from ..codec.content import Buffer
+    from ..io.copying import Step
     from ..io.outputs import Output
     from ..io.sources import Source
     from ..reader.failure import Failure
@@ -37,32 +37,29 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[int | None], AbstractContextManager[Callable[[int], None] | None]]
 
 
-class Options:
-    """What a conversion is to do: how to read the input, whether to repair, what breaches weigh."""
-
-    def __init__(self, form: str = "auto", repair: bool = False, severity: Mapping[str, str] = tables.SEVERITY) -> None:
-        self.form = form
-        self.repair = repair
-        self.severity = severity
-
-
 class Result:
     """What came of a conversion: `outcome` judges the input; `report` says what was done, and `written` how many bytes.
 
-    `mended` is how often each clause was broken that is not any more.  `failure` is why it was not finished, None if it
-    was or if the input is to blame.  `begun` if something of it has gone out all the same.
+    `mended` is how often each clause was broken that is not any more, `unfit` what is in the way.  `failure` is why it
+    was not finished, None if it was or if the input is to blame.  `begun` if something has gone out all the same.
     """
 
     def __init__(self, outcome: Outcome, conversion: Conversion) -> None:
         self.outcome = outcome
         self.report = conversion.report
         self.mended = conversion.mended
+        self.unfit = conversion.report.unfit(conversion.options.allow_loss)
         self.written = 0
         self.failure: Failure | None = None
         self.begun = False
 
     @property
     def accepted(self) -> bool:
+        """Whether the input can be converted: it conforms, apart from what is mended, and nothing is in the way."""
+        return not self.unfit and self.sound
+
+    @property
+    def sound(self) -> bool:
         """Whether the input conforms, apart from what is mended."""
         outcome = self.outcome
         if outcome.conforms:
@@ -86,7 +83,7 @@ class Result:
 class _Nowhere(Plan):
     """A plan that nothing comes of."""
 
-    def _add(self, at: int, what: Buffer | bool) -> None:
+    def _add(self, at: int, what: Buffer | Step | bool) -> None:
         pass
 
 
@@ -112,38 +109,44 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
         raise UnreadableError(reason(error)) from error
     if twice or not options.repair:
         return (_surveyed if twice else _at_once)(fd, open_output, options, progress)
-    from .spool import kept  # few inputs are
+    from ..io.spool import kept  # few inputs are
 
     with kept(fd) as file:
         return _surveyed(file, open_output, options, progress)
+
+
+def _both(judge: Verifier, conversion: Conversion) -> Both:
+    judge.device_model = conversion.device_model
+    return Both(judge, conversion)
 
 
 def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert a file, after a look at all of it."""
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
-    survey = Conversion(_Nowhere(), options.repair)
-    reader = Reader(Both(verifier, survey), options.form)
+    survey = Conversion(options, _Nowhere(), surveying=True)
+    reader = Reader(_both(verifier, survey), options.form, guest=options.guest)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
     result = Result(Outcome(reader, verifier, failure=failure), survey)
     if not result.done:
         return result
     os.lseek(fd, start, os.SEEK_SET)
-    conversion = Conversion(Plan(), options.repair, survey.facts)
+    conversion = Conversion(options, Plan(), survey.facts)
     result.report = conversion.report
 
     def judged(failure: Failure | None) -> Result:
         result.failure = failure
         return result
 
-    return _write(Reader(conversion, options.form), conversion.plan, fd, open_output, progress, judged)
+    reader = Reader(conversion, options.form, guest=options.guest)
+    return _write(reader, conversion.plan, fd, open_output, progress, judged)
 
 
 def _at_once(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert what can only be read once."""
     judge = _Judge(severity=options.severity)
-    conversion = Conversion(Plan(), options.repair)
-    reader = Reader(Both(judge, conversion), options.form)
+    conversion = Conversion(options, Plan())
+    reader = Reader(_both(judge, conversion), options.form, guest=options.guest)
 
     def judged(failure: Failure | None) -> Result:
         ours = failure is not None and failure.kind == "unwritable"
@@ -206,7 +209,7 @@ def _run(
                 work(source, update)
         finally:
             source.close()
-    except RefusedError:
+    except (RefusedError, UnfitError):
         return None
     except OSError as error:
         return failed(UnreadableError(reason(error)), reader.window.position)

@@ -1,69 +1,84 @@
-"""Save files of xl and libvirt: a header that says what stream is inside, and says so rightly after this."""
+"""Files around a stream: what their header says of it is right afterwards, or they go with the form that they hold."""
 
 from __future__ import annotations
 
 from .. import tables
 from ..reader.fields import number
+from ..reader.legacy_identity import promised
+from ..reader.registry import ROWS
 from . import part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from ..reader.events import Layer
     from ..reader.identify import Identity
 
 
-_V2 = "libxl"
+_V2, _LEGACY = "libxl", "legacy"
 
 
 class _File(part.Part):
-    """Mends a file whose header says in `field` which stream is inside: `says` has what its bits in `mask` stand for.
+    """Converts a file whose header says in `field`, in the bits of `mask`, which stream is inside: `right` if libxl's.
 
-    What that is shows only after the header, so an earlier pass has to have found it out.
+    What that is shows only after the header.  An earlier pass may have found it out, else it is what was promised.
     """
 
     rule = field = ""
     mask = -1
-    says: Mapping[int, str]
+    right = 0
     _at = _said = 0
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self._at, self._said = at, number(path, self.field, raw, layer.order)
-        inside: str = self.conversion.facts.get((type(self), at), "")
-        if not self.conversion.repair or inside not in self.says.values():
+        inside = self.conversion.facts.get((type(self), at), _LEGACY if promised(layer, raw) else "")
+        if inside == _LEGACY and self.conversion.wrapped is False:
+            self.conversion.unfit("REFUSE-BARE", at)
+        if not inside or (inside == _V2 and not self.conversion.repair) or self._is_right():
             return
-        right = self._right(inside)
-        if right != self._said:
-            place, size = tables.PLACES[path][self.field]
-            new = right.to_bytes(size, layer.byte_order)
-            self.conversion.plan.replace(at + place, at + place + size, new)
-            self.conversion.report.add(self.rule, at + place)
+        place, size = tables.PLACES[path][self.field]
+        new = (self._said & ~self.mask | self.right).to_bytes(size, layer.byte_order)
+        self.conversion.plan.replace(at + place, at + place + size, new)
+        self.conversion.report.add(self.rule if inside == _V2 else "MAP-STREAM-FLAG", at + place)
 
     def inner(self, at: int, identity: Identity) -> None:
-        self.conversion.facts[type(self), self._at] = identity.key
-        if identity.key in self.says.values() and self._right(identity.key) != self._said:
+        inside = _LEGACY if identity.key in ROWS and ROWS[identity.key].alias else identity.key
+        if inside not in (_LEGACY, _V2):
+            return
+        self.conversion.facts[type(self), self._at] = inside
+        # A legacy stream becomes what the header says that it is.
+        if self._is_right() == (inside == _LEGACY):
             self.conversion.mends(self.rule)
 
-    def _right(self, inside: str) -> int:
-        """What the field's integer should be, with that inside."""
-        bits = next(bits for bits, key in self.says.items() if key == inside)
-        return self._said & ~self.mask | bits
+    def _is_right(self) -> bool:
+        """Whether the header says that there is a libxl stream."""
+        return self._said & self.mask == self.right & self.mask
 
 
 class Xl(_File):
-    """Mends an xl save file, whose header has flags."""
+    """Converts an xl save file, whose header has flags."""
 
     rule = "XL-FLAG-STREAM"
     field = "mandatory_flags.stream_v2"
-    mask = tables.XL_FLAGS["stream_v2"]
-    says: Mapping[int, str] = {mask: _V2}
+    mask = right = tables.XL_FLAGS["stream_v2"]
 
 
 class Libvirt(_File):
-    """Mends a libvirt save file, whose header has a version."""
+    """Converts a libvirt save file, whose header has a version."""
 
     rule = "LIBVIRT-VERSION-STREAM"
     field = "version"
-    says: Mapping[int, str] = {tables.LIBVIRT_VERSION_V2: _V2}
+    right = tables.LIBVIRT_VERSION_V2
+
+
+class Old(part.Part):
+    """Drops a file that only legacy streams come in."""
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self.conversion.plan.turn(at, False)
+        if layer.row.configuration:
+            self.conversion.unfit("LOSE-HEADER", at)
+        else:
+            self.conversion.report.add("DROP-SIGNATURE", at)

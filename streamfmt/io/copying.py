@@ -19,11 +19,15 @@ from .transfer import Mover
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from ..codec.content import Buffer
     from ..reader.pump import Window
     from .outputs import Output
     from .sources import Driven, Source
+    from .spool import Spool
+
+    Step: TypeAlias = Callable[["Copying"], None]
 
 
 class Plan:
@@ -38,8 +42,8 @@ class Plan:
 
     def __init__(self, copying: bool = True) -> None:
         self._copying = copying
-        # What happens at an offset: bytes are put there, or from there on all is copied (True) or dropped.
-        self._turns: list[tuple[int, Buffer | bool]] = []
+        # What happens at an offset: bytes are put there, from there on all is copied (True) or dropped, or else.
+        self._turns: list[tuple[int, Buffer | Step | bool]] = []
         # As far as this everything has been done.
         self.at = 0
 
@@ -62,13 +66,17 @@ class Plan:
         if data:
             self._add(at, data)
 
+    def do(self, at: int, what: Step) -> None:
+        """Do something with the copy when it has come to `at` in the input."""
+        self._add(at, what)
+
     def replace(self, start: int, stop: int, data: Buffer) -> None:
         """Put `data` into the place of the bytes from `start` to `stop`."""
         self._add(start, False)
         self._add(start, data)
         self._add(stop, True)
 
-    def _add(self, at: int, what: Buffer | bool) -> None:
+    def _add(self, at: int, what: Buffer | Step | bool) -> None:
         if at < self.at:
             raise ValueError(f"offset {at} has gone by; the output is at {self.at}")
         place = len(self._turns)
@@ -76,12 +84,13 @@ class Plan:
             place -= 1
         self._turns.insert(place, (at, what))
 
-    def due(self, upto: int) -> tuple[list[Buffer], bool, int]:
+    def due(self, upto: int) -> tuple[list[Buffer | Step], bool, int]:
         """What is to be done next, with the input as far as `upto`.
 
         Returns what is put here, whether the bytes after it are copied, and as far as where: `upto` at most.
         """
-        turns, put = self._turns, []
+        turns = self._turns
+        put: list[Buffer | Step] = []
         while turns and turns[0][0] <= self.at:
             what = turns.pop(0)[1]
             if isinstance(what, bool):
@@ -99,7 +108,7 @@ class Copying:
 
     def __init__(self, source: Source, out: Output, plan: Plan) -> None:
         self._source = source
-        self._out = out
+        self._out = self._whole = out
         self._plan = plan
         self.written = 0
         self._mover = _mover(source.place()[0], out.fd)
@@ -140,6 +149,19 @@ class Copying:
             if progress is not None:
                 progress(window.position)
 
+    def redirect(self, out: Output | None) -> None:
+        """Have all that comes go to another output, or to the first one again; it is not counted as written."""
+        self._out = out or self._whole
+
+    def append(self, spool: Spool) -> None:
+        """Write all that has been put by, which is empty then."""
+        try:
+            for piece in spool.pieces():
+                self._write([piece])
+            spool.clear()
+        except OSError as error:
+            raise UnwritableError(f"a temporary file: {reason(error)}") from error
+
     def flush(self) -> None:
         """Have everything so far written."""
         try:
@@ -150,7 +172,7 @@ class Copying:
     def _settle(self, window: Window) -> None:
         """Do with the bytes that the reader has finished with, in the window still, what the plan says."""
         plan, position = self._plan, window.position
-        ready: list[Buffer] = []
+        ready: list[Buffer | Step] = []
         while True:
             put, copying, stop = plan.due(position)
             ready += put
@@ -178,7 +200,7 @@ class Copying:
 
     def _move(self, count: int) -> int:
         """Let the kernel move up to `count` bytes; 0 if it does not."""
-        if self._mover is None or count < _WORTHWHILE:
+        if self._mover is None or count < _WORTHWHILE or self._out is not self._whole:
             return 0
         self.flush()
         fd, offset = self._source.place()
@@ -202,12 +224,27 @@ class Copying:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
 
-    def _write(self, buffers: list[Buffer]) -> None:
+    def _write(self, items: list[Buffer | Step]) -> None:
+        """Write what is bytes, and do what is to be done in between."""
+        some: list[Buffer] = []
+        for item in items:
+            if callable(item):
+                self._send(some)
+                some = []
+                item(self)
+            else:
+                some.append(item)
+        self._send(some)
+
+    def _send(self, buffers: list[Buffer]) -> None:
+        if not buffers:
+            return
         try:
             self._out.write(buffers)
         except OSError as error:
             raise UnwritableError(reason(error)) from error
-        self.written += sum(map(len, buffers))
+        if self._out is self._whole:
+            self.written += sum(map(len, buffers))
 
 
 # Fewer bytes are read and written: that is one call more, but then small pieces go out together.

@@ -20,10 +20,11 @@ class Both(Sink):
     def __init__(self, first: Sink, second: Sink) -> None:
         self._sinks = (first, second)
         self.every_page = first.every_page or second.every_page
+        self.device_model = first.device_model
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
-        if name in {"window", "exact"}:  # the reader sets them
+        if name in {"window", "exact", "guest"}:  # the reader sets them
             for sink in self._sinks:
                 setattr(sink, name, value)
 

@@ -74,3 +74,16 @@ PAGEDTAB = next(row.code for row in legacy.PAGE_TYPES if row.name == "PAGEDTAB")
 OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
 # Where after the end of an HVM guest's body its context is, and how that begins.
 HVM_CONTEXT_AT, HVM_BEGINS = 8 + 8 + 8 + 4, hvm.BEGINS
+
+# -- what the converter goes by ---------------------------------------------------------------------------------------
+
+# Which HVM parameter a chunk has, and which the tail has, in its order.
+PARAM_INDEX = legacy.PARAMS
+TAIL_PARAMS = tuple(hvm.PARAMS[name] for name in ("IOREQ_PFN", "BUFIOREQ_PFN", "STORE_PFN"))
+ACPI_IOPORTS, ACPI_IOPORTS_SET = hvm.PARAMS["ACPI_IOPORTS_LOCATION"], 1
+IOREQ_PARAMS = tuple(legacy.PARAMS[code] for code in IOREQ_PAIR)
+# VGCF_online in the flags of a vcpu's context (xen/include/public/arch-x86/xen.h): all have it who are saved, and
+# readers set it where no map of vcpus says so.
+VCPU_FLAGS_AT, VCPU_ONLINE = 512, 1 << 5
+TOOLSTACK_VERSION = 1
+EOF_FORMS = tuple(code for code, _, length, _ in SIGNATURES if not length)

@@ -202,6 +202,7 @@ CHOOSING = {
     "conformance/cases_toolstack.py": {"ASKED"},
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
+    "cli/convert.py": {"TARGETS"},
 }
 # What strings are asked by, beside comparison.
 ASKING = ("startswith", "endswith", "removeprefix", "find", "index", "count")

@@ -18,8 +18,9 @@ import pytest
 from .. import data, tables
 from ..checks.outcome import Outcome
 from ..cli.main import main
+from ..convert.part import Options
 from ..convert.rules import MENDABLE, RULES
-from ..convert.run import Options, Result, convert
+from ..convert.run import Result, convert
 from ..io.outputs import FileOutput, output
 from ..writer import Draft, record
 from .support.corpus import ACCEPTED, BREAKING, PLACES
