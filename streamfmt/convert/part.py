@@ -13,7 +13,7 @@ from .report import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from ..io.copying import Plan
@@ -59,8 +59,10 @@ class Options:
     """What a conversion is to do.
 
     `form` and `guest` say how to read the input, `severity` what breaches weigh.  `repair` if breaches are to be mended
-    that released writers are known for, `allow_loss` if things may be lost.  `wrapped` says whether images of legacy
-    streams come in libxl streams, None if that goes by what is around them; `keeping` if their checkpoints are kept.
+    that released writers are known for, `allow_loss` if things may be lost, or the rules by which some may.  `wrapped`
+    says whether images of legacy streams come in libxl streams, None if that goes by what is around them; `keeping` if
+    their checkpoints are kept; `width` is that of the toolstack that saved them, if nothing else will do.  With `exact`
+    no byte is read after the stream.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class Options:
         severity: Mapping[str, str] = tables.SEVERITY,
         *,
         guest: str | None = None,
-        allow_loss: bool = False,
+        allow_loss: bool | Collection[str] = False,
         wrapped: bool | None = None,
         keeping: bool = False,
         device_model: bool = True,
+        width: int | None = None,
+        exact: bool = False,
     ) -> None:
         self.form = form
         self.guest = guest
@@ -83,6 +87,8 @@ class Options:
         self.wrapped = wrapped
         self.keeping = keeping
         self.device_model = device_model
+        self.width = width
+        self.exact = exact
 
 
 class Conversion(Sink):
@@ -147,4 +153,6 @@ class Conversion(Sink):
         self.part(layer.judge).truncated(at)
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if self.options.width and identity.key and not identity.width:
+            self.unfit("REFUSE-NEW", at, identity.name)
         self.part(layer).inner(at, identity)
