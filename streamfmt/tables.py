@@ -1305,7 +1305,7 @@ MAGICS = (
 )
 NAMESAKES = (
     ('libvirt', 'cloud-hypervisor', 'foreign', b'(?s:.{16}(?![\\0-\\3]\\0\\0\\0).{4}\\0{44}<)', "save file of libvirt's cloud-hypervisor driver, which holds no Xen stream", 'then a length where the Xen driver has a version', 65),
-    ('xend', 'xend-2', 'container', b'(?s:LinuxGuestRecord.{2}[\\0-\\x10]\\0(?!\\())', 'save file of Xen 2.0 (xm save)', 'then a number of pages and no configuration', 21),
+    ('xend', 'xend-2', 'container', b'(?s:LinuxGuestRecord(?!\\0{4}).{2}[\\0-\\x10]\\0(?!\\())', 'save file of Xen 2.0 (xm save)', 'then a number of pages and no configuration', 21),
 )
 LEGACY_WORDS = (4, 8)
 LEGACY_TYPE_SHIFT = 28

@@ -7,7 +7,6 @@ from ..reader.events import Body
 from ..reader.legacy_pages import COUNT
 from ..reader.registry import load
 from . import layer as base
-from . import legacy_memory
 from .messages import count
 
 TYPE_CHECKING = False
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ..reader.legacy_state import State
     from ..reader.pump import Program
     from .layer import Context
-    from .legacy_compressed import Decoder
+    from .legacy_kept import Decoder, Memory
 
 # The programs of bodies that have more to judge than fixed fields, by record type.
 _BODIES = {
@@ -84,7 +83,7 @@ class Checks(base.Checks):
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.memory: legacy_memory.Memory | None = None
+        self.memory: Memory | None = None
         self.decoder: Decoder | None = None
         self.params: dict[int, int] = {}
         self.vcpu = self.batches = 0
@@ -109,7 +108,7 @@ class Checks(base.Checks):
         if self.context.configuration is not None:
             load("checks.configured:legacy_type")(self.context, self.context.configuration, layer, at)
         if layer.guest == "pv":
-            self.memory = legacy_memory.Memory()
+            self.memory = load("checks.legacy_kept:Memory")()
 
     def unknown(self, record: Record) -> None:
         message = f"chunk {record.type} is not known, and neither is what belongs to it"
@@ -178,7 +177,7 @@ class Checks(base.Checks):
         if self.context.lost:
             return
         if self.memory is not None:
-            legacy_memory.complete(self, self.memory)
+            load("checks.legacy_memory:complete")(self, self.memory)
         elif self.context.device_model and not self.seen & self._models:
             message = "the stream ends without a record of the device model's state, which each HVM guest has"
             names = " or ".join(self._names[kind] for kind in _MODELS)
@@ -195,5 +194,5 @@ class Checks(base.Checks):
         page = (at - first) // tables.PAGE_SIZE
         if not 0 <= page < pages:
             return f"{what}, after batch {self.batches}"
-        frame = legacy_memory.frame_of(entries, page, self.facts.word)
+        frame = load("checks.legacy_memory:frame_of")(entries, page, self.facts.word)
         return f"page {page + 1} of the {count(pages, 'page')} of batch {self.batches}, frame {frame:#x}"

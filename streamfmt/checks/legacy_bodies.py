@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from
 
 from .. import tables
 from ..reader.registry import ROWS

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..reader.legacy_compressed import Walk
 from ..reader.legacy_pages import TOP
 from ..reader.legacy_pages import pages as pages_of
+from .legacy_kept import Decoder
 from .messages import count
 
 TYPE_CHECKING = False
@@ -12,15 +12,6 @@ if TYPE_CHECKING:
     from ..reader.events import Body, Record
     from ..reader.pump import Program
     from .legacy import Checks
-
-
-class Decoder:
-    """How far one body's compressed pages have been followed, and how many the batches have `announced`."""
-
-    def __init__(self) -> None:
-        self.walk = Walk()
-        self.announced = 0
-        self.broken = False
 
 
 def _decoder(checks: Checks) -> Decoder:

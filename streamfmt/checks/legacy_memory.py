@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
+from _struct import unpack_from
 
 from .. import tables
 from ..reader.events import LIST_PIECE
 from ..reader.legacy_pages import CODES, COUNT, TOP, as_image
 from ..reader.legacy_pages import pages as pages_of
 from ..reader.registry import load
-from .pv_memory import FRAMES_MAX, PfnMap
+from .pv_memory import FRAMES_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..reader.events import Body, Record
     from ..reader.pump import Program
     from .legacy import Checks
+    from .legacy_kept import Memory
 
 _TABLES = tables.TABLE_LEVELS
 _KNOWN = tables.LEGACY_TYPES
@@ -25,25 +26,6 @@ _UNTYPED = {"pv": "types 5 to 7 are no page types", "hvm": "an HVM guest has no 
 _PLAIN = (tables.PAGE_TYPE_PLAIN, tables.LEGACY_PAGEDTAB)
 # Levels of a 32-bit guest with PAE.
 _PAE = min(levels for _, levels in tables.PV_COMBINATIONS)
-# A frame that a vcpu names: frame, offset in the stream, level of the page table (0 for an ordinary page), vcpu.
-_NAMED = Struct("<QQBH")
-
-
-class Memory:
-    """What has been said of a PV guest's frames: the types of pages, its list of frames, and what vcpus name.
-
-    `frames` is the list, from offset `at` on, None if it is too long to be followed.
-    """
-
-    def __init__(self) -> None:
-        self.pfns = PfnMap()
-        self.frames: list[int] | None = []
-        self.at = 0
-        self.named: list[bytes] = []
-
-    def name(self, frame: int, at: int, level: int, vcpu: int) -> None:
-        """A vcpu names a frame."""
-        self.named.append(_NAMED.pack(frame, at, level, vcpu))
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------
@@ -187,7 +169,7 @@ def _came(kind: int | None) -> str:
 
 def _vcpus(checks: Checks, memory: Memory) -> None:
     size = checks.facts.p2m_size
-    for frame, at, level, vcpu in _unpacked(memory.named):
+    for frame, at, level, vcpu in memory.names():
         kind = memory.pfns.type_of(frame) if frame < size else None
         levels = _levels(level)
         if kind in _PLAIN if not level else _TABLES.get(kind or 0) in levels:
@@ -210,9 +192,3 @@ def _vcpus(checks: Checks, memory: Memory) -> None:
 def _levels(level: int) -> tuple[int, ...]:
     """Levels that the top page table may have: a 32-bit guest without PAE has two, and nothing else says so."""
     return (level - 1, level) if level == _PAE else (level,)
-
-
-def _unpacked(named: list[bytes]) -> Iterator[tuple[int, int, int, int]]:
-    for packed in named:
-        frame, at, level, vcpu = _NAMED.unpack(packed)
-        yield frame, at, level, vcpu

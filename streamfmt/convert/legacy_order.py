@@ -67,6 +67,11 @@ class Order:
                 rule = "MAP-CHECKPOINTS" if self.keeping else "MAP-FLATTEN"
                 self._conversion.report.add(rule, at, count=self._total)
 
+    @property
+    def checkpointed(self) -> bool:
+        """Whether the result is known to have checkpoints."""
+        return self.keeping and (self._total or self.current) > 1
+
     def body_ends(self, at: int) -> None:
         """A body ends at `at`; what follows is its tail."""
         if self._total is not None:
@@ -165,9 +170,12 @@ class Order:
         """Put a checkpoint's tail, and the records that close it."""
         self._append(at, f"tail {number}")
         self._conversion.plan.put(at, records.record(tables.LIBXC_CHECKPOINT))
-        self._append(at, f"after {number}")
         if self.wrapped:
+            self._append(at, f"after {number}")
             self._conversion.plan.put(at, records.record(tables.LIBXL_CHECKPOINT_END))
+        elif self._layer.guest == "hvm":
+            self._conversion.unfit("LOSE-STATE", at)
+            self._conversion.plan.do(at, _clearing(self._spool(f"after {number}")))
 
     def _finish(self, at: int, number: int) -> None:
         """Put the tail of a plain stream, and the records that end it."""

@@ -200,6 +200,9 @@ def _trailer(part: Part, record: Record) -> None:
     outer = part.layer.parent
     if outer is not None and outer.row.opens:
         part.conversion.unfit("REFUSE-STATE", record.offset)
+    if part.order.checkpointed:
+        part.conversion.unfit("LOSE-STATE", record.offset)
+        return
     part.copy(record.offset, record.end)
     part.note("MAP-QEMU-TRAILER", record.offset)
 

@@ -84,6 +84,9 @@ RULES = {
     "DROP-CUT": Rule(DROPPED, "what follows the last complete checkpoint", "receivers drop it, too"),
     "DROP-SIGNATURE": Rule(DROPPED, "signature of XAPI's old image", "it says nothing of the guest"),
     "LOSE-HEADER": Rule(LOST, "header around the stream, with its configuration", "no release after 4.4 reads it"),
+    "LOSE-STATE": Rule(
+        LOST, "device model's state of a checkpoint", "a bare image has no place for it before the next checkpoint"
+    ),
     "LOSE-TMEM": Rule(LOST, "transcendent memory", "Xen 4.13 and later have none"),
     "LOSE-TOOLSTACK": Rule(LOST, "TOOLSTACK", "only a libxl stream of an HVM guest has xenstore keys"),
     "LOSE-UNMAPPED": Rule(LOST, "that pages which were sent were freed", "they stay allocated; no record frees pages"),

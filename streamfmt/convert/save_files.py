@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .. import tables
+from ..reader.containers import promised
 from ..reader.fields import number
-from ..reader.legacy_identity import promised
 from ..reader.registry import ROWS
 from . import part
 

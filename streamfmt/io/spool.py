@@ -15,11 +15,17 @@ _PIECE = 256 << 10
 
 
 class Spool(Output):
-    """An output that can be read again.  Everything raises OSError."""
+    """An output that can be read again, and is gone when nothing refers to it.  Everything raises OSError."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as this is
-        super().__init__(to_descriptor(self._file.fileno()), self._file.fileno())
+        with tempfile.TemporaryFile(buffering=0) as file:
+            fd = os.dup(file.fileno())
+        super().__init__(to_descriptor(fd), fd)
+
+    def __del__(self) -> None:
+        fd, self.fd = getattr(self, "fd", -1), -1
+        if fd >= 0:
+            os.close(fd)
 
     @property
     def size(self) -> int:

@@ -8,8 +8,7 @@ from .events import Body, Layer, Record, Sink
 from .fields import number
 from .framing import END, STOP
 from .identify import Identity, peek
-from .legacy_identity import inside, promised
-from .registry import load
+from .registry import ALWAYS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +40,15 @@ def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
     return (yield from _inside(window, sink, layer, exact, legacy, configured))
 
 
+def promised(layer: Layer, raw: bytes) -> bool:
+    """Whether the container's header, which is `raw`, says that there is a legacy stream inside."""
+    if layer.row.legacy is None:
+        return False
+    field, mask, value = layer.row.legacy
+    path = f"{layer.name}.{layer.row.headers[0]}"
+    return layer.row.legacy == ALWAYS or number(path, field, raw, layer.order) & mask == value
+
+
 def _configured(body: Body) -> Generator[int, int, str]:
     """Program that says which type of guest the configuration in `body` is for, and consumes nothing of it."""
     found = yield from load("reader.configuration:read")(body)
@@ -51,7 +59,9 @@ def _inside(
     window: Window, sink: Sink, layer: Layer, exact: bool, legacy: bool, configured: str
 ) -> Generator[int, int, Ending]:
     """Program of the stream inside a file that promises a `legacy` one, or another."""
-    identity = yield from (inside(window, exact, sink.guest, configured) if legacy else peek(window, exact))
+    identity: Identity = yield from (
+        load("reader.legacy_identity:inside")(window, exact, sink.guest, configured) if legacy else peek(window, exact)
+    )
     if identity.kind == "empty" or (not identity.key and not (yield _SHORTEST)):
         what = "the header of its stream" if window.hi > window.lo else "the file"
         framing.cut(window, sink, layer, _SHORTEST, what)

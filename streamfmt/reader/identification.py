@@ -86,6 +86,9 @@ class Headers(Sink):
         # Of other streams no more is read than the headers.
         self.doubt = f"it ends at offset {at} without a guest's memory"
 
+    def oversize(self, record: Record) -> None:
+        self.doubt = f"{record.name} at offset {record.offset} claims {record.length:,} bytes, which no reader takes"
+
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.doubt = f"it ends at offset {at}, inside {what}"
 

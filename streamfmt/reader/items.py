@@ -212,9 +212,10 @@ class ItemReader(Stops):
     def batches(self, record: Record, limit: int) -> Pull[PageBatch]:
         """A PAGE_DATA record's pages, if it has `limit` entries at most."""
         self._unread(record)
-        if record.path != _PAGE_DATA:
+        legacy = record.layer.row.alias and record.type == tables.LEGACY_PAGE_BATCH
+        if record.path != _PAGE_DATA and not legacy:
             raise ValueError(f"{record.name} has no pages, only {_PAGE_DATA} has")
-        entries, kinds = yield from self._entries(record, limit)
+        entries, kinds = yield from (self._legacy if legacy else self._entries)(record, limit)
         start = 0
         while start < len(kinds):
             stop = start
@@ -258,6 +259,22 @@ class ItemReader(Stops):
         if self.left(record) != walk.pages * PAGE:
             raise MalformedError(record.offset, f"{self.left(record)} bytes of contents for {walk.pages} pages")
         return entries, walk.kinds
+
+    def _legacy(self, record: Record, limit: int) -> Generator[None, None, tuple[Sequence[int], bytes]]:
+        """The same of a batch of a legacy stream."""
+        from .legacy_pages import COUNT, image_entries  # few streams are legacy ones
+
+        word = record.layer.facts.word
+        count = int.from_bytes((yield from self._exactly(record, COUNT)), "little")
+        if count > limit:
+            raise LimitError(record.offset, "page entries", count, limit)
+        entries, kinds = image_entries((yield from self._exactly(record, word * count)), word)
+        pages = len(kinds) - len(kinds.translate(None, bytes(tables.PAGE_TYPES_DATA)))
+        if any(kind not in tables.PAGE_TYPES for kind in kinds):
+            raise MalformedError(record.offset, "an entry has a page type that is reserved")
+        if pages and not self.left(record):
+            raise ValueError(f"the pages of the batch at {record.offset} come compressed, in COMPRESSED_DATA")
+        return entries, kinds
 
     def _body(self, record: Record, limit: int) -> Generator[None, None, bytes]:
         """The rest of a body."""

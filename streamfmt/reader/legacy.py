@@ -6,7 +6,7 @@ the chunk is handed over.  Batches whose entries are all sound are handed over w
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from
 
 from .. import tables
 from . import framing, legacy_chunks, legacy_pages, legacy_tail

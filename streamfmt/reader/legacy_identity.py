@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from .fields import number
 from .identify import LEGACY_LEAST, Identity, legacy, named, peek, widths
 from .pump import CAPACITY
-from .registry import ALIASES, ALWAYS
+from .registry import ALIASES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .events import Layer
     from .pump import Window
 
 
@@ -23,19 +21,11 @@ def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identi
     width = next((bits for bits, name in widths().items() if name == form), None)
     found = legacy(head, width, declared=True)
     if found is None:
-        evidence = f"it begins {head[:16].hex(' ')}, with no p2m_size" if head else "the input is empty"
-        return Identity("", "unknown", "no legacy stream", evidence)
+        # Its header is all that can be read, and is no good.
+        width = width or next(iter(widths()))
+        return Identity(widths()[width], "legacy", named(width, None), "declared with --as", width)
     found.evidence = f"declared with --as; {found.evidence}"
     return found
-
-
-def promised(layer: Layer, raw: bytes) -> bool:
-    """Whether the container's header, which is `raw`, says that there is a legacy stream inside."""
-    if layer.row.legacy is None:
-        return False
-    field, mask, value = layer.row.legacy
-    path = f"{layer.name}.{layer.row.headers[0]}"
-    return layer.row.legacy == ALWAYS or number(path, field, raw, layer.order) & mask == value
 
 
 def inside(window: Window, exact: bool, guest: str | None, configured: str) -> Generator[int, int, Identity]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from
 
 from .. import tables
 from .events import PAGE, Headless, Run
@@ -51,6 +51,14 @@ def as_image(entries: Sequence[int]) -> list[int]:
     """Entries of a batch as a libxc image has them, the type in the highest bits; what lies above it is dropped."""
     mask, types = tables.LEGACY_PFN_MASK, _TYPE_MASK
     return [(entry & types) << _MOVED | entry & mask for entry in entries]
+
+
+def image_entries(data: bytes, word: int) -> tuple[list[int], bytes]:
+    """The entries in `data` as a libxc image has them, and their types, of which one means an ordinary page to all."""
+    entries = as_image(unpack_from(f"<{len(data) // word}{CODES[word]}", data))
+    plain, paged = tables.PAGE_TYPE_PLAIN, tables.LEGACY_PAGEDTAB
+    kinds = [entry >> tables.ENTRY_TYPE_SHIFT for entry in entries]
+    return entries, bytes(plain if kind == paged else kind for kind in kinds)
 
 
 def tops(window: Window, count: int, word: int) -> bytes:

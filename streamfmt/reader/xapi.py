@@ -9,7 +9,7 @@ from . import framing
 from .events import Layer, Record, Sink
 from .framing import END, STOP
 from .identify import Identity
-from .legacy_identity import inside
+from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         if kind in layer.row.opens:
             image = Layer(layer.row.opens[kind], layer)
             if image.row.alias:
-                identity = yield from inside(w, exact, sink.guest, "")
+                identity = yield from load("reader.legacy_identity:inside")(w, exact, sink.guest, "")
                 known = identity.key in layer.row.holds
                 sink.inner(layer, w.position, identity, known)
                 if not known:

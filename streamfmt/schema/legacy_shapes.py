@@ -55,7 +55,7 @@ TSC_KHZ_MIN = 10_000  # no processor that runs Xen ticks more slowly than 10 MHz
 
 # Of extended info: 128 bytes more of each vcpu, and bytes of XSAVE state.
 EXTV_TAG, XCNT_TAG = b"extv", b"xcnt"
-# Types that entries may have, by guest: an HVM guest has no page tables of its own to be told of (xc_domain_save.c).
+# Types that entries may have, by guest: an HVM guest has no types of page tables (xc_domain_save.c).
 TYPES = {
     "pv": frozenset(row.code for row in legacy.PAGE_TYPES),
     "hvm": frozenset(row.code for row in legacy.PAGE_TYPES if not row.table),

@@ -133,7 +133,7 @@ NAMESAKES = (
         "xend-2",
         "container",
         # The number of pages, of a host with 4 GiB at most, where later versions have a length and a list.
-        rb"(?s:%s.{2}[\0-\x10]\0(?!\())" % xend.MAGIC,
+        rb"(?s:%s(?!\0{4}).{2}[\0-\x10]\0(?!\())" % xend.MAGIC,
         "save file of Xen 2.0 (xm save)",
         "then a number of pages and no configuration",
         len(xend.MAGIC) + 4 + 1,

@@ -22,7 +22,7 @@ import streamfmt
 from ..checks.layer import MODES
 from ..checks.outcome import DOES_NOT_CONFORM
 from ..cli.main import main
-from ..reader.registry import FORMS
+from ..reader.registry import DECLARED, GUESTS
 from ..writer import Draft
 from .support.corpus import EACH_SMALL, SMALL
 from .support.good_streams import GOOD, HVM, LIBXL_HVM, REMUS_HVM, XL_HVM
@@ -272,7 +272,7 @@ def test_an_error_is_raised_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", bytes(64), b"hello, world", b"\x7fELF" + bytes(60), b"XenSavedDomain\n" + bytes(60)]
+    "data", [b"", bytes(64), b"hello, world", b"\x7fELF" + bytes(60), b"PUT /services/xenops/" + bytes(60)]
 )
 def test_what_is_no_stream(data: bytes) -> None:
     """It is not opened, and the error says what it is instead; identify and verify say the same without one."""
@@ -522,12 +522,13 @@ def test_strict() -> None:
 
 
 def test_options_are_those_there_are() -> None:
-    """The types of `form` and `mode` list what the reader and the verifier take."""
+    """The types of `form`, `guest` and `mode` list what the reader and the verifier take."""
     from typing import get_args
 
-    from ..api import Form, Mode
+    from ..api import Form, Guest, Mode
 
-    assert get_args(Form) == ("auto", *FORMS)
+    assert get_args(Form) == DECLARED
+    assert get_args(Guest) == GUESTS
     assert get_args(Mode) == MODES
 
 

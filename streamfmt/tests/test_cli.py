@@ -325,7 +325,7 @@ def legacy_hvm() -> bytes:
 
 
 def test_legacy_streams_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A legacy stream is called one, with the width of its toolstack and the kind of guest; it is not judged yet."""
+    """A legacy stream is called one, with the width of its toolstack and the kind of guest; it is judged."""
     path = tmp_path / "legacy"
     path.write_bytes(legacy_hvm())
 
@@ -334,7 +334,7 @@ def test_legacy_streams_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     conforms_to("identify", found)
     assert (found["kind"], found["toolstack_width"], found["guest"]) == ("legacy", 64, "hvm")
     assert main(["verify", str(path)]) == 1
-    assert "not judged: legacy stream (Xen 3.0 to 4.5), 64-bit toolstack, HVM" in capsys.readouterr().out
+    assert "legacy-64, x86 HVM\n  error    LEGACY-TRUNC" in capsys.readouterr().out
 
 
 def test_explain_json(capsys: pytest.CaptureFixture[str]) -> None:

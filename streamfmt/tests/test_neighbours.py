@@ -256,17 +256,19 @@ def test_four_letters_alone_are_doubted(rest: bytes, tmp_path: Path, capsys: pyt
 
 
 def test_xend_names_its_guest() -> None:
-    """Name, memory, the stream inside with its offset; a file without configuration is of Xen 2.0, or doubted."""
+    """The guest, and the stream inside with its offset; a file without configuration is of Xen 2.0, or doubted."""
     stream = POSITIVE["hvm64"][0]
     found = identify(xend(rest=stream))
-    assert found.description.startswith("xend save file (xm save, Xen 3.0 to 4.4), guest 'web01', 384 MiB > legacy")
+    assert found.description == "xend > legacy-64, x86 HVM"
     assert (found.key, found.status, found.guest, found.toolstack_width) == ("xend", 0, "hvm", 64)
-    assert "from 64 on" in found.evidence
-    assert "tail -c +65 FILE" in found.hint
+    assert found.configuration is not None
+    assert (found.configuration.name, found.configuration.memory) == ("web01", 384 << 10)
+    assert "; at 64 " in found.evidence
     assert xend(rest=stream)[64:] == stream
 
     bare = identify(xend(b"(domain (domid 7))"))
-    assert bare.description == "xend save file (xm save, Xen 3.0 to 4.4)"
+    assert (bare.key, bare.description) == ("xend", "xend")
+    assert "it ends at offset" in bare.doubt
 
     old = identify(b"LinuxGuestRecord" + (65536).to_bytes(4, "little") + bytes(4096))
     assert (old.key, old.description, old.status) == ("xend-2", Xend.NAME_OLD, 0)

@@ -59,17 +59,15 @@ def test_gpu_on_the_main_descriptor() -> None:
 
 
 def test_legacy_stream_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A record for a legacy stream is noted, what it holds is named, and nothing from there on is judged."""
+    """A record for a legacy stream is noted, and that is read and judged."""
     stream = Draft((*XAPI_HVM.parts[:2], unsized("LIBXC_LEGACY"), raw(POSITIVE["hvm64"][0])))
     outcome = _verdict(stream)
     path = tmp_path / "image"
     path.write_bytes(stream.render())
 
-    assert outcome.verdict == NOT_JUDGED
-    assert outcome.verifier.findings.counts == {"XAPI-LIBXC-LEGACY": 1}
-    assert "which holds a legacy stream (Xen 3.0 to 4.5), 64-bit toolstack, HVM" in summary(outcome)
+    assert outcome.verifier.findings.counts == {"XAPI-LIBXC-LEGACY": 1, "LEGACY-TRUNC": 1}
     assert main(["identify", str(path)]) == 0
-    assert "64-bit toolstack, HVM" in capsys.readouterr().out
+    assert "xapi v2 > legacy-64, x86 HVM" in capsys.readouterr().out
 
 
 def test_judging_goes_on() -> None:
@@ -187,16 +185,14 @@ def test_gpu_stream_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("name", ["hvm32", "hvm64", "pv32", "pv64 listed, 3.0"])
 def test_legacy_images_are_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A legacy image is named with the stream in it, and not judged."""
+    """A legacy image is named with the stream in it, and why that is taken for one."""
     stream, width, guest, _ = POSITIVE[name]
     path = tmp_path / "legacy"
     found = _identified(b"XenSavedDomain\n" + stream, path, capsys)
 
     assert (found["key"], found["toolstack_width"], found["guest"]) == ("xapi-legacy", width, guest)
-    assert found["description"].startswith("XAPI legacy suspend image > legacy stream")
-    assert "; from 15 on " in found["evidence"]
-    assert main(["verify", str(path)]) == 1
-    assert "not judged: XAPI legacy suspend image > legacy stream" in capsys.readouterr().out
+    assert found["description"] == f"xapi-legacy > legacy-{width}, x86 {guest.upper()}"
+    assert "; at 15 " in found["evidence"]
 
 
 # -- show -----------------------------------------------------------------------------------------------------
