@@ -66,8 +66,11 @@ LONG = (
     "skip-qemu",
     "syslog",
 )
+# By form of the result: whether the image is in a libxl stream.  By whether there is a header: what the input is.
+FORMATS = {"libxc": False, "libxl": True}
+INPUTS = ("legacy", "xl")
 # By option: what it may be, which the script holds to as well.
-CHOICES = {"width": ("32", "64"), "guest-type": ("pv", "hvm"), "format": ("libxc", "libxl")}
+CHOICES = {"width": ("32", "64"), "guest-type": ("pv", "hvm"), "format": tuple(FORMATS)}
 _SHORT = {
     "-h": "help",
     "-i": "in",
@@ -76,9 +79,9 @@ _SHORT = {
     "-g": "guest-type",
     "-f": "format",
     "-v": "verbose",
-    "-x": "xl",
+    "-x": "header",
+    "--xl": "header",
 }
-_XL = "xl"
 # What the script leaves out as well.
 _LEFT_OUT = ("LOSE-TOOLSTACK", "LOSE-UNMAPPED")
 # What to do instead, by what is in the way.
@@ -156,12 +159,13 @@ def _exits() -> int:
 
 def _converted(given: dict[str, str]) -> Result:
     """Convert what is there.  Raises UnreadableError and UnwritableError."""
+    wrapped = FORMATS.get(given.get("format", ""), False)
     wanted = Options(
-        "xl" if "xl" in given else "legacy",
+        INPUTS["header" in given],
         guest=given["guest-type"],
         allow_loss=_LEFT_OUT,
-        wrapped=given.get("format") == "libxl",
-        device_model="skip-qemu" not in given or given.get("format") == "libxl",
+        wrapped=wrapped,
+        device_model=wrapped or "skip-qemu" not in given,
         width=int(given["width"]),
         exact=True,
     )
@@ -240,8 +244,8 @@ def _looks(head: bytes, given: dict[str, str]) -> list[str]:
         return describe.wrapped(f"  looks like: {found.description}{advice}")
     seen = {"width": str(found.toolstack_width), "guest-type": found.guest or ""}
     other = [f"--{name} {value}" for name, value in seen.items() if value and value != given[name]]
-    if around != ([_XL] if "xl" in given else []):
-        other.append({(): "no --xl", (_XL,): "--xl"}.get(tuple(around), "streamfmt convert"))
+    if around != list(INPUTS[1:] if "header" in given else ()):
+        other.append("streamfmt convert" if around and around != list(INPUTS[1:]) else "--xl" if around else "no --xl")
     return describe.wrapped(f"  looks like: {found.description}; try {', '.join(other)}") if other else []
 
 
