@@ -16,6 +16,7 @@ from ..convert.run import Result, convert
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output
 from ..io.sources import compressed, reason
+from ..reader.identify import following
 from ..render.text import finding_lines
 from . import inputs
 from .drop_in import Log, UsageError, name_of, number_of
@@ -82,6 +83,8 @@ _SHORT = {
     "-x": "header",
     "--xl": "header",
 }
+# How much of what follows a stream shows what it is.
+_AFTER = 64
 # What the script leaves out as well.
 _LEFT_OUT = ("LOSE-TOOLSTACK", "LOSE-UNMAPPED")
 # What to do instead, by what is in the way.
@@ -127,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = Log(PROGRAM, "verbose" in given, False, "syslog" in given)
     try:
         with inputs.Writing():
-            return _report(_converted(given), given, log)
+            return _report(*_converted(given), given, log)
     except (UnreadableError, UnwritableError) as error:
         reads = isinstance(error, UnreadableError)
         name, done = name_of(given["in" if reads else "out"], not reads), "read" if reads else "write"
@@ -157,8 +160,11 @@ def _exits() -> int:
         return int(stopped.code or 0)
 
 
-def _converted(given: dict[str, str]) -> Result:
-    """Convert what is there.  Raises UnreadableError and UnwritableError."""
+def _converted(given: dict[str, str]) -> tuple[Result, str]:
+    """Convert what is there; what came of it, and in words what follows in a file.
+
+    Raises UnreadableError and UnwritableError.
+    """
     wrapped = FORMATS.get(given.get("format", ""), False)
     wanted = Options(
         INPUTS["header" in given],
@@ -177,7 +183,8 @@ def _converted(given: dict[str, str]) -> Result:
     try:
         if number_of(given["out"]) is None and _same(fd, given["out"]):
             raise UnwritableError("it is the input itself")
-        return convert(fd, lambda: _opened(given["out"]), wanted, inputs.Progress)
+        result = convert(fd, lambda: _opened(given["out"]), wanted, inputs.Progress)
+        return result, "" if number is not None or not result.done else _after(fd)
     except OverflowError as error:
         raise UnreadableError("there is no such descriptor") from error
     finally:
@@ -194,6 +201,18 @@ def _same(fd: int, path: str) -> bool:
     return stat.S_ISREG(one.st_mode) and os.path.samestat(one, other)
 
 
+def _after(fd: int) -> str:
+    """What follows the stream in a file, in words."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return ""
+    at = os.lseek(fd, 0, os.SEEK_CUR)
+    count = os.fstat(fd).st_size - at
+    if count <= 0:
+        return ""
+    head = os.pread(fd, _AFTER, at)
+    return f"{count:,} bytes after the stream, from {at} on, are left: {following(head, count, not any(head))[1]}"
+
+
 def _opened(name: str) -> Output:
     number = number_of(name)
     if number is None:
@@ -202,8 +221,8 @@ def _opened(name: str) -> Output:
     return output(number)
 
 
-def _report(result: Result, given: dict[str, str], log: Log) -> int:
-    """Say what came of it; the exit status."""
+def _report(result: Result, after: str, given: dict[str, str], log: Log) -> int:
+    """Say what came of it, and what comes `after` the stream; the exit status."""
     source, target = name_of(given["in"]), name_of(given["out"], True)
     if not result.done:
         log.error(
@@ -212,6 +231,8 @@ def _report(result: Result, given: dict[str, str], log: Log) -> int:
         return FAILED if result.failure is not None and result.failure.kind == "internal" else BAD
     for line in result.report.lost:
         log.error(f"{source}: warning: left out: {line.text}")
+    if after:
+        log.error(f"{source}: warning: {after}")
     if "verbose" in given:
         # Standard output may be what the result goes to.
         say = log.error if number_of(given["out"]) == 1 else log.info
@@ -237,6 +258,8 @@ def _looks(head: bytes, given: dict[str, str]) -> list[str]:
     found = identify(head, exact=bool(compressed(head)))
     around = [layer.name for layer in found.layers if not layer.row.image]
     inside = next((layer.row for layer in found.layers if layer.row.image), None)
+    if found.kind == "unknown":
+        return []
     if inside is None or not inside.alias:
         advice = f": {found.hint}" if found.hint else ""
         advice = ", which is no legacy stream: there is nothing to convert" if inside else advice
