@@ -128,7 +128,14 @@ class Part(part.Part):
 
     def ended(self, at: int) -> None:
         self.order.ended(at)
-        self.conversion.plan.turn(at, True)
+        outer = self.layer.parent
+        while outer is not None and not outer.row.trailing:
+            outer = outer.parent
+        if outer is not None:  # what is around it goes on
+            self.conversion.plan.turn(at, True)
+
+    def trailing(self, at: int, count: int) -> None:
+        self.conversion.report.add("DROP-TRAILING", at, f"{count:,} bytes")
 
     def truncated(self, at: int) -> None:
         self.order.truncated(at)

@@ -51,6 +51,9 @@ class Part:
     def truncated(self, at: int) -> None:
         """The input ends inside the layer."""
 
+    def trailing(self, at: int, count: int) -> None:
+        """So many bytes follow the layer, which is the outermost that has an end."""
+
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""
 
@@ -151,6 +154,9 @@ class Conversion(Sink):
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
         self.part(layer.judge).truncated(at)
+
+    def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
+        self.part(layer).trailing(at, count)
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if self.options.width and identity.key and not identity.width:

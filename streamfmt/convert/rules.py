@@ -82,6 +82,7 @@ RULES = {
     "DROP-ACPI-IOPORTS": Rule(DROPPED, "place of the ACPI I/O ports", "receivers know 1 only"),
     "DROP-VERIFY": Rule(DROPPED, "ENABLE_VERIFY_MODE", "a checkpointed stream has no VERIFY"),
     "DROP-CUT": Rule(DROPPED, "what follows the last complete checkpoint", "receivers drop it, too"),
+    "DROP-TRAILING": Rule(DROPPED, "what follows the stream", "it does not belong to it"),
     "DROP-SIGNATURE": Rule(DROPPED, "signature of XAPI's old image", "it says nothing of the guest"),
     "LOSE-HEADER": Rule(LOST, "header around the stream, with its configuration", "no release after 4.4 reads it"),
     "LOSE-STATE": Rule(
