@@ -1,6 +1,6 @@
 """convert-legacy-stream: what Xen's script of that name does, with its options and exit statuses, and all it cannot do.
 
-`streamfmt help compatibility` says where the two differ.
+docs/convert-legacy-stream.md says where the two differ.
 """
 
 from __future__ import annotations
