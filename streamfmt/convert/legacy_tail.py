@@ -20,6 +20,7 @@ _PAE_WIDTH, _PAE_LEVELS = min(tables.PV_COMBINATIONS)
 # A record of the toolstack has a few entries; more than this is not looked into.
 _TOOLSTACK_MAX = 1 << 20
 _LENGTH = 4
+_XCR0 = 16
 
 
 def tsc(part: Part, record: Record) -> Program:
@@ -133,7 +134,12 @@ def extended(part: Part, record: Record) -> None:
 def xsave(part: Part, record: Record) -> None:
     """Extended processor state of the vcpu before, without its mask and length."""
     start = record.offset + tables.SIZES[record.path]
-    if start < record.end:
+    size = record.end - start
+    if 0 < size < _XCR0:
+        part.conversion.unfit("REFUSE-XSAVE", record.offset)
+    elif size != part.facts.xsave - tables.SIZES[record.path]:
+        part.note("LEGACY-XSAVE-SIZE", record.offset)
+    if size:
         _of_vcpu(part, record, tables.LIBXC_X86_PV_VCPU_XSAVE, start)
 
 

@@ -6,10 +6,12 @@ Each layer's row names the class that converts it, if there is anything to conve
 from __future__ import annotations
 
 from .. import tables
+from ..checks.findings import SEVERITIES
 from ..errors import UnfitError
 from ..reader.events import Sink
 from ..reader.registry import load
 from .report import Report
+from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Options:
         self.form = form
         self.guest = guest
         self.repair = repair
-        self.severity = severity
+        self.severity = {**severity, **dict.fromkeys(MENDED_ANYWAY, SEVERITIES[-1])}
         self.allow_loss = allow_loss
         self.wrapped = wrapped
         self.keeping = keeping

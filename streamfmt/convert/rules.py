@@ -63,6 +63,9 @@ RULES = {
     "MAP-PARAMS": Rule(MAPPED, "chunk to a parameter of HVM_PARAMS", "each has one parameter"),
     "MAP-VCPU": Rule(MAPPED, "vcpu's state to X86_PV_VCPU records", "the bytes of each stay as they are"),
     "MAP-ONLINE": Rule(CHANGED, "flag of vcpu 0 that it is online set", "Xen 3.0 leaves that to the receiver"),
+    "LEGACY-XSAVE-SIZE": Rule(
+        CHANGED, "XSAVE state of its own length, not that of xcnt", "so Xen 4.2.4, 4.3.1 and later write it"
+    ),
     "MAP-SHARED-INFO": Rule(MAPPED, "SHARED_INFO", "the page stays as it is"),
     "MAP-SPECIAL-PAGES": Rule(MAPPED, "special pages of the tail to HVM_PARAMS", "they are HVM parameters"),
     "MAP-HVM-CONTEXT": Rule(MAPPED, "HVM_CONTEXT", "Xen's own format has not changed"),
@@ -97,6 +100,7 @@ RULES = {
     "REFUSE-BASE": Rule(
         REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
     ),
+    "REFUSE-XSAVE": Rule(REFUSED, "XSAVE state without xcr0 and xcr0_accum", "receivers take no less than these"),
     "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
     "REFUSE-WIDTH": Rule(
         REFUSED, "stream of a toolstack of another width than declared", "its first bytes show which; declare that one"
@@ -104,5 +108,7 @@ RULES = {
     "REFUSE-NEW": Rule(REFUSED, "stream that is no legacy one", "current releases read it as it is"),
     "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
 }
+# Breaches that converting mends by itself.
+MENDED_ANYWAY = ("LEGACY-XSAVE-SIZE",)
 # Breaches that --repair mends.
 MENDABLE = frozenset(name for name, rule in RULES.items() if rule.kind == MENDED)
