@@ -69,7 +69,8 @@ pythons: $(VENV)/.developer
 
 peers:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17 xenstore-utils
+	apt-get install -y -qq --no-install-recommends xen-utils-4.17 gcc make libxen-dev libxenmisc4.17 xenstore-utils \
+	  qemu-utils
 	$(MAKE) --no-print-directory -C conformance/xenpeer
 	$(MAKE) --no-print-directory -C conformance/libxlpeer
 	@sh conformance/debian/peers.sh .peers || \

@@ -1379,6 +1379,7 @@ PREFACES = (
 TRAILERS = (
     (b'domain is yours, you are cleared to unpause\x00', True, "xl's go-ahead message, so this is a capture of xl migrate"),
     (b'domain received, ready to unpause\x00', False, "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting"),
+    (b'conectix', False, 'zeros and the footer of a fixed VHD, which holds the stream'),
     (b'QemuDeviceModelRecord', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
     (b'DeviceModelRecord0002', False, 'the QEMU record that the legacy converter leaves after a libxc image'),
     (b'RemusDeviceModelState', False, 'the QEMU record that the legacy converter leaves after a libxc image'),

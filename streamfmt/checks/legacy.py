@@ -127,7 +127,7 @@ class Checks(base.Checks):
         self.order(run.record())
         self.came(run.offset, run.pages, run.data())
         if self.memory is not None:
-            self.memory.pfns.note(run.raw(), self.facts.p2m_size - 1)
+            self.memory.note(run.raw(), self.facts.p2m_size - 1)
         if self.facts.compressed:
             load("checks.legacy_compressed:announce")(self, run.data())
 

@@ -49,7 +49,7 @@ def batch(checks: Checks, body: Body) -> Program:
     entries = unpack_from(f"<{count}{CODES[word]}", data)
     _entries(checks, record, entries, at)
     if checks.memory is not None:
-        checks.memory.pfns.note(as_image(entries), checks.facts.p2m_size - 1)
+        checks.memory.note(as_image(entries), checks.facts.p2m_size - 1)
     if checks.facts.compressed:
         load("checks.legacy_compressed:announce")(checks, data)
 

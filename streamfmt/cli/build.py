@@ -94,7 +94,7 @@ def _build(recipe: Recipe, target: str) -> int:
     if recipe.faults:
         return _as_it_is(recipe, whole)
     form = stream.form if recipe.form == "auto" else recipe.form
-    writer = Writer(whole, form or "auto", mode=recipe.mode, strict=False, deep=recipe.deep)
+    writer = Writer(whole, form or "auto", mode=recipe.mode, strict=False, deep=recipe.deep, guest=recipe.guest)
     with writer, inputs.Progress(_expected(recipe)) as progress:
         for part in stream:
             writer.put(part)

@@ -12,19 +12,29 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 
 from ..io.sources import drive, source_for, unreadable
 from ..reader.reader import Reader
-from ..reader.registry import DECLARED, GUESTS
+from ..reader.registry import DECLARED, GUESTS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
-    from typing import TextIO
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TextIO, TypeAlias, TypeVar
 
     from _typeshed import ReadableBuffer as Buffer
 
-    from ..io.sources import Driven
+    from ..io.backups import Image
+    from ..io.sources import Driven, Source
     from ..reader.failure import Failure
     from .line import Line
+
+    J = TypeVar("J")
+    # A reader, what is driven with it, and what both are for.
+    Job: TypeAlias = tuple[Reader, Driven, J]
+    # The name of the input or of an image in it, what has read that, why it did not come to the end, and the image.
+    Result: TypeAlias = tuple[str, J, Failure | None, Image | None]
+
+# Keys of what may have images in it; io.backups opens it.
+BACKUPS = ("tar", "xva", "vhd")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     """The arguments every reading command has."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file to read; - is standard input")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file to read, or FILE/MEMBER; - is standard input")
     add_form(parser)
 
 
@@ -61,30 +71,110 @@ def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failu
 
     Returns why it did not come there, if so.
     """
-    fd = opened = -1
-    try:
+    with Input(name) as given:
+        failure = attempt(reader, lambda: given.drive(driven or reader.pump, given.source(reader)))
+    reader.close()
+    return failure
+
+
+def results(name: str, make: Callable[[str], Job[J]], deep: bool = False) -> Iterator[Result[J]]:
+    """What comes of the input called `name`, or of each image in it if it is a backup: see :data:`Result`.
+
+    `make` gives, for a name, a new reader, what is driven with it, and what both are for.  With `deep`, blocks of
+    backups are held against their checksums.
+    """
+    with Input(name) as given:
+        reader, driven, job = make(name)
+        failure = attempt(reader, given.open)
+        if failure is None and not given.member:
+            failure = attempt(reader, lambda: given.drive(driven, given.source(reader)))
+        if _peeled(given, reader, failure):
+            # Few inputs are in one.
+            yield from load("cli.backups:images")(given, reader, job, make, deep)
+            return
+        reader.close()
+    yield name, job, failure, None
+
+
+def _peeled(given: Input, reader: Reader, failure: Failure | None) -> bool:
+    """Whether what came of an input is that it is a backup."""
+    if failure is not None and failure.kind == "damaged" and reader.identity is None:
+        # Its compression was damaged before it was known: what there is may show it.
+        return bool(load("cli.backups:begun")(reader))
+    key = reader.identity.key if reader.identity is not None and not reader.exact else ""
+    return failure is None and (given.member != "" or key in BACKUPS)
+
+
+class Input:
+    """The input called `name`: a file, standard input, or a member of a backup, BACKUP/MEMBER.
+
+    No file has such a name, since a file is no folder.  `file` and `member` are its parts once it is open.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = self.file = name
+        self.member = ""
+        self.fd = self._opened = -1
+        self.sources: list[Source] = []
+
+    def __enter__(self) -> Input:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for source in self.sources:
+            source.close()
+        if self._opened >= 0:
+            os.close(self._opened)
+
+    def open(self) -> None:
+        """Open what is not open yet.  Raises UnreadableError."""
+        if self.fd >= 0:
+            return
         try:
-            if name != "-":
-                opened = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-            fd = max(opened, 0)
-            source = source_for(fd, reader)
+            if self.file != "-":
+                try:
+                    self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+                except NotADirectoryError:
+                    self.file, self.member = load("cli.backups:parts")(self.file)
+                    self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise unreadable(error) from error
+        self.fd = max(self._opened, 0)
+
+    def whole(self, reader: Reader) -> Source:
+        """The source for the file, whose first bytes may be in the reader's window then.  Raises UnreadableError."""
+        self.open()
         try:
-            with Stoppable(), Progress(source.size) as progress:
-                drive(driven or reader.pump, source, progress)
-        finally:
-            source.close()
+            self.sources.append(source_for(self.fd, reader))
+        except OSError as error:
+            raise unreadable(error) from error
+        return self.sources[-1]
+
+    def source(self, reader: Reader) -> Source:
+        """The source for the input: the first image in it, if it is a member.  Raises UnreadableError, DamagedError."""
+        self.open()
+        if self.member:
+            image: Source = load("cli.backups:first")(self)
+            return image
+        return self.whole(reader)
+
+    @staticmethod
+    def drive(driven: Driven, source: Source) -> None:
+        """Drive it to the source's end, or until it wants no more.  Raises as `io.sources.drive` does."""
+        with Stoppable(), Progress(source.size) as progress:
+            drive(driven, source, progress)
+
+
+def attempt(reader: Reader, act: Callable[[], None]) -> Failure | None:
+    """Do that; why it failed, if what is read is to blame, or who has stopped it."""
+    try:
+        act()
     except OSError:
         raise  # what reads the records could not write
     except (Exception, KeyboardInterrupt) as error:
         from ..reader.failure import failed  # most inputs are read to their end
 
         return failed(error, reader.window.position)
-    finally:
-        reader.close()
-        if opened >= 0:
-            os.close(opened)
     return None
 
 

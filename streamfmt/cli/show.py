@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.pump import Program
+    from .inputs import Job
 
 EXAMPLES = """examples:
   streamfmt show guest.sav
@@ -112,25 +113,33 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _show(name: str, args: argparse.Namespace) -> int:
-    """Show one input; its exit status."""
+def _show(given: str, args: argparse.Namespace) -> int:
+    """Show one input, or each image in it; the exit status."""
     types = None if args.type is None else set().union(*args.type)
     width, write = _width(), print
-    out = (
-        JsonLines(sys.stdout.write, name, args.full)
-        if args.json
-        else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour(), full=args.full)
-    )
-    listing = Listing(out, args.records, types, Dump(write, args.full, width) if args.hexdump else None, args.full)
-    reader = Reader(listing, args.form, guest=args.guest)
-    failure = inputs.run_reader(name, reader)
-    if failure is not None:
-        listing.stopped = failure.offset, failure.reason
-    # Of what is not there, the complaint on standard error says all.
-    if args.json or reader.identity is not None or failure is None or not failure.foreign:
-        listing.finish(reader)
-    inputs.gave_up(name, failure)
-    return max(failure.status if failure else 0, int(listing.stopped is not None))
+
+    def make(name: str) -> Job[tuple[Reader, Listing]]:
+        out = (
+            JsonLines(sys.stdout.write, name, args.full)
+            if args.json
+            else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour(), full=args.full)
+        )
+        dump = Dump(write, args.full, width) if args.hexdump else None
+        listing = Listing(out, args.records, types, dump, args.full)
+        reader = Reader(listing, args.form, guest=args.guest)
+        return reader, reader.pump, (reader, listing)
+
+    status = 0
+    for name, (reader, listing), failure, _ in inputs.results(given, make):
+        if failure is not None:
+            listing.stopped = failure.offset, failure.reason
+        # Of what is not there, the complaint on standard error says all.
+        if args.json or reader.identity is not None or failure is None or not failure.foreign:
+            listing.finish(reader)
+        status = max(status, failure.status if failure else 0, int(listing.stopped is not None))
+        if inputs.gave_up(name, failure):
+            break
+    return status
 
 
 def _recipe(name: str, form: str, guest: str | None, pages: int | None) -> int:

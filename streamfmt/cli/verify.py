@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..render.reports import Report
+    from .inputs import Job
 
 EXAMPLES = """examples:
   streamfmt verify guest.sav
   ssh host xl save -c guest /dev/stdout | streamfmt verify -
   streamfmt verify --strict --json *.sav.zst
+  streamfmt verify backup.xva /backup/saves.tar.gz/guest.sav
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
@@ -57,7 +59,7 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how to judge, and how much to print."""
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    parser.add_argument("--deep", action="store_true", help="check the contents of page tables, too")
+    parser.add_argument("--deep", action="store_true", help="check page tables and XVA checksums, too")
     add_ignore(parser)
     much = parser.add_mutually_exclusive_group()
     much.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")
@@ -99,15 +101,20 @@ def severities(args: argparse.Namespace) -> Mapping[str, str]:
 def run(args: argparse.Namespace) -> int:
     status = 0
     report = _report(args)
-    for name in args.files:
+
+    def make(_: str) -> Job[tuple[Reader, Verifier]]:
         verifier = Verifier(args.mode, args.deep, severities(args))
         reader = Reader(verifier, args.form, args.exact, args.guest)
-        failure = inputs.run_reader(name, reader)
-        outcome = Outcome(reader, verifier, args.strict, failure)
-        status = max(status, outcome.status)
-        sys.stdout.write(report.add(outcome, name))
-        if inputs.gave_up(name, failure):
-            break
+        return reader, reader.pump, (reader, verifier)
+
+    for given in args.files:
+        for name, (reader, verifier), failure, _ in inputs.results(given, make, args.deep):
+            outcome = Outcome(reader, verifier, args.strict, failure)
+            status = max(status, outcome.status)
+            sys.stdout.write(report.add(outcome, name))
+            if inputs.gave_up(name, failure):
+                sys.stdout.write(report.end())
+                return status
     sys.stdout.write(report.end())
     return status
 

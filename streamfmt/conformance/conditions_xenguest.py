@@ -209,7 +209,8 @@ def start_info(seen: Look) -> int | None:
 
 def _lacking(seen: Look, _: Finding) -> bool:
     """What is not there when zeros have been taken for END, and a guest cannot be restored without."""
-    return _vcpu_0(seen, _) if seen.case.guest == "pv" else not seen.applied("libxc.HVM_CONTEXT")
+    lacks = _vcpu_0(seen, _) if seen.case.guest == "pv" else not seen.applied("libxc.HVM_CONTEXT")
+    return lacks and not _ended_by_chance(seen)
 
 
 def _populated(seen: Look, finding: Finding) -> bool:
@@ -220,6 +221,11 @@ def _populated(seen: Look, finding: Finding) -> bool:
 
 def _lost(seen: Look) -> int:
     return LATER if seen.lost is None else seen.lost
+
+
+def _ended_by_chance(seen: Look) -> bool:
+    """Whether data that was lost is read as END where nothing is insisted on: a COLO secondary stops at any END."""
+    return seen.case.mode == "colo" and seen.first("libxc.END") < LATER
 
 
 def _parameter(_: Look, finding: Finding, release: str) -> str:
@@ -330,6 +336,7 @@ XENGUEST = Peer(
         "LIBXC-VCPU0-BASIC": refusing(_vcpu_0),
         "LIBXC-VCPU-PFN": refusing(_vcpu_pfn),
         "LIBXC-PAGE-PFN-MAX": refusing(_populated),
+        "STREAM-FRAMING-LOST": refusing(lambda seen, _: not _ended_by_chance(seen)),
         "STREAM-ZEROS": refusing(_lacking),
         "LIBXC-HVMCTX-HEADER": refusing(_context_header),
         "LIBXC-HVMCTX-END": refusing(_context_end),

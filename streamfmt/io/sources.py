@@ -83,10 +83,10 @@ class FileSource(Source):
     def __init__(self, fd: int, exact: bool = False) -> None:
         self._fd = fd
         self.exact = exact
-        self._start = self._offset = os.lseek(fd, 0, os.SEEK_CUR)
+        self.start = self._offset = os.lseek(fd, 0, os.SEEK_CUR)
         self._end = max(os.fstat(fd).st_size, os.lseek(fd, 0, os.SEEK_END))
-        os.lseek(fd, self._start, os.SEEK_SET)
-        self.size = max(self._end - self._start, 0)
+        os.lseek(fd, self.start, os.SEEK_SET)
+        self.size = max(self._end - self.start, 0)
         self._ahead = 1 << 30
         self._random = False
 

@@ -123,8 +123,10 @@ def decoded(text: str) -> Any:
         value, end = make_scanner(decoder)(text, len(text) - len(text.lstrip(_BLANK)))
         if not text[end:].strip(_BLANK):
             return value
-    except (ImportError, AttributeError, StopIteration):
-        pass  # a Python without this scanner, or no value: json knows what to say of that
+    except (ImportError, AttributeError, StopIteration, SystemError):
+        # A Python without this scanner, or no value: json knows what to say of that.  The scanner has no error to raise
+        # for what is wrong unless json is loaded, which Python 3.11 and 3.12 say by SystemError.
+        pass
     from json import loads
 
     return loads(text, object_pairs_hook=_Decoder.object_pairs_hook)

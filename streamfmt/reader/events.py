@@ -287,6 +287,8 @@ class Sink:
     guest: str | None = None
     # Whether the device model's record that ends a legacy stream is read, or the stream ends before it.
     device_model = True
+    # Whether a legacy stream that does not say that it ends is waited for, although no byte past its end may be.
+    open_ended = False
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         """A header of schema path `path`; `broken` are the rows of its field rules that do not hold."""

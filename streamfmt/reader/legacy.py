@@ -47,20 +47,20 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         state.body_ends()
         if not (yield from tail(window, sink, layer, state)):
             return STOP, layer
-        if not (yield from _goes_on(window, state, exact)):
+        if not (yield from _goes_on(window, state, exact, sink.open_ended)):
             sink.ended(layer, window.position)
             return END, layer
         layer.close_checkpoint(window.position)
         sink.checkpoint(layer, window.position)
 
 
-def _goes_on(window: Window, state: State, exact: bool) -> Generator[int, int, bool]:
+def _goes_on(window: Window, state: State, exact: bool, open_ended: bool) -> Generator[int, int, bool]:
     """Program that says whether another checkpoint follows.
 
     Releases before 4.1 do not say that one is the last.  What is to be read exactly is one checkpoint then, unless
     something in it shows a checkpointed stream.
     """
-    if state.last or (exact and not state.recent and not state.remus):
+    if state.last or (exact and not open_ended and not state.recent and not state.remus):
         return False
     if window.hi - window.lo < _NUMBER and not (yield _NUMBER):
         return False

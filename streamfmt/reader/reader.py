@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import framing
 from .events import Layer, Sink
-from .identify import Identity, forced, peek
+from .identify import Identity, following, forced, peek
 from .pump import Pump, Window
 from .registry import ALIASES, READ, ROWS
 
@@ -76,5 +76,16 @@ def _trailing(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, N
         window.lo = window.hi
         if not (yield 1):
             break
+    if not (zero or head[0]):
+        head = yield from _after_zeros(window, head)
     yield -(1 << 62)
     sink.trailing(layer, at, window.position - at, head, zero)
+
+
+def _after_zeros(window: Window, head: bytes) -> Generator[int, int, bytes]:
+    """What follows zeros, if those are a disk's and it is known; else `head`, with which they begin."""
+    held = window.head(window.hi - window.lo)
+    window.lo += len(held) - len(held.lstrip(b"\0"))
+    yield _TRAILER_HEAD
+    found = window.head(_TRAILER_HEAD)
+    return found if following(found, len(found), False)[0] else head

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .. import tables
 from ..codec.content import Buffer, Content, Made, joined, pieces
 from ..codec.decode import layouts, whole
 from ..codec.plan import implied
 from ..errors import FieldError, LayoutError
 from ..schema import libxc
 from ..schema.model import Field, Layout
+from ..writer.entries import IMAGE, SHAPES, Shape
 from ..writer.part import HEADERS, Part
 from . import memory
 from .load import FORMAT, Recipe
@@ -21,7 +21,8 @@ from .parse import AROUND
 # How long what a page repeats may be.
 _PERIODS = (1, 2, 4, 8)
 # What comes again and again, a few bytes at a time.
-_AGAIN = re.compile(rb"(?s)(\0|.{1,32}?)\1{11,}")
+_PERIOD, _TIMES = 32, 12
+_AGAIN = re.compile(rb"(?s)(\0|.{1,%d}?)\1{%d,}" % (_PERIOD, _TIMES - 1))
 # Quotes that would end a text of several lines, or stand at its end.
 _QUOTES = re.compile(r'"(?=""|\Z)')
 # Tables in a row from which on each has a line of its own.
@@ -30,8 +31,6 @@ _ROWS = 2
 _MANY = 64
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_MOST = (1 << 63) - 1
-_FRAME, _RESERVED = tables.ENTRY_PFN_MASK, tables.ENTRY_RESERVED_MASK
-_NAMES = tables.PAGE_TYPES
 # Rules that contents may follow, those first that say most.
 _RULES = ("zero", "pfn", "byte", "random")
 # A part of which nothing is said but what it is.
@@ -84,48 +83,34 @@ def _around(part: Part) -> Iterator[tuple[str, str]]:
 def _plain(part: Part) -> dict[str, Any]:
     """Field values, page entries by what they say."""
     values = dict(part.values)
-    if part.path == "libxc.PAGE_DATA" and "entries" in values:
-        values["entries"] = [entry(it) if isinstance(it, int) else it for it in values["entries"]]
+    shape = SHAPES.get(part.path)
+    if shape is not None and "entries" in values:
+        values["entries"] = [shape.values(it) if isinstance(it, int) else it for it in values["entries"]]
     return values
 
 
-def entry(word: int) -> dict[str, Any]:
-    """A page entry by what it says."""
-    kind, reserved = _kind(word), (word & _RESERVED) >> tables.ENTRY_RESERVED_SHIFT
-    found: dict[str, Any] = {"type": _NAMES.get(kind, kind), "pfn": word & _FRAME}
-    return found | ({"reserved": reserved} if reserved else {})
-
-
-def _kind(word: int) -> int:
-    """The code of a page entry's type."""
-    return word >> tables.ENTRY_TYPE_SHIFT
-
-
 def _short(part: Part) -> list[tuple[str, str]] | None:
-    """PAGE_DATA that breaks no rule of its own, in short."""
-    if part.path != "libxc.PAGE_DATA" or part.data is not None or part.values.keys() != {"entries", "pages"}:
+    """A record of pages that breaks no rule of its own, in short."""
+    shape = SHAPES.get(part.path)
+    if shape is None or part.data is not None or part.values.keys() != {"entries", "pages"}:
         return None
     entries = part.values["entries"]
-    if not all(isinstance(it, int) for it in entries) or not plain(entries):
+    if not all(isinstance(it, int) for it in entries) or not shape.plain(entries):
         return None
-    filled = with_contents(entries)
+    filled = shape.with_contents(entries)
     pages = [page for buffer in pieces(part.values["pages"]) for page in _pages(buffer)]
     if len(filled) != len(pages):
         return None
     contents = Contents(filled)
     for page in pages:
         contents.add(page)
-    return [("pages", value(frames(entries))), *contents.keys()]
+    return [*pages_of(shape, entries), *contents.keys()]
 
 
-def plain(entries: Iterable[int]) -> bool:
-    """Whether page entries have types that there are, and no reserved bits."""
-    return all(_kind(it) in _NAMES and not it & _RESERVED for it in entries)
-
-
-def with_contents(entries: Iterable[int]) -> list[int]:
-    """Frames of those page entries that contents belong to."""
-    return [it & _FRAME for it in entries if _kind(it) in tables.PAGE_TYPES_DATA]
+def pages_of(shape: Shape, entries: Iterable[int]) -> list[tuple[str, str]]:
+    """The keys that a record of pages has for plain entries."""
+    keys = [("pages", value(frames(entries, shape)))]
+    return keys if shape is IMAGE else [("record", value(shape.path)), *keys]
 
 
 class Contents:
@@ -207,14 +192,21 @@ def _pages(buffer: Buffer) -> Iterator[bytes]:
         yield bytes(buffer[at : at + libxc.PAGE_SIZE])
 
 
-def frames(entries: Iterable[int]) -> str:
-    """Page entries as `memory.frames` reads them."""
+def frames(entries: Iterable[int], shape: Shape = IMAGE) -> str:
+    """Plain page entries as `memory.frames` reads them."""
     found = []
-    for first, last in runs(entries):
-        name = _NAMES[_kind(first)]
-        shown = _run(first & _FRAME, last & _FRAME)
+    for first, last in _of_a_type(runs(entries), shape):
+        name = shape.type(first)
+        shown = _run(shape.frame(first), shape.frame(last))
         found.append(shown if name == "NOTAB" else f"{shown} {name}")
     return ", ".join(found)
+
+
+def _of_a_type(runs: Iterable[Sequence[int]], shape: Shape) -> Iterator[tuple[int, int]]:
+    """Runs that do not go on from the last frame there can be to the first one of the next type."""
+    for first, last in runs:
+        bounds = [number << shape.bits for number in range((first >> shape.bits) + 1, (last >> shape.bits) + 1)]
+        yield from zip((first, *bounds), (*(bound - 1 for bound in bounds), last), strict=True)
 
 
 # -- TOML -----------------------------------------------------------------------------------------------------
@@ -270,13 +262,23 @@ def data(it: Content) -> str:
         return _quoted(text)
     pieces = []
     at = 0
-    for run in _AGAIN.finditer(data):
+    for run in _AGAIN.finditer(data) if _repeats(data) else ():
         pieces += [_piece(data[at : run.start()])] if at < run.start() else []
         pieces.append(_piece(run[1], len(run[0]) // len(run[1])))
         at = run.end()
     if at < len(data) or not pieces:
         pieces.append(_piece(data[at:]))
     return pieces[0] if len(pieces) == 1 else f"[{', '.join(pieces)}]"
+
+
+def _repeats(data: bytes) -> bool:
+    """Whether _AGAIN may be in the data: where they are no text, looking for that takes a hundred times as long."""
+    whole = int.from_bytes(data, "little")
+    for period in range(1, _PERIOD + 1):
+        same = (whole ^ whole >> 8 * period).to_bytes(len(data), "little")
+        if bytes((_TIMES - 1) * period) in same[: max(len(data) - period, 0)]:
+            return True
+    return False
 
 
 def _lines(data: Buffer) -> str:
@@ -337,11 +339,8 @@ def part_of_body(path: str, body: bytes, order: str, **rest: Any) -> Part:
     if layout is not None:
         try:
             values = whole(layout, body, order)
-            if path == "libxc.PAGE_DATA":
-                values["entries"] = [
-                    it["type"] << tables.ENTRY_TYPE_SHIFT | it["reserved"] << tables.ENTRY_RESERVED_SHIFT | it["pfn"]
-                    for it in values["entries"]
-                ]
+            if path in SHAPES:
+                values["entries"] = list(map(SHAPES[path].word, values["entries"]))
         except LayoutError:
             return Part(path, data=body, **rest)
         for some in (_needed(layout, values), values):

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 
+from .. import tables
 from ..codec.content import Buffer
 from ..errors import BreachError
 from ..io.memory import MemorySource, from_object
 from ..io.sources import drive
 from ..reader.events import ENTRY, PAGE, PIECE, Body, Layer, Record
 from ..reader.items import Stops
+from ..reader.legacy_pages import CODES
 from ..reader.page_data import PageData
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
 from ..reader.xapi import Unsized
 from ..writer.draft import ANNOUNCING, Draft
-from ..writer.part import RECORDS, Part, raw
+from ..writer.entries import IMAGE, SHAPES
+from ..writer.part import CARRIERS, RECORDS, Part, raw
 from ..writer.writer import Writer
 from . import dump
 
@@ -36,7 +40,6 @@ REST_MAX = 64 << 10
 ZEROS_MAX = 1 << 30
 # Pages that are kept by default.
 PAGES = 64
-_PAGE_DATA = "libxc.PAGE_DATA"
 
 
 class FromStream(Stops):
@@ -117,9 +120,9 @@ class FromStream(Stops):
         self._add(dump.part_of_body(path, data, order))
 
     def record(self, record: Record) -> Program:
-        return (
-            self._page_data(record) if record.path == _PAGE_DATA and record.layer.order == "<" else self._body(record)
-        )
+        if record.path not in SHAPES or record.layer.order != "<":
+            return self._body(record)
+        return self._page_data(record) if SHAPES[record.path] is IMAGE else self._batch(record)
 
     def padding(self, record: Record, at: int, data: bytes) -> None:
         self._pad(data)
@@ -137,6 +140,8 @@ class FromStream(Stops):
 
     def oversize(self, record: Record) -> None:
         super().oversize(record)
+        if self.window.position == record.offset:
+            return  # all of it is left
         self._add(_part(record, data=b"", declared_length=record.length, padding=b""))
 
     # -- bodies -----------------------------------------------------------------------------------------------
@@ -173,8 +178,22 @@ class FromStream(Stops):
         if walk.cut:
             self._add(_cut(_part(record, data=head), record, record.length - len(head)))
             return
+        yield from self._contents(body, head, entries, walk.reserved)
+
+    def _batch(self, record: Record) -> Generator[int, int, None]:
+        """A legacy batch, all of whose entries are there."""
+        body = Body(self.window, record)
+        head = yield from body.take(tables.SIZES[record.path])
+        count = int.from_bytes(head, "little")
+        raw = yield from body.take(SHAPES[record.path].size * count)
+        entries = unpack(f"<{count}{CODES[SHAPES[record.path].size]}", raw)
+        yield from self._contents(body, head + raw, entries, 0)
+
+    def _contents(self, body: Body, head: bytes, entries: Sequence[int], reserved: int) -> Generator[int, int, None]:
+        """The pages after entries, which with what is before them are `head`."""
+        record = body.record
         whole = left = body.left
-        contents = dump.Contents(dump.with_contents(entries), self._pages)
+        contents = dump.Contents(SHAPES[record.path].with_contents(entries), self._pages)
         while left and not contents.dropped:
             page = yield from body.take(PAGE)
             left -= len(page)
@@ -190,7 +209,7 @@ class FromStream(Stops):
         else:
             self._pages -= contents.kept
         part = _cut(_part(record, data=head, fill=whole - left), record, left)
-        self._add(part, _keys(entries, walk.reserved, part, contents), note)
+        self._add(part, _keys(entries, reserved, part, contents), note)
 
     # -- what is written --------------------------------------------------------------------------------------
 
@@ -220,7 +239,7 @@ class FromStream(Stops):
         self._write("\n" + dump.text(written, keys, note))
         if self._writer is None:
             form = Draft((part,)).form or "auto" if self._form == "auto" else self._form
-            self._writer = Writer(_Nowhere(), form, strict=False)
+            self._writer = Writer(_Nowhere(), form, strict=False, guest=self._guest())
         if not self.broken:
             self._judge(part)
 
@@ -235,15 +254,19 @@ class FromStream(Stops):
         except BreachError:
             self.broken = True
 
+    def _guest(self) -> str | None:
+        """Whose a legacy stream is, as far as that is known when the first part is judged."""
+        return self.reader.guest or (self.reader.identity.guest if self.reader.identity is not None else None)
+
     def _lose(self, message: str) -> None:
         self.lost.append(message)
         self._write(f"\n# {message}\n")
 
 
-def from_bytes(data: bytes) -> tuple[str, FromStream]:
+def from_bytes(data: bytes, form: str = "auto", guest: str | None = None) -> tuple[str, FromStream]:
     """The recipe of a stream in memory, with contents of all pages, and what wrote it.  Raises DamagedError."""
     lines: list[str] = []
-    recipe = FromStream(lines.append, pages=len(data))
+    recipe = FromStream(lines.append, form, len(data), guest)
     drive(recipe, from_object(MemorySource(data), recipe.reader))
     recipe.end()
     return dump.head(broken=recipe.broken) + "".join(lines), recipe
@@ -275,7 +298,7 @@ def _path(record: Record) -> str:
     """The record's schema path, that of another if no schema knows it."""
     if record.path in RECORDS:
         return record.path
-    return f"{record.layer.name}.{record.layer.row.end}"
+    return CARRIERS[record.layer.name]
 
 
 def _part(record: Record, **rest: Any) -> Part:
@@ -291,25 +314,26 @@ def _cut(part: Part, record: Record, missing: int) -> Part:
     """The part as the stream has it if it ends before the body does."""
     if not missing:
         return part
-    return replace(part, declared_length=record.length if record.layer.header_size else None, padding=b"")
+    return replace(part, declared_length=record.length if "length" in part.ahead else None, padding=b"")
 
 
 def _keys(entries: Sequence[int], reserved: int, part: Part, contents: dump.Contents) -> list[tuple[str, str]] | None:
-    """How PAGE_DATA is written: by frames, else by fields, else by bytes.  None if `part` says it itself."""
-    clean = not reserved and dump.plain(entries)
-    whole = part.declared_length is None and part.fill == PAGE * len(dump.with_contents(entries))
-    frames = ("pages", dump.value(dump.frames(entries))) if clean else ("", "")
+    """How a record of pages is written: by frames, else by fields, else by bytes.  None if `part` says it itself."""
+    shape = SHAPES[part.path]
+    clean = not reserved and shape.plain(entries)
+    whole = part.declared_length is None and part.fill == PAGE * len(shape.with_contents(entries))
+    frames = dump.pages_of(shape, entries) if clean else []
     if contents.dropped:
-        return [frames, ("fill", dump.value("random"))] if clean and whole else None
+        return [*frames, ("fill", dump.value("random"))] if clean and whole else None
     if clean and whole:
-        return [frames, *contents.keys()]
+        return [*frames, *contents.keys()]
     pieces = ", ".join(contents.pieces())
     if part.fill % PAGE:
         head = dump.data(part.data or b"")
         return [("record", dump.value(part.path)), ("bytes", f"[{head}, {pieces}]")]
     if clean:
-        return [frames, ("contents", f"[{pieces}]")]
-    inner = f"entries = {dump.value([*map(dump.entry, entries)])}, pages = [{pieces}]"
+        return [*frames, ("contents", f"[{pieces}]")]
+    inner = f"entries = {dump.value([*map(shape.values, entries)])}, pages = [{pieces}]"
     if reserved:
         inner = f"reserved = {reserved}, {inner}"
     return [("record", dump.value(part.path)), ("fields", f"{{ {inner} }}")]

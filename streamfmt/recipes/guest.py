@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 
@@ -41,7 +41,7 @@ from .toml import Table, integer, meant, shown
 
 # Records of the first pages of memory, this many in all, are parts of their own, which faults can be done to.
 _EACH = 16384
-_VCPUS_MOST = 4096
+VCPUS_MOST = 4096
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _LEVELS = dict(libxc.PV_COMBINATIONS)
 # Top page tables by width.
@@ -65,6 +65,11 @@ _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 def compose(top: Table, form: str, mode: str) -> Draft:
     """The stream of the guest that a recipe's top table describes.  Raises RecipeError."""
     stream = _guest(top, form, mode)
+    return prefaced(top, stream)
+
+
+def prefaced(top: Table, stream: Draft) -> Draft:
+    """The stream with what comes before it."""
     for key, path in (("http", "http.HEAD"), ("text", "text.TEXT")):
         if key in top:
             stream = after_text(stream, content(top, key), path)
@@ -91,7 +96,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
         raise top.fail(f"a stream of form {form} has no guest: list its parts", "form")
     wrap, keys = _WRAPS[form]
     inside = "converted" in keys
-    first, later = _memory(top, kind, width)
+    first, later = memory_of(top, kind, width)
     last = max((run.last for part in first for run in part.frames), default=0)
     checkpoints = top.number("checkpoints", int(colo or mode == "remus"), 0, 1 << 20)
     if checkpoints and not inside and not ROWS[form].closes:
@@ -102,9 +107,9 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
         raise top.fail(f"a {'COLO' if colo else mode} stream has checkpoints", "checkpoints")
     static = _static(top, kind, version, width, last)
     tail = tuple(_tail(top, kind, width))
-    parts = [*image_headers(kind, version, _xen(top)), *static, *_parts(first)]
+    parts = [*image_headers(kind, version, _xen(top)), *static, *batches(first)]
     outer = tuple(_emulators(top, kind))
-    again = tuple(_parts(later))
+    again = tuple(batches(later))
     if checkpoints:
         per = len(tail) + len(again) + len(outer) + 3
         top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
@@ -122,7 +127,7 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
 
 
 def _xl(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
-    return in_xl(stream, _ended(top, "config") if "config" in top else None)
+    return in_xl(stream, ended(top, "config") if "config" in top else None)
 
 
 def _migration(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
@@ -133,7 +138,7 @@ def _migration(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
 
 
 def _libvirt(top: Table, stream: Draft, outer: tuple[Part, ...]) -> Draft:
-    return in_libvirt(stream, _ended(top, "xml") if "xml" in top else XML)
+    return in_libvirt(stream, ended(top, "xml") if "xml" in top else XML)
 
 
 def _xapi(top: Table, image: Draft, outer: tuple[Part, ...]) -> Draft:
@@ -166,7 +171,7 @@ KEYS = (
 )
 
 
-def _ended(top: Table, key: str) -> Content:
+def ended(top: Table, key: str) -> Content:
     """Bytes, a plain text with the NUL that ends it."""
     found = content(top, key)
     return (
@@ -185,7 +190,7 @@ def _xen(top: Table) -> tuple[int, int]:
 # -- memory ---------------------------------------------------------------------------------------------------
 
 
-def _memory(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memory]]:
+def memory_of(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Memory]]:
     """The guest's memory, each frame once, and what is sent again."""
     table = top.table("memory")
     batch = table.number("batch", libxc.BATCH_MAX, 1, 1 << 16)
@@ -237,11 +242,12 @@ def _listed(table: Table, key: str) -> list[tuple[Frames, ...]]:
     return [frames(item, table, key, number) for number, item in enumerate(table.take(key, list, []))]
 
 
-def _parts(runs: Sequence[Memory]) -> Iterator[Part]:
+def batches(runs: Sequence[Memory]) -> Iterator[Part]:
+    """Records of some memory: parts of their own, as long as these are not too many."""
     room = _EACH
     for run in runs:
         if run.pages > room:
-            yield Many("libxc.PAGE_DATA", memory=run)
+            yield Many(run.shape.path, memory=run)
         else:
             room -= run.pages
             yield from run.parts()
@@ -298,12 +304,8 @@ def _rows(table: Table, key: str, path: str, default: tuple[int, ...]) -> Iterat
 
 def _tail(top: Table, kind: str, width: int) -> Iterator[Part]:
     """What belongs to one checkpoint."""
-    tsc = top.table("tsc")
-    fields = [field for field in layouts()["libxc.X86_TSC_INFO"].fields if field.path in _TSC]
-    said = {field.path: tsc.number(field.path, _TSC[field.path], most=(1 << field.bits) - 1) for field in fields}
-    yield Part("libxc.X86_TSC_INFO", said)
-    tsc.done()
-    vcpus = top.number("vcpus", 1, 1, _VCPUS_MOST)
+    yield tsc_of(top, "libxc.X86_TSC_INFO", _TSC)
+    vcpus = top.number("vcpus", 1, 1, VCPUS_MOST)
     if kind == "hvm":
         yield from _hvm(top, vcpus)
         return
@@ -318,6 +320,15 @@ def _tail(top: Table, kind: str, width: int) -> Iterator[Part]:
         yield vcpu_msrs(number, *[(0xC0000103, 7)] * _least("libxc.X86_PV_VCPU_MSRS"))
 
 
+def tsc_of(top: Table, path: str, default: Mapping[str, int]) -> Part:
+    """State of the TSC, in a record that has such fields."""
+    tsc = top.table("tsc")
+    fields = [field for field in layouts()[path].fields if field.path in default]
+    said = {field.path: tsc.number(field.path, default[field.path], most=(1 << field.bits) - 1) for field in fields}
+    tsc.done()
+    return Part(path, said)
+
+
 def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
     named = top.table("params")
     pairs = []
@@ -328,12 +339,16 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
         pairs.append((index, named.number(name, default)))
     named.spend("parts and rows", 4 * len(pairs))
     yield params(*pairs)
+    yield context(*context_of(top, range(vcpus), bytes(_CONTEXT_TYPES["CPU"].lengths[-1])))
+
+
+def context_of(top: Table, vcpus: Sequence[int], state: bytes) -> list[tuple[int, int, Content]]:
+    """Entries of an HVM context: by default each vcpu's state."""
     entries = [_entry(row) for row in top.tables("context")]
     if not entries:
-        state = bytes(_CONTEXT_TYPES["CPU"].lengths[-1])
-        entries = [(_CONTEXT_TYPES["CPU"].code, number, state) for number in range(vcpus)]
-        top.spend("parts and rows", vcpus, "vcpus")
-    yield context(_HEADER_ENTRY, *entries, _END_ENTRY)
+        entries = [(_CONTEXT_TYPES["CPU"].code, number, state) for number in vcpus]
+        top.spend("parts and rows", len(vcpus), "vcpus")
+    return [_HEADER_ENTRY, *entries, _END_ENTRY]
 
 
 def _entry(row: Table) -> tuple[int, int, Content]:

@@ -18,7 +18,7 @@ from ..errors import FieldError, RecipeError
 from ..reader.registry import FORMS as READ
 from ..writer.draft import ORDERED, Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
-from . import guest
+from . import guest, legacy
 from .faults import Edited, Spot
 from .memory import Many, Pages
 from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
@@ -28,6 +28,7 @@ FORMAT = 1
 # How many recipes may be made from one another: more would be too many for Python's stack.
 _DEEP = 32
 FORMS = (*READ, "auto")
+_KEYS = (*guest.KEYS, *legacy.KEYS)
 
 # Schema paths by what faults call them.
 _PATHS: dict[str, list[str]] = {}
@@ -53,6 +54,11 @@ class Recipe:
     about: str = ""
     faults: bool = False
     keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def guest(self) -> str | None:
+        """Whose a legacy stream is, which it does not say itself: None of other streams."""
+        return self.stream.guest
 
 
 def load(text: str, file: str = "recipe", fetch: Fetch | None = None) -> Recipe:
@@ -161,10 +167,10 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
     except FieldError as error:
         raise top.fail(str(error)) from None
     if "guest" not in top:
-        for key in guest.KEYS:
+        for key in _KEYS:
             if key in top:
                 raise top.fail("it is for a recipe with a guest", key)
-    top.done("base", "guest", "part", "like", *(guest.KEYS if "guest" in top else ()))
+    top.done("base", "guest", "part", "like", *(_KEYS if "guest" in top else ()))
     return replace(made, stream=stream, faults=faulty, keys=top.values)
 
 
@@ -196,7 +202,9 @@ def _made(top: Table, fetch: Fetch | None) -> Recipe:
     if "base" in top:
         base = _fetched(top, "base", fetch)
         return replace(base, form=top.one_of("form", FORMS, base.form))
-    form = top.one_of("form", FORMS, "libxl" if "guest" in top else "auto")
+    form = top.one_of("form", FORMS, "libxl" if "guest" in top and "release" not in top else "auto")
+    if "guest" in top and legacy.wanted(top, form):
+        return Recipe(legacy.compose(top, form), "auto", "auto")
     if "guest" in top:
         stream = guest.compose(top, form, top.one_of("mode", MODES, "auto"))
         if "checkpoints" not in top:

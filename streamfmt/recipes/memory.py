@@ -17,8 +17,8 @@ from typing import Any
 from .. import tables
 from ..codec.content import Buffer, Content, Made, Numbers, span
 from ..schema import libxc
-from ..writer.builders import DATA_TYPES, PAGE_CODES, page_data
-from ..writer.part import Part, size
+from ..writer.entries import DATA_TYPES, IMAGE, Shape
+from ..writer.part import Part, record, size
 
 PAGE = libxc.PAGE_SIZE
 # Entries of a page table that point somewhere: those below the slots of an L4 table that Xen keeps for itself.
@@ -52,8 +52,8 @@ class Frames:
         return self.last - self.first + 1
 
 
-def frames(text: str) -> tuple[Frames, ...]:
-    """What a text such as "0-0x9f, 0xa0-0xbf XTAB, 7" says.  Raises ValueError."""
+def frames(text: str, shape: Shape = IMAGE) -> tuple[Frames, ...]:
+    """What a text such as "0-0x9f, 0xa0-0xbf XTAB, 7" says, of types that `shape` has.  Raises ValueError."""
     if text.count(",") > ITEMS_MOST:
         raise ValueError(f"these are over {ITEMS_MOST:,} items, the most that one text has")
     found = []
@@ -66,8 +66,8 @@ def frames(text: str) -> tuple[Frames, ...]:
         if last < first:
             raise ValueError(f"{item!r} ends before it begins")
         kind = match["type"] or "NOTAB"
-        if kind not in PAGE_CODES:
-            raise ValueError(f"{kind!r} is none of {', '.join(PAGE_CODES)}")
+        if kind not in shape.codes:
+            raise ValueError(f"{kind!r} is none of {', '.join(shape.codes)}")
         found.append(Frames(first, last, kind))
     return tuple(found)
 
@@ -163,11 +163,15 @@ def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One pass over some frames, in records of at most `batch` pages; `fills` has contents by type, "" for the rest."""
+    """One pass over some frames, in records of at most `batch` pages and with entries of that shape.
+
+    `fills` has contents by type, "" for the rest.
+    """
 
     frames: tuple[Frames, ...]
     fills: Mapping[str, Fill]
     batch: int = libxc.BATCH_MAX
+    shape: Shape = IMAGE
 
     @property
     def pages(self) -> int:
@@ -187,27 +191,35 @@ class Memory:
                 left -= last + 1 - first
                 first = last + 1
                 if not room or not left:
-                    yield Part("libxc.PAGE_DATA", Pages(tuple(some), self.fills))
+                    yield Part(self.shape.path, Pages(tuple(some), self.fills, shape=self.shape))
                     some, room = [], self.batch
 
 
 class Pages(Mapping[str, Any]):
-    """Field values of PAGE_DATA, made when they are asked for: entries for some frames, and contents by rule.
+    """Field values of a record of pages, made when they are asked for: entries for some frames, and contents by rule.
 
     `contents`, if they are given, are those of all pages, whatever the frames' types say.
     """
 
-    __slots__ = ("_contents", "_fills", "frames")
+    __slots__ = ("_contents", "_fills", "_shape", "frames")
 
-    def __init__(self, frames: tuple[Frames, ...], fills: Mapping[str, Fill], contents: Content | None = None) -> None:
+    def __init__(
+        self,
+        frames: tuple[Frames, ...],
+        fills: Mapping[str, Fill],
+        contents: Content | None = None,
+        shape: Shape = IMAGE,
+    ) -> None:
         self.frames = frames
+        self._shape = shape
         self._fills = fills
         self._contents = contents
 
     def __getitem__(self, key: str) -> Any:
         if key == "entries":
             count = sum(map(len, self.frames))
-            return list(self._entries()) if count <= _FEW else Numbers(count, self._entries, 0, (1 << 64) - 1)
+            most = max(self._shape.codes.values()) | (1 << self._shape.bits) - 1
+            return list(self._entries()) if count <= _FEW else Numbers(count, self._entries, 0, most)
         if key == "pages":
             return self._pages() if self._contents is None else [self._contents]
         raise KeyError(key)
@@ -220,7 +232,7 @@ class Pages(Mapping[str, Any]):
 
     def _entries(self) -> Iterator[int]:
         for run in self.frames:
-            yield from map(PAGE_CODES[run.type].__or__, range(run.first, run.last + 1))
+            yield from map(self._shape.codes[run.type].__or__, range(run.first, run.last + 1))
 
     def _pages(self) -> list[Content]:
         runs = [run for run in self.frames if run.type in DATA_TYPES]
@@ -251,7 +263,8 @@ class Many(Part):
         memory = self.memory
         records = (memory.pages + memory.batch - 1) // memory.batch
         filled = sum(len(run) for run in memory.frames if run.type in DATA_TYPES)
-        return records * size(page_data([], [], []).whole("<")) + 8 * memory.pages + PAGE * filled
+        empty = record(memory.shape.path, entries=[], pages=[]).whole("<")
+        return records * size(empty) + memory.shape.size * memory.pages + PAGE * filled
 
     def whole(self, order: str) -> list[Content]:
         raise TypeError("there are too many records for one list; parts() has them")

@@ -20,7 +20,8 @@ from ..schema.model import Choice, Field, Item, Layout, members
 from ..schema.model import Part as Variable
 from ..writer.builders import vcpu
 from ..writer.draft import Draft
-from ..writer.part import HEADED, HEADERS, RECORDS, Part, Patched, raw
+from ..writer.entries import IMAGE, SHAPES, Shape
+from ..writer.part import HEADERS, RECORDS, Part, Patched, raw
 from . import memory
 from .toml import Table, integer, shown
 
@@ -288,17 +289,20 @@ def misfit(row: Table, error: FieldError) -> RecipeError:
     return row.fail(message, *place)
 
 
-def frames(text: object, table: Table, *place: str | int, most: int = FRAMES_MAX) -> tuple[memory.Frames, ...]:
-    """The frames that a text says, or other numbers below `most`.  Raises RecipeError."""
+def frames(
+    text: object, table: Table, *place: str | int, most: int = 0, shape: Shape = IMAGE
+) -> tuple[memory.Frames, ...]:
+    """The frames that a text says for entries of that shape, or other numbers below `most`.  Raises RecipeError."""
     if not isinstance(text, str):
         raise table.fail(f'{shown(text)} is not a text such as "0-0x9f, 0xa0-0xbf XTAB"', *place)
     try:
-        found = memory.frames(text)
+        found = memory.frames(text, shape)
     except ValueError as error:
         raise table.fail(str(error), *place) from None
     table.spend("runs of frames", len(found), *place)
+    what = "a field has no room for numbers" if most else "a page entry has no room for frames"
+    most = most or 1 << shape.bits
     if any(run.last >= most for run in found):
-        what = "a page entry has no room for frames" if most == FRAMES_MAX else "a field has no room for numbers"
         raise table.fail(f"{what} from {most:#x} on", *place)
     return found
 
@@ -314,17 +318,18 @@ def _plain(row: Table) -> Part:
 
 
 def _pages(row: Table) -> Part:
-    """PAGE_DATA in short."""
-    runs = frames(row.any("pages"), row, "pages")
+    """A record of pages in short: PAGE_DATA of an image, or another that is named."""
+    shape = SHAPES[row.one_of("record", tuple(SHAPES), IMAGE.path)]
+    runs = frames(row.any("pages"), row, "pages", shape=shape)
     if sum(map(len, runs)) > _FRAMES_MOST:
         raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
     if "contents" not in row:
         fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
-        return Part("libxc.PAGE_DATA", memory.Pages(runs, fills))
+        return Part(shape.path, memory.Pages(runs, fills, shape=shape))
     contents = content(row, "contents")
     if len(contents) % memory.PAGE:
         raise row.fail(f"{len(contents):,} bytes are no whole pages", "contents")
-    return Part("libxc.PAGE_DATA", memory.Pages(runs, {}, contents))
+    return Part(shape.path, memory.Pages(runs, {}, contents, shape))
 
 
 def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
@@ -365,7 +370,7 @@ AROUND: dict[str, tuple[str, Callable[[Table, str], Any]]] = {
 def around(part: Part, row: Table) -> Part:
     """A part with what a table says beyond its fields.  Raises RecipeError if it could not be written."""
     for key in ("type", "length", "padding"):
-        if key in row and not (part.is_record and (key == "padding" or part.layer in HEADED)):
+        if key in row and key not in (part.ahead if key != "padding" else ("padding",) if part.is_record else ()):
             raise row.fail(f"{part.path} has no {key} around it that could be another", key)
     part = replace(part, **{name: read(row, key) for key, (name, read) in AROUND.items() if key in row})
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import hvm, libvirt, libxl, protocol, qemu, xapi, xend, xl_migrate
+from . import hvm, libvirt, libxl, protocol, qemu, vhd, xapi, xend, xl_migrate
 from .layers import LAYERS
 
 
@@ -205,6 +205,12 @@ TRAILERS = (
         "the messages of xl migrate, so this is a capture of both directions without the receiver's greeting",
         False,
         "tools/xl/xl_migrate.c",
+    ),
+    Trailer(
+        vhd.COOKIE,
+        "zeros and the footer of a fixed VHD, which holds the stream",
+        False,
+        "VHD specification 1.0, Hard Disk Footer Format",
     ),
     *(
         Trailer(

@@ -50,7 +50,9 @@ def _through(command: str) -> str:
     return f"decompress it: {command} FILE | streamfmt verify -"
 
 
-_UNTAR = "unpack it (tar -xf FILE) and give the file that was in it"
+# How a VHD's footer begins, of which dynamic ones have a copy at the beginning.
+VHD_COOKIE = b"conectix"
+_UNTAR = "unpack it (tar -xf FILE), or give FILE/MEMBER: streamfmt identify FILE lists the images in it"
 _UNPCAP = "get the bytes of the connection out of it (tcpflow -r FILE writes a file for each direction)"
 _MEMORY = "it has memory but no state of processors or devices, so no guest can be restored from it; {} reads it"
 _DISK = "if a suspend image is on that disk, get the raw disk: qemu-img convert -f {} -O raw FILE guest.img"
@@ -219,9 +221,9 @@ DISKS = (
     Neighbour(
         "vhd",
         "dynamic VHD disk image",
-        "a suspend VDI on a file SR is one: get the raw disk: qemu-img convert -f vpc -O raw FILE guest.img",
+        "a suspend VDI on a file SR is one: streamfmt identify FILE looks into it",
         "VHD specification 1.0, disk type 3",
-        At(b"conectix"),
+        At(VHD_COOKIE),
         At(b"\0\0\0\3", 60),
     ),
     Neighbour(
@@ -229,10 +231,10 @@ DISKS = (
         "differencing VHD disk image",
         "it holds only what differs from its parent: export the whole disk (xe vdi-export format=raw) and give that",
         "VHD specification 1.0, disk type 4",
-        At(b"conectix"),
+        At(VHD_COOKIE),
         At(b"\0\0\0\4", 60),
     ),
-    Neighbour("vhd", "VHD disk image", _DISK.format("vpc"), "VHD specification 1.0", At(b"conectix")),
+    Neighbour("vhd", "VHD disk image", _DISK.format("vpc"), "VHD specification 1.0", At(VHD_COOKIE)),
     Neighbour(
         "vdi",
         "VirtualBox disk image",
@@ -243,7 +245,7 @@ DISKS = (
     Neighbour(
         "xva",
         "XVA export of a whole VM (a tar archive)",
-        "xe vm-import takes it; the image of a suspended VM is one of its disks, which are in it in pieces",
+        "give FILE/DISK: streamfmt identify FILE lists the images in it; xe vm-import takes the whole",
         "xen-api ocaml/xapi/export.ml",
         At(b"ova.xml\0"),
     ),

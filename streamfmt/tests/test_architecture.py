@@ -195,6 +195,7 @@ BY_NAME = ("schema", "tables.py", "bench", "tests")
 # Names of tables that choose what is made of a form or asked about it, and of lists of what others take.
 CHOOSING = {
     "recipes/guest.py": {"_WRAPS"},
+    "recipes/legacy.py": {"_WRAPS"},
     "writer/writer.py": {"_BEGUN"},
     "strategies/conforming.py": {"SHAPES"},
     "conformance/ask.py": {"READERS"},

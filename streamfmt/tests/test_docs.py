@@ -29,10 +29,9 @@ COMMANDS = {
     "convert-legacy-stream": "-m streamfmt.cli.convert_legacy_stream",
     "python": "",
 }
-# Files on the left of a pipe are in the corpus.
-RUNNABLE = re.compile(
-    r"((?:zcat|head -c \d+) corpus/\S+ \| )?(streamfmt|verify-stream-v2|convert-legacy-stream|python) [^|]*$"
-)
+NAMES = "|".join(COMMANDS)
+# Files on the left of a pipe are in the corpus, or examples of a page.
+RUNNABLE = re.compile(rf"((?:zcat|head -c \d+) (?:corpus|docs/examples)/\S+ \| )?({NAMES}) [^|]*$")
 PROGRAM = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
@@ -64,9 +63,7 @@ def pattern(output: str) -> str:
 @pytest.mark.parametrize(("page", "command", "output"), EXAMPLES, ids=[f"{p}:{c}" for p, c, _ in EXAMPLES])
 def test_example(page: str, command: str, output: str) -> None:
     """Running the command in the checkout prints what the page shows."""
-    before, name, arguments = re.split(
-        r"(streamfmt|verify-stream-v2|convert-legacy-stream|python)(?= )", command, maxsplit=1
-    )
+    before, name, arguments = re.split(rf"({NAMES})(?= )", command, maxsplit=1)
     words = f"{before}{shlex.quote(sys.executable)} {COMMANDS[name]}{arguments}"
     errors = subprocess.STDOUT if ">" in command else subprocess.DEVNULL
     done = subprocess.run(words, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)

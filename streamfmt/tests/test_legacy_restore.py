@@ -39,11 +39,11 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
 
 
 @pytest.mark.parametrize("name", GUESTS)
-def test_libxl_restores(host: Host, name: str) -> None:
+def test_libxl_restores(here: Host, name: str) -> None:
     """The guest has the memory that its stream has, and QEMU its state and regions."""
     setup = GUESTS[name]
     stream = saved(setup)
-    found = restore(host, f"{setup.guest}-legacy", stream)
+    found = restore(here, f"{setup.guest}-legacy", stream)
 
     assert found.verdict.verdict == "accept", found.verdict
     assert unlike(plain_memory_legacy.read(stream, 8, setup.guest), found) == []

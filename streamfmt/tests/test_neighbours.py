@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from streamfmt.api import identify
 from streamfmt.cli import verify_stream_v2
+from streamfmt.cli.inputs import BACKUPS
 from streamfmt.cli.main import main
 from streamfmt.reader.neighbours import CHECKS, LONGEST, hint
 from streamfmt.reader.registry import READ
@@ -57,8 +58,12 @@ def test_each_row_is_named(row: Neighbour, data: bytes, tmp_path: Path, capsys: 
     text, found, verdict, shown = answers
     assert verify_stream_v2.main(["-i", str(path)]) == 1
 
-    assert row.name in text.splitlines()[0]
     assert "  next: " in text
+    if row.key in BACKUPS:  # what is in it is looked at, and said
+        assert json.loads(found)["key"] == row.key
+        assert ": not judged: " in verdict
+        return
+    assert row.name in text.splitlines()[0]
     assert " ".join(row.hint.split()) in " ".join(text.split())
     assert max(map(len, text.splitlines()[1:])) <= 80
     parsed = json.loads(found)

@@ -12,11 +12,8 @@ from ..codec.decode import layouts
 from ..errors import FieldError
 from ..schema import libvirt, libxc, libxl, qemu, xapi
 from .draft import Draft
+from .entries import DATA_TYPES, IMAGE, SHAPES
 from .part import Part, header, record
-
-# A page entry's type, in its place; and the types of pages that have contents.
-PAGE_CODES = {row.name: row.code << tables.ENTRY_TYPE_SHIFT for row in libxc.PAGE_TYPES}
-DATA_TYPES = frozenset(row.name for row in libxc.PAGE_TYPES if row.data)
 
 
 def image_headers(guest: str, version: int = libxc.VERSIONS[-1], xen: tuple[int, int] = (4, 17)) -> tuple[Part, Part]:
@@ -60,18 +57,16 @@ def page_data(pfns: Sequence[int], types: str | Sequence[str], contents: Iterabl
     if len(kinds) != len(pfns):
         raise FieldError("types", f"{len(kinds)} for {len(pfns)} frames")
     try:
-        entries = [PAGE_CODES[kind] | pfn for kind, pfn in zip(kinds, pfns, strict=True)]
+        entries = [IMAGE.codes[kind] | pfn for kind, pfn in zip(kinds, pfns, strict=True)]
     except KeyError as unknown:
-        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(PAGE_CODES)}") from None
-    return record("libxc.PAGE_DATA", entries=entries, pages=list(contents))
+        raise FieldError("types", f"{unknown.args[0]!r} is none of {', '.join(IMAGE.codes)}") from None
+    return record(IMAGE.path, entries=entries, pages=list(contents))
 
 
 def page_entries(part: Part) -> list[tuple[int, str]]:
-    """Frame and type of each entry of a PAGE_DATA record that was made here."""
-    return [
-        (entry & tables.ENTRY_PFN_MASK, tables.PAGE_TYPES[entry >> tables.ENTRY_TYPE_SHIFT])
-        for entry in part.values["entries"]
-    ]
+    """Frame and type of each entry of a record of pages that was made here."""
+    shape = SHAPES[part.path]
+    return [(shape.frame(entry), shape.type(entry)) for entry in part.values["entries"]]
 
 
 def context(*entries: tuple[int, int, Content]) -> Part:
@@ -257,7 +252,12 @@ def xenops_of(image: Draft) -> bytes:
             most = max(most, *(number + 1 for number in instances), 0)
         elif "vcpu_id" in part.values:
             most = max(most, part.values["vcpu_id"] + 1)
-    return (_XENOPS % most).encode()
+    return xenops_for(most)
+
+
+def xenops_for(vcpus: int) -> bytes:
+    """What xenopsd knows of a guest that has so many vcpus."""
+    return (_XENOPS % vcpus).encode()
 
 
 def in_xapi(image: Draft, *after: Part, xenops: Content | None = None) -> Draft:

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..codec.content import Buffer, Content, Made, joined, pieces, resized
 from ..codec.decode import layouts
+from ..reader.registry import ROWS
 from ..schema import protocol
-from .part import HEADERS, Part, size
+from .part import HEADERS, RECORDS, Part, size
 
 
 def _headers(name: str) -> dict[str, str]:
@@ -66,6 +67,15 @@ class Draft:
         if first.path in _BACK:
             return "back-channel"
         return first.layer if first.path in HEADERS else ""
+
+    @property
+    def guest(self) -> str | None:
+        """The guest to declare to a reader: that of a legacy stream, as far as its records show it."""
+        for part in self.parts:
+            row = RECORDS.get(part.path)
+            if row is not None and ROWS[part.layer].alias and len(row.guests) == 1:
+                return row.guests[0]
+        return None
 
     def find(self, path: str, nth: int = 0) -> int:
         """Index in `parts` of one part."""

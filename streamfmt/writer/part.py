@@ -24,8 +24,13 @@ HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
 }
 RECORDS = {f"{layer.name}.{row.name}": row for layer in LAYERS for row in layer.records}
-# Layers whose records have a header.
-HEADED = {name for name, row in ROWS.items() if row.header_size}
+# What the headers of records say, by layer.
+_AHEAD = {
+    name: frozenset(row.path for row in layouts()[f"{name}.record_header"].fields)
+    for name, row in ROWS.items()
+    if row.header_size
+}
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +70,12 @@ class Part:
     def is_record(self) -> bool:
         """Whether it is a record, not a header or raw bytes."""
         return self.path in RECORDS
+
+    @property
+    def ahead(self) -> frozenset[str]:
+        """What the header before its body says, its type and its length; nothing where there is none."""
+        row = RECORDS.get(self.path)
+        return _NOTHING if row is None or row.headless else _AHEAD.get(self.layer, _NOTHING)
 
     @property
     def kind(self) -> str:
@@ -140,14 +151,21 @@ class Part:
         return encode.buffers(_layout(self.path), self.values, order)
 
     def _header(self, length: int, order: str) -> bytes:
-        """The record header, if records of its layer have one."""
-        if not self.is_record or self.layer not in HEADED:
+        """The record header, if it has one."""
+        if not self.ahead:
             return b""
-        values = {
-            "type": RECORDS[self.path].code if self.code is None else self.code,
-            "length": length if self.declared_length is None else self.declared_length,
-        }
+        values = {"type": RECORDS[self.path].code if self.code is None else self.code}
+        if "length" in self.ahead:
+            values["length"] = length if self.declared_length is None else self.declared_length
         return encode.whole(layouts()[f"{self.layer}.record_header"], values, order)
+
+
+def _first(layer: str) -> str:
+    return next(path for path, row in RECORDS.items() if path.startswith(f"{layer}.") and not row.headless)
+
+
+# Of layers whose records have a header, the one that stands for those that no schema knows.
+CARRIERS = {layer: f"{layer}.{ROWS[layer].end}" if ROWS[layer].end else _first(layer) for layer in _AHEAD}
 
 
 def _layout(path: str) -> Layout:
@@ -230,7 +248,7 @@ def record(path: str, data: Content | None = None, **values: Any) -> Part:
 
 def unknown(layer: str, code: int, data: Content = b"") -> Part:
     """A record of a type of one's choice."""
-    return Part(f"{layer}.END", data=data, code=code)
+    return Part(CARRIERS[layer], data=data, code=code)
 
 
 def size(buffers: Iterable[Content]) -> int:

@@ -25,7 +25,7 @@ from ..schema import libxc, protocol
 from ..schema.machine import EITHER
 from .builders import image_headers, in_libxl, in_xl, page_data
 from .draft import ANNOUNCING, Draft, batches
-from .part import HEADERS, RECORDS, Part, header, record, size
+from .part import CARRIERS, HEADERS, RECORDS, Part, header, record, size
 
 if TYPE_CHECKING:
     from ..reader.pump import Pump
@@ -59,10 +59,11 @@ _WHOLE = 16 << 20
 class _Judge:
     """A reader and a verifier that see what is to be written."""
 
-    def __init__(self, form: str, mode: str, strict: bool, deep: bool) -> None:
+    def __init__(self, form: str, mode: str, strict: bool, deep: bool, guest: str | None) -> None:
         self.verifier = Verifier(mode, deep)
+        self.verifier.open_ended = True
         # Of what may follow END nothing is waited for; but after text, which has no form, a stream is looked for.
-        self._reader = Reader(self.verifier, form, exact=form != "auto")
+        self._reader = Reader(self.verifier, form, exact=form != "auto", guest=guest)
         self._strict = strict
         self._raised = 0
 
@@ -78,10 +79,11 @@ class _Judge:
 
     def after_end(self, contents: Sequence[Content], at: int) -> None:
         """Raise what these bytes break, which would come at offset `at`, after the stream's end."""
-        if self.verifier.layers:  # else it is no stream
+        ended = [layer for layer in self.verifier.layers if layer.row.trailing]
+        if ended:  # else it is no stream
             head = b"".join(span(contents, 0, _HEAD))
             zero = all(bytes(piece).count(0) == len(piece) for piece in pieces(contents))
-            self.verifier.trailing(self.verifier.layers[0], at, size(contents), head, zero)
+            self.verifier.trailing(ended[0], at, size(contents), head, zero)
             self._raise()
 
     def end(self) -> None:
@@ -125,6 +127,7 @@ class Writer:
     :param mode: as for :func:`streamfmt.verify`.
     :param deep: likewise.
     :param strict: raise warnings like errors.
+    :param guest: as for :func:`streamfmt.verify`.
     :param judge: check each part before it is written; without, anything can be written.
     :raises ValueError: unknown form or mode.
     :raises OSError: the target cannot be opened.
@@ -141,6 +144,7 @@ class Writer:
         strict: bool = True,
         deep: bool = False,
         judge: bool = True,
+        guest: str | None = None,
     ) -> None:
         if form not in ("auto", *FORMS):
             raise ValueError(f"form {form!r} is none of auto, {', '.join(FORMS)}")
@@ -148,7 +152,7 @@ class Writer:
             raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
         self.form = form
         self.offset = 0
-        self._judge = _Judge(form, mode, strict, deep) if judge else None
+        self._judge = _Judge(form, mode, strict, deep, guest) if judge else None
         # The layers whose headers have come, and whose turn it is among those of a libxl stream or an image.
         self._open = [form]
         self._machine = protocol.CHECKPOINTS if form == protocol.CHECKPOINTS.layer else protocol.IMAGE
@@ -247,11 +251,12 @@ class Writer:
             return
         # Of a record that no schema knows its number is enough.
         part = Part(
-            path if path in RECORDS else f"{layer}.END",
+            path if path in RECORDS else CARRIERS[layer],
             code=item.type,
-            declared_length=item.declared_length,
             padding=b"",
         )
+        if "length" in part.ahead:
+            part = replace(part, declared_length=item.declared_length)
         if item.length <= _WHOLE:
             data = item.read(_WHOLE)
             self.put(replace(part, data=data, padding=item.tail()))

@@ -61,7 +61,7 @@ def setups(draw: st.DrawFn, release: str = "", guest: str = "", word: int = 0, c
         checkpoints=more,
         compressed=bool(more) and own.compression and draw(st.booleans()),
         sender=draw(st.sampled_from(["libxl", "xend"])),
-        xsave=(592, 832) if own.extended > 32 and draw(st.booleans()) else (592,),
+        xsave=(draw(st.sampled_from([592, 832])),),
         state=draw(_STATES),
         seed=draw(st.integers(0, 3)),
     )
@@ -73,6 +73,9 @@ class Drawn(NamedTuple):
     setup: Setup
     stream: bytes
     change: str = ""
+
+    def __repr__(self) -> str:
+        return f"Drawn({self.setup}, {len(self.stream)} bytes, {self.change!r})"
 
 
 def _joined(parts: list[Piece]) -> bytes:

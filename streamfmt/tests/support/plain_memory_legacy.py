@@ -73,7 +73,9 @@ class _Reader:
         if count > 1024:
             raise PlainError(f"at {self.input.at - 4}: a batch of {count}")
         for value in self.ulongs(count):
-            self.entries.append((value >> 28 & 0xF, value & 0xFFFFFFF))
+            kind = value >> 28 & 0xF
+            # Pinned, but no page table: a page like others.
+            self.entries.append((0 if kind == 8 else kind, value & 0xFFFFFFF))
         if self.compressed:
             return
         for kind, pfn in self.entries:

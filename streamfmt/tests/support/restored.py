@@ -9,8 +9,9 @@ from .plain_memory import ZERO, Image
 
 # HVM parameters of the pages that a restore clears: store, ioreq, buffered ioreq, console.
 _RINGS = (1, 5, 6, 17)
-# Where a context of a 64-bit guest has rdx, which is the PFN of start info, and cr1, the user's page tables.
-_RDX, _CR1 = slice(616, 624), slice(4992, 5000)
+# Where a context of a 64-bit guest has rdx, which is the PFN of start info, and cr3, which has that of its page tables.
+_RDX, _CR3 = slice(616, 624), slice(5008, 5016)
+_TOP = 4
 
 
 def unlike(image: Image, found: Restored | Taken) -> list[str]:
@@ -41,7 +42,8 @@ def unlike(image: Image, found: Restored | Taken) -> list[str]:
         own.add(int.from_bytes(image.vcpus[0].basic[_RDX], "little"))
         if isinstance(found, Taken):
             # It finds page tables from cr3 on, not the topmost of user space.
-            own |= {int.from_bytes(vcpu.basic[_CR1], "little") >> 12 for vcpu in image.vcpus.values()}
+            found_from = {int.from_bytes(vcpu.basic[_CR3], "little") >> 12 for vcpu in image.vcpus.values()}
+            own |= {pfn for pfn, (kind, _) in image.pages.items() if kind & 7 == _TOP} - found_from
     else:
         kept |= {image.params[index]: ZERO for index in _RINGS if index in image.params}
     for pfn in sorted((kept.keys() | pages.keys()) - own):
