@@ -19,7 +19,7 @@ from ..schema.machine import ANY, Machine
 from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
 from ..writer.builders import XML, configuration, in_libvirt, in_xapi, in_xl, xenops_of
-from . import records
+from . import legacy, records
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
 from .values import any_layer
@@ -298,5 +298,10 @@ SHAPES: dict[str, Shape] = {
     "libvirt": Shape(_libvirt),
     "xapi": Shape(_in_xapi),
     "xl-migrate": Shape(_migration, MODES[:2]),
+}
+SHAPES |= {form: Shape(legacy.bare, MODES[:2]) for form in FORMS if ROWS[form].alias}
+SHAPES |= {
+    "xend": Shape(legacy.in_xend, inner=ROWS["xend"].holds),
+    "xapi-legacy": Shape(legacy.in_xapi_legacy, inner=ROWS["xapi-legacy"].holds),
 }
 SHAPES |= {form: Shape() for form in FORMS if form not in SHAPES}

@@ -12,6 +12,7 @@ from ..errors import DamagedError
 from ..recipes import load as recipes
 from ..recipes.from_stream import from_bytes
 from ..writer import Draft, Part, page_entries, raw
+from ..writer.entries import SHAPES
 
 # Longer values, bodies and lists are shown by their length.
 _SHOWN, _BODY, _ITEMS = 12, 40, 8
@@ -53,7 +54,7 @@ class Sample:
 
     def verify(self) -> Outcome:
         """Verify the stream with these arguments; returns the outcome."""
-        reader, verifier = judging(self.form, self.mode, self.deep, exact=False)
+        reader, verifier = judging(self.form, self.mode, self.deep, exact=False, guest=self.stream.guest)
         for piece in self.stream.pieces():
             reader.pump.feed(piece)
         reader.pump.end()
@@ -79,7 +80,7 @@ def apart(data: bytes) -> Sample:
 def _line(part: Part) -> str:
     """A part in one line: pages and other bulk are shown by their number of bytes."""
     values = [f"{name}={_value(value)}" for name, value in part.values.items()]
-    if part.path == "libxc.PAGE_DATA" and isinstance(part.values.get("entries"), (list, Numbers)):
+    if part.path in SHAPES and isinstance(part.values.get("entries"), (list, Numbers)):
         values = _some([f"{pfn} {kind}" for pfn, kind in page_entries(part)])
     if part.data is not None:
         values = [_value(part.data, _BODY)]
