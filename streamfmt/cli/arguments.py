@@ -36,6 +36,8 @@ class Plain:
         # By its name: where an option's value goes, what is declared of it, and the group that it is alone of.
         self.options: dict[str, tuple[str, dict[str, Any], Plain | None]] = {}
         self.files = ""
+        # Words that are one each, where there are not several of a kind.
+        self.single: list[str] = []
         self._group: Plain | None = None
 
     def add_mutually_exclusive_group(self) -> Plain:
@@ -45,9 +47,12 @@ class Plain:
 
     def add_argument(self, *names: str, **how: Any) -> None:
         if not names[0].startswith("-"):
-            if how.keys() - {"help", "metavar"} != {"nargs"} or how["nargs"] != "+" or self.files or self._group:
+            if self.files or self._group or how.keys() - {"help", "metavar", "nargs"} or how.get("nargs", "+") != "+":
                 raise NotPlainError
-            self.files = names[0]
+            if "nargs" not in how:
+                self.single.append(names[0])
+            else:
+                self.files = names[0]
             return
         dest = how.get("dest") or next((n for n in names if n.startswith("--")), names[0]).lstrip("-").replace("-", "_")
         action = how.get("action", "store")
@@ -83,9 +88,9 @@ class Plain:
             if group is not None and groups.setdefault(group, word) != word:
                 raise NotPlainError
             values[dest] = _value(how, rest)
-        if bool(files) != bool(self.files):
+        if len(files) != len(self.single) if not self.files else not files or self.single:
             raise NotPlainError
-        return Values(values | ({self.files: files} if files else {}))
+        return Values(values | ({self.files: files} if self.files else dict(zip(self.single, files, strict=True))))
 
 
 def _value(how: dict[str, Any], rest: Any) -> Any:

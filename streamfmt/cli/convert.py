@@ -1,8 +1,9 @@
 """Convert a stream to what current releases of Xen read and write.
 
-A libxc image of version 2 becomes one of version 3.  What is around it stays
-as it is, byte for byte.  The output appears when it is complete, and a stream
-that breaks a rule is refused before that.
+A libxc image of version 2 becomes one of version 3, and a legacy stream a libxl
+stream with such an image.  What is around it stays as it is, byte for byte, but
+for a flag that says what follows.  The output appears when it is complete, and
+a stream that breaks a rule is refused before that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   streamfmt convert old.sav new.sav
+  streamfmt convert --guest pv --width 32 xen3.sav new.sav
   streamfmt convert --repair guest.sav mended.sav
   zcat old.sav.gz | streamfmt convert - - | ssh host xl restore /dev/stdin
 

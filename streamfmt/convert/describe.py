@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 from ..checks.findings import SEVERITIES
 from ..render.text import finding_lines, summary, times
 from .rules import LOST, MENDABLE, RULES
@@ -40,12 +38,16 @@ def listed(lines: Iterable[Line]) -> list[str]:
         often = f", {times(line.count)}" if line.count > 1 else ""
         found += wrapped(f"  {line.kind:<8}  {line.text}{often}")
         why = f"{line.rule}: {RULES[line.rule].why}"
-        found += wrap(why, _COLUMNS, initial_indent=_MARGIN, subsequent_indent=_MARGIN, break_on_hyphens=False)
+        found += wrapped(_MARGIN + why)
     return found
 
 
 def wrapped(line: str) -> list[str]:
     """A line of a report, as several where it is too long for one."""
+    if len(line) <= _COLUMNS:
+        return [line]
+    from textwrap import wrap  # most lines need none
+
     return wrap(line, _COLUMNS, subsequent_indent=_MARGIN, break_on_hyphens=False)
 
 

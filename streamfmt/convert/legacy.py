@@ -119,8 +119,7 @@ class Part(part.Part):
 
     def pages(self, run: Run) -> None:
         if not self.order.over:
-            end = run.offset + run.size
-            load(f"{_MEMORY}entries")(self, run.offset, run.raw(), end - run.pages * tables.PAGE_SIZE, end)
+            load(f"{_MEMORY}run")(self, run.offset, run.data(), run.offset + run.size, run.pages)
 
     def checkpoint(self, at: int) -> None:
         self.order.checkpoint(at)

@@ -6,7 +6,6 @@ Each layer's row names the class that converts it, if there is anything to conve
 from __future__ import annotations
 
 from .. import tables
-from ..checks.findings import SEVERITIES
 from ..errors import UnfitError
 from ..reader.events import Sink
 from ..reader.registry import load
@@ -87,7 +86,7 @@ class Options:
         self.form = form
         self.guest = guest
         self.repair = repair
-        self.severity = {**severity, **dict.fromkeys(MENDED_ANYWAY, SEVERITIES[-1])}
+        self.severity = severity
         self.allow_loss = allow_loss
         self.wrapped = wrapped
         self.keeping = keeping
@@ -133,7 +132,7 @@ class Conversion(Sink):
 
     def mends(self, clause: str) -> None:
         """A breach has been found that is mended."""
-        if self.repair:
+        if self.repair or clause in MENDED_ANYWAY:
             self.mended[clause] = self.mended.get(clause, 0) + 1
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:

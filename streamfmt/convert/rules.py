@@ -100,7 +100,6 @@ RULES = {
     "REFUSE-BASE": Rule(
         REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
     ),
-    "REFUSE-XSAVE": Rule(REFUSED, "XSAVE state without xcr0 and xcr0_accum", "receivers take no less than these"),
     "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
     "REFUSE-WIDTH": Rule(
         REFUSED, "stream of a toolstack of another width than declared", "its first bytes show which; declare that one"

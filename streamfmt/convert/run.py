@@ -20,6 +20,7 @@ from ..reader.both import Both
 from ..reader.failure import failed
 from ..reader.reader import Reader
 from .part import Conversion, Options
+from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class _Judge(Verifier):
         before = len(self.findings.kept)
         super().report(*words, **more)
         for finding in self.findings.kept[before:]:
-            if finding.severity == "error":
+            if finding.severity == "error" and finding.clause not in MENDED_ANYWAY:
                 raise RefusedError(finding)
 
 
@@ -109,7 +110,8 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
     Raises UnreadableError and UnwritableError if an input or output cannot even be opened.
     """
     try:
-        twice = stat.S_ISREG(os.fstat(fd).st_mode)
+        kind = os.fstat(fd).st_mode
+        twice = stat.S_ISREG(kind) or stat.S_ISBLK(kind)
     except OSError as error:
         raise UnreadableError(reason(error)) from error
     if twice or not options.repair:
