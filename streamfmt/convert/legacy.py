@@ -99,6 +99,9 @@ class Part(part.Part):
     # -- events ---------------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        bits = 8 * tables.SIZES[path]
+        if self.conversion.options.width not in (None, bits):
+            self.conversion.unfit("REFUSE-WIDTH", at, f"{bits} bits")
         self.conversion.plan.turn(at, False)
         self.order.begins(at)
         self.put(at, records.stream_header() if self.order.wrapped else b"")

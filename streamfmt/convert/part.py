@@ -14,7 +14,7 @@ from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from ..io.copying import Plan
@@ -64,9 +64,10 @@ class Options:
     """What a conversion is to do.
 
     `form` and `guest` say how to read the input, `severity` what breaches weigh.  `repair` if breaches are to be mended
-    that released writers are known for, `allow_loss` if things may be lost.  `wrapped` says whether images of legacy
-    streams come in libxl streams, None if that goes by what is around them; `keeping` if their checkpoints are kept.
-    With a `wrapper` the stream is put into that, and its contents stay.
+    that released writers are known for, `allow_loss` if things may be lost, or the rules by which some may.  `wrapped`
+    says whether images of legacy streams come in libxl streams, None if that goes by what is around them; `keeping` if
+    their checkpoints are kept; `width` is that of the toolstack that saved them, if nothing else will do.  With `exact`
+    no byte is read after the stream.  With a `wrapper` the stream is put into that, and its contents stay.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class Options:
         severity: Mapping[str, str] = tables.SEVERITY,
         *,
         guest: str | None = None,
-        allow_loss: bool = False,
+        allow_loss: bool | Collection[str] = False,
         wrapped: bool | None = None,
         keeping: bool = False,
         device_model: bool = True,
         wrapper: Wrapper | None = None,
+        width: int | None = None,
+        exact: bool = False,
     ) -> None:
         self.form = form
         self.guest = guest
@@ -91,6 +94,8 @@ class Options:
         self.keeping = keeping
         self.device_model = device_model
         self.wrapper = wrapper
+        self.width = width
+        self.exact = exact
 
 
 class Conversion(Sink):
@@ -158,4 +163,6 @@ class Conversion(Sink):
         self.part(layer).trailing(at, count)
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if self.options.width and identity.key and not identity.width:
+            self.unfit("REFUSE-NEW", at, identity.name)
         self.part(layer).inner(at, identity)

@@ -125,6 +125,10 @@ RULES = {
         REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
     ),
     "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
+    "REFUSE-WIDTH": Rule(
+        REFUSED, "stream of a toolstack of another width than declared", "its first bytes show which; declare that one"
+    ),
+    "REFUSE-NEW": Rule(REFUSED, "stream that is no legacy one", "current releases read it as it is"),
     "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
 }
 # Breaches that converting mends by itself.

@@ -53,6 +53,7 @@ class Result:
         self.written = 0
         self.failure: Failure | None = None
         self.begun = False
+        self.head = b""
 
     @property
     def accepted(self) -> bool:
@@ -63,8 +64,8 @@ class Result:
     def sound(self) -> bool:
         """Whether the input conforms, apart from what is mended."""
         outcome = self.outcome
-        if outcome.conforms:
-            return True
+        if outcome.conforms or (self.unfit and not outcome.errors and outcome.failure is None):
+            return True  # what is in the way may have been met first
         severity = outcome.verifier.findings.severity
         left = [name for name, count in outcome.counts.items() if count > self.mended.get(name, 0)]
         whole = outcome.verifier.complete and outcome.verifier.unjudged is None and outcome.failure is None
@@ -79,6 +80,10 @@ class Result:
     def status(self) -> int:
         """Exit status: 0 if it is done, 1 if the input is to blame, else what the failure says."""
         return max(int(not self.accepted), self.failure.status if self.failure else 0)
+
+
+# How much of an input shows what it is.
+_HEAD = 256 << 10
 
 
 class _Nowhere(Plan):
@@ -138,10 +143,11 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
     survey = _conversion(options, _Nowhere(), surveying=True)
-    reader = Reader(_both(verifier, survey), options.form, guest=options.guest)
+    reader = Reader(_both(verifier, survey), options.form, options.exact, options.guest)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
     result = Result(Outcome(reader, verifier, failure=failure), survey)
     if not result.done:
+        result.head = os.pread(fd, _HEAD, start) if failure is None else b""
         return result
     os.lseek(fd, start, os.SEEK_SET)
     conversion = _conversion(options, Plan(), survey.facts)
@@ -151,7 +157,7 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
         result.failure = failure
         return result
 
-    reader = Reader(conversion, options.form, guest=options.guest)
+    reader = Reader(conversion, options.form, options.exact, options.guest)
     return _write(reader, conversion.plan, fd, open_output, progress, judged)
 
 
@@ -159,7 +165,7 @@ def _at_once(fd: int, open_output: Callable[[], Output], options: Options, progr
     """Convert what can only be read once."""
     judge = _Judge(severity=options.severity)
     conversion = _conversion(options, Plan())
-    reader = Reader(_both(judge, conversion), options.form, guest=options.guest)
+    reader = Reader(_both(judge, conversion), options.form, options.exact, options.guest)
 
     def judged(failure: Failure | None) -> Result:
         ours = failure is not None and failure.kind == "unwritable"
@@ -183,16 +189,18 @@ def _write(
         out = open_output()
     except OSError as error:
         raise UnwritableError(reason(error)) from error
-    written = 0
+    written, head = 0, b""
 
     def copy(source: Source, update: Callable[[int], None] | None) -> None:
-        nonlocal written
+        nonlocal written, head
         copying = Copying(source, out, plan)
         try:
             copying.run(reader.pump, update)
-            copying.rest(reader.window, update)
+            if not reader.exact:
+                copying.rest(reader.window, update)
         finally:
-            written = copying.written
+            written, window = copying.written, reader.window
+            head = b"" if window.base else bytes(window.view[: min(window.hi, _HEAD)])
 
     try:
         result = judged(_run(reader, fd, progress, copy))
@@ -204,7 +212,7 @@ def _write(
     except BaseException:
         out.abort()
         raise
-    result.written = written
+    result.written, result.head = written, head
     if not result.done:
         result.begun = not out.atomic and written > out.pending
         out.abort()

@@ -204,6 +204,7 @@ CHOOSING = {
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
     "cli/convert.py": {"TARGETS"},
+    "cli/convert_legacy_stream.py": {"FORMATS"},
 }
 # What strings are asked by, beside comparison.
 ASKING = ("startswith", "endswith", "removeprefix", "find", "index", "count")
