@@ -298,10 +298,8 @@ SHAPES: dict[str, Shape] = {
     "libvirt": Shape(_libvirt),
     "xapi": Shape(_in_xapi),
     "xl-migrate": Shape(_migration, MODES[:2]),
-}
-SHAPES |= {form: Shape(legacy.bare, MODES[:2]) for form in FORMS if ROWS[form].alias}
-SHAPES |= {
     "xend": Shape(legacy.in_xend, inner=ROWS["xend"].holds),
     "xapi-legacy": Shape(legacy.in_xapi_legacy, inner=ROWS["xapi-legacy"].holds),
 }
+SHAPES |= {form: Shape(legacy.bare, MODES[:2]) for form in FORMS if ROWS[form].alias}
 SHAPES |= {form: Shape() for form in FORMS if form not in SHAPES}
