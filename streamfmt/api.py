@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from errno import ENOENT
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -88,8 +89,9 @@ class _Feed:
     def __init__(self, source: StreamSource, reader: Reader) -> None:
         with ExitStack() as opened:
             if isinstance(source, (str, os.PathLike)):
-                source = opened.enter_context(FileIO(os.fspath(source))).fileno()  # it warns if it is never closed
-            self._source = _source_of(source, reader)
+                self._source = _of_path(os.fspath(source), reader, opened)
+            else:
+                self._source = _source_of(source, reader)
             opened.callback(self._source.close)
             self.close = opened.pop_all().close
 
@@ -99,6 +101,25 @@ class _Feed:
             drive(pump, self._source)
         except UnreadableError as error:
             raise (error.__cause__ or error) from None
+
+
+def _of_path(path: str, reader: Reader, opened: ExitStack) -> Source:
+    """What a file has, or a member of a backup, BACKUP/MEMBER.  FileIO warns if it is never closed."""
+    try:
+        return source_for(opened.enter_context(FileIO(path)).fileno(), reader)
+    except NotADirectoryError:
+        from .io.backups import member, parts  # few paths are of members
+
+        file, wanted = parts(os.fsdecode(path))
+        fd = opened.enter_context(FileIO(file)).fileno()
+
+        def later(source: Source) -> None:
+            opened.callback(source.close)
+
+        try:
+            return member(fd, wanted, file, later)
+        except UnreadableError as error:
+            raise FileNotFoundError(ENOENT, str(error), path) from None
 
 
 def _source_of(source: int | bytes | bytearray | memoryview | Readable, reader: Reader) -> Source:

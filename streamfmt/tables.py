@@ -939,6 +939,7 @@ SEVERITY = {
     'LEGACY-PAGE-PFN': 'error',
     'LEGACY-PAGE-TYPE': 'error',
     'LEGACY-PAGE-RESERVED': 'error',
+    'LEGACY-PTE-PFN': 'warning',
     'LEGACY-VCPU-ID': 'error',
     'LEGACY-VCPU-MAP': 'warning',
     'LEGACY-TMEM-FORM': 'error',

@@ -27,8 +27,8 @@ _SIZES = {
     tables.LEGACY_EXTV_TAG: ("LEGACY-EXTINFO-BLOCKS", (0,)),
     tables.LEGACY_XCNT_TAG: ("LEGACY-EXTINFO-BLOCKS", (_XCNT,)),
 }
-# Bytes of a whole entry of a toolstack's record, without name and padding, in which the name's length is the last.
-_PHYSMAP, _LENGTH = 28, 4
+# Of an entry of a toolstack's record the name's length is the last fixed field; bytes of that.
+_LENGTH = 4
 _NARROW, _PADDING = 4, 4
 _VERSION = 1
 
@@ -139,7 +139,7 @@ def toolstack(checks: Checks, body: Body) -> Program:
     if not values or values[1] != _VERSION:
         return
     number = values[2]
-    found, end = yield from _physmap(body, number, word)
+    found, end = yield from _physmap(body, number)
     if end is None or (found == number and end == record.end):
         return
     left = record.end - end
@@ -150,17 +150,19 @@ def toolstack(checks: Checks, body: Body) -> Program:
     checks.context.report_field("LEGACY-TOOLSTACK", record, "count", message, "entries that fill it", number)
 
 
-def _physmap(body: Body, number: int, word: int) -> Generator[int, int, tuple[int, int | None]]:
+def _physmap(body: Body, number: int) -> Generator[int, int, tuple[int, int | None]]:
     """Program that walks over entries: how many are whole, and where the last ends; None if the stream ends first."""
-    padding = word - _NARROW
+    path = f"{body.record.path}.entries"
+    fixed, (unit,), _ = tables.SIZES[path], tables.UNITS[path], tables.UNITS[body.record.path][1]
+    padding = tables.LEAST[path] - fixed
     for place in range(number):
         begin = body.at
-        if body.left < _PHYSMAP:
+        if body.left < fixed:
             return place, begin
-        head = yield from body.take(_PHYSMAP)
-        if len(head) < _PHYSMAP:
+        head = yield from body.take(fixed)
+        if len(head) < fixed:
             return place, None
-        (name,) = unpack_from("<I", head, _PHYSMAP - _LENGTH)
+        name = unit * int(unpack_from("<I", head, fixed - _LENGTH)[0])
         if body.left < name + padding:
             return place, begin
         if (yield from body.skip(name + padding)) < name + padding:

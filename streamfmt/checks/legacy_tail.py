@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from _struct import unpack_from
+
 from .. import tables
+from ..reader.legacy_pages import CODES
 from ..reader.registry import load
 from . import vcpu_context
 from .messages import count
@@ -30,7 +33,7 @@ def unmapped(checks: Checks, body: Body) -> Program:
         checks.context.report_field("LEGACY-UNMAPPED", record, "count", message, f"at most {size}", number)
     at, place = body.at, 0
     while raw := (yield from body.piece(word)):
-        frames = [int.from_bytes(raw[start : start + word], "little") for start in range(0, len(raw), word)]
+        frames = unpack_from(f"<{len(raw) // word}{CODES[word]}", raw)
         if max(frames) >= size:
             for here, frame in enumerate(frames, place):
                 where = at + word * here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import tables
 from ..reader.events import Body
 from ..reader.registry import ROWS
 from . import layer as base
@@ -37,7 +38,8 @@ class Xend(XapiLegacy):
         body = Body(self.context.window, record)
         yield from self.configured(body)
         first, last = (yield from body.take(1)), b""
-        rest = body.left
+        (unit,) = tables.UNITS[record.path]
+        rest = body.left // unit
         if rest and (yield from body.skip(rest - 1)) == rest - 1:
             last = yield from body.take(1)
         if body.left or (rest and not last):

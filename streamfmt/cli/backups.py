@@ -5,13 +5,8 @@ It loads when an input is one, or a member of one.
 
 from __future__ import annotations
 
-import os
-from errno import ENOTDIR
-
-from ..errors import UnreadableError
-from ..io.backups import HEAD, Backup, Image
-from ..io.sources import FileSource, unreadable
-from ..io.spans import FileSpan, Span, StreamSpan
+from ..io.backups import HEAD, Backup, Image, member, span_of
+from ..io.sources import unreadable
 from ..reader.events import Sink
 from ..reader.failure import Failure
 from ..reader.neighbours import recognise
@@ -26,39 +21,19 @@ if TYPE_CHECKING:
     from .inputs import Input, J, Job, Result
 
 
-def parts(name: str) -> tuple[str, str]:
-    """The file and the member that a name like BACKUP/MEMBER has.  Raises NotADirectoryError."""
-    file = name
-    while "/" in file:
-        file = file.rpartition("/")[0]
-        member = name[len(file) + 1 :]
-        if file and member and os.path.exists(file) and not os.path.isdir(file):
-            return file, member
-    raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
-
-
 def begun(reader: Reader) -> bool:
     """Whether what has come of an input that was not identified begins a backup."""
     found = recognise(reader.window.head(HEAD), False, 0)
     return found is not None and found[0] in BACKUPS
 
 
-def _span(source: Source, reader: Reader, fd: int) -> Span:
-    """All of an input, whose first bytes are in the reader's window unless it is a file."""
-    if isinstance(source, FileSource):
-        return FileSpan(fd, source.start, source.size or 0)
-    window = reader.window
-    return StreamSpan(source, bytes(window.view[window.lo : window.hi]))
-
-
 def first(given: Input) -> Source:
-    """The source for the first image in the member that is given."""
-    probe = Reader(Sink())
-    backup = Backup(given.member)
-    image = _next(backup.within(_span(given.whole(probe), probe, given.fd)))
-    if image is None:
-        raise UnreadableError(_absent(given, backup))
-    return image.source()
+    """The source for the first image in the member that is given.  Raises UnreadableError, DamagedError."""
+    try:
+        with Stoppable():
+            return member(given.fd, given.member, shown(given.file), given.sources.append)
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def _next(images: Iterator[Image]) -> Image | None:
@@ -77,7 +52,7 @@ def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], 
     probe = Reader(Sink()) if given.member else reader
     source = given.whole(probe) if given.member else given.sources[-1]
     backup = Backup(given.member, deep)
-    found = backup.within(_span(source, probe, given.fd))
+    found = backup.within(span_of(source, probe, given.fd))
     image: Image | None = None
 
     def advance() -> None:
@@ -91,11 +66,14 @@ def images(given: Input, reader: Reader, job: J, make: Callable[[str], Job[J]], 
         own.close()
         yield name, mine, stopped, image
     reader.close()
-    if given.member and not failure and not backup.images:
-        failure = Failure("unreadable", "cannot read: " + _absent(given, backup), 0)
+    if given.member and not failure and backup.images and backup.remarks:
+        failure = Failure("damaged", "; ".join(backup.remarks), 0)
+    elif given.member and not failure and not backup.images:
+        failure = Failure("unreadable", "cannot read: " + backup.absent(shown(given.file)), 0)
     elif reader.identity is not None:
         reader.identity.name = backup.name or reader.identity.name
-        reader.identity.hint = "" if failure and not backup.remarks else _said(backup)
+        if not failure or backup.remarks:
+            reader.identity.hint = _said(backup)
     if failure or backup.remarks or not backup.images:
         yield given.name, job, failure, None
 
@@ -106,9 +84,3 @@ def _said(backup: Backup) -> str:
         return "; ".join(backup.remarks)
     counted = f"{backup.members:,} member{'s' if backup.members != 1 else ''} looked at"
     return "no suspend image is in it: " + ", ".join((*backup.states, counted))
-
-
-def _absent(given: Input, backup: Backup) -> str:
-    """What to say where a member is not there, or nothing is in it."""
-    hint = "; ".join(backup.remarks) or f"streamfmt identify {shown(given.file)} lists the images in it"
-    return f"no member {given.member!r} with an image; {hint}"

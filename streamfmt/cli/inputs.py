@@ -135,7 +135,7 @@ class Input:
                 try:
                     self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
                 except NotADirectoryError:
-                    self.file, self.member = load("cli.backups:parts")(self.file)
+                    self.file, self.member = load("io.backups:parts")(self.file)
                     self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise unreadable(error) from error

@@ -6,16 +6,23 @@ as from a file.
 
 from __future__ import annotations
 
+import os
+from errno import ENOTDIR
+
 from .. import tables
-from ..errors import DamagedError, UnopenedError
+from ..errors import DamagedError, UnopenedError, UnreadableError
+from ..reader.events import Sink
 from ..reader.fields import text_size
 from ..reader.identify import Identity, by_damaged_magic, by_magic, peek, unread
 from ..reader.legacy_guess import guess_legacy
 from ..reader.neighbours import recognise
 from ..reader.pump import Window
-from . import tar, vhd, xva
+from ..reader.reader import Reader
+from ..schema.neighbours import NEIGHBOURS
+from . import tar, xva
 from .compressed import CompressedSource
-from .spans import Headed, Span, SpanSource, StreamSpan
+from .sources import FileSource, Source, source_for
+from .spans import FileSpan, Headed, Span, SpanSource, StreamSpan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 
 # Bytes by which a member is identified: as many as `peek` looks at.
 HEAD = 64 << 10
+# Beyond the end of all.
+_FAR = 1 << 62
 # Backups in backups; compressed data counts.
 DEPTH_MAX = 6
 # Remarks, and VMs whose states are kept.
@@ -79,6 +88,7 @@ class Backup:
     def within(self, span: Span) -> Iterator[Image]:
         """The images in what the span is.  Raises DamagedError, UnopenedError, OSError."""
         yield from self._look(span, "", "", 0)
+        _drain(span)
 
     def _look(self, span: Span, path: str, words: str, depth: int, *, whole: bool = False) -> Iterator[Image]:
         """What is in a span: images in it if it is a backup, itself if it is an image, or `whole`."""
@@ -94,6 +104,11 @@ class Backup:
         elif given and (found.kind in _IMAGES or path == self.wanted or whole):
             self.images += 1
             yield Image(path, headed, words)
+
+    def absent(self, name: str) -> str:
+        """What to say where the member that is wanted of the backup of that name is not there, or nothing is in it."""
+        hint = "; ".join(self.remarks) or f"streamfmt identify {name} lists the images in it"
+        return f"no member {self.wanted!r} with an image; {hint}"
 
     def _remark(self, text: str) -> None:
         if len(self.remarks) < REMARKS_MAX:
@@ -165,10 +180,12 @@ class Backup:
             self._remark(f"{machine.name!r} is {machine.state}, and its suspend VDI {folder} is not in the file")
 
     def _vhd(self, span: Span, found: Identity, path: str, words: str, depth: int) -> Iterator[Image]:
+        from .vhd import Disk  # it takes the schema's language, which is large
+
         self.name = self.name or found.name
         self.members += 1
         try:
-            disk = vhd.Disk(span)
+            disk = Disk(span)
         except UnopenedError as error:
             self._remark(f"{path}: {error}" if path else str(error))
             return
@@ -184,6 +201,7 @@ class Backup:
         opened = _Opened(CompressedSource(found.key, read))
         opened.origin = span.place(0)
         yield from self._look(opened, path, _words(found.name, words), depth + 1)
+        _drain(opened)
 
 
 # What opens a backup, by the key of what is identified.
@@ -193,6 +211,9 @@ _OPENS: dict[str, Callable[[Backup, Span, Identity, str, str, int], Iterator[Ima
     "vhd": Backup._vhd,
     "compressed": Backup._compressed,
 }
+
+
+_BACKUPS = [row for row in NEIGHBOURS if row.key in _OPENS]
 
 
 def _join(path: str, name: str) -> str:
@@ -213,23 +234,28 @@ def _disk_words(manifest: xva.Manifest, folder: str) -> str:
     return f"{disk}, the suspend VDI of {owner.name!r} ({owner.uuid}), in an XVA export"
 
 
+def _drain(span: Span) -> None:
+    """Read a stream to its end: its checksum comes last, and what writes into a pipe is not to fail."""
+    if span.size is None:
+        span.reach(_FAR)
+
+
 def _promising(head: bytes) -> bool:
     """Whether a closer look may find an image or a backup."""
     if by_magic(head, False, 0) or by_damaged_magic(head, 0) or guess_legacy(head):
         return True
-    found = recognise(head, False, 0)
-    if found is not None:
-        return found[0] in _OPENS
+    if recognise(head, False, 0, _BACKUPS):
+        return True
     # There may be text before a stream.
     return text_size(head) > 0 and any(data in head for _, _, _, data, _ in tables.MAGICS)
 
 
 def _head(span: Span) -> bytes:
     """What it begins with; of what is damaged as much as there is, and the reader will see the rest."""
-    head = bytearray(HEAD)
+    head = bytearray(HEAD if span.size is None else min(span.size, HEAD))
     room, got = memoryview(head), 0
     try:
-        while got < HEAD and (more := span.read_into(room[got:], got)):
+        while got < len(head) and (more := span.read_into(room[got:], got)):
             got += more
     except DamagedError:
         if not got:
@@ -253,3 +279,41 @@ def _identified(head: bytes) -> Identity:
     except StopIteration as done:
         found: Identity = done.value
         return found
+
+
+# -- backups by name ------------------------------------------------------------------------------------------------
+
+
+def parts(name: str) -> tuple[str, str]:
+    """The file and the member that a name like BACKUP/MEMBER has.  Raises NotADirectoryError."""
+    file = name
+    while "/" in file:
+        file = file.rpartition("/")[0]
+        member = name[len(file) + 1 :]
+        if file and member and os.path.exists(file) and not os.path.isdir(file):
+            return file, member
+    raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), name)
+
+
+def span_of(source: Source, reader: Reader, fd: int) -> Span:
+    """All of an input, whose first bytes are in the reader's window unless it is a file."""
+    if isinstance(source, FileSource):
+        return FileSpan(fd, source.start, source.size or 0)
+    window = reader.window
+    return StreamSpan(source, bytes(window.view[window.lo : window.hi]))
+
+
+def member(fd: int, wanted: str, name: str, opened: Callable[[Source], None]) -> Source:
+    """The source for the first image in a member of the backup of that name, which `fd` is open for.
+
+    What has to be closed after it is given to `opened`.  Raises UnreadableError if there is none, DamagedError and
+    OSError.
+    """
+    probe = Reader(Sink())
+    source = source_for(fd, probe)
+    opened(source)
+    backup = Backup(wanted)
+    image = next(backup.within(span_of(source, probe, fd)), None)
+    if image is None:
+        raise UnreadableError(backup.absent(name))
+    return image.source()

@@ -5,14 +5,15 @@ None recurses into the data, loads anything that it names, or keeps more than a 
 
 from __future__ import annotations
 
-from io import BytesIO, StringIO
+from io import StringIO
 
 from .configuration import HVM, PV, PVH
+from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
     from .configuration import Configuration
@@ -23,7 +24,7 @@ _KEPT = 256
 _NUMBER_MAX = 1 << 53
 _DIGITS_MAX = 20
 # What the forms call the types of guests.
-_TYPES = {
+TYPES = {
     # libxl and xl, whose older word for PV is the last of these
     PV: PV,
     HVM: HVM,
@@ -42,11 +43,11 @@ _TYPES = {
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def _name(value: Any) -> str:
+def as_name(value: Any) -> str:
     return value[:_KEPT] if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> int | None:
+def as_number(value: Any) -> int | None:
     """A count: a number, or one in a string."""
     if isinstance(value, str) and len(value) <= _DIGITS_MAX and value.isascii() and value.isdigit():
         value = int(value)
@@ -54,17 +55,17 @@ def _number(value: Any) -> int | None:
     return value if good else None
 
 
-def _truth(value: Any) -> bool | None:
+def as_truth(value: Any) -> bool | None:
     """A switch: libxl's "True" and "False", xl's 1 and 0, OCaml's true and false."""
     word = str(value).lower() if isinstance(value, (str, int)) else ""
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def _times(value: int | None, unit: int) -> int | None:
+def times(value: int | None, unit: int) -> int | None:
     return None if value is None else value * unit
 
 
-def _closing(text: Any, quote: Any, escape: Any, at: int) -> int:
+def closing(text: Any, quote: Any, escape: Any, at: int) -> int:
     """Where the string ends whose opening `quote` is before `at`: the place of the closing one, -1 without one.
 
     A pattern would remember every escape on the way.
@@ -79,7 +80,7 @@ def _closing(text: Any, quote: Any, escape: Any, at: int) -> int:
     return -1
 
 
-def _replaced(escape: Any, value: Any, text: Any, into: Any) -> Any:
+def replaced(escape: Any, value: Any, text: Any, into: Any) -> Any:
     """The text with each `escape` as its `value`, by way of the empty file `into`.
 
     What re.sub keeps of every piece of a text is fifty times as long as the text may be.
@@ -141,16 +142,16 @@ def _json(data: bytes, into: Configuration) -> str:
     except ValueError as error:
         return f"not valid JSON: {error}"
     whole, created, built = (found if isinstance(found, dict) else {} for found in _sections(whole))
-    into.name, into.uuid = _name(created.get("name")), _name(created.get("uuid"))
+    into.name, into.uuid = as_name(created.get("name")), as_name(created.get("uuid"))
     kind = created.get("type")
-    into.type = _TYPES.get(kind, "") if isinstance(kind, str) else ""
-    if into.type == HVM and _truth(created.get("pvh")):
+    into.type = TYPES.get(kind, "") if isinstance(kind, str) else ""
+    if into.type == HVM and as_truth(created.get("pvh")):
         into.type = PVH  # Xen 4.7 to 4.9
-    into.domid = _number(created.get("domid"))
-    into.vcpus, into.memory = _number(built.get("max_vcpus")), _number(built.get("max_memkb"))
+    into.domid = as_number(created.get("domid"))
+    into.vcpus, into.memory = as_number(built.get("max_vcpus")), as_number(built.get("max_memkb"))
     hvm = built.get("type.hvm")
     if isinstance(hvm, dict):
-        into.viridian = bool(hvm.get("viridian_enable")) or _truth(hvm.get("viridian"))
+        into.viridian = bool(hvm.get("viridian_enable")) or as_truth(hvm.get("viridian"))
     return ""
 
 
@@ -188,10 +189,10 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
         at = token.end()
         value = digits
         if quote:
-            end = _closing(text, quote, "\\", at)
+            end = closing(text, quote, "\\", at)
             if end < 0 or text.find("\n", at, end) >= 0:
                 return found, f"a string has no end in line {line}"
-            value, at = _replaced(re.compile(_ESCAPE), _unescape, text[at:end], StringIO()), end + 1
+            value, at = replaced(re.compile(_ESCAPE), _unescape, text[at:end], StringIO()), end + 1
         if depth:
             depth += (mark == "[") - (mark == "]")
             if value is not None:
@@ -215,16 +216,16 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
 def _text(data: bytes, into: Configuration) -> str:
     """An xl.cfg(5), of which xl needs no more than the name."""
     found, error = _assignments(data.decode(errors="replace"))
-    into.name, into.uuid = _name(found.get("name")), _name(found.get("uuid"))
+    into.name, into.uuid = as_name(found.get("name")), as_name(found.get("uuid"))
     # A guest is PV unless the text says another type, by either of two names.
     default = PV if into.name else ""
-    into.type = _TYPES.get(str(found.get("type", found.get("builder", default))), "")
-    if "type" not in found and into.type == HVM and _truth(found.get("pvh")):
+    into.type = TYPES.get(str(found.get("type", found.get("builder", default))), "")
+    if "type" not in found and into.type == HVM and as_truth(found.get("pvh")):
         into.type = PVH
-    vcpus = _number(found.get("vcpus"))
-    into.vcpus = _number(found.get("maxvcpus")) or vcpus
-    into.memory = _times(_number(found.get("maxmem")) or _number(found.get("memory")), 1 << 10)
-    into.viridian = _truth(found.get("viridian"))
+    vcpus = as_number(found.get("vcpus"))
+    into.vcpus = as_number(found.get("maxvcpus")) or vcpus
+    into.memory = times(as_number(found.get("maxmem")) or as_number(found.get("memory")), 1 << 10)
+    into.viridian = as_truth(found.get("viridian"))
     return error or ("" if found else "it assigns nothing")
 
 
@@ -283,11 +284,11 @@ def _xml(data: bytes, into: Configuration) -> str:
         error = "it declares a document type, which is not read"
     values = {name: found.get(path, "").strip() for path, name in _ELEMENTS.items()}
     into.name, into.uuid = values["name"], values["uuid"]
-    into.type, into.vcpus = _TYPES.get(values["type"], ""), _number(values["vcpus"])
-    into.domid = _number(found.get("id"))
-    memory = _times(_number(values["memory"]), _UNITS.get(units.get("domain/memory", "").lower(), 0))
+    into.type, into.vcpus = TYPES.get(values["type"], ""), as_number(values["vcpus"])
+    into.domid = as_number(found.get("id"))
+    memory = times(as_number(values["memory"]), _UNITS.get(units.get("domain/memory", "").lower(), 0))
     into.memory = memory >> 10 if memory else None
-    into.viridian = _truth(found["domain/features/viridian"]) if "domain/features/viridian" in found else None
+    into.viridian = as_truth(found["domain/features/viridian"]) if "domain/features/viridian" in found else None
     return error
 
 
@@ -300,103 +301,11 @@ _ELEMENTS = {
 }
 _DEPTH = 3
 
-# -- S-expressions of XAPI and xend ---------------------------------------------------------------------------------
-
-_SEXPR = rb'(?s)[ \t\r\n\f]+|(\()|(\))|(")|([^ \t\r\n\f()"]+)'
-_SEXPR_ESCAPE = rb"(?s)\\(?:([0-9]{3})|x([0-9A-Fa-f]{2})|(\r?\n[ \t]*)|(.))"
-_SEXPR_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b"}
-# Lists in lists: those of either toolstack are no deeper.
-_LISTS_MAX = 64
-
-
-def _sexpr_unescape(found: re.Match[bytes]) -> bytes:
-    if found[1]:
-        return bytes([int(found[1]) & 0xFF])
-    if found[2]:
-        return bytes([int(found[2], 16)])
-    return b"" if found[3] else _SEXPR_ESCAPES.get(found[4], found[4])
-
-
-def _lists(data: bytes) -> tuple[list[Any], str]:
-    """The lists and atoms of a text, as lists and bytes; and why reading stopped."""
-    import re
-
-    top: list[Any] = []
-    stack = [top]
-    match, at = re.compile(_SEXPR).match, 0
-    while token := match(data, at):
-        opening, closing, quote, bare = token.groups()
-        at = token.end()
-        if opening:
-            if len(stack) > _LISTS_MAX:
-                return top, "it nests too deep"
-            stack[-1].append([])
-            stack.append(stack[-1][-1])
-        elif closing:
-            if len(stack) == 1:
-                return top, f"a list ends at its byte {token.start()} that did not begin"
-            stack.pop()
-        elif quote:
-            end = _closing(data, quote, b"\\", at)
-            if end < 0:
-                return top, "a quoted atom has no end"
-            stack[-1].append(_replaced(re.compile(_SEXPR_ESCAPE), _sexpr_unescape, data[at:end], BytesIO()))
-            at = end + 1
-        elif bare:
-            stack[-1].append(bare)
-    return top, "a list has no end" if len(stack) > 1 else ""
-
-
-def _pairs(items: Iterable[Any]) -> dict[str, Any]:
-    """The pairs of key and value among the members of a list; an atom that is a value as text."""
-    found: dict[str, Any] = {}
-    for item in items:
-        if isinstance(item, list) and len(item) == 2 and isinstance(item[0], bytes):
-            value = item[1].decode(errors="replace") if isinstance(item[1], bytes) else item[1]
-            found.setdefault(item[0].decode("latin-1"), value)
-    return found
-
 
 def _sexpr(data: bytes, into: Configuration) -> str:
-    """A XENOPS record of XAPI, whose vm_str is the guest; or xend's (domain ...)."""
-    top, error = _lists(data)
-    items = top[0] if top and isinstance(top[0], list) else []
-    if items[:1] == [b"domain"]:
-        _xend(items, into)
-        return error
-    outer = _pairs(items)
-    guest = outer.get("vm_str")
-    if isinstance(guest, str):
-        top, inner = _lists(guest.encode())
-        _xapi(_pairs(top[0] if top and isinstance(top[0], list) else []), into)
-        return error or (inner and f"in vm_str {inner}")
-    return error
-
-
-def _xapi(found: dict[str, Any], into: Configuration) -> None:
-    """A guest of xenopsd's interface (VM.t)."""
-    into.name, into.uuid = _name(found.get("name")), _name(found.get("id"))
-    kind = found.get("ty")
-    if isinstance(kind, list) and kind and isinstance(kind[0], bytes):
-        into.type = _TYPES.get(kind[0].decode("latin-1"), "")
-    into.vcpus = _number(found.get("vcpu_max"))
-    memory = _number(found.get("memory_static_max"))
-    into.memory = memory >> 10 if memory else None
-    platform = found.get("platformdata")
-    into.viridian = _truth(_pairs(platform).get("viridian")) if isinstance(platform, list) else None
-
-
-def _xend(items: list[Any], into: Configuration) -> None:
-    """A guest of xend, whose memory is in MiB."""
-    found = _pairs(items)
-    into.name, into.uuid = _name(found.get("name")), _name(found.get("uuid"))
-    image = found.get("image")
-    if isinstance(image, list) and image and isinstance(image[0], bytes):
-        into.type = HVM if image[0] == b"hvm" else PV
-        into.viridian = _truth(_pairs(image).get("viridian"))
-    into.vcpus = _number(found.get("vcpus"))
-    into.memory = _times(_number(found.get("maxmem")) or _number(found.get("memory")), 1 << 10)
-    into.domid = _number(found.get("domid"))
+    """XAPI's and xend's S-expressions, which few files have."""
+    stopped: str = load("reader.configuration_sexpr:read")(data, into)
+    return stopped
 
 
 READERS: dict[str, Callable[[bytes, Configuration], str]] = {"json": _json, "text": _text, "xml": _xml, "sexpr": _sexpr}

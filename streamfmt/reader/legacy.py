@@ -76,13 +76,14 @@ def _beginning(window: Window, sink: Sink, layer: Layer, state: State) -> Genera
         return False
     if window.head(word) == b"\xff" * word and not (yield from _extended(window, sink, layer, state)):
         return False
-    length = state.frames * word
-    return (yield from legacy_chunks.hand_over(window, sink, layer, tables.LEGACY_P2M_FRAME_LIST, length))
+    kind = tables.LEGACY_P2M_FRAME_LIST
+    length = legacy_chunks.size_of(layer, kind, state.frames)
+    return (yield from legacy_chunks.hand_over(window, sink, layer, kind, length))
 
 
 def _extended(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int, int, bool]:
     """Program of extended info.  Returns whether it was whole."""
-    fixed = state.word + tables.LEGACY_LENGTH_SIZE
+    fixed = legacy_chunks.size_of(layer, tables.LEGACY_EXTENDED_INFO, 0)
     if not (yield fixed):
         framing.cut(window, sink, layer, fixed, "the extended info")
         return False
@@ -94,15 +95,17 @@ def _extended(window: Window, sink: Sink, layer: Layer, state: State) -> Generat
     if not (yield size):
         framing.cut(window, sink, layer, size, "the extended info")
         return False
-    state.blocks(_blocks(window.head(size)[fixed:]))
+    state.blocks(_blocks(layer, window.head(size)[fixed:]))
     return (yield from legacy_chunks.hand_over(window, sink, layer, tables.LEGACY_EXTENDED_INFO, size))
 
 
-def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _blocks(layer: Layer, data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Tag and data of each block, as far as they are whole."""
-    tag, header = len(tables.LEGACY_VCPU_TAG), tables.LEGACY_BLOCK_HEADER
+    path = f"{layer.name}.{tables.RECORDS[layer.name][tables.LEGACY_EXTENDED_INFO]}.blocks"
+    tag, header = len(tables.LEGACY_VCPU_TAG), tables.SIZES[path]
+    (unit,) = tables.UNITS[path]
     while len(data) >= header:
-        size = int.from_bytes(data[tag:header], "little")
+        size = int.from_bytes(data[tag:header], "little") * unit
         if size > len(data) - header:
             return
         yield data[:tag], data[header : header + size]
@@ -140,7 +143,7 @@ def _batch(window: Window, sink: Sink, layer: Layer, state: State, count: int) -
         return False
     types = legacy_pages.tops(w, count, word)
     pages = 0 if state.compressed else legacy_pages.pages(types)
-    size = need + legacy_pages.content(pages)
+    size = legacy_chunks.size_of(layer, tables.LEGACY_PAGE_BATCH, count, pages)
     guest = layer.guest or _PV
     if sink.every_page or not legacy_pages.clean(w, types, guest, state.p2m_size, word):
         return (yield from legacy_chunks.hand_over(w, sink, layer, tables.LEGACY_PAGE_BATCH, size))

@@ -25,6 +25,17 @@ _PARTS = {
 }
 
 
+def size_of(layer: Layer, kind: int, *counts: int) -> int:
+    """Bytes of a record's body by the schema: of its fixed fields, and of so many elements of each part that varies.
+
+    A part whose elements are not alike in size is counted in bytes.
+    """
+    path = f"{layer.name}.{tables.RECORDS[layer.name][kind]}"
+    units = tables.UNITS.get(path, ())
+    fixed: int = tables.SIZES[path]
+    return fixed + sum(count * (unit or 1) for count, unit in zip(counts, units, strict=True))
+
+
 def hand_over(window: Window, sink: Sink, layer: Layer, kind: int, length: int) -> Generator[int, int, bool]:
     """Program that hands over a record without a number, of so many bytes.  Returns whether the stream had them."""
     record = Headless(layer, kind, window.position, length)
@@ -44,15 +55,15 @@ def chunk(window: Window, sink: Sink, layer: Layer, state: State, number: int) -
     name = tables.RECORDS[layer.name].get(number)
     length = most = 0
     if number in _LENGTHS:
-        first, most, of = _LENGTHS[number]
+        first, most, counts = _LENGTHS[number]
         first = first or state.word
         if not (yield _NUMBER + first):
             framing.cut(window, sink, layer, _NUMBER + first, f"the chunk {name}")
             return False
         said = int.from_bytes(window.head(_NUMBER + first)[_NUMBER:], "little")
-        length = first + of(said)
+        length = size_of(layer, number, *counts(said))
     elif name is not None:
-        length = tables.SIZES[f"{layer.name}.{name}"]
+        length = size_of(layer, number)
         if not (yield _NUMBER + length):
             framing.cut(window, sink, layer, _NUMBER + length, f"the chunk {name}")
             return False
@@ -86,15 +97,16 @@ def _map(window: Window, state: State, length: int) -> Generator[int, int, None]
 
 
 # Of chunks whose length is not fixed: size of the integer that they begin with (0: a word of the toolstack), the most
-# bytes after it, and how many follow from what it says.
-_LENGTHS: dict[int, tuple[int, int, Callable[[int], int]]] = {
+# bytes after it, and how many elements of each part follow from what it says.
+_LENGTHS: dict[int, tuple[int, int, Callable[[int], tuple[int, ...]]]] = {
     tables.LEGACY_VCPU_INFO: (
         4,
         8 * (tables.LEGACY_VCPU_ID_MAX // 64 + 1),
-        lambda highest: 8 * (highest // 64 + 1),
+        lambda highest: (highest // 64 + 1,),
     ),
-    tables.LEGACY_COMPRESSED_DATA: (0, tables.LEGACY_LENGTH_MAX, lambda length: length),
-    tables.LEGACY_TOOLSTACK: (4, tables.LEGACY_LENGTH_MAX, lambda length: length),
+    tables.LEGACY_COMPRESSED_DATA: (0, tables.LEGACY_LENGTH_MAX, lambda length: (length,)),
+    # Version and count are within its length.
+    tables.LEGACY_TOOLSTACK: (4, tables.LEGACY_LENGTH_MAX, lambda length: (0, length - 8)),
 }
 
 # -- transcendent memory ----------------------------------------------------------------------------------------------
@@ -102,7 +114,7 @@ _LENGTHS: dict[int, tuple[int, int, Callable[[int], int]]] = {
 
 def _pools(window: Window, sink: Sink, layer: Layer, version: int) -> Generator[int, int, bool]:
     """Program of the pools after a TMEM chunk, to their end.  Returns whether they were whole."""
-    size = tables.SIZES[f"{layer.name}.{tables.RECORDS[layer.name][tables.LEGACY_TMEM_POOL]}"]
+    size = size_of(layer, tables.LEGACY_TMEM_POOL)
     while True:
         ended = yield from _end(window, sink, layer, "the pools of transcendent memory")
         if ended is not None:
@@ -127,8 +139,8 @@ def _pages(window: Window, sink: Sink, layer: Layer, version: int, count: int, p
             framing.cut(window, sink, layer, oid, "a page of transcendent memory")
             return False
         if window.head(oid) == b"\xff" * oid:
-            return (yield from hand_over(window, sink, layer, end, oid))
-        if not (yield from hand_over(window, sink, layer, kind, oid + 4 + page)):
+            return (yield from hand_over(window, sink, layer, end, size_of(layer, end)))
+        if not (yield from hand_over(window, sink, layer, kind, size_of(layer, kind, page))):
             return False
     return True
 
@@ -136,7 +148,7 @@ def _pages(window: Window, sink: Sink, layer: Layer, version: int, count: int, p
 def _flushed(window: Window, sink: Sink, layer: Layer, version: int) -> Generator[int, int, bool]:
     """Program of the pages that are gone, to their end.  Returns whether they were whole."""
     _, _, kind = _PARTS[version]
-    size = tables.SIZES[f"{layer.name}.{tables.RECORDS[layer.name][kind]}"]
+    size = size_of(layer, kind)
     while True:
         ended = yield from _end(window, sink, layer, "the pages that are gone from transcendent memory")
         if ended is not None:
@@ -152,7 +164,8 @@ def _end(window: Window, sink: Sink, layer: Layer, what: str) -> Generator[int, 
         return False
     if int.from_bytes(window.head(4), "little") != _ONES:
         return None
-    return (yield from hand_over(window, sink, layer, tables.LEGACY_TMEM_END, 4))
+    kind = tables.LEGACY_TMEM_END
+    return (yield from hand_over(window, sink, layer, kind, size_of(layer, kind)))
 
 
 _MORE = {tables.LEGACY_TMEM: _pools, tables.LEGACY_TMEM_EXTRA: _flushed}

@@ -31,8 +31,8 @@ def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identi
 def inside(window: Window, exact: bool, guest: str | None, configured: str) -> Generator[int, int, Identity]:
     """Program that identifies, without consuming it, what begins where a legacy stream was promised.
 
-    That needs not prove that it is one.  Its `guest` may be declared; and where its bytes leave that open, what the
-    container's configuration says decides (`configured`).
+    That needs not prove that it is one.  Its `guest` may be declared; and where its bytes leave that open, or prove too
+    little, what the container's configuration says decides (`configured`).
     """
     found = yield from peek(window, exact)
     if found.key and not found.width:
@@ -44,7 +44,7 @@ def inside(window: Window, exact: bool, guest: str | None, configured: str) -> G
     found = other or found
     if guest and found.width:
         decide(found, guest)
-    if found.key in ALIASES and configured:
+    if configured and (found.key in ALIASES or other is not None):
         decide(found, configured, "by its configuration")
     return found
 

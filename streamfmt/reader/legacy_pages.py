@@ -5,7 +5,7 @@ from __future__ import annotations
 from _struct import unpack_from
 
 from .. import tables
-from .events import PAGE, Headless, Run
+from .events import Headless, Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,8 +86,3 @@ def clean(window: Window, types: bytes, guest: str, p2m_size: int, word: int) ->
         return True
     mask, shift = tables.LEGACY_PFN_MASK, tables.LEGACY_TYPE_SHIFT
     return all(entry & mask < p2m_size or entry >> shift == _XTAB for entry in entries)
-
-
-def content(pages_: int) -> int:
-    """Bytes of so many pages."""
-    return pages_ * PAGE

@@ -12,17 +12,21 @@ from .fields import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from ..schema.neighbours import Neighbour
 
 # How many bytes show all marks; and those of text in evidence.
 LONGEST = max(mark.offset + len(mark.data) for row in NEIGHBOURS for mark in row.marks)
 _NAME_MAX = 64
 
 
-def recognise(head: bytes, complete: bool, at: int) -> tuple[str, str, str, str, str] | None:
+def recognise(
+    head: bytes, complete: bool, at: int, rows: Sequence[Neighbour] = NEIGHBOURS
+) -> tuple[str, str, str, str, str] | None:
     """Key, kind, name, evidence and hint of what `head`, at offset `at` and all if it is `complete`, begins."""
-    for row in NEIGHBOURS:
+    for row in rows:
         if all(head.startswith(mark.data, mark.offset) for mark in row.marks):
             sign = CHECKS[row.check](head, complete) if row.check else ""
             if sign is None:

@@ -155,7 +155,10 @@ def _layout(layout: Layout, depth: int) -> Iterator[str]:
 def _about(layout: Layout, record: RecordType) -> Iterator[str]:
     guests = _words((guest.upper() for guest in record.guests), "and")
     version = f", since image version {record.version}" if record.version else ""
-    yield f"Record type {record.code:#04x}, for {guests} guests{version}."
+    number = f"{record.code:#04x}" if record.code >= 0 else str(record.code)
+    written = f", written by {record.releases}" if record.releases else ""
+    headless = "; it has no header" if record.headless else ""
+    yield f"Record type {number}, for {guests} guests{version}{written}{headless}."
     yield f"Length of the body: {length_rule(layout)}."
 
 
@@ -180,7 +183,7 @@ def _records(layouts: dict[str, Layout], layer: str, records: Iterable[RecordTyp
     """The overview of a layer's records."""
     rows = (
         (
-            f"{row.code:#04x}",
+            f"{row.code:#04x}" if row.code >= 0 else row.code,
             f"[{row.name}](#{layer}{row.name.lower()})",
             _words((guest.upper() for guest in row.guests), "and"),
             length_rule(layouts[f"{layer}.{row.name}"]),

@@ -66,9 +66,10 @@ def layout_text(layout: Layout, clauses: Sequence[Clause]) -> str:
     lines = [*fill(f"{layout.path}: {layout.doc}", WIDTH).splitlines(), ""]
     if record is not None:
         lines += facts(
-            type=f"{record.code} ({record.code:#010x})",
+            type=f"{record.code} ({record.code:#010x})" if record.code >= 0 else str(record.code),
             guests=" and ".join(guest.upper() for guest in record.guests),
             since=f"image version {record.version}" if record.version else None,
+            written=f"by {record.releases}" if record.releases else None,
         )
     lines += facts(length=length_rule(layout).replace("·", " x "), source=layout.source)
     for inner in layouts_within(layout):

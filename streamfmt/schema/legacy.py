@@ -10,6 +10,7 @@ xc_linux_save.c; further files row by row.  Integers are little-endian but for o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from construct import (
@@ -34,6 +35,8 @@ from .model import Allowed, RecordType, little_bits, reserved_bits
 SAVE, RESTORE = "tools/libxc/xc_domain_save.c", "tools/libxc/xc_domain_restore.c"
 CHUNKS = "tools/libxc/xg_save_restore.h"
 
+# The releases that wrote such streams.
+FIRST, LAST = "3.0", "4.5"
 # Words of the toolstack, in bytes, and how they are declared.
 WORDS = {4: Int32ul, 8: Int64ul}
 # XEN_DOMCTL_PFINFO_*, as in a libxc image, and one of 4.0 to 4.2 that no reader knows from an ordinary page.
@@ -245,7 +248,7 @@ def _toolstack(word: int) -> RecordType:
 
 def records(word: int) -> tuple[RecordType, ...]:
     """The records of a stream that a toolstack of that width wrote."""
-    return (
+    rows = (
         *_beginning(word),
         _batch(word),
         *_CHUNKS,
@@ -256,6 +259,7 @@ def records(word: int) -> tuple[RecordType, ...]:
         *legacy_tail.TAILS,
         *legacy_tail.DEVICE_MODELS,
     )
+    return tuple(replace(row, since=row.since or FIRST, until=row.until or LAST) for row in rows)
 
 
 RECORDS = {word: records(word) for word in WORDS}

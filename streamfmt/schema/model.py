@@ -119,6 +119,12 @@ class RecordType:
     until: str = ""
     headless: bool = False
 
+    @property
+    def releases(self) -> str:
+        """The releases that wrote it, in words; empty where they do not matter."""
+        until = f" to {self.until}" if self.until != self.since else ""
+        return f"Xen {self.since}{until}" if self.since else ""
+
 
 def opaque(name: str, doc: str) -> Construct:
     """The rest of a body, whose meaning belongs to somebody else."""

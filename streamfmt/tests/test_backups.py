@@ -19,6 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import streamfmt
+
 from .. import data
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
@@ -501,6 +503,21 @@ def test_commands_take_backups_and_members(folder: Path, capsys: pytest.CaptureF
     assert 'header = "xl.header"' in capsys.readouterr().out
 
 
+def test_python_takes_members(folder: Path) -> None:
+    """A path may be that of a member; without such a member there is no such file."""
+    path = folder / "b.tar" / "inner.tar" / "a" / "guest.sav"
+    (folder / "saves.tar.gz").write_bytes(gzip.compress((folder / "b.tar").read_bytes()))
+
+    assert streamfmt.identify(path).key == "xapi"
+    assert streamfmt.verify("saves.tar.gz/xl.sav").conforms
+    with streamfmt.open(os.fspath(path)) as stream:
+        assert stream.identity.key == "xapi"
+    with pytest.raises(FileNotFoundError, match="no member 'none' with an image"):
+        streamfmt.verify("b.tar/none")
+    with pytest.raises(NotADirectoryError):
+        streamfmt.verify("b.tar/")
+
+
 def test_a_file_is_never_taken_for_a_member(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only what goes on after a file's name is one: it could not be a file's name itself."""
     (folder / "d.tar").mkdir()
@@ -557,6 +574,22 @@ def test_compression_that_is_damaged_early(folder: Path, capsys: pytest.CaptureF
 
     assert lines[0] == "b.tar.gz/inner.tar/a/guest.sav: conforms"
     assert lines[-2] == "b.tar.gz: not judged: the gzip data ends early"
+
+
+@pytest.mark.parametrize("place", [-1, -6])
+def test_compression_is_checked_to_its_end(folder: Path, capsys: pytest.CaptureFixture[str], place: int) -> None:
+    """Checksums come after all: that one is wrong or missing is said of the backup, outside or inside another."""
+    packed = bytearray(gzip.compress((folder / "b.tar").read_bytes()))
+    packed[place] ^= 1
+    (folder / "b.tar.gz").write_bytes(packed)
+    (folder / "c.tar").write_bytes(made.tar({"b.tar.gz": bytes(packed), "last.sav": XAPI}))
+    assert main(["verify", "-q", "b.tar.gz", "c.tar", "c.tar/b.tar.gz"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[2].startswith("b.tar.gz: not judged: the gzip data is damaged: incorrect ")
+    assert "b.tar.gz: the gzip data is damaged: incorrect " in lines[6]
+    assert lines[5] == "c.tar/last.sav: conforms"
+    assert lines[9].startswith("c.tar/b.tar.gz: not judged: b.tar.gz: the gzip data is damaged")
 
 
 def test_exact_reads_no_backup(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

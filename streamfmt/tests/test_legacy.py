@@ -222,6 +222,7 @@ BREACHES: dict[str, list[tuple[Setup, str, Change]]] = {
         (HVM, "PAGE_BATCH", put(_ENTRY, u64(5 << 28 | 1))),
         (PV, "PAGE_BATCH", put(_ENTRY + 8 * 29, u64(7 << 28 | 30))),
     ],
+    "LEGACY-PTE-PFN": [(PV, "PAGE_BATCH", put(4 + 8 * 40 + 4096 * 5, u64(40 << 12 | 1)))],
     "LEGACY-PAGE-RESERVED": [(HVM, "PAGE_BATCH", put(_ENTRY, u64(1 << 32 | 1)))],
     "LEGACY-CHUNK": [(HVM, "VCPU_INFO", before(plain_legacy.chunk(-21)))],
     "LEGACY-VCPU-ID": [(HVM, "VCPU_INFO", put(4, u32(4096))), (HVM, "VCPU_INFO", put(4, u32(0xFFFFFFFF)))],
@@ -299,6 +300,10 @@ BREACHES: dict[str, list[tuple[Setup, str, Change]]] = {
 }
 
 
+# Those that are judged with --deep only.
+DEEP = ("LEGACY-PTE-PFN",)
+
+
 def changed(setup: Setup, name: str, change: Change) -> bytes:
     """The stream with its first piece of that name changed."""
     pieces = plain_guests.pieces(setup)
@@ -314,7 +319,7 @@ def test_breach(clause: str, number: int) -> None:
     setup, name, change = BREACHES[clause][number]
     data = changed(setup, name, change)
     form = f"{ALIASES[0]}-{8 * setup.word}"
-    reader = Reader(verifier := Verifier(), form, guest=setup.guest)
+    reader = Reader(verifier := Verifier(deep=clause in DEEP), form, guest=setup.guest)
     reader.pump.feed(data)
     reader.pump.end()
     outcome = Outcome(reader, verifier)
@@ -366,6 +371,17 @@ def test_pages_are_read_one_by_one() -> None:
     with streamfmt.open(plain_guests.saved(REMUS)) as stream:
         batches = [item for item in stream if isinstance(item, streamfmt.Record) and item.name == "PAGE_BATCH"]
     assert [batch.length for batch in batches] == [155_972, 252, 244]
+
+
+def test_configuration_decides() -> None:
+    """Where the first bytes prove nothing, the guest is the one that the configuration is for; its reader says why."""
+    begun = u64(64) + u64(5) + bytes(110)
+    for builder, guest in ((b"hvm", "hvm"), (b"linux", "pv")):
+        found = streamfmt.identify(plain_wrappers.xl(begun, b'name = "guest"\nbuilder = "' + builder + b'"\n'))
+        assert (found.guest, found.layers[-1].guest) == (guest, guest)
+    assert "by its configuration PV, though its bytes look like HVM" in found.evidence
+    assert streamfmt.identify(plain_wrappers.xl(begun, None), guest="pv").guest == "pv"
+    assert streamfmt.identify(begun).key == ""
 
 
 def test_declared() -> None:

@@ -58,7 +58,7 @@ NOTHING = {
     "empty": b"",
     "text": b"hello\n" * 20,
     "qemu": b"QEVM" + bytes(100),
-    "xend": b"LinuxGuestRecord" + bytes(64),
+    "xend of Xen 2.0": b"LinuxGuestRecord" + (65536).to_bytes(4, "little") + bytes(60),
 }
 
 
