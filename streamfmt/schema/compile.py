@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, protocol, qemu, states, xapi, xl, xl_migrate
+from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, places, protocol, qemu, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -358,9 +358,10 @@ def source(values: Mapping[str, Any] | None = None) -> str:
 
 
 def main() -> None:
-    target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tables.py")
-    with open(target, "w", encoding="utf-8") as file:
-        file.write(source())
+    for name, text in (("tables.py", source()), ("field_tables.py", places.source(_all_layouts(catalogue())))):
+        target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
+        with open(target, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

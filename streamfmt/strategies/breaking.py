@@ -9,7 +9,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from ..schema.clauses import registry
-from . import faults_containers, faults_libxc, faults_libxl, faults_lost
+from . import faults_containers, faults_legacy, faults_libxc, faults_libxl, faults_lost
 from .edits import Fault
 from .from_schema import RULES, broken_field, broken_length, broken_order
 from .sample import Sample
@@ -20,6 +20,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     **faults_libxl.FAULTS,
     **faults_containers.FAULTS,
     **faults_lost.FAULTS,
+    **faults_legacy.FAULTS,
 }
 
 
