@@ -267,12 +267,12 @@ def _against_before(row: Row) -> Row:
 
 
 # What there was at that commit.
-_OLD = frozenset(("verify", "cat | verify", "stand-in", "cat | tee | cat", "build"))
+OLD = frozenset(("verify", "cat | verify", "stand-in", "cat | tee | cat", "build"))
 # Each command with each sample once.
 ROWS = (
     *_ROWS,
     *map(
         _against_before,
-        reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in _OLD}.values()),
+        reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in OLD}.values()),
     ),
 )
