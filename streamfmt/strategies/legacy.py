@@ -22,6 +22,7 @@ _COMPRESSION = "4.2"
 _CPU = next(row for row in hvm.CONTEXT_TYPES if row.name == "CPU")
 _HEADER = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 _END = (hvm.END_TYPE, 0, b"")
+_TABLES = {row.name for row in libxc.PAGE_TYPES if row.table}
 _HVM_KINDS = ("NOTAB", "XTAB", "XALLOC", "BROKEN")
 _REGION = {"phys_offset": 0x1000, "start_addr": 0xF0000000, "size": 0x1000, "name": b"vga\0"}
 
@@ -167,7 +168,8 @@ def _memory(draw: st.DrawFn, saved: Saved) -> Iterator[Part]:
 
 def _batch(saved: Saved, entries: list[tuple[int, str]]) -> Part:
     shape = SHAPES[saved.path("PAGE_BATCH")]
-    pages = [bytes([pfn]) * libxc.PAGE_SIZE for pfn, kind in entries if kind in DATA_TYPES]
+    # An empty page table points nowhere.
+    pages = [bytes([0 if kind in _TABLES else pfn]) * libxc.PAGE_SIZE for pfn, kind in entries if kind in DATA_TYPES]
     return Part(shape.path, {"entries": [shape.codes[kind] | pfn for pfn, kind in entries], "pages": pages})
 
 
