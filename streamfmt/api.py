@@ -29,21 +29,9 @@ from .reader.page_data import PageBatch
 from .reader.reader import Reader
 from .reader.registry import DECLARED, GUESTS
 
-Form: TypeAlias = Literal[
-    "auto",
-    "libxl",
-    "libxc",
-    "legacy-64",
-    "legacy-32",
-    "back-channel",
-    "xl",
-    "xl-migrate",
-    "libvirt",
-    "xapi",
-    "xapi-legacy",
-    "xend",
-    "legacy",
-]
+_Streams: TypeAlias = Literal["auto", "libxl", "libxc", "legacy-64", "legacy-32", "back-channel"]
+_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend"]
+Form: TypeAlias = Literal[_Streams, _Files, "legacy"]
 Guest: TypeAlias = Literal["pv", "hvm"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
 T = TypeVar("T")

@@ -181,6 +181,9 @@ FORMATS = {
     'http.HEAD': '',
     'http.REPLY': '>H',
     'libxc.pte': 'Q',
+    'libxc.HVM_CONTEXT.HPET': 'QQQQQ200sQQ',
+    'libxc.HVM_CONTEXT.HPET.timers': 'QQQQ',
+    'libxc.HVM_CONTEXT.HPET.periods': 'Q',
     'libxl.XENSTORE_DATA_32': 'II',
     'libxl.XENSTORE_DATA_32.entries': 'QQQI',
     'libxl.XENSTORE_DATA_64': 'II',
@@ -362,6 +365,9 @@ SIZES = {
     'http.HEAD': 0,
     'http.REPLY': 2,
     'libxc.pte': 8,
+    'libxc.HVM_CONTEXT.HPET': 256,
+    'libxc.HVM_CONTEXT.HPET.timers': 32,
+    'libxc.HVM_CONTEXT.HPET.periods': 8,
     'libxl.XENSTORE_DATA_32': 8,
     'libxl.XENSTORE_DATA_32.entries': 28,
     'libxl.XENSTORE_DATA_64': 8,
@@ -433,6 +439,7 @@ UNITS = {
     'xend.CONFIG': (1,),
     'text.TEXT': (1,),
     'http.HEAD': (1,),
+    'libxc.HVM_CONTEXT.HPET': (32, 8),
     'libxl.XENSTORE_DATA_32': (0,),
     'libxl.XENSTORE_DATA_32.entries': (1,),
     'libxl.XENSTORE_DATA_64': (0,),
@@ -504,6 +511,7 @@ LEAST = {
     'xend.CONFIG': 0,
     'text.TEXT': 0,
     'http.HEAD': 0,
+    'libxc.HVM_CONTEXT.HPET': 1048,
     'libxl.XENSTORE_DATA_32': 8,
     'libxl.XENSTORE_DATA_32.entries': 28,
     'libxl.XENSTORE_DATA_64': 8,
@@ -641,6 +649,9 @@ PLACES = {
     'xend.header': {'magic': (0, 16), 'config_len': (16, 4)},
     'http.REPLY': {'length': (0, 2)},
     'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
+    'libxc.HVM_CONTEXT.HPET': {'capability': (0, 8), 'unused': (8, 8), 'config.other': (16, 8), 'config.legacy': (16, 8), 'config.enabled': (16, 8), 'unused_2': (24, 8), 'status': (32, 8), 'unused_3': (40, 200), 'counter': (240, 8), 'unused_4': (248, 8)},
+    'libxc.HVM_CONTEXT.HPET.timers': {'config.routes': (0, 8), 'config.other': (0, 8), 'config.fsb_capable': (0, 8), 'config.fsb': (0, 8), 'config.route': (0, 8), 'config.mode32': (0, 8), 'config.other_7': (0, 8), 'config.set_value': (0, 8), 'config.size64': (0, 8), 'config.periodic_capable': (0, 8), 'config.periodic': (0, 8), 'config.enabled': (0, 8), 'config.level': (0, 8), 'config.other_0': (0, 8), 'comparator': (8, 8), 'fsb': (16, 8), 'unused': (24, 8)},
+    'libxc.HVM_CONTEXT.HPET.periods': {'': (0, 8)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
     'libxl.XENSTORE_DATA_32.entries': {'phys_offset': (0, 8), 'start_addr': (8, 8), 'size': (16, 8), 'namelen': (24, 4)},
     'libxl.XENSTORE_DATA_64': {'version': (0, 4), 'count': (4, 4)},
@@ -939,7 +950,6 @@ SEVERITY = {
     'LEGACY-PAGE-PFN': 'error',
     'LEGACY-PAGE-TYPE': 'error',
     'LEGACY-PAGE-RESERVED': 'error',
-    'LEGACY-PTE-PFN': 'warning',
     'LEGACY-VCPU-ID': 'error',
     'LEGACY-VCPU-MAP': 'warning',
     'LEGACY-TMEM-FORM': 'error',
@@ -1173,7 +1183,6 @@ PAGE_TYPES_TABLE = frozenset([1, 2, 3, 4, 9, 10, 11, 12])
 ENTRY_TYPE_SHIFT = 60
 ENTRY_PFN_MASK = 4503599627370495
 ENTRY_RESERVED_MASK = 1148417904979476480
-ENTRY_RESERVED_SHIFT = 52
 PAGE_TYPE_PLAIN = 0
 ENTRY_TOP_BARE = b'\xd0\xe0\xf0'
 ENTRY_TOP_CLEAN = b'\x00\x10 0@\x90\xa0\xb0\xc0\xd0\xe0\xf0'
@@ -1361,7 +1370,6 @@ LEGACY_IOREQ_PARAMS = (32, 33)
 LEGACY_VCPU_FLAGS_AT = 512
 LEGACY_VCPU_ONLINE = 32
 LEGACY_TOOLSTACK_VERSION = 1
-LEGACY_EOF_FORMS = (4144,)
 TEXT = b'\t\n\r\x1b !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98\x99\x9a\x9b\x9c\x9d\x9e\x9f\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab\xac\xad\xae\xaf\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8\xb9\xba\xbb\xbc\xbd\xbe\xbf\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xcb\xcc\xcd\xce\xcf\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda\xdb\xdc\xdd\xde\xdf\xe0\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xee\xef\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa\xfb\xfc\xfd\xfe\xff'
 HEAD_LINE = b'\t !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'
 REPLY = b'\x00\x00'

@@ -69,14 +69,14 @@ def _hvm(form: str, size: int) -> str:
     return f'recipe = 1\nguest = "hvm"\nform = "{form}"\n{_memory(size // PAGE, [_HOLE])}'
 
 
-def _pv(size: int) -> str:
+def _pv(form: str, size: int) -> str:
     count = size // PAGE
     page_tables = (
         memory.Frames(batch + pfn, batch + pfn, kind)
         for batch in range(0, count, tables.BATCH_MAX)
         for pfn, kind in _TABLES.items()
     )
-    return f'recipe = 1\nguest = "pv"\nform = "libxc"\n{_memory(count, page_tables)}'
+    return f'recipe = 1\nguest = "pv"\nform = "{form}"\n{_memory(count, page_tables)}'
 
 
 def _single(size: int) -> str:
@@ -89,7 +89,9 @@ def _single(size: int) -> str:
 RECIPES: dict[str, Callable[[int], str]] = {
     "hvm": partial(_hvm, "libxc"),
     "xl": partial(_hvm, "xl"),
-    "pv": _pv,
+    "pv": partial(_pv, "libxc"),
+    "legacy": partial(_hvm, "legacy-64"),
+    "legacy-pv": partial(_pv, "legacy-64"),
     "small": lambda _: _hvm("libxc", SMALL),
     "single": _single,
 }

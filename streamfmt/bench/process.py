@@ -15,7 +15,11 @@ from ..conformance import peers
 
 COMMIT = "ee7895b"
 # By a command's name: the module that its console script calls.
-ENTRIES = {"streamfmt": "streamfmt.cli.main", "verify-stream-v2": "streamfmt.cli.verify_stream_v2"}
+ENTRIES = {
+    "streamfmt": "streamfmt.cli.main",
+    "verify-stream-v2": "streamfmt.cli.verify_stream_v2",
+    "convert-legacy-stream": "streamfmt.cli.convert_legacy_stream",
+}
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -62,8 +66,9 @@ def run(command: Sequence[str], status: int = 0) -> Run:
 def _environment(command: Sequence[str]) -> dict[str, str]:
     # What is installed has its bytecode, so what is measured gets it too.
     found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    script = peers.find_script()
-    modules = peers.script_modules(script) if script is not None and command[0] == script else _ROOT
+    scripts = peers.find_script(), peers.find_script(name=peers.CONVERTER)
+    script = next((word for word in command if word in scripts), None)
+    modules = _ROOT if script is None else peers.script_modules(script)
     found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))
     return found
 

@@ -10,6 +10,7 @@ from shlex import quote, split
 
 from .. import tables
 from ..conformance import peers
+from ..schema.clauses import SCRIPT
 from . import generate
 from .process import COMMIT, ENTRIES, NotMeasuredError, Run, before
 
@@ -18,15 +19,32 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # -- commands ---------------------------------------------------------------------------------------------------
 
 BEFORE = "before: "
-_SCRIPT = "script"
-# The words of each command.  {path} is its sample, `script` is Xen's verify-stream-v2, and our own commands are these
-# of today or, after BEFORE, those of that commit.
+# Xen's scripts, by the words that stand for them.
+_SCRIPTS = {"script": SCRIPT, "converter": peers.CONVERTER}
+# Takes what comes from a pipe without a copy, so that what is measured is what is before it.
+_DRAIN = f"{quote(sys.executable)} -ISc " + (
+    '"import os; null = os.open(os.devnull, 1); all(iter(lambda: os.splice(0, null, 1 << 20), 0))"'
+)
+_LEGACY = "-w 64 -g hvm -f libxl"
+# The words of each command.  {path} is its sample, and our own commands are these of today or, after BEFORE, those of
+# that commit.
 COMMANDS = {
     "verify": "streamfmt verify -q {path}",
     "cat | verify": """sh -c 'cat "$0" | "$@"' {path} streamfmt verify -q -""",
     "stand-in": "verify-stream-v2 -q -i {path}",
     # A pipeline's exit status is its last command's; a tee that fails takes the shell with it.
     "cat | tee | cat": """sh -c '{ cat "$0" | "$@" || kill $$; } | cat' {path} streamfmt tee -q""",
+    "convert": f"convert-legacy-stream -i {{path}} -o {{path}}.out {_LEGACY}",
+    "convert-pv": "convert-legacy-stream -i {path} -o {path}.out -w 64 -g pv -f libxl",
+    "convert | drain": f"""sh -c '{{ "$@" || kill $$; }} | {_DRAIN}'
+        sh convert-legacy-stream -i {{path}} -o 1 {_LEGACY}""",
+    "cat | convert | drain": f"""sh -c 'cat "$0" | {{ "$@" || kill $$; }} | {_DRAIN}'
+        {{path}} convert-legacy-stream -i 0 -o 1 {_LEGACY}""",
+    "converter": f"converter -i {{path}} -o {{path}}.out {_LEGACY}",
+    "converter-pv": "converter -i {path} -o {path}.out -w 64 -g pv -f libxl",
+    "converter | drain": f"""sh -c '{{ "$@" || kill $$; }} | {_DRAIN}' sh converter -i {{path}} -o 1 {_LEGACY}""",
+    "cat | converter | drain": f"""sh -c 'cat "$0" | {{ "$@" || kill $$; }} | {_DRAIN}'
+        {{path}} converter -i 0 -o 1 {_LEGACY}""",
     "build": "streamfmt build {path}.toml -o {path}.out",
     "script": "script -q -f libxc -i {path}",
     "script -f xl": "script -q -f xl -i {path}",
@@ -42,10 +60,10 @@ def command(name: str, path: str) -> list[str]:
     """A command on the sample at `path`.  Raises NotMeasuredError."""
     found: list[str] = []
     for word in split(COMMANDS[name.removeprefix(BEFORE)]):
-        if word == _SCRIPT:
-            script = peers.find_script()
+        if word in _SCRIPTS:
+            script = peers.find_script(name=_SCRIPTS[word])
             if script is None:
-                raise NotMeasuredError("verify-stream-v2 is not installed (make peers)")
+                raise NotMeasuredError(f"{_SCRIPTS[word]} is not installed (make peers)")
             found.append(script)
         elif word not in ENTRIES:
             found.append(word.replace("{path}", path))
@@ -128,6 +146,8 @@ SAMPLES: dict[str, tuple[str, int | None]] = {
     "tiny": ("bare", 64),
     "context": ("context", 128 * MIB),
     "built": ("xl", None),
+    "old": ("legacy", None),
+    "old-pv": ("legacy-pv", None),
     "small": ("small", 64 * KIB),
     **{name: (name, 64 * MIB) for name in generate.BAD},
 }
@@ -172,6 +192,54 @@ _ROWS = (
         for name, (clause, _, _) in generate.BAD.items()
     ),
     Row("build", "HVM on tmpfs, build / cp", "build", "cp", "built", (_ratio(1.3),), memory=True),
+    Row(
+        "convert",
+        "legacy HVM, file to file / convert-legacy-stream",
+        "convert",
+        "converter",
+        "old",
+        (_ratio(0.9),),
+        memory=True,
+    ),
+    Row("convert-cp", "legacy HVM, file to file / cp", "convert", "cp", "old", (_ratio(1.15),), memory=True),
+    Row(
+        "convert-pipe",
+        "legacy HVM, file to pipe / convert-legacy-stream",
+        "convert | drain",
+        "converter | drain",
+        "old",
+        (_ratio(0.25),),
+        memory=True,
+    ),
+    Row(
+        "convert-pipes",
+        "legacy HVM, pipe to pipe / convert-legacy-stream",
+        "cat | convert | drain",
+        "cat | converter | drain",
+        "old",
+        (_ratio(0.35),),
+        memory=True,
+    ),
+    Row("convert-memory", "legacy HVM / bare interpreter", "convert", "python", "old", (_memory(),), 0.5, memory=True),
+    Row(
+        "convert-pv",
+        "legacy PV, file to file / convert-legacy-stream",
+        "convert-pv",
+        "converter-pv",
+        "old-pv",
+        (_ratio(0.9),),
+        memory=True,
+    ),
+    Row(
+        "convert-pv-memory",
+        "legacy PV / bare interpreter",
+        "convert-pv",
+        "python",
+        "old-pv",
+        (_memory(1 / MIB),),
+        0.5,
+        memory=True,
+    ),
     Row("small", "HVM guest / verify-stream-v2", "verify", "script", "small", (_ratio(0.75, any_size=True),), 4),
     Row("stand-in", "HVM guest, ours / verify-stream-v2", "stand-in", "script", "small", (_ratio(1.0),), 4),
     Row("start", "HVM guest / python -c pass", "verify", "python", "small", (_EXTRA,), 4),
@@ -188,8 +256,13 @@ def _against_before(row: Row) -> Row:
     return replace(row, key=key, about=about, other=BEFORE + row.ours, figures=(figure,), beside="")
 
 
+# What there was at that commit.
+_OLD = frozenset(("verify", "cat | verify", "stand-in", "cat | tee | cat", "build"))
 # Each command with each sample once.
 ROWS = (
     *_ROWS,
-    *map(_against_before, reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold}.values())),
+    *map(
+        _against_before,
+        reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in _OLD}.values()),
+    ),
 )

@@ -45,7 +45,7 @@ _LIMITS = {
     tables.LEGACY_PAGE_BATCH: ("LEGACY-BATCH-COUNT", "count", tables.LEGACY_BATCH_MAX),
     tables.LEGACY_VCPU_INFO: ("LEGACY-VCPU-ID", "max_vcpu_id", tables.LEGACY_VCPU_ID_MAX),
     tables.LEGACY_UNMAPPED: ("LEGACY-UNMAPPED", "count", tables.LEGACY_UNMAPPED_MAX),
-    tables.LEGACY_VCPU_XSAVE: ("LEGACY-XSAVE-SIZE", "size", tables.LEGACY_XSAVE_MAX),
+    tables.LEGACY_VCPU_XSAVE: ("LEGACY-LENGTH", "size", tables.LEGACY_XSAVE_MAX),
     **dict.fromkeys(
         (
             tables.LEGACY_COMPRESSED_DATA,

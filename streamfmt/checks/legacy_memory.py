@@ -24,7 +24,6 @@ _TABLES = tables.TABLE_LEVELS
 _KNOWN = tables.LEGACY_TYPES
 _UNTYPED = {"pv": "types 5 to 7 are no page types", "hvm": "an HVM guest has no such type"}
 _PLAIN = (tables.PAGE_TYPE_PLAIN, tables.LEGACY_PAGEDTAB)
-_WIDE = max(tables.VCPU_CONTEXT_SIZES)
 # Levels of a 32-bit guest with PAE.
 _PAE = min(levels for _, levels in tables.PV_COMBINATIONS)
 
@@ -53,12 +52,6 @@ def batch(checks: Checks, body: Body) -> Program:
         checks.memory.note(as_image(entries), checks.facts.p2m_size - 1)
     if checks.facts.compressed:
         load("checks.legacy_compressed:announce")(checks, data)
-    # The entries of page tables of a 32-bit guest may have 4 bytes: nothing here says that it has PAE.
-    elif checks.context.deep and checks.memory is not None and checks.facts.width == _WIDE:
-        carried = [kind >> 4 for kind in types if kind >> 4 not in tables.LEGACY_NO_DATA]
-        found = [place for place, kind in enumerate(carried) if kind in _TABLES]
-        last = checks.facts.p2m_size - 1
-        yield from load("checks.page_data:judge_tables")(checks, body, last, found, "LEGACY-PTE-PFN")
 
 
 def _entries(checks: Checks, record: Record, entries: Sequence[int], at: int) -> None:

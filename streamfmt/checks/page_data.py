@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from ..reader.pump import Program
-    from .layer import Checks as Layer
     from .libxc import Checks
     from .pv_memory import Memory
 
@@ -168,13 +167,11 @@ def _body(checks: Checks, body: Body) -> Program:
         first, before = first + len(entries), walk.pages
     memory = checks.memory
     if _conclude(checks, record, walk) and page_tables and memory is not None and memory.end_pfn is not None:
-        yield from judge_tables(checks, body, memory.end_pfn, page_tables, "LIBXC-PTE-PFN")
+        yield from _page_tables(checks, body, memory.end_pfn, page_tables)
 
 
-def judge_tables(
-    checks: Layer, body: Body, end: int, page_tables: Sequence[int], clause: str
-) -> Generator[int, int, None]:
-    """--deep: present entries of page tables, those pages from here on, point inside the guest."""
+def _page_tables(checks: Checks, body: Body, end: int, page_tables: Sequence[int]) -> Generator[int, int, None]:
+    """--deep: present entries of page tables point inside the guest."""
     shift, mask = tables.PTE_PFN
     size = tables.SIZES[_PTE]
     start = body.at
@@ -188,10 +185,10 @@ def judge_tables(
             pfn, where = pte >> shift & mask, at + size * slot
             if not pte & tables.PTE_PRESENT or pfn <= end:
                 continue
-            if not checks.context.findings.full(clause, body.record, where):
+            if not checks.context.findings.full("LIBXC-PTE-PFN", body.record, where):
                 message = f"page {page} of the record is a page table whose slot {slot} points to frame {pfn:#x}"
                 message += f", the guest's last is {end:#x}"
                 expected, prefix = f"at most {end:#x}", f"pages[{page}][{slot}]."
                 checks.context.report_field(
-                    clause, body.record, "pfn", message, expected, f"{pfn:#x}", _PTE, where, prefix
+                    "LIBXC-PTE-PFN", body.record, "pfn", message, expected, f"{pfn:#x}", _PTE, where, prefix
                 )

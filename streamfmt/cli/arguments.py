@@ -25,7 +25,7 @@ class NotPlainError(Exception):
 
 
 # What a plain option may be declared with, by its action; any other keyword makes it argparse's.
-_TAKEN = {"action", "choices", "const", "default", "dest", "help", "metavar"}
+_TAKEN = {"action", "choices", "const", "default", "dest", "help", "metavar", "type"}
 
 
 class Plain:
@@ -36,6 +36,9 @@ class Plain:
         # By its name: where an option's value goes, what is declared of it, and the group that it is alone of.
         self.options: dict[str, tuple[str, dict[str, Any], Plain | None]] = {}
         self.files = ""
+        # Words that are no options, each with a name of its own, if there are such; the last may be left out.
+        self.places: list[str] = []
+        self.needed = 0
         self._group: Plain | None = None
 
     def add_mutually_exclusive_group(self) -> Plain:
@@ -45,9 +48,7 @@ class Plain:
 
     def add_argument(self, *names: str, **how: Any) -> None:
         if not names[0].startswith("-"):
-            if how.keys() - {"help", "metavar"} != {"nargs"} or how["nargs"] != "+" or self.files or self._group:
-                raise NotPlainError
-            self.files = names[0]
+            self._place(names[0], how)
             return
         dest = how.get("dest") or next((n for n in names if n.startswith("--")), names[0]).lstrip("-").replace("-", "_")
         action = how.get("action", "store")
@@ -56,6 +57,22 @@ class Plain:
             raise NotPlainError
         self.defaults.setdefault(dest, default)
         self.options |= dict.fromkeys(names, (dest, how, self._group))
+
+    def _place(self, name: str, how: dict[str, Any]) -> None:
+        """Declare words that are no options."""
+        nargs = how.get("nargs")
+        if how.keys() - {"help", "metavar", "nargs"} or self.files or self._group or nargs not in (None, "?", "+"):
+            raise NotPlainError
+        if nargs == "+":
+            if self.places:
+                raise NotPlainError
+            self.files = name
+            return
+        if self.needed < len(self.places):
+            raise NotPlainError  # after one that may be left out
+        self.places.append(name)
+        self.needed += nargs is None
+        self.defaults[name] = None
 
     def add_subparsers(self, **_: Any) -> ModuleType:
         raise NotPlainError
@@ -82,7 +99,12 @@ class Plain:
             dest, how, group = self.options[word]
             if group is not None and groups.setdefault(group, word) != word:
                 raise NotPlainError
-            values[dest] = _value(how, rest)
+            value = _value(how, rest)
+            values[dest] = [*(values[dest] or ()), value] if how.get("action") == "append" else value
+        if self.places:
+            if not self.needed <= len(files) <= len(self.places):
+                raise NotPlainError
+            return Values(values | dict(zip(self.places, files, strict=False)))
         if bool(files) != bool(self.files):
             raise NotPlainError
         return Values(values | ({self.files: files} if files else {}))
@@ -98,8 +120,17 @@ def _value(how: dict[str, Any], rest: Any) -> Any:
     if action == "store_const":
         return how["const"]
     word = next(rest, "--")
-    if action != "store" or (word[:1] == "-" and word != "-") or word not in how.get("choices", (word,)):
+    if (
+        action not in ("store", "append")
+        or (word[:1] == "-" and word != "-")
+        or word not in how.get("choices", (word,))
+    ):
         raise NotPlainError
+    if "type" in how:
+        try:
+            return how["type"](word)
+        except Exception:
+            raise NotPlainError from None  # argparse says what is wrong
     return word
 
 
@@ -112,4 +143,6 @@ def parse(verb: str, module: ModuleType, words: Sequence[str]) -> Any:
     except NotPlainError:
         from .parser import inner
 
-        return inner(verb, module).parse_args(words)
+        parser = inner(verb, module)
+        # Options may stand between words of which the last may be left out.
+        return parser.parse_intermixed_args(words) if plain.needed < len(plain.places) else parser.parse_args(words)

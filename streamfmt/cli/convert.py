@@ -1,8 +1,9 @@
 """Convert a stream to what current releases of Xen read and write.
 
-A libxc image of version 2 becomes one of version 3.  What is around it stays
-as it is, byte for byte.  The output appears when it is complete, and a stream
-that breaks a rule is refused before that.
+A libxc image of version 2 becomes one of version 3, and a legacy stream a libxl
+stream with such an image.  What is around it stays as it is, byte for byte, but
+for a flag that says what follows.  The output appears when it is complete, and
+a stream that breaks a rule is refused before that.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import sys
 from ..convert import describe
 from ..convert.part import Options
 from ..convert.run import Result, convert
+from ..convert.wrappers import EMULATORS, WRAPPERS, Wrapper
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
+from ..reader.configuration import WORDS, parse
 from . import inputs
 from .verify import add_ignore, severities
 
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   streamfmt convert old.sav new.sav
+  streamfmt convert --guest pv --width 32 xen3.sav new.sav
   streamfmt convert --repair guest.sav mended.sav
+  streamfmt convert --container xl --allow-loss suspend.vdi guest.sav
   zcat old.sav.gz | streamfmt convert - - | ssh host xl restore /dev/stdin
 
 A pipe is read once, so what it has is refused only when that shows: if the
@@ -61,6 +66,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="flatten",
         help="make a plain stream of a checkpointed legacy stream (default), or keep its checkpoints",
     )
+    parser.add_argument(
+        "--container",
+        choices=tuple(WRAPPERS),
+        help="put the stream into another wrapper, or none, and leave its contents as they are",
+    )
+    parser.add_argument(
+        "--configuration", metavar="FILE", help="with --container: the guest's configuration to put beside it"
+    )
+    parser.add_argument(
+        "--emulator",
+        choices=tuple(EMULATORS),
+        default=next(iter(EMULATORS)),
+        help="with --container: which QEMU the state in a XAPI image is of (default: %(default)s)",
+    )
     parser.add_argument("--allow-loss", action="store_true", help="convert even if something is lost, and list it")
     add_ignore(parser)
     parser.add_argument("--report", metavar="FILE", help="write the report to a file instead of printing it")
@@ -85,7 +104,10 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
-            result = convert(fd, lambda: _opened(args.output), _options(args), inputs.Progress)
+            result = convert(fd, lambda: _opened(args.output), _options(args, fd), inputs.Progress)
+    except _UsageError as error:
+        print(f"streamfmt convert: error: {error}", file=sys.stderr)
+        return 2
     except UnreadableError as error:
         inputs.complain(args.input, f"cannot read: {error}")
         return 3
@@ -98,7 +120,31 @@ def run(args: argparse.Namespace) -> int:
     return _report(result, args)
 
 
-def _options(args: argparse.Namespace) -> Options:
+class _UsageError(Exception):
+    """The command is used wrongly; the message says how."""
+
+
+def _wrapper(args: argparse.Namespace, fd: int) -> Wrapper | None:
+    """What the stream is to be put into, if its wrapper is to change.  Raises _UsageError."""
+    if args.container is None:
+        return None
+    from time import gmtime, strftime, time
+
+    kind = WRAPPERS[args.container]
+    try:
+        given = None if args.configuration is None else inputs.configuration(args.configuration)
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
+    if given is not None and (form := parse(given.lstrip()[:1]).form) not in kind.forms:
+        wanted = " or ".join(WORDS[form] for form in kind.forms)
+        takes = f"has {wanted}, not {WORDS[form]}" if kind.forms else "has no configuration"
+        raise _UsageError(f"--configuration: {args.container} {takes}")
+    found = os.fstat(fd)
+    saved = gmtime(found.st_mtime if stat.S_ISREG(found.st_mode) else time())
+    return kind(given, args.emulator, strftime("%Y%m%dT%H:%M:%SZ", saved))
+
+
+def _options(args: argparse.Namespace, fd: int) -> Options:
     return Options(
         f"legacy-{args.width}" if args.width else args.form,
         args.repair,
@@ -107,6 +153,7 @@ def _options(args: argparse.Namespace) -> Options:
         allow_loss=args.allow_loss,
         wrapped=None if args.to is None else TARGETS[args.to],
         keeping=args.checkpoints == "keep",
+        wrapper=_wrapper(args, fd),
     )
 
 
@@ -114,6 +161,10 @@ def _refusal(args: argparse.Namespace) -> str:
     """Why it would be wrong to begin, if it would."""
     if args.output == "-" and sys.stdout.isatty():
         return "standard output is a terminal; give OUTPUT a file, or a pipe"
+    if args.container is None and args.configuration is not None:
+        return "--configuration needs --container; streamfmt edit changes that of a file"
+    if args.container is not None and (args.repair or args.to):
+        return "--container leaves contents as they are, so it excludes --repair and --to: convert twice"
     return ""
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..reader.failure import Failure
     from .line import Line
 
+    Driver = Callable[[Driven, Source, Callable[[int], None] | None], None]
     J = TypeVar("J")
     # A reader, what is driven with it, and what both are for.
     Job: TypeAlias = tuple[Reader, Driven, J]
@@ -66,13 +67,13 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_reader(name: str, reader: Reader, driven: Driven | None = None) -> Failure | None:
-    """Run `reader`, or what is `driven` with it, on the input called `name` to its end.
+def run_reader(name: str, reader: Reader, driven: Driven | None = None, by: Driver = drive) -> Failure | None:
+    """Run `reader`, or what is `driven` with it, on the input called `name` to its end; `by` is what drives it.
 
     Returns why it did not come there, if so.
     """
     with Input(name) as given:
-        failure = attempt(reader, lambda: given.drive(driven or reader.pump, given.source(reader)))
+        failure = attempt(reader, lambda: given.drive(driven or reader.pump, given.source(reader), by))
     reader.close()
     return failure
 
@@ -159,10 +160,10 @@ class Input:
         return self.whole(reader)
 
     @staticmethod
-    def drive(driven: Driven, source: Source) -> None:
-        """Drive it to the source's end, or until it wants no more.  Raises as `io.sources.drive` does."""
+    def drive(driven: Driven, source: Source, by: Driver = drive) -> None:
+        """Drive it `by` that to the source's end, or until it wants no more.  Raises as `io.sources.drive` does."""
         with Stoppable(), Progress(source.size) as progress:
-            drive(driven, source, progress)
+            by(driven, source, progress)
 
 
 def attempt(reader: Reader, act: Callable[[], None]) -> Failure | None:
@@ -259,6 +260,22 @@ class Progress:
 def colour(output: TextIO | None = None) -> bool:
     """Whether the output (standard output, if none is given) is a terminal, and plain text was not asked for."""
     return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+# The longest configuration that is put into a file, in bytes.
+CONFIGURATION_MAX = 16 << 20
+
+
+def configuration(path: str) -> bytes:
+    """The text of a guest's configuration in a file, without a NUL at its end.  Raises ValueError."""
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            data = file.read(CONFIGURATION_MAX + 1)
+    except OSError as error:
+        raise ValueError(f"--configuration {shown(path)}: cannot read: {error.strerror or error}") from None
+    if not data or len(data) > CONFIGURATION_MAX:
+        raise ValueError(f"--configuration {shown(path)}: {'it is too long' if data else 'it is empty'}")
+    return data.removesuffix(b"\0")
 
 
 def near(names: Iterable[str], *wanted: str, most: int = 3, cutoff: float = 0.5) -> str:

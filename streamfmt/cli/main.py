@@ -26,6 +26,8 @@ VERBS = {
     "build": "build a stream from a recipe",
     "corpus": "list, show, check, build or pack the corpus of streams",
     "fuzz": "test your own reader on generated streams",
+    "extract": "take a part out of a file: configuration, inner stream, a state",
+    "edit": "change the configuration, a flag or a field of a file",
     "explain": "explain a rule, a record or a line of a log, and what readers do",
 }
 UNREADABLE = 3

@@ -18,10 +18,11 @@ from ..reader.identify import by_magic, neighbour
 from ..reader.reader import Reader
 from ..render.text import finding_lines, summary
 from . import inputs
+from .drop_in import Log, UsageError, name_of, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program, Window
@@ -57,10 +58,6 @@ _BIG_ENDIAN = ("LIBXL-HDR-ENDIAN", "LIBXC-IHDR-ENDIAN")
 _BEGINNINGS = ("LIBXC-IHDR-MARKER", "LIBXL-HDR-IDENT", "XL-MAGIC")
 # Fields wider than this are content.
 _NUMBER_MAX = 8
-
-
-class UsageError(Exception):
-    """What is wrong with the arguments."""
 
 
 class Options:
@@ -107,44 +104,6 @@ def options(arguments: Sequence[str]) -> list[tuple[str, str]]:
         return gnu_getopt(list(arguments), "hi:vqf:", LONG)[0]
     except GetoptError as error:
         raise UsageError(str(error)) from error
-
-
-class Log:
-    """Where words go: what -v asks for to standard output, errors to standard error; with --syslog, there as well."""
-
-    def __init__(self, verbose: bool, quiet: bool, syslog: bool) -> None:
-        self.verbose = verbose and not quiet
-        self.quiet = quiet
-        self._send: Callable[[str, str], None] | None = _syslog() if syslog else None
-
-    def info(self, text: str) -> None:
-        if not self.verbose:
-            return
-        if self._send is not None:
-            self._send("LOG_INFO", text)
-        elif sys.stdout is None:
-            raise OSError("standard output is closed")
-        else:
-            print(text, flush=True)
-
-    def error(self, text: str) -> None:
-        if self.quiet:
-            return
-        if self._send is not None:
-            self._send("LOG_ERR", text)
-        print(text, file=sys.stderr)
-
-
-def _syslog() -> Callable[[str, str], None]:
-    import syslog  # not in every Python
-
-    syslog.openlog(PROGRAM, syslog.LOG_PID)
-
-    def send(level: str, text: str) -> None:
-        for line in text.splitlines():
-            syslog.syslog(getattr(syslog, level), line)
-
-    return send
 
 
 class Summary(Verifier):
@@ -214,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"{USAGE}\n{PROGRAM}: error: {error}", file=sys.stderr)
         return FAILED
-    log = Log(options.verbose, options.quiet, options.syslog)
+    log = Log(PROGRAM, options.verbose, options.quiet, options.syslog)
     severity = tables.SEVERITY | dict.fromkeys(tables.SCRIPT_REJECTS, "error")
     if options.big_endian:
         severity |= dict.fromkeys(_BIG_ENDIAN, "note")
@@ -225,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(USAGE + HELP, end="", flush=True)
             return GOOD
         _read(options.input, reader)
-        return _verdict(Outcome(reader, verifier), reader.window, _name(options.input), log)
+        return _verdict(Outcome(reader, verifier), reader.window, name_of(options.input), log)
     except OSError as error:
         log.error(f"Script Error:\ncannot write: {reason(error)}")
     except KeyboardInterrupt:
@@ -235,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ..reader.failure import fault
 
         if isinstance(error, UnreadableError):
-            log.error(f"Stream Error:\n{_name(options.input)}: cannot read: {error}")
+            log.error(f"Stream Error:\n{name_of(options.input)}: cannot read: {error}")
             return BAD
         log.error(f"Script Error:\n{fault(error)}")
     return FAILED
@@ -280,28 +239,12 @@ def _advice(outcome: Outcome, window: Window) -> list[str]:
     return [f"  looks like: {found.name}{advice}"]
 
 
-def _number(given: str) -> int | None:
-    """The descriptor that the argument of -i is, if it is one."""
-    try:
-        return int(given)
-    except ValueError:
-        return None
-
-
-def _name(given: str) -> str:
-    """What to call the input."""
-    number = _number(given)
-    if number is None:
-        return inputs.shown(given) if given != "-" else "file -"
-    return f"descriptor {number}" if number else "standard input"
-
-
 def _read(given: str, reader: Reader) -> None:
     """Run the reader on a descriptor or a file; a descriptor is left at the byte after the stream's END.
 
     Raises UnreadableError.
     """
-    number, opened = _number(given), -1
+    number, opened = number_of(given), -1
     try:
         if number is None:
             opened = os.open(given, os.O_RDONLY)

@@ -1,1 +1,1 @@
-"""Converting streams: from legacy to new, from old versions to newer, and mending what released writers got wrong."""
+"""Streams changed on their way: parts taken out, fields changed, wrappers exchanged, old versions made new ones."""

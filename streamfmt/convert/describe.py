@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 from ..checks.findings import SEVERITIES
 from ..render.text import finding_lines, summary, times
 from .rules import LOST, MENDABLE, RULES
@@ -29,34 +27,43 @@ def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
         if not result.sound:
             lines += [line for _, line in finding_lines(outcome, severities=SEVERITIES[:1])]
         else:
-            lines += _lines(result.report if result.done else result.unfit)
-    return "\n".join([*lines, *_wrapped(_last(result, source, target))]) + "\n"
+            lines += listed(result.report if result.done else result.unfit)
+    return "\n".join([*lines, *last(result, source, target)]) + "\n"
 
 
-def _lines(lines: Iterable[Line]) -> list[str]:
+def listed(lines: Iterable[Line]) -> list[str]:
     """What was done, or is in the way: each with its rule and why."""
     found = []
     for line in lines:
         often = f", {times(line.count)}" if line.count > 1 else ""
-        found += _wrapped(f"  {line.kind:<8}  {line.text}{often}")
+        found += wrapped(f"  {line.kind:<8}  {line.text}{often}")
         why = f"{line.rule}: {RULES[line.rule].why}"
-        found += wrap(why, _COLUMNS, initial_indent=_MARGIN, subsequent_indent=_MARGIN, break_on_hyphens=False)
+        found += wrapped(_MARGIN + why)
     return found
 
 
-def _wrapped(line: str) -> list[str]:
+def wrapped(line: str) -> list[str]:
+    """A line of a report, as several where it is too long for one."""
+    if len(line) <= _COLUMNS:
+        return [line]
+    from textwrap import wrap  # most lines need none
+
     return wrap(line, _COLUMNS, subsequent_indent=_MARGIN, break_on_hyphens=False)
 
 
+def last(result: Result, source: str, target: str, hints: bool = True) -> list[str]:
+    """The end of a report: what there is now, or why there is nothing; and with `hints` what may be done about it."""
+    return wrapped(_last(result, source, target) + (_hint(result) if hints and not result.done else ""))
+
+
 def _last(result: Result, source: str, target: str) -> str:
-    """The last line: what there is now, or why there is nothing."""
     report = result.report
     if result.done:
         lost = f"{len(report.lost)} things are lost" if report.lost else "nothing is lost"
         done = "converted" if list(report) else "copied, there was nothing to convert or mend"
         return f"{target}: {done}; {result.written:,} bytes, {lost}"
     kept = f"{target} has the first part of the result, which is of no use" if result.begun else "there is no output"
-    return f"{source}: {_why(result, target)}; {kept}{_hint(result)}"
+    return f"{source}: {_why(result, target)}; {kept}"
 
 
 def _why(result: Result, target: str) -> str:

@@ -99,6 +99,9 @@ class Part(part.Part):
     # -- events ---------------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        bits = 8 * tables.SIZES[path]
+        if self.conversion.options.width not in (None, bits):
+            self.conversion.unfit("REFUSE-WIDTH", at, f"{bits} bits")
         self.conversion.plan.turn(at, False)
         self.order.begins(at)
         self.put(at, records.stream_header() if self.order.wrapped else b"")
@@ -116,8 +119,7 @@ class Part(part.Part):
 
     def pages(self, run: Run) -> None:
         if not self.order.over:
-            end = run.offset + run.size
-            load(f"{_MEMORY}entries")(self, run.offset, run.raw(), end - run.pages * tables.PAGE_SIZE, end)
+            load(f"{_MEMORY}run")(self, run.offset, run.data(), run.offset + run.size, run.pages)
 
     def checkpoint(self, at: int) -> None:
         self.order.checkpoint(at)

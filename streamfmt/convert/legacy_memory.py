@@ -6,7 +6,7 @@ from struct import pack, unpack
 
 from .. import tables
 from ..reader.events import LIST_PIECE
-from ..reader.legacy_pages import CODES, COUNT, as_image
+from ..reader.legacy_pages import CODES, COUNT, TOP, as_image
 from . import records
 from .compressed import Decoder, UnknownPageError
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _TYPE, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _LEVELS = dict(tables.PV_COMBINATIONS)
+# The byte of an entry that has its type, where that is an ordinary page's.
+_ORDINARY = bytes(range(1 << 4))
+_ENTRY = tables.UNITS["libxc.PAGE_DATA"][0]
 _FRAME = tables.UNITS["libxc.X86_PV_P2M_FRAMES"][0]
 
 
@@ -58,6 +61,23 @@ def batch(part: Part, record: Record) -> Program:
     if len(raw) == word * count:
         found = as_image(unpack(f"<{count}{CODES[word]}", raw))
         entries(part, record.offset, found, body.at, record.end)
+
+
+def run(part: Part, at: int, data: bytes, stop: int, pages: int) -> None:
+    """A clean batch at `at` with these entries, as the stream has them, and pages up to `stop`.
+
+    Where all are ordinary pages, as nearly all batches are, the entries of a 64-bit toolstack are those of an image.
+    """
+    start = stop - pages * tables.PAGE_SIZE
+    word = part.facts.word
+    plain = word == _ENTRY and not data[TOP::word].translate(None, _ORDINARY)
+    if plain and not part.facts.compressed and not part.informed:
+        part.put(at, records.batch_of(data, pages))
+        part.copy(start, stop)
+        part.note("MAP-PAGES", at)
+        return
+    found = unpack(f"<{len(data) // word}{CODES[word]}", data)
+    entries(part, at, found if plain else as_image(found), start, stop)
 
 
 def entries(part: Part, at: int, found: Sequence[int], start: int, stop: int) -> None:

@@ -135,10 +135,9 @@ def xsave(part: Part, record: Record) -> None:
     """Extended processor state of the vcpu before, without its mask and length."""
     start = record.offset + tables.SIZES[record.path]
     size = record.end - start
-    if 0 < size < _XCR0:
-        part.conversion.unfit("REFUSE-XSAVE", record.offset)
-    elif size != part.facts.xsave - tables.SIZES[record.path]:
+    if size >= _XCR0 and size != part.facts.xsave - tables.SIZES[record.path]:
         part.note("LEGACY-XSAVE-SIZE", record.offset)
+        part.conversion.mends("LEGACY-XSAVE-SIZE")
     if size:
         _of_vcpu(part, record, tables.LIBXC_X86_PV_VCPU_XSAVE, start)
 

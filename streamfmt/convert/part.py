@@ -6,7 +6,6 @@ Each layer's row names the class that converts it, if there is anything to conve
 from __future__ import annotations
 
 from .. import tables
-from ..checks.findings import SEVERITIES
 from ..errors import UnfitError
 from ..reader.events import Sink
 from ..reader.registry import load
@@ -15,13 +14,14 @@ from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from ..io.copying import Plan
     from ..reader.events import Layer, Record, Run
     from ..reader.identify import Identity
     from ..reader.pump import Program
+    from .wrappers import Wrapper
 
 
 class Part:
@@ -64,8 +64,10 @@ class Options:
     """What a conversion is to do.
 
     `form` and `guest` say how to read the input, `severity` what breaches weigh.  `repair` if breaches are to be mended
-    that released writers are known for, `allow_loss` if things may be lost.  `wrapped` says whether images of legacy
-    streams come in libxl streams, None if that goes by what is around them; `keeping` if their checkpoints are kept.
+    that released writers are known for, `allow_loss` if things may be lost, or the rules by which some may.  `wrapped`
+    says whether images of legacy streams come in libxl streams, None if that goes by what is around them; `keeping` if
+    their checkpoints are kept; `width` is that of the toolstack that saved them, if nothing else will do.  With `exact`
+    no byte is read after the stream.  With a `wrapper` the stream is put into that, and its contents stay.
     """
 
     def __init__(
@@ -75,19 +77,25 @@ class Options:
         severity: Mapping[str, str] = tables.SEVERITY,
         *,
         guest: str | None = None,
-        allow_loss: bool = False,
+        allow_loss: bool | Collection[str] = False,
         wrapped: bool | None = None,
         keeping: bool = False,
         device_model: bool = True,
+        wrapper: Wrapper | None = None,
+        width: int | None = None,
+        exact: bool = False,
     ) -> None:
         self.form = form
         self.guest = guest
         self.repair = repair
-        self.severity = {**severity, **dict.fromkeys(MENDED_ANYWAY, SEVERITIES[-1])}
+        self.severity = severity
         self.allow_loss = allow_loss
         self.wrapped = wrapped
         self.keeping = keeping
         self.device_model = device_model
+        self.wrapper = wrapper
+        self.width = width
+        self.exact = exact
 
 
 class Conversion(Sink):
@@ -127,7 +135,7 @@ class Conversion(Sink):
 
     def mends(self, clause: str) -> None:
         """A breach has been found that is mended."""
-        if self.repair:
+        if self.repair or clause in MENDED_ANYWAY:
             self.mended[clause] = self.mended.get(clause, 0) + 1
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
@@ -155,4 +163,6 @@ class Conversion(Sink):
         self.part(layer).trailing(at, count)
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
+        if self.options.width and identity.key and not identity.width:
+            self.unfit("REFUSE-NEW", at, identity.name)
         self.part(layer).inner(at, identity)

@@ -9,6 +9,7 @@ from .. import tables
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Literal
 
 _RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
 _ENTRY, _PAGE = tables.UNITS["libxc.PAGE_DATA"]
@@ -20,15 +21,15 @@ PADDED = 8
 def fixed(path: str, order: str, **values: int) -> bytes:
     """The fixed fields of a layout: those given, what the others have to be if that is one value, else 0."""
     raw = bytearray(tables.SIZES[path])
-    word = "big" if order == ">" else "little"
+    word: Literal["big", "little"] = "big" if order == ">" else "little"
     for _, _, place, size, shift, _, _, allowed in tables.RULES.get(path, ()):
         if isinstance(allowed, bytes):
             raw[place : place + size] = allowed
         elif len(allowed) == 1:
-            raw[place : place + size] = (allowed[0] << shift).to_bytes(size, word)  # type: ignore[arg-type] # either
+            raw[place : place + size] = (allowed[0] << shift).to_bytes(size, word)
     for name, value in values.items():
         place, size = tables.PLACES[path][name]
-        raw[place : place + size] = value.to_bytes(size, word)  # type: ignore[arg-type] # either
+        raw[place : place + size] = value.to_bytes(size, word)
     return bytes(raw)
 
 
@@ -67,6 +68,12 @@ def batch(entries: Sequence[int], pages: int) -> bytes:
     """How a PAGE_DATA record begins, as far as its pages."""
     length = tables.SIZES["libxc.PAGE_DATA"] + _ENTRY * len(entries) + _PAGE * pages
     return header(tables.LIBXC_PAGE_DATA, length) + pack(f"<II{len(entries)}Q", len(entries), 0, *entries)
+
+
+def batch_of(entries: bytes, pages: int) -> bytes:
+    """The same of entries as they are in a record."""
+    length = tables.SIZES["libxc.PAGE_DATA"] + len(entries) + _PAGE * pages
+    return header(tables.LIBXC_PAGE_DATA, length) + pack("<II", len(entries) // _ENTRY, 0) + entries
 
 
 def params(values: Iterable[tuple[int, int]]) -> bytes:

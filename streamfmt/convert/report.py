@@ -6,7 +6,7 @@ from .rules import KINDS, LOST, REFUSED, RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from typing import Any
 
 
@@ -59,9 +59,13 @@ class Report:
     def __iter__(self) -> Iterator[Line]:
         return iter(sorted(self._lines.values(), key=lambda line: KINDS.index(line.kind)))
 
-    def unfit(self, allow_loss: bool = False) -> list[Line]:
-        """What is in the way of any output: what is refused, and what would be lost unless that may be."""
-        return [line for line in self if line.kind == REFUSED or (line.kind == LOST and not allow_loss)]
+    def unfit(self, allow_loss: bool | Collection[str] = False) -> list[Line]:
+        """What is in the way of any output: what is refused, and what would be lost unless that may be.
+
+        That may be if `allow_loss`, or for the rules that it names.
+        """
+        allowed = RULES if allow_loss is True else allow_loss or ()
+        return [line for line in self if line.kind == REFUSED or (line.kind == LOST and line.rule not in allowed)]
 
     @property
     def lost(self) -> list[Line]:

@@ -48,6 +48,22 @@ RULES = {
     "COLO-DIRTY-HDR": Rule(
         MENDED, "8 zeros between a dirty list's header and its frames", "secondaries of Xen 4.18 and later write them"
     ),
+    "WRAPPER": Rule(CHANGED, "the wrapper", "--container asks for it"),
+    "LIBXL": Rule(INSERTED, "a libxl stream around the image", "it is what is wrapped elsewhere"),
+    "XENOPS": Rule(INSERTED, "XENOPS with the time and the word size", "xenopsd needs one: see --configuration"),
+    "EMULATOR": Rule(INSERTED, "which emulator the state is of", "a XAPI image does not say: see --emulator"),
+    "CONFIGURATION": Rule(
+        LOST, "the guest's configuration", "the new wrapper has another form for it, or no place: see --configuration"
+    ),
+    "CONFIGURATION-GIVEN": Rule(CHANGED, "the guest's configuration", "another was given with --configuration"),
+    "XENSTORE": Rule(LOST, "the device model's xenstore keys", "a XAPI image has no place for them"),
+    "EMULATOR-ID": Rule(LOST, "which emulator the state is of", "a XAPI image does not say that: see --emulator"),
+    "LEGACY-BIT": Rule(LOST, "the mark of a converted legacy stream", "a XAPI image has no place for it"),
+    "VARSTORE": Rule(LOST, "the guest's UEFI variables", "a libxl stream has no place for them"),
+    "VTPM": Rule(LOST, "the state of a virtual TPM", "a libxl stream has no place for it"),
+    "HANDSHAKE": Rule(DROPPED, "what a capture has around the stream", "it is no part of the stream"),
+    "AFTER-END": Rule(DROPPED, "what follows the end", "known tools leave it there, and it means nothing"),
+    "AFTER-END-UNKNOWN": Rule(LOST, "what follows the end", "nothing is known of it"),
     "LIBXL-EMUXS-OMIT": Rule(MENDED, "EMULATOR_XENSTORE_DATA without pairs left out", "writers leave it out"),
     "MAP-HEADER": Rule(MAPPED, "p2m_size to the image's headers", "a legacy stream has no headers of its own"),
     "MAP-PV-INFO": Rule(MAPPED, "extended info to X86_PV_INFO", "of its blocks only the guest's width matters"),
@@ -94,14 +110,25 @@ RULES = {
     "LOSE-TMEM": Rule(LOST, "transcendent memory", "Xen 4.13 and later have none"),
     "LOSE-TOOLSTACK": Rule(LOST, "TOOLSTACK", "only a libxl stream of an HVM guest has xenstore keys"),
     "LOSE-UNMAPPED": Rule(LOST, "that pages which were sent were freed", "they stay allocated; no record frees pages"),
+    "REFUSE-CHECKPOINTS": Rule(
+        REFUSED, "checkpointed stream", "its image lies in pieces, and a XAPI image has it in one"
+    ),
+    "REFUSE-SECOND": Rule(REFUSED, "second image", "a libxl stream has one"),
+    "REFUSE-RECORD": Rule(REFUSED, "record without a place in a libxl stream", "only what follows it knows its end"),
+    "REFUSE-XML": Rule(REFUSED, "libvirt file without the guest's XML", "libvirt needs it: see --configuration"),
+    "REFUSE-LEGACY": Rule(REFUSED, "legacy stream in a XAPI image", "no release reads it there: convert it first"),
+    "XAPI-QEMU-MAX": Rule(REFUSED, "device model's state of over 1,048,576 bytes", "xenopsd takes no more"),
     "REFUSE-LEVELS": Rule(
         REFUSED, "32-bit PV guest without PAE", "its page tables have two levels; Xen has none since 4.3"
     ),
     "REFUSE-BASE": Rule(
         REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
     ),
-    "REFUSE-XSAVE": Rule(REFUSED, "XSAVE state without xcr0 and xcr0_accum", "receivers take no less than these"),
     "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
+    "REFUSE-WIDTH": Rule(
+        REFUSED, "stream of a toolstack of another width than declared", "its first bytes show which; declare that one"
+    ),
+    "REFUSE-NEW": Rule(REFUSED, "stream that is no legacy one", "current releases read it as it is"),
     "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
 }
 # Breaches that converting mends by itself.

@@ -20,6 +20,7 @@ from ..reader.both import Both
 from ..reader.failure import failed
 from ..reader.reader import Reader
 from .part import Conversion, Options
+from .rules import MENDED_ANYWAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Result:
         self.written = 0
         self.failure: Failure | None = None
         self.begun = False
+        self.head = b""
 
     @property
     def accepted(self) -> bool:
@@ -62,8 +64,8 @@ class Result:
     def sound(self) -> bool:
         """Whether the input conforms, apart from what is mended."""
         outcome = self.outcome
-        if outcome.conforms:
-            return True
+        if outcome.conforms or (self.unfit and not outcome.errors and outcome.failure is None):
+            return True  # what is in the way may have been met first
         severity = outcome.verifier.findings.severity
         left = [name for name, count in outcome.counts.items() if count > self.mended.get(name, 0)]
         whole = outcome.verifier.complete and outcome.verifier.unjudged is None and outcome.failure is None
@@ -80,6 +82,10 @@ class Result:
         return max(int(not self.accepted), self.failure.status if self.failure else 0)
 
 
+# How much of an input shows what it is.
+_HEAD = 256 << 10
+
+
 class _Nowhere(Plan):
     """A plan that nothing comes of."""
 
@@ -94,7 +100,7 @@ class _Judge(Verifier):
         before = len(self.findings.kept)
         super().report(*words, **more)
         for finding in self.findings.kept[before:]:
-            if finding.severity == "error":
+            if finding.severity == "error" and finding.clause not in MENDED_ANYWAY:
                 raise RefusedError(finding)
 
 
@@ -104,7 +110,8 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
     Raises UnreadableError and UnwritableError if an input or output cannot even be opened.
     """
     try:
-        twice = stat.S_ISREG(os.fstat(fd).st_mode)
+        kind = os.fstat(fd).st_mode
+        twice = stat.S_ISREG(kind) or stat.S_ISBLK(kind)
     except OSError as error:
         raise UnreadableError(reason(error)) from error
     if twice or not options.repair:
@@ -113,6 +120,17 @@ def convert(fd: int, open_output: Callable[[], Output], options: Options, progre
 
     with kept(fd) as file:
         return _surveyed(file, open_output, options, progress)
+
+
+def _conversion(
+    options: Options, plan: Plan, facts: dict[Any, Any] | None = None, surveying: bool = False
+) -> Conversion:
+    """What converts: the contents, or the wrapper."""
+    if options.wrapper is None:
+        return Conversion(options, plan, facts, surveying)
+    from .containers import Rewrapping  # most conversions are of contents
+
+    return Rewrapping(options, plan, options.wrapper, surveying)
 
 
 def _both(judge: Verifier, conversion: Conversion) -> Both:
@@ -124,29 +142,30 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
     """Convert a file, after a look at all of it."""
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
-    survey = Conversion(options, _Nowhere(), surveying=True)
-    reader = Reader(_both(verifier, survey), options.form, guest=options.guest)
+    survey = _conversion(options, _Nowhere(), surveying=True)
+    reader = Reader(_both(verifier, survey), options.form, options.exact, options.guest)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
     result = Result(Outcome(reader, verifier, failure=failure), survey)
     if not result.done:
+        result.head = os.pread(fd, _HEAD, start) if failure is None else b""
         return result
     os.lseek(fd, start, os.SEEK_SET)
-    conversion = Conversion(options, Plan(), survey.facts)
+    conversion = _conversion(options, Plan(), survey.facts)
     result.report = conversion.report
 
     def judged(failure: Failure | None) -> Result:
         result.failure = failure
         return result
 
-    reader = Reader(conversion, options.form, guest=options.guest)
+    reader = Reader(conversion, options.form, options.exact, options.guest)
     return _write(reader, conversion.plan, fd, open_output, progress, judged)
 
 
 def _at_once(fd: int, open_output: Callable[[], Output], options: Options, progress: Progress) -> Result:
     """Convert what can only be read once."""
     judge = _Judge(severity=options.severity)
-    conversion = Conversion(options, Plan())
-    reader = Reader(_both(judge, conversion), options.form, guest=options.guest)
+    conversion = _conversion(options, Plan())
+    reader = Reader(_both(judge, conversion), options.form, options.exact, options.guest)
 
     def judged(failure: Failure | None) -> Result:
         ours = failure is not None and failure.kind == "unwritable"
@@ -170,16 +189,18 @@ def _write(
         out = open_output()
     except OSError as error:
         raise UnwritableError(reason(error)) from error
-    written = 0
+    written, head = 0, b""
 
     def copy(source: Source, update: Callable[[int], None] | None) -> None:
-        nonlocal written
+        nonlocal written, head
         copying = Copying(source, out, plan)
         try:
             copying.run(reader.pump, update)
-            copying.rest(reader.window, update)
+            if not reader.exact:
+                copying.rest(reader.window, update)
         finally:
-            written = copying.written
+            written, window = copying.written, reader.window
+            head = b"" if window.base else bytes(window.view[: min(window.hi, _HEAD)])
 
     try:
         result = judged(_run(reader, fd, progress, copy))
@@ -191,7 +212,7 @@ def _write(
     except BaseException:
         out.abort()
         raise
-    result.written = written
+    result.written, result.head = written, head
     if not result.done:
         result.begun = not out.atomic and written > out.pending
         out.abort()

@@ -2,9 +2,8 @@
 
 A consumer of the reader's events (a Sink) keeps a :class:`Plan` of what becomes of the stream's bytes, by their offsets
 in it, and :func:`copy` carries that out while it drives the reader's pump.  So a consumer never handles what it copies:
-what the reader skips, a guest's pages above all, the kernel moves into a pipe or socket, and one buffer, the reader's
-window, takes to a file: that is as fast as copy_file_range() where no blocks can be shared, as when bytes move by less
-than a block, and faster than splice() from a pipe.
+what the reader skips, a guest's pages above all, the kernel moves into a pipe or socket, and from file to file.  From a
+pipe to a file one buffer, the reader's window, takes them: that is faster than splice().
 """
 
 from __future__ import annotations
@@ -263,4 +262,5 @@ def _mover(fd: int, out: int) -> Mover | None:
         if stat.S_ISFIFO(kind):
             widen(each)
     # Into a file the kernel writes what a pipe holds page by page, which takes twice as long as one buffer does.
-    return Mover(*kinds) if stat.S_ISFIFO(kinds[1]) or stat.S_ISSOCK(kinds[1]) else None
+    moved = stat.S_ISFIFO(kinds[1]) or stat.S_ISSOCK(kinds[1]) or all(map(stat.S_ISREG, kinds))
+    return Mover(*kinds) if moved else None

@@ -6,24 +6,27 @@ Large buffers are handed to the system where they lie, many in one call; small o
 from __future__ import annotations
 
 import os
-import select
-import socket
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
 from contextlib import contextmanager
-from typing import Protocol, TypeAlias
 
-from ..codec.content import Buffer
 from .beside import Beside
+from .sources import wait
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Protocol, TypeAlias
 
-class Writable(Protocol):
-    """A binary file object, or anything that is written to like one."""
+    from ..codec.content import Buffer
 
-    def write(self, data: Buffer, /) -> int | None: ...
+    class Writable(Protocol):
+        """A binary file object, or anything that is written to like one."""
 
+        def write(self, data: Buffer, /) -> int | None: ...
 
-Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
+    Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
 
 # What the system takes in one call (UIO_MAXIOV), and from where on small buffers are worth one.
 _MANY = 1024
@@ -156,9 +159,7 @@ def send(vectored: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer],
         try:
             sent = vectored(some)
         except BlockingIOError:
-            ready = select.poll()
-            ready.register(fd, select.POLLOUT)
-            ready.poll()
+            wait(fd, writing=True)
             continue
         for buffer in some:
             if sent < len(buffer):
@@ -187,10 +188,13 @@ def output(target: Target) -> Output:
         return FileOutput(target)
     if isinstance(target, int):
         return Output(to_descriptor(target), target)
-    if isinstance(target, socket.socket):
-        return Output(lambda buffers: send(target.sendmsg, buffers, target.fileno()), target.fileno())
+    # Whoever has a socket has loaded its module, which takes long.
+    if "socket" in sys.modules and isinstance(target, sys.modules["socket"].socket):
+        sock: socket.socket = target
+        return Output(lambda buffers: send(sock.sendmsg, buffers, sock.fileno()), sock.fileno())
     if callable(getattr(target, "write", None)):
-        return Output(lambda buffers: _to_object(target, buffers))
+        file: Any = target
+        return Output(lambda buffers: _to_object(file, buffers))
     raise TypeError(f"a path, descriptor, socket or binary file object is wanted, not {type(target).__name__}")
 
 

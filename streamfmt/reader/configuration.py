@@ -104,5 +104,7 @@ def parse(data: bytes, length: int = 0) -> Configuration:
 
 # What has a parser for each form.
 _READERS = "reader.configuration_forms:READERS"
+# What they are called.
+WORDS = {"json": "JSON", "text": "xl's text", "xml": "XML", "sexpr": "an S-expression"}
 # Forms by the first character of their texts.
 _FORMS = {b"{": "json", b"<": "xml", b"(": "sexpr"}

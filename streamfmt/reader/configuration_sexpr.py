@@ -30,7 +30,7 @@ def _sexpr_unescape(found: re.Match[bytes]) -> bytes:
     return b"" if found[3] else _SEXPR_ESCAPES.get(found[4], found[4])
 
 
-def _lists(data: bytes) -> tuple[list[Any], str]:
+def lists(data: bytes) -> tuple[list[Any], str]:
     """The lists and atoms of a text, as lists and bytes; and why reading stopped."""
     import re
 
@@ -72,7 +72,7 @@ def _pairs(items: Iterable[Any]) -> dict[str, Any]:
 
 def read(data: bytes, into: Configuration) -> str:
     """A XENOPS record of XAPI, whose vm_str is the guest; or xend's (domain ...)."""
-    top, error = _lists(data)
+    top, error = lists(data)
     items = top[0] if top and isinstance(top[0], list) else []
     if items[:1] == [b"domain"]:
         _xend(items, into)
@@ -80,7 +80,7 @@ def read(data: bytes, into: Configuration) -> str:
     outer = _pairs(items)
     guest = outer.get("vm_str")
     if isinstance(guest, str):
-        top, inner = _lists(guest.encode())
+        top, inner = lists(guest.encode())
         _xapi(_pairs(top[0] if top and isinstance(top[0], list) else []), into)
         return error or (inner and f"in vm_str {inner}")
     return error

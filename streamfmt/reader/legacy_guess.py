@@ -81,6 +81,9 @@ def guess_legacy(
         return word * 8, guest, "; ".join([*notes, f"declared {guest.upper()}"])
     if not declared and max((trial.points for trial in left.values()), default=0) < STRONG:
         return None
+    first = int.from_bytes(head[word : word + 4], "little", signed=True)
+    if declared and not left and first in CHUNKS:
+        return word * 8, "hvm", "; ".join([*notes, f"chunk {first} comes first: HVM guest"])
     if len(left) != 1:
         ways = " and as ".join(f"{of.upper()} ({', '.join(trial.notes)})" for of, trial in left.items())
         reads = f"reads as {ways}, and nothing in {len(head):,} bytes decides" if left else "reads as no guest's stream"

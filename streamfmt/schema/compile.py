@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, protocol, qemu, states, xapi, xl, xl_migrate
+from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, places, protocol, qemu, states, xapi, xl, xl_migrate
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -255,7 +255,6 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "ENTRY_TYPE_SHIFT": entry["type"].shift,
         "ENTRY_PFN_MASK": (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift,
         "ENTRY_RESERVED_MASK": (1 << entry["reserved"].bits) - 1 << entry["reserved"].shift,
-        "ENTRY_RESERVED_SHIFT": entry["reserved"].shift,
         "PAGE_TYPE_PLAIN": libxc.PAGE_TYPES[0].code,
         "ENTRY_TOP_BARE": bytes(sorted(bare)),
         "ENTRY_TOP_CLEAN": bytes(sorted(data | bare)),
@@ -359,9 +358,10 @@ def source(values: Mapping[str, Any] | None = None) -> str:
 
 
 def main() -> None:
-    target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tables.py")
-    with open(target, "w", encoding="utf-8") as file:
-        file.write(source())
+    for name, text in (("tables.py", source()), ("field_tables.py", places.source(_all_layouts(catalogue())))):
+        target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
+        with open(target, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

@@ -86,4 +86,3 @@ IOREQ_PARAMS = tuple(legacy.PARAMS[code] for code in IOREQ_PAIR)
 # readers set it where no map of vcpus says so.
 VCPU_FLAGS_AT, VCPU_ONLINE = 512, 1 << 5
 TOOLSTACK_VERSION = 1
-EOF_FORMS = tuple(code for code, _, length, _ in SIGNATURES if not length)

@@ -20,6 +20,13 @@ from ..cli.main import VERBS
 MODULES: dict[str, ModuleType] = {verb: import_module(f"streamfmt.cli.{verb}") for verb in VERBS}
 # Verbs that are read without argparse where their words are plain.
 QUICK = ("identify", "verify", "tee")
+EDITING = (
+    ("extract", ["a", "libxc"]),
+    ("extract", ["--raw", "a", "libxc", "-o", "b"]),
+    ("extract", ["a", "--list"]),
+    ("edit", ["a", "--set", "x=1", "--set", "y=2", "--in-place"]),
+    ("edit", ["--editor", "a", "-o", "b"]),
+)
 _STRAY = ("a", "b", "", "-", "--", "-x", "--x", "-1", "-qq", "--no", "--help", "-h", "--format=json", "--stri", "libxc")
 
 
@@ -81,6 +88,22 @@ def test_what_people_type_is_plain(verb: str, monkeypatch: pytest.MonkeyPatch) -
         assert vars(arguments.parse(verb, MODULES[verb], words)) is not None
 
 
+@pytest.mark.parametrize(("verb", "words"), EDITING)
+def test_words_with_places_are_plain(verb: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """So are words that each have a name, and options that may be repeated."""
+    expected = vars(parser.inner(verb, MODULES[verb]).parse_args(words))
+    monkeypatch.setattr(parser, "inner", None)
+
+    assert vars(arguments.parse(verb, MODULES[verb], words)) == expected
+
+
+def test_options_between_words() -> None:
+    """A word that may be left out may come after options, too."""
+    found = arguments.parse("extract", MODULES["extract"], ["a", "--raw", "libxc"])
+
+    assert (found.file, found.part, found.how) == ("a", "libxc", "raw")
+
+
 _KNOWN = {verb: list(_single_options(verb)) for verb in QUICK}
 
 
@@ -89,8 +112,6 @@ _KNOWN = {verb: list(_single_options(verb)) for verb in QUICK}
     [
         {"nargs": "?"},
         {"nargs": 2},
-        {"type": int},
-        {"action": "append"},
         {"action": "count"},
         {"action": "store_false"},
         {"required": True},

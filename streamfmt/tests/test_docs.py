@@ -23,11 +23,15 @@ import streamfmt
 
 ROOT = Path(streamfmt.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"streamfmt": "-m streamfmt", "verify-stream-v2": "-m streamfmt.cli.verify_stream_v2", "python": ""}
+COMMANDS = {
+    "streamfmt": "-m streamfmt",
+    "verify-stream-v2": "-m streamfmt.cli.verify_stream_v2",
+    "convert-legacy-stream": "-m streamfmt.cli.convert_legacy_stream",
+    "python": "",
+}
+NAMES = "|".join(COMMANDS)
 # Files on the left of a pipe are in the corpus, or examples of a page.
-RUNNABLE = re.compile(
-    r"((?:zcat|head -c \d+) (?:corpus|docs/examples)/\S+ \| )?(streamfmt|verify-stream-v2|python) [^|]*$"
-)
+RUNNABLE = re.compile(rf"((?:zcat|head -c \d+) (?:corpus|docs/examples)/\S+ \| )?({NAMES}) [^|]*$")
 PROGRAM = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
@@ -59,7 +63,7 @@ def pattern(output: str) -> str:
 @pytest.mark.parametrize(("page", "command", "output"), EXAMPLES, ids=[f"{p}:{c}" for p, c, _ in EXAMPLES])
 def test_example(page: str, command: str, output: str) -> None:
     """Running the command in the checkout prints what the page shows."""
-    before, name, arguments = re.split(r"(streamfmt|verify-stream-v2|python)(?= )", command, maxsplit=1)
+    before, name, arguments = re.split(rf"({NAMES})(?= )", command, maxsplit=1)
     words = f"{before}{shlex.quote(sys.executable)} {COMMANDS[name]}{arguments}"
     errors = subprocess.STDOUT if ">" in command else subprocess.DEVNULL
     done = subprocess.run(words, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
@@ -112,6 +116,7 @@ def test_there_are_examples() -> None:
         "fuzz.md",
         "tee.md",
         "compatibility.md",
+        "convert-legacy-stream.md",
         "recipes.md",
     } <= {page for page, _, _ in EXAMPLES}
 

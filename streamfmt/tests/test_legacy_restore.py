@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ..cli.convert_legacy_stream import main
 from ..conformance import converters
 from ..conformance.converters import options
 from ..conformance.host import LIBXLPEER, Host
@@ -116,6 +118,63 @@ def test_another_converter(here: Host, tmp_path: Path) -> None:
     assert words[:4:2] == ["--in", "--out"]
     assert all(word.isdigit() for word in words[1:4:2])
     assert words[4:] == ["--width", "64", "--guest", "hvm", "--format", "libxl"]
+
+
+def ours(folder: Path) -> str:
+    """Our convert-legacy-stream as a console script, which leaves word that it was started."""
+    path = folder / "convert-legacy-stream"
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom streamfmt.cli.convert_legacy_stream import entry\n"
+        f"open({str(folder / 'started')!r}, 'w').write(' '.join(sys.argv[1:]))\nentry()\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+# Guests that Xen's converter cannot take: without extended info, checkpointed and compressed, QEMU's older record.
+OLDER = {
+    "pv of 3.1": Setup("3.1", "pv", vcpus=(0, 1)),
+    "pv of 3.0": Setup("3.0.2", "pv", vcpus=(0,), highest=None),
+    "hvm of 3.4": Setup("3.4", "hvm"),
+    "hvm of remus": Setup("4.4", "hvm", checkpoints=2, compressed=True),
+}
+
+
+@pytest.mark.parametrize("name", ["hvm", *OLDER])
+def test_libxl_restores_by_ours(here: Host, name: str, tmp_path: Path) -> None:
+    """Ours is started by LIBXL_CONVERT_HELPER, and the guest is the same; those too that Xen's cannot take."""
+    setup = (GUESTS | OLDER)[name]
+    stream = saved(setup)
+    found = restore(here, f"{setup.guest}-legacy", stream, ours(tmp_path))
+
+    assert found.verdict.verdict == "accept", found.verdict
+    assert "--guest" in (tmp_path / "started").read_text()
+    assert unlike(plain_memory_legacy.read(stream, 8, setup.guest), found) == []
+
+
+def test_xl_restores_by_ours(here: Host, tmp_path: Path) -> None:
+    """A whole file of xl 4.0.1 to 4.4 by way of -x beforehand, and by itself."""
+    setup = GUESTS["pv"]
+    file = plain_wrappers.xl(saved(setup), CONFIGURATION % setup.guest.encode())
+    source, result = tmp_path / "old", tmp_path / "new"
+    source.write_bytes(file)
+    words = ["-x", "-i", str(source), "-o", str(result), "-w", "64", "-g", setup.guest, "-f", "libxl"]
+    assert main(words) == 0
+    for data, started in ((file, True), (result.read_bytes(), False)):
+        (tmp_path / "started").unlink(missing_ok=True)
+        found = restore(here, f"xl-{setup.guest}", data, ours(tmp_path))
+        assert found.verdict.verdict == "accept", found.verdict
+        assert (tmp_path / "started").exists() == started
+        assert unlike(plain_memory_legacy.read(saved(setup), 8, setup.guest), found) == []
+
+
+def test_libxl_heeds_what_ours_refuses(here: Host, tmp_path: Path) -> None:
+    """A stream that breaks a rule at its end is no guest afterwards."""
+    stream = saved(GUESTS["hvm"])
+    at = stream.index(b"DeviceModelRecord") + 25
+    found = restore(here, "hvm-legacy", stream[:at] + b"X" + stream[at + 1 :], ours(tmp_path))
+
+    assert found.verdict.verdict in ("reject", "crash")
 
 
 def test_a_converter_that_fails(here: Host, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from streamfmt import tables
 
 from ..checks.verifier import Verifier
 from ..cli import verify_stream_v2
-from ..cli.verify_stream_v2 import PROGRAM, UsageError, main
+from ..cli.drop_in import UsageError
+from ..cli.verify_stream_v2 import PROGRAM, main
 from ..writer import Draft, unknown
 from .support.corpus import BREAKING
 from .support.good_streams import GOOD

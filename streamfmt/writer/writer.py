@@ -17,7 +17,7 @@ from ..checks.verifier import Verifier
 from ..codec.content import Buffer, Content, pieces, span
 from ..codec.decode import fixed, layouts
 from ..errors import BreachError
-from ..io.outputs import Target, output
+from ..io.outputs import output
 from ..reader.items import Header
 from ..reader.reader import Reader
 from ..reader.registry import FORMS, ROWS
@@ -28,6 +28,7 @@ from .draft import ANNOUNCING, Draft, batches
 from .part import CARRIERS, HEADERS, RECORDS, Part, header, record, size
 
 if TYPE_CHECKING:
+    from ..io.outputs import Target
     from ..reader.pump import Pump
 
     class Record(Protocol):

@@ -1,0 +1,325 @@
+"""Change the configuration, a header's flag or one field of a file.
+
+The file itself is changed only with --in-place.  An edit after which a rule is broken that was not broken before is
+refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from ..convert.edit import Edit
+from ..convert.places import UnknownError
+from ..errors import FieldError, StreamError, UnreadableError, UnwritableError
+from ..io.sources import compressed, reason
+from ..reader.identify import COMPRESSED_HEAD
+from . import inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from ..checks.findings import Finding
+
+EXAMPLES = """paths:
+  xl.header.mandatory_flags.json          a field of a header
+  libxc.HVM_PARAMS.HPET_ENABLED           a parameter, by its name
+  HVM_CONTEXT.HPET.timers[0].config.periodic
+                                          a bit of an entry of Xen's context
+  X86_TSC_INFO[1].khz                     of the second such record
+  record[12].khz                          of the record that show lists as 12
+  HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal
+
+examples:
+  streamfmt edit guest.sav --set xl.header.mandatory_flags.json=1 --in-place
+  streamfmt edit old.sav --set-config 'disks[0].pdev_path=/dev/b' -o new.sav
+  streamfmt edit guest.sav --editor -o new.sav
+  streamfmt edit guest.sav --set HVM_PARAMS.HPET_ENABLED=0 --dry-run
+
+exit status: 0 changed; 1 the file breaks off, or is not a stream we read;
+2 wrong usage, or the edit would break a rule; 3 could not read or write;
+130 interrupted, 143 terminated
+"""
+# The longest value that is printed whole, in bytes.
+_SHOWN = 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="file to edit: a regular file or a block device, not compressed")
+    parser.add_argument(
+        "--set",
+        dest="fields",
+        metavar="PATH=VALUE",
+        type=_assignment,
+        action="append",
+        default=[],
+        help="give a field a value; may be repeated",
+    )
+    parser.add_argument(
+        "--set-config", dest="keys", metavar="KEY=VALUE", type=_assignment, action="append", default=[],
+        help="change a value of the guest's configuration, of JSON or xl's text; may be repeated",
+    )  # fmt: skip
+    whole = parser.add_mutually_exclusive_group()
+    whole.add_argument("--configuration", metavar="FILE", help="put in another configuration; - is standard input")
+    whole.add_argument("--editor", action="store_true", help="edit the configuration in $VISUAL or $EDITOR")
+    parser.add_argument("-o", "--output", metavar="NEW", help="write the changed file here; it may exist")
+    parser.add_argument(
+        "--in-place", action="store_true", help="change the file itself: only the bytes named, if its length stays"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
+    parser.add_argument("--force", action="store_true", help="break rules, if need be; they are printed")
+    parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
+    inputs.add_form(parser)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equal, value = text.partition("=")
+    if not equal or not name:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+class _UsageError(Exception):
+    """The command is used wrongly; the message says how."""
+
+
+def run(args: argparse.Namespace) -> int:
+    name = args.file
+    try:
+        fd = _opened(args)
+    except _UsageError as error:
+        print(f"streamfmt edit: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        inputs.complain(name, f"cannot {'write' if args.in_place else 'read'}: {reason(error)}")
+        return 3
+    try:
+        with inputs.Writing():
+            return _edit(args, fd)
+    except _UsageError as error:
+        print(f"streamfmt edit: error: {error}", file=sys.stderr)
+        return 2
+    except FieldError as error:
+        hint = inputs.near(error.known, error.name, most=2) if isinstance(error, UnknownError) else ""
+        inputs.complain(name, f"{error}{hint}")
+        return 2
+    except StreamError as error:
+        inputs.complain(name, error)
+        return 1
+    except UnreadableError as error:
+        inputs.complain(name, f"cannot read: {error}")
+        return 3
+    except UnwritableError as error:
+        inputs.complain(args.output or name, f"cannot write: {error}")
+        return 3
+    except OSError as error:
+        inputs.complain(os.fsdecode(error.filename or args.output or name), f"cannot write: {reason(error)}")
+        return 3
+    finally:
+        os.close(fd)
+
+
+def _opened(args: argparse.Namespace) -> int:
+    """The file's descriptor.  Raises _UsageError, and OSError."""
+    if args.file == "-":
+        raise _UsageError("standard input cannot be edited; save it to a file first")
+    if not (args.fields or args.keys or args.configuration or args.editor):
+        raise _UsageError("nothing to change; use --set, --set-config, --configuration or --editor")
+    if bool(args.output) + args.in_place + args.dry_run != 1:
+        raise _UsageError("say where the change goes: one of --in-place, -o NEW and --dry-run")
+    if args.output == "-":
+        raise _UsageError("-o takes the name of a file; standard output is none")
+    fd = os.open(args.file, (os.O_RDWR if args.in_place else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(21, "it is a directory")
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+            raise _UsageError(f"{inputs.shown(args.file)} is a pipe or the like; save it to a file first")
+        if key := compressed(os.pread(fd, COMPRESSED_HEAD, 0)):
+            raise _UsageError(f"{inputs.shown(args.file)} is compressed with {key}; decompress it first")
+        if args.output and _is(fd, args.output):
+            raise _UsageError("-o is the file itself; to change that, use --in-place")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
+
+
+def _edit(args: argparse.Namespace, fd: int) -> int:
+    edit = Edit(fd, args.form, args.guest)
+    edit.make(args.fields, _rewrite(args))
+    broken = edit.breaches()
+    if broken and not args.force:
+        for finding in broken:
+            inputs.complain(args.file, _breach(finding))
+        print(
+            f"streamfmt: nothing was changed; streamfmt explain {broken[0].clause} explains the rule,"
+            " and --force breaks it",
+            file=sys.stderr,
+        )
+        return 2
+    if edit.splices and not args.dry_run:  # worked out before anything is written
+        if args.in_place and edit.fits:
+            _in_place(fd, edit)
+        elif args.in_place and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _UsageError("the length changes, which a device cannot take; use -o NEW")
+        else:
+            _to_new(args.output or args.file, fd, edit)
+    _report(args, edit, broken)
+    return 0
+
+
+def _breach(finding: Finding) -> str:
+    return f"{finding.clause} at {finding.offset}: {finding.message}"
+
+
+# -- the configuration ----------------------------------------------------------------------------------------------
+
+
+def _rewrite(args: argparse.Namespace) -> Callable[[bytes], bytes] | None:
+    """What makes the new configuration of the old one, if it is to change."""
+    if not (args.keys or args.configuration or args.editor):
+        return None
+    try:
+        given = inputs.configuration(args.configuration) if args.configuration else None
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
+
+    def rewrite(text: bytes) -> bytes:
+        if given is not None:
+            text = given
+        if args.editor:
+            text = _edited(text)
+        if args.keys:
+            from ..convert.source_text import put
+
+            for key, value in args.keys:
+                text = put(text, key, value)
+        return text
+
+    return rewrite
+
+
+def _edited(text: bytes) -> bytes:
+    """The text as an editor leaves it.  Raises _UsageError."""
+    import shlex
+    import subprocess
+    from tempfile import NamedTemporaryFile
+
+    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    with NamedTemporaryFile(prefix="streamfmt-", suffix=".txt") as file:
+        file.write(text)
+        file.flush()
+        try:
+            status = subprocess.run([*words, file.name], check=False).returncode
+        except OSError as error:
+            raise _UsageError(f"{words[0]}: cannot be run: {reason(error)}") from error
+        if status:
+            raise _UsageError(f"{words[0]} ended with status {status}; nothing was changed")
+        with open(file.name, "rb") as edited:  # editors put a new file in the place of the old
+            new = edited.read()
+    # Editors end the last line, which need not have been one.
+    return new if text.endswith(b"\n") else new.removesuffix(b"\n")
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+def _in_place(fd: int, edit: Edit) -> None:
+    """Overwrite the bytes that change, one stretch after another, and have the disk take them.
+
+    No signal comes between: what leaves some old and some new is a crash of the system, and the same command again
+    makes all of them new.
+    """
+    from signal import SIG_BLOCK, SIG_SETMASK, SIGHUP, SIGINT, SIGTERM, pthread_sigmask
+
+    from ..io.spliced import overwrite
+
+    before = pthread_sigmask(SIG_BLOCK, (SIGHUP, SIGINT, SIGTERM))
+    try:
+        for start, _, data in edit.splices:
+            overwrite(fd, start, data)
+        os.fsync(fd)
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+def _to_new(path: str, fd: int, edit: Edit) -> None:
+    """A new file with the changes, which gets its name when it is complete."""
+    from ..io.outputs import FileOutput
+    from ..io.spliced import Spliced
+
+    out = FileOutput(path)
+    try:
+        with inputs.Progress(edit.size) as progress:
+            Spliced(fd, edit.size, edit.splices).write(out.fd, progress)
+    except BaseException:
+        out.abort()
+        raise
+    out.finish()
+
+
+# -- the report -----------------------------------------------------------------------------------------------------
+
+
+def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None:
+    """What has changed, or would."""
+    if args.json:
+        from json import dumps
+
+        print(dumps(_as_dict(args, edit, broken)))
+        return
+    for finding in broken:
+        print(f"  breaks {_breach(finding)}")
+    for made in edit.changes:
+        words = f"  {made.words}" if made.words else ""
+        print(f"  {made.what} at {made.start} ({made.start:#x}):{words}")
+        if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
+            print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}")
+    splices = edit.splices
+    count = sum(len(data) for _, _, data in splices)
+    if not splices:
+        how = "nothing changes: all that is as asked for already"
+    elif args.dry_run:
+        how = f"{count:,} bytes would change, {'in place' if edit.fits else 'in a new file'}"
+    else:
+        how = f"{count:,} bytes changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
+    print(f"{inputs.shown(args.file)}: {how}")
+
+
+def _as_dict(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> dict[str, object]:
+    """The report as plain values, as in spec/json/edit.json."""
+    from ..reader.identification import named
+
+    return {
+        "format": "streamfmt-edit-1",
+        **named(args.file),
+        "dry_run": args.dry_run,
+        "in_place": edit.fits and not args.output,
+        "changes": [
+            {
+                "what": made.what,
+                "offset": made.start,
+                "length": len(made.old),
+                "before": made.old.hex(),
+                "after": made.data.hex(),
+                "words": made.words,
+            }
+            for made in edit.changes
+        ],
+        "ranges": [{"offset": start, "length": stop - start, "bytes": len(data)} for start, stop, data in edit.splices],
+        "breaks": [finding.as_dict() for finding in broken],
+    }

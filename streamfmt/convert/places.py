@@ -1,0 +1,165 @@
+"""Fields of a stream by their paths, as people write them: "xl.header.mandatory_flags.json", "HVM_PARAMS.HPET_ENABLED".
+
+A path is that of a header or a record, with its layer or without, with a number in brackets where there are several,
+and then that of a field.  "record[12]" is the record of that number, as show counts them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .. import tables
+from ..errors import FieldError
+from ..reader.items import Stops
+from ..reader.reader import Reader
+from ..reader.registry import ROWS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..reader.events import Layer, Record, Run
+    from ..reader.pump import Program
+
+_NAME = re.compile(r"([\w-]+)(?:\[(\d{1,9})\])?(?:\.|(?=@)|$)")
+_BYTES = re.compile(r"(.*)@(0[xX][0-9a-fA-F]{1,16}|\d{1,20})")
+_LAYER = re.compile(r"([\w-]+)[./]")
+# Records that a reader may hand over many at a time.
+PAGES = ("PAGE_DATA", "PAGE_BATCH")
+# A record of any type, by its number.
+ANY = "record"
+# Layers by what their headers and records are called.
+NAMES: dict[str, list[str]] = {}
+for _layer, _row in ROWS.items():
+    for _name in (*_row.headers, *tables.RECORDS[_layer].values()):
+        NAMES.setdefault(_name, []).append(_layer)
+
+
+class Target:
+    """What a path names: field `place` of header or record `name`, in `layer` if that is not "", the `number`-th.
+
+    With `at` it is the bytes from there on, in the body or, without a name, in the whole file.  `text` is the path.
+    """
+
+    __slots__ = ("at", "layer", "name", "number", "place", "text")
+
+    def __init__(self, text: str) -> None:
+        """Read a path.  Raises FieldError."""
+        self.text = text
+        self.at: int | None = None
+        self.layer = self.name = ""
+        self.number: int | None = None
+        if found := _BYTES.fullmatch(text):
+            text, self.at = found[1], int(found[2], 0)
+        if not text and self.at is not None:
+            self.place = ""
+            return
+        while (found := _LAYER.match(text)) and found[1] in ROWS and found[1] not in NAMES:
+            self.layer, text = found[1], text[found.end() :]
+        found = _NAME.match(text)
+        name = found[1] if found else text
+        if found is None or (name != ANY and self.layer not in (*NAMES.get(name, ()), "")) or name not in (ANY, *NAMES):
+            raise UnknownError(self.text, name, self.layer)
+        self.name = name
+        self.number = int(found[2]) if found[2] else None
+        self.place = text[found.end() :]
+        if not self.place and self.at is None:
+            raise FieldError(self.text, f"which field of {name}?")
+        if name == ANY and self.number is None:
+            raise FieldError(self.text, f"which record? {ANY}[0] is the first")
+
+    def fits(self, layer: Layer, name: str) -> bool:
+        """Whether a header or a record of that name in that layer may be it."""
+        return self.name == name and self.layer in ("", layer.name)
+
+
+class UnknownError(FieldError):
+    """There is no header or record of a name."""
+
+    def __init__(self, path: str, name: str, layer: str) -> None:
+        super().__init__(
+            path, f"{layer or 'no layer'} has no header or record {name}".replace("no layer has no", "there is no")
+        )
+        self.name = name
+        self.known = [known for known, layers in NAMES.items() if not layer or layer in layers]
+
+
+class Found:
+    """A header or a record where it lies: its schema `path`, and `length` bytes of its body at `body`."""
+
+    __slots__ = ("body", "layer", "length", "path", "record")
+
+    def __init__(self, layer: Layer, path: str, body: int, length: int, record: Record | None = None) -> None:
+        self.layer = layer
+        self.path = path
+        self.body = body
+        self.length = length
+        self.record = record
+
+
+class Locating(Stops):
+    """Finds headers and records in a stream: for each of `targets` the first two that it may be.
+
+    With `configuration` the records that have the guest's are found too.
+    """
+
+    def __init__(self, targets: Sequence[Target], form: str = "auto", guest: str | None = None) -> None:
+        self.reader = Reader(self, form, guest=guest)
+        self.targets = targets
+        self.found: dict[Target, list[Found]] = {target: [] for target in targets}
+        self.configurations: list[Found] = []
+        self.headers: dict[str, Found] = {}
+        self.every_page = any(target.name in (ANY, *PAGES) for target in targets)
+        self._counts: dict[Target, int] = dict.fromkeys(targets, 0)
+        self._records = 0
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        found = Found(layer, path, at, len(raw))
+        self.headers.setdefault(layer.path, found)
+        for target in self.targets:
+            if target.fits(layer, path.partition(".")[2]):
+                self._take(target, found)
+
+    def record(self, record: Record) -> Program | None:
+        number, self._records = self._records, self._records + 1
+        layer, name = record.layer, record.name
+        if record.path == layer.row.configuration and len(self.configurations) < _TWO:
+            self.configurations.append(Found(layer, record.path, record.body, record.length, record))
+        for target in self.targets:
+            if target.fits(layer, name):
+                self._take(target, Found(layer, record.path, record.body, record.length, record))
+            elif target.name == ANY and target.number == number:
+                self.found[target].append(Found(layer, record.path, record.body, record.length, record))
+        return None
+
+    def pages(self, run: Run) -> None:
+        self._records += run.count
+
+    def _take(self, target: Target, found: Found) -> None:
+        count = self._counts[target]
+        self._counts[target] = count + 1
+        if target.number in (None, count) and len(self.found[target]) < _TWO:
+            self.found[target].append(found)
+
+    def the(self, target: Target) -> Found:
+        """The one that a target is.  Raises StreamError where the stream is to blame, and FieldError."""
+        found = self.found[target]
+        if len(found) > 1:
+            name = found[0].path.partition(".")[2]
+            one, two = (each.path if found[0].layer is not each.layer else f"{name}" for each in found)
+            which = f"{one} or {two}" if one != two else f"{name}[0] is the first"
+            raise FieldError(
+                target.text, f"there are several of {target.name}, at {found[0].body} and {found[1].body}; {which}"
+            )
+        if not found:
+            self.finish(self.reader.identity)
+            if self.failure is not None:
+                raise self.failure
+            count = self._counts[target]
+            how = f"only {count} of {target.name}" if count else f"no {target.name}"
+            raise FieldError(target.text, f"there is {how} in it")
+        return found[0]
+
+
+_TWO = 2
