@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from .. import tables
-from ..schema import libxc
+from ..schema import libxc, states
 from ..writer import Draft, Part, legacy, raw, record, unknown
 from ..writer.entries import SHAPES
 from ..writer.legacy import LAYERS
@@ -167,6 +167,13 @@ def _counted(data: bytes) -> bytes:
 _BEGUN = bytes.fromhex("0100000018000000 86123854") + bytes(20)
 
 
+def _params(draw: st.DrawFn, layer: str) -> list[Part]:
+    """A parameter, or the two that go together."""
+    pair = [f"HVM_{name}" for name in ("IOREQ_SERVER_PFN", "NR_IOREQ_SERVER_PAGES")]
+    names = draw(st.sampled_from([[name] for name in states.LEGACY_PARAMS if name not in pair] + [pair]))
+    return [record(f"{layer}.{name}", value=1) for name in names]
+
+
 def _tmem(layer: str) -> list[Part]:
     """Transcendent memory without pools."""
     saved = legacy.Saved(word=next(word for word, name in LAYERS.items() if name == layer))
@@ -222,6 +229,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "LEGACY-VCPU-INFO": _without("VCPU_INFO", guests=("pv",)),
     "LEGACY-PAGES": _without("PAGE_BATCH", guests=("hvm",)),
+    "LEGACY-HVM-ONLY": _before_end(lambda draw, layer: _params(draw, layer), "pv"),
     "LEGACY-TMEM-FIRST": _before_end(lambda draw, layer: _tmem(layer)),
     "LEGACY-TMEM-EXTRA": _before_end(lambda draw, layer: [record(f"{layer}.TMEM_EXTRA")]),
     "LEGACY-COMPRESSED-ON": _before_end(lambda draw, layer: [Part(f"{layer}.COMPRESSED_DATA", {"data": b""})]),
