@@ -229,7 +229,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "LEGACY-VCPU-INFO": _without("VCPU_INFO", guests=("pv",)),
     "LEGACY-PAGES": _without("PAGE_BATCH", guests=("hvm",)),
-    "LEGACY-HVM-ONLY": _before_end(lambda draw, layer: _params(draw, layer), "pv"),
+    "LEGACY-HVM-ONLY": _before_end(_params, "pv"),
     "LEGACY-TMEM-FIRST": _before_end(lambda draw, layer: _tmem(layer)),
     "LEGACY-TMEM-EXTRA": _before_end(lambda draw, layer: [record(f"{layer}.TMEM_EXTRA")]),
     "LEGACY-COMPRESSED-ON": _before_end(lambda draw, layer: [Part(f"{layer}.COMPRESSED_DATA", {"data": b""})]),
