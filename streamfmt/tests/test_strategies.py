@@ -225,7 +225,8 @@ def test_breaking(clause: str) -> None:
         @FEW
         @given(broken(clause, way))
         def alone(sample: Sample) -> None:
-            outcome = streamfmt.verify(sample.data, form=sample.form, mode=sample.mode, deep=sample.deep)
+            guest: Any = sample.guest
+            outcome = streamfmt.verify(sample.data, form=sample.form, mode=sample.mode, deep=sample.deep, guest=guest)
             assert {finding.clause for finding in outcome.findings} == {clause}
 
         alone()
