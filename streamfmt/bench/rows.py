@@ -21,10 +21,10 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 BEFORE = "before: "
 # Xen's scripts, by the words that stand for them.
 _SCRIPTS = {"script": SCRIPT, "converter": peers.CONVERTER}
-# Takes what comes from a pipe without a copy, so that what is measured is what is before it.
-_DRAIN = f"{quote(sys.executable)} -ISc " + (
-    '"import os; null = os.open(os.devnull, 1); all(iter(lambda: os.splice(0, null, 1 << 20), 0))"'
-)
+# What feeds a pipe, or takes what comes from one, without a copy: what is measured is what is between them.
+_MOVE = quote(sys.executable) + ' -ISc "import os; fd = os.open({}); all(iter(lambda: os.splice({}, 1 << 20), 0))"'
+_DRAIN = _MOVE.format("os.devnull, os.O_WRONLY", "0, fd")
+_FEED = _MOVE.format("os.sys.argv[1], os.O_RDONLY", "fd, 1") + ' "$0"'
 _LEGACY = "-w 64 -g hvm -f libxl"
 # The words of each command.  {path} is its sample, and our own commands are these of today or, after BEFORE, those of
 # that commit.
@@ -38,13 +38,18 @@ COMMANDS = {
     "convert-pv": "convert-legacy-stream -i {path} -o {path}.out -w 64 -g pv -f libxl",
     "convert | drain": f"""sh -c '{{ "$@" || kill $$; }} | {_DRAIN}'
         sh convert-legacy-stream -i {{path}} -o 1 {_LEGACY}""",
-    "cat | convert | drain": f"""sh -c 'cat "$0" | {{ "$@" || kill $$; }} | {_DRAIN}'
+    "feed | convert | drain": f"""sh -c '{_FEED} | {{ "$@" || kill $$; }} | {_DRAIN}'
         {{path}} convert-legacy-stream -i 0 -o 1 {_LEGACY}""",
     "converter": f"converter -i {{path}} -o {{path}}.out {_LEGACY}",
     "converter-pv": "converter -i {path} -o {path}.out -w 64 -g pv -f libxl",
     "converter | drain": f"""sh -c '{{ "$@" || kill $$; }} | {_DRAIN}' sh converter -i {{path}} -o 1 {_LEGACY}""",
-    "cat | converter | drain": f"""sh -c 'cat "$0" | {{ "$@" || kill $$; }} | {_DRAIN}'
+    "feed | converter | drain": f"""sh -c '{_FEED} | {{ "$@" || kill $$; }} | {_DRAIN}'
         {{path}} converter -i 0 -o 1 {_LEGACY}""",
+    "extract": "streamfmt extract {path} emulator",
+    # Another value each time.
+    "edit": """sh -c '"$@" --set X86_TSC_INFO.khz=$((2000000 + $$)) --in-place' sh streamfmt edit {path}""",
+    "rewrap | cat": """sh -c '{ "$@" || kill $$; } | cat' sh
+        streamfmt convert -q --container bare --allow-loss {path} -""",
     "build": "streamfmt build {path}.toml -o {path}.out",
     "script": "script -q -f libxc -i {path}",
     "script -f xl": "script -q -f xl -i {path}",
@@ -214,8 +219,8 @@ _ROWS = (
     Row(
         "convert-pipes",
         "legacy HVM, pipe to pipe / convert-legacy-stream",
-        "cat | convert | drain",
-        "cat | converter | drain",
+        "feed | convert | drain",
+        "feed | converter | drain",
         "old",
         (_ratio(0.35),),
         memory=True,
@@ -240,6 +245,11 @@ _ROWS = (
         0.5,
         memory=True,
     ),
+    Row("extract", "xl file, QEMU's state / cat >/dev/null", "extract", "cat", "xl", (_ratio(0.1),)),
+    Row("edit", "xl file, a field in place / cat >/dev/null", "edit", "cat", "xl", (_ratio(0.1),)),
+    Row("rewrap", "xl file, made bare to a pipe / cat | cat", "rewrap | cat", "cat | cat", "xl", (_ratio(0.6),)),
+    Row("extract-memory", "xl file, QEMU's state / bare interpreter", "extract", "python", "xl", (_memory(),), 0.5),
+    Row("edit-memory", "xl file, a field in place / bare interpreter", "edit", "python", "xl", (_memory(),), 0.5),
     Row("small", "HVM guest / verify-stream-v2", "verify", "script", "small", (_ratio(0.75, any_size=True),), 4),
     Row("stand-in", "HVM guest, ours / verify-stream-v2", "stand-in", "script", "small", (_ratio(1.0),), 4),
     Row("start", "HVM guest / python -c pass", "verify", "python", "small", (_EXTRA,), 4),
@@ -257,12 +267,12 @@ def _against_before(row: Row) -> Row:
 
 
 # What there was at that commit.
-_OLD = frozenset(("verify", "cat | verify", "stand-in", "cat | tee | cat", "build"))
+OLD = frozenset(("verify", "cat | verify", "stand-in", "cat | tee | cat", "build"))
 # Each command with each sample once.
 ROWS = (
     *_ROWS,
     *map(
         _against_before,
-        reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in _OLD}.values()),
+        reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in OLD}.values()),
     ),
 )

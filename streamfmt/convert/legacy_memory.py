@@ -6,7 +6,7 @@ from struct import pack, unpack
 
 from .. import tables
 from ..reader.events import LIST_PIECE
-from ..reader.legacy_pages import CODES, COUNT, TOP, as_image
+from ..reader.legacy_pages import CODES, COUNT, TOP, as_image, row_as_image
 from . import records
 from .compressed import Decoder, UnknownPageError
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _TYPE, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _LEVELS = dict(tables.PV_COMBINATIONS)
-# The byte of an entry that has its type, where that is an ordinary page's.
-_ORDINARY = bytes(range(1 << 4))
+# The byte of an entry that has its type, where that is one that stays as it is.
+_KEPT = bytes(top for top in range(256) if top >> 4 not in (tables.LEGACY_XTAB, tables.LEGACY_PAGEDTAB))
 _ENTRY = tables.UNITS["libxc.PAGE_DATA"][0]
 _FRAME = tables.UNITS["libxc.X86_PV_P2M_FRAMES"][0]
 
@@ -66,18 +66,19 @@ def batch(part: Part, record: Record) -> Program:
 def run(part: Part, at: int, data: bytes, stop: int, pages: int) -> None:
     """A clean batch at `at` with these entries, as the stream has them, and pages up to `stop`.
 
-    Where all are ordinary pages, as nearly all batches are, the entries of a 64-bit toolstack are those of an image.
+    Nearly all batches keep all of their entries as they are; then none is looked at by itself.
     """
     start = stop - pages * tables.PAGE_SIZE
     word = part.facts.word
-    plain = word == _ENTRY and not data[TOP::word].translate(None, _ORDINARY)
-    if plain and not part.facts.compressed and not part.informed:
-        part.put(at, records.batch_of(data, pages))
-        part.copy(start, stop)
-        part.note("MAP-PAGES", at)
+    if part.facts.compressed or data[TOP::word].translate(None, _KEPT):
+        entries(part, at, as_image(unpack(f"<{len(data) // word}{CODES[word]}", data)), start, stop)
         return
-    found = unpack(f"<{len(data) // word}{CODES[word]}", data)
-    entries(part, at, found if plain else as_image(found), start, stop)
+    image = row_as_image(data, word)
+    if part.informed:
+        _seen(part, image)
+    part.put(at, records.batch_of(image, pages))
+    part.copy(start, stop)
+    part.note("MAP-PAGES", at)
 
 
 def entries(part: Part, at: int, found: Sequence[int], start: int, stop: int) -> None:
@@ -96,7 +97,7 @@ def entries(part: Part, at: int, found: Sequence[int], start: int, stop: int) ->
         part.note("DROP-EMPTY-BATCH", at)
         return
     if part.informed:
-        _seen(part, kept)
+        _seen(part, pack(f"<{len(kept)}Q", *kept))
     if part.facts.compressed:
         part.decoder = part.decoder or Decoder()
         part.decoder.announce(kept)
@@ -106,11 +107,11 @@ def entries(part: Part, at: int, found: Sequence[int], start: int, stop: int) ->
     part.note("MAP-PAGES", at)
 
 
-def _seen(part: Part, found: Sequence[int]) -> None:
+def _seen(part: Part, row: bytes) -> None:
     """Remember the types of a PV guest's pages: a page table of the wrong kind shows at the end."""
     most = part.facts.p2m_size - 1
-    if part.pfns.known and not part.pfns.note_row(pack(f"<{len(found)}Q", *found), most):
-        part.pfns.note(found, most)
+    if part.pfns.known and not part.pfns.note_row(row, most):
+        part.pfns.note(unpack(f"<{len(row) // _ENTRY}Q", row), most)
 
 
 def compressed(part: Part, record: Record) -> Program | None:

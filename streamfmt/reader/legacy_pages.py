@@ -19,6 +19,10 @@ CODES = {4: "I", 8: "Q"}
 # The byte of an entry that has its type, and in it the values that a guest's entries may have, and those without pages.
 TOP = 3
 _CLEAN = {guest: bytes(top for top in range(256) if top >> 4 in tables.LEGACY_TYPES[guest]) for guest in ("pv", "hvm")}
+# What belongs to the frame of that byte, and what is the type.
+_LOW = bytes(top & 0x0F for top in range(256))
+_HIGH = bytes(top & 0xF0 for top in range(256))
+_ENTRY = 8
 _BARE = bytes(top for top in range(256) if top >> 4 in tables.LEGACY_NO_DATA)
 _XTAB = tables.LEGACY_XTAB
 _TYPE_MASK = 0xF << tables.LEGACY_TYPE_SHIFT
@@ -53,6 +57,19 @@ def as_image(entries: Sequence[int]) -> list[int]:
     return [(entry & types) << _MOVED | entry & mask for entry in entries]
 
 
+def row_as_image(data: bytes, word: int) -> bytes:
+    """The same of all entries in `data` at once, as bytes."""
+    types = data[TOP::word]
+    if word == _ENTRY and not types.translate(None, _LOW):
+        return data
+    row = bytearray(len(types) * _ENTRY)
+    for place in range(TOP):
+        row[place::_ENTRY] = data[place::word]
+    row[TOP::_ENTRY] = types.translate(_LOW)
+    row[_ENTRY - 1 :: _ENTRY] = types.translate(_HIGH)
+    return bytes(row)
+
+
 def image_entries(data: bytes, word: int) -> tuple[list[int], bytes]:
     """The entries in `data` as a libxc image has them, and their types, of which one means an ordinary page to all."""
     entries = as_image(unpack_from(f"<{len(data) // word}{CODES[word]}", data))
@@ -83,6 +100,10 @@ def clean(window: Window, types: bytes, guest: str, p2m_size: int, word: int) ->
         return False
     entries = unpack_from(f"<{count}{CODES[word]}", buf, first)
     if max(entries) < p2m_size:
+        return True
+    frames = bytearray(buf[first:end])
+    frames[TOP::word] = types.translate(_LOW)
+    if max(unpack_from(f"<{count}{CODES[word]}", frames)) < p2m_size:
         return True
     mask, shift = tables.LEGACY_PFN_MASK, tables.LEGACY_TYPE_SHIFT
     return all(entry & mask < p2m_size or entry >> shift == _XTAB for entry in entries)
