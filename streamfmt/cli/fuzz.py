@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from ..conformance.target import OURS
 from ..io.sources import reason
-from ..reader.registry import FORMS
+from ..reader.registry import ALIASES, FORMS
 from .inputs import complain
 from .parser import whole
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..conformance.target import Spec
     from ..fuzz.running import Run, Summary
 
+_FORMS = (*FORMS, *ALIASES)
 EXAMPLES = """targets:
   A command gets the stream's bytes on standard input or, if a word contains
   {}, in a file of that name; {form}, {mode} and {guest} stand for what the
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to compare its verdicts with (default: the format, as streamfmt knows it)",
     )
     parser.add_argument(
-        "--as", dest="form", metavar="FORM", choices=FORMS, help=f"generate only streams of one of {', '.join(FORMS)}"
+        "--as", dest="form", metavar="FORM", choices=_FORMS, help=f"generate only streams of one of {', '.join(_FORMS)}"
     )
     parser.add_argument(
         "--time", metavar="TIME", type=_time, help="how long, such as 90s, 10m or 1h (default: 1m, or --count alone)"

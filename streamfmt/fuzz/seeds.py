@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+from .. import tables
 from ..codec.decode import layouts
 from ..corpus import entries
 from ..recipes.dump import dump
@@ -35,9 +37,14 @@ def tokens() -> Iterator[tuple[str, bytes]]:
         header = layouts().get(f"{layer.name}.record_header")
         kind = header and next(row for row in header.fields if row.path == "type")
         for record in layer.records:
-            if kind:
-                order = "big" if kind.big else "little"
-                yield f"type {layer.name} {record.name}", record.code.to_bytes(kind.size, order)  # type: ignore[arg-type] # it is one of the two literals
+            if kind and not record.headless:
+                order: Literal["big", "little"] = "big" if kind.big else "little"
+                yield f"type {layer.name} {record.name}", record.code.to_bytes(kind.size, order, signed=record.code < 0)
+            for field in layouts()[f"{layer.name}.{record.name}"].fields:
+                if field.raw and field.constant:
+                    yield f"mark {layer.name} {record.name}", field.constant
+    for name in ("VCPU", "EXTV", "XCNT"):
+        yield f"block {name}", getattr(tables, f"LEGACY_{name}_TAG")
     for entry in entries.collection(entries.BASES):
         for part in entry.recipe.stream:
             if part.path in HEADERS:

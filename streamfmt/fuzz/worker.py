@@ -104,7 +104,7 @@ def _search(plan: Plan, pipe: Connection) -> None:
             )
             judge = Judge(plan.target, target, (plan.against, others[0]) if plan.against else None)
             known: list[Key] = []
-            source = inputs() if plan.form is None else inputs().filter(lambda sample: sample.form == plan.form)
+            source = inputs(plan.form)
             end = time.monotonic() + plan.seconds
             while not pipe.poll() and time.monotonic() < end and (plan.count is None or tried < plan.count):
                 most = ROUND if plan.count is None else min(ROUND, plan.count - tried)

@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from .. import tables
-from ..schema import libxc
+from ..schema import libxc, states
 from ..writer import Draft, Part, legacy, raw, record, unknown
+from ..writer.entries import SHAPES
 from ..writer.legacy import LAYERS
 from .conforming import made
 from .edits import Fault, at, of, rotated, to, truncated
@@ -19,6 +20,7 @@ from .sample import Sample
 _PV = {name: made((name,), ("pv",), modes=("plain",), clean=True) for name in LAYERS.values()}
 _HVM = {name: made((name,), ("hvm",), modes=("plain",), clean=True) for name in LAYERS.values()}
 _Value = int | bytes
+_TABLES = {row.name for row in libxc.PAGE_TYPES if row.table}
 _BEYOND = (libxc.RECORD_LENGTH_MAX + 1, (1 << 31) - 1)
 
 
@@ -30,8 +32,10 @@ def _with(name: str, edit: Callable[[st.DrawFn, Draft, str], Iterator[Draft]], *
 def _of(
     path: str, layer: str, edit: Callable[[st.DrawFn, Draft, str], Iterator[Draft]], wanted: dict[str, Any]
 ) -> Fault:
+    changes = {"deep": True} if wanted.pop("deep", False) else {}
     base = made((layer,), having=(path,), need=(path,), clean=True, **wanted)
-    return to(base.filter(lambda sample: path in sample.stream.paths), lambda draw, stream: edit(draw, stream, path))
+    found = base.filter(lambda sample: path in sample.stream.paths)
+    return to(found, lambda draw, stream: edit(draw, stream, path), **changes)
 
 
 def _patched(name: str, field: str, values: st.SearchStrategy[_Value], **wanted: Any) -> tuple[Fault, ...]:
@@ -94,6 +98,19 @@ def _without(name: str, **wanted: Any) -> tuple[Fault, ...]:
     return _with(name, edit, **wanted)
 
 
+def _wild(draw: st.DrawFn, stream: Draft, path: str) -> Iterator[Draft]:
+    """With a page table that points to a frame that the guest has not."""
+    shape = SHAPES[path]
+    for number in of(stream, path):
+        part = stream.parts[number]
+        filled = [entry for entry in part.values["entries"] if entry & shape.kind in shape.filled]
+        for place in [place for place, entry in enumerate(filled) if shape.type(entry) in _TABLES]:
+            pages = list(part.values["pages"])
+            pages[place] = (draw(st.integers(99, 1 << 30)) << libxc.PAGE_SHIFT | 1).to_bytes(8, "little")
+            pages[place] = pages[place].ljust(libxc.PAGE_SIZE, b"\0")
+            yield at(stream, number, replace(part, values={**part.values, "pages": pages}), drop=1)
+
+
 # -- extended info --------------------------------------------------------------------------------------------
 
 
@@ -148,6 +165,13 @@ def _counted(data: bytes) -> bytes:
 
 
 _BEGUN = bytes.fromhex("0100000018000000 86123854") + bytes(20)
+
+
+def _params(draw: st.DrawFn, layer: str) -> list[Part]:
+    """A parameter, or the two that go together."""
+    pair = [f"HVM_{name}" for name in ("IOREQ_SERVER_PFN", "NR_IOREQ_SERVER_PAGES")]
+    names = draw(st.sampled_from([[name] for name in states.LEGACY_PARAMS if name not in pair] + [pair]))
+    return [record(f"{layer}.{name}", value=1) for name in names]
 
 
 def _tmem(layer: str) -> list[Part]:
@@ -205,6 +229,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "LEGACY-VCPU-INFO": _without("VCPU_INFO", guests=("pv",)),
     "LEGACY-PAGES": _without("PAGE_BATCH", guests=("hvm",)),
+    "LEGACY-HVM-ONLY": _before_end(_params, "pv"),
     "LEGACY-TMEM-FIRST": _before_end(lambda draw, layer: _tmem(layer)),
     "LEGACY-TMEM-EXTRA": _before_end(lambda draw, layer: [record(f"{layer}.TMEM_EXTRA")]),
     "LEGACY-COMPRESSED-ON": _before_end(lambda draw, layer: [Part(f"{layer}.COMPRESSED_DATA", {"data": b""})]),
@@ -224,6 +249,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         *_blocks(lambda draw, blocks: [*blocks, _block(b"more", draw(st.binary(max_size=9)))]),
         *_blocks(lambda draw, blocks: [*blocks, blocks[-1]]),
     ),
+    "LEGACY-PTE-PFN": _with("PAGE_BATCH", _wild, guests=("pv",), deep=True),
     "LEGACY-P2M-ENTRY": _put("P2M_FRAME_LIST", lambda draw, part: {"frames": [draw(st.sampled_from((2, 99)))]}),
     "LEGACY-BATCH-COUNT": _patched("PAGE_BATCH", "count", st.integers(1025, (1 << 31) - 1)),
     "LEGACY-PAGE-PFN": _patched("PAGE_BATCH", "entries[0].pfn", st.integers(99, (1 << 28) - 1)),

@@ -15,7 +15,7 @@ from ..schema.clauses import registry
 from ..writer import HEADERS, RECORDS, Draft, Part, raw
 from ..writer.boundaries import boundary_values, fields
 from .breaking import breaking
-from .conforming import streams
+from .conforming import made
 from .edits import at, exchanged
 from .sample import Sample, apart
 
@@ -56,8 +56,7 @@ def _ways(part: Part) -> list[Callable[[st.DrawFn, Part], Part]]:
         found.append(_field)
     if part.path in RECORDS:
         found.append(_resized)
-        if f"{part.layer}.record_header" in layouts():
-            found += [_claimed, _typed]
+        found += [way for name, way in (("length", _claimed), ("type", _typed)) if name in part.ahead]
     return found
 
 
@@ -248,9 +247,10 @@ def _damaged(draw: st.DrawFn, content: bytes) -> bytes:
 # -- all of it ------------------------------------------------------------------------------------------------
 
 
-def inputs() -> st.SearchStrategy[Sample]:
+def inputs(form: str | None = None) -> st.SearchStrategy[Sample]:
     """All of the above: conforming streams, broken ones, and any of these at a boundary, cut or damaged.
 
+    :param form: only of this form, as for :func:`streamfmt.verify`; "legacy" is those of either width.
     :returns: a strategy for samples.
 
     >>> from hypothesis import given
@@ -260,5 +260,8 @@ def inputs() -> st.SearchStrategy[Sample]:
     ...     my_reader(sample.data)
     """
     clauses = [clause.id for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
-    whole = st.one_of(streams(), streams(unknown=True), st.sampled_from(clauses).flatmap(breaking))
+    forms = [name for name, row in ROWS.items() if form in (name, row.alias)]
+    wrong = st.sampled_from(clauses).flatmap(breaking)
+    wrong = wrong if form is None else wrong.filter(lambda sample: sample.form in forms)
+    whole = st.one_of(made(forms), made(forms, unknown=True), wrong)
     return st.one_of(whole, whole.flatmap(boundaries), whole.flatmap(cuts), whole.flatmap(_mutated))

@@ -52,9 +52,14 @@ class Sample:
         """The stream's bytes in one piece."""
         return self.stream.render()
 
+    @property
+    def guest(self) -> str | None:
+        """The guest to declare: that of a legacy stream, which does not say it; None of other streams."""
+        return self.stream.guest
+
     def verify(self) -> Outcome:
         """Verify the stream with these arguments; returns the outcome."""
-        reader, verifier = judging(self.form, self.mode, self.deep, exact=False, guest=self.stream.guest)
+        reader, verifier = judging(self.form, self.mode, self.deep, exact=False, guest=self.guest)
         for piece in self.stream.pieces():
             reader.pump.feed(piece)
         reader.pump.end()

@@ -48,8 +48,6 @@ AHEAD: dict[str, set[str]] = {
         "LIBXL-EMU-CTX",
         "LIBXL-LIBXC-ONCE",
     },
-    # What has no magic is known by more bytes than a header has.
-    "XL-FLAG-STREAM": {"XL-FLAG-STREAM", "STREAM-FRAMING-LOST"},
     "LIBXC-END-LAST": {"LIBXC-END-LAST"},
     "COLO-DIRTY-HDR": {"LIBXL-BACK-TYPES"},
     "LIBXL-BACK-NOHDR": {"LIBXL-BACK-TYPES"},
