@@ -19,7 +19,7 @@ from ..reader.registry import READ
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
-from ..render.records import ALL, BATCHES, FEW, Brief, brief
+from ..render.records import ALL, BATCHES, FEW, Brief, batch, brief
 from . import inputs
 from .parser import whole
 
@@ -258,10 +258,9 @@ class Listing(Sink):
             self._batch(row, row.brief.pages)
 
     def pages(self, run: Run) -> None:
-        pages = Pages(self.spans)
         record = run.record()
-        pages.records, pages.length = run.count, run.count * record.length
-        pages.add(run.raw())
+        pages = batch(record, self.spans, run.count)
+        pages.add(run.raw(), run.pages)
         # As they are clean, no field but one says anything.
         others = {row.path: 0 for row in layouts()[record.path].fields}
         fields = others | {"count": run.entries} if run.count == 1 else {}

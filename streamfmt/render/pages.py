@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import tables
 
@@ -14,15 +14,32 @@ SPANS_MAX = 1024
 
 
 class Pages:
-    """What PAGE_DATA records say of the guest's frames, summed up in constant memory.
+    """What page batches say of the guest's frames, summed up in constant memory; `kinds` are the types' names.
 
     With `spans` it also has the entries one after the other, those of one type whose frames follow one another as one:
     first and last frame and type of each, the first :data:`SPANS_MAX` of them.
     """
 
-    __slots__ = ("_many", "_spanned", "high", "length", "low", "ranges", "records", "spans", "types")
+    __slots__ = (
+        "_kinds",
+        "_many",
+        "_spanned",
+        "compressed",
+        "content",
+        "high",
+        "length",
+        "low",
+        "ranges",
+        "records",
+        "spans",
+        "types",
+    )
 
-    def __init__(self, spans: bool = False) -> None:
+    def __init__(self, spans: bool = False, kinds: Mapping[int, str] = tables.PAGE_TYPES) -> None:
+        self._kinds = kinds
+        # Entries whose page's content is in these records; whether that of others comes elsewhere, compressed.
+        self.content = 0
+        self.compressed = False
         self.spans: list[list[int]] | None = [] if spans else None
         self._spanned = 0
         self.records = 0
@@ -36,17 +53,13 @@ class Pages:
     def entries(self) -> int:
         return self.types.total()
 
-    @property
-    def content(self) -> int:
-        """Entries whose page's content is in the stream."""
-        return sum(count for kind, count in self.types.items() if kind in tables.PAGE_TYPES_DATA)
-
-    def add(self, entries: Sequence[int]) -> None:
-        """Take in page entries as 64-bit integers, at least one."""
+    def add(self, entries: Sequence[int], content: int) -> None:
+        """Take in page entries as 64-bit integers, at least one, with the content of so many pages."""
         mask, shift = tables.ENTRY_PFN_MASK, tables.ENTRY_TYPE_SHIFT
         pfns = [entry & mask for entry in entries]
         low, high = min(pfns), max(pfns)
         self.low, self.high = min(self.low, low), max(self.high, high)
+        self.content += content
         self.types.update([entry >> shift for entry in entries])
         if not self._many:
             self._note(pfns)
@@ -96,6 +109,8 @@ class Pages:
         """Take in what another one has summed up, which comes after."""
         self.records += other.records
         self.length += other.length
+        self.content += other.content
+        self.compressed = self.compressed or other.compressed
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.types.update(other.types)
         self._many = self._many or other._many
@@ -124,7 +139,7 @@ class Pages:
 
     def names(self) -> dict[str, int]:
         """Entries by page type, in the order of the types' codes."""
-        return {tables.PAGE_TYPES.get(kind, f"type {kind}"): self.types[kind] for kind in sorted(self.types)}
+        return {self._kinds.get(kind, f"type {kind}"): self.types[kind] for kind in sorted(self.types)}
 
     def as_dict(self) -> dict[str, object]:
         """The sums as JSON has them."""
@@ -142,7 +157,7 @@ class Pages:
     def _as_spans(self) -> dict[str, object]:
         if self.spans is None:
             return {}
-        kinds = tables.PAGE_TYPES
+        kinds = self._kinds
         rows = [[hex(first), hex(last), kinds.get(kind, f"type {kind}")] for first, last, kind in self.spans]
         return {"frames": rows, "frames_left": self.entries - self._spanned}
 
@@ -154,7 +169,8 @@ class Pages:
         kinds = ", ".join(f"{count:,} {name}" for name, count in self.names().items())
         records = f"{self.records:,} records, " if self.records > 1 else ""
         frames = "pfn" if ranges == [hex(self.low)] else "pfns"
-        return f"{records}{number(self.entries, 'entry', 'entries')}, {frames} {', '.join(ranges)}: {kinds}"
+        text = f"{records}{number(self.entries, 'entry', 'entries')}, {frames} {', '.join(ranges)}: {kinds}"
+        return text + ("; content comes compressed" if self.compressed else "")
 
 
 def _span(first: int, last: int) -> str:

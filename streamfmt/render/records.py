@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from struct import unpack_from
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ from ..codec.decode import fixed, layouts
 from ..reader.configuration import Configuration, parse, peek
 from ..reader.events import Body, Layer, Record
 from ..reader.hvm_context import BEYOND, END, Entries
-from ..reader.legacy_pages import CODES, as_image
+from ..reader.legacy_pages import CODES, TOP, as_image
+from ..reader.legacy_pages import pages as content_of
 from ..reader.page_data import PageData
 from ..reader.pump import Window
 from ..reader.registry import ROWS
@@ -123,24 +125,39 @@ def brief(
     return Brief(fields, ", ".join(filter(None, words)), configuration=configuration, source=source)
 
 
+def batch(record: Record, spans: bool, count: int = 1) -> Pages:
+    """What is summed up of so many batches like `record`, before any entry has been taken in."""
+    pages = Pages(spans, _kinds(record.path))
+    pages.records, pages.length = count, count * record.length
+    pages.compressed = record.path != PAGE_DATA and record.layer.facts is not None and record.layer.facts.compressed
+    return pages
+
+
+@cache
+def _kinds(path: str) -> dict[int, str]:
+    """The names of the types that entries of a batch may have."""
+    element = layouts()[path].parts[0].element
+    assert element is not None
+    return next(row.names for row in element.fields if row.path == "type")
+
+
 def _batch(body: Body, spans: bool) -> Generator[int, int, Brief]:
     """A batch of a legacy stream."""
     record, layout = body.record, layouts()[body.record.path]
-    pages, remarks = Pages(spans), []
-    pages.records, pages.length = 1, record.length
+    pages, remarks = batch(record, spans), []
+    compressed = pages.compressed
     raw = yield from body.take(layout.size)
     fields = fixed(layout, raw, body.order)
     if len(raw) == layout.size:
         word = layout.parts[0].unit
         entries = yield from body.take(min(fields["count"], tables.LEGACY_BATCH_MAX) * word)
         if len(entries) >= word:
-            pages.add(as_image(unpack_from(f"<{len(entries) // word}{CODES[word]}", entries)))
+            found = as_image(unpack_from(f"<{len(entries) // word}{CODES[word]}", entries))
+            pages.add(found, 0 if compressed else content_of(entries[TOP::word]))
         if len(entries) < fields["count"] * word:
             remarks.append("cut off")
         if any(entries[place::word].strip(b"\0") for place in range(4, word)):
             remarks.append("reserved bits set")
-        if record.layer.facts is not None and record.layer.facts.compressed:
-            remarks.append("its content comes compressed")
     return Brief(fields, "; ".join(remarks), pages, clean=not remarks)
 
 
@@ -154,8 +171,7 @@ def _short(record: Record, raw: bytes) -> Brief:
 
 def _pages(body: Body, spans: bool) -> Generator[int, int, Brief]:
     record, walk = body.record, PageData(body)
-    pages = Pages(spans)
-    pages.records, pages.length = 1, record.length
+    pages = batch(record, spans)
     if not (yield from walk.begin()):
         return _short(record, walk.head)
     remarks = [] if walk.fits else [f"room for {walk.room:,} of {walk.count:,} entries"]
@@ -163,7 +179,7 @@ def _pages(body: Body, spans: bool) -> Generator[int, int, Brief]:
     while walk.entries_left and not walk.cut:
         entries = yield from walk.entries()
         if entries:
-            pages.add(entries)
+            pages.add(entries, sum(entry >> tables.ENTRY_TYPE_SHIFT in tables.PAGE_TYPES_DATA for entry in entries))
             reserved = reserved or any(entry & tables.ENTRY_RESERVED_MASK for entry in entries)
     if walk.cut:
         remarks.append("cut off")

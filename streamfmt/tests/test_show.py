@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamfmt import tables
 from streamfmt.cli import inputs
 from streamfmt.cli.main import main
 from streamfmt.codec.decode import layouts
@@ -16,7 +17,7 @@ from streamfmt.codec.decode import layouts
 from ..writer import RECORDS
 from .support import good_streams
 from .support.good_streams import GOOD
-from .support.show_output import ANNOUNCING, REAL, Show, dumped, head, objects, parsed, reach, real, records
+from .support.show_output import ANNOUNCING, REAL, Show, described, dumped, head, objects, parsed, reach, real, records
 
 # -- listings ---------------------------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ def test_json_has_what_the_dump_has(name: str, show: Show) -> None:
     """Every field of the dump, of arrays, lists and choices too, is in the record's object; page entries as runs."""
     raw = GOOD[name].render()
     rows = records(show(raw, "--json", "--full", "--records", ":")[1])
-    lines = [(at, words) for at, _, words in dumped(show(raw, "--hexdump", "--full")[1]) if " = " in words]
+    lines = list(described(show(raw, "--hexdump", "--full")[1]))
     for row in rows:
         body = row["offset"] + head(row)
         for words in [words for at, words in lines if body <= at < body + row["length"]]:
@@ -198,6 +199,21 @@ def test_squashing_adds_up(name: str, show: Show) -> None:
         assert int(row["last_pfn"], 16) == max(int(part["last_pfn"], 16) for part in parts)
         assert row["frames"][0][0] == parts[0]["frames"][0][0]
         assert row["types"] == {kind: sum(p["types"].get(kind, 0) for p in parts) for kind in row["types"]}
+
+
+@pytest.mark.parametrize("words", [(), ("--records", ":")], ids=" ".join)
+def test_types_of_pages_are_the_formats_own(words: tuple[str, ...], show: Show) -> None:
+    """A legacy batch's entries have that format's names, and content where its readers look for any."""
+    good = GOOD["legacy-hvm"]
+    paged = good.patch("legacy-64.PAGE_BATCH", "entries[0].type", tables.LEGACY_PAGEDTAB)
+    (was, *_), (row, *_) = (
+        [row for row in records(show(stream, "--json", "--as", "legacy", *words)[1]) if "pages" in row]
+        for stream in (good, paged)
+    )
+
+    assert row["types"] == was["types"] | {"NOTAB": was["types"]["NOTAB"] - 1, "PAGEDTAB": 1}
+    assert row["frames"][0] == ["0x0", "0x0", "PAGEDTAB"]
+    assert row["pages"] == was["pages"] == sum(row["types"].get(kind, 0) for kind in ("NOTAB", "PAGEDTAB"))
 
 
 def test_json_ends_with_the_end(show: Show) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamfmt import data, tables
+from streamfmt.reader.events import PAGE
 from streamfmt.reader.registry import ROWS
 from streamfmt.schema.model import big_endian
 
@@ -22,6 +23,8 @@ REAL = ("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-list.bin.gz")
 LITTLE = Draft((*good_streams.HVM.parts[:5], writer.pages((9, "XTAB")), *good_streams.HVM.parts[-4:]))
 ANNOUNCING = {"libxl.header", "libxc.image_header"}
 DUMP_LINE = re.compile(r"^ *0x([0-9a-f]+)  ([0-9a-f]{2}(?: [0-9a-f]{2})*)(?:  +(.*))?$")
+# The column where the words about a field begin; the text of opaque bytes does further on.
+_WORDS = 38
 
 
 def real(name: str) -> str:
@@ -45,6 +48,14 @@ def dumped(output: str) -> Iterator[tuple[int, bytes, str]]:
             yield int(found[1], 16), bytes.fromhex(found[2]), found[3] or ""
 
 
+def described(output: str) -> Iterator[tuple[int, str]]:
+    """Offset and words of each line of a dump that has a field, and not the text of opaque bytes."""
+    for line in output.splitlines():
+        found = DUMP_LINE.match(line)
+        if found and found.start(3) == _WORDS and " = " in found[3]:
+            yield int(found[1], 16), found[3]
+
+
 def head(row: Row) -> int:
     """Bytes of the header before the record's body."""
     layer = row["layer"].rpartition("/")[2]
@@ -56,6 +67,8 @@ def parsed(row: Row, raw: bytes, big: bool = False) -> Any:
     body = RECORDS[f"{row['layer'].rpartition('/')[2]}.{row['name']}"].body
     start = row["offset"] + head(row)
     content = raw[start : start + row["length"]]
+    if row.get("pages") == 0:
+        content += bytes(PAGE * row["entries"])  # construct wants it even where it comes compressed
     return (big_endian(body) if big else body).parse(content)
 
 
