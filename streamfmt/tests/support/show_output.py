@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamfmt import data, tables
+from streamfmt.reader.registry import ROWS
 from streamfmt.schema.model import big_endian
 
 from ... import writer
@@ -46,7 +47,8 @@ def dumped(output: str) -> Iterator[tuple[int, bytes, str]]:
 
 def head(row: Row) -> int:
     """Bytes of the header before the record's body."""
-    return tables.SIZES.get(f"{row['layer'].rpartition('/')[2]}.record_header", 0)
+    layer = row["layer"].rpartition("/")[2]
+    return 0 if row["type"] in ROWS[layer].headless else tables.SIZES.get(f"{layer}.record_header", 0)
 
 
 def parsed(row: Row, raw: bytes, big: bool = False) -> Any:
