@@ -156,7 +156,8 @@ def _order(stream: Draft, moving: bool = True) -> Iterator[tuple[str, Draft]]:
                 yield f"{where} to {to}", replace(stream, parts=(*rest[:to], part, *rest[to:]))
         if part.path not in HEADERS:
             for code in (0x13, 0x80000000):
-                added = (*parts[:at], unknown(part.layer, code, b"body"), *parts[at:])
+                new = unknown(part.layer, code, b"body") if ROWS[part.layer].header_size else raw(b"body")
+                added = (*parts[:at], new, *parts[at:])
                 yield f"{code:#x} before {where}", replace(stream, parts=added)
 
 
@@ -286,13 +287,13 @@ def from_corpus() -> Iterator[Case]:
 
 def _known(entry: Entry) -> bool:
     made = entry.recipe
-    # Legacy streams are named, and not judged.
-    known = (
-        _form(made.stream)
-        and (made.mode != "colo" or made.stream.form == BACK)
-        and not entry.name.startswith("legacy-")
-    )
-    return bool(known) and made.stream.size <= _SIZE_MAX
+    known = _form(made.stream) and (made.mode != "colo" or made.stream.form == BACK)
+    return bool(known) and made.stream.size <= _SIZE_MAX and not _legacy(made.stream)
+
+
+def _legacy(stream: Draft) -> bool:
+    """Whether there is a legacy stream in it, which these readers have converted first."""
+    return any(part.layer in ROWS and ROWS[part.layer].alias for part in stream)
 
 
 def _case(entry: Entry, words: str) -> Case:

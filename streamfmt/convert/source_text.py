@@ -109,8 +109,9 @@ def _members(text: str, at: int) -> Iterator[tuple[str, int]]:
 # -- xl's text ------------------------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(
-    r"""[ \t\r\f]+ | \#[^\n]* | (?P<string>"(?>[^"\\\n]|\\.)*+" | '(?>[^'\\\n]|\\.)*+') | (?P<word>[A-Za-z_]\w*)
-    | (?P<number>\d+) | (?P<mark>\+?=|.)""",
+    r"""[ \t\r\f]+ | \#[^\n]*
+    | (?P<string>"[^"\\\n]*(?:\\.[^"\\\n]*)*" | '[^'\\\n]*(?:\\.[^'\\\n]*)*')
+    | (?P<word>[A-Za-z_]\w*) | (?P<number>\d+) | (?P<mark>\+?=|.)""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _KEY = re.compile(r"([A-Za-z_]\w*)(?:\[(\d{1,9})\])?", re.ASCII)

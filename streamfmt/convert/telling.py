@@ -62,7 +62,7 @@ def form_of(data: bytes) -> str:
     return configuration.parse(data.lstrip()[:1]).form
 
 
-_TOKEN = r'"(?>[^"\\]+|\\.)*+"?|[][{},:]|[^][{},:"\s]+'
+_TOKEN = r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},:]|[^][{},:"\s]+'
 
 
 def _indented(data: bytes) -> bytes:

@@ -221,7 +221,7 @@ DISKS = (
     Neighbour(
         "vhd",
         "dynamic VHD disk image",
-        "a suspend VDI on a file SR is one: streamfmt identify FILE looks into it",
+        "a suspend VDI on a file SR is one: get the raw disk: qemu-img convert -f vpc -O raw FILE guest.img",
         "VHD specification 1.0, disk type 3",
         At(VHD_COOKIE),
         At(b"\0\0\0\3", 60),

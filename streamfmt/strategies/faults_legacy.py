@@ -282,9 +282,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         *_patched("VCPU_EXT", "vcpu", st.integers(99, (1 << 32) - 1)),
         *_patched("VCPU_EXT", "size", st.sampled_from((0, 129))),
     ),
-    "LEGACY-XSAVE-SIZE": (
-        *_put("VCPU_XSAVE", lambda draw, part: {"size": (size := draw(st.integers(0, 99))), "context": bytes(size)}),
-        *_patched("VCPU_XSAVE", "size", st.integers((1 << 20) + 1, (1 << 64) - 1)),
+    "LEGACY-XSAVE-SIZE": _put(
+        "VCPU_XSAVE", lambda draw, part: {"size": (size := draw(st.integers(0, 99))), "context": bytes(size)}
     ),
     "LEGACY-HVMCTX-FORM": _context(b"", bytes(8), _BEGUN, _BEGUN + bytes(4)),
     "LEGACY-HVMCTX-ENTRY": _context(_BEGUN + b"\x63\0\0\0\0\0\0\0" + bytes(8)),
@@ -301,6 +300,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         *_patched("QEMU_0002", "length", st.integers(*_BEYOND)),
         *_patched("TOOLSTACK", "length", st.integers(*_BEYOND)),
         *_patched("COMPRESSED_DATA", "length", st.integers(*_BEYOND), **_REMUS),
+        *_patched("VCPU_XSAVE", "size", st.integers(tables.LEGACY_XSAVE_MAX + 1, (1 << 64) - 1)),
     ),
     "XAPI-OLD-TRUNC": truncated(made(("xapi-legacy",), clean=True), "xapi-legacy"),
     "XAPI-OLD-STREAM": (_image("xapi-legacy"), _in("xapi-legacy", _noise)),

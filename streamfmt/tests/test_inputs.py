@@ -292,13 +292,13 @@ def test_lack_of_memory_for_a_recipe(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 def test_a_fault_of_our_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A bug is a line and no verdict; other files are judged."""
-    real = sources.drive
+    real = inputs.Input.drive
 
     def failing(*_: Any) -> None:
-        monkeypatch.setattr(inputs, "drive", real)
+        monkeypatch.setattr(inputs.Input, "drive", staticmethod(real))
         raise IndexError("of ours")
 
-    monkeypatch.setattr(inputs, "drive", failing)
+    monkeypatch.setattr(inputs.Input, "drive", staticmethod(failing))
     path = str(REAL / "hvm-64.bin.gz")
 
     assert main(["verify", "-q", path, path]) == 1

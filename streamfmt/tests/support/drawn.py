@@ -14,8 +14,10 @@ from ...strategies.from_schema import RULES
 from .good_streams import GOOD
 from .vector import Table, Vector, judged
 
-# Of each clause: so many that every part of its rule is broken by one, in whatever order they come.
-_COUNT = 12
+# Of each clause: so many that every part of its rule is broken by one, in whatever order they come; or as many as it
+# takes for so many different ones.
+_COUNTS = (12, 24, 48)
+_DIFFERENT = 8
 # Larger ones show nothing that small ones do not.
 _SIZE_MAX = 60_000
 
@@ -32,7 +34,10 @@ def fatal() -> list[str]:
 def vectors(clause: str) -> dict[str, Vector]:
     """As many streams that break the clause whenever this is called, by numbers."""
     known = ways(clause)
-    samples = [sample for way in known for sample in _drawn(clause, way, _COUNT // len(known))]
+    for count in _COUNTS:
+        samples = [sample for way in known for sample in _drawn(clause, way, count // len(known))]
+        if len({sample.stream.render() for sample in samples}) >= _DIFFERENT:
+            break
     return {
         f"drawn-{number}": Vector(sample.stream, sample.form, sample.mode, sample.deep)
         for number, sample in enumerate(samples)
