@@ -9,7 +9,7 @@ from __future__ import annotations
 from .. import tables
 from .fields import damaged, quote, text_size
 from .pump import CAPACITY
-from .registry import ALIASES, FORMS, READ, ROWS
+from .registry import ALIASES, ALWAYS, FORMS, READ, ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ COMPRESSED = {data: key for key, kind, _, data, _ in tables.MAGICS if kind == "c
 COMPRESSED_HEAD = max(map(len, COMPRESSED))
 # Layers that begin with a line of text, after which more text may come.
 _SPOKEN = {name for name, row in ROWS.items() if row.text}
+# Layers whose magic has a legacy stream after it, which begins with the number of pages; and how many of the bytes of
+# that, the least first, may happen to be text: with a fourth one the guest would have over half a TiB.
+_COUNTED, _COUNT = {name for name, row in ROWS.items() if row.legacy == ALWAYS}, 3
 # Kinds of what may have text before it; magics that may be such text; and those after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
 _TEXTS = ("xapi-http",)
@@ -140,11 +143,13 @@ def neighbour(head: bytes, complete: bool, at: int) -> Identity | None:
 
 def by_damaged_magic(head: bytes, at: int) -> Identity | None:
     """The identity whose magic `head`, at stream offset `at`, has but for a few bytes."""
-    for key, kind, _, data, name in tables.MAGICS:
-        if wrong := damaged(key, head):
-            but = f"its magic but for {len(wrong)} of {len(data)} bytes"
-            return _named(head, key, kind, name, f"{quote(head[: len(data)])} at offset {at}, {but}")
-    return None
+    # Magics may be so alike that what is damaged in one is not far from another: the nearest is meant.
+    rows = [(len(wrong), row) for row in tables.MAGICS if (wrong := damaged(row[0], head))]
+    if not rows:
+        return None
+    count, (key, kind, _, data, name) = min(rows, key=lambda found: found[0])
+    but = f"its magic but for {count} of {len(data)} bytes"
+    return _named(head, key, kind, name, f"{quote(head[: len(data)])} at offset {at}, {but}")
 
 
 def _recoded(head: bytes, at: int) -> Identity | None:
@@ -272,12 +277,17 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
     """What comes after the text, or the request, that `start` begins with, at stream offset `at`.
 
     A magic is looked for where the text ends, with as much of it as is text before that place, if that is in sight;
-    only the greeting of xl, which is all text, may have more of it after it.
+    only the greeting of xl, which is all text, may have more of it after it, and a number a few bytes.
     """
     text = start[: text_size(start)]
     places = {(text.find(data), data) for key, _, _, data, _ in tables.MAGICS if key in _SPOKEN}
     if len(text) < len(start):
         places |= {(len(text) - text_size(data), data) for _, _, _, data, _ in tables.MAGICS}
+        places |= {
+            (place, data)
+            for key, _, _, data, _ in tables.MAGICS
+            if key in _COUNTED and len(text) - _COUNT <= (place := text.rfind(data)) + len(data)
+        }
         places |= {(sum(_preface(request, start)), b"") for _, request, _, _ in tables.PREFACES}
     for size, data in sorted(places):
         if size <= 0 or not start.startswith(data, size):

@@ -30,7 +30,8 @@ _IMAGE, _DOMAIN, _STREAM = "streamfmt-libxc", "streamfmt-domain", "streamfmt-lib
 _TYPES = {1: "byte", 2: "short", 4: "long", 8: "quad"}
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _ROWS = {row.key: row for row in magic.MAGICS}
-# What has entries of its own below.
+# What is read, and shown by its key; and what has entries of its own below.
+_LAYERS = frozenset(layer.name for layer in LAYERS)
 _OWN = frozenset(("libxl", "libxc", "xl", "xl-migrate", "libvirt", "xapi", "qemu", "xend"))
 
 
@@ -165,7 +166,7 @@ def _streams() -> Iterator[str]:
     yield from _xapi()
     for row in magic.MAGICS:
         if row.key not in _OWN:
-            yield f"{row.offset} string {_string(row.data)} {row.name if row.kind != 'stream' else row.key}"
+            yield f"{row.offset} string {_string(row.data)} {row.key if row.key in _LAYERS else row.name}"
 
 
 def _qemu() -> Iterator[str]:
@@ -184,13 +185,20 @@ def _qemu() -> Iterator[str]:
 
 def _xend() -> Iterator[str]:
     row, at = _ROWS["xend"], Xend.TEXT_AT
+    number = f"{Xend.LENGTH_AT} ulelong"
     begins = Xend.TEXT_BEGINS[0]
     yield f"0 string {_string(row.data)}"
-    yield f">{at} ubyte {begins} {row.name}"
+    yield f">{at} ubyte {begins} {row.key}"
     for key, value, words in (("name", "[^()]+", "guest '%s'"), ("memory", "[0-9]+", "%s MiB")):
         yield f">>{at} search/4096 {_string(f'({key} '.encode())}"
         yield f">>>&0 regex {value} \\b, {words}"
-    yield f">{at} ubyte !{begins} {Xend.NAME_OLD}"
+    # As schema.magic's namesake: only its two upper bytes are held against the bound.
+    most = Xend.PAGES_MAX | 0xFFFF
+    yield f">{at} ubyte !{begins}"
+    yield f">>{number} 0 {row.key}"
+    yield f">>{number} >0"
+    yield f">>>{number} <{most + 1:#x} {Xend.NAME_OLD}"
+    yield f">>>{number} >{most:#x} {row.key}"
 
 
 def _named(row: Neighbour, marks: list[At]) -> Iterator[str]:

@@ -25,6 +25,8 @@ STREAMS = {
     "libvirt": "libvirt-hvm",
     "xapi": "xapi-hvm",
     "xl-migrate": "migration",
+    "xapi-legacy": "xapi-legacy",
+    "xend": "xend-pv",
 }
 
 
