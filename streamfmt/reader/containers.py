@@ -42,11 +42,11 @@ def save_file(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generato
 
 def promised(layer: Layer, raw: bytes) -> bool:
     """Whether the container's header, which is `raw`, says that there is a legacy stream inside."""
-    if layer.row.legacy is None:
-        return False
+    if not layer.row.legacy:
+        return layer.row.legacy == ALWAYS
     field, mask, value = layer.row.legacy
     path = f"{layer.name}.{layer.row.headers[0]}"
-    return layer.row.legacy == ALWAYS or number(path, field, raw, layer.order) & mask == value
+    return number(path, field, raw, layer.order) & mask == value
 
 
 def _configured(body: Body) -> Generator[int, int, str]:

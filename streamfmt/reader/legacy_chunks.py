@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 _NUMBER = 4
 _ONES = tables.LEGACY_ALL_ONES
 # The parts of transcendent memory whose layout depends on its version: a page, a pool's end, a page that is gone.
-_PARTS = {
-    0: (tables.LEGACY_TMEM_PAGE_0, tables.LEGACY_TMEM_POOL_END_0, tables.LEGACY_TMEM_FLUSHED_0),
-    1: (tables.LEGACY_TMEM_PAGE_1, tables.LEGACY_TMEM_POOL_END_1, tables.LEGACY_TMEM_FLUSHED_1),
-}
+_PARTS = dict(
+    zip(
+        tables.LEGACY_OID_SIZES,
+        (
+            (tables.LEGACY_TMEM_PAGE_0, tables.LEGACY_TMEM_POOL_END_0, tables.LEGACY_TMEM_FLUSHED_0),
+            (tables.LEGACY_TMEM_PAGE_1, tables.LEGACY_TMEM_POOL_END_1, tables.LEGACY_TMEM_FLUSHED_1),
+        ),
+        strict=True,
+    )
+)
 
 
 def size_of(layer: Layer, kind: int, *counts: int) -> int:

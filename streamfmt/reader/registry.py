@@ -38,7 +38,7 @@ class Row:
     image: bool
     text: bool
     alias: str
-    legacy: tuple[str, int, int] | None
+    legacy: tuple[str, int, int] | tuple[()] | None
     headless: frozenset[int]
     end: str
     holds: tuple[str, ...]
@@ -62,7 +62,7 @@ ROWS = {name: Row(name, values) for name, values in tables.LAYERS.items()}
 FORMS = tuple(name for name, row in ROWS.items() if row.form)
 READ = tuple(ROWS)
 # The value of `legacy` of a layer that has nothing else inside.
-ALWAYS = ("", 0, 0)
+ALWAYS = ()
 # What --as takes beside those: names that several layers have in common, of which the bytes say which it is.
 ALIASES = tuple(dict.fromkeys(row.alias for row in ROWS.values() if row.alias))
 DECLARED = ("auto", *FORMS, *ALIASES)

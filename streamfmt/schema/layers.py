@@ -66,7 +66,7 @@ class LayerType:
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
-    legacy: tuple[str, int, int] | None = None
+    legacy: tuple[str, int, int] | tuple[()] | None = None
     configuration: str = ""
     truncated: str = ""
     unknown: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ def _exists(path: str) -> bool:
 
 
 # What is inside is a legacy stream, whatever the header says.
-ALWAYS = ("", 0, 0)
+ALWAYS: tuple[()] = ()
 
 
 def _legacy(word: int) -> LayerType:

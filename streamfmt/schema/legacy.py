@@ -30,6 +30,7 @@ from construct import (
 )
 
 from . import hvm, legacy_tail, legacy_tmem, libxc
+from .legacy_numbers import NUMBERS
 from .model import Allowed, RecordType, little_bits, reserved_bits
 
 SAVE, RESTORE = "tools/libxc/xc_domain_save.c", "tools/libxc/xc_domain_restore.c"
@@ -43,8 +44,6 @@ WORDS = {4: Int32ul, 8: Int64ul}
 PAGE_TYPES = (*libxc.PAGE_TYPES, libxc.PageType(0x8, "PAGEDTAB", True, "ordinary page that was paged out"))
 _PAGE_TYPE_NAMES = {row.name: row.code for row in PAGE_TYPES}
 _WITHOUT_DATA = {name for row in PAGE_TYPES if not row.data for name in (row.code, row.name)}
-# Numbers from here on are no chunk's and no batch's: what has none has one of these.
-NUMBERLESS = 0x1000
 
 RECORD_HEADER = Struct("type" / Int32sl * "Which chunk follows; 0 ends the body, and a positive number is a batch.")
 RECORD_HEADER_SOURCE = CHUNKS
@@ -77,7 +76,7 @@ def _beginning(word: int) -> tuple[RecordType, ...]:
     ones = b"\xff" * word
     return (
         RecordType(
-            NUMBERLESS,
+            NUMBERS["EXTENDED_INFO"],
             "EXTENDED_INFO",
             Struct(
                 "signature" / Const(ones, Bytes(word)) * "All ones, in the place of the list's first frame.",
@@ -99,7 +98,7 @@ def _beginning(word: int) -> tuple[RecordType, ...]:
             headless=True,
         ),
         RecordType(
-            NUMBERLESS + 1,
+            NUMBERS["P2M_FRAME_LIST"],
             "P2M_FRAME_LIST",
             Struct("frames" / GreedyRange(WORDS[word]) * "Frame numbers of the guest's own P2M table, leaf by leaf."),
             "Where the guest keeps its P2M table.",
@@ -112,7 +111,7 @@ def _beginning(word: int) -> tuple[RecordType, ...]:
 
 def _batch(word: int) -> RecordType:
     return RecordType(
-        NUMBERLESS + 2,
+        NUMBERS["PAGE_BATCH"],
         "PAGE_BATCH",
         Struct(
             "count" / Int32ul * "Entries that follow, in the place of a chunk's number: 1 to 1024.",
@@ -138,20 +137,6 @@ def _param(code: int, name: str, doc: str, since: str) -> RecordType:
     return RecordType(code, name, body, doc, CHUNKS, guests=("hvm",), since=since)
 
 
-# The HVM parameters that chunks have, by chunk.
-PARAMS = {
-    -3: hvm.PARAMS["IDENT_PT"],
-    -4: hvm.PARAMS["VM86_TSS"],
-    -8: hvm.PARAMS["CONSOLE_PFN"],
-    -10: hvm.PARAMS["ACPI_IOPORTS_LOCATION"],
-    -11: hvm.PARAMS["VIRIDIAN"],
-    -14: hvm.PARAMS["VM_GENERATION_ID_ADDR"],
-    -15: hvm.PARAMS["PAGING_RING_PFN"],
-    -16: hvm.PARAMS["MONITOR_RING_PFN"],
-    -17: hvm.PARAMS["SHARING_RING_PFN"],
-    -19: hvm.PARAMS["IOREQ_SERVER_PFN"],
-    -20: hvm.PARAMS["NR_IOREQ_SERVER_PAGES"],
-}
 _CHUNKS = (
     _mark(0, "END_OF_BODY", "Ends the body of a checkpoint; the tail follows."),
     _mark(-1, "ENABLE_VERIFY_MODE", "From here on page content is sent again only to be compared."),
@@ -196,6 +181,11 @@ _CHUNKS = (
     _param(-19, "HVM_IOREQ_SERVER_PFN", "First frame of the ioreq servers.", "4.5"),
     _param(-20, "HVM_NR_IOREQ_SERVER_PAGES", "How many frames they have.", "4.5"),
 )
+# Names that HVM parameters have now, where the chunk that has one kept the older.
+_RENAMED = {"GENERATION_ID_ADDR": "VM_GENERATION_ID_ADDR", "ACCESS_RING_PFN": "MONITOR_RING_PFN"}
+_PARAMS = {row.code: row.name.removeprefix("HVM_") for row in _CHUNKS if row.name.startswith("HVM_")}
+# The HVM parameters that chunks have, by chunk.
+PARAMS = {code: hvm.PARAMS[_RENAMED.get(name, name)] for code, name in _PARAMS.items()}
 
 
 def _compressed(word: int) -> RecordType:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
 
-_WORD_32, _WORD_64 = WORDS = (4, 8)  # of the toolstack, in bytes
+_WORD_32, _WORD_64 = WORDS = tuple(legacy.WORDS)  # of the toolstack, in bytes
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
 # (XEN_DOMCTL_PFINFO_LTAB_SHIFT of xen/include/public/domctl.h).
 TYPE_SHIFT = 28
@@ -38,17 +38,19 @@ VCPU_WIDTHS = {size: 8 * width for width, size in libxc.VCPU_CONTEXT_SIZES.items
 # The permuted order of Xen 3.0 to 3.2 rotates the index by this many bits (permute() in xc_linux_save.c).
 PERMUTE_BITS = 10
 
-# Chunks that may stand between batches: XC_SAVE_ID_* of xg_save_restore.h, but compressed data (-12), which comes after
-# a first tail only.
-VERIFY, VCPUS, TMEM, TMEM_EXTRA, TSC, TOOLSTACK = -1, -2, -5, -6, -7, -18
-MARKS = (VERIFY, -9, -13)  # of nothing but their id
-PARAMS = (-3, -4, -8, -10, -11, -14, -15, -16, -17, -19, -20)
+# Chunks that may stand between batches: XC_SAVE_ID_* of xg_save_restore.h, but compressed data, which comes after a
+# first tail only.
+_CHUNKS = {row.name: row.code for row in legacy.RECORDS[_WORD_64]}
+VERIFY, VCPUS, TSC, TOOLSTACK = (_CHUNKS[name] for name in ("ENABLE_VERIFY_MODE", "VCPU_INFO", "TSC_INFO", "TOOLSTACK"))
+TMEM, TMEM_EXTRA = _CHUNKS["TMEM"], _CHUNKS["TMEM_EXTRA"]
+MARKS = (VERIFY, _CHUNKS["LAST_CHECKPOINT"], _CHUNKS["ENABLE_COMPRESSION"])  # of nothing but their id
+PARAMS = tuple(legacy.PARAMS)
 # What follows the ids, as struct has it: padding and a parameter; mode, nanoseconds, kHz and incarnation of the TSC;
 # version of tmem, most pools, and flags that are all ones.
 PARAM_FORMAT, TSC_FORMAT, TMEM_FORMAT = "<4sQ", "<IQII", "<II4s"
 # Those a writer may put before the first batch; a PV stream that has them has extended info before them.
 OPENING = {TMEM: "tmem", TSC: "TSC info"}
-VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, 1, 3
+VCPU_ID_MAX, TMEM_VERSION_MAX, TSC_MODE_MAX = 4095, max(legacy_tmem.OID_SIZES), 3
 TSC_KHZ_MIN = 10_000  # no processor that runs Xen ticks more slowly than 10 MHz
 
 # -- what the reader goes by ------------------------------------------------------------------------------------------
@@ -61,15 +63,15 @@ TYPES = {
     "hvm": frozenset(row.code for row in legacy.PAGE_TYPES if not row.table),
 }
 # Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint.
-CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[8] if row.code < 0)
-SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[8] if row.code < 0 and row.since >= "4.1")
+CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0)
+SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0 and row.since >= "4.1")
 # Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
 LENGTH_MAX = libxc.RECORD_LENGTH_MAX
 # The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
 UNMAPPED_MAX, XSAVE_MAX = 1 << 28, 1 << 20
 QEMU_PIECE, SIGNATURES = legacy_tail.PIECE, legacy_tail.SIGNATURES
 # The chunks of which a guest has both or neither; and the type of a page that was paged out, an ordinary one to all.
-IOREQ_PAIR = tuple(row.code for row in legacy.RECORDS[8] if "IOREQ_SERVER" in row.name)
+IOREQ_PAIR = tuple(row.code for row in legacy.RECORDS[_WORD_64] if "IOREQ_SERVER" in row.name)
 PAGEDTAB = next(row.code for row in legacy.PAGE_TYPES if row.name == "PAGEDTAB")
 OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
 # Where after the end of an HVM guest's body its context is, and how that begins.

@@ -9,11 +9,10 @@ from __future__ import annotations
 from construct import Array, Bytes, Const, Construct, Int8ul, Int16ul, Int32ub, Int32ul, Int64ul, Struct, this
 
 from . import hvm, libxc, qemu
+from .legacy_numbers import NUMBERS
 from .model import RecordType, opaque
 
 SAVE = "tools/libxc/xc_domain_save.c"
-# Above the codes of what comes before, in :mod:`legacy`.
-_TAIL, _FIRST = 0x1020, 0x1030
 _TO_END, _SIZED = qemu.TAILS
 # XAPI's own form: the first signature and a newline.
 XAPI_TAIL = _TO_END + b"\n"
@@ -24,7 +23,7 @@ PIECE = 64 << 10
 def unmapped(word: Construct) -> RecordType:
     """Frames without a page, as words of that kind."""
     return RecordType(
-        _TAIL,
+        NUMBERS["UNMAPPED"],
         "UNMAPPED",
         Struct(
             "count" / Int32ul * "Frame numbers that follow.",
@@ -39,7 +38,7 @@ def unmapped(word: Construct) -> RecordType:
 
 TAILS = (
     RecordType(
-        _TAIL + 1,
+        NUMBERS["VCPU"],
         "VCPU",
         Struct(opaque("context", "struct vcpu_guest_context with frame numbers for machine addresses.")),
         "Registers of one vcpu, in the order of their numbers.",
@@ -49,7 +48,7 @@ TAILS = (
         headless=True,
     ),
     RecordType(
-        _TAIL + 2,
+        NUMBERS["VCPU_EXT"],
         "VCPU_EXT",
         Struct(
             "vcpu" / Int32ul * "Which vcpu.",
@@ -71,7 +70,7 @@ TAILS = (
         headless=True,
     ),
     RecordType(
-        _TAIL + 3,
+        NUMBERS["VCPU_XSAVE"],
         "VCPU_XSAVE",
         Struct(
             "mask" / Int64ul * "Features that the host saves.",
@@ -85,7 +84,7 @@ TAILS = (
         headless=True,
     ),
     RecordType(
-        _TAIL + 4,
+        NUMBERS["SHARED_INFO"],
         "SHARED_INFO",
         Struct("page" / Bytes(libxc.PAGE_SIZE) * "The guest's shared_info page, in the layout of its width."),
         "The shared info page, which ends the tail.",
@@ -94,7 +93,7 @@ TAILS = (
         headless=True,
     ),
     RecordType(
-        _TAIL + 5,
+        NUMBERS["HVM_TAIL"],
         "HVM_TAIL",
         Struct(
             "ioreq_pfn" / Int64ul * "Frame of the ioreq page, HVM parameter 5.",
@@ -108,7 +107,7 @@ TAILS = (
         headless=True,
     ),
     RecordType(
-        _TAIL + 6,
+        NUMBERS["HVM_CONTEXT"],
         "HVM_CONTEXT",
         Struct(
             "length" / Int32ul * "Octets of the context.",
@@ -140,7 +139,7 @@ def _sized(code: int, name: str, signature: bytes, length: Construct, source: st
 
 DEVICE_MODELS = (
     RecordType(
-        _FIRST,
+        NUMBERS["QEMU_TO_END"],
         "QEMU_TO_END",
         Struct(_signature(_TO_END)),
         "The device model's state follows, as far as the input goes.",
@@ -150,7 +149,7 @@ DEVICE_MODELS = (
         headless=True,
     ),
     RecordType(
-        _FIRST + 1,
+        NUMBERS["QEMU_STATE"],
         "QEMU_STATE",
         Struct(opaque("state", "As the device model wrote it.")),
         f"The next {PIECE >> 10} KiB of that state, or what is left of it.",
@@ -161,9 +160,9 @@ DEVICE_MODELS = (
         most=PIECE,
         headless=True,
     ),
-    _sized(_FIRST + 2, "QEMU_0002", _SIZED, Int32ul, "tools/libxl/libxl_dom.c of Xen 4.1 to 4.5", "4.1"),
+    _sized(NUMBERS["QEMU_0002"], "QEMU_0002", _SIZED, Int32ul, "tools/libxl/libxl_dom.c of Xen 4.1 to 4.5", "4.1"),
     _sized(
-        _FIRST + 3,
+        NUMBERS["QEMU_REMUS"],
         "QEMU_REMUS",
         qemu.REMUS_TAIL,
         Int32ul,
@@ -171,7 +170,7 @@ DEVICE_MODELS = (
         "4.0",
     ),
     _sized(
-        _FIRST + 4,
+        NUMBERS["QEMU_XAPI"],
         "QEMU_XAPI",
         XAPI_TAIL,
         Int32ub,
@@ -182,8 +181,8 @@ DEVICE_MODELS = (
 # How each form begins, where the length of the state is after that, and how it is written; 0 bytes of it if it goes on
 # to the end of the input.  What begins with another's signature comes before that.
 SIGNATURES = (
-    (_FIRST + 4, XAPI_TAIL, 4, "big"),
-    (_FIRST, _TO_END, 0, "little"),
-    (_FIRST + 2, _SIZED, 4, "little"),
-    (_FIRST + 3, qemu.REMUS_TAIL, 4, "little"),
+    (NUMBERS["QEMU_XAPI"], XAPI_TAIL, 4, "big"),
+    (NUMBERS["QEMU_TO_END"], _TO_END, 0, "little"),
+    (NUMBERS["QEMU_0002"], _SIZED, 4, "little"),
+    (NUMBERS["QEMU_REMUS"], qemu.REMUS_TAIL, 4, "little"),
 )

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from construct import Bytes, Const, Construct, Int32ul, Struct
 
+from .legacy_numbers import NUMBERS
 from .model import Allowed, RecordType, opaque
 
-# Above the codes of what comes before the first body.
-_FIRST = 0x1010
 TMEM = "tools/libxc/xc_tmem.c of Xen 4.4"
 
 # Octets of an object's id by the version in the TMEM chunk (TMEM_SPEC_VERSION of xen/include/public/tmem.h).
 OID_SIZES = {0: 8, 1: 24}
+# The first and the last release that writes each of these.
+_RELEASES = (("4.0", "4.0"), ("4.1", ""))
 ALL_ONES = 0xFFFF_FFFF
 
 
@@ -23,39 +24,39 @@ def _object(size: int) -> Construct:
     return "oid" / Bytes(size) * "Which object of the pool."
 
 
-def _by_version(code: int, version: int) -> tuple[RecordType, ...]:
-    """What has an object's id, whose size the version says."""
-    size, since = OID_SIZES[version], ("4.0", "4.1")[version]
+def _by_version(place: int, since: str, until: str) -> tuple[RecordType, ...]:
+    """What has an object's id, whose size the version says: the one at that place."""
+    version, size = tuple(OID_SIZES.items())[place]
     index = "index" / Int32ul * "Which page of the object."
     return (
         RecordType(
-            code,
-            f"TMEM_PAGE_{version}",
+            NUMBERS[f"TMEM_PAGE_{place}"],
+            f"TMEM_PAGE_{place}",
             Struct(_object(size), index, opaque("page", "Its content, of the pool's page size.")),
             f"A page of a pool, of tmem version {version}.",
             f"{TMEM}, xc_tmem_save",
             since=since,
-            until="4.0" if not version else "",
+            until=until,
             headless=True,
         ),
         RecordType(
-            code + 1,
-            f"TMEM_POOL_END_{version}",
+            NUMBERS[f"TMEM_POOL_END_{place}"],
+            f"TMEM_POOL_END_{place}",
             Struct("oid" / Const(b"\xff" * size, Bytes(size)) * "All ones."),
             f"Ends a pool that ran out of pages before the number it announced, of tmem version {version}.",
             f"{TMEM}, xc_tmem_save",
             since=since,
-            until="4.0" if not version else "",
+            until=until,
             headless=True,
         ),
         RecordType(
-            code + 2,
-            f"TMEM_FLUSHED_{version}",
+            NUMBERS[f"TMEM_FLUSHED_{place}"],
+            f"TMEM_FLUSHED_{place}",
             Struct("pool_id" / Int32ul * "Which pool.", _object(size), index),
             f"A page that is gone since it was sent, of tmem version {version}.",
             f"{TMEM}, xc_tmem_save_extra",
             since=since,
-            until="4.0" if not version else "",
+            until=until,
             headless=True,
         ),
     )
@@ -89,7 +90,7 @@ RECORDS = (
         since="4.0",
     ),
     RecordType(
-        _FIRST,
+        NUMBERS["TMEM_POOL"],
         "TMEM_POOL",
         Struct(
             "pool_id" / Int32ul * "Which pool.",
@@ -105,7 +106,7 @@ RECORDS = (
         headless=True,
     ),
     RecordType(
-        _FIRST + 1,
+        NUMBERS["TMEM_END"],
         "TMEM_END",
         Struct("marker" / Const(ALL_ONES, Int32ul) * "All ones, in the place of a pool's number."),
         "Ends the pools, or the pages that are gone.",
@@ -113,6 +114,5 @@ RECORDS = (
         since="4.0",
         headless=True,
     ),
-    *_by_version(_FIRST + 2, 0),
-    *_by_version(_FIRST + 5, 1),
+    *(row for place, (since, until) in enumerate(_RELEASES) for row in _by_version(place, since, until)),
 )

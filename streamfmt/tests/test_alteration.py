@@ -36,10 +36,13 @@ EVERYTHING = {"tables", "reference", "bytes", "recipe", "verdict", "findings", "
 _NUMBER = "records of a layer without record headers: their numbers are ours, and are on no wire"
 _LEVEL = "the level of a page table that is not a guest's top: only its name, and the documentation, have it"
 _SOME = "nothing at all is no record of this kind: the reader does not come to judge its length"
+_DISK = "of disk images, in whose files streams may be: no stream has it, and nothing that is said of one"
 WITHOUT_EFFECT = {
     **{f"libxc.PAGE_TYPES-{place}": _LEVEL for place in ("2-0x1", "6-0x3", "8-0x4", "10-0x1", "12-0x2")},
     **{f"xl_migrate.MESSAGES-{place}": _NUMBER for place in ("0-0x0", "1-0x1", "2-0x2", "4-0x3", "5-0x4")},
     **{f"xl_migrate.{place}": _NUMBER for place in ("TEXT-0-0x0", "HTTP-0-0x0", "HTTP-2-0x1")},
+    **{case.id: _DISK for case in alterations.cases() if case.module == "vhd"},
+    **{case.id: _NUMBER for case in alterations.cases() if case.module == "legacy_numbers"},
     "libvirt.RECORDS-0-0x0": _NUMBER,
     "xl.RECORDS-0-0x0": _NUMBER,
     "libxc.RECORDS-2-0x1": "a batch of no pages breaks a rule of its own, before any length is judged",

@@ -38,6 +38,7 @@ _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "hvm.CONTEXT_TYPES-3-0x18": (32,),
     "hvm.CONTEXT_TYPES-53-0x18": (32,),
     "layers.LAYERS-1-0x8": (4,),
+    "legacy_tmem.ALL_ONES-0-0xffffffff": (0xFFFFFFFE,),
     "libxc.PV_COMBINATIONS-0-0x4": (2,),
     "libxc.PV_COMBINATIONS-1-0x3": (4,),
     "libxc.PV_COMBINATIONS-2-0x8": (16,),
@@ -51,8 +52,9 @@ _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
 UNALTERABLE = {
     "libxc.IMAGE_HEADER-3-0x0": "it means little-endian, as every declaration is written",
     "libxl.HEADER-3-0x0": "it means little-endian, as every declaration is written",
-    "legacy.WORD_32__WORD_64-0-0x4": "there are no integers of other sizes",
-    "legacy.WORD_32__WORD_64-1-0x8": "there are no integers of other sizes",
+    "legacy.CHUNKS-0-0x0": "what is greater counts the pages of a batch, and all other chunks are below",
+    "legacy.WORDS-0-0x4": "there are no integers of other sizes",
+    "legacy.WORDS-1-0x8": "there are no integers of other sizes",
     "libxc.PAGE_TYPES-14-0x3": "PV_COMBINATIONS names the top level, which has to be there",
     "libxc.PAGE_TYPES-16-0x4": "PV_COMBINATIONS names the top level, which has to be there",
 }
@@ -181,8 +183,8 @@ def _integer(
     above = parents[node]
     if isinstance(above, ast.keyword) and above.arg == "align":
         return (2 * value, value // 2), (), None
-    if isinstance(above, ast.UnaryOp):  # a negative number: its literal is its amount
-        return (*range(21, 24),), (), None
+    if isinstance(above, ast.UnaryOp):  # a negative number: its literal is its amount, and becomes that of no other
+        return (value + 32, value + 64, value + 96), (), None
     place = _coded(node, parents)
     if place is not None:
         codes = {it.value for it in literals if isinstance(it.value, int) and _coded(it, parents) == place}
@@ -191,7 +193,7 @@ def _integer(
     if isinstance(above, ast.Tuple):
         items = above.elts
     elif isinstance(above, ast.Dict):
-        items = above.values
+        items = [it for it in above.keys if it] if node in above.keys else above.values
     numbers = [it.value for it in items if isinstance(it, ast.Constant) and isinstance(it.value, int)]
     if isinstance(above, ast.Dict):
         return _unused(value, set(numbers), []), (), None
@@ -278,6 +280,7 @@ def _altered(module: str, values: Mapping[Case, int | bytes]) -> Any:
     """The code of a module with other values."""
     tree = _parse(module)
     nodes = list(ast.walk(tree))
+    spared = False
     for case, value in values.items():
         node = nodes[case.number]
         assert isinstance(node, ast.Constant)
@@ -291,6 +294,10 @@ def _altered(module: str, values: Mapping[Case, int | bytes]) -> Any:
             outer = nodes[case.spare]
             assert isinstance(outer, ast.Call)
             outer.args.append(ast.parse("'reserved_spare' / reserved_bits(1) * 'Spare.'", mode="eval").body)
+            spared = True
+    if spared:
+        future = next(at for at, it in enumerate(tree.body) if isinstance(it, ast.ImportFrom))
+        tree.body[future + 1 : future + 1] = ast.parse("from streamfmt.schema.model import reserved_bits").body
     return compile(ast.fix_missing_locations(tree), f"{module}.py", "exec")
 
 
