@@ -10,8 +10,8 @@ from ..checks.findings import Finding
 from ..reader.registry import ROWS
 from . import toolstack
 from .cases_toolstack import ASKED, kind
-from .conditions import Peer
-from .conditions_xenguest import XENGUEST
+from .conditions import Peer, refusing
+from .conditions_xenguest import XENGUEST, lacking
 from .host import LIBXLPEER, MEMORY
 from .looks import HEADER, LATER, Look, actual, look
 from .peers import Verdict
@@ -137,6 +137,11 @@ def _state_length(seen: Look, finding: Finding) -> str:
     return "accept" if actual(finding) or "LIBXL-CKPTSTATE-CTX" in seen.clauses else "crash"
 
 
+def _image_lacks(seen: Look, finding: Finding) -> bool:
+    """Whether an image has begun and lacks what a guest cannot be restored without."""
+    return bool(seen.domains) and lacking(seen, finding)
+
+
 def asked(looks: Iterable[Look], release: str) -> list[Verdict]:
     """The verdicts of libxl, or of xl, on the cases looked at."""
     return toolstack.ask(((kind(seen.case), seen.data) for seen in looks), release)
@@ -158,6 +163,7 @@ LIBXL = Peer(
         "LIBXL-EMU-CTX": _emulator_context,
         "CKPT-CUT": lambda _, __: "accept",
         "CKPT-CKPT-REC": _checkpoint,
+        "STREAM-ZEROS": refusing(_image_lacks),
         "LIBXL-LIBXC-ONCE": _image_again,
         "LIBXL-CKPTSTATE-LEN": _state_length,
     },

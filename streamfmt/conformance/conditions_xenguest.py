@@ -207,7 +207,7 @@ def start_info(seen: Look) -> int | None:
     return LATER if any(pfn > last or types.get(pfn) not in _POPULATED for pfn in rings) else None
 
 
-def _lacking(seen: Look, _: Finding) -> bool:
+def lacking(seen: Look, _: Finding) -> bool:
     """What is not there when zeros have been taken for END, and a guest cannot be restored without."""
     lacks = _vcpu_0(seen, _) if seen.case.guest == "pv" else not seen.applied("libxc.HVM_CONTEXT")
     return lacks and not _ended_by_chance(seen)
@@ -337,7 +337,7 @@ XENGUEST = Peer(
         "LIBXC-VCPU-PFN": refusing(_vcpu_pfn),
         "LIBXC-PAGE-PFN-MAX": refusing(_populated),
         "STREAM-FRAMING-LOST": refusing(lambda seen, _: not _ended_by_chance(seen)),
-        "STREAM-ZEROS": refusing(_lacking),
+        "STREAM-ZEROS": refusing(lacking),
         "LIBXC-HVMCTX-HEADER": refusing(_context_header),
         "LIBXC-HVMCTX-END": refusing(_context_end),
         "LIBXC-HVMCTX-PRESENT": refusing(_no_context),
