@@ -215,8 +215,14 @@ def _verdict(outcome: Outcome, window: Window, name: str, log: Log) -> int:
             log.info(line)
     verdict = f"{name}: {summary(outcome)}"
     if outcome.verdict == CONFORMS:
-        log.info(verdict)
-        return GOOD
+        # An image that has no version is from before version 2: what the command is named for is not there.
+        old = [layer for layer in verifier.layers if layer.row.image and not layer.row.version]
+        if not old:
+            log.info(verdict)
+            return GOOD
+        if not log.quiet:
+            log.error(f"Stream Error:\n{name}: {describe(old)}: not of version 2; streamfmt verify reads that")
+        return BAD
     if not log.quiet:
         lines = [line for _, line in finding_lines(outcome, severities=("error",))]
         log.error("\n".join(("Stream Error:", *lines, *_advice(outcome, window), verdict)))

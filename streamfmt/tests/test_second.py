@@ -101,7 +101,7 @@ def _in_scope(vector: Vector) -> bool:
 
 
 # Layers that the second reader does not know: it names the forms as the first does.
-_OTHERS = ROWS.keys() - second.FORMS.keys()
+_OTHERS = set(ROWS) - set(second.FORMS)
 
 
 def _known(paths: Iterable[str]) -> bool:

@@ -128,6 +128,18 @@ def test_strictness(clause: str, verify: Verify) -> None:
         assert f"  error    {clause}  at " in err
 
 
+def test_legacy_stream_is_refused(verify: Verify) -> None:
+    """An xl file without a stream of version 2 is sound, and not what the command is for."""
+    stream = GOOD["xl-legacy"]
+
+    assert verify(stream, "-f", "xl") == (
+        1,
+        "",
+        "Stream Error:\nSTREAM: legacy-64, x86 HVM: not of version 2; streamfmt verify reads that\n",
+    )
+    assert verify(stream, "-q", "-f", "xl") == (1, "", "")
+
+
 def test_nothing_is_detected(verify: Verify) -> None:
     """A stream of another format than asked for is refused, compressed ones too."""
     for stream, advice in (
