@@ -8,12 +8,14 @@ constant here as LEGACY_* of its tables.  What the records hold is in :mod:`lega
 from __future__ import annotations
 
 from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
+from .catalogue import read
 
 _WORD_32, _WORD_64 = WORDS = tuple(legacy.WORDS)  # of the toolstack, in bytes
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
 # (XEN_DOMCTL_PFINFO_LTAB_SHIFT of xen/include/public/domctl.h).
-TYPE_SHIFT = 28
-PFN_MASK = (1 << TYPE_SHIFT) - 1
+_ENTRY = {it.path: it for it in read("entry", "An entry.", legacy.SAVE, legacy.page_entry(_WORD_32)).fields}
+TYPE_SHIFT = _ENTRY["type"].shift
+PFN_MASK = (1 << _ENTRY["pfn"].bits) - 1
 # The writer refuses bigger guests.
 P2M_MAX = PFN_MASK
 # Without extended info a 32-bit toolstack means a guest of at most 64 GiB, PAE's reach, which is also xend's bound
