@@ -67,16 +67,22 @@ def printed(table: Iterable[Comparison]) -> Iterator[Printed]:
         yield Printed(row.seen, tuple(lines), frozenset(clauses), refused)
 
 
+# What libxl says of a helper that it has ended itself.
+_ENDED = f"died due to fatal signal {signal.strsignal(signal.SIGTERM)}"
+
+
 def strange(rows: Iterable[Printed]) -> Iterator[tuple[str, str]]:
     """Lines that are not known, and those of a refusal whose rules the stream keeps; with the stream's name.
 
     A line that is about no rule is not the stream's doing, nor is any about a stream that breaks none.  Of checkpoints
-    the end of the input ends each reading, whatever is refused afterwards.
+    the end of the input ends each reading, whatever is refused afterwards.  That libxl ends its helper is no crash.
     """
     for row in rows:
         ends = {"CKPT-CUT"} if row.seen.case.remus and row.seen.whole else set()
         for line in row.lines:
             found = recognised(line)
+            if found and line.endswith(_ENDED):
+                continue
             about = {*found[0].known.clauses} if found and found[0].known.role != "progress" else set()
             if not found or (row.refused and about and row.clauses and not about & (row.clauses | ends)):
                 yield row.seen.case.name, line
