@@ -88,7 +88,7 @@ def put(what: str, row: Row, at: int, value: str, order: str, read: Read) -> Cha
     was = before >> shift & mask
     was -= (1 << bits) if signed and was >> bits - 1 else 0
     words = " -> ".join(names.get(each) or _said(each) for each in (was, number))
-    return Change(what, at, old, after.to_bytes(size, word), words)  # type: ignore[arg-type]
+    return Change(what, at, old, after.to_bytes(size, word), words)  # type: ignore[arg-type] # likewise
 
 
 def _said(value: int) -> str:
