@@ -234,7 +234,7 @@ def test_little_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     def counted(*words: object) -> int:
         nonlocal read
-        got = preadv(*words)  # type: ignore[arg-type]
+        got = preadv(*words)  # type: ignore[arg-type] # the words it was called with
         read += got
         return got
 

@@ -63,7 +63,7 @@ def test_what_releases_wrote_conforms(setup: Setup) -> None:
 
     assert _broken(Outcome(reader, verifier)) == set()
     assert (verifier.complete, reader.window.position) == (True, len(data))
-    assert (reader.identity.guest, reader.identity.width) == (setup.guest, 8 * setup.word)  # type: ignore[union-attr]
+    assert (reader.identity.guest, reader.identity.width) == (setup.guest, 8 * setup.word)  # type: ignore[union-attr] # it has one by now
     assert verifier.checkpoints == setup.checkpoints
 
 
