@@ -13,6 +13,7 @@ from ..checks.verifier import Verifier
 from ..errors import FieldError
 from ..field_tables import FIELDS
 from ..io.sources import FileSource, drive
+from ..io.spans import SpanSource
 from ..io.spliced import Spliced
 from ..reader import configuration
 from ..reader.reader import Reader
@@ -189,7 +190,7 @@ class Edit:
     def _judged(self, splices: Sequence[Splice]) -> Verifier:
         verifier = Verifier()
         reader = Reader(verifier, self._form, guest=self._guest)
-        drive(reader.pump, Spliced(self._fd, self.size, splices))
+        drive(reader.pump, SpanSource(Spliced(self._fd, self.size, splices)))
         reader.close()
         return verifier
 

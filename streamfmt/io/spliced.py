@@ -9,25 +9,23 @@ import os
 from bisect import bisect_right
 
 from ..errors import UnreadableError, UnwritableError
-from .sources import NEAR, SEEK, Source, reason
+from .sources import reason
+from .spans import Span
+from .transfer import Mover, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from ..reader.pump import Window
 
     # Bytes of the file from one offset to another, and what is in their place.
     Splice = tuple[int, int, bytes]
 
 # ioctl() to have a file share all of another's blocks (linux/fs.h).
 _FICLONE = 0x40049409
-# What is copied at once, so that a signal or a look at the progress need not wait long.
-_STEP = 16 << 20
 _BUFFER = 1 << 20
 
 
-class Spliced(Source):
+class Spliced(Span):
     """The file of descriptor `fd`, `size` bytes long, with `splices`, in the order of their offsets and apart."""
 
     def __init__(self, fd: int, size: int, splices: Sequence[Splice]) -> None:
@@ -36,56 +34,36 @@ class Spliced(Source):
         # Where each piece begins, what it is if it is new, and where it lies in the file if it is not.
         self._starts: list[int] = []
         self._pieces: list[tuple[bytes | None, int, int]] = []
-        at = self._total = 0
+        self.size: int = 0
+        at = 0
         for start, stop, data in splices:
             self._add(None, at, start - at)
             self._add(data, 0, len(data))
             at = stop
         self._add(None, at, size - at)
-        self.size = self._total
-        self._at = 0
-        self._ahead = 1 << 30
 
     def _add(self, data: bytes | None, at: int, length: int) -> None:
         if length > 0:
-            self._starts.append(self._total)
+            self._starts.append(self.size)
             self._pieces.append((data, at, length))
-            self._total += length
+            self.size += length
 
     # -- to read --------------------------------------------------------------------------------------------------
 
-    def fill(self, window: Window, want: int) -> bool:
-        room = window.room()
-        got = 0
-        # As of a plain file: little after a skip, and more each time when there is none.
-        length = max(self._ahead, want)
-        self._ahead = min(self._ahead * 2, 1 << 30)
-        while got < want and (some := self.read_into(room[got:length])):
-            got += some
-        window.hi += got
-        return got > 0
-
-    def read_into(self, room: memoryview) -> int:
-        if self._at >= self._total:
+    def read_into(self, room: memoryview, at: int) -> int:
+        if at >= self.size:
             return 0
-        number = bisect_right(self._starts, self._at) - 1
-        data, at, length = self._pieces[number]
-        into = self._at - self._starts[number]
+        number = bisect_right(self._starts, at) - 1
+        data, place, length = self._pieces[number]
+        into = at - self._starts[number]
         room = room[: length - into]
         if data is None:
-            got = os.preadv(self._fd, [room], at + into)
-        else:
-            got = len(room)
-            room[:] = data[into : into + got]
-        self._at += got
-        return got
+            return os.preadv(self._fd, [room], place + into)
+        room[:] = data[into : into + len(room)]
+        return len(room)
 
-    def skip(self, window: Window, count: int) -> int:
-        count = min(count, self._total - self._at)
-        if count >= SEEK:
-            self._ahead = NEAR
-        self._at += count
-        return count
+    def reach(self, at: int) -> int:
+        return min(at, self.size)
 
     # -- to write -------------------------------------------------------------------------------------------------
 
@@ -95,6 +73,7 @@ class Spliced(Source):
             for start, _, new in self._splices:
                 overwrite(out, start, new)
             return
+        mover = Mover(os.fstat(self._fd).st_mode, os.fstat(out).st_mode)
         done = 0
         for data, at, length in self._pieces:
             if data is not None:
@@ -103,18 +82,13 @@ class Spliced(Source):
                 continue
             end = done + length
             while done < end:
-                done += self._copy(out, at + length - (end - done), min(end - done, _STEP))
+                place, left = at + length - (end - done), end - done
+                done += mover.move(self._fd, out, left, place) or self._copy(out, place, left)
                 if progress is not None:
                     progress(done)
 
     def _copy(self, out: int, at: int, count: int) -> int:
-        """Some bytes of the file, at least one, to the end of `out`."""
-        try:
-            moved = os.copy_file_range(self._fd, out, count, at)
-            if moved:
-                return moved
-        except (OSError, AttributeError):
-            pass  # refused, or a real error, which reading and writing will meet as well
+        """Some bytes of the file, at least one, to the end of `out` by way of memory."""
         try:
             data = os.pread(self._fd, min(count, _BUFFER), at)
         except OSError as error:
@@ -137,11 +111,8 @@ def _clone(fd: int, out: int) -> bool:
 
 
 def _append(out: int, data: memoryview) -> None:
-    try:
-        while data:
-            data = data[os.write(out, data) :]
-    except OSError as error:
-        raise UnwritableError(reason(error)) from error
+    while data:
+        data = data[write(out, data) :]
 
 
 def overwrite(fd: int, at: int, data: bytes) -> None:

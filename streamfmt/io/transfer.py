@@ -155,7 +155,7 @@ def _ways(source: int, target: int) -> list[Way]:
     found: list[Way] = []
     if not hasattr(os, "splice"):
         return found  # not Linux
-    if stat.S_ISREG(source) and stat.S_ISREG(target):
+    if stat.S_ISREG(source) and stat.S_ISREG(target) and hasattr(os, "copy_file_range"):
         found.append(os.copy_file_range)
     if stat.S_ISFIFO(source) or stat.S_ISFIFO(target):
         found.append(os.splice)

@@ -499,7 +499,8 @@ def test_killed_while_a_new_file_is_written(moment: str, guest: Path) -> None:
 def test_without_help_of_the_kernel(guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no bytes can be copied or shared in the kernel, they are read and written."""
     expected = edited(guest.read_bytes(), rewrite=lambda _: JSON)
-    monkeypatch.delattr(os, "copy_file_range")
+    for way in ("copy_file_range", "splice", "sendfile"):
+        monkeypatch.delattr(os, way)
     (tmp_path / "new").write_bytes(JSON)
     assert main(["edit", str(guest), "--configuration", str(tmp_path / "new"), "-o", str(tmp_path / "out")]) == 0
 
