@@ -19,7 +19,7 @@ from ..convert.wrappers import EMULATORS, WRAPPERS, Wrapper
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
-from ..reader.configuration import WORDS, parse
+from ..reader.configuration import WORDS, form_of
 from . import inputs
 from .verify import add_ignore, severities
 
@@ -135,7 +135,7 @@ def _wrapper(args: argparse.Namespace, fd: int) -> Wrapper | None:
         given = None if args.configuration is None else inputs.configuration(args.configuration)
     except ValueError as error:
         raise _UsageError(str(error)) from None
-    if given is not None and (form := parse(given.lstrip()[:1]).form) not in kind.forms:
+    if given is not None and (form := form_of(given)) not in kind.forms:
         wanted = " or ".join(WORDS[form] for form in kind.forms)
         takes = f"has {wanted}, not {WORDS[form]}" if kind.forms else "has no configuration"
         raise _UsageError(f"--configuration: {args.container} {takes}")

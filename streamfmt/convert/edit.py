@@ -139,7 +139,7 @@ class Edit:
         row = FIELDS[header.path].get(_JSON_FLAG) if header is not None else None
         if header is None or row is None:
             return
-        value = str(int(configuration.parse(new.lstrip()[:1]).form == "json"))
+        value = str(int(configuration.form_of(new) == "json"))
         what = f"{header.path}.{_JSON_FLAG}"
         made = put(what, row, header.body + row[0], value, where.layer.order, self.read)
         if made.data != made.old:
@@ -208,4 +208,4 @@ def _trimmed(made: Change) -> Change:
 
 def _ends(text: bytes) -> bool:
     """Whether a text that is put where there was none ends with a NUL: xl's own text does not."""
-    return configuration.parse(text.lstrip()[:1]).form != "text"
+    return configuration.form_of(text) != "text"

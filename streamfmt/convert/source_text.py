@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"\[(\d{1,9})\]")
 
 def put(text: bytes, key: str, value: str) -> bytes:
     """The text with one value changed.  Raises FieldError."""
-    form = configuration.parse(text.lstrip()[:1]).form
+    form = configuration.form_of(text)
     change = _FORMS.get(form)
     if change is None:
         raise FieldError(key, f"values of {configuration.WORDS[form]} cannot be set by name; use --editor")

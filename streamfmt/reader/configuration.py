@@ -93,13 +93,18 @@ def parse(data: bytes, length: int = 0) -> Configuration:
     They may be the first of so many bytes that `length` says.
     """
     data = data[:MOST].partition(b"\0")[0]
-    form = _FORMS.get(data.lstrip()[:1], "text")
+    form = form_of(data)
     found = Configuration(form)
     readers: Mapping[str, Callable[[bytes, Configuration], str]] = load(_READERS)
     found.error = readers[form](data, found)
     if length > MOST and not found.error:
         found.error = f"only its first {MOST:,} bytes were read"
     return found
+
+
+def form_of(data: bytes) -> str:
+    """The form of a configuration, by its first character."""
+    return _FORMS.get(data.lstrip()[:1], "text")
 
 
 # What has a parser for each form.

@@ -38,7 +38,7 @@ def _plain(data: bytes) -> bytes:
 def _readable(data: bytes) -> bytes:
     """A configuration for people: JSON and S-expressions indented, the one in vm_str as lists; others as they are."""
     data = _plain(data)
-    return _READABLE.get(form_of(data), _ended)(data)
+    return _READABLE.get(configuration.form_of(data), _ended)(data)
 
 
 def _ended(data: bytes) -> bytes:
@@ -48,18 +48,14 @@ def _ended(data: bytes) -> bytes:
 def _json(data: bytes) -> bytes:
     """The configuration, if it is JSON.  Raises ValueError."""
     data = _plain(data)
-    if form_of(data) != "json":
-        raise ValueError(f"it is not JSON but {configuration.WORDS[form_of(data)]}")
+    form = configuration.form_of(data)
+    if form != "json":
+        raise ValueError(f"it is not JSON but {configuration.WORDS[form]}")
     try:
         loads(data)
     except RecursionError:
         raise ValueError("it nests too deep") from None
     return _ended(data)
-
-
-def form_of(data: bytes) -> str:
-    """The form of a configuration, as Configuration has it."""
-    return configuration.parse(data.lstrip()[:1]).form
 
 
 _TOKEN = r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},:]|[^][{},:"\s]+'
@@ -128,7 +124,7 @@ def _word(item: Any) -> bytes:
 
 
 _READABLE: dict[str, Callable[[bytes], bytes]] = {"json": _indented, "sexpr": _nested}
-TELLERS: dict[tuple[str, str], Callable[[bytes], bytes]] = {
+CONVERTERS: dict[tuple[str, str], Callable[[bytes], bytes]] = {
     (PAIRS, ""): _lines,
     (PAIRS, "text"): _lines,
     (PAIRS, "json"): _objects,
