@@ -20,6 +20,7 @@ from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
 from ..reader.configuration import WORDS, form_of
+from ..reader.identify import widths
 from . import inputs
 from .verify import add_ignore, severities
 
@@ -96,9 +97,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             if args.input != "-":
                 fd = os.open(args.input, os.O_RDONLY | os.O_CLOEXEC)
-            elif os.isatty(0):
-                pass
-            if _same(fd, args.output):
+            if inputs.same_file(fd, 1 if args.output == "-" else args.output):
                 print("streamfmt convert: error: OUTPUT is the input itself; give it another name", file=sys.stderr)
                 return 2
         except OSError as error:
@@ -146,7 +145,7 @@ def _wrapper(args: argparse.Namespace, fd: int) -> Wrapper | None:
 
 def _options(args: argparse.Namespace, fd: int) -> Options:
     return Options(
-        f"legacy-{args.width}" if args.width else args.form,
+        widths()[int(args.width)] if args.width else args.form,
         args.repair,
         severities(args),
         guest=args.guest,
@@ -166,15 +165,6 @@ def _refusal(args: argparse.Namespace) -> str:
     if args.container is not None and (args.repair or args.to):
         return "--container leaves contents as they are, so it excludes --repair and --to: convert twice"
     return ""
-
-
-def _same(fd: int, path: str) -> bool:
-    """Whether the open file is what lies at `path`."""
-    try:
-        found = os.fstat(1) if path == "-" else os.stat(path)
-    except OSError:
-        return False
-    return stat.S_ISREG(found.st_mode) and os.path.samestat(os.fstat(fd), found)
 
 
 def _opened(name: str) -> Output:

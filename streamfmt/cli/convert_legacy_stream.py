@@ -19,14 +19,13 @@ from ..io.sources import compressed, reason
 from ..reader.identify import following
 from ..render.text import finding_lines
 from . import inputs
-from .drop_in import Log, UsageError, name_of, number_of
+from .drop_in import BAD, FAILED, GOOD, Log, UsageError, name_of, number_of, options_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "convert-legacy-stream"
-GOOD, BAD, FAILED = 0, 1, 2
 USAGE = f"Usage: {PROGRAM} [options] -i INPUT -o OUTPUT -w WIDTH -g GUEST\n"
 HELP = """
 Convert a stream that was saved before Xen 4.6 to one of version 2 or later.
@@ -114,12 +113,8 @@ def options(arguments: Sequence[str]) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Convert one stream; returns the exit status."""
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
-    try:
-        given = options(sys.argv[1:] if arguments is None else arguments)
-    except UsageError as error:
-        print(f"{USAGE}\n{PROGRAM}: error: {error}", file=sys.stderr)
+    given = options_of(options, arguments, PROGRAM, USAGE)
+    if given is None:
         return FAILED
     if "help" in given or "version" in given:
         print(USAGE + HELP if "help" in given else f"{PROGRAM} of streamfmt {__version__}\n", end="", flush=True)
@@ -181,7 +176,7 @@ def _converted(given: dict[str, str]) -> tuple[Result, str]:
     except OSError as error:
         raise UnreadableError(reason(error)) from error
     try:
-        if number_of(given["out"]) is None and _same(fd, given["out"]):
+        if number_of(given["out"]) is None and inputs.same_file(fd, given["out"]):
             raise UnwritableError("it is the input itself")
         result = convert(fd, lambda: _opened(given["out"]), wanted, inputs.Progress)
         return result, "" if number is not None or not result.done else _after(fd)
@@ -190,15 +185,6 @@ def _converted(given: dict[str, str]) -> tuple[Result, str]:
     finally:
         if number is None:
             os.close(fd)
-
-
-def _same(fd: int, path: str) -> bool:
-    """Whether the open file is what lies at `path`."""
-    try:
-        one, other = os.fstat(fd), os.stat(path)
-    except OSError:
-        return False
-    return stat.S_ISREG(one.st_mode) and os.path.samestat(one, other)
 
 
 def _after(fd: int) -> str:

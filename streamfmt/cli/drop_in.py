@@ -8,11 +8,30 @@ from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+
+# Exit statuses, as of the scripts.
+GOOD, BAD, FAILED = 0, 1, 2
 
 
 class UsageError(Exception):
     """What is wrong with the arguments."""
+
+
+def options_of(
+    read: Callable[[Sequence[str]], T], arguments: Sequence[str] | None, program: str, usage: str
+) -> T | None:
+    """What `read` makes of the arguments, or of the command's own; None if they are wrong, which is said."""
+    inputs.open_stderr()
+    try:
+        return read(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        print(f"{usage}\n{program}: error: {error}", file=sys.stderr)
+        return None
 
 
 class Log:

@@ -9,6 +9,7 @@ import _signal  # type: ignore[import-not-found] # what signal is made of, witho
 import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
+from stat import S_ISREG
 
 from ..io.sources import drive, source_for, unreadable
 from ..reader.reader import Reader
@@ -313,6 +314,21 @@ def prepare() -> None:
     if sys.stderr is not None:
         deaf = _Deaf(sys.stderr.fileno(), "w", closefd=False)
         sys.stderr = TextIOWrapper(BufferedWriter(deaf), sys.stderr.encoding, "backslashreplace", line_buffering=True)
+
+
+def open_stderr() -> None:
+    """Have complaints go nowhere where standard error is closed."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
+
+
+def same_file(fd: int, path: str | int) -> bool:
+    """Whether an open file is the regular file at `path`, or of that descriptor."""
+    try:
+        one, other = os.fstat(fd), os.stat(path)
+    except OSError:
+        return False
+    return S_ISREG(one.st_mode) and os.path.samestat(one, other)
 
 
 def shown(name: str) -> str:

@@ -36,8 +36,7 @@ UNREADABLE = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
+    inputs.open_stderr()
     if sys.stdout is None:
         print("streamfmt: cannot write: standard output is closed", file=sys.stderr)
         return UNREADABLE

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 
 from .. import tables
 from ..checks.outcome import CONFORMS, Outcome
@@ -18,7 +17,7 @@ from ..reader.identify import by_magic, neighbour
 from ..reader.reader import Reader
 from ..render.text import finding_lines, summary
 from . import inputs
-from .drop_in import Log, UsageError, name_of, number_of
+from .drop_in import BAD, FAILED, GOOD, Log, UsageError, name_of, number_of, options_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "verify-stream-v2"
 FORMATS = ("libxc", "libxl", "xl")
-GOOD, BAD, FAILED = 0, 1, 2
 USAGE = f"Usage: {PROGRAM} [options]\n"
 HELP = """
 Judge a migration stream of version 2 or later.
@@ -166,12 +164,8 @@ class Summary(Verifier):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge one stream; returns the exit status."""
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
-    try:
-        options = Options(sys.argv[1:] if arguments is None else arguments)
-    except UsageError as error:
-        print(f"{USAGE}\n{PROGRAM}: error: {error}", file=sys.stderr)
+    options = options_of(Options, arguments, PROGRAM, USAGE)
+    if options is None:
         return FAILED
     log = Log(PROGRAM, options.verbose, options.quiet, options.syslog)
     severity = tables.SEVERITY | dict.fromkeys(tables.SCRIPT_REJECTS, "error")
