@@ -5,6 +5,7 @@ It loads when an input is one, or a member of one.
 
 from __future__ import annotations
 
+from ..checks.messages import count
 from ..io.backups import HEAD, Backup, Image, member, span_of
 from ..io.sources import unreadable
 from ..reader.events import Sink
@@ -82,5 +83,5 @@ def _said(backup: Backup) -> str:
     """What there is to say of a backup itself."""
     if backup.remarks:
         return "; ".join(backup.remarks)
-    counted = f"{backup.members:,} member{'s' if backup.members != 1 else ''} looked at"
+    counted = f"{count(backup.members, 'member')} looked at"
     return "no suspend image is in it: " + ", ".join((*backup.states, counted))

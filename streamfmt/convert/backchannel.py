@@ -14,7 +14,7 @@ class Part(part.Part):
 
     def record(self, record: Record) -> None:
         size = self.conversion.facts.get((Part, record.offset), 0)
-        if size and self.conversion.repair:
+        if size and self.conversion.options.repair:
             self.conversion.plan.drop(record.body, record.body + size)
             self.conversion.report.add("COLO-DIRTY-HDR", record.body)
 

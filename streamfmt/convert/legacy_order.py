@@ -41,8 +41,8 @@ class Order:
     def __init__(self, conversion: Conversion, layer: Layer) -> None:
         self._conversion = conversion
         self._layer = layer
-        self.wrapped = _wraps(layer) if conversion.wrapped is None else conversion.wrapped
-        self.keeping = conversion.keeping
+        self.wrapped = _wraps(layer) if conversion.options.wrapped is None else conversion.options.wrapped
+        self.keeping = conversion.options.keeping
         self.current = 1
         self.wanted = True
         self.over = False

@@ -56,7 +56,7 @@ class Part(part.Part):
             return self._moved(record)
         if self.due and record.type not in _STATIC and record.type in tables.RECORDS[record.layer.name]:
             self._end_static_data(record.offset, record.type == tables.LIBXC_STATIC_DATA_END)
-        if self.conversion.repair and record.type in _EMPTY and record.length == tables.SIZES[record.path]:
+        if self.conversion.options.repair and record.type in _EMPTY and record.length == tables.SIZES[record.path]:
             plan.drop(record.offset, record.end + record.padding)
             report.add("LIBXC-ERRATA-1", record.offset, record.name)
             return None

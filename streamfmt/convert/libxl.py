@@ -15,6 +15,6 @@ class Part(part.Part):
 
     def record(self, record: Record) -> None:
         empty = record.type == tables.LIBXL_EMULATOR_XENSTORE_DATA and record.length == tables.SIZES[record.path]
-        if self.conversion.repair and empty:
+        if self.conversion.options.repair and empty:
             self.conversion.plan.drop(record.offset, record.end + record.padding)
             self.conversion.report.add("LIBXL-EMUXS-OMIT", record.offset)

@@ -110,9 +110,6 @@ class Conversion(Sink):
     ) -> None:
         self.plan = plan
         self.options = options
-        self.repair = options.repair
-        self.wrapped = options.wrapped
-        self.keeping = options.keeping
         self.device_model = options.device_model
         self.surveying = surveying
         self.facts = {} if facts is None else facts
@@ -135,7 +132,7 @@ class Conversion(Sink):
 
     def mends(self, clause: str) -> None:
         """A breach has been found that is mended."""
-        if self.repair or clause in MENDED_ANYWAY:
+        if self.options.repair or clause in MENDED_ANYWAY:
             self.mended[clause] = self.mended.get(clause, 0) + 1
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:

@@ -34,9 +34,9 @@ class _File(part.Part):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self._at, self._said = at, number(path, self.field, raw, layer.order)
         inside = self.conversion.facts.get((type(self), at), _LEGACY if promised(layer, raw) else "")
-        if inside == _LEGACY and self.conversion.wrapped is False:
+        if inside == _LEGACY and self.conversion.options.wrapped is False:
             self.conversion.unfit("REFUSE-BARE", at)
-        if not inside or (inside == _V2 and not self.conversion.repair) or self._is_right():
+        if not inside or (inside == _V2 and not self.conversion.options.repair) or self._is_right():
             return
         place, size = tables.PLACES[path][self.field]
         new = (self._said & ~self.mask | self.right).to_bytes(size, layer.byte_order)

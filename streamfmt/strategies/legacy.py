@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Draft, Part, legacy
-from ..writer.builders import XML, xenops_for
 from ..writer.entries import DATA_TYPES, SHAPES
 from ..writer.legacy import EMULATORS, LAYERS, PARAMS, TSC, Saved
 from . import records
@@ -49,17 +48,15 @@ def bare(draw: st.DrawFn, plan: Plan) -> Draft:
     return stream(draw, plan, word)[1]
 
 
-def held(draw: st.DrawFn, plan: Plan, release: str = "", emulator: str = "", xend: bool = False) -> tuple[Saved, Draft]:
-    """A stream for a file, of either width, by that release or any."""
+def held(draw: st.DrawFn, plan: Plan, emulator: str = "", xend: bool = False) -> tuple[Saved, Draft]:
+    """A stream for a file, of either width."""
     wanted = [word for word, name in LAYERS.items() if any(path.startswith(f"{name}.") for path in plan.need)]
-    return stream(draw, plan, draw(st.sampled_from(wanted or sorted(LAYERS, reverse=True))), release, emulator, xend)
+    return stream(draw, plan, draw(st.sampled_from(wanted or sorted(LAYERS, reverse=True))), emulator, xend)
 
 
-def stream(
-    draw: st.DrawFn, plan: Plan, word: int, release: str = "", emulator: str = "", xend: bool = False
-) -> tuple[Saved, Draft]:
+def stream(draw: st.DrawFn, plan: Plan, word: int, emulator: str = "", xend: bool = False) -> tuple[Saved, Draft]:
     """A guest, and its stream by a toolstack of that width."""
-    saved = _saved(draw, plan, word, release, emulator, xend)
+    saved = _saved(draw, plan, word, emulator, xend)
     return saved, Draft(tuple(_parts(draw, plan, saved)))
 
 
@@ -89,11 +86,10 @@ def _wrote(plan: Plan, word: int, release: str, path: str) -> bool:
     return saved.writes(name) and (not until or legacy.number(release) <= legacy.number(until))
 
 
-def _saved(draw: st.DrawFn, plan: Plan, word: int, release: str, emulator: str, xend: bool) -> Saved:
-    if not release:
-        # Something is always asked, so that what no release wrote is left out.
-        need = (*plan.need, f"{LAYERS[word]}.header")
-        release = _release(draw, replace(plan, need=need), word)
+def _saved(draw: st.DrawFn, plan: Plan, word: int, emulator: str, xend: bool) -> Saved:
+    # Something is always asked, so that what no release wrote is left out.
+    need = (*plan.need, f"{LAYERS[word]}.header")
+    release = _release(draw, replace(plan, need=need), word)
     online = (0, *draw(st.sampled_from(((), (1,), (2,), (1, 64)))))
     online = online if Saved(plan.guest, release, word).since("4.2") or online[-1] < 64 else (0, 1)
     last = draw(st.integers(3, 6))
@@ -202,20 +198,3 @@ def in_xend(draw: st.DrawFn, plan: Plan) -> Draft:
 def in_xapi_legacy(draw: st.DrawFn, plan: Plan) -> Draft:
     """XAPI's old image."""
     return legacy.in_old_xapi(held(draw, plan, emulator="xenopsd", xend=True)[1])
-
-
-def in_xl(draw: st.DrawFn, plan: Plan) -> Draft:
-    """xl's file of before 4.6."""
-    saved, made = held(draw, plan, release=draw(st.sampled_from(("4.4", "4.5", "4.0.1"))))
-    return legacy.in_old_xl(saved, made)
-
-
-def in_libvirt(draw: st.DrawFn, plan: Plan) -> Draft:
-    """libvirt's file of then."""
-    return legacy.in_old_libvirt(held(draw, plan)[1], XML)
-
-
-def in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
-    """A structured XAPI image."""
-    saved, made = held(draw, plan, emulator="xenopsd", xend=True)
-    return legacy.in_new_xapi(made, xenops_for(legacy.most(saved)))
