@@ -9,11 +9,13 @@ from .legacy_chunks import hand_over, refuse, size_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Any
+    from typing import Any, Literal
 
     from .events import Layer, Sink
     from .legacy_state import State
     from .pump import Window
+
+    ByteOrder = Literal["little", "big"]
 
 _COUNT = 4
 _SIGNATURE = min(len(data) for _, data, _, _ in tables.LEGACY_SIGNATURES)
@@ -21,21 +23,32 @@ _SIGNATURE = min(len(data) for _, data, _, _ in tables.LEGACY_SIGNATURES)
 
 def pv(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int, int, bool]:
     """Program of a PV guest's tail.  Returns whether it was whole."""
-    if not (yield _COUNT):
-        framing.cut(window, sink, layer, _COUNT, "the list of frames without a page")
-        return False
-    count = int.from_bytes(window.head(_COUNT), "little")
-    size = size_of(layer, tables.LEGACY_UNMAPPED, count)
-    if count > tables.LEGACY_UNMAPPED_MAX:
-        refuse(window, sink, layer, tables.LEGACY_UNMAPPED, size)
-        return False
-    if not (yield from hand_over(window, sink, layer, tables.LEGACY_UNMAPPED, size)):
+    kind, most = tables.LEGACY_UNMAPPED, tables.LEGACY_UNMAPPED_MAX
+    if not (yield from _counted(window, sink, layer, kind, most, slice(_COUNT), "the list of frames without a page")):
         return False
     for _ in state.vcpus:
         if not (yield from _vcpu(window, sink, layer, state)):
             return False
     kind = tables.LEGACY_SHARED_INFO
     return (yield from hand_over(window, sink, layer, kind, size_of(layer, kind)))
+
+
+def _counted(
+    window: Window, sink: Sink, layer: Layer, kind: int, most: int, place: slice, what: str, order: ByteOrder = "little"
+) -> Generator[int, int, bool]:
+    """Program of a record that says at `place` how many elements it has, `most` of them at most.
+
+    Returns whether it was whole.
+    """
+    if not (yield place.stop):
+        framing.cut(window, sink, layer, place.stop, what)
+        return False
+    count = int.from_bytes(window.head(place.stop)[place], order)
+    size = size_of(layer, kind, count)
+    if count > most:
+        refuse(window, sink, layer, kind, size)
+        return False
+    return (yield from hand_over(window, sink, layer, kind, size))
 
 
 def _vcpu(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int, int, bool]:
@@ -53,15 +66,9 @@ def _vcpu(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[i
     if not state.xsave:
         return True
     kind = tables.LEGACY_VCPU_XSAVE
-    fixed = size_of(layer, kind, 0)
-    if not (yield fixed):
-        framing.cut(window, sink, layer, fixed, "the XSAVE state of a vcpu")
-        return False
-    size = int.from_bytes(window.head(fixed)[fixed // 2 :], "little")
-    if size > tables.LEGACY_XSAVE_MAX:
-        refuse(window, sink, layer, kind, size_of(layer, kind, size))
-        return False
-    return (yield from hand_over(window, sink, layer, kind, size_of(layer, kind, size)))
+    fixed, most = size_of(layer, kind, 0), tables.LEGACY_XSAVE_MAX
+    place = slice(fixed // 2, fixed)
+    return (yield from _counted(window, sink, layer, kind, most, place, "the XSAVE state of a vcpu"))
 
 
 def hvm(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int, int, bool]:
@@ -69,15 +76,8 @@ def hvm(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int
     kind = tables.LEGACY_HVM_TAIL
     if not (yield from hand_over(window, sink, layer, kind, size_of(layer, kind))):
         return False
-    if not (yield _COUNT):
-        framing.cut(window, sink, layer, _COUNT, "the HVM context")
-        return False
-    length = int.from_bytes(window.head(_COUNT), "little")
-    size = size_of(layer, tables.LEGACY_HVM_CONTEXT, length)
-    if length > tables.LEGACY_LENGTH_MAX:
-        refuse(window, sink, layer, tables.LEGACY_HVM_CONTEXT, size)
-        return False
-    if not (yield from hand_over(window, sink, layer, tables.LEGACY_HVM_CONTEXT, size)):
+    kind, most = tables.LEGACY_HVM_CONTEXT, tables.LEGACY_LENGTH_MAX
+    if not (yield from _counted(window, sink, layer, kind, most, slice(_COUNT), "the HVM context")):
         return False
     return not sink.device_model or (yield from _device_model(window, sink, layer, state))
 
@@ -102,19 +102,12 @@ def _device_model(window: Window, sink: Sink, layer: Layer, state: State) -> Gen
 def _state(window: Window, sink: Sink, layer: Layer, state: State, form: tuple[Any, ...]) -> Generator[int, int, bool]:
     """Program of the device model's state in that form."""
     kind, signature, width, order = form
-    size = len(signature) + width
     state.remus = state.remus or kind == tables.LEGACY_QEMU_REMUS
     if not width:
         return (yield from _to_end(window, sink, layer, state, kind))
-    if not (yield size):
-        framing.cut(window, sink, layer, size, "the length of the device model's state")
-        return False
-    length = int.from_bytes(window.head(size)[len(signature) :], order)
-    size = size_of(layer, kind, length)
-    if length > tables.LEGACY_LENGTH_MAX:
-        refuse(window, sink, layer, kind, size)
-        return False
-    return (yield from hand_over(window, sink, layer, kind, size))
+    place, most = slice(len(signature), len(signature) + width), tables.LEGACY_LENGTH_MAX
+    what = "the length of the device model's state"
+    return (yield from _counted(window, sink, layer, kind, most, place, what, order))
 
 
 def _to_end(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> Generator[int, int, bool]:
