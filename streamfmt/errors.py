@@ -91,8 +91,8 @@ class LimitError(StreamError):
         return f"at offset {self.offset}: {self.size:,} {self._unit}, the limit is {self.limit:,}"
 
 
-class RefusedError(StreamError):
-    """A stream that breaks a rule, which `finding` is about, cannot be converted."""
+class _OfFindingError(Exception):
+    """An exception about a finding; it says the clause, the offset and the finding's message."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding)
@@ -101,6 +101,10 @@ class RefusedError(StreamError):
     def __str__(self) -> str:
         found = self.finding
         return f"{found.clause} at {found.offset}: {found.message}"
+
+
+class RefusedError(_OfFindingError, StreamError):
+    """A stream that breaks a rule, which `finding` is about, cannot be converted."""
 
 
 class UnfitError(StreamError):
@@ -193,16 +197,8 @@ class LayoutError(ValueError):
         self.at = at
 
 
-class BreachError(ValueError):
+class BreachError(_OfFindingError, ValueError):
     """Data to be written breaks a rule: `finding` says which, and at which offset."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding)
-        self.finding = finding
-
-    def __str__(self) -> str:
-        found = self.finding
-        return f"{found.clause} at {found.offset}: {found.message}"
 
 
 class SpecError(ValueError):
