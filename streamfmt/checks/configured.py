@@ -70,6 +70,17 @@ def hvm_vcpu(context: Context, record: Record, number: int, instance: int, at: i
         context.report_field(_VCPUS, record, "instance", message, f"below {most}", instance, PATH, at, prefix)
 
 
+def legacy_vcpus(context: Context, record: Record, highest: int) -> None:
+    """Judge the highest vcpu's number that a legacy stream says."""
+    found = context.configuration
+    most = most_vcpus(found) if found is not None else None
+    if most is not None and highest >= most:
+        from .messages import count
+
+        message = f"the highest vcpu is {highest}, and the configuration gives the guest {count(most, 'vcpu')}"
+        context.report_field(_VCPUS, record, "max_vcpu_id", message, f"below {most}", highest)
+
+
 def viridian(context: Context, record: Record, value: int) -> None:
     """Judge the value of the parameter VIRIDIAN, 0 if there is none."""
     found = context.configuration

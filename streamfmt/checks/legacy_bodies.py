@@ -6,6 +6,7 @@ from _struct import unpack_from
 
 from .. import tables
 from ..reader.registry import ROWS
+from . import configured
 from .messages import count
 
 TYPE_CHECKING = False
@@ -101,11 +102,7 @@ def vcpu_info(checks: Checks, body: Body) -> Program:
         checks.context.report(
             "LEGACY-VCPU-MAP", record, wrong, offset=at, length=len(raw), field="map", actual=f"{online:#x}"
         )
-    configuration = checks.context.configuration
-    if configuration is not None and configuration.vcpus is not None and highest >= max(configuration.vcpus, 1):
-        most = max(configuration.vcpus, 1)
-        message = f"the highest vcpu is {highest}, and the configuration gives the guest {count(most, 'vcpu')}"
-        checks.context.report_field("STREAM-CONFIG-VCPUS", record, "max_vcpu_id", message, f"below {most}", highest)
+    configured.legacy_vcpus(checks.context, record, highest)
 
 
 def param(checks: Checks, body: Body) -> Program:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from .. import data, tables
+from ..checks.findings import Reports
 from ..checks.verifier import Verifier
 from ..schema.layers import LAYERS
 from .support.corpus import BREAKING, SEVERAL
@@ -26,6 +27,8 @@ from .support.vector import judged, reported
 
 HERE = Path(data.__file__).parent / "checks"
 _FAULT = Verifier.report
+# The module of what all checks report by.
+_REPORTS = Reports.__module__.rpartition(".")[2]
 Place = tuple[str, int]
 Function = tuple[str, str]
 _DISPLACED = displaced()
@@ -47,7 +50,7 @@ def _called(module: str, call: ast.Call) -> Function | None:
         return next((key for key in ((module, call.func.id),) if key in _FUNCTIONS), None)
     if isinstance(call.func, ast.Attribute):
         owners = (
-            ["reports", "layer"] if ast.unparse(call.func.value).endswith("context") else [module, "layer", "reports"]
+            [_REPORTS, "layer"] if ast.unparse(call.func.value).endswith("context") else [module, "layer", _REPORTS]
         )
         return next((key for owner in owners if (key := (owner, call.func.attr)) in _FUNCTIONS), None)
     return None
@@ -62,7 +65,7 @@ def _calls(module: str, within: ast.AST) -> Iterator[tuple[ast.Call, Function]]:
 
 def _helpers() -> set[Function]:
     """Functions that make a finding whatever they are given: it is their callers that check."""
-    found: set[Function] = {("reports", "report")}
+    found: set[Function] = {(_REPORTS, "report")}
     used = {called for module, tree in _MODULES.items() for _, called in _calls(module, tree)}
     more = found
     while more:
@@ -148,6 +151,11 @@ def _reached() -> dict[Place, list[tuple[str, str]]]:
                 if vector.stream.size < 1 << 20:
                     judged(vector)
     return found
+
+
+def test_checks_are_found() -> None:
+    """There are more than a hundred places that find something: what looks for them has not lost sight of them."""
+    assert len(PLACES) > 100
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
