@@ -11,11 +11,12 @@ import sys
 
 from .. import tables
 from ..codec.decode import layouts
-from ..reader.events import Layer, Record, Run, Sink
+from ..reader.events import Body, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
 from ..reader.identify import Identity, following
 from ..reader.reader import Reader
 from ..reader.registry import READ
+from ..render.decoded import Decoded
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
 from ..render.pages import Pages, number
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   streamfmt show guest.sav
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
+  streamfmt show --type HVM_CONTEXT --decode guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
   streamfmt show --recipe guest.sav >guest.toml
 
 exit status: 0 read to its end; 1 it breaks off, or is not a stream we read;
 2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
+# The record that begins with the bytes of a guest's word.
+_SAYS_WIDTH = "libxc.X86_PV_INFO"
 # Bytes of a recipe that are kept in memory; a longer one goes to a temporary file.
 _SPOOL = 16 << 20
 
@@ -80,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
     )
     parser.add_argument("--hexdump", action="store_true", help="show the records' bytes, their fields beside them")
+    parser.add_argument(
+        "--decode",
+        action="store_true",
+        help="show what the records' fields say, down into the state of processors and devices",
+    )
     parser.add_argument("--full", action="store_true", help="shorten nothing but page contents")
     parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
     parser.add_argument(
@@ -92,12 +101,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     misuse = ""
-    if args.json and args.hexdump:
-        misuse = "--hexdump is text; --json has the fields in any case"
+    if args.json and (args.hexdump or args.decode):
+        misuse = f"--{'hexdump' if args.hexdump else 'decode'} is text; --json has the fields in any case"
+    if args.hexdump and args.decode:
+        misuse = "--hexdump has the fields that --decode shows: only one of them"
     if args.contents is not None and not args.recipe:
         misuse = "--contents needs --recipe"
-    if args.recipe and (args.json or args.hexdump or args.full or args.records or args.type):
-        misuse = "--recipe prints the whole stream as TOML: it excludes --json, --hexdump, --full, --records and --type"
+    if args.recipe and (args.json or args.hexdump or args.decode or args.full or args.records or args.type):
+        misuse = (
+            "--recipe prints the whole stream as TOML: "
+            "it excludes --json, --hexdump, --decode, --full, --records and --type"
+        )
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
@@ -117,14 +131,15 @@ def _show(given: str, args: argparse.Namespace) -> int:
     """Show one input, or each image in it; the exit status."""
     types = None if args.type is None else set().union(*args.type)
     width, write = _width(), print
+    kind = Dump if args.hexdump else Decoded if args.decode else None
 
     def make(name: str) -> Job[tuple[Reader, Listing]]:
         out = (
             JsonLines(sys.stdout.write, name, args.full)
             if args.json
-            else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour(), full=args.full)
+            else Table(write, inputs.shown(name), width, spaced=bool(kind), coloured=inputs.colour(), full=args.full)
         )
-        dump = Dump(write, args.full, width) if args.hexdump else None
+        dump = kind(write, args.full, width) if kind else None
         listing = Listing(out, args.records, types, dump, args.full)
         reader = Reader(listing, args.form, guest=args.guest)
         return reader, reader.pump, (reader, listing)
@@ -237,13 +252,24 @@ class Listing(Sink):
     def record(self, record: Record) -> Program | None:
         if self._batches is None or record.path not in BATCHES:
             self._settle()
-        if not self._wanted(record):
-            return None
+        wanted = self._wanted(record)
+        if record.path == _SAYS_WIDTH:
+            return self._noting_width(record, self._shown(record) if wanted else None)
+        return self._shown(record) if wanted else None
+
+    def _shown(self, record: Record) -> Program:
         if self.dump is None:
             return self._brief(record, self.count - 1)
         self._unpadded = record
         self.out.row(Row(record, self.count - 1, Brief({}, "")))
         return self.dump.record(record, self.window)
+
+    def _noting_width(self, record: Record, program: Program | None) -> Program:
+        """With the width of the guest, by which pages that come later have their layout, kept for those."""
+        if record.length and (yield from Body(self.window, record).need(1)):
+            record.layer.width = self.window.buf[self.window.lo]
+        if program is not None:
+            yield from program
 
     def _brief(self, record: Record, place: int) -> Program:
         if record.path in BATCHES or not isinstance(self.out, JsonLines):

@@ -10,6 +10,7 @@ import re
 
 from .. import tables
 from ..errors import FieldError
+from ..reader.events import Body
 from ..reader.items import Stops
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
@@ -29,6 +30,8 @@ _LAYER = re.compile(r"([\w-]+)[./]")
 PAGES = ("PAGE_DATA", "PAGE_BATCH")
 # A record of any type, by its number.
 ANY = "record"
+# The record that begins with the bytes of a guest's word.
+_SAYS_WIDTH = "libxc.X86_PV_INFO"
 # Layers by what their headers and records are called.
 NAMES: dict[str, list[str]] = {}
 for _layer, _row in ROWS.items():
@@ -131,7 +134,12 @@ class Locating(Stops):
                 self._take(target, Found(layer, record.path, record.body, record.length, record))
             elif target.name == ANY and target.number == number:
                 self.found[target].append(Found(layer, record.path, record.body, record.length, record))
-        return None
+        return self._width(record) if record.path == _SAYS_WIDTH else None
+
+    def _width(self, record: Record) -> Program:
+        """The width of the guest, by which pages that come later have their layout."""
+        if record.length and (yield from Body(self.window, record).need(1)):
+            record.layer.width = self.window.buf[self.window.lo]
 
     def pages(self, run: Run) -> None:
         self._records += run.count

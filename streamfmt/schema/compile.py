@@ -12,7 +12,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, places, protocol, qemu, states, xapi, xl, xl_migrate
+from . import (
+    hvm,
+    legacy_shapes,
+    libvirt,
+    libxc,
+    libxl,
+    magic,
+    payloads,
+    places,
+    protocol,
+    qemu,
+    states,
+    xapi,
+    xl,
+    xl_migrate,
+)
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -357,8 +372,17 @@ def source(values: Mapping[str, Any] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def payload_source() -> str:
+    """The text of streamfmt/payload_tables.py."""
+    return places.payload_source(_all_layouts(payloads.catalogue()), payloads.facts())
+
+
 def main() -> None:
-    for name, text in (("tables.py", source()), ("field_tables.py", places.source(_all_layouts(catalogue())))):
+    for name, text in (
+        ("tables.py", source()),
+        ("field_tables.py", places.source(_all_layouts(catalogue()))),
+        ("payload_tables.py", payload_source()),
+    ):
         target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
         with open(target, "w", encoding="utf-8") as file:
             file.write(text)

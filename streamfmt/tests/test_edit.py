@@ -149,6 +149,29 @@ def test_context_entries() -> None:
     assert edited(data, ("@0x3", "aa")) == data[:3] + b"\xaa" + data[4:]
 
 
+def test_inside_of_payloads() -> None:
+    """Registers, their bits and those of policies have names; the guest's width says how its pages are laid out."""
+    data, pv = (
+        gzip.decompress((Path(__file__).parents[2] / "corpus" / "real" / f"{name}.bin.gz").read_bytes())
+        for name in ("hvm-64", "pv-24")
+    )
+    cases = (
+        (data, "HVM_CONTEXT.CPU.rip", "0x1000", 292872, "0010000000000000"),
+        (data, "HVM_CONTEXT.CPU.cr4.pae", "0", 292912, "d238e5ccb7b084d4"),
+        (data, "HVM_CONTEXT.CPU.fpu_regs.st[2].value", "00112233445566778899", 292296, "00112233445566778899"),
+        (data, "HVM_CONTEXT.PIC[1].modes.is_master", "0", 293293, "2b"),
+        (data, "X86_CPUID_POLICY.avx2", "0", 228, "9b6f1c00"),
+        (data, "X86_CPUID_POLICY.physical_address_bits", "36", 680, "24300000"),
+        (data, "X86_MSR_POLICY.rdcl_no", "0", 728, "6a00000000000000"),
+        (pv, "X86_PV_VCPU_BASIC.context.flags.online", "0", 103960, "0400000000000000"),
+        (pv, "SHARED_INFO.page.arch.max_pfn", "7", 102424, "0700000000000000"),
+        (pv, "X86_PV_VCPU_XSAVE.context.legacy.mxcsr", "0x1f80", 108752, "801f0000"),
+    )
+    for before, path, value, at, raw in cases:
+        new = bytes.fromhex(raw)
+        assert edited(before, (path, value)) == before[:at] + new + before[at + len(new) :], path
+
+
 def test_several_edits_of_one_word() -> None:
     """Flags of the same integer do not undo one another."""
     after = edited(
@@ -174,7 +197,9 @@ WRONG = {
     "record.x": "which record",
     "HVM_CONTEXT.CPU[0].rax": "no entry CPU",
     "HVM_CONTEXT.PIC.x": "several of PIC",
-    "HVM_CONTEXT.PIC[0].x": "no names here",
+    "HVM_CONTEXT.PIC[0].x": "hvm.PIC has no such field",
+    "X86_CPUID_POLICY.cet_sss": "no leaf 0x7, subleaf 0x1",
+    "X86_CPUID_POLICY.no_such": "no such field",
     "@0xffffff": "and 0 are there",
     "HVM_CONTEXT@0x1000": "and 0 are there",
     "xl.header.mandatory_flags.json=2": "not within 0 to 1",

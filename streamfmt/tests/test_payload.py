@@ -1,0 +1,220 @@
+"""What is inside records for somebody else: every form decoded as construct decodes it, every byte of real streams."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .. import payload_tables, tables
+from ..codec import encode
+from ..codec.decode import whole
+from ..codec.payload import payloads, tree, within
+from ..errors import SchemaError
+from ..payload_tables import FORMS, PLACES
+from ..reader.events import Body, Record, Sink
+from ..reader.reader import Reader
+from ..render import payload_reference
+from ..schema import compile as compiler
+from ..schema import features, payload_words
+from ..schema import payloads as schema
+from ..schema.hvm import CONTEXT_TYPES
+from ..schema.model import Field
+from .support.show_output import Show
+
+REAL = Path(__file__).parents[2] / "corpus" / "real"
+NAMES = ("hvm-64.bin.gz", "pv-24.bin.gz", "legacy-44-pv-32.bin.gz", "legacy-45-pv-32-on-64-remus.bin.gz")
+BY_PATH = {row.path: row for row in schema.PAYLOADS}
+
+
+def contents(path: str, count: int) -> bytes:
+    """Bytes for a form, the same each time; of those of any length with counts and components that fit."""
+    chance = random.Random(path)
+    raw = bytearray(chance.randbytes(BY_PATH[path].size or 24 + 16 * count))
+    if path.endswith("CPU_MSR"):
+        raw[:8] = (count + 1).to_bytes(8, "little")
+    elif "XSAVE" in path and not BY_PATH[path].size:
+        accum = 16 if path.startswith("hvm") else 8
+        raw = bytearray(chance.randbytes(accum + 8 + 576 + 256 + count))
+        raw[accum] |= 4
+    return bytes(raw)
+
+
+def reached(value: Any) -> Any:
+    """What construct made of bytes, as plain values by dotted names."""
+    found: dict[str, Any] = {}
+    for name, it in value.items():
+        if name == "_io":
+            continue
+        if isinstance(it, dict):
+            found.update({f"{name}.{inner}": each for inner, each in reached(it).items()})
+        elif isinstance(it, list):
+            found[name] = [reached(each) if isinstance(each, dict) else each for each in it]
+        else:
+            found[name] = it
+    return found
+
+
+def unchecked(con: Any) -> Any:
+    """The declaration without what its constants demand."""
+    from construct import Const, Struct
+    from construct.core import Subconstruct
+
+    if isinstance(con, Const):
+        return con.subcon
+    if isinstance(con, Struct):
+        return Struct(*(unchecked(each) for each in con.subcons))
+    if isinstance(con, Subconstruct) and type(con).__name__ in ("Renamed", "Array"):
+        from copy import copy
+
+        twin = copy(con)
+        twin.subcon = unchecked(con.subcon)
+        return twin
+    return con
+
+
+@pytest.mark.parametrize("path", [path for path in BY_PATH if path != "hvm.END"])
+def test_forms_are_what_construct_reads(path: str) -> None:
+    """Every field has the value that the library gives it, and what is decoded is encoded to the same bytes."""
+    layout, raw = payloads()[path], contents(path, 3)
+    values = whole(layout, raw, "<")
+    expected = reached(unchecked(BY_PATH[path].declared).parse(raw))
+
+    assert {name: value for name, value in values.items() if value not in ([], None)} == expected
+    assert encode.whole(layout, values, "<") == raw
+
+
+class Found(Sink):
+    """Takes what lies in each record that may have a payload."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, dict[str, Any], bytes, int]] = []
+
+    def record(self, record: Record) -> Generator[int, int, None] | None:
+        path = record.path
+        if not {path, f"{path}.context"} & PLACES.keys() and not path.endswith("X86_PV_INFO"):
+            return None
+        return self.take(record)
+
+    def take(self, record: Record) -> Generator[int, int, None]:
+        raw = yield from Body(self.window, record).take(record.length)
+        layer, path = record.layer, record.path
+        if path.endswith("X86_PV_INFO"):
+            layer.width = raw[0]
+            return
+        width = layer.width or getattr(layer.facts, "width", 0)
+        if path in PLACES:
+            (item,) = PLACES[path]
+            self.found.append((path, {}, raw[tables.PLACES.get(path, {}).get(item, (tables.SIZES[path],))[0] :], width))
+            return
+        at = tables.SIZES[path]
+        while at < len(raw):
+            kind, instance, length = (
+                int.from_bytes(raw[at + a : at + b], "little") for a, b in ((0, 2), (2, 4), (4, 8))
+            )
+            values = {"typecode": kind, "instance": instance, "length": length}
+            self.found.append((f"{path}.context", values, raw[at + 8 : at + 8 + length], width))
+            at += 8 + length
+
+
+def in_stream(data: bytes) -> Iterator[tuple[str, dict[str, Any], bytes, int]]:
+    sink = Found()
+    reader = Reader(sink)
+    reader.pump.feed(data)
+    reader.pump.end()
+    return iter(sink.found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_byte_of_real_streams_has_a_name(name: str) -> None:
+    """Each payload there has a form, whose fields have all its bytes and make the same again."""
+    found = list(in_stream(gzip.decompress((REAL / name).read_bytes())))
+    for path, values, raw, width in found:
+        item = next(iter(PLACES[path]))
+        layout = within(path, item, values, len(raw), width)
+        assert layout is not None, (path, values)
+        assert encode.whole(layout, whole(layout, raw, "<"), "<") == raw
+        assert "excess" not in tree(layout, raw, lambda _, value: value)
+
+    assert len(found) >= 4
+
+
+def test_lengths_are_those_of_the_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a form for each length that a release writes, and no other; one of another size is refused."""
+    for row in CONTEXT_TYPES:
+        assert {*FORMS[f"hvm.{row.name}"]} == ({0} if row.unit else {*row.lengths})
+    wrong = payload_words.Payload("hvm.X", "", "", BY_PATH["hvm.PIC"].declared, 9)
+    monkeypatch.setattr(schema, "PAYLOADS", (wrong,))
+    with pytest.raises(SchemaError, match="it has 8 bytes, not 9"):
+        schema.catalogue()
+
+
+def test_tables_are_current() -> None:
+    """streamfmt/payload_tables.py and docs/payloads.md are what `make generate` writes."""
+    assert Path(str(payload_tables.__file__)).read_text() == compiler.payload_source()
+    assert Path(payload_reference.TARGET).read_text() == payload_reference.text()
+
+
+def test_cut_short() -> None:
+    """Of a payload that breaks off there is what lies whole; what is beyond its fields is given as it is."""
+    layout = payloads()["hvm.PIT"]
+    raw = contents("hvm.PIT", 0)
+
+    assert tree(layout, raw[:30], lambda _, value: value)["channels"] == whole(layout, raw, "<")["channels"][:1]
+    assert tree(layout, raw + b"\1\2", lambda _, value: value)["excess"] == "0102"
+
+
+def numbers(value: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """Every number in decoded fields, by the last part of its name."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from numbers(each, key.rpartition(".")[2])
+    elif isinstance(value, int) or (isinstance(value, str) and value.startswith("0x")):
+        yield name, int(str(value), 0)
+
+
+def shown_numbers(text: str) -> set[tuple[str, int]]:
+    pairs = re.findall(r"([\w.\[\]]+) = (0x[0-9a-f]+|-?[0-9]+)(?![0-9a-f])", " ".join(text.split()))
+    return {(name.rpartition(".")[2], int(value, 0)) for name, value in pairs}
+
+
+@pytest.mark.parametrize("name", ["hvm-64.bin.gz", "pv-24.bin.gz"])
+def test_three_ways_of_showing(name: str, show: Show) -> None:
+    """A dump, the lines of fields and JSON have the same values of each field by the same names."""
+    raw = (REAL / name).read_bytes()
+    ways = [shown_numbers(show(raw, *words, "--full")[1]) for words in (("--decode",), ("--hexdump",))]
+    rows = [json.loads(line).get("fields", {}) for line in show(raw, "--json")[1].splitlines()]
+    elements = [row.get("context") if isinstance(row.get("context"), list) else [row] for row in rows]
+    found = [pair for each in elements for element in each for pair in numbers(element.get("decoded", {}))]
+
+    assert len(found) > 80
+    # Bits that are reserved and zero are left out of a dump.
+    assert not [pair for pair in found if pair[1] and not all(pair in way for way in ways)]
+
+
+def test_names_of_bits(show: Show) -> None:
+    """Leaves, MSRs and registers say what their bits are called, and what has no name is given as a number."""
+    text = " ".join(show((REAL / "hvm-64.bin.gz").read_bytes(), "--decode")[1].split())
+
+    for words in ("ebx: fsgsbase tsc_adjust bmi1", "physical_address_bits=48", "ARCH_CAPABILITIES: rdcl_no eibrs"):
+        assert words in text
+    assert "cr0 = 0x58cf9df78b35c983 (pe mp wp am pg +0x58cf9df70b30c980)" in text
+    rows = [json.loads(line) for line in show((REAL / "hvm-64.bin.gz").read_bytes(), "--json")[1].splitlines()]
+    leaves = next(row["fields"]["leaves"] for row in rows if row.get("name") == "X86_CPUID_POLICY")
+    assert leaves[1]["named"]["family"] == 6
+    assert "sse4_2" in leaves[1]["named"]
+    assert len({row.name for row in features.FEATURES}) == len(features.FEATURES)
+
+
+def test_no_field_is_without_meaning() -> None:
+    """Every field of every form has a text of its own."""
+    for layout in payloads().values():
+        assert layout.doc
+        for row in layout.rows:
+            assert row.item.doc or (isinstance(row.item, Field) and not row.item.path), (layout.path, row.item.path)
