@@ -898,6 +898,19 @@ SEVERITY = {
     'LIBXC-CKPT-PLAIN': 'error',
     'LIBXC-DIRTY-FWD': 'error',
     'LIBXC-ERRATA-1': 'warning',
+    'LIBXC-HVMCTX-MAGIC': 'error',
+    'LIBXC-HVMCTX-CPU': 'error',
+    'LIBXC-HVMCTX-PIC': 'error',
+    'LIBXC-HVMCTX-LAPIC': 'error',
+    'LIBXC-HVMCTX-PCILINK': 'error',
+    'LIBXC-HVMCTX-TIMER': 'error',
+    'LIBXC-HVMCTX-HPET': 'note',
+    'LIBXC-HVMCTX-MTRR': 'error',
+    'LIBXC-HVMCTX-XSAVE': 'error',
+    'LIBXC-HVMCTX-VIRIDIAN': 'error',
+    'LIBXC-HVMCTX-MSR': 'error',
+    'LIBXC-VCPU-EXT': 'error',
+    'LIBXC-VCPU-XSAVE': 'error',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1230,6 +1243,8 @@ HVM_TYPES = {
 HVM_HEADER = 1
 HVM_END = 0
 HVM_CPU = 2
+HVM_MAGIC = 1412960902
+HVM_VERSION = 1
 HVM_PARAMS_END = 39
 HVM_PARAM_PAE = 4
 HVM_PARAM_VIRIDIAN = 9

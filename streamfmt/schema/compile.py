@@ -294,6 +294,8 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "HVM_HEADER": hvm.HEADER_TYPE,
         "HVM_END": hvm.END_TYPE,
         "HVM_CPU": hvm.CPU_TYPE,
+        "HVM_MAGIC": hvm.MAGIC,
+        "HVM_VERSION": hvm.VERSION,
         "HVM_PARAMS_END": hvm.PARAMS_END,
         "HVM_PARAM_PAE": hvm.PARAM_PAE_ENABLED,
         "HVM_PARAM_VIRIDIAN": hvm.PARAM_VIRIDIAN,
