@@ -154,6 +154,11 @@ FEATURES = (
     *(Feature(*place, bit, 1, name) for place, names in _CPUID.items() for bit, name in _rows(names)),
     *(Feature(0xD, 0, "eax", bit, 1, f"xcr0_{name}") for bit, name in _rows(_XCR0)),
 )
+# Bits of an entry of a page table beside the frame's number (Intel SDM volume 3, section 4.5).
+PTE_BITS = {
+    **dict(_rows("present rw user pwt pcd accessed dirty pse global avl_9 avl_10 avl_11")),
+    63: "nx",
+}
 MSR_BITS = {index: dict(_rows(names)) for index, names in _MSRS.items()}
 REGISTER_BITS = {name: dict(_rows(names)) for name, names in _REGISTERS.items()}
 # The same for fields whose names say too little: by the payload's path and the field's.

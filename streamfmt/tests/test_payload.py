@@ -29,7 +29,8 @@ from ..schema import features, payload_words
 from ..schema import payloads as schema
 from ..schema.hvm import CONTEXT_TYPES
 from ..schema.model import Field
-from ..writer import Draft
+from ..writer import Draft, pages
+from .support.good_streams import HVM
 from .support.show_output import Show
 
 REAL = Path(__file__).parents[2] / "corpus" / "real"
@@ -200,6 +201,31 @@ def test_three_ways_of_showing(name: str, show: Show) -> None:
     assert len(found) > 80
     # Bits that are reserved and zero are left out of a dump.
     assert not [pair for pair in found if pair[1] and not all(pair in way for way in ways)]
+
+
+def test_pages(show: Show) -> None:
+    """A page is shown by what it holds, where it lies, each time it comes; one that never comes is said to."""
+    pv = (REAL / "pv-24.bin.gz").read_bytes()
+    raw = gzip.decompress(pv)
+    _, table = show(pv, "--page", "5")
+    _, info = show(pv, "--page", "0x1")
+    _, plain = show(pv, "--page", "9")
+    batch = pages((7, "XTAB"))
+    _, twice = show(Draft((*HVM.parts[:3], batch, batch, *HVM.parts[4:])), "--page", "7")
+
+    assert "frame 0x5, L4TAB_PINNED, at 0x53e0" in table
+    assert "[0] frame 0x6 present rw user accessed dirty" in table
+    assert int.from_bytes(raw[0x53E0:0x53E8], "little") == 0x6067
+    assert table.count("[") == 2
+    assert "magic = 'xen-3.0-x86_64'" in info
+    assert "cmd_line = 'console=hvc0 fake=guest'" in info
+    assert f"0x000  {raw[0x93E0:0x93F0].hex(' ')}" in plain
+    assert "254 more lines like that" in plain
+    assert twice.count("frame 0x7, XTAB, has no content") == 2
+    assert "no PAGE_DATA has this page" in show(pv, "--page", "99")[1]
+    cut = show(raw[:0x9400], "--page", "9")[1]
+    assert "cut off after 32 bytes" in cut
+    assert "stopped at" in cut
 
 
 def test_names_of_bits(show: Show) -> None:
