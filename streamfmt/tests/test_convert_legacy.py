@@ -15,6 +15,8 @@ from ..cli.main import main
 from ..conformance import converters
 from ..conformance.peers import CONVERTER
 from ..convert.run import Result
+from ..strategies import Sample, cuts, mutations
+from ..strategies.conforming import OLD, VERSIONS, made
 from .support import plain_drawn, plain_memory, plain_memory_legacy, plain_memory_v3, plain_wrappers
 from .support.converted import converted
 from .support.peers import require
@@ -24,6 +26,9 @@ from .support.vector import judge
 
 # What a conversion cannot help: policies that no legacy stream has, TSC before 4.0, holes that are not sent.
 UNAVOIDABLE = {"LIBXC-POLICY-PRESENT", "LIBXC-TSC-PRESENT", "LIBXC-PAGE-COVER"}
+# What no leave for losses helps: two-level guests, a state in a XAPI image, changes to pages that never came.
+ALWAYS_REFUSED = {"REFUSE-LEVELS", "REFUSE-STATE", "REFUSE-CHECKPOINTS"}
+WAYS = st.sampled_from(["file", "pipe"])
 SETUPS = setups()
 
 
@@ -96,6 +101,49 @@ def test_damage(drawn: plain_drawn.Drawn, way: str) -> None:
         assert result.outcome.errors or result.unfit or result.outcome.verdict == "not judged", drawn.change
         return
     assert judge([found]).conforms, drawn.change
+
+
+# -- what the strategies make ---------------------------------------------------------------------------------
+
+# Legacy streams by themselves, and in each file that can have one inside.
+OLDER = made(("legacy-64", "legacy-32", "xend", "xapi-legacy"), versions=VERSIONS[:1]) | made(
+    ("xl", "libvirt", "xapi"), versions=(OLD,)
+)
+
+
+def _wanted(sample: Sample, **more: Any) -> dict[str, Any]:
+    """Options for a sample: whatever may be lost is."""
+    return {"form": sample.form, "guest": sample.guest, "allow_loss": True, **more}
+
+
+@given(sample=OLDER, keeping=st.booleans(), way=WAYS)
+@settings(max_examples=40)
+def test_any_drawn_stream(sample: Sample, keeping: bool, way: str) -> None:
+    """Any legacy stream, in any file, converts to a conforming stream, or is refused by a rule that says why."""
+    result, found = converted(sample.data, way, **_wanted(sample, keeping=keeping))
+    if result.unfit:
+        # A structured XAPI image has another record for the state of an HVM guest.
+        assert {line.rule for line in result.unfit} <= ALWAYS_REFUSED
+        return
+    assert result.done
+    outcome = judge([found])
+    assert outcome.conforms, [(finding.clause, finding.message) for finding in outcome.findings]
+
+
+@given(data=st.data(), way=WAYS)
+@settings(max_examples=40)
+def test_any_drawn_damage(data: st.DataObject, way: str) -> None:
+    """Any cut or damage is refused with a clause and its place, or what is left of the stream is one that conforms."""
+    sample = data.draw(OLDER)
+    raw = data.draw(cuts(sample).map(lambda short: short.data) | mutations(sample))
+    result, found = converted(raw, way, **_wanted(sample))
+    if result.done:
+        assert judge([found]).conforms
+        return
+    assert result.status == 1
+    assert result.failure is None
+    assert all(0 <= finding.offset <= len(raw) for finding in result.outcome.findings)
+    assert result.outcome.errors or result.unfit or result.outcome.verdict == "not judged"
 
 
 # -- Xen's own converter --------------------------------------------------------------------------------------
