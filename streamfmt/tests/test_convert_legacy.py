@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ..cli.main import main
 from ..conformance import converters
-from ..conformance.peers import CONVERTER
 from ..convert.run import Result
+from ..schema.clauses import CONVERTER
 from ..strategies import Sample, cuts, mutations
 from ..strategies.conforming import OLD, VERSIONS, made
 from .support import plain_drawn, plain_memory, plain_memory_legacy, plain_memory_v3, plain_wrappers

@@ -14,8 +14,9 @@ from .. import data, tables
 from ..cli.convert_legacy_stream import main
 from ..conformance import converters
 from ..conformance.converters import Conversion, options
-from ..conformance.peers import CONVERTER, RELEASE, RELEASES
+from ..conformance.peers import RELEASE, RELEASES
 from ..convert.rules import RULES
+from ..schema.clauses import CONVERTER
 from .support import peers
 from .support.plain_drawn import UNUSUAL
 from .support.plain_guests import Setup, pieces, saved
