@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from shlex import join
 from textwrap import fill
@@ -27,7 +26,7 @@ def find(name: str) -> Row | None:
 
 def matches(row: Row, patterns: Sequence[str]) -> bool:
     """Whether its id matches one of the patterns, if there are any."""
-    return not patterns or any(fnmatchcase(row["id"], pattern) for pattern in patterns)
+    return not patterns or conversions.matches(row["id"], patterns)
 
 
 def line(row: Row) -> str:

@@ -53,10 +53,11 @@ class Group(NamedTuple):
 
     def takes(self, row: Row) -> bool:
         """Whether it is done to that stream."""
-        return _matches(row["id"], self.inputs) and _matches(row["format"], self.forms)
+        return matches(row["id"], self.inputs) and matches(row["format"], self.forms)
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is as one of the patterns has it."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -90,7 +91,7 @@ def _group(name: str, table: Mapping[str, Any]) -> Group:
 def given(group: Group, row: Row) -> dict[str, Any]:
     """The options by their long names: those of the group, and what has to be said of the stream."""
     found: dict[str, Any] = dict(group.options)
-    width = next((name.partition("-")[2] for name in _layers(row) if name.startswith("legacy-")), None)
+    width = next((name.partition("-")[2] for name in layers(row) if name.startswith("legacy-")), None)
     if group.command == CONVERTER:
         return {"width": width or "64", "guest-type": row["guest"] or "pv", **found}
     if row["as"] != "auto":
@@ -100,7 +101,8 @@ def given(group: Group, row: Row) -> dict[str, Any]:
     return found
 
 
-def _layers(row: Row) -> Iterator[str]:
+def layers(row: Row) -> Iterator[str]:
+    """The names of what is in a stream."""
     return (layer["path"].rpartition("/")[2] for layer in row["layers"])
 
 
@@ -125,7 +127,7 @@ def asked(row: Row) -> Options:
     return of_convert(**found)
 
 
-def read(options: list[str]) -> dict[str, Any]:
+def read(options: Iterable[str]) -> dict[str, Any]:
     """Options by their long names; those without a value have an empty one."""
     found: dict[str, Any] = {}
     name = ""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ..api import Form
 from ..cli.main import main
 from ..convert.extract import RAW
 from ..convert.part import Options
@@ -109,7 +110,7 @@ def _comes_back(stream: Draft, target: str) -> None:
 
 
 # What is in these can come back: others have signatures, greetings and handshakes that are left behind.
-BACK = ("libxl", "xl", "libvirt", "xapi", "legacy-64", "legacy-32")
+BACK: tuple[Form, ...] = ("libxl", "xl", "libvirt", "xapi", "legacy-64", "legacy-32")
 
 
 @given(st.sampled_from(BACK).flatmap(streams), st.sampled_from(sorted(WRAPPERS)))
