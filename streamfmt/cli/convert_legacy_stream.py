@@ -11,7 +11,7 @@ import sys
 
 from .. import __version__
 from ..convert import describe
-from ..convert.asked import INPUTS, TARGETS, of_script
+from ..convert.asked import INPUTS, TARGETS, headed, of_script
 from ..convert.run import Result, convert
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output
@@ -237,7 +237,7 @@ def _looks(head: bytes, given: dict[str, str]) -> list[str]:
         return describe.wrapped(f"  looks like: {found.description}{advice}")
     seen = {"width": str(found.toolstack_width), "guest-type": found.guest or ""}
     other = [f"--{name} {value}" for name, value in seen.items() if value and value != given[name]]
-    if around != list(INPUTS[1:] if "xl" in given else ()):
+    if around != list(INPUTS[1:] if headed(given) else ()):
         other.append("streamfmt convert" if around and around != list(INPUTS[1:]) else "--xl" if around else "no --xl")
     return describe.wrapped(f"  looks like: {found.description}; try {', '.join(other)}") if other else []
 

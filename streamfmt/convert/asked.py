@@ -49,11 +49,21 @@ def of_convert(
     )
 
 
+def wraps(given: Mapping[str, str]) -> bool:
+    """Whether these options of the drop-in want the image in a libxl stream."""
+    return TARGETS.get(given.get("format", ""), False)
+
+
+def headed(given: Mapping[str, str]) -> bool:
+    """Whether the input has xl's header by them."""
+    return given.get("xl") is not None
+
+
 def of_script(given: Mapping[str, str]) -> Options:
     """What the drop-in's options ask for, by their long names; those without a value have an empty one."""
-    wrapped = TARGETS.get(given.get("format", ""), False)
+    wrapped = wraps(given)
     return Options(
-        INPUTS["xl" in given],
+        INPUTS[headed(given)],
         guest=given["guest-type"],
         allow_loss=_LEFT_OUT,
         wrapped=wrapped,

@@ -18,7 +18,7 @@ from ..codec.content import Buffer
 from ..reader.events import Layer, Record, Run
 from ..reader.reader import Reader
 from ..schema.clauses import CONVERTER, Behaviour, registry
-from .asked import INPUTS
+from .asked import INPUTS, headed, wraps
 
 if TYPE_CHECKING:
     from ..reader.pump import Program
@@ -91,11 +91,12 @@ class Look:
     """
 
     def __init__(self, data: Buffer, options: Mapping[str, str], watching: Watching) -> None:
+        self.data = data
         self.pv = options["guest-type"] == "pv"
         self.word = int(options["width"]) // 8
-        self.bare = options.get("format", "libxc") != "libxl"
+        self.bare = not wraps(options)
         self.skips = self.bare and "skip-qemu" in options
-        self.headed = "xl" in options
+        self.headed = headed(options)
         end = len(data) if watching.first is None else watching.first
         self.more = watching.first is not None
         self.chunks = [Chunk(name, at, bytes(data[at:stop])) for name, at, stop in watching.seen if at < end]
@@ -131,7 +132,7 @@ class Look:
 def look(data: Buffer, options: Mapping[str, str]) -> Look:
     """Our own look at such a stream."""
     watching = Watching()
-    form = INPUTS[1] if "xl" in options else f"legacy-{options['width']}"
+    form = INPUTS[1] if headed(options) else f"legacy-{options['width']}"
     reader = Reader(watching, form, exact=True, guest=options["guest-type"])
     reader.pump.feed(data)
     reader.pump.end()
@@ -174,6 +175,12 @@ def _names(chunk: Chunk, word: int) -> list[bytes] | None:
     return found
 
 
+def _map(seen: Look, finding: Finding) -> bool:
+    """A highest vcpu that is not -1, or a map after it."""
+    highest, follows = unpack_from("<ii", seen.data, finding.offset)
+    return bool(highest != -1 or follows > 0)
+
+
 def _far(seen: Look, finding: Finding) -> bool:
     """More pages are listed than the stream has bytes for."""
     last = seen.chunks[-1]
@@ -181,11 +188,12 @@ def _far(seen: Look, finding: Finding) -> bool:
 
 
 BROKEN: dict[str, Picks] = {
-    # What a block has is expected to be something else where only that is wrong, and not how it lies.
-    "LEGACY-EXTINFO-BLOCKS": _rejects(lambda _, finding: not finding.expected),
+    # A size is expected where only that is wrong, and not how the block lies.
+    "LEGACY-EXTINFO-BLOCKS": _rejects(lambda _, found: not found.expected or int(found.actual) < int(found.expected)),
     "LEGACY-EXTINFO-TAG": _rejects(_unknown_block),
     "LEGACY-P2M-SIZE": _rejects(lambda seen, _: seen.pv),
-    "LEGACY-VCPU-ID": _rejects(lambda seen, finding: seen.pv or not finding.actual.startswith("-")),
+    "LEGACY-VCPU-ID": _rejects(_map),
+    "LEGACY-QEMU-PRESENT": _rejects(lambda seen, _: not seen.skips),
     "LEGACY-VCPU-MAP": _rejects(lambda seen, _: seen.pv),
     "LEGACY-TOOLSTACK": _rejects(_wrong_toolstack),
     "LEGACY-UNMAPPED": _rejects(_far),
@@ -240,6 +248,11 @@ def _paged(seen: Look) -> int | None:
     return next((chunk.at for chunk, rows in seen.entries() if tables.LEGACY_PAGEDTAB in _kinds(rows)), None)
 
 
+def _maps(seen: Look) -> int | None:
+    """A second map of vcpus."""
+    return next((chunk.at for chunk in seen.named("VCPU_INFO")[1:]), None) if seen.pv else None
+
+
 def _again(seen: Look) -> int | None:
     """A parameter that comes more than once."""
     known: set[str] = set()
@@ -282,6 +295,7 @@ KEPT: dict[str, Keeps] = {
     "LEGACY-COMPRESSED-FORM": _first("ENABLE_COMPRESSION", "COMPRESSED_DATA"),
     "LEGACY-QEMU-PRESENT": _signature,
     "LEGACY-TOOLSTACK": _unnamed,
+    "LEGACY-VCPU-INFO": _maps,
     "LEGACY-NO-EXTINFO": _no_info,
     "LEGACY-HOLES": _holes,
     "LEGACY-HOLES-ALONE": _empty,

@@ -1,4 +1,4 @@
-"""Legacy streams converted: the same guest by plain readers, the bytes of Xen's own converter, losses, refusals."""
+"""Legacy streams converted: the same guest by plain readers, losses, refusals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..cli.main import main
-from ..conformance import converters
 from ..convert.run import Result
-from ..schema.clauses import CONVERTER
 from ..strategies import Sample, cuts, mutations
 from ..strategies.conforming import OLD, VERSIONS, made
 from .support import plain_drawn, plain_memory, plain_memory_legacy, plain_memory_v3, plain_wrappers
 from .support.converted import converted
-from .support.peers import require
 from .support.plain_guests import Setup, pieces, saved
 from .support.plain_setups import named, setups
 from .support.vector import judge
@@ -144,37 +141,6 @@ def test_any_drawn_damage(data: st.DataObject, way: str) -> None:
     assert result.failure is None
     assert all(0 <= finding.offset <= len(raw) for finding in result.outcome.findings)
     assert result.outcome.errors or result.unfit or result.outcome.verdict == "not judged"
-
-
-# -- Xen's own converter --------------------------------------------------------------------------------------
-
-
-def _differs(setup: Setup) -> bool:
-    """Whether Xen's converter exits with 0 for such a guest, and its result is not right.
-
-    It leaves out VERIFY, reads the first checkpoint only and one vcpu too few where no chunk says which there are, and
-    hands on the machine frames that Xen 3 has in XTAB entries of PV guests.
-    """
-    old = setup.guest == "pv" and setup.release.startswith("3.")
-    return bool(setup.verify or setup.checkpoints or old)
-
-
-def test_bytes_of_xens_converter() -> None:
-    """Where it succeeds and is right, the result is the same, byte for byte."""
-    require(CONVERTER)
-    cases = [(setup, form) for setup in SETUPS if not _differs(setup) for form in ("libxc", "libxl")]
-    theirs = converters.convert(
-        (converters.options(8 * setup.word, setup.guest, form), saved(setup)) for setup, form in cases
-    )
-    same = 0
-    for (setup, form), asked in zip(cases, theirs, strict=True):
-        if not asked.status:
-            result, found = converted(saved(setup), **_options(setup, form == "libxl"))
-            assert result.done
-            assert found == asked.output, named(setup)
-            same += 1
-
-    assert same > 100
 
 
 # -- containers -----------------------------------------------------------------------------------------------
