@@ -100,12 +100,12 @@ def build(target: Path, progress: Callable[[int], None] | None = None) -> list[R
     made = conversions.text_of(conversions.rows(rows))
     target.mkdir(parents=True, exist_ok=True)
     clean(target)
-    for name, text in ((INDEX, index_text(rows)), (conversions.INDEX, made)):
-        _put(target / name, text.encode())
+    _put(target / INDEX, index_text(rows).encode())
     for name, raw in changed.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, raw)
+    _put(target / conversions.INDEX, made.encode())
     _remove_empty(target / index.STREAMS)
     return rows
 

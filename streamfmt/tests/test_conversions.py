@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -30,8 +31,13 @@ from .support.plain_memory import differences
 STREAMS = {row["id"]: row for row in store.read_index()}
 ROWS = conversions.read_index()
 GROUPS = {group.name: group for group in conversions.groups()}
-# Of what Xen's own converter does in other releases, whose text is the same, so many-th is tried.
-EVERY = 12
+# With STREAMFMT_WHOLE=1 in the environment Xen's own converter of each release is asked about all of them; else about
+# each so many-th, fewer in other releases than the machine's, whose text is the same.
+WHOLE = os.environ.get("STREAMFMT_WHOLE") == "1"
+EVERY = {RELEASE: 2}
+FEW = 16
+# Of those that break a rule so many-th are refused by the commands, too: all are by the converter below them.
+BROKEN_EVERY = 3
 
 
 @cache
@@ -123,6 +129,8 @@ def test_programs_make_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     """Both commands, from file to file, with the options as they are in the index; and the guest is the input's."""
     wrong = []
     for row in ROWS:
+        if row["id"].startswith("broken/") and crc32(row["id"].encode()) % BROKEN_EVERY:
+            continue
         status, made = _made(row, tmp_path)
         expected = row["output"] and (row["output"]["size"], row["output"]["sha256"])
         if (status, made and (len(made), sha256(made).hexdigest())) != (row["status"], expected):
@@ -176,7 +184,8 @@ def _changes(row: conversions.Row, made: bytes) -> list[str]:
 
 
 def _asked(release: str) -> list[predictions_converter.Compared]:
-    rows = ROWS if release == RELEASE else [row for row in ROWS if not crc32(row["id"].encode()) % EVERY]
+    every = 1 if WHOLE else EVERY.get(release, FEW)
+    rows = [row for row in ROWS if not crc32(row["id"].encode()) % every]
     return predictions_converter.compared(predictions_converter.cases(rows), release)
 
 
@@ -188,12 +197,12 @@ def test_xens_converter(release: str) -> None:
     table = _asked(release)
     does = {row["id"]: row["script"]["does"] for row in ROWS if row["script"]}
 
-    assert len(table) > (200 if release == RELEASE else 10)
+    assert len(table) > 10
     assert [row.wrong for row in table if row.wrong] == []
     assert {row.case.name: row.did for row in table} == {row.case.name: does[row.case.name] for row in table}
-    if release == RELEASE:
+    if WHOLE:
         page = Path(data.path("docs", "differences.md"))
-        assert predictions_converter.section(table) in page.read_text(encoding="utf-8"), "make differences"
+        assert predictions_converter.section(table, release) in page.read_text(encoding="utf-8"), "make differences"
 
 
 def test_exceptions_are_documented() -> None:

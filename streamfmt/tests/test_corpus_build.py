@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ..cli.main import main
-from ..corpus import entries, store
+from ..corpus import conversions, entries, store
 from ..io import beside
 from .conftest import _forget_corpus
 from .support.kill_points import WAYS, command, environment, killed_at
@@ -34,7 +34,8 @@ def test_building_elsewhere_makes_the_same(tmp_path: Path) -> None:
     kept = entries.folder()
 
     assert made == {path: entries.unpacked(kept / path) for path in made}
-    assert made.keys() == {row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]} | {store.INDEX}
+    files = {row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]}
+    assert made.keys() == files | {store.INDEX, conversions.INDEX}
 
 
 def test_streams_that_are_no_more_are_removed(few: Path) -> None:
@@ -99,6 +100,7 @@ def test_killed(moment: str, way: str, few: Path) -> None:
     assert {path.relative_to(few).as_posix() for path in few.rglob("*.*") if "recipes" not in path.parts} == {
         *(row["file"] for row in rows),
         store.INDEX,
+        conversions.INDEX,
         entries.PROVENANCE,
     }
     assert not [path for path in (few / "streams").rglob("*") if path.is_dir() and not any(path.iterdir())]
