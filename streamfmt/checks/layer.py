@@ -56,6 +56,8 @@ class Context(Reports):
         self._carried = self._batch_end = 0
         # The latest record, or run of batches.
         self.latest: Record | Run | None = None
+        # The latest record that has a body, if nothing else with one has come since.
+        self.bodied: Record | None = None
         # How all stood before what may be no record.
         self.standing: Any = None  # a Standing
         self.stopped: tuple[int, str] | None = None

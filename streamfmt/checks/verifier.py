@@ -26,7 +26,7 @@ class Verifier(Context, Sink):
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._mark = self.standing = self.latest = None
+        self._mark = self.standing = self.latest = self.bodied = None
         self._checks.clear()
         vars(self).pop("window", None)
 
@@ -37,12 +37,14 @@ class Verifier(Context, Sink):
         program = self.checks(record.layer.judge).record(record)
         self.records += 1
         self.latest = record
+        if record.length:
+            self.bodied = record
         return program
 
     def pages(self, run: Run) -> None:
         self.records += run.count
         self.page_entries += run.entries
-        self.latest = run
+        self.latest, self.bodied = run, None
         self.carries(run.pages, run.offset + run.size * run.count)
         self.checks(run.layer).pages(run)
 
