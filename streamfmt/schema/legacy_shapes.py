@@ -27,9 +27,6 @@ BATCH_MAX = 1024
 _CODES = {row.name: row.code for row in libxc.PAGE_TYPES}
 XTAB = _CODES["XTAB"]
 NO_DATA = frozenset(row.code for row in libxc.PAGE_TYPES if not row.data)
-# An HVM guest has no page-table types; a PV guest without extended info predates BROKEN and XALLOC.
-HVM_TYPES = frozenset((_CODES["NOTAB"], *NO_DATA))
-PV_TYPES = frozenset((*(row.code for row in libxc.PAGE_TYPES if row.data), XTAB))
 
 # Extended info consists of blocks, each with a tag and its length ahead; the first is always the vcpu's size.
 VCPU_TAG = b"vcpu"
