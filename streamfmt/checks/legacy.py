@@ -58,6 +58,8 @@ _LIMITS = {
         ("LEGACY-LENGTH", "length", tables.LEGACY_LENGTH_MAX),
     ),
 }
+# Bytes that are quoted of what is in the place of something else.
+_QUOTED = 16
 # The device model's records, and how their lengths are written.
 _ORDERS: dict[int, Any] = {kind: order for kind, _, _, order in tables.LEGACY_SIGNATURES}
 _MODELS = sorted(_ORDERS)
@@ -68,7 +70,8 @@ class Checks(base.Checks):
 
     `memory` is what pages and vcpus say of a PV guest's frames, None of an HVM guest; `decoder` follows compressed
     pages.  `params` are the values of HVM parameters so far, `vcpu` counts the contexts of the present tail.
-    `seen_state` is whether a state that goes to the end of the input has begun.  `batches` are those that have come,
+    `seen_state` is whether a state that goes to the end of the input has begun, `displaced` whether something in the
+    present tail is not where it should be.  `batches` are those that have come,
     `latest` where the last begins, how many pages it has, and its entries.
     """
 
@@ -85,7 +88,7 @@ class Checks(base.Checks):
         self.params: dict[int, int] = {}
         self.vcpu = self.batches = 0
         self.latest: tuple[int, int, bytes] | None = None
-        self.seen_state = False
+        self.seen_state = self.displaced = False
         self._models = sum(self._bits[kind] for kind in _MODELS)
 
     @property
@@ -151,9 +154,15 @@ class Checks(base.Checks):
         """Whether compression has been announced."""
         return bool(self.seen & self._bits[tables.LEGACY_ENABLE_COMPRESSION])
 
+    def lose(self, at: int, what: str) -> None:
+        """What is read at offset `at` as `what` is none, as has been reported.  Nothing frames what follows."""
+        self.context.lose(at, f"what reads as {what} is none, so nothing after it can be judged")
+
     # -- checkpoints ------------------------------------------------------------------------------------------
 
     def _body_ends(self, record: Record) -> None:
+        if not self.batches:
+            self.lose(record.offset, "the end of the body")
         if self.decoder is not None:
             load("checks.legacy_compressed:body_ends")(self, record)
         pair = [self.params.get(kind) for kind in tables.LEGACY_IOREQ_PAIR]
@@ -162,6 +171,7 @@ class Checks(base.Checks):
             message = f"{names} belong together, and one of them is missing or 0: neither is set"
             self.context.report("LEGACY-IOREQ-PAIR", record, message, expected="both or neither", actual="one")
         self.vcpu = 0
+        self.displaced = False
 
     def checkpoint(self, at: int) -> None:
         self._complete(at)
@@ -180,9 +190,19 @@ class Checks(base.Checks):
         if self.memory is not None:
             load("checks.legacy_memory:complete")(self, self.memory)
         elif self.context.device_model and not self.seen & self._models:
-            message = "the stream ends without a record of the device model's state, which each HVM guest has"
-            names = " or ".join(self._names[kind] for kind in _MODELS)
-            self.context.report("LEGACY-QEMU-PRESENT", self.layer, message, offset=at, expected=names)
+            found = self.context.window.head(_QUOTED)
+            # A context that is none, and no device model after it: that is one loss.
+            if "LEGACY-HVMCTX-FORM" not in self.context.findings.counts:
+                message = "the stream ends without a record of the device model's state, which each HVM guest has"
+                message += f"; what is there begins {found.hex(' ')}" if found else ""
+                names = " or ".join(self._names[kind] for kind in _MODELS)
+                self.context.report("LEGACY-QEMU-PRESENT", self.layer, message, offset=at, expected=names)
+            if found:
+                self.lose(at, "the end of the stream")
+
+    def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
+        if not self.displaced:  # else what follows is what the tail lacked, which has been reported
+            super().trailing(at, count, head, zero)
 
     # -- where it ends early ----------------------------------------------------------------------------------
 
