@@ -77,7 +77,11 @@ class Checks(base.Checks):
 
     last = "the stream"
     state: Mapping[str, tuple[tuple[str, str], ...]] = {
-        "hvm": (("HVM_TAIL", "its special pages"), ("HVM_CONTEXT", "its vcpus and devices")),
+        "hvm": (
+            ("HVM_TAIL", "its special pages"),
+            ("HVM_CONTEXT", "its vcpus and devices"),
+            ("", "its device model's state"),
+        ),
         "pv": (("VCPU", "the registers of its vcpus"), ("SHARED_INFO", "its shared info")),
     }
 
@@ -96,6 +100,11 @@ class Checks(base.Checks):
         """What the layer's program has learnt."""
         found: State = self.layer.facts
         return found
+
+    @property
+    def partial(self) -> Sequence[str]:
+        """One context comes after the other."""
+        return ("VCPU",) if self.vcpu < len(self.facts.vcpus) else ()
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         super().header(layer, path, at, raw, broken)

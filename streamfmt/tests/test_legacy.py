@@ -145,9 +145,11 @@ def test_cut(setup: Setup) -> None:
                 found = outcome.verifier.findings.kept[-1]
                 assert _broken(outcome) == {"LEGACY-TRUNC"}, (name, size)
                 assert found.offset == at + size
+                assert at + size < 16 or found.message.endswith(" never came"), (name, size)
                 if name == "PAGE_BATCH" and size == len(piece) // 2:
                     assert "inside page 19 of the 38 pages of batch 1, frame 0x14" in found.message
-                    assert " never came" in found.message
+                if name == "VCPU":
+                    assert "; VCPU (the registers of its vcpus) and SHARED_INFO" in found.message
         at += len(piece)
 
 
@@ -158,6 +160,42 @@ def test_cut_after_a_checkpoint() -> None:
 
     assert _broken(outcome) == {"CKPT-CUT"}
     assert "usable as of checkpoint 2" in outcome.verifier.findings.kept[-1].message
+
+
+@pytest.mark.parametrize("setup", [REMUS, REMUS._replace(release="4.1", guest="pv"), REMUS._replace(release="4.0")])
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_cut_where_a_checkpoint_begins(setup: Setup, size: int) -> None:
+    """Where a stream does not end, a few bytes after a checkpoint are the next, and nothing that follows it."""
+    pieces = plain_guests.pieces(setup._replace(compressed=False, sender="xend"))
+    last = "SHARED_INFO" if setup.pv else "QEMU"
+    first = next(number for number, (name, _) in enumerate(pieces) if name == last) + 1
+    data = b"".join(piece for _, piece in pieces[:first]) + pieces[first][1][:size]
+    outcome = judge([data])
+
+    assert _broken(outcome) == {"CKPT-CUT"}
+    assert f"ends at {len(data)}, inside checkpoint 2; the guest is usable as of checkpoint 1" in str(outcome.findings)
+
+
+LOSSES: dict[str, Callable[[bytes], bytes]] = {
+    "some lost": lambda piece: piece[4:],
+    "some lost inside": lambda piece: piece[: len(piece) // 2] + piece[len(piece) // 2 + 8 :],
+    "some added": lambda piece: b"\x5a\xa5\1\0" + piece,
+    "zeros": lambda piece: bytes(min(16, len(piece))) + piece[16:],
+    "others": lambda piece: piece[:8] + bytes(range(200, 240)) + piece[48:],
+}
+
+
+@pytest.mark.parametrize("setup", [PV, PV32, HVM, REMUS, OLD, Setup("3.0.2", "pv", 4, 4)])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_loss_makes_few_findings(setup: Setup, loss: str) -> None:
+    """Whatever is lost in whichever piece, all that follows is not reported as well."""
+    pieces = plain_guests.pieces(setup)
+    for number, (name, piece) in enumerate(pieces):
+        data = b"".join(LOSSES[loss](piece) if at == number else other for at, (_, other) in enumerate(pieces))
+        outcome = judge([data], f"{ALIASES[0]}-{8 * setup.word}")
+
+        assert len(_broken(outcome)) <= 3, (name, outcome.counts)
+        assert sum(outcome.counts.values()) <= 5, (name, outcome.counts)
 
 
 # -- breaches -------------------------------------------------------------------------------------------------
