@@ -1168,6 +1168,7 @@ LEGACY_TYPES = {
     'hvm': frozenset({0, 8, 13, 14, 15}),
 }
 LEGACY_CHUNK_IDS = frozenset([-20, -19, -18, -17, -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1])
+LEGACY_AGAIN = frozenset([-20, -19, -18, -17, -16, -15, -14, -12, -11, -10, -9, -8, -4, -3, -2])
 LEGACY_SINCE_LAST = frozenset([-20, -19, -18, -17, -16, -15, -14, -13, -12, -11, -10, -9, -8])
 LEGACY_LENGTH_MAX = 134217728
 LEGACY_UNMAPPED_MAX = 268435456

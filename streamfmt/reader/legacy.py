@@ -66,7 +66,7 @@ def _goes_on(window: Window, state: State, exact: bool, open_ended: bool) -> Gen
         # One that says so, or has a device model's record of checkpoints, is cut in the next.
         return window.hi > window.lo and (state.recent or state.remus)
     (number,) = unpack_from("<i", window.buf, window.lo)
-    return number in tables.LEGACY_CHUNK_IDS or 0 < number <= tables.LEGACY_BATCH_MAX
+    return number in tables.LEGACY_AGAIN or 0 < number <= tables.LEGACY_BATCH_MAX
 
 
 def _beginning(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int, int, bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
+from . import hvm, legacy, legacy_tail, legacy_tmem, libxc, states
 from .catalogue import read
 from .model import Layout, RecordType
 
@@ -64,8 +64,10 @@ TYPES = {
     "pv": frozenset(row.code for row in legacy.PAGE_TYPES),
     "hvm": frozenset(row.code for row in legacy.PAGE_TYPES if not row.table),
 }
-# Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint.
+# Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint (SINCE_LAST).
 CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0)
+# Those that another checkpoint's body may begin with: all but what comes once.
+AGAIN = CHUNK_IDS - {_CHUNKS[name] for name in states.LEGACY_ONCE}
 SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0 and row.since >= "4.1")
 # Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
 LENGTH_MAX = libxc.RECORD_LENGTH_MAX
