@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import streamfmt
 
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
+from ..cli.main import main
 from ..reader.reader import Reader
 from ..reader.registry import ALIASES
 from ..schema.clauses import registry
@@ -378,6 +380,21 @@ def test_each_clause_has_a_breach() -> None:
     ours = {name for name in registry() if name.startswith("LEGACY-")}
 
     assert ours - HISTORICAL == BREACHES.keys()
+
+
+@pytest.mark.parametrize("setup", [PV, PV32, HVM, OLD], ids=["pv", "pv32", "hvm", "old"])
+@pytest.mark.parametrize("declared", ["width", "guest"])
+def test_wrongly_declared(setup: Setup, declared: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is declared to be of another width or guest than it is does not conform; what it looks like is said."""
+    (tmp_path / "old").write_bytes(plain_guests.saved(setup))
+    width, guest = 8 * setup.word, "hvm" if setup.pv else "pv"
+    options = ["--as", f"{ALIASES[0]}-{96 - width}"] if declared == "width" else ["--guest", guest]
+
+    assert main(["verify", "-q", *options, str(tmp_path / "old")]) == 1
+    said = capsys.readouterr().out
+    due = f"{ALIASES[0]}-{width}" if declared == "width" else setup.guest
+    assert f"{options[0]} {due}" in said
+    assert (f"{width}-bit toolstack" if declared == "width" else f"look like {setup.guest.upper()}") in said
 
 
 @pytest.mark.parametrize("setup", [PV, PV32, HVM, REMUS])
