@@ -109,7 +109,7 @@ class Checks:
 
     trailer = "STREAM-TRAILER"
     last = ""
-    # The records that the guest's state is in, and what that is, by the kind of guest.
+    # The records that the guest's state is in, and what that is, by the kind of guest; none for one of several.
     state: Mapping[str, tuple[tuple[str, str], ...]] = {
         "hvm": (("HVM_CONTEXT", "its vcpus and devices"), ("HVM_PARAMS", "its parameters")),
         "pv": (("X86_PV_VCPU_BASIC", "the registers of its vcpus"), ("SHARED_INFO", "its shared info")),
@@ -122,6 +122,11 @@ class Checks:
         self.fired: set[str] = set()
         self._bits = tables.BITS[layer.name]
         self._names = tables.RECORDS[layer.name]
+
+    @property
+    def partial(self) -> Sequence[str]:
+        """Names of records of which some may have come, and more are due."""
+        return ()
 
     # -- events, as the reader has them -----------------------------------------------------------------------
 

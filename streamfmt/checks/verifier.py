@@ -95,15 +95,17 @@ class Verifier(Context, Sink):
             self.report("CKPT-CUT", record or layer, message, offset=at, actual="end of input")
             return
         from .loss import progress
+        from .messages import count
 
-        message = f"the input ends at {at}, inside {what}; at least {missing:,} more bytes belong there"
+        more = count(missing, "more byte")
+        message = f"the input ends at {at}, inside {what}; at least {more} belong{'s' * (missing == 1)} there"
         self.report(
             layer.row.truncated,
             record or layer,
-            f"{message}. {progress(self, layer, at)}".rstrip(". "),
+            f"{message}. {progress(self, layer, at, record)}".rstrip(". "),
             offset=at,
             length=missing,
-            expected=f"{missing:,} more bytes",
+            expected=more,
             actual="end of input",
         )
 
