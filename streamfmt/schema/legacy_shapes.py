@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
 from .catalogue import read
+from .model import RecordType
 
 _WORD_32, _WORD_64 = WORDS = tuple(legacy.WORDS)  # of the toolstack, in bytes
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
@@ -33,7 +34,7 @@ PV_TYPES = frozenset((*(row.code for row in libxc.PAGE_TYPES if row.data), XTAB)
 
 # Extended info consists of blocks, each with a tag and its length ahead; the first is always the vcpu's size.
 VCPU_TAG = b"vcpu"
-LENGTH_SIZE = 4  # of a block, and of them all
+LENGTH_SIZE = legacy.BLOCK_LENGTH.sizeof()
 BLOCK_HEADER = len(VCPU_TAG) + LENGTH_SIZE
 EXTINFO_MAX = 64 << 10
 VCPU_WIDTHS = {size: 8 * width for width, size in libxc.VCPU_CONTEXT_SIZES.items()}
@@ -66,18 +67,33 @@ TYPES = {
 }
 # Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint.
 CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0)
-SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0 and row.since >= "4.1")
+SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code in CHUNK_IDS and row.since >= "4.1")
 # Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
 LENGTH_MAX = libxc.RECORD_LENGTH_MAX
 # The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
 UNMAPPED_MAX, XSAVE_MAX = 1 << 28, 1 << 20
-QEMU_PIECE, SIGNATURES = legacy_tail.PIECE, legacy_tail.SIGNATURES
+QEMU_PIECE = legacy_tail.PIECE
+
+
+def _begun(row: RecordType) -> tuple[int, bytes, int, str] | None:
+    """How a form of the device model's record begins: its signature, and size and byte order of a length after that."""
+    found = {field.path: field for field in read(row.name, row.doc, row.source, row.body).fields}
+    signature, length = found.get("signature"), found.get("length")
+    if signature is None or signature.constant is None:
+        return None
+    return row.code, signature.constant, length.size if length else 0, "big" if length and length.big else "little"
+
+
+# Each of them, with no bytes of length if the state goes on to the end of the input.  What begins with another's
+# signature comes before that.
+SIGNATURES = tuple(sorted(filter(None, map(_begun, legacy_tail.DEVICE_MODELS)), key=lambda it: -len(it[1])))
 # The chunks of which a guest has both or neither; and the type of a page that was paged out, an ordinary one to all.
 IOREQ_PAIR = tuple(row.code for row in legacy.RECORDS[_WORD_64] if "IOREQ_SERVER" in row.name)
 PAGEDTAB = next(row.code for row in legacy.PAGE_TYPES if row.name == "PAGEDTAB")
 OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
 # Where after the end of an HVM guest's body its context is, and how that begins.
-HVM_CONTEXT_AT, HVM_BEGINS = 8 + 8 + 8 + 4, hvm.BEGINS
+_FIXED = {row.name: read(row.name, row.doc, row.source, row.body).size for row in legacy_tail.TAILS}
+HVM_CONTEXT_AT, HVM_BEGINS = _FIXED["HVM_TAIL"] + _FIXED["HVM_CONTEXT"], hvm.BEGINS
 
 # -- what the converter goes by ---------------------------------------------------------------------------------------
 
@@ -88,5 +104,5 @@ ACPI_IOPORTS, ACPI_IOPORTS_SET = hvm.PARAMS["ACPI_IOPORTS_LOCATION"], 1
 IOREQ_PARAMS = tuple(legacy.PARAMS[code] for code in IOREQ_PAIR)
 # VGCF_online in the flags of a vcpu's context (xen/include/public/arch-x86/xen.h): all have it who are saved, and
 # readers set it where no map of vcpus says so.
-VCPU_FLAGS_AT, VCPU_ONLINE = 512, 1 << 5
-TOOLSTACK_VERSION = 1
+VCPU_FLAGS_AT, VCPU_ONLINE = libxc.VCPU_CONTEXT_FLAGS, libxc.VCPU_ONLINE
+TOOLSTACK_VERSION = legacy.TOOLSTACK_VERSION
