@@ -88,7 +88,7 @@ def base() -> Base:
     for clause, vectors in BREAKING.items():
         for name, vector in vectors.items():
             if not vector.large or clause == "XAPI-QEMU-MAX":
-                probes[f"{clause}:{name}"] = Sample(vector.stream.render(), vector.form, vector.mode, vector.deep)
+                probes[f"{clause}:{name}"] = Sample(vector.data, vector.form, vector.mode, vector.deep)
     length = slice(len(libvirt.MAGIC), len(libvirt.MAGIC) + 4)
     namesake = bytearray(samples["namesake"].data)
     namesake[length] = (3).to_bytes(4, "little")  # too short for any XML

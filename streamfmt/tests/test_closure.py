@@ -94,7 +94,7 @@ def test_broken(clause: str) -> None:
     severity = registry()[clause].severity
     for name, vector in BREAKING[clause].items():
         outcome = judged(vector)
-        size = sum(map(len, vector.stream.pieces()))
+        size = sum(map(len, vector.pieces()))
 
         assert set(outcome.verifier.findings.counts) == {clause}, (name, _lines(outcome))
         for finding in outcome.verifier.findings.kept:
@@ -172,7 +172,7 @@ def test_check_is_needed(clause: str) -> None:
     """With the one check off a vector passes, unless the reader had to stop: no other check stands in for it."""
     for name, vector in BREAKING[clause].items():
         verifier = _Without(clause, vector)
-        outcome = judge(vector.stream.pieces(), vector.form, verifier=verifier)
+        outcome = judge(vector.pieces(), vector.form, verifier=verifier)
 
         assert _lines(outcome) == [], name
         assert outcome.verdict == CONFORMS or verifier.stopped or verifier.unjudged, name
