@@ -142,14 +142,10 @@ def test_no_place(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "/dev/null/corpus: Not a directory" in capsys.readouterr().err
 
 
-def test_an_installed_one_stays_as_it_is(tmp_path: Path) -> None:
+def test_an_installed_one_stays_as_it_is(tmp_path: Path, wheel: Path) -> None:
     """An installed package's own corpus is not written to; another directory is."""
-    wheel = tmp_path / "wheel"
-    root = entries.folder().parent
-    words = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheel)]
-    subprocess.run(words, cwd=root, check=True, capture_output=True)
     installed = tmp_path / "site-packages"
-    with zipfile.ZipFile(next(wheel.glob("*.whl"))) as archive:
+    with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     corpus = installed / "streamfmt" / "_data" / "corpus"
     # Were it written to, these would come back.

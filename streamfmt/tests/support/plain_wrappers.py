@@ -10,8 +10,8 @@ LIBVIRT_MAGIC = b"libvirt-xml\n \0 \r"
 XAPI_MAGIC = b"XenSavedDomain\n"
 XAPI_V2_MAGIC = b"XenSavedDomv2-\n"
 XENOPS, LIBXC_LEGACY, XAPI_END = 0x000F, 0x00F2, 0xFFFF
-# Mandatory flags of an xl file: the configuration is JSON; libxl's stream follows.
-XL_JSON, XL_V2 = 1, 2
+# The mandatory flag of an xl file that says that libxl's stream follows.
+XL_V2 = 2
 
 SXP = b"(domain (domid 3) (vcpus 2) (name guest) (image (%s (kernel /boot/vmlinuz))))"
 CONFIGURATION = b'name = "guest"\nmemory = 1\nvcpus = 2\n'
