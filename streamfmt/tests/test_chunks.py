@@ -112,6 +112,7 @@ def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
     found = {
         key: outcome[key] for key in ("records", "page_entries", "pages_with_content", "bytes", "layers", "abstained")
     }
+    found["abstained"] = {key: why for key, why in outcome["abstained"].items() if key != "LIBXC-PTE-PFN"}
     found["counts"] = {key: count for key, count in outcome["counts"].items() if key != "LIBXC-PTE-PFN"}
     found["findings"] = [
         (row["clause"], row["offset"], row["length"], row["index"], row["record"], row["field"], row["actual"])
