@@ -208,6 +208,10 @@ class Stoppable:
             _signal.signal(number, _signal.SIG_DFL)
 
 
+# What has files that get their name when they are complete.
+_BESIDE = f"{__package__.partition('.')[0]}.io.beside"
+
+
 class Writing(Stoppable):
     """For commands that write files: SIGTERM, and SIGHUP of a closed terminal, leave no more than Ctrl-C does."""
 
@@ -217,9 +221,8 @@ class Writing(Stoppable):
         sys.exit(128 + number)
 
     def __exit__(self, *_: object) -> None:
-        from ..io.beside import sweep
-
-        sweep()
+        if _BESIDE in sys.modules:  # else nothing was begun
+            sys.modules[_BESIDE].sweep()
         super().__exit__()
 
 

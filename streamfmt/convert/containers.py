@@ -92,6 +92,9 @@ class Rewrapping(Conversion):
     def pages(self, run: Run) -> None:
         pass
 
+    def unread(self, layer: Layer) -> bool:
+        return True  # what stays as it is has been judged, or another does that
+
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:
         pass
 

@@ -6,7 +6,6 @@ An :class:`Edit` is made of a file that can be sought in; its splices are then a
 from __future__ import annotations
 
 import os
-from functools import cached_property
 
 from .. import tables
 from ..checks.verifier import Verifier
@@ -18,7 +17,7 @@ from ..io.spliced import Spliced
 from ..reader import configuration
 from ..reader.reader import Reader
 from .fields import Change, change, put
-from .places import Found, Locating, Target
+from .places import PAGES, Found, Locating, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +47,10 @@ class Edit:
         # Bytes by their offsets, as they are to be; and the one stretch that changes its length.
         self._bytes: dict[int, int] = {}
         self._stretch: Change | None = None
+        # Whether memory is the same before and after, and what is said of it: all that changes are bodies of records
+        # beside it, and the configuration.
+        self._beside = True
+        self._splices: list[Splice] | None = None
 
     def read(self, at: int, count: int) -> bytes:
         """Bytes of the file as they are to be, where they are changed byte by byte."""
@@ -77,7 +80,9 @@ class Edit:
         if rewrite is not None:
             self._configure(locating, rewrite)
         for target, (_, value) in zip(targets, assignments, strict=True):
-            self._take(change(target, locating.the(target) if target.name else None, value, self.read))
+            found = locating.the(target) if target.name else None
+            self._beside &= found is not None and found.record is not None and found.record.name not in PAGES
+            self._take(change(target, found, value, self.read))
 
     def _take(self, made: Change) -> None:
         self.changes.append(made)
@@ -147,12 +152,17 @@ class Edit:
 
     # -- what comes of it -------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def splices(self) -> list[Splice]:
         """What is put into the place of which bytes, in the order of their offsets; what stays the same is left out.
 
         Worked out once, before anything is written.
         """
+        if self._splices is None:
+            self._splices = self._spliced()
+        return self._splices
+
+    def _spliced(self) -> list[Splice]:
         found: list[tuple[int, int, bytes]] = []
         stretch = self._stretch
         if stretch is not None:
@@ -189,6 +199,7 @@ class Edit:
 
     def _judged(self, splices: Sequence[Splice]) -> Verifier:
         verifier = Verifier()
+        verifier.trusting = self._beside
         reader = Reader(verifier, self._form, guest=self._guest)
         drive(reader.pump, SpanSource(Spliced(self._fd, self.size, splices)))
         reader.close()

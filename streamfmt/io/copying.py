@@ -121,6 +121,7 @@ class Copying:
         the output's memory.
         """
         window = pump.window
+        window.look = self._source.look
         while True:
             want = pump.run()
             self._settle(window)
