@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         return 3
     try:
         with inputs.Writing():
-            return _edit(args, fd)
+            edit, broken = _edited_file(args, fd)
     except _UsageError as error:
         print(f"streamfmt edit: error: {error}", file=sys.stderr)
         return 2
@@ -122,6 +122,17 @@ def run(args: argparse.Namespace) -> int:
         return 3
     finally:
         os.close(fd)
+    if edit is None:
+        return 2
+    try:
+        _report(args, edit, broken)
+        sys.stdout.flush()
+    except OSError as error:
+        done = "" if args.dry_run else "; the edit itself is done"
+        inputs.complain("standard output", f"cannot write: {reason(error)}{done}")
+        inputs.discard_output()
+        return 3
+    return 0
 
 
 def _opened(args: argparse.Namespace) -> int:
@@ -158,7 +169,8 @@ def _is(fd: int, path: str) -> bool:
         return False
 
 
-def _edit(args: argparse.Namespace, fd: int) -> int:
+def _edited_file(args: argparse.Namespace, fd: int) -> tuple[Edit | None, list[Finding]]:
+    """The edit, made, and rules that it breaks; none if it is refused, which is said then."""
     edit = Edit(fd, args.form, args.guest)
     edit.make(args.fields, _rewrite(args))
     broken = edit.breaches()
@@ -170,7 +182,7 @@ def _edit(args: argparse.Namespace, fd: int) -> int:
             " and --force breaks it",
             file=sys.stderr,
         )
-        return 2
+        return None, broken
     if edit.splices and not args.dry_run:  # worked out before anything is written
         if args.in_place and edit.fits:
             _in_place(fd, edit)
@@ -178,8 +190,7 @@ def _edit(args: argparse.Namespace, fd: int) -> int:
             raise _UsageError("the length changes, which a device cannot take; use -o NEW")
         else:
             _to_new(args.output or args.file, fd, edit)
-    _report(args, edit, broken)
-    return 0
+    return edit, broken
 
 
 def _breach(finding: Finding) -> str:

@@ -197,7 +197,8 @@ def _take(args: argparse.Namespace, wanted: Wanted, out: Output | _Held) -> tupl
 
     failure = inputs.run_reader(args.file, taking.reader, taking, copy)
     if failure is not None:
-        inputs.complain(args.output if failure.kind == "unwritable" else args.file, failure)
+        target = "standard output" if args.output == "-" else args.output
+        inputs.complain(target if failure.kind == "unwritable" else args.file, failure)
         return failure.status, written
     taking.end()
     if taking.error is not None:

@@ -319,6 +319,11 @@ def prepare() -> None:
         sys.stderr = TextIOWrapper(BufferedWriter(deaf), sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
 
+def discard_output() -> None:
+    """Keep the interpreter from flushing to a standard output that is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def open_stderr() -> None:
     """Have complaints go nowhere where standard error is closed."""
     if sys.stderr is None:

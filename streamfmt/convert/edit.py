@@ -55,6 +55,7 @@ class Edit:
     def read(self, at: int, count: int) -> bytes:
         """Bytes of the file as they are to be, where they are changed byte by byte."""
         data = bytearray()
+        count = max(min(count, self.size - at), 0)
         while len(data) < count and (piece := os.pread(self._fd, count - len(data), at + len(data))):
             data += piece
         for place, byte in self._bytes.items():
@@ -112,7 +113,8 @@ class Edit:
         new = rewrite(text)
         if new == text:
             return
-        new += b"\0" * (len(old) - len(text)) if old else b"\0" * _ends(new)
+        same = old and configuration.form_of(old) == configuration.form_of(new)
+        new += b"\0" * (len(old) - len(text) if same else _ends(new))
         self._stretch = Change("configuration", start, old, new, f"{len(old):,} -> {len(new):,} bytes")
         self.changes.append(self._stretch)
         self._stretch = _trimmed(self._stretch)
@@ -135,7 +137,8 @@ class Edit:
     def _add(self, where: Found, path: str, name: str, at: int, more: int) -> None:
         """Make a field that is a length larger, or smaller, of the header or record that begins at `at`."""
         row = FIELDS[path][name]
-        value = int.from_bytes(self.read(at + row[0], row[1]), where.layer.byte_order) + more
+        order = "big" if row[4] else where.layer.byte_order
+        value = int.from_bytes(self.read(at + row[0], row[1]), order) + more
         self._take(put(f"{path}.{name}", row, at + row[0], str(value), where.layer.order, self.read))
 
     def _flag(self, locating: Locating, where: Found, new: bytes) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..reader.pump import Program
 
 # Digits of a number in brackets, and of an offset, at most.
-_DIGITS, _OFFSET = 9, 16
+_DIGITS, _OFFSET = 9, 20
 _HEX = frozenset("0123456789abcdefABCDEF")
 # Records that a reader may hand over many at a time.
 PAGES = ("PAGE_DATA", "PAGE_BATCH")
