@@ -176,19 +176,34 @@ def _unwritable(name: str, error: object) -> tuple[str, str]:
     return ("standard output" if name == "-" else name), f"cannot write: {error}"
 
 
+def _looks(result: Result, args: argparse.Namespace) -> str:
+    """What the input looks like, and what to do, if options say that it is something else and it is not that."""
+    given = {"--as": args.form if args.form != "auto" else None, "--width": args.width, "--guest": args.guest}
+    options = " and ".join(f"{name} {value}" for name, value in given.items() if value)
+    if result.sound or not options or not result.head:
+        return ""
+    from ..api import identify
+
+    found = identify(result.head)
+    if found.kind == "unknown" or found.description == result.outcome.describe():
+        return ""
+    return f"{found.description}; try it without {options}"
+
+
 def _report(result: Result, args: argparse.Namespace) -> int:
     """Print the report, or write it; the exit status."""
     names = args.input, args.output
+    looks = _looks(result, args)
     if args.json:
         from json import dumps
 
-        text = dumps(describe.as_dict(result, *names)) + "\n"
+        text = dumps(describe.as_dict(result, *names, looks)) + "\n"
     else:
         source, target = (
             inputs.shown(args.input),
             "standard output" if args.output == "-" else inputs.shown(args.output),
         )
-        text = describe.text(result, source, target, args.quiet)
+        text = describe.text(result, source, target, args.quiet, looks)
     status = result.status
     if args.report is not None:
         try:

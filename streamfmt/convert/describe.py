@@ -18,8 +18,11 @@ _COLUMNS = 80
 _MARGIN = " " * 12
 
 
-def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
-    """The report, within 80 columns: what the input is, what was done and why, and what came of it."""
+def text(result: Result, source: str, target: str, quiet: bool = False, looks: str = "") -> str:
+    """The report, within 80 columns: what the input is, what was done and why, and what came of it.
+
+    `looks` is what it looks like, if it was declared to be something else.
+    """
     lines = []
     outcome = result.outcome
     if not quiet and outcome.verifier.layers:
@@ -28,6 +31,8 @@ def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
             lines += [line for _, line in finding_lines(outcome, severities=SEVERITIES[:1])]
         else:
             lines += listed(result.report if result.done else result.unfit)
+    if looks:
+        lines += wrapped(f"  looks like: {looks}")
     return "\n".join([*lines, *last(result, source, target)]) + "\n"
 
 
@@ -87,7 +92,7 @@ def _hint(result: Result) -> str:
     return "; --allow-loss converts it all the same" if losses else ""
 
 
-def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
+def as_dict(result: Result, source: str, target: str, looks: str = "") -> dict[str, Any]:
     """The report as plain values, as in spec/json/convert.json."""
     return {
         "format": "streamfmt-convert-1",
@@ -97,6 +102,7 @@ def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
         "output": target,
         "bytes": result.written,
         "begun": result.begun,
+        "looks_like": looks or None,
         "unfit": [line.as_dict() for line in result.unfit],
         "failure": result.failure.as_dict() if result.failure else None,
         "lines": [line.as_dict() for line in result.report],

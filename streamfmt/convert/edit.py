@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..checks.findings import Finding
     from ..io.spliced import Splice
+    from .fields import Row
 
     # A configuration's text as it is to be, made from what it is.
     Rewrite = Callable[[bytes], bytes]
@@ -113,8 +114,10 @@ class Edit:
         new = rewrite(text)
         if new == text:
             return
-        same = old and configuration.form_of(old) == configuration.form_of(new)
-        new += b"\0" * (len(old) - len(text) if same else _ends(new))
+        # A NUL at the end stays, or none, unless that goes by the form.
+        flag = self._flag(locating, where)
+        same = flag is None or configuration.form_of(old) == configuration.form_of(new)
+        new += b"\0" * (len(old) - len(text) if old and same else _ends(new))
         self._stretch = Change("configuration", start, old, new, f"{len(old):,} -> {len(new):,} bytes")
         self.changes.append(self._stretch)
         self._stretch = _trimmed(self._stretch)
@@ -123,7 +126,11 @@ class Edit:
             if counted is not None:
                 self._add(where, where.path, next(iter(FIELDS[where.path])), where.body, more)
             self._lengthen(locating, where, more)
-        self._flag(locating, where, new)
+        if flag is not None:
+            value = str(int(configuration.form_of(new) == "json"))
+            made = put(*flag, value, where.layer.order, self.read)
+            if made.data != made.old:
+                self._take(made)
 
     def _lengthen(self, locating: Locating, where: Found, more: int) -> None:
         """The length of the record that has the configuration: in its own header, or in that of its layer."""
@@ -141,17 +148,14 @@ class Edit:
         value = int.from_bytes(self.read(at + row[0], row[1]), order) + more
         self._take(put(f"{path}.{name}", row, at + row[0], str(value), where.layer.order, self.read))
 
-    def _flag(self, locating: Locating, where: Found, new: bytes) -> None:
-        """The header's flag for a configuration that is JSON, where it has one."""
+    @staticmethod
+    def _flag(locating: Locating, where: Found) -> tuple[str, Row, int] | None:
+        """The header's flag for a configuration that is JSON, where it has one: its path, its row, where it lies."""
         header = locating.headers.get(where.layer.path)
         row = FIELDS[header.path].get(_JSON_FLAG) if header is not None else None
         if header is None or row is None:
-            return
-        value = str(int(configuration.form_of(new) == "json"))
-        what = f"{header.path}.{_JSON_FLAG}"
-        made = put(what, row, header.body + row[0], value, where.layer.order, self.read)
-        if made.data != made.old:
-            self._take(made)
+            return None
+        return f"{header.path}.{_JSON_FLAG}", row, header.body + row[0]
 
     # -- what comes of it -------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from ..schema.model import Field, layouts_within
 from ..schema.places import source as places_source
 from ..writer import Draft, Part
 from ..writer.builders import in_libvirt, in_xapi, in_xl
+from ..writer.legacy import in_xend
 from .support.good_streams import GOOD, HVM, LIBVIRT_HVM, LIBXL_HVM, REMUS_HVM, XAPI_HVM, XL_HVM
 from .support.kill_points import command, environment, killed_at
 from .test_cli import conforms_to
@@ -219,12 +220,14 @@ def test_cut_streams(cut: int) -> None:
 
 # -- the configuration ----------------------------------------------------------------------------------------------
 
+XEND_PV = GOOD["xend-pv"]
 CONFIGURED: dict[str, tuple[Draft, Callable[[bytes], Draft]]] = {
     "xl": (XL_HVM, lambda text: in_xl(LIBXL_HVM, text + b"\0")),
-    "xl, as text": (in_xl(LIBXL_HVM, b"name = 'a'\n", json=0), lambda text: in_xl(LIBXL_HVM, text)),
+    "xl, as text": (in_xl(LIBXL_HVM, b"name = 'a'\n", json=0), lambda text: in_xl(LIBXL_HVM, text + b"\0")),
     "xl, with more": (in_xl(LIBXL_HVM, b"{}\0", rest=b"more"), lambda text: in_xl(LIBXL_HVM, text + b"\0", b"more")),
     "xl, without": (in_xl(LIBXL_HVM, b""), lambda text: in_xl(LIBXL_HVM, text + b"\0")),
     "libvirt": (LIBVIRT_HVM, lambda text: in_libvirt(LIBXL_HVM, text + b"\0")),
+    "xend": (XEND_PV, lambda text: in_xend(replace(XEND_PV, parts=XEND_PV.parts[2:]), text)),
     "xapi": (
         XAPI_HVM,
         lambda text: replace(XAPI_HVM, parts=(*in_xapi(HVM, xenops=text).parts[:2], *XAPI_HVM.parts[2:])),
@@ -239,6 +242,14 @@ def test_another_configuration(name: str, text: bytes) -> None:
     before, after = CONFIGURED[name]
 
     assert edited(before.render(), rewrite=lambda _: text) == after(text).render()
+
+
+def test_another_form_of_configuration() -> None:
+    """In an xl file a NUL ends JSON, and none xl's text."""
+    text, given = in_xl(LIBXL_HVM, b"name = 'a'\n", json=0), in_xl(LIBXL_HVM, JSON + b"\0")
+
+    assert edited(given.render(), rewrite=lambda _: b"name = 'a'\n") == text.render()
+    assert edited(text.render(), rewrite=lambda _: JSON) == given.render()
 
 
 def test_no_configuration() -> None:
@@ -294,6 +305,15 @@ def test_a_value_of_json(whole: dict[str, object], data: st.DataObject, indent: 
         ('{"type.hvm": {"a": "x"}}', "type.hvm.a", "y", '{"type.hvm": {"a": "y"}}'),
         ('{"a": 1, "a": 2}', "a", "3", '{"a": 3, "a": 2}'),
         ('{"a": {"b": 1}}', "a", '{"c":2}', '{"a": {"c":2}}'),
+        ("<d id='1'>\n <n>a</n></d>", "n", "b<&", "<d id='1'>\n <n>b&lt;&amp;</n></d>"),
+        ("<d id='1'>\n <n>\xe9</n></d>", "id", "\"'", "<d id='&quot;&apos;'>\n <n>\xe9</n></d>"),
+        ("<d><v f='\xe9'/><v><s f=\"b\"/></v></d>", "v[1].s.f", "c", "<d><v f='\xe9'/><v><s f=\"c\"/></v></d>"),
+        ("(domain (name a) (image (hvm (k /b))))", "name", "c d", '(domain (name "c d") (image (hvm (k /b))))'),
+        ("(domain (name a) (image (hvm (k /b))))", "image.hvm.k", "/c", "(domain (name a) (image (hvm (k /c))))"),
+        ("(domain (v (x 1)) (v (x 2)))", "v[1].x", "3", "(domain (v (x 1)) (v (x 3)))"),
+        ("((t 1)(p ((k a)(l b))))", "p.l", "c", "((t 1)(p ((k a)(l c))))"),
+        ('((s "((n \\"\\\\\\"b\\\\\\"\\")(m 2))")(t 1))', "s.m", "3", '((s "((n \\"\\\\\\"b\\\\\\"\\")(m 3))")(t 1))'),
+        ('((s "((n \\"a\\")(m 2))"))', "s.n", 'c"d', '((s "((n \\"c\\\\\\"d\\")(m 2))"))'),
     ],
 )  # fmt: skip
 def test_values_of_a_configuration(text: str, key: str, value: str, after: str) -> None:
@@ -316,7 +336,20 @@ def test_values_of_a_configuration(text: str, key: str, value: str, after: str) 
         ('{"a": 1', "a", "2", "not valid JSON"),
         ('{"a" 1}', "a", "2", "not valid JSON"),
         ('{"b": ' + "[" * 100_000, "a", "2", "nests too deep"),
-        ("<domain/>", "a", "2", "use --editor"),
+        ("<domain/>", "a", "2", "nothing under it"),
+        ("<d><a/><a/></d>", "a", "2", "2 of a, from a.0."),
+        ("<d><a x='1'>b<c/></a></d>", "a", "2", "no single value; it has c, x"),
+        ("<d><a x='1'/></d>", "a[1].x", "2", "is 1 of a"),
+        ("<d><a>1</d>", "a", "2", "not valid XML"),
+        ("<!DOCTYPE d [<!ENTITY e 'f'>]><d><a>&e;</a></d>", "a", "2", "document type"),
+        ("<d>" * 100, "a", "2", "nests too deep"),
+        ("((a 1) (b 2)", "a", "2", "no valid S-expression"),
+        ("((a 1))(b 2)", "a", "2", "no valid S-expression"),
+        ("((a 1) (b 2))", "c", "2", "only a, b"),
+        ("(d (v (x 1)) (v (x 2)))", "v.x", "2", "2 of v"),
+        ("((a (1 2)))", "a", "2", "no single value"),
+        ("(" * 100, "a", "2", "nests too deep"),
+        (f"((a {'1' * (300 << 10)}))", "a", "2", "so long a text"),
     ],
 )  # fmt: skip
 def test_wrong_values_of_a_configuration(text: str, key: str, value: str, message: str) -> None:
