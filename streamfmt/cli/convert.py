@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
-            result = convert(fd, lambda: _opened(args.output), _options(args, fd), inputs.Progress)
+            result = _converted(args, fd)
     except _UsageError as error:
         print(f"streamfmt convert: error: {error}", file=sys.stderr)
         return 2
@@ -117,6 +117,23 @@ def run(args: argparse.Namespace) -> int:
         if fd > 0:
             os.close(fd)
     return _report(result, args)
+
+
+def _converted(args: argparse.Namespace, fd: int) -> Result:
+    """What came of it.  Raises as `convert` does, and what a signal raises, of which the report cannot speak."""
+    outs: list[Output] = []
+
+    def opened() -> Output:
+        # As of cp, the bytes of the result may not be on the disk yet when it has its name.
+        outs.append(output(1) if args.output == "-" else FileOutput(args.output, sync=False))
+        return outs[0]
+
+    try:
+        return convert(fd, opened, _options(args, fd), inputs.Progress)
+    except (KeyboardInterrupt, SystemExit):
+        for out in outs:
+            inputs.partial(args.output, out)
+        raise
 
 
 class _UsageError(Exception):
@@ -165,11 +182,6 @@ def _refusal(args: argparse.Namespace) -> str:
     if args.container is not None and (args.repair or args.to):
         return "--container leaves contents as they are, so it excludes --repair and --to: convert twice"
     return ""
-
-
-def _opened(name: str) -> Output:
-    # As of cp, the bytes of the result may not be on the disk yet when it has its name.
-    return output(1) if name == "-" else FileOutput(name, sync=False)
 
 
 def _unwritable(name: str, error: object) -> tuple[str, str]:

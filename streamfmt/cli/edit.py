@@ -279,6 +279,8 @@ def _to_new(path: str, fd: int, edit: Edit) -> None:
             Spliced(fd, edit.size, edit.splices).write(out.fd, progress)
     except BaseException:
         out.abort()
+        if not out.atomic:
+            inputs.complain(path, "what it has of the result is not all, and of no use")
         raise
     out.finish()
 

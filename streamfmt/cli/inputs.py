@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
     from ..io.backups import Image
+    from ..io.outputs import Output
     from ..io.sources import Driven, Source
     from ..reader.failure import Failure
     from .line import Line
@@ -289,6 +290,14 @@ def near(names: Iterable[str], *wanted: str, most: int = 3, cutoff: float = 0.5)
     known = {name.upper(): name for name in names}
     found = [known[name] for one in wanted for name in get_close_matches(one.upper(), known, most, cutoff)]
     return f"; did you mean {', '.join(found)}?" if found else ""
+
+
+def partial(name: str, out: Output) -> None:
+    """Say of an output that will not be whole if it has begun and cannot be taken back."""
+    if out.partial:
+        from ..io.outputs import PARTIAL
+
+        print(f"streamfmt: {'standard output' if name == '-' else shown(name)} {PARTIAL}", file=sys.stderr)
 
 
 def complain(name: str, message: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checks.findings import SEVERITIES
+from ..io import outputs
 from ..render.text import finding_lines, summary, times
 from .rules import LOST, MENDABLE, RULES
 
@@ -67,7 +68,7 @@ def _last(result: Result, source: str, target: str) -> str:
         lost = f"{len(report.lost)} things are lost" if report.lost else "nothing is lost"
         done = "converted" if list(report) else "copied, there was nothing to convert or mend"
         return f"{target}: {done}; {result.written:,} bytes, {lost}"
-    kept = f"{target} has the first part of the result, which is of no use" if result.begun else "there is no output"
+    kept = f"{target} {outputs.PARTIAL}" if result.begun else "there is no output"
     return f"{source}: {_why(result, target)}; {kept}"
 
 
