@@ -33,6 +33,12 @@ EXAMPLES = """paths:
   record[12].khz                          of the record that show lists as 12
   HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal
 
+keys of configurations:
+  c_info.name, disks[0].pdev_path         of xl's JSON
+  memory, disk[0]                         of xl's text
+  name, devices.disk[0].source.file       of libvirt's XML
+  vm_str.name, image.hvm.kernel           of S-expressions of XAPI, of xend
+
 examples:
   streamfmt edit guest.sav --set xl.header.mandatory_flags.json=1 --in-place
   streamfmt edit old.sav --set-config 'disks[0].pdev_path=/dev/b' -o new.sav
@@ -60,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--set-config", dest="keys", metavar="KEY=VALUE", type=_assignment, action="append", default=[],
-        help="change a value of the guest's configuration, of JSON or xl's text; may be repeated",
+        help="change a value of the guest's configuration, by its name or path; may be repeated",
     )  # fmt: skip
     whole = parser.add_mutually_exclusive_group()
     whole.add_argument("--configuration", metavar="FILE", help="put in another configuration; - is standard input")
@@ -255,7 +261,14 @@ def _in_place(fd: int, edit: Edit) -> None:
     No signal comes between: what leaves some old and some new is a crash of the system, and the same command again
     makes all of them new.
     """
-    from signal import SIG_BLOCK, SIG_SETMASK, SIGHUP, SIGINT, SIGTERM, pthread_sigmask
+    from _signal import (  # type: ignore[import-not-found] # signal loads its enumerations slowly
+        SIG_BLOCK,
+        SIG_SETMASK,
+        SIGHUP,
+        SIGINT,
+        SIGTERM,
+        pthread_sigmask,
+    )
 
     from ..io.spliced import overwrite
 
