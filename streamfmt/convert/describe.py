@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .run import Result
 
 _COLUMNS = 80
+# Bytes that a legacy stream has its first numbers in, which no text looks like.
+_NUMBERS = 16
 _MARGIN = " " * 12
 
 
@@ -89,6 +91,10 @@ def _hint(result: Result) -> str:
     mendable = sorted(MENDABLE & result.outcome.counts.keys()) if not result.sound else ()
     if mendable:
         return f"; --repair mends {', '.join(mendable)}"
+    if result.outcome.identity.kind == "unknown" and b"\0" in result.head[:_NUMBERS]:
+        return (
+            "; if it is a legacy stream, which has no magic, --width 32 or 64 says so, and then what is wrong is named"
+        )
     losses = result.sound and result.unfit and all(line.kind == LOST for line in result.unfit)
     return "; --allow-loss converts it all the same" if losses else ""
 
