@@ -276,7 +276,7 @@ def _in_place(fd: int, edit: Edit) -> None:
     try:
         for start, _, data in edit.splices:
             overwrite(fd, start, data)
-        os.fsync(fd)
+        os.fdatasync(fd)  # its length stays, and the time of the change may come to the disk later
     finally:
         pthread_sigmask(SIG_SETMASK, before)
 

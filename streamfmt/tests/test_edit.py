@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .. import field_tables
+from .. import field_tables, tables
 from ..cli.main import main
 from ..codec.decode import layouts
 from ..convert.edit import Edit
@@ -28,10 +29,20 @@ from ..field_tables import FIELDS, LISTS
 from ..io.spliced import Spliced
 from ..schema.model import Field, layouts_within
 from ..schema.places import source as places_source
-from ..writer import Draft, Part
+from ..writer import Draft, Part, context
 from ..writer.builders import in_libvirt, in_xapi, in_xl
 from ..writer.legacy import in_xend
-from .support.good_streams import GOOD, HVM, LIBVIRT_HVM, LIBXL_HVM, REMUS_HVM, XAPI_HVM, XL_HVM
+from .support.good_streams import (
+    GOOD,
+    HVM,
+    HVM_END_ENTRY,
+    HVM_HEADER_ENTRY,
+    LIBVIRT_HVM,
+    LIBXL_HVM,
+    REMUS_HVM,
+    XAPI_HVM,
+    XL_HVM,
+)
 from .support.kill_points import command, environment, killed_at
 from .test_cli import conforms_to
 
@@ -148,6 +159,39 @@ def test_context_entries() -> None:
         data[: entries[2] + 16] + b"\1\2" + data[entries[2] + 18 :]
     )
     assert edited(data, ("@0x3", "aa")) == data[:3] + b"\xaa" + data[4:]
+
+
+_ENTRY = "libxc.HVM_CONTEXT."
+# Entries of a context that have layouts: their codes, and how long the shortest of each is.
+ENTRIES = {
+    name: (code, lengths[0]) for code, (name, lengths, *_) in tables.HVM_TYPES.items() if _ENTRY + name in FIELDS
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_each_entry_with_a_layout(name: str) -> None:
+    """What the schema says of an entry an edit finds in it, without a word about that entry."""
+    code, length = ENTRIES[name]
+    blob = context(HVM_HEADER_ENTRY, (code, 3, bytes(length)), HVM_END_ENTRY)
+    data = XL_HVM.swap("libxc.HVM_CONTEXT", blob).render()
+    start = data.index(struct.pack("<HHI", code, 3, length)) + 8
+    rows = [(place, row) for place, row in FIELDS[_ENTRY + name].items() if row[0] + row[1] <= length]
+    for place, (offset, size, shift, bits, big, raw, signed, _) in rows:
+        new = b"\xff" * size if raw else ((1 << bits) - 1 << shift).to_bytes(size, "big" if big else "little")
+        word = new.hex() if raw else "-1" if signed else hex((1 << bits) - 1)
+        at = start + offset
+        assert edited(data, (f"HVM_CONTEXT.{name}[3].{place}", word)) == data[:at] + new + data[at + size :]
+    assert rows
+
+
+def test_context_of_a_legacy_stream() -> None:
+    """Its entries lie after a length, and have the same names."""
+    data = GOOD["legacy-hvm"].render()
+    at = data.index(struct.pack("<HHI", 3, 0, 8)) + 8
+
+    assert edited(data, ("HVM_CONTEXT.PIC[0]@0x7", "aa")) == data[: at + 7] + b"\xaa" + data[at + 8 :]
+    with pytest.raises(FieldError, match="0 are there"):
+        edited(data, ("HVM_CONTEXT.PIC[0]@0x8", "aa"))
 
 
 def test_several_edits_of_one_word() -> None:
@@ -497,7 +541,7 @@ def test_read_only(guest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "cannot write: Permission denied" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("moment", ["pwrite", "fsync"])
+@pytest.mark.parametrize("moment", ["pwrite", "fdatasync"])
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_in_place(moment: str, after: bool, guest: Path) -> None:
     """Each value is as it was or as it is to be, and the same command again makes all of them new."""
