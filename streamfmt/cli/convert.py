@@ -226,5 +226,5 @@ def _report(result: Result, args: argparse.Namespace) -> int:
         if args.quiet or status:
             sys.stderr.write(describe.text(result, inputs.shown(args.input), args.output, quiet=True))
     else:
-        (sys.stderr if args.output == "-" else sys.stdout).write(text)
+        inputs.report_to(args.output).write(text)
     return status

@@ -189,7 +189,7 @@ def _edited_file(args: argparse.Namespace, fd: int) -> tuple[Edit | None, list[F
             file=sys.stderr,
         )
         return None, broken
-    if edit.splices and not args.dry_run:  # worked out before anything is written
+    if (edit.splices or args.output) and not args.dry_run:  # worked out before anything is written
         if args.in_place and edit.fits:
             _in_place(fd, edit)
         elif args.in_place and not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -303,27 +303,29 @@ def _to_new(path: str, fd: int, edit: Edit) -> None:
 
 def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None:
     """What has changed, or would."""
+    out = inputs.report_to(args.output)
     if args.json:
         from json import dumps
 
-        print(dumps(_as_dict(args, edit, broken)))
+        print(dumps(_as_dict(args, edit, broken)), file=out)
         return
     for finding in broken:
-        print(f"  breaks {_breach(finding)}")
+        print(f"  breaks {_breach(finding)}", file=out)
     for made in edit.changes:
         words = f"  {made.words}" if made.words else ""
-        print(f"  {made.what} at {made.start} ({made.start:#x}):{words}")
+        print(f"  {made.what} at {made.start} ({made.start:#x}):{words}", file=out)
         if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
-            print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}")
+            print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}", file=out)
     splices = edit.splices
     count = sum(len(data) for _, _, data in splices)
     if not splices:
         how = "nothing changes: all that is as asked for already"
+        how += f"; {inputs.shown(args.output)} is a copy" if args.output else ""
     elif args.dry_run:
         how = f"{count:,} bytes would change, {'in place' if edit.fits else 'in a new file'}"
     else:
         how = f"{count:,} bytes changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
-    print(f"{inputs.shown(args.file)}: {how}")
+    print(f"{inputs.shown(args.file)}: {how}", file=out)
 
 
 def _as_dict(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> dict[str, object]:

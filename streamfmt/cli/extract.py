@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         inputs.complain(args.output, f"cannot write: {reason(error)}")
         return 3
-    print(f"{inputs.shown(args.output)}: {size:,} bytes")
+    print(f"{inputs.shown(args.output)}: {size:,} bytes", file=inputs.report_to(args.output))
     return 0
 
 

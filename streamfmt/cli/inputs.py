@@ -339,6 +339,15 @@ def open_stderr() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
 
 
+def report_to(output: str | None) -> TextIO:
+    """Where to say what was done: standard output, unless the result goes there, by whatever name."""
+    try:
+        taken = output == "-" or (output is not None and os.path.samestat(os.fstat(1), os.stat(output)))
+    except OSError:
+        taken = False
+    return sys.stderr if taken else sys.stdout
+
+
 def same_file(fd: int, path: str | int) -> bool:
     """Whether an open file is the regular file at `path`, or of that descriptor."""
     try:

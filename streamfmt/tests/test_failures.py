@@ -126,6 +126,30 @@ def test_closed_pipe(name: str, tmp_path: Path) -> None:
     assert ("the edit itself is done" in done.stderr) == (name == "edit")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["convert", "source", "/dev/stdout"],
+        ["extract", "source", "libxl", "-o", "/dev/stdout"],
+        ["edit", "source", "--set", "X86_TSC_INFO.khz=2400000", "--force", "-o", "/dev/stdout"],
+    ],
+    ids=" ".join,
+)
+def test_a_result_by_another_name(words: list[str], tmp_path: Path) -> None:
+    """What goes to standard output by the name of a device has no report behind it."""
+    (tmp_path / "source").write_bytes(XL_HVM.render())
+    reading, writing = os.pipe()
+    done = run("", words, tmp_path, stdout=writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found = pipe.read()
+
+    assert done.returncode == 0
+    assert "source" in done.stderr or "bytes" in done.stderr
+    assert found
+    assert XL_HVM.render().endswith(found)
+
+
 def test_what_has_gone_out(tmp_path: Path) -> None:
     """Of a file that breaks off nothing goes to standard output; of a pipe a part has gone, and that is said."""
     cut = XL_HVM.render()[: XL_HVM.offset("libxc.HVM_PARAMS") + 9]
