@@ -156,7 +156,7 @@ def _valued(node: Node, atom: _Atom, key: str) -> None:
 
 
 def _inside(atom: _Atom, key: str) -> list[Node]:
-    """The nodes of the text that a quoted atom stands for, at their places in the whole text."""
+    """The nodes of the text that a quoted atom stands for, if it is a list, at their places in the whole text."""
     places, plain = [], []
     for piece in _PIECE.finditer(atom.text):
         for letter in _plain(piece[0]) if piece[0].startswith("\\") else piece[0]:
@@ -164,7 +164,10 @@ def _inside(atom: _Atom, key: str) -> list[Node]:
             plain.append(letter)
     places.append(atom.at + len(atom.text))
     inner = "".join(plain)
-    found = [*_nodes(_lists(inner, key), key)]
+    try:
+        found = [*_nodes(_lists(inner, key), key)]
+    except FieldError:
+        return []  # it only begins like one
     waiting = [*found]
     while waiting:
         node = waiting.pop()

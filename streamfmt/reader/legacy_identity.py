@@ -23,8 +23,8 @@ def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identi
     if found is None:
         # Its header is all that can be read, and is no good.
         width = width or next(iter(widths()))
-        return Identity(widths()[width], "legacy", named(width, None), "declared with --as", width)
-    found.evidence = f"declared with --as; {found.evidence}"
+        return Identity(widths()[width], "legacy", named(width, None), "declared", width)
+    found.evidence = f"declared; {found.evidence}"
     return found
 
 
