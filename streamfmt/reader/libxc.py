@@ -136,20 +136,21 @@ def _by_headers(window: Window, sink: Sink, layer: Layer) -> int:
 
     The header after each of them is seen: so what the input breaks off in, or what leads nowhere, is never among them.
     """
-    look, unpack_header, align = window.look, RECORD_HEADER[layer.order].unpack, layer.align
-    start = last = at = window.position
-    count = length = 0
-    found: Record | None = None
+    look, unpack_header, align, most = window.look, RECORD_HEADER[layer.order].unpack, layer.align, layer.row.length_max
+    page_data, far = tables.LIBXC_PAGE_DATA, _FAR
+    start = before = last = at = window.position
+    count = length = size = 0
     while len(raw := look(at, HEADER)) == HEADER:
         if at > start:
             count += 1
-            found = Record(layer, tables.LIBXC_PAGE_DATA, last, length)
+            before, size = last, length
         kind, length = unpack_header(raw)
-        if kind != tables.LIBXC_PAGE_DATA or not _FAR <= length <= layer.row.length_max:
+        if kind != page_data or not far <= length <= most:
             break
         last, at = at, at + HEADER + length + (-length & align - 1)
-    if found is None:
+    if not count:
         return 0
+    found = Record(layer, page_data, before, size)
     found.index += count - 1
     sink.passed(found, start, count)
     layer.index += count
