@@ -178,11 +178,3 @@ DEVICE_MODELS = (
         "3.1",
     ),
 )
-# How each form begins, where the length of the state is after that, and how it is written; 0 bytes of it if it goes on
-# to the end of the input.  What begins with another's signature comes before that.
-SIGNATURES = (
-    (NUMBERS["QEMU_XAPI"], XAPI_TAIL, 4, "big"),
-    (NUMBERS["QEMU_TO_END"], _TO_END, 0, "little"),
-    (NUMBERS["QEMU_0002"], _SIZED, 4, "little"),
-    (NUMBERS["QEMU_REMUS"], qemu.REMUS_TAIL, 4, "little"),
-)

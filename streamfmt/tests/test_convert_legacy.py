@@ -99,6 +99,30 @@ def test_damage(drawn: plain_drawn.Drawn, way: str) -> None:
     assert judge([found]).conforms, drawn.change
 
 
+# Xen 3.0 does not say that a stream ends, nor how the clock stands: after its image little shows that END is one.
+OLDEST = Setup("3.0.4", "pv", p2m_size=24, holes=())
+
+
+@pytest.mark.parametrize("word", [4, 8])
+@pytest.mark.parametrize("place", [0, 64, 4096])
+@pytest.mark.parametrize("added", [bytes(4), b"\1\2\3\4", b"\xff\xff\xff\xff"], ids=["zeros", "others", "ones"])
+def test_what_follows_a_tail(word: int, place: int, added: bytes) -> None:
+    """Bytes too many, in the last page or after it, leave some after the stream: these are reported, and not copied."""
+    setup = OLDEST._replace(word=word, guest_word=word)
+    *_, (_, page) = parts = pieces(setup)
+    before = b"".join(data for _, data in parts[:-1])
+    data = before + page[:place] + added + page[place:]
+    for wrapped in (True, False):
+        found = {way: converted(data, way, **_options(setup, wrapped)) for way in ("file", "pipe")}
+        _, whole = converted(data[: -len(added)], **_options(setup, wrapped))
+
+        assert judge([whole]).conforms
+        assert [output for _, output in found.values()] == [whole, whole]
+        for result, _ in found.values():
+            dropped = [row for row in result.report if row.rule == "DROP-TRAILING"]
+            assert [(row.offset, row.detail) for row in dropped] == [(len(data) - 4, "4 bytes")]
+
+
 # -- Xen's own converter --------------------------------------------------------------------------------------
 
 
