@@ -13,6 +13,7 @@ import stat
 import sys
 
 from ..convert import describe
+from ..convert.asked import CHECKPOINTS, TARGETS, of_convert
 from ..convert.part import Options
 from ..convert.run import Result, convert
 from ..convert.wrappers import EMULATORS, WRAPPERS, Wrapper
@@ -20,7 +21,6 @@ from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
 from ..reader.configuration import WORDS, form_of
-from ..reader.identify import widths
 from . import inputs
 from .verify import add_ignore, severities
 
@@ -44,10 +44,6 @@ exit status: 0 converted; 1 the input does not conform, or cannot be converted;
 """
 
 
-# Whether the image of a legacy stream is in a libxl stream afterwards.
-TARGETS = {"libxl": True, "libxc": False}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="what to convert; - is standard input")
     parser.add_argument("output", metavar="OUTPUT", help="where to write the result; - is standard output")
@@ -63,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoints",
-        choices=("flatten", "keep"),
-        default="flatten",
+        choices=CHECKPOINTS,
+        default=CHECKPOINTS[0],
         help="make a plain stream of a checkpointed legacy stream (default), or keep its checkpoints",
     )
     parser.add_argument(
@@ -161,15 +157,16 @@ def _wrapper(args: argparse.Namespace, fd: int) -> Wrapper | None:
 
 
 def _options(args: argparse.Namespace, fd: int) -> Options:
-    return Options(
-        widths()[int(args.width)] if args.width else args.form,
-        args.repair,
-        severities(args),
+    return of_convert(
+        form=args.form,
         guest=args.guest,
+        width=args.width,
+        to=args.to,
+        checkpoints=args.checkpoints,
+        repair=args.repair,
         allow_loss=args.allow_loss,
-        wrapped=None if args.to is None else TARGETS[args.to],
-        keeping=args.checkpoints == "keep",
         wrapper=_wrapper(args, fd),
+        severity=severities(args),
     )
 
 

@@ -106,7 +106,7 @@ def vcpu(part: Part, record: Record) -> Program:
     part.note("MAP-VCPU", at)
     if part.facts.width == _PAE_WIDTH:
         yield from _levels(part, body)
-    flags = tables.LEGACY_VCPU_FLAGS_AT
+    flags = tables.LEGACY_VCPU_FLAGS_AT[part.facts.width]
     if part.facts.mapped or not (yield from body.need(flags + 1)):
         part.copy(at, record.end)
         return

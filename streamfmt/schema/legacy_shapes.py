@@ -33,7 +33,7 @@ NO_DATA = frozenset(row.code for row in libxc.PAGE_TYPES if not row.data)
 
 # Extended info consists of blocks, each with a tag and its length ahead; the first is always the vcpu's size.
 VCPU_TAG = b"vcpu"
-LENGTH_SIZE = 4  # of a block, and of them all
+LENGTH_SIZE = legacy.BLOCK_LENGTH.sizeof()
 BLOCK_HEADER = len(VCPU_TAG) + LENGTH_SIZE
 EXTINFO_MAX = 64 << 10
 VCPU_WIDTHS = {size: 8 * width for width, size in libxc.VCPU_CONTEXT_SIZES.items()}
@@ -68,7 +68,7 @@ TYPES = {
 CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0)
 # Those that another checkpoint's body may begin with: all but what comes once.
 AGAIN = CHUNK_IDS - {_CHUNKS[name] for name in states.LEGACY_ONCE}
-SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0 and row.since >= "4.1")
+SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code in CHUNK_IDS and row.since >= "4.1")
 # Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
 LENGTH_MAX = libxc.RECORD_LENGTH_MAX
 # The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
@@ -112,5 +112,5 @@ ACPI_IOPORTS, ACPI_IOPORTS_SET = hvm.PARAMS["ACPI_IOPORTS_LOCATION"], 1
 IOREQ_PARAMS = tuple(legacy.PARAMS[code] for code in IOREQ_PAIR)
 # VGCF_online in the flags of a vcpu's context (xen/include/public/arch-x86/xen.h): all have it who are saved, and
 # readers set it where no map of vcpus says so.
-VCPU_FLAGS_AT, VCPU_ONLINE = 512, 1 << 5
-TOOLSTACK_VERSION = 1
+VCPU_FLAGS_AT, VCPU_ONLINE = libxc.VCPU_CONTEXT_FLAGS, libxc.VCPU_ONLINE
+TOOLSTACK_VERSION = legacy.TOOLSTACK_VERSION

@@ -36,6 +36,20 @@ def unmapped(word: Construct) -> RecordType:
     )
 
 
+# The beginning of struct xen_domctl_ext_vcpucontext.
+_EXTENDED = (
+    "vcpu" / Int32ul * "Which vcpu.",
+    "size" / Int32ul * "Octets of what follows that say something, with these two fields.",
+    "syscall32_callback_eip" / Int64ul * "Where 32-bit SYSCALL enters the kernel.",
+    "sysenter_callback_eip" / Int64ul * "Where SYSENTER enters it.",
+    "syscall32_callback_cs" / Int16ul * "Code segment of the one.",
+    "sysenter_callback_cs" / Int16ul * "Code segment of the other.",
+    "syscall32_disables_events" / Int8ul * "Whether the one masks events.",
+    "sysenter_disables_events" / Int8ul * "Whether the other does.",
+    "padding" / Int16ul * "Any value.",
+    "mcg_cap" / Int64ul * "Capabilities of the machine-check architecture, since 4.2.",
+)
+
 TAILS = (
     RecordType(
         NUMBERS["VCPU"],
@@ -51,17 +65,10 @@ TAILS = (
         NUMBERS["VCPU_EXT"],
         "VCPU_EXT",
         Struct(
-            "vcpu" / Int32ul * "Which vcpu.",
-            "size" / Int32ul * "Octets of what follows that say something, with these two fields.",
-            "syscall32_callback_eip" / Int64ul * "Where 32-bit SYSCALL enters the kernel.",
-            "sysenter_callback_eip" / Int64ul * "Where SYSENTER enters it.",
-            "syscall32_callback_cs" / Int16ul * "Code segment of the one.",
-            "sysenter_callback_cs" / Int16ul * "Code segment of the other.",
-            "syscall32_disables_events" / Int8ul * "Whether the one masks events.",
-            "sysenter_disables_events" / Int8ul * "Whether the other does.",
-            "padding" / Int16ul * "Any value.",
-            "mcg_cap" / Int64ul * "Capabilities of the machine-check architecture, since 4.2.",
-            "rest" / Bytes(88) * "Machine-check state, since 4.3; the rest is zero.",
+            *_EXTENDED,
+            "rest"
+            / Bytes(libxc.EXTENDED_MAX - Struct(*_EXTENDED).sizeof())
+            * "Machine-check state, since 4.3; the rest is zero.",
         ),
         "System call entry points and machine-check state of the vcpu before.",
         f"{SAVE}, xc_domain_save; xen/include/public/domctl.h, struct xen_domctl_ext_vcpucontext",

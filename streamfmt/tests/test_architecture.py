@@ -28,12 +28,12 @@ ORDER = (
     ("io", "checks"),
     ("writer",),
     ("recipes",),
-    ("corpus",),
     ("api",),
     ("aio",),
     ("strategies",),
     ("render",),
     ("convert",),
+    ("corpus",),
     ("conformance",),
     ("fuzz",),
     ("cli",),
@@ -235,8 +235,7 @@ CHOOSING = {
     "conformance/cases_toolstack.py": {"ASKED"},
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
-    "cli/convert.py": {"TARGETS"},
-    "cli/convert_legacy_stream.py": {"FORMATS"},
+    "convert/asked.py": {"TARGETS"},
 }
 # What strings are asked by, beside comparison.
 ASKING = ("startswith", "endswith", "removeprefix", "find", "index", "count")

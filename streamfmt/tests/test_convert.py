@@ -82,7 +82,7 @@ def test_obsolete_parameter() -> None:
     assert result.done
     assert kept in found
     assert not _errors(judge([found]))
-    assert _converted(vector.stream.render())[0].done
+    assert _converted(vector.data)[0].done
 
 
 def _plain(table: dict[str, Vector]) -> Iterator[Vector]:
@@ -95,7 +95,7 @@ def test_what_needs_nothing_is_copied(clause: str) -> None:
     copied = 0
     for table in (ACCEPTED, BREAKING):
         for vector in _plain(table.get(clause, {})):
-            data = vector.stream.render()
+            data = vector.data
             outcome = judge([data], vector.form)
             if outcome.conforms and not any(layer.row.alias for layer in outcome.verifier.layers):
                 result, found = _converted(data, vector.form)
@@ -112,7 +112,7 @@ def test_repair(clause: str, way: str) -> None:
     """What writers are known to get wrong is right afterwards, and refused or left without being asked."""
     mended = 0
     for vector in _plain(BREAKING[clause]):
-        data = vector.stream.render()
+        data = vector.data
         before = judge([data], vector.form)
         result, found = _converted(data, vector.form, repair=True, way=way)
         after = judge([found], vector.form)
@@ -151,7 +151,7 @@ def test_what_breaks_a_rule_is_refused(clause: str, tmp_path: Path) -> None:
                 opened += 1
                 return FileOutput(tmp_path / "result")
 
-            with giving(way, vector.stream.render(), 1) as fd:
+            with giving(way, vector.data, 1) as fd:
                 result = convert(fd, opening, Options(vector.form), lambda size: nullcontext(None))
                 while os.read(fd, 1 << 20):
                     pass
@@ -188,7 +188,7 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong usage, inputs that are missing or none, and outputs that are not to be had, each with its status."""
     stream, broken = tmp_path / "stream", tmp_path / "broken"
     stream.write_bytes(V2["hvm-v2"].render())
-    broken.write_bytes(BREAKING["XL-FLAG-STREAM"]["v2-without-flag"].stream.render())
+    broken.write_bytes(BREAKING["XL-FLAG-STREAM"]["v2-without-flag"].data)
     output = tmp_path / "output"
 
     assert main(["convert", str(stream), str(stream)]) == 2
