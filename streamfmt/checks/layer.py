@@ -174,6 +174,9 @@ class Checks:
     def pages(self, run: Run) -> None:
         """Clean page batches."""
 
+    def passed(self, last: Record, at: int) -> None:
+        """Page batches, from `at` on, that are not judged."""
+
     def configured(self, body: Body) -> Generator[int, int, None]:
         """Program that takes up the guest's configuration from the record that has it, of which nothing is consumed."""
         found = yield from load("reader.configuration:read")(body)

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
-            result = convert(fd, lambda: _opened(args.output), _options(args, fd), inputs.Progress)
+            result = _converted(args, fd)
     except _UsageError as error:
         print(f"streamfmt convert: error: {error}", file=sys.stderr)
         return 2
@@ -113,6 +113,23 @@ def run(args: argparse.Namespace) -> int:
         if fd > 0:
             os.close(fd)
     return _report(result, args)
+
+
+def _converted(args: argparse.Namespace, fd: int) -> Result:
+    """What came of it.  Raises as `convert` does, and what a signal raises, of which the report cannot speak."""
+    outs: list[Output] = []
+
+    def opened() -> Output:
+        # As of cp, the bytes of the result may not be on the disk yet when it has its name.
+        outs.append(output(1) if args.output == "-" else FileOutput(args.output, sync=False))
+        return outs[0]
+
+    try:
+        return convert(fd, opened, _options(args, fd), inputs.Progress)
+    except (KeyboardInterrupt, SystemExit):
+        for out in outs:
+            inputs.partial(args.output, out)
+        raise
 
 
 class _UsageError(Exception):
@@ -164,28 +181,38 @@ def _refusal(args: argparse.Namespace) -> str:
     return ""
 
 
-def _opened(name: str) -> Output:
-    # As of cp, the bytes of the result may not be on the disk yet when it has its name.
-    return output(1) if name == "-" else FileOutput(name, sync=False)
-
-
 def _unwritable(name: str, error: object) -> tuple[str, str]:
     return ("standard output" if name == "-" else name), f"cannot write: {error}"
+
+
+def _looks(result: Result, args: argparse.Namespace) -> str:
+    """What the input looks like, and what to do, if options say that it is something else and it is not that."""
+    given = {"--as": args.form if args.form != "auto" else None, "--width": args.width, "--guest": args.guest}
+    options = " and ".join(f"{name} {value}" for name, value in given.items() if value)
+    if result.sound or not options or not result.head:
+        return ""
+    from ..api import identify
+
+    found = identify(result.head)
+    if found.kind == "unknown" or found.description == result.outcome.describe():
+        return ""
+    return f"{found.description}; try it without {options}"
 
 
 def _report(result: Result, args: argparse.Namespace) -> int:
     """Print the report, or write it; the exit status."""
     names = args.input, args.output
+    looks = _looks(result, args)
     if args.json:
         from json import dumps
 
-        text = dumps(describe.as_dict(result, *names)) + "\n"
+        text = dumps(describe.as_dict(result, *names, looks)) + "\n"
     else:
         source, target = (
             inputs.shown(args.input),
             "standard output" if args.output == "-" else inputs.shown(args.output),
         )
-        text = describe.text(result, source, target, args.quiet)
+        text = describe.text(result, source, target, args.quiet, looks)
     status = result.status
     if args.report is not None:
         try:
@@ -196,5 +223,5 @@ def _report(result: Result, args: argparse.Namespace) -> int:
         if args.quiet or status:
             sys.stderr.write(describe.text(result, inputs.shown(args.input), args.output, quiet=True))
     else:
-        (sys.stderr if args.output == "-" else sys.stdout).write(text)
+        inputs.report_to(args.output).write(text)
     return status

@@ -17,11 +17,11 @@ from ..errors import BreachError
 from ..io.memory import MemorySource, from_object
 from ..io.sources import drive
 from ..reader.events import ENTRY, PAGE, PIECE, Body, Layer, Record
-from ..reader.items import Stops
 from ..reader.legacy_pages import CODES
 from ..reader.page_data import PageData
 from ..reader.reader import Reader
 from ..reader.registry import ALIASES, FORMS, ROWS
+from ..reader.stops import Stops
 from ..reader.xapi import Unsized
 from ..writer.draft import ANNOUNCING, Draft
 from ..writer.entries import IMAGE, SHAPES

@@ -27,6 +27,7 @@ from .support.corpus import ACCEPTED, BREAKING, PLACES
 from .support.descriptors import giving, taking
 from .support.good_streams import GOOD
 from .support.vector import Vector, judge
+from .test_cli import conforms_to
 
 V2 = {name: stream for name, stream in GOOD.items() if b"XENF\0\0\0\2" in stream.render()}
 SDE = Draft((record("libxc.STATIC_DATA_END"),)).render()
@@ -250,6 +251,30 @@ def test_reader_of_the_output_that_goes(tmp_path: Path) -> None:
 
     assert done.returncode == 3
     assert "Broken pipe" in done.stderr
+
+
+LOOKS = {
+    "another width": (["--as", "legacy-32"], "looks like: legacy-64, x86 HVM; try it without --as legacy-32"),
+    "another width declared": (["--width", "32"], "looks like: legacy-64, x86 HVM; try it without --width 32"),
+    "another guest": (["--guest", "pv"], "looks like: legacy-64, x86 HVM; try it without --guest pv"),
+    "a new stream": (["--as", "legacy"], "looks like: libxc v3, x86 HVM, Xen 4.17; try it without --as legacy"),
+}
+
+
+@pytest.mark.parametrize("case", LOOKS)
+def test_wrong_declarations(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the bytes look like instead is said, to programs too."""
+    words, message = LOOKS[case]
+    source = tmp_path / "source"
+    source.write_bytes(GOOD["hvm" if case == "a new stream" else "legacy-hvm"].render())
+
+    assert main(["convert", *words, str(source), str(tmp_path / "output")]) == 1
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert main(["convert", *words, "--json", str(source), str(tmp_path / "output")]) == 1
+    found = json.loads(capsys.readouterr().out)
+    conforms_to("convert", found)
+    assert f"looks like: {found['looks_like']}" == message
+    assert os.listdir(tmp_path) == ["source"]
 
 
 def test_page_has_the_rules() -> None:

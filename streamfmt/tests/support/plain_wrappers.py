@@ -9,7 +9,7 @@ XL_MAGIC = b"Xen saved domain, xl format\n \0 \r"
 LIBVIRT_MAGIC = b"libvirt-xml\n \0 \r"
 XAPI_MAGIC = b"XenSavedDomain\n"
 XAPI_V2_MAGIC = b"XenSavedDomv2-\n"
-XENOPS, LIBXC_LEGACY, XAPI_END = 0x000F, 0x00F2, 0xFFFF
+XENOPS, LIBXC_LEGACY, XAPI_QEMU, XAPI_END = 0x000F, 0x00F2, 0x0F00, 0xFFFF
 # The mandatory flag of an xl file that says that libxl's stream follows.
 XL_V2 = 2
 
