@@ -75,7 +75,8 @@ def _bounds(path: str, raw: bytes) -> Iterator[Breach]:
             if value > most:
                 shown = f"{name.replace('.', f'[{place}].', 1) if unit and '.' in name else name}"
                 shown += f"[{place}]" if unit and "." not in name else ""
-                yield clause, start, size, f"{shown} is {value:#x}", f"at most {most:#x}" if most else "0"
+                expected = f"at most {most:#x}" if most else "0"
+                yield clause, start, size, f"{shown} is {value:#x}, expected {expected}", expected
 
 
 def _value(path: str, name: str, raw: bytes, start: int = 0) -> int:

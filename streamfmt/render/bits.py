@@ -9,6 +9,9 @@ from ..schema import features
 
 # How payloads' paths begin.
 _PAYLOADS = ("hvm.", "pv.")
+# Lists of MSRs, and of which lists the elements' values have bits with names, by what an element is about.
+_MSRS = ".msrs"
+_BITS = {"libxc.X86_MSR_POLICY.msrs": features.MSR_BITS, "libxc.HVM_PARAMS.params": features.PARAM_BITS}
 
 
 def named(path: str, field: str, value: int) -> str:
@@ -36,25 +39,32 @@ def leaf(number: int, subleaf: int) -> dict[str, tuple[features.Feature, ...]]:
     return {register: tuple(found[register]) for register in sorted(found)}
 
 
-def said(values: Mapping[str, int]) -> dict[str, int]:
-    """What an element of a policy says by name: bits that are set, and numbers that are not 0."""
+def said(path: str, values: Mapping[str, int]) -> dict[str, int]:
+    """What an element of a list says by name: bits that are set, and numbers that are not 0.
+
+    :param path: of the list's layout.
+    """
     if "leaf" in values:
         rows = [row for rows in leaf(values["leaf"], values["subleaf"]).values() for row in rows]
         found = {row.name: values[row.register] >> row.shift & (1 << row.bits) - 1 for row in rows}
         return {name: value for name, value in found.items() if value}
-    names = features.MSR_BITS.get(values["index"], {}) if values.keys() >= {"index", "flags"} else {}
+    names = _BITS.get(path, {}).get(values.get("index", -1), {})
     return {name: 1 for bit, name in names.items() if values["value"] >> bit & 1}
 
 
-def words(values: Mapping[str, int]) -> Iterator[str]:
-    """What the elements of lists of leaves and of MSRs say, a line for each register that says anything by name."""
+def words(path: str, values: Mapping[str, int]) -> Iterator[str]:
+    """What the elements of lists of leaves, MSRs and parameters say, a line for each register that does so by name."""
     if "leaf" in values:
         for register, rows in leaf(values["leaf"], values["subleaf"]).items():
             if values[register]:
                 yield f"{register}: {_leaf_words(values[register], rows)}"
-    elif {"index", "value"} <= values.keys() and (name := features.MSR_NAMES.get(values["index"])):
-        bits = features.MSR_BITS.get(values["index"])
-        yield name + (f": {_words(values['value'], bits)}" if bits and values["value"] else "")
+        return
+    index = values.get("index", -1)
+    bits = _BITS.get(path, {}).get(index)
+    name = features.MSR_NAMES.get(index, "") if path.endswith(_MSRS) else ""
+    said = _words(values["value"], bits) if bits and values["value"] else ""
+    if name or said:
+        yield ": ".join(filter(None, (name, said)))
 
 
 def _leaf_words(value: int, rows: Iterable[features.Feature]) -> str:

@@ -70,7 +70,7 @@ class Decoded(Dump):
             rows = [row for row in fields if self._full or values[row.path] or not _says_nothing(row.path)]
             text = values_text(layout, rows, values, "")
             self._note(hanging(f"{prefix}: {text}" if fields[0].path else f"{prefix}{text}", *self._columns()))
-            for line in bits.words(values):
+            for line in bits.words(layout.path, values):
                 self._note(hanging(f"  {line}", self._width, _MARGIN, _MARGIN + 4))
             return
         for (offset, size), group in groupby(fields, lambda row: (row.offset, row.size)):

@@ -56,11 +56,15 @@ def _bits() -> Iterator[str]:
         for bit, name in names.items()
     ]
     yield from table(("MSR", "Called", "Bit", "Name"), msrs)
+    params = [(number, code(name), bit) for number, names in features.PARAM_BITS.items() for bit, name in names.items()]
+    yield from table(("HVM parameter", "Name", "Bit"), params)
     yield from ("## Bits of registers", "", "By what the fields that hold them are called.", "")
     registers = [
         (code(name), bit, code(word)) for name, words in features.REGISTER_BITS.items() for bit, word in words.items()
     ]
     yield from table(("Field", "Bit", "Name"), registers)
+    yield from ("## Bits of page tables' entries", "", "Source: Intel SDM volume 3, section 4.5.", "")
+    yield from table(("Bit", "Name"), [(bit, code(name)) for bit, name in features.PTE_BITS.items()])
 
 
 def text() -> str:

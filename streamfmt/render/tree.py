@@ -28,7 +28,7 @@ ELEMENTS_MAX = 4096
 PAYLOAD_MAX = 64 << 10
 _PIECE = 4096
 # Lists of which an element says more by names than by its fields.
-NAMED = ("libxc.X86_CPUID_POLICY.leaves", "libxc.X86_MSR_POLICY.msrs")
+NAMED = ("libxc.X86_CPUID_POLICY.leaves", "libxc.X86_MSR_POLICY.msrs", "libxc.HVM_PARAMS.params")
 
 
 class _CutError(Exception):
@@ -143,7 +143,7 @@ class Tree:
                 whole = yield from self._items(layout, item.chosen(referred(item.on, scopes)), scopes)
             if not whole:
                 return False
-        if layout.path in NAMED and (found := said(scopes[0])):
+        if layout.path in NAMED and (found := said(layout.path, scopes[0])):
             self._member("named", found)
         return True
 

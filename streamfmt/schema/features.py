@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .hvm import PARAM_VIRIDIAN
+
 SOURCE = "Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E; xen/include/public/arch-x86/cpufeatureset.h"
 # The subleaf of a leaf that has none.
 NONE = 0xFFFFFFFF
@@ -158,6 +160,15 @@ FEATURES = (
 PTE_BITS = {
     **dict(_rows("present rw user pwt pcd accessed dirty pse global avl_9 avl_10 avl_11")),
     63: "nx",
+}
+# Bits of HVM parameters, by their numbers (xen/include/public/hvm/params.h).
+PARAM_BITS = {
+    PARAM_VIRIDIAN: dict(
+        _rows(
+            "base_freq no_freq time_ref_count reference_tsc hcall_remote_tlb_flush apic_assist crash_ctl synic stimer "
+            "hcall_ipi ex_processor_masks no_vp_limit cpu_hotplug"
+        )
+    )
 }
 MSR_BITS = {index: dict(_rows(names)) for index, names in _MSRS.items()}
 REGISTER_BITS = {name: dict(_rows(names)) for name, names in _REGISTERS.items()}

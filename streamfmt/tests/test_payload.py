@@ -29,12 +29,15 @@ from ..schema import features, payload_words
 from ..schema import payloads as schema
 from ..schema.hvm import CONTEXT_TYPES
 from ..schema.model import Field
-from ..writer import Draft, pages
+from ..writer import Draft, pages, params
 from .support.good_streams import HVM
 from .support.show_output import Show
 
 REAL = Path(__file__).parents[2] / "corpus" / "real"
-NAMES = ("hvm-64.bin.gz", "pv-24.bin.gz", "legacy-44-pv-32.bin.gz", "legacy-45-pv-32-on-64-remus.bin.gz")
+NAMES = (
+    *("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-24.bin.gz", "pv-list.bin.gz", "legacy-44-pv-32.bin.gz"),
+    *("legacy-44-pv-64-live.bin.gz", "legacy-44-hvm-32-remus.bin.gz", "legacy-45-pv-32-on-64-remus.bin.gz"),
+)
 BY_PATH = {row.path: row for row in schema.PAYLOADS}
 
 
@@ -240,6 +243,9 @@ def test_names_of_bits(show: Show) -> None:
     assert leaves[1]["named"]["family"] == 6
     assert "sse4_2" in leaves[1]["named"]
     assert len({row.name for row in features.FEATURES}) == len(features.FEATURES)
+    viridian = Draft((*HVM.parts[:-2], params((9, 0x21)), HVM.parts[-1]))
+    assert "base_freq apic_assist" in show(viridian, "--decode")[1]
+    assert '"named": {"base_freq": 1, "apic_assist": 1}' in show(viridian, "--json")[1]
 
 
 def test_no_field_is_without_meaning() -> None:
