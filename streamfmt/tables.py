@@ -713,6 +713,7 @@ SEVERITY = {
     'LIBXC-HVMCTX-NONEMPTY': 'error',
     'LIBXC-HVMCTX-PRESENT': 'error',
     'LIBXC-HVMCTX-HEADER': 'error',
+    'LIBXC-HVMCTX-MAGIC': 'error',
     'LIBXC-HVMCTX-TILE': 'error',
     'LIBXC-HVMCTX-END': 'error',
     'LIBXC-HVMCTX-TAIL': 'warning',
@@ -727,7 +728,6 @@ SEVERITY = {
     'LIBXC-CKPT-PLAIN': 'error',
     'LIBXC-DIRTY-FWD': 'error',
     'LIBXC-ERRATA-1': 'warning',
-    'LIBXC-HVMCTX-MAGIC': 'error',
     'LIBXC-HVMCTX-CPU': 'error',
     'LIBXC-HVMCTX-PIC': 'error',
     'LIBXC-HVMCTX-LAPIC': 'error',
@@ -1068,8 +1068,7 @@ HVM_TYPES = {
 HVM_HEADER = 1
 HVM_END = 0
 HVM_CPU = 2
-HVM_MAGIC = 1412960902
-HVM_VERSION = 1
+HVM_BEGINS = b'\x86\x128T\x01\x00\x00\x00'
 HVM_PARAMS_END = 39
 HVM_PARAM_PAE = 4
 HVM_PARAM_VIRIDIAN = 9

@@ -93,13 +93,6 @@ def _place(path: str, name: str) -> tuple[int, int]:
 # -- entries of an HVM context --------------------------------------------------------------------------------
 
 
-def _header(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
-    due = tables.HVM_MAGIC, tables.HVM_VERSION
-    for name, value in zip(("magic", "version"), due, strict=True):
-        if (actual := _value(path, name, raw)) != value:
-            yield "LIBXC-HVMCTX-MAGIC", *_place(path, name), f"{name} is {actual:#x}", f"{value:#x}"
-
-
 def _cpu(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
     cr0 = _value(path, "cr0", raw)
     paging, protected, present = cr0 >> 31 & 1, cr0 & 1, cr0 >> 4 & 1
@@ -221,7 +214,6 @@ def _extended(raw: bytes, length: int, number: int) -> Iterator[Breach]:
 
 
 _MORE: dict[str, Callable[[str, bytes, Entries], Iterator[Breach]]] = {
-    "HEADER": _header,
     "CPU": _cpu,
     "PIC": _pic,
     "LAPIC": _lapic,

@@ -64,9 +64,9 @@ END_TYPE, HEADER_TYPE, CPU_TYPE = _TYPES["END"].code, _TYPES["HEADER"].code, _TY
 # HVM_FILE_MAGIC and HVM_FILE_VERSION, with which a header's entry begins.  Xen refuses a context without them.
 MAGIC, VERSION = 0x54381286, 1
 _HEADER_SIZE = _TYPES["HEADER"].lengths[0]
-_HEADER_BEGINS = MAGIC.to_bytes(4, "little") + VERSION.to_bytes(4, "little") + b"\xff" * 8
+HEADER_BEGINS = MAGIC.to_bytes(4, "little") + VERSION.to_bytes(4, "little")
 # What its entry holds: these, no changeset, and cpuid, TSC frequency and spare of 0 (struct hvm_save_header).
-HEADER_DATA = _HEADER_BEGINS.ljust(_HEADER_SIZE, b"\0")
+HEADER_DATA = (HEADER_BEGINS + b"\xff" * 8).ljust(_HEADER_SIZE, b"\0")
 # How a context begins as far as the magic number.
 BEGINS = CONTEXT.build([{"typecode": HEADER_TYPE, "instance": 0, "length": _HEADER_SIZE, "data": HEADER_DATA}])[
     : 4 - _HEADER_SIZE

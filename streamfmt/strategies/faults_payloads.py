@@ -159,7 +159,7 @@ def _deep(edit: Edit, path: str) -> Fault:
 
 _LAPIC = {"apic_base_msr.x2apic": 1}
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
-    "LIBXC-HVMCTX-MAGIC": to(HVM, swapping(CONTEXT, _magic), deep=True),
+    "LIBXC-HVMCTX-MAGIC": to(HVM, swapping(CONTEXT, _magic)),
     "LIBXC-HVMCTX-CPU": (*_above("LIBXC-HVMCTX-CPU"), _entry("CPU", _cpu)),
     "LIBXC-HVMCTX-PIC": _entry("PIC", _pic),
     "LIBXC-HVMCTX-LAPIC": tuple(_entry(form, lambda _: _LAPIC) for form in ("LAPIC", "LAPIC_24", "LAPIC_16")),
