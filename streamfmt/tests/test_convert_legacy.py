@@ -122,7 +122,7 @@ def test_what_follows_a_tail(word: int, place: int, added: bytes) -> None:
         assert [output for _, output in found.values()] == [whole, whole]
         for result, _ in found.values():
             dropped = [row for row in result.report if row.rule == "DROP-TRAILING"]
-            assert [(row.offset, row.detail) for row in dropped] == [(len(data) - 4, "4 bytes")]
+            assert [(row.offset, row.detail.partition(",")[0]) for row in dropped] == [(len(data) - 4, "4 bytes")]
 
 
 # -- what the strategies make ---------------------------------------------------------------------------------
