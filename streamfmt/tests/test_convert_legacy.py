@@ -19,6 +19,7 @@ from ..strategies.conforming import OLD, VERSIONS, made
 from .support import plain_drawn, plain_memory, plain_memory_legacy, plain_memory_v3, plain_wrappers
 from .support.converted import converted
 from .support.plain_guests import Setup, pieces, saved
+from .support.plain_legacy import batch, entry
 from .support.plain_setups import named, setups
 from .support.vector import judge
 
@@ -123,6 +124,19 @@ def test_what_follows_a_tail(word: int, place: int, added: bytes) -> None:
         for result, _ in found.values():
             dropped = [row for row in result.report if row.rule == "DROP-TRAILING"]
             assert [(row.offset, row.detail) for row in dropped] == [(len(data) - 4, "4 bytes")]
+
+
+@pytest.mark.parametrize("kind", [plain_memory.BROKEN, plain_memory.XALLOC])
+def test_a_compressed_body_ends_without_contents(kind: int) -> None:
+    """Frames whose contents do not come count, too, where a batch of them comes after all contents."""
+    setup = Setup(checkpoints=1, compressed=True, holes=(12,))
+    parts = pieces(setup)
+    last = max(at for at, (name, _) in enumerate(parts) if name == "COMPRESSED_DATA") + 1
+    data = b"".join(raw for _, raw in [*parts[:last], ("", batch(8, [entry(kind, 12)], b"")), *parts[last:]])
+    result, found = converted(data, **_options(setup, True))
+
+    assert result.done
+    _same(data, setup, found)
 
 
 # -- what the strategies make ---------------------------------------------------------------------------------
