@@ -193,6 +193,11 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["convert", str(stream), str(stream)]) == 2
     assert "OUTPUT is the input itself" in capsys.readouterr().err
+    for report in (stream, output):
+        assert main(["convert", str(stream), str(output), "--report", str(report)]) == 2
+        assert "--report is the " in capsys.readouterr().err
+    assert not output.exists()
+    assert stream.read_bytes() == V2["hvm-v2"].render()
     assert main(["convert", str(tmp_path / "absent"), str(output)]) == 3
     assert main(["convert", str(stream), str(tmp_path / "absent" / "output")]) == 3
     assert main(["convert", str(stream), "/dev/full"]) == 3
