@@ -17,6 +17,8 @@ from ..reader.registry import load
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"\[(\d{1,9})\]")
+# Bytes of an argument that were no UTF-8, as Python has them.
+_NO_UTF8 = re.compile("[\ud800-\udfff]")
 
 
 def put(text: bytes, key: str, value: str) -> bytes:
@@ -42,6 +44,8 @@ def _json(text: str, key: str, value: str) -> tuple[int, int, str]:
             raise
         raise FieldError(key, f"the configuration is not valid JSON: {error}") from None
     if isinstance(old, str):
+        if _NO_UTF8.search(value):
+            raise FieldError(key, f"{value[:40]!r} is not UTF-8, as JSON has to be")
         return start, stop, dumps(value)
     try:
         new = loads(value)

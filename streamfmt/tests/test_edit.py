@@ -214,7 +214,7 @@ WRONG = {
     "HVM_PARAMS[1].count": "only 1 of HVM_PARAMS",
     "SHARED_INFO.page": "no SHARED_INFO",
     "header.version": "several of header",
-    "END.x": "several of END",
+    "END.x": "libxc.END or libxl.END",
     "record[99].x": "no record",
     "record.x": "which record",
     "HVM_CONTEXT.CPU[0].rax": "no entry CPU",
