@@ -162,6 +162,15 @@ def test_what_breaks_a_rule_is_refused(clause: str, tmp_path: Path) -> None:
             assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_what_is_not_recognised(way: str) -> None:
+    """None of it goes out, however much there is."""
+    result, found = _converted(b"\x7fnothing" * 100_000, way=way)
+
+    assert result.outcome.verdict == "not judged"
+    assert (result.status, result.begun, found) == (1, False, b"")
+
+
 # -- the command ----------------------------------------------------------------------------------------------
 
 

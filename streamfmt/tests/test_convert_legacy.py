@@ -123,7 +123,7 @@ def test_what_follows_a_tail(word: int, place: int, added: bytes) -> None:
         assert [output for _, output in found.values()] == [whole, whole]
         for result, _ in found.values():
             dropped = [row for row in result.report if row.rule == "DROP-TRAILING"]
-            assert [(row.offset, row.detail) for row in dropped] == [(len(data) - 4, "4 bytes")]
+            assert [(row.offset, row.detail[:8]) for row in dropped] == [(len(data) - 4, "4 bytes,")]
 
 
 @pytest.mark.parametrize("kind", [plain_memory.BROKEN, plain_memory.XALLOC])
@@ -211,6 +211,8 @@ def test_files_around_a_stream(setup: Setup, way: str) -> None:
         assert [line.rule for line in lossy.unfit] == (["LOSE-HEADER"] if name == "xend" else [])
     refused, _ = converted(plain_wrappers.xl(data), way, guest=setup.guest, wrapped=False)
     assert [line.rule for line in refused.unfit] == ["REFUSE-BARE"]
+    refused, _ = converted(plain_wrappers.xapi_records(data), way, guest=setup.guest, wrapped=True)
+    assert [line.rule for line in refused.unfit] == ["REFUSE-LIBXL"]
     records, found = converted(plain_wrappers.xapi_records(data), way, guest=setup.guest)
     if setup.guest == "pv":
         assert found == plain_wrappers.xapi_records(image).replace(b"\xf2\0\0", b"\xf0\0\0", 1)
@@ -250,6 +252,9 @@ def test_losses() -> None:
     assert [(line.rule, line.count) for line in _without(freed).unfit] == [("LOSE-UNMAPPED", 3)]
     assert _without(PLAIN).done
     assert _without(PV).done
+    # QEMU's state of Xen 4.0 goes on to the end of the input, where other records of XAPI's are.
+    endless, _ = converted(plain_wrappers.xapi_records(saved(Setup("4.0"))), guest="hvm", allow_loss=True)
+    assert [line.rule for line in endless.unfit] == ["REFUSE-STATE"]
 
 
 @pytest.mark.parametrize("release", ["3.0.2", "4.0"])
