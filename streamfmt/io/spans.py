@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from .sources import Reread
+
 # So many bytes of holes in a row are read as zeros, then an image ends: a backup of a few bytes may claim exabytes.
 HOLE_MAX = 4 << 30
 _ALL = 1 << 30
@@ -30,6 +32,8 @@ class Span:
     size: int | None = None
     # Bytes that were read from holes since the last that were not.
     hollow = 0
+    # Whether it can be read at any place, whatever has been read.
+    anywhere = False
 
     def read_into(self, room: memoryview, at: int) -> int:
         """Read some of the bytes from `at` on, at least one into `room`; 0 at the end."""
@@ -59,6 +63,7 @@ class FileSpan(Span):
         self._fd = fd
         self._start = start
         self.size: int = size
+        self.anywhere = True
 
     def read_into(self, room: memoryview, at: int) -> int:
         return os.preadv(self._fd, [room], self._start + at)
@@ -126,6 +131,7 @@ class Headed(Span):
         self._base = base
         self.head = head
         self.size = base.size
+        self.anywhere = base.anywhere
         self.place = base.place  # type: ignore[method-assign] # nothing is between
 
     def read_into(self, room: memoryview, at: int) -> int:
@@ -148,6 +154,7 @@ class Part(Span):
         self._base = base
         self.start = start
         self.size: int = size
+        self.anywhere = base.anywhere
 
     def read_into(self, room: memoryview, at: int) -> int:
         left = self.size - at
@@ -170,6 +177,7 @@ class Pieces(Span):
 
     def __init__(self, base: Span) -> None:
         self.base = base
+        self.anywhere = base.anywhere
         self.end = 0
         # Where each piece begins, where it ends, and where it lies in the base: 24 bytes a piece.
         self._starts, self._ends, self._places = array("Q"), array("Q"), array("Q")
@@ -263,6 +271,9 @@ class SpanSource(Source):
             self._ahead = NEAR
         self._at += gone
         return gone
+
+    def reread(self) -> Reread | None:
+        return self._span.read_into if self._span.anywhere else None
 
     def read_into(self, room: memoryview) -> int:
         if self._span.hollow > HOLE_MAX:

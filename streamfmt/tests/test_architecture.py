@@ -26,6 +26,7 @@ ORDER = (
     ("reader",),
     ("io", "checks"),
     ("writer",),
+    ("memory",),
     ("recipes",),
     ("corpus",),
     ("api",),
