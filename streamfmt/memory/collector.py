@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 from ..errors import MalformedError
-from ..reader.items import Stops
 from ..reader.reader import Reader
 from ..reader.registry import load
+from .collected import Collected
 from .contents import Contents
-from .frames import Frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
-    from ..errors import StreamError
     from ..io.sources import Source
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
     from .pages import Pages
 
 
-class Collector(Stops):
-    """Memory as a restore of the stream has it: of checkpoints, as of the last that is whole.
-
-    `frames` says what there is, and `contents` where; `layer` is the image, None if there is none, and `ended_at` where
-    it ends.  `damage` is what is wrong with it, the first thing if there are several, and `losses` how many batches are
-    left out for that.  `rest` says what comes after the last whole checkpoint and is not whole.  `states` gives the
-    programs that read records which are no memory.
-    """
+class Collector(Collected):
+    """Collects the memory of the first image of a stream; `reader` is what to drive, once it is known where from."""
 
     def __init__(self, form: str = "auto", guest: str | None = None) -> None:
-        self.frames = Frames()
-        self.contents = Contents(None)
-        self.layer: Layer | None = None
-        self.states: Callable[[Record], Program | None] | None = None
-        self.ended_at: int | None = None
-        self.checkpoints = 0
-        self.losses = 0
-        self.damage: StreamError | None = None
-        self.rest: StreamError | None = None
+        super().__init__()
         self._pages: Pages | None = None
         self.reader = Reader(self, form, False, guest)
 
@@ -47,20 +31,6 @@ class Collector(Stops):
         """The input comes from there."""
         self.contents = Contents(source.reread())
         self.every_page = self.contents.keeps
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the memory has come, of one checkpoint at least."""
-        return self.ended_at is not None or self.checkpoints > 0
-
-    def state(self, record: Record) -> Program | None:
-        """A record of the image that is no memory."""
-        return self.states(record) if self.states is not None else None
-
-    def lose(self, error: StreamError) -> None:
-        """Pages are left out."""
-        self.losses += 1
-        self.damage = self.damage or error
 
     def end(self) -> None:
         """The input has been read, or as much of it as can be."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Body, Layer, Record, Run
     from ..reader.pump import Program
-    from .collector import Collector
+    from .collected import Collected
 
 _TYPE, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _NAMES = {name: kind for kind, name in tables.PAGE_TYPES.items()}
@@ -34,7 +34,7 @@ class Pages:
     Pages that are read from the input later are taken when the next event shows that the stream had all of them.
     """
 
-    def __init__(self, collector: Collector, layer: Layer) -> None:
+    def __init__(self, collector: Collected, layer: Layer) -> None:
         self.collector = collector
         self.layer = layer
         self.frames: Frames = collector.frames

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Record
     from ..reader.pump import Program
-    from .collector import Collector
+    from .collected import Collected
 
     # Values by name, those of segments too: "cs" is a selector, "cs.base", "cs.limit" and "cs.flags" the rest.
     Registers: TypeAlias = dict[str, int]
@@ -64,7 +64,7 @@ _WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
 class Vcpus:
     """Follows the states of vcpus in the image of a collector; `registers` are the latest of each."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collected) -> None:
         self.registers: dict[int, Registers] = {}
         self._collector = collector
         self._numbers: list[int] = []
