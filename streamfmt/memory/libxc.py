@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..reader.events import Record, Run
     from ..reader.pump import Program
 
+NONE = next(kind for kind, name in tables.PAGE_TYPES.items() if name == "XTAB")
 _KEPT = (1 << 8 * ENTRY) - 1 - tables.ENTRY_RESERVED_MASK
 
 
@@ -48,15 +49,28 @@ class Pages(pages.Pages):
             found.extend([entry & _KEPT for entry in some])
         if walk.cut or not found:
             return self._wrong(record, "no page entries") if not walk.cut else None
+        pages = walk.pages
         if walk.unknown:
-            return self._wrong(record, "a page entry of a type that is reserved")
-        if body.left != walk.pages * PAGE:
-            return self._wrong(record, f"{body.left:,} bytes of contents for {walk.pages} pages")
+            # The record's length shows whether pages follow such entries.
+            followed = body.left == (pages + walk.unknown) * PAGE
+            pages += walk.unknown * followed
+            found = array("Q", [self._guessed(entry, followed) for entry in found])
+            self._wrong(record, f"{walk.unknown:,} page entries of types that are reserved", "they are taken as others")
+        if body.left != pages * PAGE:
+            return self._wrong(record, f"{body.left:,} bytes of contents for {pages:,} pages")
         if self.contents.keeps:
             yield from self.put_by(body, found)
         else:
             self.hold(found, body.at)
         return None
 
-    def _wrong(self, record: Record, what: str) -> None:
-        self.collector.lose(MalformedError(record.offset, f"{record.name} has {what}; its pages are left out"))
+    @staticmethod
+    def _guessed(entry: int, followed: bool) -> int:
+        """An entry, or if its type is reserved one of an ordinary page or of none."""
+        if entry >> tables.ENTRY_TYPE_SHIFT in tables.PAGE_TYPES:
+            return entry
+        kind = tables.PAGE_TYPE_PLAIN if followed else NONE
+        return entry & tables.ENTRY_PFN_MASK | kind << tables.ENTRY_TYPE_SHIFT
+
+    def _wrong(self, record: Record, what: str, so: str = "its pages are left out") -> None:
+        self.collector.lose(MalformedError(record.offset, f"{record.name} has {what}; {so}"))

@@ -62,7 +62,7 @@ def test_legacy_memory_is_what_a_plain_reader_finds(setup: Setup, wrap: Callable
     """Of streams of all releases, in any wrapper, whose pages come compressed, to be compared, or are freed again."""
     inner = saved(setup)
     guest: Guest = "pv" if setup.guest == "pv" else "hvm"
-    pages = expected(plain_memory_legacy.read(inner, setup.word, guest, qemu=setup.sender == "libxl"))
+    pages = expected(plain_memory_legacy.read(inner, setup.word, guest))
     data, form = wrap(inner), WIDE[setup.word] if wrap is bytes else "auto"
     with streamfmt.open_memory(data, form=form, guest=guest) as memory:
         assert dict(memory) == pages
