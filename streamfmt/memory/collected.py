@@ -8,7 +8,7 @@ from .frames import Frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..errors import StreamError
     from ..reader.events import Layer, Record
@@ -21,8 +21,10 @@ class Collected(Stops):
     `frames` says what there is, and `contents` where; `layer` is the image, None if there is none, and `ended_at` where
     it ends.  `damage` is what is wrong with it, the first thing if there are several, and `losses` how many batches are
     left out for that.  `rest` says what comes after the last whole checkpoint and is not whole.  `states` gives the
-    programs that read records which are no memory.
+    programs that read records which are no memory.  If it is `looking`, contents are read, and come by :meth:`seen`.
     """
+
+    looking = False
 
     def __init__(self) -> None:
         self.frames = Frames()
@@ -43,6 +45,12 @@ class Collected(Stops):
     def state(self, record: Record) -> Program | None:
         """A record of the image that is no memory."""
         return self.states(record) if self.states is not None else None
+
+    def came(self, entries: Sequence[int], place: int) -> None:
+        """Page entries are about to be taken, whose pages begin at `place` of the stream if they have any there."""
+
+    def seen(self, data: bytes) -> None:
+        """Contents of pages."""
 
     def lose(self, error: StreamError) -> None:
         """Pages are left out."""

@@ -30,7 +30,7 @@ class Collector(Collected):
     def reading(self, source: Source) -> None:
         """The input comes from there."""
         self.contents = Contents(source.reread())
-        self.every_page = self.contents.keeps
+        self.every_page = self.contents.keeps or self.looking
 
     def end(self) -> None:
         """The input has been read, or as much of it as can be."""

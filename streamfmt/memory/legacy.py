@@ -81,6 +81,7 @@ class Pages(pages.Pages):
             if self._queue is None:
                 self._queue = deque()
             self._queue.extend(entries)
+            self.collector.came(entries, place)
             self.frames.entries += len(entries)
             self._bare()
         else:
@@ -97,9 +98,9 @@ class Pages(pages.Pages):
         kinds = {entry >> _TYPE for entry in entries} - tables.LEGACY_NO_DATA - {_TAB}
         if not all(PAGED[kind] for kind in kinds):
             self._wrong(body.record, "an entry of a type that is reserved")
-        elif self.contents.keeps and not self._facts.compressed:
+        elif self.reading and not self._facts.compressed:
             tab = [entry & _PFN if entry >> _TYPE == _TAB else entry for entry in entries]
-            yield from self.put_by(body, tab)
+            yield from self.read_pages(body, tab)
         else:
             self._come(entries, body.at)
 

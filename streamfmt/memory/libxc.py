@@ -58,8 +58,8 @@ class Pages(pages.Pages):
             self._wrong(record, f"{walk.unknown:,} page entries of types that are reserved", "they are taken as others")
         if body.left != pages * PAGE:
             return self._wrong(record, f"{body.left:,} bytes of contents for {pages:,} pages")
-        if self.contents.keeps:
-            yield from self.put_by(body, found)
+        if self.reading:
+            yield from self.read_pages(body, found)
         else:
             self.hold(found, body.at)
         return None

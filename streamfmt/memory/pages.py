@@ -70,6 +70,7 @@ class Pages:
         if held is None:
             return
         entries, place, step = held
+        self.collector.came(entries, place)
         frames, count, first = self.frames, len(entries), entries[0]
         frames.at = place
         frames.entries += count
@@ -109,8 +110,9 @@ class Pages:
         value = self.frames.value(pfn)
         self.frames.put(pfn, value & ~TYPE | HERE | kind)
 
-    def put_by(self, body: Body, entries: Sequence[int]) -> Program:
-        """Program that puts the pages of these entries by, which come next in the body."""
+    def read_pages(self, body: Body, entries: Sequence[int]) -> Program:
+        """Program that reads the pages of these entries, which come next in the body, and puts them by if it must."""
+        self.collector.came(entries, body.at)
         self.frames.at = body.at
         self.frames.entries += len(entries)
         at, most = 0, PIECE // PAGE
@@ -125,18 +127,28 @@ class Pages:
                 else:
                     self.bare(kind, entries[stop] & _PFN)
                 stop += 1
+            place = body.at
             data = yield from _whole(body, PAGE * len(rows))
-            self.page_data(rows[: len(data) // PAGE], data)
+            self.page_data(rows[: len(data) // PAGE], data, 0 if self.contents.keeps else place)
             if len(data) < PAGE * len(rows):
                 return
             at = stop
 
-    def page_data(self, rows: Sequence[tuple[int, int]], data: bytes) -> None:
-        """Pages that have been read: frames, types, contents."""
-        if self.verifying:
-            for pfn, kind in rows:
+    @property
+    def reading(self) -> bool:
+        """Whether contents are read as they come."""
+        return self.contents.keeps or self.collector.looking
+
+    def page_data(self, rows: Sequence[tuple[int, int]], data: bytes, place: int = 0) -> None:
+        """Pages that have been read: frames, types, contents, and where these lie, or 0 if they are to be put by."""
+        if self.collector.looking and data:
+            self.collector.seen(data)
+        for number, (pfn, kind) in enumerate(rows if self.verifying or place else ()):
+            if self.verifying:
                 self.compared(kind, pfn)
-        elif rows:
+            else:
+                self.frames.put(pfn, place + number * PAGE << PLACE | HERE | kind)
+        if rows and not (self.verifying or place):
             self.contents.keep(self.frames, rows, data)
 
 
