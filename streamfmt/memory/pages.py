@@ -70,27 +70,27 @@ class Pages:
         if held is None:
             return
         entries, place, step = held
+        if end is not None:
+            entries = _as_far(entries, max(end - place, 0) // step)
+        if not entries:
+            return
         self.collector.came(entries, place)
         frames, count, first = self.frames, len(entries), entries[0]
         frames.at = place
         frames.entries += count
         row = entries[-1] - first == count - 1 and (count == 1 or tuple(entries) == tuple(range(first, first + count)))
         if row and not self.verifying and PAGED[first >> _TYPE]:
-            if end is not None:
-                count = min(max(end - place, 0) // step, count)
             frames.put_row(first & _PFN, count, place << PLACE | HERE | first >> _TYPE, step)
         elif not (row and first >> _TYPE > _ALLOCATED):
-            self._each(entries, place, step, end)
+            self._each(entries, place, step)
 
-    def _each(self, entries: Sequence[int], place: int, step: int, end: int | None) -> None:
+    def _each(self, entries: Sequence[int], place: int, step: int) -> None:
         put, verifying = self.frames.put, self.verifying
         for entry in entries:
             kind = entry >> _TYPE
             if not PAGED[kind]:
                 self.bare(kind, entry & _PFN)
                 continue
-            if end is not None and place + PAGE > end:
-                break
             if verifying:
                 self.compared(kind, entry & _PFN)
             else:
@@ -112,7 +112,6 @@ class Pages:
 
     def read_pages(self, body: Body, entries: Sequence[int]) -> Program:
         """Program that reads the pages of these entries, which come next in the body, and puts them by if it must."""
-        self.collector.came(entries, body.at)
         self.frames.at = body.at
         self.frames.entries += len(entries)
         at, most = 0, PIECE // PAGE
@@ -129,6 +128,7 @@ class Pages:
                 stop += 1
             place = body.at
             data = yield from _whole(body, PAGE * len(rows))
+            self.collector.came(_as_far(entries[at:stop], len(data) // PAGE), place)
             self.page_data(rows[: len(data) // PAGE], data, 0 if self.contents.keeps else place)
             if len(data) < PAGE * len(rows):
                 return
@@ -150,6 +150,16 @@ class Pages:
                 self.frames.put(pfn, place + number * PAGE << PLACE | HERE | kind)
         if rows and not (self.verifying or place):
             self.contents.keep(self.frames, rows, data)
+
+
+def _as_far(entries: Sequence[int], pages: int) -> Sequence[int]:
+    """The entries as far as the pages go that have come."""
+    for number, entry in enumerate(entries if len(entries) > pages else ()):
+        if PAGED[entry >> _TYPE]:
+            if not pages:
+                return entries[:number]
+            pages -= 1
+    return entries
 
 
 def _whole(body: Body, size: int) -> Generator[int, int, bytes]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PASSES_MAX = 1000
 _TYPE, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _NAMES = {name: kind for kind, name in tables.PAGE_TYPES.items()}
-_NOWHERE = _NAMES["XTAB"]
+_NOWHERE, _ALLOCATED = _NAMES["XTAB"], _NAMES["XALLOC"]
 
 
 class Pass:
@@ -56,7 +56,7 @@ class Passes:
         self._begun = False
 
     def add(self, entries: Sequence[int], place: int, frames: Frames) -> list[bool]:
-        """Entries that have come.  Returns of each whether its frame was there already."""
+        """Entries that have come, one at least.  Returns of each whether its frame was there already."""
         there = [entry & _PFN for entry in entries if entry >> _TYPE != _NOWHERE]
         if not self._begun or (there and min(there) <= self._highest):
             self.count += 1
@@ -104,6 +104,6 @@ def _again(entries: Sequence[int], frames: Frames) -> list[bool]:
     if len({entry & _PFN for entry in entries}) < len(entries):
         for number, entry in enumerate(entries):
             found[number] |= entry & _PFN in before
-            if PAGED[entry >> _TYPE]:
+            if PAGED[entry >> _TYPE] or entry >> _TYPE == _ALLOCATED:
                 before.add(entry & _PFN)
     return found

@@ -75,6 +75,8 @@ class Statistics(Collector):
     # -- events ----------------------------------------------------------------------------------------------------
 
     def came(self, entries: Sequence[int], place: int) -> None:
+        if not entries:
+            return
         if self.checkpoints != self.passes.checkpoints or self.verifying != self.passes.verifying:
             self.passes.turn(self.checkpoints, self.verifying)
         again = self.passes.add(entries, place, self.frames)
@@ -101,6 +103,12 @@ class Statistics(Collector):
     def pages(self, run: Run) -> None:
         self._count(run.record().path, run.count, run.count * run.size)
         super().pages(run)
+
+    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
+        super().truncated(layer, record, at, missing, what)
+        if record is not None and record.path in self.kinds:
+            # What it says is its length has been counted, and has not come.
+            self.kinds[record.path].add(0, at - record.end - record.padding)
 
     def _count(self, path: str, count: int, size: int) -> None:
         kind = self.kinds.get(path)

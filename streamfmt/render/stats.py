@@ -142,7 +142,7 @@ def _picture(statistics: Statistics) -> Iterator[str]:
     cells = picture.cells()
     if not cells:
         return
-    wide = max(picture.size >> picture.across, 1) + 1
+    wide = max(picture.size >> picture.across, *(cell[0] for cell in cells)) + 1
     high = max(cell[1] for cell in cells) + 1
     grid = [["."] * _ACROSS for _ in range(_UP)]
     for across, up, first, again in cells:
