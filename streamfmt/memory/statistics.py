@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from ..io.sources import Source
+    from ..io.sources import Reread, Source
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
 
@@ -55,11 +55,13 @@ class Statistics(Collector):
         self.picture = Picture()
         self.layers: list[Layer] = []
         self.size = 0
+        self._reread: Reread | None = None
         super().__init__(form, guest)
 
     def reading(self, source: Source) -> None:
-        # Pages are looked at as they come, and not wanted again, but where they come as changes of what there was.
-        self.contents = Contents(source.reread() or _never)
+        # Pages are looked at as they come, and not wanted again.
+        self._reread = source.reread()
+        self.contents = Contents(self._reread or _never)
         self.every_page = self.looking
 
     @property
@@ -92,6 +94,10 @@ class Statistics(Collector):
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         super().header(layer, path, at, raw, broken)
+        if layer is self.layer and layer.row.alias and self._reread is None:
+            # Legacy pages may come as changes of those before.
+            self.contents = Contents(None)
+            self.every_page = True
         if layer not in self.layers:
             self.layers.append(layer)
         self._count(path, 1, len(raw))

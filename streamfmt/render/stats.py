@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from ..memory.frames import PAGE
 from ..memory.map import CELLS, Map
 from ..memory.picture import WIDTH
@@ -99,14 +101,15 @@ def _of(row: Pass) -> str:
 
 def _memory(statistics: Statistics, facts: dict[str, Any]) -> Iterator[str]:
     yield ""
-    types = ", ".join(f"{count:,} {name}" for name, count in facts["types"].items())
-    yield f"  memory: {facts['frames']:,} frames, {size(facts['frames'] * PAGE)}" + (f" ({types})" if types else "")
+    yield f"  memory: {facts['frames']:,} frames, {size(facts['frames'] * PAGE)}"
+    if types := ", ".join(f"{count:,} {name}" for name, count in facts["types"].items()):
+        yield fill(types, 78, initial_indent="    ", subsequent_indent="    ")
     at = 0
     for number, (first, count) in enumerate(statistics.frames.ranges()):
         if number == _ROWS:
             yield f"    {facts['ranges'] - _ROWS:,} more ranges"
             break
-        hole = f"after a hole of {size((first - at) * PAGE)}" if first > at else ""
+        hole = f"hole of {size((first - at) * PAGE)} before" if first > at else ""
         at = first + count
         words = f"{first * PAGE:#014x} to {at * PAGE - 1:#014x}"
         yield f"    {words}  {size(count * PAGE):>11}  {hole}".rstrip()
@@ -124,7 +127,12 @@ def _rows(drawn: Map) -> Iterator[str]:
             yield f"    {'':>12} ({size((number - before - 1) * CELLS * drawn.frames * PAGE)} of hole)"
         before = number
         cells = "".join(_character(cell, drawn.frames) for cell in row)
-        yield f"  {number * CELLS * drawn.frames * PAGE:>12x} {cells}"
+        yield f"  {_address(number * CELLS * drawn.frames * PAGE):>12} {cells}"
+
+
+def _address(at: int) -> str:
+    """An address, or how far it is from the beginning if that has too many digits."""
+    return f"{at:x}" if at < 1 << 48 else size(at)
 
 
 def _character(cell: Cell | None, frames: int) -> str:
@@ -153,7 +161,7 @@ def _picture(statistics: Statistics) -> Iterator[str]:
     yield "  # for the first time  o again  * both"
     top = max(high, _UP) << picture.up
     for number, row in enumerate(grid):
-        label = f"{(top * (_UP - number) // _UP - 1) * PAGE:x}" if number % 4 == 0 else ""
+        label = _address((top * (_UP - number) // _UP - 1) * PAGE) if number % 4 == 0 else ""
         yield f"  {label:>12} {''.join(row)}"
     last = max(wide, _ACROSS) << picture.across
     yield f"  {'':>12} 0{f'{min(last, WIDTH << picture.across):,} bytes':>{_ACROSS - 1}}"

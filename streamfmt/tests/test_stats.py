@@ -26,8 +26,10 @@ from ..render.stats import text
 from ..render.stats_svg import drawing
 from ..strategies import Sample, streams
 from ..writer import builders
-from .support import plain_memory_v3
+from .support import plain_memory_legacy, plain_memory_v3
 from .support.good_streams import GOOD, HVM
+from .support.plain_drawn import setups
+from .support.plain_guests import Setup, saved
 from .support.plain_memory_v3 import listed
 from .test_cli import conforms_to
 
@@ -91,6 +93,26 @@ def test_numbers_are_those_of_plain_counting(sample: Sample, looking: bool, agai
     cells = found.picture.cells()
     assert sum(first for *_, first, _ in cells) == len(paged) - resent
     assert sum(more for *_, more in cells) == resent
+
+
+@settings(max_examples=30)
+@given(setups(), st.booleans(), st.booleans())
+def test_legacy_numbers(setup: Setup, looking: bool, again: bool) -> None:
+    """Pages that come compressed are looked at as what they become, from a pipe too."""
+    data = saved(setup)
+    found = Statistics("legacy-64" if setup.word == 8 else "legacy-32", setup.guest, looking)
+    source = MemorySource(data) if again else from_object(ObjectSource(io.BytesIO(data)), found.reader)
+    found.reading(source)
+    drive(found.reader.pump, source)
+    found.end()
+    image = plain_memory_legacy.read(data, setup.word, setup.guest)
+
+    assert summary(found)["frames"] == len(image.pages.keys() - image.gone)
+    assert found.damage is None
+    if looking:
+        assert found.looks.pages == found.passes.pages
+    cells = found.picture.cells()
+    assert sum(first + more for *_, first, more in cells) == found.passes.pages
 
 
 def test_passes_begin_where_frames_start_again(sample: Sampled) -> None:
@@ -165,7 +187,7 @@ def test_the_map_has_every_frame(sample: Sample) -> None:
         number * CELLS + place for number, row in drawn.rows.items() for place, cell in enumerate(row) if cell
     }
     assert len({pfn // drawn.frames // CELLS for pfn in here}) <= ROWS_MAX
-    assert all(len(line) <= 80 for line in text(found))
+    assert all(len(line) <= 80 for lines in text(found) for line in lines.splitlines())
 
 
 @pytest.mark.parametrize("name", ["hvm-64", "hvm-remus", "pv-list"])
