@@ -84,19 +84,18 @@ def _copy(contents: Contents, value: int, count: int, file: _File, at: int, room
 
 def _filled(room: bytearray, count: int) -> Iterator[tuple[int, int]]:
     """Pages that are not zero, as rows: first, and the one after the last."""
-    zero, starts = _ZEROS[:PAGE], room.startswith
-    if count == _PAGES and starts(_ZEROS):
-        return
-    first = -1
-    for page in range(count):
-        if starts(zero, page * PAGE):
-            if first >= 0:
-                yield first, page
-            first = -1
-        elif first < 0:
-            first = page
-    if first >= 0:
-        yield first, count
+    zero, start = _ZEROS[:PAGE], 0
+    # Most pages show by their first byte that they are not.
+    firsts = room[: count * PAGE : PAGE]
+    page = firsts.find(0)
+    while page >= 0:
+        if room.startswith(zero, page * PAGE):
+            if start < page:
+                yield start, page
+            start = page + 1
+        page = firsts.find(0, page + 1)
+    if start < count:
+        yield start, count
 
 
 class _File:
