@@ -6,7 +6,6 @@ A compressed page says what becomes of the page that its frame has, so pages are
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from struct import unpack_from
 
 from .. import tables
@@ -36,7 +35,9 @@ _CODED_MAX = PAGE + PAGE // WORD
 class Pages(pages.Pages):
     """Follows batches, and what says which frames are gone at the end."""
 
-    _queue: deque[int] | None = None
+    # Entries whose pages have not come, from the one that is next.
+    _queue: array[int] = array("Q")
+    _next = 0
     _raw = b""
     _gone: array[int] = array("Q")
     _freed = _gone
@@ -78,8 +79,8 @@ class Pages(pages.Pages):
             # Pinned, but no page table: a page like others.
             entries = [entry & _PFN if entry >> _TYPE == _TAB else entry for entry in entries]
         if self._facts.compressed:
-            if self._queue is None:
-                self._queue = deque()
+            if self._next or not self._queue:
+                self._queue, self._next = self._queue[self._next :], 0
             self._queue.extend(entries)
             self.collector.came(entries, place)
             self.frames.entries += len(entries)
@@ -131,36 +132,34 @@ class Pages(pages.Pages):
     def _bare(self) -> None:
         """Entries without a page that are next."""
         queue = self._queue
-        while queue and not PAGED[queue[0] >> _TYPE]:
-            entry = queue.popleft()
+        while self._next < len(queue) and not PAGED[(entry := queue[self._next]) >> _TYPE]:
             self.bare(entry >> _TYPE, entry & _PFN)
+            self._next += 1
 
     def _decode(self) -> None:
         """Take the pages that are whole.  Raises ValueError."""
         raw, at, queue = self._raw, 0, self._queue
-        while queue:
-            self._bare()
-            if not queue:
-                break
-            kind, pfn = queue[0] >> _TYPE, queue[0] & _PFN
+        while self._next < len(queue):
+            kind, pfn = queue[self._next] >> _TYPE, queue[self._next] & _PFN
             value = self.frames.value(pfn)
             end, page = decoded(raw, at, self.contents.page(value) if value & HERE else ZERO)
             if not end:
                 break
             at = end
-            queue.popleft()
+            self._next += 1
             self.page_data([(pfn, kind)], page)
-        self._bare()
+            self._bare()
         self._raw = raw[at:]
-        if len(self._raw) > _CODED_MAX and not queue:
+        if len(self._raw) > _CODED_MAX and self._next == len(queue):
             raise ValueError("compressed data after the last page")
 
     def _body_ends(self, record: Record) -> None:
-        if self._queue and not self._lost:
-            self._wrong(record, f"{len(self._queue):,} entries before it whose pages have not come")
+        left = len(self._queue) - self._next
+        if left and not self._lost:
+            self._wrong(record, f"{left:,} entries before it whose pages have not come")
         elif self._raw and not self._lost:
             self._wrong(record, f"{len(self._raw):,} bytes before it that belong to no page")
-        self._queue, self._raw, self._lost = None, b"", False
+        self._queue, self._next, self._raw, self._lost = array("Q"), 0, b"", False
 
     def _wrong(self, record: Record, what: str) -> None:
         self.collector.lose(MalformedError(record.offset, f"{record.name} has {what}; pages are left out"))

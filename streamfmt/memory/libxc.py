@@ -54,7 +54,10 @@ class Pages(pages.Pages):
             # The record's length shows whether pages follow such entries.
             followed = body.left == (pages + walk.unknown) * PAGE
             pages += walk.unknown * followed
-            found = array("Q", [self._guessed(entry, followed) for entry in found])
+            for number, entry in enumerate(found):
+                if entry >> tables.ENTRY_TYPE_SHIFT not in tables.PAGE_TYPES:
+                    kind = tables.PAGE_TYPE_PLAIN if followed else NONE
+                    found[number] = entry & tables.ENTRY_PFN_MASK | kind << tables.ENTRY_TYPE_SHIFT
             self._wrong(record, f"{walk.unknown:,} page entries of types that are reserved", "they are taken as others")
         if body.left != pages * PAGE:
             return self._wrong(record, f"{body.left:,} bytes of contents for {pages:,} pages")
@@ -63,14 +66,6 @@ class Pages(pages.Pages):
         else:
             self.hold(found, body.at)
         return None
-
-    @staticmethod
-    def _guessed(entry: int, followed: bool) -> int:
-        """An entry, or if its type is reserved one of an ordinary page or of none."""
-        if entry >> tables.ENTRY_TYPE_SHIFT in tables.PAGE_TYPES:
-            return entry
-        kind = tables.PAGE_TYPE_PLAIN if followed else NONE
-        return entry & tables.ENTRY_PFN_MASK | kind << tables.ENTRY_TYPE_SHIFT
 
     def _wrong(self, record: Record, what: str, so: str = "its pages are left out") -> None:
         self.collector.lose(MalformedError(record.offset, f"{record.name} has {what}; {so}"))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _TYPE, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _NAMES = {name: kind for kind, name in tables.PAGE_TYPES.items()}
 _BROKEN, _ALLOCATED = _NAMES["BROKEN"], _NAMES["XALLOC"]
+# Entries of a record that are looked at together.
+_TOGETHER = 4096
 # Whether a page follows an entry, by its type.
 PAGED = tuple(kind in tables.PAGE_TYPES_DATA for kind in range(TYPE + 1))
 
@@ -72,8 +74,12 @@ class Pages:
         entries, place, step = held
         if end is not None:
             entries = _as_far(entries, max(end - place, 0) // step)
-        if not entries:
-            return
+        for at in range(0, len(entries), _TOGETHER):
+            some = entries[at : at + _TOGETHER] if len(entries) > _TOGETHER else entries
+            place = self._take(some, place, step)
+
+    def _take(self, entries: Sequence[int], place: int, step: int) -> int:
+        """Take some entries.  Returns where the page after theirs lies."""
         self.collector.came(entries, place)
         frames, count, first = self.frames, len(entries), entries[0]
         frames.at = place
@@ -81,10 +87,12 @@ class Pages:
         row = entries[-1] - first == count - 1 and (count == 1 or tuple(entries) == tuple(range(first, first + count)))
         if row and not self.verifying and PAGED[first >> _TYPE]:
             frames.put_row(first & _PFN, count, place << PLACE | HERE | first >> _TYPE, step)
-        elif not (row and first >> _TYPE > _ALLOCATED):
-            self._each(entries, place, step)
+            return place + count * step
+        if row and first >> _TYPE > _ALLOCATED:
+            return place
+        return self._each(entries, place, step)
 
-    def _each(self, entries: Sequence[int], place: int, step: int) -> None:
+    def _each(self, entries: Sequence[int], place: int, step: int) -> int:
         put, verifying = self.frames.put, self.verifying
         for entry in entries:
             kind = entry >> _TYPE
@@ -96,6 +104,7 @@ class Pages:
             else:
                 put(entry & _PFN, place << PLACE | HERE | kind)
             place += step
+        return place
 
     def bare(self, kind: int, pfn: int) -> None:
         """An entry without a page."""
@@ -118,7 +127,7 @@ class Pages:
         while at < len(entries):
             stop = at
             rows: list[tuple[int, int]] = []
-            while stop < len(entries) and len(rows) < most:
+            while stop < min(len(entries), at + _TOGETHER) and len(rows) < most:
                 if PAGED[kind := entries[stop] >> _TYPE]:
                     rows.append((entries[stop] & _PFN, kind))
                 elif rows:
