@@ -1,4 +1,4 @@
-"""Print numbers about a stream: what its bytes are, how memory was sent, what is in it.
+"""Print numbers about a stream: its bytes, how memory was sent, what is in it.
 
 All page contents are read for that, unless --quick is given.
 """

@@ -140,7 +140,14 @@ class FileSource(Source):
 
     def reread(self) -> Reread | None:
         fd, start = self._fd, self.start
-        return lambda room, at: os.preadv(fd, [room], start + at)
+
+        def read(room: memoryview, at: int) -> int:
+            if self._random:  # what is read now may lie in a row
+                self._random = False
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_NORMAL)
+            return os.preadv(fd, [room], start + at)
+
+        return read
 
     def close(self) -> None:
         """Leave a shared descriptor as it was, or with `exact` after the last byte that was used."""

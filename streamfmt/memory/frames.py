@@ -29,9 +29,9 @@ _SHIFT = 9
 # and has no place is zero.
 TYPE, HERE, SPOOLED, BROKEN, PLACE = 0x0F, 0x10, 0x20, 0x40, 8
 _NEXT = PAGE << PLACE
-# Leaves that are made whatever comes, which are 4 MiB; and entries of a stream for each more, so that the index has at
-# most eight bytes for each entry beside these.
-_LEAVES = 1024
+# Leaves that are made whatever comes, which are 4 MiB; and entries of a stream for each more.  Where half of the frames
+# are there, the index has 16 bytes for each, and never more.
+_LEAVES, _ENTRIES = 1024, LEAF // 2
 
 
 class Frames:
@@ -97,7 +97,7 @@ class Frames:
         return found
 
     def _leaf(self, key: int) -> array[int]:
-        most = _LEAVES + self.entries // LEAF
+        most = _LEAVES + self.entries // _ENTRIES
         if len(self.leaves) >= most:
             what = f"areas of 2 MiB of guest, named by {self.entries:,} page entries"
             raise LimitError(self.at, what, most + 1, most)

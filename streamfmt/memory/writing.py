@@ -15,10 +15,14 @@ from .shapes import shape
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from ..io.outputs import Output
     from .contents import Contents
     from .frames import Frames
+
+    # Value of the first page, and how many follow one another.
+    Part: TypeAlias = tuple[int, int]
 
 # Bytes of memory that are looked at together: they stay in the processor's caches until they are written.
 _PIECE = 256 << 10
@@ -48,38 +52,57 @@ def write(
     done = Written(size)
     file.begin(head)
     room = bytearray(_PIECE)
-    ranges = frames.ranges()
-    at = left = 0
-    for _, count, value in frames.extents():
-        if not left:
-            _, left = next(ranges)
-            at, before = next(places)
-            file.put(at - len(before), before)
-        if value >> PLACE:
-            _copy(contents, value, count, file, at, room, done)
-        else:
-            done.zero += count
-        done.pages += count
-        at += count * PAGE
-        left -= count
+    view = memoryview(room)
+    for at, parts in _pieces(frames, places, file, done):
+        filled = 0
+        for value, count in parts:
+            contents.read(view[filled * PAGE : (filled + count) * PAGE], value)
+            filled += count
+        done.zero += filled
+        for start, stop in _filled(room, filled):
+            file.put(at + start * PAGE, view[start * PAGE : stop * PAGE])
+            done.zero -= stop - start
         if progress is not None:
             progress(done.pages * PAGE)
     file.end(size)
     return done
 
 
-def _copy(contents: Contents, value: int, count: int, file: _File, at: int, room: bytearray, done: Written) -> None:
-    view = memoryview(room)
-    while count:
-        some = min(count, _PAGES)
-        contents.read(view[: some * PAGE], value)
-        for start, stop in _filled(room, some):
-            file.put(at + start * PAGE, view[start * PAGE : stop * PAGE])
-            done.zero -= stop - start
-        done.zero += some
-        at += some * PAGE
-        value += some * PAGE << PLACE
-        count -= some
+def _pieces(
+    frames: Frames, places: Iterator[tuple[int, bytes]], file: _File, done: Written
+) -> Iterator[tuple[int, list[Part]]]:
+    """Memory in pieces that go to one place: where, and their parts.  Frames without contents are in none."""
+    ranges = frames.ranges()
+    start = at = left = held = 0
+    parts: list[Part] = []
+    for _, length, first in frames.extents():
+        count, value = length, first
+        if parts and (not left or not value >> PLACE):
+            yield start, parts
+            parts, held = [], 0
+        if not left:
+            _, left = next(ranges)
+            at, before = next(places)
+            file.put(at - len(before), before)
+        left -= count
+        done.pages += count
+        if not value >> PLACE:
+            done.zero += count
+            at += count * PAGE
+            continue
+        while count:
+            some = min(count, _PAGES - held)
+            start = start if parts else at
+            parts.append((value, some))
+            held += some
+            at += some * PAGE
+            value += some * PAGE << PLACE
+            count -= some
+            if held == _PAGES:
+                yield start, parts
+                parts, held = [], 0
+    if parts:
+        yield start, parts
 
 
 def _filled(room: bytearray, count: int) -> Iterator[tuple[int, int]]:
@@ -103,7 +126,7 @@ class _File:
 
     def __init__(self, out: Output) -> None:
         self._out = out
-        self._hollow = out.atomic and stat.S_ISREG(os.fstat(out.fd).st_mode)
+        self.hollow = out.atomic and stat.S_ISREG(os.fstat(out.fd).st_mode)
         self._at = 0
 
     def begin(self, pieces: Iterator[bytes]) -> None:
@@ -121,7 +144,7 @@ class _File:
         if not data:
             return
         try:
-            if self._hollow:
+            if self.hollow:
                 done = 0
                 while done < len(data):
                     done += os.pwrite(self._out.fd, data[done:] if done else data, at + done)
@@ -136,7 +159,7 @@ class _File:
     def end(self, size: int) -> None:
         """The file has so many bytes.  Raises UnwritableError."""
         try:
-            if self._hollow:
+            if self.hollow:
                 os.ftruncate(self._out.fd, size)
             else:
                 self._zeros(size)

@@ -234,7 +234,7 @@ def test_frames_here_and_there_are_refused() -> None:
         assert all(pfn in memory for pfn, _ in few)
     with pytest.raises(LimitError, match="areas of 2 MiB") as refused:
         streamfmt.open_memory(bare(many))
-    assert refused.value.limit == 1024 + 1024 // 512
+    assert refused.value.limit == 1024 + 1028 // 256
 
 
 def test_what_is_no_memory(sample: Sampled) -> None:
