@@ -8,12 +8,11 @@ import sys
 from ..errors import RefusedError, StreamError, UnwritableError
 from ..io.outputs import FileOutput, output
 from ..io.sources import drive, reason
-from ..memory import saved
+from ..memory import ELF, saved
 from ..memory.collector import Collector
 from ..memory.contents import Contents
 from ..memory.frames import Frames
 from ..memory.registers import Vcpus, notes
-from ..memory.shapes import ELF
 from ..memory.writing import Written, write
 from ..reader.reader import Reader
 from . import inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..reader.items import Stops
+from ..reader.stops import Stops
 from .contents import Contents
 from .frames import Frames
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ..errors import LimitError
+from . import ELF, LIME, RAW
 from .frames import PAGE
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     # what stands just before that; and the size of the file.
     Shape: TypeAlias = tuple[Iterator[bytes], Iterator[tuple[int, bytes]], int]
 
-RAW, ELF, LIME = "raw", "elf", "lime"
 # A raw file is as long as the highest frame: one that is longer than so many frames, and so many times those there are,
 # is no memory of a guest, but a claim.  A guest's largest hole is that below 4 GiB.
 _RAW_FRAMES, _RAW_TIMES = 4 << 20, 16
@@ -99,4 +99,3 @@ def _elf(ranges: Ranges, notes: bytes) -> Shape:
 
 
 _SHAPES = {RAW: _raw, ELF: _elf, LIME: _lime}
-KINDS = tuple(_SHAPES)

@@ -21,11 +21,11 @@ from ..errors import LimitError
 from ..io.memory import MemorySource
 from ..io.outputs import FileOutput, Output
 from ..io.sources import drive
+from ..memory import KINDS
 from ..memory.collector import Collector
 from ..memory.contents import Contents
 from ..memory.frames import HERE, Frames
 from ..memory.registers import Vcpus, notes
-from ..memory.shapes import KINDS
 from ..memory.writing import write
 from ..strategies import Sample, streams
 from .support import plain_legacy, plain_memory_v3
