@@ -156,13 +156,24 @@ def _misuse(args: argparse.Namespace) -> str:
 def _memory_misuse(args: argparse.Namespace) -> str:
     if args.part or args.how != USUAL:
         return "--memory takes no PART, and no --raw, --text or --json"
-    if args.index and args.file == "-":
+    if args.index and (args.file == "-" or _within(args.file)):
         return "--index needs a file, beside which it lies"
     if args.output == "-" and sys.stdout.isatty():
         return "standard output is a terminal; give -o a file, or a pipe"
     if args.output != "-" and args.file != "-" and _same(args.file, args.output):
         return "-o is the input itself; give it another name"
     return ""
+
+
+def _within(name: str) -> bool:
+    """Whether that is a member of a backup."""
+    try:
+        os.stat(name)
+    except NotADirectoryError:
+        return True
+    except OSError:
+        pass  # reading says what is wrong
+    return False
 
 
 def _readable(wanted: Wanted) -> bool:
