@@ -28,6 +28,7 @@ VERBS = {
     "fuzz": "test your own reader on generated streams",
     "extract": "take a part out of a file: configuration, inner stream, a state",
     "edit": "change the configuration, a flag or a field of a file",
+    "salvage": "take all that is whole out of a damaged file",
     "explain": "explain a rule, a record or a line of a log, and what readers do",
 }
 UNREADABLE = 3
