@@ -210,7 +210,7 @@ class Salvage(Salvaged):
             suspect = None
         at, number = found or (self.size, 0)
         cut = item.offset if suspect is None else suspect.offset
-        words = f"no record begins at {item.offset}"
+        words = f"no record begins at {item.offset:,}"
         gap = Gap(cut, at if found else None, words, suspect.name if suspect is not None else "")
         self.gaps.append(gap)
         if suspect is None or suspect.empty:

@@ -51,27 +51,27 @@ class Frames:
 
     def ranges(self, state: int) -> Iterator[tuple[int, int]]:
         """Runs (first, last) of frames in that state up to the highest; 0 is those never seen."""
-        first = -1
-        wanted, empty = bytes([state]), bytes(_BLOCK)
-        end = self.highest + 1
-        at = 0
-        while at < end:
-            number = at // _BLOCK
-            if number not in self._blocks and state and first < 0:
-                at = min((later * _BLOCK for later in self._blocks if later > number), default=end)
-                continue
-            block = self._blocks.get(number, empty)
-            inside, stop = at % _BLOCK, min(_BLOCK, end - number * _BLOCK)
-            if first < 0:
-                place = block.find(wanted, inside, stop)
-                if place >= 0:
-                    first = number * _BLOCK + place
-                at = number * _BLOCK + (stop if place < 0 else place)
-                continue
-            rest = block[inside:stop].lstrip(wanted)
-            at = number * _BLOCK + stop - len(rest)
-            if rest:
+        first, at = -1, 0
+        wanted = bytes([state])
+        for number in sorted(self._blocks):
+            base = number * _BLOCK
+            if base > at and state and first >= 0:
                 yield first, at - 1
                 first = -1
+            elif base > at and not state and first < 0:
+                first = at
+            at, stop = base, min(base + _BLOCK, self.highest + 1)
+            block = self._blocks[number][: stop - base]
+            while at < stop:
+                if first < 0:
+                    place = block.find(wanted, at - base)
+                    at = stop if place < 0 else base + place
+                    first = at if place >= 0 else -1
+                else:
+                    rest = block[at - base :].lstrip(wanted)
+                    at = stop - len(rest)
+                    if rest:
+                        yield first, at - 1
+                        first = -1
         if first >= 0:
-            yield first, end - 1
+            yield first, at - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from struct import pack
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from .. import tables
 from ..cli.main import main
+from ..convert.salvage_frames import DOUBTFUL, OLDER, WHOLE, Frames
 from ..convert.salvage_state import UnsalvageableError
 from ..strategies import streams
 from ..writer import Draft
@@ -225,6 +227,39 @@ def test_doubtful_records() -> None:
     assert outcome.conforms
     assert [frame for frame in frames_of(out) if 0x114 <= frame < 0x118] == [0x114, 0x115, 0x116]
     assert list(found.frames.ranges(2)) == [(0x114, 0x117)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    notes=st.lists(
+        st.tuples(st.booleans(), st.lists(st.integers(0, 40) | st.integers(4000, 4200) | st.integers(20_000, 20_004)))
+    )
+)
+def test_frames(notes: list[tuple[bool, list[int]]]) -> None:
+    """What is known of each frame, in ranges: the same as frame by frame."""
+    frames = Frames()
+    known: dict[int, int] = {}
+    for whole, numbers in notes:
+        (frames.whole if whole else frames.doubtful)(numbers)
+        for number in numbers:
+            known[number] = WHOLE if whole else OLDER if known.get(number, 0) in (WHOLE, OLDER) else DOUBTFUL
+    for state in (0, WHOLE, DOUBTFUL, OLDER):
+        ranges = list(frames.ranges(state))
+        listed = [number for first, last in ranges for number in range(first, last + 1)]
+        assert listed == [number for number in range(max(known, default=-1) + 1) if known.get(number, 0) == state]
+        assert all(last + 1 < first for (_, last), (first, _) in pairwise(ranges))
+
+
+def test_frames_far_apart() -> None:
+    """Frames of a stream that lies cost no more than a limit allows, and no time by their numbers."""
+    frames = Frames()
+    frames.whole([0, 1 << 51])
+
+    assert list(frames.ranges(0)) == [(1, (1 << 51) - 1)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streamfmt.convert.salvage_frames._BLOCKS_MAX", 3)
+        frames.whole(range(1 << 20, 2 << 20, 1 << 16))
+    assert frames.untracked == 15
 
 
 # -- the command --------------------------------------------------------------------------------------------------
