@@ -171,6 +171,11 @@ class Salvage(Salvaged):
         found = self.trail.find(item.offset + 1, notes.places(item.place.layer), whole=True)
         if found is not None:
             return self._past(notes, start, item, item, found)
+        if item.pages and not notes.owed(item.place.layer):
+            # All has come that there is to come, so bytes may have got lost in this one, and its end is the image's.
+            self._past(notes, start, item, item, (self.size, 0))
+            self.gaps[-1].stop, self.gaps[-1].why = None, "the input ends inside this record"
+            return None
         self._forget(notes, item)
         self.keep(start, item.offset)
         what = self._part(notes, item, self.size) if item.pages else ""

@@ -110,6 +110,7 @@ def _about(salvage: Salvaged, at: int, place: Place, headed: bool) -> tuple[int,
     trail = salvage.trail
     headers = sum(tables.SIZES[f"{place.name}.{name}"] for name in place.layer.row.headers)
     kinds: set[str] = set()
+    checkpoint = False
     begin = at + headers * headed
     while (item := trail.item(begin, place)) is not None and trail.steps > 0:
         trail.steps -= 1
@@ -117,13 +118,14 @@ def _about(salvage: Salvaged, at: int, place: Place, headed: bool) -> tuple[int,
             break
         kinds.add(item.name)
         begin = item.end
+        checkpoint = item.type == place.closes
         if item.type in (place.end, place.closes):
             break
     guest = "pv" if any(name.startswith("X86_PV_") or name == "SHARED_INFO" for name in kinds) else "hvm"
     before = headers * (not headed)
     for row in _AROUND:
         outer = Layer(row.name)
-        if trail.leads(begin, [place, Place(outer)], 1, least=1):
+        if trail.closing(begin, Place(outer)) if checkpoint else trail.leads(begin, [place, Place(outer)], 1, least=1):
             before += sum(tables.SIZES[f"{outer.name}.{name}"] for name in row.headers) + outer.header_size
             return before, salvage.guest or guest, outer
     return before, salvage.guest or guest, None
