@@ -28,9 +28,11 @@ LEAP = PAGE_FIXED + tables.BATCH_MAX * (ENTRY + PAGE) + (64 << 10)
 _FEW, _TWO = 4, 2
 # Entries of a batch that are still taken for one.
 ENTRIES_MAX = 4 * tables.BATCH_MAX
-# Records that are looked at in all, and bytes that are searched at once.
-STEPS_MAX = 1 << 22
+# Steps in all, one for a record or a place that is looked at and more for batches; bytes that are searched at once.
+STEPS_MAX = 1 << 23
 _PIECE, _OVERLAP, _TAIL = 1 << 20, 64, 64
+# So many entries, as a power of 2, take as long to look at as a header.
+_EASE = 5
 # New types of records follow the known ones.
 _NEAR = 0x100
 # The longest context of Xen's that is walked, and the header of an entry of it.
@@ -221,6 +223,7 @@ class Trail:
             if item.body + PAGE_FIXED > self.size:
                 return False  # it was cut
             batch = Batch(self.span, item, self.size)
+            self.steps -= len(batch.entries) >> _EASE
             return not batch.sound or not batch.clean
         if item.type not in place.known or item.type in place.opens:
             return True

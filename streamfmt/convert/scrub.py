@@ -18,11 +18,11 @@ from ..reader.identify import following
 from ..reader.reader import Reader
 from .scrub_bodies import BODIES, page_stretches
 from .scrub_overlay import Overlay, Stretches, Units
-from .scrub_text import scrub
+from .scrub_text import head, scrub
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from ..io.spans import Span
@@ -111,7 +111,8 @@ class Blinds(Sink):
             for start, last in page_stretches(self._span, record, self._size, self._keep_tables):
                 self.group(_PAGES, [(start, last, None)])
         elif path == layer.row.configuration or not layer.row.form:
-            self._text(record.name, record.body + tables.SIZES[path] * layer.row.form, stop)
+            fixed = tables.SIZES[path] * layer.row.form
+            self._text(record.name, record.body + fixed, stop, scrub if layer.row.form else head)
         elif path in BODIES:
             self.group(record.name, BODIES[path](self._span, record, stop))
         elif record.type not in tables.RECORDS[layer.name]:
@@ -123,11 +124,11 @@ class Blinds(Sink):
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         self.group("padding", [(at, at + len(raw), b"\x01" * len(raw))])
 
-    def _text(self, what: str, start: int, stop: int) -> None:
+    def _text(self, what: str, start: int, stop: int, change: Callable[[bytes], bytes]) -> None:
         if stop - start > TEXT_MAX:
             self.group(what, [(start, stop, None)])
         elif start < stop:
-            self.group(what, [(start, stop, scrub(self._span.read(start, stop - start)))])
+            self.group(what, [(start, stop, change(self._span.read(start, stop - start)))])
 
     def pages(self, run: Run) -> None:
         each = run.pages // run.count * PAGE

@@ -29,15 +29,19 @@ _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d+)?|0x[0-9a-fA-F]{1,16}")
 _TIME = re.compile(r"\d{8}T\d\d:\d\d:\d\dZ")
 # Addresses and identifiers stay such: UUIDs and MAC addresses.
 _HEX = re.compile(r"[0-9a-fA-F]{2,12}(?:[:-][0-9a-fA-F]{2,12}){4,7}")
+# What stands for a key where none is: nothing is known of a value then.  And what of a longer key is looked at.
+_ANY, _KEY_MOST = "key", 64
 _LETTERS = re.compile(r"[A-Za-z\x80-\udfff]")
 _DIGITS = re.compile(r"[0-9]")
 _HEXES = re.compile(r"[0-9a-fA-F]")
 
 
-def blind(value: str, key: str = "") -> str:
-    """A value without what is private in it, as long as it is."""
+def blind(value: str, key: str = _ANY) -> str:
+    """A value without what is private in it, as long as it is; without a `key` whatever it is."""
     bare = value.strip()
-    if not _SECRET.search(key) and (_WORDS.fullmatch(bare) or _NUMBER.fullmatch(bare) or _TIME.fullmatch(bare)):
+    if not _SECRET.search(key[:_KEY_MOST]) and (
+        _WORDS.fullmatch(bare) or _NUMBER.fullmatch(bare) or _TIME.fullmatch(bare)
+    ):
         return value
     if _HEX.fullmatch(bare):
         return _HEXES.sub("0", value)
@@ -49,23 +53,43 @@ def scrub(text: bytes) -> bytes:
     whole, nul, rest = text.partition(b"\0")
     said = whole.decode("latin-1")
     found = "".join(_FORMS[configuration.form_of(whole)](said))
-    return found.encode("latin-1", "replace") + nul + bytes(len(rest))
+    return found.encode("latin-1") + nul + bytes(len(rest))
+
+
+def head(text: bytes) -> bytes:
+    """The head of a request, or other text before a stream: methods, versions and names of fields stay."""
+    said = text.decode("latin-1")
+    return "".join(_pieces(said, _LINE, lambda found: found[0])).encode("latin-1")
 
 
 def _pieces(text: str, pattern: re.Pattern[str], change: Callable[[re.Match[str]], str]) -> Iterator[str]:
-    """The text with what the pattern finds changed, and what is between left."""
+    """The text with what the pattern finds changed, and nothing of what is between."""
     at = 0
     for found in pattern.finditer(text):
-        yield text[at : found.start()]
+        yield blind(text[at : found.start()])
         yield change(found)
         at = found.end()
-    yield text[at:]
+    yield blind(text[at:])
 
 
 # -- the forms ------------------------------------------------------------------------------------------------------
 
-_STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|(?<=[:\[,\s])(-?\d+)(?=[\s,\]}])', re.DOTALL)
+# No pattern may look at a character again and again: strings that do not end, end with the text.
+_LINE = re.compile(r"^(?:[A-Z]{3,7}+(?= )|[A-Za-z-]{2,40}+:)|HTTP/\d\.\d", re.MULTILINE)
+_DOUBLE, _SINGLE = (rf"{quote}[^{quote}\\]*+(?:\\.[^{quote}\\]*+)*+(?:{quote}|\\?\Z)" for quote in "\"'")
+_STRING = re.compile(rf"({_DOUBLE})(\s*+:)?|([0-9eE.+-]++|true|false|null)(?![A-Za-z0-9])", re.DOTALL)
 _ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\.", re.DOTALL)
+
+
+def _quoted(whole: str, key: str) -> str:
+    """A string in its quotes; escapes stay escapes."""
+    value = whole[1:]
+    if "\\" not in value:
+        quote = whole[0] if value.endswith(whole[0]) else ""
+        return whole[0] + blind(value[: len(value) - len(quote)], key) + quote
+    return whole[0] + "".join(
+        _pieces(value, _ESCAPE, lambda found: r"\u0078" if len(found[0]) > len(r"\n") else found[0])
+    )
 
 
 def _json(text: str) -> Iterator[str]:
@@ -73,32 +97,18 @@ def _json(text: str) -> Iterator[str]:
 
     def change(found: re.Match[str]) -> str:
         nonlocal key
-        if found[3]:
-            return _DIGITS.sub("0", found[3]) if _SECRET.search(key) else found[3]
-        if found[2]:
+        if found[3] is not None:
+            return blind(found[3], key)
+        if found[2] is not None:
             key = found[1]
             return found[0]
-        return '"' + "".join(_escaped(found[1], key)) + '"'
+        return _quoted(found[1], key)
 
     return _pieces(text, _STRING, change)
 
 
-def _escaped(value: str, key: str) -> Iterator[str]:
-    """A string's characters; escapes stay escapes."""
-    if "\\" not in value:
-        yield blind(value, key)
-        return
-    at = 0
-    for found in _ESCAPE.finditer(value):
-        yield blind(value[at : found.start()], "key")
-        yield r"\u0078" if len(found[0]) > 2 else found[0]
-        at = found.end()
-    yield blind(value[at:], "key")
-
-
 _TOKEN = re.compile(
-    r"""\#[^\n]* | "([^"\\\n]*(?:\\.[^"\\\n]*)*)" | '([^'\\\n]*(?:\\.[^'\\\n]*)*)' | ([A-Za-z_]\w*)(?=\s*\+?=)""",
-    re.VERBOSE | re.DOTALL,
+    rf"({_DOUBLE}|{_SINGLE})|(?<!\w)([A-Za-z_]\w*+)(?=[ \t]{{0,99}}\+?=)|(?<!\w)(\d++)(?!\w)|(\#[^\n]*+)", re.DOTALL
 )
 
 
@@ -107,63 +117,52 @@ def _xl(text: str) -> Iterator[str]:
 
     def change(found: re.Match[str]) -> str:
         nonlocal key
-        if found[3]:
-            key = found[3]
+        if found[2] is not None:
+            key = found[2]
             return key
-        whole = found[0]
-        if whole[0] == "#":
-            return "#" + blind(whole[1:], "key")
-        return whole[0] + "".join(_escaped(whole[1:-1], key)) + whole[0]
+        if found[4] is not None:
+            return blind(found[4])
+        return _quoted(found[1], key) if found[1] is not None else blind(found[3], key)
 
     return _pieces(text, _TOKEN, change)
 
 
 _XML = re.compile(
-    r"""<!--(.*?)--> | (?<=>)([^<]+) | ([\w:.-]+)(\s*=\s*)(?:"([^"]*)"|'([^']*)') | <[/?!]?([\w:.-]+)""",
+    r"""(<!--.*?(?:-->|\Z)) | (?<=>)([^<]++) | (?<![\w:.-])([\w:.-]++)(\s*+=\s*+)("[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))
+    | <[/?!]?([\w:.-]++)""",
     re.VERBOSE | re.DOTALL,
 )
-_ENTITY = re.compile(r"&\#?\w+;")
+_ENTITY = re.compile(r"&\#?\w{1,32};|([^&]++)")
 
 
 def _xml(text: str) -> Iterator[str]:
     tag = ""
 
     def inner(value: str, key: str) -> str:
-        return "".join(_pieces_between(value, _ENTITY, key))
+        return "".join(
+            _pieces(value, _ENTITY, lambda found: blind(found[0], key) if found[1] is not None else found[0])
+        )
 
     def change(found: re.Match[str]) -> str:
         nonlocal tag
-        whole = found[0]
         if found[1] is not None:
-            return "<!--" + blind(found[1], "key") + "-->"
+            return blind(found[1])
         if found[2] is not None:
             return inner(found[2], tag)
         if found[3] is not None:
-            quote = whole[-1]
-            value = found[5] if found[5] is not None else found[6]
-            if found[3].startswith(("xmlns", "version", "encoding")):
-                return whole
-            return found[3] + found[4] + quote + inner(value, found[3]) + quote
-        tag = found[7]
-        return whole
+            fixed = found[3].startswith(("xmlns", "version", "encoding"))
+            quoted = found[5] if fixed else found[5][0] + inner(found[5][1:-1], found[3]) + found[5][-1:]
+            return found[3] + found[4] + (quoted if len(found[5]) > 1 else found[5])
+        tag = found[6]
+        return found[0]
 
     return _pieces(text, _XML, change)
 
 
-def _pieces_between(value: str, pattern: re.Pattern[str], key: str) -> Iterator[str]:
-    """What lies between the finds is blinded, and those stay."""
-    at = 0
-    for found in pattern.finditer(value):
-        yield blind(value[at : found.start()], key)
-        yield found[0]
-        at = found.end()
-    yield blind(value[at:], key)
-
-
 _KEY = re.compile(r"[A-Za-z][a-z_-]{0,30}")
 _ATOM = re.compile(
-    r"""(\(\s*)([^\s()"']+) | "([^"\\]*(?:\\.[^"\\]*)*)" | '([^'\\]*(?:\\.[^'\\]*)*)' | ([^\s()"']+)""",
-    re.VERBOSE | re.DOTALL,
+    rf"""(\()([^\s()"']++)|({_DOUBLE}|{_SINGLE})|([^\s()"']++)""",
+    re.DOTALL,
 )
 
 
@@ -175,9 +174,7 @@ def _sexpr(text: str) -> Iterator[str]:
         if found[2] is not None:
             key = found[2]
             return found[0] if _KEY.fullmatch(key) else found[1] + blind(key, "")
-        if found[5] is not None:
-            return blind(found[5], key)
-        return found[0][0] + "".join(_escaped(found[0][1:-1], key)) + found[0][0]
+        return _quoted(found[3], key) if found[3] is not None else blind(found[4], key)
 
     return _pieces(text, _ATOM, change)
 
