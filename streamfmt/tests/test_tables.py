@@ -9,10 +9,9 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -99,17 +98,17 @@ def reading_with(values: dict[str, Any]) -> Iterator[ModuleType]:
                 setattr(sys.modules[parent], child, module)
 
 
-def outcomes(values: dict[str, Any]) -> Iterator[Any]:
-    """What comes out of judging the probes with these tables, one by one; an exception's type where it fails."""
+def outcomes(values: dict[str, Any], order: Sequence[int]) -> Iterator[Any]:
+    """What comes out of judging the probes with these tables, in that order; an exception's type where it fails."""
     try:
         with reading_with(values) as report:
             stack = importlib.import_module("streamfmt.reader.reader")
             verifier_module = importlib.import_module("streamfmt.checks.verifier")
-            for data in probes():
+            for number in order:
                 try:
                     verifier = verifier_module.Verifier(deep=True)
                     reader = stack.Reader(verifier)
-                    reader.pump.feed(data)
+                    reader.pump.feed(probes()[number])
                     reader.pump.end()
                     yield report.Outcome(reader, verifier).as_dict()
                 except Exception as error:  # a reader built on a mutilated schema may fail in any way
@@ -129,8 +128,12 @@ def probes() -> list[bytes]:
 @pytest.fixture(scope="module")
 def baseline() -> tuple[dict[str, Any], str, list[Any]]:
     """Tables, documentation and outcomes by the schemas as they are, by which the probes are rendered too."""
-    probes()
-    return compiler.tables(), reference.text(), list(outcomes(compiler.tables()))
+    order = range(len(probes()))
+    return compiler.tables(), reference.text(), list(outcomes(compiler.tables(), order))
+
+
+# The probes that came out otherwise without a field, the latest first: the next field's may well be one of them.
+_NOTICED: list[int] = []
 
 
 def test_literals_are_current() -> None:
@@ -173,7 +176,11 @@ def test_every_field_matters(struct: Struct, number: int, baseline: tuple[dict[s
     usual, documented, expected = baseline
     assert values != usual
     assert redocumented != documented
-    assert any(new != old for new, old in zip_longest(outcomes(values), expected))
+    order = list(dict.fromkeys((*_NOTICED, *range(len(expected)))))
+    others = zip(order, outcomes(values, order), strict=False)
+    noticed = next((number for number, new in others if new != expected[number]), None)
+    assert noticed is not None
+    _NOTICED.insert(0, noticed)
 
 
 def test_big_endian_twin() -> None:
