@@ -85,7 +85,7 @@ class Salvage(Salvaged):
         identity = reader.identity
         if identity is not None and identity.key not in READ:
             self._refuse(start, identity)
-            notes.unread = identity.name
+            notes.what = identity.name
             notes.stop = StopError(BEGINNING, start)
         if notes.stop is None:
             notes.settle()
@@ -204,7 +204,8 @@ class Salvage(Salvaged):
             return resume(self, notes, start)
         places = notes.places(item.place.layer)
         batch = Batch(self.span, suspect, self.size) if suspect is not None and suspect.pages else None
-        if found is None and item.place.image and len(places) > 1 and self.trail.leads(item.offset, places, 1, least=1):
+        inside = found is None and item.place.image and len(places) > 1
+        if inside and self.trail.leads(item.offset, places, 1, zeros=False, least=1):
             # Only the image's end is missing.
             suspect, batch, found = None, None, (item.offset, 1)
         if found is None and batch is not None and batch.known and self.trail.leads(batch.end, places, 0):
@@ -267,12 +268,14 @@ class Salvage(Salvaged):
 
     def _forget(self, notes: Notes, item: Item) -> None:
         """That a record came, which is left out after all."""
-        if item is notes.previous or (notes.previous is not None and item.offset == notes.previous.offset):
-            seen = self.state.seen
-            seen[item.path] -= 1
-            if not seen[item.path]:
-                del seen[item.path]
-            self.state.records -= 1
+        for known in (notes.previous, notes.content):
+            if known is not None and known.offset == item.offset and known.taken:
+                known.taken = False
+                seen = self.state.seen
+                seen[known.path] -= 1
+                if not seen[known.path]:
+                    del seen[known.path]
+                self.state.records -= 1
 
     def _remember(self, item: Item) -> None:
         self.state.seen[item.path] = self.state.seen.get(item.path, 0) + 1

@@ -39,7 +39,7 @@ def resume(salvage: Salvaged, notes: Notes, start: int) -> tuple[int, bytes, str
     magic = _magic(span, stop.at + (notes.image is not None), records[0] if records else size)
     if magic is None and records is None:
         raise UnsalvageableError(
-            f"at {stop.at} it is {notes.unread or 'no header'}, and no record of a stream is found after that",
+            f"at {stop.at} it is {notes.what or 'no header'}, and no record of a stream is found after that",
             "look for another copy of the file",
         )
     at, name = magic or (records[0] if records else size, "")
@@ -136,7 +136,8 @@ def _holds(notes: Notes, at: int, begin: int, around: Layer | None) -> bool:
     if not notes.layers or begin != at:
         return False
     inner = around.name if around is not None else _IMAGES[0].name
-    return inner in notes.layers[-1].row.holds and notes.layers[-1].wraps
+    outer = notes.layers[-1]
+    return inner in outer.row.holds and outer.wraps and not outer.row.opens
 
 
 def _inner(notes: Notes) -> int:

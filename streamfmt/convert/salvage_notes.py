@@ -87,7 +87,7 @@ class Notes(Sink):
         self.stop: StopError | None = None
         self.headers: dict[str, tuple[int, bytes, Sequence[Any]]] = {}
         self.done: set[str] = set()
-        self.unread = ""
+        self.what = ""
         self.rest = -1
         self.opened = base > 0
         self.pending: Sequence[int] = ()
@@ -191,6 +191,7 @@ class Notes(Sink):
         seen = self.state.seen
         seen[item.path] = seen.get(item.path, 0) + 1
         self.state.records += 1
+        item.taken = True
         self.previous = self.content = item
 
     def _static(self, place: Place, kind: int, at: int) -> None:
@@ -253,6 +254,7 @@ class Notes(Sink):
         self.state.records += run.count
         last = at + run.size * (run.count - 1)
         self.previous = self.content = Item(place, tables.LIBXC_PAGE_DATA, last, run.size - HEADER)
+        self.previous.taken = True
 
     def settle(self) -> None:
         """What the last record said of frames is so."""
@@ -293,7 +295,7 @@ class Notes(Sink):
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if not read:
-            self.unread = identity.name
+            self.what = identity.name
             raise StopError(BEGINNING, at + self.delta)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:

@@ -54,12 +54,13 @@ def fits(path: str, length: int) -> bool:
 
 
 class Item:
-    """A record where it lies in the file, by its header."""
+    """A record where it lies in the file, by its header; `taken` once it has been counted as one that is whole."""
 
-    __slots__ = ("length", "offset", "path", "place", "size", "type")
+    __slots__ = ("length", "offset", "path", "place", "size", "taken", "type")
 
     def __init__(self, place: Place, kind: int, offset: int, length: int) -> None:
         self.place = place
+        self.taken = False
         self.type = kind
         self.offset = offset
         self.length = length
@@ -260,7 +261,7 @@ class Trail:
 
         With `zeros` the stream may be over where only those follow; if `whole` it has to come to its end.
         """
-        start, count, between, closed = at, 0, False, False
+        start, count, solid, between, closed = at, 0, 0, False, False
         while self.steps > 0:
             self.steps -= 1
             if at == self.size:
@@ -275,13 +276,15 @@ class Trail:
             if item.end > self.size:
                 return count >= least and item.pages and not whole
             count += 1
+            solid += item.length > 0
             at = item.end
             closed = False
             between = between and not place.image
             if item.type == place.end:
                 number += 1
                 if number == len(places):
-                    return count >= least and self.over(at, zeros)
+                    # Zeros are read as ends; they are none after what may be a record by chance.
+                    return count >= least and solid + 1 >= least and self.over(at, zeros and solid >= _TWO)
             elif item.type == place.closes:
                 closed = place is places[-1]
                 between = not place.image
@@ -323,7 +326,7 @@ class Trail:
             self.steps -= 1
             if self.steps <= 0:
                 return None
-            if self._suits(at, places[number]) and self.leads(at, places, number, whole=whole):
+            if self._suits(at, places[number]) and self.leads(at, places, number, zeros=not whole, whole=whole):
                 return at, number
         return None
 

@@ -190,6 +190,30 @@ def test_a_header_that_was_altered(at: int) -> None:
     assert found.made
 
 
+@pytest.mark.parametrize("stream", [HVM, LIBXL_HVM, XL_HVM], ids=["libxc", "libxl", "xl"])
+def test_zeros_to_the_end(stream: Draft) -> None:
+    """Where data was never written there is no end, and the batch before may lack some: it is left out."""
+    data = image(stream, *BATCHES)
+    at = data.index(BATCHES[-1]) + 9000
+    found, outcome, out = salvaged(data[:at] + bytes(len(data) - at))
+
+    assert not outcome.conforms
+    assert frames_of(out)[-4:] == list(range(0x138, 0x13C))
+    assert found.gaps[-1].stop is None
+    assert found.owed
+
+
+def test_cut_inside_zeros() -> None:
+    """Numbers in a batch's header look like a record, and zeros in its pages like ends; they are none."""
+    zeros = batch(*range(0x200, 0x204), content=bytes(_PAGE))
+    data = image(XL_HVM, *BATCHES[:2], zeros)
+    found, _, out = salvaged(data[: data.index(zeros) + 16 + 32 + _PAGE + 9])
+
+    assert frames_of(out)[-1] == 0x200
+    assert "CHECKPOINT" not in {item.name for item in items(out)}
+    assert len(found.gaps) == 1
+
+
 def test_several_gaps() -> None:
     """What lies between two gaps is taken where it is more than a batch could hold."""
     batches = [batch(*range(at, at + 600)) for at in range(0, 4800, 600)]
