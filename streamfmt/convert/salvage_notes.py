@@ -9,7 +9,7 @@ from __future__ import annotations
 from .. import tables
 from ..reader.events import HEADER, Sink
 from ..reader.identify import following
-from .salvage_search import Batch, Item, Place, fits, item_of
+from .salvage_search import ENTRIES_MAX, Batch, Item, Place, fits, item_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,7 +210,13 @@ class Notes(Sink):
         place, before = item.place, self.content
         batch = Batch(self.trail.span, item, self.trail.size)
         known = item.type in place.known
-        if batch.sound if item.pages else fits(item.path, item.length) if known else item.type & place.optional:
+        if (
+            (batch.sound or batch.count > ENTRIES_MAX)
+            if item.pages
+            else fits(item.path, item.length)
+            if known
+            else item.type & place.optional
+        ):
             self._take(item)
             self.pending = batch.entries if item.pages else ()
         elif place.image and batch.sound and batch.clean and batch.pages:

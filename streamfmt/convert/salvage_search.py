@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 LEAP = PAGE_FIXED + tables.BATCH_MAX * (ENTRY + PAGE) + (64 << 10)
 # And records of it at least; at the end of the file fewer are enough.
 _FEW, _TWO = 4, 2
-# Entries of a batch that are still taken for one.
-ENTRIES_MAX = 4 * tables.BATCH_MAX
+# Entries of a batch that are looked at; the longest record with contents of pages has a quarter of them.
+ENTRIES_MAX = 1 << 17
 # Steps in all, one for a record or a place that is looked at and more for batches; bytes that are searched at once.
 STEPS_MAX = 1 << 23
 _PIECE, _OVERLAP, _TAIL = 1 << 20, 64, 64

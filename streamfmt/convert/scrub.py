@@ -165,6 +165,7 @@ class Blinds(Sink):
             first, last = at + min(_HEAD, count), at + count
             begin: list[Row] = [] if following(head, count, zero)[0] else [(at, first, b"\1" * (first - at))]
             self.group("what follows the end", [*begin, (first, last, None)])
+            self.others.add(first, last)
 
 
 class Scrub:
@@ -210,6 +211,8 @@ class Scrub:
         """What is not read: how it begins is apart, since that says what it is."""
         for first, last in ((at, at + 16), (at + 16, at + 4096), (at + 4096, self.size)):
             blinds.group("what cannot be read", [(first, min(last, self.size), None)])
+            if first < self.size:
+                blinds.others.add(first, min(last, self.size))
 
     def _settle(self, groups: list[Group]) -> None:
         """Take all groups after which the same is found, and put back as little as possible of the others."""

@@ -15,6 +15,7 @@ from .. import tables
 from ..cli.main import main
 from ..convert.salvage_frames import DOUBTFUL, OLDER, WHOLE, Frames
 from ..convert.salvage_state import UnsalvageableError
+from ..corpus import entries
 from ..strategies import streams
 from ..writer import Draft
 from .support.good_streams import GOOD, HVM, LIBXL_HVM, LIBXL_REMUS, PV, REMUS_HVM, XL_HVM
@@ -106,6 +107,31 @@ def test_sound_streams(name: str) -> None:
     assert outcome.conforms
     assert not found.gaps
     assert found.made == found.left_out == []
+
+
+def test_what_keeps_rules() -> None:
+    """And each vector of the corpus that keeps a rule narrowly, but for those that a receiver could not use."""
+    count = 0
+    for entry in entries.entries():
+        if entry.kind != "accepted" or entry.recipe.stream.size > 64 << 10:
+            continue
+        data = entry.recipe.stream.render()
+        try:
+            found, outcome, out = salvaged(data, entry.recipe.form)
+        except UnsalvageableError:
+            continue
+        assert out == data or found.gaps or not outcome.conforms, entry.id
+        count += 1
+    assert count > 100
+
+
+def test_large_batches() -> None:
+    """Batches larger than any writer's are taken as they are."""
+    for count in (5000, (1 << 17) + 1):
+        bare = pack("<4I", 1, 8 + 8 * count, count, 0) + pack("<Q", 0xF << 60 | 7) * count
+        data = image(HVM, bare)
+
+        assert salvaged(data)[2] == data
 
 
 @settings(max_examples=15, deadline=None)

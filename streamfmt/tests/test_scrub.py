@@ -196,7 +196,9 @@ def test_overlay(rows: list[tuple[int, int, bool]], step: int) -> None:
         os.close(out)
 
 
-@pytest.mark.parametrize("clause", ["LIBXC-HVMPARAMS-INDEX", "LIBXC-PAGE-TYPE", "LIBXL-EMUXS-PAIRS"])
+@pytest.mark.parametrize(
+    "clause", ["LIBXC-HVMPARAMS-INDEX", "LIBXC-PAGE-TYPE", "LIBXL-EMUXS-PAIRS", "STREAM-FRAMING-LOST"]
+)
 def test_minimize(clause: str) -> None:
     """What is left of a stream breaks the same rules, and has far fewer records and bytes."""
     made = BROKEN[clause].recipe
