@@ -93,6 +93,7 @@ docs: $(VENV)/.docs
 generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.reference
+	$(BIN)/python -m streamfmt.render.payload_reference
 	$(BIN)/python -m streamfmt.render.compatibility
 	$(BIN)/python -m streamfmt.render.evidence
 	$(BIN)/python -m streamfmt.render.magic5
