@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from .. import tables
-from . import records
+from . import legacy_memory, records
 from .toolstack import pairs
 from .wrappers import XAPI_HEADER, XAPI_QEMU_MAX
 
@@ -58,6 +58,7 @@ def _toolstack(part: Part, record: Record) -> Program:
 def end_of_body(part: Part, record: Record) -> None:
     """All memory has come: HVM parameters, as far as receivers set them, begin the tail."""
     at = record.end
+    legacy_memory.body_ends(part, record.offset)
     part.order.body_ends(at)
     part.vcpus = 0
     if part.order.current > 1 and part.order.keeping:

@@ -178,9 +178,8 @@ class Locating(Stops):
         """The one that a target is.  Raises StreamError where the stream is to blame, and FieldError."""
         found = self.found[target]
         if len(found) > 1:
-            name = found[0].path.partition(".")[2]
-            one, two = (each.path if found[0].layer is not each.layer else f"{name}" for each in found)
-            which = f"{one} or {two}" if one != two else f"{name}[0] is the first"
+            one, two = (each.path for each in found)
+            which = f"{one} or {two}" if one != two else f"{one.partition('.')[2]}[0] is the first"
             raise FieldError(
                 target.text, f"there are several of {target.name}, at {found[0].body} and {found[1].body}; {which}"
             )

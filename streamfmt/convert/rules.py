@@ -142,6 +142,7 @@ RULES = {
     ),
     "REFUSE-NEW": Rule(REFUSED, "stream that is no legacy one", "current releases read it as it is"),
     "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
+    "REFUSE-LIBXL": Rule(REFUSED, "libxl stream in this container", "its readers take a bare image only: --to libxc"),
 }
 # Breaches that converting mends by itself.
 MENDED_ANYWAY = ("LEGACY-XSAVE-SIZE",)

@@ -109,7 +109,7 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, others by their path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = ("program", "checks", "converts", "magic", "version", "align", "optional", "length", "length_max")
+    plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return _named(layer, *plain, "form", "image", "text", "alias", "legacy", "end", "holds", *clauses) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),

@@ -27,6 +27,7 @@ ORDER = (
     ("reader",),
     ("io", "checks"),
     ("writer",),
+    ("memory",),
     ("recipes",),
     ("api",),
     ("aio",),
