@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..errors import FieldError
+from ..reader.events import Body
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
 from ..reader.stops import Stops
@@ -27,6 +28,8 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 PAGES = ("PAGE_DATA", "PAGE_BATCH")
 # A record of any type, by its number.
 ANY = "record"
+# The record that begins with the bytes of a guest's word.
+_SAYS_WIDTH = "libxc.X86_PV_INFO"
 # Layers by what their headers and records are called.
 NAMES: dict[str, list[str]] = {}
 for _layer, _row in ROWS.items():
@@ -149,7 +152,12 @@ class Locating(Stops):
                 self._take(target, Found(layer, record.path, record.body, record.length, record))
             elif target.name == ANY and target.number == number:
                 self.found[target].append(Found(layer, record.path, record.body, record.length, record))
-        return None
+        return self._width(record) if record.path == _SAYS_WIDTH else None
+
+    def _width(self, record: Record) -> Program:
+        """The width of the guest, by which pages that come later have their layout."""
+        if record.length and (yield from Body(self.window, record).need(1)):
+            record.layer.width = self.window.buf[self.window.lo]
 
     def pages(self, run: Run) -> None:
         self._records += run.count

@@ -25,6 +25,7 @@ from ..reader.registry import ROWS
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
 from . import legacy_records
+from .inside import about
 from .pages import Pages, number
 
 Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
@@ -113,12 +114,14 @@ def brief(
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     most = most or FEW
+    within = yield from about(body, layout)
     if record.path in _WALKS:
         words.append((yield from _WALKS[record.path](body, most)))
     elif (part := _listed(layout)) is not None:
         words.append((yield from _list(body, layout, part, fields, most)))
     elif layout.extent is not None and record.length > layout.extent:
         words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
+    words.append(within)
     configuration = parse(source, length) if source else None
     if configuration is not None and record.path not in _WALKS:
         words.append(configuration.words())

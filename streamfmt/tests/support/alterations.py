@@ -368,7 +368,7 @@ def in_process(work: Callable[[], Any]) -> Any:
 
 def constants(module: ModuleType) -> dict[str, Any]:
     """The reader's tables by name, without what else a module has that they are written in."""
-    return {name: it for name, it in vars(module).items() if name.isupper()}
+    return {name: it for name, it in vars(module).items() if name.isupper() and name != "TYPE_CHECKING"}
 
 
 def install(values: Mapping[Case, int | bytes]) -> dict[str, Any]:
