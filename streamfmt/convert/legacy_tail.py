@@ -49,10 +49,13 @@ def toolstack(part: Part, record: Record) -> Program | None:
 
 def _toolstack(part: Part, record: Record) -> Program:
     raw = yield from part.body(record).take(record.length)
-    part.xenstore = pairs(raw[_LENGTH:], part.facts.word) or b""
+    wrong: list[bytes] = []
+    part.xenstore = pairs(raw[_LENGTH:], part.facts.word, wrong) or b""
     if part.xenstore and (part.informed or not part.order.wrapped):
         part.conversion.unfit("LOSE-TOOLSTACK", record.offset)
         part.xenstore = b""
+    elif wrong:
+        part.conversion.unfit("LOSE-NAME", record.offset, count=len(wrong))
 
 
 def end_of_body(part: Part, record: Record) -> None:

@@ -19,7 +19,7 @@ from ..strategies.conforming import OLD, VERSIONS, made
 from .support import plain_drawn, plain_memory, plain_memory_legacy, plain_memory_v3, plain_wrappers
 from .support.converted import converted
 from .support.plain_guests import Setup, pieces, saved
-from .support.plain_legacy import batch, entry
+from .support.plain_legacy import Physmap, batch, entry
 from .support.plain_setups import named, setups
 from .support.vector import judge
 
@@ -252,6 +252,11 @@ def test_losses() -> None:
     assert [(line.rule, line.count) for line in _without(freed).unfit] == [("LOSE-UNMAPPED", 3)]
     assert _without(PLAIN).done
     assert _without(PV).done
+    named = saved(PLAIN._replace(regions=[Physmap(1, 2, 3, b"a\xff"), Physmap(4, 5, 6, b"b")]))
+    assert [line.rule for line in _without(PLAIN, named).unfit] == ["LOSE-NAME"]
+    _, left = converted(named, **_options(PLAIN, True))
+    assert judge([left]).conforms
+    assert b"physmap/4/name\0b\0" in left
     # QEMU's state of Xen 4.0 goes on to the end of the input, where other records of XAPI's are.
     endless, _ = converted(plain_wrappers.xapi_records(saved(Setup("4.0"))), guest="hvm", allow_loss=True)
     assert [line.rule for line in endless.unfit] == ["REFUSE-STATE"]
