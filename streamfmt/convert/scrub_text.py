@@ -75,9 +75,9 @@ def _pieces(text: str, pattern: re.Pattern[str], change: Callable[[re.Match[str]
 # -- the forms ------------------------------------------------------------------------------------------------------
 
 # No pattern may look at a character again and again: strings that do not end, end with the text.
-_LINE = re.compile(r"^(?:[A-Z]{3,7}+(?= )|[A-Za-z-]{2,40}+:)|HTTP/\d\.\d", re.MULTILINE)
-_DOUBLE, _SINGLE = (rf"{quote}[^{quote}\\]*+(?:\\.[^{quote}\\]*+)*+(?:{quote}|\\?\Z)" for quote in "\"'")
-_STRING = re.compile(rf"({_DOUBLE})(\s*+:)?|([0-9eE.+-]++|true|false|null)(?![A-Za-z0-9])", re.DOTALL)
+_LINE = re.compile(r"^(?:[A-Z]{3,7}(?= )|[A-Za-z-]{2,40}:)|HTTP/\d\.\d", re.MULTILINE)
+_DOUBLE, _SINGLE = (rf"{quote}[^{quote}\\]*(?:\\.[^{quote}\\]*)*(?:{quote}|\\?\Z)" for quote in "\"'")
+_STRING = re.compile(rf"({_DOUBLE})(\s*:)?|([0-9eE.+-]+|true|false|null)(?![A-Za-z0-9.+-])", re.DOTALL)
 _ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\.", re.DOTALL)
 
 
@@ -108,7 +108,7 @@ def _json(text: str) -> Iterator[str]:
 
 
 _TOKEN = re.compile(
-    rf"({_DOUBLE}|{_SINGLE})|(?<!\w)([A-Za-z_]\w*+)(?=[ \t]{{0,99}}\+?=)|(?<!\w)(\d++)(?!\w)|(\#[^\n]*+)", re.DOTALL
+    rf"({_DOUBLE}|{_SINGLE})|(?<!\w)([A-Za-z_]\w*)(?=[ \t]{{0,99}}\+?=)|(?<!\w)(\d+)(?!\w)|(\#[^\n]*)", re.DOTALL
 )
 
 
@@ -128,11 +128,11 @@ def _xl(text: str) -> Iterator[str]:
 
 
 _XML = re.compile(
-    r"""(<!--.*?(?:-->|\Z)) | (?<=>)([^<]++) | (?<![\w:.-])([\w:.-]++)(\s*+=\s*+)("[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))
-    | <[/?!]?([\w:.-]++)""",
+    r"""(<!--.*?(?:-->|\Z)) | (?<=>)([^<]+) | (?<![\w:.-])([\w:.-]+)(\s*=\s*)("[^"]*(?:"|\Z)|'[^']*(?:'|\Z))
+    | <[/?!]?([\w:.-]+)""",
     re.VERBOSE | re.DOTALL,
 )
-_ENTITY = re.compile(r"&\#?\w{1,32};|([^&]++)")
+_ENTITY = re.compile(r"&\#?\w{1,32};|([^&]+)")
 
 
 def _xml(text: str) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _xml(text: str) -> Iterator[str]:
 
 _KEY = re.compile(r"[A-Za-z][a-z_-]{0,30}")
 _ATOM = re.compile(
-    rf"""(\()([^\s()"']++)|({_DOUBLE}|{_SINGLE})|([^\s()"']++)""",
+    rf"""(\()([^\s()"']+)|({_DOUBLE}|{_SINGLE})|([^\s()"']+)""",
     re.DOTALL,
 )
 
