@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from struct import unpack_from
 
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..cli.main import main
+from ..codec.content import Buffer
 from ..errors import LimitError
 from ..io.memory import MemorySource
 from ..io.outputs import FileOutput, Output
@@ -108,6 +110,10 @@ def test_files_have_every_page(tmp_path_factory: pytest.TempPathFactory, kind: s
     assert pages_of(kind, path.read_bytes()) == pages
 
 
+def _kept(pieces: list[bytes], buffers: Sequence[Buffer]) -> None:
+    pieces += map(bytes, buffers)
+
+
 def test_zero_pages_are_holes(tmp_path: Path) -> None:
     """Pages of zeros that a stream has take no room, nor do those that it only allocates; a pipe gets them all."""
     frames, page = Frames(), bytes(range(256)) * 16
@@ -125,7 +131,7 @@ def test_zero_pages_are_holes(tmp_path: Path) -> None:
         assert (done.pages, done.zero, done.size) == (307, 305, found.st_size)
         assert found.st_blocks * 512 < 16 * PAGE
         piped: list[bytes] = []
-        write(kind, frames, contents, Output(lambda buffers, to=piped: to.extend(map(bytes, buffers))))  # type: ignore[misc]
+        write(kind, frames, contents, Output(partial(_kept, piped)))
         assert b"".join(piped) == (tmp_path / kind).read_bytes()
 
 

@@ -80,7 +80,7 @@ def held_against(before: list[Item], after: list[Item], lo: int, hi: int, checkp
 )
 def test_one_damage(sample: object, damage: tuple[str, float, int]) -> None:
     """Of a stream with one damaged stretch, wherever it is."""
-    data = sample.data  # type: ignore[attr-defined]
+    data = sample.data  # type: ignore[attr-defined] # it is a Sample
     kind, part, count = damage
     broken, lo, hi = damaged(data, kind, int(part * len(data)), count)
     assume(broken != data)
