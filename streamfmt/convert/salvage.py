@@ -1,7 +1,7 @@
 """From a damaged stream everything that is whole: a conforming stream where that is possible, and what is missing.
 
 The input is read as far as it goes; where framing is lost, the next record that others follow is searched for, and
-reading goes on there behind headers like those before.  What is to be written is a list of stretches of the input with
+reading goes on there after headers like those before.  What is to be written is a list of stretches of the input with
 bytes of ours between: no page passes through here.
 """
 
@@ -199,7 +199,7 @@ class Salvage(Salvaged):
     def _past(
         self, notes: Notes, start: int, suspect: Item | None, item: Item, found: tuple[int, int] | None = None
     ) -> tuple[int, bytes, str] | None:
-        """Framing was lost in `suspect`, or behind it where `item` should begin."""
+        """Framing was lost in `suspect`, or after it where `item` should begin."""
         if suspect is None and self._unlikely(notes, start):
             return resume(self, notes, start)
         places = notes.places(item.place.layer)
@@ -304,7 +304,7 @@ class Salvage(Salvaged):
         return frames_in(batch.entries)
 
     def _whole(self, item: Item, batch: Batch) -> None:
-        """A batch, behind a header that is made anew."""
+        """A batch, after a header that is made anew."""
         self.pieces.put(item.place.header.pack(tables.LIBXC_PAGE_DATA, batch.length))
         self.pieces.copy(item.body, batch.end)
         self.made.append(f"the header of a {item.name} record")
@@ -312,7 +312,7 @@ class Salvage(Salvaged):
         self._remember(item)
 
     def _part(self, notes: Notes, item: Item, stop: int, certain: bool = True) -> str:
-        """The first pages of a batch, as far as they are whole before `stop`, behind a new header and their entries."""
+        """The first pages of a batch, as far as they are whole before `stop`, after a new header and their entries."""
         notes.pending = ()
         batch = Batch(self.span, item, self.size)
         if not batch.known:
