@@ -8,7 +8,6 @@ is never changed, and nothing is written if no conforming stream is possible.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 
 from ..convert.salvage import Salvage
@@ -17,10 +16,10 @@ from ..convert.salvage_report import FORMAT, Report
 from ..convert.salvage_state import UnsalvageableError
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, write
-from ..io.sources import compressed, reason
+from ..io.sources import reason
 from ..io.spliced import Spliced
-from ..reader.identify import COMPRESSED_HEAD
 from . import inputs
+from .seekable import UsageError, opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,14 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_form(parser)
 
 
-class _UsageError(Exception):
-    """The command is used wrongly; the message says how."""
-
-
 def run(args: argparse.Namespace) -> int:
     try:
-        fd = _opened(args)
-    except _UsageError as error:
+        fd = opened(args.file, args.output, "searched", ", as far as it goes: {key} -dc FILE >COPY")
+    except UsageError as error:
         print(f"streamfmt salvage: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -85,32 +80,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         os.close(fd)
     return _tell(args, report)
-
-
-def _opened(args: argparse.Namespace) -> int:
-    """The input's descriptor.  Raises _UsageError, and OSError."""
-    if args.file == "-":
-        raise _UsageError("standard input cannot be searched; save it to a file first")
-    if args.output == "-":
-        raise _UsageError("OUTPUT takes the name of a file; standard output is none")
-    fd = os.open(args.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(fd)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(21, "it is a directory")
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
-            raise _UsageError(f"{inputs.shown(args.file)} is a pipe or the like; save it to a file first")
-        if key := compressed(os.pread(fd, COMPRESSED_HEAD, 0)):
-            raise _UsageError(
-                f"{inputs.shown(args.file)} is compressed with {key}; decompress it first, as far as it goes:"
-                f" {key} -dc FILE >COPY"
-            )
-        if inputs.same_file(fd, args.output):
-            raise _UsageError("OUTPUT is the input itself; give it another name")
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
 def _salvaged(args: argparse.Namespace, fd: int) -> Report:

@@ -8,7 +8,6 @@ places afterwards.  The input is never changed.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 
 from ..convert.scrub import Scrub, UnscrubbedError
@@ -16,10 +15,10 @@ from ..convert.scrub_minimal import minimal
 from ..convert.scrub_overlay import Overlay
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput
-from ..io.sources import compressed, reason
+from ..io.sources import reason
 from ..io.spans import FileSpan
-from ..reader.identify import COMPRESSED_HEAD
 from . import inputs
+from .seekable import UsageError, opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,14 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_form(parser)
 
 
-class _UsageError(Exception):
-    """The command is used wrongly; the message says how."""
-
-
 def run(args: argparse.Namespace) -> int:
     try:
-        fd = _opened(args)
-    except _UsageError as error:
+        fd = opened(args.file, args.output, "read twice")
+    except UsageError as error:
         print(f"streamfmt scrub: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -87,29 +82,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         os.close(fd)
     return _tell(args, scrub, size)
-
-
-def _opened(args: argparse.Namespace) -> int:
-    """The input's descriptor.  Raises _UsageError, and OSError."""
-    if args.file == "-":
-        raise _UsageError("standard input cannot be read twice; save it to a file first")
-    if args.output == "-":
-        raise _UsageError("OUTPUT takes the name of a file; standard output is none")
-    fd = os.open(args.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(fd)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(21, "it is a directory")
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
-            raise _UsageError(f"{inputs.shown(args.file)} is a pipe or the like; save it to a file first")
-        if key := compressed(os.pread(fd, COMPRESSED_HEAD, 0)):
-            raise _UsageError(f"{inputs.shown(args.file)} is compressed with {key}; decompress it first")
-        if inputs.same_file(fd, args.output):
-            raise _UsageError("OUTPUT is the input itself; give it another name")
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
 def _write(args: argparse.Namespace, scrub: Scrub) -> int:

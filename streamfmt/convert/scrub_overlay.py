@@ -7,10 +7,11 @@ from array import array
 from bisect import bisect_right
 from heapq import merge
 
-from ..errors import UnreadableError, UnwritableError
+from ..errors import UnwritableError
 from ..io.sources import reason
 from ..io.spans import Span
-from ..io.transfer import Mover, write
+from ..io.spliced import append, carried
+from ..io.transfer import Mover
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     # From where to where, and what is there then; None is zeros.
     Row = tuple[int, int, bytes | None]
-
-_BUFFER = 1 << 20
 
 
 class Stretches:
@@ -92,7 +91,7 @@ class Overlay(Span):
             if data is None:
                 self._hole(out, stop)
             else:
-                _append(out, memoryview(data))
+                append(out, memoryview(data))
             at = stop
             if progress is not None:
                 progress(at)
@@ -101,18 +100,7 @@ class Overlay(Span):
 
     def _copy(self, mover: Mover, out: int, start: int, stop: int) -> None:
         while start < stop:
-            start += mover.move(self._fd, out, stop - start, start) or self._carry(out, start, stop - start)
-
-    def _carry(self, out: int, at: int, count: int) -> int:
-        """Some bytes of the file, at least one, by way of memory."""
-        try:
-            data = os.pread(self._fd, min(count, _BUFFER), at)
-        except OSError as error:
-            raise UnreadableError(reason(error)) from error
-        if not data:
-            raise UnreadableError("it has become shorter")
-        _append(out, memoryview(data))
-        return len(data)
+            start += mover.move(self._fd, out, stop - start, start) or carried(self._fd, out, start, stop - start)
 
     def _hole(self, out: int, stop: int) -> None:
         """Zeros as far as there."""
@@ -122,8 +110,3 @@ class Overlay(Span):
                 os.ftruncate(out, stop)
         except OSError as error:
             raise UnwritableError(reason(error)) from error
-
-
-def _append(out: int, data: memoryview) -> None:
-    while data:
-        data = data[write(out, data) :]
