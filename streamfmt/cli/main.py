@@ -27,6 +27,7 @@ VERBS = {
     "corpus": "list, show, check, build or pack the corpus of streams",
     "fuzz": "test your own reader on generated streams",
     "extract": "take a part out of a file: configuration, inner stream, a state",
+    "diff": "compare two streams by what they mean: fields, features, memory",
     "stats": "print numbers about a stream and the memory in it, or draw them",
     "edit": "change the configuration, a flag or a field of a file",
     "salvage": "take all that is whole out of a damaged file",

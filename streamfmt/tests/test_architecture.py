@@ -34,6 +34,7 @@ ORDER = (
     ("strategies",),
     ("render",),
     ("convert",),
+    ("compare",),
     ("corpus",),
     ("conformance",),
     ("fuzz",),
