@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .api import Record, Stream, identify, open, open_memory, verify  # noqa: A004 - users write streamfmt.open
     from .checks.findings import Finding
     from .checks.outcome import Outcome
+    from .compare.comparison import Comparison
+    from .compare.found import Difference
+    from .compare.opened import diff
     from .errors import (
         DamagedError,
         LimitError,
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from .reader.page_data import PageBatch
 
 __all__ = [
+    "Comparison",
     "DamagedError",
+    "Difference",
     "Failure",
     "Finding",
     "Header",
@@ -48,12 +53,20 @@ __all__ = [
     "TruncatedError",
     "UnopenedError",
     "aio",
+    "diff",
     "identify",
     "open",
     "open_memory",
     "verify",
 ]
 
+# Modules of what is not in those where most names are.
+_PLACES = {
+    "Comparison": (".compare.comparison",),
+    "Difference": (".compare.found",),
+    "aio": (".aio",),
+    "diff": (".compare.opened",),
+}
 
 if not TYPE_CHECKING:  # type checkers would take any name for one that is there
 
@@ -63,7 +76,7 @@ if not TYPE_CHECKING:  # type checkers would take any name for one that is there
         from importlib import import_module
 
         found: object = None
-        for place in (".aio",) if name == "aio" else (".api", ".errors", ".checks.findings"):
+        for place in _PLACES.get(name, (".api", ".errors", ".checks.findings")):
             module = import_module(place, __name__)
             found = found or (module if name == "aio" else getattr(module, name, None))
         globals()[name] = found

@@ -50,6 +50,10 @@ COMMANDS = {
     # Its file is made in the first pair, which does not count.
     "memory-cp": """sh -c 'test -e "$0.raw" || "$@" -o "$0.raw" >&2; exec cp --sparse=always "$0.raw" "$0.out"'
         {path} streamfmt extract --memory raw {path}""",
+    # Their files are made in the first pair, too; cmp would stop where two differ, so it is given equal ones.
+    "diff": f"""sh -c 'test -e "$0.b" || {quote(sys.executable)} -m streamfmt.bench.altered "$0" "$0.b"
+        exec "$@" -q "$0" "$0.b"' {{path}} streamfmt diff""",
+    "cmp": """sh -c 'test -e "$0.c" || cp "$0" "$0.c"; exec cmp "$0" "$0.c"' {path}""",
     # Another value each time.
     "edit": """sh -c '"$@" --set X86_TSC_INFO.khz=$((2000000 + $$)) --in-place' sh streamfmt edit {path}""",
     "rewrap | cat": """sh -c '{ "$@" || kill $$; } | cat' sh
@@ -156,6 +160,7 @@ SAMPLES: dict[str, tuple[str, int | None]] = {
     "context": ("context", 128 * MIB),
     "built": ("xl", None),
     "guest": ("hvm", None),
+    "two": ("hvm", None),
     "old": ("legacy", None),
     "old-pv": ("legacy-pv", None),
     "small": ("small", 64 * KIB),
@@ -267,6 +272,18 @@ _ROWS = (
         (_memory(8 / MIB, 16.0),),
         0.5,
         memory=True,
+    ),
+    Row("diff", "HVM, 1 % of pages differ / cmp", "diff", "cmp", "two", (_ratio(2.2),), memory=True, status=1),
+    Row(
+        "diff-memory",
+        "HVM, 1 % of pages differ / bare interpreter",
+        "diff",
+        "python",
+        "two",
+        (_memory(16 / MIB, 16.0),),
+        0.5,
+        memory=True,
+        status=1,
     ),
     Row("small", "HVM guest / verify-stream-v2", "verify", "script", "small", (_ratio(0.75, any_size=True),), 4),
     Row("stand-in", "HVM guest, ours / verify-stream-v2", "stand-in", "script", "small", (_ratio(1.0),), 4),

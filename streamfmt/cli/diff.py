@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import sys
 
-from ..compare.comparison import ALL, FORMAT, KEPT, Comparison, compare
+from ..compare.comparison import ALL, FORMAT, KEPT, A, B, Comparison, compare
 from ..compare.side import Side
-from ..errors import LimitError, StreamError
+from ..errors import LimitError
 from ..io.sources import drive
 from ..memory.frames import PAGE
 from ..reader.failure import Failure
-from ..reader.registry import READ
+from ..reader.registry import READ, load
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..io.sources import Driven, Source
 
@@ -39,7 +39,15 @@ exit status: 0 they are alike, or the host has all that the guest needs;
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="the first; - is standard input")
-    parser.add_argument("b", metavar="B", help="the second; - is standard input")
+    parser.add_argument("b", metavar="B", nargs="?", help="the second; - is standard input")
+    parser.add_argument(
+        "--policy",
+        metavar="HOST",
+        help="name what a host lacks of the CPU policy in A: by its policy as JSON, xen-cpuid -p's output, or a stream",
+    )
+    parser.add_argument(
+        "--records", action="store_true", help="compare record by record as they come: their bytes, batches and order"
+    )
     parser.add_argument("--all", action="store_true", help="show all differences, not the first of each kind")
     parser.add_argument("--no-contents", action="store_true", help="of memory compare only which frames there are")
     parser.add_argument("-q", "--quiet", action="store_true", help="print one line only")
@@ -48,121 +56,140 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.a == args.b == "-":
-        print("streamfmt diff: error: only one of the two can be standard input", file=sys.stderr)
+    misuse = ""
+    if args.policy is not None:
+        others = args.b is not None or args.all or args.records or args.no_contents
+        misuse = "--policy takes one stream, and no option but --json, -q, --as and --guest" if others else ""
+    elif args.records and args.no_contents:
+        misuse = "--records compares all bytes, and --no-contents leaves some out"
+    elif args.b is None:
+        misuse = "two streams are wanted, A and B"
+    elif args.a == args.b == "-":
+        misuse = "only one of the two can be standard input"
+    if misuse:
+        print(f"streamfmt diff: error: {misuse}", file=sys.stderr)
         return 2
-    with inputs.Input(args.a) as a, inputs.Input(args.b) as b:
-        job = _Job(args)
-        try:
-            for given in (a, b):
-                if not job.read(given):
-                    return job.end()
-            job.compare()
-            return job.end()
-        finally:
-            job.close()
+    if args.policy is not None:
+        return int(load("cli.diff_policy:run")(args))  # it has a subject of its own
+    job = Job(args)
+    if args.records:
+        load("cli.diff_records:run")(job)  # it reads them by other means
+    else:
+        _by_meaning(job)
+    return job.end()
 
 
-class _Job:
-    """Two inputs on their way; `failures` are why one was not read to its end."""
+class Job:
+    """Two inputs on their way: what is `found`, and the `failures` by which one was not read to its end.
+
+    `descriptions` say what they are, by side; `sizes` how many bytes were read.
+    """
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self._args = args
-        self.sides: list[Side] = []
+        self.args = args
+        self.names = {A: args.a, B: args.b}
         self.failures: dict[str, Failure | str] = {}
+        self.descriptions: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
         self.status = 0
         self.found: Comparison | None = None
 
-    def close(self) -> None:
-        for side in self.sides:
-            side.close()
+    @property
+    def most(self) -> int:
+        """Differences of each kind that are kept."""
+        return ALL if self.args.all else KEPT
 
-    def read(self, given: inputs.Input) -> bool:
-        """Read one of them; whether there is something to compare."""
-        side = Side(self._args.form, self._args.guest)
-        self.sides.append(side)
-        name = "ab"[len(self.sides) - 1]
-
-        def by(pump: Driven, source: Source, progress: Callable[[int], None] | None) -> None:
-            side.reading(source)
-            try:
-                drive(pump, source, progress)
-            except LimitError as error:
-                side.failure = error
-
-        failure = inputs.attempt(side.reader, lambda: given.drive(side.reader.pump, given.source(side.reader), by))
-        side.end()
-        side.reader.close()
-        identity = side.reader.identity
-        if failure is not None:
-            self._fails(name, failure)
-            return not failure.foreign and bool(side.layers)
-        if identity is None or identity.key not in READ or not side.layers:
-            self._fails(name, str(side.failure or "there is no stream in it"))
-            return False
-        return True
-
-    def _fails(self, name: str, failure: Failure | str) -> None:
-        self.failures[name] = failure
+    def fails(self, side: str, failure: Failure | str) -> None:
+        """One of them has not been read to its end."""
+        self.failures[side] = failure
         self.status = max(self.status, failure.status if isinstance(failure, Failure) else 1)
-
-    def compare(self) -> None:
-        """Compare them, once both have been read."""
-        a, b = self.sides
-        args = self._args
-
-        def act() -> None:
-            frames = min(sum(count for _, count in side.frames.ranges()) for side in self.sides)
-            with inputs.Stoppable(), inputs.Progress(frames * PAGE) as progress:
-                try:
-                    self.found = compare(a, b, ALL if args.all else KEPT, not args.no_contents, progress)
-                except StreamError as error:
-                    self._fails("b", f"it has changed meanwhile: {error}")
-
-        failure = inputs.attempt(a.reader, act)
-        if failure is not None:
-            self._fails("b", failure)
-        if self.found is not None:
-            self.status = max(self.status, int(not self.found.alike))
 
     def end(self) -> int:
         """Print what came of it; the exit status."""
-        args = self._args
-        names = {"a": args.a, "b": args.b}
-        if args.json:
-            self._json(names)
+        if self.found is not None:
+            self.status = max(self.status, int(not self.found.alike))
+        troubles = (dict(self.found.troubles) if self.found is not None else {}) | self.failures
+        if self.args.json:
+            self._json(troubles)
         elif self.found is not None:
-            self._text(names)
-        for side, failure in self.failures.items():
-            inputs.complain(names[side], failure)
+            self._text(self.found)
+        for side in sorted(troubles):
+            if not self.args.json or side in self.failures:
+                inputs.complain(self.names[side], troubles[side])
         return self.status
 
-    def _text(self, names: dict[str, str]) -> None:
+    def _text(self, found: Comparison) -> None:
         from ..compare import text
 
-        assert self.found is not None, "they have been compared"
-        if self._args.quiet:
-            print(text.summary(self.found))
-        else:
-            for line in text.lines(self.found, {side: inputs.shown(names[side]) for side in names}, self._args.all):
-                print(line)
-        for side, trouble in self.found.troubles.items():
-            if side not in self.failures:
-                inputs.complain(names[side], trouble)
+        if self.args.quiet:
+            print(text.summary(found))
+            return
+        for line in text.lines(found, {side: inputs.shown(name) for side, name in self.names.items()}, self.args.all):
+            print(line)
 
-    def _json(self, names: dict[str, str]) -> None:
+    def _json(self, troubles: Mapping[str, Failure | str]) -> None:
         from json import dumps
 
         from ..reader.identification import named
 
         rows: dict[str, object] = {"format": FORMAT, "status": self.status}
-        for place, (side, name) in enumerate(names.items()):
-            read = self.sides[place] if place < len(self.sides) else None
-            failure = self.failures.get(side)
-            trouble = (self.found.troubles.get(side) if self.found is not None else None) or failure
+        for side, name in self.names.items():
             rows[side] = named(name) | {
-                "description": read.description if read is not None else "",
-                "bytes": read.size if read is not None else 0,
-                "stopped": str(trouble) if trouble is not None else None,
+                "description": self.descriptions.get(side, ""),
+                "bytes": self.sizes.get(side, 0),
+                "stopped": str(troubles[side]) if side in troubles else None,
             }
         print(dumps(rows | {"found": self.found.as_dict() if self.found is not None else None}))
+
+
+def _by_meaning(job: Job) -> None:
+    """Read both, and compare what a restore of either would have."""
+    sides: list[Side] = []
+    with inputs.Input(job.args.a) as a, inputs.Input(job.args.b) as b:
+        try:
+            for side, given in ((A, a), (B, b)):
+                sides.append(Side(job.args.form, job.args.guest))
+                if not _read(job, side, given, sides[-1]):
+                    return
+            _compare(job, *sides)
+        finally:
+            for read in sides:
+                read.close()
+
+
+def _read(job: Job, side: str, given: inputs.Input, into: Side) -> bool:
+    """Read one of them; whether there is something to compare."""
+
+    def by(pump: Driven, source: Source, progress: Callable[[int], None] | None) -> None:
+        into.reading(source)
+        try:
+            drive(pump, source, progress)
+        except LimitError as error:
+            into.failure = error
+
+    reader = into.reader
+    failure = inputs.attempt(reader, lambda: given.drive(reader.pump, given.source(reader), by))
+    into.end()
+    reader.close()
+    job.descriptions[side], job.sizes[side] = into.description, into.size
+    if failure is not None:
+        job.fails(side, failure)
+        return not failure.foreign and bool(into.layers)
+    identity = reader.identity
+    if identity is None or identity.key not in READ or not into.layers:
+        job.fails(side, str(into.failure or "there is no stream in it"))
+        return False
+    return True
+
+
+def _compare(job: Job, a: Side, b: Side) -> None:
+    """Compare them, once both have been read."""
+
+    def act() -> None:
+        frames = min(sum(count for _, count in side.frames.ranges()) for side in (a, b))
+        with inputs.Stoppable(), inputs.Progress(frames * PAGE) as progress:
+            job.found = compare(a, b, job.most, not job.args.no_contents, progress)
+
+    failure = inputs.attempt(a.reader, act)
+    if failure is not None:
+        job.fails(A, failure)

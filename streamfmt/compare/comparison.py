@@ -12,15 +12,16 @@ from .topics import can_carry, heading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .side import Side
 
 FORMAT = "streamfmt-diff-1"
-# Differences of each kind, and ranges of frames, that are kept; and how many if all are wanted, which is a bound on
-# what a hostile stream can have kept.
-KEPT, ALL = 1 << 10, 1 << 22
+# Differences of each kind, and ranges of frames, that are kept; how many if all are wanted; and kinds that are told
+# apart.  All of these are bounds on what a hostile stream can have kept.
+KEPT, ALL, SECTIONS_MAX = 1 << 8, 1 << 18, 64
+_OTHERS = "others"
 A, B = "a", "b"
 _MEMORY = "memory"
 
@@ -33,18 +34,21 @@ class Comparison:
     `troubles` says by side what is wrong with a stream.
     """
 
-    def __init__(self, a: Side, b: Side, most: int = KEPT) -> None:
-        self.descriptions = {A: a.description, B: b.description}
+    def __init__(self, descriptions: Mapping[str, str], most: int = KEPT) -> None:
+        self.descriptions = descriptions
         self.sections: dict[str, Section] = {}
         self.memory: Memories | None = None
         self.beside: dict[tuple[str, str], None] = {}
-        self.troubles = {name: str(side.trouble) for name, side in ((A, a), (B, b)) if side.trouble is not None}
+        self.troubles: dict[str, str] = {}
         self.notes: list[str] = []
         self._most = most
 
     def section(self, name: str) -> Section:
         """Differences that are about that."""
         found = self.sections.get(name)
+        if found is None and len(self.sections) >= SECTIONS_MAX:
+            name = _OTHERS
+            found = self.sections.get(name)
         if found is None:
             found = self.sections[name] = Section(name, self._most)
         return found
@@ -90,7 +94,8 @@ def compare(
     :param progress: is given the bytes of memory that have been compared.
     :raises StreamError: what there was cannot be read any more.
     """
-    found = Comparison(a, b, most)
+    found = Comparison({A: a.description, B: b.description}, most)
+    found.troubles = {name: "; ".join(map(str, side.troubles)) for name, side in ((A, a), (B, b)) if side.troubles}
     if a.kind and b.kind and a.kind != b.kind:
         found.section("guest").add(Difference("", "type", a.kind, b.kind))
         found.notes.append(

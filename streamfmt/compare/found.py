@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 # Bytes that are shown whole, and of more, from the first that differs.
 _BYTES_MAX, SHOWN = 32, 16
 # Characters that are kept of a text.
-_TEXT_MAX = 4096
+_TEXT_MAX = 1024
 _THERE = "there"
 
 
 class Difference(NamedTuple):
-    """One thing that differs: `item` is whose, such as "CPU[0]", and `field` its path there, "" if all of it is meant.
+    """One thing that differs: `item` is whose, such as "CPU[1]", and `field` its path there, "" if all of it is meant.
 
-    `a` and `b` are the values; `only_a` and `only_b` names of bits that are set in one only, and `numbers` what
-    several bits say together, by name, in either.
+    `a` and `b` are the values, None where there is none; `only_a` and `only_b` names of bits that are set in one only,
+    and `numbers` what several bits say together, by name, in either.  `section` is what they are about.
     """
 
     item: str
@@ -34,6 +34,7 @@ class Difference(NamedTuple):
     only_a: tuple[str, ...] = ()
     only_b: tuple[str, ...] = ()
     numbers: tuple[tuple[str, int, int], ...] = ()
+    section: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The difference as plain values, as in spec/json/diff.json."""
@@ -58,7 +59,7 @@ class Section:
     def add(self, difference: Difference) -> None:
         self.count += 1
         if len(self.kept) < self.most:
-            self.kept.append(difference)
+            self.kept.append(difference._replace(section=self.name))
 
     def absent(self, item: str, field: str, only_a: bool) -> None:
         """Something is in one of the two only."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # Bytes of a body that is looked into; of a longer one only bytes are compared.
 DECODE_MAX = 1 << 20
-# Entries of an HVM context that are told apart: eight times what 4,096 vcpus have.
-ENTRIES_MAX = 1 << 17
+# Entries of an HVM context that are told apart: those of 3,000 vcpus.
+ENTRIES_MAX = 1 << 15
 _ENTRY = Struct("<HHI")
 _PIECE = 64 << 10
 # What is said of a vcpu lies in this part of records, or is all of them.

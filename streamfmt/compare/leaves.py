@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Leaves: TypeAlias = dict[str, "Leaf"]
 
 # Leaves that are kept of one body; what comes after them is one leaf of bytes.
-LEAVES_MAX = 1 << 17
+LEAVES_MAX = 1 << 14
 # Names of fields that say nothing where they are zero.
 _NOTHING = ("reserved", "pad", "_pad", "unused", "other")
-_REST, _EXCESS = "rest", "excess"
+_REST, _EXCESS, _COUNT = "rest", "excess", "count"
 # How paths begin of payloads, and end of lists of MSRs.
 _PAYLOADS, _MSRS = ("hvm.", "pv."), ".msrs"
 
@@ -131,7 +131,13 @@ class _Walk:
             self._inside(inner, data, name)
         elif data:
             self._put(name, Leaf(data))
-        return at + size if count is None or size == count * part.unit else -1
+        return at + size if count is None or size == count * part.unit else self._short(name, count)
+
+    def _short(self, path: str, count: int | None) -> int:
+        """The body ends before as much of a part has come as there should be."""
+        if count is not None:
+            self._put(_joined(path, _COUNT), Leaf(count))
+        return -1
 
     def _inside(self, layout: Layout, raw: bytes, path: str) -> None:
         """What lies there for somebody else."""
@@ -153,7 +159,7 @@ class _Walk:
             if end <= at or end < at + part.unit:
                 if at < len(raw):
                     self._put(_joined(path, _REST), Leaf(raw[at:]))
-                return -1 if count is not None else len(raw)
+                return self._short(path, count)
             self._element(element, values, walk.found, path, place)
             at, place = end, place + 1
         return at

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Key: TypeAlias = tuple[str, Identity]
 
 # Things that are kept apart in a stream, and records that add to one of them.  Of others only a digest is kept.
-ITEMS_MAX, PARTS_MAX = 1 << 14, 1 << 10
+ITEMS_MAX, PARTS_MAX = 1 << 13, 1 << 10
 # Records of legacy streams that come for each vcpu that is online, in order.
 _IN_ORDER = (tables.LEGACY_VCPU, tables.LEGACY_VCPU_XSAVE)
 
@@ -50,12 +50,13 @@ class Part:
 class Side(Collector):
     """One stream.  `items` are the records that a restore of it would go by, each with its `parts`.
 
-    `trouble` is what is wrong with it, None if all of it is there; `others` a digest of the records for which there
-    were too many to be kept, "" if there were not.
+    `others` is a digest of the records for which there were too many to be kept, "" if there were not.  Without
+    `memory` pages go by.
     """
 
-    def __init__(self, form: str = "auto", guest: str | None = None) -> None:
+    def __init__(self, form: str = "auto", guest: str | None = None, memory: bool = True) -> None:
         super().__init__(form, guest)
+        self._memory = memory
         self.bodies = Bodies(None)
         self.layers: list[Layer] = []
         self.items: dict[Key, list[Part]] = {}
@@ -70,7 +71,11 @@ class Side(Collector):
 
     def reading(self, source: Source) -> None:
         super().reading(source)
+        self.every_page = self.every_page and self._memory
         self.bodies = Bodies(source.reread())
+
+    def unread(self, layer: Layer) -> bool:
+        return not self._memory
 
     def close(self) -> None:
         """Let go of what was put by."""
@@ -100,10 +105,11 @@ class Side(Collector):
         return self._digest.hexdigest() if self.more else ""
 
     @property
-    def trouble(self) -> StreamError | None:
-        """What is wrong with it."""
+    def troubles(self) -> list[StreamError]:
+        """What is wrong with it: what is missing of its memory, and why there is no more."""
         damage = self.damage if self.layer is not None else None
-        return damage or (self.failure if self.rest is None else None)
+        ends = self.failure if self.rest is None else None
+        return [error for error in dict.fromkeys((damage, ends)) if error is not None]
 
     def end(self) -> None:
         super().end()
@@ -121,7 +127,8 @@ class Side(Collector):
     # -- events ----------------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        super().header(layer, path, at, raw, broken)
+        if self._memory:
+            super().header(layer, path, at, raw, broken)
         if layer not in self.layers:
             self.layers.append(layer)
 

@@ -90,7 +90,7 @@ def _difference(row: Difference) -> Iterator[str]:
     """One difference in a line, or in as many as its values take."""
     name = " ".join(filter(None, (row.item, row.field)))
     said = _said(row)
-    head = f"  {name:<{_VALUES - 4}}  "
+    head = f"  {name:<{_VALUES - 4}}  " if name else "  "
     if len(head) + len(said) <= _WIDTH:
         yield (head + said).rstrip()
         return

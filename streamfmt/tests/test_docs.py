@@ -113,6 +113,7 @@ def test_there_are_examples() -> None:
         "verify.md",
         "show.md",
         "explain.md",
+        "diff.md",
         "fuzz.md",
         "tee.md",
         "compatibility.md",
