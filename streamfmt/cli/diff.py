@@ -10,11 +10,11 @@ import sys
 
 from ..compare.comparison import ALL, FORMAT, KEPT, A, B, Comparison, compare
 from ..compare.side import Side
-from ..errors import LimitError
+from ..errors import LimitError, TruncatedError
 from ..io.sources import drive
 from ..memory.frames import PAGE
 from ..reader.failure import Failure
-from ..reader.registry import READ, load
+from ..reader.registry import DECLARED, READ, load
 from . import inputs
 
 TYPE_CHECKING = False
@@ -53,12 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print one line only")
     parser.add_argument("--json", action="store_true", help="print JSON; streamfmt help json describes it")
     inputs.add_form(parser)
+    parser.add_argument(
+        "--as-b", dest="form_b", metavar="FORM", choices=DECLARED, help="read B as that form, whatever --as says"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     misuse = ""
     if args.policy is not None:
-        others = args.b is not None or args.all or args.records or args.no_contents
+        others = args.b is not None or args.form_b or args.all or args.records or args.no_contents
         misuse = "--policy takes one stream, and no option but --json, -q, --as and --guest" if others else ""
     elif args.records and args.no_contents:
         misuse = "--records compares all bytes, and --no-contents leaves some out"
@@ -82,12 +85,14 @@ def run(args: argparse.Namespace) -> int:
 class Job:
     """Two inputs on their way: what is `found`, and the `failures` by which one was not read to its end.
 
-    `descriptions` say what they are, by side; `sizes` how many bytes were read.
+    `names` and `forms` are what they are called and read as, by side, `descriptions` what they are; `sizes` say how many
+    bytes were read.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.names = {A: args.a, B: args.b}
+        self.forms = {A: args.form, B: args.form_b or args.form}
         self.failures: dict[str, Failure | str] = {}
         self.descriptions: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
@@ -148,7 +153,7 @@ def _by_meaning(job: Job) -> None:
     with inputs.Input(job.args.a) as a, inputs.Input(job.args.b) as b:
         try:
             for side, given in ((A, a), (B, b)):
-                sides.append(Side(job.args.form, job.args.guest))
+                sides.append(Side(job.forms[side], job.args.guest))
                 if not _read(job, side, given, sides[-1]):
                     return
             _compare(job, *sides)
@@ -188,7 +193,10 @@ def _compare(job: Job, a: Side, b: Side) -> None:
     def act() -> None:
         frames = min(sum(count for _, count in side.frames.ranges()) for side in (a, b))
         with inputs.Stoppable(), inputs.Progress(frames * PAGE) as progress:
-            job.found = compare(a, b, job.most, not job.args.no_contents, progress)
+            try:
+                job.found = compare(a, b, job.most, not job.args.no_contents, progress)
+            except TruncatedError as error:
+                job.fails(B, f"one of the two has become shorter meanwhile: {error}")
 
     failure = inputs.attempt(a.reader, act)
     if failure is not None:

@@ -39,7 +39,7 @@ def _opened(job: Job, side: str, name: str) -> Stream | None:
     def act() -> None:
         with inputs.Stoppable():
             try:
-                found.append(Stream(0 if name == "-" else name, job.args.form, guest=job.args.guest))
+                found.append(Stream(0 if name == "-" else name, job.forms[side], guest=job.args.guest))
             except OSError as error:
                 raise unreadable(error) from error
             except StreamError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 
 from .. import tables
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 ITEMS_MAX, PARTS_MAX = 1 << 13, 1 << 10
 # Records of legacy streams that come for each vcpu that is online, in order.
 _IN_ORDER = (tables.LEGACY_VCPU, tables.LEGACY_VCPU_XSAVE)
+# The record that begins with the bytes of a guest's word.
+_SAYS_WIDTH = "libxc.X86_PV_INFO"
 
 
 class Part:
@@ -156,7 +159,8 @@ class Side(Collector):
     def _item(self, record: Record) -> Program:
         """Program that keeps where a record's body is, and by what it differs from others that are about the same."""
         body = Body(self.window, record)
-        _note_width(record, (yield from _head(body, 1)))
+        if record.path == _SAYS_WIDTH:
+            record.layer.width = int.from_bytes((yield from _head(body, 1)), "little")
         about = topic(record)
         key = about, (yield from self._identity(body, about))
         if key not in self._new and len(self._new) + len(self.items) >= ITEMS_MAX and key not in self.items:
@@ -174,7 +178,6 @@ class Side(Collector):
     def _identity(self, body: Body, about: str) -> Generator[int, int, Identity]:
         """Which of those that are about the same a record is."""
         record = body.record
-        layout = layouts().get(record.path)
         if about in ADDING:
             return ()
         if record.layer.row.alias and record.type in _IN_ORDER:
@@ -182,9 +185,8 @@ class Side(Collector):
             online = record.layer.facts.vcpus
             number = online[number] if number < len(online) else number
             return (number,) if number else ()
-        if layout is not None and any(row.path in IDENTITY for row in layout.fields):
-            raw = yield from _head(body, IDENTITY_MOST)
-            found = leaves(record.path, raw[: layout.size] if layout.fields else raw, body.order)
+        if _says_which(record.path):
+            found = leaves(record.path, (yield from _head(body, IDENTITY_MOST)), body.order)
             said = tuple(found[name].value for name in IDENTITY if name in found)
             if said:
                 return said if any(said) else ()
@@ -201,6 +203,13 @@ class Side(Collector):
             self._digest.update(piece)
 
 
+@cache
+def _says_which(path: str) -> bool:
+    """Whether records of that path have fields that say which of several it is."""
+    layout = layouts().get(path)
+    return layout is not None and any(row.item.path in IDENTITY for row in layout.rows)
+
+
 def _head(body: Body, most: int) -> Generator[int, int, bytes]:
     """The first bytes of a body, which stay where they are."""
     count = min(body.left, most)
@@ -208,12 +217,6 @@ def _head(body: Body, most: int) -> Generator[int, int, bytes]:
     if count > 0 and window.hi - window.lo < count:
         yield count
     return window.head(min(count, window.hi - window.lo))
-
-
-def _note_width(record: Record, head: bytes) -> None:
-    """Keep the width of a PV guest's words, by which what comes later has its layout."""
-    if record.path == "libxc.X86_PV_INFO" and head:
-        record.layer.width = head[0]
 
 
 def ordered(a: Side, b: Side) -> Iterator[Key]:

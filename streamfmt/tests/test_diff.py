@@ -356,6 +356,7 @@ STATUSES = [
     (["{one}", "{text}"], 1, "not a migration stream", ""),
     (["{empty}", "{one}"], 1, "empty", ""),
     (["--records", "{one}", "{text}"], 1, "not a migration stream", ""),
+    (["--as-b", "legacy-64", "{one}", "{one}"], 1, "not a valid legacy-64 header", "they differ"),
     (["{one}"], 2, "two streams are wanted", ""),
     (["-", "-"], 2, "standard input", ""),
     (["--records", "--no-contents", "{one}", "{one}"], 2, "--no-contents", ""),
@@ -402,7 +403,9 @@ def test_many_differences_are_counted(tmp_path: Path, capsys: pytest.CaptureFixt
         contents = [bytes([fill]) * PAGE for _ in frames]
         params = [{"index": number, "value": fill} for number in range(1, 37)]
         stream = filled(builders.page_data(list(frames), "NOTAB", contents))
-        stream = stream.swap("libxc.HVM_PARAMS", replace_values(stream.part("libxc.HVM_PARAMS"), params=params))
+        stream = stream.swap(
+            "libxc.HVM_PARAMS", replace_values(stream.part("libxc.HVM_PARAMS"), count=len(params), params=params)
+        )
         names.append(str(tmp_path / chr(fill)))
         Path(names[-1]).write_bytes(stream.render())
     assert main(["diff", *names]) == 1
