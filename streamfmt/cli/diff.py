@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
 class Job:
     """Two inputs on their way: what is `found`, and the `failures` by which one was not read to its end.
 
-    `names` and `forms` are what they are called and read as, by side, `descriptions` what they are; `sizes` say how many
-    bytes were read.
+    By side, `names` and `forms` are what they are called and read as, `descriptions` what they are, and `sizes` how
+    many bytes were read.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:

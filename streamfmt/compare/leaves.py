@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..codec.decode import Scopes, layouts, referred, times, values_of
 from ..codec.payload import ORDER, within
+from ..codec.payload import name as entry_name
 from ..schema import features
 from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
 
@@ -30,6 +31,8 @@ _NOTHING = ("reserved", "pad", "_pad", "unused", "other")
 _REST, _EXCESS, _COUNT = "rest", "excess", "count"
 # How paths begin of payloads, and end of lists of MSRs.
 _PAYLOADS, _MSRS = ("hvm.", "pv."), ".msrs"
+# Where an entry of an HVM context has what is known by its type.
+_DATA = "data."
 
 
 class Leaf(NamedTuple):
@@ -182,6 +185,11 @@ class _Walk:
                     bits = leaf_bits(values["leaf"], values["subleaf"], key)
                     self._put(f"{path} {key}", leaf._replace(bits=bits))
             return
+        elif "typecode" in values:
+            path = entry_name(values)
+            found = {
+                key.removeprefix(_DATA): leaf for key, leaf in found.items() if key not in ("typecode", "instance")
+            }
         elif isinstance(values.get("key"), bytes) and "value" in found:
             self._put(values["key"].decode(errors="backslashreplace"), found["value"])
             return
