@@ -18,6 +18,7 @@ from ..reader.items import Header
 from .comparison import KEPT, A, B, Comparison
 from .found import SHOWN, Difference, first_difference, leaf_differences
 from .leaves import leaves
+from .side import note_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _seen(
     """All records and headers of a stream; why there are no more, if it breaks off, goes into `troubles`."""
     try:
         for item in stream:
-            layers += [layer for layer in stream.layers if layer not in layers]
+            for layer in stream.layers:
+                note_layer(layer, layers)
             inner = stream.layers[-1]
             path = f"{inner.name}.{item.name}"
             if isinstance(item, Header):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Things that are kept apart in a stream, and records that add to one of them.  Of others only a digest is kept.
 ITEMS_MAX, PARTS_MAX = 1 << 13, 1 << 10
+# Layers that are named when it is said what a stream is: more than any has but one that is made to have many.
+_LAYERS_MAX = 32
 # Records of legacy streams that come for each vcpu that is online, in order.
 _IN_ORDER = (tables.LEGACY_VCPU, tables.LEGACY_VCPU_XSAVE)
 # The record that begins with the bytes of a guest's word.
@@ -132,8 +134,7 @@ class Side(Collector):
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         if self._memory:
             super().header(layer, path, at, raw, broken)
-        if layer not in self.layers:
-            self.layers.append(layer)
+        note_layer(layer, self.layers)
 
     def record(self, record: Record) -> Program | None:
         program = super().record(record)
@@ -217,6 +218,12 @@ def _head(body: Body, most: int) -> Generator[int, int, bytes]:
     if count > 0 and window.hi - window.lo < count:
         yield count
     return window.head(min(count, window.hi - window.lo))
+
+
+def note_layer(layer: Layer, layers: list[Layer]) -> None:
+    """Another header of a layer has come."""
+    if len(layers) < _LAYERS_MAX and layer not in layers:
+        layers.append(layer)
 
 
 def ordered(a: Side, b: Side) -> Iterator[Key]:
