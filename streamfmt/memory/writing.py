@@ -107,6 +107,8 @@ def _pieces(
 
 def _filled(room: bytearray, count: int) -> Iterator[tuple[int, int]]:
     """Pages that are not zero, as rows: first, and the one after the last."""
+    if room.startswith(_ZEROS if count == _PAGES else _ZEROS[: count * PAGE]):
+        return
     zero, start = _ZEROS[:PAGE], 0
     # Most pages show by their first byte that they are not.
     firsts = room[: count * PAGE : PAGE]
