@@ -13,7 +13,7 @@ from ..errors import LimitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     # A first frame, how many follow one another, and the value of the first: that of the next has its place a page on,
@@ -29,6 +29,8 @@ _SHIFT = 9
 # and has no place is zero.
 TYPE, HERE, SPOOLED, BROKEN, PLACE = 0x0F, 0x10, 0x20, 0x40, 8
 _NEXT = PAGE << PLACE
+# Values that are looked at one by one before it is taken for a long row.
+_FEW = 16
 # Leaves that are made whatever comes, which are 4 MiB; and entries of a stream for each more.  Where half of the frames
 # are there, the index has 16 bytes for each, and never more.
 _LEAVES, _ENTRIES = 1024, LEAF // 2
@@ -198,17 +200,15 @@ def _row(value: int, step: int, count: int) -> array[int]:
 
 def _length(leaf: array[int], slot: int) -> int:
     """How many values there are in a row from a slot on."""
-    due = leaf[slot]
-    step = _NEXT if due >> PLACE else 0
-    # More and more of them are compared at once, and one by one where they differ.
-    end, some = slot, 1
-    while leaf[end : end + some] == _row(due, step, some):
-        end += some
-        due += some * step
-        if end == LEAF:
-            break
-        some = min(2 * some, LEAF - end)
-    while end < LEAF and leaf[end] == due:
-        end += 1
-        due += step
-    return end - slot
+    first = leaf[slot]
+    step = _NEXT if first >> PLACE else 0
+    count, most = 1, LEAF - slot
+    while count < most and leaf[slot + count] == first + count * step:
+        count += 1
+        if count == _FEW:
+            # Of a long row more and more are compared at once, until they differ.
+            some = min(count, most - count)
+            while some and leaf[slot + count : slot + count + some] == _row(first + count * step, step, some):
+                count += some
+                some = min(count, most - count)
+    return count
