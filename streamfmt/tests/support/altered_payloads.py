@@ -5,11 +5,14 @@ Nothing of the package is imported before it is used: the process may have other
 
 from __future__ import annotations
 
+import io
 import random
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 RECIPES = Path(__file__).parents[3] / "corpus" / "recipes"
@@ -103,8 +106,27 @@ def seen(lengths: Mapping[str, int]) -> dict[str, Any]:
         found["findings"][name] = [(row.clause, row.field, row.expected) for row in kept]
         if name in ("pv-64", "pv-32", "lost", "user", "LIBXC-HVMCTX-CPU:running"):
             found["core"][name] = _core(data)
+    # An edit sets a field where a recipe does.
+    before, due = (load.load(f"recipe = 1\n{_hvm([{'type': 'CPU', 'set': it}])}").stream.render() for it in _EDITED)
+    found["findings"]["edit"] = [] if _edited(before) == due else [("edit", "", "")]
     found["named"] = list(_named())
     return found
+
+
+_EDITED: tuple[dict[str, Any], ...] = ({"cr0": 16}, {"cr0": 16, "cr4": 32, "rip": 7})
+
+
+def _edited(data: bytes) -> bytes:
+    """A stream with some of these fields set by `edit`."""
+    from ...cli.main import main
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "guest"
+        path.write_bytes(data)
+        sets = [f"--set=HVM_CONTEXT.CPU.{name}={value}" for name, value in _EDITED[1].items()]
+        with redirect_stdout(io.StringIO()):
+            assert main(["edit", *sets, "--in-place", str(path)]) == 0
+        return path.read_bytes()
 
 
 def _core(data: bytes) -> Any:
