@@ -43,7 +43,7 @@ class Verifier(Context, Sink):
         self.records += run.count
         self.page_entries += run.entries
         self.latest = run
-        self.carries(run.pages, run.offset + run.size * run.count)
+        self.carries(run.pages, run.end)
         self.checks(run.layer).pages(run)
 
     def steady(self, record: Record) -> bool:

@@ -11,7 +11,7 @@ import sys
 
 from .. import tables
 from ..codec.decode import layouts
-from ..reader.events import Layer, Record, Run, Sink
+from ..reader.events import Headless, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
 from ..reader.identify import Identity, following
 from ..reader.reader import Reader
@@ -260,10 +260,11 @@ class Listing(Sink):
     def pages(self, run: Run) -> None:
         record = run.record()
         pages = batch(record, self.spans, run.count)
+        pages.length = run.end - run.offset if isinstance(record, Headless) else pages.length
         pages.add(run.raw(), run.pages)
         # As they are clean, no field but one says anything.
         others = {row.path: 0 for row in layouts()[record.path].fields}
-        fields = others | {"count": run.entries} if run.count == 1 else {}
+        fields = others | {"count": run.entries} if run.count == 1 and others else {}
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
         self.count += run.count
         self.shown += run.count

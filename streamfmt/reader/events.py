@@ -65,7 +65,7 @@ class Layer:
         self.path: str = f"{parent.path}/{name}" if parent else name
         self.header_size = row.header_size
         self.align = row.align
-        self.order = "<"
+        self.order = ">" if row.big else "<"
         self.version = 0
         self.guest: str | None = None
         self.xen = (0, 0)
@@ -110,7 +110,7 @@ def describe(layers: Sequence[Layer]) -> str:
             version = f" v{layer.version}" if 0 < layer.version <= VERSION_MAX else ""
             joint = (" + " if layer.parent in inside else " > ") if text else ""
             inside.add(layer.parent)
-            text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
+            text += joint + layer.name + version + (", big-endian" if layer.order == ">" and not layer.row.big else "")
     guest = ""
     for layer in layers:
         if layer.guest and layer.row.image:
@@ -247,6 +247,11 @@ class Run:
         self.size = size
         self.entries = entries
         self.pages = pages
+
+    @property
+    def end(self) -> int:
+        """Offset after the last of them."""
+        return self.offset + self.size * self.count
 
     def record(self, entry: int = 0) -> Record:
         """The record that has the run's `entry`-th entry."""

@@ -65,7 +65,8 @@ class Headers(Sink):
             raise _Enough
 
     def record(self, record: Record) -> Program | None:
-        if not record.layer.wraps and record.type not in record.layer.row.opens:
+        row = record.layer.row
+        if (not record.layer.wraps or (row.form and not row.holds)) and record.type not in row.opens:
             raise _Enough
         if record.layer not in self.layers:
             self.layers.append(record.layer)

@@ -152,7 +152,6 @@ def _qemu(found: Any, head: bytes) -> int:
         found.evidence += f", then {_section(head)}" if frame else ", then its end"
     elif frame in Qemu.STREAM_FRAMES:
         mapped = Qemu.MAPPED in head[: Qemu.CONFIGURATION_MAX] and frame == Qemu.CONFIGURATION
-        found.key, found.hint = "qemu-migration", Qemu.HINT_STREAM
         found.name = Qemu.NAME_MAPPED if mapped else Qemu.NAME_STREAM
         found.evidence += f", then {_section(head) if frame == Qemu.START else _configuration(head)}"
     else:

@@ -37,6 +37,7 @@ class Row:
     form: bool
     image: bool
     text: bool
+    big: bool
     alias: str
     legacy: tuple[str, int, int] | tuple[()] | None
     headless: frozenset[int]

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import data
 
-FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture", "legacy")
+FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture", "legacy", "qemu")
 # Schema paths of layers that differ in the width of words only are written once.
 _EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")
 # The reader and the release that our command of the same name stands in for.

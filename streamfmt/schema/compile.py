@@ -12,7 +12,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import hvm, legacy_shapes, libvirt, libxc, libxl, magic, places, protocol, qemu, states, xapi, xl, xl_migrate
+from . import (
+    hvm,
+    legacy_shapes,
+    libvirt,
+    libxc,
+    libxl,
+    magic,
+    places,
+    protocol,
+    qemu,
+    qemu_stream,
+    states,
+    xapi,
+    xl,
+    xl_migrate,
+)
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
 from .layers import LAYERS, LayerType, check_code
@@ -93,7 +108,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "converts", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return _named(layer, *plain, "form", "image", "text", "alias", "legacy", "end", "holds", *clauses) | {
+    return _named(layer, *plain, "form", "image", "text", "big", "alias", "legacy", "end", "holds", *clauses) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
@@ -320,6 +335,22 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     }
 
 
+def _qemu_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
+    """QEMU's stream: flags of words, commands, limits."""
+    flags = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
+    plain = ("PAGE_SIZE", "PAGE_BITS", "RAM_NAME", "RAM_VERSION", "CONFIGURATIONS", "BITS", "IGNORE_SHARED")
+    named = ("OPEN_RETURN_PATH", "PING", "PACKAGED")
+    commands = (*named, *(f"POSTCOPY_{name}" for name in ("ADVISE", "RAM_DISCARD", "LISTEN", "RUN")))
+    limits = ("MAPPED_RAM", "KNOWN_CAPABILITIES", "BLOCKS_MAX", "SECTIONS_MAX", "PIECE", "PAGES_MOST", "WORDS_MOST")
+    return {
+        **{f"QEMU_{name}": value for name, value in _named(qemu_stream, *plain, *limits).items()},
+        **{f"QEMU_FLAG_{name}": value for name, value in _named(qemu_stream, *flags).items()},
+        **{f"QEMU_{name}": qemu_stream.COMMANDS[name] for name in commands},
+        "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
+        "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
+    }
+
+
 def _named(module: object, *names: str) -> dict[str, Any]:
     """Constants of a schema that keep their names."""
     return {name: getattr(module, name) for name in names}
@@ -331,7 +362,15 @@ def _flags(header: Layout) -> dict[str, int]:
 
 
 # In the order of streamfmt/tables.py.
-_SUBJECTS = (_layout_tables, _clause_tables, _layer_tables, _page_tables, _guest_tables, _container_tables)
+_SUBJECTS = (
+    _layout_tables,
+    _clause_tables,
+    _layer_tables,
+    _page_tables,
+    _guest_tables,
+    _container_tables,
+    _qemu_tables,
+)
 
 
 def tables() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from ..errors import SchemaError
-from . import legacy, libvirt, libxc, libxl, states, xapi, xapi_legacy, xend, xl, xl_migrate
+from . import legacy, libvirt, libxc, libxl, qemu_stream, states, xapi, xapi_legacy, xend, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
 
@@ -31,9 +31,10 @@ class LayerType:
 
     `program` reads the layer, `checks` is the class that judges it, and `converts` the one that converts or mends it,
     if there is anything to convert or mend.  Only a `form` can be a whole input; an `image` is a guest's memory, and
-    its headers say which guest's.  `text` if its header is a line of text, after which more text may come.  `end` is
-    the record that ends the layer.  Layers that differ in nothing but the width of words have an `alias` in common:
-    what is declared to be that is found out to be one of them.
+    its headers say which guest's.  `text` if its header is a line of text, after which more text may come; `big` if all
+    of its integers are big-endian, whatever is announced elsewhere.  `end` is the record that ends the layer.  Layers
+    that differ in nothing but the width of words have an `alias` in common: what is declared to be that is found out to
+    be one of them.
 
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
@@ -61,6 +62,7 @@ class LayerType:
     form: bool = True
     image: bool = False
     text: bool = False
+    big: bool = False
     alias: str = ""
     end: str = ""
     holds: tuple[str, ...] = ()
@@ -76,8 +78,8 @@ class LayerType:
 
     @property
     def kind(self) -> str:
-        """What identification calls it: a container, whose records are not padded, or a stream."""
-        return "container" if self.align == 1 else "stream"
+        """What identification calls it: a container, in which other layers are, or a stream."""
+        return "container" if self.align == 1 and self.holds else "stream"
 
     @property
     def signature(self) -> bytes:
@@ -335,6 +337,25 @@ LAYERS: tuple[LayerType, ...] = (
         configuration="CONFIG",
         truncated="XEND-TRUNC",
         too_long="XEND-CONFIG-LEN",
+    ),
+    LayerType(
+        "qemu",
+        "The QEMU stream",
+        (
+            ("header", "How a stream or a record of devices begins.", qemu_stream.HEADER_SOURCE, qemu_stream.HEADER),
+            ("record_header", "Before a frame.", qemu_stream.RECORD_HEADER_SOURCE, qemu_stream.RECORD_HEADER),
+        ),
+        qemu_stream.RECORDS,
+        "reader.qemu:program",
+        "checks.qemu:Checks",
+        ("magic", "version"),
+        "version",
+        states.QEMU_RULES,
+        big=True,
+        end="EOF",
+        truncated="QEMU-TRUNC",
+        unknown=("QEMU-SEC-TYPE",),
+        trailing="QEMU-AFTER",
     ),
     LayerType(
         "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False
