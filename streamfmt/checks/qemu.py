@@ -6,6 +6,7 @@ from .. import tables
 from ..reader.events import Body
 from ..reader.registry import load
 from . import layer as base
+from .messages import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from ..reader.pump import Program
     from ..reader.qemu_state import State
     from .layer import Context
-    from .qemu_description import Sections
+    from .qemu_sections import Sections
 
 _SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
 _PARTS = (tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END)
@@ -69,7 +70,7 @@ class Checks(base.Checks):
     def body(self, record: Record) -> Program | None:
         if record.type in _OWN:
             if self.sections is None:
-                self.sections = load("checks.qemu_description:Sections")()
+                self.sections = load("checks.qemu_sections:Sections")()
             self.sections.see(record, self.facts.section)
         path = _BODIES.get(record.type)
         if path is None:
@@ -156,11 +157,6 @@ def footer(checks: Checks, body: Body) -> Program:
 def subsection(checks: Checks, body: Body) -> Program:
     """Program that judges a part of the configuration."""
     yield from load("checks.qemu_commands:configuration")(checks, body)
-
-
-def shown(name: bytes) -> str:
-    """A name for people."""
-    return ascii(name.decode("latin-1"))[1:-1]
 
 
 _BODIES: dict[int, str] = {

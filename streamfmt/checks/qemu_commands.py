@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
-from .messages import count
-from .qemu import shown
+from .messages import count, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from _struct import unpack_from
 
 from .. import tables
-from .messages import count
-from .qemu import shown
+from .messages import count, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

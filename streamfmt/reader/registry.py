@@ -39,6 +39,7 @@ class Row:
     text: bool
     big: bool
     alias: str
+    look: str
     legacy: tuple[str, int, int] | tuple[()] | None
     headless: frozenset[int]
     end: str

@@ -53,7 +53,6 @@ _WALK_BYTES = 1 << 20
 _RAW_MAX = 64
 # Bytes shown of a line of text.
 _LINE_MAX = 60
-_QEMU_MAGIC = next(data for key, _, _, data, _ in tables.MAGICS if key == "qemu")
 
 
 def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
@@ -299,8 +298,8 @@ def _pairs(body: Body, _: Limits) -> Generator[int, int, str]:
 def _emulator_state(body: Body, most: Limits) -> Generator[int, int, str]:
     """How long an emulator's state is, and whether it is QEMU's."""
     size = body.left
-    head = yield from body.take(len(_QEMU_MAGIC))
-    if head == _QEMU_MAGIC:
+    head = yield from body.take(len(tables.QEMU_MAGIC))
+    if head == tables.QEMU_MAGIC:
         return f"{number(size, 'byte', 'bytes')}, beginning with {head.decode()}"
     return number(size, "byte", "bytes") + (f", beginning {head.hex(' ')}" if head else "")
 

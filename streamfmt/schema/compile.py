@@ -22,7 +22,7 @@ from . import (
     places,
     protocol,
     qemu,
-    qemu_stream,
+    qemu_reading,
     states,
     xapi,
     xl,
@@ -108,7 +108,9 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "converts", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return _named(layer, *plain, "form", "image", "text", "big", "alias", "legacy", "end", "holds", *clauses) | {
+    return _named(
+        layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "holds", *clauses
+    ) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
@@ -335,22 +337,6 @@ def _container_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     }
 
 
-def _qemu_tables(_: Mapping[str, Layout]) -> dict[str, Any]:
-    """QEMU's stream: flags of words, commands, limits."""
-    flags = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
-    plain = ("PAGE_SIZE", "PAGE_BITS", "RAM_NAME", "RAM_VERSION", "CONFIGURATIONS", "BITS", "IGNORE_SHARED")
-    named = ("OPEN_RETURN_PATH", "PING", "PACKAGED")
-    commands = (*named, *(f"POSTCOPY_{name}" for name in ("ADVISE", "RAM_DISCARD", "LISTEN", "RUN")))
-    limits = ("MAPPED_RAM", "KNOWN_CAPABILITIES", "BLOCKS_MAX", "SECTIONS_MAX", "PIECE", "PAGES_MOST", "WORDS_MOST")
-    return {
-        **{f"QEMU_{name}": value for name, value in _named(qemu_stream, *plain, *limits).items()},
-        **{f"QEMU_FLAG_{name}": value for name, value in _named(qemu_stream, *flags).items()},
-        **{f"QEMU_{name}": qemu_stream.COMMANDS[name] for name in commands},
-        "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
-        "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
-    }
-
-
 def _named(module: object, *names: str) -> dict[str, Any]:
     """Constants of a schema that keep their names."""
     return {name: getattr(module, name) for name in names}
@@ -362,15 +348,8 @@ def _flags(header: Layout) -> dict[str, int]:
 
 
 # In the order of streamfmt/tables.py.
-_SUBJECTS = (
-    _layout_tables,
-    _clause_tables,
-    _layer_tables,
-    _page_tables,
-    _guest_tables,
-    _container_tables,
-    _qemu_tables,
-)
+_FORMATS = (_layout_tables, _clause_tables, _layer_tables)
+_SUBJECTS = (*_FORMATS, _page_tables, _guest_tables, _container_tables, lambda _: qemu_reading.tables())
 
 
 def tables() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class LayerType:
     its headers say which guest's.  `text` if its header is a line of text, after which more text may come; `big` if all
     of its integers are big-endian, whatever is announced elsewhere.  `end` is the record that ends the layer.  Layers
     that differ in nothing but the width of words have an `alias` in common: what is declared to be that is found out to
-    be one of them.
+    be one of them.  `look` names what has the layer's magic more closely, by its first bytes.
 
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
@@ -64,6 +64,7 @@ class LayerType:
     text: bool = False
     big: bool = False
     alias: str = ""
+    look: str = ""
     end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
@@ -127,7 +128,12 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
-        for what, path in (("program", layer.program), ("checks", layer.checks), ("conversion", layer.converts)):
+        for what, path in (
+            ("program", layer.program),
+            ("checks", layer.checks),
+            ("conversion", layer.converts),
+            ("look", layer.look),
+        ):
             faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
@@ -348,9 +354,10 @@ LAYERS: tuple[LayerType, ...] = (
         qemu_stream.RECORDS,
         "reader.qemu:program",
         "checks.qemu:Checks",
-        ("magic", "version"),
+        ("magic",),
         "version",
         states.QEMU_RULES,
+        look="reader.qemu_look:look",
         big=True,
         end="EOF",
         truncated="QEMU-TRUNC",

@@ -27,6 +27,7 @@ STREAMS = {
     "xl-migrate": "migration",
     "xapi-legacy": "xapi-legacy",
     "xend": "xend-pv",
+    "qemu": "qemu-record",
 }
 
 
