@@ -114,7 +114,7 @@ def oversize(checks: Checks, record: Record) -> None:
         "QEMU-RAM-COMPRESSED",
         record,
         message,
-        field="length",
+        field="length" if record.type == tables.QEMU_RAM_COMPRESSED_OF else "pages[0].length",
         expected=f"at most {COMPRESSED_MAX}",
         actual=record.length,
     )

@@ -47,7 +47,7 @@ def blocks(window: Window, sink: Sink, layer: Layer, state: State, total: int) -
         if mapped:
             done = yield from _mapped(w, sink, layer, named, length, address)
         else:
-            sized = state.advised and (yield from _is_sized(w, size))
+            sized = state.advised and (yield from _is_sized(w, size + WORD * address))
             kind = _KINDS[sized, address]
             size = size_of(tables.RECORDS[layer.name][kind], named)
             if not (yield from _there(w, sink, layer, size)):
@@ -73,9 +73,9 @@ def _there(window: Window, sink: Sink, layer: Layer, size: int) -> Generator[int
 
 
 def _is_sized(window: Window, size: int) -> Generator[int, int, bool]:
-    """Whether the size of its pages follows an entry of `size` bytes, as of a block of large pages before post-copy.
+    """Whether an entry that would have `size` bytes has a size of pages too, as of a block of large ones.
 
-    No name is empty, so where the next block's would be there is a size; after the last block a word would have flags.
+    No name is empty, so where the next block's would be there is a number; and after the last block a word has flags.
     """
     if not (yield size + WORD):
         return False
