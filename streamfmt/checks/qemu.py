@@ -22,6 +22,7 @@ _OWN = (tables.QEMU_SECTION_FULL, tables.QEMU_SECTION_DATA)
 # The first code that is no frame's.
 _FRAMES_END = 0x100
 _NUMBER = 4
+_MAY_COME = "the type of a frame that may come here"
 
 
 class Checks(base.Checks):
@@ -53,19 +54,18 @@ class Checks(base.Checks):
                 context.report("QEMU-FTR-MATCH", record, message, expected=f"{tables.QEMU_SECTION_FOOTER:02x}")
             if facts.beyond:
                 load("checks.qemu_commands:package")(self, record)
-        if facts.stray and record.type in self._names:
-            facts.stray = False
-            self.unknown(record)
-            return None
         return super().record(record)
 
+    def known(self, record: Record) -> Program | None:
+        if self.facts.stray:
+            message = f"frame type {record.type:#04x} ({record.name}) has no place here, so it is not known"
+            self.context.report_header("QEMU-SEC-TYPE", record, "type", message, _MAY_COME, f"{record.type:#04x}")
+            return None
+        return super().known(record)
+
     def unknown(self, record: Record) -> None:
-        name = self._names.get(record.type)
         message = f"frame type {record.type:#04x} is not known"
-        if name is not None:
-            message = f"a {name} has no place here, so frame type {record.type:#04x} is not known"
-        expected = "the type of a frame that may come here"
-        self.context.report_header("QEMU-SEC-TYPE", record, "type", message, expected, f"{record.type:#04x}")
+        self.context.report_header("QEMU-SEC-TYPE", record, "type", message, _MAY_COME, f"{record.type:#04x}")
 
     def body(self, record: Record) -> Program | None:
         if record.type in _OWN:

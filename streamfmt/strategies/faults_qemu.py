@@ -176,6 +176,12 @@ def _bare(sample: Sample) -> Sample:
     return replace(sample, stream=replace(sample.stream, parts=rest))
 
 
+def _configured(sample: Sample) -> bool:
+    """Whether shared memory is left out, and the first part of the configuration says so."""
+    paths = sample.stream.paths
+    return "qemu.SUBSECTION" in paths and "qemu.RAM_BLOCK_MAPPED_AT" not in paths
+
+
 _FAR = st.integers(1000, (1 << 52) - 1)
 _FLAGS = st.integers(0, 0xFFF).filter(
     lambda flags: flags & ~0x20 not in (0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200)
@@ -188,7 +194,9 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "QEMU-SUB-KNOWN": _put("SUBSECTION", lambda draw, _: {"name": b"configuration/" + draw(st.binary(max_size=9))}),
     "QEMU-SUB-VERSION": _put("SUBSECTION", lambda draw, _: {"version_id": draw(st.integers(2, 9))}),
     "QEMU-CFG-CAPS": to(
-        made(("qemu",), having=("qemu.SUBSECTION",), need=("qemu.SUBSECTION", "qemu.RAM_BLOCK_AT"), clean=True),
+        made(("qemu",), having=("qemu.SUBSECTION",), need=("qemu.SUBSECTION", "qemu.RAM_BLOCK_AT"), clean=True).filter(
+            _configured
+        ),
         lambda draw, stream: iter(
             [
                 stream.swap(
@@ -198,7 +206,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
             ]
         ),
     ),
-    "QEMU-SEC-IDSTR": _put("SECTION_FULL", lambda draw, _: {"idstr": b""}, kind="RAM_BLOCK_SIZED"),
+    "QEMU-SEC-IDSTR": _put("SECTION_START", lambda draw, _: {"idstr": b""}, kind="SECTION_DATA"),
     "QEMU-SEC-ID": to(_having("SECTION_DATA"), _renumbered),
     "QEMU-SEC-ORDER": to(_having("SECTION_END"), _after_end),
     "QEMU-SEC-DUP": to(_ANY, _twice),

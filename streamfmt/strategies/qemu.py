@@ -130,14 +130,16 @@ def _configured(draw: st.DrawFn) -> Iterator[Part]:
 
 def _postcopy(draw: st.DrawFn) -> Iterator[Part]:
     """A migration that ends by post-copy."""
-    yield from parts.opening(b"none")
+    shared = draw(st.booleans())
+    yield from parts.opening(b"none", (schema.IGNORE_SHARED,) if shared else ())
     yield parts.command("OPEN_RETURN_PATH")
     yield parts.command("PING", draw(st.binary(min_size=4, max_size=4)))
     yield parts.command("POSTCOPY_ADVISE", _PAGE.to_bytes(8, "big") * 2)
     pages = draw(st.integers(1, 3))
     sized = draw(st.booleans())
-    more = {"page_size": 2 << 20} if sized else {}
-    listed = parts.blocks({"ram": pages}, "RAM_BLOCK_SIZED" if sized else "RAM_BLOCK", **more)
+    more = ({"page_size": 2 << 20} if sized else {}) | ({"address": 0} if shared else {})
+    kind = f"RAM_BLOCK{'_SIZED' if sized else ''}{'_AT' if shared else ''}"
+    listed = parts.blocks({"ram": pages}, kind, **more)
     yield from parts.memory("SECTION_START", 1, listed)
     words = [*_words(draw, "ram", pages)]
     yield from parts.memory("SECTION_PART", 1, words)
@@ -166,11 +168,14 @@ def _live(draw: st.DrawFn) -> Iterator[Part]:
 
 def _mapped(draw: st.DrawFn) -> Iterator[Part]:
     """A file in which pages have places of their own."""
-    begin = [*parts.opening(b"none", (schema.MAPPED_RAM,))]
+    shared = draw(st.booleans())
+    begin = [*parts.opening(b"none", (*([schema.IGNORE_SHARED] if shared else []), schema.MAPPED_RAM))]
     pages = draw(st.integers(1, 2))
     hole = draw(st.integers(0, 9))
-    sized = {"version": 1, "page_size": _PAGE, "bitmap_offset": 0, "pages_offset": 0}
-    total, block = parts.blocks({"ram": pages}, "RAM_BLOCK_MAPPED", **sized)
+    sized = {"version": 1, "page_size": _PAGE, "bitmap_offset": 0, "pages_offset": 0} | (
+        {"address": 0} if shared else {}
+    )
+    total, block = parts.blocks({"ram": pages}, f"RAM_BLOCK_MAPPED{'_AT' if shared else ''}", **sized)
     block = replace(block, values={**block.values, "bitmap": bytes(8)})
     head, *rest = parts.memory("SECTION_START", 1, ())
     bitmap = sum(part.extent for part in (*begin, head, total, block))
@@ -195,8 +200,10 @@ _KINDS: dict[Callable[[st.DrawFn], Iterator[Part]], frozenset[str]] = {
     _migration: _MEMORY | _ROWS | _has("COMMAND", "RAM_FLUSH", "RAM_XBZRLE", "RAM_XBZRLE_OF"),
     _compressed: _MEMORY | _has("RAM_BLOCK", "RAM_COMPRESSED", "RAM_COMPRESSED_OF"),
     _configured: _MEMORY | _ROWS - _has("SECTION_PART", "RAM_BLOCK") | _has("SUBSECTION", "RAM_BLOCK_AT"),
-    _postcopy: _MEMORY - _has("VMDESCRIPTION") | _ROWS | _has("COMMAND", "RAM_BLOCK_SIZED"),
+    _postcopy: _MEMORY - _has("VMDESCRIPTION")
+    | _ROWS
+    | _has("COMMAND", "RAM_BLOCK_SIZED", "RAM_BLOCK_SIZED_AT", "RAM_BLOCK_AT"),
     _live: _has("CONFIGURATION", "SECTION_START", "SECTION_PART", "SECTION_END", "SECTION_DATA"),
-    _mapped: _MEMORY | _has("SUBSECTION", "RAM_BLOCK_MAPPED", "RAM_MAPPED_PAGES"),
+    _mapped: _MEMORY | _has("SUBSECTION", "RAM_BLOCK_MAPPED", "RAM_BLOCK_MAPPED_AT", "RAM_MAPPED_PAGES"),
 }
 _ALL = frozenset().union(*_KINDS.values())
