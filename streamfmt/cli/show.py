@@ -270,7 +270,9 @@ class Listing(Sink):
         self.shown += run.count
 
     def _batch(self, row: Row, pages: Pages) -> None:
-        """Take clean page batches together with those before them."""
+        """Take clean page batches together with those before them, if they are of one kind."""
+        if self._batches is not None and self._batches.record.path != row.record.path:
+            self._settle()
         if self._batches is None:
             self._batches = row
         elif self._batches.brief.pages is not None:
