@@ -7,7 +7,7 @@ content is looked at.
 
 from __future__ import annotations
 
-from _struct import unpack_from
+from _struct import Struct, unpack_from
 
 from .. import tables
 from . import framing
@@ -213,23 +213,29 @@ def _row(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> G
 
 
 def _run(window: Window, sink: Sink, layer: Layer, state: State, kind: int, count: int) -> Generator[int, int, bool]:
-    """Program that hands over words that are in order."""
-    w = window
+    """Program that hands over words that are in order, as far as they go."""
+    w, block = window, state.block
     size, most = _FIXED[kind]
-    used = state.used
-    begun = -(-(used + count) // most) - -(-used // most)
-    state.used = (used + count) % most
-    state.words(count)
-    run = Words(layer, w, kind, size, count, begun, count if size > _PAGE else 0)
-    if used:
-        run.index -= 1
-    sink.pages(run)
-    layer.index += begun
-    left = size * count
-    left -= yield -left
-    if left:
-        sink.truncated(layer, run.record(), w.base + w.hi, left, "a page")
-        return False
+    fill = _FILL if size < _PAGE else 0
+    flags = w.buf[w.lo + _LOW]
+    while count and block is not None:
+        used = state.used
+        begun = -(-(used + count) // most) - -(-used // most)
+        state.used = (used + count) % most
+        block.words += count
+        run = Words(layer, w, kind, size, count, begun, count if size > _PAGE else 0)
+        if used:
+            run.index -= 1
+        sink.pages(run)
+        layer.index += begun
+        left = size * count
+        left -= yield -left
+        if left:
+            sink.truncated(layer, run.record(), w.base + w.hi, left, "a page")
+            return False
+        if w.hi - w.lo < _WORD + fill and not (yield _WORD + fill):
+            break
+        count = _clean(w, block, size, fill) if w.buf[w.lo + _LOW] == flags else 0
     return True
 
 
@@ -241,6 +247,8 @@ def _clean(window: Window, block: Block, size: int, fill: int) -> int:
     buf, lo = window.buf, window.lo
     held = max((window.hi - lo - _WORD - fill) // size + 1, 0)
     # The first word's flags are in the last byte, and in half of the one before.
+    if size > _PAGE and (count := _all_clean(buf, lo, block, size, held)):
+        return count
     columns = [(_LOW, bytes(buf[lo + _LOW : lo + _WORD])), (_HIGH, _PLAIN), *block.classes]
     if fill:
         columns.append((_WORD, b"\0"))
@@ -264,6 +272,21 @@ def _clean(window: Window, block: Block, size: int, fill: int) -> int:
 
 
 _PLAIN = bytes(range(0, 256, 16))
+_UNPACKERS: dict[int, Struct] = {}
+
+
+def _all_clean(buf: bytearray, lo: int, block: Block, size: int, held: int) -> int:
+    """The same of words that are far from one another, if all of them are in order; else 0."""
+    if held < 2:
+        return 0
+    unpacker = _UNPACKERS.get(held)
+    if unpacker is None:
+        unpacker = _UNPACKERS[held] = Struct(">" + f"Q{size - _WORD}x" * (held - 1) + "Q")
+    end = lo + (held - 1) * size + _WORD
+    alike = buf[lo + _LOW : end : size].count(buf[lo + _LOW]) == held
+    if not alike or buf[lo + _HIGH : end : size].translate(None, _PLAIN):
+        return 0
+    return held if max(unpacker.unpack_from(buf, lo)) < block.length else 0
 
 
 def _beyond(
