@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..conformance import peers
+from ..schema.clauses import CONVERTER
 
 COMMIT = "ee7895b"
 # By a command's name: the module that its console script calls.
@@ -66,7 +67,7 @@ def run(command: Sequence[str], status: int = 0) -> Run:
 def _environment(command: Sequence[str]) -> dict[str, str]:
     # What is installed has its bytecode, so what is measured gets it too.
     found = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    scripts = peers.find_script(), peers.find_script(name=peers.CONVERTER)
+    scripts = peers.find_script(), peers.find_script(name=CONVERTER)
     script = next((word for word in command if word in scripts), None)
     modules = _ROOT if script is None else peers.script_modules(script)
     found["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, os.environ.get("PYTHONPATH"))))

@@ -10,7 +10,7 @@ from shlex import quote, split
 
 from .. import tables
 from ..conformance import peers
-from ..schema.clauses import SCRIPT
+from ..schema.clauses import CONVERTER, SCRIPT
 from . import generate
 from .process import COMMIT, ENTRIES, NotMeasuredError, Run, before
 
@@ -20,7 +20,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 BEFORE = "before: "
 # Xen's scripts, by the words that stand for them.
-_SCRIPTS = {"script": SCRIPT, "converter": peers.CONVERTER}
+_SCRIPTS = {"script": SCRIPT, "converter": CONVERTER}
 # What feeds a pipe, or takes what comes from one, without a copy: what is measured is what is between them.
 _MOVE = quote(sys.executable) + ' -ISc "import os; fd = os.open({}); all(iter(lambda: os.splice({}, 1 << 20), 0))"'
 _DRAIN = _MOVE.format("os.devnull, os.O_WRONLY", "0, fd")

@@ -11,7 +11,7 @@ from ..reader.fields import damaged, places, value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, TypeAlias
 
     # What a collection is put back to: how many are kept, how often each clause was broken, and where last.
@@ -132,7 +132,14 @@ class Findings:
 
     def forget(self, at: int) -> int:
         """Forget what was found after offset `at`, but for clauses of which more was found than is kept; how much."""
-        gone = [one for one in self.kept if one.offset > at and self.counts[one.clause] <= KEPT]
+        return self._drop(one for one in self.kept if one.offset > at)
+
+    def forget_within(self, start: int, stop: int) -> int:
+        """Forget in the same way what was found in bytes of those from `start` to `stop`; how much."""
+        return self._drop(one for one in self.kept if one.offset < stop and one.offset + one.length > start)
+
+    def _drop(self, some: Iterable[Finding]) -> int:
+        gone = [one for one in some if self.counts[one.clause] <= KEPT]
         self.kept[:] = [one for one in self.kept if not any(one is other for other in gone)]
         for one in gone:
             self.counts[one.clause] -= 1
@@ -251,12 +258,12 @@ class Reports:
                 continue
             actual, expected = number(value_of(row, raw, order)), allowed_words(allowed)
             message = f"{prefix}{field} is {actual}, expected {expected}"
-            if isinstance(where, Layer) and field in where.row.magic and (wrong := damaged(where.name, raw)):
-                here = [byte for byte in wrong if offset <= byte[0] < offset + size]
-                message = f"the {field} is damaged: {places(here)}"
-            elif isinstance(where, Layer) and field in where.row.magic:
+            if isinstance(where, Layer) and field in where.row.magic:
                 from ..reader.damage import instead  # most headers are as they should be
 
+                if wrong := damaged(where.name, raw):
+                    here = [byte for byte in wrong if offset <= byte[0] < offset + size]
+                    message = f"the {field} is damaged: {places(here)}"
                 message += instead(where.name, where.parent is None, raw)
             self.report_field(clause, where, field, message, expected, actual, path, at, prefix)
 

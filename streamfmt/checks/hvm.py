@@ -41,9 +41,11 @@ class _Context(hvm_context.Entries):
         super().__init__(body)
         self.checks = checks
         self.clauses = clauses
+        self.broken = False
 
     def report(self, clause: str, message: str, field: str, expected: object, actual: object, beyond: int = 0) -> None:
         """One breach, by a field of the present entry or of what is `beyond` bytes after it begins."""
+        self.broken = True
         at, prefix = self.at + beyond, f"context[{self.number}]."
         clause = self.clauses.get(clause, clause)
         self.checks.context.report_field(
@@ -58,7 +60,7 @@ class _Context(hvm_context.Entries):
             shown = f"instance {self.instance} length {self.length}"
             message = f"the END entry has {shown}"
             self.report("LIBXC-HVMCTX-END", message, "length", f"instance 0 length {due}", shown)
-        elif left > 0:
+        elif left > 0 and not self.broken:  # else what reads as END may be none
             from .messages import follow  # the words are for few contexts
 
             message = f"{follow(left, 'the END entry')}; Xen ignores {'it' if left == 1 else 'them'}"

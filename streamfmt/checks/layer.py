@@ -56,6 +56,8 @@ class Context(Reports):
         self._carried = self._batch_end = 0
         # The latest record, or run of batches.
         self.latest: Record | Run | None = None
+        # The latest record that has a body, if nothing else with one has come since.
+        self.bodied: Record | None = None
         # How all stood before what may be no record.
         self.standing: Any = None  # a Standing
         self.stopped: tuple[int, str] | None = None
@@ -107,7 +109,7 @@ class Checks:
 
     trailer = "STREAM-TRAILER"
     last = ""
-    # The records that the guest's state is in, and what that is, by the kind of guest.
+    # The records that the guest's state is in, and what that is, by the kind of guest; none for one of several.
     state: Mapping[str, tuple[tuple[str, str], ...]] = {
         "hvm": (("HVM_CONTEXT", "its vcpus and devices"), ("HVM_PARAMS", "its parameters")),
         "pv": (("X86_PV_VCPU_BASIC", "the registers of its vcpus"), ("SHARED_INFO", "its shared info")),
@@ -120,6 +122,11 @@ class Checks:
         self.fired: set[str] = set()
         self._bits = tables.BITS[layer.name]
         self._names = tables.RECORDS[layer.name]
+
+    @property
+    def partial(self) -> Sequence[str]:
+        """Names of records of which some may have come, and more are due."""
+        return ()
 
     # -- events, as the reader has them -----------------------------------------------------------------------
 
@@ -166,6 +173,9 @@ class Checks:
 
     def pages(self, run: Run) -> None:
         """Clean page batches."""
+
+    def passed(self, last: Record, at: int) -> None:
+        """Page batches, from `at` on, that are not judged."""
 
     def configured(self, body: Body) -> Generator[int, int, None]:
         """Program that takes up the guest's configuration from the record that has it, of which nothing is consumed."""

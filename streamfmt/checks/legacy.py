@@ -58,12 +58,11 @@ _LIMITS = {
         ("LEGACY-LENGTH", "length", tables.LEGACY_LENGTH_MAX),
     ),
 }
-_MODELS = (
-    tables.LEGACY_QEMU_TO_END,
-    tables.LEGACY_QEMU_0002,
-    tables.LEGACY_QEMU_REMUS,
-    tables.LEGACY_QEMU_XAPI,
-)
+# Bytes that are quoted of what is in the place of something else.
+_QUOTED = 16
+# The device model's records, and how their lengths are written.
+_ORDERS: dict[int, Any] = {kind: order for kind, _, _, order in tables.LEGACY_SIGNATURES}
+_MODELS = sorted(_ORDERS)
 
 
 class Checks(base.Checks):
@@ -71,13 +70,18 @@ class Checks(base.Checks):
 
     `memory` is what pages and vcpus say of a PV guest's frames, None of an HVM guest; `decoder` follows compressed
     pages.  `params` are the values of HVM parameters so far, `vcpu` counts the contexts of the present tail.
-    `seen_state` is whether a state that goes to the end of the input has begun.  `batches` are those that have come,
+    `seen_state` is whether a state that goes to the end of the input has begun, `displaced` whether something in the
+    present tail is not where it should be.  `batches` are those that have come,
     `latest` where the last begins, how many pages it has, and its entries.
     """
 
     last = "the stream"
     state: Mapping[str, tuple[tuple[str, str], ...]] = {
-        "hvm": (("HVM_TAIL", "its special pages"), ("HVM_CONTEXT", "its vcpus and devices")),
+        "hvm": (
+            ("HVM_TAIL", "its special pages"),
+            ("HVM_CONTEXT", "its vcpus and devices"),
+            ("", "its device model's state"),
+        ),
         "pv": (("VCPU", "the registers of its vcpus"), ("SHARED_INFO", "its shared info")),
     }
 
@@ -88,7 +92,7 @@ class Checks(base.Checks):
         self.params: dict[int, int] = {}
         self.vcpu = self.batches = 0
         self.latest: tuple[int, int, bytes] | None = None
-        self.seen_state = False
+        self.seen_state = self.displaced = False
         self._models = sum(self._bits[kind] for kind in _MODELS)
 
     @property
@@ -96,6 +100,11 @@ class Checks(base.Checks):
         """What the layer's program has learnt."""
         found: State = self.layer.facts
         return found
+
+    @property
+    def partial(self) -> Sequence[str]:
+        """One context comes after the other."""
+        return ("VCPU",) if self.vcpu < len(self.facts.vcpus) else ()
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         super().header(layer, path, at, raw, broken)
@@ -109,6 +118,10 @@ class Checks(base.Checks):
             load("checks.configured:legacy_type")(self.context, self.context.configuration, layer, at)
         if layer.guest == "pv":
             self.memory = load("checks.legacy_kept:Memory")()
+            if self.context.deep:
+                # tools/libxc/xc_domain_restore.c of Xen 4.4, uncanonicalize_pagetable
+                why = "page tables in legacy streams are not judged: readers leave as it is what they cannot translate"
+                self.context.abstain("LIBXC-PTE-PFN", why)
 
     def unknown(self, record: Record) -> None:
         message = f"chunk {record.type} is not known, and neither is what belongs to it"
@@ -140,7 +153,7 @@ class Checks(base.Checks):
         clause, field, most = _LIMITS[record.type]
         place, size = tables.PLACES[record.path][field]
         said = self.context.window.head(record.body - record.offset + place + size)[-size:]
-        value = int.from_bytes(said, "big" if record.type == tables.LEGACY_QEMU_XAPI else "little")
+        value = int.from_bytes(said, _ORDERS.get(record.type, "little"))
         self.context.stopped = record.offset, "nothing after this can be trusted"
         message = f"{field} is {value:,}, the limit is {most:,}"
         self.context.report_field(clause, record, field, message, f"at most {most}", value)
@@ -150,9 +163,15 @@ class Checks(base.Checks):
         """Whether compression has been announced."""
         return bool(self.seen & self._bits[tables.LEGACY_ENABLE_COMPRESSION])
 
+    def lose(self, at: int, what: str) -> None:
+        """What is read at offset `at` as `what` is none, as has been reported.  Nothing frames what follows."""
+        self.context.lose(at, f"what reads as {what} is none, so nothing after it can be judged")
+
     # -- checkpoints ------------------------------------------------------------------------------------------
 
     def _body_ends(self, record: Record) -> None:
+        if not self.batches:
+            self.lose(record.offset, "the end of the body")
         if self.decoder is not None:
             load("checks.legacy_compressed:body_ends")(self, record)
         pair = [self.params.get(kind) for kind in tables.LEGACY_IOREQ_PAIR]
@@ -161,6 +180,7 @@ class Checks(base.Checks):
             message = f"{names} belong together, and one of them is missing or 0: neither is set"
             self.context.report("LEGACY-IOREQ-PAIR", record, message, expected="both or neither", actual="one")
         self.vcpu = 0
+        self.displaced = False
 
     def checkpoint(self, at: int) -> None:
         self._complete(at)
@@ -179,9 +199,19 @@ class Checks(base.Checks):
         if self.memory is not None:
             load("checks.legacy_memory:complete")(self, self.memory)
         elif self.context.device_model and not self.seen & self._models:
-            message = "the stream ends without a record of the device model's state, which each HVM guest has"
-            names = " or ".join(self._names[kind] for kind in _MODELS)
-            self.context.report("LEGACY-QEMU-PRESENT", self.layer, message, offset=at, expected=names)
+            found = self.context.window.head(_QUOTED)
+            # A context that is none, and no device model after it: that is one loss.
+            if "LEGACY-HVMCTX-FORM" not in self.context.findings.counts:
+                message = "the stream ends without a record of the device model's state, which each HVM guest has"
+                message += f"; what is there begins {found.hex(' ')}" if found else ""
+                names = " or ".join(self._names[kind] for kind in _MODELS)
+                self.context.report("LEGACY-QEMU-PRESENT", self.layer, message, offset=at, expected=names)
+            if found:
+                self.lose(at, "the end of the stream")
+
+    def trailing(self, at: int, count: int, head: bytes, zero: bool) -> None:
+        if not self.displaced:  # else what follows is what the tail lacked, which has been reported
+            super().trailing(at, count, head, zero)
 
     # -- where it ends early ----------------------------------------------------------------------------------
 

@@ -42,26 +42,36 @@ def extended_info(checks: Checks, body: Body) -> Program:
     data = yield from body.take(body.left)
     if not raw or blocks_at + len(data) < record.end:
         return
+    blocks = _blocks(data)
+    place, _, size, room = blocks[-1] if blocks else (0, b"", 0, 0)
+    if size > room:
+        number = len(blocks) - 1
+        said = f"block {number} says {size:,} bytes" if room >= 0 else f"block {number} has {room + _HEAD} bytes"
+        message = f"{said}, and {max(room, 0):,} are left"
+        _block(checks, body, "LEGACY-EXTINFO-BLOCKS", blocks_at + place, f"blocks[{number}].", message, size)
+        checks.lose(record.offset, "extended info")
+        return
     seen: set[bytes] = set()
-    number = place = 0
-    while place < len(data):
-        at, tag = blocks_at + place, data[place : place + _TAG]
-        size = int.from_bytes(data[place + _TAG : place + _HEAD], "little")
-        room = len(data) - place - _HEAD
-        prefix = f"blocks[{number}]."
-        if room < 0 or size > room:
-            said = f"block {number} says {size:,} bytes" if room >= 0 else f"block {number} has {room + _HEAD} bytes"
-            _block(checks, body, "LEGACY-EXTINFO-BLOCKS", at, prefix, f"{said}, and {max(room, 0):,} are left", size)
-            break
-        _tag(checks, body, tag, size, at, prefix, tag in seen)
+    for number, (place, tag, size, _) in enumerate(blocks):
+        _tag(checks, body, tag, size, blocks_at + place, f"blocks[{number}].", tag in seen)
         seen.add(tag)
-        number, place = number + 1, place + _HEAD + size
     if tables.LEGACY_VCPU_TAG not in seen:
         message = "there is no block vcpu, so nothing says how wide the guest's words are"
         checks.context.report("LEGACY-EXTINFO-VCPU", record, message, offset=blocks_at, field="blocks")
     elif 0 < checks.facts.xsave < _XSAVE:
         message = f"xcnt is {checks.facts.xsave}: XSAVE state has {_XSAVE} bytes before any of it"
         checks.context.report("LEGACY-EXTINFO-BLOCKS", record, message, offset=blocks_at, field="blocks")
+
+
+def _blocks(data: bytes) -> list[tuple[int, bytes, int, int]]:
+    """Of each block the place, the tag, what it says its size is, and how much room there is; the last may be none."""
+    found: list[tuple[int, bytes, int, int]] = []
+    place = 0
+    while place < len(data):
+        size = int.from_bytes(data[place + _TAG : place + _HEAD], "little")
+        found.append((place, data[place : place + _TAG], size, len(data) - place - _HEAD))
+        place += _HEAD + size
+    return found
 
 
 def _tag(checks: Checks, body: Body, tag: bytes, size: int, at: int, prefix: str, again: bool) -> None:

@@ -12,8 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Entries of holes are the highest.
-_HOLE = tables.LEGACY_XTAB << tables.ENTRY_TYPE_SHIFT
+_TYPE = tables.ENTRY_TYPE_SHIFT
 # A frame that a vcpu names: frame, offset in the stream, level of the page table (0 for an ordinary page), vcpu.
 _NAMED = Struct("<QQBH")
 
@@ -32,9 +31,7 @@ class Memory:
 
     def note(self, entries: Sequence[int], last: int) -> None:
         """Take in entries as an image has them; those of holes may have lost their frames, and readers skip them."""
-        if max(entries) >= _HOLE:
-            entries = [entry for entry in entries if entry < _HOLE]
-        self.pfns.note(entries, last)
+        self.pfns.note([entry for entry in entries if entry >> _TYPE != tables.LEGACY_XTAB], last)
 
     def name(self, frame: int, at: int, level: int, vcpu: int) -> None:
         """A vcpu names a frame."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _TABLES = tables.TABLE_LEVELS
 _KNOWN = tables.LEGACY_TYPES
 _UNTYPED = {"pv": "types 5 to 7 are no page types", "hvm": "an HVM guest has no such type"}
+_TYPED = "a page type"
+# Wrong elements that a list may have, or of how many one may be wrong, before it is none.
+_FEW, _PART = 3, 8
 _PLAIN = (tables.PAGE_TYPE_PLAIN, tables.LEGACY_PAGEDTAB)
 # Levels of a 32-bit guest with PAE.
 _PAE = min(levels for _, levels in tables.PV_COMBINATIONS)
@@ -55,43 +58,51 @@ def batch(checks: Checks, body: Body) -> Program:
 
 
 def _entries(checks: Checks, record: Record, entries: Sequence[int], at: int) -> None:
-    word, size, guest = checks.facts.word, checks.facts.p2m_size, checks.layer.guest or "pv"
-    path = f"{record.path}.entries"
-    for place, entry in enumerate(entries):
-        where = at + word * place
-        kind, pfn = entry >> tables.LEGACY_TYPE_SHIFT & 0xF, entry & tables.LEGACY_PFN_MASK
-        found = [
-            (
-                "LEGACY-PAGE-RESERVED",
-                entry >> 32,
-                "reserved",
-                f"has {entry >> 32:#x} in its upper half",
-                "zero",
-                f"{entry >> 32:#x}",
-            ),
-            (
-                "LEGACY-PAGE-TYPE",
-                kind not in _KNOWN[guest],
-                "type",
-                f"has type {kind}: {_UNTYPED[guest]}",
-                "a page type",
-                kind,
-            ),
-            (
-                "LEGACY-PAGE-PFN",
-                kind != tables.LEGACY_XTAB and pfn >= size,
-                "pfn",
-                f"is for frame {pfn:#x}, the guest has {size:#x}",
-                f"below {size:#x}",
-                f"{pfn:#x}",
-            ),
-        ]
-        for clause, wrong, field, words, expected, actual in found:
-            if wrong and not checks.context.findings.full(clause, record, where):
-                prefix = f"entries[{place}]."
-                checks.context.report_field(
-                    clause, record, field, f"entry {place} {words}", expected, actual, path, where, prefix
-                )
+    size, guest = checks.facts.p2m_size, checks.layer.guest or "pv"
+    shift, known, hole = tables.LEGACY_TYPE_SHIFT, _KNOWN[guest], tables.LEGACY_XTAB
+    wrong = [
+        (place, entry)
+        for place, entry in enumerate(entries)
+        if (kind := entry >> shift) not in known or (kind != hole and entry & tables.LEGACY_PFN_MASK >= size)
+    ]
+    if gross(len(wrong), len(entries)):
+        # One is shown; what else there is no batch has.
+        _entry(checks, record, *wrong[0], at, f"; {len(wrong):,} of {len(entries):,} are wrong: no batch is here")
+        checks.lose(record.offset, "a batch")
+    else:
+        for place, entry in wrong:
+            _entry(checks, record, place, entry, at)
+
+
+def _entry(checks: Checks, record: Record, place: int, entry: int, at: int, more: str = "") -> None:
+    """An entry that is wrong; `more` follows what is said of it."""
+    size, guest = checks.facts.p2m_size, checks.layer.guest or "pv"
+    kind, pfn, above = entry >> tables.LEGACY_TYPE_SHIFT & 0xF, entry & tables.LEGACY_PFN_MASK, entry >> 32
+    found = [
+        ("LEGACY-PAGE-RESERVED", above, "reserved", f"has {above:#x} in its upper half", "zero", f"{above:#x}"),
+        ("LEGACY-PAGE-TYPE", kind not in _KNOWN[guest], "type", f"has type {kind}: {_UNTYPED[guest]}", _TYPED, kind),
+        (
+            "LEGACY-PAGE-PFN",
+            kind != tables.LEGACY_XTAB and pfn >= size,
+            "pfn",
+            f"is for frame {pfn:#x}, the guest has {size:#x}",
+            f"below {size:#x}",
+            f"{pfn:#x}",
+        ),
+    ]
+    path, where, prefix = f"{record.path}.entries", at + checks.facts.word * place, f"entries[{place}]."
+    for clause, wrong, field, words, expected, actual in found:
+        if wrong:
+            if checks.context.findings.full(clause, record, where):
+                return
+            message = f"entry {place} {words}{more}"
+            checks.context.report_field(clause, record, field, message, expected, actual, path, where, prefix)
+            return  # what else it says comes of that
+
+
+def gross(wrong: int, of: int) -> bool:
+    """Whether so many wrong elements of a list show that there is no list: damage alone has a few."""
+    return wrong == of > 1 or (wrong > _FEW and wrong * _PART > of)
 
 
 def frame_of(entries: bytes, page: int, word: int) -> int:
@@ -113,9 +124,12 @@ def frame_list(checks: Checks, body: Body) -> Program:
     while raw := (yield from body.piece(word, LIST_PIECE)):
         frames = unpack_from(f"<{len(raw) // word}{CODES[word]}", raw)
         if max(frames) >= size:
-            for number, frame in enumerate(frames, place):
-                if frame >= size:
-                    _listed(checks, number, f"frame {frame:#x}")
+            wrong = [(number, f"frame {frame:#x}") for number, frame in enumerate(frames, place) if frame >= size]
+            lost = gross(len(wrong), len(frames))
+            for number, actual in wrong[:1] if lost else wrong:
+                _listed(checks, number, actual)
+            if lost:
+                checks.lose(memory.at, "the list of frames")
         if memory.frames is not None and len(memory.frames) + len(frames) <= FRAMES_MAX:
             memory.frames.extend(frames)
         else:
@@ -155,12 +169,17 @@ def complete(checks: Checks, memory: Memory) -> None:
     if memory.frames is None:
         checks.context.abstain("LEGACY-P2M-ENTRY", f"more than {FRAMES_MAX:,} frames are not followed")
     seen: set[int] = set()
+    wrong: list[tuple[int, str]] = []
     for place, frame in enumerate(memory.frames or ()):
         kind = memory.pfns.type_of(frame)
         if frame < checks.facts.p2m_size and (kind not in _PLAIN or frame in seen):
-            _listed(checks, place, f"frame {frame:#x}, {_came(kind) if kind not in _PLAIN else 'listed before'}")
+            wrong.append((place, f"frame {frame:#x}, {_came(kind) if kind not in _PLAIN else 'listed before'}"))
         seen.add(frame)
-    _vcpus(checks, memory)
+    lost = gross(len(wrong), len(seen))
+    for place, actual in wrong[:1] if lost else wrong:
+        _listed(checks, place, actual)
+    if not lost:
+        _vcpus(checks, memory)
 
 
 def _came(kind: int | None) -> str:
@@ -168,8 +187,10 @@ def _came(kind: int | None) -> str:
 
 
 def _vcpus(checks: Checks, memory: Memory) -> None:
-    size = checks.facts.p2m_size
-    for frame, at, level, vcpu in memory.names():
+    size, names = checks.facts.p2m_size, list(memory.names())
+    memory.named.clear()
+    wrong: list[tuple[int, str, str, int]] = []
+    for frame, at, level, vcpu in names:
         kind = memory.pfns.type_of(frame) if frame < size else None
         levels = _levels(level)
         if kind in _PLAIN if not level else _TABLES.get(kind or 0) in levels:
@@ -177,16 +198,24 @@ def _vcpus(checks: Checks, memory: Memory) -> None:
         due = f"a page table of level {' or '.join(map(str, levels))}" if level else "an ordinary page"
         what = f"the top page table of vcpu {vcpu}" if level else f"a page that vcpu {vcpu} names"
         is_ = f"the guest has {size:#x}" if frame >= size else _came(kind)
+        wrong.append((at, f"{what} is frame {frame:#x}, {is_}, expected {due}", due, frame))
+    lost = gross(len(wrong), len(names))
+    more = f"; of {len(names)} frames that vcpus name {len(wrong)} are wrong: no vcpu is here" if lost else ""
+    if wrong and checks.displaced:
+        checks.lose(wrong[0][0], "the tail")  # which has been reported
+        return
+    for at, message, due, frame in wrong[:1] if lost else wrong:
         checks.context.report(
             "LEGACY-VCPU-PFN",
             checks.layer,
-            f"{what} is frame {frame:#x}, {is_}, expected {due}",
+            message + more,
             offset=at,
             field="context",
             expected=due,
             actual=f"frame {frame:#x}",
         )
-    memory.named.clear()
+    if lost:
+        checks.lose(wrong[0][0], "the tail")
 
 
 def _levels(level: int) -> tuple[int, ...]:

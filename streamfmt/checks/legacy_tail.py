@@ -8,6 +8,7 @@ from .. import tables
 from ..reader.legacy_pages import CODES
 from ..reader.registry import load
 from . import vcpu_context
+from .legacy_memory import gross
 from .messages import count
 
 TYPE_CHECKING = False
@@ -31,24 +32,29 @@ def unmapped(checks: Checks, body: Body) -> Program:
     if number > size:
         message = f"{number:,} frames have no page, and the guest has {size:,}"
         checks.context.report_field("LEGACY-UNMAPPED", record, "count", message, f"at most {size}", number)
+        checks.lose(record.offset, "the tail")
+        return
     at, place = body.at, 0
     while raw := (yield from body.piece(word)):
         frames = unpack_from(f"<{len(raw) // word}{CODES[word]}", raw)
-        if max(frames) >= size:
-            for here, frame in enumerate(frames, place):
-                where = at + word * here
-                if frame >= size and not checks.context.findings.full("LEGACY-UNMAPPED", record, where):
-                    message = f"entry {here} is frame {frame:#x}, the guest has {size:#x}"
-                    checks.context.report(
-                        "LEGACY-UNMAPPED",
-                        record,
-                        message,
-                        offset=where,
-                        length=word,
-                        field=f"pfns[{here}]",
-                        expected=f"below {size:#x}",
-                        actual=f"{frame:#x}",
-                    )
+        wrong = [(here, frame) for here, frame in enumerate(frames, place) if frame >= size]
+        lost = gross(len(wrong), len(frames))
+        for here, frame in wrong[:1] if lost else wrong:
+            where = at + word * here
+            if not checks.context.findings.full("LEGACY-UNMAPPED", record, where):
+                message = f"entry {here} is frame {frame:#x}, the guest has {size:#x}"
+                checks.context.report(
+                    "LEGACY-UNMAPPED",
+                    record,
+                    message,
+                    offset=where,
+                    length=word,
+                    field=f"pfns[{here}]",
+                    expected=f"below {size:#x}",
+                    actual=f"{frame:#x}",
+                )
+        if lost:
+            checks.lose(record.offset, "the tail")
         place += len(frames)
 
 
@@ -95,13 +101,16 @@ def extended(checks: Checks, body: Body) -> Program:
     if not values:
         return
     vcpu, size, *_ = values
-    number = _number(checks)
+    number, fits = _number(checks), 0 < size <= record.length
+    checks.displaced = checks.displaced or vcpu != number or not fits
     if vcpu != number:
         message = f"it is of vcpu {vcpu}, after the context of vcpu {number}"
         checks.context.report_field("LEGACY-VCPU-EXT", record, "vcpu", message, number, vcpu)
-    elif not 0 < size <= record.length:
+    elif not fits:
         message = f"its size is {size:,}, and it has {record.length}"
         checks.context.report_field("LEGACY-VCPU-EXT", record, "size", message, f"at most {record.length}", size)
+    if vcpu != number and not fits:
+        checks.lose(record.offset, "what the tail has of a vcpu")
 
 
 def xsave(checks: Checks, body: Body) -> Program:
@@ -112,7 +121,9 @@ def xsave(checks: Checks, body: Body) -> Program:
         return
     _, size = values
     due = checks.facts.xsave - tables.SIZES[record.path]
-    if size < _XCR0:
+    if size != due and checks.displaced:
+        checks.lose(record.offset, "what the tail has of a vcpu")  # which has been reported
+    elif size < _XCR0:
         message = f"the state has {count(size, 'byte')}: too few for xcr0 and xcr0_accum"
         checks.context.report_field("LEGACY-XSAVE-SIZE", record, "size", message, f"at least {_XCR0}", size)
     elif size != due:

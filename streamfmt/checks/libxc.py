@@ -104,6 +104,11 @@ class Checks(base.Checks):
         if self.memory is not None and self.layer.guest == "pv":
             load("checks.page_data:note_run")(self, self.memory, run)
 
+    def passed(self, last: Record, at: int) -> None:
+        if self.position.state == _BETWEEN:
+            self.resumed(at)
+        self.order(last)
+
     def lengths(self, record: Record, lengths: tuple[int, ...]) -> tuple[int, ...]:
         if record.type == tables.LIBXC_X86_PV_VCPU_BASIC and self.memory is not None:
             size = tables.VCPU_CONTEXT_SIZES.get(self.memory.guest_width or 0)

@@ -13,6 +13,7 @@ from .messages import count
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.events import Layer
+    from ..reader.pump import Window
     from .layer import Context
 
 CLAUSE = "STREAM-FRAMING-LOST"
@@ -81,25 +82,32 @@ def judge(context: Context, standing: Standing, sample: bytes) -> None:
     )
 
 
-def progress(context: Context, layer: Layer, at: int) -> str:
+def zeros_before(window: Window, at: int) -> int:
+    """Where the zeros begin that end at offset `at`, as far as the window has them still."""
+    held = bytes(window.buf[: max(at - window.base, 0)])
+    return at - len(held) + len(held.rstrip(b"\0"))
+
+
+def progress(context: Context, layer: Layer, at: int, cut: Record | None = None) -> str:
     """How much of the guest has come up to offset `at`, after which no more of `layer` will; empty if that is nothing.
 
-    Pages that are not whole do not count.
+    Pages that are not whole do not count, nor does the record that is `cut`.
     """
     image = next((known for known in reversed(context.layers) if known.row.image and known.guest), None)
     if image is None or image.guest is None:
         return ""
     if context.checkpoints:
         return f"The guest is usable as of checkpoint {context.checkpoints}"
-    never = _missing(context, image, context.checks(image).state[image.guest])
+    never = _missing(context, image, context.checks(image).state[image.guest], cut)
     if layer.row.opens and not never:
-        never = _missing(context, layer, _EMULATED[image.guest])
+        never = _missing(context, layer, _EMULATED[image.guest], cut)
     pages = f"{count(context.content_pages, 'page')} of the guest"
     what = f"{' and '.join(never)} never came" if never else "its state came, too"
     return f"Up to {at}, {pages} came whole; {what}"
 
 
-def _missing(context: Context, layer: Layer, records: tuple[tuple[str, str], ...]) -> list[str]:
-    seen, names = context.checks(layer).seen, tables.RECORDS[layer.name]
-    came = {names[code] for code, bit in tables.BITS[layer.name].items() if bit & seen and code in names}
-    return [f"{name} ({what})" for name, what in records if name not in came]
+def _missing(context: Context, layer: Layer, records: tuple[tuple[str, str], ...], cut: Record | None) -> list[str]:
+    checks, names = context.checks(layer), tables.RECORDS[layer.name]
+    came = {names[code] for code, bit in tables.BITS[layer.name].items() if bit & checks.seen and code in names}
+    came.difference_update(checks.partial, [cut.name] if cut is not None and cut.layer is layer else [])
+    return [f"{name} ({what})" if name else what for name, what in records if name not in came]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Verifier(Context, Sink):
     """A sink that judges.  Feed it through a Reader; then `findings`, `stopped` and the counts say what came out."""
 
+    # Whether memory that no other rule depends on is out of the question: it was judged, or will be, by another.
+    trusting = False
+
     def __init__(self, mode: str = "auto", deep: bool = False, severity: Mapping[str, str] = tables.SEVERITY) -> None:
         super().__init__(mode, deep, severity)
         self.every_page = deep
@@ -26,7 +29,7 @@ class Verifier(Context, Sink):
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._mark = self.standing = self.latest = None
+        self._mark = self.standing = self.latest = self.bodied = None
         self._checks.clear()
         vars(self).pop("window", None)
 
@@ -37,14 +40,25 @@ class Verifier(Context, Sink):
         program = self.checks(record.layer.judge).record(record)
         self.records += 1
         self.latest = record
+        if record.length:
+            self.bodied = record
         return program
 
     def pages(self, run: Run) -> None:
         self.records += run.count
         self.page_entries += run.entries
-        self.latest = run
+        self.latest, self.bodied = run, None
         self.carries(run.pages, run.end)
         self.checks(run.layer).pages(run)
+
+    def unread(self, layer: Layer) -> bool:
+        # Of a PV guest's frames other records speak.
+        return self.trusting and layer.guest == "hvm"
+
+    def passed(self, last: Record, at: int, count: int) -> None:
+        self.records += count
+        self.latest = last
+        self.checks(last.layer).passed(last, at)
 
     def steady(self, record: Record) -> bool:
         from . import repeats  # few streams break a rule often
@@ -93,15 +107,17 @@ class Verifier(Context, Sink):
             self.report("CKPT-CUT", record or layer, message, offset=at, actual="end of input")
             return
         from .loss import progress
+        from .messages import count
 
-        message = f"the input ends at {at}, inside {what}; at least {missing:,} more bytes belong there"
+        more = count(missing, "more byte")
+        message = f"the input ends at {at}, inside {what}; at least {more} belong{'s' * (missing == 1)} there"
         self.report(
             layer.row.truncated,
             record or layer,
-            f"{message}. {progress(self, layer, at)}".rstrip(". "),
+            f"{message}. {progress(self, layer, at, record)}".rstrip(". "),
             offset=at,
             length=missing,
-            expected=f"{missing:,} more bytes",
+            expected=more,
             actual="end of input",
         )
 

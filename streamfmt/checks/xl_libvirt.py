@@ -22,7 +22,7 @@ _WORDS = {_V2: "a libxl v2 stream", _LEGACY: "a legacy stream"}
 
 
 class _File(base.Checks):
-    """Judges a file whose header, at offset `at`, says in `field` which stream is inside; else `clause` is broken.
+    """Judges a file whose header, `raw` at `at`, says in `field` which stream is inside; else `clause` is broken.
 
     `said` is the number in that field; `promises` has the key of a stream by those bits of it that are in `mask`.
     """
@@ -31,9 +31,10 @@ class _File(base.Checks):
     mask = -1
     promises: Mapping[int, str]
     at = said = 0
+    raw = b""
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self.at, self.said = at, number(path, self.field, raw, layer.order)
+        self.at, self.raw, self.said = at, raw, number(path, self.field, raw, layer.order)
         super().header(layer, path, at, raw, broken)
 
     def inner(self, at: int, identity: Identity) -> None:
@@ -50,8 +51,11 @@ class _File(base.Checks):
             if identity.hint:
                 message += f"; {identity.hint}"
             # If the configuration is not as it should be either, the bytes were lost or added there.
-            if self.context.findings.forget(self.at + tables.SIZES[f"{self.layer.name}.{self.layer.row.headers[0]}"]):
+            findings, start = self.context.findings, self.at + len(self.raw.rstrip(b"\0"))
+            if findings.forget_within(self.at + len(self.raw), at):
                 message += "; bytes were lost or added before that, in the configuration"
+            elif findings.forget_within(start, at):
+                message += f"; the zeros begin at {start}, in the header"
             self.context.report(
                 "STREAM-FRAMING-LOST", self.layer, message, offset=at, expected=promised, actual=identity.name
             )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ..reader.pump import Program
-    from .layer import Checks
+    from .layer import Checks, Context
 
 # So many bytes after END are looked at, and so many zeros too many are taken for a hole even if others follow them.
 _AHEAD, _HOLE = 64, 8
@@ -53,9 +53,7 @@ def _end(checks: Checks, record: Record, owed: int, standing: loss.Standing, row
         names = [tables.RECORDS[layer][kind] for kind, bit in tables.BITS[layer].items() if bit & owed]
         lost = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
         at = record.offset  # of what is no record
-        begin, also = at, ""
-        if standing.before is not None and context.findings.forget(standing.before.offset):
-            begin, also = standing.before.offset, f", and in {standing.before.name} before that"
+        begin, also = begins(context, record)
         message = f"zeros are where {lost} should be{also}: data was lost here, and what reads as END is none"
         context.report("STREAM-ZEROS", record.layer, message, offset=begin, expected=lost, actual="zeros")
         context.lose(at, "zeros are where records should be")
@@ -63,6 +61,30 @@ def _end(checks: Checks, record: Record, owed: int, standing: loss.Standing, row
     program = checks.known(record)
     if program is not None:
         yield from program
+
+
+def early(checks: Checks, record: Record) -> Program:
+    """Program of an END that has been reported: if it is the zeros of a loss, nothing else in them is."""
+    context = checks.context
+    begin = loss.zeros_before(context.window, record.offset)
+    if (yield from _among_zeros(checks, record)):
+        begins(context, record)
+    elif not context.window.head(1):
+        context.findings.forget_within(begin, record.offset)
+
+
+def begins(context: Context, record: Record) -> tuple[int, str]:
+    """Take back what was found in the zeros before END, or in the record before them: it is a part of the same loss.
+
+    Returns where that begins, and words for it if anything was found there.
+    """
+    before = context.bodied
+    if before is not None and context.findings.forget_within(before.offset + 1, record.offset):
+        return before.offset, f", and in {before.name} before that"
+    begin = loss.zeros_before(context.window, record.offset)
+    if context.findings.forget_within(begin, record.offset):
+        return begin, f", and before that, from {begin} on,"
+    return record.offset, ""
 
 
 def _among_zeros(checks: Checks, record: Record) -> Generator[int, int, bool]:

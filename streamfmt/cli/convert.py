@@ -13,6 +13,7 @@ import stat
 import sys
 
 from ..convert import describe
+from ..convert.asked import CHECKPOINTS, TARGETS, of_convert
 from ..convert.part import Options
 from ..convert.run import Result, convert
 from ..convert.wrappers import EMULATORS, WRAPPERS, Wrapper
@@ -20,7 +21,6 @@ from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output, write
 from ..io.sources import reason
 from ..reader.configuration import WORDS, form_of
-from ..reader.identify import widths
 from . import inputs
 from .verify import add_ignore, severities
 
@@ -44,10 +44,6 @@ exit status: 0 converted; 1 the input does not conform, or cannot be converted;
 """
 
 
-# Whether the image of a legacy stream is in a libxl stream afterwards.
-TARGETS = {"libxl": True, "libxc": False}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="what to convert; - is standard input")
     parser.add_argument("output", metavar="OUTPUT", help="where to write the result; - is standard output")
@@ -63,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoints",
-        choices=("flatten", "keep"),
-        default="flatten",
+        choices=CHECKPOINTS,
+        default=CHECKPOINTS[0],
         help="make a plain stream of a checkpointed legacy stream (default), or keep its checkpoints",
     )
     parser.add_argument(
@@ -103,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
-            result = convert(fd, lambda: _opened(args.output), _options(args, fd), inputs.Progress)
+            result = _converted(args, fd)
     except _UsageError as error:
         print(f"streamfmt convert: error: {error}", file=sys.stderr)
         return 2
@@ -117,6 +113,23 @@ def run(args: argparse.Namespace) -> int:
         if fd > 0:
             os.close(fd)
     return _report(result, args)
+
+
+def _converted(args: argparse.Namespace, fd: int) -> Result:
+    """What came of it.  Raises as `convert` does, and what a signal raises, of which the report cannot speak."""
+    outs: list[Output] = []
+
+    def opened() -> Output:
+        # As of cp, the bytes of the result may not be on the disk yet when it has its name.
+        outs.append(output(1) if args.output == "-" else FileOutput(args.output, sync=False))
+        return outs[0]
+
+    try:
+        return convert(fd, opened, _options(args, fd), inputs.Progress)
+    except (KeyboardInterrupt, SystemExit):
+        for out in outs:
+            inputs.partial(args.output, out)
+        raise
 
 
 class _UsageError(Exception):
@@ -144,15 +157,16 @@ def _wrapper(args: argparse.Namespace, fd: int) -> Wrapper | None:
 
 
 def _options(args: argparse.Namespace, fd: int) -> Options:
-    return Options(
-        widths()[int(args.width)] if args.width else args.form,
-        args.repair,
-        severities(args),
+    return of_convert(
+        form=args.form,
         guest=args.guest,
+        width=args.width,
+        to=args.to,
+        checkpoints=args.checkpoints,
+        repair=args.repair,
         allow_loss=args.allow_loss,
-        wrapped=None if args.to is None else TARGETS[args.to],
-        keeping=args.checkpoints == "keep",
         wrapper=_wrapper(args, fd),
+        severity=severities(args),
     )
 
 
@@ -167,28 +181,38 @@ def _refusal(args: argparse.Namespace) -> str:
     return ""
 
 
-def _opened(name: str) -> Output:
-    # As of cp, the bytes of the result may not be on the disk yet when it has its name.
-    return output(1) if name == "-" else FileOutput(name, sync=False)
-
-
 def _unwritable(name: str, error: object) -> tuple[str, str]:
     return ("standard output" if name == "-" else name), f"cannot write: {error}"
+
+
+def _looks(result: Result, args: argparse.Namespace) -> str:
+    """What the input looks like, and what to do, if options say that it is something else and it is not that."""
+    given = {"--as": args.form if args.form != "auto" else None, "--width": args.width, "--guest": args.guest}
+    options = " and ".join(f"{name} {value}" for name, value in given.items() if value)
+    if result.sound or not options or not result.head:
+        return ""
+    from ..api import identify
+
+    found = identify(result.head)
+    if found.kind == "unknown" or found.description == result.outcome.describe():
+        return ""
+    return f"{found.description}; try it without {options}"
 
 
 def _report(result: Result, args: argparse.Namespace) -> int:
     """Print the report, or write it; the exit status."""
     names = args.input, args.output
+    looks = _looks(result, args)
     if args.json:
         from json import dumps
 
-        text = dumps(describe.as_dict(result, *names)) + "\n"
+        text = dumps(describe.as_dict(result, *names, looks)) + "\n"
     else:
         source, target = (
             inputs.shown(args.input),
             "standard output" if args.output == "-" else inputs.shown(args.output),
         )
-        text = describe.text(result, source, target, args.quiet)
+        text = describe.text(result, source, target, args.quiet, looks)
     status = result.status
     if args.report is not None:
         try:
@@ -199,5 +223,5 @@ def _report(result: Result, args: argparse.Namespace) -> int:
         if args.quiet or status:
             sys.stderr.write(describe.text(result, inputs.shown(args.input), args.output, quiet=True))
     else:
-        (sys.stderr if args.output == "-" else sys.stdout).write(text)
+        inputs.report_to(args.output).write(text)
     return status

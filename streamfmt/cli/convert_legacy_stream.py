@@ -11,7 +11,7 @@ import sys
 
 from .. import __version__
 from ..convert import describe
-from ..convert.part import Options
+from ..convert.asked import INPUTS, TARGETS, headed, of_script
 from ..convert.run import Result, convert
 from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput, Output, output
@@ -66,11 +66,8 @@ LONG = (
     "skip-qemu",
     "syslog",
 )
-# By form of the result: whether the image is in a libxl stream.  By whether there is a header: what the input is.
-FORMATS = {"libxc": False, "libxl": True}
-INPUTS = ("legacy", "xl")
 # By option: what it may be, which the script holds to as well.
-CHOICES = {"width": ("32", "64"), "guest-type": ("pv", "hvm"), "format": tuple(FORMATS)}
+CHOICES = {"width": ("32", "64"), "guest-type": ("pv", "hvm"), "format": tuple(sorted(TARGETS))}
 _SHORT = {
     "-h": "help",
     "-i": "in",
@@ -79,13 +76,10 @@ _SHORT = {
     "-g": "guest-type",
     "-f": "format",
     "-v": "verbose",
-    "-x": "header",
-    "--xl": "header",
+    "-x": "xl",
 }
 # How much of what follows a stream shows what it is.
 _AFTER = 64
-# What the script leaves out as well.
-_LEFT_OUT = ("LOSE-TOOLSTACK", "LOSE-UNMAPPED")
 # What to do instead, by what is in the way.
 _ADVICE = {
     "REFUSE-BARE": "what xl's header stands before is a libxl stream: -f libxl",
@@ -160,16 +154,6 @@ def _converted(given: dict[str, str]) -> tuple[Result, str]:
 
     Raises UnreadableError and UnwritableError.
     """
-    wrapped = FORMATS.get(given.get("format", ""), False)
-    wanted = Options(
-        INPUTS["header" in given],
-        guest=given["guest-type"],
-        allow_loss=_LEFT_OUT,
-        wrapped=wrapped,
-        device_model=wrapped or "skip-qemu" not in given,
-        width=int(given["width"]),
-        exact=True,
-    )
     number = number_of(given["in"])
     try:
         fd = os.open(given["in"], os.O_RDONLY | os.O_CLOEXEC) if number is None else number
@@ -178,7 +162,7 @@ def _converted(given: dict[str, str]) -> tuple[Result, str]:
     try:
         if number_of(given["out"]) is None and inputs.same_file(fd, given["out"]):
             raise UnwritableError("it is the input itself")
-        result = convert(fd, lambda: _opened(given["out"]), wanted, inputs.Progress)
+        result = convert(fd, lambda: _opened(given["out"]), of_script(given), inputs.Progress)
         return result, "" if number is not None or not result.done else _after(fd)
     except OverflowError as error:
         raise UnreadableError("there is no such descriptor") from error
@@ -253,7 +237,7 @@ def _looks(head: bytes, given: dict[str, str]) -> list[str]:
         return describe.wrapped(f"  looks like: {found.description}{advice}")
     seen = {"width": str(found.toolstack_width), "guest-type": found.guest or ""}
     other = [f"--{name} {value}" for name, value in seen.items() if value and value != given[name]]
-    if around != list(INPUTS[1:] if "header" in given else ()):
+    if around != list(INPUTS[1:] if headed(given) else ()):
         other.append("streamfmt convert" if around and around != list(INPUTS[1:]) else "--xl" if around else "no --xl")
     return describe.wrapped(f"  looks like: {found.description}; try {', '.join(other)}") if other else []
 

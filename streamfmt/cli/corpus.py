@@ -2,6 +2,7 @@
 pack them for other programs.
 
 Every stream has an id, such as good/libxl-hvm or LIBXC-PAGE-COUNT/broken/empty.
+So has every golden conversion, which says what a converter has to make of one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from . import inputs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from ..codec.content import Buffer
     from ..corpus.store import Row
 
 EXAMPLES = """examples:
@@ -29,6 +31,8 @@ EXAMPLES = """examples:
   streamfmt corpus export -o corpus.tar.gz
   streamfmt corpus export --format libxl --clause 'CKPT-*' -o - | tar xz
   streamfmt corpus export --stream good/libxl-hvm -o - | streamfmt verify -
+  streamfmt corpus list --conversions 'libxl/*'
+  streamfmt corpus export --conversion libxl/good/legacy-hvm -o expected.sav
 
 exit status: 0 done, and nothing is wrong; 1 a stream or the index is wrong;
 2 wrong usage, or no such stream; 3 could not read or write
@@ -48,9 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "list", help="list streams: id, size, what a reader must do, other clauses that it breaks"
     )
     listing.add_argument("pattern", metavar="ID", nargs="*", default=[], help="as with --stream (default: all)")
+    listing.add_argument(
+        "--conversions",
+        action="store_true",
+        help="list golden conversions: id, size of the output, what Xen's own converter does; ID is that of one",
+    )
     _add_choice(listing)
     listing.add_argument("--json", action="store_true", help="print rows of the index, one per line")
-    show = verbs.add_parser("show", help="print everything about one stream")
+    show = verbs.add_parser("show", help="print everything about one stream, or one golden conversion")
     show.add_argument("id", metavar="ID")
     show.add_argument("--json", action="store_true", help="print its row of the index")
     check = verbs.add_parser("check", help="build every stream, judge it, and compare it with its file and the index")
@@ -69,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="A single --stream without * and ? is written as it is; otherwise an archive is.",
     )
     _add_choice(export)
+    export.add_argument("--conversion", metavar="ID", help="write the output that this golden conversion has to have")
     export.add_argument(
         "-o",
         "--output",
@@ -170,6 +180,8 @@ def _unknown(what: str, patterns: list[str], names: list[str]) -> _MisuseError:
 
 
 def _list(args: argparse.Namespace) -> int:
+    if args.conversions:
+        return _list_conversions(args)
     for row in _chosen(args, args.pattern + args.stream):
         print(json.dumps(row, ensure_ascii=False) if args.json else _line(row))
     return 0
@@ -191,8 +203,27 @@ def _show(args: argparse.Namespace) -> int:
     rows: list[Row] = store.read_index()
     row = next((row for row in rows if row["id"] == args.id), None)
     if row is None:
-        raise _unknown("stream", [args.id], [row["id"] for row in rows])
+        from . import conversions
+
+        row = conversions.find(args.id)
+        if row is None:
+            raise _unknown("stream", [args.id], [row["id"] for row in rows])
+        print(json.dumps(row, ensure_ascii=False) if args.json else conversions.text(row))
+        return 0
     print(json.dumps(row, ensure_ascii=False) if args.json else _text(row))
+    return 0
+
+
+def _list_conversions(args: argparse.Namespace) -> int:
+    """List golden conversions: by their own ids, or those of the streams that the options choose."""
+    from ..corpus import archive
+    from . import conversions
+
+    found = [row for row in archive.of(_chosen(args, args.stream)) if conversions.matches(row, args.pattern)]
+    if not found:
+        raise _MisuseError("there is no such golden conversion; streamfmt corpus list --conversions lists all")
+    for row in found:
+        print(json.dumps(row, ensure_ascii=False) if args.json else conversions.line(row))
     return 0
 
 
@@ -268,6 +299,17 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
+def _output(name: str, rows: list[Row]) -> tuple[list[Row], Iterable[Buffer]]:
+    """The input of a golden conversion, and its output.  Raises _MisuseError."""
+    from . import conversions
+
+    golden = conversions.find(name)
+    if golden is None or golden["output"] is None:
+        raise _MisuseError(f"there is no golden conversion {name!r} that has an output")
+    of = next(row for row in rows if row["id"] == golden["input"])
+    return [of], [conversions.expected(golden, of)]
+
+
 def _export(args: argparse.Namespace) -> int:
     from ..corpus import archive, store
     from ..io import outputs
@@ -277,7 +319,10 @@ def _export(args: argparse.Namespace) -> int:
     rows = _chosen(args, args.stream)
     one = len(args.stream) == 1 and args.stream[0] == rows[0]["id"]
     with inputs.Progress(len(rows), streams=True) as progress:
-        pieces = store.pieces(rows[0]) if one else [archive.pack(rows, progress)]
+        if args.conversion is not None:
+            rows, pieces = _output(args.conversion, rows)
+        else:
+            pieces = store.pieces(rows[0]) if one else [archive.pack(rows, progress)]
     try:
         with inputs.Writing():
             outputs.write_all(1 if args.output == "-" else args.output, pieces)

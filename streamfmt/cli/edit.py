@@ -33,6 +33,12 @@ EXAMPLES = """paths:
   record[12].khz                          of the record that show lists as 12
   HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal
 
+keys of configurations:
+  c_info.name, disks[0].pdev_path         of xl's JSON
+  memory, disk[0]                         of xl's text
+  name, devices.disk[0].source.file       of libvirt's XML
+  vm_str.name, image.hvm.kernel           of S-expressions of XAPI, of xend
+
 examples:
   streamfmt edit guest.sav --set xl.header.mandatory_flags.json=1 --in-place
   streamfmt edit old.sav --set-config 'disks[0].pdev_path=/dev/b' -o new.sav
@@ -60,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--set-config", dest="keys", metavar="KEY=VALUE", type=_assignment, action="append", default=[],
-        help="change a value of the guest's configuration, of JSON or xl's text; may be repeated",
+        help="change a value of the guest's configuration, by its name or path; may be repeated",
     )  # fmt: skip
     whole = parser.add_mutually_exclusive_group()
     whole.add_argument("--configuration", metavar="FILE", help="put in another configuration; - is standard input")
@@ -100,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         return 3
     try:
         with inputs.Writing():
-            return _edit(args, fd)
+            edit, broken = _edited_file(args, fd)
     except _UsageError as error:
         print(f"streamfmt edit: error: {error}", file=sys.stderr)
         return 2
@@ -122,6 +128,17 @@ def run(args: argparse.Namespace) -> int:
         return 3
     finally:
         os.close(fd)
+    if edit is None:
+        return 2
+    try:
+        _report(args, edit, broken)
+        sys.stdout.flush()
+    except OSError as error:
+        done = "" if args.dry_run else "; the edit itself is done"
+        inputs.complain("standard output", f"cannot write: {reason(error)}{done}")
+        inputs.discard_output()
+        return 3
+    return 0
 
 
 def _opened(args: argparse.Namespace) -> int:
@@ -158,7 +175,8 @@ def _is(fd: int, path: str) -> bool:
         return False
 
 
-def _edit(args: argparse.Namespace, fd: int) -> int:
+def _edited_file(args: argparse.Namespace, fd: int) -> tuple[Edit | None, list[Finding]]:
+    """The edit, made, and rules that it breaks; none if it is refused, which is said then."""
     edit = Edit(fd, args.form, args.guest)
     edit.make(args.fields, _rewrite(args))
     broken = edit.breaches()
@@ -170,16 +188,15 @@ def _edit(args: argparse.Namespace, fd: int) -> int:
             " and --force breaks it",
             file=sys.stderr,
         )
-        return 2
-    if edit.splices and not args.dry_run:  # worked out before anything is written
+        return None, broken
+    if (edit.splices or args.output) and not args.dry_run:  # worked out before anything is written
         if args.in_place and edit.fits:
             _in_place(fd, edit)
         elif args.in_place and not stat.S_ISREG(os.fstat(fd).st_mode):
             raise _UsageError("the length changes, which a device cannot take; use -o NEW")
         else:
             _to_new(args.output or args.file, fd, edit)
-    _report(args, edit, broken)
-    return 0
+    return edit, broken
 
 
 def _breach(finding: Finding) -> str:
@@ -244,7 +261,14 @@ def _in_place(fd: int, edit: Edit) -> None:
     No signal comes between: what leaves some old and some new is a crash of the system, and the same command again
     makes all of them new.
     """
-    from signal import SIG_BLOCK, SIG_SETMASK, SIGHUP, SIGINT, SIGTERM, pthread_sigmask
+    from _signal import (  # type: ignore[import-not-found] # signal loads its enumerations slowly
+        SIG_BLOCK,
+        SIG_SETMASK,
+        SIGHUP,
+        SIGINT,
+        SIGTERM,
+        pthread_sigmask,
+    )
 
     from ..io.spliced import overwrite
 
@@ -252,7 +276,7 @@ def _in_place(fd: int, edit: Edit) -> None:
     try:
         for start, _, data in edit.splices:
             overwrite(fd, start, data)
-        os.fsync(fd)
+        os.fdatasync(fd)  # its length stays, and the time of the change may come to the disk later
     finally:
         pthread_sigmask(SIG_SETMASK, before)
 
@@ -268,6 +292,8 @@ def _to_new(path: str, fd: int, edit: Edit) -> None:
             Spliced(fd, edit.size, edit.splices).write(out.fd, progress)
     except BaseException:
         out.abort()
+        if not out.atomic:
+            inputs.complain(path, "what it has of the result is not all, and of no use")
         raise
     out.finish()
 
@@ -277,27 +303,29 @@ def _to_new(path: str, fd: int, edit: Edit) -> None:
 
 def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None:
     """What has changed, or would."""
+    out = inputs.report_to(args.output)
     if args.json:
         from json import dumps
 
-        print(dumps(_as_dict(args, edit, broken)))
+        print(dumps(_as_dict(args, edit, broken)), file=out)
         return
     for finding in broken:
-        print(f"  breaks {_breach(finding)}")
+        print(f"  breaks {_breach(finding)}", file=out)
     for made in edit.changes:
         words = f"  {made.words}" if made.words else ""
-        print(f"  {made.what} at {made.start} ({made.start:#x}):{words}")
+        print(f"  {made.what} at {made.start} ({made.start:#x}):{words}", file=out)
         if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
-            print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}")
+            print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}", file=out)
     splices = edit.splices
     count = sum(len(data) for _, _, data in splices)
     if not splices:
         how = "nothing changes: all that is as asked for already"
+        how += f"; {inputs.shown(args.output)} is a copy" if args.output else ""
     elif args.dry_run:
         how = f"{count:,} bytes would change, {'in place' if edit.fits else 'in a new file'}"
     else:
         how = f"{count:,} bytes changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
-    print(f"{inputs.shown(args.file)}: {how}")
+    print(f"{inputs.shown(args.file)}: {how}", file=out)
 
 
 def _as_dict(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> dict[str, object]:

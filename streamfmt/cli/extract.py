@@ -11,8 +11,9 @@ import sys
 
 from ..convert.extract import JSON, RAW, TEXT, USUAL, SeveralError, Taking, refused
 from ..convert.parts import ALIASES, KNOWN, NAMES, Wanted
-from ..io.copying import Copying
-from ..io.sources import reason
+from ..io.copying import Copying, Unplanned
+from ..io.sources import compressed, reason
+from ..reader.identify import COMPRESSED_HEAD
 from ..reader.registry import FORMS
 from . import inputs
 
@@ -81,11 +82,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with inputs.Writing():
             out = FileOutput(args.output)
-            try:
-                status, size = _take(args, wanted, out)
-            except BaseException:
-                out.abort()
-                raise
+            status, size = _taken(args, wanted, out)
             if status:
                 out.abort()
                 return status
@@ -93,8 +90,25 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         inputs.complain(args.output, f"cannot write: {reason(error)}")
         return 3
-    print(f"{inputs.shown(args.output)}: {size:,} bytes")
+    print(f"{inputs.shown(args.output)}: {size:,} bytes", file=inputs.report_to(args.output))
     return 0
+
+
+def _taken(args: argparse.Namespace, wanted: Wanted, out: Output) -> tuple[int, int]:
+    """Take the part out into `out`; the exit status, and how many bytes were written.
+
+    Where it fails and a part has gone that cannot be taken back, that is said too.
+    """
+    status = 1
+    try:
+        status, size = _take(args, wanted, out)
+    except BaseException:
+        out.abort()
+        raise
+    finally:
+        if status:
+            inputs.partial(args.output, out)
+    return status, size
 
 
 def _misuse(args: argparse.Namespace) -> str:
@@ -136,8 +150,11 @@ def _to_stdout(args: argparse.Namespace, wanted: Wanted) -> int:
     if wanted.name in FORMS:
         from ..io.outputs import output
 
+        # Of a file the end is looked at first; of a pipe what comes is passed on.
+        if _plain(args.file) and (status := _take(args, wanted, _Held(), trying=True)[0]):
+            return status
         out = output(1)
-        status, _ = _take(args, wanted, out)
+        status, _ = _taken(args, wanted, out)
         out.flush()
         return status
     held = _Held()
@@ -145,6 +162,17 @@ def _to_stdout(args: argparse.Namespace, wanted: Wanted) -> int:
     if not status:
         held.give(sys.stdout.buffer)
     return status
+
+
+def _plain(name: str) -> bool:
+    """Whether an input is a regular file that is not compressed, so that it is soon read twice."""
+    try:
+        if name == "-" or not stat.S_ISREG(os.stat(name).st_mode):
+            return False
+        with open(name, "rb", buffering=0) as file:
+            return not compressed(file.read(COMPRESSED_HEAD))
+    except OSError:
+        return False  # what reads it says why
 
 
 class _Held:
@@ -182,9 +210,14 @@ class _Held:
         out.flush()
 
 
-def _take(args: argparse.Namespace, wanted: Wanted, out: Output | _Held) -> tuple[int, int]:
-    """Take the part out; the exit status, and how many bytes were written."""
+def _take(args: argparse.Namespace, wanted: Wanted, out: Output | _Held, trying: bool = False) -> tuple[int, int]:
+    """Take the part out; the exit status, and how many bytes were written.
+
+    With `trying` none are, and nothing is said of what comes after it.
+    """
     taking = Taking(wanted, args.how, args.form, args.guest)
+    if trying:
+        taking.plan = Unplanned(copying=False)
     written = 0
 
     def copy(pump: Driven, source: Source, progress: object) -> None:
@@ -197,13 +230,14 @@ def _take(args: argparse.Namespace, wanted: Wanted, out: Output | _Held) -> tupl
 
     failure = inputs.run_reader(args.file, taking.reader, taking, copy)
     if failure is not None:
-        inputs.complain(args.output if failure.kind == "unwritable" else args.file, failure)
+        target = "standard output" if args.output == "-" else args.output
+        inputs.complain(target if failure.kind == "unwritable" else args.file, failure)
         return failure.status, written
     taking.end()
     if taking.error is not None:
         inputs.complain(args.file, taking.error)
         return 2 if isinstance(taking.error, SeveralError) else 1, written
-    if taking.failure is not None:
+    if taking.failure is not None and not trying:
         inputs.complain(args.file, f"{args.part} was taken out; after it, {taking.failure}")
     return 0, written
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
     from ..io.backups import Image
+    from ..io.outputs import Output
     from ..io.sources import Driven, Source
     from ..reader.failure import Failure
     from .line import Line
@@ -208,6 +209,10 @@ class Stoppable:
             _signal.signal(number, _signal.SIG_DFL)
 
 
+# What has files that get their name when they are complete.
+_BESIDE = f"{__package__.partition('.')[0]}.io.beside"
+
+
 class Writing(Stoppable):
     """For commands that write files: SIGTERM, and SIGHUP of a closed terminal, leave no more than Ctrl-C does."""
 
@@ -217,9 +222,8 @@ class Writing(Stoppable):
         sys.exit(128 + number)
 
     def __exit__(self, *_: object) -> None:
-        from ..io.beside import sweep
-
-        sweep()
+        if _BESIDE in sys.modules:  # else nothing was begun
+            sys.modules[_BESIDE].sweep()
         super().__exit__()
 
 
@@ -288,6 +292,14 @@ def near(names: Iterable[str], *wanted: str, most: int = 3, cutoff: float = 0.5)
     return f"; did you mean {', '.join(found)}?" if found else ""
 
 
+def partial(name: str, out: Output) -> None:
+    """Say of an output that will not be whole if it has begun and cannot be taken back."""
+    if out.partial:
+        from ..io.outputs import PARTIAL
+
+        print(f"streamfmt: {'standard output' if name == '-' else shown(name)} {PARTIAL}", file=sys.stderr)
+
+
 def complain(name: str, message: object) -> None:
     """One line on standard error about one input."""
     print(f"streamfmt: {shown(name)}: {message}", file=sys.stderr)
@@ -316,10 +328,24 @@ def prepare() -> None:
         sys.stderr = TextIOWrapper(BufferedWriter(deaf), sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
 
+def discard_output() -> None:
+    """Keep the interpreter from flushing to a standard output that is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def open_stderr() -> None:
     """Have complaints go nowhere where standard error is closed."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as we run
+
+
+def report_to(output: str | None) -> TextIO:
+    """Where to say what was done: standard output, unless the result goes there, by whatever name."""
+    try:
+        taken = output == "-" or (output is not None and os.path.samestat(os.fstat(1), os.stat(output)))
+    except OSError:
+        taken = False
+    return sys.stderr if taken else sys.stdout
 
 
 def same_file(fd: int, path: str | int) -> bool:

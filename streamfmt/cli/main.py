@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # after --help, too
     except BrokenPipeError:
         # The reader of our output has gone: that is how `| head` ends, and no error of ours.
-        _discard_output()
+        inputs.discard_output()
         return UNREADABLE
     except OSError as error:
         print(f"streamfmt: cannot write: {error.strerror or error}", file=sys.stderr)
-        _discard_output()
+        inputs.discard_output()
         return UNREADABLE
     except MemoryError:
         print("streamfmt: not enough memory", file=sys.stderr)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         from ..reader.failure import failed
 
-        _discard_output()
+        inputs.discard_output()
         failure = failed(error, 0)
         print(f"streamfmt: {failure}", file=sys.stderr)
         return failure.status
@@ -97,8 +97,3 @@ def entry() -> None:
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 0
     os._exit(status)
-
-
-def _discard_output() -> None:
-    """Keep the interpreter from flushing to a standard output that is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -168,7 +168,7 @@ def _recipe(name: str, form: str, guest: str | None, pages: int | None) -> int:
             status = max(status, 1)
             inputs.complain(name, f"stopped: {recipe.failure}")
             parts.write(f"\n# reading stopped: {recipe.failure}\n")
-        sys.stdout.write(dump.head(form, broken=recipe.broken))
+        sys.stdout.write(dump.head(recipe.form, broken=recipe.broken))
         parts.seek(0)
         copyfileobj(parts, sys.stdout)
     for message in recipe.lost:

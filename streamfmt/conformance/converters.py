@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..errors import MissingPeerError
-from .peers import CONVERTER, RELEASE, RELEASES, require, script_modules
+from ..schema.clauses import CONVERTER
+from .peers import RELEASE, RELEASES, require, script_modules
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _RAISED = re.compile(r"(?:\w+\.)*\w+(?:Error|Exception|Exit)\b.*")

@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 
 from .. import data
-from ..schema.clauses import Behaviour, registry
-from . import peers, predictions_toolstack
+from ..schema.clauses import CONVERTER, Behaviour, registry
+from . import predictions_converter, predictions_toolstack
 from .cases import cases
 from .conditions import Peer
 from .evidence import borne_out, record
 from .looks import Look, look
-from .peers import RELEASE
+from .peers import RELEASE, RELEASES
 from .predictions import PEERS, Comparison, steps
 
 
@@ -159,12 +159,19 @@ def page(sections: Iterable[str]) -> str:
 def main() -> None:
     """Ask all releases of all readers, write what was seen into the clauses, and the page."""
     asked = PEERS | predictions_toolstack.PEERS
-    tables = {name: {release: compared(peer.of(release)) for release in peers.RELEASES} for name, peer in asked.items()}
+    converted = {
+        release: predictions_converter.compared(predictions_converter.cases(), release) for release in RELEASES
+    }
+    tables = {name: {release: compared(peer.of(release)) for release in RELEASES} for name, peer in asked.items()}
     seen = {name: {release: borne_out(table) for release, table in found.items()} for name, found in tables.items()}
+    seen[CONVERTER] = {release: predictions_converter.borne_out(table) for release, table in converted.items()}
     record(seen)
-    order = sorted(peers.RELEASES, key=lambda release: release != RELEASE)
-    sections = (section(asked[name].of(release), tables[name][release]) for name in asked for release in order)
+    order = sorted(RELEASES, key=lambda release: release != RELEASE)
+    sections = [section(asked[name].of(release), tables[name][release]) for name in asked for release in order]
+    sections += [predictions_converter.section(converted[release], release) for release in order]
     Path(data.path("docs"), "differences.md").write_text(page(sections), encoding="utf-8")
+    manual = Path(data.path("docs"), "convert-legacy-stream.md")
+    manual.write_text(predictions_converter.manual(manual.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

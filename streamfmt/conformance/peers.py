@@ -19,13 +19,12 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import MissingPeerError
-from ..schema.clauses import SCRIPT, SCRIPT_RELEASE
+from ..schema.clauses import CONVERTER, SCRIPT, SCRIPT_RELEASE
 from .host import LIBXLPEER, installation
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
 XENPEER = "xenpeer"
-CONVERTER = "convert-legacy-stream"
 # The release that the machine has installed, and all those that `make peers` brings, which unpacks the others.
 RELEASE = SCRIPT_RELEASE
 RELEASES = ("4.14", RELEASE, "4.20")

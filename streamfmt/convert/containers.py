@@ -14,7 +14,7 @@ from ..reader.events import Body
 from ..reader.identify import following
 from .part import Conversion
 from .records import fixed, header, padding
-from .wrappers import IMAGE, LIBXL, XAPI_HEADER
+from .wrappers import IMAGE, LIBXL, XAPI_HEADER, XAPI_QEMU_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .wrappers import Wrapper
 
 _EMULATOR = Struct("<" + tables.FORMATS["libxl.EMULATOR_CONTEXT"])
-_QEMU_MAX: int = tables.LENGTHS["xapi.QEMU_TRAD"][4] or 0
 _STATES = {tables.XAPI_QEMU_TRAD, tables.XAPI_QEMU_XEN}
 # What a libxl stream has no place for.
 _UNKNOWN_TO_LIBXL = {tables.XAPI_VARSTORED: "VARSTORE", tables.XAPI_SWTPM: "VTPM", tables.XAPI_SWTPM0: "VTPM"}
@@ -91,6 +90,9 @@ class Rewrapping(Conversion):
 
     def pages(self, run: Run) -> None:
         pass
+
+    def unread(self, layer: Layer) -> bool:
+        return True  # what stays as it is has been judged, or another does that
 
     def misplaced(self, record: Record, at: int, raw: bytes) -> None:
         pass
@@ -183,7 +185,7 @@ class Rewrapping(Conversion):
         length = record.length - _EMULATOR.size
         if len(raw) < _EMULATOR.size:
             return
-        if length > _QEMU_MAX:
+        if length > XAPI_QEMU_MAX:
             self.unfit("XAPI-QEMU-MAX", record.offset)
         emulator, _ = Struct(record.layer.order + _EMULATOR.format[1:]).unpack(raw)
         if emulator != self._wrapper.emulator:
@@ -209,7 +211,7 @@ class Rewrapping(Conversion):
 
     def _keep_state(self, record: Record) -> Program | None:
         """The emulator's state before the image, which comes after it in a libxl stream."""
-        if record.length > _QEMU_MAX or self._state is not None:
+        if record.length > XAPI_QEMU_MAX or self._state is not None:
             self.unfit("XAPI-QEMU-MAX", record.offset)
             return None
         return self._read_state(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checks.findings import SEVERITIES
+from ..io import outputs
 from ..render.text import finding_lines, summary, times
 from .rules import LOST, MENDABLE, RULES
 
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
     from .run import Result
 
 _COLUMNS = 80
+# Bytes that a legacy stream has its first numbers in, which no text looks like.
+_NUMBERS = 16
 _MARGIN = " " * 12
 
 
-def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
-    """The report, within 80 columns: what the input is, what was done and why, and what came of it."""
+def text(result: Result, source: str, target: str, quiet: bool = False, looks: str = "") -> str:
+    """The report, within 80 columns: what the input is, what was done and why, and what came of it.
+
+    `looks` is what it looks like, if it was declared to be something else.
+    """
     lines = []
     outcome = result.outcome
     if not quiet and outcome.verifier.layers:
@@ -28,6 +34,8 @@ def text(result: Result, source: str, target: str, quiet: bool = False) -> str:
             lines += [line for _, line in finding_lines(outcome, severities=SEVERITIES[:1])]
         else:
             lines += listed(result.report if result.done else result.unfit)
+    if looks:
+        lines += wrapped(f"  looks like: {looks}")
     return "\n".join([*lines, *last(result, source, target)]) + "\n"
 
 
@@ -62,7 +70,7 @@ def _last(result: Result, source: str, target: str) -> str:
         lost = f"{len(report.lost)} things are lost" if report.lost else "nothing is lost"
         done = "converted" if list(report) else "copied, there was nothing to convert or mend"
         return f"{target}: {done}; {result.written:,} bytes, {lost}"
-    kept = f"{target} has the first part of the result, which is of no use" if result.begun else "there is no output"
+    kept = f"{target} {outputs.PARTIAL}" if result.begun else "there is no output"
     return f"{source}: {_why(result, target)}; {kept}"
 
 
@@ -83,11 +91,15 @@ def _hint(result: Result) -> str:
     mendable = sorted(MENDABLE & result.outcome.counts.keys()) if not result.sound else ()
     if mendable:
         return f"; --repair mends {', '.join(mendable)}"
+    if result.outcome.identity.kind == "unknown" and b"\0" in result.head[:_NUMBERS]:
+        return (
+            "; if it is a legacy stream, which has no magic, --width 32 or 64 says so, and then what is wrong is named"
+        )
     losses = result.sound and result.unfit and all(line.kind == LOST for line in result.unfit)
     return "; --allow-loss converts it all the same" if losses else ""
 
 
-def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
+def as_dict(result: Result, source: str, target: str, looks: str = "") -> dict[str, Any]:
     """The report as plain values, as in spec/json/convert.json."""
     return {
         "format": "streamfmt-convert-1",
@@ -97,6 +109,7 @@ def as_dict(result: Result, source: str, target: str) -> dict[str, Any]:
         "output": target,
         "bytes": result.written,
         "begun": result.begun,
+        "looks_like": looks or None,
         "unfit": [line.as_dict() for line in result.unfit],
         "failure": result.failure.as_dict() if result.failure else None,
         "lines": [line.as_dict() for line in result.report],

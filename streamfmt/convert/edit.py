@@ -6,7 +6,6 @@ An :class:`Edit` is made of a file that can be sought in; its splices are then a
 from __future__ import annotations
 
 import os
-from functools import cached_property
 
 from .. import tables
 from ..checks.verifier import Verifier
@@ -18,7 +17,7 @@ from ..io.spliced import Spliced
 from ..reader import configuration
 from ..reader.reader import Reader
 from .fields import Change, change, put
-from .places import Found, Locating, Target
+from .places import PAGES, Found, Locating, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..checks.findings import Finding
     from ..io.spliced import Splice
+    from .fields import Row
 
     # A configuration's text as it is to be, made from what it is.
     Rewrite = Callable[[bytes], bytes]
@@ -48,10 +48,15 @@ class Edit:
         # Bytes by their offsets, as they are to be; and the one stretch that changes its length.
         self._bytes: dict[int, int] = {}
         self._stretch: Change | None = None
+        # Whether memory is the same before and after, and what is said of it: all that changes are bodies of records
+        # beside it, and the configuration.
+        self._beside = True
+        self._splices: list[Splice] | None = None
 
     def read(self, at: int, count: int) -> bytes:
         """Bytes of the file as they are to be, where they are changed byte by byte."""
         data = bytearray()
+        count = max(min(count, self.size - at), 0)
         while len(data) < count and (piece := os.pread(self._fd, count - len(data), at + len(data))):
             data += piece
         for place, byte in self._bytes.items():
@@ -77,7 +82,9 @@ class Edit:
         if rewrite is not None:
             self._configure(locating, rewrite)
         for target, (_, value) in zip(targets, assignments, strict=True):
-            self._take(change(target, locating.the(target) if target.name else None, value, self.read))
+            found = locating.the(target) if target.name else None
+            self._beside &= found is not None and found.record is not None and found.record.name not in PAGES
+            self._take(change(target, found, value, self.read))
 
     def _take(self, made: Change) -> None:
         self.changes.append(made)
@@ -107,7 +114,10 @@ class Edit:
         new = rewrite(text)
         if new == text:
             return
-        new += b"\0" * (len(old) - len(text)) if old else b"\0" * _ends(new)
+        # A NUL at the end stays, or none, unless that goes by the form.
+        flag = self._flag(locating, where)
+        same = flag is None or configuration.form_of(old) == configuration.form_of(new)
+        new += b"\0" * (len(old) - len(text) if old and same else _ends(new))
         self._stretch = Change("configuration", start, old, new, f"{len(old):,} -> {len(new):,} bytes")
         self.changes.append(self._stretch)
         self._stretch = _trimmed(self._stretch)
@@ -116,7 +126,11 @@ class Edit:
             if counted is not None:
                 self._add(where, where.path, next(iter(FIELDS[where.path])), where.body, more)
             self._lengthen(locating, where, more)
-        self._flag(locating, where, new)
+        if flag is not None:
+            value = str(int(configuration.form_of(new) == "json"))
+            made = put(*flag, value, where.layer.order, self.read)
+            if made.data != made.old:
+                self._take(made)
 
     def _lengthen(self, locating: Locating, where: Found, more: int) -> None:
         """The length of the record that has the configuration: in its own header, or in that of its layer."""
@@ -130,29 +144,32 @@ class Edit:
     def _add(self, where: Found, path: str, name: str, at: int, more: int) -> None:
         """Make a field that is a length larger, or smaller, of the header or record that begins at `at`."""
         row = FIELDS[path][name]
-        value = int.from_bytes(self.read(at + row[0], row[1]), where.layer.byte_order) + more
+        order = "big" if row[4] else where.layer.byte_order
+        value = int.from_bytes(self.read(at + row[0], row[1]), order) + more
         self._take(put(f"{path}.{name}", row, at + row[0], str(value), where.layer.order, self.read))
 
-    def _flag(self, locating: Locating, where: Found, new: bytes) -> None:
-        """The header's flag for a configuration that is JSON, where it has one."""
+    @staticmethod
+    def _flag(locating: Locating, where: Found) -> tuple[str, Row, int] | None:
+        """The header's flag for a configuration that is JSON, where it has one: its path, its row, where it lies."""
         header = locating.headers.get(where.layer.path)
         row = FIELDS[header.path].get(_JSON_FLAG) if header is not None else None
         if header is None or row is None:
-            return
-        value = str(int(configuration.form_of(new) == "json"))
-        what = f"{header.path}.{_JSON_FLAG}"
-        made = put(what, row, header.body + row[0], value, where.layer.order, self.read)
-        if made.data != made.old:
-            self._take(made)
+            return None
+        return f"{header.path}.{_JSON_FLAG}", row, header.body + row[0]
 
     # -- what comes of it -------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def splices(self) -> list[Splice]:
         """What is put into the place of which bytes, in the order of their offsets; what stays the same is left out.
 
         Worked out once, before anything is written.
         """
+        if self._splices is None:
+            self._splices = self._spliced()
+        return self._splices
+
+    def _spliced(self) -> list[Splice]:
         found: list[tuple[int, int, bytes]] = []
         stretch = self._stretch
         if stretch is not None:
@@ -189,6 +206,7 @@ class Edit:
 
     def _judged(self, splices: Sequence[Splice]) -> Verifier:
         verifier = Verifier()
+        verifier.trusting = self._beside
         reader = Reader(verifier, self._form, guest=self._guest)
         drive(reader.pump, SpanSource(Spliced(self._fd, self.size, splices)))
         reader.close()

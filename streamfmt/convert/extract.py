@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error
-from binascii import a2b_base64
-
 from ..errors import LimitError, MalformedError, StreamError
 from ..io.copying import Plan
 from ..reader.events import PIECE, Body
@@ -151,9 +148,11 @@ class Taking(Parts):
             self._stop(MalformedError(body.at, f"base64 that ends with {len(rest)} characters over"))
 
     def _from_base64(self, data: bytes, at: int) -> bytes:
+        from binascii import a2b_base64  # few parts are in base64
+
         try:
             return a2b_base64(data, strict_mode=True)
-        except Base64Error as error:
+        except ValueError as error:
             self._stop(MalformedError(at, f"not valid base64: {error}"))
             raise
 

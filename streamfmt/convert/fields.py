@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     # As in field_tables.FIELDS.
     Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str]]
 
+# Where the entries of Xen's save format have their names, and the records that have such entries: after a legacy
+# stream's own fields they are the same.
 _CONTEXT = "libxc.HVM_CONTEXT"
+_CONTEXTS = {f"{layer}.HVM_CONTEXT" for layer in tables.RECORDS} & tables.FORMATS.keys()
 # Bytes of a list that are looked through for an element of a name; letters of a value in a message.
 _LIST_MAX = 1 << 20
 _SAID = 40
@@ -49,7 +52,7 @@ def change(target: Target, found: Found | None, value: str, read: Read) -> Chang
     path, start, length, place = "", 0, 1 << 63, target.place
     if found is not None:
         path, start, length = found.path, found.body, found.length
-        if path == _CONTEXT and place.partition(".")[0].partition("[")[0] in _KINDS:
+        if path in _CONTEXTS and place.partition(".")[0].partition("[")[0] in _KINDS:
             path, start, length, place = _entry(target, found, read)
     order = found.layer.order if found is not None else "<"
     if target.at is not None:
@@ -236,7 +239,7 @@ def _entries(found: Found, kind: int, read: Read) -> Iterator[tuple[int, int, in
     from struct import Struct
 
     head = Struct(found.layer.order + tables.FORMATS[_ENTRY])
-    at, stop = found.body, found.body + found.length
+    at, stop = found.body + tables.SIZES[found.path], found.body + found.length
     while at + _HEAD <= stop and len(raw := read(at, _HEAD)) == _HEAD:
         code, instance, length = head.unpack(raw)
         at += _HEAD

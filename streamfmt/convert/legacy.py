@@ -105,7 +105,8 @@ class Part(part.Part):
         self.conversion.plan.turn(at, False)
         self.order.begins(at)
         self.put(at, records.stream_header() if self.order.wrapped else b"")
-        self.put(at, records.image_headers(layer.guest or ""))
+        if layer.guest is not None:  # else it is no such stream, and reading stops here
+            self.put(at, records.image_headers(layer.guest))
         self.note("MAP-HEADER", at)
         if layer.guest == _HVM:
             self.put(at, records.record(tables.LIBXC_STATIC_DATA_END))
@@ -133,8 +134,8 @@ class Part(part.Part):
         if outer is not None:  # what is around it goes on
             self.conversion.plan.turn(at, True)
 
-    def trailing(self, at: int, count: int) -> None:
-        self.conversion.report.add("DROP-TRAILING", at, f"{count:,} bytes")
+    def trailing(self, at: int, what: str) -> None:
+        self.conversion.report.add("DROP-TRAILING", at, what)
 
     def truncated(self, at: int) -> None:
         self.order.truncated(at)

@@ -86,9 +86,8 @@ def entries(part: Part, at: int, found: Sequence[int], start: int, stop: int) ->
 
     What an XTAB entry has beside its type is a machine frame, a guest's or nothing, by release: none of them is left.
     """
-    kept = found
-    if max(found) >> _TYPE == tables.LEGACY_XTAB:
-        kept = [entry for entry in found if entry >> _TYPE != tables.LEGACY_XTAB]
+    kept = [entry for entry in found if entry >> _TYPE != tables.LEGACY_XTAB]
+    if len(kept) < len(found):
         part.note("DROP-XTAB", at, count=len(found) - len(kept))
     if any(entry >> _TYPE == tables.LEGACY_PAGEDTAB for entry in kept):
         kept = [entry & _PFN if entry >> _TYPE == tables.LEGACY_PAGEDTAB else entry for entry in kept]

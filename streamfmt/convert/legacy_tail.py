@@ -7,6 +7,7 @@ from struct import pack, unpack_from
 from .. import tables
 from . import records
 from .toolstack import pairs
+from .wrappers import XAPI_HEADER, XAPI_QEMU_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _PAE_WIDTH, _PAE_LEVELS = min(tables.PV_COMBINATIONS)
 # A record of the toolstack has a few entries; more than this is not looked into.
 _TOOLSTACK_MAX = 1 << 20
 _LENGTH = 4
+_GENERATION_ID = tables.LEGACY_PARAM_INDEX[tables.LEGACY_HVM_GENERATION_ID_ADDR]
 _XCR0 = 16
 
 
@@ -71,6 +73,8 @@ def end_of_body(part: Part, record: Record) -> None:
             part.note("DROP-ACPI-IOPORTS", at, f"{value:#x}")
         else:
             found.append((index, value))
+            if index == _GENERATION_ID:
+                part.note("MAP-GENERATION-ID", at, f"{value:#x}")
     part.put(at, records.params(found))
     if found:
         part.note("MAP-PARAMS", at, count=len(found))
@@ -102,7 +106,7 @@ def vcpu(part: Part, record: Record) -> Program:
     part.note("MAP-VCPU", at)
     if part.facts.width == _PAE_WIDTH:
         yield from _levels(part, body)
-    flags = tables.LEGACY_VCPU_FLAGS_AT
+    flags = tables.LEGACY_VCPU_FLAGS_AT[part.facts.width]
     if part.facts.mapped or not (yield from body.need(flags + 1)):
         part.copy(at, record.end)
         return
@@ -203,13 +207,30 @@ def device_model(part: Part, record: Record) -> None:
 def _trailer(part: Part, record: Record) -> None:
     """Leave the state as it is, after the image, if it can be there."""
     outer = part.layer.parent
-    if outer is not None and outer.row.opens:
-        part.conversion.unfit("REFUSE-STATE", record.offset)
+    beside = outer is not None and bool(outer.row.opens)
     if part.order.checkpointed:
         part.conversion.unfit("LOSE-STATE", record.offset)
-        return
-    part.copy(record.offset, record.end)
-    part.note("MAP-QEMU-TRAILER", record.offset)
+    elif beside:
+        _beside(part, record)
+    else:
+        part.copy(record.offset, record.end)
+        part.note("MAP-QEMU-TRAILER", record.offset)
+
+
+def _beside(part: Part, record: Record) -> None:
+    """Make the state a record of its own, after that of the image.
+
+    QEMU_TRAD is what xenopsd calls the state of either emulator (xen-api ocaml/xenopsd/xc/domain.ml, suspend).
+    """
+    start = record.offset + tables.SIZES[record.path]
+    length = record.end - start
+    if record.type == tables.LEGACY_QEMU_TO_END:
+        part.conversion.unfit("REFUSE-STATE", record.offset)
+    elif length > XAPI_QEMU_MAX:
+        part.conversion.unfit("XAPI-QEMU-MAX", record.offset)
+    part.put(record.offset, XAPI_HEADER.pack(tables.XAPI_QEMU_TRAD, length))
+    part.copy(start, record.end)
+    part.note("MAP-QEMU-RECORD", record.offset)
 
 
 def device_model_to_end(part: Part, record: Record) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .. import tables
 from ..errors import UnfitError
 from ..reader.events import Sink
+from ..reader.identify import following
 from ..reader.registry import load
 from .report import Report
 from .rules import MENDED_ANYWAY
@@ -53,8 +54,8 @@ class Part:
     def truncated(self, at: int) -> None:
         """The input ends inside the layer."""
 
-    def trailing(self, at: int, count: int) -> None:
-        """So many bytes follow the layer, which is the outermost that has an end."""
+    def trailing(self, at: int, what: str) -> None:
+        """Bytes follow the layer, which is the outermost that has an end: how many, and what they are, in words."""
 
     def inner(self, at: int, identity: Identity) -> None:
         """What is inside begins at `at` and is `identity`."""
@@ -157,7 +158,7 @@ class Conversion(Sink):
         self.part(layer.judge).truncated(at)
 
     def trailing(self, layer: Layer, at: int, count: int, head: bytes, zero: bool) -> None:
-        self.part(layer).trailing(at, count)
+        self.part(layer).trailing(at, f"{count:,} bytes, {following(head, count, zero)[1]}")
 
     def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
         if self.options.width and identity.key and not identity.width:

@@ -10,9 +10,9 @@ from _struct import unpack
 
 from .. import tables
 from ..reader.events import describe
-from ..reader.items import Stops
 from ..reader.reader import Reader
 from ..reader.registry import FORMS, ROWS
+from ..reader.stops import Stops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,6 +211,12 @@ class Parts(Stops):
 
     def pages(self, run: Run) -> None:
         self._enter(run.layer, run.offset)
+
+    def unread(self, layer: Layer) -> bool:
+        return True
+
+    def passed(self, last: Record, at: int, count: int) -> None:
+        self._enter(last.layer, at)
 
     def ended(self, layer: Layer, at: int) -> None:
         inner: Layer | None = layer

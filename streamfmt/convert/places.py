@@ -6,13 +6,11 @@ and then that of a field.  "record[12]" is the record of that number, as show co
 
 from __future__ import annotations
 
-import re
-
 from .. import tables
 from ..errors import FieldError
-from ..reader.items import Stops
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
+from ..reader.stops import Stops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
 
-_NAME = re.compile(r"([\w-]+)(?:\[(\d{1,9})\])?(?:\.|(?=@)|$)")
-_BYTES = re.compile(r"(.*)@(0[xX][0-9a-fA-F]{1,16}|\d{1,20})")
-_LAYER = re.compile(r"([\w-]+)[./]")
+# Digits of a number in brackets, and of an offset, at most.
+_DIGITS, _OFFSET = 9, 20
+_HEX = frozenset("0123456789abcdefABCDEF")
 # Records that a reader may hand over many at a time.
 PAGES = ("PAGE_DATA", "PAGE_BATCH")
 # A record of any type, by its number.
@@ -50,20 +48,24 @@ class Target:
         self.at: int | None = None
         self.layer = self.name = ""
         self.number: int | None = None
-        if found := _BYTES.fullmatch(text):
-            text, self.at = found[1], int(found[2], 0)
+        before, mark, number = text.rpartition("@")
+        if mark and (at := _offset(number)) is not None:
+            text, self.at = before, at
         if not text and self.at is not None:
             self.place = ""
             return
-        while (found := _LAYER.match(text)) and found[1] in ROWS and found[1] not in NAMES:
-            self.layer, text = found[1], text[found.end() :]
-        found = _NAME.match(text)
-        name = found[1] if found else text
-        if found is None or (name != ANY and self.layer not in (*NAMES.get(name, ()), "")) or name not in (ANY, *NAMES):
-            raise UnknownError(self.text, name, self.layer)
+        while (name := _word(text)) in ROWS and name not in NAMES and text[len(name) :][:1] in (".", "/"):
+            self.layer, text = name, text[len(name) + 1 :]
+        rest = text[len(name) :]
+        bracketed = rest[:1] == "["
+        number, bracket, after = rest[1:].partition("]") if bracketed else ("", "", rest)
+        plain = after[:1] in ("", ".") and (not bracketed or (bracket and number.isdecimal()))
+        known = name == ANY or (name in NAMES and self.layer in (*NAMES[name], ""))
+        if not (name and plain and known and len(number) <= _DIGITS):
+            raise UnknownError(self.text, name if plain else text, self.layer)
         self.name = name
-        self.number = int(found[2]) if found[2] else None
-        self.place = text[found.end() :]
+        self.number = int(number) if number else None
+        self.place = after[1:]
         if not self.place and self.at is None:
             raise FieldError(self.text, f"which field of {name}?")
         if name == ANY and self.number is None:
@@ -72,6 +74,22 @@ class Target:
     def fits(self, layer: Layer, name: str) -> bool:
         """Whether a header or a record of that name in that layer may be it."""
         return self.name == name and self.layer in ("", layer.name)
+
+
+def _word(text: str) -> str:
+    """The letters, digits, hyphens and underscores that a text begins with."""
+    count = 0
+    while count < len(text) and (text[count].isalnum() or text[count] in "-_"):
+        count += 1
+    return text[:count]
+
+
+def _offset(text: str) -> int | None:
+    """An offset, decimal or with 0x hexadecimal; None if it is none."""
+    digits = text[2:] if text[:2] in ("0x", "0X") else text
+    if not 0 < len(digits) <= _OFFSET or not _HEX.issuperset(digits):
+        return None
+    return int(digits, 16) if digits is not text else int(digits) if digits.isdecimal() else None
 
 
 class UnknownError(FieldError):
@@ -135,6 +153,12 @@ class Locating(Stops):
 
     def pages(self, run: Run) -> None:
         self._records += run.count
+
+    def unread(self, layer: Layer) -> bool:
+        return True
+
+    def passed(self, last: Record, at: int, count: int) -> None:
+        self._records += count
 
     def _take(self, target: Target, found: Found) -> None:
         count = self._counts[target]

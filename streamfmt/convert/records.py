@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct, pack
 
 from .. import tables
+from ..reader.registry import ROWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
 _ENTRY, _PAGE = tables.UNITS["libxc.PAGE_DATA"]
 # What the converter of Xen writes as the version of Xen that saved the guest: none, and its own.
 _XEN = 0, 1
-PADDED = 8
+PADDED = ROWS["libxc"].align
 
 
 def fixed(path: str, order: str, **values: int) -> bytes:
@@ -45,7 +46,7 @@ def image_headers(guest: str) -> bytes:
 def stream_header() -> bytes:
     """The header of a libxl stream that was converted, and the record after which an image comes."""
     options = {"options.legacy": tables.LIBXL_OPTIONS["legacy"]}
-    return fixed("libxl.header", ">", version=2, **options) + header(tables.LIBXL_LIBXC_CONTEXT, 0)
+    return fixed("libxl.header", ">", **options) + header(tables.LIBXL_LIBXC_CONTEXT, 0)
 
 
 def header(kind: int, length: int) -> bytes:

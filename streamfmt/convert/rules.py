@@ -89,6 +89,14 @@ RULES = {
     "MAP-QEMU-TRAILER": Rule(
         MAPPED, "device model's state after the image's END", "an image has no record for it; libxl streams do"
     ),
+    "MAP-QEMU-RECORD": Rule(
+        MAPPED, "device model's state to QEMU_TRAD", "so XAPI's images have that of either emulator"
+    ),
+    "MAP-GENERATION-ID": Rule(
+        MAPPED,
+        "address of the generation id to parameter 34",
+        "the same place; to Xen 4.4 a counter of 8 bytes is there, which receivers raised, from 4.5 on a GUID of 16",
+    ),
     "MAP-TOOLSTACK": Rule(MAPPED, "TOOLSTACK to EMULATOR_XENSTORE_DATA", "physmap entries are xenstore keys now"),
     "MAP-STREAM-FLAG": Rule(CHANGED, "header says that a libxl stream follows", "it was a legacy stream"),
     "MAP-FLATTEN": Rule(CHANGED, "checkpoints to a plain stream", "as of the last that is complete"),
@@ -124,7 +132,11 @@ RULES = {
     "REFUSE-BASE": Rule(
         REFUSED, "compressed page that changes one which never came", "only a receiver that has it can tell"
     ),
-    "REFUSE-STATE": Rule(REFUSED, "device model's state in this container", "it has a record of its own for that"),
+    "REFUSE-STATE": Rule(
+        REFUSED,
+        "device model's state that goes on to the end of the input",
+        "here more records come after it: take the stream out with streamfmt extract, and convert that",
+    ),
     "REFUSE-WIDTH": Rule(
         REFUSED, "stream of a toolstack of another width than declared", "its first bytes show which; declare that one"
     ),

@@ -14,7 +14,7 @@ import stat
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
 from ..errors import RefusedError, UnfitError, UnreadableError, UnwritableError
-from ..io.copying import Copying, Plan
+from ..io.copying import Copying, Plan, Unplanned
 from ..io.sources import drive, reason, source_for
 from ..reader.both import Both
 from ..reader.failure import failed
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, TypeAlias
 
-    from ..codec.content import Buffer
-    from ..io.copying import Step
     from ..io.outputs import Output
     from ..io.sources import Source
     from ..reader.failure import Failure
@@ -86,13 +84,6 @@ class Result:
 _HEAD = 256 << 10
 
 
-class _Nowhere(Plan):
-    """A plan that nothing comes of."""
-
-    def _add(self, at: int, what: Buffer | Step | bool) -> None:
-        pass
-
-
 class _Judge(Verifier):
     """Judges on the way, and has reading end where the first rule is broken."""
 
@@ -142,7 +133,7 @@ def _surveyed(fd: int, open_output: Callable[[], Output], options: Options, prog
     """Convert a file, after a look at all of it."""
     start = os.lseek(fd, 0, os.SEEK_CUR)
     verifier = Verifier(severity=options.severity)
-    survey = _conversion(options, _Nowhere(), surveying=True)
+    survey = _conversion(options, Unplanned(copying=False), surveying=True)
     reader = Reader(_both(verifier, survey), options.form, options.exact, options.guest)
     failure = _run(reader, fd, progress, lambda source, update: drive(reader.pump, source, update))
     result = Result(Outcome(reader, verifier, failure=failure), survey)
@@ -214,7 +205,7 @@ def _write(
         raise
     result.written, result.head = written, head
     if not result.done:
-        result.begun = not out.atomic and written > out.pending
+        result.begun = out.partial
         out.abort()
     return result
 

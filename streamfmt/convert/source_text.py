@@ -1,7 +1,7 @@
 """A guest's configuration changed in one place: every other byte of the text stays as it is.
 
 A key is a path in libxl's JSON ("c_info.name", "disks[0].pdev_path"), or a name in xl's text, with the number of an
-element in brackets if it is a list ("disk[0]").
+element in brackets if it is a list ("disk[0]"); for those of XML and of S-expressions see :mod:`source_tree`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined] # typeshed lea
 
 from ..errors import FieldError
 from ..reader import configuration
+from ..reader.registry import load
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"\[(\d{1,9})\]")
@@ -21,11 +22,8 @@ _NUMBER = re.compile(r"\[(\d{1,9})\]")
 def put(text: bytes, key: str, value: str) -> bytes:
     """The text with one value changed.  Raises FieldError."""
     form = configuration.form_of(text)
-    change = _FORMS.get(form)
-    if change is None:
-        raise FieldError(key, f"values of {configuration.WORDS[form]} cannot be set by name; use --editor")
     whole = text.decode(errors="surrogateescape")
-    start, stop, new = change(whole, key, value)
+    start, stop, new = _FORMS[form](whole, key, value)
     return (whole[:start] + new + whole[stop:]).encode(errors="surrogateescape")
 
 
@@ -165,4 +163,19 @@ def _assigned(text: str) -> dict[str, tuple[bool, list[tuple[int, int]]]]:
     return found
 
 
-_FORMS: dict[str, Callable[[str, str, str], tuple[int, int, str]]] = {"json": _json, "text": _text}
+def _xml(text: str, key: str, value: str) -> tuple[int, int, str]:
+    found: tuple[int, int, str] = load("convert.source_tree:xml")(text, key, value)
+    return found
+
+
+def _sexpr(text: str, key: str, value: str) -> tuple[int, int, str]:
+    found: tuple[int, int, str] = load("convert.source_tree:sexpr")(text, key, value)
+    return found
+
+
+_FORMS: dict[str, Callable[[str, str, str], tuple[int, int, str]]] = {
+    "json": _json,
+    "text": _text,
+    "xml": _xml,
+    "sexpr": _sexpr,
+}

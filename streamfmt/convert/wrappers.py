@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LIBXL, IMAGE = ROWS["libxl"], ROWS["libxc"]
 XAPI_HEADER = Struct("<" + tables.FORMATS["xapi.record_header"])
+# Bytes of a device model's state that xenopsd takes.
+XAPI_QEMU_MAX: int = tables.LENGTHS["xapi.QEMU_TRAD"][4] or 0
 # What the emulators are called for those who know better than a XAPI image, which does not say.
 EMULATORS = {"upstream": "QEMU_UPSTREAM", "traditional": "QEMU_TRADITIONAL"}
 

@@ -13,13 +13,18 @@ from pathlib import Path
 
 from .. import data
 from ..codec.content import Buffer
-from . import store
+from . import conversions, store
 from .store import Row
 
 FOLDER = "streamfmt-corpus"
 TABLE = "index.txt"
 # What an archive has beside streams and index.
-_BESIDE = {"index.schema.json": store.SCHEMA, "README.md": ("corpus", "ARCHIVE.md"), "LICENSE": ("LICENSE",)}
+_BESIDE = {
+    "index.schema.json": store.SCHEMA,
+    "conversions.schema.json": conversions.SCHEMA,
+    "README.md": ("corpus", "ARCHIVE.md"),
+    "LICENSE": ("LICENSE",),
+}
 
 
 def clauses(row: Row) -> set[str]:
@@ -45,9 +50,16 @@ def chosen(rows: Iterable[Row], patterns: dict[str, Sequence[str]]) -> Iterator[
             yield row
 
 
+def of(rows: Iterable[Row]) -> list[Row]:
+    """The golden conversions of these streams.  Raises CorpusError and OSError."""
+    names = {row["id"] for row in rows}
+    return [row for row in conversions.read_index() if row["input"] in names]
+
+
 def pack(rows: Sequence[Row], progress: Callable[[int], None] | None = None) -> bytes:
     """A tar archive, compressed, with each stream as .bin and its row as .json, all rows, and checksums.
 
+    The golden conversions of these streams are in it, too.
     The same rows make the same archive.  Raises CorpusError and OSError.
     """
     listed = []
@@ -78,6 +90,7 @@ def pack(rows: Sequence[Row], progress: Callable[[int], None] | None = None) -> 
         add_all(store.INDEX, store.index_text(listed).encode())
         table = "".join(f"{row['reader']['does']}\t{row['format']}\t{row['file']}\n" for row in listed)
         add_all(TABLE, table.encode())
+        add_all(conversions.INDEX, conversions.text_of(of(rows)).encode())
         for name, path in _BESIDE.items():
             add_all(name, Path(data.path(*path)).read_bytes())
         add_all("SHA256SUMS", "".join(sums).encode())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ..checks.duties import EITHER, duty
 from ..checks.outcome import CONFORMS, Outcome
-from ..checks.verifier import Verifier
 from ..codec.content import Buffer
+from ..convert import script
 from ..reader.reader import Reader
 from ..recipes.load import Recipe
-from ..schema.clauses import Behaviour, Clause, registry
+from ..schema.clauses import CONVERTER, Behaviour, Clause, registry
 from ..writer import Draft
 from . import entries
 
@@ -61,7 +61,8 @@ def _row(
     either: str = "",
 ) -> dict[str, Any]:
     """The row of a stream, whose bytes are judged as its recipe says."""
-    outcome, digest, paths = _judged(pieces, made.form, made.mode, made.deep)
+    outcome, digest, noting = _judged(pieces, made.form, made.mode, made.deep)
+    fails = _fails(outcome, noting, pieces[0]) if isinstance(pieces, list) else ()
     return {
         "id": name,
         "file": file,
@@ -69,14 +70,14 @@ def _row(
         "as": made.form,
         "mode": made.mode,
         "deep": made.deep,
-        **_expected(outcome, either, paths),
+        **_expected(outcome, either, noting.paths, fails),
         "about": made.about,
         "clause": clause,
         "provenance": provenance,
     }
 
 
-class _Noting(Verifier):
+class _Noting(script.Watching):
     """A verifier that notes which records the stream has, by schema path."""
 
     def __init__(self, mode: str, deep: bool) -> None:
@@ -88,7 +89,7 @@ class _Noting(Verifier):
         return super().record(record)
 
 
-def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple[Outcome, str, set[str]]:
+def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple[Outcome, str, _Noting]:
     verifier = _Noting(mode, deep)
     reader = Reader(verifier, form)
     digest = sha256()
@@ -100,7 +101,16 @@ def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple
     reader.pump.end()
     outcome = Outcome(reader, verifier)
     outcome.size = size
-    return outcome, digest.hexdigest(), verifier.paths
+    return outcome, digest.hexdigest(), verifier
+
+
+def _fails(outcome: Outcome, noting: _Noting, data: Buffer) -> tuple[str, ...]:
+    """The clauses that a bare legacy stream keeps, and with which Xen's own converter cannot cope."""
+    image = next(iter(outcome.verifier.layers), None)
+    if image is None or not image.row.alias or not image.guest:
+        return ()
+    options = {"width": image.name.partition("-")[2], "guest-type": image.guest, "format": "libxl"}
+    return tuple(step.clause for step in script.steps(script.Look(data, options, noting)) if step.row and step.row.kept)
 
 
 def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
@@ -118,7 +128,7 @@ def _common(outcome: Outcome, digest: str) -> dict[str, Any]:
     }
 
 
-def _expected(outcome: Outcome, either: str, paths: set[str]) -> dict[str, Any]:
+def _expected(outcome: Outcome, either: str, paths: set[str], fails: Sequence[str]) -> dict[str, Any]:
     clauses = [registry()[clause] for clause in dict.fromkeys(row.clause for row in outcome.findings)]
     does, why = duty(outcome)
     if either:
@@ -138,11 +148,17 @@ def _expected(outcome: Outcome, either: str, paths: set[str]) -> dict[str, Any]:
             _known(clause, row)
             for clause in registry().values()
             for row in clause.readers
-            if row.kept and clause not in clauses and paths.intersection(clause.applies)
+            if row.kept and row.reader != CONVERTER and clause not in clauses and paths.intersection(clause.applies)
+        ]
+        + [
+            _known(registry()[name], row)
+            for name in fails
+            for row in registry()[name].readers
+            if row.kept and row.reader == CONVERTER
         ],
     }
 
 
 def _known(clause: Clause, row: Behaviour) -> dict[str, Any]:
-    found = {"clause": clause.id, "reader": row.reader, "releases": row.releases, "does": row.does}
+    found: dict[str, Any] = {"clause": clause.id, "reader": row.reader, "releases": row.releases, "does": row.does}
     return found | ({"when": row.when} if row.when else {}) | ({"kept": True} if row.kept else {})

@@ -15,7 +15,7 @@ from ..codec.content import Buffer
 from ..errors import CorpusError
 from ..io.beside import clean
 from ..io.outputs import write
-from . import entries, index
+from . import conversions, entries, index
 
 INDEX = "index.json"
 SCHEMA = ("spec", "json", "corpus.json")
@@ -97,21 +97,27 @@ def build(target: Path, progress: Callable[[int], None] | None = None) -> list[R
     for name in _strays(target, rows):
         if name in before:
             (target / name).unlink()
-    text = index_text(rows).encode()
-    try:
-        same = (target / INDEX).read_bytes() == text
-    except OSError:
-        same = False
+    made = conversions.text_of(conversions.rows(rows))
     target.mkdir(parents=True, exist_ok=True)
     clean(target)
-    if not same:
-        write(target / INDEX, text)
+    _put(target / INDEX, index_text(rows).encode())
     for name, raw in changed.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, raw)
+    _put(target / conversions.INDEX, made.encode())
     _remove_empty(target / index.STREAMS)
     return rows
+
+
+def _put(path: Path, text: bytes) -> None:
+    """Write a file unless it has that text already."""
+    try:
+        same = path.read_bytes() == text
+    except OSError:
+        same = False
+    if not same:
+        write(path, text)
 
 
 def _holds(path: Path, raw: bytes) -> bool:
@@ -174,3 +180,17 @@ def check(progress: Callable[[int], None] | None = None) -> Iterator[str]:
                 yield f"{now['id']}: {now['file']} holds other bytes"
     yield from (f"{name}: the index has it, and nothing makes it" for name in rows)
     yield from (f"{name}: no row of the index names this file" for name in _strays(folder, stored))
+    yield from _conversions(stored)
+
+
+def _conversions(streams: list[Row]) -> Iterator[str]:
+    """What is wrong with the golden conversions of these streams."""
+    rows = {row["id"]: row for row in conversions.read_index()}
+    for now in conversions.rows(streams):
+        row = rows.pop(now["id"], None)
+        if row is None:
+            yield f"{now['id']}: there is no such conversion in {conversions.INDEX}"
+        elif row != now:
+            keys = sorted(key for key in row.keys() | now.keys() if row.get(key) != now.get(key))
+            yield f"{now['id']}: {conversions.INDEX} has another {', '.join(keys)}"
+    yield from (f"{name}: {conversions.INDEX} has it, and nothing makes it" for name in rows)

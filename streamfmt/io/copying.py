@@ -99,6 +99,13 @@ class Plan:
         return put, self._copying, min(turns[0][0], upto) if turns else upto
 
 
+class Unplanned(Plan):
+    """A plan that nothing comes of, whatever is said."""
+
+    def _add(self, at: int, what: Buffer | Step | bool) -> None:
+        pass
+
+
 class Copying:
     """A copy on its way: `plan` says of what, and `written` counts the bytes of the output so far.
 
@@ -121,6 +128,7 @@ class Copying:
         the output's memory.
         """
         window = pump.window
+        window.look = self._source.look
         while True:
             want = pump.run()
             self._settle(window)
@@ -206,6 +214,7 @@ class Copying:
         gone = self._mover.move(fd, self._out.fd, count, offset)
         self._source.passed(gone)
         self.written += gone
+        self._out.begun |= gone > 0
         return gone
 
     def _carry(self, window: Window, count: int) -> int:

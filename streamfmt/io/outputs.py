@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Target: TypeAlias = str | os.PathLike[str] | int | socket.socket | Writable
 
+# What is said of an output that has begun, will not be whole, and cannot be taken back.
+PARTIAL = "has the first part of the result, which is of no use"
 # What the system takes in one call (UIO_MAXIOV), and from where on small buffers are worth one.
 _MANY = 1024
 _ENOUGH = 256 << 10
@@ -38,7 +40,7 @@ class Output:
     """Bytes on their way out.  Everything raises OSError.
 
     `fd` is the descriptor that they go to, -1 if they go to none; if `atomic` nothing of them is to be seen before
-    all are written.
+    all are written.  `begun` is whether any have gone to it.
     """
 
     atomic = False
@@ -46,6 +48,7 @@ class Output:
     def __init__(self, send: Callable[[Sequence[Buffer]], None], fd: int = -1) -> None:
         self._send = send
         self.fd = fd
+        self.begun = False
         self._small = bytearray()
 
     def write(self, buffers: Sequence[Buffer]) -> None:
@@ -57,6 +60,7 @@ class Output:
             return
         ahead, self._small = self._small, bytearray()
         self._send([ahead, *buffers] if ahead else buffers)
+        self.begun = True
 
     @property
     def pending(self) -> int:
@@ -68,6 +72,12 @@ class Output:
         if self._small:
             ahead, self._small = self._small, bytearray()
             self._send([ahead])
+            self.begun = True
+
+    @property
+    def partial(self) -> bool:
+        """Whether a part has gone that cannot be taken back, of what will not be whole."""
+        return self.begun and not self.atomic
 
     def finish(self) -> None:
         """All has been written."""

@@ -63,6 +63,13 @@ class Source:
         """Read some bytes into `room`; 0 at the end of the stream."""
         raise NotImplementedError
 
+    def look(self, at: int, count: int) -> bytes:
+        """The bytes from offset `at` of the stream on, though it is not their turn; fewer where there are no more.
+
+        None where that is not possible.
+        """
+        return b""
+
     def place(self) -> tuple[int, int | None]:
         """The descriptor whose next bytes are those to come, -1 if there is none, and their offset in it.
 
@@ -123,6 +130,12 @@ class FileSource(Source):
         got = os.preadv(self._fd, [room], self._offset)
         self._offset += got
         return got
+
+    def look(self, at: int, count: int) -> bytes:
+        try:
+            return os.pread(self._fd, count, self.start + at)
+        except OSError:
+            return b""  # reading on meets it too, and says so
 
     def place(self) -> tuple[int, int | None]:
         return self._fd, self._offset
@@ -270,6 +283,7 @@ def drive(pump: Driven, source: Source, progress: Callable[[int], None] | None =
     Raises UnreadableError, DamagedError, and what the program's consumer raises.
     """
     window = pump.window
+    window.look = source.look
     while True:
         want = pump.run()
         if not want:

@@ -7,8 +7,7 @@ image inside a backup is read like one that is a file of its own.
 from __future__ import annotations
 
 import os
-from array import array
-from bisect import bisect_right
+from _bisect import bisect_right  # bisect would be a module more to find
 
 from ..errors import DamagedError, UnopenedError
 from ..reader.pump import Window
@@ -34,6 +33,10 @@ class Span:
     def read_into(self, room: memoryview, at: int) -> int:
         """Read some of the bytes from `at` on, at least one into `room`; 0 at the end."""
         raise NotImplementedError
+
+    def look(self, at: int, count: int) -> bytes:
+        """Bytes from `at` on, in whatever order they are asked for; none where that is not possible."""
+        return b""
 
     def reach(self, at: int) -> int:
         """How far there are bytes, up to `at`; they may be passed over for that."""
@@ -169,6 +172,8 @@ class Pieces(Span):
     """
 
     def __init__(self, base: Span) -> None:
+        from array import array  # it loads the abstract containers, and most inputs have no pieces
+
         self.base = base
         self.end = 0
         # Where each piece begins, where it ends, and where it lies in the base: 24 bytes a piece.
@@ -263,6 +268,9 @@ class SpanSource(Source):
             self._ahead = NEAR
         self._at += gone
         return gone
+
+    def look(self, at: int, count: int) -> bytes:
+        return self._span.look(at, count)
 
     def read_into(self, room: memoryview) -> int:
         if self._span.hollow > HOLE_MAX:

@@ -6,7 +6,7 @@ Nothing is copied to read it.  A new file shares what is the same with the old o
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+from _bisect import bisect_right  # bisect would be a module more to find
 
 from ..errors import UnreadableError, UnwritableError
 from .sources import reason
@@ -61,6 +61,19 @@ class Spliced(Span):
             return os.preadv(self._fd, [room], place + into)
         room[:] = data[into : into + len(room)]
         return len(room)
+
+    def look(self, at: int, count: int) -> bytes:
+        if at >= self.size:
+            return b""
+        number = bisect_right(self._starts, at) - 1
+        data, place, length = self._pieces[number]
+        into = at - self._starts[number]
+        if data is not None or into + count > length:
+            return self.read(at, count)  # it lies in several pieces, or in a new one
+        try:
+            return os.pread(self._fd, count, place + into)
+        except OSError:
+            return b""  # reading on meets it too, and says so
 
     def reach(self, at: int) -> int:
         return min(at, self.size)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Blocks of a disk: with those of 2 MiB that all writers have by default, what the format is good for.
 _BLOCKS_MAX = 1 << 20
 _BLOCK_MIN, _BLOCK_MAX = 4 << 10, 256 << 20
+# Beyond the end of any file, as is an offset of all ones, which leads nowhere.
+_FAR = 1 << 62
 # Bytes of the table that are read at a time.
 _TABLE_PIECE = 64 << 10
 
@@ -157,7 +159,7 @@ def _sound(raw: bytes) -> bool:
 
 def _header(base: Span, at: int) -> Any:
     """The header of a dynamic disk."""
-    raw = base.read(at, vhd.DYNAMIC_HEADER_SIZE) if vhd.FOOTER_SIZE <= at < vhd.NOWHERE >> 1 else b""
+    raw = base.read(at, vhd.DYNAMIC_HEADER_SIZE) if vhd.FOOTER_SIZE <= at < _FAR else b""
     if len(raw) < vhd.DYNAMIC_HEADER_SIZE or not raw.startswith(vhd.DYNAMIC_COOKIE):
         raise DamagedError(f"the VHD has no header at {at} ({at:#x}), where its footer says that it is")
     header = vhd.DYNAMIC_HEADER.parse(raw)
@@ -177,7 +179,7 @@ def _table(base: Span, header: Any, size: int) -> array[int]:
     if block & block - 1 or not _BLOCK_MIN <= block <= _BLOCK_MAX:
         raise DamagedError(f"the VHD has blocks of {block:,} bytes, which no writer makes")
     count = -(-size // block)
-    if at >= vhd.NOWHERE >> 1:
+    if at >= _FAR:
         raise DamagedError(f"the VHD's table is nowhere: at {at:#x}")
     if count > _BLOCKS_MAX:
         raise UnopenedError(f"the VHD is of a disk of {size:,} bytes in {count:,} blocks; the limit is {_BLOCKS_MAX:,}")

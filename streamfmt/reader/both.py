@@ -42,6 +42,13 @@ class Both(Sink):
         for sink in self._sinks:
             sink.pages(run)
 
+    def unread(self, layer: Layer) -> bool:
+        return all(sink.unread(layer) for sink in self._sinks)
+
+    def passed(self, last: Record, at: int, count: int) -> None:
+        for sink in self._sinks:
+            sink.passed(last, at, count)
+
     def padding(self, record: Record, at: int, raw: bytes) -> None:
         for sink in self._sinks:
             sink.padding(record, at, raw)

@@ -30,6 +30,13 @@ def _sexpr_unescape(found: re.Match[bytes]) -> bytes:
     return b"" if found[3] else _SEXPR_ESCAPES.get(found[4], found[4])
 
 
+def unescaped(data: bytes) -> bytes:
+    """What a text in quotes stands for."""
+    import re
+
+    return bytes(replaced(re.compile(_SEXPR_ESCAPE), _sexpr_unescape, data, BytesIO()))
+
+
 def lists(data: bytes) -> tuple[list[Any], str]:
     """The lists and atoms of a text, as lists and bytes; and why reading stopped."""
     import re
@@ -53,7 +60,7 @@ def lists(data: bytes) -> tuple[list[Any], str]:
             end = closing(data, quote, b"\\", at)
             if end < 0:
                 return top, "a quoted atom has no end"
-            stack[-1].append(replaced(re.compile(_SEXPR_ESCAPE), _sexpr_unescape, data[at:end], BytesIO()))
+            stack[-1].append(unescaped(data[at:end]))
             at = end + 1
         elif bare:
             stack[-1].append(bare)

@@ -305,6 +305,16 @@ class Sink:
     def pages(self, run: Run) -> None:
         """Clean PAGE_DATA records."""
 
+    def unread(self, layer: Layer) -> bool:
+        """Whether an image's PAGE_DATA records may go by without a look at their entries, where that is faster.
+
+        Then :meth:`passed` may come in the place of :meth:`pages` and :meth:`record`.
+        """
+        return False
+
+    def passed(self, last: Record, at: int, count: int) -> None:
+        """So many PAGE_DATA records in a row, the first at `at`, of which nothing but the headers has been read."""
+
     def steady(self, record: Record) -> bool:
         """Whether libxc records like `record`, which has just been read, may come together, by :meth:`repeated`.
 

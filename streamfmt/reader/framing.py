@@ -14,7 +14,7 @@ from .registry import load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from .events import Layer, Record, Sink
     from .identify import Identity
@@ -63,7 +63,7 @@ def opening(
     if learn is not None:
         learn(layer, raw)
     broken = broken_rules(path, raw, layer.order)
-    other = foreign(layer.row, broken, raw)
+    other = foreign(layer.row, broken, raw) or (_recoded(layer, broken, raw) if broken and layer.parent else [])
     if other and name_of(other[0]) in layer.row.magic:
         layer.version, layer.order = 0, "<"  # what is no such header announces nothing
     sink.header(layer, path, at, raw, other or broken)
@@ -71,6 +71,14 @@ def opening(
         sink.unsound(layer, at)
         return None
     return raw
+
+
+def _recoded(layer: Layer, broken: list[tuple[Any, ...]], raw: bytes) -> list[tuple[Any, ...]]:
+    """The rule of the magic, if a transfer has changed it: then it has changed all that follows, too."""
+    from .damage import recoded  # most headers are as they should be
+
+    magic = [row for row in broken if name_of(row) in layer.row.magic]
+    return magic[:1] if magic and recoded(raw, layer.name) else []
 
 
 def announced(layer: Layer, raw: bytes) -> None:

@@ -234,7 +234,8 @@ def peek(window: Window, exact: bool, text: bool = False) -> Generator[int, int,
             or (yield from _legacy(window, start))
             or _remains(start, complete, at)
         )
-    return _advised(found or _unknown(head, at))
+    # What shows a legacy stream within so many bytes that it proves none is in the window by now.
+    return _advised(found or _perhaps(window.head(_GUESS)) or _unknown(head, at))
 
 
 def _legacy(window: Window, start: bytes) -> Generator[int, int, Identity | None]:
@@ -339,6 +340,22 @@ def legacy(head: bytes, width: int | None = None, guest: str | None = None, decl
         return None
     bits, kind, evidence = found
     return Identity(widths()[bits] if kind else ALIASES[0], "legacy", named(bits, kind), evidence, bits, kind)
+
+
+def _perhaps(head: bytes) -> Identity | None:
+    """What looks like the beginning of a legacy stream, and may be anything else."""
+    from .legacy_guess import perhaps_legacy
+
+    found = perhaps_legacy(head)
+    if found is None:
+        return None
+    bits, guest, evidence = found
+    identity = Identity(
+        "", "unknown", f"perhaps a {named(bits, guest)}", f"no known magic; {evidence}: that is too little to tell"
+    )
+    kinds = f"--guest {guest}" if guest else "--guest pv or --guest hvm"
+    identity.hint = f"if Xen 3.0 to 4.5 saved it, give --as {widths()[bits]} {kinds}"
+    return identity
 
 
 def named(bits: int, guest: str | None) -> str:

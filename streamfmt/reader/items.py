@@ -8,19 +8,19 @@ when that is there.  So a driver that blocks and one that waits need nothing but
 from __future__ import annotations
 
 from .. import tables
-from ..errors import LimitError, MalformedError, NotAStreamError, StreamError, TruncatedError
-from .events import ENTRY, PAGE, PAGE_FIXED, Body, Layer, Record, Sink
-from .identify import Identity
+from ..errors import LimitError, MalformedError
+from .events import ENTRY, PAGE, PAGE_FIXED, Body
 from .page_data import PageBatch, PageData
 from .pump import PAUSE
 from .reader import Reader
-from .registry import READ
+from .stops import Stops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from typing import Any, TypeAlias, TypeVar
 
+    from .events import Layer, Record
     from .pump import Program
 
     T = TypeVar("T")
@@ -63,38 +63,6 @@ class Header:
         from ..codec.decode import layouts, whole
 
         return whole(layouts()[self._path], self.data, self._order)
-
-
-class Stops(Sink):
-    """A sink that knows why reading stopped: `failure`, if that was not the stream's end."""
-
-    failure: StreamError | None = None
-
-    def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:
-        if not layer.between_checkpoints(at):
-            self.failure = TruncatedError(at, what, missing)
-
-    def oversize(self, record: Record) -> None:
-        self.failure = MalformedError(
-            record.offset, f"{record.name} claims {record.length} bytes, which no reader takes"
-        )
-
-    def framing_lost(self, record: Record, sample: bytes) -> None:
-        self.failure = MalformedError(
-            record.offset, f"no record begins here, but {sample[:16].hex(' ')}: framing is lost"
-        )
-
-    def unsound(self, layer: Layer, at: int, what: str = "header") -> None:
-        self.failure = MalformedError(at, f"not a valid {layer.name} {what}, cannot continue")
-
-    def inner(self, layer: Layer, at: int, identity: Identity, read: bool) -> None:
-        if not read:
-            self.failure = NotAStreamError(identity, at)
-
-    def finish(self, identity: Identity | None) -> None:
-        """The reader has ended; `identity` is what it says the input is."""
-        if self.failure is None and identity is not None and identity.key not in READ:
-            self.failure = NotAStreamError(identity, 0)
 
 
 class ItemReader(Stops):

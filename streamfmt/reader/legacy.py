@@ -63,9 +63,10 @@ def _goes_on(window: Window, state: State, exact: bool, open_ended: bool) -> Gen
     if state.last or (exact and not open_ended and not state.recent and not state.remus):
         return False
     if window.hi - window.lo < _NUMBER and not (yield _NUMBER):
-        return False
+        # One that says so, or has a device model's record of checkpoints, is cut in the next.
+        return window.hi > window.lo and (state.recent or state.remus)
     (number,) = unpack_from("<i", window.buf, window.lo)
-    return number in tables.LEGACY_CHUNK_IDS or 0 < number <= tables.LEGACY_BATCH_MAX
+    return number in tables.LEGACY_AGAIN or 0 < number <= tables.LEGACY_BATCH_MAX
 
 
 def _beginning(window: Window, sink: Sink, layer: Layer, state: State) -> Generator[int, int, bool]:

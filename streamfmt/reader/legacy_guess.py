@@ -28,11 +28,12 @@ OPENING_POINTS, CHUNK_POINTS, FRAMES_PER_POINT = 16, 8, 4
 
 
 class _Trial:
-    """One reading of the head: `points` earned, `first` PFN of its first batch, `batches` met, `notes` for people.
-    It stays `clean` until it meets what no writer emits."""
+    """One reading of the head: `points` earned, `first` PFN of its first batch, `batches` met, the `last` one's last
+    PFN, `notes` for people.  It stays `clean` until it meets what no writer emits."""
 
     def __init__(self) -> None:
         self.points = self.batches = 0
+        self.last = -1
         self.first: int | None = None
         self.clean = True
         self.notes: list[str] = []
@@ -48,19 +49,11 @@ def guess_legacy(
     prove it.
     """
     head = head[:HEAD_MAX]
-    short, long = tables.LEGACY_WORDS
-    if len(head) < long:
+    begun = _begun(head, width)
+    if begun is None:
         return None
-    # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
-    # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
-    word = width // 8 if width else short if any(head[short:long]) else long
-    p2m_size = _u(head, 0, word)
-    if not 0 < p2m_size <= tables.LEGACY_P2M_MAX:
-        return None
-    zeros = "not zero" if any(head[short:long]) else "zero"
-    notes = [f"bytes {short}-{long - 1} are {zeros}, so p2m_size is {word * 8}-bit"]
-    if width:
-        notes = [f"declared {width}-bit: p2m_size is {p2m_size:,}"]
+    word, p2m_size, note = begun
+    notes = [note]
     if guest != "hvm" and head[word : 2 * word] == b"\xff" * word:
         if size := _extended(head, 2 * word):
             bits = tables.LEGACY_VCPU_WIDTHS[size]
@@ -95,11 +88,46 @@ def guess_legacy(
     return word * 8, found, "; ".join(notes)
 
 
+def perhaps_legacy(head: bytes) -> tuple[int, str | None, str] | None:
+    """What legacy stream may begin with `head`, though that proves too little: as guess_legacy has it.
+
+    That is where something of a first batch is there, in a writer's order, and nothing that no writer emits.
+    """
+    begun = _begun(head, None)
+    if begun is None:
+        return None
+    word, p2m_size, note = begun
+    if head[word : 2 * word] == b"\xff" * word:
+        return word * 8, "pv", f"{note}; what follows may be extended info"
+    left = {of: trial for of, trial in _readings(head, word, p2m_size, None).items() if trial.clean and trial.points}
+    if not left:
+        return None
+    ways = " and as ".join(f"{of.upper()} ({', '.join(trial.notes)})" for of, trial in left.items())
+    return word * 8, None if len(left) > 1 else next(iter(left)), f"{note}; it reads as {ways}"
+
+
+def _begun(head: bytes, width: int | None) -> tuple[int, int, str] | None:
+    """The toolstack's word in bytes, p2m_size, and what that says for people; None if no stream begins so."""
+    short, long = tables.LEGACY_WORDS
+    if len(head) < long:
+        return None
+    # A p2m_size is below 2^28, so a 64-bit one ends in zeros; in a 32-bit stream these bytes are a signature, a
+    # chunk id or a frame, none of which is 0 (docs/specs/libxc-migration-stream.pandoc, Image Header).
+    word = width // 8 if width else short if any(head[short:long]) else long
+    p2m_size = _u(head, 0, word)
+    if not 0 < p2m_size <= tables.LEGACY_P2M_MAX:
+        return None
+    if width:
+        return word, p2m_size, f"declared {width}-bit: p2m_size is {p2m_size:,}"
+    zeros = "not zero" if any(head[short:long]) else "zero"
+    return word, p2m_size, f"bytes {short}-{long - 1} are {zeros}, so p2m_size is {word * 8}-bit"
+
+
 def _readings(head: bytes, word: int, p2m_size: int, guest: str | None, ordered: bool = True) -> dict[str, _Trial]:
     """The readings of a head without extended info that are left, by guest; `ordered` if frames must be in an order."""
     readings = (
-        ("hvm", _walk(head, word, _Form(word, p2m_size, tables.LEGACY_HVM_TYPES, _hvm_tail, ordered))),
-        ("pv", _listed(head, _Form(word, p2m_size, tables.LEGACY_PV_TYPES, _pv_tail, ordered))),
+        ("hvm", _walk(head, word, _Form(word, p2m_size, tables.LEGACY_TYPES["hvm"], _hvm_tail, ordered))),
+        ("pv", _listed(head, _Form(word, p2m_size, tables.LEGACY_TYPES["pv"], _pv_tail, ordered))),
     )
     left = {of: trial for of, trial in readings if trial is not None and guest in (None, of)}
     left = {of: trial for of, trial in left.items() if trial.clean} or left
@@ -232,6 +260,10 @@ def _batch(trial: _Trial, head: bytes, at: int, count: int, form: _Form) -> int:
     if steps < len(pfns):
         run, steps = max((run, steps), _order([_index(pfn, p2m_size) for pfn in pfns]))
     trial.points += steps + voids
+    if pfns:
+        # Batches of few pages go on where the last one ended.
+        trial.points += 0 < pfns[0] == trial.last + 1
+        trial.last = pfns[-1]
     if not trial.batches:
         trial.first = pfns[0] if pfns else None
         trial.notes.append(f"a first batch of {count:,} entries, {run + voids:,} of {seen:,} seen in a writer's order")

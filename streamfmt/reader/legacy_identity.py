@@ -23,8 +23,12 @@ def forced(form: str, window: Window, exact: bool) -> Generator[int, int, Identi
     if found is None:
         # Its header is all that can be read, and is no good.
         width = width or next(iter(widths()))
-        return Identity(widths()[width], "legacy", named(width, None), "declared with --as", width)
-    found.evidence = f"declared with --as; {found.evidence}"
+        found = Identity(widths()[width], "legacy", named(width, None), "declared with --as", width)
+    else:
+        found.evidence = f"declared with --as; {found.evidence}"
+    other = legacy(head)
+    if other is not None and other.width != found.width:
+        found.doubt, found.hint = f"its bytes look like a {other.name}", f"try --as {other.key}"
     return found
 
 
@@ -53,7 +57,9 @@ def decide(found: Identity, guest: str, why: str = "declared") -> None:
     """Take a legacy stream for one of that guest, whatever its bytes look like."""
     if found.guest == guest:
         return
-    looks = f", though its bytes look like {found.guest.upper()}" if found.guest else ""
-    found.evidence += f"; {why} {guest.upper()}{looks}"
-    found.guest, found.key, found.hint = guest, widths()[found.width or 0], ""
+    looks = f"its bytes look like {found.guest.upper()}" if found.guest else ""
+    found.evidence += f"; {why} {guest.upper()}" + (f", though {looks}" if looks else "")
+    if not found.doubt:
+        found.doubt, found.hint = looks, f"try --guest {found.guest}" if looks else ""
+    found.guest, found.key = guest, widths()[found.width or 0]
     found.name = named(found.width or 0, guest)

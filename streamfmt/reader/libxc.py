@@ -33,6 +33,8 @@ _PAGE_HEADER = Struct("<" + tables.FORMATS["libxc.record_header"] + tables.FORMA
 _FIRST_ENTRY = HEADER + PAGE_FIXED
 # Larger batches than any writer makes are read in pieces, by the consumer.
 _FAST_MAX = 4 * tables.BATCH_MAX
+# A record of at least so many bytes is far enough from the next for a look at that by itself.
+_FAR = 64 << 10
 
 
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
@@ -67,6 +69,7 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool, exact: bool
     unpack_header = RECORD_HEADER[layer.order].unpack_from
     page_data = tables.LIBXC_PAGE_DATA if layer.order == "<" and not sink.every_page else -1
     known = tables.RECORDS[layer.name]
+    unread = sink.unread(layer)
     single = False
     while True:
         if single:
@@ -75,6 +78,9 @@ def _records(window: Window, sink: Sink, layer: Layer, nested: bool, exact: bool
             framing.cut(w, sink, layer, HEADER, "a record header" if w.hi > w.lo else "the image, before its END")
             return STOP
         kind, length = unpack_header(w.buf, w.lo)
+        if unread and kind == page_data and length >= _FAR and (size := _by_headers(w, sink, layer)):
+            yield -size
+            continue
         if kind == page_data and length >= PAGE_FIXED + ENTRY:
             if w.hi - w.lo < _FIRST_ENTRY:
                 yield _FIRST_ENTRY
@@ -123,6 +129,32 @@ def _odd(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int
     from . import loss  # few images have such
 
     return (yield from loss.row(window, sink, layer, exact, _BODIED, _repeats))
+
+
+def _by_headers(window: Window, sink: Sink, layer: Layer) -> int:
+    """Hand over the large PAGE_DATA records that come next by their headers alone, read ahead; their size together.
+
+    The header after each of them is seen: so what the input breaks off in, or what leads nowhere, is never among them.
+    """
+    look, unpack_header, align, most = window.look, RECORD_HEADER[layer.order].unpack, layer.align, layer.row.length_max
+    page_data, far = tables.LIBXC_PAGE_DATA, _FAR
+    start = before = last = at = window.position
+    count = length = size = 0
+    while len(raw := look(at, HEADER)) == HEADER:
+        if at > start:
+            count += 1
+            before, size = last, length
+        kind, length = unpack_header(raw)
+        if kind != page_data or not far <= length <= most:
+            break
+        last, at = at, at + HEADER + length + (-length & align - 1)
+    if not count:
+        return 0
+    found = Record(layer, page_data, before, size)
+    found.index += count - 1
+    sink.passed(found, start, count)
+    layer.index += count
+    return found.end + found.padding - start
 
 
 def _clean_batch(window: Window, length: int) -> int:

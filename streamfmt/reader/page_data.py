@@ -78,7 +78,8 @@ class PageData:
     @property
     def expected(self) -> int:
         """How long the record should be by the entries read."""
-        return PAGE_FIXED + ENTRY * self.count + PAGE * self.pages
+        length: int = PAGE_FIXED + ENTRY * self.count + PAGE * self.pages
+        return length
 
 
 class PageBatch:

@@ -11,10 +11,15 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import Any, TypeAlias
 
     Program: TypeAlias = Generator[int, int, Any]
+
+
+def _unseen(at: int, count: int) -> bytes:
+    """What can be seen ahead where there is nothing to look with."""
+    return b""
 
 
 CAPACITY = 256 << 10
@@ -29,9 +34,12 @@ class Window:
     on what a stream claims.
 
     `plain` is where compressed data has ended, with bytes after it that come as they are, and what compressed it.
+
+    `look` gives `count` bytes of the stream from offset `at` on, wherever the reader stands; fewer, or none, where they
+    are not there or cannot be seen from here.  Drivers that can look ahead put theirs there.
     """
 
-    __slots__ = ("base", "buf", "eof", "hi", "lo", "plain", "view")
+    __slots__ = ("base", "buf", "eof", "hi", "lo", "look", "plain", "view")
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.buf = bytearray(capacity)
@@ -41,6 +49,7 @@ class Window:
         self.base = 0
         self.eof = False
         self.plain: tuple[int, str] | None = None
+        self.look: Callable[[int, int], bytes] = _unseen
 
     @property
     def position(self) -> int:

@@ -17,11 +17,11 @@ from ..errors import BreachError
 from ..io.memory import MemorySource, from_object
 from ..io.sources import drive
 from ..reader.events import ENTRY, PAGE, PIECE, Body, Layer, Record
-from ..reader.items import Stops
 from ..reader.legacy_pages import CODES
 from ..reader.page_data import PageData
 from ..reader.reader import Reader
-from ..reader.registry import ROWS
+from ..reader.registry import ALIASES, FORMS, ROWS
+from ..reader.stops import Stops
 from ..reader.xapi import Unsized
 from ..writer.draft import ANNOUNCING, Draft
 from ..writer.entries import IMAGE, SHAPES
@@ -238,7 +238,7 @@ class FromStream(Stops):
         written = part if keys is None else replace(part, data=None, fill=0)
         self._write("\n" + dump.text(written, keys, note))
         if self._writer is None:
-            form = Draft((part,)).form or "auto" if self._form == "auto" else self._form
+            form = Draft((part,)).form or "auto" if self.form == "auto" else self.form
             self._writer = Writer(_Nowhere(), form, strict=False, guest=self._guest())
         if not self.broken:
             self._judge(part)
@@ -253,6 +253,13 @@ class FromStream(Stops):
                 self._writer.put(part)
         except BreachError:
             self.broken = True
+
+    @property
+    def form(self) -> str:
+        """The form of the recipe: what was declared; of a name that several layers have, the one that it is."""
+        identity = self.reader.identity
+        key = identity.key if identity is not None and identity.key in FORMS else "auto"
+        return key if self._form in ALIASES else self._form
 
     def _guest(self) -> str | None:
         """Whose a legacy stream is, as far as that is known when the first part is judged."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..schema import hvm, libxc, magic, neighbours, protocol, states, xapi
 from ..schema.catalogue import catalogue
-from ..schema.layers import LAYERS
+from ..schema.layers import LAYERS, LayerType
 from ..schema.machine import Machine
 from ..schema.model import TO_END, TO_NUL, Block, Field, Item, Layout, Part, RecordType, layouts_within
 from . import machines
@@ -248,9 +248,14 @@ def _order(name: str, rules: Iterable[states.OrderRule]) -> Iterator[str]:
     yield from _section(f"Order of records: {name}", intro, heads, rows)
 
 
+def _title(layer: LayerType) -> str:
+    """What a layer is called where those are one that have an alias in common."""
+    return f"{layer.alias} stream" if layer.alias else layer.title.removeprefix("The ")
+
+
 def _machines() -> Iterator[str]:
     yield from ("## What may come next", "", machines.LEGEND, "")
-    titles = {layer.name: layer.title.removeprefix("The ") for layer in LAYERS}
+    titles = {layer.name: _title(layer) for layer in LAYERS}
     for form, rows in protocol.MACHINES.items():
         yield from (f"### Records of a {titles[form]}", "")
         for row in [row for row in rows if row.layer == form] or rows:
@@ -333,9 +338,8 @@ def _lines() -> Iterator[str]:
                     yield from _layout(inner, min(depth, 4))
     yield from _libxc_tables()
     yield from _xenops_keys()
-    for layer in LAYERS:
-        if layer.rules:
-            yield from _order(layer.title.removeprefix("The "), layer.rules)
+    for title, rules in {_title(layer): layer.rules for layer in LAYERS if layer.rules}.items():
+        yield from _order(title, rules)
     yield from _machines()
     yield from _magics()
 

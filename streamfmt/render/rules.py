@@ -10,7 +10,7 @@ from ..schema.clauses import Clause
 from ..schema.model import TO_NUL, Field, Layout, Row, layouts_within
 from .reference import length_rule, value_text
 
-FORMAT = "streamfmt-explain-1"
+FORMAT = "streamfmt-explain-2"
 WIDTH = 79
 _LABEL = 12
 _JUDGED = {
@@ -55,7 +55,7 @@ def clause_text(clause: Clause) -> str:
             seen = f"seen running: {', '.join(row.ran)}" if row.ran else "read in its code"
             lines.append(f"  {row.reader:<{width}} {row.releases:<10} {row.words:<7} ({seen})")
             when = "though the rule is kept" if row.kept else row.when
-            for words in filter(None, (when and f"when: {when}", row.note)):
+            for words in filter(None, (when and f"when: {when}", row.note, row.why and f"streamfmt: {row.why}")):
                 lines.append(indent(fill(words, 70), " " * 6))
     return "\n".join(lines)
 

@@ -117,6 +117,8 @@ def summary(outcome: Outcome) -> str:
         text = f"{rest}; before it: {counted or 'no finding'}" if outcome.verdict == NOT_JUDGED else f"{text}; {rest}"
     if verifier.stopped:
         text += f"; stopped at {verifier.stopped[0]}: {verifier.stopped[1]}"
+    if outcome.verdict == DOES_NOT_CONFORM and outcome.identity.doubt:
+        text += f"; {outcome.identity.doubt}: {outcome.identity.hint}"
     if failure:
         text += f"; unfinished: {failure}"
         if verifier.complete and not verifier.stopped:

@@ -21,6 +21,8 @@ FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "che
 _EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")
 # The reader and the release that our command of the same name stands in for.
 SCRIPT, SCRIPT_RELEASE = "verify-stream-v2", "4.17"
+# So does another of ours for Xen's converter of legacy streams.
+CONVERTER = "convert-legacy-stream"
 # What of `does` says that a reader does not survive: it ends by a fault, or it never ends.  Such a row is no recipe:
 # it has no note, and where it depends on the breach no other words than these.
 FATAL = frozenset(("crash", "hang"))
@@ -38,6 +40,9 @@ class Behaviour:
 
     Where that depends on the breach there are several rows, each of which says `when` in words.  `kept` rows are about
     streams that keep the rule and have what it is about, for readers that cannot cope with these.
+
+    `why` is the reason to do otherwise, of a reader that our own command stands in for: that refuses what the reader
+    takes, takes what it refuses, or makes something else of it.
     """
 
     reader: str
@@ -46,6 +51,7 @@ class Behaviour:
     evidence: str
     note: str = ""
     when: str = ""
+    why: str = ""
     kept: bool = False
     ran: tuple[str, ...] = ()
 

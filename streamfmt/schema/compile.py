@@ -18,6 +18,7 @@ from . import (
     libvirt,
     libxc,
     libxl,
+    literals,
     magic,
     places,
     protocol,
@@ -35,18 +36,20 @@ from .machine import MODES
 from .model import Field, Layout, layouts_within
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_HEADING = '''"""Tables of the reader and the checks, written by `python -m streamfmt.schema.compile`.  Do not edit.
-
-Struct formats carry no byte order unless the layout has one of its own.  Offsets and sizes are bytes.
-"""
-
-from __future__ import annotations
-'''
 # Entries of pages are judged many at a time, not field by field.
 _ENTRY = re.compile(r"\.PAGE_(?:DATA|BATCH)\.entries\.")
 _Order = dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, int, int], ...]]]
-# Where the values are too unlike for their type to be inferred.
-_TYPES = {"ORDER": f"dict[str, {_Order}]", "MACHINE_ROWS": "dict[str, dict[str, dict[str, str | None]]]"}
+# The values' types of mappings where they are too unlike for these to be inferred, or several layers share some.
+_TYPES = {
+    "FORMATS": "str",
+    "SIZES": "int",
+    "LEAST": "int",
+    "PLACES": "dict[str, tuple[int, int]]",
+    "RECORDS": "dict[int, str]",
+    "BITS": "dict[int, int]",
+    "ORDER": str(_Order),
+    "MACHINE_ROWS": "dict[str, dict[str, str | None]]",
+}
 
 
 def _all_layouts(layouts: Mapping[str, Layout]) -> Iterator[Layout]:
@@ -360,19 +363,11 @@ def tables() -> dict[str, Any]:
 
 
 def source(values: Mapping[str, Any] | None = None) -> str:
-    """The text of streamfmt/tables.py: a line for each literal, or for each entry of a mapping."""
-    lines = [_HEADING]
-    for name, value in (tables() if values is None else values).items():
-        if isinstance(value, dict) and len(repr(value)) > 100:
-            typed = f"{name}: {_TYPES[name]}" if name in _TYPES else name
-            lines += [f"{typed} = {{", *(f"    {key!r}: {row!r}," for key, row in value.items()), "}"]
-        elif isinstance(value, tuple) and len(repr(value)) > 100:
-            lines += [f"{name} = (", *(f"    {row!r}," for row in value), ")"]
-        elif isinstance(value, frozenset):
-            lines.append(f"{name} = frozenset({sorted(value)!r})")
-        else:
-            lines.append(f"{name} = {value!r}")
-    return "\n".join(lines) + "\n"
+    """The text of streamfmt/tables.py."""
+    firsts: dict[str, str] = {}
+    twins = {layer.name: firsts.setdefault(layer.alias, layer.name) for layer in LAYERS if layer.alias}
+    others = {name: first for name, first in twins.items() if name != first}
+    return literals.text(tables() if values is None else values, _TYPES, others)
 
 
 def main() -> None:

@@ -40,6 +40,10 @@ CHUNKS = "tools/libxc/xg_save_restore.h"
 FIRST, LAST = "3.0", "4.5"
 # Words of the toolstack, in bytes, and how they are declared.
 WORDS = {4: Int32ul, 8: Int64ul}
+# The version of libxl's record.
+TOOLSTACK_VERSION = 1
+# The length of a block of extended info, and of them all.
+BLOCK_LENGTH = Int32ul
 # XEN_DOMCTL_PFINFO_*, as in a libxc image, and one of 4.0 to 4.2 that no reader knows from an ordinary page.
 PAGE_TYPES = (*libxc.PAGE_TYPES, libxc.PageType(0x8, "PAGEDTAB", True, "ordinary page that was paged out"))
 _PAGE_TYPE_NAMES = {row.name: row.code for row in PAGE_TYPES}
@@ -80,12 +84,12 @@ def _beginning(word: int) -> tuple[RecordType, ...]:
             "EXTENDED_INFO",
             Struct(
                 "signature" / Const(ones, Bytes(word)) * "All ones, in the place of the list's first frame.",
-                "total" / Int32ul * "Octets of the blocks that follow.",
+                "total" / BLOCK_LENGTH * "Octets of the blocks that follow.",
                 "blocks"
                 / GreedyRange(
                     Struct(
                         "id" / Bytes(4) * "What the block is: vcpu, extv or xcnt.",
-                        "size" / Int32ul * "Octets of data that follow.",
+                        "size" / BLOCK_LENGTH * "Octets of data that follow.",
                         "data" / Bytes(this.size) * "vcpu: its registers while it ran; xcnt: the size of XSAVE blobs.",
                     )
                 )
@@ -188,9 +192,13 @@ _PARAMS = {row.code: row.name.removeprefix("HVM_") for row in _CHUNKS if row.nam
 PARAMS = {code: hvm.PARAMS[_RENAMED.get(name, name)] for code, name in _PARAMS.items()}
 
 
+# Chunks whose bodies differ by the toolstack's words.
+_COMPRESSED_DATA, _TOOLSTACK = -12, -18
+
+
 def _compressed(word: int) -> RecordType:
     return RecordType(
-        -12,
+        _COMPRESSED_DATA,
         "COMPRESSED_DATA",
         Struct(
             "length" / WORDS[word] * "Octets of data that follow.",
@@ -206,11 +214,11 @@ def _compressed(word: int) -> RecordType:
 
 def _toolstack(word: int) -> RecordType:
     return RecordType(
-        -18,
+        _TOOLSTACK,
         "TOOLSTACK",
         Struct(
             "length" / Int32ul * "Octets of all that follows.",
-            "version" / Allowed(Int32ul, (1,)) * "Version of the record.",
+            "version" / Allowed(Int32ul, (TOOLSTACK_VERSION,)) * "Version of the record.",
             "count" / Int32ul * "Entries that follow.",
             "entries"
             / Array(

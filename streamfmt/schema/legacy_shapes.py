@@ -7,8 +7,11 @@ constant here as LEGACY_* of its tables.  What the records hold is in :mod:`lega
 
 from __future__ import annotations
 
-from . import hvm, legacy, legacy_tail, legacy_tmem, libxc
+from collections.abc import Iterator
+
+from . import hvm, legacy, legacy_tail, legacy_tmem, libxc, states
 from .catalogue import read
+from .model import Layout, RecordType
 
 _WORD_32, _WORD_64 = WORDS = tuple(legacy.WORDS)  # of the toolstack, in bytes
 # An entry of a batch has 28 bits for the frame (xc_domain_save.c of Xen 4.0 and later), below its type
@@ -27,13 +30,10 @@ BATCH_MAX = 1024
 _CODES = {row.name: row.code for row in libxc.PAGE_TYPES}
 XTAB = _CODES["XTAB"]
 NO_DATA = frozenset(row.code for row in libxc.PAGE_TYPES if not row.data)
-# An HVM guest has no page-table types; a PV guest without extended info predates BROKEN and XALLOC.
-HVM_TYPES = frozenset((_CODES["NOTAB"], *NO_DATA))
-PV_TYPES = frozenset((*(row.code for row in libxc.PAGE_TYPES if row.data), XTAB))
 
 # Extended info consists of blocks, each with a tag and its length ahead; the first is always the vcpu's size.
 VCPU_TAG = b"vcpu"
-LENGTH_SIZE = 4  # of a block, and of them all
+LENGTH_SIZE = legacy.BLOCK_LENGTH.sizeof()
 BLOCK_HEADER = len(VCPU_TAG) + LENGTH_SIZE
 EXTINFO_MAX = 64 << 10
 VCPU_WIDTHS = {size: 8 * width for width, size in libxc.VCPU_CONTEXT_SIZES.items()}
@@ -64,20 +64,44 @@ TYPES = {
     "pv": frozenset(row.code for row in legacy.PAGE_TYPES),
     "hvm": frozenset(row.code for row in legacy.PAGE_TYPES if not row.table),
 }
-# Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint.
+# Numbers of chunks; and of those of the releases, from 4.1 on, that mark the last checkpoint (SINCE_LAST).
 CHUNK_IDS = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0)
-SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code < 0 and row.since >= "4.1")
+# Those that another checkpoint's body may begin with: all but what comes once.
+AGAIN = CHUNK_IDS - {_CHUNKS[name] for name in states.LEGACY_ONCE}
+SINCE_LAST = frozenset(row.code for row in legacy.RECORDS[_WORD_64] if row.code in CHUNK_IDS and row.since >= "4.1")
 # Bodies whose length only memory bounds are read to this length, which is what a record of a libxc image may have.
 LENGTH_MAX = libxc.RECORD_LENGTH_MAX
 # The count of unmapped frames that readers take since 4.0 (xc_domain_restore.c); and XSAVE state of any processor.
 UNMAPPED_MAX, XSAVE_MAX = 1 << 28, 1 << 20
-QEMU_PIECE, SIGNATURES = legacy_tail.PIECE, legacy_tail.SIGNATURES
+QEMU_PIECE = legacy_tail.PIECE
+
+
+def _layout(row: RecordType) -> Layout:
+    return read(row.name, row.doc, row.source, row.body, row)
+
+
+def _signatures() -> Iterator[tuple[int, bytes, int, str]]:
+    """Number of each device model's record, how it begins, and bytes and byte order of the length after that.
+
+    0 bytes if its state goes on to the end of the input.
+    """
+    for row in legacy_tail.DEVICE_MODELS:
+        fields = {it.path: it for it in _layout(row).fields}
+        if "signature" in fields:
+            length = fields.get("length")
+            order = "big" if length and length.big else "little"
+            yield row.code, fields["signature"].constant or b"", length.size if length else 0, order
+
+
+# What begins with another's signature comes before that.
+SIGNATURES = tuple(sorted(_signatures(), key=lambda row: -len(row[1])))
 # The chunks of which a guest has both or neither; and the type of a page that was paged out, an ordinary one to all.
 IOREQ_PAIR = tuple(row.code for row in legacy.RECORDS[_WORD_64] if "IOREQ_SERVER" in row.name)
 PAGEDTAB = next(row.code for row in legacy.PAGE_TYPES if row.name == "PAGEDTAB")
 OID_SIZES, ALL_ONES = legacy_tmem.OID_SIZES, legacy_tmem.ALL_ONES
 # Where after the end of an HVM guest's body its context is, and how that begins.
-HVM_CONTEXT_AT, HVM_BEGINS = 8 + 8 + 8 + 4, hvm.BEGINS
+HVM_CONTEXT_AT = sum(_layout(row).size for row in legacy_tail.TAILS if row.name in ("HVM_TAIL", "HVM_CONTEXT"))
+HVM_BEGINS = hvm.BEGINS
 
 # -- what the converter goes by ---------------------------------------------------------------------------------------
 
@@ -88,5 +112,5 @@ ACPI_IOPORTS, ACPI_IOPORTS_SET = hvm.PARAMS["ACPI_IOPORTS_LOCATION"], 1
 IOREQ_PARAMS = tuple(legacy.PARAMS[code] for code in IOREQ_PAIR)
 # VGCF_online in the flags of a vcpu's context (xen/include/public/arch-x86/xen.h): all have it who are saved, and
 # readers set it where no map of vcpus says so.
-VCPU_FLAGS_AT, VCPU_ONLINE = 512, 1 << 5
-TOOLSTACK_VERSION = 1
+VCPU_FLAGS_AT, VCPU_ONLINE = libxc.VCPU_CONTEXT_FLAGS, libxc.VCPU_ONLINE
+TOOLSTACK_VERSION = legacy.TOOLSTACK_VERSION

@@ -36,6 +36,20 @@ def unmapped(word: Construct) -> RecordType:
     )
 
 
+# The beginning of struct xen_domctl_ext_vcpucontext.
+_EXTENDED = (
+    "vcpu" / Int32ul * "Which vcpu.",
+    "size" / Int32ul * "Octets of what follows that say something, with these two fields.",
+    "syscall32_callback_eip" / Int64ul * "Where 32-bit SYSCALL enters the kernel.",
+    "sysenter_callback_eip" / Int64ul * "Where SYSENTER enters it.",
+    "syscall32_callback_cs" / Int16ul * "Code segment of the one.",
+    "sysenter_callback_cs" / Int16ul * "Code segment of the other.",
+    "syscall32_disables_events" / Int8ul * "Whether the one masks events.",
+    "sysenter_disables_events" / Int8ul * "Whether the other does.",
+    "padding" / Int16ul * "Any value.",
+    "mcg_cap" / Int64ul * "Capabilities of the machine-check architecture, since 4.2.",
+)
+
 TAILS = (
     RecordType(
         NUMBERS["VCPU"],
@@ -51,17 +65,10 @@ TAILS = (
         NUMBERS["VCPU_EXT"],
         "VCPU_EXT",
         Struct(
-            "vcpu" / Int32ul * "Which vcpu.",
-            "size" / Int32ul * "Octets of what follows that say something, with these two fields.",
-            "syscall32_callback_eip" / Int64ul * "Where 32-bit SYSCALL enters the kernel.",
-            "sysenter_callback_eip" / Int64ul * "Where SYSENTER enters it.",
-            "syscall32_callback_cs" / Int16ul * "Code segment of the one.",
-            "sysenter_callback_cs" / Int16ul * "Code segment of the other.",
-            "syscall32_disables_events" / Int8ul * "Whether the one masks events.",
-            "sysenter_disables_events" / Int8ul * "Whether the other does.",
-            "padding" / Int16ul * "Any value.",
-            "mcg_cap" / Int64ul * "Capabilities of the machine-check architecture, since 4.2.",
-            "rest" / Bytes(88) * "Machine-check state, since 4.3; the rest is zero.",
+            *_EXTENDED,
+            "rest"
+            / Bytes(libxc.EXTENDED_MAX - Struct(*_EXTENDED).sizeof())
+            * "Machine-check state, since 4.3; the rest is zero.",
         ),
         "System call entry points and machine-check state of the vcpu before.",
         f"{SAVE}, xc_domain_save; xen/include/public/domctl.h, struct xen_domctl_ext_vcpucontext",
@@ -177,12 +184,4 @@ DEVICE_MODELS = (
         "xen-api ocaml/xenopsd/xc/domain.ml, with a big-endian length",
         "3.1",
     ),
-)
-# How each form begins, where the length of the state is after that, and how it is written; 0 bytes of it if it goes on
-# to the end of the input.  What begins with another's signature comes before that.
-SIGNATURES = (
-    (NUMBERS["QEMU_XAPI"], XAPI_TAIL, 4, "big"),
-    (NUMBERS["QEMU_TO_END"], _TO_END, 0, "little"),
-    (NUMBERS["QEMU_0002"], _SIZED, 4, "little"),
-    (NUMBERS["QEMU_REMUS"], qemu.REMUS_TAIL, 4, "little"),
 )

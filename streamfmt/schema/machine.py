@@ -137,10 +137,11 @@ def _reached(rows: Mapping[str, Mapping[str, str | None]], states: Iterable[str]
     return found
 
 
-def ruled(name: str, layer: str, doc: str, source: str, rules: Sequence[OrderRule]) -> Machine:
+def ruled(name: str, layer: str, doc: str, source: str, rules: Sequence[OrderRule], end: str = "END") -> Machine:
     """The machine of what is left by `rules`, of which the first says for which images it is.
 
-    Its states are what may come, each named by the record that first leads there; a stream may end where END may come.
+    Its states are what may come, each named by the record that first leads there; a stream may end where `end` may
+    come.
     Where the same may come first and then something else, :func:`check` refuses the machine: it has two moves.
     """
     marks = {mark for rule in rules for mark in rule.names[len(rule.on) :]}
@@ -171,7 +172,7 @@ def ruled(name: str, layer: str, doc: str, source: str, rules: Sequence[OrderRul
         source,
         tuple(dict.fromkeys(rule.clause for rule in rules)),
         "at first",
-        tuple(title for never, title in titles.items() if "END" not in never),
+        tuple(title for never, title in titles.items() if end not in never),
         tuple(
             (state, found, target)
             for (state, target), names in moves.items()

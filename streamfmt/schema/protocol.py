@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .machine import ANY, EITHER, Machine, ruled
+from .protocol_legacy import LEGACY_MACHINES
 from .states import CLOSING, EMULATOR, LIBXC_RULES, LIBXL_RULES, POLICIES, STATIC_ONCE, XAPI_RULES
 
 _LIBXC_SOURCE = "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save.c save"
@@ -304,6 +305,7 @@ BACK_CHANNEL = Machine(
 MACHINES = {
     "libxl": (*LIBXL_MACHINES, *LIBXC_MACHINES),
     "libxc": (*LIBXC_MACHINES, _owed("checkpointed image", "libxc", "CHECKPOINT")),
+    LEGACY_MACHINES[0].layer: LEGACY_MACHINES,
     "back-channel": (BACK_CHANNEL,),
     "xapi": XAPI_MACHINES,
 }

@@ -13,9 +13,8 @@ SUM = slice(148, 156)
 TYPE = slice(156, 157)
 USTAR, USTAR_MAGIC = slice(257, 263), b"ustar\0"
 PREFIX = slice(345, 500)
-# What a regular member has for a type: of v7, POSIX and, for what is to lie in a row, POSIX again.
-REGULAR = (b"\0", b"0", b"7")
-# Links, devices, folders and FIFOs: their size is not that of any content.
+# Links, devices, folders and FIFOs: their size is not that of any content.  What has a type that is none of those here
+# is a regular member.
 EMPTY = (b"1", b"2", b"3", b"4", b"5", b"6")
 # GNU's: the content is a name for the next member, or the target of its link.
 LONG_NAME, LONG_LINK = b"L", b"K"
@@ -24,7 +23,7 @@ PAX, PAX_GLOBAL = b"x", b"g"
 # GNU's old form of files with holes: pairs of numbers in the header and in blocks after it, until one says 0; and the
 # size of the whole.
 SPARSE = b"S"
-SPARSE_PAIR, SPARSE_NUMBER = 24, 12
+SPARSE_NUMBER = 12
 SPARSE_PAIRS, SPARSE_MORE, SPARSE_SIZE = slice(386, 482), 482, slice(483, 495)
 SPARSE_NEXT_PAIRS, SPARSE_NEXT_MORE = slice(0, 504), 504
 

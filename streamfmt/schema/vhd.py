@@ -5,16 +5,18 @@ Source: Microsoft's Virtual Hard Disk Image Format Specification, version 1.0 of
 
 from __future__ import annotations
 
-from construct import Array, Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
+from itertools import takewhile
+
+from construct import Array, Bytes, Construct, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
 from .neighbours import VHD_COOKIE
 
 COOKIE, DYNAMIC_COOKIE = VHD_COOKIE, b"cxsparse"
 SECTOR = 512
-VERSION = 0x00010000
-FIXED, DYNAMIC, DIFFERENCING = 2, 3, 4
-# What the table has where a block was never written; and an offset that leads nowhere.
-UNUSED, NOWHERE = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+# Types of disks that begin with a footer; a fixed one, of type 2, has it at its end alone.
+DYNAMIC, DIFFERENCING = 3, 4
+# What the table has where a block was never written.
+UNUSED = 0xFFFFFFFF
 
 FOOTER = Struct(
     "cookie" / Bytes(8) * "The letters that identify a VHD.",
@@ -57,7 +59,17 @@ FOOTER_SIZE, DYNAMIC_HEADER_SIZE = FOOTER.sizeof(), DYNAMIC_HEADER.sizeof()
 ENTRY = Int32ub
 
 
+def _summed(layout: Construct) -> slice:
+    """Where its checksum is."""
+    ahead = takewhile(lambda it: it.name != "checksum", layout.subcons)
+    start = sum(it.sizeof() for it in ahead)
+    return slice(start, start + layout.checksum.sizeof())
+
+
+_SUMS = {COOKIE: _summed(FOOTER), DYNAMIC_COOKIE: _summed(DYNAMIC_HEADER)}
+
+
 def checksum(raw: bytes) -> int:
-    """What a footer's or header's checksum should be, that is at the place where either has it."""
-    at = 64 if raw.startswith(COOKIE) else 36
-    return ~(sum(raw) - sum(raw[at : at + 4])) & 0xFFFFFFFF
+    """What the checksum of a footer or header should be, by which of the two it begins like."""
+    own = next((place for cookie, place in _SUMS.items() if raw.startswith(cookie)), slice(0))
+    return ~(sum(raw) - sum(raw[own])) & 0xFFFFFFFF

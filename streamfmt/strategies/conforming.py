@@ -28,6 +28,8 @@ Guest = Literal["hvm", "pv"]
 
 GUESTS: tuple[Guest, ...] = ("hvm", "pv")
 VERSIONS = tuple(sorted(libxc.VERSIONS, reverse=True))
+# Stands for that of a legacy stream, which has none, in a file that may hold either: those that ask for nothing in it.
+OLD = 0
 # What a stream can be declared to be: plain first, then checkpointed, by Remus or by COLO.
 MODES = ALL_MODES[1:]
 
@@ -44,7 +46,7 @@ def streams(
 
     :param form: the outermost layer, as for :func:`streamfmt.verify`; None or "auto" draws one.
     :param guest: "hvm" or "pv"; None draws one, and so for the other arguments.
-    :param version: of the libxc image, 3 or 2.
+    :param version: of the libxc image, 3 or 2; with None, files of xl, libvirt and XAPI may have a legacy stream.
     :param mode: "plain", "remus" or "colo".
     :param big: generate many frames, records and vcpus.
     :param unknown: include optional records of unknown types.
@@ -73,7 +75,7 @@ def streams(
     return made(
         () if form in (None, "auto") else (form,),
         GUESTS if guest is None else (guest,),
-        VERSIONS if version is None else (version,),
+        (*VERSIONS, OLD) if version is None else (version,),
         MODES if mode in (None, "auto") else (mode,),
         big=big,
         unknown=unknown,
@@ -95,11 +97,12 @@ def made(
     """
     plans = [
         Plan(form, guest, version, mode, width=width, **wanted)
-        for form, mode, guest, version in product(SHAPES, MODES, GUESTS, VERSIONS)
+        for form, mode, guest, version in product(SHAPES, MODES, GUESTS, (*VERSIONS, OLD))
         for width in sorted(libxc.VCPU_CONTEXT_SIZES, reverse=True)
         if form in (forms or SHAPES) and mode in modes and guest in guests and version in versions
         # COLO is for HVM guests, which have no width.
         if mode in SHAPES[form].modes and (guest == "pv" or width == 8) and (mode != "colo" or guest == "hvm")
+        if version != OLD or SHAPES[form].old is not None
     ]
     if not plans:
         asked = [", ".join(map(str, given)) for given in (forms, guests, versions, modes)]
@@ -124,7 +127,9 @@ def _sample(draw: st.DrawFn, plan: Plan) -> Sample:
     form: Form = plan.form  # type: ignore[assignment] # plans are made of forms and modes
     mode: Mode = plan.mode  # type: ignore[assignment] # likewise
     deep = plan.guest == "pv" and draw(st.booleans())
-    return Sample(SHAPES[form].make(draw, plan), form, mode, deep)
+    shape = SHAPES[form]
+    make = shape.old if shape.old is not None and plan.version == OLD else shape.make
+    return Sample(make(draw, plan), form, mode, deep)
 
 
 def _any(draw: st.DrawFn, plan: Plan) -> Draft:
@@ -282,21 +287,25 @@ def _in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
 
 
 class Shape(NamedTuple):
-    """How streams of a form are made, their modes, and the layers in it, beside its own, whose breaches are tried."""
+    """How streams of a form are made, their modes, and the layers in it, beside its own, whose breaches are tried.
+
+    `old` makes those with a legacy stream inside, if there are others.
+    """
 
     make: Callable[[st.DrawFn, Plan], Draft] = _any
     modes: tuple[str, ...] = MODES[:1]
     inner: tuple[str, ...] = ()
+    old: Callable[[st.DrawFn, Plan], Draft] | None = None
 
 
 # The smallest form first: examples shrink towards it.
 SHAPES: dict[str, Shape] = {
     "libxc": Shape(partial(walked, form="libxc"), MODES[:2]),
     "libxl": Shape(partial(walked, form="libxl"), MODES, ROWS["libxl"].holds),
-    "xl": Shape(_xl, MODES[:2], ROWS["xl"].holds),
+    "xl": Shape(_xl, MODES[:2], ROWS["xl"].holds, legacy.in_xl),
     "back-channel": Shape(_back_channel, MODES[2:], ROWS["back-channel"].holds),
-    "libvirt": Shape(_libvirt),
-    "xapi": Shape(_in_xapi),
+    "libvirt": Shape(_libvirt, old=legacy.in_libvirt),
+    "xapi": Shape(_in_xapi, old=legacy.in_xapi),
     "xl-migrate": Shape(_migration, MODES[:2]),
     "xend": Shape(legacy.in_xend, inner=ROWS["xend"].holds),
     "xapi-legacy": Shape(legacy.in_xapi_legacy, inner=ROWS["xapi-legacy"].holds),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Draft, Part, legacy
+from ..writer.builders import XML, xenops_for
 from ..writer.entries import DATA_TYPES, SHAPES
 from ..writer.legacy import EMULATORS, LAYERS, PARAMS, TSC, Saved
 from . import records
@@ -48,15 +49,17 @@ def bare(draw: st.DrawFn, plan: Plan) -> Draft:
     return stream(draw, plan, word)[1]
 
 
-def held(draw: st.DrawFn, plan: Plan, emulator: str = "", xend: bool = False) -> tuple[Saved, Draft]:
-    """A stream for a file, of either width."""
+def held(draw: st.DrawFn, plan: Plan, emulator: str = "", xend: bool = False, first: str = "") -> tuple[Saved, Draft]:
+    """A stream for a file, of either width, by that release or any later one."""
     wanted = [word for word, name in LAYERS.items() if any(path.startswith(f"{name}.") for path in plan.need)]
-    return stream(draw, plan, draw(st.sampled_from(wanted or sorted(LAYERS, reverse=True))), emulator, xend)
+    return stream(draw, plan, draw(st.sampled_from(wanted or sorted(LAYERS, reverse=True))), emulator, xend, first)
 
 
-def stream(draw: st.DrawFn, plan: Plan, word: int, emulator: str = "", xend: bool = False) -> tuple[Saved, Draft]:
+def stream(
+    draw: st.DrawFn, plan: Plan, word: int, emulator: str = "", xend: bool = False, first: str = ""
+) -> tuple[Saved, Draft]:
     """A guest, and its stream by a toolstack of that width."""
-    saved = _saved(draw, plan, word, emulator, xend)
+    saved = _saved(draw, plan, word, emulator, xend, first)
     return saved, Draft(tuple(_parts(draw, plan, saved)))
 
 
@@ -64,9 +67,10 @@ def _needs(plan: Plan, saved: Saved, name: str) -> bool:
     return saved.path(name) in plan.need
 
 
-def _release(draw: st.DrawFn, plan: Plan, word: int) -> str:
+def _release(draw: st.DrawFn, plan: Plan, word: int, first: str) -> str:
     """One of the releases that wrote what is needed."""
-    needed = [row for row in (RELEASES) if all(_wrote(plan, word, row, path) for path in plan.need)]
+    known = [row for row in RELEASES if not first or legacy.number(row) >= legacy.number(first)]
+    needed = [row for row in known if all(_wrote(plan, word, row, path) for path in plan.need)]
     chosen: str = draw(st.sampled_from(needed or RELEASES[:1]))
     return chosen
 
@@ -86,10 +90,10 @@ def _wrote(plan: Plan, word: int, release: str, path: str) -> bool:
     return saved.writes(name) and (not until or legacy.number(release) <= legacy.number(until))
 
 
-def _saved(draw: st.DrawFn, plan: Plan, word: int, emulator: str, xend: bool) -> Saved:
+def _saved(draw: st.DrawFn, plan: Plan, word: int, emulator: str, xend: bool, first: str) -> Saved:
     # Something is always asked, so that what no release wrote is left out.
     need = (*plan.need, f"{LAYERS[word]}.header")
-    release = _release(draw, replace(plan, need=need), word)
+    release = _release(draw, replace(plan, need=need), word, first)
     online = (0, *draw(st.sampled_from(((), (1,), (2,), (1, 64)))))
     online = online if Saved(plan.guest, release, word).since("4.2") or online[-1] < 64 else (0, 1)
     last = draw(st.integers(3, 6))
@@ -198,3 +202,23 @@ def in_xend(draw: st.DrawFn, plan: Plan) -> Draft:
 def in_xapi_legacy(draw: st.DrawFn, plan: Plan) -> Draft:
     """XAPI's old image."""
     return legacy.in_old_xapi(held(draw, plan, emulator="xenopsd", xend=True)[1])
+
+
+# The first release whose xl saved with a header around the stream, and of libxl as libvirt uses it.
+_XL = "4.1"
+
+
+def in_xl(draw: st.DrawFn, plan: Plan) -> Draft:
+    """xl's file of before 4.6."""
+    return legacy.in_old_xl(*held(draw, plan, first=_XL))
+
+
+def in_libvirt(draw: st.DrawFn, plan: Plan) -> Draft:
+    """libvirt's file of then."""
+    return legacy.in_old_libvirt(held(draw, plan, first=_XL)[1], XML)
+
+
+def in_xapi(draw: st.DrawFn, plan: Plan) -> Draft:
+    """A structured XAPI image with a legacy stream inside, which the format has and no release is known to write."""
+    saved, made = held(draw, plan, emulator="xenopsd", xend=True)
+    return legacy.in_new_xapi(made, xenops_for(legacy.most(saved)))

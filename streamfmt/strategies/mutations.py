@@ -15,7 +15,7 @@ from ..schema.clauses import registry
 from ..writer import HEADERS, RECORDS, Draft, Part, raw
 from ..writer.boundaries import boundary_values, fields
 from .breaking import breaking
-from .conforming import made
+from .conforming import OLD, VERSIONS, made
 from .edits import at, exchanged
 from .sample import Sample, apart
 
@@ -263,5 +263,5 @@ def inputs(form: str | None = None) -> st.SearchStrategy[Sample]:
     forms = [name for name, row in ROWS.items() if form in (name, row.alias)]
     wrong = st.sampled_from(clauses).flatmap(breaking)
     wrong = wrong if form is None else wrong.filter(lambda sample: sample.form in forms)
-    whole = st.one_of(made(forms), made(forms, unknown=True), wrong)
+    whole = st.one_of(made(forms, versions=(*VERSIONS, OLD)), made(forms, unknown=True), wrong)
     return st.one_of(whole, whole.flatmap(boundaries), whole.flatmap(cuts), whole.flatmap(_mutated))

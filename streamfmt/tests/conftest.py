@@ -6,9 +6,12 @@ for new ones.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -42,6 +45,22 @@ def _sample(name: str) -> bytes:
 def sample() -> Callable[[str], bytes]:
     """The bytes of a file in corpus/real, decompressed."""
     return _sample
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from the checkout, once, by the first of the processes that run the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "wheel"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            words = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+            subprocess.run(words, cwd=Path(data.path("corpus")).parent, check=True, capture_output=True)
+            (folder / "done").touch()
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 @pytest.fixture

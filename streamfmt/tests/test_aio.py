@@ -58,7 +58,7 @@ def test_async_equals_sync(clause: str) -> None:
 
     async def compare() -> None:
         for name, vector in SMALL[clause].items():
-            data = vector.stream.render()
+            data = vector.data
             bodies: list[bytes] = []
             whole = pulled(data, lambda record, bodies=bodies: bodies.append(record.read(1 << 22)), form=vector.form)  # type: ignore[misc] # mypy cannot infer a lambda with a default
             assert await awaited(Slow(data), form=vector.form) == (whole, bodies), name

@@ -39,7 +39,7 @@ EACH_CLAUSE = pytest.mark.parametrize("clause", SMALL)
 def test_open_shows_what_the_reader_reports(clause: str) -> None:
     """Headers, records and offsets are those a plain sink gets, for good and for broken streams."""
     for name, vector in SMALL[clause].items():
-        data = vector.stream.render()
+        data = vector.data
         found = pulled(data, form=vector.form)
 
         assert items(found) == plainly(data, vector.form), name
@@ -69,7 +69,7 @@ def test_items_tile_the_stream(name: str) -> None:
 def test_partial_reads_disturb_nothing(data: st.DataObject) -> None:
     """Whatever is read of the bodies, in whatever pieces: what is read is right, and what follows is the same."""
     vector = VECTORS[data.draw(st.integers(0, len(VECTORS) - 1))]
-    raw = vector.stream.render()
+    raw = vector.data
 
     def look(record: streamfmt.Record) -> None:
         at = record.body
@@ -104,7 +104,7 @@ def test_everything_decoded(clause: str) -> None:
             refusals.append((record.offset, error.offset, record.body + record.length))
 
     for vector in SMALL[clause].values():
-        data = vector.stream.render()
+        data = vector.data
         assert items(pulled(data, look, form=vector.form)) == plainly(data, vector.form)
     assert all(start <= at <= end for start, at, end in refusals)
 
@@ -174,7 +174,7 @@ def test_an_outcome_goes_to_other_processes(clause: str) -> None:
     """An outcome can be pickled, holds no window of the stream, and is the same afterwards."""
     for vector in SMALL[clause].values():
         options: dict[str, Any] = {"form": vector.form}
-        outcome = streamfmt.verify(vector.stream.render(), **options)
+        outcome = streamfmt.verify(vector.data, **options)
         raw = pickle.dumps(outcome)
         again = pickle.loads(raw)
         assert (again.as_dict(), again.findings, again.describe()) == (
@@ -504,7 +504,7 @@ def test_verify_is_the_command(number: int, tmp_path: Path, capsys: pytest.Captu
     """verify and identify give the commands' JSON."""
     for vector in EACH_SMALL[number : number + 25 : 3]:
         path = tmp_path / "stream"
-        path.write_bytes(vector.stream.render())
+        path.write_bytes(vector.data)
         words = ["--json", "--as", vector.form]
         options: dict[str, Any] = {"form": vector.form, "mode": vector.mode, "deep": vector.deep}
         main(["verify", *words, "--mode", vector.mode, *(["--deep"] if vector.deep else []), str(path)])

@@ -44,7 +44,7 @@ def test_a_refusal_is_foretold(tmp_path: Path, capsys: pytest.CaptureFixture[str
     """What the reader says, where it stopped, and the clause by which it does."""
     peers.require(XENPEER)
     path = tmp_path / "stream"
-    path.write_bytes(BREAKING["LIBXC-TSC-LEN"]["short"].stream.render())
+    path.write_bytes(BREAKING["LIBXC-TSC-LEN"]["short"].data)
 
     assert ask.main(["--release", RELEASE, str(path)]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -314,12 +314,8 @@ def test_deep_holds_blocks_against_their_checksums(sums: str) -> None:
 
 def _header(change: dict[tuple[int, int], bytes]) -> bytes:
     """A header of tar with fields changed, and a sum that fits."""
-    block = bytearray(made.tar({"x": b"y" * 600}, tarfile.GNU_FORMAT)[:512])
-    for (start, stop), value in change.items():
-        block[start:stop] = value.ljust(stop - start, b"\0")
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    block = made.tar({"x": b"y" * 600}, tarfile.GNU_FORMAT)[:512]
+    return made.with_sum(block, {start: value.ljust(stop - start, b"\0") for (start, stop), value in change.items()})
 
 
 _SIZE, _KIND = (124, 136), (156, 157)

@@ -170,10 +170,15 @@ def left(directory: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+# What Hypothesis finds out where it keeps nothing takes it seconds, as does a stream that has to be made small: once.
+@pytest.mark.parametrize(
+    ("number", "target", "storage"),
+    [(signal.SIGINT, "crashing", False), (signal.SIGTERM, "dying", True), (signal.SIGHUP, "dying", True)],
+    ids=str,
+)
+def test_interrupted(number: signal.Signals, target: str, storage: bool, tmp_path: Path) -> None:
     """Ctrl-C, which goes to all processes of a terminal, and its like end it at once; what was found is reported."""
-    process = started(tmp_path, "--target", f"{FUZZED}.crashing", "--against", "none", storage=False)
+    process = started(tmp_path, "--target", f"{FUZZED}.{target}", "--against", "none", storage=storage)
     awaited(tmp_path, "fuzz-findings/*.txt")
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=120)

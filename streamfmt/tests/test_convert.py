@@ -27,6 +27,7 @@ from .support.corpus import ACCEPTED, BREAKING, PLACES
 from .support.descriptors import giving, taking
 from .support.good_streams import GOOD
 from .support.vector import Vector, judge
+from .test_cli import conforms_to
 
 V2 = {name: stream for name, stream in GOOD.items() if b"XENF\0\0\0\2" in stream.render()}
 SDE = Draft((record("libxc.STATIC_DATA_END"),)).render()
@@ -81,7 +82,7 @@ def test_obsolete_parameter() -> None:
     assert result.done
     assert kept in found
     assert not _errors(judge([found]))
-    assert _converted(vector.stream.render())[0].done
+    assert _converted(vector.data)[0].done
 
 
 def _plain(table: dict[str, Vector]) -> Iterator[Vector]:
@@ -94,7 +95,7 @@ def test_what_needs_nothing_is_copied(clause: str) -> None:
     copied = 0
     for table in (ACCEPTED, BREAKING):
         for vector in _plain(table.get(clause, {})):
-            data = vector.stream.render()
+            data = vector.data
             outcome = judge([data], vector.form)
             if outcome.conforms and not any(layer.row.alias for layer in outcome.verifier.layers):
                 result, found = _converted(data, vector.form)
@@ -111,7 +112,7 @@ def test_repair(clause: str, way: str) -> None:
     """What writers are known to get wrong is right afterwards, and refused or left without being asked."""
     mended = 0
     for vector in _plain(BREAKING[clause]):
-        data = vector.stream.render()
+        data = vector.data
         before = judge([data], vector.form)
         result, found = _converted(data, vector.form, repair=True, way=way)
         after = judge([found], vector.form)
@@ -150,7 +151,7 @@ def test_what_breaks_a_rule_is_refused(clause: str, tmp_path: Path) -> None:
                 opened += 1
                 return FileOutput(tmp_path / "result")
 
-            with giving(way, vector.stream.render(), 1) as fd:
+            with giving(way, vector.data, 1) as fd:
                 result = convert(fd, opening, Options(vector.form), lambda size: nullcontext(None))
                 while os.read(fd, 1 << 20):
                     pass
@@ -187,7 +188,7 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong usage, inputs that are missing or none, and outputs that are not to be had, each with its status."""
     stream, broken = tmp_path / "stream", tmp_path / "broken"
     stream.write_bytes(V2["hvm-v2"].render())
-    broken.write_bytes(BREAKING["XL-FLAG-STREAM"]["v2-without-flag"].stream.render())
+    broken.write_bytes(BREAKING["XL-FLAG-STREAM"]["v2-without-flag"].data)
     output = tmp_path / "output"
 
     assert main(["convert", str(stream), str(stream)]) == 2
@@ -250,6 +251,30 @@ def test_reader_of_the_output_that_goes(tmp_path: Path) -> None:
 
     assert done.returncode == 3
     assert "Broken pipe" in done.stderr
+
+
+LOOKS = {
+    "another width": (["--as", "legacy-32"], "looks like: legacy-64, x86 HVM; try it without --as legacy-32"),
+    "another width declared": (["--width", "32"], "looks like: legacy-64, x86 HVM; try it without --width 32"),
+    "another guest": (["--guest", "pv"], "looks like: legacy-64, x86 HVM; try it without --guest pv"),
+    "a new stream": (["--as", "legacy"], "looks like: libxc v3, x86 HVM, Xen 4.17; try it without --as legacy"),
+}
+
+
+@pytest.mark.parametrize("case", LOOKS)
+def test_wrong_declarations(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the bytes look like instead is said, to programs too."""
+    words, message = LOOKS[case]
+    source = tmp_path / "source"
+    source.write_bytes(GOOD["hvm" if case == "a new stream" else "legacy-hvm"].render())
+
+    assert main(["convert", *words, str(source), str(tmp_path / "output")]) == 1
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert main(["convert", *words, "--json", str(source), str(tmp_path / "output")]) == 1
+    found = json.loads(capsys.readouterr().out)
+    conforms_to("convert", found)
+    assert f"looks like: {found['looks_like']}" == message
+    assert os.listdir(tmp_path) == ["source"]
 
 
 def test_page_has_the_rules() -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from ..conformance import converters
 from ..conformance.converters import Conversion, options
-from ..conformance.peers import CONVERTER, RELEASE, RELEASES
+from ..conformance.peers import RELEASE, RELEASES
+from ..schema.clauses import CONVERTER
 from .support import peers, plain_memory_legacy, plain_memory_v3, plain_wrappers
 from .support import plain_legacy as plain
 from .support.plain_guests import Setup, pieces, saved

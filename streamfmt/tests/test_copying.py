@@ -107,7 +107,7 @@ def _run(reader: Reader, source: Source, plan: Plan, target: Any) -> int:
 )
 def test_any_plan(number: int, seed: int, copying: bool, way: tuple[str, str], exact: bool, blocking: bool) -> None:
     """The output is what plain slices say, of any stream as far as it can be read."""
-    data = LONG if number < 0 else EACH_SMALL[number].stream.render()
+    data = LONG if number < 0 else EACH_SMALL[number].data
     editor = Editor(seed, copying)
     reader = Reader(editor, exact=exact)
     with giving(way[0], data, seed) as fd, taking(way[1], seed) as (out, arrived):

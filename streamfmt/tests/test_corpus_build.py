@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ..cli.main import main
-from ..corpus import entries, store
+from ..corpus import conversions, entries, store
 from ..io import beside
 from .conftest import _forget_corpus
 from .support.kill_points import WAYS, command, environment, killed_at
@@ -34,7 +34,8 @@ def test_building_elsewhere_makes_the_same(tmp_path: Path) -> None:
     kept = entries.folder()
 
     assert made == {path: entries.unpacked(kept / path) for path in made}
-    assert made.keys() == {row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]} | {store.INDEX}
+    files = {row["file"] for row in ROWS if row["file"] and "real/" not in row["file"]}
+    assert made.keys() == files | {store.INDEX, conversions.INDEX}
 
 
 def test_streams_that_are_no_more_are_removed(few: Path) -> None:
@@ -99,6 +100,7 @@ def test_killed(moment: str, way: str, few: Path) -> None:
     assert {path.relative_to(few).as_posix() for path in few.rglob("*.*") if "recipes" not in path.parts} == {
         *(row["file"] for row in rows),
         store.INDEX,
+        conversions.INDEX,
         entries.PROVENANCE,
     }
     assert not [path for path in (few / "streams").rglob("*") if path.is_dir() and not any(path.iterdir())]
@@ -140,14 +142,10 @@ def test_no_place(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "/dev/null/corpus: Not a directory" in capsys.readouterr().err
 
 
-def test_an_installed_one_stays_as_it_is(tmp_path: Path) -> None:
+def test_an_installed_one_stays_as_it_is(tmp_path: Path, wheel: Path) -> None:
     """An installed package's own corpus is not written to; another directory is."""
-    wheel = tmp_path / "wheel"
-    root = entries.folder().parent
-    words = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheel)]
-    subprocess.run(words, cwd=root, check=True, capture_output=True)
     installed = tmp_path / "site-packages"
-    with zipfile.ZipFile(next(wheel.glob("*.whl"))) as archive:
+    with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     corpus = installed / "streamfmt" / "_data" / "corpus"
     # Were it written to, these would come back.

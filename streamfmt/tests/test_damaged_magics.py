@@ -145,3 +145,11 @@ def test_a_byte_lost_or_added_in_a_magic(lost: int, at: int) -> None:
 
     assert not outcome.conforms
     assert not outcome.findings
+
+
+def test_a_magic_inside_that_a_transfer_changed() -> None:
+    """It is one finding, which says what the transfer did; what follows is not read."""
+    (finding,) = judge([GOOD["migration"].render().replace(b"\r", b"")]).findings
+
+    assert finding.clause == "XL-MAGIC"
+    assert "each carriage return was dropped on the way" in finding.message

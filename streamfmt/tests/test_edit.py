@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .. import field_tables
+from .. import field_tables, tables
 from ..cli.main import main
 from ..codec.decode import layouts
 from ..convert.edit import Edit
@@ -28,9 +29,20 @@ from ..field_tables import FIELDS, LISTS
 from ..io.spliced import Spliced
 from ..schema.model import Field, layouts_within
 from ..schema.places import source as places_source
-from ..writer import Draft, Part
+from ..writer import Draft, Part, context
 from ..writer.builders import in_libvirt, in_xapi, in_xl
-from .support.good_streams import GOOD, HVM, LIBVIRT_HVM, LIBXL_HVM, REMUS_HVM, XAPI_HVM, XL_HVM
+from ..writer.legacy import in_xend
+from .support.good_streams import (
+    GOOD,
+    HVM,
+    HVM_END_ENTRY,
+    HVM_HEADER_ENTRY,
+    LIBVIRT_HVM,
+    LIBXL_HVM,
+    REMUS_HVM,
+    XAPI_HVM,
+    XL_HVM,
+)
 from .support.kill_points import command, environment, killed_at
 from .test_cli import conforms_to
 
@@ -149,6 +161,39 @@ def test_context_entries() -> None:
     assert edited(data, ("@0x3", "aa")) == data[:3] + b"\xaa" + data[4:]
 
 
+_ENTRY = "libxc.HVM_CONTEXT."
+# Entries of a context that have layouts: their codes, and how long the shortest of each is.
+ENTRIES = {
+    name: (code, lengths[0]) for code, (name, lengths, *_) in tables.HVM_TYPES.items() if _ENTRY + name in FIELDS
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_each_entry_with_a_layout(name: str) -> None:
+    """What the schema says of an entry an edit finds in it, without a word about that entry."""
+    code, length = ENTRIES[name]
+    blob = context(HVM_HEADER_ENTRY, (code, 3, bytes(length)), HVM_END_ENTRY)
+    data = XL_HVM.swap("libxc.HVM_CONTEXT", blob).render()
+    start = data.index(struct.pack("<HHI", code, 3, length)) + 8
+    rows = [(place, row) for place, row in FIELDS[_ENTRY + name].items() if row[0] + row[1] <= length]
+    for place, (offset, size, shift, bits, big, raw, signed, _) in rows:
+        new = b"\xff" * size if raw else ((1 << bits) - 1 << shift).to_bytes(size, "big" if big else "little")
+        word = new.hex() if raw else "-1" if signed else hex((1 << bits) - 1)
+        at = start + offset
+        assert edited(data, (f"HVM_CONTEXT.{name}[3].{place}", word)) == data[:at] + new + data[at + size :]
+    assert rows
+
+
+def test_context_of_a_legacy_stream() -> None:
+    """Its entries lie after a length, and have the same names."""
+    data = GOOD["legacy-hvm"].render()
+    at = data.index(struct.pack("<HHI", 3, 0, 8)) + 8
+
+    assert edited(data, ("HVM_CONTEXT.PIC[0]@0x7", "aa")) == data[: at + 7] + b"\xaa" + data[at + 8 :]
+    with pytest.raises(FieldError, match="0 are there"):
+        edited(data, ("HVM_CONTEXT.PIC[0]@0x8", "aa"))
+
+
 def test_several_edits_of_one_word() -> None:
     """Flags of the same integer do not undo one another."""
     after = edited(
@@ -219,12 +264,14 @@ def test_cut_streams(cut: int) -> None:
 
 # -- the configuration ----------------------------------------------------------------------------------------------
 
+XEND_PV = GOOD["xend-pv"]
 CONFIGURED: dict[str, tuple[Draft, Callable[[bytes], Draft]]] = {
     "xl": (XL_HVM, lambda text: in_xl(LIBXL_HVM, text + b"\0")),
-    "xl, as text": (in_xl(LIBXL_HVM, b"name = 'a'\n", json=0), lambda text: in_xl(LIBXL_HVM, text)),
+    "xl, as text": (in_xl(LIBXL_HVM, b"name = 'a'\n", json=0), lambda text: in_xl(LIBXL_HVM, text + b"\0")),
     "xl, with more": (in_xl(LIBXL_HVM, b"{}\0", rest=b"more"), lambda text: in_xl(LIBXL_HVM, text + b"\0", b"more")),
     "xl, without": (in_xl(LIBXL_HVM, b""), lambda text: in_xl(LIBXL_HVM, text + b"\0")),
     "libvirt": (LIBVIRT_HVM, lambda text: in_libvirt(LIBXL_HVM, text + b"\0")),
+    "xend": (XEND_PV, lambda text: in_xend(replace(XEND_PV, parts=XEND_PV.parts[2:]), text)),
     "xapi": (
         XAPI_HVM,
         lambda text: replace(XAPI_HVM, parts=(*in_xapi(HVM, xenops=text).parts[:2], *XAPI_HVM.parts[2:])),
@@ -239,6 +286,14 @@ def test_another_configuration(name: str, text: bytes) -> None:
     before, after = CONFIGURED[name]
 
     assert edited(before.render(), rewrite=lambda _: text) == after(text).render()
+
+
+def test_another_form_of_configuration() -> None:
+    """In an xl file a NUL ends JSON, and none xl's text."""
+    text, given = in_xl(LIBXL_HVM, b"name = 'a'\n", json=0), in_xl(LIBXL_HVM, JSON + b"\0")
+
+    assert edited(given.render(), rewrite=lambda _: b"name = 'a'\n") == text.render()
+    assert edited(text.render(), rewrite=lambda _: JSON) == given.render()
 
 
 def test_no_configuration() -> None:
@@ -294,6 +349,15 @@ def test_a_value_of_json(whole: dict[str, object], data: st.DataObject, indent: 
         ('{"type.hvm": {"a": "x"}}', "type.hvm.a", "y", '{"type.hvm": {"a": "y"}}'),
         ('{"a": 1, "a": 2}', "a", "3", '{"a": 3, "a": 2}'),
         ('{"a": {"b": 1}}', "a", '{"c":2}', '{"a": {"c":2}}'),
+        ("<d id='1'>\n <n>a</n></d>", "n", "b<&", "<d id='1'>\n <n>b&lt;&amp;</n></d>"),
+        ("<d id='1'>\n <n>\xe9</n></d>", "id", "\"'", "<d id='&quot;&apos;'>\n <n>\xe9</n></d>"),
+        ("<d><v f='\xe9'/><v><s f=\"b\"/></v></d>", "v[1].s.f", "c", "<d><v f='\xe9'/><v><s f=\"c\"/></v></d>"),
+        ("(domain (name a) (image (hvm (k /b))))", "name", "c d", '(domain (name "c d") (image (hvm (k /b))))'),
+        ("(domain (name a) (image (hvm (k /b))))", "image.hvm.k", "/c", "(domain (name a) (image (hvm (k /c))))"),
+        ("(domain (v (x 1)) (v (x 2)))", "v[1].x", "3", "(domain (v (x 1)) (v (x 3)))"),
+        ("((t 1)(p ((k a)(l b))))", "p.l", "c", "((t 1)(p ((k a)(l c))))"),
+        ('((s "((n \\"\\\\\\"b\\\\\\"\\")(m 2))")(t 1))', "s.m", "3", '((s "((n \\"\\\\\\"b\\\\\\"\\")(m 3))")(t 1))'),
+        ('((s "((n \\"a\\")(m 2))"))', "s.n", 'c"d', '((s "((n \\"c\\\\\\"d\\")(m 2))"))'),
     ],
 )  # fmt: skip
 def test_values_of_a_configuration(text: str, key: str, value: str, after: str) -> None:
@@ -316,7 +380,20 @@ def test_values_of_a_configuration(text: str, key: str, value: str, after: str) 
         ('{"a": 1', "a", "2", "not valid JSON"),
         ('{"a" 1}', "a", "2", "not valid JSON"),
         ('{"b": ' + "[" * 100_000, "a", "2", "nests too deep"),
-        ("<domain/>", "a", "2", "use --editor"),
+        ("<domain/>", "a", "2", "nothing under it"),
+        ("<d><a/><a/></d>", "a", "2", "2 of a, from a.0."),
+        ("<d><a x='1'>b<c/></a></d>", "a", "2", "no single value; it has c, x"),
+        ("<d><a x='1'/></d>", "a[1].x", "2", "is 1 of a"),
+        ("<d><a>1</d>", "a", "2", "not valid XML"),
+        ("<!DOCTYPE d [<!ENTITY e 'f'>]><d><a>&e;</a></d>", "a", "2", "document type"),
+        ("<d>" * 100, "a", "2", "nests too deep"),
+        ("((a 1) (b 2)", "a", "2", "no valid S-expression"),
+        ("((a 1))(b 2)", "a", "2", "no valid S-expression"),
+        ("((a 1) (b 2))", "c", "2", "only a, b"),
+        ("(d (v (x 1)) (v (x 2)))", "v.x", "2", "2 of v"),
+        ("((a (1 2)))", "a", "2", "no single value"),
+        ("(" * 100, "a", "2", "nests too deep"),
+        (f"((a {'1' * (300 << 10)}))", "a", "2", "so long a text"),
     ],
 )  # fmt: skip
 def test_wrong_values_of_a_configuration(text: str, key: str, value: str, message: str) -> None:
@@ -464,7 +541,7 @@ def test_read_only(guest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "cannot write: Permission denied" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("moment", ["pwrite", "fsync"])
+@pytest.mark.parametrize("moment", ["pwrite", "fdatasync"])
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_in_place(moment: str, after: bool, guest: Path) -> None:
     """Each value is as it was or as it is to be, and the same command again makes all of them new."""

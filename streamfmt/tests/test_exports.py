@@ -15,7 +15,6 @@ from streamfmt import aio
 
 ROOT = Path(streamfmt.__file__).parent.parent
 PAGE = (ROOT / "docs" / "api.md").read_text()
-CLASSES = [name for name in streamfmt.__all__ if inspect.isclass(getattr(streamfmt, name))]
 
 USER = """
 import asyncio

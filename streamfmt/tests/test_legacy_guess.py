@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfmt.reader.legacy_guess import HEAD_MAX, guess_legacy
+from streamfmt import identify
+from streamfmt.reader.identify import named
+from streamfmt.reader.legacy_guess import HEAD_MAX, guess_legacy, perhaps_legacy
+
+from .support.plain_drawn import UNUSUAL
+from .support.plain_guests import Setup, pieces, saved
+from .support.plain_setups import setups
 
 PAGE = 4096
 XTAB = 0xF0000000
@@ -191,6 +197,54 @@ def test_not_recognised(name: str) -> None:
 
     assert guess_legacy(head) is None
     assert not [length for length in range(min(len(head), 400)) if guess_legacy(head[:length])]
+
+
+# Batches of so many pages, and which pages the guest does not have; and how a stream may begin that no release wrote,
+# and all readers took.
+SIZES: tuple[tuple[int, tuple[int, ...]], ...] = ((1, ()), (2, (19, 20)), (1024, (12,)))
+OPENINGS = ("types with a pin", "announced", "only holes")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_release(number: int) -> None:
+    """What each release wrote is recognised, in batches of any size and with any page type in the first."""
+    for place, setup in enumerate(setups(), number):
+        size, holes = SIZES[place % len(SIZES)]
+        streams = [saved(setup._replace(batch=size, holes=holes))] if place % 2 else []
+        if not setup.verify and not setup.checkpoints:
+            streams.append(opened(setup, OPENINGS[place % len(OPENINGS)]))
+        for stream in streams:
+            found = guess_legacy(stream)
+
+            assert found is not None, setup
+            assert found[:2] == (8 * setup.word, setup.guest), found[2]
+
+
+def opened(setup: Setup, opening: str) -> bytes:
+    """The stream of a guest, with something before its first batch."""
+    parts = pieces(setup)
+    UNUSUAL[opening](setup, parts)
+    return b"".join(data for _, data in parts)
+
+
+@pytest.mark.parametrize("name", ["pv64", "pv32", "hvm64", "hvm32", "hvm64 small", "pv32 listed small"])
+def test_undecided_beginnings(name: str) -> None:
+    """Where a head proves too little, what it looks like is said, and by which options it is read."""
+    head, width, guest, _ = POSITIVE[name]
+    weak = [size for size in range(12, 160, 4) if perhaps_legacy(head[:size]) and not guess_legacy(head[:size])]
+    for size in weak:
+        found = identify(head[:size])
+
+        assert (found.key, found.kind, found.known) == ("", "unknown", False)
+        assert found.description == f"perhaps a {named(width, guest)}"
+        assert f"--as legacy-{width} --guest {guest}" in found.hint
+    assert weak
+
+
+@pytest.mark.parametrize("name", NEGATIVE)
+def test_nothing_is_perhaps_one(name: str) -> None:
+    """What is no legacy stream does not look like one either."""
+    assert perhaps_legacy(NEGATIVE[name]) is None
 
 
 def test_random_heads() -> None:

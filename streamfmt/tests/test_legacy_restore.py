@@ -12,8 +12,9 @@ from ..cli.convert_legacy_stream import main
 from ..conformance import converters
 from ..conformance.converters import options
 from ..conformance.host import LIBXLPEER, Host
-from ..conformance.peers import CONVERTER, RELEASES, XENPEER
+from ..conformance.peers import RELEASES, XENPEER
 from ..conformance.restored import restore, taken
+from ..schema.clauses import CONVERTER
 from .support import peers, plain_memory_legacy, plain_wrappers
 from .support.plain_guests import Setup, saved
 from .support.plain_legacy import Physmap

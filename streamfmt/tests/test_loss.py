@@ -236,6 +236,19 @@ def test_zeros_from_inside_a_record_on() -> None:
     assert "and in HVM_CONTEXT before that" in finding.message
 
 
+@pytest.mark.parametrize("name", ["xl-hvm", "xl-remus", "migration", "migration-remus"])
+def test_wherever_zeros_begin(name: str) -> None:
+    """A tail that was never written is one finding at most: of a file, of a stream of checkpoints, of a capture."""
+    data = GOOD[name].render()
+    header = 64 if name.startswith("xl-") else 128
+
+    for at in (*range(header - 28, header, 3), *range(header, header + 150, 7), *range(len(data) - 400, len(data), 5)):
+        outcome = judge([data[:at] + bytes(len(data) - at)])
+        found = [one.clause for one in outcome.findings if one.severity != "note"]
+        assert len(found) <= 1, at
+        assert found or at > len(data) - 200, "only in the last record zeros may be what was there"
+
+
 def test_text_inside_a_body() -> None:
     """The rest of a body that a program's text got into is not taken for where records go on."""
     at = HVM.offset("libxc.X86_MSR_POLICY") + 20

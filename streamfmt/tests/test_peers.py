@@ -30,7 +30,7 @@ def _form(data: bytes) -> str:
 
 
 def _bytes(vector: Vector) -> bytes:
-    return b"".join(bytes(piece) for piece in vector.stream.pieces())
+    return vector.data
 
 
 @pytest.mark.peer

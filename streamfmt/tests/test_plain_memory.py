@@ -10,8 +10,9 @@ import pytest
 
 from ..conformance import converters
 from ..conformance.converters import options
-from ..conformance.peers import CONVERTER, XENPEER
+from ..conformance.peers import XENPEER
 from ..conformance.restored import taken
+from ..schema.clauses import CONVERTER
 from .support import peers, plain_memory_legacy
 from .support.good_streams import LIBXL_HVM, LIBXL_REMUS, XL_HVM
 from .support.plain_memory import Image, PlainError, Vcpu, differences

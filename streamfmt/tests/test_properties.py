@@ -71,7 +71,7 @@ def test_strict(clause: str) -> None:
     """--strict lets a warning decide like an error, a note never, and changes no finding."""
     for name, vector in SMALL[clause].items():
         lax = judged(vector)
-        strict = judge(vector.stream.pieces(), vector.form, vector.mode, deep=vector.deep, strict=True)
+        strict = judge(vector.pieces(), vector.form, vector.mode, deep=vector.deep, strict=True)
 
         assert (lax.errors, lax.warnings, lax.notes) == (strict.errors, strict.warnings, strict.notes), name
         assert lax.as_dict()["findings"] == strict.as_dict()["findings"], name

@@ -140,7 +140,7 @@ def _answers(python: pythons.Python, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """A folder with an unpacked wheel, the streams, and what our own Python finds in them.
 
     It is made once, by the first of the processes that run the tests.
@@ -151,9 +151,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "answers").exists():
-            command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-            subprocess.run(command, cwd=pythons.ROOT, check=True, capture_output=True)
-            (wheel,) = folder.glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder / "wheel")
             verdicts.write(folder / "streams", _generated())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import streamfmt
 
 from ..errors import RecipeError
+from ..reader.registry import ALIASES
 from ..recipes import load as recipes
 from ..recipes.from_stream import from_bytes
 from ..writer.legacy import LAYERS, PARAMS
@@ -97,6 +98,16 @@ def test_what_releases_wrote_comes_back(setup: Setup) -> None:
     """And breaks no rule, which the recipe says."""
     text = _back(saved(setup), _form(setup), setup.guest)
     assert text.startswith("recipe = 1\n\n[[part]]\n")
+
+
+@pytest.mark.parametrize("word", sorted(LAYERS))
+def test_a_name_for_both_widths(word: int) -> None:
+    """What is declared to be a legacy stream comes back, and its recipe says of which width it is."""
+    setup = Setup(guest="pv", word=word)
+    _, recipe = from_bytes(saved(setup), ALIASES[0], setup.guest)
+
+    assert recipe.form == LAYERS[word]
+    _back(saved(setup), ALIASES[0], setup.guest)
 
 
 @settings(max_examples=12)

@@ -174,31 +174,31 @@ def _registers(saved: Saved, number: int) -> Any:
 
 def transcendent(saved: Saved) -> Iterator[Part]:
     """Transcendent memory: a pool that announces more pages than it has."""
-    version = _tmem_version(saved)
+    place, version, oid = _tmem(saved)
     ones = tables.LEGACY_ALL_ONES
     yield saved.part("TMEM", version=version, max_pools=16, flags=0, weight=0, cap=0, marker_2=ones)
-    yield saved.part("TMEM_POOL", pool_id=3, flags=1, pages=3, uuid=bytes(range(16)))
+    uuid = next(row.size for row in layouts()[saved.path("TMEM_POOL")].fields if row.path == "uuid")
+    yield saved.part("TMEM_POOL", pool_id=3, flags=1, pages=3, uuid=bytes(range(uuid)))
     for index in (1, 2):
         page = bytes([index]) * libxc.PAGE_SIZE
-        yield saved.part(f"TMEM_PAGE_{version}", oid=_oid(version), index=index, page=page)
-    yield saved.part(f"TMEM_POOL_END_{version}")
+        yield saved.part(f"TMEM_PAGE_{place}", oid=oid, index=index, page=page)
+    yield saved.part(f"TMEM_POOL_END_{place}")
     yield saved.part("TMEM_END")
 
 
 def flushed(saved: Saved) -> Iterator[Part]:
     """A page that is gone from it."""
-    version = _tmem_version(saved)
+    place, _, oid = _tmem(saved)
     yield saved.part("TMEM_EXTRA")
-    yield saved.part(f"TMEM_FLUSHED_{version}", pool_id=3, oid=_oid(version), index=1)
+    yield saved.part(f"TMEM_FLUSHED_{place}", pool_id=3, oid=oid, index=1)
     yield saved.part("TMEM_END")
 
 
-def _tmem_version(saved: Saved) -> int:
-    return int(saved.writes("TMEM_PAGE_1"))
-
-
-def _oid(version: int) -> bytes:
-    return bytes([7] * tables.LEGACY_OID_SIZES[version])
+def _tmem(saved: Saved) -> tuple[int, int, bytes]:
+    """The release's version of tmem, after the place that it has among all, and before an object's id."""
+    place = int(saved.writes("TMEM_PAGE_1"))
+    version, size = tuple(tables.LEGACY_OID_SIZES.items())[place]
+    return place, version, bytes([7] * size)
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def compressed(saved: Saved, batches: Iterable[Part], sent: set[int]) -> Iterato
     Page tables always come whole.
     """
     shape = SHAPES[saved.path("PAGE_BATCH")]
-    tables_ = {shape.codes[row.name] for row in legacy.PAGE_TYPES if row.table}
+    tables_ = {row.code << tables.LEGACY_TYPE_SHIFT for row in legacy.PAGE_TYPES if row.table}
     for batch in batches:
         entries = list(batch.values["entries"])
         pages = joined(tuple(batch.values["pages"]))

@@ -366,6 +366,11 @@ def in_process(work: Callable[[], Any]) -> Any:
     return found
 
 
+def constants(module: ModuleType) -> dict[str, Any]:
+    """The reader's tables by name, without what else a module has that they are written in."""
+    return {name: it for name, it in vars(module).items() if name.isupper()}
+
+
 def install(values: Mapping[Case, int | bytes]) -> dict[str, Any]:
     """From here on this process has the altered schema; the reader's tables that follow from it."""
     _forget()
@@ -375,5 +380,4 @@ def install(values: Mapping[Case, int | bytes]) -> dict[str, Any]:
         for name in modules
     }
     sys.meta_path.insert(0, _Loader(codes))
-    found = importlib.import_module("streamfmt.tables")
-    return {name: it for name, it in vars(found).items() if not name.startswith("__")}
+    return constants(importlib.import_module("streamfmt.tables"))

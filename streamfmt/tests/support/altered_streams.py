@@ -1,22 +1,27 @@
-"""What a schema makes of streams, for comparing two: built by recipes, read, judged and turned into recipes again.
+"""What a schema makes of streams, for comparing two: built by recipes, read, judged, converted, made recipes again.
 
 Nothing of the package is imported before it is used: the process may have another schema by then.
 """
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from struct import pack
 from typing import Any, NamedTuple
 
 
 class Sample(NamedTuple):
-    """Bytes, and how they are to be read; what has no `recipe` was not built from one."""
+    """Bytes, and how they are to be read; of what is `built` the records are listed, and some is to be `converted`."""
 
     data: bytes
     form: str = "auto"
     mode: str = "auto"
     deep: bool = False
+    built: bool = False
+    converts: bool = False
 
 
 def _guests() -> Iterator[tuple[str, str]]:
@@ -71,6 +76,33 @@ def _guests() -> Iterator[tuple[str, str]]:
     parts = [f"{{ record = 'libxl.CHECKPOINT_STATE', fields = {{ control_id = '{name}' }} }}" for name in _ids()]
     parts.append("{ record = 'libxc.CHECKPOINT_DIRTY_PFN_LIST', fields = { pfns = [1, 2] } }")
     yield "back-channel", f"form = 'back-channel'\npart = [{', '.join((*parts, *parts))}]"
+
+
+def _saved() -> Iterator[tuple[str, str]]:
+    """Recipes of guests of releases that saved legacy streams, by name."""
+    from ...schema import legacy, libxc, qemu
+    from ...writer.legacy import LAYERS
+
+    top = {width: f"L{levels}TAB_PINNED" for width, levels in libxc.PV_COMBINATIONS}
+    table = next(row.name for row in libxc.PAGE_TYPES if row.table)
+    region = "[[physmap]]\nphys_offset = 0x1000\nstart_addr = 0xf0000000\nsize = 0x800000\nname = 'vga.vram'\n"
+    again = "checkpoints = 3\ncompressed = true\n[memory]\nframes = '0-7'\nagain = ['0-1, 4 XTAB']"
+    live = "unmapped = '5'\n[memory]\nframes = '0-1, 2 {}, 3, 4 {}, 5 XTAB, 6'\nagain = ['3']"
+    for word, form in LAYERS.items():
+        if word not in top:
+            continue  # no guest is as wide as such a toolstack, where that is altered
+        hvm = f"guest = 'hvm'\nform = '{form}'\nvcpus = 2\n"
+        yield f"hvm-{word}", f"{hvm}[memory]\nrecords = ['0-3, 4 XTAB, 5 BROKEN, 6 XALLOC, 7', '6']\n{region}"
+        yield f"late-{word}", f"{hvm}release = '{legacy.LAST}'\n"
+        yield f"remus-{word}", f"{hvm}{again}\n{region}"
+        pv = f"guest = 'pv'\nform = '{form}'\nvcpus = 2\n"
+        for release in ("3.1", "4.0", "4.4"):
+            tmem = f"tmem = {str(release != '3.1').lower()}\n"
+            yield f"pv-{word}-{release}", f"{pv}release = '{release}'\n{tmem}{live.format(top[word], table)}"
+        state = f"context = [{{ hex = '{qemu.MAGIC.hex()}' }}, {{ zeros = 100000 }}]"
+        yield f"to-the-end-{word}", f"{hvm}release = '3.4'\n[emulator]\n{state}"
+    for form in ("xend", "xapi-legacy", "xl", "libvirt", "xapi") if max(LAYERS) in top else ():
+        yield form, f"guest = 'hvm'\nform = '{form}'\nrelease = '{'3.4' if form == 'xend' else '4.4'}'\n"
 
 
 def _text() -> bytes:
@@ -153,13 +185,19 @@ def samples() -> dict[str, Sample]:
     """All of them, built by the schema as it is."""
     from ...recipes import load
     from ...schema import libvirt, magic, neighbours
+    from ...writer.builders import in_migration
     from . import beside_streams
 
     found = {}
     for name, text in _guests():
         made = load.load(f"recipe = 1\n{text}")
         form = made.form if name == "back-channel" else "auto"
-        found[name] = Sample(made.stream.render(), form, made.mode, made.deep)
+        found[name] = Sample(made.stream.render(), form, made.mode, made.deep, built=True)
+    failed = in_migration(load.load("recipe = 1\nguest = 'hvm'\nform = 'xl'").stream, 1)
+    found["given-back"] = Sample(failed.render(), built=True)
+    for name, text in _saved():
+        data = load.load(f"recipe = 1\n{text}").stream.render()
+        found[f"saved-{name}"] = Sample(data, built=True, converts=True)
     for place, row in enumerate(magic.MAGICS):
         found[f"magic-{place}"] = Sample(bytes(row.offset) + row.data + bytes(range(64, 128)))
     for name, (_, data) in beside_streams.examples(neighbours.NEIGHBOURS).items():
@@ -167,14 +205,14 @@ def samples() -> dict[str, Sample]:
     for place, trailer in enumerate(magic.TRAILERS):
         found[f"trailer-{place}"] = Sample(found["many"].data + trailer.data)
     head = magic.REQUEST + b"memory/1 HTTP/1.0\r\n\r\n"
-    found["xapi-http-reply"] = Sample(head + magic.REPLY + found["xapi"].data)
+    found["xapi-http-reply"] = Sample(head + magic.REPLY + found["xapi"].data, built=True)
     found["namesake"] = Sample(libvirt.MAGIC + (99).to_bytes(4, "little") + bytes(magic.UNUSED) + b"<domain>")
     found |= {f"legacy-{name}": Sample(head) for name, head in _legacy()}
     return found
 
 
 def seen(sample: Sample) -> dict[str, Any]:
-    """What comes of a sample: identification, verdict, findings, the table of its records, and its recipe."""
+    """What comes of a sample: what it is identified as, the verdict, findings, and what it is converted to."""
     from ...api import identify, verify
 
     found: dict[str, Any] = {}
@@ -184,7 +222,44 @@ def seen(sample: Sample) -> dict[str, Any]:
     outcome = verify(sample.data, form=sample.form, mode=sample.mode, deep=sample.deep)  # type: ignore[arg-type] # likewise
     found["verdict"] = outcome.verdict
     found["findings"] = [(it.clause, it.offset, f"{it.message}; {it.expected}") for it in outcome.findings]
+    found["records"] = _records(sample) if sample.built else []
+    found["converted"] = _converted(sample) if sample.converts else ()
     return found
+
+
+def _records(sample: Sample) -> list[tuple[Any, ...]]:
+    """What it consists of, as far as it can be read."""
+    from ... import api
+    from ...errors import StreamError
+
+    found: list[tuple[Any, ...]] = []
+    try:
+        with api.open(sample.data, form=sample.form) as stream:  # type: ignore[arg-type] # it is a form
+            for item in stream:
+                if isinstance(item, api.Record):
+                    found.append((item.layer, item.index, item.name, item.type, item.offset, item.length))
+    except StreamError as error:
+        found.append((type(error).__name__, str(error)))
+    return found
+
+
+def _converted(sample: Sample) -> tuple[str, bytes, list[tuple[str, int, str]]]:
+    """What it becomes without what cannot be kept, the verdict on that, and what the report says."""
+    from ...api import verify
+    from ...convert.part import Options
+    from ...convert.run import convert
+    from ...io.outputs import output
+
+    fd, pieces = os.memfd_create("legacy"), io.BytesIO()
+    try:
+        os.write(fd, sample.data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        result = convert(fd, lambda: output(pieces), Options(allow_loss=True), lambda size: nullcontext(None))
+    finally:
+        os.close(fd)
+    lines = [(line.rule, line.offset, line.detail) for line in result.report]
+    made = pieces.getvalue()
+    return verify(made).verdict if result.done else "", made, lines
 
 
 def recipe(sample: Sample) -> tuple[str, bool]:

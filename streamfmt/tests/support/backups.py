@@ -34,6 +34,16 @@ def tar(files: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     return out.getvalue()
 
 
+def with_sum(header: bytes, change: dict[int, bytes]) -> bytes:
+    """A header of tar with other bytes at some places, and a sum that fits."""
+    block = bytearray(header)
+    for at, value in change.items():
+        block[at : at + len(value)] = value
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 # -- XVA --------------------------------------------------------------------------------------------------------
 
 

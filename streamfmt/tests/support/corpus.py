@@ -33,9 +33,6 @@ BREAKING = _tables("broken") | {clause: vectors(clause) for clause in fatal()}
 SEVERAL = _tables("several")
 # Records in every place that the rules leave them.
 PLACES = _tables("places")
-# What tools wrote or stumbled over, and what is made to harm a reader.
-HISTORY = _tables("history")
-HOSTILE = _tables("hostile")
 
 
 # What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.

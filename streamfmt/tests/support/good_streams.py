@@ -8,9 +8,8 @@ from ...writer import Draft, Part, raw, record
 
 GOOD: dict[str, Draft] = {entry.name: entry.recipe.stream for entry in entries.collection(entries.BASES)}
 
-HVM, HVM_V2, PV, PV32, PV_V2 = (GOOD[name] for name in ("hvm", "hvm-v2", "pv", "pv-32", "pv-v2"))
-REMUS_HVM, REMUS_PV = GOOD["remus-hvm"], GOOD["remus-pv"]
-LIBXL_HVM, LIBXL_PV = GOOD["libxl-hvm"], GOOD["libxl-pv"]
+HVM, HVM_V2, PV, PV32 = (GOOD[name] for name in ("hvm", "hvm-v2", "pv", "pv-32"))
+REMUS_HVM, LIBXL_HVM = GOOD["remus-hvm"], GOOD["libxl-hvm"]
 LIBXL_REMUS, LIBXL_COLO, BACK = GOOD["libxl-remus-hvm"], GOOD["libxl-colo"], GOOD["back-channel"]
 XL_HVM, LIBVIRT_HVM, MIGRATION = GOOD["xl-hvm"], GOOD["libvirt-hvm"], GOOD["migration"]
 XAPI_HVM, XAPI_UEFI, XAPI_PV, XAPI_HTTP = (GOOD[f"xapi-{name}"] for name in ("hvm", "uefi", "pv", "http"))

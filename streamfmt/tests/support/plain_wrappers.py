@@ -9,9 +9,9 @@ XL_MAGIC = b"Xen saved domain, xl format\n \0 \r"
 LIBVIRT_MAGIC = b"libvirt-xml\n \0 \r"
 XAPI_MAGIC = b"XenSavedDomain\n"
 XAPI_V2_MAGIC = b"XenSavedDomv2-\n"
-XENOPS, LIBXC_LEGACY, XAPI_END = 0x000F, 0x00F2, 0xFFFF
-# Mandatory flags of an xl file: the configuration is JSON; libxl's stream follows.
-XL_JSON, XL_V2 = 1, 2
+XENOPS, LIBXC_LEGACY, XAPI_QEMU, XAPI_END = 0x000F, 0x00F2, 0x0F00, 0xFFFF
+# The mandatory flag of an xl file that says that libxl's stream follows.
+XL_V2 = 2
 
 SXP = b"(domain (domid 3) (vcpus 2) (name guest) (image (%s (kernel /boot/vmlinuz))))"
 CONFIGURATION = b'name = "guest"\nmemory = 1\nvcpus = 2\n'
@@ -50,3 +50,20 @@ def xapi_records(inner: bytes, xenops: bytes = b"((time 20150219T17:16:27Z)(word
         + (struct.pack("<qq", LIBXC_LEGACY, 0) + inner)
         + struct.pack("<qq", XAPI_END, 0)
     )
+
+
+def inside(data: bytes) -> bytes:
+    """What is in a file of any of these, up to its end; bytes that are in none are given back."""
+    if data.startswith(XEND_MAGIC):
+        return data[20 + struct.unpack_from(">i", data, 16)[0] :]
+    if data.startswith(XL_MAGIC):
+        return data[48 + struct.unpack_from("<I", data, 44)[0] :]
+    if data.startswith(LIBVIRT_MAGIC):
+        return data[64 + struct.unpack_from("<I", data, 20)[0] :]
+    if data.startswith(XAPI_MAGIC):
+        return data[len(XAPI_MAGIC) :]
+    if data.startswith(XAPI_V2_MAGIC):
+        kind, length = struct.unpack_from("<qq", data, len(XAPI_V2_MAGIC))
+        assert kind == XENOPS
+        return data[len(XAPI_V2_MAGIC) + 32 + length :]
+    return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ...checks.outcome import Outcome
@@ -13,7 +14,7 @@ from ...reader.reader import Reader
 from ...writer import Draft
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vector:
     """A stream and how it is to be read; `large` ones are not worth feeding in small pieces."""
 
@@ -22,6 +23,24 @@ class Vector:
     mode: str = "auto"
     deep: bool = False
     large: bool = False
+
+    @cached_property
+    def _kept(self) -> bytes:
+        return self.stream.render()
+
+    @property
+    def data(self) -> bytes:
+        """The stream's bytes: those of small ones are made once, and judged by dozens of tests."""
+        return self.stream.render() if self.large else self._kept
+
+    @cached_property
+    def whole(self) -> dict[str, Any]:
+        """All that is reported of it, if its bytes come at once."""
+        return reported(judged(self))
+
+    def pieces(self) -> Iterable[Buffer]:
+        """The bytes as they cost least: in one piece, or those of large ones a few at a time."""
+        return self.stream.pieces() if self.large else (self.data,)
 
 
 Table = dict[str, dict[str, Vector]]
@@ -47,7 +66,7 @@ def judge(
 
 def judged(vector: Vector, pieces: Iterable[Buffer] | None = None) -> Outcome:
     """Verify a vector, its bytes cut as it pleases or into the given pieces."""
-    return judge(vector.stream.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
+    return judge(vector.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
 
 
 def reported(outcome: Outcome) -> dict[str, Any]:
