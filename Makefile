@@ -5,13 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLES := corpus/real/hvm-64.bin.gz corpus/real/pv-list.bin.gz
 
-.PHONY: help demo test check peers pythons bench docs generate differences clean
+.PHONY: help demo test check peers volatility pythons bench docs generate differences clean
 
 help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
 	@echo 'make test      lint, types and all fast tests'
 	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root),'
 	@echo '                and unpack those of two more releases of Xen into .peers'
+	@echo 'make volatility   install volatility3 into .volatility, for the tests that read files of memory with it'
 	@echo 'make pythons   fetch newer Pythons into .pythons for the tests to try (Debian)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
 	@echo 'make docs      build the documentation site into docs/_build/html'
@@ -58,6 +59,10 @@ check: $(VENV)/.developer
 
 # Other Pythons on this machine judge streams too; their packages are downloaded once, everything else is local.
 # Compiled first: the tests start Python some thousand times, and it may be configured not to write bytecode itself.
+volatility:
+	python3 -m venv .volatility
+	.volatility/bin/python -m pip install --quiet --disable-pip-version-check volatility3
+
 test: check
 	@$(BIN)/python -m compileall -q streamfmt
 	@$(BIN)/python -m streamfmt.tests.support.pythons
@@ -88,6 +93,7 @@ docs: $(VENV)/.docs
 generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.schema.compile
 	$(BIN)/python -m streamfmt.render.reference
+	$(BIN)/python -m streamfmt.render.payload_reference
 	$(BIN)/python -m streamfmt.render.compatibility
 	$(BIN)/python -m streamfmt.render.evidence
 	$(BIN)/python -m streamfmt.render.magic5
@@ -98,4 +104,4 @@ differences: $(VENV)/.developer
 
 clean:
 	@for peer in xenpeer libxlpeer; do $(MAKE) --no-print-directory -C conformance/$$peer clean; done
-	rm -rf $(VENV) .pythons .peers docs/_build dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pythons .peers .volatility docs/_build dist build .mypy_cache .pytest_cache .ruff_cache

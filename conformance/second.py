@@ -301,6 +301,7 @@ def content(name: str, body: bytes, stream: Stream) -> None:
             vcpu(body, stream)
         case "HVM_CONTEXT":  # entries of the hypervisor's, its header first, END last
             need(body.startswith(b"\1\0\0\0"), "the HVM context does not begin with its header")
+            need(body[8:16] == b"\x86\x12\x38\x54\1\0\0\0", "its magic number or version is another")
             context, kind, instance, types = Stream(body), 1, 0, ENTRIES.split()
             while kind:
                 kind, instance, length = context.take("<HHI")

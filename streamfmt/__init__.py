@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio
-    from .api import Record, Stream, identify, open, verify  # noqa: A004 - users write streamfmt.open
+    from .api import Record, Stream, identify, open, open_memory, verify  # noqa: A004 - users write streamfmt.open
     from .checks.findings import Finding
     from .checks.outcome import Outcome
     from .errors import (
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TruncatedError,
         UnopenedError,
     )
+    from .memory.image import Memory
     from .reader.events import Layer
     from .reader.failure import Failure
     from .reader.identification import Identification
@@ -37,6 +38,7 @@ __all__ = [
     "Layer",
     "LimitError",
     "MalformedError",
+    "Memory",
     "NotAStreamError",
     "Outcome",
     "PageBatch",
@@ -48,6 +50,7 @@ __all__ = [
     "aio",
     "identify",
     "open",
+    "open_memory",
     "verify",
 ]
 

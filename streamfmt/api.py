@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from errno import ENOENT
-from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
 from .checks.outcome import Outcome
 from .checks.verifier import Verifier
-from .errors import DamagedError, UnreadableError
-from .io.memory import MemorySource, ObjectSource, from_object
-from .io.sources import Source, drive, source_for
+from .errors import DamagedError
+from .io.feed import Feed
+from .memory.image import Memory
 from .reader.events import Layer
 from .reader.events import Record as _Record
 from .reader.failure import Failure, failed
@@ -42,11 +39,9 @@ ENTRY_LIMIT = 1 << 16
 
 
 if TYPE_CHECKING:
-    from .io.memory import Readable
+    from .io.feed import StreamSource
     from .io.sources import Driven
     from .reader.items import Pull
-
-    StreamSource: TypeAlias = str | os.PathLike[str] | int | bytes | bytearray | memoryview | Readable
 
 
 def check_form(form: str) -> str:
@@ -71,58 +66,9 @@ def judging(form: str, mode: str, deep: bool, exact: bool, guest: str | None = N
     return Reader(verifier, check_form(form), exact, check_guest(guest)), verifier
 
 
-class _Feed:
-    """The bytes of what the caller gave, on their way into a reader."""
-
-    def __init__(self, source: StreamSource, reader: Reader) -> None:
-        with ExitStack() as opened:
-            if isinstance(source, (str, os.PathLike)):
-                self._source = _of_path(os.fspath(source), reader, opened)
-            else:
-                self._source = _source_of(source, reader)
-            opened.callback(self._source.close)
-            self.close = opened.pop_all().close
-
-    def drive(self, pump: Driven) -> None:
-        """Bytes into `pump` until it wants no more.  Raises OSError, and what the input is to blame for."""
-        try:
-            drive(pump, self._source)
-        except UnreadableError as error:
-            raise (error.__cause__ or error) from None
-
-
-def _of_path(path: str, reader: Reader, opened: ExitStack) -> Source:
-    """What a file has, or a member of a backup, BACKUP/MEMBER.  FileIO warns if it is never closed."""
-    try:
-        return source_for(opened.enter_context(FileIO(path)).fileno(), reader)
-    except NotADirectoryError:
-        from .io.backups import member, parts  # few paths are of members
-
-        file, wanted = parts(os.fsdecode(path))
-        fd = opened.enter_context(FileIO(file)).fileno()
-
-        def later(source: Source) -> None:
-            opened.callback(source.close)
-
-        try:
-            return member(fd, wanted, file, later)
-        except UnreadableError as error:
-            raise FileNotFoundError(ENOENT, str(error), path) from None
-
-
-def _source_of(source: int | bytes | bytearray | memoryview | Readable, reader: Reader) -> Source:
-    if isinstance(source, int):
-        return source_for(source, reader)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return from_object(MemorySource(source), reader)
-    if callable(getattr(source, "read", None)):
-        return from_object(ObjectSource(source, reader.exact), reader)
-    raise TypeError(f"a path, descriptor, binary file object or bytes are wanted, not {type(source).__name__}")
-
-
 def _driven(source: StreamSource, pump: Driven, reader: Reader) -> Failure | None:
     """Drive all of it, and let go of the reader; the failure, if compressed data is damaged or cannot be opened."""
-    feed = _Feed(source, reader)
+    feed = Feed(source, reader)
     try:
         feed.drive(pump)
     except DamagedError as error:
@@ -338,7 +284,9 @@ class Stream(BaseStream):
 
     def __init__(self, source: StreamSource, form: str = "auto", exact: bool = False, guest: str | None = None) -> None:
         super().__init__(form, exact, guest)
-        self._feed: _Feed | None = _Feed(source, self._core.reader)
+        self._given = source, form, guest
+        self._memory: Memory | None = None
+        self._feed: Feed | None = Feed(source, self._core.reader)
         try:
             next(self._each(self._core.first()))
         except BaseException:
@@ -354,9 +302,20 @@ class Stream(BaseStream):
     def close(self) -> None:
         """Close the stream, and the source if it was given as a path."""
         feed, self._feed = self._feed, None
+        if self._memory is not None:
+            self._memory.close()
         if feed is not None:
             self._core.close()
             feed.close()
+
+    @property
+    def memory(self) -> Memory:
+        """The guest's memory, wherever iteration is: as :func:`open_memory` finds it when this is first used."""
+        if self._memory is None:
+            from .memory.opened import open_memory as opened
+
+            self._memory = opened(*self._given)
+        return self._memory
 
     def __iter__(self) -> Iterator[Header | Record]:
         return self
@@ -395,3 +354,32 @@ def open(  # noqa: A001 - users write streamfmt.open
     :raises ValueError: unknown form or guest.
     """
     return Stream(source, form, exact, guest)
+
+
+def open_memory(
+    source: StreamSource,
+    *,
+    form: Form = "auto",
+    guest: Guest | None = None,
+    index: str | os.PathLike[str] | None = None,
+    allow_damaged: bool = False,
+) -> Memory:
+    """Find the guest's memory in `source`: a mapping of frame numbers to pages, as a restore would have them.
+
+    Of a frame that is sent again the last page counts, of checkpoints the last that is whole.  Of a file no page is
+    read for this; pages of compressed data are put by in a temporary file.
+
+    :param source: path, descriptor of a file, or bytes.
+    :param form: "auto", or the form to read it as.
+    :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
+    :param index: path of an index that :meth:`Memory.save` wrote; it is used if there is such a file.
+    :param allow_damaged: give what there is of a stream that is damaged or cut; :attr:`Memory.damage` says by what.
+    :returns: the memory, to be used in a ``with`` statement.
+    :raises StreamError: it is damaged or cut, or nothing that has a guest's memory; or the index is another stream's.
+    :raises OSError: the source cannot be opened or read.
+    :raises TypeError: it is not a source.
+    :raises ValueError: it cannot be read again; unknown form or guest.
+    """
+    from .memory.opened import open_memory as opened
+
+    return opened(source, check_form(form), check_guest(guest), index, allow_damaged)

@@ -41,11 +41,9 @@ class _Context(hvm_context.Entries):
         super().__init__(body)
         self.checks = checks
         self.clauses = clauses
-        self.broken = False
 
     def report(self, clause: str, message: str, field: str, expected: object, actual: object, beyond: int = 0) -> None:
         """One breach, by a field of the present entry or of what is `beyond` bytes after it begins."""
-        self.broken = True
         at, prefix = self.at + beyond, f"context[{self.number}]."
         clause = self.clauses.get(clause, clause)
         self.checks.context.report_field(
@@ -60,7 +58,7 @@ class _Context(hvm_context.Entries):
             shown = f"instance {self.instance} length {self.length}"
             message = f"the END entry has {shown}"
             self.report("LIBXC-HVMCTX-END", message, "length", f"instance 0 length {due}", shown)
-        elif left > 0 and not self.broken:  # else what reads as END may be none
+        elif left > 0:
             from .messages import follow  # the words are for few contexts
 
             message = f"{follow(left, 'the END entry')}; Xen ignores {'it' if left == 1 else 'them'}"
@@ -76,6 +74,20 @@ class _Context(hvm_context.Entries):
         message = f"the first entry is {shown}, expected {expected}"
         self.report("LIBXC-HVMCTX-HEADER", message, "typecode", expected, shown)
         return True
+
+    def magic(self) -> Program:
+        """Program that judges how the header begins: Xen's magic number, and its only version."""
+        due = tables.HVM_BEGINS
+        if (yield from self.body.need(len(due))):
+            window, at = self.body.window, self.body.at
+            found = bytes(window.buf[window.lo : window.lo + len(due)])
+            if found != due:
+                message = f"the header begins with {found.hex(' ')}, expected {due.hex(' ')}"
+                clause, record = "LIBXC-HVMCTX-MAGIC", self.body.record
+                words = {"expected": due.hex(" "), "actual": found.hex(" ")}
+                self.checks.context.report(
+                    clause, record, message, offset=at, length=len(due), field="context[0].data", **words
+                )
 
     def entry(self, name: str, lengths: tuple[int, ...], unit: int, counted: bool) -> Generator[int, int, None]:
         """Program that judges the present entry's type, called `name`, and its length."""
@@ -113,6 +125,8 @@ def context(checks: Checks, body: Body, clauses: Mapping[str, str] = _NONE) -> P
             vcpu = walk.number, walk.instance, walk.at
         name, lengths, unit, counted = tables.HVM_TYPES.get(walk.kind, ("", (), 0, False))
         clean = walk.length in lengths and walk.length <= walk.left and not counted
+        if checks.context.deep and not clauses and name and walk.length <= walk.left:
+            yield from load("checks.payloads:entry")(checks, walk)
         if clean and walk.number and walk.kind != tables.HVM_END:
             continue  # as nearly all are
         headless = walk.headless()
@@ -121,6 +135,8 @@ def context(checks: Checks, body: Body, clauses: Mapping[str, str] = _NONE) -> P
             if checks.context.configuration is not None:
                 load("checks.configured:hvm_vcpu")(checks.context, body.record, *vcpu)
             return
+        if not headless and not walk.number and not clauses and walk.length <= walk.left:
+            yield from walk.magic()
         if not headless:  # else one finding is enough for it
             yield from walk.entry(name, lengths, unit, counted)
         if walk.length > walk.left:

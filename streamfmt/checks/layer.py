@@ -56,8 +56,8 @@ class Context(Reports):
         self._carried = self._batch_end = 0
         # The latest record, or run of batches.
         self.latest: Record | Run | None = None
-        # The latest record that has a body, if nothing else with one has come since.
-        self.bodied: Record | None = None
+        # What has been read last, before records that are all zeros: from where on it may be zeros, and its name.
+        self.before: tuple[int, str] | None = None
         # How all stood before what may be no record.
         self.standing: Any = None  # a Standing
         self.stopped: tuple[int, str] | None = None

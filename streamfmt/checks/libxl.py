@@ -171,8 +171,6 @@ def _emulator(checks: Checks, body: Body) -> Program:
         expected += f" ({_UNKNOWN} only in a converted stream)" if emulator == _UNKNOWN else ""
         message = f"emulator_id is {emulator}, expected {expected}"
         checks.context.report_field("LIBXL-EMU-ID", record, "emulator_id", message, expected, emulator)
-        if not xenstore:
-            return  # whose state it is, is not known
     if xenstore and not body.left:
         checks.context.report("LIBXL-EMUXS-OMIT", record, "the record carries no keys and must be left out")
     elif xenstore:

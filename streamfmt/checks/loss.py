@@ -13,7 +13,6 @@ from .messages import count
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..reader.events import Layer
-    from ..reader.pump import Window
     from .layer import Context
 
 CLAUSE = "STREAM-FRAMING-LOST"
@@ -80,12 +79,6 @@ def judge(context: Context, standing: Standing, sample: bytes) -> None:
         expected="a record",
         actual=sample[:_QUOTED].hex(" "),
     )
-
-
-def zeros_before(window: Window, at: int) -> int:
-    """Where the zeros begin that end at offset `at`, as far as the window has them still."""
-    held = bytes(window.buf[: max(at - window.base, 0)])
-    return at - len(held) + len(held.rstrip(b"\0"))
 
 
 def progress(context: Context, layer: Layer, at: int, cut: Record | None = None) -> str:

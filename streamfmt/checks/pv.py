@@ -123,6 +123,8 @@ def vcpu(checks: Checks, body: Body) -> Program:
             load("checks.configured:vcpu")(checks.context, record, number)
     if record.type == tables.LIBXC_X86_PV_VCPU_BASIC and number < _VCPUS_MAX:
         yield from vcpu_context.context(checks, body, number)
+    if checks.context.deep and body.left:
+        yield from load("checks.payloads:vcpu")(checks, body, number)
     yield from checks.elements(body)
 
 

@@ -29,25 +29,27 @@ class Verifier(Context, Sink):
 
     def forget(self) -> None:
         """Let go of what only judging needs.  What came out stays, is small, and can be handed to other processes."""
-        self._mark = self.standing = self.latest = self.bodied = None
+        self._mark = self.standing = self.latest = self.before = None
         self._checks.clear()
         vars(self).pop("window", None)
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self.checks(layer.judge).header(layer, path, at, raw, broken)
+        if broken:
+            self.before = at + len(raw.rstrip(b"\0")), path.partition(".")[2].replace("_", " ")
 
     def record(self, record: Record) -> Program | None:
         program = self.checks(record.layer.judge).record(record)
         self.records += 1
         self.latest = record
-        if record.length:
-            self.bodied = record
+        if record.type or record.length:  # not zeros
+            self.before = record.offset + 1, record.name
         return program
 
     def pages(self, run: Run) -> None:
         self.records += run.count
         self.page_entries += run.entries
-        self.latest, self.bodied = run, None
+        self.latest, self.before = run, None
         self.carries(run.pages, run.end)
         self.checks(run.layer).pages(run)
 

@@ -7,7 +7,6 @@ from struct import unpack
 from .. import tables
 from ..reader.events import Body
 from ..reader.fields import broken_rules
-from ..reader.registry import load
 from . import layer as base
 
 TYPE_CHECKING = False
@@ -35,9 +34,6 @@ class Checks(base.Checks):
         broken = broken_rules(record.path, raw, body.order)
         for _, field, _, _, _, _, _, allowed in broken:
             expected = ascii(bytes(allowed).decode())
-            if not (any(raw) or self.context.lost):  # nor was anything in the zeros before them
-                start = load("checks.loss:zeros_before")(self.context.window, record.offset)
-                self.context.findings.forget_within(start, record.offset)
             found = ascii(raw[:_QUOTED].decode("latin-1"))
             after = f" after status {self.status}" if self.status else ""
             self.context.report(

@@ -64,13 +64,9 @@ def _end(checks: Checks, record: Record, owed: int, standing: loss.Standing, row
 
 
 def early(checks: Checks, record: Record) -> Program:
-    """Program of an END that has been reported: if it is the zeros of a loss, nothing else in them is."""
-    context = checks.context
-    begin = loss.zeros_before(context.window, record.offset)
-    if (yield from _among_zeros(checks, record)):
-        begins(context, record)
-    elif not context.window.head(1):
-        context.findings.forget_within(begin, record.offset)
+    """Program of an END that has been reported: where zeros or nothing follow, what was just before it is lost too."""
+    if (yield from _among_zeros(checks, record)) or not checks.context.window.head(1):
+        begins(checks.context, record)
 
 
 def begins(context: Context, record: Record) -> tuple[int, str]:
@@ -78,12 +74,10 @@ def begins(context: Context, record: Record) -> tuple[int, str]:
 
     Returns where that begins, and words for it if anything was found there.
     """
-    before = context.bodied
-    if before is not None and context.findings.forget_within(before.offset + 1, record.offset):
-        return before.offset, f", and in {before.name} before that"
-    begin = loss.zeros_before(context.window, record.offset)
-    if context.findings.forget_within(begin, record.offset):
-        return begin, f", and before that, from {begin} on,"
+    if context.before is not None:
+        begin, name = context.before
+        if context.findings.forget_within(begin, record.offset):
+            return begin - 1, f", and in {name} before that"
     return record.offset, ""
 
 

@@ -79,12 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--allow-loss", action="store_true", help="convert even if something is lost, and list it")
     add_ignore(parser)
-    parser.add_argument("--report", metavar="FILE", help="write the report to a file instead of printing it")
+    parser.add_argument("--report", metavar="FILE", help="write the report to a file; - prints it, as by default")
     parser.add_argument("--json", action="store_true", help="report as JSON; streamfmt help json describes it")
     parser.add_argument("-q", "--quiet", action="store_true", help="print one line only")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.report == "-":
+        args.report = None  # it is printed
     if wrong := _refusal(args):
         print(f"streamfmt convert: error: {wrong}", file=sys.stderr)
         return 2
@@ -93,8 +95,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             if args.input != "-":
                 fd = os.open(args.input, os.O_RDONLY | os.O_CLOEXEC)
-            if inputs.same_file(fd, 1 if args.output == "-" else args.output):
-                print("streamfmt convert: error: OUTPUT is the input itself; give it another name", file=sys.stderr)
+            if taken := _taken(args, fd):
+                print(f"streamfmt convert: error: {taken}; give it another name", file=sys.stderr)
                 return 2
         except OSError as error:
             raise UnreadableError(reason(error)) from error
@@ -181,6 +183,19 @@ def _refusal(args: argparse.Namespace) -> str:
     return ""
 
 
+def _taken(args: argparse.Namespace, fd: int) -> str:
+    """Which file would be written over another that the command is about, in words, if one would."""
+    if inputs.same_file(fd, 1 if args.output == "-" else args.output):
+        return "OUTPUT is the input itself"
+    if args.report is None:
+        return ""
+    if inputs.same_file(fd, args.report):
+        return "--report is the input itself"
+    device = os.path.exists(args.report) and not os.path.isfile(args.report)
+    same = not device and os.path.realpath(args.report) == os.path.realpath(args.output)
+    return "--report is the output itself" if same else ""
+
+
 def _unwritable(name: str, error: object) -> tuple[str, str]:
     return ("standard output" if name == "-" else name), f"cannot write: {error}"
 
@@ -203,15 +218,13 @@ def _report(result: Result, args: argparse.Namespace) -> int:
     """Print the report, or write it; the exit status."""
     names = args.input, args.output
     looks = _looks(result, args)
+    source = inputs.shown(args.input)
+    target = "standard output" if args.output == "-" else inputs.shown(args.output)
     if args.json:
         from json import dumps
 
         text = dumps(describe.as_dict(result, *names, looks)) + "\n"
     else:
-        source, target = (
-            inputs.shown(args.input),
-            "standard output" if args.output == "-" else inputs.shown(args.output),
-        )
         text = describe.text(result, source, target, args.quiet, looks)
     status = result.status
     if args.report is not None:
@@ -221,7 +234,7 @@ def _report(result: Result, args: argparse.Namespace) -> int:
             inputs.complain(*_unwritable(args.report, reason(error)))
             status = max(status, 3)
         if args.quiet or status:
-            sys.stderr.write(describe.text(result, inputs.shown(args.input), args.output, quiet=True))
+            sys.stderr.write(describe.text(result, source, target, quiet=True))
     else:
         inputs.report_to(args.output).write(text)
     return status

@@ -160,7 +160,8 @@ def _converted(given: dict[str, str]) -> tuple[Result, str]:
     except OSError as error:
         raise UnreadableError(reason(error)) from error
     try:
-        if number_of(given["out"]) is None and inputs.same_file(fd, given["out"]):
+        out = number_of(given["out"])
+        if inputs.same_file(fd, given["out"] if out is None else out):
             raise UnwritableError("it is the input itself")
         result = convert(fd, lambda: _opened(given["out"]), of_script(given), inputs.Progress)
         return result, "" if number is not None or not result.done else _after(fd)
@@ -218,7 +219,8 @@ def _why(result: Result, given: dict[str, str]) -> list[str]:
         advice = (f"  {_ADVICE[line.rule]}" for line in result.unfit if line.rule in _ADVICE)
         return [*describe.listed(result.unfit), *advice]
     found = [line for _, line in finding_lines(result.outcome, severities=("error",))]
-    return found + _looks(result.head, given)
+    # Of a pipe the beginning may have gone by.
+    return found + (_looks(result.head, given) if result.head or not result.outcome.size else [])
 
 
 def _looks(head: bytes, given: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Take a part out of a file: configuration, inner stream, a program's state.
+"""Take a part out of a file: configuration, inner stream, a state, memory.
 
 Only what is needed for that is read.  Without PART, --list shows which parts there are.
 """
@@ -13,8 +13,9 @@ from ..convert.extract import JSON, RAW, TEXT, USUAL, SeveralError, Taking, refu
 from ..convert.parts import ALIASES, KNOWN, NAMES, Wanted
 from ..io.copying import Copying, Unplanned
 from ..io.sources import compressed, reason
+from ..memory import KINDS
 from ..reader.identify import COMPRESSED_HEAD
-from ..reader.registry import FORMS
+from ..reader.registry import FORMS, load
 from . import inputs
 
 TYPE_CHECKING = False
@@ -40,10 +41,15 @@ examples:
   streamfmt extract guest.sav xenstore --json
   streamfmt extract suspend.vdi vtpm[0] -o tpm.bin
   zstd -dc guest.sav.zst | streamfmt extract - libxc -o guest.libxc
+  streamfmt extract --memory elf guest.sav -o guest.core
+
+memory: raw has every frame at its address, elf is a core file with a segment
+for each range of frames and the vcpus' registers, lime is LiME's format.  What
+is zero becomes holes.  A stream that is damaged is refused.
 
 exit status: 0 taken out; 1 there is no such part, or the input breaks off, or
-is not a stream we read; 2 wrong usage; 3 could not read or write;
-130 interrupted, 143 terminated
+is not a stream we read, or memory is missing; 2 wrong usage; 3 could not read
+or write; 130 interrupted, 143 terminated
 """
 # Bytes of a part that are kept in memory until it is known to be whole; more go to a temporary file.
 _SPOOL = 1 << 20
@@ -64,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--json", dest="how", action="store_const", const=JSON, help="JSON, of a part or with --list of the list"
     )
+    parser.add_argument("--memory", metavar="KIND", choices=KINDS, help="the guest's memory, as raw, elf or lime")
+    parser.add_argument(
+        "--index", action="store_true", help="with --memory: keep in FILE.pages where pages lie, and use that next time"
+    )
+    parser.add_argument(
+        "--allow-damaged", action="store_true", help="with --memory: write what there is, and say what is missing"
+    )
     inputs.add_form(parser)
 
 
@@ -74,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.list:
         return _list(args)
+    if args.memory:
+        return int(load("cli.memory:run")(args))  # it has a subject of its own
     wanted = Wanted(args.part)
     if args.output == "-":
         return _to_stdout(args, wanted)
@@ -116,7 +131,13 @@ def _misuse(args: argparse.Namespace) -> str:
     if args.list:
         if args.part or args.output != "-" or args.how in (RAW, TEXT):
             return "--list takes no PART and no option but --json and --as"
+        if args.memory:
+            return "--list and --memory are two tasks; ask for one"
         return ""
+    if args.memory:
+        return _memory_misuse(args)
+    if args.index or args.allow_damaged:
+        return "--index and --allow-damaged are for --memory"
     if args.part is None:
         return "name a PART, or use --list to see which there are"
     try:
@@ -130,6 +151,29 @@ def _misuse(args: argparse.Namespace) -> str:
     if args.output == "-" and sys.stdout.isatty() and not (args.how in (TEXT, JSON) or _readable(wanted)):
         return "standard output is a terminal; give -o a file, or a pipe"
     return refused(wanted, args.how)
+
+
+def _memory_misuse(args: argparse.Namespace) -> str:
+    if args.part or args.how != USUAL:
+        return "--memory takes no PART, and no --raw, --text or --json"
+    if args.index and (args.file == "-" or _within(args.file)):
+        return "--index needs a file, beside which it lies"
+    if args.output == "-" and sys.stdout.isatty():
+        return "standard output is a terminal; give -o a file, or a pipe"
+    if args.output != "-" and args.file != "-" and _same(args.file, args.output):
+        return "-o is the input itself; give it another name"
+    return ""
+
+
+def _within(name: str) -> bool:
+    """Whether that is a member of a backup."""
+    try:
+        os.stat(name)
+    except NotADirectoryError:
+        return True
+    except OSError:
+        pass  # reading says what is wrong
+    return False
 
 
 def _readable(wanted: Wanted) -> bool:

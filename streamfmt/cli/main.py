@@ -27,7 +27,10 @@ VERBS = {
     "corpus": "list, show, check, build or pack the corpus of streams",
     "fuzz": "test your own reader on generated streams",
     "extract": "take a part out of a file: configuration, inner stream, a state",
+    "stats": "print numbers about a stream and the memory in it, or draw them",
     "edit": "change the configuration, a flag or a field of a file",
+    "salvage": "take all that is whole out of a damaged file",
+    "scrub": "replace what is private in a stream, for a bug report",
     "explain": "explain a rule, a record or a line of a log, and what readers do",
 }
 UNREADABLE = 3

@@ -9,19 +9,21 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .. import tables
 from ..codec.decode import layouts
-from ..reader.events import Headless, Layer, Record, Run, Sink
+from ..reader.events import Body, Headless, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
 from ..reader.identify import Identity, following
 from ..reader.reader import Reader
 from ..reader.registry import READ
+from ..render.decoded import Decoded
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
+from ..render.page_dump import PageDump
 from ..render.pages import Pages, number
-from ..render.records import ALL, BATCHES, FEW, Brief, batch, brief
+from ..render.records import ALL, BATCHES, FEW, PAGE_DATA, Brief, batch, brief
 from . import inputs
 from .parser import whole
+from .selection import frame, record_range, record_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,41 +36,18 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   streamfmt show guest.sav
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
+  streamfmt show --type HVM_CONTEXT --decode guest.sav
+  streamfmt show --page 0x5 guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
   streamfmt show --recipe guest.sav >guest.toml
 
 exit status: 0 read to its end; 1 it breaks off, or is not a stream we read;
 2 wrong usage; 3 could not be read; 130 interrupted, 143 terminated
 """
+# The record that begins with the bytes of a guest's word.
+_SAYS_WIDTH = "libxc.X86_PV_INFO"
 # Bytes of a recipe that are kept in memory; a longer one goes to a temporary file.
 _SPOOL = 16 << 20
-
-
-def record_range(text: str) -> range:
-    """`N:M` as Python slices have it, with either side left out, or a single number."""
-    first, colon, last = text.partition(":")
-    if all(side.isdecimal() or (colon and not side) for side in (first, *([last] if colon else []))):
-        start = int(first or 0)
-        return range(start, int(last or sys.maxsize) if colon else start + 1)
-    raise argparse.ArgumentTypeError(f"{text!r} is not N:M, N:, :M or N, counted from 0")
-
-
-def record_types(text: str) -> set[tuple[str, int]]:
-    """The record types of either layer that have this name or number."""
-    names_by_layer: dict[str, dict[int, str]] = tables.RECORDS
-    try:
-        code = int(text, 0)
-    except ValueError:
-        found = {
-            (layer, code) for layer, names in names_by_layer.items() for code in names if names[code] == text.upper()
-        }
-        if found:
-            return found
-        hint = inputs.near(sorted({name for names in names_by_layer.values() for name in names.values()}), text)
-        raise argparse.ArgumentTypeError(f"there is no record type {text}{hint}") from None
-    if not -1 << 31 <= code < 1 << 64:
-        raise argparse.ArgumentTypeError(f"record type {text} does not fit into 64 bits")
-    return {(layer, code) for layer in names_by_layer}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", metavar="NAME", type=record_types, action="append", help="only records of this type; may be repeated"
     )
     parser.add_argument("--hexdump", action="store_true", help="show the records' bytes, their fields beside them")
+    parser.add_argument(
+        "--decode",
+        action="store_true",
+        help="show what the records' fields say, down into the state of processors and devices",
+    )
+    parser.add_argument(
+        "--page", metavar="PFN", type=frame, help="show what this page of the guest holds, each time it comes"
+    )
     parser.add_argument("--full", action="store_true", help="shorten nothing but page contents")
     parser.add_argument("--recipe", action="store_true", help="print a recipe that builds the same stream")
     parser.add_argument(
@@ -92,12 +79,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     misuse = ""
-    if args.json and args.hexdump:
-        misuse = "--hexdump is text; --json has the fields in any case"
+    if args.json and (args.hexdump or args.decode):
+        misuse = f"--{'hexdump' if args.hexdump else 'decode'} is text; --json has the fields in any case"
+    if args.page is not None and (args.json or args.hexdump or args.decode or args.records or args.type):
+        misuse = "--page is text of its own: it excludes --json, --hexdump, --decode, --records and --type"
+    if args.hexdump and args.decode:
+        misuse = "--hexdump has the fields that --decode shows: only one of them"
     if args.contents is not None and not args.recipe:
         misuse = "--contents needs --recipe"
-    if args.recipe and (args.json or args.hexdump or args.full or args.records or args.type):
-        misuse = "--recipe prints the whole stream as TOML: it excludes --json, --hexdump, --full, --records and --type"
+    if args.recipe and (args.json or args.hexdump or args.decode or args.full or args.records or args.type):
+        misuse = (
+            "--recipe prints the whole stream as TOML: "
+            "it excludes --json, --hexdump, --decode, --full, --records and --type"
+        )
+    if args.recipe and args.page is not None:
+        misuse = "--recipe prints the whole stream as TOML, and --page one page"
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
@@ -117,15 +113,19 @@ def _show(given: str, args: argparse.Namespace) -> int:
     """Show one input, or each image in it; the exit status."""
     types = None if args.type is None else set().union(*args.type)
     width, write = _width(), print
+    kind = Dump if args.hexdump else Decoded if args.decode else None
 
     def make(name: str) -> Job[tuple[Reader, Listing]]:
         out = (
             JsonLines(sys.stdout.write, name, args.full)
             if args.json
-            else Table(write, inputs.shown(name), width, spaced=args.hexdump, coloured=inputs.colour(), full=args.full)
+            else Table(write, inputs.shown(name), width, spaced=bool(kind), coloured=inputs.colour(), full=args.full)
         )
-        dump = Dump(write, args.full, width) if args.hexdump else None
+        dump = kind(write, args.full, width) if kind else None
         listing = Listing(out, args.records, types, dump, args.full)
+        if args.page is not None:
+            listing.page = PageDump(write, args.page, width)
+            listing.selecting = listing.every_page = True
         reader = Reader(listing, args.form, guest=args.guest)
         return reader, reader.pump, (reader, listing)
 
@@ -204,6 +204,7 @@ class Listing(Sink):
         self.selecting = numbers is not None or types is not None
         self.every_page = self.selecting or dump is not None
         self.count = self.shown = 0
+        self.page: PageDump | None = None
         self.stopped: tuple[int, str] | None = None
         self.remarks: list[str] = []
         # Clean page batches that have come in a row; the record whose padding has not come yet.
@@ -237,13 +238,40 @@ class Listing(Sink):
     def record(self, record: Record) -> Program | None:
         if self._batches is None or record.path not in BATCHES:
             self._settle()
-        if not self._wanted(record):
-            return None
+        if self.page is not None:
+            return self._with_page(record, self.page)
+        wanted = self._wanted(record)
+        if record.path == _SAYS_WIDTH:
+            return self._noting_width(record, self._shown(record) if wanted else None)
+        return self._shown(record) if wanted else None
+
+    def _shown(self, record: Record) -> Program:
         if self.dump is None:
             return self._brief(record, self.count - 1)
         self._unpadded = record
         self.out.row(Row(record, self.count - 1, Brief({}, "")))
         return self.dump.record(record, self.window)
+
+    def _with_page(self, record: Record, page: PageDump) -> Program | None:
+        """A record in which the page may be: listed if it is."""
+        number, self.count = self.count, self.count + 1
+        if record.path != PAGE_DATA:
+            return None
+        seen = page.found
+
+        def begin() -> None:
+            if page.found == seen + 1:
+                self.shown += 1
+                self.out.row(Row(record, number, Brief({}, "")))
+
+        return page.record(record, self.window, begin)
+
+    def _noting_width(self, record: Record, program: Program | None) -> Program:
+        """With the width of the guest, by which pages that come later have their layout, kept for those."""
+        if record.length and (yield from Body(self.window, record).need(1)):
+            record.layer.width = self.window.buf[self.window.lo]
+        if program is not None:
+            yield from program
 
     def _brief(self, record: Record, place: int) -> Program:
         if record.path in BATCHES or not isinstance(self.out, JsonLines):
@@ -335,5 +363,7 @@ class Listing(Sink):
         if self.stopped is None and identity is not None and identity.key not in READ:
             hint = f": {identity.hint}" if identity.hint else ""
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show{hint}"
+        if self.page is not None and not self.page.found:
+            self.remarks.append("no PAGE_DATA has this page")
         shown = self.shown if self.selecting else None
         self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

@@ -59,7 +59,9 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how to judge, and how much to print."""
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    parser.add_argument("--deep", action="store_true", help="check page tables and XVA checksums, too")
+    parser.add_argument(
+        "--deep", action="store_true", help="check page tables, processor and device state, and XVA checksums, too"
+    )
     add_ignore(parser)
     much = parser.add_mutually_exclusive_group()
     much.add_argument("-q", "--quiet", action="store_true", help="print verdicts only")

@@ -19,7 +19,7 @@ VCPUS, FRAMES = 8, {"hvm": 1 << 30, "pv": 1 << 17}
 # which up to 4.14 were not.
 _SETTABLE = {*range(39)} - {4, 13, *range(20, 27), 30}
 _RETIRED_LATER = {4, 24}
-_CONTEXTS = ("TILE", "TYPE", "LEN")
+_CONTEXTS = ("TILE", "TYPE", "LEN", "MAGIC")
 _MEMORY = {"libxc.PAGE_DATA", "libxc.X86_PV_P2M_FRAMES"}
 _HOLE = next(row.code for row in libxc.PAGE_TYPES if row.name == "XTAB")
 _POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "XALLOC"}

@@ -20,8 +20,8 @@ TARGETS = {"libxl": True, "libxc": False}
 CHECKPOINTS = ("flatten", "keep")
 # By whether there is xl's header: what the drop-in's input is.
 INPUTS = ("legacy", "xl")
-# What the script leaves out as well.
-_LEFT_OUT = ("LOSE-TOOLSTACK", "LOSE-UNMAPPED")
+# What the script leaves out as well, or what no guest misses.
+_LEFT_OUT = ("LOSE-NAME", "LOSE-TOOLSTACK", "LOSE-UNMAPPED")
 
 
 def of_convert(

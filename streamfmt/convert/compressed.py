@@ -61,6 +61,13 @@ class Decoder:
         if entries:
             yield entries, pages
 
+    def rest(self) -> list[int]:
+        """A body ends: the entries without contents that came after all contents.  The next body begins anew."""
+        left = [entry for entry in self._entries if entry >> _SHIFT not in tables.PAGE_TYPES_DATA]
+        self._entries.clear()
+        self._raw = b""
+        return left
+
     def _page(self, raw: bytes, place: int, entry: int) -> tuple[int, bytes]:
         """The page whose data begins at `place`, and where that ends; 0 if it is not there whole.
 

@@ -67,7 +67,11 @@ def last(result: Result, source: str, target: str, hints: bool = True) -> list[s
 def _last(result: Result, source: str, target: str) -> str:
     report = result.report
     if result.done:
-        lost = f"{len(report.lost)} things are lost" if report.lost else "nothing is lost"
+        lost = (
+            f"{len(report.lost)} thing{'s are' if len(report.lost) > 1 else ' is'} lost"
+            if report.lost
+            else "nothing is lost"
+        )
         done = "converted" if list(report) else "copied, there was nothing to convert or mend"
         return f"{target}: {done}; {result.written:,} bytes, {lost}"
     kept = f"{target} {outputs.PARTIAL}" if result.begun else "there is no output"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..checks.findings import Finding
     from ..io.spliced import Splice
-    from .fields import Row
+    from .payloads import Row
 
     # A configuration's text as it is to be, made from what it is.
     Rewrite = Callable[[bytes], bytes]

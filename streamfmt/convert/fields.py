@@ -12,19 +12,24 @@ from ..field_tables import FIELDS, LISTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from .payloads import Place, Read, Row
     from .places import Found, Target
 
-    # Gives bytes of the file as it is now: from an offset on, so many.
-    Read = Callable[[int, int], bytes]
-    # As in field_tables.FIELDS.
-    Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str]]
+    # Fields and lists by layout, as in field_tables.
+    Tables = tuple[dict[str, dict[str, Row]], dict[str, dict[str, tuple[int, int, str, int | str]]]]
 
-# Where the entries of Xen's save format have their names, and the records that have such entries: after a legacy
-# stream's own fields they are the same.
-_CONTEXT = "libxc.HVM_CONTEXT"
-_CONTEXTS = {f"{layer}.HVM_CONTEXT" for layer in tables.RECORDS} & tables.FORMATS.keys()
+# Records that have more inside than their own fields, and how the paths of that begin.
+_DEEPER = (
+    "HVM_CONTEXT",
+    "X86_PV_VCPU_BASIC",
+    "X86_PV_VCPU_EXTENDED",
+    "X86_PV_VCPU_XSAVE",
+    "SHARED_INFO",
+    "VCPU",
+    "VCPU_XSAVE",
+)
+_PAYLOADS = ("hvm.", "pv.")
+_POLICIES = ("_POLICY",)
 # Bytes of a list that are looked through for an element of a name; letters of a value in a message.
 _LIST_MAX = 1 << 20
 _SAID = 40
@@ -49,20 +54,23 @@ class Change:
 
 def change(target: Target, found: Found | None, value: str, read: Read) -> Change:
     """What setting a field to `value`, in words, changes.  Raises FieldError."""
-    path, start, length, place = "", 0, 1 << 63, target.place
+    path, start, length, place, order = "", 0, 1 << 63, target.place, "<"
     if found is not None:
-        path, start, length = found.path, found.body, found.length
-        if path in _CONTEXTS and place.partition(".")[0].partition("[")[0] in _KINDS:
-            path, start, length, place = _entry(target, found, read)
-    order = found.layer.order if found is not None else "<"
+        path, start, length, order = found.path, found.body, found.length, found.layer.order
+        inner = _inside(target, found, read)
+        if inner is not None:
+            path, start, length, place, order = inner.path, inner.start, inner.length, inner.place, "<"
     if target.at is not None:
         if place:
             raise FieldError(target.text, f"either a field, or @ and an offset: not {place}@")
         return _bytes(target, start, start + length, value, read)
-    if path not in tables.FORMATS:
+    if path not in tables.FORMATS and not path.startswith(_PAYLOADS):
         raise FieldError(target.text, f"it has no fields with names; {target.name}@OFFSET=HEX sets bytes")
+    fields, _ = _tables(path)
     members = _members(path)
-    if members and place not in FIELDS.get(path, {}) and not {".", "["} & {*place}:
+    if found is not None and path.endswith(_POLICIES) and (named := _policy(target, found, read)) is not None:
+        at, row = named
+    elif members and place not in fields.get(path, {}) and not {".", "["} & {*place}:
         at, row = _member(target, path, start, length, order, members, read)
     else:
         at, row = _place(target, path, start, length, order, place, read)
@@ -70,6 +78,30 @@ def change(target: Target, found: Found | None, value: str, read: Read) -> Chang
     if at + size > start + length:
         raise FieldError(target.text, "it lies after the end of the body")
     return put(target.text, row, at, value, order, read)
+
+
+def _tables(path: str) -> Tables:
+    """The tables that have the layout's fields and lists."""
+    if not path.startswith(_PAYLOADS):
+        return FIELDS, LISTS
+    from .. import payload_tables  # few edits go into payloads
+
+    return payload_tables.FIELDS, payload_tables.LISTS
+
+
+def _inside(target: Target, found: Found, read: Read) -> Place | None:
+    """The payload that a path goes into, if any."""
+    if found.path.partition(".")[2] not in _DEEPER:
+        return None
+    from .payloads import inside
+
+    return inside(target, found, read)
+
+
+def _policy(target: Target, found: Found, read: Read) -> tuple[int, Row] | None:
+    from .payloads import policy
+
+    return policy(target, found, read)
 
 
 def put(what: str, row: Row, at: int, value: str, order: str, read: Read) -> Change:
@@ -140,22 +172,28 @@ def _bytes(target: Target, start: int, stop: int, value: str, read: Read) -> Cha
 def _place(target: Target, path: str, start: int, length: int, order: str, place: str, read: Read) -> tuple[int, Row]:
     """Where a field lies in a body, and its row."""
     at = start
-    while "[" in place and (row := LISTS.get(path, {}).get(place.partition("[")[0])) is not None:
+    fields, lists = _tables(path)
+    while "[" in place and (row := lists.get(path, {}).get(place.partition("[")[0])) is not None:
         offset, unit, element, times = row
         number, bracket, rest = place.partition("[")[2].partition("]")
         if not bracket or not number.isdecimal() or len(number) > 9:
             raise FieldError(target.text, f"{place} has no number in brackets")
         if isinstance(times, str) and times:
-            field = FIELDS[path][times]
+            field = fields[path][times]
             times = int.from_bytes(read(at + field[0], field[1]), "big" if field[4] or order == ">" else "little")
         room = max(start + length - at - offset, 0) // unit
         there = room if isinstance(times, str) else min(times, room)
         if int(number) >= there:
             raise FieldError(target.text, f"there are {there} of them, counted from 0")
         at, path, place = at + offset + unit * int(number), element, rest.removeprefix(".")
-    known = FIELDS.get(path, {})
+    known = fields.get(path, {})
     if place in known:
         return at + known[place][0], known[place]
+    if fields is not FIELDS:
+        from .payloads import bit
+
+        if (found := bit(path, place)) is not None:
+            return at + found[0], found
     return _by_schema(target, path, at, start + length - at, order, place, read)
 
 
@@ -165,6 +203,7 @@ def _by_schema(
     """The same for what no table has."""
     from ..codec.decode import layouts
     from ..codec.locate import REACH, Places
+    from ..codec.payload import payloads
 
     held = bytearray()
 
@@ -173,7 +212,7 @@ def _by_schema(
             held.extend(read(start + len(held), count - len(held)))
         return held
 
-    layout = layouts().get(path)
+    layout = (payloads() if path.startswith(_PAYLOADS) else layouts()).get(path)
     if layout is None:
         known = ", ".join(FIELDS.get(path, ()))
         raise FieldError(target.text, f"{path} has no field {place}" + (f", only {known}" if known else ""))
@@ -205,46 +244,3 @@ def _member(target: Target, path: str, start: int, length: int, order: str, name
         if int.from_bytes(data, "big" if order == ">" else "little") == wanted:
             return start + offset + at + value[0], value
     raise FieldError(target.text, f"{target.name} has no {key}, so its value is what receivers take without it")
-
-
-# -- entries of an HVM context ------------------------------------------------------------------------------------
-
-_KINDS = {name: code for code, (name, *_) in tables.HVM_TYPES.items()}
-_ENTRY = f"{_CONTEXT}.context"
-_HEAD = tables.SIZES[_ENTRY]
-
-
-def _entry(target: Target, found: Found, read: Read) -> tuple[str, int, int, str]:
-    """The entry of an HVM context that a place begins with: its path, where its data are, and the rest of the place."""
-    head, _, rest = target.place.partition(".")
-    name, _, number = head.removesuffix("]").partition("[")
-    fitting = [each for each in _entries(found, _KINDS[name], read) if number in ("", str(each[2]))]
-    if not fitting:
-        raise FieldError(target.text, f"the context has no entry {head}")
-    if len(fitting) > 1:
-        raise FieldError(
-            target.text, f"there are several of {name}, at {fitting[0][0]} and so on; the first: {name}[0]"
-        )
-    path = f"{_CONTEXT}.{name}"
-    if path not in tables.FORMATS and rest:
-        raise FieldError(target.text, f"fields of {name} have no names here; HVM_CONTEXT.{head}@OFFSET=HEX sets bytes")
-    if not rest and target.at is None:
-        raise FieldError(target.text, f"which field of {name}? @OFFSET=HEX sets bytes")
-    at, length, _ = fitting[0]
-    return path, at, length, rest
-
-
-def _entries(found: Found, kind: int, read: Read) -> Iterator[tuple[int, int, int]]:
-    """Entries of that kind in a context: where their data begin, how long they are, of which instance."""
-    from struct import Struct
-
-    head = Struct(found.layer.order + tables.FORMATS[_ENTRY])
-    at, stop = found.body + tables.SIZES[found.path], found.body + found.length
-    while at + _HEAD <= stop and len(raw := read(at, _HEAD)) == _HEAD:
-        code, instance, length = head.unpack(raw)
-        at += _HEAD
-        if at + length > stop:
-            return
-        if code == kind:
-            yield at, length, instance
-        at += length

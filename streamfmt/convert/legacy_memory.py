@@ -133,6 +133,13 @@ def _decoded(part: Part, record: Record) -> Program:
             return
 
 
+def body_ends(part: Part, at: int) -> None:
+    """A body ends at `at`: what its batches say of frames whose contents do not come has not come out yet."""
+    left = part.decoder.rest() if part.decoder else []
+    for first in range(0, len(left), tables.BATCH_MAX):
+        part.put(at, records.batch(left[first : first + tables.BATCH_MAX], 0))
+
+
 def verify(part: Part, record: Record) -> None:
     """From here on pages are sent again, to be compared only."""
     if part.order.keeping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from .. import tables
-from . import records
+from . import legacy_memory, records
 from .toolstack import pairs
 from .wrappers import XAPI_HEADER, XAPI_QEMU_MAX
 
@@ -49,15 +49,19 @@ def toolstack(part: Part, record: Record) -> Program | None:
 
 def _toolstack(part: Part, record: Record) -> Program:
     raw = yield from part.body(record).take(record.length)
-    part.xenstore = pairs(raw[_LENGTH:], part.facts.word) or b""
+    wrong: list[bytes] = []
+    part.xenstore = pairs(raw[_LENGTH:], part.facts.word, wrong) or b""
     if part.xenstore and (part.informed or not part.order.wrapped):
         part.conversion.unfit("LOSE-TOOLSTACK", record.offset)
         part.xenstore = b""
+    elif wrong:
+        part.conversion.unfit("LOSE-NAME", record.offset, count=len(wrong))
 
 
 def end_of_body(part: Part, record: Record) -> None:
     """All memory has come: HVM parameters, as far as receivers set them, begin the tail."""
     at = record.end
+    legacy_memory.body_ends(part, record.offset)
     part.order.body_ends(at)
     part.vcpus = 0
     if part.order.current > 1 and part.order.keeping:

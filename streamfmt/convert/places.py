@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .. import tables
 from ..errors import FieldError
+from ..reader.events import Body
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
 from ..reader.stops import Stops
@@ -27,6 +28,8 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 PAGES = ("PAGE_DATA", "PAGE_BATCH")
 # A record of any type, by its number.
 ANY = "record"
+# The record that begins with the bytes of a guest's word.
+_SAYS_WIDTH = "libxc.X86_PV_INFO"
 # Layers by what their headers and records are called.
 NAMES: dict[str, list[str]] = {}
 for _layer, _row in ROWS.items():
@@ -149,7 +152,12 @@ class Locating(Stops):
                 self._take(target, Found(layer, record.path, record.body, record.length, record))
             elif target.name == ANY and target.number == number:
                 self.found[target].append(Found(layer, record.path, record.body, record.length, record))
-        return None
+        return self._width(record) if record.path == _SAYS_WIDTH else None
+
+    def _width(self, record: Record) -> Program:
+        """The width of the guest, by which pages that come later have their layout."""
+        if record.length and (yield from Body(self.window, record).need(1)):
+            record.layer.width = self.window.buf[self.window.lo]
 
     def pages(self, run: Run) -> None:
         self._records += run.count
@@ -170,9 +178,8 @@ class Locating(Stops):
         """The one that a target is.  Raises StreamError where the stream is to blame, and FieldError."""
         found = self.found[target]
         if len(found) > 1:
-            name = found[0].path.partition(".")[2]
-            one, two = (each.path if found[0].layer is not each.layer else f"{name}" for each in found)
-            which = f"{one} or {two}" if one != two else f"{name}[0] is the first"
+            one, two = (each.path for each in found)
+            which = f"{one} or {two}" if one != two else f"{one.partition('.')[2]}[0] is the first"
             raise FieldError(
                 target.text, f"there are several of {target.name}, at {found[0].body} and {found[1].body}; {which}"
             )

@@ -116,6 +116,7 @@ RULES = {
         LOST, "device model's state of a checkpoint", "a bare image has no place for it before the next checkpoint"
     ),
     "LOSE-TMEM": Rule(LOST, "transcendent memory", "Xen 4.13 and later have none"),
+    "LOSE-NAME": Rule(LOST, "name of a region in TOOLSTACK", "xenstore's values are printable ASCII"),
     "LOSE-TOOLSTACK": Rule(LOST, "TOOLSTACK", "only a libxl stream of an HVM guest has xenstore keys"),
     "LOSE-UNMAPPED": Rule(LOST, "that pages which were sent were freed", "they stay allocated; no record frees pages"),
     "REFUSE-CHECKPOINTS": Rule(
@@ -142,6 +143,7 @@ RULES = {
     ),
     "REFUSE-NEW": Rule(REFUSED, "stream that is no legacy one", "current releases read it as it is"),
     "REFUSE-BARE": Rule(REFUSED, "bare image in this container", "its readers take a libxl stream only: --to libxl"),
+    "REFUSE-LIBXL": Rule(REFUSED, "libxl stream in this container", "its readers take a bare image only: --to libxc"),
 }
 # Breaches that converting mends by itself.
 MENDED_ANYWAY = ("LEGACY-XSAVE-SIZE",)

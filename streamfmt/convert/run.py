@@ -19,6 +19,7 @@ from ..io.sources import drive, reason, source_for
 from ..reader.both import Both
 from ..reader.failure import failed
 from ..reader.reader import Reader
+from ..reader.registry import READ
 from .part import Conversion, Options
 from .rules import MENDED_ANYWAY
 
@@ -187,7 +188,7 @@ def _write(
         copying = Copying(source, out, plan)
         try:
             copying.run(reader.pump, update)
-            if not reader.exact:
+            if not reader.exact and reader.identity is not None and reader.identity.key in READ:
                 copying.rest(reader.window, update)
         finally:
             written, window = copying.written, reader.window

@@ -17,6 +17,8 @@ from ..reader.registry import load
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"\[(\d{1,9})\]")
+# Bytes of an argument that were no UTF-8, as Python has them.
+_NO_UTF8 = re.compile("[\ud800-\udfff]")
 
 
 def put(text: bytes, key: str, value: str) -> bytes:
@@ -41,15 +43,23 @@ def _json(text: str, key: str, value: str) -> tuple[int, int, str]:
         if isinstance(error, FieldError):
             raise
         raise FieldError(key, f"the configuration is not valid JSON: {error}") from None
-    if isinstance(old, str):
+    # What is unset is null: libxl writes that for strings only.
+    if isinstance(old, str) or (old is None and value != "null"):
+        if _NO_UTF8.search(value):
+            raise FieldError(key, f"{value[:40]!r} is not UTF-8, as JSON has to be")
         return start, stop, dumps(value)
     try:
-        new = loads(value)
+        new = loads(value, parse_constant=_number)
     except (ValueError, RecursionError):
-        new = None if isinstance(old, type(None)) else ...
+        new = ...
     if type(new) is not type(old) and {type(new), type(old)} != {int, float}:
         raise FieldError(key, f"it is {text[start:stop][:40]} and cannot become {value[:40]!r}: that is another type")
     return start, stop, value
+
+
+def _number(name: str) -> float:
+    """Refuse what Python takes for a number, and JSON does not have: NaN and the infinities."""
+    raise ValueError(name)
 
 
 def _past(text: str, at: int) -> int:
@@ -109,9 +119,11 @@ def _members(text: str, at: int) -> Iterator[tuple[str, int]]:
 _TOKEN = re.compile(
     r"""[ \t\r\f]+ | \#[^\n]*
     | (?P<string>"[^"\\\n]*(?:\\.[^"\\\n]*)*" | '[^'\\\n]*(?:\\.[^'\\\n]*)*')
-    | (?P<word>[A-Za-z_]\w*) | (?P<number>\d+) | (?P<mark>\+?=|.)""",
+    | (?P<word>[A-Za-z_]\w*) | (?P<number>\d[0-9a-fx]*) | (?P<mark>\+?=|.)""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+# What strtoul takes, in the letters that xl's lexer has.
+_XL_NUMBER = re.compile(r"[1-9]\d*|0[0-7]*|0x[0-9a-f]+", re.ASCII)
 _KEY = re.compile(r"([A-Za-z_]\w*)(?:\[(\d{1,9})\])?", re.ASCII)
 
 
@@ -133,7 +145,7 @@ def _text(text: str, key: str, value: str) -> tuple[int, int, str]:
     if old[:1] in ("'", '"'):
         escaped = value.replace("\\", "\\\\").replace(old[0], f"\\{old[0]}").replace("\n", "\\n")
         return start, stop, old[0] + escaped + old[0]
-    if not (value.isascii() and value.isdigit()):
+    if not _XL_NUMBER.fullmatch(value):
         raise FieldError(key, f"it is {old} and cannot become {value[:40]!r}: that is no number")
     return start, stop, value
 

@@ -193,11 +193,16 @@ def _escaped(text: str) -> str:
 
 _TAG = re.compile(rb"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s([^\s=/>"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\n": "&#10;"}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+_ENTITIES |= {"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+# What no XML 1.0 can have: other control characters, bytes that are no UTF-8, and two that are no characters.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def xml(text: str, key: str, value: str) -> tuple[int, int, str]:
     """As :func:`sexpr`, in XML."""
+    if _NO_XML.search(value):
+        raise FieldError(key, f"{value[:40]!r} has a control character or is not UTF-8, which XML cannot have")
     data = text.encode(errors="surrogateescape")
     _short(data, key)
     node, (start, stop) = find(_elements(data, key), key, key)

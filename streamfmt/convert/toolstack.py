@@ -12,10 +12,11 @@ _ENTRY = Struct("<QQQI")
 _SPARE = {4: 0, 8: 4}
 
 
-def pairs(data: bytes, word: int) -> bytes | None:
+def pairs(data: bytes, word: int, wrong: list[bytes]) -> bytes | None:
     """Keys and values, each with a NUL, of what comes after the record's length; None if it is none of that form.
 
-    `word` is the width of the toolstack that saved.  Source: libxl__toolstack_restore, tools/libxl/libxl_dom.c of 4.4.
+    `word` is the width of the toolstack that saved.  Names that no value of xenstore can be are left out, and are in
+    `wrong` afterwards.  Source: libxl__toolstack_restore, tools/libxl/libxl_dom.c of 4.4.
     """
     if len(data) < _HEAD.size:
         return None
@@ -34,6 +35,8 @@ def pairs(data: bytes, word: int) -> bytes | None:
             return None
         root = f"physmap/{phys:x}".encode()
         found += [root + b"/start_addr", b"%x" % start, root + b"/size", b"%x" % size]
-        if length:
+        if name.translate(None, tables.XENSTORE_VALUE):
+            wrong.append(name)
+        elif length:
             found += [root + b"/name", name]
     return b"".join(text + b"\0" for text in found)

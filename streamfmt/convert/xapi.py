@@ -15,6 +15,8 @@ class Part(part.Part):
 
     def record(self, record: Record) -> None:
         if record.type == tables.XAPI_LIBXC_LEGACY:
+            if self.conversion.options.wrapped:
+                self.conversion.unfit("REFUSE-LIBXL", record.offset)
             place, size = tables.PLACES[f"{record.layer.name}.record_header"]["type"]
             at = record.offset + place
             self.conversion.plan.replace(at, at + size, tables.XAPI_LIBXC.to_bytes(size, "little"))

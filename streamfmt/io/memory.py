@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..reader.pump import Window
     from ..reader.reader import Reader
+    from .sources import Reread
 
     class Readable(Protocol):
         """A binary file object, or anything that reads like one."""
@@ -22,7 +23,7 @@ class MemorySource(Source):
     """Bytes in memory.  They are looked at, and not copied but into the window."""
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self._left = memoryview(data).cast("B")
+        self._all = self._left = memoryview(data).cast("B")
         self.size = len(self._left)
 
     def skip(self, window: Window, count: int) -> int:
@@ -35,6 +36,14 @@ class MemorySource(Source):
         room[:got] = self._left[:got]
         self._left = self._left[got:]
         return got
+
+    def reread(self) -> Reread | None:
+        def read(room: memoryview, at: int) -> int:
+            some = self._all[at : at + len(room)]
+            room[: len(some)] = some
+            return len(some)
+
+        return read
 
 
 class ObjectSource(Source):

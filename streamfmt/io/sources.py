@@ -15,11 +15,14 @@ from ..reader.registry import load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Protocol, TypeAlias
 
     from ..errors import UnreadableError
     from ..reader.pump import Window
     from ..reader.reader import Reader
+
+    # Reads some bytes of what a source has, from an offset in it on; 0 at its end.
+    Reread: TypeAlias = Callable[[memoryview, int], int]
 
     class Driven(Protocol):
         """What bytes are driven into: a pump, or what runs one.  `run` returns 0 when it wants none (for now)."""
@@ -79,6 +82,10 @@ class Source:
 
     def passed(self, count: int) -> None:
         """`count` bytes have been taken from the :meth:`place`."""
+
+    def reread(self) -> Reread | None:
+        """What reads at any place, whatever has been read; None where that cannot be had."""
+        return None
 
     def close(self) -> None:
         """Let go of what the source opened."""
@@ -143,6 +150,17 @@ class FileSource(Source):
     def passed(self, count: int) -> None:
         self._ahead = NEAR
         self._offset += count
+
+    def reread(self) -> Reread | None:
+        fd, start = self._fd, self.start
+
+        def read(room: memoryview, at: int) -> int:
+            if self._random:  # what is read now may lie in a row
+                self._random = False
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_NORMAL)
+            return os.preadv(fd, [room], start + at)
+
+        return read
 
     def close(self) -> None:
         """Leave a shared descriptor as it was, or with `exact` after the last byte that was used."""

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from .sources import Reread
+
 # So many bytes of holes in a row are read as zeros, then an image ends: a backup of a few bytes may claim exabytes.
 HOLE_MAX = 4 << 30
 _ALL = 1 << 30
@@ -29,6 +31,8 @@ class Span:
     size: int | None = None
     # Bytes that were read from holes since the last that were not.
     hollow = 0
+    # Whether it can be read at any place, whatever has been read.
+    anywhere = False
 
     def read_into(self, room: memoryview, at: int) -> int:
         """Read some of the bytes from `at` on, at least one into `room`; 0 at the end."""
@@ -62,6 +66,7 @@ class FileSpan(Span):
         self._fd = fd
         self._start = start
         self.size: int = size
+        self.anywhere = True
 
     def read_into(self, room: memoryview, at: int) -> int:
         return os.preadv(self._fd, [room], self._start + at)
@@ -129,6 +134,7 @@ class Headed(Span):
         self._base = base
         self.head = head
         self.size = base.size
+        self.anywhere = base.anywhere
         self.place = base.place  # type: ignore[method-assign] # nothing is between
 
     def read_into(self, room: memoryview, at: int) -> int:
@@ -151,6 +157,7 @@ class Part(Span):
         self._base = base
         self.start = start
         self.size: int = size
+        self.anywhere = base.anywhere
 
     def read_into(self, room: memoryview, at: int) -> int:
         left = self.size - at
@@ -175,6 +182,7 @@ class Pieces(Span):
         from array import array  # it loads the abstract containers, and most inputs have no pieces
 
         self.base = base
+        self.anywhere = base.anywhere
         self.end = 0
         # Where each piece begins, where it ends, and where it lies in the base: 24 bytes a piece.
         self._starts, self._ends, self._places = array("Q"), array("Q"), array("Q")
@@ -268,6 +276,9 @@ class SpanSource(Source):
             self._ahead = NEAR
         self._at += gone
         return gone
+
+    def reread(self) -> Reread | None:
+        return self._span.read_into if self._span.anywhere else None
 
     def look(self, at: int, count: int) -> bytes:
         return self._span.look(at, count)

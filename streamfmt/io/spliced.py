@@ -90,26 +90,27 @@ class Spliced(Span):
         done = 0
         for data, at, length in self._pieces:
             if data is not None:
-                _append(out, memoryview(data))
+                append(out, memoryview(data))
                 done += length
                 continue
             end = done + length
             while done < end:
                 place, left = at + length - (end - done), end - done
-                done += mover.move(self._fd, out, left, place) or self._copy(out, place, left)
+                done += mover.move(self._fd, out, left, place) or carried(self._fd, out, place, left)
                 if progress is not None:
                     progress(done)
 
-    def _copy(self, out: int, at: int, count: int) -> int:
-        """Some bytes of the file, at least one, to the end of `out` by way of memory."""
-        try:
-            data = os.pread(self._fd, min(count, _BUFFER), at)
-        except OSError as error:
-            raise UnreadableError(reason(error)) from error
-        if not data:
-            raise UnreadableError("it has become shorter")
-        _append(out, memoryview(data))
-        return len(data)
+
+def carried(fd: int, out: int, at: int, count: int) -> int:
+    """Write some bytes of a file, at least one, from `at` on to the end of `out` by way of memory; how many."""
+    try:
+        data = os.pread(fd, min(count, _BUFFER), at)
+    except OSError as error:
+        raise UnreadableError(reason(error)) from error
+    if not data:
+        raise UnreadableError("it has become shorter")
+    append(out, memoryview(data))
+    return len(data)
 
 
 def _clone(fd: int, out: int) -> bool:
@@ -123,7 +124,8 @@ def _clone(fd: int, out: int) -> bool:
     return True
 
 
-def _append(out: int, data: memoryview) -> None:
+def append(out: int, data: memoryview) -> None:
+    """Write all of it, where `out` stands."""
     while data:
         data = data[write(out, data) :]
 

@@ -163,7 +163,7 @@ def _sections(whole: Any) -> tuple[Any, Any, Any]:
 
 # -- xl's text ------------------------------------------------------------------------------------------------------
 
-_TOKEN = r"(?s)[ \t\r\f]+|#[^\n]*|([\"'])|([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(\+?=|[\[\],;\n]|.)"
+_TOKEN = r"(?s)[ \t\r\f]+|#[^\n]*|([\"'])|([A-Za-z_][A-Za-z0-9_]*)|([0-9][0-9a-fx]*)|(\+?=|[\[\],;\n]|.)"
 _ESCAPE = r"(?s)\\(?:x([0-9A-Fa-f]{2})|([0-7]{3})|(.))"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -172,6 +172,14 @@ def _unescape(found: re.Match[str]) -> str:
     if found[3]:
         return _ESCAPES.get(found[3], found[3])
     return chr(int(found[1], 16) if found[1] else int(found[2], 8) & 0xFF)
+
+
+def _decimal(digits: str) -> str:
+    """A number as strtoul takes it, which may be hexadecimal or octal, in decimal digits; other letters stay."""
+    try:
+        return str(int(digits[2:], 16) if digits[1:2] == "x" else int(digits, 8))
+    except ValueError:
+        return digits
 
 
 def _assignments(text: str) -> tuple[dict[str, Any], str]:
@@ -187,7 +195,7 @@ def _assignments(text: str) -> tuple[dict[str, Any], str]:
     while token := match(text, at):
         quote, word, digits, mark = token.groups()
         at = token.end()
-        value = digits
+        value = _decimal(digits) if digits and digits[0] == "0" else digits
         if quote:
             end = closing(text, quote, "\\", at)
             if end < 0 or text.find("\n", at, end) >= 0:

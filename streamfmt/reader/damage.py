@@ -46,17 +46,17 @@ def _wide(data: bytes) -> bytes:
     return data.split(b"\n")[0].decode("latin-1").encode("utf-16-le")
 
 
-_TEXT_MODE = "fetch the original again in binary mode (scp, rsync, ftp's binary), which changes no line ends"
+TEXT_MODE = "fetch the original again in binary mode (scp, rsync, ftp's binary), which changes no line ends"
 _BINARY = "fetch the original again by a way that leaves bytes alone (scp, rsync; no terminal, no text field)"
 _HIGH = bytes(range(0x80, 0x100))
 # What a transfer did; what it makes of bytes; bytes that are nowhere after it; what to do about it.
 _TRANSFERS: tuple[tuple[str, Callable[[bytes], bytes], bytes, str], ...] = (
-    ("each line feed became CR LF", lambda data: data.replace(b"\n", b"\r\n"), b"", _TEXT_MODE),
-    ("each carriage return was dropped", lambda data: data.replace(b"\r", b""), b"\r", _TEXT_MODE),
-    ("each carriage return became a line feed", lambda data: data.replace(b"\r", b"\n"), b"\r", _TEXT_MODE),
-    ("each carriage return became CR LF", lambda data: data.replace(b"\r", b"\r\n"), b"", _TEXT_MODE),
-    ("each line feed became a carriage return", lambda data: data.replace(b"\n", b"\r"), b"\n", _TEXT_MODE),
-    ("each line feed was dropped", lambda data: data.replace(b"\n", b""), b"\n", _TEXT_MODE),
+    ("each line feed became CR LF", lambda data: data.replace(b"\n", b"\r\n"), b"", TEXT_MODE),
+    ("each carriage return was dropped", lambda data: data.replace(b"\r", b""), b"\r", TEXT_MODE),
+    ("each carriage return became a line feed", lambda data: data.replace(b"\r", b"\n"), b"\r", TEXT_MODE),
+    ("each carriage return became CR LF", lambda data: data.replace(b"\r", b"\r\n"), b"", TEXT_MODE),
+    ("each line feed became a carriage return", lambda data: data.replace(b"\n", b"\r"), b"\n", TEXT_MODE),
+    ("each line feed was dropped", lambda data: data.replace(b"\n", b""), b"\n", TEXT_MODE),
     ("zero bytes were dropped", lambda data: data.replace(b"\0", b""), b"\0", _BINARY),
     ("zero bytes became spaces", lambda data: data.replace(b"\0", b" "), b"\0", _BINARY),
     ("bytes above 127 were encoded as UTF-8", lambda data: _utf8(data, "latin-1"), b"", _BINARY),

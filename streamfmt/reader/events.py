@@ -37,6 +37,7 @@ class Layer:
     are padded to.  `guest` is "pv" or "hvm", None before the domain header and where that makes no sense.  `judge` is
     the layer whose rules its records are judged by: itself, or the channel that several layers share.  `closed` is
     where its latest checkpoint ended.  `facts` is what its program has learnt of it that its checks need, if anything.
+    `width` is the bytes of a PV guest's word, 0 until somebody has looked at what says it.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Layer:
         "path",
         "row",
         "version",
+        "width",
         "xen",
     )
 
@@ -73,6 +75,7 @@ class Layer:
         self.checkpoints = 0
         self.closed = -1
         self.facts: Any = None
+        self.width = 0
 
     def close_checkpoint(self, at: int) -> None:
         """The record that closes a checkpoint has been read, as far as `at`."""

@@ -69,6 +69,7 @@ class Window:
         """Let go of the bytes; where they lay is still known."""
         self.buf = bytearray()
         self.view = memoryview(self.buf)
+        self.look = _unseen
 
     def head(self, count: int) -> bytes:
         """The next `count` bytes, or as many as are here; they stay unread."""

@@ -27,6 +27,7 @@ class Row:
     program: str
     checks: str
     converts: str
+    memory: str
     magic: tuple[str, ...]
     version: str
     headers: tuple[str, ...]

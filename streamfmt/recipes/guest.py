@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 
-from ..codec.content import Content, Numbers, joined, zeros
+from ..codec.content import Content, Numbers, joined
 from ..codec.decode import layouts
 from ..codec.plan import implied
 from ..reader.registry import ROWS
@@ -35,6 +35,7 @@ from ..writer.builders import (
 )
 from ..writer.draft import Draft
 from ..writer.part import Part, header, record
+from .hvm_context import context_of, newest
 from .memory import Frames, Many, Memory
 from .parse import FRAMES_MAX, content, fill, frames
 from .toml import Table, integer, meant, shown
@@ -55,9 +56,6 @@ _EMULATORS = {
 # Records of a XAPI image whose body has a length.
 _STATES = tuple(row.name for row in xapi.RECORDS if layouts()[f"xapi.{row.name}"].parts)
 _LEAVES_MAX = libxc.RECORD_LENGTH_MAX // 8 - 1
-_HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
-_CONTEXT_TYPES = {row.name: row for row in hvm.CONTEXT_TYPES}
-_END_ENTRY = (hvm.END_TYPE, 0, bytes(_CONTEXT_TYPES["END"].lengths[0]))
 _TSC = {"mode": 0, "khz": 2_400_000, "nsec": 10**9, "incarnation": 1}
 _PARAMS = {"STORE_PFN": 0xFEFFC, "IOREQ_PFN": 0xFEFF8, "CONSOLE_PFN": 0xFEFFF}
 
@@ -339,22 +337,7 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
         pairs.append((index, named.number(name, default)))
     named.spend("parts and rows", 4 * len(pairs))
     yield params(*pairs)
-    yield context(*context_of(top, range(vcpus), bytes(_CONTEXT_TYPES["CPU"].lengths[-1])))
-
-
-def context_of(top: Table, vcpus: Sequence[int], state: bytes) -> list[tuple[int, int, Content]]:
-    """Entries of an HVM context: by default each vcpu's state."""
-    entries = [_entry(row) for row in top.tables("context")]
-    if not entries:
-        entries = [(_CONTEXT_TYPES["CPU"].code, number, state) for number in vcpus]
-        top.spend("parts and rows", len(vcpus), "vcpus")
-    return [_HEADER_ENTRY, *entries, _END_ENTRY]
-
-
-def _entry(row: Table) -> tuple[int, int, Content]:
-    kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
-    data = content(row, "data") if "data" in row else zeros(kind.lengths[-1])
-    return kind.code, row.number("instance", 0, most=0xFFFF), data
+    yield context(*context_of(top, range(vcpus), newest("CPU")))
 
 
 def _emulators(top: Table, kind: str) -> Iterator[Part]:

@@ -16,7 +16,8 @@ from ..writer.draft import Draft
 from ..writer.entries import SHAPES
 from ..writer.legacy import EMULATORS, LAYERS, PARAMS, RELEASES, TSC, Saved
 from ..writer.part import Part
-from .guest import VCPUS_MOST, batches, context_of, ended, memory_of, prefaced, tsc_of
+from .guest import VCPUS_MOST, batches, ended, memory_of, prefaced, tsc_of
+from .hvm_context import context_of
 from .memory import Frames, Many, Memory, frames
 from .parse import content
 from .toml import Table, meant

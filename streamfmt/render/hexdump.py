@@ -16,10 +16,13 @@ from textwrap import fill
 from .. import tables
 from ..codec.decode import Scopes, layouts, referred, times, values_of
 from ..codec.encode import whole
-from ..reader.events import PAGE, Body, Layer, Record
+from ..codec.payload import ORDER, name, within
+from ..payload_tables import PLACES
+from ..reader.events import PAGE, Body, Headless, Layer, Record
 from ..reader.pump import Window
 from ..schema import hvm
-from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
+from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
+from .bits import named
 from .pages import number
 from .records import Fields
 
@@ -47,7 +50,8 @@ class _CutError(Exception):
     """The stream ends here; what there was has been shown."""
 
 
-def _join(prefix: str, name: str) -> str:
+def joined(prefix: str, name: str) -> str:
+    """The path of what lies in something of a path, either of which may be empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
@@ -62,21 +66,22 @@ def value_text(layout: Layout, row: Field, value: int | bytes) -> str:
     """A field's value for a person, with a remark if the schema does not allow it."""
     if isinstance(value, bytes):
         wrong = row.constant is not None and value != row.constant
-        text = "0" if not any(value) else "all ones" if set(value) == {255} else ascii(value.decode("latin-1"))
+        text = "0" if not any(value) else "all ones" if set(value) == {255} else ""
+        text = text or (ascii(value.decode("latin-1")) if value.isascii() else value.hex())
     else:
         names = row.names or _NAMES.get(f"{layout.path}.{row.path}", {})
         wrong = row.allowed is not None and value not in row.allowed
-        text = names.get(value) or _integer(value)
+        text = names.get(value) or _integer(value) + named(layout.path, row.path, value)
     return text + (" (unexpected)" if wrong else "")
 
 
-def _values(layout: Layout, rows: list[Field], values: Fields, prefix: str) -> str:
+def values_text(layout: Layout, rows: list[Field], values: Fields, prefix: str) -> str:
     """The fields of one integer, the first by its whole path."""
     words: list[str] = []
     for row in rows:
         if row.bitfield and row.reserved and not values[row.path]:
             continue
-        name = row.path.rpartition(".")[2] if words else _join(prefix, row.path)
+        name = row.path.rpartition(".")[2] if words else joined(prefix, row.path)
         words.append(f"{name} = {value_text(layout, row, values[row.path])}")
     return ", ".join(words)
 
@@ -149,6 +154,10 @@ class Dump:
     def _note(self, text: str) -> None:
         self._write(f"{'':{_NOTE}}{text}")
 
+    def _head(self, path: str, size: int) -> None:
+        """What a payload is, whose fields follow by their names in it."""
+        self._note(f"{path}, {number(size, 'byte', 'bytes')}:")
+
     def _line(self, at: int, data: bytes, words: str) -> None:
         self._write(f"{at:#11x}  {data.hex(' '):<{_WORDS - _NOTE}}{words}".rstrip())
 
@@ -170,22 +179,30 @@ class Dump:
                 break
             end = offset + size
             if size > _LINE // 2:
-                self._note(f"{_join(prefix, rows[0].path)}: {size:,} bytes")
-                shown = size if self._full else min(size, BYTES_MAX)
-                self._raw(at + offset, data[:shown])
-                self._more(size - shown)
+                self._long(joined(prefix, rows[0].path), at + offset, data)
                 continue
-            text = _values(layout, rows, values, prefix)
+            text = values_text(layout, rows, values, prefix)
             self._line(at + offset, data, hanging(text, self._width, _WORDS, _WORDS))
         if end < len(raw):
-            self._note(f"{_join(prefix, 'a field')} that is cut off: {number(len(raw) - end, 'byte', 'bytes')}")
+            self._note(f"{joined(prefix, 'a field')} that is cut off: {number(len(raw) - end, 'byte', 'bytes')}")
             self._raw(at + end, raw[end:])
+
+    def _long(self, name: str, at: int, data: bytes) -> None:
+        """A field of many bytes, as far as they are shown."""
+        self._note(f"{name}: {len(data):,} bytes")
+        shown = len(data) if self._full else min(len(data), BYTES_MAX)
+        self._raw(at, data[:shown])
+        self._more(len(data) - shown)
 
     def _more(self, left: int) -> None:
         if left:
             self._note(f"... {number(left, 'more byte', 'more bytes')}")
 
     # -- programs that read the body ----------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        """The stream ends here."""
+        raise _CutError
 
     def _skip(self, count: int, text: str) -> Generator[int, int, None]:
         """Skip bytes, and say so in a line."""
@@ -199,14 +216,46 @@ class Dump:
 
     def _items(self, layout: Layout, items: tuple[Item, ...], prefix: str, scopes: Scopes) -> Generator[int, int, bool]:
         for item in items:
-            if isinstance(item, Block):
+            inner = self._within(layout, item, scopes)
+            if inner is not None:
+                whole = yield from self._payload(*inner, layout, item, prefix, scopes)
+            elif isinstance(item, Block):
                 whole = yield from self._block(layout, item, prefix, scopes)
             elif isinstance(item, Part):
-                whole = yield from self._part(item, _join(prefix, item.name), scopes)
+                whole = yield from self._part(item, joined(prefix, item.name), scopes)
             else:
                 whole = yield from self._items(layout, item.chosen(referred(item.on, scopes)), prefix, scopes)
             if not whole:
                 return False
+        return True
+
+    def _within(self, layout: Layout, item: Item, scopes: Scopes) -> tuple[Layout, int] | None:
+        """The payload that lies there, and its bytes; None if there is none that is known."""
+        if layout.path not in PLACES or isinstance(item, Choice):
+            return None
+        path = item.fields[0].path if isinstance(item, Block) else item.path
+        claimed = item.size if isinstance(item, Block) else times(item, scopes)
+        left = self._body.left
+        size = left if claimed is None else claimed
+        layer = self._body.record.layer
+        width = layer.width or getattr(layer.facts, "width", 0)
+        found = within(layout.path, path, scopes[0], size, width) if 0 < size <= left else None
+        return None if found is None else (found, size)
+
+    def _payload(
+        self, payload: Layout, size: int, layout: Layout, item: Item, prefix: str, scopes: Scopes
+    ) -> Generator[int, int, bool]:
+        """A payload's fields, as far as its bytes go.  An entry of an HVM context gives them its name."""
+        outer = self._body
+        path = name(scopes[0]) if "typecode" in scopes[0] else joined(prefix, next(iter(PLACES[layout.path])))
+        self._body = body = Body(outer.window, Headless(outer.record.layer, outer.record.type, outer.at, size))
+        body.order = ORDER
+        try:
+            self._head(path, size)
+            yield from self._layout(payload, "")
+            yield from self._opaque("what its fields do not cover", body.left)
+        finally:
+            self._body = outer
         return True
 
     def _block(self, layout: Layout, item: Block, prefix: str, scopes: Scopes) -> Generator[int, int, bool]:
@@ -232,12 +281,12 @@ class Dump:
         count = room if claimed is None else min(claimed, room)
         if part.element is not None:
             yield from self._array(part, part.element, name, count)
-        elif part.listed and count:
+        elif part.listed and count and part.unit > BYTES_MAX:
             size = count * part.unit
             what = number(count, "page", "pages") if part.unit == PAGE else f"{count:,} x {part.unit:,} bytes"
             yield from self._skip(size, f"{what} of content, {size:,} bytes")
-        elif not part.listed:
-            yield from self._opaque(name, count)
+        else:
+            yield from self._opaque(name, count * part.unit)
         return claimed is None or count == claimed
 
     def _array(self, part: Part, element: Layout, name: str, count: int) -> Generator[int, int, None]:

@@ -26,6 +26,7 @@ from ..reader.registry import ROWS
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
 from . import legacy_records, qemu_records
+from .inside import about
 from .pages import Pages, number
 
 Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
@@ -115,6 +116,7 @@ def brief(
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     most = most or FEW
+    within = yield from about(body, layout)
     if record.path in qemu_records.TEXTS:
         raw += yield from body.take(min(body.left, _SMALL))
         words.append(_small(record, layout, raw))
@@ -124,6 +126,7 @@ def brief(
         words.append((yield from _list(body, layout, part, fields, most)))
     elif layout.extent is not None and record.length > layout.extent:
         words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
+    words.append(within)
     if record.path == qemu_records.DESCRIPTION:
         source = yield from qemu_records.fields(body)
     configuration = parse(source, length) if source and record.path == record.layer.row.configuration else None

@@ -139,7 +139,7 @@ def _rows(items: Iterable[Item], place: _Place, when: str) -> Iterator[tuple[str
         place = _moved(place, item)
 
 
-def _layout(layout: Layout, depth: int) -> Iterator[str]:
+def layout_lines(layout: Layout, depth: int) -> Iterator[str]:
     """One layout's section."""
     yield from (f"{'#' * depth} {layout.path}", "", layout.doc)
     if layout.record is not None:
@@ -335,7 +335,7 @@ def _lines() -> Iterator[str]:
         for path, layout in layouts.items():
             if path.startswith(f"{layer.name}."):
                 for depth, inner in enumerate(layouts_within(layout), 3):
-                    yield from _layout(inner, min(depth, 4))
+                    yield from layout_lines(inner, min(depth, 4))
     yield from _libxc_tables()
     yield from _xenops_keys()
     for title, rules in {_title(layer): layer.rules for layer in LAYERS if layer.rules}.items():

@@ -39,7 +39,7 @@ def clause_text(clause: Clause) -> str:
     lines += facts(
         writer=clause.writer,
         reader=clause.reader,
-        judged=_JUDGED[clause.judged],
+        judged=_JUDGED[clause.judged] + (", with --deep" if clause.deep else ""),
         severity=clause.severity,
         since=clause.since + (f", until {clause.until}" if clause.until else ""),
         about=", ".join(clause.applies),

@@ -12,16 +12,23 @@ from json import dumps
 from typing import Any
 
 from ..codec.decode import Scopes, layouts, referred, times, values_of
+from ..codec.payload import tree, within
+from ..payload_tables import PLACES
 from ..reader.events import PAGE, Body, Record
 from ..reader.pump import Pump, Window
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
+from .bits import said
 from .records import MORE, Brief, brief
 
 # Without `full`: bytes written of an opaque part and of a text, elements of an array.
 BYTES_MAX = 256
 TEXT_MAX = 128 << 10
 ELEMENTS_MAX = 4096
+# Bytes of a payload that is looked into.
+PAYLOAD_MAX = 64 << 10
 _PIECE = 4096
+# Lists of which an element says more by names than by its fields.
+NAMED = ("libxc.X86_CPUID_POLICY.leaves", "libxc.X86_MSR_POLICY.msrs", "libxc.HVM_PARAMS.params")
 
 
 class _CutError(Exception):
@@ -89,7 +96,7 @@ class Tree:
         try:
             layout = layouts().get(record.path)
             if layout is not None:
-                yield from self._items(layout.items, ({},))
+                yield from self._items(layout, layout.items, ({},))
             if body.left > 0:
                 self._key("body" if layout is None else "excess")
                 yield from self._bytes(body.left)
@@ -125,20 +132,30 @@ class Tree:
 
     # -- programs that read the body ----------------------------------------------------------------------------
 
-    def _items(self, items: tuple[Item, ...], scopes: Scopes) -> Generator[int, int, bool]:
+    def _items(self, layout: Layout, items: tuple[Item, ...], scopes: Scopes) -> Generator[int, int, bool]:
         """All items, as far as the record goes; whether they are all there."""
         for item in items:
             if isinstance(item, Block):
-                whole = yield from self._block(item, scopes)
+                whole = yield from self._block(layout, item, scopes)
             elif isinstance(item, Part):
-                whole = yield from self._part(item, scopes)
+                whole = yield from self._part(layout, item, scopes)
             else:
-                whole = yield from self._items(item.chosen(referred(item.on, scopes)), scopes)
+                whole = yield from self._items(layout, item.chosen(referred(item.on, scopes)), scopes)
             if not whole:
                 return False
+        if layout.path in NAMED and (found := said(layout.path, scopes[0])):
+            self._member("named", found)
         return True
 
-    def _block(self, item: Block, scopes: Scopes) -> Generator[int, int, bool]:
+    def _payload(self, layout: Layout, item: str, scopes: Scopes, raw: bytes) -> None:
+        """What is inside bytes that have been written, if that is known."""
+        layer = self._body.record.layer
+        width = layer.width or getattr(layer.facts, "width", 0)
+        found = within(layout.path, item, scopes[0], len(raw), width)
+        if found is not None and raw:
+            self._member("decoded", tree(found, raw, plain))
+
+    def _block(self, layout: Layout, item: Block, scopes: Scopes) -> Generator[int, int, bool]:
         """Fields of fixed size."""
         body = self._body
         size = min(item.size, body.left)
@@ -151,12 +168,14 @@ class Tree:
                     self._member(row.path, {"bytes": len(value), "first": value[:BYTES_MAX].hex()})
                 else:
                     self._member(row.path, plain(row, value))
+                if row.path in PLACES.get(layout.path, ()):
+                    self._payload(layout, row.path, scopes, raw[row.offset : row.offset + row.size])
         if len(raw) < size:
             raise _CutError
         scopes[0].update(values)
         return size == item.size
 
-    def _part(self, part: Part, scopes: Scopes) -> Generator[int, int, bool]:
+    def _part(self, layout: Layout, part: Part, scopes: Scopes) -> Generator[int, int, bool]:
         """One part; whether all of it is there."""
         self._key(part.name)
         if part.count == TO_NUL:
@@ -170,6 +189,13 @@ class Tree:
             yield from self._skipped(count * part.unit, {"pages" if part.unit == PAGE else "blocks": count})
         elif self._text:
             yield from self._texts(count)
+        elif part.name in PLACES.get(layout.path, ()) and count <= PAYLOAD_MAX:
+            raw = yield from self._body.take(count)
+            many = len(raw) > BYTES_MAX and not self._full
+            self._write(dumps({"bytes": count, "first": raw[:BYTES_MAX].hex()} if many else raw.hex()))
+            self._payload(layout, part.name, scopes, raw)
+            if len(raw) < count:
+                raise _CutError
         else:
             yield from self._bytes(count)
         return claimed is None or count == claimed
@@ -207,7 +233,7 @@ class Tree:
             return True
         self._open("{")
         try:
-            return (yield from self._items(element.items, ({}, *scopes)))
+            return (yield from self._items(element, element.items, ({}, *scopes)))
         finally:
             self._close("}")
 

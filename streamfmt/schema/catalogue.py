@@ -19,7 +19,7 @@ from construct.core import Construct
 from construct.expr import BinExpr
 
 from ..errors import SchemaError
-from . import hvm, legacy, libxc, libxl, machine, protocol
+from . import legacy, libxc, libxl, machine, protocol
 from .layers import LAYERS, check
 from .model import TO_END, TO_NUL, Block, Choice, Field, Item, Layout, Part, RecordType, Reference, layouts_within
 from .numbers import NAME, fields, unwrapped
@@ -280,8 +280,6 @@ def declarations() -> Iterator[tuple[str, str, str, Construct, RecordType | None
         for row in layer.records:
             yield f"{layer.name}.{row.name}", row.doc, row.source, row.body, row
     yield "libxc.pte", "Entry of a PV page table.", libxc.PTE_SOURCE, libxc.PTE, None
-    for name, con in hvm.ENTRIES.items():
-        yield f"libxc.HVM_CONTEXT.{name}", f"Entry {name} of an HVM context.", hvm.ENTRIES_SOURCE, con, None
     for width, con in libxl.DRAFT_XENSTORE_DATA.items():
         yield f"libxl.XENSTORE_DATA_{width}", "Draft of July 2015, never released.", libxl.DRAFT_SOURCE, con, None
 

@@ -16,7 +16,18 @@ from typing import Any
 
 from .. import data
 
-FILES: tuple[str, ...] = ("stream", "containers", "xapi", "libxl", "libxc", "checkpoint", "capture", "legacy", "qemu")
+FILES: tuple[str, ...] = (
+    "stream",
+    "containers",
+    "xapi",
+    "libxl",
+    "libxc",
+    "payloads",
+    "checkpoint",
+    "capture",
+    "legacy",
+    "qemu",
+)
 # Schema paths of layers that differ in the width of words only are written once.
 _EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")
 # The reader and the release that our command of the same name stands in for.
@@ -80,7 +91,7 @@ class Clause:
     `writer` and `reader` are the levels (must, should, ...) for either side; `judged` says whether a stream
     alone shows the breach ("stream"), a declared mode or guest is needed ("context"), or only a reader's
     behaviour can show it ("reader").  `applies` are schema paths.  `fields` and `lengths` are the ones whose
-    check follows from the schema alone.
+    check follows from the schema alone.  A `deep` one is judged with --deep only.
     """
 
     id: str
@@ -91,6 +102,7 @@ class Clause:
     judged: str
     source: str
     applies: tuple[str, ...]
+    deep: bool = False
     severity: str = ""
     fields: tuple[str, ...] = ()
     lengths: tuple[str, ...] = ()

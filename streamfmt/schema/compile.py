@@ -20,6 +20,7 @@ from . import (
     libxl,
     literals,
     magic,
+    payloads,
     places,
     protocol,
     qemu,
@@ -109,7 +110,7 @@ def _length(clause: Clause, layout: Layout) -> tuple[Any, ...]:
 def _layer(layer: LayerType) -> dict[str, Any]:
     """A layer's row as the reader has it: records that open another layer by code, others by their path."""
     codes = {row.name: row.code for row in layer.records}
-    plain = ("program", "checks", "converts", "magic", "version", "align", "optional", "length", "length_max")
+    plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return _named(
         layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "holds", *clauses
@@ -299,6 +300,7 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "HVM_HEADER": hvm.HEADER_TYPE,
         "HVM_END": hvm.END_TYPE,
         "HVM_CPU": hvm.CPU_TYPE,
+        "HVM_BEGINS": hvm.HEADER_BEGINS,
         "HVM_PARAMS_END": hvm.PARAMS_END,
         "HVM_PARAM_PAE": hvm.PARAM_PAE_ENABLED,
         "HVM_PARAM_VIRIDIAN": hvm.PARAM_VIRIDIAN,
@@ -370,8 +372,17 @@ def source(values: Mapping[str, Any] | None = None) -> str:
     return literals.text(tables() if values is None else values, _TYPES, others)
 
 
+def payload_source() -> str:
+    """The text of streamfmt/payload_tables.py."""
+    return places.payload_source(_all_layouts(payloads.catalogue()), payloads.facts())
+
+
 def main() -> None:
-    for name, text in (("tables.py", source()), ("field_tables.py", places.source(_all_layouts(catalogue())))):
+    for name, text in (
+        ("tables.py", source()),
+        ("field_tables.py", places.source(_all_layouts(catalogue()))),
+        ("payload_tables.py", payload_source()),
+    ):
         target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
         with open(target, "w", encoding="utf-8") as file:
             file.write(text)

@@ -1,16 +1,14 @@
 """HVM context (what the libxc record HVM_CONTEXT carries): framing, entry types and their lengths; HVM parameters.
 
 Source: Xen's xen/include/public/arch-x86/hvm/save.h and xen/include/public/hvm/params.h.
-Of most entries the fields' meaning is not here: only what framing and lengths say.
+What an entry holds is declared beside: hvm_cpu, hvm_interrupts, hvm_timers and hvm_system.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from construct import Array, BitsInteger, Bytes, GreedyRange, Int16ul, Int32ul, Int64ul, Struct, this
-
-from .model import little_bits
+from construct import Bytes, GreedyRange, Int16ul, Int32ul, Struct, this
 
 CONTEXT = GreedyRange(
     Struct(
@@ -66,61 +64,13 @@ END_TYPE, HEADER_TYPE, CPU_TYPE = _TYPES["END"].code, _TYPES["HEADER"].code, _TY
 # HVM_FILE_MAGIC and HVM_FILE_VERSION, with which a header's entry begins.  Xen refuses a context without them.
 MAGIC, VERSION = 0x54381286, 1
 _HEADER_SIZE = _TYPES["HEADER"].lengths[0]
-_HEADER_BEGINS = MAGIC.to_bytes(4, "little") + VERSION.to_bytes(4, "little") + b"\xff" * 8
+HEADER_BEGINS = MAGIC.to_bytes(4, "little") + VERSION.to_bytes(4, "little")
 # What its entry holds: these, no changeset, and cpuid, TSC frequency and spare of 0 (struct hvm_save_header).
-HEADER_DATA = _HEADER_BEGINS.ljust(_HEADER_SIZE, b"\0")
+HEADER_DATA = (HEADER_BEGINS + b"\xff" * 8).ljust(_HEADER_SIZE, b"\0")
 # How a context begins as far as the magic number.
 BEGINS = CONTEXT.build([{"typecode": HEADER_TYPE, "instance": 0, "length": _HEADER_SIZE, "data": HEADER_DATA}])[
     : 4 - _HEADER_SIZE
 ]
-
-_TIMER = Struct(
-    "config"
-    / little_bits(
-        "routes" / BitsInteger(32) * "Interrupts that it may be routed to, a bit each.",
-        "other" / BitsInteger(16) * "Bits without a meaning.",
-        "fsb_capable" / BitsInteger(1) * "1 if it can deliver interrupts as messages.",
-        "fsb" / BitsInteger(1) * "1 if it does.",
-        "route" / BitsInteger(5) * "Interrupt that it is routed to.",
-        "mode32" / BitsInteger(1) * "1 if it counts with 32 bits.",
-        "other_7" / BitsInteger(1) * "A bit without a meaning.",
-        "set_value" / BitsInteger(1) * "1 if the next write of the comparator sets a periodic timer's accumulator.",
-        "size64" / BitsInteger(1) * "1 if it has 64 bits.",
-        "periodic_capable" / BitsInteger(1) * "1 if it can be periodic.",
-        "periodic" / BitsInteger(1) * "1 if it is periodic, 0 if it fires once.",
-        "enabled" / BitsInteger(1) * "1 if it interrupts.",
-        "level" / BitsInteger(1) * "1 if its interrupt is level-triggered.",
-        "other_0" / BitsInteger(1) * "A bit without a meaning.",
-    )
-    * "Configuration and capability register.",
-    "comparator" / Int64ul * "Comparator register.",
-    "fsb" / Int64ul * "Message and address of its interrupt.",
-    "unused" / Int64ul * "No register.",
-)
-_TIMERS, _TIMERS_MAX = 3, 24
-# Entries whose fields have names here, by the names of their types.  Bits: IA-PC HPET specification 1.0a, section 2.3.
-ENTRIES = {
-    "HPET": Struct(
-        "capability" / Int64ul * "General capabilities and ID register.",
-        "unused" / Int64ul * "No register.",
-        "config"
-        / little_bits(
-            "other" / BitsInteger(62) * "Bits without a meaning.",
-            "legacy" / BitsInteger(1) * "1 if the first two timers replace PIT and RTC.",
-            "enabled" / BitsInteger(1) * "1 if the counter runs.",
-        )
-        * "General configuration register.",
-        "unused_2" / Int64ul * "No register.",
-        "status" / Int64ul * "General interrupt status register.",
-        "unused_3" / Bytes(25 * 8) * "No registers.",
-        "counter" / Int64ul * "Main counter.",
-        "unused_4" / Int64ul * "No register.",
-        "timers" / Array(_TIMERS, _TIMER) * "Timers.",
-        "unused_5" / Bytes(4 * 8 * (_TIMERS_MAX - _TIMERS)) * "Registers of timers that there are not.",
-        "periods" / Array(_TIMERS, Int64ul) * "Period of each timer, in ticks.",
-    ),
-}
-ENTRIES_SOURCE = "xen/include/public/arch-x86/hvm/save.h"
 
 # HVM_PARAM_*; numbers missing here were never given out on x86.
 PARAMS = {

@@ -30,11 +30,12 @@ class LayerType:
     is not known nothing after that header is read.  `optional` is the bit of a record's type that lets readers skip it.
 
     `program` reads the layer, `checks` is the class that judges it, and `converts` the one that converts or mends it,
-    if there is anything to convert or mend.  Only a `form` can be a whole input; an `image` is a guest's memory, and
-    its headers say which guest's.  `text` if its header is a line of text, after which more text may come; `big` if all
-    of its integers are big-endian, whatever is announced elsewhere.  `end` is the record that ends the layer.  Layers
-    that differ in nothing but the width of words have an `alias` in common: what is declared to be that is found out to
-    be one of them.  `look` names what has the layer's magic more closely, by its first bytes.
+    if there is anything to convert or mend; `memory` follows the pages that it has.  Only a `form` can be a whole
+    input; an `image` is a guest's memory, and its headers say which guest's.  `text` if its header is a line of text,
+    after which more text may come; `big` if all of its integers are big-endian, whatever is announced elsewhere.
+    `end` is the record that ends the layer.  Layers that differ in nothing but the width of words have an `alias` in
+    common: what is declared to be that is found out to be one of them.  `look` names what has the layer's magic more
+    closely, by its first bytes.
 
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
@@ -59,6 +60,7 @@ class LayerType:
     length: str = ""
     length_max: int = 0
     converts: str = ""
+    memory: str = ""
     form: bool = True
     image: bool = False
     text: bool = False
@@ -128,12 +130,13 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
-        for what, path in (
+        code = (
             ("program", layer.program),
             ("checks", layer.checks),
             ("conversion", layer.converts),
             ("look", layer.look),
-        ):
+        )
+        for what, path in (*code, ("memory", layer.memory)):
             faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
@@ -173,6 +176,7 @@ def _legacy(word: int) -> LayerType:
         "checks.legacy:Checks",
         rules=states.LEGACY_RULES,
         converts="convert.legacy:Part",
+        memory="memory.legacy:Pages",
         image=True,
         alias="legacy",
         truncated="LEGACY-TRUNC",
@@ -231,6 +235,7 @@ LAYERS: tuple[LayerType, ...] = (
         end="END",
         closes="CHECKPOINT",
         converts="convert.libxc:Part",
+        memory="memory.libxc:Pages",
         truncated="LIBXC-REC-TRUNC",
         unknown=("LIBXC-REC-UNKNOWN-MAND", "LIBXC-REC-UNKNOWN-OPT"),
         padding="LIBXC-REC-PAD-ZERO",

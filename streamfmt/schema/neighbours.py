@@ -52,7 +52,10 @@ def _through(command: str) -> str:
 
 # How a VHD's footer begins, of which dynamic ones have a copy at the beginning.
 VHD_COOKIE = b"conectix"
-_UNTAR = "unpack it (tar -xf FILE), or give FILE/MEMBER: streamfmt identify FILE lists the images in it"
+_UNTAR = (
+    "unpack it (tar -xf FILE); streamfmt identify FILE lists the images in it, "
+    "and verify, show and extract take them as FILE/MEMBER"
+)
 _UNPCAP = "get the bytes of the connection out of it (tcpflow -r FILE writes a file for each direction)"
 _MEMORY = "it has memory but no state of processors or devices, so no guest can be restored from it; {} reads it"
 _DISK = "if a suspend image is on that disk, get the raw disk: qemu-img convert -f {} -O raw FILE guest.img"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .model import Field, Layout, Part
@@ -20,10 +20,30 @@ _TYPES = {
 }
 
 
-def source(layouts: Iterable[Layout]) -> str:
+_PAYLOAD_HEADING = '''"""Where fields of payloads lie, written by `python -m streamfmt.schema.compile`.  Do not edit.
+
+They are apart from `field_tables`, which every edit loads.  `schema.payloads` says what the other values are.
+"""
+
+from __future__ import annotations
+'''
+
+
+def payload_source(layouts: Iterable[Layout], facts: Mapping[str, Any]) -> str:
+    """The text of streamfmt/payload_tables.py, with facts beside the places."""
+    lines = [source(layouts, _PAYLOAD_HEADING)]
+    for name, it in facts.items():
+        if isinstance(it, dict):
+            lines += [f"{name} = {{", *(f"    {key!r}: {row!r}," for key, row in it.items()), "}"]
+        else:
+            lines.append(f"{name} = {it!r}")
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def source(layouts: Iterable[Layout], heading: str = _HEADING) -> str:
     """The text of streamfmt/field_tables.py."""
     every = list(layouts)
-    lines = [_HEADING]
+    lines = [heading]
     for name, of in (("FIELDS", placed), ("LISTS", lists)):
         rows = [f"    {row.path!r}: {found!r}," for row in every if (found := of(row))]
         lines += [f"{name}: {_TYPES[name]} = {{", *rows, "}"]

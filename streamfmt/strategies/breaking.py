@@ -9,7 +9,15 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from ..schema.clauses import registry
-from . import faults_containers, faults_legacy, faults_libxc, faults_libxl, faults_lost, faults_qemu
+from . import (
+    faults_containers,
+    faults_legacy,
+    faults_libxc,
+    faults_libxl,
+    faults_lost,
+    faults_payloads,
+    faults_qemu,
+)
 from .edits import Fault
 from .from_schema import RULES, broken_field, broken_length, broken_order
 from .sample import Sample
@@ -17,6 +25,7 @@ from .sample import Sample
 # How clauses are broken of which neither fields nor lengths nor the order rules say it all.
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     **faults_libxc.FAULTS,
+    **faults_payloads.FAULTS,
     **faults_libxl.FAULTS,
     **faults_containers.FAULTS,
     **faults_lost.FAULTS,

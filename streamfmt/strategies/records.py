@@ -84,6 +84,10 @@ def tsc() -> st.SearchStrategy[Part]:
     return st.builds(record, st.just("libxc.X86_TSC_INFO"), mode=modes, khz=words, nsec=values, incarnation=words)
 
 
+# An MSR that entries may have, SPEC_CTRL, whose value is 0.
+_SPEC_CTRL = (0x48).to_bytes(4, "little")
+
+
 @st.composite
 def context_entry(draw: st.DrawFn) -> tuple[int, int, bytes]:
     """An entry of the HVM context, of one of the lengths that its type has had."""
@@ -92,7 +96,7 @@ def context_entry(draw: st.DrawFn) -> tuple[int, int, bytes]:
     more = draw(st.integers(0, 3)) if row.unit else 0
     data = bytes(length + more * row.unit)
     if row.counted:
-        data = (1 + more).to_bytes(4, "little") + data[4:]
+        data = (1 + more).to_bytes(8, "little") + (1 + more) * _SPEC_CTRL.ljust(row.unit, b"\0")
     return row.code, draw(st.integers(0, 3)), data
 
 

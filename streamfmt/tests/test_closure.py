@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from .. import data, tables
+from .. import data, payload_tables, tables
 from ..checks.findings import SEVERITIES, Finding
 from ..checks.outcome import CONFORMS, Outcome
 from ..checks.verifier import Verifier
@@ -221,6 +221,7 @@ def _tabled() -> set[str]:
         for clause in (row.truncated, row.padding, row.too_long, row.trailing, *row.unknown)
     }
     found = {row[0] for rows in tables.RULES.values() for row in rows} | {row[0] for row in tables.LENGTHS.values()}
+    found |= {row[7] for rows in payload_tables.BOUNDS.values() for row in rows}
     for by_image in tables.ORDER.values():
         found |= {row[0] for table in by_image.values() for rows in table.values() for row in rows}
     return found | framing - {""}

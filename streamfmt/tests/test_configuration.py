@@ -79,13 +79,25 @@ def test_of_two_equal_keys_the_first_counts() -> None:
     assert decoded(' {"a": 1, "b": {"c": 2, "c": 3}, "a": 4}\n') == {"a": 1, "b": {"c": 2}}
 
 
-@given(NAME, TYPES, st.integers(1, 1 << 20), st.integers(1, 1 << 20), st.sampled_from("\"'"), st.sampled_from("\n;"))
-def test_xl_text(name: str, kind: str, vcpus: int, memory: int, mark: str, end: str) -> None:
+# How xl takes a number: decimal, hexadecimal or octal.
+WRITTEN = st.sampled_from(["{}", "{:#x}", "0{:o}"])
+
+
+@given(
+    NAME,
+    TYPES,
+    st.integers(1, 1 << 20),
+    st.integers(1, 1 << 20),
+    st.sampled_from("\"'"),
+    st.sampled_from("\n;"),
+    WRITTEN,
+)
+def test_xl_text(name: str, kind: str, vcpus: int, memory: int, mark: str, end: str, written: str) -> None:
     quoted = mark + "".join("\\" + c if c in "\\\"'" else c for c in name) + mark
     lines = [
         "disk = [ \"name = 'other'\",",
         " 'type=\"x\"' ] # name = 'not this'",
-        f"name={quoted}{end} vcpus = {vcpus}",
+        f"name={quoted}{end} vcpus = {written.format(vcpus)}",
         f'type = "{kind}"',
         f"memory={memory}",
         "viridian = [ 'base', 'freq' ]",

@@ -162,6 +162,15 @@ def test_what_breaks_a_rule_is_refused(clause: str, tmp_path: Path) -> None:
             assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_what_is_not_recognised(way: str) -> None:
+    """None of it goes out, however much there is."""
+    result, found = _converted(b"\x7fnothing" * 100_000, way=way)
+
+    assert result.outcome.verdict == "not judged"
+    assert (result.status, result.begun, found) == (1, False, b"")
+
+
 # -- the command ----------------------------------------------------------------------------------------------
 
 
@@ -193,6 +202,11 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["convert", str(stream), str(stream)]) == 2
     assert "OUTPUT is the input itself" in capsys.readouterr().err
+    for report in (stream, output):
+        assert main(["convert", str(stream), str(output), "--report", str(report)]) == 2
+        assert "--report is the " in capsys.readouterr().err
+    assert not output.exists()
+    assert stream.read_bytes() == V2["hvm-v2"].render()
     assert main(["convert", str(tmp_path / "absent"), str(output)]) == 3
     assert main(["convert", str(stream), str(tmp_path / "absent" / "output")]) == 3
     assert main(["convert", str(stream), "/dev/full"]) == 3

@@ -222,7 +222,19 @@ def test_places_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
     ):
         assert main(["-i", given, "-o", target, *options(64, "pv")]) == 1
         assert says in " ".join(capsys.readouterr().err.split())
+    with source.open("r+b") as same:
+        assert main(["-i", str(source), "-o", str(same.fileno()), *options(64, "pv")]) == 1
+        assert "cannot write: it is the input itself" in capsys.readouterr().err
     assert source.read_bytes() == saved(PV)
+
+
+def test_a_pipe_whose_beginning_has_gone_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not said to look like anything, and least of all to be empty."""
+    with giving("pipe", saved(HVM._replace(p2m_size=100))[:300_000], 1) as fd:
+        assert main(["-i", str(fd), "-o", str(tmp_path / "x"), *options(64, "hvm")]) == 1
+    said = capsys.readouterr().err
+    assert "LEGACY-TRUNC" in said
+    assert "looks like" not in said
 
 
 # -- failures -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .. import field_tables, tables
+from .. import field_tables, payload_tables, tables
 from ..cli.main import main
 from ..codec.decode import layouts
 from ..convert.edit import Edit
@@ -161,10 +161,34 @@ def test_context_entries() -> None:
     assert edited(data, ("@0x3", "aa")) == data[:3] + b"\xaa" + data[4:]
 
 
-_ENTRY = "libxc.HVM_CONTEXT."
-# Entries of a context that have layouts: their codes, and how long the shortest of each is.
+def test_inside_of_payloads() -> None:
+    """Registers, their bits and those of policies have names; the guest's width says how its pages are laid out."""
+    data, pv = (
+        gzip.decompress((Path(__file__).parents[2] / "corpus" / "real" / f"{name}.bin.gz").read_bytes())
+        for name in ("hvm-64", "pv-24")
+    )
+    cases = (
+        (data, "HVM_CONTEXT.CPU.rip", "0x1000", 292872, "0010000000000000"),
+        (data, "HVM_CONTEXT.CPU.cr4.pae", "0", 292912, "d238e5ccb7b084d4"),
+        (data, "HVM_CONTEXT.CPU.fpu_regs.st[2].value", "00112233445566778899", 292296, "00112233445566778899"),
+        (data, "HVM_CONTEXT.PIC[1].modes.is_master", "0", 293293, "2b"),
+        (data, "X86_CPUID_POLICY.avx2", "0", 228, "9b6f1c00"),
+        (data, "X86_CPUID_POLICY.physical_address_bits", "36", 680, "24300000"),
+        (data, "X86_MSR_POLICY.rdcl_no", "0", 728, "6a00000000000000"),
+        (pv, "X86_PV_VCPU_BASIC.context.flags.online", "0", 103960, "0400000000000000"),
+        (pv, "SHARED_INFO.page.arch.max_pfn", "7", 102424, "0700000000000000"),
+        (pv, "X86_PV_VCPU_XSAVE.context.legacy.mxcsr", "0x1f80", 108752, "801f0000"),
+    )
+    for before, path, value, at, raw in cases:
+        new = bytes.fromhex(raw)
+        assert edited(before, (path, value)) == before[:at] + new + before[at + len(new) :], path
+
+
+# Entries of a context: their codes, and how long the newest form of each is.
 ENTRIES = {
-    name: (code, lengths[0]) for code, (name, lengths, *_) in tables.HVM_TYPES.items() if _ENTRY + name in FIELDS
+    name: (code, lengths[-1])
+    for code, (name, lengths, *_) in tables.HVM_TYPES.items()
+    if f"hvm.{name}" in payload_tables.FIELDS
 }
 
 
@@ -175,7 +199,7 @@ def test_each_entry_with_a_layout(name: str) -> None:
     blob = context(HVM_HEADER_ENTRY, (code, 3, bytes(length)), HVM_END_ENTRY)
     data = XL_HVM.swap("libxc.HVM_CONTEXT", blob).render()
     start = data.index(struct.pack("<HHI", code, 3, length)) + 8
-    rows = [(place, row) for place, row in FIELDS[_ENTRY + name].items() if row[0] + row[1] <= length]
+    rows = [(place, row) for place, row in payload_tables.FIELDS[f"hvm.{name}"].items() if row[0] + row[1] <= length]
     for place, (offset, size, shift, bits, big, raw, signed, _) in rows:
         new = b"\xff" * size if raw else ((1 << bits) - 1 << shift).to_bytes(size, "big" if big else "little")
         word = new.hex() if raw else "-1" if signed else hex((1 << bits) - 1)
@@ -214,12 +238,14 @@ WRONG = {
     "HVM_PARAMS[1].count": "only 1 of HVM_PARAMS",
     "SHARED_INFO.page": "no SHARED_INFO",
     "header.version": "several of header",
-    "END.x": "several of END",
+    "END.x": "libxc.END or libxl.END",
     "record[99].x": "no record",
     "record.x": "which record",
     "HVM_CONTEXT.CPU[0].rax": "no entry CPU",
     "HVM_CONTEXT.PIC.x": "several of PIC",
-    "HVM_CONTEXT.PIC[0].x": "no names here",
+    "HVM_CONTEXT.PIC[0].x": "hvm.PIC has no such field",
+    "X86_CPUID_POLICY.cet_sss": "no leaf 0x7, subleaf 0x1",
+    "X86_CPUID_POLICY.no_such": "no such field",
     "@0xffffff": "and 0 are there",
     "HVM_CONTEXT@0x1000": "and 0 are there",
     "xl.header.mandatory_flags.json=2": "not within 0 to 1",
@@ -346,6 +372,8 @@ def test_a_value_of_json(whole: dict[str, object], data: st.DataObject, indent: 
         ('name = "a\\"b"\nx=1', "name", 'c"d', 'name = "c\\"d"\nx=1'),
         ("disk = [ 'a,xvda,w', # 'no'\n 'b,xvdb,w' ]", "disk[1]", "x", "disk = [ 'a,xvda,w', # 'no'\n 'x' ]"),
         ("a = 1; a = 2\n", "a", "3", "a = 1; a = 3\n"),
+        ("a = 0x1f # b\n", "a", "0x20", "a = 0x20 # b\n"),
+        ('{"a": null}', "a", "b", '{"a": "b"}'),
         ('{"type.hvm": {"a": "x"}}', "type.hvm.a", "y", '{"type.hvm": {"a": "y"}}'),
         ('{"a": 1, "a": 2}', "a", "3", '{"a": 3, "a": 2}'),
         ('{"a": {"b": 1}}', "a", '{"c":2}', '{"a": {"c":2}}'),
@@ -373,6 +401,8 @@ def test_values_of_a_configuration(text: str, key: str, value: str, after: str) 
         ("disk = ['a']", "disk", "b", "a list of 1"),
         ("disk = ['a']", "disk[1]", "b", "a list of 1"),
         ("memory = 1", "memory", "b", "no number"),
+        ("memory = 1", "memory", "08", "no number"),
+        ('{"a": 1}', "a", "NaN", "another type"),
         ('{"a": {"b": 1}}', "a.c", "1", "a has only b"),
         ('{"a": [1]}', "a[1]", "1", "a list of 1"),
         ('{"a": 1}', "a", "x", "another type"),

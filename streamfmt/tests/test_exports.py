@@ -121,7 +121,8 @@ def test_twins() -> None:
         assert [p.default for p in mine.parameters.values()] == [p.default for p in other.parameters.values()]
     for name in ("Record", "Stream"):
         offered = [{key for key in dir(getattr(room, name)) if not key.startswith("_")} for room in (streamfmt, aio)]
-        assert offered[0] == offered[1]
+        # Memory is looked up in files, at random.
+        assert offered[0] - {"memory"} == offered[1]
 
 
 def test_unknown_name() -> None:

@@ -59,6 +59,8 @@ def test_dumped_values_are_what_construct_reads(name: str, show: Show) -> None:
             for shown_name, text in re.findall(r"(\S+) = ([^,]+)", line):
                 path = prefix + shown_name
                 prefix = path[: len(path) - len(path.rpartition(".")[2])]
+                if re.split(r"[.\[]", path)[0] not in oracle:
+                    continue  # inside of what is opaque to it: test_payload holds that
                 value = reach(oracle, path)
                 first = text.split()[0]
                 if path.endswith(".typecode"):
@@ -99,7 +101,8 @@ def test_dump_names(show: Show) -> None:
 def test_limits_of_a_dump(show: Show) -> None:
     """Opaque parts and arrays are cut short and say so; --full lifts that; a selection leaves the headers out."""
     many = writer.pages(*((pfn, "XTAB") for pfn in range(ELEMENTS_MAX + 5)))
-    stream = Draft((*good_streams.PV.parts[:-1], many, good_streams.END))
+    opaque = writer.record("libxc.TOOLSTACK", data=bytes(5168))
+    stream = Draft((*good_streams.PV.parts[:-1], many, opaque, good_streams.END))
     for words, elements, data, headers in (
         (["--hexdump"], ELEMENTS_MAX, BYTES_MAX, 2),
         (["--hexdump", "--full"], ELEMENTS_MAX + 5, 5168, 2),

@@ -376,8 +376,8 @@ def test_breach(clause: str, number: int) -> None:
 
 
 def test_each_clause_has_a_breach() -> None:
-    """But the note about what Xen 3.0 left out, all clauses about legacy streams are broken here."""
-    ours = {name for name in registry() if name.startswith("LEGACY-")}
+    """But the note about what Xen 3.0 left out, all clauses about legacy streams that they show are broken here."""
+    ours = {name for name, clause in registry().items() if name.startswith("LEGACY-") and clause.judged == "stream"}
 
     assert ours - HISTORICAL == BREACHES.keys()
 

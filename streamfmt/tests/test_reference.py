@@ -103,7 +103,7 @@ def test_structures_and_choices_are_described() -> None:
         "body" / Switch(this.head.kind, {"A": Struct("x" / Int32ul * "X.")}, default=Bytes(this.head.size)) * "Body.",
         "end" / Int8ul * "End.",
     )
-    rows = list(reference._layout(read("t", "Text.", "Source", con), 3))
+    rows = list(reference.layout_lines(read("t", "Text.", "Source", con), 3))
 
     assert [cells(line) for line in rows if line[:1] == "|"][2:] == [
         ["0", "1", "", "`head.kind`", "1 A", "Kind."],

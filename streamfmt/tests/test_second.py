@@ -28,10 +28,11 @@ from ..checks.layer import MODES
 from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..corpus import entries
 from ..reader.registry import ROWS
+from ..schema.clauses import registry
 from ..writer import Draft, record
 from .support.campaign import one, seeds
 from .support.corpus import SMALL
-from .support.good_streams import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, PV_LAST, REMUS_HVM, VERIFY
+from .support.good_streams import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, PV, PV_LAST, REMUS_HVM, VERIFY
 from .support.vector import Vector, judge, judged
 
 _PATH = data.path("conformance", "second.py")
@@ -70,9 +71,14 @@ _CUT = LIBXL_REMUS.put("libxl.EMULATOR_CONTEXT", 1, emulator_id=9).upto("libxl.E
 # What the second reader leaves to the first: why, when that explains a stream it accepts alone, and such a stream.
 NOT_JUDGED_THERE: dict[str, tuple[str, Callable[[Outcome], bool], Vector]] = {
     "LIBXC-PTE-PFN": (
-        "what pages hold is looked at on request only, and the second reader takes none",
-        lambda outcome: _alone(outcome, "LIBXC-PTE-PFN"),
+        "what pages and state hold is looked at on request only, and the second reader takes none",
+        lambda outcome: _alone(outcome, *(clause.id for clause in registry().values() if clause.deep)),
         SMALL["LIBXC-PTE-PFN"]["broken:drawn-0"],
+    ),
+    "STREAM-ZEROS": (
+        "an END before the guest is whole is one to the second reader whatever follows it, if not zeros",
+        lambda outcome: _alone(outcome, "STREAM-ZEROS"),
+        Vector(PV.without("libxc.SHARED_INFO").then(PV.part("libxc.SHARED_INFO"))),
     ),
     "CKPT-CUT": (
         "of a record that a cut left unfinished the second reader judges the header only",

@@ -6,6 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,7 +67,7 @@ def same(one: ElementTree.Element, other: ElementTree.Element) -> bool:
     return bool(alike) and len(one) == len(other) and all(map(same, one, other))
 
 
-@given(ELEMENTS, TEXTS, st.sampled_from(["", " ", "\n  "]), st.data())
+@given(ELEMENTS, TEXTS | st.text("a\r\n\t", max_size=3), st.sampled_from(["", " ", "\n  "]), st.data())
 @settings(max_examples=80)
 def test_xml(root: ElementTree.Element, value: str, space: str, data: st.DataObject) -> None:
     """Any element that has text, and any attribute."""
@@ -84,6 +85,15 @@ def test_xml(root: ElementTree.Element, value: str, space: str, data: st.DataObj
         inside.text = value
 
     assert same(ElementTree.fromstring(after), root)
+
+
+@pytest.mark.parametrize("value", ["a\x01", "\udcff", "\ufffe"])
+def test_values_that_no_xml_has(value: str) -> None:
+    """A value that would make the text no XML is refused; so is one that is no UTF-8 in JSON."""
+    with pytest.raises(FieldError, match="which XML cannot have"):
+        put(b"<a><b>c</b></a>", "b", value)
+    with pytest.raises(FieldError, match="not UTF-8"):
+        put(b'{"b": "c"}', "b", f"{value}\udc80")
 
 
 # -- S-expressions --------------------------------------------------------------------------------------------------

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import tables
-from ..codec import encode
+from ..codec import encode, inside
 from ..codec.content import Buffer, Content, Made, joined, pieces, span, zeros
 from ..codec.decode import layouts
 from ..codec.locate import REACH, Places
 from ..errors import FieldError
+from ..payload_tables import PLACES
 from ..reader.registry import ROWS
 from ..schema.layers import LAYERS
-from ..schema.model import Layout
+from ..schema.model import Field, Layout
 
 HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
@@ -185,6 +186,7 @@ class Patched:
     def __init__(self, part: Part, order: str) -> None:
         self._rest = replace(part, patches=()).contents(order)
         self._order = order
+        self._path = part.path
         self.size = size(self._rest)
         self._data = bytearray()
         self._places = Places(_layout(part.path), self.size, order, self._hold)
@@ -197,6 +199,13 @@ class Patched:
 
     def put(self, place: str, value: int | Content) -> None:
         """Overwrite one field.  Raises FieldError."""
+        inner = self._inside(place)
+        if inner is not None:
+            at, row, steps = inner
+            self._copied += steps
+            self._hold(at + row.offset + row.size)
+            encode.put(self._data, at, row, value, "<", place)
+            return
         at, row, layout = self._places.find(place)
         if isinstance(value, int) and -1 << row.bits - 1 <= value < 0:
             value &= (1 << row.bits) - 1
@@ -204,6 +213,12 @@ class Patched:
         encode.put(self._data, at, row, value, self._order, place)
         if row.path in layout.counting or (row.bitfield and layout.counting):
             self._places.forget()
+
+    def _inside(self, place: str) -> tuple[int, Field, int] | None:
+        """Where a field inside a payload lies, if it is one, and how many steps it took to find that."""
+        if "." not in place or not {self._path, f"{self._path}.context"} & PLACES.keys():
+            return None
+        return inside.find(self._path, self.size, self._order, self._hold, place)
 
     def contents(self) -> list[Content]:
         """The body as it is now."""

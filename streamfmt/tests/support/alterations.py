@@ -32,6 +32,10 @@ import streamfmt
 FOLDER = Path(str(streamfmt.__file__)).parent / "schema"
 # Modules without facts of a format: what they hold is machinery.
 MACHINERY = frozenset(("__init__", "clauses", "catalogue", "compile", "machine"))
+# What is inside records for somebody else: `test_payload` holds it to bytes, `test_payload_headers` to Xen's headers.
+PAYLOADS = frozenset(
+    {path.stem for pattern in ("hvm_*.py", "payload*.py") for path in FOLDER.glob(pattern)} | {"features"}
+)
 _MOST = 1 << 62
 # Which value a constant takes where the rules below do not find one with which the schema is sound.
 _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
@@ -250,7 +254,7 @@ def _cases(module: str) -> Iterator[Case]:
 @cache
 def cases() -> tuple[Case, ...]:
     """All constants of the schema."""
-    modules = sorted({path.stem for path in FOLDER.glob("*.py")} - MACHINERY)
+    modules = sorted({path.stem for path in FOLDER.glob("*.py")} - MACHINERY - PAYLOADS)
     return tuple(case for module in modules for case in _cases(module))
 
 
@@ -368,7 +372,7 @@ def in_process(work: Callable[[], Any]) -> Any:
 
 def constants(module: ModuleType) -> dict[str, Any]:
     """The reader's tables by name, without what else a module has that they are written in."""
-    return {name: it for name, it in vars(module).items() if name.isupper()}
+    return {name: it for name, it in vars(module).items() if name.isupper() and name != "TYPE_CHECKING"}
 
 
 def install(values: Mapping[Case, int | bytes]) -> dict[str, Any]:

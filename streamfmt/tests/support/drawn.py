@@ -17,7 +17,7 @@ from .vector import Table, Vector, judged
 # Of each clause: so many that every part of its rule is broken by one, in whatever order they come; or as many as it
 # takes for so many different ones.
 _COUNTS = (12, 24, 48)
-_DIFFERENT = 6
+_DIFFERENT = 8
 # Larger ones show nothing that small ones do not.
 _SIZE_MAX = 60_000
 

@@ -116,9 +116,7 @@ def _state(image: Image, kind: int, body: bytes) -> None:
     if kind == 0x02:
         image.guest_word = body[0]
     elif kind == 0x03:
-        start, end = struct.unpack_from("<II", body)
-        if start:
-            raise PlainError(f"frames from {start} on")
+        _, end = struct.unpack_from("<II", body)
         image.p2m_size, image.frames = end + 1, struct.unpack(f"<{len(body) // 8 - 1}Q", body[8:])
     elif kind in (0x04, 0x05, 0x06):
         name = {0x04: "basic", 0x05: "extended", 0x06: "xsave"}[kind]

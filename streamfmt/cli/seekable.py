@@ -1,0 +1,41 @@
+"""Input of commands that go to and fro in it: a regular file or a block device, which is not compressed."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..io.sources import compressed
+from ..reader.identify import COMPRESSED_HEAD
+from . import inputs
+
+
+class UsageError(Exception):
+    """The command is used wrongly; the message says how."""
+
+
+def opened(path: str, output: str, done: str, how: str = "") -> int:
+    """The descriptor of the input at `path`, for a result that is to be a new file at `output`.
+
+    `done` is what standard input cannot be; `how` says, {key} being what has compressed an input, how to decompress it.
+    Raises UsageError, and OSError.
+    """
+    if path == "-":
+        raise UsageError(f"standard input cannot be {done}; save it to a file first")
+    if output == "-":
+        raise UsageError("OUTPUT takes the name of a file; standard output is none")
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(21, "it is a directory")
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+            raise UsageError(f"{inputs.shown(path)} is a pipe or the like; save it to a file first")
+        if key := compressed(os.pread(fd, COMPRESSED_HEAD, 0)):
+            raise UsageError(f"{inputs.shown(path)} is compressed with {key}; decompress it first{how.format(key=key)}")
+        if inputs.same_file(fd, output):
+            raise UsageError("OUTPUT is the input itself; give it another name")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,180 @@
+"""Registers of a guest's vcpus, as the states in its image have them, for a core file.
+
+A PV guest's CR3 has the frame of its page tables in its own order, as all addresses of the memory are.
+"""
+
+from __future__ import annotations
+
+from struct import Struct, unpack_from
+
+from .. import tables
+from ..reader.events import Body
+from ..reader.hvm_context import Entries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
+
+    from ..reader.events import Record
+    from ..reader.pump import Program
+    from .collected import Collected
+
+    # Values by name, those of segments too: "cs" is a selector, "cs.base", "cs.limit" and "cs.flags" the rest.
+    Registers: TypeAlias = dict[str, int]
+
+# So many vcpus are followed, which is what Xen gives a PV guest at most.
+VCPUS_MAX = 8192
+_GENERAL = ("rax", "rbx", "rcx", "rdx", "rbp", "rsi", "rdi", "rsp", *(f"r{number}" for number in range(8, 16)))
+_SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "tr", "ldtr")
+# struct hvm_hw_cpu of xen/include/public/arch-x86/hvm/save.h: what stands in a row, from where on, as struct has it.
+_HVM = (
+    (0x200, "Q", (*_GENERAL, "rip", "rflags", "cr0", "cr2", "cr3", "cr4")),
+    (0x2E0, "I", _SEGMENTS),
+    (0x300, "I", tuple(f"{name}.limit" for name in (*_SEGMENTS, "idt", "gdt"))),
+    (0x328, "Q", tuple(f"{name}.base" for name in (*_SEGMENTS, "idt", "gdt"))),
+    (0x378, "I", tuple(f"{name}.flags" for name in _SEGMENTS)),
+    (0x3B0, "Q", ("gs.kernel",)),
+)
+_HVM_LEAST = 0x3B8
+# struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by the width of the guest.
+_PV = {
+    8: (
+        (0x208, "Q", ("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8")),
+        (0x258, "Q", ("rax", "rcx", "rdx", "rsi", "rdi")),
+        (0x288, "Q", ("rip",)),
+        (0x290, "H", ("cs",)),
+        (0x298, "Q", ("rflags", "rsp")),
+        *((0x2A8 + 8 * number, "H", (name,)) for number, name in enumerate(("ss", "es", "ds", "fs", "gs"))),
+        (0x1378, "Q", ("cr0", "cr1", "cr2", "cr3", "cr4")),
+        (0x1418, "Q", ("fs.base", "gs.kernel", "gs.base")),
+    ),
+    4: (
+        (0x204, "I", ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rax")),
+        (0x224, "I", ("rip",)),
+        (0x228, "H", ("cs",)),
+        (0x22C, "I", ("rflags", "rsp")),
+        *((0x234 + 4 * number, "H", (name,)) for number, name in enumerate(("ss", "es", "ds", "fs", "gs"))),
+        (0xA9C, "I", ("cr0", "cr1", "cr2", "cr3", "cr4")),
+    ),
+}
+_WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
+
+
+class Vcpus:
+    """Follows the states of vcpus in the image of a collector; `registers` are the latest of each."""
+
+    def __init__(self, collector: Collected) -> None:
+        self.registers: dict[int, Registers] = {}
+        self._collector = collector
+        self._numbers: list[int] = []
+
+    def __call__(self, record: Record) -> Program | None:
+        """What reads a record of the image, if it has such a state."""
+        body = Body(self._collector.window, record)
+        if record.type in (tables.LIBXC_HVM_CONTEXT, tables.LEGACY_HVM_CONTEXT):
+            return self._hvm(body)
+        if record.type == tables.LIBXC_X86_PV_VCPU_BASIC:
+            return self._pv(body)
+        if record.type == tables.LEGACY_END_OF_BODY:
+            self._numbers = []
+        if record.type == tables.LEGACY_VCPU:
+            return self._legacy(body)
+        return None
+
+    def _hvm(self, body: Body) -> Program:
+        # In legacy streams its length stands before it.
+        yield from body.take(tables.SIZES[body.record.path])
+        entries = Entries(body)
+        while (yield from entries.next()):
+            if entries.kind == tables.HVM_CPU and _HVM_LEAST <= entries.length <= entries.left:
+                data = yield from body.take(_HVM_LEAST)
+                if len(data) == _HVM_LEAST:
+                    self._add(entries.instance, _values(_HVM, data))
+
+    def _pv(self, body: Body) -> Program:
+        number = int.from_bytes((yield from body.take(tables.SIZES[body.record.path])), body.record.layer.byte_order)
+        yield from self._context(body, number & 0xFFFFFFFF)
+
+    def _legacy(self, body: Body) -> Program:
+        online = body.record.layer.facts.vcpus
+        place = len(self._numbers)
+        number = online[place] if place < len(online) else place
+        self._numbers.append(number)
+        yield from self._context(body, number)
+
+    def _context(self, body: Body, number: int) -> Program:
+        size = body.left
+        width = _WIDTHS.get(size)
+        if width is None or not (yield from body.need(size)):
+            return
+        found = _values(_PV[width], body.window.head(size))
+        cr3 = found["cr3"]
+        # Of a 32-bit guest the lowest bits are the highest of the frame (xen_cr3_to_pfn_x86).
+        found["cr3"] = cr3 if width == max(_PV) else (cr3 >> 12 | (cr3 & 0xFFF) << 20) << 12
+        self._add(number, found)
+
+    def _add(self, number: int, registers: Registers) -> None:
+        if len(self.registers) < VCPUS_MAX or number in self.registers:
+            self.registers[number] = registers
+
+
+def _values(rows: Iterable[tuple[int, str, tuple[str, ...]]], data: bytes) -> Registers:
+    found: Registers = {}
+    for at, code, names in rows:
+        found.update(zip(names, unpack_from(f"<{len(names)}{code}", data, at), strict=True))
+    return found
+
+
+# -- notes of a core file ------------------------------------------------------------------------------------------
+
+# struct elf_prstatus of Linux for x86-64: what comes before the registers, which is 0 but for the number of the thread;
+# they, in the order of struct user_regs_struct; and whether those of the FPU follow, which they do not.
+_STATUS = Struct("<32xI76x27Q8x")
+_ORDER = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi - rip cs rflags rsp ss fs.base gs.base ds es fs gs"
+NT_PRSTATUS = 1
+# The note that QEMU's dump-guest-memory writes for each vcpu (struct QEMUCPUState of version 1): it alone has control
+# registers and the segments' bases.
+_QEMU_HEAD, _QEMU_GENERAL = Struct("<II"), Struct("<18Q")
+_QEMU_SEGMENT, _QEMU_END = Struct("<IIIIQ"), Struct("<5QQ")
+_QEMU_ORDER = "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags"
+_QEMU_SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "ldtr", "tr", "gdt", "idt")
+
+
+def notes(vcpus: Mapping[int, Registers]) -> bytes:
+    """The notes of an ELF core about these vcpus: NT_PRSTATUS of all, then QEMU's."""
+    found = b""
+    ordered = sorted(vcpus.items())
+    for number, registers in ordered:
+        found += _note(b"CORE", NT_PRSTATUS, _status(number, registers))
+    for _, registers in ordered:
+        found += _note(b"QEMU", 0, _qemu(registers))
+    return found
+
+
+def _note(name: bytes, kind: int, data: bytes) -> bytes:
+    words = len(name) + 1, len(data), kind
+    return b"".join((Struct("<3I").pack(*words), name.ljust(8, b"\0"), data, bytes(-len(data) % 4)))
+
+
+def _status(number: int, registers: Registers) -> bytes:
+    return _STATUS.pack(number + 1, *(registers.get(name, 0) for name in _ORDER.split()))
+
+
+def _qemu(registers: Registers) -> bytes:
+    get = registers.get
+    general = _QEMU_GENERAL.pack(*(get(name, 0) for name in _QEMU_ORDER.split()))
+    segments = b"".join(
+        # Of their flags Xen keeps bits 8 to 15 and 20 to 23 of a descriptor's second word together.
+        _QEMU_SEGMENT.pack(
+            get(name, 0) & 0xFFFFFFFF,
+            get(f"{name}.limit", 0),
+            (flags := get(f"{name}.flags", 0)) << 8 & 0xFF00 | flags << 12 & 0xF00000,
+            0,
+            get(f"{name}.base", 0),
+        )
+        for name in _QEMU_SEGMENTS
+    )
+    end = _QEMU_END.pack(*(get(name, 0) for name in ("cr0", "cr1", "cr2", "cr3", "cr4", "gs.kernel")))
+    size = _QEMU_HEAD.size + len(general) + len(segments) + len(end)
+    return _QEMU_HEAD.pack(1, size) + general + segments + end
