@@ -74,7 +74,7 @@ def word_of(name: str) -> int:
     return 4 if GUESTS[name][0] == "legacy-32" else 8
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(sorted(GUESTS)),
     kind=st.sampled_from(("gap", "text", "zeros")),
