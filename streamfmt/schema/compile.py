@@ -24,7 +24,9 @@ from . import (
     places,
     protocol,
     qemu,
+    qemu_reading,
     states,
+    vcpu_places,
     xapi,
     xl,
     xl_migrate,
@@ -111,7 +113,9 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return _named(layer, *plain, "form", "image", "text", "alias", "legacy", "end", "holds", *clauses) | {
+    return _named(
+        layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "after_end", "holds", *clauses
+    ) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
@@ -288,9 +292,8 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
 def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     """States of processors, devices and emulators, and the machines."""
     return {
-        **_named(libxc, "PV_COMBINATIONS", "VCPU_CONTEXT_SIZES", "VCPU_CONTEXT_CR1", "VCPU_CONTEXT_CR3"),
-        **_named(libxc, "VCPU_CONTEXT_DX", "VCPU_CONTEXT_GDT_FRAMES", "VCPU_CONTEXT_GDT_ENTS", "VCPU_CONTEXT_EFLAGS"),
-        **_named(libxc, "VCPU_CONTEXT_R12_R15", "VCPU_CONTEXT_R8_R11"),
+        **_named(libxc, "PV_COMBINATIONS"),
+        **vcpu_places.facts(payloads.catalogue()),
         **_named(libxc, "GDT_FRAME_ENTRIES", "GDT_ENTRIES_MAX", "EFLAGS_VM", "XEN_WITHOUT_R8"),
         "TABLE_LEVELS": {row.code: row.level for row in libxc.PAGE_TYPES if row.table},
         "HVM_TYPES": {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES},
@@ -350,7 +353,8 @@ def _flags(header: Layout) -> dict[str, int]:
 
 
 # In the order of streamfmt/tables.py.
-_SUBJECTS = (_layout_tables, _clause_tables, _layer_tables, _page_tables, _guest_tables, _container_tables)
+_FORMATS = (_layout_tables, _clause_tables, _layer_tables)
+_SUBJECTS = (*_FORMATS, _page_tables, _guest_tables, _container_tables, lambda _: qemu_reading.tables())
 
 
 def tables() -> dict[str, Any]:
