@@ -26,6 +26,8 @@ UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 # Where files are memory and nothing else, and what is taken of that: a sample, what is made of it, and room.
 MEMORY = "/dev/shm"
 _SHARE = 3
+# Ends of the names of files that commands make of a sample for those after them.
+MADE = (".b", ".c", ".raw")
 
 # -- samples ----------------------------------------------------------------------------------------------------
 
@@ -77,6 +79,8 @@ class Samples:
                 continue
             if name not in self._wanted and os.path.exists(self.path(name)):
                 os.unlink(self.path(name))
+                for made in MADE:
+                    _remove(self.path(name) + made)
 
 
 def drop(path: str) -> None:
