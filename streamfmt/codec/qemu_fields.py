@@ -86,6 +86,8 @@ def _structure(row: Mapping[str, Any], data: bytes, at: int, prefix: str, deep: 
                 kind = str(field["type"])
                 yield Value(each if whole == size else name, kind, at, data[at : at + whole])
             at += whole
+            if not whole:
+                break  # however many there are
     for inner in row.get("subsections", ()):
         head = 2 + len(inner["vmsd_name"]) + 4
         if data[at : at + 1] != bytes((_SUBSECTION,)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .devices import described
 from .found import Difference, Section
 from .items import compare as compare_items
 from .items import label
@@ -114,12 +115,13 @@ def compare(
 
 def _items(found: Comparison, a: Side, b: Side) -> None:
     names = {A: a.names, B: b.names}
+    devices = described(a), described(b)
     kinds = bool(a.kind and b.kind and a.kind != b.kind)
     for key in ordered(a, b):
         about, identity = key
         name = heading(about)
         if key in a.items and key in b.items:
-            compare_items(found.section(name), key, a, b)
+            compare_items(found.section(name), key, a, b, devices)
             continue
         side, other = (A, B) if key in a.items else (B, A)
         if kinds or not can_carry(names[other], about):

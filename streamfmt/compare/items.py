@@ -9,15 +9,17 @@ from ..codec.decode import layouts
 from ..codec.payload import form, payloads
 from ..payload_tables import ENTRY_NAMES
 from .configurations import leaves_of as configuration
+from .devices import PAYLOAD, by_fields
 from .found import SHOWN, Difference, first_difference, leaf_differences
 from .leaves import Leaf, leaves, of_payload
-from .topics import CONFIGURATION, CONTEXT, IDENTITY, PARAMS, STATES, VCPUS, in_base64
+from .topics import CONFIGURATION, CONTEXT, IDENTITY, NUMBERING, PARAMS, STATES, VCPUS, in_base64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from .bodies import Bodies
+    from .devices import Devices
     from .found import Plain, Section
     from .leaves import Leaves
     from .side import Identity, Key, Part, Side
@@ -37,8 +39,8 @@ _PIECE = 64 << 10
 _INSIDE = "context."
 
 
-def compare(section: Section, key: Key, a: Side, b: Side) -> None:
-    """Add what differs in what is about the same in both."""
+def compare(section: Section, key: Key, a: Side, b: Side, devices: tuple[Devices, Devices] = ({}, {})) -> None:
+    """Add what differs in what is about the same in both, of which `devices` are described."""
     about, identity = key
     one, other = a.items[key], b.items[key]
     item = label(about, identity, one[0])
@@ -58,6 +60,8 @@ def compare(section: Section, key: Key, a: Side, b: Side) -> None:
             # What one of two forms does not say is no difference.
             both = left.keys() & right.keys()
             left, right = ({name: leaf for name, leaf in found.items() if name in both} for found in (left, right))
+        if PAYLOAD in left and PAYLOAD in right:
+            by_fields(identity, left, right, devices)
         leaf_differences(section, item, left, right)
 
 
@@ -143,7 +147,7 @@ def _leaves(about: str, parts: list[Part], bodies: Bodies) -> Leaves:
         if about == CONFIGURATION:
             return _source(part, raw)
         mine = leaves(part.path, raw, part.order, part.width)
-        for name in IDENTITY:
+        for name in (*IDENTITY, *NUMBERING):
             mine.pop(name, None)
         if about == PARAMS:
             mine = _params(part, mine)

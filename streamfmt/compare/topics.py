@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PARAMS, CONTEXT, VCPU = "libxc.HVM_PARAMS", "libxc.HVM_CONTEXT", "libxc.X86_PV_VCPU_BASIC"
 CPUID, MSRS, CONFIGURATION = "libxc.X86_CPUID_POLICY", "libxc.X86_MSR_POLICY", "configuration"
+# The description of devices' layouts.
+DESCRIPTION = "qemu.VMDESCRIPTION"
 # What records are called for people, by their paths; others by their own names.
 HEADINGS = {
     PARAMS: "HVM parameters",
@@ -31,6 +33,7 @@ HEADINGS = {
     "libxc.X86_PV_INFO": "PV guest",
     "libxc.X86_PV_P2M_FRAMES": "P2M frames",
     "emulator": "device model",
+    "qemu.SECTION_FULL": "devices",
 }
 VCPUS = frozenset(path for path, name in HEADINGS.items() if name.startswith("vcpu"))
 # Records of legacy streams that are the same as those of libxc images, by the latters' paths.
@@ -53,6 +56,8 @@ _TRAVEL = frozenset(
     (
         "libxc.CHECKPOINT_DIRTY_PFN_LIST",
         "libxl.CHECKPOINT_STATE",
+        "qemu.COMMAND",
+        "qemu.SECTION_FOOTER",
         *(f"{layer}.EXTENDED_INFO" for layer in _LEGACY),
         *(f"{layer}.VCPU_INFO" for layer in _LEGACY),
         *(f"{layer}.P2M_FRAME_LIST" for layer in _LEGACY),
@@ -64,6 +69,8 @@ ADDING = frozenset((PARAMS,))
 STATES = frozenset(name for name, form in NAMED.values() if form in (BYTES, BASE64))
 # Fields that say which of several things of a kind it is.
 IDENTITY = ("vcpu_id", "vcpu", "index", "idstr", "instance_id")
+# Fields that only number what comes.
+NUMBERING = ("section_id",)
 # Bytes of a record in which these are.
 IDENTITY_MOST = 512
 

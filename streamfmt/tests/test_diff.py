@@ -325,6 +325,25 @@ def test_xenstore_keys() -> None:
     ]
 
 
+@cache
+def described() -> bytes:
+    """A migration of QEMU with a device and its description."""
+    return _real("mig-none-1M.bin.gz")
+
+
+def test_devices_are_compared_by_their_fields() -> None:
+    """A section of QEMU is known by its name, and its fields by the description after it."""
+    whole = described()
+    place = whole.index(b"globalstate")
+    state = whole.index(b"prelaunch", place)
+    changed = bytearray(whole)
+    changed[state : state + 9] = b"postlaunc"
+    found = streamfmt.diff(whole, bytes(changed))
+    (row,) = found.differences
+    assert (row.section, row.item, row.field) == ("devices", "globalstate 0", "runstate")
+    assert streamfmt.diff(whole, whole).alike
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
