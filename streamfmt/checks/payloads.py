@@ -52,7 +52,8 @@ def vcpu(checks: Checks, body: Body, number: int) -> Program:
         return
     raw = bytes(body.window.buf[body.window.lo : body.window.lo + size])
     if any(raw):
-        path = FORMS["XSAVE"][0] if record.type == tables.LIBXC_X86_PV_VCPU_XSAVE else ""
+        forms = FORMS["XSAVE"]
+        path = forms.get(body.left, forms[0]) if record.type == tables.LIBXC_X86_PV_VCPU_XSAVE else ""
         for breach in (*(_bounds(path, raw) if path else ()), *more(raw, body.left, number)):
             _report(checks, record, breach, body.at, "context", f"vcpu {number}")
 

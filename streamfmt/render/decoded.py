@@ -77,12 +77,13 @@ class Decoded(Dump):
             rows = list(group)
             data = raw[offset : offset + size]
             if len(data) < size:
-                self._note(f"{joined(prefix, rows[0].path)} is cut off")
+                if data:
+                    self._note(f"{joined(prefix, rows[0].path)} is cut off")
                 return
             if size > len(rows) * 8:
                 self._long(joined(prefix, rows[0].path), at, data)
                 continue
-            shown = [row for row in rows if self._full or values[row.path] or not _says_nothing(row.path)]
+            shown = [row for row in rows if self._full or _set(values[row.path]) or not _says_nothing(row.path)]
             if shown:
                 self._note(hanging(values_text(layout, shown, values, prefix), *self._columns()))
 
@@ -104,11 +105,29 @@ class Decoded(Dump):
             start = place * part.unit
             piece = raw[start : start + part.unit]
             self._fields(element, element.fields, piece, at + start, self._body.order, f"{name}[{place}]")
+        self._zero(name, last, count)
+        if len(raw) < size:
+            self._cut()
+
+    def _blocks(self, name: str, unit: int, count: int) -> Generator[int, int, None]:
+        size = count * unit
+        if not 0 < size <= _LIST_MAX:
+            yield from super()._blocks(name, unit, count)
+            return
+        raw = yield from self._body.take(size)
+        used = len(raw.rstrip(b"\0"))
+        last = count if self._full else -(-used // unit)
+        for place in range(last):
+            self._long(f"{name}[{place}]", 0, raw[place * unit : (place + 1) * unit] or b"\0")
+        self._zero(name, last, count)
+        if len(raw) < size:
+            self._cut()
+
+    def _zero(self, name: str, last: int, count: int) -> None:
+        """The elements of a list from `last` on, which are zero."""
         if last < count:
             rest = "" if last == count - 1 else f" to [{count - 1}]"
             self._note(f"{name}[{last}]{rest}: zero")
-        if len(raw) < size:
-            self._cut()
 
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
         if count > BYTES_MAX and not self._full:
@@ -118,6 +137,10 @@ class Decoded(Dump):
             self._long(name, self._body.at, raw)
             if len(raw) < count:
                 self._cut()
+
+
+def _set(value: int | bytes) -> bool:
+    return any(value) if isinstance(value, bytes) else bool(value)
 
 
 def _says_nothing(path: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ..schema import features, payloads
+from ..schema import features, hvm_params, payloads
 from ..schema.model import layouts_within
 from .reference import TARGET as FORMATS
 from .reference import code, layout_lines, table
@@ -56,8 +56,18 @@ def _bits() -> Iterator[str]:
         for bit, name in names.items()
     ]
     yield from table(("MSR", "Called", "Bit", "Name"), msrs)
-    params = [(number, code(name), bit) for number, names in features.PARAM_BITS.items() for bit, name in names.items()]
-    yield from table(("HVM parameter", "Name", "Bit"), params)
+    yield from ("## Values of HVM parameters", "", f"Source: {hvm_params.SOURCE}.", "")
+    params = [
+        (
+            code(name),
+            row.shift if row.bits == 1 else f"{row.shift + row.bits - 1}-{row.shift}",
+            code(row.name),
+            ", ".join(f"{value} `{word}`" for value, word in row.names.items()),
+            when,
+        )
+        for name, row, when in hvm_params.all_fields()
+    ]
+    yield from table(("HVM parameter", "Bits", "Name", "Values", "When"), params)
     yield from ("## Bits of registers", "", "By what the fields that hold them are called.", "")
     registers = [
         (code(name), bit, code(word)) for name, words in features.REGISTER_BITS.items() for bit, word in words.items()

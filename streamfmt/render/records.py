@@ -114,7 +114,7 @@ def brief(
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     most = most or FEW
-    within = yield from about(body, layout)
+    within = yield from about(body, layout, raw)
     if record.path in _WALKS:
         words.append((yield from _WALKS[record.path](body, most)))
     elif (part := _listed(layout)) is not None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .hvm import PARAM_VIRIDIAN
-
 SOURCE = "Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E; xen/include/public/arch-x86/cpufeatureset.h"
 # The subleaf of a leaf that has none.
 NONE = 0xFFFFFFFF
@@ -139,6 +137,7 @@ _REGISTERS = {
     "cr4": _CR4,
     "msr_efer": "sce - - - - - - - lme - lma nx svme lmsle ffxsr tce - - - - autoibrs",
     "xcr0": _XCR0,
+    "xcr0_accum": _XCR0,
     "xfeature_mask": _XCR0,
     "xstate_bv": _XCR0,
     "vm_assist": "4gb_segments 4gb_segments_notify writable_pagetables pae_extended_cr3 - architectural_iopl "
@@ -160,15 +159,6 @@ FEATURES = (
 PTE_BITS = {
     **dict(_rows("present rw user pwt pcd accessed dirty pse global avl_9 avl_10 avl_11")),
     63: "nx",
-}
-# Bits of HVM parameters, by their numbers (xen/include/public/hvm/params.h).
-PARAM_BITS = {
-    PARAM_VIRIDIAN: dict(
-        _rows(
-            "base_freq no_freq time_ref_count reference_tsc hcall_remote_tlb_flush apic_assist crash_ctl synic stimer "
-            "hcall_ipi ex_processor_masks no_vp_limit cpu_hotplug"
-        )
-    )
 }
 MSR_BITS = {index: dict(_rows(names)) for index, names in _MSRS.items()}
 REGISTER_BITS = {name: dict(_rows(names)) for name, names in _REGISTERS.items()}
