@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..reader.events import Body, Record
     from ..reader.hvm_context import Entries
     from ..reader.pump import Program
+    from .layer import Checks as Layered
     from .libxc import Checks
 
     # Clause, offset and length of what breaks it, what is wrong, what would be right.
@@ -26,7 +27,7 @@ _XCR0 = 8
 _COMPARED = 1 << 63
 
 
-def entry(checks: Checks, walk: Entries) -> Program:
+def entry(checks: Layered, walk: Entries) -> Program:
     """Program that judges what the present entry of a context holds."""
     name = ENTRY_NAMES[walk.kind]
     forms = FORMS[f"hvm.{name}"]
@@ -58,7 +59,20 @@ def vcpu(checks: Checks, body: Body, number: int) -> Program:
             _report(checks, record, breach, body.at, "context", f"vcpu {number}")
 
 
-def _report(checks: Checks, record: Record, breach: Breach, at: int, field: str, what: str) -> None:
+def saved_area(checks: Layered, body: Body, number: int) -> Program:
+    """Program that judges the XSAVE area that a legacy stream has of vcpu `number`.  Savers before 4.3 send zeros too."""
+    size = min(body.left, _MOST)
+    if not size or not (yield from body.need(size)):
+        return
+    raw = bytes(body.window.buf[body.window.lo : body.window.lo + size])
+    if any(raw):
+        forms = FORMS["XSAVE"]
+        found = _bounds(forms.get(body.left, forms[0]), raw) if size > 2 * _XCR0 else ()
+        for breach in (*found, *_area("LIBXC-VCPU-XSAVE", raw, 0, body.left, exact=False)):
+            _report(checks, body.record, breach, body.at, "context", f"vcpu {number}")
+
+
+def _report(checks: Layered, record: Record, breach: Breach, at: int, field: str, what: str) -> None:
     clause, offset, length, message, expected = breach
     actual = message.rpartition(" is ")[2].partition(",")[0]
     at += offset

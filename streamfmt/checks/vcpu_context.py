@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Body, Record
     from ..reader.pump import Program
+    from .layer import Checks as Layered
     from .libxc import Checks
     from .pv_memory import Memory
 
@@ -35,7 +36,7 @@ def context(checks: Checks, body: Body, number: int) -> Program:
         return
     window = body.window
     raw = bytes(window.buf[window.lo : window.lo + size])
-    _registers(checks, record, raw, width, body.at)
+    registers(checks, record, raw, width, body.at)
     found = [_NAMED.pack(frame, body.at + place, level) for frame, place, level in named(raw, width, number)]
     memory.named[number] = b"".join(found)
     entries = gdt_entries(raw, width)
@@ -57,14 +58,14 @@ def _word(raw: bytes, place: int, width: int) -> int:
 
 
 def _report(
-    checks: Checks, record: Record, clause: str, message: str, at: int, length: int, expected: str, actual: object
+    checks: Layered, record: Record, clause: str, message: str, at: int, length: int, expected: str, actual: object
 ) -> None:
     checks.context.report(
         clause, record, message, offset=at, length=length, field="context", expected=expected, actual=actual
     )
 
 
-def _registers(checks: Checks, record: Record, raw: bytes, width: int, at: int) -> None:
+def registers(checks: Layered, record: Record, raw: bytes, width: int, at: int) -> None:
     """Registers that must not be as they are, or that some savers lost."""
     place = tables.VCPU_CONTEXT_EFLAGS.get(width)
     if place is not None and (flags := _word(raw, place, width)) & tables.EFLAGS_VM:
