@@ -60,7 +60,7 @@ def vcpu(checks: Checks, body: Body, number: int) -> Program:
 
 
 def saved_area(checks: Layered, body: Body, number: int) -> Program:
-    """Program that judges the XSAVE area that a legacy stream has of vcpu `number`.  Savers before 4.3 send zeros too."""
+    """Program that judges the XSAVE area that a legacy stream has of a vcpu, which zeros may follow."""
     size = min(body.left, _MOST)
     if not size or not (yield from body.need(size)):
         return
