@@ -740,6 +740,7 @@ SEVERITY = {
     'LIBXC-HVMCTX-MSR': 'error',
     'LIBXC-VCPU-EXT': 'error',
     'LIBXC-VCPU-XSAVE': 'error',
+    'LIBXC-PTE-LEVEL': 'error',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1006,6 +1007,7 @@ PAGE_TYPES = {
     15: 'XTAB',
 }
 PAGE_TYPES_DATA = frozenset([0, 1, 2, 3, 4, 9, 10, 11, 12])
+PAGE_TYPES_PINNED = frozenset([9, 10, 11, 12])
 PAGE_TYPES_TABLE = frozenset([1, 2, 3, 4, 9, 10, 11, 12])
 ENTRY_TYPE_SHIFT = 60
 ENTRY_PFN_MASK = 4503599627370495

@@ -99,6 +99,12 @@ def named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]]
         yield _word(raw, place, width), place, _PLAIN
 
 
+def tops(memory: Memory) -> Iterator[tuple[int, int]]:
+    """The frames of the top page tables that vcpus name, and their level."""
+    for packed in memory.named.values():
+        yield from ((frame, level) for frame, _, level in _NAMED.iter_unpack(packed) if level)
+
+
 def named_frames(checks: Checks, memory: Memory, end: int) -> None:
     """Judge the frames that vcpus name, once all pages have come, of which `end` is the last."""
     if not end:
