@@ -338,8 +338,8 @@ def test_what_no_stream_here_breaks() -> None:
         at, row = put_at(payloads()["hvm.VIRIDIAN_VCPU"], 216, lambda _: raw, f"stimer_config_msr[2].{name}")
         encode.put(raw, at, row, value, "<", name)
     walk: Any = None
-    (found,) = viridian("hvm.VIRIDIAN_VCPU", bytes(raw), walk)
+    (found,) = viridian("hvm.VIRIDIAN_VCPU", bytes(raw), walk, {})
 
     assert found[:3] == ("LIBXC-HVMCTX-VIRIDIAN", 184 + 16, 8)
-    assert not list(viridian("hvm.VIRIDIAN_VCPU", bytes(raw[:200]) + b"\1" + bytes(15), walk))
-    assert not list(viridian("hvm.VIRIDIAN_VCPU_16", bytes(16), walk))
+    assert not list(viridian("hvm.VIRIDIAN_VCPU", bytes(raw[:200]) + b"\1" + bytes(15), walk, {}))
+    assert not list(viridian("hvm.VIRIDIAN_VCPU_16", bytes(16), walk, {}))
