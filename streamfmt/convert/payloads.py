@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     # As in field_tables.FIELDS.
     Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str]]
 
+# Bytes by which start info is recognised.
+_MAGIC = 32
 _KINDS = {name: code for code, name in ENTRY_NAMES.items()}
 
 
@@ -53,6 +55,18 @@ def inside(target: Target, found: Found, read: Read) -> Place | None:
     if not path:
         raise FieldError(target.text, f"its {head} has {length} bytes, which no release of Xen writes")
     return Place(path, found.body + at, length, rest)
+
+
+def page(target: Target, found: Found, read: Read) -> Place:
+    """What a page of the guest is, by its type and what it holds."""
+    from ..reader.page_data import form_of
+
+    path = form_of(int(found.path.partition(".")[2]), read(found.body, _MAGIC))
+    if not path:
+        raise FieldError(
+            target.text, f"it is no page table and no start info; page[{target.number:#x}]@OFFSET=HEX sets bytes"
+        )
+    return Place(path, found.body, found.length, target.place)
 
 
 def _entry(target: Target, found: Found, head: str, rest: str, read: Read) -> Place:

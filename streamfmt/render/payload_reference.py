@@ -27,6 +27,14 @@ Where they grew, each form has a section, and its length says which it is.
 Their integers are little-endian, whatever byte order the stream has; offsets and sizes are in bytes.
 A path of [edit](edit.md) has the entry's name for those of an HVM context, such as `HVM_CONTEXT.CPU.cr4`, and the
 field of the record for others, such as `X86_PV_VCPU_BASIC.context.user_regs.rip`.
+
+An XSAVE area ends where the last component that the guest has used does.
+Its length tells whether the places are those of Intel's processors or of AMD's; an area of any other length is given as
+it is behind its header.
+
+Offsets and sizes are compared with Xen's own headers of 4.14, 4.17 and 4.20, by a C compiler; values of an HVM context
+with what `xen-hvmctx` of these releases prints; `conformance/hvmctx` says
+how, and what it does not print.
 """
 
 

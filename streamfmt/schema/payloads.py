@@ -25,6 +25,7 @@ PAYLOADS = (
     *payload_pv.XSAVE,
     *payload_pages.SHARED_INFO,
     *payload_pages.START_INFO,
+    *payload_pages.PAGE_TABLE,
 )
 
 
@@ -41,7 +42,12 @@ def entry_of(path: str) -> str:
 
 # Payloads of which the length says what they are, by what they are; 0 is for any other length.  Both kinds of a
 # shared info page have one length: the width of the guest chooses, in bytes.
-_BY_LENGTH = {"BASIC": payload_pv.CONTEXTS, "EXTENDED": payload_pv.EXTENDED, "XSAVE": payload_pv.XSAVE}
+_BY_LENGTH = {
+    "BASIC": payload_pv.CONTEXTS,
+    "EXTENDED": payload_pv.EXTENDED,
+    "XSAVE": payload_pv.XSAVE,
+    "PAGE_TABLE": payload_pages.PAGE_TABLE,
+}
 _BY_WIDTH = {"SHARED_INFO": payload_pages.SHARED_INFO, "START_INFO": payload_pages.START_INFO}
 FORMS: dict[str, dict[int, str]] = {
     **{name: _lengths(rows) for name, rows in _BY_LENGTH.items()},
