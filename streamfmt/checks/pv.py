@@ -165,7 +165,7 @@ def _judge_names(checks: Checks, memory: Memory, end: int) -> None:
     """Frames that vcpus name, and that page tables lead to."""
     vcpu_context.named_frames(checks, memory, end)
     if memory.trees is not None and end:
-        memory.trees.judge(checks, memory, end)
+        load("checks.page_tables:judge")(checks, memory, memory.trees, end)
 
 
 def _judge_frames(checks: Checks, memory: Memory, end: int) -> None:

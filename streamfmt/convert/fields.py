@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     # Fields and lists by layout, as in field_tables.
     Tables = tuple[dict[str, dict[str, Row]], dict[str, dict[str, tuple[int, int, str, int | str]]]]
 
-# How the path of a page of the guest begins; its type follows.
-PAGE = "page"
 # Records that have more inside than their own fields, and how the paths of that begin.
 _DEEPER = (
     "HVM_CONTEXT",
@@ -94,12 +92,11 @@ def _tables(path: str) -> Tables:
 
 def _inside(target: Target, found: Found, read: Read) -> Place | None:
     """The payload that a path goes into, if any."""
-    kind, _, name = found.path.partition(".")
-    if kind == PAGE and target.place:
+    if found.page is not None and target.place:
         from .payloads import page
 
-        return page(target, found, read)
-    if name not in _DEEPER:
+        return page(target, found, found.page, read)
+    if found.path.partition(".")[2] not in _DEEPER:
         return None
     from .payloads import inside
 

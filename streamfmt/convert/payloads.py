@@ -57,11 +57,11 @@ def inside(target: Target, found: Found, read: Read) -> Place | None:
     return Place(path, found.body + at, length, rest)
 
 
-def page(target: Target, found: Found, read: Read) -> Place:
+def page(target: Target, found: Found, kind: int, read: Read) -> Place:
     """What a page of the guest is, by its type and what it holds."""
     from ..reader.page_data import form_of
 
-    path = form_of(int(found.path.partition(".")[2]), read(found.body, _MAGIC))
+    path = form_of(kind, read(found.body, _MAGIC))
     if not path:
         raise FieldError(
             target.text, f"it is no page table and no start info; page[{target.number:#x}]@OFFSET=HEX sets bytes"

@@ -12,7 +12,6 @@ from ..reader.events import Body
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
 from ..reader.stops import Stops
-from .fields import PAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 PAGES = ("PAGE_DATA", "PAGE_BATCH")
 # A record of any type, by its number.
 ANY = "record"
+# A page of the guest, by its frame.
+PAGE = "page"
 _BATCH = "libxc.PAGE_DATA"
 # The record that begins with the bytes of a guest's word.
 _SAYS_WIDTH = "libxc.X86_PV_INFO"
@@ -113,11 +114,17 @@ class UnknownError(FieldError):
 
 
 class Found:
-    """A header or a record where it lies: its schema `path`, and `length` bytes of its body at `body`."""
+    """A header or a record where it lies: its schema `path`, and `length` bytes of its body at `body`.
 
-    __slots__ = ("body", "layer", "length", "path", "record")
+    It may be a page in a record, whose type is `page`.
+    """
 
-    def __init__(self, layer: Layer, path: str, body: int, length: int, record: Record | None = None) -> None:
+    __slots__ = ("body", "layer", "length", "page", "path", "record")
+
+    def __init__(
+        self, layer: Layer, path: str, body: int, length: int, record: Record | None = None, page: int | None = None
+    ) -> None:
+        self.page = page
         self.layer = layer
         self.path = path
         self.body = body
@@ -179,7 +186,7 @@ class Locating(Stops):
             at = start + _SIZE * place
             for target in self._frames[pfn]:
                 if place >= 0 and at + _SIZE <= record.end and len(self.found[target]) < _TWO:
-                    self.found[target].append(Found(record.layer, f"{PAGE}.{kind}", at, _SIZE, record))
+                    self.found[target].append(Found(record.layer, PAGE, at, _SIZE, record, kind))
 
     def _width(self, record: Record) -> Program:
         """The width of the guest, by which pages that come later have their layout."""

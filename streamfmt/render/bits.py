@@ -48,7 +48,7 @@ def said(path: str, values: Mapping[str, int]) -> dict[str, int | str]:
     if "leaf" in values:
         rows = [row for rows in leaf(values["leaf"], values["subleaf"]).values() for row in rows]
         found = {row.name: values[row.register] >> row.shift & (1 << row.bits) - 1 for row in rows}
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in found.items() if value} | _text(values)
     if path == _PARAMS:
         return dict(_param(values["index"], values["value"]))
     names = _BITS.get(path, {}).get(values.get("index", -1), {})
@@ -61,6 +61,7 @@ def words(path: str, values: Mapping[str, int]) -> Iterator[str]:
         for register, rows in leaf(values["leaf"], values["subleaf"]).items():
             if values[register]:
                 yield f"{register}: {_leaf_words(values[register], rows)}"
+        yield from (f"{name}: {text!a}" for name, text in _text(values).items())
         return
     if path == _PARAMS:
         text = " ".join(_param_words(values["index"], values["value"]))
@@ -73,6 +74,13 @@ def words(path: str, values: Mapping[str, int]) -> Iterator[str]:
     said = _words(values["value"], bits) if bits and values["value"] else ""
     if name or said:
         yield ": ".join(filter(None, (name, said)))
+
+
+def _text(values: Mapping[str, int]) -> dict[str, str]:
+    """The text that a leaf's registers are together, by what it is."""
+    name, registers = features.TEXTS.get(values["leaf"], ("", ()))
+    raw = b"".join(values[register].to_bytes(4, "little") for register in registers).rstrip(b"\0")
+    return {name: raw.decode("latin-1")} if raw else {}
 
 
 def _param(index: int, value: int) -> Iterator[tuple[str, int | str]]:

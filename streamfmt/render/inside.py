@@ -44,7 +44,7 @@ def _processor(raw: bytes, body: Body, layout: Layout) -> str:
         leaves.setdefault(row["leaf"], row)
     words = []
     if 0 in leaves:
-        name = b"".join(leaves[0][register].to_bytes(4, "little") for register in ("ebx", "edx", "ecx"))
+        name = b"".join(leaves[0][register].to_bytes(4, "little") for register in features.TEXTS[0][1])
         words += [name.decode()] if name.isalnum() and name.isascii() else []
     if 1 in leaves:
         eax = leaves[1]["eax"]

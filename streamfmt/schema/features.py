@@ -123,7 +123,17 @@ _NUMBERS = (
     Feature(0x80000008, NONE, "eax", 0, 8, "physical_address_bits"),
     Feature(0x80000008, NONE, "eax", 8, 8, "linear_address_bits"),
     Feature(0x80000008, NONE, "eax", 16, 8, "guest_address_bits"),
+    Feature(0x80000008, NONE, "ecx", 0, 8, "cores_but_one"),
+    Feature(0x80000008, NONE, "ecx", 12, 4, "apic_id_bits"),
 )
+_ALL = ("eax", "ebx", "ecx", "edx")
+# Leaves whose registers together are text, in this order.
+TEXTS = {
+    0: ("vendor", ("ebx", "edx", "ecx")),
+    0x80000002: ("brand_1", _ALL),
+    0x80000003: ("brand_2", _ALL),
+    0x80000004: ("brand_3", _ALL),
+}
 # Bits of registers, by what the fields of payloads that hold them are called.
 _FLAGS = "cf - pf - af - zf sf tf if df of iopl0 iopl1 nt - rf vm ac vif vip id"
 _CR4 = (
@@ -154,6 +164,12 @@ FEATURES = (
     *_NUMBERS,
     *(Feature(*place, bit, 1, name) for place, names in _CPUID.items() for bit, name in _rows(names)),
     *(Feature(0xD, 0, "eax", bit, 1, f"xcr0_{name}") for bit, name in _rows(_XCR0)),
+    # Of each component that has a place of its own, subleaf 2 and on.
+    *(
+        Feature(0xD, bit, register, 0, 32, f"{name}_{what}")
+        for bit, name in _rows(_XCR0)[2:]
+        for register, what in (("eax", "size"), ("ebx", "offset"))
+    ),
 )
 # Bits of an entry of a page table beside the frame's number (Intel SDM volume 3, section 4.5).
 PTE_BITS = {
