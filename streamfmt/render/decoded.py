@@ -28,6 +28,9 @@ _NOTHING = ("reserved", "pad", "_pad", "unused", "other")
 class Decoded(Dump):
     """Writes fields line by line to `write`, in `width` columns where a value allows; `full` lifts the limits."""
 
+    # Whether bytes are of a text that has been written.
+    _said = False
+
     def header(self, layer: Layer, path: str, at: int, raw: bytes) -> None:
         """A header has been listed with what it says."""
 
@@ -50,6 +53,8 @@ class Decoded(Dump):
         self._note(words)
 
     def _raw(self, at: int, data: bytes) -> None:
+        if self._said:
+            return
         self._note(f"  {self._short(data, 0)}" if any(data) else "  all zero")
 
     def _long(self, name: str, at: int, data: bytes) -> None:
@@ -128,6 +133,13 @@ class Decoded(Dump):
         if last < count:
             rest = "" if last == count - 1 else f" to [{count - 1}]"
             self._note(f"{name}[{last}]{rest}: zero")
+
+    def _string(self, name: str) -> Generator[int, int, None]:
+        self._said = True
+        try:
+            yield from super()._string(name)
+        finally:
+            self._said = False
 
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
         if count > BYTES_MAX and not self._full:
