@@ -135,7 +135,7 @@ class Decoded(Dump):
             self._note(f"{name}[{last}]{rest}: zero")
 
     def _string(self, name: str) -> Generator[int, int, None]:
-        self._said = True
+        self._said = not self._full
         try:
             yield from super()._string(name)
         finally:
