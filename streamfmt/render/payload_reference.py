@@ -26,7 +26,8 @@ These are all of them that `show --decode`, `show --hexdump`, `show --json` and 
 Where they grew, each form has a section, and its length says which it is.
 Their integers are little-endian, whatever byte order the stream has; offsets and sizes are in bytes.
 A path of [edit](edit.md) has the entry's name for those of an HVM context, such as `HVM_CONTEXT.CPU.cr4`, and the
-field of the record for others, such as `X86_PV_VCPU_BASIC.context.user_regs.rip`.
+field of the record for others, such as `X86_PV_VCPU_BASIC.context.user_regs.rip`; page tables and start info lie in
+pages of the guest, such as `page[0x5].entries[3].rw`.
 
 An XSAVE area ends where the last component that the guest has used does.
 Its length tells whether the places are those of Intel's processors or of AMD's; an area of any other length is given as
