@@ -27,7 +27,7 @@ from .reader.reader import Reader
 from .reader.registry import DECLARED, GUESTS
 
 _Streams: TypeAlias = Literal["auto", "libxl", "libxc", "legacy-64", "legacy-32", "back-channel"]
-_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend"]
+_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend", "qemu"]
 Form: TypeAlias = Literal[_Streams, _Files, "legacy"]
 Guest: TypeAlias = Literal["pv", "hvm"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]

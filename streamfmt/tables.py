@@ -137,6 +137,43 @@ FORMATS: dict[str, str] = {
     'xapi-legacy.header': '15s',
     'xend.header': '>16sI',
     'xend.CONFIG': '',
+    'qemu.header': '>4sI',
+    'qemu.record_header': 'B',
+    'qemu.EOF': '',
+    'qemu.SECTION_START': '>IB',
+    'qemu.SECTION_PART': '>I',
+    'qemu.SECTION_END': '>I',
+    'qemu.SECTION_FULL': '>IB',
+    'qemu.SUBSECTION': 'B',
+    'qemu.VMDESCRIPTION': '>I',
+    'qemu.CONFIGURATION': '>I',
+    'qemu.COMMAND': '>HH',
+    'qemu.SECTION_FOOTER': '>I',
+    'qemu.RAM_TOTAL': '>Q',
+    'qemu.RAM_BLOCK': 'B',
+    'qemu.RAM_BLOCK_AT': 'B',
+    'qemu.RAM_BLOCK_SIZED': 'B',
+    'qemu.RAM_BLOCK_SIZED_AT': 'B',
+    'qemu.RAM_BLOCK_MAPPED': 'B',
+    'qemu.RAM_BLOCK_MAPPED_AT': 'B',
+    'qemu.RAM_MAPPED_PAGES': '',
+    'qemu.RAM_ZERO_OF': '>QB',
+    'qemu.RAM_ZERO': '',
+    'qemu.RAM_ZERO.pages': '>QB',
+    'qemu.RAM_PAGE_OF': '>QB',
+    'qemu.RAM_PAGE': '',
+    'qemu.RAM_PAGE.pages': '>Q4096s',
+    'qemu.RAM_XBZRLE_OF': '>QB',
+    'qemu.RAM_XBZRLE': '',
+    'qemu.RAM_XBZRLE.pages': '>QBH',
+    'qemu.RAM_COMPRESSED_OF': '>QB',
+    'qemu.RAM_COMPRESSED': '',
+    'qemu.RAM_COMPRESSED.pages': '>QI',
+    'qemu.RAM_FLUSH': '>Q',
+    'qemu.RAM_HOOK': '>Q',
+    'qemu.RAM_EOS': '>Q',
+    'qemu.RAM_WORD': '>Q',
+    'qemu.SECTION_DATA': '',
     'text.TEXT': '',
     'http.HEAD': '',
     'http.REPLY': '>H',
@@ -271,6 +308,43 @@ SIZES: dict[str, int] = {
     'xapi-legacy.header': 15,
     'xend.header': 20,
     'xend.CONFIG': 0,
+    'qemu.header': 8,
+    'qemu.record_header': 1,
+    'qemu.EOF': 0,
+    'qemu.SECTION_START': 5,
+    'qemu.SECTION_PART': 4,
+    'qemu.SECTION_END': 4,
+    'qemu.SECTION_FULL': 5,
+    'qemu.SUBSECTION': 1,
+    'qemu.VMDESCRIPTION': 4,
+    'qemu.CONFIGURATION': 4,
+    'qemu.COMMAND': 4,
+    'qemu.SECTION_FOOTER': 4,
+    'qemu.RAM_TOTAL': 8,
+    'qemu.RAM_BLOCK': 1,
+    'qemu.RAM_BLOCK_AT': 1,
+    'qemu.RAM_BLOCK_SIZED': 1,
+    'qemu.RAM_BLOCK_SIZED_AT': 1,
+    'qemu.RAM_BLOCK_MAPPED': 1,
+    'qemu.RAM_BLOCK_MAPPED_AT': 1,
+    'qemu.RAM_MAPPED_PAGES': 0,
+    'qemu.RAM_ZERO_OF': 9,
+    'qemu.RAM_ZERO': 0,
+    'qemu.RAM_ZERO.pages': 9,
+    'qemu.RAM_PAGE_OF': 9,
+    'qemu.RAM_PAGE': 0,
+    'qemu.RAM_PAGE.pages': 4104,
+    'qemu.RAM_XBZRLE_OF': 9,
+    'qemu.RAM_XBZRLE': 0,
+    'qemu.RAM_XBZRLE.pages': 11,
+    'qemu.RAM_COMPRESSED_OF': 9,
+    'qemu.RAM_COMPRESSED': 0,
+    'qemu.RAM_COMPRESSED.pages': 12,
+    'qemu.RAM_FLUSH': 8,
+    'qemu.RAM_HOOK': 8,
+    'qemu.RAM_EOS': 8,
+    'qemu.RAM_WORD': 8,
+    'qemu.SECTION_DATA': 0,
     'text.TEXT': 0,
     'http.HEAD': 0,
     'http.REPLY': 2,
@@ -328,6 +402,32 @@ UNITS = {
     'xapi.SWTPM0': (1,),
     'xapi.SWTPM': (1,),
     'xend.CONFIG': (1,),
+    'qemu.SECTION_START': (1, 1),
+    'qemu.SECTION_PART': (1,),
+    'qemu.SECTION_END': (1,),
+    'qemu.SECTION_FULL': (1, 1),
+    'qemu.SUBSECTION': (1, 1),
+    'qemu.VMDESCRIPTION': (1,),
+    'qemu.CONFIGURATION': (1,),
+    'qemu.COMMAND': (1,),
+    'qemu.RAM_BLOCK': (1,),
+    'qemu.RAM_BLOCK_AT': (1,),
+    'qemu.RAM_BLOCK_SIZED': (1,),
+    'qemu.RAM_BLOCK_SIZED_AT': (1,),
+    'qemu.RAM_BLOCK_MAPPED': (1, 1),
+    'qemu.RAM_BLOCK_MAPPED_AT': (1, 1),
+    'qemu.RAM_MAPPED_PAGES': (1,),
+    'qemu.RAM_ZERO_OF': (1,),
+    'qemu.RAM_ZERO': (9,),
+    'qemu.RAM_PAGE_OF': (1,),
+    'qemu.RAM_PAGE': (4104,),
+    'qemu.RAM_XBZRLE_OF': (1, 1),
+    'qemu.RAM_XBZRLE': (0,),
+    'qemu.RAM_XBZRLE.pages': (1,),
+    'qemu.RAM_COMPRESSED_OF': (1, 1),
+    'qemu.RAM_COMPRESSED': (0,),
+    'qemu.RAM_COMPRESSED.pages': (1,),
+    'qemu.SECTION_DATA': (1,),
     'text.TEXT': (1,),
     'http.HEAD': (1,),
     'libxl.XENSTORE_DATA_32': (0,),
@@ -383,6 +483,32 @@ LEAST: dict[str, int] = {
     'xapi.SWTPM0': 0,
     'xapi.SWTPM': 0,
     'xend.CONFIG': 0,
+    'qemu.SECTION_START': 13,
+    'qemu.SECTION_PART': 4,
+    'qemu.SECTION_END': 4,
+    'qemu.SECTION_FULL': 13,
+    'qemu.SUBSECTION': 5,
+    'qemu.VMDESCRIPTION': 4,
+    'qemu.CONFIGURATION': 4,
+    'qemu.COMMAND': 4,
+    'qemu.RAM_BLOCK': 9,
+    'qemu.RAM_BLOCK_AT': 17,
+    'qemu.RAM_BLOCK_SIZED': 17,
+    'qemu.RAM_BLOCK_SIZED_AT': 25,
+    'qemu.RAM_BLOCK_MAPPED': 37,
+    'qemu.RAM_BLOCK_MAPPED_AT': 45,
+    'qemu.RAM_MAPPED_PAGES': 0,
+    'qemu.RAM_ZERO_OF': 10,
+    'qemu.RAM_ZERO': 0,
+    'qemu.RAM_PAGE_OF': 4105,
+    'qemu.RAM_PAGE': 0,
+    'qemu.RAM_XBZRLE_OF': 12,
+    'qemu.RAM_XBZRLE': 0,
+    'qemu.RAM_XBZRLE.pages': 11,
+    'qemu.RAM_COMPRESSED_OF': 13,
+    'qemu.RAM_COMPRESSED': 0,
+    'qemu.RAM_COMPRESSED.pages': 12,
+    'qemu.SECTION_DATA': 0,
     'text.TEXT': 0,
     'http.HEAD': 0,
     'libxl.XENSTORE_DATA_32': 8,
@@ -481,6 +607,36 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
     'xapi.record_header': {'type': (0, 8), 'length': (8, 8)},
     'xapi-legacy.header': {'signature': (0, 15)},
     'xend.header': {'magic': (0, 16), 'config_len': (16, 4)},
+    'qemu.header': {'magic': (0, 4), 'version': (4, 4)},
+    'qemu.record_header': {'type': (0, 1)},
+    'qemu.SECTION_START': {'section_id': (0, 4), 'idstr_length': (4, 1)},
+    'qemu.SECTION_PART': {'section_id': (0, 4)},
+    'qemu.SECTION_END': {'section_id': (0, 4)},
+    'qemu.SECTION_FULL': {'section_id': (0, 4), 'idstr_length': (4, 1)},
+    'qemu.SUBSECTION': {'name_length': (0, 1)},
+    'qemu.VMDESCRIPTION': {'length': (0, 4)},
+    'qemu.CONFIGURATION': {'length': (0, 4)},
+    'qemu.COMMAND': {'command': (0, 2), 'length': (2, 2)},
+    'qemu.SECTION_FOOTER': {'section_id': (0, 4)},
+    'qemu.RAM_TOTAL': {'word.page': (0, 8), 'word.flags': (0, 8)},
+    'qemu.RAM_BLOCK': {'name_length': (0, 1)},
+    'qemu.RAM_BLOCK_AT': {'name_length': (0, 1)},
+    'qemu.RAM_BLOCK_SIZED': {'name_length': (0, 1)},
+    'qemu.RAM_BLOCK_SIZED_AT': {'name_length': (0, 1)},
+    'qemu.RAM_BLOCK_MAPPED': {'name_length': (0, 1)},
+    'qemu.RAM_BLOCK_MAPPED_AT': {'name_length': (0, 1)},
+    'qemu.RAM_ZERO_OF': {'word.page': (0, 8), 'word.flags': (0, 8), 'name_length': (8, 1)},
+    'qemu.RAM_ZERO.pages': {'word.page': (0, 8), 'word.flags': (0, 8), 'fill': (8, 1)},
+    'qemu.RAM_PAGE_OF': {'word.page': (0, 8), 'word.flags': (0, 8), 'name_length': (8, 1)},
+    'qemu.RAM_PAGE.pages': {'word.page': (0, 8), 'word.flags': (0, 8), 'data': (8, 4096)},
+    'qemu.RAM_XBZRLE_OF': {'word.page': (0, 8), 'word.flags': (0, 8), 'name_length': (8, 1)},
+    'qemu.RAM_XBZRLE.pages': {'word.page': (0, 8), 'word.flags': (0, 8), 'encoding': (8, 1), 'length': (9, 2)},
+    'qemu.RAM_COMPRESSED_OF': {'word.page': (0, 8), 'word.flags': (0, 8), 'name_length': (8, 1)},
+    'qemu.RAM_COMPRESSED.pages': {'word.page': (0, 8), 'word.flags': (0, 8), 'length': (8, 4)},
+    'qemu.RAM_FLUSH': {'word.page': (0, 8), 'word.flags': (0, 8)},
+    'qemu.RAM_HOOK': {'word.page': (0, 8), 'word.flags': (0, 8)},
+    'qemu.RAM_EOS': {'word.page': (0, 8), 'word.flags': (0, 8)},
+    'qemu.RAM_WORD': {'word.page': (0, 8), 'word.flags': (0, 8)},
     'http.REPLY': {'length': (0, 2)},
     'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
@@ -528,6 +684,7 @@ RULES = {
     'legacy-64.TOOLSTACK': (_same := (('LEGACY-TOOLSTACK', 'version', 4, 4, 0, 32, False, (1,)),)), 'legacy-32.TOOLSTACK': _same,
     'xapi-legacy.header': (('XAPI-OLD-MAGIC', 'signature', 0, 15, 0, 120, False, b'XenSavedDomain\n'),),
     'xend.header': (('XEND-MAGIC', 'magic', 0, 16, 0, 128, False, b'LinuxGuestRecord'),),
+    'qemu.header': (('QEMU-HDR-MAGIC', 'magic', 0, 4, 0, 32, False, b'QEVM'), ('QEMU-HDR-VERSION', 'version', 4, 4, 0, 32, True, (3,))),
 }
 LENGTHS = {
     'libvirt.XML': ('LIBVIRT-XML-LEN', 0, 1, 1, None, ()),
@@ -808,6 +965,41 @@ SEVERITY = {
     'XEND-MAGIC': 'error',
     'XEND-CONFIG-FORM': 'error',
     'XEND-STREAM': 'error',
+    'QEMU-HDR-MAGIC': 'error',
+    'QEMU-HDR-VERSION': 'error',
+    'QEMU-TRUNC': 'error',
+    'QEMU-AFTER': 'warning',
+    'QEMU-SEC-TYPE': 'error',
+    'QEMU-CFG-ONCE': 'error',
+    'QEMU-SUB-KNOWN': 'error',
+    'QEMU-SUB-VERSION': 'error',
+    'QEMU-CFG-CAPS': 'error',
+    'QEMU-SEC-IDSTR': 'error',
+    'QEMU-SEC-ID': 'error',
+    'QEMU-SEC-ORDER': 'warning',
+    'QEMU-SEC-DUP': 'warning',
+    'QEMU-FTR-MATCH': 'error',
+    'QEMU-RAM-VERSION': 'error',
+    'QEMU-RAM-COMBO': 'error',
+    'QEMU-RAM-BLOCK': 'error',
+    'QEMU-RAM-SUM': 'error',
+    'QEMU-RAM-CONT-FIRST': 'error',
+    'QEMU-RAM-RANGE': 'error',
+    'QEMU-RAM-FILL': 'warning',
+    'QEMU-RAM-XBZRLE': 'error',
+    'QEMU-RAM-COMPRESSED': 'error',
+    'QEMU-RAM-HOOK': 'warning',
+    'QEMU-RAM-COVER': 'warning',
+    'QEMU-CMD-RANGE': 'error',
+    'QEMU-CMD-LEN': 'error',
+    'QEMU-CMD-PING-RP': 'error',
+    'QEMU-CMD-STATE': 'error',
+    'QEMU-CMD-PACKAGED': 'warning',
+    'QEMU-DESC-OPT': 'warning',
+    'QEMU-DESC-SECTIONS': 'warning',
+    'QEMU-MAP-VERSION': 'error',
+    'QEMU-MAP-PAGE': 'error',
+    'QEMU-MAP-PLACE': 'error',
 }
 SCRIPT_REJECTS = frozenset(['CKPT-CUT', 'LIBXC-DHDR-RSVD', 'LIBXC-IHDR-OPT-RSVD', 'LIBXC-IHDR-RSVD', 'LIBXC-PAGE-ENT-RSVD', 'LIBXC-PAGE-HDR-RSVD', 'LIBXC-REC-PAD-ZERO', 'LIBXC-REC-RSVD', 'LIBXL-HDR-OPT-RSVD', 'LIBXL-REC-PAD'])
 RECORDS: dict[str, dict[int, str]] = {
@@ -821,6 +1013,7 @@ RECORDS: dict[str, dict[int, str]] = {
     'xapi': {15: 'XENOPS', 240: 'LIBXC', 241: 'LIBXL', 242: 'LIBXC_LEGACY', 3840: 'QEMU_TRAD', 3841: 'QEMU_XEN', 3856: 'DEMU', 3857: 'VARSTORED', 3858: 'SWTPM0', 3859: 'SWTPM', 65535: 'END_OF_IMAGE'},
     'xapi-legacy': {},
     'xend': {0: 'CONFIG'},
+    'qemu': {0: 'EOF', 1: 'SECTION_START', 2: 'SECTION_PART', 3: 'SECTION_END', 4: 'SECTION_FULL', 5: 'SUBSECTION', 6: 'VMDESCRIPTION', 7: 'CONFIGURATION', 8: 'COMMAND', 126: 'SECTION_FOOTER', 256: 'RAM_TOTAL', 257: 'RAM_BLOCK', 258: 'RAM_BLOCK_AT', 259: 'RAM_BLOCK_SIZED', 260: 'RAM_BLOCK_SIZED_AT', 261: 'RAM_BLOCK_MAPPED', 262: 'RAM_BLOCK_MAPPED_AT', 263: 'RAM_MAPPED_PAGES', 272: 'RAM_ZERO_OF', 273: 'RAM_ZERO', 274: 'RAM_PAGE_OF', 275: 'RAM_PAGE', 276: 'RAM_XBZRLE_OF', 277: 'RAM_XBZRLE', 278: 'RAM_COMPRESSED_OF', 279: 'RAM_COMPRESSED', 280: 'RAM_FLUSH', 281: 'RAM_HOOK', 282: 'RAM_EOS', 283: 'RAM_WORD', 284: 'SECTION_DATA'},
     'text': {0: 'TEXT'},
     'http': {0: 'HEAD', 1: 'REPLY'},
 }
@@ -912,23 +1105,55 @@ XAPI_SWTPM0 = 3858
 XAPI_SWTPM = 3859
 XAPI_END_OF_IMAGE = 65535
 XEND_CONFIG = 0
+QEMU_EOF = 0
+QEMU_SECTION_START = 1
+QEMU_SECTION_PART = 2
+QEMU_SECTION_END = 3
+QEMU_SECTION_FULL = 4
+QEMU_SUBSECTION = 5
+QEMU_VMDESCRIPTION = 6
+QEMU_CONFIGURATION = 7
+QEMU_COMMAND = 8
+QEMU_SECTION_FOOTER = 126
+QEMU_RAM_TOTAL = 256
+QEMU_RAM_BLOCK = 257
+QEMU_RAM_BLOCK_AT = 258
+QEMU_RAM_BLOCK_SIZED = 259
+QEMU_RAM_BLOCK_SIZED_AT = 260
+QEMU_RAM_BLOCK_MAPPED = 261
+QEMU_RAM_BLOCK_MAPPED_AT = 262
+QEMU_RAM_MAPPED_PAGES = 263
+QEMU_RAM_ZERO_OF = 272
+QEMU_RAM_ZERO = 273
+QEMU_RAM_PAGE_OF = 274
+QEMU_RAM_PAGE = 275
+QEMU_RAM_XBZRLE_OF = 276
+QEMU_RAM_XBZRLE = 277
+QEMU_RAM_COMPRESSED_OF = 278
+QEMU_RAM_COMPRESSED = 279
+QEMU_RAM_FLUSH = 280
+QEMU_RAM_HOOK = 281
+QEMU_RAM_EOS = 282
+QEMU_RAM_WORD = 283
+QEMU_SECTION_DATA = 284
 TEXT_TEXT = 0
 HTTP_HEAD = 0
 HTTP_REPLY = 1
 LIBXC_VERSION_STATIC = 3
 LAYERS = {
-    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'converts': 'convert.libxl:Part', 'memory': '', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': None, 'end': 'END', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'headless': frozenset(), 'closes': 'libxl.CHECKPOINT_END', 'configuration': ''},
-    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'converts': 'convert.libxc:Part', 'memory': 'memory.libxc:Pages', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'text': False, 'alias': '', 'legacy': None, 'end': 'END', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': 'libxc.CHECKPOINT', 'configuration': ''},
-    'legacy-64': (_same := {'program': 'reader.legacy:program', 'checks': 'checks.legacy:Checks', 'converts': 'convert.legacy:Part', 'memory': 'memory.legacy:Pages', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': True, 'text': False, 'alias': 'legacy', 'legacy': None, 'end': '', 'holds': (), 'truncated': 'LEGACY-TRUNC', 'unknown': ('LEGACY-CHUNK',), 'padding': '', 'too_long': '', 'trailing': 'LEGACY-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({4096, 4097, 4098, 4112, 4113, 4114, 4115, 4116, 4117, 4118, 4119, 4128, 4129, 4130, 4131, 4132, 4133, 4134, 4144, 4145, 4146, 4147, 4148}), 'closes': '', 'configuration': ''}), 'legacy-32': _same,
-    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'converts': 'convert.backchannel:Part', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': None, 'end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'xl': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Xl', 'converts': 'convert.save_files:Xl', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': ('mandatory_flags.stream_v2', 2, 0), 'end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xl.OPTIONAL_DATA'},
-    'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'converts': '', 'memory': '', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'alias': '', 'legacy': None, 'end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'converts': 'convert.save_files:Libvirt', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': ('version', 4294967295, 1), 'end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'libvirt.XML'},
-    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'converts': 'convert.xapi:Part', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': None, 'end': 'END_OF_IMAGE', 'holds': ('libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc', 242: 'legacy-64'}, 'opening': ('LIBXC', 'LIBXC_LEGACY'), 'headless': frozenset(), 'closes': '', 'configuration': 'xapi.XENOPS'},
-    'xapi-legacy': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:XapiLegacy', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': (), 'end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XAPI-OLD-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'xend': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:Xend', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'config_len', 'length_max': 2147483647, 'form': True, 'image': False, 'text': False, 'alias': '', 'legacy': (), 'end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XEND-TRUNC', 'unknown': (), 'padding': '', 'too_long': 'XEND-CONFIG-LEN', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xend.CONFIG'},
-    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'alias': '', 'legacy': None, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'alias': '', 'legacy': None, 'end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'converts': 'convert.libxl:Part', 'memory': '', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END', 'after_end': '', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'headless': frozenset(), 'closes': 'libxl.CHECKPOINT_END', 'configuration': ''},
+    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'converts': 'convert.libxc:Part', 'memory': 'memory.libxc:Pages', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END', 'after_end': '', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': 'libxc.CHECKPOINT', 'configuration': ''},
+    'legacy-64': (_same := {'program': 'reader.legacy:program', 'checks': 'checks.legacy:Checks', 'converts': 'convert.legacy:Part', 'memory': 'memory.legacy:Pages', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': True, 'text': False, 'big': False, 'alias': 'legacy', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': 'LEGACY-TRUNC', 'unknown': ('LEGACY-CHUNK',), 'padding': '', 'too_long': '', 'trailing': 'LEGACY-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({4096, 4097, 4098, 4112, 4113, 4114, 4115, 4116, 4117, 4118, 4119, 4128, 4129, 4130, 4131, 4132, 4133, 4134, 4144, 4145, 4146, 4147, 4148}), 'closes': '', 'configuration': ''}), 'legacy-32': _same,
+    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'converts': 'convert.backchannel:Part', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'xl': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Xl', 'converts': 'convert.save_files:Xl', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': ('mandatory_flags.stream_v2', 2, 0), 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xl.OPTIONAL_DATA'},
+    'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'converts': '', 'memory': '', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'converts': 'convert.save_files:Libvirt', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': ('version', 4294967295, 1), 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'libvirt.XML'},
+    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'converts': 'convert.xapi:Part', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END_OF_IMAGE', 'after_end': '', 'holds': ('libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc', 242: 'legacy-64'}, 'opening': ('LIBXC', 'LIBXC_LEGACY'), 'headless': frozenset(), 'closes': '', 'configuration': 'xapi.XENOPS'},
+    'xapi-legacy': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:XapiLegacy', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XAPI-OLD-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'xend': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:Xend', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'config_len', 'length_max': 2147483647, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XEND-TRUNC', 'unknown': (), 'padding': '', 'too_long': 'XEND-CONFIG-LEN', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xend.CONFIG'},
+    'qemu': {'program': 'reader.qemu:program', 'checks': 'checks.qemu:Checks', 'converts': '', 'memory': '', 'magic': ('magic',), 'version': 'version', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': True, 'alias': '', 'look': 'reader.qemu_look:look', 'legacy': None, 'end': 'EOF', 'after_end': 'VMDESCRIPTION', 'holds': (), 'truncated': 'QEMU-TRUNC', 'unknown': ('QEMU-SEC-TYPE',), 'padding': '', 'too_long': '', 'trailing': 'QEMU-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({256, 257, 258, 259, 260, 261, 262, 263, 272, 273, 274, 275, 276, 277, 278, 279, 280, 281, 282, 283, 284}), 'closes': '', 'configuration': ''},
+    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
 }
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
@@ -963,6 +1188,7 @@ BITS: dict[str, dict[int, int]] = {
     'xapi': {15: 1, 240: 2, 241: 4, 242: 8, 3840: 16, 3841: 32, 3856: 64, 3857: 128, 3858: 256, 3859: 512, 65535: 1024},
     'xapi-legacy': {},
     'xend': {0: 1},
+    'qemu': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16, 5: 32, 6: 64, 7: 128, 8: 256, 126: 512, 256: 1024, 257: 2048, 258: 4096, 259: 8192, 260: 16384, 261: 32768, 262: 65536, 263: 131072, 272: 262144, 273: 524288, 274: 1048576, 275: 2097152, 276: 4194304, 277: 8388608, 278: 16777216, 279: 33554432, 280: 67108864, 281: 134217728, 282: 268435456, 283: 536870912, 284: 1073741824},
     'text': {0: 1},
     'http': {0: 1, 1: 2},
 }
@@ -980,6 +1206,7 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'xapi': {(None, 0): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}, ('pv', 0): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0), ('XAPI-HVM-ONLY', 0, 0, 0))}, ('hvm', 0): {15: (('XAPI-XENOPS-FIRST', 1, 0, 0),), 240: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 242: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-MEMORY-ONCE', 10, 0, 0), ('XAPI-ORDER', 912, 0, 0)), 3840: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ONCE', 16, 0, 0)), 3856: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 912, 0, 0)), 3857: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 784, 0, 0), ('XAPI-ONCE', 128, 0, 0)), 3858: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0)), 3859: (('XAPI-XENOPS-FIRST', 0, 1, 0), ('XAPI-ORDER', 16, 0, 0), ('XAPI-ORDER', 0, 128, 0))}},
     'xapi-legacy': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'xend': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
+    'qemu': {(None, 0): {7: (('QEMU-CFG-ONCE', 414, 0, 0),)}, ('pv', 0): {7: (('QEMU-CFG-ONCE', 414, 0, 0),)}, ('hvm', 0): {7: (('QEMU-CFG-ONCE', 414, 0, 0),)}},
     'text': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'http': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
 }
@@ -1123,13 +1350,13 @@ MAGICS = (
     ('xapi', 'container', 0, b'XenSavedDomv2-\n', 'XAPI suspend image'),
     ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image'),
     ('xend', 'container', 0, b'LinuxGuestRecord', 'xend save file (xm save, Xen 3.0 to 4.4)'),
+    ('qemu', 'stream', 0, b'QEVM', 'QEMU stream'),
     ('back-channel', 'stream', 0, b'\x05\x00\x00\x00\x04\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00', 'COLO back channel'),
     ('xapi-http', 'container', 0, b'PUT /services/xenops/', "request of XAPI's migration to the receiving xenopsd, without an image that could be read"),
     ('xapi-vgpu', 'payload', 0, b'\x10\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00', 'state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature'),
     ('gzip', 'compressed', 0, b'\x1f\x8b', 'gzip data'),
     ('xz', 'compressed', 0, b'\xfd7zXZ\x00', 'xz data'),
     ('zstd', 'compressed', 0, b'(\xb5/\xfd', 'zstd data'),
-    ('qemu', 'payload', 0, b'QEVM', 'QEMU record or migration stream'),
     ('hvm-context', 'payload', 0, b'\x01\x00\x00\x00\x18\x00\x00\x00\x86\x128T', 'HVM context, what the libxc record HVM_CONTEXT carries'),
     ('qemu-tail', 'payload', 0, b'QemuDeviceModelRecord', 'QEMU record of a legacy stream, without that stream'),
     ('qemu-tail', 'payload', 0, b'DeviceModelRecord0002', 'QEMU record of a legacy stream, without that stream'),
@@ -1216,3 +1443,48 @@ TRAILERS = (
 )
 LIBXL_OPTIONS = {'legacy': 2, 'endian': 1}
 LIBXC_OPTIONS = {'endian': 1}
+QEMU_PAGE_SIZE = 4096
+QEMU_PAGE_BITS = 12
+QEMU_RAM_NAME = b'ram'
+QEMU_RAM_VERSION = 4
+QEMU_CONFIGURATIONS = {b'configuration/target-page-bits': 4, b'configuration/capabilities': 0, b'configuration/uuid': 16}
+QEMU_BITS = b'configuration/target-page-bits'
+QEMU_UUID = b'configuration/uuid'
+QEMU_IGNORE_SHARED = b'x-ignore-shared'
+QEMU_MAPPED_RAM = b'mapped-ram'
+QEMU_KNOWN_CAPABILITIES = (b'x-ignore-shared', b'mapped-ram')
+QEMU_BLOCKS_MAX = 4096
+QEMU_SECTIONS_MAX = 65536
+QEMU_PIECE = 65536
+QEMU_PAGES_MOST = 15
+QEMU_WORDS_MOST = 4096
+QEMU_FLAG_ZERO = 2
+QEMU_FLAG_TOTAL = 4
+QEMU_FLAG_PAGE = 8
+QEMU_FLAG_EOS = 16
+QEMU_FLAG_CONTINUE = 32
+QEMU_FLAG_XBZRLE = 64
+QEMU_FLAG_HOOK = 128
+QEMU_FLAG_COMPRESSED = 256
+QEMU_FLAG_FLUSH = 512
+QEMU_OPEN_RETURN_PATH = 1
+QEMU_PING = 2
+QEMU_PACKAGED = 7
+QEMU_POSTCOPY_ADVISE = 3
+QEMU_POSTCOPY_RAM_DISCARD = 6
+QEMU_POSTCOPY_LISTEN = 4
+QEMU_POSTCOPY_RUN = 5
+QEMU_COMMANDS = {
+    1: 'OPEN_RETURN_PATH',
+    2: 'PING',
+    3: 'POSTCOPY_ADVISE',
+    4: 'POSTCOPY_LISTEN',
+    5: 'POSTCOPY_RUN',
+    6: 'POSTCOPY_RAM_DISCARD',
+    7: 'PACKAGED',
+    8: 'ENABLE_COLO',
+    9: 'POSTCOPY_RESUME',
+    10: 'RECV_BITMAP',
+    11: 'SWITCHOVER_START',
+}
+QEMU_COMMAND_LENGTHS = {1: (0,), 2: (4,), 3: (0, 16), 4: (0,), 5: (0,), 7: (4,), 8: (0,), 9: (0,), 11: (0,)}

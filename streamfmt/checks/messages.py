@@ -85,3 +85,8 @@ def order_message(layer: str, name: str, has: int, lacks: int) -> str:
             other = next((names[code] for code, bit in tables.BITS[layer].items() if bits & bit), "a checkpoint")
             return f"{name} comes " + (f"after another {name}" if other == name else words.format(other))
     return f"{name} does not belong in this image"
+
+
+def shown(name: bytes) -> str:
+    """A name for people."""
+    return ascii(name.decode("latin-1"))[1:-1]

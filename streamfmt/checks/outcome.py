@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..reader.events import describe
 from ..reader.identify import unread
 from ..reader.reader import Reader
-from ..reader.registry import READ
+from ..reader.registry import READ, ROWS
 from .findings import IGNORED, SEVERITIES
 from .verifier import Verifier
 
@@ -134,7 +134,8 @@ class Outcome:
 
     def describe(self) -> str:
         """What the stream is, in a few words: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
-        return describe(self.verifier.layers) or self.identity.name
+        row = ROWS.get(self.identity.key)
+        return (self.identity.name if row and row.look else describe(self.verifier.layers)) or self.identity.name
 
 
 def ignored(outcome: Outcome) -> list[str]:

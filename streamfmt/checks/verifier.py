@@ -40,7 +40,7 @@ class Verifier(Context, Sink):
 
     def record(self, record: Record) -> Program | None:
         program = self.checks(record.layer.judge).record(record)
-        self.records += 1
+        self.records += not record.begun
         self.latest = record
         if record.type or record.length:  # not zeros
             self.before = record.offset + 1, record.name
@@ -50,7 +50,7 @@ class Verifier(Context, Sink):
         self.records += run.count
         self.page_entries += run.entries
         self.latest, self.before = run, None
-        self.carries(run.pages, run.offset + run.size * run.count)
+        self.carries(run.pages, run.end)
         self.checks(run.layer).pages(run)
 
     def unread(self, layer: Layer) -> bool:

@@ -11,7 +11,7 @@ import sys
 from functools import partial
 
 from ..codec.decode import layouts
-from ..reader.events import Body, Layer, Record, Run, Sink
+from ..reader.events import Body, Headless, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
 from ..reader.identify import Identity, following
 from ..reader.reader import Reader
@@ -293,16 +293,19 @@ class Listing(Sink):
     def pages(self, run: Run) -> None:
         record = run.record()
         pages = batch(record, self.spans, run.count)
+        pages.length = run.end - run.offset if isinstance(record, Headless) else pages.length
         pages.add(run.raw(), run.pages)
         # As they are clean, no field but one says anything.
         others = {row.path: 0 for row in layouts()[record.path].fields}
-        fields = others | {"count": run.entries} if run.count == 1 else {}
+        fields = others | {"count": run.entries} if run.count == 1 and others else {}
         self._batch(Row(record, self.count, Brief(fields, "", pages)), pages)
         self.count += run.count
         self.shown += run.count
 
     def _batch(self, row: Row, pages: Pages) -> None:
-        """Take clean page batches together with those before them."""
+        """Take clean page batches together with those before them, if they are of one kind."""
+        if self._batches is not None and self._batches.record.path != row.record.path:
+            self._settle()
         if self._batches is None:
             self._batches = row
         elif self._batches.brief.pages is not None:

@@ -67,7 +67,7 @@ class Layer:
         self.path: str = f"{parent.path}/{name}" if parent else name
         self.header_size = row.header_size
         self.align = row.align
-        self.order = "<"
+        self.order = ">" if row.big else "<"
         self.version = 0
         self.guest: str | None = None
         self.xen = (0, 0)
@@ -113,7 +113,7 @@ def describe(layers: Sequence[Layer]) -> str:
             version = f" v{layer.version}" if 0 < layer.version <= VERSION_MAX else ""
             joint = (" + " if layer.parent in inside else " > ") if text else ""
             inside.add(layer.parent)
-            text += joint + layer.name + version + (", big-endian" if layer.order == ">" else "")
+            text += joint + layer.name + version + (", big-endian" if layer.order == ">" and not layer.row.big else "")
     guest = ""
     for layer in layers:
         if layer.guest and layer.row.image:
@@ -127,6 +127,8 @@ class Record:
     """One record: its header, if it has one, lies at stream `offset`, its body of `length` bytes at `body`."""
 
     __slots__ = ("index", "layer", "length", "offset", "type")
+    # Elements of it that came in a run: it is the rest of a record.
+    begun = 0
 
     def __init__(self, layer: Layer, kind: int, at: int, length: int) -> None:
         self.layer = layer
@@ -250,6 +252,16 @@ class Run:
         self.size = size
         self.entries = entries
         self.pages = pages
+
+    @property
+    def stretches(self) -> int:
+        """How many stretches of `size` bytes they are: records, where a record is not several."""
+        return self.count
+
+    @property
+    def end(self) -> int:
+        """Offset after the last of them."""
+        return self.offset + self.size * self.stretches
 
     def record(self, entry: int = 0) -> Record:
         """The record that has the run's `entry`-th entry."""

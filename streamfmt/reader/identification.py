@@ -8,7 +8,7 @@ from .events import Body, Layer, Sink, describe
 from .fields import damaged, name_of, places
 from .identify import Identity, unread
 from .reader import Reader
-from .registry import load
+from .registry import ROWS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Headers(Sink):
             raise _Enough
 
     def record(self, record: Record) -> Program | None:
-        if not record.layer.wraps and record.type not in record.layer.row.opens:
+        row = record.layer.row
+        if (not record.layer.wraps or (row.form and not row.holds)) and record.type not in row.opens:
             raise _Enough
         if record.layer not in self.layers:
             self.layers.append(record.layer)
@@ -131,7 +132,8 @@ class Identification:
         self.kind = identity.kind
         # What is compressed has been opened: if that is compressed again, it is nothing that is read.
         self.known = identity.kind not in ("unknown", "damaged", "empty", "foreign", "compressed", "unread")
-        self.description = describe(headers.layers) or identity.name
+        row = ROWS.get(identity.key)
+        self.description = (identity.name if row and row.look else describe(headers.layers)) or identity.name
         self.evidence = "; ".join(filter(None, (identity.evidence, headers.evidence)))
         self.layers = tuple(headers.layers)
         self.guest = identity.guest or (image.guest if image else None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .. import tables
 from .fields import damaged, quote, text_size
 from .pump import CAPACITY
-from .registry import ALIASES, ALWAYS, FORMS, READ, ROWS
+from .registry import ALIASES, ALWAYS, FORMS, READ, ROWS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _COUNTED, _COUNT = {name for name, row in ROWS.items() if row.legacy == ALWAYS},
 # Kinds of what may have text before it; magics that may be such text; and those after which there may be more to see.
 _PREFACED = ("stream", "container", "compressed")
 _TEXTS = ("xapi-http",)
-_LOOKED_INTO = (*_TEXTS, "qemu")
+_LOOKED_INTO = (*_TEXTS, *(name for name, row in ROWS.items() if row.look))
 # What ends the head of a request, and the reply that may have got between it and what was asked for.
 _EMPTY_LINE, _REPLY = b"\r\n\r\n", tables.REPLY
 # Bytes of text that are quoted.
@@ -312,14 +312,14 @@ def _prefaced(start: bytes, at: int) -> Identity | None:
 
 
 def _within(found: Identity, start: bytes, base: int) -> Identity:
-    """What is at stream offset `base` and is not read, with what its bytes show to be inside."""
-    from .neighbours import look  # most inputs are read
-
-    at = look(found, start)
-    if at is None:
-        at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
+    """What is at stream offset `base`, named by what its bytes show, or with what they show to be inside."""
+    row = ROWS.get(found.key)
+    if row is not None and row.look:
+        load(row.look)(found, start)
+        return found
+    at = next(len(data) for key, _, _, data, _ in tables.MAGICS if key == found.key)
     inside = by_magic(start[at : at + _LONGEST], False, base + at) or legacy(start[at:])
-    if not at or inside is None or inside.kind == "empty":
+    if inside is None or inside.kind == "empty":
         return found
     name = f"{found.name} > {inside.name}"
     evidence = f"{found.evidence}; from {base + at} on {inside.evidence}"

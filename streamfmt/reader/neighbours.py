@@ -1,4 +1,4 @@
-"""What is no stream, and what has a magic but is not read: names of the one, closer looks at the other, what to do.
+"""What is no stream, and what has a magic but is not read: names of the one, and what to do with either.
 
 It is loaded when no stream's magic is found.  The rows are schema.neighbours'.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from ..schema.neighbours import HINTS, NEIGHBOURS, Qemu
+from ..schema.neighbours import HINTS, NEIGHBOURS
 from .fields import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from ..schema.neighbours import Neighbour
 
@@ -122,57 +121,3 @@ CHECKS: dict[str, Callable[[bytes, bool], str | None]] = {
     "xen_note": _xen_note,
     "cloud_hypervisor": _cloud_hypervisor,
 }
-
-# -- a closer look at what has a magic of its own -----------------------------------------------------------------
-
-
-def look(found: Any, head: bytes) -> int | None:
-    """See what `head` shows of what is `found`, an Identity, and change that; where what it holds begins, or 0.
-
-    None if this knows no more of it than its magic.
-    """
-    looks = _LOOKS.get(found.key)
-    return looks(found, head) if looks else None
-
-
-def _qemu(found: Any, head: bytes) -> int:
-    """Name a record or a migration, by how it goes on; doubt what goes on as neither."""
-    version = int.from_bytes(head[4:8], "big")
-    frame = head[8] if len(head) > 8 else None
-    if len(head) < 9 and head[4:8] == Qemu.VERSION.to_bytes(4, "big")[: len(head) - 4]:
-        found.doubt = f"it ends after {len(head)} bytes"
-    elif version not in Qemu.VERSIONS:
-        found.doubt = (
-            f"{head[4:8].hex(' ')} follows, where QEMU writes its version, {Qemu.VERSION} or {Qemu.VERSION_OLD}"
-        )
-    elif version == Qemu.VERSION_OLD:
-        found.name = Qemu.NAME_OLD
-    elif frame in Qemu.RECORD_FRAMES:
-        found.name = Qemu.NAME_RECORD
-        found.evidence += f", then {_section(head)}" if frame else ", then its end"
-    elif frame in Qemu.STREAM_FRAMES:
-        mapped = Qemu.MAPPED in head[: Qemu.CONFIGURATION_MAX] and frame == Qemu.CONFIGURATION
-        found.key, found.hint = "qemu-migration", Qemu.HINT_STREAM
-        found.name = Qemu.NAME_MAPPED if mapped else Qemu.NAME_STREAM
-        found.evidence += f", then {_section(head) if frame == Qemu.START else _configuration(head)}"
-    else:
-        found.doubt = f"byte {head[8]:#04x} follows its version, which begins nothing that QEMU writes there"
-    if found.doubt:
-        found.hint = Qemu.HINT_DOUBT
-    return 0
-
-
-def _section(head: bytes) -> str:
-    """The section that begins at the first frame: its name."""
-    name = head[14 : 14 + head[13]] if len(head) > 13 else b""
-    return f"a section {quote(name[:_NAME_MAX])}"
-
-
-def _configuration(head: bytes) -> str:
-    size = int.from_bytes(head[9:13], "big")
-    if head[8] != Qemu.CONFIGURATION or size > Qemu.MACHINE_MAX:
-        return "a command"
-    return f"the configuration of machine {quote(head[13 : 13 + min(size, _NAME_MAX)])}"
-
-
-_LOOKS: dict[str, Callable[[Any, bytes], int]] = {"qemu": _qemu}

@@ -38,10 +38,13 @@ class Row:
     form: bool
     image: bool
     text: bool
+    big: bool
     alias: str
+    look: str
     legacy: tuple[str, int, int] | tuple[()] | None
     headless: frozenset[int]
     end: str
+    after_end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
     opening: tuple[str, ...]

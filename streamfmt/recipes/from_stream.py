@@ -106,7 +106,7 @@ class FromStream(Stops):
             self._write("part = []\n")
         if self._unkept:
             self.lost.append(f"contents of {self._unkept:,} pages were not kept")
-        if big := sorted(layer for layer, order in self._orders.items() if order == ">"):
+        if big := sorted(layer for layer, order in self._orders.items() if order == ">" and not ROWS[layer].big):
             self._write(f"\n[[fault]]\nbig_endian = {dump.value(big)}\n")
         if self._writer is not None and not self.broken:
             self._judge(None)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ..codec.decode import fixed, layouts
 from ..reader.fields import name_of
 from ..reader.identification import named
+from .headers import header_text
 from .hexdump import hanging
 from .pages import number
-from .records import Brief, header_text, plain
+from .records import Brief, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

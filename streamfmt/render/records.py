@@ -13,9 +13,10 @@ from struct import unpack_from
 from typing import Any, NamedTuple
 
 from .. import tables
-from ..codec.decode import fixed, layouts
+from ..codec.decode import fixed, layouts, whole
+from ..errors import LayoutError
 from ..reader.configuration import Configuration, parse, peek
-from ..reader.events import Body, Layer, Record
+from ..reader.events import Body, Record
 from ..reader.hvm_context import BEYOND, END, Entries
 from ..reader.legacy_pages import CODES, TOP, as_image
 from ..reader.legacy_pages import pages as content_of
@@ -24,7 +25,7 @@ from ..reader.pump import Window
 from ..reader.registry import ROWS
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
-from . import legacy_records
+from . import legacy_records, qemu_records
 from .inside import about
 from .pages import Pages, number
 
@@ -33,7 +34,9 @@ Fields = dict[str, Any]  # integers, and bytes where the schema has a raw field
 PAGE_DATA = "libxc.PAGE_DATA"
 # Records of batches of pages; those of legacy streams, whose widths are two.
 LEGACY = tuple(name for name, row in ROWS.items() if row.alias)
-BATCHES = (PAGE_DATA, *(f"{name}.PAGE_BATCH" for name in LEGACY))
+BATCHES = (PAGE_DATA, *(f"{name}.PAGE_BATCH" for name in LEGACY), *qemu_records.ROWS)
+# Records of which all fields are put into words have no more bytes.
+_SMALL = 2048
 
 
 class Limits(NamedTuple):
@@ -51,7 +54,6 @@ _WALK_BYTES = 1 << 20
 _RAW_MAX = 64
 # Bytes shown of a line of text.
 _LINE_MAX = 60
-_QEMU_MAGIC = next(data for key, _, _, data, _ in tables.MAGICS if key == "qemu")
 
 
 def plain(layout: Layout, fields: Fields) -> dict[str, int | str]:
@@ -102,7 +104,7 @@ def brief(
         return Brief({}, "unknown, may be skipped" if optional else "unknown, and mandatory")
     body = Body(window, record)
     if record.path in BATCHES:
-        return (yield from (_pages if record.path == PAGE_DATA else _batch)(body, spans))
+        return (yield from _BATCHES.get(record.path, _batch)(body, spans))
     source, length = (yield from peek(body)) if record.path == record.layer.row.configuration else (b"", 0)
     raw = yield from body.take(layout.size)
     if len(raw) < layout.size:
@@ -115,30 +117,45 @@ def brief(
         words.append(_LEADS[record.path](record, fields))
     most = most or FEW
     within = yield from about(body, layout, raw)
-    if record.path in _WALKS:
+    if record.path in qemu_records.TEXTS:
+        raw += yield from body.take(min(body.left, _SMALL))
+        words.append(_small(record, layout, raw))
+    elif record.path in _WALKS:
         words.append((yield from _WALKS[record.path](body, most)))
     elif (part := _listed(layout)) is not None:
         words.append((yield from _list(body, layout, part, fields, most)))
     elif layout.extent is not None and record.length > layout.extent:
         words.append(f"{number(record.length - layout.extent, 'byte', 'bytes')} more than it should have")
     words.append(within)
-    configuration = parse(source, length) if source else None
+    if record.path == qemu_records.DESCRIPTION:
+        source = yield from qemu_records.fields(body)
+    configuration = parse(source, length) if source and record.path == record.layer.row.configuration else None
     if configuration is not None and record.path not in _WALKS:
         words.append(configuration.words())
     return Brief(fields, ", ".join(filter(None, words)), configuration=configuration, source=source)
+
+
+def _small(record: Record, layout: Layout, raw: bytes) -> str:
+    """What a record says of which all fields are in `raw`."""
+    try:
+        return qemu_records.TEXTS[record.path](record, whole(layout, raw, record.layer.order))
+    except LayoutError as error:
+        return str(error)
 
 
 def batch(record: Record, spans: bool, count: int = 1) -> Pages:
     """What is summed up of so many batches like `record`, before any entry has been taken in."""
     pages = Pages(spans, _kinds(record.path))
     pages.records, pages.length = count, count * record.length
-    pages.compressed = record.path != PAGE_DATA and record.layer.facts is not None and record.layer.facts.compressed
+    pages.compressed = bool(record.layer.row.alias) and record.layer.facts.compressed
     return pages
 
 
 @cache
 def _kinds(path: str) -> dict[int, str]:
     """The names of the types that entries of a batch may have."""
+    if path in qemu_records.ROWS:
+        return qemu_records.KINDS
     element = layouts()[path].parts[0].element
     assert element is not None
     return next(row.names for row in element.fields if row.path == "type")
@@ -162,6 +179,13 @@ def _batch(body: Body, spans: bool) -> Generator[int, int, Brief]:
         if any(entries[place::word].strip(b"\0") for place in range(4, word)):
             remarks.append("reserved bits set")
     return Brief(fields, "; ".join(remarks), pages, clean=not remarks)
+
+
+def _words(body: Body, spans: bool) -> Generator[int, int, Brief]:
+    """Words about pages of QEMU's stream."""
+    pages = batch(body.record, spans)
+    yield from qemu_records.row(body, pages)
+    return Brief({}, "", pages)
 
 
 def _short(record: Record, raw: bytes) -> Brief:
@@ -277,8 +301,8 @@ def _pairs(body: Body, _: Limits) -> Generator[int, int, str]:
 def _emulator_state(body: Body, most: Limits) -> Generator[int, int, str]:
     """How long an emulator's state is, and whether it is QEMU's."""
     size = body.left
-    head = yield from body.take(len(_QEMU_MAGIC))
-    if head == _QEMU_MAGIC:
+    head = yield from body.take(len(tables.QEMU_MAGIC))
+    if head == tables.QEMU_MAGIC:
         return f"{number(size, 'byte', 'bytes')}, beginning with {head.decode()}"
     return number(size, "byte", "bytes") + (f", beginning {head.hex(' ')}" if head else "")
 
@@ -312,6 +336,7 @@ def _first_line(body: Body, _: Limits) -> Generator[int, int, str]:
     return ascii(line.rstrip().decode("latin-1")) + (", and more" if rest[1] or len(head) < body.record.length else "")
 
 
+_BATCHES = {PAGE_DATA: _pages, **dict.fromkeys(qemu_records.ROWS, _words)}
 _WALKS: dict[str, Callable[[Body, Limits], Generator[int, int, str]]] = {
     "libxc.HVM_CONTEXT": _context,
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
@@ -322,6 +347,7 @@ _WALKS: dict[str, Callable[[Body, Limits], Generator[int, int, str]]] = {
     **{f"{name}.QEMU_STATE": _emulator_state for name in LEGACY},
     "text.TEXT": _first_line,
     "http.HEAD": _first_line,
+    **qemu_records.WALKS,
 }
 
 
@@ -359,37 +385,3 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     "xapi.SWTPM": lambda record, _: f"up to {number(record.length // 4 * 3, 'byte', 'bytes')}, in base64",
     "libxl.CHECKPOINT_STATE": lambda record, row: name_of(layouts()[record.path], "control_id", row["control_id"]),
 }
-
-
-# What the headers of containers announce.
-_HEADERS: dict[str, Callable[[Fields], str]] = {
-    "xl.header": lambda row: (
-        f"{'v2' if row['mandatory_flags.stream_v2'] else 'legacy'} stream, "
-        f"{'JSON' if row['mandatory_flags.json'] else 'text'} configuration, "
-        f"{number(row['optional_data_len'], 'byte', 'bytes')} of optional data"
-    ),
-    "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'byte', 'bytes')} of XML",
-    "xapi.header": lambda _: f"version {tables.XAPI_VERSION}",
-    "xl-migrate.header": lambda _: "the receiver is ready",
-    "xapi-legacy.header": lambda _: "a legacy stream follows",
-}
-
-
-def header_text(layer: Layer, path: str, fields: Fields) -> str:
-    """What a header announces."""
-    if path == "libxc.domain_header":
-        guest = f"x86 {layer.guest.upper()}" if layer.guest else f"guest type {fields['type']}"
-        shift = fields["page_shift"]
-        pages = f"{1 << shift - 10} KiB pages" if 10 <= shift < 20 else f"page shift {shift}"
-        xen = "Xen {xen_major}.{xen_minor}" if fields["xen_major"] else "from the legacy converter {xen_minor}"
-        return f"{guest}, {pages}, {xen.format_map(fields)}"
-    if path in _HEADERS:
-        return _HEADERS[path](fields)
-    if "options.endian" not in fields:
-        # Whatever a format's header has that is not always the same.
-        layout = layouts()[path]
-        said = [row.path for row in layout.fields if row.constant is None and not row.reserved]
-        return ", ".join(f"{name} {fields[name]}" for name in said)
-    order = "big" if fields["options.endian"] else "little"
-    legacy = ", from the legacy converter" if fields.get("options.legacy") else ""
-    return f"version {fields['version']}, {order}-endian{legacy}"

@@ -26,6 +26,7 @@ FILES: tuple[str, ...] = (
     "checkpoint",
     "capture",
     "legacy",
+    "qemu",
 )
 # Schema paths of layers that differ in the width of words only are written once.
 _EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")

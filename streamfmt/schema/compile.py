@@ -24,6 +24,7 @@ from . import (
     places,
     protocol,
     qemu,
+    qemu_reading,
     states,
     xapi,
     xl,
@@ -111,7 +112,9 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     codes = {row.name: row.code for row in layer.records}
     plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
-    return _named(layer, *plain, "form", "image", "text", "alias", "legacy", "end", "holds", *clauses) | {
+    return _named(
+        layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "after_end", "holds", *clauses
+    ) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
@@ -351,7 +354,8 @@ def _flags(header: Layout) -> dict[str, int]:
 
 
 # In the order of streamfmt/tables.py.
-_SUBJECTS = (_layout_tables, _clause_tables, _layer_tables, _page_tables, _guest_tables, _container_tables)
+_FORMATS = (_layout_tables, _clause_tables, _layer_tables)
+_SUBJECTS = (*_FORMATS, _page_tables, _guest_tables, _container_tables, lambda _: qemu_reading.tables())
 
 
 def tables() -> dict[str, Any]:

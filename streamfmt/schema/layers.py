@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from ..errors import SchemaError
-from . import legacy, libvirt, libxc, libxl, states, xapi, xapi_legacy, xend, xl, xl_migrate
+from . import legacy, libvirt, libxc, libxl, qemu_stream, states, xapi, xapi_legacy, xend, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
 
@@ -32,8 +32,10 @@ class LayerType:
     `program` reads the layer, `checks` is the class that judges it, and `converts` the one that converts or mends it,
     if there is anything to convert or mend; `memory` follows the pages that it has.  Only a `form` can be a whole
     input; an `image` is a guest's memory, and its headers say which guest's.  `text` if its header is a line of text,
-    after which more text may come.  `end` is the record that ends the layer.  Layers that differ in nothing but the
-    width of words have an `alias` in common: what is declared to be that is found out to be one of them.
+    after which more text may come; `big` if all of its integers are big-endian, whatever is announced elsewhere.
+    `end` is the record that ends the layer, and `after_end` one that may yet follow.  Layers that differ in nothing but
+    the width of words have an `alias` in common: what is declared to be that is found out to be one of them.  `look`
+    names what has the layer's magic more closely, by its first bytes.
 
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
@@ -62,8 +64,11 @@ class LayerType:
     form: bool = True
     image: bool = False
     text: bool = False
+    big: bool = False
     alias: str = ""
+    look: str = ""
     end: str = ""
+    after_end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
@@ -77,8 +82,8 @@ class LayerType:
 
     @property
     def kind(self) -> str:
-        """What identification calls it: a container, whose records are not padded, or a stream."""
-        return "container" if self.align == 1 else "stream"
+        """What identification calls it: a container, in which other layers are, or a stream."""
+        return "container" if self.align == 1 and self.holds else "stream"
 
     @property
     def signature(self) -> bytes:
@@ -114,7 +119,7 @@ def check(layers: Sequence[LayerType]) -> None:
         faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
-        for name in (layer.end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
+        for name in (layer.end, layer.after_end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
@@ -126,7 +131,12 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
     for layer in layers:
         named = (layer.truncated, layer.padding, layer.too_long, layer.trailing, *layer.unknown)
         faults = {f"there is no clause {name}": bool(name) and name not in clauses for name in named}
-        code = (("program", layer.program), ("checks", layer.checks), ("conversion", layer.converts))
+        code = (
+            ("program", layer.program),
+            ("checks", layer.checks),
+            ("conversion", layer.converts),
+            ("look", layer.look),
+        )
         for what, path in (*code, ("memory", layer.memory)):
             faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
@@ -339,6 +349,27 @@ LAYERS: tuple[LayerType, ...] = (
         configuration="CONFIG",
         truncated="XEND-TRUNC",
         too_long="XEND-CONFIG-LEN",
+    ),
+    LayerType(
+        "qemu",
+        "The QEMU stream",
+        (
+            ("header", "How a stream or a record of devices begins.", qemu_stream.HEADER_SOURCE, qemu_stream.HEADER),
+            ("record_header", "Before a frame.", qemu_stream.RECORD_HEADER_SOURCE, qemu_stream.RECORD_HEADER),
+        ),
+        qemu_stream.RECORDS,
+        "reader.qemu:program",
+        "checks.qemu:Checks",
+        ("magic",),
+        "version",
+        states.QEMU_RULES,
+        look="reader.qemu_look:look",
+        big=True,
+        end="EOF",
+        after_end="VMDESCRIPTION",
+        truncated="QEMU-TRUNC",
+        unknown=("QEMU-SEC-TYPE",),
+        trailing="QEMU-AFTER",
     ),
     LayerType(
         "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False

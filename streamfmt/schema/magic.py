@@ -68,7 +68,6 @@ MAGICS = (
     Magic("gzip", "compressed", b"\x1f\x8b", "gzip data", "RFC 1952"),
     Magic("xz", "compressed", b"\xfd7zXZ\0", "xz data", "tukaani.org xz file format 1.2"),
     Magic("zstd", "compressed", b"\x28\xb5\x2f\xfd", "zstd data", "RFC 8878"),
-    Magic("qemu", "payload", qemu.MAGIC, "QEMU record or migration stream", "QEMU migration/savevm.c"),
     Magic(
         "hvm-context",
         "payload",

@@ -322,7 +322,6 @@ HINTS = {
     "xend-2": "no Xen of today reads it, nor converts it: only Xen 2.0 restores it",
     "xapi-http": "record the connection from its beginning on",
     "xapi-vgpu": _CARRIED,
-    "qemu": _CARRIED,
     "hvm-context": _CARRIED,
     "qemu-tail": _CARRIED,
     "cloud-hypervisor": "virsh restore takes it, on a host with cloud-hypervisor",
@@ -354,7 +353,6 @@ class Qemu:
     NAME_STREAM = "QEMU migration stream"
     NAME_MAPPED = "QEMU migration file with mapped-ram"
     HINT_DOUBT = "these four bytes alone show nothing: if it should be QEMU's, copy it again"
-    HINT_STREAM = "it is a guest of QEMU, without Xen: QEMU loads it by -incoming; analyze-migration.py shows it"
 
 
 class Xend:

@@ -178,6 +178,11 @@ XAPI_RULES = (
     OrderRule("XAPI-HVM-ONLY", on=AFTER_MEMORY, guests=("pv",)),
 )
 
+# -- QEMU's streams -----------------------------------------------------------------------------------------------
+
+QEMU_SECTIONS = ("SECTION_START", "SECTION_PART", "SECTION_END", "SECTION_FULL")
+QEMU_RULES = (OrderRule("QEMU-CFG-ONCE", on=("CONFIGURATION",), seen=("CONFIGURATION", "COMMAND", *QEMU_SECTIONS)),)
+
 # -- legacy streams -----------------------------------------------------------------------------------------------
 
 LEGACY_PARAMS = (

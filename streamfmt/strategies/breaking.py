@@ -9,7 +9,15 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from ..schema.clauses import registry
-from . import faults_containers, faults_legacy, faults_libxc, faults_libxl, faults_lost, faults_payloads
+from . import (
+    faults_containers,
+    faults_legacy,
+    faults_libxc,
+    faults_libxl,
+    faults_lost,
+    faults_payloads,
+    faults_qemu,
+)
 from .edits import Fault
 from .from_schema import RULES, broken_field, broken_length, broken_order
 from .sample import Sample
@@ -22,6 +30,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     **faults_containers.FAULTS,
     **faults_lost.FAULTS,
     **faults_legacy.FAULTS,
+    **faults_qemu.FAULTS,
 }
 
 

@@ -229,6 +229,7 @@ BY_NAME = ("schema", "tables.py", "bench", "tests")
 CHOOSING = {
     "recipes/guest.py": {"_WRAPS"},
     "recipes/legacy.py": {"_WRAPS"},
+    "convert/parts.py": {"ALIASES"},
     "writer/writer.py": {"_BEGUN"},
     "strategies/conforming.py": {"SHAPES"},
     "conformance/ask.py": {"READERS"},

@@ -152,8 +152,7 @@ def _fields(path: str) -> frozenset[str]:
     known = {"", "padding", *(row.path for row in (header.fields if header else ()))}
     for layout in model.layouts_within(catalogue()[path]):
         inner = layout.path[len(path) + 1 :]
-        known |= {".".join(filter(None, (inner, row.path))) for row in layout.fields}
-        known |= {".".join(filter(None, (inner, part.name))) for part in layout.parts}
+        known |= {".".join(filter(None, (inner, row.item.path))) for row in layout.rows}
     return frozenset(known)
 
 
@@ -284,8 +283,7 @@ def _schema_paths() -> set[str]:
     for outer in catalogue().values():
         for layout in model.layouts_within(outer):
             found.add(layout.path)
-            found |= {f"{layout.path}.{row.path}" for row in layout.fields if row.path}
-            found |= {f"{layout.path}.{part.name}" for part in layout.parts}
+            found |= {f"{layout.path}.{row.item.path}" for row in layout.rows if row.item.path}
             # A bit field is reached through the integer it lies in.
             found |= {f"{layout.path}.{row.path.rpartition('.')[0]}" for row in layout.fields if "." in row.path}
     return found

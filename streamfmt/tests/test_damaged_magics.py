@@ -27,6 +27,7 @@ STREAMS = {
     "xl-migrate": "migration",
     "xapi-legacy": "xapi-legacy",
     "xend": "xend-pv",
+    "qemu": "qemu-record",
 }
 
 
@@ -82,7 +83,7 @@ def test_inside(layer: str, around: str) -> None:
 @pytest.mark.parametrize("bit", [3, 61])
 def test_exactly(layer: str, bit: int) -> None:
     """Exact reading knows a damaged magic as well, and reads nothing after the stream."""
-    data = _flipped(GOOD[STREAMS[layer]].render(), bit)
+    data = _flipped(GOOD[STREAMS[layer]].render(), bit % (8 * len(MAGICS[layer])))
     out, into = os.pipe()
     with open(out, "rb", buffering=0) as reading, open(into, "wb") as writing:
         writing.write(data + b"rest")

@@ -34,7 +34,7 @@ def test_full_dump_has_every_byte_once(name: str, big: bool, show: Show) -> None
             seen[place] = byte
     elided = set()
     for row in records(show(data, "--json", "--records", ":")[1]):
-        if "pages" in row:
+        if "pages" in row and row["layer"] != "qemu":  # whose pages are fields among others
             end = row["offset"] + head(row) + row["length"]
             elided |= set(range(end - row["pages"] * libxc.PAGE_SIZE, end))
 

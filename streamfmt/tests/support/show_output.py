@@ -75,5 +75,8 @@ def parsed(row: Row, raw: bytes, big: bool = False) -> Any:
 def reach(value: Any, path: str) -> Any:
     """The part of a parsed record that a path such as "leaves[0].eax" names."""
     for name in re.findall(r"[^.\[\]]+", path):
+        if isinstance(value, dict) and path in value:
+            return value[path]  # bits of a number, which have dotted names
         value = value[int(name)] if name.isdigit() else value[name]
+        path = path.partition("].")[2] if name.isdigit() else path
     return value

@@ -1,0 +1,183 @@
+"""Checks of QEMU's stream: its frames, what they say of one another, and what only the whole shows."""
+
+from __future__ import annotations
+
+from .. import tables
+from ..reader.events import Body
+from ..reader.registry import load
+from . import layer as base
+from .messages import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.events import Layer, Record, Run
+    from ..reader.pump import Program
+    from ..reader.qemu_state import State
+    from .layer import Context
+    from .qemu_sections import Sections
+
+_SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
+_PARTS = (tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END)
+_OWN = (tables.QEMU_SECTION_FULL, tables.QEMU_SECTION_DATA)
+# The first code that is no frame's.
+_FRAMES_END = 0x100
+_NUMBER = 4
+_MAY_COME = "the type of a frame that may come here"
+
+
+class Checks(base.Checks):
+    """Judges a stream, or a record of devices.
+
+    `opened` is whether a return path has been, `post` how far post-copy has come: not at all, advised, listening,
+    running.  `devices` are those that have had a section of their own, `sections` what is known of these for the
+    description after them.
+    """
+
+    def __init__(self, context: Context, layer: Layer) -> None:
+        super().__init__(context, layer)
+        self.opened = False
+        self.post = 0
+        self.devices: set[int] = set()
+        self.sections: Sections | None = None
+
+    @property
+    def facts(self) -> State:
+        """What the layer's program has learnt."""
+        found: State = self.layer.facts
+        return found
+
+    def record(self, record: Record) -> Program | None:
+        facts, context = self.facts, self.context
+        if record.type < _FRAMES_END:
+            if facts.owed is not None and record.type != tables.QEMU_SECTION_FOOTER:
+                message = f"section {facts.owed.id} has no footer, as those before have"
+                context.report("QEMU-FTR-MATCH", record, message, expected=f"{tables.QEMU_SECTION_FOOTER:02x}")
+            if facts.beyond:
+                load("checks.qemu_commands:package")(self, record)
+        return super().record(record)
+
+    def known(self, record: Record) -> Program | None:
+        if self.facts.stray:
+            message = f"frame type {record.type:#04x} ({record.name}) has no place here, so it is not known"
+            self.context.report_header("QEMU-SEC-TYPE", record, "type", message, _MAY_COME, f"{record.type:#04x}")
+            return None
+        return super().known(record)
+
+    def unknown(self, record: Record) -> None:
+        message = f"frame type {record.type:#04x} is not known"
+        self.context.report_header("QEMU-SEC-TYPE", record, "type", message, _MAY_COME, f"{record.type:#04x}")
+
+    def body(self, record: Record) -> Program | None:
+        if record.type in _OWN:
+            if self.sections is None:
+                self.sections = load("checks.qemu_sections:Sections")()
+            self.sections.see(record, self.facts.section)
+        path = _BODIES.get(record.type)
+        if path is None:
+            return None
+        program: Program | None = load(path)(self, Body(self.context.window, record))
+        return program
+
+    def pages(self, run: Run) -> None:
+        """Words about pages: all that could be wrong with them was looked at."""
+
+    def oversize(self, record: Record) -> None:
+        load("checks.qemu_memory:oversize")(self, record)
+
+    def ended(self, at: int) -> None:
+        super().ended(at)
+        if self.facts.blocks and not self.context.lost:
+            load("checks.qemu_memory:complete")(self, at)
+
+    def unfinished(self, at: int) -> bool:
+        message = f"the description after the end is cut at {at}: no QEMU minds, but what reads it"
+        self.context.report("QEMU-DESC-OPT", self.layer, message, offset=at, actual="end of input")
+        return True
+
+
+def section(checks: Checks, body: Body) -> None:
+    """Judge the header of a section, which the reader has read."""
+    record, now = body.record, checks.facts.section
+    assert now is not None, "the reader has read its header"
+    name = now.name or b""
+    if not name:
+        place, size = tables.PLACES[record.path]["idstr_length"]
+        at = record.body + place
+        message = "the section's name is empty"
+        checks.context.report(
+            "QEMU-SEC-IDSTR", record, message, offset=at, length=size, field="idstr_length", expected="1 to 255"
+        )
+    elif record.type == tables.QEMU_SECTION_FULL:
+        key = hash((name, now.instance))
+        if key in checks.devices:
+            message = f"{shown(name)} {now.instance} has a section already"
+            checks.context.report("QEMU-SEC-DUP", record, message, field="idstr", actual=shown(name))
+        if len(checks.devices) < tables.QEMU_SECTIONS_MAX:
+            checks.devices.add(key)
+    elif name == tables.QEMU_RAM_NAME and now.version != tables.QEMU_RAM_VERSION:
+        message = (
+            f"the memory's section has version {now.version}, which is not read: only {tables.QEMU_RAM_VERSION} is"
+        )
+        checks.context.report(
+            "QEMU-RAM-VERSION",
+            record,
+            message,
+            offset=record.end - _NUMBER,
+            length=_NUMBER,
+            field="version_id",
+            expected=tables.QEMU_RAM_VERSION,
+            actual=now.version,
+        )
+
+
+def part(checks: Checks, body: Body) -> None:
+    """Judge more of a section: that it has begun, and has not ended."""
+    record, now = body.record, checks.facts.section
+    assert now is not None, "the reader has read its header"
+    if now.name is None:
+        message = f"no section {now.id} has begun"
+        checks.context.report_field("QEMU-SEC-ID", record, "section_id", message, actual=now.id)
+    elif now.ended:
+        message = f"section {now.id} ({shown(now.name)}) has ended already"
+        checks.context.report_field("QEMU-SEC-ORDER", record, "section_id", message, actual=now.id)
+
+
+def footer(checks: Checks, body: Body) -> Program:
+    """Program that judges a footer: its number is the section's."""
+    owed = checks.facts.owed
+    raw = yield from body.take(_NUMBER)
+    if owed is None or len(raw) < _NUMBER:
+        return
+    number = int.from_bytes(raw, "big")
+    if number != owed.id:
+        message = f"the footer is of section {number}, after section {owed.id}"
+        checks.context.report_field("QEMU-FTR-MATCH", body.record, "section_id", message, owed.id, number)
+
+
+def subsection(checks: Checks, body: Body) -> Program:
+    """Program that judges a part of the configuration."""
+    yield from load("checks.qemu_commands:configuration")(checks, body)
+
+
+_BODIES: dict[int, str] = {
+    **dict.fromkeys(_SECTIONS, "checks.qemu:section"),
+    **dict.fromkeys(_PARTS, "checks.qemu:part"),
+    tables.QEMU_SECTION_FOOTER: "checks.qemu:footer",
+    tables.QEMU_SUBSECTION: "checks.qemu:subsection",
+    tables.QEMU_COMMAND: "checks.qemu_commands:command",
+    tables.QEMU_VMDESCRIPTION: "checks.qemu_description:description",
+    **dict.fromkeys(
+        (kind for kind, name in tables.RECORDS["qemu"].items() if name.startswith("RAM_BLOCK")),
+        "checks.qemu_memory:block",
+    ),
+    **dict.fromkeys(
+        (kind for kind, name in tables.RECORDS["qemu"].items() if name.startswith("RAM_") and name.endswith("_OF")),
+        "checks.qemu_memory:named",
+    ),
+    tables.QEMU_RAM_ZERO: "checks.qemu_memory:row",
+    tables.QEMU_RAM_PAGE: "checks.qemu_memory:row",
+    tables.QEMU_RAM_XBZRLE: "checks.qemu_memory:varied",
+    tables.QEMU_RAM_COMPRESSED: "checks.qemu_memory:varied",
+    tables.QEMU_RAM_WORD: "checks.qemu_memory:word",
+    tables.QEMU_RAM_HOOK: "checks.qemu_memory:hook",
+}

@@ -1,0 +1,292 @@
+"""Checks of the memory in QEMU's stream: its blocks, words about pages that are not in order, and whether all came."""
+
+from __future__ import annotations
+
+from _struct import unpack_from
+
+from .. import tables
+from .messages import count, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..reader.events import Body, Record
+    from ..reader.pump import Program
+    from .qemu import Checks
+
+_WORD = 8
+_FLAGS = (1 << tables.QEMU_PAGE_BITS) - 1
+_PAGE = tables.QEMU_PAGE_SIZE
+_RANGE, _BLOCK, _FIRST = "QEMU-RAM-RANGE", "QEMU-RAM-BLOCK", "QEMU-RAM-CONT-FIRST"
+_PACKED = {
+    tables.QEMU_RAM_COMPRESSED_OF: "QEMU-RAM-COMPRESSED",
+    tables.QEMU_RAM_COMPRESSED: "QEMU-RAM-COMPRESSED",
+    tables.QEMU_RAM_XBZRLE_OF: "QEMU-RAM-XBZRLE",
+    tables.QEMU_RAM_XBZRLE: "QEMU-RAM-XBZRLE",
+}
+_XBZRLE = (tables.QEMU_RAM_XBZRLE, tables.QEMU_RAM_XBZRLE_OF)
+_ZEROS = (tables.QEMU_RAM_ZERO, tables.QEMU_RAM_ZERO_OF)
+# The most that zlib makes of a page: compressBound of its size.
+COMPRESSED_MAX = _PAGE + (_PAGE >> 12) + (_PAGE >> 14) + (_PAGE >> 25) + 13
+# Names of blocks that a finding has.
+_NAMES = 4
+
+
+def block(checks: Checks, body: Body) -> Program:
+    """Program that judges an entry of the list of blocks: its name is its own, and its length is left of the total."""
+    record, facts = body.record, checks.facts
+    raw = yield from body.take(min(record.length, 1 + 255 + _WORD))
+    if not raw or len(raw) < 1 + raw[0] + _WORD:
+        return
+    name = raw[1 : 1 + raw[0]]
+    length = int.from_bytes(raw[1 + raw[0] : 1 + raw[0] + _WORD], "big")
+    left = facts.left
+    at = record.body + 1 + len(name)
+    if not name or not length or name in facts.blocks:
+        why = "has no name" if not name else "has no memory" if not length else "is in the list already"
+        message = f"block {shown(name)!r} {why}"
+        checks.context.report(_BLOCK, record, message, field="name", actual=shown(name))
+    elif length > left:
+        message = f"block {shown(name)} has {length:,} bytes, and of the total {left:,} are left"
+        checks.context.report(
+            "QEMU-RAM-SUM", record, message, offset=at, length=_WORD, field="length", expected=left, actual=length
+        )
+    elif record.type in _MAPPED:
+        yield from _mapped(checks, body, raw, length)
+
+
+_MAPPED = (tables.QEMU_RAM_BLOCK_MAPPED, tables.QEMU_RAM_BLOCK_MAPPED_AT)
+_MAP_VERSION = 1
+
+
+def _mapped(checks: Checks, body: Body, raw: bytes, length: int) -> Program:
+    """Program that judges where the pages of a block are in a file: after the bitmap, and nothing else before them."""
+    record, facts = body.record, checks.facts
+    start = 1 + raw[0] + _WORD * (1 + (record.type == tables.QEMU_RAM_BLOCK_MAPPED_AT))
+    raw += yield from body.take(start + 4 + 3 * _WORD - len(raw))
+    if len(raw) < start + 4 + 3 * _WORD:
+        return
+    version = int.from_bytes(raw[start : start + 4], "big")
+    page, bitmap, pages = unpack_from(">3Q", raw, start + 4)
+    at = record.body + start
+    if version > _MAP_VERSION:
+        message = f"the places of pages have version {version}, which no QEMU knows"
+        checks.context.report(
+            "QEMU-MAP-VERSION", record, message, offset=at, length=4, field="version", expected=1, actual=version
+        )
+    if page != facts.page:
+        message = f"pages of {page:,} bytes, and the guest's have {facts.page:,}"
+        checks.context.report(
+            "QEMU-MAP-PAGE",
+            record,
+            message,
+            offset=at + 4,
+            length=_WORD,
+            field="page_size",
+            expected=facts.page,
+            actual=page,
+        )
+    after = at + 4 + 3 * _WORD
+    shift = facts.shift or 0
+    if (bitmap or pages) and (bitmap - shift != after or pages - shift < record.end):
+        message = (
+            f"the bitmap is said to be at {bitmap:#x} and the pages at {pages:#x}, and the bitmap is at {after:#x}"
+        )
+        expected = f"{after + shift:#x}, and after it"
+        checks.context.report(
+            "QEMU-MAP-PLACE",
+            record,
+            message,
+            offset=at + 4 + _WORD,
+            length=2 * _WORD,
+            field="bitmap_offset",
+            expected=expected,
+            actual=f"{bitmap:#x}, {pages:#x}",
+        )
+
+
+def oversize(checks: Checks, record: Record) -> None:
+    """Report compressed data that is longer than any page's."""
+    checks.context.stopped = record.offset, "no page has as much compressed, so nothing after it can be trusted"
+    message = f"a compressed page of {count(record.length, 'byte')}, with what is before it"
+    checks.context.report(
+        "QEMU-RAM-COMPRESSED",
+        record,
+        message,
+        field="length" if record.type == tables.QEMU_RAM_COMPRESSED_OF else "pages[0].length",
+        expected=f"at most {COMPRESSED_MAX}",
+        actual=record.length,
+    )
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def word(checks: Checks, body: Body) -> Program:
+    """Program that reports a word whose flags mean nothing."""
+    raw = yield from body.take(_WORD)
+    flags = int.from_bytes(raw, "big") & _FLAGS
+    message = f"the flags {flags:#05x} mean nothing together"
+    checks.context.report_field("QEMU-RAM-COMBO", body.record, "word.flags", message, "one flag", f"{flags:#05x}")
+
+
+def hook(checks: Checks, body: Body) -> None:
+    """Report what is for another transport."""
+    message = "a word for a transport of its own, such as RDMA, which a stream on its own has no use for"
+    checks.context.report("QEMU-RAM-HOOK", body.record, message, length=_WORD, field="word.flags")
+
+
+def named(checks: Checks, body: Body) -> Program:
+    """Program that judges a word that names a block: there is such a block."""
+    record, facts = body.record, checks.facts
+    name = facts.named or b""
+    head = _WORD + 1 + len(name)
+    raw = yield from body.take(min(record.length, head + 4))
+    _came(checks, record, 1)
+    if facts.block is None:
+        message = f"there is no block {shown(name)!r} in the list"
+        at = record.body + _WORD + 1
+        checks.context.report(_BLOCK, record, message, offset=at, length=len(name), field="name", actual=shown(name))
+    else:
+        _page(checks, record, record.body, int.from_bytes(raw[:_WORD], "big"))
+    rest = raw[head:]
+    if record.type in _ZEROS and rest:
+        _fill(checks, record, record.body + head, rest[0])
+    if record.type in _PACKED:
+        size = 3 if record.type in _XBZRLE else 4
+        _packed(checks, record, record.body + head, rest[:size])
+
+
+def _came(checks: Checks, record: Record, words: int) -> None:
+    """Count words about pages, and those after which there is content."""
+    checks.context.page_entries += words
+    checks.context.carries(0 if record.type in _ZEROS else words, record.end)
+
+
+def _page(checks: Checks, record: Record, at: int, number: int, prefix: str = "") -> None:
+    """Judge that a word's page, at stream offset `at`, is in the block."""
+    block = checks.facts.block
+    if block is None or number & ~_FLAGS < block.length or checks.context.findings.full(_RANGE, record, at):
+        return
+    name = shown(checks.facts.named or b"")
+    message = f"page {number >> tables.QEMU_PAGE_BITS:#x} is beyond block {name}, which has {block.length:#x} bytes"
+    checks.context.report(
+        _RANGE,
+        record,
+        message,
+        offset=at,
+        length=_WORD,
+        field=f"{prefix}word.page",
+        expected=f"below {-(-block.length // _PAGE):#x}",
+        actual=f"{number >> tables.QEMU_PAGE_BITS:#x}",
+    )
+
+
+def _fill(checks: Checks, record: Record, at: int, value: int, prefix: str = "") -> None:
+    """Judge what the bytes of a page are that has no content."""
+    clause = "QEMU-RAM-FILL"
+    if value and not checks.context.findings.full(clause, record, at):
+        message = f"a page of bytes {value:#04x}, where only 0 is left out"
+        checks.context.report(
+            clause, record, message, offset=at, length=1, field=f"{prefix}fill", expected=0, actual=value
+        )
+
+
+def _unnamed(checks: Checks, record: Record) -> None:
+    """Judge that a block has been named before words that name none."""
+    if checks.facts.named is None and _FIRST not in checks.fired:
+        checks.fired.add(_FIRST)
+        message = "the word says that its block is the last one's, and none has been named"
+        checks.context.report(_FIRST, record, message, length=_WORD, field="pages[0].word.flags")
+
+
+def row(checks: Checks, body: Body) -> Program:
+    """Program that judges words that are not all in order."""
+    record = body.record
+    _unnamed(checks, record)
+    size = _WORD + (1 if record.type in _ZEROS else _PAGE)
+    yield from body.need(record.length)
+    window = body.window
+    last = min(window.hi - window.lo, record.length) - _WORD
+    _came(checks, record, record.length // size)
+    for number, place in enumerate(range(0, last + 1, size), record.begun):
+        (value,) = unpack_from(">Q", window.buf, window.lo + place)
+        at, prefix = record.body + place, f"pages[{number}]."
+        _page(checks, record, at, value, prefix)
+        if size == _WORD + 1 and place < last:
+            _fill(checks, record, at + _WORD, window.buf[window.lo + place + _WORD], prefix)
+
+
+def varied(checks: Checks, body: Body) -> Program:
+    """Program that judges words with changes, or compressed pages."""
+    record = body.record
+    _unnamed(checks, record)
+    size = 3 if record.type in _XBZRLE else 4
+    for number in _count():
+        at = body.at
+        raw = yield from body.take(_WORD + size)
+        if len(raw) < _WORD + size:
+            return
+        prefix = f"pages[{number}]."
+        _came(checks, record, 1)
+        _page(checks, record, at, int.from_bytes(raw[:_WORD], "big"), prefix)
+        _packed(checks, record, at + _WORD, raw[_WORD:], prefix)
+        yield from body.skip(min(int.from_bytes(raw[_WORD + size % 2 :], "big"), body.left))
+
+
+def _count() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def _packed(checks: Checks, record: Record, at: int, raw: bytes, prefix: str = "") -> None:
+    """Judge what is before a page's changes, or its compressed content: how it is written, and how long."""
+    clause = _PACKED[record.type]
+    length = int.from_bytes(raw[len(raw) % 2 :], "big")
+    most, least = (_PAGE, 0) if record.type in _XBZRLE else (COMPRESSED_MAX, 1)
+    if len(raw) % 2 and raw[0] != 1:
+        wrong, field, expected, actual = "a page's changes are of a form that is not known", "encoding", 1, raw[0]
+    elif not least <= length <= most:
+        wrong, field, actual = f"a page of {count(length, 'byte')}, as they are sent", "length", length
+        checks.context.report(
+            clause,
+            record,
+            wrong,
+            offset=at + len(raw) % 2,
+            length=len(raw) - len(raw) % 2,
+            field=prefix + field,
+            expected=f"{least} to {most}",
+            actual=actual,
+        )
+        return
+    else:
+        return
+    checks.context.report(
+        clause, record, wrong, offset=at, length=1, field=prefix + field, expected=expected, actual=actual
+    )
+
+
+# -- the whole --------------------------------------------------------------------------------------------------------
+
+
+def complete(checks: Checks, at: int) -> None:
+    """Judge that of each block as many pages have come as it has: fewer cannot be all."""
+    facts = checks.facts
+    if tables.QEMU_MAPPED_RAM in facts.capabilities or facts.strangers:
+        return  # pages have places of their own, or it is not known whose they are
+    shared = tables.QEMU_IGNORE_SHARED in facts.capabilities
+    lacking = [
+        (name, block.words, -(-block.length // _PAGE))
+        for name, block in facts.blocks.items()
+        if block.words < -(-block.length // _PAGE) and (block.words or not shared)
+    ]
+    if not lacking:
+        return
+    words = [f"{shown(name)} {here:,} of {pages:,}" for name, here, pages in lacking[:_NAMES]]
+    more = f", and {len(lacking) - _NAMES:,} more blocks" if len(lacking) > _NAMES else ""
+    message = f"not all pages are in this stream: of {', '.join(words)}{more}"
+    here, due = sum(row[1] for row in lacking), sum(row[2] for row in lacking)
+    checks.context.report("QEMU-RAM-COVER", checks.layer, message, offset=at, expected=due, actual=here)

@@ -1,0 +1,50 @@
+"""A closer look at what begins as QEMU's streams do: whether it is a record of devices or a migration, and whose."""
+
+from __future__ import annotations
+
+from ..schema.neighbours import Qemu
+from .fields import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NAME_MAX = 64
+
+
+def look(found: Any, head: bytes) -> None:
+    """Name a record or a migration, by how it goes on; doubt what goes on as neither."""
+    version = int.from_bytes(head[4:8], "big")
+    frame = head[8] if len(head) > 8 else None
+    if len(head) < 9 and head[4:8] == Qemu.VERSION.to_bytes(4, "big")[: len(head) - 4]:
+        found.doubt = f"it ends after {len(head)} bytes"
+    elif version not in Qemu.VERSIONS:
+        found.doubt = (
+            f"{head[4:8].hex(' ')} follows, where QEMU writes its version, {Qemu.VERSION} or {Qemu.VERSION_OLD}"
+        )
+    elif version == Qemu.VERSION_OLD:
+        found.name = Qemu.NAME_OLD
+    elif frame in Qemu.RECORD_FRAMES:
+        found.name = Qemu.NAME_RECORD
+        found.evidence += f", then {_section(head)}" if frame else ", then its end"
+    elif frame in Qemu.STREAM_FRAMES:
+        mapped = Qemu.MAPPED in head[: Qemu.CONFIGURATION_MAX] and frame == Qemu.CONFIGURATION
+        found.name = Qemu.NAME_MAPPED if mapped else Qemu.NAME_STREAM
+        found.evidence += f", then {_section(head) if frame == Qemu.START else _configuration(head)}"
+    else:
+        found.doubt = f"byte {head[8]:#04x} follows its version, which begins nothing that QEMU writes there"
+    if found.doubt:
+        found.hint = Qemu.HINT_DOUBT
+
+
+def _section(head: bytes) -> str:
+    """The section that begins at the first frame: its name."""
+    name = head[14 : 14 + head[13]] if len(head) > 13 else b""
+    return f"a section {quote(name[:_NAME_MAX])}"
+
+
+def _configuration(head: bytes) -> str:
+    size = int.from_bytes(head[9:13], "big")
+    if head[8] != Qemu.CONFIGURATION or size > Qemu.MACHINE_MAX:
+        return "a command"
+    return f"the configuration of machine {quote(head[13 : 13 + min(size, _NAME_MAX)])}"

@@ -1,0 +1,138 @@
+"""Parts of QEMU's streams, from what people think in: devices, blocks of memory, pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..codec.content import Buffer
+from ..schema import qemu_stream as schema
+from .draft import Draft
+from .part import Part, header
+
+MACHINE = b"pc-i440fx-10.0"
+_PAGE = schema.PAGE_SIZE
+# Octets of a section's header that are always there.
+_HEAD = 1 + 3 * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device's state: its name, what it holds, its version, which of its name it is."""
+
+    name: str
+    payload: bytes = b""
+    version: int = 1
+    instance: int = 0
+
+
+def frame(kind: str, /, **values: Any) -> Part:
+    """A frame, or a record of memory's words, of values."""
+    return Part(f"qemu.{kind}", values)
+
+
+def opening(machine: bytes | None = MACHINE, capabilities: Sequence[bytes] = ()) -> Iterator[Part]:
+    """The header, and the configuration unless `machine` is None."""
+    yield header("qemu.header")
+    if machine is not None:
+        yield frame("CONFIGURATION", machine=machine)
+    if capabilities:
+        names = b"".join(bytes((len(name),)) + name for name in capabilities)
+        yield subsection(schema.CAPABILITIES, len(capabilities).to_bytes(4, "big") + names)
+
+
+def subsection(name: bytes, payload: bytes) -> Part:
+    """A part of the configuration."""
+    return frame("SUBSECTION", name=name, version_id=1, payload=payload)
+
+
+def devices(first: int, rows: Iterable[Device], footers: bool = True) -> Iterator[Part]:
+    """Sections of devices, whose numbers begin with `first`."""
+    for number, row in enumerate(rows, first):
+        yield from _pieces("SECTION_FULL", number, row)
+        yield from footer(number, footers)
+
+
+def _pieces(kind: str, number: int, row: Device) -> Iterator[Part]:
+    head = {"section_id": number, "idstr": row.name.encode(), "instance_id": row.instance, "version_id": row.version}
+    yield frame(kind, **head, payload=row.payload[: schema.PIECE])
+    for at in range(schema.PIECE, len(row.payload), schema.PIECE):
+        yield frame("SECTION_DATA", payload=row.payload[at : at + schema.PIECE])
+
+
+def begin(number: int, row: Device, footers: bool = True) -> Iterator[Part]:
+    """A section that is sent in parts, and not the memory's."""
+    yield from _pieces("SECTION_START", number, row)
+    yield from footer(number, footers)
+
+
+def part(number: int, payload: bytes, last: bool = False, footers: bool = True) -> Iterator[Part]:
+    """More of it."""
+    yield frame("SECTION_END" if last else "SECTION_PART", section_id=number, payload=payload)
+    yield from footer(number, footers)
+
+
+def footer(number: int, there: bool = True) -> Iterator[Part]:
+    """What ends a section, unless there are none."""
+    if there:
+        yield frame("SECTION_FOOTER", section_id=number)
+
+
+def command(name: str, data: bytes = b"") -> Part:
+    """A command."""
+    return frame("COMMAND", command=schema.COMMANDS[name], data=data)
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def blocks(sizes: Mapping[str, int], kind: str = "RAM_BLOCK", **more: int) -> Iterator[Part]:
+    """The list of blocks, of so many pages each."""
+    yield frame("RAM_TOTAL", **{"word.page": sum(sizes.values())})
+    for name, pages in sizes.items():
+        yield frame(kind, name=name.encode(), length=pages * _PAGE, **more)
+
+
+def zeros(pages: Iterable[int]) -> Part:
+    """Zero pages of the block named before."""
+    return frame("RAM_ZERO", pages=[{"word.page": page, "fill": 0} for page in pages])
+
+
+def zero_of(name: str, page: int = 0) -> Part:
+    """A zero page of a block."""
+    return frame("RAM_ZERO_OF", name=name.encode(), fill=0, **{"word.page": page})
+
+
+def pages(contents: Mapping[int, Buffer]) -> Part:
+    """Pages of the block named before."""
+    return frame("RAM_PAGE", pages=[{"word.page": page, "data": data} for page, data in contents.items()])
+
+
+def page_of(name: str, page: int, data: Buffer) -> Part:
+    """A page of a block."""
+    return frame("RAM_PAGE_OF", name=name.encode(), data=data, **{"word.page": page})
+
+
+def memory(kind: str, number: int, parts: Iterable[Part], footers: bool = True) -> Iterator[Part]:
+    """A section of the memory: "SECTION_START" with its list of blocks, "SECTION_PART" or "SECTION_END"."""
+    begins = {"idstr": schema.RAM_NAME, "instance_id": 0, "version_id": schema.RAM_VERSION}
+    yield frame(kind, section_id=number, payload=b"", **(begins if kind == "SECTION_START" else {}))
+    yield from parts
+    yield frame("RAM_EOS", **{"word.page": 0})
+    yield from footer(number, footers)
+
+
+def description(rows: Iterable[Device]) -> Part:
+    """A description of devices, each of which is one field."""
+    devices = ", ".join(
+        f'{{"name": "{row.name}", "instance_id": {row.instance}, "vmsd_name": "{row.name.rpartition("/")[2]}", '
+        f'"version": {row.version}, "fields": [{{"name": "data", "type": "buffer", "size": {len(row.payload)}}}]}}'
+        for row in rows
+    )
+    return frame("VMDESCRIPTION", text=f'{{"page_size": {_PAGE}, "devices": [{devices}]}}'.encode())
+
+
+def device_record(rows: Sequence[Device], footers: bool = False) -> Draft:
+    """A record of devices; as under Xen without footers."""
+    return Draft((*opening(None), *devices(0, rows, footers), frame("EOF")))
