@@ -40,8 +40,8 @@ NAMES = (
     *("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-24.bin.gz", "pv-list.bin.gz", "legacy-44-pv-32.bin.gz"),
     *("legacy-44-pv-64-live.bin.gz", "legacy-44-hvm-32-remus.bin.gz", "legacy-45-pv-32-on-64-remus.bin.gz"),
 )
-# All that come from real savers, but for what is QEMU's alone, and what has been broken.
-FILES = sorted(each.name for each in REAL.glob("*.bin.gz") if "broken" not in each.name and "mig" not in each.name)
+# All that come from Xen's own savers, but for what has been broken; QEMU's streams are another's.
+FILES = sorted(each.name for each in REAL.glob("*.bin.gz") if re.match("(hvm|pv|legacy)-(?!.*broken)", each.name))
 BY_PATH = {row.path: row for row in schema.PAYLOADS}
 
 
