@@ -60,10 +60,15 @@ _FIELDS: dict[str, tuple[Number, ...]] = {
     **{name: _EVENTS for name in PARAMS if name.startswith("MEMORY_EVENT_")},
 }
 # What lies below the type of CALLBACK_IRQ, by that.
-_CALLBACK: dict[int, tuple[Number, ...]] = {
-    0: (Number(0, 56, "line", {}),),
-    1: (Number(32, 16, "domain", {}), Number(16, 16, "bus", {}), Number(8, 8, "devfn", {}), Number(0, 2, "intx", {})),
-    2: (Number(0, 8, "vector", {}),),
+_CALLBACK: dict[str, tuple[Number, ...]] = {
+    "gsi": (Number(0, 56, "line", {}),),
+    "pci_intx": (
+        Number(32, 16, "domain", {}),
+        Number(16, 16, "bus", {}),
+        Number(8, 8, "devfn", {}),
+        Number(0, 2, "intx", {}),
+    ),
+    "vector": (Number(0, 8, "vector", {}),),
 }
 FIELDS = {PARAMS[name]: rows for name, rows in _FIELDS.items()}
 _CALLBACK_IRQ = PARAMS["CALLBACK_IRQ"]
@@ -72,7 +77,7 @@ _CALLBACK_IRQ = PARAMS["CALLBACK_IRQ"]
 def fields(index: int, value: int) -> tuple[Number, ...]:
     """What the value of a parameter consists of; nothing where it is a number and no more."""
     rows = FIELDS.get(index, ())
-    return rows + _CALLBACK.get(value >> _TYPE.shift, ()) if index == _CALLBACK_IRQ else rows
+    return rows + _CALLBACK.get(_TYPE.names.get(value >> _TYPE.shift, ""), ()) if index == _CALLBACK_IRQ else rows
 
 
 def all_fields() -> Iterator[tuple[str, Number, str]]:
@@ -81,4 +86,4 @@ def all_fields() -> Iterator[tuple[str, Number, str]]:
         yield from ((name, row, "") for row in rows)
         if PARAMS[name] == _CALLBACK_IRQ:
             for kind, more in _CALLBACK.items():
-                yield from ((name, row, f"{_TYPE.name} is {_TYPE.names[kind]}") for row in more)
+                yield from ((name, row, f"{_TYPE.name} is {kind}") for row in more)
