@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..codec.decode import Scopes, layouts, referred, times, values_of
 from ..codec.payload import ORDER, within
 from ..codec.payload import name as entry_name
-from ..schema import features
+from ..schema import features, hvm_params
 from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
 
 TYPE_CHECKING = False
@@ -222,8 +222,11 @@ def leaf_bits(leaf: int, subleaf: int, register: str) -> tuple[Bits, ...]:
 @cache
 def number_bits(path: str, index: int) -> tuple[Bits, ...]:
     """What an MSR's value has, or that of another thing that only has a number."""
-    known = features.MSR_BITS if path.endswith(_MSRS) else features.PARAM_BITS
-    return tuple((name, bit, 1) for bit, name in known.get(index, {}).items())
+    if path.endswith(_MSRS):
+        return tuple((name, bit, 1) for bit, name in features.MSR_BITS.get(index, {}).items())
+    # A parameter that is more than bits says most as a whole.
+    rows = hvm_params.FIELDS.get(index, ())
+    return tuple((row.name, row.shift, 1) for row in rows) if all(row.bits == 1 for row in rows) else ()
 
 
 @cache
