@@ -178,6 +178,10 @@ _BODIES: dict[int, str] = {
     tables.QEMU_RAM_PAGE: "checks.qemu_memory:row",
     tables.QEMU_RAM_XBZRLE: "checks.qemu_memory:varied",
     tables.QEMU_RAM_COMPRESSED: "checks.qemu_memory:varied",
+    **dict.fromkeys(
+        (tables.QEMU_RAM_TOTAL, tables.QEMU_RAM_EOS, tables.QEMU_RAM_FLUSH),
+        "checks.qemu_memory:alone",
+    ),
     tables.QEMU_RAM_WORD: "checks.qemu_memory:word",
     tables.QEMU_RAM_HOOK: "checks.qemu_memory:hook",
 }

@@ -131,8 +131,20 @@ def word(checks: Checks, body: Body) -> Program:
     checks.context.report_field("QEMU-RAM-COMBO", body.record, "word.flags", message, "one flag", f"{flags:#05x}")
 
 
-def hook(checks: Checks, body: Body) -> None:
-    """Report what is for another transport."""
+def alone(checks: Checks, body: Body) -> Program:
+    """Program that judges a word that is about no page: it goes on with no block."""
+    raw = yield from body.take(_WORD)
+    flags = int.from_bytes(raw, "big") & _FLAGS
+    clause, record = "QEMU-RAM-CONT-ALONE", body.record
+    if flags & tables.QEMU_FLAG_CONTINUE and not checks.context.findings.full(clause, record, record.body):
+        message = f"the flags {flags:#05x} say that the word is about the block named before, and it is about no page"
+        plain = f"{flags & ~tables.QEMU_FLAG_CONTINUE:#05x}"
+        checks.context.report_field(clause, record, "word.flags", message, plain, f"{flags:#05x}")
+
+
+def hook(checks: Checks, body: Body) -> Program:
+    """Program that reports what is for another transport."""
+    yield from alone(checks, body)
     message = "a word for a transport of its own, such as RDMA, which a stream on its own has no use for"
     checks.context.report("QEMU-RAM-HOOK", body.record, message, length=_WORD, field="word.flags")
 

@@ -10,10 +10,11 @@ from struct import Struct, unpack_from
 from .. import tables
 from ..reader.events import Body
 from ..reader.hvm_context import Entries
+from ..reader.qemu_sizes import size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
     from ..reader.events import Record
@@ -58,6 +59,17 @@ _PV = {
         (0xA9C, "I", ("cr0", "cr1", "cr2", "cr3", "cr4")),
     ),
 }
+# The section "cpu" of QEMU's stream, of its version 12, for x86-64; that of 32 bits is shorter (vmstate_x86_cpu of QEMU
+# target/i386/machine.c).  Segments have a selector, base, limit and flags.
+_CPU, _CPU_VERSION, _CPU_LEAST = b"cpu", 12, 1851
+_CPU_ORDER = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+_CPU_ROWS = (
+    (0, "Q", (*_CPU_ORDER, "rip", "rflags")),
+    (456, "Q", ("cr0", "cr2", "cr3", "cr4")),
+    (856, "Q", ("gs.kernel",)),
+)
+_CPU_SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr", "gdt", "idt")
+_CPU_SEGMENTS_AT = 236
 _WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
 
 
@@ -71,16 +83,11 @@ class Vcpus:
 
     def __call__(self, record: Record) -> Program | None:
         """What reads a record of the image, if it has such a state."""
-        body = Body(self._collector.window, record)
-        if record.type in (tables.LIBXC_HVM_CONTEXT, tables.LEGACY_HVM_CONTEXT):
-            return self._hvm(body)
-        if record.type == tables.LIBXC_X86_PV_VCPU_BASIC:
-            return self._pv(body)
-        if record.type == tables.LEGACY_END_OF_BODY:
+        path = f"{record.layer.row.alias or record.layer.name}.{record.name}"
+        if path == "legacy.END_OF_BODY":
             self._numbers = []
-        if record.type == tables.LEGACY_VCPU:
-            return self._legacy(body)
-        return None
+        read = _READ.get(path)
+        return read(self, Body(self._collector.window, record)) if read is not None else None
 
     def _hvm(self, body: Body) -> Program:
         # In legacy streams its length stands before it.
@@ -103,6 +110,23 @@ class Vcpus:
         self._numbers.append(number)
         yield from self._context(body, number)
 
+    def _device(self, body: Body) -> Program:
+        section = body.record.layer.facts.section
+        name = section.name or b""
+        if name != _CPU or section.version != _CPU_VERSION:
+            return
+        yield from body.take(size_of("SECTION_FULL", len(name), 0))
+        data = yield from body.take(_CPU_LEAST)
+        if len(data) < _CPU_LEAST:
+            return
+        found = _values(_CPU_ROWS, data, ">")
+        for number, segment in enumerate(_CPU_SEGMENTS):
+            *values, flags = unpack_from(">IQII", data, _CPU_SEGMENTS_AT + 20 * number)
+            found |= zip((segment, f"{segment}.base", f"{segment}.limit"), values, strict=True)
+            # As Xen has them: those of a descriptor's second word, without what is between them.
+            found[f"{segment}.flags"] = flags >> 8 & 0xFF | flags >> 12 & 0xF00
+        self._add(section.instance, found)
+
     def _context(self, body: Body, number: int) -> Program:
         size = body.left
         width = _WIDTHS.get(size)
@@ -119,10 +143,20 @@ class Vcpus:
             self.registers[number] = registers
 
 
-def _values(rows: Iterable[tuple[int, str, tuple[str, ...]]], data: bytes) -> Registers:
+# What reads a record that has such a state.
+_READ: dict[str, Callable[[Vcpus, Body], Program]] = {
+    "libxc.HVM_CONTEXT": Vcpus._hvm,
+    "legacy.HVM_CONTEXT": Vcpus._hvm,
+    "libxc.X86_PV_VCPU_BASIC": Vcpus._pv,
+    "legacy.VCPU": Vcpus._legacy,
+    "qemu.SECTION_FULL": Vcpus._device,
+}
+
+
+def _values(rows: Iterable[tuple[int, str, tuple[str, ...]]], data: bytes, order: str = "<") -> Registers:
     found: Registers = {}
     for at, code, names in rows:
-        found.update(zip(names, unpack_from(f"<{len(names)}{code}", data, at), strict=True))
+        found.update(zip(names, unpack_from(f"{order}{len(names)}{code}", data, at), strict=True))
     return found
 
 

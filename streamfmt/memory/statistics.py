@@ -47,6 +47,8 @@ class Statistics(Collector):
     which frames came when.
     """
 
+    counting = True
+
     def __init__(self, form: str = "auto", guest: str | None = None, looking: bool = True) -> None:
         self.looking = looking
         self.kinds: dict[str, Kind] = {}

@@ -275,12 +275,17 @@ def _varied(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -
     return (yield from framing.body(w, sink, record))
 
 
-# By its flags: the record of a word, and what reads it.
-_KINDS: dict[int, tuple[int, Callable[..., Generator[int, int, bool]]]] = {
+# By its flags: the record of a word that is about no page, and what reads it.
+_ALONE: dict[int, tuple[int, Callable[..., Generator[int, int, bool]]]] = {
     tables.QEMU_FLAG_TOTAL: (tables.QEMU_RAM_TOTAL, _total),
     tables.QEMU_FLAG_EOS: (tables.QEMU_RAM_EOS, _alone),
     tables.QEMU_FLAG_FLUSH: (tables.QEMU_RAM_FLUSH, _alone),
     tables.QEMU_FLAG_HOOK: (tables.QEMU_RAM_HOOK, _alone),
+}
+# The same of all.  Loaders take CONTINUE for what it says about a page, and where there is none for nothing.
+_KINDS = {
+    **_ALONE,
+    **{flags | _CONTINUE: row for flags, row in _ALONE.items()},
     tables.QEMU_FLAG_ZERO: (tables.QEMU_RAM_ZERO_OF, _named),
     tables.QEMU_FLAG_PAGE: (tables.QEMU_RAM_PAGE_OF, _named),
     tables.QEMU_FLAG_XBZRLE: (tables.QEMU_RAM_XBZRLE_OF, _named),

@@ -183,9 +183,8 @@ def _configured(sample: Sample) -> bool:
 
 
 _FAR = st.integers(1000, (1 << 52) - 1)
-_FLAGS = st.integers(0, 0xFFF).filter(
-    lambda flags: flags & ~0x20 not in (0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200)
-)
+_ONE = (0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200)
+_FLAGS = st.integers(0, 0xFFF).filter(lambda flags: flags & ~schema.CONTINUE not in _ONE)
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "QEMU-TRUNC": truncated(_having("VMDESCRIPTION", "RAM_EOS").map(_bare), "qemu"),
@@ -225,6 +224,12 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         _having("RAM_XBZRLE"),
         lambda _, stream: iter(
             [replace(stream, parts=tuple(part for part in stream if not part.path.endswith("_OF")))]
+        ),
+    ),
+    "QEMU-RAM-CONT-ALONE": (
+        *(
+            _patched(f"RAM_{name}", "word.flags", st.just(getattr(schema, name) | schema.CONTINUE))
+            for name in ("EOS", "TOTAL", "FLUSH")
         ),
     ),
     "QEMU-RAM-RANGE": (
