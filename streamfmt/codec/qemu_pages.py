@@ -70,8 +70,8 @@ def changed(page: bytes, raw: bytes) -> bytes:
     return bytes(found)
 
 
-def inflated(raw: bytes) -> bytes:
-    """The page that bytes are when they are decompressed, which are all used.  Raises FormError."""
+def inflated(raw: bytes) -> tuple[bytes, int]:
+    """What bytes are when they are decompressed, a page at most, and how many of them that takes.  Raises FormError."""
     from zlib import decompressobj, error  # few streams have compressed pages
 
     stream = decompressobj()
@@ -83,8 +83,4 @@ def inflated(raw: bytes) -> bytes:
         raise FormError(0, f"more than {PAGE:,} bytes when they are decompressed")
     if not stream.eof:
         raise FormError(len(raw), "an end inside what zlib made")
-    if len(page) < PAGE:
-        raise FormError(len(raw), f"{len(page):,} bytes when they are decompressed")
-    if stream.unused_data:
-        raise FormError(len(raw) - len(stream.unused_data), f"{len(stream.unused_data):,} bytes behind a page")
-    return page
+    return page, len(raw) - len(stream.unused_data)

@@ -237,8 +237,12 @@ class Pages(pages.Pages):
             try:
                 if changes and self.collector.counting:
                     self._made(frame, b"", place)
+                elif changes:
+                    self._made(frame, changed(self._before(frame), data), place)
                 else:
-                    self._made(frame, changed(self._before(frame), data) if changes else inflated(data), place)
+                    page, _ = inflated(data)
+                    # What is not there of it stays.
+                    self._made(frame, page + (self._before(frame)[len(page) :] if len(page) < PAGE else b""), place)
             except FormError as error:
                 self._wrong(body.record, str(error))
 

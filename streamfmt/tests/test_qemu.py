@@ -89,6 +89,38 @@ def test_a_mapped_file_is_not_read(tmp_path: Path) -> None:
     assert streamfmt.verify(path).conforms
 
 
+@pytest.mark.parametrize(("bits", "size"), [(10, "1,024"), (13, "8,192"), (64, "at least 1,073,741,824")])
+def test_other_pages_are_not_judged(bits: int, size: str) -> None:
+    """Of a guest whose pages are not of 4 KiB all is judged that comes before them, and nothing held against it."""
+    begin = [*parts.opening(b"virt"), parts.subsection(schema.BITS, bits.to_bytes(4, "big"))]
+    raw = Draft((*begin, *parts.memory("SECTION_START", 1, parts.blocks({"ram": 2})))).render()
+    outcome = streamfmt.verify(raw)
+
+    assert (outcome.verdict, outcome.findings) == ("not judged", [])
+    assert f"memory in pages of {size} bytes" in outcome.as_dict()["unjudged"]["name"]
+
+
+def test_changes_and_compressed_pages_are_looked_into() -> None:
+    """Only with --deep: of each finding the place inside the page is said, in pieces as at once."""
+    sent = [
+        parts.zero_of("ram"),
+        parts.frame("RAM_XBZRLE", pages=[{"word.page": 1, "changes": b"\0\1\7\1\0"}]),
+        parts.frame("RAM_XBZRLE_OF", name=b"ram", changes=b"\5\0", **{"word.page": 1}),
+        parts.frame("RAM_COMPRESSED_OF", name=b"ram", data=b"junk", **{"word.page": 1}),
+    ]
+    memory = parts.memory("SECTION_END", 1, sent)
+    start = parts.memory("SECTION_START", 1, parts.blocks({"ram": 2}))
+    raw = Draft((*parts.opening(b"none"), *start, *memory, parts.frame("EOF"))).render()
+    plain, deep = judge([raw]), judge([raw], deep=True)
+
+    assert plain.counts == {}
+    assert deep.counts == {"QEMU-RAM-CHANGES": 2, "QEMU-RAM-ZLIB": 1}
+    assert [finding.field for finding in deep.findings] == ["pages[0].changes", "changes", "data"]
+    assert deep.findings[0].offset == raw.index(b"\0\1\7\1\0") + 4
+    for size in (1, 7, 30):
+        assert reported(judge([raw[at : at + size] for at in range(0, len(raw), size)], deep=True)) == reported(deep)
+
+
 # -- words ------------------------------------------------------------------------------------------------------------
 
 

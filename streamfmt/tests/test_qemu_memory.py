@@ -213,20 +213,12 @@ def test_changes_that_are_none(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"x",
-        zlib.compress(ZERO)[:-5],
-        zlib.compress(ZERO[1:]),
-        zlib.compress(bytes(1 << 20)),
-        zlib.compress(ZERO) + b"x",
-    ],
-    ids=["nothing", "junk", "cut", "short", "bomb", "more"],
+    "raw", [b"", b"x", PACKED[:-5], zlib.compress(bytes(1 << 20))], ids=["nothing", "junk", "cut", "bomb"]
 )
 def test_compressed_pages_that_are_none(raw: bytes) -> None:
-    """A page is all of what was compressed, and no more."""
-    assert inflated(PACKED) == ZERO
+    """As loaders do, less than a page is taken, and what is behind one passed over; more is none."""
+    assert inflated(PACKED + b"x") == (ZERO, len(PACKED))
+    assert inflated(zlib.compress(ZERO[1:]))[0] == ZERO[1:]
     with pytest.raises(FormError):
         inflated(raw)
 
