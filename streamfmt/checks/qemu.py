@@ -72,6 +72,8 @@ class Checks(base.Checks):
             if self.sections is None:
                 self.sections = load("checks.qemu_sections:Sections")()
             self.sections.see(record, self.facts.section)
+        if record.type in _PAGES and tables.QEMU_MAPPED_RAM in self.facts.capabilities:
+            load("checks.qemu_memory:unmapped")(self, record)
         path = _BODIES.get(record.type)
         if path is None:
             return None
@@ -159,6 +161,12 @@ def subsection(checks: Checks, body: Body) -> Program:
     yield from load("checks.qemu_commands:configuration")(checks, body)
 
 
+# Words about pages that come with them, and for other channels.
+_PAGES = frozenset(
+    kind
+    for kind, name in tables.RECORDS["qemu"].items()
+    if name.startswith(("RAM_ZERO", "RAM_PAGE", "RAM_XBZRLE", "RAM_FLUSH", "RAM_HOOK"))
+)
 _BODIES: dict[int, str] = {
     **dict.fromkeys(_SECTIONS, "checks.qemu:section"),
     **dict.fromkeys(_PARTS, "checks.qemu:part"),

@@ -106,6 +106,14 @@ def _mapped(checks: Checks, body: Body, raw: bytes, length: int) -> Program:
         )
 
 
+def unmapped(checks: Checks, record: Record) -> None:
+    """Report a word that brings pages, in a file where they have places of their own."""
+    clause = "QEMU-MAP-WORDS"
+    if not checks.context.findings.full(clause, record, record.body):
+        message = "a word of memory in a file whose pages have places of their own, where only EOS may come"
+        checks.context.report(clause, record, message, length=_WORD)
+
+
 def oversize(checks: Checks, record: Record) -> None:
     """Report compressed data that is longer than any page's."""
     checks.context.stopped = record.offset, "no page has as much compressed, so nothing after it can be trusted"

@@ -184,7 +184,7 @@ def _row(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> G
     size, most = _FIXED[kind]
     if state.run != kind or sink.every_page:
         state.run, state.used = kind, 0
-    if state.block is not None and not sink.every_page:
+    if state.block is not None and not sink.every_page and tables.QEMU_MAPPED_RAM not in state.capabilities:
         fill = _FILL if kind == tables.QEMU_RAM_ZERO else 0
         if fill and w.hi - w.lo < size:
             yield size

@@ -180,6 +180,13 @@ def _packed(name: str, field: str, contents: st.SearchStrategy[bytes]) -> Fault:
     return to(_having(name), edit, deep=True)
 
 
+def _among_places(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a word of pages, or for channels, before the end of the memory."""
+    name = stream.part("qemu.RAM_BLOCK_MAPPED").values["name"].decode()
+    words = (parts.zero_of(name), parts.page_of(name, 0, bytes(4096)), parts.frame("RAM_FLUSH", **{"word.page": 0}))
+    yield stream.before("qemu.RAM_EOS", draw(st.sampled_from(words)), nth=-1)
+
+
 def _to_others(draw: st.DrawFn, part: Part) -> dict[str, Any]:
     return {"name": bytes(part.values["name"]) + b"?"}
 
@@ -284,6 +291,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "QEMU-MAP-VERSION": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"version": draw(st.integers(2, 9))}),
     "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((0, 1, 8192)))}),
+    "QEMU-MAP-WORDS": to(_having("RAM_BLOCK_MAPPED"), _among_places),
     "QEMU-MAP-PLACE": _put(
         "RAM_BLOCK_MAPPED", lambda draw, part: {"pages_offset": draw(st.integers(1, part.values["bitmap_offset"]))}
     ),
