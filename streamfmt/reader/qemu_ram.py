@@ -100,7 +100,9 @@ def section(window: Window, sink: Sink, layer: Layer, state: State) -> Generator
 def _alone(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> Generator[int, int, bool]:
     """Program of a word that nothing follows."""
     state.run = -1
-    record = Headless(layer, kind, window.position, size_of(tables.RECORDS[layer.name][kind]))
+    size = size_of(tables.RECORDS[layer.name][kind])
+    assert size, "a word of no bytes would be read for ever"
+    record = Headless(layer, kind, window.position, size)
     layer.index += 1
     return framing.body(window, sink, record)
 
