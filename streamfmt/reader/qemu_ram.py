@@ -238,7 +238,7 @@ def _run(window: Window, sink: Sink, layer: Layer, state: State, kind: int, coun
             w.widen()  # most of what such a run costs is a turn of this loop
         if w.hi - w.lo < _WORD + fill and not (yield _WORD + fill):
             break
-        count = clean(w, block, size, fill) if w.buf[w.lo + LOW] == flags else 0
+        count = clean(w, block, size, fill, count) if w.buf[w.lo + LOW] == flags else 0
     return True
 
 

@@ -6,7 +6,7 @@ page costs a step.
 
 from __future__ import annotations
 
-from _struct import Struct, unpack_from
+from _struct import unpack_from
 
 from .. import tables
 from .qemu_sizes import WORD, size_of
@@ -20,40 +20,37 @@ _WORD = WORD
 _PAGE = tables.QEMU_PAGE_SIZE
 _FLAGS = _PAGE - 1
 # Words that are compared at once: first, since in a mixed stream most runs end soon, and from then on.
-_FEW, _MANY = 16, 512
+_FEW, _MANY = 16, 256
 # Bytes of a word that have flags, and of the first of these those that belong to the page's number.
 HIGH, LOW = _WORD - 2, _WORD - 1
 _PLAIN = bytes(range(0, 256, 16))
 
 
-def clean(window: Window, block: Block, size: int, fill: int) -> int:
+def clean(window: Window, block: Block, size: int, fill: int, before: int = 0) -> int:
     """How many words in a row, of which all is in the window that is looked at, have the first one's flags.
 
-    And are about a page of the block; and have 0 after them, of zero pages.
+    And are about a page of the block; and have 0 after them, of zero pages.  So many came `before` them in the row.
     """
     buf, lo = window.buf, window.lo
     held = max((window.hi - lo - _WORD - fill) // size + 1, 0)
-    # The first word's flags are in the last byte, and in half of the one before.
-    if not fill and (count := _apart(buf, lo, block, size, held)):
-        return count
-    columns = [(LOW, bytes(buf[lo + LOW : lo + _WORD])), (HIGH, _PLAIN), *block.classes]
-    if fill:
-        columns.append((_WORD, b"\0"))
-    count, most = 0, _FEW
+    flags = buf[lo + LOW]
+    count, most = 0, _FEW if before < _FEW else _MANY
     while count < held:
         if fill and count and (clean := _close(buf, lo, block, held - count)):
             count += clean
             lo += clean * size
             continue
-        clean = step = min(most, held - count)
-        for place, allowed in columns:
-            column = buf[lo + place : lo + place + (clean - 1) * size + 1 : size]
-            if column.translate(None, allowed):
-                clean -= len(column.lstrip(allowed))
-                if not clean:
-                    break
-        if clean < step and not block.exact:
-            clean = _beyond(window, lo, block, size, columns, clean, step)
+        step = min(most, held - count)
+        clean = _rising(buf, lo, block, size, step, flags)
+        count += clean
+        lo += clean * size
+        if clean < step:
+            break
+        most = _MANY
+    # Those that are about pages here and there have the same flags.
+    while count < held and buf[lo + LOW] == flags:
+        step = min(most, held - count)
+        clean = _anywhere(buf, lo, block, size, step, fill)
         count += clean
         if clean < step:
             break
@@ -62,11 +59,64 @@ def clean(window: Window, block: Block, size: int, fill: int) -> int:
     return count
 
 
+# -- words that rise ---------------------------------------------------------------------------------------------------
+
+# By the bytes of a word with what is after it: of the lanes of a number, which are as long as what is compared of each,
+# 1 in each of them; and in each how far its page is from the first's.
+_RISING: dict[int, tuple[int, int]] = {}
+_ZERO = size_of("RAM_ZERO.pages")
+
+
+def _rising(buf: bytearray, lo: int, block: Block, size: int, most: int, flags: int) -> int:
+    """How many words are each about the page after the one before, of `most`: all together are one number, or are not.
+
+    As far as the block goes; none if the first has other flags.
+    """
+    (first,) = unpack_from(">Q", buf, lo)
+    most = min(most, (block.length - 1 - first + flags) // _PAGE + 1)
+    if first & _FLAGS != flags or most <= 0:
+        return 0
+    # With a zero page's word its fill is compared, which is 0.
+    lane = size if size == _ZERO else _WORD
+    bits = 8 * lane
+    if size == _ZERO:
+        words: bytes | bytearray = buf[lo : lo + most * size]
+        first <<= bits - 8 * _WORD
+    else:
+        words = memoryview(buf)[lo : lo + (most - 1) * size + _WORD].cast("Q")[:: size // _WORD].tobytes()
+    if size not in _RISING:
+        lanes = ((page * _PAGE).to_bytes(_WORD, "big").ljust(lane, b"\0") for page in range(_MANY))
+        _RISING[size] = int.from_bytes((1).to_bytes(lane, "big") * _MANY, "big"), int.from_bytes(b"".join(lanes), "big")
+    ones, steps = _RISING[size]
+    left = (_MANY - most) * bits
+    other: int = int.from_bytes(words, "big") ^ first * (ones >> left) + (steps >> left)
+    return most - -(-other.bit_length() // bits)
+
+
+# -- words here and there ----------------------------------------------------------------------------------------------
+
+
+def _anywhere(buf: bytearray, lo: int, block: Block, size: int, step: int, fill: int) -> int:
+    """How many words, of so many, are in order whatever pages they are about."""
+    columns = [(LOW, bytes(buf[lo + LOW : lo + _WORD])), (HIGH, _PLAIN), *block.classes]
+    if fill:
+        columns.append((_WORD, b"\0"))
+    clean = step
+    for place, allowed in columns:
+        column = buf[lo + place : lo + place + (clean - 1) * size + 1 : size]
+        if column.translate(None, allowed):
+            clean -= len(column.lstrip(allowed))
+            if not clean:
+                break
+    if clean < step and not block.exact:
+        clean = _beyond(buf, lo, block, size, columns, clean, step)
+    return clean
+
+
 def _beyond(
-    window: Window, lo: int, block: Block, size: int, columns: list[tuple[int, bytes]], clean: int, step: int
+    buf: bytearray, lo: int, block: Block, size: int, columns: list[tuple[int, bytes]], clean: int, step: int
 ) -> int:
     """How many words are in order after `clean` ones, where the classes are stricter than the block's end is."""
-    buf = window.buf
     others = [row for row in columns if row not in block.classes]
     while clean < step:
         at = lo + clean * size
@@ -77,47 +127,8 @@ def _beyond(
     return clean
 
 
-# -- whole pages ------------------------------------------------------------------------------------------------------
-
-# For so many words: what unpacks them; one for each; and how far from the first's page each one's is, if they rise.
-_ROWS: dict[int, tuple[Struct, int, int]] = {}
-# There are few lengths of windows, but more of runs.
-_ROWS_MAX = 32
-
-
-def _row_of(held: int) -> tuple[Struct, int, int]:
-    found = _ROWS.get(held)
-    if found is None:
-        if len(_ROWS) >= _ROWS_MAX:
-            _ROWS.clear()
-        unpacker = Struct(">" + f"Q{_PAGE}x" * (held - 1) + "Q")
-        ones = int.from_bytes((1).to_bytes(_WORD, "big") * held, "big")
-        steps = b"".join((page * _PAGE).to_bytes(_WORD, "big") for page in range(held))
-        found = _ROWS[held] = unpacker, ones, int.from_bytes(steps, "big")
-    return found
-
-
-def _apart(buf: bytearray, lo: int, block: Block, size: int, held: int) -> int:
-    """How many words there are with pages between them, if all of them are in order; else 0."""
-    if held < 2:
-        return 0
-    unpacker, ones, steps = _row_of(held)
-    end = lo + (held - 1) * size + _WORD
-    (first,) = unpack_from(">Q", buf, lo)
-    if first < block.length - (held - 1) * _PAGE:
-        # Most often each is about the page after the one before: then all words, as one number, are known.
-        words = memoryview(buf)[lo:end].cast("Q")[:: size // _WORD].tobytes()
-        if int.from_bytes(words, "big") == first * ones + steps:
-            return held
-    alike = buf[lo + LOW : end : size].count(buf[lo + LOW]) == held
-    if not alike or buf[lo + HIGH : end : size].translate(None, _PLAIN):
-        return 0
-    return held if max(unpacker.unpack_from(buf, lo)) < block.length else 0
-
-
 # -- zero pages -------------------------------------------------------------------------------------------------------
 
-_ZERO = size_of("RAM_ZERO.pages")
 _FLAGGED = tables.QEMU_FLAG_ZERO | tables.QEMU_FLAG_CONTINUE
 # Pages whose numbers differ in their last bits alone; and by what their words begin with otherwise, these words.
 _ALIKE = 1 << 12

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import streamfmt
@@ -16,6 +16,8 @@ from streamfmt import data
 from streamfmt.cli.main import main
 from streamfmt.corpus.entries import unpacked
 
+from ..reader.pump import Window
+from ..reader.qemu_rows import clean
 from ..reader.qemu_state import Block
 from ..schema import qemu_stream as schema
 from ..writer import Draft
@@ -153,6 +155,33 @@ def test_rows_are_judged_alike(words: list[tuple[int, int]], filled: bool, cuts:
         pieces.append(raw[at : at + size])
         at += size
     assert reported(judge(pieces)) == reported(outcome)
+
+
+_rows = st.tuples(st.integers(0, 9000), st.integers(1, 5000), st.sampled_from((1, 1, 1, 2, 0)), st.integers(0, 30))
+
+
+@settings(max_examples=40)
+@given(st.lists(_rows, min_size=1, max_size=3), st.integers(1, 9000 * PAGE), st.booleans(), st.integers(0, 300))
+def test_words_in_order_are_all_found(
+    found: list[tuple[int, int, int, int]], length: int, filled: bool, before: int
+) -> None:
+    """Rows that rise, stay or have gaps, of which one word may be of another kind: as many as are found one by one."""
+    words = [(page + number * step, number == odd - 1) for page, count, step, odd in found for number in range(count)]
+    words = words[:40] if filled else words
+    flags, other = (0x28, 0x22) if filled else (0x22, 0x28)
+    size = 8 + (PAGE if filled else 1)
+    raw = b"".join(
+        (page << 12 | (other if odd else flags)).to_bytes(8, "big").ljust(size, b"\0") for page, odd in words
+    )
+    window = Window(len(raw))
+    window.buf[:] = raw
+    window.hi = len(raw)
+    block = Block(length)
+    due = next((n for n, (page, odd) in enumerate(words) if odd or page * PAGE >= length), len(words))
+    if words[0][1]:
+        return  # its flags are those of the row then
+
+    assert clean(window, block, size, 0 if filled else 1, before) == due
 
 
 @given(st.integers(1, 1 << 40), st.integers(0, 1 << 52))
