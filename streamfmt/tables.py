@@ -1452,6 +1452,7 @@ QEMU_RAM_NAME = b'ram'
 QEMU_RAM_VERSION = 4
 QEMU_CONFIGURATIONS = {b'configuration/target-page-bits': 4, b'configuration/capabilities': 0, b'configuration/uuid': 16}
 QEMU_BITS = b'configuration/target-page-bits'
+QEMU_UUID = b'configuration/uuid'
 QEMU_IGNORE_SHARED = b'x-ignore-shared'
 QEMU_MAPPED_RAM = b'mapped-ram'
 QEMU_KNOWN_CAPABILITIES = (b'x-ignore-shared', b'mapped-ram')

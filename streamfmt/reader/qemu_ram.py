@@ -50,6 +50,12 @@ FORMS = {
 }
 
 
+class Rest(Headless):
+    """Words of which the first, as many as `begun`, were in order and came in a run."""
+
+    __slots__ = ("begun",)
+
+
 class Words(Run):
     """Words about pages in a row, `entries` of them; `count` is how many records begin with them."""
 
@@ -60,8 +66,8 @@ class Words(Run):
         self.kind = kind
 
     @property
-    def end(self) -> int:
-        return self.offset + self.size * self.entries
+    def stretches(self) -> int:
+        return self.entries
 
     def record(self, entry: int = 0) -> Record:
         record = Headless(self.layer, self.kind, self.offset, self.size * self.entries)
@@ -204,9 +210,10 @@ def _row(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> G
             break
         count += 1
     state.words(count)
-    record = Headless(layer, kind, w.position, size_of(tables.RECORDS[layer.name][kind], count))
+    record = Rest(layer, kind, w.position, size_of(tables.RECORDS[layer.name][kind], count))
+    record.begun = used
     if used:
-        record.index -= 1  # it began with words that were in order
+        record.index -= 1
     else:
         layer.index += 1
     state.used = (used + count) % most
