@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,12 +95,17 @@ def test_memory_is_as_it_was_sent(sent: list[tuple[str, int, int, int]]) -> None
     with streamfmt.open_memory(raw) as memory:
         assert dict(memory) == expected
     assert once(raw) == expected
-    numbers = Statistics()
-    numbers.reading(MemorySource(raw))
-    numbers.reader.pump.feed(raw)
-    numbers.reader.pump.end()
-    numbers.end()
-    assert sum(count for _, count in numbers.frames.ranges()) == len(expected)
+    for looking in (False, True):
+        numbers = Statistics(looking=looking)
+        numbers.reading(MemorySource(raw))
+        numbers.reader.pump.feed(raw)
+        numbers.reader.pump.end()
+        numbers.end()
+        assert sum(count for _, count in numbers.frames.ranges()) == len(expected)
+        assert sum(kind.bytes for kind in numbers.kinds.values()) == len(raw)
+        assert {name: kind.count for name, kind in numbers.kinds.items() if ".RAM" in name} == Counter(
+            f"qemu.{item.name}" for item in streamfmt.open(raw) if item.name.startswith("RAM")
+        )
 
 
 @settings(max_examples=10)
