@@ -76,7 +76,7 @@ class Collector(Collected):
         # What may be no image, a record of devices, gives way to one.
         if layer.row.memory and (self.layer is None or layer.row.image > self.layer.row.image):
             self.layer = layer
-            self.frames.leaves.clear()
+            self.frames.clear()
             self._pages = load(layer.row.memory)(self, layer)
 
     def record(self, record: Record) -> Program | None:

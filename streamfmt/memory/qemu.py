@@ -113,7 +113,7 @@ class Pages(pages.Pages):
         if self.block is not None and (is_ram(self.block) or not is_ram(name)):
             return
         if self.block is not None:
-            self.frames.leaves.clear()
+            self.frames.clear()
         self.block, self._length = name, length
         low = low_end(self._facts.machine, length)
         self._low = low // PAGE if low is not None else None
