@@ -984,10 +984,14 @@ SEVERITY = {
     'QEMU-RAM-BLOCK': 'error',
     'QEMU-RAM-SUM': 'error',
     'QEMU-RAM-CONT-FIRST': 'error',
+    'QEMU-RAM-CONT-ALONE': 'warning',
     'QEMU-RAM-RANGE': 'error',
     'QEMU-RAM-FILL': 'warning',
     'QEMU-RAM-XBZRLE': 'error',
     'QEMU-RAM-COMPRESSED': 'error',
+    'QEMU-RAM-CHANGES': 'error',
+    'QEMU-RAM-ZLIB': 'error',
+    'QEMU-RAM-ZLIB-PAGE': 'warning',
     'QEMU-RAM-HOOK': 'warning',
     'QEMU-RAM-COVER': 'warning',
     'QEMU-CMD-RANGE': 'error',
@@ -1000,6 +1004,7 @@ SEVERITY = {
     'QEMU-MAP-VERSION': 'error',
     'QEMU-MAP-PAGE': 'error',
     'QEMU-MAP-PLACE': 'error',
+    'QEMU-MAP-WORDS': 'error',
 }
 SCRIPT_REJECTS = frozenset(['CKPT-CUT', 'LIBXC-DHDR-RSVD', 'LIBXC-IHDR-OPT-RSVD', 'LIBXC-IHDR-RSVD', 'LIBXC-PAGE-ENT-RSVD', 'LIBXC-PAGE-HDR-RSVD', 'LIBXC-REC-PAD-ZERO', 'LIBXC-REC-RSVD', 'LIBXL-HDR-OPT-RSVD', 'LIBXL-REC-PAD'])
 RECORDS: dict[str, dict[int, str]] = {
@@ -1151,7 +1156,7 @@ LAYERS = {
     'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'converts': 'convert.xapi:Part', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END_OF_IMAGE', 'after_end': '', 'holds': ('libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc', 242: 'legacy-64'}, 'opening': ('LIBXC', 'LIBXC_LEGACY'), 'headless': frozenset(), 'closes': '', 'configuration': 'xapi.XENOPS'},
     'xapi-legacy': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:XapiLegacy', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XAPI-OLD-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
     'xend': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:Xend', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'config_len', 'length_max': 2147483647, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XEND-TRUNC', 'unknown': (), 'padding': '', 'too_long': 'XEND-CONFIG-LEN', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xend.CONFIG'},
-    'qemu': {'program': 'reader.qemu:program', 'checks': 'checks.qemu:Checks', 'converts': '', 'memory': '', 'magic': ('magic',), 'version': 'version', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': True, 'alias': '', 'look': 'reader.qemu_look:look', 'legacy': None, 'end': 'EOF', 'after_end': 'VMDESCRIPTION', 'holds': (), 'truncated': 'QEMU-TRUNC', 'unknown': ('QEMU-SEC-TYPE',), 'padding': '', 'too_long': '', 'trailing': 'QEMU-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({256, 257, 258, 259, 260, 261, 262, 263, 272, 273, 274, 275, 276, 277, 278, 279, 280, 281, 282, 283, 284}), 'closes': '', 'configuration': ''},
+    'qemu': {'program': 'reader.qemu:program', 'checks': 'checks.qemu:Checks', 'converts': '', 'memory': 'memory.qemu:Pages', 'magic': ('magic',), 'version': 'version', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': True, 'alias': '', 'look': 'reader.qemu_look:look', 'legacy': None, 'end': 'EOF', 'after_end': 'VMDESCRIPTION', 'holds': (), 'truncated': 'QEMU-TRUNC', 'unknown': ('QEMU-SEC-TYPE',), 'padding': '', 'too_long': '', 'trailing': 'QEMU-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({256, 257, 258, 259, 260, 261, 262, 263, 272, 273, 274, 275, 276, 277, 278, 279, 280, 281, 282, 283, 284}), 'closes': '', 'configuration': ''},
     'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
     'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
 }
@@ -1474,6 +1479,17 @@ QEMU_POSTCOPY_ADVISE = 3
 QEMU_POSTCOPY_RAM_DISCARD = 6
 QEMU_POSTCOPY_LISTEN = 4
 QEMU_POSTCOPY_RUN = 5
+QEMU_LOW_MEMORY = (
+    (b'pc-i440fx-', (2, 0), 3758096384, 3221225472),
+    (b'pc-i440fx-', (0, 0), 3758096384, 3758096384),
+    (b'pc-q35-', (2, 0), 2952790016, 2147483648),
+    (b'pc-q35-', (0, 0), 2952790016, 2952790016),
+    (b'pc-', (0, 0), 3758096384, 3758096384),
+    (b'isapc', (0, 0), 3758096384, 3758096384),
+)
+QEMU_ONE_PIECE = (b'none',)
+QEMU_RAM = b'ram'
+QEMU_RAM_END = b'.ram'
 QEMU_COMMANDS = {
     1: 'OPEN_RETURN_PATH',
     2: 'PING',

@@ -19,6 +19,7 @@ from ..schema import hvm
 from ..writer import builders
 from ..writer.draft import Draft
 from ..writer.part import Part, raw, record, unknown
+from . import qemu
 
 PAGE = tables.PAGE_SIZE
 SMALL = 16 * PAGE
@@ -177,6 +178,7 @@ SAMPLES: dict[str, Callable[[int], Draft]] = {
     **{kind: partial(_made, recipe) for kind, recipe in RECIPES.items()},
     "bare": partial(_again, _XTAB, "hvm"),
     "context": _contexts,
+    **qemu.SAMPLES,
     "damaged": _damaged,
     **{name: partial(_again, part, guest) for name, (_, guest, part) in BAD.items()},
 }

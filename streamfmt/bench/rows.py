@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from shlex import quote, split
+from shutil import which
 
 from .. import tables
 from ..conformance import peers
 from ..schema.clauses import CONVERTER, SCRIPT
-from . import generate
+from . import generate, qemu
 from .process import COMMIT, ENTRIES, NotMeasuredError, Run, before
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -25,6 +26,8 @@ _SCRIPTS = {"script": SCRIPT, "converter": CONVERTER}
 _MOVE = quote(sys.executable) + ' -ISc "import os; fd = os.open({}); all(iter(lambda: os.splice({}, 1 << 20), 0))"'
 _DRAIN = _MOVE.format("os.devnull, os.O_WRONLY", "0, fd")
 _FEED = _MOVE.format("os.sys.argv[1], os.O_RDONLY", "fd, 1") + ' "$0"'
+_LOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "qemu_load.py")
+_QEMU = "qemu-system-x86_64"
 _LEGACY = "-w 64 -g hvm -f libxl"
 # The words of each command.  {path} is its sample, and our own commands are these of today or, after BEFORE, those of
 # that commit.
@@ -71,6 +74,7 @@ COMMANDS = {
     "cat | cat": """sh -c 'cat "$0" | cat' {path}""",
     "cat | cat | cat": """sh -c 'cat "$0" | cat | cat' {path}""",
     "python": f"{quote(sys.executable)} -c pass",
+    "qemu": f"{quote(sys.executable)} -IS {quote(_LOAD)} qemu {{path}}",
 }
 
 
@@ -83,6 +87,11 @@ def command(name: str, path: str) -> list[str]:
             if script is None:
                 raise NotMeasuredError(f"{_SCRIPTS[word]} is not installed (make peers)")
             found.append(script)
+        elif word == "qemu":
+            path_of = which(_QEMU)
+            if path_of is None:
+                raise NotMeasuredError(f"{_QEMU} is not installed")
+            found.append(path_of)
         elif word not in ENTRIES:
             found.append(word.replace("{path}", path))
         elif name.startswith(BEFORE):
@@ -172,6 +181,7 @@ SAMPLES: dict[str, tuple[str, int | None]] = {
     "old-pv": ("legacy-pv", None),
     "damaged": ("damaged", None),
     "small": ("small", 64 * KIB),
+    **{kind: (kind, None) for kind in qemu.SAMPLES},
     "state": ("state", 64 * KIB),
     **{name: (name, 64 * MIB) for name in generate.BAD},
 }
@@ -282,6 +292,10 @@ _ROWS = (
         0.5,
         memory=True,
     ),
+    Row("qemu-cat", "QEMU's stream of whole pages / cat >/dev/null", "verify", "cat", "qemu", (_ratio(1.2),)),
+    Row("qemu-memory", "the same / bare interpreter", "verify", "python", "qemu", (_memory(budget=16.0),), 0.5),
+    Row("qemu-zero", "QEMU's stream of zero pages / QEMU", "verify", "qemu", "qemu-zero", (_ratio(0.2),)),
+    Row("qemu-mapped", "QEMU's mapped-ram / cat >/dev/null", "verify", "cat", "qemu-mapped", (_ratio(0.05),)),
     Row(
         "salvage",
         "HVM, bytes between its records / cp",
@@ -356,11 +370,8 @@ def _against_before(row: Row) -> Row:
 
 # What there was at that commit.
 OLD = frozenset(("verify", "cat | verify", "stand-in", "cat | tee | cat", "build"))
+# What it could not read.
+NEW = frozenset(qemu.SAMPLES)
 # Each command with each sample once.
-ROWS = (
-    *_ROWS,
-    *map(
-        _against_before,
-        reversed({(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in OLD}.values()),
-    ),
-)
+_HELD = {(r.ours, r.sample): r for r in reversed(_ROWS) if not r.cold and r.ours in OLD and r.sample not in NEW}
+ROWS = (*_ROWS, *map(_against_before, reversed(_HELD.values())))

@@ -72,6 +72,8 @@ class Checks(base.Checks):
             if self.sections is None:
                 self.sections = load("checks.qemu_sections:Sections")()
             self.sections.see(record, self.facts.section)
+        if record.type in _PAGES and tables.QEMU_MAPPED_RAM in self.facts.capabilities:
+            load("checks.qemu_memory:unmapped")(self, record)
         path = _BODIES.get(record.type)
         if path is None:
             return None
@@ -159,6 +161,12 @@ def subsection(checks: Checks, body: Body) -> Program:
     yield from load("checks.qemu_commands:configuration")(checks, body)
 
 
+# Words about pages that come with them, and for other channels.
+_PAGES = frozenset(
+    kind
+    for kind, name in tables.RECORDS["qemu"].items()
+    if name.startswith(("RAM_ZERO", "RAM_PAGE", "RAM_XBZRLE", "RAM_FLUSH", "RAM_HOOK"))
+)
 _BODIES: dict[int, str] = {
     **dict.fromkeys(_SECTIONS, "checks.qemu:section"),
     **dict.fromkeys(_PARTS, "checks.qemu:part"),
@@ -178,6 +186,10 @@ _BODIES: dict[int, str] = {
     tables.QEMU_RAM_PAGE: "checks.qemu_memory:row",
     tables.QEMU_RAM_XBZRLE: "checks.qemu_memory:varied",
     tables.QEMU_RAM_COMPRESSED: "checks.qemu_memory:varied",
+    **dict.fromkeys(
+        (tables.QEMU_RAM_TOTAL, tables.QEMU_RAM_EOS, tables.QEMU_RAM_FLUSH),
+        "checks.qemu_memory:alone",
+    ),
     tables.QEMU_RAM_WORD: "checks.qemu_memory:word",
     tables.QEMU_RAM_HOOK: "checks.qemu_memory:hook",
 }

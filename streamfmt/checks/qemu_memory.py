@@ -106,6 +106,14 @@ def _mapped(checks: Checks, body: Body, raw: bytes, length: int) -> Program:
         )
 
 
+def unmapped(checks: Checks, record: Record) -> None:
+    """Report a word that brings pages, in a file where they have places of their own."""
+    clause = "QEMU-MAP-WORDS"
+    if not checks.context.findings.full(clause, record, record.body):
+        message = "a word of memory in a file whose pages have places of their own, where only EOS may come"
+        checks.context.report(clause, record, message, length=_WORD)
+
+
 def oversize(checks: Checks, record: Record) -> None:
     """Report compressed data that is longer than any page's."""
     checks.context.stopped = record.offset, "no page has as much compressed, so nothing after it can be trusted"
@@ -131,8 +139,20 @@ def word(checks: Checks, body: Body) -> Program:
     checks.context.report_field("QEMU-RAM-COMBO", body.record, "word.flags", message, "one flag", f"{flags:#05x}")
 
 
-def hook(checks: Checks, body: Body) -> None:
-    """Report what is for another transport."""
+def alone(checks: Checks, body: Body) -> Program:
+    """Program that judges a word that is about no page: it goes on with no block."""
+    raw = yield from body.take(_WORD)
+    flags = int.from_bytes(raw, "big") & _FLAGS
+    clause, record = "QEMU-RAM-CONT-ALONE", body.record
+    if flags & tables.QEMU_FLAG_CONTINUE and not checks.context.findings.full(clause, record, record.body):
+        message = f"the flags {flags:#05x} say that the word is about the block named before, and it is about no page"
+        plain = f"{flags & ~tables.QEMU_FLAG_CONTINUE:#05x}"
+        checks.context.report_field(clause, record, "word.flags", message, plain, f"{flags:#05x}")
+
+
+def hook(checks: Checks, body: Body) -> Program:
+    """Program that reports what is for another transport."""
+    yield from alone(checks, body)
     message = "a word for a transport of its own, such as RDMA, which a stream on its own has no use for"
     checks.context.report("QEMU-RAM-HOOK", body.record, message, length=_WORD, field="word.flags")
 
@@ -155,7 +175,9 @@ def named(checks: Checks, body: Body) -> Program:
         _fill(checks, record, record.body + head, rest[0])
     if record.type in _PACKED:
         size = 3 if record.type in _XBZRLE else 4
-        _packed(checks, record, record.body + head, rest[:size])
+        sound = _packed(checks, record, record.body + head, rest[:size])
+        if sound and checks.context.deep:
+            yield from _content(checks, body, body.left, rest[size:])
 
 
 def _came(checks: Checks, record: Record, words: int) -> None:
@@ -231,8 +253,12 @@ def varied(checks: Checks, body: Body) -> Program:
         prefix = f"pages[{number}]."
         _came(checks, record, 1)
         _page(checks, record, at, int.from_bytes(raw[:_WORD], "big"), prefix)
-        _packed(checks, record, at + _WORD, raw[_WORD:], prefix)
-        yield from body.skip(min(int.from_bytes(raw[_WORD + size % 2 :], "big"), body.left))
+        sound = _packed(checks, record, at + _WORD, raw[_WORD:], prefix)
+        length = min(int.from_bytes(raw[_WORD + size % 2 :], "big"), body.left)
+        if sound and checks.context.deep:
+            yield from _content(checks, body, length, prefix=prefix)
+        else:
+            yield from body.skip(length)
 
 
 def _count() -> Iterator[int]:
@@ -242,8 +268,11 @@ def _count() -> Iterator[int]:
         number += 1
 
 
-def _packed(checks: Checks, record: Record, at: int, raw: bytes, prefix: str = "") -> None:
-    """Judge what is before a page's changes, or its compressed content: how it is written, and how long."""
+def _packed(checks: Checks, record: Record, at: int, raw: bytes, prefix: str = "") -> bool:
+    """Judge what is before a page's changes, or its compressed content: how it is written, and how long.
+
+    Returns whether that is as it should be.
+    """
     clause = _PACKED[record.type]
     length = int.from_bytes(raw[len(raw) % 2 :], "big")
     most, least = (_PAGE, 0) if record.type in _XBZRLE else (COMPRESSED_MAX, 1)
@@ -261,12 +290,37 @@ def _packed(checks: Checks, record: Record, at: int, raw: bytes, prefix: str = "
             expected=f"{least} to {most}",
             actual=actual,
         )
-        return
+        return False
     else:
-        return
+        return True
     checks.context.report(
         clause, record, wrong, offset=at, length=1, field=prefix + field, expected=expected, actual=actual
     )
+    return False
+
+
+def _content(checks: Checks, body: Body, length: int, begun: bytes = b"", prefix: str = "") -> Program:
+    """Program that judges, with --deep, a page's changes, or what zlib made of it, which has `begun` so."""
+    from ..codec.qemu_pages import FormError, changed, inflated  # few streams have such pages
+
+    record, at = body.record, body.at - len(begun)
+    raw = begun + (yield from body.take(length))
+    if len(raw) < len(begun) + length:
+        return
+    changes = record.type in _XBZRLE
+    clause, field = ("QEMU-RAM-CHANGES", "changes") if changes else ("QEMU-RAM-ZLIB", "data")
+    try:
+        if changes:
+            changed(bytes(_PAGE), raw)
+            return
+        page, used = inflated(raw)
+    except FormError as error:
+        message = f"a page that comes {'as changes' if changes else 'compressed'} has {error}"
+        checks.context.report(clause, record, message, offset=at + error.at, field=prefix + field)
+        return
+    if len(page) < _PAGE or used < len(raw):
+        message = f"a compressed page of {count(len(page), 'byte')}, with {count(len(raw) - used, 'byte')} behind it"
+        checks.context.report("QEMU-RAM-ZLIB-PAGE", record, message, offset=at + used, field=prefix + field)
 
 
 # -- the whole --------------------------------------------------------------------------------------------------------

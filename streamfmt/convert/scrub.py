@@ -137,7 +137,7 @@ class Blinds(Sink):
                 self.batches.add(start, start + run.size)
         if not each:
             return
-        if self._keep_tables and run.count == 1 and not run.layer.row.alias:
+        if self._keep_tables and run.count == 1 and run.layer.row.image and not run.layer.row.alias:
             for start, stop in page_stretches(self._span, run.record(), self._size, True):
                 self.contents.add(start, stop)
             return

@@ -46,6 +46,11 @@ class Collector(Collected):
         if self._pages is not None:
             self._pages.finish()
 
+    @property
+    def about(self) -> str:
+        """Which of the memory in the stream it is, if there is more, or it does not lie as the guest has it."""
+        return self._pages.about if self._pages is not None else ""
+
     def _settle(self, end: int | None = None) -> Pages | None:
         """Another event has come: what was held is there."""
         pages = self._pages
@@ -68,8 +73,10 @@ class Collector(Collected):
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
         self._settle()
-        if layer.row.memory and self.layer is None:
+        # What may be no image, a record of devices, gives way to one.
+        if layer.row.memory and (self.layer is None or layer.row.image > self.layer.row.image):
             self.layer = layer
+            self.frames.clear()
             self._pages = load(layer.row.memory)(self, layer)
 
     def record(self, record: Record) -> Program | None:

@@ -119,6 +119,11 @@ class Frames:
         """How many leaves there are."""
         return len(self._leaves) + len(self._whole)
 
+    def clear(self) -> None:
+        """There are no frames, as before any came."""
+        self._leaves.clear()
+        self._whole.clear()
+
     @property
     def keeping(self) -> bool:
         """Whether what frames were is kept, since it may have to be undone what they are."""

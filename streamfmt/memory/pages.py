@@ -48,6 +48,11 @@ class Pages:
         """Where contents are."""
         return self.collector.contents
 
+    @property
+    def about(self) -> str:
+        """Which memory it is, if that has to be said."""
+        return ""
+
     def run(self, run: Run) -> None:
         """Clean batches."""
         raise NotImplementedError
@@ -73,7 +78,7 @@ class Pages:
             return
         entries, place, step = held
         if end is not None:
-            entries = _as_far(entries, max(end - place, 0) // step)
+            entries = _as_far(entries, max(end - place + step - PAGE, 0) // step)
         for at in range(0, len(entries), _TOGETHER):
             some = entries[at : at + _TOGETHER] if len(entries) > _TOGETHER else entries
             place = self._take(some, place, step)

@@ -5,15 +5,16 @@ A PV guest's CR3 has the frame of its page tables in its own order, as all addre
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, unpack_from
 
 from .. import tables
 from ..reader.events import Body
 from ..reader.hvm_context import Entries
+from ..reader.qemu_sizes import size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
     from ..reader.events import Record
@@ -51,6 +52,17 @@ _PV = {
         **{name: f"user_regs.{name}" for name in _SEGMENTS},
     },
 }
+# The section "cpu" of QEMU's stream, of its version 12, for x86-64; that of 32 bits is shorter (vmstate_x86_cpu of QEMU
+# target/i386/machine.c).  Segments have a selector, base, limit and flags.
+_CPU, _CPU_VERSION, _CPU_LEAST = b"cpu", 12, 1851
+_CPU_ORDER = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+_CPU_ROWS = (
+    (0, (*_CPU_ORDER, "rip", "rflags")),
+    (456, ("cr0", "cr2", "cr3", "cr4")),
+    (856, ("gs.kernel",)),
+)
+_CPU_SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr", "gdt", "idt")
+_CPU_SEGMENTS_AT = 236
 _WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
 
 
@@ -64,16 +76,11 @@ class Vcpus:
 
     def __call__(self, record: Record) -> Program | None:
         """What reads a record of the image, if it has such a state."""
-        body = Body(self._collector.window, record)
-        if record.type in (tables.LIBXC_HVM_CONTEXT, tables.LEGACY_HVM_CONTEXT):
-            return self._hvm(body)
-        if record.type == tables.LIBXC_X86_PV_VCPU_BASIC:
-            return self._pv(body)
-        if record.type == tables.LEGACY_END_OF_BODY:
+        path = f"{record.layer.row.alias or record.layer.name}.{record.name}"
+        if path == "legacy.END_OF_BODY":
             self._numbers = []
-        if record.type == tables.LEGACY_VCPU:
-            return self._legacy(body)
-        return None
+        read = _READ.get(path)
+        return read(self, Body(self._collector.window, record)) if read is not None else None
 
     def _hvm(self, body: Body) -> Program:
         from ..payload_tables import FORMS  # few commands need it
@@ -102,6 +109,25 @@ class Vcpus:
         self._numbers.append(number)
         yield from self._context(body, number)
 
+    def _device(self, body: Body) -> Program:
+        section = body.record.layer.facts.section
+        name = section.name or b""
+        if name != _CPU or section.version != _CPU_VERSION:
+            return
+        yield from body.take(size_of("SECTION_FULL", len(name), 0))
+        data = yield from body.take(_CPU_LEAST)
+        if len(data) < _CPU_LEAST:
+            return
+        found: Registers = {}
+        for at, names in _CPU_ROWS:
+            found |= zip(names, unpack_from(f">{len(names)}Q", data, at), strict=True)
+        for number, segment in enumerate(_CPU_SEGMENTS):
+            *values, flags = unpack_from(">IQII", data, _CPU_SEGMENTS_AT + 20 * number)
+            found |= zip((segment, f"{segment}.base", f"{segment}.limit"), values, strict=True)
+            # As Xen has them: those of a descriptor's second word, without what is between them.
+            found[f"{segment}.flags"] = flags >> 8 & 0xFF | flags >> 12 & 0xF00
+        self._add(section.instance, found)
+
     def _context(self, body: Body, number: int) -> Program:
         size = body.left
         width = _WIDTHS.get(size)
@@ -119,6 +145,16 @@ class Vcpus:
     def _add(self, number: int, registers: Registers) -> None:
         if len(self.registers) < VCPUS_MAX or number in self.registers:
             self.registers[number] = registers
+
+
+# What reads a record that has such a state.
+_READ: dict[str, Callable[[Vcpus, Body], Program]] = {
+    "libxc.HVM_CONTEXT": Vcpus._hvm,
+    "legacy.HVM_CONTEXT": Vcpus._hvm,
+    "libxc.X86_PV_VCPU_BASIC": Vcpus._pv,
+    "legacy.VCPU": Vcpus._legacy,
+    "qemu.SECTION_FULL": Vcpus._device,
+}
 
 
 def _values(path: str, names: Mapping[str, str], data: bytes) -> Registers:

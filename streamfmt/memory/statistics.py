@@ -47,6 +47,8 @@ class Statistics(Collector):
     which frames came when.
     """
 
+    counting = True
+
     def __init__(self, form: str = "auto", guest: str | None = None, looking: bool = True) -> None:
         self.looking = looking
         self.kinds: dict[str, Kind] = {}
@@ -103,11 +105,11 @@ class Statistics(Collector):
         self._count(path, 1, len(raw))
 
     def record(self, record: Record) -> Program | None:
-        self._count(record.path, 1, record.end - record.offset + record.padding)
+        self._count(record.path, int(not record.begun), record.end - record.offset + record.padding)
         return super().record(record)
 
     def pages(self, run: Run) -> None:
-        self._count(run.record().path, run.count, run.count * run.size)
+        self._count(run.record().path, run.count, run.stretches * run.size)
         super().pages(run)
 
     def truncated(self, layer: Layer, record: Record | None, at: int, missing: int, what: str) -> None:

@@ -23,6 +23,8 @@ def _unseen(at: int, count: int) -> bytes:
 
 
 CAPACITY = 256 << 10
+# What a window is widened to by a program that looks into little of what it holds: so much still stays in a cache.
+WIDE = 1 << 20
 # No window holds as many bytes, so a pause costs nothing where none happens.
 PAUSE = 1 << 63
 
@@ -30,8 +32,8 @@ PAUSE = 1 << 63
 class Window:
     """Bytes `buf[lo:hi]` of the stream, which are in memory; `base` is the stream offset of `buf[0]`.
 
-    A layer reads them and moves `lo`; a driver appends after `hi`.  The buffer is made once, so memory does not depend
-    on what a stream claims.
+    A layer reads them and moves `lo`; a driver appends after `hi`.  The buffer is made once, and once more where it is
+    widened, so memory does not depend on what a stream claims.
 
     `plain` is where compressed data has ended, with bytes after it that come as they are, and what compressed it.
 
@@ -64,6 +66,17 @@ class Window:
             self.base += self.lo
             self.lo, self.hi = 0, unread
         return self.view[unread:]
+
+    def widen(self) -> None:
+        """Hold more from now on.  What has been taken out of the buffer, or is a view of it, stays as it was."""
+        if len(self.buf) >= WIDE:
+            return
+        unread = self.buf[self.lo : self.hi]
+        self.base += self.lo
+        self.lo, self.hi = 0, len(unread)
+        self.buf = bytearray(WIDE)
+        self.buf[: self.hi] = unread
+        self.view = memoryview(self.buf)
 
     def close(self) -> None:
         """Let go of the bytes; where they lay is still known."""

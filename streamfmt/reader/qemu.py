@@ -10,9 +10,10 @@ from . import framing, qemu_ram
 from .events import Headless, Record
 from .fields import number
 from .framing import END, STOP
+from .identify import Identity
 from .qemu_ends import FOOTER, HEAD, find
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, field, size_of
-from .qemu_state import Section, State
+from .qemu_state import PAGE_MOST, Section, State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _subsection(window: Window, sink: Sink, layer: Layer, state: State) -> Gener
         length, state.capabilities = yield from _capabilities(w, size)
     elif name == tables.QEMU_BITS and (yield size + length):
         bits = int.from_bytes(w.buf[w.lo + size : w.lo + size + length], "big")
-        state.page = 1 << min(bits, 30)
+        state.page = min(1 << min(bits, 64), PAGE_MOST)
     return (yield from _frame(w, sink, layer, tables.QEMU_SUBSECTION, size_of("SUBSECTION", named, length)))
 
 
@@ -226,8 +227,11 @@ def _memory(window: Window, sink: Sink, layer: Layer, state: State, kind: int, s
     if not (yield from _frame(w, sink, layer, kind, size - TYPE)):
         return False
     section = state.section
-    if section is None or section.version != tables.QEMU_RAM_VERSION or state.page != tables.QEMU_PAGE_SIZE:
+    if section is None or section.version != tables.QEMU_RAM_VERSION:
         sink.unsound(layer, w.position, "section of the memory")
+        return False
+    if state.page != tables.QEMU_PAGE_SIZE:
+        sink.inner(layer, w.position, _pages_of(state.page), False)
         return False
     if not (yield from qemu_ram.section(w, sink, layer, state)):
         return False
@@ -235,6 +239,14 @@ def _memory(window: Window, sink: Sink, layer: Layer, state: State, kind: int, s
         state.footers = w.buf[w.lo] == tables.QEMU_SECTION_FOOTER
     _ends(state, kind)
     return True
+
+
+def _pages_of(size: int) -> Identity:
+    """Memory that is not read: no guest of x86 has such pages."""
+    most = "at least " if size >= PAGE_MOST else ""
+    found = Identity("", "payload", f"memory in pages of {most}{size:,} bytes", f"by {tables.QEMU_BITS.decode()}")
+    found.hint = f"only pages of {tables.QEMU_PAGE_SIZE:,} bytes are read, as x86 and most others have"
+    return found
 
 
 def _payload(

@@ -7,12 +7,13 @@ content is looked at.
 
 from __future__ import annotations
 
-from _struct import Struct, unpack_from
+from _struct import unpack_from
 
 from .. import tables
 from . import framing
 from .events import Headless, Run
 from .qemu_blocks import blocks
+from .qemu_rows import HIGH, LOW, clean
 from .qemu_sizes import WORD, field, size_of
 
 TYPE_CHECKING = False
@@ -21,16 +22,14 @@ if TYPE_CHECKING:
 
     from .events import Layer, Record, Sink
     from .pump import Window
-    from .qemu_state import Block, State
+    from .qemu_state import State
 
 _WORD = WORD
 _FLAGS = (1 << tables.QEMU_PAGE_BITS) - 1
 _CONTINUE = tables.QEMU_FLAG_CONTINUE
 _PAGE = tables.QEMU_PAGE_SIZE
-# Words that are compared at once: first, since in a mixed stream most runs end soon, and from then on.
-_FEW, _MANY = 16, 512
-# Bytes of a word that have flags, and of the first of these those that belong to the page's number.
-_HIGH, _LOW = _WORD - 2, _WORD - 1
+# Whole pages in a row after which as many more are likely.
+_LONG = 32
 # Of words with as much after each: the record, bytes of a word with that, and how many of them a record has at most.
 _FIXED = {
     tables.QEMU_RAM_ZERO: (size_of("RAM_ZERO.pages"), tables.QEMU_WORDS_MOST),
@@ -193,21 +192,21 @@ def _row(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> G
     size, most = _FIXED[kind]
     if state.run != kind or sink.every_page:
         state.run, state.used = kind, 0
-    if state.block is not None and not sink.every_page:
+    if state.block is not None and not sink.every_page and tables.QEMU_MAPPED_RAM not in state.capabilities:
         fill = _FILL if kind == tables.QEMU_RAM_ZERO else 0
         if fill and w.hi - w.lo < size:
             yield size
-        if count := _clean(w, state.block, size, fill):
+        if count := clean(w, state.block, size, fill):
             return (yield from _run(w, sink, layer, state, kind, count))
     used = state.used
-    flags = w.buf[w.lo + _HIGH] & 0xF, w.buf[w.lo + _LOW]
+    flags = w.buf[w.lo + HIGH] & 0xF, w.buf[w.lo + LOW]
     count = 1
     while count < most - used:
         # There is another word in any case.
         if w.hi - w.lo < size * count + _WORD and not (yield size * count + _WORD):
             break
         word = w.lo + size * count
-        if (w.buf[word + _HIGH] & 0xF, w.buf[word + _LOW]) != flags:
+        if (w.buf[word + HIGH] & 0xF, w.buf[word + LOW]) != flags:
             break
         count += 1
     state.words(count)
@@ -226,7 +225,7 @@ def _run(window: Window, sink: Sink, layer: Layer, state: State, kind: int, coun
     w, block = window, state.block
     size, most = _FIXED[kind]
     fill = _FILL if size < _PAGE else 0
-    flags = w.buf[w.lo + _LOW]
+    flags = w.buf[w.lo + LOW]
     while count and block is not None:
         used = state.used
         begun = -(-(used + count) // most) - -(-used // most)
@@ -242,75 +241,12 @@ def _run(window: Window, sink: Sink, layer: Layer, state: State, kind: int, coun
         if left:
             sink.truncated(layer, run.record(), w.base + w.hi, left, "a page")
             return False
+        if count >= _LONG and size > _PAGE:
+            w.widen()  # most of what such a run costs is a turn of this loop
         if w.hi - w.lo < _WORD + fill and not (yield _WORD + fill):
             break
-        count = _clean(w, block, size, fill) if w.buf[w.lo + _LOW] == flags else 0
+        count = clean(w, block, size, fill, count) if w.buf[w.lo + LOW] == flags else 0
     return True
-
-
-def _clean(window: Window, block: Block, size: int, fill: int) -> int:
-    """How many words in a row, of which all is in the window that is looked at, have the first one's flags.
-
-    And are about a page of the block; and have 0 after them, of zero pages.
-    """
-    buf, lo = window.buf, window.lo
-    held = max((window.hi - lo - _WORD - fill) // size + 1, 0)
-    # The first word's flags are in the last byte, and in half of the one before.
-    if size > _PAGE and (count := _all_clean(buf, lo, block, size, held)):
-        return count
-    columns = [(_LOW, bytes(buf[lo + _LOW : lo + _WORD])), (_HIGH, _PLAIN), *block.classes]
-    if fill:
-        columns.append((_WORD, b"\0"))
-    count, most = 0, _FEW
-    while count < held:
-        clean = step = min(most, held - count)
-        for place, allowed in columns:
-            column = buf[lo + place : lo + place + (clean - 1) * size + 1 : size]
-            if column.translate(None, allowed):
-                clean -= len(column.lstrip(allowed))
-                if not clean:
-                    break
-        if clean < step and not block.exact:
-            clean = _beyond(window, lo, block, size, columns, clean, step)
-        count += clean
-        if clean < step:
-            break
-        lo += step * size
-        most = _MANY
-    return count
-
-
-_PLAIN = bytes(range(0, 256, 16))
-_UNPACKERS: dict[int, Struct] = {}
-
-
-def _all_clean(buf: bytearray, lo: int, block: Block, size: int, held: int) -> int:
-    """The same of words that are far from one another, if all of them are in order; else 0."""
-    if held < 2:
-        return 0
-    unpacker = _UNPACKERS.get(held)
-    if unpacker is None:
-        unpacker = _UNPACKERS[held] = Struct(">" + f"Q{size - _WORD}x" * (held - 1) + "Q")
-    end = lo + (held - 1) * size + _WORD
-    alike = buf[lo + _LOW : end : size].count(buf[lo + _LOW]) == held
-    if not alike or buf[lo + _HIGH : end : size].translate(None, _PLAIN):
-        return 0
-    return held if max(unpacker.unpack_from(buf, lo)) < block.length else 0
-
-
-def _beyond(
-    window: Window, lo: int, block: Block, size: int, columns: list[tuple[int, bytes]], clean: int, step: int
-) -> int:
-    """How many words are in order after `clean` ones, where the classes are stricter than the block's end is."""
-    buf = window.buf
-    others = [row for row in columns if row not in block.classes]
-    while clean < step:
-        at = lo + clean * size
-        (word,) = unpack_from(">Q", buf, at)
-        if word & ~_FLAGS >= block.length or any(buf[at + place] not in allowed for place, allowed in others):
-            break
-        clean += 1
-    return clean
 
 
 def _varied(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> Generator[int, int, bool]:
@@ -318,14 +254,14 @@ def _varied(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -
     w = window
     state.run = -1
     head, place = _AFTER[kind]
-    flags = w.buf[w.lo + _HIGH] & 0xF, w.buf[w.lo + _LOW]
+    flags = w.buf[w.lo + HIGH] & 0xF, w.buf[w.lo + LOW]
     size = count = 0
     while size < _SPAN // 2 and count < tables.QEMU_PAGES_MOST:
         need = size + _WORD
         if w.hi - w.lo < need and not (yield need):
             break
         at = w.lo + size
-        if (w.buf[at + _HIGH] & 0xF, w.buf[at + _LOW]) != flags:
+        if (w.buf[at + HIGH] & 0xF, w.buf[at + LOW]) != flags:
             break
         need += head
         if w.hi - w.lo < need and not (yield need):
@@ -348,12 +284,17 @@ def _varied(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -
     return (yield from framing.body(w, sink, record))
 
 
-# By its flags: the record of a word, and what reads it.
-_KINDS: dict[int, tuple[int, Callable[..., Generator[int, int, bool]]]] = {
+# By its flags: the record of a word that is about no page, and what reads it.
+_ALONE: dict[int, tuple[int, Callable[..., Generator[int, int, bool]]]] = {
     tables.QEMU_FLAG_TOTAL: (tables.QEMU_RAM_TOTAL, _total),
     tables.QEMU_FLAG_EOS: (tables.QEMU_RAM_EOS, _alone),
     tables.QEMU_FLAG_FLUSH: (tables.QEMU_RAM_FLUSH, _alone),
     tables.QEMU_FLAG_HOOK: (tables.QEMU_RAM_HOOK, _alone),
+}
+# The same of all.  Loaders take CONTINUE for what it says about a page, and where there is none for nothing.
+_KINDS = {
+    **_ALONE,
+    **{flags | _CONTINUE: row for flags, row in _ALONE.items()},
     tables.QEMU_FLAG_ZERO: (tables.QEMU_RAM_ZERO_OF, _named),
     tables.QEMU_FLAG_PAGE: (tables.QEMU_RAM_PAGE_OF, _named),
     tables.QEMU_FLAG_XBZRLE: (tables.QEMU_RAM_XBZRLE_OF, _named),

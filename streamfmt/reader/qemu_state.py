@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 _PAGE = tables.QEMU_PAGE_SIZE
 _WORD = 8
+# Pages larger than any are taken to be of this size.
+PAGE_MOST = 1 << 30
 # The byte of a word that has the last bits of a page's number, above those of its flags.
 _LAST_PLACE = _WORD - tables.QEMU_PAGE_BITS // 8 - 1
 

@@ -364,6 +364,7 @@ LAYERS: tuple[LayerType, ...] = (
         "version",
         states.QEMU_RULES,
         look="reader.qemu_look:look",
+        memory="memory.qemu:Pages",
         big=True,
         end="EOF",
         after_end="VMDESCRIPTION",

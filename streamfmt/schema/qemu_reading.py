@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import qemu_stream
+from . import qemu_machines, qemu_stream
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
 _PLAIN = (
@@ -19,6 +19,8 @@ _PLAIN = (
     "MAPPED_RAM",
 )
 _LIMITS = ("KNOWN_CAPABILITIES", "BLOCKS_MAX", "SECTIONS_MAX", "PIECE", "PAGES_MOST", "WORDS_MOST")
+# Where machines have their memory.
+_MACHINES = ("LOW_MEMORY", "ONE_PIECE", "RAM", "RAM_END")
 # The commands that something depends on.
 _COMMANDS = (
     "OPEN_RETURN_PATH",
@@ -34,6 +36,7 @@ def tables() -> dict[str, Any]:
         **{f"QEMU_{name}": getattr(qemu_stream, name) for name in (*_PLAIN, *_LIMITS)},
         **{f"QEMU_FLAG_{name}": getattr(qemu_stream, name) for name in _FLAGS},
         **{f"QEMU_{name}": qemu_stream.COMMANDS[name] for name in (*_COMMANDS, "POSTCOPY_RUN")},
+        **{f"QEMU_{name}": getattr(qemu_machines, name) for name in _MACHINES},
         "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
         "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
     }

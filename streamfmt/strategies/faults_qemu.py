@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -166,6 +167,26 @@ def _longer(name: str, field: str, size: int) -> Fault:
     return _put(name, values)
 
 
+def _packed(name: str, field: str, contents: st.SearchStrategy[bytes]) -> Fault:
+    """With another content of a page that is not sent as it is; only --deep sees it."""
+
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+        values: dict[str, Any] = {field: draw(contents)}
+        part = stream.part(f"qemu.{name}")
+        if not name.endswith("_OF"):
+            values = {"pages": [{**part.values["pages"][0], **values}]}
+        yield stream.put(f"qemu.{name}", **values)
+
+    return to(_having(name), edit, deep=True)
+
+
+def _among_places(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a word of pages, or for channels, before the end of the memory."""
+    name = stream.part("qemu.RAM_BLOCK_MAPPED").values["name"].decode()
+    words = (parts.zero_of(name), parts.page_of(name, 0, bytes(4096)), parts.frame("RAM_FLUSH", **{"word.page": 0}))
+    yield stream.before("qemu.RAM_EOS", draw(st.sampled_from(words)), nth=-1)
+
+
 def _to_others(draw: st.DrawFn, part: Part) -> dict[str, Any]:
     return {"name": bytes(part.values["name"]) + b"?"}
 
@@ -183,9 +204,13 @@ def _configured(sample: Sample) -> bool:
 
 
 _FAR = st.integers(1000, (1 << 52) - 1)
-_FLAGS = st.integers(0, 0xFFF).filter(
-    lambda flags: flags & ~0x20 not in (0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200)
-)
+_ONE = (0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200)
+_FLAGS = st.integers(0, 0xFFF).filter(lambda flags: flags & ~schema.CONTINUE not in _ONE)
+
+# Changes: none that change, none that stay after others, too far, cut, and a number of three bytes.
+_CHANGES = st.sampled_from((b"\0\0\1", b"\0\1\7\0\1\7", b"\xff\x1f\2\1\2", b"\0\5\1\2", b"\x80\x80\1\1"))
+_ZLIB = st.sampled_from((b"no zlib", zlib.compress(bytes(4096))[:-1], zlib.compress(bytes(4097))))
+_PARTS = st.sampled_from((zlib.compress(bytes(4095)), zlib.compress(bytes(4096)) + b"?"))
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "QEMU-TRUNC": truncated(_having("VMDESCRIPTION", "RAM_EOS").map(_bare), "qemu"),
@@ -227,6 +252,12 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
             [replace(stream, parts=tuple(part for part in stream if not part.path.endswith("_OF")))]
         ),
     ),
+    "QEMU-RAM-CONT-ALONE": (
+        *(
+            _patched(f"RAM_{name}", "word.flags", st.just(getattr(schema, name) | schema.CONTINUE))
+            for name in ("EOS", "TOTAL", "FLUSH")
+        ),
+    ),
     "QEMU-RAM-RANGE": (
         *(_pages(name, "word.page", _FAR) for name in ("RAM_ZERO", "RAM_PAGE", "RAM_XBZRLE")),
         *(_pages(name, "word.page", _FAR) for name in ("RAM_ZERO_OF", "RAM_PAGE_OF", "RAM_COMPRESSED")),
@@ -241,6 +272,9 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         _longer("RAM_COMPRESSED", "data", 0),
         _pages("RAM_COMPRESSED", "length", st.integers(1 << 20, (1 << 32) - 1)),
     ),
+    "QEMU-RAM-CHANGES": tuple(_packed(name, "changes", _CHANGES) for name in ("RAM_XBZRLE", "RAM_XBZRLE_OF")),
+    "QEMU-RAM-ZLIB": tuple(_packed(name, "data", _ZLIB) for name in ("RAM_COMPRESSED", "RAM_COMPRESSED_OF")),
+    "QEMU-RAM-ZLIB-PAGE": tuple(_packed(name, "data", _PARTS) for name in ("RAM_COMPRESSED", "RAM_COMPRESSED_OF")),
     "QEMU-RAM-HOOK": _inserted(lambda draw: [parts.frame("RAM_HOOK", **{"word.page": 0})], "RAM_EOS"),
     "QEMU-RAM-COVER": _without("RAM_ZERO", "RAM_ZERO_OF", "RAM_PAGE", "RAM_PAGE_OF", kind="RAM_BLOCK_SIZED"),
     "QEMU-CMD-RANGE": _patched("COMMAND", "command", st.integers(12, 0xFFFF)),
@@ -257,6 +291,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "QEMU-MAP-VERSION": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"version": draw(st.integers(2, 9))}),
     "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((0, 1, 8192)))}),
+    "QEMU-MAP-WORDS": to(_having("RAM_BLOCK_MAPPED"), _among_places),
     "QEMU-MAP-PLACE": _put(
         "RAM_BLOCK_MAPPED", lambda draw, part: {"pages_offset": draw(st.integers(1, part.values["bitmap_offset"]))}
     ),

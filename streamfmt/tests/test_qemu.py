@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import streamfmt
@@ -16,6 +16,8 @@ from streamfmt import data
 from streamfmt.cli.main import main
 from streamfmt.corpus.entries import unpacked
 
+from ..reader.pump import Window
+from ..reader.qemu_rows import clean
 from ..reader.qemu_state import Block
 from ..schema import qemu_stream as schema
 from ..writer import Draft
@@ -89,6 +91,38 @@ def test_a_mapped_file_is_not_read(tmp_path: Path) -> None:
     assert streamfmt.verify(path).conforms
 
 
+@pytest.mark.parametrize(("bits", "size"), [(10, "1,024"), (13, "8,192"), (64, "at least 1,073,741,824")])
+def test_other_pages_are_not_judged(bits: int, size: str) -> None:
+    """Of a guest whose pages are not of 4 KiB all is judged that comes before them, and nothing held against it."""
+    begin = [*parts.opening(b"virt"), parts.subsection(schema.BITS, bits.to_bytes(4, "big"))]
+    raw = Draft((*begin, *parts.memory("SECTION_START", 1, parts.blocks({"ram": 2})))).render()
+    outcome = streamfmt.verify(raw)
+
+    assert (outcome.verdict, outcome.findings) == ("not judged", [])
+    assert f"memory in pages of {size} bytes" in outcome.as_dict()["unjudged"]["name"]
+
+
+def test_changes_and_compressed_pages_are_looked_into() -> None:
+    """Only with --deep: of each finding the place inside the page is said, in pieces as at once."""
+    sent = [
+        parts.zero_of("ram"),
+        parts.frame("RAM_XBZRLE", pages=[{"word.page": 1, "changes": b"\0\1\7\1\0"}]),
+        parts.frame("RAM_XBZRLE_OF", name=b"ram", changes=b"\5\0", **{"word.page": 1}),
+        parts.frame("RAM_COMPRESSED_OF", name=b"ram", data=b"junk", **{"word.page": 1}),
+    ]
+    memory = parts.memory("SECTION_END", 1, sent)
+    start = parts.memory("SECTION_START", 1, parts.blocks({"ram": 2}))
+    raw = Draft((*parts.opening(b"none"), *start, *memory, parts.frame("EOF"))).render()
+    plain, deep = judge([raw]), judge([raw], deep=True)
+
+    assert plain.counts == {}
+    assert deep.counts == {"QEMU-RAM-CHANGES": 2, "QEMU-RAM-ZLIB": 1}
+    assert [finding.field for finding in deep.findings] == ["pages[0].changes", "changes", "data"]
+    assert deep.findings[0].offset == raw.index(b"\0\1\7\1\0") + 4
+    for size in (1, 7, 30):
+        assert reported(judge([raw[at : at + size] for at in range(0, len(raw), size)], deep=True)) == reported(deep)
+
+
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +155,39 @@ def test_rows_are_judged_alike(words: list[tuple[int, int]], filled: bool, cuts:
         pieces.append(raw[at : at + size])
         at += size
     assert reported(judge(pieces)) == reported(outcome)
+
+
+# Most rows rise, and one word is of another kind, at the ends of what is looked at together.
+_STEPS = st.sampled_from((1, 1, 1, 2, 0))
+_ODD = st.sampled_from((0, 0, 5, 17, 257, 273, 600, 4000))
+_rows = st.tuples(st.integers(0, 9000), st.integers(1, 5000), _STEPS, _ODD)
+
+
+@settings(max_examples=30)
+@example([(0, 40, 1, 17)], 9000 * PAGE, False, 0)
+@example([(0, 400, 1, 257)], 9000 * PAGE, False, 99)
+@example([(3000, 5000, 1, 2000)], 9000 * PAGE, False, 99)
+@given(st.lists(_rows, min_size=1, max_size=3), st.integers(1, 9000 * PAGE), st.booleans(), st.sampled_from((0, 99)))
+def test_words_in_order_are_all_found(
+    found: list[tuple[int, int, int, int]], length: int, filled: bool, before: int
+) -> None:
+    """Rows that rise, stay or have gaps, of which one word may be of another kind: as many as are found one by one."""
+    words = [(page + number * step, number == odd - 1) for page, count, step, odd in found for number in range(count)]
+    words = words[:40] if filled else words
+    flags, other = (0x28, 0x22) if filled else (0x22, 0x28)
+    size = 8 + (PAGE if filled else 1)
+    raw = b"".join(
+        (page << 12 | (other if odd else flags)).to_bytes(8, "big").ljust(size, b"\0") for page, odd in words
+    )
+    window = Window(len(raw))
+    window.buf[:] = raw
+    window.hi = len(raw)
+    block = Block(length)
+    due = next((n for n, (page, odd) in enumerate(words) if odd or page * PAGE >= length), len(words))
+    if words[0][1]:
+        return  # its flags are those of the row then
+
+    assert clean(window, block, size, 0 if filled else 1, before) == due
 
 
 @given(st.integers(1, 1 << 40), st.integers(0, 1 << 52))
