@@ -104,6 +104,8 @@ def compare(
         )
     _items(found, a, b)
     for name, side in ((A, a), (B, b)):
+        if side.about:
+            found.notes.append(f"memory of {name.upper()}: {side.about}")
         if side.rest is not None:
             found.notes.append(f"{name.upper()} is as of checkpoint {side.checkpoints:,}; after it, {side.rest}")
     if a.layer is not None and b.layer is not None:

@@ -36,7 +36,7 @@ def lines(found: Comparison, names: Mapping[str, str], every: bool) -> Iterator[
     yield from _hung("", summary(found))
     yield from _beside(found)
     for note in found.notes:
-        yield from _hung("", note)
+        yield from _hung("", note if note.isprintable() else ascii(note)[1:-1])
     for section in found.sections.values():
         if section.count:
             yield ""

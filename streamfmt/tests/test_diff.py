@@ -341,7 +341,9 @@ def test_devices_are_compared_by_their_fields() -> None:
     found = streamfmt.diff(whole, bytes(changed))
     (row,) = found.differences
     assert (row.section, row.item, row.field) == ("devices", "globalstate 0", "runstate")
-    assert streamfmt.diff(whole, whole).alike
+    again = streamfmt.diff(whole, whole)
+    assert again.alike
+    assert any("block" in note for note in again.notes)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
