@@ -13,7 +13,7 @@ from ..checks.layer import MODES
 from ..checks.outcome import NOT_JUDGED, Outcome, ignored
 from ..checks.verifier import Verifier
 from ..reader.reader import Reader
-from ..render.text import abstained_lines, clause_lines, extent_lines, finding_lines, summary, times, totals
+from ..render.text import abstained_lines, clause_lines, extent_lines, finding_lines, summary, times, totals, variant_lines
 from . import inputs
 
 TYPE_CHECKING = False
@@ -177,6 +177,7 @@ def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloure
     lines = [f"{name}: {outcome.describe()}"]
     if outcome.verifier.configuration is not None and (words := outcome.verifier.configuration.words()):
         lines.append(f"  guest    {words}")
+    lines += variant_lines(outcome)
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]
     lines += extent_lines(outcome)

@@ -147,6 +147,15 @@ def extent_lines(outcome: Outcome) -> list[str]:
     return ["  read     " + first.lstrip(), *rest]
 
 
+def variant_lines(outcome: Outcome) -> list[str]:
+    """What could have written devices' state, where that shows it."""
+    lines: list[str] = []
+    for words in dict.fromkeys(variant.words() for _, variant in outcome.variants):
+        first, *rest = (line for _, line in _wrapped(words))
+        lines += ["  machine  " + first.lstrip(), *rest]
+    return lines
+
+
 def abstained_lines(outcome: Outcome) -> list[str]:
     """What was not judged, and why."""
     lines: list[str] = []

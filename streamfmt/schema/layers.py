@@ -40,7 +40,8 @@ class LayerType:
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
     legacy stream inside, with no field if that is always so.  `configuration` is the record that has the guest's, after
-    fixed fields that begin with its length, if there are any.
+    fixed fields that begin with its length, if there are any.  `surveys` are records that show which program wrote the
+    layer, beside its header: then its facts have a `variant`, and identification reads them too.
 
     `truncated`, `unknown` (for a record that must be known, and for one that may be skipped), `padding`, `too_long` and
     `trailing` are the clauses about framing that all layers are judged by.
@@ -73,6 +74,7 @@ class LayerType:
     closes: str = ""
     legacy: tuple[str, int, int] | tuple[()] | None = None
     configuration: str = ""
+    surveys: tuple[str, ...] = ()
     truncated: str = ""
     unknown: tuple[str, ...] = ()
     padding: str = ""
@@ -118,7 +120,10 @@ def check(layers: Sequence[LayerType]) -> None:
         faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
-        for name in (layer.end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
+        for name in (
+            *(layer.end, layer.closes, layer.configuration, *layer.surveys),
+            *(name for name, _ in layer.opens),
+        ):
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
@@ -363,6 +368,7 @@ LAYERS: tuple[LayerType, ...] = (
         "version",
         states.QEMU_RULES,
         look="reader.qemu_look:look",
+        surveys=("CONFIGURATION", "SUBSECTION", "SECTION_FULL", "SECTION_DATA", "SECTION_FOOTER"),
         big=True,
         end="EOF",
         truncated="QEMU-TRUNC",
