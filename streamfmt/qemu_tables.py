@@ -59,12 +59,12 @@ MACHINES: dict[str, tuple[str, str, dict[int, int], dict[int, int], tuple[bytes,
     'microvm': ('', '', {}, {}, ()),
     'none': ('', '', {}, {}, ()),
 }
-SECTIONS: dict[tuple[bytes, int], tuple[str, tuple[tuple[int, int], ...], tuple[tuple[bytes, int, int, int, int, bool, int], ...]]] = {
-    (b'piix4_pm', 3): ('pc-i440fx', ((312, 15), (2356, 524272), (2404, 536346624), (2408, 8795556151296)), ((b'piix4_pm/memhp', 24, 0, 8796093022176, 15, False, 15), (b'piix4_pm/cpuhp', 35, 10, 8796093022207, 8, True, 15))),
-    (b'ICH9LPC', 1): ('pc-q35', ((16803, 8796093021952),), ((b'ich9_pm/pcihp', 2075, 0, 8795958804480, 15, False, 14), (b'ich9_pm/cpuhp', 34, 10, 8796093022207, 8, True, 15))),
+SECTIONS: dict[tuple[bytes, int], tuple[str, tuple[tuple[int, int], ...], tuple[tuple[bytes, int, int, int, int, bool, int, int], ...]]] = {
+    (b'piix4_pm', 3): ('pc-i440fx', ((312, 15), (2356, 524272), (2404, 536346624), (2408, 8795556151296)), ((b'piix4_pm/memhp', 24, 0, 8796093022176, 15, False, 15, 8796093022207), (b'piix4_pm/cpuhp', 35, 10, 8796093022207, 8, True, 15, 8796093022207))),
+    (b'ICH9LPC', 1): ('pc-q35', ((16803, 8796093021952),), ((b'ich9_pm/pcihp', 2075, 0, 8795958804480, 15, False, 14, 8796093022207), (b'ich9_pm/cpuhp', 34, 10, 8796093022207, 8, True, 15, 8796093022207))),
     (b'ich9_smb', 1): ('pc-q35', ((276, 524032), (325, 8796092497920)), ()),
-    (b'pckbd', 3): ('', ((4, 8796093022207),), ((b'pckbd/extended_state', 36, 0, 8795958804480, 15, False, 14),)),
-    (b'fw_cfg', 2): ('', ((6, 8796093022207),), ((b'fw_cfg/dma', 24, 0, 8796093021696, 15, False, 15), (b'fw_cfg/acpi_mr', 44, 0, 8796084633600, 15, False, 15))),
+    (b'pckbd', 3): ('', ((4, 8796093022207),), ((b'pckbd/extended_state', 36, 0, 8795958804480, 15, False, 14, 8796093022207),)),
+    (b'fw_cfg', 2): ('', ((6, 8796093022207),), ((b'fw_cfg/dma', 24, 0, 8796093021696, 15, False, 15, 8796093022207), (b'fw_cfg/acpi_mr', 44, 0, 8796084633600, 15, False, 15, 8796093022176))),
 }
 ORDERS = ((b'dma', b'PIIX3', 14), (b'dma', b'ICH9LPC', 14), (b'mc146818rtc', b'PIIX3', 12), (b'mc146818rtc', b'ICH9LPC', 12), (b'apic', b'cpu_common', 8))
 WRITTEN = {11: 12}

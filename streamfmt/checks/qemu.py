@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..reader.qemu_state import State
     from .layer import Context
     from .qemu_sections import Sections
+    from .qemu_target import Judge
 
 _SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
 _PARTS = (tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END)
@@ -30,7 +31,7 @@ class Checks(base.Checks):
 
     `opened` is whether a return path has been, `post` how far post-copy has come: not at all, advised, listening,
     running.  `devices` are those that have had a section of their own, `sections` what is known of these for the
-    description after them.
+    description after them, `target` judges for a release that the stream is for, if there is one.
     """
 
     def __init__(self, context: Context, layer: Layer) -> None:
@@ -39,6 +40,8 @@ class Checks(base.Checks):
         self.post = 0
         self.devices: set[int] = set()
         self.sections: Sections | None = None
+        target = context.targets.get("qemu")
+        self.target: Judge | None = load("checks.qemu_target:Judge")(self, target) if target is not None else None
 
     @property
     def facts(self) -> State:
@@ -54,6 +57,8 @@ class Checks(base.Checks):
                 context.report("QEMU-FTR-MATCH", record, message, expected=f"{tables.QEMU_SECTION_FOOTER:02x}")
             if facts.beyond:
                 load("checks.qemu_commands:package")(self, record)
+        if self.target is not None:
+            self.target.record(record)
         return super().record(record)
 
     def known(self, record: Record) -> Program | None:
@@ -76,6 +81,8 @@ class Checks(base.Checks):
         if path is None:
             return None
         program: Program | None = load(path)(self, Body(self.context.window, record))
+        if self.target is not None and record.type == tables.QEMU_SECTION_FULL:
+            return self.target.section(record)
         return program
 
     def pages(self, run: Run) -> None:
@@ -86,6 +93,8 @@ class Checks(base.Checks):
 
     def ended(self, at: int) -> None:
         super().ended(at)
+        if self.target is not None:
+            self.target.ended()
         if self.facts.blocks and not self.context.lost:
             load("checks.qemu_memory:complete")(self, at)
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    # A part of a section: name, bytes, more for each vcpu, versions and releases that write it, may, known releases.
-    Part = tuple[bytes, int, int, int, int, bool, int]
+    # A part of a section: name, bytes, more for each vcpu, versions and releases that write it, whether others may,
+    # releases and versions that take it.
+    Part = tuple[bytes, int, int, int, int, bool, int, int]
 
 RELEASES, VERSIONS = tables.RELEASES, tables.VERSIONS
 _EVERY = (1 << len(VERSIONS)) - 1
@@ -31,7 +32,7 @@ def bare(name: bytes) -> bytes:
 
 
 def explained(key: tuple[bytes, int], length: int) -> Iterator[tuple[int, int, tuple[Part, ...], tuple[Part, ...]]]:
-    """The ways in which such a section, by name and version, has that length.
+    """The ways in which such a section, by name and version, has that length, of those in which some release writes it.
 
     Bytes of the layout, its versions, the parts that come after it, and those that are not there.
     """
@@ -45,20 +46,27 @@ def explained(key: tuple[bytes, int], length: int) -> Iterator[tuple[int, int, t
             left = length - size - sum(part[1] for part in there)
             more = next((part[2] for part in there if part[2]), 0)
             if not left or (more and left > 0 and not left % more and left // more < _VCPUS):
-                yield size, versions, there, tuple(part for part in parts if part not in there)
+                way = size, versions, there, tuple(part for part in parts if part not in there)
+                if any(_writers(way, release) for release in range(len(RELEASES))):
+                    yield way
+
+
+def _writers(way: tuple[int, int, tuple[Part, ...], tuple[Part, ...]], release: int) -> int:
+    """The versions of a release that write a section in that way."""
+    _, mask, there, missing = way
+    for part in there:
+        mask &= _EVERY if part[5] else part[3] if part[4] >> release & 1 else 0
+    for part in missing:
+        mask &= ~part[3] if part[4] >> release & 1 else _EVERY
+    return mask
 
 
 def writers(key: tuple[bytes, int], length: int) -> list[int]:
     """The versions that write such a section with that length, by release; none if the length is not known."""
     found = [0] * len(RELEASES)
-    for _, versions, there, missing in explained(key, length):
+    for way in explained(key, length):
         for release in range(len(RELEASES)):
-            mask = versions
-            for _, _, _, own, releases, may, _ in there:
-                mask &= _EVERY if may else own if releases >> release & 1 else 0
-            for _, _, _, own, releases, _, _ in missing:
-                mask &= ~own if releases >> release & 1 else _EVERY
-            found[release] |= mask
+            found[release] |= _writers(way, release)
     return found
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 _TYPES = {
     "MACHINES": "dict[str, tuple[str, str, dict[int, int], dict[int, int], tuple[bytes, ...]]]",
     "SECTIONS": "dict[tuple[bytes, int], "
-    "tuple[str, tuple[tuple[int, int], ...], tuple[tuple[bytes, int, int, int, int, bool, int], ...]]]",
+    "tuple[str, tuple[tuple[int, int], ...], tuple[tuple[bytes, int, int, int, int, bool, int, int], ...]]]",
     "LENGTHS": "dict[tuple[bytes, int], tuple[int, ...]]",
 }
 
@@ -110,7 +110,7 @@ def _machine(releases: Sequence[str], versions: Sequence[str], row: Mapping[str,
 
 
 def _section(releases: Sequence[str], versions: Sequence[str], row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Layouts: bytes and versions.  Parts: name, bytes, more, versions, releases, may, and releases that know it."""
+    """Layouts: bytes and versions.  Parts: name, bytes, more, versions, releases, may, and releases and versions that take it."""
     layouts = tuple((layout["bytes"], span(versions, layout["versions"])) for layout in row["layouts"])
     for (_, one), (_, other) in combinations(layouts, 2):
         if one & other:
@@ -125,6 +125,7 @@ def _section(releases: Sequence[str], versions: Sequence[str], row: Mapping[str,
             span(releases, part["releases"]) if "releases" in part else every,
             part.get("may", False),
             span(releases, part["known"]) if "known" in part else every,
+            span(versions, part.get("taken", f"{versions[0]}-")),
         )
         for part in row.get("parts", ())
     )
