@@ -103,9 +103,7 @@ class Kept:
 
     __slots__ = ("key", "length", "number", "raw", "record", "why")
 
-    def __init__(
-        self, record: Record, number: int, key: tuple[bytes, int], length: int, raw: bytes, why: str
-    ) -> None:
+    def __init__(self, record: Record, number: int, key: tuple[bytes, int], length: int, raw: bytes, why: str) -> None:
         self.record = record
         self.number = number
         self.key = key
@@ -192,7 +190,9 @@ class Judge:
         where: Any = self._configured or self._checks.layer
         if not target.there:
             has = _known(target.machine, target.release)
-            message = f"QEMU {RELEASES[target.release]} has no machine type {target.name}" + (f", but {has}" if has else "")
+            message = f"QEMU {RELEASES[target.release]} has no machine type {target.name}" + (
+                f", but {has}" if has else ""
+            )
             self._checks.context.report(MACHINE, where, message, expected=has, actual=target.name)
         for kept in self._kept:
             if kept.why:

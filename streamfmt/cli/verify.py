@@ -13,7 +13,16 @@ from ..checks.layer import MODES
 from ..checks.outcome import NOT_JUDGED, Outcome, ignored
 from ..checks.verifier import NO_TARGETS, Verifier
 from ..reader.reader import Reader
-from ..render.text import abstained_lines, clause_lines, extent_lines, finding_lines, summary, times, totals, variant_lines
+from ..render.text import (
+    abstained_lines,
+    clause_lines,
+    extent_lines,
+    finding_lines,
+    summary,
+    times,
+    totals,
+    variant_lines,
+)
 from . import inputs
 
 TYPE_CHECKING = False

@@ -106,7 +106,13 @@ def _machine(releases: Sequence[str], versions: Sequence[str], row: Mapping[str,
     if bool(has) == row.get("unversioned", False):
         raise SchemaError(f"a machine type has versions or none: {row}")
     newest = {release: known.bit_length() - 1 for release, known in has.items()}
-    return row.get("alias", ""), row.get("like", ""), has, newest | means, tuple(n.encode() for n in row.get("shown", ()))
+    return (
+        row.get("alias", ""),
+        row.get("like", ""),
+        has,
+        newest | means,
+        tuple(n.encode() for n in row.get("shown", ())),
+    )
 
 
 def _section(releases: Sequence[str], versions: Sequence[str], row: Mapping[str, Any]) -> tuple[Any, ...]:
