@@ -118,6 +118,7 @@ class Outcome:
                 for layer in verifier.layers
             ],
             "variants": [{"layer": path} | variant.as_dict() for path, variant in self.variants],
+            "targets": [{"layer": path, "target": words} for path, words in verifier.aimed.items()],
             "bytes": self.size,
             "records": verifier.records,
             "page_entries": verifier.page_entries,

@@ -177,7 +177,7 @@ class Judge:
         if qemu_tables.REFUSED_SECTIONS.get(name, 0) >> release & 1:
             return f"QEMU {RELEASES[release]} has no section {shown(name)}"
         if version > _NEWEST.get(name, version):
-            return f"version {version} of {shown(name)} is newer than {_NEWEST[name]}, which QEMU {RELEASES[release]} reads"
+            return f"QEMU {RELEASES[release]} reads {shown(name)} up to version {_NEWEST[name]}, and this is {version}"
         return ""
 
     # -- at the end -------------------------------------------------------------------------------------------------
@@ -187,6 +187,7 @@ class Judge:
         target = self._target()
         if target is None:
             return
+        self._checks.context.aimed[self._checks.layer.path] = target.words
         where: Any = self._configured or self._checks.layer
         if not target.there:
             has = _known(target.machine, target.release)
@@ -240,21 +241,29 @@ class Judge:
         """The loader reads so many bytes of a section that has others: say what comes of it."""
         name = shown(bare(kept.key[0]))
         message = f"{target.words} reads {reads:,} bytes of {name}, which has {kept.length:,}"
-        at = kept.record.end - kept.length
-        report = self._checks.context.report
-        more = {"offset": at, "length": kept.length, "field": "payload", "expected": reads, "actual": kept.length}
+        at, end = kept.record.end - kept.length, _after(kept, target)
+        clause = REFUSED
         if self._checks.facts.footers:
-            report(REFUSED, kept.record, f"{message}, and misses its footer", **more)
-            return
-        end = _after(kept, target)
-        if end < len(kept.raw) and not kept.raw[end]:
+            message += ", and misses its footer"
+        elif kept.raw[end : end + 1] == bytes((tables.QEMU_EOF,)):
+            clause = LOST
+            message += f": it is misread, and a zero at {at + end} taken for the end, without a word"
             rest = self._names[kept.number + 1 :]
-            lost = ", ".join(rest[:_NAMED]) + (f" and {len(rest) - _NAMED:,} more" if len(rest) > _NAMED else "")
-            message += f": it is misread, and a zero at {at + end:,} taken for the end, without a word"
-            report(LOST, kept.record, message + (f". Not restored: {lost}" if lost else ""), **more)
+            more = f" and {len(rest) - _NAMED:,} more" if len(rest) > _NAMED else ""
+            message += f". Not restored: {', '.join(rest[:_NAMED])}{more}" if rest else ""
         else:
-            found = f"{kept.raw[end]:#04x} at {at + end:,}" if end < len(kept.raw) else "the end of the input"
-            report(REFUSED, kept.record, f"{message}, and then meets {found} where a section should begin", **more)
+            found = f"{kept.raw[end]:#04x} at {at + end}" if end < len(kept.raw) else "the end of the input"
+            message += f", and then meets {found} where a section should begin"
+        self._checks.context.report(
+            clause,
+            kept.record,
+            message,
+            offset=at,
+            length=kept.length,
+            field="payload",
+            expected=reads,
+            actual=kept.length,
+        )
 
 
 def _takes(part: Part, target: Target) -> bool:

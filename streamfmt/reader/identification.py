@@ -125,9 +125,9 @@ class Identification:
     belongs to a migration.  `description`, `evidence`, `doubt` and `hint` are text; `doubt` is empty unless something
     does not fit, and `hint`, what to do next, where all is read.  `layers` are outermost first.  `guest` is "pv" or
     "hvm", `xen` the major and minor version that wrote the image, `toolstack_width` the bits of a legacy stream's
-    toolstack; None if unknown.  `variant` is which machine types of QEMU, of which releases, could have written a record
-    of its devices; None if they do not show it.  `configuration` is the guest's, None if no container around the stream has it.
-    `failure` says why the headers could not be read, None if they could.
+    toolstack; None if unknown.  `variant` is which machine types of QEMU, of which releases, could have written its
+    devices; None if they do not show it.  `configuration` is the guest's, None if no container around the stream has
+    it.  `failure` says why the headers could not be read, None if they could.
     """
 
     def __init__(self, headers: Headers, failure: Failure | None = None) -> None:

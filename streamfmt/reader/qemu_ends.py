@@ -91,13 +91,7 @@ def _first(
     section = state.section
     footer = bytes((_FOOTER,)) + (section.id if section else 0).to_bytes(_NUMBER, "big")
     for length in lengths:
-        at = lo + length
-        if at <= last and (
-            (state.footers is not False and _footer(w, footer, at, at, ended) == at)
-            or (
-                state.footers is not True and (_header(w, state, at, at) == at or _other(w, state, at, at, ended) == at)
-            )
-        ):
+        if lo + length <= last and _ends_at(w, state, footer, lo + length, ended):
             return length, False
     found = last + 1
     mode = state.footers
@@ -116,6 +110,15 @@ def _first(
     if ended and last == w.hi:
         return last - lo, False
     return PIECE, True
+
+
+def _ends_at(window: Window, state: State, footer: bytes, at: int, ended: bool) -> bool:
+    """Whether what ends a section is at that place."""
+    if state.footers is not False and _footer(window, footer, at, at, ended) == at:
+        return True
+    if state.footers:
+        return False
+    return at in (_header(window, state, at, at), _other(window, state, at, at, ended))
 
 
 def _footer(window: Window, footer: bytes, first: int, last: int, ended: bool) -> int:

@@ -67,8 +67,8 @@ class State:
     latest frame is in no place for its type.  `advised` if a command has said that post-copy may follow.  `package` is
     where frames end that were announced as a package, or -1; `beyond` is how far from there they have ended.  `run` and
     `used` are the kind of the latest words and how many of a record's.  `shift` is where a file of pages with places of
-    their own begins.  `kept` are payloads that a consumer keeps.  `survey` is what sections have shown of what wrote them,
-    None before the first that was sent at once.
+    their own begins.  `kept` are payloads that a consumer keeps.  `survey` is what sections have shown of what wrote
+    them, None before the first that was sent at once.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
-"""Which machine types of QEMU, and which releases, could have written a stream: its sections' lengths and order show it.
+"""Which machine types of QEMU, and which releases, could have written a stream: its sections show it.
 
-What is known is what was seen of the releases that were run (spec/qemu-machines.toml).  Sets of versions and of
-releases are numbers, as `qemu_tables` has them.
+Lengths and order of sections differ.  What is known of them was seen of the releases that were run, and is in
+spec/qemu-machines.toml.  Sets of versions and of releases are numbers, as `qemu_tables` has them.
 """
 
 from __future__ import annotations

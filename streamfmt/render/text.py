@@ -148,11 +148,13 @@ def extent_lines(outcome: Outcome) -> list[str]:
 
 
 def variant_lines(outcome: Outcome) -> list[str]:
-    """What could have written devices' state, where that shows it."""
+    """What could have written devices' state, where that shows it, and what it was judged for."""
+    rows = [("machine", variant.words()) for _, variant in outcome.variants]
+    rows += [("target", words) for words in outcome.verifier.aimed.values()]
     lines: list[str] = []
-    for words in dict.fromkeys(variant.words() for _, variant in outcome.variants):
+    for label, words in dict.fromkeys(rows):
         first, *rest = (line for _, line in _wrapped(words))
-        lines += ["  machine  " + first.lstrip(), *rest]
+        lines += [f"  {label:<7}  {first.lstrip()}", *rest]
     return lines
 
 

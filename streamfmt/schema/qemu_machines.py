@@ -14,7 +14,7 @@ from .. import data
 from ..errors import SchemaError
 from . import qemu_stream
 
-_HEADING = '''"""Machine types of QEMU and their sections, written by `python -m streamfmt.schema.compile`.  Do not edit.
+_HEADING = '''"""Machine types of QEMU, written by `python -m streamfmt.schema.compile`.  Do not edit.
 
 spec/qemu-machines.toml has it all, with sources, and `schema.qemu_machines` says what the values are.
 """
@@ -87,16 +87,16 @@ def span(names: Sequence[str], text: str) -> int:
         try:
             low, high = names.index(first), names.index(last)
         except ValueError:
-            raise SchemaError(f"{text!r} names none of {', '.join(names)}") from None
+            raise SchemaError("spec/qemu-machines.toml", f"{text!r} names none of {', '.join(names)}") from None
         if low > high:
-            raise SchemaError(f"{text!r} ends before it begins")
+            raise SchemaError("spec/qemu-machines.toml", f"{text!r} ends before it begins")
         found |= (1 << high + 1) - (1 << low)
     return found
 
 
 def _source(what: str, row: Mapping[str, Any]) -> None:
     if not row.get("source"):
-        raise SchemaError(f"of {what} no source is given")
+        raise SchemaError("spec/qemu-machines.toml", f"of {what} no source is given")
 
 
 def _machine(releases: Sequence[str], versions: Sequence[str], row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -104,7 +104,7 @@ def _machine(releases: Sequence[str], versions: Sequence[str], row: Mapping[str,
     has = {releases.index(release): span(versions, text) for release, text in row.get("has", {}).items()}
     means = {releases.index(release): versions.index(text) for release, text in row.get("means", {}).items()}
     if bool(has) == row.get("unversioned", False):
-        raise SchemaError(f"a machine type has versions or none: {row}")
+        raise SchemaError("spec/qemu-machines.toml", f"a machine type has versions or none: {row}")
     newest = {release: known.bit_length() - 1 for release, known in has.items()}
     return (
         row.get("alias", ""),
@@ -116,11 +116,11 @@ def _machine(releases: Sequence[str], versions: Sequence[str], row: Mapping[str,
 
 
 def _section(releases: Sequence[str], versions: Sequence[str], row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Layouts: bytes and versions.  Parts: name, bytes, more, versions, releases, may, and releases and versions that take it."""
+    """Layouts: bytes, versions.  Parts: name, bytes, more, versions, releases, may, and which of both take it."""
     layouts = tuple((layout["bytes"], span(versions, layout["versions"])) for layout in row["layouts"])
     for (_, one), (_, other) in combinations(layouts, 2):
         if one & other:
-            raise SchemaError(f"a version has two layouts: {row}")
+            raise SchemaError("spec/qemu-machines.toml", f"a version has two layouts: {row}")
     every = (1 << len(releases)) - 1
     return layouts, tuple(
         (
