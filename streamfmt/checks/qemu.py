@@ -10,12 +10,13 @@ from .messages import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
     from ..reader.qemu_state import State
     from .layer import Context
     from .qemu_sections import Sections
-    from .qemu_target import Judge
 
 _SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
 _PARTS = (tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END)
@@ -40,8 +41,9 @@ class Checks(base.Checks):
         self.post = 0
         self.devices: set[int] = set()
         self.sections: Sections | None = None
-        target = context.targets.get("qemu")
-        self.target: Judge | None = load("checks.qemu_target:Judge")(self, target) if target is not None else None
+        kind, judge = layer.row.target
+        target = context.targets.get(kind)
+        self.target: Any = load(judge)(self, target) if target is not None else None
 
     @property
     def facts(self) -> State:
@@ -82,7 +84,7 @@ class Checks(base.Checks):
             return None
         program: Program | None = load(path)(self, Body(self.context.window, record))
         if self.target is not None and record.type == tables.QEMU_SECTION_FULL:
-            return self.target.section(record)
+            program = self.target.section(record)
         return program
 
     def pages(self, run: Run) -> None:

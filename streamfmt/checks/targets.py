@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..reader.registry import load
+from ..reader.registry import ROWS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-# What parses the words after each kind of program's name and a hyphen.
-KINDS = {"qemu": "checks.qemu_target:parse"}
+# What judges a layer for each kind of program, by the name that --target has it by; its module has a `parse`.
+KINDS = dict(row.target for row in ROWS.values() if row.target[0])
 
 
 def parse(text: str) -> tuple[str, Any]:
@@ -19,7 +19,7 @@ def parse(text: str) -> tuple[str, Any]:
     if kind not in KINDS or not rest:
         known = " or ".join(f"{name}-RELEASE" for name in KINDS)
         raise ValueError(f"{text[:64]!r} is no target: give {known}")
-    return kind, load(KINDS[kind])(rest)
+    return kind, load(f"{KINDS[kind].partition(':')[0]}:parse")(rest)
 
 
 def several(texts: Iterable[str]) -> Mapping[str, Any]:

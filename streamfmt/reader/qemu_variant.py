@@ -6,7 +6,7 @@ spec/qemu-machines.toml.  Sets of versions and of releases are numbers, as `qemu
 
 from __future__ import annotations
 
-from .. import qemu_tables as tables
+from .. import qemu_tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     # releases and versions that take it.
     Part = tuple[bytes, int, int, int, int, bool, int, int]
 
-RELEASES, VERSIONS = tables.RELEASES, tables.VERSIONS
+RELEASES, VERSIONS = qemu_tables.RELEASES, qemu_tables.VERSIONS
 _EVERY = (1 << len(VERSIONS)) - 1
 _EVERY_RELEASE = (1 << len(RELEASES)) - 1
 # Vcpus that a machine may have.
 _VCPUS = 4096
-_ORDERED = {name for first, then, _ in tables.ORDERS for name in (first, then)}
-_SHOWN = {name: machine for machine, (*_, shown) in tables.MACHINES.items() for name in shown}
+_ORDERED = {name for first, then, _ in qemu_tables.ORDERS for name in (first, then)}
+_SHOWN = {name: machine for machine, (*_, shown) in qemu_tables.MACHINES.items() for name in shown}
 
 
 def bare(name: bytes) -> bytes:
@@ -36,7 +36,7 @@ def explained(key: tuple[bytes, int], length: int) -> Iterator[tuple[int, int, t
 
     Bytes of the layout, its versions, the parts that come after it, and those that are not there.
     """
-    row = tables.SECTIONS.get(key)
+    row = qemu_tables.SECTIONS.get(key)
     if row is None:
         return
     _, layouts, parts = row
@@ -86,7 +86,7 @@ class Variant:
     @property
     def versions(self) -> int:
         """The versions that could have, in any release; none of a machine type that has none."""
-        if not tables.MACHINES[self.machine][2]:
+        if not qemu_tables.MACHINES[self.machine][2]:
             return 0
         found = 0
         for mask in self.masks:
@@ -103,7 +103,7 @@ class Variant:
         if not self.versions:
             return [self.machine]
         found = [f"{self.machine}-{version}" for version in _named(self.versions)]
-        for name, (_, like, has, _, _) in tables.MACHINES.items():
+        for name, (_, like, has, _, _) in qemu_tables.MACHINES.items():
             if self.others and like == self.machine:
                 mask = 0
                 for release, known in has.items():
@@ -176,7 +176,7 @@ class Survey:
             self._places.setdefault(own, self._count)
         if own in _SHOWN:
             self._machines.add(_SHOWN[own])
-        if (own, version) in tables.SECTIONS:
+        if (own, version) in qemu_tables.SECTIONS:
             masks = writers((own, version), length)
             if any(masks):
                 self._masks = [one & other for one, other in zip(self._masks, masks, strict=True)]
@@ -184,8 +184,8 @@ class Survey:
 
     def command(self, code: int) -> None:
         """A command has come."""
-        if code in tables.WRITTEN:
-            self._releases &= tables.WRITTEN[code]
+        if code in qemu_tables.WRITTEN:
+            self._releases &= qemu_tables.WRITTEN[code]
             self._told = True
 
     def variant(self, named: bytes | None, footers: bool | None) -> Variant | None:
@@ -194,16 +194,16 @@ class Survey:
         Under Xen sections have no `footers`.
         """
         releases, told = self._releases, self._told
-        for first, then, when in tables.ORDERS:
+        for first, then, when in qemu_tables.ORDERS:
             if first in self._places and then in self._places:
                 releases &= when if self._places[first] < self._places[then] else ~when
                 told = True
         machine, own = split(named.decode("latin-1")) if named else ("", 0)
         if not machine and len(self._machines) == 1:
             (machine,) = self._machines
-        if not told or not machine or self._machines - {machine, tables.MACHINES[machine][1]}:
+        if not told or not machine or self._machines - {machine, qemu_tables.MACHINES[machine][1]}:
             return None
-        has = tables.MACHINES[machine][2]
+        has = qemu_tables.MACHINES[machine][2]
         masks = [
             (mask & has.get(number, 0) & (own or _EVERY) if has else 1) if releases >> number & 1 else 0
             for number, mask in enumerate(self._masks)
@@ -213,9 +213,9 @@ class Survey:
 
 def split(name: str) -> tuple[str, int]:
     """A machine type's name without its version, and the set of that, of all if it has none; "" if it is not known."""
-    if name in tables.MACHINES:
+    if name in qemu_tables.MACHINES:
         return name, 0
     machine, _, version = name.rpartition("-")
-    if machine not in tables.MACHINES or version not in VERSIONS or not tables.MACHINES[machine][2]:
+    if machine not in qemu_tables.MACHINES or version not in VERSIONS or not qemu_tables.MACHINES[machine][2]:
         return "", 0
     return machine, 1 << VERSIONS.index(version)

@@ -41,6 +41,7 @@ class Row:
     big: bool
     alias: str
     look: str
+    target: tuple[str, str]
     legacy: tuple[str, int, int] | tuple[()] | None
     surveys: frozenset[int]
     headless: frozenset[int]

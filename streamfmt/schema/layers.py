@@ -41,7 +41,8 @@ class LayerType:
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
     legacy stream inside, with no field if that is always so.  `configuration` is the record that has the guest's, after
     fixed fields that begin with its length, if there are any.  `surveys` are records that show which program wrote the
-    layer, beside its header: then its facts have a `variant`, and identification reads them too.
+    layer, beside its header: then its facts have a `variant`, and identification reads them too.  `target` is what
+    --target calls the program that the layer is for, and what judges it for one of its releases.
 
     `truncated`, `unknown` (for a record that must be known, and for one that may be skipped), `padding`, `too_long` and
     `trailing` are the clauses about framing that all layers are judged by.
@@ -75,6 +76,7 @@ class LayerType:
     legacy: tuple[str, int, int] | tuple[()] | None = None
     configuration: str = ""
     surveys: tuple[str, ...] = ()
+    target: tuple[str, str] = ("", "")
     truncated: str = ""
     unknown: tuple[str, ...] = ()
     padding: str = ""
@@ -141,7 +143,7 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
             ("conversion", layer.converts),
             ("look", layer.look),
         )
-        for what, path in (*code, ("memory", layer.memory)):
+        for what, path in (*code, ("memory", layer.memory), ("target", layer.target[1])):
             faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
@@ -368,6 +370,7 @@ LAYERS: tuple[LayerType, ...] = (
         "version",
         states.QEMU_RULES,
         look="reader.qemu_look:look",
+        target=("qemu", "checks.qemu_target:Judge"),
         surveys=("CONFIGURATION", "SUBSECTION", "SECTION_FULL", "SECTION_DATA", "SECTION_FOOTER"),
         big=True,
         end="EOF",
