@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   ssh host xl save -c guest /dev/stdout | streamfmt verify -
   streamfmt verify --strict --json *.sav.zst
   streamfmt verify backup.xva /backup/saves.tar.gz/guest.sav
+  streamfmt verify --target qemu-11.1 /var/lib/xen/qemu-save.3
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;

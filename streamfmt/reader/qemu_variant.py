@@ -124,7 +124,7 @@ class Variant:
 
     def words(self) -> str:
         """All of it in a line: "pc-i440fx-2.1 to 3.1 or xenfv-3.1, of QEMU after 7.2, before 11.1"."""
-        spans: list[str] = [self.machine] if not self.versions else [_spans(self.machine, self.versions)]
+        spans = [_spans(self.machine, self.versions) if self.versions else f"{self.machine!r}"]
         spans += self.machines()[bin(self.versions).count("1") :] if self.versions else []
         first, after, before = self.bounds()
         when = [f"{first} or newer"] if first else [f"after {after}"] if after else []
