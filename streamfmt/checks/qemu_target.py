@@ -188,13 +188,8 @@ class Judge:
         if target is None:
             return
         self._checks.context.aimed[self._checks.layer.path] = target.words
-        where: Any = self._configured or self._checks.layer
         if not target.there:
-            has = _known(target.machine, target.release)
-            message = f"QEMU {RELEASES[target.release]} has no machine type {target.name}" + (
-                f", but {has}" if has else ""
-            )
-            self._checks.context.report(MACHINE, where, message, expected=has, actual=target.name)
+            self._missing(target.machine, target.name)
         for kept in self._kept:
             if kept.why:
                 self._checks.context.report(REFUSED, kept.record, kept.why)
@@ -207,8 +202,7 @@ class Judge:
         if given.machine:
             return given
         if facts.machine is not None:
-            name = facts.machine.decode("latin-1")
-            return given.of(name) if split(name)[0] else None
+            return self._named(facts.machine.decode("latin-1"))
         variant: Variant | None = facts.variant()
         if not facts.footers:
             family = variant.machine if variant is not None else ""
@@ -219,6 +213,25 @@ class Judge:
         has = qemu_tables.MACHINES[variant.machine][2].get(given.release, 0)
         both = variant.versions & has
         return Target(given.release, variant.machine, (both or variant.versions).bit_length() - 1)
+
+    def _named(self, name: str) -> Target | None:
+        """The release with the machine type of that name; None if that is not known."""
+        if split(name)[0]:
+            return self._given.of(name)
+        machine = name.rpartition("-")[0]
+        if machine in qemu_tables.MACHINES and qemu_tables.MACHINES[machine][2]:
+            self._missing(machine, shown(name.encode("latin-1")))
+        else:
+            self._checks.context.abstain(LOST, f"of machine type {shown(name.encode('latin-1'))} nothing is known")
+        return None
+
+    def _missing(self, machine: str, name: str) -> None:
+        """The release has no machine type of that name."""
+        release = self._given.release
+        has = _known(machine, release)
+        message = f"QEMU {RELEASES[release]} has no machine type {name}" + (f", but {has}" if has else "")
+        where: Any = self._configured or self._checks.layer
+        self._checks.context.report(MACHINE, where, message, expected=has, actual=name)
 
     def _astray(self, kept: Kept, target: Target) -> bool:
         """Judge a section; whether the loader goes astray there, or refuses it."""
