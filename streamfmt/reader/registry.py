@@ -46,6 +46,7 @@ class Row:
     surveys: frozenset[int]
     headless: frozenset[int]
     end: str
+    after_end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
     opening: tuple[str, ...]

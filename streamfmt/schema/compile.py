@@ -114,7 +114,9 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return _named(
-        layer, *plain, "form", "image", "text", "big", "alias", "look", "target", "legacy", "end", "holds", *clauses
+        layer,
+        *(*plain, "form", "image", "text", "big", "alias", "look", "target", "legacy", "end", "after_end", "holds"),
+        *clauses,
     ) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
