@@ -94,7 +94,7 @@ FORMATS: dict[str, str] = {
     'legacy-64.UNMAPPED': (_same := 'I'), 'legacy-32.UNMAPPED': _same,
     'legacy-64.UNMAPPED.pfns': 'Q',
     'legacy-64.VCPU': (_same := ''), 'legacy-32.VCPU': _same,
-    'legacy-64.VCPU_EXT': (_same := 'IIQQHHBBHQ88s'), 'legacy-32.VCPU_EXT': _same,
+    'legacy-64.VCPU_EXT': (_same := 'IIQQHHBBHQQQ72s'), 'legacy-32.VCPU_EXT': _same,
     'legacy-64.VCPU_XSAVE': (_same := 'QQ'), 'legacy-32.VCPU_XSAVE': _same,
     'legacy-64.SHARED_INFO': (_same := '4096s'), 'legacy-32.SHARED_INFO': _same,
     'legacy-64.HVM_TAIL': (_same := 'QQQ'), 'legacy-32.HVM_TAIL': _same,
@@ -578,7 +578,7 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
     'legacy-64.TMEM_FLUSHED_1': (_same := {'pool_id': (0, 4), 'oid': (4, 24), 'index': (28, 4)}), 'legacy-32.TMEM_FLUSHED_1': _same,
     'legacy-64.UNMAPPED': (_same := {'count': (0, 4)}), 'legacy-32.UNMAPPED': _same,
     'legacy-64.UNMAPPED.pfns': {'': (0, 8)},
-    'legacy-64.VCPU_EXT': (_same := {'vcpu': (0, 4), 'size': (4, 4), 'syscall32_callback_eip': (8, 8), 'sysenter_callback_eip': (16, 8), 'syscall32_callback_cs': (24, 2), 'sysenter_callback_cs': (26, 2), 'syscall32_disables_events': (28, 1), 'sysenter_disables_events': (29, 1), 'padding': (30, 2), 'mcg_cap': (32, 8), 'rest': (40, 88)}), 'legacy-32.VCPU_EXT': _same,
+    'legacy-64.VCPU_EXT': (_same := {'vcpu': (0, 4), 'size': (4, 4), 'syscall32_callback_eip': (8, 8), 'sysenter_callback_eip': (16, 8), 'syscall32_callback_cs': (24, 2), 'sysenter_callback_cs': (26, 2), 'syscall32_disables_events': (28, 1), 'sysenter_disables_events': (29, 1), 'padding': (30, 2), 'mcg_cap': (32, 8), 'mci_ctl2_bank0': (40, 8), 'mci_ctl2_bank1': (48, 8), 'rest': (56, 72)}), 'legacy-32.VCPU_EXT': _same,
     'legacy-64.VCPU_XSAVE': (_same := {'mask': (0, 8), 'size': (8, 8)}), 'legacy-32.VCPU_XSAVE': _same,
     'legacy-64.SHARED_INFO': (_same := {'page': (0, 4096)}), 'legacy-32.SHARED_INFO': _same,
     'legacy-64.HVM_TAIL': (_same := {'ioreq_pfn': (0, 8), 'bufioreq_pfn': (8, 8), 'store_pfn': (16, 8)}), 'legacy-32.HVM_TAIL': _same,
@@ -897,6 +897,7 @@ SEVERITY = {
     'LIBXC-HVMCTX-MSR': 'error',
     'LIBXC-VCPU-EXT': 'error',
     'LIBXC-VCPU-XSAVE': 'error',
+    'LIBXC-PTE-LEVEL': 'error',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1236,6 +1237,7 @@ PAGE_TYPES = {
     15: 'XTAB',
 }
 PAGE_TYPES_DATA = frozenset([0, 1, 2, 3, 4, 9, 10, 11, 12])
+PAGE_TYPES_PINNED = frozenset([9, 10, 11, 12])
 PAGE_TYPES_TABLE = frozenset([1, 2, 3, 4, 9, 10, 11, 12])
 ENTRY_TYPE_SHIFT = 60
 ENTRY_PFN_MASK = 4503599627370495
@@ -1259,6 +1261,7 @@ PTE_PFN = (12, 1099511627775)
 PTE_PRESENT = 1
 PV_COMBINATIONS = ((4, 3), (8, 4))
 VCPU_CONTEXT_SIZES = {4: 2800, 8: 5168}
+VCPU_CONTEXT_FLAGS = {4: 512, 8: 512}
 VCPU_CONTEXT_CR1 = {8: 4992}
 VCPU_CONTEXT_CR3 = {4: 2728, 8: 5008}
 VCPU_CONTEXT_DX = {4: 524, 8: 616}
@@ -1424,7 +1427,6 @@ LEGACY_TAIL_PARAMS = (5, 6, 1)
 LEGACY_ACPI_IOPORTS = 19
 LEGACY_ACPI_IOPORTS_SET = 1
 LEGACY_IOREQ_PARAMS = (32, 33)
-LEGACY_VCPU_FLAGS_AT = {4: 512, 8: 512}
 LEGACY_VCPU_ONLINE = 32
 LEGACY_TOOLSTACK_VERSION = 1
 TEXT = b'\t\n\r\x1b !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98\x99\x9a\x9b\x9c\x9d\x9e\x9f\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab\xac\xad\xae\xaf\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8\xb9\xba\xbb\xbc\xbd\xbe\xbf\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xcb\xcc\xcd\xce\xcf\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda\xdb\xdc\xdd\xde\xdf\xe0\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xee\xef\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa\xfb\xfc\xfd\xfe\xff'

@@ -16,6 +16,7 @@ from ..io.spliced import Spliced
 from ..reader.damage import TEXT_MODE, recoded
 from ..reader.reader import Reader
 from ..reader.registry import READ
+from . import salvage_legacy
 from .salvage_headers import headless, resume
 from .salvage_notes import BEGINNING, CUT, Notes, StopError
 from .salvage_search import Batch, Item, Place
@@ -33,10 +34,8 @@ _XEN_FIRST, _XEN_LAST, _MINORS = 3, 5, 64
 
 # What is searched for records, beside what is read; all else is something.
 _SEARCHED = ("damaged", "unknown")
-_LEGACY = "it is a damaged legacy stream (Xen 3.0 to 4.5), of which nothing is salvaged"
 _ANOTHER = "look for another copy of the file"
 _UNSEEN = "its records do not say where they end, so none can be found again"
-_LEGACY_HINT = "streamfmt extract takes out what comes before the damage"
 
 
 class Salvage(Salvaged):
@@ -48,9 +47,10 @@ class Salvage(Salvaged):
         """Find what can be had.  Raises UnsalvageableError and UnreadableError."""
         start, prefix, form = 0, b"", self.form
         notes = self._read(start, prefix, form)
+        if any(layer.row.alias for layer in notes.layers) and (notes.stop is not None or notes.rest >= 0):
+            salvage_legacy.run(self)
+            return
         while notes.stop is not None:
-            if any(layer.row.alias for layer in notes.layers):
-                raise UnsalvageableError(_LEGACY, _LEGACY_HINT)
             if any(layer.row.headless for layer in notes.layers):
                 raise UnsalvageableError(f"it is a damaged {notes.name}: {_UNSEEN}", _ANOTHER)
             self._refuse_text()
@@ -99,7 +99,7 @@ class Salvage(Salvaged):
     def _refuse(self, start: int, identity: Identity) -> None:
         """Refuse what no search helps with.  Raises UnsalvageableError."""
         if identity.width:
-            raise UnsalvageableError(_LEGACY, _LEGACY_HINT)
+            raise UnsalvageableError(salvage_legacy.HEADLESS, salvage_legacy.HINT)
         if identity.kind not in _SEARCHED:
             raise UnsalvageableError(f"it is {identity.name}", identity.hint or _ANOTHER)
         if found := recoded(self.span.read(start, 4096)):
