@@ -18,6 +18,7 @@ import pytest
 from .. import data, payload_tables, tables
 from ..checks.findings import SEVERITIES, Finding
 from ..checks.outcome import CONFORMS, Outcome
+from ..checks.targets import several
 from ..checks.verifier import Verifier
 from ..reader.registry import ROWS
 from ..schema import model
@@ -76,7 +77,7 @@ def test_declared_contexts_are_judged() -> None:
     checked = context & (_tabled() | set(ID.findall(_source("checks"))))
 
     assert checked <= set(BREAKING)
-    assert all(vector.mode != "auto" for clause in checked for vector in BREAKING[clause].values())
+    assert all(vector.mode != "auto" or vector.target for clause in checked for vector in BREAKING[clause].values())
 
 
 @pytest.mark.parametrize("clause", ACCEPTED)
@@ -165,7 +166,7 @@ class _Without(Verifier):
     """A verifier whose check for one clause is switched off."""
 
     def __init__(self, off: str, vector: Vector) -> None:
-        super().__init__(vector.mode, vector.deep)
+        super().__init__(vector.mode, vector.deep, targets=several([vector.target] if vector.target else ()))
         self.off = off
 
     def report(self, clause: str, *args: Any, **more: Any) -> None:
