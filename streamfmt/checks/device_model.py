@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import tables
+from ..reader.registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,13 +43,22 @@ def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: 
         message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"
         report(form, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
         return
-    checks.context.abstain(form, "what is inside the device model's state is QEMU's own")
     rest = left - _HEADER
     if not rest:
         from .messages import count
 
         message = "the device model's state is the header of a record of QEMU, and no device's"
         report(whole, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
-    elif (yield from body.skip(rest - 1)) == rest - 1 and (last := (yield from body.take(1))) not in (b"", b"\0"):
-        message = f"the device model's state ends in {last.hex()}, not in the 00 that ends its sections: it may be cut"
-        report(whole, message, at + left - 1, 1, "00", last.hex())
+        return
+    end = body.record.end
+    inner, stopped = yield from load("checks.qemu_inner:judge")(checks, body, raw)
+    if body.left or inner.broken:
+        return  # the stream ends first, or it has been reported
+    if inner.cut:
+        message = f"the device model's state ends inside {inner.cut}: it may be cut"
+        report(whole, message, end, 0, "00, which ends its sections", "its end")
+    elif stopped < end:
+        from .messages import count
+
+        message = f"{count(end - stopped, 'byte')} follow the 00 that ends the device model's sections"
+        report(whole, message, stopped, end - stopped, "nothing", count(end - stopped, "byte"))
