@@ -999,6 +999,8 @@ SEVERITY = {
     'QEMU-MAP-VERSION': 'error',
     'QEMU-MAP-PAGE': 'error',
     'QEMU-MAP-PLACE': 'error',
+    'QEMU-XDM-ONLYFULL': 'warning',
+    'QEMU-XDM-NOFOOTER': 'warning',
 }
 SCRIPT_REJECTS = frozenset(['CKPT-CUT', 'LIBXC-DHDR-RSVD', 'LIBXC-IHDR-OPT-RSVD', 'LIBXC-IHDR-RSVD', 'LIBXC-PAGE-ENT-RSVD', 'LIBXC-PAGE-HDR-RSVD', 'LIBXC-REC-PAD-ZERO', 'LIBXC-REC-RSVD', 'LIBXL-HDR-OPT-RSVD', 'LIBXL-REC-PAD'])
 RECORDS: dict[str, dict[int, str]] = {

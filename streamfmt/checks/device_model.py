@@ -1,4 +1,4 @@
-"""Checks of a device model's state, in whatever carries it: that it is one of QEMU's; what is inside is QEMU's own."""
+"""Checks of a device model's state, in whatever carries it: that it is a record of QEMU's, and what that is."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _HEADER = tables.QEMU_RECORD_MIN - 1
 
 
 def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: str) -> Program:
-    """Program that judges the state that is the rest of a body; only how it begins and its last byte are read.
+    """Program that judges the state that is the rest of a body.
 
-    The clauses are for states that are `empty`, of another `form` than a record of QEMU has, or not `whole`.
+    The clauses are for states that are `empty`, of another `form` than a record of QEMU has, or not `whole`; what is
+    inside such a record has rules of its own.
     """
 
     def report(clause: str, message: str, at: int, length: int, expected: str, actual: str) -> None:
@@ -37,28 +38,25 @@ def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: 
         message = f"the device model's state begins {raw.hex(' ')}, which is no record of QEMU"
         report(form, message, at, len(raw), _MAGIC.decode(), raw[: len(_MAGIC)].hex(" "))
         return
-    if left < _HEADER:
-        from .messages import count  # most states are longer
+    from .messages import count  # states without devices, which are few, do without
 
+    if left < _HEADER:
         message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"
         report(form, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
         return
-    rest = left - _HEADER
-    if not rest:
-        from .messages import count
-
+    if left == _HEADER:
         message = "the device model's state is the header of a record of QEMU, and no device's"
         report(whole, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
         return
+    found = yield from load("checks.qemu_inner:judge")(checks, body, raw)
+    if found is None or found[0].broken:
+        return
+    inner, stopped, other = found
     end = body.record.end
-    inner, stopped = yield from load("checks.qemu_inner:judge")(checks, body, raw)
-    if body.left or inner.broken:
-        return  # the stream ends first, or it has been reported
     if inner.cut:
         message = f"the device model's state ends inside {inner.cut}: it may be cut"
         report(whole, message, end, 0, "00, which ends its sections", "its end")
-    elif stopped < end:
-        from .messages import count
-
-        message = f"{count(end - stopped, 'byte')} follow the 00 that ends the device model's sections"
-        report(whole, message, stopped, end - stopped, "nothing", count(end - stopped, "byte"))
+    elif other:
+        more = count(end - stopped, "byte")
+        message = f"{more} follow{'s' * (end - stopped == 1)} the 00 that ends the device model's sections"
+        report(whole, message, stopped, end - stopped, "nothing", more)

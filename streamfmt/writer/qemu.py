@@ -136,3 +136,9 @@ def description(rows: Iterable[Device]) -> Part:
 def device_record(rows: Sequence[Device], footers: bool = False) -> Draft:
     """A record of devices; as under Xen without footers."""
     return Draft((*opening(None), *devices(0, rows, footers), frame("EOF")))
+
+
+def small_record(*payloads: bytes, footers: bool = False) -> bytes:
+    """A record of a device for each payload, as its bytes: what another stream has as its device model's state."""
+    rows = [Device("timer", payload, 2, instance) for instance, payload in enumerate(payloads)]
+    return device_record(rows, footers).render()
