@@ -7,12 +7,19 @@ from ..reader.registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ..reader.events import Body
     from ..reader.pump import Program
     from .layer import Checks
 
 _MAGIC = tables.QEMU_MAGIC
 _HEADER = tables.QEMU_RECORD_MIN - 1
+
+
+def _one_more(body: Body) -> Generator[int, int, bytes]:
+    """The byte that is left of a body, if it is only one; it is not consumed."""
+    return body.window.head(1) if body.left == 1 and (yield from body.need(1)) else b""
 
 
 def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: str) -> Program:
@@ -38,7 +45,9 @@ def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: 
         message = f"the device model's state begins {raw.hex(' ')}, which is no record of QEMU"
         report(form, message, at, len(raw), _MAGIC.decode(), raw[: len(_MAGIC)].hex(" "))
         return
-    from .messages import count  # states without devices, which are few, do without
+    if raw + (yield from _one_more(body)) == tables.QEMU_EMPTY:
+        return
+    from .messages import count
 
     if left < _HEADER:
         message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"

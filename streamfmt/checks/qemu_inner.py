@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .. import tables
-from ..reader.events import Layer, Sink
-from ..reader.pump import Pump, Window
+from ..reader.events import Sink
+from ..reader.qemu_inside import reading, within
 from ..reader.registry import load
 
 TYPE_CHECKING = False
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from typing import Any
 
-    from ..reader.events import Body, Record, Run
-    from ..reader.pump import Program
+    from ..reader.events import Body, Layer, Record, Run
+    from ..reader.pump import Program, Window
     from .layer import Checks, Context
 
-_LAYER = "qemu"
 # What a record of devices consists of, with or without footers.
 _PLAIN = (tables.QEMU_SECTION_FULL, tables.QEMU_SECTION_DATA, tables.QEMU_EOF)
 _ONLY, _FOOTERS = "QEMU-XDM-ONLYFULL", "QEMU-XDM-NOFOOTER"
@@ -42,16 +41,13 @@ class Inner(Sink):
     """
 
     def __init__(self, context: Context, parent: Layer, at: int) -> None:
-        layer = Layer(_LAYER, parent)
-        self.window = window = Window()
-        window.base = at
+        layer = within(parent)
         self.whole = self.broken = False
         self.cut = ""
         self._fired: set[str] = set()
-        within: Any = _Within(context, window)
-        self._within = within
-        self._checks: Checks = load(layer.row.checks)(within, layer)
-        self._pump = Pump(load(layer.row.program)(window, self, layer, False), window)
+        self._pump = reading(self, layer, at)
+        self._within: Any = _Within(context, self.window)
+        self._checks: Checks = load(layer.row.checks)(self._within, layer)
 
     def feed(self, raw: bytes) -> bool:
         """Go on with more of it.  Returns whether more can be used."""
@@ -73,7 +69,7 @@ class Inner(Sink):
 
     def _fits(self, record: Record) -> None:
         """Judge that it is a frame of a record of devices, as Xen's QEMU writes and takes them."""
-        if record.type in _PLAIN or record.type not in tables.RECORDS[_LAYER] or record.layer.facts.stray:
+        if record.type in _PLAIN or record.type not in tables.RECORDS[record.layer.name] or record.layer.facts.stray:
             return
         footer = record.type == tables.QEMU_SECTION_FOOTER
         clause = _FOOTERS if footer else _ONLY

@@ -30,9 +30,8 @@ _LOST = "STREAM-FRAMING-LOST"
 # After every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
-# What is inside state is for Xen, the processor and QEMU to judge, and no reader that runs here looks at it.
+# What is inside state is for Xen and the processor to judge, and no reader that runs here looks at it.
 _STATE = {clause.id for clause in registry().values() if clause.deep and "libxc.PAGE_DATA.pages" not in clause.applies}
-_STATE |= {clause.id for clause in registry().values() if {row.reader for row in clause.readers} == {"qemu"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +184,12 @@ def look(case: Case, data: bytes | None = None) -> Look:
     if verifier.whole and verifier.stopped and _LOST in verifier.findings.counts:
         verifier.whole += _closes(data, verifier.stopped[0])
     version = max((layer.version for layer in verifier.layers if layer.row.image), default=0)
+    # Nor at the device model's record, which is no layer that the stream consists of.
+    read = {layer.path for layer in verifier.layers}
     return Look(
         case,
         data,
-        tuple(finding for finding in verifier.findings.kept if finding.clause not in _STATE),
+        tuple(row for row in verifier.findings.kept if row.clause not in _STATE and row.layer in read),
         tuple(verifier.seen),
         tuple(verifier.whole),
         tuple(verifier.domains),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import qemu_stream
+from . import qemu_multifd, qemu_stream
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
 _PLAIN = ("PAGE_SIZE", "PAGE_BITS", "RAM_NAME", "RAM_VERSION", "CONFIGURATIONS", "BITS", "IGNORE_SHARED", "MAPPED_RAM")
@@ -24,6 +24,7 @@ def tables() -> dict[str, Any]:
         **{f"QEMU_{name}": getattr(qemu_stream, name) for name in (*_PLAIN, *_LIMITS)},
         **{f"QEMU_FLAG_{name}": getattr(qemu_stream, name) for name in _FLAGS},
         **{f"QEMU_{name}": qemu_stream.COMMANDS[name] for name in (*_COMMANDS, "POSTCOPY_RUN")},
+        **{f"QEMU_MULTIFD_{name}": getattr(qemu_multifd, name) for name in ("BEGIN", "METHODS", "OFFSETS", "STATE")},
         "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
         "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
     }
