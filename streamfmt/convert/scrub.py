@@ -131,6 +131,11 @@ class Blinds(Sink):
             self.group(what, [(start, stop, change(self._span.read(start, stop - start)))])
 
     def pages(self, run: Run) -> None:
+        if not run.layer.row.image:
+            # Words of QEMU's, each with its page if it has one.
+            for end in range(run.offset + run.size, run.end + 1, run.size) if run.pages else ():
+                self.contents.add(end - PAGE, min(end, self._size))
+            return
         each = run.pages // run.count * PAGE
         if not run.layer.row.alias:
             for start in range(run.offset, run.offset + run.size * run.count, run.size):

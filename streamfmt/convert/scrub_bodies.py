@@ -10,6 +10,8 @@ from struct import Struct, unpack_from
 
 from .. import tables
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED
+from ..reader.qemu_inside import frames
+from ..reader.qemu_sizes import AFTER_NAME
 from .scrub_text import pairs
 
 TYPE_CHECKING = False
@@ -38,6 +40,12 @@ _HVM_REGISTERS = 16 * 8
 _XSAVE_MASKS, _XSAVE_HEADER, _XSAVE_CONTROL = 16, (512, 576), (24, 32)
 _ENTRY = Struct("<" + tables.FORMATS["libxc.HVM_CONTEXT.context"])
 _CPU = tables.HVM_CPU
+# Of frames of QEMU: where a section's header has its name's length, and how long it is without the name and the rest.
+_SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
+_OPAQUE = (*_SECTIONS, tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END, tables.QEMU_SECTION_DATA)
+_SECTION = tables.SIZES["qemu.SECTION_FULL"]
+_NAME, _ = tables.PLACES["qemu.SECTION_FULL"]["idstr_length"]
+_WORD = 8
 _XSAVE = next(kind for kind, row in tables.HVM_TYPES.items() if row[0] == "CPU_XSAVE")
 
 
@@ -138,6 +146,41 @@ def _state(skip: int) -> Callable[[Span, Record, int], list[Row]]:
     return rows
 
 
+def _devices(span: Span, record: Record, stop: int) -> list[Row]:
+    """What the sections hold of a record of QEMU's devices, after fixed fields; what the sections are stays."""
+    skip = tables.SIZES[record.path]
+    start = record.body + skip
+    raw = span.read(start, max(min(stop - start, _MOST), 0))
+    if not raw.startswith(tables.QEMU_MAGIC):
+        return _state(skip)(span, record, stop)
+    found: list[Row] = []
+    end = start + _HEAD
+    for frame, _, body in frames(record.layer, start, raw):
+        head = _SECTION + body[_NAME] + AFTER_NAME if frame.type in _SECTIONS and len(body) > _NAME else 0
+        if frame.type in _OPAQUE:
+            found.append((min(frame.body + head, stop), min(frame.end, stop), None))
+        end = frame.end
+    return [row for row in [*found, (end, stop, None)] if row[0] < row[1]]
+
+
+def _section(span: Span, record: Record, stop: int) -> list[Row]:
+    """What a section of QEMU's holds, after its header."""
+    body = span.read(record.body, _NAME + 1)
+    head = _SECTION + body[_NAME] + AFTER_NAME if len(body) > _NAME else 0
+    return [(min(record.body + head, stop), stop, None)]
+
+
+def _rest(skip: int) -> Callable[[Span, Record, int], list[Row]]:
+    """All after so many bytes."""
+    return lambda _, record, stop: [(min(record.body + skip, stop), stop, None)]
+
+
+def _words(span: Span, record: Record, stop: int) -> list[Row]:
+    """Pages of QEMU's, each after its word."""
+    size = _WORD + PAGE
+    return [(at + _WORD, min(at + size, stop), None) for at in range(record.body, stop - _WORD, size)]
+
+
 def _pairs(span: Span, record: Record, stop: int) -> list[Row]:
     at = record.body + tables.SIZES[record.path]
     old = span.read(at, max(min(stop - at, _MOST), 0))
@@ -169,9 +212,18 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
     "libxc.TOOLSTACK": _zeros,
     "libxc.HVM_CONTEXT": _hvm(0),
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
-    "libxl.EMULATOR_CONTEXT": _state(8),
-    "xapi.QEMU_TRAD": _state(0),
-    "xapi.QEMU_XEN": _state(0),
+    "libxl.EMULATOR_CONTEXT": _devices,
+    "xapi.QEMU_TRAD": _devices,
+    "xapi.QEMU_XEN": _devices,
+    "qemu.SECTION_START": _section,
+    "qemu.SECTION_FULL": _section,
+    "qemu.SECTION_PART": _rest(tables.SIZES["qemu.SECTION_PART"]),
+    "qemu.SECTION_END": _rest(tables.SIZES["qemu.SECTION_END"]),
+    "qemu.SECTION_DATA": _rest(0),
+    "qemu.RAM_PAGE": _words,
+    "qemu.RAM_PAGE_OF": lambda _, record, stop: [(min(record.end - PAGE, stop), stop, None)],
+    "qemu-multifd.PAGES": _rest(tables.SIZES["qemu-multifd.PAGES"] + 8 * tables.QEMU_MULTIFD_OFFSETS),
+    "qemu-multifd.DEVICE_STATE": _rest(tables.SIZES["qemu-multifd.DEVICE_STATE"]),
     "xapi.VARSTORED": _state(0),
     "xapi.SWTPM0": _base64,
     "xapi.SWTPM": _base64,
@@ -188,8 +240,8 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
         "TMEM_PAGE_1": _state(40),
         "QEMU_TO_END": _state(0),
         "QEMU_STATE": _state(24),
-        "QEMU_0002": _state(32),
-        "QEMU_REMUS": _state(32),
-        "QEMU_XAPI": _state(32),
+        "QEMU_0002": _devices,
+        "QEMU_REMUS": _devices,
+        "QEMU_XAPI": _devices,
     }.items()
 }

@@ -17,9 +17,10 @@ from ..errors import LayoutError
 from ..payload_tables import PLACES
 from ..reader.events import PAGE, Body, Record
 from ..reader.pump import Pump, Window
+from ..reader.qemu_inside import frames
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .bits import said
-from .qemu_inside import frames, held
+from .qemu_inside import held
 from .records import MORE, Brief, brief
 
 # Without `full`: bytes written of an opaque part and of a text, elements of an array.
@@ -78,12 +79,11 @@ def _framed(record: Record, body: bytes) -> dict[str, object]:
         found = whole(layout, body, record.layer.order) if layout else {}
     except LayoutError:
         return {}
-    texts = {
-        name: value.decode("latin-1") if name in _TEXTS else value.hex()
-        for name, value in found.items()
-        if isinstance(value, bytes) and len(value) <= _SHORT
-    }
-    return {name: value for name, value in found.items() if isinstance(value, int)} | texts
+    values: dict[str, object] = {name: value for name, value in found.items() if isinstance(value, int)}
+    for name, value in found.items():
+        if isinstance(value, bytes) and len(value) <= _SHORT:
+            values[name] = value.decode("latin-1") if name in _TEXTS else value.hex()
+    return values
 
 
 class Tree:
