@@ -31,7 +31,7 @@ def reading(sink: Sink, layer: Layer, at: int) -> Pump:
 
 
 class Frames(Sink):
-    """Takes note of each frame of a record that begins at stream offset `at`: `rows` have it, and its section's name."""
+    """Takes note of each frame of a record that begins at stream offset `at`: `rows` have it, and whose it is."""
 
     def __init__(self, parent: Layer, at: int) -> None:
         self.layer = within(parent)
