@@ -106,7 +106,8 @@ def _policy(target: Target, found: Found, read: Read) -> tuple[int, Row] | None:
 
 def put(what: str, row: Row, at: int, value: str, order: str, read: Read) -> Change:
     """A field that lies at `at`, overwritten.  Raises FieldError."""
-    _, size, shift, bits, big, raw, signed, names = row
+    _, size, shift, bits, big, raw, signed, known = row
+    names = known or {}
     old = read(at, size)
     if len(old) < size:
         raise FieldError(what, "the file ends before it")
@@ -237,7 +238,8 @@ def _member(target: Target, path: str, start: int, length: int, order: str, name
     offset, unit, element, _ = LISTS[path][name]
     index, value = FIELDS[element]["index"], FIELDS[element]["value"]
     key = target.place
-    wanted = _number(target.text, key.upper() if key.upper() in index[7].values() else key, index[3], False, index[7])
+    names = index[7] or {}
+    wanted = _number(target.text, key.upper() if key.upper() in names.values() else key, index[3], False, names)
     raw = read(start + offset, min(length - offset, _LIST_MAX))
     for at in range(0, len(raw) - unit + 1, unit):
         data = raw[at + index[0] : at + index[0] + index[1]]

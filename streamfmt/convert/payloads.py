@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     # Gives bytes of the file as it is now: from an offset on, so many.
     Read = Callable[[int, int], bytes]
     # As in field_tables.FIELDS.
-    Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str]]
+    Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str] | None]
 
 _KINDS = {name: code for code, name in ENTRY_NAMES.items()}
 # Lists of which an element is found by what it is about, and what the leaf or the MSR is called there.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DIGITS, _OFFSET = 9, 20
 _HEX = frozenset("0123456789abcdefABCDEF")
 # Records that a reader may hand over many at a time.
-PAGES = ("PAGE_DATA", "PAGE_BATCH")
+PAGES = ("PAGE_DATA", "PAGE_BATCH", "RAM_ZERO", "RAM_PAGE")
 # A record of any type, by its number.
 ANY = "record"
 # The record that begins with the bytes of a guest's word.

@@ -11,7 +11,7 @@ from struct import Struct, unpack_from
 from .. import tables
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED
 from ..reader.qemu_inside import frames
-from ..reader.qemu_sizes import AFTER_NAME
+from . import scrub_qemu
 from .scrub_text import pairs
 
 TYPE_CHECKING = False
@@ -40,12 +40,6 @@ _HVM_REGISTERS = 16 * 8
 _XSAVE_MASKS, _XSAVE_HEADER, _XSAVE_CONTROL = 16, (512, 576), (24, 32)
 _ENTRY = Struct("<" + tables.FORMATS["libxc.HVM_CONTEXT.context"])
 _CPU = tables.HVM_CPU
-# Of frames of QEMU: where a section's header has its name's length, and how long it is without the name and the rest.
-_SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
-_OPAQUE = (*_SECTIONS, tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END, tables.QEMU_SECTION_DATA)
-_SECTION = tables.SIZES["qemu.SECTION_FULL"]
-_NAME, _ = tables.PLACES["qemu.SECTION_FULL"]["idstr_length"]
-_WORD = 8
 _XSAVE = next(kind for kind, row in tables.HVM_TYPES.items() if row[0] == "CPU_XSAVE")
 
 
@@ -155,30 +149,11 @@ def _devices(span: Span, record: Record, stop: int) -> list[Row]:
         return _state(skip)(span, record, stop)
     found: list[Row] = []
     end = start + _HEAD
-    for frame, _, body in frames(record.layer, start, raw):
-        head = _SECTION + body[_NAME] + AFTER_NAME if frame.type in _SECTIONS and len(body) > _NAME else 0
-        if frame.type in _OPAQUE:
-            found.append((min(frame.body + head, stop), min(frame.end, stop), None))
-        end = frame.end
+    for frame, _, _ in frames(record.layer, start, raw):
+        end = min(frame.end, stop)
+        if frame.path in scrub_qemu.BODIES:
+            found += scrub_qemu.BODIES[frame.path](span, frame, end)
     return [row for row in [*found, (end, stop, None)] if row[0] < row[1]]
-
-
-def _section(span: Span, record: Record, stop: int) -> list[Row]:
-    """What a section of QEMU's holds, after its header."""
-    body = span.read(record.body, _NAME + 1)
-    head = _SECTION + body[_NAME] + AFTER_NAME if len(body) > _NAME else 0
-    return [(min(record.body + head, stop), stop, None)]
-
-
-def _rest(skip: int) -> Callable[[Span, Record, int], list[Row]]:
-    """All after so many bytes."""
-    return lambda _, record, stop: [(min(record.body + skip, stop), stop, None)]
-
-
-def _words(span: Span, record: Record, stop: int) -> list[Row]:
-    """Pages of QEMU's, each after its word."""
-    size = _WORD + PAGE
-    return [(at + _WORD, min(at + size, stop), None) for at in range(record.body, stop - _WORD, size)]
 
 
 def _pairs(span: Span, record: Record, stop: int) -> list[Row]:
@@ -215,15 +190,6 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
     "libxl.EMULATOR_CONTEXT": _devices,
     "xapi.QEMU_TRAD": _devices,
     "xapi.QEMU_XEN": _devices,
-    "qemu.SECTION_START": _section,
-    "qemu.SECTION_FULL": _section,
-    "qemu.SECTION_PART": _rest(tables.SIZES["qemu.SECTION_PART"]),
-    "qemu.SECTION_END": _rest(tables.SIZES["qemu.SECTION_END"]),
-    "qemu.SECTION_DATA": _rest(0),
-    "qemu.RAM_PAGE": _words,
-    "qemu.RAM_PAGE_OF": lambda _, record, stop: [(min(record.end - PAGE, stop), stop, None)],
-    "qemu-multifd.PAGES": _rest(tables.SIZES["qemu-multifd.PAGES"] + 8 * tables.QEMU_MULTIFD_OFFSETS),
-    "qemu-multifd.DEVICE_STATE": _rest(tables.SIZES["qemu-multifd.DEVICE_STATE"]),
     "xapi.VARSTORED": _state(0),
     "xapi.SWTPM0": _base64,
     "xapi.SWTPM": _base64,
@@ -245,3 +211,4 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
         "QEMU_XAPI": _devices,
     }.items()
 }
+BODIES |= scrub_qemu.BODIES

@@ -24,6 +24,14 @@ PAYLOADS = (
     *payload_pages.SHARED_INFO,
     *payload_pages.START_INFO,
 )
+
+
+def entry_of(path: str) -> str:
+    """The entry of an HVM context that a form is of: the longest name that its path begins with."""
+    heads = {f"hvm.{kind.name}": kind.name for kind in CONTEXT_TYPES}
+    return heads[max((head for head in heads if f"{path}_".startswith(f"{head}_")), key=len)]
+
+
 # Payloads of which the length says what they are, by what they are; 0 is for any other length.  Both kinds of a
 # shared info page have one length: the width of the guest chooses, in bytes.
 _BY_LENGTH = {"BASIC": payload_pv.CONTEXTS, "EXTENDED": payload_pv.EXTENDED, "XSAVE": payload_pv.XSAVE}
@@ -35,11 +43,7 @@ FORMS: dict[str, dict[int, str]] = {
         for name, rows in _BY_WIDTH.items()
     },
     **{
-        f"hvm.{kind.name}": {
-            row.size: row.path
-            for row in HVM_ENTRIES
-            if row.path == f"hvm.{kind.name}" or row.path.startswith(f"hvm.{kind.name}_{row.size}")
-        }
+        f"hvm.{kind.name}": {row.size: row.path for row in HVM_ENTRIES if entry_of(row.path) == kind.name}
         for kind in CONTEXT_TYPES
     },
 }
