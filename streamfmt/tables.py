@@ -94,7 +94,7 @@ FORMATS: dict[str, str] = {
     'legacy-64.UNMAPPED': (_same := 'I'), 'legacy-32.UNMAPPED': _same,
     'legacy-64.UNMAPPED.pfns': 'Q',
     'legacy-64.VCPU': (_same := ''), 'legacy-32.VCPU': _same,
-    'legacy-64.VCPU_EXT': (_same := 'IIQQHHBBHQ88s'), 'legacy-32.VCPU_EXT': _same,
+    'legacy-64.VCPU_EXT': (_same := 'IIQQHHBBHQQQ72s'), 'legacy-32.VCPU_EXT': _same,
     'legacy-64.VCPU_XSAVE': (_same := 'QQ'), 'legacy-32.VCPU_XSAVE': _same,
     'legacy-64.SHARED_INFO': (_same := '4096s'), 'legacy-32.SHARED_INFO': _same,
     'legacy-64.HVM_TAIL': (_same := 'QQQ'), 'legacy-32.HVM_TAIL': _same,
@@ -590,7 +590,7 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
     'legacy-64.TMEM_FLUSHED_1': (_same := {'pool_id': (0, 4), 'oid': (4, 24), 'index': (28, 4)}), 'legacy-32.TMEM_FLUSHED_1': _same,
     'legacy-64.UNMAPPED': (_same := {'count': (0, 4)}), 'legacy-32.UNMAPPED': _same,
     'legacy-64.UNMAPPED.pfns': {'': (0, 8)},
-    'legacy-64.VCPU_EXT': (_same := {'vcpu': (0, 4), 'size': (4, 4), 'syscall32_callback_eip': (8, 8), 'sysenter_callback_eip': (16, 8), 'syscall32_callback_cs': (24, 2), 'sysenter_callback_cs': (26, 2), 'syscall32_disables_events': (28, 1), 'sysenter_disables_events': (29, 1), 'padding': (30, 2), 'mcg_cap': (32, 8), 'rest': (40, 88)}), 'legacy-32.VCPU_EXT': _same,
+    'legacy-64.VCPU_EXT': (_same := {'vcpu': (0, 4), 'size': (4, 4), 'syscall32_callback_eip': (8, 8), 'sysenter_callback_eip': (16, 8), 'syscall32_callback_cs': (24, 2), 'sysenter_callback_cs': (26, 2), 'syscall32_disables_events': (28, 1), 'sysenter_disables_events': (29, 1), 'padding': (30, 2), 'mcg_cap': (32, 8), 'mci_ctl2_bank0': (40, 8), 'mci_ctl2_bank1': (48, 8), 'rest': (56, 72)}), 'legacy-32.VCPU_EXT': _same,
     'legacy-64.VCPU_XSAVE': (_same := {'mask': (0, 8), 'size': (8, 8)}), 'legacy-32.VCPU_XSAVE': _same,
     'legacy-64.SHARED_INFO': (_same := {'page': (0, 4096)}), 'legacy-32.SHARED_INFO': _same,
     'legacy-64.HVM_TAIL': (_same := {'ioreq_pfn': (0, 8), 'bufioreq_pfn': (8, 8), 'store_pfn': (16, 8)}), 'legacy-32.HVM_TAIL': _same,
@@ -916,6 +916,7 @@ SEVERITY = {
     'LIBXC-HVMCTX-MSR': 'error',
     'LIBXC-VCPU-EXT': 'error',
     'LIBXC-VCPU-XSAVE': 'error',
+    'LIBXC-PTE-LEVEL': 'error',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1272,6 +1273,7 @@ PAGE_TYPES = {
     15: 'XTAB',
 }
 PAGE_TYPES_DATA = frozenset([0, 1, 2, 3, 4, 9, 10, 11, 12])
+PAGE_TYPES_PINNED = frozenset([9, 10, 11, 12])
 PAGE_TYPES_TABLE = frozenset([1, 2, 3, 4, 9, 10, 11, 12])
 ENTRY_TYPE_SHIFT = 60
 ENTRY_PFN_MASK = 4503599627370495

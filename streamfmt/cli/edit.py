@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """paths:
   xl.header.mandatory_flags.json          a field of a header
-  libxc.HVM_PARAMS.HPET_ENABLED           a parameter, by its name
+  HVM_PARAMS.HPET_ENABLED, HVM_PARAMS.VIRIDIAN.apic_assist
+                                          a parameter by its name, a bit of one
   HVM_CONTEXT.HPET.timers[0].config.periodic
                                           a bit of an entry of Xen's context
   HVM_CONTEXT.CPU.rip, X86_CPUID_POLICY.avx2
                                           a register, and a feature of a policy
+  page[0x5].entries[3].rw, page[1].nr_pages
+                                          of page tables and start info of pages
   X86_TSC_INFO[1].khz                     of the second such record
   record[12].khz                          of the record that show lists as 12
   HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal

@@ -273,6 +273,7 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         **_named(libxc, "RECORD_LENGTH_MAX", "BATCH_MAX", "PAGE_SIZE", "PAGE_SHIFT", "PFN_MAX"),
         "PAGE_TYPES": {row.code: row.name for row in libxc.PAGE_TYPES},
         "PAGE_TYPES_DATA": frozenset(row.code for row in libxc.PAGE_TYPES if row.data),
+        "PAGE_TYPES_PINNED": frozenset(row.code for row in libxc.PAGE_TYPES if row.pinned),
         "PAGE_TYPES_TABLE": frozenset(row.code for row in libxc.PAGE_TYPES if row.table),
         "ENTRY_TYPE_SHIFT": entry["type"].shift,
         "ENTRY_PFN_MASK": (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift,

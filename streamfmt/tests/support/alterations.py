@@ -431,6 +431,7 @@ def install_payloads(values: Mapping[Case, int | bytes]) -> dict[str, Any]:
     contexts = importlib.import_module("streamfmt.schema.payload_pv").CONTEXTS
     sizes = {lengths[row.path]: row.size for row in contexts}
     stated = {case: sizes[case.value] for case in _cases("libxc") if case.target == "VCPU_CONTEXT_SIZES"}
+    _forget()  # declarations stand on what libxc's module states
     codes["streamfmt.schema.libxc"] = _altered("libxc", stated)
     payloads = importlib.import_module("streamfmt.schema.payloads")
     now = {(payloads.entry_of(row.path), lengths[row.path]): row.size for row in payloads.HVM_ENTRIES}
