@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _PAGE = tables.QEMU_PAGE_SIZE
 _SYNC, _METHODS, _STATE = 1, 0x3E, tables.QEMU_MULTIFD_STATE
 _PLACES = tables.PLACES["qemu-multifd.PAGES"]
-_UNIT, *_ = tables.UNITS["qemu-multifd.PAGES"]
+# Bytes of an offset, and of what the content is counted in.
+_UNIT, _BYTE = tables.UNITS["qemu-multifd.PAGES"]
 
 
 class Checks(base.Checks):
@@ -81,7 +82,7 @@ class Checks(base.Checks):
                 "QEMU-MFD-COUNT", record, field, message, f"at most {most}", max(allocated, normal + zero)
             )
             return
-        if normal and not method and size != normal * _PAGE:
+        if normal and not method and size * _BYTE != normal * _PAGE:
             message = f"{count(size, 'byte')} follow for {count(normal, 'page')} of {_PAGE:,}"
             self.context.report_field("QEMU-MFD-SIZE", record, "data_size", message, normal * _PAGE, size)
         if normal + zero:
