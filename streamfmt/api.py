@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
@@ -28,7 +28,7 @@ from .reader.reader import Reader
 from .reader.registry import DECLARED, GUESTS
 
 _Streams: TypeAlias = Literal["auto", "libxl", "libxc", "legacy-64", "legacy-32", "back-channel"]
-_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend", "qemu"]
+_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend", "qemu", "qemu-multifd"]
 Form: TypeAlias = Literal[_Streams, _Files, "legacy"]
 Guest: TypeAlias = Literal["pv", "hvm"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
@@ -111,6 +111,7 @@ def verify(
     exact: bool = False,
     guest: Guest | None = None,
     target: str | Iterable[str] = (),
+    channels: Sequence[Outcome] = (),
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show.
 
@@ -122,14 +123,28 @@ def verify(
     :param strict: treat warnings as errors.
     :param deep: check the page tables of PV guests, too.
     :param exact: read nothing past the stream's END, and do not decompress.
+    :param channels: of the channels of a QEMU migration with multifd, whose main stream this is, what came out.
     :returns: verdict and findings; damaged or truncated compressed data is in :attr:`Outcome.failure`.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form, mode, guest or target.
+    :raises ValueError: unknown form, mode, guest or target, or one of the channels is none.
     """
     reader, verifier = judging(form, mode, deep, exact, guest, target)
+    verifier.channels = _brought(channels)
     failure = _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
+
+
+def _brought(channels: Sequence[Outcome]) -> Sequence[Any]:
+    """What channels have brought.  Raises ValueError."""
+    if not channels:
+        return ()
+    from .checks.qemu_channels import brought
+
+    found = [brought(outcome.verifier) for outcome in channels]
+    if None in found:
+        raise ValueError("one of the channels is no channel of multifd")
+    return found
 
 
 class BaseRecord:

@@ -68,6 +68,8 @@ class Context(Reports):
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
         self.configuration: Configuration | None = None
+        # What the channels of a migration in several files have brought, each a reader.qemu_multifd.Channel.
+        self.channels: Sequence[Any] = ()
         self._checks: dict[str, Checks] = {}
 
     def checks(self, layer: Layer) -> Checks:

@@ -30,14 +30,15 @@ _MAY_COME = "the type of a frame that may come here"
 class Checks(base.Checks):
     """Judges a stream, or a record of devices.
 
-    `opened` is whether a return path has been, `post` how far post-copy has come: not at all, advised, listening,
-    running.  `devices` are those that have had a section of their own, `sections` what is known of these for the
-    description after them, `target` judges for a release that the stream is for, if there is one.
+    `flushed` is whether channels of multifd have been waited for, `opened` whether a return path has been, `post` how
+    far post-copy has come: not at all, advised, listening, running.  `devices` are those that have had a section of
+    their own, `sections` what is known of these for the description after them, `target` judges for a release that the
+    stream is for, if there is one.
     """
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.opened = False
+        self.flushed = self.opened = False
         self.post = 0
         self.devices: set[int] = set()
         self.sections: Sections | None = None
@@ -198,9 +199,10 @@ _BODIES: dict[int, str] = {
     tables.QEMU_RAM_XBZRLE: "checks.qemu_memory:varied",
     tables.QEMU_RAM_COMPRESSED: "checks.qemu_memory:varied",
     **dict.fromkeys(
-        (tables.QEMU_RAM_TOTAL, tables.QEMU_RAM_EOS, tables.QEMU_RAM_FLUSH),
+        (tables.QEMU_RAM_TOTAL, tables.QEMU_RAM_EOS),
         "checks.qemu_memory:alone",
     ),
     tables.QEMU_RAM_WORD: "checks.qemu_memory:word",
     tables.QEMU_RAM_HOOK: "checks.qemu_memory:hook",
+    tables.QEMU_RAM_FLUSH: "checks.qemu_memory:flush",
 }

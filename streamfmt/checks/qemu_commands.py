@@ -57,6 +57,9 @@ def command(checks: Checks, body: Body) -> Program:
         if checks.post not in states:
             message = f"{name} comes, and {_SAYS[checks.post]}"
             context.report_field("QEMU-CMD-STATE", record, "command", message, _SAYS[states[0]], _SAYS[checks.post])
+        elif then == _RUNNING:
+            message = "the guest ran at the receiver from here on, and asked for pages that had not come (post-copy)"
+            context.report_field("QEMU-POSTCOPY", record, "command", message)
         checks.post = max(then, checks.post)
 
 

@@ -40,6 +40,7 @@ EXAMPLES = """examples:
   streamfmt verify --strict --json *.sav.zst
   streamfmt verify backup.xva /backup/saves.tar.gz/guest.sav
   streamfmt verify --target qemu-11.1 /var/lib/xen/qemu-save.3
+  streamfmt verify main.bin --channels channel0.bin channel1.bin
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
@@ -52,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_files(parser)
     parser.add_argument(
         "--exact", action="store_true", help="read no byte past END, for a descriptor that others read on from"
+    )
+    parser.add_argument(
+        "--channels",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="the channels of the QEMU migration with multifd whose main stream FILE is: they are judged together",
     )
     add_judging(parser)
     parser.add_argument(
@@ -138,24 +146,45 @@ def severities(args: argparse.Namespace) -> Mapping[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.channels and len(args.files) > 1:
+        print("streamfmt verify: --channels belong to one main stream, so only one FILE before them", file=sys.stderr)
+        return 2
     status = 0
     report = _report(args)
+    # What they have brought, which the main stream, read last, is judged with.
+    channels: list[Any] = []
 
     def make(_: str) -> Job[tuple[Reader, Verifier]]:
         verifier = Verifier(args.mode, args.deep, severities(args), targets(args))
+        verifier.channels = channels
         reader = Reader(verifier, args.form, args.exact, args.guest)
         return reader, reader.pump, (reader, verifier)
 
-    for given in args.files:
+    for number, given in enumerate((*args.channels, *args.files)):
         for name, (reader, verifier), failure, _ in inputs.results(given, make, args.deep):
             outcome = Outcome(reader, verifier, args.strict, failure)
             status = max(status, outcome.status)
             sys.stdout.write(report.add(outcome, name))
+            if number < len(args.channels):
+                status = max(status, _channel(outcome, name, channels))
             if inputs.gave_up(name, failure):
                 sys.stdout.write(report.end())
                 return status
     sys.stdout.write(report.end())
     return status
+
+
+def _channel(outcome: Outcome, name: str, channels: list[Any]) -> int:
+    """Keep what a channel has brought; 1 if it is none."""
+    from ..checks.qemu_channels import brought
+
+    found = brought(outcome.verifier)
+    if found is not None:
+        channels.append(found)
+        return 0
+    if not outcome.absent:
+        inputs.complain(name, "is no channel of multifd, so the main stream is judged without it")
+    return 1
 
 
 class Text:

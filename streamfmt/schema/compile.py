@@ -313,6 +313,7 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         **_machines(),
         "EMULATOR_IDS": libxl.EMULATOR_IDS,
         "QEMU_MAGIC": qemu.MAGIC,
+        "QEMU_EMPTY": qemu.EMPTY,
         "QEMU_RECORD_MIN": qemu.RECORD_MIN,
         "PAIR_STRINGS": len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts),
         **_named(libxl, "XENSTORE_KEY", "XENSTORE_VALUE", "XENSTORE_ROOT_MIN", "DRAFT_VERSION"),

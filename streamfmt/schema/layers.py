@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from ..errors import SchemaError
-from . import legacy, libvirt, libxc, libxl, qemu_stream, states, xapi, xapi_legacy, xend, xl, xl_migrate
+from . import legacy, libvirt, libxc, libxl, qemu_multifd, qemu_stream, states, xapi, xapi_legacy, xend, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
 
@@ -380,6 +380,18 @@ LAYERS: tuple[LayerType, ...] = (
         truncated="QEMU-TRUNC",
         unknown=("QEMU-SEC-TYPE",),
         trailing="QEMU-AFTER",
+    ),
+    LayerType(
+        "qemu-multifd",
+        "The channel of a QEMU migration with multifd",
+        (("header", "How a channel begins.", qemu_multifd.HEADER_SOURCE, qemu_multifd.HEADER),),
+        qemu_multifd.RECORDS,
+        "reader.qemu_multifd:program",
+        "checks.qemu_multifd:Checks",
+        ("magic", "version"),
+        look="reader.qemu_look:channel",
+        big=True,
+        truncated="QEMU-MFD-TRUNC",
     ),
     LayerType(
         "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False
