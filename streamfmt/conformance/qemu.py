@@ -76,7 +76,7 @@ def _command(release: str, rom: Path) -> list[str]:
     places = [below / "usr/lib/x86_64-linux-gnu", below / "lib/x86_64-linux-gnu"]
     loader = next(path for place in places if (path := place / "ld-linux-x86-64.so.2").is_file())
     words = [str(loader), "--library-path", ":".join(map(str, places)), program, "-L", str(rom.parent), "-bios"]
-    return [*words, str(rom), *"-nodefaults -display none -S -accel tcg,tb-size=1 -qmp stdio".split()]
+    return [*words, str(rom), *["-nodefaults", "-display", "none", "-S", "-accel", "tcg,tb-size=1", "-qmp", "stdio"]]
 
 
 class Machine:
