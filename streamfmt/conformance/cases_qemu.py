@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
+from typing import Any
 from zlib import crc32
 
 from .. import tables
@@ -161,15 +162,15 @@ def bases() -> dict[str, Base]:
     none, pc = real("mig-none-1M-5.2"), real("dm-pc-5.2")
     shared = _without(real("mig-none-1M-uuid-ignshared-11.1"), "qemu.COMMAND", "qemu.VMDESCRIPTION")
     return {
-        "none": Base(none, "none", "field order cut insert section flip"),
-        "words": Base(_words(none), "none", "field order cut word", "qemu.RAM_"),
+        "none": Base(none, "none", "field order pair cut insert section flip"),
+        "words": Base(_words(none), "none", "field order pair cut word", "qemu.RAM_"),
         "package": Base(_commanded(none), "none", "order cut"),
         # Nothing is done to this one: what goes wrong once the guest runs there few releases survive.
         "postcopy": Base(_postcopied(none), "postcopy", ""),
         "advised": Base(_advised(none), "postcopy", "announce"),
-        "shared": Base(shared, "shared", "field order", "qemu.SUB"),
+        "shared": Base(shared, "shared", "configure order"),
         "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place"),
-        "pc": Base(pc, "pc", "order section head"),
+        "pc": Base(pc, "pc", "order pair section head"),
         "xen": Base(_without(pc, "qemu.SECTION_FOOTER"), "xen", "section cut"),
     }
 
@@ -236,6 +237,38 @@ def _sections(stream: Draft) -> Iterator[tuple[str, Draft]]:
             new = replace(part, values={**values, **row})
             if new.values != values:
                 yield f"{at} {idstr.decode()} with {word}", _put(stream, at, new, drop=1)
+
+
+def _paired(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Whole sections left out, doubled and late, each with its footer; and more of the memory after its end."""
+    last = stream.find("qemu.EOF")
+    for at, part in enumerate(stream.parts):
+        pair = stream.parts[at : at + 2]
+        if part.path == "qemu.SECTION_FULL" and pair[1].path == "qemu.SECTION_FOOTER":
+            rest = _put(stream, at, drop=2)
+            yield f"without {at} and its footer", rest
+            yield f"twice {at} and its footer", _put(stream, at, *pair)
+            yield f"{at} and its footer last", _put(rest, last - 2, *pair)
+        if part.path == "qemu.SECTION_END":
+            more = (type(part)("qemu.SECTION_PART", {"section_id": part.values["section_id"], "payload": b""}),)
+            section = (*more, parts.frame("RAM_EOS", **{"word.page": 0}), *parts.footer(part.values["section_id"]))
+            yield f"more of the memory after {at}", _put(stream, stream.find("qemu.SECTION_FULL"), *section)
+            yield f"without {at}", _put(stream, at, drop=3)
+
+
+def _configured(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Other parts of the configuration."""
+    for at, part in enumerate(stream.parts):
+        if part.path == "qemu.SUBSECTION":
+            size = len(part.body(">")) - len(bytes(part.values["name"])) - 5
+            other: dict[str, dict[str, Any]] = {
+                "version 2": {"version_id": 2},
+                "version 0": {"version_id": 0},
+                "another name": {"name": bytes(part.values["name"]) + b"?"},
+                "other content": {"payload": b"\0\0\0\1" + bytes(size - 4)},
+            }
+            for word, row in other.items():
+                yield f"{at} with {word}", _put(stream, at, type(part)(part.path, {**part.values, **row}), drop=1)
 
 
 def _announced(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -307,6 +340,8 @@ _FAMILIES: dict[str, Callable[[Draft], Iterator[tuple[str, Draft]]]] = {
     "head": _heads,
     "place": _placed,
     "announce": _announced,
+    "pair": _paired,
+    "configure": _configured,
 }
 
 

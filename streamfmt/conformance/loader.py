@@ -184,7 +184,7 @@ def _frame(way: _Way, kind: int) -> Iterator[Met]:
     if kind in (_START, _FULL):
         number, name, instance, version = way.number(), way.name(), way.number(), way.number()
         way.sections[number] = name
-        yield from _section(way, at, name, instance, version)
+        yield from _section(way, name, instance, version)
     elif kind in (_PART, _END):
         number = way.number()
         name = way.sections.get(number, b"")
@@ -214,7 +214,8 @@ def _footer(way: _Way, number: int) -> Iterator[Met]:
         raise _LostError
 
 
-def _section(way: _Way, at: int, name: bytes, instance: int, version: int) -> Iterator[Met]:
+def _section(way: _Way, name: bytes, instance: int, version: int) -> Iterator[Met]:
+    at = way.at
     if name == _RAM and not instance:
         if version != schema.RAM_VERSION:
             yield at, "QEMU-SEC-VERSION", "newer" if version > schema.RAM_VERSION else "older"
@@ -228,11 +229,10 @@ def _section(way: _Way, at: int, name: bytes, instance: int, version: int) -> It
     if version != device.version:
         yield at, "QEMU-SEC-VERSION", "newer" if version > device.version else "older"
         raise _LostError
-    begin = way.at
     payload = way.take(device.length)
     if payload != device.payload:
         way.unlike = True
-        yield begin, "QEMU-SEC-STATE", ""
+        yield at, "QEMU-SEC-STATE", ""
 
 
 def _memory(way: _Way) -> Iterator[Met]:

@@ -65,13 +65,13 @@ def steps(seen: Look, peer: Peer) -> Iterator[Step]:
     """What the loader does with a case by the clauses, in no order."""
     met = list(walk(seen.data, seen.case.guest))
     found = [Step(at, clause, _does(peer, clause, word)) for at, clause, word in met if clause]
-    # What comes after its end it never reads, nor what comes after something that it refuses.
+    # What is wrong after its end it never reads, nor what comes after something that it refuses.
     end = min([at for at, clause, _ in met if not clause], default=LATER)
     refused = min([step.at for step in found if step.does == "reject"], default=LATER)
     for finding in seen.findings:
         does = peer.does(seen, finding)
         error = registry()[finding.clause].severity == "error" and finding.offset < refused
-        if finding.offset <= end and (does or error):
+        if does in GOOD or (finding.offset <= end and (does or error)):
             yield Step(peer.place(seen, finding), finding.clause, does)
     yield from found
 
