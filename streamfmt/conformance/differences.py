@@ -189,15 +189,15 @@ def _qemu() -> Asked:
 
 
 # Whose readers there are, in the order of the page, and how their sections begin.
-_WHOSE = {"xen": _xen, "qemu": _qemu}
-_QEMU_BEGINS = f"## {predictions_qemu.PEER.name} "
+_QEMU = predictions_qemu.PEER.name
+_WHOSE = {"xen": _xen, _QEMU: _qemu}
 
 
 def _there() -> dict[str, list[str]]:
     """The parts that the page has now."""
     text = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
     parts = [f"## {part}" for part in text.split("\n## ")[1:]]
-    return {name: [part for part in parts if part.startswith(_QEMU_BEGINS) == (name == "qemu")] for name in _WHOSE}
+    return {name: [part for part in parts if part.startswith(f"## {_QEMU} ") == (name == _QEMU)] for name in _WHOSE}
 
 
 def main(words: Sequence[str]) -> None:
