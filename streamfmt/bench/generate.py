@@ -39,6 +39,7 @@ _TABLES = {
 # Frames that a running guest has dirtied lie apart.
 _DIRTY = 4 * tables.BATCH_MAX
 _DIRTY_STEP = 7
+_VCPUS = 4
 # Records that are the same are written so many at a time.
 _AT_ONCE = 4096
 _PIECE = 4 << 20
@@ -65,8 +66,24 @@ def _memory(count: int, special: Iterable[memory.Frames]) -> str:
     return f'[memory]\nframes = "{", ".join(items)}"\nagain = ["{", ".join(dirty)}"]\nfill = "random"\n'
 
 
-def _hvm(form: str, size: int) -> str:
-    return f'recipe = 1\nguest = "hvm"\nform = "{form}"\n{_memory(size // PAGE, [_HOLE])}'
+def _hvm(form: str, size: int, more: str = "") -> str:
+    return f'recipe = 1\nguest = "hvm"\nform = "{form}"\n{more}{_memory(size // PAGE, [_HOLE])}'
+
+
+def _state() -> str:
+    """Virtual hardware that has been used, of as many vcpus as a small guest has: --deep judges what is not zero."""
+    entries = [
+        *(("CPU", vcpu, "cr0 = 0x80050033, 'flags.fpu_initialised' = 1") for vcpu in range(_VCPUS)),
+        *(("PIC", slave, f"'modes.is_master' = {1 - slave}, irq_base = 8") for slave in (0, 1)),
+        *(("LAPIC", vcpu, "'apic_base_msr.base' = 0xfee00, 'apic_base_msr.enabled' = 1") for vcpu in range(_VCPUS)),
+        ("PCI_LINK", 0, "'route[0]' = 5"),
+        ("PIT", 0, "'channels[0].count' = 65536"),
+        ("RTC", 0, "'cmos_data[4]' = 1, cmos_index = 13"),
+        ("HPET", 0, "capability = 0xf424008086a201"),
+        *(("MTRR", vcpu, "msr_pat_cr = 0x7040600070406, 'msr_mtrr_cap.vcnt' = 8") for vcpu in range(_VCPUS)),
+    ]
+    rows = (f"{{ type = '{kind}', instance = {number}, set = {{ {fields} }} }}" for kind, number, fields in entries)
+    return f"vcpus = {_VCPUS}\ncontext = [{', '.join(rows)}]\n"
 
 
 def _pv(form: str, size: int) -> str:
@@ -93,6 +110,7 @@ RECIPES: dict[str, Callable[[int], str]] = {
     "legacy": partial(_hvm, "legacy-64"),
     "legacy-pv": partial(_pv, "legacy-64"),
     "small": lambda _: _hvm("libxc", SMALL),
+    "state": lambda _: _hvm("libxc", SMALL, _state()),
     "single": _single,
 }
 
@@ -150,10 +168,16 @@ def _contexts(size: int) -> Draft:
     return small.edit("libxc.HVM_CONTEXT", data=data)
 
 
+def _damaged(size: int) -> Draft:
+    """An image with bytes between memory and state that are no record."""
+    return _made(RECIPES["hvm"], size).before("libxc.X86_TSC_INFO", raw(b"\xff" * 100))
+
+
 SAMPLES: dict[str, Callable[[int], Draft]] = {
     **{kind: partial(_made, recipe) for kind, recipe in RECIPES.items()},
     "bare": partial(_again, _XTAB, "hvm"),
     "context": _contexts,
+    "damaged": _damaged,
     **{name: partial(_again, part, guest) for name, (_, guest, part) in BAD.items()},
 }
 

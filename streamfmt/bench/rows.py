@@ -50,6 +50,11 @@ COMMANDS = {
     # Its file is made in the first pair, which does not count.
     "memory-cp": """sh -c 'test -e "$0.raw" || "$@" -o "$0.raw" >&2; exec cp --sparse=always "$0.raw" "$0.out"'
         {path} streamfmt extract --memory raw {path}""",
+    "deep": "streamfmt verify -q --deep {path}",
+    "salvage": "streamfmt salvage -q {path} {path}.out",
+    "scrub": "streamfmt scrub {path} {path}.out",
+    "stats": "streamfmt stats {path}",
+    "stats-quick": "streamfmt stats --quick {path}",
     # Another value each time.
     "edit": """sh -c '"$@" --set X86_TSC_INFO.khz=$((2000000 + $$)) --in-place' sh streamfmt edit {path}""",
     "rewrap | cat": """sh -c '{ "$@" || kill $$; } | cat' sh
@@ -92,12 +97,13 @@ class Figure:
     """A number read off each pair, and what it may be at most (at least, with `floor`).
 
     `side` is what the number is made of, on either side.  Where start-up would spoil it, `any_size` is False: then
-    its budget is judged on samples of full size only.  `per_page` is added to the budget for each page.
+    its budget is judged on samples of full size only.  `per_page` is added to the budget for each page.  What has no
+    budget is measured so that it can be seen to change.
     """
 
     name: str
     unit: str
-    budget: float
+    budget: float | None
     of: Callable[[Run, Run, int], float]
     side: str = "seconds"
     floor: bool = False
@@ -130,7 +136,7 @@ class Row:
         return self.sample, self.beside or self.sample
 
 
-def _ratio(budget: float, any_size: bool = False) -> Figure:
+def _ratio(budget: float | None, any_size: bool = False) -> Figure:
     return Figure("time", "x", budget, lambda a, b, _: a.seconds / b.seconds, any_size=any_size)
 
 
@@ -140,6 +146,7 @@ def _memory(per_page: float = 0.0, budget: float = 8.0) -> Figure:
 
 _DISK = Figure("disk", "MiB", 16.0, lambda a, b, _: a.disk / MIB, "disk", any_size=True)
 _EXTRA = Figure("start", "ms", 8.0, lambda a, b, _: (a.seconds - b.seconds) * 1e3, any_size=True)
+_MORE = replace(_EXTRA, name="more", budget=2.0)
 _RATE = Figure(
     "rate", "M/s", 4.0, lambda a, b, n: n / tables.RUN_BARE_SIZE / 1e6 / max(a.seconds - b.seconds, 1e-6), floor=True
 )
@@ -158,7 +165,9 @@ SAMPLES: dict[str, tuple[str, int | None]] = {
     "guest": ("hvm", None),
     "old": ("legacy", None),
     "old-pv": ("legacy-pv", None),
+    "damaged": ("damaged", None),
     "small": ("small", 64 * KIB),
+    "state": ("state", 64 * KIB),
     **{name: (name, 64 * MIB) for name in generate.BAD},
 }
 _ROWS = (
@@ -268,6 +277,50 @@ _ROWS = (
         0.5,
         memory=True,
     ),
+    Row(
+        "salvage",
+        "HVM, bytes between its records / cp",
+        "salvage",
+        "cp",
+        "damaged",
+        (_ratio(None),),
+        memory=True,
+        status=1,
+    ),
+    Row(
+        "salvage-memory",
+        "HVM, the same / bare interpreter",
+        "salvage",
+        "python",
+        "damaged",
+        (_memory(8 / MIB, 16.0),),
+        0.5,
+        memory=True,
+        status=1,
+    ),
+    Row("scrub", "HVM, nothing private / cat >/dev/null", "scrub", "cat", "guest", (_ratio(None),), memory=True),
+    Row(
+        "scrub-memory",
+        "HVM, the same / bare interpreter",
+        "scrub",
+        "python",
+        "guest",
+        (_memory(0, 16.0),),
+        0.5,
+        memory=True,
+    ),
+    Row("stats", "HVM, numbers and contents / cat >/dev/null", "stats", "cat", "hvm", (_ratio(None),), 0),
+    Row("stats-quick", "HVM, numbers alone / cat >/dev/null", "stats-quick", "cat", "hvm", (_ratio(None),)),
+    Row(
+        "stats-memory",
+        "HVM, numbers and contents / bare interpreter",
+        "stats",
+        "python",
+        "hvm",
+        (_memory(8 / MIB, 16.0),),
+        0,
+    ),
+    Row("payloads", "HVM guest, verify --deep / verify", "deep", "verify", "state", (_MORE,), 8),
     Row("small", "HVM guest / verify-stream-v2", "verify", "script", "small", (_ratio(0.75, any_size=True),), 4),
     Row("stand-in", "HVM guest, ours / verify-stream-v2", "stand-in", "script", "small", (_ratio(1.0),), 4),
     Row("start", "HVM guest / python -c pass", "verify", "python", "small", (_EXTRA,), 4),

@@ -65,7 +65,7 @@ class Samples:
         if not os.path.exists(self.path(name)):
             say(f"writing {name}, {human(self.size(name))}")
             generate.write(SAMPLES[name][0], self.path(name), self.size(name))
-            if name in self._in_memory:
+            if name in self._in_memory and SAMPLES[name][0] in generate.RECIPES:
                 with open(f"{self.path(name)}.toml", "w", encoding="utf-8") as file:
                     file.write(generate.RECIPES[SAMPLES[name][0]](self.size(name)))
 
@@ -112,7 +112,7 @@ class Result:
     size: int = 0
     pairs: tuple[tuple[Run, Run], ...] = ()
     values: tuple[float, ...] = ()
-    budget: float = 0.0
+    budget: float | None = None
 
 
 def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
@@ -125,10 +125,12 @@ def measure(row: Row, samples: Samples, runs: int) -> list[Result]:
     results = []
     for figure in row.figures:
         values = tuple(figure.of(ours, other, size) for ours, other in pairs)
-        budget = figure.budget + figure.per_page * (size // tables.PAGE_SIZE)
-        met = median(values) >= budget if figure.floor else median(values) <= budget
-        verdict = "ok" if met else "MISSED"
-        if not figure.any_size and not samples.whole(row.sample):
+        budget = None if figure.budget is None else figure.budget + figure.per_page * (size // tables.PAGE_SIZE)
+        verdict = NO_BUDGET
+        if budget is not None:
+            met = median(values) >= budget if figure.floor else median(values) <= budget
+            verdict = "ok" if met else "MISSED"
+        if budget is not None and not figure.any_size and not samples.whole(row.sample):
             verdict = TOO_SMALL
         results.append(Result(row, verdict, figure, size, pairs, values, budget))
     return results
@@ -168,7 +170,7 @@ def _remove(path: str) -> None:
 
 _LINE = "{:<19} {:<6} {:>9} {:>9} {:>10} {:>17} {:>9} {:<9}  {}"
 HEADING = _LINE.format("row", "figure", "A", "B", "median", "min-max", "budget", "verdict", "what: A / B")
-TOO_SMALL = "too small"
+TOO_SMALL, NO_BUDGET = "too small", "measured"
 
 
 def line(result: Result) -> str:
@@ -183,7 +185,7 @@ def line(result: Result) -> str:
         *(f"{value:.3f} s" if figure.side == "seconds" else f"{value / MIB:.1f} MiB" for value in sides),
         f"{median(result.values):.3f} {figure.unit}",
         f"{min(result.values):.3f}-{max(result.values):.3f}",
-        f"{'>=' if figure.floor else '<='} {result.budget:g}",
+        f"{'>=' if figure.floor else '<='} {result.budget:g}" if result.budget is not None else "none",
         result.verdict,
         f"{human(result.size)} {row.about}",
     )

@@ -125,8 +125,8 @@ def context(checks: Checks, body: Body, clauses: Mapping[str, str] = _NONE) -> P
             vcpu = walk.number, walk.instance, walk.at
         name, lengths, unit, counted = tables.HVM_TYPES.get(walk.kind, ("", (), 0, False))
         clean = walk.length in lengths and walk.length <= walk.left and not counted
-        if checks.context.deep and not clauses and name and walk.length <= walk.left:
-            yield from load("checks.payloads:entry")(checks, walk)
+        if checks.context.deep and name and walk.length <= walk.left:
+            yield from load("checks.payloads:entry")(checks, walk, {} if clauses else checks.areas)
         if clean and walk.number and walk.kind != tables.HVM_END:
             continue  # as nearly all are
         headless = walk.headless()

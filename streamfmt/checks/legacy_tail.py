@@ -73,6 +73,8 @@ def vcpu(checks: Checks, body: Body) -> Program:
     if memory is None or not (yield from body.need(size)):
         return
     raw, number = body.window.head(size), _number(checks)
+    if checks.context.deep:
+        vcpu_context.registers(checks, body.record, raw, facts.width, body.at)
     entries = vcpu_context.gdt_entries(raw, facts.width)
     if entries > tables.GDT_ENTRIES_MAX:
         place = tables.VCPU_CONTEXT_GDT_ENTS[facts.width]
@@ -129,6 +131,8 @@ def xsave(checks: Checks, body: Body) -> Program:
     elif size != due:
         message = f"the state has {size:,} bytes, and by xcnt each has {due:,}: readers take that many"
         checks.context.report_field("LEGACY-XSAVE-SIZE", record, "size", message, due, size)
+    elif checks.context.deep:
+        yield from load("checks.payloads:saved_area")(checks, body, _number(checks))
 
 
 # -- HVM --------------------------------------------------------------------------------------------------------------

@@ -37,7 +37,10 @@ _BATCH = "checks.page_data:body"
 
 
 class Checks(base.Checks):
-    """Judges an image.  It remembers `memory` unless the guest is HVM; `around` judges the libxl stream it is in."""
+    """Judges an image.  It remembers `memory` unless the guest is HVM; `around` judges the libxl stream it is in.
+
+    `areas` are where components of XSAVE areas end, by their bits, as far as the CPUID policy says it; with --deep.
+    """
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
@@ -47,6 +50,7 @@ class Checks(base.Checks):
             around: Any = context.checks(outer)
             self.around = around
         self.memory: Memory | None = None
+        self.areas: dict[int, int] = {}
         self.position = Position("image")
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
@@ -90,6 +94,9 @@ class Checks(base.Checks):
             self.context.report("LIBXC-CKPT-PLAIN", record, "CHECKPOINT in a plain stream")
         if record.type in _FORBIDDEN:
             self.context.report(_FORBIDDEN[record.type], record, f"{record.name} must not be in a forward stream")
+        if record.type == tables.LIBXC_X86_CPUID_POLICY and self.context.deep:
+            policy: Program = load("checks.payloads:policy")(self, Body(self.context.window, record))
+            return policy
         if record.type not in _BODIES:
             return super().body(record)
         if not record.length or record.length < tables.SIZES[record.path]:

@@ -8,6 +8,7 @@ from .. import tables
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED, PIECE, Body, Record, Run
 from ..reader.fields import broken_rules
 from ..reader.page_data import PageData
+from ..reader.registry import load
 from .messages import ranges
 
 TYPE_CHECKING = False
@@ -154,7 +155,7 @@ def _body(checks: Checks, body: Body) -> Program:
     record, walk = body.record, PageData(body)
     if not (yield from walk.begin()) or not _fixed(checks, walk, record):
         return
-    page_tables: list[int] = []
+    page_tables: list[tuple[int, int, int]] = []
     first = before = 0
     while walk.entries_left:
         entries = yield from walk.entries()
@@ -162,26 +163,42 @@ def _body(checks: Checks, body: Body) -> Program:
             return
         _judge(checks, record, entries, first)
         if checks.context.deep and PAGE * before <= record.length:
-            carried = [kind for kind in walk.kinds if kind in tables.PAGE_TYPES_DATA]
-            page_tables += [place for place, kind in enumerate(carried, before) if kind in tables.PAGE_TYPES_TABLE]
+            pfns = [entry & tables.ENTRY_PFN_MASK for entry in entries]
+            both = zip(walk.kinds, pfns, strict=False)
+            carried = [(kind, pfn) for kind, pfn in both if kind in tables.PAGE_TYPES_DATA]
+            page_tables += [
+                (place, pfn, tables.TABLE_LEVELS[kind])
+                for place, (kind, pfn) in enumerate(carried, before)
+                if kind in tables.PAGE_TYPES_TABLE
+            ]
         first, before = first + len(entries), walk.pages
     memory = checks.memory
     if _conclude(checks, record, walk) and page_tables and memory is not None and memory.end_pfn is not None:
-        yield from _page_tables(checks, body, memory.end_pfn, page_tables)
+        yield from _page_tables(checks, body, memory, memory.end_pfn, page_tables)
 
 
-def _page_tables(checks: Checks, body: Body, end: int, page_tables: Sequence[int]) -> Generator[int, int, None]:
-    """--deep: present entries of page tables point inside the guest."""
+def _page_tables(
+    checks: Checks, body: Body, memory: Memory, end: int, page_tables: Sequence[tuple[int, int, int]]
+) -> Generator[int, int, None]:
+    """--deep: present entries of page tables point inside the guest; where to is judged when all pages have come.
+
+    `page_tables` are which page of the record each is, its frame, and its level.
+    """
+    if memory.trees is None:
+        memory.trees = load("checks.page_trees:Trees")()
     shift, mask = tables.PTE_PFN
     size = tables.SIZES[_PTE]
     start = body.at
-    for page in page_tables:
+    for page, frame, level in page_tables:
         gap = start + PAGE * page - body.at
         if (yield from body.skip(gap)) < gap or not (yield from body.need(PAGE)):
             return
         at = body.at
         # The guest's own memory: little-endian on x86, whatever the stream's integers are.
-        for slot, pte in enumerate(unpack_from(f"<{PAGE // size}Q", (yield from body.take(PAGE)))):
+        raw = yield from body.take(PAGE)
+        if level > 1 and frame <= end:
+            memory.trees.note(frame, at, raw)
+        for slot, pte in enumerate(unpack_from(f"<{PAGE // size}Q", raw)):
             pfn, where = pte >> shift & mask, at + size * slot
             if not pte & tables.PTE_PRESENT or pfn <= end:
                 continue

@@ -5,6 +5,8 @@ An entry that is all zero is a stand-in's, for tests: of that nothing is judged.
 
 from __future__ import annotations
 
+from _struct import Struct
+
 from .. import tables
 from ..payload_tables import BOUNDS, CONTEXT_MSRS, ENTRY_NAMES, FIELDS, FORMS, LISTS, XSAVE_AREAS
 
@@ -15,19 +17,27 @@ if TYPE_CHECKING:
     from ..reader.events import Body, Record
     from ..reader.hvm_context import Entries
     from ..reader.pump import Program
+    from .layer import Checks as Layered
     from .libxc import Checks
 
+    # Where components of XSAVE areas end, by their bits.
+    Areas = dict[int, int]
     # Clause, offset and length of what breaks it, what is wrong, what would be right.
     Breach = tuple[str, int, int, str, str]
 
 # Bytes of a payload that are looked at: more than any processor's state has.
 _MOST = 64 << 10
 _XCR0 = 8
+# Leaf 0xd of CPUID, whose subleaves are about a component each: its size and its offset in the area, in eax and ebx.
+_LEAVES = "libxc.X86_CPUID_POLICY.leaves"
+_XSTATE, _BITS = 0xD, 64
+# The first component whose place a processor says.
+_FIRST = 2
 _COMPARED = 1 << 63
 
 
-def entry(checks: Checks, walk: Entries) -> Program:
-    """Program that judges what the present entry of a context holds."""
+def entry(checks: Layered, walk: Entries, areas: Areas) -> Program:
+    """Program that judges what the present entry of a context holds; `areas` are what the CPUID policy says."""
     name = ENTRY_NAMES[walk.kind]
     forms = FORMS[f"hvm.{name}"]
     path = forms.get(walk.length) or forms.get(0, "")
@@ -40,8 +50,18 @@ def entry(checks: Checks, walk: Entries) -> Program:
         at = window.position
         number, field = walk.number, f"context[{walk.number}].data"
         more = _MORE.get(name)
-        for breach in (*_bounds(path, raw), *(more(path, raw, walk) if more else ())):
+        for breach in (*_bounds(path, raw), *(more(path, raw, walk, areas) if more else ())):
             _report(checks, walk.body.record, breach, at, field, f"entry {number}, {name}")
+
+
+def policy(checks: Checks, body: Body) -> Program:
+    """Program that remembers where components of XSAVE areas end, as leaf 0xd of a CPUID policy says."""
+    unit, order = tables.SIZES[_LEAVES], body.order
+    leaf = Struct(order + tables.FORMATS[_LEAVES])
+    while raw := (yield from body.piece(unit, _MOST)):
+        for number, bit, size, offset, *_ in leaf.iter_unpack(raw):
+            if number == _XSTATE and _FIRST <= bit < _BITS and size:
+                checks.areas[bit] = offset + size
 
 
 def vcpu(checks: Checks, body: Body, number: int) -> Program:
@@ -52,12 +72,26 @@ def vcpu(checks: Checks, body: Body, number: int) -> Program:
         return
     raw = bytes(body.window.buf[body.window.lo : body.window.lo + size])
     if any(raw):
-        path = FORMS["XSAVE"][0] if record.type == tables.LIBXC_X86_PV_VCPU_XSAVE else ""
-        for breach in (*(_bounds(path, raw) if path else ()), *more(raw, body.left, number)):
+        forms = FORMS["XSAVE"]
+        path = forms.get(body.left, forms[0]) if record.type == tables.LIBXC_X86_PV_VCPU_XSAVE else ""
+        for breach in (*(_bounds(path, raw) if path else ()), *more(raw, body.left, number, checks.areas)):
             _report(checks, record, breach, body.at, "context", f"vcpu {number}")
 
 
-def _report(checks: Checks, record: Record, breach: Breach, at: int, field: str, what: str) -> None:
+def saved_area(checks: Layered, body: Body, number: int) -> Program:
+    """Program that judges the XSAVE area that a legacy stream has of a vcpu, which zeros may follow."""
+    size = min(body.left, _MOST)
+    if not size or not (yield from body.need(size)):
+        return
+    raw = bytes(body.window.buf[body.window.lo : body.window.lo + size])
+    if any(raw):
+        forms = FORMS["XSAVE"]
+        found = _bounds(forms.get(body.left, forms[0]), raw) if size > 2 * _XCR0 else ()
+        for breach in (*found, *_area("LIBXC-VCPU-XSAVE", raw, 0, body.left, {}, exact=False)):
+            _report(checks, body.record, breach, body.at, "context", f"vcpu {number}")
+
+
+def _report(checks: Layered, record: Record, breach: Breach, at: int, field: str, what: str) -> None:
     clause, offset, length, message, expected = breach
     actual = message.rpartition(" is ")[2].partition(",")[0]
     at += offset
@@ -93,7 +127,7 @@ def _place(path: str, name: str) -> tuple[int, int]:
 # -- entries of an HVM context --------------------------------------------------------------------------------
 
 
-def _cpu(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
+def _cpu(path: str, raw: bytes, _: Entries, __: Areas) -> Iterator[Breach]:
     cr0 = _value(path, "cr0", raw)
     paging, protected, present = cr0 >> 31 & 1, cr0 & 1, cr0 >> 4 & 1
     if paging and not protected:
@@ -102,7 +136,7 @@ def _cpu(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
         yield "LIBXC-HVMCTX-CPU", *_place(path, "cr0"), f"cr0 is {cr0:#x}, without ET", "bit 4 (ET) set"
 
 
-def _pic(path: str, raw: bytes, walk: Entries) -> Iterator[Breach]:
+def _pic(path: str, raw: bytes, walk: Entries, _: Areas) -> Iterator[Breach]:
     master = _value(path, "modes.is_master", raw)
     if master == bool(walk.instance):
         which = "the slave" if walk.instance else "the master"
@@ -113,13 +147,13 @@ def _pic(path: str, raw: bytes, walk: Entries) -> Iterator[Breach]:
         yield "LIBXC-HVMCTX-PIC", *_place(path, "int_output"), message, "int_output 0 while it is initialised"
 
 
-def _lapic(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
+def _lapic(path: str, raw: bytes, _: Entries, __: Areas) -> Iterator[Breach]:
     if _value(path, "apic_base_msr.x2apic", raw) and not _value(path, "apic_base_msr.enabled", raw):
         message = "it is in x2APIC mode (EXTD), but enabled (EN) is 0"
         yield "LIBXC-HVMCTX-LAPIC", *_place(path, "apic_base_msr.enabled"), message, "EN with EXTD"
 
 
-def _hpet(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
+def _hpet(path: str, raw: bytes, _: Entries, __: Areas) -> Iterator[Breach]:
     """Timers that tick, and next tick later than a period from now."""
     if not _value(path, "config.enabled", raw):
         return
@@ -143,7 +177,7 @@ def _hpet(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
             yield "LIBXC-HVMCTX-HPET", start + at, size, message, "a comparator at most a period ahead"
 
 
-def _viridian(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
+def _viridian(path: str, raw: bytes, _: Entries, __: Areas) -> Iterator[Breach]:
     if "stimer_config_msr" not in LISTS.get(path, {}):
         return
     first, unit, element, count = LISTS[path]["stimer_config_msr"]
@@ -156,7 +190,7 @@ def _viridian(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
             yield "LIBXC-HVMCTX-VIRIDIAN", counts + word * number, word, message, "a count of an enabled periodic timer"
 
 
-def _msr(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
+def _msr(path: str, raw: bytes, _: Entries, __: Areas) -> Iterator[Breach]:
     first, unit, element, _to_end = LISTS[path]["msrs"]
     for start in range(first, len(raw) - unit + 1, unit):
         index = _value(element, "index", raw, start)
@@ -165,15 +199,25 @@ def _msr(path: str, raw: bytes, _: Entries) -> Iterator[Breach]:
             yield "LIBXC-HVMCTX-MSR", start + at, size, f"an MSR's index is {index:#x}", "an MSR that Xen sends so"
 
 
-def _xsave(path: str, raw: bytes, walk: Entries) -> Iterator[Breach]:
+def _xsave(path: str, raw: bytes, walk: Entries, areas: Areas) -> Iterator[Breach]:
     at, _ = _place(path, "xcr0")
-    yield from _area("LIBXC-HVMCTX-XSAVE", raw, at, walk.length, exact=False)
+    yield from _area("LIBXC-HVMCTX-XSAVE", raw, at, walk.length, areas, exact=False)
 
 
 # -- XSAVE ----------------------------------------------------------------------------------------------------
 
 
-def _area(clause: str, raw: bytes, at: int, length: int, exact: bool) -> Iterator[Breach]:
+def _due(accum: int, areas: Areas) -> tuple[int, bool]:
+    """Bytes of an area with these components, and whether that is known; `areas` are where components end."""
+    due, known, ends = XSAVE_AREAS[0][1], True, {**dict(XSAVE_AREAS), **areas}
+    for bit in range(_FIRST, accum.bit_length()):
+        if accum >> bit & 1:
+            known = known and bit in ends
+            due = max(due, ends.get(bit, XSAVE_AREAS[-1][1]))
+    return due, known
+
+
+def _area(clause: str, raw: bytes, at: int, length: int, areas: Areas, exact: bool) -> Iterator[Breach]:
     """XCR0, what a guest has ever had on, and an area: each within what the one before says."""
     xcr0, accum = (int.from_bytes(raw[place : place + _XCR0], "little") for place in (at, at + _XCR0))
     begin = at + 2 * _XCR0
@@ -189,10 +233,7 @@ def _area(clause: str, raw: bytes, at: int, length: int, exact: bool) -> Iterato
     if present & ~accum:
         message = f"xstate_bv is {present:#x}, more than xcr0_accum {accum:#x}"
         yield clause, begin + 512, _XCR0, message, f"within {accum:#x}"
-    due, known = 0, False
-    for top, size in XSAVE_AREAS:
-        if not due or accum >> top:
-            due, known = size, accum < 2 << top
+    due, known = _due(accum, areas)
     least = begin + due
     wrong = length < least or (known and exact and length != least)
     if wrong or (known and any(raw[least:])):
@@ -200,12 +241,12 @@ def _area(clause: str, raw: bytes, at: int, length: int, exact: bool) -> Iterato
         yield clause, at + _XCR0, _XCR0, message, f"{'' if known else 'at least '}{due} bytes for that"
 
 
-def _pv_xsave(raw: bytes, length: int, _: int) -> Iterator[Breach]:
+def _pv_xsave(raw: bytes, length: int, _: int, areas: Areas) -> Iterator[Breach]:
     if length >= 2 * _XCR0:
-        yield from _area("LIBXC-VCPU-XSAVE", raw, 0, length, exact=True)
+        yield from _area("LIBXC-VCPU-XSAVE", raw, 0, length, areas, exact=True)
 
 
-def _extended(raw: bytes, length: int, number: int) -> Iterator[Breach]:
+def _extended(raw: bytes, length: int, number: int, _: Areas) -> Iterator[Breach]:
     """The context says itself whose it is and how long."""
     for at, name, due in ((0, "vcpu", number), (4, "size", length)):
         value = int.from_bytes(raw[at : at + 4], "little")
@@ -213,7 +254,7 @@ def _extended(raw: bytes, length: int, number: int) -> Iterator[Breach]:
             yield "LIBXC-VCPU-EXT", at, 4, f"{name} in the context is {value}", str(due)
 
 
-_MORE: dict[str, Callable[[str, bytes, Entries], Iterator[Breach]]] = {
+_MORE: dict[str, Callable[[str, bytes, Entries, Areas], Iterator[Breach]]] = {
     "CPU": _cpu,
     "PIC": _pic,
     "LAPIC": _lapic,
@@ -222,7 +263,7 @@ _MORE: dict[str, Callable[[str, bytes, Entries], Iterator[Breach]]] = {
     "CPU_XSAVE": _xsave,
     "CPU_MSR": _msr,
 }
-_VCPU: dict[int, Callable[[bytes, int, int], Iterator[Breach]]] = {
+_VCPU: dict[int, Callable[[bytes, int, int, Areas], Iterator[Breach]]] = {
     tables.LIBXC_X86_PV_VCPU_EXTENDED: _extended,
     tables.LIBXC_X86_PV_VCPU_XSAVE: _pv_xsave,
 }

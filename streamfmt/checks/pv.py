@@ -136,7 +136,7 @@ def image_complete(checks: Checks, memory: Memory, at: int) -> None:
     if layer.checkpoints > 1:  # coverage is judged once, but the types of pages change
         if memory.end_pfn is not None and memory.pfns.known:
             _judge_frames(checks, memory, memory.end_pfn)
-            vcpu_context.named_frames(checks, memory, memory.end_pfn)
+            _judge_names(checks, memory, memory.end_pfn)
         return
     if memory.end_pfn is None:
         memory.pfns.give_up("there is no p2m list to judge by")
@@ -148,7 +148,7 @@ def image_complete(checks: Checks, memory: Memory, at: int) -> None:
         most = f"{FRAMES_MAX:,} p2m frames in {LISTS_MAX:,} lists"
         checks.context.abstain("LIBXC-P2M-ENTRY", f"more than {most} are not followed")
     _judge_frames(checks, memory, memory.end_pfn)
-    vcpu_context.named_frames(checks, memory, memory.end_pfn)
+    _judge_names(checks, memory, memory.end_pfn)
     count, first = memory.pfns.uncovered(memory.end_pfn)
     if count:
         checks.context.report(
@@ -159,6 +159,13 @@ def image_complete(checks: Checks, memory: Memory, at: int) -> None:
             expected=f"{memory.end_pfn + 1} frames",
             actual=f"{memory.end_pfn + 1 - count} frames",
         )
+
+
+def _judge_names(checks: Checks, memory: Memory, end: int) -> None:
+    """Frames that vcpus name, and that page tables lead to."""
+    vcpu_context.named_frames(checks, memory, end)
+    if memory.trees is not None and end:
+        load("checks.page_tables:judge")(checks, memory, memory.trees, end)
 
 
 def _judge_frames(checks: Checks, memory: Memory, end: int) -> None:

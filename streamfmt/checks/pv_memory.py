@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Sequence
 
+    from .page_trees import Trees
+
 SEEN = 0x10
 # Bytes the map may hold ahead of the frames seen: 8 GiB of guest sent in any order at all.
 _SLACK = 2 << 20
@@ -112,7 +114,7 @@ class Memory:
     """What X86_PV_INFO and X86_PV_P2M_FRAMES said, what the pages did, and which vcpus this checkpoint has.
 
     `frames_from` is where the first frame of each list lies in `frames` and in the stream; `named` are the frames that
-    each vcpu's context names, packed.
+    each vcpu's context names, packed.  `trees` are what its page tables hold, with --deep.
     """
 
     def __init__(self) -> None:
@@ -124,6 +126,7 @@ class Memory:
         self.pfns = PfnMap()
         self.vcpus: set[tuple[int, int]] = set()
         self.named: dict[int, bytes] = {}
+        self.trees: Trees | None = None
 
     def keep(self, count: int, at: int) -> None:
         """A list of `count` frames begins at offset `at`; whether they are kept shows in `frames_known`."""

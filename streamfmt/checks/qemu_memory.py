@@ -143,6 +143,7 @@ def named(checks: Checks, body: Body) -> Program:
     name = facts.named or b""
     head = _WORD + 1 + len(name)
     raw = yield from body.take(min(record.length, head + 4))
+    _came(checks, record, 1)
     if facts.block is None:
         message = f"there is no block {shown(name)!r} in the list"
         at = record.body + _WORD + 1
@@ -155,6 +156,12 @@ def named(checks: Checks, body: Body) -> Program:
     if record.type in _PACKED:
         size = 3 if record.type in _XBZRLE else 4
         _packed(checks, record, record.body + head, rest[:size])
+
+
+def _came(checks: Checks, record: Record, words: int) -> None:
+    """Count words about pages, and those after which there is content."""
+    checks.context.page_entries += words
+    checks.context.carries(0 if record.type in _ZEROS else words, record.end)
 
 
 def _page(checks: Checks, record: Record, at: int, number: int, prefix: str = "") -> None:
@@ -202,7 +209,8 @@ def row(checks: Checks, body: Body) -> Program:
     yield from body.need(record.length)
     window = body.window
     last = min(window.hi - window.lo, record.length) - _WORD
-    for number, place in enumerate(range(0, last + 1, size)):
+    _came(checks, record, record.length // size)
+    for number, place in enumerate(range(0, last + 1, size), record.begun):
         (value,) = unpack_from(">Q", window.buf, window.lo + place)
         at, prefix = record.body + place, f"pages[{number}]."
         _page(checks, record, at, value, prefix)
@@ -221,6 +229,7 @@ def varied(checks: Checks, body: Body) -> Program:
         if len(raw) < _WORD + size:
             return
         prefix = f"pages[{number}]."
+        _came(checks, record, 1)
         _page(checks, record, at, int.from_bytes(raw[:_WORD], "big"), prefix)
         _packed(checks, record, at + _WORD, raw[_WORD:], prefix)
         yield from body.skip(min(int.from_bytes(raw[_WORD + size % 2 :], "big"), body.left))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..reader.events import Body, Record
     from ..reader.pump import Program
+    from .layer import Checks as Layered
     from .libxc import Checks
     from .pv_memory import Memory
 
@@ -35,7 +36,7 @@ def context(checks: Checks, body: Body, number: int) -> Program:
         return
     window = body.window
     raw = bytes(window.buf[window.lo : window.lo + size])
-    _registers(checks, record, raw, width, body.at)
+    registers(checks, record, raw, width, body.at)
     found = [_NAMED.pack(frame, body.at + place, level) for frame, place, level in named(raw, width, number)]
     memory.named[number] = b"".join(found)
     entries = gdt_entries(raw, width)
@@ -57,14 +58,14 @@ def _word(raw: bytes, place: int, width: int) -> int:
 
 
 def _report(
-    checks: Checks, record: Record, clause: str, message: str, at: int, length: int, expected: str, actual: object
+    checks: Layered, record: Record, clause: str, message: str, at: int, length: int, expected: str, actual: object
 ) -> None:
     checks.context.report(
         clause, record, message, offset=at, length=length, field="context", expected=expected, actual=actual
     )
 
 
-def _registers(checks: Checks, record: Record, raw: bytes, width: int, at: int) -> None:
+def registers(checks: Layered, record: Record, raw: bytes, width: int, at: int) -> None:
     """Registers that must not be as they are, or that some savers lost."""
     place = tables.VCPU_CONTEXT_EFLAGS.get(width)
     if place is not None and (flags := _word(raw, place, width)) & tables.EFLAGS_VM:
@@ -96,6 +97,12 @@ def named(raw: bytes, width: int, number: int) -> Iterator[tuple[int, int, int]]
     for frame in range(-(-entries // tables.GDT_FRAME_ENTRIES)):
         place = tables.VCPU_CONTEXT_GDT_FRAMES[width] + width * frame
         yield _word(raw, place, width), place, _PLAIN
+
+
+def tops(memory: Memory) -> Iterator[tuple[int, int]]:
+    """The frames of the top page tables that vcpus name, and their level."""
+    for packed in memory.named.values():
+        yield from ((frame, level) for frame, _, level in _NAMED.iter_unpack(packed) if level)
 
 
 def named_frames(checks: Checks, memory: Memory, end: int) -> None:

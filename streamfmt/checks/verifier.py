@@ -40,7 +40,7 @@ class Verifier(Context, Sink):
 
     def record(self, record: Record) -> Program | None:
         program = self.checks(record.layer.judge).record(record)
-        self.records += 1
+        self.records += not record.begun
         self.latest = record
         if record.type or record.length:  # not zeros
             self.before = record.offset + 1, record.name

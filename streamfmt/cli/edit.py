@@ -13,9 +13,9 @@ import sys
 from ..convert.edit import Edit
 from ..convert.places import UnknownError
 from ..errors import FieldError, StreamError, UnreadableError, UnwritableError
-from ..io.sources import compressed, reason
-from ..reader.identify import COMPRESSED_HEAD
+from ..io.sources import reason
 from . import inputs
+from .seekable import UsageError, opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """paths:
   xl.header.mandatory_flags.json          a field of a header
-  libxc.HVM_PARAMS.HPET_ENABLED           a parameter, by its name
+  HVM_PARAMS.HPET_ENABLED, HVM_PARAMS.VIRIDIAN.apic_assist
+                                          a parameter by its name, a bit of one
   HVM_CONTEXT.HPET.timers[0].config.periodic
                                           a bit of an entry of Xen's context
   HVM_CONTEXT.CPU.rip, X86_CPUID_POLICY.avx2
                                           a register, and a feature of a policy
+  page[0x5].entries[3].rw, page[1].nr_pages
+                                          of page tables and start info of pages
   X86_TSC_INFO[1].khz                     of the second such record
   record[12].khz                          of the record that show lists as 12
   HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal
@@ -92,15 +95,11 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-class _UsageError(Exception):
-    """The command is used wrongly; the message says how."""
-
-
 def run(args: argparse.Namespace) -> int:
     name = args.file
     try:
         fd = _opened(args)
-    except _UsageError as error:
+    except UsageError as error:
         print(f"streamfmt edit: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -109,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with inputs.Writing():
             edit, broken = _edited_file(args, fd)
-    except _UsageError as error:
+    except UsageError as error:
         print(f"streamfmt edit: error: {error}", file=sys.stderr)
         return 2
     except FieldError as error:
@@ -144,37 +143,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _opened(args: argparse.Namespace) -> int:
-    """The file's descriptor.  Raises _UsageError, and OSError."""
-    if args.file == "-":
-        raise _UsageError("standard input cannot be edited; save it to a file first")
+    """The file's descriptor.  Raises UsageError, and OSError."""
     if not (args.fields or args.keys or args.configuration or args.editor):
-        raise _UsageError("nothing to change; use --set, --set-config, --configuration or --editor")
+        raise UsageError("nothing to change; use --set, --set-config, --configuration or --editor")
     if bool(args.output) + args.in_place + args.dry_run != 1:
-        raise _UsageError("say where the change goes: one of --in-place, -o NEW and --dry-run")
-    if args.output == "-":
-        raise _UsageError("-o takes the name of a file; standard output is none")
-    fd = os.open(args.file, (os.O_RDWR if args.in_place else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(fd)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(21, "it is a directory")
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
-            raise _UsageError(f"{inputs.shown(args.file)} is a pipe or the like; save it to a file first")
-        if key := compressed(os.pread(fd, COMPRESSED_HEAD, 0)):
-            raise _UsageError(f"{inputs.shown(args.file)} is compressed with {key}; decompress it first")
-        if args.output and _is(fd, args.output):
-            raise _UsageError("-o is the file itself; to change that, use --in-place")
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _is(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except OSError:
-        return False
+        raise UsageError("say where the change goes: one of --in-place, -o NEW and --dry-run")
+    instead = "to change that, use --in-place"
+    return opened(args.file, args.output or "", "edited", option="-o", instead=instead, write=args.in_place)
 
 
 def _edited_file(args: argparse.Namespace, fd: int) -> tuple[Edit | None, list[Finding]]:
@@ -195,7 +170,7 @@ def _edited_file(args: argparse.Namespace, fd: int) -> tuple[Edit | None, list[F
         if args.in_place and edit.fits:
             _in_place(fd, edit)
         elif args.in_place and not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise _UsageError("the length changes, which a device cannot take; use -o NEW")
+            raise UsageError("the length changes, which a device cannot take; use -o NEW")
         else:
             _to_new(args.output or args.file, fd, edit)
     return edit, broken
@@ -215,7 +190,7 @@ def _rewrite(args: argparse.Namespace) -> Callable[[bytes], bytes] | None:
     try:
         given = inputs.configuration(args.configuration) if args.configuration else None
     except ValueError as error:
-        raise _UsageError(str(error)) from None
+        raise UsageError(str(error)) from None
 
     def rewrite(text: bytes) -> bytes:
         if given is not None:
@@ -233,7 +208,7 @@ def _rewrite(args: argparse.Namespace) -> Callable[[bytes], bytes] | None:
 
 
 def _edited(text: bytes) -> bytes:
-    """The text as an editor leaves it.  Raises _UsageError."""
+    """The text as an editor leaves it.  Raises UsageError."""
     import shlex
     import subprocess
     from tempfile import NamedTemporaryFile
@@ -245,9 +220,9 @@ def _edited(text: bytes) -> bytes:
         try:
             status = subprocess.run([*words, file.name], check=False).returncode
         except OSError as error:
-            raise _UsageError(f"{words[0]}: cannot be run: {reason(error)}") from error
+            raise UsageError(f"{words[0]}: cannot be run: {reason(error)}") from error
         if status:
-            raise _UsageError(f"{words[0]} ended with status {status}; nothing was changed")
+            raise UsageError(f"{words[0]} ended with status {status}; nothing was changed")
         with open(file.name, "rb") as edited:  # editors put a new file in the place of the old
             new = edited.read()
     # Editors end the last line, which need not have been one.

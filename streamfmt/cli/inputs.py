@@ -9,7 +9,7 @@ import _signal  # type: ignore[import-not-found] # what signal is made of, witho
 import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
-from stat import S_ISREG
+from stat import S_ISBLK, S_ISREG
 
 from ..io.sources import drive, source_for, unreadable
 from ..reader.reader import Reader
@@ -349,11 +349,13 @@ def report_to(output: str | None) -> TextIO:
 
 
 def same_file(fd: int, path: str | int) -> bool:
-    """Whether an open file is the regular file at `path`, or of that descriptor."""
+    """Whether an open file is the regular file or the block device at `path`, or of that descriptor."""
     try:
         one, other = os.fstat(fd), os.stat(path)
     except OSError:
         return False
+    if S_ISBLK(one.st_mode):
+        return S_ISBLK(other.st_mode) and one.st_rdev == other.st_rdev  # whatever its name
     return S_ISREG(one.st_mode) and os.path.samestat(one, other)
 
 

@@ -103,7 +103,6 @@ class _Job:
         try:
             registers = notes(self._vcpus.registers)
             self._written = write(args.memory, frames, contents, out, registers, progress)
-            self._ranges = sum(1 for _ in frames.ranges())
         except BaseException:
             out.abort()
             raise
@@ -119,7 +118,7 @@ class _Job:
         file = sys.stdout if self._args.output != "-" else sys.stderr
         if self._args.output != "-":
             print(f"{inputs.shown(self._args.output)}: {done.size:,} bytes", file=file)
-            words = [f"{done.pages:,} pages in {self._ranges:,} range{'s' * (self._ranges != 1)}"]
+            words = [f"{done.pages:,} pages in {done.ranges:,} range{'s' * (done.ranges != 1)}"]
             words += [f"{done.zero:,} of them zero"] if done.zero else []
             if self._args.memory == ELF:
                 count = len(self._vcpus.registers)

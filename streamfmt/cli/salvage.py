@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        fd = opened(args.file, args.output, "searched", ", as far as it goes: {key} -dc FILE >COPY")
+        fd = opened(args.file, args.output, "searched", how=", as far as it goes: {key} -dc FILE >COPY")
     except UsageError as error:
         print(f"streamfmt salvage: error: {error}", file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from ..codec.decode import layouts
 from ..reader.events import Body, Headless, Layer, Record, Run, Sink
@@ -18,7 +19,7 @@ from ..reader.registry import READ
 from ..render.decoded import Decoded
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
-from ..render.page_dump import PageDump
+from ..render.page_dump import PageDump, PageObject
 from ..render.pages import Pages, number
 from ..render.records import ALL, BATCHES, FEW, PAGE_DATA, Brief, batch, brief
 from . import inputs
@@ -81,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
     misuse = ""
     if args.json and (args.hexdump or args.decode):
         misuse = f"--{'hexdump' if args.hexdump else 'decode'} is text; --json has the fields in any case"
-    if args.page is not None and (args.json or args.hexdump or args.decode or args.records or args.type):
-        misuse = "--page is text of its own: it excludes --json, --hexdump, --decode, --records and --type"
+    if args.page is not None and (args.hexdump or args.decode or args.records or args.type):
+        misuse = "--page says it all of one page: it excludes --hexdump, --decode, --records and --type"
     if args.hexdump and args.decode:
         misuse = "--hexdump has the fields that --decode shows: only one of them"
     if args.contents is not None and not args.recipe:
@@ -124,7 +125,7 @@ def _show(given: str, args: argparse.Namespace) -> int:
         dump = kind(write, args.full, width) if kind else None
         listing = Listing(out, args.records, types, dump, args.full)
         if args.page is not None:
-            listing.page = PageDump(write, args.page, width)
+            listing.page = PageObject(args.page) if args.json else PageDump(write, args.page, width)
             listing.selecting = listing.every_page = True
         reader = Reader(listing, args.form, guest=args.guest)
         return reader, reader.pump, (reader, listing)
@@ -257,12 +258,16 @@ class Listing(Sink):
         number, self.count = self.count, self.count + 1
         if record.path != PAGE_DATA:
             return None
-        seen = page.found
+        seen, row = page.found, Row(record, number, Brief({}, ""))
+        out = self.out
+        if isinstance(page, PageObject) and isinstance(out, JsonLines):
+            page.emit = partial(out.object, row)
 
         def begin() -> None:
             if page.found == seen + 1:
                 self.shown += 1
-                self.out.row(Row(record, number, Brief({}, "")))
+                if not isinstance(page, PageObject):
+                    out.row(row)
 
         return page.record(record, self.window, begin)
 

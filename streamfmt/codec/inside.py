@@ -8,11 +8,17 @@ from dataclasses import replace
 from ..errors import FieldError
 from ..payload_tables import ENTRY_NAMES, FORMS, PLACES
 from ..schema import features
+from ..schema.libxc import WIDTHS
 from ..schema.model import Field, Layout
-from .decode import layouts
+from .decode import layouts, values_of
 from .locate import Places
+from .named import wanted
 from .payload import ORDER, form, payloads
 
+# How the name of a field ends whose payload depends on the width of the guest, where that is not known.
+_WIDE = tuple(f"_{8 * width}" for width in WIDTHS)
+# Bytes of a list that are looked through for an element of a name.
+_LIST_MAX = 64 << 10
 Hold = Callable[[int], bytearray]
 _KINDS = {name: code for code, name in ENTRY_NAMES.items()}
 
@@ -34,11 +40,33 @@ def find(path: str, size: int, order: str, hold: Hold, place: str) -> tuple[int,
             if kind == _KINDS[name] and number in ("", str(instance)):
                 return *_field(form(f"hvm.{name}", length), at, length, hold, rest, place), steps
         raise FieldError(place, f"the context has no entry {head}")
+    head, wide, bits = head.partition("_") if head.endswith(_WIDE) else (head, "", "")
     what = PLACES.get(path, {}).get(head)
     if what is None:
         return None
     at = next((row.offset for row in layouts()[path].fields if row.path == head), layouts()[path].size)
-    return *_field("" if {*FORMS[what]} == {4, 8} else form(what, size - at), at, size - at, hold, rest, place), 0
+    if {*FORMS[what]} == {*WIDTHS} and not wide:
+        raise FieldError(place, f"a guest of which width? {' or '.join(f'{head}{end}.{rest}' for end in _WIDE)}")
+    found = form(what, int(bits) // 8 if wide else size - at)
+    return *_field(found, at, size - at, hold, rest, place), 0
+
+
+def member(path: str, size: int, order: str, hold: Hold, place: str) -> tuple[int, Field, int] | None:
+    """The same for what an element of a policy or a parameter has by name; None if no element has it."""
+    rows = wanted(path.partition(".")[2], place)
+    if not rows:
+        return None
+    part = layouts()[path].parts[0]
+    element = part.element
+    assert element is not None
+    held = hold(min(size, _LIST_MAX))
+    for steps, at in enumerate(range(layouts()[path].size, len(held) - part.unit + 1, part.unit)):
+        values = values_of(element.fields, bytes(held[at : at + part.unit]), order)
+        for keys, name, shift, bits, names in rows:
+            if keys.items() <= values.items():
+                row = next(row for row in element.fields if row.path == name)
+                return at, replace(row, shift=shift, bits=bits, names=names), steps
+    return None
 
 
 def put_at(layout: Layout, size: int, hold: Hold, place: str) -> tuple[int, Field]:

@@ -45,6 +45,9 @@ class Places:
                 break
             done = step.end()
             at, found = self._seek(layout.items, at, step[1], scopes, place)
+            if isinstance(found, Part) and found.element is None and found.listed and done == len(place):
+                start = self._start(range(at, self._end(found, at, scopes), found.unit), found.unit, step[2], place)
+                return start, _bytes(found), layout
             if not isinstance(found, Part) or found.element is None:
                 raise FieldError(place, f"{layout.path} has no list {step[1]}".rstrip())
             at, layout = self._element(found, at, step[2], scopes, place), found.element
@@ -110,21 +113,28 @@ class Places:
 
     def _element(self, row: Part, at: int, number: str, scopes: Scopes, place: str) -> int:
         """Where an element of a list begins.  Raises FieldError."""
-        starts = self._elements(row, at, scopes)
+        return self._start(self._elements(row, at, scopes), row.unit, number, place)
+
+    def _start(self, starts: Sequence[int], unit: int, number: str, place: str) -> int:
+        """Where one of several things begins.  Raises FieldError."""
         if len(number) > _DIGITS or int(number) >= len(starts):
             raise FieldError(place, "there are fewer of them")
         found = starts[int(number)]
-        if found + row.unit > REACH:
+        if found + unit > REACH:
             raise FieldError(place, _FAR)
         return found
+
+    def _end(self, row: Part, at: int, scopes: Scopes) -> int:
+        """Where the last whole one of a list's elements of one size ends."""
+        count, room = times(row, scopes), max(self._size - at, 0) // row.unit
+        return at + row.unit * (room if count is None else min(count, room))
 
     def _elements(self, row: Part, at: int, scopes: Scopes) -> Sequence[int]:
         """Where each element of a list begins that is whole."""
         assert row.element is not None
-        count = times(row, scopes)
         if row.unit:
-            room = max(self._size - at, 0) // row.unit
-            return range(at, at + row.unit * (room if count is None else min(count, room)), row.unit)
+            return range(at, self._end(row, at, scopes), row.unit)
+        count = times(row, scopes)
         key = at, len(scopes)
         if key not in self._starts:
             raw = bytes(self._hold(min(self._size, WALK))[:WALK])
@@ -139,3 +149,8 @@ class Places:
             self.steps += 4 * len(starts)
             self._starts[key] = starts
         return self._starts[key]
+
+
+def _bytes(row: Part) -> Field:
+    """One of the blocks of bytes that a list consists of, as a field."""
+    return Field("", 0, row.unit, 0, 8 * row.unit, False, True, False, None, {}, None, row.doc)

@@ -14,6 +14,8 @@ from ..schema.model import Block, Field, Item, Layout, Part
 from .decode import Scopes, referred, times, values_of
 
 ORDER = "<"
+# The block of a legacy stream's extended info that has a vcpu's registers.
+_REGISTERS = b"vcpu"
 # Gives a value of a field as it is to be shown.
 Plain = Callable[[Field, Any], Any]
 
@@ -42,7 +44,7 @@ def within(path: str, item: str, values: Mapping[str, Any], size: int, width: in
     :param width: bytes of a PV guest's word, 0 if not known.
     """
     place = PLACES.get(path, {}).get(item)
-    if place is None:
+    if place is None or values.get("id", _REGISTERS) != _REGISTERS:
         return None
     if not place:
         kind = ENTRY_NAMES.get(values.get("typecode", -1))

@@ -26,9 +26,9 @@ _POPULATED = {row.code for row in libxc.PAGE_TYPES if row.data or row.name == "X
 # In the context of a 64-bit vcpu, which alone is restored here: rdx of a suspended vcpu 0, the top page tables.
 _WIDTH, _TOP_LEVEL = 8, 4
 _START_INFO_AT, _CR3_AT, _CR1_AT = (
-    places[_WIDTH] for places in (libxc.VCPU_CONTEXT_DX, libxc.VCPU_CONTEXT_CR3, libxc.VCPU_CONTEXT_CR1)
+    places[_WIDTH] for places in (tables.VCPU_CONTEXT_DX, tables.VCPU_CONTEXT_CR3, tables.VCPU_CONTEXT_CR1)
 )
-_ENTRIES_AT, _GDT_AT = libxc.VCPU_CONTEXT_GDT_ENTS[_WIDTH], libxc.VCPU_CONTEXT_GDT_FRAMES[_WIDTH]
+_ENTRIES_AT, _GDT_AT = tables.VCPU_CONTEXT_GDT_ENTS[_WIDTH], tables.VCPU_CONTEXT_GDT_FRAMES[_WIDTH]
 # Bytes of an extended context before its registers: the vcpu's number, and the structure's size.
 _EXTENDED = 8
 _INT_MAX = (1 << 31) - 1

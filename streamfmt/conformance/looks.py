@@ -31,7 +31,11 @@ _LOST = "STREAM-FRAMING-LOST"
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
 # What is inside state is for Xen and the processor to judge, and no reader that runs here looks at it.
-_STATE = {clause.id for clause in registry().values() if clause.deep and "libxc.PAGE_DATA.pages" not in clause.applies}
+_STATE = {
+    clause.id
+    for clause in registry().values()
+    if clause.deep and all(row.reader != "libxenguest" for row in clause.readers)
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ _DEEPER = (
     "VCPU_XSAVE",
 )
 _PAYLOADS = ("hvm.", "pv.")
-_POLICIES = ("_POLICY",)
+# Records that have lists whose elements say what they are about.
+_NAMED = ("X86_CPUID_POLICY", "X86_MSR_POLICY", "HVM_PARAMS")
 # Bytes of a list that are looked through for an element of a name; letters of a value in a message.
 _LIST_MAX = 1 << 20
 _SAID = 40
@@ -68,7 +69,7 @@ def change(target: Target, found: Found | None, value: str, read: Read) -> Chang
         raise FieldError(target.text, f"it has no fields with names; {target.name}@OFFSET=HEX sets bytes")
     fields, _ = _tables(path)
     members = _members(path)
-    if found is not None and path.endswith(_POLICIES) and (named := _policy(target, found, read)) is not None:
+    if found is not None and path.endswith(_NAMED) and (named := _named(target, members, found, read)) is not None:
         at, row = named
     elif members and place not in fields.get(path, {}) and not {".", "["} & {*place}:
         at, row = _member(target, path, start, length, order, members, read)
@@ -91,6 +92,10 @@ def _tables(path: str) -> Tables:
 
 def _inside(target: Target, found: Found, read: Read) -> Place | None:
     """The payload that a path goes into, if any."""
+    if found.page is not None and target.place:
+        from .payloads import page
+
+        return page(target, found, found.page, read)
     if found.path.partition(".")[2] not in _DEEPER:
         return None
     from .payloads import inside
@@ -98,15 +103,19 @@ def _inside(target: Target, found: Found, read: Read) -> Place | None:
     return inside(target, found, read)
 
 
-def _policy(target: Target, found: Found, read: Read) -> tuple[int, Row] | None:
-    from .payloads import policy
+def _named(target: Target, members: str, found: Found, read: Read) -> tuple[int, Row] | None:
+    """What a policy or a parameter has by name; an element's value itself is found without loading their names."""
+    if members and "." not in target.place and not target.place.islower():
+        return None
+    from .payloads import named
 
-    return policy(target, found, read)
+    return named(target, found, read)
 
 
 def put(what: str, row: Row, at: int, value: str, order: str, read: Read) -> Change:
     """A field that lies at `at`, overwritten.  Raises FieldError."""
-    _, size, shift, bits, big, raw, signed, names = row
+    _, size, shift, bits, big, raw, signed, known = row
+    names = known or {}
     old = read(at, size)
     if len(old) < size:
         raise FieldError(what, "the file ends before it")
@@ -237,7 +246,8 @@ def _member(target: Target, path: str, start: int, length: int, order: str, name
     offset, unit, element, _ = LISTS[path][name]
     index, value = FIELDS[element]["index"], FIELDS[element]["value"]
     key = target.place
-    wanted = _number(target.text, key.upper() if key.upper() in index[7].values() else key, index[3], False, index[7])
+    names = index[7] or {}
+    wanted = _number(target.text, key.upper() if key.upper() in names.values() else key, index[3], False, names)
     raw = read(start + offset, min(length - offset, _LIST_MAX))
     for at in range(0, len(raw) - unit + 1, unit):
         data = raw[at + index[0] : at + index[0] + index[1]]

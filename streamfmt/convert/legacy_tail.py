@@ -110,7 +110,7 @@ def vcpu(part: Part, record: Record) -> Program:
     part.note("MAP-VCPU", at)
     if part.facts.width == _PAE_WIDTH:
         yield from _levels(part, body)
-    flags = tables.LEGACY_VCPU_FLAGS_AT[part.facts.width]
+    flags = tables.VCPU_CONTEXT_FLAGS[part.facts.width]
     if part.facts.mapped or not (yield from body.need(flags + 1)):
         part.copy(at, record.end)
         return

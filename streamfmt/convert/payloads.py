@@ -6,6 +6,7 @@ They are looked for only where a path goes into one, since their tables are apar
 from __future__ import annotations
 
 from .. import tables
+from ..codec.named import LISTS, wanted
 from ..errors import FieldError
 from ..payload_tables import ENTRY_NAMES, FIELDS, FORMS, PLACES
 from ..schema import features
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     # Gives bytes of the file as it is now: from an offset on, so many.
     Read = Callable[[int, int], bytes]
     # As in field_tables.FIELDS.
-    Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str]]
+    Row = tuple[int, int, int, int, bool, bool, bool, dict[int, str] | None]
 
+# Bytes by which start info is recognised.
+_MAGIC = 32
 _KINDS = {name: code for code, name in ENTRY_NAMES.items()}
-# Lists of which an element is found by what it is about, and what the leaf or the MSR is called there.
-_LEAVES, _MSRS = "X86_CPUID_POLICY", "X86_MSR_POLICY"
 
 
 class Place:
@@ -54,6 +55,18 @@ def inside(target: Target, found: Found, read: Read) -> Place | None:
     if not path:
         raise FieldError(target.text, f"its {head} has {length} bytes, which no release of Xen writes")
     return Place(path, found.body + at, length, rest)
+
+
+def page(target: Target, found: Found, kind: int, read: Read) -> Place:
+    """What a page of the guest is, by its type and what it holds."""
+    from ..reader.page_data import form_of
+
+    path = form_of(kind, read(found.body, _MAGIC))
+    if not path:
+        raise FieldError(
+            target.text, f"it is no page table and no start info; page[{target.number:#x}]@OFFSET=HEX sets bytes"
+        )
+    return Place(path, found.body, found.length, target.place)
 
 
 def _entry(target: Target, found: Found, head: str, rest: str, read: Read) -> Place:
@@ -107,29 +120,19 @@ def bit(path: str, place: str) -> Row | None:
     return (row[0], row[1], shifts[0], 1, row[4], False, False, {}) if shifts else None
 
 
-def policy(target: Target, found: Found, read: Read) -> tuple[int, Row] | None:
-    """Where a bit or a number of a policy lies by its name, and its row; None if there is none of that name.
+def named(target: Target, found: Found, read: Read) -> tuple[int, Row] | None:
+    """Where a bit or a number in a policy or a parameter lies by its name, and its row; None if none is called so.
 
-    Raises FieldError where the policy has no such leaf or MSR.
+    Raises FieldError where the record has no such leaf, MSR or parameter.
     """
-    name, record = target.place, found.path.partition(".")[2]
-    if record == _LEAVES:
-        rows = [row for row in features.FEATURES if row.name == name]
-        wanted = [({"leaf": row.leaf, "subleaf": row.subleaf}, row.register, row.shift, row.bits) for row in rows]
-    elif record == _MSRS:
-        wanted = [
-            ({"index": index}, "value", shift, 1)
-            for index, names in features.MSR_BITS.items()
-            for shift, known in names.items()
-            if known == name
-        ]
-    else:
-        return None
-    for keys, field, shift, bits in wanted:
-        element = f"{found.path}.{'leaves' if record == _LEAVES else 'msrs'}"
+    record = found.path.partition(".")[2]
+    rows = wanted(record, target.place)
+    for keys, field, shift, bits, names in rows:
+        element = f"{found.path}.{LISTS[record]}"
         places = tables.PLACES[element]
         unit = tables.SIZES[element]
-        for at in range(found.body, found.body + found.length - unit + 1, unit):
+        first = found.body + tables.SIZES[found.path]
+        for at in range(first, found.body + found.length - unit + 1, unit):
             raw = read(at, unit)
             values = {
                 key: int.from_bytes(raw[start : start + size], found.layer.byte_order)
@@ -137,8 +140,9 @@ def policy(target: Target, found: Found, read: Read) -> tuple[int, Row] | None:
             }
             if keys.items() <= values.items():
                 start, size = places[field]
-                return at + start, (start, size, shift, bits, False, False, False, {})
+                return at + start, (start, size, shift, bits, False, False, False, names)
+    if rows:
         raise FieldError(
-            target.text, f"the policy has no {', '.join(f'{key} {value:#x}' for key, value in keys.items())}"
+            target.text, f"{record} has no {', '.join(f'{key} {it:#x}' for key, it in rows[0][0].items())}"
         )
     return None

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 _DIGITS, _OFFSET = 9, 20
 _HEX = frozenset("0123456789abcdefABCDEF")
 # Records that a reader may hand over many at a time.
-PAGES = ("PAGE_DATA", "PAGE_BATCH")
+PAGES = ("PAGE_DATA", "PAGE_BATCH", "RAM_ZERO", "RAM_PAGE")
 # A record of any type, by its number.
 ANY = "record"
+# A page of the guest, by its frame.
+PAGE = "page"
+_BATCH = "libxc.PAGE_DATA"
 # The record that begins with the bytes of a guest's word.
 _SAYS_WIDTH = "libxc.X86_PV_INFO"
 # Layers by what their headers and records are called.
@@ -62,17 +65,21 @@ class Target:
         rest = text[len(name) :]
         bracketed = rest[:1] == "["
         number, bracket, after = rest[1:].partition("]") if bracketed else ("", "", rest)
-        plain = after[:1] in ("", ".") and (not bracketed or (bracket and number.isdecimal()))
-        known = name == ANY or (name in NAMES and self.layer in (*NAMES[name], ""))
-        if not (name and plain and known and len(number) <= _DIGITS):
+        digits = number[2:] if name == PAGE and number[:2] in ("0x", "0X") else number
+        numeral = digits.isdecimal() if digits is number else bool(digits) and _HEX.issuperset(digits)
+        plain = after[:1] in ("", ".") and (not bracketed or (bracket and numeral))
+        known = name in (ANY, PAGE) or (name in NAMES and self.layer in (*NAMES[name], ""))
+        if not (name and plain and known and len(number) <= (_OFFSET if name == PAGE else _DIGITS)):
             raise UnknownError(self.text, name if plain else text, self.layer)
         self.name = name
-        self.number = int(number) if number else None
+        self.number = int(number, 10 if digits is number else 16) if number else None
         self.place = after[1:]
         if not self.place and self.at is None:
             raise FieldError(self.text, f"which field of {name}?")
         if name == ANY and self.number is None:
             raise FieldError(self.text, f"which record? {ANY}[0] is the first")
+        if name == PAGE and self.number is None:
+            raise FieldError(self.text, f"which page? {PAGE}[0x1] is that of frame 0x1")
 
     def fits(self, layer: Layer, name: str) -> bool:
         """Whether a header or a record of that name in that layer may be it."""
@@ -107,11 +114,17 @@ class UnknownError(FieldError):
 
 
 class Found:
-    """A header or a record where it lies: its schema `path`, and `length` bytes of its body at `body`."""
+    """A header or a record where it lies: its schema `path`, and `length` bytes of its body at `body`.
 
-    __slots__ = ("body", "layer", "length", "path", "record")
+    It may be a page in a record, whose type is `page`.
+    """
 
-    def __init__(self, layer: Layer, path: str, body: int, length: int, record: Record | None = None) -> None:
+    __slots__ = ("body", "layer", "length", "page", "path", "record")
+
+    def __init__(
+        self, layer: Layer, path: str, body: int, length: int, record: Record | None = None, page: int | None = None
+    ) -> None:
+        self.page = page
         self.layer = layer
         self.path = path
         self.body = body
@@ -131,7 +144,11 @@ class Locating(Stops):
         self.found: dict[Target, list[Found]] = {target: [] for target in targets}
         self.configurations: list[Found] = []
         self.headers: dict[str, Found] = {}
-        self.every_page = any(target.name in (ANY, *PAGES) for target in targets)
+        self.every_page = any(target.name in (ANY, PAGE, *PAGES) for target in targets)
+        self._frames: dict[int, list[Target]] = {}
+        for target in targets:
+            if target.name == PAGE and target.number is not None:
+                self._frames.setdefault(target.number, []).append(target)
         self._counts: dict[Target, int] = dict.fromkeys(targets, 0)
         self._records = 0
 
@@ -152,7 +169,24 @@ class Locating(Stops):
                 self._take(target, Found(layer, record.path, record.body, record.length, record))
             elif target.name == ANY and target.number == number:
                 self.found[target].append(Found(layer, record.path, record.body, record.length, record))
+        if record.path == _BATCH and self._frames:
+            return self._pages(record)
         return self._width(record) if record.path == _SAYS_WIDTH else None
+
+    def _pages(self, record: Record) -> Program:
+        """Pages that are wanted, where their content lies in a record."""
+        from ..reader.page_data import PageData, carrying
+
+        walk = PageData(Body(self.window, record))
+        if not (yield from walk.begin()):
+            return
+        wanted = yield from carrying(walk, self._frames)
+        start = walk.body.at
+        for pfn, kind, place in wanted:
+            at = start + _SIZE * place
+            for target in self._frames[pfn]:
+                if place >= 0 and at + _SIZE <= record.end and len(self.found[target]) < _TWO:
+                    self.found[target].append(Found(record.layer, PAGE, at, _SIZE, record, kind))
 
     def _width(self, record: Record) -> Program:
         """The width of the guest, by which pages that come later have their layout."""
@@ -177,6 +211,10 @@ class Locating(Stops):
     def the(self, target: Target) -> Found:
         """The one that a target is.  Raises StreamError where the stream is to blame, and FieldError."""
         found = self.found[target]
+        if len(found) > 1 and target.name == PAGE:
+            raise FieldError(
+                target.text, f"it comes several times, at {found[0].body} and {found[1].body}; @OFFSET=HEX sets bytes"
+            )
         if len(found) > 1:
             one, two = (each.path for each in found)
             which = f"{one} or {two}" if one != two else f"{one.partition('.')[2]}[0] is the first"
@@ -187,6 +225,8 @@ class Locating(Stops):
             self.finish(self.reader.identity)
             if self.failure is not None:
                 raise self.failure
+            if target.name == PAGE:
+                raise FieldError(target.text, f"no PAGE_DATA has content of page {target.number:#x}")
             count = self._counts[target]
             how = f"only {count} of {target.name}" if count else f"no {target.name}"
             raise FieldError(target.text, f"there is {how} in it")
@@ -194,3 +234,4 @@ class Locating(Stops):
 
 
 _TWO = 2
+_SIZE = tables.PAGE_SIZE

@@ -16,6 +16,7 @@ from ..io.spliced import Spliced
 from ..reader.damage import TEXT_MODE, recoded
 from ..reader.reader import Reader
 from ..reader.registry import READ
+from . import salvage_legacy
 from .salvage_headers import headless, resume
 from .salvage_notes import BEGINNING, CUT, Notes, StopError
 from .salvage_search import Batch, Item, Place
@@ -33,8 +34,8 @@ _XEN_FIRST, _XEN_LAST, _MINORS = 3, 5, 64
 
 # What is searched for records, beside what is read; all else is something.
 _SEARCHED = ("damaged", "unknown")
-_LEGACY = "it is a damaged legacy stream (Xen 3.0 to 4.5), of which nothing is salvaged"
-_LEGACY_HINT = "streamfmt extract takes out what comes before the damage"
+_ANOTHER = "look for another copy of the file"
+_UNSEEN = "its records do not say where they end, so none can be found again"
 
 
 class Salvage(Salvaged):
@@ -46,9 +47,12 @@ class Salvage(Salvaged):
         """Find what can be had.  Raises UnsalvageableError and UnreadableError."""
         start, prefix, form = 0, b"", self.form
         notes = self._read(start, prefix, form)
+        if any(layer.row.alias for layer in notes.layers) and (notes.stop is not None or notes.rest >= 0):
+            salvage_legacy.run(self)
+            return
         while notes.stop is not None:
-            if any(layer.row.alias for layer in notes.layers):
-                raise UnsalvageableError(_LEGACY, _LEGACY_HINT)
+            if any(layer.row.headless for layer in notes.layers):
+                raise UnsalvageableError(f"it is a damaged {notes.name}: {_UNSEEN}", _ANOTHER)
             self._refuse_text()
             if len(self.gaps) >= GAPS_MAX:
                 self._lose(notes, start, Gap(notes.stop.at, None, f"there are over {GAPS_MAX:,} gaps before it"))
@@ -69,7 +73,7 @@ class Salvage(Salvaged):
             self._close(notes)
         self.owed = notes.owed(notes.image) if notes.image is not None else []
         if not self.pieces.copied or (not self.state.seen and self.gaps):
-            raise UnsalvageableError("no record in it is whole", "look for another copy of the file")
+            raise UnsalvageableError("no record in it is whole", _ANOTHER)
 
     def _read(self, start: int, prefix: bytes, form: str) -> Notes:
         """Read the file from `start` on, after `prefix`."""
@@ -83,6 +87,7 @@ class Salvage(Salvaged):
         finally:
             reader.close()
         identity = reader.identity
+        notes.name = identity.name if identity is not None else ""
         if identity is not None and identity.key not in READ:
             self._refuse(start, identity)
             notes.what = identity.name
@@ -94,9 +99,9 @@ class Salvage(Salvaged):
     def _refuse(self, start: int, identity: Identity) -> None:
         """Refuse what no search helps with.  Raises UnsalvageableError."""
         if identity.width:
-            raise UnsalvageableError(_LEGACY, _LEGACY_HINT)
+            raise UnsalvageableError(salvage_legacy.HEADLESS, salvage_legacy.HINT)
         if identity.kind not in _SEARCHED:
-            raise UnsalvageableError(f"it is {identity.name}", identity.hint or "look for another copy of the file")
+            raise UnsalvageableError(f"it is {identity.name}", identity.hint or _ANOTHER)
         if found := recoded(self.span.read(start, 4096)):
             name, says, hint, _ = found
             raise UnsalvageableError(f"{name} of which bytes were changed all over: {says}", hint)

@@ -88,6 +88,7 @@ class Notes(Sink):
         self.headers: dict[str, tuple[int, bytes, Sequence[Any]]] = {}
         self.done: set[str] = set()
         self.what = ""
+        self.name = ""
         self.rest = -1
         self.opened = base > 0
         self.pending: Sequence[int] = ()

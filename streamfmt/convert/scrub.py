@@ -131,9 +131,9 @@ class Blinds(Sink):
             self.group(what, [(start, stop, change(self._span.read(start, stop - start)))])
 
     def pages(self, run: Run) -> None:
-        each = run.pages // run.count * PAGE
+        each = run.pages // run.stretches * PAGE
         if not run.layer.row.alias:
-            for start in range(run.offset, run.offset + run.size * run.count, run.size):
+            for start in range(run.offset, run.end, run.size):
                 self.batches.add(start, start + run.size)
         if not each:
             return
@@ -141,7 +141,7 @@ class Blinds(Sink):
             for start, stop in page_stretches(self._span, run.record(), self._size, True):
                 self.contents.add(start, stop)
             return
-        for end in range(run.offset + run.size, run.offset + run.size * run.count + 1, run.size):
+        for end in range(run.offset + run.size, run.end + 1, run.size):
             self.contents.add(end - each, min(end, self._size))
 
     # -- where reading stops --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from struct import Struct, unpack_from
 
 from .. import tables
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED
+from . import scrub_qemu
 from .scrub_text import pairs
 
 TYPE_CHECKING = False
@@ -193,3 +194,4 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
         "QEMU_XAPI": _state(32),
     }.items()
 }
+BODIES |= scrub_qemu.BODIES

@@ -5,7 +5,7 @@ A PV guest's CR3 has the frame of its page tables in its own order, as all addre
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
+from struct import Struct
 
 from .. import tables
 from ..reader.events import Body
@@ -13,7 +13,7 @@ from ..reader.hvm_context import Entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import TypeAlias
 
     from ..reader.events import Record
@@ -26,37 +26,30 @@ if TYPE_CHECKING:
 # So many vcpus are followed, which is what Xen gives a PV guest at most.
 VCPUS_MAX = 8192
 _GENERAL = ("rax", "rbx", "rcx", "rdx", "rbp", "rsi", "rdi", "rsp", *(f"r{number}" for number in range(8, 16)))
-_SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss", "tr", "ldtr")
-# struct hvm_hw_cpu of xen/include/public/arch-x86/hvm/save.h: what stands in a row, from where on, as struct has it.
-_HVM = (
-    (0x200, "Q", (*_GENERAL, "rip", "rflags", "cr0", "cr2", "cr3", "cr4")),
-    (0x2E0, "I", _SEGMENTS),
-    (0x300, "I", tuple(f"{name}.limit" for name in (*_SEGMENTS, "idt", "gdt"))),
-    (0x328, "Q", tuple(f"{name}.base" for name in (*_SEGMENTS, "idt", "gdt"))),
-    (0x378, "I", tuple(f"{name}.flags" for name in _SEGMENTS)),
-    (0x3B0, "Q", ("gs.kernel",)),
-)
-_HVM_LEAST = 0x3B8
-# struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by the width of the guest.
+_MORE = ("rip", "rflags")
+_SEGMENTS = ("cs", "ds", "es", "fs", "gs", "ss")
+# Fields of a CPU entry by what they are called here; where they lie is the declaration's.
+_HVM = {
+    **{name: name for name in (*_GENERAL, *_MORE, "cr0", "cr2", "cr3", "cr4")},
+    **{name: f"{name}_sel" for name in (*_SEGMENTS, "tr", "ldtr")},
+    **{f"{name}.flags": f"{name}_arbytes" for name in (*_SEGMENTS, "tr", "ldtr")},
+    **{f"{name}.{word}": f"{name}_{word}" for word in ("limit", "base") for name in (*_SEGMENTS, "tr", "ldtr")},
+    **{f"{name}.{word}": f"{name}r_{word}" for word in ("limit", "base") for name in ("idt", "gdt")},
+    "gs.kernel": "shadow_gs",
+}
+# Those of a PV guest's context, by the width of the guest, and the list that has the control registers.
+_CONTROL = "ctrlreg"
 _PV = {
-    8: (
-        (0x208, "Q", ("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8")),
-        (0x258, "Q", ("rax", "rcx", "rdx", "rsi", "rdi")),
-        (0x288, "Q", ("rip",)),
-        (0x290, "H", ("cs",)),
-        (0x298, "Q", ("rflags", "rsp")),
-        *((0x2A8 + 8 * number, "H", (name,)) for number, name in enumerate(("ss", "es", "ds", "fs", "gs"))),
-        (0x1378, "Q", ("cr0", "cr1", "cr2", "cr3", "cr4")),
-        (0x1418, "Q", ("fs.base", "gs.kernel", "gs.base")),
-    ),
-    4: (
-        (0x204, "I", ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rax")),
-        (0x224, "I", ("rip",)),
-        (0x228, "H", ("cs",)),
-        (0x22C, "I", ("rflags", "rsp")),
-        *((0x234 + 4 * number, "H", (name,)) for number, name in enumerate(("ss", "es", "ds", "fs", "gs"))),
-        (0xA9C, "I", ("cr0", "cr1", "cr2", "cr3", "cr4")),
-    ),
+    8: {
+        **{name: f"user_regs.{name}" for name in (*_GENERAL, *_MORE, *_SEGMENTS)},
+        "fs.base": "fs_base",
+        "gs.kernel": "gs_base_kernel",
+        "gs.base": "gs_base_user",
+    },
+    4: {
+        **{name: f"user_regs.e{name[1:]}" for name in (*_GENERAL[:8], *_MORE)},
+        **{name: f"user_regs.{name}" for name in _SEGMENTS},
+    },
 }
 _WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
 
@@ -83,14 +76,20 @@ class Vcpus:
         return None
 
     def _hvm(self, body: Body) -> Program:
+        from ..payload_tables import FORMS  # few commands need it
+
+        forms = FORMS[f"hvm.{tables.HVM_TYPES[tables.HVM_CPU][0]}"]
         # In legacy streams its length stands before it.
         yield from body.take(tables.SIZES[body.record.path])
         entries = Entries(body)
         while (yield from entries.next()):
-            if entries.kind == tables.HVM_CPU and _HVM_LEAST <= entries.length <= entries.left:
-                data = yield from body.take(_HVM_LEAST)
-                if len(data) == _HVM_LEAST:
-                    self._add(entries.instance, _values(_HVM, data))
+            size = min(entries.length, entries.left)
+            if entries.kind == tables.HVM_CPU and size >= min(forms):
+                # Releases have added to its end.
+                size = max(it for it in forms if it <= size)
+                data = yield from body.take(size)
+                if len(data) == size:
+                    self._add(entries.instance, _values(forms[size], _HVM, data))
 
     def _pv(self, body: Body) -> Program:
         number = int.from_bytes((yield from body.take(tables.SIZES[body.record.path])), body.record.layer.byte_order)
@@ -108,7 +107,10 @@ class Vcpus:
         width = _WIDTHS.get(size)
         if width is None or not (yield from body.need(size)):
             return
-        found = _values(_PV[width], body.window.head(size))
+        from ..payload_tables import FORMS
+
+        data = body.window.head(size)
+        found = _values(FORMS["BASIC"][size], _PV[width], data) | _controls(FORMS["BASIC"][size], data)
         cr3 = found["cr3"]
         # Of a 32-bit guest the lowest bits are the highest of the frame (xen_cr3_to_pfn_x86).
         found["cr3"] = cr3 if width == max(_PV) else (cr3 >> 12 | (cr3 & 0xFFF) << 20) << 12
@@ -119,11 +121,23 @@ class Vcpus:
             self.registers[number] = registers
 
 
-def _values(rows: Iterable[tuple[int, str, tuple[str, ...]]], data: bytes) -> Registers:
-    found: Registers = {}
-    for at, code, names in rows:
-        found.update(zip(names, unpack_from(f"<{len(names)}{code}", data, at), strict=True))
-    return found
+def _values(path: str, names: Mapping[str, str], data: bytes) -> Registers:
+    """Fields of a payload, by what they are called here."""
+    from ..payload_tables import FIELDS
+
+    fields = FIELDS[path]
+    return {
+        name: int.from_bytes(data[(at := fields[field][0]) : at + fields[field][1]], "little")
+        for name, field in names.items()
+    }
+
+
+def _controls(path: str, data: bytes) -> Registers:
+    from ..payload_tables import LISTS
+
+    first, unit, _, count = LISTS[path][_CONTROL]
+    places = (first + unit * number for number in range(int(count)))
+    return {f"cr{number}": int.from_bytes(data[at : at + unit], "little") for number, at in enumerate(places)}
 
 
 # -- notes of a core file ------------------------------------------------------------------------------------------

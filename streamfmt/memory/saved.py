@@ -45,11 +45,11 @@ def save(target: Target, frames: Frames, size: int, reread: Reread) -> None:
 
 def _pieces(frames: Frames, size: int, reread: Reread) -> Iterator[bytes]:
     digest = blake2b(digest_size=_DIGEST)
-    head = _HEAD.pack(_MAGIC, _VERSION, PAGE, size, frames.entries, len(frames.leaves), _samples(size, reread))
+    head = _HEAD.pack(_MAGIC, _VERSION, PAGE, size, frames.entries, len(frames), _samples(size, reread))
     digest.update(head)
     yield head
     for pfn, values in frames.values():
-        piece = (pfn // LEAF).to_bytes(8, "little") + _little(array("Q", values)).tobytes()
+        piece = (pfn // LEAF).to_bytes(8, "little") + _little(values[:]).tobytes()
         digest.update(piece)
         yield piece
     yield digest.digest()
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str], size: int, reread: Reread) -> Frames:
         for _ in range(leaves):
             piece = file.read(_LEAF_SIZE)
             digest.update(piece)
-            frames.leaves[int.from_bytes(piece[:8], "little")] = _leaf(piece[8:], size)
+            frames.put_leaf(int.from_bytes(piece[:8], "little"), _leaf(piece[8:], size))
         if file.read(_DIGEST) != digest.digest():
             raise UnfitIndexError(_HEAD.size, "an index whose digest is another: it is damaged")
     if samples != _samples(size, reread):

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import stat
+from array import array
+from itertools import islice
 
 from ..errors import UnwritableError
 from ..io.sources import reason
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ..io.outputs import Output
     from .contents import Contents
     from .frames import Frames
+    from .shapes import Ranges
 
     # Value of the first page, and how many follow one another.
     Part: TypeAlias = tuple[int, int]
@@ -30,12 +33,16 @@ _PAGES = _PIECE // PAGE
 _ZEROS = bytes(_PIECE)
 
 
+# Ranges that are kept when they have been found; of more, each is found whenever it is its turn.
+_RANGES = 4096
+
+
 class Written:
-    """What was written: `size` of the file, `pages` of memory, and how many of these are `zero`."""
+    """What was written: `size` of the file, `pages` of memory in `ranges`, and how many of these pages are `zero`."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.pages = self.zero = 0
+        self.pages = self.ranges = self.zero = 0
 
 
 def write(
@@ -47,19 +54,19 @@ def write(
     progress: Callable[[int], None] | None = None,
 ) -> Written:
     """Write the memory as a file of that kind.  Raises LimitError, UnwritableError, and what reading raises."""
-    head, places, size = shape(kind, frames.ranges, notes)
+    ranges = _found(frames)
+    head, places, size = shape(kind, ranges, notes)
     file = _File(out)
     done = Written(size)
     file.begin(head)
-    room = bytearray(_PIECE)
-    view = memoryview(room)
-    for at, parts in _pieces(frames, places, file, done):
+    view = _room()
+    for at, parts in _pieces(frames, zip(ranges(), places, strict=True), file, done):
         filled = 0
         for value, count in parts:
             contents.read(view[filled * PAGE : (filled + count) * PAGE], value)
             filled += count
         done.zero += filled
-        for start, stop in _filled(room, filled):
+        for start, stop in _filled(view, filled):
             file.put(at + start * PAGE, view[start * PAGE : stop * PAGE])
             done.zero -= stop - start
         if progress is not None:
@@ -68,11 +75,16 @@ def write(
     return done
 
 
+def _found(frames: Frames) -> Ranges:
+    """The ranges of the memory."""
+    few = list(islice(frames.ranges(), _RANGES + 1))
+    return few.__iter__ if len(few) <= _RANGES else frames.ranges
+
+
 def _pieces(
-    frames: Frames, places: Iterator[tuple[int, bytes]], file: _File, done: Written
+    frames: Frames, places: Iterator[tuple[tuple[int, int], tuple[int, bytes]]], file: _File, done: Written
 ) -> Iterator[tuple[int, list[Part]]]:
     """Memory in pieces that go to one place: where, and their parts.  Frames without contents are in none."""
-    ranges = frames.ranges()
     start = at = left = held = 0
     parts: list[Part] = []
     for _, length, first in frames.extents():
@@ -81,8 +93,8 @@ def _pieces(
             yield start, parts
             parts, held = [], 0
         if not left:
-            _, left = next(ranges)
-            at, before = next(places)
+            (_, left), (at, before) = next(places)
+            done.ranges += 1
             file.put(at - len(before), before)
         left -= count
         done.pages += count
@@ -105,14 +117,25 @@ def _pieces(
         yield start, parts
 
 
-def _filled(room: bytearray, count: int) -> Iterator[tuple[int, int]]:
+def _room() -> memoryview:
+    """Room for a piece that begins where a page of memory does: the system writes from there in three quarters of the
+    time.
+    """
+    room = array("B", bytes(_PIECE + PAGE))
+    start = -room.buffer_info()[0] % PAGE
+    return memoryview(room)[start : start + _PIECE]
+
+
+def _filled(view: memoryview, count: int) -> Iterator[tuple[int, int]]:
     """Pages that are not zero, as rows: first, and the one after the last."""
     zero, start = _ZEROS[:PAGE], 0
     # Most pages show by their first byte that they are not.
-    firsts = room[: count * PAGE : PAGE]
+    firsts = view[: count * PAGE : PAGE].tobytes()
     page = firsts.find(0)
+    if not page and not any(firsts) and view[: count * PAGE].tobytes() == _ZEROS[: count * PAGE]:
+        return
     while page >= 0:
-        if room.startswith(zero, page * PAGE):
+        if view[page * PAGE : (page + 1) * PAGE].tobytes() == zero:
             if start < page:
                 yield start, page
             start = page + 1

@@ -127,6 +127,8 @@ class Record:
     """One record: its header, if it has one, lies at stream `offset`, its body of `length` bytes at `body`."""
 
     __slots__ = ("index", "layer", "length", "offset", "type")
+    # Elements of it that came in a run: it is the rest of a record.
+    begun = 0
 
     def __init__(self, layer: Layer, kind: int, at: int, length: int) -> None:
         self.layer = layer
@@ -252,9 +254,14 @@ class Run:
         self.pages = pages
 
     @property
+    def stretches(self) -> int:
+        """How many stretches of `size` bytes they are: records, where a record is not several."""
+        return self.count
+
+    @property
     def end(self) -> int:
         """Offset after the last of them."""
-        return self.offset + self.size * self.count
+        return self.offset + self.size * self.stretches
 
     def record(self, entry: int = 0) -> Record:
         """The record that has the run's `entry`-th entry."""

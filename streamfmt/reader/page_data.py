@@ -9,11 +9,13 @@ from .events import ENTRY, PAGE, PAGE_FIXED, PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Container, Generator, Iterator, Sequence
 
     from .events import Body
 
 _FIXED = "libxc.PAGE_DATA"
+# How a page that Xen has described itself in begins, within so many bytes, and what is in that of a 64-bit guest.
+_XEN, _WIDE, _MAGIC = b"xen-", b"x86_64", 32
 # The page type in an entry's highest byte; types whose pages carry content, and all that are known.
 _KIND = bytes(top >> tables.ENTRY_TYPE_SHIFT - 8 * (ENTRY - 1) for top in range(256))
 _DATA, _KNOWN = bytes(tables.PAGE_TYPES_DATA), bytes(tables.PAGE_TYPES)
@@ -115,3 +117,29 @@ class PageBatch:
                 at += PAGE
             else:
                 yield pfn, kind, None
+
+
+def carrying(walk: PageData, wanted: Container[int]) -> Generator[int, int, list[tuple[int, int, int]]]:
+    """Program that reads the entries of a record whose fixed fields have been read, and picks those of some frames.
+
+    Frame and type of each, and which page of the record its content is: -1 for one without.
+    """
+    found, before = [], 0
+    while walk.entries_left and not walk.cut:
+        entries = yield from walk.entries()
+        for entry, kind in zip(entries, walk.kinds, strict=False):
+            carries = kind in tables.PAGE_TYPES_DATA
+            pfn = entry & tables.ENTRY_PFN_MASK
+            if pfn in wanted:
+                found.append((pfn, kind, before if carries else -1))
+            before += carries
+    return found
+
+
+def form_of(kind: int, raw: bytes) -> str:
+    """The payload that a page of that type is by what it holds; empty if it is none whose layout is known."""
+    if kind in tables.PAGE_TYPES_TABLE:
+        return "pv.PAGE_TABLE"
+    if raw.startswith(_XEN):
+        return "pv.START_INFO_64" if _WIDE in raw[:_MAGIC] else "pv.START_INFO_32"
+    return ""

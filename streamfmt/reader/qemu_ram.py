@@ -51,6 +51,12 @@ FORMS = {
 }
 
 
+class Rest(Headless):
+    """Words of which the first, as many as `begun`, were in order and came in a run."""
+
+    __slots__ = ("begun",)
+
+
 class Words(Run):
     """Words about pages in a row, `entries` of them; `count` is how many records begin with them."""
 
@@ -61,8 +67,8 @@ class Words(Run):
         self.kind = kind
 
     @property
-    def end(self) -> int:
-        return self.offset + self.size * self.entries
+    def stretches(self) -> int:
+        return self.entries
 
     def record(self, entry: int = 0) -> Record:
         record = Headless(self.layer, self.kind, self.offset, self.size * self.entries)
@@ -101,7 +107,9 @@ def section(window: Window, sink: Sink, layer: Layer, state: State) -> Generator
 def _alone(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> Generator[int, int, bool]:
     """Program of a word that nothing follows."""
     state.run = -1
-    record = Headless(layer, kind, window.position, size_of(tables.RECORDS[layer.name][kind]))
+    size = size_of(tables.RECORDS[layer.name][kind])
+    assert size, "a word of no bytes would be read for ever"
+    record = Headless(layer, kind, window.position, size)
     layer.index += 1
     return framing.body(window, sink, record)
 
@@ -203,9 +211,10 @@ def _row(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> G
             break
         count += 1
     state.words(count)
-    record = Headless(layer, kind, w.position, size_of(tables.RECORDS[layer.name][kind], count))
+    record = Rest(layer, kind, w.position, size_of(tables.RECORDS[layer.name][kind], count))
+    record.begun = used
     if used:
-        record.index -= 1  # it began with words that were in order
+        record.index -= 1
     else:
         layer.index += 1
     state.used = (used + count) % most

@@ -44,6 +44,7 @@ class Row:
     legacy: tuple[str, int, int] | tuple[()] | None
     headless: frozenset[int]
     end: str
+    after_end: str
     holds: tuple[str, ...]
     opens: dict[int, str]
     opening: tuple[str, ...]

@@ -23,6 +23,7 @@ from .faults import Edited, Spot
 from .memory import Many, Pages
 from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
 from .toml import LIMITS, Source, Table, chained, integer, shown
+from .widths import qualified
 
 FORMAT = 1
 # How many recipes may be made from one another: more would be too many for Python's stack.
@@ -278,7 +279,7 @@ def _weight(part: Part) -> int:
 
 def _set(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "set")
-    field = table.need("field", str)
+    field = qualified(draft, spot, table.need("field", str))
     table.spend("steps", draft.patch(spot, field, patch_value(table, "to")))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from ..schema import features
+from ..schema import features, hvm_params
 
 # How payloads' paths begin.
 _PAYLOADS = ("hvm.", "pv.")
 # Lists of MSRs, and of which lists the elements' values have bits with names, by what an element is about.
 _MSRS = ".msrs"
-_BITS = {"libxc.X86_MSR_POLICY.msrs": features.MSR_BITS, "libxc.HVM_PARAMS.params": features.PARAM_BITS}
+_BITS = {"libxc.X86_MSR_POLICY.msrs": features.MSR_BITS}
+_PARAMS = "libxc.HVM_PARAMS.params"
 
 
 def named(path: str, field: str, value: int) -> str:
@@ -39,15 +40,17 @@ def leaf(number: int, subleaf: int) -> dict[str, tuple[features.Feature, ...]]:
     return {register: tuple(found[register]) for register in sorted(found)}
 
 
-def said(path: str, values: Mapping[str, int]) -> dict[str, int]:
-    """What an element of a list says by name: bits that are set, and numbers that are not 0.
+def said(path: str, values: Mapping[str, int]) -> dict[str, int | str]:
+    """What an element of a list says by name: bits that are set, and numbers that are not 0 or have names.
 
     :param path: of the list's layout.
     """
     if "leaf" in values:
         rows = [row for rows in leaf(values["leaf"], values["subleaf"]).values() for row in rows]
         found = {row.name: values[row.register] >> row.shift & (1 << row.bits) - 1 for row in rows}
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in found.items() if value} | _text(values)
+    if path == _PARAMS:
+        return dict(_param(values["index"], values["value"]))
     names = _BITS.get(path, {}).get(values.get("index", -1), {})
     return {name: 1 for bit, name in names.items() if values["value"] >> bit & 1}
 
@@ -58,6 +61,12 @@ def words(path: str, values: Mapping[str, int]) -> Iterator[str]:
         for register, rows in leaf(values["leaf"], values["subleaf"]).items():
             if values[register]:
                 yield f"{register}: {_leaf_words(values[register], rows)}"
+        yield from (f"{name}: {text!a}" for name, text in _text(values).items())
+        return
+    if path == _PARAMS:
+        text = " ".join(_param_words(values["index"], values["value"]))
+        if text:
+            yield text
         return
     index = values.get("index", -1)
     bits = _BITS.get(path, {}).get(index)
@@ -65,6 +74,31 @@ def words(path: str, values: Mapping[str, int]) -> Iterator[str]:
     said = _words(values["value"], bits) if bits and values["value"] else ""
     if name or said:
         yield ": ".join(filter(None, (name, said)))
+
+
+def _text(values: Mapping[str, int]) -> dict[str, str]:
+    """The text that a leaf's registers are together, by what it is."""
+    name, registers = features.TEXTS.get(values["leaf"], ("", ()))
+    raw = b"".join(values[register].to_bytes(4, "little") for register in registers).rstrip(b"\0")
+    return {name: raw.decode("latin-1")} if raw else {}
+
+
+def _param(index: int, value: int) -> Iterator[tuple[str, int | str]]:
+    """What the value of a parameter says: bits that are set, and numbers that are not 0 or have names."""
+    for row in hvm_params.fields(index, value):
+        part = value >> row.shift & (1 << row.bits) - 1
+        if part or part in row.names:
+            yield row.name, row.names.get(part, part)
+
+
+def _param_words(index: int, value: int) -> Iterator[str]:
+    rows = hvm_params.fields(index, value)
+    bits = {row.name for row in rows if row.bits == 1}
+    for name, part in _param(index, value):
+        yield name if name in bits else f"{name}={part if isinstance(part, str) or part < 256 else hex(part)}"
+    rest = value & ~sum((1 << row.bits) - 1 << row.shift for row in rows)
+    if rows and rest:
+        yield f"+{rest:#x}"
 
 
 def _leaf_words(value: int, rows: Iterable[features.Feature]) -> str:

@@ -28,6 +28,9 @@ _NOTHING = ("reserved", "pad", "_pad", "unused", "other")
 class Decoded(Dump):
     """Writes fields line by line to `write`, in `width` columns where a value allows; `full` lifts the limits."""
 
+    # Whether bytes are of a text that has been written.
+    _said = False
+
     def header(self, layer: Layer, path: str, at: int, raw: bytes) -> None:
         """A header has been listed with what it says."""
 
@@ -50,6 +53,8 @@ class Decoded(Dump):
         self._note(words)
 
     def _raw(self, at: int, data: bytes) -> None:
+        if self._said:
+            return
         self._note(f"  {self._short(data, 0)}" if any(data) else "  all zero")
 
     def _long(self, name: str, at: int, data: bytes) -> None:
@@ -77,12 +82,13 @@ class Decoded(Dump):
             rows = list(group)
             data = raw[offset : offset + size]
             if len(data) < size:
-                self._note(f"{joined(prefix, rows[0].path)} is cut off")
+                if data:
+                    self._note(f"{joined(prefix, rows[0].path)} is cut off")
                 return
             if size > len(rows) * 8:
                 self._long(joined(prefix, rows[0].path), at, data)
                 continue
-            shown = [row for row in rows if self._full or values[row.path] or not _says_nothing(row.path)]
+            shown = [row for row in rows if self._full or _set(values[row.path]) or not _says_nothing(row.path)]
             if shown:
                 self._note(hanging(values_text(layout, shown, values, prefix), *self._columns()))
 
@@ -104,11 +110,36 @@ class Decoded(Dump):
             start = place * part.unit
             piece = raw[start : start + part.unit]
             self._fields(element, element.fields, piece, at + start, self._body.order, f"{name}[{place}]")
+        self._zero(name, last, count)
+        if len(raw) < size:
+            self._cut()
+
+    def _blocks(self, name: str, unit: int, count: int) -> Generator[int, int, None]:
+        size = count * unit
+        if not 0 < size <= _LIST_MAX:
+            yield from super()._blocks(name, unit, count)
+            return
+        raw = yield from self._body.take(size)
+        used = len(raw.rstrip(b"\0"))
+        last = count if self._full else -(-used // unit)
+        for place in range(last):
+            self._long(f"{name}[{place}]", 0, raw[place * unit : (place + 1) * unit] or b"\0")
+        self._zero(name, last, count)
+        if len(raw) < size:
+            self._cut()
+
+    def _zero(self, name: str, last: int, count: int) -> None:
+        """The elements of a list from `last` on, which are zero."""
         if last < count:
             rest = "" if last == count - 1 else f" to [{count - 1}]"
             self._note(f"{name}[{last}]{rest}: zero")
-        if len(raw) < size:
-            self._cut()
+
+    def _string(self, name: str) -> Generator[int, int, None]:
+        self._said = not self._full
+        try:
+            yield from super()._string(name)
+        finally:
+            self._said = False
 
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
         if count > BYTES_MAX and not self._full:
@@ -118,6 +149,10 @@ class Decoded(Dump):
             self._long(name, self._body.at, raw)
             if len(raw) < count:
                 self._cut()
+
+
+def _set(value: int | bytes) -> bool:
+    return any(value) if isinstance(value, bytes) else bool(value)
 
 
 def _says_nothing(path: str) -> bool:

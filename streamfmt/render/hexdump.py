@@ -285,9 +285,15 @@ class Dump:
             size = count * part.unit
             what = number(count, "page", "pages") if part.unit == PAGE else f"{count:,} x {part.unit:,} bytes"
             yield from self._skip(size, f"{what} of content, {size:,} bytes")
+        elif part.listed:
+            yield from self._blocks(name, part.unit, count)
         else:
             yield from self._opaque(name, count * part.unit)
         return claimed is None or count == claimed
+
+    def _blocks(self, name: str, unit: int, count: int) -> Generator[int, int, None]:
+        """Opaque bytes in blocks of one size."""
+        yield from self._opaque(name, count * unit)
 
     def _array(self, part: Part, element: Layout, name: str, count: int) -> Generator[int, int, None]:
         """Elements that are fields of one size."""

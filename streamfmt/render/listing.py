@@ -113,6 +113,10 @@ class JsonLines:
         fields = plain(layout, found.fields) if layout else {}
         self._write(self._dumps(self._place(row) | {"fields": fields} | rest) + "\n")
 
+    def object(self, row: Row, fields: dict[str, Any]) -> None:
+        """A record of which these fields are wanted, and no others."""
+        self._write(self._dumps(self._place(row) | {"fields": fields, "summary": ""}) + "\n")
+
     def end(self, size: int, records: int, shown: int | None, stopped: Stop, remarks: list[str]) -> None:
         """What is known when an input has been read; of its records `shown` were wanted, if some were selected."""
         if self._begun:

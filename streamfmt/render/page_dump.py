@@ -11,19 +11,16 @@ from typing import Any
 
 from .. import tables
 from ..codec.payload import payloads, tree
-from ..payload_tables import FORMS
 from ..reader.events import PAGE, Body, Record
-from ..reader.page_data import PageData
+from ..reader.page_data import PageData, carrying, form_of
 from ..reader.pump import Window
 from ..schema import features
 from .hexdump import hanging
 from .pages import number
+from .tree import plain
 
 _MARGIN = 8
 _LINE = 16
-# How a page that Xen has described itself in begins, and what is in that of a 64-bit guest.
-_XEN, _WIDE = b"xen-", b"x86_64"
-_MAGIC = 32
 _PRINTABLE = bytes(code if 32 <= code < 127 else ord(".") for code in range(256))
 
 
@@ -42,21 +39,14 @@ class PageDump:
         walk = PageData(body)
         if not (yield from walk.begin()):
             return
-        wanted: list[tuple[int, int]] = []  # types, and which page of the record it is
-        before = 0
-        while walk.entries_left and not walk.cut:
-            entries = yield from walk.entries()
-            for entry, kind in zip(entries, walk.kinds, strict=False):
-                if entry & tables.ENTRY_PFN_MASK == self._pfn:
-                    wanted.append((kind, before))
-                before += kind in tables.PAGE_TYPES_DATA
+        wanted = yield from carrying(walk, (self._pfn,))
         start = body.at
-        for kind, place in wanted:
+        for _, kind, place in wanted:
             self.found += 1
             begin()
             gap = start + PAGE * place - body.at
-            if kind not in tables.PAGE_TYPES_DATA:
-                self._note(f"frame {self._pfn:#x}, {tables.PAGE_TYPES.get(kind, f'type {kind}')}, has no content")
+            if place < 0:
+                self._none(tables.PAGE_TYPES.get(kind, f"type {kind}"))
             elif (yield from body.skip(gap)) < gap:
                 return
             else:
@@ -67,42 +57,80 @@ class PageDump:
     def _note(self, text: str) -> None:
         self._write(" " * _MARGIN + hanging(text, self._width, _MARGIN, _MARGIN + 2))
 
+    def _none(self, name: str) -> None:
+        self._note(f"frame {self._pfn:#x}, {name}, has no content")
+
     def _page(self, name: str, kind: int, at: int, raw: bytes) -> None:
         cut = f", cut off after {number(len(raw), 'byte', 'bytes')}" if len(raw) < PAGE else ""
         self._note(f"frame {self._pfn:#x}, {name}, at {at:#x}{cut}")
+        form = form_of(kind, raw)
         if kind in tables.PAGE_TYPES_TABLE:
             lines = _entries(raw)
-        elif raw.startswith(_XEN):
-            lines = _start_info(raw)
+        elif form:
+            lines = _start_info(form, raw)
         else:
             lines = _bytes(raw)
         for line in lines:
             self._note(line)
 
 
+class PageObject(PageDump):
+    """The same as the fields of a JSON object for each time that it comes, which `emit` takes."""
+
+    def __init__(self, pfn: int) -> None:
+        super().__init__(lambda _: None, pfn, 0)
+        self.emit: Callable[[dict[str, Any]], None] = lambda _: None
+
+    def _none(self, name: str) -> None:
+        self.emit({"pfn": hex(self._pfn), "type": name, "offset": None})
+
+    def _page(self, name: str, kind: int, at: int, raw: bytes) -> None:
+        fields: dict[str, Any] = {"pfn": hex(self._pfn), "type": name, "offset": at}
+        form = form_of(kind, raw)
+        if kind in tables.PAGE_TYPES_TABLE:
+            fields["decoded"] = {"entries": [_object(slot, entry) for slot, entry in _slots(raw) if entry]}
+        elif form:
+            fields["decoded"] = tree(payloads()[form], raw, plain)
+        self.emit(fields | {"payload": form or None, "page": raw.hex()})
+
+
+def _slots(raw: bytes) -> Iterator[tuple[int, int]]:
+    return enumerate(unpack_from(f"<{len(raw) // 8}Q", raw))
+
+
+def _bits(entry: int) -> tuple[int, list[str], int]:
+    """The frame that an entry has, its bits that are set by name, and what has no name."""
+    shift, mask = tables.PTE_PFN
+    names = [name for bit, name in features.PTE_BITS.items() if entry >> bit & 1]
+    return entry >> shift & mask, names, entry & ~(mask << shift) & ~sum(1 << bit for bit in features.PTE_BITS)
+
+
+def _object(slot: int, entry: int) -> dict[str, Any]:
+    """An entry of a page table as JSON has it; of one that is not present nobody says what its bits are."""
+    if not entry & tables.PTE_PRESENT:
+        return {"slot": slot, "value": hex(entry)}
+    frame, names, other = _bits(entry)
+    return {"slot": slot, "value": hex(entry), "frame": hex(frame), "bits": names, "other": hex(other)}
+
+
 def _entries(raw: bytes) -> Iterator[str]:
     """Entries of a page table that are not 0: where they point, and their bits by name."""
-    shift, mask = tables.PTE_PFN
-    rest = ~(mask << shift)
     zero = 0
-    for slot, entry in enumerate(unpack_from(f"<{len(raw) // 8}Q", raw)):
+    for slot, entry in _slots(raw):
         if not entry:
             zero += 1
         elif entry & tables.PTE_PRESENT:
-            names = [name for bit, name in features.PTE_BITS.items() if entry >> bit & 1]
-            other = entry & rest & ~sum(1 << bit for bit in features.PTE_BITS)
-            yield f"[{slot}] frame {entry >> shift & mask:#x} {' '.join(names)}" + (f" +{other:#x}" if other else "")
+            frame, names, other = _bits(entry)
+            yield f"[{slot}] frame {frame:#x} {' '.join(names)}" + (f" +{other:#x}" if other else "")
         else:
             yield f"[{slot}] not present, {entry:#x}"
     if zero:
         yield f"{number(zero, 'entry is', 'entries are')} 0"
 
 
-def _start_info(raw: bytes) -> Iterator[str]:
+def _start_info(form: str, raw: bytes) -> Iterator[str]:
     """Fields of start info that are not 0."""
-    forms = FORMS["START_INFO"]
-    layout = payloads()[forms[max(forms) if _WIDE in raw[:_MAGIC] else min(forms)]]
-    for name, value in tree(layout, raw, lambda _, value: value).items():
+    for name, value in tree(payloads()[form], raw, lambda _, value: value).items():
         yield from _field(name, value)
 
 

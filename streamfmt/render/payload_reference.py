@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ..schema import features, payloads
+from ..schema import features, hvm_params, payloads
 from ..schema.model import layouts_within
 from .reference import TARGET as FORMATS
 from .reference import code, layout_lines, table
@@ -26,7 +26,16 @@ These are all of them that `show --decode`, `show --hexdump`, `show --json` and 
 Where they grew, each form has a section, and its length says which it is.
 Their integers are little-endian, whatever byte order the stream has; offsets and sizes are in bytes.
 A path of [edit](edit.md) has the entry's name for those of an HVM context, such as `HVM_CONTEXT.CPU.cr4`, and the
-field of the record for others, such as `X86_PV_VCPU_BASIC.context.user_regs.rip`.
+field of the record for others, such as `X86_PV_VCPU_BASIC.context.user_regs.rip`; page tables and start info lie in
+pages of the guest, such as `page[0x5].entries[3].rw`.
+
+An XSAVE area ends where the last component that the guest has used does.
+Its length tells whether the places are those of Intel's processors or of AMD's; an area of any other length is given as
+it is behind its header.
+
+Offsets and sizes are compared with Xen's own headers of 4.14, 4.17 and 4.20, by a C compiler; values of an HVM context
+with what `xen-hvmctx` of these releases prints; `conformance/hvmctx` says
+how, and what it does not print.
 """
 
 
@@ -56,8 +65,18 @@ def _bits() -> Iterator[str]:
         for bit, name in names.items()
     ]
     yield from table(("MSR", "Called", "Bit", "Name"), msrs)
-    params = [(number, code(name), bit) for number, names in features.PARAM_BITS.items() for bit, name in names.items()]
-    yield from table(("HVM parameter", "Name", "Bit"), params)
+    yield from ("## Values of HVM parameters", "", f"Source: {hvm_params.SOURCE}.", "")
+    params = [
+        (
+            code(name),
+            row.shift if row.bits == 1 else f"{row.shift + row.bits - 1}-{row.shift}",
+            code(row.name),
+            ", ".join(f"{value} `{word}`" for value, word in row.names.items()),
+            when,
+        )
+        for name, row, when in hvm_params.all_fields()
+    ]
+    yield from table(("HVM parameter", "Bits", "Name", "Values", "When"), params)
     yield from ("## Bits of registers", "", "By what the fields that hold them are called.", "")
     registers = [
         (code(name), bit, code(word)) for name, words in features.REGISTER_BITS.items() for bit, word in words.items()

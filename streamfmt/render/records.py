@@ -116,7 +116,7 @@ def brief(
     if record.path in _LEADS:
         words.append(_LEADS[record.path](record, fields))
     most = most or FEW
-    within = yield from about(body, layout)
+    within = yield from about(body, layout, raw)
     if record.path in qemu_records.TEXTS:
         raw += yield from body.take(min(body.left, _SMALL))
         words.append(_small(record, layout, raw))

@@ -26,6 +26,7 @@ from . import (
     qemu,
     qemu_reading,
     states,
+    vcpu_places,
     xapi,
     xl,
     xl_migrate,
@@ -113,7 +114,7 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return _named(
-        layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "holds", *clauses
+        layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "after_end", "holds", *clauses
     ) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
@@ -272,6 +273,7 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         **_named(libxc, "RECORD_LENGTH_MAX", "BATCH_MAX", "PAGE_SIZE", "PAGE_SHIFT", "PFN_MAX"),
         "PAGE_TYPES": {row.code: row.name for row in libxc.PAGE_TYPES},
         "PAGE_TYPES_DATA": frozenset(row.code for row in libxc.PAGE_TYPES if row.data),
+        "PAGE_TYPES_PINNED": frozenset(row.code for row in libxc.PAGE_TYPES if row.pinned),
         "PAGE_TYPES_TABLE": frozenset(row.code for row in libxc.PAGE_TYPES if row.table),
         "ENTRY_TYPE_SHIFT": entry["type"].shift,
         "ENTRY_PFN_MASK": (1 << entry["pfn"].bits) - 1 << entry["pfn"].shift,
@@ -291,9 +293,8 @@ def _page_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
 def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     """States of processors, devices and emulators, and the machines."""
     return {
-        **_named(libxc, "PV_COMBINATIONS", "VCPU_CONTEXT_SIZES", "VCPU_CONTEXT_CR1", "VCPU_CONTEXT_CR3"),
-        **_named(libxc, "VCPU_CONTEXT_DX", "VCPU_CONTEXT_GDT_FRAMES", "VCPU_CONTEXT_GDT_ENTS", "VCPU_CONTEXT_EFLAGS"),
-        **_named(libxc, "VCPU_CONTEXT_R12_R15", "VCPU_CONTEXT_R8_R11"),
+        **_named(libxc, "PV_COMBINATIONS"),
+        **vcpu_places.facts(payloads.catalogue()),
         **_named(libxc, "GDT_FRAME_ENTRIES", "GDT_ENTRIES_MAX", "EFLAGS_VM", "XEN_WITHOUT_R8"),
         "TABLE_LEVELS": {row.code: row.level for row in libxc.PAGE_TYPES if row.table},
         "HVM_TYPES": {row.code: (row.name, row.lengths, row.unit, row.counted) for row in hvm.CONTEXT_TYPES},

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .hvm import PARAM_VIRIDIAN
-
 SOURCE = "Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E; xen/include/public/arch-x86/cpufeatureset.h"
 # The subleaf of a leaf that has none.
 NONE = 0xFFFFFFFF
@@ -125,7 +123,17 @@ _NUMBERS = (
     Feature(0x80000008, NONE, "eax", 0, 8, "physical_address_bits"),
     Feature(0x80000008, NONE, "eax", 8, 8, "linear_address_bits"),
     Feature(0x80000008, NONE, "eax", 16, 8, "guest_address_bits"),
+    Feature(0x80000008, NONE, "ecx", 0, 8, "cores_but_one"),
+    Feature(0x80000008, NONE, "ecx", 12, 4, "apic_id_bits"),
 )
+_ALL = ("eax", "ebx", "ecx", "edx")
+# Leaves whose registers together are text, in this order.
+TEXTS = {
+    0: ("vendor", ("ebx", "edx", "ecx")),
+    0x80000002: ("brand_1", _ALL),
+    0x80000003: ("brand_2", _ALL),
+    0x80000004: ("brand_3", _ALL),
+}
 # Bits of registers, by what the fields of payloads that hold them are called.
 _FLAGS = "cf - pf - af - zf sf tf if df of iopl0 iopl1 nt - rf vm ac vif vip id"
 _CR4 = (
@@ -139,6 +147,7 @@ _REGISTERS = {
     "cr4": _CR4,
     "msr_efer": "sce - - - - - - - lme - lma nx svme lmsle ffxsr tce - - - - autoibrs",
     "xcr0": _XCR0,
+    "xcr0_accum": _XCR0,
     "xfeature_mask": _XCR0,
     "xstate_bv": _XCR0,
     "vm_assist": "4gb_segments 4gb_segments_notify writable_pagetables pae_extended_cr3 - architectural_iopl "
@@ -155,20 +164,17 @@ FEATURES = (
     *_NUMBERS,
     *(Feature(*place, bit, 1, name) for place, names in _CPUID.items() for bit, name in _rows(names)),
     *(Feature(0xD, 0, "eax", bit, 1, f"xcr0_{name}") for bit, name in _rows(_XCR0)),
+    # Of each component that has a place of its own, subleaf 2 and on.
+    *(
+        Feature(0xD, bit, register, 0, 32, f"{name}_{what}")
+        for bit, name in _rows(_XCR0)[2:]
+        for register, what in (("eax", "size"), ("ebx", "offset"))
+    ),
 )
 # Bits of an entry of a page table beside the frame's number (Intel SDM volume 3, section 4.5).
 PTE_BITS = {
     **dict(_rows("present rw user pwt pcd accessed dirty pse global avl_9 avl_10 avl_11")),
     63: "nx",
-}
-# Bits of HVM parameters, by their numbers (xen/include/public/hvm/params.h).
-PARAM_BITS = {
-    PARAM_VIRIDIAN: dict(
-        _rows(
-            "base_freq no_freq time_ref_count reference_tsc hcall_remote_tlb_flush apic_assist crash_ctl synic stimer "
-            "hcall_ipi ex_processor_masks no_vp_limit cpu_hotplug"
-        )
-    )
 }
 MSR_BITS = {index: dict(_rows(names)) for index, names in _MSRS.items()}
 REGISTER_BITS = {name: dict(_rows(names)) for name, names in _REGISTERS.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from construct import Array, BitsInteger, Bytes, Const, GreedyBytes, If, Int32ul, Int64ul, Struct, this
-from construct.core import Construct
+from construct import Array, BitsInteger, Const, Int32ul, Int64ul, Struct, this
 
+from . import payload_xsave
 from .model import little_bits
 from .payload_words import FXSAVE, SAVE_H, SDM_FXSAVE, Payload, registers
 
@@ -51,31 +51,6 @@ _FLAGS = (
 )
 
 
-def _xsave_header() -> tuple[Construct, ...]:
-    """The header of an XSAVE area, of 64 bytes."""
-    return (
-        "xstate_bv" / Int64ul * "Components whose state is in the area.",
-        "xcomp_bv" / Const(0, Int64ul) * "Components of the compacted format, which no loader takes.",
-        "reserved" / Bytes(48) * "Reserved.",
-    )
-
-
-# XCR0 as far as a declaration goes by it: whether the upper halves of the AVX registers follow.
-_XCR0 = little_bits(
-    "upper" / BitsInteger(61) * "Components beyond those three; their names are with XCR0's bits.",
-    "avx" / BitsInteger(1) * "Upper halves of the AVX registers.",
-    "sse" / BitsInteger(1) * "SSE registers.",
-    "x87" / BitsInteger(1) * "x87 registers.",
-)
-# struct xsave_struct and what processors append to it.  The places of components beyond AVX are for CPUID leaf 0xd
-# to say, and differ between makers.
-XSAVE_AREA = (
-    "legacy" / FXSAVE * "x87 and SSE registers as FXSAVE stores them.",
-    "header" / Struct(*_xsave_header()) * "What the area holds.",
-    "ymm_high" / If(this.xcr0_accum.avx == 1, Array(16, Bytes(16))) * "Upper halves of the AVX registers.",
-    "components" / GreedyBytes * "Further components, at the offsets that CPUID leaf 0xd gives.",
-)
-
 ENTRIES = (
     Payload(
         "hvm.CPU",
@@ -101,15 +76,14 @@ ENTRIES = (
         1016,
         "-3.3",
     ),
-    Payload(
+    *payload_xsave.payloads(
         "hvm.CPU_XSAVE",
         "Extended state of one vcpu.",
-        f"{SAVE_H}, struct hvm_hw_cpu_xsave; Intel SDM volume 1, chapter 13",
-        Struct(
+        f"{SAVE_H}, struct hvm_hw_cpu_xsave",
+        (
             "xfeature_mask" / Int64ul * "Components that the host has; ignored.",
             "xcr0" / Int64ul * "XCR0 of the guest.",
-            "xcr0_accum" / _XCR0 * "Components that the guest has ever had on.",
-            *XSAVE_AREA,
+            "xcr0_accum" / Int64ul * "Components that the guest has ever had on.",
         ),
     ),
     Payload(

@@ -181,7 +181,7 @@ ENTRIES = (
         f"{SAVE_H}, struct hvm_hw_pci_link",
         Struct(
             "route" / Array(4, Int8ul) * "ISA interrupt that each link goes to.",
-            "pad0" / Const(bytes(4), Bytes(4)) * "Padding, which loaders want to be 0.",
+            "pad0" / Const(bytes(4)) * "Padding, which loaders want to be 0.",
         ),
         8,
     ),

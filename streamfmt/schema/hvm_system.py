@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from construct import Array, BitsInteger, Bytes, Const, Int8ul, Int32ul, Int64ul, Struct
+from construct import Array, BitsInteger, Const, Int8ul, Int32ul, Int64ul, Struct
 from construct.core import Construct
 
 from . import hvm
@@ -29,7 +29,7 @@ _COUNT: tuple[Construct, ...] = ("time_ref_count" / Int64ul * "Reference counter
 _ASSIST: tuple[Construct, ...] = ("vp_assist_msr" / Int64ul * "MSR VP_ASSIST_PAGE: where the vcpu's page is.",)
 _PENDING: tuple[Construct, ...] = (
     "apic_assist_pending" / Int8ul * "1 if the end of an interrupt is left to that page; from 4.7 on once its vector.",
-    "pad" / Const(bytes(7), Bytes(7)) * "Padding, which loaders want to be 0.",
+    "pad" / Const(bytes(7)) * "Padding, which loaders want to be 0.",
 )
 
 ENTRIES = (

@@ -33,9 +33,9 @@ class LayerType:
     if there is anything to convert or mend; `memory` follows the pages that it has.  Only a `form` can be a whole
     input; an `image` is a guest's memory, and its headers say which guest's.  `text` if its header is a line of text,
     after which more text may come; `big` if all of its integers are big-endian, whatever is announced elsewhere.
-    `end` is the record that ends the layer.  Layers that differ in nothing but the width of words have an `alias` in
-    common: what is declared to be that is found out to be one of them.  `look` names what has the layer's magic more
-    closely, by its first bytes.
+    `end` is the record that ends the layer, and `after_end` one that may yet follow.  Layers that differ in nothing but
+    the width of words have an `alias` in common: what is declared to be that is found out to be one of them.  `look`
+    names what has the layer's magic more closely, by its first bytes.
 
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
@@ -68,6 +68,7 @@ class LayerType:
     alias: str = ""
     look: str = ""
     end: str = ""
+    after_end: str = ""
     holds: tuple[str, ...] = ()
     opens: tuple[tuple[str, str], ...] = ()
     closes: str = ""
@@ -118,7 +119,7 @@ def check(layers: Sequence[LayerType]) -> None:
         faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
-        for name in (layer.end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
+        for name in (layer.end, layer.after_end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
@@ -365,6 +366,7 @@ LAYERS: tuple[LayerType, ...] = (
         look="reader.qemu_look:look",
         big=True,
         end="EOF",
+        after_end="VMDESCRIPTION",
         truncated="QEMU-TRUNC",
         unknown=("QEMU-SEC-TYPE",),
         trailing="QEMU-AFTER",

@@ -112,5 +112,5 @@ ACPI_IOPORTS, ACPI_IOPORTS_SET = hvm.PARAMS["ACPI_IOPORTS_LOCATION"], 1
 IOREQ_PARAMS = tuple(legacy.PARAMS[code] for code in IOREQ_PAIR)
 # VGCF_online in the flags of a vcpu's context (xen/include/public/arch-x86/xen.h): all have it who are saved, and
 # readers set it where no map of vcpus says so.
-VCPU_FLAGS_AT, VCPU_ONLINE = libxc.VCPU_CONTEXT_FLAGS, libxc.VCPU_ONLINE
+VCPU_ONLINE = libxc.VCPU_ONLINE
 TOOLSTACK_VERSION = legacy.TOOLSTACK_VERSION

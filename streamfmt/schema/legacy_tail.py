@@ -48,6 +48,8 @@ _EXTENDED = (
     "sysenter_disables_events" / Int8ul * "Whether the other does.",
     "padding" / Int16ul * "Any value.",
     "mcg_cap" / Int64ul * "Capabilities of the machine-check architecture, since 4.2.",
+    "mci_ctl2_bank0" / Int64ul * "Its register of that name, since 4.3.",
+    "mci_ctl2_bank1" / Int64ul * "Its register of that name, since 4.3.",
 )
 
 TAILS = (
@@ -66,9 +68,7 @@ TAILS = (
         "VCPU_EXT",
         Struct(
             *_EXTENDED,
-            "rest"
-            / Bytes(libxc.EXTENDED_MAX - Struct(*_EXTENDED).sizeof())
-            * "Machine-check state, since 4.3; the rest is zero.",
+            "rest" / Bytes(libxc.EXTENDED_MAX - Struct(*_EXTENDED).sizeof()) * "Nothing yet: Xen 4.5 has no more.",
         ),
         "System call entry points and machine-check state of the vcpu before.",
         f"{SAVE}, xc_domain_save; xen/include/public/domctl.h, struct xen_domctl_ext_vcpucontext",

@@ -139,25 +139,14 @@ PV_COMBINATIONS = ((4, 3), (8, 4))
 _WIDTH_32, _WIDTH_64 = WIDTHS = tuple(width for width, _ in PV_COMBINATIONS)
 # struct vcpu_guest_context of xen/include/public/arch-x86/xen.h, by width of the guest in bytes.
 VCPU_CONTEXT_SIZES = {_WIDTH_32: 0xAF0, _WIDTH_64: 0x1430}
-# Where it has its flags and ctrlreg[3], the top of its page tables; and the flag of a vcpu that runs (VGCF_online).
-VCPU_CONTEXT_FLAGS = {_WIDTH_32: 0x200, _WIDTH_64: 0x200}
-VCPU_CONTEXT_CR3 = {_WIDTH_32: 0xAA8, _WIDTH_64: 0x1390}
+# The flag of a vcpu that runs (VGCF_online).
 VCPU_ONLINE = 1 << 5
-# Where it has the other registers that name frames, a word each: ctrlreg[1], a second top for user code, which only
-# 64-bit guests have and which bit 0 says is there; user_regs.edx, in which vcpu 0 has the frame of start_info; the
-# frames of the GDT and how many entries that has, at most those below the ones that Xen keeps for itself
-# (FIRST_RESERVED_GDT_ENTRY), so many to a frame.
-VCPU_CONTEXT_CR1 = {_WIDTH_64: 0x1380}
-VCPU_CONTEXT_DX = {_WIDTH_32: 0x20C, _WIDTH_64: 0x268}
-VCPU_CONTEXT_GDT_FRAMES = {_WIDTH_32: 0xA50, _WIDTH_64: 0x12E0}
-VCPU_CONTEXT_GDT_ENTS = {_WIDTH_32: 0xA90, _WIDTH_64: 0x1360}
+# Entries of a frame of its GDT, and how many there may be: those below the ones that Xen keeps for itself
+# (FIRST_RESERVED_GDT_ENTRY).
 GDT_FRAME_ENTRIES = PAGE_SIZE // 8
 GDT_ENTRIES_MAX = 14 * GDT_FRAME_ENTRIES
-# Where it has user_regs.eflags, whose bit 17 (VM) is virtual-8086 mode; and r8 to r11, after r15 to r12, rbp and rbx.
-VCPU_CONTEXT_EFLAGS = {_WIDTH_32: 0x22C}
+# Bit 17 (VM) of eflags, virtual-8086 mode.
 EFLAGS_VM = 1 << 17
-VCPU_CONTEXT_R12_R15 = {_WIDTH_64: (0x208, 0x20)}
-VCPU_CONTEXT_R8_R11 = {_WIDTH_64: (0x238, 0x20)}
 # The Xen whose savers of its first two releases forgot r8 to r15 (commits 9f892f84c2 and bedbc17d84).
 XEN_WITHOUT_R8 = (4, 21)
 # An xsave blob begins with xcr0 and xcr0_accum (xg_sr_restore_x86_pv.c, 4.14+); the smallest area is the legacy region

@@ -1,10 +1,11 @@
-"""Pages that Xen and a PV guest share, in the layouts of 32-bit and 64-bit guests: shared info and start info."""
+"""Pages of a PV guest whose layout is known: those that it shares with Xen, of either width, and page tables."""
 
 from __future__ import annotations
 
-from construct import Array, Bytes, Int8sl, Int8ul, Int32ul, Int64ul, Struct
+from construct import Array, BitsInteger, Bytes, Int8sl, Int8ul, Int32ul, Int64ul, Struct
 from construct.core import Construct
 
+from .model import little_bits
 from .payload_words import XEN_H, Payload
 
 _XEN_H = "xen/include/public/xen.h"
@@ -118,6 +119,37 @@ START_INFO = (
         "Start info of a 32-bit guest, in the page that vcpu 0 names.",
         f"{_XEN_H}, struct start_info",
         _start_info(Int32ul, 4),
+        _PAGE,
+    ),
+)
+
+# Bits of an entry by name, from the lowest; the frame's number lies between the last two.
+_BITS = {
+    "present": "1 if the entry leads anywhere.",
+    "rw": "1 if it may be written through.",
+    "user": "1 if user code may go through it.",
+    "pwt": "1 for write-through caching.",
+    "pcd": "1 for no caching.",
+    "accessed": "1 if the processor has gone through it.",
+    "dirty": "1 if it has been written through.",
+    "pse": "1 if it is of a large page, which a guest of Xen's has not; in the lowest level a bit of the memory type.",
+    "global": "1 if it stays when the processor changes page tables.",
+    "avl_9": "For the system to use.",
+    "avl_10": "For the system to use.",
+    "avl_11": "For the system to use.",
+}
+_ENTRY = little_bits(
+    "nx" / BitsInteger(1) * "1 if nothing may be executed there.",
+    "other" / BitsInteger(11) * "For the system to use, or protection keys.",
+    "frame" / BitsInteger(40) * "Frame of the guest that it leads to.",
+    *(name / BitsInteger(1) * doc for name, doc in reversed(_BITS.items())),
+)
+PAGE_TABLE = (
+    Payload(
+        "pv.PAGE_TABLE",
+        "A page table of any level, as a PAGE_DATA record has it: with frames of the guest.",
+        "Intel SDM volume 3, section 4.5; tools/libs/guest/xg_sr_save_x86_pv.c normalise_pagetable",
+        Struct("entries" / Array(_PAGE // 8, _ENTRY) * "What it leads to."),
         _PAGE,
     ),
 )

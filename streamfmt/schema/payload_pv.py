@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 from construct.core import Construct
 
-from .hvm_cpu import _XCR0, XSAVE_AREA
+from . import payload_xsave
 from .payload_words import FXSAVE, XEN_H, Payload, registers
 
 _DOMCTL_H = "xen/include/public/domctl.h"
@@ -159,14 +159,14 @@ EXTENDED = (
 )
 _XCR0_FIELDS = (
     "xcr0" / Int64ul * "XCR0 of the guest.",
-    "xcr0_accum" / _XCR0 * "Components that the guest has ever had on.",
+    "xcr0_accum" / Int64ul * "Components that the guest has ever had on.",
 )
 XSAVE = (
-    Payload(
+    *payload_xsave.payloads(
         "pv.XSAVE",
         "Extended state of a vcpu.",
-        "tools/libs/guest/xg_sr_save_x86_pv.c write_one_vcpu_xsave; Intel SDM volume 1, chapter 13",
-        Struct(*_XCR0_FIELDS, *XSAVE_AREA),
+        "tools/libs/guest/xg_sr_save_x86_pv.c write_one_vcpu_xsave",
+        _XCR0_FIELDS,
     ),
     Payload(
         "pv.XSAVE_16",

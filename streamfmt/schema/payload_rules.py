@@ -19,6 +19,13 @@ _PIT = {"channels.count": (_TIMER, 1 << 16), "speaker_data_on": (_TIMER, 1), "pa
 _RTC = {"cmos_index": (_TIMER, 0x7F)}
 _OLD_CPU = {"cr0": (_CPU, _LOW), "dr6": (_CPU, _LOW), "dr7": (_CPU, _LOW)}
 _VIRIDIAN = {"pad": ("LIBXC-HVMCTX-VIRIDIAN", 0)}
+
+
+def _areas(path: str) -> tuple[str, ...]:
+    """The forms of what has an XSAVE area."""
+    return path, f"{path}_AMD", f"{path}_ANY"
+
+
 # By form and field, the clause and the most that the field may be; of a list's elements that is each.
 MOST: dict[str, dict[str, tuple[str, int]]] = {
     "hvm.CPU": {
@@ -35,11 +42,11 @@ MOST: dict[str, dict[str, tuple[str, int]]] = {
     "hvm.RTC": _RTC,
     "hvm.RTC_16": _RTC,
     "hvm.MTRR": {"msr_mtrr_cap.vcnt": ("LIBXC-HVMCTX-MTRR", 8)},
-    "hvm.CPU_XSAVE": {"header.xcomp_bv": ("LIBXC-HVMCTX-XSAVE", 0)},
+    **{path: {"header.xcomp_bv": ("LIBXC-HVMCTX-XSAVE", 0)} for path in _areas("hvm.CPU_XSAVE")},
     "hvm.VIRIDIAN_VCPU": _VIRIDIAN,
     "hvm.VIRIDIAN_VCPU_16": _VIRIDIAN,
     "hvm.CPU_MSR": {"msrs.reserved": ("LIBXC-HVMCTX-MSR", 0)},
-    "pv.XSAVE": {"header.xcomp_bv": ("LIBXC-VCPU-XSAVE", 0)},
+    **{path: {"header.xcomp_bv": ("LIBXC-VCPU-XSAVE", 0)} for path in _areas("pv.XSAVE")},
 }
 # MSRs that an entry CPU_MSR may have, of any release (xen/arch/x86/hvm/hvm.c msrs_to_send and what vendors add).
 MSRS = tuple(index for index in MSR_NAMES if index not in (0xCE, 0x10A, 0xC0000103))

@@ -21,7 +21,8 @@ SDM_FXSAVE = "Intel SDM volume 1, section 10.5.1"
 class Payload:
     """One form of a payload: the path of its layout, its declaration, and how long it is where that is fixed.
 
-    `size` is 0 for one of any length.  `releases` are those that wrote this form, where there are others.
+    `size` is 0 for one of any length.  `releases` are those that wrote this form, where there are others.  `ends` are
+    lengths at which it may also end, at the end of a field.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Payload:
     declared: Construct
     size: int = 0
     releases: str = ""
+    ends: tuple[int, ...] = ()
 
 
 def registers(integer: Construct, doc: str, *names: str) -> Iterator[Construct]:

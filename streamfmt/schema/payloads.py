@@ -5,6 +5,7 @@ They are apart from the catalogue, which every command needs that shows somethin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import SchemaError
@@ -14,6 +15,7 @@ from .hvm import CONTEXT_TYPES
 from .layers import LAYERS
 from .libxc import WIDTHS
 from .model import Layout
+from .payload_words import Payload
 
 HVM_ENTRIES = (*hvm_system.ENTRIES, *hvm_cpu.ENTRIES, *hvm_interrupts.ENTRIES, *hvm_timers.ENTRIES)
 PAYLOADS = (
@@ -23,23 +25,38 @@ PAYLOADS = (
     *payload_pv.XSAVE,
     *payload_pages.SHARED_INFO,
     *payload_pages.START_INFO,
+    *payload_pages.PAGE_TABLE,
 )
+
+
+def _lengths(rows: Iterable[Payload]) -> dict[int, str]:
+    """Forms of something by how long they are."""
+    return {size: row.path for row in rows for size in dict.fromkeys((*row.ends, row.size))}
+
+
+def entry_of(path: str) -> str:
+    """The entry of an HVM context that a form is of: the longest name that its path begins with."""
+    heads = {f"hvm.{kind.name}": kind.name for kind in CONTEXT_TYPES}
+    return heads[max((head for head in heads if f"{path}_".startswith(f"{head}_")), key=len)]
+
+
 # Payloads of which the length says what they are, by what they are; 0 is for any other length.  Both kinds of a
 # shared info page have one length: the width of the guest chooses, in bytes.
-_BY_LENGTH = {"BASIC": payload_pv.CONTEXTS, "EXTENDED": payload_pv.EXTENDED, "XSAVE": payload_pv.XSAVE}
+_BY_LENGTH = {
+    "BASIC": payload_pv.CONTEXTS,
+    "EXTENDED": payload_pv.EXTENDED,
+    "XSAVE": payload_pv.XSAVE,
+    "PAGE_TABLE": payload_pages.PAGE_TABLE,
+}
 _BY_WIDTH = {"SHARED_INFO": payload_pages.SHARED_INFO, "START_INFO": payload_pages.START_INFO}
 FORMS: dict[str, dict[int, str]] = {
-    **{name: {row.size: row.path for row in rows} for name, rows in _BY_LENGTH.items()},
+    **{name: _lengths(rows) for name, rows in _BY_LENGTH.items()},
     **{
         name: {width: row.path for width in WIDTHS for row in rows if row.path.endswith(f"_{8 * width}")}
         for name, rows in _BY_WIDTH.items()
     },
     **{
-        f"hvm.{kind.name}": {
-            row.size: row.path
-            for row in HVM_ENTRIES
-            if row.path == f"hvm.{kind.name}" or row.path.startswith(f"hvm.{kind.name}_{row.size}")
-        }
+        f"hvm.{kind.name}": _lengths([row for row in HVM_ENTRIES if entry_of(row.path) == kind.name])
         for kind in CONTEXT_TYPES
     },
 }
@@ -55,6 +72,7 @@ PLACES: dict[str, dict[str, str]] = {
 for _legacy in (layer.name for layer in LAYERS if layer.alias):
     PLACES |= {
         f"{_legacy}.HVM_CONTEXT.context": {"data": ENTRY},
+        f"{_legacy}.EXTENDED_INFO.blocks": {"data": "BASIC"},
         f"{_legacy}.VCPU": {"context": "BASIC"},
         f"{_legacy}.VCPU_XSAVE": {"context": "XSAVE"},
         f"{_legacy}.SHARED_INFO": {"page": "SHARED_INFO"},

@@ -15,7 +15,7 @@ They are apart from `tables`, which every command loads.  `schema.places` says w
 from __future__ import annotations
 '''
 _TYPES = {
-    "FIELDS": "dict[str, dict[str, tuple[int, int, int, int, bool, bool, bool, dict[int, str]]]]",
+    "FIELDS": "dict[str, dict[str, tuple[int, int, int, int, bool, bool, bool, dict[int, str] | None]]]",
     "LISTS": "dict[str, dict[str, tuple[int, int, str, int | str]]]",
 }
 
@@ -53,12 +53,14 @@ def source(layouts: Iterable[Layout], heading: str = _HEADING) -> str:
 def placed(layout: Layout) -> dict[str, tuple[Any, ...]]:
     """Fields at places that are always the same, for those who overwrite them.
 
-    Offset, size, shift and bits; whether it is big-endian always, bytes, signed; and the names of its values.
+    Offset, size, shift and bits; whether it is big-endian always, bytes, signed; and the names of its values, None if
+    they have none.
     """
     return {
         row.item.path: (
             *(row.offset, row.item.size, row.item.shift, row.item.bits, row.item.big, row.item.raw, row.item.signed),
-            row.item.names,
+            # Without a dict in it a row is a constant, which is loaded in half of the time.
+            row.item.names or None,
         )
         for row in layout.rows
         if isinstance(row.item, Field) and row.offset is not None and not row.when

@@ -11,21 +11,24 @@ from dataclasses import replace
 
 from .machine import ANY, EITHER, Machine, ruled
 from .protocol_legacy import LEGACY_MACHINES
-from .states import CLOSING, EMULATOR, LIBXC_RULES, LIBXL_RULES, POLICIES, STATIC_ONCE, XAPI_RULES
+from .states import CLOSING, EMULATOR, LIBXC_RULES, LIBXL_RULES, POLICIES, QEMU_RULES, STATIC_ONCE, XAPI_RULES
 
 _LIBXC_SOURCE = "docs/specs/libxc-migration-stream.pandoc, Layout; tools/libs/guest/xg_sr_save.c save"
 _LIBXL_SOURCE = "docs/specs/libxl-migration-stream.pandoc, Layout; tools/libs/light/libxl_stream_read.c stream_continue"
 _TAIL_SOURCE = "tools/libs/guest/xg_sr_save_x86_pv.c and xg_sr_save_x86_hvm.c, end_of_checkpoint"
 _COLO_SOURCE = "tools/libs/light/libxl_colo_save.c; tools/libs/light/libxl_colo_restore.c"
 _XAPI_SOURCE = "xen-api ocaml/xenopsd/xc/domain.ml, suspend"
-_RULES = {"libxc": LIBXC_RULES, "libxl": LIBXL_RULES, "xapi": XAPI_RULES}
+_RULES = {"libxc": LIBXC_RULES, "libxl": LIBXL_RULES, "xapi": XAPI_RULES, "qemu": QEMU_RULES}
 
 
-def _of_rules(name: str, doc: str, source: str, *clauses: str, once: tuple[str, ...] = ()) -> Machine:
-    """The machine of a layer's order rules of these clauses; `once` are its records that no checkpoint repeats."""
+def _of_rules(name: str, doc: str, source: str, *clauses: str, once: tuple[str, ...] = (), end: str = "END") -> Machine:
+    """The machine of a layer's order rules of these clauses; `once` are its records that no checkpoint repeats.
+
+    A stream ends where `end` may come.
+    """
     layer = next(layer for layer, rules in _RULES.items() if any(rule.clause in clauses for rule in rules))
     rules = [rule for rule in _RULES[layer] if rule.clause in clauses]
-    return ruled(name, layer, doc, source, [*rules, *([replace(STATIC_ONCE, on=once)] if once else ())])
+    return ruled(name, layer, doc, source, [*rules, *([replace(STATIC_ONCE, on=once)] if once else ())], end)
 
 
 IMAGE = Machine(
@@ -273,6 +276,16 @@ XAPI_MACHINES = (
     _of_rules("no devices", "A PV guest has no firmware, TPM or emulator.", _XAPI_SOURCE, "XAPI-HVM-ONLY"),
 )
 
+QEMU_MACHINES = (
+    _of_rules(
+        "configuration",
+        "The configuration comes once, before all sections and commands.",
+        "QEMU migration/savevm.c, qemu_loadvm_state_header",
+        "QEMU-CFG-ONCE",
+        end="EOF",
+    ),
+)
+
 # What a COLO secondary sends, over and over: CHECKPOINT_STATE, by its id, and libxc's list of dirty pages.  By the
 # state of the machine after it.
 BACK_RECORDS = {
@@ -308,6 +321,7 @@ MACHINES = {
     LEGACY_MACHINES[0].layer: LEGACY_MACHINES,
     "back-channel": (BACK_CHANNEL,),
     "xapi": XAPI_MACHINES,
+    "qemu": QEMU_MACHINES,
 }
 # Those that the reader and the checks run on; of the others the order rules say what they forbid.
 COMPILED = (IMAGE, CHECKPOINTS, COLO, BACK_CHANNEL)

@@ -7,7 +7,17 @@ from typing import Any
 from . import qemu_stream
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
-_PLAIN = ("PAGE_SIZE", "PAGE_BITS", "RAM_NAME", "RAM_VERSION", "CONFIGURATIONS", "BITS", "IGNORE_SHARED", "MAPPED_RAM")
+_PLAIN = (
+    "PAGE_SIZE",
+    "PAGE_BITS",
+    "RAM_NAME",
+    "RAM_VERSION",
+    "CONFIGURATIONS",
+    "BITS",
+    "UUID",
+    "IGNORE_SHARED",
+    "MAPPED_RAM",
+)
 _LIMITS = ("KNOWN_CAPABILITIES", "BLOCKS_MAX", "SECTIONS_MAX", "PIECE", "PAGES_MOST", "WORDS_MOST")
 # The commands that something depends on.
 _COMMANDS = (

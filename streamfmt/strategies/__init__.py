@@ -12,6 +12,18 @@ except ImportError as _missing:
 from .breaking import breaking
 from .conforming import streams
 from .mutations import boundaries, chunkings, cuts, inputs, mutations
+from .payloads import Content, payloads
 from .sample import Sample
 
-__all__ = ["Sample", "boundaries", "breaking", "chunkings", "cuts", "inputs", "mutations", "streams"]
+__all__ = [
+    "Content",
+    "Sample",
+    "boundaries",
+    "breaking",
+    "chunkings",
+    "cuts",
+    "inputs",
+    "mutations",
+    "payloads",
+    "streams",
+]

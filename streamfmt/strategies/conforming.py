@@ -126,7 +126,7 @@ def around(layer: str) -> tuple[str, ...]:
 def _sample(draw: st.DrawFn, plan: Plan) -> Sample:
     form: Form = plan.form  # type: ignore[assignment] # plans are made of forms and modes
     mode: Mode = plan.mode  # type: ignore[assignment] # likewise
-    deep = plan.guest == "pv" and draw(st.booleans())
+    deep = plan.guest in ("pv", "hvm") and draw(st.booleans())
     shape = SHAPES[form]
     make = shape.old if shape.old is not None and plan.version == OLD else shape.make
     return Sample(make(draw, plan), form, mode, deep)

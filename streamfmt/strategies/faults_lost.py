@@ -51,22 +51,22 @@ def _context(make: Callable[[st.DrawFn, int, int], dict[int, int] | None]) -> Ed
 def _named(draw: st.DrawFn, width: int, number: int) -> dict[int, int]:
     """A frame that is not what the vcpu takes it for, in one of the places that name one."""
     far = draw(st.sampled_from((1 << 20, (1 << 20) - 1)))
-    tables_ = {libxc.VCPU_CONTEXT_CR3[width]: draw(st.sampled_from((0, 1, far))) << libxc.PAGE_SHIFT}
+    tables_ = {tables.VCPU_CONTEXT_CR3[width]: draw(st.sampled_from((0, 1, far))) << libxc.PAGE_SHIFT}
     choices = [tables_]
-    if width in libxc.VCPU_CONTEXT_CR1:
+    if width in tables.VCPU_CONTEXT_CR1:
         second = draw(st.sampled_from((0, 1, far)))
-        choices.append({libxc.VCPU_CONTEXT_CR1[width]: second << libxc.PAGE_SHIFT | 1})
+        choices.append({tables.VCPU_CONTEXT_CR1[width]: second << libxc.PAGE_SHIFT | 1})
     frame = draw(st.sampled_from((TOP_TABLE, far)))
-    entries, first = libxc.VCPU_CONTEXT_GDT_ENTS[width], libxc.VCPU_CONTEXT_GDT_FRAMES[width]
+    entries, first = tables.VCPU_CONTEXT_GDT_ENTS[width], tables.VCPU_CONTEXT_GDT_FRAMES[width]
     choices.append({entries: draw(st.integers(1, libxc.GDT_FRAME_ENTRIES)), first: frame})
     choices.append({entries: draw(st.integers(libxc.GDT_ENTRIES_MAX + 1, records.U32))})
     if not number:
-        choices.append({libxc.VCPU_CONTEXT_DX[width]: frame})
+        choices.append({tables.VCPU_CONTEXT_DX[width]: frame})
     return draw(st.sampled_from(choices))
 
 
 def _vm86(draw: st.DrawFn, width: int, _: int) -> dict[int, int] | None:
-    place = libxc.VCPU_CONTEXT_EFLAGS.get(width)
+    place = tables.VCPU_CONTEXT_EFLAGS.get(width)
     flags = draw(st.integers(0, records.U32))
     return None if place is None else {place: flags | libxc.EFLAGS_VM}
 
@@ -78,7 +78,7 @@ def _without_r8(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     for number in of(found, BASIC):
         part = found.parts[number]
         blob = bytearray(part.values["context"])
-        for spans in (libxc.VCPU_CONTEXT_R8_R11, libxc.VCPU_CONTEXT_R12_R15):
+        for spans in (tables.VCPU_CONTEXT_R8_R11, tables.VCPU_CONTEXT_R12_R15):
             start, size = spans.get(_WIDTHS[len(blob)], (0, 0))
             blob[start : start + size] = bytes(size)
         found = at(found, number, replace(part, values={**part.values, "context": bytes(blob)}), drop=1)

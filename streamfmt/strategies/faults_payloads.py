@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from hypothesis import strategies as st
 
+from .. import tables
 from ..codec import encode
 from ..codec.inside import put_at
 from ..codec.payload import payloads
 from ..schema import hvm, payload_rules
-from ..schema.libxc import XCR0_SIZE, XSAVE_AREA_MIN
+from ..schema.libxc import PAGE_SIZE, XCR0_SIZE, XSAVE_AREA_MIN
 from ..schema.payloads import HVM_ENTRIES
-from ..writer import Part, record
-from .edits import Edit, Fault, swapping, to
-from .faults_libxc import CONTEXT, HVM, VCPU
+from ..writer import TOP_TABLE, Draft, Part, pages, record
+from .edits import Edit, Fault, insertions, swapping, to
+from .faults_libxc import CONTEXT, HVM, INFO, PV, VCPU
 from .from_schema import having
+from .records import TOP_TABLES
 
 _SIZES = {row.path: row.size for row in HVM_ENTRIES}
 _CODES = {row.name: row.code for row in hvm.CONTEXT_TYPES}
@@ -153,6 +155,15 @@ def _hpet(draw: st.DrawFn) -> Mapping[str, int]:
     return {"timers[1].comparator": draw(st.integers(10, 1 << 62))}
 
 
+def _loop(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a top page table that leads to itself, and may be written there."""
+    slot = draw(st.integers(0, 3))
+    content = bytes(8 * slot) + (TOP_TABLE << tables.PTE_PFN[0] | tables.PTE_PRESENT | 2).to_bytes(8, "little")
+    kind = draw(st.sampled_from(TOP_TABLES[stream.part(INFO).values["guest_width"]]))
+    bad = pages((TOP_TABLE, kind), content={TOP_TABLE: content.ljust(PAGE_SIZE, b"\0")})
+    yield from insertions(draw, stream, bad)
+
+
 def _deep(edit: Edit, path: str) -> Fault:
     return to(having(path), edit, deep=True)
 
@@ -170,6 +181,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-HVMCTX-XSAVE": _entry("CPU_XSAVE", lambda draw: draw(_WRONG_AREA), size=600),
     "LIBXC-HVMCTX-VIRIDIAN": tuple(map(_padded, ("VIRIDIAN_VCPU", "VIRIDIAN_VCPU_16"))),
     "LIBXC-HVMCTX-MSR": to(HVM, swapping(CONTEXT, _msrs), deep=True),
+    "LIBXC-PTE-LEVEL": to(PV, _loop, deep=True),
     "LIBXC-VCPU-EXT": _deep(swapping(VCPU[1], _owner), VCPU[1]),
     "LIBXC-VCPU-XSAVE": _deep(swapping(VCPU[2], _pv_area), VCPU[2]),
 }

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from hypothesis import strategies as st
 
 from .. import tables
+from ..payload_tables import FORMS
 from ..schema import hvm, libxc, libxl, qemu
 from ..writer import (
     Part,
@@ -28,6 +29,7 @@ from ..writer import (
     xenstore,
 )
 from ..writer.builders import XENOPS, XSAVE_SIZE
+from .payloads import contents
 
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
 words = st.integers(0, U32)
@@ -84,20 +86,13 @@ def tsc() -> st.SearchStrategy[Part]:
     return st.builds(record, st.just("libxc.X86_TSC_INFO"), mode=modes, khz=words, nsec=values, incarnation=words)
 
 
-# An MSR that entries may have, SPEC_CTRL, whose value is 0.
-_SPEC_CTRL = (0x48).to_bytes(4, "little")
-
-
 @st.composite
 def context_entry(draw: st.DrawFn) -> tuple[int, int, bytes]:
     """An entry of the HVM context, of one of the lengths that its type has had."""
     row = draw(st.sampled_from([row for row in hvm.CONTEXT_TYPES if row.code not in (hvm.HEADER_TYPE, hvm.END_TYPE)]))
-    length = draw(st.sampled_from(row.lengths))
-    more = draw(st.integers(0, 3)) if row.unit else 0
-    data = bytes(length + more * row.unit)
-    if row.counted:
-        data = (1 + more).to_bytes(8, "little") + (1 + more) * _SPEC_CTRL.ljust(row.unit, b"\0")
-    return row.code, draw(st.integers(0, 3)), data
+    forms = sorted({*FORMS[f"hvm.{row.name}"].values()})
+    instance = draw(st.integers(0, 3))
+    return row.code, instance, draw(contents(draw(st.sampled_from(forms)), instance)).data
 
 
 HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)

@@ -281,7 +281,7 @@ def test_identify_json(sample: Path, capsys: pytest.CaptureFixture[str]) -> None
     conforms_to("identify", record)
 
     assert (image["key"], image["guest"], image["xen"], image["layers"][0]["version"]) == ("libxc", "hvm", [4, 17], 3)
-    assert (record["key"], record["kind"]) == ("qemu", "payload")
+    assert (record["key"], record["kind"]) == ("qemu", "stream")
 
 
 def test_show_json(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,16 +18,18 @@ from ..codec import encode
 from ..codec.decode import whole
 from ..codec.inside import put_at
 from ..codec.payload import payloads, tree, within
-from ..errors import RecipeError, SchemaError
+from ..convert.edit import Edit
+from ..errors import FieldError, RecipeError, SchemaError
 from ..payload_tables import FORMS, PLACES
 from ..reader.events import Body, Record, Sink
 from ..reader.reader import Reader
 from ..recipes.load import load
 from ..render import payload_reference
 from ..schema import compile as compiler
-from ..schema import features, payload_words
+from ..schema import features, payload_words, payload_xsave
 from ..schema import payloads as schema
 from ..schema.hvm import CONTEXT_TYPES
+from ..schema.hvm import PARAMS as PARAMS_BY_NAME
 from ..schema.model import Field
 from ..writer import Draft, pages, params
 from .support.good_streams import HVM
@@ -38,6 +40,8 @@ NAMES = (
     *("hvm-64.bin.gz", "hvm-remus.bin.gz", "pv-24.bin.gz", "pv-list.bin.gz", "legacy-44-pv-32.bin.gz"),
     *("legacy-44-pv-64-live.bin.gz", "legacy-44-hvm-32-remus.bin.gz", "legacy-45-pv-32-on-64-remus.bin.gz"),
 )
+# All that come from Xen's own savers, but for what has been broken; QEMU's streams are another's.
+FILES = sorted(each.name for each in REAL.glob("*.bin.gz") if re.match("(hvm|pv|legacy)-(?!.*broken)", each.name))
 BY_PATH = {row.path: row for row in schema.PAYLOADS}
 
 
@@ -47,10 +51,8 @@ def contents(path: str, count: int) -> bytes:
     raw = bytearray(chance.randbytes(BY_PATH[path].size or 24 + 16 * count))
     if path.endswith("CPU_MSR"):
         raw[:8] = (count + 1).to_bytes(8, "little")
-    elif "XSAVE" in path and not BY_PATH[path].size:
-        accum = 16 if path.startswith("hvm") else 8
-        raw = bytearray(chance.randbytes(accum + 8 + 576 + 256 + count))
-        raw[accum] |= 4
+    elif path.endswith("XSAVE_ANY"):
+        raw = bytearray(chance.randbytes(24 + 576 + count))
     return bytes(raw)
 
 
@@ -147,16 +149,50 @@ def test_every_byte_of_real_streams_has_a_name(name: str) -> None:
         item = next(iter(PLACES[path]))
         layout = within(path, item, values, len(raw), width)
         assert layout is not None, (path, values)
-        assert encode.whole(layout, whole(layout, raw, "<"), "<") == raw
+        more = bytes((layout.extent or 0) - len(raw) if len(raw) in BY_PATH[layout.path].ends else 0)
+        assert encode.whole(layout, whole(layout, raw + more, "<"), "<") == raw + more
         assert "excess" not in tree(layout, raw, lambda _, value: value)
 
     assert len(found) >= 4
 
 
+# Bytes of a dump by their place; what it only counts; and what belongs to nobody.
+_BYTES = re.compile(r" +(0x[0-9a-f]+)  ((?:[0-9a-f]{2} )*[0-9a-f]{2})(?: |$)")
+_COUNTED = re.compile(r" +\.\.\. [\d,]+ pages? of content, ([\d,]+) bytes$")
+_UNKNOWN = re.compile(r"^ +(body|what .*fields do not cover|.*cut off.*):", re.MULTILINE)
+# Fields of bytes that a release of Xen, or the processor, gives no more meaning than this; those of others are content.
+_WHOLE = {
+    *("reserved", "unused", "rest", "available", "value", "xmm", "ymm_high", "name", "signature", "data"),
+    "state",  # the device model's, which is a layer of its own
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_byte_of_real_files_is_named(name: str, show: Show) -> None:
+    """A dump of a whole stream has each of its bytes once, in a field that has a name, or as the content of a page."""
+    raw = gzip.decompress((REAL / name).read_bytes())
+    _, text = show(raw, "--hexdump", "--full")
+    at = pages_of = 0
+    opaque: set[str] = set()
+    for line in text.splitlines():
+        if found := _BYTES.match(line):
+            assert int(found[1], 16) == at + pages_of, line
+            at += len(found[2].split())
+        elif found := _COUNTED.match(line):
+            pages_of += int(found[1].replace(",", ""))
+        elif found := re.match(r" +([\w.\[\]]+): [\d,]+ bytes?$", line):
+            opaque.add(re.sub(r"_[0-9a-f]+$", "", found[1].rpartition(".")[2]))
+
+    assert at + pages_of == len(raw)
+    assert not _UNKNOWN.search(text)
+    assert opaque <= _WHOLE
+
+
 def test_lengths_are_those_of_the_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a form for each length that a release writes, and no other; one of another size is refused."""
     for row in CONTEXT_TYPES:
-        assert {*FORMS[f"hvm.{row.name}"]} == ({0} if row.unit else {*row.lengths})
+        ends = {size for path in FORMS[f"hvm.{row.name}"].values() for size in BY_PATH[path].ends}
+        assert {*FORMS[f"hvm.{row.name}"]} == ends | ({0} if row.unit else {*row.lengths})
     wrong = payload_words.Payload("hvm.X", "", "", BY_PATH["hvm.PIC"].declared, 9)
     monkeypatch.setattr(schema, "PAYLOADS", (wrong,))
     with pytest.raises(SchemaError, match="it has 8 bytes, not 9"):
@@ -304,8 +340,138 @@ def test_what_no_stream_here_breaks() -> None:
         at, row = put_at(payloads()["hvm.VIRIDIAN_VCPU"], 216, lambda _: raw, f"stimer_config_msr[2].{name}")
         encode.put(raw, at, row, value, "<", name)
     walk: Any = None
-    (found,) = viridian("hvm.VIRIDIAN_VCPU", bytes(raw), walk)
+    (found,) = viridian("hvm.VIRIDIAN_VCPU", bytes(raw), walk, {})
 
     assert found[:3] == ("LIBXC-HVMCTX-VIRIDIAN", 184 + 16, 8)
-    assert not list(viridian("hvm.VIRIDIAN_VCPU", bytes(raw[:200]) + b"\1" + bytes(15), walk))
-    assert not list(viridian("hvm.VIRIDIAN_VCPU_16", bytes(16), walk))
+    assert not list(viridian("hvm.VIRIDIAN_VCPU", bytes(raw[:200]) + b"\1" + bytes(15), walk, {}))
+    assert not list(viridian("hvm.VIRIDIAN_VCPU_16", bytes(16), walk, {}))
+
+
+# -- what lists say by name, areas, and pages ----------------------------------------------------------------------
+
+
+def edited(data: bytes, tmp_path: Path, *assignments: str) -> dict[str, str]:
+    """What changes by an edit, in words, by the fields' paths."""
+    file = tmp_path / "edited"
+    file.write_bytes(data)
+    with file.open("rb") as opened:
+        edit = Edit(opened.fileno())
+        edit.make([(path, value) for path, _, value in (each.partition("=") for each in assignments)], None)
+        return {made.what: made.words for made in edit.changes}
+
+
+PARAMS = {
+    "CALLBACK_IRQ": (0x0200000000000093, "type=vector vector=147"),
+    "TIMER_MODE": (2, "mode=no_missed_ticks_pending"),
+    "ALTP2M": (9, "mode=9"),
+    "MCA_CAP": (3, "lmce +0x2"),
+    "VM86_TSS_SIZED": (0x80000FC000, "address=0xfc000 size=128"),
+    "TRIPLE_FAULT_REASON": (3, "reason=crash"),
+    "VIRIDIAN": (0x121, "base_freq apic_assist stimer"),
+}
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_parameters_have_bits_and_modes(name: str, show: Show) -> None:
+    """What the value of a parameter consists of is shown by name, and is in JSON."""
+    value, words = PARAMS[name]
+    stream = Draft((*HVM.parts[:-2], params((PARAMS_BY_NAME[name], value)), HVM.parts[-1]))
+    *_, named = (json.loads(line) for line in show(stream, "--json")[1].splitlines() if "HVM_PARAMS" in line)
+
+    assert f"\n          {words}\n" in show(stream, "--decode")[1]
+    first = re.split("[= ]", words)[0]
+    assert first in named["fields"]["params"][0]["named"]
+
+
+def test_edits_by_name(tmp_path: Path) -> None:
+    """Bits and modes of parameters and policies, registers, components, entries of tables and start info."""
+    hvm, pv = (gzip.decompress((REAL / name).read_bytes()) for name in ("hvm-64.bin.gz", "pv-24.bin.gz"))
+    sets = {
+        "HVM_PARAMS.VM86_TSS_SIZED.size": ("0x100", "128 (0x80) -> 256 (0x100)"),
+        "HVM_PARAMS.ACPI_IOPORTS_LOCATION.ports": ("0x1f40", "0xb000 -> 0x1f40"),
+        "X86_CPUID_POLICY.avx2": ("0", "1 -> 0"),
+        "HVM_CONTEXT.CPU.cr0.pg": ("0", "1 -> 0"),
+    }
+    pages_of = {
+        "page[5].entries[0].frame": ("7", "6 -> 7"),
+        "page[0x5].entries[0].rw": ("0", "1 -> 0"),
+        "page[0x1].nr_pages": ("25", "0 -> 25 (0x19)"),
+        "X86_PV_VCPU_XSAVE.context.ymm_high[1]": ("11" * 16, ""),
+    }
+    for data, wanted in ((hvm, sets), (pv, pages_of)):
+        found = edited(data, tmp_path, *(f"{path}={value}" for path, (value, _) in wanted.items()))
+        assert found == {path: words for path, (_, words) in wanted.items()}
+
+
+NO_PLACE = {
+    "HVM_PARAMS.VIRIDIAN.stimer=1": "HVM_PARAMS has no index 0x9",
+    "page[9].rw=1": "it is no page table and no start info",
+    "page[0x999].rw=1": "no PAGE_DATA has content of page 0x999",
+    "page.rw=1": "which page?",
+    "HVM_CONTEXT.CPU.zmm[1]=00": "has no list zmm",
+}
+
+
+@pytest.mark.parametrize("text", NO_PLACE)
+def test_edits_that_name_nothing(text: str, tmp_path: Path) -> None:
+    """They are refused, with the reason."""
+    with pytest.raises(FieldError, match=re.escape(NO_PLACE[text])):
+        edited(gzip.decompress((REAL / "hvm-64.bin.gz").read_bytes()), tmp_path, text)
+
+
+def test_pages_that_come_twice(tmp_path: Path) -> None:
+    """Which one is meant nobody says, so neither is changed."""
+    batch = pages((7, "NOTAB"))
+    with pytest.raises(FieldError, match="it comes several times"):
+        edited(Draft((*HVM.parts[:3], batch, batch, *HVM.parts[4:])).render(), tmp_path, "page[7]@0=00")
+
+
+def test_pages_in_json(show: Show) -> None:
+    """A page table's entries that are not zero, and start info by its fields."""
+    pv = (REAL / "pv-24.bin.gz").read_bytes()
+    table, info, plain = (
+        next(json.loads(line)["fields"] for line in show(pv, "--page", pfn, "--json")[1].splitlines() if "pfn" in line)
+        for pfn in ("5", "1", "9")
+    )
+    bits = ["present", "rw", "user", "accessed", "dirty"]
+
+    assert table["decoded"]["entries"][0] == {
+        "slot": 0,
+        "value": "0x6067",
+        "frame": "0x6",
+        "bits": bits,
+        "other": "0x0",
+    }
+    assert (table["offset"], table["payload"], len(table["page"])) == (0x53E0, "pv.PAGE_TABLE", 8192)
+    assert bytes.fromhex(info["decoded"]["magic"]).startswith(b"xen-3.0-x86_64")
+    assert "decoded" not in plain
+
+
+def test_areas_by_length() -> None:
+    """An area's length says whose places its components have; each ends a form."""
+    for amd in (False, True):
+        for bit, (at, size) in payload_xsave.places(amd).items():
+            path = payload_tables.FORMS["XSAVE"][16 + at + size]
+            common = bit == features.XCR0_BITS["avx"]
+            assert path == ("pv.XSAVE_AMD" if amd and not common else "pv.XSAVE")
+    layout = payloads()["pv.XSAVE_AMD"]
+    raw = bytes(16 + 2432) + (5).to_bytes(8, "little")
+    assert tree(layout, raw, lambda _, value: value)["protection_keys.pkru"] == 5
+    assert payload_tables.FORMS["XSAVE"].get(16 + 700) is None
+
+
+def test_recipes_set_shared_info_and_parameters() -> None:
+    """By the width of the guest, which the stream says; a bit of a parameter, and of a policy's leaf."""
+    faults = (
+        '[[fault]]\nset = "SHARED_INFO"\nfield = "page.arch.max_pfn"\nto = 7\n'
+        '[[fault]]\nset = "X86_CPUID_POLICY"\nfield = "sse2"\nto = 1\n'
+    )
+    for bits, place in ((64, 0xC10), (32, 0x90C)):
+        found = built(f'recipe = 1\nguest = "pv"\nform = "libxc"\nbits = {bits}\n{faults}')
+        page = found.part("libxc.SHARED_INFO").body("<")
+        assert page[place : place + 2] == b"\7\0"
+    params_of = 'recipe = 1\nguest = "hvm"\nform = "libxc"\nparams = { VIRIDIAN = 1 }\n'
+    mode = '[[fault]]\nset = "HVM_PARAMS"\nfield = "VIRIDIAN.stimer"\nto = 1\n'
+    assert built(params_of + mode).part("libxc.HVM_PARAMS").body("<")[16:18] == b"\1\1"
+    with pytest.raises(RecipeError, match="a guest of which width"):
+        built(f'recipe = 1\nguest = "pv"\nform = "libxc"\n[[fault]]\ndrop = "X86_PV_INFO"\n{faults}')

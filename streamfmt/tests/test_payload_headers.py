@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from .. import tables
 from ..conformance.peers import RELEASE, RELEASES
-from ..schema import features, payloads
+from ..payload_tables import FIELDS, LISTS
+from ..schema import features, hvm, hvm_params, payloads
 from ..schema.model import Block, Field, Item, Layout, Part
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,7 @@ HVM = {
     "VIRIDIAN_VCPU": "struct hvm_viridian_vcpu_context",
     "VMCE_VCPU": "struct hvm_vmce_vcpu",
     "TSC_ADJUST": "struct hvm_tsc_adjust",
+    "CPU_XSAVE": "struct hvm_hw_cpu_xsave",
 }
 STRUCTS = {
     **{f"hvm.{name}": struct for name, struct in HVM.items()},
@@ -70,6 +73,11 @@ NAMED: dict[str, dict[str, str | None]] = {
         r"msr_mtrr_(cap|def_type)\..*": None,
         r"msr_mtrr_var\[(\d)\]\.mask": r"msr_mtrr_var[\1 * 2 + 1]",
     },
+    # The components behind are the processor's.
+    "hvm.CPU_XSAVE": {
+        r"^header\.": "save_area.xsave_hdr.",
+        r"^(ymm|bnd|opmask|zmm|protection|amx|unused)": None,
+    },
     "hvm.VIRIDIAN_VCPU": {r"stimer_config_msr\[(\d)\].*": None, "^pad$": "_pad"},
     "BASIC": {r"reserved.*|.*\.reserved.*": None},
     "EXTENDED": {r"^(caps|mci_ctl2_bank0|mci_ctl2_bank1|mcg_ext_ctl)$": r"vmce.\1", "^pad$": None},
@@ -97,7 +105,8 @@ WORDS = (
     *((0x10A, 0, "edx"), (0x80000021, _NONE, "ecx")),
 )
 # Parts of fields that are bytes to Xen: only where the whole begins.
-WHOLE = {"hvm.CPU": "fpu_regs", "BASIC": "fpu_ctxt"}
+WHOLE = {"hvm.CPU": "fpu_regs", "BASIC": "fpu_ctxt", "hvm.CPU_XSAVE": "legacy"}
+_CALLED = {"legacy": "save_area.fpu_sse"}
 
 
 def headers(release: str) -> Path:
@@ -133,7 +142,7 @@ def said(name: str, path: str) -> str | None:
     """The C expression for a field, None if it has no name there."""
     first = path.partition(".")[0]
     if first == WHOLE.get(name):
-        return first if path.endswith(".fcw") else None
+        return _CALLED.get(first, first) if path.endswith(".fcw") else None
     for pattern, word in NAMED.get(name, {}).items():
         if re.search(pattern, path):
             if word is None:
@@ -229,6 +238,55 @@ def test_fields_of_32_bit_guests(release: str, tmp_path: Path) -> None:
         ["gcc", "-m32", "-w", "-ffreestanding", "-fsyntax-only", "-I", str(include), str(source)], check=True
     )
     assert len(asserted) > 90
+
+
+# What has no fields of one place, or no fields, to Xen: the C expression and what it is here.
+ASKED: dict[str, Callable[[], int | None]] = {
+    "sizeof(struct hvm_hw_lapic_regs)": lambda: layouts()["hvm.LAPIC_REGS"].extent,
+    "sizeof(struct hvm_save_descriptor)": lambda: tables.SIZES["libxc.HVM_CONTEXT.context"],
+    "offsetof(struct hvm_msr, msr)": lambda: LISTS["hvm.CPU_MSR"]["msrs"][0],
+    "sizeof(struct hvm_one_msr)": lambda: LISTS["hvm.CPU_MSR"]["msrs"][1],
+    "offsetof(struct hvm_one_msr, _rsvd)": lambda: FIELDS["hvm.CPU_MSR.msrs"]["reserved"][0],
+    "offsetof(struct hvm_one_msr, val)": lambda: FIELDS["hvm.CPU_MSR.msrs"]["value"][0],
+    "HVM_FILE_MAGIC": lambda: hvm.MAGIC,
+    "HVM_FILE_VERSION": lambda: hvm.VERSION,
+}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_has_no_fields(release: str, tmp_path: Path) -> None:
+    """Registers of a local APIC, lists of MSRs, the descriptors of entries, and how a context begins."""
+    lines = "".join(f'printf("%llu\\n", (unsigned long long)({it}));' for it in ASKED)
+    found = compiled(headers(release), lines, tmp_path, "-include", "stddef.h")
+
+    assert list(map(int, found.split())) == [due() for due in ASKED.values()]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_structure_is_asked_for(release: str) -> None:
+    """No entry that a release writes is left out here; parameters, their bits and modes have the same numbers there."""
+    include = headers(release)
+    saved = (include / "xen/arch-x86/hvm/save.h").read_text()
+    entries = {name: int(code) for name, code in re.findall(r"DECLARE_HVM_SAVE_TYPE\w*\((\w+), *(\d+)", saved)}
+    entries |= {name: int(code) for name, code in re.findall(r"#define +CPU_(\w+)_CODE +(\d+)", saved)}
+    ours = {row.name.removeprefix("CPU_"): row.code for row in hvm.CONTEXT_TYPES}
+    params = (include / "xen/hvm/params.h").read_text()
+    numbers = dict(re.findall(r"#define HVM_PARAM_(\w+) +(\d+)", params))
+    modes = re.findall(r"#define (?:HVMPTM|XEN_ALTP2M)_(\w+) +(\d+)", params)
+    known = {(row.names[value], value) for _, row, _ in hvm_params.all_fields() for value in row.names}
+    bits = {(row.name, row.shift) for _, row, _ in hvm_params.all_fields() if row.bits == 1}
+
+    assert {name.removeprefix("CPU_"): code for name, code in entries.items()} == {
+        name: code for name, code in ours.items() if name != "END"
+    } | ({"END": 0} if "END" in entries else {})
+    assert {name: int(code) for name, code in numbers.items() if hvm.PARAMS.get(name) != int(code)}.keys() <= {
+        name for name in numbers if name.startswith("CALLBACK_TYPE_")
+    }
+    assert {(name, int(code)) for name, code in modes} <= known
+    assert {(name, int(bit)) for name, bit in re.findall(r"#define _HVMPV_(\w+) +(\d+)", params)} <= bits
+    assert len(modes) == 8
 
 
 @pytest.mark.peer

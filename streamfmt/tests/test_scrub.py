@@ -57,7 +57,7 @@ def test_each_rule(clause: str) -> None:
     """The same clauses at the same fields and offsets, of a stream that is as long as it was."""
     made = BROKEN[clause].recipe
     before = made.stream.render()
-    if "COMPRESSED" in clause or clause in COMPRESSED:
+    if made.stream.guest and ("COMPRESSED" in clause or clause in COMPRESSED):  # of a legacy stream
         with pytest.raises(UnscrubbedError, match="come compressed"):
             scrubbed(before, made.form, made.mode, made.deep)
         return

@@ -302,7 +302,7 @@ def test_types(show: Show) -> None:
         (["--json", "--hexdump"], "--hexdump is text"),
         (["--json", "--decode"], "--decode is text"),
         (["--hexdump", "--decode"], "only one of them"),
-        (["--page", "1", "--json"], "--page is text of its own"),
+        (["--page", "1", "--decode"], "--page says it all of one page"),
         (["--page", "x"], "is not a frame number"),
         (["--recipe", "--page", "1"], "--page one page"),
     ],

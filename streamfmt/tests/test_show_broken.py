@@ -57,7 +57,7 @@ def test_any_claim_is_survived(name: str, declared_length: int, show: Show) -> N
 NOTHING = {
     "empty": b"",
     "text": b"hello\n" * 20,
-    "qemu": b"QEVM" + bytes(100),
+    "disk image": b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(100),
     "xend of Xen 2.0": b"LinuxGuestRecord" + (65536).to_bytes(4, "little") + bytes(60),
 }
 

@@ -53,7 +53,7 @@ AHEAD: dict[str, set[str]] = {
     "LIBXL-BACK-NOHDR": {"LIBXL-BACK-TYPES"},
 }
 # Clauses of streams that conform though there is no whole of them that could be copied.
-CUT = {"CKPT-CUT", "XL-MIGRATE-UNFINISHED"}
+CUT = {"CKPT-CUT", "XL-MIGRATE-UNFINISHED", "QEMU-DESC-OPT"}
 
 
 def _form(vector: Vector) -> str:

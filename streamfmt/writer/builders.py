@@ -92,9 +92,9 @@ _MASKS = 3
 # and r8, if it has one, is not 0, as in those that a saver forgot.
 _CONTEXTS: dict[tuple[str, int], dict[int, int]] = {
     ("BASIC", size): {
-        libxc.VCPU_CONTEXT_FLAGS[width]: libxc.VCPU_ONLINE,
-        libxc.VCPU_CONTEXT_CR3[width]: TOP_TABLE << libxc.PAGE_SHIFT,
-        **{at + size - 8: 8 for at, size in filter(None, (libxc.VCPU_CONTEXT_R8_R11.get(width),))},
+        tables.VCPU_CONTEXT_FLAGS[width]: libxc.VCPU_ONLINE,
+        tables.VCPU_CONTEXT_CR3[width]: TOP_TABLE << libxc.PAGE_SHIFT,
+        **{at + size - 8: 8 for at, size in filter(None, (tables.VCPU_CONTEXT_R8_R11.get(width),))},
     }
     for width, size in libxc.VCPU_CONTEXT_SIZES.items()
 } | {("XSAVE", XSAVE_SIZE): {0: _MASKS, libxc.XCR0_SIZE: _MASKS}}

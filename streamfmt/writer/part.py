@@ -206,7 +206,8 @@ class Patched:
             self._hold(at + row.offset + row.size)
             encode.put(self._data, at, row, value, "<", place)
             return
-        at, row, layout = self._places.find(place)
+        element = inside.member(self._path, self.size, self._order, self._hold, place)
+        at, row, layout = (*element[:2], _layout(self._path)) if element is not None else self._places.find(place)
         if isinstance(value, int) and -1 << row.bits - 1 <= value < 0:
             value &= (1 << row.bits) - 1
         self._hold(at + row.offset + row.size)

@@ -63,8 +63,10 @@ class _Judge:
     def __init__(self, form: str, mode: str, strict: bool, deep: bool, guest: str | None) -> None:
         self.verifier = Verifier(mode, deep)
         self.verifier.open_ended = True
-        # Of what may follow END nothing is waited for; but after text, which has no form, a stream is looked for.
-        self._reader = Reader(self.verifier, form, exact=form != "auto", guest=guest)
+        # Of what may follow END nothing is waited for, unless the format has a record for it; but after text, which has
+        # no form, a stream is looked for.
+        exact = form != "auto" and not ROWS[form].after_end
+        self._reader = Reader(self.verifier, form, exact, guest)
         self._strict = strict
         self._raised = 0
 

@@ -14,13 +14,14 @@ Others that have no effect by their nature are in :data:`test_alteration.WITHOUT
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import importlib.machinery
 import os
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,7 +33,7 @@ import streamfmt
 FOLDER = Path(str(streamfmt.__file__)).parent / "schema"
 # Modules without facts of a format: what they hold is machinery.
 MACHINERY = frozenset(("__init__", "clauses", "catalogue", "compile", "machine"))
-# What is inside records for somebody else: `test_payload` holds it to bytes, `test_payload_headers` to Xen's headers.
+# What is inside records for somebody else: `test_alteration_payloads` alters it.
 PAYLOADS = frozenset(
     {path.stem for pattern in ("hvm_*.py", "payload*.py") for path in FOLDER.glob(pattern)} | {"features"}
 )
@@ -252,10 +253,10 @@ def _cases(module: str) -> Iterator[Case]:
 
 
 @cache
-def cases() -> tuple[Case, ...]:
-    """All constants of the schema."""
-    modules = sorted({path.stem for path in FOLDER.glob("*.py")} - MACHINERY - PAYLOADS)
-    return tuple(case for module in modules for case in _cases(module))
+def cases(modules: frozenset[str] | None = None) -> tuple[Case, ...]:
+    """All constants of the schema but those inside payloads, or of the modules that are named."""
+    every = modules or {path.stem for path in FOLDER.glob("*.py")} - MACHINERY - PAYLOADS
+    return tuple(case for module in sorted(every) for case in _cases(module))
 
 
 def groups(count: int) -> list[dict[Case, int | bytes]]:
@@ -273,6 +274,20 @@ def groups(count: int) -> list[dict[Case, int | bytes]]:
     return found
 
 
+def spread(count: int, every: Sequence[Case]) -> list[dict[Case, int | bytes]]:
+    """Constants in so many groups, those of a bit field that change together apart from others that do."""
+    found: list[dict[Case, int | bytes]] = [{} for _ in range(count)]
+    touched: list[set[tuple[str, int]]] = [set() for _ in range(count)]
+    for number, case in enumerate(every):
+        nodes = {(case.module, it) for it in (case.number, *(node for node, _ in case.beside), case.spare) if it}
+        place = next((it % count for it in range(number, number + count) if not nodes & touched[it % count]), None)
+        if place is not None:
+            # Of a list there are rather more than fewer: what is set in it may be its last.
+            found[place][case] = next((it for it in case.values if it > case.value), case.values[0])  # type: ignore[operator] # both are of one type
+            touched[place] |= nodes
+    return found
+
+
 def _alike(group: Mapping[Case, int | bytes], case: Case) -> int:
     return sum((it.module, it.target) == (case.module, case.target) for it in group)
 
@@ -280,8 +295,10 @@ def _alike(group: Mapping[Case, int | bytes], case: Case) -> int:
 # -- a process of its own with one constant altered -----------------------------------------------------------
 
 
-def _altered(module: str, values: Mapping[Case, int | bytes]) -> Any:
-    """The code of a module with other values."""
+def _altered(
+    module: str, values: Mapping[Case, int | bytes], change: Callable[[ast.Module], None] | None = None
+) -> Any:
+    """The code of a module with other values, and whatever else is to be changed in it."""
     tree = _parse(module)
     nodes = list(ast.walk(tree))
     spared = False
@@ -302,17 +319,19 @@ def _altered(module: str, values: Mapping[Case, int | bytes]) -> Any:
     if spared:
         future = next(at for at, it in enumerate(tree.body) if isinstance(it, ast.ImportFrom))
         tree.body[future + 1 : future + 1] = ast.parse("from streamfmt.schema.model import reserved_bits").body
+    if change is not None:
+        change(tree)
     return compile(ast.fix_missing_locations(tree), f"{module}.py", "exec")
 
 
 class _Loader:
-    """Imports modules of the package from code, and the reader's tables from the schema as it is now."""
+    """Imports modules of the package from code, and generated tables from the schema as it is now."""
 
     def __init__(self, codes: Mapping[str, Any]) -> None:
         self.codes = codes
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name in self.codes or name == "streamfmt.tables":
+        if name in self.codes or name in ("streamfmt.tables", "streamfmt.payload_tables"):
             return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type] # it has what a loader needs
         return None
 
@@ -323,6 +342,8 @@ class _Loader:
         if module.__name__ in self.codes:
             module.__file__ = str(FOLDER / f"{module.__name__.rpartition('.')[2]}.py")
             exec(self.codes[module.__name__], module.__dict__)
+        elif module.__name__ == "streamfmt.payload_tables":
+            exec(importlib.import_module("streamfmt.schema.compile").payload_source(), module.__dict__)
         else:
             module.__dict__.update(importlib.import_module("streamfmt.schema.compile").tables())
 
@@ -385,3 +406,35 @@ def install(values: Mapping[Case, int | bytes]) -> dict[str, Any]:
     }
     sys.meta_path.insert(0, _Loader(codes))
     return constants(importlib.import_module("streamfmt.tables"))
+
+
+def _sized(tree: ast.Module) -> None:
+    """Have forms be as long as what is declared: their lengths are stated once more, beside, to be compared."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node) == "Payload" and len(node.args) > 4:
+            declared = copy.deepcopy(node.args[3])
+            node.args[4] = ast.Call(ast.Attribute(declared, "sizeof", ast.Load()), [], [])
+
+
+def install_payloads(values: Mapping[Case, int | bytes]) -> dict[str, Any]:
+    """The same with constants of payloads; tables of payloads.
+
+    Lengths of entries and of contexts, which are stated beside for those who look into none, are made to follow.
+    """
+    lengths = {row.path: row.size for row in importlib.import_module("streamfmt.schema.payloads").PAYLOADS}
+    _forget()
+    codes = {
+        f"streamfmt.schema.{name}": _altered(name, {it: to for it, to in values.items() if it.module == name}, _sized)
+        for name in PAYLOADS
+    }
+    sys.meta_path.insert(0, _Loader(codes))
+    contexts = importlib.import_module("streamfmt.schema.payload_pv").CONTEXTS
+    sizes = {lengths[row.path]: row.size for row in contexts}
+    stated = {case: sizes[case.value] for case in _cases("libxc") if case.target == "VCPU_CONTEXT_SIZES"}
+    _forget()  # declarations stand on what libxc's module states
+    codes["streamfmt.schema.libxc"] = _altered("libxc", stated)
+    payloads = importlib.import_module("streamfmt.schema.payloads")
+    now = {(payloads.entry_of(row.path), lengths[row.path]): row.size for row in payloads.HVM_ENTRIES}
+    for row in importlib.import_module("streamfmt.schema.hvm").CONTEXT_TYPES:
+        object.__setattr__(row, "lengths", tuple(now.get((row.name, length), length) for length in row.lengths))
+    return constants(importlib.import_module("streamfmt.payload_tables"))

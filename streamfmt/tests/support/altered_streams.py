@@ -221,7 +221,7 @@ def seen(sample: Sample) -> dict[str, Any]:
     found["evidence"] = identity.evidence, identity.doubt
     outcome = verify(sample.data, form=sample.form, mode=sample.mode, deep=sample.deep)  # type: ignore[arg-type] # likewise
     found["verdict"] = outcome.verdict
-    found["findings"] = [(it.clause, it.offset, f"{it.message}; {it.expected}") for it in outcome.findings]
+    found["findings"] = [(it.clause, it.offset, f"{it.message}; {it.expected}; {it.length}") for it in outcome.findings]
     found["records"] = _records(sample) if sample.built else []
     found["converted"] = _converted(sample) if sample.converts else ()
     return found

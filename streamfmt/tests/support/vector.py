@@ -53,11 +53,12 @@ def judge(
     *,
     deep: bool = False,
     strict: bool = False,
+    guest: str | None = None,
     verifier: Verifier | None = None,
 ) -> Outcome:
     """Verify bytes that come in these pieces."""
     verifier = Verifier(mode, deep) if verifier is None else verifier
-    reader = Reader(verifier, form)
+    reader = Reader(verifier, form, guest=guest)
     for piece in pieces:
         reader.pump.feed(piece)
     reader.pump.end()
