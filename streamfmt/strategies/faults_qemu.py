@@ -303,7 +303,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         "SECTION_FULL", lambda draw, part: {"version_id": part.values["version_id"] + 1}, "VMDESCRIPTION"
     ),
     "QEMU-MAP-VERSION": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"version": draw(st.integers(2, 9))}),
-    "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((0, 1, 8192)))}),
+    "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((2048, 8192)))}),
     "QEMU-MAP-WORDS": to(_having("RAM_BLOCK_MAPPED"), _among_places),
     "QEMU-MAP-PLACE": _put(
         "RAM_BLOCK_MAPPED", lambda draw, part: {"pages_offset": draw(st.integers(1, part.values["bitmap_offset"]))}

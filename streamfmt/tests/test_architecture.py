@@ -235,6 +235,7 @@ CHOOSING = {
     "strategies/conforming.py": {"SHAPES"},
     "conformance/ask.py": {"READERS"},
     "conformance/cases.py": {"FORMS", "BACK"},
+    "conformance/cases_qemu.py": {"FORM"},
     "conformance/cases_toolstack.py": {"ASKED"},
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
