@@ -11,7 +11,7 @@ help:
 	@echo 'make demo      install into .venv; identify, verify and show real streams, then a broken one'
 	@echo 'make test      lint, types and all fast tests'
 	@echo 'make peers     install and build the real tools that tests and benchmarks compare with (Debian, root),'
-	@echo '                and unpack those of two more releases of Xen into .peers'
+	@echo '                and unpack those of two more releases of Xen, and four of QEMU, into .peers'
 	@echo 'make volatility   install volatility3 into .volatility, for the tests that read files of memory with it'
 	@echo 'make pythons   fetch newer Pythons into .pythons for the tests to try (Debian)'
 	@echo 'make bench     measure against the peers; see docs/bench.md'
@@ -80,6 +80,8 @@ peers:
 	$(MAKE) --no-print-directory -C conformance/libxlpeer
 	@sh conformance/debian/peers.sh .peers || \
 	  echo 'of the releases of Xen that this machine does not install one cannot be had; its tests will be skipped' >&2
+	@sh conformance/debian/qemu.sh .peers/qemu || \
+	  echo 'of the releases of QEMU one cannot be had; its tests will be skipped' >&2
 	@set -e; for root in .peers/*/root; do test ! -d "$$root" || for peer in xenpeer libxlpeer; do \
 	  $(MAKE) --no-print-directory -C conformance/$$peer REL="$$(basename "$$(dirname "$$root")")"; done; done
 

@@ -8,7 +8,7 @@ may by then have consumed part of their record's body.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -99,9 +99,10 @@ async def verify(
     deep: bool = False,
     exact: bool = False,
     guest: Guest | None = None,
+    target: str | Iterable[str] = (),
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show: see :func:`streamfmt.verify`."""
-    reader, verifier = judging(form, mode, deep, exact, guest)
+    reader, verifier = judging(form, mode, deep, exact, guest, target)
     failure = await _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
 

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
 from .checks.outcome import Outcome
-from .checks.verifier import Verifier
+from .checks.targets import several
+from .checks.verifier import NO_TARGETS, Verifier
 from .errors import DamagedError
 from .io.feed import Feed
 from .memory.image import Memory
@@ -27,7 +28,7 @@ from .reader.reader import Reader
 from .reader.registry import DECLARED, GUESTS
 
 _Streams: TypeAlias = Literal["auto", "libxl", "libxc", "legacy-64", "legacy-32", "back-channel"]
-_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend", "qemu"]
+_Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy", "xend", "qemu", "qemu-multifd"]
 Form: TypeAlias = Literal[_Streams, _Files, "legacy"]
 Guest: TypeAlias = Literal["pv", "hvm"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
@@ -58,11 +59,14 @@ def check_guest(guest: str | None) -> str | None:
     return guest
 
 
-def judging(form: str, mode: str, deep: bool, exact: bool, guest: str | None = None) -> tuple[Reader, Verifier]:
+def judging(
+    form: str, mode: str, deep: bool, exact: bool, guest: str | None = None, target: str | Iterable[str] = ()
+) -> tuple[Reader, Verifier]:
     """A reader into a verifier.  Raises ValueError."""
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
-    verifier = Verifier(mode, deep)
+    targets = several((target,) if isinstance(target, str) else target) if target else NO_TARGETS
+    verifier = Verifier(mode, deep, targets=targets)
     return Reader(verifier, check_form(form), exact, check_guest(guest)), verifier
 
 
@@ -106,6 +110,8 @@ def verify(
     deep: bool = False,
     exact: bool = False,
     guest: Guest | None = None,
+    target: str | Iterable[str] = (),
+    channels: Sequence[Outcome] = (),
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show.
 
@@ -113,17 +119,32 @@ def verify(
     :param form: "auto", or the form to read it as.
     :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
     :param mode: what the sender was asked for; "auto" infers it.
+    :param target: the release that the stream is for, as --target takes it, or several of different programs.
     :param strict: treat warnings as errors.
     :param deep: check the page tables of PV guests, too.
     :param exact: read nothing past the stream's END, and do not decompress.
+    :param channels: of the channels of a QEMU migration with multifd, whose main stream this is, what came out.
     :returns: verdict and findings; damaged or truncated compressed data is in :attr:`Outcome.failure`.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form, mode or guest.
+    :raises ValueError: unknown form, mode, guest or target, or one of the channels is none.
     """
-    reader, verifier = judging(form, mode, deep, exact, guest)
+    reader, verifier = judging(form, mode, deep, exact, guest, target)
+    verifier.channels = _brought(channels)
     failure = _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
+
+
+def _brought(channels: Sequence[Outcome]) -> Sequence[Any]:
+    """What channels have brought.  Raises ValueError."""
+    if not channels:
+        return ()
+    from .checks.qemu_channels import brought
+
+    found = [brought(outcome.verifier) for outcome in channels]
+    if None in found:
+        raise ValueError("one of the channels is no channel of multifd")
+    return found
 
 
 class BaseRecord:

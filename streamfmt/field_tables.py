@@ -165,6 +165,10 @@ FIELDS: dict[str, dict[str, tuple[int, int, int, int, bool, bool, bool, dict[int
     'qemu.RAM_HOOK': {'word.page': (0, 8, 12, 52, True, False, False, None), 'word.flags': (0, 8, 0, 12, True, False, False, None)},
     'qemu.RAM_EOS': {'word.page': (0, 8, 12, 52, True, False, False, None), 'word.flags': (0, 8, 0, 12, True, False, False, None)},
     'qemu.RAM_WORD': {'word.page': (0, 8, 12, 52, True, False, False, None), 'word.flags': (0, 8, 0, 12, True, False, False, None)},
+    'qemu-multifd.header': {'magic': (0, 4, 0, 32, True, False, False, None), 'version': (4, 4, 0, 32, True, False, False, None), 'uuid': (8, 16, 0, 128, False, True, False, None), 'id': (24, 1, 0, 8, False, False, False, None), 'unused': (25, 39, 0, 312, False, True, False, None)},
+    'qemu-multifd.PAGES': {'magic': (0, 4, 0, 32, True, False, False, None), 'version': (4, 4, 0, 32, True, False, False, None), 'flags.unknown': (8, 4, 7, 25, True, False, False, None), 'flags.device_state': (8, 4, 6, 1, True, False, False, None), 'flags.method': (8, 4, 1, 5, True, False, False, None), 'flags.sync': (8, 4, 0, 1, True, False, False, None), 'pages_allocated': (12, 4, 0, 32, True, False, False, None), 'normal_pages': (16, 4, 0, 32, True, False, False, None), 'data_size': (20, 4, 0, 32, True, False, False, None), 'packet_num': (24, 8, 0, 64, True, False, False, None), 'zero_pages': (32, 4, 0, 32, True, False, False, None), 'unused': (36, 28, 0, 224, False, True, False, None), 'block': (64, 256, 0, 2048, False, True, False, None)},
+    'qemu-multifd.PAGES.offsets': {'': (0, 8, 0, 64, True, False, False, None)},
+    'qemu-multifd.DEVICE_STATE': {'magic': (0, 4, 0, 32, True, False, False, None), 'version': (4, 4, 0, 32, True, False, False, None), 'flags.unknown': (8, 4, 7, 25, True, False, False, None), 'flags.device_state': (8, 4, 6, 1, True, False, False, None), 'flags.method': (8, 4, 1, 5, True, False, False, None), 'flags.sync': (8, 4, 0, 1, True, False, False, None), 'device': (12, 256, 0, 2048, False, True, False, None), 'instance_id': (268, 4, 0, 32, True, False, False, None), 'data_size': (272, 4, 0, 32, True, False, False, None)},
     'http.REPLY': {'length': (0, 2, 0, 16, True, False, False, None)},
     'libxc.pte': {'high': (0, 8, 52, 12, False, False, False, None), 'pfn': (0, 8, 12, 40, False, False, False, None), 'flags': (0, 8, 1, 11, False, False, False, None), 'present': (0, 8, 0, 1, False, False, False, None)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4, 0, 32, False, False, False, None), 'count': (4, 4, 0, 32, False, False, False, None)},
@@ -190,4 +194,5 @@ LISTS: dict[str, dict[str, tuple[int, int, str, int | str]]] = {
     'legacy-32.UNMAPPED': {'pfns': (4, 4, 'legacy-32.UNMAPPED.pfns', 'count')},
     'qemu.RAM_ZERO': {'pages': (0, 9, 'qemu.RAM_ZERO.pages', '')},
     'qemu.RAM_PAGE': {'pages': (0, 4104, 'qemu.RAM_PAGE.pages', '')},
+    'qemu-multifd.PAGES': {'offsets': (320, 8, 'qemu-multifd.PAGES.offsets', 128)},
 }

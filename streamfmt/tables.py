@@ -174,6 +174,10 @@ FORMATS: dict[str, str] = {
     'qemu.RAM_EOS': '>Q',
     'qemu.RAM_WORD': '>Q',
     'qemu.SECTION_DATA': '',
+    'qemu-multifd.header': '>II16sB39s',
+    'qemu-multifd.PAGES': '>IIIIIIQI28s256s',
+    'qemu-multifd.PAGES.offsets': '>Q',
+    'qemu-multifd.DEVICE_STATE': '>III256sII',
     'text.TEXT': '',
     'http.HEAD': '',
     'http.REPLY': '>H',
@@ -345,6 +349,10 @@ SIZES: dict[str, int] = {
     'qemu.RAM_EOS': 8,
     'qemu.RAM_WORD': 8,
     'qemu.SECTION_DATA': 0,
+    'qemu-multifd.header': 64,
+    'qemu-multifd.PAGES': 320,
+    'qemu-multifd.PAGES.offsets': 8,
+    'qemu-multifd.DEVICE_STATE': 276,
     'text.TEXT': 0,
     'http.HEAD': 0,
     'http.REPLY': 2,
@@ -428,6 +436,8 @@ UNITS = {
     'qemu.RAM_COMPRESSED': (0,),
     'qemu.RAM_COMPRESSED.pages': (1,),
     'qemu.SECTION_DATA': (1,),
+    'qemu-multifd.PAGES': (8, 1),
+    'qemu-multifd.DEVICE_STATE': (1,),
     'text.TEXT': (1,),
     'http.HEAD': (1,),
     'libxl.XENSTORE_DATA_32': (0,),
@@ -509,6 +519,8 @@ LEAST: dict[str, int] = {
     'qemu.RAM_COMPRESSED': 0,
     'qemu.RAM_COMPRESSED.pages': 12,
     'qemu.SECTION_DATA': 0,
+    'qemu-multifd.PAGES': 1344,
+    'qemu-multifd.DEVICE_STATE': 276,
     'text.TEXT': 0,
     'http.HEAD': 0,
     'libxl.XENSTORE_DATA_32': 8,
@@ -637,6 +649,10 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
     'qemu.RAM_HOOK': {'word.page': (0, 8), 'word.flags': (0, 8)},
     'qemu.RAM_EOS': {'word.page': (0, 8), 'word.flags': (0, 8)},
     'qemu.RAM_WORD': {'word.page': (0, 8), 'word.flags': (0, 8)},
+    'qemu-multifd.header': {'magic': (0, 4), 'version': (4, 4), 'uuid': (8, 16), 'id': (24, 1), 'unused': (25, 39)},
+    'qemu-multifd.PAGES': {'magic': (0, 4), 'version': (4, 4), 'flags.unknown': (8, 4), 'flags.device_state': (8, 4), 'flags.method': (8, 4), 'flags.sync': (8, 4), 'pages_allocated': (12, 4), 'normal_pages': (16, 4), 'data_size': (20, 4), 'packet_num': (24, 8), 'zero_pages': (32, 4), 'unused': (36, 28), 'block': (64, 256)},
+    'qemu-multifd.PAGES.offsets': {'': (0, 8)},
+    'qemu-multifd.DEVICE_STATE': {'magic': (0, 4), 'version': (4, 4), 'flags.unknown': (8, 4), 'flags.device_state': (8, 4), 'flags.method': (8, 4), 'flags.sync': (8, 4), 'device': (12, 256), 'instance_id': (268, 4), 'data_size': (272, 4)},
     'http.REPLY': {'length': (0, 2)},
     'libxc.pte': {'high': (0, 8), 'pfn': (0, 8), 'flags': (0, 8), 'present': (0, 8)},
     'libxl.XENSTORE_DATA_32': {'version': (0, 4), 'count': (4, 4)},
@@ -685,6 +701,9 @@ RULES = {
     'xapi-legacy.header': (('XAPI-OLD-MAGIC', 'signature', 0, 15, 0, 120, False, b'XenSavedDomain\n'),),
     'xend.header': (('XEND-MAGIC', 'magic', 0, 16, 0, 128, False, b'LinuxGuestRecord'),),
     'qemu.header': (('QEMU-HDR-MAGIC', 'magic', 0, 4, 0, 32, False, b'QEVM'), ('QEMU-HDR-VERSION', 'version', 4, 4, 0, 32, True, (3,))),
+    'qemu-multifd.header': (('QEMU-MFD-HELLO', 'magic', 0, 4, 0, 32, True, (287454020,)), ('QEMU-MFD-HELLO', 'version', 4, 4, 0, 32, True, (1,))),
+    'qemu-multifd.PAGES': (('QEMU-MFD-PACKET', 'magic', 0, 4, 0, 32, True, (287454020,)), ('QEMU-MFD-PACKET', 'version', 4, 4, 0, 32, True, (1,))),
+    'qemu-multifd.DEVICE_STATE': (('QEMU-MFD-PACKET', 'magic', 0, 4, 0, 32, True, (287454020,)), ('QEMU-MFD-PACKET', 'version', 4, 4, 0, 32, True, (1,))),
 }
 LENGTHS = {
     'libvirt.XML': ('LIBVIRT-XML-LEN', 0, 1, 1, None, ()),
@@ -1005,6 +1024,23 @@ SEVERITY = {
     'QEMU-MAP-PAGE': 'error',
     'QEMU-MAP-PLACE': 'error',
     'QEMU-MAP-WORDS': 'error',
+    'QEMU-XDM-ONLYFULL': 'warning',
+    'QEMU-XDM-NOFOOTER': 'warning',
+    'QEMU-POSTCOPY': 'note',
+    'QEMU-TARGET-MACHINE': 'warning',
+    'QEMU-TARGET-REFUSED': 'warning',
+    'QEMU-TARGET-LOST': 'warning',
+    'QEMU-MFD-HELLO': 'error',
+    'QEMU-MFD-PACKET': 'error',
+    'QEMU-MFD-TRUNC': 'error',
+    'QEMU-MFD-FLAGS': 'error',
+    'QEMU-MFD-COUNT': 'error',
+    'QEMU-MFD-SIZE': 'error',
+    'QEMU-MFD-BLOCK': 'error',
+    'QEMU-MFD-ALONE': 'warning',
+    'QEMU-MFD-SET': 'error',
+    'QEMU-MFD-NUMBER': 'warning',
+    'QEMU-MFD-RANGE': 'error',
 }
 SCRIPT_REJECTS = frozenset(['CKPT-CUT', 'LIBXC-DHDR-RSVD', 'LIBXC-IHDR-OPT-RSVD', 'LIBXC-IHDR-RSVD', 'LIBXC-PAGE-ENT-RSVD', 'LIBXC-PAGE-HDR-RSVD', 'LIBXC-REC-PAD-ZERO', 'LIBXC-REC-RSVD', 'LIBXL-HDR-OPT-RSVD', 'LIBXL-REC-PAD'])
 RECORDS: dict[str, dict[int, str]] = {
@@ -1019,6 +1055,7 @@ RECORDS: dict[str, dict[int, str]] = {
     'xapi-legacy': {},
     'xend': {0: 'CONFIG'},
     'qemu': {0: 'EOF', 1: 'SECTION_START', 2: 'SECTION_PART', 3: 'SECTION_END', 4: 'SECTION_FULL', 5: 'SUBSECTION', 6: 'VMDESCRIPTION', 7: 'CONFIGURATION', 8: 'COMMAND', 126: 'SECTION_FOOTER', 256: 'RAM_TOTAL', 257: 'RAM_BLOCK', 258: 'RAM_BLOCK_AT', 259: 'RAM_BLOCK_SIZED', 260: 'RAM_BLOCK_SIZED_AT', 261: 'RAM_BLOCK_MAPPED', 262: 'RAM_BLOCK_MAPPED_AT', 263: 'RAM_MAPPED_PAGES', 272: 'RAM_ZERO_OF', 273: 'RAM_ZERO', 274: 'RAM_PAGE_OF', 275: 'RAM_PAGE', 276: 'RAM_XBZRLE_OF', 277: 'RAM_XBZRLE', 278: 'RAM_COMPRESSED_OF', 279: 'RAM_COMPRESSED', 280: 'RAM_FLUSH', 281: 'RAM_HOOK', 282: 'RAM_EOS', 283: 'RAM_WORD', 284: 'SECTION_DATA'},
+    'qemu-multifd': {0: 'PAGES', 1: 'DEVICE_STATE'},
     'text': {0: 'TEXT'},
     'http': {0: 'HEAD', 1: 'REPLY'},
 }
@@ -1141,24 +1178,27 @@ QEMU_RAM_HOOK = 281
 QEMU_RAM_EOS = 282
 QEMU_RAM_WORD = 283
 QEMU_SECTION_DATA = 284
+QEMU_MULTIFD_PAGES = 0
+QEMU_MULTIFD_DEVICE_STATE = 1
 TEXT_TEXT = 0
 HTTP_HEAD = 0
 HTTP_REPLY = 1
 LIBXC_VERSION_STATIC = 3
 LAYERS = {
-    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'converts': 'convert.libxl:Part', 'memory': '', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END', 'after_end': '', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'headless': frozenset(), 'closes': 'libxl.CHECKPOINT_END', 'configuration': ''},
-    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'converts': 'convert.libxc:Part', 'memory': 'memory.libxc:Pages', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END', 'after_end': '', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': 'libxc.CHECKPOINT', 'configuration': ''},
-    'legacy-64': (_same := {'program': 'reader.legacy:program', 'checks': 'checks.legacy:Checks', 'converts': 'convert.legacy:Part', 'memory': 'memory.legacy:Pages', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': True, 'text': False, 'big': False, 'alias': 'legacy', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': 'LEGACY-TRUNC', 'unknown': ('LEGACY-CHUNK',), 'padding': '', 'too_long': '', 'trailing': 'LEGACY-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({4096, 4097, 4098, 4112, 4113, 4114, 4115, 4116, 4117, 4118, 4119, 4128, 4129, 4130, 4131, 4132, 4133, 4134, 4144, 4145, 4146, 4147, 4148}), 'closes': '', 'configuration': ''}), 'legacy-32': _same,
-    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'converts': 'convert.backchannel:Part', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'xl': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Xl', 'converts': 'convert.save_files:Xl', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': ('mandatory_flags.stream_v2', 2, 0), 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xl.OPTIONAL_DATA'},
-    'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'converts': '', 'memory': '', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'converts': 'convert.save_files:Libvirt', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': ('version', 4294967295, 1), 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'libvirt.XML'},
-    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'converts': 'convert.xapi:Part', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': 'END_OF_IMAGE', 'after_end': '', 'holds': ('libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc', 242: 'legacy-64'}, 'opening': ('LIBXC', 'LIBXC_LEGACY'), 'headless': frozenset(), 'closes': '', 'configuration': 'xapi.XENOPS'},
-    'xapi-legacy': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:XapiLegacy', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XAPI-OLD-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'xend': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:Xend', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'config_len', 'length_max': 2147483647, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XEND-TRUNC', 'unknown': (), 'padding': '', 'too_long': 'XEND-CONFIG-LEN', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': 'xend.CONFIG'},
-    'qemu': {'program': 'reader.qemu:program', 'checks': 'checks.qemu:Checks', 'converts': '', 'memory': 'memory.qemu:Pages', 'magic': ('magic',), 'version': 'version', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': True, 'alias': '', 'look': 'reader.qemu_look:look', 'legacy': None, 'end': 'EOF', 'after_end': 'VMDESCRIPTION', 'holds': (), 'truncated': 'QEMU-TRUNC', 'unknown': ('QEMU-SEC-TYPE',), 'padding': '', 'too_long': '', 'trailing': 'QEMU-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'headless': frozenset({256, 257, 258, 259, 260, 261, 262, 263, 272, 273, 274, 275, 276, 277, 278, 279, 280, 281, 282, 283, 284}), 'closes': '', 'configuration': ''},
-    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
-    'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'libxl': {'program': 'reader.libxl:program', 'checks': 'checks.libxl:Checks', 'converts': 'convert.libxl:Part', 'memory': '', 'magic': ('ident',), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': 'END', 'after_end': '', 'holds': ('libxc',), 'truncated': 'LIBXL-REC-TRUNC', 'unknown': ('LIBXL-REC-UNKNOWN-MAND', 'LIBXL-REC-UNKNOWN-OPT'), 'padding': 'LIBXL-REC-PAD', 'too_long': '', 'trailing': 'LIBXL-END-LAST', 'headers': ('header',), 'opens': {1: 'libxc'}, 'opening': ('LIBXC_CONTEXT',), 'surveys': frozenset(), 'headless': frozenset(), 'closes': 'libxl.CHECKPOINT_END', 'configuration': ''},
+    'libxc': {'program': 'reader.libxc:program', 'checks': 'checks.libxc:Checks', 'converts': 'convert.libxc:Part', 'memory': 'memory.libxc:Pages', 'magic': ('marker', 'id'), 'version': 'version', 'align': 8, 'optional': 2147483648, 'length': '', 'length_max': 134217728, 'form': True, 'image': True, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': 'END', 'after_end': '', 'holds': (), 'truncated': 'LIBXC-REC-TRUNC', 'unknown': ('LIBXC-REC-UNKNOWN-MAND', 'LIBXC-REC-UNKNOWN-OPT'), 'padding': 'LIBXC-REC-PAD-ZERO', 'too_long': 'LIBXC-REC-LENGTH-MAX', 'trailing': 'LIBXC-END-LAST', 'headers': ('image_header', 'domain_header'), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': 'libxc.CHECKPOINT', 'configuration': ''},
+    'legacy-64': (_same := {'program': 'reader.legacy:program', 'checks': 'checks.legacy:Checks', 'converts': 'convert.legacy:Part', 'memory': 'memory.legacy:Pages', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': True, 'text': False, 'big': False, 'alias': 'legacy', 'look': '', 'target': ('', ''), 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': 'LEGACY-TRUNC', 'unknown': ('LEGACY-CHUNK',), 'padding': '', 'too_long': '', 'trailing': 'LEGACY-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset({4096, 4097, 4098, 4112, 4113, 4114, 4115, 4116, 4117, 4118, 4119, 4128, 4129, 4130, 4131, 4132, 4133, 4134, 4144, 4145, 4146, 4147, 4148}), 'closes': '', 'configuration': ''}), 'legacy-32': _same,
+    'back-channel': {'program': 'reader.backchannel:program', 'checks': 'checks.backchannel:Checks', 'converts': 'convert.backchannel:Part', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc'), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'xl': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Xl', 'converts': 'convert.save_files:Xl', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'optional_data_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': ('mandatory_flags.stream_v2', 2, 0), 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XL-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': 'xl.OPTIONAL_DATA'},
+    'xl-migrate': {'program': 'reader.containers:xl_migrate', 'checks': 'checks.xl_migrate:Checks', 'converts': '', 'memory': '', 'magic': ('greeting',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': True, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': '', 'after_end': '', 'holds': ('back-channel', 'xl'), 'truncated': 'XL-MIGRATE-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': 'XL-MIGRATE-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'libvirt': {'program': 'reader.containers:save_file', 'checks': 'checks.xl_libvirt:Libvirt', 'converts': 'convert.save_files:Libvirt', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'xml_len', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': ('version', 4294967295, 1), 'end': '', 'after_end': '', 'holds': ('libxl', 'libxc', 'legacy-64', 'legacy-32'), 'truncated': 'LIBVIRT-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': 'libvirt.XML'},
+    'xapi': {'program': 'reader.xapi:program', 'checks': 'checks.xapi:Checks', 'converts': 'convert.xapi:Part', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 4611686018427387903, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': 'END_OF_IMAGE', 'after_end': '', 'holds': ('libxc', 'legacy-64', 'legacy-32'), 'truncated': 'XAPI-TRUNC', 'unknown': ('XAPI-TYPE',), 'padding': '', 'too_long': 'XAPI-LENGTH', 'trailing': 'XAPI-SLACK', 'headers': ('header',), 'opens': {240: 'libxc', 242: 'legacy-64'}, 'opening': ('LIBXC', 'LIBXC_LEGACY'), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': 'xapi.XENOPS'},
+    'xapi-legacy': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:XapiLegacy', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('signature',), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XAPI-OLD-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'xend': {'program': 'reader.containers:save_file', 'checks': 'checks.xend:Xend', 'converts': 'convert.save_files:Old', 'memory': '', 'magic': ('magic',), 'version': '', 'align': 1, 'optional': 0, 'length': 'config_len', 'length_max': 2147483647, 'form': True, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': (), 'end': '', 'after_end': '', 'holds': ('legacy-64', 'legacy-32'), 'truncated': 'XEND-TRUNC', 'unknown': (), 'padding': '', 'too_long': 'XEND-CONFIG-LEN', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': 'xend.CONFIG'},
+    'qemu': {'program': 'reader.qemu:program', 'checks': 'checks.qemu:Checks', 'converts': '', 'memory': 'memory.qemu:Pages', 'magic': ('magic',), 'version': 'version', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': True, 'alias': '', 'look': 'reader.qemu_look:look', 'target': ('qemu', 'checks.qemu_target:Judge'), 'legacy': None, 'end': 'EOF', 'after_end': 'VMDESCRIPTION', 'holds': (), 'truncated': 'QEMU-TRUNC', 'unknown': ('QEMU-SEC-TYPE',), 'padding': '', 'too_long': '', 'trailing': 'QEMU-AFTER', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset({4, 5, 7, 284, 126}), 'headless': frozenset({256, 257, 258, 259, 260, 261, 262, 263, 272, 273, 274, 275, 276, 277, 278, 279, 280, 281, 282, 283, 284}), 'closes': '', 'configuration': ''},
+    'qemu-multifd': {'program': 'reader.qemu_multifd:program', 'checks': 'checks.qemu_multifd:Checks', 'converts': '', 'memory': '', 'magic': ('magic', 'version'), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': True, 'image': False, 'text': False, 'big': True, 'alias': '', 'look': 'reader.qemu_look:channel', 'target': ('', ''), 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': 'QEMU-MFD-TRUNC', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': ('header',), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'text': {'program': 'reader.containers:preface', 'checks': 'checks.xl_migrate:Text', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': ''},
+    'http': {'program': 'reader.containers:preface', 'checks': 'checks.layer:Checks', 'converts': '', 'memory': '', 'magic': (), 'version': '', 'align': 1, 'optional': 0, 'length': '', 'length_max': 0, 'form': False, 'image': False, 'text': False, 'big': False, 'alias': '', 'look': '', 'target': ('', ''), 'legacy': None, 'end': '', 'after_end': '', 'holds': (), 'truncated': '', 'unknown': (), 'padding': '', 'too_long': '', 'trailing': '', 'headers': (), 'opens': {}, 'opening': (), 'surveys': frozenset(), 'headless': frozenset(), 'closes': '', 'configuration': ''},
 }
 LIBXC_GUESTS = {
     0: ('pv', 'hvm'),
@@ -1194,6 +1234,7 @@ BITS: dict[str, dict[int, int]] = {
     'xapi-legacy': {},
     'xend': {0: 1},
     'qemu': {0: 1, 1: 2, 2: 4, 3: 8, 4: 16, 5: 32, 6: 64, 7: 128, 8: 256, 126: 512, 256: 1024, 257: 2048, 258: 4096, 259: 8192, 260: 16384, 261: 32768, 262: 65536, 263: 131072, 272: 262144, 273: 524288, 274: 1048576, 275: 2097152, 276: 4194304, 277: 8388608, 278: 16777216, 279: 33554432, 280: 67108864, 281: 134217728, 282: 268435456, 283: 536870912, 284: 1073741824},
+    'qemu-multifd': {0: 1, 1: 2},
     'text': {0: 1},
     'http': {0: 1, 1: 2},
 }
@@ -1212,6 +1253,7 @@ ORDER: dict[str, dict[tuple[str | None, int], dict[int, tuple[tuple[str, int, in
     'xapi-legacy': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'xend': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'qemu': {(None, 0): {7: (('QEMU-CFG-ONCE', 414, 0, 0),)}, ('pv', 0): {7: (('QEMU-CFG-ONCE', 414, 0, 0),)}, ('hvm', 0): {7: (('QEMU-CFG-ONCE', 414, 0, 0),)}},
+    'qemu-multifd': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'text': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
     'http': {(None, 0): {}, ('pv', 0): {}, ('hvm', 0): {}},
 }
@@ -1326,6 +1368,7 @@ MACHINE_ROWS: dict[str, dict[str, dict[str, str | None]]] = {
 }
 EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
 QEMU_MAGIC = b'QEVM'
+QEMU_EMPTY = b'QEVM\x00\x00\x00\x03\x00'
 QEMU_RECORD_MIN = 9
 PAIR_STRINGS = 2
 XENSTORE_KEY = b'-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
@@ -1357,6 +1400,7 @@ MAGICS = (
     ('xapi-legacy', 'container', 0, b'XenSavedDomain\n', 'XAPI legacy suspend image'),
     ('xend', 'container', 0, b'LinuxGuestRecord', 'xend save file (xm save, Xen 3.0 to 4.4)'),
     ('qemu', 'stream', 0, b'QEVM', 'QEMU stream'),
+    ('qemu-multifd', 'stream', 0, b'\x11"3D\x00\x00\x00\x01', 'channel of a QEMU migration with multifd'),
     ('back-channel', 'stream', 0, b'\x05\x00\x00\x00\x04\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00', 'COLO back channel'),
     ('xapi-http', 'container', 0, b'PUT /services/xenops/', "request of XAPI's migration to the receiving xenopsd, without an image that could be read"),
     ('xapi-vgpu', 'payload', 0, b'\x10\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00', 'state of a virtual GPU (Demu), which XAPI sends beside the image, and which has no signature'),
@@ -1490,6 +1534,10 @@ QEMU_LOW_MEMORY = (
 QEMU_ONE_PIECE = (b'none',)
 QEMU_RAM = b'ram'
 QEMU_RAM_END = b'.ram'
+QEMU_MULTIFD_BEGIN = b'\x11"3D\x00\x00\x00\x01'
+QEMU_MULTIFD_METHODS = {0: 'none', 1: 'zlib', 2: 'zstd', 4: 'qpl', 8: 'uadk', 16: 'qatzip'}
+QEMU_MULTIFD_OFFSETS = 128
+QEMU_MULTIFD_STATE = 64
 QEMU_COMMANDS = {
     1: 'OPEN_RETURN_PATH',
     2: 'PING',

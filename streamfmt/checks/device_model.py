@@ -1,11 +1,14 @@
-"""Checks of a device model's state, in whatever carries it: that it is one of QEMU's; what is inside is QEMU's own."""
+"""Checks of a device model's state, in whatever carries it: that it is a record of QEMU's, and what that is."""
 
 from __future__ import annotations
 
 from .. import tables
+from ..reader.registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ..reader.events import Body
     from ..reader.pump import Program
     from .layer import Checks
@@ -14,10 +17,16 @@ _MAGIC = tables.QEMU_MAGIC
 _HEADER = tables.QEMU_RECORD_MIN - 1
 
 
-def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: str) -> Program:
-    """Program that judges the state that is the rest of a body; only how it begins and its last byte are read.
+def _one_more(body: Body) -> Generator[int, int, bytes]:
+    """The byte that is left of a body, if it is only one; it is not consumed."""
+    return body.window.head(1) if body.left == 1 and (yield from body.need(1)) else b""
 
-    The clauses are for states that are `empty`, of another `form` than a record of QEMU has, or not `whole`.
+
+def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: str) -> Program:
+    """Program that judges the state that is the rest of a body.
+
+    The clauses are for states that are `empty`, of another `form` than a record of QEMU has, or not `whole`; what is
+    inside such a record has rules of its own.
     """
 
     def report(clause: str, message: str, at: int, length: int, expected: str, actual: str) -> None:
@@ -36,19 +45,27 @@ def state(checks: Checks, body: Body, field: str, empty: str, form: str, whole: 
         message = f"the device model's state begins {raw.hex(' ')}, which is no record of QEMU"
         report(form, message, at, len(raw), _MAGIC.decode(), raw[: len(_MAGIC)].hex(" "))
         return
-    if left < _HEADER:
-        from .messages import count  # most states are longer
+    if raw + (yield from _one_more(body)) == tables.QEMU_EMPTY:
+        return
+    from .messages import count
 
+    if left < _HEADER:
         message = f"the device model's state is the first {count(left, 'byte')} of a record of QEMU"
         report(form, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
         return
-    checks.context.abstain(form, "what is inside the device model's state is QEMU's own")
-    rest = left - _HEADER
-    if not rest:
-        from .messages import count
-
+    if left == _HEADER:
         message = "the device model's state is the header of a record of QEMU, and no device's"
         report(whole, message, at, left, f"at least {tables.QEMU_RECORD_MIN} bytes", count(left, "byte"))
-    elif (yield from body.skip(rest - 1)) == rest - 1 and (last := (yield from body.take(1))) not in (b"", b"\0"):
-        message = f"the device model's state ends in {last.hex()}, not in the 00 that ends its sections: it may be cut"
-        report(whole, message, at + left - 1, 1, "00", last.hex())
+        return
+    found = yield from load("checks.qemu_inner:judge")(checks, body, raw)
+    if found is None or found[0].broken:
+        return
+    inner, stopped, other = found
+    end = body.record.end
+    if inner.cut:
+        message = f"the device model's state ends inside {inner.cut}: it may be cut"
+        report(whole, message, end, 0, "00, which ends its sections", "its end")
+    elif other:
+        more = count(end - stopped, "byte")
+        message = f"{more} follow{'s' * (end - stopped == 1)} the 00 that ends the device model's sections"
+        report(whole, message, stopped, end - stopped, "nothing", more)

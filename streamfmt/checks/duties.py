@@ -21,10 +21,13 @@ _MUST = (("must reject", REJECT), ("must fail", REJECT), ("must", ACCEPT))
 def duty(outcome: Outcome) -> tuple[str, str]:
     """What any reader has to do with the stream, accept or reject, or may do either; and why."""
     found = {REJECT: "", EITHER: "", ACCEPT: ""}
-    for clause in (registry()[name] for name in dict.fromkeys(row.clause for row in outcome.findings)):
+    read = {layer.path for layer in outcome.verifier.layers}
+    for name, layer in dict.fromkeys((row.clause, row.layer) for row in outcome.findings):
+        clause = registry()[name]
         does = next((does for words, does in _MUST if clause.reader.startswith(words)), EITHER)
-        if does == REJECT and outcome.verdict == CONFORMS:
-            does = EITHER  # the stream is whole, and what it was sent for has failed
+        if does == REJECT and (outcome.verdict == CONFORMS or layer not in read):
+            # The stream is whole, and what it was sent for has failed; or it is inside what readers hand on unread.
+            does = EITHER
         why = f"{clause.id}: {clause.reader}"
         if clause.id == "LIBXC-REC-LENGTH-MAX" and _ends_inside(outcome):
             does, why = REJECT, f"{why}, and who has no such limit comes to the end of the input"

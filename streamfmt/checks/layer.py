@@ -34,20 +34,23 @@ _LISTS = {path.rpartition(".")[0]: path for path in tables.RULES if path.rpartit
 class Context(Reports):
     """One stream that is being judged.
 
-    `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `stopped` is
-    where and why reading stopped early, `complete` whether the stream is whole, `unjudged` where something begins that
-    is not read, and what it is.  `configuration` is the guest's, as a container around it has that, from its
-    record on.
+    `mode` is what it is declared to be, or has turned out to be; `deep` looks into page tables too.  `targets` are what
+    it is for, by kind.  `stopped` is where and why reading stopped early, `complete` whether the stream is whole,
+    `unjudged` where something begins that is not read, and what it is.  `configuration` is the guest's, as a container
+    around it has that, from its record on.
     """
 
     window: Window
     exact: bool
     device_model: bool
 
-    def __init__(self, mode: str, deep: bool, severity: Mapping[str, str]) -> None:
+    def __init__(self, mode: str, deep: bool, severity: Mapping[str, str], targets: Mapping[str, Any]) -> None:
         super().__init__(severity)
         self.mode = mode
         self.deep = deep
+        self.targets = targets
+        # What layers were judged for, in words, by their paths.
+        self.aimed: dict[str, str] = {}
         self.layers: list[Layer] = []
         self.records = 0
         self.page_entries = 0
@@ -65,6 +68,8 @@ class Context(Reports):
         self.unjudged: tuple[int, Identity] | None = None
         self.checkpoints = 0
         self.configuration: Configuration | None = None
+        # What the channels of a migration in several files have brought, each a reader.qemu_multifd.Channel.
+        self.channels: Sequence[Any] = ()
         self._checks: dict[str, Checks] = {}
 
     def checks(self, layer: Layer) -> Checks:

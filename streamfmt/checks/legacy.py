@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..reader.pump import Program
     from .layer import Context
     from .legacy_kept import Decoder, Memory
+    from .qemu_inner import Inner
 
 # The programs of bodies that have more to judge than fixed fields, by record type.
 _BODIES = {
@@ -70,8 +71,8 @@ class Checks(base.Checks):
 
     `memory` is what pages and vcpus say of a PV guest's frames, None of an HVM guest; `decoder` follows compressed
     pages.  `params` are the values of HVM parameters so far, `vcpu` counts the contexts of the present tail.
-    `seen_state` is whether a state that goes to the end of the input has begun, `displaced` whether something in the
-    present tail is not where it should be.  `batches` are those that have come,
+    `seen_state` is whether a state that goes to the end of the input has begun, `model` what is known of it, and
+    `displaced` whether something in the present tail is not where it should be.  `batches` are those that have come,
     `latest` where the last begins, how many pages it has, and its entries.
     """
 
@@ -93,6 +94,7 @@ class Checks(base.Checks):
         self.vcpu = self.batches = 0
         self.latest: tuple[int, int, bytes] | None = None
         self.seen_state = self.displaced = False
+        self.model: Inner | None = None
         self._models = sum(self._bits[kind] for kind in _MODELS)
 
     @property
@@ -190,6 +192,8 @@ class Checks(base.Checks):
 
     def ended(self, at: int) -> None:
         self._complete(at)
+        if self.model is not None:
+            load("checks.legacy_tail:state_ends")(self, at)
         super().ended(at)
 
     def _complete(self, at: int) -> None:

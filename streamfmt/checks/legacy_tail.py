@@ -152,11 +152,10 @@ def device_model(checks: Checks, body: Body) -> Program:
 
 
 def state(checks: Checks, body: Body) -> Program:
-    """Program that judges the first piece of a state that goes to the end of the input; its last byte is not known."""
-    first = not checks.seen_state
-    checks.seen_state = True
-    if first and body.left:
-        size = len(tables.QEMU_MAGIC)
+    """Program that judges a piece of a state that goes to the end of the input: it is of a record of QEMU."""
+    if not checks.seen_state and body.left:
+        checks.seen_state = True
+        at, size = body.at, len(tables.QEMU_MAGIC)
         head = yield from body.take(size)
         if not tables.QEMU_MAGIC.startswith(head[:size]) or len(head) < min(size, body.record.length):
             message = f"the device model's state begins {head.hex(' ')}, which is no record of QEMU"
@@ -170,3 +169,21 @@ def state(checks: Checks, body: Body) -> Program:
                 expected=tables.QEMU_MAGIC.decode(),
                 actual=head.hex(" "),
             )
+            return
+        checks.model = load("checks.qemu_inner:Inner")(checks.context, checks.layer, at)
+        checks.model.feed(head)
+    if checks.model is not None:
+        while piece := (yield from body.piece()):
+            checks.model.feed(piece)
+
+
+def state_ends(checks: Checks, at: int) -> None:
+    """Judge that a state that went to the end of the input, at `at`, has ended by then."""
+    inner = checks.model
+    if inner is None:
+        return
+    inner.end()
+    if inner.cut and not inner.broken:
+        message = f"the device model's state ends inside {inner.cut}: it may be cut"
+        clause = "LEGACY-QEMU-WHOLE"
+        checks.context.report(clause, checks.layer, message, offset=at, expected="00, which ends its sections")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reader.failure import Failure
+    from ..reader.qemu_variant import Variant
     from .findings import Finding
 
 CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED = "conforms", "does not conform", "not judged"
@@ -75,6 +76,14 @@ class Outcome:
         return self.identity.kind == "unread" and self.failure is not None and self.failure.foreign
 
     @property
+    def variants(self) -> list[tuple[str, Variant]]:
+        """What could have written layers that show it: path of the layer, and which machine types of which releases."""
+        found = [
+            (layer.path, layer.facts.variant()) for layer in self.verifier.layers if layer.row.surveys and layer.facts
+        ]
+        return [(path, variant) for path, variant in found if variant is not None]
+
+    @property
     def findings(self) -> list[Finding]:
         """Breaches in the order in which they were found: the first 100 of each clause."""
         return self.verifier.findings.kept
@@ -91,7 +100,7 @@ class Outcome:
         verifier, findings = self.verifier, self.verifier.findings
         stopped, unjudged = verifier.stopped, verifier.unjudged
         return {
-            "format": "streamfmt-verify-2",
+            "format": "streamfmt-verify-3",
             **named(name),
             "verdict": self.verdict,
             "status": self.status,
@@ -108,6 +117,8 @@ class Outcome:
                 }
                 for layer in verifier.layers
             ],
+            "variants": [{"layer": path} | variant.as_dict() for path, variant in self.variants],
+            "targets": [{"layer": path, "target": words} for path, words in verifier.aimed.items()],
             "bytes": self.size,
             "records": verifier.records,
             "page_entries": verifier.page_entries,

@@ -10,6 +10,8 @@ from .messages import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
     from ..reader.qemu_state import State
@@ -28,17 +30,21 @@ _MAY_COME = "the type of a frame that may come here"
 class Checks(base.Checks):
     """Judges a stream, or a record of devices.
 
-    `opened` is whether a return path has been, `post` how far post-copy has come: not at all, advised, listening,
-    running.  `devices` are those that have had a section of their own, `sections` what is known of these for the
-    description after them.
+    `flushed` is whether channels of multifd have been waited for, `opened` whether a return path has been, `post` how
+    far post-copy has come: not at all, advised, listening, running.  `devices` are those that have had a section of
+    their own, `sections` what is known of these for the description after them, `target` judges for a release that the
+    stream is for, if there is one.
     """
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.opened = False
+        self.flushed = self.opened = False
         self.post = 0
         self.devices: set[int] = set()
         self.sections: Sections | None = None
+        kind, judge = layer.row.target
+        target = context.targets.get(kind)
+        self.target: Any = load(judge)(self, target) if target is not None else None
 
     @property
     def facts(self) -> State:
@@ -54,6 +60,8 @@ class Checks(base.Checks):
                 context.report("QEMU-FTR-MATCH", record, message, expected=f"{tables.QEMU_SECTION_FOOTER:02x}")
             if facts.beyond:
                 load("checks.qemu_commands:package")(self, record)
+        if self.target is not None:
+            self.target.record(record)
         return super().record(record)
 
     def known(self, record: Record) -> Program | None:
@@ -78,6 +86,8 @@ class Checks(base.Checks):
         if path is None:
             return None
         program: Program | None = load(path)(self, Body(self.context.window, record))
+        if self.target is not None and record.type == tables.QEMU_SECTION_FULL:
+            program = self.target.section(record)
         return program
 
     def pages(self, run: Run) -> None:
@@ -88,6 +98,8 @@ class Checks(base.Checks):
 
     def ended(self, at: int) -> None:
         super().ended(at)
+        if self.target is not None:
+            self.target.ended()
         if self.facts.blocks and not self.context.lost:
             load("checks.qemu_memory:complete")(self, at)
 
@@ -187,9 +199,10 @@ _BODIES: dict[int, str] = {
     tables.QEMU_RAM_XBZRLE: "checks.qemu_memory:varied",
     tables.QEMU_RAM_COMPRESSED: "checks.qemu_memory:varied",
     **dict.fromkeys(
-        (tables.QEMU_RAM_TOTAL, tables.QEMU_RAM_EOS, tables.QEMU_RAM_FLUSH),
+        (tables.QEMU_RAM_TOTAL, tables.QEMU_RAM_EOS),
         "checks.qemu_memory:alone",
     ),
     tables.QEMU_RAM_WORD: "checks.qemu_memory:word",
     tables.QEMU_RAM_HOOK: "checks.qemu_memory:hook",
+    tables.QEMU_RAM_FLUSH: "checks.qemu_memory:flush",
 }

@@ -40,6 +40,8 @@ def command(checks: Checks, body: Body) -> Program:
         message = f"command {kind} is not known"
         context.report_field("QEMU-CMD-RANGE", record, "command", message, f"1 to {most}", kind)
         return
+    if checks.target is not None:
+        checks.target.command(record, kind)
     lengths = tables.QEMU_COMMAND_LENGTHS.get(kind)
     short = kind == tables.QEMU_POSTCOPY_RAM_DISCARD and length < _DISCARD_MIN
     if short or (lengths is not None and length not in lengths):
@@ -55,6 +57,9 @@ def command(checks: Checks, body: Body) -> Program:
         if checks.post not in states:
             message = f"{name} comes, and {_SAYS[checks.post]}"
             context.report_field("QEMU-CMD-STATE", record, "command", message, _SAYS[states[0]], _SAYS[checks.post])
+        elif then == _RUNNING:
+            message = "the guest ran at the receiver from here on, and asked for pages that had not come (post-copy)"
+            context.report_field("QEMU-POSTCOPY", record, "command", message)
         checks.post = max(then, checks.post)
 
 

@@ -16,14 +16,24 @@ if TYPE_CHECKING:
     from .repeats import Mark
 
 
+# Of a stream that may be for anybody.
+NO_TARGETS: dict[str, Any] = {}
+
+
 class Verifier(Context, Sink):
     """A sink that judges.  Feed it through a Reader; then `findings`, `stopped` and the counts say what came out."""
 
     # Whether memory that no other rule depends on is out of the question: it was judged, or will be, by another.
     trusting = False
 
-    def __init__(self, mode: str = "auto", deep: bool = False, severity: Mapping[str, str] = tables.SEVERITY) -> None:
-        super().__init__(mode, deep, severity)
+    def __init__(
+        self,
+        mode: str = "auto",
+        deep: bool = False,
+        severity: Mapping[str, str] = tables.SEVERITY,
+        targets: Mapping[str, Any] = NO_TARGETS,
+    ) -> None:
+        super().__init__(mode, deep, severity, targets)
         self.every_page = deep
         self._mark: Mark | None = None
 

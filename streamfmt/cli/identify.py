@@ -58,6 +58,8 @@ def _lines(name: str, found: Identification, image: Image | None) -> Iterator[st
     yield f"{inputs.shown(name)}: {found.description}"
     if found.configuration is not None and (words := found.configuration.words()):
         yield _line("guest", words)
+    if found.variant is not None:
+        yield _line("machine", found.variant.words())
     if image is not None:
         where = f", from {image.offset} ({image.offset:#x}) on" if image.offset >= 0 else ""
         yield _line("in", inputs.shown(image.words) + where)

@@ -329,6 +329,11 @@ class Listing(Sink):
         else:
             self.stopped = at, f"the input ends inside {what}, at least {number(missing, 'byte', 'bytes')} short"
 
+    def ended(self, layer: Layer, at: int) -> None:
+        variant = layer.facts.variant() if layer.row.surveys and layer.facts else None
+        if variant is not None:
+            self.remarks.append(f"machine of {layer.path}: {variant.words()}")
+
     def oversize(self, record: Record) -> None:
         self._settle()
         if self._wanted(record):

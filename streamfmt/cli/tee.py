@@ -18,7 +18,7 @@ from ..io.transfer import CopyingSource, write
 from ..reader.failure import Failure, failed
 from ..reader.reader import Reader
 from . import inputs
-from .verify import add_judging, as_text, severities
+from .verify import add_judging, as_text, severities, targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if refusal:
         print(f"streamfmt tee: error: {refusal}", file=sys.stderr)
         return 2
-    verifier = Verifier(args.mode, args.deep, severities(args))
+    verifier = Verifier(args.mode, args.deep, severities(args), targets(args))
     reader = Reader(verifier, args.form, guest=args.guest)
     failures, copied = copy(reader, STDIN, STDOUT)
     try:

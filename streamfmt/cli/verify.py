@@ -11,15 +11,25 @@ from .. import tables
 from ..checks.findings import IGNORED
 from ..checks.layer import MODES
 from ..checks.outcome import NOT_JUDGED, Outcome, ignored
-from ..checks.verifier import Verifier
+from ..checks.verifier import NO_TARGETS, Verifier
 from ..reader.reader import Reader
-from ..render.text import abstained_lines, clause_lines, extent_lines, finding_lines, summary, times, totals
+from ..render.text import (
+    abstained_lines,
+    clause_lines,
+    extent_lines,
+    finding_lines,
+    summary,
+    times,
+    totals,
+    variant_lines,
+)
 from . import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+    from typing import Any
 
     from ..render.reports import Report
     from .inputs import Job
@@ -29,6 +39,8 @@ EXAMPLES = """examples:
   ssh host xl save -c guest /dev/stdout | streamfmt verify -
   streamfmt verify --strict --json *.sav.zst
   streamfmt verify backup.xva /backup/saves.tar.gz/guest.sav
+  streamfmt verify --target qemu-11.1 /var/lib/xen/qemu-save.3
+  streamfmt verify main.bin --channels channel0.bin channel1.bin
   streamfmt verify --ignore 'LIBXC-*-ORDER' --format junit *.sav >results.xml
 
 exit status: 0 all conform; 1 one does not, or was not judged; 2 wrong usage;
@@ -41,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_files(parser)
     parser.add_argument(
         "--exact", action="store_true", help="read no byte past END, for a descriptor that others read on from"
+    )
+    parser.add_argument(
+        "--channels",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="the channels of the QEMU migration with multifd whose main stream FILE is: they are judged together",
     )
     add_judging(parser)
     parser.add_argument(
@@ -58,6 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_judging(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how to judge, and how much to print."""
     parser.add_argument("--mode", choices=MODES, default="auto", help="what the sender was asked for (default: infer)")
+    parser.add_argument(
+        "--target",
+        metavar="PROGRAM-RELEASE",
+        type=_target,
+        action="append",
+        default=[],
+        help="warn of what this release would refuse or lose: qemu-11.1, with a machine type if need be "
+        "(qemu-11.1:pc-i440fx-10.0)",
+    )
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
     parser.add_argument(
         "--deep", action="store_true", help="check page tables, processor and device state, and XVA checksums, too"
@@ -94,6 +122,23 @@ def _clauses(pattern: str) -> list[str]:
     return found
 
 
+def _target(text: str) -> tuple[str, Any]:
+    """Kind and target.  Raises ArgumentTypeError."""
+    from ..checks import targets  # few streams are for somebody
+
+    try:
+        return targets.parse(text)
+    except ValueError as error:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(str(error)) from None
+
+
+def targets(args: argparse.Namespace) -> Mapping[str, Any]:
+    """The targets by kind; of one kind the last counts."""
+    return dict(args.target) if args.target else NO_TARGETS
+
+
 def severities(args: argparse.Namespace) -> Mapping[str, str]:
     """How much a breach of each rule weighs."""
     unwanted = [clause for clauses in args.ignore for clause in clauses]
@@ -101,24 +146,45 @@ def severities(args: argparse.Namespace) -> Mapping[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.channels and len(args.files) > 1:
+        print("streamfmt verify: --channels belong to one main stream, so only one FILE before them", file=sys.stderr)
+        return 2
     status = 0
     report = _report(args)
+    # What they have brought, which the main stream, read last, is judged with.
+    channels: list[Any] = []
 
     def make(_: str) -> Job[tuple[Reader, Verifier]]:
-        verifier = Verifier(args.mode, args.deep, severities(args))
+        verifier = Verifier(args.mode, args.deep, severities(args), targets(args))
+        verifier.channels = channels
         reader = Reader(verifier, args.form, args.exact, args.guest)
         return reader, reader.pump, (reader, verifier)
 
-    for given in args.files:
+    for number, given in enumerate((*args.channels, *args.files)):
         for name, (reader, verifier), failure, _ in inputs.results(given, make, args.deep):
             outcome = Outcome(reader, verifier, args.strict, failure)
             status = max(status, outcome.status)
             sys.stdout.write(report.add(outcome, name))
+            if number < len(args.channels):
+                status = max(status, _channel(outcome, name, channels))
             if inputs.gave_up(name, failure):
                 sys.stdout.write(report.end())
                 return status
     sys.stdout.write(report.end())
     return status
+
+
+def _channel(outcome: Outcome, name: str, channels: list[Any]) -> int:
+    """Keep what a channel has brought; 1 if it is none."""
+    from ..checks.qemu_channels import brought
+
+    found = brought(outcome.verifier)
+    if found is not None:
+        channels.append(found)
+        return 0
+    if not outcome.absent:
+        inputs.complain(name, "is no channel of multifd, so the main stream is judged without it")
+    return 1
 
 
 class Text:
@@ -177,6 +243,7 @@ def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloure
     lines = [f"{name}: {outcome.describe()}"]
     if outcome.verifier.configuration is not None and (words := outcome.verifier.configuration.words()):
         lines.append(f"  guest    {words}")
+    lines += variant_lines(outcome)
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]
     lines += extent_lines(outcome)

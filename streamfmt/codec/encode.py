@@ -260,7 +260,7 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Content], aro
             _join(out, item)
     elif (code := _word(part.element)) and all(type(item) is int for item in value):
         try:
-            _join(out, pack(f"{order}{len(value)}{code}", *value))
+            _join(out, pack(f"{_order(part.element, order)}{len(value)}{code}", *value))
         except error as wrong:
             raise FieldError(name, str(wrong)) from None
     else:
@@ -274,8 +274,9 @@ def _part(part: Part, value: Any, name: str, order: str, out: list[Content], aro
 def _numbers(part: Part, value: Numbers, name: str, order: str) -> Content:
     """The bytes of many numbers, which are made when they are wanted."""
     code = _word(part.element) if part.element is not None else ""
-    if not code:
+    if not code or part.element is None:
         raise FieldError(name, "it is no list of numbers")
+    order = _order(part.element, order)
     if value.least < 0 or value.most >> 8 * part.unit:
         wrong = value.least if value.least < 0 else value.most
         raise FieldError(name, f"{wrong} is not within 0 to {(1 << 8 * part.unit) - 1}")
@@ -291,9 +292,14 @@ def _numbers(part: Part, value: Numbers, name: str, order: str) -> Content:
 
 def _word(element: Layout) -> str:
     """struct's letter for an element that is one integer, whatever bits it has; empty for others."""
-    if {(row.offset, row.big or row.raw or row.signed) for row in element.fields} != {(0, False)} or element.items[1:]:
+    if {(row.offset, row.raw or row.signed) for row in element.fields} != {(0, False)} or element.items[1:]:
         return ""
     return {4: "I", 8: "Q"}.get(element.size, "")
+
+
+def _order(element: Layout, order: str) -> str:
+    """The byte order of such an element."""
+    return ">" if element.fields[0].big else order
 
 
 def _join(out: list[Content], piece: Content) -> None:

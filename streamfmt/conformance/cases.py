@@ -103,7 +103,8 @@ def _places(stream: Draft) -> Iterator[tuple[Part, int]]:
             yield part, nth
 
 
-def _fields(stream: Draft) -> Iterator[tuple[str, Draft]]:
+def field_values(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Each field with each of its boundary values."""
     for part, nth in _places(stream):
         body = part.body("<")
         for path, row in fields(part).items():
@@ -144,7 +145,10 @@ def _types(stream: Draft) -> Iterator[tuple[str, Draft]]:
                 yield f"{part.path}#{nth} is {code:#x}", stream.edit(part.path, nth, code=code)
 
 
-def _order(stream: Draft, moving: bool = True) -> Iterator[tuple[str, Draft]]:
+def order(
+    stream: Draft, moving: bool = True, codes: tuple[int, ...] = (0x13, 0x80000000)
+) -> Iterator[tuple[str, Draft]]:
+    """Each part left out, doubled and, if asked for, moved to each place; and parts of other types between them."""
     parts = stream.parts
     for at, part in enumerate(parts):
         where = f"{at} {part.path}"
@@ -155,13 +159,14 @@ def _order(stream: Draft, moving: bool = True) -> Iterator[tuple[str, Draft]]:
             if to not in (at, at + 1):
                 yield f"{where} to {to}", replace(stream, parts=(*rest[:to], part, *rest[to:]))
         if part.path not in HEADERS:
-            for code in (0x13, 0x80000000):
+            for code in codes:
                 new = unknown(part.layer, code, b"body") if ROWS[part.layer].header_size else raw(b"body")
                 added = (*parts[:at], new, *parts[at:])
                 yield f"{code:#x} before {where}", replace(stream, parts=added)
 
 
-def _cuts(stream: Draft) -> Iterator[tuple[str, Draft]]:
+def cuts(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """The stream cut at each boundary and beside it, and with more after it."""
     offsets = stream.offsets()
     for at in offsets:
         for cut in (at - 1, at, at + 1, at + 4, at + 8):
@@ -259,10 +264,10 @@ def done(base: Base) -> Iterator[tuple[str, Draft]]:
     stream, families = base.stream, base.families.split()
     made: list[Iterable[tuple[str, Draft]]] = [[("as it is", stream)]]
     if "cut" in families:
-        made.append(_cuts(stream))
+        made.append(cuts(stream))
     if "order" in families:
-        made.append(_order(stream, "move" in families))
-    for family, make in (("field", _fields), ("length", _lengths), ("type", _types)):
+        made.append(order(stream, "move" in families))
+    for family, make in (("field", field_values), ("length", _lengths), ("type", _types)):
         if family in families:
             made.append(make(stream))
     yield from chain(*made)

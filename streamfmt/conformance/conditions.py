@@ -41,7 +41,8 @@ class Peer:
     `kept` is about streams that keep a rule, what it does and where, and `context` about rules that no stream alone
     shows: where it comes upon the breach, None if there is none; `chosen` picks what a release does about these.
     `shown` is about breaches that the case shows and no finding does, what it does and where.  To `inner` it leaves
-    what is inside, and all clauses that say nothing of this reader itself.
+    what is inside, and all clauses that say nothing of this reader itself.  `usual` is the release that the page about
+    differences describes in full.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Peer:
     chosen: Mapping[str, Callable[[Look, int, str], str]] = field(default_factory=dict)
     varies: Mapping[str, Callable[[Look, Finding, str], str]] = field(default_factory=dict)
     release: str = RELEASE
+    usual: str = RELEASE
     shown: Mapping[str, Callable[[Look], tuple[str, int] | None]] = field(default_factory=dict)
     inner: Peer | None = None
 

@@ -1,11 +1,12 @@
 """What real readers do with thousands of streams, and docs/differences.md, the page about it.
 
 `python -m streamfmt.conformance.differences` asks the readers in all releases, and writes the page and into the clauses
-what was seen; it takes a checkout, where `make peers` has built them.
+what was seen; it takes a checkout, where `make peers` has built them.  With `xen` or `qemu` it asks only their readers.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,10 @@ from pathlib import Path
 
 from .. import data
 from ..schema.clauses import CONVERTER, Behaviour, registry
-from . import predictions_converter, predictions_toolstack
+from . import predictions_converter, predictions_qemu, predictions_toolstack, qemu
 from .cases import cases
 from .conditions import Peer
-from .evidence import borne_out, record
+from .evidence import Claim, borne_out, record
 from .looks import Look, look
 from .peers import RELEASE, RELEASES
 from .predictions import PEERS, Comparison, steps
@@ -96,7 +97,7 @@ def section(peer: Peer, table: Sequence[Comparison]) -> str:
     verdicts = Counter(row.verdict.verdict for row in table)
     summary = ", ".join(f"{verdicts[word]:,} {word}" for word in _WORDS if verdicts[word])
     lines = [f"## {peer.name} {peer.release}", "", f"{len(table):,} streams: {summary}.", ""]
-    lines += _whole(peer, table) if peer.release == RELEASE else _apart(peer, table)
+    lines += _whole(peer, table) if peer.release == peer.usual else _apart(peer, table)
     return "\n".join(lines) + "\n"
 
 
@@ -118,14 +119,14 @@ def _whole(peer: Peer, table: Sequence[Comparison]) -> list[str]:
 
 
 def _apart(peer: Peer, table: Sequence[Comparison]) -> list[str]:
-    usual = peer.of(RELEASE)
+    usual = peer.of(peer.usual)
     rows = [*registry()]
     apart = [name for name in rows if peer.rows(name) != usual.rows(name)]
     kept = [name for name in rows if peer.kept_rows(name) != usual.kept_rows(name)]
     if not apart and not kept:
-        return [f"The clauses say the same of it as of {RELEASE}."]
+        return [f"The clauses say the same of it as of {peer.usual}."]
     found = tallies(table)
-    lines = [f"What the clauses say of it is as for {RELEASE}, but for these:", ""]
+    lines = [f"What the clauses say of it is as for {peer.usual}, but for these:", ""]
     counted = {name: found[name] for name in apart if name in found}
     lines += [*_table(counted), ""] if counted else []
     lines += _listed((name, row) for name in apart for row in peer.rows(name))
@@ -143,6 +144,8 @@ Several thousand streams, each a valid one with one change, were given to stream
 The clauses that a stream breaks, and their `readers` data, predict what each reader does with it.
 A test runs the readers again: every prediction holds, except where the fake hypervisor below a reader is to blame.
 Streams of which the outcome is left to chance are not counted.
+QEMU was given streams into machines that had been started to wait for them; of its clauses those at the end of the
+list are about what such a machine has otherwise than the stream.
 
 In the tables `streams` is how many streams break a clause.
 An accepted stream counts for every clause it breaks; any other counts for the clause that stopped the reader.
@@ -156,8 +159,11 @@ def page(sections: Iterable[str]) -> str:
     return "\n".join([_HEADING, *sections])
 
 
-def main() -> None:
-    """Ask all releases of all readers, write what was seen into the clauses, and the page."""
+Asked = tuple[dict[str, dict[str, set[Claim]]], list[str]]
+
+
+def _xen() -> Asked:
+    """What was seen of Xen's readers, and their parts of the page."""
     asked = PEERS | predictions_toolstack.PEERS
     converted = {
         release: predictions_converter.compared(predictions_converter.cases(), release) for release in RELEASES
@@ -165,14 +171,44 @@ def main() -> None:
     tables = {name: {release: compared(peer.of(release)) for release in RELEASES} for name, peer in asked.items()}
     seen = {name: {release: borne_out(table) for release, table in found.items()} for name, found in tables.items()}
     seen[CONVERTER] = {release: predictions_converter.borne_out(table) for release, table in converted.items()}
-    record(seen)
     order = sorted(RELEASES, key=lambda release: release != RELEASE)
     sections = [section(asked[name].of(release), tables[name][release]) for name in asked for release in order]
     sections += [predictions_converter.section(converted[release], release) for release in order]
-    Path(data.path("docs"), "differences.md").write_text(page(sections), encoding="utf-8")
     manual = Path(data.path("docs"), "convert-legacy-stream.md")
     manual.write_text(predictions_converter.manual(manual.read_text(encoding="utf-8")), encoding="utf-8")
+    return seen, sections
+
+
+def _qemu() -> Asked:
+    """The same of QEMU."""
+    peer = predictions_qemu.PEER
+    order = sorted(qemu.RELEASES, key=lambda release: release != peer.usual)
+    tables = {release: predictions_qemu.compared(peer.of(release), predictions_qemu.looks()) for release in order}
+    seen = {peer.name: {release: predictions_qemu.borne_out(tables[release]) for release in qemu.RELEASES}}
+    return seen, [section(peer.of(release), tables[release]) for release in order]
+
+
+# Whose readers there are, in the order of the page, and how their sections begin.
+_QEMU = predictions_qemu.PEER.name
+_WHOSE = {"xen": _xen, _QEMU: _qemu}
+
+
+def _there() -> dict[str, list[str]]:
+    """The parts that the page has now."""
+    text = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
+    parts = [f"## {part}" for part in text.split("\n## ")[1:]]
+    return {name: [part for part in parts if part.startswith(f"## {_QEMU} ") == (name == _QEMU)] for name in _WHOSE}
+
+
+def main(words: Sequence[str]) -> None:
+    """Ask all releases of all readers, or of those named, write what was seen into the clauses, and the page."""
+    sections = _there()
+    for name in words or _WHOSE:
+        seen, sections[name] = _WHOSE[name]()
+        record(seen)
+    text = page(part.rstrip("\n") + "\n" for name in _WHOSE for part in sections[name])
+    Path(data.path("docs"), "differences.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

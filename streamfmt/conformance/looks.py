@@ -188,10 +188,12 @@ def look(case: Case, data: bytes | None = None) -> Look:
     if verifier.whole and verifier.stopped and _LOST in verifier.findings.counts:
         verifier.whole += _closes(data, verifier.stopped[0])
     version = max((layer.version for layer in verifier.layers if layer.row.image), default=0)
+    # Nor at the device model's record, which is no layer that the stream consists of.
+    read = {layer.path for layer in verifier.layers}
     return Look(
         case,
         data,
-        tuple(finding for finding in verifier.findings.kept if finding.clause not in _STATE),
+        tuple(row for row in verifier.findings.kept if row.clause not in _STATE and row.layer in read),
         tuple(verifier.seen),
         tuple(verifier.whole),
         tuple(verifier.domains),

@@ -10,6 +10,7 @@ from struct import Struct, unpack_from
 
 from .. import tables
 from ..reader.events import ENTRY, PAGE, PAGE_FIXED
+from ..reader.qemu_inside import frames
 from . import scrub_qemu
 from .scrub_text import pairs
 
@@ -139,6 +140,22 @@ def _state(skip: int) -> Callable[[Span, Record, int], list[Row]]:
     return rows
 
 
+def _devices(span: Span, record: Record, stop: int) -> list[Row]:
+    """What the sections hold of a record of QEMU's devices, after fixed fields; what the sections are stays."""
+    skip = tables.SIZES[record.path]
+    start = record.body + skip
+    raw = span.read(start, max(min(stop - start, _MOST), 0))
+    if not raw.startswith(tables.QEMU_MAGIC):
+        return _state(skip)(span, record, stop)
+    found: list[Row] = []
+    end = start + _HEAD
+    for frame, _, _ in frames(record.layer, start, raw):
+        end = min(frame.end, stop)
+        if frame.path in scrub_qemu.BODIES:
+            found += scrub_qemu.BODIES[frame.path](span, frame, end)
+    return [row for row in [*found, (end, stop, None)] if row[0] < row[1]]
+
+
 def _pairs(span: Span, record: Record, stop: int) -> list[Row]:
     at = record.body + tables.SIZES[record.path]
     old = span.read(at, max(min(stop - at, _MOST), 0))
@@ -170,9 +187,9 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
     "libxc.TOOLSTACK": _zeros,
     "libxc.HVM_CONTEXT": _hvm(0),
     "libxl.EMULATOR_XENSTORE_DATA": _pairs,
-    "libxl.EMULATOR_CONTEXT": _state(8),
-    "xapi.QEMU_TRAD": _state(0),
-    "xapi.QEMU_XEN": _state(0),
+    "libxl.EMULATOR_CONTEXT": _devices,
+    "xapi.QEMU_TRAD": _devices,
+    "xapi.QEMU_XEN": _devices,
     "xapi.VARSTORED": _state(0),
     "xapi.SWTPM0": _base64,
     "xapi.SWTPM": _base64,
@@ -189,9 +206,9 @@ BODIES: dict[str, Callable[[Span, Record, int], list[Row]]] = {
         "TMEM_PAGE_1": _state(40),
         "QEMU_TO_END": _state(0),
         "QEMU_STATE": _state(24),
-        "QEMU_0002": _state(32),
-        "QEMU_REMUS": _state(32),
-        "QEMU_XAPI": _state(32),
+        "QEMU_0002": _devices,
+        "QEMU_REMUS": _devices,
+        "QEMU_XAPI": _devices,
     }.items()
 }
 BODIES |= scrub_qemu.BODIES

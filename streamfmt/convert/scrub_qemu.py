@@ -30,6 +30,8 @@ _LENGTHS |= {
         (tables.QEMU_RAM_COMPRESSED_OF, tables.QEMU_RAM_COMPRESSED),
     )
 }
+# What a channel's packet of pages has before these.
+_OFFSETS = tables.SIZES["qemu-multifd.PAGES"] + tables.UNITS["qemu-multifd.PAGES"][0] * tables.QEMU_MULTIFD_OFFSETS
 
 
 def _after(skip: int) -> Body:
@@ -90,4 +92,7 @@ BODIES: dict[str, Body] = {
         "RAM_COMPRESSED_OF": _of_block,
         "RAM_MAPPED_PAGES": _after(0),
     }.items()
+} | {
+    "qemu-multifd.PAGES": _after(_OFFSETS),
+    "qemu-multifd.DEVICE_STATE": _after(tables.SIZES["qemu-multifd.DEVICE_STATE"]),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks.duties import EITHER, duty
 from ..checks.outcome import CONFORMS, Outcome
+from ..checks.targets import several
 from ..codec.content import Buffer
 from ..convert import script
 from ..reader.reader import Reader
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..reader.events import Record
     from ..reader.pump import Program
 
-FORMAT = "streamfmt-corpus-2"
+FORMAT = "streamfmt-corpus-3"
 # Larger streams are made where they are wanted, and not stored.
 STORED = 1 << 20
 STREAMS = "streams"
@@ -61,7 +62,7 @@ def _row(
     either: str = "",
 ) -> dict[str, Any]:
     """The row of a stream, whose bytes are judged as its recipe says."""
-    outcome, digest, noting = _judged(pieces, made.form, made.mode, made.deep)
+    outcome, digest, noting = _judged(pieces, made)
     fails = _fails(outcome, noting, pieces[0]) if isinstance(pieces, list) else ()
     return {
         "id": name,
@@ -70,6 +71,7 @@ def _row(
         "as": made.form,
         "mode": made.mode,
         "deep": made.deep,
+        **({"target": made.target} if made.target else {}),
         **_expected(outcome, either, noting.paths, fails),
         "about": made.about,
         "clause": clause,
@@ -80,8 +82,9 @@ def _row(
 class _Noting(script.Watching):
     """A verifier that notes which records the stream has, by schema path."""
 
-    def __init__(self, mode: str, deep: bool) -> None:
-        super().__init__(mode, deep)
+    def __init__(self, made: Recipe) -> None:
+        super().__init__(made.mode, made.deep)
+        self.targets = several((made.target,) if made.target else ())
         self.paths: set[str] = set()
 
     def record(self, record: Record) -> Program | None:
@@ -89,9 +92,9 @@ class _Noting(script.Watching):
         return super().record(record)
 
 
-def _judged(pieces: Iterable[Buffer], form: str, mode: str, deep: bool) -> tuple[Outcome, str, _Noting]:
-    verifier = _Noting(mode, deep)
-    reader = Reader(verifier, form)
+def _judged(pieces: Iterable[Buffer], made: Recipe) -> tuple[Outcome, str, _Noting]:
+    verifier = _Noting(made)
+    reader = Reader(verifier, made.form)
     digest = sha256()
     size = 0
     for piece in pieces:

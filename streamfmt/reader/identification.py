@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .events import Record
     from .failure import Failure
     from .pump import Program
+    from .qemu_variant import Variant
+
+
+# So far records are read that show which program wrote them, in bytes.
+_FAR = 16 << 20
 
 
 class _Enough(Exception):  # noqa: N818 - it is no error
@@ -66,6 +71,10 @@ class Headers(Sink):
 
     def record(self, record: Record) -> Program | None:
         row = record.layer.row
+        if record.type in row.surveys and record.offset < _FAR:
+            if record.layer not in self.layers:
+                self.layers.append(record.layer)
+            return None
         if (not record.layer.wraps or (row.form and not row.holds)) and record.type not in row.opens:
             raise _Enough
         if record.layer not in self.layers:
@@ -116,8 +125,9 @@ class Identification:
     belongs to a migration.  `description`, `evidence`, `doubt` and `hint` are text; `doubt` is empty unless something
     does not fit, and `hint`, what to do next, where all is read.  `layers` are outermost first.  `guest` is "pv" or
     "hvm", `xen` the major and minor version that wrote the image, `toolstack_width` the bits of a legacy stream's
-    toolstack; None if unknown.  `configuration` is the guest's, None if no container around the stream has it.
-    `failure` says why the headers could not be read, None if they could.
+    toolstack; None if unknown.  `variant` is which machine types of QEMU, of which releases, could have written its
+    devices; None if they do not show it.  `configuration` is the guest's, None if no container around the stream has
+    it.  `failure` says why the headers could not be read, None if they could.
     """
 
     def __init__(self, headers: Headers, failure: Failure | None = None) -> None:
@@ -140,6 +150,8 @@ class Identification:
         facts = image.facts if image else None
         self.toolstack_width = identity.width or (8 * facts.word if facts is not None else None)
         self.xen = image.xen if image and image.guest and image.row.version else None
+        surveyed = next((layer for layer in headers.layers if layer.row.surveys), None)
+        self.variant: Variant | None = surveyed.facts.variant() if surveyed and surveyed.facts else None
         self.doubt = str(failure) if failure else headers.doubt or identity.doubt
         self.hint = identity.hint or headers.hint
 
@@ -154,7 +166,7 @@ class Identification:
     def as_dict(self, name: str = "") -> dict[str, Any]:
         """The result as plain values, as in spec/json/identify.json; `name` is the input's."""
         return {
-            "format": "streamfmt-identify-3",
+            "format": "streamfmt-identify-4",
             **named(name),
             "status": self.status,
             "failure": self.failure.as_dict() if self.failure else None,
@@ -168,6 +180,7 @@ class Identification:
             "guest": self.guest,
             "toolstack_width": self.toolstack_width,
             "xen": list(self.xen) if self.xen else None,
+            "variant": self.variant.as_dict() if self.variant else None,
             "doubt": self.doubt or None,
             "hint": self.hint or None,
             "configuration": self.configuration.as_dict() if self.configuration else None,

@@ -14,6 +14,7 @@ from .identify import Identity
 from .qemu_ends import FOOTER, HEAD, find
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, field, size_of
 from .qemu_state import PAGE_MOST, Section, State
+from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .events import Layer, Sink
     from .framing import Ending
     from .pump import Window
+    from .qemu_variant import Survey
 
 _COMMAND = TYPE + size_of("COMMAND", 0)
 # Sections that are sent in parts, of a stream without footers, are looked for one by one.
@@ -168,6 +170,7 @@ def _command(
     if not (yield from _there(w, sink, layer, _COMMAND, "a command")):
         return False
     command, length = (field("COMMAND", name, w.buf, w.lo + TYPE) for name in ("command", "length"))
+    _survey(state).command(command)
     state.advised = state.advised or (command == tables.QEMU_POSTCOPY_ADVISE and length > 0)
     more = 0
     if command == tables.QEMU_PACKAGED and length == NUMBER and (yield _COMMAND + length):
@@ -255,19 +258,31 @@ def _payload(
     """Program of any other section, after a header of so many bytes: a piece of its payload with that, then others."""
     w = window
     count, more = yield from find(w, state, size, exact)
+    length = count
     if not (yield from _frame(w, sink, layer, kind, size - TYPE + count)):
         return False
     while more:
         count, more = yield from find(w, state, 0, exact)
+        length += count
         if count:
             record = Headless(layer, tables.QEMU_SECTION_DATA, w.position, size_of("SECTION_DATA", count))
             layer.index += 1
             if not (yield from framing.body(w, sink, record)):
                 return False
+    if kind == tables.QEMU_SECTION_FULL and state.section is not None:
+        _survey(state).see(state.section.name or b"", state.section.version, length)
     if state.footers is None and (w.hi > w.lo or (yield 1)):
         state.footers = w.buf[w.lo] == tables.QEMU_SECTION_FOOTER
     _ends(state, kind)
     return True
+
+
+def _survey(state: State) -> Survey:
+    """What sections and commands show of what wrote them."""
+    if state.survey is None:
+        found: Survey = load("reader.qemu_variant:Survey")()  # of many streams no device is read
+        state.survey = found
+    return state.survey
 
 
 def _ends(state: State, kind: int) -> None:

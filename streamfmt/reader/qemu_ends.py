@@ -1,20 +1,22 @@
 """Where a section of QEMU's stream ends, which nothing says: only what follows shows it.
 
 Most streams have a footer after each section, with its number.  Under Xen there are none: then the next section's
-header is looked for, whose number is one that no section has had, or the end of all.
+header is looked for, whose number is one that no section has had, or the end of all.  What a device's state looks like
+may deceive: so of devices whose lengths are known (spec/qemu-machines.toml) it is first looked where these end.
 """
 
 from __future__ import annotations
 
 from .. import tables
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, size_of
+from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .pump import Window
-    from .qemu_state import State
+    from .qemu_state import Section, State
 
 PIECE = tables.QEMU_PIECE
 _EOF, _START, _PART, _END, _FULL, _COMMAND, _FOOTER = (
@@ -50,28 +52,47 @@ def find(window: Window, state: State, head: int, exact: bool) -> Generator[int,
     """
     w = window
     whole = head + PIECE + LOOK
+    lengths = known(state.section) if head else ()
+    if lengths and exact and w.hi - w.lo < head + lengths[0] + 1:
+        yield head + lengths[0] + 1  # no such device has fewer, and its end another byte
     if not exact:
         ended = not (w.hi - w.lo >= whole or (yield whole))
-        return _first(w, state, head, head, ended)
+        return _first(w, state, head, head, ended, lengths)
     # No byte may be asked for that another stream could have: one after the other, until the end is seen.
     looked = head
     while True:
         ended = not (yield max(w.hi - w.lo, head + FOOTER) + 1)
         if w.hi - w.lo >= whole or ended:
-            return _first(w, state, head, looked, ended)
-        count, more = _first(w, state, head, looked, False)
+            return _first(w, state, head, looked, ended, lengths)
+        count, more = _first(w, state, head, looked, False, lengths)
         if not more:
             return count, False
         looked = max(head, w.hi - w.lo - LOOK)
 
 
-def _first(window: Window, state: State, head: int, looked: int, ended: bool) -> tuple[int, bool]:
-    """The same from what the window has, which is all if the stream has `ended`; no place before `looked` is an end."""
+def known(section: Section | None) -> tuple[int, ...]:
+    """The lengths that such a section is known to have, the least first; none if it is not known."""
+    if section is None or not section.name:
+        return ()
+    found: tuple[int, ...] = load("qemu_tables:LENGTHS").get((section.name.rpartition(b"/")[2], section.version), ())
+    return found
+
+
+def _first(
+    window: Window, state: State, head: int, looked: int, ended: bool, lengths: tuple[int, ...]
+) -> tuple[int, bool]:
+    """The same from what the window has, which is all if the stream has `ended`; no place before `looked` is an end.
+
+    `lengths` are those that the section may have, as far as that is known.
+    """
     w = window
     lo, first = w.lo + head, w.lo + looked
     last = min(w.hi, lo + PIECE)
     section = state.section
     footer = bytes((_FOOTER,)) + (section.id if section else 0).to_bytes(_NUMBER, "big")
+    for length in lengths:
+        if lo + length <= last and _ends_at(w, state, footer, lo + length, ended):
+            return length, False
     found = last + 1
     mode = state.footers
     if mode is not False:
@@ -89,6 +110,15 @@ def _first(window: Window, state: State, head: int, looked: int, ended: bool) ->
     if ended and last == w.hi:
         return last - lo, False
     return PIECE, True
+
+
+def _ends_at(window: Window, state: State, footer: bytes, at: int, ended: bool) -> bool:
+    """Whether what ends a section is at that place."""
+    if state.footers is not False and _footer(window, footer, at, at, ended) == at:
+        return True
+    if state.footers:
+        return False
+    return at in (_header(window, state, at, at), _other(window, state, at, at, ended))
 
 
 def _footer(window: Window, footer: bytes, first: int, last: int, ended: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import tables
 from ..schema.neighbours import Qemu
 from .fields import quote
 
@@ -35,6 +36,13 @@ def look(found: Any, head: bytes) -> None:
         found.doubt = f"byte {head[8]:#04x} follows its version, which begins nothing that QEMU writes there"
     if found.doubt:
         found.hint = Qemu.HINT_DOUBT
+
+
+def channel(found: Any, head: bytes) -> None:
+    """Say which channel of a migration it is."""
+    place, _ = tables.PLACES["qemu-multifd.header"]["id"]
+    if len(head) > place:
+        found.evidence += f", channel {head[place]}"
 
 
 def _section(head: bytes) -> str:

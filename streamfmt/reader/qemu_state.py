@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from .qemu_variant import Survey, Variant
+
 _PAGE = tables.QEMU_PAGE_SIZE
 _WORD = 8
 # Pages larger than any are taken to be of this size.
@@ -67,7 +69,8 @@ class State:
     latest frame is in no place for its type.  `advised` if a command has said that post-copy may follow.  `package` is
     where frames end that were announced as a package, or -1; `beyond` is how far from there they have ended.  `run` and
     `used` are the kind of the latest words and how many of a record's.  `shift` is where a file of pages with places of
-    their own begins.  `kept` are payloads that a consumer keeps.
+    their own begins.  `kept` are payloads that a consumer keeps.  `survey` is what sections have shown of what wrote
+    them, None before the first that was sent at once.
     """
 
     __slots__ = (
@@ -91,6 +94,7 @@ class State:
         "shift",
         "strangers",
         "stray",
+        "survey",
         "used",
     )
 
@@ -115,6 +119,7 @@ class State:
         self.used = 0
         self.shift: int | None = None
         self.kept: list[tuple[bytes, int, bytes]] | None = None
+        self.survey: Survey | None = None
 
     def about(self, name: bytes) -> None:
         """A word has named the block that the next ones are about."""
@@ -127,3 +132,7 @@ class State:
             self.block.words += count
         else:
             self.strangers = True
+
+    def variant(self) -> Variant | None:
+        """What could have written the sections that have come; None if they do not show it."""
+        return self.survey.variant(self.machine, self.footers) if self.survey is not None else None

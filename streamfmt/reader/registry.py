@@ -20,7 +20,7 @@ class Row:
     `headless` are the types of records without a header, in a layer whose others have one.  `headers` are the names of
     its headers but a record's, `opens` the layers that follow records of these types,
     `opening` the names of those, and `closes` the schema path of the record that closes a checkpoint; `configuration`
-    is the path of the record that has the guest's.
+    is the path of the record that has the guest's.  `surveys` are the types of records that show what wrote the layer.
     """
 
     name: str
@@ -41,7 +41,9 @@ class Row:
     big: bool
     alias: str
     look: str
+    target: tuple[str, str]
     legacy: tuple[str, int, int] | tuple[()] | None
+    surveys: frozenset[int]
     headless: frozenset[int]
     end: str
     after_end: str

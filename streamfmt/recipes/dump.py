@@ -39,7 +39,9 @@ _BARE_PART = Part("")
 
 def dump(recipe: Recipe) -> str:
     """A recipe that makes the same stream: its parts one by one.  Raises FieldError."""
-    lines = [head(recipe.form, recipe.mode, deep=recipe.deep, about=recipe.about, broken=recipe.faults)]
+    lines = [
+        head(recipe.form, recipe.mode, deep=recipe.deep, about=recipe.about, broken=recipe.faults, target=recipe.target)
+    ]
     lines += [text(part) for part in recipe.stream] or ["part = []\n"]
     if recipe.stream.big:
         lines.append(f"[[fault]]\nbig_endian = {value(sorted(recipe.stream.big))}\n")
@@ -48,10 +50,26 @@ def dump(recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def head(form: str = "auto", mode: str = "auto", *, deep: bool = False, about: str = "", broken: bool = False) -> str:
+def head(
+    form: str = "auto",
+    mode: str = "auto",
+    *,
+    deep: bool = False,
+    about: str = "",
+    broken: bool = False,
+    target: str = "",
+) -> str:
     """What a recipe of parts begins with."""
-    keys = {"recipe": FORMAT, "about": about, "form": form, "mode": mode, "deep": deep, "broken": broken}
-    plain = {"about": "", "form": "auto", "mode": "auto", "deep": False, "broken": False}
+    keys = {
+        "recipe": FORMAT,
+        "about": about,
+        "form": form,
+        "mode": mode,
+        "deep": deep,
+        "target": target,
+        "broken": broken,
+    }
+    plain = {"about": "", "form": "auto", "mode": "auto", "deep": False, "target": "", "broken": False}
     return "".join(f"{key} = {value(it)}\n" for key, it in keys.items() if it != plain.get(key))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..checks.layer import MODES
+from ..checks.targets import several
 from ..errors import FieldError, RecipeError
 from ..reader.registry import FORMS as READ
 from ..writer.draft import ORDERED, Draft, with_length
@@ -44,8 +45,8 @@ Fetch = Callable[[str], "Recipe"]
 class Recipe:
     """A loaded recipe: its stream, and how to verify it.
 
-    `form`, `mode` and `deep` are those of :func:`streamfmt.verify`.  `faults` says whether it is broken on purpose.
-    `keys` are its TOML values, for recipes that are `like` it.
+    `form`, `mode`, `deep` and `target` are those of :func:`streamfmt.verify`.  `faults` says whether it is broken on
+    purpose.  `keys` are its TOML values, for recipes that are `like` it.
     """
 
     stream: Draft
@@ -54,6 +55,7 @@ class Recipe:
     deep: bool = False
     about: str = ""
     faults: bool = False
+    target: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -156,6 +158,7 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
             about=top.take("about", str, ""),
             mode=top.one_of("mode", MODES, made.mode),
             deep=top.take("deep", bool, made.deep),
+            target=_target(top, made.target),
         )
         faulty = top.take("broken", bool, False) or made.faults
         stream = made.stream
@@ -173,6 +176,16 @@ def read(top: Table, fetch: Fetch | None = None, *, whole: bool = False) -> Reci
                 raise top.fail("it is for a recipe with a guest", key)
     top.done("base", "guest", "part", "like", *(_KEYS if "guest" in top else ()))
     return replace(made, stream=stream, faults=faulty, keys=top.values)
+
+
+def _target(top: Table, made: str) -> str:
+    """What the stream is for."""
+    target: str = top.take("target", str, made)
+    try:
+        several((target,) if target else ())
+    except ValueError as error:
+        raise top.fail(str(error), "target") from None
+    return target
 
 
 def _like(top: Table, fetch: Fetch | None) -> Table:

@@ -144,7 +144,7 @@ class Decoded(Dump):
     def _opaque(self, name: str, count: int) -> Generator[int, int, None]:
         if count > BYTES_MAX and not self._full:
             yield from super()._opaque(name, count)
-        elif count:
+        elif count and not (yield from self._frames(name, count)):
             raw = yield from self._body.take(count)
             self._long(name, self._body.at, raw)
             if len(raw) < count:

@@ -22,6 +22,7 @@ _HEADERS: dict[str, Callable[[Fields], str]] = {
     "libvirt.header": lambda row: f"version {row['version']}, {number(row['xml_len'], 'byte', 'bytes')} of XML",
     "xapi.header": lambda _: f"version {tables.XAPI_VERSION}",
     "xl-migrate.header": lambda _: "the receiver is ready",
+    "qemu-multifd.header": lambda row: f"channel {row['id']}, UUID {row['uuid'].hex()}",
     "xapi-legacy.header": lambda _: "a legacy stream follows",
 }
 

@@ -20,8 +20,9 @@ from ..codec.payload import ORDER, name, within
 from ..payload_tables import PLACES
 from ..reader.events import PAGE, Body, Headless, Layer, Record
 from ..reader.pump import Window
-from ..schema import hvm
+from ..schema import hvm, qemu
 from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
+from . import qemu_inside
 from .bits import named
 from .pages import number
 from .records import Fields
@@ -153,6 +154,10 @@ class Dump:
 
     def _note(self, text: str) -> None:
         self._write(f"{'':{_NOTE}}{text}")
+
+    def heading(self, text: str, size: int) -> None:
+        """What is inside a record, and comes with its fields."""
+        self._head(text, size)
 
     def _head(self, path: str, size: int) -> None:
         """What a payload is, whose fields follow by their names in it."""
@@ -329,6 +334,8 @@ class Dump:
         if not count:
             return
         self._note(f"{name}: {number(count, 'byte', 'bytes')}")
+        if (yield from self._frames(name, count)):
+            return
         shown = left = count if self._full else min(count, BYTES_MAX)
         while left:
             at, piece = self._body.at, min(left, _PIECE)
@@ -339,6 +346,23 @@ class Dump:
             left -= piece
         if count > shown:
             yield from self._skip(count - shown, number(count - shown, "more byte", "more bytes"))
+
+    def _frames(self, name: str, count: int) -> Generator[int, int, bool]:
+        """A record of QEMU's devices, if these bytes are one, frame by frame; whether they were."""
+        body = self._body
+        if not qemu_inside.held(body.record.path, name, count) or not (yield from body.need(len(qemu.MAGIC))):
+            return False
+        if body.window.head(len(qemu.MAGIC)) != qemu.MAGIC:
+            return False
+        at = body.at
+        raw = yield from body.take(count)
+        if not (len(raw) == count and qemu_inside.dump(self, body.record.layer, at, raw)):
+            self._raw(at, raw if self._full else raw[:BYTES_MAX])
+            self._more(0 if self._full else max(len(raw) - BYTES_MAX, 0))
+            if len(raw) < count:
+                raise _CutError
+        self._body = body
+        return True
 
     def _string(self, name: str) -> Generator[int, int, None]:
         """Bytes up to a NUL, or to the record's end."""

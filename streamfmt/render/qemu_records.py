@@ -179,6 +179,31 @@ def _lines(described: Any, kept: list[tuple[bytes, int, bytes]]) -> Iterator[str
             yield f"  {value.name} = {value.text}"
 
 
+def _packet(record: Record, row: Fields) -> str:
+    """What a packet of a channel has: which pages, and how."""
+    method = tables.QEMU_MULTIFD_METHODS.get(row["flags.method"], f"method {row['flags.method']:#x}")
+    words = [f"packet {row['packet_num']}"]
+    if row["normal_pages"]:
+        size = number(row["data_size"], "byte", "bytes")
+        words.append(f"{number(row['normal_pages'], 'page', 'pages')}, {method} ({size})")
+    if row["zero_pages"]:
+        words.append(number(row["zero_pages"], "zero page", "zero pages"))
+    if row["normal_pages"] or row["zero_pages"]:
+        words.append(f"of {_name(row['block'].partition(bytes(1))[0])}")
+    return ", ".join(words + ["waits for the other channels"] * row["flags.sync"])
+
+
+def _state(record: Record, row: Fields) -> str:
+    """Whose state a packet of a channel has."""
+    name = _name(row["device"].partition(bytes(1))[0])
+    return f"{name} {row['instance_id']}, {number(row['data_size'], 'byte', 'bytes')}"
+
+
+# What the fixed fields of a channel's packets say.
+LEADS: dict[str, Callable[[Record, Fields], str]] = {
+    "qemu-multifd.PAGES": _packet,
+    "qemu-multifd.DEVICE_STATE": _state,
+}
 WALKS: dict[str, Walk] = {
     f"{_LAYER}.SECTION_START": _section,
     f"{_LAYER}.SECTION_FULL": _section,

@@ -25,7 +25,8 @@ from ..reader.pump import Window
 from ..reader.registry import ROWS
 from ..reader.xenstore import Pairs
 from ..schema.model import Layout, Part
-from . import legacy_records, qemu_records
+from ..schema.qemu import HOLDERS
+from . import legacy_records, qemu_inside, qemu_records
 from .inside import about
 from .pages import Pages, number
 
@@ -303,7 +304,8 @@ def _emulator_state(body: Body, most: Limits) -> Generator[int, int, str]:
     size = body.left
     head = yield from body.take(len(tables.QEMU_MAGIC))
     if head == tables.QEMU_MAGIC:
-        return f"{number(size, 'byte', 'bytes')}, beginning with {head.decode()}"
+        held = (yield from qemu_inside.summary(body, head)) if body.record.path in HOLDERS else ""
+        return f"{number(size, 'byte', 'bytes')}, beginning with {head.decode()}{held}"
     return number(size, "byte", "bytes") + (f", beginning {head.hex(' ')}" if head else "")
 
 
@@ -379,6 +381,7 @@ _LEADS: dict[str, Callable[[Record, Fields], str]] = {
     ),
     "xl-migrate.STATUS": lambda _, row: str(row["status"]) + ("" if row["status"] else ", the guest runs there"),
     "http.REPLY": lambda _, __: "the receiver is ready",
+    **qemu_records.LEADS,
     "libxc.CHECKPOINT": lambda record, _: f"closes checkpoint {record.layer.checkpoints + 1}",
     "libxl.EMULATOR_XENSTORE_DATA": _emulator,
     "libxl.EMULATOR_CONTEXT": _emulator,

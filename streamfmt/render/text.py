@@ -147,6 +147,17 @@ def extent_lines(outcome: Outcome) -> list[str]:
     return ["  read     " + first.lstrip(), *rest]
 
 
+def variant_lines(outcome: Outcome) -> list[str]:
+    """What could have written devices' state, where that shows it, and what it was judged for."""
+    rows = [("machine", variant.words()) for _, variant in outcome.variants]
+    rows += [("target", words) for words in outcome.verifier.aimed.values()]
+    lines: list[str] = []
+    for label, words in dict.fromkeys(rows):
+        first, *rest = (line for _, line in _wrapped(words))
+        lines += [f"  {label:<7}  {first.lstrip()}", *rest]
+    return lines
+
+
 def abstained_lines(outcome: Outcome) -> list[str]:
     """What was not judged, and why."""
     lines: list[str] = []

@@ -11,13 +11,16 @@ from collections.abc import Callable, Generator
 from json import dumps
 from typing import Any
 
-from ..codec.decode import Scopes, layouts, referred, times, values_of
+from ..codec.decode import Scopes, layouts, referred, times, values_of, whole
 from ..codec.payload import tree, within
+from ..errors import LayoutError
 from ..payload_tables import PLACES
 from ..reader.events import PAGE, Body, Record
 from ..reader.pump import Pump, Window
+from ..reader.qemu_inside import frames
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .bits import said
+from .qemu_inside import held
 from .records import MORE, Brief, brief
 
 # Without `full`: bytes written of an opaque part and of a text, elements of an array.
@@ -27,6 +30,9 @@ ELEMENTS_MAX = 4096
 # Bytes of a payload that is looked into.
 PAYLOAD_MAX = 64 << 10
 _PIECE = 4096
+# Bytes of a frame's field that is written, and the fields that are text.
+_SHORT = 64
+_TEXTS = ("idstr", "name", "machine")
 # Lists of which an element says more by names than by its fields.
 NAMED = ("libxc.X86_CPUID_POLICY.leaves", "libxc.X86_MSR_POLICY.msrs", "libxc.HVM_PARAMS.params")
 
@@ -64,6 +70,20 @@ def plain(row: Field, value: int | bytes) -> int | str:
     if isinstance(value, bytes):
         return value.hex()
     return hex(value) if row.size == 8 else value
+
+
+def _framed(record: Record, body: bytes) -> dict[str, object]:
+    """The short fields of a frame inside a record, if it is whole."""
+    layout = layouts().get(record.path)
+    try:
+        found = whole(layout, body, record.layer.order) if layout else {}
+    except LayoutError:
+        return {}
+    values: dict[str, object] = {name: value for name, value in found.items() if isinstance(value, int)}
+    for name, value in found.items():
+        if isinstance(value, bytes) and len(value) <= _SHORT:
+            values[name] = value.decode("latin-1") if name in _TEXTS else value.hex()
+    return values
 
 
 class Tree:
@@ -196,9 +216,27 @@ class Tree:
             self._payload(layout, part.name, scopes, raw)
             if len(raw) < count:
                 raise _CutError
+        elif held(layout.path, part.name, count):
+            yield from self._framed(count)
         else:
             yield from self._bytes(count)
         return claimed is None or count == claimed
+
+    def _framed(self, count: int) -> Generator[int, int, None]:
+        """A record of QEMU's devices: its bytes, and its frames."""
+        at, layer = self._body.at, self._body.record.layer
+        raw = yield from self._body.take(count)
+        many = len(raw) > BYTES_MAX and not self._full
+        self._write(dumps({"bytes": count, "first": raw[:BYTES_MAX].hex()} if many else raw.hex()))
+        rows = [
+            {"layer": record.layer.path, "name": record.name, "offset": record.offset, "length": record.length}
+            | {"fields": _framed(record, body)}
+            for record, _, body in frames(layer, at, raw)
+        ]
+        if rows:
+            self._member("frames", rows)
+        if len(raw) < count:
+            raise _CutError
 
     def _list(self, part: Part, element: Layout, count: int | None, scopes: Scopes) -> Generator[int, int, bool]:
         """Elements; whether all of them are there and what follows is not passed over."""

@@ -27,6 +27,7 @@ FILES: tuple[str, ...] = (
     "capture",
     "legacy",
     "qemu",
+    "multifd",
 )
 # Schema paths of layers that differ in the width of words only are written once.
 _EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")

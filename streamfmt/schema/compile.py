@@ -24,6 +24,7 @@ from . import (
     places,
     protocol,
     qemu,
+    qemu_machines,
     qemu_reading,
     states,
     vcpu_places,
@@ -114,11 +115,14 @@ def _layer(layer: LayerType) -> dict[str, Any]:
     plain = ("program", "checks", "converts", "memory", "magic", "version", "align", "optional", "length", "length_max")
     clauses = ("truncated", "unknown", "padding", "too_long", "trailing")
     return _named(
-        layer, *plain, "form", "image", "text", "big", "alias", "look", "legacy", "end", "after_end", "holds", *clauses
+        layer,
+        *(*plain, "form", "image", "text", "big", "alias", "look", "target", "legacy", "end", "after_end", "holds"),
+        *clauses,
     ) | {
         "headers": tuple(name for name, *_ in layer.headers if name != "record_header"),
         "opens": {codes[name]: inner for name, inner in layer.opens},
         "opening": tuple(name for name, _ in layer.opens),
+        "surveys": frozenset(codes[name] for name in layer.surveys),
         "headless": frozenset(row.code for row in layer.records if row.headless),
         "closes": f"{layer.name}.{layer.closes}" if layer.closes else "",
         "configuration": f"{layer.name}.{layer.configuration}" if layer.configuration else "",
@@ -309,6 +313,7 @@ def _guest_tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         **_machines(),
         "EMULATOR_IDS": libxl.EMULATOR_IDS,
         "QEMU_MAGIC": qemu.MAGIC,
+        "QEMU_EMPTY": qemu.EMPTY,
         "QEMU_RECORD_MIN": qemu.RECORD_MIN,
         "PAIR_STRINGS": len(_element(layouts["libxl.EMULATOR_XENSTORE_DATA"]).parts),
         **_named(libxl, "XENSTORE_KEY", "XENSTORE_VALUE", "XENSTORE_ROOT_MIN", "DRAFT_VERSION"),
@@ -383,6 +388,7 @@ def main() -> None:
         ("tables.py", source()),
         ("field_tables.py", places.source(_all_layouts(catalogue()))),
         ("payload_tables.py", payload_source()),
+        ("qemu_tables.py", qemu_machines.source()),
     ):
         target = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
         with open(target, "w", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from construct import Construct
 
 from ..errors import SchemaError
-from . import legacy, libvirt, libxc, libxl, qemu_stream, states, xapi, xapi_legacy, xend, xl, xl_migrate
+from . import legacy, libvirt, libxc, libxl, qemu_multifd, qemu_stream, states, xapi, xapi_legacy, xend, xl, xl_migrate
 from .model import OPTIONAL_BIT, RecordType
 
 
@@ -40,7 +40,9 @@ class LayerType:
     `holds` are the layers that may be inside; `opens` says which of its records are followed by which of them.
     `closes` is the record that closes a checkpoint.  `legacy` are field, mask and value of a header that promises a
     legacy stream inside, with no field if that is always so.  `configuration` is the record that has the guest's, after
-    fixed fields that begin with its length, if there are any.
+    fixed fields that begin with its length, if there are any.  `surveys` are records that show which program wrote the
+    layer, beside its header: then its facts have a `variant`, and identification reads them too.  `target` is what
+    --target calls the program that the layer is for, and what judges it for one of its releases.
 
     `truncated`, `unknown` (for a record that must be known, and for one that may be skipped), `padding`, `too_long` and
     `trailing` are the clauses about framing that all layers are judged by.
@@ -74,6 +76,8 @@ class LayerType:
     closes: str = ""
     legacy: tuple[str, int, int] | tuple[()] | None = None
     configuration: str = ""
+    surveys: tuple[str, ...] = ()
+    target: tuple[str, str] = ("", "")
     truncated: str = ""
     unknown: tuple[str, ...] = ()
     padding: str = ""
@@ -119,7 +123,10 @@ def check(layers: Sequence[LayerType]) -> None:
         faults["it has no clause for what follows its end"] = bool(layer.end) and not layer.trailing
         for name in (*layer.holds, *(inner for _, inner in layer.opens)):
             faults[f"it holds {name}, which no row is about"] = name not in names
-        for name in (layer.end, layer.after_end, layer.closes, layer.configuration, *(name for name, _ in layer.opens)):
+        for name in (
+            *(layer.end, layer.after_end, layer.closes, layer.configuration, *layer.surveys),
+            *(name for name, _ in layer.opens),
+        ):
             faults[f"it has no record {name}"] = bool(name) and name not in records
         if layer.magic:
             begin[layer.name] = layer.signature
@@ -137,7 +144,7 @@ def check_code(layers: Sequence[LayerType], clauses: Collection[str]) -> None:
             ("conversion", layer.converts),
             ("look", layer.look),
         )
-        for what, path in (*code, ("memory", layer.memory)):
+        for what, path in (*code, ("memory", layer.memory), ("target", layer.target[1])):
             faults[f"there is no {path} for its {what}"] = path != "" and not _exists(path)
         _refuse(layer, faults)
 
@@ -365,12 +372,26 @@ LAYERS: tuple[LayerType, ...] = (
         states.QEMU_RULES,
         look="reader.qemu_look:look",
         memory="memory.qemu:Pages",
+        target=("qemu", "checks.qemu_target:Judge"),
+        surveys=("CONFIGURATION", "SUBSECTION", "SECTION_FULL", "SECTION_DATA", "SECTION_FOOTER"),
         big=True,
         end="EOF",
         after_end="VMDESCRIPTION",
         truncated="QEMU-TRUNC",
         unknown=("QEMU-SEC-TYPE",),
         trailing="QEMU-AFTER",
+    ),
+    LayerType(
+        "qemu-multifd",
+        "The channel of a QEMU migration with multifd",
+        (("header", "How a channel begins.", qemu_multifd.HEADER_SOURCE, qemu_multifd.HEADER),),
+        qemu_multifd.RECORDS,
+        "reader.qemu_multifd:program",
+        "checks.qemu_multifd:Checks",
+        ("magic", "version"),
+        look="reader.qemu_look:channel",
+        big=True,
+        truncated="QEMU-MFD-TRUNC",
     ),
     LayerType(
         "text", "Stray text", (), xl_migrate.TEXT, "reader.containers:preface", "checks.xl_migrate:Text", form=False

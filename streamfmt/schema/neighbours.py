@@ -270,16 +270,10 @@ OTHERS = (
         At(b"LibvirtQemudPart"),
     ),
     Neighbour(
-        "multifd",
-        "channel of a QEMU migration with multifd",
-        _QEMU,
-        "QEMU migration/multifd.h",
-        At(b"\x11\x22\x33\x44\0\0\0\1"),
-    ),
-    Neighbour(
         "qemu-cpr",
         "state of a QEMU that is replaced (cpr-transfer, cpr-exec)",
-        _QEMU,
+        "it names descriptors that the old QEMU handed to the new one, and which no file holds: nothing can be "
+        "restored from it, nor from the migration stream beside it, which has no memory",
         "QEMU migration/cpr.c",
         At(b"QCPR\0\0\0\1"),
     ),

@@ -17,3 +17,11 @@ RECORD_MIN = len(EMPTY)
 # xc_domain_restore.c of Xen 4.4).
 TAILS = (b"QemuDeviceModelRecord", b"DeviceModelRecord0002")
 REMUS_TAIL = b"RemusDeviceModelState"
+
+# Where such records are in others': the field of a record, by its schema path.
+HOLDERS = {
+    "libxl.EMULATOR_CONTEXT": "context",
+    "xapi.QEMU_TRAD": "body",
+    "xapi.QEMU_XEN": "body",
+    **{f"legacy-{bits}.QEMU_{name}": "state" for bits in (64, 32) for name in ("0002", "REMUS", "XAPI")},
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import qemu_machines, qemu_stream
+from . import qemu_addresses, qemu_multifd, qemu_stream
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
 _PLAIN = (
@@ -36,7 +36,8 @@ def tables() -> dict[str, Any]:
         **{f"QEMU_{name}": getattr(qemu_stream, name) for name in (*_PLAIN, *_LIMITS)},
         **{f"QEMU_FLAG_{name}": getattr(qemu_stream, name) for name in _FLAGS},
         **{f"QEMU_{name}": qemu_stream.COMMANDS[name] for name in (*_COMMANDS, "POSTCOPY_RUN")},
-        **{f"QEMU_{name}": getattr(qemu_machines, name) for name in _MACHINES},
+        **{f"QEMU_{name}": getattr(qemu_addresses, name) for name in _MACHINES},
+        **{f"QEMU_MULTIFD_{name}": getattr(qemu_multifd, name) for name in ("BEGIN", "METHODS", "OFFSETS", "STATE")},
         "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
         "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
     }

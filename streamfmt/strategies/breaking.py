@@ -15,6 +15,7 @@ from . import (
     faults_libxc,
     faults_libxl,
     faults_lost,
+    faults_multifd,
     faults_payloads,
     faults_qemu,
 )
@@ -31,6 +32,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     **faults_lost.FAULTS,
     **faults_legacy.FAULTS,
     **faults_qemu.FAULTS,
+    **faults_multifd.FAULTS,
 }
 
 

@@ -19,7 +19,7 @@ from ..schema.machine import ANY, Machine
 from ..schema.machine import MODES as ALL_MODES
 from ..writer import Draft, Part, control, header, image_headers, in_migration, record, sized, unknown
 from ..writer.builders import XML, configuration, in_libvirt, in_xapi, in_xl, xenops_of
-from . import legacy, qemu, records
+from . import legacy, qemu, qemu_multifd, records
 from .images import LATER, Plan, contents, machines, ordered
 from .sample import Sample
 from .values import any_layer
@@ -310,6 +310,7 @@ SHAPES: dict[str, Shape] = {
     "xend": Shape(legacy.in_xend, inner=ROWS["xend"].holds),
     "xapi-legacy": Shape(legacy.in_xapi_legacy, inner=ROWS["xapi-legacy"].holds),
     "qemu": Shape(qemu.stream),
+    "qemu-multifd": Shape(qemu_multifd.stream),
 }
 SHAPES |= {form: Shape(legacy.bare, MODES[:2]) for form in FORMS if ROWS[form].alias}
 SHAPES |= {form: Shape() for form in FORMS if form not in SHAPES}

@@ -13,6 +13,7 @@ from .. import tables
 from ..schema import hvm, libvirt, qemu, xapi
 from ..writer import Draft, Part, after_text, in_migration, raw, record, sized, unsized
 from ..writer.builders import XENOPS, guest_of, in_libvirt, in_xl
+from ..writer.qemu import small_record
 from .conforming import made
 from .edits import (
     Fault,
@@ -161,8 +162,8 @@ def _only_hvm(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 
 def _too_much(draw: st.DrawFn, _: Part) -> Part:
-    # Zeros follow, as in a record that is whole.
-    return sized("QEMU_TRAD", qemu.HEADER).filled(xapi.QEMU_MAX + draw(st.integers(1, 9)))
+    # Zeros follow, as the state of a device, and the end.
+    return sized("QEMU_TRAD", small_record(b"\1")[:-1]).filled(xapi.QEMU_MAX + draw(st.integers(1, 9)))
 
 
 _NO_BASE64 = st.sampled_from(

@@ -13,6 +13,7 @@ from ..schema import libxc, states
 from ..writer import Draft, Part, legacy, raw, record, unknown
 from ..writer.entries import SHAPES
 from ..writer.legacy import LAYERS
+from ..writer.qemu import small_record
 from .conforming import made
 from .edits import Fault, at, of, rotated, to, truncated
 from .sample import Sample
@@ -293,7 +294,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         "QEMU_0002", lambda draw, part: {"state": draw(st.sampled_from((b"", b"qevm", b"state")))}
     ),
     "LEGACY-QEMU-WHOLE": _put(
-        "QEMU_0002", lambda draw, part: {"state": b"QEVM\0\0\0\3" + bytes([draw(st.integers(1, 4))])}
+        "QEMU_0002", lambda draw, part: {"state": small_record(b"\1\2")[: draw(st.integers(9, 26))]}
     ),
     "LEGACY-LENGTH": (
         *_patched("HVM_CONTEXT", "length", st.integers(*_BEYOND)),

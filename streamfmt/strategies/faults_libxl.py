@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from .. import tables
 from ..schema import libxl, qemu
 from ..writer import HEADERS, Draft, Part, control, emulator, raw, record, xenstore
+from ..writer import qemu as qemu_parts
+from ..writer.qemu import small_record
 from . import records
 from .conforming import made
 from .edits import (
@@ -134,7 +136,24 @@ _TOO_LARGE = _too_large()
 NO_RECORD = st.binary(min_size=1, max_size=12).filter(
     lambda data: not data.startswith(qemu.MAGIC[: len(data)])
 ) | st.integers(1, len(qemu.HEADER) - 1).map(lambda size: qemu.HEADER[:size])
-CUT_RECORD = st.binary(max_size=9).filter(lambda data: data[-1:] != b"\0").map(lambda data: qemu.HEADER + data)
+_RECORD = small_record(b"\1\2\3", b"\x11\x12")
+CUT_RECORD = st.integers(len(qemu.HEADER), len(_RECORD) - 1).map(lambda size: _RECORD[:size]).filter(
+    lambda data: data[-1] > 0
+) | st.just(qemu.EMPTY + b"more")
+# Streams of QEMU that are no record of devices under Xen.
+_OTHER_RECORD = st.sampled_from(
+    (
+        Draft((*qemu_parts.opening(), qemu_parts.frame("EOF"))),
+        Draft((*qemu_parts.opening(None), qemu_parts.command("SWITCHOVER_START"), qemu_parts.frame("EOF"))),
+        Draft(
+            (
+                *qemu_parts.opening(None),
+                *qemu_parts.begin(1, qemu_parts.Device("slirp"), False),
+                qemu_parts.frame("EOF"),
+            )
+        ),
+    )
+).map(lambda found: bytes(found.render()))
 
 
 def _draft(draw: st.DrawFn, _: Part) -> Part:
@@ -225,6 +244,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXL-EMU-TRADITIONAL": to(HVM, _emulator(st.just(libxl.EMULATOR_IDS["QEMU_TRADITIONAL"]))),
     "LIBXL-EMU-EMPTY": to(HVM, swapping(CONTEXT, lambda *_: emulator(b""))),
     "LIBXL-EMU-QEMU": to(HVM, swapping(CONTEXT, lambda draw, _: emulator(draw(NO_RECORD)))),
+    "QEMU-XDM-ONLYFULL": to(HVM, swapping(CONTEXT, lambda draw, _: emulator(draw(_OTHER_RECORD)))),
+    "QEMU-XDM-NOFOOTER": to(HVM, swapping(CONTEXT, lambda draw, _: emulator(small_record(b"\1\2", footers=True)))),
     "LIBXL-EMU-WHOLE": to(HVM, swapping(CONTEXT, lambda draw, _: emulator(draw(CUT_RECORD)))),
     "LIBXL-EMUXS-OMIT": to(having(XENSTORE), swapping(XENSTORE, lambda *_: xenstore())),
     "LIBXL-EMUXS-PAIRS": to(having(XENSTORE), _strings(*_UNPAIRED)),

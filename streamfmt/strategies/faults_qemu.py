@@ -139,6 +139,12 @@ def _opens(stream: Draft) -> bool:
     return any(part.path == "qemu.COMMAND" and part.values.get("command") in names for part in stream)
 
 
+def _postcopy(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With the commands that start the guest, once the memory has been announced."""
+    number = of(stream, "qemu.EOF")[-1]
+    yield at(stream, number, parts.command("POSTCOPY_LISTEN"), parts.command("POSTCOPY_RUN"))
+
+
 def _described(text: Callable[[st.DrawFn, bytes], bytes]) -> Fault:
     return _put("VMDESCRIPTION", lambda draw, part: {"text": text(draw, bytes(part.values["text"]))})
 
@@ -203,6 +209,8 @@ def _configured(sample: Sample) -> bool:
     return "qemu.SUBSECTION" in paths and "qemu.RAM_BLOCK_MAPPED_AT" not in paths
 
 
+# Words that bring pages.
+_PAGES = tuple(f"qemu.RAM_{name}" for name in ("ZERO", "ZERO_OF", "PAGE", "PAGE_OF", "XBZRLE", "XBZRLE_OF"))
 _FAR = st.integers(1000, (1 << 52) - 1)
 _ONE = (0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200)
 _FLAGS = st.integers(0, 0xFFF).filter(lambda flags: flags & ~schema.CONTINUE not in _ONE)
@@ -277,6 +285,11 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "QEMU-RAM-ZLIB-PAGE": tuple(_packed(name, "data", _PARTS) for name in ("RAM_COMPRESSED", "RAM_COMPRESSED_OF")),
     "QEMU-RAM-HOOK": _inserted(lambda draw: [parts.frame("RAM_HOOK", **{"word.page": 0})], "RAM_EOS"),
     "QEMU-RAM-COVER": _without("RAM_ZERO", "RAM_ZERO_OF", "RAM_PAGE", "RAM_PAGE_OF", kind="RAM_BLOCK_SIZED"),
+    "QEMU-MFD-ALONE": to(
+        _having("RAM_FLUSH"),
+        lambda _, stream: iter([replace(stream, parts=tuple(part for part in stream if part.path not in _PAGES))]),
+    ),
+    "QEMU-POSTCOPY": to(_having("COMMAND", kind="RAM_BLOCK_SIZED"), _postcopy),
     "QEMU-CMD-RANGE": _patched("COMMAND", "command", st.integers(12, 0xFFFF)),
     "QEMU-CMD-LEN": _put("COMMAND", lambda draw, part: {"data": bytes(draw(st.sampled_from((1, 2, 3, 5))))}),
     "QEMU-CMD-PING-RP": to(_having("RAM_XBZRLE"), _ping),
@@ -290,7 +303,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         "SECTION_FULL", lambda draw, part: {"version_id": part.values["version_id"] + 1}, "VMDESCRIPTION"
     ),
     "QEMU-MAP-VERSION": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"version": draw(st.integers(2, 9))}),
-    "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((0, 1, 8192)))}),
+    "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((2048, 8192)))}),
     "QEMU-MAP-WORDS": to(_having("RAM_BLOCK_MAPPED"), _among_places),
     "QEMU-MAP-PLACE": _put(
         "RAM_BLOCK_MAPPED", lambda draw, part: {"pages_offset": draw(st.integers(1, part.values["bitmap_offset"]))}

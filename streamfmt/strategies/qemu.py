@@ -129,7 +129,7 @@ def _configured(draw: st.DrawFn) -> Iterator[Part]:
 
 
 def _postcopy(draw: st.DrawFn) -> Iterator[Part]:
-    """A migration that ends by post-copy."""
+    """A migration that might have ended by post-copy, and has its devices in a package."""
     shared = draw(st.booleans())
     yield from parts.opening(b"none", (schema.IGNORE_SHARED,) if shared else ())
     yield parts.command("OPEN_RETURN_PATH")
@@ -144,11 +144,7 @@ def _postcopy(draw: st.DrawFn) -> Iterator[Part]:
     words = [*_words(draw, "ram", pages)]
     yield from parts.memory("SECTION_PART", 1, words)
     yield parts.command("POSTCOPY_RAM_DISCARD", b"\0\3ram\0" + bytes(8) + _PAGE.to_bytes(8, "big"))
-    package = [
-        parts.command("POSTCOPY_LISTEN"),
-        *parts.devices(2, _devices(draw, 2)),
-        parts.command("POSTCOPY_RUN"),
-    ]
+    package = [*parts.devices(2, _devices(draw, 2)), parts.frame("EOF")]
     yield parts.command("PACKAGED", sum(part.extent for part in package).to_bytes(4, "big"))
     yield from package
     yield from parts.memory("SECTION_END", 1, words)

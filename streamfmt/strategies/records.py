@@ -29,6 +29,7 @@ from ..writer import (
     xenstore,
 )
 from ..writer.builders import XENOPS, XSAVE_SIZE
+from ..writer.qemu import small_record
 from .payloads import contents
 
 U32, U64 = (1 << 32) - 1, (1 << 64) - 1
@@ -156,8 +157,10 @@ def emulator_context() -> st.SearchStrategy[Part]:
     return qemu_records.map(emulator)
 
 
-# A device model's records: as far as anything is judged there, these are whole.
-qemu_records = st.binary(max_size=9).map(lambda data: qemu.HEADER + data + qemu.EMPTY[len(qemu.HEADER) :])
+# Octets of a device's state that nothing else in QEMU's stream could be taken for.
+_STATE = st.binary(max_size=9).map(lambda data: data.translate(None, bytes(range(1, 9)) + b"\x7e"))
+# A device model's records.
+qemu_records = st.lists(_STATE, max_size=2).map(lambda payloads: small_record(*payloads))
 keys = st.text(libxl.XENSTORE_KEY.decode(), min_size=1, max_size=8).map(
     lambda key: "/".join(filter(None, key.split("/"))) or "a"
 )

@@ -148,10 +148,10 @@ def test_damage_is_said(small: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         "",
         "[]",
-        '{"format": "streamfmt-corpus-2", "streams": [{"id": "good/hvm"}]}',
-        '{"format": "streamfmt-corpus-2"}',
+        '{"format": "streamfmt-corpus-3", "streams": [{"id": "good/hvm"}]}',
+        '{"format": "streamfmt-corpus-3"}',
         '{"format": "streamfmt-corpus-1", "streams": []}',
-        '{"format": "streamfmt-corpus-2", "streams": [',
+        '{"format": "streamfmt-corpus-3", "streams": [',
     ],
 )
 @pytest.mark.parametrize("words", [["list"], ["show", "good/hvm"], ["check"], ["export", "-o", "none.tar.gz"]], ids=str)

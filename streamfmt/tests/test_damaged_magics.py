@@ -28,6 +28,7 @@ STREAMS = {
     "xapi-legacy": "xapi-legacy",
     "xend": "xend-pv",
     "qemu": "qemu-record",
+    "qemu-multifd": "qemu-channel",
 }
 
 

@@ -27,7 +27,12 @@ from .support.vector import judge, reported
 
 REAL = sorted(Path(data.path("corpus", "real")).glob("qemu-*.gz"))
 # What is said of those that are not whole by themselves.
-SAID = {"qemu-cut-cancel-none-64M-11.1": {"QEMU-TRUNC"}, "qemu-multifd-none-11.1.main": {"QEMU-RAM-COVER"}}
+SAID = {
+    "qemu-cut-cancel-none-64M-11.1": {"QEMU-TRUNC"},
+    "qemu-multifd-none-11.1.main": {"QEMU-MFD-ALONE"},
+    "qemu-multifd-pc-7.2.main": {"QEMU-RAM-COVER"},
+    "qemu-postcopy-none-40M-11.1": {"QEMU-POSTCOPY"},
+}
 PAGE = schema.PAGE_SIZE
 
 

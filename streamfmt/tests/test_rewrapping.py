@@ -20,6 +20,7 @@ from ..convert.wrappers import WRAPPERS, Wrapper
 from ..errors import StreamError
 from ..io.outputs import output
 from ..reader.registry import ROWS
+from ..schema import qemu
 from ..strategies import Sample, streams
 from ..writer import Draft, emulator, raw, sized
 from ..writer.builders import XENOPS, XML, in_libvirt, in_xapi, in_xl
@@ -184,7 +185,7 @@ def test_what_is_lost(stream: Draft, target: str, rules: set[str], way: str) -> 
         (LIBXL_REMUS, "xapi", "REFUSE-CHECKPOINTS"),
         (XL_HVM, "libvirt", "REFUSE-XML"),
         (XAPI_HVM.before("xapi.END_OF_IMAGE", *XAPI_HVM.parts[2:-2]), "xl", "REFUSE-SECOND"),
-        (_PLAIN.swap("libxl.EMULATOR_CONTEXT", emulator(b"QEVM" + bytes(1 << 20))), "xapi", "XAPI-QEMU-MAX"),
+        (_PLAIN.swap("libxl.EMULATOR_CONTEXT", emulator(qemu.HEADER + bytes(1 << 20))), "xapi", "XAPI-QEMU-MAX"),
     ],
 )
 @pytest.mark.parametrize("way", ["file", "pipe"])

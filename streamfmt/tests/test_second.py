@@ -29,7 +29,8 @@ from ..checks.outcome import CONFORMS, DOES_NOT_CONFORM, NOT_JUDGED, Outcome
 from ..corpus import entries
 from ..reader.registry import ROWS
 from ..schema.clauses import registry
-from ..writer import Draft, record
+from ..schema.qemu import HEADER
+from ..writer import Draft, emulator, record
 from .support.campaign import one, seeds
 from .support.corpus import SMALL
 from .support.good_streams import BACK, GOOD, LIBXL_HVM, LIBXL_REMUS, PV, PV_LAST, REMUS_HVM, VERIFY
@@ -66,6 +67,12 @@ def _cut_there(outcome: Outcome) -> bool:
     return any(all((error.layer, error.index) == (cut.layer, cut.index) for error in errors) for cut in cuts)
 
 
+def _inside(outcome: Outcome) -> bool:
+    """All errors are in what lies in a record, and is no layer that the stream consists of."""
+    read = {layer.path for layer in outcome.verifier.layers}
+    return all(finding.layer not in read for finding in outcome.findings if finding.severity == "error")
+
+
 _CUT = LIBXL_REMUS.put("libxl.EMULATOR_CONTEXT", 1, emulator_id=9).upto("libxl.EMULATOR_CONTEXT", 1, 16)
 
 # What the second reader leaves to the first: why, when that explains a stream it accepts alone, and such a stream.
@@ -84,6 +91,11 @@ NOT_JUDGED_THERE: dict[str, tuple[str, Callable[[Outcome], bool], Vector]] = {
         "of a record that a cut left unfinished the second reader judges the header only",
         _cut_there,
         Vector(_CUT),
+    ),
+    "QEMU-SEC-TYPE": (
+        "the second reader does not look into a device model's record",
+        _inside,
+        Vector(LIBXL_HVM.swap("libxl.EMULATOR_CONTEXT", emulator(HEADER + b"\x09"))),
     ),
 }
 

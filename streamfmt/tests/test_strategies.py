@@ -122,7 +122,7 @@ def test_choices(form: Any) -> None:
         assert (sample.form, sample.mode) == (form, mode)
         if sample.stream.guest:  # a legacy stream, which has no version
             assert sample.stream.guest == "hvm"
-        elif form not in ("back-channel", "qemu"):
+        elif form not in ("back-channel", "qemu", "qemu-multifd"):
             assert sample.stream.part("libxc.image_header").values["version"] == 2
             assert sample.stream.part("libxc.domain_header").values["type"] == libxc.GUESTS["hvm"]
 

@@ -72,7 +72,7 @@ def test_legacy_stream_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_judging_goes_on() -> None:
     """After a QEMU record that is too long, a broken text and a reserved type, the rest is judged as ever."""
-    long = Part(QEMU, data=b"QEVM").filled(xapi.QEMU_MAX)
+    long = Part(QEMU, data=qemu.EMPTY).filled(xapi.QEMU_MAX)
     stream = in_xapi(HVM, sized("QEMU_XEN", b"?"), VARSTORED, SWTPM, long, xenops=b")").edit(TPM, data=b"?")
     counts = _verdict(stream).verifier.findings.counts
 
@@ -206,7 +206,7 @@ def test_show(show: Show) -> None:
     assert "xs_subtree empty" in words
     assert "VARSTORED 21 bytes, beginning 56 41 52 53" in words
     assert "SWTPM up to 12 bytes, in base64" in words
-    assert "QEMU_TRAD 12 bytes, beginning with QEVM" in words
+    assert "QEMU_TRAD 52 bytes, beginning with QEVM: 1 section, timer" in words
 
 
 @pytest.mark.parametrize(

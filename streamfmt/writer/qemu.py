@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..codec.content import Buffer
+from ..schema import qemu_multifd as multifd
 from ..schema import qemu_stream as schema
 from .draft import Draft
 from .part import Part, header
@@ -136,3 +137,61 @@ def description(rows: Iterable[Device]) -> Part:
 def device_record(rows: Sequence[Device], footers: bool = False) -> Draft:
     """A record of devices; as under Xen without footers."""
     return Draft((*opening(None), *devices(0, rows, footers), frame("EOF")))
+
+
+def channel(number: int, uuid: bytes = bytes(16)) -> Part:
+    """How a channel of multifd begins."""
+    return Part("qemu-multifd.header", {"uuid": uuid, "id": number, "unused": bytes(39)})
+
+
+def packet(
+    number: int,
+    block: str = "",
+    offsets: Sequence[int] = (),
+    zero: int = 0,
+    data: Buffer = b"",
+    *,
+    method: int = 0,
+    sync: bool = False,
+) -> Part:
+    """A packet of a channel: pages at `offsets` of a block, the last `zero` of which are zero pages."""
+    values = {
+        **_flags(0, method, sync),
+        "pages_allocated": multifd.OFFSETS if offsets else 0,
+        "normal_pages": len(offsets) - zero,
+        "data_size": memoryview(data).nbytes,
+        "packet_num": number,
+        "zero_pages": zero,
+        "unused": bytes(28),
+        "block": block.encode().ljust(multifd.NAME_SIZE, b"\0"),
+        "offsets": [*offsets, *[0] * (multifd.OFFSETS - len(offsets))],
+        "data": data,
+    }
+    return Part("qemu-multifd.PAGES", values)
+
+
+def device_packet(device: str, data: Buffer, instance: int = 0) -> Part:
+    """A packet of a channel with a device's state."""
+    values = {
+        **_flags(1, 0, False),
+        "device": device.encode().ljust(multifd.NAME_SIZE, b"\0"),
+        "instance_id": instance,
+        "data_size": memoryview(data).nbytes,
+        "data": data,
+    }
+    return Part("qemu-multifd.DEVICE_STATE", values)
+
+
+def _flags(device_state: int, method: int, sync: bool) -> dict[str, int]:
+    return {
+        "flags.unknown": 0,
+        "flags.device_state": device_state,
+        "flags.method": method,
+        "flags.sync": int(sync),
+    }
+
+
+def small_record(*payloads: bytes, footers: bool = False) -> bytes:
+    """A record of a device for each payload, as its bytes: what another stream has as its device model's state."""
+    rows = [Device("timer", payload, 2, instance) for instance, payload in enumerate(payloads)]
+    return device_record(rows, footers).render()

@@ -21,7 +21,8 @@ def _tables(kind: str) -> Table:
         for entry in entries.collection(name):
             if entry.kind == kind:
                 made = entry.recipe
-                vector = Vector(made.stream, made.form, made.mode, made.deep, large=made.stream.size > _LARGE)
+                large = made.stream.size > _LARGE
+                vector = Vector(made.stream, made.form, made.mode, made.deep, large, made.target)
                 found.setdefault(name, {})[entry.name] = vector
     return found
 
@@ -37,7 +38,7 @@ PLACES = _tables("places")
 
 # What clauses a test runs over, each with all its vectors; "good" has the streams that are not about any one.
 ACCEPTED: Table = {"good": {name: Vector(stream) for name, stream in GOOD.items()}, **ACCEPTING}
-# Those worth feeding byte by byte, by clause, and one after another, the good ones first.
+# Those worth feeding byte by byte by clause, and one after another, the good ones first; none that is for a target.
 SMALL: Table = {
     clause: found
     for clause in (*ACCEPTED, *(clause for clause in BREAKING if clause not in ACCEPTED))
@@ -46,7 +47,7 @@ SMALL: Table = {
             f"{kind}:{name}": vector
             for kind, table in (("accepted", ACCEPTED), ("broken", BREAKING))
             for name, vector in table.get(clause, {}).items()
-            if not vector.large
+            if not vector.large and not vector.target
         }
     )
 }

@@ -1,6 +1,7 @@
-"""Xen's readers for tests: without them a test is skipped, or fails if STREAMFMT_REQUIRE_PEERS is 1.
+"""Xen's readers, and QEMU, for tests: without them a test is skipped, or fails if STREAMFMT_REQUIRE_PEERS is 1.
 
-That demands the release that a machine installs and no other: those are unpacked where there is access to them.
+That demands the release that a machine installs, and of QEMU the one of its suite, and no other: those are unpacked
+where there is access to them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from ...conformance import peers
+from ...conformance import peers, qemu
 from ...conformance.peers import RELEASE, XENPEER, Verdict
 from ...errors import MissingPeerError
 from ...schema.clauses import SCRIPT
@@ -22,6 +23,16 @@ def require(name: str, release: str = RELEASE) -> str:
         return peers.require(name, release)
     except MissingPeerError as missing:
         if release == RELEASE and os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
+            pytest.fail(f"{missing}, and STREAMFMT_REQUIRE_PEERS=1 wants it")
+        pytest.skip(str(missing))
+
+
+def require_qemu(release: str) -> str:
+    """Where QEMU of that release is."""
+    try:
+        return qemu.require(release)
+    except MissingPeerError as missing:
+        if release == qemu.RELEASE and os.environ.get("STREAMFMT_REQUIRE_PEERS") == "1":
             pytest.fail(f"{missing}, and STREAMFMT_REQUIRE_PEERS=1 wants it")
         pytest.skip(str(missing))
 

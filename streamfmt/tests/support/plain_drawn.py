@@ -20,7 +20,7 @@ from .plain_releases import VARIANTS
 _NAMES = st.none() | st.text("abcdefghijklmnopqrstuvwxyz.-/", max_size=24).map(str.encode)
 _WORDS = st.integers(0, (1 << 64) - 1)
 REGIONS = st.lists(st.builds(Physmap, _WORDS, _WORDS, _WORDS, _NAMES), max_size=3).map(tuple)
-_STATES = st.binary(max_size=100).map(b"QEVM\0\0\0\3".__add__)
+_STATES = st.binary(max_size=100).map(lambda data: plain.DEVICE + data.translate(None, bytes(range(9)) + b"\x7e"))
 
 
 @st.composite

@@ -56,7 +56,7 @@ class Setup(NamedTuple):
     sender: str = "libxl"
     levels: int | None = None
     xsave: Sequence[int] = (592,)
-    state: bytes = b"QEVM\0\0\0\3" + bytes(40)
+    state: bytes = plain.DEVICE + bytes(20)
     seed: int = 0
 
     @property
@@ -283,7 +283,7 @@ def _tail(setup: Setup, version: int) -> Iterator[Piece]:
         yield "HVM_CONTEXT", plain.counted(plain.hvm_context())
         form = setup.variant.qemu[setup.sender == "libxl"] if not setup.checkpoints else "0002"
         form = "remus" if setup.checkpoints and setup.sender == "xend" else form
-        yield "QEMU", plain.qemu(form, setup.state + struct.pack("<I", version))
+        yield "QEMU", plain.qemu(form, setup.state + struct.pack("<I", version) + b"\0")
         return
     yield "UNMAPPED", plain.unmapped(setup.word, setup.holes if setup.unmapped is None else setup.unmapped)
     for at, vcpu in enumerate(setup.vcpus if setup.variant.words else (0,)):

@@ -271,6 +271,10 @@ def counted(data: bytes, length: int | None = None) -> bytes:
     return struct.pack("<I", len(data) if length is None else length) + data
 
 
+# A record of QEMU's devices as far as the state of its only one, after which comes an octet 0.
+DEVICE = b"QEVM\0\0\0\3" + b"\4\0\0\0\0\5timer" + struct.pack(">2I", 0, 2)
+
+
 def qemu(form: str, state: bytes) -> bytes:
     """The record of QEMU's state in a form: "to-end", "0002", "remus", or "xapi" with its newline."""
     return {

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ...checks.outcome import Outcome
+from ...checks.targets import several
 from ...checks.verifier import Verifier
 from ...codec.content import Buffer
 from ...reader.reader import Reader
@@ -16,13 +17,14 @@ from ...writer import Draft
 
 @dataclass(frozen=True)
 class Vector:
-    """A stream and how it is to be read; `large` ones are not worth feeding in small pieces."""
+    """A stream and how it is to be read, for which `target`; `large` ones are not worth feeding in small pieces."""
 
     stream: Draft
     form: str = "auto"
     mode: str = "auto"
     deep: bool = False
     large: bool = False
+    target: str = ""
 
     @cached_property
     def _kept(self) -> bytes:
@@ -53,11 +55,12 @@ def judge(
     *,
     deep: bool = False,
     strict: bool = False,
+    target: str = "",
     guest: str | None = None,
     verifier: Verifier | None = None,
 ) -> Outcome:
     """Verify bytes that come in these pieces."""
-    verifier = Verifier(mode, deep) if verifier is None else verifier
+    verifier = Verifier(mode, deep, targets=several([target] if target else ())) if verifier is None else verifier
     reader = Reader(verifier, form, guest=guest)
     for piece in pieces:
         reader.pump.feed(piece)
@@ -67,7 +70,8 @@ def judge(
 
 def judged(vector: Vector, pieces: Iterable[Buffer] | None = None) -> Outcome:
     """Verify a vector, its bytes cut as it pleases or into the given pieces."""
-    return judge(vector.pieces() if pieces is None else pieces, vector.form, vector.mode, deep=vector.deep)
+    whole = vector.pieces() if pieces is None else pieces
+    return judge(whole, vector.form, vector.mode, deep=vector.deep, target=vector.target)
 
 
 def reported(outcome: Outcome) -> dict[str, Any]:
