@@ -8,11 +8,23 @@ may by then have consumed part of their record's body.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .api import BODY_LIMIT, ENTRY_LIMIT, BaseRecord, BaseStream, Form, Guest, Mode, check_form, check_guest, judging
+from .api import (
+    BODY_LIMIT,
+    ENTRY_LIMIT,
+    BaseRecord,
+    BaseStream,
+    Form,
+    Guest,
+    Mode,
+    Targets,
+    check_form,
+    check_guest,
+    judging,
+)
 from .checks.outcome import Outcome
 from .errors import DamagedError, StarvedError
 from .io.memory import Inlet, from_object
@@ -99,10 +111,11 @@ async def verify(
     deep: bool = False,
     exact: bool = False,
     guest: Guest | None = None,
-    target: str | Iterable[str] = (),
+    target: Targets = (),
+    channels: Sequence[Outcome] = (),
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show: see :func:`streamfmt.verify`."""
-    reader, verifier = judging(form, mode, deep, exact, guest, target)
+    reader, verifier = judging(form, mode, deep, exact, guest, target, channels)
     failure = await _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
@@ -32,6 +32,7 @@ _Files: TypeAlias = Literal["xl", "xl-migrate", "libvirt", "xapi", "xapi-legacy"
 Form: TypeAlias = Literal[_Streams, _Files, "legacy"]
 Guest: TypeAlias = Literal["pv", "hvm"]
 Mode: TypeAlias = Literal["auto", "plain", "remus", "colo"]
+Targets: TypeAlias = str | Iterable[str]
 T = TypeVar("T")
 
 # What `read` and `fields` take of a body, and `pages` of entries, by default.
@@ -45,28 +46,32 @@ if TYPE_CHECKING:
     from .reader.items import Pull
 
 
+def _known(what: str, name: str, known: Collection[str]) -> str:
+    if name not in known:
+        raise ValueError(f"{what} {name!r} is none of {', '.join(known)}")
+    return name
+
+
 def check_form(form: str) -> str:
     """The form, if it is one.  Raises ValueError."""
-    if form not in DECLARED:
-        raise ValueError(f"form {form!r} is none of {', '.join(DECLARED)}")
-    return form
+    return _known("form", form, DECLARED)
 
 
 def check_guest(guest: str | None) -> str | None:
     """The guest, if it is one.  Raises ValueError."""
-    if guest is not None and guest not in GUESTS:
-        raise ValueError(f"guest {guest!r} is none of {', '.join(GUESTS)}")
-    return guest
+    return None if guest is None else _known("guest", guest, GUESTS)
 
 
 def judging(
-    form: str, mode: str, deep: bool, exact: bool, guest: str | None = None, target: str | Iterable[str] = ()
+    form: str, mode: str, deep: bool, exact: bool, guest: str | None, target: Targets, channels: Sequence[Outcome]
 ) -> tuple[Reader, Verifier]:
     """A reader into a verifier.  Raises ValueError."""
-    if mode not in MODES:
-        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
     targets = several((target,) if isinstance(target, str) else target) if target else NO_TARGETS
-    verifier = Verifier(mode, deep, targets=targets)
+    verifier = Verifier(_known("mode", mode, MODES), deep, targets=targets)
+    if channels:
+        from .checks.qemu_channels import all_brought
+
+        verifier.channels = all_brought([outcome.verifier for outcome in channels])
     return Reader(verifier, check_form(form), exact, check_guest(guest)), verifier
 
 
@@ -110,7 +115,7 @@ def verify(
     deep: bool = False,
     exact: bool = False,
     guest: Guest | None = None,
-    target: str | Iterable[str] = (),
+    target: Targets = (),
     channels: Sequence[Outcome] = (),
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show.
@@ -129,22 +134,9 @@ def verify(
     :raises TypeError: it is not a source.
     :raises ValueError: unknown form, mode, guest or target, or one of the channels is none.
     """
-    reader, verifier = judging(form, mode, deep, exact, guest, target)
-    verifier.channels = _brought(channels)
+    reader, verifier = judging(form, mode, deep, exact, guest, target, channels)
     failure = _driven(source, reader.pump, reader)
     return Outcome(reader, verifier, strict, failure)
-
-
-def _brought(channels: Sequence[Outcome]) -> Sequence[Any]:
-    """What channels have brought.  Raises ValueError."""
-    if not channels:
-        return ()
-    from .checks.qemu_channels import brought
-
-    found = [brought(outcome.verifier) for outcome in channels]
-    if None in found:
-        raise ValueError("one of the channels is no channel of multifd")
-    return found
 
 
 class BaseRecord:

@@ -24,6 +24,14 @@ def brought(verifier: Context) -> Channel | None:
     return facts if isinstance(facts, Channel) else None
 
 
+def all_brought(verifiers: Sequence[Context]) -> list[Channel]:
+    """What these have brought.  Raises ValueError."""
+    found = [channel for channel in map(brought, verifiers) if channel is not None]
+    if len(found) < len(verifiers):
+        raise ValueError("one of the channels is no channel of multifd")
+    return found
+
+
 def judge(checks: Checks, channels: Sequence[Channel], at: int) -> None:
     """Judge channels by their main stream, which has ended at `at`, and by one another."""
     _set(checks, channels, at)

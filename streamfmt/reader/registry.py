@@ -15,7 +15,7 @@ _ROOT = __package__.partition(".")[0]
 
 
 class Row:
-    """A layer's row: see schema.layers.LayerType.
+    """A layer's row: see schema.layer_type.LayerType.
 
     `headless` are the types of records without a header, in a layer whose others have one.  `headers` are the names of
     its headers but a record's, `opens` the layers that follow records of these types,

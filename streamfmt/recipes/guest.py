@@ -198,15 +198,14 @@ def memory_of(top: Table, kind: str, width: int) -> tuple[list[Memory], list[Mem
     listed = _listed(table, "records") if "records" in table else [_all_frames(table, kind, width)]
     again = _listed(table, "again")
     every = [run for runs in (*listed, *again) for run in runs]
-    last = max((run.last for run in every), default=0)
     if kind == "hvm":
         tables = [run.type for run in every if "TAB" in run.type and run.type not in ("NOTAB", "XTAB")]
         if tables:
             raise table.fail(f"{tables[0]}: an HVM guest's page tables are its own business", *ways)
-    fills = {"": fill(table, "fill", "pfn", last)}
+    fills = {"": fill(table, "fill", "pfn")}
     for row in libxc.PAGE_TYPES:
         if row.table:
-            fills[row.name] = fill(table, "tables", "table", last)
+            fills[row.name] = fill(table, "tables", "table")
     table.done("records", "frames", "pages", "size")
     whole = [Memory(runs, fills, batch) for runs in listed]
     return whole, [Memory(runs, fills, batch) for runs in again]

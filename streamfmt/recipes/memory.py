@@ -131,31 +131,26 @@ def _each(page: Callable[[int], bytes]) -> Fill:
     return pages
 
 
-def table(last: int) -> Fill:
-    """A page table whose entries point at the frames from its own on, of a guest whose last frame is `last`."""
-    shift, _ = tables.PTE_PFN
-
-    def page(pfn: int) -> bytes:
-        entries = [(pfn + slot) % (last + 1) << shift | tables.PTE_PRESENT for slot in range(_PRESENT)]
-        return pack(f"<{_PRESENT}Q", *entries).ljust(PAGE, b"\0")
-
-    return _each(page)
+def table() -> Fill:
+    """A page table whose entries point at itself, to be read: a table may lead to one of its own level so."""
+    shift, mask = tables.PTE_PFN
+    return _each(lambda pfn: (pack("<Q", (pfn & mask) << shift | tables.PTE_PRESENT) * _PRESENT).ljust(PAGE, b"\0"))
 
 
-# Contents by name, from a seed and the guest's last frame: zeros; the frame's number over and over, in 64 bits or its
+# Contents by name, from a seed: zeros; the frame's number over and over, in 64 bits or its
 # lowest 8; bytes in no order, the same on every machine, no two pages of a GiB alike; entries of a page table.
-FILLS: dict[str, Callable[[int, int], Fill]] = {
-    "zero": lambda seed, last: pattern(b"\0"),
-    "pfn": lambda seed, last: _each(lambda pfn: pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)),
-    "byte": lambda seed, last: _each(lambda pfn: bytes([pfn & 0xFF]) * PAGE),
-    "random": lambda seed, last: _random(seed),
-    "table": lambda seed, last: table(last),
+FILLS: dict[str, Callable[[int], Fill]] = {
+    "zero": lambda seed: pattern(b"\0"),
+    "pfn": lambda seed: _each(lambda pfn: pack("<Q", pfn & (1 << 64) - 1) * (PAGE // 8)),
+    "byte": lambda seed: _each(lambda pfn: bytes([pfn & 0xFF]) * PAGE),
+    "random": _random,
+    "table": lambda seed: table(),
 }
 
 
-def fill(name: str, seed: int = 0, last: int = 0) -> Fill:
+def fill(name: str, seed: int = 0) -> Fill:
     """The contents of that name."""
-    return FILLS[name](seed, last)
+    return FILLS[name](seed)
 
 
 # -- records --------------------------------------------------------------------------------------------------

@@ -324,7 +324,7 @@ def _pages(row: Table) -> Part:
     if sum(map(len, runs)) > _FRAMES_MOST:
         raise row.fail(f"one record has {_FRAMES_MOST:,} frames at most", "pages")
     if "contents" not in row:
-        fills = {"": fill(row, "fill", "byte", max((run.last for run in runs), default=0))}
+        fills = {"": fill(row, "fill", "byte")}
         return Part(shape.path, memory.Pages(runs, fills, shape=shape))
     contents = content(row, "contents")
     if len(contents) % memory.PAGE:
@@ -332,7 +332,7 @@ def _pages(row: Table) -> Part:
     return Part(shape.path, memory.Pages(runs, {}, contents, shape))
 
 
-def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
+def fill(table: Table, key: str, default: str) -> memory.Fill:
     """The contents of pages that a key names, or bytes that are repeated.  Raises RecipeError."""
     if isinstance(table.any(key), (Mapping, list)):
         pattern = content(table, key)
@@ -340,7 +340,7 @@ def fill(table: Table, key: str, default: str, last: int) -> memory.Fill:
             raise table.fail("no bytes fill no page", key)
         return memory.pattern(pattern)
     word = table.one_of(key, tuple(memory.FILLS), default)
-    return memory.fill(word, table.number("seed", 0), last)
+    return memory.fill(word, table.number("seed", 0))
 
 
 def _patches(row: Table, key: str) -> tuple[tuple[str, int | Content], ...]:

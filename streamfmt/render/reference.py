@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..schema import hvm, libxc, magic, neighbours, protocol, states, xapi
 from ..schema.catalogue import catalogue
-from ..schema.layers import LAYERS, LayerType
+from ..schema.layer_type import LayerType
+from ..schema.layers import LAYERS
 from ..schema.machine import Machine
 from ..schema.model import TO_END, TO_NUL, Block, Field, Item, Layout, Part, RecordType, layouts_within
 from . import machines

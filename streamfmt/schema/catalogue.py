@@ -20,7 +20,8 @@ from construct.expr import BinExpr
 
 from ..errors import SchemaError
 from . import legacy, libxc, libxl, machine, protocol
-from .layers import LAYERS, check
+from .layer_type import check
+from .layers import LAYERS
 from .model import TO_END, TO_NUL, Block, Choice, Field, Item, Layout, Part, RecordType, Reference, layouts_within
 from .numbers import NAME, fields, unwrapped
 

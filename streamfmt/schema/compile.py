@@ -34,7 +34,8 @@ from . import (
 )
 from .catalogue import catalogue
 from .clauses import SCRIPT, SCRIPT_RELEASE, Clause, registry
-from .layers import LAYERS, LayerType, check_code
+from .layer_type import LayerType, check_code
+from .layers import LAYERS
 from .machine import MODES
 from .model import Field, Layout, layouts_within
 

@@ -407,7 +407,7 @@ def test_statuses(
     shown = capsys.readouterr()
     assert error in shown.err
     assert (error == "") == (shown.err == "")
-    assert output in shown.out
+    assert output.strip() in shown.out
     assert all(len(line) <= 80 or str(files["folder"]) in line for line in shown.out.splitlines())
     if status != 2:
         assert main(["diff", "--json", *given]) == status

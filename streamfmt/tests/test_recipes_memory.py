@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ..recipes import memory
 
-RULES = {name: memory.fill(name, seed=3, last=0x1FFFF) for name in memory.FILLS} | {"hex": memory.pattern(b"\1\2\3")}
+RULES = {name: memory.fill(name, seed=3) for name in memory.FILLS} | {"hex": memory.pattern(b"\1\2\3")}
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -14,7 +14,8 @@ import pytest
 
 from ..errors import SchemaError
 from ..schema.clauses import registry
-from ..schema.layers import LAYERS, check, check_code
+from ..schema.layer_type import check, check_code
+from ..schema.layers import LAYERS
 
 RECIPE = """\
 recipe = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from construct import Array, Bytes, Const, Int8ul, Int16ub, Int16ul, Int24ul, Int32ul, Struct, Switch, this
 
-from ...schema.layers import LayerType
+from ...schema.layer_type import LayerType
 from ...schema.model import Allowed, RecordType
 from ...schema.states import OrderRule
 

@@ -44,7 +44,7 @@ def verdict(form: Form, mode: Mode, deep: bool, pieces: Iterable[bytes]) -> str:
     from streamfmt.api import judging
     from streamfmt.checks.outcome import Outcome
 
-    reader, verifier = judging(form, mode, deep, exact=False)
+    reader, verifier = judging(form, mode, deep, exact=False, guest=None, target=(), channels=())
     for piece in pieces:
         reader.pump.feed(piece)
     reader.pump.end()
