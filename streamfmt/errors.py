@@ -62,7 +62,8 @@ class TruncatedError(StreamError):
         self.missing = missing
 
     def __str__(self) -> str:
-        return f"the input ends at {self.offset}, inside {self.what}; at least {self.missing} more bytes belong there"
+        more = "1 more byte belongs" if self.missing == 1 else f"{self.missing:,} more bytes belong"
+        return f"the input ends at {self.offset}, inside {self.what}; at least {more} there"
 
 
 class MalformedError(StreamError):

@@ -70,6 +70,8 @@ class Context(Reports):
         self.configuration: Configuration | None = None
         # What the channels of a migration in several files have brought, each a reader.qemu_multifd.Channel.
         self.channels: Sequence[Any] = ()
+        # Whether a migration came to its end, and was judged with them.
+        self.channels_judged = False
         self._checks: dict[str, Checks] = {}
 
     def checks(self, layer: Layer) -> Checks:

@@ -34,6 +34,7 @@ def all_brought(verifiers: Sequence[Context]) -> list[Channel]:
 
 def judge(checks: Checks, channels: Sequence[Channel], at: int) -> None:
     """Judge channels by their main stream, which has ended at `at`, and by one another."""
+    checks.context.channels_judged = True
     _set(checks, channels, at)
     _numbers(checks, channels, at)
     blocks = checks.facts.blocks

@@ -41,7 +41,12 @@ def run(args: argparse.Namespace) -> int:
             inputs.complain(args.file, "nothing was written; --allow-damaged writes the memory that there is")
         return 1
     job.report()
-    return int(job.collector.damage is not None)
+    return int(_lacking(job.collector))
+
+
+def _lacking(collector: Collector) -> bool:
+    """Whether what was found may not be all of the memory."""
+    return collector.damage is not None or collector.missing > 0
 
 
 class _Job:
@@ -86,7 +91,7 @@ class _Job:
         collector.end()
         if collector.damage is not None and not args.allow_damaged:
             self.refused = collector.damage
-        elif args.index and reread is not None and collector.damage is None and saved.storable(collector.frames):
+        elif args.index and reread is not None and not _lacking(collector) and saved.storable(collector.frames):
             try:
                 saved.save(index, collector.frames, source.size or 0, reread)
             except OSError as error:
@@ -97,6 +102,8 @@ class _Job:
     def _write(self, frames: Frames, contents: Contents, progress: Callable[[int], None] | None) -> None:
         if next(frames.ranges(), None) is None:
             self.refused = "the image has no frame of memory: there is nothing to write"
+            if self.collector.about:
+                self.refused += f" ({self.collector.about})"
             return
         args = self._args
         out = _opened(args.output)
@@ -129,6 +136,8 @@ class _Job:
         if collector.rest is not None:
             at = f"as of checkpoint {collector.checkpoints:,}"
             inputs.complain(self._args.file, f"the memory is {at}; after it, {collector.rest}")
+        if collector.missing and self._args.output == "-":
+            inputs.complain(self._args.file, f"memory is missing: {collector.about}")
         if collector.damage is not None:
             lost = f"; {collector.losses:,} batches are like that" if collector.losses > 1 else ""
             inputs.complain(self._args.file, f"memory is missing, or doubtful: {collector.damage}{lost}")

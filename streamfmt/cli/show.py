@@ -206,6 +206,8 @@ class Listing(Sink):
         self.every_page = self.selecting or dump is not None
         self.count = self.shown = 0
         self.page: PageDump | None = None
+        # Whether there was a record that it could be in.
+        self._paged = False
         self.stopped: tuple[int, str] | None = None
         self.remarks: list[str] = []
         # Clean page batches that have come in a row; the record whose padding has not come yet.
@@ -258,6 +260,7 @@ class Listing(Sink):
         number, self.count = self.count, self.count + 1
         if record.path != PAGE_DATA:
             return None
+        self._paged = True
         seen, row = page.found, Row(record, number, Brief({}, ""))
         out = self.out
         if isinstance(page, PageObject) and isinstance(out, JsonLines):
@@ -374,6 +377,7 @@ class Listing(Sink):
             hint = f": {identity.hint}" if identity.hint else ""
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show{hint}"
         if self.page is not None and not self.page.found:
-            self.remarks.append("no PAGE_DATA has this page")
+            other = "" if self._paged else "; this stream has none, and extract --memory takes pages out of any"
+            self.remarks.append(f"no PAGE_DATA has this page{other}")
         shown = self.shown if self.selecting else None
         self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

@@ -167,6 +167,10 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(report.add(outcome, name))
             if number < len(args.channels):
                 status = max(status, _channel(outcome, name, channels))
+            elif channels and not verifier.channels_judged and not outcome.absent:
+                # Without a word, "conforms" would be taken for all of them together.
+                inputs.complain(name, "is no whole QEMU migration, so the channels were not judged with it")
+                status = max(status, 1)
             if inputs.gave_up(name, failure):
                 sys.stdout.write(report.end())
                 return status

@@ -51,6 +51,11 @@ class Collector(Collected):
         """Which of the memory in the stream it is, if there is more, or it does not lie as the guest has it."""
         return self._pages.about if self._pages is not None else ""
 
+    @property
+    def missing(self) -> int:
+        """How many of the guest's frames never came, where the stream says how many there are."""
+        return self._pages.missing if self._pages is not None else 0
+
     def _settle(self, end: int | None = None) -> Pages | None:
         """Another event has come: what was held is there."""
         pages = self._pages

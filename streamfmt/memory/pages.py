@@ -53,6 +53,11 @@ class Pages:
         """Which memory it is, if that has to be said."""
         return ""
 
+    @property
+    def missing(self) -> int:
+        """How many frames the guest has that never came, where a stream says how many it has."""
+        return 0
+
     def run(self, run: Run) -> None:
         """Clean batches."""
         raise NotImplementedError

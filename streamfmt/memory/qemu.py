@@ -75,10 +75,13 @@ class Pages(pages.Pages):
         others = len(self._facts.blocks) - 1
         if others > 0:
             words.append(f"{others} other block{'s' * (others != 1)} left out")
-        missing = -(-self._length // PAGE) - sum(count for _, count in self.frames.ranges())
-        if missing > 0:
-            words.append(f"{missing:,} of its pages are not in the stream")
+        if missing := self.missing:
+            words.append(f"{missing:,} of its pages {'are' if missing > 1 else 'is'} not in the stream")
         return "; ".join(words)
+
+    @property
+    def missing(self) -> int:
+        return max(0, -(-self._length // PAGE) - sum(count for _, count in self.frames.ranges()))
 
     def run(self, run: Run) -> None:
         if self._ours and isinstance(run, Words):

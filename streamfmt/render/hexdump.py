@@ -97,14 +97,14 @@ def hanging(text: str, width: int, first: int, rest: int, limit: int | None = No
     kept = _PHRASE.sub(lambda phrase: phrase[0].replace(" ", _NO_BREAK), text)
     # What stands before the place counts as a word, so that a long phrase goes below instead of being torn.
     lines = fill(
-        "\0" * (first - 1) + " " + kept,
+        "\0" * (first - 1) + " " * bool(first) + kept,
         max(width, first),
         subsequent_indent=" " * rest,
         break_on_hyphens=False,
         max_lines=limit,
         placeholder=" ...",
     )
-    return lines[first - 1 :].removeprefix(" ").replace(_NO_BREAK, " ")
+    return lines[max(first - 1, 0) :].removeprefix(" ").replace(_NO_BREAK, " ")
 
 
 class Dump:

@@ -188,13 +188,17 @@ class Table:
         text = hanging(text, self._width, len(place + named), len(place) + 2, limit)
         self._write((self._paint("place", place) + self._paint("name", named) + text).rstrip())
 
+    def _broken(self, text: str) -> str:
+        return hanging(text, self._width, 0, 2)
+
     def end(self, size: int, records: int, shown: int | None, stopped: Stop, remarks: list[str]) -> None:
         if not self._path:
             self._write(f"{self._name}: {stopped[1] if stopped else 'nothing'}")
             return
         counted = number(records, "record", "records")
-        lines = [f"{counted if shown is None else f'{shown:,} of {counted} shown'}, {size:,} bytes", *remarks]
+        lines = [f"{counted if shown is None else f'{shown:,} of {counted} shown'}, {size:,} bytes"]
+        lines += [self._broken(remark) for remark in remarks]
         if stopped:
             at, reason = stopped
-            lines.append(self._paint("bad", f"stopped at {at} ({at:#x}): {reason}"))
+            lines.append(self._paint("bad", self._broken(f"stopped at {at} ({at:#x}): {reason}")))
         self._write("\n" + "\n".join(lines))

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Protocol
 
 from ..reader.events import Body, Layer, Record
-from ..reader.pump import Window
+from ..reader.pump import Pump, Window
 from ..reader.qemu_inside import Frames, frames
 from ..schema import qemu
 
@@ -65,8 +65,7 @@ def dump(to: Dumper, parent: Layer, at: int, raw: bytes) -> bool:
     for record, name, _ in rows:
         to.heading(f"{record.path}{', ' if name else ''}{name}", record.length)
         window.lo = record.body - at
-        for _ in to.record(record, window):
-            pass  # all bytes are there
+        Pump(to.record(record, window), window).run()  # all bytes are there, so it comes to its end
     end = rows[-1][0].end
     if end < at + len(raw):
         to.data(end, raw[end - at :][:_SHOWN], "after it")

@@ -262,6 +262,8 @@ def test_pages(show: Show) -> None:
     assert "254 more lines like that" in plain
     assert twice.count("frame 0x7, XTAB, has no content") == 2
     assert "no PAGE_DATA has this page" in show(pv, "--page", "99")[1]
+    assert "extract --memory" not in show(pv, "--page", "99")[1]
+    assert "extract --memory" in show((REAL / "mig-none-1M.bin.gz").read_bytes(), "--page", "9")[1]
     cut = show(raw[:0x9400], "--page", "9")[1]
     assert "cut off after 32 bytes" in cut
     assert "stopped at" in cut

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,11 @@ def test_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "version_id = 2" in out
     assert main([*words, "--decode"]) == 0
     assert "idstr = 'timer'" in capsys.readouterr().out
+    path.write_bytes(_held(small_record(bytes(range(200)) * 3))[0].render())
+    for form in ("--hexdump", "--decode"):
+        assert main([*words, form]) == 0
+        assert "344 more bytes\n      qemu.EOF" in re.sub(" +qemu", "      qemu", capsys.readouterr().out)
+    path.write_bytes(_held(small_record(b"\1\2\3", b""))[0].render())
     assert main([*words, "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (row,) = [row for row in rows if row.get("name") == "EMULATOR_CONTEXT"]

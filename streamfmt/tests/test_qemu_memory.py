@@ -172,11 +172,19 @@ def test_what_it_is_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     path, out = tmp_path / "guest", tmp_path / "raw"
     path.write_bytes(migration([parts.zero_of("ram")], 3, b"microvm"))
 
-    assert main(["extract", "--memory", "raw", str(path), "-o", str(out)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "  block ram, by offset in the block, since machine microvm is not known; 1 other block left out; "
+    said = (
+        "block ram, by offset in the block, since machine microvm is not known; 1 other block left out; "
         "2 of its pages are not in the stream"
     )
+    assert main(["extract", "--memory", "raw", "--index", str(path), "-o", str(out)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"  {said}"
+    assert out.stat().st_size == PAGE
+    assert not path.with_suffix(".pages").exists()
+    assert main(["extract", "--memory", "raw", str(path)]) == 1
+    assert capsys.readouterr().err == f"streamfmt: {path}: memory is missing: {said}\n"
+    path.write_bytes(migration([], 3, b"microvm"))
+    assert main(["extract", "--memory", "raw", str(path)]) == 1
+    assert "nothing to write (block ram, by offset" in capsys.readouterr().err
 
 
 def test_registers_of_a_real_guest() -> None:

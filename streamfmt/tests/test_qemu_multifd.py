@@ -64,6 +64,10 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "load this alone as completed" in " ".join(capsys.readouterr().out.split())
     assert main(["verify", "-q", stream, "--channels", stream]) == 1
     assert "is no channel of multifd" in capsys.readouterr().err
+    record = data.path("corpus", "real", "qemu-dm-pc-5.2.bin.gz")
+    for main_stream in (record, channels[1]):
+        assert main(["verify", "-q", main_stream, "--channels", channels[0]]) == 1
+        assert "is no whole QEMU migration, so the channels were not judged" in capsys.readouterr().err
     assert main(["verify", stream, stream, "--channels", *channels]) == 2
     assert main(["show", channels[0]]) == 0
     assert "128 zero pages" in " ".join(capsys.readouterr().out.split())
