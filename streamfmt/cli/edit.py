@@ -286,6 +286,8 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
 
         print(dumps(_as_dict(args, edit, broken)), file=out)
         return
+    from ..render.pages import number
+
     for finding in broken:
         print(f"  breaks {_breach(finding)}", file=out)
     for made in edit.changes:
@@ -294,14 +296,14 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
         if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
             print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}", file=out)
     splices = edit.splices
-    count = sum(len(data) for _, _, data in splices)
+    count = number(sum(len(data) for _, _, data in splices), "byte", "bytes")
     if not splices:
         how = "nothing changes: all that is as asked for already"
         how += f"; {inputs.shown(args.output)} is a copy" if args.output else ""
     elif args.dry_run:
-        how = f"{count:,} bytes would change, {'in place' if edit.fits else 'in a new file'}"
+        how = f"{count} would change, {'in place' if edit.fits else 'in a new file'}"
     else:
-        how = f"{count:,} bytes changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
+        how = f"{count} changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
     print(f"{inputs.shown(args.file)}: {how}", file=out)
 
 

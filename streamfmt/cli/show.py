@@ -374,6 +374,6 @@ class Listing(Sink):
             hint = f": {identity.hint}" if identity.hint else ""
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show{hint}"
         if self.page is not None and not self.page.found:
-            self.remarks.append("no PAGE_DATA has this page")
+            self.remarks.append("no PAGE_DATA has this page; pages are shown of libxc images only")
         shown = self.shown if self.selecting else None
         self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

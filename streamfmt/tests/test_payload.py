@@ -261,7 +261,7 @@ def test_pages(show: Show) -> None:
     assert f"0x000  {raw[0x93E0:0x93F0].hex(' ')}" in plain
     assert "254 more lines like that" in plain
     assert twice.count("frame 0x7, XTAB, has no content") == 2
-    assert "no PAGE_DATA has this page" in show(pv, "--page", "99")[1]
+    assert "no PAGE_DATA has this page; pages are shown of libxc images only" in show(pv, "--page", "99")[1]
     cut = show(raw[:0x9400], "--page", "9")[1]
     assert "cut off after 32 bytes" in cut
     assert "stopped at" in cut
@@ -406,7 +406,7 @@ def test_edits_by_name(tmp_path: Path) -> None:
 NO_PLACE = {
     "HVM_PARAMS.VIRIDIAN.stimer=1": "HVM_PARAMS has no index 0x9",
     "page[9].rw=1": "it is no page table and no start info",
-    "page[0x999].rw=1": "no PAGE_DATA has content of page 0x999",
+    "page[0x999].rw=1": "no PAGE_DATA has content of page 0x999; pages are set in libxc images only",
     "page.rw=1": "which page?",
     "HVM_CONTEXT.CPU.zmm[1]=00": "has no list zmm",
 }
