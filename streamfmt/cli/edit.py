@@ -286,8 +286,6 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
 
         print(dumps(_as_dict(args, edit, broken)), file=out)
         return
-    from ..render.pages import number
-
     for finding in broken:
         print(f"  breaks {_breach(finding)}", file=out)
     for made in edit.changes:
@@ -296,7 +294,8 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
         if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
             print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}", file=out)
     splices = edit.splices
-    count = number(sum(len(data) for _, _, data in splices), "byte", "bytes")
+    size = sum(len(data) for _, _, data in splices)
+    count = f"{size:,} byte{'s' * (size != 1)}"
     if not splices:
         how = "nothing changes: all that is as asked for already"
         how += f"; {inputs.shown(args.output)} is a copy" if args.output else ""
