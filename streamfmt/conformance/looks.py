@@ -12,6 +12,7 @@ from ..checks.findings import Finding, Findings
 from ..checks.verifier import Verifier
 from ..reader.events import Layer, Record
 from ..reader.reader import Reader
+from ..reader.registry import ROWS
 from ..schema import libxc
 from ..schema.clauses import registry
 from .cases import Case
@@ -178,6 +179,12 @@ class Look:
             yield entry >> 60, entry & _PFN
 
 
+def _image(path: str) -> bool:
+    """Whether a layer's records are those of an image, such as a back channel has."""
+    row = ROWS.get(path.rpartition("/")[2])
+    return row is not None and row.image
+
+
 def look(case: Case, data: bytes | None = None) -> Look:
     """Judge a case ourselves, page tables included; with other bytes if given."""
     data = case.data if data is None else data
@@ -188,12 +195,13 @@ def look(case: Case, data: bytes | None = None) -> Look:
     if verifier.whole and verifier.stopped and _LOST in verifier.findings.counts:
         verifier.whole += _closes(data, verifier.stopped[0])
     version = max((layer.version for layer in verifier.layers if layer.row.image), default=0)
-    # Nor at the device model's record, which is no layer that the stream consists of.
+    # Nor at the device model's record, which is no layer that the stream consists of, and no image either.
     read = {layer.path for layer in verifier.layers}
+    findings = [row for row in verifier.findings.kept if row.layer in read or _image(row.layer)]
     return Look(
         case,
         data,
-        tuple(row for row in verifier.findings.kept if row.clause not in _STATE and row.layer in read),
+        tuple(row for row in findings if row.clause not in _STATE),
         tuple(verifier.seen),
         tuple(verifier.whole),
         tuple(verifier.domains),

@@ -137,9 +137,10 @@ class Blinds(Sink):
                 self.batches.add(start, start + run.size)
         if not each:
             return
-        if self._keep_tables and run.count == 1 and run.layer.row.image and not run.layer.row.alias:
-            for start, stop in page_stretches(self._span, run.record(), self._size, True):
-                self.contents.add(start, stop)
+        if self._keep_tables and run.layer.row.image and not run.layer.row.alias:
+            for number in range(run.count):  # of which each has one entry, if they are several
+                for start, stop in page_stretches(self._span, run.record(number), self._size, True):
+                    self.contents.add(start, stop)
             return
         for end in range(run.offset + run.size, run.end + 1, run.size):
             self.contents.add(end - each, min(end, self._size))

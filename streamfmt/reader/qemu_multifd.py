@@ -68,7 +68,9 @@ def _packet(window: Window, sink: Sink, layer: Layer) -> Generator[int, int, boo
     begun = w.head(len(tables.QEMU_MULTIFD_BEGIN)) == tables.QEMU_MULTIFD_BEGIN
     # Without pages the length is left over from an earlier packet.
     counted = begun and (kind == _STATE or _number(w, layer, kind, "normal_pages"))
-    record = Record(layer, kind, w.position, size + (_number(w, layer, kind, "data_size") if counted else 0))
+    # The data is what the schema has last.
+    unit = tables.UNITS[path][-1] or 1 if tables.UNITS.get(path) else 0
+    record = Record(layer, kind, w.position, size + (_number(w, layer, kind, "data_size") * unit if counted else 0))
     layer.index += 1
     if not (yield from framing.body(w, sink, record)):
         return False

@@ -31,7 +31,8 @@ _TYPES = {1: "byte", 2: "short", 4: "long", 8: "quad"}
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _ROWS = {row.key: row for row in magic.MAGICS}
 # What is read, and shown by its key; and what has entries of its own below.
-_LAYERS = frozenset(layer.name for layer in LAYERS)
+# Those that a closer look does not name otherwise.
+_LAYERS = frozenset(layer.name for layer in LAYERS if not layer.look)
 _OWN = frozenset(("libxl", "libxc", "xl", "xl-migrate", "libvirt", "xapi", "qemu", "xend"))
 
 

@@ -5,12 +5,16 @@ Source: QEMU migration/savevm.c and migration/qemu-file-types.h.  Integers are b
 
 from __future__ import annotations
 
+from construct import Int32ub
+
 MAGIC = b"QEVM"
 # QEMU_VM_FILE_VERSION.
 VERSION = 3
-HEADER = MAGIC + VERSION.to_bytes(4, "big")
+NUMBER = Int32ub
+HEADER = MAGIC + NUMBER.build(VERSION)
 # A record of no section at all: after its header comes QEMU_VM_EOF, where a section would.
-EMPTY = HEADER + b"\0"
+EOF = 0
+EMPTY = HEADER + bytes((EOF,))
 RECORD_MIN = len(EMPTY)
 
 # What a legacy stream has before such a record, as xend and xl wrote it, and in a checkpoint (tools/libxc/

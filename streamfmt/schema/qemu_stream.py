@@ -33,7 +33,7 @@ SAVEVM, RAM = "QEMU migration/savevm.c", "QEMU migration/ram.c"
 
 HEADER = Struct(
     "magic" / Const(qemu.MAGIC, Bytes(len(qemu.MAGIC))) * "The letters QEVM.",
-    "version" / Const(qemu.VERSION, Int32ub) * "Version of the format: 3 since QEMU 0.10.",
+    "version" / Const(qemu.VERSION, qemu.NUMBER) * "Version of the format: 3 since QEMU 0.10.",
 )
 HEADER_SOURCE = f"{SAVEVM}, qemu_savevm_state_header"
 RECORD_HEADER = Struct("type" / Int8ub * "Which frame it is.")
@@ -94,7 +94,7 @@ COMMANDS = {
 COMMAND_LENGTHS = {1: (0,), 2: (4,), 3: (0, 16), 4: (0,), 5: (0,), 7: (4,), 8: (0,), 9: (0,), 11: (0,)}
 
 FRAMES = (
-    RecordType(0, "EOF", Struct(), "Ends the sections; a description may follow.", f"{SAVEVM}, QEMU_VM_EOF"),
+    RecordType(qemu.EOF, "EOF", Struct(), "Ends the sections; a description may follow.", f"{SAVEVM}, QEMU_VM_EOF"),
     RecordType(
         1,
         "SECTION_START",

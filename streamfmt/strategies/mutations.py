@@ -102,8 +102,9 @@ def _claimed(draw: st.DrawFn, part: Part) -> Part:
 
 def _typed(draw: st.DrawFn, part: Part) -> Part:
     """A type that its layer has, or one at the edge of those that it has not."""
-    known = tables.RECORDS[part.layer]
-    return replace(part, code=draw(st.sampled_from((*known, max(known) + 1, *_header_values(part, "type")))))
+    edge = _header_values(part, "type")
+    known = [code for code in tables.RECORDS[part.layer] if code <= max(edge)]  # those without a header have no room
+    return replace(part, code=draw(st.sampled_from((*known, min(max(known) + 1, max(edge)), *edge))))
 
 
 # -- cuts and pieces ------------------------------------------------------------------------------------------

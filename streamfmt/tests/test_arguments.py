@@ -74,7 +74,10 @@ def _single_options(verb: str) -> Iterator[list[str]]:
     for action in parser.inner(verb, MODULES[verb])._actions:
         if action.dest in ("help", "ignore") or not action.option_strings:
             continue
-        value = [str(next(iter(action.choices)))] if action.choices else []
+        if action.nargs == "+":
+            continue  # argparse's
+        choices = ("qemu-11.1",) if action.dest == "target" else action.choices
+        value = [str(next(iter(choices)))] if choices else []
         for name in action.option_strings:
             yield [name, *value, *files]
             yield [*files, *files, name, *value]

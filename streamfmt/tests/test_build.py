@@ -61,7 +61,7 @@ PINNED = {
     ),
     "pv": (
         'recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n',
-        "32202db257e2eedf269b2806e0711a310c0c1b6af039d946a0a9869c8d3b428b",
+        "109b0c85cd2eae877c4ef3db8aac207d77f43d525ab1e0d0bac07e979004655a",
     ),
 }
 

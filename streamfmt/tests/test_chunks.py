@@ -127,6 +127,8 @@ def _substance(outcome: dict[str, Any]) -> dict[str, Any]:
 def test_fast_path_judges_as_the_slow_one(clause: str) -> None:
     """Clean batches recognised in passing, and batches judged entry by entry, come to the same."""
     for name, vector in SMALL[clause].items():
+        if vector.deep and vector.stream.guest:
+            continue  # of a legacy stream, in which --deep judges what others do without
         data = vector.data
         fast = reported(judge([data], vector.form, vector.mode))
         slow = reported(judge([data], vector.form, vector.mode, deep=True))

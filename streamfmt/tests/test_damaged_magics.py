@@ -80,7 +80,8 @@ def test_inside(layer: str, around: str) -> None:
     assert set(outcome.counts) & _clauses(layer)
 
 
-@pytest.mark.parametrize("layer", STREAMS)
+# A layer that ends with its input has nothing after it.
+@pytest.mark.parametrize("layer", [layer for layer in STREAMS if ROWS[layer].trailing or ROWS[layer].holds])
 @pytest.mark.parametrize("bit", [3, 61])
 def test_exactly(layer: str, bit: int) -> None:
     """Exact reading knows a damaged magic as well, and reads nothing after the stream."""

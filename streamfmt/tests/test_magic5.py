@@ -26,7 +26,7 @@ FILE = shutil.which("file")
 MOST = 1 << 20
 needs_file = pytest.mark.skipif(FILE is None, reason="file(1) is not installed")
 # Rules whose streams have no magic, or not all of it or of a header: file(1) cannot know what they were to be.
-DAMAGED = re.compile(r"-(?:MAGIC|IDENT|MARKER|GREETING|TRUNC)$|^LIBXC-IHDR-ID$")
+DAMAGED = re.compile(r"-(?:MAGIC|IDENT|MARKER|GREETING|HELLO|TRUNC)$|^LIBXC-IHDR-ID$")
 _IMAGES_WITHOUT = (name for name, row in ROWS.items() if row.image and not row.magic)
 FORMS_WITHOUT = ("text", "http", *_IMAGES_WITHOUT, *ALIASES, "damaged", "unknown")
 

@@ -97,7 +97,9 @@ def _places() -> Iterator[tuple[str, ast.Call]]:
                 yield module, node
 
 
-PLACES: dict[Place, ast.Call] = {(name, node.lineno): node for name, node in _places()}
+# What channels are to one another and to their main stream: `test_qemu_multifd` has sets of files that break each rule.
+_OF_SETS = "qemu_channels"
+PLACES: dict[Place, ast.Call] = {(name, node.lineno): node for name, node in _places() if name != _OF_SETS}
 
 
 def _caller() -> Place:
