@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             _json(args, {"status": error.status, "stopped": f"{inputs.shown(error.name)}: {error.message}"})
         inputs.complain(error.name, error.message)
         return error.status
-    found = list(lacks(guest, host))
+    found = list(lacks(guest, host, kind))
     if args.json:
         _json(args, {"status": int(bool(found)), "stopped": None, "lacks": [row.as_dict() for row in found]})
     elif args.quiet:
@@ -74,8 +74,11 @@ def _summary(found: list[Lack]) -> str:
 def _print(args: argparse.Namespace, found: list[Lack], host: Policy, description: str) -> None:
     called = f" ({host.name} policy)" if host.name else ""
     counts = f"{number(len(host.leaves), 'leaf', 'leaves')}, {number(len(host.msrs), 'MSR', 'MSRs')}"
-    print(f"guest  {inputs.shown(args.a)}: {description}")
-    print(f"host   {inputs.shown(args.policy)}: {counts}{called}")
+    for head in (
+        f"guest  {inputs.shown(args.a)}: {description}",
+        f"host   {inputs.shown(args.policy)}: {counts}{called}",
+    ):
+        print("\n".join(wrap(head, _WIDTH, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False)))
     print(_summary(found))
     if found:
         print()

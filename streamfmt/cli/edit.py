@@ -294,14 +294,15 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
         if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
             print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}", file=out)
     splices = edit.splices
-    count = sum(len(data) for _, _, data in splices)
+    size = sum(len(data) for _, _, data in splices)
+    count = f"{size:,} byte{'s' * (size != 1)}"
     if not splices:
         how = "nothing changes: all that is as asked for already"
         how += f"; {inputs.shown(args.output)} is a copy" if args.output else ""
     elif args.dry_run:
-        how = f"{count:,} bytes would change, {'in place' if edit.fits else 'in a new file'}"
+        how = f"{count} would change, {'in place' if edit.fits else 'in a new file'}"
     else:
-        how = f"{count:,} bytes changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
+        how = f"{count} changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
     print(f"{inputs.shown(args.file)}: {how}", file=out)
 
 

@@ -377,7 +377,9 @@ class Listing(Sink):
             hint = f": {identity.hint}" if identity.hint else ""
             self.stopped = 0, f"{identity.name} ({identity.evidence}); nothing to show{hint}"
         if self.page is not None and not self.page.found:
-            other = "" if self._paged else "; this stream has none, and extract --memory takes pages out of any"
+            other = (
+                "" if self._paged else "; they are shown of libxc images, and extract --memory takes pages out of any"
+            )
             self.remarks.append(f"no PAGE_DATA has this page{other}")
         shown = self.shown if self.selecting else None
         self.out.end(reader.window.position, self.count, shown, self.stopped, self.remarks)

@@ -51,11 +51,13 @@ def leaves_of(a: Leaves, b: Leaves) -> tuple[Leaves, Leaves]:
 
 def _leaves(form: str, text: bytes) -> Leaves:
     found: Leaves = {}
+    many: dict[str, int] = {}
     for path, value in _FORMS[form](text):
-        name, number = path, 1
+        name, number = path, many.get(path, 1)
         while name in found:
             number += 1
             name = f"{path} ({number})"
+        many[path] = number
         found[name] = Leaf(value)
         if len(found) > _VALUES_MAX:
             raise _NotUnderstoodError

@@ -70,6 +70,8 @@ class _Walk:
 
     def __init__(self, raw: bytes, width: int) -> None:
         self.found: Leaves = {}
+        # How many there were of those that came more than once, so that many of them take no longer.
+        self._times: dict[str, int] = {}
         self._raw = raw
         self._width = width
 
@@ -91,10 +93,12 @@ class _Walk:
         return at
 
     def _put(self, path: str, leaf: Leaf) -> None:
-        name, number = path, 1
+        name, number = path, self._times.get(path, 1)
         while name in self.found:
             number += 1
             name = f"{path} ({number})"
+        if number > 1:
+            self._times[path] = number
         self.found[name] = leaf
 
     def _block(self, layout: Layout, block: Block, at: int, order: str, path: str, scopes: Scopes) -> int:
@@ -213,10 +217,17 @@ def leaf_name(leaf: int, subleaf: int) -> str:
 
 
 @cache
+def _by_place() -> dict[tuple[object, ...], tuple[Bits, ...]]:
+    """What each register of each leaf has."""
+    found: dict[tuple[object, ...], list[Bits]] = {}
+    for row in features.FEATURES:
+        found.setdefault(row[:3], []).append((row.name, row.shift, row.bits))
+    return {place: tuple(rows) for place, rows in found.items()}
+
+
 def leaf_bits(leaf: int, subleaf: int, register: str) -> tuple[Bits, ...]:
     """What a leaf has in a register."""
-    place = leaf, subleaf, register
-    return tuple((row.name, row.shift, row.bits) for row in features.FEATURES if row[:3] == place)
+    return _by_place().get((leaf, subleaf, register), ())
 
 
 @cache

@@ -27,12 +27,18 @@ _LEAF, _MSR = "6I", "IIQ"
 _AT_MOST = frozenset(
     ("max_leaf", "max_subleaf", "max_extended_leaf", "physical_address_bits", "linear_address_bits"),
 )
-# Bits that no host has to have.  Xen itself gives a guest these, whatever the processor has: that there is a
-# hypervisor, an emulated APIC, what depends on the guest's own CR4, how its vcpus lie in packages.  Of the others 1
-# means less, and Xen sets them for a guest that may move to a processor of which they are true
-# (xen/arch/x86/cpu-policy.c).
-_GIVEN = frozenset(("hypervisor", "apic", "x2apic", "osxsave", "ospke", "htt", "cmp_legacy"))
-_GIVEN |= {"rsba", "rrsba", "fdp_excp_only", "no_fpu_sel"}
+# Bits that no host has to have (xen/arch/x86/cpu-policy.c).  Xen itself gives a guest these, whatever the processor
+# has: that there is a hypervisor, an emulated APIC, what depends on the guest's own CR4, how its vcpus lie in packages,
+# and an MSR that only describes the processor.
+_GIVEN = frozenset(("hypervisor", "apic", "x2apic", "osxsave", "ospke", "htt", "cmp_legacy", "arch_caps"))
+# Of these 1 means less, and Xen sets them for a guest that may move to a processor of which they are true.
+_GIVEN |= {"rsba", "rrsba", "fdp_excp_only", "no_fpu_sel", "no_lmsl"}
+# VERW may have to clear buffers: any processor has VERW, and one that need not be cleared loses nothing.
+_GIVEN |= {"md_clear", "fb_clear", "rfds_clear"}
+# Xen gives the first of these where the host has the second, whatever else the processor has.
+_GIVEN_WITH = {"stibp": "ibrsb", "amd_stibp": "ibrs", "ibpb": "ibrsb", "rtm_always_abort": "rtm"}
+# And this to every HVM guest, as it sees each CPUID of theirs.
+_GIVEN_HVM = frozenset(("cpuid_faulting",))
 # Leaves that are not the processor's, and those that describe it: caches, topology, its name.
 _HYPERVISORS = range(0x40000000, 0x50000000)
 _DESCRIBING = frozenset((2, 4, 0xB, 0x1F, *range(0x80000002, 0x80000007), 0x80000019, 0x8000001D, 0x8000001E))
@@ -105,8 +111,12 @@ def of_side(side: Side) -> Policy:
     return found
 
 
-def lacks(guest: Policy, host: Policy) -> Iterator[Lack]:
-    """What the guest's policy has and the host's has not."""
+def lacks(guest: Policy, host: Policy, kind: str = "") -> Iterator[Lack]:
+    """What the guest's policy has and the host's has not.
+
+    :param kind: "pv" or "hvm", which guest it is, if that is known.
+    """
+    given = _given(host, kind)
     if guest.vendor and host.vendor and guest.vendor != host.vendor:
         yield Lack("vendor", "", (), guest.vendor, host.vendor, 0, features.NONE, clause=VENDOR)
     for (leaf, subleaf), registers in guest.leaves.items():
@@ -118,7 +128,7 @@ def lacks(guest: Policy, host: Policy) -> Iterator[Lack]:
             continue
         for name, mine, theirs in zip(REGISTERS, registers, there or (0,) * len(REGISTERS), strict=True):
             rows = leaf_bits(leaf, subleaf, name)
-            if names := _bits(rows, mine & ~theirs):
+            if names := _bits(rows, mine & ~theirs, given):
                 yield Lack(where, name, names, mine, theirs, leaf, subleaf)
             for number, shift, width in rows:
                 one, other = mine >> shift & (1 << width) - 1, theirs >> shift & (1 << width) - 1
@@ -127,24 +137,40 @@ def lacks(guest: Policy, host: Policy) -> Iterator[Lack]:
     for index, value in guest.msrs.items():
         known = number_bits(f"{MSRS}.msrs", index)
         missing = value & ~host.msrs.get(index, 0)
-        names = _bits(known, missing) if known else tuple(f"bit {bit}" for bit in _places(missing))
+        names = _bits(known, missing, given) if known else tuple(f"bit {bit}" for bit in _places(missing))
         if names:
             where = f"MSR {index:#x} {features.MSR_NAMES.get(index, '')}".strip()
             yield Lack(where, "", names, value, host.msrs.get(index), msr=index)
+
+
+def _given(host: Policy, kind: str) -> frozenset[str]:
+    """Bits that this host need not have for a guest of this kind."""
+    has = {
+        row[0]
+        for (leaf, subleaf), registers in host.leaves.items()
+        for name, value in zip(REGISTERS, registers, strict=True)
+        for row in leaf_bits(leaf, subleaf, name)
+        if value >> row[1] & 1
+    }
+    found = _GIVEN | {name for name, other in _GIVEN_WITH.items() if other in has}
+    return found | _GIVEN_HVM if kind == "hvm" else found
 
 
 def _known(leaf: int, subleaf: int) -> bool:
     return any(leaf_bits(leaf, subleaf, name) for name in REGISTERS)
 
 
-def _bits(rows: tuple[Bits, ...], missing: int) -> tuple[str, ...]:
-    """Names of the bits that are missing; without a name it is bit so-and-so, where bits are features."""
+def _bits(rows: tuple[Bits, ...], missing: int, given: frozenset[str]) -> tuple[str, ...]:
+    """Names of the bits that are missing, but for those that are given anyway.
+
+    Without a name it is bit so-and-so, where bits are features.
+    """
     flags = {shift: name for name, shift, width in rows if width == 1}
     numbers = sum((1 << width) - 1 << shift for _, shift, width in rows if width > 1)
     if len(flags) < _FEATURES:
         missing &= sum(1 << shift for shift in flags)
     names = (flags.get(bit, f"bit {bit}") for bit in _places(missing & ~numbers))
-    return tuple(name for name in names if name not in _GIVEN)
+    return tuple(name for name in names if name not in given)
 
 
 def _places(value: int) -> Iterator[int]:

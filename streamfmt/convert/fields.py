@@ -171,7 +171,9 @@ def _bytes(target: Target, start: int, stop: int, value: str, read: Read) -> Cha
     begin = start + target.at
     old = read(begin, min(len(data), max(stop - begin, 0)))
     if len(old) < len(data):
-        raise FieldError(target.text, f"{len(data)} bytes are given, and {len(old)} are there")
+        raise FieldError(
+            target.text, f"{len(data)} byte{'s are' if len(data) > 1 else ' is'} given, and {len(old)} are there"
+        )
     return Change(target.text, begin, old, data)
 
 

@@ -226,7 +226,10 @@ class Locating(Stops):
             if self.failure is not None:
                 raise self.failure
             if target.name == PAGE:
-                raise FieldError(target.text, f"no PAGE_DATA has content of page {target.number:#x}")
+                raise FieldError(
+                    target.text,
+                    f"no PAGE_DATA has content of page {target.number:#x}; pages are set in libxc images only",
+                )
             count = self._counts[target]
             how = f"only {count} of {target.name}" if count else f"no {target.name}"
             raise FieldError(target.text, f"there is {how} in it")

@@ -209,17 +209,15 @@ class Notes(Sink):
         if item.end > self.trail.size or not self.trail.leads(item.end, places, number, least=1):
             raise StopError(LOST, item.offset, item)
         place, before = item.place, self.content
-        batch = Batch(self.trail.span, item, self.trail.size)
-        known = item.type in place.known
-        if (
-            (batch.sound or batch.count > ENTRIES_MAX)
-            if item.pages
-            else fits(item.path, item.length)
-            if known
-            else item.type & place.optional
-        ):
+        fine = fits(item.path, item.length) if item.type in place.known else item.type & place.optional
+        if not item.pages and fine:
             self._take(item)
-            self.pending = batch.entries if item.pages else ()
+            self.pending = ()
+            return
+        batch = Batch(self.trail.span, item, self.trail.size)
+        if item.pages and (batch.sound or batch.count > ENTRIES_MAX):
+            self._take(item)
+            self.pending = batch.entries
         elif place.image and batch.sound and batch.clean and batch.pages:
             # Its type was altered: its contents say that it is a batch.
             self._take(Item(place, tables.LIBXC_PAGE_DATA, item.offset, item.length))

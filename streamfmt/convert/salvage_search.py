@@ -196,6 +196,10 @@ class Trail:
         self.span = span
         self.size = size
         self.steps = STEPS_MAX
+        # Where records begin of the last trail that came to the stream's end, and whose they are: from any of them it
+        # does so again.
+        self._way: set[tuple[int, int]] = set()
+        self._whose: Sequence[Place] = ()
 
     @cached_property
     def zeros(self) -> int:
@@ -261,6 +265,10 @@ class Trail:
 
         With `zeros` the stream may be over where only those follow; if `whole` it has to come to its end.
         """
+        short = zeros and least < _TWO and not whole
+        if short and (at, number) in self._way and places == self._whose:
+            return True
+        way: set[tuple[int, int]] = set()
         start, count, solid, between, closed = at, 0, 0, False, False
         while self.steps > 0:
             self.steps -= 1
@@ -275,6 +283,8 @@ class Trail:
             place = item.place
             if item.end > self.size:
                 return count >= least and item.pages and not whole
+            if short:
+                way.add((at, number))
             count += 1
             solid += item.length > 0
             at = item.end
@@ -284,7 +294,10 @@ class Trail:
                 number += 1
                 if number == len(places):
                     # Zeros are read as ends; they are none after what may be a record by chance.
-                    return count >= least and solid + 1 >= least and self.over(at, zeros and solid >= _TWO)
+                    ends = count >= least and solid + 1 >= least and self.over(at, zeros and solid >= _TWO)
+                    if short and ends and at == self.size:
+                        self._way, self._whose = way, places
+                    return ends
             elif item.type == place.closes:
                 closed = place is places[-1]
                 between = not place.image

@@ -92,7 +92,7 @@ class Pages:
         """Take some entries.  Returns where the page after theirs lies."""
         self.collector.came(entries, place)
         frames, count, first = self.frames, len(entries), entries[0]
-        frames.at = place
+        frames.at = place + PAGE - step  # of records of a page each that is their own offset, pages or not
         frames.entries += count
         row = entries[-1] - first == count - 1 and (count == 1 or tuple(entries) == tuple(range(first, first + count)))
         if row and not self.verifying and PAGED[first >> _TYPE]:

@@ -19,7 +19,7 @@ import streamfmt
 from ..api import Form
 from ..cli.main import main
 from ..compare import configurations, items, records, side
-from ..compare.leaves import Leaf
+from ..compare.leaves import Leaf, _Walk
 from ..corpus import store
 from ..strategies import Sample, mutations, streams
 from ..writer import Draft, Part, builders, record
@@ -522,3 +522,22 @@ def test_records_align_again(kinds: list[int], data: st.DataObject) -> None:
     assert [left for left, _ in found] == rows
     assert [right for _, right in found if right is not None] == some
     assert all(left == right for left, right in found if right is not None)
+
+
+def test_many_of_a_name_take_no_longer_each() -> None:
+    """Of a name that comes again and again each is looked for where it will be."""
+
+    class Counted(dict[str, Leaf]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            self.asked += 1
+            return super().__contains__(name)
+
+    walk, many = _Walk(b"", 0), 500
+    walk.found = found = Counted()
+    for number in range(many):
+        walk._put("name", Leaf(number))
+    assert list(found)[:3] == ["name", "name (2)", "name (3)"]
+    assert len(found) == many
+    assert found.asked <= 2 * many

@@ -22,8 +22,10 @@ GUEST = str(ROOT / "corpus" / "real" / "pv-24.bin.gz")
 REGISTERS = ("eax", "ebx", "ecx", "edx")
 BITS = [row for row in features.FEATURES if row.bits == 1]
 # As docs/diff.md has them.
-NOT_HELD = {"hypervisor", "apic", "x2apic", "osxsave", "ospke", "htt", "cmp_legacy", "rsba", "rrsba"}
-NOT_HELD |= {"fdp_excp_only", "no_fpu_sel"}
+NOT_HELD = {"hypervisor", "apic", "x2apic", "osxsave", "ospke", "htt", "cmp_legacy", "arch_caps", "rsba", "rrsba"}
+NOT_HELD |= {"fdp_excp_only", "no_fpu_sel", "no_lmsl", "md_clear", "fb_clear", "rfds_clear"}
+WITH = {"stibp": "ibrsb", "amd_stibp": "ibrs", "ibpb": "ibrsb", "rtm_always_abort": "rtm"}
+NUMBER = {row.name: number for number, row in enumerate(BITS)}
 
 
 def policy(bits: set[int], numbers: dict[str, int]) -> Policy:
@@ -52,7 +54,7 @@ def test_what_is_lacking_is_named(mine: set[int], theirs: set[int], one: dict[st
     assert names == {
         (row.leaf, row.subleaf, row.register, row.name)
         for row in (BITS[number] for number in mine - theirs)
-        if row.name not in NOT_HELD
+        if row.name not in NOT_HELD and NUMBER.get(WITH.get(row.name, "")) not in theirs
     }
     assert {row.names[0] for row in found if row.limit} == {name for name in one if one[name] > other[name]}
     assert list(lacks(policy(mine, one), policy(mine, one))) == []
@@ -75,6 +77,22 @@ def test_msrs_vendors_and_unknown_leaves() -> None:
     assert rows["MSR 0x999"].names == ("bit 0", "bit 2")
     assert (rows["vendor"].guest, rows["vendor"].host) == ("GenuineIntel", "AuthenticAMD")
     assert rows["vendor"].clause == "LIBXC-POLICY-VENDOR"
+
+
+@pytest.mark.parametrize(("name", "other"), WITH.items())
+def test_bits_that_xen_gives_with_others(name: str, other: str) -> None:
+    """They are lacking only where the host has not the other either."""
+    guest, host = policy({NUMBER[name]}, {}), policy({NUMBER[other]}, {})
+    assert [row.names for row in lacks(guest, Policy())] == [(name,)]
+    assert list(lacks(guest, host)) == []
+
+
+def test_faults_of_cpuid() -> None:
+    """Xen emulates them for HVM guests: only a PV guest's need the processor's help."""
+    guest = Policy()
+    guest.msrs = {0xCE: 1 << 31}
+    assert [row.names for row in lacks(guest, Policy(), "pv")] == [("cpuid_faulting",)]
+    assert list(lacks(guest, Policy(), "hvm")) == []
 
 
 def listing(name: str, found: Policy) -> str:

@@ -214,7 +214,7 @@ def test_context_of_a_legacy_stream() -> None:
     at = data.index(struct.pack("<HHI", 3, 0, 8)) + 8
 
     assert edited(data, ("HVM_CONTEXT.PIC[0]@0x7", "aa")) == data[: at + 7] + b"\xaa" + data[at + 8 :]
-    with pytest.raises(FieldError, match="0 are there"):
+    with pytest.raises(FieldError, match="1 byte is given, and 0 are there"):
         edited(data, ("HVM_CONTEXT.PIC[0]@0x8", "aa"))
 
 

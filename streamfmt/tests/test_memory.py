@@ -236,6 +236,8 @@ def test_frames_here_and_there_are_refused() -> None:
     with pytest.raises(LimitError, match="areas of 2 MiB") as refused:
         streamfmt.open_memory(bare(many))
     assert refused.value.limit == 1024 + 1028 // 256
+    begin = len(HVM.upto("libxc.PAGE_DATA").render())
+    assert begin <= refused.value.offset < len(bare(many))
 
 
 def test_what_is_no_memory(sample: Sampled) -> None:

@@ -408,7 +408,7 @@ def test_edits_by_name(tmp_path: Path) -> None:
 NO_PLACE = {
     "HVM_PARAMS.VIRIDIAN.stimer=1": "HVM_PARAMS has no index 0x9",
     "page[9].rw=1": "it is no page table and no start info",
-    "page[0x999].rw=1": "no PAGE_DATA has content of page 0x999",
+    "page[0x999].rw=1": "no PAGE_DATA has content of page 0x999; pages are set in libxc images only",
     "page.rw=1": "which page?",
     "HVM_CONTEXT.CPU.zmm[1]=00": "has no list zmm",
 }

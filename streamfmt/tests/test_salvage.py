@@ -22,6 +22,7 @@ from .support.good_streams import GOOD, HVM, LIBXL_HVM, LIBXL_REMUS, PV, REMUS_H
 from .support.salvaged import Item, items, salvaged
 from .test_cli import conforms_to
 
+END = bytes(8)
 _PAGE = tables.PAGE_SIZE
 FORMS = ("libxc", "libxl", "xl", "libvirt", "xapi")
 # A damage: its kind, where it begins, as a part of the whole, and how many bytes it is about.
@@ -404,3 +405,17 @@ def test_hostile_bytes() -> None:
 
     assert found.trail.steps <= 0
     assert set(frames_of(out)) <= set(frames_of(HVM.render()))
+
+
+def test_many_records_of_unknown_types() -> None:
+    """A trail is followed to the end once, not again from each of its records: all of them stay, in few steps."""
+    many = 200
+    odd = pack("<3I4x", 0x80000077, 4, 0x1000) * many
+    data = HVM.render()
+    at = len(data) - len(END)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streamfmt.convert.salvage_search.STEPS_MAX", 10 * many)
+        found, _, out = salvaged(data[:at] + odd + data[at:])
+
+    assert out == data[:at] + odd + data[at:]
+    assert not found.gaps
