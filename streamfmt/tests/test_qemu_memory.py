@@ -177,7 +177,7 @@ def test_what_it_is_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "2 of its pages are not in the stream"
     )
     assert main(["extract", "--memory", "raw", "--index", str(path), "-o", str(out)]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == f"  {said}"
+    assert " ".join(capsys.readouterr().out.split()).endswith(said)
     assert out.stat().st_size == PAGE
     assert not path.with_suffix(".pages").exists()
     assert main(["extract", "--memory", "raw", str(path)]) == 1
