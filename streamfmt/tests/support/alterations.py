@@ -49,6 +49,7 @@ _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "libxc.PV_COMBINATIONS-2-0x8": (16,),
     "libxc.PV_COMBINATIONS-3-0x4": (3,),
     "magic.TEXT-1-0x20": (31,),
+    "qemu.EOF-0-0x0": (9,),
     "magic.TEXT-4-0x100": (255,),
     "magic.NAMESAKES-0-_s_d_0": (rb"(?s:.{%d}(?![\0-\2]\0\0\0).{4}\0{%d}<)",),
     "magic.PREFACES-0-_s_migrate_mem": (rb"%s(?:nigrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",),
