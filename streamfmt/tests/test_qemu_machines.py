@@ -155,7 +155,7 @@ def test_it_is_named_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
 
     for verb in ("identify", "verify", "show"):
         assert main([verb, path]) == 0
-        assert words in capsys.readouterr().out
+        assert words in " ".join(capsys.readouterr().out.split())
     assert main(["identify", "--json", path]) == 0
     found = json.loads(capsys.readouterr().out)["variant"]
     assert [found | {"layer": "qemu"}] == streamfmt.verify(path).as_dict()["variants"]
