@@ -10,6 +10,7 @@ import os
 
 from ..errors import UnreadableError, UnwritableError
 from ..io.sources import reason
+from ..memory.contents import Spooled
 from ..reader.events import PIECE
 
 TYPE_CHECKING = False
@@ -25,28 +26,13 @@ TOGETHER = 256 << 10
 _FREE_MAX = 1024
 
 
-class Bodies:
-    """Where bodies are read from: `reread` reads the input at any place; None where it cannot be read again."""
+class Bodies(Spooled):
+    """Where bodies are read from."""
 
     def __init__(self, reread: Reread | None) -> None:
-        self._reread = reread
-        self._spool = -1
+        super().__init__(reread)
         self._end = 0
         self._free: list[tuple[int, int]] = []
-
-    def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of what was put by."""
-        fd, self._spool = getattr(self, "_spool", -1), -1
-        if fd >= 0:
-            os.close(fd)
-
-    @property
-    def keeps(self) -> bool:
-        """Whether bodies have to be put by as they come."""
-        return self._reread is None
 
     def put(self, body: Body) -> Generator[int, int, int]:
         """Program that puts the rest of a body by; where it is then.  Raises UnwritableError."""
@@ -90,7 +76,7 @@ class Bodies:
         try:
             while done < size:
                 rest = memoryview(room)[done:]
-                got = self._reread(rest, at + done) if self._reread else os.preadv(self._spool, [rest], at + done)
+                got = self.reread(rest, at + done) if self.reread else os.preadv(self._spool, [rest], at + done)
                 if not got:
                     break
                 done += got

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 ZERO = bytes(PAGE)
 
 
-class Contents:
-    """Where pages are read from: `reread` reads the input at any place; None where it cannot be read again."""
+class Spooled:
+    """What has to be put by if the input cannot be read again: `reread` reads it at any place, or is None."""
 
     def __init__(self, reread: Reread | None) -> None:
         self.reread = reread
         self._spool = -1
-        self._end = PAGE  # no place is 0
-        self._free: list[int] = []
 
     def __del__(self) -> None:
         self.close()
@@ -37,8 +35,17 @@ class Contents:
 
     @property
     def keeps(self) -> bool:
-        """Whether pages have to be put by as they come."""
+        """Whether what is needed later has to be put by as it comes."""
         return self.reread is None
+
+
+class Contents(Spooled):
+    """Where pages are read from."""
+
+    def __init__(self, reread: Reread | None) -> None:
+        super().__init__(reread)
+        self._end = PAGE  # no place is 0
+        self._free: list[int] = []
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
