@@ -1,13 +1,15 @@
 #!/bin/sh
-# qemu.sh DIR: QEMU of four Debian suites, unpacked below DIR: DIR/RELEASE/root has the program that emulates PCs and all
-# the libraries that it needs, its libc among them.  Nothing is installed.  Status 1 if one could not be had.
+# qemu.sh DIR [RELEASE=SUITE VERSION]: QEMU of four Debian suites, or of one in that version, unpacked below DIR:
+# DIR/RELEASE/root has the program that emulates PCs and all the libraries that it needs, its libc among them.  Nothing is
+# installed.  Status 1 if one could not be had.
 set -eu
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
+shift
 . "$(dirname "$0")/suite.sh"
 program=qemu-system-x86
 
-fetch() { # RELEASE SUITE
-    release=$1 name=$2 new=$dir/$1.new
+fetch() { # RELEASE SUITE VERSION
+    release=$1 name=$2 version=$3 new=$dir/$1.new
     if [ -d "$dir/$release" ]; then
         return
     fi
@@ -15,7 +17,7 @@ fetch() { # RELEASE SUITE
     mkdir -p "$new/root" "$new/packages/partial"
     suite "$dir" "$name"
     # shellcheck disable=SC2086 # several words
-    version=$(apt-cache $apt show "$program" | sed -n 's/^Version: //p' | head -1)
+    version=${version:-$(apt-cache $apt show "$program" | sed -n 's/^Version: //p' | head -1)}
     case $version in
     1:"$release"[.+]*) ;;
     *)
@@ -42,8 +44,8 @@ fetch() { # RELEASE SUITE
 
 # Each by itself, as in peers.sh.
 status=0
-for each in 5.2=bullseye 7.2=bookworm 10.0=trixie 11.1=sid; do
-    fetch "${each%=*}" "${each#*=}" &
+for each in ${1:-5.2=bullseye 7.2=bookworm 10.0=trixie 11.1=sid}; do
+    fetch "${each%=*}" "${each#*=}" "${2:-}" &
     wait $! || status=1
 done
 rm -rf "$dir"/apt-* "$dir"/*.new
