@@ -1,178 +1,33 @@
 """Streams of QEMU, each a good one with one thing done to it, for judging us by real QEMU: as `cases` has it for Xen.
 
 Of each part every field takes its boundary values; parts are left out, doubled, moved and mixed with others; bytes
-have bits turned, in headers and in what devices have to say; sections are longer or shorter; streams are cut.
-`SETUPS` are what they are loaded into.  What a QEMU is known not to survive is not in the set.
+have bits turned, in headers and in what devices have to say; sections are longer or shorter; streams are cut; pages
+come as what is none.  What a QEMU is known not to survive is not in the set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 from typing import Any
-from zlib import crc32
+from zlib import compress, crc32
 
 from .. import tables
 from ..corpus import entries
-from ..recipes.from_stream import from_bytes
-from ..recipes.load import load
 from ..schema import qemu_stream as schema
 from ..writer import Draft, Part, raw
 from ..writer import qemu as parts
+from .bases_qemu import DATA, PAGES, bases, discarded
 from .cases import Case, cuts, field_values, order
-from .qemu import Setup
 
 FORM = "qemu"
-_UUID = "00112233-4455-6677-8899-aabbccddeeff"
-# The memory of machines here, in pages; and machines of which every release has the same.
-PAGES = 256
-_NONE = ("-M", "none", "-m", "1M")
-_PC = "pc-i440fx-5.2"
-_BARE = ("-global", "migration.send-configuration=off")
-_XEN = (*_BARE, *["-global", "migration.send-section-footer=off", "-global", "migration.store-global-state=off"])
-
-# By what a case calls its guest.
-SETUPS = {
-    "none": Setup(_NONE),
-    "shared": Setup((*_NONE, "-uuid", _UUID), ("x-ignore-shared", "validate-uuid")),
-    "postcopy": Setup(_NONE, ("postcopy-ram",)),
-    "mapped": Setup(_NONE, ("mapped-ram",), mapped=True, since=(9, 0)),
-    "pc": Setup(("-M", _PC, "-m", "32M", *_BARE)),
-    "xen": Setup(("-M", f"{_PC},suppress-vmdesc=on", "-m", "32M", *_XEN)),
-}
 # Commands after which some releases wait for what never comes.
 _AWAITED = ("ENABLE_COLO",)
 # A length that no release tries to get memory for.
 _BELIEVED = 1 << 20
 _PAGE = schema.PAGE_SIZE
-
-
-def real(name: str) -> Draft:
-    """A stream that QEMU has written, in parts."""
-    path = entries.folder() / entries.REAL / f"qemu-{name}.bin.gz"
-    return load(from_bytes(entries.unpacked(path))[0]).stream
-
-
-def _without(stream: Draft, *paths: str) -> Draft:
-    return replace(stream, parts=tuple(part for part in stream if part.path not in paths))
-
-
-def _from(stream: Draft, path: str) -> tuple[Part, ...]:
-    """The parts from the first of that path on."""
-    return stream.parts[stream.find(path) :]
-
-
-def _words(none: Draft) -> Draft:
-    """Memory sent in all ways that all releases take."""
-    data = bytes(range(256)) * (_PAGE // 256)
-    changes = [{"word.page": page, "changes": b"\1\2\x55\xaa"} for page in (4, 10)]
-    inside = (
-        parts.zero_of("ram"),
-        parts.zeros(range(1, 10)),
-        parts.pages({10: data, 12: data, 11: bytes(_PAGE)}),
-        parts.zeros(range(13, PAGES)),
-    )
-    again = (
-        parts.page_of("ram", 3, data),
-        parts.frame("RAM_XBZRLE_OF", name=b"ram", **{"word.page": 3}, changes=b"\0\1\x83"),
-        parts.frame("RAM_XBZRLE", pages=changes),
-    )
-    return Draft(
-        (
-            *parts.opening(b"none"),
-            *parts.memory("SECTION_START", 2, parts.blocks({"ram": PAGES})),
-            *parts.memory("SECTION_PART", 2, inside),
-            *parts.memory("SECTION_END", 2, again),
-            *_from(_without(none, "qemu.VMDESCRIPTION"), "qemu.SECTION_FULL"),
-        )
-    )
-
-
-def _commanded(none: Draft) -> Draft:
-    """Devices in a package, by an open way back."""
-    devices = [part for part in _from(none, "qemu.SECTION_FULL") if part.path != "qemu.VMDESCRIPTION"]
-    begin = none.parts[: none.find("qemu.SECTION_START")]
-    memory = none.parts[none.find("qemu.SECTION_START") : none.find("qemu.SECTION_FULL")]
-    size = sum(part.extent for part in devices)
-    return Draft(
-        (
-            *begin,
-            parts.command("OPEN_RETURN_PATH"),
-            parts.command("PING", b"\0\0\0\1"),
-            *memory,
-            parts.command("PACKAGED", size.to_bytes(4, "big")),
-            *devices,
-            parts.frame("EOF"),
-        )
-    )
-
-
-def _advised(none: Draft) -> Draft:
-    """A migration that may end by post-copy, and does not."""
-    at = none.find("qemu.SECTION_START")
-    announced = (parts.command("OPEN_RETURN_PATH"), parts.command("POSTCOPY_ADVISE", _PAGE.to_bytes(8, "big") * 2))
-    rest = (part for part in none.parts[at:] if part.path != "qemu.VMDESCRIPTION")
-    return Draft((*none.parts[:at], *announced, *rest))
-
-
-def _postcopied(none: Draft) -> Draft:
-    """A migration that ends by post-copy: a page that was sent is given up, and comes again."""
-    advised = _advised(none)
-    first, last = (advised.find(f"qemu.SECTION_{name}") for name in ("END", "FULL"))
-    package = (parts.command("POSTCOPY_LISTEN"), *advised.parts[last:-1], parts.command("POSTCOPY_RUN"))
-    return Draft(
-        (
-            *advised.parts[:first],
-            parts.command("POSTCOPY_RAM_DISCARD", _discarded()),
-            parts.command("PACKAGED", sum(part.extent for part in package).to_bytes(4, "big")),
-            *package,
-            parts.frame("SECTION_PART", section_id=2, payload=b""),
-            parts.page_of("ram", 0, bytes(_PAGE)),
-            parts.frame("RAM_EOS", **{"word.page": 0}),
-            *parts.footer(2),
-            *advised.parts[first:last],
-            parts.frame("EOF"),
-        )
-    )
-
-
-def _discarded(name: bytes = b"ram", version: int = 0) -> bytes:
-    """What a command says that gives up the first page of a block."""
-    return b"%c%c%s\0" % (version, len(name), name) + bytes(8) + _PAGE.to_bytes(8, "big")
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """A good stream that things are done to, by these families, and the name of the setup that loads it.
-
-    Fields are set in parts of which the path begins with `about`.
-    """
-
-    stream: Draft
-    setup: str
-    families: str
-    about: str = ""
-
-
-@cache
-def bases() -> dict[str, Base]:
-    """The good streams, by name."""
-    none, pc = real("mig-none-1M-5.2"), real("dm-pc-5.2")
-    shared = _without(real("mig-none-1M-uuid-ignshared-11.1"), "qemu.COMMAND", "qemu.VMDESCRIPTION")
-    return {
-        "none": Base(none, "none", "field order pair cut insert section flip"),
-        "words": Base(_words(none), "none", "field order pair cut word", "qemu.RAM_"),
-        "package": Base(_commanded(none), "none", "order cut"),
-        # Nothing is done to this one: what goes wrong once the guest runs there few releases survive.
-        "postcopy": Base(_postcopied(none), "postcopy", ""),
-        "advised": Base(_advised(none), "postcopy", "announce"),
-        "shared": Base(shared, "shared", "configure order"),
-        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place"),
-        "pc": Base(pc, "pc", "order pair section head"),
-        "xen": Base(_without(pc, "qemu.SECTION_FOOTER"), "xen", "section cut"),
-    }
 
 
 # -- families ---------------------------------------------------------------------------------------------------------
@@ -277,8 +132,8 @@ def _announced(stream: Draft) -> Iterator[tuple[str, Draft]]:
         "ADVISE": parts.command("POSTCOPY_ADVISE", _PAGE.to_bytes(8, "big") * 2),
         "ADVISE of other pages": parts.command("POSTCOPY_ADVISE", bytes(16)),
         "RUN": parts.command("POSTCOPY_RUN"),
-        "DISCARD of another block": parts.command("POSTCOPY_RAM_DISCARD", _discarded(b"rum")),
-        "DISCARD of another version": parts.command("POSTCOPY_RAM_DISCARD", _discarded(version=1)),
+        "DISCARD of another block": parts.command("POSTCOPY_RAM_DISCARD", discarded(b"rum")),
+        "DISCARD of another version": parts.command("POSTCOPY_RAM_DISCARD", discarded(version=1)),
         "RESUME": parts.command("POSTCOPY_RESUME"),
     }
     for path in ("qemu.COMMAND", "qemu.SECTION_START", "qemu.SECTION_END"):
@@ -304,6 +159,43 @@ def _placed(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for field, row in other.items():
         for value in row:
             yield f"{field} {value:#x}", stream.patch(path, field, value)
+
+
+# What may be no page's changes, and not what zlib makes of a page.
+_PACKED = {
+    "changes": {
+        "nothing": b"",
+        "all of it": b"\xff\x1f\1\7",
+        "a change of nothing": b"\0\0\1",
+        "two changes in a row": b"\0\1\7\0\1\7",
+        "a change that goes too far": b"\xff\x1f\2\1\2",
+        "what stays too far": b"\x81\x20\1\2",
+        "the end too early": b"\0\5\1\2",
+        "an end in a number": b"\0\1\7\1",
+        "a long number": b"\x80\x80\1\1",
+    },
+    "data": {
+        "nothing": b"",
+        "no zlib": b"no zlib",
+        "no end": compress(DATA)[:-1],
+        "a wrong sum": compress(DATA)[:-1] + b"?",
+        "a byte too many": compress(DATA + b"\1"),
+        "a byte too few": compress(DATA[1:]),
+        "a byte after it": compress(DATA) + b"?",
+        "stored": compress(DATA, 0),
+    },
+}
+
+
+def _packs(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Other things in the place of a page's changes, and of what a page was compressed to."""
+    for at, part in enumerate(stream.parts):
+        for field in _PACKED if part.path.startswith(("qemu.RAM_XBZRLE", "qemu.RAM_COMPRESSED")) else ():
+            first, *rest = part.values.get("pages", (part.values,))
+            for what, data in _PACKED[field].items() if field in first else ():
+                row = {**first, field: data}
+                new = type(part)(part.path, {"pages": [row, *rest]} if "pages" in part.values else row)
+                yield f"{part.path} {what}", _put(stream, at, new, drop=1)
 
 
 def _turned(stream: Draft, places: range) -> Iterator[tuple[str, Draft]]:
@@ -339,6 +231,7 @@ _FAMILIES: dict[str, Callable[[Draft], Iterator[tuple[str, Draft]]]] = {
     "flip": _flips,
     "head": _heads,
     "place": _placed,
+    "pack": _packs,
     "announce": _announced,
     "pair": _paired,
     "configure": _configured,

@@ -12,7 +12,7 @@ from functools import cache
 
 from .. import tables
 from ..schema import qemu_stream as schema
-from .cases_qemu import PAGES, SETUPS, bases
+from .bases_qemu import PAGES, SETUPS, bases
 
 _HEADER = tables.SIZES["qemu.header"]
 _EOF, _START, _PART, _END, _FULL, _SUBSECTION, _CONFIGURATION, _COMMAND, _FOOTER = (
@@ -50,7 +50,8 @@ class Device:
 class Loader:
     """What a setup has: its machine's name, None if it wants none; whether there are footers; its devices.
 
-    `capabilities` are those that a stream has to name; with `postcopy` it may end by that.
+    `capabilities` are those that a stream has to name; with `postcopy` it may end by that, and with `compressed` it may
+    have compressed pages.
     """
 
     machine: bytes | None
@@ -58,6 +59,7 @@ class Loader:
     devices: Mapping[tuple[bytes, int], Device]
     capabilities: frozenset[bytes] = frozenset()
     postcopy: bool = False
+    compressed: bool = False
 
 
 @cache
@@ -80,7 +82,8 @@ def loaders() -> dict[str, Loader]:
                 devices[name, int(row["instance_id"])] = Device(int(row["version_id"]), payload)
         wanted = {name.encode() for name in SETUPS[base.setup].capabilities}
         known = frozenset(wanted & {*schema.KNOWN_CAPABILITIES})
-        found[base.setup] = Loader(machine, footers, devices, known, b"postcopy-ram" in wanted)
+        allowed = (name in wanted for name in (b"postcopy-ram", b"compress"))
+        found[base.setup] = Loader(machine, footers, devices, known, *allowed)
     return found
 
 
@@ -240,7 +243,7 @@ def _memory(way: _Way) -> Iterator[Met]:
     while True:
         at, word = way.at, way.number(8)
         flags = word & _FLAGS
-        if flags & schema.COMPRESSED and flags & ~schema.CONTINUE == schema.COMPRESSED:
+        if flags & ~schema.CONTINUE == schema.COMPRESSED and not way.loader.compressed:
             yield at, "QEMU-RAM-FLAGCAP", ""
             raise _LostError
         if flags & _NAMED and not flags & schema.CONTINUE and way.name() != _RAM:
@@ -262,6 +265,8 @@ def _memory(way: _Way) -> Iterator[Met]:
         elif kind == schema.XBZRLE:
             way.take(1)
             way.take(way.number(2))
+        elif kind == schema.COMPRESSED:
+            way.take(way.number())
         else:
             raise _LostError
 

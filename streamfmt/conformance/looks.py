@@ -31,11 +31,13 @@ _LOST = "STREAM-FRAMING-LOST"
 # After every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
-# What is inside state is for Xen and the processor to judge, and no reader that runs here looks at it.
+# What is inside state is for Xen and the processor to judge, and no reader that runs here looks at it; of those that
+# do, these look into contents.
+_LOOKING = {"libxenguest", "qemu"}
 _STATE = {
     clause.id
     for clause in registry().values()
-    if clause.deep and all(row.reader != "libxenguest" for row in clause.readers)
+    if clause.deep and not any(row.reader in _LOOKING for row in clause.readers)
 }
 
 

@@ -13,7 +13,8 @@ from ..checks.duties import EITHER
 from ..checks.findings import Finding
 from ..schema import qemu_stream as schema
 from ..schema.clauses import registry
-from .cases_qemu import FORM, SETUPS, cases_qemu
+from .bases_qemu import SETUPS
+from .cases_qemu import FORM, cases_qemu
 from .conditions import GOOD, Peer
 from .evidence import Claim
 from .loader import walk
@@ -23,13 +24,6 @@ from .qemu import QEMU, RELEASE, ask
 
 # What a file's pages are aligned to.
 _ALIGNED = 1 << 20
-_FLAGS = (1 << schema.PAGE_BITS) - 1
-
-
-def _goes_on(seen: Look, finding: Finding) -> bool:
-    """Whether a word's flags are good without CONTINUE."""
-    flags = int.from_bytes(seen.data[finding.offset :][:8], "big") & _FLAGS
-    return flags & ~schema.CONTINUE in (schema.TOTAL, schema.EOS)
 
 
 def _ends_early(seen: Look, finding: Finding) -> bool:
@@ -51,7 +45,6 @@ PEER = Peer(
     takes=lambda seen: seen.case.form == FORM,
     depends={
         "QEMU-MAP-PLACE": lambda seen, finding: "accept" if _within(seen, finding) else "reject",
-        "QEMU-RAM-COMBO": lambda seen, finding: "accept" if _goes_on(seen, finding) else "reject",
         "QEMU-RAM-BLOCK": lambda seen, finding: "accept" if _ends_early(seen, finding) else "reject",
     },
     places={},

@@ -44,17 +44,20 @@ class QemuError(Exception):
 class Setup:
     """What a stream is loaded into: options of QEMU's command line, and capabilities that are on.
 
-    `mapped` if it is read as a file with places in it, and `since` the first release that can.
+    `mapped` if it is read as a file with places in it, `since` the first release that can, and `until` the first that
+    cannot any more.
     """
 
     options: tuple[str, ...]
     capabilities: tuple[str, ...] = ()
     mapped: bool = False
     since: tuple[int, ...] = ()
+    until: tuple[int, ...] = ()
 
     def known(self, release: str) -> bool:
         """Whether that release can be set up like this."""
-        return tuple(map(int, release.split("."))) >= self.since
+        number = tuple(map(int, release.split(".")))
+        return self.since <= number and (not self.until or number < self.until)
 
 
 def root(release: str) -> Path:

@@ -20,11 +20,14 @@ from streamfmt.corpus.entries import unpacked
 from ..checks import targets
 from ..checks.outcome import Outcome
 from ..checks.qemu_target import Target
+from ..conformance.bases_qemu import SETUPS
+from ..conformance.qemu import Machine, QemuError, Setup, ask
 from ..errors import SchemaError
 from ..reader.qemu_variant import RELEASES, VERSIONS, Survey, writers
 from ..schema import qemu_machines
 from ..writer import qemu as parts
 from ..writer.qemu import Device
+from .support import peers
 from .support.corpus import ACCEPTING, BREAKING
 from .support.vector import judge, judged, reported
 
@@ -222,6 +225,42 @@ def test_real_loaders_did_the_same(name: str, release: str, version: str, did: s
 
     assert set(outcome.counts) == {"k": set(), "l": {"QEMU-TARGET-LOST"}, "r": {"QEMU-TARGET-REFUSED"}}[did]
     assert all("i8259, i8259 1, ioapic" in row.message for row in outcome.findings)
+
+
+# A machine type that a release does not have any more, or not yet.
+_NOT = {"5.2": "6.1", "7.2": "10.0", "10.0": "11.1", "11.1": "3.1"}
+
+
+def _waiting(release: str, version: str) -> Machine:
+    options = SETUPS["xen"].options
+    return Machine(release, "-M", f"pc-i440fx-{version},suppress-vmdesc=on", *options[2:], "-incoming", "defer")
+
+
+def _controllers(raw: bytes) -> list[bytes]:
+    rows = (item.fields() for item in streamfmt.open(raw) if item.name == "SECTION_FULL")
+    return [row["payload"] for row in rows if row["idstr"] == b"i8259"]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("release", RELEASES)
+def test_real_loaders_do_the_same(release: str) -> None:
+    """What it loses is as after a reset; it refuses what is as long as it should not be, and other machine types."""
+    peers.require_qemu(release)
+    name, other = "dm-pic-i440fx31-xenlike-10.0", _real("dm-pc-smp4-7.2")
+    raw, rows = _real(name), zip(ERAS, DID[name][release], strict=False)
+
+    for did, version in {did: version for version, did in rows if did != " "}.items():
+        with _waiting(release, version) as machine:
+            assert machine.load(raw).verdict == "accept"
+            assert (_controllers(machine.devices()) == _controllers(raw)) == (did == "k")
+
+    assert "QEMU-TARGET-MACHINE" in _for(raw, f"qemu-{release}:pc-i440fx-{_NOT[release]}").counts
+    with pytest.raises(QemuError, match="unsupported machine type"), _waiting(release, _NOT[release]):
+        pass
+
+    setup = Setup((*SETUPS["pc"].options, "-smp", "4"))
+    assert "QEMU-TARGET-REFUSED" in _for(other, f"qemu-{release}:pc-i440fx-5.2").counts
+    assert [said.verdict for said in ask([(setup, other)], release)] == ["reject"]
 
 
 def _for(raw: bytes, target: str, size: int = 0) -> Outcome:

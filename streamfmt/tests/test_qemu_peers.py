@@ -19,10 +19,10 @@ from streamfmt.errors import MissingPeerError
 
 from .. import data
 from ..codec.qemu_fields import values
-from ..conformance import cases_qemu, differences, predictions_qemu, qemu
+from ..conformance import bases_qemu, cases_qemu, differences, predictions_qemu, qemu
 from ..conformance.cases import Case
 from ..conformance.conditions import Peer
-from ..conformance.evidence import Claim
+from ..conformance.evidence import ASIDE, Claim
 from ..conformance.loader import loaders, walk
 from ..conformance.looks import look
 from ..conformance.peers import Verdict
@@ -48,7 +48,7 @@ _ROM = bytes((at * 7 + (at >> 8)) & 0xFF for at in range(1 << 16))
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten() -> Iterator[None]:
     yield
-    for made in (predictions_qemu.looks, cases_qemu.cases_qemu, cases_qemu.bases, loaders):
+    for made in (predictions_qemu.looks, cases_qemu.cases_qemu, bases_qemu.bases, loaders):
         made.cache_clear()
 
 
@@ -59,7 +59,7 @@ def _fresh(release: str) -> Iterator[tuple[str, bytes]]:
             if machine != "none":
                 yield f"{machine}: devices", fresh.devices()
             yield machine, fresh.migrate()
-    with Machine(release, *cases_qemu.SETUPS["xen"].options, "-smp", "2") as fresh:
+    with Machine(release, *bases_qemu.SETUPS["xen"].options, "-smp", "2") as fresh:
         yield "as under Xen", fresh.devices()
     with Machine(release, "-M", "none", "-m", "1M", "-uuid", "0123abcd-0000-4000-8000-000000000001") as fresh:
         yield "capabilities", fresh.migrate("x-ignore-shared", "validate-uuid")
@@ -157,7 +157,7 @@ def test_qemu_loads_what_the_clauses_say(release: str) -> None:
     if WHOLE:
         page = Path(data.path("docs"), "differences.md").read_text(encoding="utf-8")
         seen = predictions_qemu.borne_out(table)
-        rows = {Claim(clause, row.does): row for clause in registry() for row in peer.rows(clause)}
+        rows = {Claim(name, row.does): row for name in registry() if name not in ASIDE for row in peer.rows(name)}
         assert {claim for claim, row in rows.items() if release in row.ran} == seen
         assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
@@ -166,7 +166,7 @@ def test_qemu_loads_what_the_clauses_say(release: str) -> None:
 def test_what_becomes_of_a_loader() -> None:
     """What it says of a refusal comes with the verdict; one that waits for more is given up."""
     peers.require_qemu(qemu.RELEASE)
-    none = cases_qemu.real("mig-none-1M-5.2").render()
+    none = bases_qemu.real("mig-none-1M-5.2").render()
     setup = Setup(("-M", "none", "-m", "1M"))
 
     good, cut, other = qemu.ask([(setup, none), (setup, none[:200]), (setup, b"text" + none)])
@@ -201,19 +201,21 @@ def _met(stream: bytes, setup: str) -> list[tuple[str, str]]:
     return [(clause, word) for _, clause, word in walk(stream, setup)]
 
 
-@pytest.mark.parametrize("name", sorted(cases_qemu.bases()))
+@pytest.mark.parametrize("name", sorted(bases_qemu.bases()))
 def test_good_streams_are_walked_to_their_end(name: str) -> None:
     """A loader has all that is in the streams which the others are made of, but for places of pages."""
-    base = cases_qemu.bases()[name]
-    mapped = cases_qemu.SETUPS[base.setup].mapped
+    base = bases_qemu.bases()[name]
+    mapped = bases_qemu.SETUPS[base.setup].mapped
 
-    assert _met(base.stream.render(), base.setup) == ([] if mapped else [("", "end")])
-    assert dict(judge([base.stream.render()]).counts) == ({"QEMU-POSTCOPY": 1} if name == "postcopy" else {})
+    flushed = [("QEMU-RAM-FLUSH", "")] * sum(part.path == "qemu.RAM_FLUSH" for part in base.stream)
+    assert _met(base.stream.render(), base.setup) == ([] if mapped else [*flushed, ("", "end")])
+    said = {"postcopy": {"QEMU-POSTCOPY": 1}, "multifd": {"QEMU-MFD-ALONE": 1}}
+    assert dict(judge([base.stream.render()]).counts) == said.get(name, {})
 
 
 def test_what_a_loader_has_otherwise() -> None:
     """Devices, versions, lengths and states of other machines are met where they come."""
-    stream = cases_qemu.bases()["none"].stream
+    stream = bases_qemu.bases()["none"].stream
     timer = stream.part("qemu.SECTION_FULL")
     row: Mapping[str, Any] = {**timer.values, "payload": bytes(24)}
 
@@ -232,7 +234,7 @@ def test_what_a_loader_has_otherwise() -> None:
 
 def test_another_verdict_is_reported() -> None:
     """A loader that does otherwise than the clauses have it is not explained."""
-    seen = look(Case("none", cases_qemu.bases()["none"].stream, cases_qemu.FORM, "none"))
+    seen = look(Case("none", bases_qemu.bases()["none"].stream, cases_qemu.FORM, "none"))
 
     for verdict, known in (("accept", True), ("reject", False), ("crash", False), ("hang", False)):
         row = Comparison(seen, tuple(predictions_qemu.steps(seen, PEER)), Verdict(verdict, "", None))
