@@ -14,7 +14,7 @@ from ..reader.events import Layer, Record
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
 from ..schema import libxc
-from ..schema.clauses import registry
+from ..schema.clauses import SCRIPT, registry
 from .cases import Case
 
 if TYPE_CHECKING:
@@ -31,13 +31,12 @@ _LOST = "STREAM-FRAMING-LOST"
 # After every byte: when the stream is complete.
 LATER = 1 << 62
 _DATA = {row.code for row in libxc.PAGE_TYPES if row.data}
-# What is inside state is for Xen and the processor to judge, and no reader that runs here looks at it; of those that
-# do, these look into contents.
-_LOOKING = {"libxenguest", "qemu"}
+# What is inside state is for Xen and the processor to judge: Xen does not run here, and its script does not look.
+_NOT_LOOKING = {"xen", SCRIPT}
 _STATE = {
     clause.id
     for clause in registry().values()
-    if clause.deep and not any(row.reader in _LOOKING for row in clause.readers)
+    if clause.deep and all(row.reader in _NOT_LOOKING for row in clause.readers)
 }
 
 
