@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .. import tables
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, size_of
-from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ def known(section: Section | None) -> tuple[int, ...]:
     """The lengths that such a section is known to have, the least first; none if it is not known."""
     if section is None or not section.name:
         return ()
-    found: tuple[int, ...] = load("qemu_tables:LENGTHS").get((section.name.rpartition(b"/")[2], section.version), ())
-    return found
+    return tables.QEMU_SECTION_LENGTHS.get((section.name.rpartition(b"/")[2], section.version), ())
 
 
 def _first(
