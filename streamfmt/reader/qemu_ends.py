@@ -8,13 +8,13 @@ may deceive: so of devices whose lengths are known (spec/qemu-machines.toml) it 
 from __future__ import annotations
 
 from .. import tables
+from .pump import Window
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .pump import Window
     from .qemu_state import Section, State
 
 PIECE = tables.QEMU_PIECE
@@ -57,7 +57,14 @@ def find(window: Window, state: State, head: int, exact: bool) -> Generator[int,
     if not exact:
         ended = not (w.hi - w.lo >= whole or (yield whole))
         return _first(w, state, head, head, ended, lengths)
-    # No byte may be asked for that another stream could have: one after the other, until the end is seen.
+    # No byte may be asked for that another stream could have, but a file can be looked into.
+    held = w.hi - w.lo
+    if seen := w.look(w.base + w.hi, max(whole - held, 0)):
+        ahead = Window(0)
+        ahead.buf = w.buf[w.lo : w.hi] + seen
+        ahead.hi = len(ahead.buf)
+        return _first(ahead, state, head, head, ahead.hi < whole, lengths)
+    # One after the other, until the end is seen.
     looked = head
     while True:
         ended = not (yield max(w.hi - w.lo, head + FOOTER) + 1)
