@@ -1370,6 +1370,18 @@ EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
 QEMU_MAGIC = b'QEVM'
 QEMU_EMPTY = b'QEVM\x00\x00\x00\x03\x00'
 QEMU_RECORD_MIN = 9
+QEMU_PIECES = ('legacy-64.QEMU_STATE', 'legacy-32.QEMU_STATE')
+QEMU_HOLDERS = (
+    'libxl.EMULATOR_CONTEXT',
+    'xapi.QEMU_TRAD',
+    'xapi.QEMU_XEN',
+    'legacy-64.QEMU_0002',
+    'legacy-64.QEMU_REMUS',
+    'legacy-64.QEMU_XAPI',
+    'legacy-32.QEMU_0002',
+    'legacy-32.QEMU_REMUS',
+    'legacy-32.QEMU_XAPI',
+)
 PAIR_STRINGS = 2
 XENSTORE_KEY = b'-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
 XENSTORE_VALUE = b' !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'

@@ -1,0 +1,175 @@
+"""Frames of device records inside other streams are reached by name as those of a device record by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ..cli.main import main
+from ..errors import FieldError, MalformedError
+from ..recipes.load import load
+from ..schema import qemu
+from ..writer.qemu import Device, device_record
+from .test_edit import edited
+
+# Recipes of streams that have such a record, and what is put around it.
+_GUEST = """recipe = 1
+guest = "hvm"
+form = "{}"
+{}
+[memory]
+pages = 1
+[emulator]
+kind = "{}"
+context = {{ hex = "{}" }}
+"""
+HOLDERS = {
+    "libxl": ("libxl", "", "upstream"),
+    "remus": ("xl", "checkpoints = 1", "upstream"),
+    "xapi": ("xapi", "", "upstream"),
+    "0002": ("legacy-64", 'release = "4.4"', "0002"),
+    "to-end": ("legacy-64", 'release = "4.0"', "to-end"),
+}
+
+
+def held(holder: str, record: bytes) -> tuple[bytes, int]:
+    """A stream that has the record, and the record's offset there."""
+    raw = load(_GUEST.format(*HOLDERS[holder], record.hex())).stream.render()
+    return raw, raw.index(record)
+
+
+# How sections begin.
+NAMES = re.compile(rb"\4\0\0\0.[\5\3\x10](?:timer|cpu|i8259|0000:00:02.0/vga)", re.DOTALL)
+DEVICES = st.lists(
+    st.builds(
+        Device,
+        st.sampled_from(("timer", "cpu", "i8259", "0000:00:02.0/vga")),
+        st.one_of(st.binary(max_size=40), st.just(bytes(70_000))),
+        st.integers(1, 3),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda rows: bytes(device_record(rows).render()))
+few = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Shown:
+    """What `show --json` says: its exit status, rows of frames, and why it stopped."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], tmp_path: Path, raw: bytes, *words: str) -> None:
+        path = tmp_path / "guest"
+        path.write_bytes(raw)
+        self.status = main(["show", "--json", *words, str(path)])
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        self.stopped = self.rows[-1]["stopped"]
+        self.frames = [row for row in self.rows if row.get("layer", "").endswith("qemu") and "name" in row]
+
+
+# -- show -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@few
+@given(record=DEVICES)
+def test_frames_are_shown_by_type(
+    holder: str, record: bytes, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They are those of the record by itself, in another place."""
+    raw, at = held(holder, record)
+    words = ("--type", "SECTION_FULL", "--type", "section_data")
+    alone, inside = (Shown(capsys, tmp_path, data, *words) for data in (record, raw))
+
+    assert alone.frames
+    assert (inside.status, inside.stopped) == (0, None)
+    for row, other in zip(inside.frames, alone.frames, strict=True):
+        assert row["layer"].endswith("/qemu")
+        assert row["offset"] == at + other["offset"]
+        assert row | {"layer": "", "offset": 0, "number": 0} == other | {"layer": "", "offset": 0, "number": 0}
+
+
+@given(record=DEVICES, cut=st.integers(9, 21))
+@few
+def test_a_record_that_is_cut_stops_the_listing(
+    record: bytes, cut: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With the offset in the file; what comes before is shown, and the stream itself is read to its end."""
+    cut = min(cut, len(record) - 1)
+    raw, at = held("libxl", record[:cut])
+    found = Shown(capsys, tmp_path, raw, "--type", "SECTION_FULL")
+
+    assert found.status == 1
+    assert at <= found.stopped["offset"] <= at + cut
+    assert "ends inside" in found.stopped["reason"]
+    assert found.rows[-1]["bytes"] == len(raw)
+
+
+def test_shown_with_what_they_lie_in(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A record and its frames have one number, which selects both; in dumps they come one after the other."""
+    record = bytes(device_record([Device("timer", b"abc"), Device("timer", b"", instance=1)]).render())
+    path = tmp_path / "guest"
+    path.write_bytes(held("libxl", record)[0])
+    types = ["--type", "SECTION_FULL", "--type", "EMULATOR_CONTEXT"]
+
+    rows = [row for row in Shown(capsys, tmp_path, path.read_bytes(), *types).rows if "number" in row]
+    assert [row["name"] for row in rows] == ["EMULATOR_CONTEXT", "SECTION_FULL", "SECTION_FULL"]
+    assert len({row["number"] for row in rows}) == 1
+    for numbers, count in ((str(rows[0]["number"]), 3), ("0", 0)):
+        assert main(["show", "--records", numbers, *types, str(path)]) == 0
+        assert f"\n{count} of " in capsys.readouterr().out
+    assert main(["show", "--decode", *types, str(path)]) == 0
+    assert capsys.readouterr().out.count("payload = 'abc'") == 2
+    assert main(["show", "--hexdump", "--type", "SECTION_FULL", str(path)]) == 0
+    assert "idstr" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["--decode", "--hexdump", "--json"])
+def test_a_record_that_no_window_holds(form: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It is read to its end, and so is the stream around it."""
+    record = bytes(device_record([Device("timer", bytes(700_000)), Device("last", b"x")]).render())
+    path = tmp_path / "guest"
+    path.write_bytes(held("libxl", record)[0])
+
+    assert main(["show", form, "--type", "EMULATOR_CONTEXT", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "last" in out
+    assert "stopped at" not in out
+
+
+# -- edit -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@given(record=DEVICES, number=st.integers(0, 4), place=st.sampled_from((".version_id=7", ".section_id=9", "@0x5=41")))
+@settings(max_examples=8)
+def test_fields_are_set_by_the_same_paths(holder: str, record: bytes, number: int, place: str) -> None:
+    """What changes is what changes in the record by itself, and no other byte; what is refused there is refused."""
+    raw, at = held(holder, record)
+    path, _, value = place.partition("=")
+    fields = [("qemu.header.version", "3"), (f"qemu.SECTION_FULL[{number}]{path}", value)]
+    if number >= len(NAMES.findall(record)):
+        with pytest.raises(FieldError, match="there is only"):
+            edited(raw, *fields)
+        return
+    alone = edited(record, *fields)
+
+    assert edited(raw, *fields) == raw[:at] + alone + raw[at + len(record) :]
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_what_is_cut_has_no_such_field(holder: str) -> None:
+    """The refusal says where in the file the record ends; what is no such record has nothing inside."""
+    record = bytes(device_record([Device("timer", b"abc")]).render())
+    raw, at = held(holder, record[:-8])
+
+    with pytest.raises(MalformedError, match="ends inside") as seen:
+        edited(raw, ("SECTION_FULL[7].version_id", "1"))
+    assert at < seen.value.offset <= at + len(record)
+    with pytest.raises(FieldError, match="no header in it"):
+        edited(raw.replace(qemu.MAGIC, b"QEVX"), ("qemu.header.version", "1"))
