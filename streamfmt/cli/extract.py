@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = f"""parts:
   {", ".join(NAMES)};
+  the payload of a QEMU device's section: section.timer, as --list has it;
   a whole stream inside, by its layer: libxl, libxc, legacy-64 and so on;
   the body of any record, by its path: libxc.HVM_CONTEXT
   name[1] is the second of that name.

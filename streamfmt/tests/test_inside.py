@@ -11,12 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamfmt.corpus.entries import unpacked
+
+from .. import data
 from ..cli.main import main
-from ..errors import FieldError, MalformedError
+from ..convert.extract import JSON, TEXT, SeveralError
+from ..errors import FieldError, MalformedError, StreamError
 from ..recipes.load import load
 from ..schema import qemu
 from ..writer.qemu import Device, device_record
 from .test_edit import edited
+from .test_extract import listed, taken
 
 # Recipes of streams that have such a record, and what is put around it.
 _GUEST = """recipe = 1
@@ -45,8 +50,8 @@ def held(holder: str, record: bytes) -> tuple[bytes, int]:
 
 
 # How sections begin.
-NAMES = re.compile(rb"\4\0\0\0.[\5\3\x10](?:timer|cpu|i8259|0000:00:02.0/vga)", re.DOTALL)
-DEVICES = st.lists(
+NAMES = re.compile(rb"\x04\x00\x00\x00.[\x05\x03\x10](?:timer|cpu|i8259|0000:00:02.0/vga)", re.DOTALL)
+ROWS = st.lists(
     st.builds(
         Device,
         st.sampled_from(("timer", "cpu", "i8259", "0000:00:02.0/vga")),
@@ -56,7 +61,8 @@ DEVICES = st.lists(
     ),
     min_size=1,
     max_size=4,
-).map(lambda rows: bytes(device_record(rows).render()))
+)
+DEVICES = ROWS.map(lambda rows: bytes(device_record(rows).render()))
 few = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -173,3 +179,56 @@ def test_what_is_cut_has_no_such_field(holder: str) -> None:
     assert at < seen.value.offset <= at + len(record)
     with pytest.raises(FieldError, match="no header in it"):
         edited(raw.replace(qemu.MAGIC, b"QEVX"), ("qemu.header.version", "1"))
+
+
+# -- extract ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holder", ["", *HOLDERS])
+@given(rows=ROWS)
+@settings(max_examples=8)
+def test_payloads_are_parts(holder: str, rows: list[Device]) -> None:
+    """Each section's payload is listed by its device's name, and comes out as it is."""
+    record = bytes(device_record(rows).render())
+    raw, _ = held(holder, record) if holder else (record, 0)
+    parts = [part for part in listed(raw).parts if part.name.startswith("section.")]
+
+    assert [part.name for part in parts] == [f"section.{row.name}" for row in rows]
+    assert all(part.whole for part in parts)
+    for part, row in zip(parts, rows, strict=True):
+        assert part.layer.rpartition("/")[2] == "qemu"
+        assert part.note.endswith(f", instance {row.instance}" if row.instance else f", version {row.version}")
+        assert raw[part.offset : part.offset + part.length] == row.payload
+        assert taken(raw, f"{part.name}[{part.number}]") == row.payload
+        if sum(other.name == part.name for other in parts) > 1:
+            with pytest.raises(SeveralError):
+                taken(raw, part.name)
+
+
+def test_texts_of_a_migration_are_parts() -> None:
+    """The machine's name, the description, and the sections of devices, not the memory's; one that is cut is not whole."""
+    raw = unpacked(Path(data.path("corpus", "real", "qemu-mig-pc-4M-10.0.bin.gz")))
+    parts = {part.name: part for part in listed(raw).parts}
+
+    assert taken(raw, "machine", TEXT) == b"pc-i440fx-10.0\n"
+    assert json.loads(taken(raw, "vmdesc", JSON)) == json.loads(taken(raw, "vmdesc"))
+    assert parts["machine"].note == "pc-i440fx-10.0"
+    assert "section.ram" not in parts
+    assert len(taken(raw, "section.kvm-tpr-opt")) == parts["section.kvm-tpr-opt"].length > 0
+    with pytest.raises(StreamError, match=r"no section.none in it, only machine, section.timer"):
+        taken(raw, "section.none")
+    last = parts["section.globalstate"]
+    short = {part.name: part.whole for part in listed(raw[: last.offset + 10]).parts}
+    assert short["section.acpi_build"]
+    assert not short["section.globalstate"]
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_payload_that_is_cut_is_no_part(holder: str) -> None:
+    """Inside another record, where the state ends before it does."""
+    record = bytes(device_record([Device("timer", b"abc"), Device("cpu", b"defgh")]).render())
+    raw, _ = held(holder, record[:-3])
+
+    assert [part.name for part in listed(raw).parts if part.name.startswith("section.")] == ["section.timer"]
+    with pytest.raises(StreamError, match=r"no section.cpu in it"):
+        taken(raw, "section.cpu")
