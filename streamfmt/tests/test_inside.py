@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from streamfmt.corpus.entries import unpacked
 from .. import data
 from ..cli.main import main
 from ..convert.extract import JSON, TEXT, SeveralError
-from ..errors import FieldError, MalformedError, StreamError
-from ..recipes.load import load
+from ..errors import FieldError, MalformedError, RecipeError, StreamError
+from ..recipes.load import load, read
+from ..recipes.toml import LIMITS, Source
 from ..schema import qemu
-from ..writer.qemu import Device, device_record
+from ..writer.qemu import Device, device_record, frame
 from .test_edit import edited
 from .test_extract import listed, taken
 
@@ -206,7 +208,7 @@ def test_payloads_are_parts(holder: str, rows: list[Device]) -> None:
 
 
 def test_texts_of_a_migration_are_parts() -> None:
-    """The machine's name, the description, and the sections of devices, not the memory's; one that is cut is not whole."""
+    """The machine's name, the description, and devices' sections, not the memory's; one that is cut is not whole."""
     raw = unpacked(Path(data.path("corpus", "real", "qemu-mig-pc-4M-10.0.bin.gz")))
     parts = {part.name: part for part in listed(raw).parts}
 
@@ -232,3 +234,91 @@ def test_a_payload_that_is_cut_is_no_part(holder: str) -> None:
     assert [part.name for part in listed(raw).parts if part.name.startswith("section.")] == ["section.timer"]
     with pytest.raises(StreamError, match=r"no section.cpu in it"):
         taken(raw, "section.cpu")
+
+
+# -- recipes ----------------------------------------------------------------------------------------------------------
+
+
+def _recipe(holder: str, record: bytes, faults: str) -> bytes:
+    return bytes(load(_GUEST.format(*HOLDERS[holder], record.hex()) + faults).stream.render())
+
+
+# What has the record, as faults call it.
+PARTS = {
+    "libxl": "EMULATOR_CONTEXT",
+    "remus": "EMULATOR_CONTEXT",
+    "xapi": "QEMU_TRAD",
+    "0002": "QEMU_0002",
+    "to-end": "QEMU_STATE",
+}
+SMALL = ROWS.map(lambda rows: [replace(row, payload=row.payload[:300]) for row in rows])
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@given(rows=SMALL, data=st.data())
+@settings(max_examples=10)
+def test_faults_inside_a_record(holder: str, rows: list[Device], data: st.DataObject) -> None:
+    """A recipe with faults inside is one with the record as they leave it, all lengths around it included."""
+    record = device_record(rows)
+    number = data.draw(st.integers(0, len(rows) - 1))
+    path = "qemu.SECTION_FULL"
+    new = frame("SECTION_FULL", section_id=77, idstr=b"new", instance_id=0, version_id=1, payload=b"\1\2\3")
+    made = record.patch(path, "version_id", 9, nth=number).before("qemu.EOF", new).without(path, number)
+    made = made.put(path, idstr=b"longer than before", nth=-1)
+    faults = (
+        f'set = "SECTION_FULL#{number}"\nfield = "version_id"\nto = 9',
+        'insert = [{ record = "qemu.SECTION_FULL", fields = { section_id = 77, idstr = "new", instance_id = 0, '
+        'version_id = 1, payload = { hex = "010203" } } }]\nbefore = "EOF"',
+        f'drop = "SECTION_FULL#{number}"',
+        'put = "qemu.SECTION_FULL#-1"\nfields = { idstr = "longer than before" }',
+    )
+    text = "".join(f'[[fault]]\nin = "{PARTS[holder]}"\n{fault}\n' for fault in faults)
+
+    assert _recipe(holder, record.render(), text) == _recipe(holder, made.render(), "")
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@given(rows=SMALL, junk=st.binary(max_size=40), cut=st.integers(9, 60))
+@settings(max_examples=8)
+def test_what_is_taken_apart_is_put_back(holder: str, rows: list[Device], junk: bytes, cut: int) -> None:
+    """However little of it can be told apart: with a fault that changes nothing all bytes are as they were."""
+    record = bytes(device_record(rows).render())[:cut] + junk
+    same = f'[[fault]]\nin = "{PARTS[holder]}"\nset = "qemu.header"\nfield = "version"\nto = 3\n'
+
+    assert _recipe(holder, record, same) == _recipe(holder, record, "")
+
+
+@pytest.mark.parametrize(
+    ("record", "fault", "message"),
+    [
+        ("", 'in = "PAGE_DATA"\ndrop = "EOF"', "in: libxc.PAGE_DATA has no device record; libxl.EMULATOR_CONTEXT, "),
+        (
+            "00",
+            'in = "EMULATOR_CONTEXT"\ndrop = "EOF"',
+            "in: it is no device record: it does not begin",
+        ),
+        ("", 'in = "EMULATOR_CONTEXT"\ndrop = "SECTION_FULL"', "drop: 'SECTION_FULL': there is none in the stream"),
+        ("", 'in = "EMULATOR_CONTEXT"', "a fault is one of set, put, drop"),
+        ("", 'in = "FOO"\ndrop = "EOF"', "in: 'FOO': there is no such header or record"),
+    ],
+)
+def test_what_is_not_inside(record: str, fault: str, message: str) -> None:
+    """The refusal has the line."""
+    state = bytes.fromhex(record) or bytes(device_record([]).render())
+    with pytest.raises(RecipeError) as seen:
+        _recipe("libxl", state, f"[[fault]]\n{fault}\n")
+    assert message in str(seen.value)
+
+
+def test_taking_apart_has_a_price() -> None:
+    """Hostile recipes come to an end."""
+    record = device_record([Device("timer", bytes(24), 2, number) for number in range(50)]).render()
+    fault = '[[fault]]\nin = "EMULATOR_CONTEXT"\nset = "qemu.header"\nfield = "version"\nto = 3\n'
+    text = _GUEST.format(*HOLDERS["libxl"], record.hex())
+    for count, steps in ((1, 5000), (4, 5000)):
+        source = Source(text + fault * count, "recipe", LIMITS | {"steps": steps})
+        if count == 1:
+            read(source.top(), whole=True)
+        else:
+            with pytest.raises(RecipeError, match=r"recipe:\d+: fault\[1\].in: this makes over .* steps"):
+                read(source.top(), whole=True)
