@@ -22,6 +22,7 @@ from ..writer.part import HEADERS, RECORDS, Part
 from . import guest, inside, legacy
 from .faults import Edited, Spot
 from .memory import Many, Pages
+from .pairs import with_value
 from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
 from .toml import LIMITS, Source, Table, chained, integer, shown
 from .widths import qualified
@@ -306,6 +307,10 @@ def _weight(part: Part) -> int:
 def _set(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "set")
     field = qualified(draft, spot, table.need("field", str))
+    part = draft.part(spot)
+    if (paired := with_value(part, field, table, ">" if part.layer in draft.big else "<")) is not None:
+        draft.swap(spot, paired)
+        return
     table.spend("steps", draft.patch(spot, field, patch_value(table, "to")))
 
 
