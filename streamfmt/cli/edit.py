@@ -34,6 +34,8 @@ EXAMPLES = """paths:
                                           a register, and a feature of a policy
   page[0x5].entries[3].rw, page[1].nr_pages
                                           of page tables and start info of pages
+  SECTION_FULL[3].version_id              of a frame of QEMU, inside others too
+  EMULATOR_XENSTORE_DATA.name             the value of a key of xenstore
   X86_TSC_INFO[1].khz                     of the second such record
   record[12].khz                          of the record that show lists as 12
   HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal

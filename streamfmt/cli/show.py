@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   streamfmt show guest.sav
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
   streamfmt show --type HVM_CONTEXT --decode guest.sav
+  streamfmt show --type SECTION_FULL --decode guest.sav
   streamfmt show --page 0x5 guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
   streamfmt show --recipe guest.sav >guest.toml
