@@ -77,6 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-damaged", action="store_true", help="with --memory: write what there is, and say what is missing"
     )
+    parser.add_argument(
+        "--channels",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="with --memory: the channels of the QEMU migration with multifd whose main stream FILE is",
+    )
     inputs.add_form(parser)
 
 
@@ -136,8 +143,8 @@ def _misuse(args: argparse.Namespace) -> str:
         return ""
     if args.memory:
         return _memory_misuse(args)
-    if args.index or args.allow_damaged:
-        return "--index and --allow-damaged are for --memory"
+    if args.index or args.allow_damaged or args.channels:
+        return "--index, --allow-damaged and --channels are for --memory"
     if args.part is None:
         return "name a PART, or use --list to see which there are"
     try:
@@ -156,6 +163,8 @@ def _misuse(args: argparse.Namespace) -> str:
 def _memory_misuse(args: argparse.Namespace) -> str:
     if args.part or args.how != USUAL:
         return "--memory takes no PART, and no --raw, --text or --json"
+    if args.index and args.channels:
+        return "--index is of one file; leave it out with --channels"
     if args.index and (args.file == "-" or _within(args.file)):
         return "--index needs a file, beside which it lies"
     if args.output == "-" and sys.stdout.isatty():
