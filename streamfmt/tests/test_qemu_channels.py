@@ -8,6 +8,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,19 @@ def test_zstd_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         Unpacking(2)
     outcome = streamfmt.verify(raw, deep=True)
     assert "pip install zstandard" in outcome.as_dict()["abstained"]["QEMU-MFD-DATA"]
+
+
+def test_a_guest_that_ran() -> None:
+    """What changed while it was sent is what QEMU had in the end, by pmemsave."""
+    stem = str(_REAL / "qemu-multifd-pc-zstd-11.1.")
+    channels = [f"{stem}ch{letter}.bin.gz" for letter in "AB"]
+    assert [dict(streamfmt.verify(name, deep=True).counts) for name in channels] == [{}, {}]
+    with streamfmt.open_memory(f"{stem}main.bin.gz", channels=channels) as memory:
+        assert sorted(memory) == list(range(1024))
+        changed = b"".join(memory[page] for page in range(0x20, 0x30))
+        others = {memory[page] for page in memory if not 0x20 <= page < 0x30}
+    assert sha256(changed).hexdigest() == "1828ec873679c75278a61f54e03aa37c5478c5558dfb9aa3cd37c49314642fbe"
+    assert others == {ZERO}
 
 
 # -- on the command line ----------------------------------------------------------------------------------------------
