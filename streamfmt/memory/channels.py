@@ -16,6 +16,7 @@ from ..codec.qemu_channel import UnopenedError, Unpacking
 from ..codec.qemu_pages import FormError
 from ..errors import MalformedError, StreamError
 from ..reader.events import Body
+from ..reader.qemu_multifd import Channel as Facts
 from ..reader.reader import Reader
 from ..reader.stops import Stops
 from . import qemu
@@ -33,11 +34,9 @@ if TYPE_CHECKING:
 
     Source = TypeVar("Source")
 
-_FORM = "qemu-multifd"
-_PLACES = tables.PLACES[f"{_FORM}.PAGES"]
-_HEADER = tables.PLACES[f"{_FORM}.header"]
-_SIZE = tables.SIZES[f"{_FORM}.PAGES"]
-_MOST, _UNIT = tables.QEMU_MULTIFD_OFFSETS, tables.UNITS[f"{_FORM}.PAGES"][0]
+_HEADER, _PLACES = tables.PLACES["qemu-multifd.header"], tables.PLACES["qemu-multifd.PAGES"]
+_SIZE = tables.SIZES["qemu-multifd.PAGES"]
+_MOST, _UNIT = tables.QEMU_MULTIFD_OFFSETS, tables.UNITS["qemu-multifd.PAGES"][0]
 _SYNC, _METHODS = 1, 0x3E
 
 
@@ -147,12 +146,12 @@ class Channel(Stops):
     # -- events ----------------------------------------------------------------------------------------------------
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        if layer.name == _FORM:
+        if isinstance(layer.facts, Facts):
             place, size = _HEADER["uuid"]
             self.uuid, self.id = raw[place : place + size], raw[_HEADER["id"][0]]
 
     def record(self, record: Record) -> Program | None:
-        pages = record.layer.name == _FORM and record.type == tables.QEMU_MULTIFD_PAGES
+        pages = isinstance(record.layer.facts, Facts) and record.type == tables.QEMU_MULTIFD_PAGES
         return self._packet(Body(self.reader.window, record)) if pages else None
 
     def _packet(self, body: Body) -> Program:
