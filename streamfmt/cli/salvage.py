@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         fd = opened(args.file, args.output, "searched", how=", as far as it goes: {key} -dc FILE >COPY")
     except UsageError as error:
-        print(f"streamfmt salvage: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt salvage: error: {error}")
         return 2
     except OSError as error:
         inputs.complain(args.file, f"cannot read: {reason(error)}")
@@ -118,7 +118,7 @@ def _nothing(args: argparse.Namespace, error: UnsalvageableError) -> int:
         print(dumps({"format": FORMAT, **named(args.file), **failed}))
     inputs.complain(args.file, f"nothing can be salvaged, and nothing is written: {error}")
     if error.hint and not args.json:
-        print(f"  hint: {error.hint}", file=sys.stderr)
+        inputs.say(f"  hint: {error.hint}")
     return 1
 
 

@@ -8,7 +8,6 @@ places afterwards.  The input is never changed.
 from __future__ import annotations
 
 import os
-import sys
 
 from ..convert.scrub import Scrub, UnscrubbedError
 from ..convert.scrub_minimal import minimal
@@ -55,9 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
+        if os.path.exists(args.output) and not os.path.isfile(args.output):
+            raise UsageError("OUTPUT has to be a regular file: it gets holes, and is read again")
         fd = opened(args.file, args.output, "read twice")
     except UsageError as error:
-        print(f"streamfmt scrub: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt scrub: error: {error}")
         return 2
     except OSError as error:
         inputs.complain(args.file, f"cannot read: {reason(error)}")
@@ -65,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with inputs.Writing():
             scrub = Scrub(fd, args.form, args.guest, args.mode, args.keep_tables)
-            scrub.run()
-            size = _write(args, scrub)
+            with inputs.Progress(scrub.size) as scrub.progress:
+                scrub.run()
+                size = _write(args, scrub)
     except UnscrubbedError as error:
         inputs.complain(args.file, f"nothing is written: {error}")
         return 1
@@ -89,12 +91,11 @@ def _write(args: argparse.Namespace, scrub: Scrub) -> int:
     small = minimal(scrub) if args.minimize else None
     out = FileOutput(args.output)
     try:
-        with inputs.Progress(scrub.size) as progress:
-            if small is not None:
-                small.write(out.fd, progress)
-            else:
-                Overlay(scrub.fd, scrub.size, scrub.rows).write(out.fd, scrub.contents, progress)
-                _check(scrub, out.fd)
+        if small is not None:
+            small.write(out.fd, scrub.progress)
+        else:
+            Overlay(scrub.fd, scrub.size, scrub.rows).write(out.fd, scrub.contents, scrub.progress)
+            _check(scrub, out.fd)
     except BaseException:
         out.abort()
         raise
@@ -143,10 +144,11 @@ def _tell(args: argparse.Namespace, scrub: Scrub, size: int) -> int:
         print(f"  replaced  {number:>15,} bytes of {what}")
     for group in scrub.kept:
         start, stop, _ = group.rows[0]
-        print(f"  kept      {stop - start:>15,} bytes of {group.what} at {start}, without which other rules break")
+        what = f"{group.what} at {start}, without which other rules break"
+        print(inputs.fitted(f"  kept      {stop - start:>15,} bytes of {what}"))
     for warning in scrub.warnings:
-        print(f"  warning   {warning}")
+        print(inputs.fitted(f"  warning   {warning}"))
     rules = f"{scrub.findings:,} finding{'s' if scrub.findings != 1 else ''} at the same places"
     what = "which breaks the same rules" if args.minimize else f"with {rules}"
-    print(f"{inputs.shown(args.output)}: {size:,} bytes, {what}")
+    print(inputs.fitted(f"{inputs.shown(args.output)}: {size:,} bytes, {what}"))
     return status
