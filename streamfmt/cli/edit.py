@@ -12,10 +12,10 @@ import sys
 
 from ..convert.edit import Edit
 from ..convert.places import UnknownError
-from ..errors import FieldError, StreamError, UnreadableError, UnwritableError
+from ..errors import FieldError, StreamError
 from ..io.sources import reason
 from . import inputs
-from .seekable import UsageError, opened
+from .seekable import UNABLE, UsageError, opened, unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,15 +118,8 @@ def run(args: argparse.Namespace) -> int:
     except StreamError as error:
         inputs.complain(name, error)
         return 1
-    except UnreadableError as error:
-        inputs.complain(name, f"cannot read: {error}")
-        return 3
-    except UnwritableError as error:
-        inputs.complain(args.output or name, f"cannot write: {error}")
-        return 3
-    except OSError as error:
-        inputs.complain(os.fsdecode(error.filename or args.output or name), f"cannot write: {reason(error)}")
-        return 3
+    except UNABLE as error:
+        return unable(error, name, args.output or name)
     finally:
         os.close(fd)
     if edit is None:

@@ -14,12 +14,12 @@ from ..convert.salvage import Salvage
 from ..convert.salvage_judge import judge
 from ..convert.salvage_report import FORMAT, Report
 from ..convert.salvage_state import UnsalvageableError
-from ..errors import UnreadableError, UnwritableError
+from ..errors import UnreadableError
 from ..io.outputs import FileOutput, write
 from ..io.sources import reason
 from ..io.spliced import Spliced
 from . import inputs
-from .seekable import UsageError, opened
+from .seekable import UNABLE, UsageError, opened, unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,15 +68,8 @@ def run(args: argparse.Namespace) -> int:
                 _write(args.output, report)
     except UnsalvageableError as error:
         return _nothing(args, error)
-    except UnreadableError as error:
-        inputs.complain(args.file, f"cannot read: {error}")
-        return 3
-    except UnwritableError as error:
-        inputs.complain(args.output, f"cannot write: {error}")
-        return 3
-    except OSError as error:
-        inputs.complain(os.fsdecode(error.filename or args.output), f"cannot write: {reason(error)}")
-        return 3
+    except UNABLE as error:
+        return unable(error, args.file, args.output)
     finally:
         os.close(fd)
     return _tell(args, report)

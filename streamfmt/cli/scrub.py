@@ -12,12 +12,11 @@ import os
 from ..convert.scrub import Scrub, UnscrubbedError
 from ..convert.scrub_minimal import minimal
 from ..convert.scrub_overlay import Overlay
-from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput
 from ..io.sources import reason
 from ..io.spans import FileSpan
 from . import inputs
-from .seekable import UsageError, opened
+from .seekable import UNABLE, UsageError, opened, unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,15 +71,8 @@ def run(args: argparse.Namespace) -> int:
     except UnscrubbedError as error:
         inputs.complain(args.file, f"nothing is written: {error}")
         return 1
-    except UnreadableError as error:
-        inputs.complain(args.file, f"cannot read: {error}")
-        return 3
-    except UnwritableError as error:
-        inputs.complain(args.output, f"cannot write: {error}")
-        return 3
-    except OSError as error:
-        inputs.complain(os.fsdecode(error.filename or args.output), f"cannot write: {reason(error)}")
-        return 3
+    except UNABLE as error:
+        return unable(error, args.file, args.output)
     finally:
         os.close(fd)
     return _tell(args, scrub, size)
