@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     misuse = _misuse(args)
     if misuse:
-        print(f"streamfmt extract: error: {misuse}", file=sys.stderr)
+        inputs.say(f"streamfmt extract: error: {misuse}")
         return 2
     if args.list:
         return _list(args)
@@ -320,7 +320,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _print(name: str, listing: Listing) -> None:
-    print(f"{name}: {listing.description}")
+    print(inputs.fitted(f"{name}: {listing.description}"))
     rows = [(listing.label(part), f"{part.offset:#x}", f"{part.length:,}") for part in listing.parts]
     if rows:
         first, second, third = (
@@ -335,4 +335,4 @@ def _print(name: str, listing: Listing) -> None:
     if listing.more:
         print(f"  and {listing.more:,} more")
     if listing.failure is not None:
-        print(f"  stopped: {listing.failure}")
+        print(inputs.fitted(f"  stopped: {listing.failure}"))

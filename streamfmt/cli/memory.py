@@ -149,9 +149,7 @@ class _Job:
                 words.append(f"registers of {count:,} vcpu{'s' * (count != 1)}")
             print(f"  {'; '.join([*words, self._indexed] if self._indexed else words)}", file=file)
             if collector.about:
-                from textwrap import fill
-
-                print(fill(inputs.shown(collector.about), 80, initial_indent="  ", subsequent_indent="    "), file=file)
+                print(inputs.fitted(f"  {inputs.shown(collector.about)}"), file=file)
         if collector.rest is not None:
             at = f"as of checkpoint {collector.checkpoints:,}"
             inputs.complain(self._args.file, f"the memory is {at}; after it, {collector.rest}")
