@@ -12,6 +12,7 @@ from ..errors import SchemaError
 from .features import MSR_NAMES, XCR0_BITS
 from .libxc import XSAVE_AREA_MIN
 from .model import Block, Field, Item, Layout, Part
+from .payload_xsave import COMPONENTS
 
 _LOW = (1 << 32) - 1
 _CPU, _TIMER = "LIBXC-HVMCTX-CPU", "LIBXC-HVMCTX-TIMER"
@@ -51,7 +52,10 @@ MOST: dict[str, dict[str, tuple[str, int]]] = {
 # MSRs that an entry CPU_MSR may have, of any release (xen/arch/x86/hvm/hvm.c msrs_to_send and what vendors add).
 MSRS = tuple(index for index in MSR_NAMES if index not in (0xCE, 0x10A, 0xC0000103))
 # Components of XSAVE whose places are the same on all processors: bytes of an area with those up to each.
-AREAS = ((XCR0_BITS["sse"], XSAVE_AREA_MIN), (XCR0_BITS["avx"], XSAVE_AREA_MIN + 256))
+AREAS = (
+    (XCR0_BITS["sse"], XSAVE_AREA_MIN),
+    *((row.bit, row.intel + row.size) for row in COMPONENTS if row.intel == row.amd),
+)
 
 # Offset of the first, how many there are and how far apart; size, shift and mask; the most, the clause and the name.
 Bound = tuple[int, int, int, int, int, int, int, str, str]
