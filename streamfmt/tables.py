@@ -905,6 +905,8 @@ SEVERITY = {
     'LIBXC-DIRTY-FWD': 'error',
     'LIBXC-ERRATA-1': 'warning',
     'LIBXC-HVMCTX-CPU': 'error',
+    'LIBXC-HVMCTX-INSTANCE': 'error',
+    'LIBXC-HVMCTX-REPEAT': 'warning',
     'LIBXC-HVMCTX-PIC': 'error',
     'LIBXC-HVMCTX-LAPIC': 'error',
     'LIBXC-HVMCTX-PCILINK': 'error',
