@@ -16,7 +16,7 @@ from ..schema.payloads import HVM_ENTRIES
 from ..writer import TOP_TABLE, Draft, Part, pages, record
 from ..writer.hvm_state import after_reset
 from .edits import Edit, Fault, insertions, swapping, to
-from .faults_libxc import CONTEXT, HVM, INFO, PV, VCPU
+from .faults_libxc import CONTEXT, HVM, INFO, P2M, PV, VCPU
 from .from_schema import having
 from .records import TOP_TABLES
 
@@ -191,6 +191,25 @@ def _loop(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield from insertions(draw, stream, bad)
 
 
+def _last(stream: Draft) -> int:
+    """The last frame of a PV guest."""
+    return max(int(part.values["end_pfn"]) for part in stream.parts if part.path == P2M)
+
+
+def _leaf(*kinds: str) -> Fault:
+    """With a pinned table of level 1 that leads to the last frame, of one of these kinds, or to itself."""
+
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+        last = _last(stream)
+        rows = [(last, draw(st.sampled_from(kinds)))] if kinds else []
+        target, rw = (last, draw(st.sampled_from((0, 2)))) if kinds else (last - 1, 2)
+        entry = target << tables.PTE_PFN[0] | tables.PTE_PRESENT | rw
+        content = (bytes(8 * draw(st.integers(0, 511))) + entry.to_bytes(8, "little")).ljust(PAGE_SIZE, b"\0")
+        yield from insertions(draw, stream, pages((last - 1, "L1TAB_PINNED"), *rows, content={last - 1: content}))
+
+    return to(PV.filter(lambda sample: _last(sample.stream) > TOP_TABLE + 1), edit, deep=True)
+
+
 def _deep(edit: Edit, path: str) -> Fault:
     return to(having(path), edit, deep=True)
 
@@ -211,6 +230,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-HVMCTX-VIRIDIAN": tuple(map(_padded, ("VIRIDIAN_VCPU", "VIRIDIAN_VCPU_16"))),
     "LIBXC-HVMCTX-MSR": to(HVM, swapping(CONTEXT, _msrs), deep=True),
     "LIBXC-PTE-LEVEL": to(PV, _loop, deep=True),
+    "LIBXC-PTE-WRITABLE": _leaf(),
+    "LIBXC-PTE-EMPTY": _leaf("XTAB", "BROKEN"),
     "LIBXC-VCPU-EXT": _deep(swapping(VCPU[1], _owner), VCPU[1]),
     "LIBXC-VCPU-XSAVE": _deep(swapping(VCPU[2], _pv_area), VCPU[2]),
 }
