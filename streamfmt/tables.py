@@ -919,6 +919,8 @@ SEVERITY = {
     'LIBXC-VCPU-EXT': 'error',
     'LIBXC-VCPU-XSAVE': 'error',
     'LIBXC-PTE-LEVEL': 'error',
+    'LIBXC-PTE-WRITABLE': 'error',
+    'LIBXC-PTE-EMPTY': 'warning',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1020,6 +1022,8 @@ SEVERITY = {
     'QEMU-CMD-PING-RP': 'error',
     'QEMU-CMD-STATE': 'error',
     'QEMU-CMD-PACKAGED': 'warning',
+    'QEMU-CMD-PACKAGE': 'error',
+    'QEMU-CMD-BLOCK': 'error',
     'QEMU-DESC-OPT': 'warning',
     'QEMU-DESC-SECTIONS': 'warning',
     'QEMU-MAP-VERSION': 'error',
@@ -1521,6 +1525,7 @@ QEMU_FLAG_FLUSH = 512
 QEMU_OPEN_RETURN_PATH = 1
 QEMU_PING = 2
 QEMU_PACKAGED = 7
+QEMU_RECV_BITMAP = 10
 QEMU_POSTCOPY_ADVISE = 3
 QEMU_POSTCOPY_RAM_DISCARD = 6
 QEMU_POSTCOPY_LISTEN = 4

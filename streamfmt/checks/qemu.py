@@ -58,7 +58,7 @@ class Checks(base.Checks):
             if facts.owed is not None and record.type != tables.QEMU_SECTION_FOOTER:
                 message = f"section {facts.owed.id} has no footer, as those before have"
                 context.report("QEMU-FTR-MATCH", record, message, expected=f"{tables.QEMU_SECTION_FOOTER:02x}")
-            if facts.beyond:
+            if facts.beyond or facts.open:
                 load("checks.qemu_commands:package")(self, record)
         if self.target is not None:
             self.target.record(record)

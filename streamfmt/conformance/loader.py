@@ -289,17 +289,20 @@ def _command(way: _Way, at: int) -> Iterator[Met]:
         raise _LostError
     elif name == "PACKAGED" and len(data) == _NUMBER:
         size = int.from_bytes(data, "big")
-        if not size or (way.inside and way.at + size > len(way.data)):
-            yield at, "QEMU-CMD-DATA", ""
-            raise _LostError
+        if not size or way.inside:
+            raise _LostError  # it is refused for what it is
         inner = _Way(way.take(size), way.loader, 0, way.sections, inside=True)
         first = way.at - size
         while inner.at < size:
             kind = inner.number(1)
             if kind == _EOF:
                 return
+            head = inner.data[inner.at : inner.at + 2]
             for place, clause, word in _frame(inner, kind):
                 yield first + place, clause, word
+            if kind == _COMMAND and head == _RUN:
+                return
+        raise _LostError
 
 
 def _advised(data: bytes, loader: Loader) -> bool:
@@ -315,3 +318,4 @@ _OTHERWISE: dict[str, Callable[[bytes, Loader], bool]] = {
     "RECV_BITMAP": lambda data, _: data[1:] != _RAM or data[:1] != bytes((len(_RAM),)),
 }
 _NAMES = {code: name for name, code in schema.COMMANDS.items()}
+_RUN = schema.COMMANDS["POSTCOPY_RUN"].to_bytes(2, "big")

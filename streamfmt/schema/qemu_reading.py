@@ -26,6 +26,7 @@ _COMMANDS = (
     "OPEN_RETURN_PATH",
     "PING",
     "PACKAGED",
+    "RECV_BITMAP",
     *(f"POSTCOPY_{name}" for name in ("ADVISE", "RAM_DISCARD", "LISTEN")),
 )
 

@@ -127,10 +127,37 @@ def _state(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 def _package(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     number = of(stream, "qemu.EOF")[-1]
-    wrong = draw(st.sampled_from((8, 10)))
-    inner = parts.command("PING", bytes(4))
+    ping, eof = parts.command("PING", bytes(4)), parts.frame("EOF")
+    more = [ping] * draw(st.integers(1, 3))
     before = [] if _opens(stream) else [parts.command("OPEN_RETURN_PATH")]
-    yield at(stream, number, *before, parts.command("PACKAGED", wrong.to_bytes(4, "big")), inner, inner)
+    yield at(stream, number, *before, _packaged(ping, eof, *more), ping, eof, *more)
+
+
+def _packaged(*frames: Part, wrong: int = 0) -> Part:
+    """The command before a package of these frames, by so many bytes wrong about them."""
+    return parts.command("PACKAGED", (sum(part.extent for part in frames) + wrong).to_bytes(4, "big"))
+
+
+def _bad_package(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a package of nothing, one that nothing ends, and one in another."""
+    number = of(stream, "qemu.EOF")[-1]
+    ping, eof = parts.command("PING", bytes(4)), parts.frame("EOF")
+    before = [] if _opens(stream) else [parts.command("OPEN_RETURN_PATH")]
+    inner = _packaged(eof)
+    rows = (
+        [_packaged()],
+        [_packaged(ping), ping],
+        [_packaged(ping, ping, wrong=-draw(st.integers(1, 8))), ping, ping],
+        [_packaged(inner, eof), inner, eof],
+    )
+    yield at(stream, number, *before, *draw(st.sampled_from(rows)))
+
+
+def _no_block(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a command that asks for the bitmap of a block that is not there, or of no name."""
+    number = of(stream, "qemu.EOF")[-1]
+    data = draw(st.sampled_from((b"", b"\0", b"\4none", b"\3no", b"\2none")))
+    yield at(stream, number, parts.command("RECV_BITMAP", data))
 
 
 def _opens(stream: Draft) -> bool:
@@ -295,6 +322,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "QEMU-CMD-PING-RP": to(_having("RAM_XBZRLE"), _ping),
     "QEMU-CMD-STATE": to(_having("RAM_XBZRLE"), _state),
     "QEMU-CMD-PACKAGED": to(_having("RAM_XBZRLE"), _package),
+    "QEMU-CMD-PACKAGE": to(_having("RAM_XBZRLE"), _bad_package),
+    "QEMU-CMD-BLOCK": to(_having("RAM_XBZRLE"), _no_block),
     "QEMU-DESC-OPT": (
         _described(lambda draw, text: text[: draw(st.integers(0, len(text) - 1))]),
         to(_having("VMDESCRIPTION"), _cut_description),
