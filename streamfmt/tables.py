@@ -1017,6 +1017,7 @@ SEVERITY = {
     'QEMU-RAM-ZLIB-PAGE': 'warning',
     'QEMU-RAM-HOOK': 'warning',
     'QEMU-RAM-COVER': 'warning',
+    'QEMU-CPR-ALONE': 'warning',
     'QEMU-CMD-RANGE': 'error',
     'QEMU-CMD-LEN': 'error',
     'QEMU-CMD-PING-RP': 'error',
@@ -1030,6 +1031,7 @@ SEVERITY = {
     'QEMU-MAP-PAGE': 'error',
     'QEMU-MAP-PLACE': 'error',
     'QEMU-MAP-WORDS': 'error',
+    'QEMU-MAP-RAM': 'error',
     'QEMU-XDM-ONLYFULL': 'warning',
     'QEMU-XDM-NOFOOTER': 'warning',
     'QEMU-POSTCOPY': 'note',
@@ -1526,6 +1528,7 @@ QEMU_OPEN_RETURN_PATH = 1
 QEMU_PING = 2
 QEMU_PACKAGED = 7
 QEMU_RECV_BITMAP = 10
+QEMU_SWITCHOVER_START = 11
 QEMU_POSTCOPY_ADVISE = 3
 QEMU_POSTCOPY_RAM_DISCARD = 6
 QEMU_POSTCOPY_LISTEN = 4

@@ -30,15 +30,15 @@ _MAY_COME = "the type of a frame that may come here"
 class Checks(base.Checks):
     """Judges a stream, or a record of devices.
 
-    `flushed` is whether channels of multifd have been waited for, `opened` whether a return path has been, `post` how
-    far post-copy has come: not at all, advised, listening, running.  `devices` are those that have had a section of
-    their own, `sections` what is known of these for the description after them, `target` judges for a release that the
-    stream is for, if there is one.
+    `flushed` is whether channels of multifd have been waited for, `opened` whether a return path has been, `switched`
+    whether the guest was said to go on at the receiver, `post` how far post-copy has come: not at all, advised,
+    listening, running.  `devices` are those that have had a section of their own, `sections` what is known of these for
+    the description after them, `target` judges for a release that the stream is for, if there is one.
     """
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.flushed = self.opened = False
+        self.flushed = self.opened = self.switched = False
         self.post = 0
         self.devices: set[int] = set()
         self.sections: Sections | None = None
@@ -100,8 +100,12 @@ class Checks(base.Checks):
         super().ended(at)
         if self.target is not None:
             self.target.ended()
-        if self.facts.blocks and not self.context.lost:
+        if self.context.lost:
+            return
+        if self.facts.blocks:
             load("checks.qemu_memory:complete")(self, at)
+        elif tables.QEMU_MAPPED_RAM in self.facts.capabilities:
+            load("checks.qemu_memory:absent")(self, at)
 
     def unfinished(self, at: int) -> bool:
         message = f"the description after the end is cut at {at}: no QEMU minds, but what reads it"

@@ -55,6 +55,7 @@ def command(checks: Checks, body: Body) -> Program:
         context.report_field("QEMU-CMD-LEN", record, "length", message, expected, length)
     elif kind in _DATA:
         yield from _DATA[kind](checks, body)
+    checks.switched = checks.switched or kind == tables.QEMU_SWITCHOVER_START
     if kind == tables.QEMU_OPEN_RETURN_PATH:
         checks.opened = True
     elif kind == tables.QEMU_PING and not checks.opened:

@@ -162,14 +162,14 @@ def bases() -> dict[str, Base]:
     none, pc = real("mig-none-1M-5.2"), real("dm-pc-5.2")
     shared = _without(real("mig-none-1M-uuid-ignshared-11.1"), "qemu.COMMAND", "qemu.VMDESCRIPTION")
     return {
-        "none": Base(none, "none", "field order pair cut insert section flip"),
+        "none": Base(none, "none", "field order pair cut insert section flip empty"),
         "words": Base(_words(none), "none", "field order pair cut word", "qemu.RAM_"),
-        "package": Base(_commanded(none), "none", "order cut"),
+        "package": Base(_commanded(none), "none", "order cut pack"),
         # Nothing is done to this one: what goes wrong once the guest runs there few releases survive.
         "postcopy": Base(_postcopied(none), "postcopy", ""),
         "advised": Base(_advised(none), "postcopy", "announce"),
         "shared": Base(shared, "shared", "configure order"),
-        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place"),
+        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place rename"),
         "pc": Base(pc, "pc", "order pair section head"),
         "xen": Base(_without(pc, "qemu.SECTION_FOOTER"), "xen", "section cut"),
     }
@@ -306,6 +306,41 @@ def _placed(stream: Draft) -> Iterator[tuple[str, Draft]]:
             yield f"{field} {value:#x}", stream.patch(path, field, value)
 
 
+def _packed(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Other packages: of nothing, without an end, in one another, and with more after their end."""
+    ping, eof = parts.command("PING", bytes(4)), parts.frame("EOF")
+    one = parts.command("PACKAGED", b"\0\0\0\1")
+    for word, size, frames in (
+        ("nothing", 0, ()),
+        ("EOF", 1, (eof,)),
+        ("a PING and EOF", 10, (ping, eof)),
+        ("EOF and a PING", 10, (eof, ping)),
+        ("a PING", 9, (ping,)),
+        ("a part of a PING", 8, (ping,)),
+        ("a package", 10, (one, eof)),
+        ("a package without its frames", 9, (one,)),
+    ):
+        package = (parts.command("PACKAGED", size.to_bytes(4, "big")), *frames)
+        yield f"a package of {word}", _put(stream, stream.find("qemu.SECTION_START"), *package)
+
+
+def _renamed(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """Other names of the memory's section."""
+    for name in (b"raM", b"ra", b"rams"):
+        at = stream.find("qemu.SECTION_START")
+        part = stream.parts[at]
+        new = replace(part, values={**part.values, "idstr": name})
+        yield f"a section {name.decode()}", _put(stream, at, new, drop=1)
+
+
+def _emptied(stream: Draft) -> Iterator[tuple[str, Draft]]:
+    """No word about any page, with and without the command after which the guest goes on."""
+    left = Draft(tuple(part for part in stream.parts if not part.path.startswith(("qemu.RAM_ZERO", "qemu.RAM_PAGE"))))
+    yield "no page", left
+    switch = parts.command("SWITCHOVER_START")
+    yield "no page, and SWITCHOVER_START", _put(left, left.find("qemu.SECTION_START"), switch)
+
+
 def _turned(stream: Draft, places: range) -> Iterator[tuple[str, Draft]]:
     data = stream.render()
     for at in places:
@@ -342,6 +377,9 @@ _FAMILIES: dict[str, Callable[[Draft], Iterator[tuple[str, Draft]]]] = {
     "announce": _announced,
     "pair": _paired,
     "configure": _configured,
+    "pack": _packed,
+    "rename": _renamed,
+    "empty": _emptied,
 }
 
 

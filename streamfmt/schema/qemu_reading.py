@@ -27,6 +27,7 @@ _COMMANDS = (
     "PING",
     "PACKAGED",
     "RECV_BITMAP",
+    "SWITCHOVER_START",
     *(f"POSTCOPY_{name}" for name in ("ADVISE", "RAM_DISCARD", "LISTEN")),
 )
 

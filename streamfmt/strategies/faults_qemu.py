@@ -108,6 +108,12 @@ def _other_footer(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         yield at(stream, number, replace(part, values={"section_id": draw(st.integers(1000, 9999))}), drop=1)
 
 
+def _by_descriptor(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """Without words about pages, and where the guest is said to go on at the receiver."""
+    left = tuple(part for part in stream if part.path not in (*_PAGES, "qemu.RAM_FLUSH"))
+    yield at(replace(stream, parts=left), of(stream, "qemu.SECTION_START")[0], parts.command("SWITCHOVER_START"))
+
+
 def _twice(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Two sections of one device."""
     rows = [Device("timer", bytes(24), 2), Device("timer", bytes(24), 2)]
@@ -316,6 +322,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         _having("RAM_FLUSH"),
         lambda _, stream: iter([replace(stream, parts=tuple(part for part in stream if part.path not in _PAGES))]),
     ),
+    "QEMU-CPR-ALONE": to(_having("RAM_FLUSH"), _by_descriptor),
     "QEMU-POSTCOPY": to(_having("COMMAND", kind="RAM_BLOCK_SIZED"), _postcopy),
     "QEMU-CMD-RANGE": _patched("COMMAND", "command", st.integers(12, 0xFFFF)),
     "QEMU-CMD-LEN": _put("COMMAND", lambda draw, part: {"data": bytes(draw(st.sampled_from((1, 2, 3, 5))))}),
@@ -333,6 +340,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "QEMU-MAP-VERSION": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"version": draw(st.integers(2, 9))}),
     "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((2048, 8192)))}),
+    "QEMU-MAP-RAM": _put("SECTION_START", lambda draw, _: {"idstr": draw(st.sampled_from((b"ra", b"rAm", b"\0ram")))}),
     "QEMU-MAP-WORDS": to(_having("RAM_BLOCK_MAPPED"), _among_places),
     "QEMU-MAP-PLACE": _put(
         "RAM_BLOCK_MAPPED", lambda draw, part: {"pages_offset": draw(st.integers(1, part.values["bitmap_offset"]))}
