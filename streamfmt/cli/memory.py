@@ -136,7 +136,7 @@ class _Job:
 
                 print(fill(inputs.shown(collector.about), 80, initial_indent="  ", subsequent_indent="    "), file=file)
         if collector.rest is not None:
-            at = f"as of checkpoint {collector.checkpoints:,}"
+            at = "whole" if collector.ended_at is not None else f"as of checkpoint {collector.checkpoints:,}"
             inputs.complain(self._args.file, f"the memory is {at}; after it, {collector.rest}")
         if collector.missing and self._args.output == "-":
             inputs.complain(self._args.file, f"memory is missing: {collector.about}")
