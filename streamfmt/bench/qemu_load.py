@@ -1,5 +1,6 @@
-"""Let QEMU load a migration of one block of zero pages, and end it: ``python qemu_load.py QEMU STREAM``.
+"""Let QEMU load a migration of one block of zero pages, and end it: ``python qemu_load.py STREAM MODULES QEMU...``.
 
+MODULES is the folder of QEMU's modules, "" for where it looks itself; QEMU... are the words that start it.
 A process of its own, which imports nothing of this project: what it takes is QEMU's time.
 """
 
@@ -14,15 +15,16 @@ _WORD, _PAGE = 9, 4096
 _MIB = 1 << 20
 
 
-def main(qemu: str, path: str) -> int:
+def main(path: str, modules: str, *qemu: str) -> int:
     """Load the stream; 0 if QEMU says that it has."""
     # The stream is little more than its words, and a machine's memory is whole MiB.
     memory = round(os.path.getsize(path) // _WORD * _PAGE / _MIB) * _MIB
     machine = ("-M", "none", "-m", f"{memory}B", "-accel", "tcg", "-S")
     quiet = ("-nodefaults", "-display", "none", "-qmp", "stdio", "-incoming", "defer")
+    named = {**os.environ, "QEMU_MODULE_DIR": modules} if modules else None
     with (
         open(os.devnull, "wb") as nowhere,
-        Popen((qemu, *machine, *quiet), stdin=PIPE, stdout=PIPE, stderr=nowhere, text=True) as process,
+        Popen((*qemu, *machine, *quiet), env=named, stdin=PIPE, stdout=PIPE, stderr=nowhere, text=True) as process,
     ):
         assert process.stdin is not None
         assert process.stdout is not None

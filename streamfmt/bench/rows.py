@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from shlex import quote, split
 from shutil import which
 
 from .. import tables
 from ..conformance import peers
+from ..conformance import qemu as peer
+from ..errors import MissingPeerError
 from ..schema.clauses import CONVERTER, SCRIPT
 from . import generate, qemu
 from .process import COMMIT, ENTRIES, NotMeasuredError, Run, before
@@ -74,7 +77,7 @@ COMMANDS = {
     "cat | cat": """sh -c 'cat "$0" | cat' {path}""",
     "cat | cat | cat": """sh -c 'cat "$0" | cat | cat' {path}""",
     "python": f"{quote(sys.executable)} -c pass",
-    "qemu": f"{quote(sys.executable)} -IS {quote(_LOAD)} qemu {{path}}",
+    "qemu": f"{quote(sys.executable)} -IS {quote(_LOAD)} {{path}} qemu",
 }
 
 
@@ -88,10 +91,7 @@ def command(name: str, path: str) -> list[str]:
                 raise NotMeasuredError(f"{_SCRIPTS[word]} is not installed (make peers)")
             found.append(script)
         elif word == "qemu":
-            path_of = which(_QEMU)
-            if path_of is None:
-                raise NotMeasuredError(f"{_QEMU} is not installed")
-            found.append(path_of)
+            found += _qemu()
         elif word not in ENTRIES:
             found.append(word.replace("{path}", path))
         elif name.startswith(BEFORE):
@@ -100,6 +100,16 @@ def command(name: str, path: str) -> list[str]:
             installed = os.path.join(os.path.dirname(sys.executable), word)
             found += [installed] if os.path.exists(installed) else [sys.executable, "-m", ENTRIES[word]]
     return found
+
+
+def _qemu() -> list[str]:
+    """Where QEMU's modules are, and the words that start it: the one that `make peers` brings, else the machine's."""
+    with suppress(MissingPeerError):
+        return [peer.modules(peer.RELEASE), *peer.program(peer.RELEASE)]
+    installed = which(_QEMU)
+    if installed is None:
+        raise NotMeasuredError(f"{_QEMU} is not installed (make peers)")
+    return ["", installed]
 
 
 # -- what is measured -------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .. import tables
 from ..reader.events import Body
+from ..reader.qemu_sizes import size_of
 from ..reader.registry import load
 from . import layer as base
-from .messages import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
-    from ..reader.qemu_state import State
+    from ..reader.qemu_state import Section, State
     from .layer import Context
-    from .qemu_sections import Sections
 
 _SECTIONS = (tables.QEMU_SECTION_START, tables.QEMU_SECTION_FULL)
 _PARTS = (tables.QEMU_SECTION_PART, tables.QEMU_SECTION_END)
@@ -25,6 +24,42 @@ _OWN = (tables.QEMU_SECTION_FULL, tables.QEMU_SECTION_DATA)
 _FRAMES_END = 0x100
 _NUMBER = 4
 _MAY_COME = "the type of a frame that may come here"
+# Names and lengths of sections that are kept, in bytes.
+_KEPT_MAX = 1 << 20
+_HEAD = size_of("SECTION_FULL", 0, 0)
+
+
+def shown(name: bytes) -> str:
+    """A name for people."""
+    words: str = load("checks.messages:shown")(name)  # in most streams there is nothing to say
+    return words
+
+
+class Sections:
+    """The sections that were sent at once, as far as they are kept for the description after them.
+
+    `rows` are the name, instance, version and length of each, in order, and `full` once there are more than are kept.
+    """
+
+    __slots__ = ("_kept", "full", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[bytes, int, int, int]] = []
+        self.full = False
+        self._kept = 0
+
+    def see(self, record: Record, section: Section | None) -> None:
+        """A section has come, or a piece of one that was sent at once."""
+        if section is None or self.full:
+            return
+        name = section.name or b""
+        if record.type == tables.QEMU_SECTION_FULL:
+            self._kept += len(name) + 64
+            self.full = self._kept > _KEPT_MAX
+            self.rows.append((name, section.instance, section.version, record.length - _HEAD - len(name)))
+        elif self.rows and self.rows[-1][:2] == (name, section.instance):
+            *_, version, length = self.rows[-1]
+            self.rows[-1] = (name, section.instance, version, length + record.length)
 
 
 class Checks(base.Checks):
@@ -41,7 +76,7 @@ class Checks(base.Checks):
         self.flushed = self.opened = self.switched = False
         self.post = 0
         self.devices: set[int] = set()
-        self.sections: Sections | None = None
+        self.sections = Sections()
         kind, judge = layer.row.target
         target = context.targets.get(kind)
         self.target: Any = load(judge)(self, target) if target is not None else None
@@ -77,8 +112,6 @@ class Checks(base.Checks):
 
     def body(self, record: Record) -> Program | None:
         if record.type in _OWN:
-            if self.sections is None:
-                self.sections = load("checks.qemu_sections:Sections")()
             self.sections.see(record, self.facts.section)
         if record.type in _PAGES and tables.QEMU_MAPPED_RAM in self.facts.capabilities:
             load("checks.qemu_memory:unmapped")(self, record)
@@ -174,7 +207,52 @@ def footer(checks: Checks, body: Body) -> Program:
 
 def subsection(checks: Checks, body: Body) -> Program:
     """Program that judges a part of the configuration."""
-    yield from load("checks.qemu_commands:configuration")(checks, body)
+    record, context = body.record, checks.context
+    raw = yield from body.take(1)
+    raw += yield from body.take(raw[0] + _NUMBER if raw else 0)
+    if len(raw) < 1 + _NUMBER:
+        return
+    name, version = raw[1:-_NUMBER], int.from_bytes(raw[-_NUMBER:], "big")
+    if name not in tables.QEMU_CONFIGURATIONS:
+        message = f"{shown(name)!r} is no known part of the configuration, so its end is not known"
+        known = ", ".join(map(shown, tables.QEMU_CONFIGURATIONS))
+        context.report(
+            "QEMU-SUB-KNOWN",
+            record,
+            message,
+            offset=record.body + 1,
+            length=len(name),
+            field="name",
+            expected=known,
+            actual=shown(name),
+        )
+        return
+    if version != 1:
+        message = f"version {version} of {shown(name)} is not known"
+        at = body.at - _NUMBER
+        context.report(
+            "QEMU-SUB-VERSION",
+            record,
+            message,
+            offset=at,
+            length=_NUMBER,
+            field="version_id",
+            expected=1,
+            actual=version,
+        )
+    for capability in checks.facts.capabilities if not tables.QEMU_CONFIGURATIONS[name] else ():
+        if capability not in tables.QEMU_KNOWN_CAPABILITIES:
+            message = f"capability {shown(capability)!r} is not one that has to be on at both ends"
+            context.report(
+                "QEMU-CFG-CAPS",
+                record,
+                message,
+                offset=body.at,
+                length=body.left,
+                field="payload",
+                expected=", ".join(map(shown, tables.QEMU_KNOWN_CAPABILITIES)),
+                actual=shown(capability),
+            )
 
 
 # Words about pages that come with them, and for other channels.

@@ -1,4 +1,4 @@
-"""Checks of QEMU's commands, and of the configuration's parts."""
+"""Checks of QEMU's commands."""
 
 from __future__ import annotations
 
@@ -147,56 +147,3 @@ _DATA: dict[int, Callable[[Checks, Body], Program]] = {
     tables.QEMU_RECV_BITMAP: _bitmap,
     tables.QEMU_POSTCOPY_RAM_DISCARD: _discard,
 }
-
-
-# -- configuration ----------------------------------------------------------------------------------------------------
-
-
-def configuration(checks: Checks, body: Body) -> Program:
-    """Program that judges a part of the configuration."""
-    record, context = body.record, checks.context
-    raw = yield from body.take(1)
-    raw += yield from body.take(raw[0] + _NUMBER if raw else 0)
-    if len(raw) < 1 + _NUMBER:
-        return
-    name, version = raw[1:-_NUMBER], int.from_bytes(raw[-_NUMBER:], "big")
-    if name not in tables.QEMU_CONFIGURATIONS:
-        message = f"{shown(name)!r} is no known part of the configuration, so its end is not known"
-        known = ", ".join(map(shown, tables.QEMU_CONFIGURATIONS))
-        context.report(
-            "QEMU-SUB-KNOWN",
-            record,
-            message,
-            offset=record.body + 1,
-            length=len(name),
-            field="name",
-            expected=known,
-            actual=shown(name),
-        )
-        return
-    if version != 1:
-        message = f"version {version} of {shown(name)} is not known"
-        at = body.at - _NUMBER
-        context.report(
-            "QEMU-SUB-VERSION",
-            record,
-            message,
-            offset=at,
-            length=_NUMBER,
-            field="version_id",
-            expected=1,
-            actual=version,
-        )
-    for capability in checks.facts.capabilities if not tables.QEMU_CONFIGURATIONS[name] else ():
-        if capability not in tables.QEMU_KNOWN_CAPABILITIES:
-            message = f"capability {shown(capability)!r} is not one that has to be on at both ends"
-            context.report(
-                "QEMU-CFG-CAPS",
-                record,
-                message,
-                offset=body.at,
-                length=body.left,
-                field="payload",
-                expected=", ".join(map(shown, tables.QEMU_KNOWN_CAPABILITIES)),
-                actual=shown(capability),
-            )

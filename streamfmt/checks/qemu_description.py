@@ -27,7 +27,7 @@ def description(checks: Checks, body: Body) -> Program:
     left = body.left
     if len(raw) < _FIXED:
         return
-    if left > TEXT_MAX or (checks.sections is not None and checks.sections.full):
+    if left > TEXT_MAX or checks.sections.full:
         why = f"the description has {left:,} bytes, and up to {TEXT_MAX:,} are looked into"
         context.abstain(_CLAUSE, why)
         context.abstain(_FORM, why)
@@ -44,7 +44,7 @@ def description(checks: Checks, body: Body) -> Program:
         context.report(_FORM, record, message, offset=at, length=left, field="text", expected="JSON", actual=wrong)
         return
     said = [(name, instance, version, size) for name, instance, version, size in found]
-    rows = checks.sections.rows if checks.sections is not None else []
+    rows = checks.sections.rows
     difference = _difference(rows, said)
     if difference:
         context.report(_CLAUSE, record, difference, offset=at, length=left, field="text")

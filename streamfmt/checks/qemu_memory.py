@@ -6,7 +6,7 @@ from _struct import unpack_from
 
 from .. import tables
 from ..reader.registry import load
-from .messages import count, shown
+from .qemu import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ _ZEROS = (tables.QEMU_RAM_ZERO, tables.QEMU_RAM_ZERO_OF)
 COMPRESSED_MAX = _PAGE + (_PAGE >> 12) + (_PAGE >> 14) + (_PAGE >> 25) + 13
 # Names of blocks that a finding has.
 _NAMES = 4
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something."""
+    words: str = load("checks.messages:count")(number, noun)  # as `shown`
+    return words
 
 
 def block(checks: Checks, body: Body) -> Program:

@@ -27,9 +27,9 @@ XEN = "xenfv"
 _HEAD = size_of("SECTION_FULL", 0, 0)
 # Most sections whose names, and whose payloads, are kept; and names in a message.
 _NAMES, _PAYLOADS, _NAMED = 4096, 16, 40
-_LONGEST = 1 + max(max(lengths) for key, lengths in qemu_tables.LENGTHS.items() if key in qemu_tables.SECTIONS)
+_LONGEST = 1 + max(max(lengths) for key, lengths in tables.QEMU_SECTION_LENGTHS.items() if key in qemu_tables.SECTIONS)
 _NEWEST: dict[bytes, int] = {}
-for _name, _version in qemu_tables.LENGTHS:
+for _name, _version in tables.QEMU_SECTION_LENGTHS:
     _NEWEST[_name] = max(_version, _NEWEST.get(_name, 0))
 
 

@@ -70,13 +70,23 @@ def require(release: str) -> str:
     return str(found)
 
 
-def _command(release: str, rom: Path) -> list[str]:
-    """What starts it, with its own libraries and no others; a machine has nothing but its board, and a ROM."""
-    program, below = require(release), root(release)
+def program(release: str) -> list[str]:
+    """The words that start it, with its own libraries and no others.  Raises MissingPeerError."""
+    found, below = require(release), root(release)
     places = [below / "usr/lib/x86_64-linux-gnu", below / "lib/x86_64-linux-gnu"]
     loader = next(path for place in places if (path := place / "ld-linux-x86-64.so.2").is_file())
-    words = [str(loader), "--library-path", ":".join(map(str, places)), program, "-L", str(rom.parent), "-bios"]
-    return [*words, str(rom), *["-nodefaults", "-display", "none", "-S", "-accel", "tcg,tb-size=1", "-qmp", "stdio"]]
+    return [str(loader), "--library-path", ":".join(map(str, places)), found]
+
+
+def modules(release: str) -> str:
+    """The folder of what it loads when it runs, which its environment has to name as QEMU_MODULE_DIR."""
+    return str(root(release) / "usr/lib/x86_64-linux-gnu/qemu")
+
+
+def _command(release: str, rom: Path) -> list[str]:
+    """What starts a machine that has nothing but its board, and a ROM."""
+    words = [*program(release), "-L", str(rom.parent), "-bios", str(rom)]
+    return [*words, "-nodefaults", "-display", "none", "-S", "-accel", "tcg,tb-size=1", "-qmp", "stdio"]
 
 
 class Machine:
@@ -92,11 +102,10 @@ class Machine:
         path.write_bytes(rom)
         try:
             words = [*_command(release, path), "-rtc", "base=2020-01-01T00:00:00,clock=vm", *options]
-            modules = {"QEMU_MODULE_DIR": str(root(release) / "usr/lib/x86_64-linux-gnu/qemu")}
             self._log = open(self.folder / "log", "w+b")  # noqa: SIM115 - it is closed with the machine
             self.process = subprocess.Popen(
                 words,
-                env={**os.environ, **modules},
+                env={**os.environ, "QEMU_MODULE_DIR": modules(release)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

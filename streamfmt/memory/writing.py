@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Part: TypeAlias = tuple[int, int]
 
 # Bytes of memory that are looked at together: they stay in the processor's caches until they are written.
-_PIECE = 256 << 10
+_PIECE = 1 << 20
 _PAGES = _PIECE // PAGE
 _ZEROS = bytes(_PIECE)
 

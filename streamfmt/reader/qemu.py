@@ -274,7 +274,9 @@ def _payload(
             if not (yield from framing.body(w, sink, record)):
                 return False
     if kind == tables.QEMU_SECTION_FULL and state.section is not None:
-        _survey(state).see(state.section.name or b"", state.section.version, length)
+        name = state.section.name or b""
+        if name.rpartition(b"/")[2] in tables.QEMU_SHOWING:
+            _survey(state).see(name, state.section.version, length)
     if state.footers is None and (w.hi > w.lo or (yield 1)):
         state.footers = w.buf[w.lo] == tables.QEMU_SECTION_FOOTER
     _ends(state, kind)

@@ -8,14 +8,13 @@ may deceive: so of devices whose lengths are known (spec/qemu-machines.toml) it 
 from __future__ import annotations
 
 from .. import tables
+from .pump import Window
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, size_of
-from .registry import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .pump import Window
     from .qemu_state import Section, State
 
 PIECE = tables.QEMU_PIECE
@@ -58,7 +57,14 @@ def find(window: Window, state: State, head: int, exact: bool) -> Generator[int,
     if not exact:
         ended = not (w.hi - w.lo >= whole or (yield whole))
         return _first(w, state, head, head, ended, lengths)
-    # No byte may be asked for that another stream could have: one after the other, until the end is seen.
+    # No byte may be asked for that another stream could have, but a file can be looked into.
+    held = w.hi - w.lo
+    if seen := w.look(w.base + w.hi, max(whole - held, 0)):
+        ahead = Window(0)
+        ahead.buf = w.buf[w.lo : w.hi] + seen
+        ahead.hi = len(ahead.buf)
+        return _first(ahead, state, head, head, ahead.hi < whole, lengths)
+    # One after the other, until the end is seen.
     looked = head
     while True:
         ended = not (yield max(w.hi - w.lo, head + FOOTER) + 1)
@@ -74,8 +80,7 @@ def known(section: Section | None) -> tuple[int, ...]:
     """The lengths that such a section is known to have, the least first; none if it is not known."""
     if section is None or not section.name:
         return ()
-    found: tuple[int, ...] = load("qemu_tables:LENGTHS").get((section.name.rpartition(b"/")[2], section.version), ())
-    return found
+    return tables.QEMU_SECTION_LENGTHS.get((section.name.rpartition(b"/")[2], section.version), ())
 
 
 def _first(

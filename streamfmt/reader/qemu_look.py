@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .. import tables
-from ..schema.neighbours import Qemu
 from .fields import quote
 
 TYPE_CHECKING = False
@@ -11,6 +10,32 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NAME_MAX = 64
+
+
+class Qemu:
+    """What a QEMU record or stream has after its magic: names of what it may be, and their marks.
+
+    Source: QEMU migration/savevm.c; docs/xen-save-devices-state.txt.  A record of devices has FULL sections alone, and
+    no configuration; a migration has it, unless Xen is the accelerator, or begins with the memory.
+    """
+
+    VERSION_OLD, VERSION = VERSIONS = (2, 3)
+    # The first byte of a frame.
+    RECORD_FRAMES = (tables.QEMU_EOF, tables.QEMU_SECTION_FULL)
+    STREAM_FRAMES = START, CONFIGURATION, COMMAND = (
+        tables.QEMU_SECTION_START,
+        tables.QEMU_CONFIGURATION,
+        tables.QEMU_COMMAND,
+    )
+    # The capability of a mapped-ram file, as a counted string.
+    MAPPED = b"%c%b" % (len(tables.QEMU_MAPPED_RAM), tables.QEMU_MAPPED_RAM)
+    # The configuration, which has it, is no longer; a machine's name is less long than a counted string.
+    CONFIGURATION_MAX, MACHINE_MAX = 1024, 255
+    NAME_RECORD = "QEMU device record"
+    NAME_OLD = "QEMU record of version 2 (QEMU 0.9.1 or older)"
+    NAME_STREAM = "QEMU migration stream"
+    NAME_MAPPED = "QEMU migration file with mapped-ram"
+    HINT_DOUBT = "these four bytes alone show nothing: if it should be QEMU's, copy it again"
 
 
 def look(found: Any, head: bytes) -> None:

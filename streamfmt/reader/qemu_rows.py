@@ -130,11 +130,9 @@ def _beyond(
 # -- zero pages -------------------------------------------------------------------------------------------------------
 
 _FLAGGED = tables.QEMU_FLAG_ZERO | tables.QEMU_FLAG_CONTINUE
-# Pages whose numbers differ in their last bits alone; and by what their words begin with otherwise, these words.
+# Pages whose numbers differ in their last bits alone, which are in as many bytes of a word before its last.
 _ALIKE = 1 << 12
 _UPPER = 5
-_patterns: dict[bytes, bytes] = {}
-_PATTERNS_MAX = 8
 
 
 def _close(buf: bytearray, lo: int, block: Block, held: int) -> int:
@@ -147,22 +145,26 @@ def _close(buf: bytearray, lo: int, block: Block, held: int) -> int:
     (last,) = unpack_from(">Q", buf, lo + (count - 1) * _ZERO)
     if last != first + (count - 1) * _PAGE or last >= block.length:
         return 0
-    pattern = _pattern(bytes(buf[lo : lo + _UPPER]))
-    return count if buf.startswith(pattern[page * _ZERO : (page + count) * _ZERO], lo) else 0
+    alike = memoryview(_alike(buf[lo : lo + _UPPER]))
+    return count if buf.startswith(alike[page * _ZERO : (page + count) * _ZERO], lo) else 0
 
 
-def _pattern(upper: bytes) -> bytes:
+# Those of the first pages.
+_firsts = b""
+
+
+def _alike(upper: bytearray) -> bytearray:
     """The words of all zero pages that begin with these bytes, and what is after each."""
-    found = _patterns.get(upper)
-    if found is None:
-        if not _patterns:
-            words = ((page * _PAGE | _FLAGGED).to_bytes(_WORD, "big") + b"\0" for page in range(_ALIKE))
-            _patterns[bytes(_UPPER)] = b"".join(words)
-        made = bytearray(_patterns[bytes(_UPPER)])
-        for place, byte in enumerate(upper):
-            if byte:
-                made[place::_ZERO] = bytes((byte,)) * _ALIKE
-        if len(_patterns) >= _PATTERNS_MAX:
-            _patterns.popitem()  # which is never the first
-        found = _patterns[upper] = bytes(made)
-    return found
+    global _firsts  # noqa: PLW0603 - few streams need it
+    if not _firsts:
+        words = bytearray(_ALIKE * _ZERO)
+        last = bytes(page << tables.QEMU_PAGE_BITS - 8 & 0xFF | _FLAGGED >> 8 for page in range(16))
+        words[_UPPER::_ZERO] = b"".join(bytes((byte,)) * 16 for byte in range(256))
+        words[HIGH::_ZERO] = last * 256
+        words[LOW::_ZERO] = bytes((_FLAGGED & 0xFF,)) * _ALIKE
+        _firsts = bytes(words)
+    words = bytearray(_firsts)
+    for place, byte in enumerate(upper):
+        if byte:
+            words[place::_ZERO] = bytes((byte,)) * _ALIKE
+    return words

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from .. import tables
 from ..reader.events import VERSION_MAX
+from ..reader.qemu_look import Qemu
 from ..schema import magic, qemu
 from ..schema.layers import LAYERS
-from ..schema.neighbours import NEIGHBOURS, At, Neighbour, Qemu, Xend
+from ..schema.neighbours import NEIGHBOURS, At, Neighbour, Xend
 
 TARGET = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "spec")
 NAME = "streamfmt.magic"

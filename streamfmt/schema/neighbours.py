@@ -326,29 +326,6 @@ HINTS = {
 }
 
 
-class Qemu:
-    """What a QEMU record or stream has after its magic: names of what it may be, and their marks.
-
-    Source: QEMU migration/savevm.c; docs/xen-save-devices-state.txt.  A record of devices has FULL sections alone, and
-    no configuration; a migration has it, unless Xen is the accelerator, or begins with the memory.
-    """
-
-    VERSION_OLD, VERSION = VERSIONS = (2, 3)
-    # The first byte of a frame.
-    EOF, START, FULL, CONFIGURATION, COMMAND = 0, 1, 4, 7, 8
-    RECORD_FRAMES = (EOF, FULL)
-    STREAM_FRAMES = (START, CONFIGURATION, COMMAND)
-    # The capability of a mapped-ram file, as a counted string.
-    MAPPED = b"\x0amapped-ram"
-    # The configuration, which has it, is no longer; a machine's name is less long than a counted string.
-    CONFIGURATION_MAX, MACHINE_MAX = 1024, 255
-    NAME_RECORD = "QEMU device record"
-    NAME_OLD = "QEMU record of version 2 (QEMU 0.9.1 or older)"
-    NAME_STREAM = "QEMU migration stream"
-    NAME_MAPPED = "QEMU migration file with mapped-ram"
-    HINT_DOUBT = "these four bytes alone show nothing: if it should be QEMU's, copy it again"
-
-
 class Xend:
     """What follows the magic of xend's save files.
 

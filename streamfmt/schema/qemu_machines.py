@@ -25,7 +25,6 @@ _TYPES = {
     "MACHINES": "dict[str, tuple[str, str, dict[int, int], dict[int, int], tuple[bytes, ...]]]",
     "SECTIONS": "dict[tuple[bytes, int], "
     "tuple[str, tuple[tuple[int, int], ...], tuple[tuple[bytes, int, int, int, int, bool, int, int], ...]]]",
-    "LENGTHS": "dict[tuple[bytes, int], tuple[int, ...]]",
 }
 
 
@@ -74,7 +73,18 @@ def tables(found: Mapping[str, Any] | None = None) -> dict[str, Any]:
             row["capability"].encode(): when(row["releases"]) for row in refused if "capability" in row
         },
         "REFUSED_SECTIONS": {row["section"].encode(): when(row["releases"]) for row in refused if "section" in row},
-        "LENGTHS": dict(_lengths(found["lengths"], sections)),
+    }
+
+
+def plain() -> dict[str, Any]:
+    """What is needed of every stream: lengths of sections by name and version, and names of those that show more."""
+    found = read()
+    known = tables(found)
+    showing = {name for name, _ in known["SECTIONS"]} | {name for *names, _ in known["ORDERS"] for name in names}
+    showing |= {name for *_, names in known["MACHINES"].values() for name in names}
+    return {
+        "QEMU_SECTION_LENGTHS": dict(_lengths(found["lengths"], known["SECTIONS"])),
+        "QEMU_SHOWING": frozenset(showing),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import qemu_addresses, qemu_multifd, qemu_stream
+from . import qemu_addresses, qemu_machines, qemu_multifd, qemu_stream
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
 _PLAIN = (
@@ -42,4 +42,5 @@ def tables() -> dict[str, Any]:
         **{f"QEMU_MULTIFD_{name}": getattr(qemu_multifd, name) for name in ("BEGIN", "METHODS", "OFFSETS", "STATE")},
         "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
         "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
+        **qemu_machines.plain(),
     }

@@ -25,10 +25,11 @@ from streamfmt.cli import verify_stream_v2
 from streamfmt.cli.inputs import BACKUPS
 from streamfmt.cli.main import main
 from streamfmt.reader.neighbours import CHECKS, LONGEST, hint
+from streamfmt.reader.qemu_look import Qemu
 from streamfmt.reader.registry import READ
 from streamfmt.schema import xl
 from streamfmt.schema.magic import MAGICS, NAMESAKES
-from streamfmt.schema.neighbours import HINTS, NEIGHBOURS, Neighbour, Qemu, Xend
+from streamfmt.schema.neighbours import HINTS, NEIGHBOURS, Neighbour, Xend
 
 from .support.beside_streams import (
     CONFIGURATION,

@@ -66,6 +66,23 @@ def test_exactly(name: str) -> None:
         assert reading.read(8) == b"rest"
 
 
+@pytest.mark.parametrize("footers", [True, False])
+def test_exactly_in_a_file(footers: bool, tmp_path: Path) -> None:
+    """There a section's end is looked for without a step for each byte, and all is as it is without --exact."""
+    path = tmp_path / "record"
+    rows = [Device("strange", bytes(range(256)) * 12_000, 1), Device("timer", bytes(24), 2)]
+    raw = parts.device_record(rows, footers).render()
+    rest = b"rest" if footers else b""  # without footers what follows the end may as well be the device's
+    path.write_bytes(raw + rest)
+
+    with path.open("rb", buffering=0) as reading:
+        outcome = streamfmt.verify(reading.fileno(), form="qemu", exact=True)
+
+        assert reading.read() == rest
+    assert (outcome.conforms, outcome.size) == (True, len(raw))
+    assert outcome.as_dict()["records"] == streamfmt.verify(raw).as_dict()["records"]
+
+
 def test_devices_are_shown_by_field(capsys: pytest.CaptureFixture[str]) -> None:
     """With the description each field has its name and value."""
     path = data.path("corpus", "real", "qemu-mig-pc-4M-10.0.bin.gz")

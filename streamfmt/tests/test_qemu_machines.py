@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import streamfmt
-from streamfmt import data, qemu_tables
+from streamfmt import data, qemu_tables, tables
 from streamfmt.cli.main import main
 from streamfmt.corpus.entries import unpacked
 
@@ -141,7 +141,7 @@ def _length(name: bytes, edition: int, release: int, version: int, vcpus: int, h
 @given(st.sampled_from(sorted(qemu_tables.SECTIONS)), st.integers(0, 40_000))
 def test_other_lengths_are_of_nobody(key: tuple[bytes, int], length: int) -> None:
     """A length that no machine type has shows nothing, and is no contradiction."""
-    lengths = qemu_tables.LENGTHS[key]
+    lengths = tables.QEMU_SECTION_LENGTHS[key]
     survey = Survey()
     survey.see(key[0], key[1], length)
 
@@ -167,20 +167,20 @@ def test_it_is_named_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @given(
-    st.sampled_from([key for key, lengths in qemu_tables.LENGTHS.items() if max(lengths) < 500]),
+    st.sampled_from([key for key, lengths in tables.QEMU_SECTION_LENGTHS.items() if max(lengths) < 500]),
     st.booleans(),
     st.data(),
 )
 def test_known_sections_end_where_they_do(key: tuple[bytes, int], footers: bool, choose: st.DataObject) -> None:
     """What looks like an end before it, a footer or another section, does not deceive."""
     name, version = key
-    length = choose.draw(st.sampled_from(qemu_tables.LENGTHS[key]))
+    length = choose.draw(st.sampled_from(tables.QEMU_SECTION_LENGTHS[key]))
     fake = choose.draw(st.sampled_from([b"\x7e" + bytes(5), b"\4\0\0\xff\xff\2ab" + bytes(8), b"\0\6\0\0\0\0{"]))
     place = choose.draw(st.integers(0, max(length - len(fake), 0)))
     payload = (bytes(place) + fake)[:length].ljust(length, b"\1")
     rows = [Device(name.decode(), payload, version), Device("other", b"\2" * 9)]
     raw = parts.device_record(rows, footers).render()
-    if any(it < length and payload[it : it + len(fake)] == fake for it in qemu_tables.LENGTHS[key]):
+    if any(it < length and payload[it : it + len(fake)] == fake for it in tables.QEMU_SECTION_LENGTHS[key]):
         return  # at a length that it could have, it may well be the end
 
     sizes = [item.length for item in streamfmt.open(raw) if item.name == "SECTION_FULL"]
