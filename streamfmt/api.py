@@ -375,6 +375,7 @@ def open_memory(
     guest: Guest | None = None,
     index: str | os.PathLike[str] | None = None,
     allow_damaged: bool = False,
+    channels: Sequence[StreamSource] = (),
 ) -> Memory:
     """Find the guest's memory in `source`: a mapping of frame numbers to pages, as a restore would have them.
 
@@ -386,12 +387,13 @@ def open_memory(
     :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
     :param index: path of an index that :meth:`Memory.save` wrote; it is used if there is such a file.
     :param allow_damaged: give what there is of a stream that is damaged or cut; :attr:`Memory.damage` says by what.
+    :param channels: the channels of the QEMU migration with multifd whose main stream `source` is.
     :returns: the memory, to be used in a ``with`` statement.
     :raises StreamError: it is damaged or cut, or nothing that has a guest's memory; or the index is another stream's.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: it cannot be read again; unknown form or guest.
+    :raises ValueError: it cannot be read again; an index with channels; unknown form or guest.
     """
     from .memory.opened import open_memory as opened
 
-    return opened(source, check_form(form), check_guest(guest), index, allow_damaged)
+    return opened(source, check_form(form), check_guest(guest), index, allow_damaged, channels)

@@ -1044,6 +1044,7 @@ SEVERITY = {
     'QEMU-MFD-FLAGS': 'error',
     'QEMU-MFD-COUNT': 'error',
     'QEMU-MFD-SIZE': 'error',
+    'QEMU-MFD-DATA': 'error',
     'QEMU-MFD-BLOCK': 'error',
     'QEMU-MFD-ALONE': 'warning',
     'QEMU-MFD-SET': 'error',

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
-        print(f"streamfmt show: {misuse}", file=sys.stderr)
+        inputs.say(f"streamfmt show: {misuse}")
         return 2
     if args.recipe:
         return _recipe(args.files[0], args.form, args.guest, args.contents)

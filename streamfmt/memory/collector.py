@@ -50,6 +50,11 @@ class Collector(Collected):
             self._pages.finish()
 
     @property
+    def follower(self) -> Pages | None:
+        """What follows the pages of the image, if there is one."""
+        return self._pages
+
+    @property
     def about(self) -> str:
         """Which of the memory in the stream it is, if there is more, or it does not lie as the guest has it."""
         return self._pages.about if self._pages is not None else ""

@@ -13,6 +13,7 @@ from .features import MSR_NAMES, REGISTER_BITS, XCR0_BITS
 from .hvm import CONTEXT_TYPES
 from .libxc import XSAVE_AREA_MIN
 from .model import Block, Field, Item, Layout, Part
+from .payload_xsave import COMPONENTS
 
 _LOW = (1 << 32) - 1
 _CPU, _TIMER = "LIBXC-HVMCTX-CPU", "LIBXC-HVMCTX-TIMER"
@@ -56,7 +57,10 @@ CPU_BITS = {name: sum(1 << bit for bit in REGISTER_BITS[name]) for name in ("cr0
 # How many vcpus or devices there may be that an entry of the HVM context is about.
 INSTANCES = {row.code: row.instances for row in CONTEXT_TYPES}
 # Components of XSAVE whose places are the same on all processors: bytes of an area with those up to each.
-AREAS = ((XCR0_BITS["sse"], XSAVE_AREA_MIN), (XCR0_BITS["avx"], XSAVE_AREA_MIN + 256))
+AREAS = (
+    (XCR0_BITS["sse"], XSAVE_AREA_MIN),
+    *((row.bit, row.intel + row.size) for row in COMPONENTS if row.intel == row.amd),
+)
 
 # Offset of the first, how many there are and how far apart; size, shift and mask; the most, the clause and the name.
 Bound = tuple[int, int, int, int, int, int, int, str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from collections import Counter
 from dataclasses import replace
@@ -27,6 +28,7 @@ from ..memory.qemu import rows
 from ..memory.qemu_layout import low_end
 from ..memory.registers import Vcpus
 from ..memory.statistics import Statistics
+from ..payload_tables import QEMU_CPU, QEMU_CPU_FIELDS
 from ..schema import qemu_stream as schema
 from ..writer import Draft, Part
 from ..writer import qemu as parts
@@ -203,6 +205,33 @@ def test_registers_of_a_real_guest() -> None:
         "cs.limit": 0xFFFF,
         "cs.flags": 0x9B,
     }
+
+
+@pytest.mark.parametrize("name", ["pc-4M-xbzrle-5.2", "pc-4M-10.0"])
+def test_registers_lie_where_the_stream_says(name: str) -> None:
+    """Fields of a vcpu have the places and sizes that the description in a stream of real QEMU gives them."""
+    with streamfmt.open(data.path("corpus", "real", f"qemu-mig-{name}.bin.gz")) as stream:
+        (described,) = (json.loads(item.fields()["text"]) for item in stream if item.name == "VMDESCRIPTION")
+    vcpu = next(row for row in described["devices"] if row["name"] == QEMU_CPU[0].decode())
+    places, at = {}, 0
+    for field in vcpu["fields"]:
+        count = field.get("array_len", 1)
+        each = field.get("struct", {}).get("fields", [{"size": field["size"]}])
+        for part in each * count:
+            places[at] = field["name"].removeprefix("env."), part["size"]
+            at += part["size"]
+
+    assert (vcpu["version"], at) == QEMU_CPU[1:]
+    assert {place: places[place][1] for place, _ in QEMU_CPU_FIELDS.values()} == dict(QEMU_CPU_FIELDS.values())
+    named = {
+        "rip": "eip",
+        "cr0": "cr[0]",
+        "cr4": "cr[4]",
+        "mxcsr": "mxcsr",
+        "tr.base": "tr",
+        "gs.kernel": "kernelgsbase",
+    }
+    assert {name: places[QEMU_CPU_FIELDS[name][0]][0] for name in named} == named
 
 
 def test_a_record_of_devices_has_no_memory() -> None:
