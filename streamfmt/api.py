@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
-from .checks.outcome import Outcome
+from .checks.outcome import Outcome, judged
 from .checks.targets import several
 from .checks.verifier import NO_TARGETS, Verifier
 from .errors import DamagedError
@@ -132,11 +132,10 @@ def verify(
     :returns: verdict and findings; damaged or truncated compressed data is in :attr:`Outcome.failure`.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form, mode, guest or target, or one of the channels is none.
+    :raises ValueError: unknown form, mode, guest or target, one of the channels is none, or the source has none.
     """
     reader, verifier = judging(form, mode, deep, exact, guest, target, channels)
-    failure = _driven(source, reader.pump, reader)
-    return Outcome(reader, verifier, strict, failure)
+    return judged(reader, verifier, strict, _driven(source, reader.pump, reader))
 
 
 class BaseRecord:

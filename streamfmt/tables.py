@@ -905,6 +905,8 @@ SEVERITY = {
     'LIBXC-DIRTY-FWD': 'error',
     'LIBXC-ERRATA-1': 'warning',
     'LIBXC-HVMCTX-CPU': 'error',
+    'LIBXC-HVMCTX-INSTANCE': 'error',
+    'LIBXC-HVMCTX-REPEAT': 'warning',
     'LIBXC-HVMCTX-PIC': 'error',
     'LIBXC-HVMCTX-LAPIC': 'error',
     'LIBXC-HVMCTX-PCILINK': 'error',
@@ -917,6 +919,8 @@ SEVERITY = {
     'LIBXC-VCPU-EXT': 'error',
     'LIBXC-VCPU-XSAVE': 'error',
     'LIBXC-PTE-LEVEL': 'error',
+    'LIBXC-PTE-WRITABLE': 'error',
+    'LIBXC-PTE-EMPTY': 'warning',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1013,17 +1017,21 @@ SEVERITY = {
     'QEMU-RAM-ZLIB-PAGE': 'warning',
     'QEMU-RAM-HOOK': 'warning',
     'QEMU-RAM-COVER': 'warning',
+    'QEMU-CPR-ALONE': 'warning',
     'QEMU-CMD-RANGE': 'error',
     'QEMU-CMD-LEN': 'error',
     'QEMU-CMD-PING-RP': 'error',
     'QEMU-CMD-STATE': 'error',
     'QEMU-CMD-PACKAGED': 'warning',
+    'QEMU-CMD-PACKAGE': 'error',
+    'QEMU-CMD-BLOCK': 'error',
     'QEMU-DESC-OPT': 'warning',
     'QEMU-DESC-SECTIONS': 'warning',
     'QEMU-MAP-VERSION': 'error',
     'QEMU-MAP-PAGE': 'error',
     'QEMU-MAP-PLACE': 'error',
     'QEMU-MAP-WORDS': 'error',
+    'QEMU-MAP-RAM': 'error',
     'QEMU-XDM-ONLYFULL': 'warning',
     'QEMU-XDM-NOFOOTER': 'warning',
     'QEMU-POSTCOPY': 'note',
@@ -1532,6 +1540,8 @@ QEMU_FLAG_FLUSH = 512
 QEMU_OPEN_RETURN_PATH = 1
 QEMU_PING = 2
 QEMU_PACKAGED = 7
+QEMU_RECV_BITMAP = 10
+QEMU_SWITCHOVER_START = 11
 QEMU_POSTCOPY_ADVISE = 3
 QEMU_POSTCOPY_RAM_DISCARD = 6
 QEMU_POSTCOPY_LISTEN = 4

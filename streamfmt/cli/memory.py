@@ -151,7 +151,7 @@ class _Job:
             if collector.about:
                 print(inputs.fitted(f"  {inputs.shown(collector.about)}"), file=file)
         if collector.rest is not None:
-            at = f"as of checkpoint {collector.checkpoints:,}"
+            at = "whole" if collector.ended_at is not None else f"as of checkpoint {collector.checkpoints:,}"
             inputs.complain(self._args.file, f"the memory is {at}; after it, {collector.rest}")
         if collector.missing and self._args.output == "-":
             inputs.complain(self._args.file, f"memory is missing: {collector.about}")

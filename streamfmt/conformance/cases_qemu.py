@@ -22,6 +22,7 @@ from ..schema import qemu_stream as schema
 from ..writer import Draft, Part, raw
 from ..writer import qemu as parts
 from .cases import Case, cuts, field_values, order
+from .families_qemu import emptied, packed, put, renamed
 from .qemu import Setup
 
 FORM = "qemu"
@@ -162,24 +163,20 @@ def bases() -> dict[str, Base]:
     none, pc = real("mig-none-1M-5.2"), real("dm-pc-5.2")
     shared = _without(real("mig-none-1M-uuid-ignshared-11.1"), "qemu.COMMAND", "qemu.VMDESCRIPTION")
     return {
-        "none": Base(none, "none", "field order pair cut insert section flip"),
+        "none": Base(none, "none", "field order pair cut insert section flip empty"),
         "words": Base(_words(none), "none", "field order pair cut word", "qemu.RAM_"),
-        "package": Base(_commanded(none), "none", "order cut"),
+        "package": Base(_commanded(none), "none", "order cut pack"),
         # Nothing is done to this one: what goes wrong once the guest runs there few releases survive.
         "postcopy": Base(_postcopied(none), "postcopy", ""),
         "advised": Base(_advised(none), "postcopy", "announce"),
         "shared": Base(shared, "shared", "configure order"),
-        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place"),
+        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place rename"),
         "pc": Base(pc, "pc", "order pair section head"),
         "xen": Base(_without(pc, "qemu.SECTION_FOOTER"), "xen", "section cut"),
     }
 
 
 # -- families ---------------------------------------------------------------------------------------------------------
-
-
-def _put(stream: Draft, at: int, *new: Part, drop: int = 0) -> Draft:
-    return replace(stream, parts=(*stream.parts[:at], *new, *stream.parts[at + drop :]))
 
 
 _FRAMES = {
@@ -205,14 +202,14 @@ def _inserted(stream: Draft) -> Iterator[tuple[str, Draft]]:
     """Other frames between those that there are."""
     for path in ("qemu.SECTION_START", "qemu.SECTION_FULL", "qemu.EOF"):
         for word, new in _FRAMES.items():
-            yield f"{word} before {path}", _put(stream, stream.find(path), new)
+            yield f"{word} before {path}", put(stream, stream.find(path), new)
 
 
 def _word(stream: Draft) -> Iterator[tuple[str, Draft]]:
     """Other words between those about pages."""
     for path in ("qemu.RAM_TOTAL", "qemu.RAM_ZERO", "qemu.RAM_PAGE", "qemu.RAM_XBZRLE", "qemu.RAM_EOS"):
         for word, new in _WORDS.items():
-            yield f"{word} before {path}", _put(stream, stream.find(path), new)
+            yield f"{word} before {path}", put(stream, stream.find(path), new)
 
 
 def _sections(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -236,7 +233,7 @@ def _sections(stream: Draft) -> Iterator[tuple[str, Draft]]:
         for word, row in other.items():
             new = replace(part, values={**values, **row})
             if new.values != values:
-                yield f"{at} {idstr.decode()} with {word}", _put(stream, at, new, drop=1)
+                yield f"{at} {idstr.decode()} with {word}", put(stream, at, new, drop=1)
 
 
 def _paired(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -245,15 +242,15 @@ def _paired(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for at, part in enumerate(stream.parts):
         pair = stream.parts[at : at + 2]
         if part.path == "qemu.SECTION_FULL" and pair[1].path == "qemu.SECTION_FOOTER":
-            rest = _put(stream, at, drop=2)
+            rest = put(stream, at, drop=2)
             yield f"without {at} and its footer", rest
-            yield f"twice {at} and its footer", _put(stream, at, *pair)
-            yield f"{at} and its footer last", _put(rest, last - 2, *pair)
+            yield f"twice {at} and its footer", put(stream, at, *pair)
+            yield f"{at} and its footer last", put(rest, last - 2, *pair)
         if part.path == "qemu.SECTION_END":
             more = (type(part)("qemu.SECTION_PART", {"section_id": part.values["section_id"], "payload": b""}),)
             section = (*more, parts.frame("RAM_EOS", **{"word.page": 0}), *parts.footer(part.values["section_id"]))
-            yield f"more of the memory after {at}", _put(stream, stream.find("qemu.SECTION_FULL"), *section)
-            yield f"without {at}", _put(stream, at, drop=3)
+            yield f"more of the memory after {at}", put(stream, stream.find("qemu.SECTION_FULL"), *section)
+            yield f"without {at}", put(stream, at, drop=3)
 
 
 def _configured(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -268,7 +265,7 @@ def _configured(stream: Draft) -> Iterator[tuple[str, Draft]]:
                 "other content": {"payload": b"\0\0\0\1" + bytes(size - 4)},
             }
             for word, row in other.items():
-                yield f"{at} with {word}", _put(stream, at, type(part)(part.path, {**part.values, **row}), drop=1)
+                yield f"{at} with {word}", put(stream, at, type(part)(part.path, {**part.values, **row}), drop=1)
 
 
 def _announced(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -283,10 +280,10 @@ def _announced(stream: Draft) -> Iterator[tuple[str, Draft]]:
     }
     for path in ("qemu.COMMAND", "qemu.SECTION_START", "qemu.SECTION_END"):
         for word, part in new.items():
-            yield f"{word} before {path}", _put(stream, stream.find(path), part)
+            yield f"{word} before {path}", put(stream, stream.find(path), part)
     at = stream.find("qemu.SECTION_START") - 1
     for word, part in new.items():
-        yield f"{word} for ADVISE", _put(stream, at, part, drop=1)
+        yield f"{word} for ADVISE", put(stream, at, part, drop=1)
 
 
 def _placed(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -342,6 +339,9 @@ _FAMILIES: dict[str, Callable[[Draft], Iterator[tuple[str, Draft]]]] = {
     "announce": _announced,
     "pair": _paired,
     "configure": _configured,
+    "pack": packed,
+    "rename": renamed,
+    "empty": emptied,
 }
 
 

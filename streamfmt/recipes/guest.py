@@ -35,7 +35,7 @@ from ..writer.builders import (
 )
 from ..writer.draft import Draft
 from ..writer.part import Part, header, record
-from .hvm_context import context_of, newest
+from .hvm_context import context_of
 from .memory import Frames, Many, Memory
 from .pages import described, with_fields
 from .parse import FRAMES_MAX, content, fill, frames
@@ -341,7 +341,7 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
         pairs.append((index, named.number(name, default)))
     named.spend("parts and rows", 4 * len(pairs))
     yield params(*pairs)
-    yield context(*context_of(top, range(vcpus), newest("CPU")))
+    yield context(*context_of(top, range(vcpus)))
 
 
 def _emulators(top: Table, kind: str) -> Iterator[Part]:

@@ -27,8 +27,8 @@ _LATEST = "4.4"
 _WORDS = tuple(8 * word for word in sorted(LAYERS))
 _BITS = " or ".join(map(str, _WORDS))
 _REGION = ("phys_offset", "start_addr", "size")
-# A vcpu's state as it was from 3.4 to 4.6.
-_CPU = bytes(next(row for row in hvm.CONTEXT_TYPES if row.name == "CPU").lengths[1])
+# Bytes of a vcpu's state as it was from 3.4 to 4.6.
+_CPU = next(row for row in hvm.CONTEXT_TYPES if row.name == "CPU").lengths[1]
 _PAIRS = dict(libxc.PV_COMBINATIONS)
 
 

@@ -274,3 +274,21 @@ def test_a_page_that_cannot_be_made_is_missed() -> None:
         streamfmt.open_memory(raw)
     with streamfmt.open_memory(raw, allow_damaged=True) as memory:
         assert list(memory) == [0]
+
+
+def test_what_comes_after_the_memory_may_be_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The description that ends the stream is read by none: without its end the memory is whole, which is said."""
+    whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "memory"
+    described = parts.frame("VMDESCRIPTION", text=b'{"devices": []}')
+    raw = migration([parts.zero_of("ram"), parts.zeros([1])], 2) + Draft((described,)).render()
+    whole.write_bytes(raw)
+    cut.write_bytes(raw[:-3])
+
+    assert main(["extract", "--memory", "raw", str(whole), "-o", str(out)]) == 0
+    assert "the memory is whole" not in capsys.readouterr().err
+    first = out.read_bytes()
+    assert main(["extract", "--memory", "raw", str(cut), "-o", str(out)]) == 0
+    said = capsys.readouterr().err
+
+    assert "the memory is whole; after it, the input ends" in said
+    assert out.read_bytes() == first == bytes(2 * PAGE)
