@@ -25,7 +25,7 @@ from .api import (
     check_guest,
     judging,
 )
-from .checks.outcome import Outcome
+from .checks.outcome import Outcome, judged
 from .errors import DamagedError, StarvedError
 from .io.memory import Inlet, from_object
 from .io.sources import Source, drive
@@ -116,8 +116,7 @@ async def verify(
 ) -> Outcome:
     """Judge `source` against every rule that a stream alone can show: see :func:`streamfmt.verify`."""
     reader, verifier = judging(form, mode, deep, exact, guest, target, channels)
-    failure = await _driven(source, reader.pump, reader)
-    return Outcome(reader, verifier, strict, failure)
+    return judged(reader, verifier, strict, await _driven(source, reader.pump, reader))
 
 
 async def _driven(source: AsyncReadable, pump: Driven, reader: Reader) -> Failure | None:

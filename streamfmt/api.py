@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .checks.layer import MODES
-from .checks.outcome import Outcome
+from .checks.outcome import Outcome, judged
 from .checks.targets import several
 from .checks.verifier import NO_TARGETS, Verifier
 from .errors import DamagedError
@@ -132,11 +132,10 @@ def verify(
     :returns: verdict and findings; damaged or truncated compressed data is in :attr:`Outcome.failure`.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: unknown form, mode, guest or target, or one of the channels is none.
+    :raises ValueError: unknown form, mode, guest or target, one of the channels is none, or the source has none.
     """
     reader, verifier = judging(form, mode, deep, exact, guest, target, channels)
-    failure = _driven(source, reader.pump, reader)
-    return Outcome(reader, verifier, strict, failure)
+    return judged(reader, verifier, strict, _driven(source, reader.pump, reader))
 
 
 class BaseRecord:
@@ -376,6 +375,7 @@ def open_memory(
     guest: Guest | None = None,
     index: str | os.PathLike[str] | None = None,
     allow_damaged: bool = False,
+    channels: Sequence[StreamSource] = (),
 ) -> Memory:
     """Find the guest's memory in `source`: a mapping of frame numbers to pages, as a restore would have them.
 
@@ -387,12 +387,13 @@ def open_memory(
     :param guest: "pv" or "hvm" if that is what guest's a legacy stream is, whatever its bytes look like.
     :param index: path of an index that :meth:`Memory.save` wrote; it is used if there is such a file.
     :param allow_damaged: give what there is of a stream that is damaged or cut; :attr:`Memory.damage` says by what.
+    :param channels: the channels of the QEMU migration with multifd whose main stream `source` is.
     :returns: the memory, to be used in a ``with`` statement.
     :raises StreamError: it is damaged or cut, or nothing that has a guest's memory; or the index is another stream's.
     :raises OSError: the source cannot be opened or read.
     :raises TypeError: it is not a source.
-    :raises ValueError: it cannot be read again; unknown form or guest.
+    :raises ValueError: it cannot be read again; an index with channels; unknown form or guest.
     """
     from .memory.opened import open_memory as opened
 
-    return opened(source, check_form(form), check_guest(guest), index, allow_damaged)
+    return opened(source, check_form(form), check_guest(guest), index, allow_damaged, channels)

@@ -905,6 +905,8 @@ SEVERITY = {
     'LIBXC-DIRTY-FWD': 'error',
     'LIBXC-ERRATA-1': 'warning',
     'LIBXC-HVMCTX-CPU': 'error',
+    'LIBXC-HVMCTX-INSTANCE': 'error',
+    'LIBXC-HVMCTX-REPEAT': 'warning',
     'LIBXC-HVMCTX-PIC': 'error',
     'LIBXC-HVMCTX-LAPIC': 'error',
     'LIBXC-HVMCTX-PCILINK': 'error',
@@ -917,6 +919,8 @@ SEVERITY = {
     'LIBXC-VCPU-EXT': 'error',
     'LIBXC-VCPU-XSAVE': 'error',
     'LIBXC-PTE-LEVEL': 'error',
+    'LIBXC-PTE-WRITABLE': 'error',
+    'LIBXC-PTE-EMPTY': 'warning',
     'CKPT-CKPT-REC': 'error',
     'CKPT-STATIC-ONCE': 'error',
     'CKPT-CUT': 'warning',
@@ -1013,17 +1017,21 @@ SEVERITY = {
     'QEMU-RAM-ZLIB-PAGE': 'warning',
     'QEMU-RAM-HOOK': 'warning',
     'QEMU-RAM-COVER': 'warning',
+    'QEMU-CPR-ALONE': 'warning',
     'QEMU-CMD-RANGE': 'error',
     'QEMU-CMD-LEN': 'error',
     'QEMU-CMD-PING-RP': 'error',
     'QEMU-CMD-STATE': 'error',
     'QEMU-CMD-PACKAGED': 'warning',
+    'QEMU-CMD-PACKAGE': 'error',
+    'QEMU-CMD-BLOCK': 'error',
     'QEMU-DESC-OPT': 'warning',
     'QEMU-DESC-SECTIONS': 'warning',
     'QEMU-MAP-VERSION': 'error',
     'QEMU-MAP-PAGE': 'error',
     'QEMU-MAP-PLACE': 'error',
     'QEMU-MAP-WORDS': 'error',
+    'QEMU-MAP-RAM': 'error',
     'QEMU-XDM-ONLYFULL': 'warning',
     'QEMU-XDM-NOFOOTER': 'warning',
     'QEMU-POSTCOPY': 'note',
@@ -1036,6 +1044,7 @@ SEVERITY = {
     'QEMU-MFD-FLAGS': 'error',
     'QEMU-MFD-COUNT': 'error',
     'QEMU-MFD-SIZE': 'error',
+    'QEMU-MFD-DATA': 'error',
     'QEMU-MFD-BLOCK': 'error',
     'QEMU-MFD-ALONE': 'warning',
     'QEMU-MFD-SET': 'error',
@@ -1370,6 +1379,18 @@ EMULATOR_IDS = {'UNKNOWN': 0, 'QEMU_TRADITIONAL': 1, 'QEMU_UPSTREAM': 2}
 QEMU_MAGIC = b'QEVM'
 QEMU_EMPTY = b'QEVM\x00\x00\x00\x03\x00'
 QEMU_RECORD_MIN = 9
+QEMU_PIECES = ('legacy-64.QEMU_STATE', 'legacy-32.QEMU_STATE')
+QEMU_HOLDERS = (
+    'libxl.EMULATOR_CONTEXT',
+    'xapi.QEMU_TRAD',
+    'xapi.QEMU_XEN',
+    'legacy-64.QEMU_0002',
+    'legacy-64.QEMU_REMUS',
+    'legacy-64.QEMU_XAPI',
+    'legacy-32.QEMU_0002',
+    'legacy-32.QEMU_REMUS',
+    'legacy-32.QEMU_XAPI',
+)
 PAIR_STRINGS = 2
 XENSTORE_KEY = b'-/0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
 XENSTORE_VALUE = b' !"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~'
@@ -1519,6 +1540,8 @@ QEMU_FLAG_FLUSH = 512
 QEMU_OPEN_RETURN_PATH = 1
 QEMU_PING = 2
 QEMU_PACKAGED = 7
+QEMU_RECV_BITMAP = 10
+QEMU_SWITCHOVER_START = 11
 QEMU_POSTCOPY_ADVISE = 3
 QEMU_POSTCOPY_RAM_DISCARD = 6
 QEMU_POSTCOPY_LISTEN = 4

@@ -34,13 +34,14 @@ _LEGACY = {
 }
 
 
-class _Context(hvm_context.Entries):
+class Context(hvm_context.Entries):
     """A context that is being walked through and judged, by other `clauses` if they are there."""
 
     def __init__(self, checks: Checks, body: Body, clauses: Mapping[str, str]) -> None:
         super().__init__(body)
         self.checks = checks
         self.clauses = clauses
+        self.seen: set[tuple[int, int]] = set()
 
     def report(self, clause: str, message: str, field: str, expected: object, actual: object, beyond: int = 0) -> None:
         """One breach, by a field of the present entry or of what is `beyond` bytes after it begins."""
@@ -118,7 +119,7 @@ def legacy_context(checks: Checks, body: Body) -> Program:
 
 def context(checks: Checks, body: Body, clauses: Mapping[str, str] = _NONE) -> Program:
     """Program that judges Xen's save format: HEADER first, each entry inside the blob, END last."""
-    walk = _Context(checks, body, clauses)
+    walk = Context(checks, body, clauses)
     vcpu = 0, 0, 0
     while (yield from walk.next()):
         if walk.kind == tables.HVM_CPU and walk.instance > vcpu[1]:

@@ -84,6 +84,13 @@ class Outcome:
         return [(path, variant) for path, variant in found if variant is not None]
 
     @property
+    def unmet(self) -> list[str]:
+        """Targets, in words, of programs that nothing in the stream is of."""
+        verifier = self.verifier
+        kinds = {layer.row.target[0] for layer in verifier.layers}
+        return [target.words for kind, target in verifier.targets.items() if kind not in kinds]
+
+    @property
     def findings(self) -> list[Finding]:
         """Breaches in the order in which they were found: the first 100 of each clause."""
         return self.verifier.findings.kept
@@ -118,7 +125,10 @@ class Outcome:
                 for layer in verifier.layers
             ],
             "variants": [{"layer": path} | variant.as_dict() for path, variant in self.variants],
-            "targets": [{"layer": path, "target": words} for path, words in verifier.aimed.items()],
+            "targets": [
+                *({"layer": path, "target": words} for path, words in verifier.aimed.items()),
+                *({"layer": None, "target": words} for words in self.unmet),
+            ],
             "bytes": self.size,
             "records": verifier.records,
             "page_entries": verifier.page_entries,
@@ -147,6 +157,17 @@ class Outcome:
         """What the stream is, in a few words: "libxl v2 > libxc v3, x86 HVM, Xen 4.17"."""
         row = ROWS.get(self.identity.key)
         return (self.identity.name if row and row.look else describe(self.verifier.layers)) or self.identity.name
+
+
+def judged(reader: Reader, verifier: Verifier, strict: bool, failure: Failure | None) -> Outcome:
+    """What came out.  Raises ValueError if there were channels, and what has been read is no migration of QEMU."""
+    outcome = Outcome(reader, verifier, strict, failure)
+    if verifier.channels and not verifier.channels_judged and failure is None:
+        begun = bool(verifier.layers) and verifier.layers[0].row.surveys
+        # One that breaks off has been a migration, and does not conform by itself.
+        if verifier.complete or not begun:
+            raise ValueError(f"it has no channels, since it is no migration of QEMU: {outcome.describe()}")
+    return outcome
 
 
 def ignored(outcome: Outcome) -> list[str]:

@@ -196,8 +196,8 @@ def _page_tables(
         at = body.at
         # The guest's own memory: little-endian on x86, whatever the stream's integers are.
         raw = yield from body.take(PAGE)
-        if level > 1 and frame <= end:
-            memory.trees.note(frame, at, raw)
+        if frame <= end:
+            memory.trees.note(frame, level, at, raw)
         for slot, pte in enumerate(unpack_from(f"<{PAGE // size}Q", raw)):
             pfn, where = pte >> shift & mask, at + size * slot
             if not pte & tables.PTE_PRESENT or pfn <= end:

@@ -1,14 +1,11 @@
-"""--deep: checks of what is inside entries of an HVM context and records of vcpus, which Xen or the processor wrote.
-
-An entry that is all zero is a stand-in's, for tests: of that nothing is judged.
-"""
+"""--deep: checks of what is inside entries of an HVM context and records of vcpus, which Xen or the processor wrote."""
 
 from __future__ import annotations
 
 from _struct import Struct
 
 from .. import tables
-from ..payload_tables import BOUNDS, CONTEXT_MSRS, ENTRY_NAMES, FIELDS, FORMS, LISTS, XSAVE_AREAS
+from ..payload_tables import BOUNDS, CONTEXT_MSRS, CPU_BITS, ENTRY_NAMES, FIELDS, FORMS, INSTANCES, LISTS, XSAVE_AREAS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +14,7 @@ if TYPE_CHECKING:
     from ..reader.events import Body, Record
     from ..reader.hvm_context import Entries
     from ..reader.pump import Program
+    from .hvm import Context
     from .layer import Checks as Layered
     from .libxc import Checks
 
@@ -34,11 +32,14 @@ _XSTATE, _BITS = 0xD, 64
 # The first component whose place a processor says.
 _FIRST = 2
 _COMPARED = 1 << 63
+# Long mode in EFER: wanted, and on.
+_LME, _LMA = 1 << 8, 1 << 10
 
 
-def entry(checks: Layered, walk: Entries, areas: Areas) -> Program:
+def entry(checks: Layered, walk: Context, areas: Areas) -> Program:
     """Program that judges what the present entry of a context holds; `areas` are what the CPUID policy says."""
     name = ENTRY_NAMES[walk.kind]
+    _instance(walk, name)
     forms = FORMS[f"hvm.{name}"]
     path = forms.get(walk.length) or forms.get(0, "")
     size = min(walk.length, _MOST)
@@ -46,12 +47,26 @@ def entry(checks: Layered, walk: Entries, areas: Areas) -> Program:
         return
     window = walk.body.window
     raw = bytes(window.buf[window.lo : window.lo + size])
-    if any(raw):
-        at = window.position
-        number, field = walk.number, f"context[{walk.number}].data"
-        more = _MORE.get(name)
-        for breach in (*_bounds(path, raw), *(more(path, raw, walk, areas) if more else ())):
-            _report(checks, walk.body.record, breach, at, field, f"entry {number}, {name}")
+    at = window.position
+    number, field = walk.number, f"context[{walk.number}].data"
+    more = _MORE.get(name)
+    for breach in (*_bounds(path, raw), *(more(path, raw, walk, areas) if more else ())):
+        _report(checks, walk.body.record, breach, at, field, f"entry {number}, {name}")
+
+
+def _instance(walk: Context, name: str) -> None:
+    """The present entry is about a vcpu or device that there may be, and the only one about that."""
+    most = INSTANCES[walk.kind]
+    instance = walk.instance if most > 1 else 0
+    which = f"entry {walk.number}, {name},"
+    if instance >= most:
+        message = f"{which} is of instance {instance}: there are at most {most}"
+        walk.report("LIBXC-HVMCTX-INSTANCE", message, "instance", f"0 to {most - 1}", instance)
+    elif (walk.kind, instance) in walk.seen:
+        whose = f" of instance {instance}" if most > 1 else ""
+        message = f"{which} is another one{whose}; Xen uses the last"
+        walk.report("LIBXC-HVMCTX-REPEAT", message, "typecode", "one entry", "another")
+    walk.seen.add((walk.kind, min(instance, most)))
 
 
 def policy(checks: Checks, body: Body) -> Program:
@@ -71,11 +86,10 @@ def vcpu(checks: Checks, body: Body, number: int) -> Program:
     if more is None or not size or not (yield from body.need(size)):
         return
     raw = bytes(body.window.buf[body.window.lo : body.window.lo + size])
-    if any(raw):
-        forms = FORMS["XSAVE"]
-        path = forms.get(body.left, forms[0]) if record.type == tables.LIBXC_X86_PV_VCPU_XSAVE else ""
-        for breach in (*(_bounds(path, raw) if path else ()), *more(raw, body.left, number, checks.areas)):
-            _report(checks, record, breach, body.at, "context", f"vcpu {number}")
+    forms = FORMS["XSAVE"]
+    path = forms.get(body.left, forms[0]) if record.type == tables.LIBXC_X86_PV_VCPU_XSAVE else ""
+    for breach in (*(_bounds(path, raw) if path else ()), *more(raw, body.left, number, checks.areas)):
+        _report(checks, record, breach, body.at, "context", f"vcpu {number}")
 
 
 def saved_area(checks: Layered, body: Body, number: int) -> Program:
@@ -84,11 +98,10 @@ def saved_area(checks: Layered, body: Body, number: int) -> Program:
     if not size or not (yield from body.need(size)):
         return
     raw = bytes(body.window.buf[body.window.lo : body.window.lo + size])
-    if any(raw):
-        forms = FORMS["XSAVE"]
-        found = _bounds(forms.get(body.left, forms[0]), raw) if size > 2 * _XCR0 else ()
-        for breach in (*found, *_area("LIBXC-VCPU-XSAVE", raw, 0, body.left, {}, exact=False)):
-            _report(checks, body.record, breach, body.at, "context", f"vcpu {number}")
+    forms = FORMS["XSAVE"]
+    found = _bounds(forms.get(body.left, forms[0]), raw) if size > 2 * _XCR0 else ()
+    for breach in (*found, *_area("LIBXC-VCPU-XSAVE", raw, 0, body.left, {}, exact=False)):
+        _report(checks, body.record, breach, body.at, "context", f"vcpu {number}")
 
 
 def _report(checks: Layered, record: Record, breach: Breach, at: int, field: str, what: str) -> None:
@@ -128,12 +141,19 @@ def _place(path: str, name: str) -> tuple[int, int]:
 
 
 def _cpu(path: str, raw: bytes, _: Entries, __: Areas) -> Iterator[Breach]:
-    cr0 = _value(path, "cr0", raw)
+    cr0, efer = _value(path, "cr0", raw), _value(path, "msr_efer", raw)
     paging, protected, present = cr0 >> 31 & 1, cr0 & 1, cr0 >> 4 & 1
+    for name, known in CPU_BITS.items():
+        if more := _value(path, name, raw) & ~known:
+            message = f"{name} is {_value(path, name, raw):#x}, with bits that no processor has: {more:#x}"
+            yield "LIBXC-HVMCTX-CPU", *_place(path, name), message, f"within {known:#x}"
     if paging and not protected:
         yield "LIBXC-HVMCTX-CPU", *_place(path, "cr0"), f"cr0 is {cr0:#x}, with paging (PG) but not PE", "PE with PG"
     elif not present:
         yield "LIBXC-HVMCTX-CPU", *_place(path, "cr0"), f"cr0 is {cr0:#x}, without ET", "bit 4 (ET) set"
+    if efer & _LMA and not (efer & _LME and paging):
+        message = f"msr_efer is {efer:#x}, in long mode (LMA), but {'without paging' if efer & _LME else 'LME is 0'}"
+        yield "LIBXC-HVMCTX-CPU", *_place(path, "msr_efer"), message, "LMA only with LME and paging"
 
 
 def _pic(path: str, raw: bytes, walk: Entries, _: Areas) -> Iterator[Breach]:

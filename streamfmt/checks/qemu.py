@@ -65,15 +65,15 @@ class Sections:
 class Checks(base.Checks):
     """Judges a stream, or a record of devices.
 
-    `flushed` is whether channels of multifd have been waited for, `opened` whether a return path has been, `post` how
-    far post-copy has come: not at all, advised, listening, running.  `devices` are those that have had a section of
-    their own, `sections` what is known of these for the description after them, `target` judges for a release that the
-    stream is for, if there is one.
+    `flushed` is whether channels of multifd have been waited for, `opened` whether a return path has been, `switched`
+    whether the guest was said to go on at the receiver, `post` how far post-copy has come: not at all, advised,
+    listening, running.  `devices` are those that have had a section of their own, `sections` what is known of these for
+    the description after them, `target` judges for a release that the stream is for, if there is one.
     """
 
     def __init__(self, context: Context, layer: Layer) -> None:
         super().__init__(context, layer)
-        self.flushed = self.opened = False
+        self.flushed = self.opened = self.switched = False
         self.post = 0
         self.devices: set[int] = set()
         self.sections = Sections()
@@ -93,7 +93,7 @@ class Checks(base.Checks):
             if facts.owed is not None and record.type != tables.QEMU_SECTION_FOOTER:
                 message = f"section {facts.owed.id} has no footer, as those before have"
                 context.report("QEMU-FTR-MATCH", record, message, expected=f"{tables.QEMU_SECTION_FOOTER:02x}")
-            if facts.beyond:
+            if facts.beyond or facts.open:
                 load("checks.qemu_commands:package")(self, record)
         if self.target is not None:
             self.target.record(record)
@@ -133,8 +133,12 @@ class Checks(base.Checks):
         super().ended(at)
         if self.target is not None:
             self.target.ended()
-        if self.facts.blocks and not self.context.lost:
+        if self.context.lost:
+            return
+        if self.facts.blocks:
             load("checks.qemu_memory:complete")(self, at)
+        elif tables.QEMU_MAPPED_RAM in self.facts.capabilities:
+            load("checks.qemu_memory:absent")(self, at)
 
     def unfinished(self, at: int) -> bool:
         message = f"the description after the end is cut at {at}: no QEMU minds, but what reads it"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from .. import tables
-from .messages import count
+from .messages import count, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..reader.events import Body, Record
     from ..reader.pump import Program
     from .qemu import Checks
 
+_BLOCK = "QEMU-CMD-BLOCK"
+_NUMBER = 4
+# Names of blocks that a finding has.
+_NAMES = 4
 _FIXED = tables.SIZES["qemu.COMMAND"]
 # What has to have come before: how far post-copy is, and how far it is then; None if nothing changes.
 _NONE, _ADVISED, _LISTENING, _RUNNING = range(4)
@@ -47,6 +53,9 @@ def command(checks: Checks, body: Body) -> Program:
         expected = f"at least {_DISCARD_MIN}" if short else " or ".join(map(str, lengths or ()))
         message = f"{name} has {count(length, 'byte')} of data, expected {expected}"
         context.report_field("QEMU-CMD-LEN", record, "length", message, expected, length)
+    elif kind in _DATA:
+        yield from _DATA[kind](checks, body)
+    checks.switched = checks.switched or kind == tables.QEMU_SWITCHOVER_START
     if kind == tables.QEMU_OPEN_RETURN_PATH:
         checks.opened = True
     elif kind == tables.QEMU_PING and not checks.opened:
@@ -63,8 +72,78 @@ def command(checks: Checks, body: Body) -> Program:
 
 
 def package(checks: Checks, record: Record) -> None:
-    """Report frames of a package that do not end where it does."""
+    """Report frames of a package that do not end where it does, or that nothing there ends."""
     beyond = checks.facts.beyond
-    how = f"{count(beyond, 'byte')} beyond" if beyond > 0 else f"{count(-beyond, 'byte')} before"
+    how = f"{count(abs(beyond), 'byte')} {'beyond' if beyond > 0 else 'before'}" if beyond else "with no EOF at"
     message = f"the frames of the package have ended {how} its end"
-    checks.context.report("QEMU-CMD-PACKAGED", record, message, expected="the end of a frame", actual=how)
+    clause = "QEMU-CMD-PACKAGE" if checks.facts.open else "QEMU-CMD-PACKAGED"
+    checks.context.report(clause, record, message, expected="the end of a frame that is EOF", actual=how)
+
+
+def _packaged(checks: Checks, body: Body) -> Program:
+    """Program that judges a package's beginning: it holds frames, and is in no other."""
+    at, size = body.at, (yield from body.take(_NUMBER))
+    if len(size) < _NUMBER:
+        return
+    if not any(size):
+        message, expected, actual = "the package is empty, and nothing in it says that it ends", "at least 1", "0"
+    elif checks.facts.package >= 0:
+        message = "a package inside another: loaders look for its frames after the outer one"
+        expected, actual = "no package in a package", "a package"
+    else:
+        return
+    checks.context.report(
+        "QEMU-CMD-PACKAGE",
+        body.record,
+        message,
+        offset=at,
+        length=_NUMBER,
+        field="data",
+        expected=expected,
+        actual=actual,
+    )
+
+
+def _bitmap(checks: Checks, body: Body) -> Program:
+    """Program that judges which block's bitmap a command asks for: all of its data are a name."""
+    yield from _block(checks, body, body.left)
+
+
+def _discard(checks: Checks, body: Body) -> Program:
+    """Program that judges which block a command gives up pages of: a version, a name and a zero, then the pages."""
+    at, version = body.at, (yield from body.take(1))
+    if any(version):
+        message = f"pages are given up in version {version[0]}, and there is only 0"
+        checks.context.report(
+            _BLOCK, body.record, message, offset=at, length=1, field="data", expected=0, actual=version[0]
+        )
+        return
+    yield from _block(checks, body, 0)
+
+
+def _block(checks: Checks, body: Body, whole: int) -> Program:
+    """Program that judges a counted name: it is of a block that has come, and of `whole` bytes with its length or 0."""
+    at = body.at
+    raw = yield from body.take(1)
+    raw += yield from body.take(raw[0] if raw else 0)
+    name, known = raw[1:], checks.facts.blocks
+    # A name ends at a zero for QEMU; which blocks there are is not known where no list of them came.
+    if not name or len(name) != raw[0] or (whole and len(raw) != whole):
+        message = "the name of a block is empty, or not as long as it says"
+    elif known and name.partition(b"\0")[0] not in known:
+        message = f"{shown(name)!r} is no block of the memory"
+    else:
+        return
+    expected = ", ".join(map(shown, list(known)[:_NAMES])) or "a block's name"
+    length = max(len(raw), 1)
+    checks.context.report(
+        _BLOCK, body.record, message, offset=at, length=length, field="data", expected=expected, actual=shown(name)
+    )
+
+
+# What commands have data for that is judged.
+_DATA: dict[int, Callable[[Checks, Body], Program]] = {
+    tables.QEMU_PACKAGED: _packaged,
+    tables.QEMU_RECV_BITMAP: _bitmap,
+    tables.QEMU_POSTCOPY_RAM_DISCARD: _discard,
+}

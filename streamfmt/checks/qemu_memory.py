@@ -357,10 +357,24 @@ def complete(checks: Checks, at: int) -> None:
     words = [f"{shown(name)} {here:,} of {pages:,}" for name, here, pages in lacking[:_NAMES]]
     more = f", and {len(lacking) - _NAMES:,} more blocks" if len(lacking) > _NAMES else ""
     here, due = sum(row[1] for row in lacking), sum(row[2] for row in lacking)
-    if checks.flushed and not channels:
+    if checks.switched and not channels and not checks.flushed and not any(row.words for row in facts.blocks.values()):
+        clause, where = "QEMU-CPR-ALONE", "the memory was handed over by descriptors, which no file has"
+    elif checks.flushed and not channels:
         clause, where = "QEMU-MFD-ALONE", "the memory is in channels of multifd, which this file has not"
         more += "; QEMU 5.2 to 11.1 load this alone as completed, with zeros for the rest"
     else:
         clause, where = "QEMU-RAM-COVER", f"not all pages are in this stream{' and its channels' if channels else ''}"
     message = f"{where}: of {', '.join(words)}{more}"
     checks.context.report(clause, checks.layer, message, offset=at, expected=due, actual=here)
+
+
+def absent(checks: Checks, at: int) -> None:
+    """Report that there is no section of the memory in a file whose pages have places of their own."""
+    facts = checks.facts
+    if any(section.name == tables.QEMU_RAM_NAME for section in facts.live.values()):
+        return
+    others = ", ".join(shown(section.name or b"") for section in list(facts.live.values())[:_NAMES]) or "none"
+    name = shown(tables.QEMU_RAM_NAME)
+    message = f"no section {name} has come, whose pages have places in this file: of what comes in parts there is "
+    message += others
+    checks.context.report("QEMU-MAP-RAM", checks.layer, message, offset=at, expected=name, actual=others)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..codec.qemu_channel import Unpacking
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
     from ..reader.qemu_multifd import Channel
@@ -27,7 +28,10 @@ _UNIT, _BYTE = tables.UNITS["qemu-multifd.PAGES"]
 
 
 class Checks(base.Checks):
-    """Judges a channel."""
+    """Judges a channel.  With --deep its pages are decompressed, which takes all packets before each."""
+
+    _unpacking: Unpacking | None = None
+    _lost = ""
 
     @property
     def facts(self) -> Channel:
@@ -63,10 +67,43 @@ class Checks(base.Checks):
             self.context.report_field("QEMU-MFD-FLAGS", record, "flags.method", message, expected, f"{flags:#x}")
         if record.type == tables.QEMU_MULTIFD_PAGES:
             offsets = yield from body.take(_UNIT * tables.QEMU_MULTIFD_OFFSETS)
-            self._pages(record, raw, offsets, method)
+            normal = self._pages(record, raw, offsets, method)
+            if normal and method and self.context.deep:
+                yield from self._content(body, normal, method)
 
-    def _pages(self, record: Record, raw: bytes, offsets: bytes, method: int) -> None:
-        """Judge a packet of pages by its fields, and the offsets after them."""
+    def _content(self, body: Body, normal: int, method: int) -> Program:
+        """Program that judges what the pages of a packet are compressed to."""
+        from ..codec import qemu_channel as codec  # few channels are compressed
+        from ..codec.qemu_pages import FormError
+
+        record, at = body.record, body.at
+        if self._unpacking is None and not self._lost:
+            try:
+                self._unpacking = codec.Unpacking(method)
+            except codec.UnopenedError as error:
+                self._lost = str(error)
+        stream = self._unpacking
+        if stream is None or normal < 0 or stream.method != method:
+            self._lost = self._lost or f"from record {record.index} on pages cannot be decompressed"
+            self._unpacking = None
+            self.context.abstain("QEMU-MFD-DATA", self._lost)
+            return
+        stream.begin(normal * _PAGE)
+        try:
+            while raw := (yield from body.piece()):
+                stream.more(raw)
+            if not body.left:
+                stream.end()
+        except FormError as error:
+            message = f"what {count(normal, 'page')} {'are' if normal > 1 else 'is'} compressed to has {error}"
+            self.context.report("QEMU-MFD-DATA", record, message, offset=at + error.at, field="data")
+            self._unpacking, self._lost = None, f"pages after those of record {record.index} cannot be decompressed"
+
+    def _pages(self, record: Record, raw: bytes, offsets: bytes, method: int) -> int:
+        """Judge a packet of pages by its fields, and the offsets after them.
+
+        Returns how many pages have content, -1 if that cannot be.
+        """
         allocated, normal, size, number, zero = (
             int.from_bytes(raw[place : place + length], "big")
             for place, length in map(
@@ -81,7 +118,7 @@ class Checks(base.Checks):
             self.context.report_field(
                 "QEMU-MFD-COUNT", record, field, message, f"at most {most}", max(allocated, normal + zero)
             )
-            return
+            return -1
         if normal and not method and size * _BYTE != normal * _PAGE:
             message = f"{count(size, 'byte')} follow for {count(normal, 'page')} of {_PAGE:,}"
             self.context.report_field("QEMU-MFD-SIZE", record, "data_size", message, normal * _PAGE, size)
@@ -89,6 +126,7 @@ class Checks(base.Checks):
             self._came(record, raw, unpack_from(f">{normal + zero}Q", offsets), number)
         elif not allocated:
             self._kept(self.facts.waits, number)
+        return normal
 
     def _came(self, record: Record, raw: bytes, offsets: tuple[int, ...], number: int) -> None:
         """Judge which pages a packet has, and keep that."""

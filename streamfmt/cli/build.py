@@ -41,17 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.output == "-" and sys.stdout.isatty():
-        print("streamfmt build: error: standard output is a terminal; give -o a file, or a pipe", file=sys.stderr)
+        inputs.say("streamfmt build: error: standard output is a terminal; give -o a file, or a pipe")
         return 2
     try:
         standard = args.recipe == "-"
         with open(0 if standard else args.recipe, "rb", closefd=not standard) as file:
             if _same(file.fileno(), args.output):
-                print("streamfmt build: error: -o is the recipe itself; give it another name", file=sys.stderr)
+                inputs.say("streamfmt build: error: -o is the recipe itself; give it another name")
                 return 2
             recipe = load_from(file, Path("standard input" if standard else args.recipe))
     except RecipeError as error:
-        print(f"streamfmt: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt: {error}")
         return 2
     except OSError as error:
         inputs.complain(args.recipe, f"cannot read: {reason(error)}")
@@ -64,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
         inputs.complain(args.recipe, error)
         hint = f"streamfmt explain {found.clause} explains the rule; to break it on purpose, use a [[fault]]"
         done = "the output ends before that" if args.output == "-" else "nothing was built"
-        print(f"streamfmt: {done}; {hint}", file=sys.stderr)
+        inputs.say(f"streamfmt: {done}; {hint}")
         return 2
     except FieldError as error:
         inputs.complain(args.recipe, error)
         return 2
     except OSError as error:
         where = "standard output" if args.output == "-" else inputs.shown(args.output)
-        print(f"streamfmt: {where}: cannot write: {reason(error)}", file=sys.stderr)
+        inputs.say(f"streamfmt: {where}: cannot write: {reason(error)}")
         return 3
     if args.output != "-":
         print(f"{inputs.shown(args.output)}: {size:,} bytes")

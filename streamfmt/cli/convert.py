@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if args.report == "-":
         args.report = None  # it is printed
     if wrong := _refusal(args):
-        print(f"streamfmt convert: error: {wrong}", file=sys.stderr)
+        inputs.say(f"streamfmt convert: error: {wrong}")
         return 2
     fd = 0
     try:
@@ -96,14 +96,14 @@ def run(args: argparse.Namespace) -> int:
             if args.input != "-":
                 fd = os.open(args.input, os.O_RDONLY | os.O_CLOEXEC)
             if taken := _taken(args, fd):
-                print(f"streamfmt convert: error: {taken}; give it another name", file=sys.stderr)
+                inputs.say(f"streamfmt convert: error: {taken}; give it another name")
                 return 2
         except OSError as error:
             raise UnreadableError(reason(error)) from error
         with inputs.Writing():
             result = _converted(args, fd)
     except _UsageError as error:
-        print(f"streamfmt convert: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt convert: error: {error}")
         return 2
     except UnreadableError as error:
         inputs.complain(args.input, f"cannot read: {error}")

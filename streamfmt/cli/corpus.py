@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _VERBS[args.what](args)
     except _MisuseError as error:
-        print(f"streamfmt corpus: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt corpus: {error}")
         return 2
     except CorpusError as error:
         return _failed(args, 1, f"{error}; streamfmt corpus build rebuilds it")
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _failed(args: argparse.Namespace, status: int, message: str) -> int:
-    print(f"streamfmt corpus: {message}", file=sys.stderr)
+    inputs.say(f"streamfmt corpus: {message}")
     if args.json and args.what in _RUNS:
         _report(args, status, [], error=message)
     return status
@@ -275,7 +275,7 @@ def _check(args: argparse.Namespace) -> int:
                 print(complaint)
     status = int(bool(complaints))
     if complaints:
-        print(f"streamfmt corpus: {len(complaints)} complaints; streamfmt corpus build rebuilds it", file=sys.stderr)
+        inputs.say(f"streamfmt corpus: {len(complaints)} complaints; streamfmt corpus build rebuilds it")
     elif not args.json:
         print(f"{store.counted(rows)}: all as expected")
     if args.json:

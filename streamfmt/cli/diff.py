@@ -6,8 +6,6 @@ compared, whatever container, version, order or batches they come in.
 
 from __future__ import annotations
 
-import sys
-
 from ..compare.comparison import ALL, FORMAT, KEPT, A, B, Comparison, compare
 from ..compare.side import Side
 from ..errors import LimitError, TruncatedError
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.a == args.b == "-":
         misuse = "only one of the two can be standard input"
     if misuse:
-        print(f"streamfmt diff: error: {misuse}", file=sys.stderr)
+        inputs.say(f"streamfmt diff: error: {misuse}")
         return 2
     if args.policy is not None:
         return int(load("cli.diff_policy:run")(args))  # it has a subject of its own
@@ -127,7 +125,7 @@ class Job:
         from ..compare import text
 
         if self.args.quiet:
-            print(text.summary(found))
+            print(inputs.fitted(text.summary(found)))
             return
         for line in text.lines(found, {side: inputs.shown(name) for side, name in self.names.items()}, self.args.all):
             print(line)

@@ -12,10 +12,10 @@ import sys
 
 from ..convert.edit import Edit
 from ..convert.places import UnknownError
-from ..errors import FieldError, StreamError, UnreadableError, UnwritableError
+from ..errors import FieldError, StreamError
 from ..io.sources import reason
 from . import inputs
-from .seekable import UsageError, opened
+from .seekable import UNABLE, UsageError, opened, unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ EXAMPLES = """paths:
                                           a register, and a feature of a policy
   page[0x5].entries[3].rw, page[1].nr_pages
                                           of page tables and start info of pages
+  SECTION_FULL[3].version_id              of a frame of QEMU, inside others too
+  EMULATOR_XENSTORE_DATA.name             the value of a key of xenstore
   X86_TSC_INFO[1].khz                     of the second such record
   record[12].khz                          of the record that show lists as 12
   HVM_CONTEXT.CPU[0]@0x10, @0x24          bytes there, given in hexadecimal
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         fd = _opened(args)
     except UsageError as error:
-        print(f"streamfmt edit: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt edit: error: {error}")
         return 2
     except OSError as error:
         inputs.complain(name, f"cannot {'write' if args.in_place else 'read'}: {reason(error)}")
@@ -109,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         with inputs.Writing():
             edit, broken = _edited_file(args, fd)
     except UsageError as error:
-        print(f"streamfmt edit: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt edit: error: {error}")
         return 2
     except FieldError as error:
         hint = inputs.near(error.known, error.name, most=2) if isinstance(error, UnknownError) else ""
@@ -118,15 +120,8 @@ def run(args: argparse.Namespace) -> int:
     except StreamError as error:
         inputs.complain(name, error)
         return 1
-    except UnreadableError as error:
-        inputs.complain(name, f"cannot read: {error}")
-        return 3
-    except UnwritableError as error:
-        inputs.complain(args.output or name, f"cannot write: {error}")
-        return 3
-    except OSError as error:
-        inputs.complain(os.fsdecode(error.filename or args.output or name), f"cannot write: {reason(error)}")
-        return 3
+    except UNABLE as error:
+        return unable(error, name, args.output or name)
     finally:
         os.close(fd)
     if edit is None:
@@ -160,10 +155,9 @@ def _edited_file(args: argparse.Namespace, fd: int) -> tuple[Edit | None, list[F
     if broken and not args.force:
         for finding in broken:
             inputs.complain(args.file, _breach(finding))
-        print(
+        inputs.say(
             f"streamfmt: nothing was changed; streamfmt explain {broken[0].clause} explains the rule,"
-            " and --force breaks it",
-            file=sys.stderr,
+            " and --force breaks it"
         )
         return None, broken
     if (edit.splices or args.output) and not args.dry_run:  # worked out before anything is written
@@ -287,10 +281,10 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
         print(dumps(_as_dict(args, edit, broken)), file=out)
         return
     for finding in broken:
-        print(f"  breaks {_breach(finding)}", file=out)
+        print(inputs.fitted(f"  breaks {_breach(finding)}", out), file=out)
     for made in edit.changes:
         words = f"  {made.words}" if made.words else ""
-        print(f"  {made.what} at {made.start} ({made.start:#x}):{words}", file=out)
+        print(inputs.fitted(f"  {made.what} at {made.start} ({made.start:#x}):{words}", out), file=out)
         if len(made.old) <= _SHOWN and len(made.data) <= _SHOWN:
             print(f"    {made.old.hex(' ')} -> {made.data.hex(' ')}", file=out)
     splices = edit.splices
@@ -303,7 +297,7 @@ def _report(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> None
         how = f"{count} would change, {'in place' if edit.fits else 'in a new file'}"
     else:
         how = f"{count} changed" + (f", in {inputs.shown(args.output)}" if args.output else "")
-    print(f"{inputs.shown(args.file)}: {how}", file=out)
+    print(inputs.fitted(f"{inputs.shown(args.file)}: {how}", out), file=out)
 
 
 def _as_dict(args: argparse.Namespace, edit: Edit, broken: list[Finding]) -> dict[str, object]:

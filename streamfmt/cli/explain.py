@@ -7,7 +7,6 @@ Without a name it lists all rules.
 from __future__ import annotations
 
 import re
-import sys
 from fnmatch import fnmatchcase
 
 from ..render import rules
@@ -15,7 +14,7 @@ from ..schema.catalogue import catalogue
 from ..schema.clauses import Clause, registry
 from ..schema.model import Layout
 from . import log_lines
-from .inputs import near, shown
+from .inputs import near, say, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def _run_names(names: list[str], machine: bool) -> int:
     except UnknownError as error:
         if any(map(log_lines.blank, names)):
             return log_lines.run(names, machine, unlike=str(error))
-        print(f"streamfmt: {shown(str(error)[:LONGEST])}", file=sys.stderr)
+        say(f"streamfmt: {shown(str(error)[:LONGEST])}")
         return 2
     if machine:
         from json import dumps

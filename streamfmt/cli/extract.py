@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = f"""parts:
   {", ".join(NAMES)};
+  the payload of a QEMU device's section: section.timer, as --list has it;
   a whole stream inside, by its layer: libxl, libxc, legacy-64 and so on;
   the body of any record, by its path: libxc.HVM_CONTEXT
   name[1] is the second of that name.
@@ -77,13 +78,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-damaged", action="store_true", help="with --memory: write what there is, and say what is missing"
     )
+    parser.add_argument(
+        "--channels",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="with --memory: the channels of the QEMU migration with multifd whose main stream FILE is",
+    )
     inputs.add_form(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     misuse = _misuse(args)
     if misuse:
-        print(f"streamfmt extract: error: {misuse}", file=sys.stderr)
+        inputs.say(f"streamfmt extract: error: {misuse}")
         return 2
     if args.list:
         return _list(args)
@@ -136,8 +144,8 @@ def _misuse(args: argparse.Namespace) -> str:
         return ""
     if args.memory:
         return _memory_misuse(args)
-    if args.index or args.allow_damaged:
-        return "--index and --allow-damaged are for --memory"
+    if args.index or args.allow_damaged or args.channels:
+        return "--index, --allow-damaged and --channels are for --memory"
     if args.part is None:
         return "name a PART, or use --list to see which there are"
     try:
@@ -156,6 +164,8 @@ def _misuse(args: argparse.Namespace) -> str:
 def _memory_misuse(args: argparse.Namespace) -> str:
     if args.part or args.how != USUAL:
         return "--memory takes no PART, and no --raw, --text or --json"
+    if args.index and args.channels:
+        return "--index is of one file; leave it out with --channels"
     if args.index and (args.file == "-" or _within(args.file)):
         return "--index needs a file, beside which it lies"
     if args.output == "-" and sys.stdout.isatty():
@@ -311,7 +321,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _print(name: str, listing: Listing) -> None:
-    print(f"{name}: {listing.description}")
+    print(inputs.fitted(f"{name}: {listing.description}"))
     rows = [(listing.label(part), f"{part.offset:#x}", f"{part.length:,}") for part in listing.parts]
     if rows:
         first, second, third = (
@@ -326,4 +336,4 @@ def _print(name: str, listing: Listing) -> None:
     if listing.more:
         print(f"  and {listing.more:,} more")
     if listing.failure is not None:
-        print(f"  stopped: {listing.failure}")
+        print(inputs.fitted(f"  stopped: {listing.failure}"))

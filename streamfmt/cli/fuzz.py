@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from ..conformance.target import OURS
 from ..io.sources import reason
 from ..reader.registry import ALIASES, FORMS
-from .inputs import complain
+from .inputs import complain, say
 from .parser import whole
 
 TYPE_CHECKING = False
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import hypothesis  # noqa: F401 - this says whether it is there; processes of their own use it
     except ImportError:
-        print("streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'", file=sys.stderr)
+        say("streamfmt fuzz needs the extra: pip install 'streamfmt[fuzz]'")
         return 2
     from tempfile import TemporaryFile
 
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     if summary.unwritable:
         return _unwritable(args.output, summary.unwritable)
     if summary.error and not summary.problems:
-        print(f"streamfmt fuzz: error: {summary.error}", file=sys.stderr)
+        say(f"streamfmt fuzz: error: {summary.error}")
     return summary.status
 
 

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _lines(name: str, found: Identification, image: Image | None) -> Iterator[str]:
     """What is found, for people."""
-    yield f"{inputs.shown(name)}: {found.description}"
+    yield inputs.fitted(f"{inputs.shown(name)}: {found.description}")
     if found.configuration is not None and (words := found.configuration.words()):
         yield _line("guest", words)
     if found.variant is not None:

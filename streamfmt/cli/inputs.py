@@ -267,6 +267,8 @@ def colour(output: TextIO | None = None) -> bool:
     return (output or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+# What people's lines keep to.
+_COLUMNS = 80
 # The longest configuration that is put into a file, in bytes.
 CONFIGURATION_MAX = 16 << 20
 
@@ -297,12 +299,33 @@ def partial(name: str, out: Output) -> None:
     if out.partial:
         from ..io.outputs import PARTIAL
 
-        print(f"streamfmt: {'standard output' if name == '-' else shown(name)} {PARTIAL}", file=sys.stderr)
+        say(f"streamfmt: {'standard output' if name == '-' else shown(name)} {PARTIAL}")
 
 
 def complain(name: str, message: object) -> None:
-    """One line on standard error about one input."""
-    print(f"streamfmt: {shown(name)}: {message}", file=sys.stderr)
+    """One line on standard error about one input, or more on a terminal."""
+    say(f"streamfmt: {shown(name)}: {message}")
+
+
+def say(text: str) -> None:
+    """A line on standard error, or more on a terminal."""
+    print(fitted(text, sys.stderr), file=sys.stderr)
+
+
+def fitted(text: str, output: TextIO | None = None) -> str:
+    """Lines for the output (standard output, if none is given): as they are, so that `grep` finds all of one.
+
+    On a terminal long ones are broken to be within 80 columns; names of files are not.
+    """
+    lines = text.split("\n")
+    if max(map(len, lines)) <= _COLUMNS or not (output or sys.stdout).isatty():
+        return text
+    from textwrap import fill  # few lines need it
+
+    return "\n".join(
+        fill(line, _COLUMNS, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False)
+        for line in lines
+    )
 
 
 class _Deaf(FileIO):

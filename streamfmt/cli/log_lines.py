@@ -9,7 +9,7 @@ from ..errors import UnreadableError
 from ..io.sources import reason
 from ..render.log_lines import line_dict, log_text
 from ..schema.log_lines import LINE_MAX, Found, LogLine, logged, nearest, recognised
-from .inputs import complain
+from .inputs import complain, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(lines: Sequence[str], machine: bool, unlike: str = _UNLIKE) -> int:
         complain("-", error)
         return UNREADABLE
     if not found:
-        print(f"streamfmt: {unlike}", file=sys.stderr)
+        say(f"streamfmt: {unlike}")
         return 2
     if machine:
         from json import dumps
@@ -67,7 +67,7 @@ def run(lines: Sequence[str], machine: bool, unlike: str = _UNLIKE) -> int:
     else:
         print(log_text(found))
     if unknown and not found[0][0].guess:
-        print(f"streamfmt: {unknown:,} more line{'s are' if unknown > 1 else ' is'} not known", file=sys.stderr)
+        say(f"streamfmt: {unknown:,} more line{'s are' if unknown > 1 else ' is'} not known")
     return 0
 
 

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     inputs.open_stderr()
     if sys.stdout is None:
-        print("streamfmt: cannot write: standard output is closed", file=sys.stderr)
+        inputs.say("streamfmt: cannot write: standard output is closed")
         return UNREADABLE
     try:
         try:
@@ -54,18 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         inputs.discard_output()
         return UNREADABLE
     except OSError as error:
-        print(f"streamfmt: cannot write: {error.strerror or error}", file=sys.stderr)
+        inputs.say(f"streamfmt: cannot write: {error.strerror or error}")
         inputs.discard_output()
         return UNREADABLE
     except MemoryError:
-        print("streamfmt: not enough memory", file=sys.stderr)
+        inputs.say("streamfmt: not enough memory")
         return UNREADABLE
     except KeyboardInterrupt as error:
         from ..reader.failure import failed
 
         inputs.discard_output()
         failure = failed(error, 0)
-        print(f"streamfmt: {failure}", file=sys.stderr)
+        inputs.say(f"streamfmt: {failure}")
         return failure.status
 
 

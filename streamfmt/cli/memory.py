@@ -8,7 +8,7 @@ import sys
 from ..errors import RefusedError, StreamError, UnwritableError
 from ..io.outputs import FileOutput, output
 from ..io.sources import drive, reason
-from ..memory import ELF, saved
+from ..memory import ELF, channels, saved
 from ..memory.collector import Collector
 from ..memory.contents import Contents
 from ..memory.frames import Frames
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..io.outputs import Output
     from ..io.sources import Driven, Source
+    from ..reader.failure import Failure
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,6 +32,9 @@ def run(args: argparse.Namespace) -> int:
     job = _Job(args)
     with inputs.Writing():
         failure = inputs.run_reader(args.file, job.collector.reader, by=job.run)
+    if job.failure is not None:
+        inputs.complain(job.failed, job.failure)
+        return job.failure.status
     if failure is not None:
         inputs.complain(args.output if failure.kind == "unwritable" else args.file, failure)
         return failure.status
@@ -55,10 +59,15 @@ class _Job:
     def __init__(self, args: argparse.Namespace) -> None:
         self.collector = Collector(args.form, args.guest)
         self.refused: StreamError | str | None = None
+        # The channel that could not be read, and why.
+        self.failed = ""
+        self.failure: Failure | None = None
         self._args = args
         self._vcpus = Vcpus(self.collector)
         self._written: Written | None = None
         self._indexed = ""
+        if args.channels:
+            self.collector.frames = channels.Dated()
         if args.memory == ELF:
             self.collector.states = self._vcpus
 
@@ -66,7 +75,7 @@ class _Job:
         """Find the memory in the source, and write it.  Raises what :mod:`reader.failure` knows."""
         try:
             frames, contents = self._found(pump, source, progress)
-            if self.refused is None:
+            if self.refused is None and self.failure is None:
                 self._write(frames, contents, progress)
         except StreamError as error:
             self.refused = error
@@ -89,6 +98,8 @@ class _Job:
         collector.reading(source)
         drive(pump, source, progress)
         collector.end()
+        if args.channels:
+            channels.add(collector, [(inputs.shown(name), name) for name in args.channels], self._channel)
         if collector.damage is not None and not args.allow_damaged:
             self.refused = collector.damage
         elif args.index and reread is not None and not _lacking(collector) and saved.storable(collector.frames):
@@ -98,6 +109,12 @@ class _Job:
                 raise UnwritableError(f"{inputs.shown(index)}: {reason(error)}") from error
             self._indexed = f"the index is in {inputs.shown(index)}"
         return collector.frames, collector.contents
+
+    def _channel(self, name: str, reader: Reader) -> None:
+        """Read a channel."""
+        failure = inputs.run_reader(name, reader)
+        if failure is not None and self.failure is None:
+            self.failed, self.failure = name, failure
 
     def _write(self, frames: Frames, contents: Contents, progress: Callable[[int], None] | None) -> None:
         if next(frames.ranges(), None) is None:
@@ -132,11 +149,9 @@ class _Job:
                 words.append(f"registers of {count:,} vcpu{'s' * (count != 1)}")
             print(f"  {'; '.join([*words, self._indexed] if self._indexed else words)}", file=file)
             if collector.about:
-                from textwrap import fill
-
-                print(fill(inputs.shown(collector.about), 80, initial_indent="  ", subsequent_indent="    "), file=file)
+                print(inputs.fitted(f"  {inputs.shown(collector.about)}"), file=file)
         if collector.rest is not None:
-            at = f"as of checkpoint {collector.checkpoints:,}"
+            at = "whole" if collector.ended_at is not None else f"as of checkpoint {collector.checkpoints:,}"
             inputs.complain(self._args.file, f"the memory is {at}; after it, {collector.rest}")
         if collector.missing and self._args.output == "-":
             inputs.complain(self._args.file, f"memory is missing: {collector.about}")

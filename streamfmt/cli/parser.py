@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from .. import __version__
+from .inputs import fitted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         # argparse's own lets errors pass, and would exit with 0.
-        (file or sys.stderr).write(message)
+        (file or sys.stderr).write(fitted(message))
 
 
 def outer(verbs: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -14,12 +14,12 @@ from ..convert.salvage import Salvage
 from ..convert.salvage_judge import judge
 from ..convert.salvage_report import FORMAT, Report
 from ..convert.salvage_state import UnsalvageableError
-from ..errors import UnreadableError, UnwritableError
+from ..errors import UnreadableError
 from ..io.outputs import FileOutput, write
 from ..io.sources import reason
 from ..io.spliced import Spliced
 from . import inputs
-from .seekable import UsageError, opened
+from .seekable import UNABLE, UsageError, opened, unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         fd = opened(args.file, args.output, "searched", how=", as far as it goes: {key} -dc FILE >COPY")
     except UsageError as error:
-        print(f"streamfmt salvage: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt salvage: error: {error}")
         return 2
     except OSError as error:
         inputs.complain(args.file, f"cannot read: {reason(error)}")
@@ -68,15 +68,8 @@ def run(args: argparse.Namespace) -> int:
                 _write(args.output, report)
     except UnsalvageableError as error:
         return _nothing(args, error)
-    except UnreadableError as error:
-        inputs.complain(args.file, f"cannot read: {error}")
-        return 3
-    except UnwritableError as error:
-        inputs.complain(args.output, f"cannot write: {error}")
-        return 3
-    except OSError as error:
-        inputs.complain(os.fsdecode(error.filename or args.output), f"cannot write: {reason(error)}")
-        return 3
+    except UNABLE as error:
+        return unable(error, args.file, args.output)
     finally:
         os.close(fd)
     return _tell(args, report)
@@ -118,7 +111,7 @@ def _nothing(args: argparse.Namespace, error: UnsalvageableError) -> int:
         print(dumps({"format": FORMAT, **named(args.file), **failed}))
     inputs.complain(args.file, f"nothing can be salvaged, and nothing is written: {error}")
     if error.hint and not args.json:
-        print(f"  hint: {error.hint}", file=sys.stderr)
+        inputs.say(f"  hint: {error.hint}")
     return 1
 
 

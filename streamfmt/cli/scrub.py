@@ -8,17 +8,15 @@ places afterwards.  The input is never changed.
 from __future__ import annotations
 
 import os
-import sys
 
 from ..convert.scrub import Scrub, UnscrubbedError
 from ..convert.scrub_minimal import minimal
 from ..convert.scrub_overlay import Overlay
-from ..errors import UnreadableError, UnwritableError
 from ..io.outputs import FileOutput
 from ..io.sources import reason
 from ..io.spans import FileSpan
 from . import inputs
-from .seekable import UsageError, opened
+from .seekable import UNABLE, UsageError, opened, unable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,9 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
+        if os.path.exists(args.output) and not os.path.isfile(args.output):
+            raise UsageError("OUTPUT has to be a regular file: it gets holes, and is read again")
         fd = opened(args.file, args.output, "read twice")
     except UsageError as error:
-        print(f"streamfmt scrub: error: {error}", file=sys.stderr)
+        inputs.say(f"streamfmt scrub: error: {error}")
         return 2
     except OSError as error:
         inputs.complain(args.file, f"cannot read: {reason(error)}")
@@ -65,20 +65,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         with inputs.Writing():
             scrub = Scrub(fd, args.form, args.guest, args.mode, args.keep_tables)
-            scrub.run()
-            size = _write(args, scrub)
+            with inputs.Progress(scrub.size) as scrub.progress:
+                scrub.run()
+                size = _write(args, scrub)
     except UnscrubbedError as error:
         inputs.complain(args.file, f"nothing is written: {error}")
         return 1
-    except UnreadableError as error:
-        inputs.complain(args.file, f"cannot read: {error}")
-        return 3
-    except UnwritableError as error:
-        inputs.complain(args.output, f"cannot write: {error}")
-        return 3
-    except OSError as error:
-        inputs.complain(os.fsdecode(error.filename or args.output), f"cannot write: {reason(error)}")
-        return 3
+    except UNABLE as error:
+        return unable(error, args.file, args.output)
     finally:
         os.close(fd)
     return _tell(args, scrub, size)
@@ -89,12 +83,11 @@ def _write(args: argparse.Namespace, scrub: Scrub) -> int:
     small = minimal(scrub) if args.minimize else None
     out = FileOutput(args.output)
     try:
-        with inputs.Progress(scrub.size) as progress:
-            if small is not None:
-                small.write(out.fd, progress)
-            else:
-                Overlay(scrub.fd, scrub.size, scrub.rows).write(out.fd, scrub.contents, progress)
-                _check(scrub, out.fd)
+        if small is not None:
+            small.write(out.fd, scrub.progress)
+        else:
+            Overlay(scrub.fd, scrub.size, scrub.rows).write(out.fd, scrub.contents, scrub.progress)
+            _check(scrub, out.fd)
     except BaseException:
         out.abort()
         raise
@@ -143,10 +136,11 @@ def _tell(args: argparse.Namespace, scrub: Scrub, size: int) -> int:
         print(f"  replaced  {number:>15,} bytes of {what}")
     for group in scrub.kept:
         start, stop, _ = group.rows[0]
-        print(f"  kept      {stop - start:>15,} bytes of {group.what} at {start}, without which other rules break")
+        what = f"{group.what} at {start}, without which other rules break"
+        print(inputs.fitted(f"  kept      {stop - start:>15,} bytes of {what}"))
     for warning in scrub.warnings:
-        print(f"  warning   {warning}")
+        print(inputs.fitted(f"  warning   {warning}"))
     rules = f"{scrub.findings:,} finding{'s' if scrub.findings != 1 else ''} at the same places"
     what = "which breaks the same rules" if args.minimize else f"with {rules}"
-    print(f"{inputs.shown(args.output)}: {size:,} bytes, {what}")
+    print(inputs.fitted(f"{inputs.shown(args.output)}: {size:,} bytes, {what}"))
     return status

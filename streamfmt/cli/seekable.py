@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from ..io.sources import compressed
+from ..errors import UnreadableError, UnwritableError
+from ..io.sources import compressed, reason
 from ..reader.identify import COMPRESSED_HEAD
 from . import inputs
 
@@ -49,3 +50,18 @@ def opened(
         os.close(fd)
         raise
     return fd
+
+
+def unable(error: Exception, source: str, target: str) -> int:
+    """Say what could not be read or written, where the system says no; the exit status."""
+    if isinstance(error, UnreadableError):
+        inputs.complain(source, f"cannot read: {error}")
+    elif isinstance(error, OSError):
+        inputs.complain(os.fsdecode(error.filename or target), f"cannot write: {reason(error)}")
+    else:
+        inputs.complain(target, f"cannot write: {error}")
+    return 3
+
+
+# What it says.
+UNABLE = (UnreadableError, UnwritableError, OSError)

@@ -14,8 +14,9 @@ from ..codec.decode import layouts
 from ..reader.events import Body, Headless, Layer, Record, Run, Sink
 from ..reader.failure import STATUS
 from ..reader.identify import Identity, following
+from ..reader.qemu_inside import TYPES, lies_in
 from ..reader.reader import Reader
-from ..reader.registry import READ
+from ..reader.registry import READ, load
 from ..render.decoded import Decoded
 from ..render.hexdump import Dump
 from ..render.listing import JsonLines, Row, Table
@@ -28,16 +29,17 @@ from .selection import frame, record_range, record_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Collection, Sequence
     from typing import Any
 
-    from ..reader.pump import Program
+    from ..reader.pump import Program, Window
     from .inputs import Job
 
 EXAMPLES = """examples:
   streamfmt show guest.sav
   streamfmt show --type HVM_PARAMS --hexdump guest.sav
   streamfmt show --type HVM_CONTEXT --decode guest.sav
+  streamfmt show --type SECTION_FULL --decode guest.sav
   streamfmt show --page 0x5 guest.sav
   streamfmt show --records 4:8 --json guest.sav.zst
   streamfmt show --recipe guest.sav >guest.toml
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe and len(args.files) > 1:
         misuse = "--recipe takes one file"
     if misuse:
-        print(f"streamfmt show: {misuse}", file=sys.stderr)
+        inputs.say(f"streamfmt show: {misuse}")
         return 2
     if args.recipe:
         return _recipe(args.files[0], args.form, args.guest, args.contents)
@@ -192,7 +194,7 @@ class Listing(Sink):
         self,
         out: Table | JsonLines,
         numbers: range | None,
-        types: Container[tuple[str, int]] | None,
+        types: Collection[tuple[str, int]] | None,
         dump: Dump | None,
         full: bool = False,
     ) -> None:
@@ -210,6 +212,8 @@ class Listing(Sink):
         self._paged = False
         self.stopped: tuple[int, str] | None = None
         self.remarks: list[str] = []
+        frames = types is not None and not TYPES.isdisjoint(types)
+        self._within = load("cli.show_inside:Within")(out, types, self._shown) if frames else None
         # Clean page batches that have come in a row; the record whose padding has not come yet.
         self._batches: Row | None = None
         self._unpadded: Record | None = None
@@ -243,17 +247,21 @@ class Listing(Sink):
             self._settle()
         if self.page is not None:
             return self._with_page(record, self.page)
-        wanted = self._wanted(record)
+        wanted, place = self._wanted(record), self.count - 1
+        if wanted and self.dump is not None:
+            self._unpadded = record
+        if self._within is not None and lies_in(record) and (self.numbers is None or place in self.numbers):
+            program: Program = self._within.read(Body(self.window, record), place, wanted)
+            return program
         if record.path == _SAYS_WIDTH:
-            return self._noting_width(record, self._shown(record) if wanted else None)
-        return self._shown(record) if wanted else None
+            return self._noting_width(record, self._shown(record, self.window, place) if wanted else None)
+        return self._shown(record, self.window, place) if wanted else None
 
-    def _shown(self, record: Record) -> Program:
+    def _shown(self, record: Record, window: Window, place: int) -> Program:
         if self.dump is None:
-            return self._brief(record, self.count - 1)
-        self._unpadded = record
-        self.out.row(Row(record, self.count - 1, Brief({}, "")))
-        return self.dump.record(record, self.window)
+            return self._brief(record, window, place)
+        self.out.row(Row(record, place, Brief({}, "")))
+        return self.dump.record(record, window)
 
     def _with_page(self, record: Record, page: PageDump) -> Program | None:
         """A record in which the page may be: listed if it is."""
@@ -281,11 +289,11 @@ class Listing(Sink):
         if program is not None:
             yield from program
 
-    def _brief(self, record: Record, place: int) -> Program:
+    def _brief(self, record: Record, window: Window, place: int) -> Program:
         if record.path in BATCHES or not isinstance(self.out, JsonLines):
-            found = yield from brief(record, self.window, ALL if self.full else FEW, self.spans)
+            found = yield from brief(record, window, ALL if self.full else FEW, self.spans)
         else:
-            found = yield from self.out.begin(record, place, self.window)
+            found = yield from self.out.begin(record, place, window)
         row = Row(record, place, found)
         if row.brief.pages is None or not row.brief.clean or self.every_page:
             self._settle()
@@ -372,6 +380,10 @@ class Listing(Sink):
     def finish(self, reader: Reader) -> None:
         """The input has been read."""
         self._settle()
+        if self._within is not None:
+            self._within.end()
+            self.count, self.shown = self.count + self._within.count, self.shown + self._within.shown
+            self.stopped = self.stopped or self._within.stopped
         identity = reader.identity
         if self.stopped is None and identity is not None and identity.key not in READ:
             hint = f": {identity.hint}" if identity.hint else ""

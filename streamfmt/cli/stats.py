@@ -6,7 +6,6 @@ All page contents are read for that, unless --quick is given.
 from __future__ import annotations
 
 import os
-import sys
 
 from ..errors import LimitError, UnwritableError
 from ..io.sources import drive, reason
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.svg == "-":
-        print("streamfmt stats: error: --svg takes the name of a file", file=sys.stderr)
+        inputs.say("streamfmt stats: error: --svg takes the name of a file")
         return 2
     statistics = Statistics(args.form, args.guest, not args.quick)
 
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     elif statistics.layers:
         from ..render.stats import text
 
-        print(f"{inputs.shown(args.file)}: {statistics.description}; {statistics.size:,} bytes")
+        print(inputs.fitted(f"{inputs.shown(args.file)}: {statistics.description}; {statistics.size:,} bytes"))
         for line in text(statistics):
             print(line)
     if failure is not None:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     refusal = _refusal()
     if refusal:
-        print(f"streamfmt tee: error: {refusal}", file=sys.stderr)
+        inputs.say(f"streamfmt tee: error: {refusal}")
         return 2
     verifier = Verifier(args.mode, args.deep, severities(args), targets(args))
     reader = Reader(verifier, args.form, guest=args.guest)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         status = max(status, failure.status)
         if failure.foreign:
             rest = f"; {copied:,} bytes were copied" if failure.kind != "internal" else ""
-            text += f"streamfmt: {failure.reason}{rest}\n"
+            text += inputs.fitted(f"streamfmt: {failure.reason}{rest}", sys.stderr) + "\n"
     data = memoryview(text.encode(errors="backslashreplace"))
     try:
         while data:
@@ -143,4 +143,4 @@ def _report(
         return outcome.status, dumps(outcome.as_dict("-")) + "\n"
     if outcome.absent:
         return outcome.status, ""
-    return outcome.status, as_text(outcome, inputs.shown("-"), args, inputs.colour(sys.stderr))
+    return outcome.status, as_text(outcome, inputs.shown("-"), args, sys.stderr)

@@ -55,7 +55,7 @@ def understood(words: list[str], verbs: Collection[str]) -> list[str]:
         wrong = f"there is no verb {inputs.shown(first)}" + (
             inputs.near([*verbs, "--version"], verb, most=1, cutoff=0.6) or ", and no such file"
         )
-    print(f"streamfmt: {wrong}\nstreamfmt --help lists all verbs.", file=sys.stderr)
+    inputs.say(f"streamfmt: {wrong}\nstreamfmt --help lists all verbs.")
     raise SystemExit(WRONG)
 
 
@@ -69,7 +69,7 @@ def _help(about: str, verbs: Collection[str]) -> list[str]:
             inputs.near([*verbs, *pages], about, most=1, cutoff=0.6)
             or f"; there is help on each verb, and the pages {', '.join(sorted(pages))}"
         )
-        print(fill(f"streamfmt: there is no help on {inputs.shown(about)}{near}", 79), file=sys.stderr)
+        inputs.say(f"streamfmt: there is no help on {inputs.shown(about)}{near}")
         raise SystemExit(WRONG)
     with open(data.path("docs", f"{about}.md"), encoding="utf-8") as page:
         sys.stdout.writelines(_narrow(page))

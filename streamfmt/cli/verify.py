@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, TextIO
 
     from ..render.reports import Report
     from .inputs import Job
@@ -147,7 +147,7 @@ def severities(args: argparse.Namespace) -> Mapping[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     if args.channels and len(args.files) > 1:
-        print("streamfmt verify: --channels belong to one main stream, so only one FILE before them", file=sys.stderr)
+        inputs.say("streamfmt verify: --channels belong to one main stream, so only one FILE before them")
         return 2
     status = 0
     report = _report(args)
@@ -196,14 +196,13 @@ class Text:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
-        self._coloured = inputs.colour()
         self._outcomes: list[str] = []
 
     def add(self, outcome: Outcome, name: str) -> str:
         unread = outcome.absent
         self._outcomes.append("not read" if unread else outcome.verdict)
         # Of what is not there, the complaint on standard error says all.
-        return "" if unread else as_text(outcome, inputs.shown(name), self._args, self._coloured)
+        return "" if unread else as_text(outcome, inputs.shown(name), self._args, sys.stdout)
 
     def end(self) -> str:
         return totals(self._outcomes) + "\n" if len(self._outcomes) > 1 else ""
@@ -234,19 +233,22 @@ def _report(args: argparse.Namespace) -> Report:
     return FORMS[args.format]()
 
 
-def as_text(outcome: Outcome, name: str, args: argparse.Namespace, coloured: bool) -> str:
-    """The findings, if there is anything to judge, and the verdict."""
-    text = findings_text(outcome, name, args, coloured)
-    return f"{text}{name}: {_paint('good' if outcome.conforms else 'error', summary(outcome), coloured)}\n"
+def as_text(outcome: Outcome, name: str, args: argparse.Namespace, output: TextIO) -> str:
+    """The findings, if there is anything to judge, and the verdict, for this output."""
+    coloured = inputs.colour(output)
+    text = _findings_text(outcome, name, args, output, coloured)
+    head = len(f"{name}: ")
+    verdict = inputs.fitted(f"{name}: {summary(outcome)}", output)
+    return f"{text}{verdict[:head]}{_paint('good' if outcome.conforms else 'error', verdict[head:], coloured)}\n"
 
 
-def findings_text(outcome: Outcome, name: str, args: argparse.Namespace, coloured: bool) -> str:
+def _findings_text(outcome: Outcome, name: str, args: argparse.Namespace, output: TextIO, coloured: bool) -> str:
     """What the stream is, its findings, how much has been read and what could not be judged; nothing if `quiet`."""
     if args.quiet or (outcome.verdict == NOT_JUDGED and not outcome.verifier.layers):
         return ""
-    lines = [f"{name}: {outcome.describe()}"]
+    lines = [inputs.fitted(f"{name}: {outcome.describe()}", output)]
     if outcome.verifier.configuration is not None and (words := outcome.verifier.configuration.words()):
-        lines.append(f"  guest    {words}")
+        lines.append(inputs.fitted(f"  guest    {words}", output))
     lines += variant_lines(outcome)
     found = clause_lines(outcome) if args.summary else finding_lines(outcome, every=args.all)
     lines += [_paint(kind, line, coloured) for kind, line in found]

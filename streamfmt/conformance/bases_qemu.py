@@ -172,17 +172,17 @@ def bases() -> dict[str, Base]:
     none, pc = real("mig-none-1M-5.2"), real("dm-pc-5.2")
     shared = _without(real("mig-none-1M-uuid-ignshared-11.1"), "qemu.COMMAND", "qemu.VMDESCRIPTION")
     return {
-        "none": Base(none, "none", "field order pair cut insert section flip"),
-        "words": Base(_words(none), "none", "field order pair cut word pack", "qemu.RAM_"),
+        "none": Base(none, "none", "field order pair cut insert section flip empty"),
+        "words": Base(_words(none), "none", "field order pair cut word content", "qemu.RAM_"),
         # Releases do not survive being set up like this for what they refuse before its memory.
-        "compressed": Base(_compressed(none), "compressed", "field pack", "qemu.RAM_COMPRESSED"),
+        "compressed": Base(_compressed(none), "compressed", "field content", "qemu.RAM_COMPRESSED"),
         "multifd": Base(_alone(none), "none", "order"),
-        "package": Base(_commanded(none), "none", "order cut"),
+        "package": Base(_commanded(none), "none", "order cut pack"),
         # Nothing is done to this one: what goes wrong once the guest runs there few releases survive.
         "postcopy": Base(_postcopied(none), "postcopy", ""),
         "advised": Base(_advised(none), "postcopy", "announce"),
         "shared": Base(shared, "shared", "configure order"),
-        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place"),
+        "mapped": Base(real("mapped-none-1M-11.1"), "mapped", "place rename"),
         "pc": Base(pc, "pc", "order pair section head"),
         "xen": Base(_without(pc, "qemu.SECTION_FOOTER"), "xen", "section cut"),
     }

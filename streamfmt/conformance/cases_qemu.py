@@ -12,15 +12,16 @@ from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 from typing import Any
-from zlib import compress, crc32
+from zlib import crc32
 
 from .. import tables
 from ..corpus import entries
 from ..schema import qemu_stream as schema
-from ..writer import Draft, Part, raw
+from ..writer import Draft, raw
 from ..writer import qemu as parts
-from .bases_qemu import DATA, PAGES, bases, discarded
+from .bases_qemu import PAGES, bases, discarded
 from .cases import Case, cuts, field_values, order
+from .families_qemu import contents, emptied, packed, put, renamed
 
 FORM = "qemu"
 # Commands after which some releases wait for what never comes.
@@ -31,10 +32,6 @@ _PAGE = schema.PAGE_SIZE
 
 
 # -- families ---------------------------------------------------------------------------------------------------------
-
-
-def _put(stream: Draft, at: int, *new: Part, drop: int = 0) -> Draft:
-    return replace(stream, parts=(*stream.parts[:at], *new, *stream.parts[at + drop :]))
 
 
 _FRAMES = {
@@ -60,14 +57,14 @@ def _inserted(stream: Draft) -> Iterator[tuple[str, Draft]]:
     """Other frames between those that there are."""
     for path in ("qemu.SECTION_START", "qemu.SECTION_FULL", "qemu.EOF"):
         for word, new in _FRAMES.items():
-            yield f"{word} before {path}", _put(stream, stream.find(path), new)
+            yield f"{word} before {path}", put(stream, stream.find(path), new)
 
 
 def _word(stream: Draft) -> Iterator[tuple[str, Draft]]:
     """Other words between those about pages."""
     for path in ("qemu.RAM_TOTAL", "qemu.RAM_ZERO", "qemu.RAM_PAGE", "qemu.RAM_XBZRLE", "qemu.RAM_EOS"):
         for word, new in _WORDS.items():
-            yield f"{word} before {path}", _put(stream, stream.find(path), new)
+            yield f"{word} before {path}", put(stream, stream.find(path), new)
 
 
 def _sections(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -91,7 +88,7 @@ def _sections(stream: Draft) -> Iterator[tuple[str, Draft]]:
         for word, row in other.items():
             new = replace(part, values={**values, **row})
             if new.values != values:
-                yield f"{at} {idstr.decode()} with {word}", _put(stream, at, new, drop=1)
+                yield f"{at} {idstr.decode()} with {word}", put(stream, at, new, drop=1)
 
 
 def _paired(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -100,15 +97,15 @@ def _paired(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for at, part in enumerate(stream.parts):
         pair = stream.parts[at : at + 2]
         if part.path == "qemu.SECTION_FULL" and pair[1].path == "qemu.SECTION_FOOTER":
-            rest = _put(stream, at, drop=2)
+            rest = put(stream, at, drop=2)
             yield f"without {at} and its footer", rest
-            yield f"twice {at} and its footer", _put(stream, at, *pair)
-            yield f"{at} and its footer last", _put(rest, last - 2, *pair)
+            yield f"twice {at} and its footer", put(stream, at, *pair)
+            yield f"{at} and its footer last", put(rest, last - 2, *pair)
         if part.path == "qemu.SECTION_END":
             more = (type(part)("qemu.SECTION_PART", {"section_id": part.values["section_id"], "payload": b""}),)
             section = (*more, parts.frame("RAM_EOS", **{"word.page": 0}), *parts.footer(part.values["section_id"]))
-            yield f"more of the memory after {at}", _put(stream, stream.find("qemu.SECTION_FULL"), *section)
-            yield f"without {at}", _put(stream, at, drop=3)
+            yield f"more of the memory after {at}", put(stream, stream.find("qemu.SECTION_FULL"), *section)
+            yield f"without {at}", put(stream, at, drop=3)
 
 
 def _configured(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -123,7 +120,7 @@ def _configured(stream: Draft) -> Iterator[tuple[str, Draft]]:
                 "other content": {"payload": b"\0\0\0\1" + bytes(size - 4)},
             }
             for word, row in other.items():
-                yield f"{at} with {word}", _put(stream, at, type(part)(part.path, {**part.values, **row}), drop=1)
+                yield f"{at} with {word}", put(stream, at, type(part)(part.path, {**part.values, **row}), drop=1)
 
 
 def _announced(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -138,10 +135,10 @@ def _announced(stream: Draft) -> Iterator[tuple[str, Draft]]:
     }
     for path in ("qemu.COMMAND", "qemu.SECTION_START", "qemu.SECTION_END"):
         for word, part in new.items():
-            yield f"{word} before {path}", _put(stream, stream.find(path), part)
+            yield f"{word} before {path}", put(stream, stream.find(path), part)
     at = stream.find("qemu.SECTION_START") - 1
     for word, part in new.items():
-        yield f"{word} for ADVISE", _put(stream, at, part, drop=1)
+        yield f"{word} for ADVISE", put(stream, at, part, drop=1)
 
 
 def _placed(stream: Draft) -> Iterator[tuple[str, Draft]]:
@@ -159,43 +156,6 @@ def _placed(stream: Draft) -> Iterator[tuple[str, Draft]]:
     for field, row in other.items():
         for value in row:
             yield f"{field} {value:#x}", stream.patch(path, field, value)
-
-
-# What may be no page's changes, and not what zlib makes of a page.
-_PACKED = {
-    "changes": {
-        "nothing": b"",
-        "all of it": b"\xff\x1f\1\7",
-        "a change of nothing": b"\0\0\1",
-        "two changes in a row": b"\0\1\7\0\1\7",
-        "a change that goes too far": b"\xff\x1f\2\1\2",
-        "what stays too far": b"\x81\x20\1\2",
-        "the end too early": b"\0\5\1\2",
-        "an end in a number": b"\0\1\7\1",
-        "a long number": b"\x80\x80\1\1",
-    },
-    "data": {
-        "nothing": b"",
-        "no zlib": b"no zlib",
-        "no end": compress(DATA)[:-1],
-        "a wrong sum": compress(DATA)[:-1] + b"?",
-        "a byte too many": compress(DATA + b"\1"),
-        "a byte too few": compress(DATA[1:]),
-        "a byte after it": compress(DATA) + b"?",
-        "stored": compress(DATA, 0),
-    },
-}
-
-
-def _packs(stream: Draft) -> Iterator[tuple[str, Draft]]:
-    """Other things in the place of a page's changes, and of what a page was compressed to."""
-    for at, part in enumerate(stream.parts):
-        for field in _PACKED if part.path.startswith(("qemu.RAM_XBZRLE", "qemu.RAM_COMPRESSED")) else ():
-            first, *rest = part.values.get("pages", (part.values,))
-            for what, data in _PACKED[field].items() if field in first else ():
-                row = {**first, field: data}
-                new = type(part)(part.path, {"pages": [row, *rest]} if "pages" in part.values else row)
-                yield f"{part.path} {what}", _put(stream, at, new, drop=1)
 
 
 def _turned(stream: Draft, places: range) -> Iterator[tuple[str, Draft]]:
@@ -231,7 +191,10 @@ _FAMILIES: dict[str, Callable[[Draft], Iterator[tuple[str, Draft]]]] = {
     "flip": _flips,
     "head": _heads,
     "place": _placed,
-    "pack": _packs,
+    "content": contents,
+    "pack": packed,
+    "rename": renamed,
+    "empty": emptied,
     "announce": _announced,
     "pair": _paired,
     "configure": _configured,

@@ -97,7 +97,7 @@ class _CutError(_LostError):
 
 @dataclass
 class _Way:
-    """How far a loader has read, of a stream or `inside` a package, and which sections have begun.
+    """How far a loader has read, of a stream or `inside` a package; which sections have begun, if blocks are `listed`.
 
     Some device's state was `unlike` that of the loader, so it may have been of another length.
     """
@@ -107,6 +107,7 @@ class _Way:
     at: int = _HEADER
     sections: dict[int, bytes] = field(default_factory=dict)
     inside: bool = False
+    listed: bool = False
     unlike: bool = False
 
     def take(self, size: int) -> bytes:
@@ -282,6 +283,7 @@ def _blocks(way: _Way, total: int) -> Iterator[Met]:
         if schema.MAPPED_RAM in way.loader.capabilities:
             raise _LostError
         total -= length
+        way.listed = True
 
 
 def _command(way: _Way, at: int) -> Iterator[Met]:
@@ -290,21 +292,25 @@ def _command(way: _Way, at: int) -> Iterator[Met]:
     if name == "SWITCHOVER_START":
         yield at, "QEMU-CMD-SWITCH", ""
     elif name in _OTHERWISE and _OTHERWISE[name](data, way.loader):
-        yield at, "QEMU-CMD-DATA", ""
+        if name == "POSTCOPY_ADVISE" or not way.listed:  # else it is refused for what it is
+            yield at, "QEMU-CMD-DATA", ""
         raise _LostError
     elif name == "PACKAGED" and len(data) == _NUMBER:
         size = int.from_bytes(data, "big")
-        if not size or (way.inside and way.at + size > len(way.data)):
-            yield at, "QEMU-CMD-DATA", ""
-            raise _LostError
-        inner = _Way(way.take(size), way.loader, 0, way.sections, inside=True)
+        if not size or way.inside:
+            raise _LostError  # it is refused for what it is
+        inner = _Way(way.take(size), way.loader, 0, way.sections, inside=True, listed=way.listed)
         first = way.at - size
         while inner.at < size:
             kind = inner.number(1)
             if kind == _EOF:
                 return
+            head = inner.data[inner.at : inner.at + 2]
             for place, clause, word in _frame(inner, kind):
                 yield first + place, clause, word
+            if kind == _COMMAND and head == _RUN:
+                return
+        raise _LostError
 
 
 def _advised(data: bytes, loader: Loader) -> bool:
@@ -320,3 +326,4 @@ _OTHERWISE: dict[str, Callable[[bytes, Loader], bool]] = {
     "RECV_BITMAP": lambda data, _: data[1:] != _RAM or data[:1] != bytes((len(_RAM),)),
 }
 _NAMES = {code: name for name, code in schema.COMMANDS.items()}
+_RUN = schema.COMMANDS["POSTCOPY_RUN"].to_bytes(2, "big")

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import select
+import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +35,8 @@ PATIENCE, COMPUTING, MEMORY = 30.0, 10, 2 << 30
 # Loaders side by side; half of their time they wait.
 _SIDE_BY_SIDE = 4
 _ROM = 65536
+# Seconds in which a migration may go over the memory of a guest that runs.
+_ROUNDS = 0.4
 
 
 class QemuError(Exception):
@@ -208,6 +211,30 @@ class Machine:
             time.sleep(0.01)
         return path.read_bytes()
 
+    def multifd(self, channels: int, compression: str) -> tuple[bytes, list[bytes]]:
+        """The main stream and the channels of a migration with multifd, in rounds if the guest runs meanwhile."""
+        self.allow("multifd")
+        slow = {"max-bandwidth": 400_000, "downtime-limit": 1}
+        names = {"multifd-channels": channels, "multifd-compression": compression, **slow}
+        self.execute("migrate-set-parameters", **names)
+        path = str(self.folder / "socket")
+        with socket.socket(socket.AF_UNIX) as server, ThreadPoolExecutor(channels + 1) as pool:
+            server.bind(path)
+            server.listen(channels + 1)
+            server.settimeout(PATIENCE)
+            self.execute("migrate", uri=f"unix:{path}")
+            found = [pool.submit(_recorded, server.accept()[0]) for _ in range(channels + 1)]
+            begun = time.monotonic()
+            while self.execute("query-migrate")["status"] != "completed":
+                if time.monotonic() > begun + _ROUNDS:
+                    self.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 30, "downtime-limit": 2000})
+                if time.monotonic() > self.deadline:
+                    raise TimeoutError("the migration does not end")
+                time.sleep(0.02)
+            streams = [each.result() for each in found]
+        main = next(each for each in streams if each.startswith(b"QEVM"))
+        return main, [each for each in streams if each is not main]
+
     def devices(self) -> bytes:
         """The record of its devices, as Xen's toolstack has it made."""
         path = self.folder / "devices"
@@ -241,6 +268,13 @@ class Machine:
     def _reason(self) -> str:
         lines = (line.partition(": ")[2] for line in self.log.splitlines() if line.startswith(QEMU))
         return "; ".join(line for line in lines if not line.startswith("warning: "))
+
+
+def _recorded(connection: socket.socket) -> bytes:
+    """All that comes by a connection."""
+    with connection:
+        connection.settimeout(PATIENCE)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def ask(streams: Iterable[tuple[Setup, bytes]], release: str = RELEASE) -> list[Verdict]:

@@ -17,6 +17,7 @@ from ..io.spliced import Spliced
 from ..reader import configuration
 from ..reader.reader import Reader
 from .fields import Change, change, put
+from .pairs import Pairs
 from .places import PAGES, Found, Locating, Target
 
 TYPE_CHECKING = False
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # The longest configuration that is changed, and what of a value is shown.
 CONFIGURATION_MAX = 16 << 20
 _JSON_FLAG = "mandatory_flags.json"
+# The record of keys with values, each ended by a NUL.
+_PAIRS = "libxl.EMULATOR_XENSTORE_DATA"
 
 
 class Edit:
@@ -45,9 +48,9 @@ class Edit:
         os.lseek(fd, 0, os.SEEK_SET)
         self.size = FileSource(fd).size or 0
         self.changes: list[Change] = []
-        # Bytes by their offsets, as they are to be; and the one stretch that changes its length.
+        # Bytes by their offsets, as they are to be; and stretches that may change their length.
         self._bytes: dict[int, int] = {}
-        self._stretch: Change | None = None
+        self._stretches: list[Change] = []
         # Whether memory is the same before and after, and what is said of it: all that changes are bodies of records
         # beside it, and the configuration.
         self._beside = True
@@ -81,10 +84,26 @@ class Edit:
                 locating.reader.close()
         if rewrite is not None:
             self._configure(locating, rewrite)
+        pairs: dict[int, Pairs] = {}
         for target, (_, value) in zip(targets, assignments, strict=True):
             found = locating.the(target) if target.name else None
             self._beside &= found is not None and found.record is not None and found.record.name not in PAGES
-            self._take(change(target, found, value, self.read))
+            if found is not None and found.path == _PAIRS and target.at is None and target.place not in FIELDS[_PAIRS]:
+                strings = pairs.setdefault(found.body, Pairs(found, self.read))
+                self.changes.append(strings.put(target, value))
+            else:
+                self._take(change(target, found, value, self.read))
+        for strings in pairs.values():
+            self._replace(locating, strings)
+
+    def _replace(self, locating: Locating, strings: Pairs) -> None:
+        """Put pairs of strings into the place of those that are there, with the record's length and padding."""
+        made = _trimmed(strings.change(self.read))
+        self._stretches.append(made)
+        for place in range(made.start, made.stop):  # they are in what has been put there
+            self._bytes.pop(place, None)
+        if strings.more:
+            self._lengthen(locating, strings.found, strings.more)
 
     def _take(self, made: Change) -> None:
         self.changes.append(made)
@@ -118,9 +137,9 @@ class Edit:
         flag = self._flag(locating, where)
         same = flag is None or configuration.form_of(old) == configuration.form_of(new)
         new += b"\0" * (len(old) - len(text) if old and same else _ends(new))
-        self._stretch = Change("configuration", start, old, new, f"{len(old):,} -> {len(new):,} bytes")
-        self.changes.append(self._stretch)
-        self._stretch = _trimmed(self._stretch)
+        made = Change("configuration", start, old, new, f"{len(old):,} -> {len(new):,} bytes")
+        self.changes.append(made)
+        self._stretches.append(_trimmed(made))
         more = len(new) - len(old)
         if more:
             if counted is not None:
@@ -170,10 +189,7 @@ class Edit:
         return self._splices
 
     def _spliced(self) -> list[Splice]:
-        found: list[tuple[int, int, bytes]] = []
-        stretch = self._stretch
-        if stretch is not None:
-            found.append((stretch.start, stretch.stop, stretch.data))
+        found = [(stretch.start, stretch.stop, stretch.data) for stretch in self._stretches]
         run: list[int] = []
         for place in [*sorted(self._bytes), -1]:
             if run and place != run[-1] + 1:

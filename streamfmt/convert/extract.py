@@ -105,6 +105,9 @@ class Taking(Parts):
             self._stop(LimitError(start, f"bytes of {part.name} to be made text of", size, TEXT_MAX))
         return self._told(body, part, start, size)
 
+    def held(self, part: Part, data: bytes) -> None:
+        self.plan.put(self.window.position, data)
+
     def complete(self, part: Part) -> None:
         if self._alone:
             raise Enough

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..reader import configuration
 from ..reader.events import Body, describe
 from ..reader.registry import FORMS
-from .parts import BASE64, NAMES, SOURCE, Parts
+from .parts import BASE64, CONFIGURATION, NAMES, SECTIONS, SOURCE, Parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 FORMAT = "streamfmt-extract-1"
 # Parts that are kept; more are only counted.
 MOST = 4096
+# Letters of a text that are shown.
+_SHOWN = 40
 
 
 class Listing(Parts):
     """Collects the parts of a stream: the first :data:`MOST`, and how many `more` there were."""
 
     def __init__(self, form: str = "auto", guest: str | None = None) -> None:
-        super().__init__(frozenset((*NAMES, *FORMS)), form, guest)
+        super().__init__(frozenset((*NAMES, *FORMS, SECTIONS)), form, guest)
         self.parts: list[Part] = []
         self.more = 0
         self._layers: dict[Part, Layer] = {}
@@ -39,8 +41,10 @@ class Listing(Parts):
         return True
 
     def read(self, part: Part, record: Record, start: int, stop: int) -> Program | None:
-        if part.form == SOURCE:
+        if part.name == CONFIGURATION:
             return self._configuration(part, record)
+        if part.form == SOURCE:
+            return self._beginning(part, record, start)
         if part.form == BASE64:
             part.note = "in base64; taken out decoded"
         return None
@@ -50,6 +54,13 @@ class Listing(Parts):
         found = yield from configuration.read(Body(self.window, record))
         if found is not None:
             part.note = ", ".join(filter(None, (configuration.WORDS[found.form], found.words())))
+
+    def _beginning(self, part: Part, record: Record, start: int) -> Program:
+        """How another text begins."""
+        body = Body(self.window, record)
+        yield from body.skip(start - body.at)
+        text = (yield from body.take(_SHOWN + 1)).decode("latin-1")
+        part.note = f"{ascii(text[:_SHOWN])[1:-1]}{' ...' if len(text) > _SHOWN else ''}"
 
     def end(self) -> None:
         super().end()

@@ -9,10 +9,12 @@ from __future__ import annotations
 from _struct import unpack
 
 from .. import tables
-from ..reader.events import describe
+from ..reader.events import Body, describe
+from ..reader.qemu_inside import lies_in, taken
 from ..reader.reader import Reader
 from ..reader.registry import FORMS, ROWS
 from ..reader.stops import Stops
+from . import sections
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
 
     from ..reader.events import Layer, Record, Run
     from ..reader.pump import Program
+    from .sections import Payload
 
 # What is done to a part's bytes unless they are wanted as they lie: nothing; a NUL at the end is left out; base64 is
 # decoded; strings in pairs become lines.
 BYTES, SOURCE, BASE64, PAIRS = "bytes", "source", "base64", "pairs"
 CONFIGURATION = "configuration"
+# Stands for all sections' payloads, which are called as their devices are.
+SECTIONS = sections.PREFIX
 # Records of legacy streams that have the device model's state after their signature and its length.
 _LEGACY_STATES = ("QEMU_0002", "QEMU_REMUS", "QEMU_XAPI")
 # Names of parts, and what they are, by the records that have them; a guest's configuration is in those that the layers'
@@ -39,6 +44,8 @@ NAMED: dict[str, tuple[str, str]] = {
     "xapi.VARSTORED": ("varstore", BYTES),
     "xapi.SWTPM0": ("vtpm", BYTES),
     "xapi.SWTPM": ("vtpm", BASE64),
+    "qemu.CONFIGURATION": ("machine", SOURCE),
+    "qemu.VMDESCRIPTION": ("vmdesc", SOURCE),
     **{
         f"{layer}.{name}": ("emulator", BYTES)
         for layer, names in tables.RECORDS.items()
@@ -72,15 +79,19 @@ class Wanted:
         number = number.removesuffix("]")
         self.name = ALIASES.get(name, name)
         self.number = int(number) if number.isdecimal() and len(number) <= _DIGITS else None
-        if self.name not in KNOWN:
+        if self.name not in KNOWN and not self.name.startswith(SECTIONS):
             raise ValueError(name)
         if (bracket and text != f"{name}[{number}]") or (bracket and self.number is None):
             raise ValueError(text)
 
     @property
     def names(self) -> Collection[str]:
-        """What to look for: this name, and those of all parts, to say what there is instead."""
-        return frozenset((*NAMES, *FORMS, self.name))
+        """What to look for: this name, and those of all parts, to say what there is instead.
+
+        Sections are looked for where one is wanted.
+        """
+        more = (SECTIONS,) if self.name.startswith(SECTIONS) else ()
+        return frozenset((*NAMES, *FORMS, *more, self.name))
 
 
 class Part:
@@ -136,8 +147,12 @@ class Parts(Stops):
         self._open: dict[Layer, Part] = {}
         self._inside: dict[Layer, Part] = {}
         self._last: Layer | None = None
-        # A state that goes as far as the input does, and is read piece by piece.
+        # A state that goes as far as the input does, and is read piece by piece; it as it may be looked into.
         self._tail: Part | None = None
+        self._state, self._began = bytearray(), 0
+        # The section whose payload may go on, and whether sections are looked for.
+        self._section: Part | None = None
+        self._deep = SECTIONS in names
 
     # -- for the driver ---------------------------------------------------------------------------------------
 
@@ -176,6 +191,9 @@ class Parts(Stops):
     def stretch(self, part: Part, at: int, on: bool) -> None:
         """A piece of a part that is a stream begins at `at`, or ends there."""
 
+    def held(self, part: Part, data: bytes) -> None:
+        """All of the part has been read with what it lies in: it is these bytes."""
+
     def complete(self, part: Part) -> None:
         """All of the part has been read."""
 
@@ -194,11 +212,15 @@ class Parts(Stops):
     def record(self, record: Record) -> Program | None:
         self._enter(record.layer, record.offset)
         program = None
+        if self._deep:
+            self._frame(record)
+            if lies_in(record):
+                program = self._looking(Body(self.window, record))
         for name, form in self._records.get(record.path, ()):
             part = Part(name, self._number(name), record.layer.path, form, record.body, record.length)
             part.record, part.index = record.name, record.index
             if self.begun(part, record.layer):
-                program = self._body(part, record)
+                program = self._body(part, record, program)
         if record.name == _TAIL and _EMULATOR in self._names:
             part = Part(_EMULATOR, self._number(_EMULATOR), record.layer.path, BYTES, record.end)
             part.record, part.index = record.name, record.index
@@ -220,6 +242,8 @@ class Parts(Stops):
 
     def ended(self, layer: Layer, at: int) -> None:
         inner: Layer | None = layer
+        self._finished()
+        self._look(layer, self._began, bytes(self._state))
         if self._tail is not None:
             self._tail.whole = True
             self.complete(self._tail)
@@ -239,8 +263,11 @@ class Parts(Stops):
         self._counts[name] = number + 1
         return number
 
-    def _body(self, part: Part, record: Record) -> Program:
-        """Program that reads a part that is a record's body, without fields that stand before it."""
+    def _body(self, part: Part, record: Record, inside: Program | None) -> Program:
+        """Program that reads a part that is a record's body, without fields that stand before it.
+
+        It may be looked into by the program `inside`.
+        """
         fixed = tables.SIZES[record.path] if part.name in NAMES else 0
         window = self.window
         if fixed > record.length or (fixed and not (yield fixed)):
@@ -251,13 +278,66 @@ class Parts(Stops):
             length, *_ = unpack(record.layer.order + tables.FORMATS[record.path], window.head(fixed))
             stop = min(stop, start + length)
         part.offset, part.length = start, stop - start
-        program = self.read(part, record, start, stop)
+        program = self.read(part, record, start, stop) or inside
         if program is not None:
             yield from program
         left = stop - window.position
         if not left or (yield -left) == left:
             part.whole = True
             self.complete(part)
+
+    # -- sections ---------------------------------------------------------------------------------------------
+
+    def _frame(self, record: Record) -> None:
+        """A frame of a section: a part begins, or goes on."""
+        if self._section is not None and sections.goes_on(record):
+            self._section.length += record.length
+            self._stretched(self._section, record.body, record.end)
+            return
+        self._finished()
+        payload = sections.payload_of(record)
+        part = self._payload(payload) if payload is not None else None
+        if part is not None:
+            self._section = part
+            self._stretched(part, part.offset, record.end)
+
+    def _payload(self, payload: Payload) -> Part | None:
+        """The part that a payload is, if it is wanted."""
+        name, record = payload.name, payload.record
+        part = Part(name, self._number(name), record.layer.path, BYTES, payload.start, payload.stop - payload.start)
+        part.record, part.index, part.note = record.name, record.index, payload.note
+        return part if self.begun(part, record.layer) else None
+
+    def _stretched(self, part: Part, start: int, stop: int) -> None:
+        self.stretch(part, start, True)
+        self.stretch(part, stop, False)
+
+    def _finished(self) -> None:
+        """A section has no more."""
+        part, self._section = self._section, None
+        if part is not None:
+            part.whole = True
+            self.complete(part)
+
+    def _looking(self, body: Body) -> Program:
+        """Program that looks for sections of the device record that lies in a body, or of which that has a piece."""
+        record = body.record
+        yield from body.skip(min(tables.SIZES[record.path], body.left))
+        at, raw = body.at, (yield from taken(body, min(body.left, sections.MOST - len(self._state))))
+        if record.path in tables.QEMU_PIECES:
+            self._began = at if not self._state else self._began
+            self._state += raw
+        else:
+            self._look(record.layer, at, raw)
+
+    def _look(self, layer: Layer, at: int, raw: bytes) -> None:
+        """Find the sections in a device record."""
+        for payload, data in sections.inside(layer, at, raw):
+            part = self._payload(payload)
+            if part is not None:
+                self.held(part, data)
+                part.whole = True
+                self.complete(part)
 
     def _enter(self, layer: Layer | None, at: int) -> None:
         """From `at` on what is read belongs to `layer`, or to none."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from .. import tables
 from ..errors import FieldError
 from ..reader.events import Body
+from ..reader.qemu_inside import NAMED, Hears, Inside, lies_in
 from ..reader.reader import Reader
 from ..reader.registry import ROWS
 from ..reader.stops import Stops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from ..reader.events import Layer, Record, Run
@@ -151,24 +152,26 @@ class Locating(Stops):
                 self._frames.setdefault(target.number, []).append(target)
         self._counts: dict[Target, int] = dict.fromkeys(targets, 0)
         self._records = 0
+        # What looks into records in which others lie, where one of those is wanted.
+        deep = any((f"{target.layer}.{target.name}" if target.layer else target.name) in NAMED for target in targets)
+        self._inside = Inside(lambda record: _Inner(self.take)) if deep else None
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        found = Found(layer, path, at, len(raw))
-        self.headers.setdefault(layer.path, found)
-        for target in self.targets:
-            if target.fits(layer, path.partition(".")[2]):
-                self._take(target, found)
+        self.headers.setdefault(layer.path, Found(layer, path, at, len(raw)))
+        self.take(Found(layer, path, at, len(raw)))
 
     def record(self, record: Record) -> Program | None:
         number, self._records = self._records, self._records + 1
-        layer, name = record.layer, record.name
+        layer = record.layer
         if record.path == layer.row.configuration and len(self.configurations) < _TWO:
             self.configurations.append(Found(layer, record.path, record.body, record.length, record))
+        found = Found(layer, record.path, record.body, record.length, record)
+        self.take(found)
         for target in self.targets:
-            if target.fits(layer, name):
-                self._take(target, Found(layer, record.path, record.body, record.length, record))
-            elif target.name == ANY and target.number == number:
-                self.found[target].append(Found(layer, record.path, record.body, record.length, record))
+            if target.name == ANY and target.number == number:
+                self.found[target].append(found)
+        if self._inside is not None and lies_in(record):
+            return self._inside.read(Body(self.window, record))
         if record.path == _BATCH and self._frames:
             return self._pages(record)
         return self._width(record) if record.path == _SAYS_WIDTH else None
@@ -202,14 +205,19 @@ class Locating(Stops):
     def passed(self, last: Record, at: int, count: int) -> None:
         self._records += count
 
-    def _take(self, target: Target, found: Found) -> None:
-        count = self._counts[target]
-        self._counts[target] = count + 1
-        if target.number in (None, count) and len(self.found[target]) < _TWO:
-            self.found[target].append(found)
+    def take(self, found: Found) -> None:
+        """A header or a record: it may be what a target is."""
+        for target in self.targets:
+            if target.fits(found.layer, found.path.partition(".")[2]):
+                count = self._counts[target]
+                self._counts[target] = count + 1
+                if target.number in (None, count) and len(self.found[target]) < _TWO:
+                    self.found[target].append(found)
 
     def the(self, target: Target) -> Found:
         """The one that a target is.  Raises StreamError where the stream is to blame, and FieldError."""
+        if self._inside is not None:
+            self._inside.end()
         found = self.found[target]
         if len(found) > 1 and target.name == PAGE:
             raise FieldError(
@@ -223,8 +231,9 @@ class Locating(Stops):
             )
         if not found:
             self.finish(self.reader.identity)
-            if self.failure is not None:
-                raise self.failure
+            failure = self.failure or (self._inside.failure if self._inside is not None else None)
+            if failure is not None:
+                raise failure
             if target.name == PAGE:
                 raise FieldError(
                     target.text,
@@ -234,6 +243,19 @@ class Locating(Stops):
             how = f"only {count} of {target.name}" if count else f"no {target.name}"
             raise FieldError(target.text, f"there is {how} in it")
         return found[0]
+
+
+class _Inner(Hears):
+    """Hears of a device record inside another, for what looks for headers and records."""
+
+    def __init__(self, take: Callable[[Found], None]) -> None:
+        self._take = take
+
+    def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
+        self._take(Found(layer, path, at, len(raw)))
+
+    def record(self, record: Record) -> None:
+        self._take(Found(record.layer, record.path, record.body, record.length, record))
 
 
 _TWO = 2

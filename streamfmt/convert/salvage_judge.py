@@ -71,7 +71,8 @@ def _judged(salvage: Salvaged) -> tuple[Outcome, dict[int, tuple[int, str, str]]
     verifier = _Judge()
     reader = Reader(verifier, "auto" if salvage.bare else salvage.form, guest=salvage.guest)
     try:
-        drive(reader.pump, SpanSource(Spliced(salvage.fd, salvage.size, salvage.pieces.splices(salvage.size))))
+        spliced = Spliced(salvage.fd, salvage.size, salvage.pieces.splices(salvage.size))
+        drive(reader.pump, SpanSource(spliced), salvage.progress)
     finally:
         reader.close()
     return Outcome(reader, verifier), verifier.broken

@@ -17,7 +17,7 @@ from ..reader.identify import following
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..io.spans import Span
     from ..reader.events import Layer, Record
@@ -192,9 +192,10 @@ class Trail:
     `steps` is how many more it looks at.
     """
 
-    def __init__(self, span: Span, size: int) -> None:
+    def __init__(self, span: Span, size: int, progress: Callable[[int], None] | None = None) -> None:
         self.span = span
         self.size = size
+        self._progress = progress
         self.steps = STEPS_MAX
         # Where records begin of the last trail that came to the stream's end, and whose they are: from any of them it
         # does so again.
@@ -361,6 +362,8 @@ class Trail:
             hits.sort()
             yield from hits
             at += _PIECE
+            if self._progress is not None:
+                self._progress(min(at, self.size))
 
     def proven(self, item: Item, places: Sequence[Place]) -> bool:
         """Whether a record is one by what is in it, whatever its length: then nothing was lost before it."""

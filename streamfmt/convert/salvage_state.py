@@ -68,7 +68,7 @@ class Salvaged:
         os.lseek(fd, 0, os.SEEK_SET)
         self.size = FileSource(fd).size or 0
         self.span = FileSpan(fd, 0, self.size)
-        self.trail = Trail(self.span, self.size)
+        self.trail = Trail(self.span, self.size, progress)
         self.frames = Frames()
         self.state = State(self.frames)
         self.pieces = Pieces()

@@ -187,6 +187,8 @@ class Scrub:
         self.size = FileSource(fd).size or 0
         self.replaced: dict[str, int] = {}
         self.kept: list[Group] = []
+        # Is given how far each reading of it has come.
+        self.progress: Callable[[int], None] | None = None
         self._tries = TRIES_MAX
         self._taken: list[Row] = []
 
@@ -197,7 +199,7 @@ class Scrub:
             span = FileSpan(self.fd, 0, self.size)
             blinds = Blinds(span, self.size, self.deep)
             reader = Reader(blinds, self._form, guest=self._guest)
-            drive(reader.pump, SpanSource(span))
+            drive(reader.pump, SpanSource(span), self.progress)
             self._rest(blinds, blinds.stop if blinds.stop >= 0 else reader.window.position)
             reader.close()
             self._settle(_apart(blinds.groups))
@@ -268,7 +270,7 @@ class Scrub:
         """What is found in a span: clauses, places and fields, and where it stops; no words, which may quote it."""
         verifier = Verifier(self._mode, self.deep)
         reader = Reader(verifier, self._form, guest=self._guest)
-        drive(reader.pump, SpanSource(span))
+        drive(reader.pump, SpanSource(span), self.progress)
         reader.close()
         found = verifier.findings
         return (

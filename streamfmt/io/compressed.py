@@ -32,12 +32,6 @@ _SKIPPABLE_HEADER = 8
 _PIECE = 128 << 10
 # What xz gives at a time.  Where data is damaged, its decompressor loses what it had of a piece by then.
 _PIECE_XZ = 4 << 10
-# RFC 8878 section 3.1.1: the frame header with its magic is 5 bytes at least before its size shows; a block's header
-# says in its lowest bit whether it is the last, then its type, then its size, which for one byte repeated is not that
-# of its content.
-_ZSTD_HEADER_MIN, _ZSTD_HEADER_MAX = 5, 18
-_ZSTD_BLOCK_HEADER = 3
-_ZSTD_REPEATED = 1
 
 
 class CompressedSource(Source):
@@ -208,81 +202,20 @@ def _zstd_window(head: bytes) -> int:
     return base + (base >> 3) * (head[5] & 7)
 
 
-class _Zstd:
-    """zstandard's decompressor in the clothes of the standard library's.
-
-    zstandard hands out all that its input holds, and four bytes can hold 128 KiB, so it is given no more than one
-    block at a time (RFC 8878 section 3.1.1: a frame is a header, blocks, and perhaps a checksum).
-    """
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-        self._worker = module.ZstdDecompressor(max_window_size=MEMORY_MAX).decompressobj()
-        self._pending = memoryview(b"")
-        self._input = b""
-        self._at = 0
-        # Bytes that are still to come of the frame's header or of a block; None before the former.
-        self._part: int | None = None
-        self._last = False
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._worker.eof) and not self._pending
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._pending and not self._ready()
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._worker.unused_data) + self._input[self._at :]
-
-    def decompress(self, data: bytes, limit: int) -> bytes:
-        if data:
-            self._input, self._at = self._input[self._at :] + data, 0
-        while not self._pending and not self._worker.eof and (count := self._ready()):
-            raw = self._input[self._at : self._at + count]
-            self._at += count
-            self._part = (self._part or count) - count
-            self._pending = memoryview(self._worker.decompress(raw))
-        out, self._pending = self._pending[:limit], self._pending[limit:]
-        return bytes(out)
-
-    def _ready(self) -> int:
-        """How much input belongs to one part of the frame; 0 if more has to come before that shows."""
-        held = len(self._input) - self._at
-        if self._part is None:
-            if held < _ZSTD_HEADER_MIN:
-                return 0
-            begin = self._input[self._at : self._at + _ZSTD_HEADER_MAX]
-            size = int(self._module.frame_header_size(begin))
-            if held < size:
-                return 0
-            self._check(begin)
-            self._part = size
-        elif not self._part and not self._last:
-            if held < _ZSTD_BLOCK_HEADER:
-                return 0
-            head = int.from_bytes(self._input[self._at : self._at + _ZSTD_BLOCK_HEADER], "little")
-            self._last = bool(head & 1)
-            self._part = _ZSTD_BLOCK_HEADER + (1 if head >> 1 & 3 == _ZSTD_REPEATED else head >> 3)
-        # After the last block there is a checksum or nothing, and no output.
-        return min(held, self._part) if self._part else held
-
-    def _check(self, head: bytes) -> None:
-        """Raise what is in the way of opening the frame that begins so."""
-        try:
-            frame = self._module.get_frame_parameters(head)
-        except self._module.ZstdError:
-            if (size := _zstd_window(head)) > _ZSTD_MOST:
-                raise _too_large("zstd", size) from None
-            raise
-        if frame.dict_id:
-            raise UnopenedError(
-                f"the zstd data needs dictionary {frame.dict_id}: try zstd -dc -D DICT FILE | streamfmt VERB -"
-            )
-        if frame.window_size > MEMORY_MAX:
-            raise _too_large("zstd", frame.window_size)
+def _check_zstd(module: Any, head: bytes) -> None:
+    """Raise what is in the way of opening the frame that begins so."""
+    try:
+        frame = module.get_frame_parameters(head)
+    except module.ZstdError:
+        if (size := _zstd_window(head)) > _ZSTD_MOST:
+            raise _too_large("zstd", size) from None
+        raise
+    if frame.dict_id:
+        raise UnopenedError(
+            f"the zstd data needs dictionary {frame.dict_id}: try zstd -dc -D DICT FILE | streamfmt VERB -"
+        )
+    if frame.window_size > MEMORY_MAX:
+        raise _too_large("zstd", frame.window_size)
 
 
 def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
@@ -300,4 +233,6 @@ def _decompressors(key: str) -> tuple[Callable[[], Any], tuple[type[Exception], 
         import zstandard
     except ImportError as error:
         raise UnopenedError("zstd data needs the package zstandard: pip install zstandard") from error
-    return (lambda: _Zstd(zstandard)), (zstandard.ZstdError,)
+    from ..codec.zstd_frame import Frame
+
+    return (lambda: Frame(zstandard, MEMORY_MAX, _check_zstd)), (zstandard.ZstdError,)

@@ -20,9 +20,9 @@ class Collected(Stops):
 
     `frames` says what there is, and `contents` where; `layer` is the image, None if there is none, and `ended_at` where
     it ends.  `damage` is what is wrong with it, the first thing if there are several, and `losses` how many batches are
-    left out for that.  `rest` says what comes after the last whole checkpoint and is not whole.  `states` gives the
-    programs that read records which are no memory.  If it is `looking`, contents are read, and come by :meth:`seen`;
-    if it is `counting`, they are not wanted again.
+    left out for that.  `rest` says what comes after all of the memory, or the last whole checkpoint, and is not whole.
+    `states` gives the programs that read records which are no memory.  If it is `looking`, contents are read, and come
+    by :meth:`seen`; if it is `counting`, they are not wanted again.
     """
 
     looking = counting = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import MalformedError
+from ..errors import MalformedError, NotAStreamError
 from ..reader.reader import Reader
 from ..reader.registry import load
 from .collected import Collected
@@ -36,7 +36,10 @@ class Collector(Collected):
         """The input has been read, or as much of it as can be."""
         self._settle()
         self.finish(self.reader.identity)
-        if self.ended_at is None and self.checkpoints:
+        if self.ended_at is not None:
+            # What comes after the memory has no say in it: QEMU does not read the description that ends its stream.
+            self.rest = None if isinstance(self.failure, NotAStreamError) else self.failure
+        elif self.checkpoints:
             self.frames.roll_back()
             self.rest = self.failure
         elif not self.whole:
@@ -45,6 +48,11 @@ class Collector(Collected):
                 self.damage = MalformedError(0, "there is no image of a guest's memory in it")
         if self._pages is not None:
             self._pages.finish()
+
+    @property
+    def follower(self) -> Pages | None:
+        """What follows the pages of the image, if there is one."""
+        return self._pages
 
     @property
     def about(self) -> str:

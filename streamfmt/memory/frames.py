@@ -39,16 +39,16 @@ _LEAVES, _ENTRIES = 1024, LEAF // 2
 class Frames:
     """The index.  `entries` counts the stream's page entries, of frames there and not, which bounds the leaves.
 
-    `at` is where the latest of them lie in the stream.
+    `at` is where the latest of them lie in the stream, and `round` in which round of a migration with channels.
     """
 
-    __slots__ = ("_before", "_changed", "_keeping", "_leaves", "_whole", "at", "entries")
+    __slots__ = ("_before", "_changed", "_keeping", "_leaves", "_whole", "at", "entries", "round")
 
     def __init__(self) -> None:
         # By number: what a leaf has; or, of one whose frames and contents lie in a row, only the first frame's value.
         self._leaves: dict[int, array[int]] = {}
         self._whole: dict[int, int] = {}
-        self.entries = self.at = 0
+        self.entries = self.at = self.round = 0
         # Frames that have changed since the last checkpoint, and what their values were.
         self._keeping = False
         self._changed, self._before = array("Q"), array("Q")

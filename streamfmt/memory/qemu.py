@@ -51,6 +51,7 @@ class Pages(pages.Pages):
     # Pages that lie where they are in the block; those above are at 4 GiB.
     _low: int | None = None
     _bitmap = b""
+    _flushed = False
 
     @property
     def _facts(self) -> State:
@@ -103,6 +104,9 @@ class Pages(pages.Pages):
             return self._page_words(body)
         if kind in _PACKED:
             return self._packed_words(body)
+        if kind == tables.QEMU_RAM_FLUSH or (kind == tables.QEMU_RAM_EOS and not self._flushed):
+            self._flushed = kind == tables.QEMU_RAM_FLUSH
+            self.frames.round += 1
         return self.collector.state(record)
 
     # -- blocks ----------------------------------------------------------------------------------------------------
@@ -133,6 +137,14 @@ class Pages(pages.Pages):
         while piece := (yield from body.piece()):
             found += piece
         self._bitmap = bytes(found)
+
+    def lists(self, name: bytes) -> bool:
+        """Whether the stream has a block of that name."""
+        return name in self._facts.blocks
+
+    def frame(self, offset: int) -> int | None:
+        """The frame that is at an offset in the block; None if it has none there."""
+        return self._place(offset // PAGE) if offset < self._length and not offset % PAGE else None
 
     def _place(self, page: int) -> int:
         return page if self._low is None or page < self._low else page - self._low + _HIGH

@@ -5,7 +5,7 @@ A PV guest's CR3 has the frame of its page tables in its own order, as all addre
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
+from struct import Struct
 
 from .. import tables
 from ..reader.events import Body
@@ -52,17 +52,6 @@ _PV = {
         **{name: f"user_regs.{name}" for name in _SEGMENTS},
     },
 }
-# The section "cpu" of QEMU's stream, of its version 12, for x86-64; that of 32 bits is shorter (vmstate_x86_cpu of QEMU
-# target/i386/machine.c).  Segments have a selector, base, limit and flags.
-_CPU, _CPU_VERSION, _CPU_LEAST = b"cpu", 12, 1851
-_CPU_ORDER = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
-_CPU_ROWS = (
-    (0, (*_CPU_ORDER, "rip", "rflags")),
-    (456, ("cr0", "cr2", "cr3", "cr4")),
-    (856, ("gs.kernel",)),
-)
-_CPU_SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr", "gdt", "idt")
-_CPU_SEGMENTS_AT = 236
 _WIDTHS = {size: width for width, size in tables.VCPU_CONTEXT_SIZES.items()}
 
 
@@ -110,22 +99,21 @@ class Vcpus:
         yield from self._context(body, number)
 
     def _device(self, body: Body) -> Program:
+        from ..payload_tables import QEMU_CPU, QEMU_CPU_FIELDS
+
         section = body.record.layer.facts.section
-        name = section.name or b""
-        if name != _CPU or section.version != _CPU_VERSION:
+        name, version, size = QEMU_CPU
+        if section.name != name or section.version != version:
             return
         yield from body.take(size_of("SECTION_FULL", len(name), 0))
-        data = yield from body.take(_CPU_LEAST)
-        if len(data) < _CPU_LEAST:
+        data = yield from body.take(size)
+        if len(data) < size:
             return
         found: Registers = {}
-        for at, names in _CPU_ROWS:
-            found |= zip(names, unpack_from(f">{len(names)}Q", data, at), strict=True)
-        for number, segment in enumerate(_CPU_SEGMENTS):
-            *values, flags = unpack_from(">IQII", data, _CPU_SEGMENTS_AT + 20 * number)
-            found |= zip((segment, f"{segment}.base", f"{segment}.limit"), values, strict=True)
-            # As Xen has them: those of a descriptor's second word, without what is between them.
-            found[f"{segment}.flags"] = flags >> 8 & 0xFF | flags >> 12 & 0xF00
+        for field, (at, length) in QEMU_CPU_FIELDS.items():
+            value = int.from_bytes(data[at : at + length], "big")
+            # Flags as Xen has them: those of a descriptor's second word, without what is between them.
+            found[field] = value >> 8 & 0xFF | value >> 12 & 0xF00 if field.endswith(".flags") else value
         self._add(section.instance, found)
 
     def _context(self, body: Body, number: int) -> Program:

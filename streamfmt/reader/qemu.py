@@ -43,6 +43,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
         kind = w.buf[w.lo]
         if 0 <= state.package <= w.position:
             state.beyond = w.position - state.package
+            state.open = state.command != tables.QEMU_POSTCOPY_RUN or state.beyond > 0
             state.package = -1
         if kind == tables.QEMU_EOF:
             inner = state.package >= 0
@@ -80,8 +81,10 @@ def _frame(window: Window, sink: Sink, layer: Layer, kind: int, length: int) -> 
     layer.index += 1
     window.lo += layer.header_size
     done = yield from framing.body(window, sink, record)
-    layer.facts.owed = None  # it was, or has been missed
-    layer.facts.beyond = 0
+    facts = layer.facts
+    facts.owed = None  # it was, or has been missed
+    facts.beyond = facts.command = 0
+    facts.open = False
     return done
 
 
@@ -177,7 +180,8 @@ def _command(
         more = int.from_bytes(w.buf[w.lo + _COMMAND : w.lo + _COMMAND + length], "big")
     if not (yield from _frame(w, sink, layer, kind, size_of("COMMAND", length))):
         return False
-    if more:
+    state.command = command
+    if more and state.package < 0:
         state.package = w.position + more
     return True
 

@@ -67,7 +67,8 @@ class State:
     `blocks` are memory's, `block` the one that words are about which name none, of name `named`; `left` is what is left
     of the total for more of them, and `strangers` says whether words came that are about none of them.  `stray` if the
     latest frame is in no place for its type.  `advised` if a command has said that post-copy may follow.  `package` is
-    where frames end that were announced as a package, or -1; `beyond` is how far from there they have ended.  `run` and
+    where frames end that were announced as a package, or -1; `beyond` is how far from there they have ended, and `open`
+    whether nothing there has ended them.  `command` is that of the latest frame, or 0.  `run` and
     `used` are the kind of the latest words and how many of a record's.  `shift` is where a file of pages with places of
     their own begins.  `kept` are payloads that a consumer keeps.  `survey` is what sections have shown of what wrote
     them, None before the first that was sent at once.
@@ -79,6 +80,7 @@ class State:
         "block",
         "blocks",
         "capabilities",
+        "command",
         "footers",
         "ids",
         "kept",
@@ -86,6 +88,7 @@ class State:
         "live",
         "machine",
         "named",
+        "open",
         "owed",
         "package",
         "page",
@@ -114,7 +117,8 @@ class State:
         self.strangers = False
         self.stray = self.advised = False
         self.package = -1
-        self.beyond = 0
+        self.beyond = self.command = 0
+        self.open = False
         self.run = -1
         self.used = 0
         self.shift: int | None = None

@@ -28,6 +28,7 @@ from ..writer.entries import IMAGE, SHAPES
 from ..writer.part import CARRIERS, RECORDS, Part, raw
 from ..writer.writer import Writer
 from . import dump
+from .bodies import part_of_body
 
 if TYPE_CHECKING:
     from ..reader.pump import Program
@@ -117,7 +118,7 @@ class FromStream(Stops):
         order = _order(layer, path, data)
         if self._orders.setdefault(layer.name, order) != order:
             self._lose(f"the {layer.name} layer at {at} has another byte order than the one before: it will not be so")
-        self._add(dump.part_of_body(path, data, order))
+        self._add(part_of_body(path, data, order))
 
     def record(self, record: Record) -> Program:
         if record.path not in SHAPES or record.layer.order != "<":
@@ -159,7 +160,7 @@ class FromStream(Stops):
             self.lost.append(f"{record.name} at {record.offset}: {note}")
             self._add(_cut(_part(record, data=b"", fill=record.length - left), record, left), note=note)
             return
-        part = dump.part_of_body(_path(record), bytes(data), record.layer.order)
+        part = part_of_body(_path(record), bytes(data), record.layer.order)
         self._add(_cut(_part(record, values=part.values, data=part.data), record, left))
 
     def _page_data(self, record: Record) -> Generator[int, int, None]:
@@ -297,7 +298,7 @@ def _announces(header: Part, record: Part) -> bool:
 def _order(layer: Layer, path: str, data: bytes) -> str:
     """The byte order of a header that may announce it."""
     if path in ANNOUNCING and layer.judge is layer:
-        return ">" if dump.part_of_body(path, data, "<").values.get("options.endian") else "<"
+        return ">" if part_of_body(path, data, "<").values.get("options.endian") else "<"
     return layer.order
 
 

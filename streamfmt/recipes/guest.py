@@ -35,8 +35,9 @@ from ..writer.builders import (
 )
 from ..writer.draft import Draft
 from ..writer.part import Part, header, record
-from .hvm_context import context_of, newest
+from .hvm_context import context_of
 from .memory import Frames, Many, Memory
+from .pages import described, with_fields
 from .parse import FRAMES_MAX, content, fill, frames
 from .toml import Table, integer, meant, shown
 
@@ -105,9 +106,9 @@ def _guest(top: Table, form: str, mode: str) -> Draft:
         raise top.fail(f"a {'COLO' if colo else mode} stream has checkpoints", "checkpoints")
     static = _static(top, kind, version, width, last)
     tail = tuple(_tail(top, kind, width))
-    parts = [*image_headers(kind, version, _xen(top)), *static, *batches(first)]
+    sent, again = described(top, batches(first), batches(later))
+    parts = [*image_headers(kind, version, _xen(top)), *static, *sent]
     outer = tuple(_emulators(top, kind))
-    again = tuple(batches(later))
     if checkpoints:
         per = len(tail) + len(again) + len(outer) + 3
         top.spend("parts and rows", checkpoints * per, "checkpoints" if "checkpoints" in top else "memory")
@@ -164,7 +165,8 @@ _WRAPS: dict[str, tuple[Callable[[Table, Draft, tuple[Part, ...]], Draft], tuple
 _IN = {key: [form for form, (_, here) in _WRAPS.items() if key in here] for _, keys in _WRAPS.values() for key in keys}
 KEYS = (
     *_IN,
-    *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "policy", "tsc", "params", "context"),
+    *("version", "bits", "xen", "vcpus", "checkpoints", "colo", "memory", "page"),
+    *("policy", "tsc", "params", "context", "shared_info"),
     *("http", "text", "without"),
 )
 
@@ -304,12 +306,15 @@ def _tail(top: Table, kind: str, width: int) -> Iterator[Part]:
     yield tsc_of(top, "libxc.X86_TSC_INFO", _TSC)
     vcpus = top.number("vcpus", 1, 1, VCPUS_MOST)
     if kind == "hvm":
+        if "shared_info" in top:
+            raise top.fail("only PV guests have it", "shared_info")
         yield from _hvm(top, vcpus)
         return
     for key in ("params", "context", "emulator", "xenstore"):
         if key in top:
             raise top.fail("only HVM guests have it", key)
-    yield record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE))
+    shared = record("libxc.SHARED_INFO", page=bytes(libxc.PAGE_SIZE))
+    yield with_fields(shared, top, "shared_info", f"page_{8 * width}.")
     for number in range(vcpus):
         yield vcpu("BASIC", number, libxc.VCPU_CONTEXT_SIZES[width])
         yield vcpu("EXTENDED", number, 64)
@@ -336,7 +341,7 @@ def _hvm(top: Table, vcpus: int) -> Iterator[Part]:
         pairs.append((index, named.number(name, default)))
     named.spend("parts and rows", 4 * len(pairs))
     yield params(*pairs)
-    yield context(*context_of(top, range(vcpus), newest("CPU")))
+    yield context(*context_of(top, range(vcpus)))
 
 
 def _emulators(top: Table, kind: str) -> Iterator[Part]:

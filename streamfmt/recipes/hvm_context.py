@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..codec import encode
-from ..codec.content import Content, joined, zeros
+from ..codec.content import Content, joined
 from ..codec.inside import put_at
 from ..codec.payload import form, payloads
 from ..errors import FieldError
 from ..schema import hvm
+from ..writer.hvm_state import after_reset
 from .parse import content, patch_value
 from .toml import Table
 
@@ -20,15 +21,11 @@ _END_ENTRY = (hvm.END_TYPE, 0, bytes(_CONTEXT_TYPES["END"].lengths[0]))
 _ENTRY_MOST = 64 << 10
 
 
-def newest(name: str) -> bytes:
-    """An entry's data of the length that it has now, all zero."""
-    return bytes(_CONTEXT_TYPES[name].lengths[-1])
-
-
-def context_of(top: Table, vcpus: Sequence[int], state: bytes) -> list[tuple[int, int, Content]]:
-    """Entries of an HVM context: by default each vcpu's state."""
+def context_of(top: Table, vcpus: Sequence[int], length: int | None = None) -> list[tuple[int, int, Content]]:
+    """Entries of an HVM context: by default each vcpu's state, of a length in bytes or its newest."""
     entries = [_entry(row) for row in top.tables("context")]
     if not entries:
+        state = after_reset("CPU", length)
         entries = [(_CONTEXT_TYPES["CPU"].code, number, state) for number in vcpus]
         top.spend("parts and rows", len(vcpus), "vcpus")
     return [_HEADER_ENTRY, *entries, _END_ENTRY]
@@ -36,10 +33,11 @@ def context_of(top: Table, vcpus: Sequence[int], state: bytes) -> list[tuple[int
 
 def _entry(row: Table) -> tuple[int, int, Content]:
     kind = _CONTEXT_TYPES[row.one_of("type", tuple(_CONTEXT_TYPES), "CPU")]
-    data = content(row, "data") if "data" in row else zeros(kind.lengths[-1])
+    instance = row.number("instance", 0, most=0xFFFF)
+    data = content(row, "data") if "data" in row else after_reset(kind.name, instance=instance)
     if "set" in row:
         data = _set(row, f"hvm.{kind.name}", data)
-    return kind.code, row.number("instance", 0, most=0xFFFF), data
+    return kind.code, instance, data
 
 
 def _set(row: Table, name: str, data: Content) -> Content:

@@ -19,6 +19,7 @@ from ..writer.part import Part
 from .guest import VCPUS_MOST, batches, ended, memory_of, prefaced, tsc_of
 from .hvm_context import context_of
 from .memory import Frames, Many, Memory, frames
+from .pages import with_fields
 from .parse import content
 from .toml import Table, meant
 
@@ -26,8 +27,8 @@ _LATEST = "4.4"
 _WORDS = tuple(8 * word for word in sorted(LAYERS))
 _BITS = " or ".join(map(str, _WORDS))
 _REGION = ("phys_offset", "start_addr", "size")
-# A vcpu's state as it was from 3.4 to 4.6.
-_CPU = bytes(next(row for row in hvm.CONTEXT_TYPES if row.name == "CPU").lengths[1])
+# Bytes of a vcpu's state as it was from 3.4 to 4.6.
+_CPU = next(row for row in hvm.CONTEXT_TYPES if row.name == "CPU").lengths[1]
 _PAIRS = dict(libxc.PV_COMBINATIONS)
 
 
@@ -57,8 +58,15 @@ def compose(top: Table, form: str) -> Draft:
             forms = ", ".join(form for form, other in _WRAPS.items() if key in other.keys)
             raise top.fail(f"it is for {forms}, and this is {form}", key)
     saved, memory = _saved(top, form, wrap)
-    stream = wrap.make(top, saved, Draft(tuple(_parts(top, saved, memory))))
+    stream = wrap.make(top, saved, Draft(tuple(_shared(top, saved, part) for part in _parts(top, saved, memory))))
     return prefaced(top, stream)
+
+
+def _shared(top: Table, saved: Saved, part: Part) -> Part:
+    """A PV guest's shared info has what the recipe says; other parts stay."""
+    if "shared_info" not in top or part.name != "SHARED_INFO":
+        return part
+    return with_fields(part, top, "shared_info", f"page_{8 * saved.width}.")
 
 
 # -- the guest ------------------------------------------------------------------------------------------------
@@ -85,6 +93,10 @@ def _saved(top: Table, form: str, wrap: _Wrap) -> tuple[Saved, _Memory]:
         unmapped=_numbers(top, "unmapped"),
         xend=wrap.xend,
     )
+    if "page" in top:
+        raise top.fail("it is for images: for guests without a release", "page")
+    if not saved.pv and "shared_info" in top:
+        raise top.fail("only PV guests have it", "shared_info")
     if not saved.pv:
         return _hvm(top, saved, wrap.model), memory
     for key in ("params", "context", "emulator", "physmap"):

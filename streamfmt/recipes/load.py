@@ -19,9 +19,10 @@ from ..errors import FieldError, RecipeError
 from ..reader.registry import FORMS as READ
 from ..writer.draft import ORDERED, Draft, with_length
 from ..writer.part import HEADERS, RECORDS, Part
-from . import guest, legacy
+from . import guest, inside, legacy
 from .faults import Edited, Spot
 from .memory import Many, Pages
+from .pairs import with_value
 from .parse import MOST, around, check, misfit, part_of, parts_of, patch_value, renamed
 from .toml import LIMITS, Source, Table, chained, integer, shown
 from .widths import qualified
@@ -269,8 +270,21 @@ def _named(draft: Edited, table: Table, key: str) -> Spot:
 
 
 def _fault(draft: Edited, table: Table, fetch: Fetch | None) -> None:
-    """One edit."""
+    """One edit, of the stream or of the device record in one of its parts."""
     renamed(table)
+    if "in" not in table:
+        _edit(draft, table, fetch)
+        return
+    spot = _named(draft, table, "in")
+    inner, put_back = inside.taken_apart(draft.part(spot), ">" if draft.part(spot).layer in draft.big else "<", table)
+    _edit(inner, table, fetch)
+    part = put_back(inner.stream().render())
+    table.spend("steps", check(part))
+    draft.swap(spot, part)
+
+
+def _edit(draft: Edited, table: Table, fetch: Fetch | None) -> None:
+    """One edit of these parts."""
     does = [name for name in _FAULTS if name in table]
     if len(does) != 1:
         raise table.fail(f"a fault is one of {', '.join(_FAULTS)}, here are {len(does)}")
@@ -293,6 +307,10 @@ def _weight(part: Part) -> int:
 def _set(draft: Edited, table: Table, fetch: Fetch | None) -> None:
     spot = _named(draft, table, "set")
     field = qualified(draft, spot, table.need("field", str))
+    part = draft.part(spot)
+    if (paired := with_value(part, field, table, ">" if part.layer in draft.big else "<")) is not None:
+        draft.swap(spot, paired)
+        return
     table.spend("steps", draft.patch(spot, field, patch_value(table, "to")))
 
 

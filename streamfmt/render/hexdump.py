@@ -20,6 +20,7 @@ from ..codec.payload import ORDER, name, within
 from ..payload_tables import PLACES
 from ..reader.events import PAGE, Body, Headless, Layer, Record
 from ..reader.pump import Window
+from ..reader.qemu_inside import taken
 from ..schema import hvm, qemu
 from ..schema.model import TO_NUL, Block, Choice, Field, Item, Layout, Part
 from . import qemu_inside
@@ -355,7 +356,7 @@ class Dump:
         if body.window.head(len(qemu.MAGIC)) != qemu.MAGIC:
             return False
         at = body.at
-        raw = yield from body.take(count)
+        raw = yield from taken(body, count)
         if not (len(raw) == count and qemu_inside.dump(self, body.record.layer, at, raw)):
             self._raw(at, raw if self._full else raw[:BYTES_MAX])
             self._more(0 if self._full else max(len(raw) - BYTES_MAX, 0))

@@ -193,7 +193,7 @@ class Table:
 
     def end(self, size: int, records: int, shown: int | None, stopped: Stop, remarks: list[str]) -> None:
         if not self._path:
-            self._write(f"{self._name}: {stopped[1] if stopped else 'nothing'}")
+            self._write(self._broken(f"{self._name}: {stopped[1] if stopped else 'nothing'}"))
             return
         counted = number(records, "record", "records")
         lines = [f"{counted if shown is None else f'{shown:,} of {counted} shown'}, {size:,} bytes"]

@@ -31,7 +31,7 @@ pages of the guest, such as `page[0x5].entries[3].rw`.
 
 An XSAVE area ends where the last component that the guest has used does.
 Its length tells whether the places are those of Intel's processors or of AMD's; an area of any other length is given as
-it is behind its header.
+it is after its header.
 
 Offsets and sizes are compared with Xen's own headers of 4.14, 4.17 and 4.20, by a C compiler; values of an HVM context
 with what `xen-hvmctx` of these releases prints; `conformance/hvmctx` says
@@ -43,12 +43,19 @@ def _forms() -> Iterator[str]:
     layouts = payloads.catalogue()
     for row in payloads.PAYLOADS:
         length = f"{row.size} bytes" if row.size else "any length"
-        written = f", Xen {row.releases}" if row.releases else ""
+        written = f", {_span(row.releases)}" if row.releases else ""
         for depth, layout in enumerate(layouts_within(layouts[row.path]), 2):
             lines = list(layout_lines(layout, min(depth, 3)))
             if layout.path == row.path:
                 lines[2] += f"\nLength: {length}{written}."
             yield from lines
+
+
+def _span(releases: str) -> str:
+    first, dash, last = releases.partition("-")
+    if dash and not last:
+        return f"Xen {first} and later"
+    return f"Xen {first} to {last}" if first and last else f"Xen {first}" if first else f"Xen up to {last}"
 
 
 def _bits() -> Iterator[str]:

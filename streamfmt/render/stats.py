@@ -157,8 +157,7 @@ def _picture(statistics: Statistics) -> Iterator[str]:
         row, column = grid[_UP - 1 - up * _UP // max(high, _UP)], across * _ACROSS // max(wide, _ACROSS)
         row[column] = _MARKS[(first > 0 or row[column] in "#*") + 2 * (again > 0 or row[column] in "o*")]
     yield ""
-    yield "  frames (up) by offset in the stream (across)"
-    yield "  # for the first time  o again  * both"
+    yield "  frames (up) by offset in the stream (across): # first  o again  * both"
     top = max(high, _UP) << picture.up
     for number, row in enumerate(grid):
         label = _address((top * (_UP - number) // _UP - 1) * PAGE) if number % 4 == 0 else ""

@@ -151,6 +151,7 @@ def variant_lines(outcome: Outcome) -> list[str]:
     """What could have written devices' state, where that shows it, and what it was judged for."""
     rows = [("machine", variant.words()) for _, variant in outcome.variants]
     rows += [("target", words) for words in outcome.verifier.aimed.values()]
+    rows += [("target", f"{words}: not judged, since nothing in this stream is for it") for words in outcome.unmet]
     lines: list[str] = []
     for label, words in dict.fromkeys(rows):
         first, *rest = (line for _, line in _wrapped(words))

@@ -17,7 +17,7 @@ from ..errors import LayoutError
 from ..payload_tables import PLACES
 from ..reader.events import PAGE, Body, Record
 from ..reader.pump import Pump, Window
-from ..reader.qemu_inside import frames
+from ..reader.qemu_inside import frames, taken
 from ..schema.model import TO_NUL, Block, Field, Item, Layout, Part
 from .bits import said
 from .qemu_inside import held
@@ -225,7 +225,7 @@ class Tree:
     def _framed(self, count: int) -> Generator[int, int, None]:
         """A record of QEMU's devices: its bytes, and its frames."""
         at, layer = self._body.at, self._body.record.layer
-        raw = yield from self._body.take(count)
+        raw = yield from taken(self._body, count)
         many = len(raw) > BYTES_MAX and not self._full
         self._write(dumps({"bytes": count, "first": raw[:BYTES_MAX].hex()} if many else raw.hex()))
         rows = [

@@ -138,14 +138,14 @@ TEXTS = {
 _FLAGS = "cf - pf - af - zf sf tf if df of iopl0 iopl1 nt - rf vm ac vif vip id"
 _CR4 = (
     "vme pvi tsd de pse pae mce pge pce osfxsr osxmmexcpt umip la57 vmxe smxe - fsgsbase pcide osxsave kl "
-    "smep smap pke cet pks uintr - - lam_sup"
+    "smep smap pke cet pks uintr - lass lam_sup - - - fred"
 )
 _REGISTERS = {
     "rflags": _FLAGS,
     "eflags": _FLAGS,
     "cr0": "pe mp em ts et ne - - - - - - - - - - wp - am - - - - - - - - - - nw cd pg",
     "cr4": _CR4,
-    "msr_efer": "sce - - - - - - - lme - lma nx svme lmsle ffxsr tce - - - - autoibrs",
+    "msr_efer": "sce - - - - - - - lme - lma nx svme lmsle ffxsr tce - mcommit intwb - uaie autoibrs",
     "xcr0": _XCR0,
     "xcr0_accum": _XCR0,
     "xfeature_mask": _XCR0,

@@ -31,19 +31,28 @@ class ContextType:
     unit: int = 0
     history: str = ""
     counted: bool = False
+    instances: int = 1
 
 
+# Vcpus that an HVM guest has at most (HVM_MAX_VCPUS in xen/include/public/hvm/hvm_info_table.h), in all releases.
+_VCPUS = 128
 # A `unit` makes the length least + n * unit, where `lengths` holds the least; a `counted` entry begins with the
-# number of its units, 32 bits.  Codes 22 to 34 are kept for a
-# downstream user and unknown to every released Xen.
+# number of its units, 32 bits.  There are `instances` of what an entry is about; where it is one, loaders do not look
+# at its number.  Codes 22 to 34 are kept for a downstream user and unknown to every released Xen.
 CONTEXT_TYPES = (
     ContextType(0, "END", (0,)),
     ContextType(1, "HEADER", (24,)),
-    ContextType(2, "CPU", (1016, 1024, 1032), history="1016 before 3.4, 1024 to 4.6, 1032 since 4.7"),
-    ContextType(3, "PIC", (8,)),
+    ContextType(2, "CPU", (1016, 1024, 1032), history="1016 before 3.4, 1024 to 4.6, 1032 since 4.7", instances=_VCPUS),
+    ContextType(3, "PIC", (8,), instances=2),
     ContextType(4, "IOAPIC", (400,)),
-    ContextType(5, "LAPIC", (16, 24, 32), history="16 to 4.0, 24 since 4.1, 32 since 4.18.5, 4.19.2, 4.20.1 and 4.21"),
-    ContextType(6, "LAPIC_REGS", (1024,)),
+    ContextType(
+        5,
+        "LAPIC",
+        (16, 24, 32),
+        history="16 to 4.0, 24 since 4.1, 32 since 4.18.5, 4.19.2, 4.20.1 and 4.21",
+        instances=_VCPUS,
+    ),
+    ContextType(6, "LAPIC_REGS", (1024,), instances=_VCPUS),
     ContextType(7, "PCI_IRQ", (16,)),
     ContextType(8, "ISA_IRQ", (8,)),
     ContextType(9, "PCI_LINK", (8,)),
@@ -51,13 +60,13 @@ CONTEXT_TYPES = (
     ContextType(11, "RTC", (16, 24), history="16 to 4.13, 24 since 4.14"),
     ContextType(12, "HPET", (1048,)),
     ContextType(13, "PMTIMER", (8,)),
-    ContextType(14, "MTRR", (240,)),
+    ContextType(14, "MTRR", (240,), instances=_VCPUS),
     ContextType(15, "VIRIDIAN_DOMAIN", (16, 24, 32), history="16 to 4.4, 24 in 4.5, 32 since 4.6"),
-    ContextType(16, "CPU_XSAVE", (600,), unit=1, history="24 octets and the XSAVE area"),
-    ContextType(17, "VIRIDIAN_VCPU", (8, 16, 216), history="8 to 4.6, 16 to 4.12, 216 since 4.13"),
-    ContextType(18, "VMCE_VCPU", (8, 24, 32), history="8 in 4.2, 24 to 4.9, 32 since 4.10"),
-    ContextType(19, "TSC_ADJUST", (8,)),
-    ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR", counted=True),
+    ContextType(16, "CPU_XSAVE", (600,), unit=1, history="24 octets and the XSAVE area", instances=_VCPUS),
+    ContextType(17, "VIRIDIAN_VCPU", (8, 16, 216), history="8 to 4.6, 16 to 4.12, 216 since 4.13", instances=_VCPUS),
+    ContextType(18, "VMCE_VCPU", (8, 24, 32), history="8 in 4.2, 24 to 4.9, 32 since 4.10", instances=_VCPUS),
+    ContextType(19, "TSC_ADJUST", (8,), instances=_VCPUS),
+    ContextType(20, "CPU_MSR", (24,), unit=16, history="8 octets and 16 for each MSR", counted=True, instances=_VCPUS),
 )
 _TYPES = {row.name: row for row in CONTEXT_TYPES}
 END_TYPE, HEADER_TYPE, CPU_TYPE = _TYPES["END"].code, _TYPES["HEADER"].code, _TYPES["CPU"].code
@@ -71,6 +80,31 @@ HEADER_DATA = (HEADER_BEGINS + b"\xff" * 8).ljust(_HEADER_SIZE, b"\0")
 BEGINS = CONTEXT.build([{"typecode": HEADER_TYPE, "instance": 0, "length": _HEADER_SIZE, "data": HEADER_DATA}])[
     : 4 - _HEADER_SIZE
 ]
+
+# What is not 0 in a machine that has just been reset, by the fields of an entry (Intel SDM volume 3, section 10.1.1).
+_FLAT = {f"{name}_limit": 0xFFFF for name in ("cs", "ds", "es", "fs", "gs", "ss", "tr", "ldtr", "idtr", "gdtr")}
+RESET: dict[str, dict[str, int]] = {
+    "CPU": {
+        "fpu_regs.fcw": 0x40,
+        "fpu_regs.mxcsr": 0x1F80,
+        "rdx": 0x600,
+        "rip": 0xFFF0,
+        "rflags": 2,
+        "cr0": 0x60000010,
+        "dr6": 0xFFFF0FF0,
+        "dr7": 0x400,
+        "cs_sel": 0xF000,
+        "cs_base": 0xFFFF0000,
+        **_FLAT,
+        "cs_arbytes": 0x9B,
+        **{f"{name}_arbytes": 0x93 for name in ("ds", "es", "fs", "gs", "ss")},
+        "tr_arbytes": 0x8B,
+        "ldtr_arbytes": 0x82,
+    },
+    "PIC": {"modes.is_master": 1},
+}
+# Whose other instances differ: a PC's second interrupt controller is the slave.
+RESET_FIRST = ("PIC",)
 
 # HVM_PARAM_*; numbers missing here were never given out on x86.
 PARAMS = {

@@ -113,14 +113,14 @@ CONTEXTS = (
         "Registers of a 64-bit guest's vcpu; frame numbers stand for machine addresses.",
         f"{XEN_H}, struct vcpu_guest_context; xen/include/public/arch-x86/xen-x86_64.h",
         CONTEXT_64,
-        0x1430,
+        CONTEXT_64.sizeof(),
     ),
     Payload(
         "pv.VCPU_32",
         "Registers of a 32-bit guest's vcpu; frame numbers stand for machine addresses.",
         f"{XEN_H}, struct vcpu_guest_context; xen/include/public/arch-x86/xen-x86_32.h",
         CONTEXT_32,
-        0xAF0,
+        CONTEXT_32.sizeof(),
     ),
 )
 EXTENDED = (

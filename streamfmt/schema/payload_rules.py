@@ -9,15 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import SchemaError
-from .features import MSR_NAMES, XCR0_BITS
+from .features import MSR_NAMES, REGISTER_BITS, XCR0_BITS
+from .hvm import CONTEXT_TYPES
 from .libxc import XSAVE_AREA_MIN
 from .model import Block, Field, Item, Layout, Part
+from .payload_xsave import COMPONENTS
 
 _LOW = (1 << 32) - 1
 _CPU, _TIMER = "LIBXC-HVMCTX-CPU", "LIBXC-HVMCTX-TIMER"
 _PIT = {"channels.count": (_TIMER, 1 << 16), "speaker_data_on": (_TIMER, 1), "pad0": (_TIMER, 0)}
 _RTC = {"cmos_index": (_TIMER, 0x7F)}
-_OLD_CPU = {"cr0": (_CPU, _LOW), "dr6": (_CPU, _LOW), "dr7": (_CPU, _LOW)}
+_OLD_CPU = {"cr3": (_CPU, (1 << 52) - 1), "dr6": (_CPU, _LOW), "dr7": (_CPU, _LOW)}
 _VIRIDIAN = {"pad": ("LIBXC-HVMCTX-VIRIDIAN", 0)}
 
 
@@ -50,8 +52,15 @@ MOST: dict[str, dict[str, tuple[str, int]]] = {
 }
 # MSRs that an entry CPU_MSR may have, of any release (xen/arch/x86/hvm/hvm.c msrs_to_send and what vendors add).
 MSRS = tuple(index for index in MSR_NAMES if index not in (0xCE, 0x10A, 0xC0000103))
+# Bits of a vcpu's control registers that some processor has, as Xen knows the manuals.
+CPU_BITS = {name: sum(1 << bit for bit in REGISTER_BITS[name]) for name in ("cr0", "cr4", "msr_efer")}
+# How many vcpus or devices there may be that an entry of the HVM context is about.
+INSTANCES = {row.code: row.instances for row in CONTEXT_TYPES}
 # Components of XSAVE whose places are the same on all processors: bytes of an area with those up to each.
-AREAS = ((XCR0_BITS["sse"], XSAVE_AREA_MIN), (XCR0_BITS["avx"], XSAVE_AREA_MIN + 256))
+AREAS = (
+    (XCR0_BITS["sse"], XSAVE_AREA_MIN),
+    *((row.bit, row.intel + row.size) for row in COMPONENTS if row.intel == row.amd),
+)
 
 # Offset of the first, how many there are and how far apart; size, shift and mask; the most, the clause and the name.
 Bound = tuple[int, int, int, int, int, int, int, str, str]
@@ -95,4 +104,10 @@ def _placed(items: tuple[Item, ...], at: int) -> Iterator[tuple[str, _Placed]]:
 
 def facts(layouts: Mapping[str, Layout]) -> dict[str, Any]:
     """What streamfmt/payload_tables.py has of them."""
-    return {"BOUNDS": bounds(layouts), "CONTEXT_MSRS": MSRS, "XSAVE_AREAS": AREAS}
+    return {
+        "BOUNDS": bounds(layouts),
+        "CONTEXT_MSRS": MSRS,
+        "CPU_BITS": CPU_BITS,
+        "INSTANCES": INSTANCES,
+        "XSAVE_AREAS": AREAS,
+    }

@@ -13,24 +13,29 @@ from typing import NamedTuple
 from construct import Array, Bytes, Const, GreedyBytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 from construct.core import Construct
 
+from .features import XCR0_BITS
 from .libxc import XSAVE_AREA_MIN
 from .payload_words import FXSAVE, Payload
 
 SDM_XSAVE = "Intel SDM volume 1, chapter 13"
 APM_XSAVE = "AMD APM volume 2, section 11.5"
-MASK_SIZE = 8
+_NOWHERE = -1
 
 
 class Component(NamedTuple):
-    """A component: its bit in XCR0, its place in Intel's areas and in AMD's, -1 where there is none, and its size."""
+    """A component: its bit in XCR0, its place in Intel's areas and in AMD's, below 0 where it has none."""
 
     name: str
     bit: int
     intel: int
     amd: int
-    size: int
     declared: Construct
     doc: str
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return int(self.declared.sizeof())
 
 
 _TILES = Struct(
@@ -41,22 +46,27 @@ _TILES = Struct(
     "rows" / Array(16, Int8ul) * "Rows, of each tile.",
 )
 COMPONENTS = (
-    Component("ymm_high", 2, 576, 576, 256, Array(16, Bytes(16)), "Upper halves of the AVX registers."),
+    Component(
+        "ymm_high",
+        XCR0_BITS["avx"],
+        XSAVE_AREA_MIN,
+        XSAVE_AREA_MIN,
+        Array(16, Bytes(16)),
+        "Upper halves of the AVX registers.",
+    ),
     Component(
         "bndregs",
-        3,
+        XCR0_BITS["bndregs"],
         960,
-        -1,
-        64,
+        _NOWHERE,
         Array(4, Struct("lower" / Int64ul * "Lower bound.", "upper" / Int64ul * "Upper bound, its complement.")),
         "Bound registers of MPX.",
     ),
     Component(
         "bndcsr",
-        4,
+        XCR0_BITS["bndcsr"],
         1024,
-        -1,
-        64,
+        _NOWHERE,
         Struct(
             "bndcfgu" / Int64ul * "Configuration of MPX.",
             "bndstatus" / Int64ul * "Its status.",
@@ -64,20 +74,19 @@ COMPONENTS = (
         ),
         "Configuration and status of MPX.",
     ),
-    Component("opmask", 5, 1088, 832, 64, Array(8, Int64ul), "Mask registers k0 to k7 of AVX-512."),
-    Component("zmm_high", 6, 1152, 896, 512, Array(16, Bytes(32)), "Upper halves of zmm0 to zmm15."),
-    Component("zmm", 7, 1664, 1408, 1024, Array(16, Bytes(64)), "Registers zmm16 to zmm31."),
+    Component("opmask", XCR0_BITS["opmask"], 1088, 832, Array(8, Int64ul), "Mask registers k0 to k7 of AVX-512."),
+    Component("zmm_high", XCR0_BITS["zmm"], 1152, 896, Array(16, Bytes(32)), "Upper halves of zmm0 to zmm15."),
+    Component("zmm", XCR0_BITS["zmm_high"], 1664, 1408, Array(16, Bytes(64)), "Registers zmm16 to zmm31."),
     Component(
         "protection_keys",
-        9,
+        XCR0_BITS["pkru"],
         2688,
         2432,
-        8,
         Struct("pkru" / Int32ul * "Rights by protection key, two bits each.", "reserved" / Int32ul * "Reserved."),
         "Rights of user pages.",
     ),
-    Component("amx_cfg", 17, 2752, -1, 64, _TILES, "Configuration of the tiles of AMX."),
-    Component("amx_data", 18, 2816, -1, 8192, Array(8, Bytes(1024)), "Tiles of AMX."),
+    Component("amx_cfg", XCR0_BITS["amx_cfg"], 2752, _NOWHERE, _TILES, "Configuration of the tiles of AMX."),
+    Component("amx_data", XCR0_BITS["amx_data"], 2816, _NOWHERE, Array(8, Bytes(1024)), "Tiles of AMX."),
 )
 
 
@@ -125,7 +134,7 @@ def _ends(amd: bool) -> set[int]:
 
 def payloads(path: str, doc: str, source: str, masks: tuple[Construct, ...]) -> tuple[Payload, ...]:
     """The forms of what begins with masks and goes on with an area: Intel's, AMD's, and one of any length."""
-    before = len(masks) * MASK_SIZE
+    before = sum(mask.sizeof() for mask in masks)
     intel, amd = _ends(False), _ends(True) - _ends(False)
     return (
         Payload(

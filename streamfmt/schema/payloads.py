@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import SchemaError
-from . import hvm_cpu, hvm_interrupts, hvm_system, hvm_timers, payload_pages, payload_pv, payload_rules
+from . import hvm_cpu, hvm_interrupts, hvm_system, hvm_timers, payload_pages, payload_pv, payload_qemu, payload_rules
 from .catalogue import read
 from .hvm import CONTEXT_TYPES
 from .layers import LAYERS
@@ -82,7 +82,13 @@ ENTRY_NAMES = {row.code: row.name for row in CONTEXT_TYPES}
 
 def facts() -> dict[str, Any]:
     """What streamfmt/payload_tables.py has beside places."""
-    return {"FORMS": FORMS, "PLACES": PLACES, "ENTRY_NAMES": ENTRY_NAMES, **payload_rules.facts(catalogue())}
+    return {
+        "FORMS": FORMS,
+        "PLACES": PLACES,
+        "ENTRY_NAMES": ENTRY_NAMES,
+        **payload_rules.facts(catalogue()),
+        **payload_qemu.facts(),
+    }
 
 
 def catalogue() -> dict[str, Layout]:

@@ -29,3 +29,5 @@ HOLDERS = {
     "xapi.QEMU_XEN": "body",
     **{f"legacy-{bits}.QEMU_{name}": "state" for bits in (64, 32) for name in ("0002", "REMUS", "XAPI")},
 }
+# Where one lies in the bodies of several records, piece by piece.
+PIECES = tuple(f"legacy-{bits}.QEMU_STATE" for bits in (64, 32))

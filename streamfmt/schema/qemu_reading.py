@@ -26,6 +26,8 @@ _COMMANDS = (
     "OPEN_RETURN_PATH",
     "PING",
     "PACKAGED",
+    "RECV_BITMAP",
+    "SWITCHOVER_START",
     *(f"POSTCOPY_{name}" for name in ("ADVISE", "RAM_DISCARD", "LISTEN")),
 )
 

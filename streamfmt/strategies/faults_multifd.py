@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ..schema import qemu_multifd as schema
 from ..schema.qemu_stream import PAGE_SIZE
 from ..writer import Draft, Part
+from ..writer import qemu as parts
 from .conforming import made
 from .edits import Fault, at, nth, of, rotated, to, truncated
 from .sample import Sample
@@ -32,7 +33,7 @@ def _patched(name: str, field: str, values: st.SearchStrategy[int]) -> Fault:
     return to(_having(name), edit)
 
 
-def _put(values: Callable[[st.DrawFn, Part], dict[str, Any]]) -> Fault:
+def _put(values: Callable[[st.DrawFn, Part], dict[str, Any]], **changes: Any) -> Fault:
     """With other values in a packet that has pages."""
 
     def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
@@ -40,13 +41,21 @@ def _put(values: Callable[[st.DrawFn, Part], dict[str, Any]]) -> Fault:
             part = stream.parts[number]
             yield at(stream, number, replace(part, values={**part.values, **values(draw, part)}), drop=1)
 
-    return to(_having("PAGES"), edit)
+    return to(_having("PAGES"), edit, **changes)
 
 
 def _longer(draw: st.DrawFn, part: Part) -> dict[str, Any]:
     """Pages that are not compressed, and a few bytes more."""
     data = bytes(PAGE_SIZE + draw(st.integers(1, 9)))
     return {"normal_pages": 1, "flags.method": 0, "data_size": len(data), "data": data}
+
+
+def _damaged(draw: st.DrawFn, part: Part) -> dict[str, Any]:
+    """Compressed pages of which one is missing, or what is no such thing."""
+    page = bytes([draw(st.integers(0, 255))]) * PAGE_SIZE
+    method = draw(st.sampled_from((1, 2)))
+    data = draw(st.sampled_from((parts.packing(method)(page), b"\xff" * 9)))
+    return {"normal_pages": 2, "flags.method": method, "data_size": len(data), "data": data}
 
 
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
@@ -60,5 +69,6 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         _patched("PAGES", "zero_pages", st.integers(schema.OFFSETS + 1, (1 << 32) - 1)),
     ),
     "QEMU-MFD-SIZE": _put(_longer),
+    "QEMU-MFD-DATA": _put(_damaged, deep=True),
     "QEMU-MFD-BLOCK": _put(lambda draw, _: {"block": draw(st.sampled_from((bytes(256), b"p" * 256)))}),
 }

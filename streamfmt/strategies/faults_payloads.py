@@ -14,8 +14,9 @@ from ..schema import hvm, payload_rules
 from ..schema.libxc import PAGE_SIZE, XCR0_SIZE, XSAVE_AREA_MIN
 from ..schema.payloads import HVM_ENTRIES
 from ..writer import TOP_TABLE, Draft, Part, pages, record
+from ..writer.hvm_state import after_reset
 from .edits import Edit, Fault, insertions, swapping, to
-from .faults_libxc import CONTEXT, HVM, INFO, PV, VCPU
+from .faults_libxc import CONTEXT, HVM, INFO, P2M, PV, VCPU
 from .from_schema import having
 from .records import TOP_TABLES
 
@@ -24,7 +25,7 @@ _CODES = {row.name: row.code for row in hvm.CONTEXT_TYPES}
 _FIRST = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
 # What of an entry has to be as it is, if anything is judged of it.
 _SOUND: dict[str, dict[str, int]] = {
-    "CPU": {"cr0": 0x10},
+    "CPU": {"cr0": 0x11},
     "PIC": {"modes.is_master": 1},
     "HPET": {"config.enabled": 1, "timers[1].config.enabled": 1, "timers[1].config.periodic": 1, "periods[1]": 9},
     "CPU_XSAVE": {"xcr0_accum.x87": 1},
@@ -77,9 +78,7 @@ def _more(path: str, place: str, most: int) -> Callable[[st.DrawFn], Mapping[str
     top = (1 << row.bits) - 1
 
     def choose(draw: st.DrawFn) -> Mapping[str, int]:
-        # cr0 keeps what it has to have below.
-        value = draw(st.sampled_from((most + 1, top)) | st.integers(most + 1, top))
-        return {place: value | 0x11 if place == "cr0" else value}
+        return {place: draw(st.sampled_from((most + 1, top)) | st.integers(most + 1, top))}
 
     return choose
 
@@ -146,7 +145,35 @@ def _pic(draw: st.DrawFn) -> Mapping[str, int]:
 
 
 def _cpu(draw: st.DrawFn) -> Mapping[str, int]:
-    return {"cr0": draw(st.sampled_from((0x80000010, 0x1, 0x80000001)))}
+    return draw(
+        st.sampled_from(
+            (
+                *({"cr0": value} for value in (0x80000010, 0x1, 0x80000001, 0x51, 1 << 32 | 0x11)),
+                {"cr4": 1 << 15},
+                {"cr4": 1 << 63},
+                {"msr_efer": 2},
+                {"msr_efer": 0x500},
+                {"msr_efer": 0x400, "cr0": 0x80000011},
+            )
+        )
+    )
+
+
+_OF_VCPUS = [row for row in hvm.CONTEXT_TYPES if row.instances > 1 and row.name not in ("CPU_XSAVE", "CPU_MSR")]
+
+
+def _nobodys(draw: st.DrawFn, _: Part) -> Part:
+    """With an entry of a vcpu, or an interrupt controller, that no guest has."""
+    row = draw(st.sampled_from(_OF_VCPUS))
+    return _entries(_FIRST, (row.code, draw(st.integers(row.instances, 0xFFFF)), after_reset(row.name)))
+
+
+def _twice(draw: st.DrawFn, _: Part) -> Part:
+    """With two entries about the same."""
+    row = draw(st.sampled_from(_OF_VCPUS + [row for row in hvm.CONTEXT_TYPES if row.name in ("HPET", "PIT", "RTC")]))
+    instance = draw(st.integers(0, row.instances - 1))
+    entry = row.code, instance, after_reset(row.name, instance=instance)
+    return _entries(_FIRST, entry, entry)
 
 
 def _hpet(draw: st.DrawFn) -> Mapping[str, int]:
@@ -164,6 +191,25 @@ def _loop(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     yield from insertions(draw, stream, bad)
 
 
+def _last(stream: Draft) -> int:
+    """The last frame of a PV guest."""
+    return max(int(part.values["end_pfn"]) for part in stream.parts if part.path == P2M)
+
+
+def _leaf(*kinds: str) -> Fault:
+    """With a pinned table of level 1 that leads to the last frame, of one of these kinds, or to itself."""
+
+    def edit(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+        last = _last(stream)
+        rows = [(last, draw(st.sampled_from(kinds)))] if kinds else []
+        target, rw = (last, draw(st.sampled_from((0, 2)))) if kinds else (last - 1, 2)
+        entry = target << tables.PTE_PFN[0] | tables.PTE_PRESENT | rw
+        content = (bytes(8 * draw(st.integers(0, 511))) + entry.to_bytes(8, "little")).ljust(PAGE_SIZE, b"\0")
+        yield from insertions(draw, stream, pages((last - 1, "L1TAB_PINNED"), *rows, content={last - 1: content}))
+
+    return to(PV.filter(lambda sample: _last(sample.stream) > TOP_TABLE + 1), edit, deep=True)
+
+
 def _deep(edit: Edit, path: str) -> Fault:
     return to(having(path), edit, deep=True)
 
@@ -172,6 +218,8 @@ _LAPIC = {"apic_base_msr.x2apic": 1}
 FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-HVMCTX-MAGIC": to(HVM, swapping(CONTEXT, _magic)),
     "LIBXC-HVMCTX-CPU": (*_above("LIBXC-HVMCTX-CPU"), _entry("CPU", _cpu)),
+    "LIBXC-HVMCTX-INSTANCE": to(HVM, swapping(CONTEXT, _nobodys), deep=True),
+    "LIBXC-HVMCTX-REPEAT": to(HVM, swapping(CONTEXT, _twice), deep=True),
     "LIBXC-HVMCTX-PIC": _entry("PIC", _pic),
     "LIBXC-HVMCTX-LAPIC": tuple(_entry(form, lambda _: _LAPIC) for form in ("LAPIC", "LAPIC_24", "LAPIC_16")),
     "LIBXC-HVMCTX-PCILINK": _above("LIBXC-HVMCTX-PCILINK")[:1],
@@ -182,6 +230,8 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     "LIBXC-HVMCTX-VIRIDIAN": tuple(map(_padded, ("VIRIDIAN_VCPU", "VIRIDIAN_VCPU_16"))),
     "LIBXC-HVMCTX-MSR": to(HVM, swapping(CONTEXT, _msrs), deep=True),
     "LIBXC-PTE-LEVEL": to(PV, _loop, deep=True),
+    "LIBXC-PTE-WRITABLE": _leaf(),
+    "LIBXC-PTE-EMPTY": _leaf("XTAB", "BROKEN"),
     "LIBXC-VCPU-EXT": _deep(swapping(VCPU[1], _owner), VCPU[1]),
     "LIBXC-VCPU-XSAVE": _deep(swapping(VCPU[2], _pv_area), VCPU[2]),
 }

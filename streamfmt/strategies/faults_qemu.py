@@ -108,6 +108,12 @@ def _other_footer(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
         yield at(stream, number, replace(part, values={"section_id": draw(st.integers(1000, 9999))}), drop=1)
 
 
+def _by_descriptor(_: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """Without words about pages, and where the guest is said to go on at the receiver."""
+    left = tuple(part for part in stream if part.path not in (*_PAGES, "qemu.RAM_FLUSH"))
+    yield at(replace(stream, parts=left), of(stream, "qemu.SECTION_START")[0], parts.command("SWITCHOVER_START"))
+
+
 def _twice(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     """Two sections of one device."""
     rows = [Device("timer", bytes(24), 2), Device("timer", bytes(24), 2)]
@@ -127,10 +133,37 @@ def _state(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
 
 def _package(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
     number = of(stream, "qemu.EOF")[-1]
-    wrong = draw(st.sampled_from((8, 10)))
-    inner = parts.command("PING", bytes(4))
+    ping, eof = parts.command("PING", bytes(4)), parts.frame("EOF")
+    more = [ping] * draw(st.integers(1, 3))
     before = [] if _opens(stream) else [parts.command("OPEN_RETURN_PATH")]
-    yield at(stream, number, *before, parts.command("PACKAGED", wrong.to_bytes(4, "big")), inner, inner)
+    yield at(stream, number, *before, _packaged(ping, eof, *more), ping, eof, *more)
+
+
+def _packaged(*frames: Part, wrong: int = 0) -> Part:
+    """The command before a package of these frames, by so many bytes wrong about them."""
+    return parts.command("PACKAGED", (sum(part.extent for part in frames) + wrong).to_bytes(4, "big"))
+
+
+def _bad_package(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a package of nothing, one that nothing ends, and one in another."""
+    number = of(stream, "qemu.EOF")[-1]
+    ping, eof = parts.command("PING", bytes(4)), parts.frame("EOF")
+    before = [] if _opens(stream) else [parts.command("OPEN_RETURN_PATH")]
+    inner = _packaged(eof)
+    rows = (
+        [_packaged()],
+        [_packaged(ping), ping],
+        [_packaged(ping, ping, wrong=-draw(st.integers(1, 8))), ping, ping],
+        [_packaged(inner, eof), inner, eof],
+    )
+    yield at(stream, number, *before, *draw(st.sampled_from(rows)))
+
+
+def _no_block(draw: st.DrawFn, stream: Draft) -> Iterator[Draft]:
+    """With a command that asks for the bitmap of a block that is not there, or of no name."""
+    number = of(stream, "qemu.EOF")[-1]
+    data = draw(st.sampled_from((b"", b"\0", b"\4none", b"\3no", b"\2none")))
+    yield at(stream, number, parts.command("RECV_BITMAP", data))
 
 
 def _opens(stream: Draft) -> bool:
@@ -289,12 +322,15 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
         _having("RAM_FLUSH"),
         lambda _, stream: iter([replace(stream, parts=tuple(part for part in stream if part.path not in _PAGES))]),
     ),
+    "QEMU-CPR-ALONE": to(_having("RAM_FLUSH"), _by_descriptor),
     "QEMU-POSTCOPY": to(_having("COMMAND", kind="RAM_BLOCK_SIZED"), _postcopy),
     "QEMU-CMD-RANGE": _patched("COMMAND", "command", st.integers(12, 0xFFFF)),
     "QEMU-CMD-LEN": _put("COMMAND", lambda draw, part: {"data": bytes(draw(st.sampled_from((1, 2, 3, 5))))}),
     "QEMU-CMD-PING-RP": to(_having("RAM_XBZRLE"), _ping),
     "QEMU-CMD-STATE": to(_having("RAM_XBZRLE"), _state),
     "QEMU-CMD-PACKAGED": to(_having("RAM_XBZRLE"), _package),
+    "QEMU-CMD-PACKAGE": to(_having("RAM_XBZRLE"), _bad_package),
+    "QEMU-CMD-BLOCK": to(_having("RAM_XBZRLE"), _no_block),
     "QEMU-DESC-OPT": (
         _described(lambda draw, text: text[: draw(st.integers(0, len(text) - 1))]),
         to(_having("VMDESCRIPTION"), _cut_description),
@@ -304,6 +340,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     ),
     "QEMU-MAP-VERSION": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"version": draw(st.integers(2, 9))}),
     "QEMU-MAP-PAGE": _put("RAM_BLOCK_MAPPED", lambda draw, _: {"page_size": draw(st.sampled_from((2048, 8192)))}),
+    "QEMU-MAP-RAM": _put("SECTION_START", lambda draw, _: {"idstr": draw(st.sampled_from((b"ra", b"rAm", b"\0ram")))}),
     "QEMU-MAP-WORDS": to(_having("RAM_BLOCK_MAPPED"), _among_places),
     "QEMU-MAP-PLACE": _put(
         "RAM_BLOCK_MAPPED", lambda draw, part: {"pages_offset": draw(st.integers(1, part.values["bitmap_offset"]))}

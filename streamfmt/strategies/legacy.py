@@ -11,6 +11,7 @@ from ..schema import hvm, libxc
 from ..writer import RECORDS, TOP_TABLE, Draft, Part, legacy
 from ..writer.builders import XML, xenops_for
 from ..writer.entries import DATA_TYPES, SHAPES
+from ..writer.hvm_state import after_reset
 from ..writer.legacy import EMULATORS, LAYERS, PARAMS, TSC, Saved
 from . import records
 from .images import LATER, Plan
@@ -111,7 +112,7 @@ def _saved(draw: st.DrawFn, plan: Plan, word: int, emulator: str, xend: bool, fi
         online,
         online[-1] + draw(st.integers(0, 3)) if again else None,
         params={name: draw(st.integers(1, 1 << 20)) for name in draw(_SOME_PARAMS)},
-        context=(_HEADER, (_CPU.code, 0, bytes(_CPU.lengths[1])), _END),
+        context=(_HEADER, (_CPU.code, 0, after_reset(_CPU.name, _CPU.lengths[1])), _END),
         physmap=(_REGION,) * draw(st.integers(0, 2)),
         emulator=forms[0] if forms else emulator or draw(_FORMS if plan.mode == "plain" else st.just("")),
         tsc={**TSC, "mode": draw(st.integers(0, 3))},

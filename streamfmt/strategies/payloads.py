@@ -56,7 +56,7 @@ def contents(draw: st.DrawFn, path: str, instance: int) -> Content:
             if _plain(place) not in raw.fixed:
                 raw.draw(draw, place)
     sound = next((mend for head, mend in _SOUND.items() if path.startswith(head)), None)
-    if sound is not None and any(raw.data):
+    if sound is not None:
         sound(raw, instance)
     return Content(path, bytes(raw.data))
 
@@ -152,7 +152,8 @@ _MADE: dict[str, Callable[[st.DrawFn, str], bytes]] = {
 
 
 def _cpu(raw: Raw, _: int) -> None:
-    raw.put(cr0=raw.get("cr0") | 0x11)
+    raw.put(**{name: raw.get(name) & bits for name, bits in payload_rules.CPU_BITS.items()})
+    raw.put(cr0=raw.get("cr0") | 0x11, msr_efer__lma=0)
 
 
 def _pic(raw: Raw, instance: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from hypothesis import strategies as st
 
 from .. import tables
-from ..payload_tables import FORMS
+from ..payload_tables import FORMS, INSTANCES
 from ..schema import hvm, libxc, libxl, qemu
 from ..writer import (
     Part,
@@ -92,8 +92,13 @@ def context_entry(draw: st.DrawFn) -> tuple[int, int, bytes]:
     """An entry of the HVM context, of one of the lengths that its type has had."""
     row = draw(st.sampled_from([row for row in hvm.CONTEXT_TYPES if row.code not in (hvm.HEADER_TYPE, hvm.END_TYPE)]))
     forms = sorted({*FORMS[f"hvm.{row.name}"].values()})
-    instance = draw(st.integers(0, 3))
+    instance = draw(st.integers(0, min(row.instances, 4) - 1))
     return row.code, instance, draw(contents(draw(st.sampled_from(forms)), instance)).data
+
+
+def _which(kind: int, instance: int) -> int:
+    """The vcpu or device that an entry is about; 0 where there is one."""
+    return instance if INSTANCES[kind] > 1 else 0
 
 
 HEADER_ENTRY = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
@@ -103,7 +108,8 @@ END_ENTRY = (hvm.END_TYPE, 0, b"")
 @st.composite
 def hvm_context(draw: st.DrawFn, most: int) -> Part:
     """HVM_CONTEXT of up to `most` entries between the first and the last."""
-    return context(HEADER_ENTRY, *draw(st.lists(context_entry(), max_size=most)), END_ENTRY)
+    entries = st.lists(context_entry(), max_size=most, unique_by=lambda entry: (entry[0], _which(*entry[:2])))
+    return context(HEADER_ENTRY, *draw(entries), END_ENTRY)
 
 
 @st.composite

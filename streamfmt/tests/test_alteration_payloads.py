@@ -20,7 +20,7 @@ from .support.alterations import Case
 
 # What fields may be, and what bits are called: another number there means another thing, and says something else.
 MEANINGS = frozenset(name for name in alterations.PAYLOADS if name in ("features", "payload_rules", "hvm_params"))
-# The areas of XSAVE are bounded by numbers that images are framed with, too.
+# Components of an XSAVE area must not overlap: they have a test of their own.
 _SHARED = frozenset(("payload_xsave", "payloads"))
 # Names have numbers of registers.
 _NAMES = "hvm_cpu.GENERAL"
@@ -91,6 +91,29 @@ def test_registers_of_a_core() -> None:
 
     assert found.changed >= {"tables", "documents", "decoded", "bytes"}
     assert not found.changed & {"core", "findings"}
+
+
+def _areas(values: Mapping[Case, int | bytes]) -> list[tuple[bytes, list[str]]]:
+    alterations.install_payloads(values)
+    return altered_payloads.areas()
+
+
+def test_areas_of_xsave() -> None:
+    """With twice as much room between components, and more in each, what is set by name goes along."""
+    base()
+    values = {
+        case: case.value + (case.value - 576 if case.value > 576 else 1)
+        for case in alterations.cases(frozenset(("payload_xsave",)))
+        if isinstance(case.value, int) and case.target != "_NOWHERE"
+    }
+    before, after = altered_payloads.areas(), alterations.in_process(partial(_areas, values))
+    found: Result = alterations.in_process(partial(_examine, values))
+
+    assert len(values) > 20
+    assert not any(clauses for _, clauses in (*before, *after))
+    assert all(len(now) > len(was) for (was, _), (now, _) in zip(before, after, strict=True))
+    assert not found.wrong
+    assert found.changed >= {"tables", "documents", "decoded"}
 
 
 @pytest.mark.parametrize("case", _ALONE[::7], ids=lambda case: case.id)

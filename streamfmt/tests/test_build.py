@@ -57,7 +57,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 PINNED = {
     "hvm": (
         f'{GUEST}form = "xl"\nvcpus = 2\n[memory]\nsize = "1 MiB"\nfill = "random"\n',
-        "c2b91aa662b422cac710b575f0309775401c08ecec5baae81dab19cca9133dbc",
+        "87cb78b85348aabe23dcc627f0581c510627016510193ef8c106ce6c0a923ac4",
     ),
     "pv": (
         'recipe = 1\nguest = "pv"\nmode = "remus"\ncheckpoints = 2\n[memory]\npages = 99\nagain = ["0-1"]\n',

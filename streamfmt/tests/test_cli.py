@@ -438,19 +438,47 @@ def test_full_disk_is_an_error(sample: Path) -> None:
     assert b"cannot write: No space left on device" in shown.stderr
 
 
-def test_colour_only_on_terminals(sample: Path) -> None:
-    """A terminal gets colour unless NO_COLOR is set; a pipe never does."""
+def on_terminal(*words: str, **environment: str) -> str:
+    """All that a command prints where standard output and standard error are one terminal."""
     import pty
 
-    def on_terminal(**environment: str) -> str:
-        leader, follower = pty.openpty()
-        command = [sys.executable, "-m", "streamfmt", "verify", str(sample)]
-        settings = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
-        subprocess.run(command, stdout=follower, env={**settings, "TERM": "xterm", **environment}, check=True)
-        os.close(follower)
-        with io.FileIO(leader) as terminal:
-            return terminal.read(65536).decode()
+    leader, follower = pty.openpty()
+    settings = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
+    command = [sys.executable, "-m", "streamfmt", *words]
+    environment = {**settings, "TERM": "xterm", **environment}
+    subprocess.run(command, stdout=follower, stderr=follower, env=environment, check=False)
+    os.close(follower)
+    with io.FileIO(leader) as terminal:
+        return terminal.read(65536).decode()
 
-    assert "\x1b[" in on_terminal()
-    assert "\x1b[" not in on_terminal(NO_COLOR="1")
+
+def test_colour_only_on_terminals(sample: Path) -> None:
+    """A terminal gets colour unless NO_COLOR is set; a pipe never does."""
+    assert "\x1b[" in on_terminal("verify", str(sample))
+    assert "\x1b[" not in on_terminal("verify", str(sample), NO_COLOR="1")
     assert b"\x1b[" not in run("verify", str(sample)).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("verify", id="a verdict"),
+        pytest.param("stats", id="a complaint"),
+        pytest.param("extract --list", id="a line of a list"),
+        pytest.param("edit --set page[0x5]=1", id="a refusal"),
+        pytest.param("verify --target qemu-0.1", id="wrong usage"),
+    ],
+)
+def test_lines_are_broken_on_terminals_only(words: str, tmp_path: Path) -> None:
+    """Within 80 columns, and the same words as a pipe gets a line each of."""
+    name = "state of a QEMU whose name is so long that no line has room for it"
+    (tmp_path / name).write_bytes(b"QCPR" + bytes(3) + b"\1" + bytes(64))
+    command = [*words.split(), str(tmp_path / name)]
+
+    piped = run(*command)
+    shown = on_terminal(*command, NO_COLOR="1").replace("\r\n", "\n")
+
+    lines = (piped.stdout + piped.stderr).decode().splitlines()
+    assert max(map(len, lines)) > 80
+    assert all(len(line) <= 80 or " " not in line.strip() for line in shown.splitlines())
+    assert shown.split() == " ".join(lines).split()

@@ -334,7 +334,7 @@ def test_the_index_beside_a_file(tmp_path: Path, sample: Sampled, capsys: pytest
         (["x", "--memory", "raw", "--json"], "--memory takes no PART"),
         (["-", "--memory", "raw", "--index"], "--index needs a file"),
         ([f"{__file__}/member", "--memory", "raw", "--index"], "--index needs a file"),
-        (["x", "libxc", "--index"], "--index and --allow-damaged are for --memory"),
+        (["x", "libxc", "--index"], "--index, --allow-damaged and --channels are for --memory"),
         (["x", "--list", "--memory", "raw"], "two tasks"),
     ],
 )

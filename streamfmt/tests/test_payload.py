@@ -26,7 +26,7 @@ from ..reader.reader import Reader
 from ..recipes.load import load
 from ..render import payload_reference
 from ..schema import compile as compiler
-from ..schema import features, payload_words, payload_xsave
+from ..schema import features, libxc, payload_pv, payload_words, payload_xsave
 from ..schema import payloads as schema
 from ..schema.hvm import CONTEXT_TYPES
 from ..schema.hvm import PARAMS as PARAMS_BY_NAME
@@ -477,3 +477,10 @@ def test_recipes_set_shared_info_and_parameters() -> None:
     assert built(params_of + mode).part("libxc.HVM_PARAMS").body("<")[16:18] == b"\1\1"
     with pytest.raises(RecipeError, match="a guest of which width"):
         built(f'recipe = 1\nguest = "pv"\nform = "libxc"\n[[fault]]\ndrop = "X86_PV_INFO"\n{faults}')
+
+
+def test_contexts_are_as_long_as_records_say() -> None:
+    """What frames a vcpu's context and what is declared inside it have one length, by the width of the guest."""
+    assert {row.path: row.size for row in payload_pv.CONTEXTS} == {
+        f"pv.VCPU_{8 * width}": size for width, size in libxc.VCPU_CONTEXT_SIZES.items()
+    }

@@ -24,6 +24,7 @@ from ..conformance.bases_qemu import SETUPS
 from ..conformance.qemu import Machine, QemuError, Setup, ask
 from ..errors import SchemaError
 from ..reader.qemu_variant import RELEASES, VERSIONS, Survey, writers
+from ..render.text import variant_lines
 from ..schema import qemu_machines
 from ..writer import qemu as parts
 from ..writer.qemu import Device
@@ -372,3 +373,18 @@ def test_what_is_no_target(text: str, why: str, capsys: pytest.CaptureFixture[st
     assert why in " ".join(capsys.readouterr().err.split())
     with pytest.raises(ValueError, match="second target of qemu"):
         streamfmt.verify(b"", target=("qemu-11.1", "qemu-10.0"))
+
+
+def test_a_target_without_a_record_is_named() -> None:
+    """Where nothing of the stream is the target's, that is said to people and to machines."""
+    path = data.path("corpus", "real", "hvm-64.bin.gz")
+    with_one = streamfmt.verify(data.path("corpus", "real", "qemu-dm-q35-10.0.bin.gz"), target="qemu-11.1")
+
+    outcome = streamfmt.verify(path, target="qemu-11.1")
+
+    assert outcome.as_dict()["targets"] == [{"layer": None, "target": "machine of QEMU 11.1"}]
+    assert " ".join(" ".join(variant_lines(outcome)).split()).endswith(
+        "not judged, since nothing in this stream is for it"
+    )
+    assert not streamfmt.verify(path).as_dict()["targets"]
+    assert not with_one.unmet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from collections import Counter
 from dataclasses import replace
@@ -27,6 +28,7 @@ from ..memory.qemu import rows
 from ..memory.qemu_layout import low_end
 from ..memory.registers import Vcpus
 from ..memory.statistics import Statistics
+from ..payload_tables import QEMU_CPU, QEMU_CPU_FIELDS
 from ..schema import qemu_stream as schema
 from ..writer import Draft, Part
 from ..writer import qemu as parts
@@ -205,6 +207,33 @@ def test_registers_of_a_real_guest() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["pc-4M-xbzrle-5.2", "pc-4M-10.0"])
+def test_registers_lie_where_the_stream_says(name: str) -> None:
+    """Fields of a vcpu have the places and sizes that the description in a stream of real QEMU gives them."""
+    with streamfmt.open(data.path("corpus", "real", f"qemu-mig-{name}.bin.gz")) as stream:
+        (described,) = (json.loads(item.fields()["text"]) for item in stream if item.name == "VMDESCRIPTION")
+    vcpu = next(row for row in described["devices"] if row["name"] == QEMU_CPU[0].decode())
+    places, at = {}, 0
+    for field in vcpu["fields"]:
+        count = field.get("array_len", 1)
+        each = field.get("struct", {}).get("fields", [{"size": field["size"]}])
+        for part in each * count:
+            places[at] = field["name"].removeprefix("env."), part["size"]
+            at += part["size"]
+
+    assert (vcpu["version"], at) == QEMU_CPU[1:]
+    assert {place: places[place][1] for place, _ in QEMU_CPU_FIELDS.values()} == dict(QEMU_CPU_FIELDS.values())
+    named = {
+        "rip": "eip",
+        "cr0": "cr[0]",
+        "cr4": "cr[4]",
+        "mxcsr": "mxcsr",
+        "tr.base": "tr",
+        "gs.kernel": "kernelgsbase",
+    }
+    assert {name: places[QEMU_CPU_FIELDS[name][0]][0] for name in named} == named
+
+
 def test_a_record_of_devices_has_no_memory() -> None:
     """It has a place in the row of layers with memory, and none in it."""
     with streamfmt.open_memory(data.path("corpus", "real", "qemu-dm-pc-5.2.bin.gz")) as memory:
@@ -245,3 +274,21 @@ def test_a_page_that_cannot_be_made_is_missed() -> None:
         streamfmt.open_memory(raw)
     with streamfmt.open_memory(raw, allow_damaged=True) as memory:
         assert list(memory) == [0]
+
+
+def test_what_comes_after_the_memory_may_be_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The description that ends the stream is read by none: without its end the memory is whole, which is said."""
+    whole, cut, out = tmp_path / "whole", tmp_path / "cut", tmp_path / "memory"
+    described = parts.frame("VMDESCRIPTION", text=b'{"devices": []}')
+    raw = migration([parts.zero_of("ram"), parts.zeros([1])], 2) + Draft((described,)).render()
+    whole.write_bytes(raw)
+    cut.write_bytes(raw[:-3])
+
+    assert main(["extract", "--memory", "raw", str(whole), "-o", str(out)]) == 0
+    assert "the memory is whole" not in capsys.readouterr().err
+    first = out.read_bytes()
+    assert main(["extract", "--memory", "raw", str(cut), "-o", str(out)]) == 0
+    said = capsys.readouterr().err
+
+    assert "the memory is whole; after it, the input ends" in said
+    assert out.read_bytes() == first == bytes(2 * PAGE)

@@ -49,6 +49,16 @@ def test_real_sets(name: str) -> None:
     assert "QEMU-MFD-NUMBER" in streamfmt.verify(stream, channels=outcomes * 2).counts
 
 
+@pytest.mark.parametrize("name", ["hvm-64.bin.gz", "hvm-64-broken.bin.gz", "qemu-dm-q35-10.0.bin.gz"])
+def test_channels_of_no_migration_are_refused(name: str) -> None:
+    """What is no migration has no channels, whatever else is wrong with it; one that breaks off is judged."""
+    channels = [streamfmt.verify(path) for path in _files("none-11.1")[1:]]
+
+    with pytest.raises(ValueError, match="it has no channels, since it is no migration of QEMU"):
+        streamfmt.verify(_REAL / name, channels=channels)
+    assert not streamfmt.verify(_REAL / "qemu-cut-cancel-none-64M-11.1.bin.gz", channels=channels).conforms
+
+
 def test_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """verify takes the channels' files, names what is none, and takes one main stream at a time."""
     stream, *channels = map(str, _files("none-11.1"))

@@ -162,6 +162,35 @@ def test_qemu_loads_what_the_clauses_say(release: str) -> None:
         assert differences.section(peer, table) in page, "docs/differences.md is stale: make differences"
 
 
+# A ROM that changes a byte in each of 16 pages from 0x20000 on, for ever.
+_LOOP = bytes.fromhex("b800208ed831dbfe070f013f81c3001075f5ebf3").ljust(0xFFF0, b"\0") + b"\xea\0\0\0\xf0" + bytes(11)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("release", "compression"), [("5.2", "zlib"), ("7.2", "zstd"), ("10.0", "none"), ("10.0", "zstd"), ("11.1", "zlib")]
+)
+def test_memory_in_channels(release: str, compression: str) -> None:
+    """The memory of a guest that ran while it was sent through channels is what it has in the end."""
+    peers.require_qemu(release)
+    with Machine(release, "-M", "pc", "-m", "4M", rom=_LOOP) as machine:
+        machine.execute("cont")
+        stream, channels = machine.multifd(2, compression)
+        path = machine.folder / "memory"
+        machine.execute("pmemsave", val=0, size=4 << 20, filename=str(path))
+        expected = path.read_bytes()
+    outcomes = [streamfmt.verify(channel, deep=True) for channel in channels]
+
+    assert [dict(outcome.counts) for outcome in outcomes] == [{}, {}]
+    assert not streamfmt.verify(stream, channels=outcomes).counts
+    with streamfmt.open_memory(stream, channels=channels) as memory:
+        assert len(memory) == 1024
+        # Where the ROM is the machine shows that, and not what is there of its memory.
+        other = [page for page in memory if memory[page] != expected[page * 4096 : page * 4096 + 4096]]
+        assert [page for page in other if not 0xE0 <= page < 0x100] == []
+        assert any(memory[page].strip(b"\0") for page in range(0x20, 0x30))
+
+
 @pytest.mark.peer
 def test_what_becomes_of_a_loader() -> None:
     """What it says of a refusal comes with the verdict; one that waits for more is given up."""

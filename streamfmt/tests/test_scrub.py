@@ -263,7 +263,7 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     source.write_bytes(HVM.render())
     packed = tmp_path / "guest.sav.gz"
     packed.write_bytes(b"\x1f\x8b\x08\0" + bytes(100))
-    for words in (["-", "x"], [str(source), "-"], [str(source), str(source)], [str(packed), "x"]):
+    for words in (["-", "x"], *([str(source), out] for out in ("-", os.devnull, str(source))), [str(packed), "x"]):
         assert main(["scrub", *words]) == 2
     assert main(["scrub", str(tmp_path / "none"), "x"]) == 3
     source.write_bytes(BROKEN["LEGACY-COMPRESSED-COUNT"].recipe.stream.render())

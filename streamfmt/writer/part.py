@@ -20,6 +20,7 @@ from ..payload_tables import PLACES
 from ..reader.registry import ROWS
 from ..schema.layers import LAYERS
 from ..schema.model import Field, Layout
+from . import page_places
 
 HEADERS = {
     f"{layer.name}.{name}": con for layer in LAYERS for name, _, _, con in layer.headers if name != "record_header"
@@ -217,6 +218,8 @@ class Patched:
 
     def _inside(self, place: str) -> tuple[int, Field, int] | None:
         """Where a field inside a payload lies, if it is one, and how many steps it took to find that."""
+        if self._path == page_places.PATH:
+            return page_places.find(self.size, self._order, self._hold, place)
         if "." not in place or not {self._path, f"{self._path}.context"} & PLACES.keys():
             return None
         return inside.find(self._path, self.size, self._order, self._hold, place)

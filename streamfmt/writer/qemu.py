@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,6 +168,19 @@ def packet(
         "data": data,
     }
     return Part("qemu-multifd.PAGES", values)
+
+
+def packing(method: int) -> Callable[[Buffer], bytes]:
+    """What makes of the pages of a channel's packets, one after another, what the packets have: by zlib, or zstd."""
+    if multifd.METHODS[method] == "zlib":
+        import zlib
+
+        one = zlib.compressobj(1)
+        return lambda pages: one.compress(pages) + one.flush(zlib.Z_SYNC_FLUSH)
+    import zstandard
+
+    other = zstandard.ZstdCompressor(level=1).compressobj()
+    return lambda pages: other.compress(pages) + other.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
 
 def device_packet(device: str, data: Buffer, instance: int = 0) -> Part:

@@ -78,6 +78,26 @@ def _fitting(text: str, lengths: Mapping[tuple[str, int], int]) -> str:
     return _hvm(row["context"])
 
 
+# The last of an XSAVE area's components, of Intel's and of AMD's, but for those of AMX.
+_LAST = "protection_keys.pkru"
+_USED = {"xcr0": 0x203, "xcr0_accum.x87": 1, "xcr0_accum.sse": 1, "xcr0_accum.pkru": 1}
+
+
+def areas() -> list[tuple[bytes, list[str]]]:
+    """Streams of guests that have used it, and the clauses that they break."""
+    from ...api import verify
+    from ...payload_tables import FIELDS
+    from ...recipes import load
+
+    found = []
+    for path in ("hvm.CPU_XSAVE", "hvm.CPU_XSAVE_AMD"):
+        size = FIELDS[path][_LAST][0] + 8
+        entry = {"type": "CPU_XSAVE", "data": {"zeros": size}, "set": {**_USED, _LAST: 4}}
+        data = load.load(f"recipe = 1\n{_hvm([entry])}").stream.render()
+        found.append((data, [row.clause for row in verify(data, deep=True).findings if row.severity != "note"]))
+    return found
+
+
 def seen(lengths: Mapping[str, int]) -> dict[str, Any]:
     """All of it, as the declarations are; `lengths` are those that forms had, by path."""
     from ...api import verify
