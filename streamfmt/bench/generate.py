@@ -18,6 +18,7 @@ from ..recipes import memory
 from ..schema import hvm
 from ..writer import builders
 from ..writer.draft import Draft
+from ..writer.hvm_state import after_reset
 from ..writer.part import Part, raw, record, unknown
 from . import qemu
 
@@ -156,7 +157,7 @@ def _contexts(size: int) -> Draft:
     """An image whose HVM_CONTEXT has as many vcpus as go into `size` bytes, or into a record."""
     small = _made(RECIPES["small"], SMALL)
     rows = [_CONTEXT_TYPES[name] for name in _OF_A_VCPU]
-    vcpu = builders.context(*((row.code, 0, bytes(row.lengths[-1])) for row in rows)).body("<")
+    vcpu = builders.context(*((row.code, 0, after_reset(row.name)) for row in rows)).body("<")
     head = builders.context((hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)).body("<")
     end = builders.context((hvm.END_TYPE, 0, b"")).body("<")
     vcpus = (min(size, tables.RECORD_LENGTH_MAX) - len(head) - len(end)) // len(vcpu)

@@ -14,7 +14,6 @@ from construct import Array, Bytes, Const, GreedyBytes, Int8ul, Int16ul, Int32ul
 from construct.core import Construct
 
 from .features import XCR0_BITS
-from .libxc import XSAVE_AREA_MIN
 from .payload_words import FXSAVE, Payload
 
 SDM_XSAVE = "Intel SDM volume 1, chapter 13"
@@ -38,6 +37,22 @@ class Component(NamedTuple):
         return int(self.declared.sizeof())
 
 
+def _head() -> Iterator[Construct]:
+    """The legacy region, and the area's header of 64 bytes."""
+    yield "legacy" / FXSAVE * "x87 and SSE registers as FXSAVE stores them."
+    yield (
+        "header"
+        / Struct(
+            "xstate_bv" / Int64ul * "Components whose state is in the area.",
+            "xcomp_bv" / Const(0, Int64ul) * "Components of the compacted format, which no loader takes.",
+            "reserved" / Bytes(48) * "Reserved.",
+        )
+        * "What the area holds."
+    )
+
+
+# Where components begin.
+_HEAD = int(Struct(*_head()).sizeof())
 _TILES = Struct(
     "palette" / Int8ul * "How the tiles are laid out, 0 if they are not in use.",
     "start_row" / Int8ul * "Row at which an interrupted instruction goes on.",
@@ -49,8 +64,8 @@ COMPONENTS = (
     Component(
         "ymm_high",
         XCR0_BITS["avx"],
-        XSAVE_AREA_MIN,
-        XSAVE_AREA_MIN,
+        _HEAD,
+        _HEAD,
         Array(16, Bytes(16)),
         "Upper halves of the AVX registers.",
     ),
@@ -96,23 +111,9 @@ def places(amd: bool) -> dict[int, tuple[int, int]]:
     return {bit: place for bit, place in found.items() if place[0] >= 0}
 
 
-def _head() -> Iterator[Construct]:
-    """The legacy region, and the area's header of 64 bytes."""
-    yield "legacy" / FXSAVE * "x87 and SSE registers as FXSAVE stores them."
-    yield (
-        "header"
-        / Struct(
-            "xstate_bv" / Int64ul * "Components whose state is in the area.",
-            "xcomp_bv" / Const(0, Int64ul) * "Components of the compacted format, which no loader takes.",
-            "reserved" / Bytes(48) * "Reserved.",
-        )
-        * "What the area holds."
-    )
-
-
 def _area(amd: bool) -> Iterator[Construct]:
     yield from _head()
-    at = XSAVE_AREA_MIN
+    at = _HEAD
     for row in COMPONENTS:
         start = row.amd if amd else row.intel
         if start < 0:
@@ -129,7 +130,7 @@ def _size(amd: bool) -> int:
 
 def _ends(amd: bool) -> set[int]:
     """How long areas may be: to the end of one of their components, or of none."""
-    return {XSAVE_AREA_MIN, *(at + size for at, size in places(amd).values())}
+    return {_HEAD, *(at + size for at, size in places(amd).values())}
 
 
 def payloads(path: str, doc: str, source: str, masks: tuple[Construct, ...]) -> tuple[Payload, ...]:

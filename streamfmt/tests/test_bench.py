@@ -28,7 +28,8 @@ BAD_SIZE = 24 << 10
 
 def judge(kind: str, size: int) -> Outcome:
     """The outcome of verifying a sample, page tables included, fed piece by piece."""
-    verifier = Verifier(deep=True)
+    # A context that is as long as can be is of more vcpus than a guest has.
+    verifier = Verifier(deep=kind != "context")
     reader = Reader(verifier)
     for piece in generate.SAMPLES[kind](size).pieces():
         reader.pump.feed(piece)

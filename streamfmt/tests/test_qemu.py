@@ -31,6 +31,7 @@ SAID = {
     "qemu-cut-cancel-none-64M-11.1": {"QEMU-TRUNC"},
     "qemu-multifd-none-11.1.main": {"QEMU-MFD-ALONE"},
     "qemu-multifd-pc-7.2.main": {"QEMU-RAM-COVER"},
+    "qemu-multifd-pc-zstd-11.1.main": {"QEMU-MFD-ALONE"},
     "qemu-postcopy-none-40M-11.1": {"QEMU-POSTCOPY"},
 }
 PAGE = schema.PAGE_SIZE

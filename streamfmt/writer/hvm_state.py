@@ -15,13 +15,14 @@ def after_reset(name: str, length: int | None = None, instance: int = 0) -> byte
     """An entry's data.
 
     :param name: the entry's type, such as "CPU".
-    :param length: in bytes, one that some release gives it; by default its newest.
+    :param length: in bytes, by default its newest; of a length that no release gives it all is 0.
     :param instance: the vcpu, or the device, that it is of.
     """
     length = _LENGTHS[name][-1] if length is None else length
     raw = bytearray(length)
     places = FIELDS.get(FORMS[f"hvm.{name}"].get(length, ""), {})
-    for field, value in hvm.RESET.get(name, {}).items() if not instance or name not in hvm.RESET_FIRST else ():
+    known = places and (not instance or name not in hvm.RESET_FIRST)
+    for field, value in hvm.RESET.get(name, {}).items() if known else ():
         at, size, shift, *_ = places[field]
         raw[at : at + size] = (value << shift).to_bytes(size, "little")
     return bytes(raw)

@@ -132,7 +132,8 @@ def _entry(row: Any, length: int) -> str:
     if not row.counted:
         return f"{{ zeros = {length} }}"
     count = 1 + (length - row.lengths[0]) // row.unit
-    return f"[{{ hex = '{count.to_bytes(4, 'little').hex()}' }}, {{ zeros = {length - 4} }}]"
+    begins = count.to_bytes(4, "little")[:length]
+    return f"[{{ hex = '{begins.hex()}' }}, {{ zeros = {length - len(begins)} }}]"
 
 
 def _legacy() -> Iterator[tuple[str, bytes]]:
