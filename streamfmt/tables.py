@@ -1517,7 +1517,12 @@ QEMU_PAGE_SIZE = 4096
 QEMU_PAGE_BITS = 12
 QEMU_RAM_NAME = b'ram'
 QEMU_RAM_VERSION = 4
-QEMU_CONFIGURATIONS = {b'configuration/target-page-bits': 4, b'configuration/capabilities': 0, b'configuration/uuid': 16}
+QEMU_ENCODING = 1
+QEMU_CONFIGURATIONS = {
+    b'configuration/target-page-bits': 4,
+    b'configuration/capabilities': None,
+    b'configuration/uuid': 16,
+}
 QEMU_BITS = b'configuration/target-page-bits'
 QEMU_UUID = b'configuration/uuid'
 QEMU_IGNORE_SHARED = b'x-ignore-shared'
@@ -1560,7 +1565,9 @@ QEMU_RAM_END = b'.ram'
 QEMU_MULTIFD_BEGIN = b'\x11"3D\x00\x00\x00\x01'
 QEMU_MULTIFD_METHODS = {0: 'none', 1: 'zlib', 2: 'zstd', 4: 'qpl', 8: 'uadk', 16: 'qatzip'}
 QEMU_MULTIFD_OFFSETS = 128
+QEMU_MULTIFD_METHOD = (1, 31)
 QEMU_MULTIFD_STATE = 64
+QEMU_MULTIFD_SYNC = 1
 QEMU_COMMANDS = {
     1: 'OPEN_RETURN_PATH',
     2: 'PING',

@@ -240,7 +240,7 @@ def subsection(checks: Checks, body: Body) -> Program:
             expected=1,
             actual=version,
         )
-    for capability in checks.facts.capabilities if not tables.QEMU_CONFIGURATIONS[name] else ():
+    for capability in checks.facts.capabilities if tables.QEMU_CONFIGURATIONS[name] is None else ():
         if capability not in tables.QEMU_KNOWN_CAPABILITIES:
             message = f"capability {shown(capability)!r} is not one that has to be on at both ends"
             context.report(

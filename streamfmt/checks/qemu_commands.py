@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .qemu import Checks
 
 _BLOCK = "QEMU-CMD-BLOCK"
-_NUMBER = 4
 # Names of blocks that a finding has.
 _NAMES = 4
 _FIXED = tables.SIZES["qemu.COMMAND"]
@@ -82,8 +81,9 @@ def package(checks: Checks, record: Record) -> None:
 
 def _packaged(checks: Checks, body: Body) -> Program:
     """Program that judges a package's beginning: it holds frames, and is in no other."""
-    at, size = body.at, (yield from body.take(_NUMBER))
-    if len(size) < _NUMBER:
+    at, length = body.at, body.left
+    size = yield from body.take(length)
+    if len(size) < length:
         return
     if not any(size):
         message, expected, actual = "the package is empty, and nothing in it says that it ends", "at least 1", "0"
@@ -97,7 +97,7 @@ def _packaged(checks: Checks, body: Body) -> Program:
         body.record,
         message,
         offset=at,
-        length=_NUMBER,
+        length=length,
         field="data",
         expected=expected,
         actual=actual,

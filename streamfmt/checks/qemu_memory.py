@@ -289,8 +289,9 @@ def _packed(checks: Checks, record: Record, at: int, raw: bytes, prefix: str = "
     clause = _PACKED[record.type]
     length = int.from_bytes(raw[len(raw) % 2 :], "big")
     most, least = (_PAGE, 0) if record.type in _XBZRLE else (COMPRESSED_MAX, 1)
-    if len(raw) % 2 and raw[0] != 1:
-        wrong, field, expected, actual = "a page's changes are of a form that is not known", "encoding", 1, raw[0]
+    if len(raw) % 2 and raw[0] != tables.QEMU_ENCODING:
+        wrong, field = "a page's changes are of a form that is not known", "encoding"
+        expected, actual = tables.QEMU_ENCODING, raw[0]
     elif not least <= length <= most:
         wrong, field, actual = f"a page of {count(length, 'byte')}, as they are sent", "length", length
         checks.context.report(

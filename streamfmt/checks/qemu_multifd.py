@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ..reader.qemu_multifd import Channel
 
 _PAGE = tables.QEMU_PAGE_SIZE
-_SYNC, _METHODS, _STATE = 1, 0x3E, tables.QEMU_MULTIFD_STATE
+_SYNC, _STATE = tables.QEMU_MULTIFD_SYNC, tables.QEMU_MULTIFD_STATE
+_SHIFT, _METHODS = tables.QEMU_MULTIFD_METHOD
 _PLACES = tables.PLACES["qemu-multifd.PAGES"]
 # Bytes of an offset, and of what the content is counted in.
 _UNIT, _BYTE = tables.UNITS["qemu-multifd.PAGES"]
@@ -59,11 +60,11 @@ class Checks(base.Checks):
         if not raw or not raw.startswith(tables.QEMU_MULTIFD_BEGIN):
             return
         (flags,) = unpack_from(">I", raw, _PLACES["flags.sync"][0])
-        method = (flags & _METHODS) >> 1
-        if flags & ~(_SYNC | _METHODS | _STATE) or method not in tables.QEMU_MULTIFD_METHODS:
-            known = ", ".join(f"{bits << 1:#x} {name}" for bits, name in tables.QEMU_MULTIFD_METHODS.items() if bits)
+        method = flags >> _SHIFT & _METHODS
+        if flags & ~(_SYNC | _METHODS << _SHIFT | _STATE) or method not in tables.QEMU_MULTIFD_METHODS:
+            known = ", ".join(f"{bits << _SHIFT:#x} {name}" for bits, name in tables.QEMU_MULTIFD_METHODS.items() if bits)
             message = f"the flags {flags:#x} mean nothing together"
-            expected = f"0x1 and 0x40, and one of {known}"
+            expected = f"{_SYNC:#x} and {_STATE:#x}, and one of {known}"
             self.context.report_field("QEMU-MFD-FLAGS", record, "flags.method", message, expected, f"{flags:#x}")
         if record.type == tables.QEMU_MULTIFD_PAGES:
             offsets = yield from body.take(_UNIT * tables.QEMU_MULTIFD_OFFSETS)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HEADER, _PLACES = tables.PLACES["qemu-multifd.header"], tables.PLACES["qemu-multifd.PAGES"]
 _SIZE = tables.SIZES["qemu-multifd.PAGES"]
 _MOST, _UNIT = tables.QEMU_MULTIFD_OFFSETS, tables.UNITS["qemu-multifd.PAGES"][0]
-_SYNC, _METHODS = 1, 0x3E
+_SYNC, (_SHIFT, _METHODS) = tables.QEMU_MULTIFD_SYNC, tables.QEMU_MULTIFD_METHOD
 
 
 class Dated(Frames):
@@ -168,12 +168,12 @@ class Channel(Stops):
             self._lost = True
         elif normal + zero:
             name = raw[place : place + size].partition(b"\0")[0]
-            found = yield from self._content(body, normal, (flags & _METHODS) >> 1)
+            found = yield from self._content(body, normal, flags >> _SHIFT & _METHODS)
             if not self._pages.lists(name):
                 self._wrong(record.offset, "a packet has pages of a block that the main stream does not list")
             elif found is not None and name == self._pages.block:
                 self._take(record, unpack_from(f">{normal + zero}Q", offsets), found)
-        self._round += flags & _SYNC
+        self._round += bool(flags & _SYNC)
 
     def _content(self, body: Body, normal: int, method: int) -> Generator[int, int, bytes | None]:
         """Program that reads the pages with content of a packet; None if that cannot be."""

@@ -132,12 +132,12 @@ def _subsection(window: Window, sink: Sink, layer: Layer, state: State) -> Gener
     if not (yield from _there(w, sink, layer, size, what)):
         return False
     name = bytes(w.buf[w.lo + first : w.lo + first + named])
-    length = tables.QEMU_CONFIGURATIONS.get(name)
-    if length is None:
+    if name not in tables.QEMU_CONFIGURATIONS:
         yield from _frame(w, sink, layer, tables.QEMU_SUBSECTION, size - TYPE)
         sink.unsound(layer, w.position - size, "part of the configuration")
         return False
-    if not length:
+    length = tables.QEMU_CONFIGURATIONS[name]
+    if length is None:
         length, state.capabilities = yield from _capabilities(w, size)
     elif name == tables.QEMU_BITS and (yield size + length):
         bits = int.from_bytes(w.buf[w.lo + size : w.lo + size + length], "big")
@@ -176,7 +176,8 @@ def _command(
     _survey(state).command(command)
     state.advised = state.advised or (command == tables.QEMU_POSTCOPY_ADVISE and length > 0)
     more = 0
-    if command == tables.QEMU_PACKAGED and length == NUMBER and (yield _COMMAND + length):
+    counted = command == tables.QEMU_PACKAGED and length in tables.QEMU_COMMAND_LENGTHS[command]
+    if counted and (yield _COMMAND + length):
         more = int.from_bytes(w.buf[w.lo + _COMMAND : w.lo + _COMMAND + length], "big")
     if not (yield from _frame(w, sink, layer, kind, size_of("COMMAND", length))):
         return False

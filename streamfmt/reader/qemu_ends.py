@@ -40,7 +40,7 @@ _SHORTEST = 2
 # Numbers of sections, instances and versions that real ones have are below this, but for some instances.
 _SMALL = 1 << 16
 # How the description begins, after the end and its own length.
-_DESCRIPTION = b"\0%c" % tables.QEMU_VMDESCRIPTION
+_DESCRIPTION = b"%c%c" % (_EOF, tables.QEMU_VMDESCRIPTION)
 _LIMIT = 1 << 28
 
 

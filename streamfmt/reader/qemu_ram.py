@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _WORD = WORD
 _FLAGS = (1 << tables.QEMU_PAGE_BITS) - 1
+# Those of them that are in the byte before its last.
+_HIGH_FLAGS = _FLAGS >> 8
 _CONTINUE = tables.QEMU_FLAG_CONTINUE
 _PAGE = tables.QEMU_PAGE_SIZE
 # Whole pages in a row after which as many more are likely.
@@ -199,14 +201,14 @@ def _row(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -> G
         if count := clean(w, state.block, size, fill):
             return (yield from _run(w, sink, layer, state, kind, count))
     used = state.used
-    flags = w.buf[w.lo + HIGH] & 0xF, w.buf[w.lo + LOW]
+    flags = w.buf[w.lo + HIGH] & _HIGH_FLAGS, w.buf[w.lo + LOW]
     count = 1
     while count < most - used:
         # There is another word in any case.
         if w.hi - w.lo < size * count + _WORD and not (yield size * count + _WORD):
             break
         word = w.lo + size * count
-        if (w.buf[word + HIGH] & 0xF, w.buf[word + LOW]) != flags:
+        if (w.buf[word + HIGH] & _HIGH_FLAGS, w.buf[word + LOW]) != flags:
             break
         count += 1
     state.words(count)
@@ -254,14 +256,14 @@ def _varied(window: Window, sink: Sink, layer: Layer, state: State, kind: int) -
     w = window
     state.run = -1
     head, place = _AFTER[kind]
-    flags = w.buf[w.lo + HIGH] & 0xF, w.buf[w.lo + LOW]
+    flags = w.buf[w.lo + HIGH] & _HIGH_FLAGS, w.buf[w.lo + LOW]
     size = count = 0
     while size < _SPAN // 2 and count < tables.QEMU_PAGES_MOST:
         need = size + _WORD
         if w.hi - w.lo < need and not (yield need):
             break
         at = w.lo + size
-        if (w.buf[at + HIGH] & 0xF, w.buf[at + LOW]) != flags:
+        if (w.buf[at + HIGH] & _HIGH_FLAGS, w.buf[at + LOW]) != flags:
             break
         need += head
         if w.hi - w.lo < need and not (yield need):

@@ -23,7 +23,7 @@ _FLAGS = _PAGE - 1
 _FEW, _MANY = 16, 256
 # Bytes of a word that have flags, and of the first of these those that belong to the page's number.
 HIGH, LOW = _WORD - 2, _WORD - 1
-_PLAIN = bytes(range(0, 256, 16))
+_PLAIN = bytes(range(0, 256, (_FLAGS >> 8) + 1))
 
 
 def clean(window: Window, block: Block, size: int, fill: int, before: int = 0) -> int:
@@ -131,8 +131,8 @@ def _beyond(
 
 _FLAGGED = tables.QEMU_FLAG_ZERO | tables.QEMU_FLAG_CONTINUE
 # Pages whose numbers differ in their last bits alone, which are in as many bytes of a word before its last.
-_ALIKE = 1 << 12
 _UPPER = 5
+_ALIKE = 1 << 8 * (_WORD - _UPPER) - tables.QEMU_PAGE_BITS
 
 
 def _close(buf: bytearray, lo: int, block: Block, held: int) -> int:
@@ -158,8 +158,8 @@ def _alike(upper: bytearray) -> bytearray:
     global _firsts  # noqa: PLW0603 - few streams need it
     if not _firsts:
         words = bytearray(_ALIKE * _ZERO)
-        last = bytes(page << tables.QEMU_PAGE_BITS - 8 & 0xFF | _FLAGGED >> 8 for page in range(16))
-        words[_UPPER::_ZERO] = b"".join(bytes((byte,)) * 16 for byte in range(256))
+        last = bytes(page | _FLAGGED >> 8 for page in _PLAIN)
+        words[_UPPER::_ZERO] = b"".join(bytes((byte,)) * len(last) for byte in range(256))
         words[HIGH::_ZERO] = last * 256
         words[LOW::_ZERO] = bytes((_FLAGGED & 0xFF,)) * _ALIKE
         _firsts = bytes(words)

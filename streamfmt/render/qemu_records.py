@@ -17,7 +17,7 @@ Fields: TypeAlias = dict[str, Any]
 Walk: TypeAlias = Callable[[Body, Any], Generator[int, int, str]]
 
 _LAYER = "qemu"
-_WORD, _NUMBER = 8, 4
+_WORD = 8
 # Bytes of a command's data that are shown.
 _SHOWN = 16
 # How pages are sent, by the number that the reader has for it; and what follows each word, or says how long that is.
@@ -104,7 +104,7 @@ def _command(record: Record, row: Fields) -> str:
     """What is commanded, with what."""
     code, data = row["command"], row["data"]
     name = tables.QEMU_COMMANDS.get(code, f"command {code}")
-    if code == tables.QEMU_PACKAGED and len(data) == _NUMBER:
+    if code == tables.QEMU_PACKAGED and len(data) in tables.QEMU_COMMAND_LENGTHS[code]:
         return f"{name}, {number(int.from_bytes(data, 'big'), 'byte', 'bytes')} of frames"
     return f"{name} {data[:_SHOWN].hex()}{' ...' if len(data) > _SHOWN else ''}".rstrip()
 

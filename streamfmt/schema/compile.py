@@ -360,7 +360,7 @@ def _flags(header: Layout) -> dict[str, int]:
 
 # In the order of streamfmt/tables.py.
 _FORMATS = (_layout_tables, _clause_tables, _layer_tables)
-_SUBJECTS = (*_FORMATS, _page_tables, _guest_tables, _container_tables, lambda _: qemu_reading.tables())
+_SUBJECTS = (*_FORMATS, _page_tables, _guest_tables, _container_tables, qemu_reading.tables)
 
 
 def tables() -> dict[str, Any]:

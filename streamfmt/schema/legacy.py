@@ -31,6 +31,7 @@ from construct import (
 
 from . import hvm, legacy_tail, legacy_tmem, libxc
 from .legacy_numbers import NUMBERS
+from .legacy_numbers import WORDS as WORD_SIZES
 from .model import Allowed, RecordType, little_bits, reserved_bits
 
 SAVE, RESTORE = "tools/libxc/xc_domain_save.c", "tools/libxc/xc_domain_restore.c"
@@ -39,7 +40,7 @@ CHUNKS = "tools/libxc/xg_save_restore.h"
 # The releases that wrote such streams.
 FIRST, LAST = "3.0", "4.5"
 # Words of the toolstack, in bytes, and how they are declared.
-WORDS = {4: Int32ul, 8: Int64ul}
+WORDS = dict(zip(WORD_SIZES, (Int32ul, Int64ul), strict=True))
 # The version of libxl's record.
 TOOLSTACK_VERSION = 1
 # The length of a block of extended info, and of them all.

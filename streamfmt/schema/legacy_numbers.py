@@ -18,4 +18,6 @@ _FROM = {
     0x1020: ("UNMAPPED", "VCPU", "VCPU_EXT", "VCPU_XSAVE", "SHARED_INFO", "HVM_TAIL", "HVM_CONTEXT"),
     0x1030: ("QEMU_TO_END", "QEMU_STATE", "QEMU_0002", "QEMU_REMUS", "QEMU_XAPI"),
 }
+# Octets of the words of toolstacks that saved; of each the layouts are others.
+WORDS = (4, 8)
 NUMBERS = {name: first + place for first, names in _FROM.items() for place, name in enumerate(names)}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from construct import Int32ub
 
+from . import legacy_numbers
+
 MAGIC = b"QEVM"
 # QEMU_VM_FILE_VERSION.
 VERSION = 3
@@ -22,12 +24,13 @@ RECORD_MIN = len(EMPTY)
 TAILS = (b"QemuDeviceModelRecord", b"DeviceModelRecord0002")
 REMUS_TAIL = b"RemusDeviceModelState"
 
+_LEGACY = tuple(f"legacy-{8 * word}" for word in sorted(legacy_numbers.WORDS, reverse=True))
 # Where such records are in others': the field of a record, by its schema path.
 HOLDERS = {
     "libxl.EMULATOR_CONTEXT": "context",
     "xapi.QEMU_TRAD": "body",
     "xapi.QEMU_XEN": "body",
-    **{f"legacy-{bits}.QEMU_{name}": "state" for bits in (64, 32) for name in ("0002", "REMUS", "XAPI")},
+    **{f"{layer}.QEMU_{name}": "state" for layer in _LEGACY for name in ("0002", "REMUS", "XAPI")},
 }
 # Where one lies in the bodies of several records, piece by piece.
-PIECES = tuple(f"legacy-{bits}.QEMU_STATE" for bits in (64, 32))
+PIECES = tuple(f"{layer}.QEMU_STATE" for layer in _LEGACY)

@@ -15,17 +15,17 @@ from .qemu_stream import PAGE_SIZE
 
 SOURCE = "QEMU migration/multifd.h"
 # MULTIFD_MAGIC and MULTIFD_VERSION; a channel begins with both, and so does each packet.
-_MAGIC = "magic" / Const(0x11223344, Int32ub) * "0x11223344."
-_VERSION = "version" / Const(1, Int32ub) * "1."
+MAGIC, VERSION = 0x11223344, 1
+_MAGIC = "magic" / Const(MAGIC, Int32ub) * f"{MAGIC:#x}."
+_VERSION = "version" / Const(VERSION, Int32ub) * f"{VERSION}."
+BEGIN = Int32ub.build(MAGIC) + Int32ub.build(VERSION)
 # MULTIFD_PACKET_SIZE, by pages: how many offsets a packet has, used or not.
 OFFSETS = (512 << 10) // PAGE_SIZE
 # Lengths of names, which zeros follow.
 NAME_SIZE = 256
 # How pages are compressed: MULTIFD_FLAG_*, without the bit below them.
 METHODS = {0: "none", 1: "zlib", 2: "zstd", 4: "qpl", 8: "uadk", 16: "qatzip"}
-STATE = 0x40
-# With what a channel, and a packet, begins.
-BEGIN = bytes.fromhex("11223344 00000001")
+_NAMED = ", ".join(f"{method} {name}" for method, name in METHODS.items() if method)
 
 HEADER = Struct(
     _MAGIC,
@@ -38,7 +38,7 @@ HEADER_SOURCE = f"{SOURCE}, MultiFDInit_t"
 _FLAGS = "flags" / BitStruct(
     "unknown" / BitsInteger(25) * "No flags that there are.",
     "device_state" / BitsInteger(1) * "Whether it is a device's state, since 10.0, and no pages.",
-    "method" / BitsInteger(5) * "How pages are compressed: 0 not, 1 zlib, 2 zstd, 4 qpl, 8 uadk, 16 qatzip.",
+    "method" / BitsInteger(5) * f"How pages are compressed: 0 not, {_NAMED}.",
     "sync" / BitsInteger(1) * "Whether receivers wait here for the other channels.",
 )
 RECORDS = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import qemu_addresses, qemu_machines, qemu_multifd, qemu_stream
+from .model import Layout
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
 _PLAIN = (
@@ -12,6 +14,7 @@ _PLAIN = (
     "PAGE_BITS",
     "RAM_NAME",
     "RAM_VERSION",
+    "ENCODING",
     "CONFIGURATIONS",
     "BITS",
     "UUID",
@@ -32,14 +35,19 @@ _COMMANDS = (
 )
 
 
-def tables() -> dict[str, Any]:
-    """Each by the name that the reader has it by."""
+def tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """Each by the name that the reader has it by; bits of a channel's packets as their layout has them."""
+    bits = {field.path: field for field in layouts["qemu-multifd.PAGES"].fields}
+    method = bits["flags.method"]
     return {
         **{f"QEMU_{name}": getattr(qemu_stream, name) for name in (*_PLAIN, *_LIMITS)},
         **{f"QEMU_FLAG_{name}": getattr(qemu_stream, name) for name in _FLAGS},
         **{f"QEMU_{name}": qemu_stream.COMMANDS[name] for name in (*_COMMANDS, "POSTCOPY_RUN")},
         **{f"QEMU_{name}": getattr(qemu_addresses, name) for name in _MACHINES},
-        **{f"QEMU_MULTIFD_{name}": getattr(qemu_multifd, name) for name in ("BEGIN", "METHODS", "OFFSETS", "STATE")},
+        **{f"QEMU_MULTIFD_{name}": getattr(qemu_multifd, name) for name in ("BEGIN", "METHODS", "OFFSETS")},
+        "QEMU_MULTIFD_METHOD": (method.shift, (1 << method.bits) - 1),
+        "QEMU_MULTIFD_STATE": 1 << bits["flags.device_state"].shift,
+        "QEMU_MULTIFD_SYNC": 1 << bits["flags.sync"].shift,
         "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
         "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
         **qemu_machines.plain(),

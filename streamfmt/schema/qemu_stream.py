@@ -40,14 +40,14 @@ RECORD_HEADER = Struct("type" / Int8ub * "Which frame it is.")
 RECORD_HEADER_SOURCE = f"{SAVEVM}, QEMU_VM_*"
 
 # Pages of x86, and of every guest whose stream says nothing of their size.
-PAGE_SIZE = 4096
 PAGE_BITS = 12
+PAGE_SIZE = 1 << PAGE_BITS
 # The name and the version of the memory's sections.
 RAM_NAME, RAM_VERSION = b"ram", 4
-# Subsections of the configuration: what each has after its name and version, in octets; 0 for a list.
+# Subsections of the configuration: what each has after its name and version, in octets; None for a list.
 BITS, CAPABILITIES = b"configuration/target-page-bits", b"configuration/capabilities"
 UUID = b"configuration/uuid"
-CONFIGURATIONS = {BITS: 4, CAPABILITIES: 0, UUID: 16}
+CONFIGURATIONS = {BITS: 4, CAPABILITIES: None, UUID: 16}
 # The capabilities that a stream has to name, since both ends need them (should_validate_capability).
 IGNORE_SHARED, MAPPED_RAM = b"x-ignore-shared", b"mapped-ram"
 KNOWN_CAPABILITIES = (IGNORE_SHARED, MAPPED_RAM)
@@ -91,7 +91,18 @@ COMMANDS = {
     "SWITCHOVER_START": 11,
 }
 # Lengths of the data that commands may have; of those that are not here any.
-COMMAND_LENGTHS = {1: (0,), 2: (4,), 3: (0, 16), 4: (0,), 5: (0,), 7: (4,), 8: (0,), 9: (0,), 11: (0,)}
+_LENGTHS: dict[str, tuple[int, ...]] = {
+    "OPEN_RETURN_PATH": (0,),
+    "PING": (4,),
+    "POSTCOPY_ADVISE": (0, 16),
+    "POSTCOPY_LISTEN": (0,),
+    "POSTCOPY_RUN": (0,),
+    "PACKAGED": (4,),
+    "ENABLE_COLO": (0,),
+    "POSTCOPY_RESUME": (0,),
+    "SWITCHOVER_START": (0,),
+}
+COMMAND_LENGTHS = {COMMANDS[name]: lengths for name, lengths in _LENGTHS.items()}
 
 FRAMES = (
     RecordType(qemu.EOF, "EOF", Struct(), "Ends the sections; a description may follow.", f"{SAVEVM}, QEMU_VM_EOF"),
@@ -185,8 +196,10 @@ def _word(flags: int | None) -> Construct:
 _NAME = _counted("Name of the block, which those words are about too that follow.")
 _FILL = "fill" / Int8ub * "What all octets of the page are: 0."
 _DATA = "data" / Bytes(PAGE_SIZE) * "Content of the page."
+# ENCODING_FLAG_XBZRLE.
+ENCODING = 1
 _XBZRLE = (
-    "encoding" / Const(1, Int8ub) * "1.",
+    "encoding" / Const(ENCODING, Int8ub) * f"{ENCODING}.",
     "length" / Int16ub * "Octets of changes.",
     "changes" / Bytes(this.length) * "Runs that stay and runs that change, as changes to what the page was.",
 )

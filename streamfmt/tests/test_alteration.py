@@ -36,7 +36,9 @@ GROUPS = alterations.groups(12)
 INSIDE = {clause.id for clause in registry().values() if clause.deep} - {"LIBXC-PTE-PFN"}
 # What a constant may be in: the tables and the documentation, and then what is written, read and judged.
 KNOWN = {"tables", "reference"}
-EVERYTHING = KNOWN | {"bytes", "recipe", "records", "verdict", "findings", "message", "converted", "backups"}
+EVERYTHING = KNOWN | {"bytes", "recipe", "records", "verdict", "findings", "message", "converted", "backups", "memory"}
+# What is compared of a sample as it is; the names of `EVERYTHING`.
+_COMPARED = ("identity", "evidence", "verdict", "records", "converted", "memory")
 # Constants that are in no stream and change nothing that is said of one, and why.
 _LEVEL = "the level of a page table that is not a guest's top: only its name, and the documentation, have it"
 _SOME = "nothing at all is no record of this kind: the reader does not come to judge its length"
@@ -51,6 +53,7 @@ WITHOUT_EFFECT = {
     "xend.RECORDS-1-0x1": "a configuration of no bytes breaks a rule of the header, which says its length",
     "xl_migrate.TEXT-1-0x1": _SOME,
     "xl_migrate.HTTP-1-0x1": _SOME,
+    "qemu_stream.BLOCKS_MAX_SECTIONS_MAX-1-0x10": "only a stream of more sections shows it, which is read for seconds",
     "magic.NAMESAKES-1-0x4": _NAMESAKE,
     "magic.NAMESAKES-2-0x1": _NAMESAKE,
     "magic.TEXT-4-0x100": "no text in UTF-8 has a byte of 255",
@@ -143,9 +146,7 @@ def _examine(values: Mapping[Case, int | bytes]) -> Result:
         if changed >= EVERYTHING or (len(values) == 1 and changed - KNOWN):
             break  # of one constant one effect is enough
         old, new = was.seen[name], altered_streams.seen(probe)
-        changed.update(
-            key for key in ("identity", "evidence", "verdict", "records", "converted") if new[key] != old[key]
-        )
+        changed.update(key for key in _COMPARED if new[key] != old[key])
         if [row[:2] for row in new["findings"]] != [row[:2] for row in old["findings"]]:
             changed.add("findings")
         before = {row[:2]: row[2] for row in old["findings"]}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import tables
 from ..codec.content import Buffer
 from ..schema import qemu_multifd as multifd
 from ..schema import qemu_stream as schema
@@ -139,9 +140,19 @@ def device_record(rows: Sequence[Device], footers: bool = False) -> Draft:
     return Draft((*opening(None), *devices(0, rows, footers), frame("EOF")))
 
 
-def channel(number: int, uuid: bytes = bytes(16)) -> Part:
-    """How a channel of multifd begins."""
-    return Part("qemu-multifd.header", {"uuid": uuid, "id": number, "unused": bytes(39)})
+_CHANNEL, _PACKET = "qemu-multifd.header", "qemu-multifd.PAGES"
+
+
+def _size(path: str, name: str) -> int:
+    """Bytes of a field of a channel's."""
+    size: int = tables.PLACES[path][name][1]
+    return size
+
+
+def channel(number: int, uuid: bytes = b"") -> Part:
+    """How a channel of multifd begins; zeros follow the UUID up to its length."""
+    values = {"uuid": uuid.ljust(_size(_CHANNEL, "uuid"), b"\0"), "id": number}
+    return Part(_CHANNEL, {**values, "unused": bytes(_size(_CHANNEL, "unused"))})
 
 
 def packet(
@@ -162,12 +173,12 @@ def packet(
         "data_size": memoryview(data).nbytes,
         "packet_num": number,
         "zero_pages": zero,
-        "unused": bytes(28),
+        "unused": bytes(_size(_PACKET, "unused")),
         "block": block.encode().ljust(multifd.NAME_SIZE, b"\0"),
         "offsets": [*offsets, *[0] * (multifd.OFFSETS - len(offsets))],
         "data": data,
     }
-    return Part("qemu-multifd.PAGES", values)
+    return Part(_PACKET, values)
 
 
 def packing(method: int) -> Callable[[Buffer], bytes]:

@@ -38,6 +38,8 @@ PAYLOADS = frozenset(
     {path.stem for pattern in ("hvm_*.py", "payload*.py") for path in FOLDER.glob(pattern)} | {"features"}
 )
 _MOST = 1 << 62
+# Numbers that are so round are where a guest has something, by pages.
+_ADDRESS = 1 << 28
 # Which value a constant takes where the rules below do not find one with which the schema is sound.
 _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "hvm.CONTEXT_TYPES-3-0x18": (32,),
@@ -50,6 +52,8 @@ _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "libxc.PV_COMBINATIONS-3-0x4": (3,),
     "magic.TEXT-1-0x20": (31,),
     "qemu.EOF-0-0x0": (9,),
+    "qemu_multifd.OFFSETS-0-0x200": (1024,),
+    "qemu_stream.LENGTHS-6-0x4": (5,),
     "magic.TEXT-4-0x100": (255,),
     "magic.NAMESAKES-0-_s_d_0": (rb"(?s:.{%d}(?![\0-\2]\0\0\0).{4}\0{%d}<)",),
     "magic.PREFACES-0-_s_migrate_mem": (rb"%s(?:nigrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",),
@@ -59,8 +63,10 @@ UNALTERABLE = {
     "libxc.IMAGE_HEADER-3-0x0": "it means little-endian, as every declaration is written",
     "libxl.HEADER-3-0x0": "it means little-endian, as every declaration is written",
     "legacy.CHUNKS-0-0x0": "what is greater counts the pages of a batch, and all other chunks are below",
-    "legacy.WORDS-0-0x4": "there are no integers of other sizes",
-    "legacy.WORDS-1-0x8": "there are no integers of other sizes",
+    "legacy_numbers.WORDS-0-0x4": "there are no integers of other sizes",
+    "legacy_numbers.WORDS-1-0x8": "there are no integers of other sizes",
+    "qemu_multifd.METHODS-0-0x0": "no bit is set where pages are not compressed",
+    "qemu_multifd.FLAGS-2-0x5": "METHODS has one of the highest of its bits, and beside them are flags",
     "libxc.PAGE_TYPES-14-0x3": "PV_COMBINATIONS names the top level, which has to be there",
     "libxc.PAGE_TYPES-16-0x4": "PV_COMBINATIONS names the top level, which has to be there",
 }
@@ -188,6 +194,8 @@ def _integer(
         return ((value - 1,), (), outer) if value > 1 else ((), (), None)
     above = parents[node]
     if isinstance(above, ast.keyword) and above.arg == "align":
+        return (2 * value, value // 2), (), None
+    if value >= _ADDRESS and not value % _ADDRESS:
         return (2 * value, value // 2), (), None
     if isinstance(above, ast.UnaryOp):  # a negative number: its literal is its amount, and becomes that of no other
         return (value + 32, value + 64, value + 96), (), None

@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 
 
 class Sample(NamedTuple):
-    """Bytes, and how they are to be read; of what is `built` the records are listed, and some is to be `converted`."""
+    """Bytes, and how they are to be read; of what is `built` the records are listed, and some is to be `converted`.
+
+    Of some it is also asked where the guest has its `memory`.
+    """
 
     data: bytes
     form: str = "auto"
@@ -22,6 +25,7 @@ class Sample(NamedTuple):
     deep: bool = False
     built: bool = False
     converts: bool = False
+    memory: bool = False
 
 
 def _guests() -> Iterator[tuple[str, str]]:
@@ -187,7 +191,7 @@ def samples() -> dict[str, Sample]:
     from ...recipes import load
     from ...schema import libvirt, magic, neighbours
     from ...writer.builders import in_migration
-    from . import beside_streams
+    from . import altered_qemu, beside_streams
 
     found = {}
     for name, text in _guests():
@@ -209,6 +213,8 @@ def samples() -> dict[str, Sample]:
     found["xapi-http-reply"] = Sample(head + magic.REPLY + found["xapi"].data, built=True)
     found["namesake"] = Sample(libvirt.MAGIC + (99).to_bytes(4, "little") + bytes(magic.UNUSED) + b"<domain>")
     found |= {f"legacy-{name}": Sample(head) for name, head in _legacy()}
+    for name, data in altered_qemu.examples():
+        found[f"qemu-{name}"] = Sample(data, deep=True, built=True, memory=name.startswith("memory"))
     return found
 
 
@@ -225,6 +231,7 @@ def seen(sample: Sample) -> dict[str, Any]:
     found["findings"] = [(it.clause, it.offset, f"{it.message}; {it.expected}; {it.length}") for it in outcome.findings]
     found["records"] = _records(sample) if sample.built else []
     found["converted"] = _converted(sample) if sample.converts else ()
+    found["memory"] = _memory(sample) if sample.memory else ()
     return found
 
 
@@ -242,6 +249,20 @@ def _records(sample: Sample) -> list[tuple[Any, ...]]:
     except StreamError as error:
         found.append((type(error).__name__, str(error)))
     return found
+
+
+def _memory(sample: Sample) -> tuple[str, list[tuple[int, int]]]:
+    """Where a guest has the memory that is in it: of which block, and the frames that came."""
+    from ...io.memory import MemorySource
+    from ...io.sources import drive
+    from ...memory.collector import Collector
+
+    collector = Collector()
+    source = MemorySource(sample.data)
+    collector.reading(source)
+    drive(collector.reader.pump, source)
+    collector.end()
+    return collector.about, [*collector.frames.ranges()]
 
 
 def _converted(sample: Sample) -> tuple[str, bytes, list[tuple[str, int, str]]]:
