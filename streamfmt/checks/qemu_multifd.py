@@ -62,7 +62,9 @@ class Checks(base.Checks):
         (flags,) = unpack_from(">I", raw, _PLACES["flags.sync"][0])
         method = flags >> _SHIFT & _METHODS
         if flags & ~(_SYNC | _METHODS << _SHIFT | _STATE) or method not in tables.QEMU_MULTIFD_METHODS:
-            known = ", ".join(f"{bits << _SHIFT:#x} {name}" for bits, name in tables.QEMU_MULTIFD_METHODS.items() if bits)
+            known = ", ".join(
+                f"{bits << _SHIFT:#x} {name}" for bits, name in tables.QEMU_MULTIFD_METHODS.items() if bits
+            )
             message = f"the flags {flags:#x} mean nothing together"
             expected = f"{_SYNC:#x} and {_STATE:#x}, and one of {known}"
             self.context.report_field("QEMU-MFD-FLAGS", record, "flags.method", message, expected, f"{flags:#x}")

@@ -53,6 +53,8 @@ WITHOUT_EFFECT = {
     "xend.RECORDS-1-0x1": "a configuration of no bytes breaks a rule of the header, which says its length",
     "xl_migrate.TEXT-1-0x1": _SOME,
     "xl_migrate.HTTP-1-0x1": _SOME,
+    "qemu_stream.MEMORY-17-0xa": "bytes of a KiB, in which the documentation counts",
+    "qemu_stream.MEMORY-18-0x1": _SOME,
     "qemu_stream.BLOCKS_MAX_SECTIONS_MAX-1-0x10": "only a stream of more sections shows it, which is read for seconds",
     "magic.NAMESAKES-1-0x4": _NAMESAKE,
     "magic.NAMESAKES-2-0x1": _NAMESAKE,

@@ -43,7 +43,7 @@ _ADDRESS = 1 << 28
 # Which value a constant takes where the rules below do not find one with which the schema is sound.
 _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "hvm.CONTEXT_TYPES-3-0x18": (32,),
-    "hvm.CONTEXT_TYPES-53-0x18": (32,),
+    "hvm.CONTEXT_TYPES-54-0x18": (32,),
     "layers.LAYERS-1-0x8": (4,),
     "legacy_tmem.ALL_ONES-0-0xffffffff": (0xFFFFFFFE,),
     "libxc.PV_COMBINATIONS-0-0x4": (2,),
@@ -51,9 +51,13 @@ _CHOSEN: dict[str, tuple[int | bytes, ...]] = {
     "libxc.PV_COMBINATIONS-2-0x8": (16,),
     "libxc.PV_COMBINATIONS-3-0x4": (3,),
     "magic.TEXT-1-0x20": (31,),
-    "qemu.EOF-0-0x0": (9,),
+    "qemu.EOF-0-0x0": (96,),
     "qemu_multifd.OFFSETS-0-0x200": (1024,),
     "qemu_stream.LENGTHS-6-0x4": (5,),
+    "qemu_stream.MEMORY-0-0x100": (0x200,),
+    "qemu_stream.MEMORY-12-0x118": (0x128,),
+    # Each of these is the first of two.
+    **{f"qemu_stream.MEMORY-{place}-{code:#x}": (code + 16,) for place, code in enumerate(range(0x110, 0x118, 2), 8)},
     "magic.TEXT-4-0x100": (255,),
     "magic.NAMESAKES-0-_s_d_0": (rb"(?s:.{%d}(?![\0-\2]\0\0\0).{4}\0{%d}<)",),
     "magic.PREFACES-0-_s_migrate_mem": (rb"%s(?:nigrate/mem|memory)/[!-~]+ HTTP/1\.[01]\r\n",),
@@ -71,7 +75,7 @@ UNALTERABLE = {
     "libxc.PAGE_TYPES-16-0x4": "PV_COMBINATIONS names the top level, which has to be there",
 }
 # Rows that begin with a code of their own.
-_ROWS = frozenset(("RecordType", "_record", "PageType", "_page_table", "ContextType"))
+_ROWS = frozenset(("RecordType", "_record", "PageType", "_page_table", "ContextType", "_alone", "_block", "_pages"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Streams of QEMU for `altered_streams`, with something of everything that their schemas have, built from fields by name.
+"""Streams of QEMU for `altered_streams`: something of everything that their schemas have, built from fields by name.
 
 Nothing of the package is imported before it is used: the process may have another schema by then.
 """
@@ -33,6 +33,7 @@ def _streams() -> Iterator[tuple[str, Iterator[Any]]]:
     yield "migration", _migration()
     yield "zeros", _zeros()
     yield "blocks", _blocks()
+    yield "word", _meaningless()
     yield "xen", _migration(footers=False)
     yield "live", _live()
     yield "commands", _commands()
@@ -121,9 +122,8 @@ def _live() -> Iterator[Any]:
     from ...writer import qemu as parts
 
     yield from parts.opening(_MACHINE)
-    yield parts.subsection(schema.UUID, bytes(range(schema.CONFIGURATIONS[schema.UUID])))
-    bits = schema.PAGE_BITS.to_bytes(schema.CONFIGURATIONS[schema.BITS], "big")
-    yield parts.subsection(schema.BITS, bits)
+    yield parts.subsection(schema.UUID, bytes(schema.CONFIGURATIONS[schema.UUID] or 0))
+    yield parts.subsection(schema.BITS, schema.PAGE_BITS.to_bytes(schema.CONFIGURATIONS[schema.BITS] or 0, "big"))
     yield from parts.begin(1, parts.Device("dirty-bitmap", b"begin"))
     yield from parts.part(1, b"more")
     yield from parts.part(1, b"end", last=True)
@@ -156,8 +156,8 @@ def _compressed(shared: bool) -> Iterator[Any]:
 
     data = [zlib.compress(_page(page)) for page in range(4)]
     yield from parts.opening(_MACHINE, [schema.IGNORE_SHARED] if shared else [])
-    more = {"kind": "RAM_BLOCK_AT", "address": 1 << 20} if shared else {}
-    listed = parts.blocks({"ram": 4} | ({"shared": 1} if shared else {}), **more)
+    sizes = {"ram": 4, "shared": 1} if shared else {"ram": 4}
+    listed = parts.blocks(sizes, "RAM_BLOCK_AT", address=1 << 20) if shared else parts.blocks(sizes)
     yield from parts.memory("SECTION_START", 1, listed)
     words = (
         parts.frame("RAM_COMPRESSED_OF", name=b"ram", **_word(0, data=data[0])),
@@ -175,7 +175,7 @@ def _postcopy(shared: bool) -> Iterator[Any]:
     yield from parts.opening(_MACHINE, [schema.IGNORE_SHARED] if shared else [])
     yield _command("POSTCOPY_ADVISE")
     at = {"address": 0} if shared else {}
-    kinds = ("RAM_BLOCK", {}), ("RAM_BLOCK_SIZED", {"page_size": 2 << 20})
+    kinds: tuple[tuple[str, dict[str, int]], ...] = ("RAM_BLOCK", {}), ("RAM_BLOCK_SIZED", {"page_size": 2 << 20})
     entries = [
         [*parts.blocks({name: 1}, f"{kind}{'_AT' if shared else ''}", **more, **at)]
         for name, (kind, more) in zip(("ram", "huge"), kinds, strict=True)
@@ -226,6 +226,16 @@ def _blocks() -> Iterator[Any]:
     every = b"".join(one.replace(name, b"%05d" % number) for number in range(count))
     yield from parts.opening(_MACHINE)
     yield from parts.memory("SECTION_START", 1, (parts.frame("RAM_TOTAL", **_word(count)), raw(every)))
+
+
+def _meaningless() -> Iterator[Any]:
+    """A word whose flags mean nothing together."""
+    from ...schema import qemu_stream as schema
+    from ...writer import qemu as parts
+
+    word = parts.frame("RAM_WORD", **_word(0, **{"word.flags": schema.ZERO | schema.PAGE}))
+    yield from parts.opening(_MACHINE)
+    yield from parts.memory("SECTION_START", 1, (*parts.blocks({"ram": 1}), word))
 
 
 def _large(machine: bytes, ram: bytes = b"") -> Iterator[Any]:
