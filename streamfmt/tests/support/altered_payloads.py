@@ -129,6 +129,9 @@ def seen(lengths: Mapping[str, int]) -> dict[str, Any]:
     # An edit sets a field where a recipe does.
     before, due = (load.load(f"recipe = 1\n{_hvm([{'type': 'CPU', 'set': it}])}").stream.render() for it in _EDITED)
     found["findings"]["edit"] = [] if _edited(before) == due else [("edit", "", "")]
+    # So are registers of QEMU's: a core has them whatever lies before them.
+    found["bytes"]["qemu"] = data = _qemu()
+    found["findings"]["qemu"] = [("core", repr(_core(data)), "")]
     found["named"] = list(_named())
     return found
 
@@ -162,6 +165,23 @@ def _core(data: bytes) -> Any:
     drive(collector.reader.pump, source)
     collector.end()
     return notes(vcpus.registers)
+
+
+def _qemu() -> bytes:
+    """A migration of QEMU with a vcpu whose integers are all different."""
+    from ...schema import payload_qemu
+    from ...writer import Draft
+    from ...writer import qemu as parts
+
+    facts = payload_qemu.facts()
+    name, version, size = facts["QEMU_CPU"]
+    state = bytearray(size)
+    for number, (at, length) in enumerate(facts["QEMU_CPU_FIELDS"].values(), 1):
+        state[at : at + length] = number.to_bytes(length, "big")
+    listed = (*parts.blocks({"ram": 1}), parts.zero_of("ram"))
+    vcpu = parts.Device(name.decode(), bytes(state), version)
+    memory = parts.memory("SECTION_START", 1, listed)
+    return Draft((*parts.opening(), *memory, *parts.devices(2, [vcpu]), parts.frame("EOF"))).render()
 
 
 def _named() -> Iterator[Any]:
