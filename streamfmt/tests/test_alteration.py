@@ -58,6 +58,8 @@ WITHOUT_EFFECT = {
     "qemu_stream.BLOCKS_MAX_SECTIONS_MAX-1-0x10": "only a stream of more sections shows it, which is read for seconds",
     "magic.NAMESAKES-1-0x4": _NAMESAKE,
     "magic.NAMESAKES-2-0x1": _NAMESAKE,
+    "magic.NAMESAKES-4-0x4": _NAMESAKE,
+    "magic.NAMESAKES-5-0x1": _NAMESAKE,
     "magic.TEXT-4-0x100": "no text in UTF-8 has a byte of 255",
 }
 

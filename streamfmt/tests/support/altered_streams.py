@@ -143,6 +143,7 @@ def _entry(row: Any, length: int) -> str:
 def _legacy() -> Iterator[tuple[str, bytes]]:
     """Heads of legacy streams with every chunk, and at and beyond every limit."""
     from ... import tables as t
+    from ...schema.legacy import PAGE_TYPES
 
     end = bytes(4)
     void = next(code for code in sorted(t.LEGACY_NO_DATA) if code != t.LEGACY_XTAB)
@@ -181,6 +182,8 @@ def _legacy() -> Iterator[tuple[str, bytes]]:
                 block = t.LEGACY_VCPU_TAG + sized(size)
                 yield f"extended-{width}-{limit}-{over}", pack("<QQ", 1 << 18, (1 << 64) - 1) + sized(length) + block
     yield "toolstack", guest(full, pack("<iI", t.LEGACY_TOOLSTACK, 8), bytes(8), end)
+    paged = PAGE_TYPES[-1].code
+    yield "paged", guest(batch([0], paged), bytes(t.PAGE_SIZE), batch(range(16)), end)
     yield "types", guest(batch(range(16), void), end)
     bits, by = 18, t.LEGACY_PERMUTE_BITS
     yield "permuted", guest(batch([index << by & (1 << bits) - 1 for index in range(64)], void), size=1 << bits)
