@@ -107,7 +107,7 @@ def vcpu(kind: str, number: int, size: int) -> Part:
     :param number: the vcpu's.
     :param size: of the context, in bytes.
     """
-    begins = number.to_bytes(4, "little") + size.to_bytes(4, "little") if kind == "EXTENDED" and size >= 8 else b""
+    begins = (number.to_bytes(4, "little") + size.to_bytes(4, "little"))[:size] if kind == "EXTENDED" else b""
     blob = _context(kind, size) if (kind, size) in _CONTEXTS else resized(begins, size)
     return record(f"libxc.X86_PV_VCPU_{kind}", vcpu_id=number, context=blob)
 
