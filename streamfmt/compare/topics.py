@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PARAMS, CONTEXT, VCPU = "libxc.HVM_PARAMS", "libxc.HVM_CONTEXT", "libxc.X86_PV_VCPU_BASIC"
 CPUID, MSRS, CONFIGURATION = "libxc.X86_CPUID_POLICY", "libxc.X86_MSR_POLICY", "configuration"
 # The description of devices' layouts.
-DESCRIPTION = "qemu.VMDESCRIPTION"
+DESCRIPTION = NAMED["qemu.VMDESCRIPTION"][0]
 # What records are called for people, by their paths; others by their own names.
 HEADINGS = {
     PARAMS: "HVM parameters",
