@@ -73,7 +73,8 @@ def vcpu(checks: Checks, body: Body) -> Program:
     if memory is None or not (yield from body.need(size)):
         return
     raw, number = body.window.head(size), _number(checks)
-    vcpu_context.registers(checks, body.record, raw, facts.width, body.at)
+    if checks.context.deep:
+        vcpu_context.registers(checks, body.record, raw, facts.width, body.at)
     entries = vcpu_context.gdt_entries(raw, facts.width)
     if entries > tables.GDT_ENTRIES_MAX:
         place = tables.VCPU_CONTEXT_GDT_ENTS[facts.width]

@@ -157,8 +157,9 @@ class Locating(Stops):
         self._inside = Inside(lambda record: _Inner(self.take)) if deep else None
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[Any]) -> None:
-        self.headers.setdefault(layer.path, Found(layer, path, at, len(raw)))
-        self.take(Found(layer, path, at, len(raw)))
+        found = Found(layer, path, at, len(raw))
+        self.headers.setdefault(layer.path, found)
+        self.take(found)
 
     def record(self, record: Record) -> Program | None:
         number, self._records = self._records, self._records + 1
