@@ -19,6 +19,12 @@ Exception
 |-- MissingPeerError         a program to compare with is not installed
 |-- UnrunnableError          a target of fuzzing cannot be run
 |   `-- UnendingError        or has started what cannot be ended
+|-- MigrationError           a running guest could not be moved
+|   |-- LinkError            a link cannot be made, or failed
+|   |-- LateError            something did not happen in time
+|   |-- PeerError            the other side refuses, or speaks something else
+|   |-- GuestError           a guest cannot be made here, or not be filled with this state
+|   `-- CancelledError       it was given up because somebody asked for it
 `-- ValueError               the caller is to blame
     |-- FieldError           a value that cannot be written
     |-- LayoutError          bytes that are too few or too many for a layout
@@ -180,6 +186,30 @@ class UnrunnableError(Exception):
 
 class UnendingError(UnrunnableError):
     """A target has started processes that cannot be ended."""
+
+
+class MigrationError(Exception):
+    """A running guest could not be moved: the parent of all such errors."""
+
+
+class LinkError(MigrationError):
+    """A link cannot be made, or failed."""
+
+
+class LateError(MigrationError):
+    """What was waited for did not happen in time; the message says what that was."""
+
+
+class PeerError(MigrationError):
+    """The other side refuses, or speaks something else."""
+
+
+class GuestError(MigrationError):
+    """A guest cannot be made here, or not be filled with this state."""
+
+
+class CancelledError(MigrationError):
+    """Somebody asked for the end."""
 
 
 class FieldError(ValueError):

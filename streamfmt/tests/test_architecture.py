@@ -35,6 +35,7 @@ ORDER = (
     ("render",),
     ("convert",),
     ("compare",),
+    ("engine",),
     ("corpus",),
     ("conformance",),
     ("fuzz",),
