@@ -257,9 +257,7 @@ def test_more_blocks_than_are_read() -> None:
     head, *rest = parts.memory("SECTION_START", 2, ())
     raw = Draft((*parts.opening(None), head, *parts.blocks(sizes), *rest, parts.frame("EOF"))).render()
 
-    stopped = judge([raw]).stopped
-    assert stopped is not None
-    assert f"at most {schema.BLOCKS_MAX:,} blocks" in stopped[1]
+    assert f"at most {schema.BLOCKS_MAX:,} blocks" in judge([raw]).as_dict()["stopped"]["reason"]
 
 
 @pytest.mark.parametrize(
