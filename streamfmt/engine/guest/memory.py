@@ -28,15 +28,15 @@ _WORDS = PAGE // 8
 # Not in Python's mmap before 3.13 (linux/mman.h): memory is reserved when it is written, not when it is mapped.
 _NORESERVE = 0x4000
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-# Frames whose presence mincore is asked for in one go: a GiB.
-_PRESENT = 1 << 18
+# Entries of a pagemap that are read in one go; the highest byte of each says if the page is in memory or swapped out
+# (Documentation/admin-guide/mm/pagemap.rst, bits 63 and 62).
+_AT_ONCE = 1 << 16
+_THERE = bytes(1 if byte & 0xC0 else 0 for byte in range(256))
 _FULL = b"\xff"
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None)
 _memcmp: Callable[[int, int, int], int] = _libc.memcmp
 _libc.memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_mincore: Callable[[int, int, ctypes.Array[ctypes.c_char]], int] = _libc.mincore
-_libc.mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 _zeros = ctypes.cast(ctypes.c_char_p(_ZEROS), ctypes.c_void_p).value or 0
 
 
@@ -183,17 +183,21 @@ def _data(descriptor: int, pages: int) -> Iterator[tuple[int, int]]:
 
 
 def _present(address: int, pages: int) -> Iterator[tuple[int, int]]:
-    """The runs of pages of private memory that are there: mincore(2), a byte a page."""
-    vector = ctypes.create_string_buffer(min(pages, _PRESENT))
-    for base in range(0, pages, _PRESENT):
-        count = min(_PRESENT, pages - base)
-        if _mincore(address + base * PAGE, count * PAGE, vector):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        there = vector.raw[:count]
-        start = there.find(b"\1")
-        while start >= 0:
-            stop = there.find(b"\0", start)
-            stop = count if stop < 0 else stop
-            yield base + start, stop - start
-            start = there.find(b"\1", stop)
+    """The runs of pages of private memory that are in memory or swapped out: /proc/PID/pagemap, 8 bytes a page.
+
+    mincore(2) would take pages that are swapped out for holes.
+    """
+    descriptor = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for base in range(0, pages, _AT_ONCE):
+            count = min(_AT_ONCE, pages - base)
+            entries = os.pread(descriptor, count * 8, (address // PAGE + base) * 8)
+            there = entries[7::8].translate(_THERE)
+            start = there.find(b"\1")
+            while start >= 0:
+                stop = there.find(b"\0", start)
+                stop = count if stop < 0 else stop
+                yield base + start, stop - start
+                start = there.find(b"\1", stop)
+    finally:
+        os.close(descriptor)
