@@ -86,7 +86,7 @@ class Hvm(Machine):
         entries = self._entries | {(_CPU, 0): bytes(raw)}
         head = (hvm.HEADER_TYPE, 0, hvm.HEADER_DATA)
         context = builders.context(head, *((*key, data) for key, data in entries.items()), (_END, 0, b""))
-        return [tsc(self._khz, nsec, self._incarnation), context, self._params]
+        return [tsc(self._khz, nsec, self._incarnation), self._params, context]
 
     def load(self, records: Iterable[tuple[str, bytes]]) -> tuple[list[int], int]:
         found: dict[str, list[bytes]] = {}
@@ -112,7 +112,7 @@ class Hvm(Machine):
 
     def digest(self) -> bytes:
         # How far the loops are is asked for elsewhere; how often it was moved is nothing of the guest's.
-        found = words([*self._policies, self._params])
+        found: bytes = words([*self._policies, self._params])
         for key, data in sorted(self._entries.items()):
             found += _ENTRY.pack(*key, len(data)) + _without(key, data)
         return found
