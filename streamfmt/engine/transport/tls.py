@@ -245,7 +245,7 @@ class TlsEnd:
         got = 0
         while got < len(buffer):
             try:
-                got += self._tls.read(len(buffer) - got, buffer[got:])
+                got += self._read(buffer[got:])
             except ssl.SSLWantReadError:
                 if got:
                     break
@@ -258,6 +258,11 @@ class TlsEnd:
                 if not got:
                     raise self._error from error
                 break
+        return got
+
+    def _read(self, buffer: memoryview) -> int:
+        got: object = self._tls.read(len(buffer), buffer)
+        assert isinstance(got, int), "it is a number where there is a buffer, though its type does not say so"
         return got
 
     def send(self, buffers: Sequence[Buffer]) -> int:
@@ -297,7 +302,7 @@ class TlsEnd:
         try:
             if pending := self._tls.pending():
                 room = bytearray(pending)
-                del room[self._tls.read(pending, room) :]
+                del room[self._read(memoryview(room)) :]
                 self._early = memoryview(bytes(self._early) + room)
             kept = self._incoming.read()
             try:
