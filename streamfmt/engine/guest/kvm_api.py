@@ -1,7 +1,8 @@
-"""KVM's interface to user space, as tables: requests, structures, exits (Linux, include/uapi/linux/kvm.h and asm/kvm.h).
+"""KVM's interface to user space, as tables: requests, structures, exits.
 
-Everything is little-endian.  Requests go through `fcntl.ioctl` with a mutable buffer, whose integer argument is a
-signed 32-bit one; so addresses are passed inside structures.
+Their source is Linux, include/uapi/linux/kvm.h and arch/x86/include/uapi/asm/kvm.h.  Everything is little-endian.
+Requests go through `fcntl.ioctl` with a mutable buffer, whose integer argument is a signed 32-bit one; so addresses
+are passed inside structures.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ EXIT_IO, EXIT_HLT, EXIT_MMIO, EXIT_SHUTDOWN, EXIT_INTR = 2, 5, 6, 8, 10
 IO = struct.Struct("<BBHIQ")  # direction, bytes, port, count, where the data is in the run area
 IO_IN = 0
 MMIO = struct.Struct("<Q8sIB")  # address, data, bytes, whether it is a write
+MMIO_DATA = 8
 # Exits after which a machine does not go on, in words.
 FATAL = {
     1: "an exception",

@@ -13,10 +13,11 @@ from .. import frames as sets
 from . import kvm_api as api
 from .kvm_state import State, Vcpu
 from .memory import PAGE, Memory
-from .workload import LOW_FRAMES
 
 DEVICE = "/dev/kvm"
-# Memory that does not fit under the devices goes on at 4 GiB, as in a PC.
+# Addresses of the last GiB below 4 GiB are those of devices (the local APIC, the I/O APIC, KVM's own pages): memory
+# that does not fit under them goes on at 4 GiB, as in a PC.
+LOW_FRAMES = 0xC0000000 // PAGE
 _HIGH = 1 << 32
 # Four pages that KVM needs on some processors (Documentation/virt/kvm/api.rst, KVM_SET_TSS_ADDR), above our memory.
 _IDENTITY_MAP, _TSS = 0xFFFBC000, 0xFFFBD000
@@ -141,12 +142,14 @@ class Machine:
     def _msrs(self, vcpu: int) -> dict[int, int]:
         return api.get_msrs(vcpu, self.indices)
 
+    def read_vcpu(self, number: int) -> Vcpu:
+        """One vcpu's state, while it does not run."""
+        descriptor = self.vcpus[number]
+        return Vcpu({piece.name: api.read(descriptor, piece) for piece in api.VCPU}, self._msrs(descriptor))
+
     def read(self) -> State:
         """Its state, while no vcpu runs."""
-        vcpus = [
-            Vcpu({piece.name: api.read(number, piece) for piece in api.VCPU}, self._msrs(number))
-            for number in self.vcpus
-        ]
+        vcpus = map(self.read_vcpu, range(len(self.vcpus)))
         there = tuple(None if _waits(vcpu.pieces["mp_state"]) else vcpu for vcpu in vcpus)
         machine = {piece.name: api.read(self._vm, piece) for piece in api.MACHINE}
         return State(there, machine, fcntl.ioctl(self.vcpus[0], api.GET_TSC_KHZ, 0))
@@ -167,7 +170,7 @@ class Machine:
             raise GuestError(f"KVM does not take this state: {error.strerror}") from None
 
     def _write_vcpu(self, number: int, vcpu: Vcpu) -> None:
-        """MSRs come after what they depend on; the deadline needs the local APIC's mode, and the clock runs from now."""
+        """MSRs come after what they depend on: the deadline needs the local APIC's mode.  The clock runs from now."""
         late = {index: vcpu.msrs[index] for index in (TSC, TSC_DEADLINE) if index in vcpu.msrs}
         early = {index: value for index, value in vcpu.msrs.items() if index not in late and index != MTRR_CAP}
         for piece in api.VCPU:

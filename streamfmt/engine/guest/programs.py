@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from . import assembler as asm
-from .assembler import EAX, EBP, EBX, ECX, EDI, EDX, ESI, Jump, Label
+from .assembler import EAX, EBP, EBX, ECX, EDI, EDX, ESI, Item, Jump, Label
 
 PAGE = 4096
 # Ports of the devices that guests have beside those of KVM: one to write characters to, one that gives the time in
@@ -66,7 +66,7 @@ def _field(name: str) -> int:
 
 # EBX: its block.  EDI: the page; ESI: how far the next one is.  EBP and ECX: pages that are done, ever, as 64 bits.
 # EDX: pages until the batch is over.  EAX is free.
-_START = (
+_COUNTERS: tuple[Item, ...] = (
     Label("counters"),
     asm.read_port(CLOCK),
     asm.store(EBX, _field("last"), EAX),
@@ -106,7 +106,7 @@ _START = (
     Jump("", "page"),
 )
 # ESI: the next character.  EDI: characters written, ever.
-_CONSOLE = (
+_CONSOLE: tuple[Item, ...] = (
     Label("console"),
     asm.load_byte(ESI, 0),
     asm.write_port_byte(CONSOLE),
@@ -121,7 +121,7 @@ _CONSOLE = (
     asm.write_port(PACE),
     Jump("", "console"),
 )
-_IDLE = (Label("idle"), asm.HALT, Jump("", "idle"))
+_IDLE: tuple[Item, ...] = (Label("idle"), asm.HALT, Jump("", "idle"))
 
 
 def _port_bytes(*pairs: tuple[int, int]) -> tuple[bytes, ...]:
@@ -129,7 +129,7 @@ def _port_bytes(*pairs: tuple[int, int]) -> tuple[bytes, ...]:
 
 
 # Let the timer tick, then go to the program, whose address is in EAX at the beginning, so it is kept on the stack.
-_TICKING = (
+_TICKING: tuple[Item, ...] = (
     Label("ticking"),
     asm.push(EAX),
     *_port_bytes((_PIC, 0x11), (_PIC_DATA, _VECTOR), (_PIC_DATA, _SLAVE), (_PIC_DATA, _MODE_8086)),
@@ -153,7 +153,7 @@ _TICKING = (
 @cache
 def code() -> tuple[bytes, dict[str, int]]:
     """All programs, and where each begins."""
-    return asm.assemble((*_START, *_CONSOLE, *_IDLE, *_TICKING), CODE * PAGE)
+    return asm.assemble((*_COUNTERS, *_CONSOLE, *_IDLE, *_TICKING), CODE * PAGE)
 
 
 # Flat segments of 4 GiB: none, code, data (Intel SDM volume 3, section 3.4.5).

@@ -13,20 +13,18 @@ from math import gcd
 from ...errors import GuestError
 from .. import frames as sets
 from . import programs
-from .memory import PAGE, Memory
+from .memory import PAGE, PAGES_MAX, Memory
 from .programs import FIELDS, PROGRAMS, Work
 
 Registers = Mapping[str, int]
 _WORDS = PAGE // 4
 _WORD = (1 << 32) - 1
-# Programs address 32 bits, of which the last GiB has devices (the local APIC, the I/O APIC, KVM's own pages).
-LOW_FRAMES = 0xC0000000 // PAGE
 # Findings that are put into words, for each vcpu.
 _SHOWN = 5
 
 
 def judge(works: Sequence[Work], pages: int) -> None:
-    """Refuse what cannot be run.
+    """Refuse what cannot be run in the first so many frames.
 
     :raises GuestError: it says why.
     """
@@ -44,11 +42,11 @@ def judge(works: Sequence[Work], pages: int) -> None:
         if number and work.divisor:
             raise GuestError(f"{whose}: only vcpu 0 is interrupted by the timer")
         last = work.first + work.pages
-        if not (programs.FIRST <= work.first and 0 < work.pages and last <= min(pages, LOW_FRAMES)):
+        if work.first < programs.FIRST or work.pages <= 0 or last > pages:
             raise GuestError(
                 f"{whose}: frames {work.first:,} to {last - 1:,} are not within {programs.FIRST} to {pages - 1:,}"
             )
-        if not 0 < work.stride <= LOW_FRAMES or gcd(work.stride, work.pages) != 1:
+        if work.stride <= 0 or gcd(work.stride, work.pages) != 1:
             raise GuestError(f"{whose}: a stride of {work.stride} does not lead to each of {work.pages} pages")
         if work.stride >= work.pages > 1:
             raise GuestError(f"{whose}: a stride is less than the {work.pages} pages")
@@ -59,12 +57,12 @@ def judge(works: Sequence[Work], pages: int) -> None:
             taken |= range_
 
 
-def prepare(memory: Memory, works: Sequence[Work]) -> None:
-    """Put the programs into memory, and what they are to do.
+def prepare(memory: Memory, works: Sequence[Work], most: int = PAGES_MAX) -> None:
+    """Put the programs into memory, and what they are to do, in the first `most` frames.
 
     :raises GuestError: they cannot be run in it.
     """
-    judge(works, memory.pages)
+    judge(works, min(memory.pages, most))
     code, _ = programs.code()
     _put(memory, programs.CODE * PAGE, code)
     _put(memory, programs.GDT_BASE, programs.descriptors())
@@ -92,10 +90,20 @@ def set_field(memory: Memory, vcpu: int, name: str, value: int) -> None:
     _put(memory, programs.block(vcpu) + FIELDS[name], value.to_bytes(8, "little"))
 
 
-def gap(memory: Memory, vcpus: int) -> float | None:
+def gap(memory: Memory) -> float | None:
     """The longest time for which a vcpu stood still, in seconds, by the clock it asks; None if none asks."""
-    gaps = [field(memory, number, "gap") for number in range(vcpus) if _program(memory, number) == PROGRAMS[1]]
+    gaps = [field(memory, number, "gap") for number in _asking(memory)]
     return max(gaps) / 1e6 if gaps else None
+
+
+def forget_gap(memory: Memory) -> None:
+    """Have them measure it anew; while the guest is paused."""
+    for number in _asking(memory):
+        set_field(memory, number, "gap", 0)
+
+
+def _asking(memory: Memory) -> list[int]:
+    return [number for number in range(programs.VCPUS_MAX) if _program(memory, number) == PROGRAMS[1]]
 
 
 def _program(memory: Memory, vcpu: int) -> str:
