@@ -157,4 +157,14 @@ def write_port_byte(port: int) -> bytes:
     return bytes([0xE6, port])
 
 
-HALT, ENABLE_INTERRUPTS, RETURN_FROM_INTERRUPT = b"\xf4", b"\xfb", b"\xcf"
+def push_from_stack(offset: int) -> bytes:
+    """Put a word of the stack on it once more."""
+    return bytes([0xFF, 0x74, 0x24, offset])
+
+
+def far_return(over: int) -> bytes:
+    """Return to an address and a code segment on the stack, and drop so many bytes that lie over them."""
+    return b"\xca" + over.to_bytes(2, "little")
+
+
+HALT, ENABLE_INTERRUPTS, POP_FLAGS, RETURN = b"\xf4", b"\xfb", b"\x9d", b"\xc3"

@@ -139,14 +139,17 @@ _TICKING: tuple[Item, ...] = (
     asm.load_byte(EBX, _field("divisor") + 1),
     asm.write_port_byte(_PIT_CHANNEL),
     asm.ENABLE_INTERRUPTS,
-    b"\xc3",  # return, to the program
+    asm.RETURN,
     Label("tick"),
     asm.push(EAX),
     asm.increment_word(EBX, _field("ticks")),
     asm.set_byte(_END_OF_INTERRUPT),
     asm.write_port_byte(_PIC),
+    # Flags, then a far return over them: KVM without hardware has no IRET in protected mode.
+    asm.push_from_stack(12),
+    asm.POP_FLAGS,
     asm.pop(EAX),
-    asm.RETURN_FROM_INTERRUPT,
+    asm.far_return(4),
 )
 
 
