@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .tree import READ, Node, Transaction, Tree, View, below, home
+from .tree import READ, Node, Permission, Transaction, Tree, View, below, home
 from .wire import Kind, Message, strings
 
 
