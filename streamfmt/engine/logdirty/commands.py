@@ -44,11 +44,13 @@ def command(form: Form, store: Client, domain: int, on: bool, waiter: Waiter) ->
     store.watch(ret, ANSWER_TOKEN)
     try:
         _await(form, store, ret, word, waiter)
-        if form.atomic:
-            store.transact(tidy)
     finally:
         with suppress(MigrationError):
             store.unwatch(ret, ANSWER_TOKEN)
+        if form.atomic:
+            # Also where nobody answered, so that the next saver can try.
+            with suppress(MigrationError):
+                store.transact(tidy)
 
 
 def _no_other(store: Client, cmd: str, ret: str, transaction: int) -> None:
@@ -61,8 +63,8 @@ def _no_other(store: Client, cmd: str, ret: str, transaction: int) -> None:
     if stands is not None and answer != stands:
         said = "nothing" if answer is None else repr(answer[:32])
         raise PeerError(
-            f"{cmd} says {stands[:32]!r} and {ret} {said}: another saver is at work, or the emulator did not answer one; "
-            "remove both once that is settled"
+            f"{cmd} says {stands[:32]!r} and {ret} {said}: another saver is at work, or "
+            "the emulator did not answer one; remove both once that is settled"
         )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from ...errors import GuestError, MigrationError
+from ..frames import NONE
 from ..interface import DirtySource
 from ..waiting import Waiter
 from ..xenstore.client import Client
@@ -20,7 +21,6 @@ from .qmp import set_dirty_log
 from .reported import Reported
 from .shared import SharedLog
 
-
 _T = TypeVar("_T")
 
 
@@ -29,9 +29,11 @@ class Merged:
 
     def __init__(self, hypervisor: DirtySource, emulator: DirtySource) -> None:
         self.hypervisor, self.emulator = hypervisor, emulator
+        self._kept = NONE
 
     def enable(self) -> None:
         """Begin both, or neither."""
+        self._kept = NONE
         self.hypervisor.enable()
         try:
             self.emulator.enable()
@@ -41,11 +43,13 @@ class Merged:
 
     def peek(self) -> int:
         """What either has logged so far."""
-        return self.hypervisor.peek() | self.emulator.peek()
+        return self._kept | self.hypervisor.peek() | self.emulator.peek()
 
     def clean(self) -> int:
-        """The same, and it is no longer logged."""
-        return self.hypervisor.clean() | self.emulator.clean()
+        """The same, and it is no longer logged; where the emulator fails, the hypervisor's are kept for the next."""
+        self._kept |= self.hypervisor.clean()
+        found, self._kept = self._kept | self.emulator.clean(), NONE
+        return found
 
     def disable(self) -> None:
         """End both."""
