@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -26,10 +27,9 @@ def _library() -> ModuleType:
     :raises GuestError: it is not installed.
     """
     try:
-        import sysv_ipc
+        return import_module("sysv_ipc")
     except ImportError:
         raise GuestError(_ABSENT) from None
-    return sysv_ipc
 
 
 class Segment:
