@@ -80,9 +80,11 @@ class Emulated:
         self.emulated.pause()
 
     def resume(self) -> None:
-        """Let both run; raises as `pause` does."""
-        self.emulated.resume()
-        self.guest.resume()
+        """Let both run; raises as `pause` does, but the guest runs even without its emulator."""
+        try:
+            self.emulated.resume()
+        finally:
+            self.guest.resume()
 
     def static(self) -> Iterable[Part]:
         """The guest's."""

@@ -67,7 +67,9 @@ class Emulator:
         self.reported = None if self.form.way == SHARED else Reported(guest.pages)
         if self.reported:
             self._undo.callback(self.reported.close)
-        self._control, its = socket.socketpair()
+        # Packets: a line is sent whole or not at all.
+        self._control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._undo.callback(self._control.close)
         self._undo.callback(its.close)
         self._waiter = Waiter()
         self._undo.callback(self._waiter.close)

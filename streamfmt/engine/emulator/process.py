@@ -46,16 +46,14 @@ class Process:
         reported = Reported(setup.pages, setup.reported) if setup.reported >= 0 else None
         self._store = Client(setup.store) if setup.store else None
         form = FORMS[setup.form]
-        self._answerer: Answerer | None = answerer(
-            form, self._store, setup.domain, setup.pages, reported, partial(self._say, "log")
-        )
+        self._answerer: Answerer | None = answerer(form, self._store, setup.domain, setup.pages, reported, self._log)
         self._waiter.serve(setup.control, READ, self._hear_owner)
         if self._store:
             self._waiter.serve(self._store.fileno(), READ, self._store.pump)
-        if setup.monitor >= 0:
-            self._listener = socket.socket(fileno=setup.monitor)
+        self._listener = socket.socket(fileno=setup.monitor) if setup.monitor >= 0 else None
+        if self._listener:
             self._listener.setblocking(False)
-            self._waiter.serve(setup.monitor, READ, self._accept)
+            self._waiter.serve(setup.monitor, READ, partial(self._accept, self._listener))
 
     def run(self) -> None:
         """Work until the owner is gone."""
@@ -66,6 +64,9 @@ class Process:
                 self._write()
         if self._answerer:
             self._answerer.close()
+        if self._listener:
+            with suppress(OSError):
+                os.unlink(self._listener.getsockname())
 
     def _next(self) -> float:
         """The moment at which there is something to do again."""
@@ -102,7 +103,7 @@ class Process:
                 self._looked = self._waiter.clock()
                 self._answerer.look()
         except MigrationError as error:
-            self._say("log", f"no more answers about dirty frames: {error}")
+            self._log(f"no more answers about dirty frames: {error}")
             found, self._answerer = self._answerer, None
             if found:
                 found.close()
@@ -111,9 +112,9 @@ class Process:
                 self._store.close()
                 self._store = None
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            client, _ = self._listener.accept()
+            client, _ = listener.accept()
         except OSError:
             return
         session = Session(self._switch, lambda: self._running)
@@ -145,6 +146,11 @@ class Process:
         except OSError:
             self._ended = True
 
+    def _log(self, text: str) -> None:
+        """Have the owner know something; if it has not listened for long, it never will."""
+        with suppress(OSError):
+            self._control.send(json.dumps({"log": text}).encode() + b"\n", socket.MSG_DONTWAIT)
+
     def _hear_owner(self) -> None:
         try:
             data = self._control.recv(_PIECE)
@@ -164,17 +170,12 @@ def main(line: str) -> None:
     # Whoever presses Ctrl-C ends our owner, and we end with that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     setup = Setup.of(line)
-    path = socket.socket(fileno=os.dup(setup.monitor)).getsockname() if setup.monitor >= 0 else ""
     try:
         Process(setup).run()
     except MigrationError as error:
         with suppress(OSError):
             os.write(setup.control, json.dumps({"error": str(error)}).encode() + b"\n")
         sys.exit(1)
-    finally:
-        if path:
-            with suppress(OSError):
-                os.unlink(path)
 
 
 if __name__ == "__main__":

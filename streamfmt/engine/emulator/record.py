@@ -45,12 +45,9 @@ def restored(record: bytes) -> tuple[Ring, float]:
 def _sections(record: bytes) -> dict[tuple[str, int], bytes]:
     """Contents of the record's devices, by name and version."""
     found = {}
-    with api.open(record, form=_FORM) as stream:
+    with api.open(record, form="qemu") as stream:
         for item in stream:
             if isinstance(item, api.Record) and item.name == "SECTION_FULL":
                 fields = item.fields()
                 found[fields["idstr"].decode(), fields["version_id"]] = bytes(fields["payload"])
     return found
-
-
-_FORM = "qemu"

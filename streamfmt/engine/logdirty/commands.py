@@ -14,6 +14,14 @@ from ..xenstore.client import Client
 from .forms import ANSWER_TOKEN, CMD, COMMANDS, RET, Form
 
 
+def answered(form: Form, store: Client, domain: int, on: bool) -> bool:
+    """Whether the emulator has done by now what it was told to; without waiting for it.
+
+    :raises LinkError: xenstore is gone.
+    """
+    return store.find(f"{form.area.format(domain=domain)}/{RET}") == COMMANDS[on]
+
+
 def command(form: Form, store: Client, domain: int, on: bool, waiter: Waiter) -> None:
     """Have the emulator of a domain begin or end to report what it writes.
 
@@ -33,21 +41,20 @@ def command(form: Form, store: Client, domain: int, on: bool, waiter: Waiter) ->
         store.remove(cmd, transaction)
         store.remove(ret, transaction)
 
-    if not form.limit:
-        store.write(cmd, word)
-        return
     if form.atomic:
         store.transact(give)
     else:
         store.remove(ret)  # of an earlier command
         store.write(cmd, word)
+    if not form.limit:
+        return
     store.watch(ret, ANSWER_TOKEN)
     try:
         _await(form, store, ret, word, waiter)
     finally:
         with suppress(MigrationError):
             store.unwatch(ret, ANSWER_TOKEN)
-        if form.atomic:
+        if form.atomic or not on:
             # Also where nobody answered, so that the next saver can try.
             with suppress(MigrationError):
                 store.transact(tidy)

@@ -11,12 +11,12 @@ from functools import partial
 from typing import TypeVar
 
 from ...errors import GuestError, MigrationError
-from ..frames import NONE
+from ..frames import NONE, run
 from ..interface import DirtySource
 from ..waiting import Waiter
 from ..xenstore.client import Client
-from .commands import command
-from .forms import COMMAND, MONITOR, SHARED, Form
+from .commands import answered, command
+from .forms import MONITOR, SHARED, Form
 from .qmp import set_dirty_log
 from .reported import Reported
 from .shared import SharedLog
@@ -58,25 +58,34 @@ class Merged:
 
 
 class Switched:
-    """The log of an emulator that is asked to begin and to end, and reports to the hypervisor between."""
+    """The log of an emulator that is asked to begin and to end, and reports to the hypervisor between.
 
-    def __init__(self, switch: Callable[[bool], None], reported: Reported) -> None:
-        self._switch, self._reported = switch, reported
-        self._on = False
+    Where its answer is not waited for, frames may have been written that it did not report: `begun` says whether it
+    has answered by now, and all frames count as written until it has.
+    """
+
+    def __init__(self, switch: Callable[[bool], None], reported: Reported, begun: Callable[[], bool]) -> None:
+        self._switch, self._reported, self._begun = switch, reported, begun
+        self._on = self._sure = False
 
     def enable(self) -> None:
         """Have it begin; what was reported before is forgotten."""
         self._reported.enable()
         self._switch(True)
-        self._on = True
+        self._on, self._sure = True, self._begun()
 
     def peek(self) -> int:
-        """What it has reported so far."""
-        return self._reported.peek()
+        """What it has reported so far, or may have written without that."""
+        return self._unsure() | self._reported.peek()
 
     def clean(self) -> int:
         """The same, and it is no longer reported."""
-        return self._reported.clean()
+        unsure = self._unsure()
+        self._sure = not unsure or self._begun()
+        return unsure | self._reported.clean()
+
+    def _unsure(self) -> int:
+        return run(0, self._reported.pages) if self._on and not self._sure else NONE
 
     def disable(self) -> None:
         """Have it end; if it does not answer any more, that is no concern of a saver that is done."""
@@ -107,11 +116,18 @@ def emulators_log(
     """
     if form.way == SHARED:
         return SharedLog(form, _given(store, form, "a xenstore"), domain, pages, paused, waiter)
-    switches: dict[str, Callable[[], Callable[[bool], None]]] = {
-        COMMAND: lambda: partial(_command, form, _given(store, form, "a xenstore"), domain, waiter),
-        MONITOR: lambda: partial(_monitor, _given(monitor or None, form, "the path of a monitor"), waiter),
-    }
-    return Switched(switches[form.way](), _given(reported, form, "a report to the hypervisor"))
+    report = _given(reported, form, "a report to the hypervisor")
+    if form.way == MONITOR:
+        return Switched(
+            partial(_monitor, _given(monitor or None, form, "the path of a monitor"), waiter), report, _sure
+        )
+    given = _given(store, form, "a xenstore")
+    begun = _sure if form.limit else partial(answered, form, given, domain, True)
+    return Switched(partial(_command, form, given, domain, waiter), report, begun)
+
+
+def _sure() -> bool:
+    return True
 
 
 def _command(form: Form, store: Client, domain: int, waiter: Waiter, on: bool) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -125,6 +125,11 @@ class Service:
             self.store.disconnect(client.connection)
 
 
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
+
+
 def listener(path: str) -> socket.socket:
     """A socket that listens at a path.
 
@@ -169,7 +174,7 @@ def in_thread(paths: Mapping[int, str], store: Store | None = None) -> Iterator[
         waiter.close()
         its.close()
         for domain in listeners:
-            os.unlink(paths[domain])
+            _unlink(paths[domain])
 
 
 def _serve(waiter: Waiter, ended: list[bool]) -> None:
@@ -185,9 +190,12 @@ def serve(listeners: Mapping[int, socket.socket], end: int) -> None:
     for domain, each in listeners.items():
         service.listen(each, domain)
     waiter.serve(end, READ, lambda: ended.append(True))
+    paths = [each.getsockname() for each in listeners.values()]
     try:
         _serve(waiter, ended)
     finally:
+        for path in paths:
+            _unlink(path)
         service.close()
         waiter.close()
 
@@ -216,6 +224,6 @@ def in_process(paths: Mapping[int, str]) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         mine.close()
         its.close()
-        for domain, each in listeners.items():
+        for each in listeners.values():
+            _unlink(each.getsockname())
             each.close()
-            os.unlink(paths[domain])
