@@ -138,12 +138,12 @@ def _rm(request: Request) -> Answer:
     _found(request, path, WRITE)
     if path == "/" or above is None:
         raise StoreError("EINVAL")
-    gone = list(subtree(view, path))
+    gone = list(subtree(view, path))  # who watches what is below hears of it first
     name = path.rpartition("/")[2]
     view.put(parent(path), replace(above, children=tuple(each for each in above.children if each != name)))
     for at, _ in gone:
         view.put(at, None)
-    return _OK, request.changed(*(Change(at, node, exact=at != path) for at, node in gone))
+    return _OK, request.changed(*(Change(at, node, exact=at != path) for at, node in reversed(gone)))
 
 
 def _nearest_writable(request: Request, path: str) -> None:
@@ -168,8 +168,6 @@ def _directory_part(request: Request) -> Answer:
     node, at = _found(request, _path(request, name), READ), _number(place)
     names = strings(*node.children)
     head = strings(str(node.generation))
-    if at > len(names):
-        raise StoreError("EINVAL")
     room = PAYLOAD_MAX - len(head) - 1
     rest = names[at : at + room]
     if at + room >= len(names):
@@ -237,8 +235,9 @@ def _reset_watches(request: Request) -> Answer:
 
 
 def _start(request: Request) -> Answer:
-    _words(request, 1)
     connection = request.connection
+    if request.running:
+        raise StoreError("EBUSY")
     if len(connection.transactions) >= connection.quotas.transactions:
         raise StoreError("ENOSPC")
     connection.started += 1
@@ -258,7 +257,8 @@ def _end(request: Request) -> Answer:
     if word == b"F":
         return _OK, None
     running.view.commit()
-    return _OK, lambda: store.fire(*running.changes.values())
+    changes = [change for change in running.changes.values() if not running.view.idle(change.path)]
+    return _OK, lambda: store.fire(*changes)
 
 
 # -- domains ----------------------------------------------------------------------------------------------------------
@@ -329,31 +329,31 @@ def _control(request: Request) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A request: what it does, and whether it can be part of a transaction: others ignore the number of one."""
+    """A request: what it does, and whether it looks at the number of a transaction, which must then be one."""
 
     handle: Callable[[Request], Answer]
-    in_transaction: bool = False
+    in_transaction: bool = True
 
 
 REQUESTS: dict[int, Row] = {
     Kind.CONTROL: Row(_control),
-    Kind.DIRECTORY: Row(_directory, in_transaction=True),
-    Kind.READ: Row(_read, in_transaction=True),
-    Kind.GET_PERMS: Row(_get_perms, in_transaction=True),
-    Kind.WATCH: Row(_watch),
-    Kind.UNWATCH: Row(_unwatch),
+    Kind.DIRECTORY: Row(_directory),
+    Kind.READ: Row(_read),
+    Kind.GET_PERMS: Row(_get_perms),
+    Kind.WATCH: Row(_watch, in_transaction=False),
+    Kind.UNWATCH: Row(_unwatch, in_transaction=False),
     Kind.TRANSACTION_START: Row(_start),
-    Kind.TRANSACTION_END: Row(_end, in_transaction=True),
+    Kind.TRANSACTION_END: Row(_end),
     Kind.INTRODUCE: Row(_introduce),
     Kind.RELEASE: Row(_release),
     Kind.GET_DOMAIN_PATH: Row(_get_domain_path),
-    Kind.WRITE: Row(_write, in_transaction=True),
-    Kind.MKDIR: Row(_mkdir, in_transaction=True),
-    Kind.RM: Row(_rm, in_transaction=True),
-    Kind.SET_PERMS: Row(_set_perms, in_transaction=True),
+    Kind.WRITE: Row(_write),
+    Kind.MKDIR: Row(_mkdir),
+    Kind.RM: Row(_rm),
+    Kind.SET_PERMS: Row(_set_perms),
     Kind.IS_DOMAIN_INTRODUCED: Row(_is_introduced),
     Kind.RESUME: Row(_resume),
     Kind.SET_TARGET: Row(_set_target),
     Kind.RESET_WATCHES: Row(_reset_watches),
-    Kind.DIRECTORY_PART: Row(_directory_part, in_transaction=True),
+    Kind.DIRECTORY_PART: Row(_directory_part),
 }

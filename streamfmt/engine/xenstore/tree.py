@@ -15,7 +15,8 @@ from ...errors import StoreError
 from .wire import ABSOLUTE_MAX, RELATIVE_MAX
 
 _PATH = re.compile(r"/|(/[A-Za-z0-9_@-]+)+", re.ASCII)
-_SPECIAL = re.compile(r"@[A-Za-z0-9_-]+", re.ASCII)
+_HOME = re.compile(r"/local/domain/[0-9]{1,5}/", re.ASCII)
+_SPECIAL = re.compile(r"@[A-Za-z0-9_-]*", re.ASCII)
 _PERMISSION = re.compile(rb"([nrwb])([0-9]{1,5})", re.ASCII)
 READ, WRITE = 1, 2
 _ACCESS = {b"n": 0, b"r": READ, b"w": WRITE, b"b": READ | WRITE}
@@ -90,11 +91,11 @@ def absolute(name: bytes, domain: int, special: bool = False) -> str:
         raise StoreError("EINVAL") from None
     if special and _SPECIAL.fullmatch(path):
         return path
-    if not path.startswith("/"):
-        if len(path) > RELATIVE_MAX:
-            raise StoreError("EINVAL")
+    if not path.startswith(("/", "@")):
         path = f"{home(domain)}/{path}"
-    if len(path) > ABSOLUTE_MAX or not _PATH.fullmatch(path):
+    own = _HOME.match(path)
+    long = len(path) >= ABSOLUTE_MAX or len(path) - (own.end() if own else 0) > RELATIVE_MAX
+    if long or not _PATH.fullmatch(path):
         raise StoreError("EINVAL")
     return path
 
@@ -180,6 +181,10 @@ class Transaction:
     def count(self, domain: int) -> int:
         """How many nodes would belong to a domain."""
         return self._tree.count(domain) + self._owned[domain]
+
+    def idle(self, path: str) -> bool:
+        """Whether a node that it has made, and removed again, is as before."""
+        return self._changed.get(path) is None and self._seen.get(path) is None
 
     def commit(self) -> None:
         """Change the tree.
