@@ -71,6 +71,10 @@ class Client:
     ) -> None:
         self.close()
 
+    def now(self) -> float:
+        """The moment, by the clock that deadlines without another waiter are of."""
+        return self._waiter.clock()
+
     def fileno(self) -> int:
         """What is readable when an event may have come: then call :meth:`pump`."""
         return self._socket.fileno()
@@ -275,8 +279,8 @@ class Client:
                 return event
         return None
 
-    def event(self, token: str, deadline: float, waiter: Waiter | None = None, what: str = "an event") -> Event:
-        """Wait for the next event with a token; with the engine's `waiter`, others are served meanwhile.
+    def event(self, token: str | None, deadline: float, waiter: Waiter | None = None, what: str = "an event") -> Event:
+        """Wait for the next event with a token, or any; with the engine's `waiter`, others are served meanwhile.
 
         :raises LateError: none came until `deadline`; `what` says what was waited for.
         """
