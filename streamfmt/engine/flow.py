@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ..codec.content import Buffer
-from ..errors import LateError, LinkError
+from ..errors import LateError, LinkError, MigrationError, PeerError
 from .interface import End
 from .waiting import READ, WRITE, Waiter
 
@@ -20,6 +20,8 @@ PATIENCE = 30.0
 _TOGETHER = 256 << 10
 # Buffers of one system call, at most: half of what Linux takes (UIO_MAXIOV), as pairs of pipes take others.
 _VECTORS = 512
+# Bytes of the last words of the other side that are waited for, and that are shown.
+_LAST_WORDS, _SHOWN = 4096, 300
 # Bytes read ahead, at most: a record's header and the entries of a full record of pages.
 _AHEAD = 8 << 10
 
@@ -118,8 +120,8 @@ class Input:
         self.patience = patience
         self._end = end
         self._waiter = waiter
-        self._buffer = bytearray(0 if exact else _AHEAD)
-        self._view = memoryview(self._buffer)
+        self._exact = exact
+        self._view = memoryview(bytearray(_AHEAD))
         self._lo = self._hi = 0
 
     def take(self, count: int, what: str) -> bytes:
@@ -127,11 +129,9 @@ class Input:
 
         :raises LinkError: the link failed, or ends before; LateError: nothing has come for too long.
         """
-        if self._hi - self._lo < count <= len(self._buffer):
+        if count <= len(self._view):
             self._fill(count, what)
-        if self._hi - self._lo >= count:
-            data = bytes(self._view[self._lo : self._lo + count])
-            self._lo += count
+            data = self._held(count)
         else:
             room = bytearray(count)
             self._into(memoryview(room), what)
@@ -148,21 +148,54 @@ class Input:
         if self.watcher is not None:
             self.watcher.see([view])
 
+    def expect(self, message: bytes, what: str) -> None:
+        """Take these bytes, which no watcher sees; raises as :meth:`take`.
+
+        :raises PeerError: others come, which may say why the other side refuses.
+        """
+        got = b""
+        while len(got) < len(message):
+            if self.ended(what):
+                raise LinkError(f"the link was closed by the other side, where its {what} should come")
+            got += self._held(len(message) - len(got))
+            if not message.startswith(got):
+                raise PeerError(f"the other side sent no {what}, but {shown(got + self.last_words())}")
+        self.received += len(message)
+
     def ended(self, what: str) -> bool:
         """Whether nothing more comes: waits for the next byte, or the end; raises as :meth:`take`."""
         if self._lo == self._hi:
-            self._lo = self._hi = 0
-            room = self._view if self._buffer else memoryview(bytearray(1))
-            self._hi = self._some(room, what)
+            self._lo = 0
+            self._hi = self._some(self._view[: 1 if self._exact else None], what)
         return self._lo == self._hi
+
+    def last_words(self, seconds: float = 0.3) -> bytes:
+        """What the other side still says, up to a few lines of it, before it closes the link.  Raises nothing."""
+        said, self.patience, usual = b"", seconds, self.patience
+        try:
+            while len(said) < _LAST_WORDS and not self.ended("last words"):
+                said += self._held(_LAST_WORDS)
+        except MigrationError:
+            pass
+        finally:
+            self.patience = usual
+        return said
+
+    def _held(self, most: int) -> bytes:
+        """What is here, up to `most` bytes."""
+        data = bytes(self._view[self._lo : min(self._hi, self._lo + most)])
+        self._lo += len(data)
+        return data
 
     def _fill(self, count: int, what: str) -> None:
         unread = self._hi - self._lo
+        if unread >= count:
+            return
         if self._lo:
             self._view[:unread] = bytes(self._view[self._lo : self._hi])
             self._lo, self._hi = 0, unread
         while self._hi < count:
-            self._hi += self._more(self._view[self._hi :], what)
+            self._hi += self._more(self._view[self._hi : count if self._exact else None], what)
 
     def _into(self, view: memoryview, what: str) -> None:
         at = min(self._hi - self._lo, len(view))
@@ -187,3 +220,9 @@ class Input:
                     self._waiter.until(self._end.fileno(), READ, deadline, what)
                 except LateError:
                     raise LateError(f"nothing has come for {self.patience:g} seconds, inside {what}") from None
+
+
+def shown(data: bytes) -> str:
+    """What the other side said, for a message: as text if it is one, without what could confuse a terminal."""
+    text = data[:_SHOWN].decode(errors="replace").strip("\0\n")
+    return repr(text) + (" ..." if len(data) > _SHOWN else "")
