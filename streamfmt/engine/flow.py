@@ -12,6 +12,7 @@ from typing import Protocol
 from ..codec.content import Buffer
 from ..errors import LateError, LinkError, MigrationError, PeerError
 from .interface import End
+from .pace import Pace
 from .waiting import READ, WRITE, Waiter
 
 # Seconds without any progress, where nothing else is asked for.
@@ -20,6 +21,9 @@ PATIENCE = 30.0
 _TOGETHER = 256 << 10
 # Buffers of one system call, at most: half of what Linux takes (UIO_MAXIOV), as pairs of pipes take others.
 _VECTORS = 512
+# Bytes that are worth a system call where the speed is limited, and seconds after which somebody is asked whether to
+# go on.
+_WORTH, _LOOK = 16 << 10, 0.02
 # Bytes of the last words of the other side that are waited for, and that are shown.
 _LAST_WORDS, _SHOWN = 4096, 300
 # Bytes read ahead, at most: a record's header and the entries of a full record of pages.
@@ -36,7 +40,8 @@ class Watcher(Protocol):
 class Output:
     """What is to be sent; `sent` counts the bytes that went.
 
-    :param wait: called before waiting for the link, and may raise: somebody may have asked for the end.
+    :param pace: how fast it may go.
+    :param check: called while it waits, and may raise: somebody may have asked for the end.
     """
 
     def __init__(
@@ -44,15 +49,17 @@ class Output:
         end: End,
         waiter: Waiter,
         patience: float = PATIENCE,
-        watcher: Watcher | None = None,
-        wait: Callable[[], None] = lambda: None,
+        *,
+        pace: Pace | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.sent = 0
-        self.watcher = watcher
+        self.watcher: Watcher | None = None
         self.patience = patience
         self._end = end
         self._waiter = waiter
-        self._wait = wait
+        self._pace = pace
+        self._check = check
         self._held: list[Buffer] = []
         self._size = 0
 
@@ -67,7 +74,7 @@ class Output:
         for buffer in buffers:
             if len(buffer):
                 self._held.append(buffer)
-                size += memoryview(buffer).nbytes
+                size += len(buffer)
         self._size += size
         if self._size >= _TOGETHER:
             self.flush()
@@ -85,20 +92,47 @@ class Output:
         at = 0
         deadline = self._waiter.clock() + self.patience
         while at < len(held):
+            some = self._allowed(held, at)
             try:
-                count = self._end.send(held[at : at + _VECTORS])
+                count = self._end.send(some) if some else 0
             except BlockingIOError:
-                self._wait()
-                self._waiter.until(self._end.output(), WRITE, deadline, "room for more bytes on the link")
-                self._wait()
+                self._check()
+                moment = min(deadline, self._waiter.clock() + _LOOK)
+                try:
+                    self._waiter.until(self._end.output(), WRITE, moment, "")
+                except LateError:
+                    if moment == deadline:
+                        words = f"the other side has taken no bytes for {self.patience:g} seconds"
+                        raise LateError(words) from None
                 continue
+            if count:
+                deadline = self._waiter.clock() + self.patience
             self.sent += count
-            deadline = self._waiter.clock() + self.patience
-            while at < len(held) and count >= (size := memoryview(held[at]).nbytes):
-                count -= size
+            if self._pace is not None:
+                self._pace.took(count)
+            while at < len(held) and count >= len(held[at]):
+                count -= len(held[at])
                 at += 1
             if count:
-                held[at] = memoryview(held[at]).cast("B")[count:]
+                held[at] = memoryview(held[at])[count:]
+
+    def _allowed(self, held: list[Buffer], at: int) -> list[Buffer]:
+        """What may go now; waits if that is nothing."""
+        room = None if self._pace is None else self._pace.room
+        if room is None:
+            return held[at : at + _VECTORS]
+        assert self._pace is not None
+        if room < min(_WORTH, sum(map(len, held[at : at + _VECTORS]))):
+            self._check()
+            self._waiter.sleep(min(self._pace.moment(_WORTH), self._waiter.clock() + _LOOK))
+            return []
+        some: list[Buffer] = []
+        for buffer in held[at : at + _VECTORS]:
+            some.append(buffer if len(buffer) <= room else memoryview(buffer)[:room])
+            room -= len(buffer)
+            if room <= 0:
+                break
+        return some
 
 
 class Input:

@@ -57,7 +57,7 @@ class Image:
         :raises PeerError: they are not an image's.
         :raises GuestError: the guest cannot be made here.
         """
-        marker, number, version, *_ = _IMAGE.unpack(self._source.take(_IMAGE.size, "the image's header"))
+        marker, _, version, *_ = _IMAGE.unpack(self._source.take(_IMAGE.size, "the image's header"))
         if marker != libxc.MARKER or version not in libxc.VERSIONS:
             raise PeerError("what should be an image of a guest is none, or is of a version that is not known here")
         code, shift, *_ = _DOMAIN.unpack(self._source.take(_DOMAIN.size, "the image's second header"))
@@ -105,7 +105,8 @@ class Image:
 
         :raises GuestError: it does not.
         """
-        assert self.guest is not None and self._placer is not None
+        assert self.guest is not None
+        assert self._placer is not None
         for body in self._pages:
             self._placer.take(Kept(body), len(body))
         self.guest.load(self.records)

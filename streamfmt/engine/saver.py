@@ -1,13 +1,12 @@
 """The saver: a guest as xl container, libxl stream and libxc image, as the table of libxl's writer says.
 
-What decides how often memory is sent is not here: a loop is given what sends a set of frames and what says which were
-written, and ends with the guest paused and nothing left but what it returns.
+How often memory is sent, and when the guest is stopped, is the loop's concern (:mod:`.precopy`); what it works on is
+here: the guest's memory as records of pages on a link.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from ..schema import libxl, states
 from ..schema.transitions import WRITER
@@ -20,12 +19,7 @@ from .flow import Output
 from .framing_xen import Framer
 from .interface import Guest
 from .machine import Machine
-
-
-class Passes(Protocol):
-    """The loop: has frames sent until the guest is paused and all that was written since has gone too."""
-
-    def __call__(self, saver: Saver) -> None: ...
+from .waiting import Waiter
 
 
 def container(configuration: Configuration) -> list[Part]:
@@ -33,10 +27,61 @@ def container(configuration: Configuration) -> list[Part]:
     return list(builders.in_xl(Draft(()), configuration.json()))
 
 
+class Pages:
+    """A guest's memory on its way: the source of a :class:`.precopy.Precopy`."""
+
+    def __init__(self, guest: Guest, output: Output, waiter: Waiter) -> None:
+        self.pages = guest.pages
+        self.dirty = guest.dirty
+        self._guest = guest
+        self._output = output
+        self._waiter = waiter
+        self._framer = Framer(guest)
+
+    @property
+    def running(self) -> bool:
+        """Whether the guest runs."""
+        return self._guest.running
+
+    def everything(self) -> int:
+        """All frames: also those without contents are part of the guest."""
+        return frames.run(0, self.pages)
+
+    def send(self, which: int, last: bool) -> int:
+        """Send a set of frames; returns how many bytes that took.  Raises LinkError and LateError."""
+        size = sum(self._output.put(buffers) for _, buffers in self._framer.records(which))
+        self._output.flush()
+        return size
+
+    def deferred(self) -> int:
+        """Frames that went without their contents."""
+        return self._framer.deferred
+
+    def verify(self) -> None:
+        """What comes from here on went before: the other side compares it."""
+        self._output.put(record("libxc.VERIFY").buffers("<"))
+
+    def pause(self) -> None:
+        """Stop the guest."""
+        self._guest.pause()
+
+    def resume(self) -> None:
+        """Let it run again."""
+        self._guest.resume()
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self._waiter.clock()
+
+    def wait(self, moment: float) -> None:
+        """Return at a moment of the clock."""
+        self._waiter.sleep(moment)
+
+
 class Saver:
     """Writes a guest, once.
 
-    :param passes: the loop.
+    :param passes: the loop: sends all memory, and ends with the guest paused.
     :param xen: the release of Xen that the image names.
     :param completion: called once, with the error that ended it, or None.
     """
@@ -45,19 +90,17 @@ class Saver:
         self,
         guest: Guest,
         output: Output,
-        passes: Passes,
+        passes: Callable[[], object],
         *,
         xen: tuple[int, int] = (4, 17),
         completion: Callable[[BaseException | None], None] = lambda error: None,
     ) -> None:
         self.guest = guest
         self.output = output
-        self.framer = Framer(guest)
-        self.passes = passes
         self.xen = xen
+        self._passes = passes
         self._completion = completion
-        names = WRITER.actions
-        self.machine = Machine(WRITER, {name: getattr(self, f"_{name}") for name in names})
+        self.machine = Machine(WRITER, {name: getattr(self, f"_{name}") for name in WRITER.actions})
 
     def run(self) -> None:
         """Write all of it; raises what ended it."""
@@ -69,17 +112,6 @@ class Saver:
         """Give up, wherever it is."""
         self.machine.happen("abort")
 
-    # -- what the loop uses -----------------------------------------------------------------------------------
-
-    def send(self, which: int) -> Iterable[tuple[int, int]]:
-        """Send a set of frames, a record at a time: how many frames each had, and bytes."""
-        for count, buffers in self.framer.records(which):
-            yield count, self.output.put(buffers)
-
-    def mark_verify(self) -> None:
-        """What comes from here on is what was sent already: the other side compares it."""
-        self._put(record("libxc.VERIFY"))
-
     # -- actions ----------------------------------------------------------------------------------------------
 
     def _put(self, *parts: Part) -> str:
@@ -88,14 +120,14 @@ class Saver:
         return "written"
 
     def _write_header(self) -> str:
-        return self._put(header("libxl.header"))
+        return self._put(header("libxl.header", **{"options.legacy": 0}))
 
     def _write_context(self) -> str:
         return self._put(record("libxl.LIBXC_CONTEXT"))
 
     def _save_image(self) -> str:
         self._put(*builders.image_headers(self.guest.type, xen=self.xen), *_static(self.guest.static()))
-        self.passes(self)
+        self._passes()
         self._put(*self.guest.state(), record("libxc.END"))
         return "image ended"
 
@@ -145,10 +177,3 @@ def _static(parts: Iterable[Part]) -> Iterable[Part]:
         yield part
     if not ended:
         yield record("libxc.STATIC_DATA_END")
-
-
-def whole(saver: Saver) -> None:
-    """The loop of a save that is not live: the guest is paused, and all its memory goes once."""
-    saver.guest.pause()
-    for _ in saver.send(frames.run(0, saver.guest.pages)):
-        pass
