@@ -88,16 +88,20 @@ class Framer:
         self._guest = guest
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._sent = frames.NONE
+        self._populated: int | None = None
 
     def records(self, which: int) -> Iterator[tuple[int, list[Buffer]]]:
         """The records of a set of frames: how many frames each has, and its bytes, which are the guest's memory.
 
-        Frames that go for the first time have no contents if they have none.
+        Frames that go for the first time have no contents if they have none.  Which do is asked once, when writes are
+        logged already or the guest stands: a frame that gets some later is sent again.
         """
+        if self._populated is None:
+            self._populated = self._guest.populated()
         self._types = self._guest.types()
         fresh = which & ~self._sent
         self._sent |= which
-        holes = fresh & ~self._guest.populated()
+        holes = fresh & ~self._populated
         self.deferred &= ~which
         yield from self._joined(self._pieces(which & ~holes, fresh))
         yield from self._joined(self._bare(holes))
