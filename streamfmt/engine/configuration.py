@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from .. import tables
 from ..errors import PeerError
@@ -24,13 +25,21 @@ _LOW = 1 << 32 - tables.PAGE_SHIFT
 # A configuration that is longer is none of a guest.
 SIZE_MAX = 1 << 20
 _KILOBYTES_MAX = 1 << 40
+_SHADOW = 8192
+# What libxl takes to make a guest of that type without a display, disks or networks.
+_KINDS: dict[str, dict[str, Any]] = {
+    "hvm": {"device_model_version": "qemu_xen", "type.hvm": {"vnc": {"enable": "False"}}},
+    "pvh": {"type.pvh": {}},
+    "pv": {"type.pv": {}},
+}
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """What is known of a guest before it comes: its name, its type ("hvm", "pvh" or "pv"), how many frames it has.
 
-    `kind` is what it was at the source, `paused` whether it did not run there; `domid` is what xl needs for nothing.
+    `kind` is what it was at the source, `paused` whether it did not run there.
     """
 
     name: str
@@ -39,6 +48,7 @@ class Configuration:
     vcpus: int = 1
     paused: bool = False
     kind: str = ""
+    uuid: str = _NOBODY
 
     @property
     def image(self) -> str:
@@ -54,19 +64,16 @@ class Configuration:
         memory = self.pages * _KILOBYTES
         own = {_PAGES: str(self.pages)} | ({_PAUSED: "1"} if self.paused else {})
         own |= {_KIND: self.kind} if self.kind else {}
-        words: dict[str, Any] = {
-            "c_info": {"type": self.type, "name": self.name, "xsdata": own},
-            "b_info": {
-                "max_vcpus": self.vcpus,
-                "avail_vcpus": list(range(self.vcpus)),
-                "max_memkb": memory,
-                "target_memkb": memory,
-                "shadow_memkb": 1024,
-                "sched_params": {},
-                f"type.{self.type}": {},
-            },
+        build: dict[str, Any] = {
+            "max_vcpus": self.vcpus,
+            "avail_vcpus": list(range(self.vcpus)),
+            "numa_placement": "False",
+            "max_memkb": memory,
+            "target_memkb": memory,
+            "shadow_memkb": _SHADOW,
         }
-        return json.dumps(words).encode() + b"\0"
+        about = {"type": self.type, "name": self.name, "uuid": self.uuid, "xsdata": own}
+        return json.dumps({"c_info": about, "b_info": build | _KINDS[self.type]}).encode() + b"\0"
 
 
 def of(guest: Guest, name: str, kind: str = "", vcpus: int = 1) -> Configuration:
@@ -88,6 +95,7 @@ def parse(data: bytes) -> Configuration:
         memory, vcpus = build.get("max_memkb", 0), build.get("max_vcpus", 1)
         pages = int(own[_PAGES]) if _PAGES in own else 0
         paused, what = own.get(_PAUSED) == "1", str(own.get(_KIND, ""))
+        uuid = str(UUID(info.get("uuid") or _NOBODY))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PeerError(f"the guest's configuration cannot be read: {type(error).__name__}: {error}") from None
     if kind not in ("pv", "hvm", "pvh") or not isinstance(name, str) or not isinstance(memory, int):
@@ -96,4 +104,4 @@ def parse(data: bytes) -> Configuration:
         raise PeerError(f"the guest's configuration gives it {memory} KiB of memory")
     if not pages:
         pages = memory // _KILOBYTES + (0 if kind == "pv" else _LOW)
-    return Configuration(name, kind, pages, vcpus if isinstance(vcpus, int) else 1, paused, what)
+    return Configuration(name, kind, pages, vcpus if isinstance(vcpus, int) else 1, paused, what, uuid)
