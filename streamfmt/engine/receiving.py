@@ -30,10 +30,14 @@ _LAST_WORDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """How a guest is taken: `start` lets it run if it ran before; `emulator` is where its device model's state goes."""
+    """How a guest is taken: `start` lets it run if it ran before; `emulator` is where its device model's state goes.
+
+    `inspect` is called with the guest once it is complete, and paused still; what it raises is why it is not taken.
+    """
 
     start: bool = True
     emulator: Path | None = None
+    inspect: Callable[[Guest], None] | None = None
 
 
 class Restoring(Side):
@@ -61,6 +65,8 @@ class Restoring(Side):
             self.input.watcher = None
             judge.close()
         self.event("received", bytes=self.input.received)
+        if self.taking.inspect is not None:
+            self.taking.inspect(self.guest)
         return self.guest
 
     def restore(self) -> Guest:

@@ -28,9 +28,15 @@ def container(configuration: Configuration) -> list[Part]:
 
 
 class Pages:
-    """A guest's memory on its way: the source of a :class:`.precopy.Precopy`."""
+    """A guest's memory on its way: the source of a :class:`.precopy.Precopy`.
 
-    def __init__(self, guest: Guest, output: Output, waiter: Waiter) -> None:
+    :param progress: called whenever some of it has gone.
+    """
+
+    def __init__(
+        self, guest: Guest, output: Output, waiter: Waiter, progress: Callable[[], None] = lambda: None
+    ) -> None:
+        self._progress = progress
         self.pages = guest.pages
         self.dirty = guest.dirty
         self._guest = guest
@@ -51,6 +57,8 @@ class Pages:
         """Send a set of frames; returns how many bytes that took.  Raises LinkError and LateError."""
         size = sum(self._output.put(buffers) for _, buffers in self._framer.records(which))
         self._output.flush()
+        self._waiter.step()  # a link that takes all is never waited for, and others want to be served too
+        self._progress()
         return size
 
     def deferred(self) -> int:

@@ -37,12 +37,16 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What callers of both sides may ask for; `watcher` sees the bytes of the stream."""
+    """What callers of both sides may ask for.
+
+    `events` gets what happens, `watcher` sees the bytes of the stream, `progress` is called often while memory goes.
+    """
 
     waiter: Waiter
     patience: Patience = Patience()
     events: Events = nobody
     watcher: Watcher | None = None
+    progress: Callable[[], None] = lambda: None
 
 
 class Side:
