@@ -26,7 +26,8 @@ Exception
 |   |   `-- StoreError       xenstore refuses a request
 |   |-- GuestError           a guest cannot be made here, or not be filled with this state
 |   |-- TooFastError         the guest writes faster than the link takes
-|   `-- CancelledError       it was given up because somebody asked for it
+|   |-- CancelledError       it was given up because somebody asked for it
+|   `-- InDoubtError         the link failed when both sides could have the guest
 `-- ValueError               the caller is to blame
     |-- FieldError           a value that cannot be written
     |-- LayoutError          bytes that are too few or too many for a layout
@@ -228,6 +229,10 @@ class TooFastError(MigrationError):
 
 class CancelledError(MigrationError):
     """Somebody asked for the end."""
+
+
+class InDoubtError(MigrationError):
+    """The link failed after the guest was handed over, and before the other side said that it runs."""
 
 
 class FieldError(ValueError):
