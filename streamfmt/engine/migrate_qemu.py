@@ -174,7 +174,7 @@ def send(
     guest: Guest,
     end: End,
     waiter: Waiter,
-    terms: Terms = Terms(),  # noqa: B008 - it cannot be changed
+    terms: Terms = Terms(),
     watch: Callable[[Statistics], None] = lambda _: None,
 ) -> Statistics:
     """Send a guest to QEMU, live if it runs.  Afterwards it is paused, and the receiver's.

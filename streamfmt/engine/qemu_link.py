@@ -57,8 +57,8 @@ class Link:
 class Sender(Link):
     """The sending side: sends, and takes what comes on the return path.
 
-    `pong` is the value of the last PONG, `shut` what the receiver said that it ended with, None before; `ready` if it
-    said that its devices are; `over` if nothing more comes from it.
+    `pong` is the value of the last PONG, `shut` what the receiver said that it ended with, None before; `ready` is True
+    once it said that its devices are; `over` if nothing more comes from it.
 
     :param pages: whether it may ask for pages, as it does in post-copy; they come in their turn all the same.
     """
@@ -68,7 +68,8 @@ class Sender(Link):
         self._asking = ("REQ_PAGES", "REQ_PAGES_ID") if pages else ()
         self.pong: int | None = None
         self.shut: int | None = None
-        self.ready = self.over = False
+        self.ready: bool | None = None
+        self.over = False
         self._messages = Messages()
         self._room = memoryview(bytearray(_HEARD))
 
@@ -150,7 +151,7 @@ class Sender(Link):
         :raises LateError: it did not come in time.
         """
         limit = self.deadline()
-        while getattr(self, name) in (None, False):
+        while getattr(self, name) is None:
             if self.over:
                 raise LinkError(f"the receiver closed the link before {what} came")
             self._heard(self.receive(self._room, what, limit))

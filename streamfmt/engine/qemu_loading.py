@@ -15,13 +15,16 @@ from .. import tables
 from ..codec.qemu_pages import FormError, changed, inflated
 from ..errors import PeerError
 from ..reader.events import Body, Layer, Record, Run
-from ..reader.pump import Program
 from ..reader.qemu_ram import Words
 from ..reader.qemu_sizes import AFTER_NAME, TYPE, WORD, size_of
 from ..reader.qemu_state import State
 from .framing_qemu import BITS, GLOBAL_STATE, PAGE, TIMER
 from .qemu_incoming import Follower
 from .qemu_link import Receiver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.pump import Program
 
 _ZERO = bytes(PAGE)
 # Bytes of devices' state that are kept: no machine's comes near it.
