@@ -24,6 +24,7 @@ Exception
 |   |-- LateError            something did not happen in time
 |   |-- PeerError            the other side refuses, or speaks something else
 |   |-- GuestError           a guest cannot be made here, or not be filled with this state
+|   |-- TooFastError         the guest writes faster than the link takes
 |   `-- CancelledError       it was given up because somebody asked for it
 `-- ValueError               the caller is to blame
     |-- FieldError           a value that cannot be written
@@ -206,6 +207,10 @@ class PeerError(MigrationError):
 
 class GuestError(MigrationError):
     """A guest cannot be made here, or not be filled with this state."""
+
+
+class TooFastError(MigrationError):
+    """The guest writes faster than the link takes, and that is not to be waited for."""
 
 
 class CancelledError(MigrationError):
