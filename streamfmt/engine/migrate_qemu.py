@@ -7,8 +7,8 @@ and sees the receiver close the link, is done, as QEMU itself is.
 
 from __future__ import annotations
 
-from .qemu_receiving import Received, receive, store
+from .qemu_receiving import Received, Taking, receive, store
 from .qemu_sending import Sending, Terms, send
 from .qemu_stored import play
 
-__all__ = ["Received", "Sending", "Terms", "play", "receive", "send", "store"]
+__all__ = ["Received", "Sending", "Taking", "Terms", "play", "receive", "send", "store"]

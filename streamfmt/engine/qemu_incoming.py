@@ -73,7 +73,7 @@ class Follower(Sink):
         raw = yield from body.take(_COMMAND)
         kind = int.from_bytes(raw[:2], "big")
         if kind == tables.QEMU_OPEN_RETURN_PATH:
-            self._link.opened = True
+            self._link.open()
         elif kind == tables.QEMU_PING and body.left == 4:
             data = yield from body.take(4)
             if len(data) == 4 and self._link.opened:

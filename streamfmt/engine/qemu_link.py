@@ -236,12 +236,18 @@ class Sender(Link):
 
 
 class Receiver(Link):
-    """The receiving side: reads, and answers once the sender has opened the return path."""
+    """The receiving side: reads, and answers once the sender has opened the return path, unless it is not `answering`,
+    as where a file is read."""
 
-    def __init__(self, end: End, waiter: Waiter, patience: float = PATIENCE) -> None:
+    def __init__(self, end: End, waiter: Waiter, patience: float = PATIENCE, answering: bool = True) -> None:
         super().__init__(end, waiter, patience)
         self.opened = False
+        self._answering = answering
         self._answers = bytearray()
+
+    def open(self) -> None:
+        """The sender has opened the return path."""
+        self.opened = self._answering
 
     def answer(self, name: str, number: int | None = None) -> None:
         """Send a message, now or when the link takes it.

@@ -42,7 +42,9 @@ _LISTED = frozenset(kind for kind, name in tables.RECORDS["qemu"].items() if nam
 
 
 class Loader(Follower, Sections):
-    """Fills `memory`, which is zero, and keeps the sections of devices.
+    """Fills a guest's memory, which is zero, and keeps the sections of devices.
+
+    `make` gives the memory for so many pages, once the stream has said how many there are; it may raise.
 
     `machine` is the machine type that the stream has to be of, None for any; `only` has streams refused that bring
     devices which a machine without a board does not have.
@@ -53,20 +55,26 @@ class Loader(Follower, Sections):
     def __init__(
         self,
         link: Receiver,
-        memory: memoryview,
+        make: Callable[[int], memoryview],
         machine: bytes | None = b"none",
         only: bool = True,
         ready: bool = False,
     ) -> None:
         Follower.__init__(self, link, ready)
         Sections.__init__(self)
-        self._memory = memory
-        self._count = memory.nbytes // PAGE
+        self._make = make
+        self._memory = memoryview(b"")
+        self._count = 0
         self._machine = machine
         self._only = only
         # Whether a page has had content, by page: all others are still zero.
-        self._filled = bytearray(self._count)
+        self._filled = bytearray()
         self._any = False
+
+    def close(self) -> None:
+        """Let go of the guest's memory."""
+        self._memory = memoryview(b"")
+        self.place = None
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -131,6 +139,11 @@ class Loader(Follower, Sections):
             )
         if facts_of(body.record.layer).blocks:
             raise PeerError(f"the sender's machine has more than one block of memory ({text(name)}): use -M none")
+        if length % PAGE or not length:
+            raise PeerError(f"the sender's memory has {length:,} bytes, which are no whole pages")
+        self._memory = self._make(length >> BITS)
+        self._count = self._memory.nbytes >> BITS
+        self._filled = bytearray(self._count)
         if length != self._count << BITS:
             raise PeerError(f"the sender's memory has {length:,} bytes, and this guest's {self._count << BITS:,}")
 

@@ -8,11 +8,12 @@ Sources: QEMU migration/migration.c (process_incoming_migration_bh, migration_in
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..checks.outcome import Outcome
-from ..errors import LinkError, MigrationError
+from ..errors import LinkError, MigrationError, PeerError
 from ..io.outputs import FileOutput
 from ..writer.qemu import Device
 from .framing_qemu import RUNNING, name_of_state
@@ -20,6 +21,7 @@ from .interface import End, Guest
 from .qemu_incoming import Follower, Incoming
 from .qemu_link import PATIENCE, Receiver
 from .qemu_loading import Loader
+from .qemu_sending import Events, nobody
 from .waiting import Waiter
 
 # Seconds in which a sender closes its side once it has been told how its migration ended.
@@ -27,41 +29,56 @@ LINGER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """What has come: how many bytes, what the verifier says of them, and in which state the machine was stopped.
+class Taking:
+    """How a migration is received.
 
-    `devices` are its sections of devices, those of a guest of ours.
+    `patience` is how long nothing may come, in seconds; `ready` has a sender answered that waits until devices are
+    ready (its capability switchover-ack); `answering` is False where nobody listens, as where a file is read; `strict`
+    takes warnings for errors.
+
+    For a guest of ours: `machine` is the type that the sender's machine has to be of, None for any that has one block
+    of memory; `devices` has the state of devices taken, to be stored, or sent back with the guest; `start` has it run
+    if the machine did.
+    """
+
+    patience: float = PATIENCE
+    ready: bool = False
+    answering: bool = True
+    strict: bool = False
+    machine: bytes | None = b"none"
+    devices: bool = False
+    start: bool = True
+    events: Events = nobody
+
+
+_TAKING = Taking()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What has come: how many bytes, and what the verifier says of them.
+
+    Of a guest of ours also it, the state in which its machine was stopped, and the sections of devices that came.
     """
 
     size: int
     outcome: Outcome
+    guest: Guest | None = None
     state: str = ""
     devices: tuple[Device, ...] = field(default=())
 
 
-# -- receiving --------------------------------------------------------------------------------------------------------
-
-
-def store(
-    end: End,
-    path: str | os.PathLike[str],
-    waiter: Waiter,
-    *,
-    patience: float = PATIENCE,
-    ready: bool = False,
-    strict: bool = False,
-) -> Received:
+def store(end: End, path: str | os.PathLike[str], waiter: Waiter, taking: Taking = _TAKING) -> Received:
     """Receive a migration of any machine into a file, which is there only if all of it came and is sound.
 
-    :param ready: answer a sender that waits until devices are ready (its capability switchover-ack).
-    :param strict: take warnings for errors.
     :raises PeerError: it is no migration, or breaks a rule; the sender is told, and keeps its guest.
-    :raises LinkError: the link failed; LateError: nothing came for `patience` seconds; OSError: the file's.
+    :raises LinkError: the link failed; LateError: nothing came in time; OSError: the file's.
     """
-    link = Receiver(end, waiter, patience)
+    link = Receiver(end, waiter, taking.patience, taking.answering)
+    began = waiter.clock()
     output = FileOutput(path)
     try:
-        outcome = Incoming(link, Follower(link, ready), _Stored(output), strict).read()
+        outcome = Incoming(link, Follower(link, taking.ready), _Stored(output), taking.strict).read()
     except BaseException as error:
         output.abort()
         _refuse(link, error)
@@ -72,6 +89,7 @@ def store(
         _refuse(link, error)
         raise
     _accept(link, f"the stream is in {os.fspath(path)}")
+    taking.events({"event": "stored", "seconds": round(waiter.clock() - began, 6), "bytes": outcome.size})
     return Received(outcome.size, outcome)
 
 
@@ -89,35 +107,44 @@ class _Stored:
 _SMALL = 4096
 
 
-def receive(
-    end: End,
-    guest: Guest,
-    waiter: Waiter,
-    *,
-    patience: float = PATIENCE,
-    ready: bool = False,
-    machine: bytes | None = b"none",
-    devices: bool = False,
-) -> Received:
-    """Receive a migration into a guest of ours that has no contents yet; then it runs if the machine did.
+def receive(end: End, make: Callable[[int], Guest], waiter: Waiter, taking: Taking = _TAKING) -> Received:
+    """Receive a migration into a guest of ours; then it runs if the machine did, and that is wanted.
 
-    :param machine: the type that the sender's machine has to be of, None for any that has one block of memory.
-    :param devices: take the state of devices too, to be stored, or sent back with the guest.
+    :param make: makes a guest of so many pages that has no contents yet, once they are known.
     :raises PeerError: it is no migration, of another machine, or breaks a rule: the sender keeps its guest.
-    :raises LinkError: the link failed; LateError: nothing came for `patience` seconds; GuestError: the guest's.
+    :raises LinkError: the link failed; LateError: nothing came in time; GuestError: the guest's.
     """
-    link = Receiver(end, waiter, patience)
-    loader = Loader(link, guest.memory, machine, not devices, ready)
+    link = Receiver(end, waiter, taking.patience, taking.answering)
+    began = waiter.clock()
+    made: list[Guest] = []
+
+    def memory(pages: int) -> memoryview:
+        made.append(make(pages))
+        return made[0].memory
+
+    loader = Loader(link, memory, taking.machine, not taking.devices, taking.ready)
     try:
-        outcome = Incoming(link, loader).read()
-        state = name_of_state(loader.state)
+        outcome = Incoming(link, loader, strict=taking.strict).read()
+        if not made:
+            raise PeerError("the sender's machine has no memory")
     except BaseException as error:
+        loader.close()
         _refuse(link, error)
+        for guest in made:
+            guest.close()
         raise
-    _accept(link, "the guest does not run here")
-    if state == RUNNING:
-        guest.resume()
-    return Received(outcome.size, outcome, state, loader.rows)
+    loader.close()
+    try:
+        _accept(link, "the guest does not run here")
+    except BaseException:
+        made[0].close()
+        raise
+    state = name_of_state(loader.state)
+    if state == RUNNING and taking.start:
+        made[0].resume()
+    seconds = round(waiter.clock() - began, 6)
+    taking.events({"event": "received", "seconds": seconds, "bytes": outcome.size, "running": made[0].running})
+    return Received(outcome.size, outcome, made[0], state, loader.rows)
 
 
 def _refuse(link: Receiver, error: BaseException) -> None:
