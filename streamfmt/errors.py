@@ -8,6 +8,7 @@ Exception
 |   |-- LimitError           it is larger than the caller takes
 |   |-- RefusedError         it breaks a rule, and is not to be converted
 |   |-- UnfitError           it has what cannot be converted
+|   |-- UnplayableError      it cannot be sent as it is stored
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -127,6 +128,10 @@ class UnfitError(StreamError):
 
     def __str__(self) -> str:
         return f"at offset {self.offset}: {self.rule}"
+
+
+class UnplayableError(StreamError):
+    """A stored stream that cannot be sent to a receiver; the message says why."""
 
 
 class DamagedError(StreamError):
