@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from ..engine import policies, too_fast
 from ..engine.orders import downtime, speed
-from ..engine.plan import SECONDS_MAX, Guest, Link, Plan, plan
+from ..engine.plan import Guest, Link, Plan, plan
 from ..engine.plan_dirty import Recorded, Writer, size, writer
 from ..engine.precopy import PAGE, Settings
 from ..errors import UnwritableError
@@ -58,10 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bytes a second at which that stream was sent (default: that of --link)",
     )
     parser.add_argument(
-        "--link", metavar="SPEED[,LATENCY]", type=_link, default=_link(_LINK), help=f"default: {_LINK}; such as 10Gbit/s,1ms"
+        "--link",
+        metavar="SPEED[,LATENCY]",
+        type=_link,
+        default=_link(_LINK),
+        help=f"default: {_LINK}; such as 10Gbit/s,1ms",
     )
-    parser.add_argument("--policy", metavar="POLICY", type=_value(policies.policy), help="when it stops: " + _named(policies))
-    parser.add_argument("--speed", metavar="SPEED", type=_value(speed), help="limit, such as 32m (default: the policy's)")
+    parser.add_argument(
+        "--policy", metavar="POLICY", type=_value(policies.policy), help="when it stops: " + _named(policies)
+    )
+    parser.add_argument(
+        "--speed", metavar="SPEED", type=_value(speed), help="limit, such as 32m (default: the policy's)"
+    )
     parser.add_argument(
         "--downtime", metavar="TIME", type=_value(downtime), help="limit, such as 300ms (default: the policy's)"
     )
@@ -133,10 +141,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_as_dict(args, guest, policy, orders.speed, orders.downtime, found, status)))
     else:
-        from ..render.plan import text
+        from ..engine.plan_text import text
 
         for line in text(about(args, guest, policy.name), found):
-            print(line)
+            print(inputs.fitted(line))
     if args.figure:
         status = max(status, _draw(args.figure, about(args, guest, policy.name), found))
     return status

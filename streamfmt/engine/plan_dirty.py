@@ -121,7 +121,7 @@ def _by_frequency(passes: Sequence[int]) -> list[tuple[int, int]]:
             often[number], carry = known | carry, known & carry
         if carry:
             often.append(carry)
-    above = [*often[1:], sets.NONE]
+    above = [*often[1:], sets.NONE][: len(often)]
     rows = [known & ~more for known, more in zip(often, above, strict=True)]
     return [(frames, frames.bit_count()) for frames in reversed(rows) if frames]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import tables
-from ..memory.frames import Frames
 from ..memory.statistics import Statistics as Numbers
 from . import frames as sets
 from .plan_dirty import PAGES_MAX
@@ -17,7 +16,7 @@ _WITHOUT = frozenset(kind for kind, name in tables.PAGE_TYPES.items() if name in
 class PassSets(Numbers):
     """Gathers the frames of each pass of the first memory in a stream: not those after a checkpoint, or to compare.
 
-    `used` are the frames that came with contents, `frames_beyond` says that there were higher ones than are taken.
+    `used` are the frames that came with contents, `beyond` says that there were higher ones than are taken.
     """
 
     def __init__(self, form: str = "auto", guest: str | None = None) -> None:
@@ -49,11 +48,6 @@ class PassSets(Numbers):
         """The frames of each pass, as sets."""
         self.used = sets.from_bitmap(self._used)
         return [sets.from_bitmap(bitmap) for bitmap in self._bitmaps]
-
-    @property
-    def frames_there(self) -> Frames:
-        """The frames that there are."""
-        return self.frames
 
 
 def _note(bitmap: bytearray, frame: int) -> None:

@@ -108,6 +108,8 @@ class Precopy:
         # Of the round that runs: when it began, and what it has sent so far.
         self._round: tuple[float, int, int] | None = None
         self._pending = sets.NONE
+        # The frame with which the next round begins.
+        self._position = 0
 
     def __enter__(self) -> Self:
         return self
@@ -233,8 +235,10 @@ class Precopy:
         source, begin = self._source, self._source.clock()
         self._base = replace(self._base, remaining=frames.bit_count())
         self._round = begin, 0, 0
-        cut, sent, size = sets.Cut(frames), 0, 0
-        while batch := cut.take(self._most(decision, size)):
+        # After a round that ended early the next one goes on where that stopped, or low frames alone would be sent.
+        low = frames & (1 << self._position) - 1
+        cuts, sent, size = [sets.Cut(frames ^ low), sets.Cut(low)], 0, 0
+        while batch := (cuts[0].take(most := self._most(decision, size)) or cuts[1].take(most)):
             self._orders.check()
             if live and self._ran:
                 self._throttle.step()
@@ -243,12 +247,15 @@ class Precopy:
             size += source.send(batch, speed)
             sent += batch.bit_count()
             self._round = begin, sent, size
+            self._position = batch.bit_length()
             if live and self._ends(decision):
                 break
+        else:
+            self._position = 0
         seconds = source.clock() - begin
         if live and decision.tick:
             source.wait(begin + decision.tick)
-        left = cut.rest()
+        left = cuts[0].rest() | cuts[1].rest()
         dirty = source.dirty.clean() if live else sets.NONE
         self._pending = left | dirty
         self._end(dirty, seconds, source.clock() - begin)
