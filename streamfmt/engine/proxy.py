@@ -146,6 +146,9 @@ class Proxy:
                     self.result.cut = f"at {cut.direction.faults.cut}, after {cut.passed.bytes:,} bytes"
                     failed = self._reset
                     break
+                if any(way.abandoned for way in self._ways) and any(way.over for way in self._ways):
+                    failed = self._reset
+                    break
                 if any(way.passed.error for way in self._ways):
                     # What the other side said last still goes through, for a moment.
                     failed = True
@@ -215,6 +218,7 @@ class _Way:
         self.passed = passed
         self.cut = False
         self.over = False  # all has gone on, and the target knows that nothing more comes
+        self.abandoned = False  # it stalls for ever, and its source has finished, or gone
         self.resting = False  # it waits for its source, and has nothing
         self._source, self._target = source, target
         self._clock, self._began = waiter.clock, began
@@ -226,7 +230,7 @@ class _Way:
         self._blocked = False  # the target takes nothing
         self._until: float | None = None  # it does nothing before this moment
         self._crumb = 0
-        self._gone_away: select.epoll | None = None  # readable once the source has gone, while this stalls
+        self._watch: select.epoll | None = None  # readable once the source has gone
 
     def step(self) -> bool:
         """Do what can be done now; whether anything was."""
@@ -234,15 +238,16 @@ class _Way:
         if self.over:
             return False
         if self._until is not None and self._clock() < self._until:
-            return self._hung_up()
+            return self._look()
         self._until = None
         self._forget()
         if self._due(self.direction.faults.stall) and self.passed.stalled is None:
             self.passed.stalled = self._clock() - self._began
             seconds = self.direction.faults.seconds
             self._until = float("inf") if seconds is None else self._clock() + seconds
-            self._gone_away = select.epoll()
-            self._gone_away.register(self._source.fileno(), select.EPOLLRDHUP)
+            if seconds is None:
+                self._watch = select.epoll()
+                self._watch.register(self._source.fileno(), select.EPOLLRDHUP)
             return False
         if self._due(self.direction.faults.cut):
             self.cut = self.over = True
@@ -254,12 +259,11 @@ class _Way:
             self.over = True
             return True
 
-    def _hung_up(self) -> bool:
-        """Whether the source went while nothing was read from it, so that nobody would see it."""
-        if self._gone_away is None or not self._gone_away.poll(0):
+    def _look(self) -> bool:
+        """While this stalls for ever: see whether the source has gone, as nobody else does; whether that is new."""
+        if self.abandoned or self._watch is None or not self._watch.poll(0):
             return False
-        self.passed.error = "the sender of this direction went away while it stalled"
-        self.over = True
+        self.abandoned = True
         return True
 
     def _due(self, place: Place | None) -> bool:
@@ -333,7 +337,7 @@ class _Way:
         if self.over:
             return -1, 0, None
         if self._until is not None:
-            watched = -1 if self._gone_away is None else self._gone_away.fileno()
+            watched = -1 if self._watch is None or self.abandoned else self._watch.fileno()
             return watched, READ, None if self._until == float("inf") else self._until
         return (self._target.output(), WRITE, None) if self._blocked else (self._source.fileno(), READ, None)
 
@@ -344,6 +348,6 @@ class _Way:
             self.direction.passing.end()
 
     def _forget(self) -> None:
-        if self._gone_away is not None:
-            self._gone_away.close()
-            self._gone_away = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
