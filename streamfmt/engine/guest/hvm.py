@@ -103,4 +103,4 @@ def context(found: Iterable[tuple[str, bytes]]) -> bytes:
     return bodies["HVM_CONTEXT"]
 
 
-_TAKEN = {"X86_TSC_INFO", "HVM_PARAMS", "HVM_CONTEXT", "X86_CPUID_POLICY", "X86_MSR_POLICY"}
+_TAKEN = {"X86_CPUID_POLICY", "X86_MSR_POLICY", "STATIC_DATA_END", "X86_TSC_INFO", "HVM_PARAMS", "HVM_CONTEXT"}
