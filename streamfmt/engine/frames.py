@@ -77,3 +77,39 @@ def _pieces(frames: int) -> Iterator[tuple[int, int]]:
 
 def _lowest(frames: int) -> int:
     return (frames & -frames).bit_length() - 1
+
+
+def batches(frames: int, most: int) -> Iterator[int]:
+    """A set cut into sets of `most` frames, at least 1, ascending; the last may have fewer."""
+    bitmap = frames.to_bytes((frames.bit_length() + 7) // 8, "little")
+    first, room, blocks = 0, most, list[int]()
+    for at in range(0, len(bitmap), len(_EMPTY)):
+        left = int.from_bytes(bitmap[at : at + len(_EMPTY)], "little")
+        if not blocks:
+            first = at * 8
+        while left.bit_count() >= room:
+            taken = _least(left, room)
+            yield _together([*blocks, taken]) << first
+            left ^= taken
+            first, room, blocks = at * 8, most, []
+        if blocks or left:
+            blocks.append(left)
+            room -= left.bit_count()
+    if any(blocks):
+        yield _together(blocks) << first
+
+
+def _least(frames: int, count: int) -> int:
+    """The `count` lowest frames of a set that has as many: all below the place at which there are so many."""
+    low, high = count, frames.bit_length()
+    while low < high:
+        middle = (low + high) // 2
+        if (frames & (1 << middle) - 1).bit_count() < count:
+            low = middle + 1
+        else:
+            high = middle
+    return frames & (1 << low) - 1
+
+
+def _together(blocks: list[int]) -> int:
+    return int.from_bytes(b"".join(block.to_bytes(len(_EMPTY), "little") for block in blocks), "little")
