@@ -10,7 +10,7 @@ from ...schema import hvm_interrupts
 from ...writer.hvm_state import after_reset
 from . import kvm_api as api
 from . import kvm_state, programs
-from .hvm_entries import Entry, Fields, Read, Rows, bits, made, usual, over, path, word
+from .hvm_entries import Entry, Fields, Read, Rows, bits, made, over, path, usual, word
 from .kvm_machine import MTRR_CAP, MTRR_DEF_TYPE, MTRR_FIXED, MTRR_VARIABLE, PAT, TSC, TSC_DEADLINE
 from .kvm_state import Vcpu
 

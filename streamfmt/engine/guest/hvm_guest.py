@@ -20,6 +20,7 @@ class HvmGuest(ABC):
     """
 
     type = "hvm"
+    kind = ""
 
     def __init__(self, memory: Memory) -> None:
         self.held = memory
@@ -45,8 +46,9 @@ class HvmGuest(ABC):
         """Frames that may have contents."""
         return self.held.populated()
 
-    def types(self) -> None:
+    def types(self) -> Sequence[int] | None:
         """All are NOTAB."""
+        return None
 
     @abstractmethod
     def entries(self) -> list[Entry]:
@@ -66,7 +68,7 @@ class HvmGuest(ABC):
 
     def emulator(self) -> bytes:
         """That of a device model without devices."""
-        return qemu.EMPTY
+        return bytes(qemu.EMPTY)
 
     def digest(self) -> str:
         """A hash of memory and state, but for clocks, which run on."""
@@ -92,6 +94,10 @@ class HvmGuest(ABC):
     def forget_gap(self) -> None:
         """Let it measure anew; while it is paused."""
         workload.forget_gap(self.held)
+
+    def facts(self) -> dict[str, int | str]:
+        """What another process needs to know to use it."""
+        return {"type": self.type, "kind": self.kind, "address": self.held.address}
 
     def shares(self) -> tuple[int, ...]:
         """Descriptors that another process needs to use it: that of its memory first."""

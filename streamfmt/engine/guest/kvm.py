@@ -63,6 +63,8 @@ class KvmGuest(HvmGuest):
     :raises GuestError: it cannot be made here.
     """
 
+    kind = "kvm"
+
     def __init__(
         self,
         pages: int,

@@ -58,6 +58,8 @@ class ProcessGuest(HvmGuest):
     :raises GuestError: the kernel cannot track it.
     """
 
+    kind = "process"
+
     def __init__(
         self,
         pages: int,

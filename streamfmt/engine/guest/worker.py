@@ -13,24 +13,21 @@ import selectors
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...errors import MigrationError
-from .. import frames as sets
-from . import makes, wire
+from ...errors import GuestError, MigrationError
+from ...writer.part import Part
+from . import wire
+from .kinds import Local, local
 from .memory import Memory
 from .programs import Work
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG (include/uapi/linux/prctl.h)
-# Seconds that a user may take to read an answer.
+# Seconds that one who asked may take to read the answer.
 _PATIENCE = 30.0
 Answer = tuple[Any, bytes]
-
-
-def _bitmap(frames: int) -> bytes:
-    return frames.to_bytes((frames.bit_length() + 7) // 8, "little")
+Call = Callable[[Local, wire.Message], Answer]
 
 
 class Server:
@@ -39,7 +36,7 @@ class Server:
     def __init__(self, owner: socket.socket) -> None:
         self._owner = owner
         self._selector = selectors.DefaultSelector()
-        self._guest: makes.Local | None = None
+        self._guest: Local | None = None
         self._logging: socket.socket | None = None
         self._admit(owner)
 
@@ -68,8 +65,8 @@ class Server:
             except MigrationError as error:
                 wire.send(link, {"error": str(error)})
             else:
-                descriptors = self._share() if message.said["call"] in {"make", "join"} else ()
-                wire.send(link, {"value": value}, data, descriptors)
+                shared = self._guest.shares() if self._guest and message.said["call"] in _SHARING else ()
+                wire.send(link, {"value": value}, data, shared)
         except MigrationError:
             return False
         return True
@@ -81,37 +78,28 @@ class Server:
             self._logging = None
             self._guest.dirty.disable()
 
-    def _share(self) -> tuple[int, ...]:
-        return self._guest.shared() if self._guest is not None else ()
-
     def _do(self, link: socket.socket, message: wire.Message) -> Answer:
         name, arguments = message.said["call"], message.said.get("with", {})
         if name == "make":
             works = [Work(**{**work, "text": work["text"].encode("latin-1")}) for work in arguments["works"]]
-            self._guest = makes.local(arguments["kind"], Memory.adopt(message.descriptors[0]), works)
+            self._guest = local(arguments["kind"], Memory.adopt(message.descriptors[0]), works)
             return self._guest.facts(), b""
-        guest = self._guest
-        if guest is None:
-            raise MigrationError("there is no guest yet")
+        if self._guest is None:
+            raise GuestError("there is no guest yet")
         if name == "admit":
             self._admit(socket.socket(fileno=message.descriptors[0]))
             return None, b""
         if name == "enable":
             self._logging = link
-        return _CALLS[name](guest, message)
+        return _CALLS[name](self._guest, message)
 
 
-def _records(guest: makes.Local, _: wire.Message) -> Answer:
-    parts = [(part.name, part.body("<")) for part in guest.state()]
-    return [(name, len(body)) for name, body in parts], b"".join(body for _, body in parts)
+def _parts(found: Iterable[Part]) -> Answer:
+    bodies = [(part.name, part.body("<")) for part in found]
+    return [(name, len(body)) for name, body in bodies], b"".join(body for _, body in bodies)
 
 
-def _static(guest: makes.Local, _: wire.Message) -> Answer:
-    parts = [(part.name, part.body("<")) for part in guest.static()]
-    return [(name, len(body)) for name, body in parts], b"".join(body for _, body in parts)
-
-
-def _load(guest: makes.Local, message: wire.Message) -> Answer:
+def _load(guest: Local, message: wire.Message) -> Answer:
     at, found = 0, []
     for name, size in message.said["with"]["records"]:
         found.append((name, message.data[at : at + size]))
@@ -120,21 +108,27 @@ def _load(guest: makes.Local, message: wire.Message) -> Answer:
     return None, b""
 
 
-def _said(call: Callable[[makes.Local], Any]) -> Callable[[makes.Local, wire.Message], Answer]:
+def _said(call: Callable[[Local], Any]) -> Call:
     return lambda guest, _: (call(guest), b"")
 
 
-def _set(call: Callable[[makes.Local], int]) -> Callable[[makes.Local, wire.Message], Answer]:
-    return lambda guest, _: (None, _bitmap(call(guest)))
+def _set(call: Callable[[Local], int]) -> Call:
+    def answer(guest: Local, _: wire.Message) -> Answer:
+        frames = call(guest)
+        return None, frames.to_bytes((frames.bit_length() + 7) // 8, "little")
+
+    return answer
 
 
-_CALLS: dict[str, Callable[[makes.Local, wire.Message], Answer]] = {
+# What is answered with descriptors of what the guest shares.
+_SHARING = ("make", "join")
+_CALLS: dict[str, Call] = {
     "join": _said(lambda guest: guest.facts()),
     "running": _said(lambda guest: guest.running),
     "pause": _said(lambda guest: guest.pause()),
     "resume": _said(lambda guest: guest.resume()),
-    "static": _static,
-    "state": _records,
+    "static": lambda guest, _: _parts(guest.static()),
+    "state": lambda guest, _: _parts(guest.state()),
     "load": _load,
     "digest": _said(lambda guest: guest.digest()),
     "broken": _said(lambda guest: guest.broken()),
@@ -146,3 +140,19 @@ _CALLS: dict[str, Callable[[makes.Local, wire.Message], Answer]] = {
     "peek": _set(lambda guest: guest.dirty.peek()),
     "clean": _set(lambda guest: guest.dirty.clean()),
 }
+
+
+def main(words: list[str]) -> None:
+    """Serve on the socket with the first number; the second is that of the process with which it ends, or 0."""
+    descriptor, parent = map(int, words)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those that use the guest
+    if parent:
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it was gone before it was asked for
+            os._exit(1)
+    Server(socket.socket(fileno=descriptor)).serve()
+    os._exit(0)  # threads of the guest may run; with the process they end, whatever they do
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
