@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...errors import GuestError
 from ...writer.part import Part
-from . import hvm, hvm_cpu, kvm_run, kvm_state, programs, workload
+from . import hvm, hvm_cpu, hvm_policy, kvm_run, kvm_state, programs, workload
 from . import kvm_api as api
 from .hvm_entries import Entry
 from .hvm_guest import HvmGuest
@@ -153,8 +153,8 @@ class KvmGuest(HvmGuest):
             runner.stop()
 
     def static(self) -> list[Part]:
-        """None: vcpus have what KVM has here."""
-        return []
+        """What its processor is: all that KVM has here."""
+        return hvm_policy.records(self._machine_of.cpuid, self._machine_of.fresh)
 
     def entries(self) -> list[Entry]:
         """Its state, as it was when it stopped."""
@@ -176,7 +176,9 @@ class KvmGuest(HvmGuest):
         :raises GuestError: it is none for this guest, or it runs.
         """
         self._stopped()
-        self._take(hvm.state(records, self._fresh, programs.VCPUS_MAX))
+        rows = list(records)
+        hvm_policy.judge(rows, self._machine_of.cpuid)
+        self._take(hvm.state(rows, self._fresh, programs.VCPUS_MAX))
 
     def registers(self) -> list[dict[str, int]]:
         """The general registers of its vcpus, while it is paused."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import GuestError, MigrationError
 from ...writer.part import Part
-from . import wire
+from . import hvm, wire
 from .kinds import Local, local
 from .memory import Memory
 from .programs import Work
@@ -67,6 +67,8 @@ class Server:
             else:
                 shared = self._guest.shares() if self._guest and message.said["call"] in _SHARING else ()
                 wire.send(link, {"value": value}, data, shared)
+                if message.said["call"] == "make":
+                    hvm.warm()
         except MigrationError:
             return False
         return True
