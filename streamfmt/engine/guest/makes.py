@@ -86,9 +86,30 @@ def empty(kind: str, type: str, pages: int, vcpus: int = 1, *, host: int = 1) ->
     """
     check(kind)
     if kind not in kinds.KINDS:
-        return model(pages, type, vcpus=max(min(vcpus, MODEL_VCPUS), 1), host=host, private=True)
+        return model(pages, type, vcpus=_model_vcpus(vcpus), host=host, private=True)
     _only_hvm(kind, type)
     return RemoteGuest.make(kind, Memory(pages))
+
+
+def around(kind: str, type: str, memory: Memory, vcpus: int = 1, *, host: int = 1) -> Guest:  # noqa: A002 # as above
+    """A guest over memory that is there, such as came by a descriptor: it needs its state, and is complete.
+
+    :param memory: it belongs to the guest, or is closed if there is an error.
+    :raises GuestError: it cannot be made here.
+    """
+    try:
+        check(kind)
+        if kind not in kinds.KINDS:
+            return model(memory.pages, type, vcpus=_model_vcpus(vcpus), host=host, memory=memory)
+        _only_hvm(kind, type)
+    except GuestError:
+        memory.close()
+        raise
+    return RemoteGuest.make(kind, memory)
+
+
+def _model_vcpus(wanted: int) -> int:
+    return max(min(wanted, MODEL_VCPUS), 1)
 
 
 def running(kind: str, wanted: Wanted) -> Guest:
