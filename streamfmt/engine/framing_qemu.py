@@ -33,6 +33,8 @@ _ZEROS = bytes(TOGETHER * PAGE)
 # The value of the first PING, by which a sender sees that the return path works (MIG_RP_MSG_PONG).
 PING = 1
 TIMER, GLOBAL_STATE = "timer", "globalstate"
+# Run states that a machine is sent in (qapi/run-state.json): the receiver's goes on in the first, unless it has -S.
+RUNNING, PAUSED = "running", "paused"
 # Bytes of the clock's state, and of the name of a run state (migration/global_state.c), which is followed by whether
 # the machine was suspended, known since 9.0: a flag that it is said, and what is said.
 _TIMER_SIZE, _STATE_SIZE, _NAME_SIZE = 24, 100, 32

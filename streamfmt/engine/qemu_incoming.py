@@ -10,20 +10,25 @@ from __future__ import annotations
 from typing import Protocol
 
 from .. import tables
+from ..api import identify
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
 from ..errors import LateError, LinkError, PeerError
 from ..reader.both import Both
 from ..reader.events import Body, Layer, Record, Sink
-from ..reader.pump import Program
 from ..reader.qemu_sizes import size_of
 from ..reader.reader import Reader
-from ..reader.registry import ROWS
 from ..schema.qemu_stream import COMMANDS
 from .qemu_link import Receiver
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.pump import Program
+
 # Seconds in which the description begins to come after the end, if it does: QEMU writes both together.
 DESCRIPTION = 2.0
+# What the stream is read as; and how many of its first bytes are looked at to say what it is instead.
+FORM, _HEAD = "qemu", 4096
 # What of a broken stream's findings a message has.
 _SHOWN = 3
 # A stream that leaves memory out is no whole guest, though each of its frames is sound.
@@ -39,6 +44,8 @@ class Follower(Sink):
     :param ready: whether to tell the sender that the devices are ready for the guest's stop, once all parts of the
         stream have begun: a sender with the capability switchover-ack waits for that.
     """
+
+    answering = True
 
     def __init__(self, link: Receiver, ready: bool = False) -> None:
         self._link = link
@@ -66,7 +73,7 @@ class Follower(Sink):
         raw = yield from body.take(_COMMAND)
         kind = int.from_bytes(raw[:2], "big")
         if kind == tables.QEMU_OPEN_RETURN_PATH:
-            self._link.opened = True
+            self._link.open()
         elif kind == tables.QEMU_PING and body.left == 4:
             data = yield from body.take(4)
             if len(data) == 4 and self._link.opened:
@@ -96,8 +103,10 @@ class Incoming:
         self._tap = tap
         self._strict = strict
         self._verifier = Verifier()
-        self._reader = Reader(Both(self._verifier, follower))
-        self._known = False
+        # Not identified by the reader, which would look farther ahead than a sender goes that waits for an answer.
+        self._reader = Reader(Both(self._verifier, follower), FORM)
+        self._head = b""
+        self._cut = False
 
     def read(self) -> Outcome:
         """Read all of it; returns what the verifier says of it.
@@ -112,8 +121,9 @@ class Incoming:
             self._reader.close()
         outcome = Outcome(self._reader, self._verifier, self._strict)
         found = outcome.findings
-        if not self._follower.over and self._verifier.stopped is not None and not outcome.errors:
-            raise LinkError(f"the sender closed the link too early: {self._verifier.stopped[1]}")
+        if self._cut and not self._follower.over:
+            where = f", {self._verifier.stopped[1]}" if self._verifier.stopped is not None else ""
+            raise LinkError(f"the sender closed the link after {outcome.size:,} bytes{where}")
         if not outcome.conforms:
             wrong = [f"{each.clause} at {each.offset}: {each.message}" for each in found if each.severity == "error"]
             raise PeerError(f"what the sender sends is not sound: {'; '.join(wrong[:_SHOWN]) or outcome.describe()}")
@@ -136,7 +146,11 @@ class Incoming:
                 room = scratch[:-want] if place is None else place
             count = self._some(room)
             if not count:
+                self._cut = True
                 break
+            if len(self._head) < len(tables.QEMU_MAGIC):
+                self._head = bytes(room[:count])[:_HEAD] if not self._head else self._head + bytes(room[:count])
+                self._look()
             if self._tap is not None:
                 self._tap.write(room[:count])
             if want > 0:
@@ -159,12 +173,9 @@ class Incoming:
 
     def _look(self) -> None:
         """Give up a stream that is something else, or broken, as soon as that is known."""
-        identity = self._reader.identity
-        if identity is not None and not self._known:
-            self._known = True
-            row = ROWS.get(identity.key)
-            if row is None or not row.surveys:
-                raise PeerError(f"the sender sends no migration of QEMU, but {identity.name} ({identity.evidence})")
+        if self._head and not tables.QEMU_MAGIC.startswith(self._head[: len(tables.QEMU_MAGIC)]):
+            found = identify(self._head)
+            raise PeerError(f"the sender sends no migration of QEMU, but {found.description} ({found.evidence})")
         findings = self._verifier.findings
         if len(findings.counts) and findings.number("error"):
             kept = next(each for each in findings.kept if each.severity == "error")

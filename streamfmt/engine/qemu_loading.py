@@ -14,18 +14,19 @@ from collections.abc import Callable
 from .. import tables
 from ..codec.qemu_pages import FormError, changed, inflated
 from ..errors import PeerError
-from ..reader.events import Body, Layer, Record, Run
-from ..reader.pump import Program
+from ..reader.events import Body, Record, Run
 from ..reader.qemu_ram import Words
-from ..reader.qemu_sizes import AFTER_NAME, TYPE, WORD, size_of
-from ..reader.qemu_state import State
+from ..reader.qemu_sizes import WORD, size_of
 from .framing_qemu import BITS, GLOBAL_STATE, PAGE, TIMER
 from .qemu_incoming import Follower
 from .qemu_link import Receiver
+from .qemu_sections import Sections, facts_of, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..reader.pump import Program
 
 _ZERO = bytes(PAGE)
-# Bytes of devices' state that are kept: no machine's comes near it.
-_STATE_MOST = 64 << 20
 _NAMED = frozenset(
     (tables.QEMU_RAM_ZERO_OF, tables.QEMU_RAM_PAGE_OF, tables.QEMU_RAM_XBZRLE_OF, tables.QEMU_RAM_COMPRESSED_OF)
 )
@@ -38,11 +39,12 @@ _PAGES = frozenset((*_ZEROS, *_WHOLE, *_PACKED))
 # What is before a page's changes, or what it is compressed to; the length is the last of it.
 _AHEAD = {True: size_of("RAM_XBZRLE.pages", 0) - WORD, False: size_of("RAM_COMPRESSED.pages", 0) - WORD}
 _LISTED = frozenset(kind for kind, name in tables.RECORDS["qemu"].items() if name.startswith("RAM_BLOCK"))
-_HEAD = TYPE + tables.SIZES["qemu.SECTION_FULL"]
 
 
-class Loader(Follower):
-    """Fills `memory`, which is zero.  What else the stream has is in `devices`: payloads by name and instance.
+class Loader(Follower, Sections):
+    """Fills a guest's memory, which is zero, and keeps the sections of devices.
+
+    `make` gives the memory for so many pages, once the stream has said how many there are; it may raise.
 
     `machine` is the machine type that the stream has to be of, None for any; `only` has streams refused that bring
     devices which a machine without a board does not have.
@@ -53,23 +55,26 @@ class Loader(Follower):
     def __init__(
         self,
         link: Receiver,
-        memory: memoryview,
+        make: Callable[[int], memoryview],
         machine: bytes | None = b"none",
         only: bool = True,
         ready: bool = False,
     ) -> None:
-        super().__init__(link, ready)
-        self.devices: dict[tuple[str, int], bytes] = {}
-        self.versions: dict[tuple[str, int], int] = {}
-        self._memory = memory
-        self._count = memory.nbytes // PAGE
+        Follower.__init__(self, link, ready)
+        Sections.__init__(self)
+        self._make = make
+        self._memory = memoryview(b"")
+        self._count = 0
         self._machine = machine
         self._only = only
         # Whether a page has had content, by page: all others are still zero.
-        self._filled = bytearray(self._count)
+        self._filled = bytearray()
         self._any = False
-        self._kept = 0
-        self._latest: tuple[str, int] | None = None
+
+    def close(self) -> None:
+        """Let go of the guest's memory."""
+        self._memory = memoryview(b"")
+        self.place = None
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -81,11 +86,7 @@ class Loader(Follower):
             return self._block(Body(self.window, record))
         elif kind in _PAGES:
             return self._words(Body(self.window, record))
-        elif kind == tables.QEMU_SECTION_FULL:
-            return self._device(Body(self.window, record))
-        elif kind == tables.QEMU_SECTION_DATA:
-            return self._more(Body(self.window, record))
-        return super().record(record)
+        return Follower.record(self, record) or Sections.record(self, record)
 
     def pages(self, run: Run) -> None:
         assert isinstance(run, Words), "runs of this layer are of words"
@@ -108,20 +109,24 @@ class Loader(Follower):
         self.place = memory[start + there : start + PAGE] if there < PAGE else None
         self._mark(pages)
 
+    def allowed(self, name: str) -> None:
+        if self._only and name not in (TIMER, GLOBAL_STATE):
+            raise PeerError(f"the sender's machine has a device {name}, and this guest has none: use -M none")
+
     # -- the machine -----------------------------------------------------------------------------------------------
 
     def _started(self, record: Record) -> None:
         """The first section has begun, or another that comes in parts."""
-        facts = _facts(record.layer)
+        facts = facts_of(record.layer)
         if self._machine is not None and facts.machine is not None and facts.machine != self._machine:
             raise PeerError(
-                f"the sender's machine is of type {_text(facts.machine)}, and this guest is of {_text(self._machine)}: "
+                f"the sender's machine is of type {text(facts.machine)}, and this guest is of {text(self._machine)}: "
                 "send from a machine of that type"
             )
         section = facts.section
         name = section.name if section is not None else b""
         if name != tables.QEMU_RAM_NAME:
-            raise PeerError(f"the sender's machine has {_text(name or b'')}, which this guest does not have")
+            raise PeerError(f"the sender's machine has {text(name or b'')}, which this guest does not have")
 
     def _block(self, body: Body) -> Program:
         """Program of an entry of the list of blocks: it is the only one, and as long as the guest's memory."""
@@ -132,36 +137,15 @@ class Loader(Follower):
             raise PeerError(
                 "the sender leaves shared memory out, or sends it in a file: switch x-ignore-shared and mapped-ram off"
             )
-        if _facts(body.record.layer).blocks:
-            raise PeerError(f"the sender's machine has more than one block of memory ({_text(name)}): use -M none")
+        if facts_of(body.record.layer).blocks:
+            raise PeerError(f"the sender's machine has more than one block of memory ({text(name)}): use -M none")
+        if length % PAGE or not length:
+            raise PeerError(f"the sender's memory has {length:,} bytes, which are no whole pages")
+        self._memory = self._make(length >> BITS)
+        self._count = self._memory.nbytes >> BITS
+        self._filled = bytearray(self._count)
         if length != self._count << BITS:
             raise PeerError(f"the sender's memory has {length:,} bytes, and this guest's {self._count << BITS:,}")
-
-    # -- devices ---------------------------------------------------------------------------------------------------
-
-    def _device(self, body: Body) -> Program:
-        """Program of a device's section, or the first of it."""
-        section = _facts(body.record.layer).section
-        if section is None or section.name is None:
-            return
-        name = section.name.decode("ascii", "backslashreplace")
-        if self._only and name not in (TIMER, GLOBAL_STATE):
-            raise PeerError(f"the sender's machine has a device {name}, and this guest has none: use -M none")
-        key = name, section.instance
-        self._latest = key
-        self.devices[key] = b""
-        self.versions[key] = section.version
-        yield from body.skip(_HEAD - TYPE + len(section.name) + AFTER_NAME)
-        yield from self._more(body)
-
-    def _more(self, body: Body) -> Program:
-        """Program of more of a device's section."""
-        data = yield from body.take(body.left)
-        self._kept += len(data)
-        if self._kept > _STATE_MOST:
-            raise PeerError(f"the sender's devices have more than {_STATE_MOST:,} bytes of state")
-        if self._latest is not None:
-            self.devices[self._latest] += data
 
     # -- pages one by one ------------------------------------------------------------------------------------------
 
@@ -177,7 +161,7 @@ class Loader(Follower):
             if len(raw) < WORD:
                 return
             page = int.from_bytes(raw, "big") >> BITS
-            if page >= self._count or _facts(body.record.layer).block is None:
+            if page >= self._count or facts_of(body.record.layer).block is None:
                 raise PeerError(f"page {page:#x} is not of this guest's memory")
             if not (yield from take(self, body, page)):
                 return
@@ -244,17 +228,8 @@ _TAKE: tuple[tuple[frozenset[int], Callable[[Loader, Body, int], Program]], ...]
 )
 
 
-def _facts(layer: Layer) -> State:
-    found: State = layer.facts
-    return found
-
-
 def _page_of(entry: int) -> int:
     return entry & tables.ENTRY_PFN_MASK
-
-
-def _text(name: bytes) -> str:
-    return name.decode("ascii", "backslashreplace")
 
 
 def _numbers(words: memoryview, size: int) -> list[int]:

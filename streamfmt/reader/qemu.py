@@ -33,6 +33,7 @@ _LIVE_MAX = 256
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a whole stream, or a record of devices."""
     w = window
+    near = exact or sink.answering
     state = layer.facts = State()
     if (yield from framing.opening(w, sink, layer, "the header", _version)) is None:
         return STOP, layer
@@ -62,7 +63,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
             yield from _frame(w, sink, layer, kind, 0)
             sink.unsound(layer, w.position - 1, "frame")
             return STOP, layer
-        if not (yield from read(w, sink, layer, state, kind, exact)):
+        if not (yield from read(w, sink, layer, state, kind, near)):
             return STOP, layer
 
 

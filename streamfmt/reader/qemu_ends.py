@@ -66,14 +66,15 @@ def find(window: Window, state: State, head: int, exact: bool) -> Generator[int,
         return _first(ahead, state, head, head, ahead.hi < whole, lengths)
     # One after the other, until the end is seen.
     looked = head
+    ended = w.hi - w.lo <= head + FOOTER and not (yield head + FOOTER + 1)
     while True:
-        ended = not (yield max(w.hi - w.lo, head + FOOTER) + 1)
         if w.hi - w.lo >= whole or ended:
             return _first(w, state, head, looked, ended, lengths)
         count, more = _first(w, state, head, looked, False, lengths)
         if not more:
             return count, False
         looked = max(head, w.hi - w.lo - LOOK)
+        ended = not (yield w.hi - w.lo + 1)
 
 
 def known(section: Section | None) -> tuple[int, ...]:
