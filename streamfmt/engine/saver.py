@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..errors import CancelledError
 from ..schema import libxl, states
 from ..schema.transitions import WRITER
 from ..writer import builders
@@ -118,6 +119,8 @@ class Saver:
 
     def abort(self) -> None:
         """Give up, wherever it is."""
+        if not self.machine.ended:
+            self.machine.fail(CancelledError("the saver was ended"))
         self.machine.happen("abort")
 
     # -- actions ----------------------------------------------------------------------------------------------
@@ -164,7 +167,8 @@ class Saver:
         return "failed"
 
     def _refuse(self) -> str:
-        raise RuntimeError("the saver was asked for what it does not do now")
+        self.machine.fail(CancelledError("the saver was asked for what it does not do now"))
+        return self._tear_down()
 
     def _tear_down(self) -> str:
         return "torn down"
