@@ -129,24 +129,15 @@ def receiving(
 
     It raises as :func:`streamfmt.engine.qemu_receiving.store` and ``receive``.
     """
+    kept = args.device_state
     taking = Taking(
         patience=args.time_out,
         ready=args.switchover_ack,
         answering=not args.uri.startswith(_FILE),
         strict=args.strict,
         machine=None if args.machine == "any" else args.machine.encode(errors="surrogateescape"),
-        devices=args.device_state is not None,
+        devices=(lambda rows: qemu_stored.store_devices(kept, rows)) if kept else None,
         start=not getattr(args, "paused", False),
         events=events,
     )
-    if args.store:
-        return store(end, args.store, waiter, taking)
-    found = receive(end, make, waiter, taking)
-    if args.device_state:
-        try:
-            qemu_stored.store_devices(args.device_state, found.devices)
-        except BaseException:
-            if found.guest is not None:
-                found.guest.close()
-            raise
-    return found
+    return store(end, args.store, waiter, taking) if args.store else receive(end, make, waiter, taking)

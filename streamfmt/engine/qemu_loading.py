@@ -90,6 +90,7 @@ class Loader(Follower, Sections):
 
     def pages(self, run: Run) -> None:
         assert isinstance(run, Words), "runs of this layer are of words"
+        self.moved = True
         if run.kind == tables.QEMU_RAM_ZERO:
             if self._any:
                 self._zero([page for page in map(_page_of, run.raw()) if page < self._count])
