@@ -24,6 +24,7 @@ Exception
 |   |-- LinkError            a link cannot be made, or failed
 |   |-- LateError            something did not happen in time
 |   |-- PeerError            the other side refuses, or speaks something else
+|   |   `-- StoreError       xenstore refuses a request
 |   |-- GuestError           a guest cannot be made here, or not be filled with this state
 |   |-- TooFastError         the guest writes faster than the link takes
 |   |-- CancelledError       it was given up because somebody asked for it
@@ -209,6 +210,18 @@ class LateError(MigrationError):
 
 class PeerError(MigrationError):
     """The other side refuses, or speaks something else."""
+
+
+class StoreError(PeerError):
+    """Xenstore refuses a request; `name` is its error, such as "ENOENT", `what` the request."""
+
+    def __init__(self, name: str, what: str = "") -> None:
+        super().__init__(name, what)
+        self.name = name
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"xenstore answers {self.name} to {self.what}" if self.what else self.name
 
 
 class GuestError(MigrationError):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ..codec.content import Buffer
-from ..errors import LateError, LinkError
+from ..errors import LateError, LinkError, MigrationError, PeerError
 from .interface import End
+from .pace import Pace
 from .waiting import READ, WRITE, Waiter
 
 # Seconds without any progress, where nothing else is asked for.
@@ -20,6 +21,11 @@ PATIENCE = 30.0
 _TOGETHER = 256 << 10
 # Buffers of one system call, at most: half of what Linux takes (UIO_MAXIOV), as pairs of pipes take others.
 _VECTORS = 512
+# Bytes that are worth a system call where the speed is limited, and seconds after which somebody is asked whether to
+# go on.
+_WORTH, _LOOK = 16 << 10, 0.02
+# Bytes of the last words of the other side that are waited for, and that are shown.
+_LAST_WORDS, _SHOWN = 4096, 300
 # Bytes read ahead, at most: a record's header and the entries of a full record of pages.
 _AHEAD = 8 << 10
 
@@ -34,7 +40,8 @@ class Watcher(Protocol):
 class Output:
     """What is to be sent; `sent` counts the bytes that went.
 
-    :param wait: called before waiting for the link, and may raise: somebody may have asked for the end.
+    :param pace: how fast it may go.
+    :param check: called while it waits, and may raise: somebody may have asked for the end.
     """
 
     def __init__(
@@ -42,15 +49,17 @@ class Output:
         end: End,
         waiter: Waiter,
         patience: float = PATIENCE,
-        watcher: Watcher | None = None,
-        wait: Callable[[], None] = lambda: None,
+        *,
+        pace: Pace | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.sent = 0
-        self.watcher = watcher
+        self.watcher: Watcher | None = None
         self.patience = patience
         self._end = end
         self._waiter = waiter
-        self._wait = wait
+        self._pace = pace
+        self._check = check
         self._held: list[Buffer] = []
         self._size = 0
 
@@ -65,7 +74,7 @@ class Output:
         for buffer in buffers:
             if len(buffer):
                 self._held.append(buffer)
-                size += memoryview(buffer).nbytes
+                size += len(buffer)
         self._size += size
         if self._size >= _TOGETHER:
             self.flush()
@@ -83,20 +92,47 @@ class Output:
         at = 0
         deadline = self._waiter.clock() + self.patience
         while at < len(held):
+            some = self._allowed(held, at)
             try:
-                count = self._end.send(held[at : at + _VECTORS])
+                count = self._end.send(some) if some else 0
             except BlockingIOError:
-                self._wait()
-                self._waiter.until(self._end.output(), WRITE, deadline, "room for more bytes on the link")
-                self._wait()
+                self._check()
+                moment = min(deadline, self._waiter.clock() + _LOOK)
+                try:
+                    self._waiter.until(self._end.output(), WRITE, moment, "")
+                except LateError:
+                    if moment == deadline:
+                        words = f"the other side has taken no bytes for {self.patience:g} seconds"
+                        raise LateError(words) from None
                 continue
+            if count:
+                deadline = self._waiter.clock() + self.patience
             self.sent += count
-            deadline = self._waiter.clock() + self.patience
-            while at < len(held) and count >= (size := memoryview(held[at]).nbytes):
-                count -= size
+            if self._pace is not None:
+                self._pace.took(count)
+            while at < len(held) and count >= len(held[at]):
+                count -= len(held[at])
                 at += 1
             if count:
-                held[at] = memoryview(held[at]).cast("B")[count:]
+                held[at] = memoryview(held[at])[count:]
+
+    def _allowed(self, held: list[Buffer], at: int) -> list[Buffer]:
+        """What may go now; waits if that is nothing."""
+        room = None if self._pace is None else self._pace.room
+        if room is None:
+            return held[at : at + _VECTORS]
+        assert self._pace is not None
+        if room < min(_WORTH, sum(map(len, held[at : at + _VECTORS]))):
+            self._check()
+            self._waiter.sleep(min(self._pace.moment(_WORTH), self._waiter.clock() + _LOOK))
+            return []
+        some: list[Buffer] = []
+        for buffer in held[at : at + _VECTORS]:
+            some.append(buffer if len(buffer) <= room else memoryview(buffer)[:room])
+            room -= len(buffer)
+            if room <= 0:
+                break
+        return some
 
 
 class Input:
@@ -118,8 +154,8 @@ class Input:
         self.patience = patience
         self._end = end
         self._waiter = waiter
-        self._buffer = bytearray(0 if exact else _AHEAD)
-        self._view = memoryview(self._buffer)
+        self._exact = exact
+        self._view = memoryview(bytearray(_AHEAD))
         self._lo = self._hi = 0
 
     def take(self, count: int, what: str) -> bytes:
@@ -127,11 +163,9 @@ class Input:
 
         :raises LinkError: the link failed, or ends before; LateError: nothing has come for too long.
         """
-        if self._hi - self._lo < count <= len(self._buffer):
+        if count <= len(self._view):
             self._fill(count, what)
-        if self._hi - self._lo >= count:
-            data = bytes(self._view[self._lo : self._lo + count])
-            self._lo += count
+            data = self._held(count)
         else:
             room = bytearray(count)
             self._into(memoryview(room), what)
@@ -148,21 +182,54 @@ class Input:
         if self.watcher is not None:
             self.watcher.see([view])
 
+    def expect(self, message: bytes, what: str) -> None:
+        """Take these bytes, which no watcher sees; raises as :meth:`take`.
+
+        :raises PeerError: others come, which may say why the other side refuses.
+        """
+        got = b""
+        while len(got) < len(message):
+            if self.ended(what):
+                raise LinkError(f"the link was closed by the other side, where its {what} should come")
+            got += self._held(len(message) - len(got))
+            if not message.startswith(got):
+                raise PeerError(f"the other side sent no {what}, but {shown(got + self.last_words())}")
+        self.received += len(message)
+
     def ended(self, what: str) -> bool:
         """Whether nothing more comes: waits for the next byte, or the end; raises as :meth:`take`."""
         if self._lo == self._hi:
-            self._lo = self._hi = 0
-            room = self._view if self._buffer else memoryview(bytearray(1))
-            self._hi = self._some(room, what)
+            self._lo = 0
+            self._hi = self._some(self._view[: 1 if self._exact else None], what)
         return self._lo == self._hi
+
+    def last_words(self, seconds: float = 0.3) -> bytes:
+        """What the other side still says, up to a few lines of it, before it closes the link.  Raises nothing."""
+        said, self.patience, usual = b"", seconds, self.patience
+        try:
+            while len(said) < _LAST_WORDS and not self.ended("last words"):
+                said += self._held(_LAST_WORDS)
+        except MigrationError:
+            pass
+        finally:
+            self.patience = usual
+        return said
+
+    def _held(self, most: int) -> bytes:
+        """What is here, up to `most` bytes."""
+        data = bytes(self._view[self._lo : min(self._hi, self._lo + most)])
+        self._lo += len(data)
+        return data
 
     def _fill(self, count: int, what: str) -> None:
         unread = self._hi - self._lo
+        if unread >= count:
+            return
         if self._lo:
             self._view[:unread] = bytes(self._view[self._lo : self._hi])
             self._lo, self._hi = 0, unread
         while self._hi < count:
-            self._hi += self._more(self._view[self._hi :], what)
+            self._hi += self._more(self._view[self._hi : count if self._exact else None], what)
 
     def _into(self, view: memoryview, what: str) -> None:
         at = min(self._hi - self._lo, len(view))
@@ -187,3 +254,9 @@ class Input:
                     self._waiter.until(self._end.fileno(), READ, deadline, what)
                 except LateError:
                     raise LateError(f"nothing has come for {self.patience:g} seconds, inside {what}") from None
+
+
+def shown(data: bytes) -> str:
+    """What the other side said, for a message: as text if it is one, without what could confuse a terminal."""
+    text = data[:_SHOWN].decode(errors="replace").strip("\0\n")
+    return repr(text) + (" ..." if len(data) > _SHOWN else "")

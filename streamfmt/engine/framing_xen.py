@@ -22,7 +22,6 @@ from .. import tables
 from ..codec.content import Buffer
 from ..errors import GuestError, PeerError
 from . import frames
-from .flow import Input
 from .interface import Guest
 
 PAGE, BATCH = tables.PAGE_SIZE, tables.BATCH_MAX
@@ -89,16 +88,20 @@ class Framer:
         self._guest = guest
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._sent = frames.NONE
+        self._populated: int | None = None
 
     def records(self, which: int) -> Iterator[tuple[int, list[Buffer]]]:
         """The records of a set of frames: how many frames each has, and its bytes, which are the guest's memory.
 
-        Frames that go for the first time have no contents if they have none.
+        Frames that go for the first time have no contents if they have none.  Which do is asked once, when writes are
+        logged already or the guest stands: a frame that gets some later is sent again.
         """
+        if self._populated is None:
+            self._populated = self._guest.populated()
         self._types = self._guest.types()
         fresh = which & ~self._sent
         self._sent |= which
-        holes = fresh & ~self._guest.populated()
+        holes = fresh & ~self._populated
         self.deferred &= ~which
         yield from self._joined(self._pieces(which & ~holes, fresh))
         yield from self._joined(self._bare(holes))
@@ -222,17 +225,46 @@ def zero_pages(memory: memoryview) -> int:
 # -- the other way ------------------------------------------------------------------------------------------------
 
 
+class Source(Protocol):
+    """Where a record's bytes come from, as :class:`.flow.Input` is."""
+
+    def take(self, count: int, what: str) -> bytes:
+        """The next bytes."""
+
+    def into(self, view: memoryview, what: str) -> None:
+        """Fill this with the next bytes."""
+
+
+class Kept:
+    """A record that was kept for later."""
+
+    def __init__(self, body: bytes) -> None:
+        self._rest = memoryview(body)
+
+    def take(self, count: int, what: str) -> bytes:
+        data, self._rest = bytes(self._rest[:count]), self._rest[count:]
+        return data
+
+    def into(self, view: memoryview, what: str) -> None:
+        view[:], self._rest = self._rest[: len(view)], self._rest[len(view) :]
+
+
 class Placer:
-    """Puts records of pages into a guest.  `frames` counts entries, `placed` pages with contents."""
+    """Puts records of pages into a guest.  `frames` counts entries, `placed` pages with contents.
+
+    With `compare`, contents are compared with what the guest has, and `differing` counts the frames where they differ.
+    """
 
     def __init__(self, guest: Guest) -> None:
         self.frames = 0
         self.placed = 0
+        self.compare = False
+        self.differing = 0
         self._guest = guest
         self._plain = Entries()
         self._scratch = bytearray()
 
-    def take(self, source: Input, length: int) -> None:
+    def take(self, source: Source, length: int) -> None:
         """Read the body of a PAGE_DATA record of that length from `source` into the guest.
 
         :raises PeerError: it is not a body of such a record, or names a frame that the guest does not have.
@@ -252,7 +284,8 @@ class Placer:
         size = length - _PAGES.size - len(data)
         first = int.from_bytes(data[:_ENTRY], "little")
         self.frames += count
-        if first + count <= self._guest.pages and data == self._plain.slice(first, count):
+        plain = first + count <= self._guest.pages and data == self._plain.slice(first, count)
+        if plain and not self.compare:
             if size != count * PAGE:
                 raise PeerError(f"{what} has {count} pages of contents by its entries, and room for {size} bytes")
             source.into(self._guest.memory[first * PAGE : (first + count) * PAGE], what)
@@ -272,14 +305,14 @@ class Placer:
         self.placed += full
         self._place(source, kinds, pfns, what)
 
-    def _place(self, source: Input, kinds: list[int], pfns: list[int], what: str) -> None:
+    def _place(self, source: Source, kinds: list[int], pfns: list[int], what: str) -> None:
         """Contents of entries that are not one run of plain ones."""
         runs = list(_runs(kinds, pfns))
         translated = self._guest if isinstance(self._guest, Translated) else None
         if translated is None and _TABLES.intersection(kinds):
             raise GuestError("the stream has page tables, which this guest does not take")
         full = sum(len(row) for _, row in runs if row[0] in _DATA)
-        if translated is None and full >= _SCATTERED * len(runs):
+        if translated is None and full >= _SCATTERED * len(runs) and not self.compare:
             for first, row in runs:
                 if row[0] in _DATA:
                     source.into(self._guest.memory[first * PAGE : (first + len(row)) * PAGE], what)
@@ -293,11 +326,22 @@ class Placer:
             at = 0
             for first, row in group:
                 end = at + len(row) * PAGE if row[0] in _DATA else at
-                if translated is not None:
+                if self.compare:
+                    self._compare(first, row, room[at:end])
+                elif translated is not None:
                     translated.accept(first, row, room[at:end])
                 elif end > at:
                     self._guest.memory[first * PAGE : (first + len(row)) * PAGE] = room[at:end]
                 at = end
+
+    def _compare(self, first: int, row: list[int], contents: memoryview) -> None:
+        translated = self._guest if isinstance(self._guest, Translated) else None
+        for number, (frame, kind) in enumerate(zip(range(first, first + len(row)), row, strict=True)):
+            own: Buffer | None = self._guest.memory[frame * PAGE : (frame + 1) * PAGE]
+            if kind in _TABLES and translated is not None:
+                own = translated.contents(frame, 1)
+            came = contents[number * PAGE : (number + 1) * PAGE]
+            self.differing += kind in _DATA and (own is None or bytes(own) != bytes(came))
 
 
 # The first frame of a run, and the type of each frame in it: all with contents, or all without.

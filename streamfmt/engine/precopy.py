@@ -240,7 +240,7 @@ class Precopy:
             if done and live and self._ends(decision):
                 break
             self._orders.check()
-            if live:
+            if live and self._ran:
                 self._throttle.step()
             if self._pace is not None:
                 self._pace.limit = self._orders.speed if live else 0.0

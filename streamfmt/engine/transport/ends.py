@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import LateError, LinkError
@@ -166,7 +167,8 @@ def listen(
     uri = _checked(uri, tls)
     match uri:
         case Tcp():
-            sock, uri = bind_tcp(uri, waiter or Waiter(), deadline)
+            with nullcontext(waiter) if waiter else closing(Waiter()) as looking:
+                sock, uri = bind_tcp(uri, looking, deadline)
             return _SocketListener(sock, uri, None, tls, notice)
         case Unix():
             sock, remove = bind_unix(uri)

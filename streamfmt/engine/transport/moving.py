@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from ...codec.content import Buffer
 from ...errors import LateError, LinkError
 from ..interface import End
+from ..pace import Pace
 from ..waiting import READ, WRITE, Waiter
-from .pace import Pace
 from .sockets import MANY
 
 # What the other side said last is a line or two, or the fixed messages of a handshake.
 _LAST = 4096
+# Seconds of a limited speed that are worth a system call.
+_WORTH = 0.005
 
 
 def send_all(
@@ -33,9 +35,9 @@ def send_all(
     left: Sequence[Buffer] = [view for view in map(_flat, buffers) if len(view)]
     sent = at = 0
     while at < len(left):
-        room = None if pace is None else pace.room()
-        if pace is not None and room == 0:
-            _await(pace.moment(), waiter, deadline)
+        room = None if pace is None else pace.room
+        if pace is not None and room is not None and room < (enough := int(pace.limit * _WORTH) + 1):
+            _await(pace.moment(enough), waiter, deadline)
             continue
         try:
             went = end.send(left[at : at + MANY] if room is None else _first(left, at, room))
@@ -44,7 +46,7 @@ def send_all(
             continue
         sent += went
         if pace is not None:
-            pace.went(went)
+            pace.took(went)
         if progress is not None:
             progress(went)
         left, at = _after(left, at, went)

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...codec.content import Buffer
-from ...errors import LateError, LinkError
+from ...errors import LinkError
+from ..interface import End
 from ..waiting import READ, WRITE, Waiter
 from .moving import part
-from .sockets import SocketEnd
 
 # Bytes that are given to TLS together: pages are smaller than its records of 16 KiB.
 _CHUNK = 64 << 10
-# What is received in one call, at most, in as many records.
+# What is received in one call, at most.
 _GULP = 256 << 10
+# Seconds that the other side gets to read why the handshake failed.
+_PARTING = 0.5
 # An alert before any handshake, in the clear: record type 21, version 3.3, length 2; fatal (2), access denied (49).
 _DENIED = bytes((21, 3, 3, 0, 2, 2, 49))
 # By what OpenSSL calls an alert of the other side or a form it does not know: what that means, and what to do.
@@ -71,40 +72,40 @@ class Tls:
         """
         self._context(server=True)
 
-    def connected(self, end: SocketEnd, host: str, waiter: Waiter, deadline: float | None) -> TlsEnd:
+    def connected(self, end: End, host: str, waiter: Waiter, deadline: float | None) -> TlsEnd:
         """The sender's end, once the receiver has shown a certificate for its host.
 
         :raises LinkError: it does not fit, or the receiver does not speak TLS; the end is closed then.
         :raises LateError: it says nothing.
         """
-        try:
-            context = self._context(server=False)
-            sock = context.wrap_socket(
-                end.socket,
-                server_hostname=self.host or host,
-                do_handshake_on_connect=False,
-                suppress_ragged_eofs=False,
-            )
-        except (LinkError, OSError, ValueError) as error:
-            end.close()
-            raise LinkError(f"{end.name}: {error}") from error
-        return _agreed(sock, f"{end.name} with TLS", "the receiver", self.certificate, waiter, deadline)
+        return self._agreed(end, self.host or host, "the receiver", waiter, deadline)
 
-    def accepted(self, end: SocketEnd, waiter: Waiter, deadline: float | None) -> TlsEnd:
+    def accepted(self, end: End, waiter: Waiter, deadline: float | None) -> TlsEnd:
         """The receiver's end, once the sender has shown a certificate.
 
         :raises LinkError: it does not fit, or the sender does not speak TLS; the end is closed then.
         :raises LateError: it says nothing.
         """
+        return self._agreed(end, None, "the sender", waiter, deadline)
+
+    def _agreed(self, end: End, host: str | None, who: str, waiter: Waiter, deadline: float | None) -> TlsEnd:
+        """Shake hands: as the sender, who knows the host, or as the receiver."""
+        name = getattr(end, "name", "the link")
+        late = f"{name}: {who} did not finish the handshake in time; does it speak TLS?"
         try:
-            context = self._context(server=True)
-            sock = context.wrap_socket(
-                end.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
-            )
-        except (LinkError, OSError, ValueError) as error:
+            made = TlsEnd(end, self._context(host is None), host, self.certificate)
+            made.shake(waiter, deadline, late)
+        except ssl.SSLCertVerificationError as error:
+            part(end, waiter, _PARTING)
+            why = error.verify_message.rstrip(".")
+            raise LinkError(f"{name}: the certificate of {who} does not fit: {why}") from error
+        except (OSError, ValueError) as error:
+            part(end, waiter, _PARTING)
+            raise LinkError(f"{name}: {meaning(error, self.certificate)}") from error
+        except BaseException:
             end.close()
-            raise LinkError(f"{end.name}: {error}") from error
-        return _agreed(sock, f"{end.name} with TLS", "the sender", self.certificate, waiter, deadline)
+            raise
+        return made
 
     def _context(self, server: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
@@ -137,37 +138,7 @@ def _unfit(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else "no certificate and key in PEM form"
 
 
-def _agreed(sock: ssl.SSLSocket, name: str, who: str, shown: str, waiter: Waiter, deadline: float | None) -> TlsEnd:
-    """Shake hands; returns the end."""
-    end = TlsEnd(sock, name, shown)
-    late = f"{name}: {who} did not finish the handshake in time; does it speak TLS?"
-    try:
-        while True:
-            try:
-                sock.do_handshake()
-                return end
-            except ssl.SSLWantReadError:
-                waiter.until(sock.fileno(), READ, deadline, late)
-            except ssl.SSLWantWriteError:
-                waiter.until(sock.fileno(), WRITE, deadline, late)
-    except ssl.SSLCertVerificationError as error:
-        why = error.verify_message.rstrip(".")
-        _leave(sock, name, waiter)
-        raise LinkError(f"{name}: the certificate of {who} does not fit: {why}") from error
-    except OSError as error:
-        _leave(sock, name, waiter)
-        raise LinkError(f"{name}: {meaning(error, shown)}") from error
-    except (LateError, KeyboardInterrupt):
-        end.close()
-        raise
-
-
-def _leave(sock: ssl.SSLSocket, name: str, waiter: Waiter) -> None:
-    """Go in order, so that the alert arrives which says what was wrong."""
-    part(SocketEnd(socket.socket(fileno=sock.detach()), name), waiter, 0.5)
-
-
-def meaning(error: OSError, shown: str) -> str:
+def meaning(error: Exception, shown: str) -> str:
     """What an error of TLS says, in words; `shown` is the file of the certificate that the other side saw."""
     reason = str(getattr(error, "reason", None) or "")
     if isinstance(error, ssl.SSLEOFError):
@@ -176,118 +147,179 @@ def meaning(error: OSError, shown: str) -> str:
         reason = reason.removeprefix(prefix)
     if reason in _THEIRS:
         return f"the other side refuses our certificate, {shown}: {_THEIRS[reason]}"
-    return _ELSE.get(reason) or f"TLS failed: {reason.replace('_', ' ').lower() or error.strerror or error}"
+    return _ELSE.get(reason) or f"TLS failed: {reason.replace('_', ' ').lower() or error}"
 
 
 class TlsEnd:
-    """One end of a connection of TLS.
+    """One end of a connection of TLS over another end, which it owns.
 
-    What send() is given and does not take has to be given again, from its first byte on: a record that did not fit
-    whole is sent on with the next call.
+    What send() is given and does not take has to be given again, from its first byte on: it may be on its way already.
     """
 
-    def __init__(self, sock: ssl.SSLSocket, name: str, shown: str) -> None:
-        self.name = name
-        self.socket = sock
+    def __init__(self, end: End, context: ssl.SSLContext, host: str | None, shown: str) -> None:
+        self.name = f"{getattr(end, 'name', 'the link')} with TLS"
+        self._end = end
         self._shown = shown
-        # Of what was given to send(): what TLS has not taken, and how many bytes it took that send() did not return.
-        self._held = memoryview(b"")
-        self._ahead = 0
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, host is None, host)
+        self._room = memoryview(bytearray(_GULP))
+        self._early = memoryview(b"")  # what was read before it was asked for
         self._error: LinkError | None = None
-        self._writable: select.epoll | None = None
-        self._wants_write = False
+        # Records that have not gone, and how many bytes of what send() was given are in them.
+        self._records = memoryview(b"")
+        self._ahead = 0
+        self._finished = False
+        self._either: select.epoll | None = None
 
     def __repr__(self) -> str:
         return f"<TlsEnd {self.name}>"
 
     def fileno(self) -> int:
-        """The socket; or what is readable when that is writable, while TLS has to answer before it can read on."""
-        if not self._wants_write:
-            return self.socket.fileno()
-        if self._writable is None:
-            self._writable = select.epoll()
-            self._writable.register(self.socket.fileno(), select.EPOLLOUT)
-        return self._writable.fileno()
+        """What is readable when receive_into() has something to do: to send what TLS itself has to say, too."""
+        if not self._records or self._ahead:
+            return self._end.fileno()
+        if self._either is None:
+            self._either = select.epoll()
+            self._either.register(self._end.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        return self._either.fileno()
 
     def output(self) -> int:
-        return self.socket.fileno()
+        return self._end.output()
+
+    def shake(self, waiter: Waiter, deadline: float | None, late: str) -> None:
+        """Shake hands.
+
+        :raises OSError: it failed; what there is to say about it has been sent.
+        :raises LateError: it was not done by the deadline; `late` says so.
+        :raises LinkError: the link failed.
+        """
+        while True:
+            error: OSError | None = None
+            try:
+                self._tls.do_handshake()
+            except OSError as failure:
+                error = failure
+            while not self._flushed():
+                waiter.until(self.output(), WRITE, deadline, late)
+            if error is None:
+                return
+            if not isinstance(error, ssl.SSLWantReadError):
+                raise error
+            while not self._fed():
+                waiter.until(self._end.fileno(), READ, deadline, late)
+
+    def _fed(self) -> bool:
+        """Give TLS what has come, or the end; whether anything had."""
+        try:
+            got = self._end.receive_into(self._room)
+        except BlockingIOError:
+            return False
+        if got:
+            self._incoming.write(self._room[:got])
+        else:
+            self._incoming.write_eof()
+        return True
+
+    def _flushed(self) -> bool:
+        """Whether all records have gone, after trying."""
+        while self._records or self._outgoing.pending:
+            self._records = self._records or memoryview(self._outgoing.read())
+            try:
+                self._records = self._records[self._end.send([self._records]) :]
+            except BlockingIOError:
+                return False
+        if self._finished:
+            self._end.finish()
+        return True
 
     def receive_into(self, buffer: memoryview) -> int:
-        """As End says.  It takes several records together, and none of them is left here without being asked for."""
-        got, size = 0, min(len(buffer), _GULP)
-        self._wants_write = False
+        """As End says.  Bytes that have come and did not fit are here, not there: ask first, and wait only then."""
+        if self._early:
+            got = min(len(self._early), len(buffer))
+            buffer[:got], self._early = self._early[:got], self._early[got:]
+            return got
         if self._error is not None:
             raise self._error
-        while got < size:
+        if not self._ahead and (self._records or self._outgoing.pending):
+            self._flushed()
+        got = 0
+        while got < len(buffer):
             try:
-                count = self.socket.recv_into(buffer[got:size])
+                got += self._read(buffer[got:])
             except ssl.SSLWantReadError:
-                break
-            except ssl.SSLWantWriteError:
-                self._wants_write = True
-                break
+                if got:
+                    break
+                if not self._fed():
+                    raise BlockingIOError from None
             except ssl.SSLZeroReturnError:
-                return got
+                break
             except OSError as error:
                 self._error = LinkError(f"{self.name}: {meaning(error, self._shown)}")
                 if not got:
                     raise self._error from error
-                return got
-            if not count:
-                return got
-            got += count
-        if got or not size:
-            return got
-        raise BlockingIOError
+                break
+        return got
+
+    def _read(self, buffer: memoryview) -> int:
+        got: object = self._tls.read(len(buffer), buffer)
+        assert isinstance(got, int), "it is a number where there is a buffer, though its type does not say so"
+        return got
 
     def send(self, buffers: Sequence[Buffer]) -> int:
         total = sum(map(len, buffers))
-        if not self._held and not self._ahead:
-            self._held = memoryview(_chunk(buffers))
-        while self._held and self._ahead < total:
-            try:
-                count = self.socket.send(self._held)
-            except ssl.SSLWantWriteError:
-                break
-            except OSError as error:
-                raise self._failed(error) from error
-            self._held = self._held[count:]
-            self._ahead += count
+        try:
+            if not self._ahead and self._flushed():
+                chunk = memoryview(_chunk(buffers))
+                while self._ahead < len(chunk):
+                    self._ahead += self._tls.write(chunk[self._ahead :])
+            gone = self._flushed()
+        except (OSError, LinkError) as error:
+            raise self._failed(error) from error
+        if not gone:
+            raise BlockingIOError
         sent = min(self._ahead, total)
         self._ahead -= sent
-        if not sent and total:
-            raise BlockingIOError
         return sent
 
-    def _failed(self, error: OSError) -> LinkError:
-        """Why nothing can be sent: the alert that came before, if one did, says more than the system."""
+    def _failed(self, error: OSError | LinkError) -> LinkError:
+        """Why nothing can be sent: an alert that came before says more than the system."""
+        room = memoryview(bytearray(_CHUNK))
+        self._records = memoryview(b"")
         try:
-            while self.socket.recv_into(memoryview(bytearray(_CHUNK))):
+            while self.receive_into(room):
                 pass
-        except ssl.SSLWantReadError:
+        except BlockingIOError:
             pass
-        except OSError as alert:
-            if isinstance(alert, ssl.SSLError) and not isinstance(alert, ssl.SSLEOFError):
-                error = alert
-        return LinkError(f"{self.name}: {meaning(error, self._shown)}")
+        except LinkError as alert:
+            return alert
+        return error if isinstance(error, LinkError) else LinkError(f"{self.name}: {meaning(error, self._shown)}")
 
     def finish(self) -> None:
+        """As End says.  What has come is kept away from TLS meanwhile: it would take it for the other side's end."""
+        if self._finished:
+            return
+        self._finished = True
         try:
-            self.socket.unwrap()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ValueError):
-            pass  # the other side has not finished, or this one had
-        except OSError as error:
-            # That the other side still sends is no error; a refusal that came meanwhile would not come again.
-            if getattr(error, "reason", "") != "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
-                self._error = self._error or LinkError(f"{self.name}: {meaning(error, self._shown)}")
+            if pending := self._tls.pending():
+                room = bytearray(pending)
+                del room[self._read(memoryview(room)) :]
+                self._early = memoryview(bytes(self._early) + room)
+            kept = self._incoming.read()
+            try:
+                self._tls.unwrap()
+            except ssl.SSLWantReadError:
+                pass  # the other side has not finished
+            finally:
+                self._incoming.write(kept)
+            self._flushed()
+        except (OSError, LinkError, ValueError):
+            self._end.finish()  # the other side has gone; what it said before can still be read
 
     def close(self) -> None:
-        try:
-            if self._writable is not None:
-                self._writable.close()
-            self.socket.close()
-        except OSError:
-            pass  # the system has freed it in any case
+        if self._either is not None:
+            self._either.close()
+            self._either = None
+        self._end.close()
 
 
 def _chunk(buffers: Sequence[Buffer]) -> bytes:

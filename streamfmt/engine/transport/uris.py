@@ -76,12 +76,12 @@ def _tcp(rest: str) -> Uri | str:
     host, colon, port = rest.rpartition(":")
     if not colon or "]" in port:
         return "has no port"
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        return "has an IPv6 address without brackets"
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
     if "[" in host or "]" in host:
         return "has brackets that do not enclose the address"
+    if ":" in host and not bracketed:
+        return "has an IPv6 address without brackets"
     if not (port.isascii() and port.isdigit()):
         return f"has {port!r} for a port, which is no number" if port else "has no port"
     if len(port) > 5 or int(port) not in _PORTS:
