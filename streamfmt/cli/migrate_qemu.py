@@ -72,6 +72,10 @@ def wrong(args: argparse.Namespace) -> str:
     named = {name: value for name, value in vars(args).items() if name in _ONLY and value and value != _MACHINE}
     if named and not args.qemu:
         return f"--{next(iter(named)).replace('_', '-')} needs --qemu"
+    if args.qemu and getattr(args, "verify", False):
+        return "--verify has no place in QEMU's format"
+    if args.qemu and getattr(args, "type", "hvm") != "hvm":
+        return "QEMU's machines are not of PV guests"
     if getattr(args, "play", None) and args.device_state:
         return "--play sends a stream as it is; --device-state is for a guest"
     if getattr(args, "store", None) and args.device_state:
