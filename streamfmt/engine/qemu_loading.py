@@ -163,7 +163,7 @@ class Loader(Follower, Sections):
                 return
             page = int.from_bytes(raw, "big") >> BITS
             if page >= self._count or facts_of(body.record.layer).block is None:
-                raise PeerError(f"page {page:#x} is not of this guest's memory")
+                raise PeerError(f"at offset {body.record.offset}: page {page:#x} is not of this guest's memory")
             if not (yield from take(self, body, page)):
                 return
 
