@@ -272,7 +272,7 @@ class Precopy:
             rate = changed / lasted
         if bandwidth:
             expected = left * PAGE / bandwidth
-        row = Round(number, count, size, changed, seconds)
+        row = Round(number, count, size, changed, lasted, seconds)
         self._round = None
         self._base = replace(
             self._base.after(row),
