@@ -8,6 +8,7 @@ Exception
 |   |-- LimitError           it is larger than the caller takes
 |   |-- RefusedError         it breaks a rule, and is not to be converted
 |   |-- UnfitError           it has what cannot be converted
+|   |-- UnplayableError      it cannot be sent as it is stored
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -23,9 +24,11 @@ Exception
 |   |-- LinkError            a link cannot be made, or failed
 |   |-- LateError            something did not happen in time
 |   |-- PeerError            the other side refuses, or speaks something else
+|   |   `-- StoreError       xenstore refuses a request
 |   |-- GuestError           a guest cannot be made here, or not be filled with this state
 |   |-- TooFastError         the guest writes faster than the link takes
-|   `-- CancelledError       it was given up because somebody asked for it
+|   |-- CancelledError       it was given up because somebody asked for it
+|   `-- InDoubtError         the link failed when both sides could have the guest
 `-- ValueError               the caller is to blame
     |-- FieldError           a value that cannot be written
     |-- LayoutError          bytes that are too few or too many for a layout
@@ -127,6 +130,10 @@ class UnfitError(StreamError):
         return f"at offset {self.offset}: {self.rule}"
 
 
+class UnplayableError(StreamError):
+    """A stored stream that cannot be sent to a receiver; the message says why."""
+
+
 class DamagedError(StreamError):
     """The compressed data around the stream is damaged or truncated."""
 
@@ -205,6 +212,18 @@ class PeerError(MigrationError):
     """The other side refuses, or speaks something else."""
 
 
+class StoreError(PeerError):
+    """Xenstore refuses a request; `name` is its error, such as "ENOENT", `what` the request."""
+
+    def __init__(self, name: str, what: str = "") -> None:
+        super().__init__(name, what)
+        self.name = name
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"xenstore answers {self.name} to {self.what}" if self.what else self.name
+
+
 class GuestError(MigrationError):
     """A guest cannot be made here, or not be filled with this state."""
 
@@ -215,6 +234,10 @@ class TooFastError(MigrationError):
 
 class CancelledError(MigrationError):
     """Somebody asked for the end."""
+
+
+class InDoubtError(MigrationError):
+    """The link failed after the guest was handed over, and before the other side said that it runs."""
 
 
 class FieldError(ValueError):
