@@ -242,11 +242,11 @@ def _as_dict(
 
 def _draw(path: str, words: str, found: Plan) -> int:
     """Write the picture; the exit status."""
-    from ..engine.figure import drawing
+    from ..engine.figure import drawn
     from ..io.outputs import write
 
     try:
-        write(path, drawing("A planned migration", words, found.statistics).encode())
+        write(path, drawn(found.statistics, "A planned migration", words).encode())
     except OSError as error:
         inputs.complain(path, f"cannot write: {UnwritableError(reason(error))}")
         return 3

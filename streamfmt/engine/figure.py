@@ -24,9 +24,12 @@ _ROW, _COLUMNS = 18, (160, 290, 420, 540, 650, 780)
 _MARKS = 5
 
 
-def drawing(title: str, about: str, statistics: Statistics) -> str:
-    """The file: rounds over time, and what they were in numbers."""
-    parts = [_text(20, 30, _short(title), "t"), _text(20, 50, _short(about), "s")]
+def drawn(statistics: Statistics, title: str = "A migration", about: str = "") -> str:
+    """The file: rounds over time, and what they were in numbers; `about` is a line of text below the title."""
+    parts = [
+        _text(20, 30, _short(title), "t"),
+        _text(20, 50, _short(about or f"a guest of {memory(statistics.frames)}"), "s"),
+    ]
     parts += _rounds(statistics, 70)
     at = 70 + 20 + 16 + _HEIGHT + 64
     rows = list(_table(statistics, at))
