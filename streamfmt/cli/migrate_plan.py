@@ -231,7 +231,7 @@ def _as_dict(
         "memory": guest.pages * PAGE,
         "used": guest.used * PAGE,
         "dirty": args.dirty,
-        "from_stream": args.from_stream,
+        "from_stream": None if args.from_stream is None else inputs.shown(args.from_stream),
         "converges": found.met,
         "why": found.why,
         "error": found.error or None,
