@@ -188,6 +188,10 @@ def _read(name: str) -> tuple[PassSets | None, int]:
     if failure is not None:
         inputs.complain(name, failure)
         return None, failure.status
+    damage = numbers.failure or numbers.damage
+    if damage is not None:
+        inputs.complain(name, f"it does not show all of a guest: {damage}")
+        return None, 1
     if not numbers.passes.count:
         inputs.complain(name, "there is no memory of a guest in it")
         return None, 1

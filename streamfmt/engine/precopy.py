@@ -272,9 +272,10 @@ class Precopy:
         bandwidth, expected, rate = self._base.bandwidth, self._base.expected_downtime, self._base.dirty_rate
         if seconds and (size > _MEASURED or bandwidth is None):
             bandwidth = size / seconds or None
-        if lasted:
+        # What was expected, and what was written, is of the last round before the stop.
+        if lasted and self._stopped is None:
             rate = changed / lasted
-        if bandwidth:
+        if bandwidth and self._stopped is None:
             expected = left * PAGE / bandwidth
         row = Round(number, count, size, changed, lasted, seconds)
         self._round = None
