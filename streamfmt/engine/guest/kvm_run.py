@@ -85,7 +85,7 @@ class Runner:
         """Let it run."""
         with self._change:
             self._area[api.RUN_IMMEDIATE_EXIT] = 0
-            self._wanted, self._stopped = True, bool(self.failure)
+            self._wanted = True
             self._change.notify_all()
 
     def ask(self) -> None:

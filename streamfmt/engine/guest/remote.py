@@ -155,8 +155,9 @@ class RemoteGuest:
         """Frames that may have contents."""
         return self.held.populated()
 
-    def types(self) -> None:
+    def types(self) -> Sequence[int] | None:
         """All are NOTAB."""
+        return None
 
     def pause(self) -> None:
         """Stop it."""
