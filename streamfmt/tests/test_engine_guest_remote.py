@@ -65,10 +65,9 @@ def test_a_guest_of_another_process_moves_while_it_runs(make: Make) -> None:
     frames = guest.populated()
     for _ in range(3):
         copied(guest, other, frames)
-        time.sleep(0.02)
+        until(lambda: guest.dirty.peek() != 0)
         peeked = guest.dirty.peek()
         frames = guest.dirty.clean()
-        assert peeked
         assert peeked & ~frames == 0
     assert guest.running
     guest.pause()
@@ -97,7 +96,9 @@ def test_others_use_it_and_leave_it(make: Make) -> None:
         "import socket, sys, time\n"
         "from streamfmt.engine.guest.remote import RemoteGuest\n"
         "guest = RemoteGuest.join(socket.socket(fileno=int(sys.argv[1])))\n"
-        "guest.dirty.enable(); time.sleep(0.05); print(guest.dirty.clean() != 0, guest.pages, guest.running)\n"
+        "guest.dirty.enable()\n"
+        "while not guest.dirty.peek(): time.sleep(0.01)\n"
+        "print(guest.dirty.clean() != 0, guest.pages, guest.running)\n"
         "print(guest.memory[0x2000:0x2004].hex(), flush=True)\n"
         "time.sleep(60)\n"
     )
