@@ -190,11 +190,14 @@ def test_what_comes_before_enabling_is_not_logged(make: Make) -> None:
 
 def some(guest: Local) -> bytes:
     """Some characters that it writes."""
-    found = b""
-    while len(found) < 40:
-        found += guest.console()
-        time.sleep(0.001)
-    return found
+    found = bytearray()
+
+    def enough() -> bool:
+        found.extend(guest.console())
+        return len(found) >= 40
+
+    until(enough)
+    return bytes(found)
 
 
 def test_a_console_loses_no_character_on_the_way(make: Make) -> None:

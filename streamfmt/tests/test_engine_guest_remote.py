@@ -85,6 +85,8 @@ def test_a_guest_of_another_process_moves_while_it_runs(make: Make) -> None:
     assert other.broken() == []
     with pytest.raises(GuestError, match="no HVM context"):
         other.load([])
+    with pytest.raises(GuestError, match="does not understand"):
+        other.call("fly")
 
 
 def test_others_use_it_and_leave_it(make: Make) -> None:
