@@ -192,7 +192,8 @@ class KvmGuest(HvmGuest):
     def close(self) -> None:
         """End it."""
         self.running = False
-        if not all([runner.end() for runner in self._runners]):
+        ended = [runner.end() for runner in self._runners]
+        if not all(ended):
             return  # what a thread still uses ends with the process
         self._runners = []
         if self._machine is not None:
