@@ -11,6 +11,7 @@ from ..engine import frames as sets
 from ..engine.guest import hvm, kvm_api, kvm_run, kvm_state, pagemap, programs, workload
 from ..engine.guest.kinds import Local
 from ..engine.guest.kvm import KvmGuest
+from ..engine.guest.kvm_machine import LOW_FRAMES
 from ..engine.guest.memory import PAGE, Memory
 from ..engine.guest.process import ProcessGuest
 from ..engine.guest.programs import Work
@@ -432,6 +433,23 @@ def test_a_scan_of_sparse_memory_looks_at_little(make_process: Make) -> None:
 
     assert time.process_time() - begun < 0.2
     assert found == sets.of(written, 1 << 24)
+
+
+def test_memory_beyond_the_devices_is_a_region_of_its_own(make_kvm: Make) -> None:
+    """3 GiB and some: the rest lies above 4 GiB, and the log is one of all frames."""
+    pages = LOW_FRAMES + 300
+    guest = make_kvm(pages, [Work(pages=64)])
+    assert isinstance(guest, KvmGuest)
+    guest.dirty.enable()
+    ran(guest)
+    logged = guest.dirty.clean()
+
+    assert logged.bit_length() <= LOW_FRAMES
+    assert sets.run(16, 64) & ~logged == 0
+    assert guest._machine_of.regions == ((0, LOW_FRAMES, 0), (LOW_FRAMES, 300, 1 << 32))
+    assert guest.broken() == []
+    with pytest.raises(GuestError, match="not within"):
+        make_kvm(pages, [Work(first=LOW_FRAMES, pages=8)])
 
 
 def test_a_signal_that_nobody_catches_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

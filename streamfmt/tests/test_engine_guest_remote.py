@@ -135,6 +135,8 @@ def test_a_guest_whose_process_is_gone_says_so(make: Make) -> None:
     for call in (guest.pause, guest.state, guest.digest, guest.share, guest.dirty.enable):
         with pytest.raises(GuestError):
             call()
+    assert not guest.running
+    guest.dirty.disable()
     assert guest.memory[16 * PAGE] > 0
 
 
@@ -281,6 +283,9 @@ def test_works_are_those_of_the_locality(locality: str, written: int) -> None:
     rate = sum(work.batch / work.interval * 1e6 for work in writing)
     assert rate <= 1000 * 1.01
     assert makes.works(Wanted("hvm", PAGES, 2)) == [Work("idle")] * 2
+    for wrong in (Wanted("hvm", PAGES, 1, written=99, rate=1.0, locality="hot"), Wanted("hvm", PAGES, 1, locality="x")):
+        with pytest.raises(GuestError, match="locality"):
+            makes.works(wrong)
 
 
 # -- messages -------------------------------------------------------------------------------------------------
