@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ..engine.xenstore.state import DOMAIN_0, GUEST, PENDING, PENDING_MAX, Connection
