@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -289,7 +290,7 @@ def test_a_segment_that_nobody_attached(path: str) -> None:
         for release in ("3.1", "3.2"):
             area = SharedLog(FORMS[release], store, 1, PAGES, lambda: False, Waiter()).area
             assert not sweep(FORMS[release], store, 1)
-            left = segment.create(64, lambda key, area=area: store.write(f"{area}/key", key))  # type: ignore[misc]
+            left = segment.create(64, partial(store.write, f"{area}/key"))
             assert not sweep(FORMS[release], store, 1)  # its saver is alive
             left.close()
             assert sweep(FORMS[release], store, 1)
@@ -456,9 +457,9 @@ def test_forms_need_what_they_need(path: str) -> None:
     """A form without its xenstore, monitor or report is refused by name."""
     waiter = Waiter()
     with Client(path) as store:
-        for name, given in (("3.1", {}), ("4.2", {"store": store}), ("4.3", {"monitor": "x"}), ("4.2", {})):
+        for name, given, monitor in (("3.1", None, ""), ("4.2", store, ""), ("4.3", None, "x"), ("4.2", None, "")):
             with pytest.raises(GuestError, match=r"dirty logging as of Xen .* needs"):
-                emulators_log(FORMS[name], 1, bool, waiter, **given)  # type: ignore[arg-type]
+                emulators_log(FORMS[name], 1, bool, waiter, store=given, monitor=monitor)
     for name in FORMS:
         with pytest.raises(GuestError, match="needs a xenstore, or a report"):
             answerer(FORMS[name], None, 1, 1, None, print)
