@@ -172,6 +172,7 @@ class Emulator:
         self._received += data
 
     def _gone(self) -> GuestError:
+        self._since = None
         try:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:

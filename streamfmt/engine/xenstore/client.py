@@ -87,6 +87,8 @@ class Client:
         :raises PeerError: what comes is no answer to this.
         """
         what = f"{kind.name} {payload.split(bytes(1))[0].decode(errors='replace')}".rstrip()
+        if self._socket.fileno() < 0:
+            raise _gone("it was closed")
         if self._asking:
             raise RuntimeError(f"{what} while {self._asking} waits for its answer")
         self._asking = what
