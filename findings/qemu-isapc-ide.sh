@@ -107,8 +107,12 @@ for release in sys.argv[2:]:
         source.port("outb", hex(port), value)
     print("  before:", source.counts())
     source.execute("migrate", uri=f"exec:cat >{folder}/stream.part && mv {folder}/stream.part {folder}/stream")
-    source.migrated()
+    if (status := source.migrated()) != "completed":
+        raise SystemExit(f"the migration is {status}")
+    written = time.monotonic() + 30  # QEMU does not wait for the command that it writes to
     while not os.path.exists(f"{folder}/stream"):
+        if time.monotonic() > written:
+            raise SystemExit("the stream is not written")
         time.sleep(0.1)
     source.end()
     with open(f"{folder}/stream", "rb") as file:

@@ -8,6 +8,7 @@ Exception
 |   |-- LimitError           it is larger than the caller takes
 |   |-- RefusedError         it breaks a rule, and is not to be converted
 |   |-- UnfitError           it has what cannot be converted
+|   |-- UnplayableError      it cannot be sent as it is stored
 |   `-- DamagedError         its compression is damaged
 |       `-- UnopenedError    or takes more memory than we give, or a dictionary
 |-- UnreadableError          the system does not give the input
@@ -25,7 +26,9 @@ Exception
 |   |-- PeerError            the other side refuses, or speaks something else
 |   |   `-- StoreError       xenstore refuses a request
 |   |-- GuestError           a guest cannot be made here, or not be filled with this state
-|   `-- CancelledError       it was given up because somebody asked for it
+|   |-- TooFastError         the guest writes faster than the link takes
+|   |-- CancelledError       it was given up because somebody asked for it
+|   `-- InDoubtError         the link failed when both sides could have the guest
 `-- ValueError               the caller is to blame
     |-- FieldError           a value that cannot be written
     |-- LayoutError          bytes that are too few or too many for a layout
@@ -127,6 +130,10 @@ class UnfitError(StreamError):
         return f"at offset {self.offset}: {self.rule}"
 
 
+class UnplayableError(StreamError):
+    """A stored stream that cannot be sent to a receiver; the message says why."""
+
+
 class DamagedError(StreamError):
     """The compressed data around the stream is damaged or truncated."""
 
@@ -221,8 +228,16 @@ class GuestError(MigrationError):
     """A guest cannot be made here, or not be filled with this state."""
 
 
+class TooFastError(MigrationError):
+    """The guest writes faster than the link takes, and that is not to be waited for."""
+
+
 class CancelledError(MigrationError):
     """Somebody asked for the end."""
+
+
+class InDoubtError(MigrationError):
+    """The link failed after the guest was handed over, and before the other side said that it runs."""
 
 
 class FieldError(ValueError):

@@ -1,7 +1,7 @@
 """--deep: what page tables of a PV image make together: where their entries lead.
 
 No table leads to one that is not of the level below, none allows a page that is a table to be written, and no entry
-leads to a frame that came without a page.  Tables are judged that Xen has to take when the guest is restored: those
+leads to a frame that came as XTAB or BROKEN.  Tables are judged that Xen has to take when the guest is restored: those
 that are pinned, those that vcpus name, and all that these lead to.  Others may be left over from tables that once
 were, with types that mean nothing any more.
 """
@@ -26,7 +26,8 @@ _SHIFT, _MASK = tables.PTE_PFN
 _RW, _PSE = 1 << 1, 1 << 7
 # What the map of frames holds of ordinary pages that have come.
 _ORDINARY = bytes([SEEN | tables.PAGE_TYPE_PLAIN])
-_WITHOUT = frozenset(tables.PAGE_TYPES) - frozenset(tables.PAGE_TYPES_DATA)
+# Frames without memory: one that is allocated has some, of zeros.
+_WITHOUT = frozenset(kind for kind, name in tables.PAGE_TYPES.items() if name in ("BROKEN", "XTAB"))
 
 
 def judge(checks: Checks, memory: Memory, trees: Trees, end: int) -> None:

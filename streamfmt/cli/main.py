@@ -32,6 +32,7 @@ VERBS = {
     "edit": "change the configuration, a flag or a field of a file",
     "salvage": "take all that is whole out of a damaged file",
     "scrub": "replace what is private in a stream, for a bug report",
+    "migrate": "move a running guest: send, receive, plan, or show it all",
     "explain": "explain a rule, a record or a line of a log, and what readers do",
 }
 UNREADABLE = 3

@@ -21,6 +21,7 @@ class Both(Sink):
         self._sinks = (first, second)
         self.every_page = first.every_page or second.every_page
         self.device_model = first.device_model
+        self.answering = first.answering or second.answering
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

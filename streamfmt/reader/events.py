@@ -302,6 +302,8 @@ class Sink:
     guest: str | None = None
     # Whether the device model's record that ends a legacy stream is read, or the stream ends before it.
     device_model = True
+    # Whether the writer waits for answers: then no byte may be asked for that comes only after one.
+    answering = False
     # Whether a legacy stream that does not say that it ends is waited for, although no byte past its end may be.
     open_ended = False
 

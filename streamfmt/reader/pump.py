@@ -24,7 +24,7 @@ def _unseen(at: int, count: int) -> bytes:
 
 CAPACITY = 256 << 10
 # What a window is widened to by a program that looks into little of what it holds: so much still stays in a cache.
-WIDE = 1 << 20
+WIDE = 2 << 20
 # No window holds as many bytes, so a pause costs nothing where none happens.
 PAUSE = 1 << 63
 

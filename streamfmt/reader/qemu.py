@@ -11,7 +11,7 @@ from .events import Headless, Record
 from .fields import number
 from .framing import END, STOP
 from .identify import Identity
-from .qemu_ends import FOOTER, HEAD, find
+from .qemu_ends import EXACT, FAR, FOOTER, HEAD, NEAR, find
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, field, size_of
 from .qemu_state import PAGE_MOST, Section, State
 from .registry import load
@@ -262,12 +262,13 @@ def _payload(
 ) -> Generator[int, int, bool]:
     """Program of any other section, after a header of so many bytes: a piece of its payload with that, then others."""
     w = window
-    count, more = yield from find(w, state, size, exact)
+    near = NEAR if sink.answering else EXACT if exact else FAR
+    count, more = yield from find(w, state, size, near)
     length = count
     if not (yield from _frame(w, sink, layer, kind, size - TYPE + count)):
         return False
     while more:
-        count, more = yield from find(w, state, 0, exact)
+        count, more = yield from find(w, state, 0, near)
         length += count
         if count:
             record = Headless(layer, tables.QEMU_SECTION_DATA, w.position, size_of("SECTION_DATA", count))

@@ -57,7 +57,10 @@ def blocks(window: Window, sink: Sink, layer: Layer, state: State, total: int) -
         state.blocks.setdefault(name, Block(length))
         if not done:
             return False
-        if length > state.left or len(state.blocks) > tables.QEMU_BLOCKS_MAX or not length:
+        if len(state.blocks) > tables.QEMU_BLOCKS_MAX:
+            sink.unsound(layer, w.position, f"list of at most {tables.QEMU_BLOCKS_MAX:,} blocks")
+            return False
+        if length > state.left or not length:
             sink.unsound(layer, w.position, "list of blocks")
             return False
         state.left -= length

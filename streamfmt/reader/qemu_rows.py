@@ -20,7 +20,7 @@ _WORD = WORD
 _PAGE = tables.QEMU_PAGE_SIZE
 _FLAGS = _PAGE - 1
 # Words that are compared at once: first, since in a mixed stream most runs end soon, and from then on.
-_FEW, _MANY = 16, 256
+_FEW, _MANY = 16, 512
 # Bytes of a word that have flags, and of the first of these those that belong to the page's number.
 HIGH, LOW = _WORD - 2, _WORD - 1
 _PLAIN = bytes(range(0, 256, (_FLAGS >> 8) + 1))

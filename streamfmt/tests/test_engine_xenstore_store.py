@@ -167,7 +167,7 @@ def test_nodes_of_a_transaction_count(store: Store) -> None:
         (replace(DOMAIN_0, nodes=5), lambda s, c: _write(s, c, "/a/b/c"), "ENOSPC"),
         (replace(DOMAIN_0, nodes=6), lambda s, c: _write(s, c, "/a/b"), b"OK\0"),
     ],
-    ids=str,
+    ids=["value", "path", "watches", "transactions", "permissions", "nodes", "nodes-enough"],
 )
 def test_quotas(store: Store, quotas: object, ask: Callable[[Store, Connection], object], error: object) -> None:
     """What is too much is refused, by name, and nothing is changed."""

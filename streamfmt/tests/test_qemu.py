@@ -251,6 +251,15 @@ def test_numbers_may_fall() -> None:
     assert [item.length for item in streamfmt.open(raw) if item.name == "SECTION_FULL"] == [47, 48, 53]
 
 
+def test_more_blocks_than_are_read() -> None:
+    """A list that goes on is refused with its limit, before it takes memory."""
+    sizes = {f"block{number}": 1 for number in range(schema.BLOCKS_MAX + 1)}
+    head, *rest = parts.memory("SECTION_START", 2, ())
+    raw = Draft((*parts.opening(None), head, *parts.blocks(sizes), *rest, parts.frame("EOF"))).render()
+
+    assert f"at most {schema.BLOCKS_MAX:,} blocks" in judge([raw]).as_dict()["stopped"]["reason"]
+
+
 @pytest.mark.parametrize(
     "text",
     [b"[" * 100_000, b'{"devices": ' * 40_000, b"1" * 200_000, b'{"devices": 1}', b'{"devices": [[]]}', b"\xff" * 9],

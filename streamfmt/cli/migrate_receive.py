@@ -1,0 +1,132 @@
+"""Wait for a guest, and run it.
+
+URI is tcp:HOST:PORT, unix:PATH, exec:COMMAND or fd:N, where a sender comes:
+`streamfmt migrate send`, or Xen's own `xl migrate`; or file:PATH, to restore
+a saved guest, as `xl restore` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..engine import control
+from ..engine.interface import End, Guest
+from ..engine.orders import Orders
+from ..engine.receiving import Receiving, Taking
+from ..engine.side import Asked
+from ..engine.transport.ends import listen
+from ..engine.waiting import Waiter
+from ..errors import CancelledError, MigrationError
+from . import inputs, migrate_qemu
+from . import migrate_guest as options
+from .migrate_kinds import empty
+from .migrate_send import add_common, checked
+from .migrate_shown import Recorder, Shown
+
+EXAMPLES = """examples:
+  streamfmt migrate receive unix:/tmp/here
+  streamfmt migrate receive tcp::4444 --record stream --check --run 10
+  streamfmt migrate receive file:guest.sav --run 0 --check
+  streamfmt migrate receive --qemu unix:/tmp/here --store guest.qevm
+  streamfmt migrate receive --qemu tcp::4444 --run 10
+  xl migrate -s "" guest "streamfmt migrate receive fd:0,1 --run 60"
+
+exit status: 0 a guest came, and ran; 1 none did, or it is broken; 2 wrong
+usage; 3 a file cannot be written; 130 interrupted
+"""
+_FILE = "file:"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("uri", metavar="URI", help="where it comes")
+    options.add_kind(parser)
+    parser.add_argument("--paused", action="store_true", help="do not start it")
+    parser.add_argument("--run", metavar="SECONDS", type=float, help="end it after so long (default: when interrupted)")
+    parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
+    add_common(parser)
+    migrate_qemu.add_receiving(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if words := migrate_qemu.wrong(args):
+        inputs.say(f"streamfmt migrate receive: error: {words}")
+        return 2
+    shown = Shown("destination", args.json)
+    with ExitStack() as opened:
+        opened.callback(shown.close)
+        try:
+            return _run(args, shown, opened)
+        except MigrationError as error:
+            return shown.fail(error)
+        except OSError as error:
+            shown.fail(error)
+            return 3
+
+
+def _cancel() -> NoReturn:
+    raise CancelledError("cancelled as asked")
+
+
+def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
+    waiter = Waiter()
+    opened.callback(waiter.close)
+    recorder = None
+    if args.record:
+        recorder = Recorder(args.record)
+        opened.callback(recorder.close)
+    listener = listen(args.uri, waiter, waiter.clock() + args.time_out)
+    opened.callback(listener.close)
+    shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
+    end = listener.accept(waiter, None)
+    opened.callback(end.close)
+    if args.qemu:
+        return _from_qemu(args, shown, opened, end, waiter)
+
+    def inspect(guest: Guest) -> None:
+        if args.check:
+            checked(guest, shown, True, None)
+
+    taking = Taking(not args.paused, args.emulator, inspect)
+    side = Receiving(end, options.maker(args.guest), taking, Asked(waiter, options.patience(args), shown, recorder))
+
+    def figures() -> dict[str, Any]:
+        return {"received": side.input.received, "state": side.machine.state}
+
+    if args.control:
+        served = control.Control(args.control, waiter, Orders(), figures, _cancel)
+        opened.callback(served.close)
+    guest = side.restore() if args.uri.startswith(_FILE) else side.receive()
+    opened.callback(guest.close)
+    end.close()
+    return _runs(args, shown, guest)
+
+
+def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
+    """Have it run for as long as was asked for; returns the exit status."""
+    if args.run is None:
+        while True:
+            time.sleep(1)
+    time.sleep(args.run)
+    guest.pause()
+    broken = guest.broken()
+    shown({"event": "ran", "seconds": args.run, "broken": broken})
+    return int(bool(broken))
+
+
+def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, end: End, waiter: Waiter) -> int:
+    """Receive from QEMU, into a file or a guest."""
+    found = migrate_qemu.receiving(args, end, lambda pages: empty(args.guest, "hvm", pages, 1), waiter, shown)
+    end.close()
+    if found.guest is None:
+        if not shown.as_json:
+            shown.close()
+            print(f"{shown.side}: {args.store} has the stream, {found.size:,} bytes", flush=True)
+        return 0
+    opened.callback(found.guest.close)
+    if args.check:
+        checked(found.guest, shown, True, None)
+    return _runs(args, shown, found.guest)

@@ -1,0 +1,122 @@
+"""A libxc image on its way into a guest: headers, records in their order, pages straight into memory.
+
+What the records mean is the guest's concern, which takes them over when the image, or a checkpoint of it, is complete.
+Lengths are claims: none is believed beyond what such a record can have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+
+from .. import tables
+from ..errors import PeerError
+from ..schema import libxc
+from .flow import Input
+from .framing_xen import Kept, Placer
+from .interface import Guest
+
+_IMAGE = Struct(tables.FORMATS["libxc.image_header"])
+_DOMAIN = Struct("<" + tables.FORMATS["libxc.domain_header"])
+RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
+_NAMES = tables.RECORDS["libxc"]
+_OPTIONAL = 1 << 31
+# A record that is not of pages: the longest is the frame list of a PV guest, and after it an XSAVE area.
+_BODY_MAX = 16 << 20
+# A record of pages, as far as the format goes.
+_PAGES_MAX = tables.RECORD_LENGTH_MAX
+_ALIGN = 8
+
+
+class Image:
+    """One image from its first header on.  `records` are those that the guest has not taken over yet.
+
+    From the first checkpoint on, pages wait as records do: until a checkpoint is whole, the last one can be gone back
+    to.  `applied` is how many the guest has taken over.
+
+    :param make: gives the guest for an image of a type.
+    """
+
+    def __init__(self, source: Input, make: Callable[[str], Guest]) -> None:
+        self.guest: Guest | None = None
+        self.records: list[tuple[str, bytes]] = []
+        self.applied = 0
+        self._source = source
+        self._make = make
+        self._placer: Placer | None = None
+        self._pages: list[bytes] = []
+
+    @property
+    def differing(self) -> int:
+        """Frames that were not as they should be when they were sent again to be compared."""
+        return 0 if self._placer is None else self._placer.differing
+
+    def begin(self) -> Guest:
+        """Read the headers, and make the guest.
+
+        :raises PeerError: they are not an image's.
+        :raises GuestError: the guest cannot be made here.
+        """
+        marker, _, version, *_ = _IMAGE.unpack(self._source.take(_IMAGE.size, "the image's header"))
+        if marker != libxc.MARKER or version not in libxc.VERSIONS:
+            raise PeerError("what should be an image of a guest is none, or is of a version that is not known here")
+        code, shift, *_ = _DOMAIN.unpack(self._source.take(_DOMAIN.size, "the image's second header"))
+        kind = tables.GUESTS.get(code)
+        if kind is None or shift != tables.PAGE_SHIFT:
+            raise PeerError(f"the image is of a guest of type {code} with pages of 2^{shift} bytes")
+        self.guest = self._make(kind)
+        self._placer = Placer(self.guest)
+        return self.guest
+
+    def go_on(self) -> str:
+        """Read records up to END or CHECKPOINT, whose name is returned.
+
+        :raises PeerError: what comes is not an image's record; LinkError, LateError: the link failed.
+        """
+        placer = self._placer
+        assert placer is not None
+        while True:
+            code, length = RECORD.unpack(self._source.take(RECORD.size, "a record's header"))
+            name = _NAMES.get(code, "")
+            if code == tables.LIBXC_PAGE_DATA:
+                if length > _PAGES_MAX:
+                    raise PeerError(f"a PAGE_DATA record claims {length} bytes, {_PAGES_MAX} are the most")
+                if self.applied:
+                    self._pages.append(self._source.take(length, "a PAGE_DATA record"))
+                else:
+                    placer.take(self._source, length)
+                self._pad(length)
+                continue
+            if length > _BODY_MAX:
+                raise PeerError(f"a record {name or hex(code)} claims {length} bytes, {_BODY_MAX} are taken here")
+            body = self._source.take(length, f"a record {name or hex(code)}") if length else b""
+            self._pad(length)
+            if name in ("END", "CHECKPOINT"):
+                return name
+            if not name and not code & _OPTIONAL:
+                raise PeerError(f"a record of type {code:#x} came, which is not known and not optional")
+            if name == "VERIFY":
+                placer.compare = True
+            elif name:
+                self.records.append((name, body))
+
+    def apply(self) -> None:
+        """Have the guest take over what has come for it.
+
+        :raises GuestError: it does not.
+        """
+        assert self.guest is not None
+        assert self._placer is not None
+        for body in self._pages:
+            self._placer.take(Kept(body), len(body))
+        self.guest.load(self.records)
+        self.go_back()
+        self.applied += 1
+
+    def go_back(self) -> None:
+        """Forget what the guest has not taken over."""
+        self.records, self._pages = [], []
+
+    def _pad(self, length: int) -> None:
+        if length % _ALIGN:
+            self._source.take(-length % _ALIGN, "padding")

@@ -1,0 +1,180 @@
+"""The destination's side: a guest that comes from another place, or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+
+from .. import tables
+from ..errors import MigrationError, PeerError
+from ..schema import xl
+from ..schema.transitions import RECEIVER
+from . import configuration as configurations
+from . import handshake
+from .configuration import Configuration
+from .flow import Input, shown
+from .interface import End, Guest
+from .judging import Judge
+from .machine import Machine
+from .restorer import Restorer
+from .side import All, Asked, Side
+
+# Gives the guest that is to be filled, paused and without contents: of its image's type ("hvm" or "pv"), and what is
+# known of it.  Raises GuestError.
+Make = Callable[[str, Configuration], Guest]
+# Seconds that saying why it ends may take: the other side may have gone.
+_LAST_WORDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How a guest is taken: `start` lets it run if it ran before; `emulator` is where its device model's state goes.
+
+    `inspect` is called with the guest once it is complete, and paused still; what it raises is why it is not taken.
+    """
+
+    start: bool = True
+    emulator: Path | None = None
+    inspect: Callable[[Guest], None] | None = None
+
+
+class Restoring(Side):
+    """A guest comes out of a stream, paused."""
+
+    def __init__(self, end: End, make: Make, taking: Taking, asked: Asked) -> None:
+        super().__init__(end, asked)
+        self.taking = taking
+        self.guest: Guest | None = None
+        self.configuration: Configuration | None = None
+        self._make = make
+
+    def stream(self) -> Guest:
+        """Read the whole stream; raises what ended it, and leaves no guest then."""
+        judge = Judge("xl")
+        self.input.watcher = All(judge, self.asked.watcher)
+        self.input.patience = self.patience.progress
+        try:
+            config, legacy = read_container(self.input)
+            self.configuration = config
+            self.event("begun", name=config.name, type=config.type, frames=config.pages)
+            restorer = Restorer(self.input, lambda kind: self._make(kind, config), emulator=self.taking.emulator)
+            self.guest = restorer.run(legacy)
+        finally:
+            self.input.watcher = None
+            judge.close()
+        self.event("received", bytes=self.input.received)
+        if self.taking.inspect is not None:
+            self.taking.inspect(self.guest)
+        return self.guest
+
+    def restore(self) -> Guest:
+        """Take a guest from where nobody waits for an answer; raises why there is none."""
+        try:
+            guest = self.stream()
+            self.begin()
+        except BaseException:
+            self.close()
+            raise
+        return guest
+
+    def begin(self) -> None:
+        """Let the guest run, if it is to.  Raises GuestError."""
+        assert self.guest is not None
+        assert self.configuration is not None
+        if self.taking.start and not self.configuration.paused:
+            self.guest.resume()
+        self.event("started", running=self.guest.running)
+
+    def close(self) -> None:
+        """End the guest, if there is one."""
+        if self.guest is not None:
+            self.guest.close()
+
+
+class Receiving(Restoring):
+    """A guest comes from another place, by the table of the destination."""
+
+    def __init__(self, end: End, make: Make, taking: Taking, asked: Asked) -> None:
+        super().__init__(end, make, taking, asked)
+        self.machine = Machine(RECEIVER, {name: getattr(self, f"_{name}") for name in RECEIVER.actions})
+
+    def receive(self) -> Guest:
+        """Take a guest; returns it, or raises why there is none here.
+
+        A link that fails once the guest runs here changes nothing about that.
+        """
+        self.machine.happen("start")
+        if self.machine.owner == "source":
+            raise self.machine.error or PeerError("the guest was given up")
+        assert self.guest is not None
+        return self.guest
+
+    def _receive(self) -> str:
+        self.say(handshake.GREETING)
+        self.stream()
+        return "received"
+
+    def _offer(self) -> str:
+        self.say(handshake.READY)
+        return self.await_message(self.machine, self.patience.answer)
+
+    def _start_guest(self) -> str:
+        self.begin()
+        return "started"
+
+    def _tell(self) -> str:
+        self.say(handshake.answer(handshake.STARTED))
+        return "reported"
+
+    def _decline(self) -> str:
+        self.close()
+        self.event("declined", error=f"{type(self.machine.error).__name__}: {self.machine.error}")
+        self.say(handshake.answer(handshake.NOT_STARTED))
+        return "reported"
+
+    def _end_own(self) -> str:
+        self.close()
+        error = self.machine.error
+        self.event("ended", error=f"{type(error).__name__}: {error}")
+        try:
+            self.output.patience = _LAST_WORDS
+            self.say(refusal(error))
+        except MigrationError:
+            pass  # the other side has gone
+        return ""
+
+    def _finish(self) -> str:
+        self.event("running")
+        return ""
+
+
+def refusal(error: BaseException | None) -> bytes:
+    """What a receiver says instead of the next message, for people at the other side."""
+    text = f"{type(error).__name__}: {error}" if error else "it was given up"
+    return f"streamfmt: {text}\n".encode("ascii", "replace")[:400]
+
+
+_HEADER = Struct("<" + tables.FORMATS["xl.header"])
+_LENGTH = Struct("<" + tables.FORMATS["xl.OPTIONAL_DATA"])
+
+
+def read_container(source: Input) -> tuple[Configuration, bool]:
+    """The configuration in an xl header, and whether a legacy stream follows.
+
+    :raises PeerError: it is no such header.
+    """
+    magic, order, flags, _, length = _HEADER.unpack(source.take(_HEADER.size, "xl's header"))
+    if magic != xl.MAGIC or order != tables.XL_BYTE_ORDER:
+        raise PeerError(f"what came is no xl header: {shown(magic)}")
+    unknown = flags & ~sum(tables.XL_FLAGS.values())
+    if unknown or length > configurations.SIZE_MAX:
+        raise PeerError(f"an xl header with flags {flags:#x} and {length} bytes of configuration is not taken here")
+    data = source.take(length, "the guest's configuration") if length else b""
+    if len(data) < _LENGTH.size:
+        raise PeerError("the stream has no configuration of the guest")
+    (size,) = _LENGTH.unpack_from(data)
+    if not flags & tables.XL_FLAGS["json"]:
+        raise PeerError("the guest's configuration is the text of an xl configuration file, which is not read here")
+    return configurations.parse(data[_LENGTH.size : _LENGTH.size + size]), not flags & xl.STREAM_V2
