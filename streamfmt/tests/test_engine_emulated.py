@@ -1,0 +1,116 @@
+"""A guest with an emulator migrates like any other: by the whole engine, in each form of dirty logging."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .. import verify
+from ..codec.content import Buffer
+from ..engine.emulated import Emulated, restore
+from ..engine.emulator.dma import Ring
+from ..engine.emulator.handle import Emulator
+from ..engine.guest.model import Model
+from ..engine.logdirty.forms import FORMS, MONITOR
+from ..engine.migrate import Taking
+from ..engine.orders import Orders
+from ..engine.waiting import Waiter
+from ..engine.xenstore.client import Client
+from ..errors import CancelledError
+from .support.emulators import segments, until
+from .support.moving import PAGES, Moved, moved, way, working
+from .support.xenstores import xenstore
+
+# Behind what the workload and its random contents take.
+RING = Ring(PAGES - 50, 40)
+
+
+@contextmanager
+def emulated(form: str, folder: Path) -> Iterator[tuple[Emulated, str]]:
+    """A model guest that works, with an emulator that does, and the path of their xenstore."""
+    with ExitStack() as stack:
+        path = stack.enter_context(xenstore("ours", folder))
+        monitor = str(folder / "qmp") if FORMS[form].way == MONITOR else ""
+        model = working()
+        emulator = Emulator(model, form, RING, rate=4000, store="" if monitor else path, monitor=monitor)
+        stack.callback(emulator.close)
+        waiter = Waiter()
+        stack.callback(waiter.close)
+        guest = Emulated(model, emulator, waiter, Client(path))
+        stack.callback(guest.close)
+        guest.resume()
+        yield guest, path
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_migration(form: str, tmp_path: Path) -> None:
+    """Memory arrives as it is, both workloads' invariants hold, and the emulator goes on where it was."""
+    before = segments()
+    blob = tmp_path / "blob"
+    with emulated(form, tmp_path) as (guest, _):
+        time.sleep(0.02)
+        found: Moved = moved(guest, way("rounds=3"), taking=Taking(start=False, emulator=blob))
+        assert found.errors == {}
+        assert found.guest is not None
+        assert found.guest.digest() == guest.guest.digest()
+        assert [*verify(found.stream, form="xl", deep=True).findings] == []
+        ring = guest.emulated.ring
+        assert ring.writes > 0
+        assert guest.broken() == []
+    arrived = found.guest
+    assert isinstance(arrived, Model)
+    assert arrived.broken() == []
+    shared = working()
+    shared.pause()
+    shared.memory[:] = arrived.memory  # that of our receiver is private
+    waiter = Waiter()
+    there = restore(shared, blob.read_bytes(), "4.3", waiter, monitor=str(tmp_path / "there"))
+    assert there.emulated.ring == ring
+    assert there.emulated.broken(arrived.memory) == []
+    there.emulated.resume()
+    time.sleep(0.02)
+    there.emulated.pause()
+    assert there.emulated.ring.writes > ring.writes
+    assert there.emulated.broken(there.memory) == []
+    there.close()
+    arrived.close()
+    waiter.close()
+    assert until(lambda: segments() <= before)
+
+
+@dataclass
+class After:
+    """Cancels a migration once so many bytes have passed, while frames are logged."""
+
+    left: int
+    orders: Orders
+
+    def see(self, buffers: Sequence[Buffer]) -> None:
+        self.left -= sum(memoryview(buffer).nbytes for buffer in buffers)
+        if self.left < 0:
+            self.orders.cancelled = "enough"
+
+
+@pytest.mark.parametrize("form", ["3.1", "4.2"])
+def test_cancelled(form: str, tmp_path: Path) -> None:
+    """Both go on at the source, nothing was lost, and the next migration is like the first."""
+    before = segments()
+    with emulated(form, tmp_path) as (guest, _):
+        orders = Orders()
+        found = moved(guest, way("rounds=3", orders=orders), watcher=After(300_000, orders))
+        assert isinstance(found.errors["source"], CancelledError)
+        assert "begun" in found.events["source"]
+        assert guest.running
+        assert guest.emulated.running
+        again = moved(guest, way("rounds=3"), taking=Taking(start=False, emulator=tmp_path / "blob"))
+        assert again.errors == {}
+        assert again.guest is not None
+        assert again.guest.digest() == guest.guest.digest()
+        assert guest.broken() == []
+        again.guest.close()
+    assert until(lambda: segments() <= before)
