@@ -13,8 +13,9 @@ import pytest
 from .. import verify
 from ..codec.content import Buffer
 from ..engine.emulated import Emulated, restore
-from ..engine.emulator.dma import Ring
+from ..engine.emulator.dma import Ring, broken
 from ..engine.emulator.handle import Emulator
+from ..engine.guest import makes
 from ..engine.guest.model import Model
 from ..engine.logdirty.forms import FORMS, MONITOR
 from ..engine.migrate import Taking
@@ -22,7 +23,7 @@ from ..engine.orders import Orders
 from ..engine.waiting import Waiter
 from ..engine.xenstore.client import Client
 from ..errors import CancelledError
-from .support.emulators import segments, until
+from .support.emulators import copied, segments, until
 from .support.moving import PAGES, Moved, moved, way, working
 from .support.xenstores import xenstore
 
@@ -81,6 +82,31 @@ def test_migration(form: str, tmp_path: Path) -> None:
     arrived.close()
     waiter.close()
     assert until(lambda: segments() <= before)
+
+
+@pytest.mark.parametrize("kind", makes.KINDS)
+@pytest.mark.parametrize("with_log", [True, False], ids=["with", "without"])
+def test_no_kind_of_guest_sees_what_the_emulator_writes(kind: str, with_log: bool, tmp_path: Path) -> None:
+    """Neither KVM's log nor the kernel's has its pages: with its own log none is lost, without it some are."""
+    if missing := makes.available()[kind]:
+        pytest.skip(f"no guest of kind {kind}: {missing}")
+    with ExitStack() as stack:
+        path = stack.enter_context(xenstore("ours", tmp_path))
+        guest = makes.running(kind, makes.Wanted("hvm", PAGES, filled=20, written=32, rate=5000.0))
+        stack.callback(guest.close)
+        emulator = Emulator(guest, "3.2", RING, rate=4000, store=path)
+        stack.callback(emulator.close)
+        waiter = Waiter()
+        stack.callback(waiter.close)
+        both = Emulated(guest, emulator, waiter, Client(path))
+        stack.callback(both.close)
+        both.resume()
+        time.sleep(0.02)
+        copy = copied(both, with_log)
+
+        assert both.broken() == []
+        assert (broken(copy, both.emulated.ring) == []) is with_log
+        assert (copy == both.memory) is with_log
 
 
 @dataclass

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from ..errors import GuestError, LateError, LinkError
 from ..writer import Draft
 from ..writer.builders import emulator as emulator_part
 from ..writer.qemu import Device, device_record
-from .support.emulators import Plain, segments, until
+from .support.emulators import Plain, copied, segments, until
 from .support.good_streams import LIBXL_HVM
 from .support.kill_points import environment
 from .support.xenstores import xenstore
@@ -67,24 +67,6 @@ def made(
         stack.callback(found.close)
         yield found
     assert not list(folder.iterdir())
-
-
-def copied(guest: Emulated, with_log: bool = True) -> bytearray:
-    """Its memory as a pre-copy of four rounds gets it; paused afterwards."""
-    source = guest.dirty if with_log else guest.hypervisor
-    copy = bytearray(len(guest.memory))
-    source.enable()
-    copy[:] = guest.memory
-    for number in range(4):
-        if number == 3:
-            guest.pause()
-        else:
-            time.sleep(0.01)
-        for first, count in frames.runs(source.clean()):
-            part = slice(first * PAGE_SIZE, (first + count) * PAGE_SIZE)
-            copy[part] = guest.memory[part]
-    source.disable()
-    return copy
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -221,6 +203,30 @@ print("ready", flush=True)
 while True:
     log.clean()
 """
+
+
+MOMENTS = 60 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 0
+
+
+@pytest.mark.skipif(not MOMENTS, reason="many processes are killed with STREAMFMT_HYPOTHESIS=thorough")
+def test_a_saver_that_is_killed_at_any_moment(tmp_path: Path) -> None:
+    """From its first request to its last: nothing is left, and the next saver can work."""
+    with made("3.2", tmp_path) as guest:
+        guest.resume()
+        before, path = segments(), str(tmp_path / "socket")
+        words = [sys.executable, "-c", SAVER, path, str(PAGES), ""]
+        for moment in range(MOMENTS):
+            with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=environment()) as saver:
+                with Client(path) as store:
+                    store.watch(AREA, "begins")
+                    store.take()
+                    with suppress(LateError):
+                        store.event("begins", store.now() + 5)
+                time.sleep(moment * 0.0002)
+                saver.kill()
+            assert until(lambda: segments() == before)
+            assert broken(copied(guest), guest.emulated.ring) == []
+            guest.resume()
 
 
 @pytest.mark.parametrize("stop", ["made", "running"])
