@@ -241,6 +241,7 @@ def test_bodies_that_cannot_be_are_refused(body: bytes, words: str) -> None:
     assert isinstance(raised.value, (PeerError, GuestError))
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_records_of_other_writers_are_taken(data: st.DataObject) -> None:
     """Any order of frames, any types: contents go where the entries say, the last of a frame wins."""
