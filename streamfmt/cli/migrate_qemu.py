@@ -72,6 +72,10 @@ def wrong(args: argparse.Namespace) -> str:
     named = {name: value for name, value in vars(args).items() if name in _ONLY and value and value != _MACHINE}
     if named and not args.qemu:
         return f"--{next(iter(named)).replace('_', '-')} needs --qemu"
+    if args.qemu and getattr(args, "verify", False):
+        return "--verify has no place in QEMU's format"
+    if args.qemu and getattr(args, "type", "hvm") != "hvm":
+        return "QEMU's machines are not of PV guests"
     if getattr(args, "play", None) and args.device_state:
         return "--play sends a stream as it is; --device-state is for a guest"
     if getattr(args, "store", None) and args.device_state:
@@ -129,24 +133,15 @@ def receiving(
 
     It raises as :func:`streamfmt.engine.qemu_receiving.store` and ``receive``.
     """
+    kept = args.device_state
     taking = Taking(
         patience=args.time_out,
         ready=args.switchover_ack,
         answering=not args.uri.startswith(_FILE),
         strict=args.strict,
         machine=None if args.machine == "any" else args.machine.encode(errors="surrogateescape"),
-        devices=args.device_state is not None,
+        devices=(lambda rows: qemu_stored.store_devices(kept, rows)) if kept else None,
         start=not getattr(args, "paused", False),
         events=events,
     )
-    if args.store:
-        return store(end, args.store, waiter, taking)
-    found = receive(end, make, waiter, taking)
-    if args.device_state:
-        try:
-            qemu_stored.store_devices(args.device_state, found.devices)
-        except BaseException:
-            if found.guest is not None:
-                found.guest.close()
-            raise
-    return found
+    return store(end, args.store, waiter, taking) if args.store else receive(end, make, waiter, taking)

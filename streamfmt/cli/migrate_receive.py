@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..engine import control
-from ..engine.interface import Guest
+from ..engine.interface import End, Guest
 from ..engine.orders import Orders
 from ..engine.receiving import Receiving, Taking
 from ..engine.side import Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
+from . import inputs, migrate_qemu
 from . import migrate_guest as options
+from .migrate_kinds import empty
 from .migrate_send import add_common, checked
 from .migrate_shown import Recorder, Shown
 
@@ -29,6 +31,8 @@ EXAMPLES = """examples:
   streamfmt migrate receive unix:/tmp/here
   streamfmt migrate receive tcp::4444 --record stream --check --run 10
   streamfmt migrate receive file:guest.sav --run 0 --check
+  streamfmt migrate receive --qemu unix:/tmp/here --store guest.qevm
+  streamfmt migrate receive --qemu tcp::4444 --run 10
   xl migrate -s "" guest "streamfmt migrate receive fd:0,1 --run 60"
 
 exit status: 0 a guest came, and ran; 1 none did, or it is broken; 2 wrong
@@ -44,9 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="SECONDS", type=float, help="end it after so long (default: when interrupted)")
     parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
     add_common(parser)
+    migrate_qemu.add_receiving(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if words := migrate_qemu.wrong(args):
+        inputs.say(f"streamfmt migrate receive: error: {words}")
+        return 2
     shown = Shown("destination", args.json)
     with ExitStack() as opened:
         opened.callback(shown.close)
@@ -75,6 +83,8 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     end = listener.accept(waiter, None)
     opened.callback(end.close)
+    if args.qemu:
+        return _from_qemu(args, shown, opened, end, waiter)
 
     def inspect(guest: Guest) -> None:
         if args.check:
@@ -92,6 +102,11 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     guest = side.restore() if args.uri.startswith(_FILE) else side.receive()
     opened.callback(guest.close)
     end.close()
+    return _runs(args, shown, guest)
+
+
+def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
+    """Have it run for as long as was asked for; returns the exit status."""
     if args.run is None:
         while True:
             time.sleep(1)
@@ -100,3 +115,18 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     broken = guest.broken()
     shown({"event": "ran", "seconds": args.run, "broken": broken})
     return int(bool(broken))
+
+
+def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, end: End, waiter: Waiter) -> int:
+    """Receive from QEMU, into a file or a guest."""
+    found = migrate_qemu.receiving(args, end, lambda pages: empty(args.guest, "hvm", pages, 1), waiter, shown)
+    end.close()
+    if found.guest is None:
+        if not shown.as_json:
+            shown.close()
+            print(f"{shown.side}: {args.store} has the stream, {found.size:,} bytes", flush=True)
+        return 0
+    opened.callback(found.guest.close)
+    if args.check:
+        checked(found.guest, shown, True, None)
+    return _runs(args, shown, found.guest)

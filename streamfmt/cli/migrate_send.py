@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from ..engine import configuration, control
+from ..engine import configuration, control, qemu_sending
 from ..engine.interface import Guest
 from ..engine.sending import Sending, Way
 from ..engine.side import Asked
@@ -20,7 +20,8 @@ from ..engine.statistics import Statistics
 from ..engine.transport.ends import connect
 from ..engine.transport.moving import part
 from ..engine.waiting import Waiter
-from ..errors import InDoubtError, MigrationError
+from ..errors import InDoubtError, MigrationError, StreamError
+from . import inputs, migrate_qemu
 from . import migrate_guest as options
 from .migrate_shown import Recorder, Shown, summary
 
@@ -30,6 +31,8 @@ EXAMPLES = """examples:
   streamfmt migrate send "exec:ssh host xl migrate-receive -e" --name guest
   streamfmt migrate send file:guest.sav --type pv --non-live
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
+  streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
+  streamfmt migrate send --qemu unix:/tmp/qemu --play guest.qevm
 
 exit status: 0 the guest is there; 1 it is not, and goes on here until the
 command ends; 2 wrong usage; 3 a file cannot be written; 130 interrupted
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_after(parser)
     options.add_way(parser)
     add_common(parser)
+    migrate_qemu.add_sending(parser)
 
 
 def add_after(parser: argparse.ArgumentParser) -> None:
@@ -64,12 +68,15 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if words := migrate_qemu.wrong(args):
+        inputs.say(f"streamfmt migrate send: error: {words}")
+        return 2
     shown = Shown("source", args.json)
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
             return _run(args, shown, opened)
-        except MigrationError as error:
+        except (MigrationError, StreamError) as error:
             return shown.fail(error)
         except OSError as error:
             shown.fail(error)
@@ -79,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     waiter = Waiter()
     opened.callback(waiter.close)
+    if args.play:
+        return _played(args, shown, opened, waiter)
     guest = options.made(args)
     opened.callback(guest.close)
     if args.after:
@@ -92,18 +101,36 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     settings, orders = options.settings(args)
     config = configuration.of(guest, args.name, args.guest, args.vcpus)
     way = Way(settings, orders, not args.non_live, config)
-    side = Sending(guest, end, way, Asked(waiter, options.patience(args), shown, recorder))
+    side: Sending | qemu_sending.Sending
+    if args.qemu:
+        orders.stop = args.non_live
+        side = migrate_qemu.sending(args, guest, end, waiter, settings, orders, shown, recorder)
+    else:
+        side = Sending(guest, end, way, Asked(waiter, options.patience(args), shown, recorder))
     if args.control:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)
     try:
-        statistics = side.save() if args.uri.startswith(_FILE) else side.send()
+        saving = isinstance(side, Sending) and args.uri.startswith(_FILE)
+        statistics = side.save() if isinstance(side, Sending) and saving else side.send()
     except InDoubtError:
         guest.pause()
         raise
     checked(guest, shown, args.check, statistics)
     if not args.uri.startswith(_FILE):
         part(end, waiter, args.time_out)
+    return 0
+
+
+def _played(args: argparse.Namespace, shown: Shown, opened: ExitStack, waiter: Waiter) -> int:
+    """Send a stored stream."""
+    end = connect(args.uri, waiter, waiter.clock() + args.time_out)
+    opened.callback(end.close)
+    _, orders = options.settings(args)
+    size = migrate_qemu.play(args, end, waiter, orders, shown)
+    if not shown.as_json:
+        shown.close()
+        print(f"{shown.side}: {args.play} was sent, {size:,} bytes", flush=True)
     return 0
 
 

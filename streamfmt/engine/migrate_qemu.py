@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from .qemu_receiving import Received, Taking, receive, store
 from .qemu_sending import Sending, Terms, send
-from .qemu_stored import play
+from .qemu_stored import devices, play, store_devices
 
-__all__ = ["Received", "Sending", "Taking", "Terms", "play", "receive", "send", "store"]
+__all__ = ["Received", "Sending", "Taking", "Terms", "devices", "play", "receive", "send", "store", "store_devices"]

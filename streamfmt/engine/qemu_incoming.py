@@ -15,7 +15,7 @@ from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
 from ..errors import LateError, LinkError, PeerError
 from ..reader.both import Both
-from ..reader.events import Body, Layer, Record, Sink
+from ..reader.events import Body, Layer, Record, Run, Sink
 from ..reader.qemu_sizes import size_of
 from ..reader.reader import Reader
 from ..schema.qemu_stream import COMMANDS
@@ -34,8 +34,16 @@ _SHOWN = 3
 # A stream that leaves memory out is no whole guest, though each of its frames is sound.
 _WHOLE = "QEMU-RAM-COVER"
 _COMMAND = size_of("COMMAND", 0)
+# What a part of the memory consists of in which there is nothing.
+_EMPTY = frozenset((tables.QEMU_SECTION_PART, tables.QEMU_RAM_EOS, tables.QEMU_SECTION_FOOTER))
 # Commands that only a receiver understands which takes part in more than a migration.
 _OTHER = frozenset(COMMANDS[name] for name in ("ENABLE_COLO", "POSTCOPY_RESUME", "RECV_BITMAP"))
+
+
+_IDLE = (
+    "the sender has sent nothing of its guest for {:g} seconds; if it waits for word that the devices are ready here, "
+    "ask for that (switchover-ack)"
+)
 
 
 class Follower(Sink):
@@ -52,10 +60,16 @@ class Follower(Sink):
         self._ready = ready
         self.over = False
         self.described = -1
+        # Whether anything has come since that was last asked but parts of the memory with nothing in them.
+        self.moved = False
         # Where the next bytes go that the reader lets go by, as far as it is long; None if nobody wants them.
         self.place: memoryview | None = None
 
+    def pages(self, run: Run) -> None:
+        self.moved = True
+
     def record(self, record: Record) -> Program | None:
+        self.moved = self.moved or record.type not in _EMPTY
         if record.type == tables.QEMU_COMMAND:
             return self._command(Body(self.window, record))
         if record.type == tables.QEMU_VMDESCRIPTION:
@@ -135,10 +149,16 @@ class Incoming:
     def _pump(self) -> None:
         pump, window, follower = self._reader.pump, self._reader.window, self._follower
         scratch = memoryview(bytearray(1 << 16))
+        limit = self._link.deadline()
         while want := pump.run():
             self._look()
             if follower.over and 0 <= follower.described <= window.position:
                 break
+            if follower.moved:
+                follower.moved = False
+                limit = self._link.deadline()
+            elif self._link.waiter.clock() > limit:
+                raise LateError(_IDLE.format(self._link.patience))
             if want > 0:
                 room = window.room()
             else:

@@ -90,6 +90,7 @@ class Loader(Follower, Sections):
 
     def pages(self, run: Run) -> None:
         assert isinstance(run, Words), "runs of this layer are of words"
+        self.moved = True
         if run.kind == tables.QEMU_RAM_ZERO:
             if self._any:
                 self._zero([page for page in map(_page_of, run.raw()) if page < self._count])
@@ -162,7 +163,7 @@ class Loader(Follower, Sections):
                 return
             page = int.from_bytes(raw, "big") >> BITS
             if page >= self._count or facts_of(body.record.layer).block is None:
-                raise PeerError(f"page {page:#x} is not of this guest's memory")
+                raise PeerError(f"at offset {body.record.offset}: page {page:#x} is not of this guest's memory")
             if not (yield from take(self, body, page)):
                 return
 

@@ -37,8 +37,8 @@ class Taking:
     takes warnings for errors.
 
     For a guest of ours: `machine` is the type that the sender's machine has to be of, None for any that has one block
-    of memory; `devices` has the state of devices taken, to be stored, or sent back with the guest; `start` has it run
-    if the machine did.
+    of memory; with `devices` the state of devices is taken, and given to that before the sender is told that its guest
+    is ours; `start` has it run if the machine did.
     """
 
     patience: float = PATIENCE
@@ -46,7 +46,7 @@ class Taking:
     answering: bool = True
     strict: bool = False
     machine: bytes | None = b"none"
-    devices: bool = False
+    devices: Callable[[tuple[Device, ...]], None] | None = None
     start: bool = True
     events: Events = nobody
 
@@ -122,11 +122,13 @@ def receive(end: End, make: Callable[[int], Guest], waiter: Waiter, taking: Taki
         made.append(make(pages))
         return made[0].memory
 
-    loader = Loader(link, memory, taking.machine, not taking.devices, taking.ready)
+    loader = Loader(link, memory, taking.machine, taking.devices is None, taking.ready)
     try:
         outcome = Incoming(link, loader, strict=taking.strict).read()
         if not made:
             raise PeerError("the sender's machine has no memory")
+        if taking.devices is not None:
+            taking.devices(loader.rows)
     except BaseException as error:
         loader.close()
         _refuse(link, error)

@@ -11,7 +11,7 @@ from .events import Headless, Record
 from .fields import number
 from .framing import END, STOP
 from .identify import Identity
-from .qemu_ends import FOOTER, HEAD, find
+from .qemu_ends import EXACT, FAR, FOOTER, HEAD, NEAR, find
 from .qemu_sizes import AFTER_NAME, NAME_MAX, NUMBER, TYPE, field, size_of
 from .qemu_state import PAGE_MOST, Section, State
 from .registry import load
@@ -33,7 +33,6 @@ _LIVE_MAX = 256
 def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[int, int, Ending]:
     """Program of a whole stream, or a record of devices."""
     w = window
-    near = exact or sink.answering
     state = layer.facts = State()
     if (yield from framing.opening(w, sink, layer, "the header", _version)) is None:
         return STOP, layer
@@ -63,7 +62,7 @@ def program(window: Window, sink: Sink, layer: Layer, exact: bool) -> Generator[
             yield from _frame(w, sink, layer, kind, 0)
             sink.unsound(layer, w.position - 1, "frame")
             return STOP, layer
-        if not (yield from read(w, sink, layer, state, kind, near)):
+        if not (yield from read(w, sink, layer, state, kind, exact)):
             return STOP, layer
 
 
@@ -263,12 +262,13 @@ def _payload(
 ) -> Generator[int, int, bool]:
     """Program of any other section, after a header of so many bytes: a piece of its payload with that, then others."""
     w = window
-    count, more = yield from find(w, state, size, exact)
+    near = NEAR if sink.answering else EXACT if exact else FAR
+    count, more = yield from find(w, state, size, near)
     length = count
     if not (yield from _frame(w, sink, layer, kind, size - TYPE + count)):
         return False
     while more:
-        count, more = yield from find(w, state, 0, exact)
+        count, more = yield from find(w, state, 0, near)
         length += count
         if count:
             record = Headless(layer, tables.QEMU_SECTION_DATA, w.position, size_of("SECTION_DATA", count))

@@ -44,7 +44,12 @@ _DESCRIPTION = b"%c%c" % (_EOF, tables.QEMU_VMDESCRIPTION)
 _LIMIT = 1 << 28
 
 
-def find(window: Window, state: State, head: int, exact: bool) -> Generator[int, int, tuple[int, bool]]:
+# How far ahead may be looked: as far as it helps; not beyond the stream; not beyond what has come, unless the end of
+# the section is not in that, since the writer may wait for an answer.
+FAR, EXACT, NEAR = range(3)
+
+
+def find(window: Window, state: State, head: int, ahead: int) -> Generator[int, int, tuple[int, bool]]:
     """Program that says how many bytes of payload come after `head` bytes, and whether more follow than a piece has.
 
     It is never more than a piece.  Nothing of it is consumed.
@@ -52,18 +57,18 @@ def find(window: Window, state: State, head: int, exact: bool) -> Generator[int,
     w = window
     whole = head + PIECE + LOOK
     lengths = known(state.section) if head else ()
-    if lengths and exact and w.hi - w.lo < head + lengths[0] + 1:
+    if lengths and ahead == EXACT and w.hi - w.lo < head + lengths[0] + 1:
         yield head + lengths[0] + 1  # no such device has fewer, and its end another byte
-    if not exact:
+    if ahead == FAR:
         ended = not (w.hi - w.lo >= whole or (yield whole))
         return _first(w, state, head, head, ended, lengths)
     # No byte may be asked for that another stream could have, but a file can be looked into.
     held = w.hi - w.lo
     if seen := w.look(w.base + w.hi, max(whole - held, 0)):
-        ahead = Window(0)
-        ahead.buf = w.buf[w.lo : w.hi] + seen
-        ahead.hi = len(ahead.buf)
-        return _first(ahead, state, head, head, ahead.hi < whole, lengths)
+        both = Window(0)
+        both.buf = w.buf[w.lo : w.hi] + seen
+        both.hi = len(both.buf)
+        return _first(both, state, head, head, both.hi < whole, lengths)
     # One after the other, until the end is seen.
     looked = head
     ended = w.hi - w.lo <= head + FOOTER and not (yield head + FOOTER + 1)
