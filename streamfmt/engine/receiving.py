@@ -18,7 +18,7 @@ from .flow import Input, shown
 from .interface import End, Guest
 from .judging import Judge
 from .machine import Machine
-from .restorer import Restorer
+from .restorer import Converted, Restorer
 from .side import All, Asked, Side
 
 # Gives the guest that is to be filled, paused and without contents: of its image's type ("hvm" or "pv"), and what is
@@ -62,7 +62,12 @@ class Restoring(Side):
             config, legacy = read_container(head, self.input)
             self.configuration = config
             self.event("begun", name=config.name, type=config.type, frames=config.pages)
-            restorer = Restorer(self.input, lambda kind: self._make(kind, config), emulator=self.taking.emulator)
+            restorer = Restorer(
+                self.input,
+                lambda kind: self._make(kind, config),
+                emulator=self.taking.emulator,
+                converter=self._converted,
+            )
             self.guest = restorer.run(legacy)
         finally:
             self.input.watcher = None
@@ -71,6 +76,12 @@ class Restoring(Side):
         if self.taking.inspect is not None:
             self.taking.inspect(self.guest)
         return self.guest
+
+    def _converted(self, source: Input) -> Converted:
+        from .legacy import Converting  # few streams are as old, and what converts them takes its time to load
+
+        assert self.configuration is not None
+        return Converting(source, self.configuration.image, self.waiter)
 
     def restore(self) -> Guest:
         """Take a guest from where nobody waits for an answer; raises why there is none."""
@@ -187,6 +198,4 @@ def read_container(head: bytes, source: Input) -> tuple[Configuration, bool]:
     if len(data) < _LENGTH.size:
         raise PeerError("the stream has no configuration of the guest")
     (size,) = _LENGTH.unpack_from(data)
-    if not flags & tables.XL_FLAGS["json"]:
-        raise PeerError("the guest's configuration is the text of an xl configuration file, which is not read here")
     return configurations.parse(data[_LENGTH.size : _LENGTH.size + size]), not flags & xl.STREAM_V2

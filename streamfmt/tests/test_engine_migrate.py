@@ -6,7 +6,7 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ..engine.flow import Input
 from ..engine.guest.model import Model
 from ..engine.guest.models import model
 from ..engine.interface import Guest
-from ..engine.migrate import Asked, Patience, Taking, receive, restore, save, send
+from ..engine.migrate import Asked, Patience, Restoring, Taking, receive, restore, save, send
 from ..engine.orders import Orders
 from ..engine.restorer import Restorer
 from ..engine.statistics import Statistics
@@ -30,6 +30,7 @@ from ..engine.transport.ends import connect, listen
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, GuestError, InDoubtError, LateError, LinkError, MigrationError, PeerError
+from ..writer import Draft, builders
 from .support.moving import PAGES, QUICK, Kept, Moved, another, moved, way, working
 
 SHORT = Patience(0.2, 0.2, 0.2, 0.2)
@@ -477,14 +478,61 @@ class _Noting:
 
     def __init__(self) -> None:
         self.loads, self.closed = 0, False
+        self.names: list[str] = []
         self.memory = memoryview(bytearray(1 << 20))
         self.pages = len(self.memory) // 4096
 
-    def load(self, records: object) -> None:
+    def load(self, records: Iterable[tuple[str, bytes]]) -> None:
         self.loads += 1
+        self.names = [name for name, _ in records]
+
+    def contents(self, first: int, count: int) -> Buffer | None:
+        return self.memory[first * 4096 : (first + count) * 4096]
+
+    def accept(self, first: int, kinds: Sequence[int], contents: Buffer) -> None:
+        pass
 
     def close(self) -> None:
         self.closed = True
+
+
+@pytest.mark.parametrize("name", ["hvm", "hvm-32", "pv", "pv-32", "hvm-late"])
+def test_a_legacy_stream_is_converted_on_its_way(name: str) -> None:
+    """What arrives is what our converter makes of it, records and frames; nothing is read after its end."""
+    from .support.good_streams import GOOD
+
+    stream, guest = GOOD[f"legacy-{name}"].render(), _Noting()
+    text = b"name = 'old'\nmemory = 4\n" + (b"builder = 'hvm'\n" if "hvm" in name else b"")
+    head = builders.in_xl(Draft(()), text, json=0, stream_v2=0).render()
+    source, sock = _input(head + stream)
+    end, waiter = source._end, Waiter()
+    restoring = Restoring(end, lambda image, config: guest, Taking(False), Asked(waiter, QUICK))  # type: ignore[arg-type, return-value] # as above
+    restoring.stream()
+
+    assert guest.loads == 1
+    assert ("HVM_CONTEXT" if "hvm" in name else "SHARED_INFO") in guest.names
+    assert restoring.configuration is not None
+    assert restoring.configuration.name == "old"
+    sock.close()
+    waiter.close()
+
+
+def test_a_legacy_stream_that_is_cut_is_refused() -> None:
+    """With what the converter says; nothing is left of it."""
+    from .support.good_streams import GOOD
+
+    before = threading.active_count()
+    stream = GOOD["legacy-hvm"].render()
+    head = builders.in_xl(Draft(()), b"name = 'old'\nbuilder = 'hvm'\n", json=0, stream_v2=0).render()
+    source, sock = _input(head + stream[:5000])
+    guest, waiter = _Noting(), Waiter()
+    restoring = Restoring(source._end, lambda image, config: guest, Taking(False), Asked(waiter, QUICK))  # type: ignore[arg-type, return-value] # as above
+    with pytest.raises(PeerError, match="legacy"):
+        restoring.stream()
+
+    assert threading.active_count() == before
+    sock.close()
+    waiter.close()
 
 
 # -- configurations -----------------------------------------------------------------------------------------------
@@ -517,8 +565,8 @@ def test_a_configuration_arrives(config: Configuration) -> None:
         b"[" * 100_000,
         json.dumps({"c_info": {}, "b_info": {}}).encode(),
         json.dumps({"c_info": {"type": "arm"}, "b_info": {}}).encode(),
-        json.dumps({"c_info": {"type": "pv", "name": 3}, "b_info": {}}).encode(),
-        json.dumps({"c_info": {"type": "pv"}, "b_info": {"max_memkb": -1}}).encode(),
+        b"name = 'guest",
+        b"<domain><name>x</name></domain>",
         json.dumps({"c_info": {"type": "pv"}, "b_info": {"max_memkb": 1 << 60}}).encode(),
         json.dumps({"c_info": {"type": "pv", "xsdata": {"streamfmt/pages": "x"}}, "b_info": {}}).encode(),
         json.dumps({"c_info": {"type": "pv", "uuid": "x"}, "b_info": {}}).encode(),
