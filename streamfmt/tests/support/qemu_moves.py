@@ -77,7 +77,8 @@ class Guest:
         self._populated |= 1 << frame
 
     def populated(self) -> int:
-        return self._populated
+        rows = (self.memory[at : at + PAGE] for at in range(0, len(self.memory), PAGE))
+        return self._populated | sum(1 << frame for frame, data in enumerate(rows) if bytes(data).strip(b"\0"))
 
     def types(self) -> None:
         return None
