@@ -97,6 +97,7 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.render.reference
 	$(BIN)/python -m streamfmt.render.payload_reference
 	$(BIN)/python -m streamfmt.render.compatibility
+	$(BIN)/python -m streamfmt.render.automata
 	$(BIN)/python -m streamfmt.render.evidence
 	$(BIN)/python -m streamfmt.render.magic5
 	$(BIN)/streamfmt corpus build

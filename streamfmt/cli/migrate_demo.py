@@ -163,10 +163,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
 
 
 def _draw(path: str, statistics: Any) -> None:
-    from ..engine.figure import drawn
+    from ..engine.figure import drawing
 
     with open(path, "w", encoding="utf-8") as file:
-        file.write(drawn(statistics))
+        file.write(drawing("migrate demo", "", statistics))
 
 
 def _compared(shown: Shown, other: _Other, status: int) -> int:

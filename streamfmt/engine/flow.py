@@ -199,8 +199,8 @@ class Input:
     def ended(self, what: str) -> bool:
         """Whether nothing more comes: waits for the next byte, or the end; raises as :meth:`take`."""
         if self._lo == self._hi:
-            self._lo = 0
-            self._hi = self._some(self._view[: 1 if self._exact else None], what)
+            got = self._some(self._view[: 1 if self._exact else None], what)
+            self._lo, self._hi = 0, got  # only now: where it raises, what was taken is not here again
         return self._lo == self._hi
 
     def last_words(self, seconds: float = 0.3) -> bytes:

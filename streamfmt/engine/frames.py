@@ -79,24 +79,51 @@ def _lowest(frames: int) -> int:
     return (frames & -frames).bit_length() - 1
 
 
-def batches(frames: int, most: int) -> Iterator[int]:
-    """A set cut into sets of `most` frames, at least 1, ascending; the last may have fewer."""
-    bitmap = frames.to_bytes((frames.bit_length() + 7) // 8, "little")
-    first, room, blocks = 0, most, list[int]()
-    for at in range(0, len(bitmap), len(_EMPTY)):
-        left = int.from_bytes(bitmap[at : at + len(_EMPTY)], "little")
-        if not blocks:
-            first = at * 8
-        while left.bit_count() >= room:
-            taken = _least(left, room)
-            yield _together([*blocks, taken]) << first
-            left ^= taken
-            first, room, blocks = at * 8, most, []
-        if blocks or left:
-            blocks.append(left)
-            room -= left.bit_count()
-    if any(blocks):
-        yield _together(blocks) << first
+class Cut:
+    """A set that is taken apart from its lowest frame on, as many frames at a time as are asked for."""
+
+    def __init__(self, frames: int) -> None:
+        self._bitmap = frames.to_bytes((frames.bit_length() + 7) // 8, "little")
+        # The frame with which the first block that is not taken as a whole begins, and what is left of it.
+        self._at = 0
+        self._left = self._block()
+
+    def take(self, count: int) -> int:
+        """The next `count` frames, at least 1; fewer only at the end, and none after it."""
+        while not self._left and self._next():
+            pass
+        first, room, blocks = self._at, count, list[int]()
+        while room:
+            found = self._left.bit_count()
+            if found > room:
+                taken = _least(self._left, room)
+                blocks.append(taken)
+                self._left ^= taken
+                break
+            blocks.append(self._left)
+            room -= found
+            self._left = NONE
+            if not self._next():
+                break
+        pieces = (block.to_bytes(len(_EMPTY), "little") for block in blocks)
+        return int.from_bytes(b"".join(pieces), "little") << first
+
+    def rest(self) -> int:
+        """All that is left."""
+        after = int.from_bytes(self._bitmap[self._at // 8 + len(_EMPTY) :], "little") << _BLOCK
+        return (self._left | after) << self._at
+
+    def _next(self) -> bool:
+        """Go to the next block; whether there is one."""
+        if self._at // 8 + len(_EMPTY) >= len(self._bitmap):
+            return False
+        self._at += _BLOCK
+        self._left = self._block()
+        return True
+
+    def _block(self) -> int:
+        start = self._at // 8
+        return int.from_bytes(self._bitmap[start : start + len(_EMPTY)], "little")
 
 
 def _least(frames: int, count: int) -> int:
@@ -109,7 +136,3 @@ def _least(frames: int, count: int) -> int:
         else:
             high = middle
     return frames & (1 << low) - 1
-
-
-def _together(blocks: list[int]) -> int:
-    return int.from_bytes(b"".join(block.to_bytes(len(_EMPTY), "little") for block in blocks), "little")

@@ -15,7 +15,6 @@ from .. import tables
 from . import frames as sets
 from .interface import DirtySource
 from .orders import Orders
-from .pace import Pace
 from .policies import Act, Decision, Policy
 from .statistics import Round, Statistics
 from .too_fast import Remedy, Throttle
@@ -24,6 +23,8 @@ PAGE = tables.PAGE_SIZE
 # Frames that are sent between two looks at the orders: what the link takes in so many seconds, and how many at least,
 # and at most as a part of a guest, so that a large one does not spend its time on cutting sets.
 _LOOK, _LEAST, _PART = 0.02, 16, 512
+# Fewer bytes tell nothing about a link's bandwidth (migration/migration.c, migration_update_counters).
+_MEASURED = 10_000
 
 
 class Source(Protocol):
@@ -44,10 +45,10 @@ class Source(Protocol):
     def everything(self) -> int:
         """The set of frames that the first round sends."""
 
-    def send(self, frames: int, last: bool) -> int:
+    def send(self, frames: int, speed: float) -> int:
         """Send the contents of a set of frames; returns how many bytes that took.
 
-        :param last: the guest stands and waits for this: no limit of speed holds.
+        :param speed: the limit in bytes a second, 0 for none: as while the guest stands and waits for this.
         :raises MigrationError: they cannot be sent.
         """
 
@@ -85,7 +86,6 @@ class Precopy:
     `statistics` are the figures at any moment; `why` says why the guest was stopped, and `met` whether that was because
     the policy's aim was reached.
 
-    :param pace: of the link, which gets the speed that is ordered; a source without one keeps `orders.speed` itself.
     :param watch: called with the figures after each round.
     """
 
@@ -94,12 +94,11 @@ class Precopy:
         source: Source,
         settings: Settings,
         orders: Orders,
-        pace: Pace | None = None,
         watch: Callable[[Statistics], None] | None = None,
     ) -> None:
         self.why = ""
         self.met = False
-        self._source, self._settings, self._orders, self._pace, self._watch = source, settings, orders, pace, watch
+        self._source, self._settings, self._orders, self._watch = source, settings, orders, watch
         self._throttle = Throttle(source.clock, source.pause, source.resume)
         self._begin = source.clock()
         self._stopped: float | None = None
@@ -109,7 +108,8 @@ class Precopy:
         # Of the round that runs: when it began, and what it has sent so far.
         self._round: tuple[float, int, int] | None = None
         self._pending = sets.NONE
-        self._rate = 0.0
+        # The frame with which the next round begins.
+        self._position = 0
 
     def __enter__(self) -> Self:
         return self
@@ -235,23 +235,27 @@ class Precopy:
         source, begin = self._source, self._source.clock()
         self._base = replace(self._base, remaining=frames.bit_count())
         self._round = begin, 0, 0
-        done = 0
-        for batch in sets.batches(frames, self._most(decision)) if frames else ():
-            if done and live and self._ends(decision):
-                break
+        # After a round that ended early the next one goes on where that stopped, or low frames alone would be sent.
+        low = frames & (1 << self._position) - 1
+        cuts, sent, size = [sets.Cut(frames ^ low), sets.Cut(low)], 0, 0
+        while batch := (cuts[0].take(most := self._most(decision, size)) or cuts[1].take(most)):
             self._orders.check()
             if live and self._ran:
                 self._throttle.step()
-            if self._pace is not None:
-                self._pace.limit = self._orders.speed if live else 0.0
-            size = source.send(batch, not live)
-            _, count, before = self._round
-            self._round = begin, count + batch.bit_count(), before + size
-            done = batch.bit_length()
+            # A quota is all that goes in a tick, as fast as it can.
+            speed = self._orders.speed if live and decision.quota is None else 0.0
+            size += source.send(batch, speed)
+            sent += batch.bit_count()
+            self._round = begin, sent, size
+            self._position = batch.bit_length()
+            if live and self._ends(decision):
+                break
+        else:
+            self._position = 0
         seconds = source.clock() - begin
         if live and decision.tick:
             source.wait(begin + decision.tick)
-        left = frames >> done << done
+        left = cuts[0].rest() | cuts[1].rest()
         dirty = source.dirty.clean() if live else sets.NONE
         self._pending = left | dirty
         self._end(dirty, seconds, source.clock() - begin)
@@ -262,12 +266,12 @@ class Precopy:
         _, count, size = self._round
         number, changed, left = self._base.iteration + 1, dirty.bit_count(), self._pending.bit_count()
         bandwidth, expected, rate = self._base.bandwidth, self._base.expected_downtime, self._base.dirty_rate
-        if seconds and count:
-            bandwidth, self._rate = size / seconds, count / seconds
+        if seconds and (size > _MEASURED or bandwidth is None):
+            bandwidth = size / seconds or None
         if lasted:
             rate = changed / lasted
-        if self._rate:
-            expected = left / self._rate
+        if bandwidth:
+            expected = left * PAGE / bandwidth
         row = Round(number, count, size, changed, seconds)
         self._round = None
         self._base = replace(
@@ -289,11 +293,11 @@ class Precopy:
         ends = [moment for moment in (decision.until, self._settings.remedy.until) if moment is not None]
         return bool(ends) and self._source.clock() - self._begin >= min(ends)
 
-    def _most(self, decision: Decision) -> int:
-        """How many frames are sent between two looks at the orders."""
+    def _most(self, decision: Decision, size: int) -> int:
+        """How many frames are sent until the next look at the orders, when so many bytes have gone in a round."""
         bandwidth = self._base.bandwidth or self._orders.speed
         most = int(bandwidth * _LOOK / PAGE) if bandwidth else tables.BATCH_MAX
         most = max(most, _LEAST, self._source.pages // _PART)
         if decision.quota is not None:
-            most = min(most, max(int(decision.quota / PAGE / 4), 1))
+            most = min(most, max(int((decision.quota - size) / PAGE), 0) + 1)
         return most

@@ -13,7 +13,7 @@ from pathlib import Path
 from struct import Struct
 
 from .. import tables
-from ..errors import GuestError, MigrationError, PeerError
+from ..errors import CancelledError, GuestError, MigrationError, PeerError
 from ..schema.transitions import READER
 from .flow import Input
 from .image import Image
@@ -80,6 +80,8 @@ class Restorer:
 
     def abort(self) -> None:
         """Give up, wherever it is."""
+        if not self.machine.ended:
+            self.machine.fail(CancelledError("the restorer was ended"))
         self.machine.happen("abort")
 
     # -- actions ----------------------------------------------------------------------------------------------
@@ -172,12 +174,11 @@ class Restorer:
         return self._go_on()
 
     def _fail_over(self) -> str:
-        assert self._image is not None
         self.queue.clear()
-        self._image.go_back()
-        if not self._image.applied:
+        if self._image is None or not self._image.applied:
             return self._checkpoint_lost()
-        self.lost, self.machine.error = self.machine.error, None
+        self._image.go_back()
+        self.lost, self.machine.error = self.machine.error or PeerError("a checkpoint broke off"), None
         return "failed over"
 
     def _checkpoint_lost(self) -> str:
@@ -188,7 +189,8 @@ class Restorer:
 
     def _refuse(self) -> str:
         name = self.queue[-1][0] if self.queue else "nothing"
-        raise PeerError(f"a record {name} came where the stream cannot have it (state {self.machine.state})")
+        self.machine.fail(PeerError(f"a record {name} came where the stream cannot have it"))
+        return self._tear_down()
 
     def _tear_down(self) -> str:
         self.queue.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..errors import CancelledError
 from ..schema import libxl, states
 from ..schema.transitions import WRITER
 from ..writer import builders
@@ -19,6 +20,7 @@ from .flow import Output
 from .framing_xen import Framer
 from .interface import Guest
 from .machine import Machine
+from .pace import Pace
 from .waiting import Waiter
 
 
@@ -30,12 +32,14 @@ def container(configuration: Configuration) -> list[Part]:
 class Pages:
     """A guest's memory on its way: the source of a :class:`.precopy.Precopy`.
 
+    :param pace: of the output: the loop says how fast it may go.
     :param progress: called whenever some of it has gone.
     """
 
     def __init__(
-        self, guest: Guest, output: Output, waiter: Waiter, progress: Callable[[], None] = lambda: None
+        self, guest: Guest, output: Output, waiter: Waiter, pace: Pace, progress: Callable[[], None] = lambda: None
     ) -> None:
+        self._pace = pace
         self._progress = progress
         self.pages = guest.pages
         self.dirty = guest.dirty
@@ -53,8 +57,9 @@ class Pages:
         """All frames: also those without contents are part of the guest."""
         return frames.run(0, self.pages)
 
-    def send(self, which: int, last: bool) -> int:
-        """Send a set of frames; returns how many bytes that took.  Raises LinkError and LateError."""
+    def send(self, which: int, speed: float) -> int:
+        """Send a set of frames at a speed; returns how many bytes that took.  Raises LinkError and LateError."""
+        self._pace.limit = speed
         size = sum(self._output.put(buffers) for _, buffers in self._framer.records(which))
         self._output.flush()
         self._waiter.step()  # a link that takes all is never waited for, and others want to be served too
@@ -118,6 +123,8 @@ class Saver:
 
     def abort(self) -> None:
         """Give up, wherever it is."""
+        if not self.machine.ended:
+            self.machine.fail(CancelledError("the saver was ended"))
         self.machine.happen("abort")
 
     # -- actions ----------------------------------------------------------------------------------------------
@@ -164,7 +171,8 @@ class Saver:
         return "failed"
 
     def _refuse(self) -> str:
-        raise RuntimeError("the saver was asked for what it does not do now")
+        self.machine.fail(CancelledError("the saver was asked for what it does not do now"))
+        return self._tear_down()
 
     def _tear_down(self) -> str:
         return "torn down"

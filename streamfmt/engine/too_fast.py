@@ -17,7 +17,7 @@ from .statistics import Statistics
 THRESHOLD, BAD_ROUNDS = 0.5, 2
 # The part of its time that a guest stands at first, and how much is added each time, up to the most.
 FIRST, MORE, MOST = 0.2, 0.1, 0.99
-# How long it runs at a time while it is throttled, in seconds.
+# How long it runs or stands at a time while it is throttled, in seconds, at least.
 SLICE = 0.01
 
 
@@ -125,25 +125,42 @@ def remedy(text: str) -> Remedy:
 class Throttle:
     """Has a guest stand for a part of its time, `share`, by stopping and resuming it in turn.
 
-    It is asked to `step` often, and does nothing of its own.
+    It is asked to `step` often, and does nothing of its own.  However seldom that is, the parts come out right, as it
+    goes by the time for which the guest has stood.
     """
 
     def __init__(self, clock: Callable[[], float], pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self.share = 0.0
         self.standing = False
+        self._share = 0.0
         self._clock, self._pause, self._resume = clock, pause, resume
-        self._turn = 0.0
+        self._since = self._turned = 0.0
+        # Seconds since the share was set, and those of them for which it stood.
+        self._all = self._stood = 0.0
+
+    @property
+    def share(self) -> float:
+        """The part of its time, from 0 to 1."""
+        return self._share
+
+    @share.setter
+    def share(self, share: float) -> None:
+        if share != self._share:
+            self._share, self._since = share, self._clock()
+            self._all = self._stood = 0.0
 
     def step(self) -> None:
         """Stop or resume it, if it is time for that."""
-        now = self._clock()
-        if not self.share:
+        if not self._share:
             self.off()
-        elif now >= self._turn:
-            self.standing = not self.standing
-            (self._pause if self.standing else self._resume)()
-            # The clock may have gone on meanwhile: a turn is what is left of it.
-            self._turn = now + (SLICE * self.share / (1 - self.share) if self.standing else SLICE)
+            return
+        now = self._clock()
+        passed, self._since = now - self._since, now
+        self._all += passed
+        self._stood += passed if self.standing else 0.0
+        stand = self._stood < self._share * self._all
+        if stand != self.standing and now - self._turned >= SLICE:
+            self.standing, self._turned = stand, now
+            (self._pause if stand else self._resume)()
 
     def off(self) -> None:
         """Have it run, if it stands because of this."""

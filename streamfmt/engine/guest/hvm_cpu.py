@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from ...errors import GuestError
 from ...payload_tables import CONTEXT_MSRS
 from ...schema import hvm_interrupts
+from ...writer.hvm_state import after_reset
 from . import kvm_api as api
-from . import kvm_state
-from .hvm_entries import Entry, Fields, Read, Rows, bits, made, newest, over, path, word
+from . import kvm_state, programs
+from .hvm_entries import Entry, Fields, Read, Rows, bits, made, over, path, usual, word
 from .kvm_machine import MTRR_CAP, MTRR_DEF_TYPE, MTRR_FIXED, MTRR_VARIABLE, PAT, TSC, TSC_DEADLINE
 from .kvm_state import Vcpu
 
@@ -43,7 +44,18 @@ _X87_AND_SSE = 3
 _APIC = {name: at for at, name in hvm_interrupts.APIC_REGISTERS.items()}
 # Ways in which a local APIC is off (xen/arch/x86/include/asm/hvm/vlapic.h): by its base's bit 11, by SVR's bit 8.
 _OFF_BY_HARDWARE, _OFF_BY_SOFTWARE = 1, 2
-_EN, _SVR_ON = 1 << 11, 1 << 8
+_EN, _BSP, _SVR_ON = 1 << 11, 1 << 8, 1 << 8
+# A local APIC after a reset (Intel SDM volume 3, sections 10.4.4 and 10.4.7.1): its place, and registers that are not
+# 0, of version 0x14 with six entries of its vector table, all masked.
+_APIC_BASE, _APIC_MASKED = 0xFEE00000, 1 << 16
+_APIC_RESET = {
+    "version": 0x50014, "dfr": 0xFFFFFFFF, "svr": 0xFF,
+    **dict.fromkeys(
+        ("lvt_timer", "lvt_thermal", "lvt_pmc", "lvt_lint0", "lvt_lint1", "lvt_error"), _APIC_MASKED
+    ),
+}  # fmt: skip
+# CR0 says that there is an FPU.
+_ET = 1 << 4
 
 
 def passing(vcpu: Vcpu) -> list[str]:
@@ -77,18 +89,40 @@ def _cpu(vcpu: Vcpu) -> bytes:
     """Registers."""
     segments, controls = kvm_state.sregs(vcpu.pieces["sregs"])
     events = kvm_state.events(vcpu.pieces["events"])
-    values: Fields = {**kvm_state.regs(vcpu.pieces["regs"]), **kvm_state.debugregs(vcpu.pieces["debugregs"])}
+    values: Fields = {
+        **_segments(segments),
+        **kvm_state.regs(vcpu.pieces["regs"]),
+        **kvm_state.debugregs(vcpu.pieces["debugregs"]),
+    }
     values |= {name: controls[name] for name in _CONTROLS}
     values |= {name: vcpu.msrs.get(index, 0) for name, index in CPU_MSRS.items()}
-    values |= {f"{name}_{of}": row[of] for name, row in segments.items() for of in ("base", "limit")}
-    for name in api.SEGMENTS:
-        values[f"{name}_sel"] = segments[name]["sel"]
-        values[f"{name}_arbytes"] = sum(segments[name][of] << at for of, at, _ in _ATTRIBUTES)
     where = path("CPU")
     word_of_event, code = _event(events)
     values |= {"msr_efer": controls["efer"], "error_code": code}
     values |= {**bits(where, "pending_event", word_of_event), **bits(where, "flags", _FPU_INITIALISED)}
-    return over("CPU", vcpu.pieces["xsave"][:_FXSAVE].ljust(newest("CPU"), b"\0"), values)
+    return over("CPU", vcpu.pieces["xsave"][:_FXSAVE].ljust(usual("CPU"), b"\0"), values)
+
+
+def _segments(segments: Mapping[str, Mapping[str, int]]) -> Fields:
+    """Segments and tables as fields of the entry CPU."""
+    values = {f"{name}_{of}": row[of] for name, row in segments.items() for of in ("base", "limit")}
+    for name, row in segments.items():
+        if name in api.SEGMENTS:
+            values[f"{name}_sel"] = row["sel"]
+            values[f"{name}_arbytes"] = sum(row[of] << at for of, at, _ in _ATTRIBUTES)
+    return values
+
+
+def beginning(number: int, registers: Mapping[str, int]) -> Iterator[Entry]:
+    """Entries of a vcpu that was just reset, and set to a place of a program, with these general registers."""
+    entry = after_reset("CPU")
+    values = {**_segments(programs.segments()), **registers, "cr0": _ET | programs.PROTECTED}
+    yield Entry("CPU", number, over("CPU", entry, values))
+    base = _APIC_BASE | _EN | (0 if number else _BSP)
+    fields = {**bits(path("LAPIC"), "apic_base_msr", base), "disabled": _OFF_BY_SOFTWARE, "timer_divisor": 2}
+    yield Entry("LAPIC", number, over("LAPIC", after_reset("LAPIC", usual("LAPIC")), fields))
+    area = {**_APIC_RESET, "id": number << 24}
+    yield Entry("LAPIC_REGS", number, over("LAPIC_REGS", after_reset("LAPIC_REGS"), area))
 
 
 def _event(events: Mapping[str, int]) -> tuple[int, int]:
@@ -121,8 +155,6 @@ def _lapic(vcpu: Vcpu) -> bytes:
         # Intel SDM volume 3, figure 10-10: bits 0, 1 and 3 say the power of two, one too low.
         "timer_divisor": 1 << ((divides & 3 | divides >> 1 & 4) + 1 & 7),
         "tdt_msr": vcpu.msrs.get(TSC_DEADLINE, 0),
-        "pending_esr": 0,
-        "pad": 0,
     }
     return made("LAPIC", values)
 

@@ -14,7 +14,8 @@ from ...writer import part
 from ...writer.builders import context
 
 CODES = {row.name: row.code for row in hvm.CONTEXT_TYPES}
-_NEWEST = {row.name: row.lengths[-1] for row in hvm.CONTEXT_TYPES}
+# The newest forms, but for what only the latest releases take: they extend shorter ones with zeros.
+_USUAL = {row.name: row.lengths[-1] for row in hvm.CONTEXT_TYPES} | {"LAPIC": 24}
 # Values of an entry's fields, by their paths.
 Fields = dict[str, Any]
 
@@ -40,7 +41,7 @@ Rows = Mapping[tuple[str, int], Read]
 
 
 def made(name: str, values: Mapping[str, Any]) -> bytes:
-    """An entry's data, of its newest form.
+    """An entry's data, of the form that is written.
 
     :raises FieldError: a value does not fit its field.
     """
@@ -56,18 +57,18 @@ def over(name: str, data: bytes, values: Mapping[str, Any]) -> bytes:
     return encode.whole(layout, {**decode.whole(layout, data, ORDER), **values}, ORDER)
 
 
-def newest(name: str) -> int:
-    """Bytes of an entry's newest form."""
-    return _NEWEST[name]
+def usual(name: str) -> int:
+    """Bytes of the form of an entry that is written."""
+    return _USUAL[name]
 
 
 def path(name: str, size: int | None = None) -> str:
-    """Where the form of an entry of `size` bytes, or the newest, is declared; empty if there is none.
+    """Where the form of an entry of `size` bytes, or the one that is written, is declared; empty if there is none.
 
     Where one form is of any length it is that: the others tell apart what we do not look into.
     """
     forms = FORMS.get(f"hvm.{name}", {})
-    return forms.get(0) or forms.get(newest(name) if size is None else size, "")
+    return forms.get(0) or forms.get(usual(name) if size is None else size, "")
 
 
 def read(entries: Iterable[tuple[int, int, bytes]]) -> dict[tuple[str, int], Read]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from ...errors import GuestError
 from ...writer.part import Part
-from . import hvm, hvm_cpu, kvm_run, kvm_state, programs, workload
+from . import hvm, hvm_cpu, hvm_policy, kvm_run, kvm_state, programs, workload
 from . import kvm_api as api
 from .hvm_entries import Entry
+from .hvm_guest import HvmGuest
 from .kvm_machine import LOW_FRAMES, Machine
 from .kvm_run import Devices, Runner
 from .kvm_state import State, Vcpu
@@ -19,13 +19,6 @@ from .programs import Work
 
 # How often a machine that stopped where no record has all of it is let run on, and for how long, in seconds.
 _TRIES, _A_LITTLE = 50, 0.0005
-# CR0: protected mode, as the processor has it after a reset otherwise.
-_PE = 1
-
-
-def microseconds() -> int:
-    """The time of day, in microseconds: the same on all hosts, as far as their clocks agree."""
-    return time.time_ns() // 1000
 
 
 class Log:
@@ -60,7 +53,7 @@ class Log:
             self._on, self._held = False, 0
 
 
-class KvmGuest:
+class KvmGuest(HvmGuest):
     """A guest in this process; see :class:`streamfmt.engine.interface.Guest`.
 
     The first one of a process is made by its main thread.
@@ -70,7 +63,7 @@ class KvmGuest:
     :raises GuestError: it cannot be made here.
     """
 
-    type = "hvm"
+    kind = "kvm"
 
     def __init__(
         self,
@@ -78,13 +71,11 @@ class KvmGuest:
         works: Sequence[Work] = (),
         *,
         memory: Memory | None = None,
-        clock: Callable[[], int] = microseconds,
+        clock: Callable[[], int] = programs.microseconds,
     ) -> None:
-        self.held = Memory(pages) if memory is None else memory
+        super().__init__(Memory(pages) if memory is None else memory)
         self._runners: list[Runner] = []
         self._machine: Machine | None = None
-        self._written = bytearray()
-        self.running = False
         try:
             kvm_run.catch()
             if works:
@@ -118,30 +109,6 @@ class KvmGuest:
         self._state = self._machine_of.read()
         self._state = State(self._state.vcpus, {**self._state.machine, "pit": state.machine["pit"]}, state.khz)
         self._loaded = True
-
-    # -- as interface.Guest says ------------------------------------------------------------------------------
-
-    @property
-    def pages(self) -> int:
-        """How many frames it has."""
-        return self.held.pages
-
-    @property
-    def memory(self) -> memoryview:
-        """All of its frames."""
-        return self.held.view
-
-    @property
-    def descriptor(self) -> int:
-        """The descriptor of its memory."""
-        return self.held.descriptor
-
-    def populated(self) -> int:
-        """Frames that may have contents."""
-        return self.held.populated()
-
-    def types(self) -> None:
-        """All are NOTAB."""
 
     def pause(self) -> None:
         """Stop it where records have all of its state.
@@ -186,28 +153,22 @@ class KvmGuest:
             runner.stop()
 
     def static(self) -> list[Part]:
-        """None: vcpus have what KVM has here."""
-        return []
+        """What its processor is: all that KVM has here."""
+        return hvm_policy.records(self._machine_of.cpuid, self._machine_of.fresh)
 
-    def state(self) -> list[Part]:
-        """Its state, as it was when it stopped.
-
-        :raises GuestError: it runs, or no record has all of it.
-        """
-        return hvm.records(self._entries(), self._stopped().khz)
-
-    def _entries(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
+        """Its state, as it was when it stopped."""
         machine = self._machine_of
         return hvm.entries(self._stopped(), machine.fresh, machine.places())
+
+    def khz(self) -> int:
+        """The rate of the processor's counter, as KVM gives it."""
+        return self._stopped().khz
 
     def _stopped(self) -> State:
         if self._state is None:
             raise GuestError("the guest runs: its state is not known")
         return self._state
-
-    def emulator(self) -> bytes:
-        """It has none."""
-        return b""
 
     def load(self, records: Iterable[tuple[str, bytes]]) -> None:
         """Take over a state.
@@ -215,14 +176,9 @@ class KvmGuest:
         :raises GuestError: it is none for this guest, or it runs.
         """
         self._stopped()
-        self._take(hvm.state(records, self._fresh, programs.VCPUS_MAX))
-
-    def digest(self) -> str:
-        """A hash of memory and state, but for clocks, which run on."""
-        found = hashlib.sha256(self.held.digest().encode())
-        for name, instance, data in hvm.still(self._entries()):
-            found.update(f"{name} {instance} ".encode() + data)
-        return found.hexdigest()
+        rows = list(records)
+        hvm_policy.judge(rows, self._machine_of.cpuid)
+        self._take(hvm.state(rows, self._fresh, programs.VCPUS_MAX))
 
     def registers(self) -> list[dict[str, int]]:
         """The general registers of its vcpus, while it is paused."""
@@ -231,7 +187,7 @@ class KvmGuest:
     def broken(self) -> list[str]:
         """What does not hold."""
         failed = [f"vcpu {at} has stopped: {it.failure}" for at, it in enumerate(self._runners) if it.failure]
-        return failed + workload.broken(self.held, self.registers())
+        return failed + super().broken()
 
     def close(self) -> None:
         """End it."""
@@ -244,47 +200,15 @@ class KvmGuest:
             self._machine = None
         self.held.close()
 
-    # -- and beyond -------------------------------------------------------------------------------------------
-
-    def console(self) -> bytes:
-        """What it wrote to its console since this was last asked."""
-        found = bytes(self._written)
-        del self._written[: len(found)]
-        return found
-
-    def gap(self) -> float | None:
-        """The longest time for which it stood still, as it felt it, in seconds; None if it does not look."""
-        return workload.gap(self.held)
-
-    def forget_gap(self) -> None:
-        """Let it measure anew; while it is paused."""
-        workload.forget_gap(self.held)
-
 
 def _beginning(vcpu: Vcpu, number: int, work: Work) -> Vcpu:
     """A vcpu after a reset, set to the beginning of its program in flat protected mode."""
     segments, controls = kvm_state.sregs(vcpu.pieces["sregs"])
-    flat = {
-        "base": 0,
-        "limit": 0xFFFFFFFF,
-        "present": 1,
-        "dpl": 0,
-        "db": 1,
-        "s": 1,
-        "l": 0,
-        "g": 1,
-        "avl": 0,
-        "unusable": 0,
-    }
-    code = {**flat, "sel": programs.CODE_SELECTOR, "type": 0xB}
-    data = {**flat, "sel": programs.DATA_SELECTOR, "type": 0x3}
-    segments |= {"cs": code, **dict.fromkeys(("ds", "es", "fs", "gs", "ss"), data)}
-    segments |= {"gdtr": {"base": programs.GDT_BASE, "limit": programs.GDT_LIMIT}}
-    segments |= {"idtr": {"base": programs.IDT_BASE, "limit": programs.IDT_LIMIT}}
+    segments |= programs.segments()
     pieces = {
         **vcpu.pieces,
         "regs": kvm_state.to_regs(programs.registers(number, work)),
-        "sregs": kvm_state.to_sregs(segments, {**controls, "cr0": controls["cr0"] | _PE}),
+        "sregs": kvm_state.to_sregs(segments, {**controls, "cr0": controls["cr0"] | programs.PROTECTED}),
         "mp_state": api.RUNNABLE.to_bytes(4, "little"),
         "events": kvm_state.to_events({}),
     }

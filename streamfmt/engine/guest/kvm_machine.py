@@ -83,7 +83,7 @@ class Machine:
         self._address(_CAP_SET_TSS_ADDR, api.SET_TSS_ADDR, ctypes.c_ulong(_TSS))
         fcntl.ioctl(self._vm, api.CREATE_IRQCHIP, 0)
         fcntl.ioctl(self._vm, api.CREATE_PIT2, bytearray(64))
-        self._cpuid = api.supported_cpuid(self._kvm)
+        self.cpuid = api.supported_cpuid(self._kvm)
         # TSC_DEADLINE is in no list, but in the state where CPUID offers it.
         self.indices = sorted(
             {*api.msr_indices(self._kvm), TSC_DEADLINE, MTRR_DEF_TYPE, PAT, *MTRR_VARIABLE, *MTRR_FIXED}
@@ -131,12 +131,12 @@ class Machine:
         while len(self.vcpus) < vcpus:
             descriptor = fcntl.ioctl(self._vm, api.CREATE_VCPU, len(self.vcpus))
             self.vcpus.append(descriptor)
-            fcntl.ioctl(descriptor, api.SET_CPUID2, bytearray(self._cpuid))
+            fcntl.ioctl(descriptor, api.SET_CPUID2, bytearray(self.cpuid))
             self.areas.append(mmap.mmap(descriptor, size))
 
     def places(self) -> dict[int, int]:
         """Where components of the extended state end in an XSAVE area, by their bits: CPUID leaf 0xd."""
-        entries = api.CPUID_ENTRY.iter_unpack(self._cpuid[api.CPUID.size :])
+        entries = api.CPUID_ENTRY.iter_unpack(self.cpuid[api.CPUID.size :])
         return {leaf[1]: leaf[3] + leaf[4] for leaf in entries if leaf[0] == 0xD and leaf[1] >= 2 and leaf[3]}
 
     def _msrs(self, vcpu: int) -> dict[int, int]:

@@ -108,7 +108,8 @@ class Hvm(Machine):
         return counts, nsec
 
     def emulator(self) -> bytes:
-        return qemu.EMPTY
+        found: bytes = qemu.EMPTY
+        return found
 
     def digest(self) -> bytes:
         # How far the loops are is asked for elsewhere; how often it was moved is nothing of the guest's.

@@ -65,12 +65,12 @@ LOCALITIES: dict[str, tuple[tuple[float, float, bool], ...]] = {
 }
 
 
-def _step(pages: int) -> int:
+def step(pages: int) -> int:
     """A step that goes far and meets every page: near the golden section, with no common divisor."""
-    step = max(int(pages * 0.618), 1)
-    while gcd(step, pages) != 1:
-        step += 1
-    return step % pages or 1
+    far = max(int(pages * 0.618), 1)
+    while gcd(far, pages) != 1:
+        far += 1
+    return far % pages or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Workload:
         loops, at, left = list[Loop](), first, pages
         for number, (part, writes, ordered) in enumerate(shares, 1):
             count = left if number == len(shares) else min(max(int(pages * part), 1), pages - 1)
-            loops.append(Loop(at, count, 1 if ordered else _step(count), rate * writes))
+            loops.append(Loop(at, count, 1 if ordered else step(count), rate * writes))
             at, left = at + count, left - count
         return cls(tuple(loops)).sound(at)
 

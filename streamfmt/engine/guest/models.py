@@ -24,6 +24,7 @@ def model(
     clock: Callable[[], float] = time.monotonic,
     host: int = 0,
     private: bool = False,
+    memory: Memory | None = None,
 ) -> Model:
     """A model guest, paused and without contents.
 
@@ -31,6 +32,7 @@ def model(
     :param type: "hvm" or "pv".
     :param host: which machine it is on: a PV guest has other machine frames on each.
     :param private: memory without a descriptor, which is faster to fill.
+    :param memory: what it is to have instead, of so many pages; it is its own then.
     :raises GuestError: it cannot be made.
     """
     if not 1 <= vcpus <= VCPUS_MAX:
@@ -43,7 +45,7 @@ def model(
     }
     if type not in kinds:
         raise GuestError(f"a guest is of type {' or '.join(kinds)}, not {type!r}")
-    memory = Memory(pages, private=private)
+    memory = Memory(pages, private=private) if memory is None else memory
     try:
         return kinds[type](memory)
     except BaseException:

@@ -10,6 +10,7 @@ if they are asked for.  What has to hold at any moment is in :mod:`.workload`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,11 @@ BLOCK_MAGIC = 0x57524B00
 PROGRAMS = ("idle", "counters", "console")
 # Offsets in a written page: how often, its own address (8 bytes), and how often again, at its end.
 COUNT, OWN, COUNT_AGAIN = 0, 8, PAGE - 4
+
+
+def microseconds() -> int:
+    """The time of day, in microseconds: the same on all hosts, as far as their clocks agree."""
+    return time.time_ns() // 1000
 
 
 def block(vcpu: int) -> int:
@@ -164,6 +170,30 @@ _GDT = (0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF)
 CODE_SELECTOR, DATA_SELECTOR = 8, 16
 GDT_BASE, IDT_BASE = DESCRIPTORS * PAGE, DESCRIPTORS * PAGE + 256
 GDT_LIMIT, IDT_LIMIT = len(_GDT) * 8 - 1, (_VECTOR + 1) * 8 - 1
+
+
+# CR0, bit PE.
+PROTECTED = 1
+
+
+def segments() -> dict[str, dict[str, int]]:
+    """The segments and tables of a vcpu that runs them, field by field."""
+    flat = {
+        "base": 0,
+        "limit": 0xFFFFFFFF,
+        "present": 1,
+        "dpl": 0,
+        "db": 1,
+        "s": 1,
+        "l": 0,
+        "g": 1,
+        "avl": 0,
+        "unusable": 0,
+    }
+    code = {**flat, "sel": CODE_SELECTOR, "type": 0xB}
+    data = {**flat, "sel": DATA_SELECTOR, "type": 0x3}
+    tables = {"gdtr": {"base": GDT_BASE, "limit": GDT_LIMIT}, "idtr": {"base": IDT_BASE, "limit": IDT_LIMIT}}
+    return {"cs": code, **dict.fromkeys(("ds", "es", "fs", "gs", "ss"), data), **tables}
 
 
 def descriptors() -> bytes:

@@ -80,9 +80,9 @@ def _put(memory: Memory, at: int, data: bytes) -> None:
 
 
 def field(memory: Memory, vcpu: int, name: str) -> int:
-    """A field of a vcpu's block: 32 bits."""
+    """A field of a vcpu's block."""
     at = programs.block(vcpu) + FIELDS[name]
-    return int.from_bytes(memory.view[at : at + 4], "little")
+    return int.from_bytes(memory.view[at : at + 8], "little")
 
 
 def set_field(memory: Memory, vcpu: int, name: str, value: int) -> None:
@@ -103,10 +103,10 @@ def forget_gap(memory: Memory) -> None:
 
 
 def _asking(memory: Memory) -> list[int]:
-    return [number for number in range(programs.VCPUS_MAX) if _program(memory, number) == PROGRAMS[1]]
+    return [number for number in range(programs.VCPUS_MAX) if program(memory, number) == PROGRAMS[1]]
 
 
-def _program(memory: Memory, vcpu: int) -> str:
+def program(memory: Memory, vcpu: int) -> str:
     """The program of a vcpu, by its block; empty if there is none."""
     number = field(memory, vcpu, "magic") - programs.BLOCK_MAGIC
     return PROGRAMS[number] if 0 <= number < len(PROGRAMS) else ""
@@ -117,11 +117,11 @@ def broken(memory: Memory, vcpus: Sequence[Registers]) -> list[str]:
     populated = memory.populated()
     found: list[str] = []
     for number, registers in enumerate(vcpus):
-        program = _program(memory, number)
-        if not program:
+        name = program(memory, number)
+        if not name:
             found.append(f"vcpu {number}: its block says of no program what it is")
             continue
-        own = [f"vcpu {number}: {words}" for words in _BROKEN[program](memory, number, registers, populated)]
+        own = [f"vcpu {number}: {words}" for words in _BROKEN[name](memory, number, registers, populated)]
         if len(own) > _SHOWN:
             own[_SHOWN:] = [f"vcpu {number}: {len(own) - _SHOWN:,} more pages like that"]
         found += own
@@ -168,7 +168,7 @@ def _counters(memory: Memory, vcpu: int, registers: Registers, populated: int) -
         torn = counts[at] != again[at] and (number != place or counts[at] != (due + 1) & _WORD)
         if counts[at] not in allowed or again[at] not in allowed or torn:
             yield f"frame {base + at:,} was written {counts[at]:,} times, and {again[at]:,} by its end: {due:,} are due"
-        elif owners[at] != (base + at) * PAGE and (due or owners[at]):
+        elif owners[at] != (base + at) * PAGE & _WORD and (due or owners[at]):
             yield f"frame {base + at:,} holds what belongs to frame {owners[at] // PAGE:,}"
 
 

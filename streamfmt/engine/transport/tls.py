@@ -168,7 +168,7 @@ class TlsEnd:
         # Records that have not gone, and how many bytes of what send() was given are in them.
         self._records = memoryview(b"")
         self._ahead = 0
-        self._finished = False
+        self._finished = self._all_read = False
         self._either: select.epoll | None = None
 
     def __repr__(self) -> str:
@@ -180,7 +180,8 @@ class TlsEnd:
             return self._end.fileno()
         if self._either is None:
             self._either = select.epoll()
-            self._either.register(self._end.fileno(), select.EPOLLIN | select.EPOLLOUT)
+            self._either.register(self._end.fileno())
+        self._either.modify(self._end.fileno(), select.EPOLLOUT | (0 if self._all_read else select.EPOLLIN))
         return self._either.fileno()
 
     def output(self) -> int:
@@ -240,30 +241,45 @@ class TlsEnd:
             return got
         if self._error is not None:
             raise self._error
-        if not self._ahead and (self._records or self._outgoing.pending):
-            self._flushed()
+        if not self._ahead:
+            self._say()
         got = 0
         while got < len(buffer):
             try:
-                got += self._read(buffer[got:])
+                count = self._read(buffer[got:])
+                if not count:
+                    break
+                got += count
             except ssl.SSLWantReadError:
                 if got:
                     break
                 if not self._fed():
                     raise BlockingIOError from None
-            except ssl.SSLZeroReturnError:
-                break
             except OSError as error:
                 self._error = LinkError(f"{self.name}: {meaning(error, self._shown)}")
                 if not got:
                     raise self._error from error
                 break
+        self._all_read = not got and len(buffer) > 0
+        if self._all_read and self._records and not self._ahead:
+            raise BlockingIOError  # who reads no more closes; but the other side waits to hear that this one has ended
         return got
 
     def _read(self, buffer: memoryview) -> int:
-        got: object = self._tls.read(len(buffer), buffer)
+        """Some bytes, or 0 at the end."""
+        try:
+            got: object = self._tls.read(len(buffer), buffer)
+        except ssl.SSLZeroReturnError:
+            return 0  # as it is called once both sides have finished
         assert isinstance(got, int), "it is a number where there is a buffer, though its type does not say so"
         return got
+
+    def _say(self) -> None:
+        """Send what TLS itself has to say, as far as that goes."""
+        try:
+            self._flushed()
+        except LinkError:
+            self._records = memoryview(b"")  # nobody hears it; what came before can still be read
 
     def send(self, buffers: Sequence[Buffer]) -> int:
         total = sum(map(len, buffers))
@@ -310,10 +326,11 @@ class TlsEnd:
             except ssl.SSLWantReadError:
                 pass  # the other side has not finished
             finally:
-                self._incoming.write(kept)
-            self._flushed()
-        except (OSError, LinkError, ValueError):
-            self._end.finish()  # the other side has gone; what it said before can still be read
+                if kept:
+                    self._incoming.write(kept)
+        except (OSError, ValueError):
+            self._end.finish()  # TLS has failed before
+        self._say()
 
     def close(self) -> None:
         if self._either is not None:

@@ -1,0 +1,69 @@
+"""What the processor is to a guest, as an image's records say it before memory: CPUID leaves and MSRs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ...codec import decode
+from ...codec.payload import ORDER
+from ...errors import GuestError, LayoutError
+from ...writer.part import Part, record
+from . import kvm_api as api
+
+# A leaf that has no subleaves (docs/specs/libxc-migration-stream.pandoc, X86_CPUID_POLICY).
+_NONE = 0xFFFFFFFF
+# Leaves of the hypervisor, which the one that takes the guest over has of its own.
+_HYPERVISOR = range(0x40000000, 0x40010000)
+# What says which processor of the host it is: leaf, and which of eax, ebx, ecx and edx keeps which bits.
+_OWN = {1: (1, 0x00FFFFFF), 0xB: (3, 0), 0x1F: (3, 0), 0x8000001E: (0, 0)}
+_SIGNIFICANT = 1  # KVM_CPUID_FLAG_SIGNIFCANT_INDEX
+# The MSRs of the policy: platform information, and which attacks the processor resists.
+MSRS = (0xCE, 0x10A)
+_VENDOR = ("ebx", "edx", "ecx")
+
+
+def records(cpuid: bytes, msrs: Mapping[int, int]) -> list[Part]:
+    """Both policies of a vcpu that has this CPUID, as KVM_SET_CPUID2 takes it, and these MSRs."""
+    rows = [{"index": index, "value": msrs.get(index, 0)} for index in MSRS]
+    leaves = sorted(_leaves(cpuid), key=lambda row: (row["leaf"], row["subleaf"]))
+    return [record("libxc.X86_CPUID_POLICY", leaves=leaves), record("libxc.X86_MSR_POLICY", msrs=rows)]
+
+
+def _leaves(cpuid: bytes) -> Iterator[dict[str, int]]:
+    for leaf, index, flags, *registers in api.CPUID_ENTRY.iter_unpack(cpuid[api.CPUID.size :]):
+        if leaf in _HYPERVISOR:
+            continue
+        if leaf in _OWN:
+            which, kept = _OWN[leaf]
+            registers[which] &= kept
+        subleaf = index if flags & _SIGNIFICANT else _NONE
+        yield {
+            "leaf": leaf,
+            "subleaf": subleaf,
+            **dict(zip(("eax", "ebx", "ecx", "edx"), registers, strict=True)),
+        }
+
+
+def judge(found: Iterable[tuple[str, bytes]], cpuid: bytes) -> None:
+    """Refuse a guest of another vendor's processor, as Xen does since 4.22; without a policy there is nothing to say.
+
+    :raises GuestError: it is one.
+    """
+    for name, body in found:
+        if name == "X86_CPUID_POLICY":
+            try:
+                rows = decode.whole(decode.layouts()["libxc.X86_CPUID_POLICY"], bytes(body), ORDER)["leaves"]
+            except LayoutError as error:
+                raise GuestError(f"the CPUID policy cannot be read: {error}") from None
+            there, here = _vendor(rows), _vendor(_leaves(cpuid))
+            if there and here and there != here:
+                raise GuestError(f"the guest's processor is one of {there!r}, and this host's one of {here!r}")
+
+
+def _vendor(leaves: Iterable[Mapping[str, int]]) -> str:
+    """The name in leaf 0; empty if there is none."""
+    for row in leaves:
+        if not row["leaf"]:
+            name = b"".join(row[register].to_bytes(4, "little") for register in _VENDOR)
+            return name.decode("latin-1").strip("\0")
+    return ""
