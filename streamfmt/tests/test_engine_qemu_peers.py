@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shlex
+import socket
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -25,6 +29,8 @@ from ..engine.interface import End
 from ..engine.migrate_qemu import Taking, Terms
 from ..engine.orders import Orders
 from ..engine.transport.ends import connect, listen
+from ..engine.transport.files import reading
+from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
 from ..errors import InDoubtError, LateError, LinkError, MigrationError, PeerError
 from .support import peers
@@ -32,6 +38,7 @@ from .support.qemu_moves import PAGE, PATIENCE, Guest, Recorded
 
 pytestmark = pytest.mark.peer
 PAGES = 512
+ROOT = Path(streamfmt.__file__).parents[1]
 TERMS = Terms(patience=PATIENCE)
 TAKING = Taking(patience=PATIENCE)
 _RANDOM = Random(0)
@@ -226,3 +233,77 @@ def test_senders_that_wait_for_devices(release: str, tmp_path: Path, monkeypatch
                 assert link.status() == ("postmigrate" if ready == waits else "running")
     finally:
         waiter.close()
+
+
+class Monitor:
+    """A second monitor, on a socket: by it descriptors can be given, which it alone then knows by their names."""
+
+    OPTIONS = ("-qmp", "unix:monitor,server=on,wait=off")
+
+    def __init__(self, machine: Machine) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(PATIENCE)
+        self._socket.connect(str(machine.folder / "monitor"))
+        self._socket.recv(4096)
+        self.execute("qmp_capabilities")
+
+    def execute(self, name: str, *descriptors: int, **arguments: str) -> None:
+        """Have a command carried out."""
+        line = json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n"
+        socket.send_fds(self._socket, [line], descriptors)
+        while b'"return"' not in (answer := self._socket.recv(4096)):
+            assert b'"error"' not in answer, answer
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize("release", [qemu.RELEASE, qemu.RELEASES[-1]])
+def test_other_links(release: str, tmp_path: Path) -> None:
+    """TCP, a socket that it is given, and a command that it starts, each with word that all has come."""
+    guest = Guest(PAGES, CONTENTS)
+    with ExitStack() as opened:
+        link = opened.enter_context(_machine(release, *MACHINE, *Monitor.OPTIONS))
+        waiter, machine = link.waiter, link.machine
+        monitor = opened.enter_context(closing(Monitor(machine)))
+
+        def given(name: str, command: str) -> End:
+            mine, its = socket.socketpair()
+            end = opened.enter_context(closing(SocketEnd(mine, "the socket")))
+            with its:
+                monitor.execute("getfd", its.fileno(), fdname=name)
+            monitor.execute(command, uri=f"fd:{name}")
+            return end
+
+        machine.allow()
+        end = given("in", "migrate-incoming")
+        migrate_qemu.send(guest, end, waiter, replace(TERMS, orders=Orders()))
+        assert machine.migrated() == "completed"
+
+        machine.allow("return-path")
+        listener = opened.enter_context(closing(listen("tcp:127.0.0.1:0")))
+        machine.execute("migrate", uri=str(listener.uri))
+        end = opened.enter_context(closing(listener.accept(waiter, waiter.clock() + PATIENCE)))
+        found = migrate_qemu.receive(end, Guest, waiter, TAKING)
+        end.close()
+        assert isinstance(found.guest, Guest)
+        assert machine.migrated() == "completed"
+        assert _digest(found.guest) == _digest(guest) == link.memory()
+
+        machine.execute("cont")
+        end = given("out", "migrate")
+        migrate_qemu.store(end, tmp_path / "by-fd", waiter, TAKING)
+        end.close()
+        assert machine.migrated() == "completed"
+
+        machine.execute("cont")
+        words = ["-m", "streamfmt", "migrate", "receive", "--qemu", "fd:0,1", "--store", str(tmp_path / "by-exec")]
+        command = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, *words])
+        machine.execute("migrate", uri=f"exec:{command} 2>{tmp_path}/said")
+        assert machine.migrated() == "completed", (tmp_path / "said").read_text()
+        # What was stored is read again, where nobody waits for an answer.
+        for name in ("by-fd", "by-exec"):
+            end = opened.enter_context(closing(reading(str(tmp_path / name))))
+            found = migrate_qemu.receive(end, Guest, waiter, replace(TAKING, answering=False))
+            assert isinstance(found.guest, Guest)
+            assert _digest(found.guest) == _digest(guest)
