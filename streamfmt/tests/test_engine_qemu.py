@@ -437,6 +437,21 @@ def test_a_limit_is_kept() -> None:
     assert 0.25 < time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize("name", ["qemu-0.10", "qemu-2009", "qemu", "xen", "deadline=0.2", "non-live"])
+def test_any_policy(name: str) -> None:
+    """A guest that writes more in each of its first rounds arrives whole by every policy."""
+    rounds = [{frame: bytes((at + 1,)) * PAGE for frame in range(at, 90)} for at in range(3)]
+    guest = Guest(100, dict.fromkeys(range(100), b"\1" * PAGE), rounds)
+    guest.running = True
+    with pair() as (mine, other):
+        side = Side(lambda: received(_empty, other, TAKING))
+        orders = Orders(speed=8 << 20, downtime=0.03)
+        sent(guest, mine, replace(TERMS, settings=Settings(policy(name), remedy("go-on")), orders=orders))
+        found = side.done()
+
+    assert bytes(found.guest.memory) == bytes(guest.memory)
+
+
 # -- stored streams ---------------------------------------------------------------------------------------------------
 
 
