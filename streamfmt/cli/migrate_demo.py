@@ -165,11 +165,11 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
 
 def _draw(args: argparse.Namespace, statistics: Statistics) -> None:
     """Draw the rounds.  Raises OSError."""
-    from ..engine.figure import drawing
+    from ..engine.figure import drawn
 
     about = f"{args.guest}, {args.memory // 256:,} MiB, {args.dirty_rate:,.0f} pages/s, policy {args.policy.name}"
     with open(args.figure, "w", encoding="utf-8") as file:
-        file.write(drawing("Migration", about, statistics))
+        file.write(drawn(statistics, about=about))
 
 
 def _compared(shown: Shown, other: _Other, status: int) -> int:
