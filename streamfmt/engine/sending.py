@@ -65,6 +65,7 @@ class Saving(Side):
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
         config = self.way.configuration or configurations.of(self.guest, "guest")
+        self.name = config.name
         for part in container(replace(config, paused=not self.ran)):
             self.output.put(part.buffers("<"))
         Saver(self.guest, self.output, self._passes, xen=self.way.xen).run()
@@ -85,6 +86,7 @@ class Saving(Side):
 
     def keep(self, error: BaseException | None) -> None:
         """Let the guest be as it was before."""
+        self.name = self.name.removesuffix(configurations.AWAY)
         self.precopy.undo()
         self.guest.dirty.disable()
         if self.ran:
@@ -133,6 +135,7 @@ class Sending(Saving):
 
     def _give(self) -> str:
         self.way.orders.check()
+        self.name += configurations.AWAY
         self.say(handshake.GO)
         return self.await_message(self.machine, self.patience.answer)
 
