@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from ..engine import frames as sets
-from ..engine.guest import hvm, kvm_api, kvm_run, kvm_state, pagemap, programs, workload
+from ..engine.guest import hvm, hvm_cpu, kvm_api, kvm_run, kvm_state, pagemap, programs, workload
 from ..engine.guest.kinds import Local
 from ..engine.guest.kvm import KvmGuest
 from ..engine.guest.kvm_machine import LOW_FRAMES
@@ -359,6 +360,40 @@ def test_the_timer_ticks_on_after_a_move(make_kvm: Make) -> None:
         guest = other
 
 
+def test_instructions_are_whole_when_a_machine_stops(make_kvm: Make) -> None:
+    """A machine reads its clock once for each page; stopped between reading and having read, it would read twice."""
+    asked = itertools.count()
+    guest = make_kvm(PAGES, [Work(pages=64, batch=1)], clock=lambda: next(asked))
+    for _ in range(25):
+        guest.resume()
+        time.sleep(0.0005)
+        guest.pause()
+        other = make_kvm(clock=lambda: next(asked))
+        moved(guest, other)
+        guest.close()
+        guest = other
+
+    assert 0 <= next(asked) - done(guest) <= 2
+
+
+def test_a_machine_is_stopped_where_records_have_all_of_it(make_kvm: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let run on until then, and where that does not come it runs on, and the caller knows."""
+    guest = make_kvm(PAGES, [Work(pages=64)])
+    found = [["interrupt_shadow"], ["nmi_masked"], []]
+    monkeypatch.setattr(hvm_cpu, "passing", lambda _: found.pop(0))
+    guest.resume()
+    guest.pause()
+    assert (found, guest.running) == ([], False)
+
+    monkeypatch.setattr(hvm_cpu, "passing", lambda _: ["nmi_masked"])
+    guest.resume()
+    with pytest.raises(GuestError, match="runs on"):
+        guest.pause()
+    assert guest.running
+    before = _counts(guest)
+    until(lambda: _counts(guest) != before)
+
+
 def test_a_machine_that_fails_says_so(make_kvm: Make) -> None:
     """Memory without a program is no place to go on at; it can be stopped and closed."""
     guest = make_kvm(PAGES, [Work(pages=64)])
@@ -433,6 +468,20 @@ def test_a_scan_of_sparse_memory_looks_at_little(make_process: Make) -> None:
 
     assert time.process_time() - begun < 0.2
     assert found == sets.of(written, 1 << 24)
+
+
+def test_a_scan_goes_on_where_there_was_no_room(make_process: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges come a few at a time, and all come."""
+    monkeypatch.setattr(pagemap, "_RANGES", 4)
+    guest = make_process()
+    guest.dirty.enable()
+    written = range(16, PAGES, 7)
+    for frame in written:
+        guest.memory[frame * PAGE] = 1
+
+    assert guest.dirty.peek() == sets.of(written, PAGES)
+    assert guest.dirty.clean() == sets.of(written, PAGES)
+    assert guest.dirty.clean() == 0
 
 
 def test_memory_beyond_the_devices_is_a_region_of_its_own(make_kvm: Make) -> None:
