@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -172,6 +174,44 @@ def test_rounds_under_a_running_guest_lose_nothing(make: Make) -> None:
 
     assert other.digest() == guest.digest()
     assert other.broken() == []
+
+
+# Moves in a row: more where one looks for what is rare.
+MANY = 150 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 5
+
+
+def test_many_moves_of_which_some_are_given_up(make: Make) -> None:
+    """Rounds under a running guest, however many; where it is given up the source goes on, and all of it holds."""
+    random = Random(MANY)
+    timer = 11_932 if make(64).kind == "kvm" else 0
+    works = [
+        Work(pages=101, stride=7, batch=3, divisor=timer),
+        Work("console"),
+        Work(first=200, pages=100, interval=300),
+    ]
+    guest = make(PAGES, works)
+    written = bytearray()
+    for _ in range(MANY):
+        other = make()
+        guest.dirty.enable()
+        guest.resume()
+        frames = guest.populated()
+        for _ in range(random.randrange(4)):
+            copied(guest, other, frames)
+            time.sleep(random.random() * 0.003)
+            frames = guest.dirty.clean()
+        guest.pause()
+        copied(guest, other, frames | guest.dirty.clean())
+        guest.dirty.disable()
+        other.load(records(guest))
+        assert other.digest() == guest.digest()
+        assert guest.broken() == other.broken() == []
+        written += guest.console()
+        given_up, kept = (other, guest) if random.random() < 0.3 else (guest, other)
+        given_up.close()
+        guest = kept
+
+    assert bytes(written) == (TEXT * len(written))[: len(written)]
 
 
 def test_what_comes_before_enabling_is_not_logged(make: Make) -> None:
