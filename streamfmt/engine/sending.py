@@ -46,8 +46,8 @@ class Saving(Side):
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
         self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=way.orders.check)
-        pages = Pages(guest, self.output, self.waiter, pace, asked.progress)
-        self.precopy = Precopy(pages, way.settings, way.orders, self._round)
+        pages = Pages(guest, self.output, self.waiter, asked.progress)
+        self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
         self._memory = 0
         self._downtime: float | None = None
 
@@ -63,6 +63,7 @@ class Saving(Side):
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
         config = self.way.configuration or configurations.of(self.guest, "guest")
+        self.name = config.name
         for part in container(replace(config, paused=not self.ran)):
             self.output.put(part.buffers("<"))
         Saver(self.guest, self.output, self._passes, xen=self.way.xen).run()
@@ -83,6 +84,7 @@ class Saving(Side):
 
     def keep(self, error: BaseException | None) -> None:
         """Let the guest be as it was before."""
+        self.name = self.name.removesuffix(configurations.AWAY)
         self.precopy.undo()
         self.guest.dirty.disable()
         if self.ran:
@@ -131,6 +133,7 @@ class Sending(Saving):
 
     def _give(self) -> str:
         self.way.orders.check()
+        self.name += configurations.AWAY
         self.say(handshake.GO)
         return self.await_message(self.machine, self.patience.answer)
 
