@@ -18,7 +18,7 @@ from . import frames
 from .configuration import Configuration
 from .flow import Output
 from .framing_xen import Framer
-from .interface import Guest
+from .interface import DirtySource, Guest
 from .machine import Machine
 from .waiting import Waiter
 
@@ -39,11 +39,11 @@ class Pages:
     ) -> None:
         self._progress = progress
         self.pages = guest.pages
-        self.dirty = guest.dirty
         self._guest = guest
         self._output = output
         self._waiter = waiter
         self._framer = Framer(guest)
+        self.dirty = _Noted(guest.dirty, self._framer)
 
     @property
     def running(self) -> bool:
@@ -85,6 +85,26 @@ class Pages:
     def wait(self, moment: float) -> None:
         """Return at a moment of the clock."""
         self._waiter.sleep(moment)
+
+
+class _Noted:
+    """A dirty log whose frames are noted to have contents."""
+
+    def __init__(self, log: DirtySource, framer: Framer) -> None:
+        self._log, self._framer = log, framer
+        self.enable, self.disable = log.enable, log.disable
+
+    def peek(self) -> int:
+        """What is logged, and stays so."""
+        found = self._log.peek()
+        self._framer.note(found)
+        return found
+
+    def clean(self) -> int:
+        """What is logged, which is not any more."""
+        found = self._log.clean()
+        self._framer.note(found)
+        return found
 
 
 class Saver:

@@ -242,6 +242,7 @@ CHOOSING = {
     "conformance/script_driver.py": {"_READERS"},
     "cli/verify_stream_v2.py": {"FORMATS"},
     "convert/asked.py": {"TARGETS"},
+    "engine/emulator/monitor.py": {"_VERSION"},  # what a monitor calls its program
 }
 # What strings are asked by, beside comparison.
 ASKING = ("startswith", "endswith", "removeprefix", "find", "index", "count")
