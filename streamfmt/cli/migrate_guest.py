@@ -92,8 +92,9 @@ def add_way(parser: argparse.ArgumentParser) -> None:
         "--policy", type=typed(policies.policy), default="xen", help=f"when it is stopped: {listed} (default: xen)"
     )
     parser.add_argument(
-        "--too-fast",
+        "--if-too-fast",
         metavar="REMEDY",
+        dest="too_fast",
         type=typed(too_fast.remedy),
         default="go-on",
         help=f"what to do if it writes faster than the link takes: {remedies} (default: go-on)",
