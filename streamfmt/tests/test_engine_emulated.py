@@ -27,7 +27,7 @@ from .support.emulators import copied, segments, until
 from .support.moving import PAGES, Moved, moved, way, working
 from .support.xenstores import xenstore
 
-# Behind what the workload and its random contents take.
+# After what the workload and its random contents take.
 RING = Ring(PAGES - 50, 40)
 
 

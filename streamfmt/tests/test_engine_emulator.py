@@ -152,7 +152,7 @@ def _gone(pid: int) -> bool:
 
 
 def test_an_emulator_that_is_killed(tmp_path: Path) -> None:
-    """The saver gives up in time, its owner is told, the guest goes on."""
+    """The saver gives up in time, its owner hears of it, the guest goes on."""
     with made("3.2", tmp_path) as guest:
         log = guest.dirty.emulator
         assert isinstance(log, SharedLog)
