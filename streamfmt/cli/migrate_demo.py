@@ -22,6 +22,7 @@ from typing import Any
 from ..engine import configuration, control
 from ..engine.sending import Sending, Way
 from ..engine.side import Asked
+from ..engine.statistics import Statistics
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import READ, Waiter
 from ..errors import MigrationError, PeerError
@@ -158,15 +159,17 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     end.close()
     status = other.wait()
     if args.figure:
-        _draw(args.figure, statistics)
+        _draw(args, statistics)
     return _compared(shown, other, status)
 
 
-def _draw(path: str, statistics: Any) -> None:
-    from ..engine.figure import drawing
+def _draw(args: argparse.Namespace, statistics: Statistics) -> None:
+    """Draw the rounds.  Raises OSError."""
+    from ..engine.figure import drawn
 
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(drawing("migrate demo", "", statistics))
+    about = f"{args.guest}, {args.memory // 256:,} MiB, {args.dirty_rate:,.0f} pages/s, policy {args.policy.name}"
+    with open(args.figure, "w", encoding="utf-8") as file:
+        file.write(drawn(statistics, about=about))
 
 
 def _compared(shown: Shown, other: _Other, status: int) -> int:

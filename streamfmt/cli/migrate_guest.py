@@ -7,10 +7,10 @@ import re
 
 from ..engine import orders, policies, too_fast
 from ..engine.configuration import Configuration
+from ..engine.guest.makes import KINDS, Wanted, empty, running
 from ..engine.interface import Guest
 from ..engine.precopy import Settings
 from ..engine.side import Patience
-from .migrate_kinds import KINDS, Wanted, empty, running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..engine import control
+from ..engine.guest.makes import empty
 from ..engine.interface import End, Guest
 from ..engine.orders import Orders
 from ..engine.receiving import Receiving, Taking
@@ -23,7 +24,6 @@ from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
 from . import inputs, migrate_qemu
 from . import migrate_guest as options
-from .migrate_kinds import empty
 from .migrate_send import add_common, checked
 from .migrate_shown import Recorder, Shown
 

@@ -98,10 +98,18 @@ def _command(release: str, rom: Path) -> list[str]:
 class Machine:
     """A machine that is not running, under a QEMU of some release; as a context manager, ended with it.
 
-    `rom` is what it would start with: 65,536 zeros unless given.  Raises MissingPeerError.
+    `rom` is what it would start with: 65,536 zeros unless given; `memory` and `computing` are how many bytes it may
+    have, and how many seconds it may compute.  Raises MissingPeerError.
     """
 
-    def __init__(self, release: str, *options: str, rom: bytes = bytes(_ROM)) -> None:
+    def __init__(
+        self,
+        release: str,
+        *options: str,
+        rom: bytes = bytes(_ROM),
+        memory: int = MEMORY,
+        computing: int = COMPUTING,
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="qemu.")
         self.folder = Path(self._folder.name)
         path = self.folder / "rom"
@@ -125,7 +133,7 @@ class Machine:
         self._events: list[dict[str, Any]] = []
         self.deadline = time.monotonic() + PATIENCE
         with suppress(ProcessLookupError):
-            for kind, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CPU, COMPUTING)):
+            for kind, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CPU, computing)):
                 resource.prlimit(self.process.pid, kind, (most, most))
 
     def __enter__(self) -> Machine:
@@ -175,6 +183,13 @@ class Machine:
             status = said.get("data", {}).get("status", "")
             if said.get("event") == "MIGRATION" and status in ("completed", "failed", *wanted):
                 return str(status)
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The next event of that name; others before it are forgotten.  Raises QemuError, and TimeoutError."""
+        while True:
+            said = self._events.pop(0) if self._events else self._next()
+            if said.get("event") == name:
+                return said
 
     def allow(self, *capabilities: str) -> None:
         """Switch capabilities of migrations on."""

@@ -30,8 +30,9 @@ TOGETHER = 504
 _WORDS = 1 << 16
 _ZERO = bytes(PAGE)
 _ZEROS = bytes(TOGETHER * PAGE)
-# The value of the first PING, by which a sender sees that the return path works (MIG_RP_MSG_PONG).
-PING = 1
+# The values of PINGs: the first, by which a sender sees that the return path works, as QEMU's own (MIG_RP_MSG_PONG);
+# and one before the end of the stream, which is answered once all before that has been loaded.
+PING, LOADED = 1, 0x53
 TIMER, GLOBAL_STATE = "timer", "globalstate"
 # Run states that a machine is sent in (qapi/run-state.json): the receiver's goes on in the first, unless it has -S.
 RUNNING, PAUSED = "running", "paused"
@@ -65,6 +66,11 @@ COMMON = _OLD
 def render(*parts: Part) -> bytes:
     """The bytes of some parts."""
     return Draft(parts).render()
+
+
+def ping(value: int) -> Part:
+    """A PING, which is answered on the return path."""
+    return qemu.command("PING", value.to_bytes(4, "big"))
 
 
 def run_state(name: str, shape: Shape = COMMON) -> bytes:
@@ -108,7 +114,7 @@ class Framing:
     def opening(self, return_path: bool = True) -> bytes:
         """The header, the configuration, what opens the return path, and the start of the memory: no page yet."""
         shape = self.shape
-        path = (qemu.command("OPEN_RETURN_PATH"), qemu.command("PING", PING.to_bytes(4, "big"))) if return_path else ()
+        path = (qemu.command("OPEN_RETURN_PATH"), ping(PING)) if return_path else ()
         blocks = qemu.blocks({shape.block: self.pages})
         return render(*qemu.opening(shape.machine), *path, *qemu.memory("SECTION_START", shape.memory, blocks))
 
@@ -116,15 +122,27 @@ class Framing:
         """A part of the memory: these frames.  Of those that are not `populated`, if it is given, none is looked at."""
         yield from self._section("SECTION_PART", frames, populated)
 
-    def closing(self, frames: int, state: str, populated: int | None = None) -> Iterator[list[Buffer]]:
-        """The last part, devices, and the end; the machine was in run state `state` when it was stopped."""
+    def closing(
+        self, frames: int, state: str, populated: int | None = None, return_path: bool = False
+    ) -> Iterator[list[Buffer]]:
+        """The last part, and devices; the machine was in run state `state` when it was stopped.
+
+        With a return path a PING is last: its answer says that all of it could be loaded, and nothing runs there yet.
+        """
         if self.shape.switchover:
             yield [render(qemu.command("SWITCHOVER_START"))]
         yield from self._section("SECTION_END", frames, populated)
-        rows = (*self._devices, qemu.Device(GLOBAL_STATE, run_state(state, self.shape)))
+        rows = self._rows(state)
         numbers = self._numbers(len(rows) - 1)
         sections = (part for number, row in zip(numbers, rows, strict=True) for part in qemu.devices(number, (row,)))
-        yield [render(*sections, qemu.frame("EOF"), qemu.description(rows))]
+        yield [render(*sections, *((ping(LOADED),) if return_path else ()))]
+
+    def ending(self, state: str) -> bytes:
+        """The end, after which the receiver's machine may run, and the description of the devices."""
+        return render(qemu.frame("EOF"), qemu.description(self._rows(state)))
+
+    def _rows(self, state: str) -> tuple[qemu.Device, ...]:
+        return (*self._devices, qemu.Device(GLOBAL_STATE, run_state(state, self.shape)))
 
     def _numbers(self, devices: int) -> list[int]:
         """Numbers of so many sections of devices, and of the state: none is the memory's, and none comes twice."""

@@ -90,11 +90,16 @@ class Framer:
         self._sent = frames.NONE
         self._populated: int | None = None
 
+    def note(self, written: int) -> None:
+        """These frames were written: from now on they have contents."""
+        if self._populated is not None:
+            self._populated |= written
+
     def records(self, which: int) -> Iterator[tuple[int, list[Buffer]]]:
         """The records of a set of frames: how many frames each has, and its bytes, which are the guest's memory.
 
         Frames that go for the first time have no contents if they have none.  Which do is asked once, when writes are
-        logged already or the guest stands: a frame that gets some later is sent again.
+        logged already or the guest stands; those that get some later are to be noted.
         """
         if self._populated is None:
             self._populated = self._guest.populated()

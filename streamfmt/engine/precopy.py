@@ -15,6 +15,7 @@ from .. import tables
 from . import frames as sets
 from .interface import DirtySource
 from .orders import Orders
+from .pace import Pace
 from .policies import Act, Decision, Policy
 from .statistics import Round, Statistics
 from .too_fast import Remedy, Throttle
@@ -45,10 +46,10 @@ class Source(Protocol):
     def everything(self) -> int:
         """The set of frames that the first round sends."""
 
-    def send(self, frames: int, speed: float) -> int:
+    def send(self, frames: int, last: bool) -> int:
         """Send the contents of a set of frames; returns how many bytes that took.
 
-        :param speed: the limit in bytes a second, 0 for none: as while the guest stands and waits for this.
+        :param last: the guest stands and waits for this.
         :raises MigrationError: they cannot be sent.
         """
 
@@ -86,6 +87,8 @@ class Precopy:
     `statistics` are the figures at any moment; `why` says why the guest was stopped, and `met` whether that was because
     the policy's aim was reached.
 
+    :param pace: of the link, whose limit is the speed that is ordered where that holds: not while the guest stands, and
+        not within a quota, which goes as fast as it can.
     :param watch: called with the figures after each round.
     """
 
@@ -94,11 +97,12 @@ class Precopy:
         source: Source,
         settings: Settings,
         orders: Orders,
+        pace: Pace | None = None,
         watch: Callable[[Statistics], None] | None = None,
     ) -> None:
         self.why = ""
         self.met = False
-        self._source, self._settings, self._orders, self._watch = source, settings, orders, watch
+        self._source, self._settings, self._orders, self._pace, self._watch = source, settings, orders, pace, watch
         self._throttle = Throttle(source.clock, source.pause, source.resume)
         self._begin = source.clock()
         self._stopped: float | None = None
@@ -242,9 +246,9 @@ class Precopy:
             self._orders.check()
             if live and self._ran:
                 self._throttle.step()
-            # A quota is all that goes in a tick, as fast as it can.
-            speed = self._orders.speed if live and decision.quota is None else 0.0
-            size += source.send(batch, speed)
+            if self._pace is not None:
+                self._pace.limit = self._orders.speed if live and decision.quota is None else 0.0
+            size += source.send(batch, not live)
             sent += batch.bit_count()
             self._round = begin, sent, size
             self._position = batch.bit_length()
@@ -268,11 +272,12 @@ class Precopy:
         bandwidth, expected, rate = self._base.bandwidth, self._base.expected_downtime, self._base.dirty_rate
         if seconds and (size > _MEASURED or bandwidth is None):
             bandwidth = size / seconds or None
-        if lasted:
+        # What was expected, and what was written, is of the last round before the stop.
+        if lasted and self._stopped is None:
             rate = changed / lasted
-        if bandwidth:
+        if bandwidth and self._stopped is None:
             expected = left * PAGE / bandwidth
-        row = Round(number, count, size, changed, seconds)
+        row = Round(number, count, size, changed, lasted, seconds)
         self._round = None
         self._base = replace(
             self._base.after(row),

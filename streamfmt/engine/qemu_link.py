@@ -26,6 +26,8 @@ _ANSWERS = 64 << 10
 # Bytes that are worth a system call where the speed is limited, and seconds after which somebody is asked whether to
 # go on.
 _WORTH, _LOOK = 16 << 10, 0.02
+# Values of PONGs that are kept: QEMU's own senders use five.
+_PONGS = 16
 # What is read of the return path in one go, and how often before the stream goes on.
 _HEARD, _AT_ONCE = 4096, 16
 
@@ -67,8 +69,8 @@ class Link:
 class Sender(Link):
     """The sending side: sends, and takes what comes on the return path.
 
-    `pong` is the value of the last PONG, `shut` what the receiver said that it ended with, None before; `ready` is True
-    once it said that its devices are; `over` if nothing more comes from it.
+    `pongs` are the values of the PONGs, `shut` what the receiver said that it ended with, None before; `ready` if
+    it said that its devices are; `over` if nothing more comes from it.
 
     :param pages: whether it may ask for pages, as it does in post-copy; they come in their turn all the same.
     :param pace: how fast it may go.
@@ -90,9 +92,9 @@ class Sender(Link):
         super().__init__(end, waiter, patience)
         self._asking = ("REQ_PAGES", "REQ_PAGES_ID") if pages else ()
         self._pace, self._check, self._watcher = pace, check, watcher
-        self.pong: int | None = None
+        self.pongs: list[int] = []
         self.shut: int | None = None
-        self.ready: bool | None = None
+        self.ready = False
         self.over = False
         self._messages = Messages()
         self._room = memoryview(bytearray(_HEARD))
@@ -135,6 +137,10 @@ class Sender(Link):
                 rest[at] = memoryview(rest[at])[count:]
         self.hear()
         return self.sent - before
+
+    def committed(self) -> None:
+        """From now on nobody can ask for the end any more, and no speed holds."""
+        self._check, self._pace = (lambda: None), None
 
     def _allowed(self, rest: list[Buffer], at: int) -> list[Buffer]:
         """What may go now; if that is nothing, some time has passed."""
@@ -190,7 +196,7 @@ class Sender(Link):
         self.received += count
         for name, data in self._messages.feed(bytes(self._room[:count])):
             if name == "PONG":
-                self.pong = value(data)
+                self._pong(value(data))
             elif name == "SWITCHOVER_ACK":
                 self.ready = True
             elif name == "SHUT":
@@ -200,14 +206,20 @@ class Sender(Link):
             elif name not in self._asking:
                 raise PeerError(f"the receiver sends {name} on the return path, and no post-copy was announced")
 
-    def wait_for(self, name: str, what: str) -> None:
-        """Wait until the attribute `name` says that something has come; `what` that is, in words.
+    def _pong(self, number: int) -> None:
+        if number not in self.pongs:
+            if len(self.pongs) >= _PONGS:
+                raise PeerError("the receiver answers what was not asked")
+            self.pongs.append(number)
+
+    def wait_for(self, there: Callable[[], bool], what: str) -> None:
+        """Wait until something has come that `there` asks for; `what` that is, in words.
 
         :raises GoneError: the receiver closed the link before; LinkError: the link failed.
         :raises LateError: it did not come in time.
         """
         limit = self.deadline()
-        while getattr(self, name) is None:
+        while not there():
             if self.over:
                 raise GoneError(f"the receiver closed the link before {what} came")
             self._check()

@@ -25,7 +25,7 @@ from .qemu_sending import Events, nobody
 from .waiting import Waiter
 
 # Seconds in which a sender closes its side once it has been told how its migration ended.
-LINGER = 2.0
+LINGER = 1.0
 
 
 @dataclass(frozen=True, slots=True)

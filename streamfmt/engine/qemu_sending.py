@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..errors import InDoubtError, LateError, LinkError, MigrationError
+from ..errors import InDoubtError, LateError, LinkError, MigrationError, PeerError
 from ..writer.qemu import Device
 from . import frames as sets
 from .flow import Watcher
-from .framing_qemu import COMMON, PAUSED, RUNNING, Framing, Shape
+from .framing_qemu import COMMON, LOADED, PAUSED, PING, RUNNING, Framing, Shape
 from .interface import DirtySource, End, Guest
 from .orders import Orders
 from .pace import Pace
@@ -62,8 +62,8 @@ class Terms:
 class _Source:
     """A guest and a link, as the loop has them."""
 
-    def __init__(self, guest: Guest, link: Sender, framing: Framing, terms: Terms, pace: Pace) -> None:
-        self._guest, self._link, self._framing, self._terms, self._pace = guest, link, framing, terms, pace
+    def __init__(self, guest: Guest, link: Sender, framing: Framing, terms: Terms) -> None:
+        self._guest, self._link, self._framing, self._terms = guest, link, framing, terms
         # Frames that have no contents and were not sent yet; known once writes are logged.
         self._holes: int | None = None
 
@@ -82,8 +82,7 @@ class _Source:
     def everything(self) -> int:
         return sets.run(0, self.pages)
 
-    def send(self, frames: int, speed: float) -> int:
-        self._pace.limit = speed
+    def send(self, frames: int, last: bool) -> int:
         if self._holes is None:
             self._holes = self.everything() & ~self._guest.populated()
         populated = frames & ~self._holes
@@ -98,9 +97,9 @@ class _Source:
 
     def pause(self) -> None:
         if self._terms.return_path:
-            self._link.wait_for("pong", "an answer of the receiver")
+            self._link.wait_for(lambda: PING in self._link.pongs, "an answer of the receiver")
         if self._terms.ready and self._guest.running:
-            self._link.wait_for("ready", "word that its devices are ready")
+            self._link.wait_for(lambda: self._link.ready, "word that its devices are ready")
         self._guest.pause()
 
     def resume(self) -> None:
@@ -126,10 +125,11 @@ class Sending:
         self._pace = pace
         self._framing = Framing(guest.memory, terms.shape, terms.devices)
         self._began = waiter.clock()
-        source = _Source(guest, self.link, self._framing, terms, pace)
-        self.precopy = Precopy(source, terms.settings, orders, self._round)
+        source = _Source(guest, self.link, self._framing, terms)
+        self.precopy = Precopy(source, terms.settings, orders, pace, self._round)
         self._stopped: float | None = None
         self._sent: float | None = None
+        self._ending = b""
 
     @property
     def statistics(self) -> Statistics:
@@ -156,7 +156,7 @@ class Sending:
             self._framing.close()
         try:
             self._hand_over()
-        except GoneError as error:
+        except (GoneError, PeerError) as error:
             self._keep(error)
             raise
         except (LinkError, LateError) as error:
@@ -166,9 +166,6 @@ class Sending:
                 f"all of the guest was sent, and then nothing said that it was loaded: {error}; it is paused here, and "
                 "may run over there: look there, and either end it here or let it go on here, not both"
             ) from error
-        except BaseException as error:
-            self._keep(error)
-            raise
         found = self.statistics
         self._event("moved", downtime=found.downtime, pause=found.pause)
         return found
@@ -184,17 +181,30 @@ class Sending:
         self._stopped = link.waiter.clock() - (downtime or 0.0)
         self._event("stopped", why=precopy.why, met=precopy.met)
         self._pace.limit = 0.0
-        for some in self._framing.closing(sets.NONE, RUNNING if self.ran else PAUSED):
+        state = RUNNING if self.ran else PAUSED
+        for some in self._framing.closing(sets.NONE, state, return_path=terms.return_path):
             precopy.sent(link.send(some))
+        if terms.return_path:
+            # Until the end is sent nothing runs there, whatever becomes of the link.
+            link.wait_for(lambda: LOADED in link.pongs, "word that memory and devices are loaded")
+        terms.orders.check()
+        self._ending = self._framing.ending(state)
         self._sent = link.waiter.clock()
-        self._event("sent", bytes=link.sent)
 
     def _hand_over(self) -> None:
-        """Wait for word that the guest is loaded."""
+        """Send the end, after which it may run there, and wait for word that it is loaded."""
         link = self.link
-        pause = None
+        pause, before = None, link.sent
+        link.committed()
+        try:
+            self.precopy.sent(link.send([self._ending]))
+        except (LinkError, LateError) as error:
+            if link.sent == before:
+                raise GoneError(f"{error}; nothing of the end was sent") from error
+            raise
+        self._event("sent", bytes=link.sent)
         if self.terms.return_path:
-            link.wait_for("shut", "word that the guest is loaded")
+            link.wait_for(lambda: link.shut is not None, "word that the guest is loaded")
             pause = link.waiter.clock() - (self._stopped or 0.0)
             with suppress(MigrationError):
                 link.finished()

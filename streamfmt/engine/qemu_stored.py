@@ -24,7 +24,7 @@ from ..reader.events import Body, Layer, Record, Sink
 from ..reader.reader import Reader
 from ..schema import qemu_stream as schema
 from ..writer import qemu
-from .framing_qemu import GLOBAL_STATE, PING, render
+from .framing_qemu import GLOBAL_STATE, PING, ping, render
 from .interface import End
 from .orders import Orders
 from .pace import Pace
@@ -172,14 +172,14 @@ def play(
 
 def opening() -> bytes:
     """The two commands that open the return path."""
-    return render(qemu.command("OPEN_RETURN_PATH"), qemu.command("PING", PING.to_bytes(4, "big")))
+    return render(qemu.command("OPEN_RETURN_PATH"), ping(PING))
 
 
 def _loaded(link: Sender, answered: bool) -> None:
     """Wait until the receiver says that it has loaded the stream, or at least has read all of it."""
     try:
         if answered:
-            link.wait_for("shut", "word that the stream is loaded")
+            link.wait_for(lambda: link.shut is not None, "word that the stream is loaded")
             with suppress(MigrationError):
                 link.finished()
         else:

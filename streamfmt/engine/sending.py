@@ -46,8 +46,8 @@ class Saving(Side):
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
         self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=way.orders.check)
-        pages = Pages(guest, self.output, self.waiter, pace, asked.progress)
-        self.precopy = Precopy(pages, way.settings, way.orders, self._round)
+        pages = Pages(guest, self.output, self.waiter, asked.progress)
+        self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
         self._memory = 0
         self._downtime: float | None = None
 

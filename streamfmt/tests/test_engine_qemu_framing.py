@@ -69,7 +69,7 @@ def test_what_arrives_is_what_was_there(
                     left |= 1 << page
             raw += joined(list(made.part(frames & everything)))
             left &= ~frames
-        raw += joined(list(made.closing(left, "running")))
+        raw += joined(list(made.closing(left, "running", return_path=True))) + made.ending("running")
         made.close()
     outcome = streamfmt.verify(raw)
 
@@ -91,7 +91,7 @@ def test_pages_in_a_row_go_as_they_lie() -> None:
     assert all(isinstance(buffer, memoryview) and buffer.obj is view.obj for buffer in whole)
     # The first page goes with the name of its block, and is copied.
     assert len(whole) == pages - 1 - framing.TOGETHER - 1
-    raw = made.opening(False) + joined(lists) + joined(list(made.closing(0, "paused")))
+    raw = made.opening(False) + joined(lists) + joined(list(made.closing(0, "paused"))) + made.ending("paused")
     assert memory_of(raw, pages) == bytes(view)
     # Words and pages, and at most a hundred bytes for each list.
     assert len(raw) < len(whole) * (PAGE + 8) + (framing.TOGETHER + 2) * 9 + PAGE + 1000
@@ -104,7 +104,7 @@ def test_holes_are_not_looked_at() -> None:
         memory.view[5 * PAGE : 6 * PAGE] = b"\1" * PAGE
         made = framing.Framing(memory.view)
         raw = made.opening() + joined(list(made.part((1 << 64) - 1, memory.populated())))
-        raw += joined(list(made.closing(0, "running")))
+        raw += joined(list(made.closing(0, "running"))) + made.ending("running")
         made.close()
 
         assert memory.populated() == 1 << 5
@@ -119,7 +119,12 @@ def test_devices_have_numbers_of_their_own(release: str) -> None:
     shape = framing.SHAPES[release]
     devices = [Device(f"device{number}", bytes((number,)) * (9 + 4000 * number), 3, number % 2) for number in range(6)]
     made = framing.Framing(memoryview(bytearray(PAGE)), shape, devices)
-    raw = made.opening(False) + joined(list(made.part(1))) + joined(list(made.closing(0, "paused")))
+    raw = (
+        made.opening(False)
+        + joined(list(made.part(1)))
+        + joined(list(made.closing(0, "paused")))
+        + made.ending("paused")
+    )
     rows = [item.fields() for item in streamfmt.open(raw) if item.name.startswith("SECTION_FULL")]
 
     assert streamfmt.verify(raw).conforms

@@ -6,10 +6,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from ...engine import migrate_qemu
-from ...engine.interface import DirtySource
+from ...engine.interface import DirtySource, End
 from ...engine.transport.sockets import SocketEnd
 from ...engine.waiting import Waiter
 from ...writer.part import Part
@@ -77,7 +78,8 @@ class Guest:
         self._populated |= 1 << frame
 
     def populated(self) -> int:
-        return self._populated
+        rows = (self.memory[at : at + PAGE] for at in range(0, len(self.memory), PAGE))
+        return self._populated | sum(1 << frame for frame, data in enumerate(rows) if bytes(data).strip(b"\0"))
 
     def types(self) -> None:
         return None
@@ -155,13 +157,13 @@ def waiter() -> Any:
         found.close()
 
 
-def received(make: Callable[[int], Guest], end: SocketEnd, taking: migrate_qemu.Taking) -> migrate_qemu.Received:
+def received(make: Callable[[int], Guest], end: End, taking: migrate_qemu.Taking) -> migrate_qemu.Received:
     """Receive into a guest."""
     with waiter() as waits:
         return migrate_qemu.receive(end, make, waits, taking)
 
 
-def sent(guest: Guest, end: SocketEnd, terms: migrate_qemu.Terms) -> Any:
+def sent(guest: Guest, end: End, terms: migrate_qemu.Terms) -> Any:
     """Send a guest."""
     with waiter() as waits:
         return migrate_qemu.send(guest, end, waits, terms)
@@ -180,8 +182,6 @@ class Recorded:
 
 def stream(guest: Guest, terms: migrate_qemu.Terms | None = None) -> bytes:
     """The stream of a guest that is not live, to nobody who answers."""
-    from dataclasses import replace
-
     with pair() as (mine, other):
         side = Side(lambda: _drained(cast(SocketEnd, other)))
         sent(guest, mine, replace(terms or migrate_qemu.Terms(), return_path=False, patience=PATIENCE))
