@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .. import verify
+from ..cli.main import main
 from ..codec.content import Buffer
 from ..engine.emulated import Emulated, restore
 from ..engine.emulator.dma import Ring, broken
@@ -140,3 +141,28 @@ def test_cancelled(form: str, tmp_path: Path) -> None:
         assert guest.broken() == []
         again.guest.close()
     assert until(lambda: segments() <= before)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A demonstration with an emulator: memory is the same over there, and nothing is left."""
+    before = segments()
+    figures = ["--memory", "2MiB", "--working-set", "64KiB", "--run", "0", "--after", "0.03"]
+    words = ["migrate", "demo", "--logdirty", "3.2", "--emulator-rate", "5000", *figures]
+    assert main(words) == 0
+    assert "the guest is the same over there, and sound" in capsys.readouterr().out
+    assert until(lambda: segments() <= before)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--type", "pv"], "a guest of type pv has no emulator that writes its memory"),
+        (["--working-set", "3MiB"], "the emulator writes the last 256 of 1024 frames"),
+        (["--xenstore", "/nonexistent/socket"], "no xenstore at /nonexistent/socket"),
+    ],
+)
+def test_what_the_command_cannot_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said, before anything is sent."""
+    command = ["migrate", "send", "unix:/nonexistent/here", "--after", "0", "--logdirty", "3.1", "--memory", "4MiB"]
+    assert main([*command, *words]) == 1
+    assert said in capsys.readouterr().err
