@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 
 from ..engine.emulated import Emulated
 from ..engine.emulator.dma import Ring
 from ..engine.emulator.handle import RATE, Emulator
 from ..engine.guest.programs import FIRST
 from ..engine.interface import Guest
+from ..engine.local_sockets import private_folder
 from ..engine.logdirty.forms import FORMS, MONITOR
 from ..engine.waiting import Waiter
 from ..engine.xenstore.client import Client
@@ -59,7 +59,7 @@ def beside(args: argparse.Namespace, guest: Guest, waiter: Waiter, opened: ExitS
         raise GuestError(
             f"the emulator writes the last {count} of {guest.pages} frames: the guest's own reach into them"
         )
-    folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="emulator."))
+    folder = opened.enter_context(private_folder())
     store = monitor = ""
     if form.way == MONITOR:
         monitor = f"{folder}/monitor"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +26,8 @@ from ..engine.orders import Orders
 from ..engine.waiting import Waiter
 from ..engine.xenstore.client import Client
 from ..errors import CancelledError
-from .support.emulators import copied, segments, until
+from .support.emulators import copied, ended, segments, until
+from .support.kill_points import environment
 from .support.moving import PAGES, Moved, moved, way, working
 from .support.xenstores import xenstore
 
@@ -166,3 +169,23 @@ def test_what_the_command_cannot_do(words: list[str], said: str, capsys: pytest.
     command = ["migrate", "send", "unix:/nonexistent/here", "--after", "0", "--logdirty", "3.1", "--memory", "4MiB"]
     assert main([*command, *words]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["3.2", "4.3"])
+def test_a_command_that_is_killed(form: str, tmp_path: Path) -> None:
+    """Its emulator and its xenstore end with it, and remove their sockets and the folder of these."""
+    before = segments()
+    words = [sys.executable, "-m", "streamfmt", "migrate", "send", "unix:/nonexistent", "--after", "60"]
+    environ = {**environment(), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([*words, "--logdirty", form], env=environ) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wanted = 2 if form == "3.2" else 1
+        try:
+            assert until(lambda: len(children.read_text().split()) == wanted)
+            assert until(lambda: len([*tmp_path.glob("*/*")]) == 1)
+            pids = children.read_text().split()
+        finally:
+            process.kill()
+    assert until(lambda: all(map(ended, pids)))
+    assert until(lambda: not list(tmp_path.iterdir()))
+    assert until(lambda: segments() <= before)
