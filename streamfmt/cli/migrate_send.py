@@ -21,7 +21,7 @@ from ..engine.transport.ends import connect
 from ..engine.transport.moving import part
 from ..engine.waiting import Waiter
 from ..errors import InDoubtError, MigrationError, StreamError
-from . import inputs, migrate_qemu
+from . import inputs, migrate_emulator, migrate_qemu
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_shown import Recorder, Shown, summary
@@ -47,6 +47,7 @@ _FILE = "file:"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="where to")
     options.add_guest(parser)
+    migrate_emulator.add_arguments(parser)
     parser.add_argument("--name", metavar="NAME", default="guest", help="its name over there (default: %(default)s)")
     add_after(parser)
     options.add_way(parser)
@@ -96,6 +97,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         return _played(args, shown, opened, waiter)
     guest = options.made(args)
     opened.callback(guest.close)
+    guest = migrate_emulator.beside(args, guest, waiter, opened)
     if args.after:
         time.sleep(args.after)
     end = connect(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args))
