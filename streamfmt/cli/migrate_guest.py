@@ -11,6 +11,7 @@ from ..engine.guest.makes import KINDS, Wanted, empty, running
 from ..engine.interface import Guest
 from ..engine.precopy import Settings
 from ..engine.side import Patience
+from ..engine.transport.uris import File, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def size(text: str) -> int:
 def pages(text: str) -> int:
     """Frames of a size, rounded up."""
     return -(-size(text) // _PAGE)
+
+
+def is_file(uri: str) -> bool:
+    """Whether an address is a file's, where nobody answers.  Raises LinkError."""
+    return isinstance(parse(uri), File)
 
 
 def typed(read: Callable[[str], object]) -> Callable[[str], object]:
