@@ -241,6 +241,26 @@ def test_senders_that_wait_for_devices(release: str, tmp_path: Path, monkeypatch
         waiter.close()
 
 
+@pytest.mark.parametrize("release", qemu.RELEASES)
+def test_a_whole_machine_is_stored(release: str, tmp_path: Path) -> None:
+    """A PC with all its devices is stored, and loaded by another; one of another type says that it cannot."""
+    peers.require_qemu(release)
+    machine = ("-M", "pc", "-m", "1M", "-device", "e1000,romfile=")
+    stored = tmp_path / "stored"
+    waiter = Waiter()
+    try:
+        with Machine(release, *machine) as source, Link(source, waiter).back("return-path") as end:
+            migrate_qemu.store(end, stored, waiter, TAKING)
+            assert source.migrated() == "completed"
+    finally:
+        waiter.close()
+    with _machine(release, *machine) as link, link.into() as end:
+        assert migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE) == stored.stat().st_size
+        assert link.machine.migrated() == "completed"
+    with _machine(release) as link, link.into() as end, pytest.raises((PeerError, LinkError)):
+        migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE)
+
+
 @pytest.mark.parametrize("release", [qemu.RELEASE, qemu.RELEASES[-1]])
 def test_a_guest_that_works_meanwhile(release: str) -> None:
     """A model guest that writes all the time, as fast as it is asked to: QEMU has its memory as it stopped."""
