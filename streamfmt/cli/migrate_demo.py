@@ -22,9 +22,11 @@ from typing import Any
 from ..engine import configuration, control
 from ..engine.sending import Sending, Way
 from ..engine.side import Asked
+from ..engine.statistics import Statistics
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import READ, Waiter
 from ..errors import MigrationError, PeerError
+from . import migrate_emulator
 from . import migrate_guest as options
 from .migrate_send import add_after, add_common, checked
 from .migrate_shown import Recorder, Shown
@@ -45,6 +47,7 @@ _LEAVE = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_guest(parser)
+    migrate_emulator.add_arguments(parser)
     add_after(parser)
     options.add_way(parser)
     add_common(parser)
@@ -136,6 +139,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     opened.callback(other.end)
     guest = options.made(args)
     opened.callback(guest.close)
+    guest = migrate_emulator.beside(args, guest, waiter, opened)
     time.sleep(args.after)
     recorder = None
     if args.record:
@@ -158,15 +162,17 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     end.close()
     status = other.wait()
     if args.figure:
-        _draw(args.figure, statistics)
+        _draw(args, statistics)
     return _compared(shown, other, status)
 
 
-def _draw(path: str, statistics: Any) -> None:
-    from ..engine.figure import drawing
+def _draw(args: argparse.Namespace, statistics: Statistics) -> None:
+    """Draw the rounds.  Raises OSError."""
+    from ..engine.figure import drawn
 
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(drawing("migrate demo", "", statistics))
+    about = f"{args.guest}, {args.memory // 256:,} MiB, {args.dirty_rate:,.0f} pages/s, policy {args.policy.name}"
+    with open(args.figure, "w", encoding="utf-8") as file:
+        file.write(drawn(statistics, about=about))
 
 
 def _compared(shown: Shown, other: _Other, status: int) -> int:

@@ -188,6 +188,10 @@ def _read(name: str) -> tuple[PassSets | None, int]:
     if failure is not None:
         inputs.complain(name, failure)
         return None, failure.status
+    damage = numbers.failure or numbers.damage
+    if damage is not None:
+        inputs.complain(name, f"it does not show all of a guest: {damage}")
+        return None, 1
     if not numbers.passes.count:
         inputs.complain(name, "there is no memory of a guest in it")
         return None, 1
@@ -231,7 +235,7 @@ def _as_dict(
         "memory": guest.pages * PAGE,
         "used": guest.used * PAGE,
         "dirty": args.dirty,
-        "from_stream": args.from_stream,
+        "from_stream": None if args.from_stream is None else inputs.shown(args.from_stream),
         "converges": found.met,
         "why": found.why,
         "error": found.error or None,
@@ -242,11 +246,11 @@ def _as_dict(
 
 def _draw(path: str, words: str, found: Plan) -> int:
     """Write the picture; the exit status."""
-    from ..engine.figure import drawing
+    from ..engine.figure import drawn
     from ..io.outputs import write
 
     try:
-        write(path, drawing("A planned migration", words, found.statistics).encode())
+        write(path, drawn(found.statistics, "A planned migration", words).encode())
     except OSError as error:
         inputs.complain(path, f"cannot write: {UnwritableError(reason(error))}")
         return 3

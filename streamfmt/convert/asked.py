@@ -21,7 +21,7 @@ CHECKPOINTS = ("flatten", "keep")
 # By whether there is xl's header: what the drop-in's input is.
 INPUTS = ("legacy", "xl")
 # What the script leaves out as well, or what no guest misses.
-_LEFT_OUT = ("LOSE-NAME", "LOSE-TOOLSTACK", "LOSE-UNMAPPED")
+LEFT_OUT = ("LOSE-NAME", "LOSE-TOOLSTACK", "LOSE-UNMAPPED")
 
 
 def of_convert(
@@ -65,7 +65,7 @@ def of_script(given: Mapping[str, str]) -> Options:
     return Options(
         INPUTS[headed(given)],
         guest=given["guest-type"],
-        allow_loss=_LEFT_OUT,
+        allow_loss=LEFT_OUT,
         wrapped=wrapped,
         device_model=wrapped or "skip-qemu" not in given,
         width=int(given["width"]),

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from .. import tables
 from ..errors import PeerError
+from ..reader import configuration
 from .interface import Guest
 
 # What xl calls a guest on its way (tools/xl/xl_migrate.c).
@@ -83,25 +84,32 @@ def of(guest: Guest, name: str, kind: str = "", vcpus: int = 1) -> Configuration
 
 
 def parse(data: bytes) -> Configuration:
-    """What a configuration says that has come.
+    """What a configuration says that has come: in JSON, or in the words of xl's own files, as before Xen 4.5.
 
-    :raises PeerError: it is no JSON, or says nothing of a guest.
+    :raises PeerError: it cannot be read, or does not say of what type the guest is.
     """
+    found = configuration.parse(data, len(data))
+    if found.error or not found.type:
+        raise PeerError(f"the guest's configuration cannot be read: {found.error or 'it says no type'}")
+    own = _own(data) if found.form == "json" else {}
     try:
-        words = json.loads(data.rstrip(b"\0").decode())
-        info, build = words["c_info"], words["b_info"]
-        own = info.get("xsdata") or {}
-        name, kind = info.get("name") or "guest", info["type"]
-        memory, vcpus = build.get("max_memkb", 0), build.get("max_vcpus", 1)
-        pages = int(own[_PAGES]) if _PAGES in own else 0
-        paused, what = own.get(_PAUSED) == "1", str(own.get(_KIND, ""))
-        uuid = str(UUID(info.get("uuid") or _NOBODY))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PeerError(f"the guest's configuration cannot be read: {type(error).__name__}: {error}") from None
-    if kind not in ("pv", "hvm", "pvh") or not isinstance(name, str) or not isinstance(memory, int):
-        raise PeerError(f"the guest's configuration is of a guest of type {str(kind)[:20]!r}, with {memory!r} KiB")
-    if not 0 <= memory <= _KILOBYTES_MAX or pages < 0:
-        raise PeerError(f"the guest's configuration gives it {memory} KiB of memory")
+        pages, uuid = int(own.get(_PAGES, "0")), str(UUID(found.uuid or _NOBODY))
+    except ValueError as error:
+        raise PeerError(f"the guest's configuration cannot be read: {error}") from None
+    memory = found.memory or 0
+    if memory > _KILOBYTES_MAX or pages < 0:
+        raise PeerError(f"the guest's configuration gives it {memory} KiB of memory, and {pages} frames")
+    pages = pages or memory // _KILOBYTES + (0 if found.type == configuration.PV else _LOW)
     if not pages:
-        pages = memory // _KILOBYTES + (0 if kind == "pv" else _LOW)
-    return Configuration(name, kind, pages, vcpus if isinstance(vcpus, int) else 1, paused, what, uuid)
+        raise PeerError("the guest's configuration gives it no memory")
+    paused, kind = own.get(_PAUSED) == "1", own.get(_KIND, "")
+    return Configuration(found.name or "guest", found.type, pages, max(found.vcpus or 1, 1), paused, kind, uuid)
+
+
+def _own(data: bytes) -> dict[str, str]:
+    """What is there for us in a configuration in JSON."""
+    try:
+        found = json.loads(data.partition(b"\0")[0])["c_info"].get("xsdata") or {}
+        return {name: str(value) for name, value in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}

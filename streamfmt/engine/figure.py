@@ -24,11 +24,14 @@ _ROW, _COLUMNS = 18, (160, 290, 420, 540, 650, 780)
 _MARKS = 5
 
 
-def drawing(title: str, about: str, statistics: Statistics) -> str:
-    """The file: rounds over time, and what they were in numbers."""
-    parts = [_text(20, 30, _short(title), "t"), _text(20, 50, _short(about), "s")]
+def drawn(statistics: Statistics, title: str = "A migration", about: str = "") -> str:
+    """The file: rounds over time, and what they were in numbers; `about` is a line of text below the title."""
+    parts = [
+        _text(20, 30, _short(title), "t"),
+        _text(20, 50, _short(about or f"a guest of {memory(statistics.frames)}"), "s"),
+    ]
     parts += _rounds(statistics, 70)
-    at = 70 + 20 + 16 + _HEIGHT + 50
+    at = 70 + 20 + 16 + _HEIGHT + 64
     rows = list(_table(statistics, at))
     parts += rows
     height = at + _ROW * (min(len(statistics.rounds), _LISTED + 1) + 2) + 20
@@ -55,17 +58,17 @@ def _rounds(statistics: Statistics, top: int) -> Iterator[str]:
     def high(count: int) -> float:
         return up * math.log10(count) if count > 1 else 2.0 * count
 
-    if statistics.downtime is not None:
-        x, wide = _LEFT + across * stopped, max(across * (pause or 0.0), 1.5)
-        yield _rect(min(x, _LEFT + _INNER - wide), top, wide, _HEIGHT, _STOOD, opacity=0.2)
     begin = 0.0
     for row in statistics.rounds:
         x, wide = _LEFT + across * begin, across * row.seconds
-        yield _rect(x, top + _HEIGHT - high(row.frames), max(wide - 0.6, 0.6), high(row.frames), _SENT)
+        yield _rect(x, top + _HEIGHT - high(row.frames), max(wide - 0.6, 0.6), high(row.frames), _SENT, opacity=0.8)
         begin += row.seconds
         if row.dirty:
             y, end = top + _HEIGHT - high(row.dirty), _LEFT + across * begin
             yield f'<circle cx="{end:.1f}" cy="{y:.1f}" r="3.5" fill="{_DIRTY}"/>'
+    if statistics.downtime is not None:
+        x, wide = _LEFT + across * stopped, max(across * (pause or 0.0), 1.5)
+        yield _rect(min(x, _LEFT + _INNER - wide), top, wide, _HEIGHT, _STOOD, opacity=0.35)
     for power in range(int(top_power) + 1):
         y = top + _HEIGHT - up * power
         yield f'<line x1="{_LEFT}" x2="{_LEFT + _INNER}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_FAINT}" opacity="0.3"/>'
@@ -96,7 +99,8 @@ def _table(statistics: Statistics, top: int) -> Iterator[str]:
 
 def cells_of(row: Round) -> list[str]:
     """A round in words: its number, frames sent, bytes, frames dirty after it, time, and rate."""
-    rate = f"{size(int(row.sent / row.seconds))}/s" if row.seconds else "-"
+    took = row.seconds if row.sending is None else row.sending
+    rate = f"{size(int(row.sent / took))}/s" if took else "-"
     return [str(row.number), f"{row.frames:,}", size(row.sent), f"{row.dirty:,}", seconds(row.seconds), rate]
 
 

@@ -175,6 +175,26 @@ class Input:
             self.watcher.see([data])
         return data
 
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable when more comes."""
+        return self._end.fileno()
+
+    def some(self, most: int) -> bytes:
+        """What is here, up to `most` bytes, without waiting; nothing at the end of what comes.
+
+        :raises BlockingIOError: nothing is here yet.
+        :raises LinkError: the link failed.
+        """
+        data = self._held(most)
+        if not data:
+            room = bytearray(most)
+            data = bytes(room[: self._end.receive_into(memoryview(room))])
+        self.received += len(data)
+        if self.watcher is not None and data:
+            self.watcher.see([data])
+        return data
+
     def into(self, view: memoryview, what: str) -> None:
         """Fill `view` with the next bytes; raises as :meth:`take`."""
         self._into(view, what)

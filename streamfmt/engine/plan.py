@@ -13,6 +13,7 @@ from .. import tables
 from ..errors import LateError, MigrationError
 from . import frames as sets
 from .orders import Orders
+from .pace import Pace
 from .plan_dirty import Writer
 from .precopy import Precopy, Settings
 from .statistics import Statistics
@@ -99,6 +100,7 @@ class _Source:
     running: bool = True
     now: float = 0.0
     empty: int = sets.NONE
+    pace: Pace | None = None
 
     @property
     def pages(self) -> int:
@@ -125,14 +127,15 @@ class _Source:
     def verify(self) -> None:
         self.empty = sets.NONE
 
-    def send(self, frames: int, speed: float) -> int:
+    def send(self, frames: int, last: bool) -> int:
         count = frames.bit_count()
         # Frames without contents are entries alone the first time; what is written has contents from then on.
         bare = (frames & self.empty).bit_count() if self.empty else 0
         if bare:
             self.empty &= ~frames
         size = _ENTRY * count + PAGE * (count - bare) + _AHEAD * -(-count // tables.BATCH_MAX)
-        self._pass(size / min(speed or self.link.bandwidth, self.link.bandwidth))
+        limit = self.pace.limit if self.pace is not None else 0.0
+        self._pass(size / min(limit or self.link.bandwidth, self.link.bandwidth))
         return size
 
     def _pass(self, seconds: float) -> None:
@@ -145,7 +148,8 @@ def plan(guest: Guest, link: Link, settings: Settings, orders: Orders) -> Plan:
     """What a migration of such a guest through such a link would be."""
     source = _Source(guest, link, _Dirty(guest.writers))
     source.empty = sets.run(guest.used, guest.pages - guest.used)
-    loop = Precopy(source, settings, orders, watch=_ending)
+    source.pace = Pace(0.0, source.clock)
+    loop = Precopy(source, settings, orders, source.pace, _ending)
     try:
         with loop:
             loop.run()

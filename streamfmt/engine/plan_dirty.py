@@ -18,7 +18,7 @@ from . import frames as sets
 from .orders import speed
 
 PAGE = tables.PAGE_SIZE
-# Binary digits of a probability, and fewer frames than this on average are drawn one by one.
+# Binary digits of a probability; and of fewer frames than this, all in all or on average, each is drawn by itself.
 _DIGITS, _FEW = 16, 64
 # Frames that a guest of a plan has at most, and writes a second.
 PAGES_MAX, RATE_MAX = 1 << 28, 1e10
@@ -40,9 +40,12 @@ class Uniform:
     def written(self, since: float, until: float) -> int:
         """Each frame by itself, with the probability that one of the writes met it."""
         chance = -math.expm1(-self._rate * (until - since) / self._pages)
-        if chance * self._pages < _FEW:
-            count = sum(self._random.random() < chance * self._pages / _FEW for _ in range(_FEW))
-            found = sets.of(self._random.sample(range(self._pages), min(count, self._pages)), self._pages)
+        random, mean = self._random.random, chance * self._pages
+        if self._pages <= _FEW:
+            found = sets.of((frame for frame in range(self._pages) if random() < chance), self._pages)
+        elif mean < _FEW:
+            count = sum(random() < mean / _FEW for _ in range(_FEW))
+            found = sets.of(self._random.sample(range(self._pages), count), self._pages)
         else:
             found = _drawn(self._pages, chance, self._random)
         return found << self._first

@@ -107,7 +107,8 @@ def _qemu_010(statistics: Statistics, orders: Orders) -> Decision:
 def _qemu_2009(statistics: Statistics, orders: Orders) -> Decision:
     if statistics.rounds:
         last = statistics.rounds[-1]
-        bandwidth = last.frames * PAGE / last.seconds if last.seconds else 0.0
+        took = last.seconds if last.sending is None else last.sending
+        bandwidth = last.frames * PAGE / took if took else 0.0
         expected = statistics.remaining * PAGE / (bandwidth or BANDWIDTH_LEAST)
         if expected <= orders.downtime:
             return Decision(Act.STOP, f"{_within(expected, orders)} at the last call's rate")

@@ -15,6 +15,7 @@ from .. import tables
 from . import frames as sets
 from .interface import DirtySource
 from .orders import Orders
+from .pace import Pace
 from .policies import Act, Decision, Policy
 from .statistics import Round, Statistics
 from .too_fast import Remedy, Throttle
@@ -22,7 +23,9 @@ from .too_fast import Remedy, Throttle
 PAGE = tables.PAGE_SIZE
 # Frames that are sent between two looks at the orders: what the link takes in so many seconds, and how many at least,
 # and at most as a part of a guest, so that a large one does not spend its time on cutting sets.
-_LOOK, _LEAST, _PART = 0.02, 16, 512
+_LOOK, _LEAST, _PART = 0.02, 16, 2048
+# And how many where nothing is known of it yet, and at most.
+_FIRST, _MOST = 64, 4096
 # Fewer bytes tell nothing about a link's bandwidth (migration/migration.c, migration_update_counters).
 _MEASURED = 10_000
 
@@ -45,10 +48,10 @@ class Source(Protocol):
     def everything(self) -> int:
         """The set of frames that the first round sends."""
 
-    def send(self, frames: int, speed: float) -> int:
+    def send(self, frames: int, last: bool) -> int:
         """Send the contents of a set of frames; returns how many bytes that took.
 
-        :param speed: the limit in bytes a second, 0 for none: as while the guest stands and waits for this.
+        :param last: the guest stands and waits for this.
         :raises MigrationError: they cannot be sent.
         """
 
@@ -86,6 +89,8 @@ class Precopy:
     `statistics` are the figures at any moment; `why` says why the guest was stopped, and `met` whether that was because
     the policy's aim was reached.
 
+    :param pace: of the link, whose limit is the speed that is ordered where that holds: not while the guest stands, and
+        not within a quota, which goes as fast as it can.
     :param watch: called with the figures after each round.
     """
 
@@ -94,11 +99,12 @@ class Precopy:
         source: Source,
         settings: Settings,
         orders: Orders,
+        pace: Pace | None = None,
         watch: Callable[[Statistics], None] | None = None,
     ) -> None:
         self.why = ""
         self.met = False
-        self._source, self._settings, self._orders, self._watch = source, settings, orders, watch
+        self._source, self._settings, self._orders, self._pace, self._watch = source, settings, orders, pace, watch
         self._throttle = Throttle(source.clock, source.pause, source.resume)
         self._begin = source.clock()
         self._stopped: float | None = None
@@ -110,6 +116,7 @@ class Precopy:
         self._pending = sets.NONE
         # The frame with which the next round begins.
         self._position = 0
+        self._batch = _FIRST
 
     def __enter__(self) -> Self:
         return self
@@ -242,9 +249,9 @@ class Precopy:
             self._orders.check()
             if live and self._ran:
                 self._throttle.step()
-            # A quota is all that goes in a tick, as fast as it can.
-            speed = self._orders.speed if live and decision.quota is None else 0.0
-            size += source.send(batch, speed)
+            if self._pace is not None:
+                self._pace.limit = self._orders.speed if live and decision.quota is None else 0.0
+            size += source.send(batch, not live)
             sent += batch.bit_count()
             self._round = begin, sent, size
             self._position = batch.bit_length()
@@ -268,11 +275,12 @@ class Precopy:
         bandwidth, expected, rate = self._base.bandwidth, self._base.expected_downtime, self._base.dirty_rate
         if seconds and (size > _MEASURED or bandwidth is None):
             bandwidth = size / seconds or None
-        if lasted:
+        # What was expected, and what was written, is of the last round before the stop.
+        if lasted and self._stopped is None:
             rate = changed / lasted
-        if bandwidth:
+        if bandwidth and self._stopped is None:
             expected = left * PAGE / bandwidth
-        row = Round(number, count, size, changed, seconds)
+        row = Round(number, count, size, changed, lasted, seconds)
         self._round = None
         self._base = replace(
             self._base.after(row),
@@ -295,9 +303,13 @@ class Precopy:
 
     def _most(self, decision: Decision, size: int) -> int:
         """How many frames are sent until the next look at the orders, when so many bytes have gone in a round."""
-        bandwidth = self._base.bandwidth or self._orders.speed
-        most = int(bandwidth * _LOOK / PAGE) if bandwidth else tables.BATCH_MAX
-        most = max(most, _LEAST, self._source.pages // _PART)
+        assert self._round is not None
+        passed = self._source.clock() - self._round[0]
+        # By what the link does now; a round may take minutes.
+        bandwidth = size / passed if size and passed else self._base.bandwidth or self._orders.speed
+        # What goes into buffers first says nothing of a link: twice as many at a time are the most.
+        most = min(int(bandwidth * _LOOK / PAGE) if bandwidth else _FIRST, 2 * self._batch, _MOST)
+        most = self._batch = max(most, _LEAST, self._source.pages // _PART)
         if decision.quota is not None:
             most = min(most, max(int((decision.quota - size) / PAGE), 0) + 1)
         return most

@@ -66,8 +66,8 @@ class _UnsentError(LinkError):
 class _Source:
     """A guest and a link, as the loop has them."""
 
-    def __init__(self, guest: Guest, link: Sender, framing: Framing, terms: Terms, pace: Pace) -> None:
-        self._guest, self._link, self._framing, self._terms, self._pace = guest, link, framing, terms, pace
+    def __init__(self, guest: Guest, link: Sender, framing: Framing, terms: Terms) -> None:
+        self._guest, self._link, self._framing, self._terms = guest, link, framing, terms
         # Frames that have no contents and were not sent yet; known once writes are logged.
         self._holes: int | None = None
 
@@ -86,8 +86,7 @@ class _Source:
     def everything(self) -> int:
         return sets.run(0, self.pages)
 
-    def send(self, frames: int, speed: float) -> int:
-        self._pace.limit = speed
+    def send(self, frames: int, last: bool) -> int:
         if self._holes is None:
             self._holes = self.everything() & ~self._guest.populated()
         populated = frames & ~self._holes
@@ -130,8 +129,8 @@ class Sending:
         self._pace = pace
         self._framing = Framing(guest.memory, terms.shape, terms.devices)
         self._began = waiter.clock()
-        source = _Source(guest, self.link, self._framing, terms, pace)
-        self.precopy = Precopy(source, terms.settings, orders, self._round)
+        source = _Source(guest, self.link, self._framing, terms)
+        self.precopy = Precopy(source, terms.settings, orders, pace, self._round)
         self._stopped: float | None = None
         self._sent: float | None = None
         self._ending = b""

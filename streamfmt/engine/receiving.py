@@ -18,7 +18,7 @@ from .flow import Input, shown
 from .interface import End, Guest
 from .judging import Judge
 from .machine import Machine
-from .restorer import Restorer
+from .restorer import Converted, Restorer
 from .side import All, Asked, Side
 
 # Gives the guest that is to be filled, paused and without contents: of its image's type ("hvm" or "pv"), and what is
@@ -53,13 +53,22 @@ class Restoring(Side):
     def stream(self) -> Guest:
         """Read the whole stream; raises what ended it, and leaves no guest then."""
         judge = Judge("xl")
-        self.input.watcher = All(judge, self.asked.watcher)
+        watchers = All(judge, self.asked.watcher)
         self.input.patience = self.patience.progress
+        head = read_head(self.input)  # who speaks something else is told so, not judged
+        self.input.watcher = watchers
         try:
-            config, legacy = read_container(self.input)
+            watchers.see([head])
+            config, legacy = read_container(head, self.input)
             self.configuration = config
-            self.event("begun", name=config.name, type=config.type, frames=config.pages)
-            restorer = Restorer(self.input, lambda kind: self._make(kind, config), emulator=self.taking.emulator)
+            self.name = config.name + configurations.INCOMING
+            self.event("begun", type=config.type, frames=config.pages)
+            restorer = Restorer(
+                self.input,
+                lambda kind: self._make(kind, config),
+                emulator=self.taking.emulator,
+                converter=self._converted,
+            )
             self.guest = restorer.run(legacy)
         finally:
             self.input.watcher = None
@@ -68,6 +77,12 @@ class Restoring(Side):
         if self.taking.inspect is not None:
             self.taking.inspect(self.guest)
         return self.guest
+
+    def _converted(self, source: Input) -> Converted:
+        from .legacy import Converting  # few streams are as old, and what converts them takes its time to load
+
+        assert self.configuration is not None
+        return Converting(source, self.configuration.image, self.waiter)
 
     def restore(self) -> Guest:
         """Take a guest from where nobody waits for an answer; raises why there is none."""
@@ -85,6 +100,7 @@ class Restoring(Side):
         assert self.configuration is not None
         if self.taking.start and not self.configuration.paused:
             self.guest.resume()
+        self.name = self.configuration.name
         self.event("started", running=self.guest.running)
 
     def close(self) -> None:
@@ -160,21 +176,28 @@ _HEADER = Struct("<" + tables.FORMATS["xl.header"])
 _LENGTH = Struct("<" + tables.FORMATS["xl.OPTIONAL_DATA"])
 
 
-def read_container(source: Input) -> tuple[Configuration, bool]:
-    """The configuration in an xl header, and whether a legacy stream follows.
+def read_head(source: Input) -> bytes:
+    """An xl header.
 
-    :raises PeerError: it is no such header.
+    :raises PeerError: it is none.
     """
-    magic, order, flags, _, length = _HEADER.unpack(source.take(_HEADER.size, "xl's header"))
-    if magic != xl.MAGIC or order != tables.XL_BYTE_ORDER:
-        raise PeerError(f"what came is no xl header: {shown(magic)}")
+    magic = source.take(len(xl.MAGIC), "xl's header")
+    if magic != xl.MAGIC:
+        raise PeerError(f"what came is no xl header, but {shown(magic + source.last_words())}")
+    return magic + source.take(_HEADER.size - len(magic), "xl's header")
+
+
+def read_container(head: bytes, source: Input) -> tuple[Configuration, bool]:
+    """The configuration after an xl header, and whether a legacy stream follows it.
+
+    :raises PeerError: the header is none that is taken here, or has no configuration.
+    """
+    _, order, flags, _, length = _HEADER.unpack(head)
     unknown = flags & ~sum(tables.XL_FLAGS.values())
-    if unknown or length > configurations.SIZE_MAX:
+    if order != tables.XL_BYTE_ORDER or unknown or length > configurations.SIZE_MAX:
         raise PeerError(f"an xl header with flags {flags:#x} and {length} bytes of configuration is not taken here")
     data = source.take(length, "the guest's configuration") if length else b""
     if len(data) < _LENGTH.size:
         raise PeerError("the stream has no configuration of the guest")
     (size,) = _LENGTH.unpack_from(data)
-    if not flags & tables.XL_FLAGS["json"]:
-        raise PeerError("the guest's configuration is the text of an xl configuration file, which is not read here")
     return configurations.parse(data[_LENGTH.size : _LENGTH.size + size]), not flags & xl.STREAM_V2

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
+from typing import Protocol
 
 from .. import tables
 from ..errors import CancelledError, GuestError, MigrationError, PeerError
@@ -31,6 +32,17 @@ _BODY_MAX = 64 << 20
 _ALIGN = 8
 
 
+class Converted(Protocol):
+    """A legacy stream that was converted."""
+
+    @property
+    def input(self) -> Input:
+        """What it is read from."""
+
+    def close(self) -> None:
+        """End converting."""
+
+
 class Restorer:
     """Reads a stream into a guest, once.  `guest` is that guest, from its image's beginning on.
 
@@ -38,7 +50,7 @@ class Restorer:
 
     :param make: gives the guest for an image of a type; it is closed if the stream fails.
     :param emulator: file that the device model's state goes into; None: it is kept in `blob`.
-    :param converter: for a legacy stream: gives what the converted stream is read from.
+    :param converter: for a legacy stream: gives the converted one.
     :param completion: called once, with the error that ended it, or None.
     """
 
@@ -48,7 +60,7 @@ class Restorer:
         make: Callable[[str], Guest],
         *,
         emulator: Path | None = None,
-        converter: Callable[[Input], Input] | None = None,
+        converter: Callable[[Input], Converted] | None = None,
         completion: Callable[[BaseException | None], None] = lambda error: None,
     ) -> None:
         self.blob = b""
@@ -58,6 +70,7 @@ class Restorer:
         self._made = make
         self._emulator = emulator
         self._converter = converter
+        self._converted: Converted | None = None
         self._completion = completion
         self._image: Image | None = None
         self.lost: BaseException | None = None
@@ -89,7 +102,8 @@ class Restorer:
     def _convert(self) -> str:
         if self._converter is None:
             raise PeerError("the stream is of the format before Xen 4.6, and no converter is at hand")
-        self._source = self._converter(self._source)
+        self._converted = self._converter(self._source)
+        self._source = self._converted.input
         return "converted"
 
     def _read_header(self) -> str:
@@ -194,6 +208,8 @@ class Restorer:
 
     def _tear_down(self) -> str:
         self.queue.clear()
+        if self._converted is not None:
+            self._converted.close()
         if self.machine.error is not None:
             if self.guest is not None:
                 self.guest.close()

@@ -18,9 +18,8 @@ from . import frames
 from .configuration import Configuration
 from .flow import Output
 from .framing_xen import Framer
-from .interface import Guest
+from .interface import DirtySource, Guest
 from .machine import Machine
-from .pace import Pace
 from .waiting import Waiter
 
 
@@ -32,21 +31,26 @@ def container(configuration: Configuration) -> list[Part]:
 class Pages:
     """A guest's memory on its way: the source of a :class:`.precopy.Precopy`.
 
-    :param pace: of the output: the loop says how fast it may go.
     :param progress: called whenever some of it has gone.
+    :param handed: the other side has the memory itself, so that none of it is sent.
     """
 
     def __init__(
-        self, guest: Guest, output: Output, waiter: Waiter, pace: Pace, progress: Callable[[], None] = lambda: None
+        self,
+        guest: Guest,
+        output: Output,
+        waiter: Waiter,
+        progress: Callable[[], None] = lambda: None,
+        handed: bool = False,
     ) -> None:
-        self._pace = pace
         self._progress = progress
+        self._handed = handed
         self.pages = guest.pages
-        self.dirty = guest.dirty
         self._guest = guest
         self._output = output
         self._waiter = waiter
         self._framer = Framer(guest)
+        self.dirty = _Noted(guest.dirty, self._framer)
 
     @property
     def running(self) -> bool:
@@ -54,12 +58,11 @@ class Pages:
         return self._guest.running
 
     def everything(self) -> int:
-        """All frames: also those without contents are part of the guest."""
-        return frames.run(0, self.pages)
+        """All frames: also those without contents are part of the guest.  None if the other side has its memory."""
+        return frames.NONE if self._handed else frames.run(0, self.pages)
 
-    def send(self, which: int, speed: float) -> int:
-        """Send a set of frames at a speed; returns how many bytes that took.  Raises LinkError and LateError."""
-        self._pace.limit = speed
+    def send(self, which: int, last: bool) -> int:
+        """Send a set of frames; returns how many bytes that took.  Raises LinkError and LateError."""
         size = sum(self._output.put(buffers) for _, buffers in self._framer.records(which))
         self._output.flush()
         self._waiter.step()  # a link that takes all is never waited for, and others want to be served too
@@ -89,6 +92,26 @@ class Pages:
     def wait(self, moment: float) -> None:
         """Return at a moment of the clock."""
         self._waiter.sleep(moment)
+
+
+class _Noted:
+    """A dirty log whose frames are noted to have contents."""
+
+    def __init__(self, log: DirtySource, framer: Framer) -> None:
+        self._log, self._framer = log, framer
+        self.enable, self.disable = log.enable, log.disable
+
+    def peek(self) -> int:
+        """What is logged, and stays so."""
+        found = self._log.peek()
+        self._framer.note(found)
+        return found
+
+    def clean(self) -> int:
+        """What is logged, which is not any more."""
+        found = self._log.clean()
+        self._framer.note(found)
+        return found
 
 
 class Saver:

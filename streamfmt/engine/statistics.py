@@ -15,6 +15,7 @@ class Round:
     sent: int  # bytes on the link
     dirty: int  # frames written while it ran
     seconds: float
+    sending: float | None = None  # seconds of these for which it sent; None is all of them
 
 
 @dataclass(frozen=True, slots=True)

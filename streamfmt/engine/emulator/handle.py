@@ -8,15 +8,15 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 
 from ...errors import GuestError
 from ..interface import Guest
+from ..local_sockets import listening, remove
 from ..logdirty.forms import FORMS, SHARED
 from ..logdirty.reported import Reported
 from ..waiting import READ, Waiter
-from ..xenstore.server import listener
 from . import record
 from .dma import PAGE_SIZE, Ring, broken
 from .setup import Setup
@@ -73,18 +73,18 @@ class Emulator:
         self._undo.callback(its.close)
         self._waiter = Waiter()
         self._undo.callback(self._waiter.close)
-        listening = -1
+        monitor = -1
         if self.monitor:
-            sock = listener(self.monitor)
-            self._undo.callback(partial(_unlink, self.monitor))
-            self._undo.callback(sock.close)
-            listening = sock.fileno()
+            listener = listening(self.monitor)
+            self._undo.callback(partial(remove, self.monitor))
+            self._undo.callback(listener.close)
+            monitor = listener.fileno()
         reported = self.reported.descriptor if self.reported else -1
         setup = Setup(
-            *(its.fileno(), guest.descriptor, guest.pages, self.form.name, self.domain, store, listening, reported),
+            *(its.fileno(), guest.descriptor, guest.pages, self.form.name, self.domain, store, monitor, reported),
             *(self.ring.first, self.ring.count, self.ring.writes, rate),
         )
-        descriptors = [number for number in (its.fileno(), guest.descriptor, listening, reported) if number >= 0]
+        descriptors = [number for number in (its.fileno(), guest.descriptor, monitor, reported) if number >= 0]
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", f"{__package__}.process", setup.line()],
             stdin=subprocess.DEVNULL,
@@ -92,8 +92,8 @@ class Emulator:
         )
         self._undo.callback(self._end)
         its.close()
-        if listening >= 0:
-            sock.close()
+        if self.monitor:
+            listener.close()
         self._received = bytearray()
         self._control.setblocking(False)
         self._hear(_START)
@@ -172,6 +172,7 @@ class Emulator:
         self._received += data
 
     def _gone(self) -> GuestError:
+        self._since = None
         try:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
@@ -198,8 +199,3 @@ def _see_to(guest: Guest, ring: Ring) -> None:
         raise GuestError(f"frames {ring.first} to {ring.first + ring.count - 1} are not all among {guest.pages}")
     if os.fstat(guest.descriptor).st_size < guest.pages * PAGE_SIZE:
         raise GuestError("the guest's memory is smaller than its frames")
-
-
-def _unlink(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)

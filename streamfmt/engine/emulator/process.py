@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 
 from ...errors import MigrationError, PeerError
+from ..local_sockets import remove
 from ..logdirty.answering import Answerer, MonitorAnswerer, answerer
 from ..logdirty.forms import FORMS
 from ..logdirty.reported import Reported
@@ -52,7 +53,6 @@ class Process:
             self._waiter.serve(self._store.fileno(), READ, self._store.pump)
         self._listener = socket.socket(fileno=setup.monitor) if setup.monitor >= 0 else None
         if self._listener:
-            self._listener.setblocking(False)
             self._waiter.serve(setup.monitor, READ, partial(self._accept, self._listener))
 
     def run(self) -> None:
@@ -65,8 +65,7 @@ class Process:
         if self._answerer:
             self._answerer.close()
         if self._listener:
-            with suppress(OSError):
-                os.unlink(self._listener.getsockname())
+            remove(self._listener.getsockname())
 
     def _next(self) -> float:
         """The moment at which there is something to do again."""
@@ -167,7 +166,7 @@ class Process:
 
 def main(line: str) -> None:
     """Be such a process."""
-    # Whoever presses Ctrl-C ends our owner, and we end with that.
+    # Ctrl-C at a terminal ends our owner, and we end with that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     setup = Setup.of(line)
     try:

@@ -41,7 +41,7 @@ _FPU_INITIALISED = 1
 # Bytes of the image of FXSAVE, of an area of none but x87 and SSE, and of the three masks before one.
 _FXSAVE, _AREA_LEAST, _MASKS = 512, 576, 24
 _X87_AND_SSE = 3
-_APIC = {name: at for at, name in hvm_interrupts.APIC_REGISTERS.items()}
+APIC = {name: at for at, name in hvm_interrupts.APIC_REGISTERS.items()}
 # Ways in which a local APIC is off (xen/arch/x86/include/asm/hvm/vlapic.h): by its base's bit 11, by SVR's bit 8.
 _OFF_BY_HARDWARE, _OFF_BY_SOFTWARE = 1, 2
 _EN, _BSP, _SVR_ON = 1 << 11, 1 << 8, 1 << 8
@@ -161,7 +161,7 @@ def _lapic(vcpu: Vcpu) -> bytes:
 
 def register(area: bytes, name: str) -> int:
     """A register of a local APIC."""
-    return int.from_bytes(area[_APIC[name] :][:4], "little")
+    return int.from_bytes(area[APIC[name] :][:4], "little")
 
 
 def _mtrr(msrs: Mapping[int, int]) -> bytes:

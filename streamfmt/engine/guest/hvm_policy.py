@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from ...codec import decode
 from ...codec.payload import ORDER
@@ -27,6 +28,23 @@ def records(cpuid: bytes, msrs: Mapping[int, int]) -> list[Part]:
     rows = [{"index": index, "value": msrs.get(index, 0)} for index in MSRS]
     leaves = sorted(_leaves(cpuid), key=lambda row: (row["leaf"], row["subleaf"]))
     return [record("libxc.X86_CPUID_POLICY", leaves=leaves), record("libxc.X86_MSR_POLICY", msrs=rows)]
+
+
+def plain() -> list[Part]:
+    """Those of a processor of this host's vendor that has no features."""
+    name = next((line.split()[-1] for line in _said() if line.startswith("vendor_id")), "GenuineIntel").encode()
+    words = (int.from_bytes(name[at : at + 4], "little") for at in range(0, 12, 4))
+    values = dict(zip(_VENDOR, words, strict=True))
+    leaf = api.CPUID_ENTRY.pack(0, 0, 0, 1, values["ebx"], values["ecx"], values["edx"])
+    return records(api.CPUID.pack(2, 0) + leaf + api.CPUID_ENTRY.pack(1, 0, 0, 0, 0, 0, 0), {})
+
+
+def _said() -> list[str]:
+    """What the kernel says of processors, line by line; nothing where it does not."""
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _leaves(cpuid: bytes) -> Iterator[dict[str, int]]:

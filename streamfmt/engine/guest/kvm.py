@@ -192,8 +192,9 @@ class KvmGuest(HvmGuest):
     def close(self) -> None:
         """End it."""
         self.running = False
-        for runner in self._runners:
-            runner.end()
+        ended = [runner.end() for runner in self._runners]
+        if not all(ended):
+            return  # what a thread still uses ends with the process
         self._runners = []
         if self._machine is not None:
             self._machine.close()

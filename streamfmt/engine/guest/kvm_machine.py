@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ...errors import GuestError
 from .. import frames as sets
@@ -48,6 +49,15 @@ def missing() -> str:
     finally:
         os.close(descriptor)
     return ""
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Errors of the system as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise GuestError(f"{what}: {(error.strerror or str(error)).lower()}") from None
 
 
 class Machine:
@@ -108,17 +118,20 @@ class Machine:
     def log(self, on: bool) -> None:
         """Log which frames vcpus write, or no longer.  While they run, no write is lost: KVM exchanges the whole."""
         flags = api.MEM_LOG_DIRTY_PAGES if on else 0
-        for slot, (first, count, address) in enumerate(self.regions):
-            ours = self.memory.address + first * PAGE
-            region = api.MEMORY_REGION.pack(slot, flags, address, count * PAGE, ours)
-            fcntl.ioctl(self._vm, api.SET_USER_MEMORY_REGION, bytearray(region))
+        with _asking("KVM does not take the guest's memory"):
+            for slot, (first, count, address) in enumerate(self.regions):
+                ours = self.memory.address + first * PAGE
+                region = api.MEMORY_REGION.pack(slot, flags, address, count * PAGE, ours)
+                fcntl.ioctl(self._vm, api.SET_USER_MEMORY_REGION, bytearray(region))
 
     def written(self) -> int:
         """The set of frames that vcpus wrote since this was last asked; from now on they are logged anew."""
         found = 0
         for slot, (first, count, _) in enumerate(self.regions):
             bitmap = bytearray((count + 63) // 64 * 8)
-            fcntl.ioctl(self._vm, api.GET_DIRTY_LOG, bytearray(api.DIRTY_LOG.pack(slot, 0, api.address(bitmap))))
+            asked = bytearray(api.DIRTY_LOG.pack(slot, 0, api.address(bitmap)))
+            with _asking("KVM does not say what the guest wrote"):
+                fcntl.ioctl(self._vm, api.GET_DIRTY_LOG, asked)
             found |= sets.from_bitmap(bitmap) << first
         return found
 
@@ -149,25 +162,24 @@ class Machine:
 
     def read(self) -> State:
         """Its state, while no vcpu runs."""
-        vcpus = map(self.read_vcpu, range(len(self.vcpus)))
-        there = tuple(None if _waits(vcpu.pieces["mp_state"]) else vcpu for vcpu in vcpus)
-        machine = {piece.name: api.read(self._vm, piece) for piece in api.MACHINE}
-        return State(there, machine, fcntl.ioctl(self.vcpus[0], api.GET_TSC_KHZ, 0))
+        with _asking("KVM does not say what state the guest is in"):
+            vcpus = map(self.read_vcpu, range(len(self.vcpus)))
+            there = tuple(None if _waits(vcpu.pieces["mp_state"]) else vcpu for vcpu in vcpus)
+            machine = {piece.name: api.read(self._vm, piece) for piece in api.MACHINE}
+            return State(there, machine, fcntl.ioctl(self.vcpus[0], api.GET_TSC_KHZ, 0))
 
     def write(self, state: State) -> None:
         """Give it a state, all but the interval timer, which would tick from then on: see `start_timer`.
 
         :raises GuestError: KVM does not take it.
         """
-        try:
+        with _asking("KVM does not take this state"):
             self.add(len(state.vcpus))
             for number, vcpu in zip(self.vcpus, state.vcpus, strict=False):
                 if vcpu is not None:
                     self._write_vcpu(number, vcpu)
             for piece in api.MACHINE[:-1]:
                 api.write(self._vm, piece, state.machine[piece.name])
-        except OSError as error:
-            raise GuestError(f"KVM does not take this state: {error.strerror}") from None
 
     def _write_vcpu(self, number: int, vcpu: Vcpu) -> None:
         """MSRs come after what they depend on: the deadline needs the local APIC's mode.  The clock runs from now."""
@@ -188,10 +200,8 @@ class Machine:
     def start_timer(self, state: State) -> None:
         """Give it the state of the interval timer, which ticks from now on.  Raises GuestError."""
         piece = api.MACHINE[-1]
-        try:
+        with _asking("KVM does not take this state of the timer"):
             api.write(self._vm, piece, state.machine[piece.name])
-        except OSError as error:
-            raise GuestError(f"KVM does not take this state of the timer: {error.strerror}") from None
 
     def close(self) -> None:
         """End it; never raises, and may come again.  No vcpu runs any more."""

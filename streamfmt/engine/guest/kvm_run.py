@@ -81,11 +81,16 @@ class Runner:
         self._thread = threading.Thread(target=self._life, daemon=True)
         self._thread.start()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands."""
+        return self._stopped
+
     def run(self) -> None:
         """Let it run."""
         with self._change:
             self._area[api.RUN_IMMEDIATE_EXIT] = 0
-            self._wanted, self._stopped = True, bool(self.failure)
+            self._wanted = True
             self._change.notify_all()
 
     def ask(self) -> None:
@@ -109,15 +114,16 @@ class Runner:
                     raise GuestError(f"a vcpu does not stop within {_GIVEN_UP:.0f} s")
                 self._kick()
 
-    def end(self) -> None:
-        """Stop it for good."""
+    def end(self) -> bool:
+        """Stop it for good; returns whether it has, or else uses KVM still."""
         with self._change:
             self._ended = True
         try:
             self.stop()
-        except GuestError:  # its thread ends with the process
-            return
+        except GuestError:
+            return False
         self._thread.join(_GIVEN_UP)
+        return not self._thread.is_alive()
 
     def _kick(self) -> None:
         if self._thread.ident is not None and self._thread.is_alive():

@@ -161,7 +161,7 @@ def _only_hvm(kind: str, type: str) -> None:  # noqa: A002 # as Guest has it
 def works(wanted: Wanted) -> list[Work]:
     """What its vcpus do: each loop of the locality is one's, and those without a loop halt.
 
-    :raises GuestError: there is no such locality.
+    :raises GuestError: there is no such locality, or it takes more vcpus.
     """
     shares = LOCALITIES.get(wanted.locality)
     if shares is None:
@@ -177,7 +177,9 @@ def works(wanted: Wanted) -> list[Work]:
             divisor = 0 if at else wanted.divisor
             found.append(Work("counters", first, pages, step, batch, interval, divisor))
         first += pages
-    return found + [Work("idle")] * (max(wanted.vcpus, 1) - len(found))
+    if len(found) > wanted.vcpus:
+        raise GuestError(f"locality {wanted.locality} takes {len(found)} vcpus, and the guest has {wanted.vcpus}")
+    return found + [Work("idle")] * (wanted.vcpus - len(found))
 
 
 def pace(rate: float) -> tuple[int, int]:

@@ -47,10 +47,11 @@ class Memory:
     """
 
     def __init__(self, pages: int, *, private: bool = False, descriptor: int = -1) -> None:
-        if not 0 < pages <= PAGES_MAX:
-            raise GuestError(f"a guest of {pages:,} pages cannot be made: 1 to {PAGES_MAX:,} can")
         self.pages = pages
         self.descriptor = descriptor
+        if not 0 < pages <= PAGES_MAX:
+            self._drop()
+            raise GuestError(f"a guest of {pages:,} pages cannot be made: 1 to {PAGES_MAX:,} can")
         try:
             self._map = _private(pages) if private else self._shared(pages)
         except (OSError, ValueError) as error:

@@ -100,11 +100,16 @@ class Scanner:
         :raises GuestError: the process is gone, or the kernel cannot.
         """
         try:
-            return of_runs(self._runs(protect), self._pages)
+            found = of_runs(self._runs(protect), self._pages)
+            # Of a process that has ended a scan finds nothing, and is no error; but it has no entries to read either.
+            alive = os.pread(self._pagemap, 8, self._address // PAGE * 8)
         except OSError as error:
             if error.errno in {errno.ENOTTY, errno.EINVAL}:
                 raise GuestError("the kernel has no PAGEMAP_SCAN (Linux 6.7)") from None
             raise GuestError(f"the guest's pages cannot be scanned: {(error.strerror or '').lower()}") from None
+        if not alive:
+            raise GuestError("the guest's process has ended")
+        return found
 
     def _runs(self, protect: bool) -> Iterator[tuple[int, int]]:
         ranges = ctypes.c_char.from_buffer(self._ranges)

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...errors import GuestError
 from ...writer.part import Part
-from . import hvm, hvm_cpu, hvm_entries, kvm_api, pagemap, programs, workload
+from . import hvm, hvm_cpu, hvm_entries, hvm_policy, kvm_api, pagemap, programs, workload
 from .hvm_entries import Entry
 from .hvm_guest import HvmGuest
 from .memory import PAGE, Memory
-from .model_hvm import policies
 from .pagemap import Scanner
 from .programs import PROGRAMS, Work
 
@@ -103,8 +102,8 @@ class ProcessGuest(HvmGuest):
         return 0
 
     def static(self) -> list[Part]:
-        """A processor without features: there is none, so that one can be as good as another."""
-        return policies()
+        """What its processor would be: one without features."""
+        return hvm_policy.plain()
 
     def pause(self) -> None:
         """Stop it between two pages.  Raises GuestError."""

@@ -53,8 +53,11 @@ class RemoteLog:
         return sets.from_bitmap(self._guest.call("clean").data)
 
     def disable(self) -> None:
-        """Log no longer."""
-        self._guest.call("disable")
+        """Log no longer; a guest whose process is gone does not."""
+        try:
+            self._guest.call("disable")
+        except GuestError:
+            pass
 
 
 class RemoteGuest:
@@ -148,15 +151,19 @@ class RemoteGuest:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
-        return bool(self.call("running").said["value"])
+        """Whether it runs: not if its process is gone."""
+        try:
+            return bool(self.call("running").said["value"])
+        except GuestError:
+            return False
 
     def populated(self) -> int:
         """Frames that may have contents."""
         return self.held.populated()
 
-    def types(self) -> None:
+    def types(self) -> Sequence[int] | None:
         """All are NOTAB."""
+        return None
 
     def pause(self) -> None:
         """Stop it."""

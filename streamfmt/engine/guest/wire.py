@@ -53,7 +53,7 @@ def receive(link: socket.socket) -> Message | None:
     """
     descriptors: list[int] = []
     try:
-        begins, descriptors, _, _ = socket.recv_fds(link, _LENGTHS.size, _DESCRIPTORS)
+        begins, descriptors, _, _ = socket.recv_fds(link, _LENGTHS.size, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         if not begins:
             return None
         begins += _exactly(link, _LENGTHS.size - len(begins))

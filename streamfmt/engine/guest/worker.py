@@ -64,6 +64,8 @@ class Server:
                 value, data = self._do(link, message)
             except MigrationError as error:
                 wire.send(link, {"error": str(error)})
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                wire.send(link, {"error": f"the guest's process does not understand: {error!r}"})
             else:
                 shared = self._guest.shares() if self._guest and message.said["call"] in _SHARING else ()
                 wire.send(link, {"value": value}, data, shared)

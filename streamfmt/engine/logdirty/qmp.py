@@ -6,11 +6,11 @@ QMP is lines of JSON: a greeting, then commands that are answered in their order
 from __future__ import annotations
 
 import json
-import socket
 from collections import deque
 from typing import Any
 
 from ...errors import LateError, LinkError, PeerError
+from ..local_sockets import connected
 from ..waiting import READ, WRITE, Waiter
 from .forms import QMP_COMMAND
 
@@ -35,9 +35,9 @@ class Monitor:
         self._received = bytearray()
         self._said: deque[dict[str, Any]] = deque()
         self._number = 0
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket = connected(path, "monitor", patience, self._waiter)
         try:
-            self._connect()
+            self._negotiate()
         except BaseException:
             self.close()
             raise
@@ -71,13 +71,7 @@ class Monitor:
             text = error.get("desc") if isinstance(error, dict) else None
             raise PeerError(f"the monitor at {self._path} refuses {name}: {text or _short(said)}")
 
-    def _connect(self) -> None:
-        try:
-            self._socket.settimeout(self._patience)
-            self._socket.connect(self._path)
-        except OSError as error:
-            raise LinkError(f"no monitor at {self._path}: {error.strerror or error}") from None
-        self._socket.setblocking(False)
+    def _negotiate(self) -> None:
         greeting = self._next(self._waiter.clock() + self._patience, "its greeting")
         if not isinstance(greeting.get("QMP"), dict):
             raise PeerError(f"what is at {self._path} is no monitor: it begins with {_short(greeting)}")

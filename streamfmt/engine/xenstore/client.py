@@ -7,13 +7,13 @@ until they are asked for.  So no event is ever taken for an answer, and no reque
 from __future__ import annotations
 
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from ...errors import LateError, LinkError, PeerError, StoreError
+from ..local_sockets import connected
 from ..waiting import READ, WRITE, Waiter
 from .wire import Kind, Message, strings, take, unpacked
 
@@ -45,18 +45,10 @@ class Client:
 
         :raises LinkError: nobody is there.
         """
-        where = path or default_path()
         self.patience = patience
-        self._socket = socket.socket(socket.AF_UNIX)
-        try:
-            self._socket.settimeout(patience)
-            self._socket.connect(where)
-        except OSError as error:
-            self._socket.close()
-            raise LinkError(f"no xenstore at {where}: {error.strerror or error}") from None
-        self._socket.setblocking(False)
         # Its own: who else is served while the engine waits must not find this connection in the middle of a request.
         self._waiter = Waiter()
+        self._socket = connected(path or default_path(), "xenstore", patience, self._waiter)
         self._received = bytearray()
         self._answers: deque[Message] = deque()
         self._events: deque[Event] = deque()
@@ -95,6 +87,8 @@ class Client:
         :raises PeerError: what comes is no answer to this.
         """
         what = f"{kind.name} {payload.split(bytes(1))[0].decode(errors='replace')}".rstrip()
+        if self._socket.fileno() < 0:
+            raise _gone("it was closed")
         if self._asking:
             raise RuntimeError(f"{what} while {self._asking} waits for its answer")
         self._asking = what

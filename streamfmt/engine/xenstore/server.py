@@ -6,17 +6,17 @@ guest, in place of the page by which a guest talks to xenstored.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from ...errors import LinkError, PeerError
+from ...errors import PeerError
+from ..local_sockets import listening, remove
 from ..waiting import READ, WRITE, Waiter
 from .state import Connection
 from .store import Store
@@ -45,8 +45,7 @@ class Service:
         self._clients: list[_Client] = []
 
     def listen(self, listener: socket.socket, domain: int = 0) -> None:
-        """Serve those who connect to a socket, as programs of a domain; it is closed with the service."""
-        listener.setblocking(False)
+        """Serve those who connect to a socket that does not block, as programs of a domain; the service closes it."""
         self._listeners.append(listener)
         self._waiter.serve(listener.fileno(), READ, partial(self._accept, listener, domain))
 
@@ -125,26 +124,6 @@ class Service:
             self.store.disconnect(client.connection)
 
 
-def _unlink(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
-
-
-def listener(path: str) -> socket.socket:
-    """A socket that listens at a path.
-
-    :raises LinkError: the path is in use, or cannot be had.
-    """
-    made = socket.socket(socket.AF_UNIX)
-    try:
-        made.bind(path)
-        made.listen(CLIENTS)
-    except OSError as error:
-        made.close()
-        raise LinkError(f"cannot listen at {path}: {error.strerror or error}") from None
-    return made
-
-
 @contextmanager
 def in_thread(paths: Mapping[int, str], store: Store | None = None) -> Iterator[Store]:
     """The service, in a thread of its own; `paths` has those of the sockets, by domain.
@@ -161,7 +140,7 @@ def in_thread(paths: Mapping[int, str], store: Store | None = None) -> Iterator[
     thread = threading.Thread(target=_serve, args=(waiter, ended), name="xenstore")
     try:
         for domain, path in paths.items():
-            listeners[domain] = listener(path)
+            listeners[domain] = listening(path)
             service.listen(listeners[domain], domain)
         waiter.serve(its.fileno(), READ, lambda: ended.append(True))
         thread.start()
@@ -174,7 +153,7 @@ def in_thread(paths: Mapping[int, str], store: Store | None = None) -> Iterator[
         waiter.close()
         its.close()
         for domain in listeners:
-            _unlink(paths[domain])
+            remove(paths[domain])
 
 
 def _serve(waiter: Waiter, ended: list[bool]) -> None:
@@ -183,7 +162,7 @@ def _serve(waiter: Waiter, ended: list[bool]) -> None:
 
 
 def serve(listeners: Mapping[int, socket.socket], end: int) -> None:
-    """Serve, until the descriptor `end` is at its end: whoever started us is gone, or wants it so."""
+    """Serve, until the descriptor `end` is at its end: who has started us is gone, or wants it so."""
     waiter = Waiter()
     service = Service(Store(), waiter)
     ended: list[bool] = []
@@ -195,7 +174,7 @@ def serve(listeners: Mapping[int, socket.socket], end: int) -> None:
         _serve(waiter, ended)
     finally:
         for path in paths:
-            _unlink(path)
+            remove(path)
         service.close()
         waiter.close()
 
@@ -210,10 +189,10 @@ def in_process(paths: Mapping[int, str]) -> Iterator[subprocess.Popen[bytes]]:
     mine, its = socket.socketpair()
     try:
         for domain, path in paths.items():
-            listeners[domain] = listener(path)
+            listeners[domain] = listening(path)
         words = [f"{domain}={each.fileno()}" for domain, each in listeners.items()]
         numbers = [its.fileno(), *(each.fileno() for each in listeners.values())]
-        command = [sys.executable, "-P", "-m", __package__, str(its.fileno()), *words]
+        command = [sys.executable, "-P", "-m", __package__, "--descriptors", str(its.fileno()), *words]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=numbers)
         its.close()
         try:
@@ -225,5 +204,5 @@ def in_process(paths: Mapping[int, str]) -> Iterator[subprocess.Popen[bytes]]:
         mine.close()
         its.close()
         for each in listeners.values():
-            _unlink(each.getsockname())
+            remove(each.getsockname())
             each.close()

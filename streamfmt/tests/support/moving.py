@@ -78,8 +78,12 @@ def moved(
     patience: Patience = QUICK,
     between: Callable[[socket.socket, socket.socket], tuple[socket.socket, socket.socket]] = lambda a, b: (a, b),
     watcher: Watcher | None = None,
+    look: Callable[[Moved], None] = lambda found: None,
 ) -> Moved:
-    """Move a guest over a socket pair: the receiver in a thread; both ends are closed when both sides are done."""
+    """Move a guest over a socket pair: the receiver in a thread; both ends are closed when both sides are done.
+
+    `look` is called whenever some memory has gone.
+    """
     here, there = between(*socket.socketpair())
     for sock in (here, there):
         sock.setblocking(False)
@@ -93,7 +97,8 @@ def moved(
     def note(side: str) -> Callable[[Any], None]:
         return lambda event: found.events[side].append(event["event"])
 
-    sending = Sending(guest, SocketEnd(here, "here"), how, Asked(waiters[0], patience, note("source"), watcher or kept))
+    asked = Asked(waiters[0], patience, note("source"), watcher or kept, lambda: look(found))
+    sending = Sending(guest, SocketEnd(here, "here"), how, asked)
     asked = Asked(waiters[1], patience, note("destination"))
     receiving = Receiving(SocketEnd(there, "there"), make, taking, asked)
     found = Moved(sending, receiving)

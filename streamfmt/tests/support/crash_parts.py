@@ -1,0 +1,146 @@
+"""The parts that processes play in tests of crashes: the source, with its guest, and the destination."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from ...engine.configuration import Configuration
+from ...engine.emulated import Emulated
+from ...engine.emulator.dma import Ring
+from ...engine.emulator.handle import Emulator
+from ...engine.guest.model_workload import Workload
+from ...engine.guest.models import model
+from ...engine.interface import Guest
+from ...engine.orders import Orders
+from ...engine.policies import policy
+from ...engine.precopy import Settings
+from ...engine.receiving import Receiving, Taking
+from ...engine.sending import Sending, Way
+from ...engine.side import Asked, Patience
+from ...engine.too_fast import remedy
+from ...engine.transport.ends import connect, listen
+from ...engine.transport.moving import part
+from ...engine.waiting import Waiter
+from ...errors import InDoubtError, MigrationError
+
+_PATIENCE = Patience(5.0, 5.0, 5.0, 5.0)
+_FORM = "4.3"  # whose emulator is asked by its monitor, without a xenstore
+_RING = 16
+
+Say = Callable[..., None]
+
+
+def play(control: socket.socket, how: Mapping[str, Any]) -> None:
+    """Play a part, until nobody asks any more."""
+
+    def say(event: str, **figures: Any) -> None:
+        control.send(json.dumps({"event": event, **figures}).encode())
+
+    say("born", pid=os.getpid())
+    with ExitStack() as opened:
+        waiter = Waiter()
+        opened.callback(waiter.close)
+        guest = PARTS[how["part"]](how, waiter, opened, say)
+        while data := control.recv(100):
+            say("answer", **_done(guest, data.decode()))
+
+
+def _done(guest: Guest | None, what: str) -> dict[str, Any]:
+    """What is asked of a guest: to look at it, or to let it run."""
+    if guest is None:
+        return {"guest": False, "running": False, "broken": []}
+    if isinstance(guest, Emulated) and _ended(guest.emulated.pid):
+        guest = guest.guest  # it runs without; what an emulator was writing when it was killed is not to be judged
+    ran = guest.running
+    if what == "resume":
+        guest.resume()
+        return {"guest": True, "running": guest.running, "broken": []}
+    guest.pause()
+    found = {"guest": True, "running": ran, "broken": guest.broken(), "named": "/dev/shm/" in _mapped()}
+    if ran:
+        guest.resume()
+    return found
+
+
+def _mapped() -> str:
+    with open("/proc/self/maps") as file:
+        return file.read()
+
+
+def _ended(child: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _source(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -> Guest:
+    guest: Guest = _made(how, waiter, opened, say)
+    opened.callback(guest.close)
+    if how["running"]:
+        guest.resume()
+    try:
+        end = connect(how["uri"], waiter, waiter.clock() + 5)
+    except MigrationError as error:
+        say("outcome", outcome="kept", error=str(error))
+        return guest
+    opened.callback(end.close)
+    way = Way(Settings(policy(how["policy"]), remedy("go-on")), Orders(), how["live"])
+    try:
+        Sending(guest, end, way, Asked(waiter, _PATIENCE)).send()
+    except InDoubtError as error:
+        guest.pause()
+        say("outcome", outcome="in doubt", error=str(error))
+    except MigrationError as error:
+        say("outcome", outcome="kept", error=str(error))
+    else:
+        say("outcome", outcome="moved", error="")
+        part(end, waiter, 5.0)
+    end.close()
+    return guest
+
+
+def _made(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -> Guest:
+    own = model(how["pages"], how["type"])
+    opened.callback(own.close)
+    own.boot(Workload.of(how["pages"] // 8, how["rate"], "scattered"), filled=how["pages"] // 4)
+    if not how["emulator"]:
+        return own
+    monitor = f"{how['folder']}/monitor"
+    ring = Ring(how["pages"] - _RING, _RING)
+    emulator = Emulator(own, _FORM, ring, rate=how["rate"], monitor=monitor)
+    opened.callback(emulator.close)
+    say("emulator", pid=emulator.pid)
+    return Emulated(own, emulator, waiter)
+
+
+def _destination(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -> Guest | None:
+    listener = listen(how["uri"], waiter)
+    opened.callback(listener.close)
+    say("listening")
+
+    def make(image: str, config: Configuration) -> Guest:
+        return model(config.pages, image, host=1, private=True)
+
+    try:
+        end = listener.accept(waiter, waiter.clock() + 10)
+        opened.callback(end.close)
+        guest = Receiving(end, make, Taking(), Asked(waiter, _PATIENCE)).receive()
+    except MigrationError as error:
+        say("outcome", outcome="none", error=str(error))
+        return None
+    opened.callback(guest.close)
+    say("outcome", outcome="running" if guest.running else "paused", error="")
+    end.close()
+    return guest
+
+
+PARTS: dict[str, Callable[[Mapping[str, Any], Waiter, ExitStack, Say], Guest | None]] = {
+    "source": _source,
+    "destination": _destination,
+}

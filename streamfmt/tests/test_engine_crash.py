@@ -1,0 +1,254 @@
+"""Crashes: whatever is cut or killed, at any byte, one guest remains, sound, at one place, and nothing is left behind.
+
+The parts are real processes over real sockets; the proxy between them knows at which byte to cut, or to kill.  More
+cases: ``STREAMFMT_HYPOTHESIS=thorough python -m pytest streamfmt/tests/test_engine_crash.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ..codec.content import Buffer
+from ..engine import handshake
+from ..engine.places import Finder, Place
+from ..engine.proxy import Direction, Faults, Proxy, Result
+from ..engine.transport.ends import connect, listen
+from ..engine.waiting import Waiter
+from .support.crash_parties import SECONDS, Maker, Party
+from .support.kill_points import wait_until
+
+_END = Place(None, "END", 1, "libxl")
+_END_SIZE = 8
+_GO = len(handshake.GO)
+# What the receiver sends, all in all.
+_BACK = len(handshake.GREETING + handshake.READY + handshake.answer(handshake.STARTED))
+# Of the stream of a guest of 256 pages, about.
+_STREAM = 600_000
+_THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What happens: the `victim` is cut, or killed, when so many bytes have passed, from END on if it is `after`.
+
+    If it is `back`, they are those that the receiver sends.
+    """
+
+    victim: str
+    at: int
+    after: bool = False
+    back: bool = False
+    type: str = "hvm"
+    live: bool = True
+    running: bool = True
+    policy: str = "xen"
+    rate: float = 3000.0
+    pages: int = 256
+
+    @property
+    def place(self) -> Place:
+        """Where it happens."""
+        return Place(_END_SIZE + self.at, "END", 1, "libxl") if self.after else Place(self.at)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the link is the victim."""
+        return self.victim == "link"
+
+
+class Between:
+    """The proxy between both sides, in a thread of its own, which cuts or kills at the place."""
+
+    def __init__(self, case: Case, folder: Path, kill: Callable[[], None]) -> None:
+        self.happened = False
+        self.result: Result | None = None
+        self._case, self._folder, self._kill, self._bytes = case, folder, kill, 0
+        self._waiter = Waiter()
+        self._listener = listen(f"unix:{folder}/a")
+        # To kill, the proxy stops at the place for no time, once all before it has gone.
+        faults = Faults(cut=case.place) if case.cuts else Faults(stall=case.place, seconds=0.0)
+        there, back = (Faults(), faults) if case.back else (faults, Faults())
+        self._end = Finder((_END,))
+        self._ways = Direction(there, self._end), Direction(back)
+        way = self._ways[case.back]
+        way.record = None if case.cuts else self._passed
+        self._found = way.finder.found
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        """Wait for the source."""
+        self._thread.start()
+
+    def _passed(self, some: Buffer) -> None:
+        self._bytes += len(some)
+        self._look()
+
+    def _look(self) -> None:
+        if not self._case.cuts and not self.happened and self._found.get(self._case.place, 1 << 62) <= self._bytes:
+            self.happened = True
+            self._kill()
+
+    def _run(self) -> None:
+        with closing(self._waiter), closing(self._listener):
+            left = self._listener.accept(self._waiter, self._waiter.clock() + SECONDS)
+            right = connect(f"unix:{self._folder}/b", self._waiter, self._waiter.clock() + SECONDS)
+            self._look()
+            self.result = Proxy(left, right, *self._ways, waiter=self._waiter).run()
+
+    def join(self) -> None:
+        """It is over."""
+        self._thread.join(SECONDS)
+        assert self.result is not None
+        self.happened |= bool(self.result.cut)
+
+    @property
+    def handed(self) -> bool:
+        """Whether all of GO has reached the destination, which owns the guest from then on."""
+        assert self.result is not None
+        end = self._end.found.get(_END)
+        return end is not None and self.result.forward.bytes >= end + _GO
+
+
+def _segments(pids: set[int]) -> set[str]:
+    """The System V segments that these processes have made and left (proc_sysvipc_shm(5): the fifth is who made it)."""
+    with open("/proc/sysvipc/shm") as file:
+        return {row.split()[1] for row in list(file)[1:] if int(row.split()[4]) in pids}
+
+
+@pytest.fixture(scope="module")
+def maker() -> Iterator[Maker]:
+    with closing(Maker()) as made:
+        yield made
+
+
+_CASES = st.builds(
+    Case,
+    victim=st.sampled_from(["link", "source", "destination"]),
+    at=st.integers(0, _STREAM),
+    type=st.sampled_from(["hvm", "hvm", "pv"]),
+    live=st.booleans(),
+    running=st.booleans(),
+    policy=st.sampled_from(["xen", "qemu", "rounds=2"]),
+    rate=st.sampled_from([0.0, 3000.0, 50_000.0]),
+)
+_EMULATORS = st.builds(
+    Case,
+    victim=st.just("emulator"),
+    at=st.integers(0, _STREAM),
+    live=st.booleans(),
+    rate=st.sampled_from([1.0, 3000.0]),
+)
+# Around the messages at the end, where a byte decides whose the guest is.
+_LATE = st.builds(
+    Case,
+    victim=st.sampled_from(["link", "source", "destination"]),
+    at=st.integers(0, _GO),
+    after=st.just(True),
+    live=st.booleans(),
+    running=st.booleans(),
+)
+_ANSWERS = st.builds(
+    Case, victim=st.sampled_from(["link", "source", "destination"]), at=st.integers(0, _BACK), back=st.just(True)
+)
+
+
+@settings(max_examples=2000 if _THOROUGH else 12)
+@given(case=_CASES | _LATE | _ANSWERS | _EMULATORS)
+@example(Case("link", 0))
+@example(Case("link", _GO - 1, after=True))
+@example(Case("link", _GO, after=True))
+@example(Case("source", _GO, after=True))
+@example(Case("destination", _BACK - 1, back=True))
+@example(Case("emulator", 100_000))
+@example(Case("none", 1 << 40))
+def test_one_guest_remains(maker: Maker, case: Case) -> None:
+    """Exactly one side has it: the destination if GO has come, else the source; and it is sound, and can run."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pids: dict[str, int] = {}
+        with ExitStack() as opened:
+            _run(maker, case, folder, opened, pids)
+        wait_until(lambda: not maker.alive())
+        if case.victim == "destination" and (folder / "b").exists():
+            # Nobody is left to remove a path; the next who listens there does.
+            listen(f"unix:{folder}/b").close()
+        assert not list(folder.iterdir())
+        assert not _segments(set(pids.values()))
+
+
+def _run(maker: Maker, case: Case, folder: Path, opened: ExitStack, pids: dict[str, int]) -> None:
+    def kill() -> None:
+        if case.victim in pids:
+            os.kill(pids[case.victim], 9)
+
+    def made(part: str, uri: str, **how: Any) -> Party:
+        party = maker.make(part, uri=f"unix:{folder}/{uri}", folder=str(folder), **how)
+        opened.callback(party.close)
+        pids[part] = party.pid
+        return party
+
+    between = Between(case, folder, kill)
+    destination = made("destination", "b")
+    assert destination.hear("listening")["event"] == "listening"
+    guest = {name: getattr(case, name) for name in ("type", "live", "running", "policy", "rate", "pages")}
+    source = made("source", "a", emulator=case.victim == "emulator", **guest)
+    if case.victim == "emulator":
+        pids["emulator"] = source.hear("emulator", "outcome")["pid"]
+    between.start()
+    outcomes = {"source": source.hear("outcome"), "destination": destination.hear("outcome")}
+    between.join()
+    _judge(case, between, outcomes, source, destination)
+
+
+def _judge(case: Case, between: Between, outcomes: dict[str, Any], source: Party, destination: Party) -> None:
+    left, right = (outcomes[name].get("outcome", "killed") for name in ("source", "destination"))
+    killed = case.victim if between.happened and not case.cuts else ""
+    assert (left == "killed") <= (killed == "source")
+    assert (right == "killed") <= (killed == "destination")
+    # A side that was killed just after it said what came of it.
+    here = {} if killed == "source" else source.ask("look")
+    there = {} if killed == "destination" else destination.ask("look")
+
+    assert not (here.get("running") and there.get("running")), "two guests run"
+    # Memory that is shared has no name anywhere, so none can be left.
+    assert not here.get("named")
+    assert not there.get("named")
+    assert here.get("broken", []) == there.get("broken", []) == []
+    if there:
+        assert there["guest"] == between.handed
+        if there["guest"]:
+            assert right == ("running" if case.running else "paused")
+            assert there["running"] == case.running
+        else:
+            assert right == "none"
+            assert outcomes["destination"]["error"]
+    if not here:
+        return
+    if left == "moved":
+        assert between.handed
+        assert not here["running"]
+    elif left == "kept":
+        assert not between.handed
+        assert here["running"] == case.running
+        assert outcomes["source"]["error"]
+    else:
+        # It cannot know, and does not guess: the guest stands, and goes on if somebody says so.
+        assert left == "in doubt"
+        assert not here["running"]
+        assert killed or case.cuts
+        if not between.handed:
+            assert source.ask("resume")["running"]
+            assert source.ask("look")["broken"] == []
+    if not between.happened:
+        assert (left, between.handed) == ("moved", True)
