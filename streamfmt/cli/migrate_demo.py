@@ -26,6 +26,7 @@ from ..engine.statistics import Statistics
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import READ, Waiter
 from ..errors import MigrationError, PeerError
+from . import migrate_emulator
 from . import migrate_guest as options
 from .migrate_send import add_after, add_common, checked
 from .migrate_shown import Recorder, Shown
@@ -46,6 +47,7 @@ _LEAVE = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_guest(parser)
+    migrate_emulator.add_arguments(parser)
     add_after(parser)
     options.add_way(parser)
     add_common(parser)
@@ -137,6 +139,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     opened.callback(other.end)
     guest = options.made(args)
     opened.callback(guest.close)
+    guest = migrate_emulator.beside(args, guest, waiter, opened)
     time.sleep(args.after)
     recorder = None
     if args.record:

@@ -24,6 +24,7 @@ from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
 from . import inputs, migrate_qemu
 from . import migrate_guest as options
+from . import migrate_links as links
 from .migrate_send import add_common, checked
 from .migrate_shown import Recorder, Shown
 
@@ -47,11 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="SECONDS", type=float, help="end it after so long (default: when interrupted)")
     parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
     add_common(parser)
+    links.add_tls(parser, sender=False)
+    links.add_by_descriptor(parser)
     migrate_qemu.add_receiving(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args):
         inputs.say(f"streamfmt migrate receive: error: {words}")
         return 2
     shown = Shown("destination", args.json)
@@ -77,7 +80,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.record:
         recorder = Recorder(args.record)
         opened.callback(recorder.close)
-    listener = listen(args.uri, waiter, waiter.clock() + args.time_out)
+    listener = listen(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args), links.refusing(shown))
     opened.callback(listener.close)
     shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     end = listener.accept(waiter, None)
@@ -85,12 +88,15 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.qemu:
         return _from_qemu(args, shown, opened, end, waiter)
 
+    memory = links.take_over(args, end, waiter)
+
     def inspect(guest: Guest) -> None:
         if args.check:
             checked(guest, shown, True, None)
 
     taking = Taking(not args.paused, args.emulator, inspect)
-    side = Receiving(end, options.maker(args.guest), taking, Asked(waiter, options.patience(args), shown, recorder))
+    make = options.maker(args.guest, memory)
+    side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, recorder))
 
     def figures() -> dict[str, Any]:
         return {"received": side.input.received, "state": side.machine.state}

@@ -23,7 +23,9 @@ from .too_fast import Remedy, Throttle
 PAGE = tables.PAGE_SIZE
 # Frames that are sent between two looks at the orders: what the link takes in so many seconds, and how many at least,
 # and at most as a part of a guest, so that a large one does not spend its time on cutting sets.
-_LOOK, _LEAST, _PART = 0.02, 16, 512
+_LOOK, _LEAST, _PART = 0.02, 16, 2048
+# And how many where nothing is known of it yet, and at most.
+_FIRST, _MOST = 64, 4096
 # Fewer bytes tell nothing about a link's bandwidth (migration/migration.c, migration_update_counters).
 _MEASURED = 10_000
 
@@ -114,6 +116,7 @@ class Precopy:
         self._pending = sets.NONE
         # The frame with which the next round begins.
         self._position = 0
+        self._batch = _FIRST
 
     def __enter__(self) -> Self:
         return self
@@ -300,9 +303,13 @@ class Precopy:
 
     def _most(self, decision: Decision, size: int) -> int:
         """How many frames are sent until the next look at the orders, when so many bytes have gone in a round."""
-        bandwidth = self._base.bandwidth or self._orders.speed
-        most = int(bandwidth * _LOOK / PAGE) if bandwidth else tables.BATCH_MAX
-        most = max(most, _LEAST, self._source.pages // _PART)
+        assert self._round is not None
+        passed = self._source.clock() - self._round[0]
+        # By what the link does now; a round may take minutes.
+        bandwidth = size / passed if size and passed else self._base.bandwidth or self._orders.speed
+        # What goes into buffers first says nothing of a link: twice as many at a time are the most.
+        most = min(int(bandwidth * _LOOK / PAGE) if bandwidth else _FIRST, 2 * self._batch, _MOST)
+        most = self._batch = max(most, _LEAST, self._source.pages // _PART)
         if decision.quota is not None:
             most = min(most, max(int((decision.quota - size) / PAGE), 0) + 1)
         return most

@@ -25,7 +25,8 @@ class Way:
     """How a guest is moved: by which policy and remedy, and what may be changed meanwhile.
 
     If it is not `live`, the guest is stopped first.  `configuration` is what the other side is to know of it, None for
-    what the guest itself shows; `xen` is the release of Xen that the stream names.
+    what the guest itself shows; `xen` is the release of Xen that the stream names.  If its memory was `handed` over as
+    a descriptor (:mod:`.handing`), none of it is sent.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class Way:
     live: bool = True
     configuration: Configuration | None = None
     xen: tuple[int, int] = (4, 17)
+    handed: bool = False
 
 
 class Saving(Side):
@@ -46,7 +48,7 @@ class Saving(Side):
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
         self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=way.orders.check)
-        pages = Pages(guest, self.output, self.waiter, asked.progress)
+        pages = Pages(guest, self.output, self.waiter, asked.progress, way.handed)
         self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
         self._memory = 0
         self._downtime: float | None = None
@@ -59,7 +61,7 @@ class Saving(Side):
 
     def stream(self) -> None:
         """Write the whole stream; raises what ended it, and leaves the guest as it is then."""
-        if not (self.ran and self.way.live):
+        if not (self.ran and self.way.live) or self.way.handed:
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
         config = self.way.configuration or configurations.of(self.guest, "guest")

@@ -212,6 +212,40 @@ def _with(**values: int) -> list[Entry]:
 
 
 FIRST, SECOND, LAST = (list(hvm_cpu.beginning(number, {})) for number in (0, 1, 16))
+
+
+def test_a_policy_says_nothing_of_hypervisor_and_host() -> None:
+    """Leaves of the one are left out, and which processor of the other was asked; the others are as they are."""
+    rows = [
+        (0, 0, 0, 1, 2, 3, 4),
+        (1, 0, 0, 5, 0xABCDEF12, 7, 8),
+        (0x40000000, 0, 0, 1, 1, 1, 1),
+        (0xB, 1, 1, 9, 9, 9, 9),
+    ]
+    cpuid = kvm_api.CPUID.pack(len(rows), 0) + b"".join(kvm_api.CPUID_ENTRY.pack(*row) for row in rows)
+    leaves, msrs = hvm_policy.records(cpuid, {0xCE: 6})
+
+    assert [tuple(row.values()) for row in leaves.values["leaves"]] == [
+        (0, 0xFFFFFFFF, 1, 2, 3, 4),
+        (1, 0xFFFFFFFF, 5, 0xCDEF12, 7, 8),
+        (0xB, 1, 9, 9, 9, 0),
+    ]
+    assert [tuple(row.values()) for row in msrs.values["msrs"]] == [(0xCE, 6), (0x10A, 0)]
+
+
+def test_what_no_entry_carries_is_known() -> None:
+    """That passes, and more than one event at once; one event is carried."""
+    base = _fixed()
+
+    def passing(**events: int) -> list[str]:
+        return hvm_cpu.passing(Vcpu({**base.pieces, "events": kvm_state.to_events(events)}, base.msrs))
+
+    assert passing() == passing(interrupt_injected=1, interrupt_nr=3) == passing(nmi_injected=1) == []
+    assert passing(interrupt_shadow=1) == ["interrupt_shadow"]
+    assert passing(nmi_masked=1, nmi_pending=1) == ["nmi_masked", "nmi_pending"]
+    assert passing(exception_injected=1, nmi_injected=1) == ["nmi_injected"]
+
+
 CONTEXT = _context(FIRST)
 WRONG = {
     "nothing": [],

@@ -352,7 +352,7 @@ def test_without_the_package(path: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["4.0", "4.1", "4.2"])
 def test_commands(path: str, name: str) -> None:
-    """The emulator is told to begin and to end; what is left in xenstore is what that release's saver left."""
+    """The emulator begins and ends; what is left in xenstore is what that release's saver left."""
     with paired(path, name) as pair:
         pair.answerer.mark(1)
         pair.log.enable()

@@ -166,7 +166,7 @@ class Process:
 
 def main(line: str) -> None:
     """Be such a process."""
-    # Whoever presses Ctrl-C ends our owner, and we end with that.
+    # Ctrl-C at a terminal ends our owner, and we end with that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     setup = Setup.of(line)
     try:

@@ -15,7 +15,7 @@ from .forms import ANSWER_TOKEN, CMD, COMMANDS, RET, Form
 
 
 def answered(form: Form, store: Client, domain: int, on: bool) -> bool:
-    """Whether the emulator has done by now what it was told to; without waiting for it.
+    """Whether the emulator has obeyed by now, without waiting for it.
 
     :raises LinkError: xenstore is gone.
     """
