@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from ..engine import configuration, control
@@ -158,9 +159,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)
     statistics = side.send()
-    checked(guest, shown, True, statistics)
     end.close()
     status = other.wait()
+    statistics = replace(statistics, gap=other.last.get("ran", {}).get("gap"))
+    checked(guest, shown, True, statistics)
     if args.figure:
         _draw(args, statistics)
     return _compared(shown, other, status)

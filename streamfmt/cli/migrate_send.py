@@ -32,7 +32,7 @@ EXAMPLES = """examples:
   streamfmt migrate send "exec:ssh host xl migrate-receive -e" --name guest
   streamfmt migrate send file:guest.sav --type pv --non-live
   streamfmt migrate send unix:/tmp/here --by-descriptor --memory 16GiB
-  streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \
+  streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \\
     --tls-key here.key --tls-authority authority.pem
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
   streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
