@@ -30,7 +30,7 @@ from ..errors import MigrationError, PeerError
 from . import migrate_emulator
 from . import migrate_guest as options
 from .migrate_send import add_after, add_common, checked
-from .migrate_shown import Recorder, Shown
+from .migrate_shown import Recorder, Shown, milliseconds
 
 EXAMPLES = """examples:
   streamfmt migrate demo
@@ -185,6 +185,7 @@ def _compared(shown: Shown, other: _Other, status: int) -> int:
     good = same and not broken and not status
     shown({"event": "compared", "seconds": 0.0, "equal": same, "broken": broken})
     if not shown.as_json:
+        print(f"  to check it over there took {milliseconds(there.get('seconds'))} of pause and gap")
         print("the guest is " + ("the same over there, and sound" if good else "not what it was here"))
         for words in broken:
             print(f"  {words}")

@@ -144,9 +144,11 @@ def _played(args: argparse.Namespace, shown: Shown, opened: ExitStack, waiter: W
 
 def checked(guest: Guest, shown: Shown, check: bool, statistics: Statistics | None) -> None:
     """Print what came of it: the figures, and the guest's digest if that is wanted.  The guest is paused."""
+    began = time.monotonic()
     found = {"digest": guest.digest(), "broken": guest.broken()} if check else {}
+    took = time.monotonic() - began
     figures = {} if statistics is None else {"statistics": control.figures(statistics)}
-    shown({"event": "result", "seconds": statistics.seconds if statistics else 0.0, **figures, **found})
+    shown({"event": "result", "seconds": statistics.seconds if statistics else took, **figures, **found})
     if shown.as_json:
         return
     shown.close()
