@@ -18,6 +18,7 @@ from ..engine.guest.makes import empty
 from ..engine.interface import End, Guest
 from ..engine.orders import Orders
 from ..engine.receiving import Receiving, Taking
+from ..engine.sending import Feeling
 from ..engine.side import Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
@@ -118,7 +119,8 @@ def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
     time.sleep(args.run)
     guest.pause()
     broken = guest.broken()
-    shown({"event": "ran", "seconds": args.run, "broken": broken})
+    gap = guest.gap() if isinstance(guest, Feeling) else None
+    shown({"event": "ran", "seconds": args.run, "broken": broken, "gap": gap})
     return int(bool(broken))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from ..errors import InDoubtError, LinkError, PeerError
 from ..schema.transitions import SENDER
@@ -37,6 +38,17 @@ class Way:
     handed: bool = False
 
 
+@runtime_checkable
+class Feeling(Protocol):
+    """What a guest has besides that looks at a clock itself."""
+
+    def gap(self) -> float | None:
+        """The longest time for which it stood still, as it felt it, in seconds."""
+
+    def forget_gap(self) -> None:
+        """Begin to look for the longest one anew."""
+
+
 class Saving(Side):
     """A guest goes into a stream; it is paused then, or as it was before if that failed.  `statistics` are at any time
     those of the moment."""
@@ -64,6 +76,8 @@ class Saving(Side):
         if not (self.ran and self.way.live) or self.way.handed:
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
+        if isinstance(self.guest, Feeling):
+            self.guest.forget_gap()
         config = self.way.configuration or configurations.of(self.guest, "guest")
         self.name = config.name
         for part in container(replace(config, paused=not self.ran)):
