@@ -48,8 +48,8 @@ _RUNS = schema.COMMANDS["POSTCOPY_RUN"]
 class Stored:
     """What is known of a stored stream.
 
-    `configured` is where its configuration ends, and `ending` where its end begins; `opened` says whether it opens the return path, and `postcopy` whether
-    it ends in post-copy, in which a receiver asks for pages.
+    `configured` is where its configuration ends, and `ending` where its end begins; `opened` says whether it opens the
+    return path, and `postcopy` whether it ends in post-copy, in which a receiver asks for pages.
     """
 
     size: int
