@@ -40,7 +40,6 @@ EXAMPLES = """examples:
 exit status: 0 a guest came, and ran; 1 none did, or it is broken; 2 wrong
 usage; 3 a file cannot be written; 130 interrupted
 """
-_FILE = "file:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +105,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    guest = side.restore() if args.uri.startswith(_FILE) else side.receive()
+    guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
     return _runs(args, shown, guest)

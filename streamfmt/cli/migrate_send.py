@@ -28,7 +28,7 @@ from .migrate_shown import Recorder, Shown, summary
 
 EXAMPLES = """examples:
   streamfmt migrate send unix:/tmp/here
-  streamfmt migrate send tcp:host:4444 --memory 1GiB --fill 512MiB --speed 1Gbit/s
+  streamfmt migrate send tcp:host:4444 --memory 1GiB --fill 512MiB --speed 100m
   streamfmt migrate send "exec:ssh host xl migrate-receive -e" --name guest
   streamfmt migrate send file:guest.sav --type pv --non-live
   streamfmt migrate send unix:/tmp/here --by-descriptor --memory 16GiB
@@ -41,7 +41,6 @@ EXAMPLES = """examples:
 exit status: 0 the guest is there; 1 it is not, and goes on here until the
 command ends; 2 wrong usage; 3 a file cannot be written; 130 interrupted
 """
-_FILE = "file:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,13 +119,13 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)
     try:
-        saving = isinstance(side, Sending) and args.uri.startswith(_FILE)
+        saving = isinstance(side, Sending) and options.is_file(args.uri)
         statistics = side.save() if isinstance(side, Sending) and saving else side.send()
     except InDoubtError:
         guest.pause()
         raise
     checked(guest, shown, args.check and not handed, statistics)  # its memory is another's now
-    if not args.uri.startswith(_FILE):
+    if not options.is_file(args.uri):
         part(end, waiter, args.time_out)
     return 0
 
