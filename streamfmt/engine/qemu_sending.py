@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..errors import InDoubtError, LateError, LinkError, MigrationError, PeerError
+from ..errors import GuestError, InDoubtError, LateError, LinkError, MigrationError, PeerError
 from ..writer.qemu import Device
 from . import frames as sets
 from .flow import Watcher
@@ -117,9 +117,14 @@ class _Source:
 
 
 class Sending:
-    """A guest that goes to QEMU.  `statistics` are at any time those of the moment."""
+    """A guest that goes to QEMU.  `statistics` are at any time those of the moment.
+
+    :raises GuestError: it is a PV guest.
+    """
 
     def __init__(self, guest: Guest, end: End, waiter: Waiter, terms: Terms) -> None:
+        if guest.types() is not None:
+            raise GuestError("QEMU's format has no types of pages, as this guest's have: only HVM guests go that way")
         self.guest = guest
         self.terms = terms
         self.ran = guest.running

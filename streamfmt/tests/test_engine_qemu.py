@@ -99,7 +99,7 @@ def test_a_stream_is_stored_and_played(tmp_path: Path) -> None:
             side = Side(lambda: received(_empty, other, TAKING))
             size = migrate_qemu.play(path, mine, waits, patience=PATIENCE)
             assert bytes(side.done().guest.memory) == bytes(guest.memory)
-        assert size == path.stat().st_size + (0 if way else len(qemu_stored.opening()))
+        assert size == path.stat().st_size + 9 + (0 if way else len(qemu_stored.opening()))
 
 
 def test_devices_come_along(tmp_path: Path) -> None:
@@ -552,13 +552,16 @@ def test_what_cannot_be_played(data: bytes, words: str, tmp_path: Path) -> None:
         assert other.socket.recv(1) == b""
 
 
-@pytest.mark.parametrize(("last", "error"), [(SHUT_1, PeerError), (b"", LinkError)])
-def test_a_player_says_how_it_ended(last: bytes, error: type[MigrationError], tmp_path: Path) -> None:
-    """A receiver that refuses a stream, or closes without a word, has not loaded it."""
+@pytest.mark.parametrize(
+    ("first", "last", "error"),
+    [(PONG, SHUT_1, PeerError), (PONG, b"", LinkError), (PONGS, SHUT_1, PeerError), (PONGS, b"", InDoubtError)],
+)
+def test_a_player_says_how_it_ended(first: bytes, last: bytes, error: type[MigrationError], tmp_path: Path) -> None:
+    """A receiver that refuses a stream has not loaded it, nor one that goes before the end; else that is not known."""
     path = tmp_path / "stored"
     path.write_bytes(stream(Guest(4, SMALL)))
     with pair() as (mine, other), waiter() as waits:
-        side = Side(Stub(other, PONG, last))
+        side = Side(Stub(other, first, last))
         with pytest.raises(error):
             migrate_qemu.play(path, mine, waits, patience=PATIENCE)
         side.done()

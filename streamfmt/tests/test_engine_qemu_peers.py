@@ -255,7 +255,7 @@ def test_a_whole_machine_is_stored(release: str, tmp_path: Path) -> None:
     finally:
         waiter.close()
     with _machine(release, *machine) as link, link.into() as end:
-        assert migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE) == stored.stat().st_size
+        migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE)
         assert link.machine.migrated() == "completed"
     with _machine(release) as link, link.into() as end, pytest.raises((PeerError, LinkError)):
         migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE)
