@@ -7,16 +7,22 @@ import re
 
 from ..engine import orders, policies, too_fast
 from ..engine.configuration import Configuration
-from ..engine.guest.makes import KINDS, Wanted, empty, running
+from ..engine.guest.kinds import KINDS as REMOTE
+from ..engine.guest.makes import KINDS, Wanted, around, empty, running
+from ..engine.guest.memory import Memory
 from ..engine.interface import Guest
 from ..engine.precopy import Settings
 from ..engine.side import Patience
+from ..engine.transport.uris import File, parse
+from ..errors import GuestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PAGE = 4096
+# The type of guests whose memory can be another's as it is: a PV guest's has numbers of the host's frames.
+_BY_DESCRIPTOR = "hvm"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d{1,15})([kmgt]?)(i?b)?", re.IGNORECASE)
 
@@ -32,6 +38,11 @@ def size(text: str) -> int:
 def pages(text: str) -> int:
     """Frames of a size, rounded up."""
     return -(-size(text) // _PAGE)
+
+
+def is_file(uri: str) -> bool:
+    """Whether an address is a file's, where nobody answers.  Raises LinkError."""
+    return isinstance(parse(uri), File)
 
 
 def typed(read: Callable[[str], object]) -> Callable[[str], object]:
@@ -141,10 +152,20 @@ def made(args: argparse.Namespace) -> Guest:
     return running(args.guest, wanted)
 
 
-def maker(kind: str) -> Callable[[str, Configuration], Guest]:
-    """What makes guests of a kind for a receiver."""
+def maker(kind: str, memory: Memory | None = None) -> Callable[[str, Configuration], Guest]:
+    """What makes guests of a kind for a receiver; around memory that is there already, if it is.
+
+    A process for it is started at once then: the source's guest runs until the first bytes of its state are asked for.
+    """
+    ready = around(kind, _BY_DESCRIPTOR, memory) if memory is not None and kind in REMOTE else None
 
     def make(image: str, config: Configuration) -> Guest:
-        return empty(kind, image, config.pages, config.vcpus)
+        if memory is None:
+            return empty(kind, image, config.pages, config.vcpus)
+        if image != _BY_DESCRIPTOR:
+            raise GuestError("memory came by descriptor, which is for HVM guests")
+        if memory.pages != config.pages:
+            raise GuestError(f"the memory that came has {memory.pages:,} pages, and the guest {config.pages:,}")
+        return ready or around(kind, image, memory, config.vcpus)
 
     return make

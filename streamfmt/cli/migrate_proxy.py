@@ -24,6 +24,7 @@ from ..engine.transport.ends import connect, listen
 from ..engine.waiting import Waiter
 from ..errors import MigrationError
 from . import inputs
+from .migrate_links import refusing
 from .migrate_shown import Recorder, Shown, mebibytes
 from .parser import whole
 from .verify import add_judging, as_text, severities, targets
@@ -127,12 +128,7 @@ def _run(args: argparse.Namespace, faults: Faults, shown: Shown, opened: ExitSta
     forward = Direction(there, verifier, args.form, _record(args.record, opened), args.seed)
     backward = Direction(back, None, record=_record(args.record_back, opened), seed=args.seed)
 
-    def notice(words: str) -> None:
-        shown({"event": "refused", "seconds": 0.0, "what": words})
-        if not args.json:
-            inputs.say(f"streamfmt: {words}")
-
-    listener = listen(args.listen, waiter, waiter.clock() + args.time_out, notice=notice)
+    listener = listen(args.listen, waiter, waiter.clock() + args.time_out, notice=refusing(shown))
     opened.callback(listener.close)
     shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     if not args.json and listener.uri != uris.parse(args.listen):

@@ -104,17 +104,19 @@ def restore(host: Host, kind: str, data: bytes, converter: str | None = None) ->
     verdict = verdict_of(did, kind)
     if verdict.verdict != "accept":
         return Restored(verdict, {}, {}, b"", {})
+    pages, frames = present(host, "pv" in kind)
+    state = bytes.fromhex(did.model.get("state", ""))
+    return Restored(verdict, pages, frames, state, {} if "pv" in kind else _physmap(host))
+
+
+def present(host: Host, translated: bool) -> tuple[dict[int, bytes], dict[int, int]]:
+    """The pages that the guest on a host has now, by PFN, and the PFN of each machine frame if it is `translated`."""
     with open(host.folder / "state", "rb") as memory:
         flags = os.pread(memory.fileno(), _FRAMES, _FLAGS_AT)
         used = [frame for frame, flag in enumerate(flags) if flag & _PRESENT and not flag & _XENS]
-        pfns = {frame: frame for frame in used}
-        if "pv" in kind:
-            pfns = {frame: _pfn(memory, frame) for frame in used}
+        pfns = {frame: _pfn(memory, frame) if translated else frame for frame in used}
         pages = {pfn: os.pread(memory.fileno(), PAGE, _MEMORY_AT + PAGE * frame) for frame, pfn in pfns.items()}
-    state = bytes.fromhex(did.model.get("state", ""))
-    if "pv" in kind:
-        return Restored(verdict, pages, pfns, state, {})
-    return Restored(verdict, pages, {}, state, _physmap(host))
+    return pages, pfns if translated else {}
 
 
 def _pfn(memory: IO[bytes], frame: int) -> int:

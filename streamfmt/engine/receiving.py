@@ -61,7 +61,8 @@ class Restoring(Side):
             watchers.see([head])
             config, legacy = read_container(head, self.input)
             self.configuration = config
-            self.event("begun", name=config.name, type=config.type, frames=config.pages)
+            self.name = config.name + configurations.INCOMING
+            self.event("begun", type=config.type, frames=config.pages)
             restorer = Restorer(
                 self.input,
                 lambda kind: self._make(kind, config),
@@ -99,6 +100,7 @@ class Restoring(Side):
         assert self.configuration is not None
         if self.taking.start and not self.configuration.paused:
             self.guest.resume()
+        self.name = self.configuration.name
         self.event("started", running=self.guest.running)
 
     def close(self) -> None:

@@ -32,12 +32,19 @@ class Pages:
     """A guest's memory on its way: the source of a :class:`.precopy.Precopy`.
 
     :param progress: called whenever some of it has gone.
+    :param handed: the other side has the memory itself, so that none of it is sent.
     """
 
     def __init__(
-        self, guest: Guest, output: Output, waiter: Waiter, progress: Callable[[], None] = lambda: None
+        self,
+        guest: Guest,
+        output: Output,
+        waiter: Waiter,
+        progress: Callable[[], None] = lambda: None,
+        handed: bool = False,
     ) -> None:
         self._progress = progress
+        self._handed = handed
         self.pages = guest.pages
         self._guest = guest
         self._output = output
@@ -51,8 +58,8 @@ class Pages:
         return self._guest.running
 
     def everything(self) -> int:
-        """All frames: also those without contents are part of the guest."""
-        return frames.run(0, self.pages)
+        """All frames: also those without contents are part of the guest.  None if the other side has its memory."""
+        return frames.NONE if self._handed else frames.run(0, self.pages)
 
     def send(self, which: int, last: bool) -> int:
         """Send a set of frames; returns how many bytes that took.  Raises LinkError and LateError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from ..errors import InDoubtError, LinkError, PeerError
 from ..schema.transitions import SENDER
@@ -25,7 +26,8 @@ class Way:
     """How a guest is moved: by which policy and remedy, and what may be changed meanwhile.
 
     If it is not `live`, the guest is stopped first.  `configuration` is what the other side is to know of it, None for
-    what the guest itself shows; `xen` is the release of Xen that the stream names.
+    what the guest itself shows; `xen` is the release of Xen that the stream names.  If its memory was `handed` over as
+    a descriptor (:mod:`.handing`), none of it is sent.
     """
 
     settings: Settings
@@ -33,6 +35,18 @@ class Way:
     live: bool = True
     configuration: Configuration | None = None
     xen: tuple[int, int] = (4, 17)
+    handed: bool = False
+
+
+@runtime_checkable
+class Feeling(Protocol):
+    """What a guest has besides that looks at a clock itself."""
+
+    def gap(self) -> float | None:
+        """The longest time for which it stood still, as it felt it, in seconds."""
+
+    def forget_gap(self) -> None:
+        """Begin to look for the longest one anew."""
 
 
 class Saving(Side):
@@ -46,7 +60,7 @@ class Saving(Side):
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
         self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=way.orders.check)
-        pages = Pages(guest, self.output, self.waiter, asked.progress)
+        pages = Pages(guest, self.output, self.waiter, asked.progress, way.handed)
         self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
         self._memory = 0
         self._downtime: float | None = None
@@ -59,10 +73,13 @@ class Saving(Side):
 
     def stream(self) -> None:
         """Write the whole stream; raises what ended it, and leaves the guest as it is then."""
-        if not (self.ran and self.way.live):
+        if not (self.ran and self.way.live) or self.way.handed:
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
+        if isinstance(self.guest, Feeling):
+            self.guest.forget_gap()
         config = self.way.configuration or configurations.of(self.guest, "guest")
+        self.name = config.name
         for part in container(replace(config, paused=not self.ran)):
             self.output.put(part.buffers("<"))
         Saver(self.guest, self.output, self._passes, xen=self.way.xen).run()
@@ -83,6 +100,7 @@ class Saving(Side):
 
     def keep(self, error: BaseException | None) -> None:
         """Let the guest be as it was before."""
+        self.name = self.name.removesuffix(configurations.AWAY)
         self.precopy.undo()
         self.guest.dirty.disable()
         if self.ran:
@@ -131,6 +149,7 @@ class Sending(Saving):
 
     def _give(self) -> str:
         self.way.orders.check()
+        self.name += configurations.AWAY
         self.say(handshake.GO)
         return self.await_message(self.machine, self.patience.answer)
 

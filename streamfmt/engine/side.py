@@ -50,7 +50,7 @@ class Asked:
 
 
 class Side:
-    """A link and the messages on it."""
+    """A link and the messages on it; `name` is what the guest is called here, empty if that is not known yet."""
 
     def __init__(self, end: End, asked: Asked) -> None:
         self.end = end
@@ -58,12 +58,14 @@ class Side:
         self.waiter = asked.waiter
         self.patience = asked.patience
         self.began = asked.waiter.clock()
+        self.name = ""
         self.input = Input(end, asked.waiter, asked.patience.progress)
         self.output = Output(end, asked.waiter, asked.patience.progress)
 
     def event(self, what: str, **figures: Any) -> None:
         """Say what has happened."""
-        self.asked.events({"event": what, "seconds": round(self.waiter.clock() - self.began, 6), **figures})
+        named = {"name": self.name} if self.name else {}
+        self.asked.events({"event": what, "seconds": round(self.waiter.clock() - self.began, 6), **named, **figures})
 
     def await_message(self, machine: Machine, seconds: float) -> str:
         """The event that the awaited message is.

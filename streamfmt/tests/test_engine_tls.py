@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,6 +18,8 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import streamfmt
 
 from ..engine.interface import End
 from ..engine.transport.ends import connect, listen
@@ -350,3 +355,18 @@ def test_retry_with_fewer_bytes(files: tuple[Tls, Tls], waiter: Waiter) -> None:
     assert received == data
     one.close()
     other.close()
+
+
+def test_certificates_as_the_page_makes_them(tmp_path: Path) -> None:
+    """The commands in docs/migrate-links.md make certificates that fit."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make certificates with")
+    page = (Path(streamfmt.__file__).parent.parent / "docs" / "migrate-links.md").read_text()
+    commands = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "openssl" in block)
+    subprocess.run(["sh", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True, timeout=SECONDS)
+    ours, theirs = (
+        Tls(str(tmp_path / f"{side}.pem"), str(tmp_path / f"{side}.key"), str(tmp_path / "authority.pem"))
+        for side in ("sender", "receiver")
+    )
+    assert _both(theirs, replace(ours, host="target.example"), _says, _hears) == {}
+    assert "not valid for 'localhost'" in _both(theirs, ours, _says, _hears)["sender"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from ..engine.xenstore.client import Client, Event
 from ..engine.xenstore.server import in_process, in_thread
 from ..engine.xenstore.wire import HEADER, PAYLOAD_MAX, Kind, strings
 from ..errors import LateError, LinkError, StoreError
+from .support.emulators import until
 from .support.xenstores import OURS, REAL, RELEASES, events, xenstore
 
 WHICH = [OURS, *(pytest.param(release, marks=pytest.mark.peer) for release in RELEASES)]
@@ -115,7 +118,7 @@ def test_long_directories(store: Client) -> None:
 
 
 def test_watches(store: Client) -> None:
-    """The first event comes at once; then one for each change of the path or below, for whoever made it."""
+    """The first event comes at once; then one for each change of the path or below, by any client."""
     store.watch("/test/a", "token")
     assert events(store) == [("/test/a", "token")]
 
@@ -358,7 +361,7 @@ def test_debians_clients(tmp_path: Path) -> None:
 
 
 def test_a_path_in_use(tmp_path: Path) -> None:
-    """It is said, and whoever has it keeps it."""
+    """It is said, and its owner keeps it."""
     path = str(tmp_path / "socket")
     with in_thread({0: path}), Client(path) as client:
         with pytest.raises(LinkError, match=r"cannot listen at .*socket: Address already in use"), in_thread({0: path}):
@@ -387,3 +390,26 @@ def test_an_event_that_does_not_come(store: Client) -> None:
     store.take()
     with pytest.raises(LateError, match="somebody to write"):
         store.event("token", store.now() + 0.02, what="somebody to write")
+
+
+def test_the_service_by_itself(tmp_path: Path) -> None:
+    """It serves domains at paths until it is interrupted, and leaves none of them."""
+    paths = [tmp_path / name for name in ("host", "guest")]
+    words = [sys.executable, "-m", "streamfmt.engine.xenstore", f"0={paths[0]}", f"5={paths[1]}"]
+    with subprocess.Popen(words) as service:
+        assert until(lambda: all(path.exists() for path in paths))
+        with Client(str(paths[0])) as host, Client(str(paths[1])) as guest:
+            host.mkdir("/local/domain/5")
+            host.permit("/local/domain/5", ["n5"])
+            guest.write("name", "five")
+            assert host.read("/local/domain/5/name") == b"five"
+            with pytest.raises(StoreError, match="EACCES"):
+                guest.write("/name", "five")
+        service.send_signal(signal.SIGINT)
+        assert service.wait(10) == 0
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "host").touch()
+    for words_, status in (([f"0={paths[0]}"], 3), (["nonsense"], 2), ([], 1)):
+        done = subprocess.run([*words[:3], *words_], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == status
+        assert done.stderr

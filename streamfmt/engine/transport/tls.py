@@ -99,6 +99,9 @@ class Tls:
             part(end, waiter, _PARTING)
             why = error.verify_message.rstrip(".")
             raise LinkError(f"{name}: the certificate of {who} does not fit: {why}") from error
+        except ssl.SSLEOFError as error:
+            end.close()
+            raise LinkError(f"{name}: {who} ended the link within the handshake; does it speak TLS?") from error
         except (OSError, ValueError) as error:
             part(end, waiter, _PARTING)
             raise LinkError(f"{name}: {meaning(error, self.certificate)}") from error

@@ -162,7 +162,7 @@ def _serve(waiter: Waiter, ended: list[bool]) -> None:
 
 
 def serve(listeners: Mapping[int, socket.socket], end: int) -> None:
-    """Serve, until the descriptor `end` is at its end: whoever started us is gone, or wants it so."""
+    """Serve, until the descriptor `end` is at its end: who has started us is gone, or wants it so."""
     waiter = Waiter()
     service = Service(Store(), waiter)
     ended: list[bool] = []
@@ -192,7 +192,7 @@ def in_process(paths: Mapping[int, str]) -> Iterator[subprocess.Popen[bytes]]:
             listeners[domain] = listening(path)
         words = [f"{domain}={each.fileno()}" for domain, each in listeners.items()]
         numbers = [its.fileno(), *(each.fileno() for each in listeners.values())]
-        command = [sys.executable, "-P", "-m", __package__, str(its.fileno()), *words]
+        command = [sys.executable, "-P", "-m", __package__, "--descriptors", str(its.fileno()), *words]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=numbers)
         its.close()
         try:
