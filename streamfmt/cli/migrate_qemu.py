@@ -15,7 +15,7 @@ from ..engine.framing_qemu import COMMON, SHAPES
 from ..engine.interface import End, Guest
 from ..engine.orders import Orders
 from ..engine.precopy import Settings
-from ..engine.qemu_receiving import Received, Taking, receive, store
+from ..engine.qemu_receiving import Received, Receiving, Taking
 from ..engine.qemu_sending import Events, Sending, Terms
 from ..engine.waiting import Waiter
 from . import migrate_guest
@@ -126,12 +126,14 @@ def play(args: argparse.Namespace, end: End, waiter: Waiter, orders: Orders, eve
 
 
 def receiving(
-    args: argparse.Namespace, end: End, make: Callable[[int], Guest], waiter: Waiter, events: Events
-) -> Received:
-    """Receive a migration into a file, or into a guest that `make` makes of so many pages.
-
-    It raises as :func:`streamfmt.engine.qemu_receiving.store` and ``receive``.
-    """
+    args: argparse.Namespace,
+    end: End,
+    waiter: Waiter,
+    events: Events,
+    inspect: Callable[[Guest], None],
+    watcher: Watcher | None = None,
+) -> Receiving:
+    """What receives a migration, with how many bytes have come."""
     kept = args.device_state
     taking = Taking(
         patience=args.time_out,
@@ -140,7 +142,17 @@ def receiving(
         strict=args.strict,
         machine=None if args.machine == "any" else args.machine.encode(errors="surrogateescape"),
         devices=(lambda rows: qemu_stored.store_devices(kept, rows)) if kept else None,
-        start=not getattr(args, "paused", False),
+        inspect=inspect,
+        start=not args.paused,
         events=events,
+        watcher=watcher,
     )
-    return store(end, args.store, waiter, taking) if args.store else receive(end, make, waiter, taking)
+    return Receiving(end, waiter, taking)
+
+
+def received(args: argparse.Namespace, side: Receiving, make: Callable[[int], Guest]) -> Received:
+    """Receive it into a file, or into a guest that `make` makes of so many pages.
+
+    It raises as :meth:`streamfmt.engine.qemu_receiving.Receiving.store` and ``receive``.
+    """
+    return side.store(args.store) if args.store else side.receive(make)

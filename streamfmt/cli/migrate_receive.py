@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 
 from ..engine import control
 from ..engine.guest.makes import empty
-from ..engine.interface import End, Guest
+from ..engine.interface import Guest
 from ..engine.orders import Orders
+from ..engine.qemu_receiving import Receiving as FromQemu
 from ..engine.receiving import Receiving, Taking
 from ..engine.sending import Feeling
 from ..engine.side import Asked
@@ -86,15 +87,15 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     end = listener.accept(waiter, None)
     opened.callback(end.close)
-    if args.qemu:
-        return _from_qemu(args, shown, opened, end, waiter)
-
-    memory = links.take_over(args, end, waiter)
 
     def inspect(guest: Guest) -> None:
         if args.check:
             checked(guest, shown, True, None)
 
+    if args.qemu:
+        from_qemu = migrate_qemu.receiving(args, end, waiter, shown, inspect, recorder)
+        return _from_qemu(args, shown, opened, from_qemu, waiter)
+    memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory)
     side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, recorder))
@@ -124,16 +125,16 @@ def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
     return int(bool(broken))
 
 
-def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, end: End, waiter: Waiter) -> int:
+def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, side: FromQemu, waiter: Waiter) -> int:
     """Receive from QEMU, into a file or a guest."""
-    found = migrate_qemu.receiving(args, end, lambda pages: empty(args.guest, "hvm", pages, 1), waiter, shown)
-    end.close()
+    if args.control:
+        served = control.Control(args.control, waiter, Orders(), lambda: {"received": side.received}, _cancel)
+        opened.callback(served.close)
+    found = migrate_qemu.received(args, side, lambda pages: empty(args.guest, "hvm", pages, 1))
     if found.guest is None:
         if not shown.as_json:
             shown.close()
             print(f"{shown.side}: {args.store} has the stream, {found.size:,} bytes", flush=True)
         return 0
     opened.callback(found.guest.close)
-    if args.check:
-        checked(found.guest, shown, True, None)
     return _runs(args, shown, found.guest)

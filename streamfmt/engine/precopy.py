@@ -25,7 +25,7 @@ PAGE = tables.PAGE_SIZE
 # and at most as a part of a guest, so that a large one does not spend its time on cutting sets.
 _LOOK, _LEAST, _PART = 0.02, 16, 2048
 # And how many where nothing is known of it yet, and at most.
-_FIRST, _MOST = 64, 4096
+_FIRST, _MOST = 64, 16 * tables.BATCH_MAX
 # Fewer bytes tell nothing about a link's bandwidth (migration/migration.c, migration_update_counters).
 _MEASURED = 10_000
 
@@ -304,12 +304,18 @@ class Precopy:
     def _most(self, decision: Decision, size: int) -> int:
         """How many frames are sent until the next look at the orders, when so many bytes have gone in a round."""
         assert self._round is not None
-        passed = self._source.clock() - self._round[0]
+        begun, count, _ = self._round
+        passed = self._source.clock() - begun
         # By what the link does now; a round may take minutes.
         bandwidth = size / passed if size and passed else self._base.bandwidth or self._orders.speed
+        frames = int(bandwidth * _LOOK / PAGE) if bandwidth else _FIRST
+        if passed:
+            frames = max(frames, int(count / passed * _LOOK))  # those without contents take next to no bytes
         # What goes into buffers first says nothing of a link: twice as many at a time are the most.
-        most = min(int(bandwidth * _LOOK / PAGE) if bandwidth else _FIRST, 2 * self._batch, _MOST)
+        most = min(frames, 2 * self._batch, _MOST)
         most = self._batch = max(most, _LEAST, self._source.pages // _PART)
+        if most > tables.BATCH_MAX:
+            most -= most % tables.BATCH_MAX
         if decision.quota is not None:
             most = min(most, max(int((decision.quota - size) / PAGE), 0) + 1)
         return most
