@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -87,6 +90,29 @@ def test_a_demonstration_for_people(capfd: pytest.CaptureFixture[str]) -> None:
     assert "round 1: 256 frames" in text
     assert all(word in text for word in ("downtime", "pause", "gap", "digest"))
     assert text.endswith("the guest is the same over there, and sound\n")
+
+
+def test_a_terminal_shows_it_live() -> None:
+    """While memory goes there is a line with the figures of the moment; it is gone in the end."""
+    ours, theirs = pty.openpty()
+    words = ["migrate", "demo", *QUICK, "--memory", "16MiB", "--fill", "8MiB", "--speed", "40m"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamfmt", *words], stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while some := os.read(ours, 4096):
+            shown += some
+    except OSError:
+        pass  # that is how a terminal ends whose other side was closed
+    out, _ = process.communicate(timeout=10)
+    os.close(ours)
+
+    assert process.returncode == 0, shown
+    assert re.search(rb"round 1: [0-9.]+ MiB sent, [0-9,]+ frames left", shown)
+    assert b"Traceback" not in shown
+    assert out.endswith("sound\n")
 
 
 @pytest.fixture
