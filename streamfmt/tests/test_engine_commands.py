@@ -10,16 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from .. import verify
+from .. import data, verify
 from ..cli import migrate
 from ..cli.main import main
 from ..engine.guest.makes import available
-from .test_cli import conforms_to
 
 QUICK = ["--memory", "1MiB", "--working-set", "64KiB", "--after", "0.05"]
 
@@ -28,8 +29,15 @@ def events(text: str) -> list[dict[str, Any]]:
     """The lines that were printed; each is as its schema says."""
     found = [json.loads(line) for line in text.splitlines()]
     for event in found:
-        conforms_to("migrate", event)
+        _form().validate(event)
     return found
+
+
+@cache
+def _form() -> jsonschema.Draft202012Validator:
+    rules = json.loads(Path(data.path("spec", "json", "migrate.json")).read_text())
+    jsonschema.Draft202012Validator.check_schema(rules)
+    return jsonschema.Draft202012Validator(rules)
 
 
 def last(found: list[dict[str, Any]], side: str, name: str) -> dict[str, Any]:
