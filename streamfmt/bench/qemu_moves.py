@@ -52,7 +52,10 @@ KINDS = {
 @dataclass(frozen=True, slots=True)
 class Moved:
     """What a migration took, in seconds: in all, the downtime as its source counts it, and from the guest's stop at the
-    source until it ran again; bytes sent, and resident memory of both sides at most."""
+    source until it ran again; bytes sent, and resident memory of both sides at most.
+
+    The source of a guest with random contents has these twice: it keeps what its memory was filled from.
+    """
 
     total: float
     downtime: float

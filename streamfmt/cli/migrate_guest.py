@@ -13,6 +13,7 @@ from ..engine.guest.memory import Memory
 from ..engine.interface import Guest
 from ..engine.precopy import Settings
 from ..engine.side import Patience
+from ..engine.transport.uris import File, parse
 from ..errors import GuestError
 
 TYPE_CHECKING = False
@@ -37,6 +38,11 @@ def size(text: str) -> int:
 def pages(text: str) -> int:
     """Frames of a size, rounded up."""
     return -(-size(text) // _PAGE)
+
+
+def is_file(uri: str) -> bool:
+    """Whether an address is a file's, where nobody answers.  Raises LinkError."""
+    return isinstance(parse(uri), File)
 
 
 def typed(read: Callable[[str], object]) -> Callable[[str], object]:
@@ -97,8 +103,9 @@ def add_way(parser: argparse.ArgumentParser) -> None:
         "--policy", type=typed(policies.policy), default="xen", help=f"when it is stopped: {listed} (default: xen)"
     )
     parser.add_argument(
-        "--too-fast",
+        "--if-too-fast",
         metavar="REMEDY",
+        dest="too_fast",
         type=typed(too_fast.remedy),
         default="go-on",
         help=f"what to do if it writes faster than the link takes: {remedies} (default: go-on)",

@@ -15,12 +15,11 @@ from ..engine.framing_qemu import COMMON, SHAPES
 from ..engine.interface import End, Guest
 from ..engine.orders import Orders
 from ..engine.precopy import Settings
-from ..engine.qemu_receiving import Received, Taking, receive, store
+from ..engine.qemu_receiving import Received, Receiving, Taking
 from ..engine.qemu_sending import Events, Sending, Terms
 from ..engine.waiting import Waiter
+from . import migrate_guest
 
-# Addresses at which nobody answers.
-_FILE = "file:"
 # What goes over the link where nothing else is said: a machine without a board, as `-M none` is.
 _MACHINE = "none"
 
@@ -108,7 +107,7 @@ def sending(
             settings,
             orders,
             SHAPES[args.release] if args.release else COMMON,
-            not args.no_return_path and not args.uri.startswith(_FILE),
+            not args.no_return_path and not migrate_guest.is_file(args.uri),
             args.switchover_ack,
             qemu_stored.devices(args.device_state) if args.device_state else None,
             args.time_out,
@@ -120,28 +119,40 @@ def sending(
 
 def play(args: argparse.Namespace, end: End, waiter: Waiter, orders: Orders, events: Events) -> int:
     """Send the stored stream; returns how many bytes were sent, and raises as :func:`qemu_stored.play`."""
-    answered = not args.no_return_path and not args.uri.startswith(_FILE)
+    answered = not args.no_return_path and not migrate_guest.is_file(args.uri)
     return qemu_stored.play(
         args.play, end, waiter, return_path=answered, orders=orders, patience=args.time_out, events=events
     )
 
 
 def receiving(
-    args: argparse.Namespace, end: End, make: Callable[[int], Guest], waiter: Waiter, events: Events
-) -> Received:
-    """Receive a migration into a file, or into a guest that `make` makes of so many pages.
-
-    It raises as :func:`streamfmt.engine.qemu_receiving.store` and ``receive``.
-    """
+    args: argparse.Namespace,
+    end: End,
+    waiter: Waiter,
+    events: Events,
+    inspect: Callable[[Guest], None],
+    watcher: Watcher | None = None,
+) -> Receiving:
+    """What receives a migration, with how many bytes have come."""
     kept = args.device_state
     taking = Taking(
         patience=args.time_out,
         ready=args.switchover_ack,
-        answering=not args.uri.startswith(_FILE),
+        answering=not migrate_guest.is_file(args.uri),
         strict=args.strict,
         machine=None if args.machine == "any" else args.machine.encode(errors="surrogateescape"),
         devices=(lambda rows: qemu_stored.store_devices(kept, rows)) if kept else None,
-        start=not getattr(args, "paused", False),
+        inspect=inspect,
+        start=not args.paused,
         events=events,
+        watcher=watcher,
     )
-    return store(end, args.store, waiter, taking) if args.store else receive(end, make, waiter, taking)
+    return Receiving(end, waiter, taking)
+
+
+def received(args: argparse.Namespace, side: Receiving, make: Callable[[int], Guest]) -> Received:
+    """Receive it into a file, or into a guest that `make` makes of so many pages.
+
+    It raises as :meth:`streamfmt.engine.qemu_receiving.Receiving.store` and ``receive``.
+    """
+    return side.store(args.store) if args.store else side.receive(make)

@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 
 from ..engine import control
 from ..engine.guest.makes import empty
-from ..engine.interface import End, Guest
+from ..engine.interface import Guest
 from ..engine.orders import Orders
+from ..engine.qemu_receiving import Receiving as FromQemu
 from ..engine.receiving import Receiving, Taking
+from ..engine.sending import Feeling
 from ..engine.side import Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
@@ -39,7 +41,6 @@ EXAMPLES = """examples:
 exit status: 0 a guest came, and ran; 1 none did, or it is broken; 2 wrong
 usage; 3 a file cannot be written; 130 interrupted
 """
-_FILE = "file:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,15 +87,15 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     end = listener.accept(waiter, None)
     opened.callback(end.close)
-    if args.qemu:
-        return _from_qemu(args, shown, opened, end, waiter)
-
-    memory = links.take_over(args, end, waiter)
 
     def inspect(guest: Guest) -> None:
         if args.check:
             checked(guest, shown, True, None)
 
+    if args.qemu:
+        from_qemu = migrate_qemu.receiving(args, end, waiter, shown, inspect, recorder)
+        return _from_qemu(args, shown, opened, from_qemu, waiter)
+    memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory)
     side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, recorder))
@@ -105,7 +106,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    guest = side.restore() if args.uri.startswith(_FILE) else side.receive()
+    guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
     return _runs(args, shown, guest)
@@ -119,20 +120,21 @@ def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
     time.sleep(args.run)
     guest.pause()
     broken = guest.broken()
-    shown({"event": "ran", "seconds": args.run, "broken": broken})
+    gap = guest.gap() if isinstance(guest, Feeling) else None
+    shown({"event": "ran", "seconds": args.run, "broken": broken, "gap": gap})
     return int(bool(broken))
 
 
-def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, end: End, waiter: Waiter) -> int:
+def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, side: FromQemu, waiter: Waiter) -> int:
     """Receive from QEMU, into a file or a guest."""
-    found = migrate_qemu.receiving(args, end, lambda pages: empty(args.guest, "hvm", pages, 1), waiter, shown)
-    end.close()
+    if args.control:
+        served = control.Control(args.control, waiter, Orders(), lambda: {"received": side.received}, _cancel)
+        opened.callback(served.close)
+    found = migrate_qemu.received(args, side, lambda pages: empty(args.guest, "hvm", pages, 1))
     if found.guest is None:
         if not shown.as_json:
             shown.close()
             print(f"{shown.side}: {args.store} has the stream, {found.size:,} bytes", flush=True)
         return 0
     opened.callback(found.guest.close)
-    if args.check:
-        checked(found.guest, shown, True, None)
     return _runs(args, shown, found.guest)

@@ -21,18 +21,18 @@ from ..engine.transport.ends import connect
 from ..engine.transport.moving import part
 from ..engine.waiting import Waiter
 from ..errors import InDoubtError, MigrationError, StreamError
-from . import inputs, migrate_qemu
+from . import inputs, migrate_emulator, migrate_qemu
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_shown import Recorder, Shown, summary
 
 EXAMPLES = """examples:
   streamfmt migrate send unix:/tmp/here
-  streamfmt migrate send tcp:host:4444 --memory 1GiB --fill 512MiB --speed 1Gbit/s
+  streamfmt migrate send tcp:host:4444 --memory 1GiB --fill 512MiB --speed 100m
   streamfmt migrate send "exec:ssh host xl migrate-receive -e" --name guest
   streamfmt migrate send file:guest.sav --type pv --non-live
   streamfmt migrate send unix:/tmp/here --by-descriptor --memory 16GiB
-  streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \
+  streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \\
     --tls-key here.key --tls-authority authority.pem
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
   streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
@@ -41,12 +41,12 @@ EXAMPLES = """examples:
 exit status: 0 the guest is there; 1 it is not, and goes on here until the
 command ends; 2 wrong usage; 3 a file cannot be written; 130 interrupted
 """
-_FILE = "file:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="where to")
     options.add_guest(parser)
+    migrate_emulator.add_arguments(parser)
     parser.add_argument("--name", metavar="NAME", default="guest", help="its name over there (default: %(default)s)")
     add_after(parser)
     options.add_way(parser)
@@ -96,6 +96,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         return _played(args, shown, opened, waiter)
     guest = options.made(args)
     opened.callback(guest.close)
+    guest = migrate_emulator.beside(args, guest, waiter, opened)
     if args.after:
         time.sleep(args.after)
     end = connect(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args))
@@ -118,13 +119,13 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)
     try:
-        saving = isinstance(side, Sending) and args.uri.startswith(_FILE)
+        saving = isinstance(side, Sending) and options.is_file(args.uri)
         statistics = side.save() if isinstance(side, Sending) and saving else side.send()
     except InDoubtError:
         guest.pause()
         raise
     checked(guest, shown, args.check and not handed, statistics)  # its memory is another's now
-    if not args.uri.startswith(_FILE):
+    if not options.is_file(args.uri):
         part(end, waiter, args.time_out)
     return 0
 
@@ -143,9 +144,11 @@ def _played(args: argparse.Namespace, shown: Shown, opened: ExitStack, waiter: W
 
 def checked(guest: Guest, shown: Shown, check: bool, statistics: Statistics | None) -> None:
     """Print what came of it: the figures, and the guest's digest if that is wanted.  The guest is paused."""
+    began = time.monotonic()
     found = {"digest": guest.digest(), "broken": guest.broken()} if check else {}
+    took = time.monotonic() - began
     figures = {} if statistics is None else {"statistics": control.figures(statistics)}
-    shown({"event": "result", "seconds": statistics.seconds if statistics else 0.0, **figures, **found})
+    shown({"event": "result", "seconds": statistics.seconds if statistics else took, **figures, **found})
     if shown.as_json:
         return
     shown.close()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from struct import Struct
 from typing import Protocol, runtime_checkable
 
@@ -61,19 +62,32 @@ class Entries:
     def __init__(self, kind: int = tables.PAGE_TYPE_PLAIN) -> None:
         self._kind = kind << _SHIFT
         self._block = -1
-        self._bytes = b""
+        self._bytes = bytearray()
 
     def slice(self, first: int, count: int) -> Buffer:
         """The entries of `count` frames from `first` on."""
         block, at = divmod(first, _BLOCK)
         if block != self._block:
-            begin = self._kind | block * _BLOCK
-            self._bytes = array("Q", range(begin, begin + _BLOCK)).tobytes()
+            self._bytes = _prepared(self._kind | block * _BLOCK)
             self._block = block
         left = _BLOCK - at
         if count <= left:
             return memoryview(self._bytes)[at * _ENTRY : (at + count) * _ENTRY]
         return bytes(self.slice(first, left)) + bytes(self.slice(first + left, count - left))
+
+
+@cache
+def _first() -> bytes:
+    return array("Q", range(_BLOCK)).tobytes()
+
+
+def _prepared(begin: int) -> bytearray:
+    """The entries of a block that begins with `begin`: those of the first block, with what is above their bits."""
+    found = bytearray(_first())
+    for place, byte in enumerate(begin.to_bytes(_ENTRY, "little")):
+        if byte:
+            found[place::_ENTRY] = bytes((byte,)) * _BLOCK
+    return found
 
 
 # A piece of a record: the first frame, how many, their entries, and their contents if they have some.
@@ -266,7 +280,7 @@ class Placer:
         self.compare = False
         self.differing = 0
         self._guest = guest
-        self._plain = Entries()
+        self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
 
     def take(self, source: Source, length: int) -> None:
@@ -296,6 +310,8 @@ class Placer:
             source.into(self._guest.memory[first * PAGE : (first + count) * PAGE], what)
             self.placed += count
             return
+        if not size and not isinstance(self._guest, Translated) and self._bare(first & _PFN, count, data):
+            return
         entries = array("Q", data)
         kinds = [entry >> _SHIFT for entry in entries]
         pfns = [entry & _PFN for entry in entries]
@@ -309,6 +325,10 @@ class Placer:
             raise PeerError(f"{what} has {full} pages of contents by its entries, and room for {size} bytes")
         self.placed += full
         self._place(source, kinds, pfns, what)
+
+    def _bare(self, first: int, count: int, data: bytes) -> bool:
+        """Whether these are entries of frames in a row without contents, for which nothing is to be done."""
+        return first + count <= self._guest.pages and data == self._empty.slice(first, count)
 
     def _place(self, source: Source, kinds: list[int], pfns: list[int], what: str) -> None:
         """Contents of entries that are not one run of plain ones."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from ..errors import LinkError
 from .waiting import Waiter
 
 _AGAIN = 0.005  # seconds until the next attempt to connect
 _BACKLOG = 128
+_PRIVATE = "streamfmt-sockets."
 
 
 def connected(path: str, what: str, patience: float, waiter: Waiter) -> socket.socket:
@@ -57,6 +61,26 @@ def listening(path: str) -> socket.socket:
 
 
 def remove(path: str) -> None:
-    """Remove the path of a socket that nobody listens at any more; no error if somebody else was faster."""
+    """Remove the path of a socket that nobody listens at any more; no error if somebody else was faster.
+
+    With the last of them goes the folder that was made for them.
+    """
     with suppress(OSError):
         os.unlink(path)
+    folder = os.path.dirname(path)
+    if os.path.basename(folder).startswith(_PRIVATE):
+        with suppress(OSError):
+            os.rmdir(folder)
+
+
+@contextmanager
+def private_folder() -> Iterator[str]:
+    """A folder for sockets, which others cannot look into.
+
+    It is gone afterwards, and also if we are killed: with the last process that removes a socket of it.
+    """
+    folder = tempfile.mkdtemp(prefix=_PRIVATE)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,8 +7,9 @@ and sees the receiver close the link, is done, as QEMU itself is.
 
 from __future__ import annotations
 
-from .qemu_receiving import Received, Taking, receive, store
+from .qemu_receiving import Received, Receiving, Taking, receive, store
 from .qemu_sending import Sending, Terms, send
 from .qemu_stored import devices, play, store_devices
 
-__all__ = ["Received", "Sending", "Taking", "Terms", "devices", "play", "receive", "send", "store", "store_devices"]
+__all__ = ["Received", "Receiving", "Sending", "Taking", "Terms", "devices", "play", "receive", "send", "store"]
+__all__ += ["store_devices"]

@@ -23,7 +23,9 @@ from .too_fast import Remedy, Throttle
 PAGE = tables.PAGE_SIZE
 # Frames that are sent between two looks at the orders: what the link takes in so many seconds, and how many at least,
 # and at most as a part of a guest, so that a large one does not spend its time on cutting sets.
-_LOOK, _LEAST, _PART = 0.02, 16, 512
+_LOOK, _LEAST, _PART = 0.02, 16, 2048
+# And how many where nothing is known of it yet, and at most.
+_FIRST, _MOST = 64, 16 * tables.BATCH_MAX
 # Fewer bytes tell nothing about a link's bandwidth (migration/migration.c, migration_update_counters).
 _MEASURED = 10_000
 
@@ -104,9 +106,9 @@ class Precopy:
         self.met = False
         self._source, self._settings, self._orders, self._pace, self._watch = source, settings, orders, pace, watch
         self._throttle = Throttle(source.clock, source.pause, source.resume)
-        self._begin = source.clock()
+        self._begin: float | None = None
         self._stopped: float | None = None
-        self._ran = source.running
+        self._ran = False
         self._logging = self._over = False
         self._base = Statistics(source.pages)
         # Of the round that runs: when it began, and what it has sent so far.
@@ -114,6 +116,7 @@ class Precopy:
         self._pending = sets.NONE
         # The frame with which the next round begins.
         self._position = 0
+        self._batch = _FIRST
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +130,7 @@ class Precopy:
         """The figures at this moment."""
         if self._over:
             return self._base
-        found = replace(self._base, seconds=self._source.clock() - self._begin)
+        found = replace(self._base, seconds=self._passed)
         if self._round is not None:
             _, count, size = self._round
             found = replace(
@@ -141,6 +144,11 @@ class Precopy:
             found = replace(found, downtime=self._source.clock() - self._stopped)
         return found
 
+    @property
+    def _passed(self) -> float:
+        """Seconds since the beginning."""
+        return 0.0 if self._begin is None else self._source.clock() - self._begin
+
     # -- the whole of it ------------------------------------------------------------------------------------------
 
     def run(self) -> Statistics:
@@ -153,6 +161,7 @@ class Precopy:
 
         After any error the guest runs again, if it ran before.
         """
+        self._begin, self._ran = self._source.clock(), self._source.running
         try:
             self._live()
             self._stop()
@@ -296,13 +305,25 @@ class Precopy:
         if self._orders.stop or (decision.quota is not None and size >= decision.quota):
             return True
         ends = [moment for moment in (decision.until, self._settings.remedy.until) if moment is not None]
-        return bool(ends) and self._source.clock() - self._begin >= min(ends)
+        return bool(ends) and self._passed >= min(ends)
 
     def _most(self, decision: Decision, size: int) -> int:
         """How many frames are sent until the next look at the orders, when so many bytes have gone in a round."""
-        bandwidth = self._base.bandwidth or self._orders.speed
-        most = int(bandwidth * _LOOK / PAGE) if bandwidth else tables.BATCH_MAX
-        most = max(most, _LEAST, self._source.pages // _PART)
+        assert self._round is not None
+        begun, count, _ = self._round
+        passed = self._source.clock() - begun
+        # By what the link does now; a round may take minutes.
+        bandwidth = size / passed if size and passed else self._base.bandwidth or self._orders.speed
+        if self._orders.speed and self._stopped is None:
+            bandwidth = min(bandwidth, self._orders.speed)
+        # Those without contents take next to no bytes.
+        each = size / count if size and count else PAGE
+        frames = int(bandwidth * _LOOK / each) if bandwidth else _FIRST
+        # What goes into buffers first says nothing of a link: twice as many at a time are the most.
+        most = min(frames, 2 * self._batch, _MOST)
+        most = self._batch = max(most, _LEAST, self._source.pages // _PART)
+        if most > tables.BATCH_MAX:
+            most -= most % tables.BATCH_MAX
         if decision.quota is not None:
             most = min(most, max(int((decision.quota - size) / PAGE), 0) + 1)
         return most

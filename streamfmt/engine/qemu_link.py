@@ -33,7 +33,7 @@ _HEARD, _AT_ONCE = 4096, 16
 
 
 class GoneError(LinkError):
-    """The receiver closed the link in order, and did not say what it had to: so it does not have the guest."""
+    """The receiver closed the link in order, and did not say what it had to."""
 
 
 class Link:

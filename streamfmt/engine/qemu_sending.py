@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..errors import InDoubtError, LateError, LinkError, MigrationError, PeerError
+from ..errors import GuestError, InDoubtError, LateError, LinkError, MigrationError, PeerError
 from ..writer.qemu import Device
 from . import frames as sets
 from .flow import Watcher
@@ -22,7 +22,7 @@ from .orders import Orders
 from .pace import Pace
 from .policies import policy
 from .precopy import Precopy, Settings
-from .qemu_link import PATIENCE, GoneError, Sender
+from .qemu_link import PATIENCE, Sender
 from .statistics import Statistics
 from .too_fast import remedy
 from .waiting import Waiter
@@ -57,6 +57,10 @@ class Terms:
     patience: float = PATIENCE
     events: Events = nobody
     watcher: Watcher | None = None
+
+
+class _UnsentError(LinkError):
+    """Nothing of the stream's end has gone, so that the guest cannot run there."""
 
 
 class _Source:
@@ -113,9 +117,14 @@ class _Source:
 
 
 class Sending:
-    """A guest that goes to QEMU.  `statistics` are at any time those of the moment."""
+    """A guest that goes to QEMU.  `statistics` are at any time those of the moment.
+
+    :raises GuestError: it is a PV guest.
+    """
 
     def __init__(self, guest: Guest, end: End, waiter: Waiter, terms: Terms) -> None:
+        if guest.types() is not None:
+            raise GuestError("QEMU's format has no types of pages, as this guest's have: only HVM guests go that way")
         self.guest = guest
         self.terms = terms
         self.ran = guest.running
@@ -156,10 +165,11 @@ class Sending:
             self._framing.close()
         try:
             self._hand_over()
-        except (GoneError, PeerError) as error:
+        except (_UnsentError, PeerError) as error:
             self._keep(error)
             raise
         except (LinkError, LateError) as error:
+            # A link that is closed in order says nothing either: what carries it may have ended, and not the receiver.
             self.precopy.ended()
             self._event("in doubt", error=f"{type(error).__name__}: {error}")
             raise InDoubtError(
@@ -200,7 +210,7 @@ class Sending:
             self.precopy.sent(link.send([self._ending]))
         except (LinkError, LateError) as error:
             if link.sent == before:
-                raise GoneError(f"{error}; nothing of the end was sent") from error
+                raise _UnsentError(f"{error}; nothing of the end was sent") from error
             raise
         self._event("sent", bytes=link.sent)
         if self.terms.return_path:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from .. import tables
 from ..checks.outcome import Outcome
 from ..checks.verifier import Verifier
-from ..errors import InDoubtError, LateError, LinkError, MigrationError, PeerError, UnplayableError
+from ..errors import InDoubtError, LateError, LinkError, MigrationError, UnplayableError
 from ..io.feed import Feed
 from ..io.outputs import write_all
 from ..reader.both import Both
@@ -24,12 +24,12 @@ from ..reader.events import Body, Layer, Record, Sink
 from ..reader.reader import Reader
 from ..schema import qemu_stream as schema
 from ..writer import qemu
-from .framing_qemu import GLOBAL_STATE, PING, ping, render
+from .framing_qemu import GLOBAL_STATE, LOADED, PING, ping, render
 from .interface import End
 from .orders import Orders
 from .pace import Pace
 from .qemu_incoming import FORM
-from .qemu_link import PATIENCE, GoneError, Sender
+from .qemu_link import PATIENCE, Sender
 from .qemu_sections import Sections
 from .qemu_sending import Events, nobody
 from .waiting import Waiter
@@ -48,12 +48,13 @@ _RUNS = schema.COMMANDS["POSTCOPY_RUN"]
 class Stored:
     """What is known of a stored stream.
 
-    `configured` is where its configuration ends; `opened` says whether it opens the return path, and `postcopy` whether
-    it ends in post-copy, in which a receiver asks for pages.
+    `configured` is where its configuration ends, and `ending` where its end begins; `opened` says whether it opens the
+    return path, and `postcopy` whether it ends in post-copy, in which a receiver asks for pages.
     """
 
     size: int
     configured: int
+    ending: int
     opened: bool
     postcopy: bool
 
@@ -63,12 +64,15 @@ class _Look(Sections):
 
     def __init__(self) -> None:
         super().__init__()
-        self.configured = 0
+        self.configured = self.ending = 0
         self.commands: set[int] = set()
         self._over = False
 
     def header(self, layer: Layer, path: str, at: int, raw: bytes, broken: Sequence[object]) -> None:
         self.configured = at + len(raw)
+
+    def ended(self, layer: Layer, at: int) -> None:
+        self.ending = at - layer.header_size
 
     def record(self, record: Record) -> Program | None:
         if record.type == tables.QEMU_COMMAND:
@@ -122,7 +126,7 @@ def look(path: str | os.PathLike[str]) -> Stored:
         raise UnplayableError(f"{name} has no memory: it is a record of devices, and no migration")
     if tables.QEMU_MAPPED_RAM in facts.capabilities:
         raise UnplayableError(f"{name} has its pages at places of a file (mapped-ram), which no link has")
-    return Stored(outcome.size, found.configured, _OPENS in found.commands, _RUNS in found.commands)
+    return Stored(outcome.size, found.configured, found.ending, _OPENS in found.commands, _RUNS in found.commands)
 
 
 def play(
@@ -149,23 +153,24 @@ def play(
     link = Sender(end, waiter, patience, pages=stored.postcopy, pace=pace, check=orders.check)
     answered = stored.opened or return_path
     began = waiter.clock()
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
+    with _mapped(path) as view:
         try:
             link.send([view[: stored.configured]])
             if answered and not stored.opened:
                 link.send([opening()])
-            for at in range(stored.configured, stored.size, _PIECE):
+            for at in range(stored.configured, stored.ending, _PIECE):
                 orders.check()
                 pace.limit = orders.speed
-                link.send([view[at : min(at + _PIECE, stored.size)]])
+                link.send([view[at : min(at + _PIECE, stored.ending)]])
+            if answered:
+                # Until the end is sent nothing runs there, whatever becomes of the link.
+                link.send([render(ping(LOADED))])
+                link.wait_for(lambda: LOADED in link.pongs, "word that memory and devices are loaded")
         except MigrationError:
             end.finish()
             raise
-        finally:
-            view.release()
+        _ended(link, view[stored.ending :], answered)
     events({"event": "sent", "seconds": round(waiter.clock() - began, 6), "bytes": link.sent})
-    _loaded(link, answered)
     events({"event": "moved", "seconds": round(waiter.clock() - began, 6)})
     return link.sent
 
@@ -175,17 +180,31 @@ def opening() -> bytes:
     return render(qemu.command("OPEN_RETURN_PATH"), ping(PING))
 
 
-def _loaded(link: Sender, answered: bool) -> None:
-    """Wait until the receiver says that it has loaded the stream, or at least has read all of it."""
+@contextmanager
+def _mapped(path: str | os.PathLike[str]) -> Iterator[memoryview]:
+    """What a file has; it is let go of when nobody looks at it any more, as an error may."""
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    view = memoryview(mapped)
     try:
+        yield view
+    finally:
+        with suppress(BufferError):
+            view.release()
+            mapped.close()
+
+
+def _ended(link: Sender, ending: memoryview, answered: bool) -> None:
+    """Send the end, and wait until the receiver says that it has loaded the stream, or at least has read all of it."""
+    link.committed()
+    try:
+        link.send([ending])
         if answered:
             link.wait_for(lambda: link.shut is not None, "word that the stream is loaded")
             with suppress(MigrationError):
                 link.finished()
         else:
             link.finished()
-    except (GoneError, PeerError):
-        raise
     except (LinkError, LateError) as error:
         raise InDoubtError(f"all was sent, and nothing said whether it was loaded: {error}") from error
 

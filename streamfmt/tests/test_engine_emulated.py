@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from .. import verify
+from ..cli.main import main
 from ..codec.content import Buffer
 from ..engine.emulated import Emulated, restore
 from ..engine.emulator.dma import Ring, broken
@@ -23,11 +26,12 @@ from ..engine.orders import Orders
 from ..engine.waiting import Waiter
 from ..engine.xenstore.client import Client
 from ..errors import CancelledError
-from .support.emulators import copied, segments, until
+from .support.emulators import copied, ended, segments, until
+from .support.kill_points import environment
 from .support.moving import PAGES, Moved, moved, way, working
 from .support.xenstores import xenstore
 
-# Behind what the workload and its random contents take.
+# After what the workload and its random contents take.
 RING = Ring(PAGES - 50, 40)
 
 
@@ -139,4 +143,49 @@ def test_cancelled(form: str, tmp_path: Path) -> None:
         assert again.guest.digest() == guest.guest.digest()
         assert guest.broken() == []
         again.guest.close()
+    assert until(lambda: segments() <= before)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A demonstration with an emulator: memory is the same over there, and nothing is left."""
+    before = segments()
+    figures = ["--memory", "2MiB", "--working-set", "64KiB", "--run", "0", "--after", "0.03"]
+    words = ["migrate", "demo", "--logdirty", "3.2", "--emulator-rate", "5000", *figures]
+    assert main(words) == 0
+    assert "the guest is the same over there, and sound" in capsys.readouterr().out
+    assert until(lambda: segments() <= before)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--type", "pv"], "a guest of type pv has no emulator that writes its memory"),
+        (["--working-set", "3MiB"], "the emulator writes the last 256 of 1024 frames"),
+        (["--xenstore", "/nonexistent/socket"], "no xenstore at /nonexistent/socket"),
+    ],
+)
+def test_what_the_command_cannot_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said, before anything is sent."""
+    command = ["migrate", "send", "unix:/nonexistent/here", "--after", "0", "--logdirty", "3.1", "--memory", "4MiB"]
+    assert main([*command, *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["3.2", "4.3"])
+def test_a_command_that_is_killed(form: str, tmp_path: Path) -> None:
+    """Its emulator and its xenstore end with it, and remove their sockets and the folder of these."""
+    before = segments()
+    words = [sys.executable, "-m", "streamfmt", "migrate", "send", "unix:/nonexistent", "--after", "60"]
+    environ = {**environment(), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([*words, "--logdirty", form], env=environ) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wanted = 2 if form == "3.2" else 1
+        try:
+            assert until(lambda: len(children.read_text().split()) == wanted)
+            assert until(lambda: len([*tmp_path.glob("*/*")]) == 1)
+            pids = children.read_text().split()
+        finally:
+            process.kill()
+    assert until(lambda: all(map(ended, pids)))
+    assert until(lambda: not list(tmp_path.iterdir()))
     assert until(lambda: segments() <= before)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from random import Random
+from typing import Any
 
 import pytest
 
 from ..engine import frames as sets
-from ..engine.guest import hvm, kvm_api, kvm_run, kvm_state, pagemap, programs, workload
+from ..engine.guest import hvm, hvm_cpu, kvm_api, kvm_run, kvm_state, pagemap, programs, workload
 from ..engine.guest.kinds import Local
 from ..engine.guest.kvm import KvmGuest
 from ..engine.guest.kvm_machine import LOW_FRAMES
@@ -172,6 +177,44 @@ def test_rounds_under_a_running_guest_lose_nothing(make: Make) -> None:
     assert other.broken() == []
 
 
+# Moves in a row: more where one looks for what is rare.
+MANY = 150 if os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough" else 5
+
+
+def test_many_moves_of_which_some_are_given_up(make: Make) -> None:
+    """Rounds under a running guest, however many; where it is given up the source goes on, and all of it holds."""
+    random = Random(MANY)
+    timer = 11_932 if make(64).kind == "kvm" else 0
+    works = [
+        Work(pages=101, stride=7, batch=3, divisor=timer),
+        Work("console"),
+        Work(first=200, pages=100, interval=300),
+    ]
+    guest = make(PAGES, works)
+    written = bytearray()
+    for _ in range(MANY):
+        other = make()
+        guest.dirty.enable()
+        guest.resume()
+        frames = guest.populated()
+        for _ in range(random.randrange(4)):
+            copied(guest, other, frames)
+            time.sleep(random.random() * 0.003)
+            frames = guest.dirty.clean()
+        guest.pause()
+        copied(guest, other, frames | guest.dirty.clean())
+        guest.dirty.disable()
+        other.load(records(guest))
+        assert other.digest() == guest.digest()
+        assert guest.broken() == other.broken() == []
+        written += guest.console()
+        given_up, kept = (other, guest) if random.random() < 0.3 else (guest, other)
+        given_up.close()
+        guest = kept
+
+    assert bytes(written) == (TEXT * len(written))[: len(written)]
+
+
 def test_what_comes_before_enabling_is_not_logged(make: Make) -> None:
     """Nor what comes after disabling; what is on already goes on."""
     guest = make(PAGES, [Work(pages=64)])
@@ -227,13 +270,17 @@ def test_vcpus_go_on_side_by_side(make: Make) -> None:
     ran(guest)
     other = make()
     moved(guest, other)
+    written = done(guest)
     guest.close()
+    other.resume()
+    until(lambda: other.memory[100 * PAGE] > 1 and bool(other.console()))
+    other.pause()
     ran(other)
 
     assert other.broken() == []
     assert len(other.registers()) == 4
     assert other.registers()[2]["rbp"]
-    assert other.console()
+    assert done(other) > written
 
 
 def test_the_image_conforms(make: Make) -> None:
@@ -294,6 +341,24 @@ def test_state_is_asked_for_while_it_stands(make: Make) -> None:
     guest.close()
     with pytest.raises(GuestError):
         guest.resume()
+
+
+def test_a_guest_that_is_closed_leaves_nothing(make: Make) -> None:
+    """No descriptor and no thread, whether it runs or stands, and also of one that could not be made."""
+
+    def held() -> tuple[list[str], int]:
+        return sorted(os.listdir("/proc/self/fd")), threading.active_count()
+
+    make(64).close()
+    before = held()
+    for _ in range(2):
+        guest = make(PAGES, [Work(pages=64), Work("idle")])
+        guest.dirty.enable()
+        guest.resume()
+        guest.close()
+        with pytest.raises(GuestError):
+            make(PAGES, [Work("none")])
+    assert held() == before
 
 
 @pytest.mark.parametrize("works", [[Work(first=3)], [Work("none")]])
@@ -357,6 +422,50 @@ def test_the_timer_ticks_on_after_a_move(make_kvm: Make) -> None:
         moved(guest, other)
         guest.close()
         guest = other
+
+
+def test_instructions_are_whole_when_a_machine_stops(make_kvm: Make) -> None:
+    """A machine reads its clock once for each page; stopped between reading and having read, it would read twice."""
+    asked: list[int] = []
+    guests: list[Any] = []
+
+    def looked() -> int:
+        """Have it stop while it reads its clock."""
+        guests[-1]._runners[0].ask()
+        asked.append(len(asked))
+        return asked[-1]
+
+    def stood(turn: int) -> bool:
+        return len(asked) > turn and guests[-1]._runners[0].stopped
+
+    guests.append(make_kvm(PAGES, [Work(pages=64, batch=1)], clock=looked))
+    for turn in range(5):
+        guests[-1].resume()
+        until(partial(stood, turn))
+        guests[-1].pause()
+        guests.append(make_kvm(clock=looked))
+        moved(guests[-2], guests[-1])
+        guests[-2].close()
+
+    assert len(asked) - done(guests[-1]) in {0, 1, 2}
+
+
+def test_a_machine_is_stopped_where_records_have_all_of_it(make_kvm: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let run on until then, and where that does not come it runs on, and the caller knows."""
+    guest = make_kvm(PAGES, [Work(pages=64)])
+    found = [["interrupt_shadow"], ["nmi_masked"], []]
+    monkeypatch.setattr(hvm_cpu, "passing", lambda _: found.pop(0))
+    guest.resume()
+    guest.pause()
+    assert (found, guest.running) == ([], False)
+
+    monkeypatch.setattr(hvm_cpu, "passing", lambda _: ["nmi_masked"])
+    guest.resume()
+    with pytest.raises(GuestError, match="runs on"):
+        guest.pause()
+    assert guest.running
+    before = _counts(guest)
+    until(lambda: _counts(guest) != before)
 
 
 def test_a_machine_that_fails_says_so(make_kvm: Make) -> None:
@@ -423,16 +532,30 @@ def test_a_kernel_without_tracking_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_scan_of_sparse_memory_looks_at_little(make_process: Make) -> None:
     """64 GiB of which a few pages were written: all of these, and in no time."""
     guest = make_process(1 << 24)
-    guest.dirty.enable()
     written = {16, 99, 1 << 20, (1 << 24) - 1}
+    begun = time.process_time()
+    guest.dirty.enable()
     for frame in written:
         guest.memory[frame * PAGE] = 1
-    begun = time.process_time()
 
     found = guest.dirty.clean()
 
     assert time.process_time() - begun < 0.2
     assert found == sets.of(written, 1 << 24)
+
+
+def test_a_scan_goes_on_where_there_was_no_room(make_process: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges come a few at a time, and all come."""
+    monkeypatch.setattr(pagemap, "_RANGES", 4)
+    guest = make_process()
+    guest.dirty.enable()
+    written = range(16, PAGES, 7)
+    for frame in written:
+        guest.memory[frame * PAGE] = 1
+
+    assert guest.dirty.peek() == sets.of(written, PAGES)
+    assert guest.dirty.clean() == sets.of(written, PAGES)
+    assert guest.dirty.clean() == 0
 
 
 def test_memory_beyond_the_devices_is_a_region_of_its_own(make_kvm: Make) -> None:

@@ -98,6 +98,21 @@ def test_many_pages_are_not_all_named() -> None:
     memory.close()
 
 
+def test_a_number_in_two_registers_has_a_moment_between() -> None:
+    """Where the lower half has come round and the upper one has not followed yet, which its place says."""
+    memory = Memory(PAGES)
+    work = Work(pages=31, stride=3)
+    workload.prepare(memory, [work])
+    registers = {**after(memory, work, 1 << 32), "rcx": 0, "rbp": 0}
+    places = programs.code()[1]
+
+    for place in (places["added"], places["carry"]):
+        assert workload.broken(memory, [{**registers, "rip": place}]) == []
+    assert workload.broken(memory, [registers])
+    assert workload.broken(memory, [{**registers, "rcx": 1}]) == []
+    memory.close()
+
+
 def test_a_guest_without_programs_is_broken() -> None:
     """Memory that never arrived says of no program what it is."""
     memory = Memory(PAGES)

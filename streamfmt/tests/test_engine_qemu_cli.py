@@ -7,9 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import streamfmt
 
+from .. import data
 from ..cli.main import main
 from ..engine import migrate_qemu
 from ..engine.interface import Guest as AnyGuest
@@ -32,6 +34,16 @@ def _receiving(path: Path) -> tuple[str, Side]:
     return uri, Side(work)
 
 
+def _events(text: str) -> list[str]:
+    """What happened, by lines that are of their published form."""
+    with open(data.path("spec", "json", "migrate.json"), "rb") as file:
+        form = Draft202012Validator(json.load(file))
+    found = [json.loads(line) for line in text.splitlines()]
+    for each in found:
+        form.validate(each)
+    return [each["event"] for each in found]
+
+
 def _main(*words: str) -> int:
     return main(["migrate", *words])
 
@@ -45,13 +57,8 @@ def test_send(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main("send", *words, "--json", "--after", "0", "--policy", "rounds=2") == 0
     first = side.done()
     assert first.state == "running"
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["event"] for row in events if row["event"] in ("begun", "stopped", "sent", "moved")] == [
-        "begun",
-        "stopped",
-        "sent",
-        "moved",
-    ]
+    events = [event for event in _events(capsys.readouterr().out) if event != "round"]
+    assert events == ["begun", "stopped", "sent", "moved", "result"]
     assert streamfmt.verify(recorded, target=["qemu-10.0"]).conforms
 
     uri, side = _receiving(tmp_path / "again")
@@ -95,8 +102,7 @@ def test_receive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main("receive", "--qemu", f"unix:{tmp_path}/socket", *words) == 0
     assert not isinstance(side.done(), Exception)
     assert streamfmt.verify(devices).conforms
-    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
-    assert events == ["listening", "received", "ran"]
+    assert _events(capsys.readouterr().out) == ["listening", "received", "ran"]
 
     side = _sending(Guest(256, contents), tmp_path / "other")
     assert _main("receive", "--qemu", f"unix:{tmp_path}/other", "--store", str(stored)) == 0

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -21,13 +21,19 @@ import pytest
 
 import streamfmt
 
+from ..bench import qemu_moves
 from ..conformance import qemu
 from ..conformance.qemu import Machine
 from ..engine import migrate_qemu, qemu_receiving
 from ..engine.framing_qemu import SHAPES
+from ..engine.guest.model_workload import Workload
+from ..engine.guest.models import model
 from ..engine.interface import End
 from ..engine.migrate_qemu import Taking, Terms
 from ..engine.orders import Orders
+from ..engine.policies import policy
+from ..engine.precopy import Settings
+from ..engine.too_fast import remedy
 from ..engine.transport.ends import connect, listen
 from ..engine.transport.files import reading
 from ..engine.transport.sockets import SocketEnd
@@ -210,29 +216,86 @@ def test_qemu_keeps_what_is_refused(release: str) -> None:
         waiter.close()
 
 
-@pytest.mark.parametrize("release", qemu.RELEASES[2:])
-def test_senders_that_wait_for_devices(release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("release", "ready", "status", "then"),
+    [
+        ("10.0", False, "failed", "running"),
+        ("10.0", True, "completed", "postmigrate"),
+        ("11.1", False, "completed", "postmigrate"),
+    ],
+)
+def test_senders_that_wait_for_devices(
+    release: str, ready: bool, status: str, then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """QEMU 10.0 waits for word that devices are ready, and is given up, or told; 11.1 waits where a device asks."""
     monkeypatch.setattr(qemu_receiving, "LINGER", 0.1)
-    waits = release == qemu.RELEASES[2]
     peers.require_qemu(release)
     waiter = Waiter()
+    taking = replace(TAKING, patience=0.2 if status == "failed" else PATIENCE, ready=ready)
     try:
-        for ready in (False, True):
-            with Machine(release, *MACHINE) as machine:
-                link = Link(machine, waiter)
-                machine.execute("cont")
-                with link.back("return-path", "switchover-ack") as end:
-                    taking = replace(TAKING, patience=0.2, ready=ready)
-                    if ready == waits:
-                        migrate_qemu.store(end, tmp_path / "stored", waiter, taking)
-                    else:
-                        with pytest.raises((LateError, LinkError)):
-                            migrate_qemu.store(end, tmp_path / "other", waiter, taking)
-                assert machine.migrated() == ("completed" if ready == waits else "failed")
-                assert link.status() == ("postmigrate" if ready == waits else "running")
+        with Machine(release, *MACHINE) as machine:
+            link = Link(machine, waiter)
+            machine.execute("cont")
+            given_up = pytest.raises(LateError, match="switchover-ack") if status == "failed" else nullcontext()
+            with link.back("return-path", "switchover-ack") as end, given_up:
+                migrate_qemu.store(end, tmp_path / "stored", waiter, taking)
+            assert (machine.migrated(), link.status()) == (status, then)
+            assert (tmp_path / "stored").exists() == (status == "completed")
     finally:
         waiter.close()
+
+
+@pytest.mark.parametrize("release", qemu.RELEASES)
+def test_a_whole_machine_is_stored(release: str, tmp_path: Path) -> None:
+    """A PC with all its devices is stored, and loaded by another; one of another type says that it cannot."""
+    peers.require_qemu(release)
+    machine = ("-M", "pc", "-m", "1M", "-device", "e1000,romfile=")
+    stored = tmp_path / "stored"
+    waiter = Waiter()
+    try:
+        with Machine(release, *machine) as source, Link(source, waiter).back("return-path") as end:
+            migrate_qemu.store(end, stored, waiter, TAKING)
+            assert source.migrated() == "completed"
+    finally:
+        waiter.close()
+    with _machine(release, *machine) as link, link.into() as end:
+        migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE)
+        assert link.machine.migrated() == "completed"
+    with _machine(release) as link, link.into() as end, pytest.raises((PeerError, LinkError)):
+        migrate_qemu.play(stored, end, link.waiter, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("release", [qemu.RELEASE, qemu.RELEASES[-1]])
+def test_a_guest_that_works_meanwhile(release: str) -> None:
+    """A model guest that writes all the time, as fast as it is asked to: QEMU has its memory as it stopped."""
+    guest = model(PAGES)
+    guest.boot(Workload.of(200, 20_000.0), filled=250)
+    guest.resume()
+    with closing(guest), _machine(release) as link:
+        with link.into() as end:
+            terms = replace(TERMS, settings=Settings(policy("rounds=4"), remedy("go-on")), orders=Orders())
+            statistics = migrate_qemu.send(guest, end, link.waiter, terms)
+        assert link.machine.migrated() == "completed"
+        assert link.memory() == hashlib.sha256(guest.memory).hexdigest()
+        assert sum(row.dirty for row in statistics.rounds) > 0
+
+        with link.back("return-path") as end:
+            found = migrate_qemu.receive(end, lambda pages: model(pages, private=True), link.waiter, TAKING)
+        assert found.guest is not None
+        with closing(found.guest):
+            assert found.guest.memory == guest.memory
+
+
+def test_how_qemu_moves_a_guest() -> None:
+    """What is measured beside our own: a guest that writes 8 MiB over and over stands for a while; all is counted."""
+    peers.require_qemu(qemu.RELEASE)
+    found = qemu_moves.move("loop-8", qemu.RELEASE)
+
+    assert 0 < found.pause < found.total < PATIENCE
+    assert found.rounds > 1
+    # The first round has it, and the last has it again.
+    assert found.sent > 2 * 8 * qemu_moves.MIB
+    assert min(found.source, found.destination) > 8 * qemu_moves.MIB
 
 
 class Monitor:

@@ -111,7 +111,7 @@ def _answered(session: Session, **asked: object) -> dict[str, object]:
 
 
 def test_a_session() -> None:
-    """It wants its capabilities negotiated first, switches what it is told to, and refuses what it does not know."""
+    """It wants its capabilities negotiated first, switches when asked to, and refuses what it does not know."""
     said: list[bool] = []
     session = Session(said.append, lambda: True)
 

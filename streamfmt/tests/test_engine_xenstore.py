@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +20,9 @@ from hypothesis import strategies as st
 
 from ..engine.xenstore.client import Client, Event
 from ..engine.xenstore.server import in_process, in_thread
-from ..engine.xenstore.wire import HEADER, PAYLOAD_MAX, Kind, strings
+from ..engine.xenstore.wire import HEADER, PAYLOAD_MAX, Kind, Message, strings
 from ..errors import LateError, LinkError, StoreError
+from .support.emulators import until
 from .support.xenstores import OURS, REAL, RELEASES, events, xenstore
 
 WHICH = [OURS, *(pytest.param(release, marks=pytest.mark.peer) for release in RELEASES)]
@@ -115,7 +120,7 @@ def test_long_directories(store: Client) -> None:
 
 
 def test_watches(store: Client) -> None:
-    """The first event comes at once; then one for each change of the path or below, for whoever made it."""
+    """The first event comes at once; then one for each change of the path or below, by any client."""
     store.watch("/test/a", "token")
     assert events(store) == [("/test/a", "token")]
 
@@ -358,7 +363,7 @@ def test_debians_clients(tmp_path: Path) -> None:
 
 
 def test_a_path_in_use(tmp_path: Path) -> None:
-    """It is said, and whoever has it keeps it."""
+    """It is said, and its owner keeps it."""
     path = str(tmp_path / "socket")
     with in_thread({0: path}), Client(path) as client:
         with pytest.raises(LinkError, match=r"cannot listen at .*socket: Address already in use"), in_thread({0: path}):
@@ -381,9 +386,71 @@ def test_who_announces_too_much_is_cut_off(tmp_path: Path) -> None:
         assert client.read("/") == b""
 
 
+def test_requests_that_wait_are_heard_of(tmp_path: Path) -> None:
+    """One that asks faster than it reads is answered as it reads, and others hear at once of what it then writes."""
+    path = str(tmp_path / "socket")
+    with in_thread({0: path}), Client(path) as first, socket.socket(socket.AF_UNIX) as greedy, Client(path) as last:
+        last.write("/large", bytes(4000))
+        for client in (first, last):
+            client.watch("/end", "token")
+            client.take()
+        greedy.connect(path)
+        reads = [Message(Kind.READ, number, 0, strings("/large")).encoded() for number in range(2000)]
+        write = Message(Kind.WRITE, 9999, 0, strings("/end") + b"x").encoded()
+        thread = threading.Thread(target=greedy.sendall, args=(b"".join([*reads, write]),))
+        thread.start()
+        left = 2000 * (HEADER.size + 4000) + HEADER.size + 3
+        while left:
+            left -= len(greedy.recv(65536))
+        thread.join()
+        for client in (first, last):
+            assert client.event("token", client.now() + 5) == Event("/end", "token")
+
+
+def test_clients_beyond_what_there_are_descriptors_for(tmp_path: Path) -> None:
+    """They wait until another one goes, and the service does not compute meanwhile."""
+    path = str(tmp_path / "socket")
+    with ExitStack() as stack:
+        service = stack.enter_context(in_process({0: path}))
+        resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (20, 20))
+        clients = [stack.enter_context(Client(path)) for _ in range(30)]
+        clients[0].write("/a", "1")
+        clients[-1].patience = 0.3
+        with pytest.raises(LateError):
+            clients[-1].read("/a")
+        ticks = sum(map(int, Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        assert ticks < 25
+        for client in clients[:20]:
+            client.close()
+        assert clients[-2].read("/a") == b"1"
+
+
 def test_an_event_that_does_not_come(store: Client) -> None:
     """Waiting for it ends at its time, and says what was waited for."""
     store.watch("/test", "token")
     store.take()
     with pytest.raises(LateError, match="somebody to write"):
         store.event("token", store.now() + 0.02, what="somebody to write")
+
+
+def test_the_service_by_itself(tmp_path: Path) -> None:
+    """It serves domains at paths until it is interrupted, and leaves none of them."""
+    paths = [tmp_path / name for name in ("host", "guest")]
+    words = [sys.executable, "-m", "streamfmt.engine.xenstore", f"0={paths[0]}", f"5={paths[1]}"]
+    with subprocess.Popen(words) as service:
+        assert until(lambda: all(path.exists() for path in paths))
+        with Client(str(paths[0])) as host, Client(str(paths[1])) as guest:
+            host.mkdir("/local/domain/5")
+            host.permit("/local/domain/5", ["n5"])
+            guest.write("name", "five")
+            assert host.read("/local/domain/5/name") == b"five"
+            with pytest.raises(StoreError, match="EACCES"):
+                guest.write("/name", "five")
+        service.send_signal(signal.SIGINT)
+        assert service.wait(10) == 0
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "host").touch()
+    for words_, status in (([f"0={paths[0]}"], 3), (["nonsense"], 2), ([], 1)):
+        done = subprocess.run([*words[:3], *words_], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == status
+        assert done.stderr

@@ -20,7 +20,7 @@ _NS = 1_000_000_000
 
 def saved(ring: Ring, seconds: float = 0.0) -> bytes:
     """The record of an emulator that has run for so long."""
-    clock = int(seconds * _NS)
+    clock = round(seconds * _NS)
     timer = Device(_TIMER, _TIMER_BODY.pack(clock, 0, clock), _TIMER_VERSION)
     return device_record([timer, Device(_NAME, _BODY.pack(ring.first, ring.count, ring.writes), _VERSION)]).render()
 

@@ -81,6 +81,11 @@ class Runner:
         self._thread = threading.Thread(target=self._life, daemon=True)
         self._thread.start()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands."""
+        return self._stopped
+
     def run(self) -> None:
         """Let it run."""
         with self._change:

@@ -1,6 +1,6 @@
 """The forms in which a saver and a device model agree about dirty frames, by release of Xen.
 
-Until 3.4 the emulator sets bits in a System V segment; since 4.0 it tells the hypervisor (HVMOP_modified_memory), and
+Until 3.4 the emulator sets bits in a System V segment; since 4.0 it calls the hypervisor (HVMOP_modified_memory), and
 is only asked to begin and to end.  The facts are those of Xen's xc_save.c, libxl_dom.c and libxl_qmp.c, and of QEMU's
 xenstore.c and xen-hvm.c.
 """

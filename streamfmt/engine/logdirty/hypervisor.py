@@ -13,7 +13,7 @@ from ..interface import DirtySource
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What Xen's operations tell besides the bitmap: dirty frames of the last scan; scans and their frames in all."""
+    """What Xen's operations return besides the bitmap: dirty frames of the last scan; scans and their frames in all."""
 
     dirty: int = 0
     scans: int = 0

@@ -1,7 +1,7 @@
-"""Frames that an emulator tells the hypervisor it has written: what HVMOP_modified_memory does since Xen 4.0.
+"""Frames that an emulator reports to the hypervisor as written: what HVMOP_modified_memory does since Xen 4.0.
 
 Without a hypervisor to call, both sides map one file in memory, with a byte for each frame.  The emulator stores 1 in
-it after it has written the frame; whoever cleans stores 0 before the frame is sent.  Single bytes are stored whole, so
+it after it has written the frame; who cleans stores 0 before the frame is sent.  Single bytes are stored whole, so
 neither side ever undoes what the other one did, and nobody waits.
 """
 

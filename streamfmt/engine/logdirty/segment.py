@@ -88,7 +88,7 @@ class Segment:
 def create(size: int, publish: Callable[[str], None]) -> Segment:
     """A new segment of zeros, whose size is in its first word.
 
-    `publish` is called with its key, as 16 hexadecimal digits, before it is made: whoever survives us can find it.
+    `publish` is called with its key, as 16 hexadecimal digits, before it is made: others can find it if we die.
 
     :raises GuestError: the system has none for us, or the package is missing.
     """

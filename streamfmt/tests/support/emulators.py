@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from ...engine import frames
 from ...engine.emulated import Emulated
@@ -132,6 +133,14 @@ def segments() -> set[int]:
     """Numbers of all System V segments of the machine that have the shape of ours."""
     with open("/proc/sysvipc/shm") as file:
         return {int(row.split()[1]) for row in list(file)[1:]}
+
+
+def ended(pid: int | str) -> bool:
+    """Whether a process is no more, or has ended and was not waited for yet."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def until(ready: object, seconds: float = 8.0) -> bool:
