@@ -42,6 +42,8 @@ class ChildEnd:
         finally:
             os.close(child_in)
             os.close(child_out)
+        for number in (incoming, outgoing):
+            os.set_blocking(number, False)  # they are ours alone
         self._pipes = JoinedEnd(PipeEnd(incoming, False, self.name), PipeEnd(outgoing, True, self.name))
         self._ended = False  # all that it said has been read
 
