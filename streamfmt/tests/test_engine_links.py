@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -335,6 +336,27 @@ def test_second_connection(uri: str, tmp_path: Path, waiter: Waiter) -> None:
         receive_exactly(other, memoryview(bytearray(1)), waiter, waiter.clock() + SECONDS)
         with pytest.raises(LinkError, match="has a sender already"):
             listener.accept(waiter)
+    for end in (one, other, second):
+        end.close()
+
+
+def test_no_room_for_a_second_connection(tmp_path: Path, waiter: Waiter) -> None:
+    """That the system cannot take it is said once, and the first goes on."""
+    notices: list[str] = []
+    with closing(listen(f"unix:{tmp_path}/socket", notice=notices.append)) as listener:
+        one = connect(listener.uri, waiter)
+        other = listener.accept(waiter, waiter.clock() + SECONDS)
+        second = connect(listener.uri, waiter)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (second.fileno(), before[1]))
+        try:
+            waiter.step(waiter.clock() + SECONDS)
+            assert waiter.step() == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert notices == [f"{listener.uri}: cannot accept a connection: Too many open files"]
+        send_all(one, [b"12345"], waiter)
+        receive_exactly(other, memoryview(bytearray(5)), waiter, waiter.clock() + SECONDS)
     for end in (one, other, second):
         end.close()
 
