@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ..engine.interface import End
 from ..engine.pace import Pace
-from ..engine.transport import uris
+from ..engine.transport import children, uris
 from ..engine.transport.children import ChildEnd
 from ..engine.transport.ends import REFUSAL, connect, listen
 from ..engine.transport.moving import last_words, part, receive_exactly, receive_some, send_all
@@ -483,7 +483,7 @@ def test_command_that_fails(waiter: Waiter) -> None:
         send_all(end, [bytes(1 << 20)] * 4, waiter, waiter.clock() + SECONDS)
 
 
-def test_commands_are_ended_with_all_that_they_started(waiter: Waiter) -> None:
+def test_commands_are_ended_with_all_that_they_started(waiter: Waiter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing leaves no process, whether they heed SIGTERM or not, and waits for none that ends by itself."""
     end = connect("exec:(trap '' TERM; echo $$; exec sleep 300) & sleep 300", waiter)
     assert isinstance(end, ChildEnd)
@@ -491,11 +491,19 @@ def test_commands_are_ended_with_all_that_they_started(waiter: Waiter) -> None:
     receive_some(end, room, waiter, waiter.clock() + SECONDS)
     assert len(_group(end.pid)) == 3
     begin = time.monotonic()
+    monkeypatch.setattr(children, "_ABRUPT", 0.1)
     end.close()
     wait_until(lambda: not _group(end.pid), 2)
     assert not Path(f"/proc/{end.pid}").exists()
     assert time.monotonic() - begin < 2
     end.close()
+
+
+def test_commands_have_time_to_tidy_up(waiter: Waiter, tmp_path: Path) -> None:
+    """One whose input breaks off is not killed while it removes what it has."""
+    with closing(connect(f"exec:cat >/dev/null; sleep 0.3; touch {tmp_path}/tidy", waiter)) as end:
+        send_all(end, [b"half"], waiter)
+    assert (tmp_path / "tidy").exists()
 
 
 def test_command_whose_output_closes_early(waiter: Waiter, tmp_path: Path) -> None:
