@@ -64,6 +64,7 @@ class Case:
     kind: str = "model"
     handed: bool = False  # its memory goes by descriptor
     form: str = ""  # how its emulator logs, if it has one
+    reset: bool = False  # the link is TCP, and a cut is a reset
 
     @property
     def place(self) -> Place:
@@ -79,12 +80,13 @@ class Case:
 class Between:
     """The proxy between both sides, in a thread of its own, which cuts or kills at the place."""
 
-    def __init__(self, case: Case, folder: Path, kill: Callable[[], None]) -> None:
+    def __init__(self, case: Case, uri: str, target: str, kill: Callable[[], None]) -> None:
         self.happened = False
         self.result: Result | None = None
-        self._case, self._folder, self._kill, self._bytes = case, folder, kill, 0
+        self._case, self._target, self._kill, self._bytes = case, target, kill, 0
         self._waiter = Waiter()
-        self._listener = listen(f"unix:{folder}/a")
+        self._listener = listen(uri)
+        self.uri = str(self._listener.uri)
         # To kill, the proxy stops at the place for no time, once all before it has gone.
         faults = Faults(cut=case.place) if case.cuts else Faults(stall=case.place, seconds=0.0)
         there, back = (Faults(), faults) if case.back else (faults, Faults())
@@ -111,9 +113,9 @@ class Between:
     def _run(self) -> None:
         with closing(self._waiter), closing(self._listener):
             left = self._listener.accept(self._waiter, self._waiter.clock() + SECONDS)
-            right = connect(f"unix:{self._folder}/b", self._waiter, self._waiter.clock() + SECONDS)
+            right = connect(self._target, self._waiter, self._waiter.clock() + SECONDS)
             self._look()
-            self.result = Proxy(left, right, *self._ways, waiter=self._waiter).run()
+            self.result = Proxy(left, right, *self._ways, self._waiter, self._case.reset).run()
 
     def join(self) -> None:
         """It is over."""
@@ -150,6 +152,7 @@ _CASES = st.builds(
     running=st.booleans(),
     policy=st.sampled_from(["xen", "qemu", "rounds=2"]),
     rate=st.sampled_from([0.0, 3000.0, 50_000.0]),
+    reset=st.booleans(),
 )
 _EMULATORS = st.builds(
     Case,
@@ -174,9 +177,14 @@ _LATE = st.builds(
     after=st.just(True),
     live=st.booleans(),
     running=st.booleans(),
+    reset=st.booleans(),
 )
 _ANSWERS = st.builds(
-    Case, victim=st.sampled_from(["link", "source", "destination"]), at=st.integers(0, _BACK), back=st.just(True)
+    Case,
+    victim=st.sampled_from(["link", "source", "destination"]),
+    at=st.integers(0, _BACK),
+    back=st.just(True),
+    reset=st.booleans(),
 )
 
 
@@ -185,6 +193,7 @@ _ANSWERS = st.builds(
 @example(Case("link", 0))
 @example(Case("link", _GO - 1, after=True))
 @example(Case("link", _GO, after=True))
+@example(Case("link", _GO, after=True, reset=True))
 @example(Case("source", _GO, after=True))
 @example(Case("destination", _BACK - 1, back=True))
 @example(Case("emulator", 100_000, form="4.3"))
@@ -272,18 +281,18 @@ def _run(maker: Maker, case: Case, folder: Path, opened: ExitStack, pids: dict[s
             os.kill(pids[case.victim], 9)
 
     def made(part: str, uri: str, **how: Any) -> Party:
-        party = maker.make(part, uri=f"unix:{folder}/{uri}", folder=str(folder), **how)
+        party = maker.make(part, uri=uri, folder=str(folder), **how)
         opened.callback(party.close)
         pids[part] = party.pid
         return party
 
-    between = Between(case, folder, kill)
+    uris = ["tcp:127.0.0.1:0"] * 2 if case.reset else [f"unix:{folder}/{name}" for name in "ab"]
     how = {name: getattr(case, name) for name in _GUEST}
-    destination = made("destination", "b", wait=SECONDS / 2, **how)
-    assert destination.hear("listening")["event"] == "listening"
+    destination = made("destination", uris[1], wait=SECONDS / 2, **how)
+    between = Between(case, uris[0], destination.hear("listening")["uri"], kill)
     if case.form:
         opened.enter_context(in_thread({0: f"{folder}/store"}))
-    source = made("source", "a", **how)
+    source = made("source", between.uri, **how)
     if case.form:
         pids["emulator"] = source.hear("emulator", "outcome")["pid"]
     between.start()

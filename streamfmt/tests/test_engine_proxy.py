@@ -254,7 +254,7 @@ def test_speed(link: Callable[..., Link]) -> None:
     took = time.monotonic() - begin
     sending.join()
     it.right.finish()
-    assert 0.2 < took < 3
+    assert 0.2 < took < 15
     assert it.result().forward.bytes == 3_000_000
 
 

@@ -131,7 +131,7 @@ def _made(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -
 def _destination(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -> Guest | None:
     listener = listen(how["uri"], waiter)
     opened.callback(listener.close)
-    say("listening")
+    say("listening", uri=str(listener.uri))
 
     def make(image: str, config: Configuration) -> Guest:
         if memory is not None:
