@@ -31,6 +31,8 @@ _NAMES = tables.RECORDS["libxl"]
 _OPTIONAL = 1 << OPTIONAL_BIT
 # A device model's state: QEMU's is below 1 MiB without video memory, and XAPI takes no more than that.
 _BODY_MAX = 64 << 20
+# Records of one checkpoint.
+_QUEUED = 64
 _ALIGN = 8
 
 
@@ -121,8 +123,8 @@ class Restorer:
         name = _NAMES.get(code) or ("optional" if code & _OPTIONAL else "")
         if not name:
             raise PeerError(f"a libxl record of type {code:#x} came, which is not known and not optional")
-        if length > _BODY_MAX:
-            raise PeerError(f"a record {name} claims {length} bytes, {_BODY_MAX} are taken here")
+        if sum(len(kept) for _, kept in self.queue) + length > _BODY_MAX or len(self.queue) >= _QUEUED:
+            raise PeerError(f"a record {name} claims {length} bytes; {_BODY_MAX} in {_QUEUED} records are taken here")
         body = self._source.take(length, f"a record {name}") if length else b""
         if length % _ALIGN:
             self._source.take(-length % _ALIGN, "padding")

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import streamfmt
+
 from .. import verify
 from ..codec.content import Buffer
 from ..engine import configuration, handshake
@@ -32,6 +34,7 @@ from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, GuestError, InDoubtError, LateError, LinkError, MigrationError, PeerError
 from ..writer import Draft, builders
+from ..writer.part import record
 from .support.moving import PAGES, QUICK, Kept, Moved, another, moved, way, working
 
 SHORT = Patience(0.2, 0.2, 0.2, 0.2)
@@ -473,10 +476,12 @@ def test_a_broken_stream_is_refused_or_taken(data: st.DataObject) -> None:
                 guest.memory[0]
 
 
-def _write(sock: socket.socket, data: bytes) -> None:
+def _write(sock: socket.socket, data: bytes, again: bytes = b"") -> None:
     with sock:
         try:
             sock.sendall(data)
+            while again:
+                sock.sendall(again)
         except OSError:
             pass  # it was refused before its end
 
@@ -511,6 +516,49 @@ def test_a_checkpoint_that_is_not_whole_is_gone_back_from() -> None:
     assert guest.closed
     for each in (sock, again, none):
         each.close()
+
+
+def _after(data: bytes, name: str) -> int:
+    """Where the first record of a name ends."""
+    with streamfmt.open(data) as items:
+        found = [(item.name, item.offset) for item in items]
+    names = [row[0] for row in found]
+    return found[names.index(name) + 1][1]
+
+
+_EMULATOR = b"".join(builders.emulator(bytes(1 << 20)).buffers("<"))
+_PAGE = b"".join(builders.page_data([1], "NOTAB", [bytes(4096)]).buffers("<"))
+_STATE = b"".join(record("libxc.HVM_PARAMS", bytes(1 << 20)).buffers("<"))
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("CHECKPOINT", _EMULATOR, "in 64 records"),
+        ("CHECKPOINT_END", _PAGE, "a checkpoint of more than"),
+        ("STATIC_DATA_END", _STATE, "no guest's state has"),
+    ],
+)
+def test_what_waits_is_bounded(name: str, more: bytes, words: str) -> None:
+    """Records of a checkpoint that never ends, and of a tail that never ends, are refused at some point."""
+    from .support.good_streams import GOOD
+
+    remus, guest = GOOD["libxl-remus-hvm"].render(), _Noting()
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    writer = threading.Thread(target=_write, args=(there, remus[: _after(remus, name)], more))
+    writer.start()
+    waiter = Waiter()
+    restorer = Restorer(Input(SocketEnd(here, "here"), waiter, 2.0), lambda image: guest)  # type: ignore[arg-type, return-value] # as above
+    try:
+        restorer.run()
+    except PeerError:
+        assert guest.closed
+    here.close()
+    writer.join()
+    waiter.close()
+
+    assert words in str(restorer.lost or restorer.machine.error)
 
 
 class _Noting:
