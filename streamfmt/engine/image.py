@@ -52,11 +52,6 @@ class Image:
         self._pages: list[bytes] = []
         self._held = 0
 
-    @property
-    def differing(self) -> int:
-        """Frames that were not as they should be when they were sent again to be compared."""
-        return 0 if self._placer is None else self._placer.differing
-
     def begin(self) -> Guest:
         """Read the headers, and make the guest.
 
@@ -122,11 +117,14 @@ class Image:
         """Have the guest take over what has come for it.
 
         :raises GuestError: it does not.
+        :raises PeerError: frames that were sent again to be compared are not what they were.
         """
         assert self.guest is not None
         assert self._placer is not None
         for body in self._pages:
             self._placer.take(Kept(body), len(body))
+        if self._placer.differing:
+            raise PeerError(f"{self._placer.differing} frames came again to be compared, and differ")
         self.guest.load(self.records)
         self.go_back()
         self.applied += 1

@@ -105,9 +105,10 @@ def test_one_that_did_not_run_does_not_run() -> None:
     close(found)
 
 
-def test_what_is_sent_again_is_compared() -> None:
+@pytest.mark.parametrize("kind", ["hvm", "pv"])
+def test_what_is_sent_again_is_compared(kind: str) -> None:
     """With verify all of it goes twice, and a reader of files finds nothing wrong with that."""
-    found = moved(working("hvm", 1e5), way(verify=True))
+    found = moved(working(kind, 1e5), way(verify=True))
     outcome = verify(io.BytesIO(found.stream), strict=True)
 
     assert found.errors == {}
@@ -418,6 +419,22 @@ def _pump(sender: socket.socket, receiver: socket.socket, count: int) -> None:
         while count > 0 and (some := sender.recv(min(count, 65536))):
             count -= len(some)
             receiver.sendall(some)
+
+
+def test_what_differs_when_it_is_compared_is_refused() -> None:
+    """Libxenguest only logs it; a guest whose memory is not what was sent is none to be started."""
+    image = [*builders.image_headers("hvm"), record("libxc.STATIC_DATA_END")]
+    image += [builders.page_data([1, 2], "NOTAB", [bytes(4096), b"\1" * 4096]), record("libxc.VERIFY")]
+    image += [builders.page_data([1, 2], "NOTAB", [bytes(4096), b"\2" * 4096]), record("libxc.END")]
+    stream = builders.in_libxl(Draft(tuple(image))).render()
+    source, sock = _input(stream)
+    guest = _Noting()
+    with pytest.raises(PeerError, match="1 frames came again"):
+        Restorer(source, lambda image: guest).run()  # type: ignore[arg-type, return-value] # it is all that it needs
+    sock.close()
+
+    assert guest.closed
+    assert not guest.loads
 
 
 # -- streams that somebody broke ----------------------------------------------------------------------------------
