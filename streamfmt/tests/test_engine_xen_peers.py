@@ -99,11 +99,12 @@ def test_the_c_reader_takes_what_we_send(release: str, kind: str) -> None:
 
 @pytest.mark.peer
 @KINDS
-def test_xl_restores_what_we_save(kind: str) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_xl_restores_what_we_save(release: str, kind: str) -> None:
     """The device model gets its state, too."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded(kind)
-    with Host() as host:
+    with Host(release) as host:
         found: Restored = restore(host, f"xl-{kind}", stream)
 
         assert found.verdict.verdict == "accept", found.verdict.lines
