@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 from ..codec.content import Buffer
 from ..engine import handshake
 from ..engine.guest import makes
+from ..engine.logdirty.forms import FORMS
 from ..engine.places import Finder, Place
 from ..engine.proxy import Direction, Faults, Proxy, Result
 from ..engine.transport.ends import connect, listen
 from ..engine.waiting import Waiter
+from ..engine.xenstore.server import in_thread
 from .support.crash_parties import SECONDS, Maker, Party
 from .support.kill_points import wait_until
 
@@ -38,7 +40,7 @@ _BACK = len(handshake.GREETING + handshake.READY + handshake.answer(handshake.ST
 # Of the stream of a guest of 256 pages, about.
 _STREAM = 600_000
 # What parts are to know of a case.
-_GUEST = ("type", "live", "running", "policy", "rate", "pages", "kind", "handed")
+_GUEST = ("type", "live", "running", "policy", "rate", "pages", "kind", "handed", "form")
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
 
 
@@ -61,6 +63,7 @@ class Case:
     pages: int = 256
     kind: str = "model"
     handed: bool = False  # its memory goes by descriptor
+    form: str = ""  # how its emulator logs, if it has one
 
     @property
     def place(self) -> Place:
@@ -150,10 +153,18 @@ _CASES = st.builds(
 )
 _EMULATORS = st.builds(
     Case,
-    victim=st.just("emulator"),
+    victim=st.sampled_from(["source", "link"]),
     at=st.integers(0, _STREAM),
     live=st.booleans(),
     rate=st.sampled_from([1.0, 3000.0]),
+    form=st.sampled_from(sorted(FORMS)),
+) | st.builds(
+    Case,
+    victim=st.just("emulator"),
+    at=st.integers(0, _STREAM),
+    live=st.booleans(),
+    # That one has gone is seen only after 5 or 10 seconds where it talks through xenstore and is waited for.
+    form=st.sampled_from(sorted(FORMS) if _THOROUGH else ["4.1", "4.3"]),
 )
 # Around the messages at the end, where a byte decides whose the guest is.
 _LATE = st.builds(
@@ -176,7 +187,8 @@ _ANSWERS = st.builds(
 @example(Case("link", _GO, after=True))
 @example(Case("source", _GO, after=True))
 @example(Case("destination", _BACK - 1, back=True))
-@example(Case("emulator", 100_000))
+@example(Case("emulator", 100_000, form="4.3"))
+@example(Case("source", 100_000, form="3.2"))
 @example(Case("none", 1 << 40))
 def test_one_guest_remains(maker: Maker, case: Case) -> None:
     """Exactly one side has it: the destination if GO has come, else the source; and it is sound, and can run."""
@@ -220,7 +232,7 @@ def test_at_any_moment(
             destination = maker.make("destination", uri=uri, wait=1.0 if case.kind == "model" else SECONDS / 2, **how)
             opened.callback(destination.close)
             destination.hear("listening")
-            source = maker.make("source", uri=uri, emulator=False, **how)
+            source = maker.make("source", uri=uri, **how)
             opened.callback(source.close)
             if case.kind != "model":
                 source.hear("ready")
@@ -269,8 +281,10 @@ def _run(maker: Maker, case: Case, folder: Path, opened: ExitStack, pids: dict[s
     how = {name: getattr(case, name) for name in _GUEST}
     destination = made("destination", "b", wait=SECONDS / 2, **how)
     assert destination.hear("listening")["event"] == "listening"
-    source = made("source", "a", emulator=case.victim == "emulator", **how)
-    if case.victim == "emulator":
+    if case.form:
+        opened.enter_context(in_thread({0: f"{folder}/store"}))
+    source = made("source", "a", **how)
+    if case.form:
         pids["emulator"] = source.hear("emulator", "outcome")["pid"]
     between.start()
     outcomes = {"source": source.hear("outcome"), "destination": destination.hear("outcome")}
