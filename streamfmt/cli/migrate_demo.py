@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from ..engine import configuration, control
@@ -29,7 +30,7 @@ from ..errors import MigrationError, PeerError
 from . import migrate_emulator
 from . import migrate_guest as options
 from .migrate_send import add_after, add_common, checked
-from .migrate_shown import Recorder, Shown
+from .migrate_shown import Recorder, Shown, milliseconds
 
 EXAMPLES = """examples:
   streamfmt migrate demo
@@ -158,9 +159,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)
     statistics = side.send()
-    checked(guest, shown, True, statistics)
     end.close()
     status = other.wait()
+    statistics = replace(statistics, gap=other.last.get("ran", {}).get("gap"))
+    checked(guest, shown, True, statistics)
     if args.figure:
         _draw(args, statistics)
     return _compared(shown, other, status)
@@ -183,6 +185,7 @@ def _compared(shown: Shown, other: _Other, status: int) -> int:
     good = same and not broken and not status
     shown({"event": "compared", "seconds": 0.0, "equal": same, "broken": broken})
     if not shown.as_json:
+        print(f"  to check it over there took {milliseconds(there.get('seconds'))} of pause and gap")
         print("the guest is " + ("the same over there, and sound" if good else "not what it was here"))
         for words in broken:
             print(f"  {words}")

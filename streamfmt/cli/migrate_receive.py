@@ -19,6 +19,7 @@ from ..engine.interface import Guest
 from ..engine.orders import Orders
 from ..engine.qemu_receiving import Receiving as FromQemu
 from ..engine.receiving import Receiving, Taking
+from ..engine.sending import Feeling
 from ..engine.side import Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
@@ -119,7 +120,8 @@ def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
     time.sleep(args.run)
     guest.pause()
     broken = guest.broken()
-    shown({"event": "ran", "seconds": args.run, "broken": broken})
+    gap = guest.gap() if isinstance(guest, Feeling) else None
+    shown({"event": "ran", "seconds": args.run, "broken": broken, "gap": gap})
     return int(bool(broken))
 
 

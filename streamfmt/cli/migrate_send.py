@@ -32,7 +32,7 @@ EXAMPLES = """examples:
   streamfmt migrate send "exec:ssh host xl migrate-receive -e" --name guest
   streamfmt migrate send file:guest.sav --type pv --non-live
   streamfmt migrate send unix:/tmp/here --by-descriptor --memory 16GiB
-  streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \
+  streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \\
     --tls-key here.key --tls-authority authority.pem
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
   streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
@@ -144,9 +144,11 @@ def _played(args: argparse.Namespace, shown: Shown, opened: ExitStack, waiter: W
 
 def checked(guest: Guest, shown: Shown, check: bool, statistics: Statistics | None) -> None:
     """Print what came of it: the figures, and the guest's digest if that is wanted.  The guest is paused."""
+    began = time.monotonic()
     found = {"digest": guest.digest(), "broken": guest.broken()} if check else {}
+    took = time.monotonic() - began
     figures = {} if statistics is None else {"statistics": control.figures(statistics)}
-    shown({"event": "result", "seconds": statistics.seconds if statistics else 0.0, **figures, **found})
+    shown({"event": "result", "seconds": statistics.seconds if statistics else took, **figures, **found})
     if shown.as_json:
         return
     shown.close()

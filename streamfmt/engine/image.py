@@ -12,6 +12,7 @@ from struct import Struct
 from .. import tables
 from ..errors import PeerError
 from ..schema import libxc
+from ..schema.model import OPTIONAL_BIT
 from .flow import Input
 from .framing_xen import Kept, Placer
 from .interface import Guest
@@ -20,7 +21,7 @@ _IMAGE = Struct(tables.FORMATS["libxc.image_header"])
 _DOMAIN = Struct("<" + tables.FORMATS["libxc.domain_header"])
 RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
 _NAMES = tables.RECORDS["libxc"]
-_OPTIONAL = 1 << 31
+_OPTIONAL = 1 << OPTIONAL_BIT
 # A record that is not of pages: the longest is the frame list of a PV guest, and after it an XSAVE area.
 _BODY_MAX = 16 << 20
 # A record of pages, as far as the format goes.

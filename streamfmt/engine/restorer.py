@@ -15,6 +15,8 @@ from typing import Protocol
 
 from .. import tables
 from ..errors import CancelledError, GuestError, MigrationError, PeerError
+from ..schema import libxl
+from ..schema.model import OPTIONAL_BIT
 from ..schema.transitions import READER
 from .flow import Input
 from .image import Image
@@ -24,9 +26,9 @@ from .machine import Machine
 _HEADER = Struct(tables.FORMATS["libxl.header"])
 _RECORD = Struct("<" + tables.FORMATS["libxl.record_header"])
 _EMULATOR = Struct("<" + tables.FORMATS["libxl.EMULATOR_CONTEXT"])
+_MESSAGE = Struct("<" + tables.FORMATS["libxl.CHECKPOINT_STATE"])
 _NAMES = tables.RECORDS["libxl"]
-_MAGIC, _VERSION, _ENDIAN = b"LibxlFmt", 2, 1
-_OPTIONAL = 1 << 31
+_OPTIONAL = 1 << OPTIONAL_BIT
 # A device model's state: QEMU's is below 1 MiB without video memory, and XAPI takes no more than that.
 _BODY_MAX = 64 << 20
 _ALIGN = 8
@@ -46,7 +48,8 @@ class Converted(Protocol):
 class Restorer:
     """Reads a stream into a guest, once.  `guest` is that guest, from its image's beginning on.
 
-    If the stream fails once it had a whole checkpoint, that is what the guest is, and `lost` says why.
+    If the stream fails once it had a whole checkpoint, that is what the guest is, and `lost` says why.  `keys` are the
+    device model's, `messages` those of COLO.
 
     :param make: gives the guest for an image of a type; it is closed if the stream fails.
     :param emulator: file that the device model's state goes into; None: it is kept in `blob`.
@@ -65,6 +68,7 @@ class Restorer:
     ) -> None:
         self.blob = b""
         self.keys: list[tuple[bytes, bytes]] = []
+        self.messages: list[int] = []
         self.queue: deque[tuple[str, bytes]] = deque()
         self._source = source
         self._made = make
@@ -108,8 +112,8 @@ class Restorer:
 
     def _read_header(self) -> str:
         ident, version, options = _HEADER.unpack(self._source.take(_HEADER.size, "the stream's header"))
-        if ident != _MAGIC or version != _VERSION or options & _ENDIAN:
-            raise PeerError("what should be a libxl stream of version 2 is none")
+        if ident != libxl.MAGIC or version != libxl.VERSION or options & tables.LIBXL_OPTIONS["endian"]:
+            raise PeerError(f"what should be a libxl stream of version {libxl.VERSION} is none")
         return "header"
 
     def _read_record(self) -> str:
@@ -183,7 +187,7 @@ class Restorer:
     def _checkpoint_done(self) -> str:
         assert self._image is not None
         if self.queue:
-            self.queue.popleft()  # CHECKPOINT_END, or the message
+            self.queue.popleft()  # CHECKPOINT_END
         self._image.apply()
         return self._go_on()
 
@@ -199,6 +203,10 @@ class Restorer:
         return self.machine.fail(PeerError("the stream has ended in a checkpoint, and none is complete"))
 
     def _serve(self) -> str:
+        name, body = self.queue.popleft()
+        if len(body) < _MESSAGE.size:
+            raise PeerError(f"a record {name} of {len(body)} bytes says nothing")
+        self.messages += _MESSAGE.unpack_from(body)
         return "served"
 
     def _refuse(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from ..errors import InDoubtError, LinkError, PeerError
 from ..schema.transitions import SENDER
@@ -37,6 +38,17 @@ class Way:
     handed: bool = False
 
 
+@runtime_checkable
+class Feeling(Protocol):
+    """What a guest has besides that looks at a clock itself."""
+
+    def gap(self) -> float | None:
+        """The longest time for which it stood still, as it felt it, in seconds."""
+
+    def forget_gap(self) -> None:
+        """Begin to look for the longest one anew."""
+
+
 class Saving(Side):
     """A guest goes into a stream; it is paused then, or as it was before if that failed.  `statistics` are at any time
     those of the moment."""
@@ -47,8 +59,8 @@ class Saving(Side):
         self.way = way
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
-        self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=way.orders.check)
-        pages = Pages(guest, self.output, self.waiter, asked.progress, way.handed)
+        self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=self.check)
+        pages = Pages(guest, self.output, self.waiter, self._went, way.handed)
         self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
         self._memory = 0
         self._downtime: float | None = None
@@ -64,6 +76,8 @@ class Saving(Side):
         if not (self.ran and self.way.live) or self.way.handed:
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
+        if isinstance(self.guest, Feeling):
+            self.guest.forget_gap()
         config = self.way.configuration or configurations.of(self.guest, "guest")
         self.name = config.name
         for part in container(replace(config, paused=not self.ran)):
@@ -83,6 +97,17 @@ class Saving(Side):
             raise
         self.precopy.ended()
         return self.statistics
+
+    def check(self) -> None:
+        """Go on.
+
+        :raises CancelledError: somebody asked for the end.
+        """
+        self.way.orders.check()
+
+    def _went(self) -> None:
+        self.check()
+        self.asked.progress()
 
     def keep(self, error: BaseException | None) -> None:
         """Let the guest be as it was before."""
@@ -122,6 +147,19 @@ class Sending(Saving):
         if self.machine.error is not None:
             raise self.machine.error
         return self.statistics
+
+    def check(self) -> None:
+        """Go on.
+
+        :raises CancelledError: somebody asked for the end.
+        :raises PeerError: the other side has given up, which says nothing before READY otherwise; LinkError: likewise.
+        """
+        super().check()
+        if self.machine.state == "sending" and self.input.spoke():
+            said = self.input.last_words()
+            if said:
+                raise PeerError(f"the other side has given up: {shown(said)}")
+            raise LinkError("the link was closed by the other side, while the stream was sent")
 
     def _await_greeting(self) -> str:
         return self.await_message(self.machine, self.patience.greeting)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from ..codec.content import Buffer
 from ..engine import handshake
+from ..engine.guest import makes
 from ..engine.places import Finder, Place
 from ..engine.proxy import Direction, Faults, Proxy, Result
 from ..engine.transport.ends import connect, listen
@@ -35,6 +37,8 @@ _GO = len(handshake.GO)
 _BACK = len(handshake.GREETING + handshake.READY + handshake.answer(handshake.STARTED))
 # Of the stream of a guest of 256 pages, about.
 _STREAM = 600_000
+# What parts are to know of a case.
+_GUEST = ("type", "live", "running", "policy", "rate", "pages", "kind", "handed")
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
 
 
@@ -55,6 +59,8 @@ class Case:
     policy: str = "xen"
     rate: float = 3000.0
     pages: int = 256
+    kind: str = "model"
+    handed: bool = False  # its memory goes by descriptor
 
     @property
     def place(self) -> Place:
@@ -187,6 +193,67 @@ def test_one_guest_remains(maker: Maker, case: Case) -> None:
         assert not _segments(set(pids.values()))
 
 
+@pytest.fixture(scope="module")
+def kinds() -> list[str]:
+    """The kinds of guests that can be made here; in the usual run the one that starts at once."""
+    return [kind for kind, why in makes.available().items() if not why] if _THOROUGH else ["model"]
+
+
+@settings(max_examples=500 if _THOROUGH else 6)
+@given(
+    data=st.data(),
+    victim=st.sampled_from(["source", "destination"]),
+    moment=st.floats(0, 0.08),
+    handed=st.booleans(),
+    live=st.booleans(),
+)
+def test_at_any_moment(
+    maker: Maker, kinds: list[str], data: st.DataObject, victim: str, moment: float, handed: bool, live: bool
+) -> None:
+    """A side is killed at some moment, with guests of all kinds, and with memory that both sides have."""
+    case = Case(victim, 0, kind=data.draw(st.sampled_from(kinds)), handed=handed, live=live)
+    how = {name: getattr(case, name) for name in _GUEST}
+    with tempfile.TemporaryDirectory() as name:
+        uri = f"unix:{name}/socket"
+        with ExitStack() as opened:
+            # Some guests take a while to be made, before their source connects.
+            destination = maker.make("destination", uri=uri, wait=1.0 if case.kind == "model" else SECONDS / 2, **how)
+            opened.callback(destination.close)
+            destination.hear("listening")
+            source = maker.make("source", uri=uri, emulator=False, **how)
+            opened.callback(source.close)
+            if case.kind != "model":
+                source.hear("ready")
+            time.sleep(moment)
+            (source if victim == "source" else destination).kill()
+            if victim == "source":
+                _alone(destination)
+            else:
+                _stays(source, handed)
+        wait_until(lambda: not maker.alive())
+        Path(name, "socket").unlink(missing_ok=True)
+        assert not os.listdir(name)
+
+
+def _alone(destination: Party) -> None:
+    """What the destination has once its source is gone: a guest that runs, or none, and it knows why."""
+    outcome, there = destination.hear("outcome"), destination.ask("look")
+    assert there["guest"] == there["running"] == (outcome["outcome"] == "running")
+    assert there["broken"] == []
+    assert there["guest"] or outcome["error"]
+
+
+def _stays(source: Party, handed: bool) -> None:
+    """What the source has once its destination is gone: its guest, which runs unless the destination had it."""
+    outcome, here = source.hear("outcome"), source.ask("look")
+    assert here["running"] == (outcome["outcome"] == "kept")
+    assert here["broken"] == [] or (handed and outcome["outcome"] != "kept")
+    # With memory that both had, it may be that the destination's guest has changed it before it was killed.
+    if outcome["outcome"] == "in doubt" and not handed:
+        assert source.ask("resume")["running"]
+        assert source.ask("look")["broken"] == []
+
+
 def _run(maker: Maker, case: Case, folder: Path, opened: ExitStack, pids: dict[str, int]) -> None:
     def kill() -> None:
         if case.victim in pids:
@@ -199,10 +266,10 @@ def _run(maker: Maker, case: Case, folder: Path, opened: ExitStack, pids: dict[s
         return party
 
     between = Between(case, folder, kill)
-    destination = made("destination", "b")
+    how = {name: getattr(case, name) for name in _GUEST}
+    destination = made("destination", "b", wait=SECONDS / 2, **how)
     assert destination.hear("listening")["event"] == "listening"
-    guest = {name: getattr(case, name) for name in ("type", "live", "running", "policy", "rate", "pages")}
-    source = made("source", "a", emulator=case.victim == "emulator", **guest)
+    source = made("source", "a", emulator=case.victim == "emulator", **how)
     if case.victim == "emulator":
         pids["emulator"] = source.hear("emulator", "outcome")["pid"]
     between.start()

@@ -214,22 +214,29 @@ def _with(**values: int) -> list[Entry]:
 FIRST, SECOND, LAST = (list(hvm_cpu.beginning(number, {})) for number in (0, 1, 16))
 
 
-def test_a_policy_says_nothing_of_hypervisor_and_host() -> None:
-    """Leaves of the one are left out, and which processor of the other was asked; the others are as they are."""
-    rows = [
-        (0, 0, 0, 1, 2, 3, 4),
-        (1, 0, 0, 5, 0xABCDEF12, 7, 8),
-        (0x40000000, 0, 0, 1, 1, 1, 1),
-        (0xB, 1, 1, 9, 9, 9, 9),
-    ]
-    cpuid = kvm_api.CPUID.pack(len(rows), 0) + b"".join(kvm_api.CPUID_ENTRY.pack(*row) for row in rows)
+def test_a_policy_is_one_that_every_xen_takes() -> None:
+    """Nothing of the hypervisor, nor of which processor it was that was asked; no leaf that a release does not know."""
+    none = 0xFFFFFFFF
+    rows = {
+        (0, 0, 0, 0x1C, 2, 3, 4): (0, none, 0xD, 2, 3, 4),
+        (1, 0, 0, 5, 0xABCDEF12, 7, 8): (1, none, 5, 0xCDEF12, 7, 8),
+        (7, 0, 1, 2, 9, 9, 9): (7, 0, 0, 9, 9, 9),
+        (7, 1, 1, 9, 9, 9, 9): None,
+        (0xB, 1, 1, 9, 9, 9, 9): (0xB, 1, 9, 9, 9, 0),
+        (0xB, 2, 1, 9, 9, 9, 9): None,
+        (0xD, 62, 1, 9, 9, 9, 9): (0xD, 62, 9, 9, 9, 9),
+        (0xD, 63, 1, 9, 9, 9, 9): None,
+        (0xE, 0, 0, 9, 9, 9, 9): None,
+        (6, 1, 1, 9, 9, 9, 9): None,
+        (0x40000000, 0, 0, 1, 1, 1, 1): None,
+        (0x80000000, 0, 0, 0x80000028, 1, 1, 1): (0x80000000, none, 0x8000001C, 1, 1, 1),
+        (0x8000001C, 0, 0, 1, 1, 1, 1): (0x8000001C, none, 1, 1, 1, 1),
+        (0x8000001D, 0, 0, 1, 1, 1, 1): None,
+    }
+    cpuid = kvm_api.CPUID.pack(len(rows), 0) + b"".join(kvm_api.CPUID_ENTRY.pack(*row) for row in reversed(rows))
     leaves, msrs = hvm_policy.records(cpuid, {0xCE: 6})
 
-    assert [tuple(row.values()) for row in leaves.values["leaves"]] == [
-        (0, 0xFFFFFFFF, 1, 2, 3, 4),
-        (1, 0xFFFFFFFF, 5, 0xCDEF12, 7, 8),
-        (0xB, 1, 9, 9, 9, 0),
-    ]
+    assert [tuple(row.values()) for row in leaves.values["leaves"]] == [row for row in rows.values() if row]
     assert [tuple(row.values()) for row in msrs.values["msrs"]] == [(0xCE, 6), (0x10A, 0)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -269,13 +270,17 @@ def test_vcpus_go_on_side_by_side(make: Make) -> None:
     ran(guest)
     other = make()
     moved(guest, other)
+    written = done(guest)
     guest.close()
+    other.resume()
+    until(lambda: other.memory[100 * PAGE] > 1 and bool(other.console()))
+    other.pause()
     ran(other)
 
     assert other.broken() == []
     assert len(other.registers()) == 4
     assert other.registers()[2]["rbp"]
-    assert other.console()
+    assert done(other) > written
 
 
 def test_the_image_conforms(make: Make) -> None:
@@ -336,6 +341,24 @@ def test_state_is_asked_for_while_it_stands(make: Make) -> None:
     guest.close()
     with pytest.raises(GuestError):
         guest.resume()
+
+
+def test_a_guest_that_is_closed_leaves_nothing(make: Make) -> None:
+    """No descriptor and no thread, whether it runs or stands, and also of one that could not be made."""
+
+    def held() -> tuple[list[str], int]:
+        return sorted(os.listdir("/proc/self/fd")), threading.active_count()
+
+    make(64).close()
+    before = held()
+    for _ in range(2):
+        guest = make(PAGES, [Work(pages=64), Work("idle")])
+        guest.dirty.enable()
+        guest.resume()
+        guest.close()
+        with pytest.raises(GuestError):
+            make(PAGES, [Work("none")])
+    assert held() == before
 
 
 @pytest.mark.parametrize("works", [[Work(first=3)], [Work("none")]])

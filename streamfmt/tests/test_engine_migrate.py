@@ -20,6 +20,7 @@ from ..engine import configuration, handshake
 from ..engine.configuration import Configuration
 from ..engine.flow import Input
 from ..engine.guest.model import Model
+from ..engine.guest.model_workload import Workload
 from ..engine.guest.models import model
 from ..engine.interface import Guest
 from ..engine.migrate import Asked, Patience, Restoring, Taking, receive, restore, save, send
@@ -119,7 +120,7 @@ def test_the_same_bytes_each_time(kind: str) -> None:
     for _ in range(2):
         guest = working(kind, clock=lambda: 0.0, seed=7)
         guest.advance(0.25)
-        found = moved(guest, way())
+        found = moved(guest, way(), clock=lambda: 0.0)
         streams.append(found.stream)
         close(found)
 
@@ -150,20 +151,34 @@ def test_through_a_file(tmp_path: Path) -> None:
 
 
 def against(
-    message: bytes, act: Callable[[SocketEnd], object], patience: Patience = SHORT, finish: bool = True
+    message: bytes, act: Callable[[SocketEnd], object], after: bytes = b"", finish: bool = True
 ) -> BaseException | None:
-    """What one side raises whose other side says this, and then nothing more."""
+    """What one side raises whose other side says this, and once nothing more comes that; and then nothing."""
     here, there = socket.socketpair()
     here.setblocking(False)
+    there.settimeout(0.05)
     there.sendall(message)
-    if finish:
+    if finish and not after:
         there.shutdown(socket.SHUT_WR)
+
+    def listen_then_say() -> None:
+        try:
+            while there.recv(1 << 20):
+                pass
+        except TimeoutError:
+            there.sendall(after)
+
+    thread = threading.Thread(target=listen_then_say)
+    if after:
+        thread.start()
     end = SocketEnd(here, "here")
     try:
         act(end)
     except MigrationError as error:
         return error
     finally:
+        if after:
+            thread.join()
         end.close()
         there.close()
     return None
@@ -178,14 +193,19 @@ def against(
         (handshake.GREETING[:20] + b"?", PeerError, "no greeting"),
         (b"refused: the receiver here has a sender already\n", PeerError, "has a sender already"),
         (handshake.GREETING + b"streamfmt: GuestError: no room\n", PeerError, "GuestError: no room"),
-        (handshake.GREETING + handshake.GO, PeerError, "no READY"),
-        (handshake.GREETING, LinkError, "READY"),
+        (handshake.GREETING + handshake.READY, PeerError, "ready to unpause"),
+        (handshake.GREETING, LinkError, "while the stream was sent"),
+        ((handshake.GREETING, handshake.GO), PeerError, "no READY"),
+        ((handshake.GREETING, b"streamfmt: no\n"), PeerError, "streamfmt: no"),
     ],
 )
-def test_a_peer_that_says_something_else(message: bytes, kind: type[MigrationError], words: str) -> None:
+def test_a_peer_that_says_something_else(
+    message: bytes | tuple[bytes, bytes], kind: type[MigrationError], words: str
+) -> None:
     """What it says is said, and the guest goes on."""
     guest = working()
-    error = against(message, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)))
+    first, after = message if isinstance(message, tuple) else (message, b"")
+    error = against(first, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)), after)
 
     assert isinstance(error, kind)
     assert words in str(error)
@@ -218,9 +238,7 @@ def test_a_peer_that_says_nothing_more(said: bytes) -> None:
 def test_after_it_was_handed_over(after: bytes, states: str) -> None:
     """What is not said is in doubt: the guest stays, paused.  Given back, it goes on."""
     guest = working()
-    error = against(
-        handshake.GREETING + after, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)), finish=False
-    )
+    error = against(handshake.GREETING, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)), after)
 
     assert isinstance(error, InDoubtError if states == "in doubt" else PeerError)
     assert guest.running == (states == "kept")
@@ -259,6 +277,30 @@ def test_a_guest_that_cannot_be_made_is_said_on_both_sides() -> None:
     assert isinstance(found.errors["source"], PeerError)
     assert "no room for it" in str(found.errors["source"])
     assert found.sending.guest.running
+    close(found)
+
+
+def test_a_receiver_that_gives_up_early_is_heard_early() -> None:
+    """Of a large guest little is sent then; over TCP, too, where a link that is closed takes back what was not read."""
+
+    def make(image: str, config: Configuration) -> Guest:
+        raise GuestError("there is no room for it")
+
+    def between(here: socket.socket, there: socket.socket) -> tuple[socket.socket, socket.socket]:
+        here.close()
+        there.close()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ours = socket.create_connection(server.getsockname())
+            return ours, server.accept()[0]
+
+    guest = model(1 << 14)
+    guest.boot(Workload(), filled=8000)
+    guest.resume()
+    found = moved(guest, way(orders=Orders(20e6)), make=make, between=between)
+
+    assert "no room for it" in str(found.errors["source"])
+    assert len(found.stream) < 16 << 20
+    assert guest.running
     close(found)
 
 
@@ -410,7 +452,7 @@ def test_a_broken_stream_is_refused_or_taken(data: st.DataObject) -> None:
         made.append(another(image, config))
         return made[-1]
 
-    error = against(b"", lambda end: None)
+    error: BaseException | None = None
     here, there = socket.socketpair()
     writer = threading.Thread(target=_write, args=(there, bytes(stream)))
     writer.start()

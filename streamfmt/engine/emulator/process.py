@@ -59,7 +59,7 @@ class Process:
         """Work until the owner is gone."""
         self._say("writes", self._ring.writes)
         while not self._ended:
-            self._answer_savers(partial(self._waiter.step, self._next()))
+            self._turn()
             if self._running:
                 self._write()
         if self._answerer:
@@ -89,18 +89,20 @@ class Process:
 
     # -- savers -------------------------------------------------------------------------------------------------------
 
-    def _answer_savers(self, wait: partial[int]) -> None:
-        """Wait, and answer what savers have asked; without xenstore the guest goes on, and only savers are at a loss.
+    def _turn(self) -> None:
+        """Answer what savers have asked, and wait; without xenstore the guest goes on, and only savers are at a loss.
 
-        All events that were kept are looked at each time: one may have come together with an answer.
+        All events that were kept are heard before it waits: one may have come together with an answer.
         """
         try:
-            wait()
+            now = self._waiter.clock()
+            if now >= self._looked + _LOOK:
+                self._looked = now
+                if self._answerer:
+                    self._answerer.look()
             while self._store and self._answerer and (event := self._store.take()):
                 self._answerer.hear(event.token)
-            if self._answerer and self._waiter.clock() >= self._looked + _LOOK:
-                self._looked = self._waiter.clock()
-                self._answerer.look()
+            self._waiter.step(self._next())
         except MigrationError as error:
             self._log(f"no more answers about dirty frames: {error}")
             found, self._answerer = self._answerer, None

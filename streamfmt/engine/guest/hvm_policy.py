@@ -13,10 +13,15 @@ from . import kvm_api as api
 
 # A leaf that has no subleaves (docs/specs/libxc-migration-stream.pandoc, X86_CPUID_POLICY).
 _NONE = 0xFFFFFFFF
-# Leaves of the hypervisor, which the one that takes the guest over has of its own.
-_HYPERVISOR = range(0x40000000, 0x40010000)
+# The last leaf of each kind that all releases take (xen/include/xen/lib/x86/cpuid.h of 4.14, CPUID_GUEST_NR_*), and the
+# last subleaf where there are some; all others are of none.  Xen refuses a policy with more.  Leaves of the hypervisor
+# are not among them: the one that takes the guest over has its own.
+_LAST = {0: 0xD, 0x80000000: 0x8000001C}
+_LAST_SUBLEAF = {4: 5, 7: 0, 0xB: 1, 0xD: 62}
+# Leaves whose eax says which leaf, or subleaf, is the last.
+_SAYS_LAST = {**_LAST, 7: _LAST_SUBLEAF[7]}
 # What says which processor of the host it is: leaf, and which of eax, ebx, ecx and edx keeps which bits.
-_OWN = {1: (1, 0x00FFFFFF), 0xB: (3, 0), 0x1F: (3, 0), 0x8000001E: (0, 0)}
+_OWN = {1: (1, 0x00FFFFFF), 0xB: (3, 0)}
 _SIGNIFICANT = 1  # KVM_CPUID_FLAG_SIGNIFCANT_INDEX
 # The MSRs of the policy: platform information, and which attacks the processor resists.
 MSRS = (0xCE, 0x10A)
@@ -48,13 +53,18 @@ def _said() -> list[str]:
 
 
 def _leaves(cpuid: bytes) -> Iterator[dict[str, int]]:
+    """The leaves that a policy may have."""
     for leaf, index, flags, *registers in api.CPUID_ENTRY.iter_unpack(cpuid[api.CPUID.size :]):
-        if leaf in _HYPERVISOR:
+        subleaf = index if flags & _SIGNIFICANT else _NONE
+        most = _LAST_SUBLEAF.get(leaf, -1)
+        fits = subleaf == _NONE if most < 0 else subleaf <= most
+        if not (fits and any(first <= leaf <= last for first, last in _LAST.items())):
             continue
         if leaf in _OWN:
             which, kept = _OWN[leaf]
             registers[which] &= kept
-        subleaf = index if flags & _SIGNIFICANT else _NONE
+        if leaf in _SAYS_LAST and subleaf in {0, _NONE}:
+            registers[0] = min(registers[0], _SAYS_LAST[leaf])
         yield {
             "leaf": leaf,
             "subleaf": subleaf,

@@ -67,9 +67,10 @@ class SharedAnswerer:
         if self._segment is None and self._key is not None:
             self.hear(NEXT_TOKEN)
         elif self._segment and self._segment.alone:
-            self._log("the saver is gone: its segment is, too")
+            key = self._key
             self._end()
-            self._tidy()
+            if key and self._tidy(key):
+                self._log("the saver is gone: its segment is, too")
 
     def mark(self, first: int, count: int = 1) -> None:
         """Set the bits of frames; those beyond the bitmap are said and left out, as qemu-dm did."""
@@ -108,17 +109,23 @@ class SharedAnswerer:
             if segment.sweep(key):
                 self._log("a segment whose saver is gone is removed")
             self._key = None
-            self._tidy()
+            self._tidy(key)
 
     def _end(self) -> None:
         found, self._segment, self._key = self._segment, None, None
         if found:
             found.close()
 
-    def _tidy(self) -> None:
-        """Remove what a dead saver has left in xenstore."""
-        for name in (KEY, NEXT, ACTIVE):
-            self._store.remove(f"{self._area}/{name}")
+    def _tidy(self, key: bytes) -> bool:
+        """Remove what a dead saver has left in xenstore; False if another one has come, or it has done so itself."""
+
+        def work(transaction: int) -> bool:
+            mine = self._store.find(f"{self._area}/{KEY}", transaction) == key
+            for name in (KEY, NEXT, ACTIVE) if mine else ():
+                self._store.remove(f"{self._area}/{name}", transaction)
+            return mine
+
+        return self._store.transact(work)
 
 
 class CommandAnswerer:

@@ -76,15 +76,21 @@ def _no_other(store: Client, cmd: str, ret: str, transaction: int) -> None:
 
 
 def _await(form: Form, store: Client, ret: str, word: bytes, waiter: Waiter) -> None:
-    """Wait until the emulator has answered."""
+    """Wait until the emulator has answered.
+
+    What else it says is its answer to an earlier command, which it may give twice: there were two events about that.
+    """
     end = waiter.clock() + form.whole
     what = (
         f"the emulator did not answer {word.decode()!r} within {form.limit:g} s: {ret} should say so; is it running, "
         "and does it take its commands from xenstore?"
     )
-    while (answer := store.find(ret)) is None:
-        if waiter.clock() >= end:
-            raise LateError(what)
-        store.event(ANSWER_TOKEN, min(waiter.clock() + form.limit, end), waiter, what)
-    if answer != word:
-        raise PeerError(f"the emulator answers {answer[:32]!r} to {word.decode()!r} in {ret}")
+    while (answer := store.find(ret)) != word:
+        try:
+            if waiter.clock() >= end:
+                raise LateError(what)
+            store.event(ANSWER_TOKEN, min(waiter.clock() + form.limit, end), waiter, what)
+        except LateError:
+            if answer is None:
+                raise
+            raise PeerError(f"the emulator answers {answer[:32]!r} to {word.decode()!r} in {ret}") from None

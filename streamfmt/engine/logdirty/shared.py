@@ -76,12 +76,15 @@ class SharedLog:
         if found is None:
             return
         found.doom()
-        found.close()
-        with suppress(MigrationError):  # where xenstore is gone, nothing is left in it
-            self._store.unwatch(f"{self.area}/{ACTIVE}", ACTIVE_TOKEN)
-        with suppress(MigrationError):
-            for name in (KEY, NEXT, ACTIVE):
-                self._store.remove(f"{self.area}/{name}")
+        try:
+            with suppress(MigrationError):  # where xenstore is gone, nothing is left in it
+                self._store.unwatch(f"{self.area}/{ACTIVE}", ACTIVE_TOKEN)
+            with suppress(MigrationError):
+                for name in (KEY, NEXT, ACTIVE):
+                    self._store.remove(f"{self.area}/{name}")
+        finally:
+            # Last: an emulator that is alone with it takes its saver for dead, and removes the nodes.
+            found.close()
 
     def _flip(self, to: int) -> None:
         """Have the emulator use a bitmap, and wait until it does.
@@ -89,14 +92,16 @@ class SharedLog:
         Each event gives it the whole limit again, as each did in xc_save; but no number of them gives it more than
         the form's whole time.
         """
-        form, clock = self._form, self._waiter.clock
+        found, form, clock = self._segment, self._form, self._waiter.clock
+        assert found
         self._store.write(f"{self.area}/{NEXT}", str(to))
         end = clock() + form.whole
         what = (
             f"the emulator did not change over to bitmap {to} of dirty frames: {self.area}/{ACTIVE} should say so "
             f"within {form.limit:g} s; is it running, and does its number of frames agree?"
         )
-        while self._store.find(f"{self.area}/{ACTIVE}") != b"%d" % to:
+        # An answer of one that has nothing attached is its second to an earlier saver, or it is gone.
+        while self._store.find(f"{self.area}/{ACTIVE}") != b"%d" % to or found.alone:
             if clock() >= end:
                 raise LateError(what)
             self._store.event(ACTIVE_TOKEN, min(clock() + form.limit, end), self._waiter, what)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from ...errors import LateError, LinkError, PeerError, StoreError
+from ...errors import LateError, LinkError, MigrationError, PeerError, StoreError
 from ..local_sockets import connected
 from ..waiting import READ, WRITE, Waiter
 from .wire import Kind, Message, strings, take, unpacked
@@ -242,8 +243,9 @@ class Client:
             number = int(self.request(Kind.TRANSACTION_START, strings("")).rstrip(b"\0"))
             try:
                 done = work(number)
-            except StoreError:
-                self.request(Kind.TRANSACTION_END, strings("F"), number)
+            except BaseException:
+                with suppress(MigrationError):
+                    self.request(Kind.TRANSACTION_END, strings("F"), number)
                 raise
             try:
                 self.request(Kind.TRANSACTION_END, strings("T"), number)

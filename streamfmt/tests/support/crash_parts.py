@@ -13,8 +13,9 @@ from ...engine.configuration import Configuration
 from ...engine.emulated import Emulated
 from ...engine.emulator.dma import Ring
 from ...engine.emulator.handle import Emulator
-from ...engine.guest.model_workload import Workload
-from ...engine.guest.models import model
+from ...engine.guest import makes
+from ...engine.guest.memory import Memory
+from ...engine.handing import hand_over, take_over
 from ...engine.interface import Guest
 from ...engine.orders import Orders
 from ...engine.policies import policy
@@ -84,14 +85,17 @@ def _source(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say)
     opened.callback(guest.close)
     if how["running"]:
         guest.resume()
+    say("ready")
     try:
         end = connect(how["uri"], waiter, waiter.clock() + 5)
     except MigrationError as error:
         say("outcome", outcome="kept", error=str(error))
         return guest
     opened.callback(end.close)
-    way = Way(Settings(policy(how["policy"]), remedy("go-on")), Orders(), how["live"])
+    way = Way(Settings(policy(how["policy"]), remedy("go-on")), Orders(), how["live"], handed=how["handed"])
     try:
+        if how["handed"]:
+            hand_over(end, guest.descriptor, guest.pages, waiter, waiter.clock() + 5)
         Sending(guest, end, way, Asked(waiter, _PATIENCE)).send()
     except InDoubtError as error:
         guest.pause()
@@ -106,13 +110,15 @@ def _source(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say)
 
 
 def _made(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -> Guest:
-    own = model(how["pages"], how["type"])
+    pages = how["pages"]
+    wanted = makes.Wanted(how["type"], pages, filled=pages // 4, written=pages // 8, rate=how["rate"])
+    own = makes.running(how["kind"], wanted)
     opened.callback(own.close)
-    own.boot(Workload.of(how["pages"] // 8, how["rate"], "scattered"), filled=how["pages"] // 4)
+    own.pause()
     if not how["emulator"]:
         return own
     monitor = f"{how['folder']}/monitor"
-    ring = Ring(how["pages"] - _RING, _RING)
+    ring = Ring(pages - _RING, _RING)
     emulator = Emulator(own, _FORM, ring, rate=how["rate"], monitor=monitor)
     opened.callback(emulator.close)
     say("emulator", pid=emulator.pid)
@@ -125,11 +131,16 @@ def _destination(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say:
     say("listening")
 
     def make(image: str, config: Configuration) -> Guest:
-        return model(config.pages, image, host=1, private=True)
+        if memory is not None:
+            return makes.around(how["kind"], image, memory)
+        return makes.empty(how["kind"], image, config.pages)
 
+    memory: Memory | None = None
     try:
-        end = listener.accept(waiter, waiter.clock() + 10)
+        end = listener.accept(waiter, waiter.clock() + how["wait"])
         opened.callback(end.close)
+        if how["handed"]:
+            memory = Memory.adopt(take_over(end, waiter, waiter.clock() + 5)[0])
         guest = Receiving(end, make, Taking(), Asked(waiter, _PATIENCE)).receive()
     except MigrationError as error:
         say("outcome", outcome="none", error=str(error))
