@@ -56,6 +56,11 @@ class Translated(Protocol):
         """
 
 
+def _translated(guest: Guest) -> Translated | None:
+    """The guest as one that translates, if it does: asked once, as the answer takes long to find."""
+    return guest if isinstance(guest, Translated) else None
+
+
 class Entries:
     """Entries of frames in a row that have one type, as slices of arrays that are prepared a block at a time."""
 
@@ -78,7 +83,11 @@ class Entries:
 
 @cache
 def _first() -> bytes:
-    return array("Q", range(_BLOCK)).tobytes()
+    """The entries of the first block: each place of theirs at once, which takes a tenth of making them one by one."""
+    found = bytearray(_BLOCK * _ENTRY)
+    found[0::_ENTRY] = bytes(range(256)) * (_BLOCK // 256)
+    found[1::_ENTRY] = b"".join(bytes((byte,)) * 256 for byte in range(_BLOCK // 256))
+    return bytes(found)
 
 
 def _prepared(begin: int) -> bytearray:
@@ -100,6 +109,7 @@ class Framer:
     def __init__(self, guest: Guest) -> None:
         self.deferred = frames.NONE
         self._guest = guest
+        self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._sent = frames.NONE
         self._populated: int | None = None
@@ -147,7 +157,7 @@ class Framer:
 
     def _typed(self, first: int, kinds: Sequence[int]) -> Iterator[Piece]:
         """Frames of a guest that has types: one piece each."""
-        translated = self._guest if isinstance(self._guest, Translated) else None
+        translated = self._translated
         for frame, kind in enumerate(kinds, first):
             contents: Buffer | None = None
             if kind in _TABLES:
@@ -280,6 +290,7 @@ class Placer:
         self.compare = False
         self.differing = 0
         self._guest = guest
+        self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
 
@@ -310,7 +321,7 @@ class Placer:
             source.into(self._guest.memory[first * PAGE : (first + count) * PAGE], what)
             self.placed += count
             return
-        if not size and not isinstance(self._guest, Translated) and self._bare(first & _PFN, count, data):
+        if not size and self._translated is None and self._bare(first & _PFN, count, data):
             return
         entries = array("Q", data)
         kinds = [entry >> _SHIFT for entry in entries]
@@ -333,7 +344,7 @@ class Placer:
     def _place(self, source: Source, kinds: list[int], pfns: list[int], what: str) -> None:
         """Contents of entries that are not one run of plain ones."""
         runs = list(_runs(kinds, pfns))
-        translated = self._guest if isinstance(self._guest, Translated) else None
+        translated = self._translated
         if translated is None and _TABLES.intersection(kinds):
             raise GuestError("the stream has page tables, which this guest does not take")
         full = sum(len(row) for _, row in runs if row[0] in _DATA)
@@ -360,7 +371,7 @@ class Placer:
                 at = end
 
     def _compare(self, first: int, row: list[int], contents: memoryview) -> None:
-        translated = self._guest if isinstance(self._guest, Translated) else None
+        translated = self._translated
         for number, (frame, kind) in enumerate(zip(range(first, first + len(row)), row, strict=True)):
             own: Buffer | None = self._guest.memory[frame * PAGE : (frame + 1) * PAGE]
             if kind in _TABLES and translated is not None:

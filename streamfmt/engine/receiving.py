@@ -68,8 +68,12 @@ class Restoring(Side):
                 lambda kind: self._make(kind, config),
                 emulator=self.taking.emulator,
                 converter=self._converted,
+                settle=judge.settle,
             )
             self.guest = restorer.run(legacy)
+        except MigrationError:
+            judge.settle()  # what broke a rule says more than what came of it
+            raise
         finally:
             self.input.watcher = None
             judge.close()
