@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from struct import Struct
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +22,7 @@ from .. import tables
 from ..codec.content import Buffer
 from ..errors import GuestError, PeerError
 from . import frames
+from .entries import Entries
 from .interface import Guest
 
 PAGE, BATCH = tables.PAGE_SIZE, tables.BATCH_MAX
@@ -34,8 +34,6 @@ _SHIFT, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _CODES = {name: code for code, name in tables.PAGE_TYPES.items()}
 XALLOC, XTAB = _CODES["XALLOC"], _CODES["XTAB"]
 _DATA, _TABLES = tables.PAGE_TYPES_DATA, tables.PAGE_TYPES_TABLE
-# Entries that are prepared together: 512 KiB of them, for 256 MiB of memory.
-_BLOCK = 64 << 10
 # Fewer pages in a row than this, on average, are read together and copied: a call for each run would take longer.
 _SCATTERED = 16
 # Entries of a record that are taken: more than any saver writes, and few enough to be held.
@@ -59,44 +57,6 @@ class Translated(Protocol):
 def _translated(guest: Guest) -> Translated | None:
     """The guest as one that translates, if it does: asked once, as the answer takes long to find."""
     return guest if isinstance(guest, Translated) else None
-
-
-class Entries:
-    """Entries of frames in a row that have one type, as slices of arrays that are prepared a block at a time."""
-
-    def __init__(self, kind: int = tables.PAGE_TYPE_PLAIN) -> None:
-        self._kind = kind << _SHIFT
-        self._block = -1
-        self._bytes = bytearray()
-
-    def slice(self, first: int, count: int) -> Buffer:
-        """The entries of `count` frames from `first` on."""
-        block, at = divmod(first, _BLOCK)
-        if block != self._block:
-            self._bytes = _prepared(self._kind | block * _BLOCK)
-            self._block = block
-        left = _BLOCK - at
-        if count <= left:
-            return memoryview(self._bytes)[at * _ENTRY : (at + count) * _ENTRY]
-        return bytes(self.slice(first, left)) + bytes(self.slice(first + left, count - left))
-
-
-@cache
-def _first() -> bytes:
-    """The entries of the first block: each place of theirs at once, which takes a tenth of making them one by one."""
-    found = bytearray(_BLOCK * _ENTRY)
-    found[0::_ENTRY] = bytes(range(256)) * (_BLOCK // 256)
-    found[1::_ENTRY] = b"".join(bytes((byte,)) * 256 for byte in range(_BLOCK // 256))
-    return bytes(found)
-
-
-def _prepared(begin: int) -> bytearray:
-    """The entries of a block that begins with `begin`: those of the first block, with what is above their bits."""
-    found = bytearray(_first())
-    for place, byte in enumerate(begin.to_bytes(_ENTRY, "little")):
-        if byte:
-            found[place::_ENTRY] = bytes((byte,)) * _BLOCK
-    return found
 
 
 # A piece of a record: the first frame, how many, their entries, and their contents if they have some.

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .. import tables
 from ..checks.verifier import Verifier
 from ..codec.content import Buffer
 from ..errors import PeerError
+from ..reader import registry
 from ..reader.reader import Reader
+
+# What streams of guests are made of, and what reads and judges that: loaded when it is needed first, or ahead.
+_LAYERS, _LOADED = ("xl", "libxl", "libxc"), ("program", "checks")
+
+
+def warm() -> None:
+    """Load what judges a stream: it takes longer than a guest should stand for."""
+    for layer in _LAYERS:
+        for name in _LOADED:
+            registry.load(tables.LAYERS[layer][name])
 
 
 # Bytes, and buffers, that are judged together at most: for each of a record's parts the reader would have to be woken.

@@ -102,10 +102,11 @@ class Restoring(Side):
         """Let the guest run, if it is to.  Raises GuestError."""
         assert self.guest is not None
         assert self.configuration is not None
-        if self.taking.start and not self.configuration.paused:
+        running = self.taking.start and not self.configuration.paused
+        if running:
             self.guest.resume()
         self.name = self.configuration.name
-        self.event("started", running=self.guest.running)
+        self.event("started", running=running)
 
     def close(self) -> None:
         """End the guest, if there is one."""
