@@ -86,8 +86,8 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         opened.callback(recorder.close)
     listener = listen(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args), links.refusing(shown))
     opened.callback(listener.close)
-    shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     ready = None if args.qemu else readied(args, opened)
+    shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     end = listener.accept(waiter, None)
     opened.callback(end.close)
 

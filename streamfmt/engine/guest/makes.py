@@ -81,8 +81,8 @@ def check(kind: str) -> None:
 class Ready:
     """What a receiver has before anything comes, as it takes longer than a guest should wait for.
 
-    That is a process, for a guest that lives in one; and memory of `pages` frames, all there, if that is asked for.
-    Nothing is had where guests of the kind cannot be made: making one says why.
+    That is a process, for a guest that lives in one; and a guest of `pages` frames that are all there, if that is asked
+    for.  Nothing is had where guests of the kind cannot be made: making one says why.
 
     :raises GuestError: there cannot be so much memory.
     """
@@ -90,10 +90,14 @@ class Ready:
     def __init__(self, kind: str, pages: int = 0) -> None:
         self._home = Home() if kind in kinds.KINDS and not _MISSING[kind]() else None
         self._memory: Memory | None = None
+        self._guest: RemoteGuest | None = None
         try:
             if pages:
                 self._memory = Memory(pages, private=kind not in kinds.KINDS)
                 self._memory.populate()
+            if self._memory is not None and self._home is not None:
+                # To track memory that is there takes long too.
+                self._guest, self._memory = RemoteGuest.inside(self.home(), kind, self._memory), None
         except BaseException:
             self.close()
             raise
@@ -103,22 +107,28 @@ class Ready:
         home, self._home = self._home, None
         return Home() if home is None else home
 
-    def memory(self, pages: int, *, private: bool) -> Memory:
-        """Memory of this size, which is the caller's then: what is there, if it is as large, or all of it holes."""
-        memory, self._memory = self._memory, None
-        if memory is not None and memory.pages == pages:
-            return memory
-        if memory is not None:
-            memory.close()
-        return Memory(pages, private=private)
+    def memory(self, pages: int) -> Memory | None:
+        """Memory of this size, which is the caller's then; None if there is none."""
+        memory = self._memory
+        if memory is None or memory.pages != pages:
+            return None
+        self._memory = None
+        return memory
+
+    def guest(self, pages: int) -> RemoteGuest | None:
+        """A guest of this size, which is the caller's then; None if there is none."""
+        guest = self._guest
+        if guest is None or guest.pages != pages:
+            return None
+        self._guest = None
+        return guest
 
     def close(self) -> None:
         """Give back what nobody has taken; may come again."""
-        if self._home is not None:
-            self._home.close()
-        if self._memory is not None:
-            self._memory.close()
-        self._home = self._memory = None
+        for held in (self._home, self._memory, self._guest):
+            if held is not None:
+                held.close()
+        self._home = self._memory = self._guest = None
 
 
 def empty(
@@ -138,12 +148,12 @@ def empty(
     """
     check(kind)
     if kind not in kinds.KINDS:
-        memory = None if ready is None else ready.memory(pages, private=True)
+        memory = None if ready is None else ready.memory(pages)
         return model(pages, type, vcpus=_model_vcpus(vcpus), host=host, private=True, memory=memory)
     _only_hvm(kind, type)
     if ready is None:
         return RemoteGuest.make(kind, Memory(pages))
-    return RemoteGuest.inside(ready.home(), kind, ready.memory(pages, private=False))
+    return ready.guest(pages) or RemoteGuest.inside(ready.home(), kind, Memory(pages))
 
 
 def around(
