@@ -26,6 +26,9 @@ from .programs import Work
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG (include/uapi/linux/prctl.h)
 # Seconds that one who asked may take to read the answer.
 _PATIENCE = 30.0
+# Seconds for which a guest's thread may keep the interpreter while somebody asks something: each question and answer
+# takes it twice, and a guest stands meanwhile.
+_SWITCH = 0.0005
 Answer = tuple[Any, bytes]
 Call = Callable[[Local, wire.Message], Answer]
 
@@ -69,8 +72,6 @@ class Server:
             else:
                 shared = self._guest.shares() if self._guest and message.said["call"] in _SHARING else ()
                 wire.send(link, {"value": value}, data, shared)
-                if message.said["call"] == "make":
-                    hvm.warm()
         except MigrationError:
             return False
         return True
@@ -149,11 +150,13 @@ _CALLS: dict[str, Call] = {
 def main(words: list[str]) -> None:
     """Serve on the socket with the first number; the second is that of the process with which it ends, or 0."""
     descriptor, parent = map(int, words)
+    sys.setswitchinterval(_SWITCH)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those that use the guest
     if parent:
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:  # it was gone before it was asked for
             os._exit(1)
+    hvm.warm()
     Server(socket.socket(fileno=descriptor)).serve()
     os._exit(0)  # threads of the guest may run; with the process they end, whatever they do
 
