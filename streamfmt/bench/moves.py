@@ -51,7 +51,10 @@ class Program:
         self.peak = 0
         self._words = words
         self._process = subprocess.Popen(
-            [*_PROGRAM, *words, "--json", "--time-out", str(_PATIENCE)], stdout=subprocess.PIPE, text=True
+            [*_PROGRAM, *words, "--json", "--time-out", str(_PATIENCE)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def __enter__(self) -> Program:
