@@ -118,14 +118,15 @@ def move(guest: Kind, prepared: bool = False, words: Sequence[str] = (), both: S
     with receiver(*ahead, *both) as (destination, uri):
         way = ("--policy", "qemu", "--speed", "none", "--after", str(_BEFORE))
         with Program("send", uri, *options(guest), *way, *words, *both) as source:
+            stopped = source.event("stopped")["moment"]
             sent = source.event("sent")["bytes"]
             moved = source.event("moved")
-            destination.event("running")
+            pause = destination.event("started")["moment"] - stopped
             ran = destination.event("ran")
             if ran["broken"]:
                 raise BenchError(f"the guest is broken: {ran['broken'][0]}")
             gap = -1.0 if ran["gap"] is None else ran["gap"]
-            return Moved(moved["seconds"], moved["downtime"], moved["pause"], gap, sent, source.peak, destination.peak)
+            return Moved(moved["seconds"], moved["downtime"], pause, gap, sent, source.peak, destination.peak)
 
 
 def main(words: list[str]) -> int:

@@ -144,6 +144,11 @@ class Precopy:
             found = replace(found, downtime=self._source.clock() - self._stopped)
         return found
 
+    @property
+    def stopped(self) -> float | None:
+        """The moment of the clock at which the guest was stopped; None if it was not, or runs again."""
+        return self._stopped
+
     # -- the whole of it ------------------------------------------------------------------------------------------
 
     def run(self) -> Statistics:

@@ -113,7 +113,7 @@ class Saving(Side):
         self.event("begun", frames=self.guest.pages)
         self.precopy.run()
         self._memory = self.output.sent - before
-        self.event("stopped", why=self.precopy.why, met=self.precopy.met)
+        self.event("stopped", why=self.precopy.why, met=self.precopy.met, moment=self.precopy.stopped)
 
     def _round(self, statistics: Statistics) -> None:
         last = asdict(statistics.rounds[-1])
