@@ -8,8 +8,8 @@ from .. import tables
 from ..codec.content import Buffer
 
 _SIZE = tables.SIZES["libxc.PAGE_DATA.entries"]
-# Entries that are prepared together: 512 KiB of them, for 256 MiB of memory.
-_BLOCK = 64 << 10
+# Entries that are prepared together: 128 KiB of them, for 64 MiB of memory.
+_BLOCK = 16 << 10
 
 
 class Entries:
