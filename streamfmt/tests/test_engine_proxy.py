@@ -270,7 +270,7 @@ def test_receiver_that_goes(link: Callable[..., Link], tcp: bool) -> None:
     sending.join(SECONDS)
     assert not sending.is_alive()
     result = it.result()
-    assert result.forward.error
+    assert result.forward.error or result.back.error  # whichever direction meets it first
     assert result.back.bytes == 13
 
 
