@@ -77,11 +77,12 @@ def test_xl_restores_what_we_save(release: str, kind: str) -> None:
 
 @pytest.mark.peer
 @KINDS
-def test_we_send_to_xl(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_we_send_to_xl(release: str, kind: str, tmp_path: Path) -> None:
     """`xl migrate-receive` takes a guest that writes, and starts it."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest = working(kind, 1e4)
-    with Host() as host:
+    with Host(release) as host:
         waiter = Waiter()
         end = connect(f"exec:{_there(host, tmp_path)}", waiter)
         try:
@@ -125,9 +126,10 @@ said.close()
 
 
 @pytest.mark.peer
-def test_xl_sends_to_us(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_xl_sends_to_us(release: str, tmp_path: Path) -> None:
     """`xl migrate` moves a guest, which xl restored from our file, back to us."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded("hvm")
     path, said = tmp_path / "guest.sav", tmp_path / "said"
     path.write_bytes(stream)
@@ -136,7 +138,7 @@ def test_xl_sends_to_us(tmp_path: Path) -> None:
     python = f"env -u LD_PRELOAD -u PYTHONPATH -u LD_LIBRARY_PATH {sys.executable}"
     script.write_text(f"#!/bin/sh\nexec {python} {tmp_path}/receive.py 2>{tmp_path}/log\n")
     script.chmod(0o755)
-    with Host() as host:
+    with Host(release) as host:
         assert host.xl("restore", "-e", path).status == 0
         did = host.run([host.program("xl"), "migrate", "-s", "", "guest", script], 60)
         listed = host.run([host.program("xl"), "list"]).stdout.splitlines()
@@ -150,13 +152,14 @@ def test_xl_sends_to_us(tmp_path: Path) -> None:
 
 
 @pytest.mark.peer
-def test_we_restore_what_xl_saves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_we_restore_what_xl_saves(release: str, tmp_path: Path) -> None:
     """A guest that went to xl by a file comes back by one, with its memory."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded("hvm")
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(stream)
-    with Host() as host:
+    with Host(release) as host:
         assert host.xl("restore", "-e", first).status == 0
         saved = host.xl("save", "guest", second)
         assert saved.status == 0, saved.log
@@ -182,13 +185,14 @@ def _restored(path: Path, emulator: Path) -> Model:
 
 @pytest.mark.peer
 @KINDS
-def test_the_save_helper_restores_what_we_save(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_save_helper_restores_what_we_save(release: str, kind: str, tmp_path: Path) -> None:
     """Libxl's helper reads our image, no byte further, and hands over after it."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded(kind)
     start, path = stream.index(libxc.MARKER), tmp_path / "stream"
     path.write_bytes(stream)
-    with Host() as host:
+    with Host(release) as host:
         domid = save_helper.create(host, kind)
         with path.open("rb") as file:
             os.lseek(file.fileno(), start, os.SEEK_SET)
@@ -207,14 +211,15 @@ def test_the_save_helper_restores_what_we_save(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.peer
-def test_we_restore_what_the_save_helper_saves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_we_restore_what_the_save_helper_saves(release: str, tmp_path: Path) -> None:
     """Our restorer around libxl's saver: the helper's image goes between our libxl records, through a pipe."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded("hvm")
     start = stream.index(libxc.MARKER)
     path = tmp_path / "stream"
     path.write_bytes(stream)
-    with Host() as host:
+    with Host(release) as host:
         domid = save_helper.create(host, "hvm")
         with path.open("rb") as file:
             os.lseek(file.fileno(), start, os.SEEK_SET)
