@@ -37,14 +37,15 @@ class Shown:
 
             from .line import Line
 
-            self._line = Line(progress.SpinnerColumn(), progress.TextColumn("{task.fields[words]}"))
+            columns = progress.BarColumn(bar_width=20), progress.TextColumn("{task.description}")
+            self._line = Line(*columns, total=1)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         self.last[event["event"]] = event
         if self.as_json:
             print(json.dumps({"format": FORM, "side": self.side, **event}), flush=True)
         elif self._line is not None:
-            self._line.update(words=in_words(event))
+            self._line.update(description=in_words(event))
 
     def progress(self, statistics: Statistics) -> None:
         """Show the figures of this moment, on a terminal, a few times a second."""
@@ -54,12 +55,14 @@ class Shown:
         rate = "" if statistics.bandwidth is None else f", {mebibytes(statistics.bandwidth)}/s"
         dirty = "" if statistics.dirty_rate is None else f", {statistics.dirty_rate:,.0f} dirty/s"
         words = f"round {statistics.iteration}: {mebibytes(statistics.sent)} sent, {statistics.remaining:,} frames left"
-        self._line.update(words=f"{words}{rate}{dirty}, {statistics.seconds:.1f} s")
+        done = 1 - statistics.remaining / statistics.frames
+        self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:.1f} s")
 
     def close(self) -> None:
         """End the line that is alive."""
         if self._line is not None:
             self._line.end()
+            self._line = None
 
     def fail(self, error: BaseException) -> int:
         """Say why it did not work; returns the exit status."""

@@ -227,6 +227,33 @@ class Input:
             self._lo, self._hi = 0, got  # only now: where it raises, what was taken is not here again
         return self._lo == self._hi
 
+    def spoke(self) -> bool:
+        """Whether something has come, or the end; without waiting, and nothing is taken.  Raises LinkError."""
+        if self._lo == self._hi:
+            self._lo = self._hi = 0
+            try:
+                self._hi = self._end.receive_into(self._view[: 1 if self._exact else None])
+            except BlockingIOError:
+                return False
+        return True
+
+    def drain(self, seconds: float) -> None:
+        """Let what still comes go by, until the other side closes the link or for so long.  Raises nothing.
+
+        To close a socket that has unread bytes takes back from the other side what it has not read, such as the reason.
+        """
+        deadline, usual = self._waiter.clock() + seconds, self.patience
+        try:
+            while (left := deadline - self._waiter.clock()) > 0:
+                self.patience = left
+                if self.ended("last words"):
+                    break
+                self._held(len(self._view))
+        except MigrationError:
+            pass
+        finally:
+            self.patience = usual
+
     def last_words(self, seconds: float = 0.3) -> bytes:
         """What the other side still says, up to a few lines of it, before it closes the link.  Raises nothing."""
         said, self.patience, usual = b"", seconds, self.patience

@@ -106,9 +106,9 @@ class Precopy:
         self.met = False
         self._source, self._settings, self._orders, self._pace, self._watch = source, settings, orders, pace, watch
         self._throttle = Throttle(source.clock, source.pause, source.resume)
-        self._begin = source.clock()
+        self._begin: float | None = None
         self._stopped: float | None = None
-        self._ran = source.running
+        self._ran = False
         self._logging = self._over = False
         self._base = Statistics(source.pages)
         # Of the round that runs: when it began, and what it has sent so far.
@@ -130,7 +130,7 @@ class Precopy:
         """The figures at this moment."""
         if self._over:
             return self._base
-        found = replace(self._base, seconds=self._source.clock() - self._begin)
+        found = replace(self._base, seconds=self._passed)
         if self._round is not None:
             _, count, size = self._round
             found = replace(
@@ -149,6 +149,11 @@ class Precopy:
         """The moment of the clock at which the guest was stopped; None if it was not, or runs again."""
         return self._stopped
 
+    @property
+    def _passed(self) -> float:
+        """Seconds since the beginning."""
+        return 0.0 if self._begin is None else self._source.clock() - self._begin
+
     # -- the whole of it ------------------------------------------------------------------------------------------
 
     def run(self) -> Statistics:
@@ -161,6 +166,7 @@ class Precopy:
 
         After any error the guest runs again, if it ran before.
         """
+        self._begin, self._ran = self._source.clock(), self._source.running
         try:
             self._live()
             self._stop()
@@ -304,7 +310,7 @@ class Precopy:
         if self._orders.stop or (decision.quota is not None and size >= decision.quota):
             return True
         ends = [moment for moment in (decision.until, self._settings.remedy.until) if moment is not None]
-        return bool(ends) and self._source.clock() - self._begin >= min(ends)
+        return bool(ends) and self._passed >= min(ends)
 
     def _most(self, decision: Decision, size: int) -> int:
         """How many frames are sent until the next look at the orders, when so many bytes have gone in a round."""
@@ -313,9 +319,11 @@ class Precopy:
         passed = self._source.clock() - begun
         # By what the link does now; a round may take minutes.
         bandwidth = size / passed if size and passed else self._base.bandwidth or self._orders.speed
-        frames = int(bandwidth * _LOOK / PAGE) if bandwidth else _FIRST
-        if passed:
-            frames = max(frames, int(count / passed * _LOOK))  # those without contents take next to no bytes
+        if self._orders.speed and self._stopped is None:
+            bandwidth = min(bandwidth, self._orders.speed)
+        # Those without contents take next to no bytes.
+        each = size / count if size and count else PAGE
+        frames = int(bandwidth * _LOOK / each) if bandwidth else _FIRST
         # What goes into buffers first says nothing of a link: twice as many at a time are the most.
         most = min(frames, 2 * self._batch, _MOST)
         most = self._batch = max(most, _LEAST, self._source.pages // _PART)

@@ -98,12 +98,12 @@ class Receiving:
             outcome = self._read(Follower(link, taking.ready), output)
         except BaseException as error:
             output.abort()
-            _refuse(link, error)
+            self._refused(error)
             raise
         try:
             output.finish()
         except BaseException as error:
-            _refuse(link, error)
+            self._refused(error)
             raise
         _accept(link, f"the stream is in {os.fspath(path)}")
         self._event("stored", bytes=outcome.size)
@@ -135,7 +135,7 @@ class Receiving:
                 taking.inspect(made[0])
         except BaseException as error:
             loader.close()
-            _refuse(link, error)
+            self._refused(error)
             for guest in made:
                 guest.close()
             raise
@@ -155,6 +155,10 @@ class Receiving:
     def _read(self, follower: Follower, output: FileOutput | None = None) -> Outcome:
         tap = _Tap(output, self._taking.watcher)
         return Incoming(self._link, follower, tap, self._taking.strict).read()
+
+    def _refused(self, error: BaseException) -> None:
+        _refuse(self._link, error)
+        self._event("ended", error=f"{type(error).__name__}: {error}")
 
     def _event(self, what: str, **figures: Any) -> None:
         self._taking.events({"event": what, "seconds": round(self._link.waiter.clock() - self._began, 6), **figures})

@@ -24,7 +24,7 @@ from .side import All, Asked, Side
 # Gives the guest that is to be filled, paused and without contents: of its image's type ("hvm" or "pv"), and what is
 # known of it.  Raises GuestError.
 Make = Callable[[str, Configuration], Guest]
-# Seconds that saying why it ends may take: the other side may have gone.
+# Seconds that saying why it ends may take, and hearing it: the other side may have gone.
 _LAST_WORDS = 1.0
 
 
@@ -162,6 +162,8 @@ class Receiving(Restoring):
         try:
             self.output.patience = _LAST_WORDS
             self.say(refusal(error))
+            self.end.finish()
+            self.input.drain(_LAST_WORDS)
         except MigrationError:
             pass  # the other side has gone
         return ""

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from .. import tables
 from ..errors import CancelledError, GuestError, MigrationError, PeerError
+from ..schema import libxl
+from ..schema.model import OPTIONAL_BIT
 from ..schema.transitions import READER
 from .flow import Input
 from .image import Image
@@ -24,11 +26,13 @@ from .machine import Machine
 _HEADER = Struct(tables.FORMATS["libxl.header"])
 _RECORD = Struct("<" + tables.FORMATS["libxl.record_header"])
 _EMULATOR = Struct("<" + tables.FORMATS["libxl.EMULATOR_CONTEXT"])
+_MESSAGE = Struct("<" + tables.FORMATS["libxl.CHECKPOINT_STATE"])
 _NAMES = tables.RECORDS["libxl"]
-_MAGIC, _VERSION, _ENDIAN = b"LibxlFmt", 2, 1
-_OPTIONAL = 1 << 31
+_OPTIONAL = 1 << OPTIONAL_BIT
 # A device model's state: QEMU's is below 1 MiB without video memory, and XAPI takes no more than that.
 _BODY_MAX = 64 << 20
+# Records of one checkpoint.
+_QUEUED = 64
 _ALIGN = 8
 
 
@@ -46,7 +50,8 @@ class Converted(Protocol):
 class Restorer:
     """Reads a stream into a guest, once.  `guest` is that guest, from its image's beginning on.
 
-    If the stream fails once it had a whole checkpoint, that is what the guest is, and `lost` says why.
+    If the stream fails once it had a whole checkpoint, that is what the guest is, and `lost` says why.  `keys` are the
+    device model's, `messages` those of COLO.
 
     :param make: gives the guest for an image of a type; it is closed if the stream fails.
     :param emulator: file that the device model's state goes into; None: it is kept in `blob`.
@@ -67,6 +72,7 @@ class Restorer:
     ) -> None:
         self.blob = b""
         self.keys: list[tuple[bytes, bytes]] = []
+        self.messages: list[int] = []
         self.queue: deque[tuple[str, bytes]] = deque()
         self._source = source
         self._made = make
@@ -111,8 +117,8 @@ class Restorer:
 
     def _read_header(self) -> str:
         ident, version, options = _HEADER.unpack(self._source.take(_HEADER.size, "the stream's header"))
-        if ident != _MAGIC or version != _VERSION or options & _ENDIAN:
-            raise PeerError("what should be a libxl stream of version 2 is none")
+        if ident != libxl.MAGIC or version != libxl.VERSION or options & tables.LIBXL_OPTIONS["endian"]:
+            raise PeerError(f"what should be a libxl stream of version {libxl.VERSION} is none")
         return "header"
 
     def _read_record(self) -> str:
@@ -120,8 +126,8 @@ class Restorer:
         name = _NAMES.get(code) or ("optional" if code & _OPTIONAL else "")
         if not name:
             raise PeerError(f"a libxl record of type {code:#x} came, which is not known and not optional")
-        if length > _BODY_MAX:
-            raise PeerError(f"a record {name} claims {length} bytes, {_BODY_MAX} are taken here")
+        if sum(len(kept) for _, kept in self.queue) + length > _BODY_MAX or len(self.queue) >= _QUEUED:
+            raise PeerError(f"a record {name} claims {length} bytes; {_BODY_MAX} in {_QUEUED} records are taken here")
         body = self._source.take(length, f"a record {name}") if length else b""
         if length % _ALIGN:
             self._source.take(-length % _ALIGN, "padding")
@@ -189,7 +195,7 @@ class Restorer:
     def _checkpoint_done(self) -> str:
         assert self._image is not None
         if self.queue:
-            self.queue.popleft()  # CHECKPOINT_END, or the message
+            self.queue.popleft()  # CHECKPOINT_END
         self._image.apply()
         return self._go_on()
 
@@ -205,6 +211,10 @@ class Restorer:
         return self.machine.fail(PeerError("the stream has ended in a checkpoint, and none is complete"))
 
     def _serve(self) -> str:
+        name, body = self.queue.popleft()
+        if len(body) < _MESSAGE.size:
+            raise PeerError(f"a record {name} of {len(body)} bytes says nothing")
+        self.messages += _MESSAGE.unpack_from(body)
         return "served"
 
     def _refuse(self) -> str:

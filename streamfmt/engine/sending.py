@@ -59,10 +59,9 @@ class Saving(Side):
         self.way = way
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
-        self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=way.orders.check)
-        pages = Pages(guest, self.output, self.waiter, asked.progress, way.handed)
+        self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=self.check)
+        pages = Pages(guest, self.output, self.waiter, self._went, way.handed)
         self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
-        self._memory = 0
         self._downtime: float | None = None
 
     @property
@@ -83,7 +82,7 @@ class Saving(Side):
         for part in container(replace(config, paused=not self.ran)):
             self.output.put(part.buffers("<"))
         Saver(self.guest, self.output, self._passes, xen=self.way.xen).run()
-        self.precopy.sent(self.output.sent - self._memory)
+        self.precopy.sent(self.output.sent - self.precopy.statistics.sent)
         self._downtime = self.precopy.statistics.downtime
         self.event("sent", bytes=self.output.sent)
 
@@ -98,6 +97,17 @@ class Saving(Side):
         self.precopy.ended()
         return self.statistics
 
+    def check(self) -> None:
+        """Go on.
+
+        :raises CancelledError: somebody asked for the end.
+        """
+        self.way.orders.check()
+
+    def _went(self) -> None:
+        self.check()
+        self.asked.progress()
+
     def keep(self, error: BaseException | None) -> None:
         """Let the guest be as it was before."""
         self.name = self.name.removesuffix(configurations.AWAY)
@@ -109,10 +119,8 @@ class Saving(Side):
 
     def _passes(self) -> None:
         self.output.flush()
-        before = self.output.sent
         self.event("begun", frames=self.guest.pages)
         self.precopy.run()
-        self._memory = self.output.sent - before
         self.event("stopped", why=self.precopy.why, met=self.precopy.met, moment=self.precopy.stopped)
 
     def _round(self, statistics: Statistics) -> None:
@@ -136,6 +144,19 @@ class Sending(Saving):
         if self.machine.error is not None:
             raise self.machine.error
         return self.statistics
+
+    def check(self) -> None:
+        """Go on.
+
+        :raises CancelledError: somebody asked for the end.
+        :raises PeerError: the other side has given up, which says nothing before READY otherwise; LinkError: likewise.
+        """
+        super().check()
+        if self.machine.state == "sending" and self.input.spoke():
+            said = self.input.last_words()
+            if said:
+                raise PeerError(f"the other side has given up: {shown(said)}")
+            raise LinkError("the link was closed by the other side, while the stream was sent")
 
     def _await_greeting(self) -> str:
         return self.await_message(self.machine, self.patience.greeting)

@@ -32,7 +32,7 @@ _LAPIC: tuple[Construct, ...] = (
         "other" / BitsInteger(8) * "Bits without a meaning.",
     )
     * "MSR APIC_BASE.",
-    "disabled" / Int32ul * "Ways in which it is disabled, a bit each: 1 by software, 2 by hardware.",
+    "disabled" / Int32ul * "Ways in which it is disabled, a bit each: 1 by hardware, 2 by software.",
     "timer_divisor" / Int32ul * "By what its timer divides.",
 )
 _TDT: tuple[Construct, ...] = ("tdt_msr" / Int64ul * "MSR TSC_DEADLINE.",)

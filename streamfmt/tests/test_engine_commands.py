@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from .. import verify
+from .. import data, verify
 from ..cli import migrate
 from ..cli.main import main
 from ..engine.guest.makes import available
-from .test_cli import conforms_to
 
 QUICK = ["--memory", "1MiB", "--working-set", "64KiB", "--after", "0.05"]
 
@@ -25,8 +29,15 @@ def events(text: str) -> list[dict[str, Any]]:
     """The lines that were printed; each is as its schema says."""
     found = [json.loads(line) for line in text.splitlines()]
     for event in found:
-        conforms_to("migrate", event)
+        _form().validate(event)
     return found
+
+
+@cache
+def _form() -> jsonschema.Draft202012Validator:
+    rules = json.loads(Path(data.path("spec", "json", "migrate.json")).read_text())
+    jsonschema.Draft202012Validator.check_schema(rules)
+    return jsonschema.Draft202012Validator(rules)
 
 
 def last(found: list[dict[str, Any]], side: str, name: str) -> dict[str, Any]:
@@ -87,6 +98,29 @@ def test_a_demonstration_for_people(capfd: pytest.CaptureFixture[str]) -> None:
     assert "round 1: 256 frames" in text
     assert all(word in text for word in ("downtime", "pause", "gap", "digest"))
     assert text.endswith("the guest is the same over there, and sound\n")
+
+
+def test_a_terminal_shows_it_live() -> None:
+    """While memory goes there is a line with the figures of the moment; it is gone in the end."""
+    ours, theirs = pty.openpty()
+    words = ["migrate", "demo", *QUICK, "--memory", "16MiB", "--fill", "8MiB", "--speed", "40m"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamfmt", *words], stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while some := os.read(ours, 4096):
+            shown += some
+    except OSError:
+        pass  # that is how a terminal ends whose other side was closed
+    out, _ = process.communicate(timeout=10)
+    os.close(ours)
+
+    assert process.returncode == 0, shown
+    assert re.search(rb"round 1: [0-9.]+ MiB sent, [0-9,]+ frames left", shown)
+    assert b"Traceback" not in shown
+    assert out.endswith("sound\n")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from ..writer.qemu import Device, device_record
 from .support.emulators import Plain, copied, ended, segments, until
 from .support.good_streams import LIBXL_HVM
 from .support.kill_points import environment
-from .support.xenstores import xenstore
+from .support.xenstores import OURS, REAL, xenstore
 
 PAGES, RING = 96, Ring(20, 40)
 AREA = "/local/domain/0/device-model/1/logdirty"
@@ -49,17 +49,15 @@ def _nothing_left() -> Iterator[None]:
 
 
 @contextmanager
-def made(
-    form: str, folder: Path, ring: Ring = RING, rate: float = 4000, guest: Plain | None = None
-) -> Iterator[Emulated]:
+def made(form: str, folder: Path, which: str = OURS) -> Iterator[Emulated]:
     """A guest with an emulator of that form, and a xenstore if it needs one."""
     with ExitStack() as stack:
         path = ""
         if FORMS[form].way != MONITOR:
-            path = stack.enter_context(xenstore("ours", folder))
+            path = stack.enter_context(xenstore(which, folder))
         monitor = "" if path else str(folder / "qmp")
-        plain = guest or Plain(PAGES)
-        emulator = Emulator(plain, form, ring, rate=rate, store=path, monitor=monitor)
+        plain = Plain(PAGES)
+        emulator = Emulator(plain, form, RING, rate=4000, store=path, monitor=monitor)
         stack.callback(emulator.close)
         waiter = Waiter()
         stack.callback(waiter.close)
@@ -81,6 +79,18 @@ def test_with_its_log_no_page_is_lost(form: str, tmp_path: Path) -> None:
         assert copy == guest.memory
         assert broken(copy, guest.emulated.ring) == guest.broken() == []
         assert list(guest.emulated.log) == []
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("form", ["3.1", "3.2", "4.0", "4.2"])
+def test_through_the_real_xenstored(form: str, tmp_path: Path) -> None:
+    """The same, in as many processes: ours, the emulator's, and xenstored's."""
+    with made(form, tmp_path, which=REAL) as guest:
+        guest.resume()
+        time.sleep(0.02)
+        copy = copied(guest)
+        assert guest.emulated.ring.writes > 0
+        assert copy == guest.memory
 
 
 def test_without_its_log_pages_are_lost(tmp_path: Path) -> None:

@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import streamfmt
+
 from .. import verify
 from ..codec.content import Buffer
 from ..engine import configuration, handshake
 from ..engine.configuration import Configuration
 from ..engine.flow import Input
 from ..engine.guest.model import Model
+from ..engine.guest.model_workload import Workload
 from ..engine.guest.models import model
 from ..engine.interface import Guest
 from ..engine.migrate import Asked, Patience, Restoring, Taking, receive, restore, save, send
@@ -31,6 +34,7 @@ from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, GuestError, InDoubtError, LateError, LinkError, MigrationError, PeerError
 from ..writer import Draft, builders
+from ..writer.part import record
 from .support.moving import PAGES, QUICK, Kept, Moved, another, moved, way, working
 
 SHORT = Patience(0.2, 0.2, 0.2, 0.2)
@@ -101,9 +105,10 @@ def test_one_that_did_not_run_does_not_run() -> None:
     close(found)
 
 
-def test_what_is_sent_again_is_compared() -> None:
+@pytest.mark.parametrize("kind", ["hvm", "pv"])
+def test_what_is_sent_again_is_compared(kind: str) -> None:
     """With verify all of it goes twice, and a reader of files finds nothing wrong with that."""
-    found = moved(working("hvm", 1e5), way(verify=True))
+    found = moved(working(kind, 1e5), way(verify=True))
     outcome = verify(io.BytesIO(found.stream), strict=True)
 
     assert found.errors == {}
@@ -119,7 +124,7 @@ def test_the_same_bytes_each_time(kind: str) -> None:
     for _ in range(2):
         guest = working(kind, clock=lambda: 0.0, seed=7)
         guest.advance(0.25)
-        found = moved(guest, way())
+        found = moved(guest, way(), clock=lambda: 0.0)
         streams.append(found.stream)
         close(found)
 
@@ -150,20 +155,34 @@ def test_through_a_file(tmp_path: Path) -> None:
 
 
 def against(
-    message: bytes, act: Callable[[SocketEnd], object], patience: Patience = SHORT, finish: bool = True
+    message: bytes, act: Callable[[SocketEnd], object], after: bytes = b"", finish: bool = True
 ) -> BaseException | None:
-    """What one side raises whose other side says this, and then nothing more."""
+    """What one side raises whose other side says this, and once nothing more comes that; and then nothing."""
     here, there = socket.socketpair()
     here.setblocking(False)
+    there.settimeout(0.05)
     there.sendall(message)
-    if finish:
+    if finish and not after:
         there.shutdown(socket.SHUT_WR)
+
+    def listen_then_say() -> None:
+        try:
+            while there.recv(1 << 20):
+                pass
+        except TimeoutError:
+            there.sendall(after)
+
+    thread = threading.Thread(target=listen_then_say)
+    if after:
+        thread.start()
     end = SocketEnd(here, "here")
     try:
         act(end)
     except MigrationError as error:
         return error
     finally:
+        if after:
+            thread.join()
         end.close()
         there.close()
     return None
@@ -178,14 +197,19 @@ def against(
         (handshake.GREETING[:20] + b"?", PeerError, "no greeting"),
         (b"refused: the receiver here has a sender already\n", PeerError, "has a sender already"),
         (handshake.GREETING + b"streamfmt: GuestError: no room\n", PeerError, "GuestError: no room"),
-        (handshake.GREETING + handshake.GO, PeerError, "no READY"),
-        (handshake.GREETING, LinkError, "READY"),
+        (handshake.GREETING + handshake.READY, PeerError, "ready to unpause"),
+        (handshake.GREETING, LinkError, "while the stream was sent"),
+        ((handshake.GREETING, handshake.GO), PeerError, "no READY"),
+        ((handshake.GREETING, b"streamfmt: no\n"), PeerError, "streamfmt: no"),
     ],
 )
-def test_a_peer_that_says_something_else(message: bytes, kind: type[MigrationError], words: str) -> None:
+def test_a_peer_that_says_something_else(
+    message: bytes | tuple[bytes, bytes], kind: type[MigrationError], words: str
+) -> None:
     """What it says is said, and the guest goes on."""
     guest = working()
-    error = against(message, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)))
+    first, after = message if isinstance(message, tuple) else (message, b"")
+    error = against(first, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)), after)
 
     assert isinstance(error, kind)
     assert words in str(error)
@@ -218,9 +242,7 @@ def test_a_peer_that_says_nothing_more(said: bytes) -> None:
 def test_after_it_was_handed_over(after: bytes, states: str) -> None:
     """What is not said is in doubt: the guest stays, paused.  Given back, it goes on."""
     guest = working()
-    error = against(
-        handshake.GREETING + after, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)), finish=False
-    )
+    error = against(handshake.GREETING, lambda end: send(guest, end, way(), Asked(Waiter(), SHORT)), after)
 
     assert isinstance(error, InDoubtError if states == "in doubt" else PeerError)
     assert guest.running == (states == "kept")
@@ -259,6 +281,30 @@ def test_a_guest_that_cannot_be_made_is_said_on_both_sides() -> None:
     assert isinstance(found.errors["source"], PeerError)
     assert "no room for it" in str(found.errors["source"])
     assert found.sending.guest.running
+    close(found)
+
+
+def test_a_receiver_that_gives_up_early_is_heard_early() -> None:
+    """Of a large guest little is sent then; over TCP, too, where a link that is closed takes back what was not read."""
+
+    def make(image: str, config: Configuration) -> Guest:
+        raise GuestError("there is no room for it")
+
+    def between(here: socket.socket, there: socket.socket) -> tuple[socket.socket, socket.socket]:
+        here.close()
+        there.close()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ours = socket.create_connection(server.getsockname())
+            return ours, server.accept()[0]
+
+    guest = model(1 << 14)
+    guest.boot(Workload(), filled=8000)
+    guest.resume()
+    found = moved(guest, way(orders=Orders(20e6)), make=make, between=between)
+
+    assert "no room for it" in str(found.errors["source"])
+    assert len(found.stream) < 16 << 20
+    assert guest.running
     close(found)
 
 
@@ -375,6 +421,22 @@ def _pump(sender: socket.socket, receiver: socket.socket, count: int) -> None:
             receiver.sendall(some)
 
 
+def test_what_differs_when_it_is_compared_is_refused() -> None:
+    """Libxenguest only logs it; a guest whose memory is not what was sent is none to be started."""
+    image = [*builders.image_headers("hvm"), record("libxc.STATIC_DATA_END")]
+    image += [builders.page_data([1, 2], "NOTAB", [bytes(4096), b"\1" * 4096]), record("libxc.VERIFY")]
+    image += [builders.page_data([1, 2], "NOTAB", [bytes(4096), b"\2" * 4096]), record("libxc.END")]
+    stream = builders.in_libxl(Draft(tuple(image))).render()
+    source, sock = _input(stream)
+    guest = _Noting()
+    with pytest.raises(PeerError, match="1 frames came again"):
+        Restorer(source, lambda image: guest).run()  # type: ignore[arg-type, return-value] # it is all that it needs
+    sock.close()
+
+    assert guest.closed
+    assert not guest.loads
+
+
 # -- streams that somebody broke ----------------------------------------------------------------------------------
 
 
@@ -410,7 +472,7 @@ def test_a_broken_stream_is_refused_or_taken(data: st.DataObject) -> None:
         made.append(another(image, config))
         return made[-1]
 
-    error = against(b"", lambda end: None)
+    error: BaseException | None = None
     here, there = socket.socketpair()
     writer = threading.Thread(target=_write, args=(there, bytes(stream)))
     writer.start()
@@ -431,10 +493,12 @@ def test_a_broken_stream_is_refused_or_taken(data: st.DataObject) -> None:
                 guest.memory[0]
 
 
-def _write(sock: socket.socket, data: bytes) -> None:
+def _write(sock: socket.socket, data: bytes, again: bytes = b"") -> None:
     with sock:
         try:
             sock.sendall(data)
+            while again:
+                sock.sendall(again)
         except OSError:
             pass  # it was refused before its end
 
@@ -469,6 +533,49 @@ def test_a_checkpoint_that_is_not_whole_is_gone_back_from() -> None:
     assert guest.closed
     for each in (sock, again, none):
         each.close()
+
+
+def _after(data: bytes, name: str) -> int:
+    """Where the first record of a name ends."""
+    with streamfmt.open(data) as items:
+        found = [(item.name, item.offset) for item in items]
+    names = [row[0] for row in found]
+    return found[names.index(name) + 1][1]
+
+
+_EMULATOR = b"".join(builders.emulator(bytes(1 << 20)).buffers("<"))
+_PAGE = b"".join(builders.page_data([1], "NOTAB", [bytes(4096)]).buffers("<"))
+_STATE = b"".join(record("libxc.HVM_PARAMS", bytes(1 << 20)).buffers("<"))
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("CHECKPOINT", _EMULATOR, "in 64 records"),
+        ("CHECKPOINT_END", _PAGE, "a checkpoint of more than"),
+        ("STATIC_DATA_END", _STATE, "no guest's state has"),
+    ],
+)
+def test_what_waits_is_bounded(name: str, more: bytes, words: str) -> None:
+    """Records of a checkpoint that never ends, and of a tail that never ends, are refused at some point."""
+    from .support.good_streams import GOOD
+
+    remus, guest = GOOD["libxl-remus-hvm"].render(), _Noting()
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    writer = threading.Thread(target=_write, args=(there, remus[: _after(remus, name)], more))
+    writer.start()
+    waiter = Waiter()
+    restorer = Restorer(Input(SocketEnd(here, "here"), waiter, 2.0), lambda image: guest)  # type: ignore[arg-type, return-value] # as above
+    try:
+        restorer.run()
+    except PeerError:
+        assert guest.closed
+    here.close()
+    writer.join()
+    waiter.close()
+
+    assert words in str(restorer.lost or restorer.machine.error)
 
 
 class _Noting:

@@ -329,6 +329,29 @@ def test_states_that_are_wrong_are_refused(kind: str, data: st.DataObject) -> No
         other.close()
 
 
+def test_vcpus_that_name_other_pages(closing: list[Model]) -> None:
+    """A top page table that did not come as one, and a frame of the guest's own that is a table, are refused."""
+    guest, other = _run(_made("pv", host=1)), _made("pv", host=2)
+    closing += [guest, other]
+    _loaded(_image(guest), other)
+    records = [(part.name, part.body("<")) for part in (*guest.static(), *guest.state())]
+    layout = Layout.of(_PAGES)
+    for frame, kind, due in (
+        (layout.level_4, 0, "level 4"),
+        (layout.gdt, 1, "ordinary"),
+        (layout.start, 15, "ordinary"),
+    ):
+        before = other.types()
+        assert before is not None
+        kept = before[frame]
+        other.accept(frame, [kind], bytes(PAGE) if kind != 15 else b"")  # type: ignore[attr-defined] # a PV guest's
+        with pytest.raises(GuestError, match=due):
+            other.load(records)
+        other.accept(frame, [kept], guest.contents(frame, 1))  # type: ignore[attr-defined] # likewise
+    other.load(records)
+    assert other.digest() == guest.digest()
+
+
 def test_memory_that_says_what_cannot_be(closing: list[Model]) -> None:
     """The frame that says what a guest does comes from elsewhere: loops beyond memory are refused, as are none."""
     for loop in (

@@ -375,9 +375,13 @@ def test_figures_of_anything() -> None:
         ElementTree.fromstring(drawn(found, "<&>", "a" * 500))
 
 
-def test_the_tables_are_in_the_manual() -> None:
-    """The page has each row of each table in the words of the code."""
+def test_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page has each row of each table in the words of the code, and its example is what is printed."""
     page = (Path(__file__).parents[2] / "docs" / "migrate-plan.md").read_text()
+    example = page.split("```console\n$ streamfmt ")[1].split("\n```")[0]
+    command, _, shown = example.partition("\n")
+    assert main(command.split()) == 0
+    assert capsys.readouterr().out.rstrip() == shown
     for module in (policies, too_fast, plan_dirty):
         for row in module.TABLE:
             assert f"| `{module.shown(row)}` | {row.rule} |" in page

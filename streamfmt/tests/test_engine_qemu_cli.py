@@ -7,14 +7,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import streamfmt
 
+from .. import data
 from ..cli.main import main
 from ..engine import migrate_qemu
-from ..engine.interface import Guest as AnyGuest
+from ..engine.interface import End
 from ..engine.migrate_qemu import Received, Taking
 from ..engine.transport.ends import connect, listen
+from ..engine.waiting import Waiter
+from ..errors import LinkError
 from .support.qemu_moves import PAGE, PATIENCE, Guest, Side, sent, waiter
 
 TAKING = Taking(patience=PATIENCE)
@@ -32,6 +36,16 @@ def _receiving(path: Path) -> tuple[str, Side]:
     return uri, Side(work)
 
 
+def _events(text: str) -> list[str]:
+    """What happened, by lines that are of their published form."""
+    with open(data.path("spec", "json", "migrate.json"), "rb") as file:
+        form = Draft202012Validator(json.load(file))
+    found = [json.loads(line) for line in text.splitlines()]
+    for each in found:
+        form.validate(each)
+    return [each["event"] for each in found]
+
+
 def _main(*words: str) -> int:
     return main(["migrate", *words])
 
@@ -45,13 +59,8 @@ def test_send(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main("send", *words, "--json", "--after", "0", "--policy", "rounds=2") == 0
     first = side.done()
     assert first.state == "running"
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["event"] for row in events if row["event"] in ("begun", "stopped", "sent", "moved")] == [
-        "begun",
-        "stopped",
-        "sent",
-        "moved",
-    ]
+    events = [event for event in _events(capsys.readouterr().out) if event != "round"]
+    assert events == ["begun", "stopped", "sent", "moved", "result"]
     assert streamfmt.verify(recorded, target=["qemu-10.0"]).conforms
 
     uri, side = _receiving(tmp_path / "again")
@@ -71,19 +80,25 @@ def test_send_to_a_file(tmp_path: Path) -> None:
     assert _main("receive", "--qemu", f"file:{path}", "--paused", "--run", "0") == 0
 
 
-def _sending(guest: AnyGuest, path: Path) -> Side:
+def _sending(guest: Guest, path: Path) -> Side:
     """A guest that is sent to who waits there, once somebody does."""
 
     def work() -> object:
-        with waiter() as waits:
-            limit = waits.clock() + PATIENCE
-            while not path.exists() and waits.clock() < limit:
-                waits.sleep(waits.clock() + 0.01)
-            with closing(connect(f"unix:{path}", waits, limit)) as end:
-                assert isinstance(guest, Guest)
-                return sent(guest, end, migrate_qemu.Terms(patience=PATIENCE))
+        with waiter() as waits, closing(_connected(path, waits)) as end:
+            return sent(guest, end, migrate_qemu.Terms(patience=PATIENCE))
 
     return Side(work)
+
+
+def _connected(path: Path, waits: Waiter) -> End:
+    limit = waits.clock() + PATIENCE
+    while True:
+        try:
+            return connect(f"unix:{path}", waits, limit)
+        except LinkError:  # it is not there yet, or nobody listens yet
+            if waits.clock() > limit:
+                raise
+        waits.sleep(waits.clock() + 0.01)
 
 
 def test_receive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,8 +110,7 @@ def test_receive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main("receive", "--qemu", f"unix:{tmp_path}/socket", *words) == 0
     assert not isinstance(side.done(), Exception)
     assert streamfmt.verify(devices).conforms
-    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
-    assert events == ["listening", "received", "ran"]
+    assert _events(capsys.readouterr().out) == ["listening", "received", "ran"]
 
     side = _sending(Guest(256, contents), tmp_path / "other")
     assert _main("receive", "--qemu", f"unix:{tmp_path}/other", "--store", str(stored)) == 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from ..engine.xenstore.client import Client, Event
 from ..engine.xenstore.server import in_process, in_thread
-from ..engine.xenstore.wire import HEADER, PAYLOAD_MAX, Kind, strings
+from ..engine.xenstore.wire import HEADER, PAYLOAD_MAX, Kind, Message, strings
 from ..errors import LateError, LinkError, StoreError
 from .support.emulators import until
 from .support.xenstores import OURS, REAL, RELEASES, events, xenstore
@@ -382,6 +384,45 @@ def test_who_announces_too_much_is_cut_off(tmp_path: Path) -> None:
         with suppress(ConnectionResetError):
             assert bare.recv(1) == b""
         assert client.read("/") == b""
+
+
+def test_requests_that_wait_are_heard_of(tmp_path: Path) -> None:
+    """One that asks faster than it reads is answered as it reads, and others hear at once of what it then writes."""
+    path = str(tmp_path / "socket")
+    with in_thread({0: path}), Client(path) as first, socket.socket(socket.AF_UNIX) as greedy, Client(path) as last:
+        last.write("/large", bytes(4000))
+        for client in (first, last):
+            client.watch("/end", "token")
+            client.take()
+        greedy.connect(path)
+        reads = [Message(Kind.READ, number, 0, strings("/large")).encoded() for number in range(2000)]
+        write = Message(Kind.WRITE, 9999, 0, strings("/end") + b"x").encoded()
+        thread = threading.Thread(target=greedy.sendall, args=(b"".join([*reads, write]),))
+        thread.start()
+        left = 2000 * (HEADER.size + 4000) + HEADER.size + 3
+        while left:
+            left -= len(greedy.recv(65536))
+        thread.join()
+        for client in (first, last):
+            assert client.event("token", client.now() + 5) == Event("/end", "token")
+
+
+def test_clients_beyond_what_there_are_descriptors_for(tmp_path: Path) -> None:
+    """They wait until another one goes, and the service does not compute meanwhile."""
+    path = str(tmp_path / "socket")
+    with ExitStack() as stack:
+        service = stack.enter_context(in_process({0: path}))
+        resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (20, 20))
+        clients = [stack.enter_context(Client(path)) for _ in range(30)]
+        clients[0].write("/a", "1")
+        clients[-1].patience = 0.3
+        with pytest.raises(LateError):
+            clients[-1].read("/a")
+        ticks = sum(map(int, Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        assert ticks < 25
+        for client in clients[:20]:
+            client.close()
+        assert clients[-2].read("/a") == b"1"
 
 
 def test_an_event_that_does_not_come(store: Client) -> None:

@@ -149,6 +149,7 @@ def test_many_clients_and_events(tmp_path: Path) -> None:
     """A request in answer to each event, while others write: all come to their end."""
     path = str(tmp_path / "socket")
     with in_thread({0: path}), Client(path) as client:
+        client.mkdir("/n")
         client.watch("/n", "token")
 
         def writes(name: str) -> None:

@@ -52,7 +52,7 @@ class Pv(Machine):
         self.types = bytearray(memory.pages)
         self.in_flux = False
         self._memory, self._host, self._layout = memory, host, Layout.of(memory.pages)
-        self._vcpus = Vcpus(vcpus, host, self._layout)
+        self._vcpus = Vcpus(vcpus, host, self._layout, self.types)
         self._policies: list[Part] = policies()
         self._khz, self._incarnation = TSC_KHZ, 0
         self._leaves: tuple[int, ...] = self._layout.leaves

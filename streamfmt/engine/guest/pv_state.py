@@ -33,15 +33,16 @@ _MORE = ("EXTENDED", "XSAVE", "MSRS")
 # Vcpus whose information is in shared info.
 VCPUS_MAX = 32
 
-Translate = Callable[[int], int]
+# Another number for a frame, which has to be a page table of a level, or an ordinary page where that is 0.
+Translate = Callable[[int, int], int]
 
 
 class Vcpus:
     """The contexts of a guest's vcpus, and its shared info, as they are on `host`."""
 
-    def __init__(self, count: int, host: Host, layout: Layout) -> None:
+    def __init__(self, count: int, host: Host, layout: Layout, types: Sequence[int]) -> None:
         self.shared = bytearray(libxc.PAGE_SIZE)
-        self._host, self._layout, self._count = host, layout, count
+        self._host, self._layout, self._types, self._count = host, layout, types, count
         self._basic: dict[int, bytearray] = {}
         self._more: dict[tuple[int, str], Part] = {}
 
@@ -113,7 +114,7 @@ class Vcpus:
     @property
     def start(self) -> int:
         """The frame of start info, as the first vcpu names it."""
-        return self._own(unpack_from("<Q", self._basic[0], tables.VCPU_CONTEXT_DX[WIDTH])[0])
+        return self._own(unpack_from("<Q", self._basic[0], tables.VCPU_CONTEXT_DX[WIDTH])[0], 0)
 
     def digest(self) -> bytes:
         """What is the guest's of all this: not machine frames, events, or how far loops are."""
@@ -132,15 +133,19 @@ class Vcpus:
 
     # -- frames in contexts ---------------------------------------------------------------------------------------
 
-    def _own(self, machine: int) -> int:
+    def _own(self, machine: int, level: int) -> int:
         frame = self._host.frame(machine)
         if frame is None:
             raise GuestError(f"a vcpu names machine frame {machine:#x}, which is not the guest's")
         return frame
 
-    def _there(self, frame: int) -> int:
+    def _there(self, frame: int, level: int) -> int:
         if frame >= self._layout.pages:
             raise GuestError(f"a vcpu names frame {frame:#x}, the guest has {self._layout.pages:#x}")
+        kind = self._types[frame]
+        if tables.TABLE_LEVELS.get(kind, 0) != level or (not level and kind != tables.PAGE_TYPE_PLAIN):
+            due = f"a page table of level {level}" if level else "an ordinary page"
+            raise GuestError(f"a vcpu names frame {frame:#x}, which came as {tables.PAGE_TYPES[kind]}, not as {due}")
         return self._host.machine(frame)
 
     @staticmethod
@@ -151,7 +156,7 @@ class Vcpus:
         def put(place: int, shift: int = 0) -> None:
             (word,) = unpack_from("<Q", found, place)
             flags = word & (1 << shift) - 1
-            pack_into("<Q", found, place, by(word >> shift) << shift | flags)
+            pack_into("<Q", found, place, by(word >> shift, LEVELS if shift else 0) << shift | flags)
 
         (entries,) = unpack_from("<Q", found, tables.VCPU_CONTEXT_GDT_ENTS[WIDTH])
         if entries > tables.GDT_ENTRIES_MAX:

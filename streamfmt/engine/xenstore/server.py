@@ -6,6 +6,7 @@ guest, in place of the page by which a guest talks to xenstored.
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from .state import Connection
 from .store import Store
 
 _PIECE = 1 << 16
+_NO_MORE = (errno.EMFILE, errno.ENFILE)
 CLIENTS = 512  # at a time
 PATIENCE = 10.0  # seconds for a process to end
 
@@ -43,6 +45,7 @@ class Service:
         self._waiter = waiter
         self._listeners: list[socket.socket] = []
         self._clients: list[_Client] = []
+        self._full: list[tuple[socket.socket, int]] = []  # listeners whose clients wait until another one goes
 
     def listen(self, listener: socket.socket, domain: int = 0) -> None:
         """Serve those who connect to a socket that does not block, as programs of a domain; the service closes it."""
@@ -61,7 +64,10 @@ class Service:
     def _accept(self, listener: socket.socket, domain: int) -> None:
         try:
             accepted, _ = listener.accept()
-        except OSError:  # it was in a hurry, or we are out of descriptors: who waits is served once there are some
+        except OSError as error:  # the client was in a hurry; or we are out of descriptors
+            if error.errno in _NO_MORE and self._clients:
+                self._waiter.drop(listener.fileno())
+                self._full.append((listener, domain))
             return
         if len(self._clients) >= CLIENTS:
             accepted.close()
@@ -77,9 +83,10 @@ class Service:
         try:
             if client.events & READ:
                 self._receive(client)
-            self._flush()
+            self._send(client)
         except (OSError, EOFError, PeerError):
             self._end(client)
+        self._flush()
 
     def _receive(self, client: _Client) -> None:
         try:
@@ -91,12 +98,13 @@ class Service:
         self.store.feed(client.connection, data)
 
     def _flush(self) -> None:
-        """Send what waits for anyone: a request of one is an event for others."""
-        for client in list(self._clients):
-            try:
-                self._send(client)
-            except (OSError, PeerError):
-                self._end(client)
+        """Send what has come to wait for others: a request of one is an event for them, and may let others follow."""
+        while waiting := [each for each in self._clients if each.connection.output and each.events == READ]:
+            for client in waiting:
+                try:
+                    self._send(client)
+                except (OSError, PeerError):
+                    self._end(client)
 
     def _send(self, client: _Client) -> None:
         connection = client.connection
@@ -122,6 +130,9 @@ class Service:
             self._waiter.drop(client.socket.fileno())
             client.socket.close()
             self.store.disconnect(client.connection)
+            while self._full:
+                listener, domain = self._full.pop()
+                self._waiter.serve(listener.fileno(), READ, partial(self._accept, listener, domain))
 
 
 @contextmanager

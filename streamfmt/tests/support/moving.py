@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,10 +80,11 @@ def moved(
     between: Callable[[socket.socket, socket.socket], tuple[socket.socket, socket.socket]] = lambda a, b: (a, b),
     watcher: Watcher | None = None,
     look: Callable[[Moved], None] = lambda found: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Moved:
     """Move a guest over a socket pair: the receiver in a thread; both ends are closed when both sides are done.
 
-    `look` is called whenever some memory has gone.
+    `look` is called whenever some memory has gone; `clock` is the sender's.
     """
     here, there = between(*socket.socketpair())
     for sock in (here, there):
@@ -91,7 +93,7 @@ def moved(
     if taking is None:
         taking = Taking(inspect=lambda arrived: digests.append(arrived.digest()))
     kept = Kept()
-    waiters = Waiter(), Waiter()
+    waiters = Waiter(clock), Waiter()
     found: Moved
 
     def note(side: str) -> Callable[[Any], None]:
