@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 
+from . import inputs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -49,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from .parser import inner
 
     module = load(args.what)
-    return int(module.run(inner(f"migrate {args.what}", module).parse_args(args.rest)))
+    words = inner(f"migrate {args.what}", module).parse_args(args.rest)
+    with inputs.Ending():
+        return int(module.run(words))
 
 
 def load(verb: str) -> ModuleType:

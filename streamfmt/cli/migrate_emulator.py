@@ -15,6 +15,7 @@ from ..engine.waiting import Waiter
 from ..engine.xenstore.client import Client
 from ..engine.xenstore.server import in_process
 from ..errors import GuestError
+from . import migrate_guest as options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator-rate",
         metavar="N",
-        type=float,
+        type=options.rate,
         default=RATE,
         help="pages that the emulator writes a second (default: %(default)g)",
     )
