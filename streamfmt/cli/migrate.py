@@ -46,10 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from . import inputs
     from .parser import inner
 
     module = load(args.what)
-    return int(module.run(inner(f"migrate {args.what}", module).parse_args(args.rest)))
+    words = inner(f"migrate {args.what}", module).parse_args(args.rest)
+    with inputs.Writing():  # sockets, processes and files are removed after signals too
+        return int(module.run(words))
 
 
 def load(verb: str) -> ModuleType:

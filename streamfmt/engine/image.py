@@ -24,6 +24,10 @@ _NAMES = tables.RECORDS["libxc"]
 _OPTIONAL = 1 << OPTIONAL_BIT
 # A record that is not of pages: the longest is the frame list of a PV guest, and after it an XSAVE area.
 _BODY_MAX = 16 << 20
+# All such records of an image, or of one checkpoint.
+_BODIES_MAX = 64 << 20
+# Pages of a checkpoint that wait: a saver sends a frame again within one, but not over and over.
+_TIMES = 2
 # A record of pages, as far as the format goes.
 _PAGES_MAX = tables.RECORD_LENGTH_MAX
 _ALIGN = 8
@@ -46,11 +50,7 @@ class Image:
         self._make = make
         self._placer: Placer | None = None
         self._pages: list[bytes] = []
-
-    @property
-    def differing(self) -> int:
-        """Frames that were not as they should be when they were sent again to be compared."""
-        return 0 if self._placer is None else self._placer.differing
+        self._held = 0
 
     def begin(self) -> Guest:
         """Read the headers, and make the guest.
@@ -83,7 +83,7 @@ class Image:
                 if length > _PAGES_MAX:
                     raise PeerError(f"a PAGE_DATA record claims {length} bytes, {_PAGES_MAX} are the most")
                 if self.applied:
-                    self._pages.append(self._source.take(length, "a PAGE_DATA record"))
+                    self._keep(length)
                 else:
                     placer.take(self._source, length)
                 self._pad(length)
@@ -92,6 +92,8 @@ class Image:
                 raise PeerError(f"a record {name or hex(code)} claims {length} bytes, {_BODY_MAX} are taken here")
             body = self._source.take(length, f"a record {name or hex(code)}") if length else b""
             self._pad(length)
+            if sum(len(kept) for _, kept in self.records) + length > _BODIES_MAX:
+                raise PeerError(f"records of more than {_BODIES_MAX} bytes came, which no guest's state has")
             if name in ("END", "CHECKPOINT"):
                 return name
             if not name and not code & _OPTIONAL:
@@ -101,22 +103,35 @@ class Image:
             elif name:
                 self.records.append((name, body))
 
+    def _keep(self, length: int) -> None:
+        """Have a record of pages wait."""
+        assert self.guest is not None
+        self._held += length
+        if self._held > _TIMES * len(self.guest.memory) + _BODY_MAX:
+            raise PeerError(
+                f"a checkpoint of more than {self._held} bytes came, for a guest of {self.guest.pages} pages"
+            )
+        self._pages.append(self._source.take(length, "a PAGE_DATA record"))
+
     def apply(self) -> None:
         """Have the guest take over what has come for it.
 
         :raises GuestError: it does not.
+        :raises PeerError: frames that were sent again to be compared are not what they were.
         """
         assert self.guest is not None
         assert self._placer is not None
         for body in self._pages:
             self._placer.take(Kept(body), len(body))
+        if self._placer.differing:
+            raise PeerError(f"{self._placer.differing} frames came again to be compared, and differ")
         self.guest.load(self.records)
         self.go_back()
         self.applied += 1
 
     def go_back(self) -> None:
         """Forget what the guest has not taken over."""
-        self.records, self._pages = [], []
+        self.records, self._pages, self._held = [], [], 0
 
     def _pad(self, length: int) -> None:
         if length % _ALIGN:

@@ -20,7 +20,6 @@ from typing import Any
 
 from ..codec.content import Buffer
 from ..errors import LinkError
-from ..reader.both import Both
 from ..reader.events import Sink
 from .interface import End
 from .pace import Pace
@@ -101,7 +100,7 @@ class Result:
 class Direction:
     """One direction of the link.
 
-    :param sink: who reads the stream as it passes, None for nobody; `form` is what it is read as.
+    :param sink: who reads what goes on, None for nobody; `form` is what it is read as.
     :param record: takes the bytes that went on.
     """
 
@@ -115,8 +114,9 @@ class Direction:
     ) -> None:
         self.faults = faults
         self.finder = Finder(faults.places)
-        wanted = [it for it in (sink, None if self.finder.done else self.finder) if it is not None]
-        self.passing = Passing(Both(*wanted) if len(wanted) > 1 else wanted[0], form) if wanted else None
+        # Places are looked for in what has come, before it goes on.
+        self.coming = None if self.finder.done else Passing(self.finder, form)
+        self.passing = None if sink is None else Passing(sink, form)
         self.record = record
         self.rng = Random(seed)
 
@@ -302,11 +302,11 @@ class _Way:
         self._held = self._room[: kept + got]
         self._at_end = not got
         self._back = 0
-        passing, finder = self.direction.passing, self.direction.finder
-        if passing is not None and got:
-            passing.see(self._room[kept : kept + got])
-            if not finder.done and finder.open and passing.waiting < _HEADER:
-                self._back = min(passing.waiting, len(self._held))
+        coming, finder = self.direction.coming, self.direction.finder
+        if coming is not None and got:
+            coming.see(self._room[kept : kept + got])
+            if not finder.done and finder.open and coming.waiting < _HEADER:
+                self._back = min(coming.waiting, len(self._held))
         return True
 
     def _give(self) -> bool:
@@ -347,6 +347,8 @@ class _Way:
             self._until = self._clock() + self.direction.rng.random() * _DELAY
         if self.direction.record is not None:
             self.direction.record(some)
+        if self.direction.passing is not None:
+            self.direction.passing.see(some)
         self._held = self._held[len(some) :]
 
     def waits(self) -> tuple[int, int, float | None]:

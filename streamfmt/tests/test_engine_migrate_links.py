@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 import trustme
 
 from ..cli.main import main
-from .support.kill_points import environment
+from .support.kill_points import environment, wait_until
 
 SECONDS = 30.0
 SEND = ["migrate", "send"]
@@ -121,6 +122,32 @@ def test_what_is_printed_is_not_on_the_link(tmp_path: Path, capsys: pytest.Captu
     digests = [event["digest"] for event in (*ours, *theirs) if "digest" in event]
     assert len(digests) == 2
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_leave_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """A receiver that is told to end removes its socket; a sender ends what it has started."""
+    with running("receive", f"unix:{tmp_path}/socket", "--control", f"{tmp_path}/control") as (_, child):
+        child.send_signal(number)
+        child.wait(SECONDS)
+    assert child.returncode == 128 + number
+    assert not list(tmp_path.iterdir())
+    if number != signal.SIGTERM:
+        return
+    mark = tmp_path / "pid"
+    command = [sys.executable, "-m", "streamfmt", *SEND, f"exec:echo $$ >{mark}.new; mv {mark}.new {mark}; sleep 300"]
+    sender = subprocess.Popen([*command, *GUEST], stderr=subprocess.DEVNULL, env=environment())
+    wait_until(mark.exists)
+    sender.send_signal(number)
+    assert sender.wait(SECONDS) == 128 + number
+    wait_until(lambda: not _lives(int(mark.read_text())), 5)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize(

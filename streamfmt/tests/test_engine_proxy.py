@@ -280,7 +280,7 @@ def test_speed(link: Callable[..., Link]) -> None:
     took = time.monotonic() - begin
     sending.join()
     it.right.finish()
-    assert 0.2 < took < 3
+    assert 0.2 < took < 15
     assert it.result().forward.bytes == 3_000_000
 
 
@@ -296,8 +296,7 @@ def test_receiver_that_goes(link: Callable[..., Link], tcp: bool) -> None:
     sending.join(SECONDS)
     assert not sending.is_alive()
     result = it.result()
-    # Which direction sees it first is chance, over TCP.
-    assert result.forward.error or result.back.error
+    assert result.forward.error or result.back.error  # whichever direction meets it first
     assert result.back.bytes == 13
 
 
