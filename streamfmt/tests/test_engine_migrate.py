@@ -716,6 +716,7 @@ def test_statistics_at_any_moment() -> None:
 
     assert len(seen) > 4
     assert {row.frames for row in seen} == {PAGES}
+    assert all(row.bandwidth and row.expected_downtime is not None for row in seen if row.sent)
     for before, after in pairwise(seen):
         assert before.sent <= after.sent
         assert before.seconds <= after.seconds
