@@ -213,6 +213,10 @@ class PeerError(MigrationError):
     """The other side refuses, or speaks something else."""
 
 
+class OversizeError(PeerError):
+    """The other side claims a length that nothing it could send has."""
+
+
 class StoreError(PeerError):
     """Xenstore refuses a request; `name` is its error, such as "ENOENT", `what` the request."""
 

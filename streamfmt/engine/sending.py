@@ -121,7 +121,7 @@ class Saving(Side):
         self.output.flush()
         self.event("begun", frames=self.guest.pages)
         self.precopy.run()
-        self.event("stopped", why=self.precopy.why, met=self.precopy.met)
+        self.event("stopped", why=self.precopy.why, met=self.precopy.met, moment=self.precopy.stopped)
 
     def _round(self, statistics: Statistics) -> None:
         last = asdict(statistics.rounds[-1])
@@ -166,10 +166,11 @@ class Sending(Saving):
         return "sent"
 
     def _await_ready(self) -> str:
-        return self.await_message(self.machine, self.patience.ready)
+        found = self.await_message(self.machine, self.patience.ready)
+        self.way.orders.check()  # here, where it is known that GO has not gone
+        return found
 
     def _give(self) -> str:
-        self.way.orders.check()
         self.name += configurations.AWAY
         self.say(handshake.GO)
         return self.await_message(self.machine, self.patience.answer)
