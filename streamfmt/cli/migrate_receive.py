@@ -20,7 +20,7 @@ from ..engine.orders import Orders
 from ..engine.qemu_receiving import Receiving as FromQemu
 from ..engine.receiving import Receiving, Taking
 from ..engine.sending import Feeling
-from ..engine.side import Asked
+from ..engine.side import All, Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="where it comes")
     options.add_kind(parser)
     parser.add_argument("--paused", action="store_true", help="do not start it")
-    parser.add_argument("--run", metavar="SECONDS", type=float, help="end it after so long (default: when interrupted)")
+    parser.add_argument(
+        "--run", metavar="SECONDS", type=options.seconds, help="end it after so long (default: when interrupted)"
+    )
     parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
     words = "have so much memory there before the guest comes, all of it: faster for a guest of that size"
     parser.add_argument("--prepare", metavar="SIZE", type=options.pages, default=0, help=words)
@@ -102,7 +104,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
-    side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, recorder))
+    side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, All(recorder, shown.coming)))
 
     def figures() -> dict[str, Any]:
         return {"received": side.input.received, "state": side.machine.state}
@@ -113,6 +115,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
+    shown.close()
     return _runs(args, shown, guest)
 
 

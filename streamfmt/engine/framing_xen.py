@@ -227,7 +227,7 @@ class Source(Protocol):
 class Kept:
     """A record that was kept for later."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         self._rest = memoryview(body)
 
     def take(self, count: int, what: str) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from .. import tables
-from ..errors import PeerError
+from ..errors import OversizeError, PeerError
 from ..schema import libxc
 from ..schema.model import OPTIONAL_BIT
 from .flow import Input
@@ -37,7 +37,8 @@ class Image:
     """One image from its first header on.  `records` are those that the guest has not taken over yet.
 
     From the first checkpoint on, pages wait as records do: until a checkpoint is whole, the last one can be gone back
-    to.  `applied` is how many the guest has taken over.
+    to.  `applied` is how many were put into place, `held` the bytes of
+    pages that wait.
 
     :param make: gives the guest for an image of a type.
     """
@@ -46,11 +47,12 @@ class Image:
         self.guest: Guest | None = None
         self.records: list[tuple[str, bytes]] = []
         self.applied = 0
+        self.held = 0
+        self._current: list[tuple[str, bytes]] | None = None
         self._source = source
         self._make = make
         self._placer: Placer | None = None
-        self._pages: list[bytes] = []
-        self._held = 0
+        self._pages: list[bytearray] = []
 
     def begin(self) -> Guest:
         """Read the headers, and make the guest.
@@ -81,7 +83,7 @@ class Image:
             name = _NAMES.get(code, "")
             if code == tables.LIBXC_PAGE_DATA:
                 if length > _PAGES_MAX:
-                    raise PeerError(f"a PAGE_DATA record claims {length} bytes, {_PAGES_MAX} are the most")
+                    raise OversizeError(f"a PAGE_DATA record claims {length} bytes, {_PAGES_MAX} are the most")
                 if self.applied:
                     self._keep(length)
                 else:
@@ -89,11 +91,11 @@ class Image:
                 self._pad(length)
                 continue
             if length > _BODY_MAX:
-                raise PeerError(f"a record {name or hex(code)} claims {length} bytes, {_BODY_MAX} are taken here")
+                raise OversizeError(f"a record {name or hex(code)} claims {length} bytes, {_BODY_MAX} are taken here")
             body = self._source.take(length, f"a record {name or hex(code)}") if length else b""
             self._pad(length)
             if sum(len(kept) for _, kept in self.records) + length > _BODIES_MAX:
-                raise PeerError(f"records of more than {_BODIES_MAX} bytes came, which no guest's state has")
+                raise OversizeError(f"records of more than {_BODIES_MAX} bytes came, which no guest's state has")
             if name in ("END", "CHECKPOINT"):
                 return name
             if not name and not code & _OPTIONAL:
@@ -106,15 +108,19 @@ class Image:
     def _keep(self, length: int) -> None:
         """Have a record of pages wait."""
         assert self.guest is not None
-        self._held += length
-        if self._held > _TIMES * len(self.guest.memory) + _BODY_MAX:
-            raise PeerError(
-                f"a checkpoint of more than {self._held} bytes came, for a guest of {self.guest.pages} pages"
+        self.held += length
+        if self.held > _TIMES * len(self.guest.memory) + _BODY_MAX:
+            raise OversizeError(
+                f"a checkpoint of more than {self.held} bytes came, for a guest of {self.guest.pages} pages"
             )
-        self._pages.append(self._source.take(length, "a PAGE_DATA record"))
+        room = bytearray(length)
+        self._source.into(memoryview(room), "a PAGE_DATA record")
+        self._pages.append(room)
 
-    def apply(self) -> None:
+    def apply(self, later: bool = False) -> None:
         """Have the guest take over what has come for it.
+
+        :param later: its state is only kept, until :meth:`load` or the next checkpoint.
 
         :raises GuestError: it does not.
         :raises PeerError: frames that were sent again to be compared are not what they were.
@@ -125,13 +131,22 @@ class Image:
             self._placer.take(Kept(body), len(body))
         if self._placer.differing:
             raise PeerError(f"{self._placer.differing} frames came again to be compared, and differ")
-        self.guest.load(self.records)
+        self._current = self.records
+        if not later:
+            self.load()
         self.go_back()
         self.applied += 1
 
+    def load(self) -> None:
+        """Have the guest take over the state of what was applied last, if it has not.  Raises GuestError."""
+        assert self.guest is not None
+        if self._current is not None:
+            self.guest.load(self._current)
+            self._current = None
+
     def go_back(self) -> None:
         """Forget what the guest has not taken over."""
-        self.records, self._pages, self._held = [], [], 0
+        self.records, self._pages, self.held = [], [], 0
 
     def _pad(self, length: int) -> None:
         if length % _ALIGN:
