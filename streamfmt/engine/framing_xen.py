@@ -223,6 +223,9 @@ class Source(Protocol):
     def into(self, view: memoryview, what: str) -> None:
         """Fill this with the next bytes."""
 
+    def into_file(self, view: memoryview, descriptor: int, at: int, what: str) -> None:
+        """The same by writing to a file, whose memory from `at` on this is."""
+
 
 class Kept:
     """A record that was kept for later."""
@@ -236,6 +239,9 @@ class Kept:
 
     def into(self, view: memoryview, what: str) -> None:
         view[:], self._rest = self._rest[: len(view)], self._rest[len(view) :]
+
+    def into_file(self, view: memoryview, descriptor: int, at: int, what: str) -> None:
+        self.into(view, what)
 
 
 class Placer:
@@ -253,6 +259,8 @@ class Placer:
         self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
+        # Numbers of blocks, of a full record's frames each, that are holes of a memory file.
+        self._holes = _holes(guest)
 
     def take(self, source: Source, length: int) -> None:
         """Read the body of a PAGE_DATA record of that length from `source` into the guest.
@@ -278,7 +286,13 @@ class Placer:
         if plain and not self.compare:
             if size != count * PAGE:
                 raise PeerError(f"{what} has {count} pages of contents by its entries, and room for {size} bytes")
-            source.into(self._guest.memory[first * PAGE : (first + count) * PAGE], what)
+            view = self._guest.memory[first * PAGE : (first + count) * PAGE]
+            block = first // BATCH
+            if block in self._holes and (first + count - 1) // BATCH == block:
+                source.into_file(view, self._guest.descriptor, first * PAGE, what)
+            else:
+                source.into(view, what)
+            self._holes.discard(block)
             self.placed += count
             return
         if not size and self._translated is None and self._bare(first & _PFN, count, data):
@@ -338,6 +352,15 @@ class Placer:
                 own = translated.contents(frame, 1)
             came = contents[number * PAGE : (number + 1) * PAGE]
             self.differing += kind in _DATA and (own is None or bytes(own) != bytes(came))
+
+
+def _holes(guest: Guest) -> set[int]:
+    """The numbers of a guest's blocks of a full record's frames that are holes of its memory file; none without one."""
+    if guest.descriptor < 0:
+        return set()
+    size = BATCH // 8
+    bitmap, empty = frames.to_bitmap(guest.populated(), guest.pages), bytes(size)
+    return {at // size for at in range(0, len(bitmap), size) if empty.startswith(bitmap[at : at + size])}
 
 
 # The first frame of a run, and the type of each frame in it: all with contents, or all without.
