@@ -283,9 +283,10 @@ def test_holes_are_filled_through_their_file(data: st.DataObject) -> None:
         guest.memory[frame * PAGE] = 9
     runs = data.draw(st.lists(st.tuples(st.integers(0, pages - 1), st.integers(1, BATCH)), min_size=1, max_size=4))
     runs = [(first, min(count, pages - first)) for first, count in runs]
+    exact = data.draw(st.booleans())
     here, link = socket.socketpair()
-    with here, closing(Waiter()) as waiter:
-        source = Input(SocketEnd(link, "a link"), waiter, exact=data.draw(st.booleans()))
+    with here, link, closing(Waiter()) as waiter:
+        source = Input(SocketEnd(link, "a link"), waiter, exact=exact)
         placer = Placer(guest)
         for number, (first, count) in enumerate(runs, 1):
             contents = Random(number).randbytes(count * PAGE)
@@ -296,7 +297,6 @@ def test_holes_are_filled_through_their_file(data: st.DataObject) -> None:
             sender.join()
             assert bytes(guest.memory[first * PAGE : (first + count) * PAGE]) == contents
         assert source.received == sum(8 + count * (8 + PAGE) for _, count in runs)
-    link.close()
     covered = {frame for first, count in runs for frame in range(first, first + count)}
     assert all(guest.memory[frame * PAGE] == 9 for frame in there - covered)
     assert guest.populated() == frames.of(there | covered, pages)
