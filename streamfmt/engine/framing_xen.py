@@ -259,7 +259,7 @@ class Placer:
         self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
-        # Numbers of blocks, of a full record's frames each, that are holes of a memory file.
+        # For each eight frames whether they are a hole of a memory file.
         self._holes = _holes(guest)
 
     def take(self, source: Source, length: int) -> None:
@@ -287,12 +287,13 @@ class Placer:
             if size != count * PAGE:
                 raise PeerError(f"{what} has {count} pages of contents by its entries, and room for {size} bytes")
             view = self._guest.memory[first * PAGE : (first + count) * PAGE]
-            block = first // BATCH
-            if block in self._holes and (first + count - 1) // BATCH == block:
+            eights = slice(first >> 3, first + count + 7 >> 3)
+            holes = self._holes[eights]
+            if 2 * holes.count(1) > len(holes):
                 source.into_file(view, self._guest.descriptor, first * PAGE, what)
+                self._holes[eights] = bytes(len(holes))
             else:
                 source.into(view, what)
-            self._holes.discard(block)
             self.placed += count
             return
         if not size and self._translated is None and self._bare(first & _PFN, count, data):
@@ -354,13 +355,14 @@ class Placer:
             self.differing += kind in _DATA and (own is None or bytes(own) != bytes(came))
 
 
-def _holes(guest: Guest) -> set[int]:
-    """The numbers of a guest's blocks of a full record's frames that are holes of its memory file; none without one."""
+_EMPTY = bytes((1, *bytes(255)))
+
+
+def _holes(guest: Guest) -> bytearray:
+    """For each eight frames of a guest 1 if they are a hole of its memory file; nothing if it has none."""
     if guest.descriptor < 0:
-        return set()
-    size = BATCH // 8
-    bitmap, empty = frames.to_bitmap(guest.populated(), guest.pages), bytes(size)
-    return {at // size for at in range(0, len(bitmap), size) if empty.startswith(bitmap[at : at + size])}
+        return bytearray()
+    return bytearray(frames.to_bitmap(guest.populated(), guest.pages).translate(_EMPTY))
 
 
 # The first frame of a run, and the type of each frame in it: all with contents, or all without.
