@@ -19,10 +19,11 @@ from ..codec.content import Buffer
 from ..engine import frames
 from ..engine.entries import Entries
 from ..engine.flow import Input
-from ..engine.framing_xen import BATCH, PAGE, Framer, Kept, Placer, Translated, zero_pages
+from ..engine.framing_xen import BATCH, PAGE, Framer, Kept, Placer, Translated
 from ..engine.guest.memory import Memory
 from ..engine.guest.models import model
 from ..engine.interface import Guest
+from ..engine.mapping import zero_pages
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
 from ..errors import GuestError, MigrationError, PeerError
