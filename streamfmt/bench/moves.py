@@ -51,7 +51,10 @@ class Program:
         self.peak = 0
         self._words = words
         self._process = subprocess.Popen(
-            [*_PROGRAM, *words, "--json", "--time-out", str(_PATIENCE)], stdout=subprocess.PIPE, text=True
+            [*_PROGRAM, *words, "--json", "--time-out", str(_PATIENCE)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def __enter__(self) -> Program:
@@ -115,14 +118,15 @@ def move(guest: Kind, prepared: bool = False, words: Sequence[str] = (), both: S
     with receiver(*ahead, *both) as (destination, uri):
         way = ("--policy", "qemu", "--speed", "none", "--after", str(_BEFORE))
         with Program("send", uri, *options(guest), *way, *words, *both) as source:
+            stopped = source.event("stopped")["moment"]
             sent = source.event("sent")["bytes"]
             moved = source.event("moved")
-            destination.event("running")
+            pause = destination.event("started")["moment"] - stopped
             ran = destination.event("ran")
             if ran["broken"]:
                 raise BenchError(f"the guest is broken: {ran['broken'][0]}")
             gap = -1.0 if ran["gap"] is None else ran["gap"]
-            return Moved(moved["seconds"], moved["downtime"], moved["pause"], gap, sent, source.peak, destination.peak)
+            return Moved(moved["seconds"], moved["downtime"], pause, gap, sent, source.peak, destination.peak)
 
 
 def main(words: list[str]) -> int:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from ..engine import handing
 from ..engine.guest.memory import Memory
 from ..engine.interface import End, Guest
-from ..engine.transport.tls import Tls
 from ..engine.waiting import Waiter
 from . import inputs
 from .migrate_shown import Shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..engine.transport.tls import Tls
 
 _FILES = ("certificate", "key", "authority")
 
@@ -55,6 +58,8 @@ def tls(args: argparse.Namespace) -> Tls | None:
     """
     if args.tls_certificate is None:
         return None
+    from ..engine.transport.tls import Tls  # it takes time and memory that those who have no TLS should not give
+
     made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, getattr(args, "tls_host", None) or "")
     made.check()
     return made

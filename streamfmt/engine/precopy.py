@@ -145,6 +145,11 @@ class Precopy:
         return found
 
     @property
+    def stopped(self) -> float | None:
+        """The moment of the clock at which the guest was stopped; None if it was not, or runs again."""
+        return self._stopped
+
+    @property
     def _passed(self) -> float:
         """Seconds since the beginning."""
         return 0.0 if self._begin is None else self._source.clock() - self._begin

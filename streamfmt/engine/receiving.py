@@ -111,7 +111,7 @@ class Restoring(Side):
         if running:
             self.guest.resume()
         self.name = self.configuration.name
-        self.event("started", running=running)
+        self.event("started", running=running, moment=self.waiter.clock())
 
     def close(self) -> None:
         """End the guest, if there is one."""

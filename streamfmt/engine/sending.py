@@ -127,7 +127,7 @@ class Saving(Side):
         self.output.flush()
         self.event("begun", frames=self.guest.pages)
         self.precopy.run()
-        self.event("stopped", why=self.precopy.why, met=self.precopy.met)
+        self.event("stopped", why=self.precopy.why, met=self.precopy.met, moment=self.precopy.stopped)
 
     def _round(self, statistics: Statistics) -> None:
         last = asdict(statistics.rounds[-1])

@@ -98,6 +98,7 @@ class Ready:
             if self._memory is not None and self._home is not None:
                 # To track memory that is there takes long too.
                 self._guest, self._memory = RemoteGuest.inside(self.home(), kind, self._memory), None
+                self._guest.held.populate()  # that process has its pages; this one only knows where they are
         except BaseException:
             self.close()
             raise

@@ -28,7 +28,7 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG (include/uapi/linux/prctl.h)
 _PATIENCE = 30.0
 # Seconds for which a guest's thread may keep the interpreter while somebody asks something: each question and answer
 # takes it twice, and a guest stands meanwhile.
-_SWITCH = 0.0005
+_SWITCH = 0.0001
 Answer = tuple[Any, bytes]
 Call = Callable[[Local, wire.Message], Answer]
 
@@ -41,6 +41,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._guest: Local | None = None
         self._logging: socket.socket | None = None
+        # The state of a guest that stands, made as soon as it does: it is asked for soon, and waited for.
+        self._state: Answer | None = None
         self._admit(owner)
 
     def _admit(self, link: socket.socket) -> None:
@@ -72,6 +74,8 @@ class Server:
             else:
                 shared = self._guest.shares() if self._guest and message.said["call"] in _SHARING else ()
                 wire.send(link, {"value": value}, data, shared)
+                if message.said["call"] == "pause" and self._guest is not None:
+                    self._state = _parts(self._guest.state())
         except MigrationError:
             return False
         return True
@@ -96,6 +100,10 @@ class Server:
             return None, b""
         if name == "enable":
             self._logging = link
+        if name == "state" and self._state is not None:
+            return self._state
+        if name in _CHANGING:
+            self._state = None
         return _CALLS[name](self._guest, message)
 
 
@@ -125,6 +133,8 @@ def _set(call: Callable[[Local], int]) -> Call:
     return answer
 
 
+# What a state that was made before does not hold after.
+_CHANGING = ("pause", "resume", "load", "forget_gap")
 # What is answered with descriptors of what the guest shares.
 _SHARING = ("make", "join")
 _CALLS: dict[str, Call] = {
