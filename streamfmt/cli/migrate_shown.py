@@ -58,6 +58,12 @@ class Shown:
         done = 1 - statistics.remaining / statistics.frames
         self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:.1f} s")
 
+    def say(self, seconds: float, words: str) -> None:
+        """Show words at this moment, on a terminal, a few times a second."""
+        if self._line is not None and seconds - self._shown_at >= _REFRESH:
+            self._shown_at = seconds
+            self._line.update(description=words)
+
     def close(self) -> None:
         """End the line that is alive."""
         if self._line is not None:

@@ -8,6 +8,7 @@ standby acknowledges nothing: with that, what was written to the link counts as 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from ...errors import CancelledError, LateError, LinkError, MigrationError, PeerError, TakenOverError
 from ...schema.checkpointing import REMUS_PRIMARY
@@ -60,7 +61,7 @@ class RemusPrimary(Saving):
         self._stopped = self._stood = 0.0
         self._frames = self._size = self._held = 0
 
-    def protect(self) -> None:
+    def protect(self) -> NoReturn:
         """Protect the guest until that ends; this always raises why.
 
         :raises MigrationError: there is no standby any more; the guest goes on here, as it did before.
@@ -201,4 +202,3 @@ def protect(guest: Guest, end: End, way: Way, remus: Remus, asked: Asked | None 
         RemusPrimary(guest, end, way, remus, asked or Asked(Waiter())).protect()
     except MigrationError as error:
         return error
-    raise AssertionError(remus)

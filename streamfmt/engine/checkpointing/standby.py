@@ -77,7 +77,9 @@ class RemusStandby(Restoring):
         if legacy:
             raise PeerError("the stream is of the format before Xen 4.6, which is not taken checkpoint by checkpoint")
         make = self._make
-        self._restorer = CheckpointRestorer(self.input, lambda kind: make(kind, config), settle=self._judge.settle)
+        self._restorer = CheckpointRestorer(
+            self.input, lambda kind: make(kind, config), settle=self._judge.settle, emulator=self.taking.emulator
+        )
         return self._next()
 
     def _stand_by(self) -> str:
