@@ -21,7 +21,7 @@ from ..engine.orders import Orders
 from ..engine.qemu_receiving import Receiving as FromQemu
 from ..engine.receiving import Receiving, Taking
 from ..engine.sending import Feeling
-from ..engine.side import Asked
+from ..engine.side import All, Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="where it comes")
     options.add_kind(parser)
     parser.add_argument("--paused", action="store_true", help="do not start it")
-    parser.add_argument("--run", metavar="SECONDS", type=float, help="end it after so long (default: when interrupted)")
+    parser.add_argument(
+        "--run", metavar="SECONDS", type=options.seconds, help="end it after so long (default: when interrupted)"
+    )
     parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
     words = "have so much memory there before the guest comes, all of it: faster for a guest of that size"
     parser.add_argument("--prepare", metavar="SIZE", type=options.pages, default=0, help=words)
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
+            opened.enter_context(links.printing(args.uri))
             return _run(args, shown, opened)
         except MigrationError as error:
             return shown.fail(error)
@@ -104,7 +107,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
-    asked = Asked(waiter, options.patience(args), shown, recorder)
+    asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
     side: Receiving | RemusStandby
     if args.remus:
         side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
@@ -123,6 +126,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
+    shown.close()
     return _runs(args, shown, guest)
 
 

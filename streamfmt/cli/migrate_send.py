@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_after(parser: argparse.ArgumentParser) -> None:
     """When it begins."""
     words = "let it run for so long first (default: %(default)g)"
-    parser.add_argument("--after", metavar="SECONDS", type=float, default=0.1, help=words)
+    parser.add_argument("--after", metavar="SECONDS", type=options.seconds, default=0.1, help=words)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
+            opened.enter_context(links.printing(args.uri))
             return _run(args, shown, opened)
         except (MigrationError, StreamError) as error:
             return shown.fail(error)
@@ -96,6 +97,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     opened.callback(waiter.close)
     if args.play:
         return _played(args, shown, opened, waiter)
+    recorder = None
+    if args.record:
+        recorder = Recorder(args.record)
+        opened.callback(recorder.close)
     guest = options.made(args)
     opened.callback(guest.close)
     guest = migrate_emulator.beside(args, guest, waiter, opened)
@@ -104,10 +109,6 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     end = connect(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args))
     opened.callback(end.close)
     handed = links.hand_over(args, guest, end, waiter)
-    recorder = None
-    if args.record:
-        recorder = Recorder(args.record)
-        opened.callback(recorder.close)
     settings, orders = options.settings(args)
     config = configuration.of(guest, args.name, args.guest, args.vcpus)
     way = Way(settings, orders, not args.non_live, config, handed=handed)
@@ -118,7 +119,8 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         orders.stop = args.non_live
         side = migrate_qemu.sending(args, guest, end, waiter, settings, orders, shown, recorder)
     else:
-        side = Sending(guest, end, way, Asked(waiter, options.patience(args), shown, recorder))
+        asked = Asked(waiter, options.patience(args), shown, recorder, lambda: shown.progress(side.statistics))
+        side = Sending(guest, end, way, asked)
     if args.control:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)

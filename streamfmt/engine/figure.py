@@ -49,7 +49,8 @@ def _rounds(statistics: Statistics, top: int) -> Iterator[str]:
     top += 36
     yield rect(_LEFT, top, _INNER, _HEIGHT, "#fafafa", _EMPTY)
     pause = statistics.pause if statistics.pause is not None else statistics.downtime
-    stopped = statistics.seconds - (statistics.downtime or 0.0)
+    # The last round is sent while the guest stands: it stopped where that began.
+    stopped = sum(row.seconds for row in statistics.rounds[:-1])
     whole = max(stopped + (pause or 0.0), sum(row.seconds for row in statistics.rounds), 1e-9)
     most = max([statistics.frames, *(max(row.frames, row.dirty) for row in statistics.rounds)])
     top_power = max(math.log10(most), 1.0)
@@ -82,7 +83,7 @@ def _rounds(statistics: Statistics, top: int) -> Iterator[str]:
 
 def _stood(statistics: Statistics) -> str:
     """For how long the guest stood, in all three ways in which that is measured."""
-    rows = (("downtime", statistics.downtime), ("pause", statistics.pause), ("felt", statistics.gap))
+    rows = (("downtime", statistics.downtime), ("pause", statistics.pause), ("gap", statistics.gap))
     return "; ".join(f"{name} {seconds(value)}" for name, value in rows if value is not None) or "it was not stopped"
 
 

@@ -172,10 +172,11 @@ class Sending(Saving):
         return "sent"
 
     def _await_ready(self) -> str:
-        return self.await_message(self.machine, self.patience.ready)
+        found = self.await_message(self.machine, self.patience.ready)
+        self.way.orders.check()  # here, where it is known that GO has not gone
+        return found
 
     def _give(self) -> str:
-        self.way.orders.check()
         self.name += configurations.AWAY
         self.say(handshake.GO)
         return self.await_message(self.machine, self.patience.answer)
