@@ -220,10 +220,10 @@ def _refusing(image: str, config: Configuration) -> Guest:
     return guest
 
 
-def _end_of_memory(stream: bytes, start: int, good: Protected) -> int:
-    """Where a checkpoint's tail begins, between two ends of checkpoints."""
+def _tail(stream: bytes, end: int) -> int:
+    """Where the tail of a checkpoint begins that ends there; pages may have the same bytes as its mark."""
     mark = _bytes(record("libxc.CHECKPOINT"))
-    return stream.index(mark, start) + len(mark)
+    return stream.rindex(mark, 0, end) + len(mark)
 
 
 _MANDATORY = (0x7FFFFF).to_bytes(4, "little") + bytes(4)
@@ -238,9 +238,9 @@ def _reached(good: Protected, place: str, event: str) -> tuple[bytes, Any]:
     early = stream.index(_bytes(record("libxc.STATIC_DATA_END")))
     at = {
         "initial": early,
-        "first tail": _end_of_memory(stream, early, good),
+        "first tail": _tail(stream, first),
         "records": first,
-        "tail": _end_of_memory(stream, first, good),
+        "tail": _tail(stream, second),
     }.get(place)
     if at is not None:
         after = {tables.LOST: b"", tables.WITHDRAWN: _LIBXC_END, tables.BROKEN: _MANDATORY}
