@@ -147,7 +147,7 @@ def test_we_take_over_from_xl(release: str, tmp_path: Path) -> None:
         with (tmp_path / "xl.log").open("wb") as log:
             xl = subprocess.Popen(
                 [host.program("xl"), "-vvv", *words],
-                env={**host.environment, "FAKEXEN_DIRTY": "20"},
+                env={**host.environment, "FAKEXEN_DIRTY": "20", "FAKEXEN_DIRTY_LAST": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -172,6 +172,9 @@ def test_we_take_over_from_xl(release: str, tmp_path: Path) -> None:
     assert running
     assert "LinkError" in repr(lost) or "closed" in lost
     assert_equal_to(pages, found, guest)
+    # It has written meanwhile, or being equal would say little.
+    before = contents(guest)
+    assert sum(page != before.get(pfn, ZERO) for pfn, page in found.items()) > 20
     guest.close()
 
 

@@ -69,7 +69,7 @@ class RemusPrimary(Saving):
         """
         self.machine.happen("start")
         error = self.machine.error or CancelledError("the protection has ended")
-        if self.machine.state == "taken over" and not isinstance(error, TakenOverError):
+        if self.machine.state == "taken over" and isinstance(error, Exception):
             raise TakenOverError(f"the standby has the guest: {error}") from error
         raise error
 
