@@ -37,7 +37,7 @@ PAGES, MEMORY, INTERVAL = 256, "16MiB", 1
 _COUNT, _MEASURED, _BEGINS = 400, 1.5, 15.0
 _PAGE, _BESIDES = 4096 + 8, 8192
 # Pages a second that ours writes: all of them in each of a few milliseconds.
-_RATE = 200_000
+_RATE = 120_000
 
 
 def ours(*words: str) -> Moved:
