@@ -63,6 +63,12 @@ class Shown:
         done = 1 - statistics.remaining / statistics.frames
         self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:.1f} s")
 
+    def say(self, seconds: float, words: str) -> None:
+        """Show words at this moment, on a terminal, a few times a second."""
+        if self._line is not None and seconds - self._shown_at >= _REFRESH:
+            self._shown_at = seconds
+            self._line.update(description=words)
+
     @property
     def coming(self) -> _Coming | None:
         """Takes bytes that come, and shows how many, on a terminal."""
