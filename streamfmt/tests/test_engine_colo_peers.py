@@ -135,8 +135,8 @@ class _Writing(Step):
 
     guest: Model | None = None
 
-    def write(self) -> None:
-        """Write a frame that the primary does not, and some that it does."""
+    def postsuspend(self) -> None:
+        """Write frames that the primary does not, and one that it does."""
         assert self.guest is not None
         for frame in (0, 20, 101):
             self.guest.memory[frame * PAGE : frame * PAGE + 8] = b"not this"
@@ -155,10 +155,6 @@ def test_its_primary_and_our_secondary(release: str, rounds: int, tmp_path: Path
         writing.guest = model(config.pages, kind, clock=frozen)
         return writing.guest
 
-    def suspended() -> None:
-        writing.write()
-
-    writing.postsuspend = suspended  # type: ignore[method-assign] # the step in which it writes
     last = bytearray((PAGES + 64) * PAGE)
 
     def inspect(guest: Guest) -> None:
