@@ -115,7 +115,7 @@ def cancelled(guest: Kind) -> float:
     """Seconds from asking for the end of a migration until its guest runs at the source again."""
     with receiver() as (_, uri), tempfile.TemporaryDirectory(prefix="streamfmt-bench-") as folder:
         path = f"{folder}/control"
-        way = ("--policy", "qemu", "--speed", "64MiB/s", "--downtime", "1ms", "--control", path)
+        way = ("--policy", "rounds=1000", "--speed", "64MiB/s", "--control", path)
         with Program("send", uri, *options(guest), *way) as source:
             source.event("round")
             begun = time.monotonic()

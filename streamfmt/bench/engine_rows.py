@@ -49,6 +49,8 @@ class MoveRow:
     ours: Callable[[], Moved]
     other: Callable[[], Moved] | None
     figures: tuple[MoveFigure, ...]
+    # Raises NotMeasuredError if it cannot be measured here.
+    needs: Callable[[], None] = lambda: None
     # --runs times that, as seven pairs are what such a row takes.
     weight: float = 1.4
     # What a row of commands has: samples, which this one has none of.
@@ -56,17 +58,17 @@ class MoveRow:
     memory: bool = False
 
 
-def _ours(kind: Kind, prepared: bool = False) -> Moved:
+def _needs(release: str = "") -> None:
     if why := pagemap.missing():
         raise NotMeasuredError(why)
-    return moves.move(kind, prepared)
+    try:
+        if release:
+            peer.program(release)
+    except MissingPeerError as error:
+        raise NotMeasuredError(f"QEMU {release} is not installed (make peers)") from error
 
 
 def _qemu(kind: str, release: str, prepared: bool = False) -> Moved:
-    try:
-        peer.program(release)
-    except MissingPeerError as error:
-        raise NotMeasuredError(f"QEMU {release} is not installed (make peers)") from error
     found = qemu_moves.move(kind, release, _LIMIT, prepared)
     sides = found.source, found.destination
     return Moved(found.total, found.downtime, found.pause, -1.0, found.sent, *sides)
@@ -100,9 +102,10 @@ def _against(
         MoveRow(
             f"migrate-{name}-{release}",
             f"{_ABOUT[kind]}{', memory prepared' if prepared else ''} / QEMU {release}",
-            partial(_ours, KINDS[kind], prepared),
+            partial(moves.move, KINDS[kind], prepared),
             partial(_qemu, kind, release, prepared),
             (_ratio(first, budget), *(known.get(other) or _ratio(other, None) for other in others), *sides),
+            partial(_needs, release),
         )
         for release, budget in budgets.items()
     ]
@@ -117,19 +120,11 @@ _ABOUT = {
 
 
 def _seconds(measure: Callable[[], float]) -> Moved:
-    if why := pagemap.missing():
-        raise NotMeasuredError(why)
     return Moved(measure())
 
 
-def _descriptor(memory: int) -> Moved:
-    if why := pagemap.missing():
-        raise NotMeasuredError(why)
-    return engine.by_descriptor(memory, 64 * MIB)
-
-
 def _single(key: str, about: str, measure: Callable[[], Moved], *figures: MoveFigure) -> MoveRow:
-    return MoveRow(f"migrate-{key}", about, measure, None, figures)
+    return MoveRow(f"migrate-{key}", about, measure, None, figures, _needs)
 
 
 def _total(name: str, unit: str, budget: float, factor: float) -> MoveFigure:
@@ -161,14 +156,14 @@ MOVES = (
     _single(
         "descriptor-1",
         "guest of 1 GiB by descriptor",
-        partial(_descriptor, GIB),
+        partial(engine.by_descriptor, GIB, 64 * MIB),
         _total("total", "ms", 50.0, _MILLI),
         _OWN,
     ),
     _single(
         "descriptor-16",
         "guest of 16 GiB by descriptor",
-        partial(_descriptor, 16 * GIB),
+        partial(engine.by_descriptor, 16 * GIB, 64 * MIB),
         _total("total", "ms", 50.0, _MILLI),
         _OWN,
     ),

@@ -31,6 +31,7 @@ def measure(row: MoveRow, runs: int) -> list[MoveResult]:
     pairs = []
     count = max(1, round(runs * row.weight))
     try:
+        row.needs()
         for number in range(count):
             say(f"{row.key}: {number + 1} of {count}")
             ours = row.ours()

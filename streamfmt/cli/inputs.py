@@ -209,6 +209,12 @@ class Stoppable:
             _signal.signal(number, _signal.SIG_DFL)
 
 
+class Ending(Stoppable):
+    """For commands with sockets, shared memory and processes to end: the same for SIGHUP of a closed terminal."""
+
+    _signals = (_signal.SIGTERM, _signal.SIGHUP)
+
+
 # What has files that get their name when they are complete.
 _BESIDE = f"{__package__.partition('.')[0]}.io.beside"
 

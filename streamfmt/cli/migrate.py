@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 
+from . import inputs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,12 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from . import inputs
     from .parser import inner
 
     module = load(args.what)
     words = inner(f"migrate {args.what}", module).parse_args(args.rest)
-    with inputs.Writing():  # sockets, processes and files are removed after signals too
+    with inputs.Ending():
         return int(module.run(words))
 
 

@@ -44,6 +44,8 @@ not get there; 2 wrong usage; 3 a file cannot be written; 130 interrupted
 """
 # Seconds that the other process is waited for at the end.
 _LEAVE = 10.0
+# Seconds that it gets to say why it ends, where the guest does not get there.
+_LAST_WORDS = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     parser.add_argument("--figure", metavar="FILE", help="draw the rounds there, as SVG")
     parser.add_argument(
-        "--run", metavar="SECONDS", type=float, default=0.2, help="let it run over there (default: %(default)g)"
+        "--run",
+        metavar="SECONDS",
+        type=options.seconds,
+        default=0.2,
+        help="let it run over there (default: %(default)g)",
     )
 
 
@@ -115,6 +121,9 @@ class _Other:
 
     def end(self) -> None:
         """End it, if it has not."""
+        deadline = self._waiter.clock() + _LAST_WORDS
+        while self._pipe >= 0 and self._waiter.clock() < deadline:
+            self._waiter.step(deadline)
         if self._pipe >= 0:
             self._waiter.drop(self._pipe)
         if self._process.poll() is None:
@@ -134,10 +143,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     end = SocketEnd(ours, "the socket pair")
-    opened.callback(end.close)
     with theirs:
         other = _Other(args, waiter, theirs, shown)
     opened.callback(other.end)
+    opened.callback(end.close)  # first: then the other process says why it ends, and does
     guest = options.made(args)
     opened.callback(guest.close)
     guest = migrate_emulator.beside(args, guest, waiter, opened)
@@ -163,9 +172,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     status = other.wait()
     statistics = replace(statistics, gap=other.last.get("ran", {}).get("gap"))
     checked(guest, shown, True, statistics)
+    status = _compared(shown, other, status)
     if args.figure:
         _draw(args, statistics)
-    return _compared(shown, other, status)
+    return status
 
 
 def _draw(args: argparse.Namespace, statistics: Statistics) -> None:
@@ -178,7 +188,7 @@ def _draw(args: argparse.Namespace, statistics: Statistics) -> None:
 
 
 def _compared(shown: Shown, other: _Other, status: int) -> int:
-    """Whether the guest is the same on both sides, said in a line."""
+    """Whether the guest is the same on both sides, said in a line; `status` is the other process's."""
     here, there = shown.last.get("result", {}), other.last.get("result", {})
     same = bool(here) and here.get("digest") == there.get("digest")
     broken = [*there.get("broken", ()), *other.last.get("ran", {}).get("broken", ())]
@@ -189,4 +199,6 @@ def _compared(shown: Shown, other: _Other, status: int) -> int:
         print("the guest is " + ("the same over there, and sound" if good else "not what it was here"))
         for words in broken:
             print(f"  {words}")
+        if status and not broken:
+            print(f"  the other process ended with status {status}")
     return int(not good)

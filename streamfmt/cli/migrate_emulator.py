@@ -12,6 +12,7 @@ from ..engine.local_sockets import private_folder
 from ..engine.logdirty.forms import FORMS, MONITOR
 from ..engine.waiting import Waiter
 from ..errors import GuestError
+from . import migrate_guest as options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator-rate",
         metavar="N",
-        type=float,
+        type=options.rate,
         default=RATE,
         help="pages that the emulator writes a second (default: %(default)g)",
     )

@@ -15,6 +15,7 @@ from ..engine.precopy import Settings
 from ..engine.side import Patience
 from ..engine.transport.uris import File, parse
 from ..errors import GuestError
+from .parser import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _PAGE = 4096
 # The type of guests whose memory can be another's as it is: a PV guest's has numbers of the host's frames.
 _BY_DESCRIPTOR = "hvm"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+# Seconds that may be waited, and pages a second.
+_SECONDS_LEAST, _SECONDS_MAX, _RATE_MAX = 0.01, 1e6, 1e9
 _SIZE = re.compile(r"(\d{1,15})([kmgt]?)(i?b)?", re.IGNORECASE)
 
 
@@ -38,6 +41,31 @@ def size(text: str) -> int:
 def pages(text: str) -> int:
     """Frames of a size, rounded up."""
     return -(-size(text) // _PAGE)
+
+
+def _number(text: str, least: float, most: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least:g} to {most:,.0f}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A time to let pass, which may be none."""
+    return _number(text, 0, _SECONDS_MAX, "a number of seconds")
+
+
+def limit(text: str) -> float:
+    """A time within which something has to happen."""
+    return _number(text, _SECONDS_LEAST, _SECONDS_MAX, "a number of seconds")
+
+
+def rate(text: str) -> float:
+    """Pages a second."""
+    return _number(text, 0, _RATE_MAX, "a number of pages a second")
 
 
 def is_file(uri: str) -> bool:
@@ -78,9 +106,9 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fill", metavar="SIZE", type=pages, default=0, help="memory with random contents (default: none)"
     )
-    parser.add_argument("--vcpus", metavar="N", type=int, default=1, help="its processors (default: %(default)s)")
+    parser.add_argument("--vcpus", metavar="N", type=whole, default=1, help="its processors (default: %(default)s)")
     parser.add_argument(
-        "--dirty-rate", metavar="N", type=float, default=1000.0, help="pages it writes a second (default: %(default)g)"
+        "--dirty-rate", metavar="N", type=rate, default=1000.0, help="pages it writes a second (default: %(default)g)"
     )
     parser.add_argument(
         "--working-set",
@@ -91,6 +119,9 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--locality", metavar="NAME", default="loop", help="in which order: loop, scattered, hot (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--console", metavar="TEXT", default="", help="what one more of its vcpus writes to its console, over and over"
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of random contents (default: %(default)s)")
 
@@ -133,7 +164,7 @@ def add_patience(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-out",
         metavar="SECONDS",
-        type=float,
+        type=limit,
         default=Patience().progress,
         help="end it where nothing moves for so long (default: %(default)g)",
     )
@@ -147,7 +178,15 @@ def patience(args: argparse.Namespace) -> Patience:
 def made(args: argparse.Namespace) -> Guest:
     """The guest that was asked for with `add_guest`, running.  Raises GuestError."""
     wanted = Wanted(
-        args.type, args.memory, args.vcpus, args.fill, args.working_set, args.dirty_rate, args.locality, args.seed
+        args.type,
+        args.memory,
+        args.vcpus,
+        args.fill,
+        args.working_set,
+        args.dirty_rate,
+        args.locality,
+        args.seed,
+        text=args.console,
     )
     return running(args.guest, wanted)
 

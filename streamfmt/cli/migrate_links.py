@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 
 from ..engine import handing
 from ..engine.guest.memory import Memory
 from ..engine.interface import End, Guest
+from ..engine.transport import uris
 from ..engine.waiting import Waiter
 from . import inputs
 from .migrate_shown import Shown
@@ -84,6 +87,16 @@ def take_over(args: argparse.Namespace, end: End, waiter: Waiter) -> Memory | No
         return None
     descriptor, _ = handing.take_over(end, waiter, waiter.clock() + args.time_out)
     return Memory.adopt(descriptor)
+
+
+def printing(*links: str) -> AbstractContextManager[object]:
+    """Meanwhile what is printed goes to standard error, if one of the links takes standard output.
+
+    :raises LinkError: one of them is no link.
+    """
+    read = [uris.parse(link) for link in links]
+    taken = {fd for uri in read if isinstance(uri, uris.Descriptors) for fd in (uri.read, uri.write)}
+    return redirect_stdout(sys.stderr) if 1 in taken else nullcontext()
 
 
 def refusing(shown: Shown) -> Callable[[str], None]:

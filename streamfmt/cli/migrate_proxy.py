@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack
 from typing import Any
 
 from ..checks.outcome import Outcome
@@ -24,7 +24,7 @@ from ..engine.transport.ends import connect, listen
 from ..engine.waiting import Waiter
 from ..errors import MigrationError
 from . import inputs
-from .migrate_links import refusing
+from .migrate_links import printing, refusing
 from .migrate_shown import Recorder, Shown, mebibytes
 from .parser import whole
 from .verify import add_judging, as_text, severities, targets
@@ -106,20 +106,13 @@ def run(args: argparse.Namespace) -> int:
             if args.back and any(place.record for place in faults.places):
                 inputs.say("streamfmt migrate proxy: error: a place in the direction back has to be in bytes")
                 return 2
-            if 1 in _standard(args.listen, args.connect):
-                opened.enter_context(redirect_stdout(sys.stderr))
+            opened.enter_context(printing(args.listen, args.connect))
             return _run(args, faults, shown, opened)
         except MigrationError as error:
             return shown.fail(error)
         except OSError as error:
             shown.fail(error)
             return 3
-
-
-def _standard(*links: str) -> set[int]:
-    """The descriptors that the links take."""
-    read = [uris.parse(link) for link in links]
-    return {fd for uri in read if isinstance(uri, uris.Descriptors) for fd in (uri.read, uri.write)}
 
 
 def _run(args: argparse.Namespace, faults: Faults, shown: Shown, opened: ExitStack) -> int:

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..engine import control, entries, judging
+from ..engine.checkpointing.standby import RemusStandby
 from ..engine.guest.makes import Ready, empty
 from ..engine.interface import Guest
 from ..engine.orders import Orders
 from ..engine.qemu_receiving import Receiving as FromQemu
 from ..engine.receiving import Receiving, Taking
 from ..engine.sending import Feeling
-from ..engine.side import Asked
+from ..engine.side import All, Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
-from . import inputs, migrate_qemu
+from . import inputs, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_send import add_common, checked
@@ -35,6 +36,7 @@ EXAMPLES = """examples:
   streamfmt migrate receive tcp::4444 --record stream --check --run 10
   streamfmt migrate receive file:guest.sav --run 0 --check
   streamfmt migrate receive --qemu unix:/tmp/here --store guest.qevm
+  streamfmt migrate receive --remus tcp::4444 --witness /net/guest
   streamfmt migrate receive --qemu tcp::4444 --run 10
   xl migrate -s "" guest "streamfmt migrate receive fd:0,1 --run 60"
 
@@ -47,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", metavar="URI", help="where it comes")
     options.add_kind(parser)
     parser.add_argument("--paused", action="store_true", help="do not start it")
-    parser.add_argument("--run", metavar="SECONDS", type=float, help="end it after so long (default: when interrupted)")
+    parser.add_argument(
+        "--run", metavar="SECONDS", type=options.seconds, help="end it after so long (default: when interrupted)"
+    )
     parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
     words = "have so much memory there before the guest comes, all of it: faster for a guest of that size"
     parser.add_argument("--prepare", metavar="SIZE", type=options.pages, default=0, help=words)
@@ -55,16 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_tls(parser, sender=False)
     links.add_by_descriptor(parser)
     migrate_qemu.add_receiving(parser)
+    migrate_remus.add_receiving(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
         inputs.say(f"streamfmt migrate receive: error: {words}")
         return 2
     shown = Shown("destination", args.json)
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
+            opened.enter_context(links.printing(args.uri))
             return _run(args, shown, opened)
         except MigrationError as error:
             return shown.fail(error)
@@ -101,7 +107,12 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
-    side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, recorder))
+    asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
+    side: Receiving | RemusStandby
+    if args.remus:
+        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
+    else:
+        side = Receiving(end, make, taking, asked)
 
     def figures() -> dict[str, Any]:
         return {"received": side.input.received, "state": side.machine.state}
@@ -109,9 +120,13 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    guest = side.restore() if options.is_file(args.uri) else side.receive()
+    if isinstance(side, RemusStandby):
+        guest = side.stand_by()
+    else:
+        guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
+    shown.close()
     return _runs(args, shown, guest)
 
 

@@ -21,7 +21,7 @@ from ..engine.transport.ends import connect
 from ..engine.transport.moving import part
 from ..engine.waiting import Waiter
 from ..errors import InDoubtError, MigrationError, StreamError
-from . import inputs, migrate_emulator, migrate_qemu
+from . import inputs, migrate_emulator, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_shown import Recorder, Shown, summary
@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \\
     --tls-key here.key --tls-authority authority.pem
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
+  streamfmt migrate send --remus 25ms unix:/tmp/here --guest kvm
   streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
   streamfmt migrate send --qemu unix:/tmp/qemu --play guest.qevm
 
@@ -54,12 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_tls(parser, sender=True)
     links.add_by_descriptor(parser)
     migrate_qemu.add_sending(parser)
+    migrate_remus.add_sending(parser)
 
 
 def add_after(parser: argparse.ArgumentParser) -> None:
     """When it begins."""
     words = "let it run for so long first (default: %(default)g)"
-    parser.add_argument("--after", metavar="SECONDS", type=float, default=0.1, help=words)
+    parser.add_argument("--after", metavar="SECONDS", type=options.seconds, default=0.1, help=words)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -74,13 +76,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
         inputs.say(f"streamfmt migrate send: error: {words}")
         return 2
     shown = Shown("source", args.json)
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
+            opened.enter_context(links.printing(args.uri))
             return _run(args, shown, opened)
         except (MigrationError, StreamError) as error:
             return shown.fail(error)
@@ -94,6 +97,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     opened.callback(waiter.close)
     if args.play:
         return _played(args, shown, opened, waiter)
+    recorder = None
+    if args.record:
+        recorder = Recorder(args.record)
+        opened.callback(recorder.close)
     guest = options.made(args)
     opened.callback(guest.close)
     guest = migrate_emulator.beside(args, guest, waiter, opened)
@@ -102,19 +109,18 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     end = connect(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args))
     opened.callback(end.close)
     handed = links.hand_over(args, guest, end, waiter)
-    recorder = None
-    if args.record:
-        recorder = Recorder(args.record)
-        opened.callback(recorder.close)
     settings, orders = options.settings(args)
     config = configuration.of(guest, args.name, args.guest, args.vcpus)
     way = Way(settings, orders, not args.non_live, config, handed=handed)
+    if args.remus is not None:
+        return migrate_remus.run(args, shown, opened, waiter, guest, end, way, recorder)
     side: Sending | qemu_sending.Sending
     if args.qemu:
         orders.stop = args.non_live
         side = migrate_qemu.sending(args, guest, end, waiter, settings, orders, shown, recorder)
     else:
-        side = Sending(guest, end, way, Asked(waiter, options.patience(args), shown, recorder))
+        asked = Asked(waiter, options.patience(args), shown, recorder, lambda: shown.progress(side.statistics))
+        side = Sending(guest, end, way, asked)
     if args.control:
         served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
         opened.callback(served.close)

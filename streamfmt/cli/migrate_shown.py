@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 FORM = "streamfmt-migrate-1"
 _MILLI = 1000
+# Characters of a bar that leave room for the figures, in a line of 80.
+_BAR = 10
 # Seconds between two looks at the figures, on a terminal.
 _REFRESH = 0.1
 
@@ -37,7 +40,7 @@ class Shown:
 
             from .line import Line
 
-            columns = progress.BarColumn(bar_width=20), progress.TextColumn("{task.description}")
+            columns = progress.BarColumn(bar_width=_BAR), progress.TextColumn("{task.description}")
             self._line = Line(*columns, total=1)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
@@ -52,11 +55,24 @@ class Shown:
         if self._line is None or statistics.seconds - self._shown_at < _REFRESH:
             return
         self._shown_at = statistics.seconds
-        rate = "" if statistics.bandwidth is None else f", {mebibytes(statistics.bandwidth)}/s"
+        # In the first round none is measured yet: what has gone so far serves.
+        bandwidth = statistics.bandwidth or statistics.sent / statistics.seconds
+        rate = f", {mebibytes(bandwidth)}/s"
         dirty = "" if statistics.dirty_rate is None else f", {statistics.dirty_rate:,.0f} dirty/s"
-        words = f"round {statistics.iteration}: {mebibytes(statistics.sent)} sent, {statistics.remaining:,} frames left"
+        words = f"round {statistics.iteration}: {mebibytes(statistics.sent)} sent, {statistics.remaining:,} left"
         done = 1 - statistics.remaining / statistics.frames
         self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:.1f} s")
+
+    def say(self, seconds: float, words: str) -> None:
+        """Show words at this moment, on a terminal, a few times a second."""
+        if self._line is not None and seconds - self._shown_at >= _REFRESH:
+            self._shown_at = seconds
+            self._line.update(description=words)
+
+    @property
+    def coming(self) -> _Coming | None:
+        """Takes bytes that come, and shows how many, on a terminal."""
+        return None if self._line is None else _Coming(self._line)
 
     def close(self) -> None:
         """End the line that is alive."""
@@ -67,11 +83,34 @@ class Shown:
     def fail(self, error: BaseException) -> int:
         """Say why it did not work; returns the exit status."""
         self.close()
+        reason = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         if self.as_json:
-            words = {"event": "failed", "seconds": 0.0, "error": type(error).__name__, "reason": str(error)}
+            words = {"event": "failed", "seconds": 0.0, "error": type(error).__name__, "reason": reason}
             print(json.dumps({"format": FORM, "side": self.side, **words}), flush=True)
-        inputs.say(f"streamfmt: {self.side}: {error}")
+        inputs.say(f"streamfmt: {self.side}: {reason}")
         return 1
+
+
+class _Coming:
+    """Counts the bytes of a stream that comes."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._came = 0
+        self._shown_at = self._began = time.monotonic()
+
+    def see(self, buffers: Sequence[Buffer]) -> None:
+        """These come next."""
+        self._came += sum(len(memoryview(buffer).cast("B")) for buffer in buffers)
+        now = time.monotonic()
+        if now - self._shown_at >= _REFRESH:
+            self._shown_at, took = now, now - self._began
+            self._line.update(
+                total=None,
+                description=f"{mebibytes(self._came)} received, {mebibytes(self._came / took)}/s, {took:.1f} s",
+            )
 
 
 def in_words(event: Mapping[str, Any]) -> str:
@@ -116,12 +155,18 @@ class Recorder:
     """Writes the bytes of a stream to a file as they pass."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "wb")  # noqa: SIM115 - closed by its user
+        self._path = path
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by its user
 
     def see(self, buffers: Sequence[Buffer]) -> None:
         """These come next.  Raises OSError."""
         for buffer in buffers:
-            self._file.write(buffer)
+            left = memoryview(buffer).cast("B")
+            while left:
+                try:
+                    left = left[self._file.write(left) :]
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, self._path) from None
 
     def close(self) -> None:
         """Complete the file.  Raises OSError."""

@@ -24,6 +24,7 @@ from .waiting import READ, WRITE, Waiter
 _LINE, _MANY, _BACKLOG = 4096, 8, 64 << 10
 INFO = "info"
 COMMANDS = (INFO, *CHANGES)
+_NOBODY = "; no migration has its control socket there, or it has ended"
 # Seconds that an answer takes at most: the work looks here whenever it waits, and between two batches of frames.
 PATIENCE = 10.0
 
@@ -144,7 +145,7 @@ def ask(path: str, command: str, value: str = "", seconds: float = PATIENCE) -> 
     waiter = Waiter()
     try:
         deadline = waiter.clock() + seconds
-        with dial_unix(Unix(path), waiter, deadline) as sock:
+        with dial_unix(Unix(path), waiter, deadline, _NOBODY) as sock:
             line = json.dumps({"command": command} | ({"value": value} if value else {})).encode() + b"\n"
             waiter.until(sock.fileno(), WRITE, deadline, f"{path}: it takes no command")
             sock.send(line)

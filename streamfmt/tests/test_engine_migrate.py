@@ -377,6 +377,22 @@ def test_it_is_cancelled() -> None:
     close(found)
 
 
+def test_it_is_cancelled_at_the_last_moment() -> None:
+    """When all has gone, but GO has not: nobody is in doubt, and the source goes on."""
+    orders = Orders()
+
+    def cancel(_: Guest) -> None:
+        orders.cancelled = "somebody wanted that"
+
+    found = moved(working(), way(orders=orders), taking=Taking(inspect=cancel))
+
+    assert isinstance(found.errors["source"], CancelledError)
+    assert found.sending.machine.state == "kept"
+    assert found.sending.guest.running
+    assert found.guest is None
+    close(found)
+
+
 def test_what_raises_in_between_ends_it() -> None:
     """Also what is no error of ours."""
 
@@ -700,6 +716,7 @@ def test_statistics_at_any_moment() -> None:
 
     assert len(seen) > 4
     assert {row.frames for row in seen} == {PAGES}
+    assert all(row.bandwidth and row.expected_downtime is not None for row in seen if row.sent)
     for before, after in pairwise(seen):
         assert before.sent <= after.sent
         assert before.seconds <= after.seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -106,6 +107,21 @@ def test_proxy_between_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "the link was closed by the other side" in err
     kept = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert next(line["running"] for line in kept if line["event"] == "kept") is True
+
+
+def test_what_is_printed_is_not_on_the_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A receiver that a sender starts prints to standard error: what is on the link is the migration's."""
+    said = tmp_path / "said"
+    path = environment()["PYTHONPATH"]
+    there = shlex.join(["env", f"PYTHONPATH={path}", sys.executable, "-m", "streamfmt", "migrate", "receive", "fd:0,1"])
+    status = main([*SEND, f"exec:{there} --run 0 --check --json 2>{said}", *GUEST, "--check", "--json"])
+    ours = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    theirs = [json.loads(line) for line in said.read_text().splitlines()]
+
+    assert status == 0
+    digests = [event["digest"] for event in (*ours, *theirs) if "digest" in event]
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -18,10 +18,11 @@ _STREAM = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 # Seconds between attempts at what has no event to wait for: a Unix socket whose queue is full, a pipe without readers.
 AGAIN = 0.02
 _QUEUE = 8
+_NOBODY = "; nobody listens there: start the receiver first"
 # What to do about errors of the system, where that is not plain from its words.
 _CONNECTING = {
-    errno.ECONNREFUSED: "; nobody listens there: start the receiver first",
-    errno.ENOENT: "; nobody listens there: start the receiver first",
+    errno.ECONNREFUSED: _NOBODY,
+    errno.ENOENT: _NOBODY,
     errno.ENOTSOCK: "; it is no socket",
 }
 _LISTENING = {
@@ -91,8 +92,8 @@ def dial_tcp(uri: Tcp, waiter: Waiter, deadline: float | None) -> socket.socket:
     raise error
 
 
-def dial_unix(uri: Unix, waiter: Waiter, deadline: float | None) -> socket.socket:
-    """A connection to a Unix socket.
+def dial_unix(uri: Unix, waiter: Waiter, deadline: float | None, hint: str = _NOBODY) -> socket.socket:
+    """A connection to a Unix socket; `hint` says what to do if nobody listens there.
 
     :raises LinkError: nobody listens there.
     :raises LateError: it is busy until the deadline.
@@ -106,7 +107,8 @@ def dial_unix(uri: Unix, waiter: Waiter, deadline: float | None) -> socket.socke
                 raise LateError(f"{uri}: the receiver takes no connection") from None
             waiter.sleep(waiter.clock() + AGAIN)
         except OSError as failure:
-            raise _error(uri, "connect", failure, _CONNECTING) from failure
+            hints = {code: hint if words is _NOBODY else words for code, words in _CONNECTING.items()}
+            raise _error(uri, "connect", failure, hints) from failure
 
 
 def _dialled(family: int, address: Any, name: str, waiter: Waiter, deadline: float | None) -> socket.socket:
@@ -182,7 +184,8 @@ def bind_unix(uri: Unix) -> tuple[socket.socket, Callable[[], None]]:
                 except OSError:
                     pass  # binding again says what is wrong
                 continue
-            raise _error(uri, "listen", failure, _LISTENING) from failure
+            hints = _LISTENING if _is_socket(uri.path) else _LISTENING | {errno.EADDRINUSE: "; it is no socket"}
+            raise _error(uri, "listen", failure, hints) from failure
         break
     kept = _identity(uri.path)
 
@@ -199,10 +202,17 @@ def bind_unix(uri: Unix) -> tuple[socket.socket, Callable[[], None]]:
 def _left_behind(path: str) -> bool:
     """Whether it is a socket that nobody listens at."""
     try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        if not _is_socket(path):
             return False
         with socket.socket(socket.AF_UNIX, _STREAM) as probe:
             return probe.connect_ex(path) == errno.ECONNREFUSED
+    except OSError:
+        return False
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
     except OSError:
         return False
 
