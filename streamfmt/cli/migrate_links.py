@@ -55,7 +55,8 @@ def tls(args: argparse.Namespace) -> Tls | None:
     """
     if args.tls_certificate is None:
         return None
-    made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, getattr(args, "tls_host", None) or "")
+    host = getattr(args, "tls_host", None) or ""
+    made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, host, args.time_out)
     made.check()
     return made
 
