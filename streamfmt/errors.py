@@ -26,6 +26,7 @@ Exception
 |   |-- PeerError            the other side refuses, or speaks something else
 |   |   `-- StoreError       xenstore refuses a request
 |   |-- GuestError           a guest cannot be made here, or not be filled with this state
+|   |   `-- DeviceError      a device refuses a request, or what it gives breaks a rule
 |   |-- TooFastError         the guest writes faster than the link takes
 |   |-- CancelledError       it was given up because somebody asked for it
 |   `-- InDoubtError         the link failed when both sides could have the guest
@@ -212,6 +213,10 @@ class PeerError(MigrationError):
     """The other side refuses, or speaks something else."""
 
 
+class OversizeError(PeerError):
+    """The other side claims a length that nothing it could send has."""
+
+
 class StoreError(PeerError):
     """Xenstore refuses a request; `name` is its error, such as "ENOENT", `what` the request."""
 
@@ -226,6 +231,17 @@ class StoreError(PeerError):
 
 class GuestError(MigrationError):
     """A guest cannot be made here, or not be filled with this state."""
+
+
+class DeviceError(GuestError):
+    """A device refuses a request, or gives what breaks a rule: that of `clause`."""
+
+    def __init__(self, clause: str, message: str) -> None:
+        super().__init__(clause, message)
+        self.clause = clause
+
+    def __str__(self) -> str:
+        return f"{self.clause}: {self.args[1]}"
 
 
 class TooFastError(MigrationError):

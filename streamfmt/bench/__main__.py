@@ -18,9 +18,13 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from . import engine_run
+from .engine_rows import MOVES, MoveRow
 from .process import BenchError
 from .rows import MIB, ROWS, Row
 from .run import FULL, HEADING, MEMORY, QUICK, TOO_SMALL, UNITS, Result, Samples, as_dict, human, line, measure, say
+
+ALL: tuple[Row | MoveRow, ...] = (*ROWS, *MOVES)
 
 
 def size_of(text: str) -> int:
@@ -32,27 +36,25 @@ def size_of(text: str) -> int:
     return size
 
 
-def rows_of(text: str) -> list[Row]:
+def rows_of(text: str) -> list[Row | MoveRow]:
     """The rows whose names are given, in the table's order; a name may be the beginning of several."""
     names = text.split(",")
     for name in names:
-        if not any(row.key.startswith(name) for row in ROWS):
-            raise argparse.ArgumentTypeError(
-                f"there is no row {name!r}; there are {', '.join(row.key for row in ROWS)}"
-            )
-    return [row for row in ROWS if any(row.key.startswith(name) for name in names)]
+        if not any(row.key.startswith(name) for row in ALL):
+            raise argparse.ArgumentTypeError(f"there is no row {name!r}; there are {', '.join(row.key for row in ALL)}")
+    return [row for row in ALL if any(row.key.startswith(name) for name in names)]
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m streamfmt.bench",
         description="Measure this project against its budgets: whole processes, paired runs, medians.",
-        epilog="rows: " + ", ".join(row.key for row in ROWS),
+        epilog="rows: " + ", ".join(row.key for row in ALL),
     )
     parser.add_argument("--size", type=size_of, default=FULL, help="memory of the large guests (default: 4G)")
     parser.add_argument("--quick", action="store_const", const=QUICK, dest="size", help="the same as --size 256M")
     parser.add_argument("--dir", default="/var/tmp", help="where the samples are kept meanwhile (default: /var/tmp)")
-    parser.add_argument("--rows", type=rows_of, default=list(ROWS), help="rows to measure, separated by commas")
+    parser.add_argument("--rows", type=rows_of, default=list(ALL), help="rows to measure, separated by commas")
     parser.add_argument("--runs", type=int, default=5, help="pairs that count in each row (default: 5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(words)
@@ -68,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     room = min(shutil.disk_usage(arguments.dir).free, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 2
     size = min(arguments.size, room)
-    results: list[Result] = []
+    results: list[Result | engine_run.MoveResult] = []
     if not arguments.json:
         if size < arguments.size:
             print(f"sizes are scaled down to {human(size)}: half of what is free in {arguments.dir} or in memory")
@@ -79,14 +81,21 @@ def main(words: Sequence[str] | None = None) -> int:
             memory = ""
             if any(row.memory for row in arguments.rows) and os.access(MEMORY, os.W_OK):
                 memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="streamfmt-bench-", dir=MEMORY))
-            samples = Samples(folder, size, arguments.rows, memory)
-            for row in arguments.rows:
+            commands = [row for row in arguments.rows if isinstance(row, Row)]
+            samples = Samples(folder, size, commands, memory)
+            for row in commands:
                 found = measure(row, samples, arguments.runs)
                 samples.done(row)
                 say("")
                 results += found
                 if not arguments.json:
                     print("\n".join(map(line, found)), flush=True)
+            for moves in (row for row in arguments.rows if isinstance(row, MoveRow)):
+                moved = engine_run.measure(moves, arguments.runs)
+                say("")
+                results += moved
+                if not arguments.json:
+                    print("\n".join(map(engine_run.line, moved)), flush=True)
         if not arguments.json and any(result.verdict == TOO_SMALL for result in results):
             print(f"{TOO_SMALL}: the budget is for the full size, where start-up does not count")
     except (BenchError, OSError) as error:
@@ -99,7 +108,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
     if arguments.json:
         host = {"python": platform.python_version(), "system": platform.platform(), "cpus": os.cpu_count()}
-        found_rows = [as_dict(result) for result in results]
+        found_rows = [as_dict(row) if isinstance(row, Result) else engine_run.as_dict(row) for row in results]
         print(json.dumps({"format": "streamfmt-bench-1"} | host | {"size": size, "rows": found_rows}, indent=1))
     return 0
 

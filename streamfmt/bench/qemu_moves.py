@@ -93,18 +93,20 @@ def rom(written: int) -> bytes:
     return bytes(made)
 
 
-def move(kind: str, release: str, limit: float = 0.3) -> Moved:
+def move(kind: str, release: str, limit: float = 0.3, prepared: bool = False) -> Moved:
     """Move a guest of that kind from a QEMU of the release into another, over a Unix socket, as fast as it goes.
 
     :param limit: the downtime that it aims at, in seconds.
+    :param prepared: the destination has all of its memory before any of it comes.
     :raises MissingPeerError: it is not there; QemuError, TimeoutError: it did not work.
     """
     guest = KINDS[kind]
+    ahead = ("-mem-prealloc",) if prepared else ()
     with _filled(guest.filled) as options:
         made = {"rom": rom(guest.written), "memory": 8 << 30, "computing": _COMPUTING}
         machine = ("-M", "pc", "-m", f"{guest.memory}B", "-accel", "tcg,tb-size=8")
         with (
-            Machine(release, *machine, "-incoming", "defer", **made) as destination,  # type: ignore[arg-type] # as named
+            Machine(release, *machine, *ahead, "-incoming", "defer", **made) as destination,  # type: ignore[arg-type] # as named
             Machine(release, *machine, *options, **made) as source,  # type: ignore[arg-type] # likewise
         ):
             path = destination.folder / "socket"

@@ -172,8 +172,8 @@ def _remove(path: str) -> None:
 
 # -- output -----------------------------------------------------------------------------------------------------
 
-_LINE = "{:<19} {:<6} {:>9} {:>9} {:>10} {:>17} {:>9} {:<9}  {}"
-HEADING = _LINE.format("row", "figure", "A", "B", "median", "min-max", "budget", "verdict", "what: A / B")
+LINE = "{:<19} {:<6} {:>9} {:>9} {:>10} {:>17} {:>9} {:<9}  {}"
+HEADING = LINE.format("row", "figure", "A", "B", "median", "min-max", "budget", "verdict", "what: A / B")
 TOO_SMALL, NO_BUDGET = "too small", "measured"
 
 
@@ -183,7 +183,7 @@ def line(result: Result) -> str:
     if figure is None:
         return f"{row.key:<19} {result.verdict}"
     sides = [median(getattr(pair[side], figure.side) for pair in result.pairs) for side in (0, 1)]
-    return _LINE.format(
+    return LINE.format(
         row.key,
         figure.name,
         *(f"{value:.3f} s" if figure.side == "seconds" else f"{value / MIB:.1f} MiB" for value in sides),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ..engine.emulated import Emulated
 from ..engine.emulator.dma import Ring
 from ..engine.emulator.handle import RATE, Emulator
 from ..engine.guest.programs import FIRST
@@ -12,8 +11,6 @@ from ..engine.interface import Guest
 from ..engine.local_sockets import private_folder
 from ..engine.logdirty.forms import FORMS, MONITOR
 from ..engine.waiting import Waiter
-from ..engine.xenstore.client import Client
-from ..engine.xenstore.server import in_process
 from ..errors import GuestError
 from . import migrate_guest as options
 
@@ -53,6 +50,11 @@ def beside(args: argparse.Namespace, guest: Guest, waiter: Waiter, opened: ExitS
         return guest
     if guest.types() is not None:
         raise GuestError(f"a guest of type {guest.type} has no emulator that writes its memory")
+    # Few have one, and those that have none should not wait for this.
+    from ..engine.emulated import Emulated
+    from ..engine.xenstore.client import Client
+    from ..engine.xenstore.server import in_process
+
     form = FORMS[args.logdirty]
     count = min(_RING, guest.pages // 4)
     ring = Ring(guest.pages - count, count)

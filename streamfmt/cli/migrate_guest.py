@@ -8,7 +8,7 @@ import re
 from ..engine import orders, policies, too_fast
 from ..engine.configuration import Configuration
 from ..engine.guest.kinds import KINDS as REMOTE
-from ..engine.guest.makes import KINDS, Wanted, around, empty, running
+from ..engine.guest.makes import KINDS, Ready, Wanted, around, empty, running
 from ..engine.guest.memory import Memory
 from ..engine.interface import Guest
 from ..engine.precopy import Settings
@@ -180,20 +180,20 @@ def made(args: argparse.Namespace) -> Guest:
     return running(args.guest, wanted)
 
 
-def maker(kind: str, memory: Memory | None = None) -> Callable[[str, Configuration], Guest]:
+def maker(kind: str, memory: Memory | None = None, ready: Ready | None = None) -> Callable[[str, Configuration], Guest]:
     """What makes guests of a kind for a receiver; around memory that is there already, if it is.
 
-    A process for it is started at once then: the source's guest runs until the first bytes of its state are asked for.
+    A guest of a process is made at once then: the source's runs until the first bytes of its state are asked for.
     """
-    ready = around(kind, _BY_DESCRIPTOR, memory) if memory is not None and kind in REMOTE else None
+    early = around(kind, _BY_DESCRIPTOR, memory, ready=ready) if memory is not None and kind in REMOTE else None
 
     def make(image: str, config: Configuration) -> Guest:
         if memory is None:
-            return empty(kind, image, config.pages, config.vcpus)
+            return empty(kind, image, config.pages, config.vcpus, ready=ready)
         if image != _BY_DESCRIPTOR:
             raise GuestError("memory came by descriptor, which is for HVM guests")
         if memory.pages != config.pages:
             raise GuestError(f"the memory that came has {memory.pages:,} pages, and the guest {config.pages:,}")
-        return ready or around(kind, image, memory, config.vcpus)
+        return early or around(kind, image, memory, config.vcpus)
 
     return make

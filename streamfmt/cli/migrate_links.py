@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 
 from ..engine import handing
 from ..engine.guest.memory import Memory
 from ..engine.interface import End, Guest
-from ..engine.transport.tls import Tls
+from ..engine.transport import uris
 from ..engine.waiting import Waiter
 from . import inputs
 from .migrate_shown import Shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..engine.transport.tls import Tls
 
 _FILES = ("certificate", "key", "authority")
 
@@ -55,6 +61,8 @@ def tls(args: argparse.Namespace) -> Tls | None:
     """
     if args.tls_certificate is None:
         return None
+    from ..engine.transport.tls import Tls  # it takes time and memory that those who have no TLS should not give
+
     host = getattr(args, "tls_host", None) or ""
     made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, host, args.time_out)
     made.check()
@@ -80,6 +88,16 @@ def take_over(args: argparse.Namespace, end: End, waiter: Waiter) -> Memory | No
         return None
     descriptor, _ = handing.take_over(end, waiter, waiter.clock() + args.time_out)
     return Memory.adopt(descriptor)
+
+
+def printing(*links: str) -> AbstractContextManager[object]:
+    """Meanwhile what is printed goes to standard error, if one of the links takes standard output.
+
+    :raises LinkError: one of them is no link.
+    """
+    read = [uris.parse(link) for link in links]
+    taken = {fd for uri in read if isinstance(uri, uris.Descriptors) for fd in (uri.read, uri.write)}
+    return redirect_stdout(sys.stderr) if 1 in taken else nullcontext()
 
 
 def refusing(shown: Shown) -> Callable[[str], None]:

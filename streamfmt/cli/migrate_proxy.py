@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack
 from typing import Any
 
 from ..checks.outcome import Outcome
@@ -24,7 +24,7 @@ from ..engine.transport.ends import connect, listen
 from ..engine.waiting import Waiter
 from ..errors import MigrationError
 from . import inputs
-from .migrate_links import refusing
+from .migrate_links import printing, refusing
 from .migrate_shown import Recorder, Shown, mebibytes
 from .parser import whole
 from .verify import add_judging, as_text, severities, targets
@@ -33,6 +33,7 @@ EXAMPLES = """examples:
   streamfmt migrate proxy unix:/tmp/a unix:/tmp/b --cut-after PAGE_DATA:3
   streamfmt migrate proxy tcp::4444 tcp:host:4444 --stall-at 64MiB --for 5
   streamfmt migrate proxy tcp::0 unix:/tmp/b --crumbs --verify --json
+  streamfmt migrate proxy unix:/tmp/a unix:/tmp/b --swap-at PAGE_DATA:2
   streamfmt migrate proxy unix:/tmp/a unix:/tmp/b --cut-after READY+1 --back
   xl migrate -s "" guest "streamfmt migrate proxy - \\
     'exec:ssh host xl migrate-receive' --cut-after libxl.END"
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     faults.add_argument("--speed", metavar="SPEED", type=_speed, default=0.0, help="at most so much, such as 10MiB/s")
     faults.add_argument("--crumbs", action="store_true", help="in pieces of odd sizes, some of them late")
+    faults.add_argument("--swap-at", metavar="PLACE", type=_place, help="let two crumbs there change places")
     faults.add_argument("--seed", metavar="N", type=whole, default=0, help="of the crumbs (default: 0)")
     faults.add_argument("--back", action="store_true", help="all this to what the receiver sends")
     seen = parser.add_argument_group("what is seen")
@@ -100,24 +102,17 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
-            faults = Faults(args.cut_after, args.stall_at, args.seconds, args.speed, args.crumbs)
+            faults = Faults(args.cut_after, args.stall_at, args.seconds, args.speed, args.crumbs, args.swap_at)
             if args.back and any(place.record for place in faults.places):
                 inputs.say("streamfmt migrate proxy: error: a place in the direction back has to be in bytes")
                 return 2
-            if 1 in _standard(args.listen, args.connect):
-                opened.enter_context(redirect_stdout(sys.stderr))
+            opened.enter_context(printing(args.listen, args.connect))
             return _run(args, faults, shown, opened)
         except MigrationError as error:
             return shown.fail(error)
         except OSError as error:
             shown.fail(error)
             return 3
-
-
-def _standard(*links: str) -> set[int]:
-    """The descriptors that the links take."""
-    read = [uris.parse(link) for link in links]
-    return {fd for uri in read if isinstance(uri, uris.Descriptors) for fd in (uri.read, uri.write)}
 
 
 def _run(args: argparse.Namespace, faults: Faults, shown: Shown, opened: ExitStack) -> int:
@@ -155,6 +150,7 @@ def _report(
         for what, place, happened in (
             ("the cut at", faults.cut, result["cut"]),
             ("the stall at", faults.stall, way["stalled"] is not None),
+            ("the swap at", faults.swap, way["swapped"] is not None),
         )
         if place is not None and not happened
     ]

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..engine import control
-from ..engine.guest.makes import empty
+from ..engine import control, entries, judging
+from ..engine.guest.makes import Ready, empty
 from ..engine.interface import Guest
 from ..engine.orders import Orders
 from ..engine.qemu_receiving import Receiving as FromQemu
@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", metavar="SECONDS", type=options.seconds, help="end it after so long (default: when interrupted)"
     )
     parser.add_argument("--emulator", metavar="FILE", type=Path, help="where its device model's state goes")
+    words = "have so much memory there before the guest comes, all of it: faster for a guest of that size"
+    parser.add_argument("--prepare", metavar="SIZE", type=options.pages, default=0, help=words)
     add_common(parser)
     links.add_tls(parser, sender=False)
     links.add_by_descriptor(parser)
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
+            opened.enter_context(links.printing(args.uri))
             return _run(args, shown, opened)
         except MigrationError as error:
             return shown.fail(error)
@@ -86,6 +89,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         opened.callback(recorder.close)
     listener = listen(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args), links.refusing(shown))
     opened.callback(listener.close)
+    ready = None if args.qemu else readied(args, opened)
     shown({"event": "listening", "seconds": 0.0, "uri": str(listener.uri)})
     end = listener.accept(waiter, None)
     opened.callback(end.close)
@@ -99,7 +103,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         return _from_qemu(args, shown, opened, from_qemu, waiter)
     memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
-    make = options.maker(args.guest, memory)
+    make = options.maker(args.guest, memory, ready)
     side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, All(recorder, shown.coming)))
 
     def figures() -> dict[str, Any]:
@@ -113,6 +117,15 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     end.close()
     shown.close()
     return _runs(args, shown, guest)
+
+
+def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
+    """What is done while nobody has come yet.  Raises GuestError."""
+    ready = Ready(args.guest, args.prepare)
+    opened.callback(ready.close)
+    judging.warm()
+    entries.warm()
+    return ready
 
 
 def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:

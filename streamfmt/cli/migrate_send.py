@@ -81,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         opened.callback(shown.close)
         try:
+            opened.enter_context(links.printing(args.uri))
             return _run(args, shown, opened)
         except (MigrationError, StreamError) as error:
             return shown.fail(error)

@@ -115,8 +115,25 @@ def present(host: Host, translated: bool) -> tuple[dict[int, bytes], dict[int, i
         flags = os.pread(memory.fileno(), _FRAMES, _FLAGS_AT)
         used = [frame for frame, flag in enumerate(flags) if flag & _PRESENT and not flag & _XENS]
         pfns = {frame: _pfn(memory, frame) if translated else frame for frame in used}
-        pages = {pfn: os.pread(memory.fileno(), PAGE, _MEMORY_AT + PAGE * frame) for frame, pfn in pfns.items()}
+        pages = {pfn: os.pread(memory.fileno(), PAGE, place(frame)) for frame, pfn in pfns.items()}
     return pages, pfns if translated else {}
+
+
+def place(frame: int) -> int:
+    """Where a machine frame is in the file of the hypervisor's state."""
+    return _MEMORY_AT + PAGE * frame
+
+
+def flag_place(frame: int) -> int:
+    """Where in that file it is said what a machine frame is: a byte, with the level of a page table at its bottom."""
+    return _FLAGS_AT + frame
+
+
+def shared_infos(host: Host) -> list[int]:
+    """The places in that file of pages that Xen shares with a guest."""
+    with open(host.folder / "state", "rb") as memory:
+        flags = os.pread(memory.fileno(), _FRAMES, _FLAGS_AT)
+    return [place(frame) for frame, flag in enumerate(flags) if flag & _PRESENT and flag & _XENS]
 
 
 def _pfn(memory: IO[bytes], frame: int) -> int:

@@ -26,8 +26,8 @@ _VECTORS = 512
 _WORTH, _LOOK = 16 << 10, 0.02
 # Bytes of the last words of the other side that are waited for, and that are shown.
 _LAST_WORDS, _SHOWN = 4096, 300
-# Bytes read ahead, at most: a record's header and the entries of a full record of pages.
-_AHEAD = 8 << 10
+# Bytes read ahead, at most: several records of frames without contents; of contents that many are copied once more.
+_AHEAD = 64 << 10
 
 
 class Watcher(Protocol):
@@ -122,7 +122,7 @@ class Output:
         if room is None:
             return held[at : at + _VECTORS]
         assert self._pace is not None
-        if room < min(_WORTH, sum(map(len, held[at : at + _VECTORS]))):
+        if room < min(_WORTH, self._pace.most, sum(map(len, held[at : at + _VECTORS]))):
             self._check()
             self._waiter.sleep(min(self._pace.moment(_WORTH), self._waiter.clock() + _LOOK))
             return []
@@ -164,8 +164,12 @@ class Input:
         :raises LinkError: the link failed, or ends before; LateError: nothing has come for too long.
         """
         if count <= len(self._view):
-            self._fill(count, what)
-            data = self._held(count)
+            lo = self._lo
+            if self._hi - lo < count:
+                self._fill(count, what)
+                lo = self._lo
+            self._lo = lo + count
+            data = bytes(self._view[lo : self._lo])
         else:
             room = bytearray(count)
             self._into(memoryview(room), what)
@@ -270,8 +274,6 @@ class Input:
 
     def _fill(self, count: int, what: str) -> None:
         unread = self._hi - self._lo
-        if unread >= count:
-            return
         if self._lo:
             self._view[:unread] = bytes(self._view[self._lo : self._hi])
             self._lo, self._hi = 0, unread

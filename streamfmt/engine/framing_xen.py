@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from struct import Struct
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +22,7 @@ from .. import tables
 from ..codec.content import Buffer
 from ..errors import GuestError, PeerError
 from . import frames
+from .entries import Entries
 from .interface import Guest
 
 PAGE, BATCH = tables.PAGE_SIZE, tables.BATCH_MAX
@@ -34,8 +34,6 @@ _SHIFT, _PFN = tables.ENTRY_TYPE_SHIFT, tables.ENTRY_PFN_MASK
 _CODES = {name: code for code, name in tables.PAGE_TYPES.items()}
 XALLOC, XTAB = _CODES["XALLOC"], _CODES["XTAB"]
 _DATA, _TABLES = tables.PAGE_TYPES_DATA, tables.PAGE_TYPES_TABLE
-# Entries that are prepared together: 512 KiB of them, for 256 MiB of memory.
-_BLOCK = 64 << 10
 # Fewer pages in a row than this, on average, are read together and copied: a call for each run would take longer.
 _SCATTERED = 16
 # Entries of a record that are taken: more than any saver writes, and few enough to be held.
@@ -56,38 +54,9 @@ class Translated(Protocol):
         """
 
 
-class Entries:
-    """Entries of frames in a row that have one type, as slices of arrays that are prepared a block at a time."""
-
-    def __init__(self, kind: int = tables.PAGE_TYPE_PLAIN) -> None:
-        self._kind = kind << _SHIFT
-        self._block = -1
-        self._bytes = bytearray()
-
-    def slice(self, first: int, count: int) -> Buffer:
-        """The entries of `count` frames from `first` on."""
-        block, at = divmod(first, _BLOCK)
-        if block != self._block:
-            self._bytes = _prepared(self._kind | block * _BLOCK)
-            self._block = block
-        left = _BLOCK - at
-        if count <= left:
-            return memoryview(self._bytes)[at * _ENTRY : (at + count) * _ENTRY]
-        return bytes(self.slice(first, left)) + bytes(self.slice(first + left, count - left))
-
-
-@cache
-def _first() -> bytes:
-    return array("Q", range(_BLOCK)).tobytes()
-
-
-def _prepared(begin: int) -> bytearray:
-    """The entries of a block that begins with `begin`: those of the first block, with what is above their bits."""
-    found = bytearray(_first())
-    for place, byte in enumerate(begin.to_bytes(_ENTRY, "little")):
-        if byte:
-            found[place::_ENTRY] = bytes((byte,)) * _BLOCK
-    return found
+def _translated(guest: Guest) -> Translated | None:
+    """The guest as one that translates, if it does: asked once, as the answer takes long to find."""
+    return guest if isinstance(guest, Translated) else None
 
 
 # A piece of a record: the first frame, how many, their entries, and their contents if they have some.
@@ -100,6 +69,7 @@ class Framer:
     def __init__(self, guest: Guest) -> None:
         self.deferred = frames.NONE
         self._guest = guest
+        self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._sent = frames.NONE
         self._populated: int | None = None
@@ -147,7 +117,7 @@ class Framer:
 
     def _typed(self, first: int, kinds: Sequence[int]) -> Iterator[Piece]:
         """Frames of a guest that has types: one piece each."""
-        translated = self._guest if isinstance(self._guest, Translated) else None
+        translated = self._translated
         for frame, kind in enumerate(kinds, first):
             contents: Buffer | None = None
             if kind in _TABLES:
@@ -257,7 +227,7 @@ class Source(Protocol):
 class Kept:
     """A record that was kept for later."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         self._rest = memoryview(body)
 
     def take(self, count: int, what: str) -> bytes:
@@ -280,6 +250,7 @@ class Placer:
         self.compare = False
         self.differing = 0
         self._guest = guest
+        self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
 
@@ -310,7 +281,7 @@ class Placer:
             source.into(self._guest.memory[first * PAGE : (first + count) * PAGE], what)
             self.placed += count
             return
-        if not size and not isinstance(self._guest, Translated) and self._bare(first & _PFN, count, data):
+        if not size and self._translated is None and self._bare(first & _PFN, count, data):
             return
         entries = array("Q", data)
         kinds = [entry >> _SHIFT for entry in entries]
@@ -333,7 +304,7 @@ class Placer:
     def _place(self, source: Source, kinds: list[int], pfns: list[int], what: str) -> None:
         """Contents of entries that are not one run of plain ones."""
         runs = list(_runs(kinds, pfns))
-        translated = self._guest if isinstance(self._guest, Translated) else None
+        translated = self._translated
         if translated is None and _TABLES.intersection(kinds):
             raise GuestError("the stream has page tables, which this guest does not take")
         full = sum(len(row) for _, row in runs if row[0] in _DATA)
@@ -360,7 +331,7 @@ class Placer:
                 at = end
 
     def _compare(self, first: int, row: list[int], contents: memoryview) -> None:
-        translated = self._guest if isinstance(self._guest, Translated) else None
+        translated = self._translated
         for number, (frame, kind) in enumerate(zip(range(first, first + len(row)), row, strict=True)):
             own: Buffer | None = self._guest.memory[frame * PAGE : (frame + 1) * PAGE]
             if kind in _TABLES and translated is not None:

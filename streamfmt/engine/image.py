@@ -10,7 +10,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from .. import tables
-from ..errors import PeerError
+from ..errors import OversizeError, PeerError
 from ..schema import libxc
 from ..schema.model import OPTIONAL_BIT
 from .flow import Input
@@ -24,6 +24,10 @@ _NAMES = tables.RECORDS["libxc"]
 _OPTIONAL = 1 << OPTIONAL_BIT
 # A record that is not of pages: the longest is the frame list of a PV guest, and after it an XSAVE area.
 _BODY_MAX = 16 << 20
+# All such records of an image, or of one checkpoint.
+_BODIES_MAX = 64 << 20
+# Pages of a checkpoint that wait: a saver sends a frame again within one, but not over and over.
+_TIMES = 2
 # A record of pages, as far as the format goes.
 _PAGES_MAX = tables.RECORD_LENGTH_MAX
 _ALIGN = 8
@@ -33,7 +37,8 @@ class Image:
     """One image from its first header on.  `records` are those that the guest has not taken over yet.
 
     From the first checkpoint on, pages wait as records do: until a checkpoint is whole, the last one can be gone back
-    to.  `applied` is how many the guest has taken over.
+    to.  `applied` is how many were put into place, `held` the bytes of
+    pages that wait.
 
     :param make: gives the guest for an image of a type.
     """
@@ -42,15 +47,12 @@ class Image:
         self.guest: Guest | None = None
         self.records: list[tuple[str, bytes]] = []
         self.applied = 0
+        self.held = 0
+        self._current: list[tuple[str, bytes]] | None = None
         self._source = source
         self._make = make
         self._placer: Placer | None = None
-        self._pages: list[bytes] = []
-
-    @property
-    def differing(self) -> int:
-        """Frames that were not as they should be when they were sent again to be compared."""
-        return 0 if self._placer is None else self._placer.differing
+        self._pages: list[bytearray] = []
 
     def begin(self) -> Guest:
         """Read the headers, and make the guest.
@@ -81,17 +83,19 @@ class Image:
             name = _NAMES.get(code, "")
             if code == tables.LIBXC_PAGE_DATA:
                 if length > _PAGES_MAX:
-                    raise PeerError(f"a PAGE_DATA record claims {length} bytes, {_PAGES_MAX} are the most")
+                    raise OversizeError(f"a PAGE_DATA record claims {length} bytes, {_PAGES_MAX} are the most")
                 if self.applied:
-                    self._pages.append(self._source.take(length, "a PAGE_DATA record"))
+                    self._keep(length)
                 else:
                     placer.take(self._source, length)
                 self._pad(length)
                 continue
             if length > _BODY_MAX:
-                raise PeerError(f"a record {name or hex(code)} claims {length} bytes, {_BODY_MAX} are taken here")
+                raise OversizeError(f"a record {name or hex(code)} claims {length} bytes, {_BODY_MAX} are taken here")
             body = self._source.take(length, f"a record {name or hex(code)}") if length else b""
             self._pad(length)
+            if sum(len(kept) for _, kept in self.records) + length > _BODIES_MAX:
+                raise OversizeError(f"records of more than {_BODIES_MAX} bytes came, which no guest's state has")
             if name in ("END", "CHECKPOINT"):
                 return name
             if not name and not code & _OPTIONAL:
@@ -101,22 +105,48 @@ class Image:
             elif name:
                 self.records.append((name, body))
 
-    def apply(self) -> None:
+    def _keep(self, length: int) -> None:
+        """Have a record of pages wait."""
+        assert self.guest is not None
+        self.held += length
+        if self.held > _TIMES * len(self.guest.memory) + _BODY_MAX:
+            raise OversizeError(
+                f"a checkpoint of more than {self.held} bytes came, for a guest of {self.guest.pages} pages"
+            )
+        room = bytearray(length)
+        self._source.into(memoryview(room), "a PAGE_DATA record")
+        self._pages.append(room)
+
+    def apply(self, later: bool = False) -> None:
         """Have the guest take over what has come for it.
 
+        :param later: its state is only kept, until :meth:`load` or the next checkpoint.
+
         :raises GuestError: it does not.
+        :raises PeerError: frames that were sent again to be compared are not what they were.
         """
         assert self.guest is not None
         assert self._placer is not None
         for body in self._pages:
             self._placer.take(Kept(body), len(body))
-        self.guest.load(self.records)
+        if self._placer.differing:
+            raise PeerError(f"{self._placer.differing} frames came again to be compared, and differ")
+        self._current = self.records
+        if not later:
+            self.load()
         self.go_back()
         self.applied += 1
 
+    def load(self) -> None:
+        """Have the guest take over the state of what was applied last, if it has not.  Raises GuestError."""
+        assert self.guest is not None
+        if self._current is not None:
+            self.guest.load(self._current)
+            self._current = None
+
     def go_back(self) -> None:
         """Forget what the guest has not taken over."""
-        self.records, self._pages = [], []
+        self.records, self._pages, self.held = [], [], 0
 
     def _pad(self, length: int) -> None:
         if length % _ALIGN:

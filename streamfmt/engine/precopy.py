@@ -140,9 +140,20 @@ class Precopy:
                 sent=found.sent + size,
                 remaining=found.remaining - count,
             )
+            passed = self._passed
+            if found.bandwidth is None and size and passed:
+                # In the first round: what the link has done so far.
+                found = replace(
+                    found, bandwidth=size / passed, expected_downtime=found.remaining * PAGE * passed / size
+                )
         if self._stopped is not None and found.downtime is None:
             found = replace(found, downtime=self._source.clock() - self._stopped)
         return found
+
+    @property
+    def stopped(self) -> float | None:
+        """The moment of the clock at which the guest was stopped; None if it was not, or runs again."""
+        return self._stopped
 
     @property
     def _passed(self) -> float:

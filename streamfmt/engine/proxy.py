@@ -1,7 +1,8 @@
 """A proxy between two ends of a migration, which does to the link what may happen to links.
 
 Bytes go on as they came, in order; what may happen is that the link is cut or stalls at a place in the stream, that it
-is slow, and that bytes come in crumbs.  An end that one side says is said to the other; an error is an error there.
+is slow, that bytes come in crumbs, and that two crumbs change places.  An end that one side says is said to the other;
+an error is an error there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import Any
 
 from ..codec.content import Buffer
 from ..errors import LinkError
-from ..reader.both import Both
 from ..reader.events import Sink
 from .interface import End
 from .pace import Pace
@@ -32,6 +32,8 @@ _HELD = 256 << 10
 # Sizes of crumbs: odd ones, so that every header is cut somewhere; and how long some of them wait, in seconds.
 _SIZES = (1, 2, 3, 7, 8, 9, 61, 1000, 4095, 4097, 20_001, 65_537)
 _DELAY, _DELAYED = 0.002, 0.1
+# Bytes of each of two crumbs that change places, where so many come.
+_SWAPPED = 61
 # Bytes of a record's header, at most: what is held back until it can be read, where a place in a record is looked for.
 _HEADER = 64
 # Seconds that one side's last words may take to the other after the link has failed.
@@ -48,10 +50,11 @@ class Faults:
     seconds: float | None = None
     speed: float = 0.0
     crumbs: bool = False
+    swap: Place | None = None
 
     @property
     def places(self) -> tuple[Place, ...]:
-        return tuple(place for place in (self.cut, self.stall) if place is not None)
+        return tuple(place for place in (self.cut, self.stall, self.swap) if place is not None)
 
 
 NONE = Faults()
@@ -66,6 +69,7 @@ class Passed:
     first: float | None = None  # seconds from the beginning to the first byte
     last: float | None = None
     stalled: float | None = None  # seconds from the beginning to the stall
+    swapped: float | None = None  # likewise, to when two crumbs changed places
     ended: bool = False
     error: str = ""
 
@@ -96,7 +100,7 @@ class Result:
 class Direction:
     """One direction of the link.
 
-    :param sink: who reads the stream as it passes, None for nobody; `form` is what it is read as.
+    :param sink: who reads what goes on, None for nobody; `form` is what it is read as.
     :param record: takes the bytes that went on.
     """
 
@@ -110,8 +114,9 @@ class Direction:
     ) -> None:
         self.faults = faults
         self.finder = Finder(faults.places)
-        wanted = [it for it in (sink, None if self.finder.done else self.finder) if it is not None]
-        self.passing = Passing(Both(*wanted) if len(wanted) > 1 else wanted[0], form) if wanted else None
+        # Places are looked for in what has come, before it goes on.
+        self.coming = None if self.finder.done else Passing(self.finder, form)
+        self.passing = None if sink is None else Passing(sink, form)
         self.record = record
         self.rng = Random(seed)
 
@@ -253,6 +258,8 @@ class _Way:
             self.cut = self.over = True
             return True
         try:
+            if self._due(self.direction.faults.swap) and self.passed.swapped is None and not self._swap():
+                return not self.resting
             return self._give() if len(self._held) > self._back else self._take()
         except LinkError as error:
             self.passed.error = str(error)
@@ -268,6 +275,16 @@ class _Way:
 
     def _due(self, place: Place | None) -> bool:
         return place is not None and self.direction.finder.found.get(place, self.passed.bytes + 1) <= self.passed.bytes
+
+    def _swap(self) -> bool:
+        """Have the next two crumbs change places; False if more of them may come first."""
+        if len(self._held) < 2 * _SWAPPED and not self._at_end and self._take():
+            return False
+        size = min(_SWAPPED, len(self._held) // 2)
+        if size:
+            self.passed.swapped = self._clock() - self._began
+            self._held[: 2 * size] = bytes(self._held[size : 2 * size]) + bytes(self._held[:size])
+        return bool(size) or self._at_end
 
     def _take(self) -> bool:
         """Read some, and have it looked at."""
@@ -285,11 +302,11 @@ class _Way:
         self._held = self._room[: kept + got]
         self._at_end = not got
         self._back = 0
-        passing, finder = self.direction.passing, self.direction.finder
-        if passing is not None and got:
-            passing.see(self._room[kept : kept + got])
-            if not finder.done and finder.open and passing.waiting < _HEADER:
-                self._back = min(passing.waiting, len(self._held))
+        coming, finder = self.direction.coming, self.direction.finder
+        if coming is not None and got:
+            coming.see(self._room[kept : kept + got])
+            if not finder.done and finder.open and coming.waiting < _HEADER:
+                self._back = min(coming.waiting, len(self._held))
         return True
 
     def _give(self) -> bool:
@@ -330,6 +347,8 @@ class _Way:
             self._until = self._clock() + self.direction.rng.random() * _DELAY
         if self.direction.record is not None:
             self.direction.record(some)
+        if self.direction.passing is not None:
+            self.direction.passing.see(some)
         self._held = self._held[len(some) :]
 
     def waits(self) -> tuple[int, int, float | None]:

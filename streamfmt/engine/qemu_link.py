@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from ..codec.content import Buffer
 from ..errors import LateError, LinkError, PeerError
+from .buffers import after, first
 from .flow import Watcher
 from .interface import End
 from .pace import Pace
@@ -130,11 +131,7 @@ class Sender(Link):
             if self._pace is not None:
                 self._pace.took(count)
             limit = self.deadline()
-            while at < len(rest) and count >= (size := len(rest[at])):
-                count -= size
-                at += 1
-            if count:
-                rest[at] = memoryview(rest[at])[count:]
+            at = after(rest, at, count)
         self.hear()
         return self.sent - before
 
@@ -144,22 +141,16 @@ class Sender(Link):
 
     def _allowed(self, rest: list[Buffer], at: int) -> list[Buffer]:
         """What may go now; if that is nothing, some time has passed."""
-        some = rest[at : at + _TOGETHER]
         room = None if self._pace is None else self._pace.room
+        some = first(rest, at, _TOGETHER, room)
         if room is None or self._pace is None:
             return some
-        if room < min(_WORTH, sum(map(len, some))):
-            self._check()
-            self.hear()
-            self.waiter.sleep(min(self._pace.moment(_WORTH), self.waiter.clock() + _LOOK))
-            return []
-        found: list[Buffer] = []
-        for buffer in some:
-            found.append(buffer if len(buffer) <= room else memoryview(buffer)[:room])
-            room -= len(buffer)
-            if room <= 0:
-                break
-        return found
+        if room >= min(_WORTH, self._pace.most, sum(map(len, rest[at : at + _TOGETHER]))):
+            return some
+        self._check()
+        self.hear()
+        self.waiter.sleep(min(self._pace.moment(_WORTH), self.waiter.clock() + _LOOK))
+        return []
 
     def _wait(self, limit: float) -> None:
         """Wait a short while until more can be sent, and hear what comes meanwhile."""

@@ -189,7 +189,7 @@ class Sending:
         precopy.run()
         downtime = precopy.statistics.downtime
         self._stopped = link.waiter.clock() - (downtime or 0.0)
-        self._event("stopped", why=precopy.why, met=precopy.met)
+        self._event("stopped", why=precopy.why, met=precopy.met, moment=precopy.stopped)
         self._pace.limit = 0.0
         state = RUNNING if self.ran else PAUSED
         for some in self._framing.closing(sets.NONE, state, return_path=terms.return_path):

@@ -68,8 +68,12 @@ class Restoring(Side):
                 lambda kind: self._make(kind, config),
                 emulator=self.taking.emulator,
                 converter=self._converted,
+                settle=judge.settle,
             )
             self.guest = restorer.run(legacy)
+        except MigrationError:
+            judge.settle()  # what broke a rule says more than what came of it
+            raise
         finally:
             self.input.watcher = None
             judge.close()
@@ -98,10 +102,11 @@ class Restoring(Side):
         """Let the guest run, if it is to.  Raises GuestError."""
         assert self.guest is not None
         assert self.configuration is not None
-        if self.taking.start and not self.configuration.paused:
+        running = self.taking.start and not self.configuration.paused
+        if running:
             self.guest.resume()
         self.name = self.configuration.name
-        self.event("started", running=self.guest.running)
+        self.event("started", running=running, moment=self.waiter.clock())
 
     def close(self) -> None:
         """End the guest, if there is one."""

@@ -30,6 +30,8 @@ _NAMES = tables.RECORDS["libxl"]
 _OPTIONAL = 1 << OPTIONAL_BIT
 # A device model's state: QEMU's is below 1 MiB without video memory, and XAPI takes no more than that.
 _BODY_MAX = 64 << 20
+# Records of one checkpoint.
+_QUEUED = 64
 _ALIGN = 8
 
 
@@ -53,6 +55,7 @@ class Restorer:
     :param make: gives the guest for an image of a type; it is closed if the stream fails.
     :param emulator: file that the device model's state goes into; None: it is kept in `blob`.
     :param converter: for a legacy stream: gives the converted one.
+    :param settle: called before something is done by what has come, other than putting pages into place; it may raise.
     :param completion: called once, with the error that ended it, or None.
     """
 
@@ -63,6 +66,7 @@ class Restorer:
         *,
         emulator: Path | None = None,
         converter: Callable[[Input], Converted] | None = None,
+        settle: Callable[[], None] = lambda: None,
         completion: Callable[[BaseException | None], None] = lambda error: None,
     ) -> None:
         self.blob = b""
@@ -73,6 +77,7 @@ class Restorer:
         self._made = make
         self._emulator = emulator
         self._converter = converter
+        self._settle = settle
         self._converted: Converted | None = None
         self._completion = completion
         self._image: Image | None = None
@@ -120,11 +125,12 @@ class Restorer:
         name = _NAMES.get(code) or ("optional" if code & _OPTIONAL else "")
         if not name:
             raise PeerError(f"a libxl record of type {code:#x} came, which is not known and not optional")
-        if length > _BODY_MAX:
-            raise PeerError(f"a record {name} claims {length} bytes, {_BODY_MAX} are taken here")
+        if sum(len(kept) for _, kept in self.queue) + length > _BODY_MAX or len(self.queue) >= _QUEUED:
+            raise PeerError(f"a record {name} claims {length} bytes; {_BODY_MAX} in {_QUEUED} records are taken here")
         body = self._source.take(length, f"a record {name}") if length else b""
         if length % _ALIGN:
             self._source.take(-length % _ALIGN, "padding")
+        self._settle()
         self.queue.append((name, body))
         return name
 
@@ -146,7 +152,9 @@ class Restorer:
     def _go_on(self) -> str:
         assert self._image is not None
         try:
-            if self._image.go_on() == "CHECKPOINT":
+            ended = self._image.go_on()
+            self._settle()
+            if ended == "CHECKPOINT":
                 return "checkpoint"
         except MigrationError as error:
             self.machine.fail(error)

@@ -69,6 +69,10 @@ class Pages:
         self._progress()
         return size
 
+    def copied(self, which: int) -> bytes:
+        """The records of a set of frames, with copies of their contents."""
+        return b"".join([buffer for _, buffers in self._framer.records(which) for buffer in buffers])
+
     def deferred(self) -> int:
         """Frames that went without their contents."""
         return self._framer.deferred
@@ -163,8 +167,12 @@ class Saver:
     def _write_context(self) -> str:
         return self._put(record("libxl.LIBXC_CONTEXT"))
 
-    def _save_image(self) -> str:
+    def _write_beginning(self) -> None:
+        """What an image has before its memory."""
         self._put(*builders.image_headers(self.guest.type, xen=self.xen), *_static(self.guest.static()))
+
+    def _save_image(self) -> str:
+        self._write_beginning()
         self._passes()
         self._put(*self.guest.state(), record("libxc.END"))
         return "image ended"

@@ -62,7 +62,6 @@ class Saving(Side):
         self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=self.check)
         pages = Pages(guest, self.output, self.waiter, self._went, way.handed)
         self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
-        self._memory = 0
         self._downtime: float | None = None
 
     @property
@@ -83,7 +82,7 @@ class Saving(Side):
         for part in container(replace(config, paused=not self.ran)):
             self.output.put(part.buffers("<"))
         Saver(self.guest, self.output, self._passes, xen=self.way.xen).run()
-        self.precopy.sent(self.output.sent - self._memory)
+        self.precopy.sent(self.output.sent - self.precopy.statistics.sent)
         self._downtime = self.precopy.statistics.downtime
         self.event("sent", bytes=self.output.sent)
 
@@ -120,11 +119,9 @@ class Saving(Side):
 
     def _passes(self) -> None:
         self.output.flush()
-        before = self.output.sent
         self.event("begun", frames=self.guest.pages)
         self.precopy.run()
-        self._memory = self.output.sent - before
-        self.event("stopped", why=self.precopy.why, met=self.precopy.met)
+        self.event("stopped", why=self.precopy.why, met=self.precopy.met, moment=self.precopy.stopped)
 
     def _round(self, statistics: Statistics) -> None:
         last = asdict(statistics.rounds[-1])
@@ -169,10 +166,11 @@ class Sending(Saving):
         return "sent"
 
     def _await_ready(self) -> str:
-        return self.await_message(self.machine, self.patience.ready)
+        found = self.await_message(self.machine, self.patience.ready)
+        self.way.orders.check()  # here, where it is known that GO has not gone
+        return found
 
     def _give(self) -> str:
-        self.way.orders.check()
         self.name += configurations.AWAY
         self.say(handshake.GO)
         return self.await_message(self.machine, self.patience.answer)

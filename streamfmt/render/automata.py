@@ -52,7 +52,8 @@ def _rows(title: str, meanings: dict[str, str], used: set[str]) -> Iterator[str]
     yield ""
 
 
-def _section(machine: Automaton) -> Iterator[str]:
+def section(machine: Automaton) -> Iterator[str]:
+    """The part of a document about one machine."""
     yield from (f"## The {machine.name}", "", machine.doc, "", f"Source: {machine.source}.", "")
     yield from ("```text", *machines.drawing(_drawn(machine)), "```", "")
     yield "In every box that is no end and does not say otherwise:"
@@ -73,7 +74,7 @@ def _section(machine: Automaton) -> Iterator[str]:
 
 def text() -> str:
     """The text of docs/engine-states.md, from the tables as they stand now."""
-    lines = [_HEADING, *(line for machine in AUTOMATA for line in _section(machine))]
+    lines = [_HEADING, *(line for machine in AUTOMATA for line in section(machine))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

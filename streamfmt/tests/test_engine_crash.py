@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 from ..codec.content import Buffer
 from ..engine import handshake
 from ..engine.guest import makes
+from ..engine.logdirty.forms import FORMS
 from ..engine.places import Finder, Place
 from ..engine.proxy import Direction, Faults, Proxy, Result
 from ..engine.transport.ends import connect, listen
 from ..engine.waiting import Waiter
+from ..engine.xenstore.server import in_thread
 from .support.crash_parties import SECONDS, Maker, Party
 from .support.kill_points import wait_until
 
@@ -38,7 +40,7 @@ _BACK = len(handshake.GREETING + handshake.READY + handshake.answer(handshake.ST
 # Of the stream of a guest of 256 pages, about.
 _STREAM = 600_000
 # What parts are to know of a case.
-_GUEST = ("type", "live", "running", "policy", "rate", "pages", "kind", "handed")
+_GUEST = ("type", "live", "running", "policy", "rate", "pages", "kind", "handed", "form")
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
 
 
@@ -61,6 +63,8 @@ class Case:
     pages: int = 256
     kind: str = "model"
     handed: bool = False  # its memory goes by descriptor
+    form: str = ""  # how its emulator logs, if it has one
+    reset: bool = False  # the link is TCP, and a cut is a reset
 
     @property
     def place(self) -> Place:
@@ -76,12 +80,13 @@ class Case:
 class Between:
     """The proxy between both sides, in a thread of its own, which cuts or kills at the place."""
 
-    def __init__(self, case: Case, folder: Path, kill: Callable[[], None]) -> None:
+    def __init__(self, case: Case, uri: str, target: str, kill: Callable[[], None]) -> None:
         self.happened = False
         self.result: Result | None = None
-        self._case, self._folder, self._kill, self._bytes = case, folder, kill, 0
+        self._case, self._target, self._kill, self._bytes = case, target, kill, 0
         self._waiter = Waiter()
-        self._listener = listen(f"unix:{folder}/a")
+        self._listener = listen(uri)
+        self.uri = str(self._listener.uri)
         # To kill, the proxy stops at the place for no time, once all before it has gone.
         faults = Faults(cut=case.place) if case.cuts else Faults(stall=case.place, seconds=0.0)
         there, back = (Faults(), faults) if case.back else (faults, Faults())
@@ -108,9 +113,9 @@ class Between:
     def _run(self) -> None:
         with closing(self._waiter), closing(self._listener):
             left = self._listener.accept(self._waiter, self._waiter.clock() + SECONDS)
-            right = connect(f"unix:{self._folder}/b", self._waiter, self._waiter.clock() + SECONDS)
+            right = connect(self._target, self._waiter, self._waiter.clock() + SECONDS)
             self._look()
-            self.result = Proxy(left, right, *self._ways, waiter=self._waiter).run()
+            self.result = Proxy(left, right, *self._ways, self._waiter, self._case.reset).run()
 
     def join(self) -> None:
         """It is over."""
@@ -147,13 +152,22 @@ _CASES = st.builds(
     running=st.booleans(),
     policy=st.sampled_from(["xen", "qemu", "rounds=2"]),
     rate=st.sampled_from([0.0, 3000.0, 50_000.0]),
+    reset=st.booleans(),
 )
 _EMULATORS = st.builds(
+    Case,
+    victim=st.sampled_from(["source", "link"]),
+    at=st.integers(0, _STREAM),
+    live=st.booleans(),
+    rate=st.sampled_from([1.0, 3000.0]),
+    form=st.sampled_from(sorted(FORMS)),
+) | st.builds(
     Case,
     victim=st.just("emulator"),
     at=st.integers(0, _STREAM),
     live=st.booleans(),
-    rate=st.sampled_from([1.0, 3000.0]),
+    # That one has gone is seen only after 5 or 10 seconds where it talks through xenstore and is waited for.
+    form=st.sampled_from(sorted(FORMS) if _THOROUGH else ["4.1", "4.3"]),
 )
 # Around the messages at the end, where a byte decides whose the guest is.
 _LATE = st.builds(
@@ -163,9 +177,14 @@ _LATE = st.builds(
     after=st.just(True),
     live=st.booleans(),
     running=st.booleans(),
+    reset=st.booleans(),
 )
 _ANSWERS = st.builds(
-    Case, victim=st.sampled_from(["link", "source", "destination"]), at=st.integers(0, _BACK), back=st.just(True)
+    Case,
+    victim=st.sampled_from(["link", "source", "destination"]),
+    at=st.integers(0, _BACK),
+    back=st.just(True),
+    reset=st.booleans(),
 )
 
 
@@ -174,9 +193,11 @@ _ANSWERS = st.builds(
 @example(Case("link", 0))
 @example(Case("link", _GO - 1, after=True))
 @example(Case("link", _GO, after=True))
+@example(Case("link", _GO, after=True, reset=True))
 @example(Case("source", _GO, after=True))
 @example(Case("destination", _BACK - 1, back=True))
-@example(Case("emulator", 100_000))
+@example(Case("emulator", 100_000, form="4.3"))
+@example(Case("source", 100_000, form="3.2"))
 @example(Case("none", 1 << 40))
 def test_one_guest_remains(maker: Maker, case: Case) -> None:
     """Exactly one side has it: the destination if GO has come, else the source; and it is sound, and can run."""
@@ -220,7 +241,7 @@ def test_at_any_moment(
             destination = maker.make("destination", uri=uri, wait=1.0 if case.kind == "model" else SECONDS / 2, **how)
             opened.callback(destination.close)
             destination.hear("listening")
-            source = maker.make("source", uri=uri, emulator=False, **how)
+            source = maker.make("source", uri=uri, **how)
             opened.callback(source.close)
             if case.kind != "model":
                 source.hear("ready")
@@ -260,17 +281,19 @@ def _run(maker: Maker, case: Case, folder: Path, opened: ExitStack, pids: dict[s
             os.kill(pids[case.victim], 9)
 
     def made(part: str, uri: str, **how: Any) -> Party:
-        party = maker.make(part, uri=f"unix:{folder}/{uri}", folder=str(folder), **how)
+        party = maker.make(part, uri=uri, folder=str(folder), **how)
         opened.callback(party.close)
         pids[part] = party.pid
         return party
 
-    between = Between(case, folder, kill)
+    uris = ["tcp:127.0.0.1:0"] * 2 if case.reset else [f"unix:{folder}/{name}" for name in "ab"]
     how = {name: getattr(case, name) for name in _GUEST}
-    destination = made("destination", "b", wait=SECONDS / 2, **how)
-    assert destination.hear("listening")["event"] == "listening"
-    source = made("source", "a", emulator=case.victim == "emulator", **how)
-    if case.victim == "emulator":
+    destination = made("destination", uris[1], wait=SECONDS / 2, **how)
+    between = Between(case, uris[0], destination.hear("listening")["uri"], kill)
+    if case.form:
+        opened.enter_context(in_thread({0: f"{folder}/store"}))
+    source = made("source", between.uri, **how)
+    if case.form:
         pids["emulator"] = source.hear("emulator", "outcome")["pid"]
     between.start()
     outcomes = {"source": source.hear("outcome"), "destination": destination.hear("outcome")}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from .. import tables
 from ..codec.content import Buffer
 from ..engine import frames
-from ..engine.framing_xen import BATCH, PAGE, Entries, Framer, Kept, Placer, Translated, zero_pages
+from ..engine.entries import Entries
+from ..engine.framing_xen import BATCH, PAGE, Framer, Kept, Placer, Translated, zero_pages
 from ..engine.guest.memory import Memory
 from ..engine.guest.models import model
 from ..engine.interface import Guest

@@ -263,6 +263,27 @@ def test_a_console_loses_no_character_on_the_way(make: Make) -> None:
     assert written == (TEXT * len(written))[: len(written)]
 
 
+def test_a_clock_goes_on_and_never_back(make: Make) -> None:
+    """The times in its pages are in the order of its writes, over moves; a page of an earlier round does not fit."""
+    guest = make(PAGES, [Work("clock", first=16, pages=61, stride=7)])
+    for _ in range(2):
+        ran(guest, 400)
+        assert guest.broken() == []
+        other = make()
+        moved(guest, other)
+        guest.close()
+        guest = other
+    ran(guest, 400)
+    written = done(guest)
+    frame = 16 + (written - 9) % 61 * 7 % 61
+    at = frame * PAGE + programs.TIME
+    then = int.from_bytes(guest.memory[at : at + 4], "little")
+    guest.memory[at : at + 4] = (then - 30_000_000 & 0xFFFFFFFF).to_bytes(4, "little")
+
+    assert written > 1000
+    assert any(f"frame {frame}" in words and "earlier" in words for words in guest.broken())
+
+
 def test_vcpus_go_on_side_by_side(make: Make) -> None:
     """Each with its own pages; one halts."""
     works = [Work(pages=64, stride=5), Work("idle"), Work(first=100, pages=50, stride=3), Work("console", interval=100)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from ..engine.interface import End
 from ..engine.pace import Pace
-from ..engine.transport import uris
+from ..engine.transport import children, uris
 from ..engine.transport.children import ChildEnd
 from ..engine.transport.ends import REFUSAL, connect, listen
 from ..engine.transport.moving import last_words, part, receive_exactly, receive_some, send_all
@@ -339,6 +340,27 @@ def test_second_connection(uri: str, tmp_path: Path, waiter: Waiter) -> None:
         end.close()
 
 
+def test_no_room_for_a_second_connection(tmp_path: Path, waiter: Waiter) -> None:
+    """That the system cannot take it is said once, and the first goes on."""
+    notices: list[str] = []
+    with closing(listen(f"unix:{tmp_path}/socket", notice=notices.append)) as listener:
+        one = connect(listener.uri, waiter)
+        other = listener.accept(waiter, waiter.clock() + SECONDS)
+        second = connect(listener.uri, waiter)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (second.fileno(), before[1]))
+        try:
+            waiter.step(waiter.clock() + SECONDS)
+            assert waiter.step() == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert notices == [f"{listener.uri}: cannot accept a connection: Too many open files"]
+        send_all(one, [b"12345"], waiter)
+        receive_exactly(other, memoryview(bytearray(5)), waiter, waiter.clock() + SECONDS)
+    for end in (one, other, second):
+        end.close()
+
+
 def test_ports(waiter: Waiter) -> None:
     """One in use, one nobody listens at, and 0."""
     with closing(listen("tcp:127.0.0.1:0")) as listener:
@@ -415,7 +437,7 @@ def test_unix_paths(tmp_path: Path, waiter: Waiter) -> None:
         other.close()
     assert not path.exists()
     path.write_text("a file of somebody")
-    with pytest.raises(LinkError, match="somebody listens there already: choose another"):
+    with pytest.raises(LinkError, match="Address already in use; it is no socket"):
         listen(uri)
     with pytest.raises(LinkError):
         connect(uri, waiter)
@@ -461,7 +483,7 @@ def test_command_that_fails(waiter: Waiter) -> None:
         send_all(end, [bytes(1 << 20)] * 4, waiter, waiter.clock() + SECONDS)
 
 
-def test_commands_are_ended_with_all_that_they_started(waiter: Waiter) -> None:
+def test_commands_are_ended_with_all_that_they_started(waiter: Waiter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing leaves no process, whether they heed SIGTERM or not, and waits for none that ends by itself."""
     end = connect("exec:(trap '' TERM; echo $$; exec sleep 300) & sleep 300", waiter)
     assert isinstance(end, ChildEnd)
@@ -469,11 +491,19 @@ def test_commands_are_ended_with_all_that_they_started(waiter: Waiter) -> None:
     receive_some(end, room, waiter, waiter.clock() + SECONDS)
     assert len(_group(end.pid)) == 3
     begin = time.monotonic()
+    monkeypatch.setattr(children, "_ABRUPT", 0.1)
     end.close()
     wait_until(lambda: not _group(end.pid), 2)
     assert not Path(f"/proc/{end.pid}").exists()
     assert time.monotonic() - begin < 2
     end.close()
+
+
+def test_commands_have_time_to_tidy_up(waiter: Waiter, tmp_path: Path) -> None:
+    """One whose input breaks off is not killed while it removes what it has."""
+    with closing(connect(f"exec:cat >/dev/null; sleep 0.3; touch {tmp_path}/tidy", waiter)) as end:
+        send_all(end, [b"half"], waiter)
+    assert (tmp_path / "tidy").exists()
 
 
 def test_command_whose_output_closes_early(waiter: Waiter, tmp_path: Path) -> None:

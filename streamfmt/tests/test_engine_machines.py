@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .. import tables
+from ..engine import handshake
 from ..engine.flow import Input, Output
 from ..engine.machine import Machine
 from ..engine.restorer import Restorer
@@ -267,6 +268,23 @@ def _after(at: _State) -> Iterator[_State]:
         says = _SAYS.get(action, ())
         for many in range(len(says) + 1):
             yield sender, after, (*to_sender, *says[:many]), rest, own_s, _OUTCOMES.get(action, ())
+
+
+def test_messages_are_those_of_xl() -> None:
+    """By the sizes that captures of xl migrate show; who gives the guest back says what hands it over."""
+    sizes = {name: len(message) for name, message in handshake.MESSAGES.items()}
+
+    assert sizes == {"GREETING": 54, "READY": 34, "GO": 44, "REPORT": 39, "GIVE_BACK": 44}
+    assert handshake.GO == handshake.GIVE_BACK
+    assert handshake.answer(handshake.STARTED) == handshake.REPORT + b"\0"
+    assert handshake.answer(3) == handshake.REPORT + b"\3" + handshake.GO
+    assert [handshake.judged(status) for status in (0, 3, 0xFF)] == ["started", "not started", "not started"]
+    assert [handshake.in_words(status) for status in (3, 0xFF)] == ["libxl's return code -3", "its own return code 1"]
+    states = {(machine.name, state) for machine in (SENDER, RECEIVER) for state in machine.states}
+    assert handshake.AWAITED.keys() <= states
+    for (name, state), awaited in handshake.AWAITED.items():
+        machine = {"sender": SENDER, "receiver": RECEIVER}[name]
+        assert (state, awaited.event) in {move[:2] for move in machine.moves}
 
 
 def test_never_two_guests_run_and_never_none_is_left() -> None:

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import streamfmt
+
 from .. import verify
 from ..codec.content import Buffer
 from ..engine import configuration, handshake
@@ -32,6 +34,7 @@ from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, GuestError, InDoubtError, LateError, LinkError, MigrationError, PeerError
 from ..writer import Draft, builders
+from ..writer.part import record
 from .support.moving import PAGES, QUICK, Kept, Moved, another, moved, way, working
 
 SHORT = Patience(0.2, 0.2, 0.2, 0.2)
@@ -102,9 +105,10 @@ def test_one_that_did_not_run_does_not_run() -> None:
     close(found)
 
 
-def test_what_is_sent_again_is_compared() -> None:
+@pytest.mark.parametrize("kind", ["hvm", "pv"])
+def test_what_is_sent_again_is_compared(kind: str) -> None:
     """With verify all of it goes twice, and a reader of files finds nothing wrong with that."""
-    found = moved(working("hvm", 1e5), way(verify=True))
+    found = moved(working(kind, 1e5), way(verify=True))
     outcome = verify(io.BytesIO(found.stream), strict=True)
 
     assert found.errors == {}
@@ -373,6 +377,22 @@ def test_it_is_cancelled() -> None:
     close(found)
 
 
+def test_it_is_cancelled_at_the_last_moment() -> None:
+    """When all has gone, but GO has not: nobody is in doubt, and the source goes on."""
+    orders = Orders()
+
+    def cancel(_: Guest) -> None:
+        orders.cancelled = "somebody wanted that"
+
+    found = moved(working(), way(orders=orders), taking=Taking(inspect=cancel))
+
+    assert isinstance(found.errors["source"], CancelledError)
+    assert found.sending.machine.state == "kept"
+    assert found.sending.guest.running
+    assert found.guest is None
+    close(found)
+
+
 def test_what_raises_in_between_ends_it() -> None:
     """Also what is no error of ours."""
 
@@ -415,6 +435,22 @@ def _pump(sender: socket.socket, receiver: socket.socket, count: int) -> None:
         while count > 0 and (some := sender.recv(min(count, 65536))):
             count -= len(some)
             receiver.sendall(some)
+
+
+def test_what_differs_when_it_is_compared_is_refused() -> None:
+    """Libxenguest only logs it; a guest whose memory is not what was sent is none to be started."""
+    image = [*builders.image_headers("hvm"), record("libxc.STATIC_DATA_END")]
+    image += [builders.page_data([1, 2], "NOTAB", [bytes(4096), b"\1" * 4096]), record("libxc.VERIFY")]
+    image += [builders.page_data([1, 2], "NOTAB", [bytes(4096), b"\2" * 4096]), record("libxc.END")]
+    stream = builders.in_libxl(Draft(tuple(image))).render()
+    source, sock = _input(stream)
+    guest = _Noting()
+    with pytest.raises(PeerError, match="1 frames came again"):
+        Restorer(source, lambda image: guest).run()  # type: ignore[arg-type, return-value] # it is all that it needs
+    sock.close()
+
+    assert guest.closed
+    assert not guest.loads
 
 
 # -- streams that somebody broke ----------------------------------------------------------------------------------
@@ -473,10 +509,12 @@ def test_a_broken_stream_is_refused_or_taken(data: st.DataObject) -> None:
                 guest.memory[0]
 
 
-def _write(sock: socket.socket, data: bytes) -> None:
+def _write(sock: socket.socket, data: bytes, again: bytes = b"") -> None:
     with sock:
         try:
             sock.sendall(data)
+            while again:
+                sock.sendall(again)
         except OSError:
             pass  # it was refused before its end
 
@@ -511,6 +549,49 @@ def test_a_checkpoint_that_is_not_whole_is_gone_back_from() -> None:
     assert guest.closed
     for each in (sock, again, none):
         each.close()
+
+
+def _after(data: bytes, name: str) -> int:
+    """Where the first record of a name ends."""
+    with streamfmt.open(data) as items:
+        found = [(item.name, item.offset) for item in items]
+    names = [row[0] for row in found]
+    return found[names.index(name) + 1][1]
+
+
+_EMULATOR = b"".join(builders.emulator(bytes(1 << 20)).buffers("<"))
+_PAGE = b"".join(builders.page_data([1], "NOTAB", [bytes(4096)]).buffers("<"))
+_STATE = b"".join(record("libxc.HVM_PARAMS", bytes(1 << 20)).buffers("<"))
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("CHECKPOINT", _EMULATOR, "in 64 records"),
+        ("CHECKPOINT_END", _PAGE, "a checkpoint of more than"),
+        ("STATIC_DATA_END", _STATE, "no guest's state has"),
+    ],
+)
+def test_what_waits_is_bounded(name: str, more: bytes, words: str) -> None:
+    """Records of a checkpoint that never ends, and of a tail that never ends, are refused at some point."""
+    from .support.good_streams import GOOD
+
+    remus, guest = GOOD["libxl-remus-hvm"].render(), _Noting()
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    writer = threading.Thread(target=_write, args=(there, remus[: _after(remus, name)], more))
+    writer.start()
+    waiter = Waiter()
+    restorer = Restorer(Input(SocketEnd(here, "here"), waiter, 2.0), lambda image: guest)  # type: ignore[arg-type, return-value] # as above
+    try:
+        restorer.run()
+    except PeerError:
+        assert guest.closed
+    here.close()
+    writer.join()
+    waiter.close()
+
+    assert words in str(restorer.lost or restorer.machine.error)
 
 
 class _Noting:
@@ -635,6 +716,7 @@ def test_statistics_at_any_moment() -> None:
 
     assert len(seen) > 4
     assert {row.frames for row in seen} == {PAGES}
+    assert all(row.bandwidth and row.expected_downtime is not None for row in seen if row.sent)
     for before, after in pairwise(seen):
         assert before.sent <= after.sent
         assert before.seconds <= after.seconds

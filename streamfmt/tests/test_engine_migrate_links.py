@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 import trustme
 
 from ..cli.main import main
-from .support.kill_points import environment
+from .support.kill_points import environment, wait_until
 
 SECONDS = 30.0
 SEND = ["migrate", "send"]
@@ -105,6 +107,47 @@ def test_proxy_between_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "the link was closed by the other side" in err
     kept = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert next(line["running"] for line in kept if line["event"] == "kept") is True
+
+
+def test_what_is_printed_is_not_on_the_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A receiver that a sender starts prints to standard error: what is on the link is the migration's."""
+    said = tmp_path / "said"
+    path = environment()["PYTHONPATH"]
+    there = shlex.join(["env", f"PYTHONPATH={path}", sys.executable, "-m", "streamfmt", "migrate", "receive", "fd:0,1"])
+    status = main([*SEND, f"exec:{there} --run 0 --check --json 2>{said}", *GUEST, "--check", "--json"])
+    ours = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    theirs = [json.loads(line) for line in said.read_text().splitlines()]
+
+    assert status == 0
+    digests = [event["digest"] for event in (*ours, *theirs) if "digest" in event]
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)])
+def test_signals_leave_nothing(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    """A receiver that is ended removes its socket; a sender ends what it has started."""
+    with running("receive", f"unix:{tmp_path}/socket", "--control", f"{tmp_path}/control") as (_, child):
+        child.send_signal(number)
+        child.wait(SECONDS)
+    assert child.returncode == status
+    assert not list(tmp_path.iterdir())
+    if number != signal.SIGTERM:
+        return
+    mark = tmp_path / "pid"
+    command = [sys.executable, "-m", "streamfmt", *SEND, f"exec:echo $$ >{mark}.new; mv {mark}.new {mark}; sleep 300"]
+    sender = subprocess.Popen([*command, *GUEST], stderr=subprocess.DEVNULL, env=environment())
+    wait_until(mark.exists)
+    sender.send_signal(number)
+    assert sender.wait(SECONDS) == status
+    wait_until(lambda: not _lives(int(mark.read_text())), 5)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from ..engine import frames as sets
 from ..engine import plan_dirty, policies, too_fast
 from ..engine.figure import drawn
 from ..engine.framing_xen import Framer
+from ..engine.guest import makes
 from ..engine.guest.model import Model
 from ..engine.guest.model_workload import Workload
 from ..engine.guest.models import model
@@ -30,6 +31,7 @@ from ..engine.precopy import Precopy, Settings
 from ..engine.statistics import Round, Statistics
 from ..engine.too_fast import remedy
 from ..writer import Draft, builders, record
+from .support.guests import need
 from .test_cli import conforms_to
 
 CORPUS = Path(__file__).parents[2] / "corpus"
@@ -241,11 +243,13 @@ def test_plans_are_what_runs_do(name: str, rate: int) -> None:
 
 
 @pytest.mark.skipif(not _THOROUGH, reason="it takes ten seconds: STREAMFMT_HYPOTHESIS=thorough runs it")
+@pytest.mark.parametrize("kind", makes.KINDS)
 @pytest.mark.parametrize("name", ["xen", "qemu"])
-def test_plans_are_what_happens(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two processes and a socket, at a speed that is kept: within a fifth, round by round."""
+def test_plans_are_what_happens(name: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two processes and a socket, at a speed that is kept: within a fifth, round by round, and in all."""
+    need(kind)
     words = ["--memory", "64MiB", "--speed", "20m", "--policy", name, "--downtime", "50ms", "--json"]
-    guest = ["--fill", "40MiB", "--dirty-rate", "2000", "--working-set", "8MiB"]
+    guest = ["--guest", kind, "--fill", "40MiB", "--dirty-rate", "2000", "--working-set", "8MiB"]
     assert main(["migrate", "demo", *words, *guest]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     ran = next(event["statistics"] for event in events if "statistics" in event)
@@ -255,9 +259,12 @@ def test_plans_are_what_happens(name: str, capsys: pytest.CaptureFixture[str]) -
 
     assert len(planned["rounds"]) == len(ran["rounds"])
     for due, row in zip(planned["rounds"][:-1], ran["rounds"][:-1], strict=True):
-        assert row["seconds"] == pytest.approx(due["seconds"], rel=0.2)
-        assert row["frames"] == pytest.approx(due["frames"], rel=0.2)
-        assert row["dirty"] == pytest.approx(due["dirty"], rel=0.2)
+        # Of rounds that take some milliseconds it is the machine's turns that are measured.
+        assert row["seconds"] == pytest.approx(due["seconds"], rel=0.2, abs=0.01)
+        assert row["frames"] == pytest.approx(due["frames"], rel=0.2, abs=20)
+        assert row["dirty"] == pytest.approx(due["dirty"], rel=0.2, abs=20)
+    assert ran["seconds"] == pytest.approx(planned["seconds"], rel=0.2)
+    assert ran["sent"] == pytest.approx(planned["sent"], rel=0.2)
 
 
 # -- the command --------------------------------------------------------------------------------------------------

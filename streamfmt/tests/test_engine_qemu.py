@@ -379,7 +379,8 @@ def test_a_receiver_that_fails(
     with pair() as (mine, other):
         side = Side(Stub(other, first, last, upto, closes))
         try:
-            sent(guest, mine, replace(TERMS, patience=0.4, orders=Orders()))
+            # Only one that stays and says nothing has to be waited for.
+            sent(guest, mine, replace(TERMS, patience=PATIENCE if closes else 0.4, orders=Orders()))
             found = None
         except MigrationError as caught:
             found = caught
@@ -478,7 +479,7 @@ def test_a_receiver_that_takes_nothing() -> None:
 
 
 def test_cancelled_while_it_waits() -> None:
-    """A cancel reaches a sender whose receiver takes nothing within a tenth of a second."""
+    """A cancel reaches a sender whose receiver takes nothing, long before that is given up."""
     guest = Guest(400, dict.fromkeys(range(400), b"\1" * PAGE))
     guest.running = True
     orders = Orders()
@@ -497,7 +498,7 @@ def test_cancelled_while_it_waits() -> None:
         timer.join()
 
     assert guest.running
-    assert ended - moments[0] < 0.1
+    assert ended - moments[0] < PATIENCE / 10
 
 
 def test_a_limit_is_kept() -> None:

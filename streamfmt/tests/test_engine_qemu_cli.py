@@ -14,9 +14,11 @@ import streamfmt
 from .. import data
 from ..cli.main import main
 from ..engine import migrate_qemu
-from ..engine.interface import Guest as AnyGuest
+from ..engine.interface import End
 from ..engine.migrate_qemu import Received, Taking
 from ..engine.transport.ends import connect, listen
+from ..engine.waiting import Waiter
+from ..errors import LinkError
 from .support.qemu_moves import PAGE, PATIENCE, Guest, Side, sent, waiter
 
 TAKING = Taking(patience=PATIENCE)
@@ -78,19 +80,25 @@ def test_send_to_a_file(tmp_path: Path) -> None:
     assert _main("receive", "--qemu", f"file:{path}", "--paused", "--run", "0") == 0
 
 
-def _sending(guest: AnyGuest, path: Path) -> Side:
+def _sending(guest: Guest, path: Path) -> Side:
     """A guest that is sent to who waits there, once somebody does."""
 
     def work() -> object:
-        with waiter() as waits:
-            limit = waits.clock() + PATIENCE
-            while not path.exists() and waits.clock() < limit:
-                waits.sleep(waits.clock() + 0.01)
-            with closing(connect(f"unix:{path}", waits, limit)) as end:
-                assert isinstance(guest, Guest)
-                return sent(guest, end, migrate_qemu.Terms(patience=PATIENCE))
+        with waiter() as waits, closing(_connected(path, waits)) as end:
+            return sent(guest, end, migrate_qemu.Terms(patience=PATIENCE))
 
     return Side(work)
+
+
+def _connected(path: Path, waits: Waiter) -> End:
+    limit = waits.clock() + PATIENCE
+    while True:
+        try:
+            return connect(f"unix:{path}", waits, limit)
+        except LinkError:  # it is not there yet, or nobody listens yet
+            if waits.clock() > limit:
+                raise
+        waits.sleep(waits.clock() + 0.01)
 
 
 def test_receive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

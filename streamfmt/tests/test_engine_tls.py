@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 import streamfmt
 
 from ..engine.interface import End
+from ..engine.transport import ends
 from ..engine.transport.ends import connect, listen
 from ..engine.transport.moving import last_words, part, receive_exactly, receive_some, send_all
 from ..engine.transport.sockets import SocketEnd
@@ -191,6 +192,18 @@ def test_silence(certificates: Certificates, waiter: Waiter) -> None:
         another.accept(waiter)
     for it in (listener, sender, another, mute_sender):
         it.close()
+
+
+def test_silence_of_a_sender_that_was_awaited_for_ever(
+    certificates: Certificates, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is there, it has to speak."""
+    monkeypatch.setattr(ends, "HANDSHAKE", 0.1)
+    with closing(listen("tcp:127.0.0.1:0", tls=certificates.good)) as listener:
+        sender = connect(listener.uri, waiter)
+        with pytest.raises(LateError, match="the sender did not finish the handshake in time"):
+            listener.accept(waiter, None)
+        sender.close()
 
 
 def test_second_connection(certificates: Certificates, waiter: Waiter) -> None:

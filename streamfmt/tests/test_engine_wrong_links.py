@@ -26,9 +26,9 @@ from ..errors import MigrationError
 from .support.good_streams import HVM
 from .support.moving import another, way, working
 
-# Stated for every wait of both sides here; nothing may take longer than two of them.
+# What every wait of both sides is limited to here; the rest is for a busy machine.
 PATIENCE = Patience(0.4, 0.4, 0.4, 0.4)
-MOST = 3.0
+MOST = 10.0
 SECONDS = 20.0
 HELLO = bytes((22, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3))  # TLS's record of a handshake, and a client's greeting in it
 HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: something else\r\n\r\n"
@@ -229,7 +229,7 @@ def test_tls_that_does_not_fit(
     errors: list[str] = []
     with closing(listen("tcp:127.0.0.1:0", tls=its)) as listener:
         thread = threading.Thread(
-            target=lambda: errors.append(received(lambda waiter: listener.accept(waiter, waiter.clock() + 0.5)))
+            target=lambda: errors.append(received(lambda waiter: listener.accept(waiter, waiter.clock() + 5)))
         )
         thread.start()
         found, runs = sent(listener.uri, mine)

@@ -7,19 +7,20 @@ import os
 import shlex
 import sys
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
 import streamfmt
 
-from .. import tables, verify
-from ..conformance import save_helper
+from .. import verify
+from ..conformance import pv_kernel, save_helper
 from ..conformance.host import LIBXLPEER, PROJECT, Host
 from ..conformance.peers import RELEASES, XENPEER
 from ..conformance.restored import Restored, present, restore, taken
 from ..engine.configuration import Configuration
-from ..engine.framing_xen import PAGE, Translated
+from ..engine.framing_xen import PAGE
 from ..engine.guest.model import Model
 from ..engine.migrate import Asked, Patience, Restoring, Taking, save, send
 from ..engine.transport.ends import connect, listen
@@ -27,48 +28,10 @@ from ..engine.waiting import Waiter
 from ..schema import libxc
 from .support import peers
 from .support.moving import PAGES, Kept, another, moved, way, working
+from .support.same_memory import assert_equal, contents, levels
 
 KINDS = pytest.mark.parametrize("kind", ["hvm", "pv"])
-ZERO = bytes(PAGE)
 SLOW = Patience(20.0, 20.0, 20.0, 20.0)
-
-
-def contents(guest: Model) -> dict[int, bytes]:
-    """Its pages as streams have them; those of zeros are left out."""
-    pages: dict[int, bytes] = {}
-    for frame in range(guest.pages):
-        if isinstance(guest, Translated):
-            page = bytes(guest.contents(frame, 1) or b"")
-        else:
-            page = bytes(guest.memory[frame * PAGE : (frame + 1) * PAGE])
-        if page != ZERO:
-            pages[frame] = page
-    return pages
-
-
-def levels(guest: Model) -> dict[int, int]:
-    """The page tables of a guest and their levels."""
-    kinds = guest.types() or ()
-    return {frame: tables.TABLE_LEVELS[kind] for frame, kind in enumerate(kinds) if kind in tables.TABLE_LEVELS}
-
-
-def own(guest: Model) -> set[int]:
-    """Frames of a PV guest that a restorer writes itself: start info, and its lists of frames."""
-    if guest.type == "hvm":
-        return set()
-    layout = guest._pv._layout  # type: ignore[attr-defined] # where the guest's kernel has them
-    return {layout.start, layout.top, *layout.lists, *layout.leaves}
-
-
-def assert_equal(guest: Model, pages: dict[int, bytes]) -> None:
-    """The pages are the guest's, but for what a restorer writes."""
-    left = own(guest)
-    ours = {frame: page for frame, page in contents(guest).items() if frame not in left}
-    theirs = {frame: page for frame, page in pages.items() if page != ZERO and frame not in left}
-    # Pages of Xen's own that a restorer makes are no guest's memory: they are above it.
-    theirs = {frame: page for frame, page in theirs.items() if frame < guest.pages}
-    assert ours.keys() == theirs.keys()
-    assert [frame for frame in ours if ours[frame] != theirs[frame]] == []
 
 
 def recorded(kind: str) -> tuple[Model, bytes]:
@@ -99,11 +62,12 @@ def test_the_c_reader_takes_what_we_send(release: str, kind: str) -> None:
 
 @pytest.mark.peer
 @KINDS
-def test_xl_restores_what_we_save(kind: str) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_xl_restores_what_we_save(release: str, kind: str) -> None:
     """The device model gets its state, too."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded(kind)
-    with Host() as host:
+    with Host(release) as host:
         found: Restored = restore(host, f"xl-{kind}", stream)
 
         assert found.verdict.verdict == "accept", found.verdict.lines
@@ -114,11 +78,12 @@ def test_xl_restores_what_we_save(kind: str) -> None:
 
 @pytest.mark.peer
 @KINDS
-def test_we_send_to_xl(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_we_send_to_xl(release: str, kind: str, tmp_path: Path) -> None:
     """`xl migrate-receive` takes a guest that writes, and starts it."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest = working(kind, 1e4)
-    with Host() as host:
+    with Host(release) as host:
         waiter = Waiter()
         end = connect(f"exec:{_there(host, tmp_path)}", waiter)
         try:
@@ -162,10 +127,12 @@ said.close()
 
 
 @pytest.mark.peer
-def test_xl_sends_to_us(tmp_path: Path) -> None:
+@KINDS
+@pytest.mark.parametrize("release", RELEASES)
+def test_xl_sends_to_us(release: str, kind: str, tmp_path: Path) -> None:
     """`xl migrate` moves a guest, which xl restored from our file, back to us."""
-    peers.require(LIBXLPEER)
-    guest, stream = recorded("hvm")
+    peers.require(LIBXLPEER, release)
+    guest, stream = recorded(kind)
     path, said = tmp_path / "guest.sav", tmp_path / "said"
     path.write_bytes(stream)
     (tmp_path / "receive.py").write_text(_RECEIVER.format(project=str(PROJECT), said=str(said)))
@@ -173,9 +140,10 @@ def test_xl_sends_to_us(tmp_path: Path) -> None:
     python = f"env -u LD_PRELOAD -u PYTHONPATH -u LD_LIBRARY_PATH {sys.executable}"
     script.write_text(f"#!/bin/sh\nexec {python} {tmp_path}/receive.py 2>{tmp_path}/log\n")
     script.chmod(0o755)
-    with Host() as host:
+    with Host(release) as host:
         assert host.xl("restore", "-e", path).status == 0
-        did = host.run([host.program("xl"), "migrate", "-s", "", "guest", script], 60)
+        with _kernel(host, guest):
+            did = host.run([host.program("xl"), "migrate", "-s", "", "guest", script], 60)
         listed = host.run([host.program("xl"), "list"]).stdout.splitlines()
 
         assert did.status == 0, did.log + (tmp_path / "log").read_text()
@@ -187,15 +155,18 @@ def test_xl_sends_to_us(tmp_path: Path) -> None:
 
 
 @pytest.mark.peer
-def test_we_restore_what_xl_saves(tmp_path: Path) -> None:
+@KINDS
+@pytest.mark.parametrize("release", RELEASES)
+def test_we_restore_what_xl_saves(release: str, kind: str, tmp_path: Path) -> None:
     """A guest that went to xl by a file comes back by one, with its memory."""
-    peers.require(LIBXLPEER)
-    guest, stream = recorded("hvm")
+    peers.require(LIBXLPEER, release)
+    guest, stream = recorded(kind)
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(stream)
-    with Host() as host:
+    with Host(release) as host:
         assert host.xl("restore", "-e", first).status == 0
-        saved = host.xl("save", "guest", second)
+        with _kernel(host, guest):
+            saved = host.xl("save", "guest", second)
         assert saved.status == 0, saved.log
     arrived = _restored(second, tmp_path / "emulator")
 
@@ -203,6 +174,20 @@ def test_we_restore_what_xl_saves(tmp_path: Path) -> None:
     assert arrived.broken() == []
     for each in (guest, arrived):
         each.close()
+
+
+def _lists(host: Host, guest: Model) -> None:
+    """A PV guest's kernel goes on there."""
+    layout = guest._pv._layout  # type: ignore[attr-defined] # where it has its lists
+    pv_kernel.goes_on(host, guest.pages, layout.top, layout.lists, layout.leaves, levels(guest))
+
+
+def _kernel(host: Host, guest: Model) -> AbstractContextManager[None]:
+    """What a guest does itself while xl moves it; an HVM guest without drivers nothing."""
+    if guest.type == "hvm":
+        return nullcontext()
+    _lists(host, guest)
+    return pv_kernel.suspending(host)
 
 
 def _restored(path: Path, emulator: Path) -> Model:
@@ -219,13 +204,14 @@ def _restored(path: Path, emulator: Path) -> Model:
 
 @pytest.mark.peer
 @KINDS
-def test_the_save_helper_restores_what_we_save(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_save_helper_restores_what_we_save(release: str, kind: str, tmp_path: Path) -> None:
     """Libxl's helper reads our image, no byte further, and hands over after it."""
-    peers.require(LIBXLPEER)
+    peers.require(LIBXLPEER, release)
     guest, stream = recorded(kind)
     start, path = stream.index(libxc.MARKER), tmp_path / "stream"
     path.write_bytes(stream)
-    with Host() as host:
+    with Host(release) as host:
         domid = save_helper.create(host, kind)
         with path.open("rb") as file:
             os.lseek(file.fileno(), start, os.SEEK_SET)
@@ -244,18 +230,22 @@ def test_the_save_helper_restores_what_we_save(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.peer
-def test_we_restore_what_the_save_helper_saves(tmp_path: Path) -> None:
+@KINDS
+@pytest.mark.parametrize("release", RELEASES)
+def test_we_restore_what_the_save_helper_saves(release: str, kind: str, tmp_path: Path) -> None:
     """Our restorer around libxl's saver: the helper's image goes between our libxl records, through a pipe."""
-    peers.require(LIBXLPEER)
-    guest, stream = recorded("hvm")
+    peers.require(LIBXLPEER, release)
+    guest, stream = recorded(kind)
     start = stream.index(libxc.MARKER)
     path = tmp_path / "stream"
     path.write_bytes(stream)
-    with Host() as host:
-        domid = save_helper.create(host, "hvm")
+    with Host(release) as host:
+        domid = save_helper.create(host, kind)
         with path.open("rb") as file:
             os.lseek(file.fileno(), start, os.SEEK_SET)
             assert save_helper.restore(host, file.fileno(), domid).retval == 0
+        if kind == "pv":
+            _lists(host, guest)
         reading, writing = os.pipe()
         calls: list[str] = []
 
@@ -286,9 +276,10 @@ def test_we_restore_what_the_save_helper_saves(tmp_path: Path) -> None:
 
 
 def _tail(stream: bytes) -> bytes:
-    """What comes after the image: the device model's record, and END."""
+    """What comes after the image: the device model's record, if there is one, and END."""
     with streamfmt.open(stream) as items:
-        return stream[next(item.offset for item in items if item.name == "EMULATOR_CONTEXT") :]
+        own = [item.offset for item in items if item.layer == "xl/libxl"]
+    return stream[next(at for at in own if at > stream.index(libxc.MARKER)) :]
 
 
 def test_what_is_compared_would_show_a_difference() -> None:

@@ -20,7 +20,7 @@ from .model_workload import step as far
 from .models import VCPUS_MAX as MODEL_VCPUS
 from .models import model
 from .programs import Work
-from .remote import RemoteGuest
+from .remote import Home, RemoteGuest
 
 # Seconds between two looks at the clock, more or less, where a rate is asked for; and pages, where none is.
 _LOOK, _BATCH = 0.01, 64
@@ -78,23 +78,98 @@ def check(kind: str) -> None:
         raise GuestError(f"a guest of kind {kind} cannot be made here: {why}; a guest of kind {best()} can")
 
 
-def empty(kind: str, type: str, pages: int, vcpus: int = 1, *, host: int = 1) -> Guest:  # noqa: A002 # as Guest has it
+class Ready:
+    """What a receiver has before anything comes, as it takes longer than a guest should wait for.
+
+    That is a process, for a guest that lives in one; and a guest of `pages` frames that are all there, if that is asked
+    for.  Nothing is had where guests of the kind cannot be made: making one says why.
+
+    :raises GuestError: there cannot be so much memory.
+    """
+
+    def __init__(self, kind: str, pages: int = 0) -> None:
+        self._home = Home() if kind in kinds.KINDS and not _MISSING[kind]() else None
+        self._memory: Memory | None = None
+        self._guest: RemoteGuest | None = None
+        try:
+            if pages:
+                self._memory = Memory(pages, private=kind not in kinds.KINDS)
+                self._memory.populate()
+            if self._memory is not None and self._home is not None:
+                # To track memory that is there takes long too.
+                self._guest, self._memory = RemoteGuest.inside(self.home(), kind, self._memory), None
+                self._guest.held.populate()  # that process has its pages; this one only knows where they are
+        except BaseException:
+            self.close()
+            raise
+
+    def home(self) -> Home:
+        """The process, which is the caller's then."""
+        home, self._home = self._home, None
+        return Home() if home is None else home
+
+    def memory(self, pages: int) -> Memory | None:
+        """Memory of this size, which is the caller's then; None if there is none."""
+        memory = self._memory
+        if memory is None or memory.pages != pages:
+            return None
+        self._memory = None
+        return memory
+
+    def guest(self, pages: int) -> RemoteGuest | None:
+        """A guest of this size, which is the caller's then; None if there is none."""
+        guest = self._guest
+        if guest is None or guest.pages != pages:
+            return None
+        self._guest = None
+        return guest
+
+    def close(self) -> None:
+        """Give back what nobody has taken; may come again."""
+        for held in (self._home, self._memory, self._guest):
+            if held is not None:
+                held.close()
+        self._home = self._memory = self._guest = None
+
+
+def empty(
+    kind: str,
+    type: str,  # noqa: A002 # as Guest has it
+    pages: int,
+    vcpus: int = 1,
+    *,
+    host: int = 1,
+    ready: Ready | None = None,
+) -> Guest:
     """A guest to be filled by a restorer.
 
     :param host: for a model, which machine it is on: a PV guest has other machine frames on each.
+    :param ready: what is there for it already.
     :raises GuestError: it cannot be made here.
     """
     check(kind)
     if kind not in kinds.KINDS:
-        return model(pages, type, vcpus=_model_vcpus(vcpus), host=host, private=True)
+        memory = None if ready is None else ready.memory(pages)
+        return model(pages, type, vcpus=_model_vcpus(vcpus), host=host, private=True, memory=memory)
     _only_hvm(kind, type)
-    return RemoteGuest.make(kind, Memory(pages))
+    if ready is None:
+        return RemoteGuest.make(kind, Memory(pages))
+    return ready.guest(pages) or RemoteGuest.inside(ready.home(), kind, Memory(pages))
 
 
-def around(kind: str, type: str, memory: Memory, vcpus: int = 1, *, host: int = 1) -> Guest:  # noqa: A002 # as above
+def around(
+    kind: str,
+    type: str,  # noqa: A002 # as above
+    memory: Memory,
+    vcpus: int = 1,
+    *,
+    host: int = 1,
+    ready: Ready | None = None,
+) -> Guest:
     """A guest over memory that is there, such as came by a descriptor: it needs its state, and is complete.
 
     :param memory: it belongs to the guest, or is closed if there is an error.
+    :param ready: what is there for it already.
     :raises GuestError: it cannot be made here.
     """
     try:
@@ -105,7 +180,7 @@ def around(kind: str, type: str, memory: Memory, vcpus: int = 1, *, host: int = 
     except GuestError:
         memory.close()
         raise
-    return RemoteGuest.make(kind, memory)
+    return RemoteGuest.inside(Home() if ready is None else ready.home(), kind, memory)
 
 
 def _model_vcpus(wanted: int) -> int:

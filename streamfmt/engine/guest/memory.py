@@ -27,6 +27,8 @@ _ZEROS = bytes(_BLOCK * PAGE)
 _WORDS = PAGE // 8
 # Not in Python's mmap before 3.13 (linux/mman.h): memory is reserved when it is written, not when it is mapped.
 _NORESERVE = 0x4000
+# Write access to each page of a range, without writing (madvise(2), MADV_POPULATE_WRITE).
+_POPULATE = 23
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 # Entries of a pagemap that are read in one go; the highest byte of each says if the page is in memory or swapped out
 # (Documentation/admin-guide/mm/pagemap.rst, bits 63 and 62).
@@ -118,6 +120,16 @@ class Memory:
         how = mmap.MADV_DONTNEED if self.descriptor < 0 else mmap.MADV_REMOVE
         for first, count in sets.runs(frames):
             self._map.madvise(how, first * PAGE, count * PAGE)
+
+    def populate(self) -> None:
+        """Make pages of all holes, here and now.  Raises GuestError if there are not so many."""
+        try:
+            self._map.madvise(_POPULATE)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which a kernel without it says (before Linux 5.14)
+                raise GuestError(f"memory of {self.pages:,} pages cannot be had: {error.strerror}") from None
+            for place in range(0, self.pages * PAGE, PAGE):
+                self.view[place] = self.view[place]
 
     def digest(self) -> str:
         """A hash of all contents: the same whether zeros are holes or pages."""

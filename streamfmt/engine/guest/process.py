@@ -205,6 +205,27 @@ class ProcessGuest(HvmGuest):
         words.release()
         registers |= {"rdi": place, "rdx": left, "rbp": done & _WORD, "rcx": done >> 32}
 
+    def _times(self, number: int, registers: Registers) -> None:
+        """As the program `clock`; the registers are as they would be at its label."""
+        end, size, interval = (workload.field(self.held, number, name) for name in ("end", "size", "interval"))
+        words = self.held.view.cast("I")
+        place, done = registers["rdi"], registers["rbp"] | registers["rcx"] << 32
+        due = time.monotonic()
+        while not self._stop:
+            at = place >> 2
+            words[at + programs.TIME // 4] = self._clock() & _WORD
+            words[at] = count = words[at] + 1 & _WORD
+            words[at + programs.OWN // 4] = place & _WORD
+            words[at + programs.COUNT_AGAIN // 4] = count
+            done += 1
+            place += registers["rsi"]
+            if place >= end:
+                place -= size
+            if interval:
+                due = self._rest(due + interval / 1e6)
+        words.release()
+        registers |= {"rdi": place, "rbp": done & _WORD, "rcx": done >> 32}
+
     def _look(self, number: int) -> None:
         """The longest time since it last looked at the clock."""
         now = self._clock() & _WORD
@@ -243,6 +264,7 @@ _RUN: dict[str, Callable[[ProcessGuest, int, Registers], None]] = {
     "idle": ProcessGuest._idle,
     "counters": ProcessGuest._counters,
     "console": ProcessGuest._console,
+    "clock": ProcessGuest._times,
 }
 
 

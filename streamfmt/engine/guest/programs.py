@@ -4,8 +4,9 @@ All are for flat 32-bit protected mode without paging, which any KVM runs, with 
 
 `counters` goes over its pages, round and round, and adds one to each; from time to time it asks what time it is, which
 shows the longest time for which it stood still, and how long it is to rest, which sets its rate.  `console` writes a
-text to a port, character by character, again and again.  `idle` halts.  Interrupts of the timer are counted meanwhile,
-if they are asked for.  What has to hold at any moment is in :mod:`.workload`.
+text to a port, character by character, again and again.  `clock` goes over its pages as `counters` does, and writes
+the time into each.  `idle` halts.  Interrupts of the timer are counted meanwhile, if they are asked for.  What has to
+hold at any moment is in :mod:`.workload`.
 """
 
 from __future__ import annotations
@@ -46,9 +47,11 @@ _FIELDS = (
 FIELDS = {name: number * 8 for number, name in enumerate(_FIELDS)}
 # At the beginning of each vcpu's block, so that a guest that arrives says what it runs: the program's number is added.
 BLOCK_MAGIC = 0x57524B00
-PROGRAMS = ("idle", "counters", "console")
-# Offsets in a written page: how often, its own address (8 bytes), and how often again, at its end.
-COUNT, OWN, COUNT_AGAIN = 0, 8, PAGE - 4
+PROGRAMS = ("idle", "counters", "console", "clock")
+# Of those that write pages, the labels between which only the lower half of their number of pages has been added to.
+WRITERS = {"counters": ("added", "carry"), "clock": ("clock added", "clock carry")}
+# Offsets in a written page: how often, its own address (8 bytes), the time, and how often again, at its end.
+COUNT, OWN, TIME, COUNT_AGAIN = 0, 8, 16, PAGE - 4
 
 
 def microseconds() -> int:
@@ -111,6 +114,32 @@ _COUNTERS: tuple[Item, ...] = (
     asm.write_port(PACE),
     Jump("", "page"),
 )
+# The same registers, but for EDX, which is free.
+_CLOCK: tuple[Item, ...] = (
+    Label("clock"),
+    asm.read_port(CLOCK),
+    asm.store(EDI, TIME, EAX),
+    asm.increment_word(EDI, COUNT),
+    asm.store(EDI, OWN, EDI),
+    asm.load(EAX, EDI, COUNT),
+    asm.store(EDI, COUNT_AGAIN, EAX),
+    asm.increment(EBP),
+    Label("clock added"),
+    Jump("not zero", "clock low"),
+    Label("clock carry"),
+    asm.increment(ECX),
+    Label("clock low"),
+    asm.add(EDI, ESI),
+    asm.compare(EDI, EBX, _field("end")),
+    Jump("below", "clock inside"),
+    asm.subtract(EDI, EBX, _field("size")),
+    Label("clock inside"),
+    asm.load(EAX, EBX, _field("interval")),
+    asm.test(EAX),
+    Jump("zero", "clock"),
+    asm.write_port(PACE),
+    Jump("", "clock"),
+)
 # ESI: the next character.  EDI: characters written, ever.
 _CONSOLE: tuple[Item, ...] = (
     Label("console"),
@@ -162,7 +191,7 @@ _TICKING: tuple[Item, ...] = (
 @cache
 def code() -> tuple[bytes, dict[str, int]]:
     """All programs, and where each begins."""
-    return asm.assemble((*_COUNTERS, *_CONSOLE, *_IDLE, *_TICKING), CODE * PAGE)
+    return asm.assemble((*_COUNTERS, *_CLOCK, *_CONSOLE, *_IDLE, *_TICKING), CODE * PAGE)
 
 
 # Flat segments of 4 GiB: none, code, data (Intel SDM volume 3, section 3.4.5).
@@ -212,8 +241,8 @@ class Work:
     :param first: the first frame that it writes.
     :param pages: how many it writes: its working set.
     :param stride: how many frames the next page is away; without a divisor in common with `pages`, so that all come.
-    :param batch: pages, or texts, between two looks at the clock.
-    :param interval: microseconds that a batch takes at least; 0 for as fast as it can.
+    :param batch: pages that `counters` writes between two looks at the clock.
+    :param interval: microseconds that a batch takes at least, or a text, or a page of `clock`; 0 for no rest.
     :param divisor: of the timer's 1,193,182 ticks a second, for one interrupt; 0 for no interrupts.
     :param text: what `console` writes.
     """
@@ -252,6 +281,7 @@ def registers(vcpu: int, work: Work) -> dict[str, int]:
     found = {"rbx": block(vcpu), "rsp": stack(vcpu), "rflags": 2, "rip": places["ticking"] if work.divisor else begin}
     own = {
         "counters": {"rdi": work.first * PAGE, "rsi": work.stride * PAGE, "rdx": work.batch},
+        "clock": {"rdi": work.first * PAGE, "rsi": work.stride * PAGE},
         "console": {"rsi": TEXT * PAGE},
     }
     return {**found, **own.get(work.program, {}), **({"rax": begin} if work.divisor else {})}

@@ -60,6 +60,30 @@ class RemoteLog:
             pass
 
 
+class Home:
+    """A process in which a guest may live, started ahead: that takes longer than a guest should stand for."""
+
+    def __init__(self) -> None:
+        self.link, theirs = socket.socketpair()
+        self.link.settimeout(_PATIENCE)
+        # A thread that ends would take the guest with it, so then only its end of the socket keeps it alive.
+        parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
+        command = [sys.executable, "-m", __name__.replace("remote", "worker"), str(theirs.fileno()), str(parent)]
+        path = os.pathsep.join(filter(None, (_HOME, os.environ.get("PYTHONPATH"))))
+        with theirs:
+            self.process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+
+    def close(self) -> None:
+        """End it, where it has become no guest's."""
+        _end(self.link, self.process)
+
+
 class RemoteGuest:
     """A guest in another process; see :class:`streamfmt.engine.interface.Guest`.  It may be used by several threads.
 
@@ -81,26 +105,17 @@ class RemoteGuest:
     @classmethod
     def make(cls, kind: str, memory: Memory, works: Sequence[Work] = ()) -> Self:
         """A guest of a kind of :data:`.kinds.KINDS` over this memory, which is its own then."""
-        ours, theirs = socket.socketpair()
-        ours.settimeout(_PATIENCE)
-        # A thread that ends would take the guest with it, so then only its end of the socket keeps it alive.
-        parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
-        command = [sys.executable, "-m", __name__.replace("remote", "worker"), str(theirs.fileno()), str(parent)]
-        path = os.pathsep.join(filter(None, (_HOME, os.environ.get("PYTHONPATH"))))
-        with theirs:
-            process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,
-            )
+        return cls.inside(Home(), kind, memory, works)
+
+    @classmethod
+    def inside(cls, home: Home, kind: str, memory: Memory, works: Sequence[Work] = ()) -> Self:
+        """The same in a process that has been started; it is the guest's then, or is ended."""
         try:
             rows = [{**asdict(work), "text": work.text.decode("latin-1")} for work in works]
-            first = _ask(ours, "make", {"kind": kind, "works": rows}, descriptors=[memory.descriptor])
-            return cls(ours, first, process)
+            first = _ask(home.link, "make", {"kind": kind, "works": rows}, descriptors=[memory.descriptor])
+            return cls(home.link, first, home.process)
         except BaseException:
-            _end(ours, process)
+            home.close()
             raise
         finally:
             memory.close()

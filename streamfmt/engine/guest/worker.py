@@ -26,6 +26,9 @@ from .programs import Work
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG (include/uapi/linux/prctl.h)
 # Seconds that one who asked may take to read the answer.
 _PATIENCE = 30.0
+# Seconds for which a guest's thread may keep the interpreter while somebody asks something: each question and answer
+# takes it twice, and a guest stands meanwhile.
+_SWITCH = 0.0001
 Answer = tuple[Any, bytes]
 Call = Callable[[Local, wire.Message], Answer]
 
@@ -38,6 +41,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._guest: Local | None = None
         self._logging: socket.socket | None = None
+        # The state of a guest that stands, made as soon as it does: it is asked for soon, and waited for.
+        self._state: Answer | None = None
         self._admit(owner)
 
     def _admit(self, link: socket.socket) -> None:
@@ -69,8 +74,8 @@ class Server:
             else:
                 shared = self._guest.shares() if self._guest and message.said["call"] in _SHARING else ()
                 wire.send(link, {"value": value}, data, shared)
-                if message.said["call"] == "make":
-                    hvm.warm()
+                if message.said["call"] == "pause" and self._guest is not None:
+                    self._state = _parts(self._guest.state())
         except MigrationError:
             return False
         return True
@@ -95,6 +100,10 @@ class Server:
             return None, b""
         if name == "enable":
             self._logging = link
+        if name == "state" and self._state is not None:
+            return self._state
+        if name in _CHANGING:
+            self._state = None
         return _CALLS[name](self._guest, message)
 
 
@@ -124,6 +133,8 @@ def _set(call: Callable[[Local], int]) -> Call:
     return answer
 
 
+# What a state that was made before does not hold after.
+_CHANGING = ("pause", "resume", "load", "forget_gap")
 # What is answered with descriptors of what the guest shares.
 _SHARING = ("make", "join")
 _CALLS: dict[str, Call] = {
@@ -149,11 +160,13 @@ _CALLS: dict[str, Call] = {
 def main(words: list[str]) -> None:
     """Serve on the socket with the first number; the second is that of the process with which it ends, or 0."""
     descriptor, parent = map(int, words)
+    sys.setswitchinterval(_SWITCH)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those that use the guest
     if parent:
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:  # it was gone before it was asked for
             os._exit(1)
+    hvm.warm()
     Server(socket.socket(fileno=descriptor)).serve()
     os._exit(0)  # threads of the guest may run; with the process they end, whatever they do
 

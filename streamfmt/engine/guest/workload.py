@@ -7,7 +7,8 @@ memory and registers of different moments, a page of an earlier one, and one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from math import gcd
 
 from ...errors import GuestError
@@ -51,7 +52,7 @@ def judge(works: Sequence[Work], pages: int) -> None:
             raise GuestError(f"{whose}: a stride of {work.stride} does not lead to each of {work.pages} pages")
         if work.stride >= work.pages > 1:
             raise GuestError(f"{whose}: a stride is less than the {work.pages} pages")
-        if work.program == PROGRAMS[1]:
+        if work.program in programs.WRITERS:
             range_ = sets.run(work.first, work.pages)
             if taken & range_:
                 raise GuestError(f"{whose}: it would write pages of another vcpu")
@@ -143,24 +144,31 @@ def _console(memory: Memory, vcpu: int, registers: Registers, _: int) -> Iterato
         yield f"it is at character {place - start} after {done:,} characters of a text of {stop - start}"
 
 
-def _counters(memory: Memory, vcpu: int, registers: Registers, populated: int) -> Iterator[str]:
+def _area(memory: Memory, vcpu: int) -> tuple[int, int, int]:
+    """The first frame that it writes, how many, and how far the next one is."""
+    return field(memory, vcpu, "base") // PAGE, field(memory, vcpu, "pages"), field(memory, vcpu, "stride") // PAGE
+
+
+def _done(registers: Registers, labels: tuple[str, str]) -> int:
+    """How many pages it has written."""
+    done = registers["rbp"] & _WORD | (registers["rcx"] & _WORD) << 32
+    # Between the two halves of the number there is a moment in which only the lower one has been added to.
+    added, carry = (programs.code()[1][label] for label in labels)
+    return done + (1 << 32) if not done & _WORD and added <= registers["rip"] <= carry else done
+
+
+def _counters(memory: Memory, vcpu: int, registers: Registers, populated: int, name: str = "counters") -> Iterator[str]:
     """Each page was written as often as it must be, and the one that is written now once more or not yet."""
-    base, pages, stride = (
-        field(memory, vcpu, name) // unit for name, unit in (("base", PAGE), ("pages", 1), ("stride", PAGE))
-    )
+    base, pages, stride = _area(memory, vcpu)
     if not (programs.FIRST <= base < base + pages <= memory.pages) or gcd(stride, pages) != 1:
         yield f"its block says that it writes {pages:,} pages from frame {base:,} on, each {stride:,}"
         return
-    done = registers["rbp"] & _WORD | (registers["rcx"] & _WORD) << 32
-    # Between the two halves of the number there is a moment in which only the lower one has been added to.
-    places = programs.code()[1]
-    if not done & _WORD and places["added"] <= registers["rip"] <= places["carry"]:
-        done += 1 << 32
+    done = _done(registers, programs.WRITERS[name])
     now, before = ((base + number * stride % pages) * PAGE for number in (done % pages, (done - 1) % pages))
     size = pages * PAGE
     if (registers["rdi"] - base * PAGE) % size not in {now - base * PAGE, before - base * PAGE}:
         yield f"it is at {registers['rdi']:#x} after {done:,} pages, not at {now:#x}"
-    counts, again, owners = _counts(memory, base, pages, populated)
+    counts, again, owners = _words(memory, base, pages, populated, (programs.COUNT, programs.COUNT_AGAIN, programs.OWN))
     rounds, place = divmod(done, pages)
     for number in range(pages):
         at = number * stride % pages
@@ -173,18 +181,39 @@ def _counters(memory: Memory, vcpu: int, registers: Registers, populated: int) -
             yield f"frame {base + at:,} holds what belongs to frame {owners[at] // PAGE:,}"
 
 
-def _counts(memory: Memory, base: int, pages: int, populated: int) -> tuple[list[int], list[int], list[int]]:
-    """What each page has at the three places, 0 where it is a hole; its own address as the lower 32 bits."""
+def _clock(memory: Memory, vcpu: int, registers: Registers, populated: int) -> Iterator[str]:
+    """Moreover the times are in the order in which the pages were written, from the oldest page to the newest."""
+    wrong = list(_counters(memory, vcpu, registers, populated, "clock"))
+    yield from wrong
+    if wrong:
+        return  # there is no order to speak of
+    base, pages, stride = _area(memory, vcpu)
+    done = _done(registers, programs.WRITERS["clock"])
+    counts, times = _words(memory, base, pages, populated, (programs.COUNT, programs.TIME))
+    # The page that is written now may have either time.
+    numbers = [number % pages * stride % pages for number in range(done + 1, done + pages)]
+    for at, following in pairwise(number for number in numbers if counts[number]):
+        back = times[at] - times[following] & _WORD
+        if 0 < back < 1 << 31:
+            yield f"frame {base + following:,} was written after frame {base + at:,}, at a time {back:,} us earlier"
+
+
+def _words(memory: Memory, base: int, pages: int, populated: int, offsets: Sequence[int]) -> tuple[list[int], ...]:
+    """What each page has at these places, as words of 32 bits, 0 where it is a hole."""
     words = memory.view.cast("I")
-    places = (programs.COUNT // 4, programs.COUNT_AGAIN // 4, programs.OWN // 4)
+    places = [offset // 4 for offset in offsets]
     found = tuple([0] * pages for _ in places)
     for first, count in sets.runs(populated & sets.run(base, pages)):
         for values, place in zip(found, places, strict=True):
             some = words[first * _WORDS + place : (first + count) * _WORDS : _WORDS].tolist()
             values[first - base : first - base + count] = some
     words.release()
-    counts, again, owners = found
-    return counts, again, owners
+    return found
 
 
-_BROKEN = {"idle": _idle, "counters": _counters, "console": _console}
+_BROKEN: dict[str, Callable[[Memory, int, Registers, int], Iterator[str]]] = {
+    "idle": _idle,
+    "counters": _counters,
+    "console": _console,
+    "clock": _clock,
+}

@@ -12,8 +12,9 @@ from ...codec.content import Buffer
 from ...errors import LinkError
 from .pipes import JoinedEnd, PipeEnd
 
-# Seconds: what a command gets to end by itself once it has been given everything, or after its input has broken off.
-_ORDERLY, _ABRUPT = 5.0, 0.2
+# Seconds that a command gets to end by itself: once it has been given everything; after its input has broken off, since
+# a receiver has to remove what it has of a guest; and after it was asked to end.
+_ORDERLY, _ABRUPT, _ASKED = 5.0, 3.0, 0.5
 # What it gets to say why, once it takes nothing more.
 _FATE = 0.1
 
@@ -42,6 +43,8 @@ class ChildEnd:
         finally:
             os.close(child_in)
             os.close(child_out)
+        for number in (incoming, outgoing):
+            os.set_blocking(number, False)  # they are ours alone
         self._pipes = JoinedEnd(PipeEnd(incoming, False, self.name), PipeEnd(outgoing, True, self.name))
         self._ended = False  # all that it said has been read
 
@@ -117,7 +120,7 @@ class ChildEnd:
             return
         if not self._wait(_ORDERLY if self._finished else _ABRUPT):
             self._end_group(signal.SIGTERM)
-            self._wait(_ABRUPT)
+            self._wait(_ASKED)
         self._end_group()
         self._child.wait()
         os.close(self._alive)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # What one who comes second gets, then the end.  A connection that begins with something else than expected shows it.
 REFUSAL = b"refused: the receiver here has a sender already\n"
 
+# Seconds that a sender who has connected gets for the handshake of TLS.
+HANDSHAKE = 10.0
+
 
 class Listener(Protocol):
     """Where the other side is awaited.  `uri` says where; a port that was 0 is the one chosen."""
@@ -70,7 +73,11 @@ class _SocketListener:
         self._waiter = waiter
         waiter.serve(self._socket.fileno(), READ, self._refuse)
         end = SocketEnd(sock, f"{self.uri} from {peer_name(sock)}")
-        return end if self._tls is None else self._tls.accepted(end, waiter, deadline)
+        if self._tls is None:
+            return end
+        # However long a sender is awaited, one that is there has to speak.
+        limit = waiter.clock() + HANDSHAKE
+        return self._tls.accepted(end, waiter, limit if deadline is None else min(limit, deadline))
 
     def _next(self) -> socket.socket | None:
         """The connection that waits, if one does."""
@@ -87,7 +94,16 @@ class _SocketListener:
             return sock
 
     def _refuse(self) -> None:
-        if (sock := self._next()) is None:
+        try:
+            sock = self._next()
+        except LinkError as error:
+            # The system has no room for it.  It stays in the queue, and is not looked at again and again.
+            assert self._waiter is not None
+            self._waiter.drop(self._socket.fileno())
+            if self._notice is not None:
+                self._notice(str(error))
+            return
+        if sock is None:
             return
         with sock:
             who = peer_name(sock)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ...codec.content import Buffer
 from ...errors import LateError, LinkError
+from ..buffers import after, first
 from ..interface import End
 from ..pace import Pace
 from ..waiting import READ, WRITE, Waiter
@@ -32,7 +33,7 @@ def send_all(
     :raises LinkError: the link failed.
     :raises LateError: they have not gone by the deadline, a moment of the clock.
     """
-    left: Sequence[Buffer] = [view for view in map(_flat, buffers) if len(view)]
+    left = [view for view in map(_flat, buffers) if len(view)]
     sent = at = 0
     while at < len(left):
         room = None if pace is None else pace.room
@@ -40,7 +41,7 @@ def send_all(
             _await(pace.moment(enough), waiter, deadline)
             continue
         try:
-            went = end.send(left[at : at + MANY] if room is None else _first(left, at, room))
+            went = end.send(first(left, at, MANY, room))
         except BlockingIOError:
             waiter.until(end.output(), WRITE, deadline, "the other side takes no more bytes")
             continue
@@ -49,33 +50,12 @@ def send_all(
             pace.took(went)
         if progress is not None:
             progress(went)
-        left, at = _after(left, at, went)
+        at = after(left, at, went)
     return sent
 
 
 def _flat(buffer: Buffer) -> Buffer:
     return buffer.cast("B") if isinstance(buffer, memoryview) and buffer.format != "B" else buffer
-
-
-def _first(buffers: Sequence[Buffer], at: int, room: int) -> list[Buffer]:
-    """Buffers from `at` on, as many bytes as there is room for."""
-    some: list[Buffer] = []
-    for buffer in buffers[at : at + MANY]:
-        if room <= 0:
-            break
-        some.append(buffer if len(buffer) <= room else memoryview(buffer)[:room])
-        room -= len(buffer)
-    return some
-
-
-def _after(buffers: Sequence[Buffer], at: int, went: int) -> tuple[Sequence[Buffer], int]:
-    """What is left once so many bytes have gone."""
-    while went and went >= len(buffers[at]):
-        went -= len(buffers[at])
-        at += 1
-    if went:
-        return [memoryview(buffers[at])[went:], *buffers[at + 1 :]], 0
-    return buffers, at
 
 
 def _await(moment: float, waiter: Waiter, deadline: float | None) -> None:

@@ -17,6 +17,7 @@ from ...engine.guest import makes
 from ...engine.guest.memory import Memory
 from ...engine.handing import hand_over, take_over
 from ...engine.interface import Guest
+from ...engine.logdirty.forms import FORMS, MONITOR
 from ...engine.orders import Orders
 from ...engine.policies import policy
 from ...engine.precopy import Settings
@@ -27,10 +28,10 @@ from ...engine.too_fast import remedy
 from ...engine.transport.ends import connect, listen
 from ...engine.transport.moving import part
 from ...engine.waiting import Waiter
+from ...engine.xenstore.client import Client
 from ...errors import InDoubtError, MigrationError
 
 _PATIENCE = Patience(5.0, 5.0, 5.0, 5.0)
-_FORM = "4.3"  # whose emulator is asked by its monitor, without a xenstore
 _RING = 16
 
 Say = Callable[..., None]
@@ -115,20 +116,22 @@ def _made(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -
     own = makes.running(how["kind"], wanted)
     opened.callback(own.close)
     own.pause()
-    if not how["emulator"]:
+    form = how["form"]
+    if not form:
         return own
-    monitor = f"{how['folder']}/monitor"
+    watched = FORMS[form].way == MONITOR
+    monitor, store = f"{how['folder']}/monitor" * watched, f"{how['folder']}/store" * (not watched)
     ring = Ring(pages - _RING, _RING)
-    emulator = Emulator(own, _FORM, ring, rate=how["rate"], monitor=monitor)
+    emulator = Emulator(own, form, ring, rate=how["rate"], monitor=monitor, store=store)
     opened.callback(emulator.close)
     say("emulator", pid=emulator.pid)
-    return Emulated(own, emulator, waiter)
+    return Emulated(own, emulator, waiter, Client(store) if store else None)
 
 
 def _destination(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say: Say) -> Guest | None:
     listener = listen(how["uri"], waiter)
     opened.callback(listener.close)
-    say("listening")
+    say("listening", uri=str(listener.uri))
 
     def make(image: str, config: Configuration) -> Guest:
         if memory is not None:

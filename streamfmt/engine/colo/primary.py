@@ -1,0 +1,179 @@
+"""COLO's primary: the side whose guest everybody sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...errors import GuestError, LinkError, PeerError
+from ...schema.colo import PRIMARY
+from .. import configuration as configurations
+from .. import frames as sets
+from .. import handshake
+from ..checkpointing.epochs import Epoch, Epochs
+from ..checkpointing.saving import CheckpointSaver
+from ..checkpointing.witness import PRIMARY as ROLE
+from ..interface import End, Guest
+from ..precopy import Precopy
+from ..saver import Pages, container
+from ..sending import Way
+from ..side import Asked
+from . import messages
+from .party import Colo, Party
+
+
+class _Bare(CheckpointSaver):
+    """Writes an image alone, without libxl's records around it."""
+
+    def _write_header(self) -> str:
+        return "written"
+
+    def _write_context(self) -> str:
+        return "written"
+
+    def _write_emulator(self) -> str:
+        return "written"
+
+    def _write_checkpoint_end(self) -> str:
+        return "written"
+
+
+class Primary(Party):
+    """Protects a guest until that ends; then `machine.state` says what is left, and `place` in which state it failed.
+
+    `epochs` are the figures of its checkpoints, `reason` is why the last one was made, `theirs` how many frames the
+    secondary had written before it.
+    """
+
+    guest: Guest
+
+    def __init__(
+        self,
+        guest: Guest,
+        end: End,
+        way: Way,
+        colo: Colo,
+        asked: Asked,
+        completion: Callable[[BaseException | None], None] = lambda error: None,
+    ) -> None:
+        super().__init__(end, PRIMARY, ROLE, colo, asked, completion)
+        self.guest = guest
+        self.way = way
+        self.epochs = Epochs()
+        self.reason = ""
+        self.theirs = sets.NONE
+        self.ran = guest.running
+        self.output.watcher = asked.watcher
+        pages = Pages(guest, self.output, self.waiter, self._went)
+        self._precopy = Precopy(pages, way.settings, way.orders)
+        saver = _Bare if colo.bare else CheckpointSaver
+        self._saver = saver(guest, self.output, pages, self._precopy.run, xen=way.xen)
+        self.lists = messages.Lists(self.input, guest.pages)
+        self._stopped = self._stood = 0.0
+        self._frames = self._sent = 0
+
+    def protect(self) -> None:
+        """Do so until something ends it, which is raised; the guest goes on here then, or is closed if it must not.
+
+        :raises MigrationError: what ended it.
+        :raises CancelledError: somebody asked for the end.
+        """
+        if self.guest.type != "hvm":
+            raise GuestError(f"COLO-HVM: COLO takes HVM guests, and this is of type {self.guest.type}")
+        self.machine.happen("start")
+        assert self.machine.error is not None
+        raise self.machine.error
+
+    # -- actions ----------------------------------------------------------------------------------------------
+
+    def _await_greeting(self) -> str:
+        if not self.colo.bare:
+            self.input.patience = self.patience.greeting
+            self.input.expect(handshake.GREETING, "greeting of the secondary")
+        return "GREETING"
+
+    def _send_memory(self) -> str:
+        if not self.ran or not self.way.live:
+            self.way.orders.stop = True  # what does not change need not be sent twice
+        config = self.way.configuration or configurations.of(self.guest, "guest")
+        self.name = config.name
+        if not self.colo.bare:
+            for part in container(config):
+                self.output.put(part.buffers("<"))
+        self._stopped = self.waiter.clock()
+        self._saver.begin()
+        return "copied"
+
+    def _capture(self) -> str:
+        self._frames = self._saver.capture(self.theirs)
+        return "captured"
+
+    def _send_checkpoint(self) -> str:
+        self._sent = self._saver.complete()
+        return self.hear(messages.READY, self.patience.ready)
+
+    def _resume(self) -> str:
+        self.device(self.devices.preresume, "preresume")
+        self.guest.resume()
+        self.ran = True
+        self._stood = self.waiter.clock() - self._stopped
+        return self.hear(messages.RESUMED, self.patience.answer)
+
+    def _watch(self) -> str:
+        self.device(self.devices.commit, "commit")
+        now = self.waiter.clock()
+        epoch = Epoch(self.epochs.count, self._frames, self._sent, self._stood, now - self._stopped)
+        self.epochs.add(epoch)
+        figures = {"frames": epoch.frames, "sent": epoch.sent, "stood": epoch.stood, "latency": epoch.latency}
+        self.event("checkpoint", number=epoch.number, theirs=self.theirs.bit_count(), reason=self.reason, **figures)
+        self.reason = ""
+        self.idle(self._wanted, now + self.colo.interval)
+        self.reason = self.reason or "interval"
+        return "wanted"
+
+    def _announce(self) -> str:
+        self.tell(messages.NEW)
+        self._stopped = self.waiter.clock()
+        self.guest.pause()
+        self.device(self.devices.postsuspend, "postsuspend")
+        return self.hear(messages.SUSPENDED, self.patience.answer)
+
+    def _merge(self) -> str:
+        self.input.patience = self.patience.progress
+        known = self.lists.shifted
+        self.theirs = self.lists.next()
+        if self.lists.shifted and not known:
+            self.event("finding", clause="COLO-DIRTY-HDR", words="eight zeros lie before a list's frames, uncounted")
+        return "listed"
+
+    def _claim(self) -> str:
+        return self.claim()
+
+    def _keep(self) -> str:
+        self.guest.dirty.disable()
+        if self.ran:
+            self.guest.resume()
+        self.device(self.devices.release, "release")
+        error = self.machine.error
+        self.event("kept", running=self.ran, error=f"{type(error).__name__}: {error}")
+        return "torn down"
+
+    # -- while it runs ----------------------------------------------------------------------------------------
+
+    def _wanted(self) -> bool:
+        """Whether there is a reason for a checkpoint.
+
+        :raises CancelledError: somebody asked for the end.
+        :raises LinkError: the secondary has gone; PeerError: it speaks, and nobody has asked.
+        """
+        self._went()
+        if self.input.spoke():
+            if self.input.ended("a message"):
+                raise LinkError("the link was closed by the secondary, while both guests ran")
+            if not self.colo.bare:
+                raise PeerError("LIBXL-CKPTSTATE-CTX: the secondary speaks while both guests run")
+        self.reason = self.colo.diverged()
+        return bool(self.reason)
+
+    def _went(self) -> None:
+        self.way.orders.check()
+        self.asked.progress()
