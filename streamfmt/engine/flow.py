@@ -123,7 +123,7 @@ class Output:
         if room is None:
             return held[at : at + _VECTORS]
         assert self._pace is not None
-        if room < min(_WORTH, sum(map(len, held[at : at + _VECTORS]))):
+        if room < min(_WORTH, self._pace.most, sum(map(len, held[at : at + _VECTORS]))):
             self._check()
             self._waiter.sleep(min(self._pace.moment(_WORTH), self._waiter.clock() + _LOOK))
             return []
