@@ -208,7 +208,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tls, Tls]:
         own.cert_chain_pems[0].write_to_path(paths[0])
         own.private_key_pem.write_to_path(paths[1])
         authority.cert_pem.write_to_path(paths[2])
-        made.append(Tls(*paths))
+        made.append(Tls(paths[0], paths[1], paths[2]))
     return made[0], Tls(made[1].certificate, made[1].key, made[0].authority)
 
 
