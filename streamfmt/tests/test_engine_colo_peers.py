@@ -30,7 +30,7 @@ from ..engine.orders import Orders
 from ..engine.side import Asked
 from ..engine.transport.ends import connect
 from ..engine.waiting import Waiter
-from ..errors import CancelledError, LinkError
+from ..errors import LinkError, TakenOverError
 from .support import peers
 from .support.colo_script import Step, frozen
 from .support.moving import QUICK, way
@@ -116,7 +116,7 @@ def test_our_primary_and_its_secondary(release: str, rounds: int, tmp_path: Path
     with peer(release, tmp_path, "restore", "--colo", secondary=True) as found:
         end = connect(found.uri, found.waiter)
         primary = Primary(guest, end, way(orders=orders), Colo(0.0, bare=True), Asked(found.waiter, QUICK, happened))
-        with pytest.raises(CancelledError):
+        with pytest.raises(TakenOverError):
             primary.protect()
         end.close()
         pages = found.pages()
