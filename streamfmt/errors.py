@@ -252,6 +252,10 @@ class CancelledError(MigrationError):
     """Somebody asked for the end."""
 
 
+class TakenOverError(MigrationError):
+    """The standby has the guest; the copy here stands, and must not run again."""
+
+
 class InDoubtError(MigrationError):
     """The link failed after the guest was handed over, and before the other side said that it runs."""
 

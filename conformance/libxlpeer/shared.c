@@ -41,7 +41,8 @@ static int audit_policy(struct xen_domctl_cpu_policy *p)
 }
 
 /* FAKEXEN_DIRTY=N: an HVM guest under log-dirty writes to N of its pages
- * whenever which those were is asked. */
+ * whenever which those were is asked; with FAKEXEN_DIRTY_LAST also when it has
+ * just been stopped, as checkpoints need it. */
 static void guest_runs(void)
 {
     static uint64_t x = 0x9e3779b97f4a7c15ull;
@@ -79,6 +80,7 @@ __attribute__((constructor)) static void attach(void)
     }
     more_calls = toolstack_call;
     fx_on_clean = guest_runs;
+    fx_wrote_before_last = getenv("FAKEXEN_DIRTY_LAST");
     fx_audit_policy = audit_policy;
     if ( host.magic != MAGIC )
     {

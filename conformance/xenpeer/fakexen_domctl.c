@@ -10,6 +10,7 @@
 #include <xen/hvm/save.h>
 
 void (*fx_on_clean)(void);
+bool fx_wrote_before_last;
 int (*fx_audit_policy)(struct xen_domctl_cpu_policy *);
 
 void domain_info(struct xen_domctl_getdomaininfo *i)
@@ -77,7 +78,8 @@ static long shadow_op(struct xen_domctl_shadow_op *s)
         if ( !fx.logdirty )
             return -EINVAL;
         if ( fx_on_clean && s->op == XEN_DOMCTL_SHADOW_OP_CLEAN &&
-             !(s->mode & XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL) )
+             (fx_wrote_before_last ||
+              !(s->mode & XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL)) )
             fx_on_clean();
         if ( s->pages > fx.dirty_bits )
             s->pages = fx.dirty_bits;

@@ -120,6 +120,9 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--locality", metavar="NAME", default="loop", help="in which order: loop, scattered, hot (default: %(default)s)"
     )
+    parser.add_argument(
+        "--console", metavar="TEXT", default="", help="what one more of its vcpus writes to its console, over and over"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of random contents (default: %(default)s)")
 
 
@@ -175,7 +178,15 @@ def patience(args: argparse.Namespace) -> Patience:
 def made(args: argparse.Namespace) -> Guest:
     """The guest that was asked for with `add_guest`, running.  Raises GuestError."""
     wanted = Wanted(
-        args.type, args.memory, args.vcpus, args.fill, args.working_set, args.dirty_rate, args.locality, args.seed
+        args.type,
+        args.memory,
+        args.vcpus,
+        args.fill,
+        args.working_set,
+        args.dirty_rate,
+        args.locality,
+        args.seed,
+        text=args.console,
     )
     return running(args.guest, wanted)
 

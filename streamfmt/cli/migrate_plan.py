@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict
 
 from ..engine import policies, too_fast
+from ..engine.checkpointing import plan as checkpoints
 from ..engine.orders import downtime, speed
 from ..engine.plan import Guest, Link, Plan, plan
 from ..engine.plan_dirty import Recorded, Writer, size, writer
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 FORMAT = "streamfmt-plan-1"
 _MODELS = "none, uniform:SIZE@RATE, loop:SIZE@RATE or hot:SIZE@RATE; RATE is pages a second, or bytes such as 80MiB/s"
 _LINK = "1Gbit/s"
+_INTERVALS_MAX = 100
 EXAMPLES = """examples:
   streamfmt migrate plan --memory 4GiB --dirty uniform:64MiB@20000
   streamfmt migrate plan --memory 1GiB --link 10Gbit/s,200us --policy qemu
   streamfmt migrate plan --memory 1GiB --dirty loop:8MiB@100MiB/s \\
       --policy qemu-2009 --if-too-fast refuse --figure rounds.svg
+  streamfmt migrate plan --memory 1GiB --dirty loop:8MiB@2000 \\
+      --link 10Gbit/s,100us --remus 5ms,25ms,200ms
   streamfmt migrate plan --from-stream guest.sav --recorded-at 1Gbit/s \\
       --link 100Mbit/s --json
 
@@ -79,6 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_value(too_fast.remedy),
         help="what is done about a guest that writes too fast: " + _named(too_fast) + " (default: go-on)",
     )
+    words = "checkpoints at such intervals, such as 5ms,25ms,200ms: how many a second, and what they cost"
+    parser.add_argument("--remus", metavar="TIMES", type=_intervals, default=[], help=words)
+    parser.add_argument("--colo", metavar="TIMES", type=_intervals, default=[], help="likewise, of COLO")
     parser.add_argument("--verify", action="store_true", help="everything once more at the end, to be compared")
     parser.add_argument("--seed", metavar="N", type=whole, default=0, help="the same seed gives the same plan")
     parser.add_argument("--figure", metavar="OUT", help="draw the rounds into an SVG file")
@@ -113,6 +120,17 @@ def _link(text: str) -> Link:
     return Link(bandwidth, latency)
 
 
+def _intervals(text: str) -> list[float]:
+    """Times, with commas between them."""
+    try:
+        found = [downtime(word) for word in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if len(found) > _INTERVALS_MAX:
+        raise argparse.ArgumentTypeError(f"{len(found)} intervals; {_INTERVALS_MAX} are the most")
+    return found
+
+
 class _MisuseError(Exception):
     """What is wrong with the arguments."""
 
@@ -138,16 +156,30 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(policy, args.if_too_fast or too_fast.remedy("go-on"), args.verify)
     found = plan(guest, args.link, settings, orders)
     status = max(status, int(bool(found.error)))
+    rows = _checkpoints(args, recorded)
     if args.json:
-        print(json.dumps(_as_dict(args, guest, policy, orders.speed, orders.downtime, found, status)))
+        words = _as_dict(args, guest, policy, orders.speed, orders.downtime, found, status)
+        print(json.dumps(words | {"checkpoints": [_row(row) for row in rows]}))
     else:
         from ..engine.plan_text import text
 
         for line in text(about(args, guest, policy.name), found):
             print(inputs.fitted(line))
+        for kind in dict.fromkeys(row.kind for row in rows):
+            print(f"then {kind}:", *checkpoints.text([row for row in rows if row.kind == kind]), sep="\n")
     if args.figure:
         status = max(status, _draw(args.figure, about(args, guest, policy.name), found))
     return status
+
+
+def _checkpoints(args: argparse.Namespace, recorded: PassSets | None) -> list[checkpoints.Planned]:
+    """What checkpoints would be, once the guest is there: a guest of its own for each, which begins to write anew."""
+    asked = [(checkpoints.REMUS, each) for each in args.remus] + [(checkpoints.COLO, each) for each in args.colo]
+    return [checkpoints.planned(_guest(args, recorded), args.link, *each) for each in asked]
+
+
+def _row(row: checkpoints.Planned) -> dict[str, Any]:
+    return asdict(row) | {"rate": row.rate, "overhead": row.overhead, "delay": row.delay}
 
 
 def _guest(args: argparse.Namespace, recorded: PassSets | None) -> Guest:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..engine import control, entries, judging
+from ..engine.checkpointing.standby import RemusStandby
 from ..engine.guest.makes import Ready, empty
 from ..engine.interface import Guest
 from ..engine.orders import Orders
@@ -24,7 +25,7 @@ from ..engine.side import All, Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
-from . import inputs, migrate_qemu
+from . import inputs, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_send import add_common, checked
@@ -35,6 +36,7 @@ EXAMPLES = """examples:
   streamfmt migrate receive tcp::4444 --record stream --check --run 10
   streamfmt migrate receive file:guest.sav --run 0 --check
   streamfmt migrate receive --qemu unix:/tmp/here --store guest.qevm
+  streamfmt migrate receive --remus tcp::4444 --witness /net/guest
   streamfmt migrate receive --qemu tcp::4444 --run 10
   xl migrate -s "" guest "streamfmt migrate receive fd:0,1 --run 60"
 
@@ -57,10 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_tls(parser, sender=False)
     links.add_by_descriptor(parser)
     migrate_qemu.add_receiving(parser)
+    migrate_remus.add_receiving(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
         inputs.say(f"streamfmt migrate receive: error: {words}")
         return 2
     shown = Shown("destination", args.json)
@@ -104,7 +107,12 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
-    side = Receiving(end, make, taking, Asked(waiter, options.patience(args), shown, All(recorder, shown.coming)))
+    asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
+    side: Receiving | RemusStandby
+    if args.remus:
+        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
+    else:
+        side = Receiving(end, make, taking, asked)
 
     def figures() -> dict[str, Any]:
         return {"received": side.input.received, "state": side.machine.state}
@@ -112,7 +120,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    guest = side.restore() if options.is_file(args.uri) else side.receive()
+    if isinstance(side, RemusStandby):
+        guest = side.stand_by()
+    else:
+        guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)
     end.close()
     shown.close()

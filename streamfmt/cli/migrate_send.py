@@ -21,7 +21,7 @@ from ..engine.transport.ends import connect
 from ..engine.transport.moving import part
 from ..engine.waiting import Waiter
 from ..errors import InDoubtError, MigrationError, StreamError
-from . import inputs, migrate_emulator, migrate_qemu
+from . import inputs, migrate_emulator, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_shown import Recorder, Shown, summary
@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   streamfmt migrate send tcp:host:4444 --tls-certificate here.pem \\
     --tls-key here.key --tls-authority authority.pem
   streamfmt migrate send unix:/tmp/here --control /tmp/control --record stream
+  streamfmt migrate send --remus 25ms unix:/tmp/here --guest kvm
   streamfmt migrate send --qemu unix:/tmp/qemu --memory 64MiB
   streamfmt migrate send --qemu unix:/tmp/qemu --play guest.qevm
 
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_tls(parser, sender=True)
     links.add_by_descriptor(parser)
     migrate_qemu.add_sending(parser)
+    migrate_remus.add_sending(parser)
 
 
 def add_after(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +76,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
         inputs.say(f"streamfmt migrate send: error: {words}")
         return 2
     shown = Shown("source", args.json)
@@ -110,6 +112,8 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     settings, orders = options.settings(args)
     config = configuration.of(guest, args.name, args.guest, args.vcpus)
     way = Way(settings, orders, not args.non_live, config, handed=handed)
+    if args.remus is not None:
+        return migrate_remus.run(args, shown, opened, waiter, guest, end, way, recorder)
     side: Sending | qemu_sending.Sending
     if args.qemu:
         orders.stop = args.non_live

@@ -17,7 +17,7 @@ _WIDTH, _LEFT, _RIGHT = 960, 110, 30
 _INNER, _HEIGHT = _WIDTH - _LEFT - _RIGHT, 300
 # Colours that differ in lightness too, for eyes that do not tell all apart; as in pictures of streams.
 _SENT, _DIRTY, _STOOD, _EMPTY, _FAINT = "#2166ac", "#e08214", "#b2182b", "#eeeeee", "#767676"
-_STYLE = "text{font:13px sans-serif;fill:#222}.t{font-weight:bold;font-size:15px}.s{fill:#595959;font-size:12px}"
+STYLE = "text{font:13px sans-serif;fill:#222}.t{font-weight:bold;font-size:15px}.s{fill:#595959;font-size:12px}"
 # Rounds that are listed: all if they are no more, else the first and the last ones.
 _LISTED = 16
 _ROW, _COLUMNS = 18, (160, 290, 420, 540, 650, 780)
@@ -27,8 +27,8 @@ _MARKS = 5
 def drawn(statistics: Statistics, title: str = "A migration", about: str = "") -> str:
     """The file: rounds over time, and what they were in numbers; `about` is a line of text below the title."""
     parts = [
-        _text(20, 30, _short(title), "t"),
-        _text(20, 50, _short(about or f"a guest of {memory(statistics.frames)}"), "s"),
+        text(20, 30, _short(title), "t"),
+        text(20, 50, _short(about or f"a guest of {memory(statistics.frames)}"), "s"),
     ]
     parts += _rounds(statistics, 70)
     at = 70 + 20 + 16 + _HEIGHT + 64
@@ -37,17 +37,17 @@ def drawn(statistics: Statistics, title: str = "A migration", about: str = "") -
     height = at + _ROW * (min(len(statistics.rounds), _LISTED + 1) + 2) + 20
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}">\n'
-        f"<style>{_STYLE}</style>\n"
+        f"<style>{STYLE}</style>\n"
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 
 def _rounds(statistics: Statistics, top: int) -> Iterator[str]:
     """Frames over time, by their logarithm, since a first round sends a thousand times what a last one does."""
-    yield _text(20, top + 20, "Frames of each round over time", "t")
+    yield text(20, top + 20, "Frames of each round over time", "t")
     yield from _legend(top + 20, (("sent", _SENT), ("dirty after it", _DIRTY), ("the guest stands", _STOOD)))
     top += 36
-    yield _rect(_LEFT, top, _INNER, _HEIGHT, "#fafafa", _EMPTY)
+    yield rect(_LEFT, top, _INNER, _HEIGHT, "#fafafa", _EMPTY)
     pause = statistics.pause if statistics.pause is not None else statistics.downtime
     # The last round is sent while the guest stands: it stopped where that began.
     stopped = sum(row.seconds for row in statistics.rounds[:-1])
@@ -62,23 +62,23 @@ def _rounds(statistics: Statistics, top: int) -> Iterator[str]:
     begin = 0.0
     for row in statistics.rounds:
         x, wide = _LEFT + across * begin, across * row.seconds
-        yield _rect(x, top + _HEIGHT - high(row.frames), max(wide - 0.6, 0.6), high(row.frames), _SENT, opacity=0.8)
+        yield rect(x, top + _HEIGHT - high(row.frames), max(wide - 0.6, 0.6), high(row.frames), _SENT, opacity=0.8)
         begin += row.seconds
         if row.dirty:
             y, end = top + _HEIGHT - high(row.dirty), _LEFT + across * begin
             yield f'<circle cx="{end:.1f}" cy="{y:.1f}" r="3.5" fill="{_DIRTY}"/>'
     if statistics.downtime is not None:
         x, wide = _LEFT + across * stopped, max(across * (pause or 0.0), 1.5)
-        yield _rect(min(x, _LEFT + _INNER - wide), top, wide, _HEIGHT, _STOOD, opacity=0.35)
+        yield rect(min(x, _LEFT + _INNER - wide), top, wide, _HEIGHT, _STOOD, opacity=0.35)
     for power in range(int(top_power) + 1):
         y = top + _HEIGHT - up * power
         yield f'<line x1="{_LEFT}" x2="{_LEFT + _INNER}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_FAINT}" opacity="0.3"/>'
-        yield _text(_LEFT - 6, y + 4, f"{10**power:,}", "s", "end")
+        yield text(_LEFT - 6, y + 4, f"{10**power:,}", "s", "end")
     for number in range(_MARKS):
         x = _LEFT + _INNER * number / (_MARKS - 1)
         anchor = ("start", "end")[number == _MARKS - 1] if number in (0, _MARKS - 1) else "middle"
-        yield _text(x, top + _HEIGHT + 16, seconds(whole * number / (_MARKS - 1)), "s", anchor)
-    yield _text(_LEFT, top + _HEIGHT + 34, _stood(statistics), "s")
+        yield text(x, top + _HEIGHT + 16, seconds(whole * number / (_MARKS - 1)), "s", anchor)
+    yield text(_LEFT, top + _HEIGHT + 34, _stood(statistics), "s")
 
 
 def _stood(statistics: Statistics) -> str:
@@ -89,13 +89,13 @@ def _stood(statistics: Statistics) -> str:
 
 def _table(statistics: Statistics, top: int) -> Iterator[str]:
     heads = ("round", "frames sent", "bytes", "dirty after it", "time", "rate")
-    yield from (_text(x, top, words, "s", "end") for x, words in zip(_COLUMNS, heads, strict=True))
+    yield from (text(x, top, words, "s", "end") for x, words in zip(_COLUMNS, heads, strict=True))
     rows: list[Round | None] = [*statistics.rounds]
     if len(rows) > _LISTED:
         rows = [*rows[: _LISTED // 2], None, *rows[-(_LISTED // 2) :]]
     for number, row in enumerate(rows, 1):
         cells = ["..."] * len(_COLUMNS) if row is None else cells_of(row)
-        yield from (_text(x, top + _ROW * number, words, "", "end") for x, words in zip(_COLUMNS, cells, strict=True))
+        yield from (text(x, top + _ROW * number, words, "", "end") for x, words in zip(_COLUMNS, cells, strict=True))
 
 
 def cells_of(row: Round) -> list[str]:
@@ -122,18 +122,20 @@ def _short(words: str) -> str:
 def _legend(y: float, rows: tuple[tuple[str, str], ...]) -> Iterator[str]:
     x = 400.0
     for words, colour in rows:
-        yield _rect(x, y - 11, 12, 12, colour)
-        yield _text(x + 18, y, words, "s")
+        yield rect(x, y - 11, 12, 12, colour)
+        yield text(x + 18, y, words, "s")
         x += 40 + 7.5 * len(words)
 
 
-def _text(x: float, y: float, words: str, style: str = "", anchor: str = "start") -> str:
+def text(x: float, y: float, words: str, style: str = "", anchor: str = "start") -> str:
+    """An element of words at a place."""
     kind = f' class="{style}"' if style else ""
     where = "" if anchor == "start" else f' text-anchor="{anchor}"'
     return f'<text x="{x:.1f}" y="{y:.1f}"{kind}{where}>{escape(words)}</text>'
 
 
-def _rect(x: float, y: float, width: float, height: float, fill: str, stroke: str = "", opacity: float = 1) -> str:
+def rect(x: float, y: float, width: float, height: float, fill: str, stroke: str = "", opacity: float = 1) -> str:
+    """A rectangle as an element."""
     more = f' stroke="{stroke}"' if stroke else ""
     more += f' opacity="{opacity:.2f}"' if opacity < 1 else ""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"{more}/>'

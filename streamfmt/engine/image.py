@@ -11,7 +11,7 @@ from struct import Struct
 
 from .. import tables
 from ..errors import OversizeError, PeerError
-from ..schema import libxc
+from ..schema import libxc, states
 from ..schema.model import OPTIONAL_BIT
 from .flow import Input
 from .framing_xen import Kept, Placer
@@ -31,6 +31,8 @@ _TIMES = 2
 # A record of pages, as far as the format goes.
 _PAGES_MAX = tables.RECORD_LENGTH_MAX
 _ALIGN = 8
+# Records that come once, before memory, and belong to each checkpoint's state.
+_ONCE = frozenset(states.STATIC)
 
 
 class Image:
@@ -49,6 +51,7 @@ class Image:
         self.applied = 0
         self.held = 0
         self._current: list[tuple[str, bytes]] | None = None
+        self._static: list[tuple[str, bytes]] = []
         self._source = source
         self._make = make
         self._placer: Placer | None = None
@@ -131,7 +134,11 @@ class Image:
             self._placer.take(Kept(body), len(body))
         if self._placer.differing:
             raise PeerError(f"{self._placer.differing} frames came again to be compared, and differ")
-        self._current = self.records
+        if not self.applied:
+            self._static = [row for row in self.records if row[0] in _ONCE]
+            self._current = self.records
+        else:
+            self._current = [*self._static, *self.records]
         if not later:
             self.load()
         self.go_back()

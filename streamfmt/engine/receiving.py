@@ -53,16 +53,8 @@ class Restoring(Side):
     def stream(self) -> Guest:
         """Read the whole stream; raises what ended it, and leaves no guest then."""
         judge = Judge("xl")
-        watchers = All(judge, self.asked.watcher)
-        self.input.patience = self.patience.progress
-        head = read_head(self.input)  # who speaks something else is told so, not judged
-        self.input.watcher = watchers
         try:
-            watchers.see([head])
-            config, legacy = read_container(head, self.input)
-            self.configuration = config
-            self.name = config.name + configurations.INCOMING
-            self.event("begun", type=config.type, frames=config.pages)
+            config, legacy = self.head(judge)
             restorer = Restorer(
                 self.input,
                 lambda kind: self._make(kind, config),
@@ -81,6 +73,19 @@ class Restoring(Side):
         if self.taking.inspect is not None:
             self.taking.inspect(self.guest)
         return self.guest
+
+    def head(self, judge: Judge) -> tuple[Configuration, bool]:
+        """Read the container's header, and have all of the stream judged; as :func:`read_container`."""
+        watchers = All(judge, self.asked.watcher)
+        self.input.patience = self.patience.progress
+        head = read_head(self.input)  # who speaks something else is told so, not judged
+        self.input.watcher = watchers
+        watchers.see([head])
+        config, legacy = read_container(head, self.input)
+        self.configuration = config
+        self.name = config.name + configurations.INCOMING
+        self.event("begun", type=config.type, frames=config.pages)
+        return config, legacy
 
     def _converted(self, source: Input) -> Converted:
         from .legacy import Converting  # few streams are as old, and what converts them takes its time to load
@@ -112,6 +117,18 @@ class Restoring(Side):
         """End the guest, if there is one."""
         if self.guest is not None:
             self.guest.close()
+
+    def give_up(self, error: BaseException | None) -> None:
+        """End the guest, and say why to the other side, if that is there.  Raises nothing."""
+        self.close()
+        self.event("ended", error=f"{type(error).__name__}: {error}")
+        try:
+            self.output.patience = _LAST_WORDS
+            self.say(refusal(error))
+            self.end.finish()
+            self.input.drain(_LAST_WORDS)
+        except MigrationError:
+            pass  # the other side has gone
 
 
 class Receiving(Restoring):
@@ -156,16 +173,7 @@ class Receiving(Restoring):
         return "reported"
 
     def _end_own(self) -> str:
-        self.close()
-        error = self.machine.error
-        self.event("ended", error=f"{type(error).__name__}: {error}")
-        try:
-            self.output.patience = _LAST_WORDS
-            self.say(refusal(error))
-            self.end.finish()
-            self.input.drain(_LAST_WORDS)
-        except MigrationError:
-            pass  # the other side has gone
+        self.give_up(self.machine.error)
         return ""
 
     def _finish(self) -> str:
@@ -175,7 +183,7 @@ class Receiving(Restoring):
 
 def refusal(error: BaseException | None) -> bytes:
     """What a receiver says instead of the next message, for people at the other side."""
-    text = f"{type(error).__name__}: {error}" if error else "it was given up"
+    text = f"{type(error).__name__}: {error}" if error and str(error) else "it was interrupted or given up there"
     return f"streamfmt: {text}\n".encode("ascii", "replace")[:400]
 
 
@@ -183,14 +191,27 @@ _HEADER = Struct("<" + tables.FORMATS["xl.header"])
 _LENGTH = Struct("<" + tables.FORMATS["xl.OPTIONAL_DATA"])
 
 
+# What comes instead of an xl header, by its first bytes, and what to do about it.
+_OTHERS = {
+    b"QEVM": "a migration of QEMU's: receive it with --qemu",
+    b"LibxlFmt": "libxl's stream without xl's header, which says what guest to make",
+    b"\xff" * 8: "a libxc image without the headers around it, which say what guest to make",
+    b"\x16\x03": "a handshake of TLS: give this side its certificates, or let the sender do without",
+}
+
+
 def read_head(source: Input) -> bytes:
     """An xl header.
 
     :raises PeerError: it is none.
     """
-    magic = source.take(len(xl.MAGIC), "xl's header")
+    magic = b""
+    while len(magic) < len(xl.MAGIC) and xl.MAGIC.startswith(magic):  # who says less and waits is answered at once
+        magic += source.take(1, "xl's header")
     if magic != xl.MAGIC:
-        raise PeerError(f"what came is no xl header, but {shown(magic + source.last_words())}")
+        found = magic + source.last_words()
+        hint = next((words for start, words in _OTHERS.items() if found.startswith(start)), "")
+        raise PeerError(f"what came is no xl header, but {hint or shown(found)}")
     return magic + source.take(_HEADER.size - len(magic), "xl's header")
 
 

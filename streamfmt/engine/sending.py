@@ -60,8 +60,9 @@ class Saving(Side):
         self.ran = guest.running
         pace = Pace(way.orders.speed, self.waiter.clock)
         self.output = Output(end, self.waiter, self.patience.progress, pace=pace, check=self.check)
-        pages = Pages(guest, self.output, self.waiter, self._went, way.handed)
-        self.precopy = Precopy(pages, way.settings, way.orders, pace, self._round)
+        self.pace = pace
+        self.pages = Pages(guest, self.output, self.waiter, self._went, way.handed)
+        self.precopy = Precopy(self.pages, way.settings, way.orders, pace, self._round)
         self._downtime: float | None = None
 
     @property
@@ -72,6 +73,14 @@ class Saving(Side):
 
     def stream(self) -> None:
         """Write the whole stream; raises what ended it, and leaves the guest as it is then."""
+        self.head()
+        Saver(self.guest, self.output, self.passes, xen=self.way.xen).run()
+        self.precopy.sent(self.output.sent - self.precopy.statistics.sent)
+        self._downtime = self.precopy.statistics.downtime
+        self.event("sent", bytes=self.output.sent)
+
+    def head(self) -> None:
+        """Write the container's header, with which every stream begins."""
         if not (self.ran and self.way.live) or self.way.handed:
             self.way.orders.stop = True  # what does not change need not be sent twice
         self.output.watcher = self.asked.watcher
@@ -81,10 +90,6 @@ class Saving(Side):
         self.name = config.name
         for part in container(replace(config, paused=not self.ran)):
             self.output.put(part.buffers("<"))
-        Saver(self.guest, self.output, self._passes, xen=self.way.xen).run()
-        self.precopy.sent(self.output.sent - self.precopy.statistics.sent)
-        self._downtime = self.precopy.statistics.downtime
-        self.event("sent", bytes=self.output.sent)
 
     def save(self) -> Statistics:
         """Write the stream to where nobody answers; returns the figures, and raises what ended it."""
@@ -117,7 +122,8 @@ class Saving(Side):
             self.guest.resume()
         self.event("kept", running=self.ran, error=f"{type(error).__name__}: {error}")
 
-    def _passes(self) -> None:
+    def passes(self) -> None:
+        """Send all memory; the guest stands then."""
         self.output.flush()
         self.event("begun", frames=self.guest.pages)
         self.precopy.run()

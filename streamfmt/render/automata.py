@@ -53,7 +53,7 @@ def _rows(title: str, meanings: dict[str, str], used: set[str]) -> Iterator[str]
 
 
 def section(machine: Automaton) -> Iterator[str]:
-    """The part of a document about one machine."""
+    """A machine's chapter: what it is, its drawing, and what each of its names means."""
     yield from (f"## The {machine.name}", "", machine.doc, "", f"Source: {machine.source}.", "")
     yield from ("```text", *machines.drawing(_drawn(machine)), "```", "")
     yield "In every box that is no end and does not say otherwise:"

@@ -6,6 +6,8 @@ xg_sr_restore.c (handle_checkpoint); tools/xl/xl_migrate.c (main_remus, migrate_
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .transitions import DESTINATION, NOTHING, OTHER, SOURCE, UNKNOWN, Automaton
 
 # What may happen to a standby while it takes a stream: the link fails, ends, is silent, or claims a length that nothing
@@ -168,3 +170,31 @@ REMUS_STANDBY = Automaton(
 )
 
 CHECKPOINTING = (REMUS_PRIMARY, REMUS_STANDBY)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A row of a message sequence: what passes, which way, and what both sides do about it."""
+
+    name: str
+    to_standby: bool
+    here: str  # what the primary does before, or by, sending or taking it
+    there: str
+
+
+# What passes, in order; the rows from `REMUS_REPEATS` on come again at each checkpoint.
+REMUS_SEQUENCE = (
+    Message("GREETING", False, "waits for it", "is ready"),
+    Message("xl header, configuration", True, "runs", "makes the guest"),
+    Message("libxl header, LIBXC_CONTEXT", True, "runs", ""),
+    Message("image headers, static data", True, "runs", ""),
+    Message("PAGE_DATA ...", True, "runs; stops at the end", "puts it into place"),
+    Message("state, CHECKPOINT", True, "postsuspend; copy", "keeps it"),
+    Message("device model, CHECKPOINT_END", True, "preresume; runs again", "takes all of it up"),
+    Message("acknowledgement", False, "commit: output leaves", "has a checkpoint"),
+    Message("PAGE_DATA ...", True, "interval; stops; postsuspend", "keeps it"),
+    Message("state, CHECKPOINT", True, "copy; preresume; runs again", "keeps it"),
+    Message("device model, CHECKPOINT_END", True, "", "takes all of it up"),
+    Message("acknowledgement", False, "commit: output leaves", "has a newer checkpoint"),
+)
+REMUS_REPEATS = 8

@@ -14,6 +14,10 @@ from typing import Protocol
 class Device(Protocol):
     """One device; what it raises ends the protection."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of it that wait."""
+
     def postsuspend(self) -> None:
         """The guest stands: what it has done since the last time belongs to one epoch."""
 
@@ -35,6 +39,11 @@ class Devices:
 
     def __init__(self, devices: Sequence[Device] = ()) -> None:
         self._devices = tuple(devices)
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait, of all of them."""
+        return sum(device.held for device in self._devices)
 
     def postsuspend(self) -> None:
         """The guest stands."""

@@ -9,6 +9,7 @@ Source: tools/libs/guest/xg_sr_restore.c, handle_checkpoint; tools/libs/light/li
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ...errors import CancelledError, LateError, LinkError, OversizeError, PeerError
 from ...schema.checkpointing import BROKEN, CANCELLED, ENDS, LOST, OUTCOMES, WITHDRAWN
@@ -31,8 +32,10 @@ class CheckpointRestorer(Restorer):
     :param settle: called before something is done by what has come, and may raise.
     """
 
-    def __init__(self, source: Input, make: Callable[[str], Guest], *, settle: Callable[[], None]) -> None:
-        super().__init__(source, make, settle=settle)
+    def __init__(
+        self, source: Input, make: Callable[[str], Guest], *, settle: Callable[[], None], emulator: Path | None = None
+    ) -> None:
+        super().__init__(source, make, settle=settle, emulator=emulator)
         self.count = 0
         self.place = "initial"
         self.waiting = 0

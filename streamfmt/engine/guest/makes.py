@@ -24,6 +24,8 @@ from .remote import Home, RemoteGuest
 
 # Seconds between two looks at the clock, more or less, where a rate is asked for; and pages, where none is.
 _LOOK, _BATCH = 0.01, 64
+# Microseconds from one text on the console to the next.
+_REST = 1000
 # The longest interval that a block has room for, in microseconds.
 _LONGEST = (1 << 32) - 1
 # The only type of guests that have a processor or stand for one.
@@ -44,6 +46,7 @@ class Wanted:
     :param rate: pages that it writes a second; 0 for none, infinite for as many as it can.
     :param locality: in which order, a key of the model's localities.
     :param divisor: of the timer's ticks for one interrupt, where there is a timer; 0 for none.
+    :param text: what a vcpu of its own writes to the console, each time with a rest; a model has none.
     """
 
     type: str
@@ -55,6 +58,7 @@ class Wanted:
     locality: str = "loop"
     seed: int = 0
     divisor: int = 0
+    text: str = ""
 
 
 def available() -> dict[str, str]:
@@ -252,8 +256,11 @@ def works(wanted: Wanted) -> list[Work]:
             divisor = 0 if at else wanted.divisor
             found.append(Work("counters", first, pages, step, batch, interval, divisor))
         first += pages
+    if wanted.text:
+        found.append(Work("console", interval=_REST, text=wanted.text.encode()))
     if len(found) > wanted.vcpus:
-        raise GuestError(f"locality {wanted.locality} takes {len(found)} vcpus, and the guest has {wanted.vcpus}")
+        what = f"locality {wanted.locality}{' and a console' if wanted.text else ''}"
+        raise GuestError(f"{what} takes {len(found)} vcpus, and the guest has {wanted.vcpus}: --vcpus {len(found)}")
     return found + [Work("idle")] * (wanted.vcpus - len(found))
 
 

@@ -168,6 +168,12 @@ class Model:
         """The file descriptor of its memory."""
         return self._memory.descriptor
 
+    @property
+    def done(self) -> int:
+        """How many pages it has written, all in all."""
+        self._look()
+        return sum(self._counts)
+
     def populated(self) -> int:
         """The set of frames that may have contents."""
         self._look()

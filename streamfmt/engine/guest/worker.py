@@ -28,7 +28,7 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG (include/uapi/linux/prctl.h)
 _PATIENCE = 30.0
 # Seconds for which a guest's thread may keep the interpreter while somebody asks something: each question and answer
 # takes it twice, and a guest stands meanwhile.
-_SWITCH = 0.0001
+_SWITCH = 0.00005
 Answer = tuple[Any, bytes]
 Call = Callable[[Local, wire.Message], Answer]
 

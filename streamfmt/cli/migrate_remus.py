@@ -1,0 +1,190 @@
+"""`--remus` of `migrate send` and `receive`: a guest that is protected by a standby, and that standby."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+
+from ..engine import control, orders
+from ..engine.checkpointing.devices import Device, Devices, HeldOutput
+from ..engine.checkpointing.epochs import Epochs
+from ..engine.checkpointing.primary import Remus, RemusPrimary
+from ..engine.checkpointing.witness import File, Nobody, Witness
+from ..engine.interface import End, Guest
+from ..engine.sending import Way
+from ..engine.side import Asked
+from ..engine.waiting import Waiter
+from ..errors import GuestError, MigrationError, TakenOverError
+from . import migrate_guest as options
+from .migrate_shown import Recorder, Shown, mebibytes, milliseconds
+
+# Seconds between two looks at what a guest puts out, once nothing is held.
+_LOOK = 0.01
+
+
+@runtime_checkable
+class Talking(Protocol):
+    """What a guest has besides that writes to a console."""
+
+    def console(self) -> bytes:
+        """What it wrote there since this was last asked."""
+
+
+def add_sending(parser: argparse.ArgumentParser) -> None:
+    """What the primary takes."""
+    add = parser.add_argument_group("Remus: checkpoints to a standby that takes over if this side dies").add_argument
+    words = "protect it with the standby at URI: a checkpoint, then so long until the next, such as 25ms"
+    add("--remus", metavar="INTERVAL", type=options.typed(orders.downtime), help=words)
+    add("--checkpoints", metavar="N", type=int, default=0, help="end after so many; the standby takes over then")
+    add("--unacknowledged", action="store_true", help="the standby is Xen's, which acknowledges no checkpoint")
+    _add_witness(parser)
+    words = "where what the guest writes to its console goes once it is safe (- is standard output)"
+    add("--output", metavar="FILE", help=words)
+    words = "for how long it goes on here when its standby has gone (default: until interrupted)"
+    add("--run", metavar="SECONDS", type=float, help=words)
+    add("--figure", metavar="FILE", help="draw the checkpoints there, as SVG")
+
+
+def add_receiving(parser: argparse.ArgumentParser) -> None:
+    """What the standby takes."""
+    parser.add_argument("--remus", action="store_true", help="stand by for a guest that send --remus protects")
+    _add_witness(parser)
+
+
+def _add_witness(parser: argparse.ArgumentParser) -> None:
+    words = "with --remus: a file, which both sides reach, that says who goes on when the link fails"
+    parser.add_argument("--witness", metavar="FILE", type=Path, help=words)
+
+
+def wrong(args: argparse.Namespace) -> str:
+    """What of these options cannot be together, in words; empty if all is well."""
+    asked = args.remus is not None and args.remus is not False
+    needs = ("witness", "checkpoints", "unacknowledged", "output", "figure")
+    without = [f"--{name}" for name in needs if getattr(args, name, None)]
+    if not asked:
+        return f"{', '.join(without)}: only with --remus" if without else ""
+    if args.qemu or options.is_file(args.uri):
+        return "--remus: neither to QEMU nor to a file"
+    return "--remus: not with --by-descriptor" if args.by_descriptor else ""
+
+
+def witness(args: argparse.Namespace) -> Witness:
+    """Who decides.  Raises LinkError if that has been decided before."""
+    if args.witness is None:
+        return Nobody()
+    found = File(args.witness)
+    found.fresh()
+    return found
+
+
+def remus(args: argparse.Namespace, guest: Guest, opened: ExitStack) -> Remus:
+    """How it is protected.  Raises LinkError, GuestError, OSError."""
+    devices: list[Device] = []
+    if args.output:
+        if not isinstance(guest, Talking):
+            raise GuestError(f"a guest of kind {args.guest} has no console")
+        target: BinaryIO = sys.stdout.buffer if args.output == "-" else open(args.output, "wb")  # noqa: SIM115 - below
+        if args.output != "-":
+            opened.callback(target.close)
+
+        def give(data: bytes) -> None:
+            target.write(data)
+            target.flush()
+
+        devices.append(HeldOutput(guest.console, give))
+    return Remus(args.remus, not args.unacknowledged, Devices(devices), witness(args), args.checkpoints)
+
+
+def run(
+    args: argparse.Namespace,
+    shown: Shown,
+    opened: ExitStack,
+    waiter: Waiter,
+    guest: Guest,
+    end: End,
+    way: Way,
+    recorder: Recorder | None,
+) -> int:
+    """Protect a guest as was asked for; returns the exit status.  Raises MigrationError, OSError."""
+    live = Live(shown)
+    asked = Asked(waiter, options.patience(args), shown, recorder, live)
+    side = live.side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
+    if args.control:
+        served = control.Control(args.control, waiter, way.orders, lambda: figures(side))
+        opened.callback(served.close)
+    return protect(side, end, args, shown, waiter)
+
+
+def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown, waiter: Waiter) -> int:
+    """Protect a guest, and let it run on if its standby goes; returns the exit status."""
+    try:
+        side.protect()
+    except TakenOverError as error:
+        _said(side.epochs, args, shown)
+        if args.checkpoints == side.epochs.count:
+            return 0
+        return shown.fail(error)
+    except MigrationError as error:
+        _said(side.epochs, args, shown)
+        status = shown.fail(error)
+    end.close()  # so that a standby that is there still knows
+    until = None if args.run is None else waiter.clock() + args.run
+    while side.guest.running and (until is None or waiter.clock() < until):
+        waiter.sleep(waiter.clock() + _LOOK)
+        side.remus.devices.release()
+    return status
+
+
+def _said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
+    """Print and draw the figures."""
+    if args.figure:
+        from ..engine.checkpointing.figure import drawn
+
+        Path(args.figure).write_text(drawn(epochs), encoding="utf-8")
+    shown({"event": "protected", "seconds": 0.0, "figures": epochs.figures()})
+    if shown.as_json:
+        return
+    shown.close()
+    print(f"{shown.side}:", *summary(epochs), sep="\n", flush=True)
+
+
+def summary(epochs: Epochs) -> list[str]:
+    """The figures of checkpoints, in lines."""
+    if not epochs.count:
+        return ["  no checkpoint was complete"]
+    middle = epochs.medians()
+    return [
+        f"  {epochs.count:,} checkpoints, {mebibytes(epochs.sent)}",
+        f"  of each, the median: {middle['frames']:,.0f} frames, stood {milliseconds(middle['stood'])}, "
+        f"complete after {milliseconds(middle['latency'])}, held {mebibytes(middle['held'])} of output",
+    ]
+
+
+class Live:
+    """Shows the checkpoints as they come, on a terminal."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown, self._began = shown, time.monotonic()
+        self.side: RemusPrimary | None = None
+
+    def __call__(self) -> None:
+        last = None if self.side is None else self.side.epochs.last
+        if last is None or self.side is None:
+            if self.side is not None:
+                self._shown.progress(self.side.statistics)
+            return
+        passed = time.monotonic() - self._began
+        self._shown.say(
+            passed,
+            f"checkpoint {last.number:,}: {last.frames:,} frames, stood {milliseconds(last.stood)}, complete after "
+            f"{milliseconds(last.latency)}, {mebibytes(last.held)} of output held",
+        )
+
+
+def figures(side: RemusPrimary) -> dict[str, Any]:
+    """What the control socket says."""
+    return {**control.figures(side.statistics), **side.epochs.figures(), "state": side.machine.state}
