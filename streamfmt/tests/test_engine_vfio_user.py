@@ -163,7 +163,8 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("REGION_READ", vfio_user.ACCESS.pack(0, 3, 1), errno.EINVAL),
     ("REGION_WRITE", vfio_user.ACCESS.pack(0, vfio_user.BAR0, 8) + b"four", errno.EINVAL),
     ("DEVICE_GET_REGION_INFO", vfio_user.REGION_INFO.pack(32, 0, 9, 0, 0, 0), errno.EINVAL),
-    ("DMA_MAP", vfio_user.DMA_MAP.pack(32, 3, 0, 0, PAGE), errno.EINVAL),
+    ("DMA_MAP", vfio_user.DMA_MAP.pack(32, 3, 0, 0, PAGE + 1), errno.EINVAL),
+    ("DMA_MAP", vfio_user.DMA_MAP.pack(32, 3, 0, (1 << 64) - PAGE, 2 * PAGE), errno.EINVAL),
     ("DMA_UNMAP", vfio_user.DMA_UNMAP.pack(24, 0, 0, PAGE), errno.ENOENT),
     ("DMA_READ", b"", errno.ENOTSUP),
     ("99", b"", errno.ENOTSUP),
@@ -202,6 +203,32 @@ def test_memory_that_is_shorter_than_is_said() -> None:
     assert reply.error == errno.EINVAL
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(memory)
+
+
+def test_memory_in_pieces() -> None:
+    """As many as a client has, none over another; DMA goes to the first, and only while it is mapped."""
+    service = _greeted()
+    memory = os.memfd_create("pieces")
+    os.ftruncate(memory, 2 * PAGE)
+    for address, size, error in (
+        (0, PAGE, 0),
+        (PAGE, PAGE, 0),
+        (0, PAGE, errno.EEXIST),
+        (PAGE, 3 * PAGE, errno.EEXIST),
+    ):
+        body = vfio_user.DMA_MAP.pack(32, 3, 0, address, size)
+        reply = service.answer(Message(1, "DMA_MAP", body), [memory] if not address and not error else [])
+        assert reply is not None
+        assert reply.error == error
+    device = service.driver.device
+    assert device.guest is not None
+    device.work(8)
+    assert device.writes == 2
+    for address, error in ((0, 0), (0, errno.ENOENT), (PAGE, 0)):
+        reply = service.answer(Message(1, "DMA_UNMAP", vfio_user.DMA_UNMAP.pack(24, 0, address, PAGE)), [])
+        assert reply is not None
+        assert reply.error == error
+    assert device.guest is None
 
 
 @given(st.lists(st.tuples(st.sampled_from([*vfio_user.COMMANDS]), st.binary(max_size=48)), max_size=12))
