@@ -35,6 +35,7 @@ _CAN = {
     "DMA_LOGGING_STOP": vfio.SET,
     "DMA_LOGGING_REPORT": vfio.GET,
     "MIG_DATA_SIZE": vfio.GET,
+    "MIG_PRECOPY_INFO_V2": vfio.SET,
 }
 _OPERATIONS = vfio.GET | vfio.SET | vfio.PROBE
 # Steps that one write to the device may have it do.
@@ -331,6 +332,7 @@ _SET: dict[str, Callable[[Service, bytes], None]] = {
     "MIG_DEVICE_STATE": Service._set_state,
     "DMA_LOGGING_START": Service._log_start,
     "DMA_LOGGING_STOP": Service._log_stop,
+    "MIG_PRECOPY_INFO_V2": lambda service, data: service.driver.report_reinit(),
 }
 
 
