@@ -23,7 +23,7 @@ from ..errors import GuestError, PeerError
 from . import frames
 from .entries import Entries
 from .interface import Guest
-from .mapping import populate, zero_pages
+from .mapping import zero_pages
 
 PAGE, BATCH = tables.PAGE_SIZE, tables.BATCH_MAX
 _RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
@@ -228,7 +228,8 @@ class Placer:
         self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
-        # For each eight frames: whether they are a hole of a memory file, or were filled through it.
+        # For each eight frames whether they were a hole of a memory file: such pages are not mapped here, and mapping
+        # one takes longer than writing it through its file several times.
         self._holes = _holes(guest)
 
     def take(self, source: Source, length: int) -> None:
@@ -257,14 +258,10 @@ class Placer:
                 raise PeerError(f"{what} has {count} pages of contents by its entries, and room for {size} bytes")
             view = self._guest.memory[first * PAGE : (first + count) * PAGE]
             eights = slice(first >> 3, first + count + 7 >> 3)
-            states = self._holes[eights]
-            if 2 * states.count(_HOLE) > len(states):
+            holes = self._holes[eights]
+            if 2 * holes.count(1) > len(holes):
                 source.into_file(view, self._guest.descriptor, first * PAGE, what)
-                self._holes[eights] = bytes((_FILLED,)) * len(states)
             else:
-                if _FILLED in states:
-                    populate(view)  # what comes again may do so more often
-                    self._holes[eights] = bytes(len(states))
                 source.into(view, what)
             self.placed += count
             return
@@ -327,12 +324,11 @@ class Placer:
             self.differing += kind in _DATA and (own is None or bytes(own) != bytes(came))
 
 
-_HOLE, _FILLED = 1, 2
-_EMPTY = bytes((_HOLE, *bytes(255)))
+_EMPTY = bytes((1, *bytes(255)))
 
 
 def _holes(guest: Guest) -> bytearray:
-    """For each eight frames of a guest whether they are a hole of its memory file; nothing if it has none."""
+    """For each eight frames of a guest 1 if they are a hole of its memory file; nothing if it has none."""
     if guest.descriptor < 0:
         return bytearray()
     return bytearray(frames.to_bitmap(guest.populated(), guest.pages).translate(_EMPTY))
