@@ -36,6 +36,10 @@ XALLOC, XTAB = _CODES["XALLOC"], _CODES["XTAB"]
 _DATA, _TABLES = tables.PAGE_TYPES_DATA, tables.PAGE_TYPES_TABLE
 # Fewer pages in a row than this, on average, are read together and copied: a call for each run would take longer.
 _SCATTERED = 16
+# Frames of a memory file that are mapped as they come, 128 MiB: pages that are mapped are faster to receive again, as a
+# working set is while its guest stands; but to map one takes longer than to receive it, so the rest goes through the
+# file, each time.
+_MAPPED = 32 << 10
 # Entries of a record that are taken: more than any saver writes, and few enough to be held.
 _MOST = 16 * BATCH
 
@@ -219,7 +223,7 @@ class Placer:
     With `compare`, contents are compared with what the guest has, and `differing` counts the frames where they differ.
     """
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, mapped: int = _MAPPED) -> None:
         self.frames = 0
         self.placed = 0
         self.compare = False
@@ -228,8 +232,9 @@ class Placer:
         self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
-        # For each eight frames whether they were a hole of a memory file: such pages are not mapped here, and mapping
-        # one takes longer than writing it through its file several times.
+        # How many frames that were holes may still be mapped, and for each eight frames whether they are holes that
+        # are not.
+        self._mapped = mapped
         self._holes = _holes(guest)
 
     def take(self, source: Source, length: int) -> None:
@@ -259,10 +264,14 @@ class Placer:
             view = self._guest.memory[first * PAGE : (first + count) * PAGE]
             eights = slice(first >> 3, first + count + 7 >> 3)
             holes = self._holes[eights]
-            if 2 * holes.count(1) > len(holes):
+            unmapped = 2 * holes.count(1) > len(holes)
+            if unmapped and self._mapped < count:
                 source.into_file(view, self._guest.descriptor, first * PAGE, what)
             else:
                 source.into(view, what)
+                if unmapped:
+                    self._mapped -= count
+                    self._holes[eights] = bytes(len(holes))
             self.placed += count
             return
         if not size and self._translated is None and self._bare(first & _PFN, count, data):
