@@ -110,7 +110,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
     side: Receiving | RemusStandby
     if args.remus:
-        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
+        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args), migrate_remus.disk(args, opened))
     else:
         side = Receiving(end, make, taking, asked)
 
