@@ -113,6 +113,8 @@ class Checks(base.Checks):
     def body(self, record: Record) -> Program | None:
         if record.type in _OWN:
             self.sections.see(record, self.facts.section)
+        if self.facts.marks is not None and record.type not in _PAGES:
+            load("checks.qemu_vfio:marks")(self, record)
         if record.type in _PAGES and tables.QEMU_MAPPED_RAM in self.facts.capabilities:
             load("checks.qemu_memory:unmapped")(self, record)
         path = _BODIES.get(record.type)
@@ -151,6 +153,8 @@ def section(checks: Checks, body: Body) -> None:
     record, now = body.record, checks.facts.section
     assert now is not None, "the reader has read its header"
     name = now.name or b""
+    if name.endswith(tables.VFIO_SECTION) and name.rpartition(b"/")[2] == tables.VFIO_SECTION:
+        load("checks.qemu_vfio:section")(checks, record, now)
     if not name:
         place, size = tables.PLACES[record.path]["idstr_length"]
         at = record.body + place

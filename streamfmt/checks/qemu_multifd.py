@@ -7,6 +7,7 @@ from _struct import unpack_from
 from .. import tables
 from ..reader.events import Body
 from ..reader.qemu_multifd import BLOCKS_MAX, PACKETS_MAX
+from ..reader.registry import load
 from . import layer as base
 from .messages import count
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
     from ..reader.qemu_multifd import Channel
+    from .layer import Context
 
 _PAGE = tables.QEMU_PAGE_SIZE
 _SYNC, _STATE = tables.QEMU_MULTIFD_SYNC, tables.QEMU_MULTIFD_STATE
@@ -33,6 +35,11 @@ class Checks(base.Checks):
 
     _unpacking: Unpacking | None = None
     _lost = ""
+
+    def __init__(self, context: Context, layer: Layer) -> None:
+        super().__init__(context, layer)
+        # Numbers of packets of each device's state, by its name and instance.
+        self.packets: dict[tuple[bytes, int], set[int]] = {}
 
     @property
     def facts(self) -> Channel:
@@ -73,6 +80,17 @@ class Checks(base.Checks):
             normal = self._pages(record, raw, offsets, method)
             if normal and method and self.context.deep:
                 yield from self._content(body, normal, method)
+        else:
+            yield from self._state(body, raw)
+
+    def _state(self, body: Body, raw: bytes) -> Program:
+        """Program that judges a device's state: there are no others than VFIO's."""
+        places = tables.PLACES["qemu-multifd.DEVICE_STATE"]
+        (place, size), (number, width) = places["device"], places["instance_id"]
+        device = raw[place : place + size].partition(b"\0")[0]
+        if device.rpartition(b"/")[2] == tables.VFIO_SECTION:
+            instance = int.from_bytes(raw[number : number + width], "big")
+            yield from load("checks.qemu_vfio:packet")(self, body, device, instance)
 
     def _content(self, body: Body, normal: int, method: int) -> Program:
         """Program that judges what the pages of a packet are compressed to."""

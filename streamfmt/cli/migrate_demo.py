@@ -140,17 +140,9 @@ class _Other:
 def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     waiter = Waiter()
     opened.callback(waiter.close)
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    end = SocketEnd(ours, "the socket pair")
-    with theirs:
-        other = _Other(args, waiter, theirs, shown)
-    opened.callback(other.end)
-    opened.callback(end.close)  # first: then the other process says why it ends, and does
     guest = options.made(args)
     opened.callback(guest.close)
     guest = migrate_emulator.beside(args, guest, waiter, opened)
-    time.sleep(args.after)
     recorder = None
     if args.record:
         recorder = Recorder(args.record)
@@ -159,14 +151,23 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     config = configuration.of(guest, "guest", args.guest, args.vcpus)
     way = Way(settings, orders, not args.non_live, config)
 
+    if args.control:
+        served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
+        opened.callback(served.close)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    end = SocketEnd(ours, "the socket pair")
+    with theirs:
+        other = _Other(args, waiter, theirs, shown)
+    opened.callback(other.end)
+    opened.callback(end.close)  # first: then the other process says why it ends, and does
+
     def progress() -> None:
         shown.progress(side.statistics)
 
     asked = Asked(waiter, options.patience(args), shown, recorder, progress)
     side = Sending(guest, end, way, asked)
-    if args.control:
-        served = control.Control(args.control, waiter, orders, lambda: control.figures(side.statistics))
-        opened.callback(served.close)
+    time.sleep(args.after)
     statistics = side.send()
     end.close()
     status = other.wait()
@@ -183,8 +184,11 @@ def _draw(args: argparse.Namespace, statistics: Statistics) -> None:
     from ..engine.figure import drawn
 
     about = f"{args.guest}, {args.memory // 256:,} MiB, {args.dirty_rate:,.0f} pages/s, policy {args.policy.name}"
-    with open(args.figure, "w", encoding="utf-8") as file:
-        file.write(drawn(statistics, about=about))
+    try:
+        with open(args.figure, "w", encoding="utf-8") as file:
+            file.write(drawn(statistics, about=about))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, args.figure) from None
 
 
 def _compared(shown: Shown, other: _Other, status: int) -> int:

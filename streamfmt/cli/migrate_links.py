@@ -63,7 +63,8 @@ def tls(args: argparse.Namespace) -> Tls | None:
         return None
     from ..engine.transport.tls import Tls  # it takes time and memory that those who have no TLS should not give
 
-    made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, getattr(args, "tls_host", None) or "")
+    host = getattr(args, "tls_host", None) or ""
+    made = Tls(args.tls_certificate, args.tls_key, args.tls_authority, host, args.time_out)
     made.check()
     return made
 

@@ -110,9 +110,9 @@ def sending(
             not args.no_return_path and not migrate_guest.is_file(args.uri),
             args.switchover_ack,
             qemu_stored.devices(args.device_state) if args.device_state else None,
-            args.time_out,
-            events,
-            watcher,
+            patience=args.time_out,
+            events=events,
+            watcher=watcher,
         ),
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FORM = "streamfmt-migrate-1"
 _MILLI = 1000
 # Characters of a bar that leave room for the figures, in a line of 80.
-_BAR = 10
+_BAR = 7
 # Seconds between two looks at the figures, on a terminal.
 _REFRESH = 0.1
 
@@ -59,9 +59,9 @@ class Shown:
         bandwidth = statistics.bandwidth or statistics.sent / statistics.seconds
         rate = f", {mebibytes(bandwidth)}/s"
         dirty = "" if statistics.dirty_rate is None else f", {statistics.dirty_rate:,.0f} dirty/s"
-        words = f"round {statistics.iteration}: {mebibytes(statistics.sent)} sent, {statistics.remaining:,} left"
+        words = f"round {statistics.iteration}: {mebibytes(statistics.sent)}, {statistics.remaining:,} left"
         done = 1 - statistics.remaining / statistics.frames
-        self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:.1f} s")
+        self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:,.0f} s")
 
     def say(self, seconds: float, words: str) -> None:
         """Show words at this moment, on a terminal, a few times a second."""
@@ -131,6 +131,8 @@ def in_words(event: Mapping[str, Any]) -> str:
 
 def mebibytes(count: float) -> str:
     """An amount of bytes, for people."""
+    if count >= 1 << 30:
+        return f"{count / (1 << 30):,.2f} GiB"
     return f"{count / (1 << 20):,.1f} MiB" if count >= 1 << 20 else f"{count / 1024:,.1f} KiB"
 
 

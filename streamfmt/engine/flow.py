@@ -6,11 +6,12 @@ slow link is no failure, one on which nothing moves is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ..codec.content import Buffer
-from ..errors import LateError, LinkError, MigrationError, PeerError
+from ..errors import GuestError, LateError, LinkError, MigrationError, PeerError
 from .interface import End
 from .pace import Pace
 from .waiting import READ, WRITE, Waiter
@@ -122,7 +123,7 @@ class Output:
         if room is None:
             return held[at : at + _VECTORS]
         assert self._pace is not None
-        if room < min(_WORTH, sum(map(len, held[at : at + _VECTORS]))):
+        if room < min(_WORTH, self._pace.most, sum(map(len, held[at : at + _VECTORS]))):
             self._check()
             self._waiter.sleep(min(self._pace.moment(_WORTH), self._waiter.clock() + _LOOK))
             return []
@@ -202,6 +203,29 @@ class Input:
     def into(self, view: memoryview, what: str) -> None:
         """Fill `view` with the next bytes; raises as :meth:`take`."""
         self._into(view, what)
+        self.received += len(view)
+        if self.watcher is not None:
+            self.watcher.see([view])
+
+    def into_file(self, view: memoryview, descriptor: int, at: int, what: str) -> None:
+        """Fill `view`, which is the memory of a file from the offset `at` on, by writing to the file.
+
+        The system then gives pages that hold these bytes at once; through memory it would clear each, in a fault of its
+        own.  Raises as :meth:`take`.
+
+        :raises GuestError: the file cannot be written.
+        """
+        end = at + len(view)
+        while at < end:
+            if self._lo == self._hi:
+                room = self._view[: end - at] if self._exact else self._view
+                self._hi, self._lo = self._more(room, what), 0
+            try:
+                count = os.pwrite(descriptor, self._view[self._lo : min(self._hi, self._lo + end - at)], at)
+            except OSError as error:
+                raise GuestError(f"the guest's memory cannot be had: {error.strerror}") from error
+            self._lo += count
+            at += count
         self.received += len(view)
         if self.watcher is not None:
             self.watcher.see([view])

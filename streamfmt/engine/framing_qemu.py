@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..codec.content import Buffer
 from ..schema import qemu_stream as schema
@@ -86,6 +87,28 @@ def name_of_state(payload: bytes) -> str:
     return name.decode("ascii", "replace") if end else ""
 
 
+class Live(Protocol):
+    """A device whose state goes in parts: what its section has."""
+
+    name: str
+
+    def setup(self) -> bytes:
+        """What it begins with."""
+
+    def iterate(self) -> bytes:
+        """More of it; nothing if no part is to go now."""
+
+    def complete(self) -> bytes:
+        """The last part."""
+
+    def state(self) -> bytes:
+        """What is sent at once after it; nothing if there is no such."""
+
+
+# The number of the first section of such: no other comes near it.
+_LIVE = 64
+
+
 class Framing:
     """Makes the stream of one migration of `memory`, which is all of the guest's, in lists of at most 1,024 buffers.
 
@@ -93,9 +116,18 @@ class Framing:
     meanwhile may or may not be in it, as it is with every live migration.
 
     :param devices: sections of devices instead of the clock of a machine without any.
+    :param live: devices whose state goes in parts, while they run.
     """
 
-    def __init__(self, memory: memoryview, shape: Shape = COMMON, devices: Sequence[qemu.Device] | None = None) -> None:
+    def __init__(
+        self,
+        memory: memoryview,
+        shape: Shape = COMMON,
+        devices: Sequence[qemu.Device] | None = None,
+        live: Sequence[Live] = (),
+    ) -> None:
+        self._live = list(enumerate(live, _LIVE))
+        self._last: list[tuple[int, qemu.Device]] = []
         self.memory = memory
         self.pages = memory.nbytes // PAGE
         self.shape = shape
@@ -116,11 +148,18 @@ class Framing:
         shape = self.shape
         path = (qemu.command("OPEN_RETURN_PATH"), ping(PING)) if return_path else ()
         blocks = qemu.blocks({shape.block: self.pages})
-        return render(*qemu.opening(shape.machine), *path, *qemu.memory("SECTION_START", shape.memory, blocks))
+        begun = (
+            part for number, each in self._live for part in qemu.begin(number, qemu.Device(each.name, each.setup()))
+        )
+        memory = qemu.memory("SECTION_START", shape.memory, blocks)
+        return render(*qemu.opening(shape.machine), *path, *memory, *begun)
 
     def part(self, frames: int, populated: int | None = None) -> Iterator[list[Buffer]]:
         """A part of the memory: these frames.  Of those that are not `populated`, if it is given, none is looked at."""
         yield from self._section("SECTION_PART", frames, populated)
+        for number, each in self._live:
+            if payload := each.iterate():
+                yield [render(*qemu.part(number, payload))]
 
     def closing(
         self, frames: int, state: str, populated: int | None = None, return_path: bool = False
@@ -132,14 +171,19 @@ class Framing:
         if self.shape.switchover:
             yield [render(qemu.command("SWITCHOVER_START"))]
         yield from self._section("SECTION_END", frames, populated)
+        for number, each in self._live:
+            yield [render(*qemu.part(number, each.complete(), last=True))]
+            if payload := each.state():
+                self._last.append((number, qemu.Device(each.name, payload)))
         rows = self._rows(state)
         numbers = self._numbers(len(rows) - 1)
         sections = (part for number, row in zip(numbers, rows, strict=True) for part in qemu.devices(number, (row,)))
-        yield [render(*sections, *((ping(LOADED),) if return_path else ()))]
+        last = (part for number, row in self._last for part in qemu.devices(number, (row,)))
+        yield [render(*last, *sections, *((ping(LOADED),) if return_path else ()))]
 
     def ending(self, state: str) -> bytes:
         """The end, after which the receiver's machine may run, and the description of the devices."""
-        return render(qemu.frame("EOF"), qemu.description(self._rows(state)))
+        return render(qemu.frame("EOF"), qemu.description([*(row for _, row in self._last), *self._rows(state)]))
 
     def _rows(self, state: str) -> tuple[qemu.Device, ...]:
         return (*self._devices, qemu.Device(GLOBAL_STATE, run_state(state, self.shape)))

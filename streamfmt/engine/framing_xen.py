@@ -12,7 +12,6 @@ Source: docs/specs/libxc-migration-stream.pandoc, PAGE_DATA; tools/libs/guest/xg
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
@@ -24,6 +23,7 @@ from ..errors import GuestError, PeerError
 from . import frames
 from .entries import Entries
 from .interface import Guest
+from .mapping import populate, zero_pages
 
 PAGE, BATCH = tables.PAGE_SIZE, tables.BATCH_MAX
 _RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
@@ -180,37 +180,6 @@ def _both(which: int, count: int) -> Iterator[tuple[int, int]]:
         yield at, count - at
 
 
-# -- zeros --------------------------------------------------------------------------------------------------------
-
-_memcmp = ctypes.CDLL(None).memcmp
-_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_memcmp.restype = ctypes.c_int
-
-
-def zero_pages(memory: memoryview) -> int:
-    """The set of pages in it that are zeros, counted from its beginning.
-
-    The C library's comparison stops at the first difference, and no view of Python's compares as fast: a page is
-    compared to itself, one byte further on.
-    """
-    count = len(memory) // PAGE
-    candidates = frames.of((at for at, byte in enumerate(bytes(memory[::PAGE])) if not byte), count)
-    if not candidates:
-        return frames.NONE
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    found = frames.NONE
-    for first, many in frames.runs(candidates):
-        place, size = address + first * PAGE, many * PAGE
-        if not _memcmp(place, place + 1, size - 1):
-            found |= frames.run(first, many)
-        elif many > 1:
-            for page in range(first, first + many):
-                place = address + page * PAGE
-                if not _memcmp(place, place + 1, PAGE - 1):
-                    found |= 1 << page
-    return found
-
-
 # -- the other way ------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +191,9 @@ class Source(Protocol):
 
     def into(self, view: memoryview, what: str) -> None:
         """Fill this with the next bytes."""
+
+    def into_file(self, view: memoryview, descriptor: int, at: int, what: str) -> None:
+        """The same by writing to a file, whose memory from `at` on this is."""
 
 
 class Kept:
@@ -236,6 +208,9 @@ class Kept:
 
     def into(self, view: memoryview, what: str) -> None:
         view[:], self._rest = self._rest[: len(view)], self._rest[len(view) :]
+
+    def into_file(self, view: memoryview, descriptor: int, at: int, what: str) -> None:
+        self.into(view, what)
 
 
 class Placer:
@@ -253,6 +228,8 @@ class Placer:
         self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
+        # For each eight frames: whether they are a hole of a memory file, or were filled through it.
+        self._holes = _holes(guest)
 
     def take(self, source: Source, length: int) -> None:
         """Read the body of a PAGE_DATA record of that length from `source` into the guest.
@@ -278,7 +255,17 @@ class Placer:
         if plain and not self.compare:
             if size != count * PAGE:
                 raise PeerError(f"{what} has {count} pages of contents by its entries, and room for {size} bytes")
-            source.into(self._guest.memory[first * PAGE : (first + count) * PAGE], what)
+            view = self._guest.memory[first * PAGE : (first + count) * PAGE]
+            eights = slice(first >> 3, first + count + 7 >> 3)
+            states = self._holes[eights]
+            if 2 * states.count(_HOLE) > len(states):
+                source.into_file(view, self._guest.descriptor, first * PAGE, what)
+                self._holes[eights] = bytes((_FILLED,)) * len(states)
+            else:
+                if _FILLED in states:
+                    populate(view)  # what comes again may do so more often
+                    self._holes[eights] = bytes(len(states))
+                source.into(view, what)
             self.placed += count
             return
         if not size and self._translated is None and self._bare(first & _PFN, count, data):
@@ -338,6 +325,17 @@ class Placer:
                 own = translated.contents(frame, 1)
             came = contents[number * PAGE : (number + 1) * PAGE]
             self.differing += kind in _DATA and (own is None or bytes(own) != bytes(came))
+
+
+_HOLE, _FILLED = 1, 2
+_EMPTY = bytes((_HOLE, *bytes(255)))
+
+
+def _holes(guest: Guest) -> bytearray:
+    """For each eight frames of a guest whether they are a hole of its memory file; nothing if it has none."""
+    if guest.descriptor < 0:
+        return bytearray()
+    return bytearray(frames.to_bitmap(guest.populated(), guest.pages).translate(_EMPTY))
 
 
 # The first frame of a run, and the type of each frame in it: all with contents, or all without.

@@ -59,6 +59,11 @@ class Pace:
         return self._since + max(missing + 0.5, 0.0) / self._limit if missing > 0 else self._since
 
     @property
+    def most(self) -> int:
+        """How many bytes there is room for at once, at most, where there is a limit."""
+        return int(self._most)
+
+    @property
     def _most(self) -> float:
         return max(self._limit * BURST, _LEAST)
 

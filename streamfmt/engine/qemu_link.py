@@ -143,7 +143,9 @@ class Sender(Link):
         """What may go now; if that is nothing, some time has passed."""
         room = None if self._pace is None else self._pace.room
         some = first(rest, at, _TOGETHER, room)
-        if room is None or self._pace is None or room >= min(_WORTH, sum(map(len, rest[at : at + _TOGETHER]))):
+        if room is None or self._pace is None:
+            return some
+        if room >= min(_WORTH, self._pace.most, sum(map(len, rest[at : at + _TOGETHER]))):
             return some
         self._check()
         self.hear()

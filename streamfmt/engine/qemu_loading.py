@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .. import tables
 from ..codec.qemu_pages import FormError, changed, inflated
@@ -20,7 +20,7 @@ from ..reader.qemu_sizes import WORD, size_of
 from .framing_qemu import BITS, GLOBAL_STATE, PAGE, TIMER
 from .qemu_incoming import Follower
 from .qemu_link import Receiver
-from .qemu_sections import Sections, facts_of, text
+from .qemu_sections import Live, Sections, facts_of, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Loader(Follower, Sections):
     `make` gives the memory for so many pages, once the stream has said how many there are; it may raise.
 
     `machine` is the machine type that the stream has to be of, None for any; `only` has streams refused that bring
-    devices which a machine without a board does not have.
+    devices which a machine without a board does not have; `live` are those here whose state comes in parts.
 
     :raises PeerError: from the reader's driver, as soon as it shows that the stream is of another machine.
     """
@@ -59,9 +59,10 @@ class Loader(Follower, Sections):
         machine: bytes | None = b"none",
         only: bool = True,
         ready: bool = False,
+        live: Sequence[Live] = (),
     ) -> None:
         Follower.__init__(self, link, ready)
-        Sections.__init__(self)
+        Sections.__init__(self, live)
         self._make = make
         self._memory = memoryview(b"")
         self._count = 0
@@ -111,7 +112,7 @@ class Loader(Follower, Sections):
         self._mark(pages)
 
     def allowed(self, name: str) -> None:
-        if self._only and name not in (TIMER, GLOBAL_STATE):
+        if self._only and name not in (TIMER, GLOBAL_STATE, *self.live):
             raise PeerError(f"the sender's machine has a device {name}, and this guest has none: use -M none")
 
     # -- the machine -----------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ class Loader(Follower, Sections):
             )
         section = facts.section
         name = section.name if section is not None else b""
-        if name != tables.QEMU_RAM_NAME:
+        if name != tables.QEMU_RAM_NAME and text(name or b"") not in self.live:
             raise PeerError(f"the sender's machine has {text(name or b'')}, which this guest does not have")
 
     def _block(self, body: Body) -> Program:

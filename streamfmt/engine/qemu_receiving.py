@@ -8,7 +8,7 @@ Sources: QEMU migration/migration.c (process_incoming_migration_bh, migration_in
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from .qemu_incoming import Follower, Incoming
 from .qemu_link import PATIENCE, Receiver
 from .qemu_loading import Loader
 from .qemu_sending import Events, nobody
+from .vfio.loading import Loader as LiveLoader
 from .waiting import Waiter
 
 # Seconds in which a sender closes its side once it has been told how its migration ended.
@@ -40,7 +41,8 @@ class Taking:
 
     For a guest of ours: `machine` is the type that the sender's machine has to be of, None for any that has one block
     of memory; with `devices` the state of devices is taken, and given to that before the sender is told that its guest
-    is ours; `inspect` looks at the guest before that, while it is paused; `start` has it run if the machine did.
+    is ours; `live` are devices here whose state comes in parts; `inspect` looks at the guest before that, while it is
+    paused; `start` has it and its devices run if the machine did.
     `watcher` sees the bytes as they come.
     """
 
@@ -50,6 +52,7 @@ class Taking:
     strict: bool = False
     machine: bytes | None = b"none"
     devices: Callable[[tuple[Device, ...]], None] | None = None
+    live: Sequence[LiveLoader] = ()
     inspect: Callable[[Guest], None] | None = None
     start: bool = True
     events: Events = nobody
@@ -124,11 +127,16 @@ class Receiving:
             made.append(make(pages))
             return made[0].memory
 
-        loader = Loader(link, memory, taking.machine, taking.devices is None, taking.ready)
+        loader = Loader(link, memory, taking.machine, taking.devices is None, taking.ready, taking.live)
         try:
             outcome = self._read(loader)
             if not made:
                 raise PeerError("the sender's machine has no memory")
+            loader.settle()
+            running = name_of_state(loader.state) == RUNNING and taking.start
+            for device in taking.live:
+                # Only now it is seen whether what came is its state, and the sender has its own still.
+                device.stop()
             if taking.devices is not None:
                 taking.devices(loader.rows)
             if taking.inspect is not None:
@@ -143,7 +151,9 @@ class Receiving:
         state = name_of_state(loader.state)
         try:
             _accept(link, "the guest does not run here")
-            if state == RUNNING and taking.start:
+            if running:
+                for device in taking.live:
+                    device.start()
                 made[0].resume()
         except BaseException:
             made[0].close()

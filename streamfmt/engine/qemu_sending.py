@@ -25,6 +25,8 @@ from .precopy import Precopy, Settings
 from .qemu_link import PATIENCE, Sender
 from .statistics import Statistics
 from .too_fast import remedy
+from .vfio.dma import WithDevices
+from .vfio.saving import Saver
 from .waiting import Waiter
 
 Events = Callable[[Mapping[str, Any]], None]
@@ -45,7 +47,8 @@ class Terms:
     `settings` are the loop's policy and remedy, `orders` what may be changed meanwhile.  `shape` is what the stream is
     written like; `return_path` whether the receiver has to answer; `ready` whether to wait, before the guest stops,
     until it says that its devices are (switchover-ack); `devices` are sections instead of the clock of a machine that
-    has none.  `patience` is in seconds; `watcher` sees the bytes that are sent.
+    has none, `live` devices that give their state in parts, and write to the guest themselves.  `patience` is in
+    seconds; `watcher` sees the bytes that are sent.
     """
 
     settings: Settings = field(default_factory=_settings)
@@ -54,6 +57,7 @@ class Terms:
     return_path: bool = True
     ready: bool = False
     devices: Sequence[Device] | None = None
+    live: Sequence[Saver] = ()
     patience: float = PATIENCE
     events: Events = nobody
     watcher: Watcher | None = None
@@ -70,6 +74,8 @@ class _Source:
         self._guest, self._link, self._framing, self._terms = guest, link, framing, terms
         # Frames that have no contents and were not sent yet; known once writes are logged.
         self._holes: int | None = None
+        live = terms.live
+        self._dirty = WithDevices(guest.dirty, live, guest.pages) if live else guest.dirty
 
     @property
     def pages(self) -> int:
@@ -77,7 +83,7 @@ class _Source:
 
     @property
     def dirty(self) -> DirtySource:
-        return self._guest.dirty
+        return self._dirty
 
     @property
     def running(self) -> bool:
@@ -88,7 +94,9 @@ class _Source:
 
     def send(self, frames: int, last: bool) -> int:
         if self._holes is None:
-            self._holes = self.everything() & ~self._guest.populated()
+            # Where a device writes is not known to be populated before it says so.
+            populated = self.everything() if self._terms.live else self._guest.populated()
+            self._holes = self.everything() & ~populated
         populated = frames & ~self._holes
         self._holes &= ~frames
         return sum(self._link.send(some) for some in self._framing.part(frames, populated))
@@ -105,6 +113,8 @@ class _Source:
         if self._terms.ready and self._guest.running:
             self._link.wait_for(lambda: self._link.ready, "word that its devices are ready")
         self._guest.pause()
+        for each in self._terms.live:
+            each.stop()
 
     def resume(self) -> None:
         self._guest.resume()
@@ -132,7 +142,7 @@ class Sending:
         pace = Pace(orders.speed, waiter.clock)
         self.link = Sender(end, waiter, terms.patience, pace=pace, check=orders.check, watcher=terms.watcher)
         self._pace = pace
-        self._framing = Framing(guest.memory, terms.shape, terms.devices)
+        self._framing = Framing(guest.memory, terms.shape, terms.devices, terms.live)
         self._began = waiter.clock()
         source = _Source(guest, self.link, self._framing, terms)
         self.precopy = Precopy(source, terms.settings, orders, pace, self._round)
@@ -176,6 +186,8 @@ class Sending:
                 f"all of the guest was sent, and then nothing said that it was loaded: {error}; it is paused here, and "
                 "may run over there: look there, and either end it here or let it go on here, not both"
             ) from error
+        for each in self.terms.live:
+            each.done()
         found = self.statistics
         self._event("moved", downtime=found.downtime, pause=found.pause)
         return found
@@ -226,6 +238,8 @@ class Sending:
         """Let the guest be as it was before."""
         self.precopy.undo()
         self.guest.dirty.disable()
+        for each in self.terms.live:
+            each.cancel()
         if self.ran and not self.guest.running:
             self.guest.resume()
         self.link.end.finish()

@@ -183,7 +183,7 @@ class Receiving(Restoring):
 
 def refusal(error: BaseException | None) -> bytes:
     """What a receiver says instead of the next message, for people at the other side."""
-    text = f"{type(error).__name__}: {error}" if error else "it was given up"
+    text = f"{type(error).__name__}: {error}" if error and str(error) else "it was interrupted or given up there"
     return f"streamfmt: {text}\n".encode("ascii", "replace")[:400]
 
 
@@ -191,14 +191,27 @@ _HEADER = Struct("<" + tables.FORMATS["xl.header"])
 _LENGTH = Struct("<" + tables.FORMATS["xl.OPTIONAL_DATA"])
 
 
+# What comes instead of an xl header, by its first bytes, and what to do about it.
+_OTHERS = {
+    b"QEVM": "a migration of QEMU's: receive it with --qemu",
+    b"LibxlFmt": "libxl's stream without xl's header, which says what guest to make",
+    b"\xff" * 8: "a libxc image without the headers around it, which say what guest to make",
+    b"\x16\x03": "a handshake of TLS: give this side its certificates, or let the sender do without",
+}
+
+
 def read_head(source: Input) -> bytes:
     """An xl header.
 
     :raises PeerError: it is none.
     """
-    magic = source.take(len(xl.MAGIC), "xl's header")
+    magic = b""
+    while len(magic) < len(xl.MAGIC) and xl.MAGIC.startswith(magic):  # who says less and waits is answered at once
+        magic += source.take(1, "xl's header")
     if magic != xl.MAGIC:
-        raise PeerError(f"what came is no xl header, but {shown(magic + source.last_words())}")
+        found = magic + source.last_words()
+        hint = next((words for start, words in _OTHERS.items() if found.startswith(start)), "")
+        raise PeerError(f"what came is no xl header, but {hint or shown(found)}")
     return magic + source.take(_HEADER.size - len(magic), "xl's header")
 
 

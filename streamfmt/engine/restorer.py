@@ -6,7 +6,6 @@ is started with one; a legacy stream goes through the converter on its way in.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -229,8 +228,8 @@ class Restorer:
         if self.machine.error is not None:
             if self.guest is not None:
                 self.guest.close()
-            if self._written is not None:
-                os.unlink(self._written)
+            if self._written is not None and self._written.is_file():  # a device or a pipe was there before, and stays
+                self._written.unlink(missing_ok=True)
         return "torn down"
 
     def _report(self) -> str:

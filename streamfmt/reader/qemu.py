@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .framing import Ending
     from .pump import Window
     from .qemu_variant import Survey
+    from .qemu_vfio import Marks
 
 _COMMAND = TYPE + size_of("COMMAND", 0)
 # Sections that are sent in parts, of a stream without footers, are looked for one by one.
@@ -263,12 +264,13 @@ def _payload(
     """Program of any other section, after a header of so many bytes: a piece of its payload with that, then others."""
     w = window
     near = NEAR if sink.answering else EXACT if exact else FAR
-    count, more = yield from find(w, state, size, near)
+    seek = _seeking(state, kind)
+    count, more = yield from seek(w, state, size, near)
     length = count
     if not (yield from _frame(w, sink, layer, kind, size - TYPE + count)):
         return False
     while more:
-        count, more = yield from find(w, state, 0, near)
+        count, more = yield from seek(w, state, 0, near)
         length += count
         if count:
             record = Headless(layer, tables.QEMU_SECTION_DATA, w.position, size_of("SECTION_DATA", count))
@@ -283,6 +285,21 @@ def _payload(
         state.footers = w.buf[w.lo] == tables.QEMU_SECTION_FOOTER
     _ends(state, kind)
     return True
+
+
+def _seeking(state: State, kind: int) -> Callable[[Window, State, int, int], Generator[int, int, tuple[int, bool]]]:
+    """What finds the end of the payload of the present section, which a frame of that type has."""
+    section = state.section
+    if section is None or not section.name or not section.name.endswith(tables.VFIO_SECTION):
+        return find
+    vfio = load("reader.qemu_vfio:is_vfio")  # few guests have such devices
+    if not vfio(section):
+        return find
+    if state.marks is None:
+        state.marks = load("reader.qemu_vfio:Marks")()
+    marks: Marks = state.marks
+    marks.begin(kind, section)
+    return marks.find
 
 
 def _survey(state: State) -> Survey:

@@ -7,6 +7,7 @@ from .. import tables
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any
 
     from .qemu_variant import Survey, Variant
 
@@ -71,7 +72,7 @@ class State:
     whether nothing there has ended them.  `command` is that of the latest frame, or 0.  `run` and
     `used` are the kind of the latest words and how many of a record's.  `shift` is where a file of pages with places of
     their own begins.  `kept` are payloads that a consumer keeps.  `survey` is what sections have shown of what wrote
-    them, None before the first that was sent at once.
+    them, None before the first that was sent at once; `marks` walks through those of VFIO devices, None before these.
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class State:
         "left",
         "live",
         "machine",
+        "marks",
         "named",
         "open",
         "owed",
@@ -124,6 +126,7 @@ class State:
         self.shift: int | None = None
         self.kept: list[tuple[bytes, int, bytes]] | None = None
         self.survey: Survey | None = None
+        self.marks: Any = None  # of a module that imports this one
 
     def about(self, name: bytes) -> None:
         """A word has named the block that the next ones are about."""

@@ -28,6 +28,7 @@ FILES: tuple[str, ...] = (
     "legacy",
     "qemu",
     "multifd",
+    "vfio",
 )
 # Schema paths of layers that differ in the width of words only are written once.
 _EITHER, _WIDTHS = "legacy-*.", ("legacy-64.", "legacy-32.")

@@ -48,9 +48,9 @@ PRIMARY = Automaton(
         "merging": "waits for the list of frames that the secondary has written",
         "ending": "it ends; whose guest goes on is found out",
         "keeping": "it ends, and its guest goes on",
-        "destroying": "it ends, and its guest too",
+        "destroying": "it ends, and its guest stands",
         "kept": "the guest goes on here alone",
-        "ended": "there is no guest here; the secondary's goes on",
+        "ended": "the secondary's guest goes on; the copy here stands",
     },
     {
         "start": "the caller wants the guest protected",
@@ -68,7 +68,7 @@ PRIMARY = Automaton(
     },
     {
         "await_greeting": "wait for the greeting",
-        "send_memory": "send all headers and all memory; the guest stands at the end",
+        "send_memory": "send all headers and all memory; the guest stands at the end; devices: postsuspend",
         "capture": "copy the frames and the state of the guest, which stands",
         "send_checkpoint": "send that, CHECKPOINT, the device model's state, CHECKPOINT_END; wait for SVM_READY",
         "resume": "devices: preresume; let the guest run; wait for SVM_RESUMED",
@@ -77,7 +77,7 @@ PRIMARY = Automaton(
         "merge": "read the list of frames; add those written here",
         "claim": "find out whose guest goes on",
         "keep": "log writes no longer; devices: release; let the guest run, if it ever ran",
-        "end_own": "devices: drop; end the guest",
+        "end_own": "devices: drop; stop the guest",
         "report": "say how it ended, once",
     },
     (

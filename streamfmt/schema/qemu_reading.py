@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import qemu_addresses, qemu_machines, qemu_multifd, qemu_stream
+from . import qemu_addresses, qemu_machines, qemu_multifd, qemu_stream, vfio
 from .model import Layout
 
 _FLAGS = ("ZERO", "TOTAL", "PAGE", "EOS", "CONTINUE", "XBZRLE", "HOOK", "COMPRESSED", "FLUSH")
@@ -24,6 +24,15 @@ _PLAIN = (
 _LIMITS = ("KNOWN_CAPABILITIES", "BLOCKS_MAX", "SECTIONS_MAX", "PIECE", "PAGES_MOST", "WORDS_MOST")
 # Where machines have their memory.
 _MACHINES = ("LOW_MEMORY", "ONE_PIECE", "RAM", "RAM_END")
+# Marks of VFIO, items of the proposal, what packets have, and what shows how long a PCI configuration is.
+_VFIO = (
+    *("SECTION", "SECTION_VERSION", "MARK", "MARK_SIZE"),
+    *("END_OF_STATE", "DEV_CONFIG", "DEV_SETUP", "DEV_DATA", "INIT_DATA_SENT", "CONFIG_READY"),
+    *("FLAG_SETUP", "FLAG_PCI", "FLAG_CONFIG", "FLAG_MEMORY", "FLAG_CONTINUE", "PROPOSAL_PCI"),
+    *("PACKET_VERSION", "PACKET_CONFIG", "PACKET_NONE", "PACKET_SIZE"),
+    *("PCI_SIZE", "PCIE_SIZE", "PCI_INTERRUPTS", "PCI_CAPABILITIES", "PCI_STATUS", "PCI_STATUS_LIST"),
+    *("CAP_MSIX", "MSIX_ENTRY"),
+)
 # The commands that something depends on.
 _COMMANDS = (
     "OPEN_RETURN_PATH",
@@ -50,5 +59,7 @@ def tables(layouts: Mapping[str, Layout]) -> dict[str, Any]:
         "QEMU_MULTIFD_SYNC": 1 << bits["flags.sync"].shift,
         "QEMU_COMMANDS": {code: name for name, code in qemu_stream.COMMANDS.items()},
         "QEMU_COMMAND_LENGTHS": qemu_stream.COMMAND_LENGTHS,
+        **{f"VFIO_{name}": getattr(vfio, name) for name in _VFIO},
+        "VFIO_MARKS": {mark: name for mark, (name, _, _) in vfio.MARKS.items()},
         **qemu_machines.plain(),
     }

@@ -77,6 +77,8 @@ FLAGS = {
     FLAG_CONFIG: ("DEVCONFIG", "a length of 64 bits, and the configuration"),
     FLAG_MEMORY: ("DEVMEMORY", "a length of 64 bits, and memory"),
 }
+# Bytes of PCI there: what is always, and the high half of a message's address, before the last four.
+PROPOSAL_PCI = (6 * 4 + 4 + 4, 4)
 
 # -- v1 ----------------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from . import (
     faults_multifd,
     faults_payloads,
     faults_qemu,
+    faults_vfio,
 )
 from .edits import Fault
 from .from_schema import RULES, broken_field, broken_length, broken_order
@@ -33,6 +34,7 @@ FAULTS: dict[str, Fault | tuple[Fault, ...]] = {
     **faults_legacy.FAULTS,
     **faults_qemu.FAULTS,
     **faults_multifd.FAULTS,
+    **faults_vfio.FAULTS,
 }
 
 

@@ -15,6 +15,7 @@ from ..writer import qemu as parts
 from ..writer.qemu import Device
 from .images import Plan
 from .sample import Sample
+from .vfio import sections
 
 _PAGE = schema.PAGE_SIZE
 _NAMES = ("timer", "i8259", "apic", "0000:00:02.0/vga", "cpu_common")
@@ -200,6 +201,7 @@ _KINDS: dict[Callable[[st.DrawFn], Iterator[Part]], frozenset[str]] = {
     | _ROWS
     | _has("COMMAND", "RAM_BLOCK_SIZED", "RAM_BLOCK_SIZED_AT", "RAM_BLOCK_AT"),
     _live: _has("CONFIGURATION", "SECTION_START", "SECTION_PART", "SECTION_END", "SECTION_DATA"),
+    sections: _has("CONFIGURATION", "SECTION_START", "SECTION_PART", "SECTION_END"),
     _mapped: _MEMORY | _has("SUBSECTION", "RAM_BLOCK_MAPPED", "RAM_BLOCK_MAPPED_AT", "RAM_MAPPED_PAGES"),
 }
 _ALL = frozenset().union(*_KINDS.values())

@@ -11,6 +11,7 @@ from ..schema.qemu_stream import PAGE_SIZE
 from ..writer import Draft, Part
 from ..writer import qemu as parts
 from .images import Plan
+from .vfio import packets
 
 _METHODS = st.sampled_from(sorted(schema.METHODS))
 
@@ -24,7 +25,7 @@ def stream(draw: st.DrawFn, plan: Plan) -> Draft:
         number += draw(st.integers(1, 3))
         found.append(_packet(draw, method, number, packed))
     if "qemu-multifd.DEVICE_STATE" in plan.need or draw(st.booleans()):
-        found.append(parts.device_packet("0000:00:04.0/vfio", draw(st.binary(max_size=9))))
+        found += packets(draw)
     return Draft((*found, parts.packet(number + 1, sync=True)))
 
 

@@ -34,7 +34,7 @@ from .support.vector import Vector, judge, judged
 
 STREAM = [clause for clause in registry().values() if clause.judged == "stream" and not clause.withdrawn]
 FROM_STREAM = {clause.id for clause in STREAM}
-ID = re.compile(r"(?:STREAM|LIBXL|LIBXC|CKPT|REMUS|COLO|XL|XAPI|LIBVIRT|XEND|LEGACY|QEMU|VFIO)(?:-[A-Z0-9]+)+")
+ID = re.compile(r"(?:STREAM|LIBXL|LIBXC|CKPT|REMUS|COLO|XL|XAPI|LIBVIRT|XEND|LEGACY|QEMU|VFIO[12]?)(?:-[A-Z0-9]+)+")
 LEVELS = {"must", "must not", "should", "should not", "may", "none"}
 REACTIONS = {"reject", "fail", "ignore", "accept", "not require"}
 # Rules about where a stream ends: their findings point at the end of the input.

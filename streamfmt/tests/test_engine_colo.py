@@ -8,7 +8,7 @@ from .. import verify
 from ..engine.colo.party import Colo
 from ..engine.framing_xen import PAGE
 from ..engine.guest.model import Model
-from ..errors import CancelledError, GuestError, LinkError
+from ..errors import GuestError, LinkError, TakenOverError
 from .support.colo import Pair, paired
 from .support.moving import working
 
@@ -17,13 +17,14 @@ def test_both_guests_are_the_same_at_each_checkpoint() -> None:
     """Both write all the time, each its own; after each checkpoint memory and state are the primary's."""
     pair = paired(working(rate=50_000.0), 12)
 
-    assert isinstance(pair.error, CancelledError)
+    assert isinstance(pair.error, TakenOverError)
     assert isinstance(pair.secondary.lost, LinkError)
     assert len(pair.digests["primary"]) == 13
     assert pair.digests["primary"] == pair.digests["secondary"]
     assert len(set(pair.digests["primary"])) == 13
     assert pair.primary.epochs.count == 13
-    assert (pair.primary.machine.state, pair.secondary.machine.state) == ("kept", "survived")
+    assert (pair.primary.machine.state, pair.secondary.machine.state) == ("ended", "survived")
+    assert not pair.primary.guest.running
     pair.close()
 
 

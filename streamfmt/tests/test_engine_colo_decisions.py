@@ -173,7 +173,7 @@ PRIMARY: dict[str, Callable[[], Played]] = {
     "run-eof": lambda: primary(FIRST, end="end", colo=Colo(5.0)),
     "run-word": lambda: primary(FIRST + SUSPENDED, colo=Colo(5.0)),
     "announce": lambda: primary(FIRST, end="new"),
-    "postsuspend": lambda: primary(FIRST, colo=Colo(0.0, Devices([Step("postsuspend")]))),
+    "postsuspend": lambda: primary(FIRST, colo=Colo(0.0, Devices([Step("postsuspend", 1)]))),
     "suspended-id": lambda: primary(FIRST, READY),
     "list-type": lambda: primary(FIRST, SUSPENDED + READY),
     "list-length": lambda: primary(FIRST, SUSPENDED + _record(0x0F, bytes(12))),

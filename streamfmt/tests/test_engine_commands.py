@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,9 @@ import pytest
 from .. import data, verify
 from ..cli import migrate
 from ..cli.main import main
+from ..cli.migrate_shown import _BAR, Shown
 from ..engine.guest.makes import available
+from ..engine.statistics import Statistics
 
 QUICK = ["--memory", "1MiB", "--working-set", "64KiB", "--after", "0.05"]
 
@@ -118,7 +121,7 @@ def test_a_terminal_shows_it_live() -> None:
     os.close(ours)
 
     assert process.returncode == 0, shown
-    assert re.search(rb"round 1: [0-9.]+ MiB sent, [0-9,]+ frames left", shown)
+    assert re.search(rb"round 1: [0-9.]+ MiB, [0-9,]+ left, [0-9.]+ MiB/s", shown)
     assert b"Traceback" not in shown
     assert out.endswith("sound\n")
 
@@ -170,7 +173,7 @@ def test_save_and_restore(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
         (["receive", "file:/nonexistent/file"], 1, "/nonexistent/file"),
         (["send", "unix:/nonexistent/link", "--memory", "1KiB"], 1, "more than 16 pages"),
         (["send", "unix:/nonexistent/link", *QUICK, "--working-set", "4MiB"], 1, "workload"),
-        (["control", "/nonexistent/control", "info"], 1, "nobody listens there"),
+        (["control", "/nonexistent/control", "info"], 1, "no migration has its control socket"),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_line(
@@ -218,3 +221,89 @@ def test_guests_of_all_kinds_that_can_be_made_here(capfd: pytest.CaptureFixture[
         else:
             assert status == 0, printed.err
             assert last(found, "source", "compared")["equal"]
+
+
+@pytest.mark.parametrize(
+    "words", ["--after -1", "--after nan", "--run inf", "--run 1e30", "--time-out 0", "--time-out nan", "--vcpus -1"]
+)
+def test_numbers_that_are_none(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are wrong usage, whatever would have come of them."""
+    with pytest.raises(SystemExit) as left:
+        main(["migrate", "demo", *words.split()])
+
+    assert left.value.code == 2
+    assert "is not a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """Sockets are removed, and the exit status says what it was."""
+    control = tmp_path / "control"
+    words = ["migrate", "demo", *QUICK, "--memory", "16MiB", "--fill", "16MiB", "--speed", "1m"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamfmt", *words, "--control", str(control)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while not control.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+
+    assert process.returncode == (130 if number is signal.SIGINT else 143), said
+    assert "Traceback" not in said
+    assert not control.exists()
+
+
+def test_a_recording_that_cannot_be_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    """The file is named, once, and both sides end."""
+    status = main(["migrate", "demo", *QUICK, "--record", "/dev/full"])
+    said = capfd.readouterr().err
+
+    assert status == 3
+    assert "source: /dev/full: No space left on device" in said
+    assert said.count("No space left") == 1
+
+
+def test_a_control_socket_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks is not sent to start a receiver; and a file in the way is no socket that somebody has."""
+    assert main(["migrate", "control", str(tmp_path / "none"), "info"]) == 1
+    assert "no migration has its control socket there" in capsys.readouterr().err
+
+    assert main(["migrate", "demo", *QUICK, "--control", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.endswith("Address already in use; it is no socket\n")
+
+
+def test_the_live_line_fits(capfd: pytest.CaptureFixture[str]) -> None:
+    """Large figures too, beside the bar, on a terminal of 80 columns."""
+    line: dict[str, Any] = {}
+
+    class Taken:
+        def update(self, **values: Any) -> None:
+            line.update(values)
+
+    shown = Shown("source", False, quiet=True)
+    shown._line = Taken()  # type: ignore[assignment] # it takes the same
+    shown.progress(Statistics(1 << 24, 29, 1 << 24, 64 << 30, 16_700_000, 987.6, dirty_rate=100_000.0, bandwidth=9.9e9))
+
+    assert re.search(r"round 29: 64.00 GiB, 16,700,000 left, .*/s, 100,000 dirty/s, 988 s", line["description"])
+    assert len(line["description"]) <= 80 - _BAR - 1
+
+
+def test_a_device_in_place_of_a_file_stays(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What a failed restore has written is removed, and nothing else that has the name."""
+    saved, pipe, kept = tmp_path / "saved", tmp_path / "pipe", tmp_path / "kept"
+    assert main(["migrate", "send", f"file:{saved}", *QUICK]) == 0
+    saved.write_bytes(saved.read_bytes()[:-1])
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    for name in (pipe, kept):
+        assert main(["migrate", "receive", f"file:{saved}", "--run", "0", "--emulator", str(name)]) == 1
+    os.close(reader)
+
+    assert "closed by the other side" in capfd.readouterr().err
+    assert pipe.is_fifo()
+    assert not kept.exists()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -13,10 +18,14 @@ from .. import tables
 from ..codec.content import Buffer
 from ..engine import frames
 from ..engine.entries import Entries
-from ..engine.framing_xen import BATCH, PAGE, Framer, Kept, Placer, Translated, zero_pages
+from ..engine.flow import Input
+from ..engine.framing_xen import BATCH, PAGE, Framer, Kept, Placer, Translated
 from ..engine.guest.memory import Memory
 from ..engine.guest.models import model
 from ..engine.interface import Guest
+from ..engine.mapping import zero_pages
+from ..engine.transport.sockets import SocketEnd
+from ..engine.waiting import Waiter
 from ..errors import GuestError, MigrationError, PeerError
 from ..writer import builders
 from .support.moving import working
@@ -35,6 +44,7 @@ class _Plain:
         self.pages = pages
         self._memory = Memory(pages)
         self.memory = self._memory.view
+        self.descriptor = self._memory.descriptor
 
     def populated(self) -> int:
         return self._memory.populated()
@@ -261,3 +271,33 @@ def test_records_of_other_writers_are_taken(data: st.DataObject) -> None:
 
     assert [at for at in range(len(expected)) if guest.memory[at] != expected[at]][:4] == []
     assert (placer.frames, placer.placed) == (len(rows), len(pages))
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_holes_are_filled_through_their_file(data: st.DataObject) -> None:
+    """Records of frames in a row come whole, into holes or pages, however the link cuts them."""
+    pages = 3 * BATCH
+    guest = _plain(pages)
+    there = data.draw(st.sets(st.integers(0, pages - 1), max_size=4))
+    for frame in there:
+        guest.memory[frame * PAGE] = 9
+    runs = data.draw(st.lists(st.tuples(st.integers(0, pages - 1), st.integers(1, BATCH)), min_size=1, max_size=4))
+    runs = [(first, min(count, pages - first)) for first, count in runs]
+    exact = data.draw(st.booleans())
+    here, link = socket.socketpair()
+    with here, link, closing(Waiter()) as waiter:
+        source = Input(SocketEnd(link, "a link"), waiter, exact=exact)
+        placer = Placer(guest)
+        for number, (first, count) in enumerate(runs, 1):
+            contents = Random(number).randbytes(count * PAGE)
+            body = struct.pack("<II", count, 0) + bytes(Entries().slice(first, count)) + contents
+            sender = threading.Thread(target=here.sendall, args=(body,))
+            sender.start()
+            placer.take(source, len(body))
+            sender.join()
+            assert bytes(guest.memory[first * PAGE : (first + count) * PAGE]) == contents
+        assert source.received == sum(8 + count * (8 + PAGE) for _, count in runs)
+    covered = {frame for first, count in runs for frame in range(first, first + count)}
+    assert all(guest.memory[frame * PAGE] == 9 for frame in there - covered)
+    assert guest.populated() == frames.of(there | covered, pages)

@@ -31,8 +31,9 @@ from .support.guests import need
 from .support.moving import Moved, moved, way, working
 from .support.same_memory import assert_equal
 
-PAGES, FILLED, WRITTEN = 256, 40, 64
-# Bytes a second while the guest runs: about 1,000 pages.  What it writes takes longer than it may stand.
+PAGES, FILLED, WRITTEN = 256, 100, 64
+# Bytes a second while the guest runs: about 1,000 pages.  What is filled takes some rounds of its writes, and what it
+# writes takes longer than it may stand.
 SPEED, DOWNTIME = 4e6, 0.03
 GUESTS = (("model", "hvm"), ("model", "pv"), ("process", "hvm"), ("kvm", "hvm"))
 # Pages a second; a guest that writes more than the link takes is throttled where its policy would wait for ever.

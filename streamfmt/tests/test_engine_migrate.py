@@ -597,7 +597,7 @@ def test_what_waits_is_bounded(name: str, more: bytes, words: str) -> None:
 class _Noting:
     """A guest that notes what is done to it."""
 
-    type, running, pages = "hvm", False, 1 << 20
+    type, running, pages, descriptor = "hvm", False, 1 << 20, -1
 
     def __init__(self) -> None:
         self.loads, self.closed = 0, False

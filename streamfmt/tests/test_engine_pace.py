@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import closing
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ..engine.flow import Output
 from ..engine.pace import Pace
+from ..engine.transport.sockets import SocketEnd
+from ..engine.waiting import Waiter
 
 _TOLERANCE = 1.05
 
@@ -100,3 +107,38 @@ def test_limits_change_while_it_runs() -> None:
     pace.limit = 0
     pace.took(1 << 40)
     assert (_room(pace), pace.moment(1 << 40)) == (None, clock.now)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([1_000, 10_000, 60_000, 100_000, 400_000]), st.integers(1, 1 << 20))
+def test_low_limits_are_kept_too(limit: int, size: int) -> None:
+    """Less goes at once than is worth a call otherwise, but it goes; and who is to be asked meanwhile is."""
+    clock, asked = Clock(), [0]
+
+    class Sleeping(Waiter):
+        def sleep(self, moment: float) -> None:
+            clock.now = max(moment, clock.now)
+
+    def ask() -> None:
+        asked[0] += 1
+        assert asked[0] < 200 + 200 * size / limit
+
+    here, there = socket.socketpair()
+    waiter = Sleeping(clock)
+    with here, there, closing(waiter):
+        here.setblocking(False)
+        reader = threading.Thread(target=lambda: _read(there, size))
+        reader.start()
+        output = Output(SocketEnd(here, "here"), waiter, pace=Pace(limit, clock), check=ask)
+        began = clock.now
+        output.put([bytes(size)])
+        output.flush()
+        reader.join()
+
+    assert output.sent == size
+    assert clock.now - began >= (size - Pace(limit, clock).most) / limit - 0.1
+
+
+def _read(sock: socket.socket, size: int) -> None:
+    while size > 0 and (data := sock.recv(1 << 16)):
+        size -= len(data)

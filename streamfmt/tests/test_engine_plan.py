@@ -382,6 +382,19 @@ def test_figures_of_anything() -> None:
         ElementTree.fromstring(drawn(found, "<&>", "a" * 500))
 
 
+def test_the_guest_stands_from_its_last_round_on() -> None:
+    """Of a real run, whose seconds go on until the guest runs again, as of a plan's."""
+    rows = (Round(1, 1000, 0, 10, 0.8), Round(2, 10, 0, 0, 0.1))
+    found = drawn(Statistics(1000, seconds=1.0, rounds=rows, downtime=0.1, pause=0.2))
+    stands = next(
+        row for row in ElementTree.fromstring(found) if row.get("opacity") == "0.35" and row.get("fill") == "#b2182b"
+    )
+    inner = 960 - 110 - 30
+
+    assert float(stands.get("x", 0)) == pytest.approx(110 + inner * 0.8, abs=1)
+    assert float(stands.get("width", 0)) == pytest.approx(inner * 0.2, abs=1)
+
+
 def test_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
     """The page has each row of each table in the words of the code, and its example is what is printed."""
     page = (Path(__file__).parents[2] / "docs" / "migrate-plan.md").read_text()

@@ -32,7 +32,7 @@ from ..engine.waiting import Waiter
 from ..errors import LinkError
 from ..reader.pump import Pump
 from .support.good_streams import HVM, XL_HVM
-from .support.kill_points import environment, wait_until
+from .support.kill_points import environment
 
 SECONDS = 20.0
 STREAM = bytes(XL_HVM.render())
@@ -458,9 +458,11 @@ def test_second_sender(tmp_path: Path) -> None:
     """It is refused while the first goes on; and a receiver that is not there is said to the first by an end."""
     one, two = tmp_path / "one", tmp_path / "two"
     with closing(Waiter()) as waiter:
-        command = [sys.executable, "-m", "streamfmt", "migrate", "proxy", f"unix:{one}", f"unix:{two}"]
-        child = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment())
-        wait_until(one.exists)
+        command = [sys.executable, "-m", "streamfmt", "migrate", "proxy", f"unix:{one}", f"unix:{two}", "--json"]
+        pipe = subprocess.PIPE
+        child = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment())
+        assert child.stdout is not None
+        assert b"listening" in child.stdout.readline()  # the path alone is there a moment too soon
         first = connect(f"unix:{one}", waiter, waiter.clock() + SECONDS)
         assert _all(first, waiter) == b""
         first.close()

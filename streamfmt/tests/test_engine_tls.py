@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import trustme
@@ -52,7 +53,7 @@ class Certificates:
         Path(paths[0]).write_bytes(b"".join(pem.bytes() for pem in made.cert_chain_pems))
         made.private_key_pem.write_to_path(paths[1])
         ca.cert_pem.write_to_path(paths[2])
-        return Tls(*paths)
+        return Tls(paths[0], paths[1], paths[2])
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +186,12 @@ def test_silence(certificates: Certificates, waiter: Waiter) -> None:
     sender = connect(listener.uri, waiter)
     with pytest.raises(LateError, match="the sender did not finish"):
         listener.accept(waiter, waiter.clock() + 0.1)
-    for it in (listener, sender):
+    # A receiver that waits for ever for somebody to come waits no longer for one who came and says nothing.
+    another = listen("tcp:127.0.0.1:0", tls=replace(certificates.good, patience=0.1))
+    mute_sender = connect(another.uri, waiter)
+    with pytest.raises(LateError, match="the sender did not finish"):
+        another.accept(waiter)
+    for it in (listener, sender, another, mute_sender):
         it.close()
 
 
@@ -244,7 +250,8 @@ def test_wrong_files(certificates: Certificates, change: dict[str, str], says: s
         )
     )
     certificates.good.check()
-    changed = replace(certificates.good, **{name: text.format(certificates.folder) for name, text in change.items()})
+    others: dict[str, Any] = {name: text.format(certificates.folder) for name, text in change.items()}
+    changed = replace(certificates.good, **others)
     with pytest.raises(LinkError) as caught:
         changed.check()
     assert says.format(certificates.folder) in str(caught.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...errors import CancelledError, GuestError, LateError, LinkError, MigrationError, PeerError
@@ -37,8 +37,9 @@ class Colo:
     `interval` is the longest time between two checkpoints, in seconds; `diverged` says why one is needed before that,
     empty if it is not, and is asked again and again; `poll` is called as often at the secondary, to pass on what its
     guest has put out; `setup` does what has to be there before its guest runs.  `bare` is libxc's part alone, without
-    what libxl and xl say: what Xen's library does without them.  `silence` is for how long nothing may come from a
-    primary that runs.
+    what libxl and xl say: what Xen's library does without them.  `most` are the
+    checkpoints after the first with which it ends, 0 for no such number; `silence` is for how long nothing may come
+    from a primary that runs.
     """
 
     interval: float = INTERVAL
@@ -48,6 +49,7 @@ class Colo:
     poll: Callable[[], None] = nothing
     setup: Callable[[], None] = nothing
     bare: bool = False
+    most: int = 0
     silence: float = 30.0
 
 
@@ -164,6 +166,3 @@ class Party(Side):
     def _note(self, error: Exception) -> None:
         self.place = self.place or self.machine.state
         self.machine.fail(error)
-
-
-Figures = Mapping[str, float]

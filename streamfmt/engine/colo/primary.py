@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import GuestError, LinkError, PeerError
-from ...schema.colo import PRIMARY
+from ...errors import CancelledError, GuestError, LinkError, PeerError, TakenOverError
+from ...schema.colo import PRIMARY, THEIRS
 from .. import configuration as configurations
 from .. import frames as sets
 from .. import handshake
 from ..checkpointing.epochs import Epoch, Epochs
 from ..checkpointing.saving import CheckpointSaver
 from ..checkpointing.witness import PRIMARY as ROLE
+from ..checkpointing.witness import Nobody
 from ..interface import End, Guest
 from ..precopy import Precopy
 from ..saver import Pages, container
@@ -69,19 +70,24 @@ class Primary(Party):
         self._saver = saver(guest, self.output, pages, self._precopy.run, xen=way.xen)
         self.lists = messages.Lists(self.input, guest.pages)
         self._stopped = self._stood = 0.0
-        self._frames = self._sent = 0
+        self._frames = self._sent = self._held = 0
+        self._offered = False
 
     def protect(self) -> None:
-        """Do so until something ends it, which is raised; the guest goes on here then, or is closed if it must not.
+        """Do so until something ends it, which is raised; the guest goes on here then.
 
         :raises MigrationError: what ended it.
-        :raises CancelledError: somebody asked for the end.
+        :raises TakenOverError: the secondary's guest goes on; the copy here stands.  So it is without a witness if
+            somebody asked for the end.
         """
         if self.guest.type != "hvm":
             raise GuestError(f"COLO-HVM: COLO takes HVM guests, and this is of type {self.guest.type}")
         self.machine.happen("start")
-        assert self.machine.error is not None
-        raise self.machine.error
+        error = self.machine.error
+        assert error is not None
+        if self.machine.state == "ended":
+            raise TakenOverError(f"the secondary has the guest: {error}") from error
+        raise error
 
     # -- actions ----------------------------------------------------------------------------------------------
 
@@ -101,13 +107,16 @@ class Primary(Party):
                 self.output.put(part.buffers("<"))
         self._stopped = self.waiter.clock()
         self._saver.begin()
+        self.device(self.devices.postsuspend, "postsuspend")
         return "copied"
 
     def _capture(self) -> str:
         self._frames = self._saver.capture(self.theirs)
+        self._held = self.devices.held
         return "captured"
 
     def _send_checkpoint(self) -> str:
+        self._offered = True
         self._sent = self._saver.complete()
         return self.hear(messages.READY, self.patience.ready)
 
@@ -121,10 +130,13 @@ class Primary(Party):
     def _watch(self) -> str:
         self.device(self.devices.commit, "commit")
         now = self.waiter.clock()
-        epoch = Epoch(self.epochs.count, self._frames, self._sent, self._stood, now - self._stopped)
+        epoch = Epoch(self.epochs.count, self._frames, self._sent, self._stood, now - self._stopped, self._held)
         self.epochs.add(epoch)
-        figures = {"frames": epoch.frames, "sent": epoch.sent, "stood": epoch.stood, "latency": epoch.latency}
-        self.event("checkpoint", number=epoch.number, theirs=self.theirs.bit_count(), reason=self.reason, **figures)
+        figures = {name: getattr(epoch, name) for name in ("number", "frames", "stood", "latency", "held")}
+        theirs = self.theirs.bit_count()
+        self.event("checkpoint", **figures, bytes=epoch.sent, theirs=theirs, reason=self.reason)
+        if self.colo.most and epoch.number == self.colo.most:
+            raise CancelledError(f"{self.colo.most:,} checkpoints after the first were asked for, and made")
         self.reason = ""
         self.idle(self._wanted, now + self.colo.interval)
         self.reason = self.reason or "interval"
@@ -146,7 +158,20 @@ class Primary(Party):
         return "listed"
 
     def _claim(self) -> str:
+        wanted = isinstance(self.machine.error, CancelledError | KeyboardInterrupt)
+        if wanted and self._offered and isinstance(self.colo.witness, Nobody):
+            # A secondary that is there takes over when the link is closed, and nothing keeps it from that.
+            return THEIRS
         return self.claim()
+
+    def _end_own(self) -> str:
+        for step in (self.devices.drop, self.guest.pause, self.guest.dirty.disable):
+            try:
+                step()
+            except Exception as error:
+                self.machine.fail(error)
+        self.event("taken over", error=f"{type(self.machine.error).__name__}: {self.machine.error}")
+        return "torn down"
 
     def _keep(self) -> str:
         self.guest.dirty.disable()

@@ -259,7 +259,8 @@ def works(wanted: Wanted) -> list[Work]:
     if wanted.text:
         found.append(Work("console", interval=_REST, text=wanted.text.encode()))
     if len(found) > wanted.vcpus:
-        raise GuestError(f"this work takes {len(found)} vcpus, and the guest has {wanted.vcpus}")
+        what = f"locality {wanted.locality}{' and a console' if wanted.text else ''}"
+        raise GuestError(f"{what} takes {len(found)} vcpus, and the guest has {wanted.vcpus}: --vcpus {len(found)}")
     return found + [Work("idle")] * (wanted.vcpus - len(found))
 
 

@@ -45,7 +45,8 @@ def judge(works: Sequence[Work], pages: int) -> None:
         last = work.first + work.pages
         if work.first < programs.FIRST or work.pages <= 0 or last > pages:
             raise GuestError(
-                f"{whose}: frames {work.first:,} to {last - 1:,} are not within {programs.FIRST} to {pages - 1:,}"
+                f"{whose} writes frames {work.first:,} to {last - 1:,}, of {pages:,}; the first {programs.FIRST} are "
+                "its program's: give it more memory, or a smaller working set"
             )
         if work.stride <= 0 or gcd(work.stride, work.pages) != 1:
             raise GuestError(f"{whose}: a stride of {work.stride} does not lead to each of {work.pages} pages")

@@ -14,6 +14,8 @@ from .device import PAGE
 from .registers import Structure, number, raw
 
 _CONTROL = Structure(schema.CONTROL)
+# Bytes of device memory in one item that are kept until the device has taken them.
+MEMORY_MOST = 256 << 20
 _STATES = {name: value for name, (value, _) in schema.PROPOSAL_STATES.items()}
 
 
@@ -61,6 +63,10 @@ class User:
     def state(self, name: str) -> None:
         """Have the device be in a state."""
         self._set("device_state", _STATES[name])
+
+    def most(self, memory: bool) -> int:
+        """Bytes of memory, or of the configuration, that are taken at most: no limit is known of a device's memory."""
+        return MEMORY_MOST if memory else self._sizes[schema.CONFIG]
 
     # -- configuration ---------------------------------------------------------------------------------------------
 

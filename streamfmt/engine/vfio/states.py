@@ -65,9 +65,9 @@ def _steps(states: tuple[str, ...], flags: int) -> tuple[tuple[str, str], ...]:
 
 
 class Session:
-    """A row of bytes that are read of a device, or written to it: what the descriptor of data is for."""
+    """A row of bytes that are read of a device, or written to it; `data` are there where the device is."""
 
-    def __init__(self, data: Outgoing | Incoming) -> None:
+    def __init__(self, data: Outgoing | Incoming | None = None) -> None:
         self.data = data
         self.open = True
 

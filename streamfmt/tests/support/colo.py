@@ -62,18 +62,23 @@ def paired(
     make: Make = another,
     before: Callable[[int], None] = lambda number: None,
     each: Callable[[Pair], None] = lambda pair: None,
+    kept: bool = True,
+    between: Callable[[socket.socket, socket.socket], tuple[socket.socket, socket.socket]] = lambda a, b: (a, b),
 ) -> Pair:
     """Protect a guest for so many checkpoints after the first, then end the primary; both ends are closed at the end.
 
+    If it is not `kept`, what was said and sent is not, nor are digests.
+
     :param before: called in the primary with the number of each checkpoint that both have, while both guests run.
     """
-    here, there = socket.socketpair()
-    orders, kept = Orders(), Kept()
+    here, there = between(*socket.socketpair())
+    orders, stream = Orders(), Kept()
     waiters = Waiter(), Waiter()
     found: Pair
 
     def primary_said(event: Any) -> None:
-        found.events["primary"].append(event)
+        if kept:
+            found.events["primary"].append(event)
         if event["event"] == "checkpoint":
             before(event["number"])
             if event["number"] == rounds:
@@ -82,12 +87,12 @@ def paired(
     def secondary_said(event: Any) -> None:
         found.events["secondary"].append(event)
 
-    primary = Watched(
+    primary = (Watched if kept else Primary)(
         guest,
         SocketEnd(here, "here"),
         way(orders=orders),
         ours or Colo(0.0),
-        Asked(waiters[0], QUICK, primary_said, kept),
+        Asked(waiters[0], QUICK, primary_said, stream if kept else None),
     )
     digests: list[str] = []
     secondary = Secondary(
@@ -95,10 +100,12 @@ def paired(
         make,
         theirs or Colo(),
         Asked(waiters[1], QUICK, secondary_said),
-        inspect=lambda guest: digests.append(guest.digest()),
+        inspect=lambda guest: digests.append(guest.digest()) if kept else None,
     )
-    primary.digests = []
-    found = Pair(primary, secondary, kept, digests={"primary": primary.digests, "secondary": digests})
+    ours_digests: list[str] = []
+    if isinstance(primary, Watched):
+        primary.digests = ours_digests
+    found = Pair(primary, secondary, stream, digests={"primary": ours_digests, "secondary": digests})
 
     def stand_by() -> None:
         try:

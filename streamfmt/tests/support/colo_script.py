@@ -61,16 +61,18 @@ def second(fine: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Step:
-    """A device that notes its steps; one of them may fail."""
+    """A device that notes its steps; one of them may fail, when it was done so often before."""
 
-    def __init__(self, failing: str = "") -> None:
+    held = 0
+
+    def __init__(self, failing: str = "", before: int = 0) -> None:
         self.steps: list[str] = []
-        self._failing = failing
+        self._failing, self._before = failing, before
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         def step() -> None:
             self.steps.append(name)
-            if name == self._failing:
+            if name == self._failing and self.steps.count(name) > self._before:
                 fails()
 
         return step

@@ -1,0 +1,209 @@
+"""Devices that carry their own state move with their guest, by each interface, whatever they write meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import streamfmt
+
+from ..engine import migrate_qemu
+from ..engine.migrate_qemu import Taking, Terms
+from ..engine.orders import Orders
+from ..engine.policies import policy
+from ..engine.precopy import Settings
+from ..engine.too_fast import remedy
+from ..engine.vfio import proposal, proposal_user, region, region_user, states
+from ..engine.vfio.device import BLOCK, Device
+from ..engine.vfio.loading import Loader, ProposalLoader, RegionLoader, StatesLoader
+from ..engine.vfio.saving import ProposalSaver, RegionSaver, Saver, StatesSaver
+from ..engine.vfio.working import Working
+from ..errors import CancelledError, DeviceError, GuestError, PeerError
+from ..schema import vfio as schema
+from .support.qemu_moves import PATIENCE, Guest, Recorded, Side, pair, received, sent
+
+NAME = "0000:00:05.0/vfio"
+PAGES, SIZE = 12, 64 * BLOCK
+TERMS = Terms(settings=Settings(policy("rounds=3"), remedy("go-on")), patience=PATIENCE)
+_P2P = schema.CAN_STOP_COPY | schema.CAN_P2P
+
+Ends = tuple[Callable[[Device], Saver], Callable[[Device], Loader]]
+KINDS: dict[str, Ends] = {
+    "proposal": (
+        lambda device: ProposalSaver(NAME, proposal_user.User(proposal.Driver(device, memory=100))),
+        lambda device: ProposalLoader(NAME, proposal_user.User(proposal.Driver(device, memory=256))),
+    ),
+    "proposal-wide": (
+        lambda device: ProposalSaver(NAME, proposal_user.User(proposal.Driver(device)), b"\1" * 32 + bytes(4)),
+        lambda device: ProposalLoader(NAME, proposal_user.User(proposal.Driver(device)), wide=True),
+    ),
+    "v1": (
+        lambda device: RegionSaver(
+            NAME, region_user.User(region.Driver(device, 500)), lambda count: device.take_pages(0, count)
+        ),
+        lambda device: RegionLoader(NAME, region_user.User(region.Driver(device, 96))),
+    ),
+    "v1-5.2": (
+        lambda device: RegionSaver(NAME, region_user.User(region.Driver(device)), old=True),
+        lambda device: RegionLoader(NAME, region_user.User(region.Driver(device)), old=True),
+    ),
+    "v2": (
+        lambda device: StatesSaver(NAME, states.Driver(device), PAGES, switchover=True),
+        lambda device: StatesLoader(NAME, states.Driver(device)),
+    ),
+    "v2-stop-copy": (
+        lambda device: StatesSaver(NAME, states.Driver(device, schema.CAN_STOP_COPY), PAGES),
+        lambda device: StatesLoader(NAME, states.Driver(device, schema.CAN_STOP_COPY)),
+    ),
+    "v2-p2p": (
+        lambda device: StatesSaver(NAME, states.Driver(device, _P2P)),
+        lambda device: StatesLoader(NAME, states.Driver(device)),
+    ),
+}
+EACH = pytest.mark.parametrize("kind", KINDS)
+
+
+def _alike(one: Device, other: Device) -> bool:
+    """Whether both have the same state, and go on alike."""
+    before = one.digest() == other.digest()
+    one.running = other.running = True
+    one.work(9)
+    other.work(9)
+    return before and one.digest() == other.digest()
+
+
+@EACH
+@given(st.integers(0, 150), st.integers(0, 30), st.integers(0, 1000))
+@settings(max_examples=6)
+def test_a_device_moves_with_its_guest(kind: str, before: int, steps: int, seed: int) -> None:
+    """Its memory, its registers, and what it wrote to the guest until its stop are there; the stream conforms."""
+    guest, recorded = Guest(PAGES, {0: b"\1" * 4096}), Recorded()
+    guest.running = True
+    device, other = Device(SIZE, guest.memory, seed), Device(SIZE)
+    device.work(before)
+    saver, loader = KINDS[kind][0](device), KINDS[kind][1](other)
+    terms = replace(TERMS, live=(Working(saver, device, steps),), watcher=recorded, orders=Orders())
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(loader,))))
+        sent(guest, mine, terms)
+        found = side.done()
+
+    assert isinstance(found, migrate_qemu.Received), found
+    assert found.guest is not None
+    assert (device.running, other.running) == (False, True)
+    assert bytes(found.guest.memory) == bytes(guest.memory)
+    device.guest = other.guest = None
+    assert _alike(device, other)
+    assert streamfmt.verify(bytes(recorded.data)).findings == []
+
+
+@EACH
+def test_a_device_that_writes_faster_than_it_is_sent(kind: str) -> None:
+    """All of its memory is written anew between any two looks: it ends by the stop, with the same state."""
+    guest = Guest(PAGES)
+    guest.running = True
+    device, other = Device(SIZE, guest.memory), Device(SIZE)
+    saver, loader = KINDS[kind][0](device), KINDS[kind][1](other)
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(loader,))))
+        sent(guest, mine, replace(TERMS, live=(Working(saver, device, 4 * SIZE // BLOCK),), orders=Orders()))
+        found = side.done()
+
+    assert found.guest is not None
+    assert bytes(found.guest.memory) == bytes(guest.memory)
+    assert device.digest() == other.digest()
+
+
+@EACH
+def test_a_migration_that_is_cancelled(kind: str) -> None:
+    """The device runs on where it was, with what it had, and can be moved after that."""
+    guest = Guest(PAGES)
+    guest.running = True
+    device = Device(SIZE, guest.memory)
+    device.work(50)
+    saver, orders = KINDS[kind][0](device), Orders()
+    before = device.digest()
+    orders.cancelled = "enough"
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(KINDS[kind][1](Device(SIZE)),))))
+        with pytest.raises(CancelledError):
+            sent(guest, mine, replace(TERMS, live=(saver,), orders=orders))
+        mine.close()
+        side.done()
+
+    assert device.running
+    assert guest.running
+    assert device.digest() == before
+    test_a_device_that_writes_faster_than_it_is_sent(kind)
+
+
+@EACH
+def test_a_device_that_is_another(kind: str) -> None:
+    """Of another size: it is refused before the guest is given up, and goes on where it was."""
+    guest = Guest(PAGES)
+    guest.running = True
+    device, other = Device(SIZE, guest.memory), Device(SIZE // 2)
+    device.work(300)
+    saver = KINDS[kind][0](device)
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(KINDS[kind][1](other),))))
+        with pytest.raises(PeerError):
+            sent(guest, mine, replace(TERMS, live=(saver,), orders=Orders()))
+        mine.close()
+        assert isinstance(side.done(), DeviceError)
+
+    assert (device.running, guest.running) == (True, True)
+
+
+def _put(loader: Loader, data: bytes) -> None:
+    """A part of a section that has this, in pieces."""
+    for at in range(0, len(data), 1000):
+        loader.put(data[at : at + 1000])
+    loader.end()
+
+
+def test_a_device_that_nobody_has() -> None:
+    """A receiver without it refuses the stream."""
+    guest = Guest(PAGES)
+    device = Device(SIZE, guest.memory)
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE)))
+        with pytest.raises(PeerError):
+            sent(guest, mine, replace(TERMS, live=(KINDS["v2"][0](device),), orders=Orders()))
+        mine.close()
+        assert "which this guest does not have" in str(side.done())
+    assert device.running
+
+
+def test_a_device_without_stop_copy() -> None:
+    """It cannot be migrated at all."""
+    with pytest.raises(DeviceError, match="VFIO2-NEED-STOPCOPY"):
+        StatesSaver(NAME, states.Driver(Device(SIZE), 0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "clause"),
+    [
+        ("v2", b"\xff\xff\xff\xff\xef\x10\0\x09", "VFIO-MARK-KNOWN"),
+        ("v2", b"\xff\xff\xff\xff\xef\x10\0\3\xff\xff\xff\xff\xef\x10\0\3", "VFIO-SETUP-EOS"),
+        ("v2", b"\xff\xff\xff\xff\xef\x10\0\1more", "VFIO-CFG-LAST"),
+        ("v2", b"\xff\xff\xff\xff\xef\x10\0", "VFIO-DATA-LEN"),
+        ("v2", b"\xff\xff\xff\xff\xef\x10\0\4" + bytes(7) + b"\x0cXXXX" + bytes(8), "VFIO-DEVICE-DATA"),
+        ("v2", b"\xff\xff\xff\xff\xef\x10\0\2" + bytes(120_000), "VFIO-CFG-EOS"),
+        ("proposal", b"\3", "VFIO-P-FLAG"),
+        ("proposal", b"\4" + b"\x7f" * 8, "VFIO-P-MEMSIZE"),
+        ("proposal", b"\2" + bytes(7) + b"\1x", "VFIO-CONFIG-DATA"),
+    ],
+)
+def test_a_section_that_means_nothing(kind: str, data: bytes, clause: str) -> None:
+    """Each is refused with its clause, by the loader alone as well."""
+    loader = KINDS[kind][1](Device(SIZE))
+    loader.setup()
+    with pytest.raises(GuestError) as error:
+        _put(loader, data)
+    assert isinstance(error.value, DeviceError)
+    assert error.value.clause == clause
