@@ -121,7 +121,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
     if isinstance(side, RemusStandby):
-        guest = side.stand_by()
+        guest = migrate_remus.stand_by(side, shown)
     else:
         guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)

@@ -305,6 +305,20 @@ def test_a_standby_that_is_cancelled(good: Protected) -> None:
         each.close()
 
 
+def test_verdicts_by_clause(good: Protected) -> None:
+    """What somebody's primary breaks is named; what it has not come to, too."""
+    first = good.digests.ends[0]
+    static = _bytes(record("libxc.STATIC_DATA_END"))
+    standby, _, _ = replayed(good.stream[:first] + static + good.stream[first:])
+    assert standby.verdicts["CKPT-STATIC-ONCE"].startswith(f"error at {first}")
+    standby, guest, _ = replayed(good.stream[: first + 10])
+    assert set(standby.verdicts.values()) == {"not seen"}
+    guest.close()
+    standby, guest, _ = replayed(good.stream)
+    assert set(standby.verdicts.values()) == {"kept"}
+    guest.close()
+
+
 # -- the standby dies -------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +410,7 @@ def test_a_standby_that_says_something_else(said: bytes, error: type[Exception])
     primary, caught = _against(guest, Remus(0.001), play, SHORT)
 
     assert isinstance(caught, error)
+    assert ("it has sent" in primary.verdicts["REMUS-BACK"]) == bool(said)
     assert primary.machine.state == "unprotected"
     assert guest.running
     guest.close()
