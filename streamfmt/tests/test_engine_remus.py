@@ -31,12 +31,21 @@ from ..engine.interface import Guest
 from ..engine.migrate import Asked, Taking
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
-from ..errors import CancelledError, GuestError, LateError, LinkError, MigrationError, PeerError, TakenOverError
+from ..errors import (
+    CancelledError,
+    GuestError,
+    LateError,
+    LinkError,
+    MigrationError,
+    OversizeError,
+    PeerError,
+    TakenOverError,
+)
 from ..render import checkpointing as rendered
 from ..schema import checkpointing as tables
 from ..schema.transitions import faults
 from ..writer.part import record
-from .support.moving import another, way, working
+from .support.moving import PAGES, another, way, working
 from .support.protecting import QUICK, SHORT, Protected, Seen, pair, protected, replayed
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
@@ -281,6 +290,19 @@ def test_a_record_too_long_is_as_if_the_link_had_failed(good: Protected) -> None
     standby, guest, _ = replayed(good.stream[:first] + _HUGE + bytes(100))
 
     assert "claims" in str(standby.lost)
+    guest.close()
+
+
+def test_a_checkpoint_larger_than_any_is(good: Protected) -> None:
+    """What waits is bounded: the guest's memory twice, and a little; then it is as if the link had failed."""
+    first, second = good.digests.ends[:2]
+    pages = good.stream[first : _tail(good.stream, second)]
+    pages = pages[: 8 + int.from_bytes(pages[4:8], "little")]
+    assert pages[:4] == (1).to_bytes(4, "little")
+    times = ((2 * PAGES * PAGE + (16 << 20)) // len(pages)) + 1
+    standby, guest, _ = replayed(good.stream[:first] + pages * times)
+
+    assert isinstance(standby.lost, OversizeError)
     guest.close()
 
 
