@@ -327,6 +327,31 @@ def test_a_standby_that_is_cancelled(good: Protected) -> None:
         each.close()
 
 
+@settings(max_examples=3000 if _THOROUGH else 15, deadline=None)
+@given(data=st.data())
+def test_whatever_comes(good: Protected, data: st.DataObject) -> None:
+    """Bytes that are changed, lost or come twice: a guest that can run, or an error that says why there is none."""
+    ends = (0, *good.digests.ends)
+    at = data.draw(
+        st.integers(0, len(good.stream) - 1) | st.sampled_from(ends).flatmap(lambda end: st.integers(end, end + 64))
+    )
+    lost = data.draw(st.sampled_from([0, 1, 8, 4096]))
+    put = data.draw(st.binary(max_size=24))
+    twice = data.draw(st.sampled_from([0, 8, 200_000]))
+    stream = (
+        good.stream[:at] + put + good.stream[at - twice : at] * bool(twice and at > twice) + good.stream[at + lost :]
+    )
+    standby, guest, error = replayed(stream, patience=SHORT)
+
+    assert standby.machine.ended
+    if guest is None:
+        assert isinstance(error, MigrationError)
+        return
+    guest.pause()
+    guest.digest()
+    guest.close()
+
+
 def test_verdicts_by_clause(good: Protected) -> None:
     """What somebody's primary breaks is named; what it has not come to, too."""
     first = good.digests.ends[0]
