@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -153,9 +152,13 @@ def run(
     recorder: Recorder | None,
 ) -> int:
     """Protect a guest as was asked for; returns the exit status.  Raises MigrationError, OSError."""
-    live = Live(shown)
-    asked = Asked(waiter, options.patience(args), shown, recorder, live)
-    side = live.side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
+
+    def progress() -> None:
+        if not side.epochs.count:
+            shown.progress(side.statistics)
+
+    asked = Asked(waiter, options.patience(args), shown, recorder, progress)
+    side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
     if args.control:
         served = control.Control(args.control, waiter, way.orders, lambda: figures(side))
         opened.callback(served.close)
@@ -229,27 +232,6 @@ def summary(epochs: Epochs) -> list[str]:
         f"  of each, the median: {middle['frames']:,.0f} frames, stood {milliseconds(middle['stood'])}, "
         f"complete after {milliseconds(middle['latency'])}, held {mebibytes(middle['held'])} of output",
     ]
-
-
-class Live:
-    """Shows the checkpoints as they come, on a terminal."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown, self._began = shown, time.monotonic()
-        self.side: RemusPrimary | None = None
-
-    def __call__(self) -> None:
-        last = None if self.side is None else self.side.epochs.last
-        if last is None or self.side is None:
-            if self.side is not None:
-                self._shown.progress(self.side.statistics)
-            return
-        passed = time.monotonic() - self._began
-        self._shown.say(
-            passed,
-            f"checkpoint {last.number:,}: {last.frames:,} frames, stood {milliseconds(last.stood)}, complete after "
-            f"{milliseconds(last.latency)}, {mebibytes(last.held)} of output held",
-        )
 
 
 def figures(side: RemusPrimary) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import pytest
 
 from .. import data
 from ..cli.main import main
+from ..cli.migrate_shown import in_words
 from ..engine.checkpointing import plan as plans
 from ..engine.checkpointing.devices import Devices, HeldOutput
 from ..engine.checkpointing.epochs import Epoch, Epochs
@@ -261,3 +262,13 @@ def test_plans_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([*words, "--colo", "often"])
     assert os.path.exists(data.path("spec", "json", "plan.json"))
+
+
+def test_a_line_says_how_it_goes() -> None:
+    """At the primary with the figures that matter, at the standby with what waited."""
+    row = {"event": "checkpoint", "number": 1234, "bytes": 1 << 20}
+
+    assert in_words({**row, "frames": 256, "stood": 0.0015, "latency": 0.004, "held": 2048}) == (
+        "checkpoint 1,234: 256 frames, stood 1.5 ms, safe after 4.0 ms, held 2.0 KiB"
+    )
+    assert in_words(row) == "checkpoint 1,234: 1.0 MiB"
