@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
     side: Receiving | RemusStandby
     if args.remus:
-        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
+        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args), migrate_remus.disk(args, opened))
     else:
         side = Receiving(end, make, taking, asked)
 
@@ -124,7 +124,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
     if isinstance(side, RemusStandby):
-        guest = side.stand_by()
+        guest = migrate_remus.stand_by(side, shown)
     else:
         guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)

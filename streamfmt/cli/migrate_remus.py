@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from ..engine import control, orders
 from ..engine.checkpointing.devices import Device, Devices, HeldOutput
+from ..engine.checkpointing.disk import Disk, Replica
 from ..engine.checkpointing.epochs import Epochs
 from ..engine.checkpointing.primary import Remus, RemusPrimary
+from ..engine.checkpointing.standby import RemusStandby
 from ..engine.checkpointing.witness import File, Nobody, Witness
 from ..engine.interface import End, Guest
 from ..engine.sending import Way
@@ -42,6 +44,7 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
     add("--checkpoints", metavar="N", type=int, default=0, help="end after so many; the standby takes over then")
     add("--unacknowledged", action="store_true", help="the standby is Xen's, which acknowledges no checkpoint")
     _add_witness(parser)
+    _add_disk(parser)
     words = "where what the guest writes to its console goes once it is safe (- is standard output)"
     add("--output", metavar="FILE", help=words)
     words = "for how long it goes on here when its standby has gone (default: until interrupted)"
@@ -53,6 +56,21 @@ def add_receiving(parser: argparse.ArgumentParser) -> None:
     """What the standby takes."""
     parser.add_argument("--remus", action="store_true", help="stand by for a guest that send --remus protects")
     _add_witness(parser)
+    _add_disk(parser)
+
+
+def _add_disk(parser: argparse.ArgumentParser) -> None:
+    words = "with --remus: the image of a disk, the same at both sides, to which the guest's console is appended"
+    parser.add_argument("--disk", metavar="FILE", type=Path, help=words)
+
+
+def disk(args: argparse.Namespace, opened: ExitStack) -> Replica | None:
+    """The standby's copy of the disk.  Raises GuestError."""
+    if args.disk is None:
+        return None
+    found = Replica(args.disk)
+    opened.callback(found.close)
+    return found
 
 
 def _add_witness(parser: argparse.ArgumentParser) -> None:
@@ -63,12 +81,16 @@ def _add_witness(parser: argparse.ArgumentParser) -> None:
 def wrong(args: argparse.Namespace) -> str:
     """What of these options cannot be together, in words; empty if all is well."""
     asked = args.remus is not None and args.remus is not False
-    needs = ("witness", "checkpoints", "unacknowledged", "output", "figure")
+    needs = ("witness", "checkpoints", "unacknowledged", "output", "figure", "disk")
     without = [f"--{name}" for name in needs if getattr(args, name, None)]
     if not asked:
         return f"{', '.join(without)}: only with --remus" if without else ""
     if args.qemu or options.is_file(args.uri):
         return "--remus: neither to QEMU nor to a file"
+    if args.remus is not True and args.remus >= args.time_out:
+        return "--remus: the interval has to be less than --time-out, or a standby believes that the primary has gone"
+    if args.disk and getattr(args, "unacknowledged", False):
+        return "--disk: Xen's standby does not take its records (--remus --unacknowledged)"
     return "--remus: not with --by-descriptor" if args.by_descriptor else ""
 
 
@@ -84,19 +106,39 @@ def witness(args: argparse.Namespace) -> Witness:
 def remus(args: argparse.Namespace, guest: Guest, opened: ExitStack) -> Remus:
     """How it is protected.  Raises LinkError, GuestError, OSError."""
     devices: list[Device] = []
-    if args.output:
+    if args.output or args.disk:
         if not isinstance(guest, Talking):
             raise GuestError(f"a guest of kind {args.guest} has no console")
-        target: BinaryIO = sys.stdout.buffer if args.output == "-" else open(args.output, "wb")  # noqa: SIM115 - below
-        if args.output != "-":
-            opened.callback(target.close)
+        console = guest.console
+        written = None
+        if args.disk:
+            written = Disk(args.disk)
+            opened.callback(written.close)
 
-        def give(data: bytes) -> None:
-            target.write(data)
-            target.flush()
+        def take() -> bytes:
+            data = console()
+            if written is not None:
+                written.append(data)
+            return data
 
-        devices.append(HeldOutput(guest.console, give))
+        devices.append(HeldOutput(take, _given(args.output, opened)))
+        devices += [written] if written is not None else []
     return Remus(args.remus, not args.unacknowledged, Devices(devices), witness(args), args.checkpoints)
+
+
+def _given(path: str | None, opened: ExitStack) -> Callable[[bytes], None]:
+    """What takes output that is safe.  Raises OSError."""
+    if not path:
+        return lambda data: None
+    target: BinaryIO = sys.stdout.buffer if path == "-" else open(path, "wb")  # noqa: SIM115 - closed with the rest
+    if path != "-":
+        opened.callback(target.close)
+
+    def give(data: bytes) -> None:
+        target.write(data)
+        target.flush()
+
+    return give
 
 
 def run(
@@ -110,9 +152,13 @@ def run(
     recorder: Recorder | None,
 ) -> int:
     """Protect a guest as was asked for; returns the exit status.  Raises MigrationError, OSError."""
-    live = Live(shown)
-    asked = Asked(waiter, options.patience(args), shown, recorder, live)
-    side = live.side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
+
+    def progress() -> None:
+        if not side.epochs.count:
+            shown.progress(side.statistics)
+
+    asked = Asked(waiter, options.patience(args), shown, recorder, progress)
+    side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
     if args.control:
         served = control.Control(args.control, waiter, way.orders, lambda: figures(side))
         opened.callback(served.close)
@@ -121,6 +167,36 @@ def run(
 
 def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown, waiter: Waiter) -> int:
     """Protect a guest, and let it run on if its standby goes; returns the exit status."""
+    status = _protected(side, args, shown)
+    judged(side.verdicts, shown)
+    if side.machine.state == "taken over":
+        return status
+    end.close()  # so that a standby that is there still knows
+    until = None if args.run is None else waiter.clock() + args.run
+    while side.guest.running and (until is None or waiter.clock() < until):
+        waiter.sleep(waiter.clock() + _LOOK)
+        side.remus.devices.release()
+    return status
+
+
+def judged(verdicts: dict[str, str], shown: Shown) -> None:
+    """Print what the other side has kept or broken."""
+    shown({"event": "verdict", "seconds": 0.0, "clauses": verdicts})
+    if not shown.as_json:
+        shown.close()
+        print(*(f"{shown.side}: clause {name}: {words}" for name, words in verdicts.items()), sep="\n", flush=True)
+
+
+def stand_by(side: RemusStandby, shown: Shown) -> Guest:
+    """Stand by; returns the guest that runs here then.  Raises MigrationError."""
+    try:
+        return side.stand_by()
+    finally:
+        judged(side.verdicts, shown)
+
+
+def _protected(side: RemusPrimary, args: argparse.Namespace, shown: Shown) -> int:
+    """Protect a guest until that ends; returns the exit status."""
     try:
         side.protect()
     except TakenOverError as error:
@@ -130,13 +206,7 @@ def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown
         return shown.fail(error)
     except MigrationError as error:
         _said(side.epochs, args, shown)
-        status = shown.fail(error)
-    end.close()  # so that a standby that is there still knows
-    until = None if args.run is None else waiter.clock() + args.run
-    while side.guest.running and (until is None or waiter.clock() < until):
-        waiter.sleep(waiter.clock() + _LOOK)
-        side.remus.devices.release()
-    return status
+        return shown.fail(error)
 
 
 def _said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
@@ -162,27 +232,6 @@ def summary(epochs: Epochs) -> list[str]:
         f"  of each, the median: {middle['frames']:,.0f} frames, stood {milliseconds(middle['stood'])}, "
         f"complete after {milliseconds(middle['latency'])}, held {mebibytes(middle['held'])} of output",
     ]
-
-
-class Live:
-    """Shows the checkpoints as they come, on a terminal."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown, self._began = shown, time.monotonic()
-        self.side: RemusPrimary | None = None
-
-    def __call__(self) -> None:
-        last = None if self.side is None else self.side.epochs.last
-        if last is None or self.side is None:
-            if self.side is not None:
-                self._shown.progress(self.side.statistics)
-            return
-        passed = time.monotonic() - self._began
-        self._shown.say(
-            passed,
-            f"checkpoint {last.number:,}: {last.frames:,} frames, stood {milliseconds(last.stood)}, complete after "
-            f"{milliseconds(last.latency)}, {mebibytes(last.held)} of output held",
-        )
 
 
 def figures(side: RemusPrimary) -> dict[str, Any]:
