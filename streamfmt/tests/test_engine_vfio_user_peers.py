@@ -133,10 +133,8 @@ def test_qemu_has_our_device(tmp_path: Path) -> None:
     memory = ("-object", "memory-backend-memfd,id=m,size=64M,share=on", "-M", "q35,memory-backend=m", "-m", "64M")
     words = (*memory, "-nodefaults", "-S", "-display", "none", "-monitor", "stdio", "-bios", str(firmware))
     asked = "info pci\nquit\n"
-    words = (*words, "-device", device)
-    told = subprocess.run(
-        [*command, *words], input=asked, capture_output=True, text=True, timeout=4 * PATIENCE, check=False
-    )
+    line = [*command, *words, "-device", device]
+    told = subprocess.run(line, input=asked, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
     thread.join(2 * PATIENCE)
     listening.close()
 
