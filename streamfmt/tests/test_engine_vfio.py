@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -212,6 +213,42 @@ def test_a_section_that_means_nothing(kind: str, data: bytes, clause: str) -> No
         _put(loader, data)
     assert isinstance(error.value, DeviceError)
     assert error.value.clause == clause
+
+
+WAYS = {
+    "proposal": (proposal.Driver, "_set_state", schema.PROPOSAL_SAVES, schema.PROPOSAL_LOADS),
+    "v1": (region.Driver, "_set_state", schema.V1_SAVES, schema.V1_LOADS),
+    "v2": (states.Driver, "set_state", schema.V2_SAVES, schema.V2_LOADS),
+}
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_states_of_a_migration_are_those_of_the_table(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends ask for the states that the document names, in that order."""
+    driver, method, saves, loads = WAYS[kind]
+    asked: dict[Device, list[str]] = {}
+    does = getattr(driver, method)
+    names: dict[object, str] = {value: name for name, (value, _) in schema.PROPOSAL_STATES.items()}
+    if kind == "v1":
+        names = {value: name for name, (value, _) in schema.V1_STATES.items()}
+
+    def seen(self: Any, state: Any) -> Any:
+        asked.setdefault(self.device, ["RUNNING"]).append(names.get(state, state))
+        return does(self, state)
+
+    monkeypatch.setattr(driver, method, seen)
+    if kind == "proposal":
+        monkeypatch.setitem(proposal._WRITTEN, "device_state", seen)
+    guest = Guest(PAGES)
+    guest.running = True
+    device, other = Device(SIZE, guest.memory), Device(SIZE)
+    saver, loader = KINDS[kind][0](device), KINDS[kind][1](other)
+    with pair() as (mine, there):
+        side = Side(lambda: received(Guest, there, Taking(patience=PATIENCE, live=(loader,))))
+        sent(guest, mine, replace(TERMS, live=(saver,), orders=Orders()))
+        assert isinstance(side.done(), migrate_qemu.Received)
+
+    assert asked == {device: list(saves), other: list(loads)}
 
 
 # -- packets of multifd -----------------------------------------------------------------------------------------------
