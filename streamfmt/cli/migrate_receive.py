@@ -139,6 +139,7 @@ def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
     opened.callback(ready.close)
     judging.warm()
     entries.warm()
+    ready.started()
     return ready
 
 
