@@ -39,7 +39,7 @@ PAYLOADS = frozenset(
 )
 # What is between drivers and their users, or in messages of other links than a stream's; `test_engine_vfio` and others
 # hold the engine to it, and `test_closure` the reader to the marks.
-INTERFACES = frozenset(("vfio", "vfio_user"))
+INTERFACES = frozenset(("checkpointing", "vfio", "vfio_user"))
 _MOST = 1 << 62
 # Numbers that are so round are where a guest has something, by pages.
 _ADDRESS = 1 << 28
