@@ -460,7 +460,7 @@ def test_two_devices_move_with_a_guest(tmp_path: Path, capsys: pytest.CaptureFix
         chosen = [word for path in paths[:2] for word in ("--device", str(path))]
         assert main(["migrate", "send", "--qemu", saved, *words, *chosen, "--speed", "40MiB"]) == 0
     before = [device.digest() for device in devices[:2]]
-    assert [(device.writes > 0, device.running) for device in devices[:2]] == [(True, False)] * 2
+    assert [(device.steps > 0, device.running) for device in devices[:2]] == [(True, False)] * 2
     assert streamfmt.verify(tmp_path / "saved").findings == []
     with _at(paths[2], devices[2]), _at(paths[3], devices[3]):
         chosen = [word for path in paths[2:] for word in ("--device", str(path))]
