@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from ..engine import control, entries, judging
 from ..engine.checkpointing.standby import RemusStandby
+from ..engine.colo.secondary import Secondary
 from ..engine.guest.makes import Ready, empty
 from ..engine.interface import Guest
 from ..engine.orders import Orders
@@ -25,7 +26,7 @@ from ..engine.side import All, Asked
 from ..engine.transport.ends import listen
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
-from . import inputs, migrate_qemu, migrate_remus
+from . import inputs, migrate_colo, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_send import add_common, checked
@@ -37,6 +38,7 @@ EXAMPLES = """examples:
   streamfmt migrate receive file:guest.sav --run 0 --check
   streamfmt migrate receive --qemu unix:/tmp/here --store guest.qevm
   streamfmt migrate receive --remus tcp::4444 --witness /net/guest
+  streamfmt migrate receive --colo unix:/tmp/here --packets unix:/tmp/packets
   streamfmt migrate receive --qemu tcp::4444 --run 10
   xl migrate -s "" guest "streamfmt migrate receive fd:0,1 --run 60"
 
@@ -60,10 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     links.add_by_descriptor(parser)
     migrate_qemu.add_receiving(parser)
     migrate_remus.add_receiving(parser)
+    migrate_colo.add_receiving(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args):
+    if words := migrate_qemu.wrong(args) or links.wrong(args) or migrate_remus.wrong(args) or migrate_colo.wrong(args):
         inputs.say(f"streamfmt migrate receive: error: {words}")
         return 2
     shown = Shown("destination", args.json)
@@ -90,6 +93,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.record:
         recorder = Recorder(args.record)
         opened.callback(recorder.close)
+    packets = migrate_colo.listening(args, waiter, shown, opened)
     listener = listen(args.uri, waiter, waiter.clock() + args.time_out, links.tls(args), links.refusing(shown))
     opened.callback(listener.close)
     ready = None if args.qemu else readied(args, opened)
@@ -108,8 +112,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
     asked = Asked(waiter, options.patience(args), shown, All(recorder, shown.coming))
-    side: Receiving | RemusStandby
-    if args.remus:
+    side: Receiving | RemusStandby | Secondary
+    if args.colo:
+        side = migrate_colo.secondary(args, end, make, asked, opened, packets)
+    elif args.remus:
         side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
     else:
         side = Receiving(end, make, taking, asked)
@@ -120,7 +126,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    if isinstance(side, RemusStandby):
+    if not isinstance(side, Receiving):
         guest = side.stand_by()
     else:
         guest = side.restore() if options.is_file(args.uri) else side.receive()

@@ -15,8 +15,10 @@ from ..engine.checkpointing.epochs import Epochs
 from ..engine.checkpointing.primary import Remus, RemusPrimary
 from ..engine.checkpointing.witness import File, Nobody, Witness
 from ..engine.interface import End, Guest
+from ..engine.machine import Machine
 from ..engine.sending import Way
 from ..engine.side import Asked
+from ..engine.statistics import Statistics
 from ..engine.waiting import Waiter
 from ..errors import GuestError, MigrationError, TakenOverError
 from . import migrate_guest as options
@@ -32,6 +34,17 @@ class Talking(Protocol):
 
     def console(self) -> bytes:
         """What it wrote there since this was last asked."""
+
+
+class Protecting(Protocol):
+    """A primary, of either way to protect a guest."""
+
+    epochs: Epochs
+    machine: Machine
+
+    @property
+    def statistics(self) -> Statistics:
+        """The figures of the first copy of memory."""
 
 
 def add_sending(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +75,8 @@ def _add_witness(parser: argparse.ArgumentParser) -> None:
 
 def wrong(args: argparse.Namespace) -> str:
     """What of these options cannot be together, in words; empty if all is well."""
+    if args.colo:
+        return ""
     asked = args.remus is not None and args.remus is not False
     needs = ("witness", "checkpoints", "unacknowledged", "output", "figure")
     without = [f"--{name}" for name in needs if getattr(args, name, None)]
@@ -124,12 +139,12 @@ def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown
     try:
         side.protect()
     except TakenOverError as error:
-        _said(side.epochs, args, shown)
+        said(side.epochs, args, shown)
         if args.checkpoints == side.epochs.count:
             return 0
         return shown.fail(error)
     except MigrationError as error:
-        _said(side.epochs, args, shown)
+        said(side.epochs, args, shown)
         status = shown.fail(error)
     end.close()  # so that a standby that is there still knows
     until = None if args.run is None else waiter.clock() + args.run
@@ -139,7 +154,7 @@ def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown
     return status
 
 
-def _said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
+def said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
     """Print and draw the figures."""
     if args.figure:
         from ..engine.checkpointing.figure import drawn
@@ -169,7 +184,7 @@ class Live:
 
     def __init__(self, shown: Shown) -> None:
         self._shown, self._began = shown, time.monotonic()
-        self.side: RemusPrimary | None = None
+        self.side: Protecting | None = None
 
     def __call__(self) -> None:
         last = None if self.side is None else self.side.epochs.last
@@ -185,6 +200,6 @@ class Live:
         )
 
 
-def figures(side: RemusPrimary) -> dict[str, Any]:
+def figures(side: Protecting) -> dict[str, Any]:
     """What the control socket says."""
     return {**control.figures(side.statistics), **side.epochs.figures(), "state": side.machine.state}

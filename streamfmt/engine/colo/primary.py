@@ -18,6 +18,7 @@ from ..precopy import Precopy
 from ..saver import Pages, container
 from ..sending import Way
 from ..side import Asked
+from ..statistics import Statistics
 from . import messages
 from .party import Colo, Party
 
@@ -72,6 +73,11 @@ class Primary(Party):
         self._stopped = self._stood = 0.0
         self._frames = self._sent = self._held = 0
         self._offered = False
+
+    @property
+    def statistics(self) -> Statistics:
+        """The figures of the first copy of memory."""
+        return self._precopy.statistics
 
     def protect(self) -> None:
         """Do so until something ends it, which is raised; the guest goes on here then.
@@ -177,9 +183,12 @@ class Primary(Party):
         self.guest.dirty.disable()
         if self.ran:
             self.guest.resume()
-        self.device(self.devices.release, "release")
-        error = self.machine.error
-        self.event("kept", running=self.ran, error=f"{type(error).__name__}: {error}")
+        try:
+            self.devices.release()
+        except Exception as error:  # the guest is worth more than what it puts out
+            self.event("warning", error=f"{type(error).__name__}: {error}")
+        why = self.machine.error
+        self.event("kept", running=self.ran, error=f"{type(why).__name__}: {why}")
         return "torn down"
 
     # -- while it runs ----------------------------------------------------------------------------------------

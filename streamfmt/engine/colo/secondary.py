@@ -148,6 +148,7 @@ class Secondary(Party):
         assert self._stream is not None
         assert self.guest is not None
         self._stream.take_up()
+        self.event("checkpoint", number=self.count, bytes=self._stream.waiting)
         self.count += 1
         self._inspect(self.guest)
         return "taken up"
@@ -166,12 +167,13 @@ class Secondary(Party):
             # Only speed depends on these: the guest runs, and nobody else has it.
             self.guest.dirty.disable()
             self.devices.release()
-        except MigrationError as error:
+        except Exception as error:
             self.event("warning", error=f"{type(error).__name__}: {error}")
         self.lost = self.machine.error or PeerError("the primary has ended the stream")
         self.machine.error = None
         words = f"{type(self.lost).__name__}: {self.lost}"
-        self.event("failed over", took=self.waiter.clock() - began, checkpoints=self.count, error=words)
+        took = self.waiter.clock() - began
+        self.event("failed over", checkpoint=self.count - 1, error=words, place=self.place, took=took)
         return whose
 
     # -- what they need ---------------------------------------------------------------------------------------
