@@ -131,7 +131,6 @@ class Compared:
         self._pull()
         self._closed += [packet for row in self._queues.values() for packet, _, _ in row.packets]
         self._queues.clear()
-        self._unmatched = 0
 
     def preresume(self) -> None:
         """There is nothing to do."""
@@ -141,6 +140,9 @@ class Compared:
         closed, self._closed = self._closed, []
         self._epoch += 1
         self._differs = ""
+        # What the secondary put out before it was suspended may have come after the guest here was.
+        self._queues.clear()
+        self._unmatched = 0
         for packet in closed:
             self._let_go(packet)
         ahead, self._ahead = self._ahead, []
