@@ -26,6 +26,12 @@ SMALL_RECORDS = 256 << 10
 BAD_SIZE = 24 << 10
 
 
+def _row(key: str) -> rows.Row:
+    (row,) = command_line.rows_of(key)
+    assert isinstance(row, rows.Row)
+    return row
+
+
 def judge(kind: str, size: int) -> Outcome:
     """The outcome of verifying a sample, page tables included, fed piece by piece."""
     # A context that is as long as can be is of more vcpus than a guest has.
@@ -169,7 +175,7 @@ def test_small_parts_of_a_file(tmp_path: Path) -> None:
 
 def test_build_and_cp_write_what_was_not_there(tmp_path: Path) -> None:
     """Both write the same file, which is gone when the row is done."""
-    (row,) = command_line.rows_of("build")
+    row = _row("build")
     samples = run.Samples(str(tmp_path), 8 << 20, [row], str(tmp_path))
     (result,) = run.measure(row, samples, 1)
     path = Path(samples.path("built"))
@@ -184,7 +190,7 @@ def test_build_and_cp_write_what_was_not_there(tmp_path: Path) -> None:
 
 def test_without_a_tmpfs_it_is_said(tmp_path: Path) -> None:
     """A row that needs one is not measured on a disk."""
-    (row,) = command_line.rows_of("build")
+    row = _row("build")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 
     assert run.line(result).endswith("not measured: there is no room in /dev/shm")
@@ -193,7 +199,7 @@ def test_without_a_tmpfs_it_is_said(tmp_path: Path) -> None:
 def test_a_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the script its rows say so, and no sample is written for them."""
     monkeypatch.setattr("streamfmt.conformance.peers.find_script", lambda **_: None)
-    (row,) = command_line.rows_of("single")
+    row = _row("single")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 
     assert run.line(result).endswith("not measured: verify-stream-v2 is not installed (make peers)")
@@ -227,7 +233,7 @@ def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str])
 
 def test_what_it_was_is_run_beside(tmp_path: Path) -> None:
     """The commit that rows are held against judges as it did, from a tree of its own, which goes with the samples."""
-    (row,) = command_line.rows_of("before-bad-type")
+    row = _row("before-bad-type")
     samples = run.Samples(str(tmp_path), 1 << 20, [row])
     sample = samples.path("bad-type")
     try:
@@ -263,7 +269,7 @@ def test_without_history_it_is_said(reason: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("PATH", str(tmp_path))
     else:
         monkeypatch.setattr(process, "_ROOT", str(tmp_path))
-    (row,) = command_line.rows_of("before-small")
+    row = _row("before-small")
     (result,) = run.measure(row, run.Samples(str(tmp_path), 1 << 20, [row]), 1)
 
     words = {"no git": "git cannot be run: No such file", "no commit": f"commit {process.COMMIT} is not here"}
