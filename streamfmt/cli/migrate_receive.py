@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.colo:
         side = migrate_colo.secondary(args, end, make, asked, opened, packets)
     elif args.remus:
-        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args))
+        side = RemusStandby(end, make, taking, asked, migrate_remus.witness(args), migrate_remus.disk(args, opened))
     else:
         side = Receiving(end, make, taking, asked)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from ..engine import control, orders
 from ..engine.checkpointing.devices import Device, Devices, HeldOutput
+from ..engine.checkpointing.disk import Disk, Replica
 from ..engine.checkpointing.epochs import Epochs
 from ..engine.checkpointing.primary import Remus, RemusPrimary
 from ..engine.checkpointing.witness import File, Nobody, Witness
@@ -55,6 +57,7 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
     add("--checkpoints", metavar="N", type=int, default=0, help="end after so many; the standby takes over then")
     add("--unacknowledged", action="store_true", help="the standby is Xen's, which acknowledges no checkpoint")
     _add_witness(parser)
+    _add_disk(parser)
     words = "where what the guest writes to its console goes once it is safe (- is standard output)"
     add("--output", metavar="FILE", help=words)
     words = "for how long it goes on here when its standby has gone (default: until interrupted)"
@@ -66,6 +69,21 @@ def add_receiving(parser: argparse.ArgumentParser) -> None:
     """What the standby takes."""
     parser.add_argument("--remus", action="store_true", help="stand by for a guest that send --remus protects")
     _add_witness(parser)
+    _add_disk(parser)
+
+
+def _add_disk(parser: argparse.ArgumentParser) -> None:
+    words = "with --remus: the image of a disk, the same at both sides, to which the guest's console is appended"
+    parser.add_argument("--disk", metavar="FILE", type=Path, help=words)
+
+
+def disk(args: argparse.Namespace, opened: ExitStack) -> Replica | None:
+    """The standby's copy of the disk.  Raises GuestError."""
+    if args.disk is None:
+        return None
+    found = Replica(args.disk)
+    opened.callback(found.close)
+    return found
 
 
 def _add_witness(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +96,14 @@ def wrong(args: argparse.Namespace) -> str:
     if args.colo:
         return ""
     asked = args.remus is not None and args.remus is not False
-    needs = ("witness", "checkpoints", "unacknowledged", "output", "figure")
+    needs = ("witness", "checkpoints", "unacknowledged", "output", "figure", "disk")
     without = [f"--{name}" for name in needs if getattr(args, name, None)]
     if not asked:
         return f"{', '.join(without)}: only with --remus" if without else ""
     if args.qemu or options.is_file(args.uri):
         return "--remus: neither to QEMU nor to a file"
+    if args.disk and getattr(args, "unacknowledged", False):
+        return "--disk: Xen's standby does not take its records (--remus --unacknowledged)"
     return "--remus: not with --by-descriptor" if args.by_descriptor else ""
 
 
@@ -99,19 +119,39 @@ def witness(args: argparse.Namespace) -> Witness:
 def remus(args: argparse.Namespace, guest: Guest, opened: ExitStack) -> Remus:
     """How it is protected.  Raises LinkError, GuestError, OSError."""
     devices: list[Device] = []
-    if args.output:
+    if args.output or args.disk:
         if not isinstance(guest, Talking):
             raise GuestError(f"a guest of kind {args.guest} has no console")
-        target: BinaryIO = sys.stdout.buffer if args.output == "-" else open(args.output, "wb")  # noqa: SIM115 - below
-        if args.output != "-":
-            opened.callback(target.close)
+        console = guest.console
+        written = None
+        if args.disk:
+            written = Disk(args.disk)
+            opened.callback(written.close)
 
-        def give(data: bytes) -> None:
-            target.write(data)
-            target.flush()
+        def take() -> bytes:
+            data = console()
+            if written is not None:
+                written.append(data)
+            return data
 
-        devices.append(HeldOutput(guest.console, give))
+        devices.append(HeldOutput(take, _given(args.output, opened)))
+        devices += [written] if written is not None else []
     return Remus(args.remus, not args.unacknowledged, Devices(devices), witness(args), args.checkpoints)
+
+
+def _given(path: str | None, opened: ExitStack) -> Callable[[bytes], None]:
+    """What takes output that is safe.  Raises OSError."""
+    if not path:
+        return lambda data: None
+    target: BinaryIO = sys.stdout.buffer if path == "-" else open(path, "wb")  # noqa: SIM115 - closed with the rest
+    if path != "-":
+        opened.callback(target.close)
+
+    def give(data: bytes) -> None:
+        target.write(data)
+        target.flush()
+
+    return give
 
 
 def run(

@@ -40,6 +40,10 @@ OUTCOMES = {
     ("tail", WITHDRAWN): TAKES_OVER,
 }
 
+# An optional record of ours in libxl's tail: a mark, since others may use the type too, then writes to a disk, each
+# after its place and length (readers pass over optional types: docs/specs/libxl-migration-stream.pandoc).
+DISK_TYPE, DISK_MAGIC = 0x80005344, b"sfdisk\0\0"
+
 _OVER = ("failed", "abort")
 
 REMUS_PRIMARY = Automaton(

@@ -131,6 +131,7 @@ def test_an_interrupted_primary_leaves_one_guest(tmp_path: Path) -> None:
         ["send", "file:/x", "--remus", "5ms"],
         ["send", "--qemu", "unix:/x", "--remus", "5ms"],
         ["receive", "unix:/x", "--witness", "/x"],
+        ["send", "unix:/x", "--remus", "5ms", "--unacknowledged", "--disk", "/x"],
     ],
 )
 def test_what_cannot_be_together(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

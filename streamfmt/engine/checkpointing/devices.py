@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Device(Protocol):
@@ -34,6 +34,14 @@ class Device(Protocol):
         """The guest goes on elsewhere: what is held must never be seen."""
 
 
+@runtime_checkable
+class Carried(Protocol):
+    """What a device has besides whose epochs the standby is to have."""
+
+    def carried(self) -> bytes:
+        """Optional records for libxl's tail, of the epoch that was closed last."""
+
+
 class Devices:
     """Several of them, each step for all in their order; `drop` and `release` reach all even if one raises."""
 
@@ -49,6 +57,10 @@ class Devices:
         """The guest stands."""
         for device in self._devices:
             device.postsuspend()
+
+    def carried(self) -> bytes:
+        """What goes with the checkpoint."""
+        return b"".join(device.carried() for device in self._devices if isinstance(device, Carried))
 
     def preresume(self) -> None:
         """It is about to go on."""

@@ -106,7 +106,7 @@ class RemusPrimary(Saving):
 
     def _capture(self) -> str:
         self.remus.devices.postsuspend()
-        self._frames = self._saver.capture()
+        self._frames = self._saver.capture(carried=self.remus.devices.carried())
         self._held = self.remus.devices.held
         return "captured"
 

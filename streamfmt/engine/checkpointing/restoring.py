@@ -16,6 +16,7 @@ from ...schema.checkpointing import BROKEN, CANCELLED, ENDS, LOST, OUTCOMES, WIT
 from ..flow import Input
 from ..interface import Guest
 from ..restorer import Restorer
+from .disk import Replica
 
 
 def happened(error: BaseException | None) -> str:
@@ -29,13 +30,21 @@ class CheckpointRestorer(Restorer):
     """Takes checkpoints one after another: `next` until it is False.  `lost` says what ended it, `place` where.
 
     :param make: gives the guest for an image of a type; it is closed if nothing is left of it.
+    :param disk: what has the guest's writes to its disk, where they come with the checkpoints.
     :param settle: called before something is done by what has come, and may raise.
     """
 
     def __init__(
-        self, source: Input, make: Callable[[str], Guest], *, settle: Callable[[], None], emulator: Path | None = None
+        self,
+        source: Input,
+        make: Callable[[str], Guest],
+        *,
+        settle: Callable[[], None],
+        emulator: Path | None = None,
+        disk: Replica | None = None,
     ) -> None:
         super().__init__(source, make, settle=settle, emulator=emulator)
+        self._disk = disk
         self.count = 0
         self.place = "initial"
         self.waiting = 0
@@ -81,8 +90,16 @@ class CheckpointRestorer(Restorer):
         self.queue.popleft()  # CHECKPOINT_END
         # The first state is tried, so that a guest that cannot be had here is known now and not when it is needed.
         self._image.apply(later=self.count > 0)
+        if self._disk is not None:
+            self._disk.commit()
         self.count += 1
         return ""
+
+    def _pass_over(self) -> str:
+        _, body = self.queue.popleft()
+        if self._disk is not None:
+            self._disk.take(body)
+        return "applied"
 
     def _fail_over(self) -> str:
         return self._fallen(self.machine.error or PeerError("a checkpoint broke off"))
@@ -90,6 +107,8 @@ class CheckpointRestorer(Restorer):
     def _fallen(self, error: BaseException, event: str = "") -> str:
         """What is left when an error has happened here, as the table says."""
         self.queue.clear()
+        if self._disk is not None:
+            self._disk.drop()
         if OUTCOMES[self.place, event or happened(error)] == ENDS:
             return self.machine.fail(error)
         assert self._image is not None

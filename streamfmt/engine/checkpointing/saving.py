@@ -41,7 +41,7 @@ class CheckpointSaver(Saver):
         super().__init__(guest, output, passes, xen=xen)
         self._pages = pages
         self._held: list[bytes] = []
-        self._blob = b""
+        self._blob = self._carried = b""
         self._begun = False
 
     def begin(self) -> None:
@@ -49,16 +49,17 @@ class CheckpointSaver(Saver):
         self._advance("start")
         self.guest.dirty.enable()
 
-    def capture(self, also: int = sets.NONE) -> int:
+    def capture(self, also: int = sets.NONE, carried: bytes = b"") -> int:
         """Copy a checkpoint of a guest that stands; returns how many frames it has.
 
+        :param carried: optional records for libxl's tail.
         :param also: frames that go besides those that it has written, as those that a COLO secondary has.
         """
         which = also | self._pages.deferred()
         if self._begun:
             which |= self._pages.dirty.clean()
         self._begun = True
-        self._blob = self.guest.emulator()
+        self._blob, self._carried = self.guest.emulator(), carried
         state = [bytes(buffer) for part in self.guest.state() for buffer in part.buffers("<")]
         self._held = [self._pages.copied(which), *state, *map(bytes, _CHECKPOINT.buffers("<"))]
         return which.bit_count()
@@ -87,4 +88,6 @@ class CheckpointSaver(Saver):
         return ""
 
     def _write_emulator(self) -> str:
+        if self._carried:
+            self.output.put([self._carried])
         return self._put(builders.emulator(self._blob)) if self._blob else "written"

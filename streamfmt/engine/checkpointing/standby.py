@@ -14,6 +14,7 @@ from ..machine import Machine
 from ..receiving import Make, Restoring, Taking
 from ..side import Asked
 from ..waiting import Waiter
+from .disk import Replica
 from .primary import ACKNOWLEDGEMENT
 from .restoring import CheckpointRestorer
 from .witness import STANDBY, Nobody, Witness
@@ -23,14 +24,24 @@ class RemusStandby(Restoring):
     """Stands by.  `count` are the checkpoints that were taken up, `held` the most bytes of one that waited.
 
     :param witness: who may go on when the link fails.
+    :param disk: the copy of the guest's disk.
     """
 
-    def __init__(self, end: End, make: Make, taking: Taking, asked: Asked, witness: Witness | None = None) -> None:
+    def __init__(
+        self,
+        end: End,
+        make: Make,
+        taking: Taking,
+        asked: Asked,
+        witness: Witness | None = None,
+        disk: Replica | None = None,
+    ) -> None:
         super().__init__(end, make, taking, asked)
         self.machine = Machine(REMUS_STANDBY, {name: getattr(self, f"_{name}") for name in REMUS_STANDBY.actions})
         self.held = 0
         self.lost: BaseException | None = None
         self._witness = witness or Nobody()
+        self._disk = disk
         self._judge = Judge("xl", "remus")
         self._restorer: CheckpointRestorer | None = None
         self._acknowledges = True
@@ -78,7 +89,11 @@ class RemusStandby(Restoring):
             raise PeerError("the stream is of the format before Xen 4.6, which is not taken checkpoint by checkpoint")
         make = self._make
         self._restorer = CheckpointRestorer(
-            self.input, lambda kind: make(kind, config), settle=self._judge.settle, emulator=self.taking.emulator
+            self.input,
+            lambda kind: make(kind, config),
+            settle=self._judge.settle,
+            emulator=self.taking.emulator,
+            disk=self._disk,
         )
         return self._next()
 

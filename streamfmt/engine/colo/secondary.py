@@ -113,7 +113,9 @@ class Secondary(Party):
         return "resumed"
 
     def _say_resumed(self) -> str:
+        assert self._stream is not None
         self.tell(messages.RESUMED)
+        self.event("checkpoint", number=self.count - 1, bytes=self._stream.waiting)
         return "said"
 
     def _await_new(self) -> str:
@@ -148,7 +150,6 @@ class Secondary(Party):
         assert self._stream is not None
         assert self.guest is not None
         self._stream.take_up()
-        self.event("checkpoint", number=self.count, bytes=self._stream.waiting)
         self.count += 1
         self._inspect(self.guest)
         return "taken up"

@@ -30,6 +30,7 @@ from ...engine.transport.moving import part
 from ...engine.waiting import Waiter
 from ...engine.xenstore.client import Client
 from ...errors import InDoubtError, MigrationError
+from . import crash_remus
 
 _PATIENCE = Patience(5.0, 5.0, 5.0, 5.0)
 _RING = 16
@@ -157,4 +158,5 @@ def _destination(how: Mapping[str, Any], waiter: Waiter, opened: ExitStack, say:
 PARTS: dict[str, Callable[[Mapping[str, Any], Waiter, ExitStack, Say], Guest | None]] = {
     "source": _source,
     "destination": _destination,
+    **crash_remus.PARTS,
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.checkpointing.devices import Devices, HeldOutput
+from ...engine.checkpointing.disk import Replica
 from ...engine.checkpointing.primary import Remus, RemusPrimary
 from ...engine.checkpointing.standby import RemusStandby
 from ...engine.checkpointing.witness import Nobody, Witness
@@ -159,6 +160,7 @@ def replayed(
     patience: Patience = QUICK,
     stays: bool = False,
     taking: Taking | None = None,
+    disk: Replica | None = None,
 ) -> tuple[RemusStandby, Any, BaseException | None]:
     """A standby that gets these bytes, then the end of the link, or silence if it `stays`."""
     here, there = pair()
@@ -167,7 +169,9 @@ def replayed(
             opened.callback(each.close)
         waiter = Waiter()
         opened.callback(waiter.close)
-        standby = RemusStandby(SocketEnd(there, "there"), make, taking or Taking(), Asked(waiter, patience), witness)
+        standby = RemusStandby(
+            SocketEnd(there, "there"), make, taking or Taking(), Asked(waiter, patience), witness, disk
+        )
         here.setblocking(True)
 
         def feed() -> None:
