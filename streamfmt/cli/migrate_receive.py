@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -82,6 +83,14 @@ def run(args: argparse.Namespace) -> int:
             return 3
 
 
+# Seconds between two looks at what a guest puts out.
+_LOOK = 0.02
+
+
+def _nothing() -> None:
+    """There is nothing to look for."""
+
+
 def _cancel() -> NoReturn:
     raise CancelledError("cancelled as asked")
 
@@ -133,7 +142,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     opened.callback(guest.close)
     end.close()
     shown.close()
-    return _runs(args, shown, guest)
+    return _runs(args, shown, guest, side.devices.release if isinstance(side, Secondary) else _nothing)
 
 
 def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
@@ -145,12 +154,13 @@ def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
     return ready
 
 
-def _runs(args: argparse.Namespace, shown: Shown, guest: Guest) -> int:
-    """Have it run for as long as was asked for; returns the exit status."""
-    if args.run is None:
-        while True:
-            time.sleep(1)
-    time.sleep(args.run)
+def _runs(args: argparse.Namespace, shown: Shown, guest: Guest, look: Callable[[], None]) -> int:
+    """Have it run for as long as was asked for, with a look at it now and then; returns the exit status."""
+    until = None if args.run is None else time.monotonic() + args.run
+    while until is None or (left := until - time.monotonic()) > 0:
+        look()
+        time.sleep(_LOOK if until is None else min(_LOOK, left))
+    look()
     guest.pause()
     broken = guest.broken()
     gap = guest.gap() if isinstance(guest, Feeling) else None
@@ -170,4 +180,4 @@ def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, side: 
             print(f"{shown.side}: {args.store} has the stream, {found.size:,} bytes", flush=True)
         return 0
     opened.callback(found.guest.close)
-    return _runs(args, shown, found.guest)
+    return _runs(args, shown, found.guest, _nothing)
