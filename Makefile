@@ -98,6 +98,7 @@ generate: $(VENV)/.developer
 	$(BIN)/python -m streamfmt.render.payload_reference
 	$(BIN)/python -m streamfmt.render.compatibility
 	$(BIN)/python -m streamfmt.render.automata
+	$(BIN)/python -m streamfmt.render.vfio
 	$(BIN)/python -m streamfmt.render.checkpointing
 	$(BIN)/python -m streamfmt.render.colo
 	$(BIN)/python -m streamfmt.render.evidence

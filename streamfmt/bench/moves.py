@@ -91,7 +91,7 @@ def peak(process: int) -> int:
 
 def options(guest: Kind) -> tuple[str, ...]:
     """The options of `send` that make such a guest."""
-    written = ("--working-set", f"{guest.written}B", "--dirty-rate", "inf") if guest.written else ("--dirty-rate", "0")
+    written = ("--working-set", f"{guest.written}B", "--dirty-rate", "max") if guest.written else ("--dirty-rate", "0")
     return "--guest", "process", "--memory", f"{guest.memory}B", "--fill", f"{guest.filled}B", *written
 
 

@@ -37,6 +37,7 @@ def judge(checks: Checks, channels: Sequence[Channel], at: int) -> None:
     checks.context.channels_judged = True
     _set(checks, channels, at)
     _numbers(checks, channels, at)
+    _devices(checks, channels, at)
     blocks = checks.facts.blocks
     for channel in channels:
         for name, (_, highest, where) in channel.blocks.items():
@@ -93,3 +94,26 @@ def _numbers(checks: Checks, channels: Sequence[Channel], at: int) -> None:
         message = f"{missing:,} of the packets' numbers are in no channel, the first of them {first}"
         expected = f"0 to {max(there)}"
         checks.context.report(clause, checks.layer, message, offset=at, expected=expected, actual=f"not {first}")
+
+
+def _devices(checks: Checks, channels: Sequence[Channel], at: int) -> None:
+    """Judge the packets of each device's state: all numbers once, and the last has the configuration."""
+    clause = "VFIO-MFD-ORDER"
+    if any(channel.full for channel in channels):
+        checks.context.abstain(clause, "there are more packets than are kept")
+        return
+    for key in sorted({key for channel in channels for key in channel.devices}):
+        rows = [row for channel in channels for row in channel.devices.get(key, {}).items()]
+        numbers = [number for number, _ in rows]
+        last, there = max(numbers), set(numbers)
+        missing = next((number for number in range(last) if number not in there), None)
+        wrong = ""
+        if len(there) < len(numbers):
+            wrong = "one of its packets comes twice"
+        elif missing is not None:
+            wrong = f"packet {missing:,} is in no channel"
+        elif [number for number, config in rows if config] != [last]:
+            wrong = f"not the last packet, {last:,}, has the configuration, or others have one"
+        if wrong:
+            message = f"of device {shown(key[0])} {wrong}"
+            checks.context.report(clause, checks.layer, message, offset=at, expected=f"0 to {last}, the last with it")

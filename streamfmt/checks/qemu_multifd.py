@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..reader.events import Layer, Record
     from ..reader.pump import Program
     from ..reader.qemu_multifd import Channel
-    from .layer import Context
 
 _PAGE = tables.QEMU_PAGE_SIZE
 _SYNC, _STATE = tables.QEMU_MULTIFD_SYNC, tables.QEMU_MULTIFD_STATE
@@ -35,11 +34,6 @@ class Checks(base.Checks):
 
     _unpacking: Unpacking | None = None
     _lost = ""
-
-    def __init__(self, context: Context, layer: Layer) -> None:
-        super().__init__(context, layer)
-        # Numbers of packets of each device's state, by its name and instance.
-        self.packets: dict[tuple[bytes, int], set[int]] = {}
 
     @property
     def facts(self) -> Channel:

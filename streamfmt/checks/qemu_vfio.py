@@ -78,7 +78,9 @@ def packet(checks: ChannelChecks, body: Body, device: bytes, instance: int) -> P
             "VFIO-MFD-FLAGS", record, message, offset=at + 8, length=4, field="data", expected="0 or 1", actual=flags
         )
         return
-    seen = checks.packets.setdefault((device, instance), set()) if len(checks.packets) < _DEVICES_MAX else set[int]()
+    devices, key = checks.facts.devices, (device, instance)
+    checks.facts.full = checks.facts.full or (key not in devices and len(devices) >= _DEVICES_MAX)
+    seen = devices.setdefault(key, {}) if len(devices) < _DEVICES_MAX else devices.get(key, {})
     if index == tables.VFIO_PACKET_NONE or index in seen:
         message = f"packet {index:,} of the device has come already"
         if index == tables.VFIO_PACKET_NONE:
@@ -87,7 +89,9 @@ def packet(checks: ChannelChecks, body: Body, device: bytes, instance: int) -> P
             "VFIO-MFD-INDEX", record, message, offset=at + 4, length=4, field="data", expected="each once", actual=index
         )
     elif len(seen) < _PACKETS_MAX:
-        seen.add(index)
+        seen[index] = bool(flags)
+    else:
+        checks.facts.full = True
     if flags:
         yield from _configuration(checks, body)
 

@@ -21,6 +21,7 @@ EXAMPLES = """verbs:
   control   ask a migration how it goes, or change it
   plan      tell how a migration would go, without moving anything
   proxy     stand between two ends, and cut, stall, slow down or record
+  device    be a device that carries its own state, or ask one (vfio-user)
 
 examples:
   streamfmt migrate demo --memory 256MiB --dirty-rate 2000 --working-set 8MiB
@@ -39,6 +40,7 @@ VERBS = {
     "control": "migrate_control",
     "plan": "migrate_plan",
     "proxy": "migrate_proxy",
+    "device": "migrate_device",
 }
 
 

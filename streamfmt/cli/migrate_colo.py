@@ -98,8 +98,12 @@ def send(
 ) -> int:
     """Protect a guest as was asked for; returns the exit status.  Raises MigrationError, OSError."""
     colo = _primary(args, guest, opened, waiter)
-    live = remus.Live(shown)
-    side = live.side = Primary(guest, end, way, colo, Asked(waiter, options.patience(args), shown, recorder, live))
+
+    def progress() -> None:
+        if not side.epochs.count:
+            shown.progress(side.statistics)
+
+    side = Primary(guest, end, way, colo, Asked(waiter, options.patience(args), shown, recorder, progress))
     if args.control:
         served = control.Control(args.control, waiter, way.orders, lambda: remus.figures(side))
         opened.callback(served.close)

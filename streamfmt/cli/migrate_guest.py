@@ -25,6 +25,8 @@ _PAGE = 4096
 # The type of guests whose memory can be another's as it is: a PV guest's has numbers of the host's frames.
 _BY_DESCRIPTOR = "hvm"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+# What stands for as many pages a second as a guest can write.
+_MOST = "max"
 # Seconds that may be waited, and pages a second.
 _SECONDS_LEAST, _SECONDS_MAX, _RATE_MAX = 0.01, 1e6, 1e9
 _SIZE = re.compile(r"(\d{1,15})([kmgt]?)(i?b)?", re.IGNORECASE)
@@ -65,7 +67,7 @@ def limit(text: str) -> float:
 
 def rate(text: str) -> float:
     """Pages a second."""
-    return _number(text, 0, _RATE_MAX, "a number of pages a second")
+    return float("inf") if text == _MOST else _number(text, 0, _RATE_MAX, "a number of pages a second")
 
 
 def is_file(uri: str) -> bool:
@@ -108,7 +110,11 @@ def add_guest(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vcpus", metavar="N", type=whole, default=1, help="its processors (default: %(default)s)")
     parser.add_argument(
-        "--dirty-rate", metavar="N", type=rate, default=1000.0, help="pages it writes a second (default: %(default)g)"
+        "--dirty-rate",
+        metavar="N",
+        type=rate,
+        default=1000.0,
+        help=f"pages it writes a second, or {_MOST} for as many as it can (default: %(default)g)",
     )
     parser.add_argument(
         "--working-set",

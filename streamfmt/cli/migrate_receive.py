@@ -135,8 +135,10 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     if args.control:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
-    if not isinstance(side, Receiving):
+    if isinstance(side, Secondary):
         guest = side.stand_by()
+    elif isinstance(side, RemusStandby):
+        guest = migrate_remus.stand_by(side, shown)
     else:
         guest = side.restore() if options.is_file(args.uri) else side.receive()
     opened.callback(guest.close)

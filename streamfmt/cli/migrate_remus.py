@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..engine.checkpointing.devices import Device, Devices, HeldOutput
 from ..engine.checkpointing.disk import Disk, Replica
 from ..engine.checkpointing.epochs import Epochs
 from ..engine.checkpointing.primary import Remus, RemusPrimary
+from ..engine.checkpointing.standby import RemusStandby
 from ..engine.checkpointing.witness import File, Nobody, Witness
 from ..engine.interface import End, Guest
 from ..engine.machine import Machine
@@ -102,6 +102,8 @@ def wrong(args: argparse.Namespace) -> str:
         return f"{', '.join(without)}: only with --remus" if without else ""
     if args.qemu or options.is_file(args.uri):
         return "--remus: neither to QEMU nor to a file"
+    if args.remus is not True and args.remus >= args.time_out:
+        return "--remus: the interval has to be less than --time-out, or a standby believes that the primary has gone"
     if args.disk and getattr(args, "unacknowledged", False):
         return "--disk: Xen's standby does not take its records (--remus --unacknowledged)"
     return "--remus: not with --by-descriptor" if args.by_descriptor else ""
@@ -165,9 +167,13 @@ def run(
     recorder: Recorder | None,
 ) -> int:
     """Protect a guest as was asked for; returns the exit status.  Raises MigrationError, OSError."""
-    live = Live(shown)
-    asked = Asked(waiter, options.patience(args), shown, recorder, live)
-    side = live.side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
+
+    def progress() -> None:
+        if not side.epochs.count:
+            shown.progress(side.statistics)
+
+    asked = Asked(waiter, options.patience(args), shown, recorder, progress)
+    side = RemusPrimary(guest, end, way, remus(args, guest, opened), asked)
     if args.control:
         served = control.Control(args.control, waiter, way.orders, lambda: figures(side))
         opened.callback(served.close)
@@ -176,6 +182,36 @@ def run(
 
 def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown, waiter: Waiter) -> int:
     """Protect a guest, and let it run on if its standby goes; returns the exit status."""
+    status = _protected(side, args, shown)
+    judged(side.verdicts, shown)
+    if side.machine.state == "taken over":
+        return status
+    end.close()  # so that a standby that is there still knows
+    until = None if args.run is None else waiter.clock() + args.run
+    while side.guest.running and (until is None or waiter.clock() < until):
+        waiter.sleep(waiter.clock() + _LOOK)
+        side.remus.devices.release()
+    return status
+
+
+def judged(verdicts: dict[str, str], shown: Shown) -> None:
+    """Print what the other side has kept or broken."""
+    shown({"event": "verdict", "seconds": 0.0, "clauses": verdicts})
+    if not shown.as_json:
+        shown.close()
+        print(*(f"{shown.side}: clause {name}: {words}" for name, words in verdicts.items()), sep="\n", flush=True)
+
+
+def stand_by(side: RemusStandby, shown: Shown) -> Guest:
+    """Stand by; returns the guest that runs here then.  Raises MigrationError."""
+    try:
+        return side.stand_by()
+    finally:
+        judged(side.verdicts, shown)
+
+
+def _protected(side: RemusPrimary, args: argparse.Namespace, shown: Shown) -> int:
+    """Protect a guest until that ends; returns the exit status."""
     try:
         side.protect()
     except TakenOverError as error:
@@ -185,13 +221,7 @@ def protect(side: RemusPrimary, end: End, args: argparse.Namespace, shown: Shown
         return shown.fail(error)
     except MigrationError as error:
         said(side.epochs, args, shown)
-        status = shown.fail(error)
-    end.close()  # so that a standby that is there still knows
-    until = None if args.run is None else waiter.clock() + args.run
-    while side.guest.running and (until is None or waiter.clock() < until):
-        waiter.sleep(waiter.clock() + _LOOK)
-        side.remus.devices.release()
-    return status
+        return shown.fail(error)
 
 
 def said(epochs: Epochs, args: argparse.Namespace, shown: Shown) -> None:
@@ -217,27 +247,6 @@ def summary(epochs: Epochs) -> list[str]:
         f"  of each, the median: {middle['frames']:,.0f} frames, stood {milliseconds(middle['stood'])}, "
         f"complete after {milliseconds(middle['latency'])}, held {mebibytes(middle['held'])} of output",
     ]
-
-
-class Live:
-    """Shows the checkpoints as they come, on a terminal."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown, self._began = shown, time.monotonic()
-        self.side: Protecting | None = None
-
-    def __call__(self) -> None:
-        last = None if self.side is None else self.side.epochs.last
-        if last is None or self.side is None:
-            if self.side is not None:
-                self._shown.progress(self.side.statistics)
-            return
-        passed = time.monotonic() - self._began
-        self._shown.say(
-            passed,
-            f"checkpoint {last.number:,}: {last.frames:,} frames, stood {milliseconds(last.stood)}, complete after "
-            f"{milliseconds(last.latency)}, {mebibytes(last.held)} of output held",
-        )
 
 
 def figures(side: Protecting) -> dict[str, Any]:

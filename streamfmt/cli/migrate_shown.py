@@ -63,12 +63,6 @@ class Shown:
         done = 1 - statistics.remaining / statistics.frames
         self._line.update(completed=done, description=f"{words}{rate}{dirty}, {statistics.seconds:,.0f} s")
 
-    def say(self, seconds: float, words: str) -> None:
-        """Show words at this moment, on a terminal, a few times a second."""
-        if self._line is not None and seconds - self._shown_at >= _REFRESH:
-            self._shown_at = seconds
-            self._line.update(description=words)
-
     @property
     def coming(self) -> _Coming | None:
         """Takes bytes that come, and shows how many, on a terminal."""
@@ -122,6 +116,13 @@ def in_words(event: Mapping[str, Any]) -> str:
                 f"round {event['number']}: {event['frames']:,} frames, {mebibytes(event['sent'])} in "
                 f"{event['lasted']:.3f} s, {event['remaining']:,} left, {rate}/s"
             )
+        case "checkpoint" if "latency" in event:
+            return (
+                f"checkpoint {event['number']:,}: {event['frames']:,} frames, stood {milliseconds(event['stood'])}, "
+                f"safe after {milliseconds(event['latency'])}, held {mebibytes(event['held'])}"
+            )
+        case "checkpoint":
+            return f"checkpoint {event['number']:,}: {mebibytes(event['bytes'])}"
         case "message":
             return f"message {event['message']}"
         case "stopped":

@@ -23,7 +23,7 @@ from ..errors import GuestError, PeerError
 from . import frames
 from .entries import Entries
 from .interface import Guest
-from .mapping import populate, zero_pages
+from .mapping import zero_pages
 
 PAGE, BATCH = tables.PAGE_SIZE, tables.BATCH_MAX
 _RECORD = Struct("<" + tables.FORMATS["libxc.record_header"])
@@ -36,6 +36,10 @@ XALLOC, XTAB = _CODES["XALLOC"], _CODES["XTAB"]
 _DATA, _TABLES = tables.PAGE_TYPES_DATA, tables.PAGE_TYPES_TABLE
 # Fewer pages in a row than this, on average, are read together and copied: a call for each run would take longer.
 _SCATTERED = 16
+# Frames of a memory file that are mapped as they come, 128 MiB: pages that are mapped are faster to receive again, as a
+# working set is while its guest stands; but to map one takes longer than to receive it, so the rest goes through the
+# file, each time.
+_MAPPED = 32 << 10
 # Entries of a record that are taken: more than any saver writes, and few enough to be held.
 _MOST = 16 * BATCH
 
@@ -219,7 +223,7 @@ class Placer:
     With `compare`, contents are compared with what the guest has, and `differing` counts the frames where they differ.
     """
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, mapped: int = _MAPPED) -> None:
         self.frames = 0
         self.placed = 0
         self.compare = False
@@ -228,7 +232,9 @@ class Placer:
         self._translated = _translated(guest)
         self._plain, self._empty = Entries(), Entries(XALLOC)
         self._scratch = bytearray()
-        # For each eight frames: whether they are a hole of a memory file, or were filled through it.
+        # How many frames that were holes may still be mapped, and for each eight frames whether they are holes that
+        # are not.
+        self._mapped = mapped
         self._holes = _holes(guest)
 
     def take(self, source: Source, length: int) -> None:
@@ -257,15 +263,15 @@ class Placer:
                 raise PeerError(f"{what} has {count} pages of contents by its entries, and room for {size} bytes")
             view = self._guest.memory[first * PAGE : (first + count) * PAGE]
             eights = slice(first >> 3, first + count + 7 >> 3)
-            states = self._holes[eights]
-            if 2 * states.count(_HOLE) > len(states):
+            holes = self._holes[eights]
+            unmapped = 2 * holes.count(1) > len(holes)
+            if unmapped and self._mapped < count:
                 source.into_file(view, self._guest.descriptor, first * PAGE, what)
-                self._holes[eights] = bytes((_FILLED,)) * len(states)
             else:
-                if _FILLED in states:
-                    populate(view)  # what comes again may do so more often
-                    self._holes[eights] = bytes(len(states))
                 source.into(view, what)
+                if unmapped:
+                    self._mapped -= count
+                    self._holes[eights] = bytes(len(holes))
             self.placed += count
             return
         if not size and self._translated is None and self._bare(first & _PFN, count, data):
@@ -327,12 +333,11 @@ class Placer:
             self.differing += kind in _DATA and (own is None or bytes(own) != bytes(came))
 
 
-_HOLE, _FILLED = 1, 2
-_EMPTY = bytes((_HOLE, *bytes(255)))
+_EMPTY = bytes((1, *bytes(255)))
 
 
 def _holes(guest: Guest) -> bytearray:
-    """For each eight frames of a guest whether they are a hole of its memory file; nothing if it has none."""
+    """For each eight frames of a guest 1 if they are a hole of its memory file; nothing if it has none."""
     if guest.descriptor < 0:
         return bytearray()
     return bytearray(frames.to_bitmap(guest.populated(), guest.pages).translate(_EMPTY))

@@ -1,4 +1,4 @@
-"""What is done to mapped memory by the C library, as nothing of Python's is as fast."""
+"""What the C library finds in mapped memory, as nothing of Python's is as fast."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from . import frames
 
 PAGE = tables.PAGE_SIZE
 
-_libc = ctypes.CDLL(None)
-_memcmp = _libc.memcmp
+_memcmp = ctypes.CDLL(None).memcmp
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _memcmp.restype = ctypes.c_int
-_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-# Write access to each page of a range, without writing (madvise(2), MADV_POPULATE_WRITE).
-_POPULATE = 23
 
 
 def zero_pages(memory: memoryview) -> int:
@@ -28,7 +24,7 @@ def zero_pages(memory: memoryview) -> int:
     candidates = frames.of((at for at, byte in enumerate(bytes(memory[::PAGE])) if not byte), count)
     if not candidates:
         return frames.NONE
-    address = _address(memory)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     found = frames.NONE
     for first, many in frames.runs(candidates):
         place, size = address + first * PAGE, many * PAGE
@@ -40,15 +36,3 @@ def zero_pages(memory: memoryview) -> int:
                 if not _memcmp(place, place + 1, PAGE - 1):
                     found |= 1 << page
     return found
-
-
-def populate(memory: memoryview) -> None:
-    """Map all pages of it for writing in one go: a fault for each would take several times as long.
-
-    It is whole pages.  A kernel that cannot (before Linux 5.14) leaves it to the faults.
-    """
-    _libc.madvise(_address(memory), len(memory), _POPULATE)
-
-
-def _address(memory: memoryview) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))

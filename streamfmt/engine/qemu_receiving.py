@@ -52,11 +52,11 @@ class Taking:
     strict: bool = False
     machine: bytes | None = b"none"
     devices: Callable[[tuple[Device, ...]], None] | None = None
-    live: Sequence[LiveLoader] = ()
     inspect: Callable[[Guest], None] | None = None
     start: bool = True
     events: Events = nobody
     watcher: Watcher | None = None
+    live: Sequence[LiveLoader] = ()
 
 
 _TAKING = Taking()

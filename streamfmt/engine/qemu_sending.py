@@ -57,10 +57,10 @@ class Terms:
     return_path: bool = True
     ready: bool = False
     devices: Sequence[Device] | None = None
-    live: Sequence[Saver] = ()
     patience: float = PATIENCE
     events: Events = nobody
     watcher: Watcher | None = None
+    live: Sequence[Saver] = ()
 
 
 class _UnsentError(LinkError):

@@ -27,10 +27,11 @@ class Channel:
 
     `blocks` are how many pages it has of each block, the highest offset of one, and where the packet is that has it.
     `numbers` are those of packets with pages; `waits` those of the others that say so by having no place for any, as
-    QEMU writes them since 9.0.  `full` once more came than is kept.
+    QEMU writes them since 9.0.  `devices` are the numbers of packets of each device's state, by its name and instance,
+    with whether they have the configuration.  `full` once more came than is kept.
     """
 
-    __slots__ = ("blocks", "full", "id", "numbers", "uuid", "waits")
+    __slots__ = ("blocks", "devices", "full", "id", "numbers", "uuid", "waits")
 
     def __init__(self) -> None:
         self.id = 0
@@ -38,6 +39,7 @@ class Channel:
         self.blocks: dict[bytes, tuple[int, int, int]] = {}
         self.numbers = array("Q")
         self.waits = array("Q")
+        self.devices: dict[tuple[bytes, int], dict[int, bool]] = {}
         self.full = False
 
 

@@ -44,6 +44,9 @@ OUTCOMES = {
 # after its place and length (readers pass over optional types: docs/specs/libxl-migration-stream.pandoc).
 DISK_TYPE, DISK_MAGIC = 0x80005344, b"sfdisk\0\0"
 
+# Clauses that a primary's stream keeps or breaks, once it has several checkpoints; other clauses are as in any stream.
+OF_PRIMARY = ("CKPT-CKPT-REC", "CKPT-STATIC-ONCE", "CKPT-CUT")
+
 _OVER = ("failed", "abort")
 
 REMUS_PRIMARY = Automaton(

@@ -11,8 +11,11 @@ Sources: the series "VFIO live migration" on the QEMU list, February 2019; Linux
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 # Whose reads and writes a register is for.
 READ, WRITE, BOTH = "read", "write", "read and write"
@@ -129,8 +132,8 @@ FEATURES = {
     "DMA_LOGGING_STOP": 7,
     "DMA_LOGGING_REPORT": 8,
     "MIG_DATA_SIZE": 9,
-    # Since Linux 7.2.
-    "MIG_REINIT": 12,
+    # Opts in to REINIT, a flag of what pre-copy has left that says that there are new first data.
+    "MIG_PRECOPY_INFO_V2": 12,
 }
 V2_STATES = {
     "ERROR": (0, "is of no use until it is reset"),
@@ -175,6 +178,53 @@ V2_ARCS: Mapping[tuple[str, str], str] = {
 V2_SAVING = ("STOP_COPY", "PRE_COPY", "PRE_COPY_P2P")
 # Ways that there are not, whatever the arcs say: a session that has ended its pre-copy does not go back to it.
 V2_REFUSED = (("STOP_COPY", "PRE_COPY"), ("STOP_COPY", "PRE_COPY_P2P"))
+# All that a device can do.
+V2_ALL = CAN_STOP_COPY | CAN_P2P | CAN_PRE_COPY
+
+
+def has(state: str, flags: int) -> bool:
+    """Whether a device of these flags has such a state."""
+    need = V2_NEEDS.get(state, 0)
+    return flags & need == need
+
+
+@cache
+def way(before: str, after: str, flags: int = V2_ALL) -> tuple[tuple[str, str], ...] | None:
+    """The states that a device goes through from one to another, each with what becomes of the session of data.
+
+    None if there is no such way; it has no steps from a state to itself.
+    """
+    if not (has(before, flags) and has(after, flags)) or (before, after) in V2_REFUSED:
+        return None
+    saving = V2_SAVING
+    inside = before in saving and after in saving
+    ways: deque[tuple[str, ...]] = deque([(before,)])
+    seen = {before}
+    while ways:
+        states = ways.popleft()
+        if states[-1] == after:
+            return _steps(states, flags)
+        if len(states) > 1 and states[-1] in saving and not inside:
+            continue
+        for first, then in V2_ARCS:
+            if first == states[-1] and then not in seen:
+                seen |= {then} if then not in saving or then == after or inside else set()
+                ways.append((*states, then))
+    return None
+
+
+def _steps(states: tuple[str, ...], flags: int) -> tuple[tuple[str, str], ...]:
+    """The arcs of a way, without states that the device does not have."""
+    steps: list[tuple[str, str]] = []
+    effect = KEEPS
+    for first, then in pairwise(states):
+        found = V2_ARCS[first, then]
+        effect = found if found != KEEPS else effect
+        if has(then, flags):
+            steps.append((then, effect))
+            effect = KEEPS
+    return tuple(steps)
+
 
 # -- marks in QEMU's stream --------------------------------------------------------------------------------------------
 

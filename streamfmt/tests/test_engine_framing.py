@@ -284,11 +284,11 @@ def test_holes_are_filled_through_their_file(data: st.DataObject) -> None:
         guest.memory[frame * PAGE] = 9
     runs = data.draw(st.lists(st.tuples(st.integers(0, pages - 1), st.integers(1, BATCH)), min_size=1, max_size=4))
     runs = [(first, min(count, pages - first)) for first, count in runs]
-    exact = data.draw(st.booleans())
+    exact, mapped = data.draw(st.booleans()), data.draw(st.sampled_from([0, 700, pages]))
     here, link = socket.socketpair()
     with here, link, closing(Waiter()) as waiter:
         source = Input(SocketEnd(link, "a link"), waiter, exact=exact)
-        placer = Placer(guest)
+        placer = Placer(guest, mapped)
         for number, (first, count) in enumerate(runs, 1):
             contents = Random(number).randbytes(count * PAGE)
             body = struct.pack("<II", count, 0) + bytes(Entries().slice(first, count)) + contents

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..engine import entries, frames
-from ..engine.guest.makes import Ready, empty
+from ..engine.guest.makes import Ready, Wanted, empty, running
 from ..engine.guest.memory import PAGE, Memory
 from ..engine.guest.programs import FIRST, Work
 from ..engine.guest.remote import RemoteGuest
 from ..engine.judging import Judge, warm
-from ..errors import PeerError
+from ..errors import GuestError, PeerError
 from .support.guests import need
 from .support.moving import moved, way, working
 
@@ -152,6 +152,12 @@ def test_entries_have_frame_and_type(first: int, count: int, kind: int) -> None:
     found = bytes(entries.Entries(kind).slice(first, count))
 
     assert found == b"".join((kind << 60 | frame).to_bytes(8, "little") for frame in range(first, first + count))
+
+
+def test_a_model_has_a_rate() -> None:
+    """What writes as much as it can is a process or a machine."""
+    with pytest.raises(GuestError, match="give it a rate"):
+        running("model", Wanted("hvm", PAGES, written=4, rate=float("inf")))
 
 
 def test_nothing_is_open_afterwards() -> None:

@@ -31,12 +31,21 @@ from ..engine.interface import Guest
 from ..engine.migrate import Asked, Taking
 from ..engine.transport.sockets import SocketEnd
 from ..engine.waiting import Waiter
-from ..errors import CancelledError, GuestError, LateError, LinkError, MigrationError, PeerError, TakenOverError
+from ..errors import (
+    CancelledError,
+    GuestError,
+    LateError,
+    LinkError,
+    MigrationError,
+    OversizeError,
+    PeerError,
+    TakenOverError,
+)
 from ..render import checkpointing as rendered
 from ..schema import checkpointing as tables
 from ..schema.transitions import faults
 from ..writer.part import record
-from .support.moving import another, way, working
+from .support.moving import PAGES, another, way, working
 from .support.protecting import QUICK, SHORT, Protected, Seen, pair, protected, replayed
 
 _THOROUGH = os.environ.get("STREAMFMT_HYPOTHESIS") == "thorough"
@@ -284,6 +293,19 @@ def test_a_record_too_long_is_as_if_the_link_had_failed(good: Protected) -> None
     guest.close()
 
 
+def test_a_checkpoint_larger_than_any_is(good: Protected) -> None:
+    """What waits is bounded: the guest's memory twice, and a little; then it is as if the link had failed."""
+    first, second = good.digests.ends[:2]
+    pages = good.stream[first : _tail(good.stream, second)]
+    pages = pages[: 8 + int.from_bytes(pages[4:8], "little")]
+    assert pages[:4] == (1).to_bytes(4, "little")
+    times = ((2 * PAGES * PAGE + (16 << 20)) // len(pages)) + 1
+    standby, guest, _ = replayed(good.stream[:first] + pages * times)
+
+    assert isinstance(standby.lost, OversizeError)
+    guest.close()
+
+
 def test_a_standby_that_is_cancelled(good: Protected) -> None:
     """Its caller wants the end, with a checkpoint or without: there is no guest."""
 
@@ -303,6 +325,45 @@ def test_a_standby_that_is_cancelled(good: Protected) -> None:
     thread.join(5)
     for each in (here, there, waiter):
         each.close()
+
+
+@settings(max_examples=3000 if _THOROUGH else 15, deadline=None)
+@given(data=st.data())
+def test_whatever_comes(good: Protected, data: st.DataObject) -> None:
+    """Bytes that are changed, lost or come twice: a guest that can run, or an error that says why there is none."""
+    ends = (0, *good.digests.ends)
+    at = data.draw(
+        st.integers(0, len(good.stream) - 1) | st.sampled_from(ends).flatmap(lambda end: st.integers(end, end + 64))
+    )
+    lost = data.draw(st.sampled_from([0, 1, 8, 4096]))
+    put = data.draw(st.binary(max_size=24))
+    twice = data.draw(st.sampled_from([0, 8, 200_000]))
+    stream = (
+        good.stream[:at] + put + good.stream[at - twice : at] * bool(twice and at > twice) + good.stream[at + lost :]
+    )
+    standby, guest, error = replayed(stream, patience=SHORT)
+
+    assert standby.machine.ended
+    if guest is None:
+        assert isinstance(error, MigrationError)
+        return
+    guest.pause()
+    guest.digest()
+    guest.close()
+
+
+def test_verdicts_by_clause(good: Protected) -> None:
+    """What somebody's primary breaks is named; what it has not come to, too."""
+    first = good.digests.ends[0]
+    static = _bytes(record("libxc.STATIC_DATA_END"))
+    standby, _, _ = replayed(good.stream[:first] + static + good.stream[first:])
+    assert standby.verdicts["CKPT-STATIC-ONCE"].startswith(f"error at {first}")
+    standby, guest, _ = replayed(good.stream[: first + 10])
+    assert set(standby.verdicts.values()) == {"not seen"}
+    guest.close()
+    standby, guest, _ = replayed(good.stream)
+    assert set(standby.verdicts.values()) == {"kept"}
+    guest.close()
 
 
 # -- the standby dies -------------------------------------------------------------------------------------------------
@@ -396,6 +457,7 @@ def test_a_standby_that_says_something_else(said: bytes, error: type[Exception])
     primary, caught = _against(guest, Remus(0.001), play, SHORT)
 
     assert isinstance(caught, error)
+    assert ("it has sent" in primary.verdicts["REMUS-BACK"]) == bool(said)
     assert primary.machine.state == "unprotected"
     assert guest.running
     guest.close()

@@ -20,6 +20,7 @@ import pytest
 
 from .. import data
 from ..cli.main import main
+from ..cli.migrate_shown import in_words
 from ..engine.checkpointing import plan as plans
 from ..engine.checkpointing.devices import Devices, HeldOutput
 from ..engine.checkpointing.epochs import Epoch, Epochs
@@ -86,11 +87,13 @@ def test_a_primary_that_is_killed(tmp_path: Path) -> None:
             row = primary.event("checkpoint", 5)
             primary.process.kill()
         lost = standby.event("failed over")
-        runs, ran = standby.event("running"), standby.event("ran")
+        runs, judged = standby.event("running"), standby.event("verdict")
+        ran = standby.event("ran")
         assert standby.process.wait(10) == 0
     assert lost["checkpoint"] >= row["number"]
     assert 0 <= runs["seconds"] - lost["seconds"] < 1
     assert ran["broken"] == []
+    assert judged["clauses"] == dict.fromkeys(("CKPT-CKPT-REC", "CKPT-STATIC-ONCE", "CKPT-CUT"), "kept")
     assert witness.read_text() == "standby"
 
 
@@ -103,9 +106,10 @@ def test_a_standby_that_is_killed(tmp_path: Path) -> None:
         with _command(*words) as primary:
             primary.event("checkpoint", 3)
             standby.process.kill()
-            assert "closed" in primary.event("claiming")["error"]
+            assert "LinkError" in primary.event("claiming")["error"]
             assert primary.event("kept")["running"]
             assert primary.event("protected")["figures"]["checkpoints"] >= 3
+            assert primary.event("verdict")["clauses"] == {"REMUS-BACK": "kept"}
             assert primary.process.wait(10) == 1
     assert figure.read_text().startswith("<svg")
 
@@ -131,6 +135,7 @@ def test_an_interrupted_primary_leaves_one_guest(tmp_path: Path) -> None:
         ["send", "file:/x", "--remus", "5ms"],
         ["send", "--qemu", "unix:/x", "--remus", "5ms"],
         ["receive", "unix:/x", "--witness", "/x"],
+        ["send", "unix:/x", "--remus", "5", "--time-out", "5"],
         ["send", "unix:/x", "--remus", "5ms", "--unacknowledged", "--disk", "/x"],
     ],
 )
@@ -257,3 +262,13 @@ def test_plans_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([*words, "--colo", "often"])
     assert os.path.exists(data.path("spec", "json", "plan.json"))
+
+
+def test_a_line_says_how_it_goes() -> None:
+    """At the primary with the figures that matter, at the standby with what waited."""
+    row = {"event": "checkpoint", "number": 1234, "bytes": 1 << 20}
+
+    assert in_words({**row, "frames": 256, "stood": 0.0015, "latency": 0.004, "held": 2048}) == (
+        "checkpoint 1,234: 256 frames, stood 1.5 ms, safe after 4.0 ms, held 2.0 KiB"
+    )
+    assert in_words(row) == "checkpoint 1,234: 1.0 MiB"

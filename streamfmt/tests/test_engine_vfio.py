@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from ..engine.too_fast import remedy
 from ..engine.vfio import proposal, proposal_user, region, region_user, states
 from ..engine.vfio.device import BLOCK, Device
 from ..engine.vfio.loading import Loader, ProposalLoader, RegionLoader, StatesLoader
+from ..engine.vfio.packets import QUEUED_MOST, PacketLoader, packets
 from ..engine.vfio.saving import ProposalSaver, RegionSaver, Saver, StatesSaver
 from ..engine.vfio.working import Working
 from ..errors import CancelledError, DeviceError, GuestError, PeerError
@@ -207,3 +209,75 @@ def test_a_section_that_means_nothing(kind: str, data: bytes, clause: str) -> No
         _put(loader, data)
     assert isinstance(error.value, DeviceError)
     assert error.value.clause == clause
+
+
+# -- packets of multifd -----------------------------------------------------------------------------------------------
+
+
+def _packets() -> tuple[Device, list[bytes]]:
+    """A device that was stopped, and its packets."""
+    device = Device(SIZE)
+    device.work(100)
+    saver = StatesSaver(NAME, _Small(device))
+    saver.setup()
+    saver.stop()
+    return device, [*packets(saver)]
+
+
+class _Small(states.Driver):
+    """A device that gives few bytes at a time."""
+
+    def stop_copy_length(self) -> int:
+        return 700
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=20)
+def test_packets_in_any_order(random: Random) -> None:
+    """They come through channels as they will, and the state is the same."""
+    device, sent = _packets()
+    assert len(sent) > 4
+    random.shuffle(sent)
+    other = Device(SIZE)
+    loader = StatesLoader(NAME, states.Driver(other))
+    loader.setup()
+    taking = PacketLoader(loader)
+    for packet in sent:
+        taking.put(packet)
+    taking.end()
+    loader.start()
+
+    assert taking.queued == 0
+    assert len(loader.config) == 276
+    assert _alike(device, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "clause"),
+    [
+        (lambda sent: [*sent[:2], sent[1]], "VFIO-MFD-INDEX"),
+        (lambda sent: [*sent[:2], *sent[3:]], "VFIO-MFD-ORDER"),
+        (lambda sent: sent[:-1], "VFIO-MFD-ORDER"),
+        (lambda sent: [sent[-1], b"\0\0\0\0\0\0\1\0\0\0\0\0"], "VFIO-MFD-ORDER"),
+        (lambda sent: [sent[0], b"\0\0\0\0\0\0\1\0\0\0\0\0", sent[-1]], "VFIO-MFD-ORDER"),
+        (lambda sent: [b"short"], "VFIO-MFD-SHORT"),
+        (lambda sent: [b"\0\0\0\1" + bytes(8)], "VFIO-MFD-VERSION"),
+        (lambda sent: [bytes(11) + b"\2"], "VFIO-MFD-FLAGS"),
+        (lambda sent: [b"\0\0\0\0\xff\xff\xff\xff" + bytes(4)], "VFIO-MFD-INDEX"),
+        (lambda sent: [b"\0\0\0\0\0\0\0\1" + bytes(4) + bytes(QUEUED_MOST + 1)], "VFIO-MFD-QUEUE"),
+    ],
+)
+def test_packets_that_are_wrong(change: Callable[[list[bytes]], list[bytes]], clause: str) -> None:
+    """Each is refused with its clause."""
+    loader = StatesLoader(NAME, states.Driver(Device(SIZE)))
+    loader.setup()
+    taking = PacketLoader(loader)
+    with pytest.raises(DeviceError) as error:
+        _take(taking, change(_packets()[1]))
+    assert error.value.clause == clause
+
+
+def _take(taking: PacketLoader, sent: list[bytes]) -> None:
+    for packet in sent:
+        taking.put(packet)
+    taking.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from ..engine.vfio.device import BLOCK, PAGE, Device
 from ..engine.vfio.proposal_user import User
 from ..engine.vfio.region_user import User as RegionUser
 from ..errors import DeviceError
+from ..render import vfio as document
 from ..schema import vfio as schema
 
 SIZE = 32 * BLOCK
@@ -321,7 +323,7 @@ _NAMES = [name for name in schema.V2_STATES if name != "ERROR"]
 def test_ways_are_those_of_the_kernel(before: str, after: str) -> None:
     """The first step of each is what Linux has in its table."""
     step = _NEXT[before][_NAMES.index(after)]
-    found = states.way(before, after)
+    found = schema.way(before, after)
 
     if step == "0":
         assert found is None
@@ -335,7 +337,7 @@ def test_ways_are_those_of_the_kernel(before: str, after: str) -> None:
 
 def _brought(state: str, flags: int) -> states.Driver | None:
     """A device that is in this state; None if it has no such."""
-    if not states.has(state, flags):
+    if not schema.has(state, flags):
         return None
     driver = states.Driver(_device(), flags)
     driver.set_state(state)
@@ -350,7 +352,7 @@ def test_arcs_of_v2(before: str, after: str, flags: int) -> None:
     driver = _brought(before, flags)
     if driver is None:
         return
-    steps = None if after == "ERROR" else states.way(before, after, flags)
+    steps = None if after == "ERROR" else schema.way(before, after, flags)
     if steps is None:
         _refused("VFIO2-ARC", lambda: driver.set_state(after), driver.device)
         assert driver.state == before
@@ -418,3 +420,38 @@ def test_dma_that_is_logged() -> None:
     device.work(12)
     assert driver.log_report(0, 8) == 0
     driver.log_stop()
+
+
+def test_new_first_data_are_said_to_who_asked() -> None:
+    """With feature 12 a device that was set up anew says so until that is read; without it nobody is told."""
+    for asked in (False, True):
+        device, other = _device(), _device(0)
+        driver, into = states.Driver(device), states.Driver(other)
+        session, incoming = driver.set_state("PRE_COPY"), into.set_state("RESUMING")
+        assert session is not None
+        assert incoming is not None
+        if asked:
+            driver.report_reinit()
+        while data := driver.read(session, 100):
+            into.write(incoming, data)
+        assert (driver.precopy()[0], driver.reinit()) == (0, False)
+        driver.reconfigured()
+        assert (driver.precopy()[0] >= SIZE, driver.reinit()) == (True, asked)
+        while data := driver.read(session, 100):
+            into.write(incoming, data)
+        assert not driver.reinit()
+        driver.set_state("STOP_COPY")
+        while data := driver.read(session, 100):
+            into.write(incoming, data)
+        into.set_state("RUNNING")
+        assert _same(device, other)
+
+
+def test_the_document_is_current() -> None:
+    """docs/vfio-states.md is what `make generate` writes, and has each state, register and mark."""
+    text = document.text()
+
+    assert Path(document.TARGET).read_text() == text
+    names = [*schema.V2_STATES, *schema.V1_STATES, *schema.PROPOSAL_STATES]
+    names += [row.name for row in (*schema.CONTROL, *schema.V1)] + [row[0] for row in schema.MARKS.values()]
+    assert all(f"| {name} |" in text for name in names)

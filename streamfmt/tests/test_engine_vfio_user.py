@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import mmap
 import os
 import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +22,12 @@ from hypothesis import strategies as st
 
 import streamfmt
 
-from ..engine.vfio import states
+from ..cli import migrate_device
+from ..cli.parser import inner
+from ..engine.vfio import states, user_server
 from ..engine.vfio.device import BLOCK, PAGE, Device
 from ..engine.vfio.loading import StatesLoader
+from ..engine.vfio.probe import probe
 from ..engine.vfio.saving import StatesSaver
 from ..engine.vfio.user_client import RemoteDevice
 from ..engine.vfio.user_messages import Message, Messages
@@ -163,7 +168,8 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("REGION_READ", vfio_user.ACCESS.pack(0, 3, 1), errno.EINVAL),
     ("REGION_WRITE", vfio_user.ACCESS.pack(0, vfio_user.BAR0, 8) + b"four", errno.EINVAL),
     ("DEVICE_GET_REGION_INFO", vfio_user.REGION_INFO.pack(32, 0, 9, 0, 0, 0), errno.EINVAL),
-    ("DMA_MAP", vfio_user.DMA_MAP.pack(32, 3, 0, 0, PAGE), errno.EINVAL),
+    ("DMA_MAP", vfio_user.DMA_MAP.pack(32, 3, 0, 0, PAGE + 1), errno.EINVAL),
+    ("DMA_MAP", vfio_user.DMA_MAP.pack(32, 3, 0, (1 << 64) - PAGE, 2 * PAGE), errno.EINVAL),
     ("DMA_UNMAP", vfio_user.DMA_UNMAP.pack(24, 0, 0, PAGE), errno.ENOENT),
     ("DMA_READ", b"", errno.ENOTSUP),
     ("99", b"", errno.ENOTSUP),
@@ -202,6 +208,32 @@ def test_memory_that_is_shorter_than_is_said() -> None:
     assert reply.error == errno.EINVAL
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(memory)
+
+
+def test_memory_in_pieces() -> None:
+    """As many as a client has, none over another; DMA goes to the first, and only while it is mapped."""
+    service = _greeted()
+    memory = os.memfd_create("pieces")
+    os.ftruncate(memory, 2 * PAGE)
+    for address, size, error in (
+        (0, PAGE, 0),
+        (PAGE, PAGE, 0),
+        (0, PAGE, errno.EEXIST),
+        (PAGE, 3 * PAGE, errno.EEXIST),
+    ):
+        body = vfio_user.DMA_MAP.pack(32, 3, 0, address, size)
+        reply = service.answer(Message(1, "DMA_MAP", body), [memory] if not address and not error else [])
+        assert reply is not None
+        assert reply.error == error
+    device = service.driver.device
+    assert device.guest is not None
+    device.work(8)
+    assert device.writes == 2
+    for address, error in ((0, 0), (0, errno.ENOENT), (PAGE, 0)):
+        reply = service.answer(Message(1, "DMA_UNMAP", vfio_user.DMA_UNMAP.pack(24, 0, address, PAGE)), [])
+        assert reply is not None
+        assert reply.error == error
+    assert device.guest is None
 
 
 @given(st.lists(st.tuples(st.sampled_from([*vfio_user.COMMANDS]), st.binary(max_size=48)), max_size=12))
@@ -308,3 +340,76 @@ def test_every_clause_is_one() -> None:
     text = "".join(path.read_text() for path in folder.glob("*.py"))
 
     assert set(re.findall(r"\bVFIO[12]?(?:-[A-Z0-9]+)+\b", text)) <= set(registry())
+
+
+# -- asking somebody else's -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_our_own_device_keeps_the_rules(flags: int) -> None:
+    """Whatever it can do; afterwards it runs."""
+    with _served(Device(SIZE), flags) as device:
+        assert {(found.verdict, found.why) for found in probe(device)} == {("kept", "")}
+        assert device.state == "RUNNING"
+
+
+def _says(self: states.Driver, state: str) -> None:
+    self.state = state
+
+
+BROKEN: dict[str, tuple[str, str, Any]] = {
+    "any state": ("VFIO2-ARC", "set_state", _says),
+    "no state": ("VFIO2-ARC", "set_state", lambda self, state: None),
+    "data of a device that runs": ("VFIO2-DATAFD", "MIG_DATA_READ", lambda *_: struct.pack("<II", 12, 4) + b"data"),
+    "state without end": ("VFIO2-ENOMSG", "MIG_DATA_READ", lambda *_: struct.pack("<II", 12, 4) + b"data"),
+    "no log": ("VFIO2-LOG", "log_report", lambda self, first, count: 0),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_devices_that_break_rules(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clause is named, and why."""
+    clause, method, wrong = BROKEN[name]
+    if method in user_server._ANSWERS:
+        monkeypatch.setitem(user_server._ANSWERS, method, wrong)
+        monkeypatch.setattr("streamfmt.engine.vfio.probe._STATE_MOST", 100)
+    else:
+        monkeypatch.setattr(states.Driver, method, wrong)
+    with _served(Device(SIZE)) as device:
+        found = {verdict.clause: verdict for verdict in probe(device)}
+
+    assert found[clause].verdict == "broken"
+    assert found[clause].why
+
+
+def test_a_device_that_cannot_be_migrated() -> None:
+    """Nothing else is asked of it."""
+    with _served(Device(SIZE), 0) as device:
+        assert [found.verdict for found in probe(device)] == ["broken", *["not judged"] * 5]
+
+
+def test_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One is a device, the other asks it; verdicts are lines."""
+    path = str(tmp_path / "device")
+    parser = inner("migrate device", migrate_device)
+    served: list[int] = []
+    words = parser.parse_args([path, "--time-out", "5", "--features", "stop-copy", "--blocks", "8"])
+    thread = threading.Thread(target=lambda: served.append(migrate_device.run(words)))
+    thread.start()
+    limit = time.monotonic() + PATIENCE
+    asked = parser.parse_args(["--check", path, "--json"])
+    while (status := migrate_device.run(asked)) == 3 and time.monotonic() < limit:
+        time.sleep(0.01)
+    thread.join(2 * PATIENCE)
+
+    assert (served, status) == ([0], 0)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [row["verdict"] for row in rows] == ["kept"] * 6
+    assert not (tmp_path / "device").exists()
+
+
+def test_sockets_that_are_not_there(tmp_path: Path) -> None:
+    """One that nobody serves, and a place where none can be."""
+    parser = inner("migrate device", migrate_device)
+    assert migrate_device.run(parser.parse_args(["--check", str(tmp_path / "none")])) == 3
+    assert migrate_device.run(parser.parse_args([str(tmp_path / "no" / "such")])) == 3

@@ -104,3 +104,33 @@ def test_a_length_that_cannot_be(length: int) -> None:
     raw = _stream(vfio.mark(schema.DEV_DATA) + length.to_bytes(8, "big") + vfio.END)
 
     assert [found.clause for found in streamfmt.verify(raw).findings] == ["QEMU-TRUNC"]
+
+
+def _channel(number: int, *packets: bytes) -> bytes:
+    found = (qemu.device_packet(NAME, packet) for packet in packets)
+    return Draft((qemu.channel(number), *found)).render()
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        (([0, 3], [2, 1]), ""),
+        (([3], [1]), "packet 0 is in no channel"),
+        (([0, 3], [0, 1, 2]), "comes twice"),
+        (([0, 1], [2]), "configuration"),
+        (([4, 0, 1], [2, 3]), "configuration"),
+    ],
+)
+def test_packets_of_a_set_of_channels(channels: tuple[list[int], ...], said: str) -> None:
+    """Numbers go over all channels, from 0 on, and the last has the configuration, which here has number 3."""
+    outcomes, zero = [], qemu.zero_of("ram")
+    for number, indices in enumerate(channels):
+        rows = (vfio.packet(index, CONFIG if index == 3 else b"data", last=index == 3) for index in indices)
+        outcomes.append(streamfmt.verify(_channel(number, *rows)))
+
+    memory = [*qemu.memory("SECTION_START", 1, qemu.blocks({"ram": 1})), *qemu.memory("SECTION_PART", 1, [zero])]
+    parts = [*qemu.opening(b"none"), *memory, *qemu.memory("SECTION_END", 1, ()), qemu.frame("EOF")]
+    found = streamfmt.verify(Draft(tuple(parts)).render(), channels=outcomes).findings
+
+    assert [row.clause for row in found] == (["VFIO-MFD-ORDER"] if said else [])
+    assert all(said in row.message for row in found)

@@ -24,6 +24,7 @@ from ..waiting import READ, Waiter
 from .devices import Devices
 from .epochs import Epoch, Epochs
 from .saving import CheckpointSaver
+from .verdicts import of_standby
 from .witness import PRIMARY, Nobody, Witness
 
 # What a standby of ours sends back when it has taken up a checkpoint: the record that ends one.
@@ -58,8 +59,14 @@ class RemusPrimary(Saving):
         self.epochs = Epochs()
         self.machine = Machine(REMUS_PRIMARY, {name: getattr(self, f"_{name}") for name in REMUS_PRIMARY.actions})
         self._saver = CheckpointSaver(guest, self.output, self.pages, self.passes, xen=way.xen)
+        self._said = b""
         self._stopped = self._stood = 0.0
         self._frames = self._size = self._held = 0
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the standby has kept or broken, clause by clause."""
+        return of_standby(self.epochs.count, self._said)
 
     def protect(self) -> NoReturn:
         """Protect the guest until that ends; this always raises why.
@@ -89,7 +96,8 @@ class RemusPrimary(Saving):
             raise LinkError("the link was closed by the standby")
         late = not self.remus.acknowledged and self.machine.owner and self.epochs.count
         if not (late and said == ACKNOWLEDGEMENT * (len(said) // len(ACKNOWLEDGEMENT))):
-            raise PeerError(f"the standby has given up: {shown(said + self.input.last_words())}")
+            self._said = said + self.input.last_words()
+            raise PeerError(f"the standby has given up: {shown(self._said)}")
 
     # -- actions --------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from ..waiting import Waiter
 from .disk import Replica
 from .primary import ACKNOWLEDGEMENT
 from .restoring import CheckpointRestorer
+from .verdicts import of_stream
 from .witness import STANDBY, Nobody, Witness
 
 
@@ -50,6 +51,11 @@ class RemusStandby(Restoring):
     def count(self) -> int:
         """How many checkpoints were taken up."""
         return 0 if self._restorer is None else self._restorer.count
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the primary's stream has kept or broken, clause by clause."""
+        return of_stream(self._judge.verifier.findings.kept, self.count)
 
     def stand_by(self) -> Guest:
         """Stand by until the primary has gone; returns the guest, which runs here then.

@@ -207,6 +207,8 @@ def running(kind: str, wanted: Wanted) -> Guest:
 
 
 def _model(wanted: Wanted) -> Guest:
+    if wanted.rate == float("inf"):
+        raise GuestError("a model writes so many pages a second, not as many as it can: give it a rate")
     guest = model(wanted.pages, wanted.type, vcpus=wanted.vcpus)
     try:
         work = Workload.of(wanted.written, wanted.rate, wanted.locality) if wanted.written else Workload()

@@ -5,63 +5,15 @@ Sources: Linux include/uapi/linux/vfio.h, VFIO_DEVICE_FEATURE_*; drivers/vfio/vf
 
 from __future__ import annotations
 
-from collections import deque
-from functools import cache
-from itertools import pairwise
-
 from ...errors import DeviceError
 from ...schema import vfio as schema
 from .. import frames as sets
 from .device import PAGE, Device
 from .stream import LAST_MOST, Incoming, Outgoing
 
-ALL = schema.CAN_STOP_COPY | schema.CAN_P2P | schema.CAN_PRE_COPY
+ALL = schema.V2_ALL
 _ARC = "VFIO2-ARC"
 _RESUMING, _STOP_COPY = "RESUMING", "STOP_COPY"
-
-
-def has(state: str, flags: int) -> bool:
-    """Whether a device of these flags has such a state."""
-    need = schema.V2_NEEDS.get(state, 0)
-    return flags & need == need
-
-
-@cache
-def way(before: str, after: str, flags: int = ALL) -> tuple[tuple[str, str], ...] | None:
-    """The states that a device goes through from one to another, each with what becomes of the session of data.
-
-    None if there is no such way; it has no steps from a state to itself.
-    """
-    if not (has(before, flags) and has(after, flags)) or (before, after) in schema.V2_REFUSED:
-        return None
-    saving = schema.V2_SAVING
-    inside = before in saving and after in saving
-    ways: deque[tuple[str, ...]] = deque([(before,)])
-    seen = {before}
-    while ways:
-        states = ways.popleft()
-        if states[-1] == after:
-            return _steps(states, flags)
-        if len(states) > 1 and states[-1] in saving and not inside:
-            continue
-        for first, then in schema.V2_ARCS:
-            if first == states[-1] and then not in seen:
-                seen |= {then} if then not in saving or then == after or inside else set()
-                ways.append((*states, then))
-    return None
-
-
-def _steps(states: tuple[str, ...], flags: int) -> tuple[tuple[str, str], ...]:
-    """The arcs of a way, without states that the device does not have."""
-    steps: list[tuple[str, str]] = []
-    effect = schema.KEEPS
-    for first, then in pairwise(states):
-        found = schema.V2_ARCS[first, then]
-        effect = found if found != schema.KEEPS else effect
-        if has(then, flags):
-            steps.append((then, effect))
-            effect = schema.KEEPS
-    return tuple(steps)
 
 
 class Session:
@@ -81,6 +33,8 @@ class Driver:
         self.state = "RUNNING"
         self.session: Session | None = None
         self.logging: tuple[int, int] | None = None
+        # Whether the user wants to know of new first data (feature 12); whether there are some that it has not read.
+        self.reports = self._renewed = False
 
     # -- states ----------------------------------------------------------------------------------------------------
 
@@ -90,7 +44,7 @@ class Driver:
         :raises DeviceError: there is no way, and nothing has changed; or a step of it failed, and the device is in the
             state before that step.
         """
-        steps = None if state == "ERROR" or self.state == "ERROR" else way(self.state, state, self.flags)
+        steps = None if state == "ERROR" or self.state == "ERROR" else schema.way(self.state, state, self.flags)
         if steps is None:
             raise DeviceError(_ARC, f"there is no way from {self.state} to {state}")
         began = None
@@ -162,6 +116,25 @@ class Driver:
         data = self.session.data
         assert isinstance(data, Outgoing), "sessions of pre-copy are read"
         return data.initial, data.left() - data.initial
+
+    def report_reinit(self) -> None:
+        """The user wants to know when there are new first data (VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)."""
+        self.reports = True
+
+    def reconfigured(self) -> None:
+        """The device was set up anew while its data were being given: in pre-copy there are new first data."""
+        if self.session is not None and isinstance(self.session.data, Outgoing) and self.state.startswith("PRE_COPY"):
+            self.session.data.renew()
+            self._renewed = True
+
+    def reinit(self) -> bool:
+        """Whether there are new first data that were not read to their end; never if nobody wanted to know.
+
+        :raises DeviceError: the device is in no state of pre-copy.
+        """
+        first, _ = self.precopy()
+        self._renewed = self._renewed and first > 0
+        return self.reports and self._renewed
 
     def stop_copy_length(self) -> int:
         """About how many bytes there will be in STOP_COPY: no fewer than there are."""

@@ -34,6 +34,12 @@ class Outgoing:
             self._more(logging=False)
             self.initial = len(self._held)
 
+    def renew(self) -> None:
+        """What was given first is not good any more: all of memory is first data again, after what is held."""
+        if not self._last:
+            self._more(logging=False)
+            self.initial = len(self._held)
+
     def _more(self, logging: bool) -> None:
         blocks = self._device.take_blocks(logging)
         if blocks:

@@ -16,7 +16,7 @@ from ...schema import vfio, vfio_user
 from .. import frames as sets
 from ..waiting import READ, WRITE, Waiter
 from .device import PAGE
-from .states import Session, way
+from .states import Session
 from .user_messages import Message, Messages
 
 PATIENCE = 30.0
@@ -128,7 +128,7 @@ class RemoteDevice:
         before = self.state
         self._feature("MIG_DEVICE_STATE", vfio.SET, vfio_user.STATE.pack(_NUMBERS[state], -1), clause="VFIO2-ARC")
         self._first = self._first or not state.startswith("PRE_COPY")
-        steps = way(before, state, self.flags) or ()
+        steps = vfio.way(before, state, self.flags) or ()
         return Session() if vfio.OPENS in (effect for _, effect in steps) else None
 
     def read(self, session: Session, size: int) -> bytes | None:

@@ -35,10 +35,13 @@ _CAN = {
     "DMA_LOGGING_STOP": vfio.SET,
     "DMA_LOGGING_REPORT": vfio.GET,
     "MIG_DATA_SIZE": vfio.GET,
+    "MIG_PRECOPY_INFO_V2": vfio.SET,
 }
 _OPERATIONS = vfio.GET | vfio.SET | vfio.PROBE
 # Steps that one write to the device may have it do.
 STEPS_MOST = 1 << 16
+# Pieces of memory that a client may give.
+MAPS_MOST = 1 << 10
 # Descriptors that come with one message.
 FDS_MOST = 1
 
@@ -60,15 +63,21 @@ class Service:
         self._space = space()
         self._greeted = False
         self._transfer = vfio_user.TRANSFER
-        self._mapped: tuple[int, mmap.mmap, memoryview] | None = None
+        # The client's memory by its address: bytes, and how it is mapped, if it came with a descriptor.
+        self._maps: dict[int, tuple[int, mmap.mmap | None, memoryview | None]] = {}
 
     def close(self) -> None:
         """Let go of the client's memory."""
-        mapped, self._mapped = self._mapped, None
-        if mapped is not None:
+        for address in [*self._maps]:
+            self._drop(address)
+
+    def _drop(self, address: int) -> None:
+        _, area, view = self._maps.pop(address)
+        if not address:
             self._device.guest = None
-            mapped[2].release()
-            mapped[1].close()
+        if area is not None and view is not None:
+            view.release()
+            area.close()
 
     def answer(self, message: Message, descriptors: list[int]) -> Message | None:
         """The reply to a message, None if none is wanted.  Descriptors are taken, or closed.
@@ -171,26 +180,33 @@ class Service:
     def _map(self, body: bytes, descriptors: list[int]) -> bytes:
         _whole(body, vfio_user.DMA_MAP.size)
         _, _, offset, address, size = vfio_user.DMA_MAP.unpack_from(body)
-        if self._mapped is not None:
-            raise _RefusedError(errno.EEXIST)
-        if len(descriptors) != 1 or address or not size or size % PAGE or offset % mmap.ALLOCATIONGRANULARITY:
+        if not size or size % PAGE or address % PAGE or address + size > 1 << 64:
             raise _RefusedError(errno.EINVAL)
+        if any(address < begin + held and begin < address + size for begin, (held, _, _) in self._maps.items()):
+            raise _RefusedError(errno.EEXIST)
+        if len(self._maps) >= MAPS_MOST:
+            raise _RefusedError(errno.ENOSPC)
+        if not descriptors or address:
+            # DMA goes to what is at 0, and only where it can be written without asking the client.
+            self._maps[address] = size, None, None
+            return b""
         try:
             if os.fstat(descriptors[0]).st_size < offset + size:
                 raise _RefusedError(errno.EINVAL)  # access beyond its end would be a signal
             area = mmap.mmap(descriptors[0], size, offset=offset)
         except (OSError, ValueError, OverflowError):
             raise _RefusedError(errno.EINVAL) from None
-        self._mapped = (size, area, memoryview(area))
-        self._device.guest = self._mapped[2]
+        view = memoryview(area)
+        self._maps[address] = size, area, view
+        self._device.guest = view
         return b""
 
     def _unmap(self, body: bytes, _: list[int]) -> bytes:
         _whole(body, vfio_user.DMA_UNMAP.size)
         _, _, address, size = vfio_user.DMA_UNMAP.unpack_from(body)
-        if self._mapped is None or address or size != self._mapped[0]:
+        if self._maps.get(address, (0,))[0] != size or not size:
             raise _RefusedError(errno.ENOENT)
-        self.close()
+        self._drop(address)
         return body
 
     # -- migration -----------------------------------------------------------------------------------------------------
@@ -316,6 +332,7 @@ _SET: dict[str, Callable[[Service, bytes], None]] = {
     "MIG_DEVICE_STATE": Service._set_state,
     "DMA_LOGGING_START": Service._log_start,
     "DMA_LOGGING_STOP": Service._log_stop,
+    "MIG_PRECOPY_INFO_V2": lambda service, data: service.driver.report_reinit(),
 }
 
 
