@@ -109,12 +109,11 @@ def send(
         opened.callback(served.close)
     try:
         side.protect()
-    except TakenOverError as error:
-        remus.said(side.epochs, args, shown)
-        return 0 if args.checkpoints and args.checkpoints == side.epochs.count - 1 else shown.fail(error)
     except MigrationError as error:
         remus.said(side.epochs, args, shown)
-        status = shown.fail(error)
+        made = isinstance(error, TakenOverError) and args.checkpoints and args.checkpoints == side.epochs.count - 1
+        status = 0 if made else shown.fail(error)
+    remus.judged(side.verdicts, shown)
     end.close()  # so that a secondary that is there still knows
     until = None if args.run is None else waiter.clock() + args.run
     while guest.running and (until is None or waiter.clock() < until):
@@ -162,6 +161,14 @@ def secondary(
         devices, poll = Devices([forwarded]), forwarded.poll
     side = Secondary(end, make, Colo(devices=devices, witness=remus.witness(args), poll=poll), asked)
     return side
+
+
+def stand_by(side: Secondary, shown: Shown) -> Guest:
+    """Stand by; returns the guest that runs here then.  Raises MigrationError."""
+    try:
+        return side.stand_by()
+    finally:
+        remus.judged(side.verdicts, shown)
 
 
 def _nowhere(data: bytes) -> None:

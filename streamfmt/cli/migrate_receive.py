@@ -136,7 +136,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
         served = control.Control(args.control, waiter, Orders(), figures, _cancel)
         opened.callback(served.close)
     if isinstance(side, Secondary):
-        guest = side.stand_by()
+        guest = migrate_colo.stand_by(side, shown)
     elif isinstance(side, RemusStandby):
         guest = migrate_remus.stand_by(side, shown)
     else:

@@ -242,6 +242,19 @@ SEQUENCE = (
     Message("all", "primary", "libxl", "CHECKPOINT_STATE SVM_RESUMED", "preresume (n), run guest", "commit, compare"),
 )
 
+# The clauses that a secondary's answers can keep, those that its lists can, and those that a primary's stream can.
+OF_SECONDARY = ("LIBXL-BACK-TYPES", "LIBXL-CKPTSTATE-LEN", "LIBXL-CKPTSTATE-ID", "LIBXL-CKPTSTATE-CTX", "COLO-NEW-FWD")
+OF_LISTS = ("COLO-DIRTY-POS", "COLO-DIRTY-LEN", "COLO-DIRTY-HDR")
+OF_PRIMARY = (
+    "COLO-HVM",
+    "COLO-NEW-FWD",
+    "LIBXL-CKPTSTATE-ID",
+    "LIBXL-CKPTSTATE-LEN",
+    "LIBXL-EMU-CTX",
+    "CKPT-CKPT-REC",
+    "CKPT-STATIC-ONCE",
+)
+
 # Outcomes of a decision.
 SURVIVES, DESTROYED, GOES_ON, UNENDING = "survives", "destroyed", "goes on", "never ends"
 

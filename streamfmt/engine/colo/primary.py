@@ -24,6 +24,7 @@ from ..side import Asked
 from ..statistics import Statistics
 from . import messages
 from .party import Colo, Party
+from .verdicts import of_secondary
 
 _CHECKPOINT = record("libxc.CHECKPOINT")
 
@@ -105,6 +106,11 @@ class Primary(Party):
     def statistics(self) -> Statistics:
         """The figures of the first copy of memory."""
         return self._precopy.statistics
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the secondary has kept or broken, clause by clause."""
+        return of_secondary(self.epochs.count, self.machine.error, bool(self.lists.shifted))
 
     def protect(self) -> None:
         """Do so until something ends it, which is raised; the guest goes on here then.

@@ -17,6 +17,7 @@ from ..side import All, Asked
 from . import messages
 from .party import Colo, Party
 from .restoring import Bare, Stream, Whole
+from .verdicts import of_primary
 
 
 class Secondary(Party):
@@ -55,6 +56,11 @@ class Secondary(Party):
     def status(self) -> str:
         """What libxl would call it now."""
         return STATUS.get(self.machine.state, "")
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the primary's stream has kept or broken, clause by clause; of a bare one nothing is judged."""
+        return {} if self._judge is None else of_primary(self._judge.verifier.findings.kept, self.count)
 
     def stand_by(self) -> Guest:
         """Do so until the guest here is the only one: it runs, and `lost` says why.
@@ -206,4 +212,3 @@ class Secondary(Party):
         self.input.watcher = None
         if self._judge is not None:
             self._judge.close()
-            self._judge = None
