@@ -8,6 +8,7 @@ which is enough for all of its working set to be written again in each round, wi
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from .qemu_moves import KINDS, MIB, Kind
 # Seconds after which a side that says nothing more has failed, in which a receiver's guest gets ready, and for which
 # the guest runs before it is moved, and after it.
 _PATIENCE, _READY, _BEFORE, _AFTER = 60.0, 0.7, 0.3, 0.2
+# Bytes of events that a pipe holds: what a process may ask for without being root (pipe(7)).
+_ROOM = 1 << 20
 _PROGRAM = (sys.executable, "-m", "streamfmt", "migrate")
 
 
@@ -63,6 +66,18 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+
+    def keep(self) -> None:
+        """Have room for some thousands of events that nobody reads yet."""
+        assert self._process.stdout is not None
+        fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _ROOM)
+
+    def wait(self) -> None:
+        """Return once it has ended; what it said can be read still.  Raises BenchError."""
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"migrate {' '.join(self._words)}: it does not end") from None
 
     def event(self, name: str) -> dict[str, Any]:
         """The next event of that name.  Raises BenchError."""

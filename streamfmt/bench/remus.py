@@ -46,6 +46,10 @@ def ours(*words: str) -> Moved:
     with receiver("--remus") as (standby, uri):
         guest = ("--guest", "process", "--memory", MEMORY, "--working-set", "1MiB", "--dirty-rate", str(_RATE))
         with Program("send", uri, "--remus", f"{INTERVAL}ms", "--checkpoints", str(_COUNT), *guest, *words) as primary:
+            # Whoever read what they say while they run would take time from them, as nobody does from xl.
+            for side in (primary, standby):
+                side.keep()
+            primary.wait()
             rows = [primary.event("checkpoint") for _ in range(_COUNT)]
             primary.event("protected")
         lost = standby.event("failed over")

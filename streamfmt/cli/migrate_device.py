@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", type=_features, default=vfio.V2_ALL, metavar="LIST", help="of stop-copy, p2p and pre-copy"
     )
+    parser.add_argument("--busy", type=whole, default=0, metavar="STEPS", help="steps by itself, in each 10 ms")
     parser.add_argument("--clients", type=whole, default=1, metavar="N", help="end after so many clients")
     parser.add_argument("--time-out", type=whole, default=600, metavar="SECONDS", help="longest wait for anything")
 
@@ -83,7 +84,7 @@ def _serve(args: argparse.Namespace, waiter: Waiter) -> int:
                 waiter.until(listening.fileno(), READ, deadline, "a client")
                 link, _address = listening.accept()
                 with link:
-                    serve(link, Service(device, args.features), waiter, args.time_out)
+                    serve(link, Service(device, args.features), waiter, args.time_out, args.busy)
         finally:
             with suppress(OSError):
                 os.unlink(args.socket)

@@ -6,7 +6,8 @@ Both verbs call these once the link is there; --store and --play need no guest.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..engine import qemu_stored
@@ -17,8 +18,9 @@ from ..engine.orders import Orders
 from ..engine.precopy import Settings
 from ..engine.qemu_receiving import Received, Receiving, Taking
 from ..engine.qemu_sending import Events, Sending, Terms
+from ..engine.vfio.user_client import RemoteDevice
 from ..engine.waiting import Waiter
-from . import migrate_guest
+from . import migrate_attached, migrate_guest
 
 # What goes over the link where nothing else is said: a machine without a board, as `-M none` is.
 _MACHINE = "none"
@@ -63,6 +65,7 @@ def _group(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--switchover-ack", action="store_true", help="the other side has this capability on (QEMU 8.1 and later)"
     )
+    migrate_attached.add(group)
     return group
 
 
@@ -79,10 +82,12 @@ def wrong(args: argparse.Namespace) -> str:
         return "--play sends a stream as it is; --device-state is for a guest"
     if getattr(args, "store", None) and args.device_state:
         return "--store keeps all of the stream; take the devices out of it with streamfmt extract"
+    if (getattr(args, "play", None) or getattr(args, "store", None)) and args.device:
+        return "--device moves with a guest; --play and --store have none"
     return ""
 
 
-_ONLY = ("play", "store", "release", "no_return_path", "device_state", "switchover_ack", "machine", "strict")
+_ONLY = ("play", "store", "release", "no_return_path", "device_state", "switchover_ack", "machine", "strict", "device")
 
 
 def sending(
@@ -94,11 +99,13 @@ def sending(
     orders: Orders,
     events: Events,
     watcher: Watcher | None = None,
+    opened: ExitStack | None = None,
 ) -> Sending:
-    """What sends a guest, with its figures.
+    """What sends a guest, with its figures; devices that are served elsewhere stay connected until `opened` ends.
 
     :raises UnplayableError: the devices cannot be had from the file; OSError: it cannot be read.
     """
+    found = migrate_attached.devices(args.device, waiter, opened) if opened is not None else []
     return Sending(
         guest,
         end,
@@ -113,6 +120,7 @@ def sending(
             patience=args.time_out,
             events=events,
             watcher=watcher,
+            live=migrate_attached.savers(found, guest, args.switchover_ack),
         ),
     )
 
@@ -132,8 +140,9 @@ def receiving(
     events: Events,
     inspect: Callable[[Guest], None],
     watcher: Watcher | None = None,
+    found: Sequence[RemoteDevice] = (),
 ) -> Receiving:
-    """What receives a migration, with how many bytes have come."""
+    """What receives a migration, with how many bytes have come; `found` are devices that are served elsewhere."""
     kept = args.device_state
     taking = Taking(
         patience=args.time_out,
@@ -146,6 +155,7 @@ def receiving(
         start=not args.paused,
         events=events,
         watcher=watcher,
+        live=migrate_attached.loaders(found),
     )
     return Receiving(end, waiter, taking)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,9 +25,10 @@ from ..engine.receiving import Receiving, Taking
 from ..engine.sending import Feeling
 from ..engine.side import All, Asked
 from ..engine.transport.ends import listen
+from ..engine.vfio.user_client import RemoteDevice
 from ..engine.waiting import Waiter
 from ..errors import CancelledError, MigrationError
-from . import inputs, migrate_colo, migrate_qemu, migrate_remus
+from . import inputs, migrate_attached, migrate_colo, migrate_qemu, migrate_remus
 from . import migrate_guest as options
 from . import migrate_links as links
 from .migrate_send import add_common, checked
@@ -115,8 +116,9 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
             checked(guest, shown, True, None)
 
     if args.qemu:
-        from_qemu = migrate_qemu.receiving(args, end, waiter, shown, inspect, recorder)
-        return _from_qemu(args, shown, opened, from_qemu, waiter)
+        found = migrate_attached.devices(args.device, waiter, opened)
+        from_qemu = migrate_qemu.receiving(args, end, waiter, shown, inspect, recorder, found)
+        return _from_qemu(args, shown, opened, from_qemu, waiter, found)
     memory = links.take_over(args, end, waiter)
     taking = Taking(not args.paused, args.emulator, inspect)
     make = options.maker(args.guest, memory, ready)
@@ -153,6 +155,7 @@ def readied(args: argparse.Namespace, opened: ExitStack) -> Ready:
     opened.callback(ready.close)
     judging.warm()
     entries.warm()
+    ready.started()
     return ready
 
 
@@ -170,12 +173,20 @@ def _runs(args: argparse.Namespace, shown: Shown, guest: Guest, look: Callable[[
     return int(bool(broken))
 
 
-def _from_qemu(args: argparse.Namespace, shown: Shown, opened: ExitStack, side: FromQemu, waiter: Waiter) -> int:
+def _from_qemu(
+    args: argparse.Namespace,
+    shown: Shown,
+    opened: ExitStack,
+    side: FromQemu,
+    waiter: Waiter,
+    devices: Sequence[RemoteDevice],
+) -> int:
     """Receive from QEMU, into a file or a guest."""
     if args.control:
         served = control.Control(args.control, waiter, Orders(), lambda: {"received": side.received}, _cancel)
         opened.callback(served.close)
-    found = migrate_qemu.received(args, side, lambda pages: empty(args.guest, "hvm", pages, 1))
+    make = migrate_attached.giving(devices, lambda pages: empty(args.guest, "hvm", pages, 1))
+    found = migrate_qemu.received(args, side, make)
     if found.guest is None:
         if not shown.as_json:
             shown.close()

@@ -121,7 +121,7 @@ def _run(args: argparse.Namespace, shown: Shown, opened: ExitStack) -> int:
     side: Sending | qemu_sending.Sending
     if args.qemu:
         orders.stop = args.non_live
-        side = migrate_qemu.sending(args, guest, end, waiter, settings, orders, shown, recorder)
+        side = migrate_qemu.sending(args, guest, end, waiter, settings, orders, shown, recorder, opened)
     else:
         asked = Asked(waiter, options.patience(args), shown, recorder, lambda: shown.progress(side.statistics))
         side = Sending(guest, end, way, asked)

@@ -51,6 +51,7 @@ REGIONS, IRQS, BAR0, SPACE = 9, 5, 0, 7
 ACCESS = struct.Struct("<QII")
 # argsz, flags, offset in what the descriptor is of, address, bytes.
 DMA_MAP = struct.Struct("<IIQQQ")
+DMA_READABLE, DMA_WRITABLE = 1, 2
 # argsz, flags, address, bytes.
 DMA_UNMAP = struct.Struct("<IIQQ")
 # argsz; number of the feature, with what is to be done.

@@ -98,7 +98,10 @@ def test_one_guest_goes_on(maker: Maker, victim: str, at: int, back: bool, kind:
         folder = Path(name)
         pids: dict[str, int] = {}
 
+        known = threading.Event()
+
         def kill() -> None:
+            known.wait(SECONDS)  # it may have connected before its number is here
             if victim in pids:
                 os.kill(pids[victim], 9)
 
@@ -111,6 +114,7 @@ def test_one_guest_goes_on(maker: Maker, victim: str, at: int, back: bool, kind:
         primary = maker.make("primary", uri=f"unix:{name}/a", **how)
         opened.callback(primary.close)
         pids["primary"] = primary.pid
+        known.set()
         outcomes = {side: party.hear("outcome") for side, party in (("primary", primary), ("standby", standby))}
         between.join()
         assert between.happened

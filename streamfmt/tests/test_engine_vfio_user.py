@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import streamfmt
 
 from ..cli import migrate_device
+from ..cli.main import main
 from ..cli.parser import inner
 from ..engine.vfio import states, user_server
 from ..engine.vfio.device import BLOCK, PAGE, Device
@@ -413,3 +414,77 @@ def test_sockets_that_are_not_there(tmp_path: Path) -> None:
     parser = inner("migrate device", migrate_device)
     assert migrate_device.run(parser.parse_args(["--check", str(tmp_path / "none")])) == 3
     assert migrate_device.run(parser.parse_args([str(tmp_path / "no" / "such")])) == 3
+
+
+# -- with a guest -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _at(path: Path, device: Device, busy: int = 0, flags: int = states.ALL) -> Iterator[None]:
+    """The device, served once at a socket."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(1)
+    listening.settimeout(PATIENCE)
+    failed: list[Exception] = []
+
+    def work() -> None:
+        waiter = Waiter()
+        try:
+            link, _ = listening.accept()
+            with link:
+                serve(link, Service(device, flags), waiter, PATIENCE, busy)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            waiter.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(2 * PATIENCE)
+        listening.close()
+    assert not thread.is_alive()
+    assert not failed
+
+
+def test_two_devices_move_with_a_guest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command, from sockets to sockets: they go on there with what they had, and with the guest's memory."""
+    devices = [Device(SIZE, seed=seed) for seed in (1, 2, 1, 1)]
+    paths = [tmp_path / f"device{number}" for number in range(4)]
+    saved = f"file:{tmp_path / 'saved'}"
+    words = ["--memory", "4MiB", "--fill", "1MiB", "--after", "0", "--policy", "rounds=3"]
+    with _at(paths[0], devices[0], 50), _at(paths[1], devices[1], 30):
+        chosen = [word for path in paths[:2] for word in ("--device", str(path))]
+        assert main(["migrate", "send", "--qemu", saved, *words, *chosen, "--speed", "40MiB"]) == 0
+    before = [device.digest() for device in devices[:2]]
+    assert [(device.writes > 0, device.running) for device in devices[:2]] == [(True, False)] * 2
+    assert streamfmt.verify(tmp_path / "saved").findings == []
+    with _at(paths[2], devices[2]), _at(paths[3], devices[3]):
+        chosen = [word for path in paths[2:] for word in ("--device", str(path))]
+        assert main(["migrate", "receive", "--qemu", saved, "--run", "0", *chosen]) == 0
+    assert [device.digest() for device in devices[2:]] == before
+    assert all(device.running for device in devices[2:])
+    capsys.readouterr()
+
+
+def test_several_devices_need_p2p(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two one has none: they do not go together, and both run on."""
+    devices = [Device(SIZE), Device(SIZE)]
+    paths = [tmp_path / "one", tmp_path / "two"]
+    chosen = [word for path in paths for word in ("--device", str(path))]
+    saved = f"file:{tmp_path / 'saved'}"
+    with _at(paths[0], devices[0]), _at(paths[1], devices[1], flags=vfio.CAN_STOP_COPY):
+        assert main(["migrate", "send", "--qemu", saved, "--memory", "4MiB", "--after", "0", *chosen]) == 1
+    assert "VFIO2-P2P-MULTI" in capsys.readouterr().err
+    assert all(device.running for device in devices)
+
+
+def test_devices_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody serves one; and without --qemu there is no way for its state."""
+    words = ["migrate", "send", f"file:{tmp_path / 'saved'}", "--memory", "4MiB", "--after", "0", "--device", "none"]
+    assert main([*words, "--qemu"]) == 3
+    assert main(words) == 2
+    assert "--device needs --qemu" in capsys.readouterr().err

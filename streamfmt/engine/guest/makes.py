@@ -107,6 +107,11 @@ class Ready:
             self.close()
             raise
 
+    def started(self) -> None:
+        """Return once the process has started: a guest that comes before would stand until then.  Raises GuestError."""
+        if self._home is not None:
+            self._home.started()
+
     def home(self) -> Home:
         """The process, which is the caller's then."""
         home, self._home = self._home, None

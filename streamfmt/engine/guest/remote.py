@@ -79,6 +79,10 @@ class Home:
                 start_new_session=True,
             )
 
+    def started(self) -> None:
+        """Return once it has started and waits for a guest.  Raises GuestError: it has not."""
+        _ask(self.link, "started")
+
     def close(self) -> None:
         """End it, where it has become no guest's."""
         _end(self.link, self.process)

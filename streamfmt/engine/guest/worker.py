@@ -89,6 +89,8 @@ class Server:
 
     def _do(self, link: socket.socket, message: wire.Message) -> Answer:
         name, arguments = message.said["call"], message.said.get("with", {})
+        if name == "started":
+            return None, b""
         if name == "make":
             works = [Work(**{**work, "text": work["text"].encode("latin-1")}) for work in arguments["works"]]
             self._guest = local(arguments["kind"], Memory.adopt(message.descriptors[0]), works)

@@ -216,18 +216,25 @@ class RegionSaver:
 class StatesSaver:
     """A device of v2, in the stream of QEMU 8.1 and later.
 
-    :param count: how many pages the guest has.
+    :param count: how many pages it may write to, which are the guest's from `first` on; 0 if it says nothing of that.
     :param switchover: whether to say once that its first data have gone, as with the capability switchover-ack.
     :raises DeviceError: it has no STOP_COPY, and cannot be migrated.
     """
 
     def __init__(
-        self, name: str, device: Interface, count: int = 0, *, switchover: bool = False, pci: bytes | None = None
+        self,
+        name: str,
+        device: Interface,
+        count: int = 0,
+        *,
+        first: int = 0,
+        switchover: bool = False,
+        pci: bytes | None = None,
     ) -> None:
         if not device.flags & schema.CAN_STOP_COPY:
             raise DeviceError("VFIO2-NEED-STOPCOPY", "the device cannot be stopped and copied")
         self.name = name
-        self._device, self._count = device, count
+        self._device, self._count, self._first = device, count, first
         self._live = bool(device.flags & schema.CAN_PRE_COPY)
         self._session: Session | None = None
         self._stopped = False
@@ -299,4 +306,6 @@ class StatesSaver:
 
     def pages(self, count: int) -> int:
         """As it has logged them."""
-        return self._device.log_report(0, min(count, self._count)) if self._count else sets.run(0, count)
+        if not self._count:
+            return sets.run(0, count)
+        return self._device.log_report(0, self._count) << self._first & sets.run(0, count)

@@ -190,10 +190,11 @@ class RemoteDevice:
 
     # -- the rest of a device ------------------------------------------------------------------------------------------
 
-    def map(self, descriptor: int, size: int) -> None:
-        """Give it the guest's memory, from its beginning on."""
-        flags = 3  # it is read and written
-        self._ask("DMA_MAP", vfio_user.DMA_MAP.pack(vfio_user.DMA_MAP.size, flags, 0, 0, size), (descriptor,))
+    def map(self, descriptor: int, size: int, offset: int = 0) -> None:
+        """Give it so many bytes of memory, which are 0 and what follows for it, wherever they are in the guest's."""
+        flags = vfio_user.DMA_READABLE | vfio_user.DMA_WRITABLE
+        body = vfio_user.DMA_MAP.pack(vfio_user.DMA_MAP.size, flags, offset, 0, size)
+        self._ask("DMA_MAP", body, (descriptor,))
 
     def work(self, steps: int) -> None:
         """Have it do so many steps."""

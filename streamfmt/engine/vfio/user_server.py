@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from ...errors import DeviceError, LinkError, PeerError
+from ...errors import DeviceError, LateError, LinkError, PeerError
 from ...schema import vfio, vfio_user
 from ...writer.vfio import space
 from .. import frames as sets
@@ -40,6 +40,8 @@ _CAN = {
 _OPERATIONS = vfio.GET | vfio.SET | vfio.PROBE
 # Steps that one write to the device may have it do.
 STEPS_MOST = 1 << 16
+# Seconds between what a busy device does by itself.
+BUSY = 0.01
 # Pieces of memory that a client may give.
 MAPS_MOST = 1 << 10
 # Descriptors that come with one message.
@@ -62,6 +64,8 @@ class Service:
         self._device = device
         self._space = space()
         self._greeted = False
+        # When a device that works by itself does so next.
+        self.due = 0.0
         self._transfer = vfio_user.TRANSFER
         # The client's memory by its address: bytes, and how it is mapped, if it came with a descriptor.
         self._maps: dict[int, tuple[int, mmap.mmap | None, memoryview | None]] = {}
@@ -336,8 +340,23 @@ _SET: dict[str, Callable[[Service, bytes], None]] = {
 }
 
 
-def serve(link: socket.socket, service: Service, waiter: Waiter, idle: float = 600.0) -> None:
+def _message(link: socket.socket, service: Service, waiter: Waiter, idle: float, busy: int) -> None:
+    """Wait for something of the client's; meanwhile the device does its work."""
+    deadline = waiter.clock() + idle
+    while busy and waiter.clock() < deadline:
+        if waiter.clock() >= service.due:
+            service.driver.device.work(busy)
+            service.due = waiter.clock() + BUSY
+        with suppress(LateError):
+            waiter.until(link.fileno(), READ, min(deadline, service.due))
+            return
+    waiter.until(link.fileno(), READ, deadline, "a message of the client")
+
+
+def serve(link: socket.socket, service: Service, waiter: Waiter, idle: float = 600.0, busy: int = 0) -> None:
     """Answer one client until it closes its side, or nothing comes for `idle` seconds; the client's memory is let go.
+
+    :param busy: how many steps the device does by itself, each hundredth of a second.
 
     :raises PeerError: it sends what is no message; LinkError: the link failed, or ended inside a message;
         LateError: nothing came, or nothing was taken, in time.
@@ -347,7 +366,7 @@ def serve(link: socket.socket, service: Service, waiter: Waiter, idle: float = 6
     descriptors: list[int] = []
     try:
         while True:
-            waiter.until(link.fileno(), READ, waiter.clock() + idle, "a message of the client")
+            _message(link, service, waiter, idle, busy)
             try:
                 data, more, _, _ = socket.recv_fds(link, 1 << 16, FDS_MOST)
             except BlockingIOError:
